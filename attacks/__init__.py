@@ -1,0 +1,84 @@
+"""Attacks on image classifiers: one idea, one file, one paper. Imports torch and numpy alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from typing import Any
+
+from attacks.bim import BIM as BIM
+from attacks.carlini_wagner_l2 import CarliniWagnerL2 as CarliniWagnerL2
+from attacks.contract import Attack as Attack
+from attacks.contract import Model as Model
+from attacks.cw import CW as CW
+from attacks.fgsm import FGSM as FGSM
+from attacks.from_foolbox import from_foolbox as from_foolbox
+from attacks.noise import Noise as Noise
+from attacks.pgd import PGD as PGD
+from attacks.pgd import WrittenAsPGD as WrittenAsPGD
+from attacks.streams import Streams as Streams
+from attacks.threat import NORMS as NORMS
+from attacks.threat import ThreatModel as ThreatModel
+
+ATTACKS: dict[str, type[Any]] = {
+    name: kind
+    for name, kind in sorted(globals().items())
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and hasattr(kind, "minimum_norm")
+}
+"""Every attack by name. The import above is the registration: one line adds an attack."""
+
+
+def make_attack(name: str, **fields: Any) -> Attack:
+    """The attack of that name with those fields; `foolbox:NAME` takes one from foolbox.
+
+    Raises ValueError for an unknown name or field, with the nearest that exists.
+    """
+    if name.startswith("foolbox:"):
+        return _make_from_foolbox(name.removeprefix("foolbox:"), fields)
+    kind = ATTACKS.get(name)
+    if kind is None:
+        raise ValueError(f"unknown attack {name!r}; {_nearest(name, list(ATTACKS))}")
+    known = [field.name for field in dataclasses.fields(kind)]
+    for field in fields:
+        if field not in known:
+            raise ValueError(f"{name} has no field {field!r}; {_nearest(field, known)}")
+    try:
+        attack: Attack = kind(**fields)
+    except TypeError as error:
+        raise ValueError(f"{name}: {error}") from None
+    return attack
+
+
+def canonical(attack: Attack, classes: int) -> Attack:
+    """Equal for two attacks exactly if they do the same to a model with so many classes.
+
+    With two classes the gradients of cross-entropy and margin are parallel, so that PGD on either
+    takes the same steps.
+    """
+    if isinstance(attack, WrittenAsPGD):
+        attack = attack.as_pgd()
+    if isinstance(attack, PGD) and classes == 2 and attack.takeover:
+        attack = dataclasses.replace(attack, objective="margin")
+    return attack
+
+
+def _make_from_foolbox(name: str, fields: dict[str, Any]) -> Attack:
+    try:
+        import foolbox
+    except ImportError:
+        raise ValueError(f"foolbox:{name} needs foolbox; pip install foolbox") from None
+    kind = getattr(foolbox.attacks, name, None)
+    if kind is None:
+        names = [entry for entry in dir(foolbox.attacks) if "Attack" in entry or "PGD" in entry]
+        raise ValueError(f"unknown foolbox attack {name!r}; {_nearest(name, names)}")
+    try:
+        return from_foolbox(kind(**fields))
+    except TypeError as error:
+        raise ValueError(f"foolbox:{name}: {error}") from None
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    by_lower = {entry.lower(): entry for entry in known}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
+    guess = f"did you mean {by_lower[close[0]]}? " if close else ""
+    return f"{guess}there are: {', '.join(known)}"

@@ -1,0 +1,81 @@
+"""What an attack climbs: cross-entropy and margin, larger = nearer to the attacker's goal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+OBJECTIVES = ("cross_entropy", "margin")
+
+
+def cross_entropy(logits: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
+    """Cross-entropy of the true label, or minus that of the target: `(n,)`."""
+    if target is None:
+        return F.cross_entropy(logits, y, reduction="none")
+    return -F.cross_entropy(logits, target, reduction="none")
+
+
+def margin(logits: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
+    """Logit gap by which the attacker is ahead: `(n,)`, above 0 exactly where the goal is reached.
+
+    Untargeted: the best wrong logit minus the true one. Targeted: the target minus the best other.
+    """
+    label = y if target is None else target
+    own = logits.gather(1, label[:, None]).squeeze(1)
+    others = logits.scatter(1, label[:, None], -torch.inf).amax(1)
+    return others - own if target is None else own - others
+
+
+def saturated(logits: Tensor, y: Tensor) -> Tensor:
+    """Where the probability of the true label rounds towards 1: `(n,)` bool.
+
+    There the gradient of cross-entropy is (1 - p_y) times that of a margin; once 1 - p_y is below
+    the square root of the machine's precision, half of its digits are gone, and soon all of them.
+    """
+    digits: float = torch.finfo(logits.dtype).eps ** 0.5
+    return F.cross_entropy(logits, y, reduction="none") < digits
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A named objective for one batch.
+
+    With `takeover`, the margin stands in for cross-entropy case by case where that is saturated:
+    it is the limit of the cross-entropy's direction, with the digits that cross-entropy has lost.
+    """
+
+    name: str
+    y: Tensor
+    target: Tensor | None = None
+    takeover: bool = True
+
+    def __post_init__(self) -> None:
+        if self.name not in OBJECTIVES:
+            raise ValueError(f"unknown objective {self.name!r}; choose {' or '.join(OBJECTIVES)}")
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """The value to be increased: `(n,)`."""
+        if self.name == "margin":
+            return margin(logits, self.y, self.target)
+        value = cross_entropy(logits, self.y, self.target)
+        if self.takeover and self.target is None:
+            value = torch.where(saturated(logits, self.y), margin(logits, self.y), value)
+        return value
+
+
+def climb(
+    model: Callable[[Tensor], Tensor], x: Tensor, objective: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """One forward and one backward pass: `logits (n, k)` and the objective's gradient in `x`.
+
+    Only `x` is differentiated: parameters keep their `.grad` as it was.
+    """
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = model(x)
+        (gradient,) = torch.autograd.grad(objective(logits).sum(), x)
+    return logits.detach(), gradient

@@ -1,0 +1,124 @@
+"""Projected gradient descent, Madry et al. 2018 (arXiv 1706.06083)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from attacks.contract import Model, require_fit, require_positive
+from attacks.objectives import OBJECTIVES, Objective, climb, margin
+from attacks.streams import Streams
+from attacks.threat import ThreatModel, per_case
+
+
+@dataclass(frozen=True)
+class PGD:
+    """Steps along the steepest direction, each projected back onto the ball and the box.
+
+    Returned is, case by case, the iterate with the largest margin over all steps and restarts, the
+    last one included: T steps cost T gradients and T + 1 forward passes. Random starts are uniform
+    in the ball; a travel (steps * step_size) below 2 cannot cross it from there.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+    minimum_norm: ClassVar[bool] = False
+
+    steps: int = 20
+    step_size: float = 0.1
+    """Length of a step as a fraction of eps."""
+    restarts: int = 1
+    start: str = "random"
+    """`random`, or `image`: then the first restart begins at the image, any further at random."""
+    objective: str = "cross_entropy"
+    """`cross_entropy` or `margin`."""
+    keep: str = "best"
+    """`best`, or `last`: the last iterate, as the textbook has it."""
+    takeover: bool = True
+    """Whether the margin stands in where cross-entropy is saturated."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "steps", "step_size", "restarts")
+        for field, allowed in {
+            "start": ("random", "image"),
+            "objective": OBJECTIVES,
+            "keep": ("best", "last"),
+        }.items():
+            if getattr(self, field) not in allowed:
+                raise ValueError(
+                    f"PGD: {field} must be {' or '.join(allowed)}, not {getattr(self, field)!r}"
+                )
+
+    @property
+    def passes(self) -> int:
+        return self.restarts * (self.steps + 1)
+
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        streams: Streams,
+        target: Tensor | None = None,
+    ) -> Tensor:
+        require_fit(self, threat)
+        objective = Objective(self.objective, y, target, self.takeover)
+        best = x.clone()
+        best_margin = torch.full_like(x[:, 0, 0, 0], -torch.inf)
+
+        def offer(candidate: Tensor, logits: Tensor) -> None:
+            nonlocal best, best_margin
+            value = margin(logits, y, target).to(best_margin)
+            better = value > best_margin
+            best = torch.where(per_case(better, x), candidate, best)
+            best_margin = torch.where(better, value, best_margin)
+
+        for restart in range(self.restarts):
+            at_image = self.start == "image" and restart == 0
+            x_adv = x if at_image else threat.random(x, streams)
+            for _ in range(self.steps):
+                logits, gradient = climb(model, x_adv, objective)
+                if self.keep == "best":
+                    offer(x_adv, logits)
+                step = threat.steepest(gradient) * (self.step_size * threat.eps)
+                x_adv = threat.project(x_adv + step, x)
+            if self.keep == "last" and self.restarts == 1:
+                return x_adv
+            with torch.no_grad():
+                offer(x_adv, model(x_adv))
+        return best
+
+
+class WrittenAsPGD(ABC):
+    """A named attack that is PGD under a certain choice of its fields: say which, no more."""
+
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+    minimum_norm: ClassVar[bool] = False
+
+    @abstractmethod
+    def as_pgd(self) -> PGD:
+        """The same attack, written as PGD."""
+
+    def __post_init__(self) -> None:
+        self.as_pgd()
+
+    @property
+    def passes(self) -> int:
+        return self.as_pgd().passes
+
+    @final
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        streams: Streams,
+        target: Tensor | None = None,
+    ) -> Tensor:
+        require_fit(self, threat)
+        return self.as_pgd()(model, x, y, threat, streams, target)

@@ -1,0 +1,65 @@
+"""Randomness as an argument: one independent stream a case, whatever the batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+
+def stream_key(*parts: object) -> int:
+    """A 63-bit number that depends on all parts and on nothing else (not on PYTHONHASHSEED)."""
+    text = "\x1f".join(repr(part) for part in parts)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+class Streams:
+    """Random numbers for a batch: row i of every draw comes from the stream of case i alone.
+
+    Draws are made on the CPU in float32, so that neither device, dtype, batch size nor order
+    changes them. Slicing shares the streams: what is drawn by a slice is drawn.
+    """
+
+    def __init__(self, generators: Sequence[torch.Generator]) -> None:
+        self._generators = list(generators)
+
+    @classmethod
+    def of(cls, seed: int, ids: Sequence[object], *labels: object) -> Streams:
+        """One stream for each id; `labels` (the attack, eps) set independent uses apart."""
+        generators = []
+        for case_id in ids:
+            generator = torch.Generator()
+            generator.manual_seed(stream_key(seed, case_id, *labels))
+            generators.append(generator)
+        return cls(generators)
+
+    def __len__(self) -> int:
+        return len(self._generators)
+
+    def __getitem__(self, rows: Tensor | Sequence[int]) -> Streams:
+        """The streams of some rows: a boolean mask `(n,)` or indices."""
+        index = torch.as_tensor(rows)
+        if index.dtype == torch.bool:
+            index = index.nonzero().flatten()
+        return Streams([self._generators[int(i)] for i in index])
+
+    def uniform(self, like: Tensor) -> Tensor:
+        """Uniform on [0, 1), with the shape, dtype and device of `like`."""
+        return self._draw(torch.rand, like)
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Standard normal, with the shape, dtype and device of `like`."""
+        return self._draw(torch.randn, like)
+
+    def seed(self) -> int:
+        """One seed drawn from all streams, for foreign code that draws for the whole batch."""
+        draws = [int(torch.randint(2**62, (1,), generator=g)) for g in self._generators]
+        return stream_key(*draws)
+
+    def _draw(self, kind: Callable[..., Tensor], like: Tensor) -> Tensor:
+        if len(like) != len(self):
+            raise ValueError(f"{len(self)} streams cannot serve a batch of {len(like)}")
+        rows = [kind(like.shape[1:], generator=g, dtype=torch.float32) for g in self._generators]
+        return torch.stack(rows).to(like)

@@ -1,0 +1,1 @@
+"""Feature-space detectors of adversarial images: one idea, one file, one paper."""

@@ -1,0 +1,64 @@
+"""Files to cases: a manifest, class folders, MedMNIST, phantoms; one door, `open_cases`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from robust.cases.case import Case, Cases, Stored
+from robust.cases.folder import open_folder
+from robust.cases.manifest import MANIFEST, open_manifest
+from robust.cases.medmnist import open_medmnist
+from robust.cases.phantom_cases import PREFIX, open_phantoms
+from robust.errors import InputError
+
+__all__ = ["Case", "Cases", "Stored", "open_cases"]
+
+
+def open_cases(
+    path: str | Path,
+    *,
+    limit: int | None = None,
+    size: tuple[int, int] | None = None,
+    grey: bool = False,
+    **options: Any,
+) -> Cases:
+    """The cases of a folder, a MedMNIST file, or `phantom:chest_xray|fundus|dermoscopy`.
+
+    Further options are those of the reader that fits (`open_manifest`, `open_folder`,
+    `open_medmnist`, `open_phantoms`): split, label, where, classes, findings, group, subgroups.
+    `limit` takes so many cases evenly over the set; `size` (h, w) and `grey` change what is read,
+    and so what the attacker may touch. Raises InputError.
+    """
+    reader, place = _reader(str(path))
+    known = list(inspect.signature(reader).parameters)
+    for name, value in list(options.items()):
+        if name not in known:
+            if value in (None, (), [], False):
+                del options[name]
+                continue
+            raise InputError(f"[data] {name} = {value!r} has no meaning for {path}; take it out")
+    cases = reader(place, **{k: v for k, v in options.items() if v is not None})
+    if limit is not None:
+        cases = cases.spread(limit)
+    if size is not None or grey:
+        cases = dataclasses.replace(cases, size=size, grey=grey)
+    return cases
+
+
+def _reader(path: str) -> tuple[Callable[..., Cases], Any]:
+    if path.startswith(PREFIX):
+        return open_phantoms, path.removeprefix(PREFIX)
+    place = Path(path).expanduser()
+    if place.suffix == ".npz" and place.is_file():
+        return open_medmnist, place
+    if (place / MANIFEST).is_file():
+        return open_manifest, place
+    if place.is_dir():
+        return open_folder, place
+    if place.exists():
+        raise InputError(f"{path} is neither a folder nor a MedMNIST .npz file")
+    raise InputError(f"no such folder or file: {path}; check the path in [data]")

@@ -1,0 +1,180 @@
+"""`Case`, one image as a reader sees it, and `Cases`, many of them with their pixels on demand."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from robust.errors import InputError, did_you_mean
+
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How a displayed image goes back to the integers of its file."""
+
+    bits: int = 8
+    """8 or 16."""
+
+    @property
+    def levels(self) -> int:
+        """The stored value that is displayed as 1."""
+        return (1 << self.bits) - 1
+
+    def image(self, pixels: Pixels) -> Tensor:
+        """Stored `(h, w)` or `(h, w, c)` to displayed `(c, h, w)`, float32 in [0, 1]."""
+        array = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)) / self.levels
+
+    def pixels(self, image: Tensor) -> Pixels:
+        """Displayed `(c, h, w)` to stored `(h, w)` or `(h, w, c)`, rounded to the nearest level."""
+        levels = (image.detach().cpu().double() * self.levels).round().clamp(0, self.levels)
+        array: Any = levels.numpy().astype(np.uint8 if self.bits == 8 else np.uint16)
+        pixels: Pixels = array[0] if len(array) == 1 else np.moveaxis(array, 0, 2)
+        return pixels
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image with what is known of it."""
+
+    id: str
+    """Identifies the case within its source; a pseudonym where a file name could name a patient."""
+    label: int
+    group: str
+    """The patient or lesion: the unit that splits and intervals respect."""
+    image: Tensor
+    """`(c, h, w)` float32 in [0, 1], as displayed."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """The columns that the plan names for subgroups, no others."""
+    stored: Stored = Stored()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A case without its pixels."""
+
+    id: str
+    label: int
+    group: str
+    metadata: Mapping[str, str]
+    where: Any
+    """What the reader needs to find the pixels."""
+    size: int = 0
+    """Bytes of the file, so that another file under the same name is noticed."""
+
+
+@dataclass(frozen=True)
+class Cases(Sequence[Case]):
+    """An ordered set of cases. The index is in memory, pixels are read when asked for."""
+
+    source: str
+    """What the cases are, in words for the report: no path."""
+    classes: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    read: Callable[[Any], Pixels]
+    """From `Entry.where` to stored pixels; raises InputError that names the file."""
+    findings: tuple[int, ...] = ()
+    """The classes that are findings; empty where the question has none."""
+    grouped: bool = True
+    """False where each image is its own group for want of a group column."""
+    phantom: bool = False
+    split: str = "all"
+    size: tuple[int, int] | None = None
+    """Resize to (h, w) when read; the attacker then works on the resized image."""
+    grey: bool = False
+    """Read colour files as grey (ITU-R 601), for X-rays saved as colour."""
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, index: Any) -> Any:
+        """The case at an index, its pixels read now; a slice gives `Cases`."""
+        if isinstance(index, slice):
+            return self.select(range(*index.indices(len(self))))
+        entry = self.entries[index]
+        pixels = self.read(entry.where)
+        stored = Stored(8 * pixels.dtype.itemsize)
+        image = stored.image(pixels)
+        if self.grey and len(image) == 3:
+            image = (image * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
+        if self.size is not None and tuple(image.shape[1:]) != self.size:
+            image = F.interpolate(
+                image[None], self.size, mode="bilinear", antialias=True, align_corners=False
+            )[0].clamp(0, 1)
+        return Case(entry.id, entry.label, entry.group, image, entry.metadata, stored)
+
+    def select(self, rows: Sequence[int]) -> Cases:
+        """The cases at these rows, in this order."""
+        return dataclasses.replace(self, entries=tuple(self.entries[i] for i in rows))
+
+    def spread(self, limit: int) -> Cases:
+        """At most so many cases, evenly over the index: sorted classes keep their shares."""
+        if limit >= len(self):
+            return self
+        return self.select([i * len(self) // limit for i in range(limit)])
+
+    def stream(
+        self, rows: Sequence[int], ahead: int = 32, workers: int = 2
+    ) -> Iterator[Case | InputError]:
+        """The cases at these rows, read in the background at most `ahead` of the consumer.
+
+        A case that cannot be read comes as the InputError that says why, in its place.
+        """
+
+        def load(row: int) -> Case | InputError:
+            try:
+                case: Case = self[row]
+                return case
+            except InputError as error:
+                return error
+
+        with ThreadPoolExecutor(workers, thread_name_prefix="cases") as pool:
+            waiting: list[Future[Case | InputError]] = []
+            upcoming = iter(rows)
+            for row in upcoming:
+                waiting.append(pool.submit(load, row))
+                if len(waiting) >= ahead:
+                    yield waiting.pop(0).result()
+            for future in waiting:
+                yield future.result()
+
+    def fingerprint(self) -> str:
+        """SHA-256 over ids, labels, groups, metadata and file sizes: the index, not the pixels."""
+        digest = hashlib.sha256(json.dumps([self.classes, self.size, self.grey]).encode())
+        for e in self.entries:
+            line = [e.id, e.label, e.group, sorted(e.metadata.items()), e.size]
+            digest.update(json.dumps(line).encode())
+        return digest.hexdigest()
+
+
+def pseudonym(text: str) -> str:
+    """Twelve hex digits that stand for a file name or a patient, the same in every run."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+
+def find_classes(names: Sequence[str], wanted: Sequence[str] | None) -> tuple[int, ...]:
+    """The indices of the classes that are findings; with two classes the second by default.
+
+    Raises InputError for a name that is no class, or where every class is a finding.
+    """
+    if wanted is None:
+        return (1,) if len(names) == 2 else ()
+    for name in wanted:
+        if name not in names:
+            raise InputError(f"finding {name!r} is not a class; {did_you_mean(name, names)}")
+    if len(set(wanted)) == len(names):
+        raise InputError("every class is named as a finding; name only those that are abnormal")
+    return tuple(sorted({names.index(name) for name in wanted}))

@@ -1,0 +1,108 @@
+"""A folder with a subfolder a class, below train, val and test where there are such."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from robust.cases.case import Cases, Entry, find_classes, pseudonym
+from robust.cases.images import SUFFIXES, is_image, read_image
+from robust.errors import InputError, did_you_mean
+
+SPLITS = ("train", "val", "valid", "validation", "test")
+
+
+def open_folder(
+    root: Path,
+    *,
+    split: str | None = None,
+    classes: Sequence[str] | None = None,
+    findings: Sequence[str] | None = None,
+    group: str | None = None,
+    group_pattern: str | None = None,
+    keep_names: bool = False,
+) -> Cases:
+    """Class names are the subfolders' names in alphabetical order, unless `classes` orders them.
+
+    A folder holds no groups: `group_pattern` takes them from the file's path (first bracket of a
+    regular expression), or `group = "none"` says that there are none.
+    """
+    folder, split = _find_split(root, split)
+    found = sorted(d.name for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
+    names = tuple(classes) if classes is not None else tuple(found)
+    if not found:
+        raise InputError(
+            f"{folder} has neither cases.csv nor subfolders; make one subfolder for each class, "
+            f"or write a cases.csv with the columns file, label, group and split"
+        )
+    for name in found:
+        if name not in names:
+            raise InputError(
+                f"folder {name!r} is not among the classes; {did_you_mean(name, names)}"
+            )
+    if group not in (None, "none"):
+        raise InputError(
+            f"group = {group!r} names a column, but {root.name} is a folder of class folders; "
+            f'give group_pattern, or group = "none"'
+        )
+    if group is None and group_pattern is None:
+        raise InputError(
+            f"{root.name} says nothing of patients: give group_pattern, a regular expression whose "
+            f'first bracket is the patient in the file name, or set group = "none"'
+        )
+    entries = []
+    for label, name in enumerate(names):
+        for path in sorted((folder / name).rglob("*")) if name in found else []:
+            if is_image(path):
+                key = path.relative_to(root).as_posix()
+                owner = _group(key, group_pattern) if group is None else key
+                entries.append(
+                    Entry(
+                        key if keep_names else pseudonym(key),
+                        label,
+                        owner if keep_names else pseudonym(owner),
+                        {},
+                        path,
+                        path.stat().st_size,
+                    )
+                )
+    if not entries:
+        raise InputError(f"no images under {folder}; looked for {', '.join(SUFFIXES)}")
+    return Cases(
+        source=f"folder {root.name}",
+        classes=names,
+        entries=tuple(entries),
+        read=read_image,
+        findings=find_classes(names, findings),
+        grouped=group is None,
+        split=split,
+    )
+
+
+def _find_split(root: Path, split: str | None) -> tuple[Path, str]:
+    """The folder that holds the class folders of a split, and the split's name."""
+    present = [name for name in SPLITS if (root / name).is_dir()]
+    if split == "all" or (split is None and not present):
+        if present:
+            raise InputError(
+                f'{root} is divided into {", ".join(present)}; name one of them, not "all"'
+            )
+        return root, "all"
+    wanted = split or "test"
+    if wanted not in present:
+        raise InputError(
+            f"{root} has no split folder {wanted!r}; "
+            + (did_you_mean(wanted, present) if present else 'set split = "all"')
+        )
+    return root / wanted, wanted
+
+
+def _group(key: str, pattern: str | None) -> str:
+    try:
+        match = re.search(pattern or "", key)
+    except re.error as error:
+        raise InputError(f"group_pattern {pattern!r} is no regular expression: {error}") from None
+    if match is None or not match.groups() or match.group(1) is None:
+        raise InputError(f"group_pattern {pattern!r} finds no group in {key!r}; mend the pattern")
+    return match.group(1)

@@ -1,0 +1,191 @@
+"""A folder with cases.csv: a row an image, with label, group, split and metadata."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from robust.cases.case import Cases, Entry, find_classes, pseudonym
+from robust.cases.images import read_image
+from robust.errors import InputError, did_you_mean
+
+MANIFEST = "cases.csv"
+FEW_VALUES = 12
+"""A numeric metadata column with more distinct values than this is cut into quartiles."""
+
+
+def open_manifest(
+    root: Path,
+    *,
+    split: str | None = None,
+    label: str = "label",
+    where: str | None = None,
+    classes: Sequence[str] | None = None,
+    findings: Sequence[str] | None = None,
+    group: str = "group",
+    subgroups: Sequence[str] = (),
+    keep_names: bool = False,
+) -> Cases:
+    """Rows of `root/cases.csv` whose `split` fits and for which the filter `where` holds.
+
+    `label` holds integers from 0 (names from the column `<label>_name` or `classes`), or names.
+    `where` is a pandas query such as `source == "odir" and age > 40`. `subgroups` are the metadata
+    columns to keep; every other column stays in the file.
+    """
+    table = _read(root / MANIFEST)
+    if where is not None:
+        table = _filter(table, where)
+    column = _column(table, label, "label")
+    names, labels = _labels(table, column, classes)
+    chosen, split = _split(table, split)
+    _column(table, "file", "file")
+    grouped = group != "none"
+    if grouped:
+        _column(table, group, "group", ' (or group = "none", each image its own group)')
+    metadata = {name: _subgroup(table[_column(table, name, "subgroup")]) for name in subgroups}
+
+    entries = []
+    for position in chosen.to_numpy().nonzero()[0]:
+        row = table.iloc[position]
+        file = str(row["file"])
+        owner = str(row[group]) if grouped else file
+        if grouped and (pd.isna(row[group]) or not owner):
+            raise InputError(f"{MANIFEST}: {file} has no {group}; fill it in or take the row out")
+        path = root / file
+        entries.append(
+            Entry(
+                file if keep_names else pseudonym(file),
+                int(labels[position]),
+                owner if keep_names else pseudonym(owner),
+                {name: values[position] for name, values in metadata.items()},
+                path,
+                path.stat().st_size if path.is_file() else 0,
+            )
+        )
+    ids = [entry.id for entry in entries]
+    if len(set(ids)) < len(ids):
+        twice = next(e.where for i, e in enumerate(entries) if e.id in set(ids[:i]))
+        raise InputError(f"{MANIFEST} names {twice} twice; each image may stand in one row only")
+    return Cases(
+        source=f"folder {root.name}" + (f" where {where}" if where else ""),
+        classes=names,
+        entries=tuple(entries),
+        read=read_image,
+        findings=find_classes(names, findings),
+        grouped=grouped,
+        split=split,
+    )
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype={"file": str}, keep_default_na=True, low_memory=False)
+    except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
+        raise InputError(f"{path} cannot be read as a table: {error}") from None
+    if table.empty:
+        raise InputError(f"{path} has no rows; it needs one for each image")
+    return table.reset_index(drop=True)
+
+
+def _column(table: pd.DataFrame, name: str, role: str, remedy: str = "") -> str:
+    if name not in table.columns:
+        raise InputError(
+            f"{MANIFEST} has no {role} column {name!r}{remedy}; {did_you_mean(name, table.columns)}"
+        )
+    return name
+
+
+def _filter(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    try:
+        kept = table.query(where, engine="python", local_dict={}, global_dict={})
+    except Exception as error:  # noqa: BLE001  (a query can fail in any way that Python can)
+        raise InputError(
+            f"the filter {where!r} does not work on {MANIFEST}: {error}; "
+            f"its columns are {', '.join(table.columns)}"
+        ) from None
+    if not isinstance(kept, pd.DataFrame) or kept.empty:
+        raise InputError(f"the filter {where!r} leaves no row of {MANIFEST}; widen it")
+    return kept.reset_index(drop=True)
+
+
+def _split(table: pd.DataFrame, split: str | None) -> tuple[pd.Series[bool], str]:
+    everything = pd.Series(True, index=table.index)
+    if split == "all" or (split is None and "split" not in table.columns):
+        return everything, "all"
+    _column(table, "split", "split", ' (or split = "all")')
+    wanted = split or "test"
+    chosen = table["split"].astype(str) == wanted
+    if not chosen.any():
+        known = sorted(table["split"].astype(str).unique())
+        raise InputError(
+            f"{MANIFEST} has no rows of split {wanted!r}; {did_you_mean(wanted, known)}"
+        )
+    return chosen, wanted
+
+
+def _labels(
+    table: pd.DataFrame, column: str, classes: Sequence[str] | None
+) -> tuple[tuple[str, ...], list[int]]:
+    values = table[column]
+    if values.isna().any():
+        file = table["file"][values.isna()].iloc[0] if "file" in table.columns else "a row"
+        raise InputError(f"{MANIFEST}: {file} has no {column}; fill it in or filter it out")
+    if pd.api.types.is_bool_dtype(values):
+        values = values.astype(int)
+    if not pd.api.types.is_numeric_dtype(values):
+        texts = values.astype(str)
+        names = tuple(classes) if classes is not None else tuple(sorted(texts.unique()))
+        for text in texts.unique():
+            if text not in names:
+                raise InputError(
+                    f"{MANIFEST}: {column} {text!r} is not among the classes; "
+                    f"{did_you_mean(text, names)}"
+                )
+        return names, [names.index(text) for text in texts]
+    if (values != values.round()).any() or (values < 0).any():
+        odd = values[(values != values.round()) | (values < 0)].iloc[0]
+        raise InputError(
+            f"{MANIFEST}: {column} {odd} is out of range; labels are whole numbers from 0"
+        )
+    numbers = [int(v) for v in values]
+    if classes is None:
+        classes = _names(table, column, numbers)
+    if max(numbers) >= len(classes):
+        raise InputError(
+            f"{MANIFEST}: {column} {max(numbers)} is out of range for the {len(classes)} classes "
+            f"{', '.join(classes)}; name more classes or filter the rows"
+        )
+    return tuple(classes), numbers
+
+
+def _names(table: pd.DataFrame, column: str, numbers: list[int]) -> list[str]:
+    names = [str(i) for i in range(max(numbers) + 1)]
+    if f"{column}_name" in table.columns:
+        for number, name in zip(numbers, table[f"{column}_name"].astype(str), strict=True):
+            names[number] = name
+    return names
+
+
+def _subgroup(values: pd.Series[Any]) -> list[str]:
+    """Values as text; a number with many values becomes its quartile, an empty cell `unknown`."""
+    if pd.api.types.is_numeric_dtype(values) and values.nunique() > FEW_VALUES:
+        edges = values.quantile([0.25, 0.5, 0.75]).unique()
+        names = [f"to {edges[0]:g}"]
+        names += [f"over {a:g} to {b:g}" for a, b in itertools.pairwise(edges)]
+        names += [f"over {edges[-1]:g}"]
+        texts = pd.cut(values, [-math.inf, *edges, math.inf], labels=names).astype(object)
+    else:
+        texts = values.astype(object)
+    if texts.nunique() > 50:
+        raise InputError(
+            f"{MANIFEST}: {values.name} has {texts.nunique()} values, too many for subgroups; "
+            f"choose a column with at most 50"
+        )
+    return [
+        "unknown" if pd.isna(v) else f"{v:g}" if isinstance(v, float) else str(v) for v in texts
+    ]

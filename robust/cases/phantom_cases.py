@@ -1,0 +1,59 @@
+"""Phantoms as cases: drawn when read, the same from the same seed on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from robust.cases.case import Cases, Entry, Pixels, find_classes
+from robust.cases.phantoms import CLASSES, MODALITIES, phantom
+from robust.errors import InputError, did_you_mean
+
+PREFIX = "phantom:"
+SPLITS = {"train": 0, "val": 1, "test": 2}
+
+
+def open_phantoms(
+    modality: str,
+    *,
+    split: str | None = None,
+    findings: Sequence[str] | None = None,
+    group: str | None = None,
+    count: int = 200,
+    pixels: int = 64,
+    seed: int = 0,
+) -> Cases:
+    """`count` phantoms of `pixels` x `pixels`, half with the finding, two images a patient.
+
+    Splits are drawn from different seeds and share no patient.
+    """
+    if modality not in MODALITIES:
+        raise InputError(f"no phantom {modality!r}; {did_you_mean(modality, MODALITIES)}")
+    if count < 2 or pixels < 28:
+        raise InputError("phantoms: count must be at least 2 and pixels at least 28")
+    wanted = split or "test"
+    if wanted not in SPLITS:
+        raise InputError(f"phantoms have no split {wanted!r}; {did_you_mean(wanted, SPLITS)}")
+    first = (seed * len(SPLITS) + SPLITS[wanted]) * 1_000_000
+    entries = []
+    for i in range(count):
+        patient, finding = i // 2, i // 2 % 2
+        owner = f"{wanted}-patient-{patient}" if group != "none" else f"{wanted}-{i}"
+        entries.append(
+            Entry(f"{wanted}-{i}", finding, owner, {}, (modality, bool(finding), first + i))
+        )
+    return Cases(
+        source=f"phantom {modality} (drawn by a program: no patient, no clinical meaning)",
+        classes=CLASSES[modality],
+        entries=tuple(entries),
+        read=partial(_draw, pixels),
+        findings=find_classes(CLASSES[modality], findings),
+        grouped=group != "none",
+        phantom=True,
+        split=wanted,
+    )
+
+
+def _draw(pixels: int, where: tuple[str, bool, int]) -> Pixels:
+    modality, finding, seed = where
+    return phantom(modality, finding, seed, pixels)

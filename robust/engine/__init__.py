@@ -1,0 +1,8 @@
+"""A classifier and cases to a run: the plan, the runner, the store, the checks, the report."""
+
+from __future__ import annotations
+
+from robust.engine.auditing import audit, audit_plan
+from robust.engine.plan import Plan, load_plan, parse_eps
+
+__all__ = ["Plan", "audit", "audit_plan", "load_plan", "parse_eps"]

@@ -1,0 +1,83 @@
+"""A plan's attacks and eps as cells: what the runner runs, one after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attacks import FGSM, Attack, ThreatModel, canonical, make_attack
+from attacks.contract import require_fit
+from robust.engine.plan import AttackSpec, AuditSpec, unique_labels
+from robust.errors import InputError
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One attack under one threat model."""
+
+    label: str
+    attack: Attack
+    threat: ThreatModel
+    exact: bool
+    """Run in full on every case; else only on cases that nothing has felled up to this eps."""
+    same_as: str | None = None
+    """An earlier attack that does the same to this model: its outcomes are this cell's too."""
+
+    @property
+    def key(self) -> str:
+        """Names the cell in the store."""
+        return f"{self.label}|{self.threat.norm}|{self.threat.eps!r}"
+
+    @property
+    def eps(self) -> float | None:
+        """As records have it: None for infinity."""
+        return None if math.isinf(self.threat.eps) else self.threat.eps
+
+
+def make_attacks(specs: Sequence[AttackSpec]) -> list[Attack]:
+    """The attacks of a plan, each with its fields; InputError for an unknown name or field."""
+    try:
+        return [make_attack(spec.name, **spec.fields()) for spec in specs]
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def make_cells(
+    specs: Sequence[AttackSpec], attacks: Sequence[Attack], audit: AuditSpec, classes: int
+) -> list[Cell]:
+    """All cells in the order of the plan, eps ascending."""
+    cells: list[Cell] = []
+    for label, spec, attack in zip(unique_labels(specs), specs, attacks, strict=True):
+        norm = spec.norm or (audit.norm if audit.norm in attack.norms else attack.norms[0])
+        # An eps of the audit is one of its norm: an attack in another norm needs its own.
+        radii = spec.eps or (audit.eps if norm == audit.norm else ())
+        if attack.minimum_norm:
+            radii = (math.inf,)
+        elif not radii:
+            raise InputError(
+                f"{label} works in {norm}, the audit's eps are {audit.norm}; give it eps"
+            )
+        exact = (spec.cells or audit.cells) == "exact" or isinstance(attack, FGSM)
+        for eps in sorted(set(radii)):
+            threat = ThreatModel(norm, eps)
+            try:
+                require_fit(attack, threat)
+            except ValueError as error:
+                raise InputError(str(error)) from None
+            cells.append(Cell(label, attack, threat, exact, _twin(cells, attack, threat, classes)))
+    return cells
+
+
+def running_order(cells: Sequence[Cell]) -> list[Cell]:
+    """What really runs: exact cells first, then eps upward and attacks from cheap to dear."""
+    own = [cell for cell in cells if cell.same_as is None]
+    return sorted(own, key=lambda c: (not c.exact, c.threat.eps, c.attack.passes))
+
+
+def _twin(cells: list[Cell], attack: Attack, threat: ThreatModel, classes: int) -> str | None:
+    for other in cells:
+        if other.same_as is None and other.threat == threat:
+            if canonical(other.attack, classes) == canonical(attack, classes):
+                return other.label
+    return None

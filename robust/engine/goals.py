@@ -1,0 +1,52 @@
+"""Whom an attack is run on, where it should lead, and when it got there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Goal:
+    """`error`: any wrong label. `miss`: hide a finding. `false alarm`: invent one.
+
+    With `target` (a class index) the goal is that label.
+    """
+
+    name: str
+    findings: tuple[int, ...]
+    target: int | None = None
+
+    def eligible(self, y: Tensor) -> Tensor:
+        """Which cases `(n,)` bool the goal makes sense for."""
+        if self.target is not None:
+            return y != self.target
+        if self.name == "error":
+            return torch.ones_like(y, dtype=torch.bool)
+        return self._finding(y) if self.name == "miss" else ~self._finding(y)
+
+    def reached(self, prediction: Tensor, y: Tensor) -> Tensor:
+        """Whether these predictions are what the attacker wanted: `(n,)` bool."""
+        if self.target is not None:
+            return prediction == self.target
+        if self.name == "error":
+            return prediction != y
+        return self._finding(prediction) != self._finding(y)
+
+    def targets(self, logits: Tensor) -> Tensor | None:
+        """The label to steer each case to `(n,)`, from clean logits; None where any will do.
+
+        A miss among several classes is steered to the likeliest class without a finding.
+        """
+        if self.target is not None:
+            return torch.full_like(logits[:, 0], self.target, dtype=torch.long)
+        if self.name == "error" or logits.shape[1] == 2:
+            return None
+        labels = torch.arange(logits.shape[1], device=logits.device)
+        wanted = self._finding(labels) == (self.name == "false alarm")
+        return logits.masked_fill(~wanted, -torch.inf).argmax(1)
+
+    def _finding(self, labels: Tensor) -> Tensor:
+        return torch.isin(labels, torch.tensor(self.findings, device=labels.device))

@@ -1,0 +1,209 @@
+"""`Plan`: what to run, as a TOML file or as values; every field checked before anything runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import tomllib
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from robust.errors import InputError, did_you_mean
+
+
+def parse_eps(value: object) -> float:
+    """`"1/255"`, `"0.5/255"` or a number, in [0, 1] units of the displayed image; ValueError."""
+    try:
+        if isinstance(value, str):
+            top, _, bottom = value.partition("/")
+            eps = float(Fraction(top.strip()) / Fraction(bottom.strip() or 1))
+        else:
+            eps = float(value)  # type: ignore[arg-type]
+    except (ValueError, TypeError, ZeroDivisionError):
+        raise ValueError(f"eps {value!r} is no number; write 0.01 or '1/255'") from None
+    if math.isnan(eps) or eps < 0:
+        raise ValueError(f"eps {value} is below 0; it is a distance in units of [0, 1]")
+    return eps
+
+
+Eps = Annotated[float, BeforeValidator(parse_eps)]
+Size = int | tuple[int, int]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSpec(Section):
+    """The classifier; the fields are those of `load_classifier`."""
+
+    architecture: str | None = None
+    weights: str | None = None
+    pretrained: bool = False
+    file: str | None = None
+    factory: str | None = None
+    outputs: int | tuple[str, ...] | None = None
+    finding: int | str | None = None
+    head: str = "auto"
+    mean: float | tuple[float, ...] | None = None
+    std: float | tuple[float, ...] | None = None
+    size: Size | None = None
+    interpolation: str | None = None
+    fit: str = "squash"
+    channels: int | None = None
+
+
+class DataSpec(Section):
+    """The cases; the fields are those of `open_cases` and of the readers behind it."""
+
+    path: str
+    split: str | None = None
+    label: str | None = None
+    where: str | None = None
+    classes: tuple[str, ...] | None = None
+    findings: tuple[str, ...] | None = None
+    group: str | None = None
+    group_pattern: str | None = None
+    subgroups: tuple[str, ...] = ()
+    keep_names: bool = False
+    limit: int | None = Field(default=None, ge=1)
+    size: Size | None = None
+    grey: bool = False
+    count: int | None = None
+    pixels: int | None = None
+    seed: int | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of `open_cases`."""
+        options = self.model_dump(exclude={"path"})
+        if isinstance(self.size, int):
+            options["size"] = (self.size, self.size)
+        return options
+
+
+class AttackSpec(BaseModel):
+    """One `[[attacks]]` table: a name, what the audit would set otherwise, and its own fields."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+    norm: Literal["Linf", "L2"] | None = None
+    eps: tuple[Eps, ...] | None = None
+    cells: Literal["exact", "curve"] | None = None
+    label: str | None = None
+    """How the report calls it, where one attack stands in a plan twice."""
+
+    def fields(self) -> dict[str, Any]:
+        """The attack's own fields."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class AuditSpec(Section):
+    """What is asked of every attack, and how the numbers are made."""
+
+    norm: Literal["Linf", "L2"] = "Linf"
+    eps: tuple[Eps, ...] = tuple(k / 255 for k in (0.5, 1, 2, 4, 8))
+    cells: Literal["exact", "curve"] = "exact"
+    goal: Literal["error", "miss", "false alarm"] = "error"
+    target: str | None = None
+    """The class that attacks aim at; other cases than that class's are attacked."""
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    sensitivity: float | None = Field(default=None, gt=0, lt=1)
+    """Set the threshold so that the val split reaches this sensitivity."""
+    seed: int = 0
+    chunk: int = Field(default=64, ge=1, le=4096)
+    """Cases that are attacked as one batch and stored as one unit."""
+
+
+DEFAULT_ATTACKS = ("Noise", "FGSM", "BIM", "PGD", "CW")
+
+
+class Plan(Section):
+    """A whole audit. `model` and `data` are None where Python hands over the objects themselves."""
+
+    title: str = "Robustness audit"
+    model: ModelSpec | None = None
+    data: DataSpec | None = None
+    attacks: tuple[AttackSpec, ...] = tuple(AttackSpec(name=name) for name in DEFAULT_ATTACKS)
+    audit: AuditSpec = AuditSpec()
+
+    def digest(self) -> str:
+        """SHA-256 of the plan with its defaults filled in; the title does not count."""
+        content = self.model_dump(mode="json", exclude={"title"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def load_plan(path: str | Path) -> Plan:
+    """Read a TOML plan; InputError with the first thing that is wrong. Paths in it are as in a
+    shell: relative to the current folder.
+    """
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"no such plan: {path}; `robust audit --help` shows how to write one"
+        ) from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder; give the TOML file in it") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from None
+    return make_plan(raw, str(path))
+
+
+def make_plan(raw: dict[str, Any], source: str = "plan") -> Plan:
+    """A checked plan from plain values; InputError with the first thing that is wrong."""
+    try:
+        plan = Plan.model_validate(raw)
+    except pydantic.ValidationError as error:
+        raise InputError(f"{source}: {_first_error(error)}") from None
+    for eps in [*plan.audit.eps, *(e for a in plan.attacks for e in a.eps or ())]:
+        _check_range(plan, eps)
+    if not plan.attacks:
+        raise InputError(f"{source}: no [[attacks]]; name one, for example name = 'PGD'")
+    if not plan.audit.eps:
+        raise InputError(f"{source}: [audit] eps is empty; give at least one, such as '1/255'")
+    if plan.audit.target is not None and plan.audit.goal != "error":
+        raise InputError(f"{source}: [audit] give either goal or target, not both")
+    return plan
+
+
+def _check_range(plan: Plan, eps: float) -> None:
+    """In L-inf an eps above 1 moves nothing further than 1 does: surely a slip of units."""
+    linf = plan.audit.norm == "Linf" or any(a.norm == "Linf" for a in plan.attacks)
+    if linf and eps > 1:
+        raise InputError(
+            f"eps {eps:g} is above 1, the whole range of a displayed pixel; "
+            f"for {eps:g} grey levels of 255 write '{eps:g}/255'"
+        )
+
+
+def _first_error(error: pydantic.ValidationError) -> str:
+    detail = error.errors()[0]
+    place = [str(part) for part in detail["loc"]]
+    where = ".".join(place)
+    if detail["type"] == "extra_forbidden":
+        tables: dict[str, type[Section]] = {
+            "model": ModelSpec,
+            "data": DataSpec,
+            "audit": AuditSpec,
+        }
+        section = tables.get(place[0], Plan)
+        return f"unknown entry {where}; {did_you_mean(place[-1], section.model_fields, limit=20)}"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{where}: {message} (got {detail.get('input')!r})"
+
+
+def unique_labels(specs: Sequence[AttackSpec]) -> list[str]:
+    """A name for each attack of a plan; InputError where two would bear the same."""
+    labels = [spec.label or spec.name for spec in specs]
+    for label in labels:
+        if labels.count(label) > 1 or label in ("clean", "worst case"):
+            raise InputError(f"two rows would be called {label!r}; give the attack its own label")
+    return labels

@@ -1,0 +1,193 @@
+"""Runs the classifier on all cases and every attack on those that it may attack, chunk by chunk."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robust.cases.case import Case, Cases
+from robust.engine.cells import Cell, running_order
+from robust.engine.goals import Goal
+from robust.engine.store import Clean, Outcome, Store
+from robust.engine.verify import Batch, attack_batch, slack
+from robust.errors import InputError
+from robust.models.classifier import Classifier, settle_head
+
+Progress = Callable[[float, float, str], None]
+"""Called with (work done, work in all, what is running); work is in forward passes."""
+
+
+class Runner:
+    """One run: a prepared classifier, cases, and the store that remembers finished chunks.
+
+    Cases are cut into fixed chunks; a chunk's attacked cases form one batch for each image shape.
+    Resuming replays the missing chunks with the very batches they would have had.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        cases: Cases,
+        store: Store,
+        *,
+        chunk: int,
+        skip_broken: bool = False,
+        progress: Progress = lambda done, total, label: None,
+    ) -> None:
+        self.classifier = classifier
+        self.cases = cases
+        self.store = store
+        self.skip_broken = skip_broken
+        self.progress = progress
+        kinds = {p.dtype for p in classifier.parameters()}
+        self.dtype = torch.float64 if torch.float64 in kinds else torch.float32
+        self.device = classifier.mean.device
+        rows = range(len(cases))
+        self.chunks = [rows[i : i + chunk] for i in range(0, len(rows), chunk)]
+
+    def predict_clean(self) -> None:
+        """Predict every case; InputError for a broken image, NaN, or a head of the wrong size."""
+        done = self.store.done()
+        self.classifier.head = self.store.get("settled head") or self.classifier.head
+        for number, rows in enumerate(self.chunks):
+            if ("clean", number) in done:
+                continue
+            self.progress(rows.start, len(self.cases), "clean images")
+            began = time.perf_counter()
+            found = self._predict(rows)
+            if self.store.get("settled head") is None:
+                self.store.put("settled head", self.classifier.head)
+            self.store.add_clean(number, found, time.perf_counter() - began)
+        if all(clean.broken is not None for clean in self.store.clean()):
+            raise InputError("not one of the images could be read; nothing is left to audit")
+        self.progress(len(self.cases), len(self.cases), "clean images")
+
+    def attack(self, cells: Sequence[Cell], goal: Goal, seed: int) -> None:
+        """Run all cells chunk by chunk, so that an image is read once for all of them."""
+        done = self.store.done()
+        cells = running_order(cells)
+        total = float(sum(cell.attack.passes for cell in cells) * len(self.cases))
+        work = 0.0
+        for number, rows in enumerate(self.chunks):
+            batches: list[Batch] | None = None
+            for cell in cells:
+                self.progress(work, total, f"{cell.label} at {cell.threat.eps:.4g}")
+                work += cell.attack.passes * len(rows)
+                if (cell.key, number) in done:
+                    continue
+                began = time.perf_counter()
+                batches = self.load(rows, goal) if batches is None else batches
+                fallen = set() if cell.exact else self._fallen(cells, cell, rows)
+                found: list[Outcome] = []
+                for batch in batches:
+                    left = [i for i, row in enumerate(batch.rows) if row not in fallen]
+                    if left:
+                        found += self.run(cell, batch.take(left), goal, seed)[1]
+                self.store.add_outcomes(cell.key, number, found, time.perf_counter() - began)
+        self.progress(total, total, "done")
+
+    def run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
+        """The adversarial images of one cell on one batch, and their verified outcomes."""
+        return attack_batch(self.classifier, cell.attack, cell.threat, batch, goal, seed)
+
+    def load(self, rows: Sequence[int], goal: Goal) -> list[Batch]:
+        """The cases among `rows` to attack: right when clean and eligible for the goal."""
+        clean = {c.row: c.logits for c in self.store.clean(rows[0], rows[-1] + 1)}
+        wanted = []
+        for row in rows:
+            logits, label = clean[row], self.cases.entries[row].label
+            if logits is not None and int(np.argmax(logits)) == label:
+                if bool(goal.eligible(torch.tensor([label]))[0]):
+                    wanted.append(row)
+        good: list[tuple[int, Case]] = []
+        for row, case in zip(wanted, self.cases.stream(wanted), strict=True):
+            if isinstance(case, InputError):
+                raise InputError(f"an image changed while the audit ran: {case}")
+            good.append((row, case))
+        batches = []
+        for shaped in _by_shape(good):
+            before = np.stack([clean[row] for row, _ in shaped])  # type: ignore[misc]
+            batches.append(
+                Batch(
+                    rows=tuple(row for row, _ in shaped),
+                    cases=tuple(case for _, case in shaped),
+                    x=torch.stack([case.image for _, case in shaped]).to(self.device, self.dtype),
+                    y=torch.tensor([case.label for _, case in shaped], device=self.device),
+                    logits=torch.from_numpy(before).to(self.device),
+                )
+            )
+        return batches
+
+    def logits(self, x: Tensor) -> Tensor:
+        """The verdict that counts: from the network as it is, at its own precision."""
+        try:
+            return self.classifier(x)  # type: ignore[no-any-return]
+        except (InputError, torch.OutOfMemoryError):
+            raise
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            line = (str(error).strip().splitlines() or [""])[0]
+            raise InputError(
+                f"the network fails on images of shape {tuple(x.shape[1:])}: {line[:300]}; "
+                f"set channels and size in [model] to what it was trained on"
+            ) from None
+
+    def _predict(self, rows: range) -> list[Clean]:
+        found: dict[int, Clean] = {}
+        good: list[tuple[int, Case]] = []
+        for row, case in zip(rows, self.cases.stream(rows), strict=True):
+            if isinstance(case, InputError):
+                if not self.skip_broken:
+                    raise InputError(f"{case}, or go on without it: --skip-broken")
+                found[row] = Clean(row, None, "", str(case))
+            else:
+                good.append((row, case))
+        for shaped in _by_shape(good):
+            x = torch.stack([case.image for _, case in shaped]).to(self.device, self.dtype)
+            with torch.no_grad():
+                if self.classifier.head == "auto":
+                    settle_head(self.classifier, x)
+                logits = self.logits(x)
+            self._check(logits, [case for _, case in shaped])
+            for (row, case), values in zip(shaped, logits.double().cpu().numpy(), strict=True):
+                pixels = hashlib.sha256(case.image.numpy().tobytes()).hexdigest()
+                found[row] = Clean(row, values, pixels)
+        return [found[row] for row in rows]
+
+    def _check(self, logits: Tensor, cases: Sequence[Case]) -> None:
+        if logits.shape[1] != len(self.cases.classes):
+            raise InputError(
+                f"the head gives {logits.shape[1]} classes, the data have "
+                f"{len(self.cases.classes)} ({', '.join(self.cases.classes)}); choose the label "
+                f"column, classes or head so that both agree"
+            )
+        bad = ~torch.isfinite(logits).all(1)
+        if bad.any():
+            first = cases[int(bad.nonzero()[0])].id
+            raise InputError(
+                f"the classifier gives NaN or infinite logits on {int(bad.sum())} of {len(cases)} "
+                f"cases, {first} first; check its weights, mean and std"
+            )
+
+    def _fallen(self, cells: Sequence[Cell], cell: Cell, rows: range) -> set[int]:
+        """Rows for which some attack has found an image within this cell's ball."""
+        fallen = set()
+        for other in cells:
+            if other.threat.norm == cell.threat.norm:
+                for o in self.store.outcomes(other.key, rows.start, rows.stop):
+                    moved = o.linf if cell.threat.norm == "Linf" else o.l2
+                    if o.success and moved <= slack(cell.threat, 1):
+                        fallen.add(o.row)
+        return fallen
+
+
+def _by_shape(cases: Sequence[tuple[int, Case]]) -> Iterator[list[tuple[int, Case]]]:
+    """Cases of one shape together, shapes in the order of their first case."""
+    shapes: dict[tuple[int, ...], list[tuple[int, Case]]] = {}
+    for row, case in cases:
+        shapes.setdefault(tuple(case.image.shape), []).append((row, case))
+    yield from shapes.values()

@@ -1,0 +1,176 @@
+"""What a run has found so far: one SQLite file, written chunk by chunk, safe against a kill."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from robust.errors import InputError
+
+Array = npt.NDArray[np.float64]
+
+LAYOUT = "1"
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS clean (
+    row INTEGER PRIMARY KEY, logits BLOB, pixels TEXT, broken TEXT);
+CREATE TABLE IF NOT EXISTS outcomes (
+    cell TEXT, row INTEGER, logits BLOB, linf REAL, l2 REAL, success INTEGER, takeover INTEGER,
+    passes REAL, failure TEXT, PRIMARY KEY (cell, row)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS chunks (
+    cell TEXT, chunk INTEGER, seconds REAL, PRIMARY KEY (cell, chunk));
+"""
+
+
+@dataclass(frozen=True)
+class Clean:
+    """What the classifier says of one unattacked case."""
+
+    row: int
+    logits: Array | None
+    """`(k,)`; None where the file was broken."""
+    pixels: str = ""
+    """SHA-256 of the displayed image."""
+    broken: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one attack did to one case, as the runner measured it."""
+
+    row: int
+    logits: Array
+    linf: float
+    l2: float
+    success: bool
+    takeover: bool
+    passes: float
+    failure: str | None = None
+    """Why there is no verdict; such a case counts neither as robust nor as broken."""
+
+
+class Store:
+    """The database of one run directory. A chunk is there as a whole or not at all."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._lock = (directory / "run.lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"another process is at work in {directory}; wait for it") from None
+        self._path = directory / "outcomes.sqlite"
+        try:
+            self._db = sqlite3.connect(self._path)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.executescript(_TABLES)
+        except sqlite3.DatabaseError as error:
+            raise InputError(f"{self._path} is broken ({error}); start in a new folder") from None
+
+    def close(self) -> None:
+        self._db.close()
+        self._lock.close()
+
+    def identify(self, identity: Mapping[str, str]) -> None:
+        """Claim a new run directory, or check that an old one belongs to the same run."""
+        for key, value in {"layout": LAYOUT, **identity}.items():
+            known = self.get(key)
+            if known is None:
+                self.put(key, value)
+            elif known != value:
+                raise InputError(
+                    f"{self._path.parent} belongs to another run: its {key} differs; "
+                    f"choose another folder with --out, or delete this one"
+                )
+
+    def get(self, key: str) -> str | None:
+        found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def put(self, key: str, value: str) -> None:
+        with self._db:
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def done(self) -> set[tuple[str, int]]:
+        """The finished (cell, chunk) pairs; clean predictions are the cell `clean`."""
+        return set(self._db.execute("SELECT cell, chunk FROM chunks"))
+
+    def seconds(self) -> dict[str, float]:
+        """Time spent by cell."""
+        return dict(self._db.execute("SELECT cell, sum(seconds) FROM chunks GROUP BY cell"))
+
+    def add_clean(self, chunk: int, rows: Iterable[Clean], seconds: float) -> None:
+        with self._db:
+            self._db.executemany(
+                "INSERT INTO clean VALUES (?, ?, ?, ?)",
+                [(c.row, _pack(c.logits), c.pixels, c.broken) for c in rows],
+            )
+            self._db.execute("INSERT INTO chunks VALUES ('clean', ?, ?)", (chunk, seconds))
+
+    def add_outcomes(self, cell: str, chunk: int, rows: Iterable[Outcome], seconds: float) -> None:
+        with self._db:
+            self._db.executemany(
+                "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        *(cell, o.row, _pack(o.logits), o.linf, o.l2),
+                        *(int(o.success), int(o.takeover), o.passes, o.failure),
+                    )
+                    for o in rows
+                ],
+            )
+            self._db.execute("INSERT INTO chunks VALUES (?, ?, ?)", (cell, chunk, seconds))
+
+    def clean(self, first: int = 0, stop: int | None = None) -> list[Clean]:
+        """Clean predictions of rows first <= row < stop, in order."""
+        rows = self._db.execute(
+            "SELECT row, logits, pixels, broken FROM clean WHERE row >= ? AND row < ? ORDER BY row",
+            (first, 2**62 if stop is None else stop),
+        )
+        return [Clean(r[0], _unpack(r[1]), r[2], r[3]) for r in rows]
+
+    def outcomes(self, cell: str, first: int = 0, stop: int | None = None) -> list[Outcome]:
+        """Outcomes of one cell for rows first <= row < stop, in order."""
+        rows = self._db.execute(
+            "SELECT row, logits, linf, l2, success, takeover, passes, failure FROM outcomes"
+            " WHERE cell = ? AND row >= ? AND row < ? ORDER BY row",
+            (cell, first, 2**62 if stop is None else stop),
+        )
+        return [
+            Outcome(r[0], _filled(r[1]), _nan(r[2]), _nan(r[3]), bool(r[4]), bool(r[5]), *r[6:])
+            for r in rows
+        ]
+
+    def put_json(self, key: str, value: Any) -> None:
+        self.put(key, json.dumps(value))
+
+    def get_json(self, key: str) -> Any:
+        text = self.get(key)
+        return None if text is None else json.loads(text)
+
+
+def _pack(logits: Array | None) -> bytes | None:
+    return None if logits is None else np.asarray(logits, "<f8").tobytes()
+
+
+def _unpack(blob: bytes | None) -> Array | None:
+    return None if blob is None else np.frombuffer(blob, "<f8")
+
+
+def _filled(blob: bytes) -> Array:
+    return np.frombuffer(blob, "<f8")
+
+
+def _nan(value: float | None) -> float:
+    """SQLite keeps NaN as NULL."""
+    return float("nan") if value is None else value

@@ -1,0 +1,179 @@
+"""From the store to rows: each cell, the worst case over all of them, and attack difficulty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from attacks import ThreatModel
+from robust.cases.case import Cases
+from robust.engine.cells import Cell
+from robust.engine.scores import Condition, Mask, Scorer, margins
+from robust.engine.store import Store
+from robust.engine.verify import slack
+from robust.records import Difficulty, Row, Subgroup
+from robust.stats import Bootstrap
+
+DIFFICULT = 0.99
+"""Ma et al. 2021: the least eps at which at least this share of attacks succeeds."""
+
+
+class Summary:
+    """Reads a finished run and computes its rows. Broken files are left out of everything."""
+
+    def __init__(
+        self, store: Store, cases: Cases, cells: Sequence[Cell], pixels: int, seed: int
+    ) -> None:
+        """`pixels` is the size of an image (c * h * w): the rounding that distances may show."""
+        self._store = store
+        self._pixels = pixels
+        clean = [c for c in store.clean() if c.logits is not None]
+        self.rows = np.array([c.row for c in clean])
+        self.cases = cases.select([c.row for c in clean])
+        self.labels = np.array([entry.label for entry in self.cases.entries])
+        self.clean = Condition.clean(np.stack([c.logits for c in clean if c.logits is not None]))
+        self._place = {row: i for i, row in enumerate(self.rows.tolist())}
+        self._cells = list(cells)
+        bootstrap = Bootstrap([entry.group for entry in self.cases.entries], seed=seed)
+        self._scorer = Scorer(bootstrap, self.labels, cases.classes, cases.findings)
+        self.groups = bootstrap.count
+        self._subgroups = _subgroups(self.cases)
+        self._populations = [np.ones(len(clean), bool), *(mask for *_, mask in self._subgroups)]
+
+    def clean_row(self) -> Row:
+        return self._row("clean", "", 0.0, "clean", self.clean)
+
+    def cell_rows(self) -> list[Row]:
+        """One row for each cell that was run in full, in the order of the plan's eps."""
+        rows = []
+        for cell in self._cells:
+            if not cell.exact:
+                continue
+            key = self._origin(cell).key
+            outcomes = self._store.outcomes(key)
+            row = self._row(
+                cell.label,
+                cell.threat.norm,
+                cell.eps,
+                "exact",
+                self.condition(key),
+                takeover=sum(o.takeover for o in outcomes),
+                passes=sum(o.passes for o in outcomes) / max(len(outcomes), 1),
+                same_as=cell.same_as,
+            )
+            rows.append(row)
+        return rows
+
+    def worst_rows(self, first_norm: str) -> list[Row]:
+        """For each norm and eps the worst image that any attack found within it."""
+        threats = {(c.threat.norm, c.threat.eps) for c in self._cells}
+        bounded = [t for t in threats if np.isfinite(t[1])] or list(threats)
+        rows = []
+        for norm, eps in sorted(bounded, key=lambda t: (t[0] != first_norm, *t)):
+            threat = ThreatModel(norm, eps)
+            own = [c for c in self._cells if c.threat == threat]
+            kind = "exact" if all(c.exact for c in own) else "curve"
+            shown = None if np.isinf(eps) else eps
+            rows.append(self._row("worst case", norm, shown, kind, self._worst(threat)))
+        return rows
+
+    def difficulty(self, rows: Sequence[Row]) -> list[Difficulty]:
+        """For each attack and norm the least eps at which nearly all attacks succeed."""
+        found: dict[tuple[str, str], float | None] = {}
+        for row in rows:
+            if row.eps is not None:
+                found.setdefault((row.attack, row.norm), None)
+                rate = row.scores.success
+                if found[row.attack, row.norm] is None and rate and rate.value >= DIFFICULT:
+                    found[row.attack, row.norm] = row.eps
+        return [Difficulty(attack, norm, eps) for (attack, norm), eps in found.items()]
+
+    def condition(self, key: str) -> Condition:
+        """All cases as one cell left them."""
+        n = len(self.labels)
+        logits = self.clean.logits.copy()
+        attacked, failed, success = (np.zeros(n, bool) for _ in range(3))
+        linf, l2 = np.full(n, np.nan), np.full(n, np.nan)
+        for o in self._store.outcomes(key):
+            i = self._place[o.row]
+            attacked[i], failed[i], success[i] = True, o.failure is not None, o.success
+            if o.failure is None:
+                logits[i], linf[i], l2[i] = o.logits, o.linf, o.l2
+        return Condition(logits, attacked, failed, success, linf, l2)
+
+    def _worst(self, threat: ThreatModel) -> Condition:
+        """Case by case the image with the largest margin among all found within the ball.
+
+        An image found at a smaller eps, or by a minimum-norm attack, lies in the ball as well.
+        """
+        worst = self.clean
+        n = len(self.labels)
+        lead = margins(worst.logits, self.labels)
+        logits = worst.logits.copy()
+        attacked, judged, success = (np.zeros(n, bool) for _ in range(3))
+        linf, l2 = np.full(n, np.nan), np.full(n, np.nan)
+        for cell in self._cells:
+            if cell.same_as is not None or cell.threat.norm != threat.norm:
+                continue
+            one = self.condition(cell.key)
+            moved = one.linf if threat.norm == "Linf" else one.l2
+            inside = one.attacked & ~one.failed & (moved <= slack(threat, self._pixels))
+            if cell.threat.eps <= threat.eps or cell.attack.minimum_norm:
+                attacked |= one.attacked
+                judged |= one.attacked & ~one.failed
+            margin = margins(one.logits, self.labels)
+            # A success of a targeted goal outranks a larger margin that leads elsewhere.
+            better = inside & (
+                (one.success & ~success) | ((margin > lead) & ~(success & ~one.success))
+            )
+            logits[better], lead[better] = one.logits[better], margin[better]
+            linf[better], l2[better] = one.linf[better], one.l2[better]
+            success |= inside & one.success
+        return Condition(logits, attacked, attacked & ~judged, success, linf, l2)
+
+    def _row(
+        self,
+        attack: str,
+        norm: str,
+        eps: float | None,
+        kind: str,
+        condition: Condition,
+        *,
+        takeover: int = 0,
+        passes: float = 0.0,
+        same_as: str | None = None,
+    ) -> Row:
+        scores, *parts = self._scorer.score(condition, self._populations)
+        return Row(
+            attack=attack,
+            norm=norm,
+            eps=eps,
+            kind=kind,
+            scores=scores,
+            subgroups=tuple(
+                Subgroup(column, value, int(mask.sum()), part)
+                for (column, value, mask), part in zip(self._subgroups, parts, strict=True)
+            ),
+            attacked=int(condition.attacked.sum()),
+            failed=int(condition.failed.sum()),
+            takeover=takeover,
+            passes=passes,
+            same_as=same_as,
+        )
+
+    def _origin(self, cell: Cell) -> Cell:
+        if cell.same_as is None:
+            return cell
+        return next(c for c in self._cells if c.label == cell.same_as and c.threat == cell.threat)
+
+
+def _subgroups(cases: Cases) -> list[tuple[str, str, Mask]]:
+    """Each value of each metadata column, with the cases that have it."""
+    found = []
+    columns = sorted({name for entry in cases.entries for name in entry.metadata})
+    for column in columns:
+        values = np.array([entry.metadata.get(column, "unknown") for entry in cases.entries])
+        for value in sorted(set(values.tolist())):
+            found.append((column, str(value), values == value))
+    return found

@@ -1,0 +1,126 @@
+"""One attack on one batch, measured by us: distance, box and prediction, nothing on trust."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks import Attack, Model, Streams, ThreatModel
+from robust.cases.case import Case
+from robust.engine.goals import Goal
+from robust.engine.recorder import Recorder
+from robust.engine.store import Outcome
+from robust.errors import InputError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Cases of one shape, ready to be attacked."""
+
+    rows: tuple[int, ...]
+    """Their places in `Cases`."""
+    cases: tuple[Case, ...]
+    x: Tensor
+    y: Tensor
+    logits: Tensor
+    """Clean logits `(n, k)`."""
+
+    def take(self, places: Sequence[int]) -> Batch:
+        """The batch without all other cases."""
+        if len(places) == len(self.rows):
+            return self
+        index = torch.as_tensor(places, device=self.x.device)
+        return Batch(
+            tuple(self.rows[i] for i in places),
+            tuple(self.cases[i] for i in places),
+            self.x[index],
+            self.y[index],
+            self.logits[index],
+        )
+
+
+def slack(threat: ThreatModel, pixels: int) -> float:
+    """eps with room for the rounding of float32: 2e-7 a pixel, its square root in L2."""
+    return threat.eps + 2e-7 * (1 if threat.norm == "Linf" else math.sqrt(pixels))
+
+
+def attack_batch(
+    model: Model,
+    attack: Attack,
+    threat: ThreatModel,
+    batch: Batch,
+    goal: Goal,
+    seed: int,
+) -> tuple[Tensor, list[Outcome]]:
+    """The adversarial images `(n, c, h, w)` and what each is worth.
+
+    A crash, a NaN or an image outside the threat model is a failure, and its image the clean one.
+    InputError only where memory runs out, since a smaller chunk is the remedy.
+    """
+    x, y = batch.x, batch.y
+    recorder = Recorder(model, y)
+    streams = Streams.of(seed, [case.id for case in batch.cases], repr(attack), threat)
+    failures: list[str | None]
+    try:
+        x_adv = attack(recorder, x, y, threat, streams, goal.targets(batch.logits)).detach()
+        failures = _limits_broken(x_adv, x, threat)
+    except torch.OutOfMemoryError:
+        raise InputError(
+            f"memory ran out on a batch of {len(x)}; set a smaller chunk in [audit]"
+        ) from None
+    except Exception as error:  # noqa: BLE001  (a foreign attack may fail in any way)
+        line = (str(error).strip().splitlines() or [""])[0]
+        x_adv, failures = x, [f"{type(error).__name__}: {line[:200]}"] * len(x)
+    sound = torch.tensor([failure is None for failure in failures], device=x.device)
+    if not bool(sound.all()):
+        usable = x_adv if x_adv.shape == x.shape else x
+        x_adv = torch.where(sound.view(-1, 1, 1, 1), usable, x)
+    with torch.no_grad():
+        logits = model(x_adv)
+    reached = goal.reached(logits.argmax(1), y)
+    finite = torch.isfinite(logits).all(1)
+    linf = ThreatModel("Linf", 0).distance(x_adv, x).tolist()
+    l2 = ThreatModel("L2", 0).distance(x_adv.double(), x.double()).tolist()
+    values = logits.double().cpu().numpy()
+    outcomes = []
+    for i, row in enumerate(batch.rows):
+        failure = failures[i] if bool(finite[i]) else failures[i] or "NaN or infinite logits"
+        outcomes.append(
+            Outcome(
+                row=row,
+                logits=values[i],
+                linf=linf[i],
+                l2=l2[i],
+                success=bool(reached[i]) and failure is None,
+                takeover=bool(recorder.takeover[i]),
+                passes=recorder.passes,
+                failure=failure,
+            )
+        )
+    return x_adv, outcomes
+
+
+def _limits_broken(x_adv: Tensor, x: Tensor, threat: ThreatModel) -> list[str | None]:
+    """For each case why its image is not allowed, or None."""
+    if x_adv.shape != x.shape or x_adv.dtype != x.dtype:
+        return [f"returned {x_adv.dtype} {tuple(x_adv.shape)} for {tuple(x.shape)}"] * len(x)
+    finite = torch.isfinite(x_adv).flatten(1).all(1).tolist()
+    low = x_adv.flatten(1).amin(1).tolist()
+    high = x_adv.flatten(1).amax(1).tolist()
+    moved = threat.distance(x_adv, x).tolist()
+    allowed = slack(threat, x[0].numel())
+    found: list[str | None] = []
+    for i in range(len(x)):
+        if not finite[i]:
+            found.append("returned NaN or infinite pixels")
+        elif low[i] < 0 or high[i] > 1:
+            found.append(f"left the box: pixels from {low[i]:.6g} to {high[i]:.6g}")
+        elif moved[i] > allowed:
+            found.append(f"moved {moved[i]:.6g} in {threat.norm}, allowed {threat.eps:.6g}")
+        else:
+            found.append(None)
+    return found

@@ -1,0 +1,20 @@
+"""Weights to a classifier: the adapter, its loading, and how it is made ready to run."""
+
+from __future__ import annotations
+
+from robust.models.classifier import Classifier, recognise_head, settle_head
+from robust.models.loading import list_models, load_classifier
+from robust.models.prepare import choose_device, full_precision, prepare
+from robust.models.weights import weights_hash
+
+__all__ = [
+    "Classifier",
+    "choose_device",
+    "full_precision",
+    "list_models",
+    "load_classifier",
+    "prepare",
+    "recognise_head",
+    "settle_head",
+    "weights_hash",
+]

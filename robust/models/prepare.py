@@ -1,0 +1,75 @@
+"""How fast a classifier runs, and how exactly: a frozen copy of the user's model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from robust.errors import InputError
+from robust.models.classifier import Classifier
+
+
+def prepare(classifier: Classifier, device: str | torch.device = "cpu") -> Classifier:
+    """A copy on `device` in evaluation mode whose parameters want no gradient.
+
+    The user's model keeps its mode, buffers, `.grad` and `requires_grad`; without parameter
+    gradients a backward pass costs a third less.
+    """
+    if not isinstance(classifier, Classifier):
+        raise InputError(
+            f"a Classifier is needed, got a {type(classifier).__name__}; wrap the network: "
+            f"Classifier(network, mean=..., std=..., size=...)"
+        )
+    try:
+        twin = copy.deepcopy(classifier)
+    except Exception as error:  # noqa: BLE001  (any foreign module, any error)
+        raise InputError(
+            f"the model cannot be copied ({error}); give robust a factory that builds it"
+        ) from None
+    for module in twin.modules():
+        _evaluate(module)
+    for parameter in twin.parameters():
+        parameter.requires_grad_(False)
+        parameter.grad = None
+    return twin.to(device)
+
+
+def _evaluate(module: nn.Module) -> None:
+    try:
+        module.train(False)
+    except NotImplementedError:
+        # An exported program has fixed its mode when it was exported.
+        module.training = False
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """`auto` is the first GPU where there is one; raises InputError for a device not present."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise InputError(f"device {name!r} is not to be had here; use cpu, cuda or auto") from None
+    return device
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Multiply at float32 and pick deterministic kernels; put the global switches back."""
+    matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, conv.allow_tf32, conv.deterministic, conv.benchmark
+    matmul.allow_tf32, conv.allow_tf32, conv.deterministic, conv.benchmark = (
+        False,
+        False,
+        True,
+        False,
+    )
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, conv.allow_tf32, conv.deterministic, conv.benchmark = before

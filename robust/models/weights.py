@@ -1,0 +1,102 @@
+"""Weights from files: state dicts only, never a pickled object, and a hash of what was loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robust.errors import InputError, did_you_mean
+
+NESTED = ("state_dict", "model_state_dict", "model", "net", "network")
+PREFIXES = ("module.", "model.", "network.", "net.", "_orig_mod.")
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """The state dict of a `.safetensors` or a `.pth`/`.pt`/`.ckpt`/`.bin` file, on the CPU.
+
+    Checkpoints that hold it under `state_dict` or the like are opened, and a prefix that all names
+    share (`module.` of data-parallel training) is taken off. Raises InputError; code inside a file
+    is never run.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no such weights file: {path}; check the path in [model]")
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{path} is not a safetensors file: {error}") from None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "weights_only" in str(error) or "Unsupported" in str(error):
+            raise InputError(
+                f"{path} is a pickled Python object, which could run any code when opened: refused;"
+                f" save the weights alone with torch.save(model.state_dict(), ...) or safetensors"
+            ) from None
+        raise InputError(f"{path} is broken or no weights file: {_first_line(error)}") from None
+    except (RuntimeError, OSError, EOFError, ValueError) as error:
+        raise InputError(f"{path} is broken or no weights file: {_first_line(error)}") from None
+    return _unwrap(content, path)
+
+
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: object) -> None:
+    """Load every tensor into its place; InputError that names the first that does not fit."""
+    own = network.state_dict()
+    for name, value in own.items():
+        if name in state and state[name].shape != value.shape:
+            raise InputError(
+                f"{source}: {name} has shape {tuple(state[name].shape)}, the network wants "
+                f"{tuple(value.shape)}; choose the architecture and number of outputs it was "
+                f"trained with"
+            )
+    # Checkpoints from before batch-norm counted its batches lack that counter; it decides nothing.
+    missing = [n for n in own if n not in state and not n.endswith("num_batches_tracked")]
+    extra = [n for n in state if n not in own]
+    if missing or extra:
+        name = (missing or extra)[0]
+        said = "lacks" if missing else "holds, unknown to the network,"
+        hint = did_you_mean(name, extra if missing else list(own), limit=4)
+        raise InputError(
+            f"{source} does not fit the architecture: it {said} {name} "
+            f"({len(missing)} missing, {len(extra)} unknown); {hint}"
+        )
+    network.load_state_dict(dict(state), strict=False)
+
+
+def weights_hash(network: nn.Module) -> str:
+    """SHA-256 over names, shapes and values of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        if isinstance(value, Tensor):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            plain = value.detach().cpu().contiguous()
+            digest.update(plain.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
+    for key in NESTED:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not content:
+        raise InputError(f"{path} holds no state dict but a {type(content).__name__}")
+    state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    if not state:
+        raise InputError(f"{path} holds no tensors; save model.state_dict()")
+    while prefix := next((p for p in PREFIXES if all(n.startswith(p) for n in state)), None):
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

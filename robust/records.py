@@ -1,0 +1,198 @@
+"""The report and its rows: what came out of a run, as values. Standard library alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+"""Goes up whenever a reader of an older report.json would misread a newer one."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval, resampled by group."""
+
+    value: float
+    low: float
+    high: float
+    cases: int
+    """Cases the number is computed from."""
+    groups: int
+    """Groups (patients, lesions) among them: the unit of resampling."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How the classifier fares on one population under one condition.
+
+    An entry is None where it has no meaning (no case with a finding, no success to measure).
+    """
+
+    accuracy: Estimate | None
+    """On all cases; those wrong when clean stay as they are."""
+    robust_accuracy: Estimate | None = None
+    """On cases that are right when clean and were attacked."""
+    success: Estimate | None = None
+    """Share of attacked cases on which the attack reached its goal."""
+    misses: Estimate | None = None
+    """Of cases with the finding, right when clean: the share turned into no finding."""
+    false_alarms: Estimate | None = None
+    """Of cases without the finding, right when clean: the share turned into a finding."""
+    sensitivity: Estimate | None = None
+    specificity: Estimate | None = None
+    auc: Estimate | None = None
+    """Finding against no finding; macro one-against-rest where the plan names no finding."""
+    recall: Mapping[str, Estimate | None] = field(default_factory=dict)
+    """Of each class by name."""
+    median_l2: Estimate | None = None
+    """Distance of the successful adversarial images, in [0, 1] units."""
+    median_linf: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """The scores of the cases that share one value of a metadata column."""
+
+    column: str
+    value: str
+    cases: int
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Row:
+    """One condition: an attack at an eps, the worst case over all attacks, or no attack at all."""
+
+    attack: str
+    """Its name in the plan; `clean`, or `worst case`."""
+    norm: str
+    eps: float | None
+    """In [0, 1] units of the displayed image; None for a minimum-norm attack without a bound."""
+    kind: str
+    """`clean`; `exact`: run in full on every case; `curve`: stopped at the first success."""
+    scores: Scores
+    subgroups: tuple[Subgroup, ...] = ()
+    attacked: int = 0
+    """Cases the attack was run on: right when clean, and of the kind that the goal names."""
+    failed: int = 0
+    """Attacked cases without a verdict (crash, NaN, limits broken): never counted as robust."""
+    takeover: int = 0
+    """Cases on which cross-entropy saturated, so that the margin took over."""
+    passes: float = 0.0
+    """Forward and backward passes a case, on average over the attacked ones."""
+    same_as: str | None = None
+    """The attack whose run this row repeats, where both are the same for this model."""
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """The least eps of the plan at which an attack succeeds on at least 99 % of attacked cases."""
+
+    attack: str
+    norm: str
+    eps: float | None
+    """None: not reached at any eps of the plan."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A doubt about the numbers: it stands next to them wherever they are shown."""
+
+    name: str
+    seen: str
+    """What was observed, with the figures."""
+    why: str
+    """Why it weakens a number."""
+    remedy: str
+    """What to do about it."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that one audit found, and everything needed to repeat it."""
+
+    title: str
+    clean: Row
+    rows: tuple[Row, ...]
+    worst_cases: tuple[Row, ...]
+    """Over all attacks, one row for each norm and eps, eps ascending."""
+    difficulty: tuple[Difficulty, ...]
+    flags: tuple[Flag, ...]
+    plan: Mapping[str, Any]
+    """The plan with every default filled in."""
+    model: Mapping[str, Any]
+    """What was audited: source, hash of the weights, head, preprocessing, threshold."""
+    data: Mapping[str, Any]
+    """What it was audited on: source, split, hash, counts, groups, skipped files."""
+    environment: Mapping[str, Any]
+    """Versions of everything that computes, and the device."""
+    table_sha256: str
+    """Hash of outcomes.csv, the per-case table."""
+    timings: Mapping[str, Any] = field(default_factory=dict)
+    """Seconds; the only part that differs between two runs of the same plan."""
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def worst(self) -> Row:
+        """The worst case at the largest eps of the plan's first norm."""
+        norm = self.worst_cases[0].norm
+        return [row for row in self.worst_cases if row.norm == norm][-1]
+
+    def row(self, attack: str, eps: float | None = None) -> Row:
+        """The row of that attack at that eps (within rounding); KeyError if there is none."""
+        for row in self.rows:
+            if row.attack == attack and (
+                row.eps == eps
+                or (row.eps is not None and eps is not None and abs(row.eps - eps) < 1e-9)
+            ):
+                return row
+        raise KeyError(f"no row for {attack} at eps {eps}")
+
+    def to_json(self) -> str:
+        """The text of report.json; `Report.from_json` takes it back to an equal value."""
+        return json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """Read a report.json; ValueError if it is none or from a newer robust."""
+        try:
+            raw = json.loads(text)
+            version = raw["schema_version"]
+        except (ValueError, KeyError, TypeError):
+            raise ValueError("this is not a report.json of robust") from None
+        if version > SCHEMA_VERSION:
+            raise ValueError(
+                f"report.json has schema {version}, this robust reads up to {SCHEMA_VERSION}; "
+                f"upgrade robust"
+            )
+        report: Report = _build(cls, raw)
+        return report
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_text(self.to_json(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Report:
+        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+
+
+def _build(kind: Any, raw: Any) -> Any:
+    """Turn parsed JSON into the annotated type: dataclasses, optionals, tuples, mappings."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return kind(**{name: _build(hints[name], value) for name, value in raw.items()})
+    if origin in (types.UnionType, typing.Union):
+        return None if raw is None else _build(arguments[0], raw)
+    if origin is tuple:
+        return tuple(_build(arguments[0], value) for value in raw)
+    if origin is Mapping or (origin is not None and issubclass(origin, Mapping)):
+        return {key: _build(arguments[1], value) for key, value in raw.items()}
+    return raw

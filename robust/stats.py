@@ -1,0 +1,141 @@
+"""Intervals by group: cluster bootstrap of rates, medians and AUC; exact bounds at 0 and 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats as scipy_stats
+
+from robust.records import Estimate
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+LEVEL = 0.95
+
+
+def clopper_pearson(hits: float, trials: int) -> tuple[float, float]:
+    """Exact 95 % bounds of a binomial proportion (Clopper & Pearson 1934)."""
+    tail = (1 - LEVEL) / 2
+    low = 0.0 if hits <= 0 else float(scipy_stats.beta.ppf(tail, hits, trials - hits + 1))
+    high = 1.0 if hits >= trials else float(scipy_stats.beta.ppf(1 - tail, hits + 1, trials - hits))
+    return low, high
+
+
+def auc(scores: Array, positive: Mask, weights: Array | None = None) -> Array:
+    """Area under the ROC curve, ties counted half: `(draws,)` for weights `(draws, n)`.
+
+    Higher scores should go with `positive`. NaN where one side is empty.
+    """
+    if weights is None:
+        weights = np.ones((1, len(scores)))
+    order = np.argsort(scores, kind="stable")
+    ordered, is_positive = scores[order], positive[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    weights = weights[:, order]
+    ups = np.add.reduceat(weights * is_positive, starts, axis=1)
+    downs = np.add.reduceat(weights * ~is_positive, starts, axis=1)
+    below = np.cumsum(downs, axis=1) - downs
+    pairs = ups.sum(1) * downs.sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        area: Array = (ups * (below + downs / 2)).sum(1) / pairs
+    return area
+
+
+class Bootstrap:
+    """Resamples groups with replacement; all numbers of a report share the same resamples.
+
+    `groups` is `(n,)`, any hashable per case. A resample gives each group a weight, how often it
+    was drawn, so that a rate is a ratio of two weighted sums.
+    """
+
+    def __init__(self, groups: Sequence[object], draws: int = 1000, seed: int = 0) -> None:
+        _, codes = np.unique(np.asarray([str(g) for g in groups]), return_inverse=True)
+        self.codes: npt.NDArray[np.int64] = codes.astype(np.int64)
+        self.count = int(codes.max()) + 1 if len(codes) else 0
+        rng = np.random.Generator(np.random.PCG64(seed))
+        self._weights = np.zeros((draws, self.count), dtype=np.uint8)
+        for row in self._weights:
+            drawn = np.bincount(rng.integers(0, self.count, self.count), minlength=self.count)
+            row[:] = np.minimum(drawn, 255)
+
+    def rate(self, values: npt.ArrayLike, mask: npt.ArrayLike | None = None) -> Estimate | None:
+        """Mean of `values (n,)` over the cases in `mask`; None where there is no case."""
+        where = np.ones(len(self.codes), bool) if mask is None else np.asarray(mask, bool)
+        return self.rates([(values, where)])[0]
+
+    def rates(
+        self, columns: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]]
+    ) -> list[Estimate | None]:
+        """Many rates at once, each `(values, mask)`: one product of matrices for all of them."""
+        sums = np.empty((self.count, 2 * len(columns)), dtype=np.float32)
+        masks = []
+        for i, (values, where) in enumerate(columns):
+            mask = np.asarray(where, bool)
+            masks.append(mask)
+            inside = np.where(mask, np.asarray(values, np.float64), 0.0)
+            sums[:, 2 * i] = np.bincount(self.codes, inside, self.count)
+            sums[:, 2 * i + 1] = np.bincount(self.codes, mask, self.count)
+        drawn = np.concatenate([block @ sums for block in self._blocks(sums.shape[1])])
+        found: list[Estimate | None] = []
+        for i, mask in enumerate(masks):
+            cases = int(mask.sum())
+            if cases == 0:
+                found.append(None)
+                continue
+            hits, size = float(sums[:, 2 * i].sum(dtype=np.float64)), cases
+            groups = int((sums[:, 2 * i + 1] > 0).sum())
+            with np.errstate(invalid="ignore", divide="ignore"):
+                ratios = drawn[:, 2 * i].astype(np.float64) / drawn[:, 2 * i + 1]
+            found.append(self._with_interval(hits / size, ratios, cases, groups))
+        return found
+
+    def auc(self, scores: npt.ArrayLike, positive: npt.ArrayLike, mask: Mask) -> Estimate | None:
+        """AUC over the cases in `mask`; None unless both sides occur."""
+        s, p = np.asarray(scores, np.float64)[mask], np.asarray(positive, bool)[mask]
+        if not p.any() or p.all():
+            return None
+        codes = self.codes[mask]
+        value = float(auc(s, p)[0])
+        draws = np.concatenate(
+            [auc(s, p, b[:, codes].astype(np.float64)) for b in self._blocks(len(s))]
+        )
+        # At 0 or 1 the pairs that could disagree are as many as the rarer side has groups.
+        rarer = min(len(np.unique(codes[p])), len(np.unique(codes[~p])))
+        estimate = self._with_interval(value, draws, len(s), rarer)
+        return Estimate(estimate.value, estimate.low, estimate.high, len(s), len(np.unique(codes)))
+
+    def median(self, values: npt.ArrayLike, mask: Mask) -> Estimate | None:
+        """Median over the cases in `mask`; the interval is the spread of resampled medians."""
+        inside = np.asarray(values, np.float64)[mask]
+        if len(inside) == 0:
+            return None
+        order = np.argsort(inside, kind="stable")
+        ordered, codes = inside[order], self.codes[mask][order]
+        medians = []
+        for block in self._blocks(len(inside)):
+            reached = np.cumsum(block[:, codes], axis=1)
+            total = reached[:, -1:]
+            at = (reached * 2 >= total).argmax(1)
+            medians.append(ordered[at][total[:, 0] > 0])
+        low, high = np.quantile(np.concatenate(medians), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        value = float(np.median(inside))
+        groups = len(np.unique(codes))
+        return Estimate(value, min(float(low), value), max(float(high), value), len(inside), groups)
+
+    def _blocks(self, width: int) -> Iterator[npt.NDArray[np.float32]]:
+        """The weights `(draws, groups)` a block of draws at a time, to bound memory."""
+        step = max(1, int(2e7 // max(width, self.count, 1)))
+        for start in range(0, len(self._weights), step):
+            yield self._weights[start : start + step].astype(np.float32)
+
+    @staticmethod
+    def _with_interval(value: float, draws: Array, cases: int, groups: int) -> Estimate:
+        draws = draws[np.isfinite(draws)]
+        low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        if value in (0.0, 1.0) or high - low < 1e-9:
+            # All resamples agree: the bootstrap has nothing to say, the number of groups has.
+            low, high = clopper_pearson(value * groups, groups)
+        return Estimate(value, min(float(low), value), max(float(high), value), cases, groups)
