@@ -145,8 +145,9 @@ def saturation(e: Evidence) -> Flag | None:
     return Flag(
         "cross-entropy saturates",
         f"on {worst.takeover} of {worst.attacked} cases under {worst.attack} the probability of "
-        f"the true label rounds to 1, and the margin took over as objective",
-        "attacks of other tools that use cross-entropy alone stall on this model",
+        f"the true label is so near 1 that half the gradient's digits are gone; there the margin "
+        f"took over as objective",
+        "attacks that use cross-entropy alone may stall on this model and report it as robust",
         "none needed here; do not compare with figures from attacks without a margin",
     )
 

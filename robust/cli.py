@@ -1,0 +1,295 @@
+"""The command line: parse, call, print. What is heavy is imported inside the command that runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from robust.errors import InputError, did_you_mean
+
+app = typer.Typer(
+    help="Audit a trained medical image classifier: attack it, and doubt the numbers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+BAD_INPUT, BUG, INTERRUPTED = 2, 70, 130
+
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory; resumes from it.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
+SkipBroken = Annotated[bool, typer.Option("--skip-broken", help="Go on without broken images.")]
+
+
+def main() -> None:
+    """The entry point: bad input is one line and exit code 2, never a traceback."""
+    try:
+        app()
+    except InputError as error:
+        _complain(" ".join(str(error).split()), BAD_INPUT)
+    except KeyboardInterrupt:
+        _complain("interrupted; the same command goes on where this one stopped", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        if os.environ.get("ROBUST_TRACEBACK"):
+            raise
+        line = " ".join(f"{type(error).__name__}: {error}".split())
+        _complain(f"this is a fault in robust: {line}; ROBUST_TRACEBACK=1 shows where", BUG)
+
+
+def _complain(message: str, code: int) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"robust: {message}", markup=False)
+    sys.exit(code)
+
+
+@app.command(epilog="Example: robust demo --modality fundus --out demo-fundus")
+def demo(
+    modality: Annotated[str, typer.Option(help="chest_xray, fundus or dermoscopy.")] = "chest_xray",
+    count: Annotated[int, typer.Option(help="Images to audit.", min=2)] = 200,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")] = Path(
+        "demo-report"
+    ),
+    device: Device = "auto",
+) -> None:
+    """Train a small network on phantom images, audit it, and leave a report. No network needed."""
+    from robust.cases.phantoms import MODALITIES
+    from robust.demo import write_demo
+    from robust.engine import load_plan
+
+    if modality not in MODALITIES:
+        raise InputError(f"no phantom {modality!r}; {did_you_mean(modality, MODALITIES)}")
+    if out.is_file():
+        raise InputError(f"{out} is a file; name a folder")
+    console = Console()
+    console.print(f"Training a small network on phantom images ({modality}) ...")
+    plan = load_plan(write_demo(out, modality, count))
+    _audit(plan, out / "run", device, skip_broken=False)
+
+
+@app.command(
+    epilog="Examples: robust audit plan.toml   |   robust audit --architecture resnet18 "
+    "--weights model.safetensors --data images --group patient --attack PGD --eps 1/255"
+)
+def audit(
+    plan: Annotated[Path | None, typer.Argument(help="A TOML plan; flags override it.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="timm or torchvision name.")] = None,
+    weights: Annotated[str | None, typer.Option(help=".pth or .safetensors file.")] = None,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="The library's weights.")
+    ] = False,
+    file: Annotated[str | None, typer.Option(help="TorchScript or .pt2 file.")] = None,
+    factory: Annotated[str | None, typer.Option(help="package.module:function.")] = None,
+    head: Annotated[
+        str | None, typer.Option(help="softmax, sigmoid, multilabel, probabilities.")
+    ] = None,
+    finding: Annotated[str | None, typer.Option(help="Output a multilabel head is asked.")] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="One number or three: 0.485,0.456,0.406.")
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="One number or three.")] = None,
+    size: Annotated[int | None, typer.Option(help="Input size of the network.")] = None,
+    channels: Annotated[int | None, typer.Option(help="1 or 3.")] = None,
+    data: Annotated[str | None, typer.Option(help="Folder, MedMNIST .npz, phantom:NAME.")] = None,
+    split: Annotated[str | None, typer.Option(help="test unless said otherwise.")] = None,
+    label: Annotated[str | None, typer.Option(help="Label column.")] = None,
+    where: Annotated[str | None, typer.Option(help="Row filter: 'source == \"odir\"'.")] = None,
+    classes: Annotated[str | None, typer.Option(help="Class names in order: a,b,c.")] = None,
+    findings: Annotated[str | None, typer.Option(help="Classes that are findings: b,c.")] = None,
+    group: Annotated[str | None, typer.Option(help="Patient column, or none.")] = None,
+    group_pattern: Annotated[str | None, typer.Option(help="Patient in a file name.")] = None,
+    subgroups: Annotated[str | None, typer.Option(help="Metadata columns: sex,age.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many cases.")] = None,
+    grey: Annotated[bool, typer.Option("--grey", help="Read colour files as grey.")] = False,
+    attack: Annotated[list[str] | None, typer.Option(help="Attack; may be repeated.")] = None,
+    eps: Annotated[str | None, typer.Option(help="Radii: 1/255,2/255.")] = None,
+    norm: Annotated[str | None, typer.Option(help="Linf or L2.")] = None,
+    cells: Annotated[str | None, typer.Option(help="exact or curve.")] = None,
+    goal: Annotated[str | None, typer.Option(help="error, miss or 'false alarm'.")] = None,
+    target: Annotated[str | None, typer.Option(help="Class that attacks aim at.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Operating threshold.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    chunk: Annotated[int | None, typer.Option(help="Cases in a batch.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the report.")] = None,
+    out: Out = None,
+    device: Device = "auto",
+    skip_broken: SkipBroken = False,
+) -> None:
+    """Attack a classifier and write a report: report.html, .md, .json and outcomes.csv."""
+    made = _plan(plan, **{k: v for k, v in locals().items() if k not in _NOT_IN_PLAN})
+    _audit(made, out or _default_out(plan, made), device, skip_broken)
+
+
+@app.command(
+    epilog="Example: robust attack plan.toml --attack PGD --eps 2/255 --bits 16 --out adversarial"
+)
+def attack(
+    plan: Annotated[Path, typer.Argument(help="A TOML plan: its model and data are used.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the images.")],
+    attack: Annotated[str, typer.Option(help="Name of the attack.")] = "PGD",
+    eps: Annotated[str | None, typer.Option(help="Radius, such as 2/255.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many cases.")] = None,
+    bits: Annotated[int | None, typer.Option(help="8 or 16 a channel; as read otherwise.")] = None,
+    device: Device = "auto",
+    skip_broken: SkipBroken = False,
+) -> None:
+    """Write adversarial images as lossless files beside a CSV that tells what each is worth."""
+    from robust.engine.export import export_images
+
+    if bits not in (None, 8, 16):
+        raise InputError(f"bits must be 8 or 16, not {bits}")
+    made = _plan(plan, attack=[attack], eps=eps, limit=limit)
+    with _progress() as progress:
+        images, fooled = export_images(
+            made, out, bits=bits, device=device, skip_broken=skip_broken, progress=progress
+        )
+    Console().print(f"{images} images in {out}, of which {fooled} as stored reach the goal")
+
+
+@app.command(epilog="Example: robust report runs/my-run --format md")
+def report(
+    run: Annotated[Path, typer.Argument(help="Run directory or report.json.")],
+    format: Annotated[
+        list[str] | None, typer.Option(help="html, md, json or text; may be repeated.")
+    ] = None,
+) -> None:
+    """Write the report of a finished run again, or print it with --format text."""
+    from robust.report import FORMATS, read_report, write_report
+    from robust.report.terminal import print_report
+
+    for name in format or ():
+        if name not in (*FORMATS, "text"):
+            raise InputError(f"unknown format {name!r}; {did_you_mean(name, [*FORMATS, 'text'])}")
+    found = read_report(run)
+    wanted = format or ["text", "html"]
+    if "text" in wanted:
+        print_report(found, Console())
+    folder = run if run.is_dir() else run.parent
+    if files := [name for name in wanted if name != "text"]:
+        for path in write_report(found, folder, *files):
+            Console().print(f"wrote {path}", soft_wrap=True)
+
+
+@app.command("list", epilog="Example: robust list models --filter 'resnet*'")
+def list_(
+    what: Annotated[str, typer.Argument(help="attacks, models or data.")],
+    filter: Annotated[str, typer.Option(help="Shell pattern, for models.")] = "*",
+) -> None:
+    """Show what there is to choose from."""
+    from robust import listing
+
+    if what not in listing.LISTS:
+        raise InputError(f"cannot list {what!r}; {did_you_mean(what, listing.LISTS)}")
+    Console().print(listing.LISTS[what](filter))
+
+
+_NOT_IN_PLAN = ("plan", "out", "device", "skip_broken")
+_MODEL = (
+    *("architecture", "weights", "pretrained", "file", "factory", "head", "finding"),
+    *("mean", "std", "size", "channels"),
+)
+_DATA = (
+    *("split", "label", "where", "classes", "findings", "group", "group_pattern"),
+    *("subgroups", "limit", "grey"),
+)
+_LISTS = ("classes", "findings", "subgroups", "eps")
+_NUMBERS = ("mean", "std")
+
+
+def _plan(path: Path | None, **flags: Any) -> Any:
+    """A plan file with flags laid over it."""
+    import tomllib
+
+    from robust.engine.plan import load_plan, make_plan
+
+    raw: dict[str, Any] = {}
+    if path is not None:
+        load_plan(path)
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    given = {k: v for k, v in flags.items() if v not in (None, False, [])}
+    for name in _LISTS:
+        if name in given:
+            given[name] = [part.strip() for part in given[name].split(",")]
+    for name in _NUMBERS:
+        if name in given:
+            given[name] = _numbers(name, given[name])
+    if "data" in given:
+        raw.setdefault("data", {})["path"] = given.pop("data")
+    if "title" in given:
+        raw["title"] = given.pop("title")
+    if "attack" in given:
+        raw["attacks"] = [{"name": name} for name in given.pop("attack")]
+        if "eps" not in given and "eps" not in raw.get("audit", {}):
+            given["eps"] = ["1/255"] if path is None else None
+    for name, value in given.items():
+        section = "model" if name in _MODEL else "data" if name in _DATA else "audit"
+        if value is not None:
+            raw.setdefault(section, {})[name] = value
+    if "path" not in raw.get("data", {"path": ""}) or "data" not in raw or "model" not in raw:
+        raise InputError(
+            "an audit needs a model and data: give a plan, or --architecture (or --file, "
+            "--factory) and --data; `robust demo` needs neither"
+        )
+    return make_plan(raw, str(path or "the flags"))
+
+
+def _numbers(name: str, text: str) -> float | list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"--{name} {text!r}: write one number or three with commas") from None
+    return values[0] if len(values) == 1 else values
+
+
+def _default_out(path: Path | None, plan: Any) -> Path:
+    """The same for the same plan, so that the same command resumes."""
+    return Path("runs") / f"{path.stem if path else 'audit'}-{plan.digest()[:8]}"
+
+
+def _audit(plan: Any, out: Path, device: str, skip_broken: bool) -> None:
+    from robust.engine import audit_plan
+    from robust.report import write_report
+    from robust.report.terminal import print_report
+
+    with _progress() as progress:
+        found = audit_plan(plan, out=out, device=device, skip_broken=skip_broken, progress=progress)
+    write_report(found, out, "md", "html")
+    console = Console()
+    print_report(found, console)
+    console.print(f"\nReport: {out / 'report.html'}", soft_wrap=True)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[float, float, str], None]]:
+    """A bar with what is left of it on a terminal; silent elsewhere."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def show(done: float, total: float, label: str) -> None:
+            bar.update(task, completed=done, total=total, description=label)
+
+        yield show
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""The demonstration: a small network, trained on phantoms on the spot, and its audit plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from robust.cases import Cases, open_cases
+
+PIXELS = 64
+EPOCHS = 12
+
+PLAN = """\
+# Made by `robust demo`. Repeat it with: robust audit {folder}/plan.toml --out {folder}
+title = "Demonstration on phantoms: {modality}"
+
+[model]
+factory = "robust.demo:network"
+weights = "{folder}/model.safetensors"
+channels = 3
+mean = 0.5
+std = 0.25
+
+[data]
+path = "phantom:{modality}"
+count = {count}
+pixels = {pixels}
+
+[audit]
+eps = ["0.5/255", "1/255", "2/255", "4/255", "8/255"]
+"""
+
+
+def network() -> nn.Module:
+    """A convolutional network of 24,000 parameters for two classes, with random weights."""
+
+    def block(inside: int, outside: int) -> list[nn.Module]:
+        convolution = nn.Conv2d(inside, outside, 3, stride=2, padding=1, bias=False)
+        return [convolution, nn.BatchNorm2d(outside), nn.ReLU()]
+
+    return nn.Sequential(
+        *block(3, 16),
+        *block(16, 32),
+        *block(32, 64),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(64, 2),
+    )
+
+
+def train(modality: str, count: int = 600) -> nn.Module:
+    """Train the network on the phantoms' train split; the same seed gives the same network."""
+    cases = open_cases(f"phantom:{modality}", split="train", count=count, pixels=PIXELS)
+    x, y = _tensors(cases)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = network().train()
+        optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-2)
+        steps = EPOCHS * -(-len(x) // 32)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=steps)
+        for _ in range(EPOCHS):
+            order = torch.randperm(len(x))
+            for rows in torch.split(order, 32):
+                images = x[rows]
+                if torch.rand(()) < 0.5:
+                    images = images.flip(3)
+                loss = F.cross_entropy(net((images - 0.5) / 0.25), y[rows])
+                optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                schedule.step()
+    return net.eval()
+
+
+def write_demo(folder: Path, modality: str, count: int) -> Path:
+    """Put weights and plan into `folder`, keeping what is there; returns the plan's path."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    plan, weights = folder / "plan.toml", folder / "model.safetensors"
+    text = PLAN.format(folder=folder.as_posix(), modality=modality, count=count, pixels=PIXELS)
+    if not weights.exists() or not plan.exists() or plan.read_text(encoding="utf-8") != text:
+        partial = folder / "model.partial"
+        save_file(train(modality).state_dict(), partial)
+        partial.replace(weights)
+        plan.write_text(text, encoding="utf-8")
+    return plan
+
+
+def _tensors(cases: Cases) -> tuple[torch.Tensor, torch.Tensor]:
+    images, labels = [], []
+    for case in cases.stream(range(len(cases))):
+        if isinstance(case, Exception):
+            raise case
+        images.append(case.image.expand(3, -1, -1))
+        labels.append(case.label)
+    return torch.stack(images), torch.tensor(labels)

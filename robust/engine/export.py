@@ -1,0 +1,121 @@
+"""Adversarial images as files: lossless, within eps on the stored grid, and predicted again."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from attacks import ThreatModel
+from robust.cases.case import Case, Stored
+from robust.cases.images import write_image
+from robust.engine.auditing import open_plan, open_store, start
+from robust.engine.cells import make_attacks
+from robust.engine.plan import Plan
+from robust.engine.runner import Progress
+from robust.errors import InputError
+from robust.models import full_precision
+
+COLUMNS = (
+    *("case", "group", "label", "file", "bits", "prediction", "success", "linf", "l2"),
+    *("stored_prediction", "stored_success", "stored_linf", "stored_l2", "failure"),
+)
+
+
+def export_images(
+    plan: Plan,
+    out: Path,
+    *,
+    bits: int | None = None,
+    device: str = "auto",
+    skip_broken: bool = False,
+    progress: Progress = lambda done, total, label: None,
+) -> tuple[int, int]:
+    """Attack every case with the plan's one attack at its one eps and write the images to `out`.
+
+    PNG at each image's own depth, or at `bits` (16 keeps perturbations that 8 would round away).
+    `attacks.csv` tells what was found and what is left of it in the file, predicted anew. Returns
+    the number of images and how many of the files fool the classifier. Raises InputError.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists and is not empty; name a new folder")
+    classifier, cases = open_plan(plan, device)
+    store, scratch, _ = open_store(None)
+    written = fooled = 0
+    try:
+        with full_precision():
+            job = start(
+                plan,
+                make_attacks(plan.attacks),
+                classifier,
+                cases,
+                store,
+                device=device,
+                skip_broken=skip_broken,
+                progress=progress,
+            )
+            if len(job.cells) != 1:
+                raise InputError("robust attack runs one attack at one eps; name them")
+            (cell,) = job.cells
+            out.mkdir(parents=True, exist_ok=True)
+            with (out / "attacks.csv").open("w", newline="", encoding="utf-8") as file:
+                table = csv.writer(file, lineterminator="\n")
+                table.writerow(COLUMNS)
+                for number, rows in enumerate(job.runner.chunks):
+                    progress(number, len(job.runner.chunks), f"{cell.label} at {cell.threat.eps:g}")
+                    for batch in job.runner.load(rows, job.goal):
+                        x_adv, outcomes = job.runner.run(cell, batch, job.goal, plan.audit.seed)
+                        kept = torch.stack(
+                            [
+                                _on_grid(image, case, cell.threat, bits)
+                                for image, case in zip(x_adv, batch.cases, strict=True)
+                            ]
+                        ).to(batch.x)
+                        with torch.no_grad():
+                            said = job.runner.logits(kept).argmax(1)
+                        reached = job.goal.reached(said, batch.y)
+                        for i, (case, o) in enumerate(zip(batch.cases, outcomes, strict=True)):
+                            stored = Stored(bits or case.stored.bits)
+                            name = f"{case.id.replace('/', '_')}.png"
+                            write_image(out / name, stored.pixels(kept[i]))
+                            moved = kept[i : i + 1] - batch.x[i : i + 1]
+                            l2 = float(moved.double().flatten().norm())
+                            table.writerow(
+                                [
+                                    *(case.id, case.group, cases.classes[case.label], name),
+                                    stored.bits,
+                                    cases.classes[int(o.logits.argmax())],
+                                    *(int(o.success), f"{o.linf:.9g}", f"{o.l2:.9g}"),
+                                    cases.classes[int(said[i])],
+                                    int(reached[i]),
+                                    *(f"{float(moved.abs().max()):.9g}", f"{l2:.9g}"),
+                                    o.failure or "",
+                                ]
+                            )
+                            written += 1
+                            fooled += bool(reached[i])
+    except InputError:
+        shutil.rmtree(out, ignore_errors=True)
+        raise
+    finally:
+        store.close()
+        shutil.rmtree(scratch, ignore_errors=True)
+    return written, fooled
+
+
+def _on_grid(x_adv: Tensor, case: Case, threat: ThreatModel, bits: int | None) -> Tensor:
+    """The nearest image that the file can hold, each pixel moved no further than before.
+
+    Rounding to the nearest level could leave the ball: where it would, it goes back towards the
+    original. What is left of a perturbation below half a level is nothing.
+    """
+    levels = Stored(bits or case.stored.bits).levels
+    x = case.image.double()
+    wanted = x_adv.detach().cpu().double()
+    nearest = (wanted * levels).round() / levels
+    further = (nearest - x).abs() > (wanted - x).abs() + 1e-7
+    toward = torch.where(wanted > x, (wanted * levels).floor(), (wanted * levels).ceil()) / levels
+    return torch.where(further, toward, nearest)
