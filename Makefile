@@ -1,0 +1,39 @@
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test slow check peers clean
+
+demo: $(READY)
+	$(BIN)/robust demo --out demo-report
+
+test: $(READY)
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+slow: $(READY)
+	$(BIN)/python -m pytest -q -m slow
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# An environment beside ours: peers first, with ours (and its torch) behind them, because they pin
+# old versions of what we share. adv-lib wants visdom, which does not build; it needs the name only.
+peers: $(READY)
+	$(PYTHON) -m venv .venv-peers
+	site=$$(.venv-peers/bin/python -c 'import site; print(site.getsitepackages()[0])') && \
+	  $(CURDIR)/$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > $$site/ours.pth && \
+	  echo "$(CURDIR)" >> $$site/ours.pth && mkdir -p $$site/visdom && touch $$site/visdom/__init__.py
+	.venv-peers/bin/pip install --quiet --no-deps torchattacks adversarial-robustness-toolbox \
+	  adv-lib pyautoattack pytorch-ood six
+	.venv-peers/bin/python -m pytest -q -p no:cacheprovider tests/attacks/test_peers.py
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv .venv-peers demo-report runs .pytest_cache .mypy_cache .ruff_cache
