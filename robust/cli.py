@@ -77,8 +77,8 @@ def demo(
 
 
 @app.command(
-    epilog="Examples: robust audit plan.toml   |   robust audit --architecture resnet18 "
-    "--weights model.safetensors --data images --group patient --attack PGD --eps 1/255"
+    epilog="Example (after robust demo): robust audit demo-report/plan.toml --attack PGD "
+    "--eps 1/255 --out runs/pgd"
 )
 def audit(
     plan: Annotated[Path | None, typer.Argument(help="A TOML plan; flags override it.")] = None,
@@ -130,7 +130,8 @@ def audit(
 
 
 @app.command(
-    epilog="Example: robust attack plan.toml --attack PGD --eps 2/255 --bits 16 --out adversarial"
+    epilog="Example (after robust demo): robust attack demo-report/plan.toml --attack PGD "
+    "--eps 2/255 --bits 16 --out adversarial"
 )
 def attack(
     plan: Annotated[Path, typer.Argument(help="A TOML plan: its model and data are used.")],
@@ -155,7 +156,7 @@ def attack(
     Console().print(f"{images} images in {out}, of which {fooled} as stored reach the goal")
 
 
-@app.command(epilog="Example: robust report runs/my-run --format md")
+@app.command(epilog="Example (after robust demo): robust report demo-report/run --format md")
 def report(
     run: Annotated[Path, typer.Argument(help="Run directory or report.json.")],
     format: Annotated[

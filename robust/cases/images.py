@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,13 @@ from robust.cases.case import Pixels
 from robust.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+DEEP_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I;16R")
+"""Unsigned at 16 bits; whatever else Pillow reads as integers has no displayed range."""
+ORIENTATION, PHOTOMETRIC = 274, 262
+"""Tags of EXIF and TIFF; a photometric interpretation of 0 says that 0 is white."""
+_DEEP = re.compile(";16[BLN]$")
+"""Ends the name of a raw mode with 16 bits a channel; `BGR;16` has 5 or 6."""
+_TRANSPARENT = "{path} is partly transparent; flatten it onto its background first"
 
 
 def is_image(path: Path) -> bool:
@@ -27,15 +35,17 @@ def read_image(path: Path) -> Pixels:
     if not path.is_file():
         raise InputError(f"no such image: {path}; mend the path or take its row out")
     try:
-        with Image.open(path) as image:
+        # Opened here: Pillow maps a file that it opens by name, and scrambles a turned TIFF.
+        with path.open("rb") as file, Image.open(file) as image:
             frames = getattr(image, "n_frames", 1)
             if frames > 1:
                 raise InputError(f"{path} holds {frames} frames; split it into images")
-            deep_colour = image.mode in ("RGB", "RGBA") and _sixteen_bits(image)
+            # Both are gone once the image is loaded.
+            raw, turned = _raw_mode(image), image.getexif().get(ORIENTATION, 1) != 1
             image.load()
-            if deep_colour:
-                return _read_deep_colour(path)
-            return _to_pixels(image, path)
+            if _DEEP.search(raw) and image.mode in ("RGB", "RGBA"):
+                return _read_deep_colour(path, turned, grey=raw.startswith("LA"))
+            return _to_pixels(image, raw, path)
     except InputError:
         raise
     except UnidentifiedImageError:
@@ -54,44 +64,55 @@ def write_image(path: Path, pixels: Pixels) -> None:
     path.write_bytes(data.tobytes())
 
 
-def _sixteen_bits(image: Image.Image) -> bool:
-    """Whether the file has 16 bits a channel, although Pillow would hand out 8."""
+def _raw_mode(image: Image.Image) -> str:
+    """How the file holds its pixels: `RGB;16B` where Pillow hands out 8 bits of 16."""
     tiles: Any = getattr(image, "tile", [])
-    return any("16" in str(tile[3]) for tile in tiles)
+    modes = [tile[3] if isinstance(tile[3], str) else tile[3][0] for tile in tiles if tile[3]]
+    return str(modes[0]) if modes else image.mode
 
 
-def _read_deep_colour(path: Path) -> Pixels:
-    """Colour at 16 bits: Pillow would cut it to 8 without a word."""
+def _read_deep_colour(path: Path, turned: bool, grey: bool) -> Pixels:
+    """Colour, or grey with alpha, at 16 bits: Pillow would cut it to 8 without a word."""
     import cv2
 
+    if turned:
+        raise InputError(f"{path} has 16-bit colour and an EXIF orientation; save it upright")
     pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
         raise InputError(f"{path} is not colour at 16 bits as its header says; save it anew")
     if pixels.shape[2] == 4:
         _refuse_transparency(pixels[:, :, 3], 65535, path)
-    return np.ascontiguousarray(pixels[:, :, 2::-1]).astype(np.uint16)
+    found = pixels[:, :, 0] if grey else pixels[:, :, 2::-1]
+    return np.ascontiguousarray(found).astype(np.uint16)
 
 
-def _to_pixels(image: Image.Image, path: Path) -> Pixels:
+def _to_pixels(image: Image.Image, raw: str, path: Path) -> Pixels:
     upright = ImageOps.exif_transpose(image)
+    if raw in DEEP_GREY:
+        return _to_deep_grey(image, np.asarray(upright), path)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
         upright = upright.convert("RGBA" if upright.mode not in ("LA", "L") else "LA")
         _refuse_transparency(np.asarray(upright)[:, :, -1], 255, path)
         upright = upright.convert("RGB" if upright.mode == "RGBA" else "L")
     if upright.mode in ("L", "RGB"):
         return np.asarray(upright, dtype=np.uint8)
-    if upright.mode in ("1", "P", "CMYK", "YCbCr", "LAB", "HSV"):
+    if upright.mode in ("1", "P", "CMYK", "YCbCr", "LAB", "HSV") and not _DEEP.search(raw):
         return np.asarray(upright.convert("L" if upright.mode == "1" else "RGB"), dtype=np.uint8)
-    if upright.mode.startswith("I"):
-        wide = np.asarray(upright)
-        if wide.min() >= 0 and wide.max() <= 65535:
-            return wide.astype(np.uint16)
     raise InputError(
-        f"{path} has pixels of mode {upright.mode}, which have no displayed range; "
-        f"save it with 8 or 16 bits a channel"
+        f"{path} has pixels of mode {raw}, which have no one displayed range; "
+        f"save it as grey or RGB with 8 or 16 bits a channel"
     )
+
+
+def _to_deep_grey(image: Image.Image, wide: np.ndarray[Any, Any], path: Path) -> Pixels:
+    """Grey at 16 bits, upright: what Pillow leaves to do of transparency and of inverted TIFF."""
+    clear = image.info.get("transparency")
+    if clear is not None and (wide == clear).any():
+        raise InputError(_TRANSPARENT.format(path=path))
+    levels = wide.astype(np.uint16)
+    return 65535 - levels if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0 else levels
 
 
 def _refuse_transparency(alpha: np.ndarray[Any, Any], opaque: int, path: Path) -> None:
     if (alpha != opaque).any():
-        raise InputError(f"{path} is partly transparent; flatten it onto its background first")
+        raise InputError(_TRANSPARENT.format(path=path))

@@ -1,4 +1,4 @@
-"""Phantoms as cases: drawn when read, the same from the same seed on every machine."""
+"""Phantoms as cases: drawn when read, the same from the same seed."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ def open_phantoms(
     pixels: int = 64,
     seed: int = 0,
 ) -> Cases:
-    """`count` phantoms of `pixels` x `pixels`, half with the finding, two images a patient.
+    """`count` phantoms of `pixels` x `pixels`, half with the finding.
 
-    Splits are drawn from different seeds and share no patient.
+    Two images that share a label count as one patient, so that groups have something to group;
+    their anatomy differs. Splits are drawn from different seeds and share none.
     """
     if modality not in MODALITIES:
         raise InputError(f"no phantom {modality!r}; {did_you_mean(modality, MODALITIES)}")

@@ -59,11 +59,11 @@ def test_same_arguments_same_bytes(modality: str, finding: bool) -> None:
 
 @each_modality
 def test_global_random_state_is_neither_read_nor_moved(modality: str) -> None:
-    np.random.seed(0)  # noqa: NPY002 -- the legacy global state is the very thing under test
-    before = np.random.get_state(legacy=False)  # noqa: NPY002
+    np.random.seed(0)
+    before = np.random.get_state(legacy=False)
     first = phantom(modality, True, 1, 32)
-    np.testing.assert_equal(np.random.get_state(legacy=False), before)  # noqa: NPY002
-    np.random.seed(1)  # noqa: NPY002
+    np.testing.assert_equal(np.random.get_state(legacy=False), before)
+    np.random.seed(1)
     np.testing.assert_array_equal(first, phantom(modality, True, 1, 32))
 
 

@@ -1,0 +1,46 @@
+"""A small network that was really trained, for what the engine does with one."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from robust.cases import open_cases
+
+
+def net() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.LazyLinear(2),
+    )
+
+
+@cache
+def _trained(pixels: int) -> nn.Module:
+    cases = open_cases("phantom:chest_xray", split="train", count=200, pixels=pixels)
+    x = torch.stack([cases[i].image for i in range(len(cases))])
+    y = torch.tensor([entry.label for entry in cases.entries])
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = net()
+        model(x[:1])
+        optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+        for _ in range(60):
+            loss = F.cross_entropy(model(x), y)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+    return model
+
+
+def trained(pixels: int) -> nn.Module:
+    """A fresh copy of a two-class network trained on chest phantoms of this size."""
+    return copy.deepcopy(_trained(pixels))

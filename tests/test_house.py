@@ -1,0 +1,94 @@
+"""The arrows between the rooms point one way, and importing what is light loads nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def imports(path: Path, lazy: bool = True) -> Iterator[str]:
+    """Modules imported by a file; without `lazy` those at its top level alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree) if lazy else tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+def files(*folders: str) -> list[Path]:
+    found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    assert found or folders == ("detectors",)
+    return found
+
+
+def starts(module: str, *packages: str) -> bool:
+    return any(module == p or module.startswith(f"{p}.") for p in packages)
+
+
+@pytest.mark.parametrize(
+    ("folder", "forbidden"),
+    [
+        ("attacks", ("robust", "detectors", "timm", "sklearn", "pandas")),
+        ("detectors", ("robust", "attacks", "timm")),
+        (
+            "robust/cases",
+            ("attacks", "detectors", "robust.models", "robust.engine", "robust.report"),
+        ),
+        ("robust/models", ("attacks", "detectors", "robust.engine", "robust.report")),
+        ("robust/engine", ("robust.report", "robust.cli")),
+        ("robust/report", ("torch", "attacks", "detectors", "robust.engine", "robust.models")),
+    ],
+)
+def test_arrows(folder: str, forbidden: tuple[str, ...]) -> None:
+    wrong = [(p.name, m) for p in files(folder) for m in imports(p) if starts(m, *forbidden)]
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("package", "home"),
+    [
+        ("timm", {"robust/models/loading.py"}),
+        ("matplotlib", {"robust/report/plots.py"}),
+        ("foolbox", {"attacks/from_foolbox.py", "attacks/__init__.py"}),
+    ],
+)
+def test_one_importer(package: str, home: set[str]) -> None:
+    found = {
+        str(path.relative_to(ROOT))
+        for path in files("attacks", "robust")
+        if any(starts(module, package) for module in imports(path))
+    }
+    assert found == home
+
+
+def test_records_need_the_standard_library_alone() -> None:
+    modules = {m.split(".")[0] for m in imports(ROOT / "robust/records.py")}
+    assert modules <= set(sys.stdlib_module_names) | {"__future__"}
+
+
+def test_the_command_line_imports_what_is_heavy_inside_its_functions() -> None:
+    heavy = ("torch", "robust.engine", "robust.models", "robust.cases", "attacks", "timm", "pandas")
+    assert not [m for m in imports(ROOT / "robust/cli.py", lazy=False) if starts(m, *heavy)]
+
+
+def test_importing_robust_loads_no_torch() -> None:
+    code = "import sys, robust, robust.cli, robust.records; print('torch' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+
+
+def test_files_are_short_enough_to_read() -> None:
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in files("attacks", "detectors", "robust")
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 340
+    }
+    assert not long

@@ -1,0 +1,80 @@
+"""`load(save(r)) == r`, and a file that is no report is said to be none."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from robust.records import Difficulty, Estimate, Flag, Report, Row, Scores, Subgroup
+
+
+def report(**changes: object) -> Report:
+    """A small report with an entry of every kind, some of them None."""
+    rate = Estimate(0.5, 0.25, 0.75, 8, 4)
+    scores = Scores(accuracy=rate, robust_accuracy=rate, auc=None, recall={"a": rate, "b": None})
+    part = (Subgroup("sex", "f", 3, scores),)
+    clean = Row("clean", "", 0.0, "clean", scores, part)
+    rows = tuple(
+        Row("PGD", "Linf", eps, "exact", scores, part, attacked=4, passes=41.0)
+        for eps in (0.1, 0.2)
+    )
+    nearest = Row("CarliniWagnerL2", "L2", None, "exact", scores, part, same_as="CW")
+    worst = tuple(dataclasses.replace(row, attack="worst case") for row in rows)
+    made = Report(
+        title="A title",
+        clean=clean,
+        rows=(*rows, nearest),
+        worst_cases=worst,
+        difficulty=(Difficulty("PGD", "Linf", None),),
+        flags=(Flag("doubt", "seen", "why", "remedy"),),
+        plan={"audit": {"seed": 0, "goal": "error", "target": None}},
+        model={
+            "source": {"factory": "a:b"},
+            "head": "softmax",
+            "threshold": 0.5,
+            "weights_sha256": "0",
+        },
+        data={
+            "source": "folder x",
+            "split": "test",
+            "cases": 8,
+            "groups": 4,
+            "skipped_broken": 0,
+            "pixels_sha256": "0",
+            "classes": {"a": 4, "b": 4},
+        },
+        environment={"torch": "2"},
+        table_sha256="0",
+        timings={"seconds": 1.0},
+    )
+    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    made = report()
+    made.save(tmp_path / "report.json")
+    assert Report.load(tmp_path / "report.json") == made
+
+
+def test_worst_and_row() -> None:
+    made = report()
+    assert made.worst.eps == 0.2
+    assert made.row("PGD", 0.1 + 1e-12).eps == 0.1
+    assert made.row("CarliniWagnerL2").eps is None
+    with pytest.raises(KeyError, match="no row for BIM"):
+        made.row("BIM", 0.1)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", "not json"])
+def test_what_is_no_report(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not a report\.json"):
+        Report.from_json(text)
+
+
+def test_a_newer_report_is_refused() -> None:
+    raw = json.loads(report().to_json()) | {"schema_version": 99}
+    with pytest.raises(ValueError, match="upgrade robust"):
+        Report.from_json(json.dumps(raw))
