@@ -54,7 +54,8 @@ class PGD:
 
     @property
     def passes(self) -> int:
-        return self.restarts * (self.steps + 1)
+        last_is_judged = self.keep == "best" or self.restarts > 1
+        return self.restarts * (self.steps + last_is_judged)
 
     def __call__(
         self,

@@ -16,7 +16,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from robust.errors import InputError, did_you_mean
 
 app = typer.Typer(
-    help="Audit a trained medical image classifier: attack it, and doubt the numbers.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,6 +27,23 @@ BAD_INPUT, BUG, INTERRUPTED = 2, 70, 130
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory; resumes from it.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
 SkipBroken = Annotated[bool, typer.Option("--skip-broken", help="Go on without broken images.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import importlib.metadata
+
+        print(f"robust {importlib.metadata.version('robust-audit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _robust(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Audit a trained medical image classifier: attack it, and doubt the numbers."""
 
 
 def main() -> None:
@@ -61,7 +77,10 @@ def demo(
     ),
     device: Device = "auto",
 ) -> None:
-    """Train a small network on phantom images, audit it, and leave a report. No network needed."""
+    """Audit a small network on phantom images.
+
+    Trains the network on the spot and leaves a report; needs no download.
+    """
     from robust.cases.phantoms import MODALITIES
     from robust.demo import write_demo
     from robust.engine import load_plan
@@ -124,7 +143,11 @@ def audit(
     device: Device = "auto",
     skip_broken: SkipBroken = False,
 ) -> None:
-    """Attack a classifier and write a report: report.html, .md, .json and outcomes.csv."""
+    """Attack a classifier and write a report.
+
+    Leaves report.html, report.md, report.json and outcomes.csv in the run directory. The same
+    command again goes on where it was cut short.
+    """
     made = _plan(plan, **{k: v for k, v in locals().items() if k not in _NOT_IN_PLAN})
     _audit(made, out or _default_out(plan, made), device, skip_broken)
 
@@ -143,7 +166,10 @@ def attack(
     device: Device = "auto",
     skip_broken: SkipBroken = False,
 ) -> None:
-    """Write adversarial images as lossless files beside a CSV that tells what each is worth."""
+    """Write adversarial images as files.
+
+    PNG, which loses nothing, beside attacks.csv, which tells what each is worth.
+    """
     from robust.engine.export import export_images
 
     if bits not in (None, 8, 16):
@@ -163,7 +189,7 @@ def report(
         list[str] | None, typer.Option(help="html, md, json or text; may be repeated.")
     ] = None,
 ) -> None:
-    """Write the report of a finished run again, or print it with --format text."""
+    """Write or print the report of a run."""
     from robust.report import FORMATS, read_report, write_report
     from robust.report.terminal import print_report
 

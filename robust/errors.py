@@ -10,6 +10,11 @@ class InputError(ValueError):
     """Something the user gave cannot be used: the message says what, which and what to do."""
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's error says, in a line that is not endless."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
 def did_you_mean(word: str, known: Iterable[str], limit: int = 12) -> str:
     """The end of an error message: the nearest names, and all of them where they are few."""
     names = list(known)

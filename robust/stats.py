@@ -127,7 +127,7 @@ class Bootstrap:
 
     def _blocks(self, width: int) -> Iterator[npt.NDArray[np.float32]]:
         """The weights `(draws, groups)` a block of draws at a time, to bound memory."""
-        step = max(1, int(2e7 // max(width, self.count, 1)))
+        step = max(1, int(2e6 // max(width, self.count, 1)))
         for start in range(0, len(self._weights), step):
             yield self._weights[start : start + step].astype(np.float32)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ def open_cases(
             raise InputError(f"[data] {name} = {value!r} has no meaning for {path}; take it out")
     cases = reader(place, **{k: v for k, v in options.items() if v is not None})
     if limit is not None:
+        if limit < 1:
+            raise InputError(f"limit {limit} leaves no case; use 1 or more")
         cases = cases.spread(limit)
     if size is not None or grey:
         cases = dataclasses.replace(cases, size=size, grey=grey)
@@ -52,7 +55,7 @@ def open_cases(
 def _reader(path: str) -> tuple[Callable[..., Cases], Any]:
     if path.startswith(PREFIX):
         return open_phantoms, path.removeprefix(PREFIX)
-    place = Path(path).expanduser()
+    place = Path(os.path.expanduser(path))
     if place.suffix == ".npz" and place.is_file():
         return open_medmnist, place
     if (place / MANIFEST).is_file():
@@ -60,5 +63,5 @@ def _reader(path: str) -> tuple[Callable[..., Cases], Any]:
     if place.is_dir():
         return open_folder, place
     if place.exists():
-        raise InputError(f"{path} is neither a folder nor a MedMNIST .npz file")
+        raise InputError(f"{path} is neither a folder of images nor a MedMNIST .npz file; name one")
     raise InputError(f"no such folder or file: {path}; check the path in [data]")

@@ -20,6 +20,9 @@ from robust.errors import InputError, did_you_mean
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
+MOST_CLASSES = 10_000
+"""A number beyond this is no class: some other column was named as the label."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -168,8 +171,11 @@ def pseudonym(text: str) -> str:
 def find_classes(names: Sequence[str], wanted: Sequence[str] | None) -> tuple[int, ...]:
     """The indices of the classes that are findings; with two classes the second by default.
 
-    Raises InputError for a name that is no class, or where every class is a finding.
+    Raises InputError for a name that is no class or two, or where every class is a finding.
     """
+    if len(set(names)) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise InputError(f"two classes are called {twice!r}; give each its own name in classes")
     if wanted is None:
         return (1,) if len(names) == 2 else ()
     for name in wanted:

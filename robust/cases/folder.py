@@ -28,6 +28,7 @@ def open_folder(
     A folder holds no groups: `group_pattern` takes them from the file's path (first bracket of a
     regular expression), or `group = "none"` says that there are none.
     """
+    called = root.resolve().name
     folder, split = _find_split(root, split)
     found = sorted(d.name for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
     names = tuple(classes) if classes is not None else tuple(found)
@@ -43,12 +44,12 @@ def open_folder(
             )
     if group not in (None, "none"):
         raise InputError(
-            f"group = {group!r} names a column, but {root.name} is a folder of class folders; "
+            f"group = {group!r} names a column, but {called} is a folder of class folders; "
             f'give group_pattern, or group = "none"'
         )
     if group is None and group_pattern is None:
         raise InputError(
-            f"{root.name} says nothing of patients: give group_pattern, a regular expression whose "
+            f"{called} says nothing of patients: give group_pattern, a regular expression whose "
             f'first bracket is the patient in the file name, or set group = "none"'
         )
     entries = []
@@ -70,7 +71,7 @@ def open_folder(
     if not entries:
         raise InputError(f"no images under {folder}; looked for {', '.join(SUFFIXES)}")
     return Cases(
-        source=f"folder {root.name}",
+        source=f"folder {called}",
         classes=names,
         entries=tuple(entries),
         read=read_image,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
-from robust.cases.case import Cases, Entry, find_classes, pseudonym
+from robust.cases.case import MOST_CLASSES, Cases, Entry, find_classes, pseudonym
 from robust.cases.images import read_image
-from robust.errors import InputError, did_you_mean
+from robust.errors import InputError, did_you_mean, first_line
 
 MANIFEST = "cases.csv"
 FEW_VALUES = 12
@@ -52,7 +52,9 @@ def open_manifest(
     entries = []
     for position in chosen.to_numpy().nonzero()[0]:
         row = table.iloc[position]
-        file = str(row["file"])
+        if pd.isna(row["file"]):
+            raise InputError(f"{MANIFEST}: a row names no file; fill it in or take the row out")
+        file = PurePosixPath(row["file"]).as_posix()  # so that ./a.png is a.png
         owner = str(row[group]) if grouped else file
         if grouped and (pd.isna(row[group]) or not owner):
             raise InputError(f"{MANIFEST}: {file} has no {group}; fill it in or take the row out")
@@ -72,7 +74,7 @@ def open_manifest(
         twice = next(e.where for i, e in enumerate(entries) if e.id in set(ids[:i]))
         raise InputError(f"{MANIFEST} names {twice} twice; each image may stand in one row only")
     return Cases(
-        source=f"folder {root.name}" + (f" where {where}" if where else ""),
+        source=f"folder {root.resolve().name}" + (f" where {where}" if where else ""),
         classes=names,
         entries=tuple(entries),
         read=read_image,
@@ -85,6 +87,8 @@ def open_manifest(
 def _read(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype={"file": str}, keep_default_na=True, low_memory=False)
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a text file in UTF-8; save it as CSV in UTF-8") from None
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
         raise InputError(f"{path} cannot be read as a table: {error}") from None
     if table.empty:
@@ -105,7 +109,7 @@ def _filter(table: pd.DataFrame, where: str) -> pd.DataFrame:
         kept = table.query(where, engine="python", local_dict={}, global_dict={})
     except Exception as error:  # noqa: BLE001  (a query can fail in any way that Python can)
         raise InputError(
-            f"the filter {where!r} does not work on {MANIFEST}: {error}; "
+            f"the filter {where!r} does not work on {MANIFEST}: {first_line(error)}; "
             f"its columns are {', '.join(table.columns)}"
         ) from None
     if not isinstance(kept, pd.DataFrame) or kept.empty:
@@ -147,10 +151,12 @@ def _labels(
                     f"{did_you_mean(text, names)}"
                 )
         return names, [names.index(text) for text in texts]
-    if (values != values.round()).any() or (values < 0).any():
-        odd = values[(values != values.round()) | (values < 0)].iloc[0]
+    wrong = (values != values.round()) | (values < 0) | (values >= MOST_CLASSES)
+    if wrong.any():
+        odd = values[wrong].iloc[0]
         raise InputError(
-            f"{MANIFEST}: {column} {odd} is out of range; labels are whole numbers from 0"
+            f"{MANIFEST}: {column} {odd} is out of range; labels are whole numbers from 0 "
+            f"that count the classes; choose another label column or mend the row"
         )
     numbers = [int(v) for v in values]
     if classes is None:
@@ -166,7 +172,13 @@ def _labels(
 def _names(table: pd.DataFrame, column: str, numbers: list[int]) -> list[str]:
     names = [str(i) for i in range(max(numbers) + 1)]
     if f"{column}_name" in table.columns:
-        for number, name in zip(numbers, table[f"{column}_name"].astype(str), strict=True):
+        pairs = zip(numbers, table[f"{column}_name"].astype(str), strict=True)
+        for number, name in dict.fromkeys(pairs):
+            if names[number] not in (str(number), name):
+                raise InputError(
+                    f"{MANIFEST}: {column} {number} is called {names[number]!r} and {name!r} in "
+                    f"{column}_name; call it by one name, or name the classes"
+                )
             names[number] = name
     return names
 
@@ -175,9 +187,9 @@ def _subgroup(values: pd.Series[Any]) -> list[str]:
     """Values as text; a number with many values becomes its quartile, an empty cell `unknown`."""
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > FEW_VALUES:
         edges = values.quantile([0.25, 0.5, 0.75]).unique()
-        names = [f"to {edges[0]:g}"]
-        names += [f"over {a:g} to {b:g}" for a, b in itertools.pairwise(edges)]
-        names += [f"over {edges[-1]:g}"]
+        names = [f"to {edges[0]:.10g}"]
+        names += [f"over {a:.10g} to {b:.10g}" for a, b in itertools.pairwise(edges)]
+        names += [f"over {edges[-1]:.10g}"]
         texts = pd.cut(values, [-math.inf, *edges, math.inf], labels=names).astype(object)
     else:
         texts = values.astype(object)
@@ -187,5 +199,5 @@ def _subgroup(values: pd.Series[Any]) -> list[str]:
             f"choose a column with at most 50"
         )
     return [
-        "unknown" if pd.isna(v) else f"{v:g}" if isinstance(v, float) else str(v) for v in texts
+        "unknown" if pd.isna(v) else f"{v:.10g}" if isinstance(v, float) else str(v) for v in texts
     ]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from robust.cases.case import Cases, Entry, Pixels, find_classes
+from robust.cases.case import MOST_CLASSES, Cases, Entry, Pixels, find_classes
 from robust.errors import InputError, did_you_mean
 
 
@@ -33,18 +35,30 @@ def open_medmnist(
         )
     wanted = split or "test"
     images = _load(path, f"{wanted}_images")
-    labels = np.asarray(_load(path, f"{wanted}_labels"))
+    labels = _load(path, f"{wanted}_labels")
+    if labels.ndim not in (1, 2) or not labels.size or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"{path.name}: {wanted}_labels must be whole numbers (n,) or (n, columns); "
+            f"it is {labels.dtype} {labels.shape}"
+        )
     labels = labels.reshape(len(labels), -1)
     if not label.isdigit() or int(label) >= labels.shape[1]:
         raise InputError(
             f"{path.name} has label columns 0 to {labels.shape[1] - 1}; {label!r} is none of them"
         )
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or len(images) != len(labels):
+    shown = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
+    if images.dtype != np.uint8 or not shown or len(images) != len(labels):
         raise InputError(
             f"{path.name}: {wanted}_images must be uint8 (n, h, w) or (n, h, w, 3) with one label "
             f"each; it is {images.dtype} {images.shape} with {len(labels)} labels"
         )
     numbers = [int(v) for v in labels[:, int(label)]]
+    if min(numbers) < 0 or max(numbers) >= MOST_CLASSES:
+        odd = min(numbers) if min(numbers) < 0 else max(numbers)
+        raise InputError(
+            f"{path.name}: label {odd} is out of range; labels are whole numbers from 0 that "
+            f"count the classes"
+        )
     names = tuple(classes or (str(i) for i in range(max(2, max(numbers) + 1))))
     if max(numbers) >= len(names):
         raise InputError(
@@ -94,5 +108,8 @@ def _load(path: Path, name: str) -> np.ndarray[Any, Any]:
         return np.memmap(unpacked, dtype, "r", unpacked.tell(), shape, order)  # type: ignore[call-overload,no-any-return]
     except InputError:
         raise
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
+    except (
+        *(zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, EOFError),
+        *(RuntimeError, struct.error),  # an encrypted archive; a length that lies
+    ) as error:
         raise InputError(f"{path} is not an npz file that can be read: {error}") from None

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robust.errors import InputError, did_you_mean
+from robust.errors import InputError, did_you_mean, first_line
 from robust.models.classifier import Classifier
 from robust.models.weights import load_strictly, read_state_dict
 
@@ -265,7 +265,7 @@ def _from_file(path: Path) -> nn.Module:
             module: nn.Module = torch.export.load(path).module()
         except Exception as error:  # noqa: BLE001
             raise InputError(
-                f"{path} is not an exported program that this torch can read: {_line(error)}"
+                f"{path} is not an exported program that this torch can read: {first_line(error)}"
             ) from None
         return module
     try:
@@ -299,11 +299,9 @@ def _from_factory(name: str) -> nn.Module:
     try:
         network = getattr(module, function)()
     except Exception as error:  # noqa: BLE001
-        raise InputError(f"factory {name} failed: {type(error).__name__}: {_line(error)}") from None
+        raise InputError(
+            f"factory {name} failed: {type(error).__name__}: {first_line(error)}"
+        ) from None
     if not isinstance(network, nn.Module):
         raise InputError(f"factory {name} returns a {type(network).__name__}, not an nn.Module")
     return network
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robust.errors import InputError, did_you_mean
+from robust.errors import InputError, did_you_mean, first_line
 
 NESTED = ("state_dict", "model_state_dict", "model", "net", "network")
 PREFIXES = ("module.", "model.", "network.", "net.", "_orig_mod.")
@@ -43,9 +43,9 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
                 f"{path} is a pickled Python object, which could run any code when opened: refused;"
                 f" save the weights alone with torch.save(model.state_dict(), ...) or safetensors"
             ) from None
-        raise InputError(f"{path} is broken or no weights file: {_first_line(error)}") from None
+        raise InputError(f"{path} is broken or no weights file: {first_line(error)}") from None
     except (RuntimeError, OSError, EOFError, ValueError) as error:
-        raise InputError(f"{path} is broken or no weights file: {_first_line(error)}") from None
+        raise InputError(f"{path} is broken or no weights file: {first_line(error)}") from None
     return _unwrap(content, path)
 
 
@@ -96,7 +96,3 @@ def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
     while prefix := next((p for p in PREFIXES if all(n.startswith(p) for n in state)), None):
         state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -23,6 +23,13 @@ def net() -> nn.Module:
     )
 
 
+def small() -> nn.Module:
+    """The network at 28 pixels with random weights, as a factory for a plan."""
+    model = net()
+    model(torch.zeros(1, 1, 28, 28))
+    return model
+
+
 @cache
 def _trained(pixels: int) -> nn.Module:
     cases = open_cases("phantom:chest_xray", split="train", count=200, pixels=pixels)

@@ -1,0 +1,98 @@
+"""Each doubt is raised by its own defect, and a sound run raises none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robust.cases.case import Cases, Entry
+from robust.engine.checks import CHECKS, Evidence, find_doubts
+from robust.records import Estimate, Row, Scores
+
+
+def rate(value: float) -> Estimate:
+    return Estimate(value, value - 0.05, value + 0.05, 100, 50)
+
+
+def row(attack: str, success: float, **more: Any) -> Row:
+    scores = Scores(accuracy=rate(1 - success), success=rate(success))
+    return Row(attack, "Linf", 1 / 255, "exact", scores, attacked=90, **more)
+
+
+def sound() -> Evidence:
+    entries = tuple(Entry(str(i), i % 2, str(i // 2), {}, None) for i in range(100))
+    cases = Cases("folder", ("normal", "ill"), entries, lambda _: np.zeros((2, 2), np.uint8), (1,))
+    return Evidence(
+        cases=cases,
+        broken=0,
+        groups=50,
+        head="softmax",
+        declared_head="auto",
+        colour_of_grey=0,
+        clean=Row("clean", "", 0.0, "clean", Scores(accuracy=rate(0.9))),
+        rows=(row("Noise", 0.01), row("PGD", 0.8)),
+        failures=Counter(),
+    )
+
+
+def test_a_sound_run_raises_none() -> None:
+    assert find_doubts(sound()) == ()
+
+
+DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
+    "phantom images": lambda e: replace(e, cases=replace(e.cases, phantom=True)),
+    "no groups": lambda e: replace(e, cases=replace(e.cases, grouped=False)),
+    "few groups": lambda e: replace(e, groups=29),
+    "broken files": lambda e: replace(e, broken=1),
+    "missing class": lambda e: replace(
+        e, cases=replace(e.cases, classes=("normal", "ill", "other"))
+    ),
+    "probabilities instead of logits": lambda e: replace(e, head="probabilities"),
+    "grey images in colour files": lambda e: replace(e, colour_of_grey=16),
+    "clean accuracy no better than a constant": lambda e: replace(
+        e, clean=replace(e.clean, scores=Scores(accuracy=rate(0.5)))
+    ),
+    "attacks without a verdict": lambda e: replace(e, failures=Counter({"IndexError: x": 3})),
+    "cross-entropy saturates": lambda e: replace(e, rows=(row("PGD", 0.8, takeover=4),)),
+    "no better than noise": lambda e: replace(e, rows=(row("Noise", 0.3), row("PGD", 0.3))),
+    "the same attack twice": lambda e: replace(e, rows=(*e.rows, row("CW", 0.8, same_as="PGD"))),
+}
+
+
+def test_every_check_has_its_defect() -> None:
+    assert len(DEFECTS) == len(CHECKS)
+
+
+@pytest.mark.parametrize("name", list(DEFECTS))
+def test_a_defect_raises_its_own_flag_alone(name: str) -> None:
+    flags = find_doubts(DEFECTS[name](sound()))
+    assert [flag.name for flag in flags] == [name]
+    assert all((flags[0].seen, flags[0].why, flags[0].remedy))
+
+
+def test_a_grey_image_in_a_colour_file_is_noticed(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from robust.cases import open_cases
+    from robust.engine import audit
+    from robust.models import Classifier
+    from tests.engine.nets import trained
+
+    rng = np.random.default_rng(0)
+    for name in ("normal", "opacity"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(4):
+            grey = rng.integers(0, 256, (28, 28), dtype=np.uint8)
+            Image.fromarray(grey).convert("RGB").save(tmp_path / "images" / name / f"{i}.png")
+    options: dict[str, Any] = {"attacks": ["FGSM"], "eps": ["1/255"]}
+    for grey in (False, True):
+        cases = open_cases(tmp_path / "images", group="none", grey=grey)
+        report = audit(Classifier(trained(28), channels=1), cases, **options)
+        names = {flag.name for flag in report.flags}
+        assert ("grey images in colour files" in names) is not grey
