@@ -83,8 +83,8 @@ class Row:
     """Cases the attack was run on: right when clean, and of the kind that the goal names."""
     failed: int = 0
     """Attacked cases without a verdict (crash, NaN, limits broken): never counted as robust."""
-    takeover: int = 0
-    """Cases on which cross-entropy saturated, so that the margin took over."""
+    saturated: int = 0
+    """Cases whose cross-entropy saturated: there an attack on it climbs the margin instead."""
     passes: float = 0.0
     """Forward and backward passes a case, on average over the attacked ones."""
     same_as: str | None = None

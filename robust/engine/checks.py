@@ -139,14 +139,14 @@ def no_verdict(e: Evidence) -> Flag | None:
 
 
 def saturation(e: Evidence) -> Flag | None:
-    worst = max(e.rows, key=lambda row: row.takeover, default=None)
-    if worst is None or not worst.takeover:
+    worst = max(e.rows, key=lambda row: row.saturated, default=None)
+    if worst is None or not worst.saturated:
         return None
     return Flag(
         "cross-entropy saturates",
-        f"on {worst.takeover} of {worst.attacked} cases under {worst.attack} the probability of "
-        f"the true label is so near 1 that half the gradient's digits are gone; there the margin "
-        f"took over as objective",
+        f"on {worst.saturated} of {worst.attacked} cases under {worst.attack} the probability of "
+        f"the true label is so near 1 that half the gradient's digits are gone; there the "
+        f"margin takes over as objective",
         "attacks that use cross-entropy alone may stall on this model and report it as robust",
         "none needed here; do not compare with figures from attacks without a margin",
     )

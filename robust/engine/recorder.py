@@ -13,7 +13,7 @@ class Recorder:
     """Call it in place of the model. It changes nothing and counts:
 
     - `forward`, `backward`: rows that went through the network either way;
-    - `takeover`: `(n,)` bool, the cases whose cross-entropy saturated in a pass with gradients.
+    - `saturated`: `(n,)` bool, the cases whose cross-entropy saturated in a pass with gradients.
     """
 
     def __init__(self, model: Model, y: Tensor) -> None:
@@ -21,7 +21,7 @@ class Recorder:
         self._y = y
         self.forward = 0
         self.backward = 0
-        self.takeover = torch.zeros(len(y), dtype=torch.bool, device=y.device)
+        self.saturated = torch.zeros(len(y), dtype=torch.bool, device=y.device)
 
     def __call__(self, x: Tensor) -> Tensor:
         logits = self._model(x)
@@ -30,7 +30,7 @@ class Recorder:
         if logits.requires_grad:
             logits.register_hook(lambda _: self._count(rows))  # type: ignore[no-untyped-call]
             if rows == len(self._y):
-                self.takeover |= saturated(logits.detach(), self._y)
+                self.saturated |= saturated(logits.detach(), self._y)
         return logits
 
     @property

@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS clean (
     row INTEGER PRIMARY KEY, logits BLOB, pixels TEXT, broken TEXT);
 CREATE TABLE IF NOT EXISTS outcomes (
-    cell TEXT, row INTEGER, logits BLOB, linf REAL, l2 REAL, success INTEGER, takeover INTEGER,
+    cell TEXT, row INTEGER, logits BLOB, linf REAL, l2 REAL, success INTEGER, saturated INTEGER,
     passes REAL, failure TEXT, PRIMARY KEY (cell, row)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS chunks (
     cell TEXT, chunk INTEGER, seconds REAL, PRIMARY KEY (cell, chunk));
@@ -52,7 +52,7 @@ class Outcome:
     linf: float
     l2: float
     success: bool
-    takeover: bool
+    saturated: bool
     passes: float
     failure: str | None = None
     """Why there is no verdict; such a case counts neither as robust nor as broken."""
@@ -124,7 +124,7 @@ class Store:
                 [
                     (
                         *(cell, o.row, _pack(o.logits), o.linf, o.l2),
-                        *(int(o.success), int(o.takeover), o.passes, o.failure),
+                        *(int(o.success), int(o.saturated), o.passes, o.failure),
                     )
                     for o in rows
                 ],
@@ -142,7 +142,7 @@ class Store:
     def outcomes(self, cell: str, first: int = 0, stop: int | None = None) -> list[Outcome]:
         """Outcomes of one cell for rows first <= row < stop, in order."""
         rows = self._db.execute(
-            "SELECT row, logits, linf, l2, success, takeover, passes, failure FROM outcomes"
+            "SELECT row, logits, linf, l2, success, saturated, passes, failure FROM outcomes"
             " WHERE cell = ? AND row >= ? AND row < ? ORDER BY row",
             (cell, first, 2**62 if stop is None else stop),
         )

@@ -39,6 +39,7 @@ class Summary:
         self._scorer = Scorer(bootstrap, self.labels, cases.classes, cases.findings)
         self.groups = bootstrap.count
         self._subgroups = _subgroups(self.cases)
+        self._conditions: dict[str, Condition] = {}
         self._populations = [np.ones(len(clean), bool), *(mask for *_, mask in self._subgroups)]
 
     def clean_row(self) -> Row:
@@ -58,7 +59,7 @@ class Summary:
                 cell.eps,
                 "exact",
                 self.condition(key),
-                takeover=sum(o.takeover for o in outcomes),
+                saturated=sum(o.saturated for o in outcomes),
                 passes=sum(o.passes for o in outcomes) / max(len(outcomes), 1),
                 same_as=cell.same_as,
             )
@@ -90,7 +91,9 @@ class Summary:
         return [Difficulty(attack, norm, eps) for (attack, norm), eps in found.items()]
 
     def condition(self, key: str) -> Condition:
-        """All cases as one cell left them."""
+        """All cases as one cell left them; kept, since every worst case looks at every cell."""
+        if key in self._conditions:
+            return self._conditions[key]
         n = len(self.labels)
         logits = self.clean.logits.copy()
         attacked, failed, success = (np.zeros(n, bool) for _ in range(3))
@@ -100,7 +103,8 @@ class Summary:
             attacked[i], failed[i], success[i] = True, o.failure is not None, o.success
             if o.failure is None:
                 logits[i], linf[i], l2[i] = o.logits, o.linf, o.l2
-        return Condition(logits, attacked, failed, success, linf, l2)
+        self._conditions[key] = Condition(logits, attacked, failed, success, linf, l2)
+        return self._conditions[key]
 
     def _worst(self, threat: ThreatModel) -> Condition:
         """Case by case the image with the largest margin among all found within the ball.
@@ -140,7 +144,7 @@ class Summary:
         kind: str,
         condition: Condition,
         *,
-        takeover: int = 0,
+        saturated: int = 0,
         passes: float = 0.0,
         same_as: str | None = None,
     ) -> Row:
@@ -157,7 +161,7 @@ class Summary:
             ),
             attacked=int(condition.attacked.sum()),
             failed=int(condition.failed.sum()),
-            takeover=takeover,
+            saturated=saturated,
             passes=passes,
             same_as=same_as,
         )

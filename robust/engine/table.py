@@ -15,7 +15,7 @@ from robust.engine.store import Store
 
 _COLUMNS = (
     *("case", "group", "label", "attack", "norm", "eps", "prediction", "success"),
-    *("linf", "l2", "passes", "takeover", "failure"),
+    *("linf", "l2", "passes", "saturated", "failure"),
 )
 
 
@@ -59,7 +59,7 @@ def _lines(
             line: list[object] = [entry.id, entry.group, names[entry.label], cell.label]
             line += [cell.threat.norm, "" if cell.eps is None else f"{cell.eps:.9g}"]
             line += [names[int(np.argmax(o.logits))], int(o.success)]
-            line += [f"{o.linf:.9g}", f"{o.l2:.9g}", f"{o.passes:g}", int(o.takeover)]
+            line += [f"{o.linf:.9g}", f"{o.l2:.9g}", f"{o.passes:g}", int(o.saturated)]
             yield ([*line, o.failure or ""], _digits(o.logits)), o.row
 
 

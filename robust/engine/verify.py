@@ -96,7 +96,7 @@ def attack_batch(
                 linf=linf[i],
                 l2=l2[i],
                 success=bool(reached[i]) and failure is None,
-                takeover=bool(recorder.takeover[i]),
+                saturated=bool(recorder.saturated[i]),
                 passes=recorder.passes,
                 failure=failure,
             )

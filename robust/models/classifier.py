@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robust.errors import InputError, did_you_mean
+from robust.errors import InputError, did_you_mean, first_line
 
 HEADS = ("auto", "softmax", "sigmoid", "multilabel", "probabilities")
 FITS = ("squash", "crop", "pad")
@@ -74,6 +74,8 @@ class Classifier(nn.Module):
         self.register_buffer("std", _per_channel("std", std), persistent=False)
         if (self.std <= 0).any():
             raise InputError("std must be above 0 in every channel")
+        if channels == 1 and max(self.mean.shape[1], self.std.shape[1]) == 3:
+            raise InputError("mean and std are for three channels, the network has 1; give one")
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.to_logits(self.outputs(x))
@@ -87,7 +89,15 @@ class Classifier(nn.Module):
         x = self._channels(x)
         if self.size is not None and tuple(x.shape[2:]) != self.size:
             x = self._resize(x, self.size)
-        out = self.network((x - self.mean.to(x.dtype)) / self.std.to(x.dtype))
+        try:
+            out = self.network((x - self.mean.to(x.dtype)) / self.std.to(x.dtype))
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+            raise InputError(
+                f"the network fails on images of shape {tuple(x.shape[1:])}: {first_line(error)}; "
+                f"set channels and size in [model] to what it was trained on"
+            ) from error
         if not isinstance(out, Tensor):
             raise InputError(
                 f"the network returns a {type(out).__name__}, not a tensor of outputs; wrap it in "
@@ -171,14 +181,19 @@ def recognise_head(outputs: Tensor, head: str = "auto") -> str:
     """Settle `auto` from outputs `(n, outputs)` on real images; a head that is named stays.
 
     One output is a logit unless all lie in [0, 1]; several are probabilities where no entry is
-    negative and all rows add up to 1.
+    negative and all rows add up to 1. Raises InputError where too few outputs decide nothing.
     """
     if head != "auto":
         return head
     inside = bool(((outputs >= 0) & (outputs <= 1)).all())
     if outputs.shape[1] == 1:
         # A handful of logits may fall into [0, 1] by chance; many do not.
-        return "probabilities" if inside and len(outputs) >= 4 else "sigmoid"
+        if inside and len(outputs) < 4:
+            raise InputError(
+                f"the network has one output; from {len(outputs)} of the images it cannot be told "
+                f"whether that is a probability or a logit: set head to probabilities or sigmoid"
+            )
+        return "probabilities" if inside else "sigmoid"
     rows = outputs.sum(1)
     adds_up = bool(torch.allclose(rows, torch.ones_like(rows), atol=1e-3))
     return "probabilities" if inside and adds_up else "softmax"

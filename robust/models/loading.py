@@ -20,6 +20,8 @@ from torch import Tensor, nn
 
 from robust.errors import InputError, did_you_mean, first_line
 from robust.models.classifier import Classifier
+from robust.models.prepare import evaluate
+from robust.models.programs import load_program
 from robust.models.weights import load_strictly, read_state_dict
 
 
@@ -76,7 +78,7 @@ def load_classifier(
     if architecture is not None:
         network, known = _from_architecture(architecture, weights, pretrained, count)
     elif file is not None:
-        network = _from_file(Path(file))
+        network = load_program(Path(file))
     else:
         assert factory is not None  # one of the three is given
         network = _from_factory(factory)
@@ -96,6 +98,7 @@ def load_classifier(
         if len(size) != 2:
             raise InputError(f"size must be one number or (height, width), not {list(size)}")
         size = (int(size[0]), int(size[1]))
+    evaluate(network)
     return Classifier(
         network,
         mean=known.mean if mean is None else mean,
@@ -255,30 +258,6 @@ def _configuration(library: str, name: str, network: nn.Module) -> Preprocessing
         )
     except (ValueError, AttributeError):
         return Preprocessing(channels=3)
-
-
-def _from_file(path: Path) -> nn.Module:
-    if not path.is_file():
-        raise InputError(f"no such model file: {path}; check the path in [model]")
-    if path.suffix == ".pt2":
-        try:
-            module: nn.Module = torch.export.load(path).module()
-        except Exception as error:  # noqa: BLE001
-            raise InputError(
-                f"{path} is not an exported program that this torch can read: {first_line(error)}"
-            ) from None
-        return module
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            script: nn.Module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
-        return script
-    except (RuntimeError, ValueError, OSError):
-        read_state_dict(path)  # says so where it is a pickle or broken
-        raise InputError(
-            f"{path} holds weights without an architecture; name the architecture (or a factory) "
-            f"and give this file as weights"
-        ) from None
 
 
 def _from_factory(name: str) -> nn.Module:

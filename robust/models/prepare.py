@@ -25,25 +25,27 @@ def prepare(classifier: Classifier, device: str | torch.device = "cpu") -> Class
             f"Classifier(network, mean=..., std=..., size=...)"
         )
     try:
-        twin = copy.deepcopy(classifier)
+        with torch.no_grad():  # else the copy of a scripted module has no leaves
+            twin = copy.deepcopy(classifier)
     except Exception as error:  # noqa: BLE001  (any foreign module, any error)
         raise InputError(
             f"the model cannot be copied ({error}); give robust a factory that builds it"
         ) from None
-    for module in twin.modules():
-        _evaluate(module)
+    evaluate(twin)
     for parameter in twin.parameters():
         parameter.requires_grad_(False)
         parameter.grad = None
     return twin.to(device)
 
 
-def _evaluate(module: nn.Module) -> None:
-    try:
-        module.train(False)
-    except NotImplementedError:
-        # An exported program has fixed its mode when it was exported.
-        module.training = False
+def evaluate(network: nn.Module) -> None:
+    """Put a network and all its parts into evaluation mode."""
+    for module in network.modules():
+        try:
+            module.train(False)
+        except NotImplementedError:
+            # An exported program has fixed its mode when it was exported.
+            module.training = False
 
 
 def choose_device(name: str = "auto") -> torch.device:

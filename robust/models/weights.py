@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,17 +38,30 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path} is not a safetensors file: {error}") from None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "weights_only" in str(error) or "Unsupported" in str(error):
-            raise InputError(
-                f"{path} is a pickled Python object, which could run any code when opened: refused;"
-                f" save the weights alone with torch.save(model.state_dict(), ...) or safetensors"
-            ) from None
-        raise InputError(f"{path} is broken or no weights file: {first_line(error)}") from None
-    except (RuntimeError, OSError, EOFError, ValueError) as error:
-        raise InputError(f"{path} is broken or no weights file: {first_line(error)}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001  (a broken file makes torch raise of every kind)
+        raise InputError(f"{path} {_refusal(path, error)}") from None
     return _unwrap(content, path)
+
+
+def _refusal(path: Path, error: Exception) -> str:
+    """Why torch would not open a file: a pickle, a program, or broken."""
+    if "TorchScript" in str(error):
+        return "is a TorchScript program; give it as file, not as weights"
+    if isinstance(error, pickle.UnpicklingError):
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        with path.open("rb") as file:
+            pickled = file.read(1) == b"\x80"
+        if named or pickled:
+            what = f"a pickled {named[1]}" if named else "a pickled Python object"
+            return (
+                f"holds {what}, which could run any code when opened: refused; save the weights "
+                f"alone with torch.save(model.state_dict(), ...) or safetensors"
+            )
+    reason = "" if isinstance(error, pickle.UnpicklingError) else f" ({first_line(error)})"
+    return f"is broken or no weights file{reason}; save it anew with torch.save or safetensors"
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: object) -> None:

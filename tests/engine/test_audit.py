@@ -231,7 +231,7 @@ def test_logits_times_ten_thousand_change_at_most_a_point() -> None:
     for a, b in zip(robust_accuracies(plain), robust_accuracies(loud), strict=True):
         assert abs(a - b) <= 0.01 + 1 / 80
     assert any(flag.name == "cross-entropy saturates" for flag in loud.flags)
-    assert loud.rows[0].takeover > 0
+    assert loud.rows[0].saturated > 0
 
 
 def test_probabilities_are_recognised_and_flagged() -> None:

@@ -59,7 +59,7 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
         e, clean=replace(e.clean, scores=Scores(accuracy=rate(0.5)))
     ),
     "attacks without a verdict": lambda e: replace(e, failures=Counter({"IndexError: x": 3})),
-    "cross-entropy saturates": lambda e: replace(e, rows=(row("PGD", 0.8, takeover=4),)),
+    "cross-entropy saturates": lambda e: replace(e, rows=(row("PGD", 0.8, saturated=4),)),
     "no better than noise": lambda e: replace(e, rows=(row("Noise", 0.3), row("PGD", 0.3))),
     "the same attack twice": lambda e: replace(e, rows=(*e.rows, row("CW", 0.8, same_as="PGD"))),
 }

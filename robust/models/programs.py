@@ -1,0 +1,105 @@
+"""Files that carry their architecture: TorchScript, and exported programs (`.pt2`)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from robust.errors import InputError, first_line
+from robust.models.weights import read_state_dict
+
+NATIVE = ("aotinductor", "custom_obj", "opaque_obj")
+"""Parts of a `.pt2` archive that are machine code or pickles of any kind."""
+
+
+def load_program(path: Path) -> nn.Module:
+    """The module in a TorchScript file or, by its suffix `.pt2`, in an exported program.
+
+    Raises InputError, also where a file would be opened by running code that it holds. An exported
+    program is still a program: its symbolic sizes are parsed by sympy, which evaluates text. Take
+    it from people you trust.
+    """
+    if not path.is_file():
+        raise InputError(f"no such model file: {path}; check the path in [model]")
+    if path.suffix == ".pt2":
+        return _load_exported(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            script: nn.Module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
+        return script
+    except (RuntimeError, ValueError, OSError):
+        read_state_dict(path)  # says so where it is a pickle or broken
+        raise InputError(
+            f"{path} holds weights without an architecture; name the architecture (or a factory) "
+            f"and give this file as weights"
+        ) from None
+
+
+def _load_exported(path: Path) -> nn.Module:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            foreign = [n for n in archive.namelist() if any(kind in n for kind in NATIVE)]
+        if foreign:
+            raise InputError(
+                f"{path} holds {foreign[0]}, which could run any code when opened: refused; "
+                f"export the network alone with torch.export.export and torch.export.save"
+            )
+        with _plain_tensors_only(), _silent():
+            program = torch.export.load(path)
+            module: nn.Module = program.module()
+        images = next(
+            n for n in program.graph.nodes if n.name in program.graph_signature.user_inputs
+        )
+        if isinstance(batch := images.meta["val"].shape[0], int):
+            raise InputError(
+                f"{path} was exported for batches of exactly {batch}; export it for any: "
+                f"torch.export.export(..., dynamic_shapes=({{0: torch.export.Dim.DYNAMIC}},))"
+            )
+        return module
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001  (torch raises of every kind here)
+        reason = first_line(error)
+        if "Weights only load failed" in reason or "Unsupported global" in reason:
+            reason = "it holds pickled objects, which could run any code when opened"
+        raise InputError(
+            f"{path} is not an exported program that this torch can read: {reason}; "
+            f"save it anew with torch.export.save, or give a TorchScript file or a factory"
+        ) from None
+
+
+@contextmanager
+def _plain_tensors_only() -> Iterator[None]:
+    """torch.export.load opens pickles of any kind unless this switch of torch's forbids it."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """torch logs the tracebacks of what it raises anyway."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
