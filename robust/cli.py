@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +50,10 @@ def _robust(
 def main() -> None:
     """The entry point: bad input is one line and exit code 2, never a traceback."""
     try:
-        app()
+        with warnings.catch_warnings():
+            if not sys.warnoptions:  # what libraries murmur would stand beside the one line
+                warnings.simplefilter("ignore")
+            app()
     except InputError as error:
         _complain(" ".join(str(error).split()), BAD_INPUT)
     except KeyboardInterrupt:
@@ -242,13 +246,16 @@ def _plan(path: Path | None, **flags: Any) -> Any:
     if path is not None:
         load_plan(path)
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    given = {k: v for k, v in flags.items() if v not in (None, False, [])}
+    # By identity: a seed of 0 equals False and is an answer all the same.
+    given = {k: v for k, v in flags.items() if v is not None and v is not False and v != []}
     for name in _LISTS:
         if name in given:
             given[name] = [part.strip() for part in given[name].split(",")]
     for name in _NUMBERS:
         if name in given:
             given[name] = _numbers(name, given[name])
+    if given.get("finding", "").lstrip("-").isdigit():
+        given["finding"] = int(given["finding"])
     if "data" in given:
         raw.setdefault("data", {})["path"] = given.pop("data")
     if "title" in given:
@@ -261,6 +268,9 @@ def _plan(path: Path | None, **flags: Any) -> Any:
         section = "model" if name in _MODEL else "data" if name in _DATA else "audit"
         if value is not None:
             raw.setdefault(section, {})[name] = value
+    missing = [name for name in ("model", "data") if name not in raw]
+    if path is not None and missing:
+        raise InputError(f"{path} has no [{missing[0]}] table; an audit needs a model and data")
     if "path" not in raw.get("data", {"path": ""}) or "data" not in raw or "model" not in raw:
         raise InputError(
             "an audit needs a model and data: give a plan, or --architecture (or --file, "

@@ -47,6 +47,8 @@ def open_cases(
         if limit < 1:
             raise InputError(f"limit {limit} leaves no case; use 1 or more")
         cases = cases.spread(limit)
+    if size is not None and min(size) < 1:
+        raise InputError(f"[data] size must be 1 or more pixels, not {tuple(size)}")
     if size is not None or grey:
         cases = dataclasses.replace(cases, size=size, grey=grey)
     return cases

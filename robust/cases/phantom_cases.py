@@ -32,6 +32,8 @@ def open_phantoms(
         raise InputError(f"no phantom {modality!r}; {did_you_mean(modality, MODALITIES)}")
     if count < 2 or pixels < 28:
         raise InputError("phantoms: count must be at least 2 and pixels at least 28")
+    if seed < 0:
+        raise InputError(f"phantoms: seed {seed} is negative; use 0 or a positive integer")
     wanted = split or "test"
     if wanted not in SPLITS:
         raise InputError(f"phantoms have no split {wanted!r}; {did_you_mean(wanted, SPLITS)}")

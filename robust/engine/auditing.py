@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import importlib.metadata
-import platform
 import shutil
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from attacks import Attack
 from robust.cases import Cases, open_cases
-from robust.engine.cells import Cell, make_attacks, make_cells
-from robust.engine.checks import Evidence, find_doubts
-from robust.engine.goals import Goal
+from robust.engine.cells import make_attacks
+from robust.engine.job import start
 from robust.engine.plan import DataSpec, ModelSpec, Plan, make_plan
-from robust.engine.runner import Progress, Runner
+from robust.engine.reporting import make_report
+from robust.engine.runner import Progress
 from robust.engine.store import Store
-from robust.engine.summary import Summary
 from robust.engine.table import write_table
 from robust.engine.threshold import threshold_for
-from robust.errors import InputError, did_you_mean
+from robust.errors import InputError
 from robust.models import Classifier, choose_device, full_precision, load_classifier, prepare
-from robust.models.weights import weights_hash
 from robust.records import Report
-
-SEEN = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "pandas")
 
 
 def _silent(done: float, total: float, label: str) -> None:
@@ -107,51 +97,6 @@ def open_plan(plan: Plan, device: str = "auto") -> tuple[Classifier, Cases]:
     return classifier, cases
 
 
-@dataclasses.dataclass
-class Job:
-    """What a run needs once everything is open; also for writing adversarial images."""
-
-    runner: Runner
-    cells: list[Cell]
-    goal: Goal
-
-
-def start(
-    plan: Plan,
-    attacks: Sequence[Attack],
-    classifier: Classifier,
-    cases: Cases,
-    store: Store,
-    *,
-    device: str,
-    skip_broken: bool,
-    progress: Progress,
-) -> Job:
-    """Claim the store for this run and predict the clean images."""
-    goal = Goal(plan.audit.goal, cases.findings, _target(plan, cases))
-    if goal.name != "error" and not cases.findings:
-        raise InputError(f"goal {goal.name!r} needs findings: name them in [data]")
-    if plan.audit.threshold != 0.5 and len(cases.classes) != 2:
-        raise InputError("a threshold has a meaning for two classes only; take it out of [audit]")
-    where = choose_device(device)
-    ready = prepare(classifier, where)
-    make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))  # fails before work begins
-    store.identify(
-        {
-            "plan": plan.digest(),
-            "model": f"{weights_hash(ready)} {ready.describe()}",
-            "data": cases.fingerprint(),
-            "device": where.type,
-        }
-    )
-    runner = Runner(
-        ready, cases, store, chunk=plan.audit.chunk, skip_broken=skip_broken, progress=progress
-    )
-    runner.predict_clean()
-    cells = make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))
-    return Job(runner, cells, goal)
-
-
 def open_store(out: str | Path | None) -> tuple[Store, Path, bool]:
     """The store of a run directory, the directory, and whether to remove it on bad input."""
     if out is None:
@@ -195,7 +140,7 @@ def _run(
             )
             job.runner.attack(job.cells, job.goal, plan.audit.seed)
         table = write_table(directory / "outcomes.csv", store, cases, job.cells)
-        report = _report(plan, job, store, table, time.perf_counter() - began)
+        report = make_report(plan, job, store, table, time.perf_counter() - began)
         partial = directory / "report.json.partial"
         report.save(partial)
         partial.replace(directory / "report.json")
@@ -210,92 +155,12 @@ def _run(
     return report
 
 
-def _report(plan: Plan, job: Job, store: Store, table: str, seconds: float) -> Report:
-    cases, classifier = job.runner.cases, job.runner.classifier
-    good = [c for c in store.clean() if c.broken is None]
-    looked_at = [cases[c.row].image for c in good[:16]]
-    summary = Summary(store, cases, job.cells, looked_at[0].numel(), plan.audit.seed)
-    clean, rows = summary.clean_row(), summary.cell_rows()
-    failures = Counter(
-        o.failure for cell in job.cells for o in store.outcomes(cell.key) if o.failure
-    )
-    grey = sum(
-        len(i) == 3 and bool((i[0] == i[1]).all() and (i[0] == i[2]).all()) for i in looked_at
-    )
-    broken = len(cases) - len(good)
-    declared = plan.model.head if plan.model else classifier.head
-    evidence = Evidence(
-        cases=summary.cases,
-        broken=broken,
-        groups=summary.groups,
-        head=classifier.head,
-        declared_head=declared,
-        colour_of_grey=grey,
-        clean=clean,
-        rows=rows,
-        failures=failures,
-    )
-    counts = Counter(entry.label for entry in summary.cases.entries)
-    pixels = hashlib.sha256("".join(c.pixels for c in good).encode()).hexdigest()
-    source = plan.model.model_dump(exclude_none=True) if plan.model else {"given": "in Python"}
-    return Report(
-        title=plan.title,
-        clean=clean,
-        rows=tuple(rows),
-        worst_cases=tuple(summary.worst_rows(plan.audit.norm)),
-        difficulty=tuple(summary.difficulty(rows)),
-        flags=find_doubts(evidence),
-        plan=plan.model_dump(mode="json"),
-        model={
-            "source": source,
-            "weights_sha256": weights_hash(classifier),
-            **classifier.describe(),
-        },
-        data={
-            "source": cases.source,
-            "phantom": cases.phantom,
-            "split": cases.split,
-            "cases": len(good),
-            "skipped_broken": broken,
-            "groups": summary.groups,
-            "grouped": cases.grouped,
-            "classes": {name: counts[i] for i, name in enumerate(cases.classes)},
-            "findings": [cases.classes[i] for i in cases.findings],
-            "index_sha256": cases.fingerprint(),
-            "pixels_sha256": pixels,
-        },
-        environment=_environment(job.runner.device),
-        table_sha256=table,
-        timings={"seconds": round(seconds, 3), "by_cell": store.seconds()},
-    )
-
-
-def _environment(device: torch.device) -> dict[str, Any]:
-    return {
-        "robust": importlib.metadata.version("robust-audit"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
-        **{name: importlib.metadata.version(name) for name in SEEN},
-    }
-
-
 def _cases(spec: DataSpec) -> Cases:
     return open_cases(spec.path, **spec.options())
 
 
 def _classifier(spec: ModelSpec, threshold: float) -> Classifier:
     return load_classifier(**spec.model_dump(), threshold=threshold)
-
-
-def _target(plan: Plan, cases: Cases) -> int | None:
-    name = plan.audit.target
-    if name is None:
-        return None
-    if name not in cases.classes:
-        raise InputError(f"target {name!r} is no class; {did_you_mean(name, cases.classes)}")
-    return cases.classes.index(name)
 
 
 def _as_spec(attack: str | Attack) -> dict[str, Any]:

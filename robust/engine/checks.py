@@ -145,10 +145,10 @@ def saturation(e: Evidence) -> Flag | None:
     return Flag(
         "cross-entropy saturates",
         f"on {worst.saturated} of {worst.attacked} cases under {worst.attack} the probability of "
-        f"the true label is so near 1 that half the gradient's digits are gone; there the "
-        f"margin takes over as objective",
-        "attacks that use cross-entropy alone may stall on this model and report it as robust",
-        "none needed here; do not compare with figures from attacks without a margin",
+        f"the true label is so near 1 that the gradient of cross-entropy has lost half its digits",
+        "an attack on cross-entropy alone may stall there and call the case robust; the attacks of "
+        "this suite climb the margin instead on such cases",
+        "nothing for them; distrust figures from other attacks that have no margin",
     )
 
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from attacks import ThreatModel
 from robust.cases.case import Case, Stored
 from robust.cases.images import write_image
-from robust.engine.auditing import open_plan, open_store, start
+from robust.engine.auditing import open_plan, open_store
 from robust.engine.cells import make_attacks
+from robust.engine.job import start
 from robust.engine.plan import Plan
 from robust.engine.runner import Progress
 from robust.errors import InputError

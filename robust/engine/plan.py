@@ -20,6 +20,8 @@ from robust.errors import InputError, did_you_mean
 def parse_eps(value: object) -> float:
     """`"1/255"`, `"0.5/255"` or a number, in [0, 1] units of the displayed image; ValueError."""
     try:
+        if isinstance(value, bool):
+            raise ValueError
         if isinstance(value, str):
             top, _, bottom = value.partition("/")
             eps = float(Fraction(top.strip()) / Fraction(bottom.strip() or 1))
@@ -116,7 +118,7 @@ class AuditSpec(Section):
     threshold: float = Field(default=0.5, gt=0, lt=1)
     sensitivity: float | None = Field(default=None, gt=0, lt=1)
     """Set the threshold so that the val split reaches this sensitivity."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     chunk: int = Field(default=64, ge=1, le=4096)
     """Cases that are attacked as one batch and stored as one unit."""
 
@@ -152,6 +154,8 @@ def load_plan(path: str | Path) -> Plan:
         ) from None
     except IsADirectoryError:
         raise InputError(f"{path} is a folder; give the TOML file in it") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
     return make_plan(raw, str(path))
@@ -196,7 +200,8 @@ def _first_error(error: pydantic.ValidationError) -> str:
         }
         section = tables.get(place[0], Plan)
         return f"unknown entry {where}; {did_you_mean(place[-1], section.model_fields, limit=20)}"
-    message = detail["msg"].removeprefix("Value error, ")
+    wanted = {"tuple_type": "must be a list in brackets", "model_type": "must be a table"}
+    message = wanted.get(detail["type"], detail["msg"].removeprefix("Value error, "))
     return f"{where}: {message} (got {detail.get('input')!r})"
 
 
@@ -204,6 +209,8 @@ def unique_labels(specs: Sequence[AttackSpec]) -> list[str]:
     """A name for each attack of a plan; InputError where two would bear the same."""
     labels = [spec.label or spec.name for spec in specs]
     for label in labels:
-        if labels.count(label) > 1 or label in ("clean", "worst case"):
+        if label in ("clean", "worst case"):
+            raise InputError(f"{label!r} is a row of its own; give the attack another label")
+        if labels.count(label) > 1:
             raise InputError(f"two rows would be called {label!r}; give the attack its own label")
     return labels

@@ -58,13 +58,16 @@ class Classifier(nn.Module):
         _choice("interpolation", interpolation, INTERPOLATIONS)
         if channels not in (None, 1, 3):
             raise InputError(f"channels must be 1 or 3, not {channels}")
+        size = (size, size) if isinstance(size, int) else size
+        if size is not None and min(size) < 1:
+            raise InputError(f"size must be 1 or more pixels, not {size}")
         if not 0 < threshold < 1:
             raise InputError(f"threshold must lie between 0 and 1, not {threshold}")
         if head == "multilabel" and finding is None:
             raise InputError("a multilabel head needs the finding: which of its outputs is asked")
         self.network = network
         self.channels = channels
-        self.size = (size, size) if isinstance(size, int) else size
+        self.size = size
         self.interpolation = interpolation
         self.fit = fit
         self.head = head
@@ -166,7 +169,8 @@ class Classifier(nn.Module):
             return x[:, :, top : top + size[0], left : left + size[1]]
         if self.fit == "pad":
             scale = min(size[0] / height, size[1] / width)
-            x = self._interpolate(x, (round(height * scale), round(width * scale)))
+            inside = (max(1, round(height * scale)), max(1, round(width * scale)))
+            x = self._interpolate(x, inside)
             down, right = size[0] - x.shape[2], size[1] - x.shape[3]
             return F.pad(x, (right // 2, right - right // 2, down // 2, down - down // 2))
         return self._interpolate(x, size)

@@ -262,22 +262,28 @@ def _configuration(library: str, name: str, network: nn.Module) -> Preprocessing
 
 def _from_factory(name: str) -> nn.Module:
     module_name, _, function = name.partition(":")
-    if not function:
+    if not function or not all(part.isidentifier() for part in module_name.split(".")):
         raise InputError(f"factory {name!r} must look like package.module:function")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        raise InputError(
-            f"factory {name!r}: {error}; run from the folder that holds {module_name.split('.')[0]}"
-        ) from None
+        top = module_name.split(".")[0]
+        itself = error.name is not None and f"{module_name}.".startswith(f"{error.name}.")
+        remedy = (
+            f"run from the folder that holds {top}" if itself else f"{top} needs it: install it"
+        )
+        raise InputError(f"factory {name!r}: {error}; {remedy}") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (a script may even parse arguments)
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"factory {name}: {module_name} cannot be imported: {reason}") from None
     if not hasattr(module, function):
         public = [known for known in vars(module) if not known.startswith("_")]
         raise InputError(f"{module_name} has no {function!r}; {did_you_mean(function, public)}")
     try:
         network = getattr(module, function)()
-    except Exception as error:  # noqa: BLE001
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         raise InputError(
             f"factory {name} failed: {type(error).__name__}: {first_line(error)}"
         ) from None

@@ -6,7 +6,7 @@ import hashlib
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
         try:
-            return load_file(path)
+            return _unwrap(load_file(path), path)
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path} is not a safetensors file: {error}") from None
     try:
@@ -67,6 +67,10 @@ def _refusal(path: Path, error: Exception) -> str:
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: object) -> None:
     """Load every tensor into its place; InputError that names the first that does not fit."""
     own = network.state_dict()
+    # The state has lost what wrappers put before its names; the network may be a wrapper itself.
+    prefix = _shared_prefix(own)
+    if prefix and not any(name.startswith(prefix) for name in state):
+        state = {prefix + name: value for name, value in state.items()}
     for name, value in own.items():
         if name in state and state[name].shape != value.shape:
             raise InputError(
@@ -100,14 +104,26 @@ def weights_hash(network: nn.Module) -> str:
 
 
 def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
-    for key in NESTED:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
+    while isinstance(content, Mapping):
+        key = next((k for k in NESTED if isinstance(content.get(k), Mapping)), None)
+        if key is None:
+            break
+        content = content[key]
     if not isinstance(content, Mapping) or not content:
         raise InputError(f"{path} holds no state dict but a {type(content).__name__}")
     state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     if not state:
         raise InputError(f"{path} holds no tensors; save model.state_dict()")
-    while prefix := next((p for p in PREFIXES if all(n.startswith(p) for n in state)), None):
-        state = {name.removeprefix(prefix): value for name, value in state.items()}
-    return state
+    prefix = _shared_prefix(state)
+    return {name.removeprefix(prefix): value for name, value in state.items()}
+
+
+def _shared_prefix(names: Collection[str]) -> str:
+    """What wrappers have put before all names, such as `module.model.`."""
+    prefix = ""
+    while names:
+        more = next((p for p in PREFIXES if all(n.startswith(prefix + p) for n in names)), None)
+        if more is None:
+            break
+        prefix += more
+    return prefix

@@ -16,7 +16,9 @@ def render_terminal(report: Report) -> RenderableType:
     parts: list[RenderableType] = [Text(report.title, style="bold")]
     parts += [Text(sentence) for sentence in headline(report)]
     for norm in dict.fromkeys(row.norm for row in report.worst_cases):
-        parts += [Text(), _glance(report, norm), Text(), _harms(report, norm)]
+        title = f"robust accuracy, {norm_text(norm)} (% of cases right when clean)"
+        parts += [Text(), Text(title, style="italic"), _glance(report, norm), Text()]
+        parts += [Text("worst case on all cases", style="italic"), _harms(report, norm)]
     for row in report.rows:
         if row.eps is None:
             parts.append(_nearest(row))
@@ -35,13 +37,7 @@ def print_report(report: Report, console: Console) -> None:
 def _glance(report: Report, norm: str) -> Table:
     """Attacks down, eps across: the share of correctly read images that stay so."""
     worst = [row for row in report.worst_cases if row.norm == norm]
-    table = Table(
-        title=f"robust accuracy, {norm_text(norm)} (% of cases right when clean)",
-        title_justify="left",
-        title_style="italic",
-        box=None,
-        pad_edge=False,
-    )
+    table = Table(box=None, pad_edge=False)
     table.add_column("attack")
     for row in worst:
         table.add_column(eps_text(row.eps, norm), justify="right", no_wrap=True)
@@ -55,13 +51,7 @@ def _glance(report: Report, norm: str) -> Table:
 
 
 def _harms(report: Report, norm: str) -> Table:
-    table = Table(
-        title="worst case on all cases",
-        title_justify="left",
-        title_style="italic",
-        box=None,
-        pad_edge=False,
-    )
+    table = Table(box=None, pad_edge=False)
     table.add_column("eps", no_wrap=True)
     for name in ("accuracy %", "sensitivity %", "specificity %", "AUC"):
         table.add_column(name, justify="right", no_wrap=True)

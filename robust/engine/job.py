@@ -1,0 +1,71 @@
+"""Everything opened and checked, clean images predicted: a run that is ready for its attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attacks import Attack
+from robust.cases import Cases
+from robust.engine.cells import Cell, make_cells
+from robust.engine.goals import Goal
+from robust.engine.plan import Plan
+from robust.engine.runner import Progress, Runner
+from robust.engine.store import Store
+from robust.errors import InputError, did_you_mean
+from robust.models import Classifier, choose_device, prepare
+from robust.models.weights import weights_hash
+
+
+@dataclass
+class Job:
+    """What a run needs once everything is open; also for writing adversarial images."""
+
+    runner: Runner
+    cells: list[Cell]
+    goal: Goal
+
+
+def start(
+    plan: Plan,
+    attacks: Sequence[Attack],
+    classifier: Classifier,
+    cases: Cases,
+    store: Store,
+    *,
+    device: str,
+    skip_broken: bool,
+    progress: Progress,
+) -> Job:
+    """Claim the store for this run and predict the clean images."""
+    goal = Goal(plan.audit.goal, cases.findings, _target(plan, cases))
+    if goal.name != "error" and not cases.findings:
+        raise InputError(f"goal {goal.name!r} needs findings: name them in [data]")
+    if plan.audit.threshold != 0.5 and len(cases.classes) != 2:
+        raise InputError("a threshold has a meaning for two classes only; take it out of [audit]")
+    where = choose_device(device)
+    ready = prepare(classifier, where)
+    make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))  # fails before work begins
+    store.identify(
+        {
+            "plan": plan.digest(),
+            "model": f"{weights_hash(ready)} {ready.describe()}",
+            "data": cases.fingerprint(),
+            "device": where.type,
+        }
+    )
+    runner = Runner(
+        ready, cases, store, chunk=plan.audit.chunk, skip_broken=skip_broken, progress=progress
+    )
+    runner.predict_clean()
+    cells = make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))
+    return Job(runner, cells, goal)
+
+
+def _target(plan: Plan, cases: Cases) -> int | None:
+    name = plan.audit.target
+    if name is None:
+        return None
+    if name not in cases.classes:
+        raise InputError(f"target {name!r} is no class; {did_you_mean(name, cases.classes)}")
+    return cases.classes.index(name)
