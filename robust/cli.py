@@ -152,7 +152,10 @@ def audit(
     Leaves report.html, report.md, report.json and outcomes.csv in the run directory. The same
     command again goes on where it was cut short.
     """
-    made = _plan(plan, **{k: v for k, v in locals().items() if k not in _NOT_IN_PLAN})
+    flags = {k: v for k, v in locals().items() if k not in ("plan", "out", "device", "skip_broken")}
+    from robust.engine.flags import plan_from
+
+    made = plan_from(plan, **flags)
     _audit(made, out or _default_out(plan, made), device, skip_broken)
 
 
@@ -175,10 +178,11 @@ def attack(
     PNG, which loses nothing, beside attacks.csv, which tells what each is worth.
     """
     from robust.engine.export import export_images
+    from robust.engine.flags import plan_from
 
     if bits not in (None, 8, 16):
         raise InputError(f"bits must be 8 or 16, not {bits}")
-    made = _plan(plan, attack=[attack], eps=eps, limit=limit)
+    made = plan_from(plan, attack=[attack], eps=eps, limit=limit)
     with _progress() as progress:
         images, fooled = export_images(
             made, out, bits=bits, device=device, skip_broken=skip_broken, progress=progress
@@ -221,70 +225,6 @@ def list_(
     if what not in listing.LISTS:
         raise InputError(f"cannot list {what!r}; {did_you_mean(what, listing.LISTS)}")
     Console().print(listing.LISTS[what](filter))
-
-
-_NOT_IN_PLAN = ("plan", "out", "device", "skip_broken")
-_MODEL = (
-    *("architecture", "weights", "pretrained", "file", "factory", "head", "finding"),
-    *("mean", "std", "size", "channels"),
-)
-_DATA = (
-    *("split", "label", "where", "classes", "findings", "group", "group_pattern"),
-    *("subgroups", "limit", "grey"),
-)
-_LISTS = ("classes", "findings", "subgroups", "eps")
-_NUMBERS = ("mean", "std")
-
-
-def _plan(path: Path | None, **flags: Any) -> Any:
-    """A plan file with flags laid over it."""
-    import tomllib
-
-    from robust.engine.plan import load_plan, make_plan
-
-    raw: dict[str, Any] = {}
-    if path is not None:
-        load_plan(path)
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    # By identity: a seed of 0 equals False and is an answer all the same.
-    given = {k: v for k, v in flags.items() if v is not None and v is not False and v != []}
-    for name in _LISTS:
-        if name in given:
-            given[name] = [part.strip() for part in given[name].split(",")]
-    for name in _NUMBERS:
-        if name in given:
-            given[name] = _numbers(name, given[name])
-    if given.get("finding", "").lstrip("-").isdigit():
-        given["finding"] = int(given["finding"])
-    if "data" in given:
-        raw.setdefault("data", {})["path"] = given.pop("data")
-    if "title" in given:
-        raw["title"] = given.pop("title")
-    if "attack" in given:
-        raw["attacks"] = [{"name": name} for name in given.pop("attack")]
-        if "eps" not in given and "eps" not in raw.get("audit", {}):
-            given["eps"] = ["1/255"] if path is None else None
-    for name, value in given.items():
-        section = "model" if name in _MODEL else "data" if name in _DATA else "audit"
-        if value is not None:
-            raw.setdefault(section, {})[name] = value
-    missing = [name for name in ("model", "data") if name not in raw]
-    if path is not None and missing:
-        raise InputError(f"{path} has no [{missing[0]}] table; an audit needs a model and data")
-    if "path" not in raw.get("data", {"path": ""}) or "data" not in raw or "model" not in raw:
-        raise InputError(
-            "an audit needs a model and data: give a plan, or --architecture (or --file, "
-            "--factory) and --data; `robust demo` needs neither"
-        )
-    return make_plan(raw, str(path or "the flags"))
-
-
-def _numbers(name: str, text: str) -> float | list[float]:
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"--{name} {text!r}: write one number or three with commas") from None
-    return values[0] if len(values) == 1 else values
 
 
 def _default_out(path: Path | None, plan: Any) -> Path:

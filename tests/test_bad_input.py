@@ -189,6 +189,7 @@ def test_a_plan_that_is_a_folder_or_below_a_file(robust: Robust) -> None:
     refused(robust("audit", ".", "--out", "run"), ". is a folder; give the TOML file in it")
     path = "toy_factory.py/plan.toml"
     refused(robust("audit", path, "--out", "run"), f"{path} cannot be read: Not a directory")
+    refused(robust("audit", "two\nlines.toml", "--out", "run"), "no such plan: two lines.toml")
     refused(robust("audit"), "give a plan, or --architecture", "robust demo")
 
 
@@ -453,7 +454,15 @@ def test_three_classes_have_no_threshold_and_no_finding_of_their_own(robust: Rob
         refused(robust(*RUN), said)
 
 
-@pytest.mark.parametrize("content", [b"", b"file,label,group\n", bytes(range(128, 256)) * 9])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"file,label,group\n",
+        b"file,label,group\na.png,0,1\nb.png,0,1,2,3\n",
+        bytes(range(128, 256)) * 9,
+    ],
+)
 def test_a_table_that_is_none(robust: Robust, content: bytes) -> None:
     Path("images").mkdir()
     Path("images/cases.csv").write_bytes(content)
@@ -614,10 +623,15 @@ def test_a_run_whose_database_is_broken(robust: Robust) -> None:
     [
         ({"attacks": [{"name": "PDG"}]}, "robust: unknown attack 'PDG'; did you mean PGD?"),
         ({"model": {"file": "garbage.pt2"}}, "robust: garbage.pt2 is not an exported program"),
+        ({"data": {"path": "images", "group": "none"}}, "1.tif is broken"),
     ],
 )
 def test_in_a_process_of_its_own(here: Path, spoilt: dict[str, Any], said: str) -> None:
+    """With all that the libraries would log and warn of."""
     Path("garbage.pt2").write_bytes(np.random.default_rng(0).bytes(700))
+    Path("images/a").mkdir(parents=True)
+    Image.new("L", (28, 28)).save("images/a/1.tif")
+    Path("images/a/1.tif").write_bytes(Path("images/a/1.tif").read_bytes()[:-20])
     write_plan(**spoilt)
     repository = str(Path(cli.__file__).parent.parent)
     done = subprocess.run(

@@ -160,9 +160,10 @@ def test_no_width_of_a_bmp_is_taken_for_a_depth(tmp_path: Path, width: int) -> N
 
 
 def test_a_bmp_of_sixteen_bits_a_pixel_has_five_or_six_a_channel(tmp_path: Path) -> None:
-    header = struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 16, 0, 4, 0, 0, 0, 0)
-    pixels = struct.pack("<HH", 0b0_11111_00000_00000, 0b0_00000_00000_11111)
-    start = struct.pack("<2sIHHI", b"BM", 58, 0, 0, 54)
+    masks = (0b11111_000000_00000, 0b111111_00000, 0b11111)
+    header = struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 16, 3, 4, 0, 0, 0, 0)
+    pixels = struct.pack("<IIIHH", *masks, masks[0], masks[2])
+    start = struct.pack("<2sIHHI", b"BM", 70, 0, 0, 66)
     (tmp_path / "a.bmp").write_bytes(start + header + pixels)
     np.testing.assert_array_equal(read_image(tmp_path / "a.bmp"), [[[255, 0, 0], [0, 0, 255]]])
 

@@ -105,7 +105,7 @@ def test_every_rate_follows_from_the_table(tmp_path: Path) -> None:
         right = {c for c, line in clean.items() if line["prediction"] == line["label"]}
         assert {line["case"] for line in lines} == right
         assert row.attacked == len(lines)
-        after = {c: line for c, line in clean.items()} | {line["case"]: line for line in lines}
+        after = clean | {line["case"]: line for line in lines}
         kept = [line for line in lines if line["prediction"] == line["label"]]
         fooled = {line["case"] for line in lines if line["success"] == "1"}
         assert fooled == right - {line["case"] for line in kept}

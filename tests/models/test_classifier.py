@@ -219,9 +219,13 @@ def test_crop_takes_the_centre() -> None:
 
 def test_pad_puts_black_around() -> None:
     network, x = Seen(), images(height=8, width=4)
-    Classifier(network, size=8, fit="pad", mean=0.5, std=0.5, head="softmax")(x)
+    classifier = Classifier(network, size=8, fit="pad", mean=0.5, std=0.5, head="softmax")
+    classifier(x)
     torch.testing.assert_close(network.x[:, :, :, 2:6], (x - 0.5) / 0.5)
     assert torch.all(network.x[:, :, :, :2] == -1) and torch.all(network.x[:, :, :, 6:] == -1)
+    lying = network.x.transpose(2, 3)
+    classifier(x.transpose(2, 3))
+    torch.testing.assert_close(network.x, lying)
 
 
 def test_the_right_size_is_not_resampled() -> None:

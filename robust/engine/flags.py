@@ -1,0 +1,68 @@
+"""Flags of the command line as a plan: what is given there goes over what the file says."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from robust.engine.plan import Plan, load_plan, make_plan
+from robust.errors import InputError
+
+_MODEL = (
+    *("architecture", "weights", "pretrained", "file", "factory", "head", "finding"),
+    *("mean", "std", "size", "channels"),
+)
+_DATA = (
+    *("split", "label", "where", "classes", "findings", "group", "group_pattern"),
+    *("subgroups", "limit", "grey"),
+)
+_LISTS = ("classes", "findings", "subgroups", "eps")
+_NUMBERS = ("mean", "std")
+
+
+def plan_from(path: Path | None, **flags: Any) -> Plan:
+    """The plan in a file with flags laid over it, or of flags alone; InputError."""
+    raw: dict[str, Any] = {}
+    if path is not None:
+        load_plan(path)
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    # By identity: a seed of 0 equals False and is an answer all the same.
+    given = {k: v for k, v in flags.items() if v is not None and v is not False and v != []}
+    for name in _LISTS:
+        if name in given:
+            given[name] = [part.strip() for part in given[name].split(",")]
+    for name in _NUMBERS:
+        if name in given:
+            given[name] = _numbers(name, given[name])
+    if given.get("finding", "").lstrip("-").isdigit():
+        given["finding"] = int(given["finding"])
+    if "data" in given:
+        raw.setdefault("data", {})["path"] = given.pop("data")
+    if "title" in given:
+        raw["title"] = given.pop("title")
+    if "attack" in given:
+        raw["attacks"] = [{"name": name} for name in given.pop("attack")]
+        if "eps" not in given and "eps" not in raw.get("audit", {}):
+            given["eps"] = ["1/255"] if path is None else None
+    for name, value in given.items():
+        section = "model" if name in _MODEL else "data" if name in _DATA else "audit"
+        if value is not None:
+            raw.setdefault(section, {})[name] = value
+    missing = [name for name in ("model", "data") if name not in raw]
+    if path is not None and missing:
+        raise InputError(f"{path} has no [{missing[0]}] table; an audit needs a model and data")
+    if "path" not in raw.get("data", {"path": ""}) or "data" not in raw or "model" not in raw:
+        raise InputError(
+            "an audit needs a model and data: give a plan, or --architecture (or --file, "
+            "--factory) and --data; `robust demo` needs neither"
+        )
+    return make_plan(raw, str(path or "the flags"))
+
+
+def _numbers(name: str, text: str) -> float | list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"--{name} {text!r}: write one number or three with commas") from None
+    return values[0] if len(values) == 1 else values
