@@ -37,7 +37,7 @@ def open_manifest(
     `where` is a pandas query such as `source == "odir" and age > 40`. `subgroups` are the metadata
     columns to keep; every other column stays in the file.
     """
-    table = _read(root / MANIFEST)
+    table = _read(root / MANIFEST, group)
     if where is not None:
         table = _filter(table, where)
     column = _column(table, label, "label")
@@ -84,9 +84,11 @@ def open_manifest(
     )
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, group: str) -> pd.DataFrame:
+    # A patient 007 is not the patient 7: what names something is text.
+    names = {"file": str, group: str}
     try:
-        table = pd.read_csv(path, dtype={"file": str}, keep_default_na=True, low_memory=False)
+        table = pd.read_csv(path, dtype=names, keep_default_na=True, low_memory=False)
     except UnicodeDecodeError:
         raise InputError(f"{path} is not a text file in UTF-8; save it as CSV in UTF-8") from None
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors

@@ -665,3 +665,9 @@ def test_medmnist_as_published(
     case = open_cases(path, group="none")[5]
     np.testing.assert_array_equal(case.stored.pixels(case.image), wanted)
     assert labels(open_cases(path, group="none")) == numbers[:, 0].tolist()
+
+
+def test_patient_007_is_not_patient_7(tmp_path: Path) -> None:
+    text = "file,label,group,split\na.png,0,007,test\nb.png,1,7,test\n"
+    cases = open_cases(write_table(tmp_path, text), keep_names=True)
+    assert [case.group for case in cases] == ["007", "7"]
