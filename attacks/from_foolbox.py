@@ -95,8 +95,30 @@ class _AsModule(nn.Module):
         self.call: Callable[[Tensor], Tensor] = lambda x: model(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.call(x)
+        logits: Tensor
+        if x.requires_grad and torch.is_grad_enabled():
+            logits = _InImageAlone.apply(x, self.call)  # type: ignore[no-untyped-call]
+        else:
+            with torch.no_grad():
+                logits = self.call(x)
         return logits
+
+
+class _InImageAlone(torch.autograd.Function):
+    """The model to whose parameters no `backward()` gets: foolbox's would fill their `.grad`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, model: Model) -> Tensor:
+        ctx.x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            ctx.logits = model(ctx.x)
+        logits: Tensor = ctx.logits.detach()
+        return logits
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = torch.autograd.grad(ctx.logits, ctx.x, gradients[0], retain_graph=True)
+        return gradient, None
 
 
 @contextmanager

@@ -371,7 +371,7 @@ def test_a_broken_image_among_good_ones_is_named(robust: Robust) -> None:
     assert table.count("file could not be read") == 2
 
 
-def test_a_broken_tiff_leaves_no_murmur_beside_the_line(robust: Robust) -> None:
+def test_a_broken_tiff_is_named_wherever_it_breaks_off(robust: Robust) -> None:
     data = write_cases([0, 1, 0, 1])
     Image.open("images/1.png").save("images/1.tif")
     Path("images/cases.csv").write_text(
@@ -623,15 +623,14 @@ def test_a_run_whose_database_is_broken(robust: Robust) -> None:
     [
         ({"attacks": [{"name": "PDG"}]}, "robust: unknown attack 'PDG'; did you mean PGD?"),
         ({"model": {"file": "garbage.pt2"}}, "robust: garbage.pt2 is not an exported program"),
-        ({"data": {"path": "images", "group": "none"}}, "1.tif is broken"),
+        ({"data": {"path": "images", "group": "none"}}, "1.tif is not an image"),
     ],
 )
 def test_in_a_process_of_its_own(here: Path, spoilt: dict[str, Any], said: str) -> None:
     """With all that the libraries would log and warn of."""
     Path("garbage.pt2").write_bytes(np.random.default_rng(0).bytes(700))
     Path("images/a").mkdir(parents=True)
-    Image.new("L", (28, 28)).save("images/a/1.tif")
-    Path("images/a/1.tif").write_bytes(Path("images/a/1.tif").read_bytes()[:-20])
+    Path("images/a/1.tif").write_bytes(b"II*\0\x08\0\0\0")  # Pillow warns of such a TIFF
     write_plan(**spoilt)
     repository = str(Path(cli.__file__).parent.parent)
     done = subprocess.run(

@@ -87,10 +87,11 @@ def exact_eps(model: Linear, x: Tensor, y: Tensor, norm: str, box: bool = True) 
     conditions of Karush, Kuhn and Tucker). What is gained grows with eps or t: bisect.
     """
     x = x.double()
-    z = model.double()(x)[:, 1].detach()
+    weight, bias = model.weight.detach().double(), model.bias.detach().double()
+    z = (x.flatten(1) @ weight.T + bias)[:, 0]
     side = torch.where(y == 0, 1.0, -1.0).double()
     gap = (-side * z).clamp_min(0)
-    raises = side[:, None] * model.weight.detach()
+    raises = side[:, None] * weight
     if not box:
         return gap / (raises.abs().sum(1) if norm == "Linf" else raises.norm(dim=1))
     pixels = x.flatten(1)

@@ -317,6 +317,7 @@ def test_several_frames_are_refused(tmp_path: Path) -> None:
         read_image(tmp_path / "stack.tif")
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp"])
 @pytest.mark.parametrize("colour", [False, True])
 def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, colour: bool) -> None:
