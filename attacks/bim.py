@@ -21,6 +21,7 @@ class BIM(WrittenAsPGD):
         return PGD(
             steps=self.steps,
             step_size=self.step_size,
+            schedule="constant",
             start="image",
             keep=self.keep,
             takeover=self.takeover,

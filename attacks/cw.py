@@ -26,6 +26,7 @@ class CW(WrittenAsPGD):
         return PGD(
             steps=self.steps,
             step_size=self.step_size,
+            schedule="constant",
             start="image",
             objective="margin",
             keep=self.keep,

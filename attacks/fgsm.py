@@ -18,6 +18,7 @@ class FGSM(WrittenAsPGD):
         return PGD(
             steps=1,
             step_size=1.0,
+            schedule="constant",
             start="image",
             objective=self.objective,
             keep="last",

@@ -110,7 +110,7 @@ def exact_eps(model: Linear, x: Tensor, y: Tensor, norm: str, box: bool = True) 
     return delta.abs().amax(1) if norm == "Linf" else delta.norm(dim=1)
 
 
-def _convnet(channels: int, outputs: int) -> nn.Module:
+def _convnet(channels: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels, 8, 3, stride=2, padding=1),
         nn.ReLU(),
@@ -169,17 +169,25 @@ def trained() -> tuple[nn.Module, Tensor, Tensor]:
 
 
 def patterns(
-    classes: int, channels: int = 1, pixels: int = 8, n: int = 48, seed: int = 0
-) -> tuple[nn.Module, Tensor, Tensor]:
+    classes: int, channels: int = 1, pixels: int = 8, n: int = 48
+) -> tuple[nn.Sequential, Tensor, Tensor]:
     """A small network trained to tell `classes` noisy patterns apart, and cases it gets right."""
-    generator = torch.Generator().manual_seed(seed)
+    model, x, y = _patterns(classes, channels, pixels, n)
+    return copy.deepcopy(model), x.clone(), y.clone()
+
+
+@cache
+def _patterns(
+    classes: int, channels: int, pixels: int, n: int
+) -> tuple[nn.Sequential, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
     shape = (channels, pixels, pixels)
     means = 0.5 + 0.15 * torch.randn(classes, *shape, generator=generator)
     y = torch.arange(8 * classes + n) % classes
     noise = 0.1 * torch.randn(len(y), *shape, generator=generator)
     x = (means[y] + noise).clamp(0, 1)
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         model = _convnet(channels, classes)
         model(x[:1])
         fit(model, x[:-n], y[:-n])

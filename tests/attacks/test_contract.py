@@ -277,9 +277,12 @@ def test_two_classes_make_one_attack_of_two(
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        (BIM(), PGD(steps=20, step_size=0.05, start="image")),
-        (CW(), PGD(steps=20, step_size=0.1, start="image", objective="margin")),
-        (FGSM(), PGD(steps=1, step_size=1.0, start="image", keep="last")),
+        (BIM(), PGD(steps=20, step_size=0.05, schedule="constant", start="image")),
+        (
+            CW(),
+            PGD(steps=20, step_size=0.1, schedule="constant", start="image", objective="margin"),
+        ),
+        (FGSM(), PGD(steps=1, step_size=1.0, schedule="constant", start="image", keep="last")),
     ],
 )
 def test_named_attacks_are_pgd(one: Attack, other: Attack) -> None:
@@ -357,24 +360,26 @@ def test_best_is_never_worse_than_last() -> None:
         return torch.cat([torch.zeros_like(v), 0.02 - (v - 0.54).abs()], 1)
 
     threat = ThreatModel("Linf", 0.1)
-    steps: dict[str, Any] = {"steps": 2, "step_size": 0.5, "start": "image"}
+    steps: dict[str, Any] = {"steps": 2, "step_size": 0.5, "schedule": "constant", "start": "image"}
     best = PGD(**steps)(ridge, x, y, threat, streams(1))
     last = PGD(**steps, keep="last")(ridge, x, y, threat, streams(1))
     assert float(best) == pytest.approx(0.55)
     assert float(margin(ridge(best), y)) > 0 > float(margin(ridge(last), y))
 
 
-def test_restarts_only_help() -> None:
+@pytest.mark.parametrize("start", ["random", "image"])
+def test_restarts_only_help(start: str) -> None:
     """Nested: the first restart of two is the one restart of one; per case the margin may only rise."""
     model, x, y = patterns(3)
     threat = ThreatModel("Linf", 0.03)
     n = len(x)
-    before = torch.full((n,), -math.inf)
+    first = before = torch.full((n,), -math.inf)
     for restarts in (1, 2, 4):
-        attack = PGD(steps=3, step_size=0.5, restarts=restarts)
+        attack = PGD(steps=3, step_size=0.5, start=start, restarts=restarts)
         value = margin(model(attack(model, x, y, threat, streams(n))), y).detach()
         assert bool((value >= before - 1e-6).all())
-        before = value
+        first, before = (value if restarts == 1 else first), value
+    assert bool((before > first + 1e-4).any())
     noise = [
         margin(model(make_attack("Noise", restarts=r)(model, x, y, threat, streams(n))), y)
         for r in (1, 8)

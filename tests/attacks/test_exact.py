@@ -14,7 +14,7 @@ from torch import Tensor
 from attacks import BIM, CW, PGD, Attack, CarliniWagnerL2, ThreatModel, from_foolbox
 from attacks.pgd import random_start
 from attacks.streams import Streams
-from tests.toys import Linear, exact_eps, fooled, linear_cases
+from tests.toys import Linear, Then, exact_eps, fooled, linear_cases, patterns
 
 BOXES = ("free", "binding")
 NORMS = ("Linf", "L2")
@@ -57,8 +57,8 @@ EXACT = [
     ("L2", "free", PGD(start="image")),
     ("L2", "free", BIM()),
     # Where the box binds, the corner of ball and box is approached, not hit: more steps.
-    ("L2", "binding", PGD(start="image", steps=100)),
-    ("L2", "binding", PGD(steps=100)),
+    ("L2", "binding", PGD(start="image", steps=50)),
+    ("L2", "binding", PGD(steps=50)),
 ]
 
 
@@ -87,7 +87,9 @@ def test_the_cases_are_what_they_claim(norm: str, box: str) -> None:
 def test_too_short_a_travel_is_not_exact() -> None:
     """The comparison can fail: half as many steps cannot leave the ball's far side in time."""
     model, x, y = linear_cases("free")
-    wrong, _ = compare(PGD(steps=10), model, x, y, "Linf", exact_eps(model, x, y, "Linf"))
+    wrong, _ = compare(
+        PGD(steps=10, step_size=0.1), model, x, y, "Linf", exact_eps(model, x, y, "Linf")
+    )
     assert wrong > 0
 
 
@@ -125,6 +127,47 @@ def test_carlini_wagner_finds_the_nearest(
     assert float(ratio.max()) < 1.01
     # float32 rounds the image itself: the least distances are some 1e-3, pixels 6e-8 exact.
     assert float(ratio.min()) > (1 - 1e-9 if dtype == torch.float64 else 0.999)
+
+
+BENT = {
+    "z^3": lambda z: z**3,
+    "z^5": lambda z: z**5,
+    "cube root": lambda z: z.sign() * (z.abs() + 1e-6) ** (1 / 3),
+    "sinh": lambda z: torch.sinh(z / 2),
+}
+
+
+@pytest.mark.parametrize("bend", BENT)
+@pytest.mark.parametrize("box", BOXES)
+def test_carlini_wagner_finds_the_nearest_of_bent_logits(box: str, bend: str) -> None:
+    """The boundary stays where it was; the gradient vanishes there, or grows without bound.
+
+    So c as the gradient at the image suggests it is wrong, and the bisection has to find it.
+    """
+    model, x, y = linear_cases(box, n=32, seed=1)
+    exact = exact_eps(model, x, y, "L2")
+    threat = ThreatModel("L2", math.inf)
+    bent = Then(model, BENT[bend])
+    x_adv = CarliniWagnerL2()(bent, x, y, threat, streams(x))
+    assert bool(fooled(bent, x_adv, y).all())
+    assert float((threat.distance(x_adv, x) / exact).max()) < 1.01
+
+
+def test_carlini_wagner_never_forgets_a_nearer_image() -> None:
+    """A bisection step more does all that was done without it, and then looks further."""
+    model, x, y = patterns(4)
+    threat = ThreatModel("L2", math.inf)
+    before = torch.full((len(x),), math.inf)
+    for binary_steps in (1, 2, 3, 4, 5):
+        attack = CarliniWagnerL2(steps=12, binary_steps=binary_steps, line_steps=0)
+        x_adv = attack(model, x, y, threat, streams(x))
+        distance = torch.where(fooled(model, x_adv, y), threat.distance(x_adv, x), math.inf)
+        assert bool((distance <= before).all())
+        before = distance
+    slid = CarliniWagnerL2(steps=12, binary_steps=5)(model, x, y, threat, streams(x))
+    assert bool(fooled(model, slid, y).all())
+    shorter = threat.distance(slid, x) / before
+    assert float(shorter.max()) <= 1 + 1e-6 and float(shorter.min()) < 1 - 1e-3
 
 
 def test_carlini_wagner_keeps_the_confidence() -> None:

@@ -59,12 +59,12 @@ TEXTBOOK = [
     ),
     (
         "Linf",
-        PGD(steps=20, step_size=0.1, start="image", **PLAIN),
+        PGD(steps=20, step_size=0.1, schedule="constant", start="image", **PLAIN),
         foolbox.attacks.LinfPGD(rel_stepsize=0.1, steps=20, random_start=False),
     ),
     (
         "L2",
-        PGD(steps=20, step_size=0.1, start="image", **PLAIN),
+        PGD(steps=20, step_size=0.1, schedule="constant", start="image", **PLAIN),
         foolbox.attacks.L2PGD(rel_stepsize=0.1, steps=20, random_start=False),
     ),
 ]
@@ -92,7 +92,9 @@ def test_same_images_from_a_random_start(norm: str, classes: int) -> None:
             return ep.astensor(start)
 
     theirs = by_foolbox(FromOurStart(rel_stepsize=0.1, steps=20), model, x, y, eps)
-    mine = PGD(steps=20, step_size=0.1, **PLAIN)(model, x, y, threat, streams(x))
+    mine = PGD(steps=20, step_size=0.1, schedule="constant", **PLAIN)(
+        model, x, y, threat, streams(x)
+    )
     assert float((mine - theirs).abs().max()) < 1e-5
     assert not torch.equal(mine, PGD(start="image", **PLAIN)(model, x, y, threat, streams(x)))
 
@@ -102,6 +104,7 @@ def test_where_the_box_binds_our_l2_step_reaches_the_corner() -> None:
     from tests.toys import exact_eps, linear_cases
 
     model, x, y = linear_cases("binding")
+    model.eval()
     exact = exact_eps(model, x, y, "L2")
     theirs = foolbox.attacks.L2PGD(rel_stepsize=0.1, steps=100, random_start=False)
     ours = PGD(steps=100, start="image")
