@@ -42,7 +42,8 @@ class CarliniWagnerL2:
     """Largest step of Adam, root mean square over the pixels, in [0, 1] units of the image."""
     confidence: float = 0.0
     """kappa: a margin above it counts as found."""
-    line_steps: int = 8
+    line_steps: int = 10
+    """Halvings on the line to the original: ten leave a thousandth of the distance."""
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "binary_steps", "step_size")

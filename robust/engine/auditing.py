@@ -17,7 +17,7 @@ from robust.engine.job import start
 from robust.engine.plan import DataSpec, ModelSpec, Plan, make_plan
 from robust.engine.reporting import make_report
 from robust.engine.runner import Progress
-from robust.engine.store import Store
+from robust.engine.store import FILES, Store
 from robust.engine.table import write_table
 from robust.engine.threshold import threshold_for
 from robust.errors import InputError
@@ -97,21 +97,35 @@ def open_plan(plan: Plan, device: str = "auto") -> tuple[Classifier, Cases]:
     return classifier, cases
 
 
-def open_store(out: str | Path | None) -> tuple[Store, Path, bool]:
-    """The store of a run directory, the directory, and whether to remove it on bad input."""
+def open_store(out: str | Path | None) -> tuple[Store, Path, list[Path]]:
+    """The store of a run directory, the directory, and what to remove again on bad input."""
     if out is None:
         directory = Path(tempfile.mkdtemp(prefix="robust-"))
-        return Store(directory), directory, True
+        return Store(directory), directory, [directory]
     directory = Path(out)
     if directory.exists() and not directory.is_dir():
         raise InputError(f"{directory} is a file; name a folder for the run")
-    known = (directory / "outcomes.sqlite").exists()
-    if directory.exists() and not known and any(directory.iterdir()):
+    present = {path.name for path in directory.iterdir()} if directory.exists() else set()
+    known = "outcomes.sqlite" in present
+    if not known and present - {"run.lock"}:
         raise InputError(f"{directory} holds other files; name a new or empty folder for the run")
+    created = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
-        return Store(directory), directory, not known
+        store = Store(directory)
     except OSError as error:
         raise InputError(f"{directory} cannot be written: {error.strerror}") from None
+    # In a folder that was there and empty, only what was put into it goes again.
+    own = created[-1:] or [directory / name for name in FILES]
+    return store, directory, [] if known else own
+
+
+def remove(paths: Sequence[Path]) -> None:
+    """Take away what a run that never began has left."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _run(
@@ -125,6 +139,7 @@ def _run(
     progress: Progress,
 ) -> Report:
     store, directory, fresh = open_store(out)
+    attacking = False
     began = time.perf_counter()
     try:
         with full_precision():
@@ -138,6 +153,7 @@ def _run(
                 skip_broken=skip_broken,
                 progress=progress,
             )
+            attacking = True  # from here on there is work that is worth keeping
             job.runner.attack(job.cells, job.goal, plan.audit.seed)
         table = write_table(directory / "outcomes.csv", store, cases, job.cells)
         report = make_report(plan, job, store, table, time.perf_counter() - began)
@@ -146,12 +162,12 @@ def _run(
         partial.replace(directory / "report.json")
     except InputError:
         store.close()
-        if fresh:
-            shutil.rmtree(directory, ignore_errors=True)
+        if not attacking or out is None:
+            remove(fresh)
         raise
     store.close()
     if out is None:
-        shutil.rmtree(directory, ignore_errors=True)
+        remove(fresh)
     return report
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from attacks import ThreatModel
 from robust.cases.case import Case, Stored
 from robust.cases.images import write_image
-from robust.engine.auditing import open_plan, open_store
+from robust.engine.auditing import open_plan, open_store, remove
 from robust.engine.cells import make_attacks
 from robust.engine.job import start
 from robust.engine.plan import Plan
@@ -44,7 +44,7 @@ def export_images(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} exists and is not empty; name a new folder")
     classifier, cases = open_plan(plan, device)
-    store, scratch, _ = open_store(None)
+    store, _, scratch = open_store(None)
     written = fooled = 0
     try:
         with full_precision():
@@ -103,7 +103,7 @@ def export_images(
         raise
     finally:
         store.close()
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove(scratch)
     return written, fooled
 
 

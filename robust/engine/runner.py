@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -17,6 +18,8 @@ from robust.engine.store import Clean, Outcome, Store
 from robust.engine.verify import Batch, attack_batch, slack
 from robust.errors import InputError
 from robust.models.classifier import Classifier, settle_head
+
+_log = logging.getLogger(__name__)
 
 Progress = Callable[[float, float, str], None]
 """Called with (work done, work in all, what is running); work is in forward passes."""
@@ -143,7 +146,9 @@ class Runner:
             if isinstance(case, InputError):
                 if not self.skip_broken:
                     raise InputError(f"{case}, or go on without it: --skip-broken")
-                found[row] = Clean(row, None, "", str(case))
+                # The path goes to the terminal alone: a file name may name a patient.
+                _log.warning("robust: skipped: %s", case)
+                found[row] = Clean(row, None, "", "could not be read")
             else:
                 good.append((row, case))
         for shaped in _by_shape(good):

@@ -19,6 +19,8 @@ Array = npt.NDArray[np.float64]
 
 LAYOUT = "1"
 
+FILES = ("run.lock", "outcomes.sqlite", "outcomes.sqlite-wal", "outcomes.sqlite-shm")
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS clean (

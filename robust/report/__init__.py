@@ -55,7 +55,7 @@ def read_report(run: str | Path) -> Report:
         path = path / "report.json"
     try:
         return Report.load(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"no report at {path}; name the folder that `robust audit` wrote"
         ) from None
