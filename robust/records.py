@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Goes up whenever a reader of an older report.json would misread a newer one."""
+
+GALLERY = "gallery"
+"""Folder of a run directory that holds the pictures which `Exhibit` and `Frame` name."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,51 @@ class Row:
     """Forward and backward passes a case, on average over the attacked ones."""
     same_as: str | None = None
     """The attack whose run this row repeats, where both are the same for this model."""
+    confusion: tuple[tuple[int, ...], ...] = ()
+    """Cases by label (down) and prediction (across), classes in the order of `data.classes`, those
+    without a verdict left out; empty beyond 20 classes."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One case of the gallery as the worst attack within one eps left it, attacked anew."""
+
+    eps: float | None
+    """As in `Row`."""
+    attack: str
+    """The attack whose image was the most damaging; empty where none came nearer than no attack."""
+    prediction: str
+    probability: float
+    """Of the predicted class: the classifier's own softmax, not a calibrated confidence."""
+    success: bool
+    """Whether this picture reaches the attack's goal."""
+    linf: float
+    l2: float
+    magnified: float
+    """The factor by which the difference picture shows each change; grey means none. 0: none."""
+    image: str
+    """File name of the attacked image within the run's gallery folder."""
+    difference: str
+    """File name of the magnified difference; empty where nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One case of the gallery: the clean image and, eps ascending, what attacks made of it."""
+
+    case: str
+    label: str
+    prediction: str
+    probability: float
+    fell_at: float | None
+    """The least eps of the plan at which an attack of the run succeeded; None: it held."""
+    norm: str
+    pixels: tuple[int, int]
+    """Height and width of the image that was attacked."""
+    shown: tuple[int, int]
+    """Height and width of the pictures, reduced where a page would grow too large."""
+    image: str
+    frames: tuple[Frame, ...]
 
 
 @dataclass(frozen=True)
@@ -134,9 +182,11 @@ class Report:
     environment: Mapping[str, Any]
     """Versions of everything that computes, and the device."""
     table_sha256: str
-    """Hash of outcomes.csv, the per-case table."""
+    """Hash of outcomes.csv, the per-case table; empty where the run is not finished."""
     timings: Mapping[str, Any] = field(default_factory=dict)
     """Seconds; the only part that differs between two runs of the same plan."""
+    gallery: tuple[Exhibit, ...] = ()
+    """Cases as pictures: those that fell first, then those that held longest."""
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -192,7 +242,8 @@ def _build(kind: Any, raw: Any) -> Any:
     if origin in (types.UnionType, typing.Union):
         return None if raw is None else _build(arguments[0], raw)
     if origin is tuple:
-        return tuple(_build(arguments[0], value) for value in raw)
+        kinds = arguments[:1] * len(raw) if arguments[1:] == (...,) else arguments
+        return tuple(_build(one, value) for one, value in zip(kinds, raw, strict=True))
     if origin is Mapping or (origin is not None and issubclass(origin, Mapping)):
         return {key: _build(arguments[1], value) for key, value in raw.items()}
     return raw

@@ -99,6 +99,10 @@ class Cases(Sequence[Case]):
     """Resize to (h, w) when read; the attacker then works on the resized image."""
     grey: bool = False
     """Read colour files as grey (ITU-R 601), for X-rays saved as colour."""
+    noun: str = "images"
+    """What the images are, in the plural, for the sentences of a report."""
+    showable: bool = True
+    """False where pixels may carry a patient's name: pictures then need the plan's word."""
 
     def __len__(self) -> int:
         return len(self.entries)

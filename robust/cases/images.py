@@ -54,14 +54,14 @@ def read_image(path: Path) -> Pixels:
         raise InputError(f"{path} is broken ({error}); replace or remove it") from None
 
 
-def write_image(path: Path, pixels: Pixels) -> None:
-    """Write stored pixels as PNG, which loses nothing at 8 or 16 bits, grey or colour."""
+def as_png(pixels: Pixels) -> bytes:
+    """Stored pixels as a PNG file, which loses nothing at 8 or 16 bits, grey or colour."""
     import cv2
 
     done, data = cv2.imencode(".png", pixels if pixels.ndim == 2 else pixels[:, :, ::-1])
     if not done:
-        raise InputError(f"{path} could not be encoded as PNG")
-    path.write_bytes(data.tobytes())
+        raise InputError(f"an image of shape {pixels.shape} could not be encoded as PNG")
+    return data.tobytes()
 
 
 def _raw_mode(image: Image.Image) -> str:

@@ -15,6 +15,14 @@ import numpy as np
 from robust.cases.case import MOST_CLASSES, Cases, Entry, Pixels, find_classes
 from robust.errors import InputError, did_you_mean
 
+NOUNS = {
+    "pneumoniamnist": "chest X-rays",
+    "chestmnist": "chest X-rays",
+    "retinamnist": "fundus photographs",
+    "dermamnist": "dermoscopy images",
+}
+"""What a report calls the images, by the name that the file begins with."""
+
 
 def open_medmnist(
     path: Path,
@@ -79,6 +87,7 @@ def open_medmnist(
         findings=find_classes(names, findings),
         grouped=False,
         split=wanted,
+        noun=next((noun for name, noun in NOUNS.items() if path.stem.startswith(name)), "images"),
     )
 
 

@@ -31,6 +31,13 @@ CLASSES: dict[str, tuple[str, str]] = {
 FINDINGS: dict[str, str] = {modality: names[1] for modality, names in CLASSES.items()}
 """The name of each modality's finding."""
 
+NOUNS: dict[str, str] = {
+    "chest_xray": "phantom chest X-rays",
+    "fundus": "phantom fundus photographs",
+    "dermoscopy": "phantom dermoscopy images",
+}
+"""What a report calls the images."""
+
 MIN_SIZE = 28
 
 Painter = Callable[[np.random.Generator, np.random.Generator | None, int], Field]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robust.engine.auditing import audit, audit_plan
+from robust.engine.auditing import audit, audit_plan, unfinished_report
 from robust.engine.plan import Plan, load_plan, parse_eps
 
-__all__ = ["Plan", "audit", "audit_plan", "load_plan", "parse_eps"]
+__all__ = ["Plan", "audit", "audit_plan", "load_plan", "parse_eps", "unfinished_report"]

@@ -7,22 +7,25 @@ import shutil
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attacks import Attack
 from robust.cases import Cases, open_cases
-from robust.engine.cells import make_attacks
+from robust.engine.cells import make_attacks, make_cells
+from robust.engine.facts import recall
+from robust.engine.gallery import hang_gallery
 from robust.engine.job import start
 from robust.engine.plan import DataSpec, ModelSpec, Plan, make_plan
-from robust.engine.reporting import make_report
+from robust.engine.reporting import make_report, no_gallery
 from robust.engine.runner import Progress
 from robust.engine.store import FILES, Store
 from robust.engine.table import write_table
 from robust.engine.threshold import threshold_for
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, full_precision, load_classifier, prepare
-from robust.records import Report
+from robust.records import GALLERY, Report
 
 
 def _silent(done: float, total: float, label: str) -> None:
@@ -36,6 +39,7 @@ def audit(
     attacks: Sequence[str | Attack] | None = None,
     out: str | Path | None = None,
     title: str = "Robustness audit",
+    gallery: int | None = None,
     device: str = "auto",
     skip_broken: bool = False,
     progress: Progress = _silent,
@@ -44,10 +48,11 @@ def audit(
     """Audit a classifier on cases. `attacks` are names or instances (default: those of Ma et al.).
 
     `settings` are the fields of a plan's `[audit]` table: norm, eps, cells, goal, target,
-    threshold, seed, chunk. With `out` the run lives in that folder and resumes from it. The
-    classifier is copied, never changed. Raises InputError.
+    threshold, seed, chunk. With `out` the run lives in that folder and resumes from it, and
+    `gallery` cases are drawn there as pictures (default: 6, or none where a picture may carry a
+    name). The classifier is copied, never changed. Raises InputError.
     """
-    raw: dict[str, Any] = {"title": title, "audit": settings}
+    raw: dict[str, Any] = {"title": title, "audit": settings, "report": {"gallery": gallery}}
     made: list[Attack] | None = None
     if attacks is not None:
         raw["attacks"] = [_as_spec(attack) for attack in attacks]
@@ -128,6 +133,33 @@ def remove(paths: Sequence[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
+def unfinished_report(run: str | Path) -> Report:
+    """The report on what a run has finished so far, while it goes on or after it was cut short.
+
+    Nothing is written. InputError where there is nothing yet, or where the data are not those of
+    the run or were handed over in Python.
+    """
+    directory = Path(run)
+    store = Store.look(directory)
+    try:
+        facts = recall(store)
+        if facts is None:
+            raise InputError(f"the run in {directory} has not predicted every clean image yet")
+        if facts.plan.data is None:
+            raise InputError(
+                f"the run in {directory} is not finished, and its cases were handed over in "
+                f"Python; call robust.audit again with the same arguments to go on"
+            )
+        cases = _cases(facts.plan.data)
+        if cases.fingerprint() != store.get("data"):
+            raise InputError(f"the data have changed since the run in {directory} began")
+        attacks = make_attacks(facts.plan.attacks)
+        cells = make_cells(facts.plan.attacks, attacks, facts.plan.audit, len(cases.classes))
+        return make_report(facts, cases, cells, store, table="", seconds=0.0)
+    finally:
+        store.close()
+
+
 def _run(
     plan: Plan,
     attacks: Sequence[Attack],
@@ -155,11 +187,20 @@ def _run(
             )
             attacking = True  # from here on there is work that is worth keeping
             job.runner.attack(job.cells, job.goal, plan.audit.seed)
-        table = write_table(directory / "outcomes.csv", store, cases, job.cells)
-        report = make_report(plan, job, store, table, time.perf_counter() - began)
-        partial = directory / "report.json.partial"
-        report.save(partial)
-        partial.replace(directory / "report.json")
+            report = make_report(
+                job.facts,
+                cases,
+                job.cells,
+                store,
+                table=write_table(directory, store, cases, job.cells),
+                seconds=time.perf_counter() - began,
+                gallery=partial(hang_gallery, directory / GALLERY, plan, job)
+                if out
+                else no_gallery,
+            )
+        unfinished = directory / "report.json.partial"
+        report.save(unfinished)
+        unfinished.replace(directory / "report.json")
     except InputError:
         store.close()
         if not attacking or out is None:

@@ -28,6 +28,20 @@ class Evidence:
     rows: Sequence[Row]
     failures: Counter[str]
     """Why attacks came to no verdict, by message."""
+    unfinished: int = 0
+    """Cases that the run has not come to yet."""
+
+
+def cut_short(e: Evidence) -> Flag | None:
+    if not e.unfinished:
+        return None
+    done = len(e.cases) + e.broken
+    return Flag(
+        "run cut short",
+        f"{done} of {done + e.unfinished} cases are finished; all numbers are of these alone",
+        "cases run in the order of the data, often class by class: the first are no fair sample",
+        "give the same audit command again; it goes on where it stopped",
+    )
 
 
 def phantoms(e: Evidence) -> Flag | None:
@@ -186,6 +200,7 @@ def same_attack_twice(e: Evidence) -> Flag | None:
 
 
 CHECKS: tuple[Callable[[Evidence], Flag | None], ...] = (
+    cut_short,
     phantoms,
     weak_clean,
     no_verdict,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attacks import ThreatModel
 from robust.cases.case import Case, Stored
-from robust.cases.images import write_image
+from robust.cases.images import as_png
 from robust.engine.auditing import open_plan, open_store, remove
 from robust.engine.cells import make_attacks
 from robust.engine.job import start
@@ -81,7 +81,7 @@ def export_images(
                         for i, (case, o) in enumerate(zip(batch.cases, outcomes, strict=True)):
                             stored = Stored(bits or case.stored.bits)
                             name = f"{case.id.replace('/', '_')}.png"
-                            write_image(out / name, stored.pixels(kept[i]))
+                            (out / name).write_bytes(as_png(stored.pixels(kept[i])))
                             moved = kept[i : i + 1] - batch.x[i : i + 1]
                             l2 = float(moved.double().flatten().norm())
                             table.writerow(

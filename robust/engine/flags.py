@@ -17,6 +17,7 @@ _DATA = (
     *("split", "label", "where", "classes", "findings", "group", "group_pattern"),
     *("subgroups", "limit", "grey"),
 )
+_REPORT = ("images", "gallery")
 _LISTS = ("classes", "findings", "subgroups", "eps")
 _NUMBERS = ("mean", "std")
 
@@ -46,9 +47,8 @@ def plan_from(path: Path | None, **flags: Any) -> Plan:
         if "eps" not in given and "eps" not in raw.get("audit", {}):
             given["eps"] = ["1/255"] if path is None else None
     for name, value in given.items():
-        section = "model" if name in _MODEL else "data" if name in _DATA else "audit"
         if value is not None:
-            raw.setdefault(section, {})[name] = value
+            raw.setdefault(_section(name), {})[name] = value
     missing = [name for name in ("model", "data") if name not in raw]
     if path is not None and missing:
         raise InputError(f"{path} has no [{missing[0]}] table; an audit needs a model and data")
@@ -58,6 +58,11 @@ def plan_from(path: Path | None, **flags: Any) -> Plan:
             "--factory) and --data; `robust demo` needs neither"
         )
     return make_plan(raw, str(path or "the flags"))
+
+
+def _section(name: str) -> str:
+    sections = {"model": _MODEL, "data": _DATA, "report": _REPORT}
+    return next((section for section, names in sections.items() if name in names), "audit")
 
 
 def _numbers(name: str, text: str) -> float | list[float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from attacks import Attack
 from robust.cases import Cases
 from robust.engine.cells import Cell, make_cells
+from robust.engine.facts import Facts, remember
 from robust.engine.goals import Goal
 from robust.engine.plan import Plan
 from robust.engine.runner import Progress, Runner
@@ -24,6 +25,7 @@ class Job:
     runner: Runner
     cells: list[Cell]
     goal: Goal
+    facts: Facts
 
 
 def start(
@@ -46,10 +48,11 @@ def start(
     where = choose_device(device)
     ready = prepare(classifier, where)
     make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))  # fails before work begins
+    weights = weights_hash(ready)
     store.identify(
         {
             "plan": plan.digest(),
-            "model": f"{weights_hash(ready)} {ready.describe()}",
+            "model": f"{weights} {ready.describe()}",
             "data": cases.fingerprint(),
             "device": where.type,
         }
@@ -58,8 +61,9 @@ def start(
         ready, cases, store, chunk=plan.audit.chunk, skip_broken=skip_broken, progress=progress
     )
     runner.predict_clean()
+    facts = remember(store, plan, ready, weights, where)
     cells = make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))
-    return Job(runner, cells, goal)
+    return Job(runner, cells, goal, facts)
 
 
 def _target(plan: Plan, cases: Cases) -> int | None:

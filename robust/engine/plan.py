@@ -123,6 +123,16 @@ class AuditSpec(Section):
     """Cases that are attacked as one batch and stored as one unit."""
 
 
+class ReportSpec(Section):
+    """How the report shows what was found; nothing here changes a number."""
+
+    images: str | None = Field(default=None, min_length=1, max_length=60)
+    """What the images are, in the plural, for its sentences: "chest X-rays"."""
+    gallery: int | None = Field(default=None, ge=0, le=24)
+    """Cases shown as pictures; 0 shows none. Left out: 6, and none where pixels may carry a
+    patient's name (DICOM)."""
+
+
 DEFAULT_ATTACKS = ("Noise", "FGSM", "BIM", "PGD", "CW")
 
 
@@ -134,10 +144,11 @@ class Plan(Section):
     data: DataSpec | None = None
     attacks: tuple[AttackSpec, ...] = tuple(AttackSpec(name=name) for name in DEFAULT_ATTACKS)
     audit: AuditSpec = AuditSpec()
+    report: ReportSpec = ReportSpec()
 
     def digest(self) -> str:
-        """SHA-256 of the plan with its defaults filled in; the title does not count."""
-        content = self.model_dump(mode="json", exclude={"title"})
+        """SHA-256 of the plan with its defaults filled in; what is only shown does not count."""
+        content = self.model_dump(mode="json", exclude={"title", "report"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -197,6 +208,7 @@ def _first_error(error: pydantic.ValidationError) -> str:
             "model": ModelSpec,
             "data": DataSpec,
             "audit": AuditSpec,
+            "report": ReportSpec,
         }
         section = tables.get(place[0], Plan)
         return f"unknown entry {where}; {did_you_mean(place[-1], section.model_fields, limit=20)}"

@@ -1,55 +1,76 @@
-"""A finished run to its Report: rows, doubts, and what is needed to repeat it."""
+"""What a store holds to its Report: rows, doubts, and what is needed to repeat it."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
-import platform
 from collections import Counter
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import torch
-
+from robust.cases.case import Cases
+from robust.engine.cells import Cell, running_order
 from robust.engine.checks import Evidence, find_doubts
-from robust.engine.job import Job
-from robust.engine.plan import Plan
+from robust.engine.facts import Facts
 from robust.engine.store import Store
 from robust.engine.summary import Summary
-from robust.models.weights import weights_hash
-from robust.records import Report
+from robust.errors import InputError
+from robust.records import Exhibit, Report
 
-SEEN = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "pandas")
+Gallery = Callable[[Summary], tuple[Exhibit, ...]]
 
 
-def make_report(plan: Plan, job: Job, store: Store, table: str, seconds: float) -> Report:
-    """`table` is the hash of outcomes.csv, `seconds` the time that this call took."""
-    cases, classifier = job.runner.cases, job.runner.classifier
-    good = [c for c in store.clean() if c.broken is None]
+def no_gallery(summary: Summary) -> tuple[Exhibit, ...]:
+    """No pictures."""
+    return ()
+
+
+def make_report(
+    facts: Facts,
+    cases: Cases,
+    cells: Sequence[Cell],
+    store: Store,
+    *,
+    table: str,
+    seconds: float,
+    gallery: Gallery = no_gallery,
+) -> Report:
+    """The report on all cases whose cells are finished; on a finished run that is every case.
+
+    `table` is the hash of outcomes.csv, `seconds` the time that this call took.
+    InputError where no case is finished.
+    """
+    plan = facts.plan
+    finished = _finished(store, cells, plan.audit.chunk)
+    done = [c for c in store.clean() if c.row in finished]
+    good = [c for c in done if c.broken is None]
+    if not good:
+        raise InputError("no case is finished yet; look again later, or give the audit again")
     looked_at = [cases[c.row].image for c in good[:16]]
-    summary = Summary(store, cases, job.cells, looked_at[0].numel(), plan.audit.seed)
+    summary = Summary(store, cases, cells, good, pixels=looked_at[0].numel(), seed=plan.audit.seed)
     clean, rows = summary.clean_row(), summary.cell_rows()
     failures = Counter(
-        o.failure for cell in job.cells for o in store.outcomes(cell.key) if o.failure
+        o.failure
+        for cell in cells
+        for o in store.outcomes(cell.key)
+        if o.failure and o.row in finished
     )
     grey = sum(
         len(i) == 3 and bool((i[0] == i[1]).all() and (i[0] == i[2]).all()) for i in looked_at
     )
-    broken = len(cases) - len(good)
-    declared = plan.model.head if plan.model else classifier.head
+    broken = len(done) - len(good)
     evidence = Evidence(
         cases=summary.cases,
         broken=broken,
         groups=summary.groups,
-        head=classifier.head,
-        declared_head=declared,
+        head=facts.model["head"],
+        declared_head=facts.declared_head,
         colour_of_grey=grey,
         clean=clean,
         rows=rows,
         failures=failures,
+        unfinished=len(cases) - len(done),
     )
     counts = Counter(entry.label for entry in summary.cases.entries)
     pixels = hashlib.sha256("".join(c.pixels for c in good).encode()).hexdigest()
-    source = plan.model.model_dump(exclude_none=True) if plan.model else {"given": "in Python"}
     return Report(
         title=plan.title,
         clean=clean,
@@ -58,17 +79,15 @@ def make_report(plan: Plan, job: Job, store: Store, table: str, seconds: float) 
         difficulty=tuple(summary.difficulty(rows)),
         flags=find_doubts(evidence),
         plan=plan.model_dump(mode="json"),
-        model={
-            "source": source,
-            "weights_sha256": weights_hash(classifier),
-            **classifier.describe(),
-        },
+        model=facts.model,
         data={
             "source": cases.source,
+            "images": plan.report.images or cases.noun,
             "phantom": cases.phantom,
             "split": cases.split,
             "cases": len(good),
             "skipped_broken": broken,
+            "unfinished": len(cases) - len(done),
             "groups": summary.groups,
             "grouped": cases.grouped,
             "classes": {name: counts[i] for i, name in enumerate(cases.classes)},
@@ -76,18 +95,16 @@ def make_report(plan: Plan, job: Job, store: Store, table: str, seconds: float) 
             "index_sha256": cases.fingerprint(),
             "pixels_sha256": pixels,
         },
-        environment=_environment(job.runner.device),
+        environment=facts.environment,
         table_sha256=table,
         timings={"seconds": round(seconds, 3), "by_cell": store.seconds()},
+        gallery=gallery(summary),
     )
 
 
-def _environment(device: torch.device) -> dict[str, Any]:
-    return {
-        "robust": importlib.metadata.version("robust-audit"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
-        **{name: importlib.metadata.version(name) for name in SEEN},
-    }
+def _finished(store: Store, cells: Sequence[Cell], chunk: int) -> set[int]:
+    """Rows of the chunks that every cell is through with."""
+    done = store.done()
+    keys = [cell.key for cell in running_order(cells)]
+    whole = [n for key, n in done if key == "clean" and all((k, n) in done for k in keys)]
+    return {row for n in whole for row in range(n * chunk, (n + 1) * chunk)}

@@ -14,6 +14,8 @@ from robust.stats import Bootstrap
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
+CONFUSION_CLASSES = 20
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -115,6 +117,17 @@ def finding_score(logits: Array, findings: Sequence[int]) -> Array:
         logits[:, ~inside], axis=1
     )
     return odds
+
+
+def confusion(condition: Condition, labels: npt.NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
+    """Cases by label (down) and prediction (across); empty beyond `CONFUSION_CLASSES`."""
+    k = condition.logits.shape[1]
+    if k > CONFUSION_CLASSES:
+        return ()
+    valid = ~condition.failed
+    pairs = labels[valid] * k + condition.logits[valid].argmax(1)
+    counts = np.bincount(pairs, minlength=k * k).reshape(k, k)
+    return tuple(tuple(row) for row in counts.tolist())
 
 
 def margins(logits: Array, labels: npt.NDArray[np.int64]) -> Array:

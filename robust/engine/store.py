@@ -63,6 +63,19 @@ class Outcome:
 class Store:
     """The database of one run directory. A chunk is there as a whole or not at all."""
 
+    @classmethod
+    def look(cls, directory: Path) -> Store:
+        """The store of a run that may still be going on elsewhere, to read from alone."""
+        store = cls.__new__(cls)
+        store._lock = (directory / "run.lock").open("a")
+        store._path = directory / "outcomes.sqlite"
+        try:
+            store._db = sqlite3.connect(f"{store._path.absolute().as_uri()}?mode=ro", uri=True)
+            store._db.execute("SELECT 1 FROM meta, chunks LIMIT 1")
+        except sqlite3.DatabaseError as error:
+            raise InputError(f"{store._path} is broken ({error}); start in a new folder") from None
+        return store
+
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._lock = (directory / "run.lock").open("w")

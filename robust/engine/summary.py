@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from attacks import ThreatModel
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
-from robust.engine.scores import Condition, Mask, Scorer, margins
-from robust.engine.store import Store
+from robust.engine.scores import Condition, Mask, Scorer, confusion, margins
+from robust.engine.store import Clean, Store
 from robust.engine.verify import slack
 from robust.records import Difficulty, Row, Subgroup
 from robust.stats import Bootstrap
@@ -19,16 +21,33 @@ DIFFICULT = 0.99
 """Ma et al. 2021: the least eps at which at least this share of attacks succeeds."""
 
 
+@dataclass(frozen=True)
+class Worst:
+    """All cases as the most damaging images within one ball left them."""
+
+    condition: Condition
+    cell: npt.NDArray[np.int64]
+    """`(n,)`: whose image it is, as a place in the cells; -1 where none beat the clean one."""
+
+
 class Summary:
-    """Reads a finished run and computes its rows. Broken files are left out of everything."""
+    """Computes the rows of a run from what its store holds."""
 
     def __init__(
-        self, store: Store, cases: Cases, cells: Sequence[Cell], pixels: int, seed: int
+        self,
+        store: Store,
+        cases: Cases,
+        cells: Sequence[Cell],
+        clean: Sequence[Clean],
+        *,
+        pixels: int,
+        seed: int,
     ) -> None:
-        """`pixels` is the size of an image (c * h * w): the rounding that distances may show."""
+        """`clean` are the predictions of the cases that count, none of a broken file; `pixels` is
+        the size of an image (c * h * w): the rounding that distances may show.
+        """
         self._store = store
         self._pixels = pixels
-        clean = [c for c in store.clean() if c.logits is not None]
         self.rows = np.array([c.row for c in clean])
         self.cases = cases.select([c.row for c in clean])
         self.labels = np.array([entry.label for entry in self.cases.entries])
@@ -66,17 +85,21 @@ class Summary:
             rows.append(row)
         return rows
 
-    def worst_rows(self, first_norm: str) -> list[Row]:
-        """For each norm and eps the worst image that any attack found within it."""
+    def threats(self, first_norm: str) -> list[ThreatModel]:
+        """Every norm and eps of the plan, eps ascending, that norm first."""
         threats = {(c.threat.norm, c.threat.eps) for c in self._cells}
         bounded = [t for t in threats if np.isfinite(t[1])] or list(threats)
+        ordered = sorted(bounded, key=lambda t: (t[0] != first_norm, *t))
+        return [ThreatModel(norm, eps) for norm, eps in ordered]
+
+    def worst_rows(self, first_norm: str) -> list[Row]:
+        """For each norm and eps the worst image that any attack found within it."""
         rows = []
-        for norm, eps in sorted(bounded, key=lambda t: (t[0] != first_norm, *t)):
-            threat = ThreatModel(norm, eps)
+        for threat in self.threats(first_norm):
             own = [c for c in self._cells if c.threat == threat]
             kind = "exact" if all(c.exact for c in own) else "curve"
-            shown = None if np.isinf(eps) else eps
-            rows.append(self._row("worst case", norm, shown, kind, self._worst(threat)))
+            condition = self.worst(threat).condition
+            rows.append(self._row("worst case", threat.norm, own[0].eps, kind, condition))
         return rows
 
     def difficulty(self, rows: Sequence[Row]) -> list[Difficulty]:
@@ -99,14 +122,16 @@ class Summary:
         attacked, failed, success = (np.zeros(n, bool) for _ in range(3))
         linf, l2 = np.full(n, np.nan), np.full(n, np.nan)
         for o in self._store.outcomes(key):
-            i = self._place[o.row]
+            i = self._place.get(o.row)
+            if i is None:
+                continue
             attacked[i], failed[i], success[i] = True, o.failure is not None, o.success
             if o.failure is None:
                 logits[i], linf[i], l2[i] = o.logits, o.linf, o.l2
         self._conditions[key] = Condition(logits, attacked, failed, success, linf, l2)
         return self._conditions[key]
 
-    def _worst(self, threat: ThreatModel) -> Condition:
+    def worst(self, threat: ThreatModel) -> Worst:
         """Case by case the image with the largest margin among all found within the ball.
 
         An image found at a smaller eps, or by a minimum-norm attack, lies in the ball as well.
@@ -117,7 +142,8 @@ class Summary:
         logits = worst.logits.copy()
         attacked, judged, success = (np.zeros(n, bool) for _ in range(3))
         linf, l2 = np.full(n, np.nan), np.full(n, np.nan)
-        for cell in self._cells:
+        origin = np.full(n, -1)
+        for place, cell in enumerate(self._cells):
             if cell.same_as is not None or cell.threat.norm != threat.norm:
                 continue
             one = self.condition(cell.key)
@@ -133,8 +159,9 @@ class Summary:
             )
             logits[better], lead[better] = one.logits[better], margin[better]
             linf[better], l2[better] = one.linf[better], one.l2[better]
+            origin[better] = place
             success |= inside & one.success
-        return Condition(logits, attacked, attacked & ~judged, success, linf, l2)
+        return Worst(Condition(logits, attacked, attacked & ~judged, success, linf, l2), origin)
 
     def _row(
         self,
@@ -164,6 +191,7 @@ class Summary:
             saturated=saturated,
             passes=passes,
             same_as=same_as,
+            confusion=confusion(condition, self.labels),
         )
 
     def _origin(self, cell: Cell) -> Cell:

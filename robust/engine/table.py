@@ -1,67 +1,119 @@
-"""The per-case table, outcomes.csv: every rate of the report follows from it."""
+"""The per-case table, outcomes.csv and outcomes.parquet: every rate follows from it."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
-from robust.engine.store import Store
+from robust.engine.store import Array, Store
 
 _COLUMNS = (
-    *("case", "group", "label", "attack", "norm", "eps", "prediction", "success"),
-    *("linf", "l2", "passes", "saturated", "failure"),
+    *(("case", pa.string()), ("group", pa.string()), ("label", pa.string())),
+    *(("attack", pa.string()), ("norm", pa.string()), ("eps", pa.float64())),
+    *(("prediction", pa.string()), ("success", pa.bool_())),
+    *(("linf", pa.float64()), ("l2", pa.float64()), ("passes", pa.float64())),
+    *(("saturated", pa.bool_()), ("failure", pa.string())),
 )
+_BLOCK = 10_000
+"""Rows of a row group of the Parquet file: what is in memory at a time."""
+
+_FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+"""How a formula begins, in the full-width forms as well."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
-def write_table(path: Path, store: Store, cases: Cases, cells: Sequence[Cell]) -> str:
-    """Write the table, replacing an old one as a whole; returns its SHA-256.
+def write_table(directory: Path, store: Store, cases: Cases, cells: Sequence[Cell]) -> str:
+    """Write both files, each replacing an old one as a whole; returns the SHA-256 of the CSV.
 
-    `eps` is empty on clean lines and where a minimum-norm attack had no bound. Logits are written
-    with nine digits, which give a float32 back exactly.
+    `eps` is empty on clean lines and where a minimum-norm attack had no bound. The CSV has logits
+    with nine digits, which give a float32 back exactly, and text that a spreadsheet would take for
+    a formula begins with an apostrophe there; the Parquet file holds all as it is.
     """
     metadata = sorted({name for entry in cases.entries for name in entry.metadata})
-    logits = [f"logit_{name}" for name in cases.classes]
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    fields = [pa.field(name, kind) for name, kind in _COLUMNS]
+    taken = {field.name for field in fields}
+    own = [f"metadata_{name}" if name in taken else name for name in metadata]
+    fields += [pa.field(name, pa.string()) for name in own]
+    fields += [pa.field(f"logit_{name}", pa.float64()) for name in cases.classes]
+    schema = pa.schema(fields)
+    lines = _lines(store, cases, cells, metadata)
+    table, parquet = directory / "outcomes.csv", directory / "outcomes.parquet"
+    partial = [path.with_name(f"{path.name}.partial") for path in (table, parquet)]
+    with (
+        partial[0].open("w", newline="", encoding="utf-8") as file,
+        pq.ParquetWriter(partial[1], schema, compression="zstd") as columns,
+    ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*_COLUMNS, *metadata, *logits])
-        for line, row in _lines(store, cases, cells):
-            kept = cases.entries[row].metadata
-            writer.writerow([*line[0], *(kept.get(name, "") for name in metadata), *line[1]])
-    partial.replace(path)
-    with path.open("rb") as written:
+        writer.writerow([_safe(field.name) for field in fields])
+        while block := list(islice(lines, _BLOCK)):
+            writer.writerows([_cell(value) for value in line] for line in block)
+            arrays = [pa.array(c, f.type) for c, f in zip(zip(*block), fields, strict=True)]
+            columns.write_table(pa.table(arrays, schema=schema))
+    partial[0].replace(table)
+    partial[1].replace(parquet)
+    with table.open("rb") as written:
         return hashlib.file_digest(written, "sha256").hexdigest()
 
 
 def _lines(
-    store: Store, cases: Cases, cells: Sequence[Cell]
-) -> Iterator[tuple[tuple[list[object], list[str]], int]]:
-    names = cases.classes
+    store: Store, cases: Cases, cells: Sequence[Cell], metadata: Sequence[str]
+) -> Iterator[list[object]]:
+    names, none = cases.classes, [None] * len(cases.classes)
     for clean in store.clean():
         entry = cases.entries[clean.row]
-        head: list[object] = [entry.id, entry.group, names[entry.label], "clean", "", ""]
+        line = [entry.id, entry.group, names[entry.label], "clean", *_nothing(2)]
+        kept = [entry.metadata.get(name) for name in metadata]
         if clean.logits is None:
-            yield ([*head, "", "", "", "", "", "", "file could not be read"], []), clean.row
-            continue
-        said = names[int(np.argmax(clean.logits))]
-        yield ([*head, said, "", "", "", "", "", ""], _digits(clean.logits)), clean.row
+            yield [*line, *_nothing(6), "file could not be read", *kept, *none]
+        else:
+            said = names[int(np.argmax(clean.logits))]
+            yield [*line, said, *_nothing(6), *kept, *_floats(clean.logits)]
     for cell in cells:
         if cell.same_as is not None:
             continue
         for o in store.outcomes(cell.key):
             entry = cases.entries[o.row]
-            line: list[object] = [entry.id, entry.group, names[entry.label], cell.label]
-            line += [cell.threat.norm, "" if cell.eps is None else f"{cell.eps:.9g}"]
-            line += [names[int(np.argmax(o.logits))], int(o.success)]
-            line += [f"{o.linf:.9g}", f"{o.l2:.9g}", f"{o.passes:g}", int(o.saturated)]
-            yield ([*line, o.failure or ""], _digits(o.logits)), o.row
+            yield [
+                *(entry.id, entry.group, names[entry.label]),
+                *(cell.label, cell.threat.norm, cell.eps),
+                *(names[int(np.argmax(o.logits))], o.success),
+                *(_known(o.linf), _known(o.l2), o.passes, o.saturated, o.failure),
+                *(entry.metadata.get(name) for name in metadata),
+                *_floats(o.logits),
+            ]
 
 
-def _digits(logits: object) -> list[str]:
-    return [f"{value:.9g}" for value in np.asarray(logits)]
+def _nothing(count: int) -> list[None]:
+    return [None] * count
+
+
+def _floats(logits: Array) -> list[float | None]:
+    return [_known(float(value)) for value in logits]
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float):
+        return f"{value:.9g}"
+    return _safe(value) if isinstance(value, str) else value
+
+
+def _safe(text: str) -> str:
+    """Text that no spreadsheet takes for a formula; a plain number stays as it is."""
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text

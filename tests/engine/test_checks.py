@@ -46,6 +46,7 @@ def test_a_sound_run_raises_none() -> None:
 
 
 DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
+    "run cut short": lambda e: replace(e, unfinished=20),
     "phantom images": lambda e: replace(e, cases=replace(e.cases, phantom=True)),
     "no groups": lambda e: replace(e, cases=replace(e.cases, grouped=False)),
     "few groups": lambda e: replace(e, groups=29),
