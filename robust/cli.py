@@ -27,6 +27,7 @@ BAD_INPUT, BUG, INTERRUPTED = 2, 70, 130
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory; resumes from it.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
+NoGallery = Annotated[bool, typer.Option("--no-gallery", help="No pictures of cases.")]
 SkipBroken = Annotated[bool, typer.Option("--skip-broken", help="Go on without broken images.")]
 
 
@@ -79,6 +80,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")] = Path(
         "demo-report"
     ),
+    no_gallery: NoGallery = False,
     device: Device = "auto",
 ) -> None:
     """Audit a small network on phantom images.
@@ -87,7 +89,7 @@ def demo(
     """
     from robust.cases.phantoms import MODALITIES
     from robust.demo import write_demo
-    from robust.engine import load_plan
+    from robust.engine.flags import plan_from
 
     if modality not in MODALITIES:
         raise InputError(f"no phantom {modality!r}; {did_you_mean(modality, MODALITIES)}")
@@ -95,7 +97,7 @@ def demo(
         raise InputError(f"{out} is a file; name a folder")
     console = Console()
     console.print(f"Training a small network on phantom images ({modality}) ...")
-    plan = load_plan(write_demo(out, modality, count))
+    plan = plan_from(write_demo(out, modality, count), gallery=0 if no_gallery else None)
     _audit(plan, out / "run", device, skip_broken=False)
 
 
@@ -143,16 +145,22 @@ def audit(
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     chunk: Annotated[int | None, typer.Option(help="Cases in a batch.")] = None,
     title: Annotated[str | None, typer.Option(help="Title of the report.")] = None,
+    images: Annotated[
+        str | None, typer.Option(help="What the images are, for the report: 'chest X-rays'.")
+    ] = None,
+    no_gallery: NoGallery = False,
     out: Out = None,
     device: Device = "auto",
     skip_broken: SkipBroken = False,
 ) -> None:
     """Attack a classifier and write a report.
 
-    Leaves report.html, report.md, report.json and outcomes.csv in the run directory. The same
-    command again goes on where it was cut short.
+    Leaves report.html, report.md, report.json, outcomes.csv and outcomes.parquet in the run
+    directory. The same command again goes on where it was cut short.
     """
-    flags = {k: v for k, v in locals().items() if k not in ("plan", "out", "device", "skip_broken")}
+    gallery = 0 if no_gallery else None
+    own = ("plan", "out", "device", "skip_broken", "no_gallery")
+    flags = {k: v for k, v in locals().items() if k not in (*own, "own")}
     from robust.engine.flags import plan_from
 
     made = plan_from(plan, **flags)
@@ -190,28 +198,46 @@ def attack(
     Console().print(f"{images} images in {out}, of which {fooled} as stored reach the goal")
 
 
-@app.command(epilog="Example (after robust demo): robust report demo-report/run --format md")
+@app.command(
+    epilog="Example (after robust demo): robust report demo-report/run --format html "
+    "--template regulatory"
+)
 def report(
     run: Annotated[Path, typer.Argument(help="Run directory or report.json.")],
     format: Annotated[
-        list[str] | None, typer.Option(help="html, md, json or text; may be repeated.")
+        list[str] | None,
+        typer.Option(help="html, md, json, latex, svg, png or text; may be repeated."),
     ] = None,
+    template: Annotated[
+        str, typer.Option(help="standard, or regulatory: the order of a technical file.")
+    ] = "standard",
+    no_gallery: NoGallery = False,
 ) -> None:
-    """Write or print the report of a run."""
-    from robust.report import FORMATS, read_report, write_report
+    """Write or print the report of a run, finished or not."""
+    from robust.report import FORMATS, is_unfinished, read_report, write_report
     from robust.report.terminal import print_report
 
     for name in format or ():
         if name not in (*FORMATS, "text"):
             raise InputError(f"unknown format {name!r}; {did_you_mean(name, [*FORMATS, 'text'])}")
-    found = read_report(run)
+    if is_unfinished(run):
+        from robust.engine import unfinished_report
+
+        found = unfinished_report(run)
+    else:
+        found = read_report(run)
     wanted = format or ["text", "html"]
+    folder = run if run.is_dir() else run.parent
+    files = [name for name in wanted if name != "text"]
+    written = (
+        write_report(found, folder, *files, template=template, gallery=not no_gallery)
+        if files
+        else []
+    )
     if "text" in wanted:
         print_report(found, Console())
-    folder = run if run.is_dir() else run.parent
-    if files := [name for name in wanted if name != "text"]:
-        for path in write_report(found, folder, *files):
-            Console().print(f"wrote {path}", soft_wrap=True)
+    for path in written:
+        Console().print(f"wrote {path}", soft_wrap=True)
 
 
 @app.command("list", epilog="Example: robust list models --filter 'resnet*'")

@@ -3,52 +3,123 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from robust.errors import InputError, did_you_mean
-from robust.records import Report
+from robust.records import GALLERY, Report
+
+if TYPE_CHECKING:
+    from robust.report.document import Order
 
 
-def _html(report: Report) -> str:
+@dataclass(frozen=True)
+class _Job:
+    """What a format is made from."""
+
+    report: Report
+    template: str
+    pictures: dict[str, bytes]
+    stem: str
+    """Of the file name."""
+
+
+def _html(job: _Job) -> dict[str, bytes]:
     from robust.report.html import render_html
 
-    return render_html(report)
+    page = render_html(job.report, _order(job), job.pictures)
+    return {f"{job.stem}.html": page.encode()}
 
 
-def _markdown(report: Report) -> str:
+def _markdown(job: _Job) -> dict[str, bytes]:
     from robust.report.markdown import render_markdown
 
-    return render_markdown(report)
+    return {f"{job.stem}.md": render_markdown(job.report, _order(job)).encode()}
 
 
-FORMATS: dict[str, tuple[str, Callable[[Report], str]]] = {
-    "html": ("report.html", _html),
-    "md": ("report.md", _markdown),
-    "json": ("report.json", Report.to_json),
+def _json(job: _Job) -> dict[str, bytes]:
+    return {f"{_plain_stem(job)}.json": job.report.to_json().encode()}
+
+
+def _latex(job: _Job) -> dict[str, bytes]:
+    from robust.report.latex import render_latex
+
+    return {f"{_plain_stem(job)}.tex": render_latex(job.report).encode()}
+
+
+def _svg(job: _Job) -> dict[str, bytes]:
+    from robust.report.plots import figures
+
+    return {f"figures/{f.name}.svg": f.svg().encode() for f in figures(job.report)}
+
+
+def _png(job: _Job) -> dict[str, bytes]:
+    from robust.report.plots import figures
+
+    return {f"figures/{f.name}.png": f.png() for f in figures(job.report)}
+
+
+FORMATS: dict[str, Callable[[_Job], dict[str, bytes]]] = {
+    "html": _html,
+    "md": _markdown,
+    "json": _json,
+    "latex": _latex,
+    "svg": _svg,
+    "png": _png,
 }
-"""Format to file name and renderer."""
+"""Format to what makes its files, by path within the folder."""
+
+TEMPLATES = ("standard", "regulatory")
+"""The orders that the page and the Markdown can have."""
 
 
-def write_report(report: Report, directory: str | Path, *formats: str) -> list[Path]:
-    """Write the report in these formats (all by default); each file appears whole or not at all."""
-    written = []
-    for name in formats or tuple(FORMATS):
+def write_report(
+    report: Report,
+    directory: str | Path,
+    *formats: str,
+    template: str = "standard",
+    gallery: bool = True,
+) -> list[Path]:
+    """Write the report in these formats (HTML, Markdown and JSON by default).
+
+    Each file appears whole or not at all. The gallery is shown where its pictures lie in the
+    directory. An unfinished run's files are called `unfinished`. Raises InputError.
+    """
+    if template not in TEMPLATES:
+        raise InputError(f"unknown template {template!r}; {did_you_mean(template, TEMPLATES)}")
+    for name in formats:
         if name not in FORMATS:
             raise InputError(f"unknown format {name!r}; {did_you_mean(name, FORMATS)}")
-        file, render = FORMATS[name]
-        path = Path(directory) / file
-        partial = path.with_name(f"{file}.partial")
-        partial.write_text(render(report), encoding="utf-8")
-        partial.replace(path)
-        written.append(path)
+    folder = Path(directory)
+    stem = "report" if template == "standard" else template
+    if report.data.get("unfinished"):
+        stem = "unfinished" if template == "standard" else f"unfinished-{template}"
+    pictures = _pictures(folder) if gallery else {}
+    job = _Job(report, template, pictures, stem)
+    written = []
+    for name in formats or ("html", "md", "json"):
+        for file, content in FORMATS[name](job).items():
+            path = folder / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f"{path.name}.partial")
+            partial.write_bytes(content)
+            partial.replace(path)
+            written.append(path)
     return written
+
+
+def is_unfinished(run: str | Path) -> bool:
+    """Whether this is the directory of a run that goes on, or was cut short."""
+    path = Path(run)
+    return (path / "outcomes.sqlite").exists() and not (path / "report.json").exists()
 
 
 def read_report(run: str | Path) -> Report:
     """The report of a run directory, or of a report.json; InputError where there is none."""
     path = Path(run)
     if path.is_dir():
-        if not (path / "report.json").exists() and (path / "outcomes.sqlite").exists():
+        if is_unfinished(path):
             raise InputError(
                 f"the run in {path} is not finished; give the same audit command again"
             )
@@ -61,3 +132,19 @@ def read_report(run: str | Path) -> Report:
         ) from None
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def _order(job: _Job) -> Order:
+    from robust.report.document import standard
+    from robust.report.regulatory import regulatory
+
+    return standard if job.template == "standard" else regulatory
+
+
+def _plain_stem(job: _Job) -> str:
+    """For formats that have no template."""
+    return "unfinished" if job.stem.startswith("unfinished") else "report"
+
+
+def _pictures(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((folder / GALLERY).glob("*.png"))}

@@ -1,134 +1,102 @@
-"""The report as Markdown, for a pull request."""
+"""The report as Markdown, for a pull request; names are escaped so that they stay text."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
-from robust.records import Report, Row
-from robust.report.words import (
-    condition,
-    decimal,
-    distance,
-    eps_text,
-    headline,
-    norm_text,
-    percent,
+from robust.records import Flag, Report
+from robust.report.document import (
+    Block,
+    Code,
+    Doubts,
+    Facts,
+    Order,
+    Tables,
+    Terms,
+    Text,
+    make_document,
+    standard,
 )
+from robust.report.tables import Table, texts
+from robust.report.words import plain
 
-_HEADER = (
-    *("condition", "accuracy", "robust accuracy", "misses", "false alarms"),
-    *("sensitivity", "specificity", "AUC", "median distance"),
-)
+_MARKS = re.compile(r"([\\|*_`\[\]#~])")
 
 
-def render_markdown(report: Report) -> str:
-    """The whole report as text; names are escaped so that they stay text."""
-    parts = [f"# {escape(report.title)}", " ".join(headline(report))]
+def render_markdown(report: Report, order: Order = standard) -> str:
+    """All sections but figures and pictures, which Markdown has no room for."""
+    document = make_document(report, order)
+    parts = [f"# {escape(document.title)}", escape(document.under)]
+    parts.append(" ".join(escape(sentence) for sentence in document.lead))
     if report.flags:
-        parts.append("## Doubts")
-        parts.append(
-            "\n".join(
-                f"- **{escape(f.name)}**: {escape(f.seen)}. Why it matters: {escape(f.why)}. "
-                f"What to do: {escape(f.remedy)}."
-                for f in report.flags
-            )
-        )
-    parts.append("## Results")
-    rows = [report.clean, *report.rows, *report.worst_cases]
-    parts.append(_table(_HEADER, (_line(row) for row in rows)))
-    parts.append(
-        "Values in brackets are 95 % intervals, resampled by group. Accuracy counts all cases; "
-        "robust accuracy those that are right when clean and were attacked."
-    )
-    parts.append("## Attack difficulty")
-    parts.append(
-        _table(
-            ("attack", "least eps with at least 99 % success"),
-            (
-                (
-                    escape(d.attack),
-                    "not reached"
-                    if d.eps is None
-                    else f"{norm_text(d.norm)} {eps_text(d.eps, d.norm)}",
-                )
-                for d in report.difficulty
-            ),
-        )
-    )
-    parts += _by_class(report) + _by_subgroup(report) + _how(report)
+        names = ", ".join(escape(flag.name) for flag in report.flags)
+        parts.append(f"**Doubts about these numbers:** {names}.")
+    for section in document.sections:
+        blocks = [text for block in section.blocks if (text := _block(block))]
+        if blocks and section.name != "glossary":
+            parts += [f"## {section.title}", *blocks]
     return "\n\n".join(parts) + "\n"
 
 
 def escape(text: object) -> str:
-    """Text in a Markdown table or paragraph: no HTML, no cell border, no line break."""
-    out = str(text).replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
-    for mark in ("|", "*", "_", "`", "["):
-        out = out.replace(mark, "\\" + mark)
-    return " ".join(out.split())
+    """Text in a Markdown table or paragraph: no HTML, no mark, no cell border, no line break."""
+    out = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    out = _MARKS.sub(r"\\\1", out)
+    # Hosts turn @name, a bare address and #1 into links, which would notify or mislead.
+    return out.replace("@", "@\N{ZERO WIDTH JOINER}").replace("://", ":\N{ZERO WIDTH JOINER}//")
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [" | ".join(header), " | ".join("---" for _ in header)]
-    lines += [" | ".join(row) for row in rows]
-    return "\n".join(f"| {line} |" for line in lines)
+def _block(block: Block) -> str:
+    match block:
+        case Text(paragraphs):
+            return "\n\n".join(escape(paragraph) for paragraph in paragraphs)
+        case Tables(found):
+            return "\n\n".join(_table(table, len(found) > 1) for table in found)
+        case Doubts(flags):
+            return "\n".join(_flag(flag) for flag in flags)
+        case Facts(pairs):
+            return "\n".join(f"- {name}: {escape(text)}" for name, text in pairs)
+        case Code(command, file, content):
+            body = _fenced(content, "toml")
+            folded = f"<details><summary>{file}</summary>\n\n{body}\n\n</details>"
+            return f"{_fenced(command, 'console')}\n\n{folded}" if command else folded
+        case Terms(terms):
+            return "\n".join(f"- **{escape(term)}**: {escape(what)}" for _, term, what in terms)
+        case _:
+            return ""
 
 
-def _line(row: Row) -> tuple[str, ...]:
-    s = row.scores
-    moved = s.median_linf if row.norm == "Linf" else s.median_l2
+def _table(table: Table, titled: bool) -> str:
+    header = [escape(column.title) for column in table.columns]
+    lines = _rows([header, ["---"] * len(header), *_escaped(texts(table.lines))])
     return (
-        escape(condition(row)),
-        percent(s.accuracy),
-        percent(s.robust_accuracy),
-        percent(s.misses),
-        percent(s.false_alarms),
-        percent(s.sensitivity),
-        percent(s.specificity),
-        decimal(s.auc),
-        distance(moved, row.norm),
+        f"**{escape(table.title)}**\n\n{lines}" if titled or table.name == "difficulty" else lines
     )
 
 
-def _by_class(report: Report) -> list[str]:
-    classes = list(report.clean.scores.recall)
-    rows = [report.clean, *report.worst_cases]
-    lines = [
-        (escape(condition(row)), *(percent(row.scores.recall[name]) for name in classes))
-        for row in rows
-    ]
-    return ["## Recall by class", _table(("condition", *map(escape, classes)), lines)]
+def _escaped(lines: Iterable[Sequence[str]]) -> list[list[str]]:
+    return [[_cell(text) for text in line] for line in lines]
 
 
-def _by_subgroup(report: Report) -> list[str]:
-    if not report.clean.subgroups:
-        return []
-    lines = []
-    for row in (report.clean, *report.worst_cases):
-        for part in row.subgroups:
-            lines.append(
-                (
-                    escape(condition(row)),
-                    escape(f"{part.column} = {part.value}"),
-                    str(part.cases),
-                    percent(part.scores.accuracy),
-                    percent(part.scores.robust_accuracy),
-                    percent(part.scores.sensitivity),
-                    percent(part.scores.specificity),
-                )
-            )
-    header = ("condition", "subgroup", "cases", "accuracy", "robust accuracy")
-    return ["## Subgroups", _table((*header, "sensitivity", "specificity"), lines)]
+def _cell(text: str) -> str:
+    """Brackets of an interval stay as they are; names are escaped."""
+    return text if re.fullmatch(r"[-\d.,/ \[\]%–]+", text) else escape(text)  # noqa: RUF001
 
 
-def _how(report: Report) -> list[str]:
-    data, model = report.data, report.model
-    facts = [
-        f"Data: {data['source']}, split {data['split']}, {data['cases']} cases of "
-        f"{data['groups']} groups, {data['skipped_broken']} broken files skipped",
-        f"Pixels: SHA-256 {data['pixels_sha256']}",
-        f"Model: head {model['head']}, threshold {model['threshold']:g}, weights SHA-256 "
-        f"{model['weights_sha256']}",
-        f"Per-case table: outcomes.csv, SHA-256 {report.table_sha256}",
-        "Made with " + ", ".join(f"{k} {v}" for k, v in report.environment.items()),
-    ]
-    return ["## How it was made", "\n".join(f"- {escape(fact)}" for fact in facts)]
+def _rows(rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _flag(flag: Flag) -> str:
+    return (
+        f"- **{escape(flag.name)}**: {escape(flag.seen)}. Why it matters: {escape(flag.why)}. "
+        f"What to do: {escape(flag.remedy)}."
+    )
+
+
+def _fenced(text: str, language: str) -> str:
+    """A code block that no line of its content can close."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"

@@ -1,32 +1,40 @@
-"""The report on a terminal: robust accuracy at a glance, harms of the worst case, doubts."""
+"""The report on a terminal: the same story in 25 lines of 80 columns."""
 
 from __future__ import annotations
 
+from rich.cells import set_cell_size
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from robust.records import Estimate, Report, Row
-from robust.report.words import NONE, decimal, eps_text, headline, norm_text, percent
+from robust.report.story import headline, verdicts
+from robust.report.words import NONE, eps_text, norm_text, norms, percent, plain
+
+MOST_ATTACKS = 4
+MOST_EPS = 5
+MOST_DOUBTS = 3
+NAME = 18
+"""Columns for the name of an attack or a class."""
+
+_STYLES = {"collapses": "red", "breaks": "red", "weakens": "yellow", "holds": "green"}
 
 
 def render_terminal(report: Report) -> RenderableType:
     """What `robust audit` prints at the end."""
-    parts: list[RenderableType] = [Text(report.title, style="bold")]
+    parts: list[RenderableType] = [_line(report.title, "bold")]
     parts += [Text(sentence) for sentence in headline(report)]
-    for norm in dict.fromkeys(row.norm for row in report.worst_cases):
-        title = f"robust accuracy, {norm_text(norm)} (% of cases right when clean)"
-        parts += [Text(), Text(title, style="italic"), _glance(report, norm), Text()]
-        parts += [Text("worst case on all cases", style="italic"), _harms(report, norm)]
-    for row in report.rows:
-        if row.eps is None:
-            parts.append(_nearest(row))
+    for norm in norms(report)[:2]:
+        parts += [Text(), _glance(report, norm)]
+        if len(norms(report)) == 1:
+            parts += _harms(report, norm)
+    parts += [_nearest(row) for row in report.rows if row.eps is None][:2]
     if report.flags:
-        parts += [Text(), Text("Doubts about these numbers", style="bold")]
-        for flag in report.flags:
-            line = Text.assemble((flag.name, "bold yellow"), f": {flag.seen}; {flag.remedy}")
-            parts.append(Padding(line, (0, 0, 0, 2)))
+        parts.append(Text())
+    for flag in report.flags[:MOST_DOUBTS]:
+        parts.append(_line(f"Doubt: {flag.name}: {flag.seen}", "yellow"))
+    if len(report.flags) > MOST_DOUBTS:
+        parts.append(Text(f"and {len(report.flags) - MOST_DOUBTS} more doubts in the report"))
     return Group(*parts)
 
 
@@ -34,52 +42,77 @@ def print_report(report: Report, console: Console) -> None:
     console.print(render_terminal(report))
 
 
+def _line(text: str, style: str = "") -> Text:
+    """One line, cut off where the terminal ends."""
+    return Text(plain(text), style=style, no_wrap=True, overflow="ellipsis", end="\n")
+
+
 def _glance(report: Report, norm: str) -> Table:
     """Attacks down, eps across: the share of correctly read images that stay so."""
-    worst = [row for row in report.worst_cases if row.norm == norm]
+    every = [row for row in report.worst_cases if row.norm == norm]
+    step = max(1, -(-len(every) // MOST_EPS))
+    worst = [every[i] for i in range(len(every) - 1, -1, -step)][::-1]
     table = Table(box=None, pad_edge=False)
-    table.add_column("attack")
+    table.add_column(f"still right %, {norm_text(norm)}", no_wrap=True)
     for row in worst:
         table.add_column(eps_text(row.eps, norm), justify="right", no_wrap=True)
-    attacks = dict.fromkeys(r.attack for r in report.rows if r.norm == norm and r.eps is not None)
-    for attack in attacks:
+    attacks = list(
+        dict.fromkeys(
+            r.attack for r in report.rows if r.norm == norm and r.eps is not None and not r.same_as
+        )
+    )
+    for attack in attacks[:MOST_ATTACKS]:
         known = {r.eps: r for r in report.rows if r.attack == attack and r.norm == norm}
-        table.add_row(attack, *(_short(known.get(row.eps)) for row in worst))
+        table.add_row(_name(attack), *(_short(known.get(row.eps)) for row in worst))
+    if len(attacks) > MOST_ATTACKS:
+        table.add_row(f"{len(attacks) - MOST_ATTACKS} more attacks", *("" for _ in worst))
     table.add_row("worst case", *(_short(row) for row in worst), style="bold")
     table.add_row("  95 % interval", *(_interval(row) for row in worst), style="dim")
+    words = {id(v.row): v.word for v in verdicts(report)}
+    table.add_row("verdict", *(Text(w := words[id(r)], _STYLES.get(w, "")) for r in worst))
     return table
 
 
-def _harms(report: Report, norm: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("eps", no_wrap=True)
-    for name in ("accuracy %", "sensitivity %", "specificity %", "AUC"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in [report.clean, *(r for r in report.worst_cases if r.norm == norm)]:
+def _harms(report: Report, norm: str) -> list[RenderableType]:
+    """Sensitivity, specificity and AUC, clean and at the largest eps, in a line each."""
+    last = [row for row in report.worst_cases if row.norm == norm][-1]
+    lines: list[RenderableType] = []
+    for name, row in (("clean", report.clean), (eps_text(last.eps, norm), last)):
         s = row.scores
-        label = "clean" if row.kind == "clean" else eps_text(row.eps, norm)
-        shown = (_brief(s.accuracy), _brief(s.sensitivity), _brief(s.specificity))
-        table.add_row(label, *shown, decimal(s.auc))
-    return table
+        shown = [
+            f"{what} {_brief(e)}"
+            for what, e in (("sensitivity", s.sensitivity), ("specificity", s.specificity))
+            if e is not None
+        ]
+        if s.auc is not None:
+            shown.append(f"AUC {s.auc.value:.2f} [{s.auc.low:.2f}, {s.auc.high:.2f}]")
+        if shown:
+            lines.append(_line(f"{name}: {', '.join(shown)}"))
+    return lines
 
 
 def _nearest(row: Row) -> Text:
     moved = row.scores.median_l2 if row.norm == "L2" else row.scores.median_linf
-    found = percent(row.scores.success)
     far = "" if moved is None else f", median {norm_text(row.norm)} distance {moved.value:.4g}"
-    return Text(f"{row.attack} finds an adversarial image for {found}{far}")
+    return Text(
+        f"{_name(row.attack).strip()} finds an image for {percent(row.scores.success)}{far}"
+    )
+
+
+def _name(text: str) -> str:
+    name = plain(text)
+    return set_cell_size(name, NAME) if len(name) > NAME else name
+
+
+def _brief(estimate: Estimate) -> str:
+    low, high = 100 * estimate.low, 100 * estimate.high
+    return f"{100 * estimate.value:.0f} % [{low:.0f}, {high:.0f}]"
 
 
 def _short(row: Row | None) -> str:
     if row is None or row.scores.robust_accuracy is None:
         return NONE
     return f"{100 * row.scores.robust_accuracy.value:.1f}"
-
-
-def _brief(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return NONE
-    return f"{100 * estimate.value:.1f} [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
 
 
 def _interval(row: Row) -> str:

@@ -1,10 +1,28 @@
-"""Numbers as people read them: eps in 255ths, percentages with their interval, plain sentences."""
+"""Numbers and names as people read them: eps in 255ths, rates with their interval, plain text."""
 
 from __future__ import annotations
+
+import unicodedata
 
 from robust.records import Estimate, Report, Row
 
 NONE = "–"  # noqa: RUF001  (an en dash on purpose)
+NAME = 300
+"""Characters of a name that are shown; report.json has it whole."""
+
+_DIRECTIONS = dict.fromkeys(
+    [*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\N{REPLACEMENT CHARACTER}"
+)
+_SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def plain(text: object) -> str:
+    """A name on one line that moves no cursor and turns no text around: controls become U+FFFD."""
+    flat = " ".join(str(text).split()).translate(_DIRECTIONS)
+    kept = "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs") else c for c in flat
+    )
+    return kept if len(kept) <= NAME else kept[: NAME - 1] + "…"
 
 
 def eps_text(eps: float | None, norm: str = "Linf") -> str:
@@ -13,7 +31,7 @@ def eps_text(eps: float | None, norm: str = "Linf") -> str:
         return "nearest"
     levels = eps * 255
     if norm == "Linf" and abs(levels * 4 - round(levels * 4)) < 1e-6:
-        return f"{levels:g}/255" if eps else "0"
+        return f"{round(levels * 4) / 4:g}/255" if eps else "0"
     return f"{eps:.4g}"
 
 
@@ -21,64 +39,76 @@ def norm_text(norm: str) -> str:
     return {"Linf": "L∞", "L2": "L2"}.get(norm, norm)
 
 
+def threat_text(eps: float | None, norm: str) -> str:
+    """What the attacker may do, without a term of the field where there is a way."""
+    if eps is None:
+        return "change the image as little as it takes"
+    if norm != "Linf":
+        return f"move the image by an {norm_text(norm)} distance of {eps_text(eps, norm)}"
+    levels = eps * 255
+    if eps == 0:
+        return "change nothing"
+    if abs(levels - 0.5) < 1e-6:
+        return "change each pixel by half a part in 255"
+    if abs(levels - round(levels)) < 1e-6:
+        number = round(levels)
+        count = _SMALL[number] if number < len(_SMALL) else str(number)
+        return f"change each pixel by {count} part{'s' if number > 1 else ''} in 255"
+    return f"change each pixel by {eps_text(eps, norm)} of its range"
+
+
+def of_hundred(share: float) -> str:
+    """A share as so many of 100, whole unless rounding would make it none or all."""
+    number = f"{100 * share:.0f}"
+    hidden = (number == "0" and share > 0) or (number == "100" and share < 1)
+    return f"{100 * share:.1f}" if hidden else number
+
+
+def bracket(estimate: Estimate, scale: float = 100, digits: int = 1) -> str:
+    """`[80.6, 85.9]`."""
+    return f"[{scale * estimate.low:.{digits}f}, {scale * estimate.high:.{digits}f}]"
+
+
 def percent(estimate: Estimate | None, interval: bool = True) -> str:
     """`83.3 % [80.6, 85.9]`; a dash where there is no number."""
     if estimate is None:
         return NONE
     value = f"{100 * estimate.value:.1f} %"
-    if not interval:
-        return value
-    return f"{value} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+    return f"{value} {bracket(estimate)}" if interval else value
 
 
 def decimal(estimate: Estimate | None, interval: bool = True) -> str:
     """`0.934 [0.907, 0.955]`, for an AUC."""
     if estimate is None:
         return NONE
-    if not interval:
-        return f"{estimate.value:.3f}"
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    value = f"{estimate.value:.3f}"
+    return f"{value} {bracket(estimate, 1, 3)}" if interval else value
 
 
 def distance(estimate: Estimate | None, norm: str) -> str:
     """A median distance: in 255ths for L-inf, in [0, 1] units for L2."""
     if estimate is None:
         return NONE
-    if norm == "Linf":
-        return f"{estimate.value * 255:.2f}/255"
-    return f"{estimate.value:.3f}"
+    return f"{estimate.value * 255:.2f}/255" if norm == "Linf" else f"{estimate.value:.3f}"
+
+
+def moved(row: Row) -> Estimate | None:
+    """The median distance in the row's own norm."""
+    return row.scores.median_linf if row.norm == "Linf" else row.scores.median_l2
 
 
 def condition(row: Row) -> str:
     """`PGD, L∞ 1/255`."""
     if row.kind == "clean":
         return "clean"
-    return f"{row.attack}, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
+    return f"{plain(row.attack)}, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
 
 
-def headline(report: Report) -> list[str]:
-    """What was found, in sentences without a term of the field."""
-    clean = report.clean.scores.accuracy
-    said = []
-    if clean is not None:
-        said.append(
-            f"The model reads {percent(clean)} of {clean.cases} images correctly when nobody "
-            f"interferes."
-        )
-    for row in _first_and_last(report):
-        kept = row.scores.robust_accuracy
-        if kept is None:
-            said.append("No case could be attacked: none is right when clean.")
-            continue
-        where = f"{norm_text(row.norm)} distance {eps_text(row.eps, row.norm)}"
-        said.append(
-            f"Of 100 images that it reads correctly, the worst attack within {where} leaves "
-            f"{100 * kept.value:.0f} [{100 * kept.low:.0f}, {100 * kept.high:.0f}] correct."
-        )
-    return said
+def images(report: Report) -> str:
+    """What was audited, in the plural: chest X-rays, or just images."""
+    return plain(report.data.get("images", "images"))
 
 
-def _first_and_last(report: Report) -> list[Row]:
-    norm = report.worst_cases[0].norm
-    rows = [row for row in report.worst_cases if row.norm == norm]
-    return rows if len(rows) == 1 else [rows[0], rows[-1]]
+def norms(report: Report) -> list[str]:
+    """Those of the plan, its first one first."""
+    return list(dict.fromkeys(row.norm for row in report.worst_cases))

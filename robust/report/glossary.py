@@ -1,0 +1,75 @@
+"""The terms of a report, each in a sentence or two; shown on hover and at its end."""
+
+from __future__ import annotations
+
+TERMS: dict[str, tuple[str, str]] = {
+    "eps": (
+        "eps",
+        "How far the attacker may change an image. Pixels run from 0 (black) to 1 (white) as "
+        "displayed; 1/255 is the smallest step that an 8-bit screen can show.",
+    ),
+    "norm": (
+        "L∞, L2",
+        "How a change is measured. L∞: the largest change of any pixel. L2: the square root of "
+        "the sum of all squared changes.",
+    ),
+    "accuracy": (
+        "accuracy",
+        "The share of all images that are read correctly; under attack, those that were wrong to "
+        "begin with stay as they are.",
+    ),
+    "robust-accuracy": (
+        "robust accuracy",
+        "Of the images that are read correctly and were attacked, the share that is still read "
+        "correctly.",
+    ),
+    "miss": ("miss", "An image with a finding, read correctly before, is read as free of it."),
+    "false-alarm": (
+        "false alarm",
+        "An image without a finding, read correctly before, is read as having one.",
+    ),
+    "sensitivity": ("sensitivity", "Of all images with a finding, the share called so."),
+    "specificity": ("specificity", "Of all images without a finding, the share called so."),
+    "auc": (
+        "AUC",
+        "The chance that an image with the finding gets a higher score than one without: 0.5 is a "
+        "coin, 1 is perfect, below 0.5 the order is turned around.",
+    ),
+    "worst-case": (
+        "worst case",
+        "For each image the most damaging change that any of the attacks found within eps.",
+    ),
+    "interval": (
+        "95 % interval",
+        "In brackets. Were the audit repeated on other patients, 95 of 100 such intervals would "
+        "hold the true number. Resampled by group, 1,000 times; at 0 and 100 % exact bounds "
+        "(Clopper and Pearson) on the number of groups.",
+    ),
+    "group": (
+        "group",
+        "All images of one patient or lesion. They resemble each other, so they count as one when "
+        "intervals are computed.",
+    ),
+    "exact": (
+        "exact, curve",
+        "An exact row ran its attack in full on every case; a curve row left out the cases that "
+        "had already fallen, which saves time and leaves robust accuracy as it is.",
+    ),
+    "distance": (
+        "median distance",
+        "By how much the successful images were changed: half of them by less, half by more.",
+    ),
+    "threat-model": (
+        "threat model",
+        "What an attacker knows, may do and wants.",
+    ),
+    "difficulty": (
+        "attack difficulty",
+        "The least eps at which at least 99 of 100 attacks succeed (Ma et al. 2021).",
+    ),
+    "operating-threshold": (
+        "operating threshold",
+        "The probability of the finding from which on the model calls it.",
+    ),
+}
+"""By the word that a link ends in: the term, and what it means."""

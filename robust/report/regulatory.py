@@ -1,0 +1,150 @@
+"""The same facts in the order that a technical file asks for them; no conformity is claimed."""
+
+from __future__ import annotations
+
+from robust.records import Report
+from robust.report import tables
+from robust.report.document import (
+    Block,
+    Doubts,
+    Facts,
+    Gallery,
+    Section,
+    Tables,
+    Text,
+    curve,
+    glossary,
+    harm,
+    repeat_blocks,
+    results_blocks,
+    subgroup_tables,
+    threat_model,
+    verdict_blocks,
+)
+from robust.report.story import headline
+from robust.report.tables import Cell, Column, Line, Table
+from robust.report.words import images, plain
+
+PURPOSE = (
+    "This document states what was measured when a trained classifier was attacked with "
+    "adversarial examples. It is meant as evidence for a technical file: for the accuracy, "
+    "robustness and cybersecurity that Article 15 of Regulation (EU) 2024/1689 asks of high-risk "
+    "AI systems, and for the threat modelling and security testing that the FDA's guidance on "
+    "cybersecurity in medical devices asks of a premarket submission.",
+    "It claims conformity with neither. Whether a measured risk is acceptable, and whether other "
+    "measures reduce it, is for the manufacturer's risk management to judge.",
+)
+
+METHOD = (
+    "Each attack runs on every case that is read correctly without interference and that its goal "
+    "applies to. Distances and predictions of adversarial images are recomputed independently of "
+    "the attack, at float32; an image outside its limits, a crash or a NaN counts neither as "
+    "robust nor as broken. The worst case takes for each image the most damaging change that any "
+    "attack found within eps.",
+    "Intervals are 95 %, from 1,000 bootstrap resamples of groups; at 0 and 100 % they are exact "
+    "binomial bounds (Clopper and Pearson) on the number of groups.",
+)
+
+LIMITS = (
+    "Attacks give an upper bound: robust accuracy is at most what is shown, and an attack that was "
+    "not tried may find more. The numbers hold for this model file, this preprocessing and this "
+    "population. Covered is evasion with digital changes of single images by an attacker who "
+    "knows the model. Not covered: poisoning of data or model, extraction of the model or of "
+    "patients' data, changes made before the image is acquired, and attacks on the software and "
+    "network around the model.",
+)
+
+REFERENCES = Table(
+    "references",
+    "Where each fact is asked for",
+    (Column("asked for in"), Column("what"), Column("answered in")),
+    tuple(
+        Line(tuple(Cell(text) for text in line))
+        for line in (
+            ("(EU) 2024/1689, Art. 15(3)", "accuracy and its metrics", "5, 6"),
+            (
+                "(EU) 2024/1689, Art. 15(4)",
+                "robustness: errors and inconsistencies",
+                "6: noise only",
+            ),
+            ("(EU) 2024/1689, Art. 15(5)", "adversarial examples, model evasion", "3, 4, 6"),
+            (
+                "(EU) 2024/1689, Art. 15(5)",
+                "data and model poisoning, confidentiality",
+                "not covered",
+            ),
+            ("FDA premarket cybersecurity", "threat model", "3"),
+            ("FDA premarket cybersecurity", "security testing: method and results", "4, 6"),
+            ("FDA premarket cybersecurity", "residual risk", "8"),
+        )
+    ),
+)
+
+
+def regulatory(report: Report) -> tuple[Section, ...]:
+    """Nine numbered sections and two annexes."""
+    facts = dict(tables.facts(report))
+    machine = ("Software", "Cost", "Seed", "Attacks", "Per-case table")
+    people = ("Data", "Groups", "Pixels")
+    model = [(k, v) for k, v in facts.items() if k not in (*machine, *people)]
+    parts: tuple[tuple[str, str, tuple[Block, ...]], ...] = (
+        ("purpose", "Purpose and scope", (Text(PURPOSE),)),
+        ("system", "System under test", (Facts(tuple(model)),)),
+        ("threat-model", "Threat model", threat_model(report)),
+        (
+            "method",
+            "Method",
+            (Text(METHOD), Facts(tuple((k, facts[k]) for k in machine if k in facts))),
+        ),
+        (
+            "population",
+            "Population",
+            (*_population(report), Facts(tuple((k, facts[k]) for k in people))),
+        ),
+        (
+            "results",
+            "Results with intervals",
+            (
+                *verdict_blocks(report),
+                curve(report),
+                *results_blocks(report),
+                Tables(tuple(tables.confusions(report))),
+                harm(report),
+                Tables((tables.recall(report),)),
+                subgroup_tables(report),
+                Gallery(report.gallery),
+            ),
+        ),
+        ("limits", "Limits", (Text(LIMITS), Doubts(report.flags))),
+        ("risk", "Residual risk", (Text(_risk(report)),)),
+        ("repeat", "How to repeat it", repeat_blocks(report)),
+    )
+    numbered = [Section(name, f"{i} {title}", b) for i, (name, title, b) in enumerate(parts, 1)]
+    return (
+        *numbered,
+        Section("references", "Annex A: Where each fact is asked for", (Tables((REFERENCES,)),)),
+        Section("glossary", "Annex B: Glossary", (glossary(),)),
+    )
+
+
+def _population(report: Report) -> tuple[Text, ...]:
+    data = report.data
+    named = ", ".join(dict.fromkeys(plain(part.column) for part in report.clean.subgroups))
+    findings = ", ".join(plain(name) for name in data.get("findings", ())) or "none named"
+    told = (
+        f"{data['cases']} {images(report)} from {data['groups']} groups (patients or lesions), "
+        f"the unit of resampling. Findings: {findings}. Subgroups reported: {named or 'none'}. "
+        f"Images that could not be read and were left out: {data['skipped_broken']}."
+    )
+    return (Text((told,)),)
+
+
+def _risk(report: Report) -> tuple[str, ...]:
+    said = headline(report)[1:]
+    return (
+        "What remains after the measures that are part of the classifier itself:",
+        *said,
+        "No measure outside the classifier (access control, integrity of images in transit and in "
+        "the archive, a second reader, detection of manipulated images) was assessed. Where "
+        "such measures are relied upon, their effect has to be shown separately.",
+    )

@@ -1,0 +1,44 @@
+"""How to run an audit again: its plan as TOML, and the command."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import tomli_w
+
+from robust.records import Report
+from robust.report.words import eps_text
+
+PLAN = "plan.toml"
+
+
+def command(report: Report) -> str:
+    """What to type once the plan is saved as plan.toml; empty where objects came from Python."""
+    if report.plan.get("model") is None or report.plan.get("data") is None:
+        return ""
+    return shlex.join(["robust", "audit", PLAN, "--out", "again"])
+
+
+def plan_toml(report: Report) -> str:
+    """The plan with every default filled in, eps as people write it; reads back as an equal one."""
+    plan = _given(report.plan)
+    return tomli_w.dumps({key: value for key, value in plan.items() if value != {}})
+
+
+def _given(value: Any, norm: str = "Linf") -> Any:
+    """Without what is None, which TOML cannot say and the plan takes for its default."""
+    if isinstance(value, Mapping):
+        norm = value.get("norm") or norm
+        return {
+            key: [_eps(eps, norm) for eps in item] if key == "eps" else _given(item, norm)
+            for key, item in value.items()
+            if item is not None
+        }
+    return [_given(item, norm) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _eps(eps: float, norm: str) -> float | str:
+    text = eps_text(eps, norm)
+    return text if "/" in text else eps

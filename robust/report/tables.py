@@ -1,0 +1,329 @@
+"""The tables of a report as values, once for all formats; each number says where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from robust.records import Estimate, Report, Row, Scores
+from robust.report.story import Verdict, verdicts
+from robust.report.words import (
+    NONE,
+    bracket,
+    condition,
+    distance,
+    eps_text,
+    moved,
+    norm_text,
+    plain,
+)
+
+MOST_CLASSES = 20
+"""Classes that a table shows; report.json has them all."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry: a number with its interval, or a name."""
+
+    text: str
+    interval: str = ""
+    path: str = ""
+    """JSON pointer to its estimate in report.json; empty for text."""
+    share: float | None = None
+    """For shading a count: its part of the line's sum."""
+
+
+@dataclass(frozen=True)
+class Column:
+    title: str
+    term: str = ""
+    """Its entry in the glossary."""
+
+
+@dataclass(frozen=True)
+class Line:
+    cells: tuple[Cell, ...]
+    strong: bool = False
+    opens: bool = False
+    """Begins a block of lines that belong together."""
+    filters: Mapping[str, str] = field(default_factory=dict)
+    """What a reader may filter by."""
+
+
+@dataclass(frozen=True)
+class Table:
+    name: str
+    """An id within the page."""
+    title: str
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    note: str = ""
+
+
+_SCORES: tuple[tuple[str, str, str], ...] = (
+    ("accuracy %", "accuracy", "accuracy"),
+    ("robust accuracy %", "robust_accuracy", "robust-accuracy"),
+    ("misses %", "misses", "miss"),
+    ("false alarms %", "false_alarms", "false-alarm"),
+    ("sensitivity %", "sensitivity", "sensitivity"),
+    ("specificity %", "specificity", "specificity"),
+    ("AUC", "auc", "auc"),
+)
+"""Column, entry of `Scores`, glossary."""
+
+
+def results(report: Report) -> Table:
+    """Clean, every attack at every eps, and the worst case."""
+    shown = [s for s in _SCORES if any(getattr(r.scores, s[1]) for _, r in _conditions(report))]
+    columns = [Column("condition"), *(Column(title, term) for title, _, term in shown)]
+    lines = []
+    before = None
+    for path, row in _conditions(report):
+        cells = [Cell(_described(row))]
+        cells += [_number(row.scores, name, f"{path}/scores") for _, name, _ in shown]
+        cells.append(Cell(distance(moved(row), row.norm), path=_path(moved(row), path, row.norm)))
+        filters = {"attack": plain(row.attack), "eps": _eps(row)}
+        lines.append(Line(tuple(cells), row.attack == "worst case", row.attack != before, filters))
+        before = row.attack
+    note = (
+        "In brackets: 95 % intervals, resampled by group. Accuracy, sensitivity, specificity and "
+        "AUC count all cases, those wrong when clean as they are; robust accuracy, misses and "
+        "false alarms count the attacked ones, all right when clean. Distance: the median of the "
+        "successful images."
+    )
+    last = Column("median distance", "distance")
+    return Table("results", "All results", (*columns, last), tuple(lines), note)
+
+
+def verdict_table(report: Report) -> Table:
+    """Each threat in words, and what the verdict rests on."""
+    found = verdicts(report)
+    columns = [
+        Column("the attacker may", "threat-model"),
+        Column("verdict"),
+        Column("still right %", "robust-accuracy"),
+    ]
+    shown: list[tuple[Column, Callable[[Verdict], Cell]]] = []
+    if any(v.hardest for v in found):
+        column = Column("hardest attacks")
+        shown.append((column, lambda v: Cell(", ".join(v.hardest) or NONE)))
+    if any(v.noise for v in found):
+        column = Column("after noise of that size %")
+        shown.append((column, lambda v: _single(report, v.noise) if v.noise else Cell(NONE)))
+    lines = []
+    for i, v in enumerate(found):
+        kept = _number(v.row.scores, "robust_accuracy", f"/worst_cases/{i}/scores")
+        first = (Cell(v.may[0].upper() + v.may[1:]), Cell(v.word), kept)
+        lines.append(Line((*first, *(make(v) for _, make in shown))))
+    every = (*columns, *(column for column, _ in shown))
+    return Table("verdicts", "Verdict for each threat", every, tuple(lines))
+
+
+def difficulty(report: Report) -> Table:
+    """How far each attack must go to succeed nearly always."""
+    lines = tuple(
+        Line(
+            (
+                Cell(plain(d.attack)),
+                Cell("not reached")
+                if d.eps is None
+                else Cell(
+                    f"{norm_text(d.norm)} {eps_text(d.eps, d.norm)}", path=f"/difficulty/{i}/eps"
+                ),
+            )
+        )
+        for i, d in enumerate(report.difficulty)
+    )
+    columns = (Column("attack"), Column("least eps with at least 99 % success", "difficulty"))
+    return Table("difficulty", "Attack difficulty", columns, lines)
+
+
+def recall(report: Report) -> Table:
+    """Each class by itself: the share of its images read as such."""
+    names = list(report.clean.scores.recall)
+    rows = [(path, row) for path, row in _conditions(report) if row.attack in _OVERALL]
+    last = rows[-1][1].scores.recall
+    shown = names
+    note = ""
+    if len(names) > MOST_CLASSES:
+        known = [name for name in names if last.get(name) is not None]
+        shown = sorted(known, key=lambda name: _value(last[name]))[:MOST_CLASSES]
+        note = f"The {len(shown)} classes that suffer most; report.json has all {len(names)}."
+    columns = [Column("class"), *(Column(f"{condition(row)} %") for _, row in rows)]
+    lines = [
+        Line(
+            (
+                Cell(plain(name)),
+                *(
+                    _estimate(r.scores.recall.get(name), f"{p}/scores/recall/{_pointer(name)}")
+                    for p, r in rows
+                ),
+            )
+        )
+        for name in shown
+    ]
+    title = "Recall by class, clean and under the worst attack"
+    return Table("classes", title, tuple(columns), tuple(lines), note)
+
+
+def confusions(report: Report) -> list[Table]:
+    """Label against prediction: clean, and under the worst attack at each eps."""
+    names = [plain(name) for name in report.data["classes"]]
+    found = []
+    for place, (path, row) in enumerate(_conditions(report)):
+        if row.attack not in _OVERALL or not row.confusion or len(names) > MOST_CLASSES:
+            continue
+        lines = [
+            Line(
+                (
+                    Cell(names[i]),
+                    *(
+                        Cell(
+                            str(count),
+                            path=f"{path}/confusion/{i}/{j}",
+                            share=count / max(sum(counts), 1),
+                        )
+                        for j, count in enumerate(counts)
+                    ),
+                )
+            )
+            for i, counts in enumerate(row.confusion)
+        ]
+        columns = (Column("label / read as"), *(Column(name) for name in names))
+        found.append(Table(f"confusion-{place}", condition(row), columns, tuple(lines)))
+    return found
+
+
+def subgroups(report: Report) -> Table | None:
+    """The parts of the population that a metadata column names; None where there is none."""
+    if not report.clean.subgroups:
+        return None
+    entries = ("accuracy", "robust_accuracy", "sensitivity", "specificity")
+    chosen = [s for s in _SCORES if s[1] in entries]
+    lines = []
+    for i, part in enumerate(report.clean.subgroups):
+        for path, row in _conditions(report):
+            if row.attack not in _OVERALL:
+                continue
+            own = row.subgroups[i]
+            name = f"{plain(part.column)} = {plain(part.value)}"
+            cells = [Cell(name), Cell(condition(row))]
+            cells.append(Cell(str(own.cases), path=f"{path}/subgroups/{i}/cases"))
+            at = f"{path}/subgroups/{i}/scores"
+            cells += [_number(own.scores, entry, at) for _, entry, _ in chosen]
+            lines.append(Line(tuple(cells), opens=row.kind == "clean"))
+    columns = [Column("subgroup"), Column("condition"), Column("cases")]
+    columns += [Column(title, term) for title, _, term in chosen]
+    return Table("subgroups", "Subgroups", tuple(columns), tuple(lines))
+
+
+def facts(report: Report) -> list[tuple[str, str]]:
+    """How it was made, as pairs of name and text."""
+    data, model, audit = report.data, report.model, report.plan["audit"]
+    named = ("architecture", "file", "factory", "weights", "given")
+    source = ", ".join(f"{key} {model['source'][key]}" for key in named if key in model["source"])
+    source += ", pretrained weights of the library" if model["source"].get("pretrained") else ""
+    shape = ", ".join(
+        f"{key} {model[key]}"
+        for key in ("channels", "size", "interpolation", "fit", "mean", "std")
+        if model.get(key) is not None
+    )
+    classes = ", ".join(f"{count} {name}" for name, count in data["classes"].items())
+    left = f"; {data['skipped_broken']} broken files skipped" if data["skipped_broken"] else ""
+    attacks = "; ".join(_attack(spec) for spec in report.plan.get("attacks", ()))
+    made = [
+        ("Model", source),
+        ("Weights", f"SHA-256 {model['weights_sha256']}"),
+        ("Head", f"{model['head']}, operating threshold {model['threshold']:g}"),
+        ("Preprocessing", shape or "none"),
+        ("Data", f"{data['source']}, split {data['split']}: {classes}{left}"),
+        (
+            "Groups",
+            f"{data['groups']}" if data.get("grouped", True) else "none: each image its own",
+        ),
+        ("Pixels", f"SHA-256 {data['pixels_sha256']}"),
+        ("Attacks", attacks),
+        ("Seed", str(audit["seed"])),
+        ("Per-case table", f"outcomes.csv, SHA-256 {report.table_sha256}"),
+        ("Cost", _cost(report)),
+        ("Software", ", ".join(f"{key} {value}" for key, value in report.environment.items())),
+    ]
+    return [(name, plain(text)) for name, text in made if text]
+
+
+_OVERALL = ("clean", "worst case")
+
+
+def _conditions(report: Report) -> list[tuple[str, Row]]:
+    """Every row with its place in report.json: clean, attacks, worst cases."""
+    return [
+        ("/clean", report.clean),
+        *((f"/rows/{i}", row) for i, row in enumerate(report.rows)),
+        *((f"/worst_cases/{i}", row) for i, row in enumerate(report.worst_cases)),
+    ]
+
+
+def _described(row: Row) -> str:
+    extra = []
+    if row.same_as:
+        extra.append(f"= {plain(row.same_as)}")
+    if row.kind == "curve":
+        extra.append("curve")
+    if row.failed:
+        extra.append(f"{row.failed} without verdict")
+    return condition(row) + (f" ({', '.join(extra)})" if extra else "")
+
+
+def _single(report: Report, row: Row) -> Cell:
+    return _number(row.scores, "robust_accuracy", f"/rows/{report.rows.index(row)}/scores")
+
+
+def _number(scores: Scores, name: str, path: str) -> Cell:
+    scale, digits = (1, 3) if name == "auc" else (100, 1)
+    return _estimate(getattr(scores, name), f"{path}/{name}", scale, digits)
+
+
+def _estimate(estimate: Estimate | None, path: str, scale: float = 100, digits: int = 1) -> Cell:
+    if estimate is None:
+        return Cell(NONE)
+    value = f"{scale * estimate.value:.{digits}f}"
+    return Cell(value, bracket(estimate, scale, digits), path)
+
+
+def _path(estimate: Estimate | None, path: str, norm: str) -> str:
+    return "" if estimate is None else f"{path}/scores/median_{norm.lower()}"
+
+
+def _pointer(name: str) -> str:
+    """A key as a JSON pointer (RFC 6901) writes it."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _value(estimate: Estimate | None) -> float:
+    return 2.0 if estimate is None else estimate.value
+
+
+def _eps(row: Row) -> str:
+    return (
+        "clean" if row.kind == "clean" else f"{norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
+    )
+
+
+def _attack(spec: Mapping[str, object]) -> str:
+    own = {k: v for k, v in spec.items() if v is not None and k not in ("name", "label", "eps")}
+    fields = ", ".join(f"{key} {value}" for key, value in own.items())
+    return f"{spec['name']}" + (f" ({fields})" if fields else "")
+
+
+def _cost(report: Report) -> str:
+    passes = sum(row.passes * row.attacked for row in report.rows if row.same_as is None)
+    return (
+        f"{passes:,.0f} forward and backward passes of single images under attack, "
+        f"{report.timings['seconds']:.0f} s in the last call"
+    )
+
+
+def texts(lines: Iterable[Line]) -> list[Sequence[str]]:
+    """Lines as plain text, each number with its interval."""
+    return [[f"{c.text} {c.interval}".strip() for c in line.cells] for line in lines]
