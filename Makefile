@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test slow check peers clean
+.PHONY: demo test slow check peers picture clean
 
 demo: $(READY)
 	$(BIN)/robust demo --out demo-report
@@ -28,6 +28,15 @@ peers: $(READY)
 	.venv-peers/bin/pip install --quiet --no-deps torchattacks adversarial-robustness-toolbox \
 	  adv-lib pyautoattack pytorch-ood six
 	.venv-peers/bin/python -m pytest -q -p no:cacheprovider tests/attacks/test_peers.py
+
+# The README's picture: the demonstration's report as Chromium shows it.
+picture: demo
+	mkdir -p docs
+	chromium --headless --no-sandbox --disable-gpu --disable-background-networking \
+	  --hide-scrollbars --user-data-dir=$$(mktemp -d) --window-size=1280,2330 \
+	  --screenshot=docs/report.png file://$(CURDIR)/demo-report/run/report.html
+	$(BIN)/python -c "from PIL import Image; i = Image.open('docs/report.png').convert('RGB'); \
+	  i.quantize(128, dither=0).save('docs/report.png', optimize=True)"
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv

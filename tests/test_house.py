@@ -57,6 +57,7 @@ def test_arrows(folder: str, forbidden: tuple[str, ...]) -> None:
     [
         ("timm", {"robust/models/loading.py"}),
         ("matplotlib", {"robust/report/plots.py"}),
+        ("pyarrow", {"robust/engine/table.py"}),
         ("foolbox", {"attacks/from_foolbox.py", "attacks/__init__.py"}),
     ],
 )

@@ -45,7 +45,7 @@ def test_the_python_example(quick: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_the_commands(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = re.findall(r"^\$ (robust .*)$", "\n".join(blocks("console")), flags=re.MULTILINE)
     own = [c for c in commands if not c.endswith("\\")]
-    assert len(own) == 5
+    assert len(own) == 6
     for command in own:
         call(monkeypatch, command + (" --count 12" if command == "robust demo" else ""))
     assert (quick / "runs/first/report.md").exists()

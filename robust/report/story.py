@@ -41,12 +41,15 @@ def headline(report: Report) -> list[str]:
         ]
     first, last = rows[0], rows[-1]
     attacked = f"an attacker who may {threat_text(first.eps, first.norm)} {_turns(report, first)}"
-    if last is not first:
+    all_fell = first.scores.success is not None and first.scores.success.value == 1
+    when = "Then"
+    if last is not first and not all_fell:
         attacked += (
             f"; one who may {threat_text(last.eps, last.norm)}, {_turns(report, last, True)}"
         )
+        when = "With the smaller change"
     said.append(f"Of 100 {_attacked(report)}, {attacked}.")
-    if harm := _harm(report, first, "With the smaller change" if last is not first else "Then"):
+    if harm := _harm(report, first, when):
         said.append(harm)
     return said
 

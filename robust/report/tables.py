@@ -317,10 +317,11 @@ def _attack(spec: Mapping[str, object]) -> str:
 
 
 def _cost(report: Report) -> str:
+    seconds = sum(report.timings.get("by_cell", {}).values())
     passes = sum(row.passes * row.attacked for row in report.rows if row.same_as is None)
     return (
-        f"{passes:,.0f} forward and backward passes of single images under attack, "
-        f"{report.timings['seconds']:.0f} s in the last call"
+        f"{passes:,.0f} forward and backward passes of single images under attack; "
+        f"{seconds:,.0f} s of computing"
     )
 
 

@@ -65,7 +65,8 @@ def _glance(report: Report, norm: str) -> Table:
         known = {r.eps: r for r in report.rows if r.attack == attack and r.norm == norm}
         table.add_row(_name(attack), *(_short(known.get(row.eps)) for row in worst))
     if len(attacks) > MOST_ATTACKS:
-        table.add_row(f"{len(attacks) - MOST_ATTACKS} more attacks", *("" for _ in worst))
+        more = len(attacks) - MOST_ATTACKS
+        table.add_row(f"{more} more attack{'s' if more > 1 else ''}", *("" for _ in worst))
     table.add_row("worst case", *(_short(row) for row in worst), style="bold")
     table.add_row("  95 % interval", *(_interval(row) for row in worst), style="dim")
     words = {id(v.row): v.word for v in verdicts(report)}
@@ -74,7 +75,7 @@ def _glance(report: Report, norm: str) -> Table:
 
 
 def _harms(report: Report, norm: str) -> list[RenderableType]:
-    """Sensitivity, specificity and AUC, clean and at the largest eps, in a line each."""
+    """Sensitivity and specificity in percent and AUC, clean and at the largest eps, a line each."""
     last = [row for row in report.worst_cases if row.norm == norm][-1]
     lines: list[RenderableType] = []
     for name, row in (("clean", report.clean), (eps_text(last.eps, norm), last)):
@@ -85,7 +86,8 @@ def _harms(report: Report, norm: str) -> list[RenderableType]:
             if e is not None
         ]
         if s.auc is not None:
-            shown.append(f"AUC {s.auc.value:.2f} [{s.auc.low:.2f}, {s.auc.high:.2f}]")
+            numbers = (f"{v:.2f}".removeprefix("0") for v in (s.auc.value, s.auc.low, s.auc.high))
+            shown.append("AUC {} [{}, {}]".format(*numbers))
         if shown:
             lines.append(_line(f"{name}: {', '.join(shown)}"))
     return lines
@@ -106,7 +108,7 @@ def _name(text: str) -> str:
 
 def _brief(estimate: Estimate) -> str:
     low, high = 100 * estimate.low, 100 * estimate.high
-    return f"{100 * estimate.value:.0f} % [{low:.0f}, {high:.0f}]"
+    return f"{100 * estimate.value:.0f} [{low:.0f}, {high:.0f}]"
 
 
 def _short(row: Row | None) -> str:

@@ -13,6 +13,7 @@ NAME = 300
 _DIRECTIONS = dict.fromkeys(
     [*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\N{REPLACEMENT CHARACTER}"
 )
+_FRACTIONS = {"0.25": "a quarter of", "0.5": "half", "0.75": "three quarters of"}
 _SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -48,13 +49,13 @@ def threat_text(eps: float | None, norm: str) -> str:
     levels = eps * 255
     if eps == 0:
         return "change nothing"
-    if abs(levels - 0.5) < 1e-6:
-        return "change each pixel by half a part in 255"
-    if abs(levels - round(levels)) < 1e-6:
-        number = round(levels)
-        count = _SMALL[number] if number < len(_SMALL) else str(number)
-        return f"change each pixel by {count} part{'s' if number > 1 else ''} in 255"
-    return f"change each pixel by {eps_text(eps, norm)} of its range"
+    if "/" not in (text := eps_text(eps, norm)):
+        return f"change each pixel by {text} of its range"
+    parts = text.removesuffix("/255")
+    if levels < 1:
+        return f"change each pixel by {_FRACTIONS[parts]} a part in 255"
+    count = _SMALL[int(parts)] if parts.isdigit() and int(parts) < len(_SMALL) else parts
+    return f"change each pixel by {count} part{'' if parts == '1' else 's'} in 255"
 
 
 def of_hundred(share: float) -> str:

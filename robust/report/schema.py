@@ -1,0 +1,66 @@
+"""The JSON schema of report.json, made from the records; `python -m robust.report.schema`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from robust import records
+from robust.records import SCHEMA_VERSION, Report
+
+PUBLISHED = Path(__file__).with_name("report.schema.json")
+"""The schema as it comes with the package; a test keeps it equal to the records."""
+
+
+def report_schema() -> dict[str, Any]:
+    """JSON Schema 2020-12, every field with the description that the records give it."""
+    schema = TypeAdapter(Report).json_schema(mode="serialization")
+    described = _descriptions()
+    for name, part in {"Report": schema, **schema.pop("$defs")}.items():
+        part["additionalProperties"] = False
+        part["required"] = sorted(part["properties"])
+        for field, content in part["properties"].items():
+            content.pop("title", None)
+            content.pop("default", None)
+            if text := described.get((name, field)):
+                content["description"] = text
+        if name != "Report":
+            schema.setdefault("$defs", {})[name] = part
+    schema["properties"]["schema_version"]["const"] = SCHEMA_VERSION
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:robust:report:{SCHEMA_VERSION}",
+        **schema,
+        "title": "report.json of robust",
+    }
+
+
+def _descriptions() -> dict[tuple[str, str], str]:
+    """(class, field) to the docstring below the field."""
+    found = {}
+    for node in ast.parse(inspect.getsource(records)).body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for field, text in zip(node.body, node.body[1:], strict=False):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(field.target, ast.Name)
+                and isinstance(text, ast.Expr)
+                and isinstance(text.value, ast.Constant)
+            ):
+                found[node.name, field.target.id] = inspect.cleandoc(str(text.value.value))
+    return found
+
+
+def published_text() -> str:
+    """What the published file holds."""
+    return json.dumps(report_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    PUBLISHED.write_text(published_text(), encoding="utf-8")

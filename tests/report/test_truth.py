@@ -1,0 +1,268 @@
+"""Every number on the page is in report.json, and follows from the per-case table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+
+from robust.cases import open_cases
+from robust.engine import audit
+from robust.models import Classifier
+from robust.records import Report
+from robust.report import document, glossary, regulatory, story, write_report
+from robust.report.html import render_html
+from robust.report.schema import PUBLISHED, published_text
+from robust.stats import auc
+from tests.engine.nets import trained
+
+ORDERS = {"standard": document.standard, "regulatory": regulatory.regulatory}
+NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*(?![\w])")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on 90 phantoms with subgroups, two norms, and one attack that another repeats."""
+    out = tmp_path_factory.mktemp("truth") / "run"
+    cases = open_cases("phantom:chest_xray", count=90, pixels=28)
+    entries = tuple(
+        dataclasses.replace(e, metadata={"sex": "fm"[i % 2]}) for i, e in enumerate(cases.entries)
+    )
+    report = audit(
+        Classifier(trained(28), channels=1),
+        dataclasses.replace(cases, entries=entries),
+        attacks=["Noise", "FGSM", "PGD", "CW", "CarliniWagnerL2"],
+        eps=["1/255", "3/255", "8/255"],
+        out=out,
+    )
+    write_report(report, out)
+    return out
+
+
+class Page(HTMLParser):
+    """The visible text, and the text of each element that names its place in report.json."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.text: list[str] = []
+        self.named: list[tuple[str, str]] = []
+        self._silent = 0
+        self._open: list[str | None] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("style", "script", "svg"):
+            self._silent += 1
+        if tag == "td":
+            self._open.append(dict(attrs).get("data-path"))
+            self.named.append((self._open[-1] or "", ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("style", "script", "svg"):
+            self._silent -= 1
+        if tag == "td":
+            self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.text.append(data)
+            if self._open:
+                path, before = self.named[-1]
+                self.named[-1] = path, before + data
+
+
+def page(run: Path, template: str = "standard") -> Page:
+    pictures = {path.name: path.read_bytes() for path in (run / "gallery").iterdir()}
+    return Page(render_html(Report.load(run / "report.json"), ORDERS[template], pictures))
+
+
+def at(raw: Any, pointer: str) -> Any:
+    """What a JSON pointer points at."""
+    for part in pointer.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        raw = raw[int(key)] if isinstance(raw, list) else raw[key]
+    return raw
+
+
+@pytest.mark.parametrize("template", ORDERS)
+def test_each_cell_shows_what_report_json_has_at_its_place(run: Path, template: str) -> None:
+    raw = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    named = [(path, text) for path, text in page(run, template).named if path]
+    assert len(named) > 150
+    for path, text in named:
+        found = at(raw, path)
+        if isinstance(found, int):
+            assert text == str(found), path
+        elif isinstance(found, float):
+            assert text == f"L∞ {found * 255:g}/255", path
+        elif "median" in path:
+            scale = 255 if path.endswith("linf") else 1
+            shown = float(text.removesuffix("/255"))
+            assert shown == pytest.approx(found["value"] * scale, abs=0.0051), path
+        else:
+            scale, digits = (1, 3) if path.endswith("/auc") else (100, 1)
+            value, low, high = (f"{scale * found[k]:.{digits}f}" for k in ("value", "low", "high"))
+            assert text == f"{value} [{low}, {high}]", path
+
+
+@pytest.mark.parametrize("template", ORDERS)
+def test_no_number_stands_on_the_page_that_report_json_has_not(run: Path, template: str) -> None:
+    allowed = known_numbers(run)
+    shown = {n for text in page(run, template).text for n in NUMBER.findall(text)}
+    assert len(shown) > 60
+    assert shown <= allowed, sorted(shown - allowed)
+
+
+def known_numbers(run: Path) -> set[str]:
+    """All numbers of report.json as a page may print them, and those of its fixed sentences."""
+    raw = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    found: set[str] = set()
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                found.update(NUMBER.findall(key))
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+        elif isinstance(node, str):
+            found.update(NUMBER.findall(node))
+        elif isinstance(node, int | float) and not isinstance(node, bool):
+            for value in (node, 100 * node, 255 * node, 1 - node, 100 - 100 * node):
+                found.update(f"{value:{form}}" for form in ("g", ".0f", ".1f", ".2f", ".3f", ".4g"))
+
+    walk(raw)
+    passes = sum(r["passes"] * r["attacked"] for r in raw["rows"] if r["same_as"] is None)
+    found |= {f"{passes:,.0f}", f"{sum(raw['timings']['by_cell'].values()):,.0f}"}
+    found.add(str(len(raw["flags"])))
+    fixed = [str(entry) for entry in glossary.TERMS.values()]
+    fixed += [story.RULE, *regulatory.PURPOSE, *regulatory.METHOD, *regulatory.LIMITS]
+    fixed += [str(regulatory.REFERENCES), *(str(n) + " " for n in range(1, 10))]
+    templates = Path(document.__file__).parent / "templates"
+    fixed += [path.read_text(encoding="utf-8") for path in templates.glob("*.j2")]
+    fixed += [Path(document.__file__).read_text(encoding="utf-8")]
+    fixed += [(templates.parent / "tables.py").read_text(encoding="utf-8")]
+    return found | {n for text in fixed for n in NUMBER.findall(text)}
+
+
+def test_ten_numbers_drawn_at_random_follow_from_the_per_case_table(run: Path) -> None:
+    report = Report.load(run / "report.json")
+    raw = json.loads(report.to_json())
+    table = pd.read_csv(run / "outcomes.csv", dtype={"eps": float})
+    paths = sorted({p for p, _ in page(run).named if p and "difficulty" not in p})
+    seed = random.randrange(2**32)
+    for path in random.Random(seed).sample(paths, 10):
+        found = at(raw, path)
+        expected = recomputed(report, table, path)
+        shown = found["value"] if isinstance(found, dict) else found
+        assert shown == pytest.approx(expected, abs=1e-6), (path, f"seed {seed}")
+
+
+def recomputed(report: Report, table: pd.DataFrame, path: str) -> float:
+    """The number at that place, from the table alone."""
+    place, *rest = path.split("/")[1:]
+    if place == "clean":
+        row, cases = report.clean, under(report, table, report.clean)
+    else:
+        row = getattr(report, place)[int(rest.pop(0))]
+        cases = under(report, table, row)
+    if rest[0] == "subgroups":
+        part = report.clean.subgroups[int(rest[1])]
+        cases = cases[cases[part.column] == part.value]
+        rest = rest[2:]
+    if rest[0] == "cases":
+        return len(cases)
+    if rest[0] == "confusion":
+        names = list(report.data["classes"])
+        pair = names[int(rest[1])], names[int(rest[2])]
+        return int(((cases.label == pair[0]) & (cases.prediction == pair[1])).sum())
+    return metric(report, cases, rest[1], row.norm, rest[2] if len(rest) > 2 else "")
+
+
+def metric(report: Report, cases: pd.DataFrame, name: str, norm: str, of: str) -> float:
+    (finding,) = report.data["findings"]
+    right = cases.prediction == cases.label
+    sick, called = cases.label == finding, cases.prediction == finding
+    attacked = cases.attacked
+    if name == "auc":
+        return float(
+            auc((cases[f"logit_{finding}"] - cases.logit_normal).to_numpy(), sick.to_numpy())[0]
+        )
+    if name.startswith("median"):
+        return float(np.median(cases[name.removeprefix("median_")][cases.success == 1]))
+    return float(
+        {
+            "accuracy": lambda: right.mean(),
+            "robust_accuracy": lambda: right[attacked].mean(),
+            "misses": lambda: (~called)[attacked & sick].mean(),
+            "false_alarms": lambda: called[attacked & ~sick].mean(),
+            "sensitivity": lambda: called[sick].mean(),
+            "specificity": lambda: (~called)[~sick].mean(),
+            "recall": lambda: right[cases.label == of].mean(),
+        }[name]()
+    )
+
+
+def under(report: Report, table: pd.DataFrame, row: Any) -> pd.DataFrame:
+    """One line a case: as the row's attack left it, or the worst of all within its eps."""
+    clean = table[table.attack == "clean"].set_index("case")
+    clean = clean.assign(attacked=False, success=0)
+    if row.kind == "clean":
+        return clean
+    lines = table[(table.attack != "clean") & (table.norm == row.norm)]
+    if row.attack == "worst case":
+        moved = lines.linf if row.norm == "Linf" else lines.l2
+        lines = lines[moved <= row.eps + 1e-6]
+    else:
+        own = (lines.attack == (row.same_as or row.attack)) & (
+            lines.eps.isna() if row.eps is None else np.isclose(lines.eps, row.eps or 0)
+        )
+        lines = lines[own]
+    lead = np.where(
+        lines.label == "normal",
+        lines.logit_opacity - lines.logit_normal,
+        lines.logit_normal - lines.logit_opacity,
+    )
+    lines = lines.assign(attacked=True, lead=lead).sort_values(["success", "lead"])
+    worst = lines.groupby("case").tail(1).set_index("case").drop(columns="lead")
+    return pd.concat([clean.drop(index=worst.index), worst])
+
+
+def test_the_report_fulfils_the_published_schema(run: Path) -> None:
+    schema = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    raw = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    jsonschema.validate(raw, schema)
+    for path, value in (("rows", [{"attack": "PGD"}]), ("schema_version", 1), ("extra", 0)):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**raw, path: value}, schema)
+
+
+def test_the_published_schema_is_that_of_the_records() -> None:
+    assert PUBLISHED.read_text(encoding="utf-8") == published_text()
+
+
+def test_csv_and_parquet_hold_the_same(run: Path) -> None:
+    text, columns = pd.read_csv(run / "outcomes.csv"), pd.read_parquet(run / "outcomes.parquet")
+    assert list(text.columns) == list(columns.columns) and len(text) == len(columns) > 500
+    for name in text.columns:
+        ours, theirs = text[name], columns[name]
+        if theirs.dtype.kind == "f":
+            np.testing.assert_allclose(ours, theirs, rtol=1e-8)
+        else:
+            kept = theirs.notna()
+            assert (ours.notna() == kept).all()
+            flags = isinstance(theirs[kept].iloc[0], bool) if kept.any() else False
+            wanted = [str(int(value)) if flags else str(value) for value in theirs[kept]]
+            shown = [f"{value:g}" if flags else str(value) for value in ours[kept]]
+            assert shown == wanted, name
