@@ -174,7 +174,7 @@ class Report:
     difficulty: tuple[Difficulty, ...]
     flags: tuple[Flag, ...]
     plan: Mapping[str, Any]
-    """The plan with every default filled in."""
+    """The plan with its defaults filled in, attacks as they were given."""
     model: Mapping[str, Any]
     """What was audited: source, hash of the weights, head, preprocessing, threshold."""
     data: Mapping[str, Any]
@@ -185,6 +185,8 @@ class Report:
     """Hash of outcomes.csv, the per-case table; empty where the run is not finished."""
     timings: Mapping[str, Any] = field(default_factory=dict)
     """Seconds; the only part that differs between two runs of the same plan."""
+    attacks: Mapping[str, str] = field(default_factory=dict)
+    """Each attack by its name in the plan, with every parameter."""
     gallery: tuple[Exhibit, ...] = ()
     """Cases as pictures: those that fell first, then those that held longest."""
     schema_version: int = SCHEMA_VERSION

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from attacks import Attack
 from robust.cases.case import Cases
 from robust.engine.cells import Cell, running_order
 from robust.engine.checks import Evidence, find_doubts
@@ -98,6 +100,7 @@ def make_report(
         environment=facts.environment,
         table_sha256=table,
         timings={"seconds": round(seconds, 3), "by_cell": store.seconds()},
+        attacks={cell.label: _described(cell.attack) for cell in cells},
         gallery=gallery(summary),
     )
 
@@ -108,3 +111,8 @@ def _finished(store: Store, cells: Sequence[Cell], chunk: int) -> set[int]:
     keys = [cell.key for cell in running_order(cells)]
     whole = [n for key, n in done if key == "clean" and all((k, n) in done for k in keys)]
     return {row for n in whole for row in range(n * chunk, (n + 1) * chunk)}
+
+
+def _described(attack: Attack) -> str:
+    """With its parameters; what is no dataclass may print an address, which no two runs share."""
+    return repr(attack) if dataclasses.is_dataclass(attack) else type(attack).__name__

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from robust.records import Exhibit, Flag, Report
 from robust.report import tables
 from robust.report.glossary import TERMS
+from robust.report.made import facts
 from robust.report.plots import FigureOf, figures
 from robust.report.repeat import command, plan_toml
 from robust.report.story import RULE, goal_text, headline
 from robust.report.tables import Table
-from robust.report.words import plain
+from robust.report.words import counted, plain
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ Order = Callable[[Report], tuple[Section, ...]]
 def make_document(report: Report, order: Order) -> Document:
     """The report in one order; sections without content are left out."""
     data = report.data
-    population = f"{data['cases']} cases, {data['groups']} groups"
+    population = f"{counted(data['cases'], 'case')}, {counted(data['groups'], 'group')}"
     under = f"{plain(data['source'])} · split {plain(data['split'])} · {population}"
     sections = tuple(
         Section(s.name, s.title, blocks)
@@ -117,9 +118,7 @@ def standard(report: Report) -> tuple[Section, ...]:
         Section("classes", "Recall by class", (Tables((tables.recall(report),)),)),
         Section("subgroups", "Subgroups", (subgroup_tables(report),)),
         Section("doubts", "Doubts about these numbers", (Doubts(report.flags),)),
-        Section(
-            "made", "How it was made", (*threat_model(report), Facts(tuple(tables.facts(report))))
-        ),
+        Section("made", "How it was made", (*threat_model(report), Facts(tuple(facts(report))))),
         Section("repeat", "How to repeat it", repeat_blocks(report)),
         Section("glossary", "Glossary", (glossary(),)),
     )

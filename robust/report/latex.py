@@ -7,7 +7,7 @@ import re
 from robust.records import Report
 from robust.report import tables
 from robust.report.tables import Cell, Table
-from robust.report.words import plain
+from robust.report.words import flat, plain
 
 HEAD = """\
 % Made by robust from report.json. In the preamble: \\usepackage{booktabs,graphicx}
@@ -56,7 +56,7 @@ def render_latex(report: Report) -> str:
 
 def escape(text: object) -> str:
     """Text in which no character means anything to LaTeX."""
-    return _SPECIAL.sub(lambda found: _ESCAPES[found[0]], plain(text))
+    return _SPECIAL.sub(lambda found: _ESCAPES[found[0]], flat(text))
 
 
 def _table(table: Table, title: str) -> str:
@@ -69,7 +69,7 @@ def _table(table: Table, title: str) -> str:
         cells = [_cell(cell, line.strong) for cell in line.cells]
         body.append(" & ".join(cells) + r" \\")
     note = f" {escape(table.note)}" if table.note else ""
-    caption = f"{escape(title)}. {escape(table.title)}.{note}"
+    caption = f"{escape(plain(title))}. {escape(table.title)}.{note}"
     return "\n".join(
         (
             r"\begin{table}",

@@ -19,7 +19,7 @@ from robust.report.document import (
     standard,
 )
 from robust.report.tables import Table, texts
-from robust.report.words import plain
+from robust.report.words import flat, plain
 
 _MARKS = re.compile(r"([\\|*_`\[\]#~])")
 
@@ -30,18 +30,18 @@ def render_markdown(report: Report, order: Order = standard) -> str:
     parts = [f"# {escape(document.title)}", escape(document.under)]
     parts.append(" ".join(escape(sentence) for sentence in document.lead))
     if report.flags:
-        names = ", ".join(escape(flag.name) for flag in report.flags)
+        names = ", ".join(escape(plain(flag.name)) for flag in report.flags)
         parts.append(f"**Doubts about these numbers:** {names}.")
     for section in document.sections:
         blocks = [text for block in section.blocks if (text := _block(block))]
-        if blocks and section.name != "glossary":
+        if blocks:
             parts += [f"## {section.title}", *blocks]
     return "\n\n".join(parts) + "\n"
 
 
 def escape(text: object) -> str:
     """Text in a Markdown table or paragraph: no HTML, no mark, no cell border, no line break."""
-    out = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    out = flat(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     out = _MARKS.sub(r"\\\1", out)
     # Hosts turn @name, a bare address and #1 into links, which would notify or mislead.
     return out.replace("@", "@\N{ZERO WIDTH JOINER}").replace("://", ":\N{ZERO WIDTH JOINER}//")
@@ -58,11 +58,11 @@ def _block(block: Block) -> str:
         case Facts(pairs):
             return "\n".join(f"- {name}: {escape(text)}" for name, text in pairs)
         case Code(command, file, content):
-            body = _fenced(content, "toml")
-            folded = f"<details><summary>{file}</summary>\n\n{body}\n\n</details>"
+            folded = _folded(file, _fenced(content, "toml"))
             return f"{_fenced(command, 'console')}\n\n{folded}" if command else folded
         case Terms(terms):
-            return "\n".join(f"- **{escape(term)}**: {escape(what)}" for _, term, what in terms)
+            lines = "\n".join(f"- **{escape(term)}**: {escape(what)}" for _, term, what in terms)
+            return _folded("terms", lines)
         case _:
             return ""
 
@@ -90,9 +90,13 @@ def _rows(rows: Iterable[Sequence[str]]) -> str:
 
 def _flag(flag: Flag) -> str:
     return (
-        f"- **{escape(flag.name)}**: {escape(flag.seen)}. Why it matters: {escape(flag.why)}. "
-        f"What to do: {escape(flag.remedy)}."
+        f"- **{escape(plain(flag.name))}**: {escape(plain(flag.seen))}. "
+        f"Why it matters: {escape(plain(flag.why))}. What to do: {escape(plain(flag.remedy))}."
     )
+
+
+def _folded(title: str, text: str) -> str:
+    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
 
 
 def _fenced(text: str, language: str) -> str:

@@ -21,6 +21,7 @@ from robust.report.document import (
     threat_model,
     verdict_blocks,
 )
+from robust.report.made import facts
 from robust.report.story import headline
 from robust.report.tables import Cell, Column, Line, Table
 from robust.report.words import images, plain
@@ -83,10 +84,10 @@ REFERENCES = Table(
 
 def regulatory(report: Report) -> tuple[Section, ...]:
     """Nine numbered sections and two annexes."""
-    facts = dict(tables.facts(report))
+    made = dict(facts(report))
     machine = ("Software", "Cost", "Seed", "Attacks", "Per-case table")
     people = ("Data", "Groups", "Pixels")
-    model = [(k, v) for k, v in facts.items() if k not in (*machine, *people)]
+    model = [(k, v) for k, v in made.items() if k not in (*machine, *people)]
     parts: tuple[tuple[str, str, tuple[Block, ...]], ...] = (
         ("purpose", "Purpose and scope", (Text(PURPOSE),)),
         ("system", "System under test", (Facts(tuple(model)),)),
@@ -94,12 +95,12 @@ def regulatory(report: Report) -> tuple[Section, ...]:
         (
             "method",
             "Method",
-            (Text(METHOD), Facts(tuple((k, facts[k]) for k in machine if k in facts))),
+            (Text(METHOD), Facts(tuple((k, made[k]) for k in machine if k in made))),
         ),
         (
             "population",
             "Population",
-            (*_population(report), Facts(tuple((k, facts[k]) for k in people))),
+            (*_population(report), Facts(tuple((k, made[k]) for k in people))),
         ),
         (
             "results",

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robust.records import Estimate, Report, Row
-from robust.report.words import images, norms, of_hundred, plain, threat_text
+from robust.report.words import counted, images, norms, of_hundred, plain, threat_text
 
 RULE = (
     "A verdict looks at the whole interval. Collapses: fewer than 10 of 100 correct readings "
     "survive. Breaks: fewer than 50. Weakens: between 50 and 90. Holds: 90 or more, against the "
     "attacks that were tried; a stronger one may find more. Undecided: the interval reaches across "
-    "50, or more than 5 of 100 attacks came to no verdict."
+    "50 or 90, or more than 5 of 100 attacks came to no verdict."
 )
+
+IN_SENTENCE = 32
+"""Characters of a class name within a sentence."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,10 @@ class Verdict:
 def headline(report: Report) -> list[str]:
     """Three sentences: what the model can do, what an attacker undoes, and whom that harms."""
     said = [_undisturbed(report)]
-    rows = [row for row in report.worst_cases if row.norm == norms(report)[0]]
-    if all(row.scores.success is None for row in rows):
-        return [
-            *said,
-            "No case could be attacked: none of them is read correctly to begin with, "
-            "or no attack came to a verdict.",
-        ]
+    every = [row for row in report.worst_cases if row.norm == norms(report)[0]]
+    rows = [row for row in every if row.scores.success is not None]
+    if not rows:
+        return [*said, _untouched(report, every)]
     first, last = rows[0], rows[-1]
     attacked = f"an attacker who may {threat_text(first.eps, first.norm)} {_turns(report, first)}"
     all_fell = first.scores.success is not None and first.scores.success.value == 1
@@ -81,7 +81,8 @@ def goal_text(report: Report) -> str:
 
 def _undisturbed(report: Report) -> str:
     accuracy, data = report.clean.scores.accuracy, report.data
-    population = f"measured on {data['cases']} images of {data['groups']} groups"
+    groups = counted(data["groups"], "group")
+    population = f"measured on {counted(data['cases'], 'image')} of {groups}"
     if accuracy is None:
         return f"The model was shown {data['cases']} {images(report)}; none gave a number."
     return (
@@ -90,10 +91,20 @@ def _undisturbed(report: Report) -> str:
     )
 
 
+def _untouched(report: Report, rows: list[Row]) -> str:
+    """Why no attack has a number."""
+    if any(row.attacked for row in rows):
+        return "Attacks were tried, but none came to a verdict: how the model fares is unknown."
+    accuracy = report.clean.scores.accuracy
+    if accuracy is None or accuracy.value == 0:
+        return "Nothing was attacked, since there is no correct reading to overturn."
+    return "Nothing was attacked: the attacker's goal applies to none of those read correctly."
+
+
 def _attacked(report: Report) -> str:
     audit, what = report.plan["audit"], images(report)
     if audit["target"] is not None:
-        return f"{what} of other classes that it reads correctly"
+        return f"{what} that are not of {_quoted(audit['target'])} and that it reads correctly"
     kind = {"miss": " with a finding", "false alarm": " without a finding"}.get(audit["goal"], "")
     return f"{what}{kind} that it reads correctly"
 
@@ -116,7 +127,7 @@ def _turns(report: Report, row: Row, again: bool = False) -> str:
         return amount
     audit = report.plan["audit"]
     if audit["target"] is not None:
-        return f"makes it read {amount} as {plain(audit['target'])!r}"
+        return f"makes it read {amount} as {_quoted(audit['target'])}"
     verb = {"miss": "hides the finding in", "false alarm": "invents a finding in"}
     return f"{verb.get(audit['goal'], 'overturns')} {amount}"
 
@@ -134,13 +145,20 @@ def _harm(report: Report, row: Row, when: str) -> str:
         )
     if parts:
         return f"{when} the model {' and '.join(parts)}."
-    known = {name: recall for name, recall in s.recall.items() if recall is not None}
-    if not known:
+    before = report.clean.scores.recall
+    both = {
+        name: (clean, recall)
+        for name, recall in s.recall.items()
+        if recall is not None and (clean := before.get(name)) is not None
+    }
+    lost = {name: clean.value - recall.value for name, (clean, recall) in both.items()}
+    name = max(lost, key=lost.__getitem__, default="")
+    if lost.get(name, 0) <= 0:
         return ""
-    name = min(known, key=lambda name: known[name].value)
+    clean, left = both[name]
     return (
-        f"{when} {plain(name)!r} suffers most: of 100 images of it, {_count(known[name])} are "
-        f"still read as such."
+        f"{when} {_quoted(name)} suffers most: of 100 images of it, {_count(left)} are read as "
+        f"such, down from {_count(clean)}."
     )
 
 
@@ -171,7 +189,13 @@ def _word(row: Row) -> str:
         return "breaks"
     if low >= 0.9:
         return "holds"
-    return "weakens" if low >= 0.5 else "undecided"
+    return "weakens" if low >= 0.5 and high < 0.9 else "undecided"
+
+
+def _quoted(name: object) -> str:
+    """A name within a sentence, cut off where the sentence would be lost in it."""
+    text = plain(name)
+    return f"'{text if len(text) <= IN_SENTENCE else text[: IN_SENTENCE - 1] + '…'}'"
 
 
 def _count(estimate: Estimate) -> str:

@@ -218,40 +218,6 @@ def subgroups(report: Report) -> Table | None:
     return Table("subgroups", "Subgroups", tuple(columns), tuple(lines))
 
 
-def facts(report: Report) -> list[tuple[str, str]]:
-    """How it was made, as pairs of name and text."""
-    data, model, audit = report.data, report.model, report.plan["audit"]
-    named = ("architecture", "file", "factory", "weights", "given")
-    source = ", ".join(f"{key} {model['source'][key]}" for key in named if key in model["source"])
-    source += ", pretrained weights of the library" if model["source"].get("pretrained") else ""
-    shape = ", ".join(
-        f"{key} {model[key]}"
-        for key in ("channels", "size", "interpolation", "fit", "mean", "std")
-        if model.get(key) is not None
-    )
-    classes = ", ".join(f"{count} {name}" for name, count in data["classes"].items())
-    left = f"; {data['skipped_broken']} broken files skipped" if data["skipped_broken"] else ""
-    attacks = "; ".join(_attack(spec) for spec in report.plan.get("attacks", ()))
-    made = [
-        ("Model", source),
-        ("Weights", f"SHA-256 {model['weights_sha256']}"),
-        ("Head", f"{model['head']}, operating threshold {model['threshold']:g}"),
-        ("Preprocessing", shape or "none"),
-        ("Data", f"{data['source']}, split {data['split']}: {classes}{left}"),
-        (
-            "Groups",
-            f"{data['groups']}" if data.get("grouped", True) else "none: each image its own",
-        ),
-        ("Pixels", f"SHA-256 {data['pixels_sha256']}"),
-        ("Attacks", attacks),
-        ("Seed", str(audit["seed"])),
-        ("Per-case table", f"outcomes.csv, SHA-256 {report.table_sha256}"),
-        ("Cost", _cost(report)),
-        ("Software", ", ".join(f"{key} {value}" for key, value in report.environment.items())),
-    ]
-    return [(name, plain(text)) for name, text in made if text]
-
-
 _OVERALL = ("clean", "worst case")
 
 
@@ -307,21 +273,6 @@ def _value(estimate: Estimate | None) -> float:
 def _eps(row: Row) -> str:
     return (
         "clean" if row.kind == "clean" else f"{norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
-    )
-
-
-def _attack(spec: Mapping[str, object]) -> str:
-    own = {k: v for k, v in spec.items() if v is not None and k not in ("name", "label", "eps")}
-    fields = ", ".join(f"{key} {value}" for key, value in own.items())
-    return f"{spec['name']}" + (f" ({fields})" if fields else "")
-
-
-def _cost(report: Report) -> str:
-    seconds = sum(report.timings.get("by_cell", {}).values())
-    passes = sum(row.passes * row.attacked for row in report.rows if row.same_as is None)
-    return (
-        f"{passes:,.0f} forward and backward passes of single images under attack; "
-        f"{seconds:,.0f} s of computing"
     )
 
 

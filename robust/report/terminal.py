@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from robust.records import Estimate, Report, Row
 from robust.report.story import headline, verdicts
-from robust.report.words import NONE, eps_text, norm_text, norms, percent, plain
+from robust.report.words import NONE, counted, eps_text, moved, norm_text, norms, plain
 
-MOST_ATTACKS = 4
+LINES = 23
+"""Of 25: two are for where the report lies."""
+DETAIL = ((4, 3), (3, 3), (2, 3), (2, 2), (2, 1), (1, 1), (0, 0))
+"""Attacks of each norm and doubts that are shown: the first that fits into `LINES`."""
 MOST_EPS = 5
-MOST_DOUBTS = 3
 NAME = 18
 """Columns for the name of an attack or a class."""
 
 _STYLES = {"collapses": "red", "breaks": "red", "weakens": "yellow", "holds": "green"}
 
 
-def render_terminal(report: Report) -> RenderableType:
-    """What `robust audit` prints at the end."""
+def render_terminal(report: Report, attacks: int = 4, doubts: int = 3) -> RenderableType:
+    """What `robust audit` prints at the end, with so many attacks and doubts."""
     parts: list[RenderableType] = [_line(report.title, "bold")]
     parts += [Text(sentence) for sentence in headline(report)]
     for norm in norms(report)[:2]:
-        parts += [Text(), _glance(report, norm)]
-        if len(norms(report)) == 1:
+        parts += [Text(), _glance(report, norm, attacks)]
+        if len(norms(report)) == 1 and attacks:
             parts += _harms(report, norm)
-    parts += [_nearest(row) for row in report.rows if row.eps is None][:2]
+    if attacks:
+        parts += [_nearest(row) for row in report.rows if row.eps is None][:2]
     if report.flags:
         parts.append(Text())
-    for flag in report.flags[:MOST_DOUBTS]:
+    for flag in report.flags[:doubts]:
         parts.append(_line(f"Doubt: {flag.name}: {flag.seen}", "yellow"))
-    if len(report.flags) > MOST_DOUBTS:
-        parts.append(Text(f"and {len(report.flags) - MOST_DOUBTS} more doubts in the report"))
+    if (left := len(report.flags) - doubts) > 0:
+        more = "and " + counted(left, "more doubt") if doubts else counted(left, "doubt")
+        parts.append(Text(f"{more} in the report"))
     return Group(*parts)
 
 
 def print_report(report: Report, console: Console) -> None:
-    console.print(render_terminal(report))
+    """Print it with as much detail as fits."""
+    for attacks, doubts in DETAIL:
+        shown = render_terminal(report, attacks, doubts)
+        if len(console.render_lines(shown, pad=False)) <= LINES:
+            break
+    console.print(shown)
 
 
 def _line(text: str, style: str = "") -> Text:
@@ -47,7 +56,7 @@ def _line(text: str, style: str = "") -> Text:
     return Text(plain(text), style=style, no_wrap=True, overflow="ellipsis", end="\n")
 
 
-def _glance(report: Report, norm: str) -> Table:
+def _glance(report: Report, norm: str, most: int) -> Table:
     """Attacks down, eps across: the share of correctly read images that stay so."""
     every = [row for row in report.worst_cases if row.norm == norm]
     step = max(1, -(-len(every) // MOST_EPS))
@@ -61,12 +70,11 @@ def _glance(report: Report, norm: str) -> Table:
             r.attack for r in report.rows if r.norm == norm and r.eps is not None and not r.same_as
         )
     )
-    for attack in attacks[:MOST_ATTACKS]:
+    for attack in attacks[:most]:
         known = {r.eps: r for r in report.rows if r.attack == attack and r.norm == norm}
-        table.add_row(_name(attack), *(_short(known.get(row.eps)) for row in worst))
-    if len(attacks) > MOST_ATTACKS:
-        more = len(attacks) - MOST_ATTACKS
-        table.add_row(f"{more} more attack{'s' if more > 1 else ''}", *("" for _ in worst))
+        table.add_row(Text(_name(attack)), *(_short(known.get(row.eps)) for row in worst))
+    if len(attacks) > most > 0:
+        table.add_row(counted(len(attacks) - most, "more attack"), *("" for _ in worst))
     table.add_row("worst case", *(_short(row) for row in worst), style="bold")
     table.add_row("  95 % interval", *(_interval(row) for row in worst), style="dim")
     words = {id(v.row): v.word for v in verdicts(report)}
@@ -86,29 +94,36 @@ def _harms(report: Report, norm: str) -> list[RenderableType]:
             if e is not None
         ]
         if s.auc is not None:
-            numbers = (f"{v:.2f}".removeprefix("0") for v in (s.auc.value, s.auc.low, s.auc.high))
-            shown.append("AUC {} [{}, {}]".format(*numbers))
+            value, low, high = map(_hundredths, (s.auc.value, s.auc.low, s.auc.high))
+            shown.append(f"AUC {value} [{low}, {high}]")
         if shown:
             lines.append(_line(f"{name}: {', '.join(shown)}"))
     return lines
 
 
 def _nearest(row: Row) -> Text:
-    moved = row.scores.median_l2 if row.norm == "L2" else row.scores.median_linf
-    far = "" if moved is None else f", median {norm_text(row.norm)} distance {moved.value:.4g}"
-    return Text(
-        f"{_name(row.attack).strip()} finds an image for {percent(row.scores.success)}{far}"
-    )
+    """How an attack without a bound fared."""
+    name, success, far = _name(row.attack), row.scores.success, moved(row)
+    if success is None:
+        return _line(f"{name}: no verdict")
+    at = "" if far is None else f", median {norm_text(row.norm)} distance {far.value:.3g}"
+    return _line(f"{name} fools {_brief(success)} of 100{at}")
 
 
 def _name(text: str) -> str:
     name = plain(text)
-    return set_cell_size(name, NAME) if len(name) > NAME else name
+    return set_cell_size(name, NAME - 1).strip() + "…" if cell_len(name) > NAME else name
 
 
 def _brief(estimate: Estimate) -> str:
     low, high = 100 * estimate.low, 100 * estimate.high
     return f"{100 * estimate.value:.0f} [{low:.0f}, {high:.0f}]"
+
+
+def _hundredths(share: float) -> str:
+    """`.95`, `1`: the line has no room for more."""
+    text = f"{share:.2f}".removeprefix("0")
+    return "1" if text == "1.00" else text
 
 
 def _short(row: Row | None) -> str:

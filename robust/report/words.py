@@ -10,20 +10,22 @@ NONE = "–"  # noqa: RUF001  (an en dash on purpose)
 NAME = 300
 """Characters of a name that are shown; report.json has it whole."""
 
-_DIRECTIONS = dict.fromkeys(
-    [*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\N{REPLACEMENT CHARACTER}"
-)
+_UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+_DIRECTIONS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], _UNKNOWN)
 _FRACTIONS = {"0.25": "a quarter of", "0.5": "half", "0.75": "three quarters of"}
 _SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
+def flat(text: object) -> str:
+    """Text on one line that moves no cursor and turns no text around: controls become U+FFFD."""
+    line = " ".join(str(text).split()).translate(_DIRECTIONS)
+    return "".join(_UNKNOWN if unicodedata.category(c) in ("Cc", "Cs") else c for c in line)
+
+
 def plain(text: object) -> str:
-    """A name on one line that moves no cursor and turns no text around: controls become U+FFFD."""
-    flat = " ".join(str(text).split()).translate(_DIRECTIONS)
-    kept = "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs") else c for c in flat
-    )
-    return kept if len(kept) <= NAME else kept[: NAME - 1] + "…"
+    """A name as `flat` text, cut off where it is endless."""
+    name = flat(text)
+    return name if len(name) <= NAME else name[: NAME - 1] + "…"
 
 
 def eps_text(eps: float | None, norm: str = "Linf") -> str:
@@ -44,11 +46,11 @@ def threat_text(eps: float | None, norm: str) -> str:
     """What the attacker may do, without a term of the field where there is a way."""
     if eps is None:
         return "change the image as little as it takes"
+    if eps == 0:
+        return "change nothing"
     if norm != "Linf":
         return f"move the image by an {norm_text(norm)} distance of {eps_text(eps, norm)}"
     levels = eps * 255
-    if eps == 0:
-        return "change nothing"
     if "/" not in (text := eps_text(eps, norm)):
         return f"change each pixel by {text} of its range"
     parts = text.removesuffix("/255")
@@ -60,9 +62,15 @@ def threat_text(eps: float | None, norm: str) -> str:
 
 def of_hundred(share: float) -> str:
     """A share as so many of 100, whole unless rounding would make it none or all."""
-    number = f"{100 * share:.0f}"
-    hidden = (number == "0" and share > 0) or (number == "100" and share < 1)
-    return f"{100 * share:.1f}" if hidden else number
+    if min(share, 1 - share) < 1e-6:
+        return f"{100 * share:.0f}"
+    texts = (f"{100 * share:.{digits}f}" for digits in range(5))
+    return next(text for text in texts if 0 < float(text) < 100)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 image`, `40 images`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def bracket(estimate: Estimate, scale: float = 100, digits: int = 1) -> str:

@@ -1,0 +1,52 @@
+"""How a report was made: model, data, attacks, hashes, seed, cost and versions."""
+
+from __future__ import annotations
+
+from robust.records import Report
+from robust.report.words import flat, plain
+
+
+def facts(report: Report) -> list[tuple[str, str]]:
+    """How it was made, as pairs of name and text."""
+    data, model, audit = report.data, report.model, report.plan["audit"]
+    named = ("architecture", "file", "factory", "weights", "given")
+    source = ", ".join(f"{key} {model['source'][key]}" for key in named if key in model["source"])
+    source += ", pretrained weights of the library" if model["source"].get("pretrained") else ""
+    shape = ", ".join(
+        f"{key} {model[key]}"
+        for key in ("channels", "size", "interpolation", "fit", "mean", "std")
+        if model.get(key) is not None
+    )
+    classes = ", ".join(f"{count} {plain(name)}" for name, count in data["classes"].items())
+    left = f"; {data['skipped_broken']} broken files skipped" if data["skipped_broken"] else ""
+    attacks = "; ".join(
+        text if text.startswith(label) else f"{plain(label)}: {text}"
+        for label, text in report.attacks.items()
+    )
+    made = [
+        ("Model", source),
+        ("Weights", f"SHA-256 {model['weights_sha256']}"),
+        ("Head", f"{model['head']}, operating threshold {model['threshold']:g}"),
+        ("Preprocessing", shape or "none"),
+        ("Data", f"{plain(data['source'])}, split {data['split']}: {classes}{left}"),
+        (
+            "Groups",
+            f"{data['groups']}" if data.get("grouped", True) else "none: each image its own",
+        ),
+        ("Pixels", f"SHA-256 {data['pixels_sha256']}"),
+        ("Attacks", attacks),
+        ("Seed", str(audit["seed"])),
+        ("Per-case table", f"outcomes.csv, SHA-256 {report.table_sha256}"),
+        ("Cost", _cost(report)),
+        ("Software", ", ".join(f"{key} {value}" for key, value in report.environment.items())),
+    ]
+    return [(name, flat(text)) for name, text in made if text]
+
+
+def _cost(report: Report) -> str:
+    seconds = sum(report.timings.get("by_cell", {}).values())
+    passes = sum(row.passes * row.attacked for row in report.rows if row.same_as is None)
+    return (
+        f"{passes:,.0f} forward and backward passes of single images under attack; "
+        f"{seconds:,.0f} s of computing"
+    )
