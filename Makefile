@@ -33,10 +33,8 @@ peers: $(READY)
 picture: demo
 	mkdir -p docs
 	chromium --headless --no-sandbox --disable-gpu --disable-background-networking \
-	  --hide-scrollbars --user-data-dir=$$(mktemp -d) --window-size=1280,2330 \
+	  --hide-scrollbars --user-data-dir=$$(mktemp -d) --window-size=1280,2290 \
 	  --screenshot=docs/report.png file://$(CURDIR)/demo-report/run/report.html
-	$(BIN)/python -c "from PIL import Image; i = Image.open('docs/report.png').convert('RGB'); \
-	  i.quantize(128, dither=0).save('docs/report.png', optimize=True)"
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -9,13 +9,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from robust.cases import Cases, open_cases
+from robust.cases.phantoms import NOUNS
 
 PIXELS = 64
 EPOCHS = 12
 
 PLAN = """\
 # Made by `robust demo`. Repeat it with: robust audit {folder}/plan.toml --out {folder}
-title = "Demonstration on phantoms: {modality}"
+title = "Demonstration on {noun}"
 
 [model]
 factory = "robust.demo:network"
@@ -81,7 +82,13 @@ def write_demo(folder: Path, modality: str, count: int) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     plan, weights = folder / "plan.toml", folder / "model.safetensors"
-    text = PLAN.format(folder=folder.as_posix(), modality=modality, count=count, pixels=PIXELS)
+    text = PLAN.format(
+        folder=folder.as_posix(),
+        modality=modality,
+        count=count,
+        pixels=PIXELS,
+        noun=NOUNS[modality],
+    )
     if not weights.exists() or not plan.exists() or plan.read_text(encoding="utf-8") != text:
         partial = folder / "model.partial"
         save_file(train(modality).state_dict(), partial)

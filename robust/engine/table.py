@@ -6,8 +6,10 @@ import csv
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -54,7 +56,7 @@ def write_table(directory: Path, store: Store, cases: Cases, cells: Sequence[Cel
         partial[0].open("w", newline="", encoding="utf-8") as file,
         pq.ParquetWriter(partial[1], schema, compression="zstd") as columns,
     ):
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(_Lines(file))
         writer.writerow([_safe(field.name) for field in fields])
         while block := list(islice(lines, _BLOCK)):
             writer.writerows([_cell(value) for value in line] for line in block)
@@ -64,6 +66,16 @@ def write_table(directory: Path, store: Store, cases: Cases, cells: Sequence[Cel
     partial[1].replace(parquet)
     with table.open("rb") as written:
         return hashlib.file_digest(written, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """A file for a csv.writer, which quotes a carriage return only where it ends lines with one."""
+
+    file: TextIO
+
+    def write(self, line: str) -> None:
+        self.file.write(line.removesuffix("\r\n") + "\n")
 
 
 def _lines(

@@ -115,7 +115,7 @@ def standard(report: Report) -> tuple[Section, ...]:
         Section("results", "All results", results_blocks(report)),
         Section("confusion", "What is read as what", (Tables(tuple(tables.confusions(report))),)),
         Section("harm", "Findings missed and invented", (harm(report),)),
-        Section("classes", "Recall by class", (Tables((tables.recall(report),)),)),
+        Section("classes", "Recall by class", recall_blocks(report)),
         Section("subgroups", "Subgroups", (subgroup_tables(report),)),
         Section("doubts", "Doubts about these numbers", (Doubts(report.flags),)),
         Section("made", "How it was made", (*threat_model(report), Facts(tuple(facts(report))))),
@@ -131,6 +131,11 @@ def verdict_blocks(report: Report) -> tuple[Block, ...]:
 def results_blocks(report: Report) -> tuple[Block, ...]:
     table = tables.results(report)
     return Tables((table,)), Text((table.note,), note=True), Tables((tables.difficulty(report),))
+
+
+def recall_blocks(report: Report) -> tuple[Block, ...]:
+    table = tables.recall(report)
+    return Tables((table,)), Text((table.note,) if table.note else (), note=True)
 
 
 def curve(report: Report) -> Figures:
@@ -182,6 +187,8 @@ def _holds(block: Block) -> bool:
     match block:
         case Tables(found):
             return any(table.lines for table in found)
+        case Text(paragraphs):
+            return bool(paragraphs)
         case Figures(found):
             return bool(found)
         case Doubts(found):

@@ -32,6 +32,8 @@ _ESCAPES = {
     "`": r"\textasciigrave{}",
     "'": r"\textquotesingle{}",
     "-": r"{-}",
+    "[": r"{[}",  # after \\ it would open an argument, and a star would be its own
+    "*": r"{*}",
     "∞": r"$_\infty$",
     "–": "--",  # noqa: RUF001
     "…": r"\ldots{}",

@@ -23,6 +23,7 @@ def facts(report: Report) -> list[tuple[str, str]]:
         text if text.startswith(label) else f"{plain(label)}: {text}"
         for label, text in report.attacks.items()
     )
+    table = f"outcomes.csv, SHA-256 {report.table_sha256}" if report.table_sha256 else ""
     made = [
         ("Model", source),
         ("Weights", f"SHA-256 {model['weights_sha256']}"),
@@ -36,7 +37,7 @@ def facts(report: Report) -> list[tuple[str, str]]:
         ("Pixels", f"SHA-256 {data['pixels_sha256']}"),
         ("Attacks", attacks),
         ("Seed", str(audit["seed"])),
-        ("Per-case table", f"outcomes.csv, SHA-256 {report.table_sha256}"),
+        ("Per-case table", table),
         ("Cost", _cost(report)),
         ("Software", ", ".join(f"{key} {value}" for key, value in report.environment.items())),
     ]

@@ -21,7 +21,8 @@ from robust.report.document import (
 from robust.report.tables import Table, texts
 from robust.report.words import flat, plain
 
-_MARKS = re.compile(r"([\\|*_`\[\]#~])")
+_MARKS = re.compile(r"([\\|*_`\[\]#~$])")
+_ADDRESS = re.compile(r"(@|www(?=\.)|:(?=//))")
 
 
 def render_markdown(report: Report, order: Order = standard) -> str:
@@ -44,7 +45,7 @@ def escape(text: object) -> str:
     out = flat(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     out = _MARKS.sub(r"\\\1", out)
     # Hosts turn @name, a bare address and #1 into links, which would notify or mislead.
-    return out.replace("@", "@\N{ZERO WIDTH JOINER}").replace("://", ":\N{ZERO WIDTH JOINER}//")
+    return _ADDRESS.sub("\\1\N{ZERO WIDTH JOINER}", out)
 
 
 def _block(block: Block) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import IO, Any
 
 import matplotlib
 
@@ -39,11 +41,11 @@ class FigureOf:
 
     def svg(self, *, themed: bool = False) -> str:
         """The same text for the same report. `themed`: colours as variables of the page's style."""
-        text = io.StringIO()
+        file = io.StringIO()
+        meta = {"Date": None, "Creator": None}
         with matplotlib.rc_context({"svg.hashsalt": self.name, "svg.fonttype": "path"}):
-            meta = {"Date": None, "Creator": None}
-            self.draw().savefig(text, format="svg", metadata=meta, transparent=themed)
-        svg = text.getvalue()
+            self._save(file, format="svg", metadata=meta, transparent=themed)
+        svg = file.getvalue()
         if not themed:
             return svg
         for number, colour in enumerate((INK, BAND, *COLOURS)):
@@ -53,8 +55,14 @@ class FigureOf:
     def png(self, dots: int = 200) -> bytes:
         """On white, at `dots` an inch."""
         data = io.BytesIO()
-        self.draw().savefig(data, format="png", dpi=dots, metadata={"Software": None})
+        self._save(data, format="png", dpi=dots, metadata={"Software": None})
         return data.getvalue()
+
+    def _save(self, file: IO[Any], **options: Any) -> None:
+        with warnings.catch_warnings():
+            # A name in a script that the font lacks shows boxes; the tables have it in full.
+            warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
+            self.draw().savefig(file, **options)
 
 
 def figures(report: Report) -> list[FigureOf]:
@@ -107,11 +115,12 @@ def _curve(report: Report, norm: str, worst: Sequence[Row]) -> Figure:
         if row.norm == norm and row.eps in places and row.same_as is None:
             attacks.setdefault(row.attack, []).append(row)
     for i, (name, rows) in enumerate(list(attacks.items())[:MOST_LINES]):
-        label = plain(name)
+        label = plain(name) if len(plain(name)) <= LABEL else plain(name)[: LABEL - 1] + "…"
         axes.plot(
             [places[row.eps] for row in rows if row.scores.robust_accuracy],
             [100 * e.value for row in rows if (e := row.scores.robust_accuracy)],
-            label=label if len(label) <= LABEL else label[: LABEL - 1] + "…",
+            # matplotlib leaves out what begins with an underscore
+            label=" " * name.startswith("_") + label,
             color=COLOURS[i % len(COLOURS)],
             linestyle=STYLES[i % len(STYLES)],
             marker=MARKERS[i % len(MARKERS)],
@@ -189,13 +198,15 @@ def _line(
 
 
 def _legend(axes: Axes) -> None:
-    axes.legend(
+    legend = axes.legend(
         frameon=False,
         fontsize=9,
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
         labelcolor=INK,
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def _spoken(what: str, rows: Sequence[Row], estimates: Sequence[Estimate | None]) -> str:

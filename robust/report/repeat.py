@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,9 @@ from robust.records import Report
 from robust.report.words import eps_text
 
 PLAN = "plan.toml"
+
+_TURNS = re.compile("[\x80-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What moves a cursor or turns text around, and TOML would hold as it is."""
 
 
 def command(report: Report) -> str:
@@ -24,7 +28,8 @@ def command(report: Report) -> str:
 def plan_toml(report: Report) -> str:
     """The plan with every default filled in, eps as people write it; reads back as an equal one."""
     plan = _given(report.plan)
-    return tomli_w.dumps({key: value for key, value in plan.items() if value != {}})
+    text = tomli_w.dumps({key: value for key, value in plan.items() if value != {}})
+    return _TURNS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _given(value: Any, norm: str = "Linf") -> Any:

@@ -41,15 +41,17 @@ def headline(report: Report) -> list[str]:
         return [*said, _untouched(report, every)]
     first, last = rows[0], rows[-1]
     attacked = f"an attacker who may {threat_text(first.eps, first.norm)} {_turns(report, first)}"
-    all_fell = first.scores.success is not None and first.scores.success.value == 1
-    when = "Then"
-    if last is not first and not all_fell:
+    fell = [row.scores.success.value for row in rows if row.scores.success is not None]
+    harmed, when = first, "Then"
+    if last is not first and fell[0] < 1:
         attacked += (
             f"; one who may {threat_text(last.eps, last.norm)}, {_turns(report, last, True)}"
         )
-        when = "With the smaller change"
+        harmed, when = first, "With the smaller change"
+        if fell[0] == 0 < fell[-1]:
+            harmed, when = last, "With the larger change"
     said.append(f"Of 100 {_attacked(report)}, {attacked}.")
-    if harm := _harm(report, first, when):
+    if harm := _harm(report, harmed, when):
         said.append(harm)
     return said
 
@@ -203,4 +205,4 @@ def _count(estimate: Estimate) -> str:
 
 
 def _whole(estimate: Estimate) -> str:
-    return f"[{of_hundred(estimate.low)}, {of_hundred(estimate.high)}]"
+    return f"[{of_hundred(estimate.low, 1)}, {of_hundred(estimate.high, 1)}]"

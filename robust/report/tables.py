@@ -149,7 +149,8 @@ def recall(report: Report) -> Table:
     if len(names) > MOST_CLASSES:
         known = [name for name in names if last.get(name) is not None]
         shown = sorted(known, key=lambda name: _value(last[name]))[:MOST_CLASSES]
-        note = f"The {len(shown)} classes that suffer most; report.json has all {len(names)}."
+        note = f"The {len(shown)} classes with the lowest recall under the worst attack at the "
+        note += f"largest eps; report.json has all {len(names)}."
     columns = [Column("class"), *(Column(f"{condition(row)} %") for _, row in rows)]
     lines = [
         Line(

@@ -13,7 +13,7 @@ from robust.report.words import NONE, counted, eps_text, moved, norm_text, norms
 
 LINES = 23
 """Of 25: two are for where the report lies."""
-DETAIL = ((4, 3), (3, 3), (2, 3), (2, 2), (2, 1), (1, 1), (0, 0))
+DETAIL = ((4, 3), (3, 3), (2, 3), (2, 2), (2, 1), (1, 1), (0, 1), (0, 0))
 """Attacks of each norm and doubts that are shown: the first that fits into `LINES`."""
 MOST_EPS = 5
 NAME = 18

@@ -60,12 +60,10 @@ def threat_text(eps: float | None, norm: str) -> str:
     return f"change each pixel by {count} part{'' if parts == '1' else 's'} in 255"
 
 
-def of_hundred(share: float) -> str:
-    """A share as so many of 100, whole unless rounding would make it none or all."""
-    if min(share, 1 - share) < 1e-6:
-        return f"{100 * share:.0f}"
-    texts = (f"{100 * share:.{digits}f}" for digits in range(5))
-    return next(text for text in texts if 0 < float(text) < 100)
+def of_hundred(share: float, digits: int = 4) -> str:
+    """A share as so many of 100, with decimals only where rounding would make it none or all."""
+    texts = [f"{100 * share:.{n}f}" for n in range(digits + 1)]
+    return next((text for text in texts if 0 < float(text) < 100), texts[0])
 
 
 def counted(number: int, noun: str) -> str:

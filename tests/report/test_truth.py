@@ -151,7 +151,9 @@ def known_numbers(run: Path) -> set[str]:
     templates = Path(document.__file__).parent / "templates"
     fixed += [path.read_text(encoding="utf-8") for path in templates.glob("*.j2")]
     fixed += [Path(document.__file__).read_text(encoding="utf-8")]
-    fixed += [(templates.parent / f"{name}.py").read_text(encoding="utf-8") for name in ("tables", "made")]
+    fixed += [
+        (templates.parent / f"{name}.py").read_text(encoding="utf-8") for name in ("tables", "made")
+    ]
     return found | {n for text in fixed for n in NUMBER.findall(text)}
 
 

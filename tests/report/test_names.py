@@ -1,0 +1,490 @@
+"""Names come from files, so that they may hold anything: in every format they come out as text.
+
+Each page is held against the same page with harmless names: it must have the same elements, marks,
+commands and colours, and the hostile names as they are between them.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import unicodedata
+import warnings
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from io import StringIO
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from attacks import BIM, PGD
+from robust.cases import Cases, open_cases
+from robust.engine import audit
+from robust.models import Classifier
+from robust.records import Flag, Report
+from robust.report import document, latex, regulatory, words
+from robust.report.html import render_html
+from robust.report.latex import render_latex
+from robust.report.markdown import render_markdown
+from robust.report.plots import figures
+from robust.report.repeat import plan_toml
+from robust.report.story import headline
+from robust.report.terminal import render_terminal
+
+NAMES = {
+    "script": "<script>alert(1)</script>",
+    "handler": "\" onload='alert(1)' x=\"",
+    "emoji": "lungs \N{LUNGS}\N{FACE WITH TEARS OF JOY}",
+    "right to left": "שלום مرحبا",
+    "override": "abc\u202etxt.exe\u2066",
+    "escape": "\x1b[31mred\x1b]0;title\x07\x9b2J",
+    "lines": "one\ntwo\r\nthree\x00",
+    "code": "```\n`tick` ~~~ ``",
+    "table": "|a|b| \\| c",
+    "link": "[x](javascript:alert(1)) ![y](z) <http://e.org> www.e.org",
+    "style": "</style></title></details>",
+    "template": "{{7*7}} {% raw %}",
+    "tex": "\\input{/etc/passwd}",
+    "math": "$x^2$ % & # _a_ ~",
+    "formula": "=cmd|' /C calc'!A0",
+    "sum": "+1-2",
+    "minus": "-2+3",
+    "at": "@SUM(1)",
+    "tab": "\t=1+1",
+    "return": "\r=2+2",
+    "markup": "[/red][bold]x",
+    "star": "*[1] a",
+    "legend": "_hidden",
+    "long": "y" * 300,
+}
+CLASSES = tuple(NAMES.values())[:20]
+COLUMNS = tuple(NAMES.values())[::2]
+ORDERS = {"standard": document.standard, "regulatory": regulatory.regulatory}
+
+
+class Nearest(nn.Module):
+    """Logits are distances to one image a class: right on those, and on little else."""
+
+    def __init__(self, images: Tensor) -> None:
+        super().__init__()
+        self.images = nn.Parameter(images.flatten(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -torch.cdist(x.flatten(1), self.images)
+
+
+@dataclass(frozen=True)
+class Crash:
+    """An attack that fails with every name at once."""
+
+    norms: ClassVar[tuple[str, ...]] = ("Linf",)
+    minimum_norm: ClassVar[bool] = False
+    passes: ClassVar[int] = 1
+
+    def __call__(
+        self, model: Any, x: Tensor, y: Tensor, threat: Any, streams: Any, target: Any = None
+    ) -> Tensor:
+        raise IndexError(NAMES["escape"] + NAMES["script"] + NAMES["link"])
+
+
+def named(name: str, steps: int) -> Any:
+    """An attack of that name; the last two are the same and run once."""
+    kind: Any = BIM if steps >= len(NAMES) - 1 else PGD
+    bare: Any = type(name.replace("\x00", ""), (kind,), {})
+    return dataclasses.dataclass(frozen=True)(bare)(steps=min(steps, len(NAMES) - 1))
+
+
+def hostile_cases() -> Cases:
+    """Phantoms whose every name is hostile: two a class, each column with two values."""
+    cases = open_cases("phantom:chest_xray", count=2 * len(CLASSES), pixels=28)
+    entries = tuple(
+        dataclasses.replace(
+            entry,
+            id=f"{i}{CLASSES[i % len(CLASSES)]}",
+            group=f"{CLASSES[i % len(CLASSES)]}{i}",
+            label=i % len(CLASSES),
+            metadata={name: name if i % 3 else "b" for name in COLUMNS}
+            | {"label": CLASSES[i % len(CLASSES)]},
+        )
+        for i, entry in enumerate(cases.entries)
+    )
+    return dataclasses.replace(
+        cases,
+        source=" ".join(NAMES.values()),
+        split=NAMES["script"],
+        noun=NAMES["link"],
+        classes=CLASSES,
+        findings=(1,),
+        entries=entries,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the engine on hostile names alone."""
+    out = tmp_path_factory.mktemp("names") / "run"
+    cases = hostile_cases()
+    images = torch.stack([cases[i].image for i in range(len(CLASSES))])
+    audit(
+        Classifier(Nearest(images), channels=1, head="softmax"),
+        cases,
+        attacks=[named(name, i + 1) for i, name in enumerate(NAMES.values())] + [Crash()],
+        eps=["64/255"],
+        out=out,
+        title=" ".join(NAMES.values()),
+        device="cpu",
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def report(run: Path) -> Report:
+    """Its report, with a doubt for each name that no check would raise."""
+    found = Report.load(run / "report.json")
+    doubts = tuple(Flag(name, name, name, name) for name in NAMES.values())
+    return dataclasses.replace(found, flags=found.flags + doubts)
+
+
+@pytest.fixture(scope="module")
+def calm(report: Report) -> Report:
+    """The same report with a harmless name for each hostile one."""
+    names: dict[str, str] = {}
+    for i, name in enumerate(NAMES.values()):
+        names[name] = names[name.replace("\x00", "")] = f"name{i:02}"
+        names[repr(name)[1:-1]] = f"name{i:02}"
+    ordered = sorted(names, key=len, reverse=True)
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {walk(key): walk(value) for key, value in node.items()}
+        if isinstance(node, list):
+            return [walk(value) for value in node]
+        if isinstance(node, str):
+            for name in ordered:
+                node = node.replace(name, names[name])
+        return node
+
+    return Report.from_json(json.dumps(walk(json.loads(report.to_json()))))
+
+
+@pytest.fixture(scope="module")
+def pictures(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (run / "gallery").iterdir()}
+
+
+def controls(text: str) -> set[str]:
+    """Characters that move a cursor or turn text around."""
+    turning = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
+    return {
+        c for c in text if c in turning or (unicodedata.category(c) == "Cc" and c not in "\n\t")
+    }
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: elements with their attributes, and texts."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, tuple[str, ...]]] = []
+        self.loaded: list[tuple[str, str, str]] = []
+        self.texts: list[str] = []
+        self.scripts: list[str] = []
+        self.policy = ""
+        self._in: list[str] = []
+        self._within_figure = 0
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        own = dict(attrs)
+        self._within_figure += tag == "svg"
+        if not self._within_figure:
+            self.elements.append((tag, tuple(sorted(own))))
+        for name in ("href", "src", "xlink:href", "style", "class", "id"):
+            if name in own and not self._within_figure:
+                self.loaded.append((tag, name, own[name] or ""))
+        if own.get("http-equiv") == "Content-Security-Policy":
+            self.policy = own["content"] or ""
+        if tag in ("script", "style"):
+            self._in.append(tag)
+        if tag == "script":
+            self.scripts.append("")
+        assert not any(name.startswith("on") for name in own), attrs
+        assert tag not in ("iframe", "object", "embed", "base", "foreignobject"), tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._within_figure -= tag == "svg"
+        if tag in ("script", "style"):
+            assert self._in.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._in[-1:] == ["script"]:
+            self.scripts[-1] += data
+        elif not self._in and not self._within_figure:
+            self.texts.append(data)
+
+
+@pytest.mark.parametrize("template", ORDERS)
+def test_no_name_makes_an_element_of_the_page(
+    report: Report, calm: Report, pictures: dict[str, bytes], template: str
+) -> None:
+    page = Page(render_html(report, ORDERS[template], pictures))
+    twin = Page(render_html(calm, ORDERS[template], pictures))
+    assert page.elements == twin.elements
+    assert page.loaded == twin.loaded
+    assert all(
+        value.startswith(("#", "data:image/png;base64,"))
+        for _, name, value in page.loaded
+        if name in ("href", "src")
+    )
+    text = "\n".join(page.texts)
+    assert not controls(text)
+    for name in NAMES.values():
+        assert words.plain(name) in page.texts, name
+
+
+@pytest.mark.parametrize("template", ORDERS)
+def test_only_our_script_runs(report: Report, template: str) -> None:
+    page = Page(render_html(report, ORDERS[template]))
+    (script,) = page.scripts
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = dict(part.strip().split(" ", 1) for part in page.policy.split(";"))
+    assert allowed["script-src"] == f"'sha256-{digest}'"
+    assert allowed["default-src"] == "'none'"
+    assert "alert" not in script
+
+
+@pytest.mark.parametrize("template", ORDERS)
+def test_no_name_makes_a_mark_in_markdown(report: Report, calm: Report, template: str) -> None:
+    markdown_it = pytest.importorskip("markdown_it")
+    parser = markdown_it.MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+    def tokens(made: Report) -> tuple[list[str], list[str], list[str]]:
+        every = parser.parse(render_markdown(made, ORDERS[template]))
+        inline = [child for token in every for child in token.children or ()]
+        kinds = [t.type for t in every] + [t.type for t in inline if t.type != "text"]
+        html = [t.content for t in (*every, *inline) if t.type.startswith("html")]
+        texts = ["".join(c.content for c in t.children) for t in every if t.type == "inline"]
+        return kinds, html, texts
+
+    kinds, html, texts = tokens(report)
+    assert kinds.count("td_open") > 500 and "fence" in kinds
+    assert not {"link_open", "image", "html_inline", "code_inline", "s_open"} & set(kinds)
+    assert (kinds, html) == tokens(calm)[:2]
+    shown = [t.replace("\N{ZERO WIDTH JOINER}", "") for t in texts]
+    for name in NAMES.values():
+        assert any(words.plain(name) in text for text in shown), name
+
+
+@pytest.mark.parametrize("template", ORDERS)
+def test_rows_of_markdown_keep_their_cells(report: Report, template: str) -> None:
+    text = render_markdown(report, ORDERS[template])
+    assert not controls(text)
+    wide = 0
+    for block in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
+        borders = {len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) for line in block.splitlines()}
+        assert len(borders) == 1, block
+        wide += 1
+    assert wide > 5
+    assert not re.search(
+        r"(?<!\\)\$|www\.|://|@\w", re.sub(r"`{3,}toml.*?\n`{3,}", "", text, flags=re.S)
+    )
+
+
+def test_the_plan_in_a_report_reads_back_with_its_names(report: Report) -> None:
+    import tomllib
+
+    text = plan_toml(report)
+    assert not controls(text)
+    assert tomllib.loads(text)["title"] == report.title
+    assert [a["name"] for a in tomllib.loads(text)["attacks"]] == [
+        a["name"] for a in report.plan["attacks"]
+    ]
+
+
+SPECIAL = "\\{}$&#%_~^<>|\"`'-[]*"
+
+
+def test_each_special_character_of_latex_is_escaped() -> None:
+    for mark in SPECIAL:
+        made = latex.escape(f"a{mark}b")
+        assert made != f"a{mark}b" or mark == "]", mark
+        bare = re.sub(r"\\[a-z]+\{\}|\\[{}$&#%_]|\{[-*\[]\}", "", made)
+        assert bare in ("ab", "a]b"), (mark, made)
+
+
+def commands(text: str) -> list[str]:
+    """Control sequences, row ends, cells and groups, without those that stand for a character."""
+    own = {found[1] for v in latex._ESCAPES.values() if (found := re.match(r"\\([a-z]+)\{\}", v))}
+    rest = re.sub(r"\\([A-Za-z]+)\{\}", lambda m: "" if m[1] in own else m[0], text)
+    rest = re.sub(r"\\[{}$&#%_]|\{[-*\[]\}|\$_\\infty\$", "", rest)
+    return re.findall(r"\\[A-Za-z]+\*?|\\.|[&{}$^_#~%]", rest)
+
+
+def test_no_name_makes_a_command_in_latex(report: Report, calm: Report) -> None:
+    text = render_latex(report)
+    assert commands(text) == commands(render_latex(calm))
+    assert len(commands(text)) > 1000
+    assert not controls(text)
+    assert not re.search(r"^\s*[\[*]", text, re.MULTILINE)
+
+
+def test_lualatex_sets_the_names(report: Report, tmp_path: Path) -> None:
+    if shutil.which("lualatex") is None:
+        pytest.skip("needs lualatex")
+    (tmp_path / "report.tex").write_text(render_latex(report), encoding="utf-8")
+    (tmp_path / "paper.tex").write_text(
+        "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n\\extrafloats{100}\n"
+        "\\begin{document}\n\\input{report.tex}\n\\end{document}\n"
+    )
+    command = ["lualatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:].decode("utf-8", "replace")
+    if shutil.which("pdftotext") is None:
+        pytest.skip("needs pdftotext to read what was set")
+    subprocess.run(["pdftotext", "-layout", "paper.pdf"], cwd=tmp_path, check=True)
+    text = (tmp_path / "paper.txt").read_text(encoding="utf-8")
+    assert "root:" not in text
+    squeezed = re.sub(r"\s", "", text)
+    for key in ("script", "tex", "math", "template", "formula", "table", "link", "markup", "star"):
+        assert re.sub(r"\s", "", NAMES[key]) in squeezed, key
+
+
+def terminal(report: Report, *, colour: bool) -> str:
+    out = StringIO()
+    console = Console(
+        file=out, width=80, color_system="256" if colour else None, force_terminal=colour
+    )
+    console.print(render_terminal(report, attacks=9, doubts=9))
+    return out.getvalue()
+
+
+def test_no_name_moves_the_cursor_or_colours_a_terminal(report: Report, calm: Report) -> None:
+    dull = terminal(report, colour=False)
+    assert not controls(dull)
+    ours = re.compile(r"\x1b\[[\d;]*m")
+    bright = terminal(report, colour=True)
+    assert ours.findall(bright) == ours.findall(terminal(calm, colour=True))
+    assert not controls(ours.sub("", bright))
+    shown = next(iter(report.attacks))
+    assert words.plain(shown)[:10] in dull
+    only = dataclasses.replace(
+        report, rows=tuple(r for r in report.rows if r.attack == NAMES["markup"])
+    )
+    assert "[/red][bold]x" in terminal(only, colour=False)
+
+
+def test_names_in_sentences_stay_whole_or_end_in_dots(report: Report) -> None:
+    for name in CLASSES:
+        audit_ = {**report.plan["audit"], "target": name}
+        said = headline(dataclasses.replace(report, plan={**report.plan, "audit": audit_}))
+        assert not any(map(controls, said))
+        start = words.plain(name)[:20]
+        assert f"that are not of '{start}" in said[1] and f"as '{start}" in said[1]
+        assert all(len(sentence) < 700 for sentence in said)
+
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def test_no_cell_of_the_csv_is_a_formula(run: Path) -> None:
+    with (run / "outcomes.csv").open(newline="", encoding="utf-8") as file:
+        lines = list(csv.reader(file))
+    assert len({len(line) for line in lines}) == 1 and len(lines) > 500
+    escaped = set()
+    for line in lines:
+        for cell in line:
+            assert cell[:1] not in {*"=+-@\t\r\n"} or NUMBER.fullmatch(cell), cell
+            if cell[:1] == "'":
+                escaped.add(cell[1:])
+    dangerous = {NAMES[k] for k in ("formula", "sum", "minus", "at", "tab", "return")}
+    assert dangerous <= escaped
+
+
+def test_parquet_has_each_name_as_it_is_and_the_csv_says_the_same(run: Path) -> None:
+    columns = pq.read_table(run / "outcomes.parquet")
+    cases = hostile_cases()
+    names = set(columns.column_names)
+    assert set(COLUMNS) | {"metadata_label"} <= names
+    assert {f"logit_{name}" for name in CLASSES} <= names
+    clean = columns.slice(0, len(cases)).to_pylist()
+    for entry, line in zip(cases.entries, clean, strict=True):
+        assert line["case"] == entry.id and line["group"] == entry.group
+        assert line["label"] == cases.classes[entry.label] == line["metadata_label"]
+        assert {name: line[name] for name in COLUMNS} == {
+            name: entry.metadata[name] for name in COLUMNS
+        }
+    raw = {name.replace("\x00", "") for name in list(NAMES.values())[:-1]}
+    assert raw <= set(columns["attack"].to_pylist())
+    failures = set(columns["failure"].to_pylist()) - {None}
+    assert any(NAMES["script"] in failure for failure in failures)
+    assert {row.same_as for row in Report.load(run / "report.json").rows} == {
+        None,
+        list(NAMES.values())[-2],
+    }
+    with (run / "outcomes.csv").open(newline="", encoding="utf-8") as file:
+        header, *lines = csv.reader(file)
+    assert [cell.removeprefix("'") for cell in header] == columns.column_names
+    assert len(lines) == columns.num_rows
+    for name, shown in zip(columns.column_names, zip(*lines, strict=True), strict=True):
+        values = columns[name].to_pylist()
+        if isinstance(next((v for v in values if v is not None), None), str):
+            assert [s.removeprefix("'") for s in shown] == [v or "" for v in values], name
+        elif name.startswith("logit_"):
+            np.testing.assert_array_equal(np.array(shown, "f4"), np.array(values, "f4"))
+
+
+def test_report_json_gives_each_name_back(report: Report, run: Path, tmp_path: Path) -> None:
+    report.save(tmp_path / "report.json")
+    assert Report.load(tmp_path / "report.json") == report
+    assert json.loads((tmp_path / "report.json").read_text())["data"]["classes"].keys() == set(
+        CLASSES
+    )
+    found = Report.load(run / "report.json")
+    assert found.title == " ".join(NAMES.values())
+    assert {part.column for part in found.clean.subgroups} == {*COLUMNS, "label"}
+    assert set(found.clean.scores.recall) == set(CLASSES)
+
+
+def test_figures_bear_any_name_in_silence(
+    report: Report, capfd: pytest.CaptureFixture[str]
+) -> None:
+    few = [list(report.attacks)[i : i + 12] for i in (0, 12)]
+    for labels in few:
+        part = dataclasses.replace(report, rows=tuple(r for r in report.rows if r.attack in labels))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            drawn = figures(part)
+            assert drawn
+            for figure in drawn:
+                root = ET.fromstring(figure.svg())
+                assert not [e for e in root.iter() if str(e.tag).endswith("script")]
+                assert figure.png().startswith(b"\x89PNG")
+    assert capfd.readouterr().err == ""
+
+
+def test_each_attack_has_its_line_in_the_legend(report: Report) -> None:
+    for name in NAMES.values():
+        label = name.replace("\x00", "")
+        rows = [r for r in report.rows if r.attack == label and r.same_as is None]
+        part = dataclasses.replace(report, rows=tuple(rows))
+        axes = figures(part)[0].draw().axes[0]
+        legend = axes.get_legend()
+        assert legend is not None
+        shown = [text.get_text() for text in legend.get_texts()]
+        assert len(shown) == 1 + len(rows), name
+        if rows and "\x00" not in name:
+            assert words.plain(name)[:27] in shown[1]
