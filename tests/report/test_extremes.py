@@ -37,6 +37,7 @@ from tests.engine.nets import trained
 from tests.report.test_names import Nearest, Page
 
 SMALL = ["1/255", "2/255"]
+SEVEN = [0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5]
 LONG = "nine " * 60
 
 
@@ -99,6 +100,17 @@ def nearest(cases: Cases) -> Classifier:
     return Classifier(Nearest(images), channels=1, head="softmax")
 
 
+def perfect() -> dict[str, Any]:
+    """Two images, each of many patients, and a classifier that is right on both."""
+    first, second = (phantoms(2).entries[i] for i in (0, 1))
+    entries = tuple(
+        dataclasses.replace(second if i % 2 else first, id=f"{i}", group=f"{i}", label=i % 2)
+        for i in range(24)
+    )
+    cases = dataclasses.replace(phantoms(2), entries=entries)
+    return {"classifier": nearest(cases), "cases": cases, "attacks": ["FGSM"], "eps": ["0.5/255"]}
+
+
 def always_wrong(count: int) -> Cases:
     cases = phantoms(count)
     with torch.no_grad():
@@ -139,6 +151,7 @@ EXTREMES: dict[str, Callable[[], dict[str, Any]]] = {
         "classifier": Classifier(Constant(), channels=1, head="softmax"),
         "attacks": ["FGSM", QUICK],
     },
+    "perfect": perfect,
     "nothing allowed": lambda: {"attacks": ["Noise", QUICK], "eps": [0.0]},
     "nothing allowed, then something": lambda: {"attacks": [QUICK], "eps": [0.0, "2/255"]},
     "nothing allowed in L2": lambda: {"attacks": [QUICK], "eps": [0.0], "norm": "L2"},
@@ -162,7 +175,7 @@ EXTREMES: dict[str, Callable[[], dict[str, Any]]] = {
         "attacks": ["FGSM", QUICK],
         "eps": ["1/255", "64/255"],
     },
-    "L2": lambda: {"attacks": ["Noise", QUICK], "norm": "L2", "eps": [0.1, 0.5]},
+    "L2": lambda: {"attacks": ["Noise", QUICK], "norm": "L2", "eps": SEVEN},
     "nearest alone": lambda: {"cases": phantoms(20), "attacks": [CW2], "norm": "L2"},
     "nearest beside": lambda: {"attacks": ["FGSM", CW2]},
     "curve": lambda: {"attacks": [QUICK, CW(steps=5)], "cells": "curve", "eps": [*SMALL, "8/255"]},
@@ -314,7 +327,9 @@ def test_the_terminal_shows_25_lines_of_80_columns(runs: Runs, name: str) -> Non
     assert max(map(len, lines)) <= 80
     numbers = [line for line in lines if re.match(r"(clean|nearest|0|[\d.]+(/255)?): ", line)]
     assert not any("…" in line for line in numbers)
-    assert not any("…" in line for line in lines if line.startswith(("worst case", "  95 %")))
+    assert not any(
+        "…" in line for line in lines if line.startswith(("worst case", "  95 %", "verdict"))
+    )
     assert sum("worst case" in line for line in lines) == len(
         {row.norm for row in run.report.worst_cases}
     )
