@@ -1,0 +1,229 @@
+"""Features: pooled activations of named layers and the logits, from one forward pass."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+INPUT = ":input"
+"""Ends the name of a layer of which the input is meant, as the penultimate layer is a head's."""
+
+STAGES = 4
+"""Blocks looked at where all have one resolution, as in a vision transformer."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What detectors read of a batch."""
+
+    logits: Tensor
+    """`(n, k)`."""
+    layers: Mapping[str, Tensor]
+    """Each layer's activations `(n, d)`, averaged over space, from input to output."""
+    uncertainty: Tensor | None = None
+    """`(n,)`, where dropout passes were made (`detectors.bayesian_uncertainty`)."""
+
+    @property
+    def deep(self) -> Tensor:
+        """The last of the layers `(n, d)`: by default the penultimate layer of the network."""
+        return self.layers[list(self.layers)[-1]]
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def take(self, rows: Tensor) -> Features:
+        """These cases, in this order; `rows` is an index or `(n,)` bool."""
+        layers = {name: values[rows] for name, values in self.layers.items()}
+        unsure = None if self.uncertainty is None else self.uncertainty[rows]
+        return Features(self.logits[rows], layers, unsure)
+
+    @staticmethod
+    def cat(parts: Sequence[Features]) -> Features:
+        """One after the other; all have the same layers."""
+        layers = {k: torch.cat([part.layers[k] for part in parts]) for k in parts[0].layers}
+        unsure = [part.uncertainty for part in parts if part.uncertainty is not None]
+        logits = torch.cat([part.logits for part in parts])
+        return Features(logits, layers, torch.cat(unsure) if len(unsure) == len(parts) else None)
+
+
+class Extractor:
+    """Reads named layers of a model. Call it with `(n, c, h, w)`; gradients flow where asked for.
+
+    A name is that of a module, or its end where that is unique (`layer4` for `network.layer4`);
+    with `:input` what goes into the module. The model should be in evaluation mode, at float32 and
+    unfolded. No hook outlives a call, not even one that raises. ValueError for an unknown name,
+    with the nearest ones.
+    """
+
+    def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
+        if not layers:
+            raise ValueError("no layer is named; take those of find_layers(model, x)")
+        self.model = model
+        self.layers = tuple(_resolve(model, name) for name in layers)
+
+    def __call__(self, x: Tensor) -> Features:
+        found: dict[str, Tensor] = {}
+
+        def keep(name: str, value: object) -> None:
+            if isinstance(value, Tensor):
+                # At once: a later layer may write over its input, the mean is a tensor of its own.
+                found[name] = pool(value, x)
+
+        def hook(name: str, module: nn.Module) -> RemovableHandle:
+            if name.endswith(INPUT):
+                return module.register_forward_pre_hook(lambda _, args: keep(name, args[0]))
+            return module.register_forward_hook(lambda _, args, out: keep(name, out))
+
+        modules = dict(self.model.named_modules())
+        handles = []
+        try:
+            for name in self.layers:
+                handles.append(hook(name, modules[name.removesuffix(INPUT)]))
+            logits = self.model(x)
+        finally:
+            for handle in handles:
+                handle.remove()
+        silent = [name for name in self.layers if name not in found]
+        if silent:
+            raise ValueError(
+                f"layer {silent[0]!r} gave no tensor in a forward pass; name one that does"
+            )
+        return Features(logits, {name: found[name] for name in self.layers})
+
+
+def find_layers(model: nn.Module, x: Tensor) -> tuple[str, ...]:
+    """The end of each stage and the penultimate layer, found by one pass over `x (n, c, h, w)`.
+
+    The penultimate layer is what goes into the last linear layer, or into the last convolution
+    where there is none. A stage ends where the resolution falls; where it never does (a vision
+    transformer) every quarter of the repeated blocks counts as one.
+    """
+    trace = _trace(model, x)
+    head = _head(trace)
+    before = trace[: next(i for i, seen in enumerate(trace) if seen is head)]
+    stages = _stages(_whole(trace, before, head, x), x)
+    if len(stages) < 2:
+        stages = _blocks(before) or _stages(before, x)
+    names = [name for name in dict.fromkeys(stages) if name != head.name]
+    return (*names, head.name + INPUT)
+
+
+def pool(value: Tensor, x: Tensor) -> Tensor:
+    """Activations as `(n, d)`: the mean over space `(n, d, h, w)` or `(n, h, w, d)`, or tokens."""
+    if value.ndim == 4:
+        return value.mean((1, 2)) if _channels_last(value.shape, x) else value.mean((2, 3))
+    return value.mean(1) if value.ndim == 3 else value.flatten(1)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A module that ran, in the order in which modules finished."""
+
+    name: str
+    module: nn.Module
+    shape: torch.Size
+
+
+def _trace(model: nn.Module, x: Tensor) -> list[_Seen]:
+    trace: list[_Seen] = []
+
+    def hook(name: str, module: nn.Module) -> RemovableHandle:
+        def record(_: nn.Module, args: object, out: object) -> None:
+            if isinstance(out, Tensor):
+                trace.append(_Seen(name, module, out.shape))
+
+        return module.register_forward_hook(record)
+
+    handles = [hook(name, module) for name, module in model.named_modules() if name]
+    try:
+        with torch.no_grad():
+            model(x[:2])
+    finally:
+        for handle in handles:
+            handle.remove()
+    return trace
+
+
+def _head(trace: Sequence[_Seen]) -> _Seen:
+    for kind in (nn.Linear, (nn.Conv2d, nn.LazyConv2d)):
+        for seen in reversed(trace):
+            if isinstance(seen.module, kind):
+                return seen
+    raise ValueError(
+        "no linear layer and no convolution was seen in a forward pass (a scripted or exported "
+        "network shows none); detectors need the network as an nn.Module, or named layers"
+    )
+
+
+def _stages(trace: Sequence[_Seen], x: Tensor) -> list[str]:
+    """For each resolution above a single pixel the last that had it, in the order left."""
+    grids: dict[tuple[int, int], str] = {}
+    for seen in trace:
+        if (grid := _grid(seen.shape, x)) is not None and min(grid) > 1:
+            grids.pop(grid, None)
+            grids[grid] = seen.name
+    return list(grids.values())
+
+
+def _whole(trace: Sequence[_Seen], before: Sequence[_Seen], head: _Seen, x: Tensor) -> list[_Seen]:
+    """Without what lies inside a block that itself ends at another resolution.
+
+    The parts of a block that reduces belong to no stage's end. Plain sequences are no blocks, nor
+    is what holds the head.
+    """
+    ends = {
+        seen.name: _grid(seen.shape, x)
+        for seen in trace
+        if type(seen.module) is not nn.Sequential and not head.name.startswith(f"{seen.name}.")
+    }
+
+    def whole(seen: _Seen) -> bool:
+        parts = seen.name.split(".")
+        above = [".".join(parts[:i]) for i in range(1, len(parts))]
+        return all(ends.get(a, grid) == grid for grid in [_grid(seen.shape, x)] for a in above)
+
+    return [seen for seen in before if whole(seen)]
+
+
+def _grid(shape: torch.Size, x: Tensor) -> tuple[int, int] | None:
+    if len(shape) != 4:
+        return None
+    return (shape[1], shape[2]) if _channels_last(shape, x) else (shape[2], shape[3])
+
+
+def _channels_last(shape: torch.Size, x: Tensor) -> bool:
+    """Whether `(n, h, w, d)`: its first two sides have the proportions of the image."""
+    first = shape[1] * x.shape[3] == shape[2] * x.shape[2]
+    last = shape[2] * x.shape[3] == shape[3] * x.shape[2]
+    return first and not last
+
+
+def _blocks(trace: Sequence[_Seen]) -> list[str]:
+    """Every quarter of the longest row of alike blocks with tokens `(n, t, d)`."""
+    rows: dict[tuple[str, type[nn.Module], torch.Size], list[str]] = {}
+    for seen in trace:
+        parent, _, place = seen.name.rpartition(".")
+        if len(seen.shape) == 3 and (place.isdigit() or place.split("_")[-1].isdigit()):
+            rows.setdefault((parent, type(seen.module), seen.shape), []).append(seen.name)
+    longest = max(rows.values(), key=len, default=[])
+    quarter = max(1, len(longest) / STAGES)
+    return [
+        longest[round(quarter * i) - 1] for i in range(1, STAGES + 1) if quarter * i <= len(longest)
+    ]
+
+
+def _resolve(model: nn.Module, wanted: str) -> str:
+    name, is_input = wanted.removesuffix(INPUT), wanted.endswith(INPUT)
+    known: list[str] = [known for known, _ in model.named_modules() if known]
+    matches = [k for k in known if k == name] or [k for k in known if k.endswith(f".{name}")]
+    if len(matches) == 1:
+        return matches[0] + (INPUT if is_input else "")
+    if matches:
+        raise ValueError(f"layer {name!r} is the end of {', '.join(matches[:4])}; name one in full")
+    near = difflib.get_close_matches(name, [*known, *(k.rpartition(".")[2] for k in known)], 3, 0.4)
+    raise ValueError(f"no layer {name!r}; nearest: {', '.join(near or known[:3])}")

@@ -1,0 +1,92 @@
+"""Kernel density of the deep feature in the predicted class (Feinman et al. 2017, 1703.00410)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from detectors.base import Detector, Pairs, Reference
+from detectors.distances import squared_distances
+from detectors.features import Features
+from detectors.heads import LogisticHead
+
+GRID = 2.0 ** torch.arange(-4, 3, 0.5, dtype=torch.float64)
+"""Bandwidths that are tried, in units of the median distance to the nearest image of the class."""
+
+
+@dataclass
+class KernelDensity(Detector):
+    """Minus the log density of the deep feature under a Gaussian kernel on each reference image
+    of the class that the classifier predicts. With pairs: a logistic head, as in Feinman et al.
+    """
+
+    needs_pairs: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = True
+    bandwidth: float | None = None
+    """In units of the feature; None: the one under which held-out reference images are likeliest.
+    Ma et al. 2021 take 1.0."""
+    used: float = field(default=math.nan, init=False)
+    """The bandwidth after `fit`."""
+
+    def fit(self, reference: Reference, pairs: Pairs | None = None) -> None:
+        known = reference.classes()
+        deep = reference.features.deep.detach()
+        self._points = {label: deep[reference.labels == label] for label in known}
+        self.used = choose_bandwidth(reference) if self.bandwidth is None else self.bandwidth
+        self._head = None
+        if pairs is not None:
+            sides = (self.log_density(side)[:, None] for side in (pairs.clean, pairs.adversarial))
+            self._head = LogisticHead.fit(*sides)
+
+    def score(self, features: Features) -> Tensor:
+        density = self.log_density(features)
+        return -density if self._head is None else self._head(density[:, None])
+
+    def log_density(self, features: Features) -> Tensor:
+        """`(n,)`, in nats; a class without a reference image is one of density 0."""
+        if math.isnan(self.used):
+            raise RuntimeError("fit the detector first")
+        deep, predicted = features.deep, features.logits.argmax(1)
+        found = torch.full_like(deep[:, 0], -torch.inf)
+        for label, points in self._points.items():
+            mine = predicted == label
+            if bool(mine.any()):
+                own = _log_density(deep[mine], points.to(deep), self.used)
+                found = found.masked_scatter(mine, own)
+        return found
+
+
+def _log_density(x: Tensor, points: Tensor, bandwidth: float) -> Tensor:
+    squares = squared_distances(x, points)
+    norm = points.shape[1] * math.log(bandwidth * math.sqrt(2 * math.pi)) + math.log(len(points))
+    return (-squares / (2 * bandwidth**2)).logsumexp(1) - norm
+
+
+def choose_bandwidth(reference: Reference) -> float:
+    """The bandwidth under which each reference image is likeliest given those of other groups."""
+    deep = reference.features.deep.detach().double()
+    groups = torch.arange(len(deep)) if reference.groups is None else reference.groups
+    likelihood = torch.zeros(len(GRID), dtype=torch.float64)
+    squares, nearest = [], []
+    for label in reference.classes():
+        mine = reference.labels == label
+        distances = squared_distances(deep[mine], deep[mine])
+        own = groups[mine][:, None] == groups[mine][None]
+        distances = distances.masked_fill(own.to(distances.device), torch.inf)
+        usable = torch.isfinite(distances).any(1)
+        squares.append(distances[usable])
+        nearest.append(distances[usable].amin(1).sqrt())
+    unit = float(torch.cat(nearest).median()) if sum(map(len, nearest)) else 0.0
+    if unit == 0:
+        raise ValueError("most reference images coincide; name a bandwidth")
+    d = deep.shape[1]
+    for i, step in enumerate(GRID):
+        h = float(step) * unit
+        for block in squares:
+            others = torch.isfinite(block).sum(1).log()
+            likelihood[i] += ((-block / (2 * h * h)).logsumexp(1) - others - d * math.log(h)).sum()
+    return float(GRID[int(likelihood.argmax())]) * unit

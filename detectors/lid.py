@@ -1,0 +1,132 @@
+"""Local intrinsic dimensionality (Ma et al. 2018, arXiv 1801.02613; Amsaleg et al. 2015, 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from detectors.base import Detector, Pairs, Reference
+from detectors.distances import squared_distances
+from detectors.features import Features
+from detectors.heads import LogisticHead
+
+SMALLEST = 1e-12
+"""Distances and sums of logarithms below this count as zero."""
+
+
+@dataclass
+class LID(Detector):
+    """How fast the number of clean neighbours grows with the distance, in every layer.
+
+    Neighbours come from one fixed batch of reference images: the twin of an attacked image is
+    never among them. Without pairs the score is the mean over layers of the LID, standardised by
+    that of the batch's own images; with pairs a logistic head over the layers.
+    """
+
+    needs_pairs: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = True
+    k: int = 20
+    """Neighbours; fewer than `batch`."""
+    batch: int = 100
+    """Reference images that neighbours are looked for among."""
+    estimator: Literal["mle", "tle"] = "mle"
+    """`mle` as in the paper; `tle`, the tight estimator of Amsaleg et al. 2019."""
+    seed: int = 0
+    """Of the draw of the batch."""
+
+    def fit(self, reference: Reference, pairs: Pairs | None = None) -> None:
+        reference.classes()
+        count = len(reference.labels)
+        if not 2 <= self.k < min(self.batch, count):
+            raise ValueError(
+                f"k = {self.k} neighbours out of a batch of {min(self.batch, count)} images; "
+                f"k must be at least 2 and below the batch"
+            )
+        draw = torch.Generator().manual_seed(self.seed)
+        rows = torch.randperm(count, generator=draw)[: self.batch]
+        chosen = reference.features.take(rows.to(reference.labels.device))
+        self._points = {name: value.detach() for name, value in chosen.layers.items()}
+        own = self.statistics(chosen, skip_nearest=True)
+        self._centre, self._scale = own.mean(0), own.std(0).clamp_min(SMALLEST)
+        self._head = None
+        if pairs is not None:
+            sides = (self.statistics(side) for side in (pairs.clean, pairs.adversarial))
+            self._head = LogisticHead.fit(*sides)
+
+    def score(self, features: Features) -> Tensor:
+        found = self.statistics(features)
+        if self._head is not None:
+            return self._head(found)
+        return ((found - self._centre.to(found)) / self._scale.to(found)).mean(1)
+
+    def statistics(self, features: Features, skip_nearest: bool = False) -> Tensor:
+        """The LID in each layer `(n, layers)`. `skip_nearest`: for images of the batch itself."""
+        if not hasattr(self, "_points"):
+            raise RuntimeError("fit the detector first")
+        found = []
+        for name, points in self._points.items():
+            x = features.layers[name]
+            squares = squared_distances(x, points.to(x))
+            first = int(skip_nearest)
+            nearest, index = squares.topk(self.k + first, largest=False)
+            distances = _root(nearest[:, first:])
+            if self.estimator == "mle":
+                found.append(lid_mle(distances))
+            else:
+                between = _root(squared_distances(points, points)).to(x)
+                near = index[:, first:]
+                found.append(lid_tle(distances, between[near[:, :, None], near[:, None, :]]))
+        return torch.stack(found, 1)
+
+
+def lid_mle(distances: Tensor) -> Tensor:
+    """Maximum likelihood from ascending distances to k neighbours: `(n, k)` to `(n,)`.
+
+    -(1/k sum log(r_i / r_k))^-1. On distances that follow a power law of dimension d its mean is
+    k d / (k - 2).
+    """
+    ratio = distances.clamp_min(SMALLEST) / distances[:, -1:].clamp_min(SMALLEST)
+    return 1 / (-ratio.log().mean(1)).clamp_min(SMALLEST)
+
+
+def lid_tle(distances: Tensor, between: Tensor) -> Tensor:
+    """The tight estimator: `(n, k)` and the distances among the neighbours `(n, k, k)` to `(n,)`.
+
+    Every pair of neighbours gives two more measurements, as seen from the one and from its mirror
+    image. Those that vanish are left out; 0 where all neighbours are equally far.
+    """
+    k = distances.shape[1]
+    r = distances[:, -1, None, None].clamp_min(SMALLEST)
+    u, w = distances[:, :, None], distances[:, None, :]
+    v2 = between.square()
+    seen = _reach(u, w, v2, r), _reach(u, w, 2 * u.square() + 2 * w.square() - v2, r)
+    off = ~torch.eye(k, dtype=torch.bool, device=distances.device)
+    kept = off & (v2 > 0) & (seen[0] >= 1e-6) & (seen[1] >= 1e-6)
+    logs = sum(torch.where(kept, (s.clamp_min(SMALLEST) / r).log(), 0.0) for s in seen)
+    own = distances >= 1e-6
+    ratios = torch.where(own, distances.clamp_min(SMALLEST) / r[:, :, 0], 1.0)
+    total = logs.sum((1, 2)) + 2 * ratios.log().sum(1)  # type: ignore[union-attr]
+    counted = kept.sum((1, 2)) + k - (~own).sum(1)
+    flat = logs.sum((1, 2)) > -1e-6  # type: ignore[union-attr]
+    return torch.where(flat, 0.0, -2 * counted / total.clamp_max(-SMALLEST))
+
+
+def _reach(u: Tensor, w: Tensor, v2: Tensor, r: Tensor) -> Tensor:
+    """The distance at which a ball that touches the boundary from one neighbour meets another.
+
+    The root of a quadratic, in the one of its two forms that does not cancel.
+    """
+    a = u.square() + v2 - w.square()
+    left = (r.square() - u.square()).clamp_min(0)
+    root = (a.square() + 4 * v2 * left).clamp_min(SMALLEST**2).sqrt()
+    stable = 2 * r * v2 / (root + a.clamp_min(0)).clamp_min(SMALLEST)
+    other = r * (root - a) / (2 * left.clamp_min(SMALLEST))
+    return torch.where(a >= 0, stable, other)
+
+
+def _root(squares: Tensor) -> Tensor:
+    """A square root whose gradient is finite at zero."""
+    return squares.clamp_min(SMALLEST**2).sqrt()
