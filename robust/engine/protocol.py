@@ -1,0 +1,264 @@
+"""How a detector is judged so that its number can be believed: folds by group, and a null control.
+
+Statistics come from the reference (Train) alone. Heads are fitted on the folds that a case is not
+in, so that every case is scored once, by a detector that has seen neither it nor its twin nor any
+image of its group. Positives are successful attacks on cases that are right when clean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import stats as scipy_stats
+
+from detectors import Detector, Features, Pairs, Reference
+from robust.errors import InputError
+from robust.records import Estimate
+from robust.stats import Bootstrap, auc
+
+Array = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
+
+FOLDS = 5
+FALSE_ALARMS = (0.01, 0.05, 0.10)
+FEW = 30
+"""Positives below which a cell carries no verdict."""
+DRAWS = 8
+"""Of who plays the attacked in a null control."""
+
+FAR, LEVEL = 0.03, 0.01
+"""A null control alarms where its AUC is further than this from 0.5, at this level (Holm)."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """Images of cases that are right when clean: the clean ones, or those one attack changed."""
+
+    features: Features
+    cases: Places
+    """`(n,)`: which case each row shows, as a place in the population."""
+
+    def take(self, kept: npt.NDArray[np.bool_]) -> Side:
+        return Side(self.features.take(torch.from_numpy(kept)), self.cases[kept])
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One detector, fitted on one attack, on the images of one attack."""
+
+    clean: Array
+    positive: Array
+    clean_cases: Places
+    positive_cases: Places
+
+
+def successes(features: Features, labels: npt.NDArray[np.int64], cases: Places) -> Side:
+    """The rows that the classifier reads wrongly: a failed attack is no positive.
+
+    `labels` are the true ones of the population, which the cases index.
+    """
+    wrong = features.logits.argmax(1).cpu().numpy() != labels[cases]
+    return Side(features, cases).take(wrong)
+
+
+def folds_by_group(groups: npt.NDArray[np.int64], seed: int, folds: int = FOLDS) -> Places:
+    """A fold for each case `(n,)`, all of a group in one; folds as equal in cases as groups let.
+
+    InputError where there are fewer groups than folds.
+    """
+    codes, sizes = np.unique(groups, return_counts=True)
+    if len(codes) < folds:
+        raise InputError(f"{len(codes)} groups cannot be cut into {folds} folds; audit more cases")
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(codes))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    filled = np.zeros(folds, np.int64)
+    chosen = np.zeros(len(codes), np.int64)
+    for code in order:
+        chosen[code] = int(filled.argmin())
+        filled[chosen[code]] += sizes[code]
+    return chosen[np.searchsorted(codes, groups)]
+
+
+def check_separate(reference: Reference, clean: Side, folds: Places, groups: Places) -> None:
+    """InputError where an image is on two sides: in the reference, or in two folds, or its group.
+
+    Equal features to the last bit are taken for the same image.
+    """
+    for group in np.unique(groups):
+        if len(set(folds[groups == group].tolist())) > 1:
+            raise InputError(
+                f"group {group} lies in two folds; keep all images of a patient together"
+            )
+    known = {row.tobytes() for row in reference.features.deep.cpu().numpy()}
+    rows = [row.tobytes() for row in clean.features.deep.cpu().numpy()]
+    shared = sum(row in known for row in rows)
+    if shared:
+        raise InputError(
+            f"{shared} of {len(rows)} images to be scored are among the reference images; "
+            f"the train and test splits must not share any"
+        )
+    seen: dict[bytes, int] = {}
+    for row, case in zip(rows, clean.cases, strict=True):
+        if seen.setdefault(row, int(folds[case])) != folds[case]:
+            raise InputError("an image and its duplicate lie in two folds; remove the duplicates")
+
+
+def check_positives(side: Side, labels: npt.NDArray[np.int64], name: str) -> None:
+    """InputError where an image that is still read correctly counts as attacked."""
+    right = int((side.features.logits.argmax(1).cpu().numpy() == labels[side.cases]).sum())
+    if right:
+        raise InputError(
+            f"{right} of {len(side.cases)} positives of {name} are read correctly: a failed attack "
+            f"is nothing to detect; keep the successes alone"
+        )
+
+
+def check_learns_nothing(detector: Detector, features: Features) -> None:
+    """InputError where a score depends on what else is scored (a scaler fitted while scoring)."""
+    half = torch.arange(len(features)) < max(1, len(features) // 2)
+    whole, part = detector.score(features)[half], detector.score(features.take(half))
+    if not torch.allclose(whole, part, rtol=1e-3, atol=1e-5):
+        raise InputError(
+            f"{type(detector).__name__} scores an image differently in other company: it learns "
+            f"from what it scores, and no number of it can be believed"
+        )
+
+
+def cross_fit(
+    make: Callable[[], Detector],
+    reference: Reference,
+    clean: Side,
+    fitting: Side,
+    scored: Mapping[str, Side],
+    folds: Places,
+) -> dict[str, Scored]:
+    """Fit on the attack `fitting`, score clean images and every attack in `scored`.
+
+    Scores of a fold are measured from the median of its clean images, in units of their quartiles,
+    so that the heads of different folds can be read on one scale: from clean images alone.
+    """
+    clean_scores = np.full(len(clean.cases), np.nan)
+    found = {name: np.full(len(side.cases), np.nan) for name, side in scored.items()}
+    for fold in range(int(folds.max()) + 1):
+        inside = folds[clean.cases] == fold
+        detector = make()
+        learnt = [side.take(folds[side.cases] != fold).features for side in (clean, fitting)]
+        detector.fit(reference, Pairs(*learnt))
+        own = _scores(detector, clean.take(inside))
+        centre, unit = float(np.median(own)), float(np.subtract(*np.quantile(own, [0.75, 0.25])))
+        unit = unit if unit > 0 else 1.0
+        clean_scores[inside] = (own - centre) / unit
+        for name, side in scored.items():
+            mine = folds[side.cases] == fold
+            if mine.any():
+                found[name][mine] = (_scores(detector, side.take(mine)) - centre) / unit
+    return {
+        name: Scored(clean_scores, found[name], clean.cases, side.cases)
+        for name, side in scored.items()
+    }
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a detector's scores are worth against one attack."""
+
+    auc: Estimate | None
+    """Clean against attacked; None without a positive."""
+    seen: Mapping[float, Estimate | None]
+    """By share of false alarms: the share of attacked images above the threshold, which is the
+    quantile of the clean images alone."""
+    positives: int
+
+    @property
+    def few(self) -> bool:
+        """Too few positives for a verdict."""
+        return self.positives < FEW
+
+
+def figures(scored: Scored, groups: npt.NDArray[np.int64], seed: int = 0) -> Figures:
+    """Intervals are a bootstrap over groups, a case and its twin in one."""
+    scores = np.concatenate([scored.clean, scored.positive])
+    attacked = np.arange(len(scores)) >= len(scored.clean)
+    owners = groups[np.concatenate([scored.clean_cases, scored.positive_cases])]
+    bootstrap = Bootstrap(owners.tolist(), seed=seed)
+    everyone = np.ones(len(scores), bool)
+    rates = {}
+    for share in FALSE_ALARMS:
+        threshold = np.quantile(scored.clean, 1 - share, method="higher")
+        rates[share] = bootstrap.rate(scores > threshold, attacked)
+    area = bootstrap.auc(scores, attacked, everyone) if attacked.any() else None
+    return Figures(area, rates, int(attacked.sum()))
+
+
+@dataclass(frozen=True)
+class Null:
+    """The whole protocol on clean images, half of whose groups play the attacked ones."""
+
+    auc: Estimate
+    """Mean over draws of who plays, with the 95 % interval of that mean."""
+    p: float
+    """Two-sided, of a mean this far from 0.5 (t test over the draws)."""
+
+
+def null_control(
+    make: Callable[[], Detector],
+    reference: Reference,
+    clean: Side,
+    groups: npt.NDArray[np.int64],
+    folds: Places,
+    seed: int,
+    draws: int = DRAWS,
+) -> Null:
+    """Whatever a detector finds here is no attack: its AUC should be 0.5.
+
+    A head that is fitted on noise points somewhere, the same way in every fold, so that a single
+    AUC strays further from 0.5 than its bootstrap says. Who plays is therefore drawn several times;
+    given the images the draws are independent, and their own spread is the measure.
+    """
+    found = []
+    for draw in range(draws):
+        play = half_of_the_groups(groups, folds, seed + draw)[clean.cases]
+        sides = clean.take(~play), clean.take(play)
+        if not play.any() or play.all():
+            raise InputError("the null control needs two groups in a fold; audit more cases")
+        (scored,) = cross_fit(make, reference, *sides, {"null": sides[1]}, folds).values()
+        scores = np.concatenate([scored.clean, scored.positive])
+        found.append(float(auc(scores, np.arange(len(scores)) >= len(scored.clean))[0]))
+    mean, error = float(np.mean(found)), float(np.std(found, ddof=1)) / np.sqrt(draws)
+    reach = float(scipy_stats.t.ppf(0.975, draws - 1)) * error
+    p = 2 * scipy_stats.t.sf(abs(mean - 0.5) / max(error, 1e-9), draws - 1)
+    low, high = max(0.0, mean - reach), min(1.0, mean + reach)
+    estimate = Estimate(mean, low, high, len(clean.cases), len(np.unique(groups[clean.cases])))
+    return Null(estimate, float(p))
+
+
+def alarms(nulls: Mapping[str, Null]) -> list[str]:
+    """The controls that found something where there is nothing, after Holm's correction."""
+    found = []
+    for rank, (name, null) in enumerate(sorted(nulls.items(), key=lambda item: item[1].p)):
+        if null.p > LEVEL / (len(nulls) - rank):
+            break
+        if abs(null.auc.value - 0.5) > FAR:
+            found.append(name)
+    return found
+
+
+def half_of_the_groups(
+    groups: npt.NDArray[np.int64], folds: Places, seed: int
+) -> npt.NDArray[np.bool_]:
+    """`(n,)`: in each fold every other group, in an order drawn from the seed."""
+    rng = np.random.Generator(np.random.PCG64([seed, 1]))
+    chosen = np.zeros(len(groups), bool)
+    for fold in range(int(folds.max()) + 1):
+        own = rng.permutation(np.unique(groups[folds == fold]))
+        chosen |= np.isin(groups, own[::2])
+    return chosen
+
+
+def _scores(detector: Detector, side: Side) -> Array:
+    with torch.no_grad():
+        return detector.score(side.features).double().cpu().numpy()  # type: ignore[no-any-return]
