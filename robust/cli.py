@@ -195,7 +195,8 @@ def attack(
         images, fooled = export_images(
             made, out, bits=bits, device=device, skip_broken=skip_broken, progress=progress
         )
-    Console().print(f"{images} images in {out}, of which {fooled} as stored reach the goal")
+    said = f"{images} images in {out}, of which {fooled} as stored reach the goal"
+    Console().print(said, markup=False)
 
 
 @app.command(
@@ -237,7 +238,7 @@ def report(
     if "text" in wanted:
         print_report(found, Console())
     for path in written:
-        Console().print(f"wrote {path}", soft_wrap=True)
+        Console().print(f"wrote {path}", soft_wrap=True, markup=False)
 
 
 @app.command("list", epilog="Example: robust list models --filter 'resnet*'")
@@ -268,14 +269,14 @@ def _audit(plan: Any, out: Path, device: str, skip_broken: bool) -> None:
     write_report(found, out, "md", "html")
     console = Console()
     print_report(found, console)
-    console.print(f"\nReport: {out / 'report.html'}", soft_wrap=True)
+    console.print(f"\nReport: {out / 'report.html'}", soft_wrap=True, markup=False)
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[float, float, str], None]]:
     """A bar with what is left of it on a terminal; silent elsewhere."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),

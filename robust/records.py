@@ -39,7 +39,8 @@ class Scores:
     """
 
     accuracy: Estimate | None
-    """On all cases; those wrong when clean stay as they are."""
+    """On all cases; those wrong when clean stay as they are. As all that counts every case, None
+    where more than 5 % of the attacked ones came to no verdict."""
     robust_accuracy: Estimate | None = None
     """On cases that are right when clean and were attacked."""
     success: Estimate | None = None

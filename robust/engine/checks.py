@@ -49,7 +49,7 @@ def phantoms(e: Evidence) -> Flag | None:
         return None
     return Flag(
         "phantom images",
-        f"all {len(e.cases)} images were drawn by a program",
+        "every image was drawn by a program",
         "nothing measured on them says anything about patients",
         "repeat the audit on clinical images",
     )
@@ -71,7 +71,7 @@ def few_groups(e: Evidence) -> Flag | None:
         return None
     return Flag(
         "few groups",
-        f"{e.groups} groups",
+        f"there are {e.groups} of at least {FEW_GROUPS}",
         "a bootstrap over so few groups gives intervals that are too narrow",
         f"audit at least {FEW_GROUPS} patients",
     )

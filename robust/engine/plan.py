@@ -29,6 +29,8 @@ def parse_eps(value: object) -> float:
             eps = float(value)  # type: ignore[arg-type]
     except (ValueError, TypeError, ZeroDivisionError):
         raise ValueError(f"eps {value!r} is no number; write 0.01 or '1/255'") from None
+    if math.isinf(eps):
+        raise ValueError("eps is infinite; minimum-norm attacks need none, others a finite one")
     if math.isnan(eps) or eps < 0:
         raise ValueError(f"eps {value} is below 0; it is a distance in units of [0, 1]")
     return eps

@@ -16,6 +16,9 @@ Mask = npt.NDArray[np.bool_]
 
 CONFUSION_CLASSES = 20
 
+UNTOLD = 0.05
+"""Share of attacked cases without a verdict beyond which nothing is said of all cases."""
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -52,19 +55,24 @@ class Scorer:
         predicted = condition.logits.argmax(1)
         right = predicted == self.labels
         valid = ~condition.failed
+        if condition.failed.sum() > UNTOLD * condition.attacked.sum():
+            # What is left would be those wrong when clean: no picture of all cases.
+            told = np.zeros_like(valid)
+        else:
+            told = valid
         attacked = condition.attacked & valid
         sick = np.isin(self.labels, self.findings)
         called = np.isin(predicted, self.findings)
         asked = np.full(len(right), bool(self.findings))
         ratios = [
-            (right, valid),
+            (right, told),
             (right, attacked),
             (condition.success, attacked),
             (~called, attacked & sick & asked),
             (called, attacked & ~sick & asked),
-            (called, valid & sick & asked),
-            (~called, valid & ~sick & asked),
-            *((right, valid & (self.labels == label)) for label in range(len(self.classes))),
+            (called, told & sick & asked),
+            (~called, told & ~sick & asked),
+            *((right, told & (self.labels == label)) for label in range(len(self.classes))),
         ]
         columns = [(v, m & who) for who in populations for v, m in ratios]
         rates = self.bootstrap.rates(columns)
@@ -83,7 +91,7 @@ class Scorer:
                     false_alarms=alarms,
                     sensitivity=sensitivity,
                     specificity=specificity,
-                    auc=self._auc(condition.logits, valid & who),
+                    auc=self._auc(condition.logits, told & who),
                     recall=dict(zip(self.classes, recall, strict=True)),
                     median_l2=self.bootstrap.median(condition.l2, broken),
                     median_linf=self.bootstrap.median(condition.linf, broken),

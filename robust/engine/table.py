@@ -44,10 +44,15 @@ def write_table(directory: Path, store: Store, cases: Cases, cells: Sequence[Cel
     """
     metadata = sorted({name for entry in cases.entries for name in entry.metadata})
     fields = [pa.field(name, kind) for name, kind in _COLUMNS]
-    taken = {field.name for field in fields}
-    own = [f"metadata_{name}" if name in taken else name for name in metadata]
-    fields += [pa.field(name, pa.string()) for name in own]
-    fields += [pa.field(f"logit_{name}", pa.float64()) for name in cases.classes]
+    logits = [pa.field(f"logit_{name}", pa.float64()) for name in cases.classes]
+    taken = {field.name for field in (*fields, *logits)}
+    for name in metadata:
+        own = name
+        while own in taken:
+            own = f"metadata_{own}"
+        taken.add(own)
+        fields.append(pa.field(own, pa.string()))
+    fields += logits
     schema = pa.schema(fields)
     lines = _lines(store, cases, cells, metadata)
     table, parquet = directory / "outcomes.csv", directory / "outcomes.parquet"

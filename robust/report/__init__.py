@@ -98,6 +98,9 @@ def write_report(
     pictures = _pictures(folder) if gallery else {}
     job = _Job(report, template, pictures, stem)
     written = []
+    if not stem.startswith("unfinished"):
+        for path in folder.glob("unfinished*.*"):
+            path.unlink()
     for name in formats or ("html", "md", "json"):
         for file, content in FORMATS[name](job).items():
             path = folder / file

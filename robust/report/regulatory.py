@@ -134,8 +134,9 @@ def _population(report: Report) -> tuple[Text, ...]:
     named = ", ".join(dict.fromkeys(plain(part.column) for part in report.clean.subgroups))
     findings = ", ".join(plain(name) for name in data.get("findings", ())) or "none named"
     told = (
-        f"{data['cases']} {images(report)} from {data['groups']} groups (patients or lesions), "
-        f"the unit of resampling. Findings: {findings}. Subgroups reported: {named or 'none'}. "
+        f"Cases: {data['cases']} ({images(report)}). "
+        f"Groups (patients or lesions): {data['groups']}, the unit of resampling. "
+        f"Findings: {findings}. Subgroups reported: {named or 'none'}. "
         f"Images that could not be read and were left out: {data['skipped_broken']}."
     )
     return (Text((told,)),)

@@ -173,7 +173,7 @@ EXTREMES: dict[str, Callable[[], dict[str, Any]]] = {
         "classifier": nearest(many_classes(25, 75)),
         "cases": many_classes(25, 75),
         "attacks": ["FGSM", QUICK],
-        "eps": ["1/255", "64/255"],
+        "eps": ["1/255", "20/255"],
     },
     "L2": lambda: {"attacks": ["Noise", QUICK], "norm": "L2", "eps": SEVEN},
     "nearest alone": lambda: {"cases": phantoms(20), "attacks": [CW2], "norm": "L2"},
@@ -309,8 +309,9 @@ def test_every_format_is_written_and_shows_no_number_that_is_none(runs: Runs, na
     assert read_report(run.folder) == run.report
     if name in PICTURED:
         drawn = {path.suffix for path in (run.folder / "figures").glob("*")}
+        curves = list((run.folder / "figures").glob("robust-accuracy-*"))
         judged = any(r.scores.robust_accuracy and r.eps is not None for r in run.report.worst_cases)
-        assert drawn == {".svg", ".png"} or not judged
+        assert drawn == {".svg", ".png"} if judged else not curves
         pictures = len(list((run.folder / "gallery").glob("*")))
         assert (pictures > 0) == bool(run.report.gallery) == (name != "all wrong")
 
@@ -544,6 +545,30 @@ def test_the_class_that_suffers_most_is_the_one_that_lost_most() -> None:
         "down from 90 [80, 100]."
     )
     assert len(headline(classes({"a": 0.2, "b": 0.9}, {"a": 0.2, "b": 0.9}))) == 2
+
+
+@pytest.mark.parametrize(
+    ("fell", "said"),
+    [
+        (0.0, "overturns none of them [0, 5]."),
+        (0.004, "overturns 0.4 [0, 5] of them."),
+        (0.5, "overturns 50 [45, 55] of them."),
+        (0.89, "overturns 89 [84, 94] of them."),
+        (0.94, "overturns all but 6 [1, 11]."),
+        (0.9996, "overturns all but 0.04 [0, 5]."),
+        (1.0, "overturns all of them [95, 100]."),
+    ],
+)
+def test_so_many_are_overturned(fell: float, said: str) -> None:
+    made = classes({"a": 1.0}, {"a": 1.0})
+    success = Estimate(fell, max(0.0, fell - 0.05), min(1.0, fell + 0.05), 50, 50)
+    (row,) = made.worst_cases
+    row = dataclasses.replace(row, scores=dataclasses.replace(row.scores, success=success))
+    sentence = headline(dataclasses.replace(made, worst_cases=(row,)))[1]
+    assert sentence == (
+        "Of 100 images that it reads correctly, an attacker who may change each pixel by one part "
+        f"in 255 {said}"
+    )
 
 
 @pytest.mark.parametrize(

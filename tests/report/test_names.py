@@ -119,7 +119,7 @@ def hostile_cases() -> Cases:
             group=f"{CLASSES[i % len(CLASSES)]}{i}",
             label=i % len(CLASSES),
             metadata={name: name if i % 3 else "b" for name in COLUMNS}
-            | {"label": CLASSES[i % len(CLASSES)]},
+            | {"label": CLASSES[i % len(CLASSES)], f"logit_{CLASSES[0]}": "a column as well"},
         )
         for i, entry in enumerate(cases.entries)
     )
@@ -420,7 +420,8 @@ def test_parquet_has_each_name_as_it_is_and_the_csv_says_the_same(run: Path) -> 
     columns = pq.read_table(run / "outcomes.parquet")
     cases = hostile_cases()
     names = set(columns.column_names)
-    assert set(COLUMNS) | {"metadata_label"} <= names
+    assert len(names) == columns.num_columns
+    assert set(COLUMNS) | {"metadata_label", f"metadata_logit_{CLASSES[0]}"} <= names
     assert {f"logit_{name}" for name in CLASSES} <= names
     clean = columns.slice(0, len(cases)).to_pylist()
     for entry, line in zip(cases.entries, clean, strict=True):
@@ -457,7 +458,11 @@ def test_report_json_gives_each_name_back(report: Report, run: Path, tmp_path: P
     )
     found = Report.load(run / "report.json")
     assert found.title == " ".join(NAMES.values())
-    assert {part.column for part in found.clean.subgroups} == {*COLUMNS, "label"}
+    assert {part.column for part in found.clean.subgroups} == {
+        *COLUMNS,
+        "label",
+        f"logit_{CLASSES[0]}",
+    }
     assert set(found.clean.scores.recall) == set(CLASSES)
 
 

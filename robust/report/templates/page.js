@@ -42,19 +42,25 @@ tip.id = "tip";
 tip.setAttribute("role", "tooltip");
 tip.hidden = true;
 document.body.append(tip);
-const explain = (event) => {
-  const term = event.target.closest?.(".term");
-  tip.hidden = !term;
+const forget = () => {
+  tip.hidden = true;
   document.querySelector("[aria-describedby=tip]")?.removeAttribute("aria-describedby");
+};
+const explain = (event) => {
+  if (event.target === tip) return;
+  forget();
+  const term = event.target.closest?.(".term");
   if (!term) return;
+  tip.hidden = false;
   tip.textContent = term.dataset.tip;
   term.setAttribute("aria-describedby", "tip");
   const at = term.getBoundingClientRect();
   const left = Math.min(at.left, document.documentElement.clientWidth - tip.offsetWidth - 8);
   tip.style.left = `${Math.max(8, left) + scrollX}px`;
-  tip.style.top = `${at.bottom + scrollY + 6}px`;
+  const fits = at.bottom + tip.offsetHeight < document.documentElement.clientHeight;
+  tip.style.top = `${(fits ? at.bottom : at.top - tip.offsetHeight) + scrollY}px`;
 };
 for (const kind of ["mouseover", "focusin"]) document.addEventListener(kind, explain);
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") tip.hidden = true;
+  if (event.key === "Escape") forget();
 });
