@@ -52,6 +52,7 @@ const explain = (event) => {
   const term = event.target.closest?.(".term");
   if (!term) return;
   tip.hidden = false;
+  tip.style.left = "0";
   tip.textContent = term.dataset.tip;
   term.setAttribute("aria-describedby", "tip");
   const at = term.getBoundingClientRect();
