@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
 from detectors.features import Features
+
+Learned = Mapping[str, Tensor]
+"""What was learned, by name. Tensors and nothing else, so that a detector can be stored."""
 
 
 @dataclass(frozen=True)
@@ -49,27 +53,72 @@ class Pairs:
 
 
 class Detector(ABC):
-    """Tells attacked images from clean ones by their features.
+    """Tells attacked images from clean ones by their features, in two steps.
 
-    `score` is in torch and differentiable in the features unless `differentiable` says otherwise.
-    Statistics are learned from `Reference` and heads from `Pairs`; nothing is ever learned while
-    scoring, so that what is scored cannot leak into the score.
+    `statistics` measures an image by what was learned from `Reference`; `combine` makes one score
+    of them, with a head that was learned from `Pairs` where there is one. Both are in torch, and
+    differentiable in the features unless `differentiable` says otherwise. Nothing is ever learned
+    while scoring, so that what is scored cannot leak into the score.
     """
 
     needs_pairs: ClassVar[bool]
-    """Whether it can only be fitted with attacked images."""
+    """Whether it says nothing before a head is fitted on attacked images."""
+    has_head: ClassVar[bool]
+    """Whether attacked images teach it anything."""
     differentiable: ClassVar[bool]
+    learned: Learned | None = None
+    head: Learned | None = None
 
-    @abstractmethod
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """What it reads of `Features.extras`: more than one forward pass gives."""
+        return ()
+
+    @final
     def fit(self, reference: Reference, pairs: Pairs | None = None) -> None:
         """Learn. With `pairs` the head of the paper is fitted as well, where there is one.
 
         Raises ValueError for fewer than two classes, or for pairs that are needed and missing.
         """
+        if pairs is None and self.needs_pairs:
+            raise ValueError(f"{type(self).__name__} learns from attacked images; give it pairs")
+        self.learned, self.head = self.learn(reference), None
+        if pairs is not None:
+            self.calibrate(self.statistics(pairs.clean), self.statistics(pairs.adversarial))
 
-    @abstractmethod
+    @final
+    def calibrate(self, clean: Tensor, adversarial: Tensor) -> None:
+        """Fit the head alone, on `statistics` of either side."""
+        if self.has_head:
+            self.head = self.learn_head(clean.detach(), adversarial.detach())
+
+    @final
     def score(self, features: Features) -> Tensor:
         """`(n,)`, higher is more suspicious. RuntimeError before `fit`."""
+        return self.combine(self.statistics(features))
+
+    @abstractmethod
+    def learn(self, reference: Reference) -> Learned:
+        """What `statistics` needs; changes nothing here."""
+
+    @abstractmethod
+    def statistics(self, features: Features) -> Tensor:
+        """`(n, m)`: each image by itself."""
+
+    @abstractmethod
+    def learn_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+        """The head that tells statistics `(n, m)` of either side apart; changes nothing here."""
+
+    @abstractmethod
+    def combine(self, statistics: Tensor) -> Tensor:
+        """`(n, m)` to `(n,)`, with the head if there is one."""
+
+    @final
+    def known(self) -> Learned:
+        """What was learned; RuntimeError where nothing was."""
+        if self.learned is None:
+            raise RuntimeError("fit the detector first")
+        return self.learned
 
 
 def both(clean: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,80 +2,81 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detectors.base import Detector, Pairs, Reference
+from detectors.base import Detector, Learned, Reference
 from detectors.features import Features
-from detectors.heads import LogisticHead
+from detectors.heads import fit_logistic, logistic
 from detectors.kernel_density import KernelDensity
 
 PASSES = 50
+UNCERTAINTY = "uncertainty"
 
 
 @dataclass
 class BayesianUncertainty(Detector):
     """How much the probabilities vary when units are dropped at random.
 
-    Reads what `with_uncertainty` adds to the features. With pairs: a logistic head over the
-    uncertainty and the kernel density, as in Feinman et al.
+    Reads what `uncertainty` gives. With pairs: a logistic head over the uncertainty and the kernel
+    density, as in Feinman et al.
     """
 
     needs_pairs: ClassVar[bool] = False
+    has_head: ClassVar[bool] = True
     differentiable: ClassVar[bool] = True
     bandwidth: float | None = None
-    """Of the kernel density, which is used with pairs alone."""
+    """Of the kernel density, which is used with pairs alone; None as in `KernelDensity`."""
 
-    def fit(self, reference: Reference, pairs: Pairs | None = None) -> None:
-        reference.classes()
-        self._head = None
-        if pairs is not None:
-            self._density = KernelDensity(self.bandwidth)
-            self._density.fit(reference)
-            sides = (self._statistics(side) for side in (pairs.clean, pairs.adversarial))
-            self._head = LogisticHead.fit(*sides)
+    @property
+    def extras(self) -> tuple[str, ...]:
+        return (UNCERTAINTY,)
 
-    def score(self, features: Features) -> Tensor:
-        if not hasattr(self, "_head"):
-            raise RuntimeError("fit the detector first")
-        return _known(features) if self._head is None else self._head(self._statistics(features))
+    def learn(self, reference: Reference) -> Learned:
+        return KernelDensity(self.bandwidth).learn(reference)
 
-    def _statistics(self, features: Features) -> Tensor:
-        return torch.stack([_known(features), self._density.score(features)], 1)
+    def statistics(self, features: Features) -> Tensor:
+        """The uncertainty and the log density `(n, 2)`."""
+        density = KernelDensity(self.bandwidth)
+        density.learned = self.known()
+        return torch.cat([features.extra(UNCERTAINTY), density.statistics(features)], 1)
+
+    def learn_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+        return fit_logistic(clean, adversarial)
+
+    def combine(self, statistics: Tensor) -> Tensor:
+        return statistics[:, 0] if self.head is None else logistic(self.head, statistics)
 
 
-def with_uncertainty(
-    features: Features, model: nn.Module, x: Tensor, *, passes: int = PASSES, seed: int = 0
-) -> Features:
-    """The features with the variance of the probabilities over dropout passes, summed over classes.
-
-    Dropout alone is at work, all else stays in evaluation mode. The same seed draws the same masks
-    for a batch of the same shape. ValueError for a network without a dropout layer.
-    """
-    layers = [m for m in model.modules() if isinstance(m, nn.Dropout) and m.p > 0]
-    if not layers:
+def dropout_layers(model: nn.Module) -> list[nn.Dropout]:
+    """Those that drop something; ValueError for a network without any."""
+    found = [m for m in model.modules() if isinstance(m, nn.Dropout) and m.p > 0]
+    if not found:
         raise ValueError("BayesianUncertainty needs a network with dropout; this one has none")
+    return found
+
+
+def uncertainty(model: nn.Module, x: Tensor, *, passes: int = PASSES, seed: int = 0) -> Tensor:
+    """The variance of the probabilities over dropout passes, summed over classes: `(n, 1)`.
+
+    Dropout alone is at work, all else stays in evaluation mode. In one pass all images lose the
+    same units, so that none depends on which others are looked at. Gradients flow where asked for.
+    ValueError for a network without a dropout layer.
+    """
+    draw = torch.Generator().manual_seed(seed)
 
     def drop(module: nn.Module, args: tuple[Tensor], out: Tensor) -> Tensor:
         assert isinstance(module, nn.Dropout)
-        return F.dropout(args[0], module.p, training=True)
+        kept = torch.rand(out.shape[1:], generator=draw) >= module.p
+        return args[0] * (kept / max(1 - module.p, 1e-12)).to(out)
 
-    handles = [layer.register_forward_hook(drop) for layer in layers]
+    handles = [layer.register_forward_hook(drop) for layer in dropout_layers(model)]
     try:
-        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-            torch.manual_seed(seed)
-            drawn = torch.stack([model(x).softmax(1) for _ in range(passes)])
+        drawn = torch.stack([model(x).softmax(1) for _ in range(passes)])
     finally:
         for handle in handles:
             handle.remove()
-    return replace(features, uncertainty=drawn.var(0).sum(1))
-
-
-def _known(features: Features) -> Tensor:
-    if features.uncertainty is None:
-        raise ValueError("no dropout passes were made; call with_uncertainty first")
-    return features.uncertainty
+    return drawn.var(0).sum(1, keepdim=True)

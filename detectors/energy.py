@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from detectors.base import Detector, Pairs, Reference
+from detectors.base import Detector, Learned, Reference
 from detectors.features import Features
 
 
@@ -16,11 +16,19 @@ class Energy(Detector):
     """Free energy -T log sum exp(logits / T): low where logits are large. Learns nothing."""
 
     needs_pairs: ClassVar[bool] = False
+    has_head: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
     temperature: float = 1.0
 
-    def fit(self, reference: Reference, pairs: Pairs | None = None) -> None:
-        """Nothing to learn."""
+    def learn(self, reference: Reference) -> Learned:
+        return {}
 
-    def score(self, features: Features) -> Tensor:
-        return -self.temperature * (features.logits / self.temperature).logsumexp(1)
+    def statistics(self, features: Features) -> Tensor:
+        """The energy `(n, 1)`."""
+        return -self.temperature * (features.logits / self.temperature).logsumexp(1, keepdim=True)
+
+    def learn_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+        return {}
+
+    def combine(self, statistics: Tensor) -> Tensor:
+        return statistics[:, 0]

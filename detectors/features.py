@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +25,8 @@ class Features:
     """`(n, k)`."""
     layers: Mapping[str, Tensor]
     """Each layer's activations `(n, d)`, averaged over space, from input to output."""
-    uncertainty: Tensor | None = None
-    """`(n,)`, where dropout passes were made (`detectors.bayesian_uncertainty`)."""
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+    """`(n, m)` each: what takes more than one pass and was asked for (`detectors.look`)."""
 
     @property
     def deep(self) -> Tensor:
@@ -39,16 +39,21 @@ class Features:
     def take(self, rows: Tensor) -> Features:
         """These cases, in this order; `rows` is an index or `(n,)` bool."""
         layers = {name: values[rows] for name, values in self.layers.items()}
-        unsure = None if self.uncertainty is None else self.uncertainty[rows]
-        return Features(self.logits[rows], layers, unsure)
+        extras = {name: values[rows] for name, values in self.extras.items()}
+        return Features(self.logits[rows], layers, extras)
+
+    def extra(self, name: str) -> Tensor:
+        """One of `extras`; ValueError where it was not asked for."""
+        if name not in self.extras:
+            raise ValueError(f"these features have no {name!r}; look with a Look for the detector")
+        return self.extras[name]
 
     @staticmethod
     def cat(parts: Sequence[Features]) -> Features:
         """One after the other; all have the same layers."""
         layers = {k: torch.cat([part.layers[k] for part in parts]) for k in parts[0].layers}
-        unsure = [part.uncertainty for part in parts if part.uncertainty is not None]
-        logits = torch.cat([part.logits for part in parts])
-        return Features(logits, layers, torch.cat(unsure) if len(unsure) == len(parts) else None)
+        extras = {k: torch.cat([part.extras[k] for part in parts]) for k in parts[0].extras}
+        return Features(torch.cat([part.logits for part in parts]), layers, extras)
 
 
 class Extractor:

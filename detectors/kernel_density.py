@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from detectors.base import Detector, Pairs, Reference
+from detectors.base import Detector, Learned, Reference
 from detectors.distances import squared_distances
 from detectors.features import Features
-from detectors.heads import LogisticHead
+from detectors.heads import fit_logistic, logistic
 
 GRID = 2.0 ** torch.arange(-4, 3, 0.5, dtype=torch.float64)
 """Bandwidths that are tried, in units of the median distance to the nearest image of the class."""
@@ -25,39 +25,36 @@ class KernelDensity(Detector):
     """
 
     needs_pairs: ClassVar[bool] = False
+    has_head: ClassVar[bool] = True
     differentiable: ClassVar[bool] = True
     bandwidth: float | None = None
     """In units of the feature; None: the one under which held-out reference images are likeliest.
     Ma et al. 2021 take 1.0."""
-    used: float = field(default=math.nan, init=False)
-    """The bandwidth after `fit`."""
 
-    def fit(self, reference: Reference, pairs: Pairs | None = None) -> None:
-        known = reference.classes()
+    def learn(self, reference: Reference) -> Learned:
         deep = reference.features.deep.detach()
-        self._points = {label: deep[reference.labels == label] for label in known}
-        self.used = choose_bandwidth(reference) if self.bandwidth is None else self.bandwidth
-        self._head = None
-        if pairs is not None:
-            sides = (self.log_density(side)[:, None] for side in (pairs.clean, pairs.adversarial))
-            self._head = LogisticHead.fit(*sides)
+        points = {f"class {c}": deep[reference.labels == c] for c in reference.classes()}
+        used = choose_bandwidth(reference) if self.bandwidth is None else self.bandwidth
+        return {**points, "bandwidth": torch.tensor(used, dtype=torch.float64)}
 
-    def score(self, features: Features) -> Tensor:
-        density = self.log_density(features)
-        return -density if self._head is None else self._head(density[:, None])
-
-    def log_density(self, features: Features) -> Tensor:
-        """`(n,)`, in nats; a class without a reference image is one of density 0."""
-        if math.isnan(self.used):
-            raise RuntimeError("fit the detector first")
+    def statistics(self, features: Features) -> Tensor:
+        """The log density `(n, 1)` in nats; a class without reference images has density 0."""
+        learned = self.known()
+        bandwidth = float(learned["bandwidth"])
         deep, predicted = features.deep, features.logits.argmax(1)
         found = torch.full_like(deep[:, 0], -torch.inf)
-        for label, points in self._points.items():
+        for label in range(features.logits.shape[1]):
             mine = predicted == label
-            if bool(mine.any()):
-                own = _log_density(deep[mine], points.to(deep), self.used)
-                found = found.masked_scatter(mine, own)
-        return found
+            if f"class {label}" in learned and bool(mine.any()):
+                points = learned[f"class {label}"].to(deep)
+                found = found.masked_scatter(mine, _log_density(deep[mine], points, bandwidth))
+        return found[:, None]
+
+    def learn_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+        return fit_logistic(clean, adversarial)
+
+    def combine(self, statistics: Tensor) -> Tensor:
+        return -statistics[:, 0] if self.head is None else logistic(self.head, statistics)
 
 
 def _log_density(x: Tensor, points: Tensor, bandwidth: float) -> Tensor:

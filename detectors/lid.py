@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from detectors.base import Detector, Pairs, Reference
+from detectors.base import Detector, Learned, Reference
 from detectors.distances import squared_distances
 from detectors.features import Features
-from detectors.heads import LogisticHead
+from detectors.heads import fit_logistic, logistic
 
 SMALLEST = 1e-12
 """Distances and sums of logarithms below this count as zero."""
@@ -27,6 +27,7 @@ class LID(Detector):
     """
 
     needs_pairs: ClassVar[bool] = False
+    has_head: ClassVar[bool] = True
     differentiable: ClassVar[bool] = True
     k: int = 20
     """Neighbours; fewer than `batch`."""
@@ -37,7 +38,7 @@ class LID(Detector):
     seed: int = 0
     """Of the draw of the batch."""
 
-    def fit(self, reference: Reference, pairs: Pairs | None = None) -> None:
+    def learn(self, reference: Reference) -> Learned:
         reference.classes()
         count = len(reference.labels)
         if not 2 <= self.k < min(self.batch, count):
@@ -48,35 +49,35 @@ class LID(Detector):
         draw = torch.Generator().manual_seed(self.seed)
         rows = torch.randperm(count, generator=draw)[: self.batch]
         chosen = reference.features.take(rows.to(reference.labels.device))
-        self._points = {name: value.detach() for name, value in chosen.layers.items()}
-        own = self.statistics(chosen, skip_nearest=True)
-        self._centre, self._scale = own.mean(0), own.std(0).clamp_min(SMALLEST)
-        self._head = None
-        if pairs is not None:
-            sides = (self.statistics(side) for side in (pairs.clean, pairs.adversarial))
-            self._head = LogisticHead.fit(*sides)
+        points = {f"layer {name}": value.detach() for name, value in chosen.layers.items()}
+        own = self.measure(points, chosen, skip_nearest=True)
+        return {**points, "centre": own.mean(0), "scale": own.std(0).clamp_min(SMALLEST)}
 
-    def score(self, features: Features) -> Tensor:
-        found = self.statistics(features)
-        if self._head is not None:
-            return self._head(found)
-        return ((found - self._centre.to(found)) / self._scale.to(found)).mean(1)
+    def statistics(self, features: Features) -> Tensor:
+        """The LID in each layer `(n, layers)`."""
+        return self.measure(self.known(), features)
 
-    def statistics(self, features: Features, skip_nearest: bool = False) -> Tensor:
-        """The LID in each layer `(n, layers)`. `skip_nearest`: for images of the batch itself."""
-        if not hasattr(self, "_points"):
-            raise RuntimeError("fit the detector first")
+    def learn_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+        return fit_logistic(clean, adversarial)
+
+    def combine(self, statistics: Tensor) -> Tensor:
+        if self.head is not None:
+            return logistic(self.head, statistics)
+        centre, scale = (self.known()[name].to(statistics) for name in ("centre", "scale"))
+        return ((statistics - centre) / scale).mean(1)
+
+    def measure(self, learned: Learned, features: Features, skip_nearest: bool = False) -> Tensor:
+        """The LID in each layer, among the points learned; `skip_nearest`: of these points."""
         found = []
-        for name, points in self._points.items():
-            x = features.layers[name]
-            squares = squared_distances(x, points.to(x))
-            first = int(skip_nearest)
-            nearest, index = squares.topk(self.k + first, largest=False)
+        first = int(skip_nearest)
+        for name, x in features.layers.items():
+            points = learned[f"layer {name}"].to(x)
+            nearest, index = squared_distances(x, points).topk(self.k + first, largest=False)
             distances = _root(nearest[:, first:])
             if self.estimator == "mle":
                 found.append(lid_mle(distances))
             else:
-                between = _root(squared_distances(points, points)).to(x)
+                between = _root(squared_distances(points, points))
                 near = index[:, first:]
                 found.append(lid_tle(distances, between[near[:, :, None], near[:, None, :]]))
         return torch.stack(found, 1)

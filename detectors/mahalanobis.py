@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from detectors.base import Detector, Pairs, Reference
+from detectors.base import Detector, Learned, Reference
 from detectors.features import Features
-from detectors.heads import LogisticHead
+from detectors.heads import fit_logistic, logistic
+
+STEPS = (0.0, 0.0005, 0.001, 0.002, 0.005, 0.01)
+"""Input steps that are tried, in [0, 1] units; Lee et al. try the like."""
 
 
 @dataclass
@@ -23,11 +26,26 @@ class Mahalanobis(Detector):
     """
 
     needs_pairs: ClassVar[bool] = False
+    has_head: ClassVar[bool] = True
     differentiable: ClassVar[bool] = True
+    step: float | Literal["auto"] = 0.0
+    """Move each image by so much a pixel towards its nearest class first (`input_step`), in [0, 1]
+    units. `auto`: the best of `STEPS` on a third of the pairs, which the heads tried have not
+    seen; 0 without pairs."""
 
-    def fit(self, reference: Reference, pairs: Pairs | None = None) -> None:
+    def __post_init__(self) -> None:
+        if self.step != "auto" and not (isinstance(self.step, float | int) and 0 <= self.step <= 1):
+            raise ValueError(f"step must be 'auto' or lie between 0 and 1, not {self.step!r}")
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        if self.step == "auto":
+            return tuple(step_name(step) for step in STEPS[1:])
+        return (step_name(self.step),) if self.step else ()
+
+    def learn(self, reference: Reference) -> Learned:
         known = reference.classes()
-        self._layers: dict[str, tuple[Tensor, Tensor, int]] = {}
+        learned: dict[str, Tensor] = {}
         for name, values in reference.features.layers.items():
             x = values.detach().double()
             means = torch.stack([x[reference.labels == label].mean(0) for label in known])
@@ -37,30 +55,46 @@ class Mahalanobis(Detector):
             whiten = whitening(spread.T @ spread / len(x))
             if not whiten.shape[1]:
                 raise ValueError(f"layer {name!r} does not vary within the classes; leave it out")
-            self._layers[name] = means @ whiten, whiten, whiten.shape[1]
-        self._head = None
-        if pairs is not None:
-            sides = (self.statistics(side) for side in (pairs.clean, pairs.adversarial))
-            self._head = LogisticHead.fit(*sides)
-
-    def score(self, features: Features) -> Tensor:
-        found = self.statistics(features)
-        if self._head is not None:
-            return self._head(found)
-        ranks = torch.tensor([rank for *_, rank in self._layers.values()]).to(found)
-        return (found / ranks).mean(1)
+            learned[f"whiten {name}"], learned[f"means {name}"] = whiten, means @ whiten
+        return learned
 
     def statistics(self, features: Features) -> Tensor:
+        """In each layer `(n, layers)`; with `auto` one block of layers after another, by step."""
+        if not self.step:
+            return self.distances(features)
+        moved = [features.extra(name) for name in self.extras]
+        return torch.cat([self.distances(features), *moved] if self.step == "auto" else moved, 1)
+
+    def distances(self, features: Features) -> Tensor:
         """Half the squared distance to the nearest class in each layer `(n, layers)`."""
-        if not hasattr(self, "_layers"):
-            raise RuntimeError("fit the detector first")
-        found = []
-        for name, (means, whiten, _) in self._layers.items():
-            x = features.layers[name]
-            white = x @ whiten.to(x)
-            squares = (white[:, None] - means.to(x)[None]).square().sum(2)
-            found.append(squares.amin(1) / 2)
+        learned, found = self.known(), []
+        for name, x in features.layers.items():
+            white = x @ learned[f"whiten {name}"].to(x)
+            means = learned[f"means {name}"].to(x)
+            found.append((white[:, None] - means[None]).square().sum(2).amin(1) / 2)
         return torch.stack(found, 1)
+
+    def learn_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+        if self.step != "auto":
+            return fit_logistic(clean, adversarial)
+        count = len(STEPS)
+        blocks = list(zip(clean.chunk(count, 1), adversarial.chunk(count, 1), strict=True))
+        best = max(range(count), key=lambda place: _validated(*blocks[place]))
+        return {**fit_logistic(*blocks[best]), "best": torch.tensor(best)}
+
+    def combine(self, statistics: Tensor) -> Tensor:
+        if self.step == "auto":
+            best = 0 if self.head is None else int(self.head["best"])
+            statistics = statistics.chunk(len(STEPS), 1)[best]
+        if self.head is not None:
+            return logistic(self.head, statistics)
+        ranks = [w.shape[1] for name, w in self.known().items() if name.startswith("whiten ")]
+        return (statistics / torch.tensor(ranks).to(statistics)).mean(1)
+
+
+def step_name(step: float) -> str:
+    """Under which the distances of images moved by a step are found in `Features.extras`."""
+    return f"mahalanobis {step:g}"
 
 
 def whitening(covariance: Tensor) -> Tensor:
@@ -84,8 +118,24 @@ def input_step(
     Lee et al. move clean images nearer than attacked ones; `step` is to be chosen on images that
     are scored nowhere else. The result stays within [0, 1].
     """
+    return (x - step * input_direction(detector, extract, x)).clamp(0, 1)
+
+
+def input_direction(
+    detector: Mahalanobis, extract: Callable[[Tensor], Features], x: Tensor
+) -> Tensor:
+    """The sign of the gradient of the distance in the last layer `(n, c, h, w)`."""
     with torch.enable_grad():
         moving = x.detach().requires_grad_(True)
-        distance = detector.statistics(extract(moving))[:, -1].sum()
+        distance = detector.distances(extract(moving))[:, -1].sum()
         (gradient,) = torch.autograd.grad(distance, moving)
-    return (x - step * gradient.sign()).clamp(0, 1).detach()
+    return gradient.sign()
+
+
+def _validated(clean: Tensor, adversarial: Tensor) -> float:
+    """AUC on the last third of either side of a head fitted on the rest."""
+    cuts = [max(1, len(side) * 2 // 3) for side in (clean, adversarial)]
+    head = fit_logistic(clean[: cuts[0]], adversarial[: cuts[1]])
+    low, high = logistic(head, clean[cuts[0] :]), logistic(head, adversarial[cuts[1] :])
+    above = (high[:, None] > low).double() + (high[:, None] == low) / 2
+    return float(above.mean()) if above.numel() else 0.0

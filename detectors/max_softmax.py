@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from detectors.base import Detector, Pairs, Reference
+from detectors.base import Detector, Learned, Reference
 from detectors.features import Features
 
 
@@ -16,11 +16,18 @@ class MaxSoftmax(Detector):
     """The less sure the classifier, the more suspicious the image. Learns nothing."""
 
     needs_pairs: ClassVar[bool] = False
+    has_head: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
 
-    def fit(self, reference: Reference, pairs: Pairs | None = None) -> None:
-        """Nothing to learn."""
+    def learn(self, reference: Reference) -> Learned:
+        return {}
 
-    def score(self, features: Features) -> Tensor:
-        """Minus the log of the largest probability, which keeps its digits near 1."""
-        return -features.logits.log_softmax(1).amax(1)
+    def statistics(self, features: Features) -> Tensor:
+        """Minus the log of the largest probability `(n, 1)`, which keeps its digits near 1."""
+        return -features.logits.log_softmax(1).amax(1, keepdim=True)
+
+    def learn_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+        return {}
+
+    def combine(self, statistics: Tensor) -> Tensor:
+        return statistics[:, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -60,6 +61,12 @@ class Bootstrap:
         for row in self._weights:
             drawn = np.bincount(rng.integers(0, self.count, self.count), minlength=self.count)
             row[:] = np.minimum(drawn, 255)
+
+    def at(self, rows: npt.NDArray[np.int64]) -> Bootstrap:
+        """The same resamples for these cases, in this order; a case may occur twice."""
+        other = copy.copy(self)
+        other.codes = self.codes[rows]
+        return other
 
     def rate(self, values: npt.ArrayLike, mask: npt.ArrayLike | None = None) -> Estimate | None:
         """Mean of `values (n,)` over the cases in `mask`; None where there is no case."""

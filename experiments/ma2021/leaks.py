@@ -78,7 +78,7 @@ def closed(make: type[Detector], deviation: float, seed: int = 0) -> tuple[float
     cases = np.arange(n)
     clean = Side(features(n, deviation, rng), cases)
     attacked = Side(features(n, deviation, rng, wrong=True), cases)
-    detectors = {make.__name__: make}
+    detectors = {make.__name__: make()}
     matrix = judge(detectors, reference, clean, {"none": attacked}, {}, cases % 2, cases, seed)
     cell = matrix.cells[make.__name__, "none", "none"].auc
     assert cell is not None

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from detectors import Detector, Pairs, Reference
+from detectors import Detector, Reference
 from robust.engine.protocol import (
     Figures,
+    Measured,
     Null,
+    Scored,
     Side,
     alarms,
     check_learns_nothing,
@@ -22,13 +25,19 @@ from robust.engine.protocol import (
     folds_by_group,
     null_control,
 )
+from robust.stats import Bootstrap
+
+UNFITTED = ""
+"""Where a detector has no head to fit on an attack."""
+
+Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
 class Matrix:
     """What detectors are worth. Keys are (detector, attack fitted on, attack scored)."""
 
-    cells: Mapping[tuple[str, str, str], Figures]
+    cells: Mapping[Key, Figures]
     nulls: Mapping[tuple[str, str], Null]
     """(detector, attack fitted on)."""
     alarms: tuple[tuple[str, str], ...]
@@ -36,10 +45,12 @@ class Matrix:
     believed."""
     empty: Mapping[str, str]
     """Attacks that nothing could be fitted on, and why."""
+    scores: Mapping[Key, Scored]
+    """Image by image, where a detector was fitted on the attack named in `keep`."""
 
 
 def judge(
-    detectors: Mapping[str, Callable[[], Detector]],
+    detectors: Mapping[str, Detector],
     reference: Reference,
     clean: Side,
     attacks: Mapping[str, Side],
@@ -47,36 +58,60 @@ def judge(
     labels: npt.NDArray[np.int64],
     groups: npt.NDArray[np.int64],
     seed: int = 0,
+    *,
+    fit_on: Collection[str] | None = None,
+    keep: str = "",
+    progress: Callable[[float, float, str], None] = lambda done, total, label: None,
 ) -> Matrix:
-    """Fit each detector on each attack and score it on all attacks and controls.
+    """Fit each detector on each attack (of `fit_on`) and score it on all attacks and controls.
 
     `clean` and `attacks` (successes alone) show cases of one population, whose `labels` and
     `groups` are `(n,)`; `controls` are noise and harmless changes of the same cases, scored and
-    never fitted on. Every rule of the protocol is checked before a number is made. InputError for
-    a rule that is broken.
+    never fitted on. Sides are asked for once, one after the other: a mapping may read them from
+    disk. Every rule of the protocol is checked before a number is made. InputError for a rule that
+    is broken.
     """
     folds = folds_by_group(groups, seed)
     check_separate(reference, clean, folds, groups)
-    for name, side in attacks.items():
-        check_positives(side, labels, name)
-    empty = {name: why for name, side in attacks.items() if (why := _unfit(side, folds))}
-    fitting = {name: side for name, side in attacks.items() if name not in empty}
-    scored = {**{n: s for n, s in attacks.items() if len(s.cases)}, **controls}
-    cells: dict[tuple[str, str, str], Figures] = {}
+    learned = {name: _learn(one, reference, clean) for name, one in detectors.items()}
+    sides: dict[str, dict[str, Measured]] = {name: {} for name in detectors}
+    empty: dict[str, str] = {}
+    for name in (*attacks, *controls):
+        side = attacks[name] if name in attacks else controls[name]
+        if name in attacks:
+            check_positives(side, labels, name)
+            if why := _unfit(side, folds):
+                empty[name] = why
+        if len(side.cases):
+            for label, detector in learned.items():
+                sides[label][name] = side.measured(detector)
+    fitting = [n for n in attacks if n not in empty and (fit_on is None or n in fit_on)]
+    bootstrap = Bootstrap(groups.tolist(), seed=seed)
+    cells: dict[Key, Figures] = {}
     nulls: dict[tuple[str, str], Null] = {}
-    for detector, make in detectors.items():
-        for place, (attack, side) in enumerate(fitting.items()):
-            probe = make()
-            probe.fit(reference, Pairs(clean.features, side.features))
-            check_learns_nothing(probe, clean.features)
-            for name, one in cross_fit(make, reference, clean, side, scored, folds).items():
-                cells[detector, attack, name] = figures(one, groups, seed)
-            nulls[detector, attack] = null_control(
-                make, reference, clean, groups, folds, seed + 1000 * place
-            )
+    kept: dict[Key, Scored] = {}
+    for number, (label, detector) in enumerate(learned.items()):
+        own = clean.measured(detector)
+        for place, attack in enumerate(fitting if detector.has_head else [UNFITTED]):
+            progress(number + place / max(len(fitting), 1), len(learned), f"judging {label}")
+            shown = sides[label]
+            fitted = shown.get(attack, own)
+            for name, one in cross_fit(detector, own, fitted, shown, folds).items():
+                cells[label, attack, name] = figures(one, bootstrap)
+                if attack in (keep, UNFITTED):
+                    kept[label, attack, name] = one
+            nulls[label, attack] = null_control(detector, own, groups, folds, seed + 1000 * place)
     loud = alarms({f"{a}\n{b}": null for (a, b), null in nulls.items()})
     found = tuple(pair for pair in nulls if "\n".join(pair) in loud)
-    return Matrix(cells, nulls, found, empty)
+    return Matrix(cells, nulls, found, empty, kept)
+
+
+def _learn(detector: Detector, reference: Reference, clean: Side) -> Detector:
+    """A copy that has learned from the reference, and is seen to learn from nothing else."""
+    own = copy.copy(detector)
+    own.learned = own.learn(reference)
+    check_learns_nothing(own, clean.features)
+    return own
 
 
 def _unfit(side: Side, folds: npt.NDArray[np.int64]) -> str:

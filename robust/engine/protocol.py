@@ -7,15 +7,17 @@ image of its group. Positives are successful attacks on cases that are right whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import stats as scipy_stats
+from torch import Tensor
 
-from detectors import Detector, Features, Pairs, Reference
+from detectors import Detector, Features, Reference
 from robust.errors import InputError
 from robust.records import Estimate
 from robust.stats import Bootstrap, auc
@@ -44,6 +46,23 @@ class Side:
 
     def take(self, kept: npt.NDArray[np.bool_]) -> Side:
         return Side(self.features.take(torch.from_numpy(kept)), self.cases[kept])
+
+    def measured(self, detector: Detector) -> Measured:
+        """By a detector that has learned from the reference."""
+        with torch.no_grad():
+            return Measured(detector.statistics(self.features), self.cases)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A side as one detector's statistics of it, which is all that its head may see."""
+
+    statistics: Tensor
+    """`(n, m)`."""
+    cases: Places
+
+    def take(self, kept: npt.NDArray[np.bool_]) -> Measured:
+        return Measured(self.statistics[torch.from_numpy(kept)], self.cases[kept])
 
 
 @dataclass(frozen=True)
@@ -86,15 +105,14 @@ def folds_by_group(groups: npt.NDArray[np.int64], seed: int, folds: int = FOLDS)
 def check_separate(reference: Reference, clean: Side, folds: Places, groups: Places) -> None:
     """InputError where an image is on two sides: in the reference, or in two folds, or its group.
 
-    Equal features to the last bit are taken for the same image.
+    Equal activations in every layer, to the last bit, are taken for the same image.
     """
     for group in np.unique(groups):
         if len(set(folds[groups == group].tolist())) > 1:
             raise InputError(
                 f"group {group} lies in two folds; keep all images of a patient together"
             )
-    known = {row.tobytes() for row in reference.features.deep.cpu().numpy()}
-    rows = [row.tobytes() for row in clean.features.deep.cpu().numpy()]
+    known, rows = set(_prints(reference.features)), _prints(clean.features)
     shared = sum(row in known for row in rows)
     if shared:
         raise InputError(
@@ -118,44 +136,48 @@ def check_positives(side: Side, labels: npt.NDArray[np.int64], name: str) -> Non
 
 
 def check_learns_nothing(detector: Detector, features: Features) -> None:
-    """InputError where a score depends on what else is scored (a scaler fitted while scoring)."""
-    half = torch.arange(len(features)) < max(1, len(features) // 2)
-    whole, part = detector.score(features)[half], detector.score(features.take(half))
-    if not torch.allclose(whole, part, rtol=1e-3, atol=1e-5):
-        raise InputError(
-            f"{type(detector).__name__} scores an image differently in other company: it learns "
-            f"from what it scores, and no number of it can be believed"
-        )
+    """InputError where what is measured of an image depends on what else is scored (a scaler fitted
+    while scoring).
+    """
+    half = _first_half(len(features))
+    with torch.no_grad():
+        whole, part = detector.statistics(features), detector.statistics(features.take(half))
+    _same(detector, whole[half], part)
 
 
 def cross_fit(
-    make: Callable[[], Detector],
-    reference: Reference,
-    clean: Side,
-    fitting: Side,
-    scored: Mapping[str, Side],
+    detector: Detector,
+    clean: Measured,
+    fitting: Measured,
+    scored: Mapping[str, Measured],
     folds: Places,
 ) -> dict[str, Scored]:
-    """Fit on the attack `fitting`, score clean images and every attack in `scored`.
+    """Fit the head on the attack `fitting`, score clean images and every attack in `scored`.
 
-    Scores of a fold are measured from the median of its clean images, in units of their quartiles,
-    so that the heads of different folds can be read on one scale: from clean images alone.
+    `detector` has learned from the reference. Scores of a fold are measured from the median of its
+    clean images, in units of their quartiles, so that the heads of different folds can be read on
+    one scale: from clean images alone. A detector without a head gives its scores as they are.
     """
     clean_scores = np.full(len(clean.cases), np.nan)
     found = {name: np.full(len(side.cases), np.nan) for name, side in scored.items()}
     for fold in range(int(folds.max()) + 1):
         inside = folds[clean.cases] == fold
-        detector = make()
-        learnt = [side.take(folds[side.cases] != fold).features for side in (clean, fitting)]
-        detector.fit(reference, Pairs(*learnt))
-        own = _scores(detector, clean.take(inside))
-        centre, unit = float(np.median(own)), float(np.subtract(*np.quantile(own, [0.75, 0.25])))
-        unit = unit if unit > 0 else 1.0
-        clean_scores[inside] = (own - centre) / unit
+        fitted = copy.copy(detector)
+        centre, unit = 0.0, 1.0
+        own = clean.take(inside)
+        if detector.has_head:
+            others = (side.take(folds[side.cases] != fold) for side in (clean, fitting))
+            fitted.calibrate(*(side.statistics for side in others))
+            middle = _scores(fitted, own)
+            half = _first_half(len(own.cases))
+            _same(fitted, torch.from_numpy(middle)[half], fitted.combine(own.statistics[half]))
+            centre = float(np.median(middle))
+            unit = float(np.subtract(*np.quantile(middle, [0.75, 0.25]))) or 1.0
+        clean_scores[inside] = (_scores(fitted, own) - centre) / unit
         for name, side in scored.items():
             mine = folds[side.cases] == fold
             if mine.any():
-                found[name][mine] = (_scores(detector, side.take(mine)) - centre) / unit
+                found[name][mine] = (_scores(fitted, side.take(mine)) - centre) / unit
     return {
         name: Scored(clean_scores, found[name], clean.cases, side.cases)
         for name, side in scored.items()
@@ -179,19 +201,22 @@ class Figures:
         return self.positives < FEW
 
 
-def figures(scored: Scored, groups: npt.NDArray[np.int64], seed: int = 0) -> Figures:
-    """Intervals are a bootstrap over groups, a case and its twin in one."""
+def figures(scored: Scored, bootstrap: Bootstrap) -> Figures:
+    """Intervals are a bootstrap over groups, a case and its twin in one; `bootstrap` is that of
+    the population.
+    """
     scores = np.concatenate([scored.clean, scored.positive])
     attacked = np.arange(len(scores)) >= len(scored.clean)
-    owners = groups[np.concatenate([scored.clean_cases, scored.positive_cases])]
-    bootstrap = Bootstrap(owners.tolist(), seed=seed)
-    everyone = np.ones(len(scores), bool)
-    rates = {}
-    for share in FALSE_ALARMS:
-        threshold = np.quantile(scored.clean, 1 - share, method="higher")
-        rates[share] = bootstrap.rate(scores > threshold, attacked)
-    area = bootstrap.auc(scores, attacked, everyone) if attacked.any() else None
-    return Figures(area, rates, int(attacked.sum()))
+    own = bootstrap.at(np.concatenate([scored.clean_cases, scored.positive_cases]))
+    thresholds = [threshold(scored.clean, share) for share in FALSE_ALARMS]
+    rates = own.rates([(scores > limit, attacked) for limit in thresholds])
+    area = own.auc(scores, attacked, np.ones(len(scores), bool)) if attacked.any() else None
+    return Figures(area, dict(zip(FALSE_ALARMS, rates, strict=True)), int(attacked.sum()))
+
+
+def threshold(clean: Array, share: float) -> float:
+    """The score that at most this share of the clean images exceeds."""
+    return float(np.quantile(clean, 1 - share, method="higher"))
 
 
 @dataclass(frozen=True)
@@ -205,9 +230,8 @@ class Null:
 
 
 def null_control(
-    make: Callable[[], Detector],
-    reference: Reference,
-    clean: Side,
+    detector: Detector,
+    clean: Measured,
     groups: npt.NDArray[np.int64],
     folds: Places,
     seed: int,
@@ -225,7 +249,7 @@ def null_control(
         sides = clean.take(~play), clean.take(play)
         if not play.any() or play.all():
             raise InputError("the null control needs two groups in a fold; audit more cases")
-        (scored,) = cross_fit(make, reference, *sides, {"null": sides[1]}, folds).values()
+        (scored,) = cross_fit(detector, *sides, {"null": sides[1]}, folds).values()
         scores = np.concatenate([scored.clean, scored.positive])
         found.append(float(auc(scores, np.arange(len(scores)) >= len(scored.clean))[0]))
     mean, error = float(np.mean(found)), float(np.std(found, ddof=1)) / np.sqrt(draws)
@@ -259,6 +283,24 @@ def half_of_the_groups(
     return chosen
 
 
-def _scores(detector: Detector, side: Side) -> Array:
+def _scores(detector: Detector, side: Measured) -> Array:
     with torch.no_grad():
-        return detector.score(side.features).double().cpu().numpy()  # type: ignore[no-any-return]
+        return detector.combine(side.statistics).double().cpu().numpy()  # type: ignore[no-any-return]
+
+
+def _prints(features: Features) -> list[bytes]:
+    """What tells one image from another."""
+    every = torch.cat([features.logits, *features.layers.values()], 1)
+    return [row.tobytes() for row in every.cpu().numpy()]
+
+
+def _first_half(count: int) -> Tensor:
+    return torch.arange(count) < max(1, count // 2)
+
+
+def _same(detector: Detector, whole: Tensor, part: Tensor) -> None:
+    if not torch.allclose(whole.double(), part.double(), rtol=1e-3, atol=1e-5):
+        raise InputError(
+            f"{type(detector).__name__} scores an image differently in other company: it learns "
+            f"from what it scores, and no number of it can be believed"
+        )

@@ -167,7 +167,9 @@ def test_lid_finds_the_dimension_of_a_manifold(estimator: str) -> None:
         features = Features(torch.zeros(4000, 2, dtype=torch.float64), {"deep": points})
         detector = LID(k=k, batch=3000, estimator=estimator)  # type: ignore[arg-type]
         detector.fit(Reference(features, labels))
-        found[d] = float(detector.statistics(features, skip_nearest=True)[:, 0].median())
+        found[d] = float(
+            detector.measure(detector.known(), features, skip_nearest=True)[:, 0].median()
+        )
     bias = k / (k - 2) if estimator == "mle" else 1.0
     assert found[1] == pytest.approx(bias, rel=0.15)
     assert found[5] == pytest.approx(5 * bias, rel=0.15)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +12,8 @@ from torch import Tensor
 
 from detectors import (
     DETECTORS,
+    DeepFeatures,
+    Detector,
     Features,
     KernelDensity,
     Mahalanobis,
@@ -20,6 +21,8 @@ from detectors import (
     QuantizedFeatures,
     Reference,
 )
+from detectors.base import Learned
+from detectors.bayesian_uncertainty import UNCERTAINTY
 from robust.engine.detection import judge
 from robust.engine.protocol import (
     Null,
@@ -38,6 +41,7 @@ from robust.engine.protocol import (
 )
 from robust.errors import InputError
 from robust.records import Estimate
+from robust.stats import Bootstrap
 
 
 @dataclass
@@ -85,6 +89,11 @@ def density() -> KernelDensity:
     return KernelDensity(1.0)
 
 
+def learned(detector: Detector, w: World) -> Detector:
+    detector.learned = detector.learn(w.reference)
+    return detector
+
+
 def test_folds_keep_groups_whole_and_are_of_one_size() -> None:
     groups = np.repeat(np.arange(60), np.random.default_rng(0).integers(1, 9, 60))
     folds = folds_by_group(groups, seed=3)
@@ -101,19 +110,19 @@ def test_folds_keep_groups_whole_and_are_of_one_size() -> None:
 def test_every_case_is_scored_once_by_a_detector_that_has_not_seen_its_group() -> None:
     w, met = world(), []
 
-    class Spy(KernelDensity):
-        def fit(self, reference: Reference, pairs: Any = None) -> None:
-            super().fit(reference, pairs)
-            self.taught = {r.numpy().tobytes() for r in pairs.clean.deep}
+    class Spy(DeepFeatures):
+        def learn_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+            self.taught = {r.numpy().tobytes() for r in clean}
+            return super().learn_head(clean, adversarial)
 
-        def score(self, features: Features) -> Tensor:
-            rows = [r.numpy().tobytes() for r in features.deep]
-            met.append((self.taught, rows))
-            return super().score(features)
+        def combine(self, statistics: Tensor) -> Tensor:
+            met.append((self.taught, [r.numpy().tobytes() for r in statistics]))
+            return super().combine(statistics)
 
     folds = folds_by_group(w.groups, 0)
-    moved = w.attacked(2.0)
-    found = cross_fit(lambda: Spy(1.0), w.reference, w.clean, moved, {"a": moved}, folds)["a"]
+    spy = learned(Spy(trees=3), w)
+    clean, moved = w.clean.measured(spy), w.attacked(2.0).measured(spy)
+    found = cross_fit(spy, clean, moved, {"a": moved}, folds)["a"]
     assert np.isfinite(found.clean).all() and np.isfinite(found.positive).all()
     of = {r.numpy().tobytes(): int(g) for r, g in zip(w.clean.features.deep, w.groups, strict=True)}
     for taught, rows in met:
@@ -126,8 +135,10 @@ def test_a_shift_is_seen_and_more_of_it_better() -> None:
     folds = folds_by_group(w.groups, 0)
     near, far = w.attacked(0.3), w.attacked(3.0)
     for make in (density, Mahalanobis):
-        found = cross_fit(make, w.reference, w.clean, far, {"near": near, "far": far}, folds)
-        seen = {name: figures(one, w.groups) for name, one in found.items()}
+        detector = learned(make(), w)
+        sides = {name: side.measured(detector) for name, side in (("near", near), ("far", far))}
+        found = cross_fit(detector, w.clean.measured(detector), sides["far"], sides, folds)
+        seen = {name: figures(one, Bootstrap(w.groups)) for name, one in found.items()}
         far_auc, near_auc = seen["far"].auc, seen["near"].auc
         assert far_auc is not None and near_auc is not None
         assert far_auc.value > 0.95 > near_auc.value > 0.5
@@ -139,7 +150,9 @@ def test_a_shift_is_seen_and_more_of_it_better() -> None:
 def test_figures_are_those_of_scikit_learn_and_thresholds_of_clean_images() -> None:
     rng = np.random.default_rng(0)
     clean, positive = rng.normal(0, 1, 400), rng.normal(1, 2, 150)
-    found = figures(Scored(clean, positive, np.arange(400), np.arange(150)), np.arange(400))
+    found = figures(
+        Scored(clean, positive, np.arange(400), np.arange(150)), Bootstrap(np.arange(400))
+    )
     truth = np.r_[np.zeros(400), np.ones(150)]
     assert found.auc is not None and found.positives == 150 and not found.few
     assert found.auc.value == pytest.approx(roc_auc_score(truth, np.r_[clean, positive]))
@@ -156,13 +169,21 @@ def test_a_cell_without_a_success_is_empty_with_its_reason_and_never_0_or_1() ->
     none = successes(w.attacked(1.0, part=0.0).features, w.labels, w.clean.cases)
     some = successes(w.attacked(1.0, part=0.08).features, w.labels, w.clean.cases)
     matrix = judge(
-        {"KD": density}, w.reference, w.clean, {"none": none, "some": some}, {}, w.labels, w.groups
+        {"KD": density()},
+        w.reference,
+        w.clean,
+        {"none": none, "some": some},
+        {},
+        w.labels,
+        w.groups,
     )
     assert matrix.empty == {"none": "no attack succeeded"}
     assert list(matrix.cells) == [("KD", "some", "some")]
     assert matrix.cells["KD", "some", "some"].few
     assert (
-        figures(Scored(np.zeros(9), np.zeros(0), np.arange(9), np.arange(0)), np.arange(9)).auc
+        figures(
+            Scored(np.zeros(9), np.zeros(0), np.arange(9), np.arange(0)), Bootstrap(np.arange(9))
+        ).auc
         is None
     )
 
@@ -172,7 +193,7 @@ def test_the_matrix_with_controls() -> None:
     strong = successes(w.attacked(2.0).features, w.labels, w.clean.cases)
     weak = successes(w.attacked(0.4, part=0.5).features, w.labels, w.clean.cases)
     noise = Side(w.attacked(0.1, part=0.0).features, w.clean.cases)
-    detectors = {"KD": density, "Mahalanobis": Mahalanobis, "QFeat": QuantizedFeatures}
+    detectors = {"KD": density(), "Mahalanobis": Mahalanobis(), "QFeat": QuantizedFeatures()}
     attacks = {"strong": strong, "weak": weak}
     matrix = judge(detectors, w.reference, w.clean, attacks, {"noise": noise}, w.labels, w.groups)
     assert len(matrix.cells) == 3 * 2 * 3 and len(matrix.nulls) == 6
@@ -198,7 +219,7 @@ def test_planted_evaluation_images_in_the_reference() -> None:
         torch.cat([w.reference.labels, torch.from_numpy(w.labels[:30])]),
     )
     with pytest.raises(InputError, match="30 of 200 images to be scored are among the reference"):
-        judge({"KD": density}, taught, w.clean, {}, {}, w.labels, w.groups)
+        judge({"KD": density()}, taught, w.clean, {}, {}, w.labels, w.groups)
 
 
 def test_planted_duplicates() -> None:
@@ -213,23 +234,26 @@ def test_planted_duplicates() -> None:
 
 def test_planted_scaler_on_what_is_scored() -> None:
     class Scaled(KernelDensity):
-        def score(self, features: Features) -> Tensor:
-            found = super().score(features)
+        def statistics(self, features: Features) -> Tensor:
+            found = super().statistics(features)
             return (found - found.mean()) / found.std()
+
+    class Ranked(KernelDensity):
+        def combine(self, statistics: Tensor) -> Tensor:
+            return super().combine(statistics).argsort().argsort().double()
 
     w = world()
     moved = successes(w.attacked(1.0).features, w.labels, w.clean.cases)
-    with pytest.raises(InputError, match="learns from what it scores"):
-        judge(
-            {"KD": lambda: Scaled(1.0)}, w.reference, w.clean, {"a": moved}, {}, w.labels, w.groups
-        )
+    for planted in (Scaled(1.0), Ranked(1.0)):
+        with pytest.raises(InputError, match="learns from what it scores"):
+            judge({"KD": planted}, w.reference, w.clean, {"a": moved}, {}, w.labels, w.groups)
 
 
 def test_planted_failures_as_positives() -> None:
     w = world()
     with pytest.raises(InputError, match="positives of PGD are read correctly"):
         judge(
-            {"KD": density},
+            {"KD": density()},
             w.reference,
             w.clean,
             {"PGD": w.attacked(1.0, part=0.5)},
@@ -249,15 +273,17 @@ def test_planted_memory_is_heard_by_the_null() -> None:
     clean_in_the_first_draw = ~half_of_the_groups(w.groups, folds, 0)
 
     class Knowing(KernelDensity):
-        def score(self, features: Features) -> Tensor:
+        def statistics(self, features: Features) -> Tensor:
             rows = w.clean.features.take(torch.from_numpy(clean_in_the_first_draw)).deep
             known = {row.numpy().tobytes() for row in rows}
-            return torch.tensor(
-                [float(row.numpy().tobytes() not in known) for row in features.deep]
-            )
+            new = [float(row.numpy().tobytes() not in known) for row in features.deep]
+            return torch.tensor(new)[:, None]
 
-    loud = null_control(lambda: Knowing(1.0), w.reference, w.clean, w.groups, folds, 0, draws=2)
-    sound = null_control(density, w.reference, w.clean, w.groups, folds, 0)
+    def null(detector: Detector, draws: int) -> Null:
+        side = w.clean.measured(learned(detector, w))
+        return null_control(detector, side, w.groups, folds, 0, draws)
+
+    loud, sound = null(Knowing(1.0), 2), null(density(), 8)
     assert loud.auc.value > 0.7
     assert 0.4 < sound.auc.value < 0.6 and sound.p > 0.001
 
@@ -277,10 +303,8 @@ def test_learning_while_scoring_is_noticed_and_nothing_else() -> None:
     moved = w.attacked(1.0)
     for kind in DETECTORS.values():
         detector = kind()
-        unsure = torch.rand(200, dtype=torch.float64)
-        clean, adversarial = (
-            replace(f, uncertainty=unsure) for f in (w.clean.features, moved.features)
-        )
+        unsure = {UNCERTAINTY: torch.rand(200, 1, dtype=torch.float64)}
+        clean, adversarial = (replace(f, extras=unsure) for f in (w.clean.features, moved.features))
         detector.fit(w.reference, Pairs(clean, adversarial))
         check_learns_nothing(detector, clean)
 
@@ -292,9 +316,10 @@ def test_sound_runs_hardly_ever_raise_an_alarm() -> None:
     for seed in range(200):
         w = world(n=120, seed=seed)
         folds = folds_by_group(w.groups, seed)
-        nulls = {
-            name: null_control(make, w.reference, w.clean, w.groups, folds, seed)
-            for name, make in (("KD", density), ("Maha", Mahalanobis), ("QFeat", QuantizedFeatures))
-        }
+        nulls = {}
+        for make in (density, Mahalanobis, QuantizedFeatures):
+            detector = learned(make(), w)
+            side = w.clean.measured(detector)
+            nulls[make.__name__] = null_control(detector, side, w.groups, folds, seed)
         loud += bool(alarms(nulls))
     assert loud < 5
