@@ -125,6 +125,39 @@ class AuditSpec(Section):
     """Cases that are attacked as one batch and stored as one unit."""
 
 
+class DetectorSpec(BaseModel):
+    """One `[[detectors]]` table: a name and the detector's own fields."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+    label: str | None = None
+    """How the report calls it, where one detector stands in a plan twice."""
+
+    def fields(self) -> dict[str, Any]:
+        """The detector's own fields."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class DetectionSpec(Section):
+    """How detectors learn and are judged."""
+
+    reference: str = "train"
+    """The split that detectors learn from; no patient of it may be audited."""
+    layers: tuple[str, ...] | None = None
+    """Names of layers; left out: the end of each stage and the penultimate layer."""
+    fit_on: tuple[str, ...] | None = None
+    """Attacks that heads are fitted on, by their names in the plan; left out: every one."""
+    fit_eps: tuple[Eps, ...] | None = None
+    """At these eps; left out: at every one."""
+    cases: int = Field(default=2000, ge=10)
+    """Judged at most, spread evenly over those that are right when clean."""
+    reference_cases: int = Field(default=5000, ge=10)
+    """Learned from at most, spread evenly over the split."""
+    passes: int = Field(default=50, ge=2)
+    """Dropout passes, for BayesianUncertainty."""
+
+
 class ReportSpec(Section):
     """How the report shows what was found; nothing here changes a number."""
 
@@ -146,6 +179,8 @@ class Plan(Section):
     data: DataSpec | None = None
     attacks: tuple[AttackSpec, ...] = tuple(AttackSpec(name=name) for name in DEFAULT_ATTACKS)
     audit: AuditSpec = AuditSpec()
+    detectors: tuple[DetectorSpec, ...] = ()
+    detection: DetectionSpec = DetectionSpec()
     report: ReportSpec = ReportSpec()
 
     def digest(self) -> str:
@@ -210,6 +245,7 @@ def _first_error(error: pydantic.ValidationError) -> str:
             "model": ModelSpec,
             "data": DataSpec,
             "audit": AuditSpec,
+            "detection": DetectionSpec,
             "report": ReportSpec,
         }
         section = tables.get(place[0], Plan)

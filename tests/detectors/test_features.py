@@ -183,9 +183,9 @@ def test_pooling_over_space_whatever_its_place(shape: tuple[int, ...], wanted: i
 
 def test_cases_are_taken_and_put_together() -> None:
     values = torch.arange(6.0).reshape(3, 2)
-    features = Features(values, {"a": values + 1}, values[:, 0])
+    features = Features(values, {"a": values + 1}, {"b": values[:, :1]})
     back = Features.cat([features.take(torch.tensor([2])), features.take(torch.tensor([0, 1]))])
     order = torch.tensor([2, 0, 1])
     assert torch.equal(back.logits, values[order]) and torch.equal(back.deep, values[order] + 1)
-    assert back.uncertainty is not None and torch.equal(back.uncertainty, values[order, 0])
+    assert torch.equal(back.extra("b"), values[order, :1])
     assert len(back) == 3
