@@ -67,7 +67,7 @@ def learn(detectors: Mapping[str, Detector], reference: Reference) -> None:
     for label, detector in detectors.items():
         try:
             detector.learned = detector.learn(reference)
-        except (ValueError, torch.linalg.LinAlgError) as error:
+        except (ValueError, RuntimeError) as error:
             raise InputError(f"detector {label}: {first_line(error)}") from None
 
 
