@@ -32,6 +32,18 @@ pixels = {pixels}
 
 [audit]
 eps = ["0.5/255", "1/255", "2/255", "4/255", "8/255"]
+
+[[detectors]]
+name = "KernelDensity"
+
+[[detectors]]
+name = "LID"
+
+[[detectors]]
+name = "Mahalanobis"
+
+[[detectors]]
+name = "MaxSoftmax"
 """
 
 

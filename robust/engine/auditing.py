@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from attacks import Attack
+from detectors import Detector
 from robust.cases import Cases, open_cases
 from robust.engine.cells import make_attacks, make_cells
 from robust.engine.facts import recall
 from robust.engine.gallery import hang_gallery
-from robust.engine.job import start
+from robust.engine.job import Job, start, watching
+from robust.engine.judging import judge_run
+from robust.engine.looking import make_detectors
 from robust.engine.plan import DataSpec, ModelSpec, Plan, make_plan
+from robust.engine.population import check_apart
 from robust.engine.reporting import make_report, no_gallery
 from robust.engine.runner import Progress
 from robust.engine.store import FILES, Store
@@ -25,7 +29,7 @@ from robust.engine.table import write_table
 from robust.engine.threshold import threshold_for
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, full_precision, load_classifier, prepare
-from robust.records import GALLERY, Report
+from robust.records import GALLERY, Detection, Report
 
 
 def _silent(done: float, total: float, label: str) -> None:
@@ -37,6 +41,8 @@ def audit(
     cases: Cases,
     *,
     attacks: Sequence[str | Attack] | None = None,
+    detectors: Sequence[str | Detector] = (),
+    reference: Cases | None = None,
     out: str | Path | None = None,
     title: str = "Robustness audit",
     gallery: int | None = None,
@@ -47,12 +53,17 @@ def audit(
 ) -> Report:
     """Audit a classifier on cases. `attacks` are names or instances (default: those of Ma et al.).
 
-    `settings` are the fields of a plan's `[audit]` table: norm, eps, cells, goal, target,
-    threshold, seed, chunk. With `out` the run lives in that folder and resumes from it, and
-    `gallery` cases are drawn there as pictures (default: 6, or none where a picture may carry a
-    name). The classifier is copied, never changed. Raises InputError.
+    `detectors` (names or instances, not fitted) learn from `reference`, cases of the split that
+    the classifier learned from, and are judged on the attacks. `settings` are the fields of a
+    plan's `[audit]` table: norm, eps, cells, goal, target, threshold, seed, chunk; `detection` is
+    a dict of those of its `[detection]` table. With `out` the run lives in that folder and resumes
+    from it, and `gallery` cases are drawn there as pictures (default: 6, or none where a picture
+    may carry a name). The classifier is copied, never changed. Raises InputError.
     """
-    raw: dict[str, Any] = {"title": title, "audit": settings, "report": {"gallery": gallery}}
+    raw: dict[str, Any] = {"title": title, "report": {"gallery": gallery}}
+    raw["detection"] = settings.pop("detection", {})
+    raw["audit"] = settings
+    raw["detectors"] = [_as_spec(detector) for detector in detectors]
     made: list[Attack] | None = None
     if attacks is not None:
         raw["attacks"] = [_as_spec(attack) for attack in attacks]
@@ -60,6 +71,10 @@ def audit(
     if attacks is not None:
         named = iter(make_attacks([s for s, a in zip(plan.attacks, attacks) if isinstance(a, str)]))
         made = [next(named) if isinstance(a, str) else a for a in attacks]
+    known = make_detectors(plan.detectors)
+    for label, given in zip(known, detectors, strict=True):
+        if isinstance(given, Detector):
+            known[label] = given
     return _run(
         plan,
         made or make_attacks(plan.attacks),
@@ -69,6 +84,8 @@ def audit(
         device,
         skip_broken,
         progress,
+        known,
+        reference,
     )
 
 
@@ -81,9 +98,32 @@ def audit_plan(
     progress: Progress = _silent,
 ) -> Report:
     """Audit what a plan names. The same plan and `out` again resume what was cut short."""
-    attacks = make_attacks(plan.attacks)
+    attacks, detectors = make_attacks(plan.attacks), make_detectors(plan.detectors)
     classifier, cases = open_plan(plan, device)
-    return _run(plan, attacks, classifier, cases, out, device, skip_broken, progress)
+    reference = open_reference(plan) if detectors else None
+    return _run(
+        plan,
+        attacks,
+        classifier,
+        cases,
+        out,
+        device,
+        skip_broken,
+        progress,
+        detectors,
+        reference,
+    )
+
+
+def open_reference(plan: Plan) -> Cases:
+    """The cases that detectors learn from: those of the plan's data in the reference split."""
+    if plan.data is None:
+        raise InputError("a plan needs a [data] table")
+    own = {"split": plan.detection.reference, "limit": None}
+    try:
+        return _cases(plan.data.model_copy(update=own))
+    except InputError as error:
+        raise InputError(f"[detection] reference = {own['split']!r}: {error}") from None
 
 
 def open_plan(plan: Plan, device: str = "auto") -> tuple[Classifier, Cases]:
@@ -169,7 +209,13 @@ def _run(
     device: str,
     skip_broken: bool,
     progress: Progress,
+    detectors: dict[str, Detector],
+    reference: Cases | None,
 ) -> Report:
+    if detectors:
+        if reference is None:
+            raise InputError("detectors need reference, cases of the split learned from")
+        check_apart(reference, cases)
     store, directory, fresh = open_store(out)
     attacking = False
     began = time.perf_counter()
@@ -184,9 +230,12 @@ def _run(
                 device=device,
                 skip_broken=skip_broken,
                 progress=progress,
+                reference=reference,
             )
+            if reference is not None:
+                watching(plan, job, detectors, reference)
             attacking = True  # from here on there is work that is worth keeping
-            job.runner.attack(job.cells, job.goal, plan.audit.seed)
+            detection = _attack(job, plan.audit.seed)
             report = make_report(
                 job.facts,
                 cases,
@@ -194,6 +243,8 @@ def _run(
                 store,
                 table=write_table(directory, store, cases, job.cells),
                 seconds=time.perf_counter() - began,
+                watch=job.watch,
+                detection=detection,
                 gallery=partial(hang_gallery, directory / GALLERY, plan, job)
                 if out
                 else no_gallery,
@@ -212,6 +263,16 @@ def _run(
     return report
 
 
+def _attack(job: Job, seed: int) -> Detection | None:
+    """Run the attacks; what detectors saw of them, where there are any."""
+    if job.watch is None or job.reference is None:
+        job.runner.attack(job.cells, job.goal, seed)
+        return None
+    job.runner.attack(job.cells, job.goal, seed, job.watch.see)
+    job.watch.controls(job.cells, job.goal)
+    return judge_run(job.watch, job.reference, job.cells)
+
+
 def _cases(spec: DataSpec) -> Cases:
     return open_cases(spec.path, **spec.options())
 
@@ -220,7 +281,7 @@ def _classifier(spec: ModelSpec, threshold: float) -> Classifier:
     return load_classifier(**spec.model_dump(), threshold=threshold)
 
 
-def _as_spec(attack: str | Attack) -> dict[str, Any]:
+def _as_spec(attack: str | Attack | Detector) -> dict[str, Any]:
     if isinstance(attack, str):
         return {"name": attack}
     spec: dict[str, Any] = {"name": type(attack).__name__}

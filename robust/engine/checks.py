@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from robust.cases.case import Cases
-from robust.records import Flag, Row
+from robust.records import Detection, Flag, Row
 
 FEW_GROUPS = 30
+FEW_POSITIVES = 30
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class Evidence:
     """Why attacks came to no verdict, by message."""
     unfinished: int = 0
     """Cases that the run has not come to yet."""
+    detection: Detection | None = None
+    copies: int = 0
+    """Images judged by detectors that are copies of another one."""
 
 
 def cut_short(e: Evidence) -> Flag | None:
@@ -199,7 +203,50 @@ def same_attack_twice(e: Evidence) -> Flag | None:
     )
 
 
+def null_alarm(e: Evidence) -> Flag | None:
+    loud = [null for null in e.detection.nulls if null.alarm] if e.detection else []
+    if not loud:
+        return None
+    worst = max(loud, key=lambda null: abs(null.auc.value - 0.5))
+    names = ", ".join(dict.fromkeys(null.detector for null in loud))
+    return Flag(
+        "a null control raised an alarm",
+        f"{names}: told to find attacks among clean images alone, {worst.detector} reaches an AUC "
+        f"of {worst.auc.value:.2f} [{worst.auc.low:.2f}, {worst.auc.high:.2f}]",
+        "what finds something where there is nothing has learned from what it scores: none of its "
+        "figures is to be believed",
+        "look for images that are in the reference and audited too, or copies between groups",
+    )
+
+
+def few_successes(e: Evidence) -> Flag | None:
+    if e.detection is None or e.detection.key is None:
+        return None
+    attacks = [shown for shown in e.detection.shown if shown.kind == "attack"]
+    few = sum(shown.cases < FEW_POSITIVES for shown in attacks)
+    if not few:
+        return None
+    return Flag(
+        "few attacked images for detectors",
+        f"{few} of {len(attacks)} attacks have fewer than {FEW_POSITIVES} successes",
+        "an AUC from so few images says little; such cells are marked and carry no verdict",
+        "audit more cases, or a larger eps",
+    )
+
+
+def copied_images(e: Evidence) -> Flag | None:
+    if not e.copies:
+        return None
+    return Flag(
+        "copies of images",
+        f"{e.copies} of the images that detectors are judged on are copies of another one",
+        "copies in different groups would be learned from and scored; they count as one group",
+        "remove the copies from the data",
+    )
+
+
 CHECKS: tuple[Callable[[Evidence], Flag | None], ...] = (
+    null_alarm,
     cut_short,
     phantoms,
     weak_clean,
@@ -209,6 +256,8 @@ CHECKS: tuple[Callable[[Evidence], Flag | None], ...] = (
     no_groups,
     few_groups,
     one_class,
+    few_successes,
+    copied_images,
     probability_outputs,
     grey_in_colour,
     saturation,

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attacks import Attack
+from detectors import Detector, Reference
 from robust.cases import Cases
 from robust.engine.cells import Cell, make_cells
 from robust.engine.facts import Facts, remember
 from robust.engine.goals import Goal
+from robust.engine.judging import check_fit
 from robust.engine.plan import Plan
+from robust.engine.population import make_watch
 from robust.engine.runner import Progress, Runner
 from robust.engine.store import Store
+from robust.engine.watching import Watch
 from robust.errors import InputError, did_you_mean
 from robust.models import Classifier, choose_device, prepare
 from robust.models.weights import weights_hash
@@ -26,6 +30,16 @@ class Job:
     cells: list[Cell]
     goal: Goal
     facts: Facts
+    watch: Watch | None = None
+    """Where the plan names detectors."""
+    reference: Reference | None = None
+
+
+def watching(plan: Plan, job: Job, detectors: dict[str, Detector], reference: Cases) -> None:
+    """Choose what detectors are judged on and let them learn, before any attack runs."""
+    job.watch = make_watch(plan, detectors, job.runner, job.cells, job.goal)
+    check_fit(job.watch, job.cells)
+    job.reference = job.watch.learn(reference)
 
 
 def start(
@@ -38,8 +52,11 @@ def start(
     device: str,
     skip_broken: bool,
     progress: Progress,
+    reference: Cases | None = None,
 ) -> Job:
-    """Claim the store for this run and predict the clean images."""
+    """Claim the store for this run and predict the clean images; `reference` is what detectors
+    learn from.
+    """
     goal = Goal(plan.audit.goal, cases.findings, _target(plan, cases))
     if goal.name != "error" and not cases.findings:
         raise InputError(f"goal {goal.name!r} needs findings: name them in [data]")
@@ -55,6 +72,7 @@ def start(
             "model": f"{weights} {ready.describe()}",
             "data": cases.fingerprint(),
             "device": where.type,
+            **({"reference": reference.fingerprint()} if reference is not None else {}),
         }
     )
     runner = Runner(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from robust.cases.case import Case, Cases
 from robust.engine.plan import DetectionSpec, DetectorSpec
 from robust.errors import InputError, first_line
 from robust.models import Classifier
+
+_log = logging.getLogger(__name__)
 
 
 def make_detectors(specs: Sequence[DetectorSpec]) -> dict[str, Detector]:
@@ -71,8 +74,19 @@ def learn(detectors: Mapping[str, Detector], reference: Reference) -> None:
             raise InputError(f"detector {label}: {first_line(error)}") from None
 
 
+def spread(rows: Sequence[int], limit: int) -> list[int]:
+    """At most so many, evenly."""
+    count = len(rows)
+    return [rows[i * count // limit] for i in range(limit)] if count > limit else list(rows)
+
+
 def read_batches(
-    cases: Cases, rows: Sequence[int], like: Tensor, size: int = 64
+    cases: Cases,
+    rows: Sequence[int],
+    like: Tensor,
+    *,
+    size: int = 64,
+    skip_broken: bool = False,
 ) -> Iterator[tuple[list[int], list[Case], Tensor]]:
     """Rows, cases and images `(n, c, h, w)` of one shape, on the device and of the type of `like`.
 
@@ -83,7 +97,10 @@ def read_batches(
         part = rows[start : start + size]
         for row, case in zip(part, cases.stream(part), strict=True):
             if isinstance(case, InputError):
-                raise case
+                if not skip_broken:
+                    raise case
+                _log.warning("robust: skipped: %s", case)
+                continue
             shapes.setdefault(tuple(case.image.shape), []).append((row, case))
         for found in shapes.values():
             x = torch.stack([case.image for _, case in found]).to(like)

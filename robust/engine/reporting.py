@@ -14,8 +14,9 @@ from robust.engine.checks import Evidence, find_doubts
 from robust.engine.facts import Facts
 from robust.engine.store import Store
 from robust.engine.summary import Summary
+from robust.engine.watching import Watch
 from robust.errors import InputError
-from robust.records import Exhibit, Report
+from robust.records import Detection, Exhibit, Report
 
 Gallery = Callable[[Summary], tuple[Exhibit, ...]]
 
@@ -33,6 +34,8 @@ def make_report(
     *,
     table: str,
     seconds: float,
+    watch: Watch | None = None,
+    detection: Detection | None = None,
     gallery: Gallery = no_gallery,
 ) -> Report:
     """The report on all cases whose cells are finished; on a finished run that is every case.
@@ -70,6 +73,8 @@ def make_report(
         rows=rows,
         failures=failures,
         unfinished=len(cases) - len(done),
+        detection=detection,
+        copies=watch.copies if watch else 0,
     )
     counts = Counter(entry.label for entry in summary.cases.entries)
     pixels = hashlib.sha256("".join(c.pixels for c in good).encode()).hexdigest()
@@ -102,6 +107,7 @@ def make_report(
         timings={"seconds": round(seconds, 3), "by_cell": store.seconds()},
         attacks={cell.label: _described(cell.attack) for cell in cells},
         gallery=gallery(summary),
+        detection=detection,
     )
 
 

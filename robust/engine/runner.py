@@ -14,7 +14,7 @@ from torch import Tensor
 from robust.cases.case import Case, Cases
 from robust.engine.cells import Cell, running_order
 from robust.engine.goals import Goal
-from robust.engine.store import Clean, Outcome, Store
+from robust.engine.store import Clean, Outcome, Seen, Store
 from robust.engine.verify import Batch, attack_batch, slack
 from robust.errors import InputError
 from robust.models.classifier import Classifier, settle_head
@@ -23,6 +23,10 @@ _log = logging.getLogger(__name__)
 
 Progress = Callable[[float, float, str], None]
 """Called with (work done, work in all, what is running); work is in forward passes."""
+
+
+See = Callable[[Cell, Tensor, Sequence[Outcome]], list[Seen]]
+"""From one cell's adversarial images `(n, c, h, w)` to what detectors read of them."""
 
 
 class Runner:
@@ -50,6 +54,7 @@ class Runner:
         kinds = {p.dtype for p in classifier.parameters()}
         self.dtype = torch.float64 if torch.float64 in kinds else torch.float32
         self.device = classifier.mean.device
+        self.like = torch.empty(0, dtype=self.dtype, device=self.device)
         rows = range(len(cases))
         self.chunks = [rows[i : i + chunk] for i in range(0, len(rows), chunk)]
 
@@ -70,8 +75,13 @@ class Runner:
             raise InputError("not one of the images could be read; nothing is left to audit")
         self.progress(len(self.cases), len(self.cases), "clean images")
 
-    def attack(self, cells: Sequence[Cell], goal: Goal, seed: int) -> None:
-        """Run all cells chunk by chunk, so that an image is read once for all of them."""
+    def attack(
+        self, cells: Sequence[Cell], goal: Goal, seed: int, see: See = lambda *_: []
+    ) -> None:
+        """Run all cells chunk by chunk, so that an image is read once for all of them.
+
+        What `see` makes of the attacked images of a batch is stored with their outcomes.
+        """
         done = self.store.done()
         cells = running_order(cells)
         total = float(sum(cell.attack.passes for cell in cells) * len(self.cases))
@@ -87,11 +97,15 @@ class Runner:
                 batches = self.load(rows, goal) if batches is None else batches
                 fallen = set() if cell.exact else self._fallen(cells, cell, rows)
                 found: list[Outcome] = []
+                seen: list[Seen] = []
                 for batch in batches:
                     left = [i for i, row in enumerate(batch.rows) if row not in fallen]
                     if left:
-                        found += self.run(cell, batch.take(left), goal, seed)[1]
-                self.store.add_outcomes(cell.key, number, found, time.perf_counter() - began)
+                        x_adv, outcomes = self.run(cell, batch.take(left), goal, seed)
+                        found += outcomes
+                        seen += see(cell, x_adv, outcomes)
+                seconds = time.perf_counter() - began
+                self.store.add_outcomes(cell.key, number, found, seconds, seen)
         self.progress(total, total, "done")
 
     def run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:

@@ -28,6 +28,8 @@ CREATE TABLE IF NOT EXISTS clean (
 CREATE TABLE IF NOT EXISTS outcomes (
     cell TEXT, row INTEGER, logits BLOB, linf REAL, l2 REAL, success INTEGER, saturated INTEGER,
     passes REAL, failure TEXT, PRIMARY KEY (cell, row)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS features (
+    source TEXT, row INTEGER, vector BLOB, PRIMARY KEY (source, row));
 CREATE TABLE IF NOT EXISTS chunks (
     cell TEXT, chunk INTEGER, seconds REAL, PRIMARY KEY (cell, chunk));
 """
@@ -58,6 +60,10 @@ class Outcome:
     passes: float
     failure: str | None = None
     """Why there is no verdict; such a case counts neither as robust nor as broken."""
+
+
+Seen = tuple[str, int, npt.NDArray[np.float32]]
+"""What detectors read of one image: where it comes from (a cell's key), its row, its features."""
 
 
 class Store:
@@ -132,8 +138,16 @@ class Store:
             )
             self._db.execute("INSERT INTO chunks VALUES ('clean', ?, ?)", (chunk, seconds))
 
-    def add_outcomes(self, cell: str, chunk: int, rows: Iterable[Outcome], seconds: float) -> None:
+    def add_outcomes(
+        self,
+        cell: str,
+        chunk: int,
+        rows: Iterable[Outcome],
+        seconds: float,
+        seen: Iterable[Seen] = (),
+    ) -> None:
         with self._db:
+            self._add(seen)
             self._db.executemany(
                 "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
@@ -145,6 +159,26 @@ class Store:
                 ],
             )
             self._db.execute("INSERT INTO chunks VALUES (?, ?, ?)", (cell, chunk, seconds))
+
+    def add_features(self, source: str, chunk: int, seen: Iterable[Seen], seconds: float) -> None:
+        """A chunk of images that only detectors look at."""
+        with self._db:
+            self._add(seen)
+            self._db.execute("INSERT INTO chunks VALUES (?, ?, ?)", (source, chunk, seconds))
+
+    def _add(self, seen: Iterable[Seen]) -> None:
+        self._db.executemany(
+            "INSERT INTO features VALUES (?, ?, ?)",
+            [(source, row, np.asarray(vector, "<f4").tobytes()) for source, row, vector in seen],
+        )
+
+    def features(self, source: str) -> tuple[list[int], npt.NDArray[np.float32]]:
+        """Rows in order and their features `(n, m)`."""
+        found = self._db.execute(
+            "SELECT row, vector FROM features WHERE source = ? ORDER BY row", (source,)
+        ).fetchall()
+        values = np.frombuffer(b"".join(vector for _, vector in found), "<f4")
+        return [row for row, _ in found], values.reshape(len(found), -1).astype(np.float32)
 
     def clean(self, first: int = 0, stop: int | None = None) -> list[Clean]:
         """Clean predictions of rows first <= row < stop, in order."""

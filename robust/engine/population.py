@@ -1,0 +1,87 @@
+"""The cases that detectors are judged on, and what keeps them apart from the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from detectors import Detector
+from robust.cases.case import Cases
+from robust.engine.cells import Cell
+from robust.engine.goals import Goal
+from robust.engine.looking import make_look, read_batches, spread
+from robust.engine.plan import Plan
+from robust.engine.protocol import FOLDS
+from robust.engine.runner import Runner
+from robust.engine.watching import Watch, watched
+from robust.errors import InputError
+
+
+def make_watch(
+    plan: Plan, detectors: dict[str, Detector], runner: Runner, cells: Sequence[Cell], goal: Goal
+) -> Watch:
+    """Choose the cases to judge on. InputError where that cannot work, before any attack runs."""
+    if not watched(cells):
+        raise InputError(
+            "detectors need an attack that is run in full; set cells = 'exact' in [audit]"
+        )
+    entries, clean = runner.cases.entries, runner.store.clean()
+    labels = torch.tensor([entry.label for entry in entries])
+    eligible = goal.eligible(labels).tolist()
+    right = {
+        c.row: c
+        for c in clean
+        if c.logits is not None
+        and int(c.logits.argmax()) == entries[c.row].label
+        and eligible[c.row]
+    }
+    if not right:
+        raise InputError("no case is right when clean; there is nothing for detectors to judge")
+    rows = spread(sorted(right), plan.detection.cases)
+    own, pixels = [entries[row].group for row in rows], [right[row].pixels for row in rows]
+    groups = together(own, pixels)
+    if len(set(groups.tolist())) < 2 * FOLDS:
+        raise InputError(
+            f"detectors are judged on {2 * FOLDS} groups or more that are right when clean, here "
+            f"are {len(set(groups.tolist()))}; audit more cases, or take [[detectors]] out"
+        )
+    x = next(iter(read_batches(runner.cases, rows[:1], runner.like)))[2]
+    look = make_look(runner.classifier, detectors, plan.detection, x, plan.audit.seed)
+    copies = len(pixels) - len(set(pixels))
+    return Watch(plan, runner, detectors, look, rows, len(right), groups, copies)
+
+
+def check_apart(reference: Cases, cases: Cases) -> None:
+    """InputError where a patient of the reference is audited too, or the classes differ."""
+    if reference.classes != cases.classes:
+        raise InputError(
+            f"the reference has the classes {', '.join(reference.classes)}, the audited cases "
+            f"{', '.join(cases.classes)}; they must be the same, in one order"
+        )
+    if not (reference.grouped and cases.grouped):
+        return
+    shared = {e.group for e in reference.entries} & {e.group for e in cases.entries}
+    if shared:
+        raise InputError(
+            f"{len(shared)} groups lie on two sides, in the split {reference.split!r} that "
+            f"detectors learn from and among the audited cases, {min(shared)!r} first; keep all "
+            f"images of a patient in one split"
+        )
+
+
+def together(groups: Sequence[str], pixels: Sequence[str]) -> npt.NDArray[np.int64]:
+    """A number for each case, equal where a chain of equal groups or equal pixels leads over."""
+    _, a = np.unique(list(groups), return_inverse=True)
+    _, b = np.unique(list(pixels), return_inverse=True)
+    size = int(a.max()) + int(b.max()) + 2
+    links: Any = coo_matrix((np.ones(len(a)), (a, b + int(a.max()) + 1)), shape=(size, size))
+    _, parts = connected_components(links, directed=False)
+    _, codes = np.unique(parts[a], return_inverse=True)
+    found: npt.NDArray[np.int64] = codes.astype(np.int64)
+    return found
