@@ -217,7 +217,7 @@ class Report:
                 f"report.json has schema {version}, this robust reads up to {SCHEMA_VERSION}; "
                 f"upgrade robust"
             )
-        report: Report = _build(cls, raw)
+        report: Report = build(cls, raw)
         return report
 
     def save(self, path: str | Path) -> None:
@@ -228,17 +228,17 @@ class Report:
         return cls.from_json(Path(path).read_text(encoding="utf-8"))
 
 
-def _build(kind: Any, raw: Any) -> Any:
+def build(kind: Any, raw: Any) -> Any:
     """Turn parsed JSON into the annotated type: dataclasses, optionals, tuples, mappings."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        return kind(**{name: _build(hints[name], value) for name, value in raw.items()})
+        return kind(**{name: build(hints[name], value) for name, value in raw.items()})
     if origin in (types.UnionType, typing.Union):
-        return None if raw is None else _build(arguments[0], raw)
+        return None if raw is None else build(arguments[0], raw)
     if origin is tuple:
         kinds = arguments[:1] * len(raw) if arguments[1:] == (...,) else arguments
-        return tuple(_build(one, value) for one, value in zip(kinds, raw, strict=True))
+        return tuple(build(one, value) for one, value in zip(kinds, raw, strict=True))
     if origin is Mapping or (origin is not None and issubclass(origin, Mapping)):
-        return {key: _build(arguments[1], value) for key, value in raw.items()}
+        return {key: build(arguments[1], value) for key, value in raw.items()}
     return raw

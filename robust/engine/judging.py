@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from robust.engine.detection import Matrix, judge
 from robust.engine.protocol import FALSE_ALARMS, FEW, FOLDS, Scored, Side, threshold
 from robust.engine.watching import CLEAN, Watch, change_key, noise_key, watched
 from robust.errors import InputError
-from robust.records import Detection
+from robust.records import Detection, build
 from robust.sightings import NullControl, Scatter, Shown, Sighting, Trace
 
 MAPS, POINTS = 6, 300
@@ -27,6 +28,15 @@ BINS = 40
 
 def judge_run(watch: Watch, reference: Reference, cells: Sequence[Cell]) -> Detection:
     """Judge every detector by the protocol, from a finished run. InputError as in `judge`."""
+    store = watch.runner.store
+    if (kept := store.get_json("detection")) is not None:
+        return build(Detection, kept)
+    found = _judge(watch, reference, cells)
+    store.put_json("detection", dataclasses.asdict(found))
+    return found
+
+
+def _judge(watch: Watch, reference: Reference, cells: Sequence[Cell]) -> Detection:
     shown_cells = watched(cells)
     sides = _Sides(watch)
     key = _key(watch, shown_cells)
@@ -107,11 +117,11 @@ def _shown(watch: Watch, cells: Sequence[Cell]) -> tuple[list[Shown], list[str]]
     """Attacks in the order of the plan, then noise, then changes; and their keys."""
     shown, keys = [], []
     for cell in cells:
-        count = len(watch.features(cell.key)[0])
+        count = watch.runner.store.count(cell.key)
         shown.append(Shown("attack", cell.label, cell.threat.norm, cell.eps, count))
         keys.append(cell.key)
     for key, cell in {noise_key(cell): cell for cell in cells}.items():
-        count = len(watch.features(key)[0])
+        count = watch.runner.store.count(key)
         name = "noise" if np.isfinite(cell.threat.eps) else f"noise as far as {cell.label}"
         shown.append(Shown("noise", name, cell.threat.norm, cell.eps, count))
         keys.append(key)
@@ -124,7 +134,7 @@ def _shown(watch: Watch, cells: Sequence[Cell]) -> tuple[list[Shown], list[str]]
 def _key(watch: Watch, cells: Sequence[Cell]) -> str | None:
     """The strongest attack at the smallest eps at which one has enough successes for a verdict."""
     norm = watch.plan.audit.norm
-    counts = {cell.key: len(watch.features(cell.key)[0]) for cell in cells}
+    counts = {cell.key: watch.runner.store.count(cell.key) for cell in cells}
     enough = [c for c in cells if counts[c.key] >= FEW and c.threat.norm == norm]
     enough = enough or [c for c in cells if counts[c.key] >= FEW]
     enough = enough or [c for c in cells if counts[c.key]]

@@ -173,12 +173,17 @@ class Store:
         )
 
     def features(self, source: str) -> tuple[list[int], npt.NDArray[np.float32]]:
-        """Rows in order and their features `(n, m)`."""
+        """Rows in order and their features `(n, m)`; `(0, 0)` where there are none."""
         found = self._db.execute(
             "SELECT row, vector FROM features WHERE source = ? ORDER BY row", (source,)
         ).fetchall()
-        values = np.frombuffer(b"".join(vector for _, vector in found), "<f4")
-        return [row for row, _ in found], values.reshape(len(found), -1).astype(np.float32)
+        values = np.frombuffer(b"".join(vector for _, vector in found), "<f4").astype(np.float32)
+        return [row for row, _ in found], values.reshape(len(found), -1 if found else 0)
+
+    def count(self, source: str) -> int:
+        """How many images of a source detectors have seen."""
+        found = self._db.execute("SELECT count(*) FROM features WHERE source = ?", (source,))
+        return int(found.fetchone()[0])
 
     def clean(self, first: int = 0, stop: int | None = None) -> list[Clean]:
         """Clean predictions of rows first <= row < stop, in order."""

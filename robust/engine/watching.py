@@ -135,6 +135,9 @@ class Watch:
         """Rows in order and the features of one source."""
         rows, values = self.runner.store.features(source)
         layout = self.runner.store.get_json(_layout_key(source)) or {"": [["logits", 0]]}
+        if not rows:
+            width = sum(width for entries in layout.values() for _, width in entries)
+            values = np.zeros((0, width), np.float32)
         parts: dict[str, dict[str, Tensor]] = {}
         start = 0
         for kind, entries in layout.items():

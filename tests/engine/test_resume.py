@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from detectors import Mahalanobis
 from robust.cases import open_cases
 from robust.engine import audit
 from robust.errors import InputError
@@ -25,13 +26,16 @@ from tests.engine.nets import trained
 ATTACKS = ["Noise", "FGSM", "PGD", "CW"]
 
 
-def run(out: Path) -> Report:
-    cases = open_cases("phantom:chest_xray", count=60, pixels=28)
+def run(out: Path, count: int = 60) -> Report:
+    cases = open_cases("phantom:chest_xray", count=count, pixels=28)
     return audit(
         Classifier(trained(28), channels=1),
         cases,
         attacks=ATTACKS,
         eps=["1/255", "2/255", "4/255", "8/255"],
+        detectors=["KernelDensity", Mahalanobis(step=0.002), "MaxSoftmax"],
+        reference=open_cases("phantom:chest_xray", split="train", count=60, pixels=28),
+        detection={"fit_eps": ["8/255"]},
         chunk=8,
         out=out,
         device="cpu",
@@ -73,11 +77,13 @@ def test_a_finished_run_is_not_run_again(tmp_path: Path, monkeypatch: pytest.Mon
     first = run(tmp_path)
 
     def forbidden(*_: object) -> None:
-        raise AssertionError("an attack ran again")
+        raise AssertionError("an attack ran again, or was judged again")
 
     monkeypatch.setattr("robust.engine.runner.attack_batch", forbidden)
+    monkeypatch.setattr("robust.engine.judging.judge", forbidden)
     again = run(tmp_path)
     assert again.rows == first.rows
+    assert again.detection == first.detection
     assert again.table_sha256 == first.table_sha256
 
 
@@ -87,17 +93,8 @@ def test_a_run_directory_of_another_plan_is_refused(tmp_path: Path) -> None:
     cases = open_cases("phantom:chest_xray", count=60, pixels=28)
     with pytest.raises(InputError, match=r"belongs to another run: its plan differs"):
         audit(Classifier(trained(28), channels=1), cases, attacks=["FGSM"], out=tmp_path)
-    other = open_cases("phantom:chest_xray", count=58, pixels=28)
     with pytest.raises(InputError, match="its data differs"):
-        audit(
-            Classifier(trained(28), channels=1),
-            other,
-            attacks=ATTACKS,
-            eps=["1/255", "2/255", "4/255", "8/255"],
-            chunk=8,
-            out=tmp_path,
-            device="cpu",
-        )
+        run(tmp_path, count=58)
     assert found(tmp_path) == before
 
 
