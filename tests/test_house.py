@@ -56,7 +56,7 @@ def test_arrows(folder: str, forbidden: tuple[str, ...]) -> None:
     ("package", "home"),
     [
         ("timm", {"robust/models/loading.py"}),
-        ("matplotlib", {"robust/report/plots.py"}),
+        ("matplotlib", {"robust/report/canvas.py"}),
         ("pyarrow", {"robust/engine/table.py"}),
         ("foolbox", {"attacks/from_foolbox.py", "attacks/__init__.py"}),
     ],

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from robust.records import Exhibit, Flag, Report
-from robust.report import tables
+from robust.report import noticed, noticed_tables, tables
+from robust.report.canvas import FigureOf
 from robust.report.glossary import TERMS
 from robust.report.made import facts
-from robust.report.plots import FigureOf, figures
+from robust.report.plots import figures
 from robust.report.repeat import command, plan_toml
 from robust.report.story import RULE, goal_text, headline
 from robust.report.tables import Table
@@ -22,11 +23,20 @@ class Text:
 
     paragraphs: tuple[str, ...]
     note: bool = False
+    visual: bool = False
+    """About colours and frames: left out where there are none."""
 
 
 @dataclass(frozen=True)
 class Tables:
     """One table, or small ones side by side."""
+
+    tables: tuple[Table, ...]
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Large tables, each closed until someone asks for it, with its note; open on paper."""
 
     tables: tuple[Table, ...]
 
@@ -68,7 +78,7 @@ class Terms:
     """Id, term, meaning."""
 
 
-Block = Text | Tables | Figures | Doubts | Facts | Gallery | Code | Terms
+Block = Text | Tables | Folded | Figures | Doubts | Facts | Gallery | Code | Terms
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,7 @@ def standard(report: Report) -> tuple[Section, ...]:
         Section("harm", "Findings missed and invented", (harm(report),)),
         Section("classes", "Recall by class", recall_blocks(report)),
         Section("subgroups", "Subgroups", (subgroup_tables(report),)),
+        Section("noticed", "Would anyone notice", noticed_blocks(report)),
         Section("doubts", "Doubts about these numbers", (Doubts(report.flags),)),
         Section("made", "How it was made", (*threat_model(report), Facts(tuple(facts(report))))),
         Section("repeat", "How to repeat it", repeat_blocks(report)),
@@ -149,6 +160,26 @@ def harm(report: Report) -> Figures:
 def subgroup_tables(report: Report) -> Tables:
     table = tables.subgroups(report)
     return Tables((table,) if table else ())
+
+
+def noticed_blocks(report: Report) -> tuple[Block, ...]:
+    """What detectors are worth, from one sentence each down to every cell."""
+    detection = report.detection
+    if detection is None:
+        return ()
+    best, line = noticed_tables.matched(report), noticed_tables.summary(report)
+    return (
+        Text(noticed.sentences(detection)),
+        Text((noticed.LEGEND, f"Judged on {noticed.population(detection)}"), note=True),
+        Tables((line,)),
+        Text((line.note,) if line.lines else (), note=True),
+        Figures(tuple(f for f in figures(report) if f.name.startswith("detectors"))),
+        Tables((best,)),
+        Text((best.note,), note=True),
+        Text((noticed_tables.COLOURS,), note=True, visual=True),
+        Text((noticed_tables.MATRICES,), note=True),
+        Folded(tuple(noticed_tables.matrices(report))),
+    )
 
 
 def threat_model(report: Report) -> tuple[Block, ...]:
@@ -185,7 +216,7 @@ def glossary() -> Terms:
 def _holds(block: Block) -> bool:
     """Whether there is anything in it to show."""
     match block:
-        case Tables(found):
+        case Tables(found) | Folded(found):
             return any(table.lines for table in found)
         case Text(paragraphs):
             return bool(paragraphs)

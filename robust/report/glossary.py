@@ -67,6 +67,53 @@ TERMS: dict[str, tuple[str, str]] = {
         "attack difficulty",
         "The least eps at which at least 99 of 100 attacks succeed (Ma et al. 2021).",
     ),
+    "detector": (
+        "detector",
+        "A program that watches what happens inside the model while it reads an image, and says "
+        "how suspicious the image is: the higher its score, the more likely it was attacked.",
+    ),
+    "detector-alarm": (
+        "false alarm of a detector",
+        "A clean image that a detector takes for an attacked one; not to be confused with a "
+        "finding that the model invents. The share that is allowed (1, 5 or 10 of 100) sets the "
+        "detector's threshold, on clean images alone.",
+    ),
+    "detector-auc": (
+        "AUC of a detector",
+        "The chance that an attacked image gets a higher score than a clean one: 0.5 is a coin, 1 "
+        "is perfect; below 0.5 attacked images look more harmless than clean ones.",
+    ),
+    "roc": (
+        "ROC curve",
+        "For each share of false alarms that one is ready to accept, the share of attacked images "
+        "that a detector then sees. A coin gives the diagonal.",
+    ),
+    "null-control": (
+        "null control",
+        "The whole procedure again on clean images alone, half of which play the attacked ones. "
+        "There is nothing to find: an AUC far from 0.5 shows that the procedure leaks, and that no "
+        "other figure of this detector means anything.",
+    ),
+    "noise-control": (
+        "noise of the same size",
+        "Random change as large as the attack's. A detector that sees it as well as the attack "
+        "sees that something moved, and not that someone attacked.",
+    ),
+    "harmless-change": (
+        "harmless change",
+        "What happens to images in daily life: they are compressed, brightened, turned or blurred. "
+        "A detector that takes these for attacks raises false alarms every day.",
+    ),
+    "transfer-matrix": (
+        "transfer matrix",
+        "What a detector that was fitted on one attack is worth against every other: nobody knows "
+        "beforehand which attack will come.",
+    ),
+    "t-sne": (
+        "t-SNE",
+        "A map of what the model makes of its images: neighbours on it are alike to the model. "
+        "How far apart two groups lie, and how large they are, means little.",
+    ),
     "operating-threshold": (
         "operating threshold",
         "The probability of the finding from which on the model calls it.",

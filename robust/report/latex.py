@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from robust.records import Report
-from robust.report import tables
+from robust.report import noticed_tables, tables
 from robust.report.tables import Cell, Table
 from robust.report.words import flat, plain
 
@@ -43,11 +43,12 @@ _SPECIAL = re.compile("|".join(re.escape(mark) for mark in _ESCAPES))
 
 
 def render_latex(report: Report) -> str:
-    """Verdicts, results, difficulty, classes, confusions and subgroups."""
+    """Verdicts, results, difficulty, detectors, classes, confusions and subgroups."""
     chosen = [
         tables.verdict_table(report),
         tables.results(report),
         tables.difficulty(report),
+        noticed_tables.summary(report),
         tables.recall(report),
         *tables.confusions(report),
     ]
@@ -93,7 +94,7 @@ def _table(table: Table, title: str) -> str:
 
 
 def _cell(cell: Cell, strong: bool) -> str:
-    text = escape(cell.text)
+    text = escape(cell.text + cell.mark)
     if strong:
         text = rf"\textbf{{{text}}}"
     # A cell must not begin with a bracket, which \\ before it would take for its argument.

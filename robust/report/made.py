@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from robust.records import Report
+from robust.report.noticed import population
 from robust.report.words import flat, plain
 
 
@@ -19,10 +20,7 @@ def facts(report: Report) -> list[tuple[str, str]]:
     )
     classes = ", ".join(f"{count} {plain(name)}" for name, count in data["classes"].items())
     left = f"; {data['skipped_broken']} broken files skipped" if data["skipped_broken"] else ""
-    attacks = "; ".join(
-        text if text.startswith(label) else f"{plain(label)}: {text}"
-        for label, text in report.attacks.items()
-    )
+    attacks = "; ".join(_called(*one) for one in report.attacks.items())
     table = f"outcomes.csv, SHA-256 {report.table_sha256}" if report.table_sha256 else ""
     made = [
         ("Model", source),
@@ -36,12 +34,37 @@ def facts(report: Report) -> list[tuple[str, str]]:
         ),
         ("Pixels", f"SHA-256 {data['pixels_sha256']}"),
         ("Attacks", attacks),
+        *_detectors(report),
         ("Seed", str(audit["seed"])),
         ("Per-case table", table),
         ("Cost", _cost(report)),
         ("Software", ", ".join(f"{key} {value}" for key, value in report.environment.items())),
     ]
     return [(name, flat(text)) for name, text in made if text]
+
+
+def _detectors(report: Report) -> list[tuple[str, str]]:
+    detection = report.detection
+    if detection is None:
+        return []
+    reference = detection.reference
+    left = reference.get("left_out")
+    learned = (
+        f"{population(detection)} Judged in {detection.folds} parts by group: each case is scored "
+        f"by detectors fitted on the other parts."
+    )
+    learned += f" {left} images of the reference are copies of judged ones and left out." * bool(
+        left
+    )
+    return [
+        ("Detectors", "; ".join(_called(*one) for one in detection.detectors.items())),
+        ("Layers read", ", ".join(plain(layer) for layer in detection.layers)),
+        ("Detectors judged on", learned),
+    ]
+
+
+def _called(label: str, text: str) -> str:
+    return text if text.startswith(label) else f"{plain(label)}: {text}"
 
 
 def _cost(report: Report) -> str:

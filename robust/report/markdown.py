@@ -11,6 +11,7 @@ from robust.report.document import (
     Code,
     Doubts,
     Facts,
+    Folded,
     Order,
     Tables,
     Terms,
@@ -22,6 +23,8 @@ from robust.report.tables import Table, texts
 from robust.report.words import flat, plain
 
 _MARKS = re.compile(r"([\\|*_`\[\]#~$])")
+_TITLED = ("difficulty", "noticed", "heat-matched")
+"""Tables whose section does not say what they show."""
 _ADDRESS = re.compile(r"(@|www(?=\.)|:(?=//))")
 
 
@@ -50,10 +53,14 @@ def escape(text: object) -> str:
 
 def _block(block: Block) -> str:
     match block:
+        case Text(visual=True):
+            return ""
         case Text(paragraphs):
             return "\n\n".join(escape(paragraph) for paragraph in paragraphs)
         case Tables(found):
             return "\n\n".join(_table(table, len(found) > 1) for table in found)
+        case Folded(found):
+            return "\n\n".join(_closed(i, table) for i, table in enumerate(found, 1))
         case Doubts(flags):
             return "\n".join(_flag(flag) for flag in flags)
         case Facts(pairs):
@@ -71,9 +78,14 @@ def _block(block: Block) -> str:
 def _table(table: Table, titled: bool) -> str:
     header = [escape(column.title) for column in table.columns]
     lines = _rows([header, ["---"] * len(header), *_escaped(texts(table.lines))])
-    return (
-        f"**{escape(table.title)}**\n\n{lines}" if titled or table.name == "difficulty" else lines
-    )
+    return f"**{escape(table.title)}**\n\n{lines}" if titled or table.name in _TITLED else lines
+
+
+def _closed(number: int, table: Table) -> str:
+    """Names stay out of the summary, where Markdown would leave their escapes standing."""
+    parts = (_table(table, True), escape(table.note))
+    text = "\n\n".join(part for part in parts if part)
+    return _folded(f"transfer matrix {number}", text)
 
 
 def _escaped(lines: Iterable[Sequence[str]]) -> list[list[str]]:

@@ -1,72 +1,32 @@
-"""Figures of a report as SVG or PNG; the one importer of matplotlib."""
+"""Figures of a report: how much holds against eps, whom that harms, and whether anyone notices."""
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import IO, Any
-
-import matplotlib
-
-matplotlib.use("Agg")
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from robust.records import Estimate, Report, Row, Scores
-from robust.report.words import eps_text, norm_text, norms, plain
-
-# Okabe and Ito's palette: told apart by colour-blind readers. Line styles and markers differ too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-STYLES = ("-", "--", "-.", ":")
-MARKERS = "os^Dv<>P*X"
-INK, BAND = "#1b1f24", "#8c959f"
-MOST_LINES = 12
-LABEL = 28
-"""Characters of an attack's name in a legend."""
-
-
-@dataclass(frozen=True)
-class FigureOf:
-    """One figure: a name for files and ids, what it says in a sentence, and its drawing."""
-
-    name: str
-    caption: str
-    described: str
-    """For those who cannot see it."""
-    draw: Callable[[], Figure]
-
-    def svg(self, *, themed: bool = False) -> str:
-        """The same text for the same report. `themed`: colours as variables of the page's style."""
-        file = io.StringIO()
-        meta = {"Date": None, "Creator": None}
-        with matplotlib.rc_context({"svg.hashsalt": self.name, "svg.fonttype": "path"}):
-            self._save(file, format="svg", metadata=meta, transparent=themed)
-        svg = file.getvalue()
-        if not themed:
-            return svg
-        for number, colour in enumerate((INK, BAND, *COLOURS)):
-            svg = svg.replace(colour.lower(), f"var(--figure-{number})")
-        return svg[svg.index("<svg") :]
-
-    def png(self, dots: int = 200) -> bytes:
-        """On white, at `dots` an inch."""
-        data = io.BytesIO()
-        self._save(data, format="png", dpi=dots, metadata={"Software": None})
-        return data.getvalue()
-
-    def _save(self, file: IO[Any], **options: Any) -> None:
-        with warnings.catch_warnings():
-            # A name in a script that the font lacks shows boxes; the tables have it in full.
-            warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
-            self.draw().savefig(file, **options)
+from robust.report.canvas import (
+    BAND,
+    COLOURS,
+    INK,
+    MARKERS,
+    MOST_LINES,
+    STYLES,
+    Axes,
+    Figure,
+    FigureOf,
+    add_legend,
+    dress,
+    named,
+)
+from robust.report.detection_plots import detection_figures
+from robust.report.words import eps_text, norm_text, norms
 
 
 def figures(report: Report) -> list[FigureOf]:
-    """For each norm the accuracy against eps and, where there are findings, what is harmed."""
+    """For each norm the accuracy against eps and, where there are findings, what is harmed; then
+    what detectors see."""
     found = []
     for norm in norms(report):
         worst = [r for r in report.worst_cases if r.norm == norm and r.eps is not None]
@@ -95,7 +55,7 @@ def figures(report: Report) -> list[FigureOf]:
                     partial(_harm, report.clean, norm, worst),
                 )
             )
-    return found
+    return found if report.detection is None else [*found, *detection_figures(report.detection)]
 
 
 def _curve(report: Report, norm: str, worst: Sequence[Row]) -> Figure:
@@ -115,19 +75,17 @@ def _curve(report: Report, norm: str, worst: Sequence[Row]) -> Figure:
         if row.norm == norm and row.eps in places and row.same_as is None:
             attacks.setdefault(row.attack, []).append(row)
     for i, (name, rows) in enumerate(list(attacks.items())[:MOST_LINES]):
-        label = plain(name) if len(plain(name)) <= LABEL else plain(name)[: LABEL - 1] + "…"
         axes.plot(
             [places[row.eps] for row in rows if row.scores.robust_accuracy],
             [100 * e.value for row in rows if (e := row.scores.robust_accuracy)],
-            # matplotlib leaves out what begins with an underscore
-            label=" " * name.startswith("_") + label,
+            label=named(name),
             color=COLOURS[i % len(COLOURS)],
             linestyle=STYLES[i % len(STYLES)],
             marker=MARKERS[i % len(MARKERS)],
             markersize=5,
             linewidth=1.5,
         )
-    _legend(axes)
+    add_legend(axes)
     return figure
 
 
@@ -151,7 +109,7 @@ def _harm(clean: Row, norm: str, worst: Sequence[Row]) -> Figure:
             markersize=5,
             linewidth=1.8,
         )
-    _legend(axes)
+    add_legend(axes)
     return figure
 
 
@@ -163,12 +121,7 @@ def _canvas(norm: str, rows: Sequence[Row], title: str) -> tuple[Figure, Axes]:
     axes.set_xticks(range(len(rows)), names, rotation=45 if len(rows) > 10 else 0)
     axes.set_xlim(-0.3, len(rows) - 0.7)
     axes.set_ylim(-4, 104)
-    axes.set_xlabel(f"eps ({norm_text(norm)})", color=INK)
-    axes.set_ylabel(title, color=INK)
-    axes.grid(alpha=0.25, color=BAND)
-    axes.tick_params(colors=INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(INK)
+    dress(axes, f"eps ({norm_text(norm)})", title)
     return figure, axes
 
 
@@ -195,18 +148,6 @@ def _line(
         axes.vlines(x, 100 * e.low, 100 * e.high, color=band, linewidth=6, alpha=0.35)
         style.setdefault("marker", "o")
     axes.plot(spots, [100 * e.value for _, e in known], **style)  # type: ignore[arg-type]
-
-
-def _legend(axes: Axes) -> None:
-    legend = axes.legend(
-        frameon=False,
-        fontsize=9,
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        labelcolor=INK,
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
 
 
 def _spoken(what: str, rows: Sequence[Row], estimates: Sequence[Estimate | None]) -> str:

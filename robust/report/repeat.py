@@ -37,7 +37,9 @@ def _given(value: Any, norm: str = "Linf") -> Any:
     if isinstance(value, Mapping):
         norm = value.get("norm") or norm
         return {
-            key: [_eps(eps, norm) for eps in item] if key == "eps" else _given(item, norm)
+            key: [_eps(eps, norm) for eps in item]
+            if key in ("eps", "fit_eps")
+            else _given(item, norm)
             for key, item in value.items()
             if item is not None
         }

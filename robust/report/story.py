@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robust.records import Estimate, Report, Row
-from robust.report.words import counted, images, norms, of_hundred, plain, threat_text
+from robust.report.noticed import alarm, at_a_glance
+from robust.report.words import (
+    counted,
+    images,
+    norms,
+    of_hundred,
+    plain,
+    short,
+    threat_text,
+    whole,
+)
 
 RULE = (
     "A verdict looks at the whole interval. Collapses: fewer than 10 of 100 correct readings "
@@ -13,9 +23,6 @@ RULE = (
     "attacks that were tried; a stronger one may find more. Undecided: the interval reaches across "
     "50 or 90, or more than 5 of 100 attacks came to no verdict."
 )
-
-IN_SENTENCE = 32
-"""Characters of a class name within a sentence."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,15 @@ class Verdict:
 
 
 def headline(report: Report) -> list[str]:
+    """First what is not to be believed, then what happened, last whether detectors notice."""
+    detection = report.detection
+    if detection is None:
+        return happened(report)
+    every = (*alarm(detection), *happened(report), at_a_glance(detection))
+    return [sentence for sentence in every if sentence]
+
+
+def happened(report: Report) -> list[str]:
     """Three sentences: what the model can do, what an attacker undoes, and whom that harms."""
     said = [_undisturbed(report)]
     every = [row for row in report.worst_cases if row.norm == norms(report)[0]]
@@ -118,13 +134,13 @@ def _turns(report: Report, row: Row, again: bool = False) -> str:
         return "came to no verdict"
     kept = Estimate(1 - success.value, 1 - success.high, 1 - success.low, 0, 0)
     if success.value == 1:
-        amount = f"all of them {_whole(success)}"
+        amount = f"all of them {whole(success)}"
     elif success.value == 0:
-        amount = f"none of them {_whole(success)}"
+        amount = f"none of them {whole(success)}"
     elif kept.value <= 0.1:
-        amount = f"all but {of_hundred(kept.value)} {_whole(kept)}"
+        amount = f"all but {of_hundred(kept.value)} {whole(kept)}"
     else:
-        amount = f"{of_hundred(success.value)} {_whole(success)} of them"
+        amount = f"{of_hundred(success.value)} {whole(success)} of them"
     if again:
         return amount
     audit = report.plan["audit"]
@@ -195,14 +211,8 @@ def _word(row: Row) -> str:
 
 
 def _quoted(name: object) -> str:
-    """A name within a sentence, cut off where the sentence would be lost in it."""
-    text = plain(name)
-    return f"'{text if len(text) <= IN_SENTENCE else text[: IN_SENTENCE - 1] + '…'}'"
+    return f"'{short(name)}'"
 
 
 def _count(estimate: Estimate) -> str:
-    return f"{of_hundred(estimate.value)} {_whole(estimate)}"
-
-
-def _whole(estimate: Estimate) -> str:
-    return f"[{of_hundred(estimate.low, 1)}, {of_hundred(estimate.high, 1)}]"
+    return f"{of_hundred(estimate.value)} {whole(estimate)}"

@@ -32,6 +32,11 @@ class Cell:
     """JSON pointer to its estimate in report.json; empty for text."""
     share: float | None = None
     """For shading a count: its part of the line's sum."""
+    mark: str = ""
+    """Stands behind the text and weakens it; the table's note says what it means."""
+    heat: float | None = None
+    """For shading, from -1 to 1: two colours, one for either side of 0."""
+    framed: bool = False
 
 
 @dataclass(frozen=True)
@@ -279,4 +284,4 @@ def _eps(row: Row) -> str:
 
 def texts(lines: Iterable[Line]) -> list[Sequence[str]]:
     """Lines as plain text, each number with its interval."""
-    return [[f"{c.text} {c.interval}".strip() for c in line.cells] for line in lines]
+    return [[f"{c.text}{c.mark} {c.interval}".strip() for c in line.cells] for line in lines]

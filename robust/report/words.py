@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 from robust.records import Estimate, Report, Row
 
 NONE = "–"  # noqa: RUF001  (an en dash on purpose)
 NAME = 300
 """Characters of a name that are shown; report.json has it whole."""
+IN_SENTENCE = 32
+"""Characters of a name within a sentence."""
 
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 _DIRECTIONS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], _UNKNOWN)
@@ -26,6 +29,24 @@ def plain(text: object) -> str:
     """A name as `flat` text, cut off where it is endless."""
     name = flat(text)
     return name if len(name) <= NAME else name[: NAME - 1] + "…"
+
+
+def short(text: object) -> str:
+    """A name within a sentence, cut off where the sentence would be lost in it."""
+    name = plain(text)
+    return name if len(name) <= IN_SENTENCE else name[: IN_SENTENCE - 1] + "…"
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """`a, b and c`; beyond `most` the rest is counted."""
+    if len(names) > most:
+        names = [*names[: most - 1], f"{len(names) - most + 1} more"]
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def whole(estimate: Estimate) -> str:
+    """`[80, 86]` of a hundred, with decimals only where rounding would make it none or all."""
+    return f"[{of_hundred(estimate.low, 1)}, {of_hundred(estimate.high, 1)}]"
 
 
 def eps_text(eps: float | None, norm: str = "Linf") -> str:

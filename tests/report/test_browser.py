@@ -18,6 +18,7 @@ from robust.records import Exhibit, Report, Row
 from robust.report import write_report
 from robust.report.words import eps_text, norm_text
 from tests.engine.nets import trained
+from tests.report import detected
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -70,6 +71,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     for template in ("standard", "regulatory"):
         write_report(report, out, "html", template=template)
     write_report(_with_classes(report, MANY), out / "many", "html")
+    for name, detection in (("watched", detected.many()), ("few", detected.detection())):
+        shown = dataclasses.replace(report, gallery=(), detection=detection)
+        write_report(shown, out / name, "html")
     return Made(report, out)
 
 
@@ -439,9 +443,48 @@ def test_on_paper(visit: Visitor, name: str, tmp_path: Path) -> None:
     assert page.locator(".exhibit").first.locator("figcaption:visible").count() == 3
 
 
-@pytest.mark.parametrize("name", [*PAGES, "many/report"])
+@pytest.mark.parametrize(("name", "width"), [("watched/report", 1440), ("few/report", 390)])
+def test_detectors_in_both_schemes(visit: Visitor, name: str, width: int) -> None:
+    for scheme in ("light", "dark"):
+        page = visit(name, viewport={"width": width, "height": 900}, color_scheme=scheme)
+        folded = page.locator("details.folded")
+        assert folded.count() == (8 if name.startswith("watched") else 4)
+        assert page.locator("details[open]").count() == 0
+        assert page.locator("#table-heat-0:visible").count() == 0
+        page.locator("#noticed summary").first.click()
+        assert page.locator("#table-heat-0:visible").count() == 1
+        found = page.evaluate(STRUCTURE)
+        assert found["overflow"] == 0 and not found["out_of_reach"]
+        assert not (found["dead_links"] or found["ids_used_twice"] or found["unlabelled"])
+        seen = page.evaluate(CONTRAST)
+        assert seen["seen"] > 600 and seen["weak"] == [], scheme
+    assert nameless(page)[1] == []
+
+
+def test_an_interval_without_room_appears_under_the_pointer(visit: Visitor) -> None:
+    page = visit("watched/report", viewport={"width": 1440, "height": 900})
+    cell = page.locator("#table-heat-matched td").first
+    shown = "(e) => getComputedStyle(e).opacity"
+    assert cell.locator("span").evaluate(shown) == "0"
+    cell.hover()
+    assert cell.locator("span").evaluate(shown) == "1"
+    assert re.fullmatch(r"\[0\.\d\d, 0\.\d\d\]", cell.locator("span").inner_text())
+
+
+def test_each_matrix_is_open_on_paper(visit: Visitor, tmp_path: Path) -> None:
+    page = visit("watched/report", color_scheme="dark", viewport=PAPER)
+    page.pdf(path=tmp_path / "page.pdf", prefer_css_page_size=True)
+    page.emulate_media(media="print")
+    assert page.locator("details.folded[open] table:visible").count() == 8
+    assert page.evaluate(CONTRAST)["weak"] == []
+    beyond = "(all) => all.filter((e) => e.getBoundingClientRect().right > innerWidth + 1).length"
+    assert page.eval_on_selector_all("table, svg", beyond) == 0
+
+
+@pytest.mark.parametrize("name", [*PAGES, "many/report", "watched/report", "few/report"])
 def test_wide_screens_show_each_table_whole(visit: Visitor, name: str) -> None:
     page = visit(name, viewport={"width": 1440, "height": 900})
+    page.eval_on_selector_all("details", "(all) => all.forEach((e) => { e.open = true; })")
     cut = "(all) => all.filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.ariaLabel)"
     assert page.eval_on_selector_all(".scroll", cut) == []
     broken = "(all) => all.filter((e) => e.textContent && e.getClientRects().length > 1)"

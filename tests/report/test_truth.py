@@ -152,7 +152,8 @@ def known_numbers(run: Path) -> set[str]:
     fixed += [path.read_text(encoding="utf-8") for path in templates.glob("*.j2")]
     fixed += [Path(document.__file__).read_text(encoding="utf-8")]
     fixed += [
-        (templates.parent / f"{name}.py").read_text(encoding="utf-8") for name in ("tables", "made")
+        (templates.parent / f"{name}.py").read_text(encoding="utf-8")
+        for name in ("tables", "made", "noticed", "noticed_tables", "detection_plots")
     ]
     return found | {n for text in fixed for n in NUMBER.findall(text)}
 

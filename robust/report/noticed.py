@@ -1,0 +1,169 @@
+"""Whether detectors notice, in sentences that claim no more than was seen."""
+
+from __future__ import annotations
+
+from robust.records import Detection, Estimate
+from robust.report.words import NONE, counted, eps_text, listed, norm_text, of_hundred, short, whole
+from robust.sightings import NullControl, Shown, Sighting
+
+SHARE = "0.05"
+"""The share of false alarms that sentences speak of: one in twenty."""
+
+LEGEND = (
+    "A detector looks at what happens inside the model and says how suspicious an image is. A "
+    "false alarm here is a clean image that it takes for an attacked one. The null control repeats "
+    "everything with clean images in the part of the attacked ones: 0.5 is right, since there is "
+    "nothing to find."
+)
+
+
+def alarm(detection: Detection) -> tuple[str, ...]:
+    """What opens the report where a detector found something in clean images alone."""
+    loud = loudest(detection)
+    if not loud:
+        return ()
+    name, null = max(loud.items(), key=lambda item: abs(item[1].auc.value - 0.5))
+    return (
+        f"Do not believe what this report says of {listed([short(n) for n in loud])}: where there "
+        f"was nothing to find, {short(name)} found a difference all the same "
+        f"({auc_text(null.auc)}, where 0.5 is right).",
+    )
+
+
+def loudest(detection: Detection) -> dict[str, NullControl]:
+    """Detectors that are not to be believed, with the null control that is furthest from 0.5."""
+    found: dict[str, NullControl] = {}
+    for null in detection.nulls:
+        before = found.get(null.detector)
+        if null.alarm and (
+            before is None or abs(null.auc.value - 0.5) > abs(before.auc.value - 0.5)
+        ):
+            found[null.detector] = null
+    return found
+
+
+def at_a_glance(detection: Detection) -> str:
+    """All detectors in one sentence, without the choice of a best one; nothing if none counts."""
+    if detection.key is None:
+        return "Whether anyone would notice is unknown: no detector could be judged."
+    loud = loudest(detection)
+    found = [detection.sighting(name, detection.key) for name in detection.detectors]
+    seen = [
+        estimate
+        for one in found
+        if one and not one.few and one.detector not in loud
+        if (estimate := one.seen.get(SHARE)) is not None
+    ]
+    if not seen:
+        return ""
+    least, most = (choose(seen, key=lambda e: e.value) for choose in (min, max))
+    low, high = (f"{of_hundred(e.value)} {whole(e)}" for e in (least, most))
+    many = f"{len(seen)} detectors see" if len(seen) > 1 else "the detector sees"
+    share = low if low == high else f"between {low} and {high}"
+    return f"At one false alarm in twenty, {many} {share} of 100 {_images(detection)}."
+
+
+def sentences(detection: Detection) -> tuple[str, ...]:
+    """One for each detector, about the key attack."""
+    if detection.key is None:
+        reasons = list(dict.fromkeys(short(s.empty) for s in detection.shown if s.empty))
+        why = f": {listed(reasons)}" if reasons else ""
+        return (f"No detector could be judged{why}.",)
+    return tuple(_sentence(detection, name) for name in detection.detectors)
+
+
+def population(detection: Detection) -> str:
+    """Who was judged, and what a detector has learned from."""
+    reference = detection.reference
+    return (
+        f"{detection.cases} of {detection.of} cases that are right when clean "
+        f"({counted(detection.groups, 'group')}). What detectors learn about the model, they learn "
+        f"from others: {reference['cases']} images ({counted(reference['groups'], 'group')}) of "
+        f"split {short(reference['split'])}."
+    )
+
+
+def shown_text(shown: Shown, *, norm: bool = True) -> str:
+    """`PGD, L∞ 1/255`; a change of daily life by its name alone."""
+    name = short(shown.name)
+    if shown.kind == "change":
+        return name
+    if shown.eps is None:
+        return f"{name}, nearest" if shown.kind == "attack" else name
+    size = eps_text(shown.eps, shown.norm)
+    return f"{name}, {norm_text(shown.norm)} {size}" if norm else f"{name} {size}"
+
+
+def noise_of(detection: Detection, attack: int) -> int | None:
+    """The noise of that attack's size, as a place in `shown`."""
+    own = detection.shown[attack]
+    alike = [
+        (own.name not in shown.name, place)
+        for place, shown in enumerate(detection.shown)
+        if (shown.kind, shown.norm, shown.eps) == ("noise", own.norm, own.eps)
+    ]
+    return min(alike)[1] if alike else None
+
+
+def worst_change(detection: Detection, detector: str) -> Sighting | None:
+    """The change of daily life that a detector takes for an attack most often."""
+    found = [
+        (estimate.value, -place, sighting)
+        for place, shown in enumerate(detection.shown)
+        if shown.kind == "change"
+        if (sighting := detection.sighting(detector, place)) is not None
+        if (estimate := sighting.seen.get(SHARE)) is not None
+    ]
+    return max(found)[2] if found else None
+
+
+def auc_text(estimate: Estimate) -> str:
+    """`0.61 [0.55, 0.67]`."""
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def _sentence(detection: Detection, name: str) -> str:
+    assert detection.key is not None
+    who, what = short(name), _images(detection)
+    if (loud := loudest(detection).get(name)) is not None:
+        return (
+            f"{who} is not to be believed: its null control is {auc_text(loud.auc)} where 0.5 is "
+            f"right."
+        )
+    shown = detection.shown[detection.key]
+    sighting = detection.sighting(name, detection.key)
+    if sighting is None or sighting.auc is None:
+        return f"{who} has no number on {what}: {shown.empty or 'it was not fitted on them'}."
+    if sighting.few:
+        return f"{who} gets no verdict: it was shown no more than {shown.cases} {what}."
+    null = detection.null(name)
+    control = f"; its null control is {null.auc.value:.2f}" if null else "; it has no null control"
+    return f"{_sees(sighting, who, what)}{_doubted(sighting.auc)}{control}."
+
+
+def _sees(sighting: Sighting, who: str, what: str) -> str:
+    seen = sighting.seen.get(SHARE)
+    if seen is None:
+        return f"How much of {what} {who} sees at one false alarm in twenty is unknown"
+    share = f"{of_hundred(seen.value)} % {whole(seen)}"
+    return f"At one false alarm in twenty, {who} sees {share} of {what}"
+
+
+def _doubted(auc: Estimate) -> str:
+    """What an AUC of a coin, or of less, means."""
+    if auc.high < 0.5:
+        return f", which look more harmless to it than clean ones (AUC {auc_text(auc)})"
+    if auc.low <= 0.5:
+        return f", which it tells from clean ones no better than a coin (AUC {auc_text(auc)})"
+    return ""
+
+
+def _images(detection: Detection) -> str:
+    """`PGD images at 1/255`."""
+    if detection.key is None:
+        return NONE
+    shown = detection.shown[detection.key]
+    if shown.eps is None:
+        return f"{short(shown.name)} images"
+    norm = "" if shown.norm == "Linf" else f"{norm_text(shown.norm)} "
+    return f"{short(shown.name)} images at {norm}{eps_text(shown.eps, shown.norm)}"

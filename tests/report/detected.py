@@ -1,0 +1,150 @@
+"""A detection made of drawn scores, so that every number in it follows from the others."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from robust.records import Detection, Estimate
+from robust.sightings import NullControl, Scatter, Shown, Sighting, Trace
+from robust.stats import auc
+
+Scores = npt.NDArray[np.float64]
+
+CLEAN = 160
+CHANGES = ("JPEG at quality 75", "brightness + 5 %", "rotation by 3 degrees", "blur")
+STRENGTHS = {"KernelDensity": 1.2, "LID": 0.7, "Mahalanobis": 2.0, "MaxSoftmax": -0.8}
+UNFITTED = ("MaxSoftmax", "Energy")
+"""Detectors without a head."""
+ATTACKS = (
+    Shown("attack", "FGSM", "Linf", 1 / 255, 12),
+    Shown("attack", "PGD", "Linf", 1 / 255, 61),
+    Shown("attack", "FGSM", "Linf", 4 / 255, 77),
+    Shown("attack", "PGD", "Linf", 4 / 255, 150),
+)
+
+
+def detection(
+    strengths: Mapping[str, float] = STRENGTHS,
+    attacks: Sequence[Shown] = ATTACKS,
+    key: int | None = 1,
+    alarms: Sequence[str] = (),
+    seed: int = 0,
+) -> Detection:
+    """Detectors of these strengths (shift of the attacked scores, in deviations) on these attacks.
+
+    An attack that is empty is neither fitted on nor, without cases, shown.
+    """
+    rng = np.random.default_rng(seed)
+    sizes = dict.fromkeys((a.norm, a.eps) for a in attacks)
+    noises = [Shown("noise", "noise", norm, eps, CLEAN) for norm, eps in sizes]
+    changes = [Shown("change", name, "", None, CLEAN) for name in CHANGES]
+    shown = (*attacks, *noises, *changes)
+    sightings: list[Sighting] = []
+    nulls: list[NullControl] = []
+    traces: list[Trace] = []
+    fits = [i for i, a in enumerate(attacks) if not a.empty]
+    for name, strength in strengths.items():
+        for fitted in [None] if name in UNFITTED else fits:
+            clean = rng.normal(size=CLEAN)
+            scores = {
+                i: rng.normal(_shift(strength, one, fitted == i), size=one.cases)
+                for i, one in enumerate(shown)
+                if one.cases
+            }
+            sightings += [
+                Sighting(name, fitted, i, *_worth(clean, own), few=len(own) < 30)
+                for i, own in scores.items()
+            ]
+            value = 0.5 + (0.12 if name in alarms else float(rng.normal(0, 0.008)))
+            estimate = Estimate(value, value - 0.02, value + 0.02, CLEAN, CLEAN // 2)
+            nulls.append(NullControl(name, fitted, estimate, 1e-9, name in alarms))
+            if key is not None and fitted in (None, key) and key in scores:
+                noise = scores.get(_noise(shown, key), np.array([]))
+                traces.append(_trace(name, clean, scores[key], noise))
+    return Detection(
+        detectors={name: f"{name}(strength={value})" for name, value in strengths.items()},
+        layers=("layer1", "layer2", "penultimate"),
+        reference={"split": "train", "cases": 300, "groups": 120, "left_out": 2},
+        cases=CLEAN,
+        groups=CLEAN // 2,
+        of=CLEAN + 7,
+        folds=5,
+        key=key,
+        shown=shown,
+        sightings=tuple(sightings),
+        nulls=tuple(nulls),
+        traces=tuple(traces),
+        scatters=() if key is None else tuple(_scatters(rng, attacks, key)),
+    )
+
+
+def many() -> Detection:
+    """Eight detectors, twenty attacks, twenty-nine columns."""
+    names = (*STRENGTHS, "DeepFeatures", "QuantizedFeatures", "BayesianUncertainty", "Energy")
+    sizes = [(attack, k) for attack in ("FGSM", "BIM", "PGD", "CW") for k in (0.5, 1, 2, 4, 8)]
+    attacks = [Shown("attack", name, "Linf", k / 255, int(20 + 15 * k)) for name, k in sizes]
+    strengths = {name: -0.6 + 0.35 * i for i, name in enumerate(names)}
+    return detection(strengths, attacks, key=11)
+
+
+def without(made: Detection, detector: str, **changes: object) -> Detection:
+    """Changed sightings of one detector."""
+    sightings = tuple(
+        dataclasses.replace(s, **changes) if s.detector == detector else s  # type: ignore[arg-type]
+        for s in made.sightings
+    )
+    return dataclasses.replace(made, sightings=sightings)
+
+
+def _shift(strength: float, shown: Shown, matched: bool) -> float:
+    if shown.kind == "change":
+        return 0.15 * strength
+    size = min(1.6, 0.6 + 80 * (shown.eps or 0.02))
+    return strength * size * (1 if matched else 0.7 if shown.kind == "attack" else 0.25)
+
+
+def _worth(clean: Scores, own: Scores) -> tuple[Estimate, dict[str, Estimate]]:
+    positive = np.arange(len(clean) + len(own)) >= len(clean)
+    value = float(auc(np.concatenate([clean, own]), positive)[0])
+    groups = max(1, len(own) // 2)
+
+    def estimate(share: float, spread: float) -> Estimate:
+        low, high = max(0.0, share - spread), min(1.0, share + spread)
+        return Estimate(share, low, high, len(own), groups)
+
+    seen = {}
+    for share in (0.01, 0.05, 0.1):
+        rate = float(np.mean(own > np.quantile(clean, 1 - share)))
+        seen[f"{share:g}"] = estimate(rate, 1.96 * np.sqrt(rate * (1 - rate) / groups))
+    return estimate(value, 0.9 / np.sqrt(groups + 5)), seen
+
+
+def _noise(shown: Sequence[Shown], key: int) -> int:
+    own = shown[key]
+    places = [i for i, s in enumerate(shown) if s.kind == "noise"]
+    return next(i for i in places if (shown[i].norm, shown[i].eps) == (own.norm, own.eps))
+
+
+def _trace(name: str, clean: Scores, attacked: Scores, noise: Scores) -> Trace:
+    limits = np.quantile(clean, np.linspace(1, 0, 60))
+    roc = [(float(np.mean(clean > t)), float(np.mean(attacked > t))) for t in limits]
+    edges = np.linspace(-3, 5, 31)
+
+    def count(values: Scores) -> tuple[int, ...]:
+        return tuple(int(n) for n in np.histogram(np.clip(values, -3, 5), edges)[0])
+
+    parts = count(clean), count(attacked), count(noise)
+    return Trace(name, ((0.0, 0.0), *roc, (1.0, 1.0)), tuple(map(float, edges)), *parts)
+
+
+def _scatters(rng: np.random.Generator, attacks: Sequence[Shown], key: int) -> list[Scatter]:
+    def cloud(count: int, x: float) -> tuple[tuple[float, float], ...]:
+        points = rng.normal((x, 0), 4, (min(count, 300), 2)).round(2)
+        return tuple((float(a), float(b)) for a, b in points)
+
+    alike = [i for i, a in enumerate(attacks) if a.eps == attacks[key].eps and a.cases >= 5]
+    return [Scatter(i, cloud(attacks[i].cases, 0), cloud(attacks[i].cases, 5)) for i in alike]
