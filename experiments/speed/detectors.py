@@ -79,8 +79,13 @@ def main() -> None:
         with torch.no_grad():
             return model(x).cpu()
 
+    def scores() -> list[Tensor]:
+        with torch.no_grad():
+            return [detector.score(like).cpu() for detector in made]
+
     usual = Usual(model, layers, world, x)
-    ways: dict[str, Callable[[], Any]] = {"forward": forward, "ours": ours, "layer by layer": usual}
+    ways: dict[str, Callable[[], Any]] = {"forward": forward, "ours": ours, "scores": scores}
+    ways["layer by layer"] = usual
     if importlib.util.find_spec("art"):
         ways["ART, layer by layer"] = Usual(model, layers, world, x, art=True)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -93,7 +98,10 @@ def main() -> None:
     middle = {name: statistics.median(found) for name, found in seconds.items()}
     print(f"{device}, torch {torch.__version__}, {torch.get_num_threads()} thread(s), {layers}")
     print(f"pass with all detectors / forward pass alone: {middle['ours'] / middle['forward']:.3f}")
-    for name in list(ways)[2:]:
+    print(
+        f"scores of all detectors / forward pass alone: {middle['scores'] / middle['forward']:.3f}"
+    )
+    for name in list(ways)[3:]:
         print(f"{name} / ours: {middle[name] / middle['ours']:.1f}")
     same(made, look, x, usual)
 
@@ -201,9 +209,11 @@ def _art_passes(model: nn.Module, x: Tensor) -> Callable[[str], Array]:
 
 
 def same(made: list[Detector], look: Look, x: Tensor, usual: Usual) -> None:
-    """The largest relative difference between the statistics of both ways."""
+    """The largest relative difference between the statistics of both ways, at float64."""
     with torch.no_grad():
-        features = look(x)
+        single = look(x)
+        layers = {name: value.double() for name, value in single.layers.items()}
+        features = Features(single.logits.double(), layers)
         theirs = usual()
         for detector, name in zip(made, ("KD", "LID", "Mahalanobis")):
             own = detector.statistics(features).double().cpu().numpy().reshape(theirs[name].shape)

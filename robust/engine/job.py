@@ -11,7 +11,7 @@ from robust.cases import Cases
 from robust.engine.cells import Cell, make_cells
 from robust.engine.facts import Facts, remember
 from robust.engine.goals import Goal
-from robust.engine.judging import check_fit
+from robust.engine.judging import check_early
 from robust.engine.plan import Plan
 from robust.engine.population import make_watch
 from robust.engine.runner import Progress, Runner
@@ -38,8 +38,8 @@ class Job:
 def watching(plan: Plan, job: Job, detectors: dict[str, Detector], reference: Cases) -> None:
     """Choose what detectors are judged on and let them learn, before any attack runs."""
     job.watch = make_watch(plan, detectors, job.runner, job.cells, job.goal)
-    check_fit(job.watch, job.cells)
     job.reference = job.watch.learn(reference)
+    check_early(job.watch, job.reference, job.watch.clean(job.goal), job.cells)
 
 
 def start(

@@ -15,7 +15,16 @@ from detectors import Reference
 from robust.engine.cells import Cell
 from robust.engine.changes import CHANGES
 from robust.engine.detection import Matrix, judge
-from robust.engine.protocol import FALSE_ALARMS, FEW, FOLDS, Scored, Side, threshold
+from robust.engine.protocol import (
+    FALSE_ALARMS,
+    FEW,
+    FOLDS,
+    Scored,
+    Side,
+    check_separate,
+    folds_by_group,
+    threshold,
+)
 from robust.engine.watching import CLEAN, Watch, change_key, noise_key, watched
 from robust.errors import InputError
 from robust.records import Detection, build
@@ -30,7 +39,8 @@ def judge_run(watch: Watch, reference: Reference, cells: Sequence[Cell]) -> Dete
     """Judge every detector by the protocol, from a finished run. InputError as in `judge`."""
     store = watch.runner.store
     if (kept := store.get_json("detection")) is not None:
-        return build(Detection, kept)
+        known: Detection = build(Detection, kept)
+        return known
     found = _judge(watch, reference, cells)
     store.put_json("detection", dataclasses.asdict(found))
     return found
@@ -38,16 +48,15 @@ def judge_run(watch: Watch, reference: Reference, cells: Sequence[Cell]) -> Dete
 
 def _judge(watch: Watch, reference: Reference, cells: Sequence[Cell]) -> Detection:
     shown_cells = watched(cells)
-    sides = _Sides(watch)
     key = _key(watch, shown_cells)
     shown, keys = _shown(watch, shown_cells)
     attacks = {cell.key: cell.key for cell in shown_cells}
     matrix = judge(
         watch.detectors,
         reference,
-        sides.side(CLEAN),
-        sides.only([k for k in keys if k in attacks]),
-        sides.only([k for k in keys if k not in attacks]),
+        watch.side(CLEAN),
+        _Lazy(watch, [k for k in keys if k in attacks]),
+        _Lazy(watch, [k for k in keys if k not in attacks]),
         np.array([watch.runner.cases.entries[row].label for row in watch.rows]),
         watch.groups,
         watch.plan.audit.seed,
@@ -72,39 +81,20 @@ def _judge(watch: Watch, reference: Reference, cells: Sequence[Cell]) -> Detecti
         sightings=tuple(_sightings(matrix, place)),
         nulls=tuple(_nulls(matrix, place)),
         traces=tuple(_traces(matrix, key, shown_cells)) if key else (),
-        scatters=tuple(_scatters(watch, sides, shown_cells, key, place)) if key else (),
+        scatters=tuple(_scatters(watch, shown_cells, key, place)) if key else (),
     )
 
 
-class _Sides:
-    """Sides of the population, read from the store one at a time."""
-
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
-        self._place = {row: i for i, row in enumerate(watch.rows)}
-
-    def side(self, key: str) -> Side:
-        rows, features = self._watch.features(key)
-        places = np.array([self._place[row] for row in rows], np.int64)
-        if outcomes := self._watch.runner.store.outcomes(key):
-            # The verdict that counts is the runner's; another batch may round differently.
-            verdict = {o.row: o.logits for o in outcomes}
-            known = torch.tensor(np.array([verdict[row] for row in rows]), dtype=torch.float32)
-            features = replace(features, logits=known.reshape(features.logits.shape))
-        return Side(features, places)
-
-    def only(self, keys: Sequence[str]) -> Mapping[str, Side]:
-        return _Lazy(self, keys)
-
-
 class _Lazy(Mapping[str, Side]):
-    def __init__(self, sides: _Sides, keys: Sequence[str]) -> None:
-        self._sides, self._keys = sides, keys
+    """Sides by key, read from the store one at a time."""
+
+    def __init__(self, watch: Watch, keys: Sequence[str]) -> None:
+        self._watch, self._keys = watch, keys
 
     def __getitem__(self, key: str) -> Side:
         if key not in self._keys:
             raise KeyError(key)
-        return self._sides.side(key)
+        return self._watch.side(key)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)
@@ -156,8 +146,10 @@ def _fit_on(watch: Watch, cells: Sequence[Cell]) -> list[str]:
     ]
 
 
-def check_fit(watch: Watch, cells: Sequence[Cell]) -> None:
-    """InputError where the plan names no cell to fit on, before any attack runs."""
+def check_early(watch: Watch, reference: Reference, clean: Side, cells: Sequence[Cell]) -> None:
+    """InputError for what `judge` would refuse in the end, before any attack runs."""
+    folds = folds_by_group(watch.groups, watch.plan.audit.seed)
+    check_separate(reference, clean, folds, watch.groups)
     if not _fit_on(watch, watched(cells)):
         known = ", ".join(dict.fromkeys(cell.label for cell in watched(cells)))
         raise InputError(
@@ -212,13 +204,13 @@ def _trace(detector: str, one: Scored, noise: npt.NDArray[np.float64]) -> Trace:
 
 
 def _scatters(
-    watch: Watch, sides: _Sides, cells: Sequence[Cell], key: str, place: Mapping[str, int]
+    watch: Watch, cells: Sequence[Cell], key: str, place: Mapping[str, int]
 ) -> Iterator[Scatter]:
     """The attacks under the threat model of the key one, beside the clean images of their cases."""
     threat = next(cell.threat for cell in cells if cell.key == key)
-    clean = sides.side(CLEAN)
+    clean = watch.side(CLEAN)
     for cell in [cell for cell in cells if cell.threat == threat][:MAPS]:
-        side = sides.side(cell.key)
+        side = watch.side(cell.key)
         if len(side.cases) < 5:
             continue
         watch.runner.progress(0, 1, f"drawing the features of {cell.label}")

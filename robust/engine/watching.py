@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,13 @@ from robust.engine.changes import CHANGES
 from robust.engine.goals import Goal
 from robust.engine.looking import learn, read_batches, spread
 from robust.engine.plan import Plan
+from robust.engine.protocol import Side
 from robust.engine.runner import Runner
 from robust.engine.store import Outcome, Seen
 from robust.engine.verify import Batch
 from robust.errors import InputError
 
-REFERENCE, CLEAN, WATCHED = "reference", "features of clean images", "controls"
+REFERENCE, CLEAN, WATCHED = "reference", "clean images", "controls"
 """Sources of features, and the name under which finished chunks of controls are kept."""
 
 
@@ -82,11 +83,17 @@ class Watch:
                 with torch.no_grad():
                     features = self.look.extract(x)
                 new = [i for i, one in enumerate(prints) if one not in judged]
-                seen += self._rows(REFERENCE, [found[i] for i in new], features.take(_index(new)))
+                seen += self._store(REFERENCE, [found[i] for i in new], features.take(_index(new)))
             store.add_features(REFERENCE, number, seen, time.perf_counter() - began)
         kept, features = self.features(REFERENCE)
         if not kept:
             raise InputError("every image of the reference is a copy of an audited one")
+        missing = set(range(len(reference.classes))) - {reference.entries[r].label for r in kept}
+        if missing:
+            raise InputError(
+                f"the split {reference.split!r} that detectors learn from holds no case of "
+                f"{reference.classes[min(missing)]!r}; name another with reference in [detection]"
+            )
         _, groups = np.unique([reference.entries[r].group for r in kept], return_inverse=True)
         labels = torch.tensor([reference.entries[r].label for r in kept])
         made = Reference(features, labels, torch.from_numpy(groups))
@@ -114,22 +121,43 @@ class Watch:
             return []
         with torch.no_grad():
             features = self.look(x_adv[_index(kept).to(x_adv.device)])
-        return self._rows(cell.key, [outcomes[i].row for i in kept], features)
+        return self._store(cell.key, [outcomes[i].row for i in kept], features)
+
+    def clean(self, goal: Goal) -> Side:
+        """Look at the clean images that detectors are judged on."""
+        self._look_through(CLEAN, goal, lambda batch: self._rows(CLEAN, batch, batch.x))
+        return self.side(CLEAN)
 
     def controls(self, cells: Sequence[Cell], goal: Goal) -> None:
-        """Look at clean images, at noise beside every cell, and at the changes of daily life."""
-        store, done = self.runner.store, self.runner.store.done()
-        judged, chunks = set(self.rows), self.runner.chunks
+        """Look at noise beside every cell, and at the changes of daily life."""
+        self._look_through(WATCHED, goal, lambda batch: self._control(batch, cells))
+
+    def side(self, source: str) -> Side:
+        """The images of one source, by their places among those judged on."""
+        place = {row: i for i, row in enumerate(self.rows)}
+        rows, features = self.features(source)
+        if outcomes := self.runner.store.outcomes(source):
+            # The verdict that counts is the runner's; another batch may round differently.
+            verdict = {o.row: o.logits for o in outcomes}
+            known = torch.tensor(np.array([verdict[row] for row in rows]), dtype=torch.float32)
+            features = replace(features, logits=known.reshape(features.logits.shape))
+        return Side(features, np.array([place[row] for row in rows], np.int64))
+
+    def _look_through(self, name: str, goal: Goal, see: Callable[[Batch], list[Seen]]) -> None:
+        """Show `see` the cases judged on, chunk by chunk, as far as that is not done yet."""
+        store, judged, chunks = self.runner.store, set(self.rows), self.runner.chunks
+        done = store.done()
         for number, rows in enumerate(chunks):
-            if (WATCHED, number) in done:
+            if (name, number) in done:
                 continue
-            self.runner.progress(number, len(chunks), "controls of the detectors")
+            self.runner.progress(number, len(chunks), f"{name} for detectors")
             began, seen = time.perf_counter(), []
             for batch in self.runner.load(rows, goal):
                 own = [i for i, row in enumerate(batch.rows) if row in judged]
                 if own:
-                    seen += self._control(batch.take(own), cells)
-            store.add_features(WATCHED, number, seen, time.perf_counter() - began)
+                    with torch.no_grad():
+                        seen += see(batch.take(own))
+            store.add_features(name, number, seen, time.perf_counter() - began)
 
     def features(self, source: str) -> tuple[list[int], Features]:
         """Rows in order and the features of one source."""
@@ -148,17 +176,14 @@ class Watch:
         return rows, Features(parts[""]["logits"], parts.get("layers", {}), parts.get("extras", {}))
 
     def _control(self, batch: Batch, cells: Sequence[Cell]) -> list[Seen]:
-        rows = list(batch.rows)
-        with torch.no_grad():
-            seen = self._rows(CLEAN, rows, self.look(batch.x))
-            for name, change in CHANGES.items():
-                seen += self._rows(change_key(name), rows, self.look(change(batch.x)))
-            for key, cell in {noise_key(cell): cell for cell in watched(cells)}.items():
-                if np.isfinite(cell.threat.eps):
-                    features = self.look(self._noise(batch, cell.threat))
-                    seen += self._rows(key, rows, features)
-                else:
-                    seen += self._noise_as_far(key, batch, cell)
+        seen: list[Seen] = []
+        for name, change in CHANGES.items():
+            seen += self._rows(change_key(name), batch, change(batch.x))
+        for key, cell in {noise_key(cell): cell for cell in watched(cells)}.items():
+            if np.isfinite(cell.threat.eps):
+                seen += self._rows(key, batch, self._noise(batch, cell.threat))
+            else:
+                seen += self._noise_as_far(key, batch, cell)
         return seen
 
     def _noise(self, batch: Batch, threat: ThreatModel) -> Tensor:
@@ -175,13 +200,14 @@ class Watch:
         for o in found:
             moved = o.linf if cell.threat.norm == "Linf" else o.l2
             one = batch.take([places[o.row]])
-            drawn = self._noise(one, ThreatModel(cell.threat.norm, moved))
-            images.append(drawn)
-        return (
-            self._rows(key, [o.row for o in found], self.look(torch.cat(images))) if found else []
-        )
+            images.append(self._noise(one, ThreatModel(cell.threat.norm, moved)))
+        own = batch.take([places[o.row] for o in found])
+        return self._rows(key, own, torch.cat(images)) if found else []
 
-    def _rows(self, source: str, rows: Sequence[int], features: Features) -> list[Seen]:
+    def _rows(self, source: str, batch: Batch, x: Tensor) -> list[Seen]:
+        return self._store(source, batch.rows, self.look(x))
+
+    def _store(self, source: str, rows: Sequence[int], features: Features) -> list[Seen]:
         """What to store; how wide each part is, is stored once."""
         kinds: dict[str, Mapping[str, Tensor]] = {
             "": {"logits": features.logits},
