@@ -33,14 +33,15 @@ class Look:
         self.passes = passes if UNCERTAINTY in wanted else 0
         self.seed = seed
         self.steps = [name for name in wanted if name != UNCERTAINTY]
-        self._nearest = Mahalanobis()
+        self.nearest = Mahalanobis()
+        """Where the classes lie, once it has learned; input steps need it, nothing else does."""
         if self.passes:
             dropout_layers(extract.model)
 
     def learn(self, reference: Reference) -> None:
-        """Where the classes lie; input steps need it, nothing else does."""
+        """All that a look itself has to learn: `nearest`."""
         if self.steps:
-            self._nearest.learned = self._nearest.learn(reference)
+            self.nearest.learned = self.nearest.learn(reference)
 
     def __call__(self, x: Tensor) -> Features:
         features = self.extract(x)
@@ -49,11 +50,11 @@ class Look:
             extras[UNCERTAINTY] = uncertainty(
                 self.extract.model, x, passes=self.passes, seed=self.seed
             )
-        if self.steps and self._nearest.learned is not None:
-            direction = input_direction(self._nearest, self.extract, x)
+        if self.steps and self.nearest.learned is not None:
+            direction = input_direction(self.nearest, self.extract, x)
             for name in self.steps:
                 moved = (x - _size(name) * direction).clamp(0, 1)
-                extras[name] = self._nearest.distances(self.extract(moved))
+                extras[name] = self.nearest.distances(self.extract(moved))
         return dataclasses.replace(features, extras=extras)
 
 

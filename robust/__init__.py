@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from robust.cases import Case, Cases, open_cases
-    from robust.engine import Plan, audit, audit_plan, load_plan
+    from robust.engine import Guard, Plan, audit, audit_plan, fit_detector, load_plan
     from robust.errors import InputError
     from robust.models import Classifier, load_classifier
     from robust.records import Report
@@ -16,11 +16,13 @@ __all__ = [
     "Case",
     "Cases",
     "Classifier",
+    "Guard",
     "InputError",
     "Plan",
     "Report",
     "audit",
     "audit_plan",
+    "fit_detector",
     "load_classifier",
     "load_plan",
     "open_cases",
@@ -30,11 +32,13 @@ _HOMES = {
     "Case": "robust.cases",
     "Cases": "robust.cases",
     "Classifier": "robust.models",
+    "Guard": "robust.engine",
     "InputError": "robust.errors",
     "Plan": "robust.engine",
     "Report": "robust.records",
     "audit": "robust.engine",
     "audit_plan": "robust.engine",
+    "fit_detector": "robust.engine",
     "load_classifier": "robust.models",
     "load_plan": "robust.engine",
     "open_cases": "robust.cases",

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from robust import cli_guard
 from robust.errors import InputError, did_you_mean
+from robust.progress import progress_bar
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -136,6 +135,10 @@ def audit(
     limit: Annotated[int | None, typer.Option(help="At most so many cases.")] = None,
     grey: Annotated[bool, typer.Option("--grey", help="Read colour files as grey.")] = False,
     attack: Annotated[list[str] | None, typer.Option(help="Attack; may be repeated.")] = None,
+    detector: Annotated[
+        list[str] | None,
+        typer.Option(help="Detector; may be repeated. all: every one but BayesianUncertainty."),
+    ] = None,
     eps: Annotated[str | None, typer.Option(help="Radii: 1/255,2/255.")] = None,
     norm: Annotated[str | None, typer.Option(help="Linf or L2.")] = None,
     cells: Annotated[str | None, typer.Option(help="exact or curve.")] = None,
@@ -191,12 +194,16 @@ def attack(
     if bits not in (None, 8, 16):
         raise InputError(f"bits must be 8 or 16, not {bits}")
     made = plan_from(plan, attack=[attack], eps=eps, limit=limit)
-    with _progress() as progress:
+    with progress_bar() as progress:
         images, fooled = export_images(
             made, out, bits=bits, device=device, skip_broken=skip_broken, progress=progress
         )
     said = f"{images} images in {out}, of which {fooled} as stored reach the goal"
     Console().print(said, markup=False)
+
+
+app.command("fit-detector", epilog=cli_guard.FIT_EXAMPLE)(cli_guard.fit_detector)
+app.command("screen", epilog=cli_guard.SCREEN_EXAMPLE)(cli_guard.screen)
 
 
 @app.command(
@@ -243,7 +250,7 @@ def report(
 
 @app.command("list", epilog="Example: robust list models --filter 'resnet*'")
 def list_(
-    what: Annotated[str, typer.Argument(help="attacks, models or data.")],
+    what: Annotated[str, typer.Argument(help="attacks, detectors, models or data.")],
     filter: Annotated[str, typer.Option(help="Shell pattern, for models.")] = "*",
 ) -> None:
     """Show what there is to choose from."""
@@ -264,35 +271,12 @@ def _audit(plan: Any, out: Path, device: str, skip_broken: bool) -> None:
     from robust.report import write_report
     from robust.report.terminal import print_report
 
-    with _progress() as progress:
+    with progress_bar() as progress:
         found = audit_plan(plan, out=out, device=device, skip_broken=skip_broken, progress=progress)
     write_report(found, out, "md", "html")
     console = Console()
     print_report(found, console)
     console.print(f"\nReport: {out / 'report.html'}", soft_wrap=True, markup=False)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[float, float, str], None]]:
-    """A bar with what is left of it on a terminal; silent elsewhere."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("starting", total=None)
-
-        def show(done: float, total: float, label: str) -> None:
-            bar.update(task, completed=done, total=total, description=label)
-
-        yield show
 
 
 if __name__ == "__main__":

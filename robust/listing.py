@@ -1,4 +1,4 @@
-"""What there is to choose from: attacks, architectures, data; tables for the terminal."""
+"""What there is to choose from: attacks, detectors, architectures, data; as tables to print."""
 
 from __future__ import annotations
 
@@ -28,6 +28,23 @@ def attacks(pattern: str) -> Table:
         finds = "the nearest image" if attack.minimum_norm else "an image within eps"
         table.add_row(name, ", ".join(attack.norms), finds, str(attack.passes), idea)
     table.add_row("foolbox:NAME", "Linf, L2", "", "", "Any attack of foolbox, if installed.")
+    return table
+
+
+def detectors(pattern: str) -> Table:
+    """Every detector with what it learns from and cannot do without, and its paper."""
+    from detectors import DETECTORS
+    from detectors.bayesian_uncertainty import UNCERTAINTY
+
+    table = _table("detector", "learns from", "needs", "gradient", "idea and paper")
+    table.columns[0].no_wrap = True
+    for name, kind in DETECTORS.items():
+        idea = (sys.modules[kind.__module__].__doc__ or "").splitlines()[0]
+        learns = "clean, attacked" if kind.has_head else "nothing"
+        needs = ["an attack"] if kind.needs_pairs else []
+        needs += ["dropout"] if UNCERTAINTY in kind().extras else []
+        gradient = "yes" if kind.differentiable else "no"
+        table.add_row(name, learns, ", ".join(needs), gradient, idea)
     return table
 
 
@@ -62,4 +79,9 @@ def data(pattern: str) -> Table:
     return table
 
 
-LISTS: dict[str, Callable[[str], Table]] = {"attacks": attacks, "models": models, "data": data}
+LISTS: dict[str, Callable[[str], Table]] = {
+    "attacks": attacks,
+    "detectors": detectors,
+    "models": models,
+    "data": data,
+}

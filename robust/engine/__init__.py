@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from robust.engine.auditing import audit, audit_plan, unfinished_report
+from robust.engine.fitting import fit_detector
+from robust.engine.guarding import Guard
 from robust.engine.plan import Plan, load_plan, parse_eps
 
-__all__ = ["Plan", "audit", "audit_plan", "load_plan", "parse_eps", "unfinished_report"]
+__all__ = [
+    "Guard",
+    "Plan",
+    "audit",
+    "audit_plan",
+    "fit_detector",
+    "load_plan",
+    "parse_eps",
+    "unfinished_report",
+]

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from detectors import DETECTORS, BayesianUncertainty
 from robust.engine.plan import Plan, load_plan, make_plan
 from robust.errors import InputError
 
@@ -46,6 +47,8 @@ def plan_from(path: Path | None, **flags: Any) -> Plan:
         raw["attacks"] = [{"name": name} for name in given.pop("attack")]
         if "eps" not in given and "eps" not in raw.get("audit", {}):
             given["eps"] = ["1/255"] if path is None else None
+    if "detector" in given:
+        raw["detectors"] = [{"name": name} for name in _detectors(given.pop("detector"))]
     for name, value in given.items():
         if value is not None:
             raw.setdefault(_section(name), {})[name] = value
@@ -58,6 +61,16 @@ def plan_from(path: Path | None, **flags: Any) -> Plan:
             "--factory) and --data; `robust demo` needs neither"
         )
     return make_plan(raw, str(path or "the flags"))
+
+
+def _detectors(names: list[str]) -> list[str]:
+    """`all` is every detector but BayesianUncertainty, since few networks have the dropout that it
+    needs: by name it comes as well.
+    """
+    if "all" not in names:
+        return names
+    every = [name for name in DETECTORS if name != BayesianUncertainty.__name__]
+    return list(dict.fromkeys([*every, *(name for name in names if name != "all")]))
 
 
 def _section(name: str) -> str:

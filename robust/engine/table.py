@@ -64,7 +64,7 @@ def write_table(directory: Path, store: Store, cases: Cases, cells: Sequence[Cel
         writer = csv.writer(_Lines(file))
         writer.writerow([_safe(field.name) for field in fields])
         while block := list(islice(lines, _BLOCK)):
-            writer.writerows([_cell(value) for value in line] for line in block)
+            writer.writerows([as_cell(value) for value in line] for line in block)
             arrays = [pa.array(c, f.type) for c, f in zip(zip(*block), fields, strict=True)]
             columns.write_table(pa.table(arrays, schema=schema))
     partial[0].replace(table)
@@ -123,7 +123,8 @@ def _known(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _cell(value: object) -> object:
+def as_cell(value: object) -> object:
+    """What stands in a CSV for a value: 0 and 1 for bool, and no formula."""
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, float):

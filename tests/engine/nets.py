@@ -30,6 +30,22 @@ def small() -> nn.Module:
     return model
 
 
+def dropping() -> nn.Module:
+    """As `small`, with dropout between its layers: it takes the same weights."""
+    model = small()
+    assert isinstance(model, nn.Sequential)
+    model[3] = nn.Sequential(nn.ReLU(), nn.Dropout(0.3))
+    return model
+
+
+def smooth() -> nn.Module:
+    """As `small`, with another activation: it takes the same weights and is another network."""
+    model = small()
+    assert isinstance(model, nn.Sequential)
+    model[1], model[3] = nn.GELU(), nn.GELU()
+    return model
+
+
 @cache
 def _trained(pixels: int) -> nn.Module:
     cases = open_cases("phantom:chest_xray", split="train", count=200, pixels=pixels)

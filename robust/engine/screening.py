@@ -1,0 +1,119 @@
+"""Image files through a guard: which prediction, which score, and which are flagged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from robust.cases.case import Cases, Entry
+from robust.cases.images import SUFFIXES, is_image, read_image
+from robust.engine.guarding import BATCH, Guard
+from robust.engine.plan import load_plan
+from robust.engine.runner import Progress
+from robust.engine.stored import Record, StoredDetector
+from robust.errors import InputError
+from robust.models import Classifier, load_classifier
+
+COLUMNS = ("id", "prediction", "score", "flagged")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One image, as the CSV has it."""
+
+    id: str
+    """The path as the user named it."""
+    prediction: str
+    score: float
+    flagged: bool
+
+
+def screen_files(
+    detector: str | Path | StoredDetector,
+    paths: Sequence[Path],
+    *,
+    plan: Path | None = None,
+    weights: Path | None = None,
+    device: str = "auto",
+    skip_broken: bool = False,
+    progress: Progress = lambda done, total, label: None,
+) -> tuple[list[Line], list[str], Record]:
+    """Lines in the order of the images, why files were skipped, and the detector's record.
+
+    Folders stand for all images below them. The classifier is loaded as it was for the fit, unless
+    `plan` or `weights` says where it lies now. Raises InputError.
+    """
+    stored = (
+        detector if isinstance(detector, StoredDetector) else StoredDetector.load(Path(detector))
+    )
+    files = [file for path in paths for file in _images(path)]
+    guard = Guard(open_classifier(stored.record, plan, weights), stored, device)
+    # As cases, so that they are read as those of the fit were.
+    cases = Cases(
+        source="files",
+        classes=guard.classes,
+        entries=tuple(Entry(str(file), 0, str(file), {}, file) for file in files),
+        read=read_image,
+        size=stored.record.size,
+        grey=stored.record.grey,
+    )
+    lines: list[Line] = []
+    skipped: list[str] = []
+    for start in range(0, len(cases), BATCH):
+        progress(start, len(cases), "images")
+        good = []
+        part = range(start, min(start + BATCH, len(cases)))
+        for case in cases.stream(part):
+            if not isinstance(case, InputError):
+                good.append(case)
+            elif skip_broken:
+                skipped.append(str(case))
+            else:
+                raise InputError(f"{case}, or go on without it: --skip-broken")
+        seen = guard([case.image for case in good])
+        for i, case in enumerate(good):
+            name = guard.classes[int(seen.prediction[i])]
+            lines.append(Line(case.id, name, float(seen.score[i]), bool(seen.flagged[i])))
+    if not lines:
+        raise InputError("not one of the images could be read")
+    return lines, skipped, stored.record
+
+
+def open_classifier(record: Record, plan: Path | None, weights: Path | None) -> Classifier:
+    """The classifier that a record names, from where it lies now."""
+    if plan is not None and weights is not None:
+        raise InputError("--plan names weights already; give either it or --weights")
+    model = record.classifier.model
+    threshold = float(record.classifier.described["threshold"])
+    if plan is not None:
+        made = load_plan(plan)
+        if made.model is None:
+            raise InputError(f"{plan} has no [model] table; it must name the classifier")
+        # A sensitivity becomes a threshold on val, which need not be at hand: the one it became.
+        threshold = threshold if made.audit.sensitivity is not None else made.audit.threshold
+        model = made.model
+    if weights is not None:
+        place = "weights" if model.file is None else "file"
+        model = model.model_copy(update={place: str(weights), "pretrained": False})
+    try:
+        return load_classifier(**model.model_dump(), threshold=threshold)
+    except InputError as error:
+        if plan is not None or weights is not None:
+            raise
+        raise InputError(
+            f"{error}; so it was when the detector was fitted: --weights or --plan names the "
+            f"classifier where it is now"
+        ) from None
+
+
+def _images(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        found = [file for file in sorted(path.rglob("*")) if is_image(file)]
+        if not found:
+            raise InputError(f"no images under {path}; looked for {', '.join(SUFFIXES)}")
+        yield from found
+    elif path.exists():
+        yield path
+    else:
+        raise InputError(f"no such image or folder: {path}")

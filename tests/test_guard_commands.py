@@ -1,0 +1,307 @@
+"""`fit-detector` and `screen` as a user meets them, with good input and with bad."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from robust import cli, cli_guard, load_classifier
+from robust.cases import open_cases
+from robust.cases.images import as_png
+from robust.engine.flags import plan_from
+from robust.engine.guarding import Guard
+from robust.errors import InputError
+from tests.engine.nets import trained
+from tests.test_bad_input import (  # noqa: F401  (here and robust are fixtures)
+    MODEL,
+    Answer,
+    Robust,
+    contents,
+    here,
+    refused,
+    robust,
+    write_cases,
+    write_plan,
+)
+
+COUNT = 60
+
+
+@pytest.fixture
+def guard(robust: Robust) -> Path:  # noqa: F811
+    """A detector that needs no attack, stored in `guard`, and images of its kind in `images`."""
+    write_plan(data={"path": "phantom:chest_xray", "count": COUNT, "pixels": 28})
+    write_images(12)
+    answer = robust("fit-detector", "plan.toml", "--detector", "MaxSoftmax", "--out", "guard")
+    assert (answer.code, answer.err) == (0, ""), answer.err
+    assert "for 5 % false alarms is in guard: threshold 0." in answer.out
+    assert "set on 60 clean images of val in 30 groups" in answer.out
+    return Path("guard")
+
+
+def write_images(count: int) -> None:
+    cases = open_cases("phantom:chest_xray", count=count, pixels=28)
+    Path("images").mkdir()
+    for i, case in enumerate(cases):
+        (Path("images") / f"{i:02}.png").write_bytes(as_png(case.stored.pixels(case.image)))
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_the_table_says_what_the_guard_says(robust: Robust, guard: Path) -> None:  # noqa: F811
+    answer = robust("screen", guard, "images")
+    assert answer.code == 0
+    table = rows(answer.out)
+    assert list(table[0]) == ["id", "prediction", "score", "flagged"]
+    assert [row["id"] for row in table] == [f"images/{i:02}.png" for i in range(12)]
+    own = Guard(load_classifier(**MODEL), guard, "cpu")
+    x = torch.stack([c.image for c in open_cases("phantom:chest_xray", count=12, pixels=28)])
+    seen = own(x)
+    assert [row["prediction"] for row in table] == [own.classes[i] for i in seen.prediction]
+    assert [float(row["score"]) for row in table] == pytest.approx(seen.score.tolist(), abs=1e-6)
+    assert [row["flagged"] for row in table] == [str(int(flag)) for flag in seen.flagged]
+    assert answer.err == (
+        f"{int(seen.flagged.sum())} of 12 images flagged; 0.6 would be expected of clean ones\n"
+    )
+
+
+def test_a_file_and_a_folder_and_a_table_of_an_earlier_day(
+    robust: Robust,  # noqa: F811
+    guard: Path,
+) -> None:
+    Path("out").mkdir()
+    for images, count in ((["images/03.png"], 1), (["images/03.png", "images"], 13)):
+        answer = robust("screen", guard, *images, "--out", "out/seen.csv")
+        assert (answer.code, answer.out) == (0, "")
+        assert len(rows(Path("out/seen.csv").read_text(encoding="utf-8"))) == count
+    assert os.listdir("out") == ["seen.csv"]
+
+
+def test_names_that_are_formulas(robust: Robust, guard: Path) -> None:  # noqa: F811
+    shutil.copy("images/00.png", "=1+1.png")
+    (row,) = rows(robust("screen", guard, "=1+1.png").out)
+    assert row["id"] == "'=1+1.png"
+
+
+def test_nothing_of_a_patient_is_stored(robust: Robust) -> None:  # noqa: F811
+    data = write_cases([0, 1] * 20, columns="file,label,group,split")
+    lines = ["file,label,group,split"]
+    for i in range(40):
+        os.rename(f"images/{i}.png", f"images/Doe_{i}.png")
+        lines.append(f"Doe_{i}.png,{i % 2},Jane Doe {i},{'train' if i < 16 else 'val'}")
+    Path("images/cases.csv").write_text("\n".join(lines), encoding="utf-8")
+    write_plan(data=data)
+    answer = robust("fit-detector", "plan.toml", "--detector", "Mahalanobis", "--out", "guard")
+    assert answer.code == 0, answer.err
+    assert len(contents(Path("guard"))) == 2
+    assert not [name for name, content in contents(Path("guard")).items() if b"Doe" in content]
+
+
+def test_a_patient_on_both_sides_and_a_copy(robust: Robust) -> None:  # noqa: F811
+    data = write_cases([0, 1] * 20, columns="file,label,group,split") | {"keep_names": True}
+    lines = [f"{i}.png,{i % 2},p{i},{'train' if i < 16 else 'val'}" for i in range(40)]
+    table = Path("images/cases.csv")
+    table.write_text("\n".join(["file,label,group,split", *lines]), encoding="utf-8")
+    write_plan(data=data)
+    shutil.copy("images/3.png", "images/20.png")
+    shutil.copy("images/30.png", "images/31.png")
+    fit = ("fit-detector", "plan.toml", "--detector", "Energy", "--out", "run")
+    answer = robust(*fit)
+    assert "set on 22 clean images" in answer.out and "2 copies of other images" in answer.out
+    shutil.rmtree("run")
+    lines[25] = "25.png,1,p7,val"
+    table.write_text("\n".join(["file,label,group,split", *lines]), encoding="utf-8")
+    refused(robust(*fit), "group p7 is in train and in val", "keep each patient in one split")
+
+
+BAD_FITS: list[tuple[tuple[str, ...], str]] = [
+    (("--detector", "MaxSoftmx"), "unknown detector 'MaxSoftmx'; did you mean MaxSoftmax?"),
+    (("--false-alarms", "5"), "--false-alarms '5': write a share of the images, as 5% or 0.05"),
+    (("--false-alarms", "0%"), "write a share of the images"),
+    (("--false-alarms", "nan"), "write a share of the images"),
+    (("--false-alarms", "1%"), "60 clean images are left to set the threshold"),
+    (("--split", "vall"), "no split 'vall'; did you mean val?"),
+    (("--split", "train"), "name another split with --split"),
+    (("--attack", "PDG"), "unknown attack 'PDG'; did you mean PGD?"),
+    (("--attack", "PGD", "--eps", "3"), "eps 3 is above 1"),
+    (("--attack", "PGD", "--eps", "x"), "eps 'x' is no number"),
+    (("--device", "gpu"), "device 'gpu' is not to be had here"),
+    (("--out", "images"), "images exists and is not empty"),
+    (("--out", "plan.toml"), "plan.toml exists and is not empty"),
+    (("--out", "plan.toml/x"), "plan.toml/x cannot be written"),
+]
+
+
+@pytest.mark.parametrize(("flags", "said"), BAD_FITS, ids=[" ".join(b[0]) for b in BAD_FITS])
+def test_a_fit_that_cannot_be(robust: Robust, flags: tuple[str, ...], said: str) -> None:  # noqa: F811
+    write_plan(data={"path": "phantom:chest_xray", "count": COUNT, "pixels": 28})
+    write_images(2)
+    given = {"--detector": "MaxSoftmax", "--out": "run"} | dict(zip(flags[::2], flags[1::2]))
+    arguments = [part for pair in given.items() for part in pair]
+    refused(robust("fit-detector", "plan.toml", *arguments), said)
+    refused(robust("fit-detector", "nowhere.toml", *arguments), "")
+
+
+def test_a_reference_of_one_class(robust: Robust) -> None:  # noqa: F811
+    data = write_cases([0, 1] * 20, columns="file,label,group,split")
+    lines = [f"{i}.png,{i % 2},p{i},{'val' if i % 2 or i > 19 else 'train'}" for i in range(40)]
+    text = "\n".join(["file,label,group,split", *lines])
+    Path("images/cases.csv").write_text(text, encoding="utf-8")
+    write_plan(data=data)
+    fit = ("fit-detector", "plan.toml", "--detector", "Mahalanobis", "--out", "run")
+    refused(robust(*fit), "a reference needs 2 classes or more, this one has 1")
+
+
+def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:  # noqa: F811
+    Path("notes.csv").write_text("mine", encoding="utf-8")
+    Path("empty").mkdir()
+    for arguments, said in (
+        (("nowhere", "images"), "no such detector: nowhere; name the folder that robust fit-det"),
+        (("images", "images"), "images holds no detector.json"),
+        (("plan.toml", "images"), "plan.toml is a file; name the folder"),
+        ((guard, "imagse"), "no such image or folder: imagse"),
+        ((guard, "empty"), "no images under empty; looked for .png"),
+        ((guard, "images", "--out", "empty"), "empty is a folder; name a CSV file"),
+        ((guard, "images", "--out", "notes.csv"), "notes.csv exists and is no table of robust sc"),
+        ((guard, "images", "--out", "images/00.png"), "is no table of robust screen"),
+        ((guard, "images", "--out", "plan.toml/a.csv"), "plan.toml/a.csv cannot be written"),
+        ((guard, "images", "--device", "gpu"), "device 'gpu' is not to be had here"),
+        ((guard, "images", "--weights", "w.pth"), "no such weights file: w.pth"),
+        ((guard, "images", "--plan", "p.toml"), "no such plan: p.toml"),
+        ((guard, "images", "--plan", "plan.toml", "--weights", "w"), "give either it or --weights"),
+    ):
+        before = contents(Path("images"))
+        refused(robust("screen", *arguments), said)
+        assert contents(Path("images")) == before
+    assert Path("notes.csv").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_broken_image_is_named_or_skipped(robust: Robust, guard: Path) -> None:  # noqa: F811
+    Path("images/05.png").write_bytes(Path("images/05.png").read_bytes()[:300])
+    refused(robust("screen", guard, "images"), "images/05.png is broken", "--skip-broken")
+    answer = robust("screen", guard, "images", "--skip-broken")
+    assert answer.code == 0 and len(rows(answer.out)) == 11
+    skipped, summary = answer.err.splitlines()
+    assert skipped.startswith("robust: skipped: images/05.png is broken")
+    assert " of 11 images flagged" in summary
+    refused(
+        robust("screen", guard, "images/05.png", "--skip-broken"),
+        "not one of the images could be read",
+    )
+
+
+def test_a_classifier_that_is_not_its_own(robust: Robust, guard: Path) -> None:  # noqa: F811
+    import toy_factory  # type: ignore[import-not-found]
+
+    net = toy_factory.build()
+    torch.save(net.state_dict(), "same.pth")
+    net.head.bias.data += 1
+    torch.save(net.state_dict(), "other.pth")
+    assert robust("screen", guard, "images", "--weights", "same.pth").code == 0
+    foreign = "belongs to another classifier: "
+    refused(robust("screen", guard, "images", "--weights", "other.pth"), f"{foreign}the hash of")
+    plan = Path("plan.toml").read_text(encoding="utf-8")
+    for spoilt, said in (
+        ({"audit": {"threshold": 0.3}}, f"{foreign}its threshold is 0.5, here it is 0.3"),
+        ({"model": MODEL | {"std": 0.5}}, f"{foreign}its std is [1.0], here it is [0.5]"),
+        ({"model": {"factory": "toy_factory:three"}}, f"{foreign}the hash of its weights"),
+    ):
+        write_plan(**spoilt)
+        refused(robust("screen", guard, "images", "--plan", "plan.toml"), said)
+    Path("plan.toml").write_text(plan, encoding="utf-8")
+    assert robust("screen", guard, "images", "--plan", "plan.toml").code == 0
+
+
+def test_images_are_read_as_for_the_fit(robust: Robust) -> None:  # noqa: F811
+    """A plan that reads colour as grey and at another size, and images of every kind."""
+    write_images(2)
+    more: dict[str, Any] = {"count": COUNT, "pixels": 56, "size": 28, "grey": True}
+    write_plan(data={"path": "phantom:chest_xray"} | more)
+    fit = ("fit-detector", "plan.toml", "--detector", "MaxSoftmax", "--out", "guard")
+    assert robust(*fit).code == 0
+    Image.open("images/00.png").convert("RGB").save("images/02.png")
+    Image.open("images/00.png").resize((56, 56), Image.Resampling.NEAREST).save("images/03.png")
+    table = rows(robust("screen", "guard", "images").out)
+    scores = [float(row["score"]) for row in table]
+    assert scores[0] != scores[1]
+    assert scores[2] == pytest.approx(scores[0], abs=1e-5)
+    assert scores[3] == pytest.approx(scores[0], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("5%", 0.05), (" 5 % ", 0.05), ("0.05", 0.05), ("0.1%", 0.001)]
+)
+def test_shares(text: str, share: float) -> None:
+    assert cli_guard.parse_share(text) == pytest.approx(share)
+    with pytest.raises(InputError, match="write a share"):
+        cli_guard.parse_share(text + "5x")
+
+
+def test_detectors_named_on_the_command_line() -> None:
+    write_plan(top="")
+    path = Path("plan.toml")
+    path.write_text(path.read_text() + '\n[[detectors]]\nname = "Energy"\n', encoding="utf-8")
+
+    def names(*wanted: str) -> list[str]:
+        return [spec.name for spec in plan_from(path, detector=list(wanted)).detectors]
+
+    assert names() == ["Energy"]
+    assert names("LID", "MaxSoftmax") == ["LID", "MaxSoftmax"]
+    assert len(names("all")) == 7 and "BayesianUncertainty" not in names("all")
+    assert sorted(names("all", "BayesianUncertainty", "LID")) == sorted(
+        [*names("all"), "BayesianUncertainty"]
+    )
+
+
+def test_every_detector_is_listed_with_its_paper(robust: Robust) -> None:  # noqa: F811
+    from detectors import DETECTORS
+
+    listed = robust("list", "detectors").out
+    assert all(name in listed for name in DETECTORS)
+    assert "Feinman" in listed and "Ma et al." in listed
+    refused(robust("list", "detector"), "did you mean detectors?")
+
+
+def test_in_processes_of_their_own(here: Path) -> None:  # noqa: F811
+    """From the plan to the table, with all that libraries would log and warn of."""
+    save_file(trained(28).state_dict(), "w.safetensors")
+    model = {"factory": "tests.engine.nets:small", "weights": "w.safetensors", "channels": 1}
+    write_plan(model, {"path": "phantom:chest_xray", "count": COUNT, "pixels": 28})
+    write_images(12)
+
+    def call(*arguments: str) -> Answer:
+        done = subprocess.run(
+            [sys.executable, "-m", "robust.cli", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=os.environ
+            | {"PYTHONPATH": str(Path(cli.__file__).parent.parent), "OMP_NUM_THREADS": "1"},
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    fitted = call(
+        *("fit-detector", "plan.toml", "--detector", "KernelDensity", "--attack", "FGSM"),
+        *("--eps", "24/255", "--false-alarms", "20%", "--out", "guard"),
+    )
+    assert (fitted.code, fitted.err) == (0, "")
+    assert "It has learned from" in fitted.out and "that it had not seen it flags" in fitted.out
+    assert json.loads(Path("guard/detector.json").read_text())["teaching"]["taught"] > 0
+    screened = call("screen", "guard", "images")
+    assert screened.code == 0 and len(rows(screened.out)) == 12
+    assert len(screened.err.splitlines()) == 1
+    refused(call("screen", "guard", "nowhere"), "no such image or folder: nowhere")
