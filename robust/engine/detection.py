@@ -10,20 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors import Detector, Reference
+from robust.engine.null import Null, alarms, null_control
 from robust.engine.protocol import (
     Figures,
     Measured,
-    Null,
     Scored,
     Side,
-    alarms,
     check_learns_nothing,
     check_positives,
     check_separate,
     cross_fit,
     figures,
     folds_by_group,
-    null_control,
 )
 from robust.stats import Bootstrap
 

@@ -24,19 +24,16 @@ from detectors import (
 from detectors.base import Learned
 from detectors.bayesian_uncertainty import UNCERTAINTY
 from robust.engine.detection import judge
+from robust.engine.null import Null, alarms, half_of_the_groups, null_control
 from robust.engine.protocol import (
-    Null,
     Scored,
     Side,
-    alarms,
     check_learns_nothing,
     check_positives,
     check_separate,
     cross_fit,
     figures,
     folds_by_group,
-    half_of_the_groups,
-    null_control,
     successes,
 )
 from robust.errors import InputError
