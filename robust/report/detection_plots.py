@@ -139,7 +139,7 @@ def _maps(scatters: Sequence[Scatter], names: Sequence[str]) -> Figure:
 
 
 def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
-    across = min(count, ACROSS)
+    across = 2 if count == 4 else min(count, ACROSS)
     down = -(-count // across)
     figure = Figure(figsize=(7.2, height * down + 0.4), layout="constrained")
     return figure, [figure.add_subplot(down, across, i + 1) for i in range(count)]

@@ -167,9 +167,10 @@ def noticed_blocks(report: Report) -> tuple[Block, ...]:
     detection = report.detection
     if detection is None:
         return ()
+    said = (*noticed.sentences(detection), noticed.daily(detection))
     best, line = noticed_tables.matched(report), noticed_tables.summary(report)
     return (
-        Text(noticed.sentences(detection)),
+        Text(tuple(sentence for sentence in said if sentence)),
         Text((noticed.LEGEND, f"Judged on {noticed.population(detection)}"), note=True),
         Tables((line,)),
         Text((line.note,) if line.lines else (), note=True),

@@ -46,21 +46,24 @@ def at_a_glance(detection: Detection) -> str:
     """All detectors in one sentence, without the choice of a best one; nothing if none counts."""
     if detection.key is None:
         return "Whether anyone would notice is unknown: no detector could be judged."
-    loud = loudest(detection)
-    found = [detection.sighting(name, detection.key) for name in detection.detectors]
-    seen = [
-        estimate
-        for one in found
-        if one and not one.few and one.detector not in loud
-        if (estimate := one.seen.get(SHARE)) is not None
-    ]
-    if not seen:
+    if not (seen := _range(detection)):
         return ""
-    least, most = (choose(seen, key=lambda e: e.value) for choose in (min, max))
-    low, high = (f"{of_hundred(e.value)} {whole(e)}" for e in (least, most))
+    low, high = (f"{of_hundred(e.value)} {whole(e)}" for e in (seen[0], seen[-1]))
     many = f"{len(seen)} detectors see" if len(seen) > 1 else "the detector sees"
     share = low if low == high else f"between {low} and {high}"
     return f"At one false alarm in twenty, {many} {share} of 100 {_images(detection)}."
+
+
+def in_a_line(detection: Detection) -> str:
+    """The same without intervals, for a terminal."""
+    if detection.key is None:
+        return "No detector could be judged."
+    if not (seen := _range(detection)):
+        return ""
+    low, high = (of_hundred(e.value) for e in (seen[0], seen[-1]))
+    share = low if low == high else f"{low} to {high}"
+    many = f"{len(seen)} detectors see" if len(seen) > 1 else "the detector sees"
+    return f"At 1 false alarm in 20, {many} {share} of 100 {_images(detection)}"
 
 
 def sentences(detection: Detection) -> tuple[str, ...]:
@@ -70,6 +73,25 @@ def sentences(detection: Detection) -> tuple[str, ...]:
         why = f": {listed(reasons)}" if reasons else ""
         return (f"No detector could be judged{why}.",)
     return tuple(_sentence(detection, name) for name in detection.detectors)
+
+
+def daily(detection: Detection) -> str:
+    """How often a harmless change is taken for an attack, where that happens most."""
+    loud = loudest(detection)
+    found = [
+        (estimate.value, -place, name, change, estimate)
+        for place, name in enumerate(detection.detectors)
+        if name not in loud and (change := worst_change(detection, name)) is not None
+        if (estimate := change.seen.get(SHARE)) is not None
+    ]
+    if not found:
+        return ""
+    *_, name, change, estimate = max(found)
+    return (
+        f"Of what happens to images in daily life, {shown_text(detection.shown[change.shown])} "
+        f"alarms a detector most: after it, {short(name)} flags {of_hundred(estimate.value)} "
+        f"{whole(estimate)} of 100 images that nobody attacked."
+    )
 
 
 def population(detection: Detection) -> str:
@@ -122,6 +144,19 @@ def auc_text(estimate: Estimate) -> str:
     return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
+def _range(detection: Detection) -> list[Estimate]:
+    """What each detector that counts sees of the key attack, the least first."""
+    loud = loudest(detection)
+    found = [detection.sighting(name, detection.key) for name in detection.detectors]
+    seen = [
+        estimate
+        for one in found
+        if one and not one.few and one.detector not in loud
+        if (estimate := one.seen.get(SHARE)) is not None
+    ]
+    return sorted(seen, key=lambda estimate: estimate.value)
+
+
 def _sentence(detection: Detection, name: str) -> str:
     assert detection.key is not None
     who, what = short(name), _images(detection)
@@ -137,8 +172,8 @@ def _sentence(detection: Detection, name: str) -> str:
     if sighting.few:
         return f"{who} gets no verdict: it was shown no more than {shown.cases} {what}."
     null = detection.null(name)
-    control = f"; its null control is {null.auc.value:.2f}" if null else "; it has no null control"
-    return f"{_sees(sighting, who, what)}{_doubted(sighting.auc)}{control}."
+    control = f"its null control is {auc_text(null.auc)}" if null else "it has no null control"
+    return f"{_sees(sighting, who, what)}{_doubted(sighting, sighting.auc)}; {control}."
 
 
 def _sees(sighting: Sighting, who: str, what: str) -> str:
@@ -149,13 +184,17 @@ def _sees(sighting: Sighting, who: str, what: str) -> str:
     return f"At one false alarm in twenty, {who} sees {share} of {what}"
 
 
-def _doubted(auc: Estimate) -> str:
-    """What an AUC of a coin, or of less, means."""
+def _doubted(sighting: Sighting, auc: Estimate) -> str:
+    """What an AUC of a coin, or of less, means, and a share no larger than that of clean images."""
     if auc.high < 0.5:
         return f", which look more harmless to it than clean ones (AUC {auc_text(auc)})"
     if auc.low <= 0.5:
         return f", which it tells from clean ones no better than a coin (AUC {auc_text(auc)})"
-    return ""
+    seen = sighting.seen.get(SHARE)
+    if seen is None or seen.low > float(SHARE):
+        return ""
+    surely = "" if seen.value <= float(SHARE) else "perhaps "
+    return f", {surely}no more than it flags of clean ones"
 
 
 def _images(detection: Detection) -> str:

@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from robust.records import Estimate, Report, Row
-from robust.report.story import headline, verdicts
+from robust.report.noticed import alarm, in_a_line
+from robust.report.story import happened, verdicts
 from robust.report.words import NONE, counted, eps_text, moved, norm_text, norms, plain
 
 LINES = 23
@@ -25,7 +26,9 @@ _STYLES = {"collapses": "red", "breaks": "red", "weakens": "yellow", "holds": "g
 def render_terminal(report: Report, attacks: int = 4, doubts: int = 3) -> RenderableType:
     """What `robust audit` prints at the end, with so many attacks and doubts."""
     parts: list[RenderableType] = [_line(report.title, "bold")]
-    parts += [Text(sentence) for sentence in headline(report)]
+    parts += [Text(sentence) for sentence in _opening(report)]
+    if report.detection and (line := in_a_line(report.detection)):
+        parts.append(_line(line))
     for norm in norms(report)[:2]:
         parts += [Text(), _glance(report, norm, attacks)]
         if len(norms(report)) == 1 and attacks:
@@ -49,6 +52,11 @@ def print_report(report: Report, console: Console) -> None:
         if len(console.render_lines(shown, pad=False)) <= LINES:
             break
     console.print(shown)
+
+
+def _opening(report: Report) -> tuple[str, ...]:
+    """The sentences that a report begins with, those about detectors but for their alarm apart."""
+    return (*(alarm(report.detection) if report.detection else ()), *happened(report))
 
 
 def _line(text: str, style: str = "") -> Text:

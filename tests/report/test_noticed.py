@@ -87,7 +87,7 @@ def test_a_sentence_says_what_is_seen_at_one_false_alarm_in_twenty() -> None:
     assert null is not None
     assert said_of("LID", found) == (
         "At one false alarm in twenty, LID sees 61 % [55, 67] of PGD images at 1/255; its null "
-        f"control is {null.auc.value:.2f}."
+        f"control is {noticed.auc_text(null.auc)}."
     )
 
 
@@ -99,6 +99,14 @@ HONEST = {
     "a coin": (
         {"auc": rate(0.53, 0.48, 0.58)},
         "which it tells from clean ones no better than a coin (AUC 0.53 [0.48, 0.58])",
+    ),
+    "as of clean ones": (
+        {"auc": rate(0.62, 0.55, 0.68), "seen": {"0.05": rate(0.03, 0.0, 0.08)}},
+        "LID sees 3 % [0, 8] of PGD images at 1/255, no more than it flags of clean ones; its",
+    ),
+    "perhaps as of clean ones": (
+        {"auc": rate(0.62, 0.55, 0.68), "seen": {"0.05": rate(0.09, 0.04, 0.15)}},
+        "LID sees 9 % [4, 15] of PGD images at 1/255, perhaps no more than it flags of clean ones;",
     ),
     "few": ({"few": True}, "LID gets no verdict: it was shown no more than 61 PGD images"),
     "no threshold": ({"seen": {"0.05": None}}, "LID sees at one false alarm in twenty is unknown"),
@@ -182,6 +190,19 @@ def test_at_a_glance_stands_the_range_and_no_choice_of_the_best() -> None:
     assert noticed.at_a_glance(dataclasses.replace(found, sightings=tuple(few))) == ""
 
 
+def test_the_harmless_change_flagged_most_is_named_with_its_detector() -> None:
+    found = detection()
+    worst = [(s, name) for name in STRENGTHS if (s := noticed.worst_change(found, name))]
+    rates = {e.value: (s, name) for s, name in worst if (e := s.seen["0.05"])}
+    own, name = rates[max(rates)]
+    sentence = noticed.daily(found)
+    change, share = found.shown[own.shown].name, words.of_hundred(max(rates))
+    assert f"daily life, {change} alarms" in sentence and f"{name} flags {share} [" in sentence
+    assert name not in noticed.daily(detection(alarms=[name]))
+    assert noticed.daily(detection(alarms=[*STRENGTHS])) == ""
+    assert sentence in render_html(made(found))
+
+
 def terminal(shown: Report) -> str:
     out = StringIO()
     print_report(shown, Console(file=out, width=80))
@@ -192,7 +213,12 @@ def terminal(shown: Report) -> str:
 def test_the_terminal_keeps_to_its_lines(alarms: Sequence[str]) -> None:
     lines = terminal(made(detection(alarms=alarms))).splitlines()
     assert len(lines) <= 23 and max(map(len, lines)) <= 80
-    assert sum("one false alarm in twenty" in line for line in lines) == (len(alarms) < 4)
+    (line,) = [line for line in lines if "1 false alarm in 20" in line] or [""]
+    if len(alarms) == 4:
+        assert line == ""
+    else:
+        see = f"At 1 false alarm in 20, {4 - len(alarms)} detectors see "
+        assert re.fullmatch(rf"{see}\d+ to \d+ of 100 PGD images at 1/255", line)
 
 
 def cells_of(page: str, table: str) -> list[list[tuple[str, str]]]:
