@@ -11,10 +11,15 @@ from pathlib import Path
 import pytest
 
 from attacks import ATTACKS
-from robust import cli
+from detectors import DETECTORS
+from robust import cli, demo
 from robust.engine.plan import Plan, load_plan
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+COUNT = 60
+"""Images of the demonstration: detectors are judged on 10 patients or more."""
 
 
 def blocks(language: str) -> list[str]:
@@ -23,8 +28,13 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """One epoch of training, in an empty folder: the commands are tested, not the network."""
+    """One epoch, two eps, in an empty folder: the commands are tested, not the network."""
     monkeypatch.setattr("robust.demo.EPOCHS", 1)
+    shorter, cuts = re.subn(
+        r"^eps = .*$", 'eps = ["1/255", "4/255"]', demo.PLAN, flags=re.MULTILINE
+    )
+    assert cuts == 1
+    monkeypatch.setattr("robust.demo.PLAN", shorter)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -42,14 +52,21 @@ def test_the_python_example(quick: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert re.search(r"\d %? ?\[?.*cases still right", capsys.readouterr().out)
 
 
-def test_the_commands(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands(
+    quick: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     commands = re.findall(r"^\$ (robust .*)$", "\n".join(blocks("console")), flags=re.MULTILINE)
     own = [c for c in commands if not c.endswith("\\")]
-    assert len(own) == 6
+    assert len(own) == 8
     for command in own:
-        call(monkeypatch, command + (" --count 12" if command == "robust demo" else ""))
+        call(monkeypatch, command + (f" --count {COUNT}" if command == "robust demo" else ""))
     assert (quick / "runs/first/report.md").exists()
     assert len(list((quick / "adversarial").glob("*.png"))) >= 1
+    seen = (quick / "screened.csv").read_text(encoding="utf-8").splitlines()
+    assert len(seen) == 1 + len(list((quick / "adversarial").glob("*.png")))
+    example = next(block for block in blocks("python") if "robust.Guard" in block)
+    exec(compile(example, "README.md", "exec"), {})
+    assert len(re.findall(r"^(normal|opacity) -?\d", capsys.readouterr().out, re.MULTILINE)) == 8
 
 
 def test_the_plan(tmp_path: Path) -> None:
@@ -60,11 +77,15 @@ def test_the_plan(tmp_path: Path) -> None:
     assert {"outputs", "mean"} <= written and "title" in Plan.model_fields
 
 
-def test_every_attack_is_in_the_table() -> None:
-    assert set(re.findall(r"^\| `(\w+)` \|", README, flags=re.MULTILINE)) == set(ATTACKS)
+def test_every_attack_and_every_detector_is_in_a_table() -> None:
+    rows = re.findall(r"^\| (`.*?`) \|", README, flags=re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named == set(ATTACKS) | set(DETECTORS)
 
 
-@pytest.mark.parametrize("command", ["demo", "audit", "attack", "report", "list"])
+@pytest.mark.parametrize(
+    "command", ["demo", "audit", "attack", "fit-detector", "screen", "report", "list"]
+)
 def test_help_shows_an_example(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "robust.cli", command, "--help"], capture_output=True, text=True
@@ -74,10 +95,10 @@ def test_help_shows_an_example(command: str) -> None:
 
 
 def test_help_examples_work_as_printed(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    call(monkeypatch, "robust demo --count 12")
+    call(monkeypatch, f"robust demo --count {COUNT}")
     examples = [info.epilog or "" for info in cli.app.registered_commands]
-    assert len(examples) == 5
+    assert len(examples) == 7
     for example in examples:
         command = re.search(r"Example(?: \(after robust demo\))?: (robust .*)$", example)
         assert command, example
-        call(monkeypatch, command[1] + (" --count 12" if " demo " in command[1] else ""))
+        call(monkeypatch, command[1] + (f" --count {COUNT}" if " demo " in command[1] else ""))
