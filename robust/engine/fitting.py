@@ -65,6 +65,8 @@ def fit_detector(
     label, name, made = detector_of(plan, detector)
     if made.needs_pairs and attack is None:
         raise InputError(f"{label} learns from attacked images: name an attack and its eps")
+    if eps is not None and attack is None:
+        raise InputError("an eps is that of an attack; name the attack, or leave eps out")
     if out is not None:
         check_free(out)
     reference, calibration = open_splits(plan, split)

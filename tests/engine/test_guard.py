@@ -356,6 +356,7 @@ def test_images_of_several_shapes_come_back_in_order(weights: Path) -> None:
 BAD_FITS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("detector", {"detector": "LDI"}, {}, "unknown detector 'LDI'; did you mean LID"),
     ("attack", {"attack": "PDG"}, {}, "unknown attack 'PDG'; did you mean PGD"),
+    ("eps alone", {"attack": None}, {}, "name the attack, or leave eps out"),
     ("needs", {"detector": "DeepFeatures", "attack": None}, {}, "name an attack and its eps"),
     ("eps", {"eps": "8"}, {}, "eps 8 is above 1"),
     ("eps text", {"eps": "one"}, {}, "eps 'one' is no number"),
