@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -474,6 +475,12 @@ def test_an_interval_without_room_appears_under_the_pointer(visit: Visitor) -> N
 def test_each_matrix_is_open_on_paper(visit: Visitor, tmp_path: Path) -> None:
     page = visit("watched/report", color_scheme="dark", viewport=PAPER)
     page.pdf(path=tmp_path / "page.pdf", prefer_css_page_size=True)
+    found = detected.many()
+    if shutil.which("pdftotext") is not None:  # what is cut off at the margin is not in the text
+        subprocess.run(["pdftotext", "-layout", "page.pdf"], cwd=tmp_path, check=True)
+        text = (tmp_path / "page.txt").read_text(encoding="utf-8")
+        cells = len(found.sightings) + len(found.nulls)
+        assert len(re.findall(r"(?<![\d.])[01]\.\d\d(?![\d.])", text)) >= cells
     page.emulate_media(media="print")
     assert page.locator("details.folded[open] table:visible").count() == 8
     assert page.evaluate(CONTRAST)["weak"] == []
