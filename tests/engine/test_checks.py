@@ -13,7 +13,8 @@ import pytest
 
 from robust.cases.case import Cases, Entry
 from robust.engine.checks import CHECKS, Evidence, find_doubts
-from robust.records import Estimate, Row, Scores
+from robust.records import Detection, Estimate, Row, Scores
+from robust.sightings import NullControl, Shown
 
 
 def rate(value: float) -> Estimate:
@@ -41,8 +42,33 @@ def sound() -> Evidence:
     )
 
 
+def detection(null: float, successes: int, alarm: bool) -> Detection:
+    """One detector on one attack; its null control lies at `null`."""
+    auc = Estimate(null, null - 0.01, null + 0.01, 100, 50)
+    return Detection(
+        detectors={"KD": "KernelDensity()"},
+        layers=("deep",),
+        reference={"split": "train", "cases": 100, "groups": 50, "left_out": 0},
+        cases=100,
+        groups=50,
+        of=100,
+        folds=5,
+        key=0,
+        shown=(Shown("attack", "PGD", "Linf", 1 / 255, successes),),
+        sightings=(),
+        nulls=(NullControl("KD", 0, auc, 1e-6 if alarm else 0.3, alarm),),
+    )
+
+
 def test_a_sound_run_raises_none() -> None:
     assert find_doubts(sound()) == ()
+    assert find_doubts(replace(sound(), detection=detection(0.52, 80, False))) == ()
+
+
+def test_an_alarm_comes_first() -> None:
+    e = replace(sound(), unfinished=20, detection=detection(0.9, 10, True))
+    names = [flag.name for flag in find_doubts(e)]
+    assert names[0] == "a null control raised an alarm" and len(names) == 3
 
 
 DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
@@ -62,6 +88,9 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
     "attacks without a verdict": lambda e: replace(e, failures=Counter({"IndexError: x": 3})),
     "cross-entropy saturates": lambda e: replace(e, rows=(row("PGD", 0.8, saturated=4),)),
     "no better than noise": lambda e: replace(e, rows=(row("Noise", 0.3), row("PGD", 0.3))),
+    "a null control raised an alarm": lambda e: replace(e, detection=detection(0.9, 80, True)),
+    "few attacked images for detectors": lambda e: replace(e, detection=detection(0.5, 29, False)),
+    "copies of images": lambda e: replace(e, copies=2),
     "the same attack twice": lambda e: replace(e, rows=(*e.rows, row("CW", 0.8, same_as="PGD"))),
 }
 
