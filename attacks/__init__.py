@@ -16,6 +16,7 @@ from attacks.from_foolbox import from_foolbox as from_foolbox
 from attacks.noise import Noise as Noise
 from attacks.pgd import PGD as PGD
 from attacks.pgd import WrittenAsPGD as WrittenAsPGD
+from attacks.pgd import until_fallen as until_fallen
 from attacks.streams import Streams as Streams
 from attacks.threat import NORMS as NORMS
 from attacks.threat import ThreatModel as ThreatModel
@@ -38,7 +39,7 @@ def make_attack(name: str, **fields: Any) -> Attack:
     kind = ATTACKS.get(name)
     if kind is None:
         raise ValueError(f"unknown attack {name!r}; {_nearest(name, list(ATTACKS))}")
-    known = [field.name for field in dataclasses.fields(kind)]
+    known = [field.name for field in dataclasses.fields(kind) if field.repr]
     for field in fields:
         if field not in known:
             raise ValueError(f"{name} has no field {field!r}; {_nearest(field, known)}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
-from attacks.contract import Model, require_fit, require_positive
+from attacks.contract import Attack, Model, require_fit, require_positive
 from attacks.objectives import OBJECTIVES, Objective, climb, margin
 from attacks.streams import Streams
 from attacks.threat import ThreatModel, per_case
@@ -45,18 +45,22 @@ class PGD:
     """`best`, or `last`: the last iterate, as the textbook has it."""
     takeover: bool = True
     """Whether the margin stands in where cross-entropy is saturated."""
+    stop: bool = field(default=False, repr=False)
+    """Leave a case alone once it has surely fallen, and keep the image that felled it, rather than
+    look for the most damaging one; the batch shrinks with every case. No field of a plan: cells
+    that ask for no more set it, and the random numbers stay those of the attack by its name."""
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "step_size", "restarts")
-        for field, allowed in {
+        for name, allowed in {
             "schedule": ("linear", "constant"),
             "start": ("random", "image"),
             "objective": OBJECTIVES,
             "keep": ("best", "last"),
         }.items():
-            if getattr(self, field) not in allowed:
+            if getattr(self, name) not in allowed:
                 raise ValueError(
-                    f"PGD: {field} must be {' or '.join(allowed)}, not {getattr(self, field)!r}"
+                    f"PGD: {name} must be {' or '.join(allowed)}, not {getattr(self, name)!r}"
                 )
 
     @property
@@ -74,33 +78,80 @@ class PGD:
         target: Tensor | None = None,
     ) -> Tensor:
         require_fit(self, threat)
-        objective = Objective(self.objective, y, target, self.takeover)
-        best = x.clone()
-        best_margin = torch.full_like(x[:, 0, 0, 0], -torch.inf)
-
-        def offer(candidate: Tensor, logits: Tensor) -> None:
-            nonlocal best, best_margin
-            value = margin(logits, y, target).to(best_margin)
-            better = value > best_margin
-            best = torch.where(per_case(better, x), candidate, best)
-            best_margin = torch.where(better, value, best_margin)
-
+        found = _Found(x)
+        batch = _Batch(torch.arange(len(x), device=x.device), x, y, target, streams)
         for restart in range(self.restarts):
             at_image = self.start == "image" and restart == 0
-            x_adv = x if at_image else random_start(x, threat, streams)
+            x_adv = batch.x if at_image else random_start(batch.x, threat, batch.streams)
             for step in range(self.steps):
+                objective = Objective(self.objective, batch.y, batch.target, self.takeover)
                 logits, gradient = climb(model, x_adv, objective)
-                if self.keep == "best":
-                    offer(x_adv, logits)
+                if self.keep == "best" or self.stop:
+                    fallen = found.offer(batch, x_adv, logits)
+                    if self.stop and bool(fallen.any()):
+                        batch = batch.take(~fallen)
+                        if not len(batch.rows):
+                            return found.best
+                        x_adv, gradient = x_adv[~fallen], gradient[~fallen]
                 length = self.step_size * threat.eps
                 if self.schedule == "linear":
                     length *= 2 * (self.steps - step) / (self.steps + 1)
-                x_adv = threat.project(x_adv + length * threat.steepest(gradient), x)
-            if self.keep == "last" and self.restarts == 1:
+                x_adv = threat.project(x_adv + length * threat.steepest(gradient), batch.x)
+            if self.keep == "last" and self.restarts == 1 and not self.stop:
                 return x_adv
             with torch.no_grad():
-                offer(x_adv, model(x_adv))
-        return best
+                fallen = found.offer(batch, x_adv, model(x_adv))
+            if self.stop:
+                batch = batch.take(~fallen)
+                if not len(batch.rows):
+                    return found.best
+        return found.best
+
+
+SURE = 1e-4
+"""A margin above this part of the logits is no matter of rounding."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """The cases still at work."""
+
+    rows: Tensor
+    """Their places among all."""
+    x: Tensor
+    y: Tensor
+    target: Tensor | None
+    streams: Streams
+
+    def take(self, kept: Tensor) -> _Batch:
+        target = None if self.target is None else self.target[kept]
+        return _Batch(self.rows[kept], self.x[kept], self.y[kept], target, self.streams[kept])
+
+
+class _Found:
+    """The most damaging image of each case so far."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.best = x.clone()
+        self.margin = torch.full_like(x[:, 0, 0, 0], -torch.inf)
+
+    def offer(self, batch: _Batch, candidate: Tensor, logits: Tensor) -> Tensor:
+        """Keep what is better; which of the batch have surely fallen by now `(n,)`."""
+        value = margin(logits, batch.y, batch.target).to(self.margin)
+        known = self.margin[batch.rows]
+        better = value > known
+        if len(batch.rows) == len(self.best):
+            self.best = torch.where(per_case(better, candidate), candidate, self.best)
+        else:
+            self.best[batch.rows[better]] = candidate[better]
+        self.margin[batch.rows] = torch.where(better, value, known)
+        return value > SURE * logits.abs().amax(1).clamp_min(1)
+
+
+def until_fallen(attack: Attack) -> Attack:
+    """The same attack, leaving each case alone once it has fallen, where it is PGD in some form."""
+    attack = attack.as_pgd() if isinstance(attack, WrittenAsPGD) else attack
+    return replace(attack, stop=True) if isinstance(attack, PGD) else attack
 
 
 def random_start(x: Tensor, threat: ThreatModel, streams: Streams) -> Tensor:

@@ -145,6 +145,7 @@ def audit(
     goal: Annotated[str | None, typer.Option(help="error, miss or 'false alarm'.")] = None,
     target: Annotated[str | None, typer.Option(help="Class that attacks aim at.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Operating threshold.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     chunk: Annotated[int | None, typer.Option(help="Cases in a batch.")] = None,
     title: Annotated[str | None, typer.Option(help="Title of the report.")] = None,

@@ -76,7 +76,13 @@ def start(
         }
     )
     runner = Runner(
-        ready, cases, store, chunk=plan.audit.chunk, skip_broken=skip_broken, progress=progress
+        ready,
+        cases,
+        store,
+        chunk=plan.audit.chunk,
+        precision=plan.audit.precision,
+        skip_broken=skip_broken,
+        progress=progress,
     )
     runner.predict_clean()
     facts = remember(store, plan, ready, weights, where)

@@ -120,6 +120,9 @@ class AuditSpec(Section):
     threshold: float = Field(default=0.5, gt=0, lt=1)
     sensitivity: float | None = Field(default=None, gt=0, lt=1)
     """Set the threshold so that the val split reaches this sensitivity."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the network while attacks look for images; every one is confirmed at float32, and what
+    survives bfloat16 runs again at float32. `auto` measures which is faster."""
     seed: int = Field(default=0, ge=0)
     chunk: int = Field(default=64, ge=1, le=4096)
     """Cases that are attacked as one batch and stored as one unit."""

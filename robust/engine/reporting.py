@@ -104,7 +104,12 @@ def make_report(
         },
         environment=facts.environment,
         table_sha256=table,
-        timings={"seconds": round(seconds, 3), "by_cell": store.seconds()},
+        timings={
+            "seconds": round(seconds, 3),
+            "by_cell": store.seconds(),
+            "passes": _passes(store, cells),
+            "speed": store.get_json("speed"),
+        },
         attacks={cell.label: _described(cell.attack) for cell in cells},
         gallery=gallery(summary),
         detection=detection,
@@ -117,6 +122,16 @@ def _finished(store: Store, cells: Sequence[Cell], chunk: int) -> set[int]:
     keys = [cell.key for cell in running_order(cells)]
     whole = [n for key, n in done if key == "clean" and all((k, n) in done for k in keys)]
     return {row for n in whole for row in range(n * chunk, (n + 1) * chunk)}
+
+
+def _passes(store: Store, cells: Sequence[Cell]) -> dict[str, float]:
+    """Forward and backward passes of single images: made, and what all cells in full would take."""
+    own = running_order(cells)
+    outcomes = [store.outcomes(cell.key) for cell in own]
+    cases = max((len(found) for found in outcomes), default=0)
+    made = sum(o.passes for found in outcomes for o in found)
+    full = sum(2 * cell.attack.passes for cell in own) * cases
+    return {"made": made, "in full": float(full)}
 
 
 def _described(attack: Attack) -> str:

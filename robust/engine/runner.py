@@ -12,12 +12,16 @@ import torch
 from torch import Tensor
 
 from robust.cases.case import Case, Cases
+from robust.engine.attacker import Attacker, make_attacker
 from robust.engine.cells import Cell, running_order
 from robust.engine.goals import Goal
 from robust.engine.store import Clean, Outcome, Seen, Store
-from robust.engine.verify import Batch, attack_batch, slack
+from robust.engine.verify import Batch, slack
 from robust.errors import InputError
 from robust.models.classifier import Classifier, settle_head
+
+MEASURED = 16
+"""Images on which it is measured how the network runs fastest."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,17 +47,20 @@ class Runner:
         store: Store,
         *,
         chunk: int,
+        precision: str = "auto",
         skip_broken: bool = False,
         progress: Progress = lambda done, total, label: None,
     ) -> None:
         self.classifier = classifier
         self.cases = cases
         self.store = store
+        self.precision = precision
         self.skip_broken = skip_broken
         self.progress = progress
         kinds = {p.dtype for p in classifier.parameters()}
         self.dtype = torch.float64 if torch.float64 in kinds else torch.float32
         self.device = classifier.mean.device
+        self._attacker: Attacker | None = None
         self.like = torch.empty(0, dtype=self.dtype, device=self.device)
         rows = range(len(cases))
         self.chunks = [rows[i : i + chunk] for i in range(0, len(rows), chunk)]
@@ -110,7 +117,11 @@ class Runner:
 
     def run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
         """The adversarial images of one cell on one batch, and their verified outcomes."""
-        return attack_batch(self.classifier, cell.attack, cell.threat, batch, goal, seed)
+        if self._attacker is None:
+            self._attacker = make_attacker(
+                self.classifier, batch.x[:MEASURED], self.precision, self.store
+            )
+        return self._attacker.run(cell, batch, goal, seed)
 
     def load(self, rows: Sequence[int], goal: Goal) -> list[Batch]:
         """The cases among `rows` to attack: right when clean and eligible for the goal."""

@@ -17,6 +17,10 @@ from robust.engine.store import Outcome
 from robust.errors import InputError
 
 
+class OutOfMemory(InputError):
+    """Memory ran out on a batch."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Cases of one shape, ready to be attacked."""
@@ -55,24 +59,28 @@ def attack_batch(
     batch: Batch,
     goal: Goal,
     seed: int,
+    *,
+    quick: Model | None = None,
+    named: str | None = None,
 ) -> tuple[Tensor, list[Outcome]]:
-    """The adversarial images `(n, c, h, w)` and what each is worth.
+    """The adversarial images `(n, c, h, w)` and what each is worth to `model`.
 
-    A crash, a NaN or an image outside the threat model is a failure, and its image the clean one.
-    InputError only where memory runs out, since a smaller chunk is the remedy.
+    The attack runs on `quick`, which stands in for the model, where there is one; its random
+    numbers are those of `named`, by default its own. A crash, a NaN or an image outside the threat
+    model is a failure, and its image the clean one. OutOfMemory where a smaller batch may do.
     """
     x, y = batch.x, batch.y
-    recorder = Recorder(model, y)
-    streams = Streams.of(seed, [case.id for case in batch.cases], repr(attack), threat)
+    recorder = Recorder(quick or model, y)
+    streams = Streams.of(seed, [case.id for case in batch.cases], named or repr(attack), threat)
     failures: list[str | None]
     try:
         x_adv = attack(recorder, x, y, threat, streams, goal.targets(batch.logits)).detach()
         failures = _limits_broken(x_adv, x, threat)
-    except torch.OutOfMemoryError:
-        raise InputError(
-            f"memory ran out on a batch of {len(x)}; set a smaller chunk in [audit]"
-        ) from None
     except Exception as error:  # noqa: BLE001  (a foreign attack may fail in any way)
+        if _memory_ran_out(error):
+            raise OutOfMemory(
+                f"memory ran out on a batch of {len(x)}; use smaller images or another device"
+            ) from None
         line = (str(error).strip().splitlines() or [""])[0]
         x_adv, failures = x, [f"{type(error).__name__}: {line[:200]}"] * len(x)
     sound = torch.tensor([failure is None for failure in failures], device=x.device)
@@ -102,6 +110,13 @@ def attack_batch(
             )
         )
     return x_adv, outcomes
+
+
+def _memory_ran_out(error: Exception) -> bool:
+    """On a GPU, or where the CPU's allocator gave up."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 def _limits_broken(x_adv: Tensor, x: Tensor, threat: ThreatModel) -> list[str | None]:

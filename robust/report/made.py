@@ -69,8 +69,29 @@ def _called(label: str, text: str) -> str:
 
 def _cost(report: Report) -> str:
     seconds = sum(report.timings.get("by_cell", {}).values())
-    passes = sum(row.passes * row.attacked for row in report.rows if row.same_as is None)
+    passes = report.timings.get("passes")
+    if passes is None:
+        made = sum(row.passes * row.attacked for row in report.rows if row.same_as is None)
+        said = f"{made:,.0f} forward and backward passes of single images under attack"
+    else:
+        said = (
+            f"{passes['made']:,.0f} forward and backward passes of single images under attack, "
+            f"{passes['in full']:,.0f} if every attack ran in full"
+        )
+    return f"{said}; {seconds:,.0f} s of computing{_speed(report)}"
+
+
+def _speed(report: Report) -> str:
+    """How attacks ran the network, where that is not as it came."""
+    speed = report.timings.get("speed")
+    if not speed or not speed["channels_last"]:
+        return ""
+    how = ["channels last"]
+    if speed["folded"]:
+        how.insert(0, f"{speed['folded']} normalisations folded")
+    if speed["bfloat16"]:
+        how.append("bfloat16 first, and float32 for what survived it")
     return (
-        f"{passes:,.0f} forward and backward passes of single images under attack; "
-        f"{seconds:,.0f} s of computing"
+        f"; attacks ran the network with {', '.join(how)}, {speed['gain']:g} times as fast a pass; "
+        f"every image was confirmed on the network as it is"
     )

@@ -257,10 +257,10 @@ def small(**options: Any) -> Report:
 def test_what_cannot_be_judged_is_refused_before_any_attack(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def forbidden(*_: object) -> None:
+    def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("an attack ran")
 
-    monkeypatch.setattr("robust.engine.runner.attack_batch", forbidden)
+    monkeypatch.setattr("robust.engine.attacker.attack_batch", forbidden)
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"reference": None}, "detectors need reference"),
         ({"reference": cases()}, "lie on two sides"),

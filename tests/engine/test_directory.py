@@ -49,10 +49,10 @@ def test_a_folder_where_a_kill_left_the_lock_alone_is_taken(tmp_path: Path) -> N
 def test_work_done_survives_a_failure_in_mid_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def out_of_memory(*_: object) -> None:
+    def out_of_memory(*_: object, **__: object) -> None:
         raise InputError("memory ran out")
 
-    monkeypatch.setattr("robust.engine.runner.attack_batch", out_of_memory)
+    monkeypatch.setattr("robust.engine.attacker.attack_batch", out_of_memory)
     cases = open_cases("phantom:chest_xray", count=8, pixels=28)
     with pytest.raises(InputError, match="memory ran out"):
         audit(Classifier(trained(28), channels=1), cases, attacks=["FGSM"], out=tmp_path / "run")

@@ -76,10 +76,10 @@ def test_ten_kills_change_nothing(tmp_path: Path) -> None:
 def test_a_finished_run_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run(tmp_path)
 
-    def forbidden(*_: object) -> None:
+    def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("an attack ran again, or was judged again")
 
-    monkeypatch.setattr("robust.engine.runner.attack_batch", forbidden)
+    monkeypatch.setattr("robust.engine.attacker.attack_batch", forbidden)
     monkeypatch.setattr("robust.engine.judging.judge", forbidden)
     again = run(tmp_path)
     assert again.rows == first.rows

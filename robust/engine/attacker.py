@@ -1,0 +1,97 @@
+"""Finds adversarial images on a quick twin of the classifier; the classifier itself confirms."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks import Attack, Model, until_fallen
+from robust.engine.cells import Cell
+from robust.engine.goals import Goal
+from robust.engine.store import Outcome, Store
+from robust.engine.verify import Batch, OutOfMemory, attack_batch
+from robust.models.classifier import Classifier
+from robust.models.quick import Speed, Twins, make_twins
+
+LONG = 5
+"""Passes from which on an attack is worth a first run in low precision."""
+
+
+@dataclass
+class Attacker:
+    """Runs one cell on one batch, however the network runs fastest here.
+
+    Whatever the precision an attack ran in, prediction and distance of its images are those of the
+    classifier as it is. A case counts as robust only after a float32 run has failed on it.
+    """
+
+    classifier: Classifier
+    twins: Twins
+    most: int = 1 << 30
+    """Cases at once; halved whenever memory runs out."""
+
+    def run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
+        """The adversarial images `(n, c, h, w)` and their verified outcomes.
+
+        OutOfMemory, an InputError, where even a single case is too much.
+        """
+        if len(batch.rows) > self.most:
+            halves = [batch.take(part) for part in _halves(len(batch.rows))]
+            parts = [self.run(cell, half, goal, seed) for half in halves]
+            return torch.cat([x for x, _ in parts]), [o for _, found in parts for o in found]
+        try:
+            return self._run(cell, batch, goal, seed)
+        except OutOfMemory:
+            if len(batch.rows) == 1:
+                raise
+        if batch.x.is_cuda:
+            torch.cuda.empty_cache()
+        self.most = len(batch.rows) // 2
+        return self.run(cell, batch, goal, seed)
+
+    def _run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
+        low = self.twins.low
+        attack = cell.attack if cell.exact else until_fallen(cell.attack)
+        if low is None or attack.minimum_norm or attack.passes < LONG:
+            return self._once(self.twins.float32, cell, attack, batch, goal, seed)
+        x_adv, outcomes = self._once(low, cell, attack, batch, goal, seed)
+        left = [i for i, outcome in enumerate(outcomes) if not outcome.success]
+        if left:
+            rest = batch.take(left)
+            again, found = self._once(self.twins.float32, cell, attack, rest, goal, seed)
+            x_adv = x_adv.clone()
+            x_adv[torch.tensor(left, device=x_adv.device)] = again
+            for i, new in zip(left, found, strict=True):
+                both = outcomes[i].passes + new.passes
+                outcomes[i] = dataclasses.replace(new, passes=both)
+        return x_adv, outcomes
+
+    def _once(
+        self, quick: Model, cell: Cell, attack: Attack, batch: Batch, goal: Goal, seed: int
+    ) -> tuple[Tensor, list[Outcome]]:
+        return attack_batch(
+            self.classifier,
+            attack,
+            cell.threat,
+            batch,
+            goal,
+            seed,
+            quick=quick,
+            named=repr(cell.attack),
+        )
+
+
+def make_attacker(classifier: Classifier, x: Tensor, precision: str, store: Store) -> Attacker:
+    """Measure on `x (n, c, h, w)` how to run the network, or take what the store remembers."""
+    known = store.get_json("speed")
+    twins = make_twins(classifier, x, precision, Speed(**known) if known else None)
+    if known is None:
+        store.put_json("speed", twins.speed.to_json())
+    return Attacker(classifier, twins)
+
+
+def _halves(count: int) -> list[range]:
+    return [range(count // 2), range(count // 2, count)]

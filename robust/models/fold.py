@@ -1,0 +1,109 @@
+"""Batch normalisation folded into the convolution or linear layer before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import fusion
+from torch.utils.hooks import RemovableHandle
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+@dataclass
+class _Pair:
+    layer: nn.Conv2d | nn.Linear
+    norm: str
+
+
+def fold(network: nn.Module, classifier: nn.Module, x: Tensor) -> int:
+    """Fold in place what `classifier(x)`, of which `network` is a part, shows to be foldable.
+
+    In evaluation mode a normalisation is a scale and a shift, which the layer before can do. A pair
+    is a normalisation whose input is, as an object, what one layer returned, each running once.
+    Whether nothing else reads that output is not known here: compare the outputs afterwards.
+    Returns the number of pairs.
+    """
+    pairs = _pairs(network, classifier, x)
+    for pair in pairs:
+        norm: Any = network.get_submodule(pair.norm)
+        merge: Any = (
+            fusion.fuse_conv_bn_weights
+            if isinstance(pair.layer, nn.Conv2d)
+            else fusion.fuse_linear_bn_weights
+        )
+        weight, bias = merge(
+            pair.layer.weight,
+            pair.layer.bias,
+            norm.running_mean,
+            norm.running_var,
+            norm.eps,
+            norm.weight,
+            norm.bias,
+        )
+        pair.layer.weight, pair.layer.bias = _frozen(weight), _frozen(bias)
+        network.set_submodule(pair.norm, _rest(norm))
+    return len(pairs)
+
+
+def _pairs(network: nn.Module, classifier: nn.Module, x: Tensor) -> list[_Pair]:
+    made: dict[int, tuple[nn.Module, Any]] = {}
+    runs: dict[nn.Module, int] = {}
+    found: list[_Pair] = []
+
+    def after(module: nn.Module, args: Any, out: Any) -> None:
+        runs[module] = runs.get(module, 0) + 1
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            made[id(out)] = module, out  # kept alive, so that no other object takes its id
+
+    def before(name: str, module: nn.Module, args: Any) -> None:
+        layer = made.get(id(args[0]), (None, None))[0] if args else None
+        if isinstance(layer, nn.Conv2d | nn.Linear) and _foldable(layer, module):
+            found.append(_Pair(layer, name))
+
+    handles: list[RemovableHandle] = []
+    for name, module in network.named_modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear, *_NORMS)):
+            handles.append(module.register_forward_hook(after))
+        if isinstance(module, _NORMS):
+            handles.append(
+                module.register_forward_pre_hook(lambda m, args, own=name: before(own, m, args))
+            )
+    try:
+        with torch.no_grad():
+            classifier(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    once = [p for p in found if runs[p.layer] == runs[network.get_submodule(p.norm)] == 1]
+    return [p for p in once if sum(q.layer is p.layer for q in once) == 1]
+
+
+def _foldable(layer: nn.Module, norm: nn.Module) -> bool:
+    """Plain layers alone: a subclass may do more in its forward pass than we know of."""
+    known = type(norm) in _NORMS or _rest_known(norm)
+    return (
+        known
+        and type(layer) in (nn.Conv2d, nn.Linear)
+        and getattr(norm, "running_mean", None) is not None
+        and not norm.training
+    )
+
+
+def _rest_known(norm: nn.Module) -> bool:
+    """timm's normalisation that goes on to an activation."""
+    return type(norm).__name__ == "BatchNormAct2d" and hasattr(norm, "act")
+
+
+def _rest(norm: nn.Module) -> nn.Module:
+    """What is left of a normalisation once its scale and shift are gone."""
+    return (
+        norm.act if type(norm) not in _NORMS and isinstance(norm.act, nn.Module) else nn.Identity()
+    )
+
+
+def _frozen(value: Tensor) -> nn.Parameter:
+    return nn.Parameter(value.detach(), requires_grad=False)
