@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from robust import cli_guard
+from robust import cli_bench, cli_gate, cli_guard
 from robust.errors import InputError, did_you_mean
 from robust.progress import progress_bar
 
@@ -156,19 +156,25 @@ def audit(
     out: Out = None,
     device: Device = "auto",
     skip_broken: SkipBroken = False,
+    gate: cli_gate.Gate = False,
 ) -> None:
     """Attack a classifier and write a report.
 
     Leaves report.html, report.md, report.json, outcomes.csv and outcomes.parquet in the run
-    directory. The same command again goes on where it was cut short.
+    directory. The same command again goes on where it was cut short. Exit codes: 0; 1 where a gate
+    did not pass (with --gate); 2 for bad input; 70 for a fault in robust.
     """
     gallery = 0 if no_gallery else None
-    own = ("plan", "out", "device", "skip_broken", "no_gallery")
+    own = ("plan", "out", "device", "skip_broken", "no_gallery", "gate")
     flags = {k: v for k, v in locals().items() if k not in (*own, "own")}
     from robust.engine.flags import plan_from
 
     made = plan_from(plan, **flags)
-    _audit(made, out or _default_out(plan, made), device, skip_broken)
+    if gate:
+        from robust.engine.gating import check_gates
+
+        check_gates(made, needed=True)
+    _audit(made, out or _default_out(plan, made), device, skip_broken, gate)
 
 
 @app.command(
@@ -205,6 +211,8 @@ def attack(
 
 app.command("fit-detector", epilog=cli_guard.FIT_EXAMPLE)(cli_guard.fit_detector)
 app.command("screen", epilog=cli_guard.SCREEN_EXAMPLE)(cli_guard.screen)
+app.command("compare", epilog=cli_gate.COMPARE_EXAMPLE)(cli_gate.compare)
+app.command("bench", epilog=cli_bench.EXAMPLE)(cli_bench.bench)
 
 
 @app.command(
@@ -221,6 +229,7 @@ def report(
         str, typer.Option(help="standard, or regulatory: the order of a technical file.")
     ] = "standard",
     no_gallery: NoGallery = False,
+    gate: cli_gate.Gate = False,
 ) -> None:
     """Write or print the report of a run, finished or not."""
     from robust.report import FORMATS, is_unfinished, read_report, write_report
@@ -235,6 +244,8 @@ def report(
         found = unfinished_report(run)
     else:
         found = read_report(run)
+    if gate:
+        cli_gate.require(found, run)
     wanted = format or ["text", "html"]
     folder = run if run.is_dir() else run.parent
     files = [name for name in wanted if name != "text"]
@@ -247,6 +258,8 @@ def report(
         print_report(found, Console())
     for path in written:
         Console().print(f"wrote {path}", soft_wrap=True, markup=False)
+    if gate:
+        cli_gate.settle(found, folder)
 
 
 @app.command("list", epilog="Example: robust list models --filter 'resnet*'")
@@ -267,7 +280,7 @@ def _default_out(path: Path | None, plan: Any) -> Path:
     return Path("runs") / f"{path.stem if path else 'audit'}-{plan.digest()[:8]}"
 
 
-def _audit(plan: Any, out: Path, device: str, skip_broken: bool) -> None:
+def _audit(plan: Any, out: Path, device: str, skip_broken: bool, gate: bool = False) -> None:
     from robust.engine import audit_plan
     from robust.report import write_report
     from robust.report.terminal import print_report
@@ -278,6 +291,8 @@ def _audit(plan: Any, out: Path, device: str, skip_broken: bool) -> None:
     console = Console()
     print_report(found, console)
     console.print(f"\nReport: {out / 'report.html'}", soft_wrap=True, markup=False)
+    if gate:
+        cli_gate.settle(found, out)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robust.models.classifier import Classifier, recognise_head, settle_head
-from robust.models.loading import list_models, load_classifier
+from robust.models.loading import list_models, load_classifier, random_classifier
 from robust.models.prepare import choose_device, full_precision, prepare
 from robust.models.weights import weights_hash
 
@@ -14,6 +14,7 @@ __all__ = [
     "list_models",
     "load_classifier",
     "prepare",
+    "random_classifier",
     "recognise_head",
     "settle_head",
     "weights_hash",

@@ -113,6 +113,18 @@ def load_classifier(
     )
 
 
+def random_classifier(architecture: str, outputs: int = 2) -> Classifier:
+    """A network with random weights, to measure its speed with; InputError for an unknown name."""
+    library, name = _find_library(architecture)
+    try:
+        network = _create(library, name, outputs, pretrained=False)
+    except Exception as error:  # noqa: BLE001
+        raise InputError(f"{library}:{name} cannot be built: {error}") from None
+    known = _configuration(library, name, network)
+    evaluate(network)
+    return Classifier(network, mean=known.mean, std=known.std, head="softmax")
+
+
 def list_models(pattern: str = "*") -> dict[str, list[str]]:
     """Names of architectures by library, those that match a shell pattern."""
     import fnmatch

@@ -1,0 +1,84 @@
+"""`robust bench`: how fast attacks run here, beside the libraries that are installed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from robust.errors import InputError, did_you_mean
+
+EXAMPLE = "Example: robust bench --architecture resnet18 --limit 16 --rounds 2"
+
+
+def bench(
+    plan: Annotated[Path | None, typer.Argument(help="A TOML plan: its model and data.")] = None,
+    architecture: Annotated[
+        str | None, typer.Option(help="Instead: timm or torchvision name, on random images.")
+    ] = None,
+    size: Annotated[int, typer.Option(help="Side of the random images.", min=8)] = 224,
+    attack: Annotated[
+        list[str] | None, typer.Option(help="PGD or CarliniWagnerL2; may be repeated.")
+    ] = None,
+    eps: Annotated[str, typer.Option(help="Radius for PGD.")] = "1/255",
+    steps: Annotated[int, typer.Option(help="Steps of each attack.", min=1)] = 20,
+    limit: Annotated[int, typer.Option(help="Images.", min=1)] = 64,
+    rounds: Annotated[int, typer.Option(help="Of everyone in turn.", min=1)] = 3,
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+) -> None:
+    """Compare the speed of attacks with other libraries.
+
+    Ratios of times measured in turn: with a busy machine take more rounds. Robust accuracy (or the
+    median distance) is measured by us on the network as it is; lower is the stronger attack.
+    """
+    names = attack or ["PGD"]
+    for name in names:
+        if name not in ("PGD", "CarliniWagnerL2"):
+            known = ["PGD", "CarliniWagnerL2"]
+            raise InputError(f"cannot compare {name!r}; {did_you_mean(name, known)}")
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise InputError(f"precision must be auto, float32 or bfloat16, not {precision!r}")
+    if (plan is None) == (architecture is None):
+        raise InputError("give a plan, or --architecture for random images")
+    from robust.engine.bench import budgets, contest
+    from robust.engine.benchmarked import from_architecture, from_plan
+    from robust.engine.plan import parse_eps
+
+    try:
+        radius = parse_eps(eps)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    if plan is not None:
+        classifier, x, y = from_plan(plan, limit, device)
+    else:
+        classifier, x, y = from_architecture(str(architecture), size, limit, device)
+    console = Console()
+    console.print(f"{len(x)} images of {tuple(x.shape[1:])} on {x.device}", markup=False)
+    for one in budgets(names, steps).values():
+        everyone, attacker = contest(
+            classifier, x, y, one, radius, rounds=rounds, precision=precision
+        )
+        console.print(f"\n{one!r}, {attacker.twins.speed}", markup=False, soft_wrap=True)
+        table = Table(box=None, pad_edge=False)
+        found = "median L2" if one.minimum_norm else f"robust % at {eps}"
+        for column in ("", "time / robust", "time / floor", found, "peak MiB"):
+            table.add_column(column, justify="left" if not column else "right")
+        ours, floor = everyone[0].middle, everyone[1].middle
+        for each in everyone:
+            if each.failed:
+                table.add_row(each.name, each.failed)
+                continue
+            worth = each.found if one.minimum_norm else 100 * each.found
+            table.add_row(
+                each.name,
+                f"{each.middle / ours:.2f}",
+                f"{each.middle / floor:.2f}",
+                "" if math.isnan(worth) else f"{worth:.3g}",
+                f"{each.memory:.0f}",
+            )
+        console.print(table)

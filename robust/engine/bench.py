@@ -1,0 +1,205 @@
+"""Ours against other libraries: the same model, images and budget, in turn, as ratios."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attacks import Attack, CarliniWagnerL2, ThreatModel
+from attacks.objectives import climb
+from robust.cases.case import Case
+from robust.engine.attacker import Attacker, make_attacker
+from robust.engine.cells import Cell
+from robust.engine.goals import Goal
+from robust.engine.rivals import rivals
+from robust.engine.runner import MEASURED
+from robust.engine.store import Store
+from robust.engine.verify import Batch
+from robust.errors import first_line
+from robust.models import Classifier, full_precision
+
+OURS, FLOOR, PLAIN = "robust", "bare passes, as quick", "bare passes, plain network"
+
+
+@dataclass
+class Contestant:
+    """One way of running an attack, and what it cost and found."""
+
+    name: str
+    run: Callable[[int], Tensor]
+    """From the number of the round, a seed, to the images."""
+    seconds: list[float] = field(default_factory=list)
+    memory: float = 0.0
+    """MiB above what was in use before, at most; of the GPU where there is one."""
+    found: float = math.nan
+    """PGD: robust accuracy; a minimum-norm attack: median L2 distance of what fooled the model."""
+    failed: str = ""
+    """Why it could not run."""
+
+    @property
+    def middle(self) -> float:
+        return statistics.median(self.seconds) if self.seconds else math.nan
+
+
+def contest(
+    classifier: Classifier,
+    x: Tensor,
+    y: Tensor,
+    attack: Attack,
+    eps: float,
+    *,
+    rounds: int = 3,
+    precision: str = "auto",
+) -> tuple[list[Contestant], Attacker]:
+    """Run the attack by every library on `x (n, c, h, w)` that a prepared classifier reads as `y`.
+
+    After a round to warm up, `rounds` rounds of everyone in turn. The floor is what no attack can
+    go below: its passes without the attack, in the precision that ours runs in.
+    """
+    threat = ThreatModel(attack.norms[0], math.inf if attack.minimum_norm else eps)
+    cell = Cell(type(attack).__name__, attack, threat, exact=True)
+    with tempfile.TemporaryDirectory() as folder, full_precision():
+        store = Store(Path(folder))
+        attacker = make_attacker(classifier, x[:MEASURED], precision, store)
+        store.close()
+        batch = _batch(classifier, x, y)
+
+        def ours(seed: int) -> Tensor:
+            return attacker.run(cell, batch, Goal("error", ()), seed)[0]
+
+        twins = attacker.twins
+        steps = attack.passes - (not attack.minimum_norm)
+        everyone = [
+            Contestant(OURS, ours),
+            Contestant(FLOOR, lambda _: _bare(twins.low or twins.float32, x, y, steps)),
+            Contestant(PLAIN, lambda _: _bare(classifier, x, y, steps)),
+        ]
+        for name, rival in rivals(attack).items():
+            everyone.append(
+                Contestant(name, lambda _, rival=rival: rival(classifier, x, y, eps))  # type: ignore[misc]
+            )
+        for number in range(rounds + 1):
+            for one in everyone:
+                if not one.failed:
+                    _measure(one, number, classifier, x, y, threat)
+    return everyone, attacker
+
+
+def _measure(
+    one: Contestant, number: int, classifier: Classifier, x: Tensor, y: Tensor, threat: ThreatModel
+) -> None:
+    try:
+        with _seeded(number), _memory(one, x):
+            began = time.perf_counter()
+            x_adv = one.run(number)
+            if x.is_cuda:
+                torch.cuda.synchronize(x.device)
+            seconds = time.perf_counter() - began
+    except Exception as error:  # noqa: BLE001  (another library may fail in any way)
+        one.failed = f"{type(error).__name__}: {first_line(error)}"
+        return
+    if number:  # the first round warms up
+        one.seconds.append(seconds)
+    if one.name not in (FLOOR, PLAIN):
+        one.found = _worth(classifier, x_adv.detach(), x, y, threat)
+
+
+def _worth(
+    classifier: Classifier, x_adv: Tensor, x: Tensor, y: Tensor, threat: ThreatModel
+) -> float:
+    """Measured on the network as it is; an image outside its limits fools nobody."""
+    with torch.no_grad():
+        fooled = classifier(x_adv).argmax(1) != y
+    moved = threat.distance(x_adv, x)
+    inside = ((x_adv >= 0) & (x_adv <= 1)).flatten(1).all(1)
+    if math.isfinite(threat.eps):
+        return 1 - float((fooled & inside & (moved <= threat.eps + 2e-6)).double().mean())
+    far = torch.where(fooled & inside, moved, math.inf)
+    return float(far.median())
+
+
+def _bare(model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, steps: int) -> Tensor:
+    """So many forward and input-gradient passes, and nothing else."""
+    gradient = x
+    for _ in range(steps):
+        _, gradient = climb(model, x, lambda z: z.gather(1, y[:, None])[:, 0])
+    return gradient
+
+
+def _batch(classifier: Classifier, x: Tensor, y: Tensor) -> Batch:
+    with torch.no_grad():
+        logits = classifier(x)
+    cases = tuple(Case(f"{i}", int(label), f"{i}", x[i]) for i, label in enumerate(y))
+    return Batch(tuple(range(len(x))), cases, x, y, logits)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """The others draw from the global generators."""
+    state = np.random.get_state()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(state)
+
+
+@contextmanager
+def _memory(one: Contestant, x: Tensor) -> Iterator[None]:
+    """The most memory in use while inside, above what was in use before."""
+    if x.is_cuda:
+        torch.cuda.reset_peak_memory_stats(x.device)
+        before = torch.cuda.memory_allocated(x.device)
+        yield
+        peak = torch.cuda.max_memory_allocated(x.device)
+        one.memory = max(one.memory, (peak - before) / 2**20)
+        return
+    before = _resident()
+    highest, over = before, threading.Event()
+
+    def watch() -> None:
+        nonlocal highest
+        while not over.wait(0.02):
+            highest = max(highest, _resident())
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        one.memory = max(one.memory, (highest - before) / 2**20)
+
+
+def _resident() -> int:
+    """Bytes of this process in memory; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * 4096
+
+
+def budgets(names: Sequence[str], steps: int) -> dict[str, Attack]:
+    """The attacks to compare: every library gets so many gradients."""
+    from attacks import PGD
+
+    known: dict[str, Attack] = {
+        "PGD": PGD(steps=steps),
+        "CarliniWagnerL2": CarliniWagnerL2(steps=steps, binary_steps=5),
+    }
+    return {name: known[name] for name in names}
