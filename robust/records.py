@@ -9,7 +9,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from robust.sightings import Detection as Detection
 from robust.sightings import Estimate as Estimate
@@ -60,9 +60,39 @@ class Subgroup:
     scores: Scores
 
 
-@dataclass(frozen=True)
+class _Score:
+    """An entry of `Scores`, asked of the row itself: ValueError where it has no meaning there.
+
+    `row.scores.auc` may be None; `row.auc.low > 0.8` is a claim, and a claim about a number that
+    does not exist must fail with the reason.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, row: None, owner: type) -> _Score: ...
+    @overload
+    def __get__(self, row: Row, owner: type) -> Estimate: ...
+    def __get__(self, row: Row | None, owner: type) -> Estimate | _Score:
+        if row is None:
+            return self
+        estimate: Estimate | None = getattr(row.scores, self._name)
+        if estimate is None:
+            what = self._name.replace("_", " ")
+            raise ValueError(
+                f"{row.condition} has no {what}: {row.attacked} cases attacked, "
+                f"{row.failed} of them without a verdict"
+            )
+        return estimate
+
+
+@dataclass(frozen=True, repr=False)
 class Row:
-    """One condition: an attack at an eps, the worst case over all attacks, or no attack at all."""
+    """One condition: an attack at an eps, the worst case over all attacks, or no attack at all.
+
+    `row.robust_accuracy` and its like are the entries of `scores`, or a ValueError for None.
+    """
 
     attack: str
     """Its name in the plan; `clean`, or `worst case`."""
@@ -86,6 +116,37 @@ class Row:
     confusion: tuple[tuple[int, ...], ...] = ()
     """Cases by label (down) and prediction (across), classes in the order of `data.classes`, those
     without a verdict left out; empty beyond 20 classes."""
+
+    accuracy = _Score()
+    robust_accuracy = _Score()
+    success = _Score()
+    misses = _Score()
+    false_alarms = _Score()
+    sensitivity = _Score()
+    specificity = _Score()
+    auc = _Score()
+
+    @property
+    def condition(self) -> str:
+        """`PGD, Linf 4/255`."""
+        if self.kind == "clean":
+            return "clean"
+        if self.eps is None:
+            return f"{self.attack}, {self.norm} nearest"
+        eps = f"{self.eps * 255:.4g}/255" if self.norm == "Linf" else f"{self.eps:.4g}"
+        return f"{self.attack}, {self.norm} {eps}"
+
+    def __repr__(self) -> str:
+        """What a failed assert shows of it: the condition, and how many cases stand behind it."""
+        name = "accuracy" if self.kind == "clean" else "robust_accuracy"
+        estimate: Estimate | None = getattr(self.scores, name)
+        if estimate is None:
+            return f"<{self.condition}: no {name}, {self.attacked} attacked>"
+        return (
+            f"<{self.condition}: {name} {estimate.value:.3f} "
+            f"[{estimate.low:.3f}, {estimate.high:.3f}], "
+            f"{estimate.cases} cases, {estimate.groups} groups>"
+        )
 
 
 @dataclass(frozen=True)
@@ -153,7 +214,7 @@ class Flag:
     """What to do about it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """Everything that one audit found, and everything needed to repeat it."""
 
@@ -183,6 +244,10 @@ class Report:
     detection: Detection | None = None
     """None where the plan names no detector, or the run is not finished."""
     schema_version: int = SCHEMA_VERSION
+
+    def __repr__(self) -> str:
+        """One line: the whole is thousands of them, and `to_json` shows it."""
+        return f"<Report {self.title!r}: {len(self.rows)} rows, {len(self.flags)} doubts>"
 
     @property
     def worst(self) -> Row:

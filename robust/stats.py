@@ -85,7 +85,7 @@ class Bootstrap:
             inside = np.where(mask, np.asarray(values, np.float64), 0.0)
             sums[:, 2 * i] = np.bincount(self.codes, inside, self.count)
             sums[:, 2 * i + 1] = np.bincount(self.codes, mask, self.count)
-        drawn = np.concatenate([block @ sums for block in self._blocks(sums.shape[1])])
+        drawn = self.draw(sums)
         found: list[Estimate | None] = []
         for i, mask in enumerate(masks):
             cases = int(mask.sum())
@@ -98,6 +98,10 @@ class Bootstrap:
                 ratios = drawn[:, 2 * i].astype(np.float64) / drawn[:, 2 * i + 1]
             found.append(self._with_interval(hits / size, ratios, cases, groups))
         return found
+
+    def draw(self, sums: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Sums of each group `(groups, c)` over every resample: `(draws, c)`."""
+        return np.concatenate([block @ sums for block in self._blocks(sums.shape[1])])
 
     def auc(self, scores: npt.ArrayLike, positive: npt.ArrayLike, mask: Mask) -> Estimate | None:
         """AUC over the cases in `mask`; None unless both sides occur."""

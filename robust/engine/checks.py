@@ -264,6 +264,26 @@ CHECKS: tuple[Callable[[Evidence], Flag | None], ...] = (
     same_attack_twice,
 )
 
+FLAGS = (
+    "a null control raised an alarm",
+    "run cut short",
+    "phantom images",
+    "clean accuracy no better than a constant",
+    "attacks without a verdict",
+    "no better than noise",
+    "broken files",
+    "no groups",
+    "few groups",
+    "missing class",
+    "few attacked images for detectors",
+    "copies of images",
+    "probabilities instead of logits",
+    "grey images in colour files",
+    "cross-entropy saturates",
+    "the same attack twice",
+)
+"""What they are called, in the same order: a gate names them."""
+
 
 def find_doubts(evidence: Evidence) -> tuple[Flag, ...]:
     """All flags that the evidence raises, the gravest first."""

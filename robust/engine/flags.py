@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from detectors import DETECTORS, BayesianUncertainty
+from robust.engine.gating import check_gates
 from robust.engine.plan import Plan, load_plan, make_plan
 from robust.errors import InputError
 
@@ -27,7 +28,7 @@ def plan_from(path: Path | None, **flags: Any) -> Plan:
     """The plan in a file with flags laid over it, or of flags alone; InputError."""
     raw: dict[str, Any] = {}
     if path is not None:
-        load_plan(path)
+        check_gates(load_plan(path))
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     # By identity: a seed of 0 equals False and is an answer all the same.
     given = {k: v for k, v in flags.items() if v is not None and v is not False and v != []}

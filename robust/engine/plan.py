@@ -4,37 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import tomllib
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from robust.engine.wanted import GatesSpec
 from robust.errors import InputError, did_you_mean
-
-
-def parse_eps(value: object) -> float:
-    """`"1/255"`, `"0.5/255"` or a number, in [0, 1] units of the displayed image; ValueError."""
-    try:
-        if isinstance(value, bool):
-            raise ValueError
-        if isinstance(value, str):
-            top, _, bottom = value.partition("/")
-            eps = float(Fraction(top.strip()) / Fraction(bottom.strip() or 1))
-        else:
-            eps = float(value)  # type: ignore[arg-type]
-    except (ValueError, TypeError, ZeroDivisionError):
-        raise ValueError(f"eps {value!r} is no number; write 0.01 or '1/255'") from None
-    if math.isinf(eps):
-        raise ValueError("eps is infinite; minimum-norm attacks need none, others a finite one")
-    if math.isnan(eps) or eps < 0:
-        raise ValueError(f"eps {value} is below 0; it is a distance in units of [0, 1]")
-    return eps
-
+from robust.radii import parse_eps as parse_eps
 
 Eps = Annotated[float, BeforeValidator(parse_eps)]
 Size = int | tuple[int, int]
@@ -185,10 +165,11 @@ class Plan(Section):
     detectors: tuple[DetectorSpec, ...] = ()
     detection: DetectionSpec = DetectionSpec()
     report: ReportSpec = ReportSpec()
+    gates: GatesSpec = GatesSpec()
 
     def digest(self) -> str:
-        """SHA-256 of the plan with its defaults filled in; what is only shown does not count."""
-        content = self.model_dump(mode="json", exclude={"title", "report"})
+        """SHA-256 of the plan with its defaults filled in; what changes no number is left out."""
+        content = self.model_dump(mode="json", exclude={"title", "report", "gates"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -244,12 +225,13 @@ def _first_error(error: pydantic.ValidationError) -> str:
     place = [str(part) for part in detail["loc"]]
     where = ".".join(place)
     if detail["type"] == "extra_forbidden":
-        tables: dict[str, type[Section]] = {
+        tables: dict[str, type[BaseModel]] = {
             "model": ModelSpec,
             "data": DataSpec,
             "audit": AuditSpec,
             "detection": DetectionSpec,
             "report": ReportSpec,
+            "gates": GatesSpec,
         }
         section = tables.get(place[0], Plan)
         return f"unknown entry {where}; {did_you_mean(place[-1], section.model_fields, limit=20)}"

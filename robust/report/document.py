@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from robust.records import Exhibit, Flag, Report
 from robust.report import noticed, noticed_tables, tables
 from robust.report.canvas import FigureOf
+from robust.report.gate_files import gate_table
+from robust.report.gates import judge
 from robust.report.glossary import TERMS
 from robust.report.made import facts
 from robust.report.plots import figures
@@ -99,6 +101,12 @@ class Document:
     sections: tuple[Section, ...]
 
 
+GATES = (
+    "A gate passes where the lower end of the 95 % interval reaches what is wanted. It is "
+    "undecided where no result could have shown that: the groups are too few, or there is no "
+    "number. Then it does not pass."
+)
+
 Order = Callable[[Report], tuple[Section, ...]]
 """A template: which sections, in which order."""
 
@@ -119,6 +127,7 @@ def make_document(report: Report, order: Order) -> Document:
 def standard(report: Report) -> tuple[Section, ...]:
     """For everyone: what happened first, how it was made last."""
     return (
+        Section("gates", "Gates", gate_blocks(report)),
         Section("verdicts", "Verdict for each threat", verdict_blocks(report)),
         Section("curve", "How much still holds", (curve(report),)),
         Section("gallery", "Cases as pictures", (Gallery(report.gallery),)),
@@ -133,6 +142,12 @@ def standard(report: Report) -> tuple[Section, ...]:
         Section("repeat", "How to repeat it", repeat_blocks(report)),
         Section("glossary", "Glossary", (glossary(),)),
     )
+
+
+def gate_blocks(report: Report) -> tuple[Block, ...]:
+    """What the plan asks for, where it does."""
+    results = judge(report)
+    return (Tables((gate_table(results),)), Text((GATES,), note=True)) if results else ()
 
 
 def verdict_blocks(report: Report) -> tuple[Block, ...]:

@@ -15,6 +15,7 @@ from robust.report.document import (
     Tables,
     Text,
     curve,
+    gate_blocks,
     glossary,
     harm,
     noticed_blocks,
@@ -120,6 +121,7 @@ def regulatory(report: Report) -> tuple[Section, ...]:
             "results",
             "Results with intervals",
             (
+                *gate_blocks(report),
                 *verdict_blocks(report),
                 curve(report),
                 *results_blocks(report),

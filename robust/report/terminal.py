@@ -8,6 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from robust.records import Estimate, Report, Row
+from robust.report.gate_files import in_a_line as gates_in_a_line
+from robust.report.gates import judge
 from robust.report.noticed import alarm, in_a_line
 from robust.report.story import happened, verdicts
 from robust.report.words import NONE, counted, eps_text, moved, norm_text, norms, plain
@@ -29,6 +31,8 @@ def render_terminal(report: Report, attacks: int = 4, doubts: int = 3) -> Render
     parts += [Text(sentence) for sentence in _opening(report)]
     if report.detection and (line := in_a_line(report.detection)):
         parts.append(_line(line))
+    if gates := gates_in_a_line(judge(report)):
+        parts.append(_line(gates, "bold"))
     for norm in norms(report)[:2]:
         parts += [Text(), _glance(report, norm, attacks)]
         if len(norms(report)) == 1 and attacks:

@@ -1,0 +1,52 @@
+"""Gates that a plan can never judge are refused before it runs."""
+
+from __future__ import annotations
+
+from robust.engine.cells import make_attacks, make_cells
+from robust.engine.plan import Plan
+from robust.errors import InputError, did_you_mean
+from robust.radii import parse_threat, same
+
+
+def check_gates(plan: Plan, *, needed: bool = False) -> None:
+    """InputError where a gate names an eps or a detector that the plan has not, or where gates are
+    needed and there are none.
+    """
+    gates = plan.gates
+    if needed and not gates:
+        raise InputError(
+            "--gate needs gates: write a [gates] table into the plan, for example "
+            'robust_accuracy = { "1/255" = 0.6 }'
+        )
+    for name in ("robust_accuracy", "sensitivity", "specificity"):
+        wanted = getattr(gates, name)
+        for key in wanted if isinstance(wanted, dict) else ():
+            _check_eps(plan, name, key)
+    if gates.detector_auc is None:
+        return
+    known = [spec.label or spec.name for spec in plan.detectors]
+    if not known:
+        raise InputError("[gates] detector_auc needs a [[detectors]] table")
+    for key in gates.detector_auc if isinstance(gates.detector_auc, dict) else ():
+        if key not in known:
+            raise InputError(
+                f"[gates] detector_auc: the plan has no detector {key!r}; "
+                f"{did_you_mean(key, known)}"
+            )
+
+
+def _check_eps(plan: Plan, name: str, key: str) -> None:
+    cells = make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, classes=2)
+    norm, eps = parse_threat(key, plan.audit.norm)
+    known = sorted({(c.threat.norm, c.threat.eps) for c in cells if c.eps is not None})
+    if not any(norm == own and same(eps, radius) for own, radius in known):
+        there = ", ".join(_written(plan, *threat) for threat in known) or "none"
+        raise InputError(f"[gates] {name}: nothing attacks at eps {key}; there are: {there}")
+
+
+def _written(plan: Plan, norm: str, eps: float) -> str:
+    """As a gate may name it."""
+    levels = eps * 255
+    near = norm == "Linf" and abs(levels * 4 - round(levels * 4)) < 1e-6
+    text = f"{round(levels * 4) / 4:g}/255" if near else f"{eps:.6g}"
+    return text if norm == plan.audit.norm else f"{norm} {text}"

@@ -1,0 +1,223 @@
+"""Audits within tests: what is asked for, run once, and told where a test fails."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.console import Console
+
+from robust.errors import InputError, did_you_mean
+from robust.pytest_plugin import TABLES, default_device, default_plan, refuse
+from robust.records import Report
+from robust.report.story import Verdict, verdicts
+from robust.report.terminal import render_terminal
+from robust.report.words import condition, counted, listed, percent, plain
+
+if TYPE_CHECKING:
+    from robust.cases import Cases
+    from robust.engine import Plan
+    from robust.models import Classifier
+
+WIDTH = 80
+"""Columns of a table: a worker of pytest-xdist does not know the terminal's."""
+
+_OF_A_PLAN = ("attacks", "eps", "device", "out", "skip_broken")
+"""What a call may say of a plan's run."""
+
+_SEEN = pytest.StashKey[list[Report]]()
+
+
+class Robustness:
+    """What the fixture `robustness` is. One for each process: workers of pytest-xdist run their
+    own audits.
+    """
+
+    def __init__(self, config: pytest.Config, current: Callable[[], pytest.Item | None]) -> None:
+        self._config = config
+        self._current = current
+        self._runs: dict[tuple[object, ...], Report] = {}
+        self._made: list[Report] = []
+
+    def __call__(
+        self,
+        what: Classifier | Plan | str | Path | None = None,
+        cases: Cases | None = None,
+        **settings: Any,
+    ) -> Report:
+        """The report on a classifier and cases, or on a plan; bad input fails the test in a line.
+
+        `settings` are those of `robust.audit`; of a plan's run eps, attacks, device, out and
+        skip_broken. They go before the test's markers, which go before the plan.
+        """
+        report = self._attempt(what, cases, settings)
+        if isinstance(report, InputError):  # outside the handler, else pytest shows its chain
+            refuse(report)
+        if not any(report is made for made in self._made):
+            self._made.append(report)
+        item = self._current()
+        if item is not None:
+            seen = item.stash.setdefault(_SEEN, [])
+            if not any(report is other for other in seen):
+                seen.append(report)
+                item.user_properties.append(("robustness", " / ".join(found(report))))
+        return report
+
+    def seen_by(self, item: pytest.Item) -> list[Report]:
+        """The reports that a test asked for, or was handed by a fixture."""
+        seen = [*item.stash.setdefault(_SEEN, [])]
+        handed = getattr(item, "funcargs", {}).values()
+        for report in self._made:
+            known = any(report is other for other in seen)
+            if not known and any(report is value for value in handed):
+                seen.append(report)
+        return seen
+
+    def __repr__(self) -> str:
+        return "<robustness: call it to run an audit>"
+
+    def _attempt(self, *asked: Any) -> Report | InputError:
+        try:
+            return self._run(*asked)
+        except InputError as error:
+            return error
+
+    def _run(
+        self,
+        what: Classifier | Plan | str | Path | None,
+        cases: Cases | None,
+        settings: dict[str, Any],
+    ) -> Report:
+        from robust.engine import Plan
+
+        settings = {"device": default_device(self._config), **self._marked(), **settings}
+        if what is None and cases is None:
+            what = default_plan(self._config)
+            if what is None:
+                raise InputError(
+                    "robustness() runs the plan of --robust-plan FILE, and there is none; "
+                    "give it, or call robustness(classifier, cases) or robustness('plan.toml')"
+                )
+        if isinstance(what, str | Path | Plan):
+            if cases is not None:
+                raise InputError("a plan names its own cases; call robustness(plan) without")
+            return self._run_plan(what, settings)
+        return self._run_objects(what, cases, settings)
+
+    def _run_objects(self, classifier: Any, cases: Any, settings: dict[str, Any]) -> Report:
+        from robust.cases import Cases
+        from robust.engine import audit
+
+        if not isinstance(cases, Cases):
+            raise InputError(
+                f"a classifier is audited on cases, got {type(cases).__name__}; "
+                f"robust.open_cases(folder) opens them"
+            )
+        limit = self._config.getoption("--robust-limit")
+        return audit(classifier, cases if limit is None else cases.spread(limit), **settings)
+
+    def _run_plan(self, what: Plan | str | Path, settings: dict[str, Any]) -> Report:
+        from robust.engine import Plan, audit_plan, load_plan
+
+        for name in settings:
+            if name not in _OF_A_PLAN:
+                hint = did_you_mean(name, _OF_A_PLAN)
+                raise InputError(f"robustness(plan) has no setting {name!r}; {hint}")
+        attacks, eps = settings.pop("attacks", None), settings.pop("eps", None)
+        given = what if isinstance(what, Plan) else load_plan(what)
+        plan = _changed(given, attacks, eps, self._config.getoption("--robust-limit"))
+        key = (plan.model_dump_json(), *(str(settings.get(name)) for name in _OF_A_PLAN))
+        if key not in self._runs:
+            self._runs[key] = audit_plan(plan, **settings)
+        return self._runs[key]
+
+    def _marked(self) -> dict[str, Any]:
+        """What the nearest markers of the test say."""
+        item = self._current()
+        marked = {}
+        for name in ("attacks", "eps"):
+            marker = item.get_closest_marker(f"robust_{name}") if item else None
+            if marker is None:
+                continue
+            if not marker.args or marker.kwargs:
+                raise InputError(f"pytest.mark.robust_{name} takes one or more {name}, by position")
+            marked[name] = list(marker.args)
+        return marked
+
+
+def _changed(plan: Plan, attacks: Any, eps: Any, limit: int | None) -> Plan:
+    """The plan with other attacks or eps, and no more cases than `limit`."""
+    from robust.engine.plan import make_plan
+
+    raw = plan.model_dump(exclude_unset=True)
+    if attacks is not None:
+        if isinstance(attacks, str) or not all(isinstance(attack, str) for attack in attacks):
+            raise InputError("attacks of a plan are a list of names; fields stand in the plan")
+        raw["attacks"] = [{"name": name} for name in attacks]
+    if eps is not None:
+        raw.setdefault("audit", {})["eps"] = eps
+    if limit is not None and plan.data is not None:
+        raw["data"]["limit"] = min(limit, plan.data.limit or limit)
+    return make_plan(raw, "plan")
+
+
+def explain(outcome: pytest.TestReport, reports: Iterable[Report]) -> None:
+    """Put the tables of its audits on a test's outcome and, where it failed, what they found."""
+    reports = list(reports)
+    if not reports:
+        return
+    vars(outcome)[TABLES] = [table(report) for report in reports]
+    if not outcome.failed:
+        return
+    for report in reports:
+        name, text = f"robustness: {plain(report.title)}", "\n".join(found(report))
+        # As a part of the failure itself it reaches JUnit and the workers' way home as well.
+        add = getattr(outcome.longrepr, "addsection", None)
+        if add is not None:
+            add(name, text)
+        else:  # the failure is plain text, as with pytest.fail(pytrace=False)
+            outcome.sections.append((name, text))
+
+
+def found(report: Report) -> list[str]:
+    """Which attack, which eps, how many cases: a line for clean images and for each threat."""
+    clean = report.clean.scores.accuracy
+    cases, groups = report.data["cases"], report.data["groups"]
+    population = f"{counted(cases, 'case')} of {counted(groups, 'group')}"
+    lines = [f"clean: accuracy {percent(clean)} on {population}"]
+    for verdict in verdicts(report):
+        row = verdict.row
+        kept = row.scores.robust_accuracy
+        if kept is None:
+            lines.append(
+                f"{condition(row)}: no robust accuracy, "
+                f"{row.failed} of {row.attacked} attacked cases without a verdict"
+            )
+            continue
+        line = (
+            f"{condition(row)}: robust accuracy {percent(kept)} on "
+            f"{counted(kept.cases, 'attacked case')} of {counted(kept.groups, 'group')}"
+        )
+        lines.append(line + _by_whom(verdict))
+    if report.flags:
+        lines.append(f"doubts: {', '.join(plain(flag.name) for flag in report.flags)}")
+    return lines
+
+
+def _by_whom(verdict: Verdict) -> str:
+    """The attacks that alone got furthest; a curve's attacks share the cases, and none is named."""
+    success = verdict.row.scores.success
+    if success is not None and success.value == 0:
+        return "; no attack succeeded"
+    return f"; hardest: {listed(verdict.hardest)}" if verdict.hardest else ""
+
+
+def table(report: Report) -> str:
+    """The report as a terminal shows it, without its doubts' wording and without colours."""
+    text = io.StringIO()
+    console = Console(file=text, width=WIDTH, force_terminal=False, color_system=None)
+    console.print(render_terminal(report, attacks=4, doubts=0))
+    return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())

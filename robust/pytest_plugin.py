@@ -1,0 +1,145 @@
+"""The pytest plugin: a classifier's robustness as an ordinary test.
+
+It is loaded into every pytest of an environment that has robust, most of which never ask for an
+audit: whatever is heavy is imported when a fixture is first used.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from robust.pytest_audits import Robustness
+    from robust.pytest_speed import AttackBenchmark
+
+TABLES = "robust_tables"
+"""Attribute of a test's outcome: what its audits look like, as text. Text and nothing else, since
+with pytest-xdist it travels from a worker to the process that prints the summary."""
+
+_CURRENT = pytest.StashKey[pytest.Item]()
+_ROBUSTNESS = pytest.StashKey["Robustness"]()
+
+MARKERS = (
+    "robust_eps(*eps): audits in this test attack at these eps ('1/255' or numbers in [0, 1]); "
+    "what the call of `robustness` says goes before, what the plan says comes after",
+    "robust_attacks(*attacks): audits in this test run these attacks, in place of the plan's",
+)
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} leaves no case; give a whole number from 1")
+    return int(text)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("robust", "robustness of medical image classifiers")
+    group.addoption("--robust-plan", metavar="FILE", help="The plan that `robustness()` runs.")
+    group.addoption("--robust-device", metavar="NAME", help="cpu, cuda, or auto.")
+    group.addoption(
+        "--robust-limit", metavar="N", type=_at_least_one, help="Audit at most N cases."
+    )
+    parser.addini("robust_plan", "the plan that `robustness()` runs, relative to this file")
+    parser.addini("robust_device", "cpu, cuda, or auto")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    plan = default_plan(config)
+    if plan is not None and not plan.is_file():
+        raise pytest.UsageError(f"robust: no such plan: {plan}")
+
+
+def default_plan(config: pytest.Config) -> Path | None:
+    """The plan of the command line, else of the ini file."""
+    if given := config.getoption("--robust-plan"):
+        return Path(config.invocation_params.dir, given)
+    if given := config.getini("robust_plan"):
+        return Path(config.inipath.parent if config.inipath else config.rootpath, given)
+    return None
+
+
+def default_device(config: pytest.Config) -> str:
+    """The device of the command line, else of the ini file, else the best there is."""
+    return str(config.getoption("--robust-device") or config.getini("robust_device") or "auto")
+
+
+def refuse(error: ValueError) -> NoReturn:
+    """Fail the test with what is wrong with its input, in a line."""
+    pytest.fail(f"robust: {' '.join(str(error).split())}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def robustness(pytestconfig: pytest.Config) -> Robustness:
+    """Run a robustness audit and return its Report.
+
+    `robustness(classifier, cases, eps=["1/255"])` takes what `robust.audit` takes;
+    `robustness("plan.toml")` and, for the plan of --robust-plan, `robustness()` run a plan, once
+    a session. Then `assert report.worst.robust_accuracy.low > 0.6`. It may be used from fixtures
+    of any scope.
+    """
+    from robust.pytest_audits import Robustness
+
+    made = Robustness(pytestconfig, lambda: pytestconfig.stash.get(_CURRENT, None))
+    pytestconfig.stash[_ROBUSTNESS] = made
+    return made
+
+
+@pytest.fixture
+def attack_benchmark(request: pytest.FixtureRequest) -> AttackBenchmark:
+    """Time an attack with pytest-benchmark, beside the passes that it cannot do without.
+
+    `attack_benchmark("PGD", classifier, x, y, eps="4/255")` returns a `Speed` and stores its
+    numbers as `extra_info` of the benchmark.
+    """
+    if not request.config.pluginmanager.hasplugin("benchmark"):
+        pytest.skip("attack_benchmark needs pytest-benchmark: pip install pytest-benchmark")
+    from robust.pytest_speed import AttackBenchmark
+
+    benchmark = request.getfixturevalue("benchmark")
+    return AttackBenchmark(benchmark, default_device(request.config))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    # A session-wide fixture cannot see the test that calls it, and the markers are that test's.
+    item.config.stash[_CURRENT] = item
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    outcome = yield
+    used = item.config.stash.get(_ROBUSTNESS, None)
+    if used is not None and outcome.when != "teardown":
+        from robust.pytest_audits import explain
+
+        explain(outcome, used.seen_by(item))
+    return outcome
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Each audit once, and whose it is; silent with -qq."""
+    if config.get_verbosity() < -1:
+        return
+    tests: dict[str, dict[str, None]] = {}
+    for outcomes in terminalreporter.stats.values():
+        for outcome in outcomes:
+            for table in getattr(outcome, TABLES, ()):
+                tests.setdefault(table, {})[outcome.nodeid] = None
+    if tests:
+        terminalreporter.section("robustness")
+    for table, names in tests.items():
+        first, *others = names
+        more = f" and {len(others)} more" if others else ""
+        terminalreporter.line(f"{first}{more}", cyan=True)
+        terminalreporter.line(table)
+        terminalreporter.line("")

@@ -1,0 +1,102 @@
+"""A comparison on a terminal, as Markdown and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from robust.records import Estimate
+from robust.report.compare import Change, Comparison
+from robust.report.markdown import escape
+from robust.report.words import bracket, counted, plain
+
+LEGEND = (
+    "In percent of cases; NEW - OLD with its 95 % interval, both runs on the same resamples of "
+    "groups. Better or worse: all of the interval lies on one side of 0. Each interval stands "
+    "alone: among twenty, one may miss by chance."
+)
+WATCHED = (
+    "Tolerance {0:g}, on clean accuracy and the robust accuracy of the worst case. Lost more: "
+    "surely. Kept: surely no more than that was lost. Not decided: the interval holds both; the "
+    "command does not fail on it."
+)
+
+_STYLES = {"better": "green", "worse": "red"}
+
+
+def print_comparison(found: Comparison, tolerance: float | None, console: Console) -> None:
+    """The table with what stands in the way of comparing."""
+    for line in _opening(found):
+        console.print(Text(line))
+    table = Table(box=None, pad_edge=False)
+    for i, title in enumerate(_titles(tolerance)):
+        table.add_column(title, justify="right" if i in (2, 3, 4) else "left")
+    for change in found.changes:
+        style = _STYLES.get(change.word, "")
+        table.add_row(*(Text(text, style) for text in _cells(change, tolerance)))
+    console.print(table)
+    for line in _closing(found, tolerance):
+        console.print(Text(line, style="dim"))
+
+
+def as_markdown(found: Comparison, tolerance: float | None) -> str:
+    """For a pull request."""
+    titles = _titles(tolerance)
+    lines = [titles, ["---"] * len(titles)]
+    lines += [
+        [escape(text) if i < 2 else text for i, text in enumerate(_cells(change, tolerance))]
+        for change in found.changes
+    ]
+    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    opening = [escape(line) for line in _opening(found)]
+    closing = [escape(line) for line in _closing(found, tolerance)]
+    return "\n\n".join(["# Two runs side by side", *opening, rows, *closing]) + "\n"
+
+
+def as_json(found: Comparison, tolerance: float | None) -> str:
+    """Everything in shares of 1, for programs."""
+    raw = dataclasses.asdict(found)
+    raw["tolerance"] = tolerance
+    for entry, change in zip(raw["changes"], found.changes, strict=True):
+        entry["word"] = change.word
+        if tolerance is not None and change.guarded:
+            entry["against tolerance"] = change.against(tolerance)
+    return json.dumps(raw, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _opening(found: Comparison) -> list[str]:
+    cases, groups = counted(found.cases, "case"), counted(found.groups, "group")
+    first = f"OLD {plain(found.old)}, NEW {plain(found.new)}: {cases} of {groups} in both."
+    return [first, *(f"Note: {plain(note)}." for note in found.notes)]
+
+
+def _closing(found: Comparison, tolerance: float | None) -> list[str]:
+    return [LEGEND] if tolerance is None else [LEGEND, WATCHED.format(tolerance)]
+
+
+def _titles(tolerance: float | None) -> list[str]:
+    titles = ["score", "condition", "OLD", "NEW", "NEW - OLD", "which is"]
+    return titles if tolerance is None else [*titles, "tolerance"]
+
+
+def _cells(change: Change, tolerance: float | None) -> list[str]:
+    d = change.difference
+    cells = [
+        change.score,
+        change.condition,
+        _share(change.old),
+        _share(change.new),
+        f"{100 * d.value:+.1f} {bracket(d)}",
+        change.word,
+    ]
+    if tolerance is not None:
+        cells.append(change.against(tolerance) if change.guarded else "")
+    return cells
+
+
+def _share(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.1f}"

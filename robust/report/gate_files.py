@@ -1,0 +1,135 @@
+"""Gates as people and machines of a CI read them: a table, a line, JUnit XML, a job summary."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from pathlib import Path
+
+from robust.errors import InputError
+from robust.records import Report
+from robust.report.gates import GateResult, judge
+from robust.report.tables import Cell, Column, Line, Table
+from robust.report.words import NONE, bracket, counted, flat, listed
+
+JUNIT = "junit.xml"
+
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 has no way to hold."""
+
+
+def gate_table(results: Sequence[GateResult]) -> Table:
+    """One line a gate."""
+    columns = ("gate", "outcome", "wanted", "seen", "why")
+    return Table(
+        "gates",
+        "Gates",
+        tuple(Column(title) for title in columns),
+        tuple(
+            Line(
+                (
+                    Cell(r.name),
+                    Cell(r.outcome),
+                    Cell(NONE if r.wanted is None else f"at least {_text(r, r.wanted)}"),
+                    _seen(r),
+                    Cell(r.why),
+                ),
+                strong=not r.passed,
+            )
+            for r in results
+        ),
+    )
+
+
+def in_a_line(results: Sequence[GateResult]) -> str:
+    """`Gates: 2 of 3 passed; not: sensitivity at L∞ 1/255`."""
+    if not results:
+        return ""
+    wrong = [r.name for r in results if not r.passed]
+    if not wrong:
+        return f"Gates: {'the only one' if len(results) == 1 else f'all {len(results)}'} passed"
+    held = len(results) - len(wrong)
+    return f"Gates: {held} of {len(results)} passed; not: {listed(wrong)}"
+
+
+def complaints(results: Sequence[GateResult]) -> list[str]:
+    """A line for each gate that does not let the model pass."""
+    return [flat(f"gate {r.outcome}: {r.name}: {r.why}") for r in results if not r.passed]
+
+
+def junit(title: str, results: Sequence[GateResult]) -> bytes:
+    """A test suite with a test case a gate, as CI servers read it."""
+    failures = [r for r in results if not r.passed]
+    counts = {"tests": str(len(results)), "failures": str(len(failures)), "errors": "0"}
+    root = ET.Element("testsuites", counts)
+    suite = ET.SubElement(root, "testsuite", {"name": _legal(title), **counts, "skipped": "0"})
+    for result in results:
+        named = {"classname": "robust.gates", "name": _legal(result.name), "time": "0"}
+        case = ET.SubElement(suite, "testcase", named)
+        if not result.passed:
+            said = {"message": _legal(result.why), "type": result.outcome}
+            ET.SubElement(case, "failure", said).text = _legal(f"{result.name}: {result.why}")
+    ET.indent(root)
+    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+
+def write_junit(report: Report, folder: Path) -> Path:
+    """junit.xml in the run directory, there as a whole or not at all."""
+    path = folder / JUNIT
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(junit(report.title, judge(report)))
+    partial.replace(path)
+    return path
+
+
+def job_summary(report: Report) -> str:
+    """Markdown for the page of a CI job: what was found, gates, a verdict for each threat."""
+    from robust.report.document import Section, Tables, verdict_blocks
+    from robust.report.markdown import render_markdown
+
+    results = judge(report)
+    wrong = sum(not r.passed for r in results)
+    title = (
+        f"Gates: {wrong} of {counted(len(results), 'gate')} not passed" if wrong else "Gates passed"
+    )
+    text = render_markdown(
+        report,
+        lambda r: (
+            Section("gates", title, (Tables((gate_table(results),)),)),
+            Section("verdicts", "Verdict for each threat", verdict_blocks(r)),
+        ),
+    )
+    return f"{text}\nThe whole report is report.html in the run directory.\n\n"
+
+
+def append_summary(report: Report, path: Path) -> None:
+    """Add the job summary to what other steps have put there; InputError."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(job_summary(report))
+    except OSError as error:
+        raise InputError(
+            f"GITHUB_STEP_SUMMARY: {path} cannot be written: {error.strerror}"
+        ) from None
+
+
+def _seen(result: GateResult) -> Cell:
+    e = result.estimate
+    if e is None:
+        return Cell(NONE)
+    if _is_auc(result):
+        return Cell(f"{e.value:.3f}", bracket(e, 1, 3), result.path)
+    return Cell(f"{100 * e.value:.1f}", bracket(e), result.path)
+
+
+def _text(result: GateResult, value: float) -> str:
+    return f"{value:g}" if _is_auc(result) else f"{100 * value:g} %"
+
+
+def _is_auc(result: GateResult) -> bool:
+    return result.name.startswith("AUC")
+
+
+def _legal(text: object) -> str:
+    return _ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", flat(text))

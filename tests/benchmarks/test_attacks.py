@@ -1,0 +1,44 @@
+"""How fast every attack runs: gradient calls a second, and the ratio to its bare passes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from attacks import ATTACKS, Attack, CarliniWagnerL2
+from robust import Classifier, open_cases
+from robust.demo import network
+from robust.pytest_speed import AttackBenchmark
+
+pytestmark = pytest.mark.benchmark(group="attacks")
+
+SHORTER: dict[str, Attack] = {"CarliniWagnerL2": CarliniWagnerL2(steps=10, binary_steps=3)}
+"""By default it makes 900 passes, which would take longer than all the others and show no more."""
+
+
+@pytest.fixture(scope="module")
+def batch() -> tuple[Classifier, torch.Tensor, torch.Tensor]:
+    """The demonstration's network with random weights, and phantoms as it reads them."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        classifier = Classifier(network().eval(), channels=3, mean=0.5, std=0.25, head="softmax")
+    cases = open_cases("phantom:chest_xray", count=16, pixels=64)
+    x = torch.stack([case.image for case in cases])
+    with torch.no_grad():
+        y = classifier(x).argmax(1)
+    return classifier, x, y
+
+
+@pytest.mark.parametrize("name", sorted(ATTACKS))
+def test_attack(
+    attack_benchmark: AttackBenchmark,
+    batch: tuple[Classifier, torch.Tensor, torch.Tensor],
+    name: str,
+) -> None:
+    attack = SHORTER.get(name) or ATTACKS[name]()
+    eps = None if attack.minimum_norm else "1/255"
+    speed = attack_benchmark(attack, *batch, eps=eps, rounds=5)
+    assert speed.cases == 16 and speed.seconds > 0
+    # It may not make more passes than it owns to: plans and progress bars count on that.
+    assert speed.forward <= attack.passes
+    assert speed.backward <= speed.forward

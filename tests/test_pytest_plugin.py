@@ -1,0 +1,275 @@
+"""The pytest plugin as users meet it: in projects of their own, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+NETS = """
+import os, time
+import robust, torch
+
+class Bright(torch.nn.Module):
+    "Calls an image a finding where it is brighter than phantoms are: 12 of 24 are read rightly."
+    def forward(self, x):
+        time.sleep(float(os.environ.get("SLEEP", 0)))
+        z = 40 * (x.mean((1, 2, 3)) - 0.8)
+        return torch.stack([torch.zeros_like(z), z], 1)
+
+cases = robust.open_cases("phantom:chest_xray", count=24, pixels=28)
+classifier = robust.Classifier(Bright(), head="softmax")
+"""
+
+STRANGER = """
+from nets import cases, classifier
+
+def test_small(robustness):
+    report = robustness(classifier, cases, attacks=["FGSM", "PGD"], eps=["1/255"])
+    assert report.worst.robust_accuracy.low > 0.5
+
+def test_large(robustness):
+    report = robustness(classifier, cases, attacks=["FGSM", "PGD"], eps=["1/255", "204/255"])
+    assert report.worst.robust_accuracy.low > 0.6
+
+def test_misspelt(robustness):
+    robustness(classifier, cases, attacks=["PDG"])
+"""
+
+MARKED = """
+import pytest
+from nets import cases, classifier
+
+pytestmark = [pytest.mark.robust_eps("204/255"), pytest.mark.robust_attacks("FGSM")]
+
+@pytest.fixture(scope="module")
+def report(robustness):
+    return robustness(classifier, cases, title="Shared by a module")
+
+def test_first(report):
+    assert [(row.attack, row.eps) for row in report.rows] == [("FGSM", 0.8)]
+
+def test_second(report):
+    held = report.worst.robust_accuracy
+    assert held.low > 0.6
+
+@pytest.mark.robust_eps("1/255", "2/255")
+def test_nearest_marker_and_call_before_marker(robustness):
+    assert len(robustness(classifier, cases).rows) == 2
+    assert robustness(classifier, cases, attacks=["Noise"]).rows[0].attack == "Noise"
+"""
+
+PLANNED = """
+import pytest
+
+seen = []
+
+def test_plan_of_the_command_line(robustness):
+    seen.append(robustness())
+    assert seen[0].title == "Of the plan" and seen[0].data["cases"] == 10
+    assert len(seen[0].rows) == 1
+
+def test_once_a_session(robustness):
+    assert robustness("plan.toml") is seen[0]
+
+@pytest.mark.robust_attacks("FGSM")
+@pytest.mark.robust_eps("1/255", "2/255")
+def test_markers_go_before_the_plan(robustness):
+    assert [row.attack for row in robustness().rows] == ["FGSM", "FGSM"]
+
+def test_bad_plan(robustness):
+    robustness("bad.toml")
+"""
+
+PLAN = """
+title = "Of the plan"
+[model]
+factory = "nets:Bright"
+head = "softmax"
+[data]
+path = "phantom:chest_xray"
+count = 24
+pixels = 28
+[audit]
+eps = ["1/255"]
+[[attacks]]
+name = "Noise"
+"""
+
+SPEED = """
+import torch
+from nets import cases, classifier
+
+def test_speed(attack_benchmark):
+    x = torch.stack([case.image for case in cases])
+    y = torch.zeros(len(x), dtype=torch.int64)
+    speed = attack_benchmark("FGSM", classifier, x, y, eps="1/255", rounds=2)
+    assert speed.backward == 1 and speed.ratio_to_floor > 0
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+
+
+def run(folder: Path, *arguments: str, python: str = sys.executable, **environment: str) -> Ran:
+    """pytest on a project; what this pytest was told stays out of it."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
+    done = subprocess.run(
+        [python, "-m", "pytest", "-p", "no:cacheprovider", "--strict-markers", *arguments],
+        cwd=folder,
+        env={**kept, "OMP_NUM_THREADS": "1", "COLUMNS": "80", **environment},
+        capture_output=True,
+        text=True,
+    )
+    return Ran(done.returncode, done.stdout + done.stderr)
+
+
+def project(folder: Path, **files: str) -> Path:
+    (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    for name, text in {"nets": NETS, **files}.items():
+        (folder / f"{name}.py").write_text(text.lstrip(), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
+    """A repository without a conftest, whose tests were run once."""
+    folder = project(
+        tmp_path_factory.mktemp("stranger"),
+        test_stranger=STRANGER,
+        test_marked=MARKED,
+        test_planned=PLANNED,
+    )
+    (folder / "plan.toml").write_text(PLAN, encoding="utf-8")
+    (folder / "bad.toml").write_text(PLAN.replace("eps", "esp"), encoding="utf-8")
+    plan = ("--robust-plan", "plan.toml", "--robust-limit", "10", "--robust-device", "cpu")
+    return folder, run(folder, "-q", "--junitxml=out.xml", *plan)
+
+
+def outcomes(folder: Path) -> dict[str, ElementTree.Element]:
+    cases = ElementTree.parse(folder / "out.xml").getroot().iter("testcase")
+    return {case.attrib["name"]: case for case in cases}
+
+
+def test_what_passes_and_what_fails(stranger: tuple[Path, Ran]) -> None:
+    folder, ran = stranger
+    found = outcomes(folder)
+    failed = {name for name, case in found.items() if case.find("failure") is not None}
+    assert failed == {"test_large", "test_misspelt", "test_second", "test_bad_plan"}, ran.out
+    assert len(found) == 10 and ran.code == 1
+    assert not [name for name, case in found.items() if case.find("error") is not None]
+
+
+def test_a_failure_names_attack_eps_cases_and_groups(stranger: tuple[Path, Ran]) -> None:
+    folder, ran = stranger
+    failure = outcomes(folder)["test_large"].find("failure")
+    assert failure is not None and failure.text is not None
+    # At the limit of 10 cases five are of the class that is read rightly, of 3 patients.
+    for text in (failure.text, ran.out):
+        assert "worst case, L∞ 204/255: robust accuracy 0.0 % [0.0, " in text
+        assert "on 5 attacked cases of 3 groups; hardest: FGSM and PGD" in text
+        assert "worst case, L∞ 1/255: robust accuracy 100.0 %" in text
+        assert "no attack succeeded" in text
+    assert "<worst case, Linf 204/255: robust_accuracy 0.000" in failure.attrib["message"]
+
+
+def test_a_failure_is_explained_where_a_fixture_made_the_audit(
+    stranger: tuple[Path, Ran],
+) -> None:
+    failure = outcomes(stranger[0])["test_second"].find("failure")
+    assert failure is not None and failure.text is not None
+    assert "robustness: Shared by a module" in failure.text
+    assert "worst case, L∞ 204/255: robust accuracy 0.0 %" in failure.text
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("test_misspelt", "robust: unknown attack 'PDG'; did you mean PGD? there are: "),
+        ("test_bad_plan", "robust: bad.toml: unknown entry audit.esp; "),
+    ],
+)
+def test_bad_input_is_one_line(stranger: tuple[Path, Ran], name: str, line: str) -> None:
+    failure = outcomes(stranger[0])[name].find("failure")
+    assert failure is not None and failure.text is not None
+    assert failure.text.startswith(line) or failure.text.startswith(line.replace("bad.toml: ", ""))
+    assert len(failure.text.splitlines()) == 1
+
+
+def test_the_summary_shows_each_audit_once(stranger: tuple[Path, Ran]) -> None:
+    folder, ran = stranger
+    summary = ran.out.split("= robustness =")[1]
+    assert summary.count("Shared by a module") == 1
+    assert summary.count("Of the plan") == 2  # as it is, and with the attacks of the markers
+    assert "test_planned.py::test_plan_of_the_command_line and 1 more" in summary
+    assert "worst case" in summary and "95 % interval" in summary
+    passed = outcomes(folder)["test_small"]
+    assert any("1/255" in p.attrib["value"] for p in passed.iter("property"))
+
+
+def test_workers_of_xdist_send_their_tables_home(tmp_path: Path) -> None:
+    pytest.importorskip("xdist")
+    ran = run(project(tmp_path, test_stranger=STRANGER), "-q", "-n1", "-k", "large")
+    assert ran.code == 1
+    assert "5 attacked cases" not in ran.out  # no limit here
+    assert "on 12 attacked cases of 6 groups; hardest: FGSM and PGD" in ran.out.split("Error")[1]
+    assert "95 % interval" in ran.out.split("= robustness =")[1]
+
+
+def test_a_benchmark_is_stored_and_a_slower_one_fails(tmp_path: Path) -> None:
+    pytest.importorskip("pytest_benchmark")
+    project(tmp_path, test_speed=SPEED)
+    first = run(tmp_path, "--benchmark-autosave")
+    assert first.code == 0, first.out
+    [stored] = (tmp_path / ".benchmarks").rglob("*.json")
+    info = json.loads(stored.read_text(encoding="utf-8"))["benchmarks"][0]["extra_info"]
+    assert info["attack"] == "FGSM()" and info["eps"] == 1 / 255 and info["device"]
+    assert (info["cases"], info["forward"], info["backward"]) == (24, 1, 1)
+    rate = info["cases"] / info["seconds"]
+    assert info["gradient_calls_per_second"] == pytest.approx(rate)
+    assert info["ratio_to_floor"] == pytest.approx(info["seconds"] / info["floor_seconds"])
+    # A pass of half a second is slower than before on any machine.
+    slow = run(tmp_path, "--benchmark-compare", "--benchmark-compare-fail=min:20%", SLEEP="0.5")
+    assert slow.code != 0
+    assert "Performance has regressed" in slow.out
+
+
+def test_without_pytest_benchmark_the_fixture_says_what_to_install(tmp_path: Path) -> None:
+    ran = run(project(tmp_path, test_speed=SPEED), "-rs", "-p", "no:benchmark")
+    assert ran.code == 0 and "1 skipped" in ran.out
+    assert "pip install pytest-benchmark" in " ".join(ran.out.split())
+
+
+def test_an_unrelated_project_loads_nothing_heavy(tmp_path: Path) -> None:
+    heavy = ("torch", "numpy", "pandas", "rich", "pydantic", "robust.engine", "robust.records")
+    text = "import sys\ndef test_it():\n    assert 'robust.pytest_plugin' in sys.modules\n"
+    text += f"    assert not set(sys.modules) & set({heavy!r})\n"
+    (tmp_path / "test_it.py").write_text(text, encoding="utf-8")
+    ran = run(tmp_path)
+    assert ran.code == 0, ran.out
+    assert "robustness" not in ran.out
+    assert "robust_eps(*eps)" in run(tmp_path, "--markers").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--robust-plan", "absent.toml"), "robust: no such plan: "),
+        (("--robust-limit", "0"), "'0' leaves no case; give a whole number from 1"),
+    ],
+)
+def test_bad_options_are_told_before_anything_runs(
+    tmp_path: Path, arguments: tuple[str, ...], line: str
+) -> None:
+    ran = run(tmp_path, *arguments)
+    assert ran.code == 4
+    assert line in ran.out and "Traceback" not in ran.out
