@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from robust.cases.case import Case, Cases
 from robust.engine.attacker import Attacker, make_attacker
 from robust.engine.cells import Cell, running_order
 from robust.engine.goals import Goal
-from robust.engine.store import Clean, Outcome, Seen, Store
+from robust.engine.store import Array, Clean, Outcome, Seen, Store
 from robust.engine.verify import Batch, slack
 from robust.errors import InputError
 from robust.models.classifier import Classifier, settle_head
@@ -93,22 +94,23 @@ class Runner:
         cells = running_order(cells)
         total = float(sum(cell.attack.passes for cell in cells) * len(self.cases))
         work = 0.0
+        left = [n for n in range(len(self.chunks)) if any((c.key, n) not in done for c in cells)]
+        ahead = self._batches_ahead(left, goal)
         for number, rows in enumerate(self.chunks):
-            batches: list[Batch] | None = None
+            batches = next(ahead) if number in left else []
             for cell in cells:
                 self.progress(work, total, f"{cell.label} at {cell.threat.eps:.4g}")
                 work += cell.attack.passes * len(rows)
                 if (cell.key, number) in done:
                     continue
                 began = time.perf_counter()
-                batches = self.load(rows, goal) if batches is None else batches
                 fallen = set() if cell.exact else self._fallen(cells, cell, rows)
                 found: list[Outcome] = []
                 seen: list[Seen] = []
                 for batch in batches:
-                    left = [i for i, row in enumerate(batch.rows) if row not in fallen]
-                    if left:
-                        x_adv, outcomes = self.run(cell, batch.take(left), goal, seed)
+                    standing = [i for i, row in enumerate(batch.rows) if row not in fallen]
+                    if standing:
+                        x_adv, outcomes = self.run(cell, batch.take(standing), goal, seed)
                         found += outcomes
                         seen += see(cell, x_adv, outcomes)
                 seconds = time.perf_counter() - began
@@ -125,21 +127,46 @@ class Runner:
 
     def load(self, rows: Sequence[int], goal: Goal) -> list[Batch]:
         """The cases among `rows` to attack: right when clean and eligible for the goal."""
-        clean = {c.row: c.logits for c in self.store.clean(rows[0], rows[-1] + 1)}
-        wanted = []
-        for row in rows:
-            logits, label = clean[row], self.cases.entries[row].label
-            if logits is not None and int(np.argmax(logits)) == label:
-                if bool(goal.eligible(torch.tensor([label]))[0]):
-                    wanted.append(row)
-        good: list[tuple[int, Case]] = []
-        for row, case in zip(wanted, self.cases.stream(wanted), strict=True):
+        wanted = self._wanted(rows, goal)
+        return self._batches(self._read(list(wanted)), wanted)
+
+    def _batches_ahead(self, chunks: Sequence[int], goal: Goal) -> Iterator[list[Batch]]:
+        """The batches of each chunk; its files are read while the one before is attacked."""
+        with ThreadPoolExecutor(1, thread_name_prefix="chunks") as pool:
+            waiting: list[tuple[dict[int, Array], Future[list[tuple[int, Case]]]]] = []
+            for number in chunks:
+                wanted = self._wanted(self.chunks[number], goal)
+                waiting.append((wanted, pool.submit(self._read, list(wanted))))
+                if len(waiting) > 1:
+                    known, read = waiting.pop(0)
+                    yield self._batches(read.result(), known)
+            for known, read in waiting:
+                yield self._batches(read.result(), known)
+
+    def _wanted(self, rows: Sequence[int], goal: Goal) -> dict[int, Array]:
+        """Clean logits by row, of the cases to attack."""
+        found = {}
+        for clean in self.store.clean(rows[0], rows[-1] + 1):
+            label = self.cases.entries[clean.row].label
+            if clean.logits is not None and int(np.argmax(clean.logits)) == label:
+                if clean.row in rows and bool(goal.eligible(torch.tensor([label]))[0]):
+                    found[clean.row] = clean.logits
+        return found
+
+    def _read(self, rows: Sequence[int]) -> list[tuple[int, Case]]:
+        found: list[tuple[int, Case]] = []
+        for row, case in zip(rows, self.cases.stream(rows), strict=True):
             if isinstance(case, InputError):
                 raise InputError(f"an image changed while the audit ran: {case}")
-            good.append((row, case))
+            found.append((row, case))
+        return found
+
+    def _batches(
+        self, cases: Sequence[tuple[int, Case]], clean: Mapping[int, Array]
+    ) -> list[Batch]:
         batches = []
-        for shaped in _by_shape(good):
-            before = np.stack([clean[row] for row, _ in shaped])  # type: ignore[misc]
+        for shaped in _by_shape(cases):
+            before = np.stack([clean[row] for row, _ in shaped])
             batches.append(
                 Batch(
                     rows=tuple(row for row, _ in shaped),
