@@ -2,16 +2,21 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test slow check peers picture clean
+.PHONY: demo test slow benchmark check peers picture clean
 
 demo: $(READY)
 	$(BIN)/robust demo --out demo-report
 
 test: $(READY)
-	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 -m "not slow" --benchmark-disable
 
 slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow
+
+# Every attack, every detector, the loader. Stored in .benchmarks; to compare with the last:
+#   make benchmark ARGS="--benchmark-compare --benchmark-compare-fail=mean:20%"
+benchmark: $(READY)
+	$(BIN)/python -m pytest -q tests/benchmarks --benchmark-only --benchmark-autosave $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -43,4 +48,4 @@ $(READY): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peers demo-report runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-peers demo-report runs .pytest_cache .mypy_cache .ruff_cache .benchmarks

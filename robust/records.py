@@ -247,7 +247,7 @@ class Report:
 
     def __repr__(self) -> str:
         """One line: the whole is thousands of them, and `to_json` shows it."""
-        return f"<Report {self.title!r}: {len(self.rows)} rows, {len(self.flags)} doubts>"
+        return f"<Report {self.title!r}: {len(self.rows)} rows, {len(self.flags)} flags>"
 
     @property
     def worst(self) -> Row:

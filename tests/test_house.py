@@ -77,9 +77,10 @@ def test_records_need_the_standard_library_alone() -> None:
     assert {m.split(".")[0] for m in modules} <= set(sys.stdlib_module_names) | {"__future__"}
 
 
-def test_the_command_line_imports_what_is_heavy_inside_its_functions() -> None:
+@pytest.mark.parametrize("file", ["robust/cli.py", "robust/pytest_plugin.py"])
+def test_what_starts_quickly_imports_what_is_heavy_inside_its_functions(file: str) -> None:
     heavy = ("torch", "robust.engine", "robust.models", "robust.cases", "attacks", "timm", "pandas")
-    assert not [m for m in imports(ROOT / "robust/cli.py", lazy=False) if starts(m, *heavy)]
+    assert not [m for m in imports(ROOT / file, lazy=False) if starts(m, *heavy)]
 
 
 def test_importing_robust_loads_no_torch() -> None:

@@ -68,6 +68,23 @@ def test_worst_and_row() -> None:
         made.row("BIM", 0.1)
 
 
+def test_a_row_answers_for_its_scores() -> None:
+    made = report()
+    assert made.worst.robust_accuracy is made.worst.scores.robust_accuracy
+    assert made.clean.accuracy.low == 0.25
+    with pytest.raises(ValueError, match=r"^worst case, Linf 51/255 has no auc: 4 cases attacked"):
+        _ = made.worst.auc
+
+
+def test_rows_and_reports_show_themselves_in_a_line() -> None:
+    made = report()
+    shown = "robust_accuracy 0.500 [0.250, 0.750], 8 cases, 4 groups"
+    assert repr(made.worst) == f"<worst case, Linf 51/255: {shown}>"
+    assert repr(made.rows[2]) == f"<CarliniWagnerL2, L2 nearest: {shown}>"
+    assert repr(made.clean) == f"<clean: {shown.removeprefix('robust_')}>"
+    assert repr(made) == "<Report 'A title': 3 rows, 1 flags>"
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "not json"])
 def test_what_is_no_report(text: str) -> None:
     with pytest.raises(ValueError, match=r"not a report\.json"):
