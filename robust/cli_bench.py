@@ -12,7 +12,7 @@ from rich.table import Table
 
 from robust.errors import InputError, did_you_mean
 
-EXAMPLE = "Example: robust bench --architecture resnet18 --limit 16 --rounds 2"
+EXAMPLE = "Example: robust bench --architecture resnet18 --size 64 --limit 8 --rounds 1"
 
 
 def bench(

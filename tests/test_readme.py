@@ -57,7 +57,7 @@ def test_the_commands(
 ) -> None:
     commands = re.findall(r"^\$ (robust .*)$", "\n".join(blocks("console")), flags=re.MULTILINE)
     own = [c for c in commands if not c.endswith("\\")]
-    assert len(own) == 8
+    assert len(own) == 9
     for command in own:
         call(monkeypatch, command + (f" --count {COUNT}" if command == "robust demo" else ""))
     assert (quick / "runs/first/report.md").exists()
