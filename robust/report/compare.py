@@ -37,8 +37,14 @@ class Change:
     old: Estimate
     new: Estimate
     difference: Estimate
-    guarded: bool
-    """Whether a tolerance watches over it: clean accuracy, robust accuracy of the worst case."""
+    overall: bool
+    """Of clean images or the worst case, not of one attack."""
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a tolerance watches over it."""
+        watched = "accuracy" if self.condition == "clean" else "robust accuracy"
+        return self.overall and self.score == watched
 
     @property
     def word(self) -> str:
@@ -50,7 +56,7 @@ class Change:
         """Whether more than the tolerance was lost, as far as the interval can tell."""
         if self.difference.high < -tolerance:
             return "lost more"
-        return "kept" if self.difference.low >= -tolerance else "not decided"
+        return "kept" if self.difference.low >= -tolerance else "undecided"
 
     def lost_text(self, tolerance: float) -> str:
         """`robust accuracy, worst case, L∞ 1/255: -12.3 [-15.0, -9.9] of 100, ...`."""
@@ -140,13 +146,13 @@ class _Pair:
     def changes(self) -> Iterator[Change]:
         """Clean, then the worst case at each eps, then attack by attack."""
         old, new = self._runs
-        yield from self._scores("clean", old.clean(), new.clean(), guarded=True)
+        yield from self._scores("clean", old.clean(), new.clean(), overall=True)
         other = {(row.norm, row.eps) for row in self._reports[1].worst_cases}
         for row in self._reports[0].worst_cases:
             if (row.norm, row.eps) in other:
                 before, after = (r.worst(row.norm, row.eps, self._cells) for r in self._runs)
                 where = f"worst case, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
-                yield from self._scores(where, before, after, guarded=True)
+                yield from self._scores(where, before, after, overall=True)
         listed = {(row.attack, row.norm, row.eps): row for row in self._reports[1].rows}
         for row in self._reports[0].rows:
             twin = listed.get((row.attack, row.norm, row.eps))
@@ -164,7 +170,7 @@ class _Pair:
             yield from self._scores(where, before, after)
 
     def _scores(
-        self, condition: str, old: State, new: State, guarded: bool = False
+        self, condition: str, old: State, new: State, overall: bool = False
     ) -> Iterator[Change]:
         labels = self._runs[0].labels
         sick = np.isin(labels, self._findings)
@@ -183,10 +189,7 @@ class _Pair:
             before, after = self._single.rates(sides)
             difference = self._paired.difference(*sides)
             if before is not None and after is not None and difference is not None:
-                watched = "accuracy" if condition == "clean" else "robust accuracy"
-                yield Change(
-                    score, condition, before, after, difference, guarded and score == watched
-                )
+                yield Change(score, condition, before, after, difference, overall)
 
 
 def _check_alike(old: Report, new: Report) -> None:
@@ -217,7 +220,7 @@ def _shared_cells(
     old: Outcomes, new: Outcomes, before: Report, after: Report
 ) -> tuple[list[CellName], list[str]]:
     """What both runs did, attack by attack; worst cases are over these alone."""
-    mine, theirs = sorted(old.cells(), key=str), sorted(new.cells(), key=str)
+    mine, theirs = old.cells, new.cells
     shared: list[CellName] = []
     changed: list[str] = []
     for cell in mine:

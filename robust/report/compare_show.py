@@ -21,23 +21,32 @@ LEGEND = (
 )
 WATCHED = (
     "Tolerance {0:g}, on clean accuracy and the robust accuracy of the worst case. Lost more: "
-    "surely. Kept: surely no more than that was lost. Not decided: the interval holds both; the "
+    "surely. Kept: surely no more than that was lost. Undecided: the interval holds both; the "
     "command does not fail on it."
 )
 
+_BRIEF = {"better": "better", "worse": "worse", "no difference shown": "not shown"}
 _STYLES = {"better": "green", "worse": "red"}
 
 
 def print_comparison(found: Comparison, tolerance: float | None, console: Console) -> None:
-    """The table with what stands in the way of comparing."""
+    """The table with what stands in the way of comparing; of each attack its robust accuracy."""
     for line in _opening(found):
         console.print(Text(line))
-    table = Table(box=None, pad_edge=False)
-    for i, title in enumerate(_titles(tolerance)):
-        table.add_column(title, justify="right" if i in (2, 3, 4) else "left")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", max_width=24)
+    for i, title in enumerate(_titles(tolerance)[2:]):
+        table.add_column(title, justify="right" if i < 3 else "left", no_wrap=True)
+    before = ""
     for change in found.changes:
-        style = _STYLES.get(change.word, "")
-        table.add_row(*(Text(text, style) for text in _cells(change, tolerance)))
+        if not change.overall and change.score != "robust accuracy":
+            continue
+        if change.condition != before:
+            table.add_row(Text(change.condition, "bold"))
+            before = change.condition
+        cells = _cells(change, tolerance)[2:]
+        texts = [f"  {change.score}", *cells[:3], _BRIEF[change.word], *cells[4:]]
+        table.add_row(*(Text(text, _STYLES.get(change.word, "")) for text in texts))
     console.print(table)
     for line in _closing(found, tolerance):
         console.print(Text(line, style="dim"))

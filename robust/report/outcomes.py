@@ -63,16 +63,11 @@ class Outcomes:
     logits: Array
     """Of the clean images, `(n, k)`."""
     lines: pd.DataFrame
-    """Of attacked images: row (place of the case), attack, norm, eps, success, linf, l2, failed."""
+    """Of attacked images: row (place of the case), cell (place in `cells`), eps, success, linf, l2,
+    failed."""
     line_logits: Array
-
-    def cells(self) -> set[CellName]:
-        """Which attacks were run, at which eps."""
-        found = self.lines[["attack", "norm", "eps"]].drop_duplicates()
-        return {
-            (str(attack), str(norm), None if np.isnan(eps) else float(eps))
-            for attack, norm, eps in found.itertuples(index=False)
-        }
+    cells: tuple[CellName, ...]
+    """Which attacks were run, at which eps, in the order of the table."""
 
     def clean(self) -> State:
         no = np.zeros(len(self.names), bool)
@@ -120,13 +115,8 @@ class Outcomes:
         return State(prediction, attacked, attacked & ~judged)
 
     def _of(self, cell: CellName) -> Mask:
-        attack, norm, eps = cell
-        size = self.lines["eps"].to_numpy()
-        near = np.isnan(size) if eps is None else np.abs(size - eps) < 1e-9
-        found: Mask = (
-            (self.lines["attack"] == attack).to_numpy()
-            & (self.lines["norm"] == norm).to_numpy()
-            & near
+        found: Mask = self.lines["cell"].to_numpy() == self.cells.index(
+            find_cell(self.cells, *cell)
         )
         return found
 
@@ -184,9 +174,11 @@ def pick(table: pd.DataFrame, report: Report, names: Sequence[str]) -> Outcomes:
     clean = table[table["attack"] == "clean"].sort_values("row")
     lines = table[table["attack"] != "clean"]
     classes = {name: i for i, name in enumerate(report.data["classes"])}
-    kept = lines[["row", "attack", "norm", "eps", "linf", "l2"]].assign(
-        success=lines["success"] == "1", failed=lines["failure"] != ""
+    cells = lines.groupby(["attack", "norm", "eps"], sort=False, dropna=False)
+    kept = lines[["row", "eps", "linf", "l2"]].assign(
+        cell=cells.ngroup(), success=lines["success"] == "1", failed=lines["failure"] != ""
     )
+    named = lines.drop_duplicates(["attack", "norm", "eps"])[["attack", "norm", "eps"]]
     return Outcomes(
         tuple(names),
         tuple(clean["group"]),
@@ -194,6 +186,10 @@ def pick(table: pd.DataFrame, report: Report, names: Sequence[str]) -> Outcomes:
         clean[columns].to_numpy(np.float64),
         kept.reset_index(drop=True),
         lines[columns].to_numpy(np.float64),
+        tuple(
+            (str(attack), str(norm), None if np.isnan(eps) else float(eps))
+            for attack, norm, eps in named.itertuples(index=False)
+        ),
     )
 
 

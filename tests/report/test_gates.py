@@ -1,0 +1,408 @@
+"""Gates: judged on the bound, told to people and machines, and refused where they cannot hold."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import json
+import os
+import subprocess
+import sys
+import tomllib
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from scipy import stats as scipy_stats
+
+from robust.engine import checks
+from robust.engine.gating import check_gates
+from robust.engine.plan import Plan, make_plan
+from robust.errors import InputError
+from robust.records import Detection, Estimate, Flag, Report, Row, Scores
+from robust.report import document, regulatory
+from robust.report.gate_files import complaints, in_a_line, job_summary, junit
+from robust.report.gates import GateResult, groups_needed, judge
+from robust.report.html import render_html
+from robust.report.markdown import render_markdown
+from robust.report.repeat import plan_toml
+from robust.report.terminal import render_terminal
+from robust.report.words import plain
+from tests.report.detected import ATTACKS, detection
+from tests.report.test_names import NAMES, Page, controls
+from tests.report.test_noticed import calm
+from tests.test_bad_input import (  # noqa: F401  (here and robust are fixtures)
+    Robust,
+    here,
+    refused,
+    robust,
+    write_plan,
+)
+from tests.test_records import report
+
+GOOD = Estimate(0.8, 0.7, 0.9, 200, 100)
+
+
+def worst(eps: float, norm: str = "Linf", failed: int = 0, **scores: Estimate | None) -> Row:
+    made = Scores(None, **scores)  # type: ignore[arg-type]
+    return Row("worst case", norm, eps, "exact", made, attacked=200, failed=failed)
+
+
+def gated(gates: dict[str, Any], **changes: Any) -> Report:
+    """A report whose plan has these gates, as the plan itself writes them down."""
+    spec = make_plan({"gates": gates}).model_dump(mode="json")["gates"]
+    made = report(**changes)
+    plan = {"audit": {**made.plan["audit"], "norm": "Linf"}, "gates": spec}
+    return dataclasses.replace(made, plan=plan)
+
+
+def one(gates: dict[str, Any], **changes: Any) -> GateResult:
+    (result,) = judge(gated(gates, **changes))
+    return result
+
+
+# --- the verdict ---
+
+
+@pytest.mark.parametrize(
+    ("estimate", "wanted", "outcome", "said"),
+    [
+        (GOOD, 0.69, "passed", "80.0 % [70.0, 90.0]: the lower bound reaches 69 %"),
+        (GOOD, 0.7, "passed", "the lower bound reaches 70 %"),
+        (GOOD, 0.71, "failed", "71 % is not shown, the lower bound lies below it"),
+        (GOOD, 0.8, "failed", "80 % is not shown"),
+        (GOOD, 0.91, "failed", "all of the interval lies below 91 %"),
+        # 0.025 ** (1 / 7) = 0.590 and 0.025 ** (1 / 8) = 0.631
+        (Estimate(1.0, 0.59, 1.0, 70, 7), 0.6, "undecided", "7 groups cannot decide it"),
+        (Estimate(1.0, 0.631, 1.0, 80, 8), 0.6, "passed", "reaches 60 %"),
+        # A bootstrap over few groups is too narrow: what a perfect result cannot, it cannot.
+        (Estimate(0.97, 0.94, 0.99, 70, 7), 0.6, "undecided", "takes 8 groups (seen: 97.0 %"),
+        (Estimate(0.1, 0.0, 0.5, 70, 7), 0.6, "failed", "lies below 60 %"),
+    ],
+)
+def test_a_gate_looks_at_the_bound_and_at_what_the_groups_can_show(
+    estimate: Estimate, wanted: float, outcome: str, said: str
+) -> None:
+    row = Row("clean", "", 0.0, "clean", Scores(estimate))
+    result = one({"clean_accuracy": wanted}, clean=row)
+    assert result.outcome == outcome and said in result.why
+    assert result.passed is (outcome == "passed")
+    assert (result.wanted, result.bound, result.estimate) == (wanted, estimate.low, estimate)
+    assert result.path == "/clean/scores/accuracy"
+
+
+@pytest.mark.parametrize("wanted", [0.01, 0.3, 0.6, 0.8, 0.95, 0.999])
+def test_the_groups_needed_are_the_least_that_can_show_it(wanted: float) -> None:
+    needed = groups_needed(wanted)
+
+    def perfect(groups: int) -> float:
+        exact = scipy_stats.binomtest(groups, groups).proportion_ci(0.95, method="exact")
+        return float(exact.low)
+
+    assert perfect(needed) >= wanted
+    assert needed == 1 or perfect(needed - 1) < wanted
+
+
+def test_cases_without_a_verdict_count_against_the_model() -> None:
+    gates = {"robust_accuracy": 0.65}
+    assert one(gates, worst_cases=(worst(0.1, robust_accuracy=GOOD),)).passed
+    result = one(gates, worst_cases=(worst(0.1, failed=20, robust_accuracy=GOOD),))
+    assert result.bound == pytest.approx(0.7 * 200 / 220) and result.outcome == "failed"
+    assert "20 cases without a verdict taken as wrong" in result.why
+
+
+def test_each_eps_is_a_gate_and_one_number_is_for_the_largest() -> None:
+    low = Estimate(0.3, 0.2, 0.4, 200, 100)
+    rows = (
+        worst(1 / 255, robust_accuracy=GOOD, sensitivity=low),
+        worst(4 / 255, robust_accuracy=low, sensitivity=GOOD, specificity=GOOD),
+        worst(0.5, "L2", robust_accuracy=GOOD),
+    )
+    spread = {"robust_accuracy": {"1/255": 0.6, "Linf 4/255": 0.6, "L2 0.5": 0.6, "2/255": 0.1}}
+    found = judge(gated(spread, worst_cases=rows))
+    assert [(r.name, r.outcome, r.path) for r in found] == [
+        ("robust accuracy at L∞ 1/255", "passed", "/worst_cases/0/scores/robust_accuracy"),
+        ("robust accuracy at L∞ 4/255", "failed", "/worst_cases/1/scores/robust_accuracy"),
+        ("robust accuracy at L2 0.5", "passed", "/worst_cases/2/scores/robust_accuracy"),
+        ("robust accuracy at L∞ 2/255", "undecided", ""),
+    ]
+    single = {"robust_accuracy": 0.6, "sensitivity": 0.6, "specificity": {"1/255": 0.6}}
+    found = judge(gated(single, worst_cases=rows))
+    assert [(r.name, r.outcome) for r in found] == [
+        ("robust accuracy at L∞ 4/255", "failed"),
+        ("sensitivity at L∞ 4/255", "passed"),
+        ("specificity at L∞ 1/255", "undecided"),
+    ]
+
+
+def seeing(wanted: object, found: Detection | None) -> tuple[GateResult, ...]:
+    return judge(gated({"detector_auc": wanted}, detection=found))
+
+
+def test_a_detector_is_judged_on_the_key_attack() -> None:
+    found = detection()
+    auc = {name: found.sighting(name, found.key) for name in found.detectors}
+    results = {r.name.split()[2]: r for r in seeing(0.6, found)}
+    assert set(results) == set(found.detectors)
+    for name, sighting in auc.items():
+        assert sighting is not None and sighting.auc is not None
+        result = results[name]
+        assert result.estimate == sighting.auc and result.bound == sighting.auc.low
+        assert result.passed == (sighting.auc.low >= 0.6)
+        assert f"AUC of {name} on PGD, L∞ 1/255" == result.name
+    assert {r.outcome for r in results.values()} == {"passed", "failed"}
+    (single,) = seeing({"LID": 0.05}, found)
+    assert single.passed and single.path.endswith("/auc")
+    (single,) = seeing({"LID": 0.95}, found)
+    assert not single.passed
+
+
+def test_a_detector_that_is_not_to_be_believed_passes_nothing() -> None:
+    (alarmed,) = seeing({"LID": 0.05}, detection(alarms=["LID"]))
+    (few,) = seeing({"LID": 0.05}, detection(key=0))
+    (unseen,) = seeing({"LID": 0.05}, detection(key=None))
+    (unknown,) = seeing({"nobody": 0.05}, detection())
+    (without,) = seeing(0.05, None)
+    whys = ("null control raised an alarm", "12 attacked images are too few", "no attack succeeded")
+    for result, why in zip((alarmed, few, unseen), whys, strict=True):
+        assert result.outcome == "undecided" and why in result.why
+    assert unknown.outcome == without.outcome == "undecided"
+    # 0.025 ** (1 / 30) = 0.884
+    (many,) = seeing({"Mahalanobis": 0.95}, detection({"Mahalanobis": 9.0}))
+    assert many.outcome == "undecided" and "30 groups cannot decide it" in many.why
+
+
+def test_flags_by_name_and_all_of_them() -> None:
+    raised = (Flag("few groups", "there are 4", "why", "remedy"),)
+    found = judge(gated({"no_flags": ["few groups", "no groups"]}, flags=raised))
+    assert [(r.outcome, r.why) for r in found] == [
+        ("failed", "there are 4"),
+        ("passed", "not raised"),
+    ]
+    assert one({"no_flags": True}, flags=raised).why == "few groups"
+    assert one({"no_flags": True}, flags=()).passed
+
+
+def test_nothing_is_decided_before_the_run_is_finished() -> None:
+    made = gated({"clean_accuracy": 0.1, "no_flags": True}, flags=())
+    data = {**made.data, "unfinished": 3}
+    found = judge(dataclasses.replace(made, data=data))
+    assert {(r.outcome, r.why) for r in found} == {("undecided", "the run is not finished")}
+
+
+def test_a_report_without_gates_says_nothing_of_them() -> None:
+    made = report()
+    assert judge(made) == () and judge(gated({})) == ()
+    assert "Gates" not in render_html(made) and "Gates" not in render_markdown(gated({}))
+
+
+# --- the plan ---
+
+
+def test_the_names_of_flags_are_those_that_checks_raise() -> None:
+    raised = []
+    for check in checks.CHECKS:
+        calls = [
+            node
+            for node in ast.walk(ast.parse(inspect.getsource(check)))
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Flag"
+        ]
+        raised += [node.args[0].value for node in calls if isinstance(node.args[0], ast.Constant)]
+    assert tuple(raised) == checks.FLAGS
+
+
+@pytest.mark.parametrize(
+    ("gates", "said"),
+    [
+        ({"robust_acuracy": 0.6}, "unknown entry gates.robust_acuracy; did you mean robust_acc"),
+        ({"robust_accuracy": 60}, "lies above 0 and below 1, such as 0.6 for 60 %"),
+        ({"robust_accuracy": 1.0}, "lies above 0 and below 1"),
+        ({"robust_accuracy": {"1/255": 0}}, "lies above 0 and below 1"),
+        ({"robust_accuracy": {"one": 0.6}}, "eps 'one' is no number"),
+        ({"robust_accuracy": {"1/255": 0.6, "1.0/255": 0.5}}, "is named twice"),
+        ({"sensitivity": "high"}, "a gate is a number, such as 0.6"),
+        ({"specificity": True}, "a gate is a number"),
+        ({"detector_auc": {}}, "asks for nothing"),
+        ({"no_flags": ["few grups"]}, "unknown flag 'few grups'; nearest of 16: few groups"),
+        ({"no_flags": "few groups"}, "write true for no flag at all, or a list"),
+        ({"no_flags": False}, "write true"),
+    ],
+)
+def test_a_gate_that_nobody_can_read(gates: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as raised:
+        make_plan({"gates": gates}, "plan.toml")
+    assert said in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (
+            {"gates": {"sensitivity": {"3/255": 0.6}}},
+            "sensitivity: nothing attacks at eps 3/255; there are: 0.5/255, 1/255, 2/255, 4/255",
+        ),
+        (
+            {"gates": {"robust_accuracy": {"L2 1": 0.6}}},
+            "nothing attacks at eps L2 1; there are: 0.5/255",
+        ),
+        ({"gates": {"detector_auc": 0.6}}, "detector_auc needs a [[detectors]] table"),
+        (
+            {"gates": {"detector_auc": {"LDI": 0.6}}, "detectors": [{"name": "LID"}]},
+            "the plan has no detector 'LDI'; did you mean LID?",
+        ),
+    ],
+)
+def test_a_gate_that_the_plan_can_never_judge(raw: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as raised:
+        check_gates(make_plan(raw))
+    assert said in str(raised.value)
+
+
+def test_gates_change_no_number_and_read_back() -> None:
+    raw = {
+        "gates": {
+            "clean_accuracy": 0.8,
+            "robust_accuracy": {"1/255": 0.6, "L2 0.5": 0.5},
+            "detector_auc": 0.7,
+            "no_flags": ["no groups"],
+        },
+        "detectors": [{"name": "LID"}],
+        "attacks": [{"name": "PGD"}, {"name": "PGD", "label": "far", "norm": "L2", "eps": [0.5]}],
+    }
+    plan = make_plan(raw)
+    check_gates(plan, needed=True)
+    assert plan.digest() == make_plan({**raw, "gates": {}}).digest()
+    shown = dataclasses.replace(report(), plan=plan.model_dump(mode="json"))
+    assert make_plan(tomllib.loads(plan_toml(shown))) == plan
+    bare = dataclasses.replace(report(), plan=Plan().model_dump(mode="json"))
+    assert "gates" not in plan_toml(bare)
+
+
+# --- where they are shown ---
+
+
+def check_junit(text: bytes) -> list[tuple[str, str, str]]:
+    """By the rules that CI servers read it with: elements, attributes and sums; its failures."""
+    root = ET.fromstring(text)
+    assert root.tag == "testsuites"
+    (suite,) = root
+    assert suite.tag == "testsuite" and set(suite.attrib) >= {"name", "tests", "failures"}
+    for place in (root, suite):
+        assert int(place.attrib["tests"]) == len(suite)
+        assert int(place.attrib["failures"]) == len(suite.findall("testcase/failure"))
+    for case in suite:
+        assert case.tag == "testcase" and set(case.attrib) == {"name", "classname", "time"}
+        assert [child.tag for child in case] in ([], ["failure"])
+    failed = suite.findall("testcase[failure]")
+    return [(c.attrib["name"], c[0].attrib["type"], c[0].attrib["message"]) for c in failed]
+
+
+@pytest.fixture
+def mixed() -> Report:
+    """A gate that passes, one that fails, one that is undecided."""
+    gates = {"clean_accuracy": 0.2, "robust_accuracy": 0.7, "no_flags": ["few groups"]}
+    flags = (Flag("few groups", "there are 4 of at least 30", "why", "remedy"),)
+    return gated(gates, flags=flags)
+
+
+def test_everyone_is_told_the_same(mixed: Report) -> None:
+    results = judge(mixed)
+    assert [r.outcome for r in results] == ["passed", "undecided", "failed"]
+    wrong = [r for r in results if not r.passed]
+    assert check_junit(junit("A & B", results)) == [(r.name, r.outcome, r.why) for r in wrong]
+    assert complaints(results) == [f"gate {r.outcome}: {r.name}: {r.why}" for r in wrong]
+    line = in_a_line(results)
+    assert line == f"Gates: 1 of 3 passed; not: {wrong[0].name} and {wrong[1].name}"
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(render_terminal(mixed))
+    assert line in shown.get()
+    for order in (document.standard, regulatory.regulatory):
+        page = "\n".join(Page(render_html(mixed, order)).texts)
+        assert all(r.name in page and r.why in page for r in results)
+    markdown = render_markdown(mixed)
+    assert markdown.index("## Gates") < markdown.index("## Verdict for each threat")
+    summary = job_summary(mixed)
+    assert "## Gates: 2 of 3 gates not passed" in summary and "## Verdict for each" in summary
+    assert "report.html" in summary and "## Glossary" not in summary
+    passed = gated({"clean_accuracy": 0.2})
+    assert "## Gates passed" in job_summary(passed) and complaints(judge(passed)) == []
+    assert check_junit(junit("t", judge(passed))) == []
+
+
+def test_hostile_names_stay_text() -> None:
+    names = list(NAMES.values())
+    wanted = dict.fromkeys(names, 0.6)
+    found = detection(dict.fromkeys(names, 0.5), ATTACKS[:2], alarms=names)
+    made = gated({"detector_auc": wanted}, detection=found, title="".join(names) + "\ufffe\ud800")
+    told = check_junit(junit(made.title, judge(made)))
+    assert [name for name, *_ in told] == [
+        f"AUC of {plain(name)} on PGD, L∞ 1/255" for name in names
+    ]
+    lines = complaints(judge(made))
+    assert not controls("".join(lines)) and len(lines) == len(names)
+    page, other = (Page(render_html(r)) for r in (made, calm(made)))
+    assert page.elements == other.elements and page.loaded == other.loaded
+    text = job_summary(made).split("## Gates")[1].split("## Verdict")[0]
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(names) and "<" not in text.replace("&lt;", "")
+    assert {line.replace("\\|", "").count("|") for line in rows} == {6}
+
+
+# --- the command line ---
+
+PASSES = "[gates]\nclean_accuracy = 0.01\nno_flags = ['no groups']\n"
+FAILS = PASSES + "robust_accuracy = { '2/255' = 0.99 }\n"
+GATED = ("audit", "plan.toml", "--out", "run", "--gate")
+
+
+def test_exit_codes_as_a_pipeline_meets_them(here: Path, robust: Robust) -> None:  # noqa: F811
+    write_plan(top=FAILS, data={"path": "phantom:chest_xray", "count": 24, "pixels": 28})
+    summary = here / "summary.md"
+    summary.write_text("before\n", encoding="utf-8")
+    environment = {**os.environ, "GITHUB_STEP_SUMMARY": str(summary)}
+    environment["PYTHONPATH"] = os.pathsep.join([str(Path(checks.__file__).parents[2]), str(here)])
+    command = [sys.executable, "-m", "robust.cli", *GATED]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("robust: gate ") and "robust accuracy at L∞ 2/255" in line
+    assert "Gates: 2 of 3 passed" in done.stdout
+    assert len(check_junit((here / "run/junit.xml").read_bytes())) == 1
+    told = summary.read_text(encoding="utf-8")
+    assert told.startswith("before\n# Robustness audit") and "1 of 3 gates not passed" in told
+    before = json.loads((here / "run/report.json").read_text(encoding="utf-8"))
+    # Another gate is no other run: the same outcomes are judged anew.
+    write_plan(top=PASSES, data={"path": "phantom:chest_xray", "count": 24, "pixels": 28})
+    answer = robust(*GATED)
+    assert (answer.code, answer.err) == (0, "")
+    assert check_junit((here / "run/junit.xml").read_bytes()) == []
+    after = json.loads((here / "run/report.json").read_text(encoding="utf-8"))
+    assert after["timings"]["by_cell"] == before["timings"]["by_cell"]
+    assert after["plan"]["gates"]["robust_accuracy"] is None
+    (here / "run/junit.xml").unlink()
+    answer = robust("report", "run", "--gate", "--format", "md")
+    assert (answer.code, answer.err) == (0, "") and (here / "run/junit.xml").exists()
+    plan = {**after["plan"], "gates": before["plan"]["gates"]}
+    (here / "run/report.json").write_text(json.dumps({**after, "plan": plan}), encoding="utf-8")
+    answer = robust("report", "run", "--gate", "--format", "md")
+    assert answer.code == 1 and answer.err.startswith("robust: gate ")
+    assert robust("report", "run", "--format", "md").code == 0
+    plan = {**after["plan"], "gates": {}}
+    (here / "run/report.json").write_text(json.dumps({**after, "plan": plan}), encoding="utf-8")
+    answer = robust("report", "run", "--gate")
+    assert answer.code == 2 and "the plan of run has no [gates]" in answer.err
+
+
+def test_gates_that_cannot_be_judged_are_refused_before_any_work(robust: Robust) -> None:  # noqa: F811
+    write_plan()
+    refused(robust(*GATED), "--gate needs gates: write a [gates] table into the plan")
+    write_plan(top="[gates]\nrobust_accuracy = { '3/255' = 0.5 }\n")
+    refused(robust("audit", "plan.toml", "--out", "run"), "nothing attacks at eps 3/255", "2/255")
+    write_plan(top=FAILS)
+    refused(robust(*GATED, "--eps", "1/255"), "robust_accuracy: nothing attacks at eps 2/255")
+    write_plan(top="[gates]\nno_flags = ['few grups']\n")
+    refused(robust(*GATED), "unknown flag 'few grups'")
