@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from attacks import ATTACKS
 from detectors import DETECTORS
 from robust import cli, demo
+from robust.engine.gating import check_gates
 from robust.engine.plan import Plan, load_plan
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -57,7 +59,7 @@ def test_the_commands(
 ) -> None:
     commands = re.findall(r"^\$ (robust .*)$", "\n".join(blocks("console")), flags=re.MULTILINE)
     own = [c for c in commands if not c.endswith("\\")]
-    assert len(own) == 9
+    assert len(own) == 10
     for command in own:
         call(monkeypatch, command + (f" --count {COUNT}" if command == "robust demo" else ""))
     assert (quick / "runs/first/report.md").exists()
@@ -73,8 +75,25 @@ def test_the_plan(tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text(blocks("toml")[0], encoding="utf-8")
     plan = load_plan(tmp_path / "plan.toml")
     assert plan.attacks[0].fields() == {"steps": 40}
+    check_gates(plan, needed=True)
     written = set(re.findall(r"^#? ?(\w+)", blocks("toml")[0], flags=re.MULTILINE))
     assert {"outputs", "mean"} <= written and "title" in Plan.model_fields
+
+
+def test_the_workflow_is_twelve_lines_that_github_and_the_command_line_know() -> None:
+    yaml = pytest.importorskip("yaml")
+    (text,) = blocks("yaml")
+    assert len(text.splitlines()) == 12
+    workflow = yaml.safe_load(text)
+    assert workflow[True] == "pull_request"  # YAML 1.1 reads the key `on` so; GitHub does not
+    steps = workflow["jobs"]["audit"]["steps"]
+    assert all(set(step) <= {"uses", "with", "run", "if"} for step in steps)
+    (line,) = [s["run"] for s in steps if s.get("run", "").startswith("robust ")]
+    known = typer.main.get_command(cli.app).commands["audit"]  # type: ignore[attr-defined]
+    made = known.make_context("audit", shlex.split(line)[2:]).params
+    assert made["gate"] and made["no_gallery"] and made["plan"] == Path("plan.toml")
+    upload = steps[-1]
+    assert upload["if"] == "always()" and upload["with"]["path"] == made["out"].as_posix()
 
 
 def test_every_attack_and_every_detector_is_in_a_table() -> None:
@@ -84,7 +103,11 @@ def test_every_attack_and_every_detector_is_in_a_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "audit", "attack", "fit-detector", "screen", "report", "list"]
+    "command",
+    [
+        *("demo", "audit", "attack", "fit-detector", "screen", "compare", "bench", "report"),
+        "list",
+    ],
 )
 def test_help_shows_an_example(command: str) -> None:
     done = subprocess.run(
@@ -97,7 +120,7 @@ def test_help_shows_an_example(command: str) -> None:
 def test_help_examples_work_as_printed(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     call(monkeypatch, f"robust demo --count {COUNT}")
     examples = [info.epilog or "" for info in cli.app.registered_commands]
-    assert len(examples) == 7
+    assert len(examples) == 9
     for example in examples:
         command = re.search(r"Example(?: \(after robust demo\))?: (robust .*)$", example)
         assert command, example
