@@ -55,6 +55,10 @@ def pytest_configure(config: pytest.Config) -> None:
     plan = default_plan(config)
     if plan is not None and not plan.is_file():
         raise pytest.UsageError(f"robust: no such plan: {plan}")
+    timed = config.pluginmanager.hasplugin("benchmark")
+    config.pluginmanager.register(
+        _WithBenchmark() if timed else _WithoutBenchmark(), "robust-speed"
+    )
 
 
 def default_plan(config: pytest.Config) -> Path | None:
@@ -92,19 +96,32 @@ def robustness(pytestconfig: pytest.Config) -> Robustness:
     return made
 
 
-@pytest.fixture
-def attack_benchmark(request: pytest.FixtureRequest) -> AttackBenchmark:
-    """Time an attack with pytest-benchmark, beside the passes that it cannot do without.
+class _WithBenchmark:
+    """The fixture where pytest-benchmark is there.
 
-    `attack_benchmark("PGD", classifier, x, y, eps="4/255")` returns a `Speed` and stores its
-    numbers as `extra_info` of the benchmark.
+    `benchmark` stands among the arguments, so that --benchmark-only and --benchmark-skip know the
+    tests that time something.
     """
-    if not request.config.pluginmanager.hasplugin("benchmark"):
-        pytest.skip("attack_benchmark needs pytest-benchmark: pip install pytest-benchmark")
-    from robust.pytest_speed import AttackBenchmark
 
-    benchmark = request.getfixturevalue("benchmark")
-    return AttackBenchmark(benchmark, default_device(request.config))
+    @pytest.fixture
+    def attack_benchmark(self, benchmark: Any, pytestconfig: pytest.Config) -> AttackBenchmark:
+        """Time an attack with pytest-benchmark, beside the passes that it cannot do without.
+
+        `attack_benchmark("PGD", classifier, x, y, eps="4/255")` returns a `Speed` and stores its
+        numbers as `extra_info` of the benchmark.
+        """
+        from robust.pytest_speed import AttackBenchmark
+
+        return AttackBenchmark(benchmark, default_device(pytestconfig))
+
+
+class _WithoutBenchmark:
+    """The fixture where it is not."""
+
+    @pytest.fixture
+    def attack_benchmark(self) -> None:
+        """Needs pytest-benchmark, which is not installed or switched off."""
+        pytest.skip("attack_benchmark needs pytest-benchmark: pip install pytest-benchmark")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -217,7 +217,7 @@ def test_workers_of_xdist_send_their_tables_home(tmp_path: Path) -> None:
 def test_a_benchmark_is_stored_and_a_slower_one_fails(tmp_path: Path) -> None:
     pytest.importorskip("pytest_benchmark")
     project(tmp_path, test_speed=SPEED)
-    first = run(tmp_path, "--benchmark-autosave")
+    first = run(tmp_path, "--benchmark-only", "--benchmark-autosave")
     assert first.code == 0, first.out
     [stored] = (tmp_path / ".benchmarks").rglob("*.json")
     info = json.loads(stored.read_text(encoding="utf-8"))["benchmarks"][0]["extra_info"]
