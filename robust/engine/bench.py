@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +21,7 @@ from robust.cases.case import Case
 from robust.engine.attacker import Attacker, make_attacker
 from robust.engine.cells import Cell
 from robust.engine.goals import Goal
-from robust.engine.rivals import rivals
+from robust.engine.rivals import rivals, seeded
 from robust.engine.runner import MEASURED
 from robust.engine.store import Store
 from robust.engine.verify import Batch
@@ -100,7 +99,7 @@ def _measure(
     one: Contestant, number: int, classifier: Classifier, x: Tensor, y: Tensor, threat: ThreatModel
 ) -> None:
     try:
-        with _seeded(number), _memory(one, x):
+        with seeded(number), _memory(one, x):
             began = time.perf_counter()
             x_adv = one.run(number)
             if x.is_cuda:
@@ -142,19 +141,6 @@ def _batch(classifier: Classifier, x: Tensor, y: Tensor) -> Batch:
         logits = classifier(x)
     cases = tuple(Case(f"{i}", int(label), f"{i}", x[i]) for i, label in enumerate(y))
     return Batch(tuple(range(len(x))), cases, x, y, logits)
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """The others draw from the global generators."""
-    state = np.random.get_state()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(state)
 
 
 @contextmanager

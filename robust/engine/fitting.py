@@ -19,11 +19,12 @@ from robust.cases import Cases
 from robust.engine.auditing import open_plan
 from robust.engine.calibration import Reader, Seen
 from robust.engine.cells import Cell
+from robust.engine.goals import goal_of
 from robust.engine.guarding import like
 from robust.engine.plan import Plan
 from robust.engine.protocol import Array, Places, folds_by_group
 from robust.engine.runner import Progress
-from robust.engine.starting import cell_of, detector_of, goal_of, on_split, open_splits, said
+from robust.engine.starting import cell_of, detector_of, on_split, open_splits, said
 from robust.engine.stored import (
     Owner,
     Promise,

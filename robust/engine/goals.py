@@ -7,6 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from robust.cases.case import Cases
+from robust.engine.plan import Plan
+from robust.errors import InputError, did_you_mean
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -50,3 +54,14 @@ class Goal:
 
     def _finding(self, labels: Tensor) -> Tensor:
         return torch.isin(labels, torch.tensor(self.findings, device=labels.device))
+
+
+def goal_of(plan: Plan, cases: Cases) -> Goal:
+    """The goal of a plan's attacks; InputError for a target or findings that the cases lack."""
+    target = plan.audit.target
+    if target is not None and target not in cases.classes:
+        raise InputError(f"target {target!r} is no class; {did_you_mean(target, cases.classes)}")
+    if plan.audit.goal != "error" and not cases.findings:
+        raise InputError(f"goal {plan.audit.goal!r} needs findings: name them in [data]")
+    place = None if target is None else cases.classes.index(target)
+    return Goal(plan.audit.goal, cases.findings, place)

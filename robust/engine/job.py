@@ -10,14 +10,14 @@ from detectors import Detector, Reference
 from robust.cases import Cases
 from robust.engine.cells import Cell, make_cells
 from robust.engine.facts import Facts, remember
-from robust.engine.goals import Goal
+from robust.engine.goals import Goal, goal_of
 from robust.engine.judging import check_early
 from robust.engine.plan import Plan
 from robust.engine.population import make_watch
 from robust.engine.runner import Progress, Runner
 from robust.engine.store import Store
 from robust.engine.watching import Watch
-from robust.errors import InputError, did_you_mean
+from robust.errors import InputError
 from robust.models import Classifier, choose_device, prepare
 from robust.models.weights import weights_hash
 
@@ -57,9 +57,7 @@ def start(
     """Claim the store for this run and predict the clean images; `reference` is what detectors
     learn from.
     """
-    goal = Goal(plan.audit.goal, cases.findings, _target(plan, cases))
-    if goal.name != "error" and not cases.findings:
-        raise InputError(f"goal {goal.name!r} needs findings: name them in [data]")
+    goal = goal_of(plan, cases)
     if plan.audit.threshold != 0.5 and len(cases.classes) != 2:
         raise InputError("a threshold has a meaning for two classes only; take it out of [audit]")
     where = choose_device(device)
@@ -88,12 +86,3 @@ def start(
     facts = remember(store, plan, ready, weights, where)
     cells = make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))
     return Job(runner, cells, goal, facts)
-
-
-def _target(plan: Plan, cases: Cases) -> int | None:
-    name = plan.audit.target
-    if name is None:
-        return None
-    if name not in cases.classes:
-        raise InputError(f"target {name!r} is no class; {did_you_mean(name, cases.classes)}")
-    return cases.classes.index(name)

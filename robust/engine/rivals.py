@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -135,3 +137,16 @@ def rivals(attack: Attack) -> dict[str, Rival]:
         if importlib.util.find_spec(module) is not None and (rival := make(attack)) is not None:
             found[name] = rival
     return found
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """The others draw from the global generators."""
+    state = np.random.get_state()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(state)

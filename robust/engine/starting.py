@@ -5,11 +5,10 @@ from __future__ import annotations
 from detectors import Detector
 from robust.cases import Cases, open_cases
 from robust.engine.cells import Cell, make_attacks, make_cells
-from robust.engine.goals import Goal
 from robust.engine.looking import make_detectors
 from robust.engine.plan import AttackSpec, DetectorSpec, Plan, make_plan, parse_eps
 from robust.engine.stored import at_eps, fields_of
-from robust.errors import InputError, did_you_mean
+from robust.errors import InputError
 
 
 def detector_of(plan: Plan, wanted: str | Detector) -> tuple[str, str, Detector]:
@@ -87,17 +86,6 @@ def cell_of(plan: Plan, attack: str, eps: str | float | None, classes: int) -> C
         every = ", ".join(map(said, cells))
         raise InputError(f"a detector is fitted at one eps, the plan has {every}; name it: --eps")
     return cells[0]
-
-
-def goal_of(plan: Plan, cases: Cases) -> Goal:
-    """As the plan sets it for its attacks."""
-    target = plan.audit.target
-    if target is not None and target not in cases.classes:
-        raise InputError(f"target {target!r} is no class; {did_you_mean(target, cases.classes)}")
-    if plan.audit.goal != "error" and not cases.findings:
-        raise InputError(f"goal {plan.audit.goal!r} needs findings: name them in [data]")
-    place = None if target is None else cases.classes.index(target)
-    return Goal(plan.audit.goal, cases.findings, place)
 
 
 def said(cell: Cell) -> str:

@@ -8,8 +8,7 @@ Foolbox always takes part; torchattacks, ART and adv-lib where they are installe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from attacks import BIM, FGSM, PGD, Attack, CarliniWagnerL2, ThreatModel
 from attacks.streams import Streams
+from robust.engine.rivals import seeded
 from tests.toys import fooled, predicted, trained
 
 STEPS, STEP = 20, PGD().step_size
@@ -132,19 +132,6 @@ PEERS: dict[str, Callable[[str], Peer]] = {
     "art": by_art,
     "adv_lib": by_adv_lib,
 }
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """The peers draw from the global generators."""
-    state = np.random.get_state()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(state)
 
 
 Network = tuple[nn.Module, Tensor, Tensor]
