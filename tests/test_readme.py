@@ -117,6 +117,7 @@ def test_help_shows_an_example(command: str) -> None:
     assert f"robust {command} " in done.stdout.split("Example")[1]
 
 
+@pytest.mark.slow
 def test_help_examples_work_as_printed(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     call(monkeypatch, f"robust demo --count {COUNT}")
     examples = [info.epilog or "" for info in cli.app.registered_commands]
