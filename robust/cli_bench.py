@@ -45,7 +45,7 @@ def bench(
         raise InputError(f"precision must be auto, float32 or bfloat16, not {precision!r}")
     if (plan is None) == (architecture is None):
         raise InputError("give a plan, or --architecture for random images")
-    from robust.engine.bench import budgets, contest
+    from robust.engine.bench import FLOOR, OURS, budgets, contest
     from robust.engine.benchmarked import from_architecture, from_plan
     from robust.engine.plan import parse_eps
 
@@ -68,7 +68,8 @@ def bench(
         found = "median L2" if one.minimum_norm else f"robust % at {eps}"
         for column in ("", "time / robust", "time / floor", found, "peak MiB"):
             table.add_column(column, justify="left" if not column else "right")
-        ours, floor = everyone[0].middle, everyone[1].middle
+        middle = {each.name: each.middle for each in everyone}
+        ours, floor = middle[OURS], middle[FLOOR]
         for each in everyone:
             if each.failed:
                 table.add_row(each.name, each.failed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 import tempfile
@@ -28,7 +29,8 @@ from robust.engine.verify import Batch
 from robust.errors import first_line
 from robust.models import Classifier, full_precision
 
-OURS, FLOOR, PLAIN = "robust", "bare passes, as quick", "bare passes, plain network"
+OURS, FALLEN = "robust", "robust, first success"
+FLOOR, PLAIN = "bare passes, as quick", "bare passes, plain network"
 
 
 @dataclass
@@ -63,18 +65,21 @@ def contest(
 ) -> tuple[list[Contestant], Attacker]:
     """Run the attack by every library on `x (n, c, h, w)` that a prepared classifier reads as `y`.
 
-    After a round to warm up, `rounds` rounds of everyone in turn. The floor is what no attack can
-    go below: its passes without the attack, in the precision that ours runs in.
+    After a round to warm up, `rounds` rounds of everyone in turn. The floor is what no attack that
+    goes all its steps can go below: its passes without the attack, in the precision that ours runs
+    in. A bounded attack runs twice, as in an exact cell and as in a curve cell, where a case is
+    left as soon as it has fallen.
     """
     threat = ThreatModel(attack.norms[0], math.inf if attack.minimum_norm else eps)
-    cell = Cell(type(attack).__name__, attack, threat, exact=True)
+    exact = Cell(type(attack).__name__, attack, threat, exact=True)
+    curve = dataclasses.replace(exact, exact=False)
     with tempfile.TemporaryDirectory() as folder, full_precision():
         store = Store(Path(folder))
         attacker = make_attacker(classifier, x[:MEASURED], precision, store)
         store.close()
         batch = _batch(classifier, x, y)
 
-        def ours(seed: int) -> Tensor:
+        def ours(seed: int, cell: Cell = exact) -> Tensor:
             return attacker.run(cell, batch, Goal("error", ()), seed)[0]
 
         twins = attacker.twins
@@ -84,6 +89,8 @@ def contest(
             Contestant(FLOOR, lambda _: _bare(twins.low or twins.float32, x, y, steps)),
             Contestant(PLAIN, lambda _: _bare(classifier, x, y, steps)),
         ]
+        if not attack.minimum_norm:
+            everyone.insert(1, Contestant(FALLEN, lambda seed: ours(seed, curve)))
         for name, rival in rivals(attack).items():
             everyone.append(
                 Contestant(name, lambda _, rival=rival: rival(classifier, x, y, eps))  # type: ignore[misc]
