@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,15 +13,20 @@ from rich.table import Table
 
 from robust.errors import InputError, did_you_mean
 
+if TYPE_CHECKING:
+    from attacks import Attack
+    from robust.engine.attacker import Attacker
+    from robust.engine.bench import Contestant
+
 EXAMPLE = "Example: robust bench --architecture resnet18 --size 64 --limit 8 --rounds 1"
 
 
 def bench(
     plan: Annotated[Path | None, typer.Argument(help="A TOML plan: its model and data.")] = None,
     architecture: Annotated[
-        str | None, typer.Option(help="Instead: timm or torchvision name, on random images.")
+        str | None, typer.Option(help="Instead: timm or torchvision name, on phantom images.")
     ] = None,
-    size: Annotated[int, typer.Option(help="Side of the random images.", min=8)] = 224,
+    size: Annotated[int, typer.Option(help="Side of the phantom images.", min=28)] = 224,
     attack: Annotated[
         list[str] | None, typer.Option(help="PGD or CarliniWagnerL2; may be repeated.")
     ] = None,
@@ -44,8 +50,8 @@ def bench(
     if precision not in ("auto", "float32", "bfloat16"):
         raise InputError(f"precision must be auto, float32 or bfloat16, not {precision!r}")
     if (plan is None) == (architecture is None):
-        raise InputError("give a plan, or --architecture for random images")
-    from robust.engine.bench import FLOOR, OURS, budgets, contest
+        raise InputError("give a plan, or --architecture for phantom images")
+    from robust.engine.bench import budgets, contest
     from robust.engine.benchmarked import from_architecture, from_plan
     from robust.engine.plan import parse_eps
 
@@ -63,23 +69,35 @@ def bench(
         everyone, attacker = contest(
             classifier, x, y, one, radius, rounds=rounds, precision=precision
         )
-        console.print(f"\n{one!r}, {attacker.twins.speed}", markup=False, soft_wrap=True)
-        table = Table(box=None, pad_edge=False)
-        found = "median L2" if one.minimum_norm else f"robust % at {eps}"
-        for column in ("", "time / robust", "time / floor", found, "peak MiB"):
-            table.add_column(column, justify="left" if not column else "right")
-        middle = {each.name: each.middle for each in everyone}
-        ours, floor = middle[OURS], middle[FLOOR]
-        for each in everyone:
-            if each.failed:
-                table.add_row(each.name, each.failed)
-                continue
-            worth = each.found if one.minimum_norm else 100 * each.found
-            table.add_row(
-                each.name,
-                f"{each.middle / ours:.2f}",
-                f"{each.middle / floor:.2f}",
-                "" if math.isnan(worth) else f"{worth:.3g}",
-                f"{each.memory:.0f}",
-            )
-        console.print(table)
+        show(everyone, attacker, one, eps, console)
+
+
+def show(
+    everyone: Sequence[Contestant],
+    attacker: Attacker,
+    attack: Attack,
+    eps: str,
+    console: Console,
+) -> None:
+    """A table of who took how long and found what."""
+    from robust.engine.bench import FLOOR, OURS
+
+    console.print(f"\n{attack!r}, {attacker.twins.speed}", markup=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    found = "median L2" if attack.minimum_norm else f"robust % at {eps}"
+    for column in ("", "time / robust", "time / floor", found, "peak MiB"):
+        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
+    middle = {each.name: each.middle for each in everyone}
+    for each in everyone:
+        if each.failed:
+            table.add_row(each.name, each.failed)
+            continue
+        worth = each.found if attack.minimum_norm else 100 * each.found
+        table.add_row(
+            each.name,
+            f"{each.middle / middle[OURS]:.2f}",
+            f"{each.middle / middle[FLOOR]:.2f}",
+            "" if math.isnan(worth) else f"{worth:.3g}",
+            f"{each.memory:.0f}",
+        )
+    console.print(table)

@@ -1,12 +1,13 @@
-"""What `robust bench` runs on: a plan's cases that are right when clean, or random images."""
+"""What `robust bench` runs on: a plan's cases that are right when clean, or phantoms."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from robust.cases import open_cases
 from robust.engine.auditing import open_plan
 from robust.engine.looking import read_batches
 from robust.engine.plan import load_plan
@@ -47,21 +48,46 @@ def from_plan(path: Path, limit: int, device: str) -> tuple[Classifier, Tensor, 
 def from_architecture(
     name: str, size: int, limit: int, device: str
 ) -> tuple[Classifier, Tensor, Tensor]:
-    """A network with random weights, random images, and what it makes of them as labels."""
+    """A network with random weights, phantom images, and what it makes of them as labels.
+
+    Random weights call all images the same, by logits that differ in their last digits. Batch norm
+    is therefore set to these images, and the lead of the second logit shifted and scaled to median
+    0 and deviation 1: half of the images lie on either side, and crossing is no matter of rounding.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        ready = prepare(random_classifier(name), choose_device(device))
-    draw = torch.Generator().manual_seed(0)
-    x = torch.rand(limit, 3, size, size, generator=draw).to(ready.mean.device)
-    with torch.no_grad(), full_precision():
-        logits = torch.cat([ready(x[i : i + 16]) for i in range(0, limit, 16)])
-    # Half of the images on either side of the boundary: else a random network calls all the same,
-    # and no attack that is honest about the time it takes would ever find anything.
+        classifier = random_classifier(name)
+    phantoms = open_cases("phantom:chest_xray", count=max(limit, 2), pixels=size)
+    where = choose_device(device)
+    x = torch.stack([case.image.expand(3, -1, -1) for case in phantoms[:limit]]).to(where)
+    _set_norms(classifier.to(where), x)
+    logits = _logits(prepare(classifier, where), x)
     lead = logits[:, 1] - logits[:, 0]
-    ready.threshold = min(max(float(lead.median().sigmoid()), 1e-6), 1 - 1e-6)
+    scale = 1 / float(lead.std().clamp_min(1e-12)) if limit > 1 else 1.0
+    spread = nn.Linear(2, 2)
+    with torch.no_grad():
+        spread.weight.copy_(scale * torch.eye(2))
+        spread.bias.copy_(torch.tensor([0.0, -scale * float(lead.median())]))
+    classifier.network = nn.Sequential(classifier.network, spread)
+    ready = prepare(classifier, where)
+    return ready, x, _logits(ready, x).argmax(1)
+
+
+def _set_norms(classifier: Classifier, x: Tensor) -> None:
+    """The running statistics of batch norm, from these images."""
+    norms = [m for m in classifier.modules() if isinstance(m, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    _logits(classifier, x)
+    for norm in norms:
+        norm.eval()
+
+
+def _logits(ready: Classifier, x: Tensor) -> Tensor:
     with torch.no_grad(), full_precision():
-        y = torch.cat([ready(x[i : i + 16]).argmax(1) for i in range(0, limit, 16)])
-    return ready, x, y
+        return torch.cat([ready(part) for part in x.split(16)])
 
 
 def _dtype(classifier: Classifier) -> torch.dtype:
