@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -173,6 +173,16 @@ class Plan(Section):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+_TABLES: dict[str, type[BaseModel]] = {
+    "model": ModelSpec,
+    "data": DataSpec,
+    "audit": AuditSpec,
+    "detection": DetectionSpec,
+    "report": ReportSpec,
+    "gates": GatesSpec,
+}
+
+
 def load_plan(path: str | Path) -> Plan:
     """Read a TOML plan; InputError with the first thing that is wrong. Paths in it are as in a
     shell: relative to the current folder.
@@ -198,7 +208,7 @@ def make_plan(raw: dict[str, Any], source: str = "plan") -> Plan:
     try:
         plan = Plan.model_validate(raw)
     except pydantic.ValidationError as error:
-        raise InputError(f"{source}: {_first_error(error)}") from None
+        raise InputError(f"{source}: {first_error(error, Plan, _TABLES)}") from None
     for eps in [*plan.audit.eps, *(e for a in plan.attacks for e in a.eps or ())]:
         _check_range(plan, eps)
     if not plan.attacks:
@@ -220,21 +230,18 @@ def _check_range(plan: Plan, eps: float) -> None:
         )
 
 
-def _first_error(error: pydantic.ValidationError) -> str:
+def first_error(
+    error: pydantic.ValidationError, whole: type[BaseModel], tables: Mapping[str, type[BaseModel]]
+) -> str:
+    """The first thing that is wrong with a file that should say a `whole`, which has tables."""
     detail = error.errors()[0]
     place = [str(part) for part in detail["loc"]]
     where = ".".join(place)
     if detail["type"] == "extra_forbidden":
-        tables: dict[str, type[BaseModel]] = {
-            "model": ModelSpec,
-            "data": DataSpec,
-            "audit": AuditSpec,
-            "detection": DetectionSpec,
-            "report": ReportSpec,
-            "gates": GatesSpec,
-        }
-        section = tables.get(place[0], Plan)
+        section = tables.get(place[0], whole) if len(place) > 1 else whole
         return f"unknown entry {where}; {did_you_mean(place[-1], section.model_fields, limit=20)}"
+    if detail["type"] == "missing":
+        return f"{where} is missing"
     wanted = {"tuple_type": "must be a list in brackets", "model_type": "must be a table"}
     message = wanted.get(detail["type"], detail["msg"].removeprefix("Value error, "))
     return f"{where}: {message} (got {detail.get('input')!r})"

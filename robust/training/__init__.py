@@ -1,0 +1,1 @@
+"""Recipe and cases to a trained classifier; the one room that knows Lightning."""
