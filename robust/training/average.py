@@ -1,0 +1,30 @@
+"""A moving average of weights, Polyak and Juditsky 1992: smoother than the last step's."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+def make_average(network: nn.Module) -> nn.Module:
+    """A copy to keep the average in; it wants no gradient and stays in evaluation mode."""
+    average = copy.deepcopy(network).eval()
+    for parameter in average.parameters():
+        parameter.requires_grad_(False)
+    return average
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move the average towards the network after step number `step`, counted from 1.
+
+    Early on the decay is smaller, min(decay, (1 + step) / (10 + step)), or a short training would
+    end near its first weights. Buffers are copied: batch statistics are averages themselves.
+    """
+    keep = min(decay, (1 + step) / (10 + step))
+    own, other = list(average.parameters()), list(network.parameters())
+    torch._foreach_lerp_(own, other, 1 - keep)
+    for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
+        mine.copy_(theirs)

@@ -1,0 +1,232 @@
+"""`fit`: train a classifier in place, and go on where an earlier call was killed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+from torch import Tensor
+from torch.multiprocessing.spawn import ProcessRaisedException
+
+from robust.cases import Cases
+from robust.errors import InputError, first_line
+from robust.models import Classifier, choose_device, settle_head
+from robust.training.data import Images, stack
+from robust.training.keeper import Keeper, claim, newest
+from robust.training.module import Row, Training, displayed, finished
+from robust.training.quiet import Bar, quiet
+from robust.training.recipe import Recipe
+
+PRECISIONS: dict[str, Any] = {
+    "float32": "32-true",
+    "bfloat16": "bf16-mixed",
+    "float16": "16-mixed",
+}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training came to."""
+
+    state: dict[str, Tensor]
+    """Of the classifier's network in its best epoch on val, on the CPU."""
+    history: list[dict[str, float]]
+    """A row an epoch: epoch, lr, train_loss, val_loss, val_auc, val_accuracy, seconds, and where
+    hardened val_robust_accuracy."""
+    best_epoch: int
+    """Counted from 1, as in the history."""
+    epochs: int
+    """Epochs trained: fewer than the recipe's where patience ended it."""
+
+
+def fit(
+    classifier: Classifier,
+    train: Cases,
+    val: Cases,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    device: str = "auto",
+    devices: int = 1,
+    progress: bool = True,
+    callbacks: Sequence[Callback] = (),
+) -> Fitted:
+    """Train the classifier's network in place; it ends with its best weights, in evaluation mode.
+
+    `folder/checkpoints` holds the last two whole epochs: a call that finds some goes on from there
+    with the random numbers that an undisturbed training would have had, and on a CPU ends in the
+    same weights. `folder/logs` holds epochs.csv and the files of TensorBoard. With several
+    `devices` every step's batch is shared out among processes. Raises InputError.
+    """
+    target = choose_device(device)
+    _check(classifier, train, val, recipe, target, devices)
+    places, logs = folder / "checkpoints", folder / "logs"
+    claim(
+        places,
+        {
+            "recipe": recipe.digest(),
+            "train split": train.fingerprint(),
+            "val split": val.fingerprint(),
+        },
+    )
+    found = newest(places)
+    if found is None or not finished(recipe, found[1]["history"], found[1]["best_epoch"]):
+        _train(
+            Training(classifier, Images(train, classifier), Images(val, classifier), recipe),
+            _trainer(
+                recipe,
+                target,
+                devices,
+                [Keeper(places, logs), *([Bar()] if progress else []), *callbacks],
+                logs,
+            ),
+            found[0] if found else None,
+        )
+        found = newest(places)
+    if found is None:
+        raise InputError(f"{places} lost its checkpoints while training; start again")
+    fitted = _fitted(found[1])
+    try:
+        classifier.network.load_state_dict(fitted.state)
+    except RuntimeError as error:
+        raise InputError(
+            f"the checkpoints in {places} are of another network ({first_line(error)}); "
+            f"choose another folder or remove them"
+        ) from None
+    classifier.to("cpu").eval()
+    return fitted
+
+
+def _fitted(checkpoint: dict[str, Any]) -> Fitted:
+    history: list[Row] = checkpoint["history"]
+    return Fitted(checkpoint["best"], history, checkpoint["best_epoch"] + 1, len(history))
+
+
+def _check(
+    classifier: Classifier,
+    train: Cases,
+    val: Cases,
+    recipe: Recipe,
+    target: torch.device,
+    devices: int,
+) -> None:
+    """What would otherwise end in the midst of training."""
+    if train.classes != val.classes:
+        raise InputError(
+            f"train has the classes {', '.join(train.classes)}, val {', '.join(val.classes)}; "
+            f"name the classes in [data]"
+        )
+    for name, cases in (("train", train), ("val", val)):
+        present = {entry.label for entry in cases.entries}
+        if len(present) < 2:
+            raise InputError(
+                f"{name} has cases of {len(present)} class{'' if len(present) == 1 else 'es'} "
+                f"alone ({len(cases)} cases); at least two are needed to learn and to judge"
+            )
+    if devices < 1:
+        raise InputError(f"devices must be 1 or more, not {devices}")
+    if target.type == "cuda" and devices > torch.cuda.device_count():
+        raise InputError(f"{devices} GPUs are asked for, {torch.cuda.device_count()} are here")
+    if devices > 1 and target.type not in ("cpu", "cuda"):
+        raise InputError(f"{target.type} trains on one device; take devices = {devices} out")
+    smallest = min(len(val), len(train), recipe.training.batch) // 2
+    if devices > max(1, smallest):
+        raise InputError(f"{devices} devices are too many to share batches among; use fewer")
+    if recipe.training.precision == "float16" and target.type != "cuda":
+        raise InputError("precision float16 needs a GPU; use auto, float32 or bfloat16")
+    _check_network(classifier, train)
+
+
+@torch.no_grad()
+def _check_network(classifier: Classifier, train: Cases) -> None:
+    """Settle the head, and see that it tells as many classes apart as there are."""
+    images = Images(train, classifier)
+    x = displayed(stack([images[0], images[len(images) // 2]]))
+    classifier.eval()
+    if classifier.head == "auto" and classifier.outputs(x).shape[1] == 1:
+        classifier.head = "sigmoid"  # untrained, one output may lie in [0, 1] by chance
+    settle_head(classifier, x)
+    outputs = classifier(x).shape[1]
+    if outputs != len(train.classes):
+        raise InputError(
+            f"the network tells {outputs} classes apart, the cases have {len(train.classes)} "
+            f"({', '.join(train.classes)}); give it a head for these"
+        )
+
+
+def _trainer(
+    recipe: Recipe, target: torch.device, devices: int, callbacks: list[Callback], logs: Path
+) -> L.Trainer:
+    where: Any = devices
+    if target.type == "cuda" and devices == 1:
+        where = [target.index or 0]
+    # Processes are started from Python and not by running the command again, which only a
+    # script would stand.
+    strategy: Any = "auto"
+    if devices > 1:
+        strategy = DDPStrategy(
+            start_method="spawn",
+            process_group_backend="gloo" if target.type == "cpu" else "nccl",
+        )
+    with quiet():
+        return L.Trainer(
+            accelerator={"cuda": "gpu"}.get(target.type, target.type),
+            devices=where,
+            strategy=strategy,
+            precision=precision(recipe.training.precision, target),
+            max_epochs=recipe.training.epochs,
+            callbacks=callbacks,
+            logger=TensorBoardLogger(logs.parent, name=logs.name, version=""),
+            plugins=[LightningEnvironment()],
+            default_root_dir=logs.parent,
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
+            sync_batchnorm=devices > 1 and target.type == "cuda",
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            inference_mode=False,
+        )
+
+
+def precision(name: str, target: torch.device) -> Any:
+    """Lightning's word for a precision; `auto` is bfloat16, mixed, on GPUs that compute in it."""
+    if name != "auto":
+        return PRECISIONS[name]
+    quick = target.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return PRECISIONS["bfloat16" if quick else "float32"]
+
+
+def _train(module: Training, trainer: L.Trainer, start: Path | None) -> None:
+    on_gpu = trainer.strategy.root_device.type == "cuda"
+    module.classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    gpus = range(torch.cuda.device_count()) if on_gpu else []
+    with quiet(), _own_words(), torch.random.fork_rng(gpus):
+        trainer.fit(module, ckpt_path=start, weights_only=True)
+
+
+@contextmanager
+def _own_words() -> Iterator[None]:
+    """Errors of other processes as our own; an interrupt, which Lightning makes an exit, as one."""
+    try:
+        yield
+    except ProcessRaisedException as error:
+        said = re.findall(r"^robust\.errors\.InputError: (.*)$", str(error), re.MULTILINE)
+        if said:
+            raise InputError(said[-1]) from None
+        raise
+    except torch.OutOfMemoryError:
+        raise InputError("the device has too little memory for this batch; lower batch") from None
+    except SystemExit:
+        raise KeyboardInterrupt from None

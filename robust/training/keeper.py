@@ -1,0 +1,93 @@
+"""What a training leaves in its folder: its last two whole epochs, whose it is, its history."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+
+from robust.errors import InputError
+
+LAST, PREVIOUS, OWNER = "last.ckpt", "previous.ckpt", "owner.json"
+
+
+class Keeper(Checkpoint):
+    """Stores every whole epoch, so that a kill at any moment leaves one to go on from."""
+
+    def __init__(self, places: Path, logs: Path) -> None:
+        self.places, self.logs = places, logs
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        fresh, last = self.places / f"{LAST}.new", self.places / LAST
+        trainer.save_checkpoint(fresh)
+        if trainer.is_global_zero:
+            if last.exists():
+                os.replace(last, self.places / PREVIOUS)
+            os.replace(fresh, last)
+            write_rows(self.logs / "epochs.csv", pl_module.history)
+
+
+def newest(places: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint that can be read, and what it holds; a broken one is passed over."""
+    for name in (LAST, PREVIOUS):
+        path = places / name
+        try:
+            return path, torch.load(path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            continue
+        except Exception:  # noqa: BLE001  (a file cut short can fail in any way)
+            continue
+    return None
+
+
+def claim(places: Path, owner: Mapping[str, str]) -> None:
+    """Note whose checkpoints these are; InputError where they are another training's."""
+    path = places / OWNER
+    places.mkdir(parents=True, exist_ok=True)
+    known = _read_owner(path)
+    if known is None:
+        if (places / LAST).exists() or (places / PREVIOUS).exists():
+            raise InputError(
+                f"{places} holds checkpoints, but not of which training; "
+                f"choose another folder or remove them"
+            )
+        _write(path, json.dumps(dict(owner), indent=1) + "\n")
+        return
+    other = [name for name, value in owner.items() if known.get(name) != value]
+    if other:
+        raise InputError(
+            f"{places.parent} holds a training with another {' and another '.join(other)}; "
+            f"choose another folder or remove that one"
+        )
+
+
+def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
+    """The history as a table: a row an epoch."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([{**row, "epoch": int(row["epoch"])} for row in rows])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, text.getvalue())
+
+
+def _read_owner(path: Path) -> dict[str, str] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _write(path: Path, text: str) -> None:
+    """All of it or nothing, whenever the process dies."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    os.replace(fresh, path)

@@ -1,0 +1,239 @@
+"""What Lightning trains: a classifier with its loss, its optimiser and how it is judged on val."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import lightning as L
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
+
+from attacks import PGD, Streams, ThreatModel
+from attacks.objectives import margin
+from attacks.streams import stream_key
+from robust.errors import InputError
+from robust.models import Classifier
+from robust.training.adversarial import adversarial_loss, frozen, warmed
+from robust.training.average import make_average, update_average
+from robust.training.data import Batch, Batches, Images, class_weights, steps_per_epoch
+from robust.training.recipe import Recipe
+from robust.training.schedule import learning_rate, make_optimiser
+
+ATTACKED, STEPS = 256, 10
+"""Robust accuracy on val, by which hardened epochs are chosen: cases at most, and PGD steps."""
+
+CHECK = 16
+"""On a GPU the loss is looked at every so many steps, since looking waits for the device."""
+
+Row = dict[str, float]
+
+
+class Training(L.LightningModule):
+    """A classifier in training. Checkpoints hold its weights, its history and the best epoch."""
+
+    def __init__(self, classifier: Classifier, train: Images, val: Images, recipe: Recipe) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.averaged = make_average(classifier) if recipe.training.average else None
+        self.images, self.val_images, self.recipe = train, val, recipe
+        self.history: list[Row] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_epoch = -1
+        classes = len(train.cases.classes)
+        self.weights: Tensor | None
+        weights = class_weights(train.labels, classes) if recipe.training.class_weights else None
+        self.register_buffer("weights", weights, persistent=False)
+        self.train_mean, self.val_mean = MeanMetric(), MeanMetric()
+        self.val_auc = MulticlassAUROC(classes, average=None)
+        self.val_accuracy = MulticlassAccuracy(classes, average="micro")
+        self.robust_mean = MeanMetric()
+        self._began = 0.0
+        # Classes of which val has cases and other cases: the only ones with an AUC.
+        counts = torch.bincount(val.labels, minlength=classes)
+        self._judged = (counts > 0) & (counts < len(val))
+
+    @property
+    def judged(self) -> nn.Module:
+        """What val sees: the averaged weights where there are such."""
+        return self.classifier if self.averaged is None else self.averaged
+
+    @property
+    def per_epoch(self) -> int:
+        return steps_per_epoch(len(self.images), self.recipe.training.batch)
+
+    def train_dataloader(self) -> Iterable[Batch]:
+        augmentation = self.recipe.augmentation
+        return self._batches(
+            self.images,
+            epoch=self.current_epoch,
+            augmentation=augmentation if any(augmentation.model_dump().values()) else None,
+            shuffle=True,
+        )
+
+    def val_dataloader(self) -> Iterable[Batch]:
+        return self._batches(self.val_images)
+
+    def _batches(self, images: Images, **how: Any) -> Batches:
+        world, on_gpu = self.trainer.world_size, self.device.type == "cuda"
+        # On a CPU the network itself needs every core.
+        threads = max(1, min(16, (os.cpu_count() or 1) // world)) if on_gpu else 1
+        training = self.recipe.training
+        return Batches(
+            images,
+            training.batch,
+            seed=training.seed,
+            share=(self.global_rank, world),
+            threads=threads,
+            pin=on_gpu,
+            **how,
+        )
+
+    def configure_optimizers(self) -> Any:
+        return make_optimiser(self.classifier, self.recipe.training)
+
+    def on_train_epoch_start(self) -> None:
+        self._began = time.perf_counter()
+        # Dropout draws from the global generator: set anew, so that an epoch repeats itself.
+        seed = self.recipe.training.seed
+        torch.manual_seed(stream_key(seed, "epoch", self.current_epoch, self.global_rank))
+        self.classifier.train()
+        self.train_mean.reset()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        rate = learning_rate(self.recipe.training, self.global_step, self.per_epoch)
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = rate
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        x, y, rows = batch
+        hard = self.recipe.adversarial
+        x = displayed(x)
+        if hard is None:
+            loss = self.loss(self.classifier(x), y)
+        else:
+            ids = [self.images.ids[int(row)] for row in rows]
+            streams = Streams.of(self.recipe.training.seed, ids, "adversarial", self.current_epoch)
+            eps = warmed(hard.eps, hard.warmup, self.global_step / self.per_epoch)
+            loss, _ = adversarial_loss(self.classifier, x, y, hard, streams, self.loss, eps)
+        if x.device.type == "cpu" or batch_idx % CHECK == 0:
+            self._refuse_nan(loss)
+        self.train_mean.update(loss.detach(), len(y))
+        return loss
+
+    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Cross-entropy, weighted by class where the recipe says so."""
+        smoothing = self.recipe.training.label_smoothing
+        return F.cross_entropy(logits, y, self.weights, label_smoothing=smoothing)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.averaged is not None:
+            decay = self.recipe.training.average
+            update_average(self.averaged, self.classifier, decay, self.global_step)
+
+    def on_validation_epoch_start(self) -> None:
+        if dist.is_available() and dist.is_initialized():
+            # Batch statistics are each process's own: those of the first are everybody's.
+            for module in (self.classifier, self.averaged):
+                for buffer in module.buffers() if module is not None else ():
+                    dist.broadcast(buffer, 0)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        x, y, _ = batch
+        logits = self.judged(displayed(x)).float()
+        self.val_mean.update(F.cross_entropy(logits, y), len(y))
+        self.val_auc.update(logits.softmax(1), y)
+        self.val_accuracy.update(logits, y)
+
+    def on_validation_epoch_end(self) -> None:
+        if self.recipe.adversarial is not None:
+            self._attack_val(self.recipe.adversarial.eps)
+
+    def _attack_val(self, eps: float) -> None:
+        """Accuracy on val under PGD at the whole eps, with the same random numbers every time."""
+        n, batch = len(self.val_images), self.recipe.training.batch
+        count = min(ATTACKED, n)
+        rows = torch.tensor([i * n // count for i in range(count)])
+        rows = rows[self.global_rank :: self.trainer.world_size]
+        attack, threat = PGD(STEPS), ThreatModel("Linf", eps)
+        self.robust_mean.reset()
+        with torch.enable_grad(), frozen(self.judged):
+            for some in rows.split(batch):
+                x = displayed(torch.stack([self.val_images[int(i)] for i in some]).to(self.device))
+                y = self.val_images.labels[some].to(self.device)
+                streams = Streams.of(0, [self.val_images.ids[int(i)] for i in some], "val")
+                x_adv = attack(self.judged, x, y, threat, streams)
+                with torch.no_grad():
+                    right = margin(self.judged(x_adv), y) < 0
+                self.robust_mean.update(right.float())
+
+    def on_train_epoch_end(self) -> None:
+        loss = self.train_mean.compute()
+        self._refuse_nan(loss)
+        auc = self.val_auc.compute()[self._judged.to(self.device)].mean()
+        row = {
+            "epoch": float(self.current_epoch + 1),
+            "lr": learning_rate(self.recipe.training, self.global_step - 1, self.per_epoch),
+            "train_loss": float(loss),
+            "val_loss": float(self.val_mean.compute()),
+            "val_auc": float(auc),
+            "val_accuracy": float(self.val_accuracy.compute()),
+        }
+        if self.recipe.adversarial is not None:
+            row["val_robust_accuracy"] = float(self.robust_mean.compute())
+        row["seconds"] = time.perf_counter() - self._began
+        for metric in (self.val_mean, self.val_auc, self.val_accuracy):
+            metric.reset()
+        self._take(row)
+        for name in set(row) - {"epoch"}:
+            self.log(name, row[name], rank_zero_only=True)
+
+    def _take(self, row: Row) -> None:
+        """Note an epoch, keep its weights if it is the best, stop if patience is at its end."""
+        if not self.history or merit(row) > merit(self.history[self.best_epoch]):
+            self.best_epoch = len(self.history)
+            network: nn.Module = self.judged.network  # type: ignore[assignment]
+            self.best = {
+                name: value.detach().to("cpu", copy=True).contiguous()
+                for name, value in network.state_dict().items()
+            }
+        self.history.append(row)
+        self.trainer.should_stop = finished(self.recipe, self.history, self.best_epoch)
+
+    def _refuse_nan(self, loss: Tensor) -> None:
+        if not bool(torch.isfinite(loss)):
+            raise InputError(
+                f"the loss is not a number in epoch {self.current_epoch + 1}; "
+                f"lower lr (it is {self.recipe.training.lr:g}) or lengthen the warmup"
+            )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["history"], checkpoint["best"] = self.history, self.best
+        checkpoint["best_epoch"] = self.best_epoch
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history, self.best = list(checkpoint["history"]), dict(checkpoint["best"])
+        self.best_epoch = checkpoint["best_epoch"]
+
+
+def displayed(x: Tensor) -> Tensor:
+    """Stored levels `(n, c, h, w)` uint8 to displayed pixels in [0, 1], channels last in memory."""
+    return x.float().div_(255).contiguous(memory_format=torch.channels_last)
+
+
+def merit(row: Row) -> tuple[float, ...]:
+    """What makes an epoch better than another on val; an epoch must exceed the best so far."""
+    return (row.get("val_robust_accuracy", 0.0), row["val_auc"], -row["val_loss"])
+
+
+def finished(recipe: Recipe, history: list[Row], best_epoch: int) -> bool:
+    """Whether a training with this history is at its end."""
+    patience = recipe.training.patience
+    waited = len(history) - 1 - best_epoch
+    return len(history) >= recipe.training.epochs or (patience > 0 and waited >= patience)
