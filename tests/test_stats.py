@@ -7,6 +7,7 @@ import pytest
 from scipy import stats as scipy_stats
 from sklearn.metrics import roc_auc_score
 
+from robust import stats
 from robust.stats import Bootstrap, auc, clopper_pearson
 
 
@@ -99,4 +100,22 @@ def test_auc_interval_against_delongs_variance() -> None:
     wins = (scores[:200, None] > scores[None, 200:]).astype(float)
     spread = np.sqrt(wins.mean(1).var(ddof=1) / 200 + wins.mean(0).var(ddof=1) / 200)
     assert found.value == pytest.approx(wins.mean(), abs=1e-12)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * spread, rel=0.12)
+
+
+def test_more_groups_than_units_keep_their_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dealt into units, as wide as theory says; the counts are those of the groups."""
+    monkeypatch.setattr(stats, "UNITS", 2_000)
+    rng = np.random.default_rng(0)
+    positive = np.arange(3_000) < 900
+    scores = rng.normal(size=3_000) + positive
+    groups = np.arange(3_000).repeat(2).tolist()  # each image twice: nothing new
+    bootstrap = Bootstrap(groups)
+    rate = bootstrap.rate(positive.repeat(2))
+    assert rate is not None and (rate.cases, rate.groups) == (6_000, 3_000)
+    assert rate.high - rate.low == pytest.approx(2 * 1.96 * (0.3 * 0.7 / 3_000) ** 0.5, rel=0.12)
+    found = bootstrap.auc(scores.repeat(2), positive.repeat(2), np.ones(6_000, bool))
+    wins = (scores[:900, None] > scores[None, 900:]).astype(float)
+    spread = np.sqrt(wins.mean(1).var(ddof=1) / 900 + wins.mean(0).var(ddof=1) / 2_100)
+    assert found is not None and found.groups == 3_000
     assert found.high - found.low == pytest.approx(2 * 1.96 * spread, rel=0.12)

@@ -7,6 +7,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from attacks import Attack
 from robust.cases.case import Cases
 from robust.engine.cells import Cell, running_order
@@ -45,23 +47,34 @@ def make_report(
     """
     plan = facts.plan
     finished = _finished(store, cells, plan.audit.chunk)
-    done = [c for c in store.clean() if c.row in finished]
-    good = [c for c in done if c.broken is None]
+    good, logits, pixels, broken = [], [], hashlib.sha256(), 0
+    for one in store.clean():
+        if one.row in finished:
+            if one.logits is None:
+                broken += 1
+                continue
+            good.append(one.row)
+            logits.append(one.logits)
+            pixels.update(one.pixels.encode())
     if not good:
         raise InputError("no case is finished yet; look again later, or give the audit again")
-    looked_at = [cases[c.row].image for c in good[:16]]
-    summary = Summary(store, cases, cells, good, pixels=looked_at[0].numel(), seed=plan.audit.seed)
+    looked_at = [cases[row].image for row in good[:16]]
+    summary = Summary(
+        store,
+        cases,
+        cells,
+        good,
+        np.stack(logits),
+        pixels=looked_at[0].numel(),
+        seed=plan.audit.seed,
+    )
     clean, rows = summary.clean_row(), summary.cell_rows()
     failures = Counter(
-        o.failure
-        for cell in cells
-        for o in store.outcomes(cell.key)
-        if o.failure and o.row in finished
+        reason for cell in cells for row, reason in store.failures(cell.key) if row in finished
     )
     grey = sum(
         len(i) == 3 and bool((i[0] == i[1]).all() and (i[0] == i[2]).all()) for i in looked_at
     )
-    broken = len(done) - len(good)
     evidence = Evidence(
         cases=summary.cases,
         broken=broken,
@@ -72,12 +85,11 @@ def make_report(
         clean=clean,
         rows=rows,
         failures=failures,
-        unfinished=len(cases) - len(done),
+        unfinished=len(cases) - len(good) - broken,
         detection=detection,
         copies=watch.copies if watch else 0,
     )
     counts = Counter(entry.label for entry in summary.cases.entries)
-    pixels = hashlib.sha256("".join(c.pixels for c in good).encode()).hexdigest()
     return Report(
         title=plan.title,
         clean=clean,
@@ -94,13 +106,13 @@ def make_report(
             "split": cases.split,
             "cases": len(good),
             "skipped_broken": broken,
-            "unfinished": len(cases) - len(done),
+            "unfinished": len(cases) - len(good) - broken,
             "groups": summary.groups,
             "grouped": cases.grouped,
             "classes": {name: counts[i] for i, name in enumerate(cases.classes)},
             "findings": [cases.classes[i] for i in cases.findings],
             "index_sha256": cases.fingerprint(),
-            "pixels_sha256": pixels,
+            "pixels_sha256": pixels.hexdigest(),
         },
         environment=facts.environment,
         table_sha256=table,
@@ -127,9 +139,9 @@ def _finished(store: Store, cells: Sequence[Cell], chunk: int) -> set[int]:
 def _passes(store: Store, cells: Sequence[Cell]) -> dict[str, float]:
     """Forward and backward passes of single images: made, and what all cells in full would take."""
     own = running_order(cells)
-    outcomes = [store.outcomes(cell.key) for cell in own]
-    cases = max((len(found) for found in outcomes), default=0)
-    made = sum(o.passes for found in outcomes for o in found)
+    totals = [store.totals(cell.key) for cell in own]
+    cases = max((found.cases for found in totals), default=0)
+    made = sum(found.passes for found in totals)
     full = sum(2 * cell.attack.passes for cell in own) * cases
     return {"made": made, "in full": float(full)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,15 @@ class Outcome:
     passes: float
     failure: str | None = None
     """Why there is no verdict; such a case counts neither as robust nor as broken."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """One cell, summed over its cases."""
+
+    cases: int
+    passes: float
+    saturated: int
 
 
 Seen = tuple[str, int, npt.NDArray[np.float32]]
@@ -185,25 +194,38 @@ class Store:
         found = self._db.execute("SELECT count(*) FROM features WHERE source = ?", (source,))
         return int(found.fetchone()[0])
 
-    def clean(self, first: int = 0, stop: int | None = None) -> list[Clean]:
+    def clean(self, first: int = 0, stop: int | None = None) -> Iterator[Clean]:
         """Clean predictions of rows first <= row < stop, in order."""
         rows = self._db.execute(
             "SELECT row, logits, pixels, broken FROM clean WHERE row >= ? AND row < ? ORDER BY row",
             (first, 2**62 if stop is None else stop),
         )
-        return [Clean(r[0], _unpack(r[1]), r[2], r[3]) for r in rows]
+        for r in rows:
+            yield Clean(r[0], _unpack(r[1]), r[2], r[3])
 
-    def outcomes(self, cell: str, first: int = 0, stop: int | None = None) -> list[Outcome]:
+    def outcomes(self, cell: str, first: int = 0, stop: int | None = None) -> Iterator[Outcome]:
         """Outcomes of one cell for rows first <= row < stop, in order."""
         rows = self._db.execute(
             "SELECT row, logits, linf, l2, success, saturated, passes, failure FROM outcomes"
             " WHERE cell = ? AND row >= ? AND row < ? ORDER BY row",
             (cell, first, 2**62 if stop is None else stop),
         )
-        return [
-            Outcome(r[0], _filled(r[1]), _nan(r[2]), _nan(r[3]), bool(r[4]), bool(r[5]), *r[6:])
-            for r in rows
-        ]
+        for r in rows:
+            yield Outcome(
+                r[0], _filled(r[1]), _nan(r[2]), _nan(r[3]), bool(r[4]), bool(r[5]), *r[6:]
+            )
+
+    def totals(self, cell: str) -> Totals:
+        """Sums over the outcomes of one cell."""
+        found = self._db.execute(
+            "SELECT count(*), total(passes), total(saturated) FROM outcomes WHERE cell = ?", (cell,)
+        ).fetchone()
+        return Totals(int(found[0]), float(found[1]), int(found[2]))
+
+    def failures(self, cell: str) -> list[tuple[int, str]]:
+        """Row and reason of every case of one cell without a verdict."""
+        query = "SELECT row, failure FROM outcomes WHERE cell = ? AND failure IS NOT NULL"
+        return list(self._db.execute(f"{query} ORDER BY row", (cell,)))
 
     def put_json(self, key: str, value: Any) -> None:
         self.put(key, json.dumps(value))

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from attacks import ThreatModel
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
-from robust.engine.scores import Condition, Mask, Scorer, confusion, margins
-from robust.engine.store import Clean, Store
+from robust.engine.scores import Array, Condition, Mask, Scorer, confusion, margins
+from robust.engine.store import Store
 from robust.engine.verify import slack
 from robust.records import Difficulty, Row, Subgroup
 from robust.stats import Bootstrap
@@ -38,20 +38,21 @@ class Summary:
         store: Store,
         cases: Cases,
         cells: Sequence[Cell],
-        clean: Sequence[Clean],
+        rows: Sequence[int],
+        clean: Array,
         *,
         pixels: int,
         seed: int,
     ) -> None:
-        """`clean` are the predictions of the cases that count, none of a broken file; `pixels` is
-        the size of an image (c * h * w): the rounding that distances may show.
+        """`rows` are the cases that count, none of a broken file, `clean (n, k)` their logits;
+        `pixels` is the size of an image (c * h * w): the rounding that distances may show.
         """
         self._store = store
         self._pixels = pixels
-        self.rows = np.array([c.row for c in clean])
-        self.cases = cases.select([c.row for c in clean])
+        self.rows = np.array(rows)
+        self.cases = cases.select(rows)
         self.labels = np.array([entry.label for entry in self.cases.entries])
-        self.clean = Condition.clean(np.stack([c.logits for c in clean if c.logits is not None]))
+        self.clean = Condition.clean(clean)
         self._place = {row: i for i, row in enumerate(self.rows.tolist())}
         self._cells = list(cells)
         bootstrap = Bootstrap([entry.group for entry in self.cases.entries], seed=seed)
@@ -59,7 +60,7 @@ class Summary:
         self.groups = bootstrap.count
         self._subgroups = _subgroups(self.cases)
         self._conditions: dict[str, Condition] = {}
-        self._populations = [np.ones(len(clean), bool), *(mask for *_, mask in self._subgroups)]
+        self._populations = [np.ones(len(rows), bool), *(mask for *_, mask in self._subgroups)]
 
     def clean_row(self) -> Row:
         return self._row("clean", "", 0.0, "clean", self.clean)
@@ -71,15 +72,15 @@ class Summary:
             if not cell.exact:
                 continue
             key = self._origin(cell).key
-            outcomes = self._store.outcomes(key)
+            totals = self._store.totals(key)
             row = self._row(
                 cell.label,
                 cell.threat.norm,
                 cell.eps,
                 "exact",
                 self.condition(key),
-                saturated=sum(o.saturated for o in outcomes),
-                passes=sum(o.passes for o in outcomes) / max(len(outcomes), 1),
+                saturated=totals.saturated,
+                passes=totals.passes / max(totals.cases, 1),
                 same_as=cell.same_as,
             )
             rows.append(row)

@@ -136,9 +136,8 @@ class Watch:
         """The images of one source, by their places among those judged on."""
         place = {row: i for i, row in enumerate(self.rows)}
         rows, features = self.features(source)
-        if outcomes := self.runner.store.outcomes(source):
-            # The verdict that counts is the runner's; another batch may round differently.
-            verdict = {o.row: o.logits for o in outcomes}
+        # The verdict that counts is the runner's; another batch may round differently.
+        if verdict := {o.row: o.logits for o in self.runner.store.outcomes(source)}:
             known = torch.tensor(np.array([verdict[row] for row in rows]), dtype=torch.float32)
             features = replace(features, logits=known.reshape(features.logits.shape))
         return Side(features, np.array([place[row] for row in rows], np.int64))
