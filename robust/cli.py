@@ -105,7 +105,10 @@ def demo(
     "--eps 1/255 --out runs/pgd"
 )
 def audit(
-    plan: Annotated[Path | None, typer.Argument(help="A TOML plan; flags override it.")] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Argument(help="A TOML plan, or a folder with a plan.toml; flags override it."),
+    ] = None,
     architecture: Annotated[str | None, typer.Option(help="timm or torchvision name.")] = None,
     weights: Annotated[str | None, typer.Option(help=".pth or .safetensors file.")] = None,
     pretrained: Annotated[
@@ -113,6 +116,7 @@ def audit(
     ] = False,
     file: Annotated[str | None, typer.Option(help="TorchScript or .pt2 file.")] = None,
     factory: Annotated[str | None, typer.Option(help="package.module:function.")] = None,
+    folder: Annotated[str | None, typer.Option(help="What robust train left.")] = None,
     head: Annotated[
         str | None, typer.Option(help="softmax, sigmoid, multilabel, probabilities.")
     ] = None,

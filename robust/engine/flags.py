@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from detectors import DETECTORS, BayesianUncertainty
 from robust.engine.gating import check_gates
-from robust.engine.plan import Plan, load_plan, make_plan
+from robust.engine.plan import Plan, load_plan, make_plan, read_plan
 from robust.errors import InputError
 
 _MODEL = (
-    *("architecture", "weights", "pretrained", "file", "factory", "head", "finding"),
+    *("architecture", "weights", "pretrained", "file", "factory", "folder"),
+    *("head", "finding"),
     *("mean", "std", "size", "channels"),
 )
 _DATA = (
@@ -29,7 +29,7 @@ def plan_from(path: Path | None, **flags: Any) -> Plan:
     raw: dict[str, Any] = {}
     if path is not None:
         check_gates(load_plan(path))
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = read_plan(path)
     # By identity: a seed of 0 equals False and is an answer all the same.
     given = {k: v for k, v in flags.items() if v is not None and v is not False and v != []}
     for name in _LISTS:
@@ -59,7 +59,7 @@ def plan_from(path: Path | None, **flags: Any) -> Plan:
     if "path" not in raw.get("data", {"path": ""}) or "data" not in raw or "model" not in raw:
         raise InputError(
             "an audit needs a model and data: give a plan, or --architecture (or --file, "
-            "--factory) and --data; `robust demo` needs neither"
+            "--factory, --folder) and --data; `robust demo` needs neither"
         )
     return make_plan(raw, str(path or "the flags"))
 

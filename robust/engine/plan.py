@@ -32,6 +32,8 @@ class ModelSpec(Section):
     pretrained: bool = False
     file: str | None = None
     factory: str | None = None
+    folder: str | None = None
+    """What `robust train` left; it says the rest itself."""
     outputs: int | tuple[str, ...] | None = None
     finding: int | str | None = None
     head: str = "auto"
@@ -151,6 +153,9 @@ class ReportSpec(Section):
     patient's name (DICOM)."""
 
 
+PLAN = "plan.toml"
+"""The plan in a folder that is given in place of one."""
+
 DEFAULT_ATTACKS = ("Noise", "FGSM", "BIM", "PGD", "CW")
 
 
@@ -187,9 +192,19 @@ def load_plan(path: str | Path) -> Plan:
     """Read a TOML plan; InputError with the first thing that is wrong. Paths in it are as in a
     shell: relative to the current folder.
     """
+    return make_plan(read_plan(path), str(path))
+
+
+def read_plan(path: str | Path) -> dict[str, Any]:
+    """The tables of a plan as they are written, not yet checked.
+
+    A folder means the plan.toml in it, and where that names the folder of a trained model, this
+    one: it may have been moved.
+    """
     path = Path(path)
+    inside = path / PLAN
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads((inside if inside.is_file() else path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
             f"no such plan: {path}; `robust audit --help` shows how to write one"
@@ -200,7 +215,14 @@ def load_plan(path: str | Path) -> Plan:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
-    return make_plan(raw, str(path))
+    if inside.is_file() and "folder" in _table(raw, "model"):
+        raw["model"]["folder"] = path.as_posix()
+    return raw
+
+
+def _table(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    table = raw.get(name)
+    return table if isinstance(table, dict) else {}
 
 
 def make_plan(raw: dict[str, Any], source: str = "plan") -> Plan:

@@ -4,36 +4,25 @@ from __future__ import annotations
 
 import importlib
 import os
-import socket
 import sys
-import urllib.parse
-import urllib.request
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from robust.errors import InputError, did_you_mean, first_line
+from robust.models.architectures import (
+    Preprocessing,
+    build,
+    configuration,
+    count_outputs,
+    find_library,
+)
 from robust.models.classifier import Classifier
 from robust.models.prepare import evaluate
 from robust.models.programs import load_program
+from robust.models.trained import load_trained
 from robust.models.weights import load_strictly, read_state_dict
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What an architecture's own configuration says of its inputs."""
-
-    mean: Sequence[float] | float = 0.0
-    std: Sequence[float] | float = 1.0
-    size: tuple[int, int] | None = None
-    interpolation: str = "bilinear"
-    channels: int | None = None
 
 
 def load_classifier(
@@ -43,6 +32,7 @@ def load_classifier(
     pretrained: bool = False,
     file: str | Path | None = None,
     factory: str | None = None,
+    folder: str | Path | None = None,
     outputs: int | Sequence[str] | None = None,
     finding: int | str | None = None,
     head: str = "auto",
@@ -54,25 +44,41 @@ def load_classifier(
     channels: int | None = None,
     threshold: float = 0.5,
 ) -> Classifier:
-    """A classifier from exactly one of three sources.
+    """A classifier from exactly one of four sources.
 
     - `architecture`: a timm or torchvision name (`timm:` or `torchvision:` before it decides where
       both have one; timm goes first), with a `weights` file or `pretrained=True`.
     - `file`: a TorchScript file, or an exported program (`.pt2`).
     - `factory`: `package.module:function`, called without arguments, with an optional `weights`.
+    - `folder`: what `robust train` left; it says everything else itself but the threshold.
 
     `outputs` is the number of the head's outputs, or their names; by default it is read from the
     weights. `finding` names or counts the output that a multilabel head is asked for. Mean, std,
     size, interpolation and channels come from the architecture's configuration where it has one.
     Raises InputError.
     """
-    sources = {"architecture": architecture, "file": file, "factory": factory}
+    sources = {"architecture": architecture, "file": file, "factory": factory, "folder": folder}
     given = [name for name, value in sources.items() if value is not None]
     if len(given) != 1:
         raise InputError(
-            f"[model] needs exactly one of architecture, file and factory; got "
-            f"{' and '.join(given) or 'none'}"
+            f"[model] needs exactly one of architecture, file, factory and folder; "
+            f"got {' and '.join(given) or 'none'}"
         )
+    if folder is not None:
+        _refuse_more(
+            weights=weights,
+            pretrained=pretrained or None,
+            outputs=outputs,
+            finding=finding,
+            head=None if head == "auto" else head,
+            mean=mean,
+            std=std,
+            size=size,
+            interpolation=interpolation,
+            fit=None if fit == "squash" else fit,
+            channels=channels,
+        )
+        return load_trained(folder, threshold)
     count = outputs if isinstance(outputs, int) or outputs is None else len(outputs)
     known = Preprocessing()
     if architecture is not None:
@@ -115,29 +121,18 @@ def load_classifier(
 
 def random_classifier(architecture: str, outputs: int = 2) -> Classifier:
     """A network with random weights, to measure its speed with; InputError for an unknown name."""
-    library, name = _find_library(architecture)
-    try:
-        network = _create(library, name, outputs, pretrained=False)
-    except Exception as error:  # noqa: BLE001
-        raise InputError(f"{library}:{name} cannot be built: {error}") from None
-    known = _configuration(library, name, network)
+    library, name = find_library(architecture)
+    network = build(library, name, outputs, pretrained=False)
+    known = configuration(library, name, network)
     evaluate(network)
     return Classifier(network, mean=known.mean, std=known.std, head="softmax")
 
 
-def list_models(pattern: str = "*") -> dict[str, list[str]]:
-    """Names of architectures by library, those that match a shell pattern."""
-    import fnmatch
-
-    import timm
-    import torchvision.models
-
-    return {
-        "timm": timm.list_models(pattern),
-        "torchvision": sorted(
-            fnmatch.filter(torchvision.models.list_models(module=torchvision.models), pattern)
-        ),
-    }
+def _refuse_more(**given: object) -> None:
+    """A trained folder knows how its network was trained: anything else would be another model."""
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"[model] folder says {name} itself; take {name} out")
 
 
 def _from_architecture(
@@ -148,128 +143,14 @@ def _from_architecture(
             f"{name} needs either a weights file or pretrained = true; it has "
             + ("both" if pretrained else "neither")
         )
-    library, name = _find_library(name)
+    library, name = find_library(name)
     state = read_state_dict(weights) if weights is not None else None
     if state is not None and outputs is None:
-        outputs = _count_outputs(library, name, state)
-    try:
-        network = _create(library, name, outputs, pretrained)
-    except Exception as error:  # noqa: BLE001
-        if not pretrained:
-            raise InputError(f"{library}:{name} cannot be built: {error}") from None
-        raise InputError(
-            f"the pretrained weights of {library}:{name} are not to be had here "
-            f"({type(error).__name__}); on a machine with a network run: python -c "
-            f'"{_fetch_command(library, name)}", bring {name}.pth here, and set '
-            f"weights = '{name}.pth' in place of pretrained = true"
-        ) from None
+        outputs = count_outputs(library, name, state)
+    network = build(library, name, outputs, pretrained)
     if state is not None:
         load_strictly(network, state, weights)
-    return network, _configuration(library, name, network)
-
-
-def _find_library(name: str) -> tuple[str, str]:
-    library, _, rest = name.rpartition(":")
-    if library not in ("", "timm", "torchvision"):
-        raise InputError(f"unknown library {library!r} in {name!r}; use timm: or torchvision:")
-    known = list_models()
-    for candidate in (library,) if library else ("timm", "torchvision"):
-        # timm also takes names with a tag of the weights, as in resnet50.a1_in1k
-        if rest in known[candidate] or (
-            candidate == "timm" and rest.split(".")[0] in known["timm"]
-        ):
-            return candidate, rest
-    everything = known[library] if library else known["timm"] + known["torchvision"]
-    raise InputError(f"unknown architecture {rest!r}; {did_you_mean(rest, everything)}")
-
-
-def _create(library: str, name: str, outputs: int | None, pretrained: bool) -> nn.Module:
-    if library == "timm":
-        import timm
-
-        extra: dict[str, Any] = {} if outputs is None else {"num_classes": outputs}
-        with _quick_when_offline() if pretrained else nullcontext():
-            network: nn.Module = timm.create_model(name, pretrained=pretrained, **extra)
-        return network
-    import torchvision.models
-
-    arguments: dict[str, Any] = {"weights": "DEFAULT" if pretrained else None}
-    if name in ("googlenet", "inception_v3") and not pretrained:
-        arguments |= {"aux_logits": False, "init_weights": False}
-    if outputs is not None and not pretrained:
-        arguments["num_classes"] = outputs
-    made: nn.Module = torchvision.models.get_model(name, **arguments)
-    if pretrained and outputs not in (None, 1000):
-        raise InputError(
-            f"torchvision's pretrained {name} has 1000 outputs, not {outputs}; fine-tune it first"
-        )
-    return made
-
-
-def _fetch_command(library: str, name: str) -> str:
-    build = (
-        f"timm.create_model('{name}', pretrained=True)"
-        if library == "timm"
-        else f"torchvision.models.get_model('{name}', weights='DEFAULT')"
-    )
-    return f"import torch, {library}; torch.save({build}.state_dict(), '{name}.pth')"
-
-
-@contextmanager
-def _quick_when_offline() -> Iterator[None]:
-    """Where the hub has no address, look into the local cache alone: its client retries long."""
-    import huggingface_hub.constants as hub
-
-    before = hub.HF_HUB_OFFLINE
-    if not before and not urllib.request.getproxies():
-        try:
-            socket.getaddrinfo(urllib.parse.urlsplit(hub.ENDPOINT).hostname, 443)
-        except OSError:
-            hub.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        hub.HF_HUB_OFFLINE = before
-
-
-def _count_outputs(library: str, name: str, state: Mapping[str, Tensor]) -> int | None:
-    """The head's outputs as the weights have them: where they differ from a head of 1000."""
-    with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        own = _create(library, name, None, pretrained=False).state_dict()
-    differing = {
-        state[key].shape[0]
-        for key, value in own.items()
-        if key in state
-        and value.ndim
-        and state[key].shape != value.shape
-        and state[key].shape[1:] == value.shape[1:]
-    }
-    return differing.pop() if len(differing) == 1 else None
-
-
-def _configuration(library: str, name: str, network: nn.Module) -> Preprocessing:
-    if library == "timm":
-        from timm.data.config import resolve_model_data_config
-
-        config = resolve_model_data_config(network)  # type: ignore[no-untyped-call]
-        return Preprocessing(
-            mean=config["mean"],
-            std=config["std"],
-            size=tuple(config["input_size"][1:]),
-            interpolation=config["interpolation"].replace("random", "bilinear"),
-            channels=config["input_size"][0],
-        )
-    import torchvision.models
-
-    try:
-        preset: Any = torchvision.models.get_model_weights(name).DEFAULT.transforms()
-        size = int(preset.crop_size[0])
-        return Preprocessing(
-            preset.mean, preset.std, (size, size), preset.interpolation.value, channels=3
-        )
-    except (ValueError, AttributeError):
-        return Preprocessing(channels=3)
+    return network, configuration(library, name, network)
 
 
 def _from_factory(name: str) -> nn.Module:

@@ -215,7 +215,7 @@ def test_names_that_are_not_known() -> None:
 
 def test_one_source_and_one_kind_of_weights(tmp_path: Path) -> None:
     for options, said in (
-        ({}, "exactly one of architecture, file and factory; got none"),
+        ({}, "exactly one of architecture, file, factory and folder; got none"),
         ({"file": "a", "factory": "b:c"}, "got file and factory"),
         ({"architecture": TINY}, "either a weights file or pretrained = true; it has neither"),
         ({"architecture": TINY, "weights": "w", "pretrained": True}, "it has both"),

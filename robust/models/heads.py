@@ -1,0 +1,112 @@
+"""A network's last layer made anew for other classes, and weights to start from put around it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from robust.errors import InputError
+from robust.models.architectures import Preprocessing, build, configuration, find_library
+from robust.models.weights import load_strictly
+
+AUXILIARY = ("googlenet", "inception_v3")
+"""Networks of torchvision whose pretrained form has further outputs while it trains."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """What stands on a network's features."""
+
+    classes: int
+    kind: str = "plain"
+    """`plain`: one linear layer, after what the network has there itself. `ma2021` (Ma et al.
+    2021): a linear layer of `hidden` units without activation, dropout, a linear layer."""
+    hidden: int = 128
+    dropout: float = 0.2
+
+
+def make_network(
+    architecture: str,
+    head: Head,
+    *,
+    state: Mapping[str, Tensor] | None = None,
+    source: object = "the weights",
+    pretrained: bool = False,
+    seed: int | None = None,
+) -> tuple[nn.Module, Preprocessing]:
+    """A network with a new head, and what its architecture says of its inputs.
+
+    It starts from `state`, which needs no head: what it has of one is used where it fits. Else from
+    the library's own weights, or at random; with a `seed`, what is random is the same every time.
+    """
+    library, name = find_library(architecture)
+    if pretrained and library == "torchvision" and name in AUXILIARY:
+        raise InputError(
+            f"torchvision's pretrained {name} has auxiliary outputs; take timm:inception_v3, or "
+            f"another network"
+        )
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        network = build(library, name, None, pretrained and state is None)
+        place = put_head(network, head, f"{library}:{name}")
+    if state is not None:
+        own = network.state_dict()
+        new = {n: v for n, v in own.items() if n.startswith(f"{place}.")}
+        fitting = {n: state[n] for n in new if n in state and state[n].shape == new[n].shape}
+        rest = {n: v for n, v in state.items() if not n.startswith(f"{place}.")}
+        load_strictly(network, {**new, **fitting, **rest}, source)
+    return network, configuration(library, name, network)
+
+
+def put_head(network: nn.Module, head: Head, called: str = "the network") -> str:
+    """Replace the last linear layer, or 1 x 1 convolution, in place; returns its name.
+
+    Its input is then what the head stands on: the average over space in all but the oldest
+    architectures. InputError where a network ends otherwise.
+    """
+    place, last = _last(network, called)
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    if isinstance(last, nn.Conv2d):
+        layers["pool"], layers["flatten"] = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    width = last.in_channels if isinstance(last, nn.Conv2d) else last.in_features
+    if head.kind == "ma2021":
+        layers["features"] = nn.Linear(width, head.hidden)
+        layers["dropout"] = nn.Dropout(head.dropout)
+        width = head.hidden
+    layers["logits"] = nn.Linear(width, head.classes)
+    path, _, attribute = place.rpartition(".")
+    parent = network.get_submodule(path)
+    setattr(parent, attribute, layers["logits"] if len(layers) == 1 else nn.Sequential(layers))
+    if type(parent) is nn.Sequential:
+        at = list(dict(parent.named_children())).index(attribute)
+        if isinstance(last, nn.Conv2d):  # a ReLU and a pool, which would keep logits at 0 or above
+            for after in range(at + 1, len(parent)):
+                parent[after] = nn.Identity()
+        while head.kind == "ma2021" and at and isinstance(parent[at - 1], nn.Dropout):
+            at -= 1
+            parent[at] = nn.Identity()
+    return place
+
+
+def _last(network: nn.Module, called: str) -> tuple[str, nn.Linear | nn.Conv2d]:
+    named = dict(network.named_modules())
+    if hasattr(network, "get_classifier"):  # timm
+        found = network.get_classifier()
+        named = {name: module for name, module in named.items() if module is found}
+    for kind in (nn.Linear, nn.Conv2d):
+        for name, module in reversed(named.items()):
+            if isinstance(module, kind) and name and _is_pointwise(module):
+                return name, module
+    raise InputError(
+        f"{called} does not end in one linear layer, so that its head cannot be made anew; "
+        f"choose another architecture"
+    )
+
+
+def _is_pointwise(module: nn.Linear | nn.Conv2d) -> bool:
+    return isinstance(module, nn.Linear) or module.kernel_size == (1, 1)

@@ -1,0 +1,140 @@
+"""The folder of a trained classifier, as a model: rebuilt from model.json and model.safetensors."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+from pydantic import BaseModel, ConfigDict
+
+from robust.errors import InputError
+from robust.models.classifier import Classifier
+from robust.models.heads import Head, make_network
+from robust.models.prepare import evaluate
+from robust.models.weights import load_strictly, read_state_dict, weights_hash
+
+MODEL, WEIGHTS = "model.json", "model.safetensors"
+VERSION = 1
+"""Goes up whenever an older reader would misread a newer model.json."""
+
+
+class HeadFile(BaseModel):
+    """`Head`, as model.json has it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    classes: int
+    kind: Literal["plain", "ma2021"]
+    hidden: int
+    dropout: float
+
+
+class InputFile(BaseModel):
+    """What becomes of displayed pixels before the network, exact to the last bit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    size: tuple[int, int] | None
+    channels: int
+    interpolation: str
+    fit: str
+
+
+class ModelFile(BaseModel):
+    """What model.json must say for its classifier to be rebuilt; it says more, for people."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    architecture: str
+    head: HeadFile
+    classes: tuple[str, ...]
+    findings: tuple[str, ...]
+    preprocessing: InputFile
+    weights_sha256: str
+
+
+def read_model_file(folder: Path) -> tuple[ModelFile, dict[str, Any]]:
+    """model.json of a folder, checked, and all that it says; InputError."""
+    path = folder / MODEL
+    if not path.is_file():
+        raise InputError(
+            f"{folder} holds no {MODEL}; name a folder that `robust train` has finished"
+        )
+    try:
+        # Version first: what a newer one holds may not be checked by this one's rules.
+        content = pydantic.TypeAdapter(dict[str, Any]).validate_json(path.read_bytes())
+        if content.get("version") != VERSION:
+            raise InputError(
+                f"{path} has version {content.get('version')!r}, this robust reads {VERSION}; "
+                f"use the robust that wrote it"
+            )
+        return ModelFile.model_validate(content), content
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{path} is not as `robust train` writes it: {f'{where}: ' if where else ''}"
+            f"{first['msg']}; train again or bring the folder anew"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def load_trained(folder: str | Path, threshold: float = 0.5) -> Classifier:
+    """The classifier of a folder that `robust train` wrote; InputError where it was changed."""
+    folder = Path(folder)
+    told, _ = read_model_file(folder)
+    classifier = make_classifier(told, threshold)
+    load_strictly(classifier.network, read_state_dict(folder / WEIGHTS), folder / WEIGHTS)
+    if weights_hash(classifier.network) != told.weights_sha256:
+        raise InputError(
+            f"{folder / WEIGHTS} is not the file that {MODEL} was written for: its weights have "
+            f"another hash; bring both anew from one training"
+        )
+    return classifier
+
+
+def make_classifier(told: ModelFile, threshold: float = 0.5) -> Classifier:
+    """The classifier that model.json describes, with random weights, in evaluation mode."""
+    if told.head.classes != len(told.classes):
+        raise InputError(
+            f"{MODEL} names {len(told.classes)} classes for a head of {told.head.classes}; bring "
+            f"the folder anew"
+        )
+    network, _ = make_network(told.architecture, Head(**told.head.model_dump()), seed=0)
+    evaluate(network)
+    given = told.preprocessing
+    return Classifier(
+        network,
+        mean=given.mean,
+        std=given.std,
+        channels=given.channels,
+        size=given.size,
+        interpolation=given.interpolation,
+        fit=given.fit,
+        head="softmax",
+        threshold=threshold,
+    )
+
+
+def describe(architecture: str, head: Head, classifier: Classifier) -> dict[str, Any]:
+    """The part of model.json that rebuilds a classifier."""
+    return {
+        "version": VERSION,
+        "architecture": architecture,
+        "head": asdict(head),
+        "preprocessing": {
+            "mean": [float(v) for v in classifier.mean.flatten()],
+            "std": [float(v) for v in classifier.std.flatten()],
+            "size": list(classifier.size) if classifier.size else None,
+            "channels": classifier.channels,
+            "interpolation": classifier.interpolation,
+            "fit": classifier.fit,
+        },
+        "weights_sha256": weights_hash(classifier.network),
+    }
