@@ -86,7 +86,7 @@ def show(
     table = Table(box=None, pad_edge=False)
     found = "median L2" if attack.minimum_norm else f"robust % at {eps}"
     for column in ("", "time / robust", "time / floor", found, "peak MiB"):
-        table.add_column(column, justify="right" if column else "left", no_wrap=not column)
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
     middle = {each.name: each.middle for each in everyone}
     for each in everyone:
         if each.failed:

@@ -14,6 +14,7 @@ from robust.engine.goals import Goal
 from robust.engine.store import Outcome, Store
 from robust.engine.verify import Batch, OutOfMemory, attack_batch
 from robust.models.classifier import Classifier
+from robust.models.memory import at_once
 from robust.models.quick import Speed, Twins, make_twins
 
 LONG = 5
@@ -31,7 +32,7 @@ class Attacker:
     classifier: Classifier
     twins: Twins
     most: int = 1 << 30
-    """Cases at once; halved whenever memory runs out."""
+    """Cases at once, as many as memory allows; halved whenever it runs out all the same."""
 
     def run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
         """The adversarial images `(n, c, h, w)` and their verified outcomes.
@@ -90,7 +91,8 @@ def make_attacker(classifier: Classifier, x: Tensor, precision: str, store: Stor
     twins = make_twins(classifier, x, precision, Speed(**known) if known else None)
     if known is None:
         store.put_json("speed", twins.speed.to_json())
-    return Attacker(classifier, twins)
+        store.put_json("cases at once", at_once(twins.float32, x))
+    return Attacker(classifier, twins, store.get_json("cases at once") or Attacker.most)
 
 
 def _halves(count: int) -> list[range]:
