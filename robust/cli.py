@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from robust import cli_bench, cli_gate, cli_guard
+from robust import cli_bench, cli_gate, cli_guard, cli_train
 from robust.errors import InputError, did_you_mean
 from robust.progress import progress_bar
 
@@ -213,6 +213,7 @@ def attack(
     Console().print(said, markup=False)
 
 
+app.command("train", epilog=cli_train.EXAMPLE)(cli_train.train)
 app.command("fit-detector", epilog=cli_guard.FIT_EXAMPLE)(cli_guard.fit_detector)
 app.command("screen", epilog=cli_guard.SCREEN_EXAMPLE)(cli_guard.screen)
 app.command("compare", epilog=cli_gate.COMPARE_EXAMPLE)(cli_gate.compare)

@@ -43,8 +43,13 @@ def starts(module: str, *packages: str) -> bool:
             ("attacks", "detectors", "robust.models", "robust.engine", "robust.report"),
         ),
         ("robust/models", ("attacks", "detectors", "robust.engine", "robust.report")),
-        ("robust/engine", ("robust.report", "robust.cli")),
-        ("robust/report", ("torch", "attacks", "detectors", "robust.engine", "robust.models")),
+        ("robust/models", ("robust.training",)),
+        ("robust/training", ("detectors", "robust.cli", "timm")),
+        ("robust/engine", ("robust.report", "robust.training", "robust.cli")),
+        (
+            "robust/report",
+            ("torch", "attacks", "detectors", "robust.engine", "robust.models", "robust.training"),
+        ),
     ],
 )
 def test_arrows(folder: str, forbidden: tuple[str, ...]) -> None:
@@ -73,6 +78,24 @@ def test_one_importer(package: str, home: set[str]) -> None:
     assert found == home
 
 
+@pytest.mark.parametrize("package", ["lightning", "torchmetrics", "tensorboard"])
+def test_what_training_alone_needs_is_imported_there_alone(package: str) -> None:
+    found = {
+        path.relative_to(ROOT).parent.as_posix()
+        for path in files("attacks", "detectors", "robust")
+        if any(starts(module, package) for module in imports(path))
+    }
+    assert found <= {"robust/training"}
+
+
+def test_training_knows_the_plan_and_the_scores_of_the_engine_and_draws_when_it_is_done() -> None:
+    for path in files("robust/training"):
+        known = {m for m in imports(path) if starts(m, "robust.engine")}
+        assert known <= {"robust.engine.plan", "robust.engine.scores"}, path.name
+        early = [m for m in imports(path, lazy=False) if starts(m, "robust.report", "matplotlib")]
+        assert not early, path.name
+
+
 def test_records_need_the_standard_library_alone() -> None:
     own = {"robust.records", "robust.sightings"}
     paths = [ROOT / f"{name.replace('.', '/')}.py" for name in own]
@@ -80,9 +103,12 @@ def test_records_need_the_standard_library_alone() -> None:
     assert {m.split(".")[0] for m in modules} <= set(sys.stdlib_module_names) | {"__future__"}
 
 
-@pytest.mark.parametrize("file", ["robust/cli.py", "robust/pytest_plugin.py"])
+@pytest.mark.parametrize("file", ["robust/cli.py", "robust/cli_train.py", "robust/pytest_plugin.py"])
 def test_what_starts_quickly_imports_what_is_heavy_inside_its_functions(file: str) -> None:
-    heavy = ("torch", "robust.engine", "robust.models", "robust.cases", "attacks", "timm", "pandas")
+    heavy = (
+        *("torch", "attacks", "timm", "pandas", "lightning"),
+        *("robust.engine", "robust.models", "robust.cases", "robust.training"),
+    )
     assert not [m for m in imports(ROOT / file, lazy=False) if starts(m, *heavy)]
 
 

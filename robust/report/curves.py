@@ -1,0 +1,58 @@
+"""How a training went: losses and what val said, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from robust.report.canvas import BAND, COLOURS, MARKERS, STYLES, Axes, Figure, FigureOf, dress
+
+LOSSES = {"train_loss": "train", "val_loss": "val"}
+SCORES = {
+    "val_auc": "AUC",
+    "val_accuracy": "accuracy",
+    "val_robust_accuracy": "robust accuracy",
+}
+
+
+def curves(history: Sequence[Mapping[str, float]], best_epoch: int) -> FigureOf:
+    """The figure of a history with a row an epoch; `best_epoch` counts from 1."""
+
+    def draw() -> Figure:
+        figure = Figure(figsize=(9, 3.4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        _lines(left, history, LOSSES, best_epoch)
+        _lines(right, history, SCORES, best_epoch)
+        dress(left, "epoch", "loss")
+        dress(right, "epoch", "on val")
+        for axes in (left, right):
+            axes.legend(frameon=False, fontsize=9)
+        return figure
+
+    last = history[-1]
+    return FigureOf(
+        "curves",
+        "Loss on train and val, and the scores on val, by epoch; the vertical line is the epoch "
+        "that was kept.",
+        f"{len(history)} epochs, epoch {best_epoch} kept; val AUC at the end "
+        f"{last['val_auc']:.3f}.",
+        draw,
+    )
+
+
+def _lines(
+    axes: Axes, history: Sequence[Mapping[str, float]], names: Mapping[str, str], best: int
+) -> None:
+    axes.axvline(best, color=BAND, linewidth=1)
+    known = {name: label for name, label in names.items() if name in history[0]}
+    for i, (name, label) in enumerate(known.items()):
+        axes.plot(
+            [row["epoch"] for row in history],
+            [row[name] for row in history],
+            label=label,
+            color=COLOURS[i],
+            linestyle=STYLES[i],
+            marker=MARKERS[i],
+            markersize=4,
+            linewidth=1.6,
+        )
+    axes.xaxis.get_major_locator().set_params(integer=True)

@@ -1,0 +1,169 @@
+"""The model card of a trained folder, for people; it names no file and no patient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+ROWS = ("accuracy", "sensitivity", "specificity", "auc")
+
+
+def card(content: Mapping[str, Any], *, has_plan: bool) -> str:
+    """Markdown from what model.json says."""
+    parts = [
+        f"# {content['title']}",
+        _what(content),
+        "## Intended use\n\nTo be written by whoever puts it to use: for whom, on which images, "
+        "under whose supervision. Nothing here claims that it is fit for clinical use.",
+        "## Data\n\n" + _data(content["data"]),
+        "## Images\n\n" + _images(content["preprocessing"]),
+        "## Results\n\n" + _results(content),
+        "## Training\n\n" + _training(content),
+        "## Known limits\n\n" + _limits(content, has_plan),
+        "## How it was made\n\n" + _made(content),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _what(content: Mapping[str, Any]) -> str:
+    head = content["head"]
+    kinds = {
+        "plain": "with its last layer made anew",
+        "ma2021": f"with a head of {head['hidden']} linear units, dropout {head['dropout']:g} and "
+        f"a linear layer, as in Ma et al. 2021",
+    }
+    findings = content["findings"]
+    asked = f" Findings: {', '.join(findings)}." if findings else ""
+    return (
+        f"An image classifier: {content['architecture']} {kinds[head['kind']]}. "
+        f"Classes: {', '.join(content['classes'])}.{asked}"
+    )
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    classes = list(next(iter(data["splits"].values()))["classes"])
+    rows = [
+        f"| {role} | {s['cases']} | {s['groups'] if s['grouped'] else 'unknown'} | "
+        + " | ".join(str(s["classes"][name]) for name in classes)
+        + f" | `{s['fingerprint'][:16]}` |"
+        for role, s in data["splits"].items()
+    ]
+    table = _table(["split", "images", "groups", *map(_cell, classes), "hash of the index"], rows)
+    grouped = all(s["grouped"] for s in data["splits"].values())
+    shared = (
+        "No group (patient or lesion) lies in two splits."
+        if grouped
+        else "The data name no patients: each image counts as its own group, and whether one "
+        "patient lies in two splits is not known."
+    )
+    return f"From {data['source']}.\n\n{table}\n\n{shared}"
+
+
+def _images(given: Mapping[str, Any]) -> str:
+    size = f"{given['size'][0]} x {given['size'][1]} pixels" if given["size"] else "as they come"
+    return (
+        f"Displayed pixels in [0, 1]; size: {size} ({given['fit']}, {given['interpolation']}); "
+        f"channels: {given['channels']}; then (pixel - mean) / std with mean {_list(given['mean'])}"
+        f" and std {_list(given['std'])}."
+    )
+
+
+def _results(content: Mapping[str, Any]) -> str:
+    metrics, splits = content["metrics"], content["data"]["splits"]
+    names = {row: row.upper() if row == "auc" else row for row in ROWS}
+    rows = []
+    for row, label in names.items():
+        values = [found["scores"][row] for found in metrics.values()]
+        if any(values):
+            rows.append(f"| {label} | " + " | ".join(map(_interval, values)) + " |")
+    for name in content["classes"]:
+        values = [found["scores"]["recall"][name] for found in metrics.values()]
+        rows.append(f"| recall of {_cell(name)} | " + " | ".join(map(_interval, values)) + " |")
+    table = _table(["", *metrics], rows)
+    units = ", ".join(
+        f"{role}: {splits[role]['groups']} groups" if splits[role]["grouped"] else f"{role}: images"
+        for role in metrics
+    )
+    auc = "the findings against the rest" if content["findings"] else "each class against the rest"
+    once = (
+        "The epoch was selected on val; val therefore flatters. Test was looked at once, at the "
+        "end."
+        if "test" in metrics
+        else "The epoch was selected on val; val therefore flatters, and nothing else judged it."
+    )
+    return (
+        f"{table}\n\n95 % intervals from resampling groups ({units}). AUC: {auc}. The class with "
+        f"the largest output is predicted. {once}"
+    )
+
+
+def _training(content: Mapping[str, Any]) -> str:
+    training, recipe = content["training"], content["recipe"]
+    network, hard = recipe["network"], recipe.get("adversarial")
+    start = (
+        "a file of weights"
+        if network.get("weights")
+        else "the library's pretrained weights"
+        if network["pretrained"]
+        else "random weights"
+    )
+    how = recipe["training"]
+    said = (
+        f"From {start}; {how['optimiser']}, learning rate {how['lr']:g} ({how['schedule']}), "
+        f"batches of {how['batch']}, seed {how['seed']}. {training['epochs']} epochs, of which "
+        f"epoch {training['best_epoch']} was kept for its "
+        + ("robust accuracy" if hard else "AUC")
+        + " on val. All settings: recipe.toml; the course: curves.png."
+    )
+    if hard is not None:
+        said += (
+            f"\n\nHardened: {hard['method']} within L-inf {hard['eps'] * 255:.4g}/255 of the "
+            f"displayed image, {hard['steps']} steps."
+        )
+    return said
+
+
+def _limits(content: Mapping[str, Any], has_plan: bool) -> str:
+    weakest = min(
+        (found["scores"]["recall"][name]["groups"], role, name)
+        for role, found in content["metrics"].items()
+        for name in content["classes"]
+        if found["scores"]["recall"][name]
+    )
+    lines = [
+        "All splits come from one source: how it fares at another hospital or on another device "
+        "is not known. A network may learn the camera instead of the disease.",
+        f"The smallest class behind a figure is {weakest[2]} in {weakest[1]}, with {weakest[0]} "
+        f"groups.",
+        "It answers for every image, also for one of another kind, with high confidence.",
+        "Probabilities are not calibrated.",
+        "What is left of these figures under attack is not told here"
+        + ("; `robust audit` on this folder tells." if has_plan else "."),
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _made(content: Mapping[str, Any]) -> str:
+    made = content["environment"]
+    versions = ", ".join(f"{name} {value}" for name, value in made.items())
+    command = f"```\n{content['command']}\n```\n\n" if content["command"] else ""
+    return f"{command}{versions}.\n\nSHA-256 of the weights: `{content['weights_sha256']}`"
+
+
+def _interval(value: Mapping[str, float] | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+
+
+def _table(head: list[str], rows: list[str]) -> str:
+    rule = "|" + "---|" * len(head)
+    return "\n".join(["| " + " | ".join(head) + " |", rule, *rows])
+
+
+def _list(values: list[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,0 +1,134 @@
+"""The folder that a training leaves: weights, model.json, card, recipe, plan and curves."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from robust.errors import InputError
+from robust.models import Classifier
+from robust.models.trained import MODEL, WEIGHTS
+from robust.records import Estimate, Scores
+from robust.training.card import card
+from robust.training.measure import Measured
+from robust.training.recipe import Recipe
+from robust.training.splits import Splits, count_classes
+
+CARD, RECIPE, PLAN, CURVES = "card.md", "recipe.toml", "plan.toml", "curves.png"
+OWN = {MODEL, WEIGHTS, CARD, RECIPE, PLAN, CURVES, "checkpoints", "logs"}
+
+
+def check_folder(folder: Path) -> None:
+    """InputError where a training cannot live here; one that was cut short may lie here."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; name a folder for the model")
+    present = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    foreign = sorted(name for name in present - OWN if not name.endswith(".new"))
+    if foreign:
+        raise InputError(
+            f"{folder} holds other files ({foreign[0]}); name a new or empty folder for the model"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror}") from None
+
+
+def save_trained(
+    folder: Path,
+    told: Mapping[str, Any],
+    classifier: Classifier,
+    recipe: Recipe,
+    splits: Splits,
+    measured: Mapping[str, Measured],
+    *,
+    history: list[dict[str, float]],
+    best_epoch: int,
+    command: str | None,
+    environment: Mapping[str, Any],
+) -> None:
+    """Write everything; model.json last, since a folder that has one is finished."""
+    from safetensors.torch import save_file
+
+    from robust.report.curves import curves
+
+    content = {
+        **told,
+        "title": recipe.title,
+        "data": {
+            "source": splits.train.source,
+            "splits": {
+                role: {
+                    "split": cases.split,
+                    "cases": len(cases),
+                    "groups": len({entry.group for entry in cases.entries}),
+                    "grouped": cases.grouped,
+                    "classes": count_classes(cases),
+                    "fingerprint": cases.fingerprint(),
+                }
+                for role, cases in splits.named.items()
+            },
+        },
+        "metrics": {role: asdict(found) for role, found in measured.items()},
+        "training": {"best_epoch": best_epoch, "epochs": len(history), "history": history},
+        "recipe": recipe.to_toml(),
+        "recipe_sha256": recipe.digest(),
+        "command": command,
+        "environment": dict(environment),
+    }
+    tensors = {k: v.detach().contiguous() for k, v in classifier.network.state_dict().items()}
+    partial = folder / f"{WEIGHTS}.new"
+    save_file(tensors, partial)
+    os.replace(partial, folder / WEIGHTS)
+    _write(folder / RECIPE, tomli_w.dumps(recipe.to_toml()).encode())
+    plan = make_plan_for(folder, recipe)
+    if plan is not None:
+        _write(folder / PLAN, tomli_w.dumps(plan).encode())
+    _write(folder / CURVES, curves(history, best_epoch).png(120))
+    _write(folder / CARD, card(content, has_plan=plan is not None).encode())
+    _write(folder / MODEL, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def make_plan_for(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """The plan that audits a trained folder on the images that judged it last.
+
+    None where they are a share of the train split, which no plan can name.
+    """
+    assert recipe.data is not None  # open_splits checks
+    split = recipe.splits.test or recipe.splits.val
+    if not isinstance(split, str):
+        return None
+    data = recipe.data.model_dump(mode="json", exclude_defaults=True)
+    return {
+        "title": f"{recipe.title}: robustness audit",
+        "model": {"folder": folder.as_posix()},
+        "data": {**data, "path": recipe.data.path, "split": split},
+        "detection": {"reference": recipe.splits.train},
+    }
+
+
+def scores_of(content: Mapping[str, Any], role: str) -> Scores | None:
+    """The scores on a split, as model.json has them; None where it was not measured."""
+    found = content.get("metrics", {}).get(role)
+    if found is None:
+        return None
+    entries = dict(found["scores"])
+    recall = {name: _estimate(value) for name, value in entries.pop("recall").items()}
+    return Scores(**{name: _estimate(value) for name, value in entries.items()}, recall=recall)
+
+
+def _estimate(value: Mapping[str, Any] | None) -> Estimate | None:
+    return None if value is None else Estimate(**value)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """All of it or nothing, whenever the process dies."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_bytes(data)
+    os.replace(fresh, path)

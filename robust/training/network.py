@@ -1,0 +1,57 @@
+"""A recipe's network: backbone and new head, with what becomes of pixels before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from robust.models import Classifier
+from robust.models.heads import Head, make_network
+from robust.models.trained import ModelFile, describe, make_classifier
+from robust.models.weights import load_strictly, read_state_dict
+from robust.training.recipe import Recipe
+
+
+def head_of(recipe: Recipe, classes: int) -> Head:
+    spec = recipe.network
+    return Head(classes, spec.head, spec.hidden, spec.dropout)
+
+
+def make_untrained(recipe: Recipe, classes: int) -> Classifier:
+    """The classifier as training begins; the same recipe makes the same. Raises InputError."""
+    spec = recipe.network
+    network, known = make_network(
+        spec.architecture,
+        head_of(recipe, classes),
+        state=read_state_dict(spec.weights) if spec.weights is not None else None,
+        source=spec.weights,
+        pretrained=spec.pretrained and spec.weights is None,
+        seed=recipe.training.seed,
+    )
+    size = (spec.size, spec.size) if isinstance(spec.size, int) else spec.size
+    return Classifier(
+        network,
+        mean=known.mean if spec.mean is None else spec.mean,
+        std=known.std if spec.std is None else spec.std,
+        channels=spec.channels,
+        size=known.size if size is None else size,
+        interpolation=spec.interpolation or known.interpolation,
+        fit=spec.fit,
+        head="softmax",
+    )
+
+
+def rebuild(
+    recipe: Recipe, classifier: Classifier, classes: tuple[str, ...], findings: tuple[str, ...]
+) -> tuple[dict[str, Any], Classifier]:
+    """What model.json says of a classifier, and the classifier made from that and its weights.
+
+    All that is measured and stored is this one, so that it is what a reader of the folder gets.
+    """
+    told = {
+        **describe(recipe.network.architecture, head_of(recipe, len(classes)), classifier),
+        "classes": list(classes),
+        "findings": list(findings),
+    }
+    again = make_classifier(ModelFile.model_validate(told))
+    load_strictly(again.network, classifier.network.state_dict(), "the trained network")
+    return told, again

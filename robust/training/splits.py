@@ -1,0 +1,127 @@
+"""The cases of a training: train, val and test with one list of classes, no group on two sides."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from robust.cases import Cases, open_cases
+from robust.errors import InputError
+from robust.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What the network learns from, what chooses its best epoch, what judges it at the end."""
+
+    train: Cases
+    val: Cases
+    test: Cases | None
+
+    @property
+    def named(self) -> dict[str, Cases]:
+        """Those that there are, by role."""
+        found = {"train": self.train, "val": self.val}
+        return found if self.test is None else {**found, "test": self.test}
+
+
+def open_splits(recipe: Recipe) -> Splits:
+    """The splits that a recipe names; InputError where they cannot train or judge a network."""
+    if recipe.data is None or not recipe.data.path:
+        raise InputError("the recipe names no images; give --data, or path in its [data] table")
+    names = recipe.splits
+    train = _open(recipe, names.train, '[splits] train names them; "all" takes every row')
+    classes = train.classes
+    if isinstance(names.val, float):
+        train, val = take_out(train, names.val, recipe.training.seed)
+    else:
+        remedy = "[splits] val names them; a number takes that share out of train: val = 0.15"
+        val = _open(recipe, names.val, remedy, classes)
+    test = None
+    if names.test is not None:
+        remedy = '[splits] test names them; test = "none" goes without'
+        test = _open(recipe, names.test, remedy, classes)
+    splits = Splits(train, val, test)
+    _check_classes(splits)
+    _check_groups(splits)
+    return splits
+
+
+def take_out(train: Cases, share: float, seed: int) -> tuple[Cases, Cases]:
+    """Train without, and a val with, this share of the groups of each class.
+
+    Which ones is decided by a hash of the group and the seed: no order of rows matters. A group
+    with several classes counts among its highest.
+    """
+    highest: dict[str, int] = {}
+    for entry in train.entries:
+        highest[entry.group] = max(entry.label, highest.get(entry.group, 0))
+    chosen: set[str] = set()
+    for label in sorted(set(highest.values())):
+        owners = [group for group, own in highest.items() if own == label]
+        owners.sort(key=lambda group: hashlib.sha256(f"{seed} {group}".encode()).digest())
+        chosen.update(owners[: math.ceil(share * len(owners))])
+    inside = [entry.group in chosen for entry in train.entries]
+    kept = train.select([i for i, out in enumerate(inside) if not out])
+    return kept, replace(train.select([i for i, out in enumerate(inside) if out]), split="val")
+
+
+def count_classes(cases: Cases) -> dict[str, int]:
+    """Cases of each class, by name."""
+    counts = Counter(entry.label for entry in cases.entries)
+    return {name: counts[label] for label, name in enumerate(cases.classes)}
+
+
+def _open(recipe: Recipe, split: str, remedy: str, classes: tuple[str, ...] | None = None) -> Cases:
+    assert recipe.data is not None  # open_splits checks
+    options = {**recipe.data.options(), "split": split}
+    try:
+        cases = open_cases(recipe.data.path, **options)
+        if classes is not None and cases.classes != classes:
+            # A split may lack a class; then only the names say which number is which.
+            cases = open_cases(recipe.data.path, **{**options, "classes": classes})
+    except InputError as error:
+        said = str(error)
+        raise InputError(f"{said} ({remedy})" if "split" in said else said) from None
+    return cases
+
+
+def _check_classes(splits: Splits) -> None:
+    learned = count_classes(splits.train)
+    present = [name for name, count in learned.items() if count]
+    if len(present) < 2:
+        raise InputError(
+            f"train holds {' and '.join(present) or 'nothing'} alone; a classifier learns from "
+            f"two classes or more: choose another label column or filter"
+        )
+    for name, count in learned.items():
+        if not count:
+            raise InputError(
+                f"train has no case of {name}, which the network could never learn; take the "
+                f"class out of [data] classes, or its rows out with where"
+            )
+    judged = [name for name, count in count_classes(splits.val).items() if count]
+    if len(judged) < 2:
+        raise InputError(
+            f"val holds {' and '.join(judged) or 'nothing'} alone, so that no epoch can be told "
+            f"to be better than another; choose another val, or a share of train: val = 0.15"
+        )
+
+
+def _check_groups(splits: Splits) -> None:
+    for (one, first), (other, second) in _pairs(splits):
+        shared = {e.group for e in first.entries} & {e.group for e in second.entries}
+        if shared:
+            raise InputError(
+                f"{len(shared)} group{'s lie' if len(shared) > 1 else ' lies'} on two sides, in "
+                f"{one} and in {other} ({min(shared)} first); keep all images of a patient in one "
+                f"split"
+            )
+
+
+def _pairs(splits: Splits) -> Iterator[tuple[tuple[str, Cases], tuple[str, Cases]]]:
+    return itertools.combinations(splits.named.items(), 2)

@@ -1,0 +1,150 @@
+"""`train`: a recipe to a folder that `robust audit` takes as it is."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from robust.errors import InputError, first_line
+from robust.models import choose_device
+from robust.models.trained import MODEL, load_trained, read_model_file
+from robust.records import Scores
+from robust.training.folder import check_folder, save_trained, scores_of
+from robust.training.measure import measure
+from robust.training.network import make_untrained, rebuild
+from robust.training.recipe import Recipe
+from robust.training.splits import Splits, open_splits
+
+if TYPE_CHECKING:
+    from robust.training.fit import Fitted
+
+SEEN = ("torch", "torchvision", "timm", "lightning", "torchmetrics", "numpy", "scipy", "pillow")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training."""
+
+    folder: Path
+    metrics: Mapping[str, Scores]
+    """Of `val` and, where there is one, `test`, with 95 % intervals by group."""
+    classes: tuple[str, ...]
+    best_epoch: int
+    history: list[dict[str, float]]
+    """A row an epoch."""
+    again: bool = False
+    """It was finished before: nothing was trained or measured."""
+
+
+def train(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    devices: int = 1,
+    progress: bool = True,
+    command: str | None = None,
+) -> Trained:
+    """Train what a recipe says into a folder. The same call again goes on where one was killed.
+
+    The epoch is chosen on val; test is measured once, when all is done. A folder that is finished
+    is returned as it is, one of another recipe or of other images refused. Raises InputError.
+    """
+    folder = Path(out)
+    splits = open_splits(recipe)
+    if (folder / MODEL).exists():
+        return _finished(folder, recipe, splits)
+    where = choose_device(device)
+    classifier = make_untrained(recipe, len(splits.train.classes))
+    _try(classifier, splits)
+    check_folder(folder)
+    fitted = _fit(
+        classifier,
+        splits.train,
+        splits.val,
+        recipe,
+        folder,
+        device=device,
+        devices=devices,
+        progress=progress,
+    )
+    names = splits.train.classes
+    findings = tuple(names[i] for i in splits.train.findings)
+    classifier.cpu().network.load_state_dict(fitted.state)
+    told, trained = rebuild(recipe, classifier, names, findings)
+    judged = {role: cases for role, cases in splits.named.items() if role != "train"}
+    measured = {role: measure(trained, cases, where) for role, cases in judged.items()}
+    save_trained(
+        folder,
+        told,
+        trained,
+        recipe,
+        splits,
+        measured,
+        history=fitted.history,
+        best_epoch=fitted.best_epoch,
+        command=command,
+        environment=_environment(where),
+    )
+    scores = {role: found.scores for role, found in measured.items()}
+    return Trained(folder, scores, names, fitted.best_epoch, fitted.history)
+
+
+def _finished(folder: Path, recipe: Recipe, splits: Splits) -> Trained:
+    """What lies in a finished folder; InputError where that is another training's."""
+    told, content = read_model_file(folder)
+    stored = content["data"]["splits"]
+    known = {role: found["fingerprint"] for role, found in stored.items()}
+    if content.get("recipe_sha256") != recipe.digest():
+        raise InputError(f"{folder} holds a model of another recipe; name a new folder")
+    if known != {role: cases.fingerprint() for role, cases in splits.named.items()}:
+        raise InputError(f"{folder} holds a model of other images; name a new folder")
+    load_trained(folder)
+    scores = {role: scores_of(content, role) for role in content["metrics"]}
+    training = content["training"]
+    return Trained(
+        folder,
+        {role: found for role, found in scores.items() if found is not None},
+        told.classes,
+        training["best_epoch"],
+        training["history"],
+        again=True,
+    )
+
+
+@torch.no_grad()
+def _try(classifier: Any, splits: Splits) -> None:
+    """One image through the network, so that a size it cannot take is told at once."""
+    image = splits.train[0].image[None]
+    classifier.eval()
+    classifier(image)
+
+
+def _fit(*args: Any, **options: Any) -> Fitted:
+    try:
+        from robust.training.fit import fit
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in ("lightning", "torchmetrics", "tensorboard"):
+            raise InputError(
+                f"training needs {error.name}: pip install 'robust-audit[train]'"
+            ) from None
+        raise
+    try:
+        return fit(*args, **options)
+    except ModuleNotFoundError as error:  # Lightning looks for TensorBoard when it is called
+        raise InputError(f"{first_line(error)}: pip install 'robust-audit[train]'") from None
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    return {
+        "robust": importlib.metadata.version("robust-audit"),
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        **{name: importlib.metadata.version(name) for name in SEEN},
+    }
