@@ -103,7 +103,9 @@ def test_records_need_the_standard_library_alone() -> None:
     assert {m.split(".")[0] for m in modules} <= set(sys.stdlib_module_names) | {"__future__"}
 
 
-@pytest.mark.parametrize("file", ["robust/cli.py", "robust/cli_train.py", "robust/pytest_plugin.py"])
+@pytest.mark.parametrize(
+    "file", ["robust/cli.py", "robust/cli_train.py", "robust/pytest_plugin.py"]
+)
 def test_what_starts_quickly_imports_what_is_heavy_inside_its_functions(file: str) -> None:
     heavy = (
         *("torch", "attacks", "timm", "pandas", "lightning"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -95,8 +96,9 @@ def put_head(network: nn.Module, head: Head, called: str = "the network") -> str
 
 def _last(network: nn.Module, called: str) -> tuple[str, nn.Linear | nn.Conv2d]:
     named = dict(network.named_modules())
-    if hasattr(network, "get_classifier"):  # timm
-        found = network.get_classifier()
+    ask: Any = getattr(network, "get_classifier", None)
+    if ask is not None:  # timm
+        found = ask()
         named = {name: module for name, module in named.items() if module is found}
     for kind in (nn.Linear, nn.Conv2d):
         for name, module in reversed(named.items()):

@@ -55,4 +55,4 @@ def _lines(
             markersize=4,
             linewidth=1.6,
         )
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)

@@ -86,7 +86,8 @@ def _open(recipe: Recipe, split: str, remedy: str, classes: tuple[str, ...] | No
             cases = open_cases(recipe.data.path, **{**options, "classes": classes})
     except InputError as error:
         said = str(error)
-        raise InputError(f"{said} ({remedy})" if "split" in said else said) from None
+        missing = any(sign in said for sign in ("no split", repr(split), f"'{split}_images'"))
+        raise InputError(f"{said} ({remedy})" if missing else said) from None
     return cases
 
 
