@@ -59,7 +59,7 @@ def test_the_commands(
 ) -> None:
     commands = re.findall(r"^\$ (robust .*)$", "\n".join(blocks("console")), flags=re.MULTILINE)
     own = [c for c in commands if not c.endswith("\\")]
-    assert len(own) == 10
+    assert len(own) == 12
     for command in own:
         call(monkeypatch, command + (f" --count {COUNT}" if command == "robust demo" else ""))
     assert (quick / "runs/first/report.md").exists()
@@ -106,7 +106,7 @@ def test_every_attack_and_every_detector_is_in_a_table() -> None:
     "command",
     [
         *("demo", "audit", "attack", "fit-detector", "screen", "compare", "bench", "report"),
-        "list",
+        *("list", "train"),
     ],
 )
 def test_help_shows_an_example(command: str) -> None:
@@ -121,7 +121,7 @@ def test_help_shows_an_example(command: str) -> None:
 def test_help_examples_work_as_printed(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     call(monkeypatch, f"robust demo --count {COUNT}")
     examples = [info.epilog or "" for info in cli.app.registered_commands]
-    assert len(examples) == 9
+    assert len(examples) == 10
     for example in examples:
         command = re.search(r"Example(?: \(after robust demo\))?: (robust .*)$", example)
         assert command, example

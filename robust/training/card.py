@@ -110,8 +110,8 @@ def _training(content: Mapping[str, Any]) -> str:
     how = recipe["training"]
     said = (
         f"From {start}; {how['optimiser']}, learning rate {how['lr']:g} ({how['schedule']}), "
-        f"batches of {how['batch']}, seed {how['seed']}. {training['epochs']} epochs, of which "
-        f"epoch {training['best_epoch']} was kept for its "
+        f"batches of {how['batch']}, seed {how['seed']}. Epoch {training['best_epoch']} of "
+        f"{training['epochs']} was kept for its "
         + ("robust accuracy" if hard else "AUC")
         + " on val. All settings: recipe.toml; the course: curves.png."
     )
