@@ -91,7 +91,7 @@ def load_trained(folder: str | Path, threshold: float = 0.5) -> Classifier:
     told, _ = read_model_file(folder)
     classifier = make_classifier(told, threshold)
     load_strictly(classifier.network, read_state_dict(folder / WEIGHTS), folder / WEIGHTS)
-    if weights_hash(classifier.network) != told.weights_sha256:
+    if weights_hash(classifier) != told.weights_sha256:
         raise InputError(
             f"{folder / WEIGHTS} is not the file that {MODEL} was written for: its weights have "
             f"another hash; bring both anew from one training"
@@ -136,5 +136,5 @@ def describe(architecture: str, head: Head, classifier: Classifier) -> dict[str,
             "interpolation": classifier.interpolation,
             "fit": classifier.fit,
         },
-        "weights_sha256": weights_hash(classifier.network),
+        "weights_sha256": weights_hash(classifier),
     }

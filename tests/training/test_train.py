@@ -1,0 +1,246 @@
+"""A recipe trains in seconds, and what it leaves is a model that everything else takes as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from robust import cli
+from robust.cases import open_cases
+from robust.engine import audit_plan, load_plan
+from robust.errors import InputError
+from robust.models import Classifier, load_classifier, prepare
+from robust.training.measure import predict
+from robust.training.recipe import Recipe, load_recipe, make_recipe
+from robust.training.train import Trained, train
+
+DATA = {"path": "phantom:dermoscopy", "count": 120, "pixels": 48}
+NETWORK = {
+    "architecture": "timm:test_efficientnet",
+    "pretrained": False,
+    "head": "ma2021",
+    "hidden": 32,
+    "size": 48,
+    "mean": 0.5,
+    "std": 0.25,
+}
+TRAINING = {"epochs": 6, "batch": 16, "lr": 4e-3, "warmup": 0.5}
+
+
+def recipe(**over: dict[str, Any]) -> Recipe:
+    tables = {"data": DATA, "network": NETWORK, "training": TRAINING}
+    return make_recipe({**tables, **{k: {**tables.get(k, {}), **v} for k, v in over.items()}})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("trained") / "model"
+    return train(recipe(), folder, device="cpu", progress=False, command="robust train it")
+
+
+def content(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_a_recipe_beats_chance_clearly(trained: Trained) -> None:
+    area = trained.metrics["test"].auc
+    assert area is not None and area.low > 0.5 and area.value > 0.65
+    assert area.groups == 60  # two images a patient
+    assert len(trained.history) == 6 and 1 <= trained.best_epoch <= 6
+
+
+def test_the_folder_reloads_to_identical_logits(trained: Trained) -> None:
+    """Those of the weights that training kept, through the pixels that the audit sees."""
+    from robust.training.keeper import newest
+    from robust.training.network import make_untrained
+
+    found = newest(trained.folder / "checkpoints")
+    assert found is not None
+    kept = make_untrained(recipe(), 2)
+    kept.network.load_state_dict(found[1]["best"])
+    cases = open_cases("phantom:dermoscopy", count=12, pixels=60)
+    again = load_classifier(folder=trained.folder)
+    expected = predict(prepare(kept), cases)
+    assert torch.equal(predict(prepare(again), cases), expected)
+    assert expected.std() > 0
+    assert (again.head, again.size, again.channels) == ("softmax", (48, 48), 3)
+
+
+def test_the_audit_takes_the_folder_as_it_is_and_finds_the_same_numbers(
+    trained: Trained, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(trained.folder, moved)
+    plan = load_plan(moved)
+    assert plan.model is not None and plan.model.folder == moved.as_posix()
+    small = plan.model_copy(
+        update={
+            "attacks": tuple(a for a in plan.attacks if a.name == "FGSM"),
+            "audit": plan.audit.model_copy(update={"eps": (1 / 255,)}),
+        }
+    )
+    report = audit_plan(small, device="cpu")
+    assert report.clean.scores.accuracy == trained.metrics["test"].accuracy
+    assert report.clean.scores.auc == trained.metrics["test"].auc
+    assert report.model["weights_sha256"] == content(moved)["weights_sha256"]
+    # A plan of its own is obeyed: only a folder in place of a plan means itself.
+    assert load_plan(moved / "plan.toml").model.folder == trained.folder.as_posix()  # type: ignore[union-attr]
+
+
+def test_what_else_lies_in_the_folder(trained: Trained) -> None:
+    card = (trained.folder / "card.md").read_text(encoding="utf-8")
+    area = trained.metrics["test"].auc
+    assert area is not None and f"{area.value:.3f} [{area.low:.3f}, {area.high:.3f}]" in card
+    for said in ("Test was looked at once", "robust train it", "60 groups", "melanoma-like"):
+        assert said in card
+    assert content(trained.folder)["weights_sha256"] in card
+    assert load_recipe(trained.folder / "recipe.toml") == recipe()
+    assert (trained.folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    names = {e.id for e in open_cases("phantom:dermoscopy", count=120).entries}
+    text = card + (trained.folder / "model.json").read_text(encoding="utf-8")
+    assert not [name for name in names if re.search(rf"\b{name}\b", text)]
+
+
+def test_the_same_again_trains_nothing_and_another_is_refused(trained: Trained) -> None:
+    before = (trained.folder / "model.json").stat().st_mtime_ns
+    again = train(recipe(), trained.folder, device="cpu", progress=False)
+    assert again.again and again.metrics == trained.metrics
+    assert again.history == trained.history and again.best_epoch == trained.best_epoch
+    assert (trained.folder / "model.json").stat().st_mtime_ns == before
+    with pytest.raises(InputError, match="another recipe"):
+        train(recipe(training={"epochs": 7}), trained.folder, device="cpu")
+    with pytest.raises(InputError, match="other images"):
+        train(recipe(data={"count": 122}), trained.folder, device="cpu")
+
+
+def test_cut_short_before_its_end_it_writes_the_same_folder(
+    trained: Trained, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cut"
+    shutil.copytree(trained.folder, folder)
+    for name in ("model.json", "card.md", "model.safetensors"):
+        (folder / name).unlink()
+    train(recipe(), folder, device="cpu", progress=False)
+    assert content(folder)["weights_sha256"] == content(trained.folder)["weights_sha256"]
+    assert content(folder)["metrics"] == content(trained.folder)["metrics"]
+
+
+@pytest.mark.parametrize("what", ["weights", "version", "json", "classes", "missing"])
+def test_a_folder_that_was_changed_is_refused(trained: Trained, tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "changed"
+    folder.mkdir()
+    for name in ("model.json", "model.safetensors"):
+        shutil.copy(trained.folder / name, folder)
+    path = folder / "model.json"
+    if what == "weights":
+        state = load_file(folder / "model.safetensors")
+        name = next(n for n, v in state.items() if v.is_floating_point())
+        state[name].view(-1)[0] += 1e-3
+        save_file(state, folder / "model.safetensors")
+        said = "another hash"
+    elif what == "version":
+        path.write_text(json.dumps({**content(folder), "version": 2}), encoding="utf-8")
+        said = "has version 2"
+    elif what == "json":
+        path.write_text("{", encoding="utf-8")
+        said = "not as `robust train` writes it"
+    elif what == "classes":
+        path.write_text(json.dumps({**content(folder), "classes": ["a"]}), encoding="utf-8")
+        said = "names 1 classes for a head of 2"
+    else:
+        path.unlink()
+        said = "holds no model.json"
+    with pytest.raises(InputError, match=said):
+        load_classifier(folder=folder)
+
+
+def test_the_folder_says_everything_but_the_threshold(trained: Trained) -> None:
+    assert isinstance(load_classifier(folder=trained.folder, threshold=0.3), Classifier)
+    with pytest.raises(InputError, match="folder says size itself"):
+        load_classifier(folder=trained.folder, size=32)
+    with pytest.raises(InputError, match="got architecture and folder"):
+        load_classifier("resnet18", folder=trained.folder)
+
+
+def test_a_folder_with_other_files_is_refused_before_work(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("!", encoding="utf-8")
+    with pytest.raises(InputError, match=r"holds other files \(thesis\.txt\)"):
+        train(recipe(), tmp_path, device="cpu")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_size_that_the_network_cannot_take(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the network fails on images of shape"):
+        train(
+            recipe(network={"architecture": "timm:vit_tiny_patch16_224", "size": 48}),
+            tmp_path / "out",
+            device="cpu",
+        )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("", "a training needs a network"),
+        ("--recipe chest --data x", "did you mean chest-xray"),
+        ("--recipe fundus", "names no images"),
+        ("--recipe fundus --data nowhere --random", "no such folder or file: nowhere"),
+        ("--recipe fundus --data phantom:fundus --eps 1/255", "add --adversarial"),
+        ("--recipe fundus --data phantom:fundus --adversarial pgd", "'pgd-at' or 'trades'"),
+        ("--recipe fundus --data phantom:fundus --lr 0", "training.lr"),
+        ("--recipe fundus --data phantom:fundus --mean a,b", "--mean 'a,b'"),
+        ("--recipe fundus --data phantom:fundus --val exam --random", "no split 'exam'"),
+        ("--recipe fundus --data phantom:fundus --weights no.pth", "no such weights file"),
+        ("--recipe fundus --data phantom:fundus --random --device abacus", "device 'abacus'"),
+        ("x.toml --recipe fundus", "not both"),
+    ],
+)
+def test_wrong_words_on_the_command_line(
+    line: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["robust", "train", *shlex.split(line)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    error = capsys.readouterr().err
+    assert ended.value.code == cli.BAD_INPUT
+    assert said in error and len(error.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = (
+        "robust train --recipe chest-xray --data phantom:chest_xray --limit 40 --random --size 32 "
+        "--architecture timm:test_resnet --epochs 1 --batch 16 --test none --val 0.25 "
+        "--device cpu --out model"
+    )
+    for again in (False, True):
+        monkeypatch.setattr(sys, "argv", shlex.split(command))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code in (0, None)
+        out = capsys.readouterr().out
+        assert ("nothing was trained" in out) == again
+        assert "Next: robust audit --folder model --data IMAGES" in out
+    found = content(tmp_path / "model")
+    assert found["command"] == command
+    assert found["data"]["splits"]["train"]["cases"] == 30
+    assert set(found["metrics"]) == {"val"}
