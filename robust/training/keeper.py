@@ -51,15 +51,16 @@ def claim(places: Path, owner: Mapping[str, str]) -> None:
     """Note whose checkpoints these are; InputError where they are another training's."""
     path = places / OWNER
     places.mkdir(parents=True, exist_ok=True)
-    known = _read_owner(path)
-    if known is None:
-        if (places / LAST).exists() or (places / PREVIOUS).exists():
-            raise InputError(
-                f"{places} holds checkpoints, but not of which training; "
-                f"choose another folder or remove them"
-            )
+    if not (places / LAST).exists() and not (places / PREVIOUS).exists():
+        # Before its first whole epoch a training has nothing that another could harm.
         _write(path, json.dumps(dict(owner), indent=1) + "\n")
         return
+    known = _read_owner(path)
+    if known is None:
+        raise InputError(
+            f"{places} holds checkpoints, but not of which training; "
+            f"choose another folder or remove them"
+        )
     other = [name for name, value in owner.items() if known.get(name) != value]
     if other:
         raise InputError(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from robust.errors import InputError, first_line
+from robust.errors import InputError
 from robust.models import choose_device
 from robust.models.trained import MODEL, load_trained, read_model_file
 from robust.records import Scores
@@ -60,11 +60,11 @@ def train(
     splits = open_splits(recipe)
     if (folder / MODEL).exists():
         return _finished(folder, recipe, splits)
-    where = choose_device(device)
+    fit, where = _learn_to_fit(), choose_device(device)
     classifier = make_untrained(recipe, len(splits.train.classes))
     _try(classifier, splits)
     check_folder(folder)
-    fitted = _fit(
+    fitted = fit(
         classifier,
         splits.train,
         splits.val,
@@ -126,8 +126,11 @@ def _try(classifier: Any, splits: Splits) -> None:
     classifier(image)
 
 
-def _fit(*args: Any, **options: Any) -> Fitted:
+def _learn_to_fit() -> Callable[..., Fitted]:
+    """`fit`, with what it needs; InputError where that is not installed."""
     try:
+        import tensorboard  # noqa: F401  (Lightning looks for it when it writes)
+
         from robust.training.fit import fit
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("lightning", "torchmetrics", "tensorboard"):
@@ -135,10 +138,7 @@ def _fit(*args: Any, **options: Any) -> Fitted:
                 f"training needs {error.name}: pip install 'robust-audit[train]'"
             ) from None
         raise
-    try:
-        return fit(*args, **options)
-    except ModuleNotFoundError as error:  # Lightning looks for TensorBoard when it is called
-        raise InputError(f"{first_line(error)}: pip install 'robust-audit[train]'") from None
+    return fit
 
 
 def _environment(device: torch.device) -> dict[str, Any]:
