@@ -56,7 +56,10 @@ def main() -> None:
             app()
     except InputError as error:
         _complain(" ".join(str(error).split()), BAD_INPUT)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:
+        # Typer makes an exit of an interrupt, without a word.
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
+            raise
         _complain("interrupted; the same command goes on where this one stopped", INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

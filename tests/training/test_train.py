@@ -244,3 +244,19 @@ def test_the_command(
     assert found["command"] == command
     assert found["data"]["splits"]["train"]["cases"] == 30
     assert set(found["metrics"]) == {"val"}
+
+
+def test_an_interrupt_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("robust.training.train.train", interrupted)
+    line = "robust train --recipe fundus --data phantom:fundus"
+    monkeypatch.setattr(sys, "argv", line.split())
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == cli.INTERRUPTED
+    assert "the same command goes on" in capsys.readouterr().err
