@@ -205,7 +205,7 @@ BAD_PLANS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("field", {"attacks": [{"name": "PGD", "stepps": 3}]}, ("'stepps'; did you mean steps?",)),
     ("steps", {"attacks": [{"name": "PGD", "steps": 0}]}, ("PGD: steps must be above 0, not 0",)),
     ("norm", {"attacks": [{"name": "PGD", "norm": "L7"}]}, ("attacks.0.norm", "(got 'L7')")),
-    ("no name", {"attacks": [{"nmae": "PGD"}]}, ("attacks.0.name: Field required",)),
+    ("no name", {"attacks": [{"nmae": "PGD"}]}, ("attacks.0.name is missing",)),
     ("twice", {"attacks": [{"name": "PGD"}] * 2}, ("called 'PGD'; give the attack its own label",)),
     ("row", {"attacks": [{"name": "PGD", "label": "clean"}]}, ("'clean' is a row of its own",)),
     # eps.
@@ -238,7 +238,7 @@ BAD_PLANS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("findings", {"data": DATA | {"findings": ["opactiy"]}}, ("did you mean opacity?",)),
     ("all found", {"data": DATA | {"findings": ["normal", "opacity"]}}, ("every class is named",)),
     # Models that are none.
-    ("none", {"model": {}}, ("exactly one of architecture, file and factory; got none",)),
+    ("none", {"model": {}}, ("exactly one of architecture, file, factory and folder; got none",)),
     ("two", {"model": MODEL | {"file": "x.pt"}}, ("got file and factory",)),
     ("no weights", {"model": {"architecture": "resnet18"}}, ("weights file or pretrained = true",)),
     ("name", {"model": {"architecture": "resnet81", "weights": "x"}}, ("resnet18", "nearest of")),
