@@ -29,6 +29,7 @@ from robust.engine.table import write_table
 from robust.engine.threshold import threshold_for
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, full_precision, load_classifier, prepare
+from robust.models.memory import memory_kept
 from robust.records import GALLERY, Detection, Report
 
 
@@ -220,7 +221,7 @@ def _run(
     attacking = False
     began = time.perf_counter()
     try:
-        with full_precision():
+        with full_precision(), memory_kept(choose_device(device)):
             job = start(
                 plan,
                 attacks,

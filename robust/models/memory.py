@@ -1,8 +1,10 @@
-"""How many images fit into memory at once: what a gradient keeps of one, against what is free."""
+"""Memory: how many images fit into it at once, and how a CPU keeps it between two passes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ctypes
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,6 +14,9 @@ SHARE = 0.6
 """Of the memory that is free now; the rest is left to others, and to what is not counted."""
 BESIDE = 2.0
 """Working memory of layers and of the attack, as a multiple of what the gradient keeps."""
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+"""Settings of glibc's malloc, by their numbers in malloc.h."""
 
 
 def at_once(model: Callable[[Tensor], Tensor], x: Tensor) -> int:
@@ -44,6 +49,37 @@ def _kept(model: Callable[[Tensor], Tensor], x: Tensor) -> int:
     except Exception:  # noqa: BLE001  (a foreign network may fail in any way; the attack will tell)
         return 0
     return sum(storages.values()) + 4 * x.numel() * x.element_size()
+
+
+@contextmanager
+def memory_kept(device: torch.device) -> Iterator[None]:
+    """On a CPU with glibc, keep freed memory for the next pass; give it back at the end.
+
+    By default every tensor above 32 MiB is fetched from the system anew and cleared page by page,
+    pass after pass: a third of the time of a MobileNetV2 at 224 px, in float32.
+    """
+    malloc = _glibc() if device.type == "cpu" else None
+    if malloc is None:
+        yield
+        return
+    malloc.mallopt(_MMAP_MAX, 0)
+    malloc.mallopt(_TRIM_THRESHOLD, -1)
+    try:
+        yield
+    finally:
+        malloc.mallopt(_MMAP_MAX, 65536)
+        malloc.mallopt(_TRIM_THRESHOLD, 64 << 20)
+        malloc.mallopt(_MMAP_THRESHOLD, 32 << 20)  # where the default ends after some use
+        malloc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    try:
+        library = ctypes.CDLL("libc.so.6")
+        library.mallopt, library.malloc_trim  # noqa: B018  (another libc may lack them)
+    except (OSError, AttributeError):
+        return None
+    return library
 
 
 def free_memory(device: torch.device) -> int | None:

@@ -21,6 +21,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from robust.cases import Cases
 from robust.errors import InputError, first_line
 from robust.models import Classifier, choose_device, settle_head
+from robust.models.memory import memory_kept
 from robust.training.data import Images, stack
 from robust.training.keeper import Keeper, claim, newest
 from robust.training.module import Row, Training, displayed, finished
@@ -212,7 +213,8 @@ def _train(module: Training, trainer: L.Trainer, start: Path | None) -> None:
     on_gpu = trainer.strategy.root_device.type == "cuda"
     module.classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     gpus = range(torch.cuda.device_count()) if on_gpu else []
-    with quiet(), _own_words(), torch.random.fork_rng(gpus):
+    kept = memory_kept(trainer.strategy.root_device)
+    with quiet(), _own_words(), kept, torch.random.fork_rng(gpus):
         trainer.fit(module, ckpt_path=start, weights_only=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from robust.engine.attacker import make_attacker
 from robust.engine.store import Store
 from robust.models import Classifier, memory, prepare
-from robust.models.memory import at_once, free_memory
+from robust.models.memory import at_once, free_memory, memory_kept
 
 
 def convolutions() -> Classifier:
@@ -60,3 +61,24 @@ def test_a_resumed_run_splits_its_batches_as_before(
     monkeypatch.setattr(memory, "free_memory", lambda device: 2**30)
     assert make_attacker(classifier, x, "auto", store).most == first.most < 100
     store.close()
+
+
+@pytest.mark.skipif(memory._glibc() is None, reason="another C library")
+def test_freed_memory_is_kept_within_and_given_back_at_the_end() -> None:
+    """Counted in the pages that the system hands out for a tensor of 64 MiB, made again."""
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(2**24)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    faults()
+    fetched = faults()
+    with memory_kept(torch.device("cpu")):
+        assert min(faults() for _ in range(8)) < fetched / 10
+        inside = resident()
+    assert resident() < inside - 2**25
+    assert faults() > fetched / 2
