@@ -87,7 +87,7 @@ def _set_norms(classifier: Classifier, x: Tensor) -> None:
 
 def _logits(ready: Classifier, x: Tensor) -> Tensor:
     with torch.no_grad(), full_precision():
-        return torch.cat([ready(part) for part in x.split(16)])
+        return torch.cat([ready(part) for part in torch.split(x, 16)])
 
 
 def _dtype(classifier: Classifier) -> torch.dtype:

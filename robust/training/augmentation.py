@@ -44,7 +44,7 @@ def _move(x: Tensor, spec: AugmentationSpec, u: list[float]) -> Tensor:
     """Rotation, shift, scale and shear as one affine map, so that pixels are blended once."""
     height, width = x.shape[1:]
     fill = _edge(x)
-    moved = tv.affine(
+    moved: Tensor = tv.affine(
         x - fill,
         angle=_around(u[0], spec.rotation),
         translate=[_around(u[1], spec.translate) * width, _around(u[2], spec.translate) * height],
@@ -82,7 +82,8 @@ def _erase(image: Tensor, u: list[float]) -> Tensor:
     w = min(width, max(1, round(width * (share / aspect) ** 0.5)))
     top, left = int(u[2] * (height - h + 1)), int(u[3] * (width - w + 1))
     mean = image.float().mean((1, 2), keepdim=True).round().to(torch.uint8)
-    return tv.erase(image, top, left, h, w, mean.expand(-1, h, w))
+    erased: Tensor = tv.erase(image, top, left, h, w, mean.expand(-1, h, w))
+    return erased
 
 
 def _around(u: float, reach: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def make_average(network: nn.Module) -> nn.Module:
@@ -24,7 +24,8 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, step: i
     end near its first weights. Buffers are copied: batch statistics are averages themselves.
     """
     keep = min(decay, (1 + step) / (10 + step))
-    own, other = list(average.parameters()), list(network.parameters())
+    own: list[Tensor] = list(average.parameters())
+    other: list[Tensor] = list(network.parameters())
     torch._foreach_lerp_(own, other, 1 - keep)
     for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
         mine.copy_(theirs)

@@ -164,7 +164,7 @@ class Training(L.LightningModule):
         attack, threat = PGD(STEPS), ThreatModel("Linf", eps)
         self.robust_mean.reset()
         with torch.enable_grad(), frozen(self.judged):
-            for some in rows.split(batch):
+            for some in torch.split(rows, batch):
                 x = displayed(torch.stack([self.val_images[int(i)] for i in some]).to(self.device))
                 y = self.val_images.labels[some].to(self.device)
                 streams = Streams.of(0, [self.val_images.ids[int(i)] for i in some], "val")

@@ -129,7 +129,7 @@ def _try(classifier: Any, splits: Splits) -> None:
 def _learn_to_fit() -> Callable[..., Fitted]:
     """`fit`, with what it needs; InputError where that is not installed."""
     try:
-        import tensorboard  # noqa: F401  (Lightning looks for it when it writes)
+        import tensorboard  # type: ignore[import-untyped]  # noqa: F401  (Lightning writes with it)
 
         from robust.training.fit import fit
     except ModuleNotFoundError as error:

@@ -77,6 +77,8 @@ def test_freed_memory_is_kept_within_and_given_back_at_the_end() -> None:
 
     faults()
     fetched = faults()
+    if fetched == 0:
+        pytest.skip("this system counts no page faults")
     with memory_kept(torch.device("cpu")):
         assert min(faults() for _ in range(8)) < fetched / 10
         inside = resident()
