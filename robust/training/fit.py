@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from robust.cases import Cases
-from robust.errors import InputError, first_line
+from robust.errors import InputError
 from robust.models import Classifier, choose_device, settle_head
 from robust.models.memory import memory_kept
+from robust.models.weights import load_strictly
 from robust.training.data import Images, stack
 from robust.training.keeper import Keeper, claim, newest
 from robust.training.module import Row, Training, displayed, finished
@@ -81,6 +82,8 @@ def fit(
         },
     )
     found = newest(places)
+    if found is not None:
+        load_strictly(classifier.network, found[1]["best"], f"a checkpoint in {places}")
     if found is None or not finished(recipe, found[1]["history"], found[1]["best_epoch"]):
         _train(
             Training(classifier, Images(train, classifier), Images(val, classifier), recipe),
@@ -94,18 +97,11 @@ def fit(
             found[0] if found else None,
         )
         found = newest(places)
-    if found is None:
-        raise InputError(f"{places} lost its checkpoints while training; start again")
-    fitted = _fitted(found[1])
-    try:
-        classifier.network.load_state_dict(fitted.state)
-    except RuntimeError as error:
-        raise InputError(
-            f"the checkpoints in {places} are of another network ({first_line(error)}); "
-            f"choose another folder or remove them"
-        ) from None
+        if found is None:
+            raise InputError(f"{places} lost its checkpoints while training; start again")
+        load_strictly(classifier.network, found[1]["best"], f"a checkpoint in {places}")
     classifier.to("cpu").eval()
-    return fitted
+    return _fitted(found[1])
 
 
 def _fitted(checkpoint: dict[str, Any]) -> Fitted:
@@ -184,7 +180,7 @@ def _trainer(
             accelerator={"cuda": "gpu"}.get(target.type, target.type),
             devices=where,
             strategy=strategy,
-            precision=precision(recipe.training.precision, target),
+            precision=precision(recipe, target),
             max_epochs=recipe.training.epochs,
             callbacks=callbacks,
             logger=TensorBoardLogger(logs.parent, name=logs.name, version=""),
@@ -201,12 +197,16 @@ def _trainer(
         )
 
 
-def precision(name: str, target: torch.device) -> Any:
-    """Lightning's word for a precision; `auto` is bfloat16, mixed, on GPUs that compute in it."""
+def precision(recipe: Recipe, target: torch.device) -> Any:
+    """Lightning's word for a precision. `auto` is bfloat16, mixed, on GPUs that compute in it.
+
+    Hardening takes float32: bfloat16 tells 0.5 from 0.5 + 1/256, and the attack takes finer steps.
+    """
+    name = recipe.training.precision
     if name != "auto":
         return PRECISIONS[name]
     quick = target.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return PRECISIONS["bfloat16" if quick else "float32"]
+    return PRECISIONS["bfloat16" if quick and recipe.adversarial is None else "float32"]
 
 
 def _train(module: Training, trainer: L.Trainer, start: Path | None) -> None:
