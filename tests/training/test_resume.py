@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
-import shlex
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lightning.pytorch.callbacks import Callback
-from safetensors.torch import load_file
 
 from robust.errors import InputError
 from robust.training.fit import Fitted
 from robust.training.keeper import LAST, PREVIOUS
-from tests.training.tiny import Watch, chests, classifier, equal, network, recipe, rows, run
+from tests.training.tiny import Watch, chests, classifier, equal, recipe, rows, run
 
 RECIPE = recipe(
     training={"epochs": 4, "average": 0.9},
