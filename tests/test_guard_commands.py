@@ -276,6 +276,7 @@ def test_every_detector_is_listed_with_its_paper(robust: Robust) -> None:  # noq
     refused(robust("list", "detector"), "did you mean detectors?")
 
 
+@pytest.mark.slow
 def test_in_processes_of_their_own(here: Path) -> None:  # noqa: F811
     """From the plan to the table, with all that libraries would log and warn of."""
     save_file(trained(28).state_dict(), "w.safetensors")

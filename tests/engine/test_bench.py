@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -94,25 +92,25 @@ def test_budgets_are_named() -> None:
     assert budgets(["PGD"], 9) == {"PGD": PGD(steps=9)}
 
 
-def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "robust.cli", "bench", *words],
-        cwd=folder, capture_output=True, text=True,
-    )  # fmt: skip
+def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> object:
+    monkeypatch.setattr(sys, "argv", ["robust", "bench", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code
 
 
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--limit", "2", "--rounds", "1", "--steps", "2", "--size", "32")
-    done = run(tmp_path, "--architecture", "resnet18", *words)
-    assert done.returncode == 0, done.stderr
-    for said in (
+    assert not call(monkeypatch, "--architecture", "resnet18", *words)
+    said = capsys.readouterr().out
+    for part in (
         "2 images of (3, 32, 32) on cpu",
         "PGD(steps=2",
         "robust",
         "foolbox",
         "bare passes",
     ):
-        assert said in done.stdout
+        assert part in said
 
 
 @pytest.mark.parametrize(
@@ -128,8 +126,5 @@ def test_the_command(tmp_path: Path) -> None:
 def test_wrong_words_are_one_line(
     wrong: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["robust", "bench", *wrong.split()])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    said = capsys.readouterr().err
-    assert ended.value.code == 2 and says in " ".join(said.split())
+    assert call(monkeypatch, *wrong.split()) == 2
+    assert says in " ".join(capsys.readouterr().err.split())
