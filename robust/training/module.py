@@ -22,7 +22,14 @@ from robust.errors import InputError
 from robust.models import Classifier
 from robust.training.adversarial import adversarial_loss, frozen, warmed
 from robust.training.average import make_average, update_average
-from robust.training.data import Batch, Batches, Images, class_weights, steps_per_epoch
+from robust.training.data import (
+    Batch,
+    Batches,
+    Images,
+    class_weights,
+    stack,
+    steps_per_epoch,
+)
 from robust.training.recipe import Recipe
 from robust.training.schedule import learning_rate, make_optimiser
 
@@ -165,7 +172,7 @@ class Training(L.LightningModule):
         self.robust_mean.reset()
         with torch.enable_grad(), frozen(self.judged):
             for some in torch.split(rows, batch):
-                x = displayed(torch.stack([self.val_images[int(i)] for i in some]).to(self.device))
+                x = displayed(stack([self.val_images[int(i)] for i in some]).to(self.device))
                 y = self.val_images.labels[some].to(self.device)
                 streams = Streams.of(0, [self.val_images.ids[int(i)] for i in some], "val")
                 x_adv = attack(self.judged, x, y, threat, streams)
@@ -174,14 +181,14 @@ class Training(L.LightningModule):
                 self.robust_mean.update(right.float())
 
     def on_train_epoch_end(self) -> None:
-        loss = self.train_mean.compute()
-        self._refuse_nan(loss)
+        loss, val_loss = self.train_mean.compute(), self.val_mean.compute()
+        self._refuse_nan(loss + val_loss)
         auc = self.val_auc.compute()[self._judged.to(self.device)].mean()
         row = {
             "epoch": float(self.current_epoch + 1),
             "lr": learning_rate(self.recipe.training, self.global_step - 1, self.per_epoch),
             "train_loss": float(loss),
-            "val_loss": float(self.val_mean.compute()),
+            "val_loss": float(val_loss),
             "val_auc": float(auc),
             "val_accuracy": float(self.val_accuracy.compute()),
         }
