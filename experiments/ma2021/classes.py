@@ -21,7 +21,7 @@ MODELS = {
     "fundus-3": "fundus, 3 classes",
     "fundus-4": "fundus, 4 classes",
 }
-LIMIT = 120
+LIMIT = 32
 
 
 def main(asked: Options) -> None:

@@ -95,16 +95,17 @@ def audited(
     eps: Sequence[str],
     detectors: Sequence[dict[str, Any]] = (),
     detection: dict[str, Any] | None = None,
+    data: dict[str, Any] | None = None,
     **audit: Any,
 ) -> tuple[Report, Path]:
     """Audit a model on at most `limit` of its test images, spread evenly; the report and the run.
 
     `attacks` and `detectors` are the tables of a plan, `audit` more fields of its `[audit]`. The
-    data are those that the trained folder's own plan names.
+    data are those that the trained folder's own plan names; `data` changes fields of that table.
     """
     folder = asked.folder(model)
     raw = read_plan(folder)
-    raw["data"] = {**raw["data"], "limit": limit}
+    raw["data"] = {**raw["data"], "limit": limit, **(data or {})}
     raw["audit"] = {"eps": list(eps), **audit}
     raw["attacks"], raw["detectors"] = list(attacks), list(detectors)
     raw["detection"] = {**raw.get("detection", {}), **(detection or {})}

@@ -31,9 +31,9 @@ from robust.engine.summary import DIFFICULT
 from robust.records import Estimate
 from robust.report.canvas import COLOURS, MARKERS, STYLES, Figure, FigureOf, add_legend, dress
 
-EPS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 3, 4, 6, 8, 10)
+EPS = (0.1, 0.25, 0.5, 0.75, 1, 2, 4, 10)
 """In 255ths."""
-LIMIT = 80
+LIMIT = 24
 COLUMNS = ("model", "attack", "eps_255", "images", "groups", *interval("accuracy"))
 
 
