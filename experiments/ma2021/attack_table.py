@@ -84,8 +84,10 @@ def main(asked: Options) -> None:
         accuracy, area = whole["accuracy"], whole["auc"]
         assert accuracy is not None
         clean.append(
-            [model, accuracy.cases, accuracy.groups]
-            + [*numbers(accuracy, area), RECALLED[name]["clean"]]
+            [
+                *(model, accuracy.cases, accuracy.groups),
+                *(*numbers(accuracy, area), RECALLED[name]["clean"]),
+            ]
         )
         print(f"{model}: clean accuracy {percent(accuracy)}")
         for row in report.rows:
@@ -94,8 +96,10 @@ def main(asked: Options) -> None:
             eps = round(255 * row.eps, 4)
             told = RECALLED[name][row.attack] if eps == 1 else None
             rows.append(
-                [model, row.attack, f"{eps:g}", kept.cases, kept.groups]
-                + [*numbers(kept, row.scores.auc), told]
+                [
+                    *(model, row.attack, f"{eps:g}", kept.cases, kept.groups),
+                    *(*numbers(kept, row.scores.auc), told),
+                ]
             )
             print(f"{model}: {row.condition}: {percent(kept)}, recalled {told}")
         what = ("images", "groups")

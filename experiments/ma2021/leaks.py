@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from detectors import (
     DeepFeatures,
@@ -31,6 +32,7 @@ from robust.stats import auc
 
 D = 128
 MAJORITY, MINORITY = 200, 40
+LEARNED: tuple[type[Detector], ...] = (DeepFeatures, QuantizedFeatures)
 
 
 def features(n: int, deviation: float, rng: np.random.Generator, wrong: bool = False) -> Features:
@@ -41,21 +43,24 @@ def features(n: int, deviation: float, rng: np.random.Generator, wrong: bool = F
     return Features(3.0 * torch.eye(2, dtype=torch.float64)[said], {"deep": deep})
 
 
-def as_released_density(deviation: float, seed: int = 0, n: int = 400) -> float:
+def released_density(clean: Features, attacked: Features, y: Tensor) -> float:
     """AUC of a density, bandwidth 1, that was fitted on the clean images it scores."""
-    rng = np.random.default_rng(seed)
-    clean, attacked = features(n, deviation, rng), features(n, deviation, rng)
     detector = KernelDensity(1.0)
-    detector.fit(Reference(clean, torch.arange(n) % 2))
+    detector.fit(Reference(clean, y))
     return area(detector, clean, attacked)
 
 
-def as_released_split(make: type[Detector], seed: int = 0) -> float:
-    """AUC of a learned detector whose images were copied before they were split 80/20."""
-    rng = np.random.default_rng(seed)
-    n = MAJORITY + MINORITY
-    clean, attacked = features(n, 1.0, rng), features(n, 1.0, rng)
-    copies = np.r_[np.arange(MAJORITY), np.tile(np.arange(MAJORITY, n), MAJORITY // MINORITY)]
+def released_split(
+    make: type[Detector], clean: Features, attacked: Features, y: Tensor, seed: int = 0
+) -> float:
+    """AUC of a learned detector whose images were copied before they were split 80/20.
+
+    Rarer classes are copied, whole times and a part, until each has as many as the commonest.
+    """
+    rng, n = np.random.default_rng(seed), len(clean)
+    classes = [np.flatnonzero(y.numpy() == label) for label in np.unique(y)]
+    most = max(len(rows) for rows in classes)
+    copies = np.concatenate([np.resize(rows, most) for rows in classes])
     order = rng.permutation(np.r_[copies, copies + n])
     cut = int(0.8 * len(order))
     both = Features.cat([clean, attacked])
@@ -65,9 +70,22 @@ def as_released_split(make: type[Detector], seed: int = 0) -> float:
         return both.take(torch.from_numpy(rows[(rows >= n) == wanted]))
 
     detector = make()
-    reference = Reference(clean, torch.arange(n) % 2)
-    detector.fit(reference, Pairs(side(train, False), side(train, True)))
+    detector.fit(Reference(clean, y), Pairs(side(train, False), side(train, True)))
     return area(detector, side(test, False), side(test, True))
+
+
+def as_released_density(deviation: float, seed: int = 0, n: int = 400) -> float:
+    """`released_density` on features without signal."""
+    rng = np.random.default_rng(seed)
+    clean, attacked = features(n, deviation, rng), features(n, deviation, rng)
+    return released_density(clean, attacked, torch.arange(n) % 2)
+
+
+def as_released_split(make: type[Detector], seed: int = 0) -> float:
+    """`released_split` on features without signal."""
+    rng, n = np.random.default_rng(seed), MAJORITY + MINORITY
+    clean, attacked = features(n, 1.0, rng), features(n, 1.0, rng)
+    return released_split(make, clean, attacked, (torch.arange(n) >= MAJORITY).long(), seed)
 
 
 def closed(make: type[Detector], deviation: float, seed: int = 0) -> tuple[float, float]:
@@ -108,7 +126,7 @@ def main() -> None:
             [as_released_density(deviation, seed) for seed in seeds],
             [closed(UnitDensity, deviation, seed) for seed in seeds],
         )
-    for make in (DeepFeatures, QuantizedFeatures):
+    for make in LEARNED:
         row(
             make.__name__,
             1.0,
