@@ -17,6 +17,7 @@ from attacks.noise import Noise as Noise
 from attacks.pgd import PGD as PGD
 from attacks.pgd import WrittenAsPGD as WrittenAsPGD
 from attacks.pgd import until_fallen as until_fallen
+from attacks.square import Square as Square
 from attacks.streams import Streams as Streams
 from attacks.threat import NORMS as NORMS
 from attacks.threat import ThreatModel as ThreatModel

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from attacks.contract import Attack, Model, require_fit, require_positive
-from attacks.objectives import OBJECTIVES, Objective, climb, margin
+from attacks.objectives import OBJECTIVES, Objective, climb
 from attacks.streams import Streams
-from attacks.threat import ThreatModel, per_case
+from attacks.survivors import Batch, Found
+from attacks.threat import ThreatModel
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ class PGD:
         target: Tensor | None = None,
     ) -> Tensor:
         require_fit(self, threat)
-        found = _Found(x)
-        batch = _Batch(torch.arange(len(x), device=x.device), x, y, target, streams)
+        found = Found(x)
+        batch = Batch.of(x, y, streams, target)
         for restart in range(self.restarts):
             at_image = self.start == "image" and restart == 0
             x_adv = batch.x if at_image else random_start(batch.x, threat, batch.streams)
@@ -106,46 +107,6 @@ class PGD:
                 if not len(batch.rows):
                     return found.best
         return found.best
-
-
-SURE = 1e-4
-"""A margin above this part of the logits is no matter of rounding."""
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """The cases still at work."""
-
-    rows: Tensor
-    """Their places among all."""
-    x: Tensor
-    y: Tensor
-    target: Tensor | None
-    streams: Streams
-
-    def take(self, kept: Tensor) -> _Batch:
-        target = None if self.target is None else self.target[kept]
-        return _Batch(self.rows[kept], self.x[kept], self.y[kept], target, self.streams[kept])
-
-
-class _Found:
-    """The most damaging image of each case so far."""
-
-    def __init__(self, x: Tensor) -> None:
-        self.best = x.clone()
-        self.margin = torch.full_like(x[:, 0, 0, 0], -torch.inf)
-
-    def offer(self, batch: _Batch, candidate: Tensor, logits: Tensor) -> Tensor:
-        """Keep what is better; which of the batch have surely fallen by now `(n,)`."""
-        value = margin(logits, batch.y, batch.target).to(self.margin)
-        known = self.margin[batch.rows]
-        better = value > known
-        if len(batch.rows) == len(self.best):
-            self.best = torch.where(per_case(better, candidate), candidate, self.best)
-        else:
-            self.best[batch.rows[better]] = candidate[better]
-        self.margin[batch.rows] = torch.where(better, value, known)
-        return value > SURE * logits.abs().amax(1).clamp_min(1)
 
 
 def until_fallen(attack: Attack) -> Attack:

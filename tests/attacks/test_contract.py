@@ -18,7 +18,10 @@ from attacks.objectives import Objective, climb, cross_entropy, margin, saturate
 from attacks.streams import Streams
 from tests.toys import Linear, Then, fooled, patterns, untrained
 
-QUICK: dict[str, dict[str, Any]] = {"CarliniWagnerL2": {"steps": 15, "binary_steps": 3}}
+QUICK: dict[str, dict[str, Any]] = {
+    "CarliniWagnerL2": {"steps": 15, "binary_steps": 3},
+    "Square": {"queries": 100},
+}
 """Fields that make a dear attack cheap enough to run a hundred times; the others keep theirs."""
 
 EVERY = [(name, norm) for name, kind in ATTACKS.items() for norm in kind.norms]

@@ -1,0 +1,176 @@
+"""Square Attack, Andriushchenko et al. 2020 (arXiv 1912.00049): random search without gradients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attacks.contract import Model, require_fit, require_positive
+from attacks.streams import Streams
+from attacks.survivors import Batch, Found
+from attacks.threat import ThreatModel, per_case
+
+# After so many of 10,000 queries the area of the square is halved.
+HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+ROLLS = 5
+"""Random numbers a query needs beside one a channel: two corners and a turn."""
+
+
+@dataclass(frozen=True)
+class Square:
+    """A black box: it asks for logits alone, `queries` times at most, and stops at success.
+
+    L-inf: begins with vertical stripes; each query gives one square of the image a new sign, and
+    keeps it if the margin grew. L2: begins with a grid of bumps; each query moves the budget of
+    one window into another. What masked gradients hide from an attack, they do not hide from this.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+    minimum_norm: ClassVar[bool] = False
+
+    queries: int = 1000
+    share: float = 0.8
+    """Of the image's area, that of the first square; the paper takes less on easy models."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "queries", "share")
+        if self.share > 1:
+            raise ValueError(f"Square: share must be at most 1, not {self.share}")
+
+    @property
+    def passes(self) -> int:
+        return self.queries
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        streams: Streams,
+        target: Tensor | None = None,
+    ) -> Tensor:
+        require_fit(self, threat)
+        n, channels = x.shape[:2]
+        # Drawn at once, so that a case's numbers do not depend on when its neighbours fall.
+        rolls = streams.uniform(x.new_empty(n, self.queries, ROLLS + channels))
+        found, batch = Found(x), Batch.of(x, y, streams, target)
+        candidate = _stripes(batch, threat) if threat.norm == "Linf" else _bumps(batch, threat)
+        for query in range(1, self.queries + 1):
+            kept = ~found.offer(batch, candidate, model(candidate))
+            batch = batch.take(kept)
+            if query == self.queries or not len(batch.rows):
+                break
+            area = (
+                self.share
+                * x[0, 0].numel()
+                / 2 ** sum(10_000 * query / self.queries > halving for halving in HALVINGS)
+            )
+            now, best = rolls[batch.rows, query], found.best[batch.rows]
+            move = _resign if threat.norm == "Linf" else _shift
+            candidate = move(best, batch.x, threat, area, now)
+        return found.best
+
+
+def _stripes(batch: Batch, threat: ThreatModel) -> Tensor:
+    """Every column of every channel wholly up or wholly down."""
+    signs = _signs(batch.streams.uniform(batch.x[:, :, :1]))
+    return threat.project(batch.x + threat.eps * signs, batch.x)
+
+
+def _resign(best: Tensor, x: Tensor, threat: ThreatModel, area: float, rolls: Tensor) -> Tensor:
+    """One square at +eps or -eps, a sign a channel."""
+    height, width = x.shape[2:]
+    side = min(max(round(area**0.5), 1), height, width)
+    window = _window(x, side, rolls)
+    signs = _signs(rolls[:, ROLLS:])[:, :, None, None]
+    return threat.project(torch.where(window, x + threat.eps * signs, best), x)
+
+
+def _bumps(batch: Batch, threat: ThreatModel) -> Tensor:
+    """A grid of about five by five double bumps, a sign a channel and bump."""
+    x = batch.x
+    n, channels, height, width = x.shape
+    side = max(min(height, width) // 5, 1)
+    down, across = torch.arange(height) // side, torch.arange(width) // side
+    bump = _double_bump(side, x)
+    tiled = bump[torch.arange(height) % side][:, torch.arange(width) % side]
+    grid = x.new_empty(n, channels, int(down[-1]) + 1, int(across[-1]) + 1)
+    signs = _signs(batch.streams.uniform(grid))
+    return _at_full_length(tiled * signs[:, :, down][:, :, :, across], x, threat)
+
+
+def _shift(best: Tensor, x: Tensor, threat: ThreatModel, area: float, rolls: Tensor) -> Tensor:
+    """The second window is emptied, and what it held goes into a double bump in the first."""
+    height, width = x.shape[2:]
+    side = min(max(round(area**0.5), 3), height, width)
+    one, other = _window(x, side, rolls[:, :2]), _window(x, side, rolls[:, 2:4])
+    delta = best - x
+    bump = _placed(_double_bump(side, x), x, side, rolls)
+    turned = _placed(_double_bump(side, x).T, x, side, rolls)
+    bump = torch.where(per_case(rolls[:, 4] < 0.5, x), bump, turned)
+    old = torch.where(one, delta, 0.0)
+    tiny = torch.finfo(x.dtype).tiny
+    new = bump * _signs(rolls[:, ROLLS:])[:, :, None, None]
+    new = new + old / _length(old, (1, 2, 3)).clamp_min(tiny)
+    spare = (threat.eps**2 - _length(delta, (1, 2, 3)) ** 2).clamp_min(0) / x.shape[1]
+    held = _length(torch.where(one | other, delta, 0.0), (2, 3)) ** 2
+    new = new / _length(new, (2, 3)).clamp_min(tiny) * (spare + held).sqrt()
+    delta = torch.where(one, new, torch.where(other, 0.0, delta))
+    return _at_full_length(delta, x, threat)
+
+
+def _at_full_length(delta: Tensor, x: Tensor, threat: ThreatModel) -> Tensor:
+    """`x + delta` with the change stretched or shrunk to eps, then brought into ball and box."""
+    return threat.project(x + threat.eps * threat.steepest(delta), x)
+
+
+def _window(x: Tensor, side: int, rolls: Tensor) -> Tensor:
+    """A square at a random place in each image: `(n, 1, h, w)` bool."""
+    down, across = _from_corner(x, side, rolls)
+    inside = ((down >= 0) & (down < side))[:, :, None] & ((across >= 0) & (across < side))[:, None]
+    return inside[:, None]
+
+
+def _placed(pattern: Tensor, x: Tensor, side: int, rolls: Tensor) -> Tensor:
+    """The pattern where `_window` puts the square, zero elsewhere: `(n, 1, h, w)`."""
+    down, across = _from_corner(x, side, rolls)
+    shown = pattern[down.clamp(0, side - 1)[:, :, None], across.clamp(0, side - 1)[:, None]]
+    return torch.where(_window(x, side, rolls), shown[:, None], 0.0)
+
+
+def _from_corner(x: Tensor, side: int, rolls: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows `(n, h)` and columns `(n, w)` counted from the corner of each image's square."""
+    height, width = x.shape[2:]
+    top = (rolls[:, 0] * (height - side + 1)).long().clamp_max(height - side)
+    left = (rolls[:, 1] * (width - side + 1)).long().clamp_max(width - side)
+    down = torch.arange(height, device=x.device) - top[:, None]
+    return down, torch.arange(width, device=x.device) - left[:, None]
+
+
+def _double_bump(side: int, like: Tensor) -> Tensor:
+    """Two bumps of opposite sign above each other, of Euclidean length 1: `(side, side)`."""
+    upper = side // 2
+    bump = torch.zeros(side, side, dtype=like.dtype, device=like.device)
+    for first, rows, sign in ((0, upper, 1.0), (upper, side - upper, -1.0)):
+        down = (torch.arange(rows) - rows // 2).abs()[:, None]
+        across = (torch.arange(side) - side // 2).abs()[None]
+        ring = torch.maximum(down, across)
+        # A sum over rings: ring r lies within all squares of radius r and more.
+        weights = 1 / torch.arange(1, side + 2, dtype=torch.float64) ** 2
+        height = weights.flip(0).cumsum(0).flip(0)
+        bump[first : first + rows] = sign * height[ring].to(bump)
+    return bump / bump.norm().clamp_min(torch.finfo(bump.dtype).tiny)
+
+
+def _length(v: Tensor, dims: tuple[int, ...]) -> Tensor:
+    length: Tensor = torch.linalg.vector_norm(v, dim=dims, keepdim=True)
+    return length
+
+
+def _signs(rolls: Tensor) -> Tensor:
+    return torch.where(rolls < 0.5, -1.0, 1.0).to(rolls)

@@ -1,0 +1,77 @@
+"""Bookkeeping that attacks share: the cases still at work, and the best image of each so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks.objectives import margin
+from attacks.streams import Streams
+from attacks.threat import per_case
+
+SURE = 1e-4
+"""A margin above this part of the logits is no matter of rounding."""
+
+
+def surely(value: Tensor, logits: Tensor) -> Tensor:
+    """Where a margin `(n,)` is above zero by more than rounding could account for."""
+    return value > SURE * logits.abs().amax(1).clamp_min(1)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The cases still at work."""
+
+    rows: Tensor
+    """Their places among all."""
+    x: Tensor
+    y: Tensor
+    target: Tensor | None
+    streams: Streams
+
+    @classmethod
+    def of(cls, x: Tensor, y: Tensor, streams: Streams, target: Tensor | None = None) -> Batch:
+        """All cases of a call."""
+        return cls(torch.arange(len(x), device=x.device), x, y, target, streams)
+
+    def take(self, kept: Tensor) -> Batch:
+        """Those of a mask `(n,)` over the cases still at work."""
+        target = None if self.target is None else self.target[kept]
+        return Batch(self.rows[kept], self.x[kept], self.y[kept], target, self.streams[kept])
+
+
+class Found:
+    """The most damaging image of each case so far: the one with the largest margin."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.best = x.clone()
+        self.margin = torch.full_like(x[:, 0, 0, 0], -torch.inf)
+
+    def offer(self, batch: Batch, candidate: Tensor, logits: Tensor) -> Tensor:
+        """Keep what is better; which of the batch have surely fallen by now `(n,)`."""
+        value = margin(logits, batch.y, batch.target).to(self.margin)
+        known = self.margin[batch.rows]
+        better = value > known
+        if len(batch.rows) == len(self.best):
+            self.best = torch.where(per_case(better, candidate), candidate, self.best)
+        else:
+            self.best[batch.rows[better]] = candidate[better]
+        self.margin[batch.rows] = torch.where(better, value, known)
+        return surely(value, logits)
+
+
+class Nearest:
+    """The nearest adversarial image of each case so far; the image itself where none was found."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.best = x.clone()
+        self.distance = torch.full_like(x[:, 0, 0, 0], torch.inf)
+
+    def offer(self, candidate: Tensor, distance: Tensor, works: Tensor) -> Tensor:
+        """Keep what works and is nearer; which were kept `(n,)`."""
+        nearer = works & (distance < self.distance)
+        self.best = torch.where(per_case(nearer, candidate), candidate, self.best)
+        self.distance = torch.where(nearer, distance, self.distance)
+        return nearer
