@@ -164,7 +164,8 @@ def _double_bump(side: int, like: Tensor) -> Tensor:
         weights = 1 / torch.arange(1, side + 2, dtype=torch.float64) ** 2
         height = weights.flip(0).cumsum(0).flip(0)
         bump[first : first + rows] = sign * height[ring].to(bump)
-    return bump / bump.norm().clamp_min(torch.finfo(bump.dtype).tiny)
+    scaled: Tensor = bump / bump.norm().clamp_min(torch.finfo(bump.dtype).tiny)
+    return scaled
 
 
 def _length(v: Tensor, dims: tuple[int, ...]) -> Tensor:
