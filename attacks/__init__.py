@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 from typing import Any
 
+from attacks.apgd import APGD as APGD
 from attacks.bim import BIM as BIM
 from attacks.carlini_wagner_l2 import CarliniWagnerL2 as CarliniWagnerL2
 from attacks.contract import Attack as Attack
@@ -54,12 +55,12 @@ def make_attack(name: str, **fields: Any) -> Attack:
 def canonical(attack: Attack, classes: int) -> Attack:
     """Equal for two attacks exactly if they do the same to a model with so many classes.
 
-    With two classes the gradients of cross-entropy and margin are parallel, so that PGD on either
-    takes the same steps.
+    With two classes the gradients of cross-entropy and margin are parallel, and DLR is the margin:
+    PGD on any of them takes the same steps.
     """
     if isinstance(attack, WrittenAsPGD):
         attack = attack.as_pgd()
-    if isinstance(attack, PGD) and classes == 2 and attack.takeover:
+    if classes == 2 and ((isinstance(attack, PGD) and attack.takeover) or isinstance(attack, APGD)):
         attack = dataclasses.replace(attack, objective="margin")
     return attack
 

@@ -1,4 +1,4 @@
-"""What an attack climbs: cross-entropy and margin, larger = nearer to the attacker's goal."""
+"""What an attack climbs: cross-entropy, margin, DLR; larger = nearer to the attacker's goal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-OBJECTIVES = ("cross_entropy", "margin")
+OBJECTIVES = ("cross_entropy", "margin", "dlr")
 
 
 def cross_entropy(logits: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
@@ -28,6 +28,21 @@ def margin(logits: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
     own = logits.gather(1, label[:, None]).squeeze(1)
     others = logits.scatter(1, label[:, None], -torch.inf).amax(1)
     return others - own if target is None else own - others
+
+
+def dlr(logits: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
+    """Difference of logits ratio, Croce and Hein 2020: the margin in units of the logits' spread.
+
+    The spread is from the largest logit to the third, towards a target to the mean of the third and
+    the fourth; where a model has too few classes for that, this is the margin itself: `(n,)`.
+    """
+    value = margin(logits, y, target)
+    needed = 3 if target is None else 4
+    if logits.shape[1] < needed:
+        return value
+    top = logits.topk(needed, 1).values
+    spread = top[:, 0] - top[:, 2:needed].mean(1)
+    return value / spread.clamp_min(torch.finfo(logits.dtype).tiny ** 0.5)
 
 
 def saturated(logits: Tensor, y: Tensor) -> Tensor:
@@ -61,6 +76,8 @@ class Objective:
         """The value to be increased: `(n,)`."""
         if self.name == "margin":
             return margin(logits, self.y, self.target)
+        if self.name == "dlr":
+            return dlr(logits, self.y, self.target)
         value = cross_entropy(logits, self.y, self.target)
         if self.takeover and self.target is None:
             value = torch.where(saturated(logits, self.y), margin(logits, self.y), value)

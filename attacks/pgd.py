@@ -41,7 +41,7 @@ class PGD:
     start: str = "random"
     """`random`, or `image`: then the first restart begins at the image, any further at random."""
     objective: str = "cross_entropy"
-    """`cross_entropy` or `margin`."""
+    """`cross_entropy`, `margin` or `dlr`."""
     keep: str = "best"
     """`best`, or `last`: the last iterate, as the textbook has it."""
     takeover: bool = True
@@ -110,9 +110,9 @@ class PGD:
 
 
 def until_fallen(attack: Attack) -> Attack:
-    """The same attack, leaving each case alone once it has fallen, where it is PGD in some form."""
+    """The same attack, leaving each case alone once it has fallen, where it has such a form."""
     attack = attack.as_pgd() if isinstance(attack, WrittenAsPGD) else attack
-    return replace(attack, stop=True) if isinstance(attack, PGD) else attack
+    return replace(attack, stop=True) if hasattr(attack, "stop") else attack  # type: ignore[type-var]
 
 
 def random_start(x: Tensor, threat: ThreatModel, streams: Streams) -> Tensor:

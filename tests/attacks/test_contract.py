@@ -20,6 +20,7 @@ from tests.toys import Linear, Then, fooled, patterns, untrained
 
 QUICK: dict[str, dict[str, Any]] = {
     "CarliniWagnerL2": {"steps": 15, "binary_steps": 3},
+    "APGD": {"steps": 25},
     "Square": {"queries": 100},
 }
 """Fields that make a dear attack cheap enough to run a hundred times; the others keep theirs."""
@@ -235,7 +236,7 @@ def test_counts_must_be_positive(name: str) -> None:
 def test_unknown_names_and_fields() -> None:
     with pytest.raises(ValueError, match=r"unknown attack 'PDG'; did you mean PGD\? there are: "):
         make_attack("PDG")
-    with pytest.raises(ValueError, match="there are: BIM, CW"):
+    with pytest.raises(ValueError, match="there are: APGD, BIM"):
         make_attack("zzzzzz")
     with pytest.raises(ValueError, match=r"PGD has no field 'step'; did you mean steps\?"):
         make_attack("PGD", step=3)
