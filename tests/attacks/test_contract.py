@@ -23,7 +23,12 @@ QUICK: dict[str, dict[str, Any]] = {
     "APGD": {"steps": 25},
     "FAB": {"steps": 25},
     "FMN": {"steps": 40},
+    "FeatureMatching": {"steps": 20},
+    "JointPGD": {"steps": 20},
+    "KappaPGD": {"steps": 20},
     "MinimumDistance": {"steps": 20},
+    "OrthogonalPGD": {"steps": 20},
+    "SelectivePGD": {"steps": 20},
     "Square": {"queries": 100},
     "Standard": {"steps": 10, "queries": 50},
 }

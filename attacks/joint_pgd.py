@@ -1,0 +1,33 @@
+"""One objective for both: fool the classifier, stay unseen (Carlini and Wagner 2017, 1705.07263)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks.evading import Evading, Seen
+from attacks.threat import ThreatModel, per_case
+
+RATE, REACH = 0.5, 6.0
+"""How fast the weight follows, and how far: at its ends one side has a share of 1 in 20."""
+
+
+@dataclass(frozen=True)
+class JointPGD(Evading):
+    """Steps along the margin's direction less the suspicion's, each of length 1 before weighting.
+
+    The weight is each case's own: every look at which the classifier is fooled moves it towards
+    the detector, every other one towards the classifier.
+    """
+
+    def direction(self, seen: Seen, threat: ThreatModel) -> Tensor:
+        up = seen.gradient(seen.margin)
+        if seen.suspicion is None:
+            return threat.steepest(up)
+        down = -seen.gradient(seen.suspicion)
+        weight = (RATE * seen.balance.clamp(-REACH, REACH)).sigmoid()
+        unit = ThreatModel("L2", threat.eps).steepest
+        mixed = torch.lerp(unit(up), unit(down), per_case(weight, up))
+        return threat.steepest(mixed)

@@ -1,0 +1,69 @@
+"""Orthogonal PGD, Bryniarski et al. 2021 (arXiv 2106.15023): no step costs the other constraint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks.evading import Evading, Seen
+from attacks.threat import ThreatModel, per_case
+
+
+@dataclass(frozen=True)
+class OrthogonalPGD(Evading):
+    """As SelectivePGD, along directions that leave the other constraint as it is to first order.
+
+    The paper projects the gradient and steps along it. In L-inf its sign would point elsewhere, so
+    here the step is the steepest of all that are orthogonal, in either norm.
+    """
+
+    def direction(self, seen: Seen, threat: ThreatModel) -> Tensor:
+        up = seen.gradient(seen.margin)
+        if seen.suspicion is None:
+            return threat.steepest(up)
+        down = -seen.gradient(seen.suspicion)
+        fooled = per_case(seen.fooled, up)
+        wanted, other = torch.where(fooled, down, up), torch.where(fooled, up, down)
+        return orthogonal(wanted, other, threat)
+
+
+def orthogonal(gradient: Tensor, normal: Tensor, threat: ThreatModel) -> Tensor:
+    """The step of length 1 at most along which `gradient` rises most and `normal` not at all.
+
+    0 where the two are parallel.
+    """
+    g, n = gradient.flatten(1), normal.flatten(1)
+    # Lengths do not matter; at 1 no product underflows.
+    g, n = (v / v.abs().amax(1, keepdim=True).clamp_min(torch.finfo(v.dtype).tiny) for v in (g, n))
+    if threat.norm == "Linf":
+        return _in_the_cube(g, n).view_as(gradient)
+    squares = n.square().sum(1, keepdim=True)
+    part = (g * n).sum(1, keepdim=True) / squares.clamp_min(torch.finfo(n.dtype).tiny)
+    left = g - part * n
+    rounding = 64 * torch.finfo(g.dtype).eps * torch.linalg.vector_norm(g, dim=1, keepdim=True)
+    parallel = torch.linalg.vector_norm(left, dim=1, keepdim=True) <= rounding
+    return threat.steepest(left.masked_fill(parallel, 0.0).view_as(gradient))
+
+
+def _in_the_cube(g: Tensor, n: Tensor) -> Tensor:
+    """argmax of g.d over |d| <= 1 and n.d = 0, by its dual: min over s of the L1 norm of g - s n.
+
+    The best s is a median of g / n with the weights |n|, and d the sign of g - s n; the pixels at
+    the median itself, where that vanishes, take the value that makes n.d zero.
+    """
+    ratio = torch.where(n != 0, g / n, torch.inf)
+    order = ratio.argsort(1)
+    weight = n.abs().gather(1, order).cumsum(1)
+    place = (weight < weight[:, -1:] / 2).sum(1, keepdim=True).clamp_max(n.shape[1] - 1)
+    s = ratio.gather(1, order.gather(1, place))
+    s = torch.where(s.isfinite(), s, 0.0)
+    left = g - s * n
+    rounding = 16 * torch.finfo(g.dtype).eps
+    tied = (left.abs() <= rounding * (g.abs() + (s * n).abs())) & (n != 0)
+    signs = torch.where(tied, 0.0, left.sign())
+    missing = (n * signs).sum(1, keepdim=True)
+    room = torch.where(tied, n.abs(), 0.0).sum(1, keepdim=True)
+    share = (-missing / room.clamp_min(torch.finfo(n.dtype).tiny)).clamp(-1, 1)
+    return torch.where(tied, n.sign() * share, signs)
