@@ -75,8 +75,8 @@ class FAB:
                 x_adv = _around(x, found.distance, threat, streams)
                 lost = found.distance.isinf() | (number == 1)
                 if bool(lost.any()):
-                    far = far_start(model, x, y, target, streams)
-                    x_adv = torch.where(per_case(lost, x), far, x_adv)
+                    goal = None if target is None else target[lost]
+                    x_adv[lost] = far_start(model, x[lost], y[lost], goal, streams[lost])
             for _ in range(self.steps):
                 logits, gradient = climb(model, x_adv, Objective("margin", y, aim))
                 reached = margin(logits, y, target).to(x)
