@@ -134,10 +134,10 @@ def objective_stuck(e: Evidence) -> Flag | None:
     worst = max(stuck, key=lambda one: one.stuck / one.attacked)
     return Flag(
         "the objective does not rise",
-        f"{worst.condition} left {worst.stuck} of {worst.attacked} cases no nearer to a wrong "
-        f"label than the clean image is",
+        f"{worst.attacks} at {_threat(worst.norm, worst.eps)} left {worst.stuck} of "
+        f"{worst.attacked} cases no nearer to a wrong label than the clean image is",
         "an attack that cannot improve on doing nothing says nothing about robustness",
-        "look for masked gradients and for steps too long or too short",
+        "look for masked gradients and steps of the wrong length; add an attack on the margin",
     )
 
 

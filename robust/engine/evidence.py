@@ -80,9 +80,11 @@ class Probed:
 
 @dataclass(frozen=True)
 class Stuck:
-    """One attack that goes step by step, and the cases it left no nearer to its goal."""
+    """Attacks that go step by step, and the cases that all of them left no nearer to their goal."""
 
-    condition: str
+    attacks: str
+    norm: str
+    eps: float
     stuck: int
     attacked: int
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from attacks import PGD, WrittenAsPGD
+from attacks import PGD, ThreatModel, WrittenAsPGD
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
 from robust.engine.evidence import Claim, Evidence, Stuck
@@ -67,8 +67,8 @@ def gather(
         claim=_claim(facts),
         seed=facts.plan.audit.seed,
         clipped=_clipped(summary, hashes),
-        stepwise=frozenset(cell.label for cell in cells if _climbs(cell)),
-        stuck=list(_stuck(facts.plan, cells, summary, rows)),
+        stepwise=frozenset(cell.label for cell in cells if climbs(cell)),
+        stuck=list(_stuck(facts.plan, cells, summary)),
         short=_short(cells),
         probe=probed(facts.plan, store),
     )
@@ -108,30 +108,39 @@ def _clipped(summary: Summary, hashes: Sequence[str]) -> tuple[int, int]:
     return (most if most > 1 else 0), len(first)
 
 
-def _climbs(cell: Cell) -> bool:
+def climbs(cell: Cell) -> bool:
     return getattr(cell.attack, "steps", 1) > 1 and not cell.attack.minimum_norm
 
 
-def _stuck(
-    plan: Plan, cells: Sequence[Cell], summary: Summary, rows: Sequence[Row]
-) -> Iterator[Stuck]:
-    """Of attacks that climb the margin to any wrong label: with a target another margin counts."""
+def _stuck(plan: Plan, cells: Sequence[Cell], summary: Summary) -> Iterator[Stuck]:
+    """Of attacks that climb to any wrong label: with a target another margin counts.
+
+    All attacks at one eps together: with three classes cross-entropy may rise where the margin
+    does not, and then an attack on the margin shows that there was a way.
+    """
     if plan.audit.target is not None:
         return
     if plan.audit.goal != "error" and summary.clean.logits.shape[1] > 2:
         return
     before = margins(summary.clean.logits, summary.labels)
     least = RISE * float(np.abs(before).mean())
+    together: dict[ThreatModel, list[Cell]] = {}
     for cell in cells:
-        if not (cell.exact and _climbs(cell) and cell.same_as is None):
-            continue
-        one = summary.condition(cell.key)
-        judged = one.attacked & ~one.failed
-        stuck = judged & (margins(one.logits, summary.labels) - before <= least)
-        row = next(
-            r for r in rows if (r.attack, r.norm, r.eps) == (cell.label, cell.threat.norm, cell.eps)
+        if cell.exact and climbs(cell) and cell.same_as is None:
+            together.setdefault(cell.threat, []).append(cell)
+    for threat, own in together.items():
+        conditions = [summary.condition(cell.key) for cell in own]
+        judged = np.any([one.attacked & ~one.failed for one in conditions], axis=0)
+        risen = np.any(
+            [
+                one.attacked & ~one.failed & (margins(one.logits, summary.labels) - before > least)
+                for one in conditions
+            ],
+            axis=0,
         )
-        yield Stuck(row.condition, int(stuck.sum()), int(judged.sum()))
+        names = ", ".join(cell.label for cell in own)
+        stuck = int((judged & ~risen).sum())
+        yield Stuck(names, threat.norm, threat.eps, stuck, int(judged.sum()))
 
 
 def _short(cells: Sequence[Cell]) -> dict[str, float]:

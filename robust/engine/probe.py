@@ -18,7 +18,7 @@ from robust.engine.probe_gradient import probe_gradients, spread
 from robust.engine.probe_search import left_without_bounds, search, standing
 from robust.engine.recorder import Recorder
 from robust.engine.store import Store
-from robust.engine.verify import Batch
+from robust.engine.verify import Batch, memory_ran_out
 from robust.models import Classifier
 from robust.records import build
 
@@ -39,10 +39,19 @@ def probe(plan: Plan, job: Job) -> None:
         if one.logits is not None
         and int(np.argmax(one.logits)) == job.runner.cases.entries[one.row].label
     ]
-    if right:
-        job.runner.progress(0, 1, "probing the classifier")
-        store.put_json("probe", dataclasses.asdict(_probe(plan, job, right)))
-        job.runner.progress(1, 1, "done")
+    if not right:
+        return
+    job.runner.progress(0, 1, "probing the classifier")
+    most = min(CASES, store.get_json("cases at once") or CASES)
+    while most:
+        try:
+            store.put_json("probe", dataclasses.asdict(_probe(plan, job, right, most)))
+            break
+        except Exception as error:
+            if not memory_ran_out(error):
+                raise
+        most //= 2
+    job.runner.progress(1, 1, "done")
 
 
 def probed(plan: Plan, store: Store) -> Probed | None:
@@ -52,10 +61,9 @@ def probed(plan: Plan, store: Store) -> Probed | None:
     return found
 
 
-def _probe(plan: Plan, job: Job, right: Sequence[int]) -> Probed:
+def _probe(plan: Plan, job: Job, right: Sequence[int], most: int) -> Probed:
     began = time.perf_counter()
     store, seed = job.runner.store, plan.audit.seed
-    most = min(CASES, store.get_json("cases at once") or CASES)
     batch = _batch(job, right, most, Goal("error", ()))
     model = Recorder(job.runner.logits, batch.y)
     repeat, neighbours = _agreement(model, batch)

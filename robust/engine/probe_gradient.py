@@ -8,6 +8,7 @@ from torch import Tensor
 from attacks import Model, Streams
 from attacks.objectives import climb, margin
 from robust.engine.evidence import Gradients
+from robust.engine.verify import memory_ran_out
 
 LEVEL = 1 / 255
 TINY, LARGE = LEVEL / 10, 8 * LEVEL
@@ -35,7 +36,9 @@ def probe_gradients(model: Model, x: Tensor, y: Tensor, streams: Streams) -> Gra
     steps = moves & (stirred == logits).all(1)
     try:
         _, gradient = climb(model, x, lambda z: margin(z, y))
-    except RuntimeError:
+    except RuntimeError as error:
+        if memory_ran_out(error):
+            raise
         return Gradients(cases=len(x), missing=True, steps=int(steps.sum()))
     before = margin(logits, y)
     small = NOTHING * before.abs().mean()

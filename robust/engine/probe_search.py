@@ -13,7 +13,7 @@ from robust.engine.cells import Cell, running_order
 from robust.engine.evidence import Search
 from robust.engine.goals import Goal
 from robust.engine.store import Store
-from robust.engine.verify import Batch, slack
+from robust.engine.verify import Batch, memory_ran_out, slack
 
 QUERIES = 300
 RESTARTS = 3
@@ -71,8 +71,10 @@ def search(
             try:
                 x_adv = attack(model, rest.x, rest.y, threat, streams, goal.targets(rest.logits))
                 fallen = _reached(model, x_adv, rest, goal)
-            except RuntimeError:  # no gradient to be had: what needs one fells nothing
-                pass
+            except RuntimeError as error:
+                if memory_ran_out(error):
+                    raise
+                # No gradient to be had: what needs one fells nothing.
         fell.append(int(fallen.sum()))
         kept = [i for i, gone in enumerate(fallen.tolist()) if not gone]
         rest = rest.take(kept)
@@ -96,7 +98,9 @@ def left_without_bounds(model: Model, batch: Batch, seed: int) -> int:
         streams = Streams.of(seed, [case.id for case in rest.cases], "probe", eps, start)
         try:
             x_adv = attack(model, rest.x, rest.y, ThreatModel("Linf", eps), streams)
-        except RuntimeError:
+        except RuntimeError as error:
+            if memory_ran_out(error):
+                raise
             return len(rest.rows)
         fallen = _reached(model, x_adv, rest, Goal("error", ()))
         rest = rest.take([i for i, gone in enumerate(fallen.tolist()) if not gone])
