@@ -62,8 +62,8 @@ def too_few(e: Evidence) -> Flag | None:
     if wide:
         _, row, estimate = max(wide, key=lambda found: found[0])
         seen.append(
-            f"robust accuracy in the {row.condition} lies anywhere from {estimate.low:.1%} to "
-            f"{estimate.high:.1%}"
+            f"robust accuracy at {row.condition.removeprefix('worst case, ')} lies anywhere from "
+            f"{estimate.low:.1%} to {estimate.high:.1%}"
         )
     if short:
         name, least = max(short.items(), key=lambda item: item[1])
