@@ -64,7 +64,7 @@ def gather(
         copies=copies,
         worst=worst,
         needed=_needed(facts.plan),
-        claim=_claim(facts),
+        claim=claim_of(facts),
         seed=facts.plan.audit.seed,
         clipped=_clipped(summary, hashes),
         stepwise=frozenset(cell.label for cell in cells if climbs(cell)),
@@ -85,7 +85,7 @@ def _needed(plan: Plan) -> dict[str, int]:
     return found
 
 
-def _claim(facts: Facts) -> Claim:
+def claim_of(facts: Facts) -> Claim:
     """What the plan says, or else what the folder of a trained model does; accuracy is claimed at
     a threshold of a half.
     """

@@ -18,8 +18,9 @@ LEVEL = 0.01
 FOLDS = 5
 LEAST = 20
 """Cases, one a group, from which a column is judged at all."""
-CROWD = 10
-"""Cases a group on average from which a group is more than one patient: a site, a device."""
+CROWD, SITES = 10, 30
+"""Cases a group on average, and groups at most, with which a group may be a site or a device: of
+many patients each naturally has one label."""
 MANY = 10
 """Different numbers in a column from which they are taken in fifths."""
 
@@ -38,7 +39,7 @@ def find_shortcuts(cases: Cases, seed: int = 0) -> dict[str, float]:
     for name in sorted({name for entry in cases.entries for name in entry.metadata}):
         values = [cases.entries[i].metadata.get(name, "") for i in one]
         columns[name] = _codes(values), labels[one]
-    if cases.grouped and len(groups) >= CROWD * len(first) and len(first) > 1:
+    if cases.grouped and 1 < len(first) < SITES and len(groups) >= CROWD * len(first):
         columns["the group"] = _codes(groups), labels
     found = {}
     for name, (codes, own) in columns.items():

@@ -11,9 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from attacks import FGSM, PGD, Noise, Square
 from robust.cases.case import Cases, Entry
 from robust.engine.checks import CHECKS, find_doubts
 from robust.engine.evidence import Claim, Evidence, Gradients, Probed, Search, Stuck
+from robust.engine.facts import Facts
+from robust.engine.gathering import claim_of
+from robust.engine.plan import Plan, make_plan
+from robust.engine.probe_search import uses_gradients
 from robust.records import Detection, Estimate, Row, Scores
 from robust.sightings import NullControl, Shown
 
@@ -175,3 +180,19 @@ def test_a_grey_image_in_a_colour_file_is_noticed(tmp_path: Path) -> None:
         report = audit(Classifier(trained(28), channels=1), cases, **options)
         names = {flag.name for flag in report.flags}
         assert ("grey images in colour files" in names) is not grey
+
+
+def test_a_claim_is_the_plans_or_else_that_of_the_folder_of_a_trained_model() -> None:
+    card = {"accuracy": 0.9, "auc": 0.95}
+    half = Facts(Plan(), {"threshold": 0.5, "claimed": card}, {})
+    assert claim_of(half) == Claim(0.9, 0.95, "its model card")
+    moved = replace(half, model={"threshold": 0.3, "claimed": card})
+    assert claim_of(moved) == Claim(None, 0.95, "its model card")
+    said = replace(half, plan=make_plan({"doubts": {"claimed_auc": 0.8}}))
+    assert claim_of(said) == Claim(None, 0.8)
+    assert claim_of(Facts(Plan(), {"threshold": 0.5}, {})).accuracy is None
+
+
+def test_black_boxes_do_not_count_as_white_ones() -> None:
+    white = [attack for attack in (PGD(), FGSM(), Square(), Noise()) if uses_gradients(attack)]
+    assert white == [PGD(), FGSM()]
