@@ -176,6 +176,7 @@ def test_a_planted_defect_is_flagged_by_its_own_flag(flag: str) -> None:
     assert names(report) <= {flag} | planted.besides
 
 
+@pytest.mark.slow
 def test_winners_take_all_hide_from_gradients_alone() -> None:
     """k-winners-take-all, trained as its authors do: its gradients are those of another piece."""
     made = network(BASE)
