@@ -12,13 +12,17 @@ from attacks.carlini_wagner_l2 import CarliniWagnerL2 as CarliniWagnerL2
 from attacks.contract import Attack as Attack
 from attacks.contract import Model as Model
 from attacks.cw import CW as CW
+from attacks.fab import FAB as FAB
 from attacks.fgsm import FGSM as FGSM
+from attacks.fmn import FMN as FMN
 from attacks.from_foolbox import from_foolbox as from_foolbox
+from attacks.minimum_distance import MinimumDistance as MinimumDistance
 from attacks.noise import Noise as Noise
 from attacks.pgd import PGD as PGD
 from attacks.pgd import WrittenAsPGD as WrittenAsPGD
 from attacks.pgd import until_fallen as until_fallen
 from attacks.square import Square as Square
+from attacks.standard import Standard as Standard
 from attacks.streams import Streams as Streams
 from attacks.threat import NORMS as NORMS
 from attacks.threat import ThreatModel as ThreatModel

@@ -75,47 +75,50 @@ class APGD:
         for number, aim in enumerate(aims):
             at_image = self.start == "image" and number == 0
             x_adv = batch.x if at_image else random_start(batch.x, threat, batch.streams)
-            batch = self._climb(model, found, batch, x_adv, aim, threat)
+            batch = ascend(model, found, batch, x_adv, aim, threat, self)
             if not len(batch.rows):
                 break
         return found.best
 
-    def _climb(
-        self,
-        model: Model,
-        found: Found,
-        batch: Batch,
-        x_adv: Tensor,
-        aim: Tensor | None,
-        threat: ThreatModel,
-    ) -> Batch:
-        """One run; the cases that are still at work after it."""
-        walk = None
-        check, period = _first_periods(self.steps)
-        for step in range(self.steps):
-            objective = Objective(self.objective, batch.y, None if aim is None else aim[batch.rows])
-            logits, gradient = climb(model, x_adv, objective)
-            value = objective(logits)
-            if walk is None:
-                walk = _Walk.begin(x_adv, gradient, value, 2 * threat.eps)
-            else:
-                walk = walk.arrived(x_adv, gradient, value)
-            fallen = found.offer(batch, x_adv, logits)
-            if self.stop and bool(fallen.any()):
-                batch, walk = batch.take(~fallen), walk.take(~fallen)
-                if not len(batch.rows):
-                    return batch
-            if step + 1 == check:
-                walk = walk.checked(period)
-                period = max(
-                    period - max(int(0.03 * self.steps), 1), max(int(0.06 * self.steps), 1)
-                )
-                check += period
-            walk = walk.moved(batch.x, threat)
-            x_adv = walk.x
-        with torch.no_grad():
-            fallen = found.offer(batch, x_adv, model(x_adv))
-        return batch.take(~fallen) if self.stop else batch
+
+def ascend(
+    model: Model,
+    found: Found,
+    batch: Batch,
+    x_adv: Tensor,
+    aim: Tensor | None,
+    threat: ThreatModel,
+    attack: APGD,
+) -> Batch:
+    """One run from `x_adv`, towards `aim` (a label for each case of `found`, or None).
+
+    What it finds goes to `found`; the cases that are still at work after it come back.
+    """
+    check = period = max(int(0.22 * attack.steps), 1)
+    walk: _Walk | None = None
+    for step in range(attack.steps):
+        objective = Objective(attack.objective, batch.y, None if aim is None else aim[batch.rows])
+        logits, gradient = climb(model, x_adv, objective)
+        value = objective(logits)
+        if walk is None:
+            walk = _Walk.begin(x_adv, gradient, value, 2 * threat.eps)
+        else:
+            walk = walk.arrived(x_adv, gradient, value)
+        fallen = found.offer(batch, x_adv, logits)
+        if attack.stop and bool(fallen.any()):
+            batch, walk = batch.take(~fallen), walk.take(~fallen)
+            if not len(batch.rows):
+                return batch
+        if step == check:
+            walk = walk.checked(period)
+            shorter = period - max(int(0.03 * attack.steps), 1)
+            period = max(shorter, int(0.06 * attack.steps), 1)
+            check += period
+        walk = walk.moved(batch.x, threat)
+        x_adv = walk.x
+    with torch.no_grad():
+        fallen = found.offer(batch, x_adv, model(x_adv))
+    return batch.take(~fallen) if attack.stop else batch
 
 
 def likeliest_wrong(model: Model, x: Tensor, y: Tensor) -> Tensor:
@@ -124,12 +127,6 @@ def likeliest_wrong(model: Model, x: Tensor, y: Tensor) -> Tensor:
         logits = model(x)
     own = torch.zeros_like(logits, dtype=torch.bool).scatter(1, y[:, None], True)
     return logits.masked_fill(own, -torch.inf).argsort(1, descending=True)[:, :-1]
-
-
-def _first_periods(steps: int) -> tuple[int, int]:
-    """The step after which lengths are first checked, and how many steps that period has."""
-    first = max(int(0.22 * steps), 1)
-    return first + 1, first
 
 
 @dataclass(frozen=True)

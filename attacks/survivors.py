@@ -63,15 +63,18 @@ class Found:
 
 
 class Nearest:
-    """The nearest adversarial image of each case so far; the image itself where none was found."""
+    """The nearest adversarial image of each case so far; until there is one, the most damaging."""
 
     def __init__(self, x: Tensor) -> None:
         self.best = x.clone()
         self.distance = torch.full_like(x[:, 0, 0, 0], torch.inf)
+        self._margin = torch.full_like(self.distance, -torch.inf)
 
-    def offer(self, candidate: Tensor, distance: Tensor, works: Tensor) -> Tensor:
-        """Keep what works and is nearer; which were kept `(n,)`."""
-        nearer = works & (distance < self.distance)
-        self.best = torch.where(per_case(nearer, candidate), candidate, self.best)
-        self.distance = torch.where(nearer, distance, self.distance)
-        return nearer
+    def offer(self, candidate: Tensor, distance: Tensor, value: Tensor) -> None:
+        """Keep what is better, by the attacker's margin and the distance, `(n,)` each."""
+        value, distance = value.to(self.distance), distance.to(self.distance)
+        none_yet = self.distance.isinf() & (value > self._margin)
+        better = torch.where(value > 0, distance < self.distance, none_yet)
+        self.best = torch.where(per_case(better, candidate), candidate, self.best)
+        self.distance = torch.where(better & (value > 0), distance, self.distance)
+        self._margin = torch.maximum(self._margin, value)

@@ -82,19 +82,29 @@ def fooled(model: nn.Module, x_adv: Tensor, y: Tensor, target: Tensor | None = N
 def exact_eps(model: Linear, x: Tensor, y: Tensor, norm: str, box: bool = True) -> Tensor:
     """The distance of the nearest adversarial image of each case, in float64: `(n,)`.
 
-    Two classes. Without a box: gap / |w|, in the dual norm. With it, L-inf moves pixel i by
-    clip(eps sign(u_i)) and L2 by clip(t u_i), where u raises the attacker's margin (for L2 by the
-    conditions of Karush, Kuhn and Tucker). What is gained grows with eps or t: bisect.
+    The least over the wrong labels, each of which has a hyperplane of its own. Without a box: gap /
+    |w|, in the dual norm. With it, L-inf moves pixel i by clip(eps sign(u_i)) and L2 by clip(t u_i),
+    where u raises the attacker's margin (for L2 by the conditions of Karush, Kuhn and Tucker). What
+    is gained grows with eps or t: bisect.
     """
     x = x.double()
-    weight, bias = model.weight.detach().double(), model.bias.detach().double()
-    z = (x.flatten(1) @ weight.T + bias)[:, 0]
-    side = torch.where(y == 0, 1.0, -1.0).double()
-    gap = (-side * z).clamp_min(0)
-    raises = side[:, None] * weight
+    with torch.no_grad():
+        logits = model.double()(x)
+        weight = model.weight.detach().double()
+    rows = torch.cat([torch.zeros_like(weight), weight]) if len(weight) == 1 else weight
+    wrong = torch.arange(1, logits.shape[1])
+    distances = []
+    for label in ((y[:, None] + wrong) % logits.shape[1]).T:
+        gap = logits.gather(1, y[:, None]) - logits.gather(1, label[:, None])
+        raises = rows[label] - rows[y]
+        distances.append(_to_hyperplane(x.flatten(1), raises, gap[:, 0].clamp_min(0), norm, box))
+    return torch.stack(distances).amin(0)
+
+
+def _to_hyperplane(pixels: Tensor, raises: Tensor, gap: Tensor, norm: str, box: bool) -> Tensor:
+    """How far each image is from where it gains the gap; infinite where the box forbids it."""
     if not box:
         return gap / (raises.abs().sum(1) if norm == "Linf" else raises.norm(dim=1))
-    pixels = x.flatten(1)
     direction = raises.sign() if norm == "Linf" else raises
     low = torch.zeros_like(gap)
     # From here on every pixel with a weight is at the box.
@@ -106,8 +116,9 @@ def exact_eps(model: Linear, x: Tensor, y: Tensor, norm: str, box: bool = True) 
         high = torch.where(enough, middle, high)
         low = torch.where(enough, low, middle)
     delta = (pixels + high[:, None] * direction).clamp(0, 1) - pixels
-    assert bool(((delta * raises).sum(1) >= gap * (1 - 1e-12)).all())
-    return delta.abs().amax(1) if norm == "Linf" else delta.norm(dim=1)
+    possible = (delta * raises).sum(1) >= gap * (1 - 1e-12)
+    distance = delta.abs().amax(1) if norm == "Linf" else delta.norm(dim=1)
+    return torch.where(possible, distance, torch.inf)
 
 
 def _convnet(channels: int, outputs: int) -> nn.Sequential:

@@ -21,7 +21,11 @@ from tests.toys import Linear, Then, fooled, patterns, untrained
 QUICK: dict[str, dict[str, Any]] = {
     "CarliniWagnerL2": {"steps": 15, "binary_steps": 3},
     "APGD": {"steps": 25},
+    "FAB": {"steps": 25},
+    "FMN": {"steps": 40},
+    "MinimumDistance": {"steps": 20},
     "Square": {"queries": 100},
+    "Standard": {"steps": 10, "queries": 50},
 }
 """Fields that make a dear attack cheap enough to run a hundred times; the others keep theirs."""
 

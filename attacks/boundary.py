@@ -1,0 +1,57 @@
+"""Geometry near a decision boundary: the way to a hyperplane inside the box, and a line search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from attacks.threat import ThreatModel, per_case
+
+
+def onto(point: Tensor, normal: Tensor, gain: Tensor, threat: ThreatModel) -> Tensor:
+    """The shortest way d, in the norm of `threat` and inside the box, to `normal . d = gain`.
+
+    `point` is `(n, c, h, w)` in [0, 1], `gain` `(n,)` of either sign. Where the box allows no such
+    point, d goes as far as it can. Along the steepest direction, clipped at the box, the gain grows
+    with the length t as a concave, piecewise linear function: Newton's steps from 0 never pass the
+    solution and reach it once no further pixel is clipped.
+    """
+    normal = torch.where(per_case(gain < 0, normal), -normal, normal)
+    gain = gain.abs()
+    direction = normal.sign() if threat.norm == "Linf" else normal
+    room = torch.where(direction > 0, 1 - point, point)
+    per_length = direction.abs()
+    t = torch.zeros_like(gain)
+    for _ in range(50):
+        moved = torch.minimum(per_case(t, point) * per_length, room)
+        free = moved < room
+        missing = gain - (moved * normal.abs()).flatten(1).sum(1)
+        slope = torch.where(free, per_length * normal.abs(), 0.0).flatten(1).sum(1)
+        step = torch.where(slope > 0, missing / slope.clamp_min(_tiny(slope)), 0.0)
+        t = t + step.clamp_min(0)
+        if bool((step <= t * 1e-6).all()):
+            break
+    way: Tensor = direction.sign() * torch.minimum(per_case(t, point) * per_length, room)
+    return way
+
+
+def slide(x: Tensor, best: Tensor, works: Callable[[Tensor], Tensor], steps: int) -> Tensor:
+    """Bisect on the line from the images to the best found; what is kept was seen to work.
+
+    `works` tells of images `(n, c, h, w)` which are adversarial, `(n,)`; each step asks it once.
+    """
+    outside = torch.zeros_like(x[:, 0, 0, 0])
+    inside = torch.ones_like(outside)
+    for _ in range(steps):
+        middle = (outside + inside) / 2
+        with torch.no_grad():
+            good = works(x + per_case(middle, x) * (best - x))
+        inside = torch.where(good, middle, inside)
+        outside = torch.where(good, outside, middle)
+    return torch.where(per_case(inside < 1, x), x + per_case(inside, x) * (best - x), best)
+
+
+def _tiny(v: Tensor) -> float:
+    return torch.finfo(v.dtype).tiny

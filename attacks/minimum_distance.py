@@ -1,0 +1,73 @@
+"""For each case the smallest eps that any of our attacks finds: one run, the whole curve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attacks.boundary import slide
+from attacks.contract import Attack, Model, require_fit, require_positive
+from attacks.fab import FAB
+from attacks.fmn import FMN, breathe
+from attacks.objectives import margin
+from attacks.standard import MOST_TARGETS
+from attacks.streams import Streams
+from attacks.survivors import Nearest
+from attacks.threat import ThreatModel
+
+
+@dataclass(frozen=True)
+class MinimumDistance:
+    """FMN, then FAB from near and from far (and towards each label), then FMN from the best.
+
+    Robust accuracy at eps is the share of cases whose distance is above it: an upper bound, like
+    that of any attack, and for every eps at once.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+    minimum_norm: ClassVar[bool] = True
+
+    steps: int = 100
+    """Of each run; FMN takes twice as many."""
+    line_steps: int = 10
+
+    def __post_init__(self) -> None:
+        require_positive(self, "steps")
+        if self.line_steps < 0:
+            raise ValueError("MinimumDistance: line_steps must be 0 or more")
+
+    @property
+    def passes(self) -> int:
+        each = sum(attack.passes + 1 for attack in self._stages(MOST_TARGETS + 1, False))
+        return 1 + each + FMN(self.steps, self.line_steps).passes
+
+    def _stages(self, classes: int, targeted: bool) -> Iterator[Attack]:
+        yield FMN(2 * self.steps, line_steps=0)
+        yield FAB(self.steps, restarts=3, line_steps=0)
+        if classes > 2 and not targeted:
+            yield FAB(self.steps, targets=min(classes - 1, MOST_TARGETS), line_steps=0)
+
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        streams: Streams,
+        target: Tensor | None = None,
+    ) -> Tensor:
+        require_fit(self, threat)
+        with torch.no_grad():
+            classes = model(x[:1]).shape[1]
+        found = Nearest(x)
+        for attack in self._stages(classes, target is not None):
+            x_adv = attack(model, x, y, threat, streams, target)
+            with torch.no_grad():
+                value = margin(model(x_adv), y, target)
+            found.offer(x_adv, threat.distance(x_adv, x), value)
+        breathe(model, x, y, target, threat, found, found.best, self.steps)
+        return slide(x, found.best, lambda z: margin(model(z), y, target) > 0, self.line_steps)
