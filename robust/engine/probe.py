@@ -78,11 +78,10 @@ def _probe(plan: Plan, job: Job, right: Sequence[int], most: int) -> Probed:
     found: Search | None = None
     left = standing(store, job.cells, plan.audit.norm, most)
     if left is not None:
-        eps, rows = left
-        again = _batch(job, rows, most, job.goal)
+        again = _batch(job, left.rows, most, job.goal)
         model = Recorder(job.runner.logits, again.y)
-        threat = ThreatModel(plan.audit.norm, eps)
-        found = search(model, again, threat, job.cells, job.goal, seed)
+        threat = ThreatModel(plan.audit.norm, left.eps)
+        found = search(model, again, threat, job.cells, job.goal, seed, left.fell)
         passes += model.forward + model.backward
     return Probed(
         cases=len(batch.rows),

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attacks import FGSM, PGD, Noise, Square
+from attacks import FGSM, PGD, Noise, Square, Standard
 from robust.cases.case import Cases, Entry
 from robust.engine.checks import CHECKS, find_doubts
 from robust.engine.evidence import Claim, Evidence, Gradients, Probed, Search, Stuck
 from robust.engine.facts import Facts
 from robust.engine.gathering import claim_of
 from robust.engine.plan import Plan, make_plan
-from robust.engine.probe_search import uses_gradients
+from robust.engine.probe_search import by_gradients_alone
 from robust.records import Detection, Estimate, Row, Scores
 from robust.sightings import NullControl, Shown
 
@@ -194,5 +194,9 @@ def test_a_claim_is_the_plans_or_else_that_of_the_folder_of_a_trained_model() ->
 
 
 def test_black_boxes_do_not_count_as_white_ones() -> None:
-    white = [attack for attack in (PGD(), FGSM(), Square(), Noise()) if uses_gradients(attack)]
+    white = [
+        attack
+        for attack in (PGD(), FGSM(), Square(), Noise(), Standard())
+        if by_gradients_alone(attack)
+    ]
     assert white == [PGD(), FGSM()]

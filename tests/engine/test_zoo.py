@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from attacks import BIM, CW, FGSM, PGD, Noise
+from attacks import BIM, CW, FGSM, PGD, Noise, Standard
 from robust.cases import Cases
 from robust.cases.case import Pixels
 from robust.engine import audit
@@ -174,6 +174,16 @@ def test_a_planted_defect_is_flagged_by_its_own_flag(flag: str) -> None:
     report = audit(model, planted.cases(), device="cpu", **options)
     assert flag in names(report)
     assert names(report) <= {flag} | planted.besides
+
+
+@pytest.mark.parametrize("mask", [True, False])
+def test_an_ensemble_with_a_black_box_does_not_hide_a_mask(mask: bool) -> None:
+    made = defects.Turned(network(BASE)) if mask else network(BASE)
+    attacks = [Standard(steps=10, queries=300)]
+    report = audit(Classifier(made), cases_of(BASE, count=80), attacks=attacks, eps=["4/255"])
+    assert report.worst.robust_accuracy.value < 0.8
+    assert ("black box beats white box" in names(report)) is mask
+    assert "more steps still help" not in names(report)
 
 
 @pytest.mark.slow
