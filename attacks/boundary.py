@@ -23,15 +23,17 @@ def onto(point: Tensor, normal: Tensor, gain: Tensor, threat: ThreatModel) -> Te
     direction = normal.sign() if threat.norm == "Linf" else normal
     room = torch.where(direction > 0, 1 - point, point)
     per_length = direction.abs()
-    t = torch.zeros_like(gain)
+    t, going = torch.zeros_like(gain), torch.ones_like(gain, dtype=torch.bool)
     for _ in range(50):
         moved = torch.minimum(per_case(t, point) * per_length, room)
         free = moved < room
         missing = gain - (moved * normal.abs()).flatten(1).sum(1)
         slope = torch.where(free, per_length * normal.abs(), 0.0).flatten(1).sum(1)
-        step = torch.where(slope > 0, missing / slope.clamp_min(_tiny(slope)), 0.0)
-        t = t + step.clamp_min(0)
-        if bool((step <= t * 1e-6).all()):
+        step = torch.where(slope > 0, missing / slope.clamp_min(_tiny(slope)), 0.0).clamp_min(0)
+        # Once done, a case stays as it is, however long its neighbours take.
+        t = torch.where(going, t + step, t)
+        going &= step > t * 1e-6
+        if not bool(going.any()):
             break
     way: Tensor = direction.sign() * torch.minimum(per_case(t, point) * per_length, room)
     return way

@@ -11,6 +11,7 @@ from torch import Tensor
 from attacks.apgd import likeliest_wrong
 from attacks.boundary import onto, slide
 from attacks.contract import Model, require_fit, require_positive
+from attacks.far import DRAWS, far_start
 from attacks.objectives import Objective, climb, margin
 from attacks.streams import Streams
 from attacks.survivors import Nearest
@@ -37,8 +38,8 @@ class FAB:
 
     steps: int = 100
     restarts: int = 1
-    """The first begins at the image, the second anywhere in the box, the others around the image,
-    half as far off as the best found."""
+    """The first begins at the image, the second far from it, the others around it, half as far off
+    as the best found; where nothing was found, far from it too."""
     targets: int = 0
     line_steps: int = 10
 
@@ -50,7 +51,8 @@ class FAB:
     @property
     def passes(self) -> int:
         runs = max(self.restarts, self.targets)
-        return bool(self.targets) + runs * (self.steps + 1) + self.line_steps
+        far = 0 if self.targets else (self.restarts - 1) * DRAWS
+        return bool(self.targets) + runs * (self.steps + 1) + far + self.line_steps
 
     def __call__(
         self,
@@ -68,7 +70,13 @@ class FAB:
         if aimed:
             aims = list(likeliest_wrong(model, x, y)[:, : self.targets].T)
         for number, aim in enumerate(aims):
-            x_adv = x if aimed else self._start(x, number, found.distance, threat, streams)
+            x_adv = x
+            if number and not aimed:
+                x_adv = _around(x, found.distance, threat, streams)
+                lost = found.distance.isinf() | (number == 1)
+                if bool(lost.any()):
+                    goal = None if target is None else target[lost]
+                    x_adv[lost] = far_start(model, x[lost], y[lost], goal, streams[lost])
             for _ in range(self.steps):
                 logits, gradient = climb(model, x_adv, Objective("margin", y, aim))
                 reached = margin(logits, y, target).to(x)
@@ -79,18 +87,6 @@ class FAB:
                 reached = margin(model(x_adv), y, target)
             found.offer(x_adv, threat.distance(x_adv, x), reached)
         return slide(x, found.best, lambda z: margin(model(z), y, target) > 0, self.line_steps)
-
-    def _start(
-        self, x: Tensor, number: int, distance: Tensor, threat: ThreatModel, streams: Streams
-    ) -> Tensor:
-        if number == 0:
-            return x
-        drawn = streams.uniform(x)
-        around = x + per_case(distance / 2, x) * threat.steepest(2 * drawn - 1)
-        if threat.norm == "Linf":
-            around = x + per_case(distance / 2, x) * (2 * drawn - 1)
-        far = distance.isinf() | (number == 1)
-        return torch.where(per_case(far, x), drawn, around.clamp(0, 1))
 
 
 def _step(
@@ -110,3 +106,13 @@ def _step(
     share = per_case(share.clamp_max(BIAS), x)
     mixed = (1 - share) * (at + OVERSHOOT * there) + share * (x + OVERSHOOT * here)
     return mixed.clamp(0, 1)
+
+
+def _around(x: Tensor, distance: Tensor, threat: ThreatModel, streams: Streams) -> Tensor:
+    """Half as far off as the best found; uniform in L-inf, in a uniform direction in L2."""
+    noise = 2 * streams.uniform(x) - 1
+    if threat.norm == "L2":
+        noise = threat.steepest(noise)
+    return (x + per_case(torch.where(distance.isfinite(), distance / 2, 0.0), x) * noise).clamp(
+        0, 1
+    )

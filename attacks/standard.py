@@ -21,15 +21,18 @@ from attacks.threat import ThreatModel
 MOST_TARGETS = 9
 """Of the wrong labels, the likeliest: so many targeted runs there are, as in AutoAttack."""
 
+WIDER = (2.0, 1.4)
+"""Balls, in units of eps, through which an image found outside is brought in."""
+
 
 @dataclass(frozen=True)
 class Standard:
     """APGD, FAB and Square one after the other, each on the cases that still stand.
 
     Where gradients near the image lead nowhere, FAB, which also starts far away, often comes back
-    with an image just outside the ball: APGD then climbs from its projection. Targeted runs and DLR
-    need three classes; with two, where cross-entropy and margin are one direction, those gradients
-    go to further starts instead. `steps` and `queries` are budgets; there is nothing to tune.
+    with an image outside the ball, and APGD climbs from there through narrower ones. Targeted runs
+    and DLR need three classes; with two, where cross-entropy and margin are one direction, those
+    gradients go to further starts. `steps` and `queries` are budgets; there is nothing to tune.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
@@ -46,19 +49,24 @@ class Standard:
     @property
     def passes(self) -> int:
         stages = list(self._stages(MOST_TARGETS + 1, False))
-        climbs = sum(attack.minimum_norm for attack in stages)
-        return 1 + sum(attack.passes + 1 for attack in stages) + climbs * self._climb.passes
+        walks = sum(attack.minimum_norm for attack in stages)
+        closing = self._climb.passes + len(WIDER) * self._approach.passes
+        return 1 + sum(attack.passes + 1 for attack in stages) + walks * closing
 
     @property
     def _climb(self) -> APGD:
         return APGD(self.steps, objective="dlr", stop=True)
+
+    @property
+    def _approach(self) -> APGD:
+        return APGD(max(self.steps // 4, 1), objective="dlr")
 
     def _stages(self, classes: int, targeted: bool) -> Iterator[Attack]:
         """From cheap to dear."""
         yield APGD(self.steps, stop=True)
         if classes == 2 or targeted:
             yield replace(self._climb, start="image", restarts=8)
-            yield FAB(self.steps, restarts=3)
+            yield FAB(self.steps, restarts=5)
         else:
             targets = min(classes - 1, MOST_TARGETS)
             yield replace(self._climb, targets=targets)
@@ -85,10 +93,30 @@ class Standard:
                 break
             given = ThreatModel(threat.norm, math.inf) if attack.minimum_norm else threat
             x_adv = attack(model, batch.x, batch.y, given, batch.streams, batch.target)
-            x_adv = threat.project(x_adv, batch.x)
+            inside = threat.project(x_adv, batch.x)
             with torch.no_grad():
-                fallen = found.offer(batch, x_adv, model(x_adv))
+                fallen = found.offer(batch, inside, model(inside))
             batch, x_adv = batch.take(~fallen), x_adv[~fallen]
             if attack.minimum_norm and len(batch.rows):
-                batch = ascend(model, found, batch, x_adv, target, threat, self._climb)
+                batch = self._close_in(model, found, batch, x_adv, threat, target)
         return found.best
+
+    def _close_in(
+        self,
+        model: Model,
+        found: Found,
+        batch: Batch,
+        x_adv: Tensor,
+        threat: ThreatModel,
+        target: Tensor | None,
+    ) -> Batch:
+        """APGD from the nearest images found, first in wider balls, so as not to lose the way."""
+        for width in WIDER:
+            wide = ThreatModel(threat.norm, width * threat.eps)
+            outside = Found(batch.x)
+            every = Batch.of(batch.x, batch.y, batch.streams, batch.target)
+            start = wide.project(x_adv, batch.x)
+            ascend(model, outside, every, start, batch.target, wide, self._approach)
+            x_adv = outside.best
+        x_adv = threat.project(x_adv, batch.x)
+        return ascend(model, found, batch, x_adv, target, threat, self._climb)

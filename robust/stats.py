@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -27,6 +28,14 @@ def clopper_pearson(hits: float, trials: int) -> tuple[float, float]:
     low = 0.0 if hits <= 0 else float(scipy_stats.beta.ppf(tail, hits, trials - hits + 1))
     high = 1.0 if hits >= trials else float(scipy_stats.beta.ppf(1 - tail, hits + 1, trials - hits))
     return low, high
+
+
+def groups_needed(wanted: float) -> int:
+    """The least number of groups of which all can be right and the bound reach `wanted`."""
+    least = max(1, math.floor(math.log(0.025) / math.log(wanted)))
+    while clopper_pearson(least, least)[0] < wanted:
+        least += 1
+    return least
 
 
 def auc(scores: Array, positive: Mask, weights: Array | None = None) -> Array:

@@ -29,8 +29,9 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """One epoch, two eps, in an empty folder: the commands are tested, not the network."""
+    """One epoch, two eps, a small probe, an empty folder: the commands are tested, not the network."""
     monkeypatch.setattr("robust.demo.EPOCHS", 1)
+    monkeypatch.setattr("robust.engine.probe.CASES", 2)
     shorter, cuts = re.subn(
         r"^eps = .*$", 'eps = ["1/255", "4/255"]', demo.PLAN, flags=re.MULTILINE
     )

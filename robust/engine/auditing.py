@@ -22,6 +22,7 @@ from robust.engine.judging import judge_run
 from robust.engine.looking import make_detectors
 from robust.engine.plan import DataSpec, ModelSpec, Plan, make_plan
 from robust.engine.population import check_apart
+from robust.engine.probe import probe
 from robust.engine.reporting import make_report, no_gallery
 from robust.engine.runner import Progress
 from robust.engine.store import FILES, Store
@@ -56,13 +57,14 @@ def audit(
 
     `detectors` (names or instances, not fitted) learn from `reference`, cases of the split that
     the classifier learned from, and are judged on the attacks. `settings` are the fields of a
-    plan's `[audit]` table: norm, eps, cells, goal, target, threshold, seed, chunk; `detection` is
-    a dict of those of its `[detection]` table. With `out` the run lives in that folder and resumes
-    from it, and `gallery` cases are drawn there as pictures (default: 6, or none where a picture
-    may carry a name). The classifier is copied, never changed. Raises InputError.
+    plan's `[audit]` table: norm, eps, cells, goal, target, threshold, seed, chunk; `detection` and
+    `doubts` are dicts of those of its tables of that name. With `out` the run lives in that folder
+    and resumes from it, and `gallery` cases are drawn there as pictures (default: 6, or none where
+    a picture may carry a name). The classifier is copied, never changed. Raises InputError.
     """
     raw: dict[str, Any] = {"title": title, "report": {"gallery": gallery}}
-    raw["detection"] = settings.pop("detection", {})
+    for table in ("detection", "doubts"):
+        raw[table] = settings.pop(table, {})
     raw["audit"] = settings
     raw["detectors"] = [_as_spec(detector) for detector in detectors]
     made: list[Attack] | None = None
@@ -237,6 +239,7 @@ def _run(
                 watching(plan, job, detectors, reference)
             attacking = True  # from here on there is work that is worth keeping
             detection = _attack(job, plan.audit.seed)
+            probe(plan, job)
             report = make_report(
                 job.facts,
                 cases,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ import torch
 from robust.engine.plan import Plan
 from robust.engine.store import Store
 from robust.models import Classifier
+from robust.models.trained import read_model_file
 
 SEEN = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "pandas")
 
@@ -36,6 +38,8 @@ def remember(
     """Put the facts into the store and return them; `weights` is the hash of the classifier's."""
     source = plan.model.model_dump(exclude_none=True) if plan.model else {"given": "in Python"}
     model = {"source": source, "weights_sha256": weights, **classifier.describe()}
+    if claimed := _claimed(plan):
+        model["claimed"] = claimed
     facts = Facts(plan, model, _environment(device))
     store.put_json("plan as given", plan.model_dump(mode="json"))
     store.put_json("model facts", facts.model)
@@ -50,6 +54,15 @@ def recall(store: Store) -> Facts | None:
         return None
     made = Plan.model_validate(plan)
     return Facts(made, store.get_json("model facts"), store.get_json("environment"))
+
+
+def _claimed(plan: Plan) -> dict[str, float]:
+    """What the folder of a trained model says of its test split."""
+    if plan.model is None or plan.model.folder is None:
+        return {}
+    scores = read_model_file(Path(plan.model.folder))[1].get("metrics", {}).get("test", {})
+    known = {name: scores.get("scores", {}).get(name) for name in ("accuracy", "auc")}
+    return {name: float(found["value"]) for name, found in known.items() if found}
 
 
 def _environment(device: torch.device) -> dict[str, Any]:

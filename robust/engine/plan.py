@@ -143,6 +143,16 @@ class DetectionSpec(Section):
     """Dropout passes, for BayesianUncertainty."""
 
 
+class DoubtsSpec(Section):
+    """What the audit doubts beyond its rows; nothing here changes a number."""
+
+    probe: bool = True
+    """Make short experiments on a few cases: are outputs stable, do gradients lead anywhere?"""
+    claimed_accuracy: float | None = Field(default=None, gt=0, le=1)
+    """On clean images, as whoever made the model says; far less raises a doubt."""
+    claimed_auc: float | None = Field(default=None, gt=0, le=1)
+
+
 class ReportSpec(Section):
     """How the report shows what was found; nothing here changes a number."""
 
@@ -169,12 +179,13 @@ class Plan(Section):
     audit: AuditSpec = AuditSpec()
     detectors: tuple[DetectorSpec, ...] = ()
     detection: DetectionSpec = DetectionSpec()
+    doubts: DoubtsSpec = DoubtsSpec()
     report: ReportSpec = ReportSpec()
     gates: GatesSpec = GatesSpec()
 
     def digest(self) -> str:
         """SHA-256 of the plan with its defaults filled in; what changes no number is left out."""
-        content = self.model_dump(mode="json", exclude={"title", "report", "gates"})
+        content = self.model_dump(mode="json", exclude={"title", "doubts", "report", "gates"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -183,6 +194,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "data": DataSpec,
     "audit": AuditSpec,
     "detection": DetectionSpec,
+    "doubts": DoubtsSpec,
     "report": ReportSpec,
     "gates": GatesSpec,
 }

@@ -12,8 +12,10 @@ import numpy as np
 from attacks import Attack
 from robust.cases.case import Cases
 from robust.engine.cells import Cell, running_order
-from robust.engine.checks import Evidence, find_doubts
+from robust.engine.checks import find_doubts
+from robust.engine.evidence import Probed
 from robust.engine.facts import Facts
+from robust.engine.gathering import gather
 from robust.engine.store import Store
 from robust.engine.summary import Summary
 from robust.engine.watching import Watch
@@ -47,7 +49,7 @@ def make_report(
     """
     plan = facts.plan
     finished = _finished(store, cells, plan.audit.chunk)
-    good, logits, pixels, broken = [], [], hashlib.sha256(), 0
+    good, logits, hashes, broken = [], [], [], 0
     for one in store.clean():
         if one.row in finished:
             if one.logits is None:
@@ -55,37 +57,32 @@ def make_report(
                 continue
             good.append(one.row)
             logits.append(one.logits)
-            pixels.update(one.pixels.encode())
+            hashes.append(one.pixels)
     if not good:
         raise InputError("no case is finished yet; look again later, or give the audit again")
-    looked_at = [cases[row].image for row in good[:16]]
     summary = Summary(
         store,
         cases,
         cells,
         good,
         np.stack(logits),
-        pixels=looked_at[0].numel(),
+        pixels=cases[good[0]].image.numel(),
         seed=plan.audit.seed,
     )
     clean, rows = summary.clean_row(), summary.cell_rows()
-    failures = Counter(
-        reason for cell in cells for row, reason in store.failures(cell.key) if row in finished
-    )
-    grey = sum(
-        len(i) == 3 and bool((i[0] == i[1]).all() and (i[0] == i[2]).all()) for i in looked_at
-    )
-    evidence = Evidence(
-        cases=summary.cases,
-        broken=broken,
-        groups=summary.groups,
-        head=facts.model["head"],
-        declared_head=facts.declared_head,
-        colour_of_grey=grey,
+    worst = summary.worst_rows(plan.audit.norm)
+    evidence = gather(
+        facts,
+        cases,
+        cells,
+        store,
+        summary,
         clean=clean,
         rows=rows,
-        failures=failures,
-        unfinished=len(cases) - len(good) - broken,
+        worst=worst,
+        finished=finished,
+        broken=broken,
+        hashes=hashes,
         detection=detection,
         copies=watch.copies if watch else 0,
     )
@@ -94,7 +91,7 @@ def make_report(
         title=plan.title,
         clean=clean,
         rows=tuple(rows),
-        worst_cases=tuple(summary.worst_rows(plan.audit.norm)),
+        worst_cases=tuple(worst),
         difficulty=tuple(summary.difficulty(rows)),
         flags=find_doubts(evidence),
         plan=plan.model_dump(mode="json"),
@@ -112,7 +109,7 @@ def make_report(
             "classes": {name: counts[i] for i, name in enumerate(cases.classes)},
             "findings": [cases.classes[i] for i in cases.findings],
             "index_sha256": cases.fingerprint(),
-            "pixels_sha256": pixels.hexdigest(),
+            "pixels_sha256": hashlib.sha256("".join(hashes).encode()).hexdigest(),
         },
         environment=facts.environment,
         table_sha256=table,
@@ -121,6 +118,7 @@ def make_report(
             "by_cell": store.seconds(),
             "passes": _passes(store, cells),
             "speed": store.get_json("speed"),
+            "probe": _cost(evidence.probe),
         },
         attacks={cell.label: _described(cell.attack) for cell in cells},
         gallery=gallery(summary),
@@ -144,6 +142,12 @@ def _passes(store: Store, cells: Sequence[Cell]) -> dict[str, float]:
     made = sum(found.passes for found in totals)
     full = sum(2 * cell.attack.passes for cell in own) * cases
     return {"made": made, "in full": float(full)}
+
+
+def _cost(probe: Probed | None) -> dict[str, float] | None:
+    if probe is None:
+        return None
+    return {"cases": probe.cases, "passes": probe.passes, "seconds": probe.seconds}
 
 
 def _described(attack: Attack) -> str:

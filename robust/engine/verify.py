@@ -37,7 +37,7 @@ class Batch:
         """The batch without all other cases."""
         if len(places) == len(self.rows):
             return self
-        index = torch.as_tensor(places, device=self.x.device)
+        index = torch.as_tensor(places, dtype=torch.long, device=self.x.device)
         return Batch(
             tuple(self.rows[i] for i in places),
             tuple(self.cases[i] for i in places),
@@ -77,7 +77,7 @@ def attack_batch(
         x_adv = attack(recorder, x, y, threat, streams, goal.targets(batch.logits)).detach()
         failures = _limits_broken(x_adv, x, threat)
     except Exception as error:  # noqa: BLE001  (a foreign attack may fail in any way)
-        if _memory_ran_out(error):
+        if memory_ran_out(error):
             raise OutOfMemory(
                 f"memory ran out on a batch of {len(x)}; use smaller images or another device"
             ) from None
@@ -112,7 +112,7 @@ def attack_batch(
     return x_adv, outcomes
 
 
-def _memory_ran_out(error: Exception) -> bool:
+def memory_ran_out(error: Exception) -> bool:
     """On a GPU, or where the CPU's allocator gave up."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True

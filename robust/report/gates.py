@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +19,7 @@ from robust.report.words import (
     short,
 )
 from robust.stats import clopper_pearson
+from robust.stats import groups_needed as groups_needed
 
 Outcome = Literal["passed", "failed", "undecided"]
 
@@ -61,14 +61,6 @@ def judge(report: Report) -> tuple[GateResult, ...]:
     if report.data.get("unfinished"):
         return tuple(GateResult(g.name, "undecided", "the run is not finished") for g in found)
     return tuple(found)
-
-
-def groups_needed(wanted: float) -> int:
-    """The least number of groups of which all can be right and the bound reach `wanted`."""
-    least = max(1, math.floor(math.log(0.025) / math.log(wanted)))
-    while clopper_pearson(least, least)[0] < wanted:
-        least += 1
-    return least
 
 
 def _worst(report: Report, entry: str, wanted: float | Mapping[str, float]) -> Iterator[GateResult]:

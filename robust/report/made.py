@@ -78,6 +78,9 @@ def _cost(report: Report) -> str:
             f"{passes['made']:,.0f} forward and backward passes of single images under attack, "
             f"{passes['in full']:,.0f} if every attack ran in full"
         )
+    if probe := report.timings.get("probe"):
+        said += f", and {probe['passes']:,.0f} on {probe['cases']} cases to probe the classifier"
+        seconds += probe["seconds"]
     return f"{said}; {seconds:,.0f} s of computing{_speed(report)}"
 
 

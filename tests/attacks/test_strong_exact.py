@@ -168,7 +168,7 @@ def verified(classes: int, seed: int) -> tuple[OneHidden, Tensor, Tensor, Tensor
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("classes", [2, 3, 7])
+@pytest.mark.parametrize("classes", [2, 3, pytest.param(7, marks=pytest.mark.slow)])
 def test_robust_accuracy_of_a_relu_network(classes: int, seed: int) -> None:
     """To the case, at sizes over the whole range; those within 1e-5 of the boundary apart."""
     model, x, y, exact = verified(classes, seed)

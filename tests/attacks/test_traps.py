@@ -237,6 +237,12 @@ def test_one_output_and_many_labels_are_two_classes(
 
 # ---------------------------------------------------------------- side effects
 
+SHORT: dict[str, dict[str, Any]] = {
+    "CarliniWagnerL2": {"steps": 3, "binary_steps": 2},
+    "MinimumDistance": {"steps": 3},
+    "Standard": {"steps": 3, "queries": 10},
+}
+
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_no_side_effects(name: str) -> None:
@@ -250,8 +256,7 @@ def test_no_side_effects(name: str) -> None:
     def trace(frame: FrameType, event: str, argument: Any) -> None:
         return None
 
-    fields = {"steps": 3, "binary_steps": 2} if name == "CarliniWagnerL2" else {}
-    attack = make_attack(name, **fields)
+    attack = make_attack(name, **SHORT.get(name, {}))
 
     def look() -> dict[str, Any]:
         return {

@@ -5,15 +5,20 @@ from __future__ import annotations
 import pytest
 import torch
 
-from attacks import ATTACKS, Attack, CarliniWagnerL2
+from attacks import ATTACKS, Attack, CarliniWagnerL2, MinimumDistance, Square, Standard
 from robust import Classifier, open_cases
 from robust.demo import network
 from robust.pytest_speed import AttackBenchmark
 
 pytestmark = pytest.mark.benchmark(group="attacks")
 
-SHORTER: dict[str, Attack] = {"CarliniWagnerL2": CarliniWagnerL2(steps=10, binary_steps=3)}
-"""By default it makes 900 passes, which would take longer than all the others and show no more."""
+SHORTER: dict[str, Attack] = {
+    "CarliniWagnerL2": CarliniWagnerL2(steps=10, binary_steps=3),
+    "MinimumDistance": MinimumDistance(steps=5),
+    "Square": Square(queries=200),
+    "Standard": Standard(steps=5, queries=50),
+}
+"""By default these make up to thousands of passes, which would take longer and show no more."""
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from attacks import FGSM, PGD, Noise, Square, Standard
 from robust.cases.case import Cases, Entry
-from robust.engine.checks import CHECKS, Evidence, find_doubts
+from robust.engine.checks import CHECKS, find_doubts
+from robust.engine.evidence import Claim, Evidence, Gradients, Probed, Search, Stuck
+from robust.engine.facts import Facts
+from robust.engine.gathering import claim_of
+from robust.engine.plan import Plan, make_plan
+from robust.engine.probe_search import by_gradients_alone
 from robust.records import Detection, Estimate, Row, Scores
 from robust.sightings import NullControl, Shown
 
@@ -27,7 +33,7 @@ def row(attack: str, success: float, **more: Any) -> Row:
 
 
 def sound() -> Evidence:
-    entries = tuple(Entry(str(i), i % 2, str(i // 2), {}, None) for i in range(100))
+    entries = tuple(Entry(str(i), i // 2 % 2, str(i // 2), {}, None) for i in range(100))
     cases = Cases("folder", ("normal", "ill"), entries, lambda _: np.zeros((2, 2), np.uint8), (1,))
     return Evidence(
         cases=cases,
@@ -39,7 +45,33 @@ def sound() -> Evidence:
         clean=Row("clean", "", 0.0, "clean", Scores(accuracy=rate(0.9))),
         rows=(row("Noise", 0.01), row("PGD", 0.8)),
         failures=Counter(),
+        probe=probed(),
     )
+
+
+def probed(**more: Any) -> Probed:
+    """Sixteen cases without a doubt, but for what is given."""
+    plain: dict[str, Any] = {
+        "cases": 16,
+        "passes": 100,
+        "seconds": 1.0,
+        "repeat": 0.0,
+        "neighbours": 1e-6,
+        "training": (),
+        "gradients": Gradients(16, judged=16),
+        "boundless": 0,
+        "search": Search("Linf", 1 / 255, 16, 1, 40, 3, 1, 300),
+    }
+    return Probed(**{**plain, **more})
+
+
+def probing(**more: Any) -> Callable[[Evidence], Evidence]:
+    return lambda e: replace(e, probe=probed(**more))
+
+
+def with_device(cases: Cases) -> Cases:
+    entries = tuple(replace(e, metadata={"device": str(e.label)}) for e in cases.entries)
+    return replace(cases, entries=entries)
 
 
 def detection(null: float, successes: int, alarm: bool) -> Detection:
@@ -72,6 +104,28 @@ def test_an_alarm_comes_first() -> None:
 
 
 DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
+    "clean accuracy below the claim": lambda e: replace(e, claim=Claim(accuracy=0.98)),
+    "random outputs": probing(repeat=0.1, neighbours=0.1),
+    "outputs depend on the batch": probing(neighbours=0.01),
+    "parts in training mode": probing(training=("Dropout",)),
+    "gradients vanish": probing(gradients=Gradients(16, vanishing=4, judged=12)),
+    "gradients mislead": probing(gradients=Gradients(16, judged=16, misleading=8)),
+    "input is rounded": probing(gradients=Gradients(16, judged=16, steps=16)),
+    "black box beats white box": probing(search=Search("Linf", 1 / 255, 16, 0, 40, 3, 4, 300)),
+    "more steps still help": probing(search=Search("Linf", 1 / 255, 16, 4, 40, 3, 0, 300)),
+    "attacks fail without bounds": probing(boundless=5),
+    "accuracy rises with eps": lambda e: replace(
+        e,
+        rows=(row("PGD", 0.8), replace(row("PGD", 0.6), eps=2 / 255)),
+        stepwise=frozenset({"PGD"}),
+    ),
+    "the objective does not rise": lambda e: replace(
+        e, stuck=[Stuck("PGD", "Linf", 1 / 255, 20, 90)]
+    ),
+    "clipped outputs": lambda e: replace(e, clipped=(20, 100)),
+    "steps too short to cross the ball": lambda e: replace(e, short={"PGD": 1.0}),
+    "a column gives the label away": lambda e: replace(e, cases=with_device(e.cases)),
+    "too few cases for the claim": lambda e: replace(e, needed={"robust accuracy": 60}),
     "run cut short": lambda e: replace(e, unfinished=20),
     "phantom images": lambda e: replace(e, cases=replace(e.cases, phantom=True)),
     "no groups": lambda e: replace(e, cases=replace(e.cases, grouped=False)),
@@ -126,3 +180,23 @@ def test_a_grey_image_in_a_colour_file_is_noticed(tmp_path: Path) -> None:
         report = audit(Classifier(trained(28), channels=1), cases, **options)
         names = {flag.name for flag in report.flags}
         assert ("grey images in colour files" in names) is not grey
+
+
+def test_a_claim_is_the_plans_or_else_that_of_the_folder_of_a_trained_model() -> None:
+    card = {"accuracy": 0.9, "auc": 0.95}
+    half = Facts(Plan(), {"threshold": 0.5, "claimed": card}, {})
+    assert claim_of(half) == Claim(0.9, 0.95, "its model card")
+    moved = replace(half, model={"threshold": 0.3, "claimed": card})
+    assert claim_of(moved) == Claim(None, 0.95, "its model card")
+    said = replace(half, plan=make_plan({"doubts": {"claimed_auc": 0.8}}))
+    assert claim_of(said) == Claim(None, 0.8)
+    assert claim_of(Facts(Plan(), {"threshold": 0.5}, {})).accuracy is None
+
+
+def test_black_boxes_do_not_count_as_white_ones() -> None:
+    white = [
+        attack
+        for attack in (PGD(), FGSM(), Square(), Noise(), Standard())
+        if by_gradients_alone(attack)
+    ]
+    assert white == [PGD(), FGSM()]

@@ -143,7 +143,7 @@ def no_doubts() -> dict[str, Any]:
     return {"cases": dataclasses.replace(phantoms(70), phantom=False), "attacks": [QUICK]}
 
 
-QUICK = PGD(steps=6)
+QUICK = PGD(steps=6, step_size=0.4)
 CW2 = CarliniWagnerL2(steps=15, binary_steps=3)
 
 EXTREMES: dict[str, Callable[[], dict[str, Any]]] = {
@@ -451,7 +451,7 @@ def test_doubts_are_in_every_file_or_nowhere(runs: Runs) -> None:
                 if not file.endswith(".tex") and (file != "terminal" or len(run.report.flags) <= 3):
                     assert flag.name in text, (name, file, flag.name)
     for file, text in runs("no doubts").texts.items():
-        assert "doubt" not in text.lower(), file
+        assert "doubt" not in text.lower().replace("[doubts]", ""), file
 
 
 def test_of_many_classes_those_that_suffer_most_are_shown(runs: Runs) -> None:

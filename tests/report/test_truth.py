@@ -144,7 +144,8 @@ def known_numbers(run: Path) -> set[str]:
     walk(raw)
     passes = sum(r["passes"] * r["attacked"] for r in raw["rows"] if r["same_as"] is None)
     found |= {f"{passes:,.0f}", f"{sum(raw['timings']['by_cell'].values()):,.0f}"}
-    found |= {f"{n:,.0f}" for n in raw["timings"].get("passes", {}).values()}
+    timings = raw["timings"]
+    found |= {f"{n:,.0f}" for of in ("passes", "probe") for n in timings.get(of, {}).values()}
     found.add(str(len(raw["flags"])))
     fixed = [str(entry) for entry in glossary.TERMS.values()]
     fixed += [story.RULE, *regulatory.PURPOSE, *regulatory.METHOD, *regulatory.LIMITS]

@@ -1,0 +1,38 @@
+"""A start far from the image, for networks whose gradients lead nowhere near it."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from attacks.contract import Model
+from attacks.objectives import margin
+from attacks.streams import Streams
+from attacks.threat import per_case
+
+GRIDS = (1, 2, 4, 8, 0)
+"""Cells a side of the random images, by turns; 0: as many as there are pixels."""
+DRAWS = 15
+
+
+@torch.no_grad()
+def far_start(
+    model: Model, x: Tensor, y: Tensor, target: Tensor | None, streams: Streams
+) -> Tensor:
+    """Of `DRAWS` random images, coarse and fine, the most damaging for each case: `(n, c, h, w)`.
+
+    Half of their pixels are black or white: that takes them as far as the box allows.
+    """
+    best, best_margin = x, torch.full_like(x[:, 0, 0, 0], -torch.inf)
+    height, width = x.shape[2:]
+    for draw in range(DRAWS):
+        cells = GRIDS[draw % len(GRIDS)]
+        rows, columns = (min(cells, height), min(cells, width)) if cells else (height, width)
+        noise = streams.uniform(x.new_empty(*x.shape[:2], rows, columns))
+        image = F.interpolate((2 * noise - 0.5).clamp(0, 1), (height, width), mode="nearest")
+        value = margin(model(image), y, target).to(best_margin)
+        better = value > best_margin
+        best = torch.where(per_case(better, x), image, best)
+        best_margin = torch.where(better, value, best_margin)
+    return best
