@@ -1,4 +1,4 @@
-"""One objective for both: fool the classifier, stay unseen (Carlini and Wagner 2017, 1705.07263)."""
+"""One objective: fool the classifier, stay unseen (Carlini and Wagner 2017, arXiv 1705.07263)."""
 
 from __future__ import annotations
 

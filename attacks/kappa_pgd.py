@@ -1,4 +1,4 @@
-"""As sure as wished and no surer: Carlini and Wagner's kappa (1608.04644; against detectors 2017)."""
+"""As sure as wished and no surer: the kappa of Carlini and Wagner 2017 (arXiv 1608.04644)."""
 
 from __future__ import annotations
 

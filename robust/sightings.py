@@ -100,6 +100,38 @@ class Scatter:
 
 
 @dataclass(frozen=True)
+class Adaptive:
+    """What a detector is worth against an attacker who knows of it, in the ball of the key attack.
+
+    Of each case counts the least suspicious image that fools the classifier, confirmed on the
+    classifier and on a detector fitted without that case. The key attack's own image is one of
+    those to choose from.
+    """
+
+    detector: str
+    attacks: Mapping[str, str]
+    """Each by its name, with every parameter, in the order in which they ran."""
+    fooled: Estimate
+    """Cases for which some image fools the classifier."""
+    auc: Estimate | None
+    """Clean images against those that count; None where there is none."""
+    static_auc: Estimate | None
+    """The same of the key attack, which knows nothing of the detector, on the same cases."""
+    passes: Mapping[str, Estimate]
+    """By share of false alarms (`0.01`, `0.05`, `0.1`): of all cases, those for which an image
+    fools the classifier and raises no alarm."""
+    static: Mapping[str, Estimate]
+    """The same of the key attack."""
+    found_by: Mapping[str, int]
+    """Cases by the attack that found the image that counts."""
+    few: bool
+    """Too few such images (below 30) for either AUC to carry a verdict."""
+    follows: float | None = None
+    """Where the detector has no gradient: how well the stand-in that was attacked ranks images as
+    the detector does, on images it was not fitted to (Spearman; of the folds, the least)."""
+
+
+@dataclass(frozen=True)
 class Detection:
     """Whether detectors notice: the transfer matrix with its controls."""
 
@@ -124,6 +156,8 @@ class Detection:
     nulls: tuple[NullControl, ...]
     traces: tuple[Trace, ...] = ()
     scatters: tuple[Scatter, ...] = ()
+    adaptive: tuple[Adaptive, ...] = ()
+    """Empty where the plan asks for none, or where the key attack has no bound."""
 
     def sighting(self, detector: str, shown: int | None) -> Sighting | None:
         """Of a detector fitted on the key attack, where it needs fitting; None if there is none."""

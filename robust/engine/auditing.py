@@ -274,7 +274,7 @@ def _attack(job: Job, seed: int) -> Detection | None:
         return None
     job.runner.attack(job.cells, job.goal, seed, job.watch.see)
     job.watch.controls(job.cells, job.goal)
-    return judge_run(job.watch, job.reference, job.cells)
+    return judge_run(job.watch, job.reference, job.cells, job.goal)
 
 
 def _cases(spec: DataSpec) -> Cases:

@@ -22,17 +22,23 @@ def check_gates(plan: Plan, *, needed: bool = False) -> None:
         wanted = getattr(gates, name)
         for key in wanted if isinstance(wanted, dict) else ():
             _check_eps(plan, name, key)
-    if gates.detector_auc is None:
-        return
+    for name in ("detector_auc", "adaptive_auc", "withstands"):
+        wanted = getattr(gates, name)
+        if wanted is not None:
+            _check_detectors(plan, name, wanted)
+
+
+def _check_detectors(plan: Plan, name: str, wanted: float | dict[str, float]) -> None:
     known = [spec.label or spec.name for spec in plan.detectors]
     if not known:
-        raise InputError("[gates] detector_auc needs a [[detectors]] table")
-    for key in gates.detector_auc if isinstance(gates.detector_auc, dict) else ():
+        raise InputError(f"[gates] {name} needs a [[detectors]] table")
+    for key in wanted if isinstance(wanted, dict) else ():
         if key not in known:
             raise InputError(
-                f"[gates] detector_auc: the plan has no detector {key!r}; "
-                f"{did_you_mean(key, known)}"
+                f"[gates] {name}: the plan has no detector {key!r}; {did_you_mean(key, known)}"
             )
+    if name != "detector_auc" and not plan.detection.adaptive:
+        raise InputError(f"[gates] {name} needs adaptive attacks; [detection] adaptive is 0")
 
 
 def _check_eps(plan: Plan, name: str, key: str) -> None:

@@ -12,9 +12,11 @@ import torch
 from sklearn.manifold import TSNE
 
 from detectors import Reference
+from robust.engine.adapting import adapt
 from robust.engine.cells import Cell
 from robust.engine.changes import CHANGES
 from robust.engine.detection import Matrix, judge
+from robust.engine.goals import Goal
 from robust.engine.protocol import (
     FALSE_ALARMS,
     FEW,
@@ -35,18 +37,18 @@ MAPS, POINTS = 6, 300
 BINS = 40
 
 
-def judge_run(watch: Watch, reference: Reference, cells: Sequence[Cell]) -> Detection:
+def judge_run(watch: Watch, reference: Reference, cells: Sequence[Cell], goal: Goal) -> Detection:
     """Judge every detector by the protocol, from a finished run. InputError as in `judge`."""
     store = watch.runner.store
     if (kept := store.get_json("detection")) is not None:
         known: Detection = build(Detection, kept)
         return known
-    found = _judge(watch, reference, cells)
+    found = _judge(watch, reference, cells, goal)
     store.put_json("detection", dataclasses.asdict(found))
     return found
 
 
-def _judge(watch: Watch, reference: Reference, cells: Sequence[Cell]) -> Detection:
+def _judge(watch: Watch, reference: Reference, cells: Sequence[Cell], goal: Goal) -> Detection:
     shown_cells = watched(cells)
     key = _key(watch, shown_cells)
     shown, keys = _shown(watch, shown_cells)
@@ -82,6 +84,7 @@ def _judge(watch: Watch, reference: Reference, cells: Sequence[Cell]) -> Detecti
         nulls=tuple(_nulls(matrix, place)),
         traces=tuple(_traces(matrix, key, shown_cells)) if key else (),
         scatters=tuple(_scatters(watch, shown_cells, key, place)) if key else (),
+        adaptive=adapt(watch, reference, shown_cells[place[key]], goal) if key else (),
     )
 
 

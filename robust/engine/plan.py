@@ -141,6 +141,11 @@ class DetectionSpec(Section):
     """Learned from at most, spread evenly over the split."""
     passes: int = Field(default=50, ge=2)
     """Dropout passes, for BayesianUncertainty."""
+    adaptive: int = Field(default=100, ge=0)
+    """Cases on which an attacker who knows a detector tries again; 0: such an attacker never
+    comes."""
+    adaptive_steps: int = Field(default=100, ge=1)
+    """Of each attack on classifier and detector at once."""
 
 
 class DoubtsSpec(Section):

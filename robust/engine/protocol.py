@@ -155,27 +155,52 @@ def cross_fit(
     clean_scores = np.full(len(clean.cases), np.nan)
     found = {name: np.full(len(side.cases), np.nan) for name, side in scored.items()}
     for fold in range(int(folds.max()) + 1):
+        fitted = fit_without(fold, detector, clean, fitting, folds)
         inside = folds[clean.cases] == fold
-        fitted = copy.copy(detector)
-        centre, unit = 0.0, 1.0
-        own = clean.take(inside)
-        if detector.has_head:
-            others = (side.take(folds[side.cases] != fold) for side in (clean, fitting))
-            fitted.calibrate(*(side.statistics for side in others))
-            middle = _scores(fitted, own)
-            half = _first_half(len(own.cases))
-            _same(fitted, torch.from_numpy(middle)[half], fitted.combine(own.statistics[half]))
-            centre = float(np.median(middle))
-            unit = float(np.subtract(*np.quantile(middle, [0.75, 0.25]))) or 1.0
-        clean_scores[inside] = (_scores(fitted, own) - centre) / unit
+        clean_scores[inside] = fitted.scores(clean.take(inside))
         for name, side in scored.items():
             mine = folds[side.cases] == fold
             if mine.any():
-                found[name][mine] = (_scores(fitted, side.take(mine)) - centre) / unit
+                found[name][mine] = fitted.scores(side.take(mine))
     return {
         name: Scored(clean_scores, found[name], clean.cases, side.cases)
         for name, side in scored.items()
     }
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A detector as the cases of one fold meet it, on the scale of all folds."""
+
+    detector: Detector
+    """With a head that has seen no case of the fold, where it has one."""
+    centre: float
+    unit: float
+
+    def score(self, statistics: Tensor) -> Tensor:
+        """`(n, m)` to `(n,)`, differentiable where the detector is."""
+        return (self.detector.combine(statistics) - self.centre) / self.unit
+
+    def scores(self, side: Measured) -> Array:
+        """The same of a side, each image by itself."""
+        return (_scores(self.detector, side) - self.centre) / self.unit
+
+
+def fit_without(
+    fold: int, detector: Detector, clean: Measured, fitting: Measured, folds: Places
+) -> Fitted:
+    """The head fitted on the attack `fitting`, on all folds but this one; see `cross_fit`."""
+    fitted = copy.copy(detector)
+    if not detector.has_head:
+        return Fitted(fitted, 0.0, 1.0)
+    own = clean.take(folds[clean.cases] == fold)
+    others = (side.take(folds[side.cases] != fold) for side in (clean, fitting))
+    fitted.calibrate(*(side.statistics for side in others))
+    middle = _scores(fitted, own)
+    half = _first_half(len(own.cases))
+    _same(fitted, torch.from_numpy(middle)[half], fitted.combine(own.statistics[half]))
+    centre = float(np.median(middle))
+    return Fitted(fitted, centre, float(np.subtract(*np.quantile(middle, [0.75, 0.25]))) or 1.0)
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,11 @@ class GatesSpec(BaseModel):
     specificity: Shares = None
     detector_auc: Named = None
     """Against the key attack, by the detector's name; one number alone is for every detector."""
+    adaptive_auc: Named = None
+    """As `detector_auc`, against attackers who know of the detector."""
+    withstands: Named = None
+    """The share of cases with which such an attacker does not pass model and detector, at one
+    false alarm in twenty."""
     no_flags: Flags = Field(default=None)
     """Names of doubts that must not be raised; true: none at all."""
 

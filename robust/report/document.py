@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from robust.records import Exhibit, Flag, Report
-from robust.report import noticed, noticed_tables, tables
+from robust.report import adaptive, noticed, noticed_tables, tables
 from robust.report.canvas import FigureOf
 from robust.report.gate_files import gate_table
 from robust.report.gates import judge
@@ -184,11 +184,14 @@ def noticed_blocks(report: Report) -> tuple[Block, ...]:
         return ()
     said = (*noticed.sentences(detection), noticed.daily(detection))
     best, line = noticed_tables.matched(report), noticed_tables.summary(report)
+    known = adaptive.table(report)
     return (
         Text(tuple(sentence for sentence in said if sentence)),
         Text((noticed.LEGEND, f"Judged on {noticed.population(detection)}"), note=True),
         Tables((line,)),
         Text((line.note,) if line.lines else (), note=True),
+        Tables((known,)),
+        Text((known.note,) if known.lines else (), note=True),
         Figures(tuple(f for f in figures(report) if f.name.startswith("detectors"))),
         Tables((best,)),
         Text((best.note,), note=True),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from robust.radii import parse_threat, same
-from robust.records import Estimate, Flag, Report, Row
+from robust.records import Detection, Estimate, Flag, Report, Row
 from robust.report.words import (
     bracket,
     counted,
@@ -54,8 +54,9 @@ def judge(report: Report) -> tuple[GateResult, ...]:
     for entry in ("robust_accuracy", "sensitivity", "specificity"):
         if (wanted := gates.get(entry)) is not None:
             found += _worst(report, entry, wanted)
-    if (wanted := gates.get("detector_auc")) is not None:
-        found += _detectors(report, wanted)
+    for entry in ("detector_auc", "adaptive_auc", "withstands"):
+        if (wanted := gates.get(entry)) is not None:
+            found += _detectors(report, entry, wanted)
     if (names := gates.get("no_flags")) is not None:
         found += _flags(report.flags, names)
     if report.data.get("unfinished"):
@@ -102,12 +103,15 @@ def _rate(name: str, wanted: float, row: Row, entry: str, place: str) -> GateRes
     )
 
 
-def _detectors(report: Report, wanted: float | Mapping[str, float]) -> Iterator[GateResult]:
+def _detectors(
+    report: Report, entry: str, wanted: float | Mapping[str, float]
+) -> Iterator[GateResult]:
+    """What each detector is worth, against the key attack or against those who know of it."""
     detection = report.detection
     if not isinstance(wanted, Mapping):
         wanted = dict.fromkeys(detection.detectors if detection else ("any detector",), wanted)
     for detector, bound in wanted.items():
-        name = f"AUC of {plain(detector)}"
+        name = f"{_WORTH[entry]} of {plain(detector)}"
         if detection is None or detector not in detection.detectors:
             yield GateResult(name, "undecided", "that detector was not judged", bound)
             continue
@@ -115,29 +119,65 @@ def _detectors(report: Report, wanted: float | Mapping[str, float]) -> Iterator[
             yield GateResult(name, "undecided", "no attack succeeded that it could see", bound)
             continue
         shown = detection.shown[detection.key]
-        name += f" on {short(shown.name)}, {_threat(shown.norm, shown.eps)}"
+        known = short(shown.name) if entry == "detector_auc" else "attackers who know of it"
+        name += f" on {known}, {_threat(shown.norm, shown.eps)}"
         if any(null.alarm for null in detection.nulls if null.detector == detector):
             yield GateResult(name, "undecided", "its null control raised an alarm", bound)
-            continue
-        sighting = detection.sighting(detector, detection.key)
-        if sighting is None or sighting.auc is None:
-            yield GateResult(name, "undecided", "there is no such number", bound)
-        elif sighting.few:
-            why = f"{counted(shown.cases, 'attacked image')} are too few for a verdict"
-            yield GateResult(name, "undecided", why, bound)
+        elif entry == "detector_auc":
+            yield _known(detection, detector, name, bound)
         else:
-            auc = sighting.auc
-            yield _held(
-                name,
-                bound,
-                auc.low,
-                auc,
-                # The rarer side bounds what can be shown; it has no more groups than images.
-                min(auc.groups, shown.cases),
-                f"/detection/sightings/{detection.sightings.index(sighting)}/auc",
-                f"{auc.value:.3f} {bracket(auc, 1, 3)}",
-                f"{bound:g}",
-            )
+            yield _adaptive(detection, detector, entry, name, bound)
+
+
+_WORTH = {
+    "detector_auc": "AUC",
+    "adaptive_auc": "AUC",
+    "withstands": "cases held by model or alarm",
+}
+
+
+def _known(detection: Detection, detector: str, name: str, bound: float) -> GateResult:
+    assert detection.key is not None
+    shown = detection.shown[detection.key]
+    sighting = detection.sighting(detector, detection.key)
+    if sighting is None or sighting.auc is None:
+        return GateResult(name, "undecided", "there is no such number", bound)
+    if sighting.few:
+        why = f"{counted(shown.cases, 'attacked image')} are too few for a verdict"
+        return GateResult(name, "undecided", why, bound)
+    path = f"/detection/sightings/{detection.sightings.index(sighting)}/auc"
+    return _area(name, bound, sighting.auc, shown.cases, path)
+
+
+def _adaptive(
+    detection: Detection, detector: str, entry: str, name: str, bound: float
+) -> GateResult:
+    place = next((i for i, a in enumerate(detection.adaptive) if a.detector == detector), None)
+    if place is None:
+        why = "no attacker who knows of it was tried: their ball needs a bound"
+        return GateResult(name, "undecided", why, bound)
+    found, path = detection.adaptive[place], f"/detection/adaptive/{place}"
+    if entry == "withstands":
+        passes = found.passes["0.05"]
+        held = Estimate(
+            1 - passes.value, 1 - passes.high, 1 - passes.low, passes.cases, passes.groups
+        )
+        where = f"{path}/passes/0.05"
+        asked = f"{100 * bound:g} %"
+        return _held(name, bound, held.low, held, held.groups, where, percent(held), asked)
+    if found.auc is None:
+        return GateResult(name, "undecided", "no image fooled the model", bound)
+    shown = round(found.fooled.value * found.fooled.cases)
+    if found.few:
+        why = f"{counted(shown, 'attacked image')} are too few for a verdict"
+        return GateResult(name, "undecided", why, bound)
+    return _area(name, bound, found.auc, shown, f"{path}/auc")
+
+
+def _area(name: str, bound: float, auc: Estimate, shown: int, path: str) -> GateResult:
+    """The rarer side bounds what can be shown; it has no more groups than images."""
+    seen, groups = f"{auc.value:.3f} {bracket(auc, 1, 3)}", min(auc.groups, shown)
+    return _held(name, bound, auc.low, auc, groups, path, seen, f"{bound:g}")
 
 
 def _held(

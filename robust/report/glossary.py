@@ -83,6 +83,12 @@ TERMS: dict[str, tuple[str, str]] = {
         "The chance that an attacked image gets a higher score than a clean one: 0.5 is a coin, 1 "
         "is perfect; below 0.5 attacked images look more harmless than clean ones.",
     ),
+    "adaptive-attack": (
+        "adaptive attack",
+        "One by somebody who knows of the detector, and looks for an image that fools the model "
+        "and raises no alarm. What a detector is worth against attackers who do not know of it "
+        "says little.",
+    ),
     "roc": (
         "ROC curve",
         "For each share of false alarms that one is ready to accept, the share of attacked images "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from robust.records import Report
-from robust.report import noticed_tables, tables
+from robust.report import adaptive, noticed_tables, tables
 from robust.report.tables import Cell, Table
 from robust.report.words import flat, plain
 
@@ -49,6 +49,7 @@ def render_latex(report: Report) -> str:
         tables.results(report),
         tables.difficulty(report),
         noticed_tables.summary(report),
+        adaptive.table(report),
         tables.recall(report),
         *tables.confusions(report),
     ]

@@ -23,7 +23,7 @@ from robust.report.tables import Table, texts
 from robust.report.words import flat, plain
 
 _MARKS = re.compile(r"([\\|*_`\[\]#~$])")
-_TITLED = ("difficulty", "noticed", "heat-matched")
+_TITLED = ("difficulty", "noticed", "adaptive", "heat-matched")
 """Tables whose section does not say what they show."""
 _ADDRESS = re.compile(r"(@|www(?=\.)|:(?=//))")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from robust.records import Detection, Estimate
+from robust.report import adaptive
 from robust.report.words import NONE, counted, eps_text, listed, norm_text, of_hundred, short, whole
 from robust.sightings import NullControl, Shown, Sighting
 
@@ -52,7 +53,10 @@ def at_a_glance(detection: Detection) -> str:
     low, high = (f"{of_hundred(e.value)} {whole(e)}" for e in (seen[0], seen[-1]))
     many = f"{len(seen)} detectors see" if len(seen) > 1 else "the detector sees"
     share = low if low == high else f"between {low} and {high}"
-    return f"At one false alarm in twenty, {many} {share} of 100 {_images(detection)}."
+    loud = loudest(detection)
+    known = adaptive.overall(detection, [n for n in detection.detectors if n not in loud])
+    after = f"; {known}" if known else ""
+    return f"At one false alarm in twenty, {many} {share} of 100 {_images(detection)}{after}."
 
 
 def in_a_line(detection: Detection) -> str:
@@ -174,7 +178,8 @@ def _sentence(detection: Detection, name: str) -> str:
         return f"{who} gets no verdict: it was shown no more than {shown.cases} {what}."
     null = detection.null(name)
     control = f"its null control is {auc_text(null.auc)}" if null else "it has no null control"
-    return f"{_sees(sighting, who, what)}{_doubted(sighting, sighting.auc)}; {control}."
+    seen = f"{_sees(sighting, who, what)}{_doubted(sighting, sighting.auc)}; {control}."
+    return f"{seen}{adaptive.clause(detection, name)}"
 
 
 def _sees(sighting: Sighting, who: str, what: str) -> str:

@@ -109,7 +109,7 @@ def test_each_cell_shows_what_report_json_has_at_its_place(run: Path, template: 
             shown = float(text.removesuffix("/255"))
             assert shown == pytest.approx(found["value"] * scale, abs=0.0051), path
         else:
-            scale, digits = (1, 3) if path.endswith("/auc") else (100, 1)
+            scale, digits = (1, 3) if path.endswith("auc") else (100, 1)
             value, low, high = (f"{scale * found[k]:.{digits}f}" for k in ("value", "low", "high"))
             assert text == f"{value} [{low}, {high}]", path
 
@@ -155,7 +155,7 @@ def known_numbers(run: Path) -> set[str]:
     fixed += [Path(document.__file__).read_text(encoding="utf-8")]
     fixed += [
         (templates.parent / f"{name}.py").read_text(encoding="utf-8")
-        for name in ("tables", "made", "noticed", "noticed_tables", "detection_plots")
+        for name in ("tables", "made", "noticed", "noticed_tables", "adaptive", "detection_plots")
     ]
     return found | {n for text in fixed for n in NUMBER.findall(text)}
 
