@@ -1,29 +1,15 @@
-"""What detectors are worth against an attacker who knows of them: sentences and a table."""
+"""What detectors are worth against an attacker who knows of them, in sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robust.records import Detection, Estimate, Report
-from robust.report.tables import Cell, Column, Line, Table
-from robust.report.words import NONE, bracket, listed, of_hundred, plain, short, whole
+from robust.records import Detection, Estimate
+from robust.report.words import of_hundred, short, whole
 from robust.sightings import Adaptive
 
-FEW = "*"
 SHARE = "0.05"
 """As in all sentences: one false alarm in twenty."""
-
-NOTE = (
-    "An attacker who knows the detector looks for one image that fools the model and raises no "
-    "alarm, by several attacks in turn; the known attack's own image may serve too. Each is "
-    "confirmed on the model and on a detector that was fitted without that case. A detector that "
-    "stands here withstood these attacks, and no more is shown."
-)
-FOLLOWED = (
-    " A detector without gradients was attacked through a stand-in fitted to its scores; how well "
-    "that ranks unseen images as the detector does is Spearman's correlation. Where it is low, the "
-    "attack was weak, and the detector untested."
-)
 
 
 def of(detection: Detection, detector: str) -> Adaptive | None:
@@ -57,61 +43,6 @@ def overall(detection: Detection, detectors: Sequence[str]) -> str:
     share = low if low == high else f"between {low} and {high}"
     them = "them" if len(found) > 1 else "it"
     return f"an attacker who knows of {them} passes with {share} of 100 cases"
-
-
-def table(report: Report) -> Table:
-    """Each detector against the known attack and against those who know of it."""
-    detection = report.detection
-    if detection is None or detection.key is None or not detection.adaptive:
-        return Table("adaptive", "", (), ())
-    known = short(detection.shown[detection.key].name)
-    columns = (
-        Column("detector", "detector"),
-        Column(f"AUC, {known}", "detector-auc"),
-        Column("AUC, adaptive", "adaptive-attack"),
-        Column("model fooled %", "adaptive-attack"),
-        Column(f"{known} passes % at 5 % false alarms", "adaptive-attack"),
-        Column("adaptive passes % at 1 %", "adaptive-attack"),
-        Column("at 5 %", "adaptive-attack"),
-        Column("at 10 %", "adaptive-attack"),
-        Column("found by"),
-    )
-    lines = [_line(place, one) for place, one in enumerate(detection.adaptive)]
-    followed = any(one.follows is not None for one in detection.adaptive)
-    cases = detection.adaptive[0].fooled.cases
-    note = f"{NOTE}{FOLLOWED if followed else ''} {cases} cases; in brackets 95 % intervals."
-    if any(one.few for one in detection.adaptive):
-        note += f" {FEW} fewer than 30 images fooled the model: no verdict."
-    return Table("adaptive", "An attacker who knows the detector", columns, tuple(lines), note)
-
-
-def _line(place: int, one: Adaptive) -> Line:
-    path = f"/detection/adaptive/{place}"
-    names = [f"{plain(name)} {count}" for name, count in one.found_by.items()]
-    how = listed(names, most=len(names)) or NONE
-    if one.follows is not None:
-        how += f"; stand-in {one.follows:.2f}"
-    return Line(
-        (
-            Cell(plain(one.detector)),
-            _auc(one.static_auc, f"{path}/static_auc", one.few),
-            _auc(one.auc, f"{path}/auc", one.few),
-            _rate(one.fooled, f"{path}/fooled"),
-            _rate(one.static[SHARE], f"{path}/static/{SHARE}"),
-            *(_rate(one.passes[s], f"{path}/passes/{s}") for s in ("0.01", SHARE, "0.1")),
-            Cell(how),
-        )
-    )
-
-
-def _auc(estimate: Estimate | None, path: str, few: bool) -> Cell:
-    if estimate is None:
-        return Cell(NONE)
-    return Cell(f"{estimate.value:.3f}", bracket(estimate, 1, 3), path, mark=FEW if few else "")
-
-
-def _rate(estimate: Estimate, path: str) -> Cell:
-    return Cell(f"{100 * estimate.value:.1f}", bracket(estimate), path)
 
 
 def _share(estimate: Estimate) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from robust.records import Exhibit, Flag, Report
-from robust.report import adaptive, noticed, noticed_tables, tables
+from robust.report import noticed, noticed_tables, tables
+from robust.report.adaptive_table import adaptive_table
 from robust.report.canvas import FigureOf
 from robust.report.gate_files import gate_table
 from robust.report.gates import judge
@@ -184,7 +185,7 @@ def noticed_blocks(report: Report) -> tuple[Block, ...]:
         return ()
     said = (*noticed.sentences(detection), noticed.daily(detection))
     best, line = noticed_tables.matched(report), noticed_tables.summary(report)
-    known = adaptive.table(report)
+    known = adaptive_table(report)
     return (
         Text(tuple(sentence for sentence in said if sentence)),
         Text((noticed.LEGEND, f"Judged on {noticed.population(detection)}"), note=True),

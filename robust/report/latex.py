@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from robust.records import Report
-from robust.report import adaptive, noticed_tables, tables
+from robust.report import noticed_tables, tables
+from robust.report.adaptive_table import adaptive_table
 from robust.report.tables import Cell, Table
 from robust.report.words import flat, plain
 
@@ -49,7 +50,7 @@ def render_latex(report: Report) -> str:
         tables.results(report),
         tables.difficulty(report),
         noticed_tables.summary(report),
-        adaptive.table(report),
+        adaptive_table(report),
         tables.recall(report),
         *tables.confusions(report),
     ]

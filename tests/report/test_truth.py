@@ -155,7 +155,14 @@ def known_numbers(run: Path) -> set[str]:
     fixed += [Path(document.__file__).read_text(encoding="utf-8")]
     fixed += [
         (templates.parent / f"{name}.py").read_text(encoding="utf-8")
-        for name in ("tables", "made", "noticed", "noticed_tables", "adaptive", "detection_plots")
+        for name in (
+            "tables",
+            "made",
+            "noticed",
+            "noticed_tables",
+            "adaptive_table",
+            "detection_plots",
+        )
     ]
     return found | {n for text in fixed for n in NUMBER.findall(text)}
 
