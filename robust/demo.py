@@ -33,6 +33,10 @@ pixels = {pixels}
 [audit]
 eps = ["0.5/255", "1/255", "2/255", "4/255", "8/255"]
 
+[detection]
+adaptive = 40
+adaptive_steps = 40
+
 [[detectors]]
 name = "KernelDensity"
 

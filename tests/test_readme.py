@@ -36,6 +36,8 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         r"^eps = .*$", 'eps = ["1/255", "4/255"]', demo.PLAN, flags=re.MULTILINE
     )
     assert cuts == 1
+    shorter, cuts = re.subn("^(adaptive.*) = .*$", r"\1 = 5", shorter, flags=re.MULTILINE)
+    assert cuts == 2
     monkeypatch.setattr("robust.demo.PLAN", shorter)
     monkeypatch.chdir(tmp_path)
     return tmp_path

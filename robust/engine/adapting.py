@@ -18,7 +18,7 @@ from attacks import (
     OrthogonalPGD,
     SelectivePGD,
 )
-from detectors import Detector, Reference
+from detectors import Reference
 from robust.engine.cells import Cell
 from robust.engine.follower import Follower, agreement, follow
 from robust.engine.goals import Goal
@@ -64,17 +64,18 @@ def attacks_that_know(steps: int) -> tuple[Attack, ...]:
     )
 
 
-def adapt(watch: Watch, reference: Reference, cell: Cell, goal: Goal) -> tuple[Adaptive, ...]:
-    """Each detector, fitted on `cell`, against attackers within the same ball who know of it.
+def adapt(
+    watch: Watch, reference: Reference, cell: Cell, goal: Goal, judged: Sequence[str]
+) -> tuple[Adaptive, ...]:
+    """The detectors of these labels against attackers who know of them, in the ball of `cell`.
 
-    None where the ball has no bound: then any image is allowed. `cell` is one that was watched
-    and has successes.
+    Each is fitted on `cell`, which was watched and has successes in two folds or more, unless none
+    of them has a head. Nobody tries where the ball has no bound: then any image is allowed.
     """
     if not math.isfinite(cell.threat.eps) or not watch.plan.detection.adaptive:
         return ()
     arena = _Arena(watch, reference, cell, goal)
-    every = enumerate(watch.detectors.items())
-    return tuple(arena.judge(label, detector, number) for number, (label, detector) in every)
+    return tuple(arena.judge(label, place / len(judged)) for place, label in enumerate(judged))
 
 
 class _Arena:
@@ -92,7 +93,8 @@ class _Arena:
         self.firm: set[int] = set()
         """Rows on which nothing fools the classifier, whatever the detector."""
 
-    def judge(self, label: str, detector: Detector, number: int) -> Adaptive:
+    def judge(self, label: str, done: float) -> Adaptive:
+        detector = self.watch.detectors[label]
         clean, known = self.clean.measured(detector), self.known.measured(detector)
         fitted = [
             fit_without(fold, detector, clean, known, self.folds)
@@ -104,8 +106,7 @@ class _Arena:
         tries: dict[int, Try] = {}
         agreed: list[float] = []
         for fold, one in enumerate(fitted):
-            share = (number + fold / len(fitted)) / len(self.watch.detectors)
-            self.watch.runner.progress(share, 1.0, f"attacking {label} as well")
+            self.watch.runner.progress(done, 1.0, f"attacking {label} as well")
             found, agrees = self._fold(label, fold, one, scores, limits[FALSE_ALARMS[1]], before)
             tries |= {t.row: t for t in found}
             self.firm |= {t.row for t in found if t.score is None}

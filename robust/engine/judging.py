@@ -15,7 +15,7 @@ from detectors import Reference
 from robust.engine.adapting import adapt
 from robust.engine.cells import Cell
 from robust.engine.changes import CHANGES
-from robust.engine.detection import Matrix, judge
+from robust.engine.detection import UNFITTED, Matrix, judge
 from robust.engine.goals import Goal
 from robust.engine.protocol import (
     FALSE_ALARMS,
@@ -67,6 +67,7 @@ def _judge(watch: Watch, reference: Reference, cells: Sequence[Cell], goal: Goal
         progress=watch.runner.progress,
     )
     place = {key: i for i, key in enumerate(keys)}
+    judged = [label for label, fitted in matrix.nulls if fitted in (UNFITTED, key)]
     shown = [
         replace(one, empty=matrix.empty.get(key, "")) for key, one in zip(keys, shown, strict=True)
     ]
@@ -84,7 +85,7 @@ def _judge(watch: Watch, reference: Reference, cells: Sequence[Cell], goal: Goal
         nulls=tuple(_nulls(matrix, place)),
         traces=tuple(_traces(matrix, key, shown_cells)) if key else (),
         scatters=tuple(_scatters(watch, shown_cells, key, place)) if key else (),
-        adaptive=adapt(watch, reference, shown_cells[place[key]], goal) if key else (),
+        adaptive=adapt(watch, reference, shown_cells[place[key]], goal, judged) if key else (),
     )
 
 

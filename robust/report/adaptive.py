@@ -35,14 +35,28 @@ def clause(detection: Detection, detector: str) -> str:
 
 def overall(detection: Detection, detectors: Sequence[str]) -> str:
     """All these detectors in half a sentence; nothing if nobody tried."""
-    found = [one.passes[SHARE] for name in detectors if (one := of(detection, name))]
+    found = _passes(detection, detectors)
     if not found:
         return ""
-    found.sort(key=lambda estimate: estimate.value)
     low, high = (f"{of_hundred(e.value)} {whole(e)}" for e in (found[0], found[-1]))
     share = low if low == high else f"between {low} and {high}"
     them = "them" if len(found) > 1 else "it"
     return f"an attacker who knows of {them} passes with {share} of 100 cases"
+
+
+def in_a_line(detection: Detection, detectors: Sequence[str]) -> str:
+    """The same without intervals, for a terminal."""
+    found = _passes(detection, detectors)
+    if not found:
+        return ""
+    low, high = (of_hundred(e.value) for e in (found[0], found[-1]))
+    return f"; who knows of them passes with {low if low == high else f'{low} to {high}'}"
+
+
+def _passes(detection: Detection, detectors: Sequence[str]) -> list[Estimate]:
+    """The least first."""
+    found = [one.passes[SHARE] for name in detectors if (one := of(detection, name))]
+    return sorted(found, key=lambda estimate: estimate.value)
 
 
 def _share(estimate: Estimate) -> str:

@@ -53,8 +53,7 @@ def at_a_glance(detection: Detection) -> str:
     low, high = (f"{of_hundred(e.value)} {whole(e)}" for e in (seen[0], seen[-1]))
     many = f"{len(seen)} detectors see" if len(seen) > 1 else "the detector sees"
     share = low if low == high else f"between {low} and {high}"
-    loud = loudest(detection)
-    known = adaptive.overall(detection, [n for n in detection.detectors if n not in loud])
+    known = adaptive.overall(detection, _believed(detection))
     after = f"; {known}" if known else ""
     return f"At one false alarm in twenty, {many} {share} of 100 {_images(detection)}{after}."
 
@@ -68,7 +67,8 @@ def in_a_line(detection: Detection) -> str:
     low, high = (of_hundred(e.value) for e in (seen[0], seen[-1]))
     share = low if low == high else f"{low} to {high}"
     many = f"{len(seen)} detectors see" if len(seen) > 1 else "the detector sees"
-    return f"At 1 false alarm in 20, {many} {share} of 100 {_images(detection)}"
+    known = adaptive.in_a_line(detection, _believed(detection))
+    return f"At 1 false alarm in 20, {many} {share} of 100 {_images(detection)}{known}"
 
 
 def sentences(detection: Detection) -> tuple[str, ...]:
@@ -147,6 +147,11 @@ def worst_change(detection: Detection, detector: str) -> Sighting | None:
 def auc_text(estimate: Estimate) -> str:
     """`0.61 [0.55, 0.67]`."""
     return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def _believed(detection: Detection) -> list[str]:
+    loud = loudest(detection)
+    return [name for name in detection.detectors if name not in loud]
 
 
 def _range(detection: Detection) -> list[Estimate]:

@@ -43,7 +43,10 @@ def run(**options: Any) -> Report:
         "device": "cpu",
         "gallery": 0,
     }
-    return audit(Classifier(trained(28), channels=1), cases(), **{**settings, **options})
+    # Who knows a detector has a test of its own.
+    own = {"adaptive": 0, **options.pop("detection", {})}
+    every = {**settings, **options, "detection": own}
+    return audit(Classifier(trained(28), channels=1), cases(), **every)
 
 
 @pytest.fixture(scope="module")
@@ -343,10 +346,11 @@ def test_dropout_passes_and_input_steps_within_an_audit() -> None:
     report = audit(
         Classifier(Dropping(), channels=1), cases(), attacks=["FGSM"], eps=["8/255"], gallery=0,
         detectors=["BayesianUncertainty", "Mahalanobis"], reference=cases(120, "train"),
-        detection={"passes": 5, "cases": 40},
+        detection={"passes": 5, "cases": 40, "adaptive": 6, "adaptive_steps": 2},
     )  # fmt: skip
     assert report.detection is not None and report.detection.cases == 40
     assert report.detection.of > 40
+    assert len(report.detection.adaptive) == len(report.detection.detectors)
     for name in ("BayesianUncertainty", "Mahalanobis"):
         one = report.detection.sighting(name, report.detection.key)
         assert one is not None and one.auc is not None

@@ -35,7 +35,7 @@ def run(out: Path, count: int = 60) -> Report:
         eps=["1/255", "2/255", "4/255", "8/255"],
         detectors=["KernelDensity", Mahalanobis(step=0.002), "MaxSoftmax"],
         reference=open_cases("phantom:chest_xray", split="train", count=60, pixels=28),
-        detection={"fit_eps": ["8/255"]},
+        detection={"fit_eps": ["8/255"], "adaptive": 10, "adaptive_steps": 10},
         chunk=8,
         out=out,
         device="cpu",

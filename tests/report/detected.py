@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robust.records import Detection, Estimate
-from robust.sightings import NullControl, Scatter, Shown, Sighting, Trace
+from robust.sightings import Adaptive, NullControl, Scatter, Shown, Sighting, Trace
 from robust.stats import auc
 
 Scores = npt.NDArray[np.float64]
@@ -83,12 +83,37 @@ def detection(
 
 
 def many() -> Detection:
-    """Eight detectors, twenty attacks, twenty-nine columns."""
+    """Eight detectors, twenty attacks, twenty-nine columns, and an attacker who knows."""
     names = (*STRENGTHS, "DeepFeatures", "QuantizedFeatures", "BayesianUncertainty", "Energy")
     sizes = [(attack, k) for attack in ("FGSM", "BIM", "PGD", "CW") for k in (0.5, 1, 2, 4, 8)]
     attacks = [Shown("attack", name, "Linf", k / 255, int(20 + 15 * k)) for name, k in sizes]
     strengths = {name: -0.6 + 0.35 * i for i, name in enumerate(names)}
-    return detection(strengths, attacks, key=11)
+    return evaded(detection(strengths, attacks, key=11))
+
+
+def evaded(made: Detection, **passes: float) -> Detection:
+    """The same with an attacker who knows: of every detector, or those named, this share passes."""
+    chosen = passes or {name: 0.4 + 0.05 * i for i, name in enumerate(made.detectors)}
+
+    def estimate(value: float, spread: float = 0.07) -> Estimate:
+        return Estimate(value, max(0.0, value - spread), min(1.0, value + spread), 60, 40)
+
+    every = tuple(
+        Adaptive(
+            detector=name,
+            attacks={"JointPGD": "JointPGD(steps=100)"},
+            fooled=estimate(0.9),
+            auc=estimate(0.4, 0.031),
+            static_auc=estimate(0.8, 0.042),
+            passes={"0.01": estimate(share + 0.05), "0.05": estimate(share), "0.1": estimate(share - 0.1)},
+            static={"0.01": estimate(0.3), "0.05": estimate(0.25), "0.1": estimate(0.2)},
+            found_by={"PGD": 10, "JointPGD": 44},
+            few=False,
+            follows=0.83 if name == "DeepFeatures" else None,
+        )
+        for name, share in chosen.items()
+    )  # fmt: skip
+    return dataclasses.replace(made, adaptive=every)
 
 
 def without(made: Detection, detector: str, **changes: object) -> Detection:

@@ -298,7 +298,7 @@ def test_each_cell_points_at_its_number(template: str) -> None:
     for path, text in named:
         found = at(raw, path)
         digits = 3 if re.match(r"\d\.\d{3}", text) else 2
-        scale, digits = (1, digits) if path.endswith("/auc") else (100, 1)
+        scale, digits = (1, digits) if path.endswith("auc") else (100, 1)
         value, low, high = (f"{scale * found[k]:.{digits}f}" for k in ("value", "low", "high"))
         own = at(raw, path.rsplit("/auc")[0].split("/seen")[0])
         mark = "*" if own.get("few") else "!" if own.get("alarm") else ""
