@@ -29,7 +29,7 @@ def clause(detection: Detection, detector: str) -> str:
         f"{known} with {_share(static)}"
     )
     if found.fooled.value - passes.value > 0.005:
-        return f"{text}; {of_hundred(found.fooled.value)} % is as many as fool the model alone."
+        return f"{text}; the model alone is fooled on {of_hundred(found.fooled.value)} %."
     return f"{text}; no case that fools the model is stopped."
 
 

@@ -21,7 +21,7 @@ def test_a_sentence_says_who_passes_beside_what_is_seen() -> None:
         "with 25 % [18, 32]; no case that fools the model is stopped."
     )
     assert "with 35 % [28, 42] of cases" in said["Mahalanobis"]
-    assert said["Mahalanobis"].endswith("90 % is as many as fool the model alone.")
+    assert said["Mahalanobis"].endswith("; the model alone is fooled on 90 %.")
     assert "knows" not in said["KernelDensity"]
 
 
