@@ -179,7 +179,7 @@ def test_robust_accuracy_of_a_relu_network(classes: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("classes", [2, 3, 7])
+@pytest.mark.parametrize("classes", [2, 3, pytest.param(7, marks=pytest.mark.slow)])
 def test_minimum_distance_of_a_relu_network(classes: int, seed: int) -> None:
     """Never below the solver's; at it, within 1 %, for most."""
     model, x, y, exact = verified(classes, seed)
