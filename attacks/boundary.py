@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from attacks.threat import ThreatModel, per_case
+from attacks.threat import ThreatModel, above_zero, per_case
 
 
 def onto(point: Tensor, normal: Tensor, gain: Tensor, threat: ThreatModel) -> Tensor:
@@ -29,7 +29,7 @@ def onto(point: Tensor, normal: Tensor, gain: Tensor, threat: ThreatModel) -> Te
         free = moved < room
         missing = gain - (moved * normal.abs()).flatten(1).sum(1)
         slope = torch.where(free, per_length * normal.abs(), 0.0).flatten(1).sum(1)
-        step = torch.where(slope > 0, missing / slope.clamp_min(_tiny(slope)), 0.0).clamp_min(0)
+        step = torch.where(slope > 0, missing / above_zero(slope), 0.0).clamp_min(0)
         # Once done, a case stays as it is, however long its neighbours take.
         t = torch.where(going, t + step, t)
         going &= step > t * 1e-6
@@ -53,7 +53,3 @@ def slide(x: Tensor, best: Tensor, works: Callable[[Tensor], Tensor], steps: int
         inside = torch.where(good, middle, inside)
         outside = torch.where(good, outside, middle)
     return torch.where(per_case(inside < 1, x), x + per_case(inside, x) * (best - x), best)
-
-
-def _tiny(v: Tensor) -> float:
-    return torch.finfo(v.dtype).tiny

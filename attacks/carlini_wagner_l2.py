@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from attacks.boundary import slide
 from attacks.contract import Model, require_fit, require_positive
 from attacks.objectives import climb, margin
 from attacks.streams import Streams
@@ -103,18 +103,4 @@ class CarliniWagnerL2:
             high = torch.where(hit, torch.minimum(high, const), high)
             low = torch.where(hit, low, torch.maximum(low, const))
             const = torch.where(high.isfinite(), (low + high) / 2, const * 10)
-        return self._slide(model, x, best, ahead)
-
-    def _slide(
-        self, model: Model, x: Tensor, best: Tensor, ahead: Callable[[Tensor], Tensor]
-    ) -> Tensor:
-        """Bisect on the line from the image to the best found; what is kept was seen to work."""
-        outside = torch.zeros_like(x[:, 0, 0, 0])
-        inside = torch.ones_like(outside)
-        for _ in range(self.line_steps):
-            middle = (outside + inside) / 2
-            with torch.no_grad():
-                works = ahead(model(x + per_case(middle, x) * (best - x))) > 0
-            inside = torch.where(works, middle, inside)
-            outside = torch.where(works, outside, middle)
-        return torch.where(per_case(inside < 1, x), x + per_case(inside, x) * (best - x), best)
+        return slide(x, best, lambda z: ahead(model(z)) > 0, self.line_steps)

@@ -29,7 +29,6 @@ class Seen:
     """What one look at a batch shows; `(n,)` each, and differentiable in `x`."""
 
     x: Tensor
-    rows: Tensor
     y: Tensor
     target: Tensor | None
     margin: Tensor
@@ -116,8 +115,7 @@ class Evading(ABC):
         """One pass through classifier and detector."""
         ahead = margin(model(x), y, target)
         suspicion = None if self.suspicion is None else self.suspicion(x)
-        rows = torch.arange(len(x), device=x.device)
-        return Seen(x, rows, y, target, ahead, suspicion, ahead > self.kappa, balance, run)
+        return Seen(x, y, target, ahead, suspicion, ahead > self.kappa, balance, run)
 
     @final
     def __call__(

@@ -15,7 +15,7 @@ from attacks.far import DRAWS, far_start
 from attacks.objectives import Objective, climb, margin
 from attacks.streams import Streams
 from attacks.survivors import Nearest
-from attacks.threat import ThreatModel, per_case
+from attacks.threat import ThreatModel, above_zero, per_case
 
 OVERSHOOT = 1.05
 BACKWARD = 0.9
@@ -102,7 +102,7 @@ def _step(
     there = onto(at, gradient, -ahead_there, threat)
     here = onto(x, gradient, -ahead_here, threat)
     own, from_image = threat.distance(at + there, at), threat.distance(x + here, x)
-    share = own / (own + from_image).clamp_min(torch.finfo(own.dtype).tiny)
+    share = own / above_zero(own + from_image)
     share = per_case(share.clamp_max(BIAS), x)
     mixed = (1 - share) * (at + OVERSHOOT * there) + share * (x + OVERSHOOT * here)
     return mixed.clamp(0, 1)

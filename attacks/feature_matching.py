@@ -47,5 +47,5 @@ def nearest_guides(own: Tensor, guides: Tensor, labels: Tensor, seen: Seen) -> T
     guides = guides.to(own)
     distance = torch.cdist(own, guides, compute_mode="donot_use_mm_for_euclid_dist")
     ranked = distance.masked_fill(~fits, torch.inf).argsort(stable=True, dim=1)
-    place = torch.minimum(torch.full_like(seen.rows, seen.restart), fits.sum(1) - 1)
+    place = (fits.sum(1) - 1).clamp_max(seen.restart)
     return guides[ranked.gather(1, place[:, None]).squeeze(1)]

@@ -14,7 +14,7 @@ from attacks.contract import Model, require_fit, require_positive
 from attacks.objectives import Objective, climb, margin
 from attacks.streams import Streams
 from attacks.survivors import Nearest
-from attacks.threat import ThreatModel, per_case
+from attacks.threat import ThreatModel, above_zero, per_case
 
 WIDTH = (0.05, 0.001)
 """By which share the ball shrinks or grows, at the first step and at the last."""
@@ -111,5 +111,5 @@ def _into(x_adv: Tensor, x: Tensor, radius: Tensor, threat: ThreatModel) -> Tens
         delta = delta.clamp(-limit, limit)
     else:
         length = per_case(delta.flatten(1).norm(dim=1), x)
-        delta = delta * (limit / length.clamp_min(torch.finfo(x.dtype).tiny)).clamp_max(1)
+        delta = delta * (limit / above_zero(length)).clamp_max(1)
     return (x + delta).clamp(0, 1)

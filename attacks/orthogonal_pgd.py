@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attacks.evading import Evading, Seen
-from attacks.threat import ThreatModel, per_case
+from attacks.threat import ThreatModel, above_zero, per_case
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ def orthogonal(gradient: Tensor, normal: Tensor, threat: ThreatModel) -> Tensor:
     """
     g, n = gradient.flatten(1), normal.flatten(1)
     # Lengths do not matter; at 1 no product underflows.
-    g, n = (v / v.abs().amax(1, keepdim=True).clamp_min(torch.finfo(v.dtype).tiny) for v in (g, n))
+    g, n = (v / above_zero(v.abs().amax(1, keepdim=True)) for v in (g, n))
     if threat.norm == "Linf":
         return _in_the_cube(g, n).view_as(gradient)
     squares = n.square().sum(1, keepdim=True)
-    part = (g * n).sum(1, keepdim=True) / squares.clamp_min(torch.finfo(n.dtype).tiny)
+    part = (g * n).sum(1, keepdim=True) / above_zero(squares)
     left = g - part * n
     rounding = 64 * torch.finfo(g.dtype).eps * torch.linalg.vector_norm(g, dim=1, keepdim=True)
     parallel = torch.linalg.vector_norm(left, dim=1, keepdim=True) <= rounding
@@ -65,5 +65,5 @@ def _in_the_cube(g: Tensor, n: Tensor) -> Tensor:
     signs = torch.where(tied, 0.0, left.sign())
     missing = (n * signs).sum(1, keepdim=True)
     room = torch.where(tied, n.abs(), 0.0).sum(1, keepdim=True)
-    share = (-missing / room.clamp_min(torch.finfo(n.dtype).tiny)).clamp(-1, 1)
+    share = (-missing / above_zero(room)).clamp(-1, 1)
     return torch.where(tied, n.sign() * share, signs)

@@ -18,6 +18,11 @@ def per_case(values: Tensor, like: Tensor) -> Tensor:
     return values.view(-1, *[1] * (like.ndim - 1))
 
 
+def above_zero(v: Tensor) -> Tensor:
+    """Lengths, or squares of them, to divide by: a zero vector stays zero."""
+    return v.clamp_min(torch.finfo(v.dtype).tiny)
+
+
 def _l2(v: Tensor) -> Tensor:
     length: Tensor = torch.linalg.vector_norm(v.flatten(1), dim=1)
     return length
@@ -57,8 +62,8 @@ class ThreatModel:
         if self.norm == "Linf":
             return gradient.sign()
         # A gradient of 1e-30 has a square that float32 cannot hold: scale by its largest entry.
-        scaled = gradient / per_case(_tiny(gradient.flatten(1).abs().amax(1)), gradient)
-        return scaled / per_case(_tiny(_l2(scaled)), gradient)
+        scaled = gradient / per_case(above_zero(gradient.flatten(1).abs().amax(1)), gradient)
+        return scaled / per_case(above_zero(_l2(scaled)), gradient)
 
     def random(self, x: Tensor, streams: Streams) -> Tensor:
         """One image a case, drawn uniformly from the ball and then brought into the box."""
@@ -73,11 +78,6 @@ class ThreatModel:
         return self.project(x + delta, x)
 
 
-def _tiny(v: Tensor) -> Tensor:
-    """Avoid 0 / 0: a zero vector stays zero."""
-    return v.clamp_min(torch.finfo(v.dtype).tiny)
-
-
 def _project_l2(z: Tensor, low: Tensor, high: Tensor, eps: float) -> Tensor:
     """Project steps `z` onto {||d|| <= eps, low <= d <= high}, where low <= 0 <= high.
 
@@ -87,13 +87,13 @@ def _project_l2(z: Tensor, low: Tensor, high: Tensor, eps: float) -> Tensor:
     solve for s with the present set of clipped pixels, clip anew, repeat. Starting from the scale
     that ignores the box, s only grows, and the loop ends when no further pixel is clipped.
     """
-    s = (eps / _tiny(_l2(z))).clamp_max(1.0)
+    s = (eps / above_zero(_l2(z))).clamp_max(1.0)
     for _ in range(64):
         scaled = z * per_case(s, z)
         free = (scaled > low) & (scaled < high)
         bound = torch.where(free, 0.0, scaled.clamp(low, high)).flatten(1).square().sum(1)
         room = torch.where(free, z, 0.0).flatten(1).square().sum(1)
-        better = torch.where(room > 0, ((eps**2 - bound).clamp_min(0) / _tiny(room)).sqrt(), s)
+        better = torch.where(room > 0, ((eps**2 - bound).clamp_min(0) / above_zero(room)).sqrt(), s)
         better = torch.maximum(better.clamp_max(1.0), s)
         if bool((better <= s * (1 + 4 * torch.finfo(s.dtype).eps)).all()):
             break

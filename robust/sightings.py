@@ -165,6 +165,10 @@ class Detection:
         found = (s for s in self.sightings if s.detector == detector and s.fitted in fitted)
         return next((s for s in found if s.shown == shown), None)
 
+    def evasion(self, detector: str) -> Adaptive | None:
+        """What became of a detector, where an attacker who knows of it tried."""
+        return next((one for one in self.adaptive if one.detector == detector), None)
+
     def null(self, detector: str) -> NullControl | None:
         """That of a detector fitted on the key attack."""
         fitted = (None, self.key)

@@ -18,7 +18,7 @@ from attacks import (
     OrthogonalPGD,
     SelectivePGD,
 )
-from detectors import Reference
+from detectors import Features, Reference
 from robust.engine.cells import Cell
 from robust.engine.follower import Follower, agreement, follow
 from robust.engine.goals import Goal
@@ -31,8 +31,9 @@ from robust.engine.protocol import (
     Measured,
     Places,
     Side,
-    fit_without,
+    fit_folds,
     folds_by_group,
+    score_folds,
     threshold,
 )
 from robust.engine.suspicion import Suspect
@@ -96,13 +97,11 @@ class _Arena:
     def judge(self, label: str, done: float) -> Adaptive:
         detector = self.watch.detectors[label]
         clean, known = self.clean.measured(detector), self.known.measured(detector)
-        fitted = [
-            fit_without(fold, detector, clean, known, self.folds)
-            for fold in range(int(self.folds.max()) + 1)
-        ]
+        fitted = fit_folds(detector, clean, known, self.folds)
         scores = self._scores(fitted, clean)
         limits = {share: threshold(scores, share) for share in FALSE_ALARMS}
-        before = dict(zip(known.cases.tolist(), self._scores(fitted, known), strict=True))
+        rows = [self.watch.rows[place] for place in known.cases]
+        before = dict(zip(rows, self._scores(fitted, known), strict=True))
         tries: dict[int, Try] = {}
         agreed: list[float] = []
         for fold, one in enumerate(fitted):
@@ -114,12 +113,8 @@ class _Arena:
         return self._figures(label, scores, limits, before, tries, agreed)
 
     def _scores(self, fitted: Sequence[Fitted], side: Measured) -> Array:
-        """Of each case by the detector that has not seen its fold."""
-        found = np.full(len(side.cases), np.nan)
-        for fold, one in enumerate(fitted):
-            mine = self.folds[side.cases] == fold
-            if mine.any():
-                found[mine] = one.scores(side.take(mine))
+        """What has no score counts as the most suspicious."""
+        found = score_folds(fitted, side, self.folds)
         return np.where(np.isnan(found), np.inf, found)
 
     def _fold(
@@ -156,7 +151,7 @@ class _Arena:
             sides.append((self.clean.take(mine[0]), self.known.take(mine[1])))
         (clean, known), own = sides
         found = follow(suspect.score, clean.features, known.features)
-        seen = type(clean.features).cat([side.features for side in own])
+        seen = Features.cat([side.features for side in own])
         return found, agreement(found, suspect.score, seen)
 
     def _batches(self, places: Places) -> Iterator[Batch]:
@@ -175,9 +170,8 @@ class _Arena:
         Until the classifier is fooled, they all climb its margin: where the first one never gets
         there, neither would the next, nor the first with another detector beside it.
         """
-        place = {row: i for i, row in enumerate(self.watch.rows)}
         best = {
-            row: Try(row, before.get(place[row]), self.cell.label if place[row] in before else "")
+            row: Try(row, before.get(row), self.cell.label if row in before else "")
             for row in batch.rows
         }
         for number, attack in enumerate(self.attacks):
@@ -236,7 +230,7 @@ class _Arena:
         own = self.bootstrap.at(self.places)
         found = [tries[self.watch.rows[place]] for place in self.places]
         after = np.array([np.inf if t.score is None else t.score for t in found])
-        static = np.array([before.get(int(place), np.inf) for place in self.places])
+        static = np.array([before.get(t.row, np.inf) for t in found])
         fooled = np.isfinite(after)
         counts = {name: sum(t.attack == name for t in found) for name in self._names()}
         return Adaptive(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from detectors.distances import squared_distances
 from detectors.features import Features
+from robust.engine.looking import spread
 
 MIXES = (0.25, 0.5, 0.75)
 """Shares of the way from a clean image's features to an attacked one's that are asked about."""
@@ -73,7 +74,7 @@ def agreement(follower: Follower, score: Callable[[Features], Tensor], seen: Fea
 def _between(clean: Features, attacked: Features) -> Features:
     """Either side, and mixtures of pairs of them, as many of each as `MOST` allows."""
     share = MOST // (2 + len(MIXES))
-    a, b = _some(clean, share), _some(attacked, share)
+    a, b = (side.take(torch.tensor(spread(range(len(side)), share))) for side in (clean, attacked))
     pairs = max(len(a), len(b))
     one, other = (side.take(torch.arange(pairs) % len(side)) for side in (a, b))
     return Features.cat([a, b, *(_mixed(one, other, t) for t in MIXES)])
@@ -88,11 +89,3 @@ def _mixed(a: Features, b: Features, t: float) -> Features:
         {name: mix(a.layers[name], b.layers[name]) for name in a.layers},
         {name: mix(a.extras[name], b.extras[name]) for name in a.extras},
     )
-
-
-def _some(side: Features, most: int) -> Features:
-    count = len(side)
-    rows: Sequence[int] = range(count)
-    if count > most:
-        rows = [i * count // most for i in range(most)]
-    return side.take(torch.tensor(rows))

@@ -13,8 +13,9 @@ from attacks import Streams, ThreatModel
 from robust.engine.evidence import Gradients, Probed, Search
 from robust.engine.goals import Goal
 from robust.engine.job import Job
+from robust.engine.looking import spread
 from robust.engine.plan import Plan
-from robust.engine.probe_gradient import probe_gradients, spread
+from robust.engine.probe_gradient import probe_gradients, span
 from robust.engine.probe_search import left_without_bounds, search, standing
 from robust.engine.recorder import Recorder
 from robust.engine.store import Store
@@ -98,9 +99,7 @@ def _probe(plan: Plan, job: Job, right: Sequence[int], most: int) -> Probed:
 
 def _batch(job: Job, rows: Sequence[int], most: int, goal: Goal) -> Batch:
     """At most so many of these cases, evenly over them; of the commonest shape."""
-    most = min(most, len(rows))
-    chosen = [rows[i * len(rows) // most] for i in range(most)]
-    read = [job.runner.load([row], goal) for row in chosen]
+    read = [job.runner.load([row], goal) for row in spread(rows, most)]
     by_shape: dict[torch.Size, list[Batch]] = {}
     for (one,) in read:
         by_shape.setdefault(one.x.shape, []).append(one)
@@ -118,12 +117,12 @@ def _batch(job: Job, rows: Sequence[int], most: int, goal: Goal) -> Batch:
 def _agreement(model: Recorder, batch: Batch) -> tuple[float, float]:
     """How far two passes of a batch differ, and a batch from its halves, over the spread."""
     first, again = model(batch.x), model(batch.x)
-    repeat = float((first - again).abs().max() / spread(first))
+    repeat = float((first - again).abs().max() / span(first))
     half = len(batch.rows) // 2
     if half < 2:
         return repeat, 0.0
     apart = torch.cat([model(batch.x[:half]), model(batch.x[half:])])
-    return repeat, float((first - apart).abs().max() / spread(first))
+    return repeat, float((first - apart).abs().max() / span(first))
 
 
 def _training(classifier: Classifier) -> tuple[str, ...]:

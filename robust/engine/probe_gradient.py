@@ -32,7 +32,7 @@ def probe_gradients(model: Model, x: Tensor, y: Tensor, streams: Streams) -> Gra
         signs = (streams.uniform(x) < 0.5).to(x) * 2 - 1
         shaken = model((x + LARGE * signs).clamp(0, 1))
         stirred = model((x + TINY * signs).clamp(0, 1))
-    moves = (shaken - logits).abs().amax(1) > MOVES * spread(logits)
+    moves = (shaken - logits).abs().amax(1) > MOVES * span(logits)
     steps = moves & (stirred == logits).all(1)
     try:
         _, gradient = climb(model, x, lambda z: margin(z, y))
@@ -65,7 +65,7 @@ def probe_gradients(model: Model, x: Tensor, y: Tensor, streams: Streams) -> Gra
     )
 
 
-def spread(logits: Tensor) -> Tensor:
+def span(logits: Tensor) -> Tensor:
     """Between the largest and the smallest logit of a batch, never zero."""
     return (logits.max() - logits.min()).clamp_min(torch.finfo(logits.dtype).tiny)
 

@@ -8,7 +8,7 @@ image of its group. Positives are successful attacks on cases that are right whe
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,18 +152,10 @@ def cross_fit(
     clean images, in units of their quartiles, so that the heads of different folds can be read on
     one scale: from clean images alone. A detector without a head gives its scores as they are.
     """
-    clean_scores = np.full(len(clean.cases), np.nan)
-    found = {name: np.full(len(side.cases), np.nan) for name, side in scored.items()}
-    for fold in range(int(folds.max()) + 1):
-        fitted = fit_without(fold, detector, clean, fitting, folds)
-        inside = folds[clean.cases] == fold
-        clean_scores[inside] = fitted.scores(clean.take(inside))
-        for name, side in scored.items():
-            mine = folds[side.cases] == fold
-            if mine.any():
-                found[name][mine] = fitted.scores(side.take(mine))
+    fitted = fit_folds(detector, clean, fitting, folds)
+    clean_scores = score_folds(fitted, clean, folds)
     return {
-        name: Scored(clean_scores, found[name], clean.cases, side.cases)
+        name: Scored(clean_scores, score_folds(fitted, side, folds), clean.cases, side.cases)
         for name, side in scored.items()
     }
 
@@ -186,10 +178,27 @@ class Fitted:
         return (_scores(self.detector, side) - self.centre) / self.unit
 
 
-def fit_without(
+def fit_folds(
+    detector: Detector, clean: Measured, fitting: Measured, folds: Places
+) -> list[Fitted]:
+    """For each fold the detector with a head fitted on the others; see `cross_fit`."""
+    every = range(int(folds.max()) + 1)
+    return [_fit_without(fold, detector, clean, fitting, folds) for fold in every]
+
+
+def score_folds(fitted: Sequence[Fitted], side: Measured, folds: Places) -> Array:
+    """Each image of a side by the detector that has not seen its fold: `(n,)`."""
+    found = np.full(len(side.cases), np.nan)
+    for fold, one in enumerate(fitted):
+        mine = folds[side.cases] == fold
+        if mine.any():
+            found[mine] = one.scores(side.take(mine))
+    return found
+
+
+def _fit_without(
     fold: int, detector: Detector, clean: Measured, fitting: Measured, folds: Places
 ) -> Fitted:
-    """The head fitted on the attack `fitting`, on all folds but this one; see `cross_fit`."""
     fitted = copy.copy(detector)
     if not detector.has_head:
         return Fitted(fitted, 0.0, 1.0)

@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robust.records import Detection, Estimate
-from robust.report.words import of_hundred, short, whole
-from robust.sightings import Adaptive
-
-SHARE = "0.05"
-"""As in all sentences: one false alarm in twenty."""
-
-
-def of(detection: Detection, detector: str) -> Adaptive | None:
-    """What became of a detector, where an attacker who knows of it tried."""
-    return next((one for one in detection.adaptive if one.detector == detector), None)
+from robust.report.words import SHARE, of_hundred, short, whole
 
 
 def clause(detection: Detection, detector: str) -> str:
     """A sentence to follow what a detector sees of the known attack; nothing if none tried."""
-    found = of(detection, detector)
+    found = detection.evasion(detector)
     if found is None or detection.key is None:
         return ""
     passes, static = found.passes[SHARE], found.static[SHARE]
@@ -55,7 +46,7 @@ def in_a_line(detection: Detection, detectors: Sequence[str]) -> str:
 
 def _passes(detection: Detection, detectors: Sequence[str]) -> list[Estimate]:
     """The least first."""
-    found = [one.passes[SHARE] for name in detectors if (one := of(detection, name))]
+    found = [one.passes[SHARE] for name in detectors if (one := detection.evasion(name))]
     return sorted(found, key=lambda estimate: estimate.value)
 
 

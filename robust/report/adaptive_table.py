@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from robust.records import Estimate, Report
-from robust.report.adaptive import SHARE
-from robust.report.noticed_tables import FEW
+from robust.report.noticed_tables import FEW, number
 from robust.report.tables import Cell, Column, Line, Table
-from robust.report.words import NONE, bracket, listed, plain, short
+from robust.report.words import NONE, SHARE, listed, plain, short
 from robust.sightings import Adaptive
 
 NOTE = (
@@ -68,10 +67,8 @@ def _line(place: int, one: Adaptive) -> Line:
 
 
 def _auc(estimate: Estimate | None, path: str, few: bool) -> Cell:
-    if estimate is None:
-        return Cell(NONE)
-    return Cell(f"{estimate.value:.3f}", bracket(estimate, 1, 3), path, mark=FEW if few else "")
+    return Cell(NONE) if estimate is None else number(estimate, path, FEW if few else "", 1, 3)
 
 
 def _rate(estimate: Estimate, path: str) -> Cell:
-    return Cell(f"{100 * estimate.value:.1f}", bracket(estimate), path)
+    return number(estimate, path, "", 100, 1)

@@ -19,8 +19,8 @@ from robust.report.canvas import (
     dress,
     named,
 )
-from robust.report.noticed import SHARE, shown_text
-from robust.report.words import decimal, of_hundred, short
+from robust.report.noticed import shown_text
+from robust.report.words import SHARE, decimal, of_hundred, short
 from robust.sightings import Scatter, Trace
 
 ACROSS = 3

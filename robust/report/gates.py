@@ -9,6 +9,7 @@ from typing import Any, Literal
 from robust.radii import parse_threat, same
 from robust.records import Detection, Estimate, Flag, Report, Row
 from robust.report.words import (
+    SHARE,
     bracket,
     counted,
     eps_text,
@@ -152,17 +153,17 @@ def _known(detection: Detection, detector: str, name: str, bound: float) -> Gate
 def _adaptive(
     detection: Detection, detector: str, entry: str, name: str, bound: float
 ) -> GateResult:
-    place = next((i for i, a in enumerate(detection.adaptive) if a.detector == detector), None)
-    if place is None:
+    found = detection.evasion(detector)
+    if found is None:
         why = "no attacker who knows of it was tried: their ball needs a bound"
         return GateResult(name, "undecided", why, bound)
-    found, path = detection.adaptive[place], f"/detection/adaptive/{place}"
+    path = f"/detection/adaptive/{detection.adaptive.index(found)}"
     if entry == "withstands":
-        passes = found.passes["0.05"]
+        passes = found.passes[SHARE]
         held = Estimate(
             1 - passes.value, 1 - passes.high, 1 - passes.low, passes.cases, passes.groups
         )
-        where = f"{path}/passes/0.05"
+        where = f"{path}/passes/{SHARE}"
         asked = f"{100 * bound:g} %"
         return _held(name, bound, held.low, held, held.groups, where, percent(held), asked)
     if found.auc is None:

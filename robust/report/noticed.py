@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from robust.records import Detection, Estimate
 from robust.report import adaptive
-from robust.report.words import NONE, counted, eps_text, listed, norm_text, of_hundred, short, whole
+from robust.report.words import (
+    NONE,
+    SHARE,
+    counted,
+    eps_text,
+    listed,
+    norm_text,
+    of_hundred,
+    short,
+    whole,
+)
 from robust.sightings import NullControl, Shown, Sighting
-
-SHARE = "0.05"
-"""The share of false alarms that sentences speak of: one in twenty."""
 
 LEGEND = (
     "A detector looks at what happens inside the model and says how suspicious an image is. A "
@@ -156,13 +163,11 @@ def _believed(detection: Detection) -> list[str]:
 
 def _range(detection: Detection) -> list[Estimate]:
     """What each detector that counts sees of the key attack, the least first."""
-    loud = loudest(detection)
-    found = [detection.sighting(name, detection.key) for name in detection.detectors]
+    found = [detection.sighting(name, detection.key) for name in _believed(detection)]
     seen = [
         estimate
         for one in found
-        if one and not one.few and one.detector not in loud
-        if (estimate := one.seen.get(SHARE)) is not None
+        if one and not one.few and (estimate := one.seen.get(SHARE)) is not None
     ]
     return sorted(seen, key=lambda estimate: estimate.value)
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from robust.records import Detection, Estimate, Report
-from robust.report.noticed import SHARE, loudest, noise_of, shown_text, worst_change
+from robust.report.noticed import loudest, noise_of, shown_text, worst_change
 from robust.report.tables import Cell, Column, Line, Table
-from robust.report.words import NONE, bracket, plain
+from robust.report.words import NONE, SHARE, bracket, plain
 from robust.sightings import NullControl, Sighting
 
 FEW = "*"
@@ -165,19 +165,19 @@ class _Found:
         if sighting is None or sighting.auc is None:
             return Cell(NONE)
         path = f"/detection/sightings/{self.places[id(sighting)]}/auc"
-        return _number(sighting.auc, path, FEW if sighting.few else "", 1, digits)
+        return number(sighting.auc, path, FEW if sighting.few else "", 1, digits)
 
     def seen(self, sighting: Sighting | None, share: str) -> Cell:
         if sighting is None or (estimate := sighting.seen.get(share)) is None:
             return Cell(NONE)
         path = f"/detection/sightings/{self.places[id(sighting)]}/seen/{share}"
-        return _number(estimate, path, FEW if sighting.few else "", 100, 1)
+        return number(estimate, path, FEW if sighting.few else "", 100, 1)
 
     def null(self, null: NullControl | None, digits: int = 3) -> Cell:
         if null is None:
             return Cell(NONE)
         path = f"/detection/nulls/{self.places[id(null)]}/auc"
-        return _number(null.auc, path, ALARM if null.alarm else "", 1, digits)
+        return number(null.auc, path, ALARM if null.alarm else "", 1, digits)
 
 
 def _columns(detection: Detection, places: Sequence[int]) -> list[Column]:
@@ -190,7 +190,8 @@ def _head(detection: Detection, place: int) -> str:
     return shown_text(detection.shown[place], norm=len(norms) > 1)
 
 
-def _number(estimate: Estimate, path: str, mark: str, scale: float, digits: int) -> Cell:
+def number(estimate: Estimate, path: str, mark: str, scale: float, digits: int) -> Cell:
+    """An estimate with its interval and its place in report.json."""
     value = f"{scale * estimate.value:.{digits}f}"
     return Cell(value, bracket(estimate, scale, digits), path, mark=mark)
 

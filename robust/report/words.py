@@ -18,6 +18,9 @@ _DIRECTIONS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], _U
 _FRACTIONS = {"0.25": "a quarter of", "0.5": "half", "0.75": "three quarters of"}
 _SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
+SHARE = "0.05"
+"""The share of false alarms that sentences speak of: one in twenty."""
+
 
 def flat(text: object) -> str:
     """Text on one line that moves no cursor and turns no text around: controls become U+FFFD."""
