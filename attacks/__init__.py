@@ -22,6 +22,7 @@ from attacks.kappa_pgd import KappaPGD as KappaPGD
 from attacks.minimum_distance import MinimumDistance as MinimumDistance
 from attacks.noise import Noise as Noise
 from attacks.orthogonal_pgd import OrthogonalPGD as OrthogonalPGD
+from attacks.patch import AdversarialPatch as AdversarialPatch
 from attacks.pgd import PGD as PGD
 from attacks.pgd import WrittenAsPGD as WrittenAsPGD
 from attacks.pgd import until_fallen as until_fallen
@@ -31,6 +32,7 @@ from attacks.standard import Standard as Standard
 from attacks.streams import Streams as Streams
 from attacks.threat import NORMS as NORMS
 from attacks.threat import ThreatModel as ThreatModel
+from attacks.universal import UniversalPerturbation as UniversalPerturbation
 
 ATTACKS: dict[str, type[Any]] = {
     name: kind

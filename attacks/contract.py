@@ -66,7 +66,7 @@ def require_fit(attack: Attack, threat: ThreatModel) -> None:
         raise ValueError(f"{name} needs a finite eps; only minimum-norm attacks take eps = inf")
 
 
-def require_positive(attack: Attack, *fields: str) -> None:
+def require_positive(attack: object, *fields: str) -> None:
     """Raise ValueError unless the named fields of an attack are above zero."""
     for field in fields:
         value = getattr(attack, field)

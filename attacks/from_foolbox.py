@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ class FromFoolbox:
     """An instance of `foolbox.attacks.base.Attack`."""
     norms: tuple[str, ...]
     minimum_norm: bool
+    starting_points: Tensor | None = field(default=None, repr=False, compare=False)
+    """Images `(n, c, h, w)` that reach the goal already, for attacks that begin with one."""
 
     @property
     def passes(self) -> int:
@@ -57,9 +59,11 @@ class FromFoolbox:
         else:
             criterion = foolbox.criteria.TargetedMisclassification(target)
         frozen = PyTorchModel(_AsModule(model).eval(), bounds=(0, 1), device=x.device)
-        epsilons = None if math.isinf(threat.eps) else threat.eps
+        options: dict[str, Any] = {"epsilons": None if math.isinf(threat.eps) else threat.eps}
+        if self.starting_points is not None:
+            options["starting_points"] = self.starting_points
         with _seeded(streams.seed(), x.device):
-            _, clipped, _ = self.attack(frozen, x, criterion, epsilons=epsilons)
+            _, clipped, _ = self.attack(frozen, x, criterion, **options)
         x_adv = threat.project(clipped.detach(), x)
         with torch.no_grad():
             nearer_goal = margin(model(x_adv), y, target) >= margin(model(x), y, target)

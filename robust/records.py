@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
+from robust.scenarios import Scenario as Scenario
 from robust.sightings import Detection as Detection
 from robust.sightings import Estimate as Estimate
 
@@ -242,6 +243,8 @@ class Report:
     gallery: tuple[Exhibit, ...] = ()
     """Cases as pictures: those that fell first, then those that held longest."""
     detection: Detection | None = None
+    scenarios: tuple[Scenario, ...] = ()
+    """Attackers who have less than the model, or other means, as far as the plan asks for them."""
     """None where the plan names no detector, or the run is not finished."""
     schema_version: int = SCHEMA_VERSION
 

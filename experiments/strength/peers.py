@@ -82,9 +82,11 @@ def _autoattack(
 
     kw: dict[str, Any] = {"version": "standard"}
     if run is not None:
-        kw = {"version": "custom", "attacks_to_run": run}
-    attack = AutoAttack(model, norm=norm, eps=eps, device="cpu", verbose=False, **kw)
-    found: Tensor = attack.run_standard_evaluation(x, y, bs=len(x))
+        kw = {"version": "custom", "attacks": run}
+    attack = AutoAttack(model, norm=norm, eps=eps, device="cpu", **kw)
+    if run is not None:
+        attack.apgd.n_restarts = 1
+    found: Tensor = attack.run_standard_evaluation(x, y, batch_size=len(x))[0]
     return found
 
 
@@ -134,7 +136,7 @@ def nearest(steps: int) -> dict[str, Peer]:
             elif name == "FMN":
                 found = library.fmn(model, x, y, norm=order, steps=steps)
             else:
-                found = library.fab(model, x, y, norm=order, n_iter=steps // 10, restarts=5)
+                found = library.fab(model, x, y, norm=order, n_iter=steps // 5, restarts=5)
             return found
 
         return run

@@ -25,6 +25,7 @@ from robust.engine.population import check_apart
 from robust.engine.probe import probe
 from robust.engine.reporting import make_report, no_gallery
 from robust.engine.runner import Progress
+from robust.engine.scenarios import check_scenarios, play
 from robust.engine.store import FILES, Store
 from robust.engine.table import write_table
 from robust.engine.threshold import threshold_for
@@ -45,6 +46,7 @@ def audit(
     attacks: Sequence[str | Attack] | None = None,
     detectors: Sequence[str | Detector] = (),
     reference: Cases | None = None,
+    surrogate: Classifier | None = None,
     out: str | Path | None = None,
     title: str = "Robustness audit",
     gallery: int | None = None,
@@ -57,13 +59,14 @@ def audit(
 
     `detectors` (names or instances, not fitted) learn from `reference`, cases of the split that
     the classifier learned from, and are judged on the attacks. `settings` are the fields of a
-    plan's `[audit]` table: norm, eps, cells, goal, target, threshold, seed, chunk; `detection` and
-    `doubts` are dicts of those of its tables of that name. With `out` the run lives in that folder
+    plan's `[audit]` table: norm, eps, cells, goal, target, threshold, seed, chunk; `detection`,
+    `scenarios` and `doubts` are dicts of those of its tables of that name. Images made on
+    `surrogate`, another model, are shown to the classifier. With `out` the run lives in that folder
     and resumes from it, and `gallery` cases are drawn there as pictures (default: 6, or none where
     a picture may carry a name). The classifier is copied, never changed. Raises InputError.
     """
     raw: dict[str, Any] = {"title": title, "report": {"gallery": gallery}}
-    for table in ("detection", "doubts"):
+    for table in ("detection", "scenarios", "doubts"):
         raw[table] = settings.pop(table, {})
     raw["audit"] = settings
     raw["detectors"] = [_as_spec(detector) for detector in detectors]
@@ -89,6 +92,7 @@ def audit(
         progress,
         known,
         reference,
+        surrogate,
     )
 
 
@@ -104,6 +108,7 @@ def audit_plan(
     attacks, detectors = make_attacks(plan.attacks), make_detectors(plan.detectors)
     classifier, cases = open_plan(plan, device)
     reference = open_reference(plan) if detectors else None
+    other = plan.scenarios.surrogate
     return _run(
         plan,
         attacks,
@@ -115,6 +120,7 @@ def audit_plan(
         progress,
         detectors,
         reference,
+        None if other is None else _classifier(other, 0.5),
     )
 
 
@@ -214,7 +220,9 @@ def _run(
     progress: Progress,
     detectors: dict[str, Detector],
     reference: Cases | None,
+    surrogate: Classifier | None,
 ) -> Report:
+    check_scenarios(plan.scenarios)
     if detectors:
         if reference is None:
             raise InputError("detectors need reference, cases of the split learned from")
@@ -234,11 +242,13 @@ def _run(
                 skip_broken=skip_broken,
                 progress=progress,
                 reference=reference,
+                surrogate=surrogate,
             )
             if reference is not None:
                 watching(plan, job, detectors, reference)
             attacking = True  # from here on there is work that is worth keeping
             detection = _attack(job, plan.audit.seed)
+            scenarios = play(plan, job)
             probe(plan, job)
             report = make_report(
                 job.facts,
@@ -249,6 +259,7 @@ def _run(
                 seconds=time.perf_counter() - began,
                 watch=job.watch,
                 detection=detection,
+                scenarios=scenarios,
                 gallery=partial(hang_gallery, directory / GALLERY, plan, job)
                 if out
                 else no_gallery,

@@ -33,6 +33,8 @@ class Job:
     watch: Watch | None = None
     """Where the plan names detectors."""
     reference: Reference | None = None
+    surrogate: Classifier | None = None
+    """Prepared, where the plan names one."""
 
 
 def watching(plan: Plan, job: Job, detectors: dict[str, Detector], reference: Cases) -> None:
@@ -53,9 +55,10 @@ def start(
     skip_broken: bool,
     progress: Progress,
     reference: Cases | None = None,
+    surrogate: Classifier | None = None,
 ) -> Job:
     """Claim the store for this run and predict the clean images; `reference` is what detectors
-    learn from.
+    learn from, `surrogate` what images are made on that shall transfer.
     """
     goal = goal_of(plan, cases)
     if plan.audit.threshold != 0.5 and len(cases.classes) != 2:
@@ -64,6 +67,7 @@ def start(
     ready = prepare(classifier, where)
     make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))  # fails before work begins
     weights = weights_hash(ready)
+    other = None if surrogate is None else prepare(surrogate, where)
     store.identify(
         {
             "plan": plan.digest(),
@@ -71,6 +75,7 @@ def start(
             "data": cases.fingerprint(),
             "device": where.type,
             **({"reference": reference.fingerprint()} if reference is not None else {}),
+            **({} if other is None else {"surrogate": weights_hash(other)}),
         }
     )
     runner = Runner(
@@ -85,4 +90,4 @@ def start(
     runner.predict_clean()
     facts = remember(store, plan, ready, weights, where)
     cells = make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))
-    return Job(runner, cells, goal, facts)
+    return Job(runner, cells, goal, facts, surrogate=other)

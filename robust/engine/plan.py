@@ -148,6 +148,23 @@ class DetectionSpec(Section):
     """Of each attack on classifier and detector at once."""
 
 
+class ScenariosSpec(Section):
+    """Attackers who have less than the model, or other means; none comes unless asked for."""
+
+    universal: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """One perturbation for every image, fitted on so many images, for each number."""
+    patch: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """A square of any pixels, for each share of the image's area."""
+    surrogate: ModelSpec | None = None
+    """Another model of the same question; images made on it are shown to the audited one."""
+    queries: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = ()
+    """An attacker who hears the label alone, for each number of queries a case (needs foolbox)."""
+    eps: Eps | None = None
+    """Left out: the largest of the plan."""
+    cases: int = Field(default=200, ge=2)
+    """Attacked at most, spread evenly over those that are right when clean."""
+
+
 class DoubtsSpec(Section):
     """What the audit doubts beyond its rows; nothing here changes a number."""
 
@@ -184,6 +201,7 @@ class Plan(Section):
     audit: AuditSpec = AuditSpec()
     detectors: tuple[DetectorSpec, ...] = ()
     detection: DetectionSpec = DetectionSpec()
+    scenarios: ScenariosSpec = ScenariosSpec()
     doubts: DoubtsSpec = DoubtsSpec()
     report: ReportSpec = ReportSpec()
     gates: GatesSpec = GatesSpec()
@@ -199,6 +217,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "data": DataSpec,
     "audit": AuditSpec,
     "detection": DetectionSpec,
+    "scenarios": ScenariosSpec,
     "doubts": DoubtsSpec,
     "report": ReportSpec,
     "gates": GatesSpec,
@@ -248,7 +267,8 @@ def make_plan(raw: dict[str, Any], source: str = "plan") -> Plan:
         plan = Plan.model_validate(raw)
     except pydantic.ValidationError as error:
         raise InputError(f"{source}: {first_error(error, Plan, _TABLES)}") from None
-    for eps in [*plan.audit.eps, *(e for a in plan.attacks for e in a.eps or ())]:
+    own = () if plan.scenarios.eps is None else (plan.scenarios.eps,)
+    for eps in [*plan.audit.eps, *own, *(e for a in plan.attacks for e in a.eps or ())]:
         _check_range(plan, eps)
     if not plan.attacks:
         raise InputError(f"{source}: no [[attacks]]; name one, for example name = 'PGD'")

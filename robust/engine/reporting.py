@@ -20,7 +20,7 @@ from robust.engine.store import Store
 from robust.engine.summary import Summary
 from robust.engine.watching import Watch
 from robust.errors import InputError
-from robust.records import Detection, Exhibit, Report
+from robust.records import Detection, Exhibit, Report, Scenario
 
 Gallery = Callable[[Summary], tuple[Exhibit, ...]]
 
@@ -40,6 +40,7 @@ def make_report(
     seconds: float,
     watch: Watch | None = None,
     detection: Detection | None = None,
+    scenarios: tuple[Scenario, ...] = (),
     gallery: Gallery = no_gallery,
 ) -> Report:
     """The report on all cases whose cells are finished; on a finished run that is every case.
@@ -123,6 +124,7 @@ def make_report(
         attacks={cell.label: _described(cell.attack) for cell in cells},
         gallery=gallery(summary),
         detection=detection,
+        scenarios=scenarios,
     )
 
 

@@ -1,0 +1,102 @@
+"""A printed sticker that fools wherever it lies: Brown et al. 2017 (arXiv 1712.09665)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks.contract import Model, require_positive
+from attacks.objectives import margin
+from attacks.threat import above_zero
+from attacks.universal import MOMENTUM, clean_margin, drawn_batches
+
+
+@dataclass(frozen=True)
+class AdversarialPatch:
+    """A square of any pixels, fitted on some images, to be laid on others at any place.
+
+    It has no norm and no eps: what bounds it is its area. The patch is neither turned nor scaled.
+    """
+
+    share: float = 0.05
+    """Of the image's area."""
+    steps: int = 200
+    step_size: float = 0.05
+    """Mean length of a step, in units of the displayed image; steps shorten towards zero."""
+    batch: int = 32
+    """Images a step, each with the patch at another place."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "steps", "step_size", "batch")
+        if not 0 < self.share < 1:
+            raise ValueError(f"AdversarialPatch: share must lie between 0 and 1, not {self.share}")
+
+    def side(self, height: int, width: int) -> int:
+        """Of the square, in pixels."""
+        return max(1, min(height, width, round(math.sqrt(self.share * height * width))))
+
+    def fit(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        generator: torch.Generator,
+        target: Tensor | None = None,
+    ) -> Tensor:
+        """The patch `(c, s, s)` in [0, 1]; `generator` is one of the CPU."""
+        height, width = x.shape[2:]
+        side = self.side(height, width)
+        patch = torch.full((x.shape[1], side, side), 0.5, dtype=x.dtype, device=x.device)
+        velocity = torch.zeros_like(patch)
+        cap = clean_margin(model, x, y, target, self.batch)
+        drawn = drawn_batches(len(x), self.batch, generator)
+        for step in range(self.steps):
+            rows = next(drawn).to(x.device)
+            places = anywhere(len(rows), height, width, side, generator).to(x.device)
+            aim = None if target is None else target[rows]
+            with torch.enable_grad():
+                patch = patch.detach().requires_grad_()
+                ahead = margin(model(laid_on(x[rows], patch, places)), y[rows], aim)
+                (gradient,) = torch.autograd.grad(ahead.clamp_max(cap).mean(), patch)
+            velocity = MOMENTUM * velocity + gradient / above_zero(gradient.abs().mean())
+            move = 2 * self.step_size * (self.steps - step) / (self.steps + 1)
+            patch = (patch.detach() + move * velocity.sign()).clamp(0, 1)
+        return patch
+
+
+def anywhere(count: int, height: int, width: int, side: int, generator: torch.Generator) -> Tensor:
+    """Corners (top, left) `(count, 2)` of squares that lie inside the image."""
+    tops = torch.randint(height - side + 1, (count,), generator=generator)
+    lefts = torch.randint(width - side + 1, (count,), generator=generator)
+    return torch.stack([tops, lefts], 1)
+
+
+def laid_on(x: Tensor, patch: Tensor, places: Tensor) -> Tensor:
+    """The images `(n, c, h, w)` with the patch `(c, s, s)` at the corners `(n, 2)`."""
+    side = patch.shape[-1]
+    down, across = _offsets(x, places)
+    rows, columns = down.clamp(0, side - 1), across.clamp(0, side - 1)
+    shown = patch[:, rows[:, :, None], columns[:, None, :]].transpose(0, 1)
+    return cut_into(x, shown, side, places)
+
+
+def cut_into(x: Tensor, other: Tensor, side: int, places: Tensor) -> Tensor:
+    """The images with a square of other images `(n, c, h, w)`, each at its own place."""
+    down, across = _offsets(x, places)
+    inside = _within(down, side)[:, None, :, None] & _within(across, side)[:, None, None, :]
+    return torch.where(inside, other, x)
+
+
+def _offsets(x: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """How far each row and column lies from the corner: `(n, h)` and `(n, w)`."""
+    height, width = x.shape[2:]
+    down = torch.arange(height, device=x.device) - places[:, :1]
+    across = torch.arange(width, device=x.device) - places[:, 1:]
+    return down, across
+
+
+def _within(offset: Tensor, side: int) -> Tensor:
+    return (offset >= 0) & (offset < side)

@@ -1,0 +1,121 @@
+"""One perturbation for every image: Moosavi-Dezfooli et al. 2017 (arXiv 1610.08401).
+
+Found as in Shafahi et al. 2020 (arXiv 1811.11304): ascent on the mean of a bounded objective.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attacks.contract import Model, require_positive
+from attacks.objectives import margin
+from attacks.threat import ThreatModel, above_zero
+
+MOMENTUM = 0.9
+
+
+@dataclass(frozen=True)
+class UniversalPerturbation:
+    """Fitted on some images, to be added to others: no `Attack`, which sees each image alone."""
+
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+
+    steps: int = 200
+    step_size: float = 0.1
+    """Mean length of a step as a fraction of eps; steps shorten towards zero."""
+    batch: int = 32
+    """Images a step."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "steps", "step_size", "batch")
+
+    def fit(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        generator: torch.Generator,
+        target: Tensor | None = None,
+    ) -> Tensor:
+        """The perturbation `(1, c, h, w)`, of size eps at most, in the units of `x (n, c, h, w)`.
+
+        `generator` is one of the CPU. Add it with `spread_over`. ValueError for an infinite eps.
+        """
+        if threat.eps == float("inf"):
+            raise ValueError("UniversalPerturbation needs a finite eps")
+        start = torch.randn(x[:1].shape, generator=generator).to(x)
+        delta = 0.1 * threat.eps * threat.steepest(start)
+        velocity, best, best_share = torch.zeros_like(delta), delta, -1.0
+        every = max(1, self.steps // 10)
+        cap = clean_margin(model, x, y, target, self.batch)
+        drawn = drawn_batches(len(x), self.batch, generator)
+        for step in range(self.steps):
+            rows = next(drawn).to(x.device)
+            aim = None if target is None else target[rows]
+            with torch.enable_grad():
+                delta = delta.detach().requires_grad_()
+                ahead = margin(model(spread_over(x[rows], delta, threat)), y[rows], aim)
+                (gradient,) = torch.autograd.grad(ahead.clamp_max(cap).mean(), delta)
+            velocity = MOMENTUM * velocity + gradient / above_zero(gradient.abs().mean())
+            move = 2 * self.step_size * threat.eps * (self.steps - step) / (self.steps + 1)
+            delta = _in_ball(delta.detach() + move * threat.steepest(velocity), threat)
+            if (step + 1) % every == 0 or step + 1 == self.steps:
+                share = self._share(model, x, y, delta, threat, target)
+                if share >= best_share:
+                    best, best_share = delta, share
+        return best
+
+    @torch.no_grad()
+    def _share(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        delta: Tensor,
+        threat: ThreatModel,
+        target: Tensor | None,
+    ) -> float:
+        """Of the images, those that it fools the model on."""
+        fooled = 0.0
+        for rows in torch.split(torch.arange(len(x), device=x.device), self.batch):
+            aim = None if target is None else target[rows]
+            ahead = margin(model(spread_over(x[rows], delta, threat)), y[rows], aim)
+            fooled += float((ahead > 0).sum())
+        return fooled / len(x)
+
+
+def spread_over(x: Tensor, delta: Tensor, threat: ThreatModel) -> Tensor:
+    """The images `(n, c, h, w)` with one perturbation `(1, c, h, w)` added, inside ball and box."""
+    return threat.project(x + delta, x)
+
+
+@torch.no_grad()
+def clean_margin(model: Model, x: Tensor, y: Tensor, target: Tensor | None, batch: int) -> float:
+    """How far ahead an image may get before it counts no more: the median distance of the clean
+    ones from the boundary, in the margin's units. So no image is worth more than the others.
+    """
+    found = [
+        margin(model(x[rows]), y[rows], None if target is None else target[rows])
+        for rows in torch.split(torch.arange(len(x), device=x.device), batch)
+    ]
+    return float(torch.cat(found).abs().median())
+
+
+def drawn_batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Places in random order, all of them once before any comes again, without end."""
+    while True:
+        yield from torch.split(torch.randperm(count, generator=generator), size)
+
+
+def _in_ball(delta: Tensor, threat: ThreatModel) -> Tensor:
+    if threat.norm == "Linf":
+        return delta.clamp(-threat.eps, threat.eps)
+    length = torch.linalg.vector_norm(delta)
+    inside: Tensor = delta * (threat.eps / length.clamp_min(threat.eps))
+    return inside
