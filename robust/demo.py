@@ -37,6 +37,10 @@ eps = ["0.5/255", "1/255", "2/255", "4/255", "8/255"]
 adaptive = 40
 adaptive_steps = 40
 
+[scenarios]
+universal = [1, 8, 32]
+patch = [0.02, 0.05]
+
 [[detectors]]
 name = "KernelDensity"
 

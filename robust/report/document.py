@@ -15,6 +15,7 @@ from robust.report.glossary import TERMS
 from robust.report.made import facts
 from robust.report.plots import figures
 from robust.report.repeat import command, plan_toml
+from robust.report.scenario_table import scenario_sentences, scenario_table
 from robust.report.story import RULE, goal_text, headline
 from robust.report.tables import Table
 from robust.report.words import counted, plain
@@ -138,6 +139,7 @@ def standard(report: Report) -> tuple[Section, ...]:
         Section("classes", "Recall by class", recall_blocks(report)),
         Section("subgroups", "Subgroups", (subgroup_tables(report),)),
         Section("noticed", "Would anyone notice", noticed_blocks(report)),
+        Section("scenarios", "Other attackers", scenario_blocks(report)),
         Section("doubts", "Doubts about these numbers", (Doubts(report.flags),)),
         Section("made", "How it was made", (*threat_model(report), Facts(tuple(facts(report))))),
         Section("repeat", "How to repeat it", repeat_blocks(report)),
@@ -199,6 +201,16 @@ def noticed_blocks(report: Report) -> tuple[Block, ...]:
         Text((noticed_tables.COLOURS,), note=True, visual=True),
         Text((noticed_tables.MATRICES,), note=True),
         Folded(tuple(noticed_tables.matrices(report))),
+    )
+
+
+def scenario_blocks(report: Report) -> tuple[Block, ...]:
+    """Attackers who have less than the model, or other means."""
+    table = scenario_table(report)
+    return (
+        Text(scenario_sentences(report)),
+        Tables((table,)),
+        Text((table.note,) if table.lines else (), note=True),
     )
 
 

@@ -89,6 +89,28 @@ TERMS: dict[str, tuple[str, str]] = {
         "and raises no alarm. What a detector is worth against attackers who do not know of it "
         "says little.",
     ),
+    "universal-perturbation": (
+        "universal perturbation",
+        "One change that is added to every image alike. It can be made once, on images of other "
+        "patients, and needs no computer between the camera and the model.",
+    ),
+    "patch": (
+        "patch",
+        "A small square of any pixels, as of a sticker, which fools wherever it lies.",
+    ),
+    "transfer": (
+        "transfer",
+        "Images that were made to fool one model often fool others, so that an attacker may never "
+        "have touched the model that is audited.",
+    ),
+    "queries": (
+        "attack by queries",
+        "One that only shows images to the model and hears the label; each time counts.",
+    ),
+    "scenario-control": (
+        "control of an attack",
+        "The same procedure with a change that nobody aimed: what it fools, chance fools.",
+    ),
     "roc": (
         "ROC curve",
         "For each share of false alarms that one is ready to accept, the share of attacked images "

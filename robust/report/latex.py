@@ -7,6 +7,7 @@ import re
 from robust.records import Report
 from robust.report import noticed_tables, tables
 from robust.report.adaptive_table import adaptive_table
+from robust.report.scenario_table import scenario_table
 from robust.report.tables import Cell, Table
 from robust.report.words import flat, plain
 
@@ -51,6 +52,7 @@ def render_latex(report: Report) -> str:
         tables.difficulty(report),
         noticed_tables.summary(report),
         adaptive_table(report),
+        scenario_table(report),
         tables.recall(report),
         *tables.confusions(report),
     ]

@@ -22,6 +22,7 @@ from robust.report.document import (
     recall_blocks,
     repeat_blocks,
     results_blocks,
+    scenario_blocks,
     subgroup_tables,
     threat_model,
     verdict_blocks,
@@ -56,8 +57,16 @@ DETECTORS = (
     "Detectors are fitted on groups other than those they are scored on, with thresholds from "
     "clean images alone; attacked images are those on which an attack succeeded. Beside each stand "
     "three controls: clean images in the part of attacked ones, noise of the attack's size, and "
-    "changes that images meet in daily life. No attacker who knows of a detector and evades it was "
-    "tried.",
+    "changes that images meet in daily life.",
+)
+UNKNOWN = "No attacker who knows of a detector and evades it was tried."
+KNOWN = (
+    "An attacker who knows the detector then looks for images that fool the model and raise no "
+    "alarm; each is confirmed on a detector that was fitted without that case."
+)
+SCENARIOS = (
+    "Attackers who have less than the model, or other means, were tried as well. What is fitted on "
+    "images, a perturbation or a patch for all of them, is tried on those of other patients."
 )
 
 LIMITS = (
@@ -130,6 +139,7 @@ def regulatory(report: Report) -> tuple[Section, ...]:
                 *recall_blocks(report),
                 subgroup_tables(report),
                 *noticed_blocks(report),
+                *scenario_blocks(report),
                 Gallery(report.gallery),
             ),
         ),
@@ -161,7 +171,10 @@ def _population(report: Report) -> tuple[Text, ...]:
 
 
 def _method(report: Report) -> tuple[str, ...]:
-    return METHOD if report.detection is None else (*METHOD, *DETECTORS)
+    said = list(METHOD)
+    if report.detection is not None:
+        said += [*DETECTORS, KNOWN if report.detection.adaptive else UNKNOWN]
+    return (*said, SCENARIOS) if report.scenarios else tuple(said)
 
 
 def _references(report: Report) -> Table:

@@ -161,6 +161,7 @@ def known_numbers(run: Path) -> set[str]:
             "noticed",
             "noticed_tables",
             "adaptive_table",
+            "scenario_table",
             "detection_plots",
         )
     ]
