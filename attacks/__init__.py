@@ -17,6 +17,9 @@ from attacks.feature_matching import FeatureMatching as FeatureMatching
 from attacks.fgsm import FGSM as FGSM
 from attacks.fmn import FMN as FMN
 from attacks.from_foolbox import from_foolbox as from_foolbox
+from attacks.hierarchical_feature_constraint import (
+    HierarchicalFeatureConstraint as HierarchicalFeatureConstraint,
+)
 from attacks.joint_pgd import JointPGD as JointPGD
 from attacks.kappa_pgd import KappaPGD as KappaPGD
 from attacks.minimum_distance import MinimumDistance as MinimumDistance

@@ -26,8 +26,13 @@ class JointPGD(Evading):
         up = seen.gradient(seen.margin)
         if seen.suspicion is None:
             return threat.steepest(up)
-        down = -seen.gradient(seen.suspicion)
-        weight = (RATE * seen.balance.clamp(-REACH, REACH)).sigmoid()
-        unit = ThreatModel("L2", threat.eps).steepest
-        mixed = torch.lerp(unit(up), unit(down), per_case(weight, up))
-        return threat.steepest(mixed)
+        return threat.steepest(balanced(seen, up, -seen.gradient(seen.suspicion)))
+
+
+def balanced(seen: Seen, fooling: Tensor, hiding: Tensor) -> Tensor:
+    """Two directions `(n, c, h, w)` as one: each of length 1, and hiding weighs more the longer the
+    classifier was fooled.
+    """
+    weight = (RATE * seen.balance.clamp(-REACH, REACH)).sigmoid()
+    unit = ThreatModel("L2", 1.0).steepest
+    return torch.lerp(unit(fooling), unit(hiding), per_case(weight, fooling))

@@ -110,7 +110,7 @@ class Adaptive:
 
     detector: str
     attacks: Mapping[str, str]
-    """Each by its name, with every parameter, in the order in which they ran."""
+    """Each by its name, with every parameter, in the order in which they ran first."""
     fooled: Estimate
     """Cases for which some image fools the classifier."""
     auc: Estimate | None

@@ -13,6 +13,7 @@ import torch
 from attacks import (
     Attack,
     FeatureMatching,
+    HierarchicalFeatureConstraint,
     JointPGD,
     KappaPGD,
     OrthogonalPGD,
@@ -22,6 +23,7 @@ from detectors import Features, Reference
 from robust.engine.cells import Cell
 from robust.engine.follower import Follower, agreement, follow
 from robust.engine.goals import Goal
+from robust.engine.likelihood import fit_likelihood
 from robust.engine.looking import spread
 from robust.engine.protocol import (
     FALSE_ALARMS,
@@ -42,6 +44,9 @@ from robust.engine.watching import CLEAN, Watch
 from robust.sightings import Adaptive, Estimate
 from robust.stats import Bootstrap
 
+KAPPAS = (0.25, 0.5, 1.0)
+"""Beyond 0, in parts of the median margin of clean images."""
+
 
 @dataclass(frozen=True)
 class Try:
@@ -54,14 +59,19 @@ class Try:
     """That found it."""
 
 
-def attacks_that_know(steps: int) -> tuple[Attack, ...]:
-    """In the order in which they run, each on the cases that still look suspicious."""
+def attacks_that_know(steps: int, sure: float) -> tuple[Attack, ...]:
+    """In the order in which they run, each on the cases that still look suspicious.
+
+    Kappa is swept up to `sure`, how far ahead clean images are of the next class.
+    """
     return (
         KappaPGD(steps=steps),
         SelectivePGD(steps=steps),
         JointPGD(steps=steps),
         OrthogonalPGD(steps=steps),
         FeatureMatching(steps=steps),
+        HierarchicalFeatureConstraint(steps=steps),
+        *(KappaPGD(steps=steps, kappa=share * sure) for share in KAPPAS),
     )
 
 
@@ -90,7 +100,10 @@ class _Arena:
         self.bootstrap = Bootstrap(watch.groups.tolist(), seed=seed)
         wanted = watch.plan.detection.adaptive
         self.places = np.array(spread(range(len(watch.rows)), wanted), np.int64)
-        self.attacks = attacks_that_know(watch.plan.detection.adaptive_steps)
+        ahead = self.clean.features.logits.double().topk(2).values
+        sure = float((ahead[:, 0] - ahead[:, 1]).median())
+        self.attacks = attacks_that_know(watch.plan.detection.adaptive_steps, sure)
+        self.likelihood = fit_likelihood(reference, seed)
         self.firm: set[int] = set()
         """Rows on which nothing fools the classifier, whatever the detector."""
 
@@ -200,6 +213,8 @@ class _Arena:
                 "guides": features.deep.to(batch.x),
                 "labels": features.logits.argmax(1).to(batch.x.device),
             }
+        if isinstance(attack, HierarchicalFeatureConstraint):
+            own["likelihood"] = lambda x: self.likelihood(suspect.features(x))
         ready = replace(attack, **own)  # type: ignore[type-var]
         runner = self.watch.runner
         x_adv, outcomes = attack_batch(
@@ -235,7 +250,10 @@ class _Arena:
         counts = {name: sum(t.attack == name for t in found) for name in self._names()}
         return Adaptive(
             detector=label,
-            attacks={type(one).__name__: repr(one) for one in self.attacks},
+            attacks={
+                name: "; ".join(repr(one) for one in self.attacks if type(one).__name__ == name)
+                for name in self._names()[1:]
+            },
             fooled=_sure(own.rate(fooled)),
             auc=self._auc(clean, after),
             static_auc=self._auc(clean, static),
@@ -247,7 +265,8 @@ class _Arena:
         )
 
     def _names(self) -> list[str]:
-        return [self.cell.label, *(type(one).__name__ for one in self.attacks)]
+        own = [self.cell.label, *(type(one).__name__ for one in self.attacks)]
+        return list(dict.fromkeys(own))
 
     def _auc(self, clean: Array, attacked: Array) -> Estimate | None:
         """All clean images against the attacked ones that fool the classifier."""

@@ -29,15 +29,15 @@ class Suspect:
 
     def logits(self, x: Tensor) -> Tensor:
         """`(n, k)`."""
-        return self._features(x).logits
+        return self.features(x).logits
 
     def deep(self, x: Tensor) -> Tensor:
         """The deep feature `(n, d)`."""
-        return self._features(x).deep
+        return self.features(x).deep
 
     def suspicion(self, x: Tensor) -> Tensor:
         """The score less the limit `(n,)`: above 0 where the alarm is raised."""
-        features = self._features(x)
+        features = self.features(x)
         if self.follower is None:
             return self.score(features) - self.limit
         soft = self.follower(features.deep)
@@ -48,7 +48,8 @@ class Suspect:
         found = self.fitted.score(self.fitted.detector.statistics(features))
         return torch.where(found.isnan(), torch.inf, found)
 
-    def _features(self, x: Tensor) -> Features:
+    def features(self, x: Tensor) -> Features:
+        """All layers."""
         graph = torch.is_grad_enabled() and x.requires_grad
         if self._seen is not None:
             known, version, had_graph, features = self._seen

@@ -24,6 +24,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "FAB": {"steps": 25},
     "FMN": {"steps": 40},
     "FeatureMatching": {"steps": 20},
+    "HierarchicalFeatureConstraint": {"steps": 20},
     "JointPGD": {"steps": 20},
     "KappaPGD": {"steps": 20},
     "MinimumDistance": {"steps": 20},

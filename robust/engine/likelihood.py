@@ -1,0 +1,80 @@
+"""How likely features are among the clean images of each class, layer by layer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+
+from detectors import Features, Reference
+
+COMPONENTS, EACH = 8, 20
+"""Gaussians a class and layer at most, and images that each needs (Yao et al. take 64)."""
+FLOOR = 1e-3
+"""Of a variance, in parts of the layer's own: a channel that never moves forbids nothing."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A mixture of Gaussians with a variance for each channel."""
+
+    log_weights: Tensor
+    """`(g,)`."""
+    means: Tensor
+    """`(g, d)`."""
+    scales: Tensor
+    """`(g, d)`, standard deviations."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """`(n, d)` to the logarithm of the density a channel `(n,)`, differentiable."""
+        means, scales = self.means.to(x), self.scales.to(x)
+        square = ((x[:, None] - means[None]) / scales[None]).square().sum(2)
+        constant = scales.log().sum(1) + 0.5 * x.shape[1] * math.log(2 * math.pi)
+        parts = self.log_weights.to(x) - constant - square / 2
+        return parts.logsumexp(1) / x.shape[1]
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Of each class the sum over layers, each by the channel, so that wide layers do not decide."""
+
+    mixtures: dict[tuple[int, str], Mixture]
+    """By class and layer."""
+
+    def __call__(self, features: Features) -> Tensor:
+        """`(n, k)`; -inf for classes without a mixture."""
+        found = torch.full_like(features.logits, -torch.inf)
+        for label in sorted({label for label, _ in self.mixtures}):
+            layers = [
+                self.mixtures[label, name](values) for name, values in features.layers.items()
+            ]
+            found = found.index_copy(
+                1,
+                torch.tensor([label], device=found.device),
+                torch.stack(layers).sum(0)[:, None].to(found),
+            )
+        return found
+
+
+def fit_likelihood(reference: Reference, seed: int) -> Likelihood:
+    """On the clean images that detectors learn from."""
+    mixtures = {}
+    for name, values in reference.features.layers.items():
+        x = values.detach().double().cpu().numpy()
+        floor = max(FLOOR * float(x.var(0).mean()), np.finfo(np.float64).tiny)
+        for label in reference.classes():
+            own = x[(reference.labels == label).cpu().numpy()]
+            gaussians = max(1, min(COMPONENTS, len(own) // EACH))
+            fitted = GaussianMixture(
+                gaussians, covariance_type="diag", reg_covar=floor, random_state=seed
+            ).fit(own if len(own) > 1 else np.repeat(own, 2, 0))
+            mixtures[label, name] = Mixture(
+                torch.from_numpy(fitted.weights_).log(),
+                torch.from_numpy(fitted.means_),
+                torch.from_numpy(fitted.covariances_).sqrt(),
+            )
+    return Likelihood(mixtures)
