@@ -86,6 +86,9 @@ class Evading(ABC):
     kappa: float = 0.0
     """The margin above which the classifier counts as fooled (Carlini and Wagner's confidence)."""
     suspicion: Suspicion | None = field(default=None, repr=False, compare=False)
+    begin: Tensor | None = field(default=None, repr=False, compare=False)
+    """Where the first run begins in place of the image, `(n, c, h, w)`: what fools the classifier
+    already, where gradients from the image lead nowhere."""
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -132,6 +135,8 @@ class Evading(ABC):
         for run in range(self.restarts):
             at_image = self.start == "image" and run == 0
             x_adv = x if at_image else random_start(x, threat, streams)
+            if self.begin is not None and run == 0:
+                x_adv = threat.project(self.begin, x)
             balance = torch.zeros_like(x[:, 0, 0, 0])
             for step in range(self.steps):
                 with torch.enable_grad():

@@ -13,7 +13,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class Options:
     """Other folders of `robust train` in place of those in `experiments/built`, by model."""
     only: tuple[str, ...] = ()
     """Models to look at; empty: all."""
+    home: Path = RESULTS
+    """Where results go that are no trial's."""
 
     def folder(self, model: str) -> Path:
         """The trained folder of a model; InputError where it was not built."""
@@ -59,7 +61,7 @@ class Options:
         return [model for model in models if not self.only or model in self.only]
 
     def results(self) -> Path:
-        folder = RUNS / "quick" if self.quick else RESULTS
+        folder = RUNS / "quick" if self.quick else self.home
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -173,10 +175,10 @@ def percent(one: Estimate | None) -> str:
     return f"{100 * one.value:.1f} [{100 * one.low:.1f}, {100 * one.high:.1f}]"
 
 
-def started(main: Any, doc: str | None) -> None:
+def started(main: Any, doc: str | None, home: Path = RESULTS) -> None:
     """Run a script's `main(options)`; wrong input in one line."""
     try:
-        main(options(doc))
+        main(replace(options(doc), home=home))
     except InputError as error:
         sys.exit(f"{error}")
 

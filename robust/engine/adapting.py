@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from attacks import (
     Attack,
@@ -18,6 +20,7 @@ from attacks import (
     KappaPGD,
     OrthogonalPGD,
     SelectivePGD,
+    Standard,
 )
 from detectors import Features, Reference
 from robust.engine.cells import Cell
@@ -38,6 +41,7 @@ from robust.engine.protocol import (
     score_folds,
     threshold,
 )
+from robust.engine.store import Outcome
 from robust.engine.suspicion import Suspect
 from robust.engine.verify import Batch, attack_batch
 from robust.engine.watching import CLEAN, Watch
@@ -104,8 +108,10 @@ class _Arena:
         sure = float((ahead[:, 0] - ahead[:, 1]).median())
         self.attacks = attacks_that_know(watch.plan.detection.adaptive_steps, sure)
         self.likelihood = fit_likelihood(reference, seed)
-        self.firm: set[int] = set()
-        """Rows on which nothing fools the classifier, whatever the detector."""
+        self.search = Standard(watch.plan.detection.adaptive_steps, queries=100)
+        self.ways: dict[int, Tensor | None] = {}
+        """By row an image that fools the classifier, of those on which the known attack failed;
+        None where there is none to be found, whatever the detector."""
 
     def judge(self, label: str, done: float) -> Adaptive:
         detector = self.watch.detectors[label]
@@ -121,7 +127,6 @@ class _Arena:
             self.watch.runner.progress(done, 1.0, f"attacking {label} as well")
             found, agrees = self._fold(label, fold, one, scores, limits[FALSE_ALARMS[1]], before)
             tries |= {t.row: t for t in found}
-            self.firm |= {t.row for t in found if t.score is None}
             agreed += [] if agrees is None else [agrees]
         return self._figures(label, scores, limits, before, tries, agreed)
 
@@ -178,34 +183,60 @@ class _Arena:
     def _attack(
         self, suspect: Suspect, batch: Batch, low: float, before: dict[int, float]
     ) -> list[Try]:
-        """One attack after another, until a case looks no more suspicious than half the clean.
-
-        Until the classifier is fooled, they all climb its margin: where the first one never gets
-        there, neither would the next, nor the first with another detector beside it.
-        """
-        best = {
-            row: Try(row, before.get(row), self.cell.label if row in before else "")
-            for row in batch.rows
-        }
-        for number, attack in enumerate(self.attacks):
-            left = [
-                i
-                for i, row in enumerate(batch.rows)
-                if row not in self.firm
-                and (number == 0 if (score := best[row].score) is None else score > low)
-            ]
+        """One attack after another, until a case looks no more suspicious than half the clean."""
+        best = {row: Try(row, before.get(row), self.cell.label) for row in batch.rows}
+        known = torch.tensor([row in before for row in batch.rows], device=batch.x.device)
+        begin = batch.x.clone()
+        for i, way in self._ways(batch, before):
+            begin[i] = way
+        if not bool(known.all()):
+            self._keep(best, type(self.search).__name__, self._judged(suspect, begin, batch))
+        for attack in self.attacks:
+            scores = [best[row].score for row in batch.rows]
+            left = [i for i, score in enumerate(scores) if score is not None and score > low]
             if not left:
                 break
-            rest = batch.take(left)
-            for row, score in self._run(suspect, attack, rest):
-                known = best[row].score
-                if known is None or score < known:
-                    best[row] = Try(row, score, type(attack).__name__)
-        return list(best.values())
+            found = self._run(suspect, attack, batch.take(left), begin[left])
+            self._keep(best, type(attack).__name__, found)
+        return [one if one.score is not None else Try(one.row, None, "") for one in best.values()]
 
-    def _run(self, suspect: Suspect, attack: Attack, batch: Batch) -> Iterator[tuple[int, float]]:
-        """The real scores of images that the real classifier is fooled by."""
-        own: dict[str, object] = {"suspicion": suspect.suspicion}
+    @staticmethod
+    def _keep(best: dict[int, Try], name: str, found: Iterable[tuple[int, float]]) -> None:
+        for row, score in found:
+            known = best[row].score
+            if known is None or score < known:
+                best[row] = Try(row, score, name)
+
+    def _ways(self, batch: Batch, before: dict[int, float]) -> Iterator[tuple[int, Tensor]]:
+        """Images that fool the classifier where the known attack did not, searched for once.
+
+        Without them a detector would be taken for what is the weakness of an attack on the
+        classifier.
+        """
+        rows = batch.rows
+        new = [i for i, row in enumerate(rows) if row not in before and row not in self.ways]
+        if new:
+            part = batch.take(new)
+            x_adv, outcomes = self._attacked(self.search, part)
+            for outcome, image in zip(outcomes, x_adv.cpu(), strict=True):
+                self.ways[outcome.row] = image if outcome.success else None
+        for i, row in enumerate(rows):
+            if row not in before and (way := self.ways[row]) is not None:
+                yield i, way.to(batch.x)
+
+    def _attacked(
+        self, attack: Attack, batch: Batch, **options: Any
+    ) -> tuple[Tensor, list[Outcome]]:
+        runner, seed = self.watch.runner, self.watch.plan.audit.seed
+        return attack_batch(
+            runner.logits, attack, self.cell.threat, batch, self.goal, seed, **options
+        )
+
+    def _run(
+        self, suspect: Suspect, attack: Attack, batch: Batch, begin: Tensor
+    ) -> Iterable[tuple[int, float]]:
+        """What `attack`, which knows the detector, makes of these cases."""
+        own: dict[str, object] = {"suspicion": suspect.suspicion, "begin": begin}
         if isinstance(attack, FeatureMatching):
             features = self.reference.features
             own |= {
@@ -215,23 +246,20 @@ class _Arena:
             }
         if isinstance(attack, HierarchicalFeatureConstraint):
             own["likelihood"] = lambda x: self.likelihood(suspect.features(x))
+        named = f"{suspect.fitted.detector!r} {attack!r}"
         ready = replace(attack, **own)  # type: ignore[type-var]
-        runner = self.watch.runner
-        x_adv, outcomes = attack_batch(
-            runner.logits,
-            ready,
-            self.cell.threat,
-            batch,
-            self.goal,
-            self.watch.plan.audit.seed,
-            quick=suspect.logits,
-            named=f"{suspect.fitted.detector!r} {attack!r}",
-        )
+        x_adv, _ = self._attacked(ready, batch, quick=suspect.logits, named=named)
+        return self._judged(suspect, x_adv, batch)
+
+    def _judged(self, suspect: Suspect, x_adv: Tensor, batch: Batch) -> Iterator[tuple[int, float]]:
+        """The real scores of images that the real classifier is fooled by."""
         with torch.no_grad():
+            logits = self.watch.runner.logits(x_adv)
             scores = suspect.score(self.watch.look(x_adv)).double().cpu().tolist()
-        for outcome, score in zip(outcomes, scores, strict=True):
-            if outcome.success and math.isfinite(score):
-                yield outcome.row, score
+        fooled = self.goal.reached(logits.argmax(1), batch.y) & logits.isfinite().all(1)
+        for row, good, score in zip(batch.rows, fooled.tolist(), scores, strict=True):
+            if good and math.isfinite(score):
+                yield row, score
 
     def _figures(
         self,
@@ -247,13 +275,13 @@ class _Arena:
         after = np.array([np.inf if t.score is None else t.score for t in found])
         static = np.array([before.get(t.row, np.inf) for t in found])
         fooled = np.isfinite(after)
-        counts = {name: sum(t.attack == name for t in found) for name in self._names()}
+        counts = {
+            name: sum(t.attack == name for t in found)
+            for name in {self.cell.label: None, **self._by_name()}
+        }
         return Adaptive(
             detector=label,
-            attacks={
-                name: "; ".join(repr(one) for one in self.attacks if type(one).__name__ == name)
-                for name in self._names()[1:]
-            },
+            attacks={name: "; ".join(map(repr, every)) for name, every in self._by_name().items()},
             fooled=_sure(own.rate(fooled)),
             auc=self._auc(clean, after),
             static_auc=self._auc(clean, static),
@@ -264,9 +292,11 @@ class _Arena:
             follows=min(agreed) if agreed else None,
         )
 
-    def _names(self) -> list[str]:
-        own = [self.cell.label, *(type(one).__name__ for one in self.attacks)]
-        return list(dict.fromkeys(own))
+    def _by_name(self) -> dict[str, list[Attack]]:
+        found: dict[str, list[Attack]] = {}
+        for attack in (self.search, *self.attacks):
+            found.setdefault(type(attack).__name__, []).append(attack)
+        return found
 
     def _auc(self, clean: Array, attacked: Array) -> Estimate | None:
         """All clean images against the attacked ones that fool the classifier."""

@@ -10,7 +10,8 @@ from robust.sightings import Adaptive
 
 NOTE = (
     "An attacker who knows the detector looks for one image that fools the model and raises no "
-    "alarm, by several attacks in turn; the known attack's own image may serve too. Each is "
+    "alarm, by several attacks in turn; the known attack's own image may serve too, and where it "
+    "found none, the standard ensemble first looks for one. Each is "
     "confirmed on the model and on a detector that was fitted without that case. A detector that "
     "stands here withstood these attacks, and no more is shown."
 )
