@@ -38,8 +38,9 @@ adaptive = 40
 adaptive_steps = 40
 
 [scenarios]
-universal = [1, 8, 32]
-patch = [0.02, 0.05]
+universal = [1, 8]
+patch = [0.05]
+cases = 100
 
 [[detectors]]
 name = "KernelDensity"
