@@ -1,0 +1,56 @@
+"""What a compressed frame declares, read before a decoder believes it."""
+
+from __future__ import annotations
+
+import struct
+
+from robust.cases.dicom_file import Unreadable
+
+MOST_SAMPLES = 1 << 26
+"""Of one frame: 8192 x 8192 grey pixels. A decoder takes several bytes for each."""
+MOST_TILES = 4096
+_J2K = b"\xff\x4f\xff\x51"
+_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+"""JPEG markers that give the size; F7 is that of JPEG-LS."""
+
+
+def check_codestream(code: bytes, rows: int, columns: int, samples: int) -> None:
+    """Raises Unreadable where the stream is of another size than the header, or cut to pieces.
+
+    RLE declares nothing: the decoder knows how much it may write.
+    """
+    if code[:2] == b"\xff\xd8":
+        found = _jpeg(code)
+    elif code[:4] == _J2K or code[4:8] == b"jP  ":
+        found = _j2k(code)
+    else:
+        return
+    if found != (rows, columns, samples):
+        raise Unreadable("holds an image of another size than it says")
+
+
+def _jpeg(code: bytes) -> tuple[int, int, int]:
+    at = 2
+    while at + 4 <= len(code):
+        if code[at] != 0xFF:
+            raise Unreadable("holds a JPEG image that is broken")
+        marker = code[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        if marker in _FRAMES and at + 10 <= len(code):
+            rows, columns, samples = struct.unpack_from(">HHB", code, at + 5)
+            return rows, columns, samples
+        at += 2 + struct.unpack_from(">H", code, at + 2)[0]
+    raise Unreadable("holds a JPEG image that is broken")
+
+
+def _j2k(code: bytes) -> tuple[int, int, int]:
+    at = code.find(_J2K)
+    if at < 0 or at + 44 > len(code):
+        raise Unreadable("holds a JPEG 2000 image that is broken")
+    right, bottom, left, top, wide, high, from_x, from_y = struct.unpack_from(">8I", code, at + 8)
+    (samples,) = struct.unpack_from(">H", code, at + 40)
+    if not wide or not high or (right - from_x) * (bottom - from_y) > MOST_TILES * wide * high:
+        raise Unreadable("holds a JPEG 2000 image of too many tiles")
+    return bottom - top, right - left, samples
