@@ -79,6 +79,10 @@ def parse(data: bytes, *, header: bool = False) -> Dataset:
     return dataset
 
 
+def is_deflated(data: bytes) -> bool:
+    return _meta(data)[0] == DeflatedExplicitVRLittleEndian
+
+
 def guarded(path: Path, work: Callable[[], T]) -> T:
     """What `work` returns; InputError for whatever goes wrong in it, with no other error behind."""
     try:

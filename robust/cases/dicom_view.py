@@ -77,9 +77,7 @@ def _macros(dataset: Dataset, frame: int) -> Iterator[Dataset]:
     yield dataset
 
 
-def _modality(
-    parts: Sequence[Dataset], signed: bool, bits: int
-) -> tuple[float, float, Lut | None]:
+def _modality(parts: Sequence[Dataset], signed: bool, bits: int) -> tuple[float, float, Lut | None]:
     for part in parts:
         if part.get("ModalityLUTSequence"):
             return 1.0, 0.0, _lut(part.ModalityLUTSequence[0], signed)
