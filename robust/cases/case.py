@@ -43,7 +43,7 @@ class Case:
     """`(c, h, w)` float32 in [0, 1], as displayed."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """The columns that the plan names for subgroups, no others."""
-    stored: Stored = Stored()
+    stored: Stored = field(default_factory=Stored)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
-from pydicom.pixels import apply_color_lut, get_decoder
-from pydicom.uid import UID
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut
+from pydicom.uid import UID, RLELossless
 
 from robust.cases.case import Picture, Pixels
 from robust.cases.dicom_file import Unreadable, guarded, load_bytes, parse
-from robust.cases.dicom_limits import MOST_SAMPLES, check_codestream
+from robust.cases.dicom_limits import MOST_SAMPLES, check_codestream, check_rle
 from robust.cases.dicom_view import by_range, grey_view
 from robust.cases.display import Stored
 
@@ -24,7 +25,7 @@ COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 PALETTE = "PALETTE COLOR"
 DECODER = "pylibjpeg"
 """Of compressed pixels: named, so that the same file gives the same pixels whatever else is
-installed."""
+installed. Its decoder of RLE panics on broken files; that of pydicom does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ def layout(dataset: Dataset, size: int) -> Layout:
     if photometric not in (*GREY, PALETTE, *COLOURS):
         raise Unreadable("has a photometric interpretation that is not read here")
     found = Layout(
-        *(_whole(dataset, name) for name in ("Rows", "Columns")),
+        rows=_whole(dataset, "Rows"),
+        columns=_whole(dataset, "Columns"),
         samples=_whole(dataset, "SamplesPerPixel", 1),
         frames=_whole(dataset, "NumberOfFrames", 1) or 1,
         allocated=_whole(dataset, "BitsAllocated"),
@@ -117,13 +119,11 @@ def _picture(dataset: Dataset, frame: Frame) -> Picture:
     array = _decode(dataset, frame.index, found)
     if found.photometric == PALETTE:
         return _through_palette(array, dataset)
-    kind = np.int16 if found.signed else np.uint8 if found.bits <= 8 else np.uint16
     if found.photometric not in GREY:
-        native = found.photometric == "RGB"
-        stored = Stored(bits=found.bits, native=native)
-        return Picture(_fitting(array, stored).astype(kind), stored)
+        stored = Stored(bits=found.bits, native=found.photometric == "RGB")
+        return Picture(_fitting(array, stored), stored)
     stored, viewed = grey_view(dataset, frame.index, found.bits, found.signed, frame.window)
-    pixels: Pixels = _fitting(array, stored).astype(kind)
+    pixels = _fitting(array, stored)
     if not viewed:
         stored = dataclasses.replace(stored, view=by_range(stored, pixels, dataset))
     return Picture(pixels, stored)
@@ -140,9 +140,13 @@ def _decode(dataset: Dataset, index: int, found: Layout) -> np.ndarray[Any, Any]
         raise Unreadable(f"is compressed in a way that is not read here{known}")
     if syntax.is_encapsulated:
         code = get_frame(dataset.PixelData, index, number_of_frames=found.frames)
-        check_codestream(code, found.rows, found.columns, found.samples)
+        if syntax == RLELossless:
+            check_rle(code, found.rows * found.columns)
+        else:
+            check_codestream(code, found.rows, found.columns, found.samples)
+    plugin = "pydicom" if syntax == RLELossless else DECODER
     array, _ = decoder.as_array(
-        dataset, index=index, decoding_plugin=DECODER if syntax.is_encapsulated else ""
+        dataset, index=index, decoding_plugin=plugin if syntax.is_encapsulated else ""
     )
     shape = (found.rows, found.columns, found.samples)[: 2 + (found.samples > 1)]
     if array.shape != shape:
@@ -150,10 +154,10 @@ def _decode(dataset: Dataset, index: int, found: Layout) -> np.ndarray[Any, Any]
     return np.asarray(array)
 
 
-def _fitting(array: np.ndarray[Any, Any], stored: Stored) -> np.ndarray[Any, Any]:
+def _fitting(array: np.ndarray[Any, Any], stored: Stored) -> Pixels:
     if array.min() < stored.low or array.max() > stored.low + stored.levels:
         raise Unreadable(f"holds values that do not fit its {stored.bits} bits")
-    return array
+    return stored.cast(array)
 
 
 def _through_palette(array: np.ndarray[Any, Any], dataset: Dataset) -> Picture:
@@ -163,4 +167,4 @@ def _through_palette(array: np.ndarray[Any, Any], dataset: Dataset) -> Picture:
     bits = int(dataset[f"{name}Descriptor"].value[2])
     colours = apply_color_lut(array, dataset)[:, :, :3]
     stored = Stored(bits=16 if bits > 8 else 8, native=False)
-    return Picture(colours.astype(np.uint16 if bits > 8 else np.uint8), stored)
+    return Picture(stored.cast(colours), stored)

@@ -80,7 +80,7 @@ def _listed(directory: Path) -> dict[str, Path]:
     root = directory.parent
 
     def work() -> dict[str, Path]:
-        found = {}
+        found: dict[str, Path] = {}
         for record in parse(load_bytes(directory)).get("DirectoryRecordSequence") or []:
             parts = record.get("ReferencedFileID")
             uid = str(record.get("ReferencedSOPInstanceUIDInFile") or "").strip()

@@ -15,10 +15,7 @@ _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 
 
 def check_codestream(code: bytes, rows: int, columns: int, samples: int) -> None:
-    """Raises Unreadable where the stream is of another size than the header, or cut to pieces.
-
-    RLE declares nothing: the decoder knows how much it may write.
-    """
+    """Raises Unreadable where the stream is of another size than the header, or cut to pieces."""
     if code[:2] == b"\xff\xd8":
         found = _jpeg(code)
     elif code[:4] == _J2K or code[4:8] == b"jP  ":
@@ -54,3 +51,22 @@ def _j2k(code: bytes) -> tuple[int, int, int]:
     if not wide or not high or (right - from_x) * (bottom - from_y) > MOST_TILES * wide * high:
         raise Unreadable("holds a JPEG 2000 image of too many tiles")
     return bottom - top, right - left, samples
+
+
+def check_rle(code: bytes, length: int) -> None:
+    """Raises Unreadable where a segment of RLE breaks off, or unpacks to more than `length` bytes.
+
+    A segment may end in a byte of padding, and two bytes may become 128.
+    """
+    count, *offsets = struct.unpack_from("<16I", code.ljust(64, b"\0"))
+    ends = [*offsets[1:count], len(code)]
+    if not 1 <= count <= 15 or any(a > b for a, b in zip([64, *offsets], [*offsets[:1], *ends])):
+        raise Unreadable("holds RLE pixels that are broken")
+    for at, end in zip(offsets, ends):
+        written = 0
+        while at < end and written < length:
+            head = code[at]
+            step, made = (head + 2, head + 1) if head < 128 else (2, 257 - head)
+            at, written = (at + step, written + made) if head != 128 else (at + 1, written)
+        if at > len(code) or written < length or written > length + 128 or end - at > 2:
+            raise Unreadable("holds RLE pixels that are broken")

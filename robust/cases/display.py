@@ -164,11 +164,14 @@ class Stored:
         found = _nearest(table, wanted, start, math.inf if original is None else eps + SLACK)
         return self._shaped(found + self.low)
 
+    def cast(self, values: npt.NDArray[Any]) -> Pixels:
+        """Stored values in the smallest type that holds them all."""
+        if self.signed:
+            return values.astype(np.int16)
+        return values.astype(np.uint8) if self.bits <= 8 else values.astype(np.uint16)
+
     def _shaped(self, values: npt.NDArray[Any]) -> Pixels:
-        kind = (np.uint8 if self.bits <= 8 else np.uint16) if not self.signed else np.int16
-        array: Any = values.astype(kind)
-        pixels: Pixels = array[0] if len(array) == 1 else np.moveaxis(array, 0, 2)
-        return pixels
+        return self.cast(values[0] if len(values) == 1 else np.moveaxis(values, 0, 2))
 
 
 def _nearest(

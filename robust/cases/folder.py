@@ -56,7 +56,7 @@ def open_folder(
         for path in (sorted((folder / name).rglob("*")) if name in found else [])
         if is_image(path) or (path.is_file() and is_dicom(path))
     ]
-    shelf = Shelf([path for _, path in images], keep_names, window)
+    shelf = Shelf([path for _, path in images], keep_names, window, root)
     if group is None and group_pattern is None and not (images and shelf.dicom):
         raise InputError(
             f"{called} says nothing of patients: give group_pattern, a regular expression whose "

@@ -33,6 +33,8 @@ def is_dicom(path: Path) -> bool:
         return False
     if suffix in DICOM_SUFFIXES:
         return True
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
@@ -48,8 +50,17 @@ class Shelf:
     whoever has the pseudonyms alone, so that no list of patient numbers leads back to them.
     """
 
-    def __init__(self, files: Iterable[Path], keep_names: bool, window: int | None) -> None:
+    def __init__(
+        self,
+        files: Iterable[Path],
+        keep_names: bool,
+        window: int | None,
+        whole: Path | None = None,
+    ) -> None:
+        """`whole` is the folder of every split, where `files` are those of one."""
         first = next((path for path in sorted(files) if is_dicom(path)), None)
+        if first is not None and whole is not None:
+            first = next(path for path in sorted(whole.rglob("*")) if is_dicom(path))
         self.dicom = first is not None
         """Whether any file is DICOM."""
         if window is not None and first is None:
