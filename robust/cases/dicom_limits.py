@@ -68,5 +68,5 @@ def check_rle(code: bytes, length: int) -> None:
             head = code[at]
             step, made = (head + 2, head + 1) if head < 128 else (2, 257 - head)
             at, written = (at + step, written + made) if head != 128 else (at + 1, written)
-        if at > len(code) or written < length or written > length + 128 or end - at > 2:
+        if at > len(code) or written < length or written > length + 128 or end - at > 64:
             raise Unreadable("holds RLE pixels that are broken")

@@ -108,7 +108,7 @@ class Stored:
 
         So eps in stored units is `2 * stored.step` for two grey levels.
         """
-        return float(np.abs(np.diff(self.table().astype(np.float64))).max())
+        return float(np.abs(np.diff(self._shades())).max())
 
     def measured(self, values: Floats) -> Floats:
         """Stored values after rescaling, in the units of windows."""
@@ -118,9 +118,12 @@ class Stored:
 
     def table(self) -> npt.NDArray[np.float32]:
         """What each stored value from `low` on is shown as."""
+        return self._shades().astype(np.float32)
+
+    def _shades(self) -> Floats:
         stored = np.arange(self.levels + 1, dtype=np.float64)
         if self.plain:
-            return (stored.astype(np.float32) / np.float32(self.levels)).astype(np.float32)
+            return stored / self.levels
         values = self.measured(stored + self.low)
         if isinstance(self.view, Lut):
             shown = np.clip(self.view(values) / self.view.top, 0, 1)
@@ -131,7 +134,7 @@ class Stored:
             if self.modality is not None:
                 ends = (0.0, float(self.modality.top))
             shown = whole_range(*ends)(values)
-        return (1 - shown if self.inverted else shown).astype(np.float32)
+        return 1 - shown if self.inverted else shown
 
     def image(self, pixels: Pixels) -> Tensor:
         """Stored `(h, w)` or `(h, w, c)` to displayed `(c, h, w)`, float32 in [0, 1]."""
