@@ -93,6 +93,11 @@ class Stored:
         return (1 << self.bits) - 1
 
     @property
+    def depth(self) -> int:
+        """Bits of a PNG that holds the displayed image: 8 or 16."""
+        return 8 if self.bits <= 8 else 16
+
+    @property
     def low(self) -> int:
         """The smallest stored value."""
         return -(1 << (self.bits - 1)) if self.signed else 0

@@ -30,7 +30,7 @@ NATIVE = (
 PACKED = (RLELossless, JPEG2000Lossless, JPEGLSLossless)
 
 
-def ramp(bits: int = 12, signed: bool = False, shape: tuple[int, ...] = (16, 24)) -> Any:
+def ramp(bits: int = 12, signed: bool = False, shape: tuple[int, ...] = (36, 40)) -> Any:
     """Values over the whole range of so many bits, ends included."""
     low = -(1 << (bits - 1)) if signed else 0
     values = np.linspace(low, low + (1 << bits) - 1, int(np.prod(shape))).round().reshape(shape)
@@ -66,7 +66,9 @@ def made_pixels(pixels: npt.NDArray[Any]) -> Any:
     from pydicom.dataelem import DataElement
 
     data = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
-    return DataElement(0x7FE00010, "OW", data + b"\0" * (len(data) % 2))
+    return DataElement(
+        0x7FE00010, "OW" if pixels.itemsize > 1 else "OB", data + b"\0" * (len(data) % 2)
+    )
 
 
 def save(made: Dataset, path: Path, syntax: str = ExplicitVRLittleEndian) -> Path:
