@@ -9,6 +9,9 @@ from robust.cases.dicom_file import Unreadable
 MOST_SAMPLES = 1 << 26
 """Of one frame: 8192 x 8192 grey pixels. A decoder takes several bytes for each."""
 MOST_TILES = 4096
+FREE_SAMPLES, MOST_PER_BYTE = 1 << 20, 1000
+"""A stream may declare so many samples, and so many more for each of its bytes. Images that show
+anything take more; decoders fill in for what a broken stream lacks, however long that takes."""
 _J2K = b"\xff\x4f\xff\x51"
 _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 """JPEG markers that give the size; F7 is that of JPEG-LS."""
@@ -24,6 +27,8 @@ def check_codestream(code: bytes, rows: int, columns: int, samples: int) -> None
         return
     if found != (rows, columns, samples):
         raise Unreadable("holds an image of another size than it says")
+    if rows * columns * samples > FREE_SAMPLES + MOST_PER_BYTE * len(code):
+        raise Unreadable(f"declares more pixels than {len(code)} bytes can hold")
 
 
 def _jpeg(code: bytes) -> tuple[int, int, int]:

@@ -43,7 +43,7 @@ def test_mutants_are_the_same_by_seed_and_number(tmp_path: Path) -> None:
 
 def test_the_fuzzer_sees_crashes_hangs_and_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     """In workers that do as a mutant says, so that silence above means something."""
-    monkeypatch.setattr(fuzz, "SECONDS", 2.0)
+    monkeypatch.setattr(fuzz, "SECONDS", 1.0)
     monkeypatch.setattr(fuzz, "_work", _obey)
     monkeypatch.setattr(fuzz, "make", lambda sources, number, seed: sources[number])
     counts, finds, _, _ = fuzz.fuzz([b"read", b"die", b"hang", b"fail"], 4, 0, workers=1)
@@ -71,12 +71,16 @@ def test_declarations_cost_no_memory(tmp_path: Path) -> None:
 
     plain = save(make(ramp()), tmp_path / "a").read_bytes()
     files = []
-    for rows, columns in ((65535, 65535), (8000, 8000), (65535, 1)):
+    for rows, columns in ((65535, 65535), (8000, 8000), (65535, 300)):
         sized = _sized(plain, rows, columns)
         files.append(sized)
         packed = save(make(ramp()), tmp_path / "b", PACKED[1]).read_bytes()
         at = packed.index(b"\xff\x4f\xff\x51")
         packed = packed[: at + 8] + struct.pack(">II", columns, rows) + packed[at + 16 :]
+        files += [packed, _sized(packed, rows, columns)]
+        packed = save(make(ramp()), tmp_path / "d", PACKED[2]).read_bytes()
+        at = packed.index(b"\xff\xf7")
+        packed = packed[: at + 5] + struct.pack(">HH", rows, columns) + packed[at + 9 :]
         files += [packed, _sized(packed, rows, columns)]
     deflated = save(make(ramp()), tmp_path / "c", DeflatedExplicitVRLittleEndian).read_bytes()
     files.append(deflated[:-200] + b"\x00" * 200)
