@@ -130,7 +130,9 @@ def audit(
     std: Annotated[str | None, typer.Option(help="One number or three.")] = None,
     size: Annotated[int | None, typer.Option(help="Input size of the network.")] = None,
     channels: Annotated[int | None, typer.Option(help="1 or 3.")] = None,
-    data: Annotated[str | None, typer.Option(help="Folder, MedMNIST .npz, phantom:NAME.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Folder, DICOMDIR, MedMNIST .npz, phantom:NAME.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="test unless said otherwise.")] = None,
     label: Annotated[str | None, typer.Option(help="Label column.")] = None,
     where: Annotated[str | None, typer.Option(help="Row filter: 'source == \"odir\"'.")] = None,
@@ -141,6 +143,7 @@ def audit(
     subgroups: Annotated[str | None, typer.Option(help="Metadata columns: sex,age.")] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many cases.")] = None,
     grey: Annotated[bool, typer.Option("--grey", help="Read colour files as grey.")] = False,
+    window: Annotated[int | None, typer.Option(help="Window of DICOM files, from 1.")] = None,
     attack: Annotated[list[str] | None, typer.Option(help="Attack; may be repeated.")] = None,
     detector: Annotated[
         list[str] | None,

@@ -64,6 +64,15 @@ def test_arrows(folder: str, forbidden: tuple[str, ...]) -> None:
         ("matplotlib", {"robust/report/canvas.py"}),
         ("pyarrow", {"robust/engine/table.py"}),
         (
+            "pydicom",
+            {
+                "robust/cases/dicom.py",
+                "robust/cases/dicom_file.py",
+                "robust/cases/dicom_header.py",
+                "robust/cases/dicom_view.py",
+            },
+        ),
+        (
             "foolbox",
             {"attacks/from_foolbox.py", "attacks/__init__.py", "robust/engine/rivals.py"},
         ),
@@ -116,6 +125,12 @@ def test_what_starts_quickly_imports_what_is_heavy_inside_its_functions(file: st
 
 def test_importing_robust_loads_no_torch() -> None:
     code = "import sys, robust, robust.cli, robust.records; print('torch' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+
+
+def test_opening_cases_loads_no_pydicom_until_there_is_a_dicom_file() -> None:
+    code = "import sys, robust.cases, robust.engine; print('pydicom' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
 

@@ -1,8 +1,9 @@
-"""Files to cases: a manifest, class folders, MedMNIST, phantoms; one door, `open_cases`."""
+"""Files to cases: a manifest, class folders, DICOM, MedMNIST, phantoms; one door, `open_cases`."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import os
 from collections.abc import Callable
@@ -30,12 +31,13 @@ def open_cases(
     """The cases of a folder, a MedMNIST file, or `phantom:chest_xray|fundus|dermoscopy`.
 
     Further options are those of the reader that fits (`open_manifest`, `open_folder`,
-    `open_medmnist`, `open_phantoms`): split, label, where, classes, findings, group, subgroups.
+    `open_medmnist`, `open_phantoms`): split, label, where, classes, findings, group, subgroups,
+    window. DICOM files lie in folders as other images do, or a DICOMDIR with cases.csv beside it.
     `limit` takes so many cases evenly over the set; `size` (h, w) and `grey` change what is read,
     and so what the attacker may touch. Raises InputError.
     """
     reader, place = _reader(str(path))
-    known = list(inspect.signature(reader).parameters)
+    known = [name for name in inspect.signature(reader).parameters if name != "directory"]
     for name, value in list(options.items()):
         if name not in known:
             if value in (None, (), [], False):
@@ -60,6 +62,13 @@ def _reader(path: str) -> tuple[Callable[..., Cases], Any]:
     place = Path(os.path.expanduser(path))
     if place.suffix == ".npz" and place.is_file():
         return open_medmnist, place
+    if place.name.upper() == "DICOMDIR" and place.is_file():
+        if not (place.parent / MANIFEST).is_file():
+            raise InputError(
+                f"{path} says nothing of labels; write a cases.csv beside it with the columns "
+                f"sop_instance_uid and label"
+            )
+        return functools.partial(open_manifest, directory=place), place.parent
     if (place / MANIFEST).is_file():
         return open_manifest, place
     if place.is_dir():

@@ -10,43 +10,24 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from robust.cases.display import Pixels as Pixels
+from robust.cases.display import Stored as Stored
 from robust.errors import InputError, did_you_mean
-
-Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 MOST_CLASSES = 10_000
 """A number beyond this is no class: some other column was named as the label."""
 
 
 @dataclass(frozen=True)
-class Stored:
-    """How a displayed image goes back to the integers of its file."""
+class Picture:
+    """Stored pixels of a file that says itself how they are shown."""
 
-    bits: int = 8
-    """8 or 16."""
-
-    @property
-    def levels(self) -> int:
-        """The stored value that is displayed as 1."""
-        return (1 << self.bits) - 1
-
-    def image(self, pixels: Pixels) -> Tensor:
-        """Stored `(h, w)` or `(h, w, c)` to displayed `(c, h, w)`, float32 in [0, 1]."""
-        array = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
-        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)) / self.levels
-
-    def pixels(self, image: Tensor) -> Pixels:
-        """Displayed `(c, h, w)` to stored `(h, w)` or `(h, w, c)`, rounded to the nearest level."""
-        levels = (image.detach().cpu().double() * self.levels).round().clamp(0, self.levels)
-        array: Any = levels.numpy().astype(np.uint8 if self.bits == 8 else np.uint16)
-        pixels: Pixels = array[0] if len(array) == 1 else np.moveaxis(array, 0, 2)
-        return pixels
+    pixels: Pixels
+    stored: Stored
 
 
 @dataclass(frozen=True)
@@ -62,7 +43,7 @@ class Case:
     """`(c, h, w)` float32 in [0, 1], as displayed."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """The columns that the plan names for subgroups, no others."""
-    stored: Stored = Stored()
+    stored: Stored = field(default_factory=Stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +68,7 @@ class Cases(Sequence[Case]):
     """What the cases are, in words for the report: no path."""
     classes: tuple[str, ...]
     entries: tuple[Entry, ...]
-    read: Callable[[Any], Pixels]
+    read: Callable[[Any], Pixels | Picture]
     """From `Entry.where` to stored pixels; raises InputError that names the file."""
     findings: tuple[int, ...] = ()
     """The classes that are findings; empty where the question has none."""
@@ -112,16 +93,20 @@ class Cases(Sequence[Case]):
         if isinstance(index, slice):
             return self.select(range(*index.indices(len(self))))
         entry = self.entries[index]
-        pixels = self.read(entry.where)
-        stored = Stored(8 * pixels.dtype.itemsize)
-        image = stored.image(pixels)
+        picture = self.picture(index)
+        image = picture.stored.image(picture.pixels)
         if self.grey and len(image) == 3:
             image = (image * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
         if self.size is not None and tuple(image.shape[1:]) != self.size:
             image = F.interpolate(
                 image[None], self.size, mode="bilinear", antialias=True, align_corners=False
             )[0].clamp(0, 1)
-        return Case(entry.id, entry.label, entry.group, image, entry.metadata, stored)
+        return Case(entry.id, entry.label, entry.group, image, entry.metadata, picture.stored)
+
+    def picture(self, index: int) -> Picture:
+        """The stored pixels at an index, read now, and how they are shown."""
+        found = self.read(self.entries[index].where)
+        return found if isinstance(found, Picture) else Picture(found, stored_as(found))
 
     def select(self, rows: Sequence[int]) -> Cases:
         """The cases at these rows, in this order."""
@@ -165,6 +150,11 @@ class Cases(Sequence[Case]):
             line = [e.id, e.label, e.group, sorted(e.metadata.items()), e.size]
             digest.update(json.dumps(line).encode())
         return digest.hexdigest()
+
+
+def stored_as(pixels: Pixels) -> Stored:
+    """For files whose whole range is shown, such as PNG."""
+    return Stored(8 * pixels.dtype.itemsize)
 
 
 def pseudonym(text: str) -> str:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from robust.cases.case import Cases, Entry, find_classes, pseudonym
-from robust.cases.images import SUFFIXES, is_image, read_image
+from robust.cases.case import Cases, Entry, find_classes
+from robust.cases.images import SUFFIXES, is_image
+from robust.cases.reading import Shelf, check_unique, is_dicom, read_case
 from robust.errors import InputError, did_you_mean
 
 SPLITS = ("train", "val", "valid", "validation", "test")
@@ -22,11 +23,13 @@ def open_folder(
     group: str | None = None,
     group_pattern: str | None = None,
     keep_names: bool = False,
+    window: int | None = None,
 ) -> Cases:
     """Class names are the subfolders' names in alphabetical order, unless `classes` orders them.
 
-    A folder holds no groups: `group_pattern` takes them from the file's path (first bracket of a
-    regular expression), or `group = "none"` says that there are none.
+    DICOM files name their patients. Other images have no groups: `group_pattern` takes them from
+    the file's path (first bracket of a regular expression), or `group = "none"` says that there are
+    none. `window` chooses a view of DICOM files.
     """
     called = root.resolve().name
     folder, split = _find_split(root, split)
@@ -47,37 +50,35 @@ def open_folder(
             f"group = {group!r} names a column, but {called} is a folder of class folders; "
             f'give group_pattern, or group = "none"'
         )
-    if group is None and group_pattern is None:
+    images = [
+        (label, path)
+        for label, name in enumerate(names)
+        for path in (sorted((folder / name).rglob("*")) if name in found else [])
+        if is_image(path) or (path.is_file() and is_dicom(path))
+    ]
+    shelf = Shelf([path for _, path in images], keep_names, window, root)
+    if group is None and group_pattern is None and not (images and shelf.dicom):
         raise InputError(
             f"{called} says nothing of patients: give group_pattern, a regular expression whose "
             f'first bracket is the patient in the file name, or set group = "none"'
         )
-    entries = []
-    for label, name in enumerate(names):
-        for path in sorted((folder / name).rglob("*")) if name in found else []:
-            if is_image(path):
-                key = path.relative_to(root).as_posix()
-                owner = _group(key, group_pattern) if group is None else key
-                entries.append(
-                    Entry(
-                        key if keep_names else pseudonym(key),
-                        label,
-                        owner if keep_names else pseudonym(owner),
-                        {},
-                        path,
-                        path.stat().st_size,
-                    )
-                )
+    entries: list[Entry] = []
+    for label, path in images:
+        key = path.relative_to(root).as_posix()
+        owner = key if group == "none" else _group(key, group_pattern) if group_pattern else None
+        entries += shelf.entries(path, key, label, owner, {})
+    check_unique(entries, str(folder))
     if not entries:
-        raise InputError(f"no images under {folder}; looked for {', '.join(SUFFIXES)}")
+        raise InputError(f"no images under {folder}; looked for {', '.join(SUFFIXES)} and DICOM")
     return Cases(
         source=f"folder {called}",
         classes=names,
         entries=tuple(entries),
-        read=read_image,
+        read=read_case,
         findings=find_classes(names, findings),
         grouped=group is None,
         split=split,
+        showable=not shelf.dicom,
     )
 
 

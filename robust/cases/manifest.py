@@ -10,11 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from robust.cases.case import MOST_CLASSES, Cases, Entry, find_classes, pseudonym
-from robust.cases.images import read_image
+from robust.cases.case import MOST_CLASSES, Cases, Entry, find_classes
+from robust.cases.reading import Shelf, check_unique, read_case
 from robust.errors import InputError, did_you_mean, first_line
 
 MANIFEST = "cases.csv"
+UID = "sop_instance_uid"
+"""A column that names DICOM files in place of `file`."""
 FEW_VALUES = 12
 """A numeric metadata column with more distinct values than this is cut into quartiles."""
 
@@ -30,12 +32,16 @@ def open_manifest(
     group: str = "group",
     subgroups: Sequence[str] = (),
     keep_names: bool = False,
+    window: int | None = None,
+    directory: Path | None = None,
 ) -> Cases:
     """Rows of `root/cases.csv` whose `split` fits and for which the filter `where` holds.
 
     `label` holds integers from 0 (names from the column `<label>_name` or `classes`), or names.
     `where` is a pandas query such as `source == "odir" and age > 40`. `subgroups` are the metadata
-    columns to keep; every other column stays in the file.
+    columns to keep; every other column stays in the file. A row may name a DICOM file by its
+    `sop_instance_uid` (`directory`: the DICOMDIR that says where it lies); a table of DICOM files
+    without a group column takes the patient of each file. `window` chooses a view of DICOM files.
     """
     table = _read(root / MANIFEST, group)
     if where is not None:
@@ -43,50 +49,44 @@ def open_manifest(
     column = _column(table, label, "label")
     names, labels = _labels(table, column, classes)
     chosen, split = _split(table, split)
-    _column(table, "file", "file")
+    keys, files = _files(table, root, directory)
+    shelf = Shelf(files, keep_names, window)
     grouped = group != "none"
-    if grouped:
+    # Without a column for it, DICOM files say themselves whose they are.
+    patients = shelf.dicom and group == "group" and group not in table.columns
+    if grouped and not patients:
         _column(table, group, "group", ' (or group = "none", each image its own group)')
     metadata = {name: _subgroup(table[_column(table, name, "subgroup")]) for name in subgroups}
 
-    entries = []
+    entries: list[Entry] = []
     for position in chosen.to_numpy().nonzero()[0]:
-        row = table.iloc[position]
-        if pd.isna(row["file"]):
-            raise InputError(f"{MANIFEST}: a row names no file; fill it in or take the row out")
-        file = PurePosixPath(row["file"]).as_posix()  # so that ./a.png is a.png
-        owner = str(row[group]) if grouped else file
-        if grouped and (pd.isna(row[group]) or not owner):
-            raise InputError(f"{MANIFEST}: {file} has no {group}; fill it in or take the row out")
-        path = root / file
-        entries.append(
-            Entry(
-                file if keep_names else pseudonym(file),
-                int(labels[position]),
-                owner if keep_names else pseudonym(owner),
-                {name: values[position] for name, values in metadata.items()},
-                path,
-                path.stat().st_size if path.is_file() else 0,
-            )
-        )
-    ids = [entry.id for entry in entries]
-    if len(set(ids)) < len(ids):
-        twice = next(e.where for i, e in enumerate(entries) if e.id in set(ids[:i]))
-        raise InputError(f"{MANIFEST} names {twice} twice; each image may stand in one row only")
+        key = keys[position]
+        owner = key if not grouped else None
+        if grouped and not patients:
+            cell = table[group].iloc[position]
+            owner = "" if pd.isna(cell) else str(cell)
+            if not owner:
+                raise InputError(
+                    f"{MANIFEST}: {key} has no {group}; fill it in or take the row out"
+                )
+        about = {name: values[position] for name, values in metadata.items()}
+        entries += shelf.entries(files[position], key, int(labels[position]), owner, about)
+    check_unique(entries, MANIFEST)
     return Cases(
         source=f"folder {root.resolve().name}" + (f" where {where}" if where else ""),
         classes=names,
         entries=tuple(entries),
-        read=read_image,
+        read=read_case,
         findings=find_classes(names, findings),
         grouped=grouped,
         split=split,
+        showable=not shelf.dicom,
     )
 
 
 def _read(path: Path, group: str) -> pd.DataFrame:
     # A patient 007 is not the patient 7: what names something is text.
-    names = {"file": str, group: str}
+    names = {"file": str, UID: str, group: str}
     try:
         table = pd.read_csv(path, dtype=names, keep_default_na=True, low_memory=False)
     except UnicodeDecodeError:
@@ -96,6 +96,37 @@ def _read(path: Path, group: str) -> pd.DataFrame:
     if table.empty:
         raise InputError(f"{path} has no rows; it needs one for each image")
     return table.reset_index(drop=True)
+
+
+def _files(table: pd.DataFrame, root: Path, directory: Path | None) -> tuple[list[str], list[Path]]:
+    """What each row calls its image, and where that lies."""
+    if "file" not in table.columns and UID in table.columns:
+        return _instances(table, root, directory)
+    _column(table, "file", "file")
+    keys = []
+    for cell in table["file"]:
+        if pd.isna(cell):
+            raise InputError(f"{MANIFEST}: a row names no file; fill it in or take the row out")
+        keys.append(PurePosixPath(cell).as_posix())  # so that ./a.png is a.png
+    return keys, [root / key for key in keys]
+
+
+def _instances(
+    table: pd.DataFrame, root: Path, directory: Path | None
+) -> tuple[list[str], list[Path]]:
+    from robust.cases.dicom_header import by_uid
+
+    if directory is None and (root / "DICOMDIR").is_file():
+        directory = root / "DICOMDIR"
+    known = by_uid(root, directory)
+    keys = [str(cell).strip() for cell in table[UID]]
+    for key in keys:
+        if key not in known:
+            raise InputError(
+                f"{MANIFEST}: no DICOM file of {root} has the {UID} {key}; mend it or take the "
+                f"row out"
+            )
+    return keys, [known[key] for key in keys]
 
 
 def _column(table: pd.DataFrame, name: str, role: str, remedy: str = "") -> str:

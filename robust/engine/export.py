@@ -79,7 +79,7 @@ def export_images(
                             said = job.runner.logits(kept).argmax(1)
                         reached = job.goal.reached(said, batch.y)
                         for i, (case, o) in enumerate(zip(batch.cases, outcomes, strict=True)):
-                            stored = Stored(bits or case.stored.bits)
+                            stored = Stored(bits or case.stored.depth)
                             name = f"{case.id.replace('/', '_')}.png"
                             (out / name).write_bytes(as_png(stored.pixels(kept[i])))
                             moved = kept[i : i + 1] - batch.x[i : i + 1]
@@ -113,7 +113,7 @@ def _on_grid(x_adv: Tensor, case: Case, threat: ThreatModel, bits: int | None) -
     Rounding to the nearest level could leave the ball: where it would, it goes back towards the
     original. What is left of a perturbation below half a level is nothing.
     """
-    levels = Stored(bits or case.stored.bits).levels
+    levels = Stored(bits or case.stored.depth).levels
     x = case.image.double()
     wanted = x_adv.detach().cpu().double()
     nearest = (wanted * levels).round() / levels

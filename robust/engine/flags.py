@@ -17,7 +17,7 @@ _MODEL = (
 )
 _DATA = (
     *("split", "label", "where", "classes", "findings", "group", "group_pattern"),
-    *("subgroups", "limit", "grey"),
+    *("subgroups", "limit", "grey", "window"),
 )
 _REPORT = ("images", "gallery")
 _LISTS = ("classes", "findings", "subgroups", "eps")

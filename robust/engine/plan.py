@@ -61,6 +61,8 @@ class DataSpec(Section):
     limit: int | None = Field(default=None, ge=1)
     size: Size | None = None
     grey: bool = False
+    window: int | None = Field(default=None, ge=1)
+    """Which window of DICOM files is shown, from 1; left out: each file's first."""
     count: int | None = None
     pixels: int | None = None
     seed: int | None = None

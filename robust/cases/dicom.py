@@ -1,0 +1,170 @@
+"""A frame of a DICOM file to stored pixels and how they are shown (PS3.3 C.7.6.3, C.11)."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut
+from pydicom.uid import UID, RLELossless
+
+from robust.cases.case import Picture, Pixels
+from robust.cases.dicom_file import Unreadable, guarded, load_bytes, parse
+from robust.cases.dicom_limits import MOST_SAMPLES, check_codestream, check_rle
+from robust.cases.dicom_view import by_range, grey_view
+from robust.cases.display import Stored
+
+GREY = ("MONOCHROME1", "MONOCHROME2")
+COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+PALETTE = "PALETTE COLOR"
+DECODER = "pylibjpeg"
+"""Of compressed pixels: named, so that the same file gives the same pixels whatever else is
+installed. Its decoder of RLE panics on broken files; that of pydicom does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where the pixels of a case lie."""
+
+    path: Path
+    index: int = 0
+    window: int | None = None
+    """Which of the file's views is shown, from 1; None: the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the header says that pixels lie in the file."""
+
+    rows: int
+    columns: int
+    samples: int
+    frames: int
+    allocated: int
+    bits: int
+    signed: bool
+    photometric: str
+
+
+def read_dicom(frame: Frame) -> Picture:
+    """InputError naming the file where it is missing, broken, or no image that can be shown."""
+    data = load_bytes(frame.path)
+    return guarded(frame.path, lambda: _picture(parse(data), frame))
+
+
+def layout(dataset: Dataset, size: int) -> Layout:
+    """Raises Unreadable for what no image of a file of so many bytes can declare."""
+    if "Rows" not in dataset or "Columns" not in dataset:
+        raise Unreadable("holds no image")
+    photometric = str(dataset.get("PhotometricInterpretation") or "").strip()
+    wanted = 1 if photometric in (*GREY, PALETTE) else 3
+    if photometric not in (*GREY, PALETTE, *COLOURS):
+        raise Unreadable("has a photometric interpretation that is not read here")
+    found = Layout(
+        rows=_whole(dataset, "Rows"),
+        columns=_whole(dataset, "Columns"),
+        samples=_whole(dataset, "SamplesPerPixel", 1),
+        frames=_whole(dataset, "NumberOfFrames", 1) or 1,
+        allocated=_whole(dataset, "BitsAllocated"),
+        bits=_whole(dataset, "BitsStored"),
+        signed=_whole(dataset, "PixelRepresentation", 0) == 1,
+        photometric=photometric,
+    )
+    if found.samples != wanted:
+        raise Unreadable(f"has {found.samples} samples a pixel where its colours need {wanted}")
+    if not 1 <= found.bits <= min(found.allocated, 16):
+        raise Unreadable(f"has pixels of {found.bits} bits; up to 16 are read")
+    if wanted == 3 and found.signed:
+        raise Unreadable("has signed colours, which have no displayed range")
+    if found.rows < 1 or found.columns < 1 or found.frames < 1:
+        raise Unreadable("has an image without pixels")
+    samples = found.rows * found.columns * found.samples
+    if samples > MOST_SAMPLES:
+        raise Unreadable(
+            f"declares {found.rows} x {found.columns} pixels; at most {MOST_SAMPLES} are read"
+        )
+    # A frame takes an item header in compressed files, and its pixels in others.
+    least = 8
+    if not UID(dataset.file_meta.TransferSyntaxUID).is_encapsulated:
+        least = samples * found.allocated // 8
+        if photometric == "YBR_FULL_422":
+            least = least * 2 // 3
+    if found.frames * max(least, 1) > size:
+        raise Unreadable("declares more pixels than it holds")
+    return found
+
+
+def _whole(dataset: Dataset, name: str, default: int | None = None) -> int:
+    value = dataset.get(name)
+    if value is None or value == "":
+        if default is None:
+            raise Unreadable("lacks what an image must say of its pixels")
+        return default
+    return int(value)
+
+
+def _picture(dataset: Dataset, frame: Frame) -> Picture:
+    if "PixelData" not in dataset:
+        float_ = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
+        raise Unreadable("holds floating-point pixels" if float_ else "holds no image")
+    found = layout(dataset, len(dataset.PixelData))
+    if frame.index >= found.frames:
+        raise Unreadable(f"holds {found.frames} frames and not number {frame.index + 1}")
+    array = _decode(dataset, frame.index, found)
+    if found.photometric == PALETTE:
+        return _through_palette(array, dataset)
+    if found.photometric not in GREY:
+        stored = Stored(bits=found.bits, native=found.photometric == "RGB")
+        return Picture(_fitting(array, stored), stored)
+    stored, viewed = grey_view(dataset, frame.index, found.bits, found.signed, frame.window)
+    pixels = _fitting(array, stored)
+    if not viewed:
+        stored = dataclasses.replace(stored, view=by_range(stored, pixels, dataset))
+    return Picture(pixels, stored)
+
+
+def _decode(dataset: Dataset, index: int, found: Layout) -> np.ndarray[Any, Any]:
+    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        known = "" if syntax.is_private or syntax.name == syntax else f" ({syntax.name})"
+        decoder = None
+    if decoder is None:
+        raise Unreadable(f"is compressed in a way that is not read here{known}")
+    if syntax.is_encapsulated:
+        code = get_frame(dataset.PixelData, index, number_of_frames=found.frames)
+        if syntax == RLELossless:
+            check_rle(code, found.rows * found.columns)
+        else:
+            check_codestream(code, found.rows, found.columns, found.samples)
+    plugin = "pydicom" if syntax == RLELossless else DECODER
+    array, _ = decoder.as_array(
+        dataset, index=index, decoding_plugin=plugin if syntax.is_encapsulated else ""
+    )
+    shape = (found.rows, found.columns, found.samples)[: 2 + (found.samples > 1)]
+    if array.shape != shape:
+        raise Unreadable("holds an image of another size than it says")
+    return np.asarray(array)
+
+
+def _fitting(array: np.ndarray[Any, Any], stored: Stored) -> Pixels:
+    if array.min() < stored.low or array.max() > stored.low + stored.levels:
+        raise Unreadable(f"holds values that do not fit its {stored.bits} bits")
+    return stored.cast(array)
+
+
+def _through_palette(array: np.ndarray[Any, Any], dataset: Dataset) -> Picture:
+    name = "RedPaletteColorLookupTable"
+    if "SegmentedRedPaletteColorLookupTableData" in dataset or f"{name}Data" not in dataset:
+        raise Unreadable("has no palette, or a segmented one, which is not read")
+    bits = int(dataset[f"{name}Descriptor"].value[2])
+    colours = apply_color_lut(array, dataset)[:, :, :3]
+    stored = Stored(bits=16 if bits > 8 else 8, native=False)
+    return Picture(stored.cast(colours), stored)

@@ -1,0 +1,95 @@
+"""What a data set needs of a DICOM file beside its pixels: frames, and a patient without a name."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from robust.cases.dicom import layout
+from robust.cases.dicom_file import Unreadable, content_id, guarded, is_deflated, load_bytes, parse
+from robust.errors import InputError
+
+MOST_FILES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    id: str
+    """By the file's content."""
+    patient: str | None
+    """A pseudonym; None where the file names no patient."""
+    frames: int
+    size: int
+
+
+def read_header(path: Path, salt: bytes) -> Header:
+    """InputError where the file is missing. A broken one counts as one frame of nobody: reading its
+    pixels says what is wrong, where broken images can be skipped.
+    """
+    data = load_bytes(path)
+    name = content_id(data)
+
+    def work() -> Header:
+        dataset = parse(data, header=True)
+        # What a deflated file becomes is not known here: zlib makes at most 1032 bytes of one.
+        frames = layout(dataset, 1032 * len(data) if is_deflated(data) else len(data)).frames
+        return Header(name, _patient(dataset, salt), frames, len(data))
+
+    try:
+        return guarded(path, work)
+    except InputError:
+        return Header(name, None, 0, len(data))
+
+
+def _patient(dataset: Dataset, salt: bytes) -> str | None:
+    number = str(dataset.get("PatientID") or "").strip()
+    if not number:
+        return None
+    issuer = str(dataset.get("IssuerOfPatientID") or "").strip()
+    return hashlib.sha256(salt + f"{issuer}\\{number}".encode()).hexdigest()[:12]
+
+
+def by_uid(root: Path, directory: Path | None) -> dict[str, Path]:
+    """The files below a folder by their SOP instance: from its DICOMDIR, or by looking at each."""
+    if directory is not None:
+        return _listed(directory)
+    from robust.cases.reading import is_dicom
+
+    found: dict[str, Path] = {}
+    for count, path in enumerate(sorted(root.rglob("*"))):
+        if count >= MOST_FILES:
+            raise InputError(f"{root} holds more than {MOST_FILES} files; name them in cases.csv")
+        if path.is_file() and is_dicom(path):
+            try:
+                uid = guarded(path, lambda p=path: _uid(p))  # type: ignore[misc]
+            except InputError:
+                continue  # whoever is named in the table and missing is complained of there
+            found.setdefault(uid, path)
+    return found
+
+
+def _uid(path: Path) -> str:
+    return str(parse(load_bytes(path), header=True).get("SOPInstanceUID") or "").strip()
+
+
+def _listed(directory: Path) -> dict[str, Path]:
+    """The images that a DICOMDIR refers to; one that leads out of its folder is refused."""
+    root = directory.parent
+
+    def work() -> dict[str, Path]:
+        found: dict[str, Path] = {}
+        for record in parse(load_bytes(directory)).get("DirectoryRecordSequence") or []:
+            parts = record.get("ReferencedFileID")
+            uid = str(record.get("ReferencedSOPInstanceUIDInFile") or "").strip()
+            if not parts or not uid:
+                continue
+            names = [parts] if isinstance(parts, str) else [str(part) for part in parts]
+            if any(n in ("", ".", "..") or "/" in n or "\\" in n or "\0" in n for n in names):
+                raise Unreadable("refers to files outside its folder")
+            found.setdefault(uid, root.joinpath(*names))
+        return found
+
+    return guarded(directory, work)

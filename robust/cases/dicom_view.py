@@ -1,0 +1,163 @@
+"""What a DICOM header says of how a frame is shown: rescaling, windows, tables, inversion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from robust.cases.dicom_file import Unreadable
+from robust.cases.display import Lut, Pixels, Stored, Window, whole_range
+
+FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+
+
+def grey_view(
+    dataset: Dataset, frame: int, bits: int, signed: bool, window: int | None
+) -> tuple[Stored, bool]:
+    """How a grey frame is shown by its `window`-th view, the first if None; False where the file
+    names no view, and `by_range` has to find one. Raises Unreadable.
+
+    Views are the file's VOI tables and then its windows, counted from 1.
+    """
+    parts = list(_macros(dataset, frame))
+    slope, intercept, modality = _modality(parts, signed, bits)
+    views = _views(parts, signed if modality is None else False, dataset)
+    wanted = 1 if window is None else window
+    if window is not None and not 1 <= window <= len(views):
+        has = f"{len(views)} windows" if len(views) != 1 else "1 window"
+        raise Unreadable(f"has {has}, and window = {window} is asked for")
+    stored = Stored(
+        bits=bits,
+        signed=signed,
+        slope=slope,
+        intercept=intercept,
+        modality=modality,
+        view=views[wanted - 1] if views else None,
+        inverted=_inverted(dataset),
+    )
+    return stored, bool(views)
+
+
+def by_range(stored: Stored, pixels: Pixels, dataset: Dataset) -> Window | None:
+    """The view of a frame whose file names none: its own range, padding left out.
+
+    Up to 8 unsigned bits the whole stored range, as for PNG: deeper values hardly ever fill it.
+    """
+    if stored.bits <= 8 and not stored.signed and stored.modality is None and stored.slope > 0:
+        return None
+    padding, limit = _number(dataset, "PixelPaddingValue"), None
+    if padding is not None:
+        limit = _number(dataset, "PixelPaddingRangeLimit")
+        ends = sorted((padding, padding if limit is None else limit))
+        kept = pixels[(pixels < ends[0]) | (pixels > ends[1])]
+        pixels = kept if kept.size else pixels
+    ends = [float(v) for v in stored.measured(np.array([pixels.min(), pixels.max()], np.float64))]
+    if stored.modality is not None:
+        values = stored.measured(np.unique(pixels).astype(np.float64))
+        ends = [float(values.min()), float(values.max())]
+    return whole_range(min(ends), max(ends))
+
+
+def _macros(dataset: Dataset, frame: int) -> Iterator[Dataset]:
+    """Where a frame's attributes may stand, the most particular first."""
+    names = ("FrameVOILUTSequence", "PixelValueTransformationSequence")
+    for sequence, index in (
+        ("PerFrameFunctionalGroupsSequence", frame),
+        ("SharedFunctionalGroupsSequence", 0),
+    ):
+        items = dataset.get(sequence) or []
+        if index < len(items):
+            for name in names:
+                yield from list(items[index].get(name) or [])[:1]
+    yield dataset
+
+
+def _modality(parts: Sequence[Dataset], signed: bool, bits: int) -> tuple[float, float, Lut | None]:
+    for part in parts:
+        if part.get("ModalityLUTSequence"):
+            return 1.0, 0.0, _lut(part.ModalityLUTSequence[0], signed)
+        slope, intercept = _number(part, "RescaleSlope"), _number(part, "RescaleIntercept")
+        if slope is not None and intercept is not None:
+            if slope == 0:
+                raise Unreadable("has a rescale slope of 0, which shows nothing")
+            return slope, intercept, None
+    return 1.0, 0.0, None
+
+
+def _views(parts: Sequence[Dataset], signed: bool, dataset: Dataset) -> list[Window | Lut]:
+    for part in parts:
+        found: list[Window | Lut] = [
+            _lut(item, _signed_input(item, signed)) for item in part.get("VOILUTSequence") or []
+        ]
+        centres, widths = _numbers(part, "WindowCenter"), _numbers(part, "WindowWidth")
+        if len(centres) != len(widths):
+            raise Unreadable(f"has {len(centres)} window centres and {len(widths)} widths")
+        function = str(part.get("VOILUTFunction") or "LINEAR").strip().upper()
+        if centres and function not in FUNCTIONS:
+            raise Unreadable("has a VOI LUT function that is none of DICOM's")
+        for centre, width in zip(centres, widths, strict=True):
+            if width < 1 if function == "LINEAR" else width <= 0:
+                raise Unreadable(f"has a window of width {width:g}, which shows nothing")
+            found.append(Window(centre, width, function))
+        if found:
+            return found
+    return []
+
+
+def _signed_input(item: Dataset, signed: bool) -> bool:
+    """Whether the table's first input is signed, as its element says that was read as such."""
+    return signed or item["LUTDescriptor"].VR == "SS"
+
+
+def _lut(item: Dataset, signed: bool) -> Lut:
+    """A table of PS3.3 C.11; its first input is signed where what goes in is."""
+    count, first, bits = (int(v) for v in item.LUTDescriptor)
+    count, first = count % 65536 or 65536, first % 65536
+    if signed and first >= 32768:
+        first -= 65536
+    if not 1 <= bits <= 16:
+        raise Unreadable(f"has a table of {bits} bits an entry")
+    element = item["LUTData"]
+    data = element.value
+    if isinstance(data, bytes):
+        if len(data) == count and bits == 8:
+            entries = np.frombuffer(data, np.uint8).astype(np.int64)
+        else:
+            little = item.original_encoding[1] is not False
+            entries = np.frombuffer(data, "<u2" if little else ">u2", count).astype(np.int64)
+    else:
+        listed = list(data) if isinstance(data, (MultiValue, list)) else [data]
+        entries = np.array([int(v) for v in listed], dtype=np.int64) % 65536
+    if bits <= 8 and len(entries) * 2 == count:  # two entries in each word
+        entries = np.stack([entries % 256, entries // 256], 1).ravel()
+    if len(entries) < count:
+        raise Unreadable(f"has a table of {len(entries)} entries that should have {count}")
+    # A table that declares fewer bits than it uses is scaled to what it uses.
+    most = int(entries[:count].max())
+    return Lut(first, max(bits, most.bit_length()), entries[:count].astype("<u2").tobytes())
+
+
+def _inverted(dataset: Dataset) -> bool:
+    shape = str(dataset.get("PresentationLUTShape") or "").strip().upper()
+    return dataset.PhotometricInterpretation.strip() == "MONOCHROME1" or shape == "INVERSE"
+
+
+def _number(dataset: Dataset, name: str) -> float | None:
+    found = _numbers(dataset, name)
+    return found[0] if found else None
+
+
+def _numbers(dataset: Dataset, name: str) -> list[float]:
+    value: Any = dataset.get(name)
+    if value is None or value == "":
+        return []
+    values = list(value) if isinstance(value, (MultiValue, list)) else [value]
+    found = [float(v) for v in values if v not in (None, "")]
+    if not all(math.isfinite(v) and abs(v) < 1e12 for v in found):
+        raise Unreadable("has a window or rescaling that is no finite number")
+    return found

@@ -1,0 +1,216 @@
+"""`Stored`: how the integers of a file are shown, and how a changed image goes back to them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.int16]
+Floats = npt.NDArray[np.float64]
+SLACK = 1e-7
+"""Displayed pixels are float32: an image that keeps to eps may seem this much further."""
+
+
+@dataclass(frozen=True)
+class Lut:
+    """A table from a file: inputs below `first` give its first entry, those above its last."""
+
+    first: int
+    bits: int
+    """Of an entry."""
+    data: bytes
+    """Entries, little-endian at 16 bits."""
+
+    def __call__(self, values: Floats) -> Floats:
+        entries = np.frombuffer(self.data, "<u2").astype(np.float64)
+        places = np.clip(np.floor(values) - self.first, 0, len(entries) - 1).astype(np.int64)
+        found: Floats = entries[places]
+        return found
+
+    @property
+    def top(self) -> int:
+        return (1 << self.bits) - 1
+
+
+@dataclass(frozen=True)
+class Window:
+    """The range of values that is shown, by one of the three functions of DICOM (PS3.3 C.11.2)."""
+
+    centre: float
+    width: float
+    function: str = "LINEAR"
+    """LINEAR, LINEAR_EXACT or SIGMOID."""
+
+    def __call__(self, values: Floats) -> Floats:
+        if self.function == "SIGMOID":
+            power = np.clip(-4 * (values - self.centre) / self.width, -700, 700)
+            shown: Floats = 1 / (1 + np.exp(power))
+            return shown
+        exact = self.function == "LINEAR_EXACT"
+        centre, width = (self.centre, self.width) if exact else (self.centre - 0.5, self.width - 1)
+        if width <= 0:
+            return (values > centre).astype(np.float64)
+        return np.clip((values - centre) / width + 0.5, 0, 1)
+
+
+def whole_range(low: float, high: float) -> Window:
+    """From `low`, shown as 0, to `high`, shown as 1."""
+    width = high - low if high > low else 1.0
+    return Window(low + width / 2, width, "LINEAR_EXACT")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How a displayed image comes from the integers of its file, and goes back to them.
+
+    Grey: rescaling or a table, then a window or a table, then perhaps inverted. Without any of
+    them, and for colour, the stored range is shown evenly.
+    """
+
+    bits: int = 8
+    """Of a stored value, 1 to 16."""
+    signed: bool = False
+    slope: float = 1.0
+    intercept: float = 0.0
+    modality: Lut | None = None
+    """In place of slope and intercept."""
+    view: Window | Lut | None = None
+    """None: the whole stored range."""
+    inverted: bool = False
+    """Low values are bright, as in MONOCHROME1."""
+    native: bool = True
+    """False where the file holds colours in another form (a palette, YBR): `pixels` are RGB."""
+
+    @property
+    def levels(self) -> int:
+        """The largest stored value less the smallest."""
+        return (1 << self.bits) - 1
+
+    @property
+    def depth(self) -> int:
+        """Bits of a PNG that holds the displayed image: 8 or 16."""
+        return 8 if self.bits <= 8 else 16
+
+    @property
+    def low(self) -> int:
+        """The smallest stored value."""
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def plain(self) -> bool:
+        """Shown evenly, as PNG is."""
+        return self.modality is None and self.view is None and not self.inverted and not self.signed
+
+    @property
+    def step(self) -> float:
+        """One grey level in displayed units, where a level shows most: 1/255 for 8 bits.
+
+        So eps in stored units is `2 * stored.step` for two grey levels.
+        """
+        return float(np.abs(np.diff(self._shades())).max())
+
+    def measured(self, values: Floats) -> Floats:
+        """Stored values after rescaling, in the units of windows."""
+        if self.modality is not None:
+            return self.modality(values)
+        return values * self.slope + self.intercept
+
+    def table(self) -> npt.NDArray[np.float32]:
+        """What each stored value from `low` on is shown as."""
+        return self._shades().astype(np.float32)
+
+    def _shades(self) -> Floats:
+        stored = np.arange(self.levels + 1, dtype=np.float64)
+        if self.plain:
+            return stored / self.levels
+        values = self.measured(stored + self.low)
+        if isinstance(self.view, Lut):
+            shown = np.clip(self.view(values) / self.view.top, 0, 1)
+        elif self.view is not None:
+            shown = self.view(values)
+        else:
+            ends = (values.min(), values.max())
+            if self.modality is not None:
+                ends = (0.0, float(self.modality.top))
+            shown = whole_range(*ends)(values)
+        return 1 - shown if self.inverted else shown
+
+    def image(self, pixels: Pixels) -> Tensor:
+        """Stored `(h, w)` or `(h, w, c)` to displayed `(c, h, w)`, float32 in [0, 1]."""
+        array: Any = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+        if self.plain:
+            return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)) / self.levels
+        return torch.from_numpy(self.table()[array.astype(np.int32) - self.low])
+
+    def pixels(
+        self, image: Tensor, original: Pixels | None = None, eps: float = math.inf
+    ) -> Pixels:
+        """Displayed `(c, h, w)` to stored `(h, w)` or `(h, w, c)`: the nearest stored values.
+
+        With the `original` a pixel that shows the same keeps its stored value, though the window
+        clips many to one shade; no pixel is shown more than `eps` from the original, and of values
+        that show alike the one nearest to the original is taken.
+        """
+        if self.plain and original is None:
+            levels = (image.detach().cpu().double() * self.levels).round().clamp(0, self.levels)
+            return self._shaped(levels.numpy())
+        wanted = image.detach().cpu().double().numpy()
+        table = self.table()
+        if original is None:
+            start = np.full(wanted.shape, self.levels // 2, np.int64)
+        else:
+            array = original[None] if original.ndim == 2 else np.moveaxis(original, 2, 0)
+            start = array.astype(np.int64) - self.low
+            shown = table[start].astype(np.float64)
+            wanted = np.clip(wanted, shown - eps, shown + eps)
+        found = _nearest(table, wanted, start, math.inf if original is None else eps + SLACK)
+        return self._shaped(found + self.low)
+
+    def cast(self, values: npt.NDArray[Any]) -> Pixels:
+        """Stored values in the smallest type that holds them all."""
+        if self.signed:
+            return values.astype(np.int16)
+        return values.astype(np.uint8) if self.bits <= 8 else values.astype(np.uint16)
+
+    def _shaped(self, values: npt.NDArray[Any]) -> Pixels:
+        return self.cast(values[0] if len(values) == 1 else np.moveaxis(values, 0, 2))
+
+
+def _nearest(
+    table: npt.NDArray[np.float32], wanted: Floats, start: npt.NDArray[np.int64], eps: float
+) -> npt.NDArray[np.int64]:
+    """For each wanted shade the index of the table that is nearest to it, and within eps of where
+    it starts. Of equal shades the index nearest to the start; the table need not rise.
+    """
+    order = np.lexsort((np.arange(len(table)), table))
+    shades, rank = np.unique(table, return_inverse=True)
+    exact = shades.astype(np.float64)
+    above = np.searchsorted(exact, wanted).clip(0, len(exact) - 1)
+    below = (above - 1).clip(0)
+    at = rank[start]
+    origin = exact[at]
+
+    def cost(candidate: npt.NDArray[Any]) -> Floats:
+        off = np.abs(exact[candidate] - wanted)
+        return np.where(np.abs(exact[candidate] - origin) <= eps, off, np.inf)
+
+    best = np.where(cost(above) < cost(below), above, below)
+    best = np.where(np.isinf(cost(best)), at, best)
+    # Sorted by shade and then by index, so that a search among equal shades is one search.
+    keys = rank[order].astype(np.int64) * len(table) + order
+    found = np.searchsorted(keys, best * len(table) + start)
+    right, left = found.clip(0, len(keys) - 1), (found - 1).clip(0)
+
+    def distance(place: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        index = order[place]
+        far = np.iinfo(np.int64).max
+        return np.where(rank[index] == best, np.abs(index - start), far)
+
+    chosen: npt.NDArray[np.int64] = order[np.where(distance(right) <= distance(left), right, left)]
+    return chosen

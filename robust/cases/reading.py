@@ -1,0 +1,133 @@
+"""Which reader a file needs: DICOM, or an image format; pydicom loads with the first DICOM file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robust.cases.case import Entry, Picture, Pixels, pseudonym
+from robust.cases.images import SUFFIXES, read_image
+from robust.errors import InputError
+
+if TYPE_CHECKING:
+    from robust.cases.dicom import Frame
+
+DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
+
+
+def read_case(where: Path | Frame) -> Pixels | Picture:
+    """What `Entry.where` stands for; InputError names the file."""
+    if isinstance(where, Path):
+        return read_image(where)
+    from robust.cases.dicom import read_dicom
+
+    return read_dicom(where)
+
+
+def is_dicom(path: Path) -> bool:
+    """By its suffix, or, where it has none that is known, by what the file begins with."""
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES or path.name.startswith(".") or path.name.upper() == "DICOMDIR":
+        return False
+    if suffix in DICOM_SUFFIXES:
+        return True
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+class Shelf:
+    """The files of one data set, made into entries: DICOM gives a case a frame, others one a file.
+
+    A patient of a DICOM file is known by a pseudonym from the moment its number is read. The salt
+    is the content of the set's first DICOM file: the same in every run and split, and unknown to
+    whoever has the pseudonyms alone, so that no list of patient numbers leads back to them.
+    """
+
+    def __init__(
+        self,
+        files: Iterable[Path],
+        keep_names: bool,
+        window: int | None,
+        whole: Path | None = None,
+    ) -> None:
+        """`whole` is the folder of every split, where `files` are those of one."""
+        first = next((path for path in sorted(files) if is_dicom(path)), None)
+        if first is not None and whole is not None:
+            first = next(path for path in sorted(whole.rglob("*")) if is_dicom(path))
+        self.dicom = first is not None
+        """Whether any file is DICOM."""
+        if window is not None and first is None:
+            raise InputError(f"[data] window = {window} is for DICOM files; take it out")
+        if window is not None and window < 1:
+            raise InputError(f"[data] window counts a file's windows from 1; {window} is none")
+        self._keep, self._window = keep_names, window
+        self._salt = hashlib.sha256(_content(first)).digest()
+
+    def entries(
+        self, path: Path, key: str, label: int, owner: str | None, about: Mapping[str, str]
+    ) -> list[Entry]:
+        """What the file adds to the index; `owner` None: the patient that the file names.
+
+        InputError where a patient is wanted and the file names none.
+        """
+        name = key if self._keep else pseudonym(key)
+        whose = "" if owner is None else owner if self._keep else pseudonym(owner)
+        if not is_dicom(path):
+            if owner is None:
+                raise InputError(f"{key} is no DICOM file and names no patient; {_GROUPS}")
+            size = path.stat().st_size if path.is_file() else 0
+            return [Entry(name, label, whose, about, path, size)]
+        from robust.cases.dicom import Frame
+
+        if not path.is_file():
+            return [Entry(name, label, whose or name, about, Frame(path, 0, self._window), 0)]
+        from robust.cases.dicom_header import read_header
+
+        header = read_header(path, self._salt)
+        if owner is None and header.patient is None and header.frames:
+            raise InputError(f"{key} names no patient; {_GROUPS}")
+        if owner is None:
+            whose = header.patient or header.id
+        first = name if self._keep else header.id
+        count = max(header.frames, 1)
+        return [
+            Entry(
+                first if count == 1 else f"{first}-{index + 1}",
+                label,
+                whose,
+                about,
+                Frame(path, index, self._window),
+                header.size,
+            )
+            for index in range(count)
+        ]
+
+
+def check_unique(entries: Sequence[Entry], source: str) -> None:
+    """InputError where two entries are the same image."""
+    seen: dict[str, Any] = {}
+    for entry in entries:
+        place = getattr(entry.where, "path", entry.where)
+        other = seen.get(entry.id)
+        if other == place:
+            raise InputError(f"{source} names {place} twice; each image may stand in one row only")
+        if other is not None:
+            raise InputError(f"{source}: {place} is a copy of {other}; keep one of them")
+        seen[entry.id] = place
+
+
+def _content(path: Path | None) -> bytes:
+    try:
+        return b"" if path is None else path.read_bytes()
+    except OSError:
+        return b""
+
+
+_GROUPS = 'add a group column to cases.csv, or set group = "none"'
