@@ -34,13 +34,13 @@ pixels = {pixels}
 eps = ["0.5/255", "1/255", "2/255", "4/255", "8/255"]
 
 [detection]
-adaptive = 40
-adaptive_steps = 40
+adaptive = 30
+adaptive_steps = 20
 
 [scenarios]
 universal = [1, 8]
 patch = [0.05]
-cases = 100
+cases = 60
 
 [[detectors]]
 name = "KernelDensity"
