@@ -14,6 +14,7 @@ from typing import Any, overload
 from robust.scenarios import Scenario as Scenario
 from robust.sightings import Detection as Detection
 from robust.sightings import Estimate as Estimate
+from robust.survival import Survival as Survival
 
 SCHEMA_VERSION = 3
 """Goes up whenever a reader of an older report.json would misread a newer one."""
@@ -243,6 +244,7 @@ class Report:
     gallery: tuple[Exhibit, ...] = ()
     """Cases as pictures: those that fell first, then those that held longest."""
     detection: Detection | None = None
+    survival: tuple[Survival, ...] = ()
     scenarios: tuple[Scenario, ...] = ()
     """Attackers who have less than the model, or other means, as far as the plan asks for them."""
     """None where the plan names no detector, or the run is not finished."""

@@ -106,7 +106,7 @@ def test_training_knows_the_plan_and_the_scores_of_the_engine_and_draws_when_it_
 
 
 def test_records_need_the_standard_library_alone() -> None:
-    own = {"robust.records", "robust.sightings", "robust.scenarios"}
+    own = {"robust.records", "robust.sightings", "robust.scenarios", "robust.survival"}
     paths = [ROOT / f"{name.replace('.', '/')}.py" for name in own]
     modules = {m for path in paths for m in imports(path)} - own
     assert {m.split(".")[0] for m in modules} <= set(sys.stdlib_module_names) | {"__future__"}

@@ -11,10 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from attacks import Attack
 from detectors import Detector
 from robust.cases import Cases, open_cases
-from robust.engine.cells import make_attacks, make_cells
+from robust.engine.cells import Cell, make_attacks, make_cells
 from robust.engine.facts import recall
 from robust.engine.gallery import hang_gallery
 from robust.engine.job import Job, start, watching
@@ -26,9 +28,11 @@ from robust.engine.probe import probe
 from robust.engine.reporting import make_report, no_gallery
 from robust.engine.runner import Progress
 from robust.engine.scenarios import check_scenarios, play
-from robust.engine.store import FILES, Store
+from robust.engine.store import FILES, Outcome, Seen, Store
+from robust.engine.storing import Storing
 from robust.engine.table import write_table
 from robust.engine.threshold import threshold_for
+from robust.engine.verify import Batch
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, full_precision, load_classifier, prepare
 from robust.models.memory import memory_kept
@@ -280,10 +284,15 @@ def _run(
 
 def _attack(job: Job, seed: int) -> Detection | None:
     """Run the attacks; what detectors saw of them, where there are any."""
+    storing = Storing(job.runner.logits, job.goal)
+
+    def see(cell: Cell, batch: Batch, x_adv: Tensor, outcomes: Sequence[Outcome]) -> list[Seen]:
+        kept = storing.see(cell, batch, x_adv, outcomes)
+        return kept if job.watch is None else kept + job.watch.see(cell, x_adv, outcomes)
+
+    job.runner.attack(job.cells, job.goal, seed, see)
     if job.watch is None or job.reference is None:
-        job.runner.attack(job.cells, job.goal, seed)
         return None
-    job.runner.attack(job.cells, job.goal, seed, job.watch.see)
     job.watch.controls(job.cells, job.goal)
     return judge_run(job.watch, job.reference, job.cells, job.goal)
 

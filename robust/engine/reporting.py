@@ -17,6 +17,7 @@ from robust.engine.evidence import Probed
 from robust.engine.facts import Facts
 from robust.engine.gathering import gather
 from robust.engine.store import Store
+from robust.engine.storing import survivals
 from robust.engine.summary import Summary
 from robust.engine.watching import Watch
 from robust.errors import InputError
@@ -125,6 +126,7 @@ def make_report(
         gallery=gallery(summary),
         detection=detection,
         scenarios=scenarios,
+        survival=survivals(store, cells, summary),
     )
 
 

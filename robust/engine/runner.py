@@ -30,7 +30,7 @@ Progress = Callable[[float, float, str], None]
 """Called with (work done, work in all, what is running); work is in forward passes."""
 
 
-See = Callable[[Cell, Tensor, Sequence[Outcome]], list[Seen]]
+See = Callable[[Cell, Batch, Tensor, Sequence[Outcome]], list[Seen]]
 """From one cell's adversarial images `(n, c, h, w)` to what detectors read of them."""
 
 
@@ -110,9 +110,10 @@ class Runner:
                 for batch in batches:
                     standing = [i for i, row in enumerate(batch.rows) if row not in fallen]
                     if standing:
-                        x_adv, outcomes = self.run(cell, batch.take(standing), goal, seed)
+                        part = batch.take(standing)
+                        x_adv, outcomes = self.run(cell, part, goal, seed)
                         found += outcomes
-                        seen += see(cell, x_adv, outcomes)
+                        seen += see(cell, part, x_adv, outcomes)
                 seconds = time.perf_counter() - began
                 self.store.add_outcomes(cell.key, number, found, seconds, seen)
         self.progress(total, total, "done")

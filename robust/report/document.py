@@ -17,6 +17,7 @@ from robust.report.plots import figures
 from robust.report.repeat import command, plan_toml
 from robust.report.scenario_table import scenario_sentences, scenario_table
 from robust.report.story import RULE, goal_text, headline
+from robust.report.survival_table import survival_table
 from robust.report.tables import Table
 from robust.report.words import counted, plain
 
@@ -136,6 +137,7 @@ def standard(report: Report) -> tuple[Section, ...]:
         Section("results", "All results", results_blocks(report)),
         Section("confusion", "What is read as what", (Tables(tuple(tables.confusions(report))),)),
         Section("harm", "Findings missed and invented", (harm(report),)),
+        Section("survival", "What survives storing", survival_blocks(report)),
         Section("classes", "Recall by class", recall_blocks(report)),
         Section("subgroups", "Subgroups", (subgroup_tables(report),)),
         Section("noticed", "Would anyone notice", noticed_blocks(report)),
@@ -202,6 +204,12 @@ def noticed_blocks(report: Report) -> tuple[Block, ...]:
         Text((noticed_tables.MATRICES,), note=True),
         Folded(tuple(noticed_tables.matrices(report))),
     )
+
+
+def survival_blocks(report: Report) -> tuple[Block, ...]:
+    """The attacks as computed, and as files."""
+    table = survival_table(report)
+    return Tables((table,)), Text((table.note,) if table.lines else (), note=True)
 
 
 def scenario_blocks(report: Report) -> tuple[Block, ...]:

@@ -89,6 +89,11 @@ TERMS: dict[str, tuple[str, str]] = {
         "and raises no alarm. What a detector is worth against attackers who do not know of it "
         "says little.",
     ),
+    "grey-level": (
+        "grey level",
+        "One step of the whole numbers that a file stores: 1/255 of the shown range in 8 bits, "
+        "less in the 10 to 16 bits of medical files. A smaller change cannot be stored.",
+    ),
     "universal-perturbation": (
         "universal perturbation",
         "One change that is added to every image alike. It can be made once, on images of other "

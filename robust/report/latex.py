@@ -8,6 +8,7 @@ from robust.records import Report
 from robust.report import noticed_tables, tables
 from robust.report.adaptive_table import adaptive_table
 from robust.report.scenario_table import scenario_table
+from robust.report.survival_table import survival_table
 from robust.report.tables import Cell, Table
 from robust.report.words import flat, plain
 
@@ -50,6 +51,7 @@ def render_latex(report: Report) -> str:
         tables.verdict_table(report),
         tables.results(report),
         tables.difficulty(report),
+        survival_table(report),
         noticed_tables.summary(report),
         adaptive_table(report),
         scenario_table(report),

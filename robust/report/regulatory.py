@@ -24,6 +24,7 @@ from robust.report.document import (
     results_blocks,
     scenario_blocks,
     subgroup_tables,
+    survival_blocks,
     threat_model,
     verdict_blocks,
 )
@@ -136,6 +137,7 @@ def regulatory(report: Report) -> tuple[Section, ...]:
                 *results_blocks(report),
                 Tables(tuple(tables.confusions(report))),
                 harm(report),
+                *survival_blocks(report),
                 *recall_blocks(report),
                 subgroup_tables(report),
                 *noticed_blocks(report),

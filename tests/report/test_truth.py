@@ -162,6 +162,7 @@ def known_numbers(run: Path) -> set[str]:
             "noticed_tables",
             "adaptive_table",
             "scenario_table",
+            "survival_table",
             "detection_plots",
         )
     ]

@@ -1,0 +1,186 @@
+"""What is left of an attack once its images are files: at the depth of each, and as JPEG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from attacks import Model, Noise
+from attacks.objectives import margin
+from attacks.threat import per_case
+from robust.cases.case import Case, Pixels
+from robust.engine.cells import Cell
+from robust.engine.goals import Goal
+from robust.engine.store import Outcome, Seen, Store
+from robust.engine.summary import Summary
+from robust.engine.verify import Batch
+from robust.survival import Survival
+
+Vector = npt.NDArray[np.float32]
+QUALITY = 95
+SHARES = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+"""Of the pixels, those that move by one level at once, the most telling ones; round by round."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The files of a batch: what they hold, and what they can hold within eps."""
+
+    cases: tuple[Case, ...]
+    originals: tuple[Pixels, ...]
+    eps: float
+
+    @staticmethod
+    def of(cases: Sequence[Case], eps: float) -> Shelf:
+        return Shelf(tuple(cases), tuple(c.stored.pixels(c.image) for c in cases), eps)
+
+    def put(self, x: Tensor) -> Tensor:
+        """The nearest images `(n, c, h, w)` that the files can hold."""
+        found = [
+            case.stored.image(case.stored.pixels(image, original, self.eps))
+            for case, original, image in zip(self.cases, self.originals, x.cpu(), strict=True)
+        ]
+        return torch.stack(found).to(x)
+
+    def steps(self, x: Tensor) -> Tensor:
+        """One grey level of each file, `(n, 1, 1, 1)`."""
+        return per_case(x.new_tensor([case.stored.step for case in self.cases]), x)
+
+    def take(self, rows: Sequence[int]) -> Shelf:
+        cases = tuple(self.cases[i] for i in rows)
+        return Shelf(cases, tuple(self.originals[i] for i in rows), self.eps)
+
+
+def round_knowingly(
+    model: Model, shelf: Shelf, kept: Tensor, y: Tensor, target: Tensor | None
+) -> Tensor:
+    """Images on the shelf's levels that the model likes better than `kept (n, c, h, w)`.
+
+    Greedy: where the gradient at a stored image says so, pixels move by a level, first all of them
+    and then ever fewer, as long as the margin grows.
+    """
+    best = kept
+    ahead = torch.full_like(kept[:, 0, 0, 0], -torch.inf)
+    steps = shelf.steps(kept)
+    for share in SHARES:
+        with torch.enable_grad():
+            z = best.detach().requires_grad_()
+            value = margin(model(z), y, target)
+            (gradient,) = torch.autograd.grad(value.sum(), z)
+        ahead = torch.maximum(ahead, value.detach())
+        size = gradient.flatten(1).abs()
+        least = size.topk(max(1, round(share * size.shape[1])), dim=1).values[:, -1]
+        move = gradient.sign() * (gradient.abs() >= per_case(least, gradient))
+        tried = shelf.put(best + steps * move)
+        with torch.no_grad():
+            gained = margin(model(tried), y, target)
+        better = gained > ahead
+        best = torch.where(per_case(better, best), tried, best)
+        ahead = torch.where(better, gained, ahead)
+    return best
+
+
+def shelved(cell: Cell) -> bool:
+    """Whether a cell's images are looked at after storing: L-inf, a finite eps, run in full."""
+    bounded = cell.threat.norm == "Linf" and math.isfinite(cell.threat.eps)
+    return cell.exact and cell.same_as is None and bounded and not isinstance(cell.attack, Noise)
+
+
+@dataclass(frozen=True)
+class Storing:
+    """Stores the images of a run in mind, and asks the classifier again."""
+
+    logits: Model
+    goal: Goal
+
+    def see(
+        self, cell: Cell, batch: Batch, x_adv: Tensor, outcomes: Sequence[Outcome]
+    ) -> list[Seen]:
+        """One entry a case of a cell that counts, for `survivals` to read."""
+        if not shelved(cell):
+            return []
+        shelf = Shelf.of(batch.cases, cell.threat.eps)
+        kept = shelf.put(x_adv)
+        stored = self._fools(kept, batch)
+        aware = stored.clone()
+        computed = torch.tensor([o.success for o in outcomes], device=stored.device)
+        if lost := (computed & ~stored).nonzero().flatten().tolist():
+            part = batch.take(lost)
+            target = self.goal.targets(part.logits)
+            again = round_knowingly(self.logits, shelf.take(lost), kept[lost], part.y, target)
+            aware[lost] = self._fools(again, part)
+        columns = [computed, stored, aware]
+        if batch.x.shape[1] in (1, 3):
+            columns += [self._fools(as_jpeg(x), batch) for x in (x_adv, batch.x)]
+        else:
+            columns += [torch.zeros_like(stored)] * 2
+        values = torch.stack(columns, 1).float().cpu().numpy()
+        sizes = np.array(
+            [
+                (cell.threat.eps / c.stored.step, c.stored.levels + 1, batch.x.shape[1])
+                for c in batch.cases
+            ],
+            np.float32,
+        )
+        made = np.concatenate([values, sizes], 1)
+        key = storing_key(cell)
+        return [(key, row, entry) for row, entry in zip(batch.rows, made, strict=True)]
+
+    def _fools(self, x: Tensor, batch: Batch) -> Tensor:
+        with torch.no_grad():
+            logits = self.logits(x)
+        return self.goal.reached(logits.argmax(1), batch.y) & logits.isfinite().all(1)
+
+
+def storing_key(cell: Cell) -> str:
+    return f"storing|{cell.key}"
+
+
+def as_jpeg(x: Tensor) -> Tensor:
+    """Through JPEG at quality 95 and back, `(n, c, h, w)` with 1 or 3 channels."""
+    levels = (x.clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+    return torch.stack([F.jpeg(image, QUALITY) for image in levels]).to(x) / 255
+
+
+def survivals(store: Store, cells: Sequence[Cell], summary: Summary) -> tuple[Survival, ...]:
+    """For each eps what any of its attacks is worth after storing."""
+    found = []
+    for eps in sorted({cell.threat.eps for cell in cells if shelved(cell)}):
+        worst: dict[int, Vector] = {}
+        for cell in cells:
+            if shelved(cell) and cell.threat.eps == eps:
+                rows, values = store.features(storing_key(cell))
+                for row, entry in zip(rows, values, strict=True):
+                    worst[row] = np.maximum(worst[row], entry) if row in worst else entry
+        if one := _survival(eps, worst, summary):
+            found.append(one)
+    return tuple(found)
+
+
+def _survival(eps: float, worst: dict[int, Vector], summary: Summary) -> Survival | None:
+    rows = [row for row in summary.rows.tolist() if row in worst]
+    if not rows:
+        return None
+    values = np.stack([worst[row] for row in rows])
+    own = summary.bootstrap_at(rows)
+    computed, stored, aware, jpeg, clean = (own.rate(values[:, i] > 0.5) for i in range(5))
+    levels, of, channels = (sorted(set(values[:, i].tolist())) for i in (5, 6, 7))
+    seen = set(channels) <= {1.0, 3.0}
+    assert computed and stored and aware  # there are rows
+    return Survival(
+        eps=eps,
+        levels=round(levels[0], 4) if len(levels) == 1 else None,
+        of=int(of[0]) if len(of) == 1 else None,
+        computed=computed,
+        stored=stored,
+        aware=aware,
+        jpeg=jpeg if seen else None,
+        jpeg_clean=clean if seen else None,
+    )

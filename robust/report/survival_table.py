@@ -1,0 +1,56 @@
+"""The table of what is left of attacks once images are stored."""
+
+from __future__ import annotations
+
+from robust.records import Estimate, Report
+from robust.report.noticed_tables import number
+from robust.report.tables import Cell, Column, Line, Table
+from robust.report.words import NONE, eps_text, norm_text
+from robust.survival import Survival
+
+NOTE = (
+    "Cases that some attack fools, of those that are right when clean, and the same once the image "
+    "is a file: every pixel at the nearest level of its own file that keeps within eps; those that "
+    "fail so, at levels chosen with the model in view; and after JPEG at quality 95, where no eps "
+    "holds. The last column is no attack: clean images that JPEG alone turns. In brackets 95 % "
+    "intervals by group."
+)
+
+
+def survival_table(report: Report) -> Table:
+    """A line for each eps in L-inf."""
+    columns = (
+        Column("eps", "eps"),
+        Column("grey levels", "grey-level"),
+        Column("fooled % as computed"),
+        Column("stored at the file's depth"),
+        Column("stored, rounded knowingly"),
+        Column("after JPEG"),
+        Column("clean after JPEG"),
+    )
+    lines = tuple(_line(place, one) for place, one in enumerate(report.survival))
+    return Table("survival", "What survives storing", columns, lines, NOTE)
+
+
+def _line(place: int, one: Survival) -> Line:
+    path = f"/survival/{place}"
+    return Line(
+        (
+            Cell(f"{norm_text('Linf')} {eps_text(one.eps)}", path=f"{path}/eps"),
+            Cell(_levels(one)),
+            *(
+                _rate(getattr(one, name), f"{path}/{name}")
+                for name in ("computed", "stored", "aware", "jpeg", "jpeg_clean")
+            ),
+        )
+    )
+
+
+def _levels(one: Survival) -> str:
+    if one.levels is None or one.of is None:
+        return NONE
+    return f"{one.levels:.4g} of {one.of}"
+
+
+def _rate(estimate: Estimate | None, path: str) -> Cell:
+    return Cell(NONE) if estimate is None else number(estimate, path, "", 100, 1)
