@@ -150,9 +150,13 @@ def as_jpeg(x: Tensor) -> Tensor:
 
 
 def survivals(store: Store, cells: Sequence[Cell], summary: Summary) -> tuple[Survival, ...]:
-    """For each eps what any of its attacks is worth after storing."""
+    """For each eps what any of its attacks is worth after storing.
+
+    None where an attack was not run in full: what it left out would seem to stand.
+    """
+    partly = {cell.threat.eps for cell in cells if not cell.exact}
     found = []
-    for eps in sorted({cell.threat.eps for cell in cells if shelved(cell)}):
+    for eps in sorted({cell.threat.eps for cell in cells if shelved(cell)} - partly):
         worst: dict[int, Vector] = {}
         for cell in cells:
             if shelved(cell) and cell.threat.eps == eps:
