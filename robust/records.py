@@ -204,6 +204,18 @@ class Difficulty:
 
 
 @dataclass(frozen=True)
+class EveryEps:
+    """Robust accuracy at every eps, by the nearest image that minimum-norm attacks found."""
+
+    attacks: tuple[str, ...]
+    norm: str
+    eps: tuple[float, ...]
+    """Ascending from 0; at each further one a case falls, thinned out where they are many."""
+    robust_accuracy: tuple[Estimate, ...]
+    """At each eps, until the next."""
+
+
+@dataclass(frozen=True)
 class Flag:
     """A doubt about the numbers: it stands next to them wherever they are shown."""
 
@@ -244,6 +256,7 @@ class Report:
     gallery: tuple[Exhibit, ...] = ()
     """Cases as pictures: those that fell first, then those that held longest."""
     detection: Detection | None = None
+    every_eps: tuple[EveryEps, ...] = ()
     survival: tuple[Survival, ...] = ()
     scenarios: tuple[Scenario, ...] = ()
     """Attackers who have less than the model, or other means, as far as the plan asks for them."""

@@ -16,6 +16,7 @@ from robust.engine.checks import find_doubts
 from robust.engine.evidence import Probed
 from robust.engine.facts import Facts
 from robust.engine.gathering import gather
+from robust.engine.nearest import every_eps
 from robust.engine.store import Store
 from robust.engine.storing import survivals
 from robust.engine.summary import Summary
@@ -126,6 +127,7 @@ def make_report(
         gallery=gallery(summary),
         detection=detection,
         scenarios=scenarios,
+        every_eps=every_eps(cells, summary),
         survival=survivals(store, cells, summary),
     )
 

@@ -62,9 +62,14 @@ class Summary:
         self._conditions: dict[str, Condition] = {}
         self._populations = [np.ones(len(rows), bool), *(mask for *_, mask in self._subgroups)]
 
+    @property
+    def bootstrap(self) -> Bootstrap:
+        """The resamples of every figure, for all cases in order."""
+        return self._scorer.bootstrap
+
     def bootstrap_at(self, rows: Sequence[int]) -> Bootstrap:
-        """The resamples of every figure, for cases by their rows."""
-        return self._scorer.bootstrap.at(np.array([self._place[row] for row in rows]))
+        """The same for cases by their rows."""
+        return self.bootstrap.at(np.array([self._place[row] for row in rows]))
 
     def clean_row(self) -> Row:
         return self._row("clean", "", 0.0, "clean", self.clean)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from robust.records import Estimate, Report, Row, Scores
+from robust.records import Estimate, EveryEps, Report, Row, Scores
 from robust.report.canvas import (
     BAND,
     COLOURS,
@@ -21,7 +21,7 @@ from robust.report.canvas import (
     named,
 )
 from robust.report.detection_plots import detection_figures
-from robust.report.words import eps_text, norm_text, norms
+from robust.report.words import eps_text, listed, norm_text, norms, plain
 
 
 def figures(report: Report) -> list[FigureOf]:
@@ -55,6 +55,7 @@ def figures(report: Report) -> list[FigureOf]:
                     partial(_harm, report.clean, norm, worst),
                 )
             )
+    found += [_nearest(one) for one in report.every_eps]
     return found if report.detection is None else [*found, *detection_figures(report.detection)]
 
 
@@ -86,6 +87,34 @@ def _curve(report: Report, norm: str, worst: Sequence[Row]) -> Figure:
             linewidth=1.5,
         )
     add_legend(axes)
+    return figure
+
+
+def _nearest(one: EveryEps) -> FigureOf:
+    scale = 255 if one.norm == "Linf" else 1
+    return FigureOf(
+        f"robust-at-every-eps-{one.norm.lower()}",
+        "The same at every eps: cases that stay right until the nearest image found by "
+        f"{listed([plain(name) for name in one.attacks])}, with 95 % intervals.",
+        f"Robust accuracy at every eps in {norm_text(one.norm)}; report.json has the points.",
+        partial(_every_eps, one, scale),
+    )
+
+
+def _every_eps(one: EveryEps, scale: float) -> Figure:
+    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    eps = [scale * size for size in one.eps]
+    kept = one.robust_accuracy
+    axes.fill_between(
+        eps, [100 * e.low for e in kept], [100 * e.high for e in kept], step="post", color=BAND,
+        alpha=0.3, linewidth=0,
+    )  # fmt: skip
+    axes.step(eps, [100 * e.value for e in kept], where="post", color=INK, linewidth=2.2)
+    axes.set_ylim(-4, 104)
+    axes.set_xlim(0, max(eps) * 1.02)
+    unit = ", in 1/255" if scale != 1 else ""
+    dress(axes, f"eps ({norm_text(one.norm)}){unit}", "still right (%)")
     return figure
 
 
