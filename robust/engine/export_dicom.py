@@ -1,4 +1,4 @@
-"""Adversarial images as DICOM files, read again and predicted again (`robust attack --save-dicom`)."""
+"""Adversarial images as DICOM files, each read and predicted again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from attacks import ThreatModel
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
 from robust.engine.job import Job
-from robust.engine.runner import Batch
+from robust.engine.verify import Batch
 from robust.engine.stored import at_eps
 from robust.errors import InputError
 

@@ -266,7 +266,7 @@ def marked() -> Dataset:
 def test_no_word_of_the_input_reaches_the_output(tmp_path: Path) -> None:
     path = save(marked(), tmp_path / f"{CANARY}.dcm")
     data = path.read_bytes()
-    assert data.count(CANARY.encode()) > 1500
+    assert data.lower().count(CANARY.lower().encode()) > 1500
     frame = Frame(path)
     written = out(frame, image_of(frame), 1 / 255, tmp_path / "out").path
     assert CANARY.lower() not in written.name.lower()
