@@ -16,8 +16,8 @@ from attacks import ThreatModel
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
 from robust.engine.job import Job
-from robust.engine.verify import Batch
 from robust.engine.stored import at_eps
+from robust.engine.verify import Batch
 from robust.errors import InputError
 
 if TYPE_CHECKING:
