@@ -121,7 +121,8 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(images: Path, tmp_
     dicom, out = DicomFolder(tmp_path / "dicom"), tmp_path / "out"
     smaller = plan(images, size=24)
     assert smaller.model is not None
-    smaller.model.size = 28
+    model = smaller.model.model_copy(update={"size": 28})
+    smaller = smaller.model_copy(update={"model": model})
     with pytest.raises(InputError, match="take size and grey out"):
         export_images(smaller, out, dicom=dicom, device="cpu")
     assert not out.exists() and not dicom.folder.exists()
