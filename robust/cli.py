@@ -198,25 +198,38 @@ def attack(
     eps: Annotated[str | None, typer.Option(help="Radius, such as 2/255.")] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many cases.")] = None,
     bits: Annotated[int | None, typer.Option(help="8 or 16 a channel; as read otherwise.")] = None,
+    save_dicom: Annotated[
+        Path | None, typer.Option(help="New folder for DICOM files, where cases are DICOM.")
+    ] = None,
     device: Device = "auto",
     skip_broken: SkipBroken = False,
 ) -> None:
     """Write adversarial images as files.
 
-    PNG, which loses nothing, beside attacks.csv, which tells what each is worth.
+    PNG, which loses nothing, beside attacks.csv, which tells what each is worth; with --save-dicom
+    DICOM files too, which name nobody.
     """
     from robust.engine.export import export_images
+    from robust.engine.export_dicom import DicomFolder
     from robust.engine.flags import plan_from
 
     if bits not in (None, 8, 16):
         raise InputError(f"bits must be 8 or 16, not {bits}")
     made = plan_from(plan, attack=[attack], eps=eps, limit=limit)
+    dicom = DicomFolder(save_dicom) if save_dicom else None
     with progress_bar() as progress:
         images, fooled = export_images(
-            made, out, bits=bits, device=device, skip_broken=skip_broken, progress=progress
+            made,
+            out,
+            bits=bits,
+            dicom=dicom,
+            device=device,
+            skip_broken=skip_broken,
+            progress=progress,
         )
     said = f"{images} images in {out}, of which {fooled} as stored reach the goal"
-    Console().print(said, markup=False)
+    for line in (said, *(dicom.said() if dicom else ())):
+        Console().print(line, markup=False)
 
 
 app.command("train", epilog=cli_train.EXAMPLE)(cli_train.train)

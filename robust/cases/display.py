@@ -149,13 +149,13 @@ class Stored:
         return torch.from_numpy(self.table()[array.astype(np.int32) - self.low])
 
     def pixels(
-        self, image: Tensor, original: Pixels | None = None, eps: float = math.inf
+        self, image: Tensor, original: Pixels | None = None, eps: float | Floats = math.inf
     ) -> Pixels:
         """Displayed `(c, h, w)` to stored `(h, w)` or `(h, w, c)`: the nearest stored values.
 
         With the `original` a pixel that shows the same keeps its stored value, though the window
-        clips many to one shade; no pixel is shown more than `eps` from the original, and of values
-        that show alike the one nearest to the original is taken.
+        clips many to one shade; no pixel is shown more than `eps` (one for all, or each its own)
+        from the original, and of values that show alike the one nearest to the original is taken.
         """
         if self.plain and original is None:
             levels = (image.detach().cpu().double() * self.levels).round().clamp(0, self.levels)
@@ -183,7 +183,10 @@ class Stored:
 
 
 def _nearest(
-    table: npt.NDArray[np.float32], wanted: Floats, start: npt.NDArray[np.int64], eps: float
+    table: npt.NDArray[np.float32],
+    wanted: Floats,
+    start: npt.NDArray[np.int64],
+    eps: float | Floats,
 ) -> npt.NDArray[np.int64]:
     """For each wanted shade the index of the table that is nearest to it, and within eps of where
     it starts. Of equal shades the index nearest to the start; the table need not rise.

@@ -14,6 +14,8 @@ from robust.cases.case import Case, Stored
 from robust.cases.images import as_png
 from robust.engine.auditing import open_plan, open_store, remove
 from robust.engine.cells import make_attacks
+from robust.engine.export_dicom import COLUMNS as DICOM_COLUMNS
+from robust.engine.export_dicom import DicomFolder
 from robust.engine.job import start
 from robust.engine.plan import Plan
 from robust.engine.runner import Progress
@@ -31,6 +33,7 @@ def export_images(
     out: Path,
     *,
     bits: int | None = None,
+    dicom: DicomFolder | None = None,
     device: str = "auto",
     skip_broken: bool = False,
     progress: Progress = lambda done, total, label: None,
@@ -38,11 +41,13 @@ def export_images(
     """Attack every case with the plan's one attack at its one eps and write the images to `out`.
 
     PNG at each image's own depth, or at `bits` (16 keeps perturbations that 8 would round away).
-    `attacks.csv` tells what was found and what is left of it in the file, predicted anew. Returns
-    the number of images and how many of the files fool the classifier. Raises InputError.
+    `attacks.csv` tells what was found and what is left of it in the file, predicted anew. Cases
+    from DICOM are written to the `dicom` folder too, which counts for itself. Returns the number of
+    images and how many of the files fool the classifier. Raises InputError.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists and is not empty; name a new folder")
+    for folder in (out, *([dicom.folder] if dicom else [])):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder} exists and is not empty; name a new folder")
     classifier, cases = open_plan(plan, device)
     store, _, scratch = open_store(None)
     written = fooled = 0
@@ -61,10 +66,12 @@ def export_images(
             if len(job.cells) != 1:
                 raise InputError("robust attack runs one attack at one eps; name them")
             (cell,) = job.cells
+            if dicom:
+                dicom.open(cases)
             out.mkdir(parents=True, exist_ok=True)
             with (out / "attacks.csv").open("w", newline="", encoding="utf-8") as file:
                 table = csv.writer(file, lineterminator="\n")
-                table.writerow(COLUMNS)
+                table.writerow([*COLUMNS, *(DICOM_COLUMNS if dicom else ())])
                 for number, rows in enumerate(job.runner.chunks):
                     progress(number, len(job.runner.chunks), f"{cell.label} at {cell.threat.eps:g}")
                     for batch in job.runner.load(rows, job.goal):
@@ -78,6 +85,7 @@ def export_images(
                         with torch.no_grad():
                             said = job.runner.logits(kept).argmax(1)
                         reached = job.goal.reached(said, batch.y)
+                        more = dicom.write(job, cell, batch, x_adv) if dicom else None
                         for i, (case, o) in enumerate(zip(batch.cases, outcomes, strict=True)):
                             stored = Stored(bits or case.stored.depth)
                             name = f"{case.id.replace('/', '_')}.png"
@@ -94,12 +102,15 @@ def export_images(
                                     int(reached[i]),
                                     *(f"{float(moved.abs().max()):.9g}", f"{l2:.9g}"),
                                     o.failure or "",
+                                    *(more[i] if more else ()),
                                 ]
                             )
                             written += 1
                             fooled += bool(reached[i])
     except InputError:
         shutil.rmtree(out, ignore_errors=True)
+        if dicom:
+            dicom.remove()
         raise
     finally:
         store.close()

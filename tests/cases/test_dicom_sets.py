@@ -294,7 +294,7 @@ def test_no_word_of_a_file_reaches_an_output(
             ([*audit, "--out", "refused"], 2),
             ([*audit, "--out", "run", "--skip-broken"], 0),
             (["attack", "plan.toml", "--attack", "FGSM", "--eps", "2/255", "--out", "files",
-              "--skip-broken"], 0),
+              "--save-dicom", "dicoms", "--skip-broken"], 0),
         ):  # fmt: skip
             monkeypatch.setattr(sys, "argv", ["robust", *line])
             with pytest.raises(SystemExit) as ended:
@@ -304,8 +304,9 @@ def test_no_word_of_a_file_reaches_an_output(
             said += out + err
     assert "broken1.dcm is broken" in said  # so that what is refused was met
     assert "odd.dcm is broken" in caplog.text
-    written = [p for folder in ("run", "files") for p in (tmp_path / folder).rglob("*")]
+    written = [p for folder in ("run", "files", "dicoms") for p in (tmp_path / folder).rglob("*")]
     assert len(list((tmp_path / "files").glob("*.png"))) >= 3
+    assert len(list((tmp_path / "dicoms").glob("*.dcm"))) >= 3
     content = [said.encode(), caplog.text.encode(), *(str(p).encode() for p in written)]
     content += [p.read_bytes() for p in written if p.is_file()]
     for text in (CANARY.lower().encode(), b"19731231", b"20011111", b"doe^jane"):

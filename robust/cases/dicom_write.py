@@ -1,0 +1,189 @@
+"""An adversarial image back into a DICOM file: what shows it is written, and nothing else is.
+
+Every file is a Secondary Capture of one frame (PS3.3 A.8.1), whatever it was made from: an image
+that was computed may not pass for one that a device took. It is built anew from numbers, from
+`Stored` and a few checked attributes, so that no text, date, UID, private element, overlay or
+thumbnail of the input has a way in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from torch import Tensor
+
+from robust.cases.case import Picture
+from robust.cases.dicom import Frame, read_dicom
+from robust.cases.dicom_file import content_id, guarded, load_bytes, parse
+from robust.cases.dicom_traits import Traits, ds, read_traits
+from robust.cases.display import Floats, Lut, Stored, Window
+from robust.errors import InputError
+
+EMPTY = (
+    *("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
+    *("ReferringPhysicianName", "AccessionNumber", "SeriesNumber", "InstanceNumber"),
+    *("Laterality", "PatientOrientation"),
+)
+"""Attributes that a file must have and may leave empty."""
+METHOD = "Only display attributes kept; pixels not searched for text"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a file says of where it comes from."""
+
+    patient: str
+    """A pseudonym."""
+    attack: str
+    """In words: attack, norm, eps, and the hash of the model; ASCII, at most 1024 letters."""
+    salt: bytes
+    """Unknown to whoever has the files alone: no list of UIDs leads from theirs to the input's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    path: Path
+    before: Picture
+    after: Picture
+    """What the file is read as."""
+
+    @property
+    def levels(self) -> int:
+        """How far a stored value went at most."""
+        moved = self.after.pixels.astype(np.int64) - self.before.pixels.astype(np.int64)
+        return int(np.abs(moved).max())
+
+
+def write_dicom(
+    frame: Frame, image: Tensor, eps: float | Floats, folder: Path, origin: Origin
+) -> Written:
+    """Write the displayed `(c, h, w)` image of a frame to `folder`, named by the input's content.
+
+    Stored values of the input's depth, as `Stored.pixels` finds them; the same image again gives
+    the same bytes. The one view in which eps holds is the only one of the file. Colours that the
+    input holds in another form than RGB (a palette, YBR) are written as RGB. InputError where the
+    input cannot be read, or the image is not of its size and channels.
+    """
+    data = load_bytes(frame.path)
+    before = read_dicom(frame)
+    traits = guarded(frame.path, lambda: read_traits(parse(data, header=True), len(data)))
+    if tuple(image.shape) != tuple(before.stored.image(before.pixels).shape):
+        raise InputError(
+            f"{frame.path} was resized or made grey as it was read, and cannot be written back; "
+            f"take size and grey out of [data]"
+        )
+    pixels = before.stored.pixels(image, before.pixels, eps)
+    made = guarded(
+        frame.path, lambda: _build(Picture(pixels, before.stored), traits, origin, frame, data)
+    )
+    name = content_id(data) + (f"-{frame.index + 1}" if traits.frames > 1 else "")
+    path = folder / f"{name}.dcm"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(made)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from None
+    return Written(path, before, read_dicom(Frame(path)))
+
+
+def _build(picture: Picture, traits: Traits, origin: Origin, frame: Frame, data: bytes) -> bytes:
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    for name in EMPTY:
+        setattr(made, name, None)
+    made.PatientID = origin.patient
+    made.PatientIdentityRemoved = "NO" if traits.burned == "YES" else "YES"
+    made.DeidentificationMethod = METHOD
+    own = hashlib.sha256(data).hexdigest()
+    made.StudyInstanceUID = _uid(origin, "study", traits.study or own)
+    made.SeriesInstanceUID = _uid(origin, "series", traits.series or own, origin.attack)
+    made.Modality = traits.modality
+    made.SeriesDescription = "Adversarial images"
+    made.ConversionType = "WSD"
+    made.ImageType = ["DERIVED", "SECONDARY"]
+    made.DerivationDescription = origin.attack
+    _put_pixels(made, picture, traits)
+    _put_view(made, picture.stored)
+    traits.put(made)
+    shown = hashlib.sha256(made.PixelData).hexdigest()
+    made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    made.SOPInstanceUID = _uid(
+        origin, "image", own, str(frame.index), str(frame.window), origin.attack, shown
+    )
+    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+    file = BytesIO()
+    made.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def _uid(origin: Origin, *parts: str) -> str:
+    return generate_uid(entropy_srcs=[origin.salt.hex(), *parts])
+
+
+def _put_pixels(made: Dataset, picture: Picture, traits: Traits) -> None:
+    pixels, stored = picture.pixels, picture.stored
+    made.Rows, made.Columns = pixels.shape[:2]
+    made.SamplesPerPixel = 1 if pixels.ndim == 2 else 3
+    if pixels.ndim == 3:
+        made.PhotometricInterpretation, made.PlanarConfiguration = "RGB", 0
+    else:
+        # An inverted presentation table becomes what more viewers heed.
+        made.PhotometricInterpretation = "MONOCHROME1" if stored.inverted else "MONOCHROME2"
+    # Colours out of a palette are deeper than its indices; single bits get a byte each.
+    least = 8 if stored.bits <= 8 else 16
+    allocated = traits.allocated if traits.allocated in (16, 32) else 8
+    made.BitsAllocated = max(allocated, least) if stored.native else least
+    made.BitsStored, made.HighBit = stored.bits, stored.bits - 1
+    made.PixelRepresentation = int(stored.signed)
+    kind = f"<{'i' if stored.signed else 'u'}{made.BitsAllocated // 8}"
+    raw = np.ascontiguousarray(pixels.astype(kind)).tobytes()
+    made.add_new(
+        "PixelData", "OB" if made.BitsAllocated == 8 else "OW", raw + b"\0" * (len(raw) % 2)
+    )
+
+
+def _put_view(made: Dataset, stored: Stored) -> None:
+    """Rescaling and the one view; a range that was found from the pixels becomes a window, since
+    other pixels would have another.
+    """
+    if made.SamplesPerPixel == 3:
+        return
+    if stored.modality is not None:
+        table = _table(stored.modality, stored.signed)
+        table.ModalityLUTType = "US"
+        made.ModalityLUTSequence = [table]
+    elif stored.slope != 1 or stored.intercept != 0:
+        made.RescaleSlope, made.RescaleIntercept = ds(stored.slope), ds(stored.intercept)
+        made.RescaleType = "US"
+    signed = stored.modality is None and stored.signed
+    if isinstance(stored.view, Lut):
+        made.VOILUTSequence = [_table(stored.view, signed)]
+    elif isinstance(stored.view, Window):
+        made.WindowCenter, made.WindowWidth = ds(stored.view.centre), ds(stored.view.width)
+        if stored.view.function != "LINEAR":
+            made.VOILUTFunction = stored.view.function
+
+
+def _table(lut: Lut, signed: bool) -> Dataset:
+    """A table as an item of a sequence (PS3.3 C.11.1.1)."""
+    entries: Any = np.frombuffer(lut.data, "<u2")
+    if lut.bits == 8:
+        # Two entries in a word; one more of the last changes nothing and fills the word.
+        entries = np.append(entries, entries[-1:])[: len(entries) + len(entries) % 2]
+        entries = entries.astype(np.uint8)
+    kind = "SS" if signed or lut.first < 0 else "US"
+    numbers = [len(entries) % 65536, lut.first, lut.bits]
+    if kind == "SS":
+        numbers = [n - 65536 if n >= 32768 else n for n in numbers]
+    item = Dataset()
+    item.add_new("LUTDescriptor", kind, numbers)
+    item.add_new("LUTData", "OW", entries.tobytes())
+    return item

@@ -1,0 +1,149 @@
+"""Adversarial images as DICOM files, each read and predicted again."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from attacks import ThreatModel
+from robust.cases.case import Cases
+from robust.engine.cells import Cell
+from robust.engine.job import Job
+from robust.engine.stored import at_eps
+from robust.engine.verify import Batch
+from robust.errors import InputError
+
+if TYPE_CHECKING:
+    from robust.cases.dicom import Frame
+    from robust.cases.dicom_write import Written
+
+COLUMNS = ("dicom", "dicom_prediction", "dicom_success", "dicom_linf", "dicom_levels")
+"""Beside those of `attacks.csv`: the file, what it is worth, how far a stored value went at most;
+empty for a case that did not come from DICOM."""
+
+
+@dataclass
+class DicomFolder:
+    """A new folder for DICOM files, and what was put there."""
+
+    folder: Path
+    written: int = 0
+    fooled: int = 0
+    others: int = 0
+    """Cases that did not come from DICOM."""
+    recoloured: int = 0
+    """Files whose colours were written in another form."""
+    eps: str = ""
+    grey_levels: set[tuple[float, int]] = field(default_factory=set)
+    """How many grey levels eps was at least, of how many."""
+    furthest: int = 0
+    """By how many grey levels a stored value was moved at most."""
+    _frames: dict[str, Frame] = field(default_factory=dict)
+    _salt: bytes = b""
+
+    def open(self, cases: Cases) -> None:
+        """InputError where no case is from DICOM."""
+        from robust.cases.dicom import Frame
+
+        self._frames = {e.id: e.where for e in cases.entries if isinstance(e.where, Frame)}
+        if not self._frames:
+            raise InputError(
+                f"{cases.source} holds no DICOM file to write back; take --save-dicom out"
+            )
+        first = next((f.path for f in self._frames.values() if f.path.is_file()), None)
+        content = b"" if first is None else first.read_bytes()
+        self._salt = hashlib.sha256(b"uids" + content).digest()
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, job: Job, cell: Cell, batch: Batch, x_adv: Tensor) -> list[list[Any]]:
+        """The files of a batch, and for each of its cases the values of `COLUMNS`."""
+        from robust.cases.dicom_write import Origin, write_dicom
+
+        threat = cell.threat
+        self.eps = at_eps("", threat.norm, threat.eps).removeprefix(" at ")
+        weights = job.facts.model["weights_sha256"]
+        words = f"Adversarial image: {cell.label}, {threat.norm}, eps {threat.eps:.9g}"
+        words = f"{words[:900]}, target model {weights}".encode("ascii", "replace").decode()
+        rows: list[list[Any]] = [[""] * len(COLUMNS) for _ in batch.cases]
+        places: list[int] = []
+        found: list[Written] = []
+        for i, (case, image) in enumerate(zip(batch.cases, x_adv.detach().cpu(), strict=True)):
+            frame = self._frames.get(case.id)
+            if frame is None:
+                self.others += 1
+                continue
+            origin = Origin(self._patient(case.group, job), words, self._salt)
+            eps = _room(threat, image, case.image)
+            found.append(write_dicom(frame, image, eps, self.folder, origin))
+            places.append(i)
+            self._count(found[-1], threat)
+        if not found:
+            return rows
+        shown = [one.after.stored.image(one.after.pixels) for one in found]
+        with torch.no_grad():
+            said = job.runner.logits(torch.stack(shown).to(batch.x)).argmax(1)
+        reached = job.goal.reached(said, batch.y[torch.tensor(places, device=batch.y.device)])
+        self.fooled += int(reached.sum())
+        for k, (i, one) in enumerate(zip(places, found, strict=True)):
+            linf = float((shown[k].double() - batch.cases[i].image.double()).abs().max())
+            name = job.runner.cases.classes[int(said[k])]
+            rows[i] = [one.path.name, name, int(reached[k]), f"{linf:.9g}", one.levels]
+        return rows
+
+    def remove(self) -> None:
+        """What was written before something went wrong."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def said(self) -> Sequence[str]:
+        """What was done, in lines."""
+        lines = [
+            f"{self.written} DICOM files in {self.folder}, of which {self.fooled} as stored "
+            f"reach the goal"
+        ]
+        if self.grey_levels:
+            least, most = min(self.grey_levels), max(self.grey_levels)
+            span = f"{least[0]:.3g}" if least[0] == most[0] else f"{least[0]:.3g} to {most[0]:.3g}"
+            depths = sorted({depth for _, depth in self.grey_levels})
+            of = " or ".join(str(depth) for depth in depths)
+            lines.append(
+                f"eps {self.eps} = {span} of {of} grey levels; no stored value moved by more than "
+                f"{self.furthest}"
+            )
+        if self.recoloured:
+            lines.append(
+                f"{self.recoloured} of them were written as RGB, which their files are not"
+            )
+        if self.others:
+            lines.append(f"{self.others} images did not come from DICOM and are PNG alone")
+        return lines
+
+    def _patient(self, group: str, job: Job) -> str:
+        """The group, a pseudonym, unless the plan keeps names: then a new one."""
+        if job.facts.plan.data is not None and not job.facts.plan.data.keep_names:
+            return group
+        return hashlib.sha256(self._salt + group.encode()).hexdigest()[:12]
+
+    def _count(self, one: Written, threat: ThreatModel) -> None:
+        stored = one.before.stored
+        self.written += 1
+        self.recoloured += not stored.native
+        self.furthest = max(self.furthest, one.levels)
+        if threat.norm == "Linf" and stored.step > 0:
+            # Rounded, so that files of one kind count as one: steps differ in their last digits.
+            self.grey_levels.add((float(f"{threat.eps / stored.step:.3g}"), stored.levels + 1))
+
+
+def _room(threat: ThreatModel, image: Tensor, clean: Tensor) -> Any:
+    """How far each pixel may go: to eps, or where the norm is one of all pixels no further than it
+    went, lest rounding add up.
+    """
+    if threat.norm == "Linf":
+        return threat.eps
+    return (image.double() - clean.double()).abs().numpy()
