@@ -75,11 +75,10 @@ def main() -> None:
         )
         seconds = time.perf_counter() - began
     for one in report.survival:
-        print(
-            f"{one.eps * 255:g}/255, {one.levels:g} of {one.of} levels: "
-            f"of {one.computed.cases} cases fooled {one.computed.value:.2f} as computed, {one.stored.value:.2f} stored, "
-            f"{one.aware.value:.2f} rounded knowingly"
-        )
+        ways = {"computed": one.computed, "stored": one.stored, "rounded knowingly": one.aware}
+        shares = ", ".join(f"{name} {share.value:.2f}" for name, share in ways.items())
+        size = f"{one.eps * 255:g}/255, {one.levels:g} of {one.of} levels"
+        print(f"{size}: of {one.computed.cases} cases fooled {shares}")
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"{seconds:.0f} s, {most:.1f} GB at most")
 
