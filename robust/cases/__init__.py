@@ -24,7 +24,7 @@ def open_cases(
     path: str | Path,
     *,
     limit: int | None = None,
-    size: tuple[int, int] | None = None,
+    size: int | tuple[int, int] | None = None,
     grey: bool = False,
     **options: Any,
 ) -> Cases:
@@ -33,8 +33,8 @@ def open_cases(
     Further options are those of the reader that fits (`open_manifest`, `open_folder`,
     `open_medmnist`, `open_phantoms`): split, label, where, classes, findings, group, subgroups,
     window. DICOM files lie in folders as other images do, or a DICOMDIR with cases.csv beside it.
-    `limit` takes so many cases evenly over the set; `size` (h, w) and `grey` change what is read,
-    and so what the attacker may touch. Raises InputError.
+    `limit` takes so many cases evenly over the set; `size`, (h, w) or one number, and `grey` change
+    what is read, and so what the attacker may touch. Raises InputError.
     """
     reader, place = _reader(str(path))
     known = [name for name in inspect.signature(reader).parameters if name != "directory"]
@@ -49,10 +49,11 @@ def open_cases(
         if limit < 1:
             raise InputError(f"limit {limit} leaves no case; use 1 or more")
         cases = cases.spread(limit)
-    if size is not None and min(size) < 1:
-        raise InputError(f"[data] size must be 1 or more pixels, not {tuple(size)}")
-    if size is not None or grey:
-        cases = dataclasses.replace(cases, size=size, grey=grey)
+    pair = (size, size) if isinstance(size, int) else size
+    if pair is not None and min(pair) < 1:
+        raise InputError(f"[data] size must be 1 or more pixels, not {tuple(pair)}")
+    if pair is not None or grey:
+        cases = dataclasses.replace(cases, size=pair, grey=grey)
     return cases
 
 

@@ -69,10 +69,7 @@ class DataSpec(Section):
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments of `open_cases`."""
-        options = self.model_dump(exclude={"path"})
-        if isinstance(self.size, int):
-            options["size"] = (self.size, self.size)
-        return options
+        return self.model_dump(exclude={"path"})
 
 
 class AttackSpec(BaseModel):

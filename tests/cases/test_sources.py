@@ -490,6 +490,7 @@ def test_size_and_grey_change_what_is_read(tmp_path: Path) -> None:
     grey = open_cases(tmp_path, group="none", grey=True)[0].image
     wanted = (pixels / 255) @ [0.299, 0.587, 0.114]
     np.testing.assert_allclose(grey[0].numpy(), wanted, atol=1e-6)
+    assert open_cases(tmp_path, group="none", size=5)[0].image.shape[1:] == (5, 5)
     small = open_cases(tmp_path, group="none", size=(4, 3))[0].image
     assert small.shape == (3, 4, 3) and small.min() >= 0 and small.max() <= 1
     same = open_cases(tmp_path, group="none", size=(8, 6))[0].image
