@@ -285,7 +285,8 @@ def test_names_are_text_and_no_script_runs_but_the_pages_own(
     page.wait_for_timeout(50)
     assert page.evaluate("document.querySelectorAll('img[src=x]').length") == 1
     assert page.evaluate("window.hacked") is None
-    assert "Content Security Policy directive 'script-src" in visit.complaints[0]
+    # Newer browsers complain of the image's address as well, and first.
+    assert any("script-src" in complaint for complaint in visit.complaints)
     visit.complaints.clear()
 
 

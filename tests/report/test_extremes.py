@@ -407,7 +407,7 @@ SAYS: dict[str, tuple[str, ...]] = {
     "nothing allowed": ("may change nothing overturns none of them",),
     "nothing allowed in L2": ("may change nothing overturns none of them",),
     "all fall": ("by 16 parts in 255 overturns all of them", "Then the model overlooks 100"),
-    "one class": ("With the smaller change the model overlooks",),
+    "one class": ("change the model overlooks",),  # which change depends on the processor
     "one case": ("reads 100 [3, 100] correctly", "measured on 1 image of 1 group)"),
     "one group": ("measured on 30 images of 1 group)",),
     "all wrong": ("reads 0 [", "Nothing was attacked, since there is no correct reading"),
