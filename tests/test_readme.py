@@ -29,7 +29,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """One epoch, two eps, a small probe, an empty folder: the commands are tested, not the network."""
+    """One epoch, two eps, a small probe, no scenario: the commands are tested, not the network."""
     monkeypatch.setattr("robust.demo.EPOCHS", 1)
     monkeypatch.setattr("robust.engine.probe.CASES", 2)
     shorter, cuts = re.subn(
@@ -37,6 +37,8 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     )
     assert cuts == 1
     shorter, cuts = re.subn("^(adaptive.*) = .*$", r"\1 = 5", shorter, flags=re.MULTILINE)
+    assert cuts == 2
+    shorter, cuts = re.subn(r"^(universal|patch) = .*$", r"\1 = []", shorter, flags=re.MULTILINE)
     assert cuts == 2
     monkeypatch.setattr("robust.demo.PLAN", shorter)
     monkeypatch.chdir(tmp_path)
