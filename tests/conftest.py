@@ -1,13 +1,20 @@
-"""What all tests share: one thread for torch, and the real data where they are."""
+"""What all tests share: one thread for torch, phantoms drawn once, and the real data if any."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 import torch
 
+from robust.cases import phantom_cases
+
 torch.set_num_threads(1)
+
+# The same few hundred phantoms are read by audit after audit; to draw one takes longer than to
+# attack it. tests/cases/test_phantoms.py draws its own.
+phantom_cases._draw = lru_cache(maxsize=8192)(phantom_cases._draw)
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 

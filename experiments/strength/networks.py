@@ -27,6 +27,9 @@ class Network:
     eps: dict[str, float]
     """By norm, one at which some cases stand and some fall."""
     seeds: int = 5
+    nearest: int = 1000
+    """Gradients that a nearest image may cost."""
+    ensembles: bool = True
 
 
 def _right(model: nn.Module, x: Tensor, y: Tensor, n: int) -> tuple[Tensor, Tensor]:
@@ -93,7 +96,7 @@ def pneumonia() -> Network:
 
 
 def trained(name: str, count: int, eps: dict[str, float]) -> Network:
-    """A folder of `experiments.models`, at its own size."""
+    """A folder of `experiments.models`, at its own size, at a budget that one core can afford."""
     folder = built(name)
     data = robust.load_plan(folder).data
     assert data is not None
@@ -103,7 +106,8 @@ def trained(name: str, count: int, eps: dict[str, float]) -> Network:
     x = torch.stack([case.image for case in drawn])
     y = torch.tensor([case.label for case in drawn])
     settle_head(model, x[:2])
-    return Network(model, *_right(model, x, y, count), eps, seeds=1)
+    right = _right(model, x, y, count)
+    return Network(model, *right, eps, seeds=1, nearest=300, ensembles=False)
 
 
 SMALL: dict[str, Callable[[], Network]] = {
@@ -117,10 +121,10 @@ SMALL: dict[str, Callable[[], Network]] = {
 }
 LARGE: dict[str, Callable[[], Network]] = {
     "chest 112 px, 2 classes": lambda: trained(
-        "mobilenet-pretrained", 24, {"Linf": 1 / 255, "L2": 0.3}
+        "mobilenet-pretrained", 16, {"Linf": 1 / 255, "L2": 0.3}
     ),
-    "chest 112 px, 3 classes": lambda: trained("chest-3", 24, {"Linf": 0.5 / 255, "L2": 0.2}),
+    "chest 112 px, 3 classes": lambda: trained("chest-3", 16, {"Linf": 0.5 / 255, "L2": 0.2}),
     "chest 112 px, 2 classes, hardened": lambda: trained(
-        "mobilenet-hardened", 24, {"Linf": 2 / 255, "L2": 0.6}
+        "mobilenet-hardened", 16, {"Linf": 2 / 255, "L2": 0.6}
     ),
 }
