@@ -13,7 +13,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from attacks import ThreatModel
+from attacks import CarliniWagnerL2, ThreatModel
 from robust.cases import Cases, open_cases
 from robust.engine import audit, audit_plan
 from robust.engine.changes import CHANGES
@@ -28,6 +28,7 @@ from robust.records import Detection, Report
 from tests.engine.nets import trained
 
 EPS = ["2/255", "8/255"]
+NEAREST = CarliniWagnerL2(steps=25, binary_steps=4)
 
 
 def cases(count: int = 100, split: str = "test") -> Cases:
@@ -52,7 +53,7 @@ def run(**options: Any) -> Report:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "run"
-    attacks = ["Noise", "FGSM", "PGD", "CarliniWagnerL2"]
+    attacks = ["Noise", "FGSM", "PGD", NEAREST]
     run(out=out, attacks=attacks, detection={"fit_on": ["PGD", "CarliniWagnerL2"]})
     return out
 
@@ -176,7 +177,7 @@ def test_noise_beside_an_attack_without_a_bound_goes_as_far(
         return drawn
 
     monkeypatch.setattr(Watch, "_noise", spy)
-    report = run(out=tmp_path, attacks=["CarliniWagnerL2"], detectors=["MaxSoftmax"])
+    report = run(out=tmp_path, attacks=[NEAREST], detectors=["MaxSoftmax"])
     assert report.detection is not None
     far = {r["case"]: float(r["l2"]) for r in lines(tmp_path) if r["attack"] == "CarliniWagnerL2"}
     hit = {r["case"] for r in lines(tmp_path) if r["success"] == "1"}
