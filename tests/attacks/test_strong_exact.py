@@ -19,7 +19,7 @@ from tests.toys import Linear, exact_eps, fit, fooled, linear_cases, predicted
 
 NORMS = ("Linf", "L2")
 BOXES = [pytest.param("free", marks=pytest.mark.slow), "binding"]
-STANDARD = Standard(steps=50, queries=50)
+STANDARD = Standard(steps=30, queries=30)
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
 
 

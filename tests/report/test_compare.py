@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from attacks import CarliniWagnerL2
 from robust.cases import open_cases
 from robust.engine import audit
 from robust.errors import InputError
@@ -175,7 +176,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         audit(
             Classifier(model, channels=1),
             open_cases("phantom:chest_xray", count=30, pixels=28),
-            attacks=["FGSM", "PGD", "CW", "CarliniWagnerL2"],
+            attacks=["FGSM", "PGD", "CW", CarliniWagnerL2(steps=25, binary_steps=4)],
             eps=["1/255", "4/255"],
             out=out[-1],
             gallery=0,

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from attacks import CarliniWagnerL2
 from robust.cases import open_cases
 from robust.engine import audit
 from robust.models import Classifier
@@ -40,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     report = audit(
         Classifier(trained(28), channels=1),
         dataclasses.replace(cases, entries=entries),
-        attacks=["Noise", "FGSM", "PGD", "CW", "CarliniWagnerL2"],
+        attacks=["Noise", "FGSM", "PGD", "CW", CarliniWagnerL2(steps=25, binary_steps=4)],
         eps=["1/255", "3/255", "8/255"],
         out=out,
     )
