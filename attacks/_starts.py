@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.contract import Model
-from attacks.objectives import margin
+from attacks.losses import margin
 from attacks.streams import Streams
-from attacks.threat import per_case
+from attacks.threat import ThreatModel, per_case
 
 GRIDS = (1, 2, 4, 8, 0)
 """Cells a side of the random images, by turns; 0: as many as there are pixels."""
@@ -36,3 +36,16 @@ def far_start(
         best = torch.where(per_case(better, x), image, best)
         best_margin = torch.where(better, value, best_margin)
     return best
+
+
+def random_start(x: Tensor, threat: ThreatModel, streams: Streams) -> Tensor:
+    """Uniform in the L-inf ball; in L2 uniform in direction and, up to eps / 2, in distance.
+
+    A uniform draw of an L2 ball in many dimensions lies on its sphere, at right angles to whatever
+    the attack looks for, and steps only slowly take the place of that part: 20 steps of eps / 10
+    then broke 66 of 150 chest X-rays, from here 72, from the image 74.
+    """
+    drawn = threat.random(x, streams)
+    if threat.norm == "Linf":
+        return drawn
+    return x + streams.uniform(x[:, :1, :1, :1]) / 2 * (drawn - x)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.objectives import margin
+from attacks.losses import margin
 from attacks.streams import Streams
 from attacks.threat import per_case
 

@@ -9,11 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attacks._starts import random_start
+from attacks._tracking import Batch, Found
 from attacks.contract import Model, require_fit, require_positive
-from attacks.objectives import OBJECTIVES, Objective, climb
-from attacks.pgd import random_start
+from attacks.losses import OBJECTIVES, Objective, climb, likeliest_wrong
 from attacks.streams import Streams
-from attacks.survivors import Batch, Found
 from attacks.threat import ThreatModel, per_case
 
 MOMENTUM = 0.75
@@ -119,14 +119,6 @@ def ascend(
     with torch.no_grad():
         fallen = found.offer(batch, x_adv, model(x_adv))
     return batch.take(~fallen) if attack.stop else batch
-
-
-def likeliest_wrong(model: Model, x: Tensor, y: Tensor) -> Tensor:
-    """The wrong labels of each case, likeliest first: `(n, k - 1)`."""
-    with torch.no_grad():
-        logits = model(x)
-    own = torch.zeros_like(logits, dtype=torch.bool).scatter(1, y[:, None], True)
-    return logits.masked_fill(own, -torch.inf).argsort(1, descending=True)[:, :-1]
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attacks._tracking import Batch, Found
 from attacks.apgd import APGD, ascend
 from attacks.contract import Attack, Model, require_fit, require_positive
 from attacks.fab import FAB
+from attacks.losses import MOST_TARGETS
 from attacks.square import Square
 from attacks.streams import Streams
-from attacks.survivors import Batch, Found
 from attacks.threat import ThreatModel
-
-MOST_TARGETS = 9
-"""Of the wrong labels, the likeliest: so many targeted runs there are, as in AutoAttack."""
 
 WIDER = (2.0, 1.4)
 """Balls, in units of eps, through which an image found outside is brought in."""

@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks.boundary import slide
+from attacks._geometry import slide
 from attacks.contract import Model, require_fit, require_positive
-from attacks.objectives import climb, margin
+from attacks.losses import climb, margin
 from attacks.streams import Streams
 from attacks.threat import ThreatModel, per_case
 

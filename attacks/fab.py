@@ -8,13 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks.apgd import likeliest_wrong
-from attacks.boundary import onto, slide
+from attacks._geometry import onto, slide
+from attacks._starts import DRAWS, far_start
+from attacks._tracking import Nearest
 from attacks.contract import Model, require_fit, require_positive
-from attacks.far import DRAWS, far_start
-from attacks.objectives import Objective, climb, margin
+from attacks.losses import Objective, climb, likeliest_wrong, margin
 from attacks.streams import Streams
-from attacks.survivors import Nearest
 from attacks.threat import ThreatModel, above_zero, per_case
 
 OVERSHOOT = 1.05

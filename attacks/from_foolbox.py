@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.contract import Model, require_fit
-from attacks.objectives import margin
+from attacks.losses import margin
 from attacks.streams import Streams
 from attacks.threat import ThreatModel, per_case
 

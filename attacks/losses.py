@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attacks.contract import Model
+
 OBJECTIVES = ("cross_entropy", "margin", "dlr")
 
 
@@ -96,3 +98,15 @@ def climb(
         logits = model(x)
         (gradient,) = torch.autograd.grad(objective(logits).sum(), x)
     return logits.detach(), gradient
+
+
+def likeliest_wrong(model: Model, x: Tensor, y: Tensor) -> Tensor:
+    """The wrong labels of each case, likeliest first: `(n, k - 1)`."""
+    with torch.no_grad():
+        logits = model(x)
+    own = torch.zeros_like(logits, dtype=torch.bool).scatter(1, y[:, None], True)
+    return logits.masked_fill(own, -torch.inf).argsort(1, descending=True)[:, :-1]
+
+
+MOST_TARGETS = 9
+"""Of the wrong labels, the likeliest: so many targeted runs there are, as in AutoAttack."""

@@ -9,14 +9,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks.boundary import slide
+from attacks._geometry import slide
+from attacks._tracking import Nearest
 from attacks.contract import Attack, Model, require_fit, require_positive
 from attacks.fab import FAB
 from attacks.fmn import FMN, breathe
-from attacks.objectives import margin
-from attacks.standard import MOST_TARGETS
+from attacks.losses import MOST_TARGETS, margin
 from attacks.streams import Streams
-from attacks.survivors import Nearest
 from attacks.threat import ThreatModel
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from attacks.contract import Model, require_fit, require_positive
-from attacks.objectives import margin
+from attacks.losses import margin
 from attacks.streams import Streams
 from attacks.threat import ThreatModel, per_case
 

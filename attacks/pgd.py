@@ -9,10 +9,11 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from attacks._starts import random_start
+from attacks._tracking import Batch, Found
 from attacks.contract import Attack, Model, require_fit, require_positive
-from attacks.objectives import OBJECTIVES, Objective, climb
+from attacks.losses import OBJECTIVES, Objective, climb
 from attacks.streams import Streams
-from attacks.survivors import Batch, Found
 from attacks.threat import ThreatModel
 
 
@@ -113,19 +114,6 @@ def until_fallen(attack: Attack) -> Attack:
     """The same attack, leaving each case alone once it has fallen, where it has such a form."""
     attack = attack.as_pgd() if isinstance(attack, WrittenAsPGD) else attack
     return replace(attack, stop=True) if hasattr(attack, "stop") else attack  # type: ignore[type-var]
-
-
-def random_start(x: Tensor, threat: ThreatModel, streams: Streams) -> Tensor:
-    """Uniform in the L-inf ball; in L2 uniform in direction and, up to eps / 2, in distance.
-
-    A uniform draw of an L2 ball in many dimensions lies on its sphere, at right angles to whatever
-    the attack looks for, and steps only slowly take the place of that part: 20 steps of eps / 10
-    then broke 66 of 150 chest X-rays, from here 72, from the image 74.
-    """
-    drawn = threat.random(x, streams)
-    if threat.norm == "Linf":
-        return drawn
-    return x + streams.uniform(x[:, :1, :1, :1]) / 2 * (drawn - x)
 
 
 class WrittenAsPGD(ABC):

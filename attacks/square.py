@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attacks.contract import Model, require_fit, require_positive
 from attacks.streams import Streams
-from attacks.survivors import Batch, Found
+from attacks._tracking import Batch, Found
 from attacks.threat import ThreatModel, per_case
 
 # After so many of 10,000 queries the area of the square is halved.

@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from detectors.base import Learned, both
+from detectors.contract import Learned, both
 
 
 def fit_logistic(clean: Tensor, adversarial: Tensor) -> Learned:

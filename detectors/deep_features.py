@@ -10,7 +10,7 @@ import torch
 from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor
 
-from detectors.base import Detector, Learned, Reference, both
+from detectors.contract import Detector, Learned, Reference, both
 from detectors.features import Features
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from detectors.base import Detector, Reference
+from detectors.contract import Detector, Reference
 from detectors.bayesian_uncertainty import PASSES, UNCERTAINTY, dropout_layers, uncertainty
 from detectors.features import Extractor, Features
 from detectors.mahalanobis import Mahalanobis, input_direction, step_name

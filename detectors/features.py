@@ -26,7 +26,7 @@ class Features:
     layers: Mapping[str, Tensor]
     """Each layer's activations `(n, d)`, averaged over space, from input to output."""
     extras: Mapping[str, Tensor] = field(default_factory=dict)
-    """`(n, m)` each: what takes more than one pass and was asked for (`detectors.look`)."""
+    """`(n, m)` each: what takes more than one pass and was asked for (`detectors.extraction`)."""
 
     @property
     def deep(self) -> Tensor:

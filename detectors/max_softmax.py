@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from detectors.base import Detector, Learned, Reference
+from detectors.contract import Detector, Learned, Reference
 from detectors.features import Features
 
 

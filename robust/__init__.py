@@ -6,10 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from robust.auditing import audit, audit_plan
     from robust.cases import Case, Cases, open_cases
-    from robust.engine import Guard, Plan, audit, audit_plan, fit_detector, load_plan
     from robust.errors import InputError
+    from robust.guard import Guard, fit_detector
     from robust.models import Classifier, load_classifier
+    from robust.plan import Plan, load_plan
     from robust.records import Report
 
 __all__ = [
@@ -32,15 +34,15 @@ _HOMES = {
     "Case": "robust.cases",
     "Cases": "robust.cases",
     "Classifier": "robust.models",
-    "Guard": "robust.engine",
+    "Guard": "robust.guard",
     "InputError": "robust.errors",
-    "Plan": "robust.engine",
+    "Plan": "robust.plan",
     "Report": "robust.records",
-    "audit": "robust.engine",
-    "audit_plan": "robust.engine",
-    "fit_detector": "robust.engine",
+    "audit": "robust.auditing",
+    "audit_plan": "robust.auditing",
+    "fit_detector": "robust.guard",
     "load_classifier": "robust.models",
-    "load_plan": "robust.engine",
+    "load_plan": "robust.plan",
     "open_cases": "robust.cases",
 }
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from robust.cases import Cases, open_cases
-from robust.cases.phantoms import NOUNS
+from robust.cases.phantoms.draw import NOUNS
 
 PIXELS = 64
 EPOCHS = 12

@@ -36,3 +36,24 @@ def parse_threat(text: str, norm: str) -> tuple[str, float]:
 def same(one: float | None, other: float | None) -> bool:
     """Whether two radii are one, within the rounding of how they were written."""
     return one == other or (one is not None and other is not None and abs(one - other) < 1e-9)
+
+
+def at_eps(attack: str, norm: str, eps: float | None) -> str:
+    """`PGD at 1/255`, as messages say it."""
+    if eps is None:
+        return attack
+    return f"{attack} at {eps * 255:.4g}/255" if norm == "Linf" else f"{attack} at {eps:g} in L2"
+
+
+def eps_text(eps: float | None, norm: str = "Linf") -> str:
+    """`1/255` where eps is a multiple of a quarter of 1/255 in L-inf, else the number itself."""
+    if eps is None:
+        return "nearest"
+    levels = eps * 255
+    if norm == "Linf" and abs(levels * 4 - round(levels * 4)) < 1e-6:
+        return f"{round(levels * 4) / 4:g}/255" if eps else "0"
+    return f"{eps:.4g}"
+
+
+def norm_text(norm: str) -> str:
+    return {"Linf": "L∞", "L2": "L2"}.get(norm, norm)

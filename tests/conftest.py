@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from robust.cases import phantom_cases
+from robust.cases.phantoms import cases as phantom_cases
 
 torch.set_num_threads(1)
 

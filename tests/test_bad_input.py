@@ -634,7 +634,7 @@ def test_in_a_process_of_its_own(here: Path, spoilt: dict[str, Any], said: str) 
     write_plan(**spoilt)
     repository = str(Path(cli.__file__).parent.parent)
     done = subprocess.run(
-        [sys.executable, "-m", "robust.cli", *RUN],
+        [sys.executable, "-m", "robust.cli.main", *RUN],
         capture_output=True,
         text=True,
         timeout=120,

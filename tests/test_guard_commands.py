@@ -17,12 +17,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from robust import cli, cli_guard, load_classifier
+from robust import cli, load_classifier
 from robust.cases import open_cases
 from robust.cases.images import as_png
-from robust.engine.flags import plan_from
-from robust.engine.guarding import Guard
+from robust.cli import guard as cli_guard
+from robust.cli.overrides import plan_from
 from robust.errors import InputError
+from robust.guard.guard import Guard
 from tests.engine.nets import trained
 from tests.test_bad_input import (  # noqa: F401  (here and robust are fixtures)
     MODEL,
@@ -286,7 +287,7 @@ def test_in_processes_of_their_own(here: Path) -> None:  # noqa: F811
 
     def call(*arguments: str) -> Answer:
         done = subprocess.run(
-            [sys.executable, "-m", "robust.cli", *arguments],
+            [sys.executable, "-m", "robust.cli.main", *arguments],
             capture_output=True,
             text=True,
             timeout=120,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from robust.paired import Paired
+from robust.metrics.paired import Paired
 
 
 def ones(n: int) -> np.ndarray:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from robust.engine import audit
-from robust.engine.auditing import open_plan
-from robust.engine.plan import load_plan
+from robust.auditing import audit
+from robust.engine.inputs import open_plan
+from robust.plan.load import load_plan
 from robust.records import Report
 
 FOLDER = Path(__file__).parent.parent / "experiments" / "pneumoniamnist"

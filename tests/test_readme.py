@@ -13,8 +13,9 @@ import typer
 from attacks import ATTACKS
 from detectors import DETECTORS
 from robust import cli, demo
-from robust.engine.gating import check_gates
-from robust.engine.plan import Plan, load_plan
+from robust.engine.gate_check import check_gates
+from robust.plan.load import load_plan
+from robust.plan.spec import Plan
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -33,7 +34,7 @@ def blocks(language: str) -> list[str]:
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """One epoch, two eps, a small probe, no scenario: the commands are tested, not the network."""
     monkeypatch.setattr("robust.demo.EPOCHS", 1)
-    monkeypatch.setattr("robust.engine.probe.CASES", 1)
+    monkeypatch.setattr("robust.diagnostics.probe.CASES", 1)
     shorter, cuts = re.subn(
         r"^eps = .*$", 'eps = ["1/255", "4/255"]', demo.PLAN, flags=re.MULTILINE
     )

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats as scipy_stats
 from sklearn.metrics import roc_auc_score
 
-from robust import stats
-from robust.stats import Bootstrap, auc, clopper_pearson
+from robust.metrics import bootstrap as stats
+from robust.metrics.bootstrap import Bootstrap, auc, clopper_pearson
 
 
 def test_clopper_pearson_against_the_binomial_test() -> None:

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attacks.objectives import margin
-from robust.cases.phantoms import phantom
+from attacks.losses import margin
+from robust.cases.phantoms.draw import phantom
 
 
 class Linear(nn.Module):

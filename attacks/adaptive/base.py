@@ -15,9 +15,9 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from attacks._starts import random_start
 from attacks.contract import Model, require_fit, require_positive
-from attacks.objectives import margin
-from attacks.pgd import random_start
+from attacks.losses import margin
 from attacks.streams import Streams
 from attacks.threat import ThreatModel, per_case
 
@@ -152,3 +152,16 @@ class Evading(ABC):
                 seen = self.look(model, x_adv, y, target, balance, run)
                 kept.offer(seen, self.worth(seen))
         return kept.best
+
+
+RATE, REACH = 0.5, 6.0
+"""How fast the weight follows, and how far: at its ends one side has a share of 1 in 20."""
+
+
+def balanced(seen: Seen, fooling: Tensor, hiding: Tensor) -> Tensor:
+    """Two directions `(n, c, h, w)` as one: each of length 1, and hiding weighs more the longer the
+    classifier was fooled.
+    """
+    weight = (RATE * seen.balance.clamp(-REACH, REACH)).sigmoid()
+    unit = ThreatModel("L2", 1.0).steepest
+    return torch.lerp(unit(fooling), unit(hiding), per_case(weight, fooling))

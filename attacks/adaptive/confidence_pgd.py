@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from attacks.evading import Evading, Seen
+from attacks.adaptive.base import Evading, Seen
 from attacks.threat import ThreatModel, per_case
 
 

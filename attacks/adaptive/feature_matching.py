@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from attacks.evading import Evading, Seen
+from attacks.adaptive.base import Evading, Seen
 from attacks.threat import ThreatModel
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from attacks.evading import Evading, Seen
-from attacks.joint_pgd import balanced
+from attacks.adaptive.base import Evading, Seen, balanced
 from attacks.threat import ThreatModel
 
 

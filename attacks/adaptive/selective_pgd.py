@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.evading import Evading, Seen
+from attacks.adaptive.base import Evading, Seen
 from attacks.threat import ThreatModel
 
 

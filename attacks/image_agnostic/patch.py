@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from attacks.contract import Model, require_positive
-from attacks.objectives import margin
+from attacks.image_agnostic._fitting import MOMENTUM, clean_margin, drawn_batches
+from attacks.losses import margin
 from attacks.threat import above_zero
-from attacks.universal import MOMENTUM, clean_margin, drawn_batches
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ Found as in Shafahi et al. 2020 (arXiv 1811.11304): ascent on the mean of a boun
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,10 +12,9 @@ import torch
 from torch import Tensor
 
 from attacks.contract import Model, require_positive
-from attacks.objectives import margin
+from attacks.image_agnostic._fitting import MOMENTUM, clean_margin, drawn_batches
+from attacks.losses import margin
 from attacks.threat import ThreatModel, above_zero
-
-MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
@@ -93,24 +91,6 @@ class UniversalPerturbation:
 def spread_over(x: Tensor, delta: Tensor, threat: ThreatModel) -> Tensor:
     """The images `(n, c, h, w)` with one perturbation `(1, c, h, w)` added, inside ball and box."""
     return threat.project(x + delta, x)
-
-
-@torch.no_grad()
-def clean_margin(model: Model, x: Tensor, y: Tensor, target: Tensor | None, batch: int) -> float:
-    """How far ahead an image may get before it counts no more: the median distance of the clean
-    ones from the boundary, in the margin's units. So no image is worth more than the others.
-    """
-    found = [
-        margin(model(x[rows]), y[rows], None if target is None else target[rows])
-        for rows in torch.split(torch.arange(len(x), device=x.device), batch)
-    ]
-    return float(torch.cat(found).abs().median())
-
-
-def drawn_batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Places in random order, all of them once before any comes again, without end."""
-    while True:
-        yield from torch.split(torch.randperm(count, generator=generator), size)
 
 
 def _in_ball(delta: Tensor, threat: ThreatModel) -> Tensor:

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.models import built
-from robust.engine import audit_plan
-from robust.engine.plan import make_plan, read_plan
+from robust.auditing import audit_plan
 from robust.errors import InputError
+from robust.plan.load import make_plan, read_plan
 from robust.records import Estimate, Report
-from robust.report.canvas import FigureOf
+from robust.report.figures.style import FigureOf
 
 RUNS = Path("runs/ma2021")
 RESULTS = Path(__file__).parent / "results"

@@ -33,9 +33,8 @@ from experiments.ma2021.common import (
 )
 from experiments.ma2021.leaks import LEARNED, released_density, released_split
 from robust.models import prepare, settle_head
-from robust.records import Detection, Estimate
-from robust.report.words import eps_text
-from robust.sightings import Shown
+from robust.records import Detection, Estimate, Shown
+from robust.units import eps_text
 
 LIMIT, SEEDS = 80, range(5)
 PGD_20 = PGD(steps=20, step_size=0.1, schedule="constant")

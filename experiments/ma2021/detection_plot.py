@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from experiments.ma2021.common import Options, read_table, started, write_plot
-from robust.report.canvas import Figure, FigureOf
+from robust.report.figures.style import Figure, FigureOf
 
 ATTACKS = ("FGSM 1/255", "BIM 1/255", "CW 1/255", "PGD 0.5/255", "PGD 1/255", "PGD 4/255")
 DETECTORS = ("KernelDensity", "LID", "Mahalanobis", "DeepFeatures", "QuantizedFeatures")

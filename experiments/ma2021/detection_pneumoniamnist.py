@@ -15,11 +15,11 @@ from pathlib import Path
 
 import torch
 
-from robust.engine import audit_plan, load_plan
-from robust.records import Detection, Estimate
+from robust.auditing import audit_plan
+from robust.plan import load_plan
+from robust.records import Detection, Estimate, Shown
 from robust.report import write_report
-from robust.report.words import eps_text
-from robust.sightings import Shown
+from robust.units import eps_text
 
 HERE = Path(__file__).parent
 OUT = Path("runs/detection")

@@ -19,7 +19,7 @@ from experiments.ma2021.common import (
     write_table,
 )
 from robust.report import write_report
-from robust.report.compare import compare_runs
+from robust.report.comparison.compare import compare_runs
 
 PLAIN, HARDENED = "mobilenet-pretrained", "mobilenet-hardened"
 EPS = ("0.5/255", "1/255", "2/255")

@@ -26,9 +26,9 @@ from detectors import (
     QuantizedFeatures,
     Reference,
 )
-from robust.engine.detection import judge
-from robust.engine.protocol import Side
-from robust.stats import auc
+from robust.detection.transfer_matrix import judge
+from robust.detection.cross_fitting import Side
+from robust.metrics.bootstrap import auc
 
 D = 128
 MAJORITY, MINORITY = 200, 40

@@ -36,7 +36,7 @@ from experiments.ma2021.common import (
     write_table,
 )
 from robust.models import prepare, settle_head
-from robust.report.canvas import COLOURS, Figure, FigureOf
+from robust.report.figures.style import COLOURS, Figure, FigureOf
 
 PICTURES = Path("experiments/built/pictures")
 OTHER = {"chest-224": "squeezenet-pretrained", "fundus-224": "fundus-3"}

@@ -31,8 +31,8 @@ from experiments.ma2021.common import (
 )
 from robust.models import full_precision, prepare, settle_head
 from robust.records import Estimate
-from robust.report.canvas import Figure, FigureOf
-from robust.stats import Bootstrap
+from robust.report.figures.style import Figure, FigureOf
+from robust.metrics.bootstrap import Bootstrap
 
 MODELS = ("mobilenet-pretrained", "mobilenet-random", "squeezenet-pretrained", "squeezenet-random")
 EPS = (2, 4)

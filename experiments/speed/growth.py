@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 import robust
-from robust.cases.phantoms import phantom
+from robust.cases.phantoms.draw import phantom
 from robust.demo import network, train
 from robust.report import write_report
 

@@ -93,8 +93,8 @@ def _splice(data: bytearray, rng: random.Random) -> None:
 
 def attempt(path: Path) -> tuple[str, str]:
     """`read`, `refused`, or `error` with its kind; both at opening and at the pixels."""
-    from robust.cases.dicom import Frame, read_dicom
-    from robust.cases.dicom_header import read_header
+    from robust.cases.dicom.frame import Frame, read_dicom
+    from robust.cases.dicom.header import read_header
     from robust.errors import InputError
 
     try:

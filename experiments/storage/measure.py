@@ -23,7 +23,7 @@ from experiments.ma2021.common import (
 )
 from experiments.storage.wrap import DEPTHS, wrapped
 from robust.records import Report
-from robust.report.canvas import COLOURS, INK, MARKERS, STYLES, Figure, FigureOf, dress
+from robust.report.figures.style import COLOURS, INK, MARKERS, STYLES, Figure, FigureOf, dress
 
 MODEL, PIXELS = "mobilenet-pretrained", 112
 SOURCE = "../shared/data/chest_xray"

@@ -25,7 +25,7 @@ from torch import Tensor
 from attacks import APGD, FAB, FMN, Attack, MinimumDistance, Square, Standard, Streams, ThreatModel
 from experiments.strength import peers
 from experiments.strength.networks import LARGE, SMALL, Network
-from robust.engine.rivals import seeded
+from robust.benchmark.peers import seeded
 
 RESULTS = Path(__file__).parent / "results"
 STEPS, QUERIES = 100, 1000

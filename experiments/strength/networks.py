@@ -13,7 +13,7 @@ import robust
 from attacks import PGD, Streams, ThreatModel
 from experiments.models import built
 from experiments.speed.audits import pneumonia as published
-from robust.cases.phantoms import phantom
+from robust.cases.phantoms.draw import phantom
 from robust.models import prepare, settle_head
 
 

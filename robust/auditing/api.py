@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -15,28 +13,31 @@ from torch import Tensor
 
 from attacks import Attack
 from detectors import Detector
-from robust.cases import Cases, open_cases
+from robust.auditing.assemble import make_report, no_gallery
+from robust.cases import Cases
+from robust.detection.evaluate import judge_run
+from robust.detection.factory import make_detectors
+from robust.detection.population import check_apart
+from robust.detection.start import watching
+from robust.diagnostics.probe import probe
+from robust.engine.batch import Batch
 from robust.engine.cells import Cell, make_attacks, make_cells
-from robust.engine.facts import recall
-from robust.engine.gallery import hang_gallery
-from robust.engine.job import Job, start, watching
-from robust.engine.judging import judge_run
-from robust.engine.looking import make_detectors
-from robust.engine.plan import DataSpec, ModelSpec, Plan, make_plan
-from robust.engine.population import check_apart
-from robust.engine.probe import probe
-from robust.engine.reporting import make_report, no_gallery
+from robust.engine.inputs import _cases, _classifier, open_plan, open_reference
+from robust.engine.outcome_table import write_table
+from robust.engine.provenance import recall
+from robust.engine.run_directory import open_store, remove
+from robust.engine.run_store import Outcome, Seen, Store
 from robust.engine.runner import Progress
-from robust.engine.scenarios import check_scenarios, play
-from robust.engine.store import FILES, Outcome, Seen, Store
-from robust.engine.storing import Storing
-from robust.engine.table import write_table
-from robust.engine.threshold import threshold_for
-from robust.engine.verify import Batch
+from robust.engine.session import Job, start
 from robust.errors import InputError
-from robust.models import Classifier, choose_device, full_precision, load_classifier, prepare
-from robust.models.memory import memory_kept
+from robust.gallery.select import hang_gallery
+from robust.models import Classifier, choose_device, full_precision
+from robust.models.acceleration.memory import memory_kept
+from robust.plan.load import make_plan
+from robust.plan.spec import Plan
 from robust.records import GALLERY, Detection, Report
+from robust.scenarios.run import check_scenarios, play
+from robust.storage.survival import Storing
 
 
 def _silent(done: float, total: float, label: str) -> None:
@@ -126,64 +127,6 @@ def audit_plan(
         reference,
         None if other is None else _classifier(other, 0.5),
     )
-
-
-def open_reference(plan: Plan) -> Cases:
-    """The cases that detectors learn from: those of the plan's data in the reference split."""
-    if plan.data is None:
-        raise InputError("a plan needs a [data] table")
-    own = {"split": plan.detection.reference, "limit": None}
-    try:
-        return _cases(plan.data.model_copy(update=own))
-    except InputError as error:
-        raise InputError(f"[detection] reference = {own['split']!r}: {error}") from None
-
-
-def open_plan(plan: Plan, device: str = "auto") -> tuple[Classifier, Cases]:
-    """The classifier, at the plan's threshold, and the cases that a plan names."""
-    if plan.model is None or plan.data is None:
-        raise InputError("a plan needs a [model] and a [data] table")
-    cases = _cases(plan.data)
-    if plan.audit.threshold != 0.5 and plan.audit.sensitivity is not None:
-        raise InputError("[audit] give either threshold or sensitivity, not both")
-    classifier = _classifier(plan.model, plan.audit.threshold)
-    if plan.audit.sensitivity is not None:
-        val = _cases(plan.data.model_copy(update={"split": "val", "limit": None}))
-        with full_precision():
-            ready = prepare(classifier, choose_device(device))
-            classifier.threshold = threshold_for(ready, val, plan.audit.sensitivity)
-    return classifier, cases
-
-
-def open_store(out: str | Path | None) -> tuple[Store, Path, list[Path]]:
-    """The store of a run directory, the directory, and what to remove again on bad input."""
-    if out is None:
-        directory = Path(tempfile.mkdtemp(prefix="robust-"))
-        return Store(directory), directory, [directory]
-    directory = Path(out)
-    if directory.exists() and not directory.is_dir():
-        raise InputError(f"{directory} is a file; name a folder for the run")
-    present = {path.name for path in directory.iterdir()} if directory.exists() else set()
-    known = "outcomes.sqlite" in present
-    if not known and present - {"run.lock"}:
-        raise InputError(f"{directory} holds other files; name a new or empty folder for the run")
-    created = [path for path in (directory, *directory.parents) if not path.exists()]
-    try:
-        store = Store(directory)
-    except OSError as error:
-        raise InputError(f"{directory} cannot be written: {error.strerror}") from None
-    # In a folder that was there and empty, only what was put into it goes again.
-    own = created[-1:] or [directory / name for name in FILES]
-    return store, directory, [] if known else own
-
-
-def remove(paths: Sequence[Path]) -> None:
-    """Take away what a run that never began has left."""
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def unfinished_report(run: str | Path) -> Report:
@@ -295,14 +238,6 @@ def _attack(job: Job, seed: int) -> Detection | None:
         return None
     job.watch.controls(job.cells, job.goal)
     return judge_run(job.watch, job.reference, job.cells, job.goal)
-
-
-def _cases(spec: DataSpec) -> Cases:
-    return open_cases(spec.path, **spec.options())
-
-
-def _classifier(spec: ModelSpec, threshold: float) -> Classifier:
-    return load_classifier(**spec.model_dump(), threshold=threshold)
 
 
 def _as_spec(attack: str | Attack | Detector) -> dict[str, Any]:

@@ -12,15 +12,15 @@ import numpy as np
 from attacks import Attack
 from robust.cases.case import Cases
 from robust.engine.cells import Cell, running_order
-from robust.engine.checks import find_doubts
-from robust.engine.evidence import Probed
-from robust.engine.facts import Facts
-from robust.engine.gathering import gather
-from robust.engine.nearest import every_eps
-from robust.engine.store import Store
-from robust.engine.storing import survivals
+from robust.diagnostics.checks import find_doubts
+from robust.diagnostics.evidence import Probed
+from robust.engine.provenance import Facts
+from robust.diagnostics.collect import gather
+from robust.engine.accuracy_curve import every_eps
+from robust.engine.run_store import Store
+from robust.storage.survival import survivals
 from robust.engine.summary import Summary
-from robust.engine.watching import Watch
+from robust.detection.feature_log import Watch
 from robust.errors import InputError
 from robust.records import Detection, Exhibit, Report, Scenario
 

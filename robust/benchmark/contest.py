@@ -17,18 +17,18 @@ import torch
 from torch import Tensor
 
 from attacks import Attack, CarliniWagnerL2, ThreatModel
-from attacks.objectives import climb
+from attacks.losses import climb
+from robust.benchmark.peers import rivals, seeded
 from robust.cases.case import Case
-from robust.engine.attacker import Attacker, make_attacker
+from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goals import Goal
-from robust.engine.rivals import rivals, seeded
+from robust.engine.mixed_precision import Attacker, make_attacker
+from robust.engine.run_store import Store
 from robust.engine.runner import MEASURED
-from robust.engine.store import Store
-from robust.engine.verify import Batch
 from robust.errors import first_line
 from robust.models import Classifier, full_precision
-from robust.models.memory import memory_kept
+from robust.models.acceleration.memory import memory_kept
 
 OURS, FALLEN = "robust", "robust, first success"
 FLOOR, PLAIN = "bare passes, as quick", "bare passes, plain network"

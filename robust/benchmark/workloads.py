@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from robust.cases import open_cases
-from robust.engine.auditing import open_plan
-from robust.engine.looking import read_batches
-from robust.engine.plan import load_plan
+from robust.engine.batch import read_batches
+from robust.engine.inputs import open_plan
 from robust.errors import InputError
 from robust.models import (
     Classifier,
@@ -20,6 +19,7 @@ from robust.models import (
     random_classifier,
     settle_head,
 )
+from robust.plan.load import load_plan
 
 
 def from_plan(path: Path, limit: int, device: str) -> tuple[Classifier, Tensor, Tensor]:

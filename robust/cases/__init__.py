@@ -14,7 +14,7 @@ from robust.cases.case import Case, Cases, Stored
 from robust.cases.folder import open_folder
 from robust.cases.manifest import MANIFEST, open_manifest
 from robust.cases.medmnist import open_medmnist
-from robust.cases.phantom_cases import PREFIX, open_phantoms
+from robust.cases.phantoms.cases import PREFIX, open_phantoms
 from robust.errors import InputError
 
 __all__ = ["Case", "Cases", "Stored", "open_cases"]

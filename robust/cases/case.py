@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from robust.cases.display import Pixels as Pixels
-from robust.cases.display import Stored as Stored
+from robust.cases.stored_pixels import Pixels as Pixels
+from robust.cases.stored_pixels import Stored as Stored
 from robust.errors import InputError, did_you_mean
 
 MOST_CLASSES = 10_000
@@ -178,3 +178,9 @@ def find_classes(names: Sequence[str], wanted: Sequence[str] | None) -> tuple[in
     if len(set(wanted)) == len(names):
         raise InputError("every class is named as a finding; name only those that are abnormal")
     return tuple(sorted({names.index(name) for name in wanted}))
+
+
+def spread(rows: Sequence[int], limit: int) -> list[int]:
+    """At most so many, evenly."""
+    count = len(rows)
+    return [rows[i * count // limit] for i in range(limit)] if count > limit else list(rows)

@@ -8,38 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robust.cases.case import Entry, Picture, Pixels, pseudonym
-from robust.cases.images import SUFFIXES, read_image
+from robust.cases.formats import is_dicom
+from robust.cases.images import read_image
 from robust.errors import InputError
 
 if TYPE_CHECKING:
-    from robust.cases.dicom import Frame
-
-DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
+    from robust.cases.dicom.frame import Frame
 
 
 def read_case(where: Path | Frame) -> Pixels | Picture:
     """What `Entry.where` stands for; InputError names the file."""
     if isinstance(where, Path):
         return read_image(where)
-    from robust.cases.dicom import read_dicom
+    from robust.cases.dicom.frame import read_dicom
 
     return read_dicom(where)
-
-
-def is_dicom(path: Path) -> bool:
-    """By its suffix, or, where it has none that is known, by what the file begins with."""
-    suffix = path.suffix.lower()
-    if suffix in SUFFIXES or path.name.startswith(".") or path.name.upper() == "DICOMDIR":
-        return False
-    if suffix in DICOM_SUFFIXES:
-        return True
-    if not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
 
 
 class Shelf:
@@ -84,11 +67,11 @@ class Shelf:
                 raise InputError(f"{key} is no DICOM file and names no patient; {_GROUPS}")
             size = path.stat().st_size if path.is_file() else 0
             return [Entry(name, label, whose, about, path, size)]
-        from robust.cases.dicom import Frame
+        from robust.cases.dicom.frame import Frame
 
         if not path.is_file():
             return [Entry(name, label, whose or name, about, Frame(path, 0, self._window), 0)]
-        from robust.cases.dicom_header import read_header
+        from robust.cases.dicom.header import read_header
 
         header = read_header(path, self._salt)
         if owner is None and header.patient is None and header.frames:

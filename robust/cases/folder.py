@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robust.cases.case import Cases, Entry, find_classes
+from robust.cases.entries import Shelf, check_unique, read_case
+from robust.cases.formats import is_dicom
 from robust.cases.images import SUFFIXES, is_image
-from robust.cases.reading import Shelf, check_unique, is_dicom, read_case
 from robust.errors import InputError, did_you_mean
 
 SPLITS = ("train", "val", "valid", "validation", "test")

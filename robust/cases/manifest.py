@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from robust.cases.case import MOST_CLASSES, Cases, Entry, find_classes
-from robust.cases.reading import Shelf, check_unique, read_case
+from robust.cases.entries import Shelf, check_unique, read_case
 from robust.errors import InputError, did_you_mean, first_line
 
 MANIFEST = "cases.csv"
@@ -114,7 +114,7 @@ def _files(table: pd.DataFrame, root: Path, directory: Path | None) -> tuple[lis
 def _instances(
     table: pd.DataFrame, root: Path, directory: Path | None
 ) -> tuple[list[str], list[Path]]:
-    from robust.cases.dicom_header import by_uid
+    from robust.cases.dicom.header import by_uid
 
     if directory is None and (root / "DICOMDIR").is_file():
         directory = root / "DICOMDIR"

@@ -15,8 +15,8 @@ from robust.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from attacks import Attack
-    from robust.engine.attacker import Attacker
-    from robust.engine.bench import Contestant
+    from robust.engine.mixed_precision import Attacker
+    from robust.benchmark.contest import Contestant
 
 EXAMPLE = "Example: robust bench --architecture resnet18 --size 64 --limit 8 --rounds 1"
 
@@ -51,9 +51,9 @@ def bench(
         raise InputError(f"precision must be auto, float32 or bfloat16, not {precision!r}")
     if (plan is None) == (architecture is None):
         raise InputError("give a plan, or --architecture for phantom images")
-    from robust.engine.bench import budgets, contest
-    from robust.engine.benchmarked import from_architecture, from_plan
-    from robust.engine.plan import parse_eps
+    from robust.benchmark.contest import budgets, contest
+    from robust.benchmark.workloads import from_architecture, from_plan
+    from robust.plan.spec import parse_eps
 
     try:
         radius = parse_eps(eps)
@@ -80,7 +80,7 @@ def show(
     console: Console,
 ) -> None:
     """A table of who took how long and found what."""
-    from robust.engine.bench import FLOOR, OURS
+    from robust.benchmark.contest import FLOOR, OURS
 
     console.print(f"\n{attack!r}, {attacker.twins.speed}", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)

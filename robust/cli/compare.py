@@ -27,8 +27,9 @@ FORMATS = ("text", "md", "json")
 
 def settle(report: Any, folder: Path) -> None:
     """Judge the gates of a finished run, tell CI of them, and exit 1 unless all pass."""
-    from robust.report.gate_files import append_summary, complaints, write_junit
+    from robust.report.formats.ci import append_summary, write_junit
     from robust.report.gates import judge
+    from robust.report.tables.gates import complaints
 
     results = judge(report)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -75,8 +76,8 @@ def compare(
     if tolerance is not None and not 0 <= tolerance < 1:
         raise InputError(f"--tolerance {tolerance:g}: write a share of the cases, 0.02 for 2 %")
     kind = _format(format, out)
-    from robust.report.compare import compare_runs
-    from robust.report.compare_show import as_json, as_markdown, print_comparison
+    from robust.report.comparison.compare import compare_runs
+    from robust.report.comparison.show import as_json, as_markdown, print_comparison
 
     found = compare_runs(old, new)
     if kind == "text":

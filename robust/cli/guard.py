@@ -47,8 +47,8 @@ def fit_detector(
     It learns from the train split and takes its threshold from clean images of another one.
     """
     share = parse_share(false_alarms)
-    from robust.engine.fitting import fit_detector
-    from robust.engine.plan import load_plan
+    from robust.guard.fit import fit_detector
+    from robust.plan.load import load_plan
 
     with progress_bar() as progress:
         stored = fit_detector(
@@ -86,8 +86,8 @@ def screen(
     """
     if out is not None:
         _check_out(out)
-    from robust.engine.screening import COLUMNS, screen_files
-    from robust.engine.table import as_cell
+    from robust.engine.outcome_table import as_cell
+    from robust.guard.screen import COLUMNS, screen_files
 
     with progress_bar() as progress:
         lines, skipped, record = screen_files(
@@ -157,7 +157,7 @@ def _csv(rows: Iterable[Iterable[object]]) -> str:
 
 def _check_out(out: Path) -> None:
     """InputError where the table would take the place of something else."""
-    from robust.engine.screening import COLUMNS
+    from robust.guard.screen import COLUMNS
 
     if out.is_dir():
         raise InputError(f"{out} is a folder; name a CSV file")

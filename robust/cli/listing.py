@@ -64,7 +64,7 @@ def models(pattern: str) -> Table:
 
 def data(pattern: str) -> Table:
     """What `path` in `[data]` may be."""
-    from robust.cases.phantoms import MODALITIES
+    from robust.cases.phantoms.draw import MODALITIES
 
     table = _table("path", "what is read", "groups")
     table.add_row(

@@ -11,7 +11,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from robust import cli_bench, cli_gate, cli_guard, cli_train
+from robust.cli import bench as cli_bench
+from robust.cli import compare as cli_gate
+from robust.cli import guard as cli_guard
+from robust.cli import train as cli_train
 from robust.errors import InputError, did_you_mean
 from robust.progress import progress_bar
 
@@ -89,9 +92,9 @@ def demo(
 
     Trains the network on the spot and leaves a report; needs no download.
     """
-    from robust.cases.phantoms import MODALITIES
+    from robust.cases.phantoms.draw import MODALITIES
+    from robust.cli.overrides import plan_from
     from robust.demo import write_demo
-    from robust.engine.flags import plan_from
 
     if modality not in MODALITIES:
         raise InputError(f"no phantom {modality!r}; {did_you_mean(modality, MODALITIES)}")
@@ -177,11 +180,11 @@ def audit(
     gallery = 0 if no_gallery else None
     own = ("plan", "out", "device", "skip_broken", "no_gallery", "gate")
     flags = {k: v for k, v in locals().items() if k not in (*own, "own")}
-    from robust.engine.flags import plan_from
+    from robust.cli.overrides import plan_from
 
     made = plan_from(plan, **flags)
     if gate:
-        from robust.engine.gating import check_gates
+        from robust.engine.gate_check import check_gates
 
         check_gates(made, needed=True)
     _audit(made, out or _default_out(plan, made), device, skip_broken, gate)
@@ -209,9 +212,9 @@ def attack(
     PNG, which loses nothing, beside attacks.csv, which tells what each is worth; with --save-dicom
     DICOM files too, which name nobody.
     """
-    from robust.engine.export import export_images
-    from robust.engine.export_dicom import DicomFolder
-    from robust.engine.flags import plan_from
+    from robust.cli.overrides import plan_from
+    from robust.storage.export_dicom import DicomFolder
+    from robust.storage.export_png import export_images
 
     if bits not in (None, 8, 16):
         raise InputError(f"bits must be 8 or 16, not {bits}")
@@ -257,13 +260,13 @@ def report(
 ) -> None:
     """Write or print the report of a run, finished or not."""
     from robust.report import FORMATS, is_unfinished, read_report, write_report
-    from robust.report.terminal import print_report
+    from robust.report.formats.terminal import print_report
 
     for name in format or ():
         if name not in (*FORMATS, "text"):
             raise InputError(f"unknown format {name!r}; {did_you_mean(name, [*FORMATS, 'text'])}")
     if is_unfinished(run):
-        from robust.engine import unfinished_report
+        from robust.auditing import unfinished_report
 
         found = unfinished_report(run)
     else:
@@ -292,7 +295,7 @@ def list_(
     filter: Annotated[str, typer.Option(help="Shell pattern, for models.")] = "*",
 ) -> None:
     """Show what there is to choose from."""
-    from robust import listing
+    from robust.cli import listing
 
     if what not in listing.LISTS:
         raise InputError(f"cannot list {what!r}; {did_you_mean(what, listing.LISTS)}")
@@ -305,9 +308,9 @@ def _default_out(path: Path | None, plan: Any) -> Path:
 
 
 def _audit(plan: Any, out: Path, device: str, skip_broken: bool, gate: bool = False) -> None:
-    from robust.engine import audit_plan
+    from robust.auditing import audit_plan
     from robust.report import write_report
-    from robust.report.terminal import print_report
+    from robust.report.formats.terminal import print_report
 
     with progress_bar() as progress:
         found = audit_plan(plan, out=out, device=device, skip_broken=skip_broken, progress=progress)

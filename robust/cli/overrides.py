@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from detectors import DETECTORS, BayesianUncertainty
-from robust.engine.gating import check_gates
-from robust.engine.plan import Plan, load_plan, make_plan, read_plan
+from robust.engine.gate_check import check_gates
 from robust.errors import InputError
+from robust.plan.load import load_plan, make_plan, read_plan
+from robust.plan.spec import Plan
 
 _MODEL = (
     *("architecture", "weights", "pretrained", "file", "factory", "folder"),

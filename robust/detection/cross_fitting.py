@@ -18,13 +18,12 @@ from torch import Tensor
 
 from detectors import Detector, Features, Reference
 from robust.errors import InputError
+from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.groups import Places
 from robust.records import Estimate
-from robust.stats import Bootstrap
 
 Array = npt.NDArray[np.float64]
-Places = npt.NDArray[np.int64]
 
-FOLDS = 5
 FALSE_ALARMS = (0.01, 0.05, 0.10)
 FEW = 30
 """Positives below which a cell carries no verdict."""
@@ -76,24 +75,6 @@ def successes(features: Features, labels: npt.NDArray[np.int64], cases: Places) 
     """
     wrong = features.logits.argmax(1).cpu().numpy() != labels[cases]
     return Side(features, cases).take(wrong)
-
-
-def folds_by_group(groups: npt.NDArray[np.int64], seed: int, folds: int = FOLDS) -> Places:
-    """A fold for each case `(n,)`, all of a group in one; folds as equal in cases as groups let.
-
-    InputError where there are fewer groups than folds.
-    """
-    codes, sizes = np.unique(groups, return_counts=True)
-    if len(codes) < folds:
-        raise InputError(f"{len(codes)} groups cannot be cut into {folds} folds; audit more cases")
-    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(codes))
-    order = order[np.argsort(-sizes[order], kind="stable")]
-    filled = np.zeros(folds, np.int64)
-    chosen = np.zeros(len(codes), np.int64)
-    for code in order:
-        chosen[code] = int(filled.argmin())
-        filled[chosen[code]] += sizes[code]
-    return chosen[np.searchsorted(codes, groups)]
 
 
 def check_separate(reference: Reference, clean: Side, folds: Places, groups: Places) -> None:

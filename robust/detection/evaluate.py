@@ -7,34 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from sklearn.manifold import TSNE
 
 from detectors import Reference
-from robust.engine.adapting import adapt
-from robust.engine.cells import Cell
-from robust.engine.changes import CHANGES
-from robust.engine.detection import UNFITTED, Matrix, judge
-from robust.engine.goals import Goal
-from robust.engine.protocol import (
-    FALSE_ALARMS,
+from robust.detection.adaptive.evaluate import adapt
+from robust.detection.benign_changes import CHANGES
+from robust.detection.cross_fitting import (
     FEW,
-    FOLDS,
-    Scored,
     Side,
-    check_separate,
-    folds_by_group,
-    threshold,
 )
-from robust.engine.watching import CLEAN, Watch, change_key, noise_key, watched
-from robust.errors import InputError
-from robust.records import Detection, build
-from robust.sightings import NullControl, Scatter, Shown, Sighting, Trace
-
-MAPS, POINTS = 6, 300
-"""Attacks of which deep features are drawn, and images of either side."""
-BINS = 40
+from robust.detection.curves import _scatters, _traces
+from robust.detection.feature_log import CLEAN, Watch, change_key, noise_key, watched
+from robust.detection.transfer_matrix import UNFITTED, Matrix, judge
+from robust.engine.cells import Cell
+from robust.engine.goals import Goal
+from robust.metrics.groups import FOLDS
+from robust.records import Detection, NullControl, Shown, Sighting, build
 
 
 def judge_run(watch: Watch, reference: Reference, cells: Sequence[Cell], goal: Goal) -> Detection:
@@ -150,18 +137,6 @@ def _fit_on(watch: Watch, cells: Sequence[Cell]) -> list[str]:
     ]
 
 
-def check_early(watch: Watch, reference: Reference, clean: Side, cells: Sequence[Cell]) -> None:
-    """InputError for what `judge` would refuse in the end, before any attack runs."""
-    folds = folds_by_group(watch.groups, watch.plan.audit.seed)
-    check_separate(reference, clean, folds, watch.groups)
-    if not _fit_on(watch, watched(cells)):
-        known = ", ".join(dict.fromkeys(cell.label for cell in watched(cells)))
-        raise InputError(
-            f"[detection] fit_on and fit_eps name no attack of this plan that is run in full; "
-            f"there are {known}, at the eps of [audit]"
-        )
-
-
 def _sightings(matrix: Matrix, place: Mapping[str, int]) -> Iterator[Sighting]:
     for (detector, fitted, scored), found in matrix.cells.items():
         seen = {f"{share:g}": rate for share, rate in found.seen.items()}
@@ -172,63 +147,3 @@ def _nulls(matrix: Matrix, place: Mapping[str, int]) -> Iterator[NullControl]:
     for (detector, fitted), null in matrix.nulls.items():
         alarm = (detector, fitted) in matrix.alarms
         yield NullControl(detector, place.get(fitted), null.auc, null.p, alarm)
-
-
-def _traces(matrix: Matrix, key: str, cells: Sequence[Cell]) -> Iterator[Trace]:
-    noise = noise_key(next(cell for cell in cells if cell.key == key))
-    for (detector, fitted, scored), one in matrix.scores.items():
-        if scored == key:
-            beside = matrix.scores.get((detector, fitted, noise))
-            yield _trace(detector, one, np.array([]) if beside is None else beside.positive)
-
-
-def _trace(detector: str, one: Scored, noise: npt.NDArray[np.float64]) -> Trace:
-    shares = sorted({0.0, 1.0, *FALSE_ALARMS, *np.round(np.linspace(0, 1, 101), 2).tolist()})
-    roc = [(0.0, 0.0)]
-    for share in shares:
-        limit = threshold(one.clean, share)
-        point = float(np.mean(one.clean > limit)), float(np.mean(one.positive > limit))
-        roc.append((round(point[0], 4), round(point[1], 4)))
-    every = np.concatenate([one.clean, one.positive])
-    low, high = np.quantile(every[np.isfinite(every)], [0.01, 0.99])
-    edges = np.linspace(float(low), float(high), BINS + 1)
-
-    def count(values: npt.NDArray[np.float64]) -> tuple[int, ...]:
-        inside = np.clip(values, edges[0], edges[-1])
-        return tuple(int(n) for n in np.histogram(inside, edges)[0])
-
-    return Trace(
-        detector,
-        tuple(dict.fromkeys([*roc, (1.0, 1.0)])),
-        tuple(float(f"{edge:.6g}") for edge in edges),
-        count(one.clean),
-        count(one.positive),
-        count(noise),
-    )
-
-
-def _scatters(
-    watch: Watch, cells: Sequence[Cell], key: str, place: Mapping[str, int]
-) -> Iterator[Scatter]:
-    """The attacks under the threat model of the key one, beside the clean images of their cases."""
-    threat = next(cell.threat for cell in cells if cell.key == key)
-    clean = watch.side(CLEAN)
-    for cell in [cell for cell in cells if cell.threat == threat][:MAPS]:
-        side = watch.side(cell.key)
-        if len(side.cases) < 5:
-            continue
-        watch.runner.progress(0, 1, f"drawing the features of {cell.label}")
-        some = np.linspace(0, len(side.cases) - 1, min(POINTS, len(side.cases))).round()
-        rows = some.astype(np.int64)
-        before = np.searchsorted(clean.cases, side.cases[rows])
-        both = torch.cat(
-            [
-                clean.features.deep[torch.from_numpy(before)],
-                side.features.deep[torch.from_numpy(rows)],
-            ]
-        )
-        flat = TSNE(
-            perplexity=min(30.0, (len(both) - 1) / 3), random_state=watch.plan.audit.seed
-        ).fit_transform(both.double().numpy())
-        points = [(round(float(x), 2), round(float(y), 2)) for x, y in flat]
-        yield Scatter(place[cell.key], tuple(points[: len(rows)]), tuple(points[len(rows) :]))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pydantic
@@ -11,12 +10,11 @@ import torch
 from torch import Tensor
 
 from detectors import Detector, Extractor, Features, Look, Reference, find_layers, make_detector
-from robust.cases.case import Case, Cases
-from robust.engine.plan import DetectionSpec, DetectorSpec
+from robust.cases.case import Cases
+from robust.engine.batch import read_batches
 from robust.errors import InputError, first_line
 from robust.models import Classifier
-
-_log = logging.getLogger(__name__)
+from robust.plan.spec import DetectionSpec, DetectorSpec
 
 
 def make_detectors(specs: Sequence[DetectorSpec]) -> dict[str, Detector]:
@@ -72,39 +70,6 @@ def learn(detectors: Mapping[str, Detector], reference: Reference) -> None:
             detector.learned = detector.learn(reference)
         except (ValueError, RuntimeError) as error:
             raise InputError(f"detector {label}: {first_line(error)}") from None
-
-
-def spread(rows: Sequence[int], limit: int) -> list[int]:
-    """At most so many, evenly."""
-    count = len(rows)
-    return [rows[i * count // limit] for i in range(limit)] if count > limit else list(rows)
-
-
-def read_batches(
-    cases: Cases,
-    rows: Sequence[int],
-    like: Tensor,
-    *,
-    size: int = 64,
-    skip_broken: bool = False,
-) -> Iterator[tuple[list[int], list[Case], Tensor]]:
-    """Rows, cases and images `(n, c, h, w)` of one shape, on the device and of the type of `like`.
-
-    InputError for an image that cannot be read.
-    """
-    for start in range(0, len(rows), size):
-        shapes: dict[tuple[int, ...], list[tuple[int, Case]]] = {}
-        part = rows[start : start + size]
-        for row, case in zip(part, cases.stream(part), strict=True):
-            if isinstance(case, InputError):
-                if not skip_broken:
-                    raise case
-                _log.warning("robust: skipped: %s", case)
-                continue
-            shapes.setdefault(tuple(case.image.shape), []).append((row, case))
-        for found in shapes.values():
-            x = torch.stack([case.image for _, case in found]).to(like)
-            yield [row for row, _ in found], [case for _, case in found], x
 
 
 def read_features(look: Look, cases: Cases, rows: Sequence[int], like: Tensor) -> Features:

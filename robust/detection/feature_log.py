@@ -14,17 +14,17 @@ from torch import Tensor
 
 from attacks import Noise, Streams, ThreatModel
 from detectors import Detector, Features, Look, Reference
-from robust.cases.case import Cases
+from robust.cases.case import Cases, spread
+from robust.detection.benign_changes import CHANGES
+from robust.detection.cross_fitting import Side
+from robust.detection.factory import learn
+from robust.engine.batch import Batch, read_batches
 from robust.engine.cells import Cell
-from robust.engine.changes import CHANGES
 from robust.engine.goals import Goal
-from robust.engine.looking import learn, read_batches, spread
-from robust.engine.plan import Plan
-from robust.engine.protocol import Side
+from robust.engine.run_store import Outcome, Seen
 from robust.engine.runner import Runner
-from robust.engine.store import Outcome, Seen
-from robust.engine.verify import Batch
 from robust.errors import InputError
+from robust.plan.spec import Plan
 
 REFERENCE, CLEAN, WATCHED = "reference", "clean images", "controls"
 """Sources of features, and the name under which finished chunks of controls are kept."""

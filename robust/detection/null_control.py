@@ -10,10 +10,11 @@ import numpy.typing as npt
 from scipy import stats as scipy_stats
 
 from detectors import Detector
-from robust.engine.protocol import Measured, Places, cross_fit
+from robust.detection.cross_fitting import Measured, cross_fit
 from robust.errors import InputError
+from robust.metrics.bootstrap import auc
+from robust.metrics.groups import Places, half_of_the_groups
 from robust.records import Estimate
-from robust.stats import auc
 
 DRAWS = 8
 """Of who plays the attacked in a null control."""
@@ -72,15 +73,3 @@ def alarms(nulls: Mapping[str, Null]) -> list[str]:
         if abs(null.auc.value - 0.5) > FAR:
             found.append(name)
     return found
-
-
-def half_of_the_groups(
-    groups: npt.NDArray[np.int64], folds: Places, seed: int
-) -> npt.NDArray[np.bool_]:
-    """`(n,)`: in each fold every other group, in an order drawn from the seed."""
-    rng = np.random.Generator(np.random.PCG64([seed, 1]))
-    chosen = np.zeros(len(groups), bool)
-    for fold in range(int(folds.max()) + 1):
-        own = rng.permutation(np.unique(groups[folds == fold]))
-        chosen |= np.isin(groups, own[::2])
-    return chosen

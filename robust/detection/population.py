@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from detectors import Detector
-from robust.cases.case import Cases
+from robust.cases.case import Cases, spread
+from robust.detection.factory import make_look
+from robust.detection.feature_log import Watch, watched
+from robust.engine.batch import read_batches
 from robust.engine.cells import Cell
 from robust.engine.goals import Goal
-from robust.engine.looking import make_look, read_batches, spread
-from robust.engine.plan import Plan
-from robust.engine.protocol import FOLDS
 from robust.engine.runner import Runner
-from robust.engine.watching import Watch, watched
 from robust.errors import InputError
+from robust.metrics.groups import FOLDS, together
+from robust.plan.spec import Plan
 
 
 def make_watch(
@@ -73,15 +69,3 @@ def check_apart(reference: Cases, cases: Cases) -> None:
             f"detectors learn from and among the audited cases, {min(shared)!r} first; keep all "
             f"images of a patient in one split"
         )
-
-
-def together(groups: Sequence[str], pixels: Sequence[str]) -> npt.NDArray[np.int64]:
-    """A number for each case, equal where a chain of equal groups or equal pixels leads over."""
-    _, a = np.unique(list(groups), return_inverse=True)
-    _, b = np.unique(list(pixels), return_inverse=True)
-    size = int(a.max()) + int(b.max()) + 2
-    links: Any = coo_matrix((np.ones(len(a)), (a, b + int(a.max()) + 1)), shape=(size, size))
-    _, parts = connected_components(links, directed=False)
-    _, codes = np.unique(parts[a], return_inverse=True)
-    found: npt.NDArray[np.int64] = codes.astype(np.int64)
-    return found

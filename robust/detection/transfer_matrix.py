@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors import Detector, Reference
-from robust.engine.null import Null, alarms, null_control
-from robust.engine.protocol import (
+from robust.detection.cross_fitting import (
     Figures,
     Measured,
     Scored,
@@ -21,9 +20,10 @@ from robust.engine.protocol import (
     check_separate,
     cross_fit,
     figures,
-    folds_by_group,
 )
-from robust.stats import Bootstrap
+from robust.detection.null_control import Null, alarms, null_control
+from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.groups import folds_by_group
 
 UNFITTED = ""
 """Where a detector has no head to fit on an attack."""

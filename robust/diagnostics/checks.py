@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from robust.engine import checks_data, checks_gradient, checks_model, checks_run
-from robust.engine.evidence import Evidence
+from robust.diagnostics import data as checks_data
+from robust.diagnostics import gradient_masking as checks_gradient
+from robust.diagnostics import model as checks_model
+from robust.diagnostics import run as checks_run
+from robust.diagnostics.evidence import Evidence
 from robust.records import Flag
 
 CHECKS: tuple[Callable[[Evidence], Flag | None], ...] = (
@@ -42,42 +45,6 @@ CHECKS: tuple[Callable[[Evidence], Flag | None], ...] = (
     checks_gradient.saturation,
     checks_run.same_attack_twice,
 )
-
-FLAGS = (
-    "a null control raised an alarm",
-    "run cut short",
-    "phantom images",
-    "clean accuracy no better than a constant",
-    "clean accuracy below the claim",
-    "random outputs",
-    "outputs depend on the batch",
-    "parts in training mode",
-    "attacks without a verdict",
-    "gradients vanish",
-    "gradients mislead",
-    "black box beats white box",
-    "attacks fail without bounds",
-    "accuracy rises with eps",
-    "the objective does not rise",
-    "no better than noise",
-    "more steps still help",
-    "input is rounded",
-    "clipped outputs",
-    "steps too short to cross the ball",
-    "a column gives the label away",
-    "too few cases for the claim",
-    "broken files",
-    "no groups",
-    "few groups",
-    "missing class",
-    "few attacked images for detectors",
-    "copies of images",
-    "probabilities instead of logits",
-    "grey images in colour files",
-    "cross-entropy saturates",
-    "the same attack twice",
-)
-"""What they are called, in the same order: a gate names them."""
 
 
 def find_doubts(evidence: Evidence) -> tuple[Flag, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from robust.engine.evidence import Evidence
-from robust.engine.shortcuts import find_shortcuts
+from robust.diagnostics.evidence import Evidence
+from robust.diagnostics.metadata_shortcuts import find_shortcuts
 from robust.records import Flag
 
 FEW_GROUPS = 30

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from attacks import Model, Streams
-from attacks.objectives import climb, margin
-from robust.engine.evidence import Gradients
-from robust.engine.verify import memory_ran_out
+from attacks.losses import climb, margin
+from robust.diagnostics.evidence import Gradients
+from robust.models.acceleration.memory import memory_ran_out
 
 LEVEL = 1 / 255
 TINY, LARGE = LEVEL / 10, 8 * LEVEL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from robust.engine.evidence import Evidence
+from robust.diagnostics.evidence import Evidence
 from robust.records import Flag
 
 BELOW = 0.02

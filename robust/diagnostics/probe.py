@@ -10,17 +10,18 @@ import numpy as np
 import torch
 
 from attacks import Streams, ThreatModel
-from robust.engine.evidence import Gradients, Probed, Search
+from robust.cases.case import spread
+from robust.diagnostics.evidence import Gradients, Probed, Search
+from robust.diagnostics.finite_differences import probe_gradients, span
+from robust.diagnostics.reattack import left_without_bounds, search, standing
+from robust.engine.batch import Batch
 from robust.engine.goals import Goal
-from robust.engine.job import Job
-from robust.engine.looking import spread
-from robust.engine.plan import Plan
-from robust.engine.probe_gradient import probe_gradients, span
-from robust.engine.probe_search import left_without_bounds, search, standing
-from robust.engine.recorder import Recorder
-from robust.engine.store import Store
-from robust.engine.verify import Batch, memory_ran_out
+from robust.engine.run_store import Store
+from robust.engine.session import Job
+from robust.engine.verified_attack import Recorder
 from robust.models import Classifier
+from robust.models.acceleration.memory import memory_ran_out
+from robust.plan.spec import Plan
 from robust.records import build
 
 CASES = 16

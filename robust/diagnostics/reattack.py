@@ -20,11 +20,13 @@ from attacks import (
     ThreatModel,
     WrittenAsPGD,
 )
+from robust.diagnostics.evidence import Search
+from robust.engine.batch import Batch
 from robust.engine.cells import Cell, running_order
-from robust.engine.evidence import Search
 from robust.engine.goals import Goal
-from robust.engine.store import Store
-from robust.engine.verify import Batch, memory_ran_out, slack
+from robust.engine.run_store import Store
+from robust.engine.verified_attack import slack
+from robust.models.acceleration.memory import memory_ran_out
 
 QUERIES = 300
 RESTARTS = 3

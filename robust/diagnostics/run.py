@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robust.engine.evidence import Evidence
+from robust.diagnostics.evidence import Evidence
 from robust.records import Flag
 
 FEW_POSITIVES = 30

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from attacks import FGSM, Attack, ThreatModel, canonical, make_attack
 from attacks.contract import require_fit
-from robust.engine.plan import AttackSpec, AuditSpec, unique_labels
+from robust.plan.spec import AttackSpec, AuditSpec, unique_labels
 from robust.errors import InputError
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from robust.engine.cells import make_attacks, make_cells
-from robust.engine.plan import Plan
+from robust.plan.spec import Plan
 from robust.errors import InputError, did_you_mean
-from robust.radii import parse_threat, same
+from robust.units import parse_threat, same
 
 
 def check_gates(plan: Plan, *, needed: bool = False) -> None:

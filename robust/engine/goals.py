@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from robust.cases.case import Cases
-from robust.engine.plan import Plan
+from robust.plan.spec import Plan
 from robust.errors import InputError, did_you_mean
 
 

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from attacks import Attack, Model, until_fallen
+from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goals import Goal
-from robust.engine.store import Outcome, Store
-from robust.engine.verify import Batch, OutOfMemory, attack_batch
+from robust.engine.run_store import Outcome, Store
+from robust.engine.verified_attack import OutOfMemory, attack_batch
+from robust.models.acceleration.accelerate import Speed, Twins, make_twins
+from robust.models.acceleration.memory import at_once
 from robust.models.classifier import Classifier
-from robust.models.memory import at_once
-from robust.models.quick import Speed, Twins, make_twins
 
 LONG = 5
 """Passes from which on an attack is worth a first run in low precision."""

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
-from robust.engine.store import Array, Store
+from robust.engine.run_store import Array, Store
 
 _COLUMNS = (
     *(("case", pa.string()), ("group", pa.string()), ("label", pa.string())),

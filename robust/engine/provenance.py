@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from robust.engine.plan import Plan
-from robust.engine.store import Store
+from robust.plan.spec import Plan
+from robust.engine.run_store import Store
 from robust.models import Classifier
 from robust.models.trained import read_model_file
 

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from robust.cases.case import Case, Cases
-from robust.engine.attacker import Attacker, make_attacker
+from robust.engine.batch import Batch
 from robust.engine.cells import Cell, running_order
 from robust.engine.goals import Goal
-from robust.engine.store import Array, Clean, Outcome, Seen, Store
-from robust.engine.verify import Batch, slack
+from robust.engine.mixed_precision import Attacker, make_attacker
+from robust.engine.run_store import Array, Clean, Outcome, Seen, Store
+from robust.engine.verified_attack import slack
 from robust.errors import InputError
 from robust.models.classifier import Classifier, settle_head
 

@@ -6,20 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attacks import Attack
-from detectors import Detector, Reference
+from detectors import Reference
 from robust.cases import Cases
+from robust.detection.feature_log import Watch
 from robust.engine.cells import Cell, make_cells
-from robust.engine.facts import Facts, remember
 from robust.engine.goals import Goal, goal_of
-from robust.engine.judging import check_early
-from robust.engine.plan import Plan
-from robust.engine.population import make_watch
+from robust.engine.provenance import Facts, remember
+from robust.engine.run_store import Store
 from robust.engine.runner import Progress, Runner
-from robust.engine.store import Store
-from robust.engine.watching import Watch
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, prepare
 from robust.models.weights import weights_hash
+from robust.plan.spec import Plan
 
 
 @dataclass
@@ -35,13 +33,6 @@ class Job:
     reference: Reference | None = None
     surrogate: Classifier | None = None
     """Prepared, where the plan names one."""
-
-
-def watching(plan: Plan, job: Job, detectors: dict[str, Detector], reference: Cases) -> None:
-    """Choose what detectors are judged on and let them learn, before any attack runs."""
-    job.watch = make_watch(plan, detectors, job.runner, job.cells, job.goal)
-    job.reference = job.watch.learn(reference)
-    check_early(job.watch, job.reference, job.watch.clean(job.goal), job.cells)
 
 
 def start(

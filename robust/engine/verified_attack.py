@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from attacks import Attack, Model, Streams, ThreatModel
-from robust.cases.case import Case
+from attacks.losses import saturated
+from robust.engine.batch import Batch
 from robust.engine.goals import Goal
-from robust.engine.recorder import Recorder
-from robust.engine.store import Outcome
+from robust.engine.run_store import Outcome
 from robust.errors import InputError
+from robust.models.acceleration.memory import memory_ran_out
 
 
 class OutOfMemory(InputError):
     """Memory ran out on a batch."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Cases of one shape, ready to be attacked."""
-
-    rows: tuple[int, ...]
-    """Their places in `Cases`."""
-    cases: tuple[Case, ...]
-    x: Tensor
-    y: Tensor
-    logits: Tensor
-    """Clean logits `(n, k)`."""
-
-    def take(self, places: Sequence[int]) -> Batch:
-        """The batch without all other cases."""
-        if len(places) == len(self.rows):
-            return self
-        index = torch.as_tensor(places, dtype=torch.long, device=self.x.device)
-        return Batch(
-            tuple(self.rows[i] for i in places),
-            tuple(self.cases[i] for i in places),
-            self.x[index],
-            self.y[index],
-            self.logits[index],
-        )
 
 
 def slack(threat: ThreatModel, pixels: int) -> float:
@@ -112,13 +85,6 @@ def attack_batch(
     return x_adv, outcomes
 
 
-def memory_ran_out(error: Exception) -> bool:
-    """On a GPU, or where the CPU's allocator gave up."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-
-
 def _limits_broken(x_adv: Tensor, x: Tensor, threat: ThreatModel) -> list[str | None]:
     """For each case why its image is not allowed, or None."""
     if x_adv.shape != x.shape or x_adv.dtype != x.dtype:
@@ -139,3 +105,36 @@ def _limits_broken(x_adv: Tensor, x: Tensor, threat: ThreatModel) -> list[str | 
         else:
             found.append(None)
     return found
+
+
+class Recorder:
+    """Call it in place of the model. It changes nothing and counts:
+
+    - `forward`, `backward`: rows that went through the network either way;
+    - `saturated`: `(n,)` bool, the cases whose cross-entropy saturated in a pass with gradients.
+    """
+
+    def __init__(self, model: Model, y: Tensor) -> None:
+        self._model = model
+        self._y = y
+        self.forward = 0
+        self.backward = 0
+        self.saturated = torch.zeros(len(y), dtype=torch.bool, device=y.device)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        logits = self._model(x)
+        rows = len(x)
+        self.forward += rows
+        if logits.requires_grad:
+            logits.register_hook(lambda _: self._count(rows))  # type: ignore[no-untyped-call]
+            if rows == len(self._y):
+                self.saturated |= saturated(logits.detach(), self._y)
+        return logits
+
+    @property
+    def passes(self) -> float:
+        """Forward and backward passes a case."""
+        return (self.forward + self.backward) / max(len(self._y), 1)
+
+    def _count(self, rows: int) -> None:
+        self.backward += rows

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from attacks import ThreatModel
 from robust.cases.case import Case
-from robust.engine.job import Job
-from robust.engine.pictures import Picture, difference, picture, reduced_size, write_pictures
-from robust.engine.plan import Plan
-from robust.engine.scores import margins
-from robust.engine.store import Outcome
+from robust.engine.session import Job
+from robust.gallery.png import Picture, difference, picture, reduced_size, write_pictures
+from robust.plan.spec import Plan
+from robust.metrics.scores import margins
+from robust.engine.run_store import Outcome
 from robust.engine.summary import Summary, Worst
 from robust.records import Exhibit, Frame, Report
 

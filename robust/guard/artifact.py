@@ -19,9 +19,10 @@ from pydantic import Field
 from torch import Tensor
 
 from detectors import Detector
-from robust.engine.looking import make_detectors
-from robust.engine.plan import DetectorSpec, ModelSpec, Section
+from robust.detection.factory import make_detectors
 from robust.errors import InputError, first_line
+from robust.plan.spec import DetectorSpec, ModelSpec, Section
+from robust.units import at_eps
 
 FORMAT, VERSION = "robust detector", 1
 RECORD, TENSORS = "detector.json", "detector.safetensors"
@@ -151,13 +152,6 @@ class StoredDetector:
 def settle(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """As a file gives them back, down to the order in memory, on which a sum's last bit depends."""
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-
-
-def at_eps(attack: str, norm: str, eps: float | None) -> str:
-    """`PGD at 1/255`, as messages say it."""
-    if eps is None:
-        return attack
-    return f"{attack} at {eps * 255:.4g}/255" if norm == "Linf" else f"{attack} at {eps:g} in L2"
 
 
 def check_free(folder: str | Path) -> Path:

@@ -13,18 +13,19 @@ from torch import Tensor
 
 from detectors import Detector, Features, Look, Reference
 from robust.cases.case import Case, Cases
+from robust.detection.factory import learn, make_look
+from robust.engine.batch import Batch, read_batches
 from robust.engine.cells import Cell
 from robust.engine.goals import Goal
-from robust.engine.guarding import like
-from robust.engine.looking import learn, make_look, read_batches
-from robust.engine.plan import Plan
-from robust.engine.protocol import Places
 from robust.engine.runner import Progress
-from robust.engine.stored import settle
-from robust.engine.verify import Batch, attack_batch
+from robust.engine.verified_attack import attack_batch
 from robust.errors import InputError
+from robust.guard.artifact import settle
+from robust.metrics.groups import Places
 from robust.models import Classifier
 from robust.models.classifier import settle_head
+from robust.models.prepare import like
+from robust.plan.spec import Plan
 
 
 @dataclass(frozen=True)

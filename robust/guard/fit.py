@@ -16,16 +16,13 @@ import torch
 
 from detectors import Detector, Features
 from robust.cases import Cases
-from robust.engine.auditing import open_plan
-from robust.engine.calibration import Reader, Seen
+from robust.detection.cross_fitting import Array
 from robust.engine.cells import Cell
 from robust.engine.goals import goal_of
-from robust.engine.guarding import like
-from robust.engine.plan import Plan
-from robust.engine.protocol import Array, Places, folds_by_group
+from robust.engine.inputs import open_plan
 from robust.engine.runner import Progress
-from robust.engine.starting import cell_of, detector_of, on_split, open_splits, said
-from robust.engine.stored import (
+from robust.errors import InputError, first_line
+from robust.guard.artifact import (
     Owner,
     Promise,
     Record,
@@ -36,8 +33,12 @@ from robust.engine.stored import (
     pattern,
     settle,
 )
-from robust.errors import InputError, first_line
+from robust.guard.calibration import Reader, Seen
+from robust.guard.fit_inputs import cell_of, detector_of, on_split, open_splits, said
+from robust.metrics.groups import Places, folds_by_group
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
+from robust.models.prepare import like
+from robust.plan.spec import Plan
 
 FOLDS, TEACHING_FOLDS = 5, 3
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from detectors import Detector
 from robust.cases import Cases, open_cases
+from robust.detection.factory import make_detectors
 from robust.engine.cells import Cell, make_attacks, make_cells
-from robust.engine.looking import make_detectors
-from robust.engine.plan import AttackSpec, DetectorSpec, Plan, make_plan, parse_eps
-from robust.engine.stored import at_eps, fields_of
 from robust.errors import InputError
+from robust.guard.artifact import fields_of
+from robust.plan.load import make_plan
+from robust.plan.spec import AttackSpec, DetectorSpec, Plan, parse_eps
+from robust.units import at_eps
 
 
 def detector_of(plan: Plan, wanted: str | Detector) -> tuple[str, str, Detector]:

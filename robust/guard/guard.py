@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from detectors import Detector, Extractor, Look
-from robust.engine.stored import Owner, StoredDetector, pattern
 from robust.errors import InputError, first_line
+from robust.guard.artifact import Owner, StoredDetector, pattern
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
+from robust.models.prepare import like
 
 BATCH = 64
 """Images in one forward pass, however many are given at once."""
@@ -132,13 +133,6 @@ def check_owner(owner: Owner, ready: Classifier) -> None:
                 f"{_FOREIGN}: its {name} is {owner.described.get(name)}, here it is {value}; "
                 f"set it as it was, or fit a detector to this classifier"
             )
-
-
-def like(ready: Classifier) -> Tensor:
-    """A number on the device of a prepared classifier and of the type of its images."""
-    kinds = {parameter.dtype for parameter in ready.parameters()}
-    kind = torch.float64 if torch.float64 in kinds else torch.float32
-    return torch.zeros((), device=ready.mean.device, dtype=kind)
 
 
 def _moved(detector: Detector, device: torch.device) -> Detector:

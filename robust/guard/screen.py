@@ -8,12 +8,12 @@ from pathlib import Path
 
 from robust.cases.case import Cases, Entry
 from robust.cases.images import SUFFIXES, is_image, read_image
-from robust.engine.guarding import BATCH, Guard
-from robust.engine.plan import load_plan
 from robust.engine.runner import Progress
-from robust.engine.stored import Record, StoredDetector
 from robust.errors import InputError
+from robust.guard.artifact import Record, StoredDetector
+from robust.guard.guard import BATCH, Guard
 from robust.models import Classifier, load_classifier
+from robust.plan.load import load_plan
 
 COLUMNS = ("id", "prediction", "score", "flagged")
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robust.records import Estimate
-from robust.stats import LEVEL, Bootstrap
+from robust.metrics.bootstrap import LEVEL, Bootstrap
 
 Side = tuple[npt.ArrayLike, npt.ArrayLike]
 """`values (n,)` and the mask `(n,)` of the cases that they are the rate of."""

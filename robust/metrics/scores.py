@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robust.records import Estimate, Scores
-from robust.stats import Bootstrap
+from robust.metrics.bootstrap import Bootstrap
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

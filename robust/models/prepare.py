@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robust.errors import InputError
 from robust.models.classifier import Classifier
@@ -75,3 +75,10 @@ def full_precision() -> Iterator[None]:
         yield
     finally:
         matmul.allow_tf32, conv.allow_tf32, conv.deterministic, conv.benchmark = before
+
+
+def like(ready: Classifier) -> Tensor:
+    """A number on the device of a prepared classifier and of the type of its images."""
+    kinds = {parameter.dtype for parameter in ready.parameters()}
+    kind = torch.float64 if torch.float64 in kinds else torch.float32
+    return torch.zeros((), device=ready.mean.device, dtype=kind)

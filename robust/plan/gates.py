@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from robust.engine.checks import FLAGS
 from robust.errors import did_you_mean
-from robust.radii import parse_threat
+from robust.records import FLAGS
+from robust.units import parse_threat
 
 
 def _share(value: object) -> float:

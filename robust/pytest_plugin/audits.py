@@ -11,16 +11,16 @@ import pytest
 from rich.console import Console
 
 from robust.errors import InputError, did_you_mean
-from robust.pytest_plugin import TABLES, default_device, default_plan, refuse
+from robust.pytest_plugin.options import TABLES, default_device, default_plan, refuse
 from robust.records import Report
-from robust.report.story import Verdict, verdicts
-from robust.report.terminal import render_terminal
-from robust.report.words import condition, counted, listed, percent, plain
+from robust.report.formats.terminal import render_terminal
+from robust.report.text.format import condition, counted, listed, percent, plain
+from robust.report.text.headline import Verdict, verdicts
 
 if TYPE_CHECKING:
     from robust.cases import Cases
-    from robust.engine import Plan
     from robust.models import Classifier
+    from robust.plan import Plan
 
 WIDTH = 80
 """Columns of a table: a worker of pytest-xdist does not know the terminal's."""
@@ -91,7 +91,7 @@ class Robustness:
         cases: Cases | None,
         settings: dict[str, Any],
     ) -> Report:
-        from robust.engine import Plan
+        from robust.plan import Plan
 
         settings = {"device": default_device(self._config), **self._marked(), **settings}
         if what is None and cases is None:
@@ -108,8 +108,8 @@ class Robustness:
         return self._run_objects(what, cases, settings)
 
     def _run_objects(self, classifier: Any, cases: Any, settings: dict[str, Any]) -> Report:
+        from robust.auditing import audit
         from robust.cases import Cases
-        from robust.engine import audit
 
         if not isinstance(cases, Cases):
             raise InputError(
@@ -120,7 +120,8 @@ class Robustness:
         return audit(classifier, cases if limit is None else cases.spread(limit), **settings)
 
     def _run_plan(self, what: Plan | str | Path, settings: dict[str, Any]) -> Report:
-        from robust.engine import Plan, audit_plan, load_plan
+        from robust.auditing import audit_plan
+        from robust.plan import Plan, load_plan
 
         for name in settings:
             if name not in _OF_A_PLAN:
@@ -150,7 +151,7 @@ class Robustness:
 
 def _changed(plan: Plan, attacks: Any, eps: Any, limit: int | None) -> Plan:
     """The plan with other attacks or eps, and no more cases than `limit`."""
-    from robust.engine.plan import make_plan
+    from robust.plan.load import make_plan
 
     raw = plan.model_dump(exclude_unset=True)
     if attacks is not None:

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from attacks import Attack, Streams, ThreatModel, make_attack
 from attacks.contract import require_fit
-from robust.engine.plan import parse_eps
-from robust.engine.recorder import Recorder
+from robust.engine.verified_attack import Recorder
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, full_precision, prepare, settle_head
-from robust.pytest_plugin import refuse
+from robust.plan.spec import parse_eps
+from robust.pytest_plugin.options import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

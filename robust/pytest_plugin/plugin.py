@@ -7,20 +7,18 @@ audit: whatever is heavy is imported when a fixture is first used.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from robust.pytest_plugin.options import TABLES, default_device, default_plan
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from robust.pytest_audits import Robustness
-    from robust.pytest_speed import AttackBenchmark
+    from robust.pytest_plugin.audits import Robustness
+    from robust.pytest_plugin.benchmark import AttackBenchmark
 
-TABLES = "robust_tables"
-"""Attribute of a test's outcome: what its audits look like, as text. Text and nothing else, since
-with pytest-xdist it travels from a worker to the process that prints the summary."""
 
 _CURRENT = pytest.StashKey[pytest.Item]()
 _ROBUSTNESS = pytest.StashKey["Robustness"]()
@@ -61,25 +59,6 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-def default_plan(config: pytest.Config) -> Path | None:
-    """The plan of the command line, else of the ini file."""
-    if given := config.getoption("--robust-plan"):
-        return Path(config.invocation_params.dir, given)
-    if given := config.getini("robust_plan"):
-        return Path(config.inipath.parent if config.inipath else config.rootpath, given)
-    return None
-
-
-def default_device(config: pytest.Config) -> str:
-    """The device of the command line, else of the ini file, else the best there is."""
-    return str(config.getoption("--robust-device") or config.getini("robust_device") or "auto")
-
-
-def refuse(error: ValueError) -> NoReturn:
-    """Fail the test with what is wrong with its input, in a line."""
-    pytest.fail(f"robust: {' '.join(str(error).split())}", pytrace=False)
-
-
 @pytest.fixture(scope="session")
 def robustness(pytestconfig: pytest.Config) -> Robustness:
     """Run a robustness audit and return its Report.
@@ -89,7 +68,7 @@ def robustness(pytestconfig: pytest.Config) -> Robustness:
     a session. Then `assert report.worst.robust_accuracy.low > 0.6`. It may be used from fixtures
     of any scope.
     """
-    from robust.pytest_audits import Robustness
+    from robust.pytest_plugin.audits import Robustness
 
     made = Robustness(pytestconfig, lambda: pytestconfig.stash.get(_CURRENT, None))
     pytestconfig.stash[_ROBUSTNESS] = made
@@ -110,7 +89,7 @@ class _WithBenchmark:
         `attack_benchmark("PGD", classifier, x, y, eps="4/255")` returns a `Speed` and stores its
         numbers as `extra_info` of the benchmark.
         """
-        from robust.pytest_speed import AttackBenchmark
+        from robust.pytest_plugin.benchmark import AttackBenchmark
 
         return AttackBenchmark(benchmark, default_device(pytestconfig))
 
@@ -137,7 +116,7 @@ def pytest_runtest_makereport(
     outcome = yield
     used = item.config.stash.get(_ROBUSTNESS, None)
     if used is not None and outcome.when != "teardown":
-        from robust.pytest_audits import explain
+        from robust.pytest_plugin.audits import explain
 
         explain(outcome, used.seen_by(item))
     return outcome

@@ -6,18 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval, resampled by group."""
-
-    value: float
-    low: float
-    high: float
-    cases: int
-    """Cases the number is computed from."""
-    groups: int
-    """Groups (patients, lesions) among them: the unit of resampling."""
+from robust.records.estimate import Estimate
 
 
 @dataclass(frozen=True)

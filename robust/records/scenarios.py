@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robust.sightings import Estimate
+from robust.records.estimate import Estimate
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from robust.errors import InputError, did_you_mean
 from robust.records import GALLERY, Report
 
 if TYPE_CHECKING:
-    from robust.report.document import Order
+    from robust.report.layout.blocks import Order
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class _Job:
 
 
 def _html(job: _Job) -> dict[str, bytes]:
-    from robust.report.html import render_html
+    from robust.report.formats.html import render_html
 
     page = render_html(job.report, _order(job), job.pictures)
     return {f"{job.stem}.html": page.encode()}
 
 
 def _markdown(job: _Job) -> dict[str, bytes]:
-    from robust.report.markdown import render_markdown
+    from robust.report.formats.markdown import render_markdown
 
     return {f"{job.stem}.md": render_markdown(job.report, _order(job)).encode()}
 
@@ -43,19 +43,19 @@ def _json(job: _Job) -> dict[str, bytes]:
 
 
 def _latex(job: _Job) -> dict[str, bytes]:
-    from robust.report.latex import render_latex
+    from robust.report.formats.latex import render_latex
 
     return {f"{_plain_stem(job)}.tex": render_latex(job.report).encode()}
 
 
 def _svg(job: _Job) -> dict[str, bytes]:
-    from robust.report.plots import figures
+    from robust.report.figures.accuracy import figures
 
     return {f"figures/{f.name}.svg": f.svg().encode() for f in figures(job.report)}
 
 
 def _png(job: _Job) -> dict[str, bytes]:
-    from robust.report.plots import figures
+    from robust.report.figures.accuracy import figures
 
     return {f"figures/{f.name}.png": f.png() for f in figures(job.report)}
 
@@ -138,8 +138,8 @@ def read_report(run: str | Path) -> Report:
 
 
 def _order(job: _Job) -> Order:
-    from robust.report.document import standard
-    from robust.report.regulatory import regulatory
+    from robust.report.layout.regulatory import regulatory
+    from robust.report.layout.standard import standard
 
     return standard if job.template == "standard" else regulatory
 

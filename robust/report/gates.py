@@ -6,21 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from robust.radii import parse_threat, same
+from robust.metrics.bootstrap import clopper_pearson
+from robust.metrics.bootstrap import groups_needed as groups_needed
 from robust.records import Detection, Estimate, Flag, Report, Row
-from robust.report.words import (
-    SHARE,
-    bracket,
-    counted,
-    eps_text,
-    listed,
-    norm_text,
-    percent,
-    plain,
-    short,
-)
-from robust.stats import clopper_pearson
-from robust.stats import groups_needed as groups_needed
+from robust.report.text.format import SHARE, bracket, counted, listed, percent, plain, short
+from robust.units import eps_text, norm_text, parse_threat, same
 
 Outcome = Literal["passed", "failed", "undecided"]
 

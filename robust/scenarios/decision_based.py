@@ -13,11 +13,12 @@ from torch import Tensor
 
 from attacks import Noise, Streams, ThreatModel, make_attack
 from attacks.threat import per_case
-from robust.engine.ground import AT_ONCE, Ground, Mask
-from robust.engine.protocol import Places
-from robust.engine.verify import Batch, slack
+from robust.engine.batch import Batch
+from robust.engine.verified_attack import slack
 from robust.errors import first_line
-from robust.scenarios import Scenario
+from robust.metrics.groups import Places
+from robust.records import Scenario
+from robust.scenarios.holdout import AT_ONCE, Ground, Mask
 
 ATTACK = "foolbox:HopSkipJumpAttack"
 

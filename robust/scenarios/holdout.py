@@ -13,15 +13,14 @@ from torch import Tensor
 
 from attacks import ThreatModel
 from attacks.streams import stream_key
+from robust.cases.case import spread
+from robust.engine.batch import Batch
 from robust.engine.goals import Goal
-from robust.engine.looking import spread
-from robust.engine.population import together
-from robust.engine.protocol import Places, folds_by_group
 from robust.engine.runner import Runner
-from robust.engine.verify import Batch
 from robust.errors import InputError
-from robust.sightings import Estimate
-from robust.stats import Bootstrap
+from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.groups import Places, folds_by_group, together
+from robust.records import Estimate
 
 Mask = npt.NDArray[np.bool_]
 AT_ONCE = 32

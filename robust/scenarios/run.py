@@ -8,15 +8,15 @@ from collections.abc import Callable
 from functools import partial
 
 from attacks import ThreatModel
-from robust.engine.ground import Ground, make_ground
-from robust.engine.job import Job
-from robust.engine.plan import Plan, ScenariosSpec
-from robust.engine.scenario_fitted import patch, universal
-from robust.engine.scenario_queries import queries
-from robust.engine.scenario_transfer import transfer
+from robust.engine.session import Job
 from robust.errors import InputError
-from robust.records import build
-from robust.scenarios import Scenario
+from robust.plan.spec import Plan, ScenariosSpec
+from robust.records import Scenario, build
+from robust.scenarios.decision_based import queries
+from robust.scenarios.holdout import Ground, make_ground
+from robust.scenarios.patch import patch
+from robust.scenarios.transfer import transfer
+from robust.scenarios.universal import universal
 
 
 def check_scenarios(spec: ScenariosSpec) -> None:

@@ -14,15 +14,15 @@ from torch import Tensor
 
 from attacks import ThreatModel
 from robust.cases.case import Cases
+from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.job import Job
-from robust.engine.stored import at_eps
-from robust.engine.verify import Batch
+from robust.engine.session import Job
 from robust.errors import InputError
+from robust.units import at_eps
 
 if TYPE_CHECKING:
-    from robust.cases.dicom import Frame
-    from robust.cases.dicom_write import Written
+    from robust.cases.dicom.frame import Frame
+    from robust.cases.dicom.write import Written
 
 COLUMNS = ("dicom", "dicom_prediction", "dicom_success", "dicom_linf", "dicom_levels")
 """Beside those of `attacks.csv`: the file, what it is worth, how far a stored value went at most;
@@ -50,7 +50,7 @@ class DicomFolder:
 
     def open(self, cases: Cases) -> None:
         """InputError where no case is from DICOM."""
-        from robust.cases.dicom import Frame
+        from robust.cases.dicom.frame import Frame
 
         self._frames = {e.id: e.where for e in cases.entries if isinstance(e.where, Frame)}
         if not self._frames:
@@ -64,7 +64,7 @@ class DicomFolder:
 
     def write(self, job: Job, cell: Cell, batch: Batch, x_adv: Tensor) -> list[list[Any]]:
         """The files of a batch, and for each of its cases the values of `COLUMNS`."""
-        from robust.cases.dicom_write import Origin, write_dicom
+        from robust.cases.dicom.write import Origin, write_dicom
 
         threat = cell.threat
         self.eps = at_eps("", threat.norm, threat.eps).removeprefix(" at ")

@@ -12,15 +12,16 @@ from torch import Tensor
 from attacks import ThreatModel
 from robust.cases.case import Case, Stored
 from robust.cases.images import as_png
-from robust.engine.auditing import open_plan, open_store, remove
 from robust.engine.cells import make_attacks
-from robust.engine.export_dicom import COLUMNS as DICOM_COLUMNS
-from robust.engine.export_dicom import DicomFolder
-from robust.engine.job import start
-from robust.engine.plan import Plan
+from robust.engine.inputs import open_plan
+from robust.engine.run_directory import open_store, remove
 from robust.engine.runner import Progress
+from robust.engine.session import start
 from robust.errors import InputError
 from robust.models import full_precision
+from robust.plan.spec import Plan
+from robust.storage.export_dicom import COLUMNS as DICOM_COLUMNS
+from robust.storage.export_dicom import DicomFolder
 
 COLUMNS = (
     *("case", "group", "label", "file", "bits", "prediction", "success", "linf", "l2"),

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks import PGD, Streams, ThreatModel
-from attacks.objectives import climb
+from attacks.losses import climb
 from robust.training.recipe import AdversarialSpec
 
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -21,7 +21,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from robust.cases import Cases
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, settle_head
-from robust.models.memory import memory_kept
+from robust.models.acceleration.memory import memory_kept
 from robust.models.weights import load_strictly
 from robust.training.data import Images, stack
 from robust.training.keeper import Keeper, claim, newest

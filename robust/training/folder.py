@@ -56,7 +56,7 @@ def save_trained(
     """Write everything; model.json last, since a folder that has one is finished."""
     from safetensors.torch import save_file
 
-    from robust.report.curves import curves
+    from robust.report.figures.training import curves
 
     content = {
         **told,

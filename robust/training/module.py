@@ -16,7 +16,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from attacks import PGD, Streams, ThreatModel
-from attacks.objectives import margin
+from attacks.losses import margin
 from attacks.streams import stream_key
 from robust.errors import InputError
 from robust.models import Classifier

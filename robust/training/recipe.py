@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from robust.engine.plan import DataSpec, Eps, Section, Size, first_error
 from robust.errors import InputError, did_you_mean
+from robust.plan.load import first_error
+from robust.plan.spec import DataSpec, Eps, Section, Size
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 RECIPES: tuple[str, ...] = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))

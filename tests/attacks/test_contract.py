@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import attacks
 from attacks import ATTACKS, BIM, CW, FGSM, PGD, Attack, ThreatModel, canonical, make_attack
-from attacks.objectives import Objective, climb, cross_entropy, margin, saturated
+from attacks.losses import Objective, climb, cross_entropy, margin, saturated
 from attacks.streams import Streams
 from tests.toys import Linear, Then, fooled, patterns, untrained
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from attacks import BIM, CW, PGD, Attack, CarliniWagnerL2, ThreatModel, from_foolbox
-from attacks.pgd import random_start
+from attacks._starts import random_start
 from attacks.streams import Streams
 from tests.toys import Linear, Then, exact_eps, fooled, linear_cases, patterns
 

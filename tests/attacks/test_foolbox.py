@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks import BIM, FGSM, PGD, Attack, ThreatModel, from_foolbox, make_attack
-from attacks.pgd import random_start
+from attacks._starts import random_start
 from attacks.streams import Streams
 from tests.toys import fooled, patterns, untrained
 

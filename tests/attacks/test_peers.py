@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from attacks import BIM, FGSM, PGD, Attack, CarliniWagnerL2, ThreatModel
 from attacks.streams import Streams
-from robust.engine.rivals import seeded
+from robust.benchmark.peers import seeded
 from tests.toys import fooled, predicted, trained
 
 STEPS, STEP = 20, PGD().step_size

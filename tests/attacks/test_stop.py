@@ -18,7 +18,7 @@ from attacks import (
     make_attack,
     until_fallen,
 )
-from attacks.objectives import margin
+from attacks.losses import margin
 
 
 def network() -> nn.Module:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from attacks import AdversarialPatch, ThreatModel, UniversalPerturbation
-from attacks.patch import anywhere, cut_into, laid_on
-from attacks.universal import drawn_batches, spread_over
+from attacks.image_agnostic._fitting import drawn_batches
+from attacks.image_agnostic.patch import anywhere, cut_into, laid_on
+from attacks.image_agnostic.universal import spread_over
 
 CASES, SHAPE = 60, (1, 6, 6)
 

@@ -8,7 +8,7 @@ import torch
 from attacks import ATTACKS, Attack, CarliniWagnerL2, MinimumDistance, Square, Standard
 from robust import Classifier, open_cases
 from robust.demo import network
-from robust.pytest_speed import AttackBenchmark
+from robust.pytest_plugin.benchmark import AttackBenchmark
 
 pytestmark = pytest.mark.benchmark(group="attacks")
 

@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from robust.cases.case import Picture
-from robust.cases.dicom import Frame, read_dicom
+from robust.cases.dicom.frame import Frame, read_dicom
 from robust.errors import InputError
 from tests.cases.dicoms import NATIVE, PACKED, lut, make, ramp, save
 
@@ -242,7 +242,7 @@ def test_files_that_are_no_images(tmp_path: Path) -> None:
 def test_a_deflated_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(make(ramp(12, shape=(512, 512))), tmp_path / "a", DeflatedExplicitVRLittleEndian)
     read(path)
-    monkeypatch.setattr("robust.cases.dicom_file.MOST_BYTES", 400_000)
+    monkeypatch.setattr("robust.cases.dicom.parse.MOST_BYTES", 400_000)
     with pytest.raises(InputError, match="inflates to more than"):
         read(path)
 

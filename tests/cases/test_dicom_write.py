@@ -18,9 +18,9 @@ from pydicom.uid import (
     JPEGLSLossless,
 )
 
-from robust.cases.dicom import Frame, read_dicom
-from robust.cases.dicom_file import content_id
-from robust.cases.dicom_write import Origin, Written, write_dicom
+from robust.cases.dicom.frame import Frame, read_dicom
+from robust.cases.dicom.parse import content_id
+from robust.cases.dicom.write import Origin, Written, write_dicom
 from robust.errors import InputError
 from tests.cases.dicoms import lut, make, ramp, save
 

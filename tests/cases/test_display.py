@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from robust.cases.display import Lut, Stored, Window, whole_range
+from robust.cases.stored_pixels import Lut, Stored, Window, whole_range
 
 
 def table(*values: int) -> bytes:

@@ -13,8 +13,8 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from robust.cases.phantom_canvas import Field, brush, discs, noise
-from robust.cases.phantoms import CLASSES, FINDINGS, MODALITIES, phantom
+from robust.cases.phantoms.canvas import Field, brush, discs, noise
+from robust.cases.phantoms.draw import CLASSES, FINDINGS, MODALITIES, phantom
 
 Images = npt.NDArray[np.uint8]
 

@@ -30,7 +30,7 @@ from detectors import (
     make_detector,
 )
 from detectors.bayesian_uncertainty import UNCERTAINTY, uncertainty
-from detectors.heads import fit_logistic, logistic
+from detectors._logistic_head import fit_logistic, logistic
 from detectors.mahalanobis import STEPS, input_step, step_name
 
 K = 2

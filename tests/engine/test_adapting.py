@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from attacks import PGD, JointPGD, OrthogonalPGD, SelectivePGD, Streams, ThreatModel
-from attacks.orthogonal_pgd import orthogonal
+from attacks.adaptive.orthogonal_pgd import orthogonal
 from detectors import Extractor, Look, MaxSoftmax
-from robust.engine import audit
-from robust.engine.follower import agreement, follow
-from robust.engine.protocol import Fitted
-from robust.engine.store import Store
-from robust.engine.suspicion import Suspect
+from robust.auditing import audit
+from robust.detection.adaptive.joint_model import Suspect
+from robust.detection.adaptive.surrogate_detector import agreement, follow
+from robust.detection.cross_fitting import Fitted
+from robust.engine.run_store import Store
 from robust.errors import InputError
 from robust.models import Classifier
 from robust.records import Detection, Report
@@ -83,7 +83,7 @@ def test_resuming_repeats_nothing_and_ends_alike(
     folder: Path, found: Detection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut short between two folds, a run goes on where it was; others beside it change nothing."""
-    from robust.engine import adapting
+    from robust.detection.adaptive import evaluate as adapting
 
     two = ["KernelDensity", "Energy"]
 
@@ -127,8 +127,8 @@ def test_none_comes_where_a_detector_could_not_be_fitted() -> None:
 
 
 def test_a_gate_on_who_knows_needs_them_to_come(tmp_path: Path) -> None:
-    from robust.engine.gating import check_gates
-    from robust.engine.plan import make_plan
+    from robust.engine.gate_check import check_gates
+    from robust.plan.load import make_plan
 
     raw: dict[str, Any] = {
         "gates": {"withstands": 0.5},

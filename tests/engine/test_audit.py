@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from attacks import CW, FGSM, PGD
+from robust.auditing import audit
 from robust.cases import Cases, open_cases
-from robust.engine import audit
 from robust.engine.goals import Goal
 from robust.errors import InputError
+from robust.metrics.bootstrap import auc
 from robust.models import Classifier
 from robust.records import Report
-from robust.stats import auc
 from tests.engine.nets import trained
 
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from attacks import PGD, CarliniWagnerL2, ThreatModel
 from robust import cli
-from robust.engine import bench as module
-from robust.engine.bench import FLOOR, OURS, PLAIN, budgets, contest
-from robust.engine.rivals import rivals
+from robust.benchmark import contest as module
+from robust.benchmark.contest import FLOOR, OURS, PLAIN, budgets, contest
+from robust.benchmark.peers import rivals
 from robust.models import Classifier, prepare
 
 

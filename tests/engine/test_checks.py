@@ -13,14 +13,14 @@ import pytest
 
 from attacks import FGSM, PGD, Noise, Square, Standard
 from robust.cases.case import Cases, Entry
-from robust.engine.checks import CHECKS, find_doubts
-from robust.engine.evidence import Claim, Evidence, Gradients, Probed, Search, Stuck
-from robust.engine.facts import Facts
-from robust.engine.gathering import claim_of
-from robust.engine.plan import Plan, make_plan
-from robust.engine.probe_search import by_gradients_alone
-from robust.records import Detection, Estimate, Row, Scores
-from robust.sightings import NullControl, Shown
+from robust.diagnostics.checks import CHECKS, find_doubts
+from robust.diagnostics.collect import claim_of
+from robust.diagnostics.evidence import Claim, Evidence, Gradients, Probed, Search, Stuck
+from robust.diagnostics.reattack import by_gradients_alone
+from robust.engine.provenance import Facts
+from robust.plan.load import make_plan
+from robust.plan.spec import Plan
+from robust.records import Detection, Estimate, NullControl, Row, Scores, Shown
 
 
 def rate(value: float) -> Estimate:
@@ -163,8 +163,8 @@ def test_a_defect_raises_its_own_flag_alone(name: str) -> None:
 def test_a_grey_image_in_a_colour_file_is_noticed(tmp_path: Path) -> None:
     from PIL import Image
 
+    from robust.auditing import audit
     from robust.cases import open_cases
-    from robust.engine import audit
     from robust.models import Classifier
     from tests.engine.nets import trained
 

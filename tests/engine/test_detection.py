@@ -14,16 +14,16 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from attacks import CarliniWagnerL2, ThreatModel
+from robust.auditing import audit, audit_plan
 from robust.cases import Cases, open_cases
-from robust.engine import audit, audit_plan
-from robust.engine.changes import CHANGES
-from robust.engine.plan import make_plan
-from robust.engine.population import together
-from robust.engine.store import Store
-from robust.engine.verify import Batch
-from robust.engine.watching import CLEAN, REFERENCE, Watch
+from robust.detection.benign_changes import CHANGES
+from robust.detection.feature_log import CLEAN, REFERENCE, Watch
+from robust.engine.batch import Batch
+from robust.engine.run_store import Store
 from robust.errors import InputError
+from robust.metrics.groups import together
 from robust.models import Classifier
+from robust.plan.load import make_plan
 from robust.records import Detection, Report
 from tests.engine.nets import trained
 
@@ -264,7 +264,7 @@ def test_what_cannot_be_judged_is_refused_before_any_attack(
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("an attack ran")
 
-    monkeypatch.setattr("robust.engine.attacker.attack_batch", forbidden)
+    monkeypatch.setattr("robust.engine.mixed_precision.attack_batch", forbidden)
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"reference": None}, "detectors need reference"),
         ({"reference": cases()}, "lie on two sides"),

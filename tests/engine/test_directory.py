@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from robust.auditing import audit
 from robust.cases import open_cases
 from robust.cases.images import as_png
-from robust.engine import audit
 from robust.errors import InputError
 from robust.models import Classifier
 from tests.engine.nets import trained
@@ -52,7 +52,7 @@ def test_work_done_survives_a_failure_in_mid_run(
     def out_of_memory(*_: object, **__: object) -> None:
         raise InputError("memory ran out")
 
-    monkeypatch.setattr("robust.engine.attacker.attack_batch", out_of_memory)
+    monkeypatch.setattr("robust.engine.mixed_precision.attack_batch", out_of_memory)
     cases = open_cases("phantom:chest_xray", count=8, pixels=28)
     with pytest.raises(InputError, match="memory ran out"):
         audit(Classifier(trained(28), channels=1), cases, attacks=["FGSM"], out=tmp_path / "run")

@@ -12,10 +12,11 @@ from safetensors.torch import save_file
 
 from robust.cases import open_cases
 from robust.cases.images import read_image
-from robust.engine.export import export_images
-from robust.engine.plan import Plan, make_plan
 from robust.errors import InputError
 from robust.models import Classifier
+from robust.plan.load import make_plan
+from robust.plan.spec import Plan
+from robust.storage.export_png import export_images
 from tests.engine.nets import trained
 
 

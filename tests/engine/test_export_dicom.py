@@ -14,14 +14,15 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from robust.cases import open_cases
-from robust.cases.dicom import Frame, read_dicom
+from robust.cases.dicom.frame import Frame, read_dicom
 from robust.cases.images import as_png
-from robust.cli import app
-from robust.engine.export import export_images
-from robust.engine.export_dicom import DicomFolder
-from robust.engine.plan import Plan, make_plan
+from robust.cli.main import app
 from robust.errors import InputError
 from robust.models import Classifier
+from robust.plan.load import make_plan
+from robust.plan.spec import Plan
+from robust.storage.export_dicom import DicomFolder
+from robust.storage.export_png import export_images
 from tests.cases.dicoms import make, save
 from tests.engine.nets import trained
 

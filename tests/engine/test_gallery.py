@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from robust.auditing import audit
 from robust.cases import Cases, open_cases
-from robust.engine import audit
-from robust.engine.gallery import choose
-from robust.engine.pictures import BUDGET, difference, picture, round_down, write_pictures
-from robust.engine.scores import Condition
 from robust.engine.summary import Worst
+from robust.gallery.png import BUDGET, difference, picture, round_down, write_pictures
+from robust.gallery.select import choose
+from robust.metrics.scores import Condition
 from robust.models import Classifier
 from robust.records import GALLERY, Report
 from tests.engine.nets import trained

@@ -26,13 +26,15 @@ from detectors import (
     MaxSoftmax,
     QuantizedFeatures,
 )
-from robust.cases import open_cases, phantom_cases
-from robust.engine.fitting import fit_detector, highest_allowed
-from robust.engine.guarding import Guard
-from robust.engine.plan import Plan, make_plan
-from robust.engine.stored import RECORD, TENSORS, StoredDetector
+from robust.cases import open_cases
+from robust.cases.phantoms import cases as phantom_cases
 from robust.errors import InputError
+from robust.guard.artifact import RECORD, TENSORS, StoredDetector
+from robust.guard.fit import fit_detector, highest_allowed
+from robust.guard.guard import Guard
 from robust.models import Classifier, load_classifier
+from robust.plan.load import make_plan
+from robust.plan.spec import Plan
 from tests.engine.nets import trained
 
 PIXELS = 28

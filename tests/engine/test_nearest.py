@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from robust.engine import audit
+from robust.auditing import audit
 from robust.models import Classifier
 from robust.records import Report
-from robust.report.plots import figures
+from robust.report.figures.accuracy import figures
 from tests.engine.nets import trained
 from tests.engine.test_detection import cases
 

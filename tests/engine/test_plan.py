@@ -9,13 +9,12 @@ import pytest
 import torch
 
 from robust.cases import open_cases
-from robust.engine import load_plan, parse_eps
-from robust.engine.auditing import open_plan
 from robust.engine.cells import make_attacks, make_cells, running_order
-from robust.engine.plan import make_plan
-from robust.engine.threshold import threshold_for
+from robust.engine.inputs import open_plan, threshold_for
 from robust.errors import InputError
 from robust.models import Classifier, prepare
+from robust.plan import load_plan, parse_eps
+from robust.plan.load import make_plan
 from tests.engine.nets import trained
 
 

@@ -21,11 +21,9 @@ from detectors import (
     QuantizedFeatures,
     Reference,
 )
-from detectors.base import Learned
 from detectors.bayesian_uncertainty import UNCERTAINTY
-from robust.engine.detection import judge
-from robust.engine.null import Null, alarms, half_of_the_groups, null_control
-from robust.engine.protocol import (
+from detectors.contract import Learned
+from robust.detection.cross_fitting import (
     Scored,
     Side,
     check_learns_nothing,
@@ -33,12 +31,14 @@ from robust.engine.protocol import (
     check_separate,
     cross_fit,
     figures,
-    folds_by_group,
     successes,
 )
+from robust.detection.null_control import Null, alarms, null_control
+from robust.detection.transfer_matrix import judge
 from robust.errors import InputError
+from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.groups import folds_by_group, half_of_the_groups
 from robust.records import Estimate
-from robust.stats import Bootstrap
 
 
 @dataclass

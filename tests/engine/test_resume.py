@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from detectors import Mahalanobis
+from robust.auditing import audit
 from robust.cases import open_cases
-from robust.engine import audit
 from robust.errors import InputError
 from robust.models import Classifier
 from robust.records import Report
@@ -79,8 +79,8 @@ def test_a_finished_run_is_not_run_again(tmp_path: Path, monkeypatch: pytest.Mon
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("an attack ran again, or was judged again")
 
-    monkeypatch.setattr("robust.engine.attacker.attack_batch", forbidden)
-    monkeypatch.setattr("robust.engine.judging.judge", forbidden)
+    monkeypatch.setattr("robust.engine.mixed_precision.attack_batch", forbidden)
+    monkeypatch.setattr("robust.detection.evaluate.judge", forbidden)
     again = run(tmp_path)
     assert again.rows == first.rows
     assert again.detection == first.detection
@@ -100,7 +100,7 @@ def test_a_run_directory_of_another_plan_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command_survives_kills_too(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "robust.cli", "demo", "--count", "40", "--out"]
+    command = [sys.executable, "-m", "robust.cli.main", "demo", "--count", "40", "--out"]
     subprocess.run([*command, "demo"], cwd=tmp_path, check=True, capture_output=True)
     calm = found(tmp_path / "demo" / "run")
     (tmp_path / "demo").rename(tmp_path / "calm")

@@ -12,15 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from attacks import ThreatModel
+from robust.auditing import audit
 from robust.cases import Cases, open_cases
-from robust.engine import audit
-from robust.engine.ground import Ground, make_ground
-from robust.engine.scenario_fitted import universal
-from robust.engine.scenario_queries import Asked, EnoughAsked
 from robust.errors import InputError
 from robust.models import Classifier
-from robust.records import Report
-from robust.scenarios import Scenario
+from robust.records import Report, Scenario
+from robust.scenarios.decision_based import Asked, EnoughAsked
+from robust.scenarios.holdout import Ground, make_ground
+from robust.scenarios.universal import universal
 from tests.engine.nets import smooth, trained
 
 EVERY = {"universal": [4], "patch": [0.1], "queries": [30, 150], "cases": 40}
@@ -138,7 +137,7 @@ def ground_of(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Ground:
         kept.append(made)
         return made
 
-    monkeypatch.setattr("robust.engine.scenarios.make_ground", keep)
+    monkeypatch.setattr("robust.scenarios.run.make_ground", keep)
     run(surrogate=None, scenarios={"universal": [1], "cases": 40, **options})
     return kept[0]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robust.cases.case import Cases, Entry
-from robust.engine.shortcuts import find_shortcuts
+from robust.diagnostics.metadata_shortcuts import find_shortcuts
 
 
 def cases(columns: dict[str, list[str]], labels: list[int], each: int = 1) -> Cases:

@@ -12,16 +12,17 @@ import torch
 from torch import Tensor
 
 from attacks import PGD, ThreatModel
+from robust.auditing import audit
 from robust.cases.case import Case
-from robust.cases.display import Stored, Window
-from robust.engine import audit
+from robust.cases.stored_pixels import Stored, Window
+from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goals import Goal
-from robust.engine.store import Outcome
-from robust.engine.storing import Shelf, Storing, as_jpeg, round_knowingly, shelved
-from robust.engine.verify import Batch
+from robust.engine.run_store import Outcome
 from robust.models import Classifier
 from robust.records import Report
+from robust.storage.rounding import Shelf, round_knowingly
+from robust.storage.survival import Storing, as_jpeg, shelved
 from tests.engine.nets import trained
 from tests.engine.test_detection import cases
 

@@ -15,12 +15,11 @@ import pytest
 from torch import nn
 
 from attacks import BIM, CW, FGSM, PGD, Noise, Standard
+from robust.auditing import audit
 from robust.cases import Cases
 from robust.cases.case import Pixels
-from robust.engine import audit
-from robust.engine.checks import FLAGS
 from robust.models import Classifier
-from robust.records import Report
+from robust.records import FLAGS, Report
 from tests.engine import defects
 from tests.engine.sound import SOUND, cases_of, classifier, network, train
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robust.engine.attacker import make_attacker
-from robust.engine.store import Store
-from robust.models import Classifier, memory, prepare
-from robust.models.memory import at_once, free_memory, memory_kept
+from robust.engine.mixed_precision import make_attacker
+from robust.engine.run_store import Store
+from robust.models import Classifier, prepare
+from robust.models.acceleration import memory
+from robust.models.acceleration.memory import at_once, free_memory, memory_kept
 
 
 def convolutions() -> Classifier:

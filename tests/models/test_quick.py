@@ -12,15 +12,16 @@ from torch import Tensor, nn
 
 from attacks import PGD, ThreatModel
 from robust.cases.case import Case
-from robust.engine.attacker import Attacker, make_attacker
+from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goals import Goal
-from robust.engine.store import Store
-from robust.engine.verify import Batch, OutOfMemory
+from robust.engine.mixed_precision import Attacker, make_attacker
+from robust.engine.run_store import Store
+from robust.engine.verified_attack import OutOfMemory
 from robust.models import Classifier, prepare
-from robust.models import quick as quick_module
-from robust.models.fold import fold
-from robust.models.quick import Speed, Twins, make_twins
+from robust.models.acceleration import accelerate as quick_module
+from robust.models.acceleration.accelerate import Speed, Twins, make_twins
+from robust.models.acceleration.batchnorm_folding import fold
 
 
 def lively(network: nn.Module) -> nn.Module:

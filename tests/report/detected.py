@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from robust.records import Detection, Estimate
-from robust.sightings import Adaptive, NullControl, Scatter, Shown, Sighting, Trace
-from robust.stats import auc
+from robust.records import Adaptive, NullControl, Scatter, Shown, Sighting, Trace
+from robust.metrics.bootstrap import auc
 
 Scores = npt.NDArray[np.float64]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from robust.report import adaptive, noticed
-from robust.report.adaptive_table import adaptive_table
 from robust.report.gates import GateResult, judge
+from robust.report.tables.adaptive import adaptive_table
+from robust.report.text import adaptive
+from robust.report.text import detection as noticed
 from tests.report.detected import detection, evaded
 from tests.report.test_gates import gated
 from tests.report.test_noticed import made

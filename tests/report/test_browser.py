@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from robust.auditing import audit
 from robust.cases import open_cases
-from robust.engine import audit
 from robust.models import Classifier
 from robust.records import Exhibit, Report, Row
 from robust.report import write_report
-from robust.report.words import eps_text, norm_text
+from robust.units import eps_text, norm_text
 from tests.engine.nets import trained
 from tests.report import detected
 

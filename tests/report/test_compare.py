@@ -16,13 +16,13 @@ import pytest
 from rich.console import Console
 
 from attacks import CarliniWagnerL2
+from robust.auditing import audit
 from robust.cases import open_cases
-from robust.engine import audit
 from robust.errors import InputError
 from robust.models import Classifier
 from robust.records import Estimate, Report, Row, Scores
-from robust.report.compare import Change, Comparison, compare_runs
-from robust.report.compare_show import as_json, as_markdown, print_comparison
+from robust.report.comparison.compare import Change, Comparison, compare_runs
+from robust.report.comparison.show import as_json, as_markdown, print_comparison
 from tests.engine.nets import trained
 from tests.report.test_names import NAMES
 from tests.test_records import report
@@ -324,7 +324,7 @@ def test_every_form_says_the_same(
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "robust.cli", "compare", *map(str, arguments)]
+    command = [sys.executable, "-m", "robust.cli.main", "compare", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -354,7 +354,7 @@ def test_exit_codes_as_a_pipeline_meets_them(tmp_path: Path) -> None:
 def test_bad_input_is_one_line(
     runs: tuple[Path, Path], arguments: tuple[str, ...], said: str
 ) -> None:
-    from robust.cli_gate import compare
+    from robust.cli.compare import compare
 
     values = dict(zip((a.removeprefix("--") for a in arguments[::2]), arguments[1::2], strict=True))
     kept: dict[str, Any] = {k: v for k, v in values.items() if k == "format"}

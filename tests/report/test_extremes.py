@@ -21,18 +21,19 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from attacks import BIM, CW, FGSM, PGD, CarliniWagnerL2, Noise
+from robust.auditing import audit, audit_plan, unfinished_report
 from robust.cases import Cases, open_cases
-from robust.cli import app
-from robust.engine import audit, audit_plan, unfinished_report
-from robust.engine.plan import Plan, make_plan
+from robust.cli.main import app
 from robust.errors import InputError
 from robust.models import Classifier
+from robust.plan.load import make_plan
+from robust.plan.spec import Plan
 from robust.records import Estimate, Report, Row, Scores
 from robust.report import FORMATS, TEMPLATES, read_report, write_report
-from robust.report.repeat import plan_toml
-from robust.report.story import RULE, headline, verdicts
-from robust.report.terminal import print_report
-from robust.report.words import counted, of_hundred, threat_text
+from robust.report.formats.terminal import print_report
+from robust.report.text.format import counted, of_hundred, threat_text
+from robust.report.text.headline import RULE, headline, verdicts
+from robust.report.text.reproduce import plan_toml
 from tests.engine.nets import trained
 from tests.report.test_names import Nearest, Page
 

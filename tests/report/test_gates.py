@@ -18,19 +18,22 @@ import pytest
 from rich.console import Console
 from scipy import stats as scipy_stats
 
-from robust.engine import checks
-from robust.engine.gating import check_gates
-from robust.engine.plan import Plan, make_plan
+from robust.diagnostics import checks
+from robust.engine.gate_check import check_gates
 from robust.errors import InputError
+from robust.plan.load import make_plan
+from robust.plan.spec import Plan
 from robust.records import Detection, Estimate, Flag, Report, Row, Scores
-from robust.report import document, regulatory
-from robust.report.gate_files import complaints, in_a_line, job_summary, junit
+from robust.report.formats.ci import job_summary, junit
+from robust.report.formats.html import render_html
+from robust.report.formats.markdown import render_markdown
+from robust.report.formats.terminal import render_terminal
 from robust.report.gates import GateResult, groups_needed, judge
-from robust.report.html import render_html
-from robust.report.markdown import render_markdown
-from robust.report.repeat import plan_toml
-from robust.report.terminal import render_terminal
-from robust.report.words import plain
+from robust.report.layout import regulatory
+from robust.report.layout import standard as document
+from robust.report.tables.gates import complaints, in_a_line
+from robust.report.text.format import plain
+from robust.report.text.reproduce import plan_toml
 from tests.report.detected import ATTACKS, detection
 from tests.report.test_names import NAMES, Page, controls
 from tests.report.test_noticed import calm
@@ -365,7 +368,7 @@ def test_exit_codes_as_a_pipeline_meets_them(here: Path, robust: Robust) -> None
     summary.write_text("before\n", encoding="utf-8")
     environment = {**os.environ, "GITHUB_STEP_SUMMARY": str(summary)}
     environment["PYTHONPATH"] = os.pathsep.join([str(Path(checks.__file__).parents[2]), str(here)])
-    command = [sys.executable, "-m", "robust.cli", *GATED]
+    command = [sys.executable, "-m", "robust.cli.main", *GATED]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 1, done.stderr
     (line,) = done.stderr.splitlines()

@@ -31,18 +31,21 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from attacks import BIM, PGD
+from robust.auditing import audit
 from robust.cases import Cases, open_cases
-from robust.engine import audit
 from robust.models import Classifier
 from robust.records import Flag, Report
-from robust.report import document, latex, regulatory, words
-from robust.report.html import render_html
-from robust.report.latex import render_latex
-from robust.report.markdown import render_markdown
-from robust.report.plots import figures
-from robust.report.repeat import plan_toml
-from robust.report.story import headline
-from robust.report.terminal import render_terminal
+from robust.report.figures.accuracy import figures
+from robust.report.formats import latex
+from robust.report.formats.html import render_html
+from robust.report.formats.latex import render_latex
+from robust.report.formats.markdown import render_markdown
+from robust.report.formats.terminal import render_terminal
+from robust.report.layout import regulatory
+from robust.report.layout import standard as document
+from robust.report.text import format as words
+from robust.report.text.headline import headline
+from robust.report.text.reproduce import plan_toml
 
 NAMES = {
     "comment": "<!-- <div hidden",

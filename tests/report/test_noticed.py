@@ -19,19 +19,21 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from robust.engine.plan import make_plan
-from robust.records import Detection, Estimate, Report
-from robust.report import latex, noticed, words, write_report
-from robust.report.html import render_html
-from robust.report.latex import render_latex
-from robust.report.markdown import render_markdown
-from robust.report.plots import figures
-from robust.report.regulatory import regulatory
-from robust.report.repeat import plan_toml
-from robust.report.schema import PUBLISHED
-from robust.report.story import headline
-from robust.report.terminal import print_report
-from robust.sightings import Shown, Sighting
+from robust.plan.load import make_plan
+from robust.records import Detection, Estimate, Report, Shown, Sighting
+from robust.report import write_report
+from robust.report.figures.accuracy import figures
+from robust.report.formats import latex
+from robust.report.formats.html import render_html
+from robust.report.formats.json_schema import PUBLISHED
+from robust.report.formats.latex import render_latex
+from robust.report.formats.markdown import render_markdown
+from robust.report.formats.terminal import print_report
+from robust.report.layout.regulatory import regulatory
+from robust.report.text import detection as noticed
+from robust.report.text import format as words
+from robust.report.text.headline import headline
+from robust.report.text.reproduce import plan_toml
 from tests.report import test_names, test_truth
 from tests.report.detected import ATTACKS, STRENGTHS, detection, many
 from tests.report.test_names import NAMES

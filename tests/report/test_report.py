@@ -14,10 +14,11 @@ from rich.console import Console
 from robust.errors import InputError
 from robust.records import Estimate, Report
 from robust.report import read_report, write_report
-from robust.report.html import render_html
-from robust.report.markdown import render_markdown
-from robust.report.terminal import print_report
-from robust.report.words import decimal, distance, eps_text, percent
+from robust.report.formats.html import render_html
+from robust.report.formats.markdown import render_markdown
+from robust.report.formats.terminal import print_report
+from robust.report.text.format import decimal, distance, percent
+from robust.units import eps_text
 from tests.test_records import report
 
 NASTY = '<script>alert("x")</script> | `a` *b* _c_ [d](e) & שלום 😀' + "x" * 300

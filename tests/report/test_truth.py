@@ -16,14 +16,18 @@ import pandas as pd
 import pytest
 
 from attacks import CarliniWagnerL2
+from robust.auditing import audit
 from robust.cases import open_cases
-from robust.engine import audit
+from robust.metrics.bootstrap import auc
 from robust.models import Classifier
 from robust.records import Report
-from robust.report import document, glossary, regulatory, story, write_report
-from robust.report.html import render_html
-from robust.report.schema import PUBLISHED, published_text
-from robust.stats import auc
+from robust.report import write_report
+from robust.report.formats.html import render_html
+from robust.report.formats.json_schema import PUBLISHED, published_text
+from robust.report.layout import regulatory
+from robust.report.layout import standard as document
+from robust.report.text import glossary
+from robust.report.text import headline as story
 from tests.engine.nets import trained
 
 ORDERS = {"standard": document.standard, "regulatory": regulatory.regulatory}

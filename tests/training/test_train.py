@@ -15,10 +15,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from robust import cli
+from robust.auditing import audit_plan
 from robust.cases import open_cases
-from robust.engine import audit_plan, load_plan
 from robust.errors import InputError
 from robust.models import Classifier, load_classifier, prepare
+from robust.plan import load_plan
 from robust.training.measure import predict
 from robust.training.recipe import Recipe, load_recipe, make_recipe
 from robust.training.train import Trained, train

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from robust.cases.dicom_file import Unreadable
+from robust.cases.dicom.parse import Unreadable
 
 MOST_SAMPLES = 1 << 26
 """Of one frame: 8192 x 8192 grey pixels. A decoder takes several bytes for each."""

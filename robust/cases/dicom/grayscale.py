@@ -10,8 +10,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from robust.cases.dicom_file import Unreadable
-from robust.cases.display import Lut, Pixels, Stored, Window, whole_range
+from robust.cases.dicom.parse import Unreadable
+from robust.cases.stored_pixels import Lut, Pixels, Stored, Window, whole_range
 
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from robust.cases.dicom import layout
-from robust.cases.dicom_file import Unreadable, content_id, guarded, is_deflated, load_bytes, parse
+from robust.cases.dicom.frame import layout
+from robust.cases.dicom.parse import Unreadable, content_id, guarded, is_deflated, load_bytes, parse
 from robust.errors import InputError
 
 MOST_FILES = 1_000_000
@@ -56,7 +56,7 @@ def by_uid(root: Path, directory: Path | None) -> dict[str, Path]:
     """The files below a folder by their SOP instance: from its DICOMDIR, or by looking at each."""
     if directory is not None:
         return _listed(directory)
-    from robust.cases.reading import is_dicom
+    from robust.cases.formats import is_dicom
 
     found: dict[str, Path] = {}
     for count, path in enumerate(sorted(root.rglob("*"))):

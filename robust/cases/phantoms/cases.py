@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from robust.cases.case import Cases, Entry, Pixels, find_classes
-from robust.cases.phantoms import CLASSES, MODALITIES, NOUNS, phantom
+from robust.cases.phantoms.draw import CLASSES, MODALITIES, NOUNS, phantom
 from robust.errors import InputError, did_you_mean
 
 PREFIX = "phantom:"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust.cases.phantom_canvas import (
+from robust.cases.phantoms.canvas import (
     Field,
     brush,
     bump,

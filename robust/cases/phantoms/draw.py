@@ -12,10 +12,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from robust.cases.phantom_canvas import Field
-from robust.cases.phantom_chest import chest
-from robust.cases.phantom_dermoscopy import dermoscopy
-from robust.cases.phantom_fundus import fundus
+from robust.cases.phantoms.canvas import Field
+from robust.cases.phantoms.chest import chest
+from robust.cases.phantoms.dermoscopy import dermoscopy
+from robust.cases.phantoms.fundus import fundus
 from robust.errors import InputError, did_you_mean
 
 MODALITIES: tuple[str, ...] = ("chest_xray", "fundus", "dermoscopy")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust.cases.phantom_canvas import (
+from robust.cases.phantoms.canvas import (
     Field,
     absorb,
     brush,

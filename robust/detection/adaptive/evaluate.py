@@ -23,30 +23,30 @@ from attacks import (
     Standard,
 )
 from detectors import Features, Reference
-from robust.engine.cells import Cell
-from robust.engine.follower import Follower, agreement, follow
-from robust.engine.goals import Goal
-from robust.engine.likelihood import fit_likelihood
-from robust.engine.looking import spread
-from robust.engine.protocol import (
+from robust.cases.case import spread
+from robust.detection.adaptive.feature_likelihood import fit_likelihood
+from robust.detection.adaptive.joint_model import Suspect
+from robust.detection.adaptive.surrogate_detector import Follower, agreement, follow
+from robust.detection.cross_fitting import (
     FALSE_ALARMS,
     FEW,
     Array,
     Fitted,
     Measured,
-    Places,
     Side,
     fit_folds,
-    folds_by_group,
     score_folds,
     threshold,
 )
-from robust.engine.store import Outcome
-from robust.engine.suspicion import Suspect
-from robust.engine.verify import Batch, attack_batch
-from robust.engine.watching import CLEAN, Watch
-from robust.sightings import Adaptive, Estimate
-from robust.stats import Bootstrap
+from robust.detection.feature_log import CLEAN, Watch
+from robust.engine.batch import Batch
+from robust.engine.cells import Cell
+from robust.engine.goals import Goal
+from robust.engine.run_store import Outcome
+from robust.engine.verified_attack import attack_batch
+from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.groups import Places, folds_by_group
+from robust.records import Adaptive, Estimate
 
 KAPPAS = (0.25, 0.5, 1.0)
 """Beyond 0, in parts of the median margin of clean images."""

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from detectors import Features, Look
-from robust.engine.follower import Follower
-from robust.engine.protocol import Fitted
+from robust.detection.adaptive.surrogate_detector import Follower
+from robust.detection.cross_fitting import Fitted
 
 
 @dataclass

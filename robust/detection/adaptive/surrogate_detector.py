@@ -11,9 +11,9 @@ from scipy.stats import spearmanr
 from sklearn.kernel_ridge import KernelRidge
 from torch import Tensor
 
-from detectors.distances import squared_distances
+from detectors._distances import squared_distances
 from detectors.features import Features
-from robust.engine.looking import spread
+from robust.cases.case import spread
 
 MIXES = (0.25, 0.5, 0.75)
 """Shares of the way from a clean image's features to an attacked one's that are asked about."""

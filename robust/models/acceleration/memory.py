@@ -110,3 +110,10 @@ def _left_to_group() -> int | None:
         except (OSError, ValueError):  # no such group, or "max"
             continue
     return None
+
+
+def memory_ran_out(error: Exception) -> bool:
+    """On a GPU, or where the CPU's allocator gave up."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from robust.errors import InputError
-from robust.paired import Paired
+from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.paired import Paired
 from robust.records import Estimate, Report
 from robust.report import read_report
-from robust.report.outcomes import (
+from robust.report.comparison.outcomes import (
     CellName,
     Mask,
     Outcomes,
@@ -24,8 +25,8 @@ from robust.report.outcomes import (
     read_table,
     readable,
 )
-from robust.report.words import bracket, counted, eps_text, listed, norm_text, plain, short
-from robust.stats import Bootstrap
+from robust.report.text.format import bracket, counted, listed, plain, short
+from robust.units import eps_text, norm_text
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from robust.errors import InputError
-from robust.radii import same
+from robust.units import same
 from robust.records import Report
 
 Mask = npt.NDArray[np.bool_]

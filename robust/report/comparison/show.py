@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from robust.records import Estimate
-from robust.report.compare import Change, Comparison
-from robust.report.markdown import escape
-from robust.report.words import bracket, counted, plain
+from robust.report.comparison.compare import Change, Comparison
+from robust.report.formats.markdown import escape
+from robust.report.text.format import bracket, counted, plain
 
 LEGEND = (
     "In percent of cases; NEW - OLD with its 95 % interval, both runs on the same resamples of "

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from robust.records import Estimate, EveryEps, Report, Row, Scores
-from robust.report.canvas import (
+from robust.report.figures.detection import detection_figures
+from robust.report.figures.style import (
     BAND,
     COLOURS,
     INK,
@@ -20,8 +21,8 @@ from robust.report.canvas import (
     dress,
     named,
 )
-from robust.report.detection_plots import detection_figures
-from robust.report.words import eps_text, listed, norm_text, norms, plain
+from robust.report.text.format import listed, norms, plain
+from robust.units import eps_text, norm_text
 
 
 def figures(report: Report) -> list[FigureOf]:

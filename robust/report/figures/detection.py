@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from robust.records import Detection
-from robust.report.canvas import (
+from robust.report.figures.style import (
     BAND,
     COLOURS,
     INK,
@@ -19,9 +19,9 @@ from robust.report.canvas import (
     dress,
     named,
 )
-from robust.report.noticed import shown_text
-from robust.report.words import SHARE, decimal, of_hundred, short
-from robust.sightings import Scatter, Trace
+from robust.report.text.detection import shown_text
+from robust.report.text.format import SHARE, decimal, of_hundred, short
+from robust.records import Scatter, Trace
 
 ACROSS = 3
 """Panels side by side."""

@@ -15,7 +15,7 @@ matplotlib.use("Agg")
 from matplotlib.axes import Axes as Axes
 from matplotlib.figure import Figure as Figure
 
-from robust.report.words import plain
+from robust.report.text.format import plain
 
 # Okabe and Ito's palette: told apart by colour-blind readers. Line styles and markers differ too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -10,52 +10,13 @@ from pathlib import Path
 from robust.errors import InputError
 from robust.records import Report
 from robust.report.gates import GateResult, judge
-from robust.report.tables import Cell, Column, Line, Table
-from robust.report.words import NONE, bracket, counted, flat, listed
+from robust.report.tables.gates import gate_table
+from robust.report.text.format import counted, flat
 
 JUNIT = "junit.xml"
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 has no way to hold."""
-
-
-def gate_table(results: Sequence[GateResult]) -> Table:
-    """One line a gate."""
-    columns = ("gate", "outcome", "wanted", "seen", "why")
-    return Table(
-        "gates",
-        "Gates",
-        tuple(Column(title) for title in columns),
-        tuple(
-            Line(
-                (
-                    Cell(r.name),
-                    Cell(r.outcome),
-                    Cell(NONE if r.wanted is None else f"at least {_text(r, r.wanted)}"),
-                    _seen(r),
-                    Cell(r.why),
-                ),
-                strong=not r.passed,
-            )
-            for r in results
-        ),
-    )
-
-
-def in_a_line(results: Sequence[GateResult]) -> str:
-    """`Gates: 2 of 3 passed; not: sensitivity at L∞ 1/255`."""
-    if not results:
-        return ""
-    wrong = [r.name for r in results if not r.passed]
-    if not wrong:
-        return f"Gates: {'the only one' if len(results) == 1 else f'all {len(results)}'} passed"
-    held = len(results) - len(wrong)
-    return f"Gates: {held} of {len(results)} passed; not: {listed(wrong)}"
-
-
-def complaints(results: Sequence[GateResult]) -> list[str]:
-    """A line for each gate that does not let the model pass."""
-    return [flat(f"gate {r.outcome}: {r.name}: {r.why}") for r in results if not r.passed]
 
 
 def junit(title: str, results: Sequence[GateResult]) -> bytes:
@@ -85,8 +46,9 @@ def write_junit(report: Report, folder: Path) -> Path:
 
 def job_summary(report: Report) -> str:
     """Markdown for the page of a CI job: what was found, gates, a verdict for each threat."""
-    from robust.report.document import Section, Tables, verdict_blocks
-    from robust.report.markdown import render_markdown
+    from robust.report.formats.markdown import render_markdown
+    from robust.report.layout.blocks import Section, Tables
+    from robust.report.layout.standard import verdict_blocks
 
     results = judge(report)
     wrong = sum(not r.passed for r in results)
@@ -112,23 +74,6 @@ def append_summary(report: Report, path: Path) -> None:
         raise InputError(
             f"GITHUB_STEP_SUMMARY: {path} cannot be written: {error.strerror}"
         ) from None
-
-
-def _seen(result: GateResult) -> Cell:
-    e = result.estimate
-    if e is None:
-        return Cell(NONE)
-    if _is_auc(result):
-        return Cell(f"{e.value:.3f}", bracket(e, 1, 3), result.path)
-    return Cell(f"{100 * e.value:.1f}", bracket(e), result.path)
-
-
-def _text(result: GateResult, value: float) -> str:
-    return f"{value:g}" if _is_auc(result) else f"{100 * value:g} %"
-
-
-def _is_auc(result: GateResult) -> bool:
-    return result.name.startswith("AUC")
 
 
 def _legal(text: object) -> str:

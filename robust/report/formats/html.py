@@ -11,9 +11,10 @@ import jinja2
 from markupsafe import Markup
 
 from robust.records import Report
-from robust.report import words
-from robust.report.document import Gallery, Order, Section, make_document, standard
-from robust.report.glossary import TERMS
+from robust.report.layout.blocks import Gallery, Order, Section
+from robust.report.layout.standard import make_document, standard
+from robust.report.text import format as words
+from robust.report.text.glossary import TERMS
 
 _NOTHING: Mapping[str, bytes] = {}
 

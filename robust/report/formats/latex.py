@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 from robust.records import Report
-from robust.report import noticed_tables, tables
-from robust.report.adaptive_table import adaptive_table
-from robust.report.scenario_table import scenario_table
-from robust.report.survival_table import survival_table
-from robust.report.tables import Cell, Table
-from robust.report.words import flat, plain
+from robust.report.tables import results as tables
+from robust.report.tables import detection as noticed_tables
+from robust.report.tables.adaptive import adaptive_table
+from robust.report.tables.model import Cell, Table
+from robust.report.tables.scenarios import scenario_table
+from robust.report.tables.storage import survival_table
+from robust.report.text.format import flat, plain
 
 HEAD = """\
 % Made by robust from report.json. In the preamble: \\usepackage{booktabs,graphicx}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from robust.records import Flag, Report
-from robust.report.document import (
+from robust.report.layout.blocks import (
     Block,
     Code,
     Doubts,
@@ -16,11 +16,10 @@ from robust.report.document import (
     Tables,
     Terms,
     Text,
-    make_document,
-    standard,
 )
-from robust.report.tables import Table, texts
-from robust.report.words import flat, plain
+from robust.report.layout.standard import make_document, standard
+from robust.report.tables.model import Table, texts
+from robust.report.text.format import flat, plain
 
 _MARKS = re.compile(r"([\\|*_`\[\]#~$])")
 _TITLED = ("difficulty", "noticed", "adaptive", "heat-matched")

@@ -8,11 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from robust.records import Estimate, Report, Row
-from robust.report.gate_files import in_a_line as gates_in_a_line
 from robust.report.gates import judge
-from robust.report.noticed import alarm, in_a_line
-from robust.report.story import happened, verdicts
-from robust.report.words import NONE, counted, eps_text, moved, norm_text, norms, plain
+from robust.report.tables.gates import in_a_line as gates_in_a_line
+from robust.report.text.detection import alarm, in_a_line
+from robust.report.text.format import NONE, counted, moved, norms, plain
+from robust.report.text.headline import happened, verdicts
+from robust.units import eps_text, norm_text
 
 LINES = 23
 """Of 25: two are for where the report lies."""

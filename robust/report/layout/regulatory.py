@@ -5,15 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from robust.records import Report
-from robust.report import tables
-from robust.report.document import (
-    Block,
-    Doubts,
-    Facts,
-    Gallery,
-    Section,
-    Tables,
-    Text,
+from robust.report.tables import results as tables
+from robust.report.layout.blocks import Block, Doubts, Facts, Gallery, Section, Tables, Text
+from robust.report.layout.standard import (
     curve,
     gate_blocks,
     glossary,
@@ -28,11 +22,11 @@ from robust.report.document import (
     threat_model,
     verdict_blocks,
 )
-from robust.report.made import facts
-from robust.report.noticed import alarm, sentences
-from robust.report.story import happened
-from robust.report.tables import Cell, Column, Line, Table
-from robust.report.words import images, plain
+from robust.report.tables.model import Cell, Column, Line, Table
+from robust.report.text.detection import alarm, sentences
+from robust.report.text.format import images, plain
+from robust.report.text.headline import happened
+from robust.report.text.provenance import facts
 
 PURPOSE = (
     "This document states what was measured when a trained classifier was attacked with "

@@ -2,116 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from robust.records import Exhibit, Flag, Report
-from robust.report import noticed, noticed_tables, tables
-from robust.report.adaptive_table import adaptive_table
-from robust.report.canvas import FigureOf
-from robust.report.gate_files import gate_table
+from robust.records import Report
+from robust.report.tables import results as tables
+from robust.report.figures.accuracy import figures
 from robust.report.gates import judge
-from robust.report.glossary import TERMS
-from robust.report.made import facts
-from robust.report.plots import figures
-from robust.report.repeat import command, plan_toml
-from robust.report.scenario_table import scenario_sentences, scenario_table
-from robust.report.story import RULE, goal_text, headline
-from robust.report.survival_table import survival_table
-from robust.report.tables import Table
-from robust.report.words import counted, plain
-
-
-@dataclass(frozen=True)
-class Text:
-    """Paragraphs; `note` for what explains a table."""
-
-    paragraphs: tuple[str, ...]
-    note: bool = False
-    visual: bool = False
-    """About colours and frames: left out where there are none."""
-
-
-@dataclass(frozen=True)
-class Tables:
-    """One table, or small ones side by side."""
-
-    tables: tuple[Table, ...]
-
-
-@dataclass(frozen=True)
-class Folded:
-    """Large tables, each closed until someone asks for it, with its note; open on paper."""
-
-    tables: tuple[Table, ...]
-
-
-@dataclass(frozen=True)
-class Figures:
-    figures: tuple[FigureOf, ...]
-
-
-@dataclass(frozen=True)
-class Doubts:
-    flags: tuple[Flag, ...]
-
-
-@dataclass(frozen=True)
-class Facts:
-    pairs: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """Shown where the pictures are at hand; no text stands for them."""
-
-    exhibits: tuple[Exhibit, ...]
-
-
-@dataclass(frozen=True)
-class Code:
-    """A file to save and the line to type."""
-
-    command: str
-    file: str
-    content: str
-
-
-@dataclass(frozen=True)
-class Terms:
-    terms: tuple[tuple[str, str, str], ...]
-    """Id, term, meaning."""
-
-
-Block = Text | Tables | Folded | Figures | Doubts | Facts | Gallery | Code | Terms
-
-
-@dataclass(frozen=True)
-class Section:
-    name: str
-    """An id within the page."""
-    title: str
-    blocks: tuple[Block, ...]
-
-
-@dataclass(frozen=True)
-class Document:
-    title: str
-    under: str
-    """A line below the title: what was audited."""
-    lead: tuple[str, ...]
-    """What was found, in three sentences."""
-    sections: tuple[Section, ...]
-
+from robust.report.layout.blocks import (
+    Block,
+    Code,
+    Document,
+    Doubts,
+    Facts,
+    Figures,
+    Folded,
+    Gallery,
+    Order,
+    Section,
+    Tables,
+    Terms,
+    Text,
+)
+from robust.report.tables import detection as noticed_tables
+from robust.report.tables.adaptive import adaptive_table
+from robust.report.tables.gates import gate_table
+from robust.report.tables.scenarios import scenario_sentences, scenario_table
+from robust.report.tables.storage import survival_table
+from robust.report.text import detection as noticed
+from robust.report.text.format import counted, plain
+from robust.report.text.glossary import TERMS
+from robust.report.text.headline import RULE, goal_text, headline
+from robust.report.text.provenance import facts
+from robust.report.text.reproduce import command, plan_toml
 
 GATES = (
     "A gate passes where the lower end of the 95 % interval reaches what is wanted. It is "
     "undecided where no result could have shown that: the groups are too few, or there is no "
     "number. Then it does not pass."
 )
-
-Order = Callable[[Report], tuple[Section, ...]]
-"""A template: which sections, in which order."""
 
 
 def make_document(report: Report, order: Order) -> Document:

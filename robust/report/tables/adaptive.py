@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from robust.records import Estimate, Report
-from robust.report.noticed_tables import FEW, number
-from robust.report.tables import Cell, Column, Line, Table
-from robust.report.words import NONE, SHARE, listed, plain, short
-from robust.sightings import Adaptive
+from robust.records import Adaptive, Estimate, Report
+from robust.report.tables.detection import FEW, number
+from robust.report.tables.model import Cell, Column, Line, Table
+from robust.report.text.format import NONE, SHARE, listed, plain, short
 
 NOTE = (
     "An attacker who knows the detector looks for one image that fools the model and raises no "

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from robust.records import Detection, Estimate, Report
-from robust.report.noticed import loudest, noise_of, shown_text, worst_change
-from robust.report.tables import Cell, Column, Line, Table
-from robust.report.words import NONE, SHARE, bracket, plain
-from robust.sightings import NullControl, Sighting
+from robust.records import Detection, Estimate, NullControl, Report, Sighting
+from robust.report.tables.model import Cell, Column, Line, Table
+from robust.report.text.detection import loudest, noise_of, shown_text, worst_change
+from robust.report.text.format import NONE, SHARE, bracket, plain
 
 FEW = "*"
 ALARM = "!"

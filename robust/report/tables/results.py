@@ -2,68 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 from robust.records import Estimate, Report, Row, Scores
-from robust.report.story import Verdict, verdicts
-from robust.report.words import (
-    NONE,
-    bracket,
-    condition,
-    distance,
-    eps_text,
-    moved,
-    norm_text,
-    plain,
-)
+from robust.report.tables.model import Cell, Column, Line, Table
+from robust.report.text.format import NONE, bracket, condition, distance, moved, plain
+from robust.report.text.headline import Verdict, verdicts
+from robust.units import eps_text, norm_text
 
 MOST_CLASSES = 20
 """Classes that a table shows; report.json has them all."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One entry: a number with its interval, or a name."""
-
-    text: str
-    interval: str = ""
-    path: str = ""
-    """JSON pointer to its estimate in report.json; empty for text."""
-    share: float | None = None
-    """For shading a count: its part of the line's sum."""
-    mark: str = ""
-    """Stands behind the text and weakens it; the table's note says what it means."""
-    heat: float | None = None
-    """For shading, from -1 to 1: two colours, one for either side of 0."""
-    framed: bool = False
-
-
-@dataclass(frozen=True)
-class Column:
-    title: str
-    term: str = ""
-    """Its entry in the glossary."""
-
-
-@dataclass(frozen=True)
-class Line:
-    cells: tuple[Cell, ...]
-    strong: bool = False
-    opens: bool = False
-    """Begins a block of lines that belong together."""
-    filters: Mapping[str, str] = field(default_factory=dict)
-    """What a reader may filter by."""
-
-
-@dataclass(frozen=True)
-class Table:
-    name: str
-    """An id within the page."""
-    title: str
-    columns: tuple[Column, ...]
-    lines: tuple[Line, ...]
-    note: str = ""
 
 
 _SCORES: tuple[tuple[str, str, str], ...] = (
@@ -280,8 +228,3 @@ def _eps(row: Row) -> str:
     return (
         "clean" if row.kind == "clean" else f"{norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
     )
-
-
-def texts(lines: Iterable[Line]) -> list[Sequence[str]]:
-    """Lines as plain text, each number with its interval."""
-    return [[f"{c.text}{c.mark} {c.interval}".strip() for c in line.cells] for line in lines]

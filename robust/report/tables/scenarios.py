@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robust.records import Report
-from robust.report.noticed_tables import number
-from robust.report.tables import Cell, Column, Line, Table
-from robust.report.words import counted, eps_text, norm_text, of_hundred, plain
-from robust.scenarios import Scenario
+from robust.records import Report, Scenario
+from robust.report.tables.detection import number
+from robust.report.tables.model import Cell, Column, Line, Table
+from robust.report.text.format import counted, of_hundred, plain
+from robust.units import eps_text, norm_text
 
 CHANCE = "="
 NOTE = (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from robust.records import Estimate, Report
-from robust.report.noticed_tables import number
-from robust.report.tables import Cell, Column, Line, Table
-from robust.report.words import NONE, eps_text, norm_text
-from robust.survival import Survival
+from robust.records import Estimate, Report, Survival
+from robust.report.tables.detection import number
+from robust.report.tables.model import Cell, Column, Line, Table
+from robust.report.text.format import NONE
+from robust.units import eps_text, norm_text
 
 NOTE = (
     "Cases that some attack fools, of those that are right when clean, and the same once the image "

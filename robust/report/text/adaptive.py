@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robust.records import Detection, Estimate
-from robust.report.words import SHARE, of_hundred, short, whole
+from robust.report.text.format import SHARE, of_hundred, short, whole
 
 
 def clause(detection: Detection, detector: str) -> str:

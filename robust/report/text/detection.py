@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from robust.records import Detection, Estimate
-from robust.report import adaptive
-from robust.report.words import (
-    NONE,
-    SHARE,
-    counted,
-    eps_text,
-    listed,
-    norm_text,
-    of_hundred,
-    short,
-    whole,
-)
-from robust.sightings import NullControl, Shown, Sighting
+from robust.records import Detection, Estimate, NullControl, Shown, Sighting
+from robust.report.text import adaptive
+from robust.report.text.format import NONE, SHARE, counted, listed, of_hundred, short, whole
+from robust.units import eps_text, norm_text
 
 LEGEND = (
     "A detector looks at what happens inside the model and says how suspicious an image is. A "

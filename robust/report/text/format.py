@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from robust.records import Estimate, Report, Row
+from robust.units import eps_text, norm_text
 
 NONE = "–"  # noqa: RUF001  (an en dash on purpose)
 NAME = 300
@@ -50,20 +51,6 @@ def listed(names: Sequence[str], most: int = 3) -> str:
 def whole(estimate: Estimate) -> str:
     """`[80, 86]` of a hundred, with decimals only where rounding would make it none or all."""
     return f"[{of_hundred(estimate.low, 1)}, {of_hundred(estimate.high, 1)}]"
-
-
-def eps_text(eps: float | None, norm: str = "Linf") -> str:
-    """`1/255` where eps is a multiple of a quarter of 1/255 in L-inf, else the number itself."""
-    if eps is None:
-        return "nearest"
-    levels = eps * 255
-    if norm == "Linf" and abs(levels * 4 - round(levels * 4)) < 1e-6:
-        return f"{round(levels * 4) / 4:g}/255" if eps else "0"
-    return f"{eps:.4g}"
-
-
-def norm_text(norm: str) -> str:
-    return {"Linf": "L∞", "L2": "L2"}.get(norm, norm)
 
 
 def threat_text(eps: float | None, norm: str) -> str:

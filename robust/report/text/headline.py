@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robust.records import Estimate, Report, Row
-from robust.report.noticed import alarm, at_a_glance
-from robust.report.words import (
+from robust.report.text.detection import alarm, at_a_glance
+from robust.report.text.format import (
     counted,
     images,
     norms,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from robust.records import Report
-from robust.report.noticed import population
-from robust.report.words import flat, plain
+from robust.report.text.detection import population
+from robust.report.text.format import flat, plain
 
 
 def facts(report: Report) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 import tomli_w
 
 from robust.records import Report
-from robust.report.words import eps_text
+from robust.units import eps_text
 
 PLAN = "plan.toml"
 

@@ -1,13 +1,50 @@
-"""The operating threshold that reaches a wanted sensitivity on the val split."""
+"""Opens what a plan names: classifier, cases, reference split, operating threshold."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from robust.cases.case import Cases
+from robust.cases import Cases, open_cases
 from robust.errors import InputError
-from robust.models.classifier import Classifier, settle_head
+from robust.models import Classifier, choose_device, full_precision, load_classifier, prepare
+from robust.models.classifier import settle_head
+from robust.plan.spec import DataSpec, ModelSpec, Plan
+
+
+def open_reference(plan: Plan) -> Cases:
+    """The cases that detectors learn from: those of the plan's data in the reference split."""
+    if plan.data is None:
+        raise InputError("a plan needs a [data] table")
+    own = {"split": plan.detection.reference, "limit": None}
+    try:
+        return _cases(plan.data.model_copy(update=own))
+    except InputError as error:
+        raise InputError(f"[detection] reference = {own['split']!r}: {error}") from None
+
+
+def open_plan(plan: Plan, device: str = "auto") -> tuple[Classifier, Cases]:
+    """The classifier, at the plan's threshold, and the cases that a plan names."""
+    if plan.model is None or plan.data is None:
+        raise InputError("a plan needs a [model] and a [data] table")
+    cases = _cases(plan.data)
+    if plan.audit.threshold != 0.5 and plan.audit.sensitivity is not None:
+        raise InputError("[audit] give either threshold or sensitivity, not both")
+    classifier = _classifier(plan.model, plan.audit.threshold)
+    if plan.audit.sensitivity is not None:
+        val = _cases(plan.data.model_copy(update={"split": "val", "limit": None}))
+        with full_precision():
+            ready = prepare(classifier, choose_device(device))
+            classifier.threshold = threshold_for(ready, val, plan.audit.sensitivity)
+    return classifier, cases
+
+
+def _cases(spec: DataSpec) -> Cases:
+    return open_cases(spec.path, **spec.options())
+
+
+def _classifier(spec: ModelSpec, threshold: float) -> Classifier:
+    return load_classifier(**spec.model_dump(), threshold=threshold)
 
 
 @torch.no_grad()

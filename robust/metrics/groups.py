@@ -1,0 +1,60 @@
+"""Groups (patients, lesions): folds and halves that share none, duplicates merged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from robust.errors import InputError
+
+Places = npt.NDArray[np.int64]
+
+
+FOLDS = 5
+
+
+def folds_by_group(groups: npt.NDArray[np.int64], seed: int, folds: int = FOLDS) -> Places:
+    """A fold for each case `(n,)`, all of a group in one; folds as equal in cases as groups let.
+
+    InputError where there are fewer groups than folds.
+    """
+    codes, sizes = np.unique(groups, return_counts=True)
+    if len(codes) < folds:
+        raise InputError(f"{len(codes)} groups cannot be cut into {folds} folds; audit more cases")
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(codes))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    filled = np.zeros(folds, np.int64)
+    chosen = np.zeros(len(codes), np.int64)
+    for code in order:
+        chosen[code] = int(filled.argmin())
+        filled[chosen[code]] += sizes[code]
+    return chosen[np.searchsorted(codes, groups)]
+
+
+def half_of_the_groups(
+    groups: npt.NDArray[np.int64], folds: Places, seed: int
+) -> npt.NDArray[np.bool_]:
+    """`(n,)`: in each fold every other group, in an order drawn from the seed."""
+    rng = np.random.Generator(np.random.PCG64([seed, 1]))
+    chosen = np.zeros(len(groups), bool)
+    for fold in range(int(folds.max()) + 1):
+        own = rng.permutation(np.unique(groups[folds == fold]))
+        chosen |= np.isin(groups, own[::2])
+    return chosen
+
+
+def together(groups: Sequence[str], pixels: Sequence[str]) -> npt.NDArray[np.int64]:
+    """A number for each case, equal where a chain of equal groups or equal pixels leads over."""
+    _, a = np.unique(list(groups), return_inverse=True)
+    _, b = np.unique(list(pixels), return_inverse=True)
+    size = int(a.max()) + int(b.max()) + 2
+    links: Any = coo_matrix((np.ones(len(a)), (a, b + int(a.max()) + 1)), shape=(size, size))
+    _, parts = connected_components(links, directed=False)
+    _, codes = np.unique(parts[a], return_inverse=True)
+    found: npt.NDArray[np.int64] = codes.astype(np.int64)
+    return found

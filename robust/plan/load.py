@@ -1,0 +1,121 @@
+"""Reads a plan from TOML or from plain values; the first thing that is wrong is an InputError."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pydantic
+from pydantic import BaseModel
+
+from robust.errors import InputError, did_you_mean
+from robust.plan.gates import GatesSpec
+from robust.plan.spec import (
+    AuditSpec,
+    DataSpec,
+    DetectionSpec,
+    DoubtsSpec,
+    ModelSpec,
+    Plan,
+    ReportSpec,
+    ScenariosSpec,
+)
+
+PLAN = "plan.toml"
+"""The plan in a folder that is given in place of one."""
+
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "model": ModelSpec,
+    "data": DataSpec,
+    "audit": AuditSpec,
+    "detection": DetectionSpec,
+    "scenarios": ScenariosSpec,
+    "doubts": DoubtsSpec,
+    "report": ReportSpec,
+    "gates": GatesSpec,
+}
+
+
+def load_plan(path: str | Path) -> Plan:
+    """Read a TOML plan; InputError with the first thing that is wrong. Paths in it are as in a
+    shell: relative to the current folder.
+    """
+    return make_plan(read_plan(path), str(path))
+
+
+def read_plan(path: str | Path) -> dict[str, Any]:
+    """The tables of a plan as they are written, not yet checked.
+
+    A folder means the plan.toml in it, and where that names the folder of a trained model, this
+    one: it may have been moved.
+    """
+    path = Path(path)
+    inside = path / PLAN
+    try:
+        raw = tomllib.loads((inside if inside.is_file() else path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"no such plan: {path}; `robust audit --help` shows how to write one"
+        ) from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder; give the TOML file in it") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from None
+    if inside.is_file() and "folder" in _table(raw, "model"):
+        raw["model"]["folder"] = path.as_posix()
+    return raw
+
+
+def _table(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    table = raw.get(name)
+    return table if isinstance(table, dict) else {}
+
+
+def make_plan(raw: dict[str, Any], source: str = "plan") -> Plan:
+    """A checked plan from plain values; InputError with the first thing that is wrong."""
+    try:
+        plan = Plan.model_validate(raw)
+    except pydantic.ValidationError as error:
+        raise InputError(f"{source}: {first_error(error, Plan, _TABLES)}") from None
+    own = () if plan.scenarios.eps is None else (plan.scenarios.eps,)
+    for eps in [*plan.audit.eps, *own, *(e for a in plan.attacks for e in a.eps or ())]:
+        _check_range(plan, eps)
+    if not plan.attacks:
+        raise InputError(f"{source}: no [[attacks]]; name one, for example name = 'PGD'")
+    if not plan.audit.eps:
+        raise InputError(f"{source}: [audit] eps is empty; give at least one, such as '1/255'")
+    if plan.audit.target is not None and plan.audit.goal != "error":
+        raise InputError(f"{source}: [audit] give either goal or target, not both")
+    return plan
+
+
+def _check_range(plan: Plan, eps: float) -> None:
+    """In L-inf an eps above 1 moves nothing further than 1 does: surely a slip of units."""
+    linf = plan.audit.norm == "Linf" or any(a.norm == "Linf" for a in plan.attacks)
+    if linf and eps > 1:
+        raise InputError(
+            f"eps {eps:g} is above 1, the whole range of a displayed pixel; "
+            f"for {eps:g} grey levels of 255 write '{eps:g}/255'"
+        )
+
+
+def first_error(
+    error: pydantic.ValidationError, whole: type[BaseModel], tables: Mapping[str, type[BaseModel]]
+) -> str:
+    """The first thing that is wrong with a file that should say a `whole`, which has tables."""
+    detail = error.errors()[0]
+    place = [str(part) for part in detail["loc"]]
+    where = ".".join(place)
+    if detail["type"] == "extra_forbidden":
+        section = tables.get(place[0], whole) if len(place) > 1 else whole
+        return f"unknown entry {where}; {did_you_mean(place[-1], section.model_fields, limit=20)}"
+    if detail["type"] == "missing":
+        return f"{where} is missing"
+    wanted = {"tuple_type": "must be a list in brackets", "model_type": "must be a table"}
+    message = wanted.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+    return f"{where}: {message} (got {detail.get('input')!r})"
