@@ -6,36 +6,36 @@ import dataclasses
 import difflib
 from typing import Any
 
-from attacks.apgd import APGD as APGD
-from attacks.bim import BIM as BIM
-from attacks.carlini_wagner_l2 import CarliniWagnerL2 as CarliniWagnerL2
-from attacks.contract import Attack as Attack
-from attacks.contract import Model as Model
-from attacks.margin_pgd import CW as CW
-from attacks.fab import FAB as FAB
+from attacks.adaptive.confidence_pgd import KappaPGD as KappaPGD
 from attacks.adaptive.feature_matching import FeatureMatching as FeatureMatching
-from attacks.fgsm import FGSM as FGSM
-from attacks.fmn import FMN as FMN
-from attacks.from_foolbox import from_foolbox as from_foolbox
 from attacks.adaptive.hierarchical_feature_constraint import (
     HierarchicalFeatureConstraint as HierarchicalFeatureConstraint,
 )
 from attacks.adaptive.joint_pgd import JointPGD as JointPGD
-from attacks.adaptive.confidence_pgd import KappaPGD as KappaPGD
+from attacks.adaptive.orthogonal_pgd import OrthogonalPGD as OrthogonalPGD
+from attacks.adaptive.selective_pgd import SelectivePGD as SelectivePGD
+from attacks.apgd import APGD as APGD
+from attacks.auto_attack import Standard as Standard
+from attacks.bim import BIM as BIM
+from attacks.carlini_wagner_l2 import CarliniWagnerL2 as CarliniWagnerL2
+from attacks.contract import Attack as Attack
+from attacks.contract import Model as Model
+from attacks.fab import FAB as FAB
+from attacks.fgsm import FGSM as FGSM
+from attacks.fmn import FMN as FMN
+from attacks.from_foolbox import from_foolbox as from_foolbox
+from attacks.image_agnostic.patch import AdversarialPatch as AdversarialPatch
+from attacks.image_agnostic.universal import UniversalPerturbation as UniversalPerturbation
+from attacks.margin_pgd import CW as CW
 from attacks.minimum_norm_ensemble import MinimumDistance as MinimumDistance
 from attacks.noise import Noise as Noise
-from attacks.adaptive.orthogonal_pgd import OrthogonalPGD as OrthogonalPGD
-from attacks.image_agnostic.patch import AdversarialPatch as AdversarialPatch
 from attacks.pgd import PGD as PGD
 from attacks.pgd import WrittenAsPGD as WrittenAsPGD
 from attacks.pgd import until_fallen as until_fallen
-from attacks.adaptive.selective_pgd import SelectivePGD as SelectivePGD
 from attacks.square import Square as Square
-from attacks.auto_attack import Standard as Standard
 from attacks.streams import Streams as Streams
 from attacks.threat import NORMS as NORMS
 from attacks.threat import ThreatModel as ThreatModel
-from attacks.image_agnostic.universal import UniversalPerturbation as UniversalPerturbation
 
 ATTACKS: dict[str, type[Any]] = {
     name: kind

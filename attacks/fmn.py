@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from attacks._geometry import slide
+from attacks._tracking import Nearest
 from attacks.contract import Model, require_fit, require_positive
 from attacks.losses import Objective, climb, margin
 from attacks.streams import Streams
-from attacks._tracking import Nearest
 from attacks.threat import ThreatModel, above_zero, per_case
 
 WIDTH = (0.05, 0.001)

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attacks._tracking import Batch, Found
 from attacks.contract import Model, require_fit, require_positive
 from attacks.streams import Streams
-from attacks._tracking import Batch, Found
 from attacks.threat import ThreatModel, per_case
 
 # After so many of 10,000 queries the area of the square is halved.

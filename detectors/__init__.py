@@ -9,18 +9,18 @@ import dataclasses
 import difflib
 from typing import Any
 
+from detectors.bayesian_uncertainty import BayesianUncertainty as BayesianUncertainty
 from detectors.contract import Detector as Detector
 from detectors.contract import Pairs as Pairs
 from detectors.contract import Reference as Reference
-from detectors.bayesian_uncertainty import BayesianUncertainty as BayesianUncertainty
 from detectors.deep_features import DeepFeatures as DeepFeatures
 from detectors.energy import Energy as Energy
+from detectors.extraction import Look as Look
 from detectors.features import Extractor as Extractor
 from detectors.features import Features as Features
 from detectors.features import find_layers as find_layers
 from detectors.kernel_density import KernelDensity as KernelDensity
 from detectors.lid import LID as LID
-from detectors.extraction import Look as Look
 from detectors.mahalanobis import Mahalanobis as Mahalanobis
 from detectors.max_softmax import MaxSoftmax as MaxSoftmax
 from detectors.quantized_features import QuantizedFeatures as QuantizedFeatures

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from detectors._logistic_head import fit_logistic, logistic
 from detectors.contract import Detector, Learned, Reference
 from detectors.features import Features
-from detectors._logistic_head import fit_logistic, logistic
 from detectors.kernel_density import KernelDensity
 
 PASSES = 50

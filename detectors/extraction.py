@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from detectors.contract import Detector, Reference
 from detectors.bayesian_uncertainty import PASSES, UNCERTAINTY, dropout_layers, uncertainty
+from detectors.contract import Detector, Reference
 from detectors.features import Extractor, Features
 from detectors.mahalanobis import Mahalanobis, input_direction, step_name
 

@@ -9,10 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from detectors.contract import Detector, Learned, Reference
 from detectors._distances import squared_distances
-from detectors.features import Features
 from detectors._logistic_head import fit_logistic, logistic
+from detectors.contract import Detector, Learned, Reference
+from detectors.features import Features
 
 GRID = 2.0 ** torch.arange(-4, 3, 0.5, dtype=torch.float64)
 """Bandwidths that are tried, in units of the median distance to the nearest image of the class."""

@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from detectors.contract import Detector, Learned, Reference
 from detectors._distances import squared_distances
-from detectors.features import Features
 from detectors._logistic_head import fit_logistic, logistic
+from detectors.contract import Detector, Learned, Reference
+from detectors.features import Features
 
 SMALLEST = 1e-12
 """Distances and sums of logarithms below this count as zero."""

@@ -9,9 +9,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from detectors._logistic_head import fit_logistic, logistic
 from detectors.contract import Detector, Learned, Reference
 from detectors.features import Features
-from detectors._logistic_head import fit_logistic, logistic
 
 STEPS = (0.0, 0.0005, 0.001, 0.002, 0.005, 0.01)
 """Input steps that are tried, in [0, 1] units; Lee et al. try the like."""

@@ -9,8 +9,8 @@ import torch
 from sklearn.svm import SVC
 from torch import Tensor
 
-from detectors.contract import Detector, Learned, Reference, both
 from detectors._distances import squared_distances
+from detectors.contract import Detector, Learned, Reference, both
 from detectors.features import Features
 
 

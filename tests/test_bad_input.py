@@ -21,7 +21,7 @@ import pytest
 import torch
 from PIL import Image
 
-from robust import cli
+from robust.cli import main as cli
 
 TOY = """
 import torch
@@ -632,7 +632,7 @@ def test_in_a_process_of_its_own(here: Path, spoilt: dict[str, Any], said: str) 
     Path("images/a").mkdir(parents=True)
     Path("images/a/1.tif").write_bytes(b"II*\0\x08\0\0\0")  # Pillow warns of such a TIFF
     write_plan(**spoilt)
-    repository = str(Path(cli.__file__).parent.parent)
+    repository = str(Path(cli.__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-m", "robust.cli.main", *RUN],
         capture_output=True,

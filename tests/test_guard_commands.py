@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from robust import cli, load_classifier
+from robust import load_classifier
+from robust.cli import main as cli
 from robust.cases import open_cases
 from robust.cases.images import as_png
 from robust.cli import guard as cli_guard
@@ -292,7 +293,7 @@ def test_in_processes_of_their_own(here: Path) -> None:  # noqa: F811
             text=True,
             timeout=120,
             env=os.environ
-            | {"PYTHONPATH": str(Path(cli.__file__).parent.parent), "OMP_NUM_THREADS": "1"},
+            | {"PYTHONPATH": str(Path(cli.__file__).parents[2]), "OMP_NUM_THREADS": "1"},
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 

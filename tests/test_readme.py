@@ -12,7 +12,8 @@ import typer
 
 from attacks import ATTACKS
 from detectors import DETECTORS
-from robust import cli, demo
+from robust import demo
+from robust.cli import main as cli
 from robust.engine.gate_check import check_gates
 from robust.plan.load import load_plan
 from robust.plan.spec import Plan

@@ -29,7 +29,15 @@ from experiments.ma2021.common import (
 )
 from robust.engine.summary import DIFFICULT
 from robust.records import Estimate
-from robust.report.figures.style import COLOURS, MARKERS, STYLES, Figure, FigureOf, add_legend, dress
+from robust.report.figures.style import (
+    COLOURS,
+    MARKERS,
+    STYLES,
+    Figure,
+    FigureOf,
+    add_legend,
+    dress,
+)
 
 EPS = (0.1, 0.25, 0.5, 0.75, 1, 2, 4, 10)
 """In 255ths."""

@@ -26,8 +26,8 @@ from detectors import (
     QuantizedFeatures,
     Reference,
 )
-from robust.detection.transfer_matrix import judge
 from robust.detection.cross_fitting import Side
+from robust.detection.transfer_matrix import judge
 from robust.metrics.bootstrap import auc
 
 D = 128

@@ -29,10 +29,10 @@ from experiments.ma2021.common import (
     write_plot,
     write_table,
 )
+from robust.metrics.bootstrap import Bootstrap
 from robust.models import full_precision, prepare, settle_head
 from robust.records import Estimate
 from robust.report.figures.style import Figure, FigureOf
-from robust.metrics.bootstrap import Bootstrap
 
 MODELS = ("mobilenet-pretrained", "mobilenet-random", "squeezenet-pretrained", "squeezenet-random")
 EPS = (2, 4)

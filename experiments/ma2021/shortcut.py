@@ -30,8 +30,8 @@ from experiments.ma2021.common import (
     started,
     write_table,
 )
-from robust.models import prepare
 from robust.metrics.bootstrap import Bootstrap
+from robust.models import prepare
 
 WITH, WITHOUT = "fundus-eyepacs-224", "fundus-224"
 EPS = ("0.1/255", "0.25/255", "0.5/255", "1/255", "2/255")

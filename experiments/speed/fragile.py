@@ -13,8 +13,8 @@ import torch
 from rich.console import Console
 
 from experiments.speed.audits import chest
-from robust.cli.bench import show
 from robust.benchmark.contest import budgets, contest
+from robust.cli.bench import show
 from robust.models import full_precision, prepare
 
 

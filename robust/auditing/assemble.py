@@ -11,18 +11,18 @@ import numpy as np
 
 from attacks import Attack
 from robust.cases.case import Cases
-from robust.engine.cells import Cell, running_order
-from robust.diagnostics.checks import find_doubts
-from robust.diagnostics.evidence import Probed
-from robust.engine.provenance import Facts
-from robust.diagnostics.collect import gather
-from robust.engine.accuracy_curve import every_eps
-from robust.engine.run_store import Store
-from robust.storage.survival import survivals
-from robust.engine.summary import Summary
 from robust.detection.feature_log import Watch
+from robust.diagnostics.checks import find_doubts
+from robust.diagnostics.collect import gather
+from robust.diagnostics.evidence import Probed
+from robust.engine.accuracy_curve import every_eps
+from robust.engine.cells import Cell, running_order
+from robust.engine.provenance import Facts
+from robust.engine.run_store import Store
+from robust.engine.summary import Summary
 from robust.errors import InputError
 from robust.records import Detection, Exhibit, Report, Scenario
+from robust.storage.survival import survivals
 
 Gallery = Callable[[Summary], tuple[Exhibit, ...]]
 

@@ -15,8 +15,8 @@ from robust.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from attacks import Attack
-    from robust.engine.mixed_precision import Attacker
     from robust.benchmark.contest import Contestant
+    from robust.engine.mixed_precision import Attacker
 
 EXAMPLE = "Example: robust bench --architecture resnet18 --size 64 --limit 8 --rounds 1"
 

@@ -9,16 +9,16 @@ import numpy as np
 
 from attacks import PGD, ThreatModel, WrittenAsPGD
 from robust.cases.case import Cases
-from robust.engine.cells import Cell
 from robust.diagnostics.evidence import Claim, Evidence, Stuck
-from robust.engine.provenance import Facts
-from robust.plan.spec import Plan
 from robust.diagnostics.probe import probed
-from robust.metrics.scores import margins
+from robust.engine.cells import Cell
+from robust.engine.provenance import Facts
 from robust.engine.run_store import Store
 from robust.engine.summary import Summary
-from robust.records import Detection, Row
 from robust.metrics.bootstrap import groups_needed
+from robust.metrics.scores import margins
+from robust.plan.spec import Plan
+from robust.records import Detection, Row
 
 RISE = 1e-6
 """Of a typical margin: less is rounding."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from attacks import FGSM, Attack, ThreatModel, canonical, make_attack
 from attacks.contract import require_fit
-from robust.plan.spec import AttackSpec, AuditSpec, unique_labels
 from robust.errors import InputError
+from robust.plan.spec import AttackSpec, AuditSpec, unique_labels
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from robust.engine.cells import make_attacks, make_cells
-from robust.plan.spec import Plan
 from robust.errors import InputError, did_you_mean
+from robust.plan.spec import Plan
 from robust.units import parse_threat, same
 
 

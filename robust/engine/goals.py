@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from robust.cases.case import Cases
-from robust.plan.spec import Plan
 from robust.errors import InputError, did_you_mean
+from robust.plan.spec import Plan
 
 
 @dataclass(frozen=True)

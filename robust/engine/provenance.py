@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from robust.plan.spec import Plan
 from robust.engine.run_store import Store
 from robust.models import Classifier
 from robust.models.trained import read_model_file
+from robust.plan.spec import Plan
 
 SEEN = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "pandas")
 

@@ -11,11 +11,11 @@ import numpy.typing as npt
 from attacks import ThreatModel
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
-from robust.metrics.scores import Array, Condition, Mask, Scorer, confusion, margins
 from robust.engine.run_store import Store
 from robust.engine.verified_attack import slack
-from robust.records import Difficulty, Row, Subgroup
 from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.scores import Array, Condition, Mask, Scorer, confusion, margins
+from robust.records import Difficulty, Row, Subgroup
 
 DIFFICULT = 0.99
 """Ma et al. 2021: the least eps at which at least this share of attacks succeeds."""

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from attacks import ThreatModel
 from robust.cases.case import Case
-from robust.engine.session import Job
-from robust.gallery.png import Picture, difference, picture, reduced_size, write_pictures
-from robust.plan.spec import Plan
-from robust.metrics.scores import margins
 from robust.engine.run_store import Outcome
+from robust.engine.session import Job
 from robust.engine.summary import Summary, Worst
+from robust.gallery.png import Picture, difference, picture, reduced_size, write_pictures
+from robust.metrics.scores import margins
+from robust.plan.spec import Plan
 from robust.records import Exhibit, Frame, Report
 
 CASES = 6

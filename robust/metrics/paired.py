@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from robust.records import Estimate
 from robust.metrics.bootstrap import LEVEL, Bootstrap
+from robust.records import Estimate
 
 Side = tuple[npt.ArrayLike, npt.ArrayLike]
 """`values (n,)` and the mask `(n,)` of the cases that they are the rate of."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from robust.records import Estimate, Scores
 from robust.metrics.bootstrap import Bootstrap
+from robust.records import Estimate, Scores
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

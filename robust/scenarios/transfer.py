@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from attacks import APGD, Noise, Streams
-from robust.scenarios.holdout import AT_ONCE, Ground
 from robust.errors import InputError
 from robust.models import Classifier, settle_head
 from robust.records import Scenario
+from robust.scenarios.holdout import AT_ONCE, Ground
 
 STEPS = 100
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from robust.cases import Cases
-from robust.metrics.scores import Condition, Scorer, confusion
 from robust.errors import InputError
+from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.scores import Condition, Scorer, confusion
 from robust.models import Classifier, full_precision, prepare
 from robust.records import Scores
-from robust.metrics.bootstrap import Bootstrap
 
 BATCH = 64
 

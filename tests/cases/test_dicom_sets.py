@@ -15,7 +15,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless
 
-from robust import cli
+from robust.cli import main as cli
 from robust.cases import open_cases
 from robust.cases.case import pseudonym
 from robust.errors import InputError

@@ -29,8 +29,8 @@ from detectors import (
     find_layers,
     make_detector,
 )
-from detectors.bayesian_uncertainty import UNCERTAINTY, uncertainty
 from detectors._logistic_head import fit_logistic, logistic
+from detectors.bayesian_uncertainty import UNCERTAINTY, uncertainty
 from detectors.mahalanobis import STEPS, input_step, step_name
 
 K = 2

@@ -8,9 +8,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from robust.records import Detection, Estimate
-from robust.records import Adaptive, NullControl, Scatter, Shown, Sighting, Trace
 from robust.metrics.bootstrap import auc
+from robust.records import (
+    Adaptive,
+    Detection,
+    Estimate,
+    NullControl,
+    Scatter,
+    Shown,
+    Sighting,
+    Trace,
+)
 
 Scores = npt.NDArray[np.float64]
 

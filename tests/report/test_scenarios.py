@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from robust.records import Estimate, Scenario
 from robust.report.tables.scenarios import scenario_sentences, scenario_table
-from robust.records import Scenario
-from robust.records import Estimate
 from tests.report.detected import detection
 from tests.report.test_noticed import made
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from robust import cli
+from robust.cli import main as cli
 from robust.auditing import audit_plan
 from robust.cases import open_cases
 from robust.errors import InputError

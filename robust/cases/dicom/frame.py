@@ -15,9 +15,9 @@ from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import UID, RLELossless
 
 from robust.cases.case import Picture, Pixels
-from robust.cases.dicom.parse import Unreadable, guarded, load_bytes, parse
 from robust.cases.dicom.codestream import MOST_SAMPLES, check_codestream, check_rle
 from robust.cases.dicom.grayscale import by_range, grey_view
+from robust.cases.dicom.parse import Unreadable, guarded, load_bytes, parse
 from robust.cases.stored_pixels import Stored
 
 GREY = ("MONOCHROME1", "MONOCHROME2")

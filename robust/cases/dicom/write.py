@@ -20,9 +20,9 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 from torch import Tensor
 
 from robust.cases.case import Picture
+from robust.cases.dicom.attributes import Traits, ds, read_traits
 from robust.cases.dicom.frame import Frame, read_dicom
 from robust.cases.dicom.parse import content_id, guarded, load_bytes, parse
-from robust.cases.dicom.attributes import Traits, ds, read_traits
 from robust.cases.stored_pixels import Floats, Lut, Stored, Window
 from robust.errors import InputError
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from robust.models.classifier import Classifier
 from robust.models.acceleration.batchnorm_folding import fold
+from robust.models.classifier import Classifier
 
 SMALL = 5e7
 """Floating-point operations of a forward pass of one image below which nothing is gained."""

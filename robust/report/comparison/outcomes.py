@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from robust.errors import InputError
-from robust.units import same
 from robust.records import Report
+from robust.units import same
 
 Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.int64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from robust.records import Detection
+from robust.records import Detection, Scatter, Trace
 from robust.report.figures.style import (
     BAND,
     COLOURS,
@@ -21,7 +21,6 @@ from robust.report.figures.style import (
 )
 from robust.report.text.detection import shown_text
 from robust.report.text.format import SHARE, decimal, of_hundred, short
-from robust.records import Scatter, Trace
 
 ACROSS = 3
 """Panels side by side."""

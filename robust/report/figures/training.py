@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from robust.report.figures.style import BAND, COLOURS, MARKERS, STYLES, Axes, Figure, FigureOf, dress
+from robust.report.figures.style import (
+    BAND,
+    COLOURS,
+    MARKERS,
+    STYLES,
+    Axes,
+    Figure,
+    FigureOf,
+    dress,
+)
 
 LOSSES = {"train_loss": "train", "val_loss": "val"}
 SCORES = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from robust.records import Report
-from robust.report.tables import results as tables
 from robust.report.tables import detection as noticed_tables
+from robust.report.tables import results as tables
 from robust.report.tables.adaptive import adaptive_table
 from robust.report.tables.model import Cell, Table
 from robust.report.tables.scenarios import scenario_table

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from robust.records import Report
-from robust.report.tables import results as tables
 from robust.report.layout.blocks import Block, Doubts, Facts, Gallery, Section, Tables, Text
 from robust.report.layout.standard import (
     curve,
@@ -22,6 +21,7 @@ from robust.report.layout.standard import (
     threat_model,
     verdict_blocks,
 )
+from robust.report.tables import results as tables
 from robust.report.tables.model import Cell, Column, Line, Table
 from robust.report.text.detection import alarm, sentences
 from robust.report.text.format import images, plain

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from robust.records import Report
-from robust.report.tables import results as tables
 from robust.report.figures.accuracy import figures
 from robust.report.gates import judge
 from robust.report.layout.blocks import (
@@ -22,6 +21,7 @@ from robust.report.layout.blocks import (
     Text,
 )
 from robust.report.tables import detection as noticed_tables
+from robust.report.tables import results as tables
 from robust.report.tables.adaptive import adaptive_table
 from robust.report.tables.gates import gate_table
 from robust.report.tables.scenarios import scenario_sentences, scenario_table
