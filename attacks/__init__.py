@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 from typing import Any
 
-from attacks.adaptive.confidence_pgd import KappaPGD as KappaPGD
+from attacks.adaptive.confidence_pgd import ConfidencePGD as ConfidencePGD
 from attacks.adaptive.feature_matching import FeatureMatching as FeatureMatching
 from attacks.adaptive.hierarchical_feature_constraint import (
     HierarchicalFeatureConstraint as HierarchicalFeatureConstraint,
@@ -15,7 +15,7 @@ from attacks.adaptive.joint_pgd import JointPGD as JointPGD
 from attacks.adaptive.orthogonal_pgd import OrthogonalPGD as OrthogonalPGD
 from attacks.adaptive.selective_pgd import SelectivePGD as SelectivePGD
 from attacks.apgd import APGD as APGD
-from attacks.auto_attack import Standard as Standard
+from attacks.auto_attack import AutoAttack as AutoAttack
 from attacks.bim import BIM as BIM
 from attacks.carlini_wagner_l2 import CarliniWagnerL2 as CarliniWagnerL2
 from attacks.contract import Attack as Attack
@@ -26,8 +26,8 @@ from attacks.fmn import FMN as FMN
 from attacks.from_foolbox import from_foolbox as from_foolbox
 from attacks.image_agnostic.patch import AdversarialPatch as AdversarialPatch
 from attacks.image_agnostic.universal import UniversalPerturbation as UniversalPerturbation
-from attacks.margin_pgd import CW as CW
-from attacks.minimum_norm_ensemble import MinimumDistance as MinimumDistance
+from attacks.margin_pgd import MarginPGD as MarginPGD
+from attacks.minimum_norm_ensemble import MinimumNormEnsemble as MinimumNormEnsemble
 from attacks.noise import Noise as Noise
 from attacks.pgd import PGD as PGD
 from attacks.pgd import WrittenAsPGD as WrittenAsPGD

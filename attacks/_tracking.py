@@ -11,17 +11,17 @@ from attacks.losses import margin
 from attacks.streams import Streams
 from attacks.threat import per_case
 
-SURE = 1e-4
+ROUNDING = 1e-4
 """A margin above this part of the logits is no matter of rounding."""
 
 
 def surely(value: Tensor, logits: Tensor) -> Tensor:
     """Where a margin `(n,)` is above zero by more than rounding could account for."""
-    return value > SURE * logits.abs().amax(1).clamp_min(1)
+    return value > ROUNDING * logits.abs().amax(1).clamp_min(1)
 
 
 @dataclass(frozen=True)
-class Batch:
+class ActiveCases:
     """The cases still at work."""
 
     rows: Tensor
@@ -32,24 +32,26 @@ class Batch:
     streams: Streams
 
     @classmethod
-    def of(cls, x: Tensor, y: Tensor, streams: Streams, target: Tensor | None = None) -> Batch:
+    def of(
+        cls, x: Tensor, y: Tensor, streams: Streams, target: Tensor | None = None
+    ) -> ActiveCases:
         """All cases of a call."""
         return cls(torch.arange(len(x), device=x.device), x, y, target, streams)
 
-    def take(self, kept: Tensor) -> Batch:
+    def take(self, kept: Tensor) -> ActiveCases:
         """Those of a mask `(n,)` over the cases still at work."""
         target = None if self.target is None else self.target[kept]
-        return Batch(self.rows[kept], self.x[kept], self.y[kept], target, self.streams[kept])
+        return ActiveCases(self.rows[kept], self.x[kept], self.y[kept], target, self.streams[kept])
 
 
-class Found:
+class BestSoFar:
     """The most damaging image of each case so far: the one with the largest margin."""
 
     def __init__(self, x: Tensor) -> None:
         self.best = x.clone()
         self.margin = torch.full_like(x[:, 0, 0, 0], -torch.inf)
 
-    def offer(self, batch: Batch, candidate: Tensor, logits: Tensor) -> Tensor:
+    def offer(self, batch: ActiveCases, candidate: Tensor, logits: Tensor) -> Tensor:
         """Keep what is better; which of the batch have surely fallen by now `(n,)`."""
         value = margin(logits, batch.y, batch.target).to(self.margin)
         known = self.margin[batch.rows]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attacks._starts import random_start
-from attacks._tracking import Batch, Found
+from attacks._tracking import ActiveCases, BestSoFar
 from attacks.contract import Model, require_fit, require_positive
 from attacks.losses import OBJECTIVES, Objective, climb, likeliest_wrong
 from attacks.streams import Streams
@@ -68,7 +68,7 @@ class APGD:
         target: Tensor | None = None,
     ) -> Tensor:
         require_fit(self, threat)
-        found, batch = Found(x), Batch.of(x, y, streams, target)
+        found, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
         aims: list[Tensor | None] = [target] * self.restarts
         if self.targets and target is None:
             aims = list(likeliest_wrong(model, x, y)[:, : self.targets].T)
@@ -83,13 +83,13 @@ class APGD:
 
 def ascend(
     model: Model,
-    found: Found,
-    batch: Batch,
+    found: BestSoFar,
+    batch: ActiveCases,
     x_adv: Tensor,
     aim: Tensor | None,
     threat: ThreatModel,
     attack: APGD,
-) -> Batch:
+) -> ActiveCases:
     """One run from `x_adv`, towards `aim` (a label for each case of `found`, or None).
 
     What it finds goes to `found`; the cases that are still at work after it come back.

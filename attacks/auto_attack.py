@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks._tracking import Batch, Found
+from attacks._tracking import ActiveCases, BestSoFar
 from attacks.apgd import APGD, ascend
 from attacks.contract import Attack, Model, require_fit, require_positive
 from attacks.fab import FAB
@@ -24,7 +24,7 @@ WIDER = (2.0, 1.4)
 
 
 @dataclass(frozen=True)
-class Standard:
+class AutoAttack:
     """APGD, FAB and Square one after the other, each on the cases that still stand.
 
     Where gradients near the image lead nowhere, FAB, which also starts far away, often comes back
@@ -82,7 +82,7 @@ class Standard:
         target: Tensor | None = None,
     ) -> Tensor:
         require_fit(self, threat)
-        found, batch = Found(x), Batch.of(x, y, streams, target)
+        found, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
         with torch.no_grad():
             logits = model(x)
         batch = batch.take(~found.offer(batch, x, logits))
@@ -102,17 +102,17 @@ class Standard:
     def _close_in(
         self,
         model: Model,
-        found: Found,
-        batch: Batch,
+        found: BestSoFar,
+        batch: ActiveCases,
         x_adv: Tensor,
         threat: ThreatModel,
         target: Tensor | None,
-    ) -> Batch:
+    ) -> ActiveCases:
         """APGD from the nearest images found, first in wider balls, so as not to lose the way."""
         for width in WIDER:
             wide = ThreatModel(threat.norm, width * threat.eps)
-            outside = Found(batch.x)
-            every = Batch.of(batch.x, batch.y, batch.streams, batch.target)
+            outside = BestSoFar(batch.x)
+            every = ActiveCases.of(batch.x, batch.y, batch.streams, batch.target)
             start = wide.project(x_adv, batch.x)
             ascend(model, outside, every, start, batch.target, wide, self._approach)
             x_adv = outside.best

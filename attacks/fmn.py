@@ -57,11 +57,11 @@ class FMN:
     ) -> Tensor:
         require_fit(self, threat)
         found = Nearest(x)
-        breathe(model, x, y, target, threat, found, x, self.steps)
+        run_fmn(model, x, y, target, threat, found, x, self.steps)
         return slide(x, found.best, lambda z: margin(model(z), y, target) > 0, self.line_steps)
 
 
-def breathe(
+def run_fmn(
     model: Model,
     x: Tensor,
     y: Tensor,

@@ -9,7 +9,7 @@ from attacks.pgd import PGD, WrittenAsPGD
 
 
 @dataclass(frozen=True)
-class CW(WrittenAsPGD):
+class MarginPGD(WrittenAsPGD):
     """PGD on the margin from the image itself; defaults of Ma et al. 2021: 20 steps of eps / 10.
 
     Ma et al. cap the margin at kappa = 100, which their logits never reach; here there is no cap.

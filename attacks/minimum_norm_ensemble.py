@@ -13,14 +13,14 @@ from attacks._geometry import slide
 from attacks._tracking import Nearest
 from attacks.contract import Attack, Model, require_fit, require_positive
 from attacks.fab import FAB
-from attacks.fmn import FMN, breathe
+from attacks.fmn import FMN, run_fmn
 from attacks.losses import MOST_TARGETS, margin
 from attacks.streams import Streams
 from attacks.threat import ThreatModel
 
 
 @dataclass(frozen=True)
-class MinimumDistance:
+class MinimumNormEnsemble:
     """FMN, then FAB from near and from far (and towards each label), then FMN from the best.
 
     Robust accuracy at eps is the share of cases whose distance is above it: an upper bound, like
@@ -68,5 +68,5 @@ class MinimumDistance:
             with torch.no_grad():
                 value = margin(model(x_adv), y, target)
             found.offer(x_adv, threat.distance(x_adv, x), value)
-        breathe(model, x, y, target, threat, found, found.best, self.steps)
+        run_fmn(model, x, y, target, threat, found, found.best, self.steps)
         return slide(x, found.best, lambda z: margin(model(z), y, target) > 0, self.line_steps)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attacks._starts import random_start
-from attacks._tracking import Batch, Found
+from attacks._tracking import ActiveCases, BestSoFar
 from attacks.contract import Attack, Model, require_fit, require_positive
 from attacks.losses import OBJECTIVES, Objective, climb
 from attacks.streams import Streams
@@ -80,8 +80,8 @@ class PGD:
         target: Tensor | None = None,
     ) -> Tensor:
         require_fit(self, threat)
-        found = Found(x)
-        batch = Batch.of(x, y, streams, target)
+        found = BestSoFar(x)
+        batch = ActiveCases.of(x, y, streams, target)
         for restart in range(self.restarts):
             at_image = self.start == "image" and restart == 0
             x_adv = batch.x if at_image else random_start(batch.x, threat, batch.streams)

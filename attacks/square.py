@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks._tracking import Batch, Found
+from attacks._tracking import ActiveCases, BestSoFar
 from attacks.contract import Model, require_fit, require_positive
 from attacks.streams import Streams
 from attacks.threat import ThreatModel, per_case
@@ -58,7 +58,7 @@ class Square:
         n, channels = x.shape[:2]
         # Drawn at once, so that a case's numbers do not depend on when its neighbours fall.
         rolls = streams.uniform(x.new_empty(n, self.queries, ROLLS + channels))
-        found, batch = Found(x), Batch.of(x, y, streams, target)
+        found, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
         candidate = _stripes(batch, threat) if threat.norm == "Linf" else _bumps(batch, threat)
         for query in range(1, self.queries + 1):
             kept = ~found.offer(batch, candidate, model(candidate))
@@ -76,7 +76,7 @@ class Square:
         return found.best
 
 
-def _stripes(batch: Batch, threat: ThreatModel) -> Tensor:
+def _stripes(batch: ActiveCases, threat: ThreatModel) -> Tensor:
     """Every column of every channel wholly up or wholly down."""
     signs = _signs(batch.streams.uniform(batch.x[:, :, :1]))
     return threat.project(batch.x + threat.eps * signs, batch.x)
@@ -91,7 +91,7 @@ def _resign(best: Tensor, x: Tensor, threat: ThreatModel, area: float, rolls: Te
     return threat.project(torch.where(window, x + threat.eps * signs, best), x)
 
 
-def _bumps(batch: Batch, threat: ThreatModel) -> Tensor:
+def _bumps(batch: ActiveCases, threat: ThreatModel) -> Tensor:
     """A grid of about five by five double bumps, a sign a channel and bump."""
     x = batch.x
     n, channels, height, width = x.shape

@@ -15,7 +15,7 @@ from detectors.contract import Pairs as Pairs
 from detectors.contract import Reference as Reference
 from detectors.deep_features import DeepFeatures as DeepFeatures
 from detectors.energy import Energy as Energy
-from detectors.extraction import Look as Look
+from detectors.extraction import FeatureReader as FeatureReader
 from detectors.features import Extractor as Extractor
 from detectors.features import Features as Features
 from detectors.features import find_layers as find_layers

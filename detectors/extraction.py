@@ -13,7 +13,7 @@ from detectors.features import Extractor, Features
 from detectors.mahalanobis import Mahalanobis, input_direction, step_name
 
 
-class Look:
+class FeatureReader:
     """One forward pass for all layers and detectors; dropout passes and input steps where asked.
 
     Call it with `(n, c, h, w)`. What an image shows does not depend on the rest of the batch.

@@ -18,10 +18,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from robust import load_classifier
-from robust.cli import main as cli
 from robust.cases import open_cases
 from robust.cases.images import as_png
 from robust.cli import guard as cli_guard
+from robust.cli import main as cli
 from robust.cli.overrides import plan_from
 from robust.errors import InputError
 from robust.guard.guard import Guard

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from robust.records import Difficulty, Estimate, Flag, Report, Row, Scores, Subgroup
+from robust.records import AttackResult, Difficulty, Estimate, Flag, Report, Scores, Subgroup
 
 
 def report(**changes: object) -> Report:
@@ -16,12 +16,12 @@ def report(**changes: object) -> Report:
     rate = Estimate(0.5, 0.25, 0.75, 8, 4)
     scores = Scores(accuracy=rate, robust_accuracy=rate, auc=None, recall={"a": rate, "b": None})
     part = (Subgroup("sex", "f", 3, scores),)
-    clean = Row("clean", "", 0.0, "clean", scores, part)
+    clean = AttackResult("clean", "", 0.0, "clean", scores, part)
     rows = tuple(
-        Row("PGD", "Linf", eps, "exact", scores, part, attacked=4, passes=41.0)
+        AttackResult("PGD", "Linf", eps, "exact", scores, part, attacked=4, passes=41.0)
         for eps in (0.1, 0.2)
     )
-    nearest = Row("CarliniWagnerL2", "L2", None, "exact", scores, part, same_as="CW")
+    nearest = AttackResult("CarliniWagnerL2", "L2", None, "exact", scores, part, same_as="CW")
     worst = tuple(dataclasses.replace(row, attack="worst case") for row in rows)
     made = Report(
         title="A title",

@@ -25,7 +25,7 @@ Suspicion = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Seen:
+class JointEvaluation:
     """What one look at a batch shows; `(n,)` each, and differentiable in `x`."""
 
     x: Tensor
@@ -45,7 +45,7 @@ class Seen:
         return torch.nan_to_num(found, 0.0, 0.0, 0.0)
 
 
-class Kept:
+class LeastSuspicious:
     """Of each case the image that fools the classifier and is worth most; until one fools it, the
     image with the largest margin.
     """
@@ -55,7 +55,7 @@ class Kept:
         self._fooled = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         self._value = torch.full_like(x[:, 0, 0, 0], -torch.inf)
 
-    def offer(self, seen: Seen, worth: Tensor) -> None:
+    def offer(self, seen: JointEvaluation, worth: Tensor) -> None:
         """Keep what is better; `worth (n,)` counts among the images that fool the classifier."""
         value = torch.where(seen.fooled, worth, seen.margin).detach().to(self._value)
         level = seen.fooled == self._fooled
@@ -66,7 +66,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Evading(ABC):
+class AdaptivePGD(ABC):
     """PGD whose steps and whose choice among its iterates a named attack decides.
 
     Steps shorten from about twice `step_size` towards zero. Whatever the direction, kept is the
@@ -99,10 +99,10 @@ class Evading(ABC):
             raise ValueError(f"{name}: start must be image or random, not {self.start!r}")
 
     @abstractmethod
-    def direction(self, seen: Seen, threat: ThreatModel) -> Tensor:
+    def direction(self, seen: JointEvaluation, threat: ThreatModel) -> Tensor:
         """The next step, of length 1 in the norm of `threat` at most: `(n, c, h, w)`."""
 
-    def worth(self, seen: Seen) -> Tensor:
+    def worth(self, seen: JointEvaluation) -> Tensor:
         """What decides among images that fool the classifier: `(n,)`, larger is better."""
         return seen.margin if seen.suspicion is None else -seen.suspicion
 
@@ -114,11 +114,11 @@ class Evading(ABC):
     @final
     def look(
         self, model: Model, x: Tensor, y: Tensor, target: Tensor | None, balance: Tensor, run: int
-    ) -> Seen:
+    ) -> JointEvaluation:
         """One pass through classifier and detector."""
         ahead = margin(model(x), y, target)
         suspicion = None if self.suspicion is None else self.suspicion(x)
-        return Seen(x, y, target, ahead, suspicion, ahead > self.kappa, balance, run)
+        return JointEvaluation(x, y, target, ahead, suspicion, ahead > self.kappa, balance, run)
 
     @final
     def __call__(
@@ -131,7 +131,7 @@ class Evading(ABC):
         target: Tensor | None = None,
     ) -> Tensor:
         require_fit(self, threat)
-        kept = Kept(x)
+        kept = LeastSuspicious(x)
         for run in range(self.restarts):
             at_image = self.start == "image" and run == 0
             x_adv = x if at_image else random_start(x, threat, streams)
@@ -158,7 +158,7 @@ RATE, REACH = 0.5, 6.0
 """How fast the weight follows, and how far: at its ends one side has a share of 1 in 20."""
 
 
-def balanced(seen: Seen, fooling: Tensor, hiding: Tensor) -> Tensor:
+def balanced(seen: JointEvaluation, fooling: Tensor, hiding: Tensor) -> Tensor:
     """Two directions `(n, c, h, w)` as one: each of length 1, and hiding weighs more the longer the
     classifier was fooled.
     """

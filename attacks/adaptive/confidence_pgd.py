@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from attacks.adaptive.base import Evading, Seen
+from attacks.adaptive.base import AdaptivePGD, JointEvaluation
 from attacks.threat import ThreatModel, per_case
 
 
 @dataclass(frozen=True)
-class KappaPGD(Evading):
+class ConfidencePGD(AdaptivePGD):
     """PGD that settles just above a margin of `kappa`: it climbs below and descends above.
 
     Plain PGD is sure of itself beyond what any clean image is, and detectors see that. It asks no
@@ -19,9 +19,9 @@ class KappaPGD(Evading):
     smallest margin above kappa, or with `suspicion` the least suspicious of those.
     """
 
-    def direction(self, seen: Seen, threat: ThreatModel) -> Tensor:
+    def direction(self, seen: JointEvaluation, threat: ThreatModel) -> Tensor:
         towards = 1 - 2 * seen.fooled.to(seen.x)
         return threat.steepest(seen.gradient(seen.margin)) * per_case(towards, seen.x)
 
-    def worth(self, seen: Seen) -> Tensor:
+    def worth(self, seen: JointEvaluation) -> Tensor:
         return -seen.margin if seen.suspicion is None else -seen.suspicion

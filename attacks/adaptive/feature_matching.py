@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from attacks.adaptive.base import Evading, Seen
+from attacks.adaptive.base import AdaptivePGD, JointEvaluation
 from attacks.threat import ThreatModel
 
 
 @dataclass(frozen=True)
-class FeatureMatching(Evading):
+class FeatureMatching(AdaptivePGD):
     """Steps towards the features of a clean guide: the nearest of another label, or of the target.
 
     The next restart takes the next nearest. It follows no detector, but one that looks at these
@@ -28,7 +28,7 @@ class FeatureMatching(Evading):
     labels: Tensor | None = field(default=None, repr=False, compare=False)
     """What the classifier calls the guides `(m,)`."""
 
-    def direction(self, seen: Seen, threat: ThreatModel) -> Tensor:
+    def direction(self, seen: JointEvaluation, threat: ThreatModel) -> Tensor:
         if self.features is None or self.guides is None or self.labels is None:
             return threat.steepest(seen.gradient(seen.margin))
         own = self.features(seen.x)
@@ -36,7 +36,7 @@ class FeatureMatching(Evading):
         return threat.steepest(-seen.gradient((own - guide).square().sum(1)))
 
 
-def nearest_guides(own: Tensor, guides: Tensor, labels: Tensor, seen: Seen) -> Tensor:
+def nearest_guides(own: Tensor, guides: Tensor, labels: Tensor, seen: JointEvaluation) -> Tensor:
     """Of each case the guide nearest to `own (n, d)` now, or by the number of the run: `(n, d)`.
 
     ValueError where no guide has a label that serves.

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from attacks.adaptive.base import Evading, Seen, balanced
+from attacks.adaptive.base import AdaptivePGD, JointEvaluation, balanced
 from attacks.threat import ThreatModel
 
 
 @dataclass(frozen=True)
-class HierarchicalFeatureConstraint(Evading):
+class HierarchicalFeatureConstraint(AdaptivePGD):
     """Steps along the margin's direction and up the likelihood of the features of all layers.
 
     Likely is what clean images of another class look like, the likeliest of them now, or those of
@@ -27,7 +27,7 @@ class HierarchicalFeatureConstraint(Evading):
     """Images `(n, c, h, w)` to `(n, k)`: the logarithm for each class, rows apart and
     differentiable; -inf for a class of which nothing is known."""
 
-    def direction(self, seen: Seen, threat: ThreatModel) -> Tensor:
+    def direction(self, seen: JointEvaluation, threat: ThreatModel) -> Tensor:
         up = seen.gradient(seen.margin)
         if self.likelihood is None:
             return threat.steepest(up)

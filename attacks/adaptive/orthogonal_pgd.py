@@ -7,19 +7,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.adaptive.base import Evading, Seen
+from attacks.adaptive.base import AdaptivePGD, JointEvaluation
 from attacks.threat import ThreatModel, above_zero, per_case
 
 
 @dataclass(frozen=True)
-class OrthogonalPGD(Evading):
+class OrthogonalPGD(AdaptivePGD):
     """As SelectivePGD, along directions that leave the other constraint as it is to first order.
 
     The paper projects the gradient and steps along it. In L-inf its sign would point elsewhere, so
     here the step is the steepest of all that are orthogonal, in either norm.
     """
 
-    def direction(self, seen: Seen, threat: ThreatModel) -> Tensor:
+    def direction(self, seen: JointEvaluation, threat: ThreatModel) -> Tensor:
         up = seen.gradient(seen.margin)
         if seen.suspicion is None:
             return threat.steepest(up)

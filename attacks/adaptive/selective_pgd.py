@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.adaptive.base import Evading, Seen
+from attacks.adaptive.base import AdaptivePGD, JointEvaluation
 from attacks.threat import ThreatModel
 
 
 @dataclass(frozen=True)
-class SelectivePGD(Evading):
+class SelectivePGD(AdaptivePGD):
     """Climbs the margin alone until the classifier is fooled, then lowers the suspicion alone.
 
     Where neither is in breach it goes on lowering the suspicion, below the alarm.
     """
 
-    def direction(self, seen: Seen, threat: ThreatModel) -> Tensor:
+    def direction(self, seen: JointEvaluation, threat: ThreatModel) -> Tensor:
         wanted = seen.margin
         if seen.suspicion is not None:
             wanted = torch.where(seen.fooled, -seen.suspicion, seen.margin)

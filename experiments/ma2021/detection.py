@@ -33,7 +33,7 @@ from experiments.ma2021.common import (
 )
 from experiments.ma2021.leaks import LEARNED, released_density, released_split
 from robust.models import prepare, settle_head
-from robust.records import Detection, Estimate, Shown
+from robust.records import Detection, Estimate, ImageSet
 from robust.units import eps_text
 
 LIMIT, SEEDS = 80, range(5)
@@ -42,7 +42,7 @@ COLUMNS = ("model", "detector", "fitted_on", "shown", "images")
 SEEN = "0.05"
 
 
-def name(shown: Shown) -> str:
+def name(shown: ImageSet) -> str:
     return f"{shown.name} {eps_text(shown.eps)}" if shown.norm else shown.name
 
 

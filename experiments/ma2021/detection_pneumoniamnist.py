@@ -17,7 +17,7 @@ import torch
 
 from robust.auditing import audit_plan
 from robust.plan import load_plan
-from robust.records import Detection, Estimate, Shown
+from robust.records import Detection, Estimate, ImageSet
 from robust.report import write_report
 from robust.units import eps_text
 
@@ -59,7 +59,7 @@ def write(found: Detection, path: Path) -> None:
             table.writerow([*start, *numbers(null.auc)])
 
 
-def name(shown: Shown) -> str:
+def name(shown: ImageSet) -> str:
     return f"{shown.name} {eps_text(shown.eps)}" if shown.norm else shown.name
 
 

@@ -26,8 +26,8 @@ from detectors import (
     QuantizedFeatures,
     Reference,
 )
-from robust.detection.cross_fitting import Side
-from robust.detection.transfer_matrix import judge
+from robust.detection.cross_fitting import FeatureSet
+from robust.detection.transfer_matrix import evaluate_transfer
 from robust.metrics.bootstrap import auc
 
 D = 128
@@ -94,10 +94,12 @@ def closed(make: type[Detector], deviation: float, seed: int = 0) -> tuple[float
     n = MAJORITY + MINORITY
     reference = Reference(features(n, deviation, rng), torch.arange(n) % 2)
     cases = np.arange(n)
-    clean = Side(features(n, deviation, rng), cases)
-    attacked = Side(features(n, deviation, rng, wrong=True), cases)
+    clean = FeatureSet(features(n, deviation, rng), cases)
+    attacked = FeatureSet(features(n, deviation, rng, wrong=True), cases)
     detectors = {make.__name__: make()}
-    matrix = judge(detectors, reference, clean, {"none": attacked}, {}, cases % 2, cases, seed)
+    matrix = evaluate_transfer(
+        detectors, reference, clean, {"none": attacked}, {}, cases % 2, cases, seed
+    )
     cell = matrix.cells[make.__name__, "none", "none"].auc
     assert cell is not None
     return cell.value, matrix.nulls[make.__name__, "none"].auc.value

@@ -37,9 +37,9 @@ from detectors import (
     Detector,
     Energy,
     Extractor,
+    FeatureReader,
     Features,
     KernelDensity,
-    Look,
     Mahalanobis,
     MaxSoftmax,
     Pairs,
@@ -59,7 +59,7 @@ def main() -> None:
     model = resnet18(num_classes=2).to(device).eval().requires_grad_(False)
     x = torch.rand(BATCH, 3, 224, 224, device=device)
     layers = find_layers(model, x)
-    look = Look(Extractor(model, layers))
+    look = FeatureReader(Extractor(model, layers))
     with torch.no_grad():
         like = look(x)
     world = World(like)
@@ -212,7 +212,7 @@ def _art_passes(model: nn.Module, x: Tensor) -> Callable[[str], Array]:
     return passes
 
 
-def same(made: list[Detector], look: Look, x: Tensor, usual: Usual) -> None:
+def same(made: list[Detector], look: FeatureReader, x: Tensor, usual: Usual) -> None:
     """The largest relative difference between the statistics of both ways, at float64."""
     with torch.no_grad():
         single = look(x)

@@ -22,7 +22,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from attacks import APGD, FAB, FMN, Attack, MinimumDistance, Square, Standard, Streams, ThreatModel
+from attacks import (
+    APGD,
+    FAB,
+    FMN,
+    Attack,
+    AutoAttack,
+    MinimumNormEnsemble,
+    Square,
+    Streams,
+    ThreatModel,
+)
 from experiments.strength import peers
 from experiments.strength.networks import LARGE, SMALL, Network
 from robust.benchmark.peers import seeded
@@ -34,7 +44,7 @@ FIXED: dict[str, tuple[Attack, dict[str, peers.Peer]]] = {
     "APGD, cross-entropy": (APGD(STEPS), peers.apgd("cross_entropy", STEPS)),
     "APGD, DLR": (APGD(STEPS, objective="dlr"), peers.apgd("dlr", STEPS)),
     "Square": (Square(QUERIES), peers.square(QUERIES)),
-    "ensemble": (Standard(), peers.ensembles()),
+    "ensemble": (AutoAttack(), peers.ensembles()),
 }
 
 
@@ -121,7 +131,7 @@ def nearest(name: str, network: Network) -> Iterator[list[object]]:
     every: dict[str, peers.Peer] = {
         "ours FMN": ours(FMN(budget), 0),
         "ours FAB": ours(FAB(budget // 5, restarts=5), 0),
-        "ours MinimumDistance": ours(MinimumDistance(budget // (6 + targets)), 0),
+        "ours MinimumDistance": ours(MinimumNormEnsemble(budget // (6 + targets)), 0),
         **peers.nearest(budget),
     }
     for norm in network.eps:

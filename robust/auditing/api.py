@@ -15,10 +15,10 @@ from attacks import Attack
 from detectors import Detector
 from robust.auditing.assemble import make_report, no_gallery
 from robust.cases import Cases
-from robust.detection.evaluate import judge_run
+from robust.detection.evaluate import evaluate_detectors
 from robust.detection.factory import make_detectors
 from robust.detection.population import check_apart
-from robust.detection.start import watching
+from robust.detection.start import start_detection
 from robust.diagnostics.probe import probe
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell, make_attacks, make_cells
@@ -26,18 +26,18 @@ from robust.engine.inputs import _cases, _classifier, open_plan, open_reference
 from robust.engine.outcome_table import write_table
 from robust.engine.provenance import recall
 from robust.engine.run_directory import open_store, remove
-from robust.engine.run_store import Outcome, Seen, Store
+from robust.engine.run_store import FeatureRow, Outcome, RunStore
 from robust.engine.runner import Progress
-from robust.engine.session import Job, start
+from robust.engine.session import Session, start_session
 from robust.errors import InputError
-from robust.gallery.select import hang_gallery
+from robust.gallery.select import make_gallery
 from robust.models import Classifier, choose_device, full_precision
 from robust.models.acceleration.memory import memory_kept
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
 from robust.records import GALLERY, Detection, Report
-from robust.scenarios.run import check_scenarios, play
-from robust.storage.survival import Storing
+from robust.scenarios.run import check_scenarios, run_scenarios
+from robust.storage.survival import StorageCheck
 
 
 def _silent(done: float, total: float, label: str) -> None:
@@ -136,7 +136,7 @@ def unfinished_report(run: str | Path) -> Report:
     the run or were handed over in Python.
     """
     directory = Path(run)
-    store = Store.look(directory)
+    store = RunStore.look(directory)
     try:
         facts = recall(store)
         if facts is None:
@@ -179,7 +179,7 @@ def _run(
     began = time.perf_counter()
     try:
         with full_precision(), memory_kept(choose_device(device)):
-            job = start(
+            job = start_session(
                 plan,
                 attacks,
                 classifier,
@@ -192,10 +192,10 @@ def _run(
                 surrogate=surrogate,
             )
             if reference is not None:
-                watching(plan, job, detectors, reference)
+                start_detection(plan, job, detectors, reference)
             attacking = True  # from here on there is work that is worth keeping
             detection = _attack(job, plan.audit.seed)
-            scenarios = play(plan, job)
+            scenarios = run_scenarios(plan, job)
             probe(plan, job)
             report = make_report(
                 job.facts,
@@ -207,7 +207,7 @@ def _run(
                 watch=job.watch,
                 detection=detection,
                 scenarios=scenarios,
-                gallery=partial(hang_gallery, directory / GALLERY, plan, job)
+                gallery=partial(make_gallery, directory / GALLERY, plan, job)
                 if out
                 else no_gallery,
             )
@@ -225,11 +225,13 @@ def _run(
     return report
 
 
-def _attack(job: Job, seed: int) -> Detection | None:
+def _attack(job: Session, seed: int) -> Detection | None:
     """Run the attacks; what detectors saw of them, where there are any."""
-    storing = Storing(job.runner.logits, job.goal)
+    storing = StorageCheck(job.runner.logits, job.goal)
 
-    def see(cell: Cell, batch: Batch, x_adv: Tensor, outcomes: Sequence[Outcome]) -> list[Seen]:
+    def see(
+        cell: Cell, batch: Batch, x_adv: Tensor, outcomes: Sequence[Outcome]
+    ) -> list[FeatureRow]:
         kept = storing.see(cell, batch, x_adv, outcomes)
         return kept if job.watch is None else kept + job.watch.see(cell, x_adv, outcomes)
 
@@ -237,7 +239,7 @@ def _attack(job: Job, seed: int) -> Detection | None:
     if job.watch is None or job.reference is None:
         return None
     job.watch.controls(job.cells, job.goal)
-    return judge_run(job.watch, job.reference, job.cells, job.goal)
+    return evaluate_detectors(job.watch, job.reference, job.cells, job.goal)
 
 
 def _as_spec(attack: str | Attack | Detector) -> dict[str, Any]:

@@ -11,20 +11,20 @@ import numpy as np
 
 from attacks import Attack
 from robust.cases.case import Cases
-from robust.detection.feature_log import Watch
+from robust.detection.feature_log import FeatureLog
 from robust.diagnostics.checks import find_doubts
 from robust.diagnostics.collect import gather
 from robust.diagnostics.evidence import Probed
 from robust.engine.accuracy_curve import every_eps
 from robust.engine.cells import Cell, running_order
-from robust.engine.provenance import Facts
-from robust.engine.run_store import Store
+from robust.engine.provenance import Provenance
+from robust.engine.run_store import RunStore
 from robust.engine.summary import Summary
 from robust.errors import InputError
 from robust.records import Detection, Exhibit, Report, Scenario
 from robust.storage.survival import survivals
 
-Gallery = Callable[[Summary], tuple[Exhibit, ...]]
+MakeGallery = Callable[[Summary], tuple[Exhibit, ...]]
 
 
 def no_gallery(summary: Summary) -> tuple[Exhibit, ...]:
@@ -33,17 +33,17 @@ def no_gallery(summary: Summary) -> tuple[Exhibit, ...]:
 
 
 def make_report(
-    facts: Facts,
+    facts: Provenance,
     cases: Cases,
     cells: Sequence[Cell],
-    store: Store,
+    store: RunStore,
     *,
     table: str,
     seconds: float,
-    watch: Watch | None = None,
+    watch: FeatureLog | None = None,
     detection: Detection | None = None,
     scenarios: tuple[Scenario, ...] = (),
-    gallery: Gallery = no_gallery,
+    gallery: MakeGallery = no_gallery,
 ) -> Report:
     """The report on all cases whose cells are finished; on a finished run that is every case.
 
@@ -132,7 +132,7 @@ def make_report(
     )
 
 
-def _finished(store: Store, cells: Sequence[Cell], chunk: int) -> set[int]:
+def _finished(store: RunStore, cells: Sequence[Cell], chunk: int) -> set[int]:
     """Rows of the chunks that every cell is through with."""
     done = store.done()
     keys = [cell.key for cell in running_order(cells)]
@@ -140,7 +140,7 @@ def _finished(store: Store, cells: Sequence[Cell], chunk: int) -> set[int]:
     return {row for n in whole for row in range(n * chunk, (n + 1) * chunk)}
 
 
-def _passes(store: Store, cells: Sequence[Cell]) -> dict[str, float]:
+def _passes(store: RunStore, cells: Sequence[Cell]) -> dict[str, float]:
     """Forward and backward passes of single images: made, and what all cells in full would take."""
     own = running_order(cells)
     totals = [store.totals(cell.key) for cell in own]

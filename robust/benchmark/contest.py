@@ -23,8 +23,8 @@ from robust.cases.case import Case
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goals import Goal
-from robust.engine.mixed_precision import Attacker, make_attacker
-from robust.engine.run_store import Store
+from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
+from robust.engine.run_store import RunStore
 from robust.engine.runner import MEASURED
 from robust.errors import first_line
 from robust.models import Classifier, full_precision
@@ -63,7 +63,7 @@ def contest(
     *,
     rounds: int = 3,
     precision: str = "auto",
-) -> tuple[list[Contestant], Attacker]:
+) -> tuple[list[Contestant], MixedPrecisionAttacker]:
     """Run the attack by every library on `x (n, c, h, w)` that a prepared classifier reads as `y`.
 
     After a round to warm up, `rounds` rounds of everyone in turn. The floor is what no attack that
@@ -75,8 +75,8 @@ def contest(
     exact = Cell(type(attack).__name__, attack, threat, exact=True)
     curve = dataclasses.replace(exact, exact=False)
     with tempfile.TemporaryDirectory() as folder, full_precision():
-        store = Store(Path(folder))
-        attacker = make_attacker(classifier, x[:MEASURED], precision, store)
+        store = RunStore(Path(folder))
+        attacker = make_mixed_precision_attacker(classifier, x[:MEASURED], precision, store)
         store.close()
         batch = _batch(classifier, x, y)
 

@@ -16,7 +16,7 @@ from robust.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from attacks import Attack
     from robust.benchmark.contest import Contestant
-    from robust.engine.mixed_precision import Attacker
+    from robust.engine.mixed_precision import MixedPrecisionAttacker
 
 EXAMPLE = "Example: robust bench --architecture resnet18 --size 64 --limit 8 --rounds 1"
 
@@ -74,7 +74,7 @@ def bench(
 
 def show(
     everyone: Sequence[Contestant],
-    attacker: Attacker,
+    attacker: MixedPrecisionAttacker,
     attack: Attack,
     eps: str,
     console: Console,

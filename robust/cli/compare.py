@@ -28,10 +28,10 @@ FORMATS = ("text", "md", "json")
 def settle(report: Any, folder: Path) -> None:
     """Judge the gates of a finished run, tell CI of them, and exit 1 unless all pass."""
     from robust.report.formats.ci import append_summary, write_junit
-    from robust.report.gates import judge
+    from robust.report.gates import judge_gates
     from robust.report.tables.gates import complaints
 
-    results = judge(report)
+    results = judge_gates(report)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     for line in complaints(results):
         console.print(f"robust: {line}", markup=False)

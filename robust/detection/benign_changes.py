@@ -35,7 +35,7 @@ def blur(x: Tensor) -> Tensor:
     return blurred.clamp(0, 1)
 
 
-CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
+BENIGN_CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
     f"JPEG at quality {QUALITY}": jpeg,
     f"brightness + {100 * (BRIGHTER - 1):.0f} %": brightness,
     f"rotation by {DEGREES:g} degrees": rotation,

@@ -30,32 +30,32 @@ FEW = 30
 
 
 @dataclass(frozen=True)
-class Side:
+class FeatureSet:
     """Images of cases that are right when clean: the clean ones, or those one attack changed."""
 
     features: Features
     cases: Places
     """`(n,)`: which case each row shows, as a place in the population."""
 
-    def take(self, kept: npt.NDArray[np.bool_]) -> Side:
-        return Side(self.features.take(torch.from_numpy(kept)), self.cases[kept])
+    def take(self, kept: npt.NDArray[np.bool_]) -> FeatureSet:
+        return FeatureSet(self.features.take(torch.from_numpy(kept)), self.cases[kept])
 
-    def measured(self, detector: Detector) -> Measured:
+    def measured(self, detector: Detector) -> StatisticSet:
         """By a detector that has learned from the reference."""
         with torch.no_grad():
-            return Measured(detector.statistics(self.features), self.cases)
+            return StatisticSet(detector.statistics(self.features), self.cases)
 
 
 @dataclass(frozen=True)
-class Measured:
+class StatisticSet:
     """A side as one detector's statistics of it, which is all that its head may see."""
 
     statistics: Tensor
     """`(n, m)`."""
     cases: Places
 
-    def take(self, kept: npt.NDArray[np.bool_]) -> Measured:
-        return Measured(self.statistics[torch.from_numpy(kept)], self.cases[kept])
+    def take(self, kept: npt.NDArray[np.bool_]) -> StatisticSet:
+        return StatisticSet(self.statistics[torch.from_numpy(kept)], self.cases[kept])
 
 
 @dataclass(frozen=True)
@@ -68,16 +68,16 @@ class Scored:
     positive_cases: Places
 
 
-def successes(features: Features, labels: npt.NDArray[np.int64], cases: Places) -> Side:
+def successes(features: Features, labels: npt.NDArray[np.int64], cases: Places) -> FeatureSet:
     """The rows that the classifier reads wrongly: a failed attack is no positive.
 
     `labels` are the true ones of the population, which the cases index.
     """
     wrong = features.logits.argmax(1).cpu().numpy() != labels[cases]
-    return Side(features, cases).take(wrong)
+    return FeatureSet(features, cases).take(wrong)
 
 
-def check_separate(reference: Reference, clean: Side, folds: Places, groups: Places) -> None:
+def check_separate(reference: Reference, clean: FeatureSet, folds: Places, groups: Places) -> None:
     """InputError where an image is on two sides: in the reference, or in two folds, or its group.
 
     Equal activations in every layer, to the last bit, are taken for the same image.
@@ -100,7 +100,7 @@ def check_separate(reference: Reference, clean: Side, folds: Places, groups: Pla
             raise InputError("an image and its duplicate lie in two folds; remove the duplicates")
 
 
-def check_positives(side: Side, labels: npt.NDArray[np.int64], name: str) -> None:
+def check_positives(side: FeatureSet, labels: npt.NDArray[np.int64], name: str) -> None:
     """InputError where an image that is still read correctly counts as attacked."""
     right = int((side.features.logits.argmax(1).cpu().numpy() == labels[side.cases]).sum())
     if right:
@@ -122,9 +122,9 @@ def check_learns_nothing(detector: Detector, features: Features) -> None:
 
 def cross_fit(
     detector: Detector,
-    clean: Measured,
-    fitting: Measured,
-    scored: Mapping[str, Measured],
+    clean: StatisticSet,
+    fitting: StatisticSet,
+    scored: Mapping[str, StatisticSet],
     folds: Places,
 ) -> dict[str, Scored]:
     """Fit the head on the attack `fitting`, score clean images and every attack in `scored`.
@@ -142,7 +142,7 @@ def cross_fit(
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedDetector:
     """A detector as the cases of one fold meet it, on the scale of all folds."""
 
     detector: Detector
@@ -154,20 +154,20 @@ class Fitted:
         """`(n, m)` to `(n,)`, differentiable where the detector is."""
         return (self.detector.combine(statistics) - self.centre) / self.unit
 
-    def scores(self, side: Measured) -> Array:
+    def scores(self, side: StatisticSet) -> Array:
         """The same of a side, each image by itself."""
         return (_scores(self.detector, side) - self.centre) / self.unit
 
 
 def fit_folds(
-    detector: Detector, clean: Measured, fitting: Measured, folds: Places
-) -> list[Fitted]:
+    detector: Detector, clean: StatisticSet, fitting: StatisticSet, folds: Places
+) -> list[FittedDetector]:
     """For each fold the detector with a head fitted on the others; see `cross_fit`."""
     every = range(int(folds.max()) + 1)
     return [_fit_without(fold, detector, clean, fitting, folds) for fold in every]
 
 
-def score_folds(fitted: Sequence[Fitted], side: Measured, folds: Places) -> Array:
+def score_folds(fitted: Sequence[FittedDetector], side: StatisticSet, folds: Places) -> Array:
     """Each image of a side by the detector that has not seen its fold: `(n,)`."""
     found = np.full(len(side.cases), np.nan)
     for fold, one in enumerate(fitted):
@@ -178,11 +178,11 @@ def score_folds(fitted: Sequence[Fitted], side: Measured, folds: Places) -> Arra
 
 
 def _fit_without(
-    fold: int, detector: Detector, clean: Measured, fitting: Measured, folds: Places
-) -> Fitted:
+    fold: int, detector: Detector, clean: StatisticSet, fitting: StatisticSet, folds: Places
+) -> FittedDetector:
     fitted = copy.copy(detector)
     if not detector.has_head:
-        return Fitted(fitted, 0.0, 1.0)
+        return FittedDetector(fitted, 0.0, 1.0)
     own = clean.take(folds[clean.cases] == fold)
     others = (side.take(folds[side.cases] != fold) for side in (clean, fitting))
     fitted.calibrate(*(side.statistics for side in others))
@@ -190,11 +190,13 @@ def _fit_without(
     half = _first_half(len(own.cases))
     _same(fitted, torch.from_numpy(middle)[half], fitted.combine(own.statistics[half]))
     centre = float(np.median(middle))
-    return Fitted(fitted, centre, float(np.subtract(*np.quantile(middle, [0.75, 0.25]))) or 1.0)
+    return FittedDetector(
+        fitted, centre, float(np.subtract(*np.quantile(middle, [0.75, 0.25]))) or 1.0
+    )
 
 
 @dataclass(frozen=True)
-class Figures:
+class DetectionMetrics:
     """What a detector's scores are worth against one attack."""
 
     auc: Estimate | None
@@ -210,7 +212,7 @@ class Figures:
         return self.positives < FEW
 
 
-def figures(scored: Scored, bootstrap: Bootstrap) -> Figures:
+def detection_metrics(scored: Scored, bootstrap: Bootstrap) -> DetectionMetrics:
     """Intervals are a bootstrap over groups, a case and its twin in one; `bootstrap` is that of
     the population.
     """
@@ -220,7 +222,7 @@ def figures(scored: Scored, bootstrap: Bootstrap) -> Figures:
     thresholds = [threshold(scored.clean, share) for share in FALSE_ALARMS]
     rates = own.rates([(scores > limit, attacked) for limit in thresholds])
     area = own.auc(scores, attacked, np.ones(len(scores), bool)) if attacked.any() else None
-    return Figures(area, dict(zip(FALSE_ALARMS, rates, strict=True)), int(attacked.sum()))
+    return DetectionMetrics(area, dict(zip(FALSE_ALARMS, rates, strict=True)), int(attacked.sum()))
 
 
 def threshold(clean: Array, share: float) -> float:
@@ -228,7 +230,7 @@ def threshold(clean: Array, share: float) -> float:
     return float(np.quantile(clean, 1 - share, method="higher"))
 
 
-def _scores(detector: Detector, side: Measured) -> Array:
+def _scores(detector: Detector, side: StatisticSet) -> Array:
     with torch.no_grad():
         return detector.combine(side.statistics).double().cpu().numpy()  # type: ignore[no-any-return]
 

@@ -10,10 +10,10 @@ import torch
 from sklearn.manifold import TSNE
 
 from robust.detection.cross_fitting import FALSE_ALARMS, Scored, threshold
-from robust.detection.feature_log import CLEAN, Watch, noise_key
-from robust.detection.transfer_matrix import Matrix
+from robust.detection.feature_log import CLEAN, FeatureLog, noise_key
+from robust.detection.transfer_matrix import TransferMatrix
 from robust.engine.cells import Cell
-from robust.records import Scatter, Trace
+from robust.records import FeatureMap, ScoreCurves
 
 MAPS, POINTS = 6, 300
 """Attacks of which deep features are drawn, and images of either side."""
@@ -22,7 +22,7 @@ MAPS, POINTS = 6, 300
 BINS = 40
 
 
-def _traces(matrix: Matrix, key: str, cells: Sequence[Cell]) -> Iterator[Trace]:
+def _traces(matrix: TransferMatrix, key: str, cells: Sequence[Cell]) -> Iterator[ScoreCurves]:
     noise = noise_key(next(cell for cell in cells if cell.key == key))
     for (detector, fitted, scored), one in matrix.scores.items():
         if scored == key:
@@ -30,7 +30,7 @@ def _traces(matrix: Matrix, key: str, cells: Sequence[Cell]) -> Iterator[Trace]:
             yield _trace(detector, one, np.array([]) if beside is None else beside.positive)
 
 
-def _trace(detector: str, one: Scored, noise: npt.NDArray[np.float64]) -> Trace:
+def _trace(detector: str, one: Scored, noise: npt.NDArray[np.float64]) -> ScoreCurves:
     shares = sorted({0.0, 1.0, *FALSE_ALARMS, *np.round(np.linspace(0, 1, 101), 2).tolist()})
     roc = [(0.0, 0.0)]
     for share in shares:
@@ -45,7 +45,7 @@ def _trace(detector: str, one: Scored, noise: npt.NDArray[np.float64]) -> Trace:
         inside = np.clip(values, edges[0], edges[-1])
         return tuple(int(n) for n in np.histogram(inside, edges)[0])
 
-    return Trace(
+    return ScoreCurves(
         detector,
         tuple(dict.fromkeys([*roc, (1.0, 1.0)])),
         tuple(float(f"{edge:.6g}") for edge in edges),
@@ -56,8 +56,8 @@ def _trace(detector: str, one: Scored, noise: npt.NDArray[np.float64]) -> Trace:
 
 
 def _scatters(
-    watch: Watch, cells: Sequence[Cell], key: str, place: Mapping[str, int]
-) -> Iterator[Scatter]:
+    watch: FeatureLog, cells: Sequence[Cell], key: str, place: Mapping[str, int]
+) -> Iterator[FeatureMap]:
     """The attacks under the threat model of the key one, beside the clean images of their cases."""
     threat = next(cell.threat for cell in cells if cell.key == key)
     clean = watch.side(CLEAN)
@@ -79,4 +79,4 @@ def _scatters(
             perplexity=min(30.0, (len(both) - 1) / 3), random_state=watch.plan.audit.seed
         ).fit_transform(both.double().numpy())
         points = [(round(float(x), 2), round(float(y), 2)) for x, y in flat]
-        yield Scatter(place[cell.key], tuple(points[: len(rows)]), tuple(points[len(rows) :]))
+        yield FeatureMap(place[cell.key], tuple(points[: len(rows)]), tuple(points[len(rows) :]))

@@ -9,23 +9,25 @@ from dataclasses import replace
 import numpy as np
 
 from detectors import Reference
-from robust.detection.adaptive.evaluate import adapt
-from robust.detection.benign_changes import CHANGES
+from robust.detection.adaptive.evaluate import evaluate_adaptive
+from robust.detection.benign_changes import BENIGN_CHANGES
 from robust.detection.cross_fitting import (
     FEW,
-    Side,
+    FeatureSet,
 )
 from robust.detection.curves import _scatters, _traces
-from robust.detection.feature_log import CLEAN, Watch, change_key, noise_key, watched
-from robust.detection.transfer_matrix import UNFITTED, Matrix, judge
+from robust.detection.feature_log import CLEAN, FeatureLog, change_key, logged_cells, noise_key
+from robust.detection.transfer_matrix import UNFITTED, TransferMatrix, evaluate_transfer
 from robust.engine.cells import Cell
 from robust.engine.goals import Goal
 from robust.metrics.groups import FOLDS
-from robust.records import Detection, NullControl, Shown, Sighting, build
+from robust.records import Detection, DetectorScore, ImageSet, NullControl, build
 
 
-def judge_run(watch: Watch, reference: Reference, cells: Sequence[Cell], goal: Goal) -> Detection:
-    """Judge every detector by the protocol, from a finished run. InputError as in `judge`."""
+def evaluate_detectors(
+    watch: FeatureLog, reference: Reference, cells: Sequence[Cell], goal: Goal
+) -> Detection:
+    """Evaluate every detector on a finished run. InputError as in `evaluate_transfer`."""
     store = watch.runner.store
     if (kept := store.get_json("detection")) is not None:
         known: Detection = build(Detection, kept)
@@ -35,12 +37,12 @@ def judge_run(watch: Watch, reference: Reference, cells: Sequence[Cell], goal: G
     return found
 
 
-def _judge(watch: Watch, reference: Reference, cells: Sequence[Cell], goal: Goal) -> Detection:
-    shown_cells = watched(cells)
+def _judge(watch: FeatureLog, reference: Reference, cells: Sequence[Cell], goal: Goal) -> Detection:
+    shown_cells = logged_cells(cells)
     key = _key(watch, shown_cells)
     shown, keys = _shown(watch, shown_cells)
     attacks = {cell.key: cell.key for cell in shown_cells}
-    matrix = judge(
+    matrix = evaluate_transfer(
         watch.detectors,
         reference,
         watch.side(CLEAN),
@@ -72,17 +74,19 @@ def _judge(watch: Watch, reference: Reference, cells: Sequence[Cell], goal: Goal
         nulls=tuple(_nulls(matrix, place)),
         traces=tuple(_traces(matrix, key, shown_cells)) if key else (),
         scatters=tuple(_scatters(watch, shown_cells, key, place)) if key else (),
-        adaptive=adapt(watch, reference, shown_cells[place[key]], goal, judged) if key else (),
+        adaptive=evaluate_adaptive(watch, reference, shown_cells[place[key]], goal, judged)
+        if key
+        else (),
     )
 
 
-class _Lazy(Mapping[str, Side]):
+class _Lazy(Mapping[str, FeatureSet]):
     """Sides by key, read from the store one at a time."""
 
-    def __init__(self, watch: Watch, keys: Sequence[str]) -> None:
+    def __init__(self, watch: FeatureLog, keys: Sequence[str]) -> None:
         self._watch, self._keys = watch, keys
 
-    def __getitem__(self, key: str) -> Side:
+    def __getitem__(self, key: str) -> FeatureSet:
         if key not in self._keys:
             raise KeyError(key)
         return self._watch.side(key)
@@ -94,25 +98,25 @@ class _Lazy(Mapping[str, Side]):
         return len(self._keys)
 
 
-def _shown(watch: Watch, cells: Sequence[Cell]) -> tuple[list[Shown], list[str]]:
+def _shown(watch: FeatureLog, cells: Sequence[Cell]) -> tuple[list[ImageSet], list[str]]:
     """Attacks in the order of the plan, then noise, then changes; and their keys."""
     shown, keys = [], []
     for cell in cells:
         count = watch.runner.store.count(cell.key)
-        shown.append(Shown("attack", cell.label, cell.threat.norm, cell.eps, count))
+        shown.append(ImageSet("attack", cell.label, cell.threat.norm, cell.eps, count))
         keys.append(cell.key)
     for key, cell in {noise_key(cell): cell for cell in cells}.items():
         count = watch.runner.store.count(key)
         name = "noise" if np.isfinite(cell.threat.eps) else f"noise as far as {cell.label}"
-        shown.append(Shown("noise", name, cell.threat.norm, cell.eps, count))
+        shown.append(ImageSet("noise", name, cell.threat.norm, cell.eps, count))
         keys.append(key)
-    for name in CHANGES:
-        shown.append(Shown("change", name, "", None, len(watch.rows)))
+    for name in BENIGN_CHANGES:
+        shown.append(ImageSet("change", name, "", None, len(watch.rows)))
         keys.append(change_key(name))
     return shown, keys
 
 
-def _key(watch: Watch, cells: Sequence[Cell]) -> str | None:
+def _key(watch: FeatureLog, cells: Sequence[Cell]) -> str | None:
     """The strongest attack at the smallest eps at which one has enough successes for a verdict."""
     norm = watch.plan.audit.norm
     counts = {cell.key: watch.runner.store.count(cell.key) for cell in cells}
@@ -126,7 +130,7 @@ def _key(watch: Watch, cells: Sequence[Cell]) -> str | None:
     return max(at, key=lambda c: (counts[c.key], c.attack.passes)).key
 
 
-def _fit_on(watch: Watch, cells: Sequence[Cell]) -> list[str]:
+def _fit_on(watch: FeatureLog, cells: Sequence[Cell]) -> list[str]:
     """The keys of the cells that the plan lets heads be fitted on."""
     spec = watch.plan.detection
     return [
@@ -137,13 +141,13 @@ def _fit_on(watch: Watch, cells: Sequence[Cell]) -> list[str]:
     ]
 
 
-def _sightings(matrix: Matrix, place: Mapping[str, int]) -> Iterator[Sighting]:
+def _sightings(matrix: TransferMatrix, place: Mapping[str, int]) -> Iterator[DetectorScore]:
     for (detector, fitted, scored), found in matrix.cells.items():
         seen = {f"{share:g}": rate for share, rate in found.seen.items()}
-        yield Sighting(detector, place.get(fitted), place[scored], found.auc, seen, found.few)
+        yield DetectorScore(detector, place.get(fitted), place[scored], found.auc, seen, found.few)
 
 
-def _nulls(matrix: Matrix, place: Mapping[str, int]) -> Iterator[NullControl]:
+def _nulls(matrix: TransferMatrix, place: Mapping[str, int]) -> Iterator[NullControl]:
     for (detector, fitted), null in matrix.nulls.items():
         alarm = (detector, fitted) in matrix.alarms
         yield NullControl(detector, place.get(fitted), null.auc, null.p, alarm)

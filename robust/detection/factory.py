@@ -9,7 +9,15 @@ import pydantic
 import torch
 from torch import Tensor
 
-from detectors import Detector, Extractor, Features, Look, Reference, find_layers, make_detector
+from detectors import (
+    Detector,
+    Extractor,
+    FeatureReader,
+    Features,
+    Reference,
+    find_layers,
+    make_detector,
+)
 from robust.cases.case import Cases
 from robust.engine.batch import read_batches
 from robust.errors import InputError, first_line
@@ -42,20 +50,20 @@ def make_detectors(specs: Sequence[DetectorSpec]) -> dict[str, Detector]:
     return made
 
 
-def make_look(
+def make_feature_reader(
     classifier: Classifier,
     detectors: Mapping[str, Detector],
     spec: DetectionSpec,
     x: Tensor,
     seed: int = 0,
-) -> Look:
+) -> FeatureReader:
     """What reads a prepared classifier for these detectors; layers are found on `x (n, c, h, w)`.
 
     InputError for a layer that does not exist, or for dropout passes of a network without dropout.
     """
     try:
         extract = Extractor(classifier, spec.layers or find_layers(classifier, x))
-        look = Look(extract, detectors.values(), passes=spec.passes, seed=seed)
+        look = FeatureReader(extract, detectors.values(), passes=spec.passes, seed=seed)
         with torch.no_grad():
             look(x[:1])
         return look
@@ -63,7 +71,7 @@ def make_look(
         raise InputError(f"[detection] {error}") from None
 
 
-def learn(detectors: Mapping[str, Detector], reference: Reference) -> None:
+def fit_statistics(detectors: Mapping[str, Detector], reference: Reference) -> None:
     """Each learns from the reference; InputError for what none can learn from."""
     for label, detector in detectors.items():
         try:
@@ -72,7 +80,7 @@ def learn(detectors: Mapping[str, Detector], reference: Reference) -> None:
             raise InputError(f"detector {label}: {first_line(error)}") from None
 
 
-def read_features(look: Look, cases: Cases, rows: Sequence[int], like: Tensor) -> Features:
+def read_features(look: FeatureReader, cases: Cases, rows: Sequence[int], like: Tensor) -> Features:
     """The features of these rows, in their order."""
     parts, order = [], []
     with torch.no_grad():

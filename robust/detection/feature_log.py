@@ -13,20 +13,20 @@ import torch
 from torch import Tensor
 
 from attacks import Noise, Streams, ThreatModel
-from detectors import Detector, Features, Look, Reference
+from detectors import Detector, FeatureReader, Features, Reference
 from robust.cases.case import Cases, spread
-from robust.detection.benign_changes import CHANGES
-from robust.detection.cross_fitting import Side
-from robust.detection.factory import learn
+from robust.detection.benign_changes import BENIGN_CHANGES
+from robust.detection.cross_fitting import FeatureSet
+from robust.detection.factory import fit_statistics
 from robust.engine.batch import Batch, read_batches
 from robust.engine.cells import Cell
 from robust.engine.goals import Goal
-from robust.engine.run_store import Outcome, Seen
+from robust.engine.run_store import FeatureRow, Outcome
 from robust.engine.runner import Runner
 from robust.errors import InputError
 from robust.plan.spec import Plan
 
-REFERENCE, CLEAN, WATCHED = "reference", "clean images", "controls"
+REFERENCE, CLEAN, CONTROLS = "reference", "clean images", "controls"
 """Sources of features, and the name under which finished chunks of controls are kept."""
 
 
@@ -40,19 +40,19 @@ def change_key(name: str) -> str:
     return f"change|{name}"
 
 
-def watched(cells: Sequence[Cell]) -> list[Cell]:
+def logged_cells(cells: Sequence[Cell]) -> list[Cell]:
     """The cells that detectors are shown: those run in full, each once, noise apart."""
     return [c for c in cells if c.exact and c.same_as is None and not isinstance(c.attack, Noise)]
 
 
 @dataclass
-class Watch:
+class FeatureLog:
     """Looks at the images of a run and keeps the features of those that detectors are judged on."""
 
     plan: Plan
     runner: Runner
     detectors: dict[str, Detector]
-    look: Look
+    look: FeatureReader
     rows: list[int]
     """Of the cases judged on: eligible for the goal and right when clean."""
     of: int
@@ -97,7 +97,7 @@ class Watch:
         _, groups = np.unique([reference.entries[r].group for r in kept], return_inverse=True)
         labels = torch.tensor([reference.entries[r].label for r in kept])
         made = Reference(features, labels, torch.from_numpy(groups))
-        learn(self.detectors, made)
+        fit_statistics(self.detectors, made)
         self.look.learn(made)
         store.put_json(
             "reference facts",
@@ -111,9 +111,9 @@ class Watch:
         )
         return made
 
-    def see(self, cell: Cell, x_adv: Tensor, outcomes: Sequence[Outcome]) -> list[Seen]:
+    def see(self, cell: Cell, x_adv: Tensor, outcomes: Sequence[Outcome]) -> list[FeatureRow]:
         """The features of the successes of a watched cell; a failed attack is nothing to detect."""
-        if not watched([cell]):
+        if not logged_cells([cell]):
             return []
         judged = set(self.rows)
         kept = [i for i, o in enumerate(outcomes) if o.success and o.row in judged]
@@ -123,16 +123,16 @@ class Watch:
             features = self.look(x_adv[_index(kept).to(x_adv.device)])
         return self._store(cell.key, [outcomes[i].row for i in kept], features)
 
-    def clean(self, goal: Goal) -> Side:
+    def clean(self, goal: Goal) -> FeatureSet:
         """Look at the clean images that detectors are judged on."""
         self._look_through(CLEAN, goal, lambda batch: self._rows(CLEAN, batch, batch.x))
         return self.side(CLEAN)
 
     def controls(self, cells: Sequence[Cell], goal: Goal) -> None:
         """Look at noise beside every cell, and at the changes of daily life."""
-        self._look_through(WATCHED, goal, lambda batch: self._control(batch, cells))
+        self._look_through(CONTROLS, goal, lambda batch: self._control(batch, cells))
 
-    def side(self, source: str) -> Side:
+    def side(self, source: str) -> FeatureSet:
         """The images of one source, by their places among those judged on."""
         place = {row: i for i, row in enumerate(self.rows)}
         rows, features = self.features(source)
@@ -140,9 +140,11 @@ class Watch:
         if verdict := {o.row: o.logits for o in self.runner.store.outcomes(source)}:
             known = torch.tensor(np.array([verdict[row] for row in rows]), dtype=torch.float32)
             features = replace(features, logits=known.reshape(features.logits.shape))
-        return Side(features, np.array([place[row] for row in rows], np.int64))
+        return FeatureSet(features, np.array([place[row] for row in rows], np.int64))
 
-    def _look_through(self, name: str, goal: Goal, see: Callable[[Batch], list[Seen]]) -> None:
+    def _look_through(
+        self, name: str, goal: Goal, see: Callable[[Batch], list[FeatureRow]]
+    ) -> None:
         """Show `see` the cases judged on, chunk by chunk, as far as that is not done yet."""
         store, judged, chunks = self.runner.store, set(self.rows), self.runner.chunks
         done = store.done()
@@ -174,11 +176,11 @@ class Watch:
                 start += width
         return rows, Features(parts[""]["logits"], parts.get("layers", {}), parts.get("extras", {}))
 
-    def _control(self, batch: Batch, cells: Sequence[Cell]) -> list[Seen]:
-        seen: list[Seen] = []
-        for name, change in CHANGES.items():
+    def _control(self, batch: Batch, cells: Sequence[Cell]) -> list[FeatureRow]:
+        seen: list[FeatureRow] = []
+        for name, change in BENIGN_CHANGES.items():
             seen += self._rows(change_key(name), batch, change(batch.x))
-        for key, cell in {noise_key(cell): cell for cell in watched(cells)}.items():
+        for key, cell in {noise_key(cell): cell for cell in logged_cells(cells)}.items():
             if np.isfinite(cell.threat.eps):
                 seen += self._rows(key, batch, self._noise(batch, cell.threat))
             else:
@@ -190,7 +192,7 @@ class Watch:
         streams = Streams.of(self.plan.audit.seed, ids, repr(Noise()), threat)
         return Noise()(self.runner.logits, batch.x, batch.y, threat, streams)
 
-    def _noise_as_far(self, key: str, batch: Batch, cell: Cell) -> list[Seen]:
+    def _noise_as_far(self, key: str, batch: Batch, cell: Cell) -> list[FeatureRow]:
         """Each image moved by noise exactly as far as the attack without a bound moved it."""
         places = {row: i for i, row in enumerate(batch.rows)}
         stored = self.runner.store.outcomes(cell.key, min(batch.rows), max(batch.rows) + 1)
@@ -203,10 +205,10 @@ class Watch:
         own = batch.take([places[o.row] for o in found])
         return self._rows(key, own, torch.cat(images)) if found else []
 
-    def _rows(self, source: str, batch: Batch, x: Tensor) -> list[Seen]:
+    def _rows(self, source: str, batch: Batch, x: Tensor) -> list[FeatureRow]:
         return self._store(source, batch.rows, self.look(x))
 
-    def _store(self, source: str, rows: Sequence[int], features: Features) -> list[Seen]:
+    def _store(self, source: str, rows: Sequence[int], features: Features) -> list[FeatureRow]:
         """What to store; how wide each part is, is stored once."""
         kinds: dict[str, Mapping[str, Tensor]] = {
             "": {"logits": features.logits},

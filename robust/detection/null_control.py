@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import stats as scipy_stats
 
 from detectors import Detector
-from robust.detection.cross_fitting import Measured, cross_fit
+from robust.detection.cross_fitting import StatisticSet, cross_fit
 from robust.errors import InputError
 from robust.metrics.bootstrap import auc
 from robust.metrics.groups import Places, half_of_the_groups
@@ -24,7 +24,7 @@ FAR, LEVEL = 0.03, 0.01
 
 
 @dataclass(frozen=True)
-class Null:
+class NullResult:
     """The whole protocol on clean images, half of whose groups play the attacked ones."""
 
     auc: Estimate
@@ -35,12 +35,12 @@ class Null:
 
 def null_control(
     detector: Detector,
-    clean: Measured,
+    clean: StatisticSet,
     groups: npt.NDArray[np.int64],
     folds: Places,
     seed: int,
     draws: int = DRAWS,
-) -> Null:
+) -> NullResult:
     """Whatever a detector finds here is no attack: its AUC should be 0.5.
 
     A head that is fitted on noise points somewhere, the same way in every fold, so that a single
@@ -61,10 +61,10 @@ def null_control(
     p = 2 * scipy_stats.t.sf(abs(mean - 0.5) / max(error, 1e-9), draws - 1)
     low, high = max(0.0, mean - reach), min(1.0, mean + reach)
     estimate = Estimate(mean, low, high, len(clean.cases), len(np.unique(groups[clean.cases])))
-    return Null(estimate, float(p))
+    return NullResult(estimate, float(p))
 
 
-def alarms(nulls: Mapping[str, Null]) -> list[str]:
+def alarms(nulls: Mapping[str, NullResult]) -> list[str]:
     """The controls that found something where there is nothing, after Holm's correction."""
     found = []
     for rank, (name, null) in enumerate(sorted(nulls.items(), key=lambda item: item[1].p)):

@@ -8,8 +8,8 @@ import torch
 
 from detectors import Detector
 from robust.cases.case import Cases, spread
-from robust.detection.factory import make_look
-from robust.detection.feature_log import Watch, watched
+from robust.detection.factory import make_feature_reader
+from robust.detection.feature_log import FeatureLog, logged_cells
 from robust.engine.batch import read_batches
 from robust.engine.cells import Cell
 from robust.engine.goals import Goal
@@ -19,11 +19,11 @@ from robust.metrics.groups import FOLDS, together
 from robust.plan.spec import Plan
 
 
-def make_watch(
+def make_feature_log(
     plan: Plan, detectors: dict[str, Detector], runner: Runner, cells: Sequence[Cell], goal: Goal
-) -> Watch:
+) -> FeatureLog:
     """Choose the cases to judge on. InputError where that cannot work, before any attack runs."""
-    if not watched(cells):
+    if not logged_cells(cells):
         raise InputError(
             "detectors need an attack that is run in full; set cells = 'exact' in [audit]"
         )
@@ -48,9 +48,9 @@ def make_watch(
             f"are {len(set(groups.tolist()))}; audit more cases, or take [[detectors]] out"
         )
     x = next(iter(read_batches(runner.cases, rows[:1], runner.like)))[2]
-    look = make_look(runner.classifier, detectors, plan.detection, x, plan.audit.seed)
+    look = make_feature_reader(runner.classifier, detectors, plan.detection, x, plan.audit.seed)
     copies = len(pixels) - len(set(pixels))
-    return Watch(plan, runner, detectors, look, rows, len(right), groups, copies)
+    return FeatureLog(plan, runner, detectors, look, rows, len(right), groups, copies)
 
 
 def check_apart(reference: Cases, cases: Cases) -> None:

@@ -11,17 +11,17 @@ import numpy.typing as npt
 
 from detectors import Detector, Reference
 from robust.detection.cross_fitting import (
-    Figures,
-    Measured,
+    DetectionMetrics,
+    FeatureSet,
     Scored,
-    Side,
+    StatisticSet,
     check_learns_nothing,
     check_positives,
     check_separate,
     cross_fit,
-    figures,
+    detection_metrics,
 )
-from robust.detection.null_control import Null, alarms, null_control
+from robust.detection.null_control import NullResult, alarms, null_control
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.groups import folds_by_group
 
@@ -32,11 +32,11 @@ Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Matrix:
+class TransferMatrix:
     """What detectors are worth. Keys are (detector, attack fitted on, attack scored)."""
 
-    cells: Mapping[Key, Figures]
-    nulls: Mapping[tuple[str, str], Null]
+    cells: Mapping[Key, DetectionMetrics]
+    nulls: Mapping[tuple[str, str], NullResult]
     """(detector, attack fitted on)."""
     alarms: tuple[tuple[str, str], ...]
     """Null controls that found something where there is nothing: the figures are not to be
@@ -47,12 +47,12 @@ class Matrix:
     """Image by image, where a detector was fitted on the attack named in `keep`."""
 
 
-def judge(
+def evaluate_transfer(
     detectors: Mapping[str, Detector],
     reference: Reference,
-    clean: Side,
-    attacks: Mapping[str, Side],
-    controls: Mapping[str, Side],
+    clean: FeatureSet,
+    attacks: Mapping[str, FeatureSet],
+    controls: Mapping[str, FeatureSet],
     labels: npt.NDArray[np.int64],
     groups: npt.NDArray[np.int64],
     seed: int = 0,
@@ -60,7 +60,7 @@ def judge(
     fit_on: Collection[str] | None = None,
     keep: str = "",
     progress: Callable[[float, float, str], None] = lambda done, total, label: None,
-) -> Matrix:
+) -> TransferMatrix:
     """Fit each detector on each attack (of `fit_on`) and score it on all attacks and controls.
 
     `clean` and `attacks` (successes alone) show cases of one population, whose `labels` and
@@ -72,7 +72,7 @@ def judge(
     folds = folds_by_group(groups, seed)
     check_separate(reference, clean, folds, groups)
     learned = {name: _learn(one, reference, clean) for name, one in detectors.items()}
-    sides: dict[str, dict[str, Measured]] = {name: {} for name in detectors}
+    sides: dict[str, dict[str, StatisticSet]] = {name: {} for name in detectors}
     empty: dict[str, str] = {}
     for name in (*attacks, *controls):
         side = attacks[name] if name in attacks else controls[name]
@@ -85,8 +85,8 @@ def judge(
                 sides[label][name] = side.measured(detector)
     fitting = [n for n in attacks if n not in empty and (fit_on is None or n in fit_on)]
     bootstrap = Bootstrap(groups.tolist(), seed=seed)
-    cells: dict[Key, Figures] = {}
-    nulls: dict[tuple[str, str], Null] = {}
+    cells: dict[Key, DetectionMetrics] = {}
+    nulls: dict[tuple[str, str], NullResult] = {}
     kept: dict[Key, Scored] = {}
     for number, (label, detector) in enumerate(learned.items()):
         own = clean.measured(detector)
@@ -95,16 +95,16 @@ def judge(
             shown = sides[label]
             fitted = shown.get(attack, own)
             for name, one in cross_fit(detector, own, fitted, shown, folds).items():
-                cells[label, attack, name] = figures(one, bootstrap)
+                cells[label, attack, name] = detection_metrics(one, bootstrap)
                 if attack in (keep, UNFITTED):
                     kept[label, attack, name] = one
             nulls[label, attack] = null_control(detector, own, groups, folds, seed + 1000 * place)
     loud = alarms({f"{a}\n{b}": null for (a, b), null in nulls.items()})
     found = tuple(pair for pair in nulls if "\n".join(pair) in loud)
-    return Matrix(cells, nulls, found, empty, kept)
+    return TransferMatrix(cells, nulls, found, empty, kept)
 
 
-def _learn(detector: Detector, reference: Reference, clean: Side) -> Detector:
+def _learn(detector: Detector, reference: Reference, clean: FeatureSet) -> Detector:
     """A copy that has learned from the reference, and is seen to learn from nothing else."""
     own = copy.copy(detector)
     own.learned = own.learn(reference)
@@ -112,7 +112,7 @@ def _learn(detector: Detector, reference: Reference, clean: Side) -> Detector:
     return own
 
 
-def _unfit(side: Side, folds: npt.NDArray[np.int64]) -> str:
+def _unfit(side: FeatureSet, folds: npt.NDArray[np.int64]) -> str:
     """Why no detector can be fitted on an attack, or nothing."""
     if not len(side.cases):
         return "no attack succeeded"

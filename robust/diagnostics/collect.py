@@ -12,28 +12,28 @@ from robust.cases.case import Cases
 from robust.diagnostics.evidence import Claim, Evidence, Stuck
 from robust.diagnostics.probe import probed
 from robust.engine.cells import Cell
-from robust.engine.provenance import Facts
-from robust.engine.run_store import Store
+from robust.engine.provenance import Provenance
+from robust.engine.run_store import RunStore
 from robust.engine.summary import Summary
 from robust.metrics.bootstrap import groups_needed
 from robust.metrics.scores import margins
 from robust.plan.spec import Plan
-from robust.records import Detection, Row
+from robust.records import AttackResult, Detection
 
 RISE = 1e-6
 """Of a typical margin: less is rounding."""
 
 
 def gather(
-    facts: Facts,
+    facts: Provenance,
     cases: Cases,
     cells: Sequence[Cell],
-    store: Store,
+    store: RunStore,
     summary: Summary,
     *,
-    clean: Row,
-    rows: Sequence[Row],
-    worst: Sequence[Row],
+    clean: AttackResult,
+    rows: Sequence[AttackResult],
+    worst: Sequence[AttackResult],
     finished: set[int],
     broken: int,
     hashes: Sequence[str],
@@ -85,7 +85,7 @@ def _needed(plan: Plan) -> dict[str, int]:
     return found
 
 
-def claim_of(facts: Facts) -> Claim:
+def claim_of(facts: Provenance) -> Claim:
     """What the plan says, or else what the folder of a trained model does; accuracy is claimed at
     a threshold of a half.
     """

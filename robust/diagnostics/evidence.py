@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from robust.cases.case import Cases
-from robust.records import Detection, Row
+from robust.records import AttackResult, Detection
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ class Evidence:
     declared_head: str
     colour_of_grey: int
     """Of the cases looked at, how many hold a grey image in a colour file."""
-    clean: Row
-    rows: Sequence[Row]
+    clean: AttackResult
+    rows: Sequence[AttackResult]
     failures: Counter[str]
     """Why attacks came to no verdict, by message."""
     unfinished: int = 0
@@ -110,7 +110,7 @@ class Evidence:
     detection: Detection | None = None
     copies: int = 0
     """Images judged by detectors that are copies of another one."""
-    worst: Sequence[Row] = ()
+    worst: Sequence[AttackResult] = ()
     needed: Mapping[str, int] = field(default_factory=dict)
     """Gates by name: the groups without which each could not pass, were every case right."""
     claim: Claim = Claim()

@@ -16,8 +16,8 @@ from robust.diagnostics.finite_differences import probe_gradients, span
 from robust.diagnostics.reattack import left_without_bounds, search, standing
 from robust.engine.batch import Batch
 from robust.engine.goals import Goal
-from robust.engine.run_store import Store
-from robust.engine.session import Job
+from robust.engine.run_store import RunStore
+from robust.engine.session import Session
 from robust.engine.verified_attack import Recorder
 from robust.models import Classifier
 from robust.models.acceleration.memory import memory_ran_out
@@ -29,7 +29,7 @@ STEADY = 1e-5
 """Of the spread of logits: what the order of additions may change from pass to pass on a GPU."""
 
 
-def probe(plan: Plan, job: Job) -> None:
+def probe(plan: Plan, job: Session) -> None:
     """Probe the classifier, once a run, and keep what was seen in its store.
 
     Afterwards, so that a case which the plan's attacks left standing can be attacked again.
@@ -58,14 +58,14 @@ def probe(plan: Plan, job: Job) -> None:
     job.runner.progress(1, 1, "done")
 
 
-def probed(plan: Plan, store: Store) -> Probed | None:
+def probed(plan: Plan, store: RunStore) -> Probed | None:
     """What the probe of a run saw; None where it was switched off or has not come yet."""
     raw = store.get_json("probe") if plan.doubts.probe else None
     found: Probed | None = None if raw is None else build(Probed, raw)
     return found
 
 
-def _probe(plan: Plan, job: Job, right: Sequence[int], most: int) -> Probed:
+def _probe(plan: Plan, job: Session, right: Sequence[int], most: int) -> Probed:
     began = time.perf_counter()
     store, seed = job.runner.store, plan.audit.seed
     batch = _batch(job, right, most, Goal("error", ()))
@@ -98,7 +98,7 @@ def _probe(plan: Plan, job: Job, right: Sequence[int], most: int) -> Probed:
     )
 
 
-def _batch(job: Job, rows: Sequence[int], most: int, goal: Goal) -> Batch:
+def _batch(job: Session, rows: Sequence[int], most: int, goal: Goal) -> Batch:
     """At most so many of these cases, evenly over them; of the commonest shape."""
     read = [job.runner.load([row], goal) for row in spread(rows, most)]
     by_shape: dict[torch.Size, list[Batch]] = {}

@@ -12,10 +12,10 @@ from torch import Tensor
 from attacks import (
     PGD,
     Attack,
+    AutoAttack,
     Model,
     Noise,
     Square,
-    Standard,
     Streams,
     ThreatModel,
     WrittenAsPGD,
@@ -24,7 +24,7 @@ from robust.diagnostics.evidence import Search
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell, running_order
 from robust.engine.goals import Goal
-from robust.engine.run_store import Store
+from robust.engine.run_store import RunStore
 from robust.engine.verified_attack import slack
 from robust.models.acceleration.memory import memory_ran_out
 
@@ -46,7 +46,7 @@ class Standing:
     """Of these, what some other attack of the plan felled: a black box, alone or in an ensemble."""
 
 
-def standing(store: Store, cells: Sequence[Cell], norm: str, least: int) -> Standing | None:
+def standing(store: RunStore, cells: Sequence[Cell], norm: str, least: int) -> Standing | None:
     """At the largest eps at which at least so many cases stand, or else at that with the most.
 
     None where all fell, or where no attack of the plan uses gradients within an eps.
@@ -76,7 +76,7 @@ def standing(store: Store, cells: Sequence[Cell], norm: str, least: int) -> Stan
 
 def by_gradients_alone(attack: Attack) -> bool:
     """Not so an ensemble that ends with a black box: which of the two felled a case is not told."""
-    return not isinstance(attack, Noise | Square | Standard)
+    return not isinstance(attack, Noise | Square | AutoAttack)
 
 
 def search(

@@ -8,19 +8,19 @@ import numpy as np
 
 from robust.engine.cells import Cell
 from robust.engine.summary import Summary
-from robust.records import EveryEps
+from robust.records import AccuracyCurve
 
 POINTS = 64
 """Of a curve at most; it falls by a case at a time."""
 
 
-def every_eps(cells: Sequence[Cell], summary: Summary) -> tuple[EveryEps, ...]:
+def every_eps(cells: Sequence[Cell], summary: Summary) -> tuple[AccuracyCurve, ...]:
     """One curve for each norm in which a minimum-norm attack ran."""
     norms = dict.fromkeys(cell.threat.norm for cell in cells if cell.attack.minimum_norm)
     return tuple(found for norm in norms if (found := _curve(cells, summary, norm)))
 
 
-def _curve(cells: Sequence[Cell], summary: Summary, norm: str) -> EveryEps | None:
+def _curve(cells: Sequence[Cell], summary: Summary, norm: str) -> AccuracyCurve | None:
     own = [
         cell
         for cell in cells
@@ -41,7 +41,7 @@ def _curve(cells: Sequence[Cell], summary: Summary, norm: str) -> EveryEps | Non
     eps = [0.0, *reached[places].tolist()]
     rates = summary.bootstrap.rates([(nearest > size, judged) for size in eps])
     kept = [(size, rate) for size, rate in zip(eps, rates, strict=True) if rate is not None]
-    return EveryEps(
+    return AccuracyCurve(
         attacks=tuple(dict.fromkeys(cell.label for cell in own)),
         norm=norm,
         eps=tuple(size for size, _ in kept),

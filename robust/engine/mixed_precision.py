@@ -12,9 +12,9 @@ from attacks import Attack, Model, until_fallen
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goals import Goal
-from robust.engine.run_store import Outcome, Store
+from robust.engine.run_store import Outcome, RunStore
 from robust.engine.verified_attack import OutOfMemory, attack_batch
-from robust.models.acceleration.accelerate import Speed, Twins, make_twins
+from robust.models.acceleration.accelerate import Acceleration, Twins, make_twins
 from robust.models.acceleration.memory import at_once
 from robust.models.classifier import Classifier
 
@@ -23,7 +23,7 @@ LONG = 5
 
 
 @dataclass
-class Attacker:
+class MixedPrecisionAttacker:
     """Runs one cell on one batch, however the network runs fastest here.
 
     Whatever the precision an attack ran in, prediction and distance of its images are those of the
@@ -86,14 +86,18 @@ class Attacker:
         )
 
 
-def make_attacker(classifier: Classifier, x: Tensor, precision: str, store: Store) -> Attacker:
+def make_mixed_precision_attacker(
+    classifier: Classifier, x: Tensor, precision: str, store: RunStore
+) -> MixedPrecisionAttacker:
     """Measure on `x (n, c, h, w)` how to run the network, or take what the store remembers."""
     known = store.get_json("speed")
-    twins = make_twins(classifier, x, precision, Speed(**known) if known else None)
+    twins = make_twins(classifier, x, precision, Acceleration(**known) if known else None)
     if known is None:
         store.put_json("speed", twins.speed.to_json())
         store.put_json("cases at once", at_once(twins.float32, x))
-    return Attacker(classifier, twins, store.get_json("cases at once") or Attacker.most)
+    return MixedPrecisionAttacker(
+        classifier, twins, store.get_json("cases at once") or MixedPrecisionAttacker.most
+    )
 
 
 def _halves(count: int) -> list[range]:

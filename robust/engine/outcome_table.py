@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
-from robust.engine.run_store import Array, Store
+from robust.engine.run_store import Array, RunStore
 
 _COLUMNS = (
     *(("case", pa.string()), ("group", pa.string()), ("label", pa.string())),
@@ -35,7 +35,7 @@ _FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
-def write_table(directory: Path, store: Store, cases: Cases, cells: Sequence[Cell]) -> str:
+def write_table(directory: Path, store: RunStore, cases: Cases, cells: Sequence[Cell]) -> str:
     """Write both files, each replacing an old one as a whole; returns the SHA-256 of the CSV.
 
     `eps` is empty on clean lines and where a minimum-norm attack had no bound. The CSV has logits
@@ -84,7 +84,7 @@ class _Lines:
 
 
 def _lines(
-    store: Store, cases: Cases, cells: Sequence[Cell], metadata: Sequence[str]
+    store: RunStore, cases: Cases, cells: Sequence[Cell], metadata: Sequence[str]
 ) -> Iterator[list[object]]:
     names, none = cases.classes, [None] * len(cases.classes)
     for clean in store.clean():

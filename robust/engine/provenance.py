@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from robust.engine.run_store import Store
+from robust.engine.run_store import RunStore
 from robust.models import Classifier
 from robust.models.trained import read_model_file
 from robust.plan.spec import Plan
@@ -19,7 +19,7 @@ SEEN = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillo
 
 
 @dataclass(frozen=True)
-class Facts:
+class Provenance:
     """As `Report` holds them."""
 
     plan: Plan
@@ -33,27 +33,27 @@ class Facts:
 
 
 def remember(
-    store: Store, plan: Plan, classifier: Classifier, weights: str, device: torch.device
-) -> Facts:
+    store: RunStore, plan: Plan, classifier: Classifier, weights: str, device: torch.device
+) -> Provenance:
     """Put the facts into the store and return them; `weights` is the hash of the classifier's."""
     source = plan.model.model_dump(exclude_none=True) if plan.model else {"given": "in Python"}
     model = {"source": source, "weights_sha256": weights, **classifier.describe()}
     if claimed := _claimed(plan):
         model["claimed"] = claimed
-    facts = Facts(plan, model, _environment(device))
+    facts = Provenance(plan, model, _environment(device))
     store.put_json("plan as given", plan.model_dump(mode="json"))
     store.put_json("model facts", facts.model)
     store.put_json("environment", facts.environment)
     return facts
 
 
-def recall(store: Store) -> Facts | None:
+def recall(store: RunStore) -> Provenance | None:
     """The facts, or None where the run was cut short before it knew them."""
     plan = store.get_json("plan as given")
     if plan is None:
         return None
     made = Plan.model_validate(plan)
-    return Facts(made, store.get_json("model facts"), store.get_json("environment"))
+    return Provenance(made, store.get_json("model facts"), store.get_json("environment"))
 
 
 def _claimed(plan: Plan) -> dict[str, float]:

@@ -7,15 +7,15 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from robust.engine.run_store import FILES, Store
+from robust.engine.run_store import FILES, RunStore
 from robust.errors import InputError
 
 
-def open_store(out: str | Path | None) -> tuple[Store, Path, list[Path]]:
+def open_store(out: str | Path | None) -> tuple[RunStore, Path, list[Path]]:
     """The store of a run directory, the directory, and what to remove again on bad input."""
     if out is None:
         directory = Path(tempfile.mkdtemp(prefix="robust-"))
-        return Store(directory), directory, [directory]
+        return RunStore(directory), directory, [directory]
     directory = Path(out)
     if directory.exists() and not directory.is_dir():
         raise InputError(f"{directory} is a file; name a folder for the run")
@@ -25,7 +25,7 @@ def open_store(out: str | Path | None) -> tuple[Store, Path, list[Path]]:
         raise InputError(f"{directory} holds other files; name a new or empty folder for the run")
     created = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
-        store = Store(directory)
+        store = RunStore(directory)
     except OSError as error:
         raise InputError(f"{directory} cannot be written: {error.strerror}") from None
     # In a folder that was there and empty, only what was put into it goes again.

@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS chunks (
 
 
 @dataclass(frozen=True)
-class Clean:
+class CleanPrediction:
     """What the classifier says of one unattacked case."""
 
     row: int
@@ -71,15 +71,15 @@ class Totals:
     saturated: int
 
 
-Seen = tuple[str, int, npt.NDArray[np.float32]]
+FeatureRow = tuple[str, int, npt.NDArray[np.float32]]
 """What detectors read of one image: where it comes from (a cell's key), its row, its features."""
 
 
-class Store:
+class RunStore:
     """The database of one run directory. A chunk is there as a whole or not at all."""
 
     @classmethod
-    def look(cls, directory: Path) -> Store:
+    def look(cls, directory: Path) -> RunStore:
         """The store of a run that may still be going on elsewhere, to read from alone."""
         store = cls.__new__(cls)
         store._lock = (directory / "run.lock").open("a")
@@ -139,7 +139,7 @@ class Store:
         """Time spent by cell."""
         return dict(self._db.execute("SELECT cell, sum(seconds) FROM chunks GROUP BY cell"))
 
-    def add_clean(self, chunk: int, rows: Iterable[Clean], seconds: float) -> None:
+    def add_clean(self, chunk: int, rows: Iterable[CleanPrediction], seconds: float) -> None:
         with self._db:
             self._db.executemany(
                 "INSERT INTO clean VALUES (?, ?, ?, ?)",
@@ -153,7 +153,7 @@ class Store:
         chunk: int,
         rows: Iterable[Outcome],
         seconds: float,
-        seen: Iterable[Seen] = (),
+        seen: Iterable[FeatureRow] = (),
     ) -> None:
         with self._db:
             self._add(seen)
@@ -169,13 +169,15 @@ class Store:
             )
             self._db.execute("INSERT INTO chunks VALUES (?, ?, ?)", (cell, chunk, seconds))
 
-    def add_features(self, source: str, chunk: int, seen: Iterable[Seen], seconds: float) -> None:
+    def add_features(
+        self, source: str, chunk: int, seen: Iterable[FeatureRow], seconds: float
+    ) -> None:
         """A chunk of images that only detectors look at."""
         with self._db:
             self._add(seen)
             self._db.execute("INSERT INTO chunks VALUES (?, ?, ?)", (source, chunk, seconds))
 
-    def _add(self, seen: Iterable[Seen]) -> None:
+    def _add(self, seen: Iterable[FeatureRow]) -> None:
         self._db.executemany(
             "INSERT INTO features VALUES (?, ?, ?)",
             [(source, row, np.asarray(vector, "<f4").tobytes()) for source, row, vector in seen],
@@ -194,14 +196,14 @@ class Store:
         found = self._db.execute("SELECT count(*) FROM features WHERE source = ?", (source,))
         return int(found.fetchone()[0])
 
-    def clean(self, first: int = 0, stop: int | None = None) -> Iterator[Clean]:
+    def clean(self, first: int = 0, stop: int | None = None) -> Iterator[CleanPrediction]:
         """Clean predictions of rows first <= row < stop, in order."""
         rows = self._db.execute(
             "SELECT row, logits, pixels, broken FROM clean WHERE row >= ? AND row < ? ORDER BY row",
             (first, 2**62 if stop is None else stop),
         )
         for r in rows:
-            yield Clean(r[0], _unpack(r[1]), r[2], r[3])
+            yield CleanPrediction(r[0], _unpack(r[1]), r[2], r[3])
 
     def outcomes(self, cell: str, first: int = 0, stop: int | None = None) -> Iterator[Outcome]:
         """Outcomes of one cell for rows first <= row < stop, in order."""

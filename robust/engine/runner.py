@@ -16,8 +16,8 @@ from robust.cases.case import Case, Cases
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell, running_order
 from robust.engine.goals import Goal
-from robust.engine.mixed_precision import Attacker, make_attacker
-from robust.engine.run_store import Array, Clean, Outcome, Seen, Store
+from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
+from robust.engine.run_store import Array, CleanPrediction, FeatureRow, Outcome, RunStore
 from robust.engine.verified_attack import slack
 from robust.errors import InputError
 from robust.models.classifier import Classifier, settle_head
@@ -31,7 +31,7 @@ Progress = Callable[[float, float, str], None]
 """Called with (work done, work in all, what is running); work is in forward passes."""
 
 
-See = Callable[[Cell, Batch, Tensor, Sequence[Outcome]], list[Seen]]
+See = Callable[[Cell, Batch, Tensor, Sequence[Outcome]], list[FeatureRow]]
 """From one cell's adversarial images `(n, c, h, w)` to what detectors read of them."""
 
 
@@ -46,7 +46,7 @@ class Runner:
         self,
         classifier: Classifier,
         cases: Cases,
-        store: Store,
+        store: RunStore,
         *,
         chunk: int,
         precision: str = "auto",
@@ -62,7 +62,7 @@ class Runner:
         kinds = {p.dtype for p in classifier.parameters()}
         self.dtype = torch.float64 if torch.float64 in kinds else torch.float32
         self.device = classifier.mean.device
-        self._attacker: Attacker | None = None
+        self._attacker: MixedPrecisionAttacker | None = None
         self.like = torch.empty(0, dtype=self.dtype, device=self.device)
         rows = range(len(cases))
         self.chunks = [rows[i : i + chunk] for i in range(0, len(rows), chunk)]
@@ -107,7 +107,7 @@ class Runner:
                 began = time.perf_counter()
                 fallen = set() if cell.exact else self._fallen(cells, cell, rows)
                 found: list[Outcome] = []
-                seen: list[Seen] = []
+                seen: list[FeatureRow] = []
                 for batch in batches:
                     standing = [i for i, row in enumerate(batch.rows) if row not in fallen]
                     if standing:
@@ -122,7 +122,7 @@ class Runner:
     def run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
         """The adversarial images of one cell on one batch, and their verified outcomes."""
         if self._attacker is None:
-            self._attacker = make_attacker(
+            self._attacker = make_mixed_precision_attacker(
                 self.classifier, batch.x[:MEASURED], self.precision, self.store
             )
         return self._attacker.run(cell, batch, goal, seed)
@@ -193,8 +193,8 @@ class Runner:
                 f"set channels and size in [model] to what it was trained on"
             ) from None
 
-    def _predict(self, rows: range) -> list[Clean]:
-        found: dict[int, Clean] = {}
+    def _predict(self, rows: range) -> list[CleanPrediction]:
+        found: dict[int, CleanPrediction] = {}
         good: list[tuple[int, Case]] = []
         for row, case in zip(rows, self.cases.stream(rows), strict=True):
             if isinstance(case, InputError):
@@ -202,7 +202,7 @@ class Runner:
                     raise InputError(f"{case}, or go on without it: --skip-broken")
                 # The path goes to the terminal alone: a file name may name a patient.
                 _log.warning("robust: skipped: %s", case)
-                found[row] = Clean(row, None, "", "could not be read")
+                found[row] = CleanPrediction(row, None, "", "could not be read")
             else:
                 good.append((row, case))
         for shaped in _by_shape(good):
@@ -214,7 +214,7 @@ class Runner:
             self._check(logits, [case for _, case in shaped])
             for (row, case), values in zip(shaped, logits.double().cpu().numpy(), strict=True):
                 pixels = hashlib.sha256(case.image.numpy().tobytes()).hexdigest()
-                found[row] = Clean(row, values, pixels)
+                found[row] = CleanPrediction(row, values, pixels)
         return [found[row] for row in rows]
 
     def _check(self, logits: Tensor, cases: Sequence[Case]) -> None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from attacks import Attack
 from detectors import Reference
 from robust.cases import Cases
-from robust.detection.feature_log import Watch
+from robust.detection.feature_log import FeatureLog
 from robust.engine.cells import Cell, make_cells
 from robust.engine.goals import Goal, goal_of
-from robust.engine.provenance import Facts, remember
-from robust.engine.run_store import Store
+from robust.engine.provenance import Provenance, remember
+from robust.engine.run_store import RunStore
 from robust.engine.runner import Progress, Runner
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, prepare
@@ -21,33 +21,33 @@ from robust.plan.spec import Plan
 
 
 @dataclass
-class Job:
+class Session:
     """What a run needs once everything is open; also for writing adversarial images."""
 
     runner: Runner
     cells: list[Cell]
     goal: Goal
-    facts: Facts
-    watch: Watch | None = None
+    facts: Provenance
+    watch: FeatureLog | None = None
     """Where the plan names detectors."""
     reference: Reference | None = None
     surrogate: Classifier | None = None
     """Prepared, where the plan names one."""
 
 
-def start(
+def start_session(
     plan: Plan,
     attacks: Sequence[Attack],
     classifier: Classifier,
     cases: Cases,
-    store: Store,
+    store: RunStore,
     *,
     device: str,
     skip_broken: bool,
     progress: Progress,
     reference: Cases | None = None,
     surrogate: Classifier | None = None,
-) -> Job:
+) -> Session:
     """Claim the store for this run and predict the clean images; `reference` is what detectors
     learn from, `surrogate` what images are made on that shall transfer.
     """
@@ -81,4 +81,4 @@ def start(
     runner.predict_clean()
     facts = remember(store, plan, ready, weights, where)
     cells = make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))
-    return Job(runner, cells, goal, facts, surrogate=other)
+    return Session(runner, cells, goal, facts, surrogate=other)

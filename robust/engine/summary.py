@@ -11,11 +11,11 @@ import numpy.typing as npt
 from attacks import ThreatModel
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
-from robust.engine.run_store import Store
+from robust.engine.run_store import RunStore
 from robust.engine.verified_attack import slack
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.scores import Array, Condition, Mask, Scorer, confusion, margins
-from robust.records import Difficulty, Row, Subgroup
+from robust.records import AttackResult, Difficulty, Subgroup
 
 DIFFICULT = 0.99
 """Ma et al. 2021: the least eps at which at least this share of attacks succeeds."""
@@ -35,7 +35,7 @@ class Summary:
 
     def __init__(
         self,
-        store: Store,
+        store: RunStore,
         cases: Cases,
         cells: Sequence[Cell],
         rows: Sequence[int],
@@ -71,10 +71,10 @@ class Summary:
         """The same for cases by their rows."""
         return self.bootstrap.at(np.array([self._place[row] for row in rows]))
 
-    def clean_row(self) -> Row:
+    def clean_row(self) -> AttackResult:
         return self._row("clean", "", 0.0, "clean", self.clean)
 
-    def cell_rows(self) -> list[Row]:
+    def cell_rows(self) -> list[AttackResult]:
         """One row for each cell that was run in full, in the order of the plan's eps."""
         rows = []
         for cell in self._cells:
@@ -102,7 +102,7 @@ class Summary:
         ordered = sorted(bounded, key=lambda t: (t[0] != first_norm, *t))
         return [ThreatModel(norm, eps) for norm, eps in ordered]
 
-    def worst_rows(self, first_norm: str) -> list[Row]:
+    def worst_rows(self, first_norm: str) -> list[AttackResult]:
         """For each norm and eps the worst image that any attack found within it."""
         rows = []
         for threat in self.threats(first_norm):
@@ -112,7 +112,7 @@ class Summary:
             rows.append(self._row("worst case", threat.norm, own[0].eps, kind, condition))
         return rows
 
-    def difficulty(self, rows: Sequence[Row]) -> list[Difficulty]:
+    def difficulty(self, rows: Sequence[AttackResult]) -> list[Difficulty]:
         """For each attack and norm the least eps at which nearly all attacks succeed."""
         found: dict[tuple[str, str], float | None] = {}
         for row in rows:
@@ -184,9 +184,9 @@ class Summary:
         saturated: int = 0,
         passes: float = 0.0,
         same_as: str | None = None,
-    ) -> Row:
+    ) -> AttackResult:
         scores, *parts = self._scorer.score(condition, self._populations)
-        return Row(
+        return AttackResult(
             attack=attack,
             norm=norm,
             eps=eps,

@@ -15,12 +15,12 @@ from torch import Tensor
 from attacks import ThreatModel
 from robust.cases.case import Case
 from robust.engine.run_store import Outcome
-from robust.engine.session import Job
+from robust.engine.session import Session
 from robust.engine.summary import Summary, Worst
 from robust.gallery.png import Picture, difference, picture, reduced_size, write_pictures
 from robust.metrics.scores import margins
 from robust.plan.spec import Plan
-from robust.records import Exhibit, Frame, Report
+from robust.records import Exhibit, ExhibitImage, Report
 
 CASES = 6
 FRAMES = 8
@@ -37,7 +37,7 @@ class Chosen:
     """At which of the eps; None: it held."""
 
 
-def hang_gallery(folder: Path, plan: Plan, job: Job, summary: Summary) -> tuple[Exhibit, ...]:
+def make_gallery(folder: Path, plan: Plan, job: Session, summary: Summary) -> tuple[Exhibit, ...]:
     """Choose the cases, attack them again as the run did, and write the pictures as PNG to a new
     `folder`.
 
@@ -47,7 +47,7 @@ def hang_gallery(folder: Path, plan: Plan, job: Job, summary: Summary) -> tuple[
     count = plan.report.gallery
     if count is None:
         count = CASES if summary.cases.showable else 0
-    if (kept := _hanging(folder, plan)) is not None:
+    if (kept := _load_existing(folder, plan)) is not None:
         return kept
     shutil.rmtree(folder, ignore_errors=True)
     every = summary.threats(plan.audit.norm)
@@ -58,7 +58,7 @@ def hang_gallery(folder: Path, plan: Plan, job: Job, summary: Summary) -> tuple[
         return ()
     shown = sorted({round(i) for i in np.linspace(0, len(threats) - 1, min(FRAMES, len(threats)))})
     found = _replay(job, plan, summary, chosen, [worst[i] for i in shown])
-    hanger = _Hanger(job, summary, found)
+    hanger = ExhibitBuilder(job, summary, found)
     exhibits = [
         hanger.hang(number, one, threats, [(threats[i], worst[i]) for i in shown])
         for number, one in enumerate(chosen, 1)
@@ -87,7 +87,7 @@ def choose(worst: Sequence[Worst], labels: npt.NDArray[np.int64], count: int) ->
     return [Chosen(p, int(fell[p]) if fell[p] < end else None) for p in both]
 
 
-def _hanging(folder: Path, plan: Plan) -> tuple[Exhibit, ...] | None:
+def _load_existing(folder: Path, plan: Plan) -> tuple[Exhibit, ...] | None:
     """The gallery of an earlier call on the same run, if it is whole and is what the plan wants."""
     try:
         report = Report.load(folder.parent / "report.json")
@@ -101,7 +101,7 @@ def _hanging(folder: Path, plan: Plan) -> tuple[Exhibit, ...] | None:
 
 
 def _replay(
-    job: Job, plan: Plan, summary: Summary, chosen: Sequence[Chosen], worst: Sequence[Worst]
+    job: Session, plan: Plan, summary: Summary, chosen: Sequence[Chosen], worst: Sequence[Worst]
 ) -> dict[tuple[int, int], tuple[Tensor, Outcome]]:
     """(place, cell) to the adversarial image `(c, h, w)` and its verdict."""
     wanted: dict[int, list[int]] = defaultdict(list)
@@ -119,12 +119,12 @@ def _replay(
     return found
 
 
-class _Hanger:
+class ExhibitBuilder:
     """Turns chosen cases into exhibits, and keeps their pictures by file name."""
 
     def __init__(
         self,
-        job: Job,
+        job: Session,
         summary: Summary,
         found: dict[tuple[int, int], tuple[Tensor, Outcome]],
     ) -> None:
@@ -165,17 +165,17 @@ class _Hanger:
 
     def _frame(
         self, name: str, place: int, cell: int, case: Case, threat: ThreatModel, clean: str
-    ) -> Frame:
+    ) -> ExhibitImage:
         eps = _finite(threat.eps)
         if cell < 0:
             said = self._said(self._summary.clean.logits[place])
-            return Frame(eps, "", *said, False, 0.0, 0.0, 0.0, clean, "")
+            return ExhibitImage(eps, "", *said, False, 0.0, 0.0, 0.0, clean, "")
         x_adv, outcome = self._found[place, cell]
         changed, factor = difference(x_adv, case.image)
         self.pictures[f"{name}.png"] = picture(x_adv), False
         if changed is not None:
             self.pictures[f"{name}-difference.png"] = changed, True
-        return Frame(
+        return ExhibitImage(
             eps,
             self._job.cells[cell].label,
             *self._said(outcome.logits),

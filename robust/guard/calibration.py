@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from detectors import Detector, Features, Look, Reference
+from detectors import Detector, FeatureReader, Features, Reference
 from robust.cases.case import Case, Cases
-from robust.detection.factory import learn, make_look
+from robust.detection.factory import fit_statistics, make_feature_reader
 from robust.engine.batch import Batch, read_batches
 from robust.engine.cells import Cell
 from robust.engine.goals import Goal
@@ -60,12 +60,12 @@ class Reader:
     """Images left out since they show what another one shows."""
     _known: set[bytes] = field(default_factory=set)
 
-    def learn(self, label: str, detector: Detector, reference: Cases) -> Look:
+    def learn(self, label: str, detector: Detector, reference: Cases) -> FeatureReader:
         """Let the detector learn from the reference, and give what reads images for it then.
 
         Raises InputError for layers that do not exist, and for what nothing can be learned from.
         """
-        look: Look | None = None
+        look: FeatureReader | None = None
         parts, order = [], []
         for rows, cases, x in self._batches(reference, "reference images"):
             if look is None:
@@ -73,7 +73,9 @@ class Reader:
                 self.shape = c, h, w
                 settle_head(self.ready, x)
                 seed = self.plan.audit.seed
-                look = make_look(self.ready, {label: detector}, self.plan.detection, x, seed)
+                look = make_feature_reader(
+                    self.ready, {label: detector}, self.plan.detection, x, seed
+                )
             self._known.update(map(_print, cases))
             with torch.no_grad():  # one pass: what takes more is never learned from
                 parts.append(_on_cpu(look.extract(x)))
@@ -84,13 +86,13 @@ class Reader:
         entries = [reference.entries[row] for row in order]
         codes = np.unique([entry.group for entry in entries], return_inverse=True)[1]
         labels = torch.tensor([entry.label for entry in entries])
-        learn({label: detector}, Reference(features, labels, torch.from_numpy(codes)))
+        fit_statistics({label: detector}, Reference(features, labels, torch.from_numpy(codes)))
         detector.learned = settle(detector.known())
         if look.steps:
             look.nearest.learned = detector.learned
         return look
 
-    def see(self, look: Look, cases: Cases, cell: Cell | None, goal: Goal) -> Seen:
+    def see(self, look: FeatureReader, cases: Cases, cell: Cell | None, goal: Goal) -> Seen:
         """Look at every calibration image, attack those that are right, look at the successes.
 
         Copies of a reference image or of an earlier one are left out.

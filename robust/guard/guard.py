@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from detectors import Detector, Extractor, Look
+from detectors import Detector, Extractor, FeatureReader
 from robust.errors import InputError, first_line
 from robust.guard.artifact import Owner, StoredDetector, pattern
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
@@ -76,11 +76,11 @@ class Guard:
         # Not `score > threshold`: what has no score is not thereby clean.
         return Screened(prediction, score, ~(score <= self.record.threshold))
 
-    def _make_look(self, ready: Classifier) -> Look:
+    def _make_look(self, ready: Classifier) -> FeatureReader:
         record = self.record
         try:
             extract = Extractor(ready, record.layers)
-            look = Look(extract, [self._detector], passes=record.passes, seed=record.seed)
+            look = FeatureReader(extract, [self._detector], passes=record.passes, seed=record.seed)
         except ValueError as error:
             raise InputError(f"{_FOREIGN}: {error}") from None
         if look.steps:

@@ -19,7 +19,7 @@ COLUMNS = ("id", "prediction", "score", "flagged")
 
 
 @dataclass(frozen=True)
-class Line:
+class ScreenedImage:
     """One image, as the CSV has it."""
 
     id: str
@@ -38,7 +38,7 @@ def screen_files(
     device: str = "auto",
     skip_broken: bool = False,
     progress: Progress = lambda done, total, label: None,
-) -> tuple[list[Line], list[str], Record]:
+) -> tuple[list[ScreenedImage], list[str], Record]:
     """Lines in the order of the images, why files were skipped, and the detector's record.
 
     Folders stand for all images below them. The classifier is loaded as it was for the fit, unless
@@ -58,7 +58,7 @@ def screen_files(
         size=stored.record.size,
         grey=stored.record.grey,
     )
-    lines: list[Line] = []
+    lines: list[ScreenedImage] = []
     skipped: list[str] = []
     for start in range(0, len(cases), BATCH):
         progress(start, len(cases), "images")
@@ -74,7 +74,7 @@ def screen_files(
         seen = guard([case.image for case in good])
         for i, case in enumerate(good):
             name = guard.classes[int(seen.prediction[i])]
-            lines.append(Line(case.id, name, float(seen.score[i]), bool(seen.flagged[i])))
+            lines.append(ScreenedImage(case.id, name, float(seen.score[i]), bool(seen.flagged[i])))
     if not lines:
         raise InputError("not one of the images could be read")
     return lines, skipped, stored.record

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from robust.records.build import build as build
-from robust.records.detection import Adaptive as Adaptive
+from robust.records.detection import AdaptiveResult as AdaptiveResult
 from robust.records.detection import Detection as Detection
+from robust.records.detection import DetectorScore as DetectorScore
+from robust.records.detection import FeatureMap as FeatureMap
+from robust.records.detection import ImageSet as ImageSet
 from robust.records.detection import NullControl as NullControl
-from robust.records.detection import Scatter as Scatter
-from robust.records.detection import Shown as Shown
-from robust.records.detection import Sighting as Sighting
-from robust.records.detection import Trace as Trace
+from robust.records.detection import ScoreCurves as ScoreCurves
 from robust.records.estimate import Estimate as Estimate
 from robust.records.flags import FLAGS as FLAGS
 from robust.records.flags import Flag as Flag
 from robust.records.gallery import Exhibit as Exhibit
-from robust.records.gallery import Frame as Frame
+from robust.records.gallery import ExhibitImage as ExhibitImage
 from robust.records.report import GALLERY as GALLERY
 from robust.records.report import SCHEMA_VERSION as SCHEMA_VERSION
 from robust.records.report import Report as Report
 from robust.records.scenarios import Scenario as Scenario
+from robust.records.scores import AccuracyCurve as AccuracyCurve
+from robust.records.scores import AttackResult as AttackResult
 from robust.records.scores import Difficulty as Difficulty
-from robust.records.scores import EveryEps as EveryEps
-from robust.records.scores import Row as Row
 from robust.records.scores import Scores as Scores
 from robust.records.scores import Subgroup as Subgroup
 from robust.records.storage import Survival as Survival

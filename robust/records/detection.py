@@ -10,7 +10,7 @@ from robust.records.estimate import Estimate
 
 
 @dataclass(frozen=True)
-class Shown:
+class ImageSet:
     """What detectors were shown beside clean images: those of one attack, or of a control."""
 
     kind: str
@@ -28,7 +28,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class DetectorScore:
     """What a detector fitted on one attack is worth against one attack or control."""
 
     detector: str
@@ -52,7 +52,7 @@ class NullControl:
 
     detector: str
     fitted: int | None
-    """The fitting that it stands beside, as in `Sighting`."""
+    """The fitting that it stands beside, as in `DetectorScore`."""
     auc: Estimate
     """Mean over draws of who plays; 0.5 where there is nothing to find."""
     p: float
@@ -63,7 +63,7 @@ class NullControl:
 
 
 @dataclass(frozen=True)
-class Trace:
+class ScoreCurves:
     """Scores of one detector, fitted on the key attack, image by image."""
 
     detector: str
@@ -79,7 +79,7 @@ class Trace:
 
 
 @dataclass(frozen=True)
-class Scatter:
+class FeatureMap:
     """Deep features in two dimensions (t-SNE): neighbours stay near, distances mean little."""
 
     shown: int
@@ -89,7 +89,7 @@ class Scatter:
 
 
 @dataclass(frozen=True)
-class Adaptive:
+class AdaptiveResult:
     """What a detector is worth against an attacker who knows of it, in the ball of the key attack.
 
     Of each case counts the least suspicious image that fools the classifier, confirmed on the
@@ -140,21 +140,21 @@ class Detection:
     key: int | None
     """The attack that sentences and figures are about, as a place in `shown`: the strongest at the
     smallest eps with 30 successes. None where no attack succeeded."""
-    shown: tuple[Shown, ...]
-    sightings: tuple[Sighting, ...]
+    shown: tuple[ImageSet, ...]
+    sightings: tuple[DetectorScore, ...]
     nulls: tuple[NullControl, ...]
-    traces: tuple[Trace, ...] = ()
-    scatters: tuple[Scatter, ...] = ()
-    adaptive: tuple[Adaptive, ...] = ()
+    traces: tuple[ScoreCurves, ...] = ()
+    scatters: tuple[FeatureMap, ...] = ()
+    adaptive: tuple[AdaptiveResult, ...] = ()
     """Empty where the plan asks for none, or where the key attack has no bound."""
 
-    def sighting(self, detector: str, shown: int | None) -> Sighting | None:
+    def sighting(self, detector: str, shown: int | None) -> DetectorScore | None:
         """Of a detector fitted on the key attack, where it needs fitting; None if there is none."""
         fitted = (None, self.key)
         found = (s for s in self.sightings if s.detector == detector and s.fitted in fitted)
         return next((s for s in found if s.shown == shown), None)
 
-    def evasion(self, detector: str) -> Adaptive | None:
+    def evasion(self, detector: str) -> AdaptiveResult | None:
         """What became of a detector, where an attacker who knows of it tried."""
         return next((one for one in self.adaptive if one.detector == detector), None)
 

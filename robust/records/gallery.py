@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Frame:
+class ExhibitImage:
     """One case of the gallery as the worst attack within one eps left it, attacked anew."""
 
     eps: float | None
@@ -44,4 +44,4 @@ class Exhibit:
     shown: tuple[int, int]
     """Height and width of the pictures, reduced where a page would grow too large."""
     image: str
-    frames: tuple[Frame, ...]
+    frames: tuple[ExhibitImage, ...]

@@ -14,7 +14,7 @@ from robust.records.detection import Detection
 from robust.records.flags import Flag
 from robust.records.gallery import Exhibit
 from robust.records.scenarios import Scenario
-from robust.records.scores import Difficulty, EveryEps, Row
+from robust.records.scores import AccuracyCurve, AttackResult, Difficulty
 from robust.records.storage import Survival
 
 SCHEMA_VERSION = 3
@@ -29,9 +29,9 @@ class Report:
     """Everything that one audit found, and everything needed to repeat it."""
 
     title: str
-    clean: Row
-    rows: tuple[Row, ...]
-    worst_cases: tuple[Row, ...]
+    clean: AttackResult
+    rows: tuple[AttackResult, ...]
+    worst_cases: tuple[AttackResult, ...]
     """Over all attacks, one row for each norm and eps, eps ascending."""
     difficulty: tuple[Difficulty, ...]
     flags: tuple[Flag, ...]
@@ -52,7 +52,7 @@ class Report:
     gallery: tuple[Exhibit, ...] = ()
     """Cases as pictures: those that fell first, then those that held longest."""
     detection: Detection | None = None
-    every_eps: tuple[EveryEps, ...] = ()
+    every_eps: tuple[AccuracyCurve, ...] = ()
     survival: tuple[Survival, ...] = ()
     scenarios: tuple[Scenario, ...] = ()
     """Attackers who have less than the model, or other means, as far as the plan asks for them."""
@@ -64,12 +64,12 @@ class Report:
         return f"<Report {self.title!r}: {len(self.rows)} rows, {len(self.flags)} flags>"
 
     @property
-    def worst(self) -> Row:
+    def worst(self) -> AttackResult:
         """The worst case at the largest eps of the plan's first norm."""
         norm = self.worst_cases[0].norm
         return [row for row in self.worst_cases if row.norm == norm][-1]
 
-    def row(self, attack: str, eps: float | None = None) -> Row:
+    def row(self, attack: str, eps: float | None = None) -> AttackResult:
         """The row of that attack at that eps (within rounding); KeyError if there is none."""
         for row in self.rows:
             if row.attack == attack and (

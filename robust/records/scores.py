@@ -61,8 +61,8 @@ class _Score:
     @overload
     def __get__(self, row: None, owner: type) -> _Score: ...
     @overload
-    def __get__(self, row: Row, owner: type) -> Estimate: ...
-    def __get__(self, row: Row | None, owner: type) -> Estimate | _Score:
+    def __get__(self, row: AttackResult, owner: type) -> Estimate: ...
+    def __get__(self, row: AttackResult | None, owner: type) -> Estimate | _Score:
         if row is None:
             return self
         estimate: Estimate | None = getattr(row.scores, self._name)
@@ -76,7 +76,7 @@ class _Score:
 
 
 @dataclass(frozen=True, repr=False)
-class Row:
+class AttackResult:
     """One condition: an attack at an eps, the worst case over all attacks, or no attack at all.
 
     `row.robust_accuracy` and its like are the entries of `scores`, or a ValueError for None.
@@ -148,7 +148,7 @@ class Difficulty:
 
 
 @dataclass(frozen=True)
-class EveryEps:
+class AccuracyCurve:
     """Robust accuracy at every eps, by the nearest image that minimum-norm attacks found."""
 
     attacks: tuple[str, ...]

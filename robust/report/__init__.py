@@ -49,15 +49,15 @@ def _latex(job: _Job) -> dict[str, bytes]:
 
 
 def _svg(job: _Job) -> dict[str, bytes]:
-    from robust.report.figures.accuracy import figures
+    from robust.report.figures.accuracy import accuracy_figures
 
-    return {f"figures/{f.name}.svg": f.svg().encode() for f in figures(job.report)}
+    return {f"figures/{f.name}.svg": f.svg().encode() for f in accuracy_figures(job.report)}
 
 
 def _png(job: _Job) -> dict[str, bytes]:
-    from robust.report.figures.accuracy import figures
+    from robust.report.figures.accuracy import accuracy_figures
 
-    return {f"figures/{f.name}.png": f.png() for f in figures(job.report)}
+    return {f"figures/{f.name}.png": f.png() for f in accuracy_figures(job.report)}
 
 
 FORMATS: dict[str, Callable[[_Job], dict[str, bytes]]] = {

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from robust.metrics.bootstrap import clopper_pearson
 from robust.metrics.bootstrap import groups_needed as groups_needed
-from robust.records import Detection, Estimate, Flag, Report, Row
+from robust.records import AttackResult, Detection, Estimate, Flag, Report
 from robust.report.text.format import SHARE, bracket, counted, listed, percent, plain, short
 from robust.units import eps_text, norm_text, parse_threat, same
 
-Outcome = Literal["passed", "failed", "undecided"]
+GateOutcome = Literal["passed", "failed", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class GateResult:
     """One gate. An undecided one counts as failed: what is not shown must not pass."""
 
     name: str
-    outcome: Outcome
+    outcome: GateOutcome
     why: str
     """A sentence without its full stop."""
     wanted: float | None = None
@@ -36,7 +36,7 @@ class GateResult:
         return self.outcome == "passed"
 
 
-def judge(report: Report) -> tuple[GateResult, ...]:
+def judge_gates(report: Report) -> tuple[GateResult, ...]:
     """Every gate of the report's plan, in the order of the plan's fields."""
     gates: Mapping[str, Any] = report.plan.get("gates") or {}
     found: list[GateResult] = []
@@ -72,7 +72,7 @@ def _worst(report: Report, entry: str, wanted: float | Mapping[str, float]) -> I
             yield GateResult(name, "undecided", "no attack was run at that eps", bound)
 
 
-def _rate(name: str, wanted: float, row: Row, entry: str, place: str) -> GateResult:
+def _rate(name: str, wanted: float, row: AttackResult, entry: str, place: str) -> GateResult:
     estimate: Estimate | None = getattr(row.scores, entry)
     if estimate is None:
         why = "there is no such number"
@@ -184,7 +184,7 @@ def _held(
     """One number against what is wanted; `groups` is how many it can rest on at most."""
     perfect = clopper_pearson(groups, groups)[0]
     most = f"{100 * perfect:.1f} %" if asked.endswith("%") else f"{perfect:.3f}"
-    outcome: Outcome = "failed"
+    outcome: GateOutcome = "failed"
     if estimate.high < wanted:
         why = f"{seen}: all of the interval lies below {asked}"
     elif perfect < wanted:
@@ -207,13 +207,13 @@ def _flags(flags: tuple[Flag, ...], names: bool | list[str]) -> Iterator[GateRes
         return
     for name in names:
         seen = next((flag.seen for flag in flags if flag.name == name), None)
-        outcome: Outcome = "passed" if seen is None else "failed"
+        outcome: GateOutcome = "passed" if seen is None else "failed"
         yield GateResult(
             f"no flag: {plain(name)}", outcome, "not raised" if seen is None else plain(seen)
         )
 
 
-def _at(report: Report, row: Row) -> str:
+def _at(report: Report, row: AttackResult) -> str:
     """The row's place in report.json."""
     return f"/worst_cases/{next(i for i, r in enumerate(report.worst_cases) if r is row)}"
 

@@ -18,7 +18,7 @@ from robust.engine.verified_attack import slack
 from robust.errors import first_line
 from robust.metrics.groups import Places
 from robust.records import Scenario
-from robust.scenarios.holdout import AT_ONCE, Ground, Mask
+from robust.scenarios.holdout import AT_ONCE, Holdout, Mask
 
 ATTACK = "foolbox:HopSkipJumpAttack"
 
@@ -31,7 +31,7 @@ class Asked:
     """
 
     def __init__(
-        self, ground: Ground, batch: Batch, marks: Sequence[int], threat: ThreatModel
+        self, ground: Holdout, batch: Batch, marks: Sequence[int], threat: ThreatModel
     ) -> None:
         self._ground, self._batch, self._threat = ground, batch, threat
         self._marks = sorted(marks)
@@ -62,7 +62,7 @@ class EnoughAsked(Exception):
     """No query is left."""
 
 
-def queries(ground: Ground, budgets: Sequence[int]) -> list[Scenario]:
+def queries(ground: Holdout, budgets: Sequence[int]) -> list[Scenario]:
     """HopSkipJump (Chen et al. 2020), begun at a clean image of the label wanted.
 
     The control asks about as many random images of the ball.
@@ -96,7 +96,7 @@ def queries(ground: Ground, budgets: Sequence[int]) -> list[Scenario]:
     ]
 
 
-def _ask(ground: Ground, places: Places, budgets: Sequence[int]) -> dict[str, Any]:
+def _ask(ground: Holdout, places: Places, budgets: Sequence[int]) -> dict[str, Any]:
     """Which of these cases fell, by budget; one without an image to begin at stands."""
     batch = ground.batch.take(places.tolist())
     begun = [
@@ -118,7 +118,7 @@ def _ask(ground: Ground, places: Places, budgets: Sequence[int]) -> dict[str, An
 
 
 def _jump(
-    ground: Ground, batch: Batch, starts: Tensor, budgets: Sequence[int]
+    ground: Holdout, batch: Batch, starts: Tensor, budgets: Sequence[int]
 ) -> tuple[dict[int, Tensor], str]:
     """The nearest image seen to work, by budget, and why the attack broke off, if it did."""
     nearest = ThreatModel(ground.threat.norm, float("inf"))
@@ -137,7 +137,7 @@ def _jump(
     return {budget: asked.found.get(budget, asked.nearest) for budget in budgets}, failed
 
 
-def _within(ground: Ground, x_adv: Tensor, batch: Batch) -> Mask:
+def _within(ground: Holdout, x_adv: Tensor, batch: Batch) -> Mask:
     """Which images reach the goal inside the ball and the box."""
     near = ground.threat.distance(x_adv, batch.x) <= slack(ground.threat, batch.x[0].numel())
     boxed = ((x_adv >= 0) & (x_adv <= 1)).flatten(1).all(1)
@@ -145,7 +145,7 @@ def _within(ground: Ground, x_adv: Tensor, batch: Batch) -> Mask:
     return mask
 
 
-def _drawn(ground: Ground, batch: Batch, budget: int) -> Mask:
+def _drawn(ground: Holdout, batch: Batch, budget: int) -> Mask:
     """The best of so many random images."""
     streams = Streams.of(ground.seed, [case.id for case in batch.cases], "asked at random")
     x_adv = Noise(restarts=budget)(

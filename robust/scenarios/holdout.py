@@ -30,7 +30,7 @@ MOST_PIXELS = 2**27
 
 
 @dataclass(frozen=True)
-class Ground:
+class Holdout:
     """What all scenarios share. Everything is verified here, on the network as it is."""
 
     runner: Runner
@@ -96,9 +96,9 @@ class Ground:
         return choice[number % len(choice)] if choice else None
 
 
-def make_ground(
+def make_holdout(
     runner: Runner, goal: Goal, seed: int, threat: ThreatModel, cases: int
-) -> Ground | None:
+) -> Holdout | None:
     """At most so many cases; None where fewer than two patients are left to attack."""
     right = {
         one.row: one.pixels
@@ -123,7 +123,7 @@ def make_ground(
     )
     halves = folds_by_group(groups, seed, 2)
     bootstrap = Bootstrap(groups.tolist(), seed=seed)
-    return Ground(runner, goal, seed, threat, batch, others, halves, bootstrap)
+    return Holdout(runner, goal, seed, threat, batch, others, halves, bootstrap)
 
 
 def _of_one_shape(runner: Runner, rows: Sequence[int], goal: Goal, shape: torch.Size) -> Batch:

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from robust.engine.batch import Batch
-from robust.scenarios.holdout import Ground, Mask
+from robust.scenarios.holdout import Holdout, Mask
 
 MOST_LABELS = 10
 """Aimed at one by one, the first ones of the classes."""
 
 
 def _best(
-    ground: Ground,
+    ground: Holdout,
     own: Batch,
     fit: Callable[[Batch, Tensor | None], Tensor],
     shown: Callable[[Batch, Tensor], Tensor],
@@ -38,5 +38,5 @@ def _best(
     return max(made, key=lambda one: int(ground.reached(shown(own, one), own).sum()))
 
 
-def _none(ground: Ground) -> Mask:
+def _none(ground: Holdout) -> Mask:
     return np.zeros(len(ground.batch.rows), bool)

@@ -11,11 +11,11 @@ from attacks.image_agnostic.patch import anywhere, cut_into, laid_on
 from robust.engine.batch import Batch
 from robust.metrics.groups import Places
 from robust.records import Scenario
-from robust.scenarios.holdout import Ground
+from robust.scenarios.holdout import Holdout
 from robust.scenarios.image_agnostic import _best, _none
 
 
-def patch(ground: Ground, share: float) -> Scenario:
+def patch(ground: Holdout, share: float) -> Scenario:
     """Fitted on one half, tried on the other, at a random place of each image.
 
     The control shows a square of a clean image of another label there: what a patch hides, and
@@ -54,7 +54,7 @@ def patch(ground: Ground, share: float) -> Scenario:
     )
 
 
-def _of_others(ground: Ground, places: Places) -> Tensor:
+def _of_others(ground: Holdout, places: Places) -> Tensor:
     """For each case a clean image of the label that the attacker wants, or its own."""
     images = []
     for place in places.tolist():

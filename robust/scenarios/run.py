@@ -8,12 +8,12 @@ from collections.abc import Callable
 from functools import partial
 
 from attacks import ThreatModel
-from robust.engine.session import Job
+from robust.engine.session import Session
 from robust.errors import InputError
 from robust.plan.spec import Plan, ScenariosSpec
 from robust.records import Scenario, build
 from robust.scenarios.decision_based import queries
-from robust.scenarios.holdout import Ground, make_ground
+from robust.scenarios.holdout import Holdout, make_holdout
 from robust.scenarios.patch import patch
 from robust.scenarios.transfer import transfer
 from robust.scenarios.universal import universal
@@ -25,7 +25,7 @@ def check_scenarios(spec: ScenariosSpec) -> None:
         raise InputError("[scenarios] queries needs foolbox; pip install foolbox")
 
 
-def play(plan: Plan, job: Job) -> tuple[Scenario, ...]:
+def run_scenarios(plan: Plan, job: Session) -> tuple[Scenario, ...]:
     """Every scenario of the plan, at its eps; each is stored when it is through.
 
     Nothing where no two patients are left that are right when clean.
@@ -35,7 +35,7 @@ def play(plan: Plan, job: Job) -> tuple[Scenario, ...]:
         return ()
     eps = max(plan.audit.eps) if spec.eps is None else spec.eps
     threat = ThreatModel(plan.audit.norm, eps)
-    ground = make_ground(job.runner, job.goal, plan.audit.seed, threat, spec.cases)
+    ground = make_holdout(job.runner, job.goal, plan.audit.seed, threat, spec.cases)
     if ground is None:
         return ()
     found: list[Scenario | None] = []
@@ -50,7 +50,7 @@ def play(plan: Plan, job: Job) -> tuple[Scenario, ...]:
     return tuple(one for one in found if one is not None)
 
 
-def _kept(ground: Ground, name: str, make: Callable[[], Scenario | None]) -> Scenario | None:
+def _kept(ground: Holdout, name: str, make: Callable[[], Scenario | None]) -> Scenario | None:
     def made() -> dict[str, object]:
         found = make()
         return {"scenario": None if found is None else dataclasses.asdict(found)}

@@ -9,12 +9,12 @@ from attacks import APGD, Noise, Streams
 from robust.errors import InputError
 from robust.models import Classifier, settle_head
 from robust.records import Scenario
-from robust.scenarios.holdout import AT_ONCE, Ground
+from robust.scenarios.holdout import AT_ONCE, Holdout
 
 STEPS = 100
 
 
-def transfer(ground: Ground, surrogate: Classifier) -> Scenario:
+def transfer(ground: Holdout, surrogate: Classifier) -> Scenario:
     """The control is noise of the same size; `own` says whether the surrogate itself is fooled.
 
     `surrogate` is prepared. InputError where it has other classes or takes other images.
@@ -47,7 +47,7 @@ def transfer(ground: Ground, surrogate: Classifier) -> Scenario:
     )
 
 
-def _check(ground: Ground, surrogate: Classifier, x: torch.Tensor) -> None:
+def _check(ground: Holdout, surrogate: Classifier, x: torch.Tensor) -> None:
     try:
         with torch.no_grad():
             if surrogate.head == "auto":

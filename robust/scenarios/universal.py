@@ -11,11 +11,11 @@ from attacks.image_agnostic.universal import spread_over
 from robust.cases.case import spread
 from robust.engine.batch import Batch
 from robust.records import Scenario
-from robust.scenarios.holdout import Ground
+from robust.scenarios.holdout import Holdout
 from robust.scenarios.image_agnostic import _best, _none
 
 
-def universal(ground: Ground, images: int) -> Scenario | None:
+def universal(ground: Holdout, images: int) -> Scenario | None:
     """Fitted on so many images of one half, tried on the other; None where a half has fewer.
 
     The control is a random perturbation of the same size, one for all images as well.

@@ -16,7 +16,7 @@ from attacks import ThreatModel
 from robust.cases.case import Cases
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.session import Job
+from robust.engine.session import Session
 from robust.errors import InputError
 from robust.units import at_eps
 
@@ -62,7 +62,7 @@ class DicomFolder:
         self._salt = hashlib.sha256(b"uids" + content).digest()
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def write(self, job: Job, cell: Cell, batch: Batch, x_adv: Tensor) -> list[list[Any]]:
+    def write(self, job: Session, cell: Cell, batch: Batch, x_adv: Tensor) -> list[list[Any]]:
         """The files of a batch, and for each of its cases the values of `COLUMNS`."""
         from robust.cases.dicom.write import Origin, write_dicom
 
@@ -124,7 +124,7 @@ class DicomFolder:
             lines.append(f"{self.others} images did not come from DICOM and are PNG alone")
         return lines
 
-    def _patient(self, group: str, job: Job) -> str:
+    def _patient(self, group: str, job: Session) -> str:
         """The group, a pseudonym, unless the plan keeps names: then a new one."""
         if job.facts.plan.data is not None and not job.facts.plan.data.keep_names:
             return group

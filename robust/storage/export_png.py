@@ -16,7 +16,7 @@ from robust.engine.cells import make_attacks
 from robust.engine.inputs import open_plan
 from robust.engine.run_directory import open_store, remove
 from robust.engine.runner import Progress
-from robust.engine.session import start
+from robust.engine.session import start_session
 from robust.errors import InputError
 from robust.models import full_precision
 from robust.plan.spec import Plan
@@ -54,7 +54,7 @@ def export_images(
     written = fooled = 0
     try:
         with full_precision():
-            job = start(
+            job = start_session(
                 plan,
                 make_attacks(plan.attacks),
                 classifier,

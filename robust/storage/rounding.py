@@ -18,7 +18,7 @@ SHARES = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 
 
 @dataclass(frozen=True)
-class Shelf:
+class StoredBatch:
     """The files of a batch: what they hold, and what they can hold within eps."""
 
     cases: tuple[Case, ...]
@@ -26,8 +26,8 @@ class Shelf:
     eps: float
 
     @staticmethod
-    def of(cases: Sequence[Case], eps: float) -> Shelf:
-        return Shelf(tuple(cases), tuple(c.stored.pixels(c.image) for c in cases), eps)
+    def of(cases: Sequence[Case], eps: float) -> StoredBatch:
+        return StoredBatch(tuple(cases), tuple(c.stored.pixels(c.image) for c in cases), eps)
 
     def put(self, x: Tensor) -> Tensor:
         """The nearest images `(n, c, h, w)` that the files can hold."""
@@ -41,13 +41,13 @@ class Shelf:
         """One grey level of each file, `(n, 1, 1, 1)`."""
         return per_case(x.new_tensor([case.stored.step for case in self.cases]), x)
 
-    def take(self, rows: Sequence[int]) -> Shelf:
+    def take(self, rows: Sequence[int]) -> StoredBatch:
         cases = tuple(self.cases[i] for i in rows)
-        return Shelf(cases, tuple(self.originals[i] for i in rows), self.eps)
+        return StoredBatch(cases, tuple(self.originals[i] for i in rows), self.eps)
 
 
-def round_knowingly(
-    model: Model, shelf: Shelf, kept: Tensor, y: Tensor, target: Tensor | None
+def adversarial_rounding(
+    model: Model, shelf: StoredBatch, kept: Tensor, y: Tensor, target: Tensor | None
 ) -> Tensor:
     """Images on the shelf's levels that the model likes better than `kept (n, c, h, w)`.
 

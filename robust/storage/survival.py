@@ -16,23 +16,23 @@ from attacks import Model, Noise
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goals import Goal
-from robust.engine.run_store import Outcome, Seen, Store
+from robust.engine.run_store import FeatureRow, Outcome, RunStore
 from robust.engine.summary import Summary
 from robust.records import Survival
-from robust.storage.rounding import Shelf, round_knowingly
+from robust.storage.rounding import StoredBatch, adversarial_rounding
 
 Vector = npt.NDArray[np.float32]
 QUALITY = 95
 
 
-def shelved(cell: Cell) -> bool:
+def is_quantised(cell: Cell) -> bool:
     """Whether a cell's images are looked at after storing: L-inf, a finite eps, run in full."""
     bounded = cell.threat.norm == "Linf" and math.isfinite(cell.threat.eps)
     return cell.exact and cell.same_as is None and bounded and not isinstance(cell.attack, Noise)
 
 
 @dataclass(frozen=True)
-class Storing:
+class StorageCheck:
     """Stores the images of a run in mind, and asks the classifier again."""
 
     logits: Model
@@ -40,11 +40,11 @@ class Storing:
 
     def see(
         self, cell: Cell, batch: Batch, x_adv: Tensor, outcomes: Sequence[Outcome]
-    ) -> list[Seen]:
+    ) -> list[FeatureRow]:
         """One entry a case of a cell that counts, for `survivals` to read."""
-        if not shelved(cell):
+        if not is_quantised(cell):
             return []
-        shelf = Shelf.of(batch.cases, cell.threat.eps)
+        shelf = StoredBatch.of(batch.cases, cell.threat.eps)
         kept = shelf.put(x_adv)
         stored = self._fools(kept, batch)
         aware = stored.clone()
@@ -52,7 +52,7 @@ class Storing:
         if lost := (computed & ~stored).nonzero().flatten().tolist():
             part = batch.take(lost)
             target = self.goal.targets(part.logits)
-            again = round_knowingly(self.logits, shelf.take(lost), kept[lost], part.y, target)
+            again = adversarial_rounding(self.logits, shelf.take(lost), kept[lost], part.y, target)
             aware[lost] = self._fools(again, part)
         columns = [computed, stored, aware]
         if batch.x.shape[1] in (1, 3):
@@ -87,17 +87,17 @@ def as_jpeg(x: Tensor) -> Tensor:
     return torch.stack([F.jpeg(image, QUALITY) for image in levels]).to(x) / 255
 
 
-def survivals(store: Store, cells: Sequence[Cell], summary: Summary) -> tuple[Survival, ...]:
+def survivals(store: RunStore, cells: Sequence[Cell], summary: Summary) -> tuple[Survival, ...]:
     """For each eps what any of its attacks is worth after storing.
 
     None where an attack was not run in full: what it left out would seem to stand.
     """
     partly = {cell.threat.eps for cell in cells if not cell.exact}
     found = []
-    for eps in sorted({cell.threat.eps for cell in cells if shelved(cell)} - partly):
+    for eps in sorted({cell.threat.eps for cell in cells if is_quantised(cell)} - partly):
         worst: dict[int, Vector] = {}
         for cell in cells:
-            if shelved(cell) and cell.threat.eps == eps:
+            if is_quantised(cell) and cell.threat.eps == eps:
                 rows, values = store.features(storing_key(cell))
                 for row, entry in zip(rows, values, strict=True):
                     worst[row] = np.maximum(worst[row], entry) if row in worst else entry

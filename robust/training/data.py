@@ -22,7 +22,7 @@ from robust.training.recipe import AugmentationSpec
 BUDGET = 2 << 30
 """Bytes of decoded images that are kept; what is beyond is read again every epoch."""
 
-Batch = tuple[Tensor, Tensor, Tensor]
+ImageBatch = tuple[Tensor, Tensor, Tensor]
 """Images `(n, c, h, w)` uint8, labels `(n,)`, rows in the set `(n,)`."""
 
 
@@ -110,9 +110,9 @@ class Batches:
         rank, world = self.share
         return [rows[rank::world] for rows in order.tensor_split(len(self))]
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[ImageBatch]:
         with ThreadPoolExecutor(self.threads, thread_name_prefix="batches") as pool:
-            waiting: list[Future[Batch]] = []
+            waiting: list[Future[ImageBatch]] = []
             try:
                 for rows in self.rows():
                     waiting.append(pool.submit(self._make, rows))
@@ -124,7 +124,7 @@ class Batches:
                 for future in waiting:
                     future.cancel()
 
-    def _make(self, rows: Tensor) -> Batch:
+    def _make(self, rows: Tensor) -> ImageBatch:
         x = stack([self._variant(int(row)) for row in rows])
         return (x.pin_memory() if self.pin else x), self.images.labels[rows], rows
 

@@ -25,7 +25,7 @@ from robust.models.acceleration.memory import memory_kept
 from robust.models.weights import load_strictly
 from robust.training.data import Images, stack
 from robust.training.keeper import Keeper, claim, newest
-from robust.training.module import Row, Training, displayed, finished
+from robust.training.module import MetricRow, Training, displayed, finished
 from robust.training.quiet import Bar, quiet
 from robust.training.recipe import Recipe
 
@@ -37,7 +37,7 @@ PRECISIONS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """What a training came to."""
 
     state: dict[str, Tensor]
@@ -62,7 +62,7 @@ def fit(
     devices: int = 1,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
-) -> Fitted:
+) -> FitResult:
     """Train the classifier's network in place; it ends with its best weights, in evaluation mode.
 
     `folder/checkpoints` holds the last two whole epochs: a call that finds some goes on from there
@@ -104,9 +104,9 @@ def fit(
     return _fitted(found[1])
 
 
-def _fitted(checkpoint: dict[str, Any]) -> Fitted:
-    history: list[Row] = checkpoint["history"]
-    return Fitted(checkpoint["best"], history, checkpoint["best_epoch"] + 1, len(history))
+def _fitted(checkpoint: dict[str, Any]) -> FitResult:
+    history: list[MetricRow] = checkpoint["history"]
+    return FitResult(checkpoint["best"], history, checkpoint["best_epoch"] + 1, len(history))
 
 
 def _check(

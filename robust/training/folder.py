@@ -16,7 +16,7 @@ from robust.models import Classifier
 from robust.models.trained import MODEL, WEIGHTS
 from robust.records import Estimate, Scores
 from robust.training.card import card
-from robust.training.measure import Measured
+from robust.training.measure import SplitScores
 from robust.training.recipe import Recipe
 from robust.training.splits import Splits, count_classes
 
@@ -46,7 +46,7 @@ def save_trained(
     classifier: Classifier,
     recipe: Recipe,
     splits: Splits,
-    measured: Mapping[str, Measured],
+    measured: Mapping[str, SplitScores],
     *,
     history: list[dict[str, float]],
     best_epoch: int,

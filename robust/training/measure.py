@@ -20,7 +20,7 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class Measured:
+class SplitScores:
     """The scores on one split, with 95 % intervals by group."""
 
     scores: Scores
@@ -28,7 +28,7 @@ class Measured:
     """Cases by label (down) and prediction (across)."""
 
 
-def measure(classifier: Classifier, cases: Cases, device: torch.device) -> Measured:
+def measure(classifier: Classifier, cases: Cases, device: torch.device) -> SplitScores:
     """Predict every case at float32; InputError for the first that cannot be read."""
     with full_precision():
         logits = predict(prepare(classifier, device), cases)
@@ -37,7 +37,7 @@ def measure(classifier: Classifier, cases: Cases, device: torch.device) -> Measu
     scorer = Scorer(Bootstrap(groups), labels, cases.classes, cases.findings)
     condition = Condition.clean(logits.double().numpy())
     (scores,) = scorer.score(condition, [np.ones(len(labels), bool)])
-    return Measured(scores, confusion(condition, labels))
+    return SplitScores(scores, confusion(condition, labels))
 
 
 @torch.no_grad()

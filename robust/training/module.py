@@ -23,8 +23,8 @@ from robust.models import Classifier
 from robust.training.adversarial import adversarial_loss, frozen, warmed
 from robust.training.average import make_average, update_average
 from robust.training.data import (
-    Batch,
     Batches,
+    ImageBatch,
     Images,
     class_weights,
     stack,
@@ -39,7 +39,7 @@ ATTACKED, STEPS = 256, 10
 CHECK = 16
 """On a GPU the loss is looked at every so many steps, since looking waits for the device."""
 
-Row = dict[str, float]
+MetricRow = dict[str, float]
 
 
 class Training(L.LightningModule):
@@ -50,7 +50,7 @@ class Training(L.LightningModule):
         self.classifier = classifier
         self.averaged = make_average(classifier) if recipe.training.average else None
         self.images, self.val_images, self.recipe = train, val, recipe
-        self.history: list[Row] = []
+        self.history: list[MetricRow] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = -1
         classes = len(train.cases.classes)
@@ -75,7 +75,7 @@ class Training(L.LightningModule):
     def per_epoch(self) -> int:
         return steps_per_epoch(len(self.images), self.recipe.training.batch)
 
-    def train_dataloader(self) -> Iterable[Batch]:
+    def train_dataloader(self) -> Iterable[ImageBatch]:
         augmentation = self.recipe.augmentation
         return self._batches(
             self.images,
@@ -84,7 +84,7 @@ class Training(L.LightningModule):
             shuffle=True,
         )
 
-    def val_dataloader(self) -> Iterable[Batch]:
+    def val_dataloader(self) -> Iterable[ImageBatch]:
         return self._batches(self.val_images)
 
     def _batches(self, images: Images, **how: Any) -> Batches:
@@ -118,7 +118,7 @@ class Training(L.LightningModule):
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = rate
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         x, y, rows = batch
         hard = self.recipe.adversarial
         x = displayed(x)
@@ -151,7 +151,7 @@ class Training(L.LightningModule):
                 for buffer in module.buffers() if module is not None else ():
                     dist.broadcast(buffer, 0)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
         x, y, _ = batch
         logits = self.judged(displayed(x)).float()
         self.val_mean.update(F.cross_entropy(logits, y), len(y))
@@ -201,7 +201,7 @@ class Training(L.LightningModule):
         for name in set(row) - {"epoch"}:
             self.log(name, row[name], rank_zero_only=True)
 
-    def _take(self, row: Row) -> None:
+    def _take(self, row: MetricRow) -> None:
         """Note an epoch, keep its weights if it is the best, stop if patience is at its end."""
         if not self.history or merit(row) > merit(self.history[self.best_epoch]):
             self.best_epoch = len(self.history)
@@ -234,12 +234,12 @@ def displayed(x: Tensor) -> Tensor:
     return x.float().div_(255).contiguous(memory_format=torch.channels_last)
 
 
-def merit(row: Row) -> tuple[float, ...]:
+def merit(row: MetricRow) -> tuple[float, ...]:
     """What makes an epoch better than another on val; an epoch must exceed the best so far."""
     return (row.get("val_robust_accuracy", 0.0), row["val_auc"], -row["val_loss"])
 
 
-def finished(recipe: Recipe, history: list[Row], best_epoch: int) -> bool:
+def finished(recipe: Recipe, history: list[MetricRow], best_epoch: int) -> bool:
     """Whether a training with this history is at its end."""
     patience = recipe.training.patience
     waited = len(history) - 1 - best_epoch

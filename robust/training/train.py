@@ -22,7 +22,7 @@ from robust.training.recipe import Recipe
 from robust.training.splits import Splits, open_splits
 
 if TYPE_CHECKING:
-    from robust.training.fit import Fitted
+    from robust.training.fit import FitResult
 
 SEEN = ("torch", "torchvision", "timm", "lightning", "torchmetrics", "numpy", "scipy", "pillow")
 
@@ -126,7 +126,7 @@ def _try(classifier: Any, splits: Splits) -> None:
     classifier(image)
 
 
-def _learn_to_fit() -> Callable[..., Fitted]:
+def _learn_to_fit() -> Callable[..., FitResult]:
     """`fit`, with what it needs; InputError where that is not installed."""
     try:
         import tensorboard  # type: ignore[import-untyped]  # noqa: F401  (Lightning writes with it)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import attacks
-from attacks import ATTACKS, BIM, CW, FGSM, PGD, Attack, ThreatModel, canonical, make_attack
+from attacks import ATTACKS, BIM, FGSM, PGD, Attack, MarginPGD, ThreatModel, canonical, make_attack
 from attacks.losses import Objective, climb, cross_entropy, margin, saturated
 from attacks.streams import Streams
 from tests.toys import Linear, Then, fooled, patterns, untrained
@@ -293,7 +293,7 @@ def test_two_classes_make_one_attack_of_two(
     [
         (BIM(), PGD(steps=20, step_size=0.05, schedule="constant", start="image")),
         (
-            CW(),
+            MarginPGD(),
             PGD(steps=20, step_size=0.1, schedule="constant", start="image", objective="margin"),
         ),
         (FGSM(), PGD(steps=1, step_size=1.0, schedule="constant", start="image", keep="last")),
@@ -309,7 +309,7 @@ def test_named_attacks_are_pgd(one: Attack, other: Attack) -> None:
 
 
 def test_different_attacks_stay_different() -> None:
-    assert canonical(BIM(), 2) != canonical(CW(), 2)
+    assert canonical(BIM(), 2) != canonical(MarginPGD(), 2)
     assert canonical(PGD(), 2) != canonical(BIM(), 2)
     plain = PGD(takeover=False)
     assert canonical(plain, 2) == plain

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks import BIM, CW, PGD, Attack, CarliniWagnerL2, ThreatModel, from_foolbox
+from attacks import BIM, PGD, Attack, CarliniWagnerL2, MarginPGD, ThreatModel, from_foolbox
 from attacks._starts import random_start
 from attacks.streams import Streams
 from tests.toys import Linear, Then, exact_eps, fooled, linear_cases, patterns
@@ -49,11 +49,11 @@ EXACT = [
     ("Linf", "free", PGD(start="image")),
     ("Linf", "free", PGD()),
     ("Linf", "free", BIM()),
-    ("Linf", "free", CW()),
+    ("Linf", "free", MarginPGD()),
     ("Linf", "binding", PGD(start="image")),
     ("Linf", "binding", PGD()),
     ("Linf", "binding", BIM()),
-    ("Linf", "binding", CW()),
+    ("Linf", "binding", MarginPGD()),
     ("L2", "free", PGD(start="image")),
     ("L2", "free", BIM()),
     # Where the box binds, the corner of ball and box is approached, not hit: more steps.

@@ -8,7 +8,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks import APGD, CW, FAB, PGD, Attack, MinimumDistance, Standard, Streams, ThreatModel
+from attacks import (
+    APGD,
+    FAB,
+    PGD,
+    Attack,
+    AutoAttack,
+    MarginPGD,
+    MinimumNormEnsemble,
+    Streams,
+    ThreatModel,
+)
 from tests.toys import fooled
 
 PIXELS, CASES = 64, 12
@@ -50,7 +60,7 @@ def streams() -> Streams:
 
 
 @pytest.mark.parametrize(
-    "attack", [PGD(steps=50, restarts=5), CW(steps=100), APGD(restarts=5)], ids=repr
+    "attack", [PGD(steps=50, restarts=5), MarginPGD(steps=100), APGD(restarts=5)], ids=repr
 )
 def test_attacks_from_nearby_see_nothing(attack: Attack) -> None:
     model, x, y = cases()
@@ -61,11 +71,11 @@ def test_attacks_from_nearby_see_nothing(attack: Attack) -> None:
 @pytest.mark.parametrize("norm", NEAREST)
 def test_standard_finds_the_way(norm: str) -> None:
     model, x, y = cases()
-    x_adv = Standard(queries=1)(model, x, y, ThreatModel(norm, 1.6 * NEAREST[norm]), streams())
+    x_adv = AutoAttack(queries=1)(model, x, y, ThreatModel(norm, 1.6 * NEAREST[norm]), streams())
     assert bool(fooled(model, x_adv, y).all())
 
 
-@pytest.mark.parametrize("attack", [FAB(restarts=3), MinimumDistance()], ids=repr)
+@pytest.mark.parametrize("attack", [FAB(restarts=3), MinimumNormEnsemble()], ids=repr)
 @pytest.mark.parametrize("norm", NEAREST)
 def test_the_nearest_image_is_found(attack: Attack, norm: str) -> None:
     model, x, y = cases()

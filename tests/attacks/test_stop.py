@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from attacks import (
     BIM,
-    CW,
     FGSM,
     PGD,
     Attack,
+    MarginPGD,
     Noise,
     Streams,
     ThreatModel,
@@ -42,7 +42,7 @@ class Counting:
 @pytest.mark.parametrize("targeted", [False, True])
 @pytest.mark.parametrize(
     "attack",
-    [PGD(), PGD(restarts=3), PGD(start="image", restarts=2), PGD(keep="last"), BIM(), CW()],
+    [PGD(), PGD(restarts=3), PGD(start="image", restarts=2), PGD(keep="last"), BIM(), MarginPGD()],
 )
 def test_the_same_cases_fall(attack: Attack, targeted: bool, norm: str) -> None:
     if norm not in attack.norms:

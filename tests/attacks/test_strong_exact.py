@@ -12,14 +12,14 @@ import torch
 from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import Tensor, nn
 
-from attacks import APGD, FAB, FMN, MinimumDistance, Standard, ThreatModel
+from attacks import APGD, FAB, FMN, AutoAttack, MinimumNormEnsemble, ThreatModel
 from attacks.contract import Attack
 from attacks.streams import Streams
 from tests.toys import Linear, exact_eps, fit, fooled, linear_cases, predicted
 
 NORMS = ("Linf", "L2")
 BOXES = [pytest.param("free", marks=pytest.mark.slow), "binding"]
-STANDARD = Standard(steps=30, queries=30)
+STANDARD = AutoAttack(steps=30, queries=30)
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
 
 
@@ -65,7 +65,7 @@ def test_robust_accuracy_of_a_linear_model(classes: int, box: str, norm: str) ->
 
 
 @pytest.mark.parametrize(
-    "attack", [FMN(), FAB(restarts=2), MinimumDistance()], ids=lambda a: type(a).__name__
+    "attack", [FMN(), FAB(restarts=2), MinimumNormEnsemble()], ids=lambda a: type(a).__name__
 )
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("box", BOXES)
@@ -81,7 +81,7 @@ def test_minimum_distance_of_a_linear_model(
     ratio = threat.distance(x_adv, x) / exact
     assert float(ratio.min()) > 1 - 1e-9
     # Without targets a walk may end at the second nearest of several hyperplanes.
-    all_labels = classes == 2 or isinstance(attack, MinimumDistance)
+    all_labels = classes == 2 or isinstance(attack, MinimumNormEnsemble)
     assert float(ratio.max() if all_labels else ratio.median()) < 1.01
 
 
@@ -175,7 +175,7 @@ def test_robust_accuracy_of_a_relu_network(classes: int, seed: int) -> None:
     reachable = exact.isfinite()
     x, y, exact = x[reachable], y[reachable], exact[reachable]
     assert len(x) >= 12
-    assert disagreements(Standard(queries=300), model, x, y, "Linf", exact) == 0
+    assert disagreements(AutoAttack(queries=300), model, x, y, "Linf", exact) == 0
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -184,7 +184,7 @@ def test_minimum_distance_of_a_relu_network(classes: int, seed: int) -> None:
     """Never below the solver's; at it, within 1 %, for most."""
     model, x, y, exact = verified(classes, seed)
     threat = ThreatModel("Linf", math.inf)
-    x_adv = MinimumDistance()(model, x, y, threat, streams(x))
+    x_adv = MinimumNormEnsemble()(model, x, y, threat, streams(x))
     distance = torch.where(fooled(model, x_adv, y), threat.distance(x_adv, x), math.inf)
     assert bool((distance >= exact * (1 - 1e-6)).all())
     reachable = exact.isfinite()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from attacks import ATTACKS, Attack, CarliniWagnerL2, MinimumDistance, Square, Standard
+from attacks import ATTACKS, Attack, AutoAttack, CarliniWagnerL2, MinimumNormEnsemble, Square
 from robust import Classifier, open_cases
 from robust.demo import network
 from robust.pytest_plugin.benchmark import AttackBenchmark
@@ -14,9 +14,9 @@ pytestmark = pytest.mark.benchmark(group="attacks")
 
 SHORTER: dict[str, Attack] = {
     "CarliniWagnerL2": CarliniWagnerL2(steps=10, binary_steps=3),
-    "MinimumDistance": MinimumDistance(steps=5),
+    "MinimumDistance": MinimumNormEnsemble(steps=5),
     "Square": Square(queries=200),
-    "Standard": Standard(steps=5, queries=50),
+    "Standard": AutoAttack(steps=5, queries=50),
 }
 """By default these make up to thousands of passes, which would take longer and show no more."""
 

@@ -15,9 +15,9 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless
 
-from robust.cli import main as cli
 from robust.cases import open_cases
 from robust.cases.case import pseudonym
+from robust.cli import main as cli
 from robust.errors import InputError
 from tests.cases.dicoms import make, ramp, save
 

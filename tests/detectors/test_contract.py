@@ -19,9 +19,9 @@ from detectors import (
     DeepFeatures,
     Detector,
     Extractor,
+    FeatureReader,
     Features,
     KernelDensity,
-    Look,
     Mahalanobis,
     Pairs,
     QuantizedFeatures,
@@ -217,10 +217,10 @@ def test_a_look_asks_for_no_more_than_the_detectors_do() -> None:
     model, x = network(), torch.rand(40, 1, 16, 16)
     extract = Extractor(model, find_layers(model, x))
     with torch.no_grad():
-        plain = Look(extract, [KernelDensity(), Mahalanobis()])(x)
+        plain = FeatureReader(extract, [KernelDensity(), Mahalanobis()])(x)
         assert not plain.extras
         stepping = [Mahalanobis(step=0.001), BayesianUncertainty()]
-        look = Look(extract, stepping, passes=5)
+        look = FeatureReader(extract, stepping, passes=5)
         look.learn(Reference(plain, torch.arange(40) % K))
         seen = look(x)
     assert set(seen.extras) == {UNCERTAINTY, step_name(0.001)}
@@ -232,7 +232,7 @@ def test_a_look_asks_for_no_more_than_the_detectors_do() -> None:
     with pytest.raises(ValueError, match="look with a Look"):
         detector.statistics(plain)
     with pytest.raises(ValueError, match="this one has none"):
-        Look(Extractor(nn.Sequential(nn.Flatten(), nn.Linear(256, 2)), ["1"]), stepping)
+        FeatureReader(Extractor(nn.Sequential(nn.Flatten(), nn.Linear(256, 2)), ["1"]), stepping)
 
 
 def test_the_best_input_step_is_found_on_pairs() -> None:

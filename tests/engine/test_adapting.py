@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from attacks import PGD, JointPGD, OrthogonalPGD, SelectivePGD, Streams, ThreatModel
 from attacks.adaptive.orthogonal_pgd import orthogonal
-from detectors import Extractor, Look, MaxSoftmax
+from detectors import Extractor, FeatureReader, MaxSoftmax
 from robust.auditing import audit
-from robust.detection.adaptive.joint_model import Suspect
-from robust.detection.adaptive.surrogate_detector import agreement, follow
-from robust.detection.cross_fitting import Fitted
-from robust.engine.run_store import Store
+from robust.detection.adaptive.joint_model import JointModel
+from robust.detection.adaptive.surrogate_detector import agreement, fit_surrogate
+from robust.detection.cross_fitting import FittedDetector
+from robust.engine.run_store import RunStore
 from robust.errors import InputError
 from robust.models import Classifier
 from robust.records import Detection, Report
@@ -99,7 +99,7 @@ def test_resuming_repeats_nothing_and_ends_alike(
     monkeypatch.setattr(adapting, "attack_batch", counting)
     with pytest.raises(KeyboardInterrupt):
         run(out=tmp_path / "run", detectors=two)
-    store = Store.look(tmp_path / "run")
+    store = RunStore.look(tmp_path / "run")
     assert store.get_json("adaptive|KernelDensity|0") is not None
     store.close()
     monkeypatch.setattr(adapting, "attack_batch", real)
@@ -215,7 +215,9 @@ def test_a_suspect_looks_once_and_never_at_an_old_image() -> None:
 
     model = Counting()
     detector = MaxSoftmax()
-    suspect = Suspect(Look(Extractor(model, ["head"])), Fitted(detector, 0.0, 1.0), 0.0)
+    suspect = JointModel(
+        FeatureReader(Extractor(model, ["head"])), FittedDetector(detector, 0.0, 1.0), 0.0
+    )
     detector.learned = {}
     x = torch.rand(2, 1, 2, 2)
     before = suspect.suspicion(x)
@@ -239,10 +241,10 @@ def test_a_stand_in_ranks_images_as_the_detector_does() -> None:
     def score(seen: Features) -> Tensor:
         return (seen.deep.sum(1) > 3).double()  # without a gradient
 
-    follower = follow(score, features(0.0), features(1.0))
+    follower = fit_surrogate(score, features(0.0), features(1.0))
     unseen = Features.cat([features(0.0), features(1.0)])
     assert agreement(follower, score, unseen) > 0.7
-    other = follow(lambda seen: torch.rand(len(seen), generator=generator), unseen, unseen)
+    other = fit_surrogate(lambda seen: torch.rand(len(seen), generator=generator), unseen, unseen)
     assert abs(agreement(other, score, unseen)) < 0.4
     deep = unseen.deep.clone().requires_grad_()
     follower(deep).sum().backward()  # type: ignore[no-untyped-call]

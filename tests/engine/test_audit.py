@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks import CW, FGSM, PGD
+from attacks import FGSM, PGD, MarginPGD
 from robust.auditing import audit
 from robust.cases import Cases, open_cases
 from robust.engine.goals import Goal
@@ -176,7 +176,7 @@ def test_curve_cells_find_what_exact_cells_find(tmp_path: Path) -> None:
 
 
 def test_with_two_classes_the_same_attack_runs_once() -> None:
-    twins = [PGD(start="image", step_size=0.1, schedule="constant"), CW()]
+    twins = [PGD(start="image", step_size=0.1, schedule="constant"), MarginPGD()]
     report = audit(classifier(), phantoms(), attacks=twins, eps=["2/255"])
     first, second = report.rows
     assert (first.same_as, second.same_as) == (None, "PGD")

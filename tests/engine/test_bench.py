@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from attacks import PGD, CarliniWagnerL2, ThreatModel
-from robust.cli import main as cli
 from robust.benchmark import contest as module
 from robust.benchmark.contest import FLOOR, OURS, PLAIN, budgets, contest
 from robust.benchmark.peers import rivals
+from robust.cli import main as cli
 from robust.models import Classifier, prepare
 
 

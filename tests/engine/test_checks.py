@@ -11,25 +11,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attacks import FGSM, PGD, Noise, Square, Standard
+from attacks import FGSM, PGD, AutoAttack, Noise, Square
 from robust.cases.case import Cases, Entry
 from robust.diagnostics.checks import CHECKS, find_doubts
 from robust.diagnostics.collect import claim_of
 from robust.diagnostics.evidence import Claim, Evidence, Gradients, Probed, Search, Stuck
 from robust.diagnostics.reattack import by_gradients_alone
-from robust.engine.provenance import Facts
+from robust.engine.provenance import Provenance
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
-from robust.records import Detection, Estimate, NullControl, Row, Scores, Shown
+from robust.records import AttackResult, Detection, Estimate, ImageSet, NullControl, Scores
 
 
 def rate(value: float) -> Estimate:
     return Estimate(value, value - 0.05, value + 0.05, 100, 50)
 
 
-def row(attack: str, success: float, **more: Any) -> Row:
+def row(attack: str, success: float, **more: Any) -> AttackResult:
     scores = Scores(accuracy=rate(1 - success), success=rate(success))
-    return Row(attack, "Linf", 1 / 255, "exact", scores, attacked=90, **more)
+    return AttackResult(attack, "Linf", 1 / 255, "exact", scores, attacked=90, **more)
 
 
 def sound() -> Evidence:
@@ -42,7 +42,7 @@ def sound() -> Evidence:
         head="softmax",
         declared_head="auto",
         colour_of_grey=0,
-        clean=Row("clean", "", 0.0, "clean", Scores(accuracy=rate(0.9))),
+        clean=AttackResult("clean", "", 0.0, "clean", Scores(accuracy=rate(0.9))),
         rows=(row("Noise", 0.01), row("PGD", 0.8)),
         failures=Counter(),
         probe=probed(),
@@ -86,7 +86,7 @@ def detection(null: float, successes: int, alarm: bool) -> Detection:
         of=100,
         folds=5,
         key=0,
-        shown=(Shown("attack", "PGD", "Linf", 1 / 255, successes),),
+        shown=(ImageSet("attack", "PGD", "Linf", 1 / 255, successes),),
         sightings=(),
         nulls=(NullControl("KD", 0, auc, 1e-6 if alarm else 0.3, alarm),),
     )
@@ -184,19 +184,19 @@ def test_a_grey_image_in_a_colour_file_is_noticed(tmp_path: Path) -> None:
 
 def test_a_claim_is_the_plans_or_else_that_of_the_folder_of_a_trained_model() -> None:
     card = {"accuracy": 0.9, "auc": 0.95}
-    half = Facts(Plan(), {"threshold": 0.5, "claimed": card}, {})
+    half = Provenance(Plan(), {"threshold": 0.5, "claimed": card}, {})
     assert claim_of(half) == Claim(0.9, 0.95, "its model card")
     moved = replace(half, model={"threshold": 0.3, "claimed": card})
     assert claim_of(moved) == Claim(None, 0.95, "its model card")
     said = replace(half, plan=make_plan({"doubts": {"claimed_auc": 0.8}}))
     assert claim_of(said) == Claim(None, 0.8)
-    assert claim_of(Facts(Plan(), {"threshold": 0.5}, {})).accuracy is None
+    assert claim_of(Provenance(Plan(), {"threshold": 0.5}, {})).accuracy is None
 
 
 def test_black_boxes_do_not_count_as_white_ones() -> None:
     white = [
         attack
-        for attack in (PGD(), FGSM(), Square(), Noise(), Standard())
+        for attack in (PGD(), FGSM(), Square(), Noise(), AutoAttack())
         if by_gradients_alone(attack)
     ]
     assert white == [PGD(), FGSM()]

@@ -16,10 +16,10 @@ from torch import nn
 from attacks import CarliniWagnerL2, ThreatModel
 from robust.auditing import audit, audit_plan
 from robust.cases import Cases, open_cases
-from robust.detection.benign_changes import CHANGES
-from robust.detection.feature_log import CLEAN, REFERENCE, Watch
+from robust.detection.benign_changes import BENIGN_CHANGES
+from robust.detection.feature_log import CLEAN, REFERENCE, FeatureLog
 from robust.engine.batch import Batch
-from robust.engine.run_store import Store
+from robust.engine.run_store import RunStore
 from robust.errors import InputError
 from robust.metrics.groups import together
 from robust.models import Classifier
@@ -107,7 +107,7 @@ def test_scores_of_the_logits_alone_follow_from_the_table(folder: Path, found: D
 
 
 def test_what_is_kept_is_the_successes_and_every_control(folder: Path, found: Detection) -> None:
-    store = Store.look(folder)
+    store = RunStore.look(folder)
     right = [
         c.row
         for c in store.clean()
@@ -115,7 +115,7 @@ def test_what_is_kept_is_the_successes_and_every_control(folder: Path, found: De
     ]
     kinds = {kind: [s for s in found.shown if s.kind == kind] for kind in ("noise", "change")}
     assert store.features(CLEAN)[0] == right
-    assert [s.name for s in kinds["change"]] == list(CHANGES)
+    assert [s.name for s in kinds["change"]] == list(BENIGN_CHANGES)
     # Beside each eps, and beside the attack without a bound.
     assert [s.eps for s in kinds["noise"]] == [2 / 255, 8 / 255, None]
     assert {s.cases for s in kinds["change"]} == {len(right)}
@@ -168,15 +168,15 @@ def test_noise_beside_an_attack_without_a_bound_goes_as_far(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     met: dict[str, float] = {}
-    plain = Watch._noise
+    plain = FeatureLog._noise
 
-    def spy(self: Watch, batch: Batch, threat: ThreatModel) -> torch.Tensor:
+    def spy(self: FeatureLog, batch: Batch, threat: ThreatModel) -> torch.Tensor:
         drawn = plain(self, batch, threat)
         for case, x, y in zip(batch.cases, drawn, batch.x, strict=True):
             met[case.id] = float((x - y).double().norm())
         return drawn
 
-    monkeypatch.setattr(Watch, "_noise", spy)
+    monkeypatch.setattr(FeatureLog, "_noise", spy)
     report = run(out=tmp_path, attacks=[NEAREST], detectors=["MaxSoftmax"])
     assert report.detection is not None
     far = {r["case"]: float(r["l2"]) for r in lines(tmp_path) if r["attack"] == "CarliniWagnerL2"}
@@ -187,9 +187,9 @@ def test_noise_beside_an_attack_without_a_bound_goes_as_far(
     assert np.median([met[i] / far[i] for i in hit]) > 0.8
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("name", BENIGN_CHANGES)
 def test_changes_keep_shape_and_box_and_look_at_each_image_alone(name: str) -> None:
-    change = CHANGES[name]
+    change = BENIGN_CHANGES[name]
     for channels in (1, 3):
         x = torch.rand(4, channels, 40, 36)
         y = change(x)

@@ -24,17 +24,17 @@ from detectors import (
 from detectors.bayesian_uncertainty import UNCERTAINTY
 from detectors.contract import Learned
 from robust.detection.cross_fitting import (
+    FeatureSet,
     Scored,
-    Side,
     check_learns_nothing,
     check_positives,
     check_separate,
     cross_fit,
-    figures,
+    detection_metrics,
     successes,
 )
-from robust.detection.null_control import Null, alarms, null_control
-from robust.detection.transfer_matrix import judge
+from robust.detection.null_control import NullResult, alarms, null_control
+from robust.detection.transfer_matrix import evaluate_transfer
 from robust.errors import InputError
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.groups import folds_by_group, half_of_the_groups
@@ -46,17 +46,17 @@ class World:
     """A reference, and cases two of which belong to each patient and resemble each other."""
 
     reference: Reference
-    clean: Side
+    clean: FeatureSet
     labels: np.ndarray  # type: ignore[type-arg]
     groups: np.ndarray  # type: ignore[type-arg]
 
-    def attacked(self, shift: float, part: float = 1.0, seed: int = 0) -> Side:
+    def attacked(self, shift: float, part: float = 1.0, seed: int = 0) -> FeatureSet:
         """Twins of the clean images, moved by `shift`; a `part` of the attacks succeeded."""
         f = self.clean.features
         wrong = 3.0 * torch.eye(2, dtype=torch.float64)[1 - torch.from_numpy(self.labels)]
         fails = torch.rand(len(f), generator=torch.Generator().manual_seed(seed)) >= part
         logits = torch.where(fails[:, None], f.logits, wrong)
-        return Side(Features(logits, {"deep": f.deep + shift}), self.clean.cases)
+        return FeatureSet(Features(logits, {"deep": f.deep + shift}), self.clean.cases)
 
 
 def world(n: int = 200, d: int = 16, seed: int = 0) -> World:
@@ -76,7 +76,7 @@ def world(n: int = 200, d: int = 16, seed: int = 0) -> World:
     both = labels.repeat(2)
     return World(
         Reference(Features(classify(known_labels), {"deep": known}), known_labels),
-        Side(Features(classify(both), {"deep": torch.cat([one, other])}), np.arange(n)),
+        FeatureSet(Features(classify(both), {"deep": torch.cat([one, other])}), np.arange(n)),
         both.numpy(),
         np.tile(np.arange(n // 2), 2),
     )
@@ -135,7 +135,7 @@ def test_a_shift_is_seen_and_more_of_it_better() -> None:
         detector = learned(make(), w)
         sides = {name: side.measured(detector) for name, side in (("near", near), ("far", far))}
         found = cross_fit(detector, w.clean.measured(detector), sides["far"], sides, folds)
-        seen = {name: figures(one, Bootstrap(w.groups)) for name, one in found.items()}
+        seen = {name: detection_metrics(one, Bootstrap(w.groups)) for name, one in found.items()}
         far_auc, near_auc = seen["far"].auc, seen["near"].auc
         assert far_auc is not None and near_auc is not None
         assert far_auc.value > 0.95 > near_auc.value > 0.5
@@ -147,7 +147,7 @@ def test_a_shift_is_seen_and_more_of_it_better() -> None:
 def test_figures_are_those_of_scikit_learn_and_thresholds_of_clean_images() -> None:
     rng = np.random.default_rng(0)
     clean, positive = rng.normal(0, 1, 400), rng.normal(1, 2, 150)
-    found = figures(
+    found = detection_metrics(
         Scored(clean, positive, np.arange(400), np.arange(150)), Bootstrap(np.arange(400))
     )
     truth = np.r_[np.zeros(400), np.ones(150)]
@@ -165,7 +165,7 @@ def test_a_cell_without_a_success_is_empty_with_its_reason_and_never_0_or_1() ->
     w = world()
     none = successes(w.attacked(1.0, part=0.0).features, w.labels, w.clean.cases)
     some = successes(w.attacked(1.0, part=0.08).features, w.labels, w.clean.cases)
-    matrix = judge(
+    matrix = evaluate_transfer(
         {"KD": density()},
         w.reference,
         w.clean,
@@ -178,7 +178,7 @@ def test_a_cell_without_a_success_is_empty_with_its_reason_and_never_0_or_1() ->
     assert list(matrix.cells) == [("KD", "some", "some")]
     assert matrix.cells["KD", "some", "some"].few
     assert (
-        figures(
+        detection_metrics(
             Scored(np.zeros(9), np.zeros(0), np.arange(9), np.arange(0)), Bootstrap(np.arange(9))
         ).auc
         is None
@@ -189,10 +189,12 @@ def test_the_matrix_with_controls() -> None:
     w = world()
     strong = successes(w.attacked(2.0).features, w.labels, w.clean.cases)
     weak = successes(w.attacked(0.4, part=0.5).features, w.labels, w.clean.cases)
-    noise = Side(w.attacked(0.1, part=0.0).features, w.clean.cases)
+    noise = FeatureSet(w.attacked(0.1, part=0.0).features, w.clean.cases)
     detectors = {"KD": density(), "Mahalanobis": Mahalanobis(), "QFeat": QuantizedFeatures()}
     attacks = {"strong": strong, "weak": weak}
-    matrix = judge(detectors, w.reference, w.clean, attacks, {"noise": noise}, w.labels, w.groups)
+    matrix = evaluate_transfer(
+        detectors, w.reference, w.clean, attacks, {"noise": noise}, w.labels, w.groups
+    )
     assert len(matrix.cells) == 3 * 2 * 3 and len(matrix.nulls) == 6
     assert matrix.alarms == () and matrix.empty == {}
     for detector in detectors:
@@ -216,14 +218,14 @@ def test_planted_evaluation_images_in_the_reference() -> None:
         torch.cat([w.reference.labels, torch.from_numpy(w.labels[:30])]),
     )
     with pytest.raises(InputError, match="30 of 200 images to be scored are among the reference"):
-        judge({"KD": density()}, taught, w.clean, {}, {}, w.labels, w.groups)
+        evaluate_transfer({"KD": density()}, taught, w.clean, {}, {}, w.labels, w.groups)
 
 
 def test_planted_duplicates() -> None:
     """Copies under another patient's name: oversampling before the split."""
     w = world()
     f = w.clean.features
-    twice = Side(Features.cat([f, f]), np.arange(400))
+    twice = FeatureSet(Features.cat([f, f]), np.arange(400))
     groups = np.r_[w.groups, w.groups + 1000]
     with pytest.raises(InputError, match="duplicate lie in two folds"):
         check_separate(w.reference, twice, folds_by_group(groups, 0), groups)
@@ -243,13 +245,15 @@ def test_planted_scaler_on_what_is_scored() -> None:
     moved = successes(w.attacked(1.0).features, w.labels, w.clean.cases)
     for planted in (Scaled(1.0), Ranked(1.0)):
         with pytest.raises(InputError, match="learns from what it scores"):
-            judge({"KD": planted}, w.reference, w.clean, {"a": moved}, {}, w.labels, w.groups)
+            evaluate_transfer(
+                {"KD": planted}, w.reference, w.clean, {"a": moved}, {}, w.labels, w.groups
+            )
 
 
 def test_planted_failures_as_positives() -> None:
     w = world()
     with pytest.raises(InputError, match="positives of PGD are read correctly"):
-        judge(
+        evaluate_transfer(
             {"KD": density()},
             w.reference,
             w.clean,
@@ -276,7 +280,7 @@ def test_planted_memory_is_heard_by_the_null() -> None:
             new = [float(row.numpy().tobytes() not in known) for row in features.deep]
             return torch.tensor(new)[:, None]
 
-    def null(detector: Detector, draws: int) -> Null:
+    def null(detector: Detector, draws: int) -> NullResult:
         side = w.clean.measured(learned(detector, w))
         return null_control(detector, side, w.groups, folds, 0, draws)
 
@@ -286,8 +290,8 @@ def test_planted_memory_is_heard_by_the_null() -> None:
 
 
 def test_holm_counts_all_controls() -> None:
-    def null(value: float, p: float) -> Null:
-        return Null(Estimate(value, value, value, 100, 50), p)
+    def null(value: float, p: float) -> NullResult:
+        return NullResult(Estimate(value, value, value, 100, 50), p)
 
     assert alarms({"a": null(0.8, 0.004), "b": null(0.8, 0.2)}) == ["a"]
     assert alarms({"a": null(0.8, 0.006), "b": null(0.8, 0.2)}) == []

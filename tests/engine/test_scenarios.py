@@ -18,7 +18,7 @@ from robust.errors import InputError
 from robust.models import Classifier
 from robust.records import Report, Scenario
 from robust.scenarios.decision_based import Asked, EnoughAsked
-from robust.scenarios.holdout import Ground, make_ground
+from robust.scenarios.holdout import Holdout, make_holdout
 from robust.scenarios.universal import universal
 from tests.engine.nets import smooth, trained
 
@@ -101,9 +101,9 @@ def test_a_run_that_is_cut_short_ends_with_the_same_figures(
     played: list[str] = []
 
     def counted(name: str) -> None:
-        kept = Ground.kept
+        kept = Holdout.kept
 
-        def count(self: Ground, key: str, make: Any) -> Any:
+        def count(self: Holdout, key: str, make: Any) -> Any:
             def made() -> Any:
                 played.append(key)
                 if name and key == name:
@@ -112,7 +112,7 @@ def test_a_run_that_is_cut_short_ends_with_the_same_figures(
 
             return kept(self, key, made)
 
-        monkeypatch.setattr(Ground, "kept", count)
+        monkeypatch.setattr(Holdout, "kept", count)
 
     counted("transfer")
     with pytest.raises(KeyboardInterrupt):
@@ -127,12 +127,12 @@ def test_a_run_that_is_cut_short_ends_with_the_same_figures(
     assert one["scenarios"] == two["scenarios"]
 
 
-def ground_of(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Ground:
+def ground_of(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Holdout:
     """The ground of a real run."""
-    kept: list[Ground] = []
+    kept: list[Holdout] = []
 
-    def keep(*arguments: Any) -> Ground | None:
-        made = make_ground(*arguments)
+    def keep(*arguments: Any) -> Holdout | None:
+        made = make_holdout(*arguments)
         assert made is not None
         kept.append(made)
         return made

@@ -21,8 +21,8 @@ from robust.engine.goals import Goal
 from robust.engine.run_store import Outcome
 from robust.models import Classifier
 from robust.records import Report
-from robust.storage.rounding import Shelf, round_knowingly
-from robust.storage.survival import Storing, as_jpeg, shelved
+from robust.storage.rounding import StoredBatch, adversarial_rounding
+from robust.storage.survival import StorageCheck, as_jpeg, is_quantised
 from tests.engine.nets import trained
 from tests.engine.test_detection import cases
 
@@ -45,7 +45,7 @@ def test_a_file_holds_what_is_nearest_and_within_eps(stored: Stored, levels: flo
     x_adv = (
         x + eps * torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).sign()
     ).clamp(0, 1)
-    shelf = Shelf.of(own, eps)
+    shelf = StoredBatch.of(own, eps)
     kept = shelf.put(x_adv)
     assert float((kept - x).abs().max()) <= eps + 2e-7
     assert torch.equal(shelf.put(kept), kept)
@@ -75,7 +75,7 @@ def test_knowing_rounding_finds_the_best_corner_of_a_linear_model() -> None:
     weights = torch.randn(64, generator=torch.Generator().manual_seed(1))
     model = _Linear(weights, torch.tensor(0.0))
     y = torch.zeros(4, dtype=torch.long)
-    found = round_knowingly(model, Shelf.of(own, 1 / 255), x, y, None)
+    found = adversarial_rounding(model, StoredBatch.of(own, 1 / 255), x, y, None)
     best = (x + weights.sign().view(1, 1, 8, 8) / 255).clamp(0, 1)
     assert torch.allclose(found, best, atol=1e-6)
 
@@ -85,8 +85,8 @@ def test_knowing_rounding_never_does_worse_and_stays_in_the_file() -> None:
     own = list(cases(12))
     x = torch.stack([one.image for one in own])
     y = torch.tensor([one.label for one in own])
-    shelf = Shelf.of(own, 2 / 255)
-    found = round_knowingly(model, shelf, x, y, None)
+    shelf = StoredBatch.of(own, 2 / 255)
+    found = adversarial_rounding(model, shelf, x, y, None)
     ahead = [
         (model(z).gather(1, 1 - y[:, None]) - model(z).gather(1, y[:, None])) for z in (x, found)
     ]
@@ -154,9 +154,9 @@ def test_images_of_two_channels_are_no_jpeg() -> None:
     own = Case("two", 0, "g", torch.rand(2, 8, 8).mul(255).round() / 255, {}, Stored(8))
     batch = Batch((0,), (own,), own.image[None], torch.tensor([0]), torch.zeros(1, 2))
     cell = Cell("PGD", PGD(), ThreatModel("Linf", 1 / 255), exact=True)
-    assert shelved(cell)
+    assert is_quantised(cell)
     outcome = Outcome(0, np.zeros(2), 0.0, 0.0, False, False, 1.0)
-    storing = Storing(
+    storing = StorageCheck(
         lambda x: torch.stack([x.mean((1, 2, 3)), -x.mean((1, 2, 3))], 1), Goal("error", ())
     )
     ((_, row, values),) = storing.see(cell, batch, batch.x, [outcome])

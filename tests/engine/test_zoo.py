@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from attacks import BIM, CW, FGSM, PGD, Noise, Standard
+from attacks import BIM, FGSM, PGD, AutoAttack, MarginPGD, Noise
 from robust.auditing import audit
 from robust.cases import Cases
 from robust.cases.case import Pixels
@@ -139,7 +139,7 @@ ZOO: dict[str, Planted] = {
     "steps too short to cross the ball": attacked(
         PGD(steps=5, step_size=0.2), besides=("more steps still help",)
     ),
-    "the same attack twice": attacked(BIM(), CW(step_size=0.05)),
+    "the same attack twice": attacked(BIM(), MarginPGD(step_size=0.05)),
     "clean accuracy below the claim": Planted(
         besides=frozenset({"clean accuracy no better than a constant", "cross-entropy saturates"}),
         model={"mean": 0.4, "std": 0.1},
@@ -182,7 +182,7 @@ def test_a_planted_defect_is_flagged_by_its_own_flag(flag: str) -> None:
 @pytest.mark.parametrize("mask", [True, False])
 def test_an_ensemble_with_a_black_box_does_not_hide_a_mask(mask: bool) -> None:
     made = defects.Turned(network(BASE)) if mask else network(BASE)
-    attacks = [Standard(steps=10, queries=300)]
+    attacks = [AutoAttack(steps=10, queries=300)]
     report = audit(Classifier(made), cases_of(BASE, count=80), attacks=attacks, eps=["4/255"])
     assert report.worst.robust_accuracy.value < 0.8
     assert ("black box beats white box" in names(report)) is mask

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robust.engine.mixed_precision import make_attacker
-from robust.engine.run_store import Store
+from robust.engine.mixed_precision import make_mixed_precision_attacker
+from robust.engine.run_store import RunStore
 from robust.models import Classifier, prepare
 from robust.models.acceleration import memory
 from robust.models.acceleration.memory import at_once, free_memory, memory_kept
@@ -56,11 +56,11 @@ def test_this_machine_says_what_is_free() -> None:
 def test_a_resumed_run_splits_its_batches_as_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    classifier, x, store = convolutions(), torch.rand(2, 3, 32, 32), Store(tmp_path)
+    classifier, x, store = convolutions(), torch.rand(2, 3, 32, 32), RunStore(tmp_path)
     monkeypatch.setattr(memory, "free_memory", lambda device: 2**22)
-    first = make_attacker(classifier, x, "auto", store)
+    first = make_mixed_precision_attacker(classifier, x, "auto", store)
     monkeypatch.setattr(memory, "free_memory", lambda device: 2**30)
-    assert make_attacker(classifier, x, "auto", store).most == first.most < 100
+    assert make_mixed_precision_attacker(classifier, x, "auto", store).most == first.most < 100
     store.close()
 
 

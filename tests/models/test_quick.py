@@ -15,12 +15,12 @@ from robust.cases.case import Case
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goals import Goal
-from robust.engine.mixed_precision import Attacker, make_attacker
-from robust.engine.run_store import Store
+from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
+from robust.engine.run_store import RunStore
 from robust.engine.verified_attack import OutOfMemory
 from robust.models import Classifier, prepare
 from robust.models.acceleration import accelerate as quick_module
-from robust.models.acceleration.accelerate import Speed, Twins, make_twins
+from robust.models.acceleration.accelerate import Acceleration, Twins, make_twins
 from robust.models.acceleration.batchnorm_folding import fold
 
 
@@ -102,7 +102,7 @@ def test_small_networks_and_float64_run_as_they_are() -> None:
         (small.double(), torch.rand(4, 3, 2, 2).double()),
     ):
         twins = make_twins(classifier, x)
-        assert twins.float32 is classifier and twins.low is None and twins.speed == Speed()
+        assert twins.float32 is classifier and twins.low is None and twins.speed == Acceleration()
 
 
 def test_the_choice_follows_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,12 +114,12 @@ def test_the_choice_follows_the_measurement(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(quick_module, "_measure", lambda ways, x: {k: seconds[k] for k in ways})
     with torch.no_grad():
         both = make_twins(classifier, x)
-        assert both.low is not None and both.speed == Speed(20, True, True, 3.0)
+        assert both.low is not None and both.speed == Acceleration(20, True, True, 3.0)
         wanted = classifier(x)
         torch.testing.assert_close(both.float32(x), wanted, rtol=1e-4, atol=1e-4)
         assert float((both.low(x) - wanted).abs().max()) < 0.1 * float(wanted.abs().max())
         single = make_twins(classifier, x, "float32")
-        assert single.low is None and single.speed == Speed(20, True, False, 1.5)
+        assert single.low is None and single.speed == Acceleration(20, True, False, 1.5)
         seconds["low"] = 1.9
         assert make_twins(classifier, x).low is None
         assert make_twins(classifier, x, "bfloat16").low is not None
@@ -136,10 +136,10 @@ def test_what_was_measured_is_kept_with_the_run(
     x = torch.rand(2, 3, 96, 96)
     seconds = {"plain": 3.0, "quick": 2.0, "low": 1.0}
     monkeypatch.setattr(quick_module, "_measure", lambda ways, x: {k: seconds[k] for k in ways})
-    store = Store(tmp_path)
-    first = make_attacker(classifier, x, "auto", store)
+    store = RunStore(tmp_path)
+    first = make_mixed_precision_attacker(classifier, x, "auto", store)
     monkeypatch.setattr(quick_module, "_measure", lambda ways, x: pytest.fail("measured again"))
-    again = make_attacker(classifier, x, "auto", store)
+    again = make_mixed_precision_attacker(classifier, x, "auto", store)
     assert again.twins.speed == first.twins.speed
     assert again.twins.low is not None
     store.close()
@@ -183,9 +183,11 @@ def test_low_precision_that_flatters_is_not_believed() -> None:
     cell = Cell("PGD", PGD(), ThreatModel("Linf", 0.2), exact=True)
     goal = Goal("error", ())
     b = batch(classifier, x)
-    alone = Attacker(classifier, Twins(low, None, Speed()))
+    alone = MixedPrecisionAttacker(classifier, Twins(low, None, Acceleration()))
     assert not any(o.success for o in alone.run(cell, b, goal, 0)[1])
-    both = Attacker(classifier, Twins(found[0], low, Speed(0, True, True, 2.0)))
+    both = MixedPrecisionAttacker(
+        classifier, Twins(found[0], low, Acceleration(0, True, True, 2.0))
+    )
     x_adv, outcomes = both.run(cell, b, goal, 0)
     assert all(o.success for o in outcomes)
     assert outcomes[0].passes > alone.run(cell, b, goal, 0)[1][0].passes
@@ -203,7 +205,9 @@ def test_what_low_precision_found_and_the_classifier_denies_is_no_success() -> N
 
     b = batch(classifier, torch.full((3, 1, 8, 8), 0.9))
     cell = Cell("PGD", PGD(), ThreatModel("Linf", 0.01), exact=True)
-    found = Attacker(classifier, Twins(classifier, agreeing, Speed(0, True, True, 2.0)))
+    found = MixedPrecisionAttacker(
+        classifier, Twins(classifier, agreeing, Acceleration(0, True, True, 2.0))
+    )
     assert not any(o.success for o in found.run(cell, b, Goal("error", ()), 0)[1])
 
 
@@ -226,11 +230,11 @@ def test_memory_that_runs_out_halves_the_batch_and_changes_nothing() -> None:
     classifier = prepare(Classifier(network, head="softmax").double())
     x = torch.rand(13, 1, 8, 8, dtype=torch.float64)
     cell = Cell("PGD", PGD(), ThreatModel("Linf", 0.05), exact=True)
-    attacker = Attacker(classifier, Twins(classifier, None, Speed()))
+    attacker = MixedPrecisionAttacker(classifier, Twins(classifier, None, Acceleration()))
     x_adv, outcomes = attacker.run(cell, batch(classifier, x), Goal("error", ()), 0)
     assert attacker.most <= 4 and [o.row for o in outcomes] == list(range(13))
     classifier.network.most = 100  # type: ignore[union-attr]
-    roomy = Attacker(classifier, Twins(classifier, None, Speed()))
+    roomy = MixedPrecisionAttacker(classifier, Twins(classifier, None, Acceleration()))
     assert torch.equal(roomy.run(cell, batch(classifier, x), Goal("error", ()), 0)[0], x_adv)
     classifier.network.most = 0  # type: ignore[union-attr]
     with pytest.raises(OutOfMemory, match="memory ran out on a batch of 1"):
@@ -243,7 +247,7 @@ def test_a_curve_cell_leaves_the_fallen_alone() -> None:
         Classifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), head="softmax").double()
     )
     b = batch(classifier, torch.rand(40, 1, 8, 8, dtype=torch.float64))
-    attacker = Attacker(classifier, Twins(classifier, None, Speed()))
+    attacker = MixedPrecisionAttacker(classifier, Twins(classifier, None, Acceleration()))
     threat = ThreatModel("Linf", 0.05)
     full = attacker.run(Cell("PGD", PGD(), threat, exact=True), b, Goal("error", ()), 0)[1]
     curve = attacker.run(Cell("PGD", PGD(), threat, exact=False), b, Goal("error", ()), 0)[1]

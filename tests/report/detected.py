@@ -10,14 +10,14 @@ import numpy.typing as npt
 
 from robust.metrics.bootstrap import auc
 from robust.records import (
-    Adaptive,
+    AdaptiveResult,
     Detection,
+    DetectorScore,
     Estimate,
+    FeatureMap,
+    ImageSet,
     NullControl,
-    Scatter,
-    Shown,
-    Sighting,
-    Trace,
+    ScoreCurves,
 )
 
 Scores = npt.NDArray[np.float64]
@@ -28,16 +28,16 @@ STRENGTHS = {"KernelDensity": 1.2, "LID": 0.7, "Mahalanobis": 2.0, "MaxSoftmax":
 UNFITTED = ("MaxSoftmax", "Energy")
 """Detectors without a head."""
 ATTACKS = (
-    Shown("attack", "FGSM", "Linf", 1 / 255, 12),
-    Shown("attack", "PGD", "Linf", 1 / 255, 61),
-    Shown("attack", "FGSM", "Linf", 4 / 255, 77),
-    Shown("attack", "PGD", "Linf", 4 / 255, 150),
+    ImageSet("attack", "FGSM", "Linf", 1 / 255, 12),
+    ImageSet("attack", "PGD", "Linf", 1 / 255, 61),
+    ImageSet("attack", "FGSM", "Linf", 4 / 255, 77),
+    ImageSet("attack", "PGD", "Linf", 4 / 255, 150),
 )
 
 
 def detection(
     strengths: Mapping[str, float] = STRENGTHS,
-    attacks: Sequence[Shown] = ATTACKS,
+    attacks: Sequence[ImageSet] = ATTACKS,
     key: int | None = 1,
     alarms: Sequence[str] = (),
     seed: int = 0,
@@ -48,12 +48,12 @@ def detection(
     """
     rng = np.random.default_rng(seed)
     sizes = dict.fromkeys((a.norm, a.eps) for a in attacks)
-    noises = [Shown("noise", "noise", norm, eps, CLEAN) for norm, eps in sizes]
-    changes = [Shown("change", name, "", None, CLEAN) for name in CHANGES]
+    noises = [ImageSet("noise", "noise", norm, eps, CLEAN) for norm, eps in sizes]
+    changes = [ImageSet("change", name, "", None, CLEAN) for name in CHANGES]
     shown = (*attacks, *noises, *changes)
-    sightings: list[Sighting] = []
+    sightings: list[DetectorScore] = []
     nulls: list[NullControl] = []
-    traces: list[Trace] = []
+    traces: list[ScoreCurves] = []
     fits = [i for i, a in enumerate(attacks) if not a.empty]
     for name, strength in strengths.items():
         for fitted in [None] if name in UNFITTED else fits:
@@ -64,7 +64,7 @@ def detection(
                 if one.cases
             }
             sightings += [
-                Sighting(name, fitted, i, *_worth(clean, own), few=len(own) < 30)
+                DetectorScore(name, fitted, i, *_worth(clean, own), few=len(own) < 30)
                 for i, own in scores.items()
             ]
             value = 0.5 + (0.12 if name in alarms else float(rng.normal(0, 0.008)))
@@ -94,7 +94,7 @@ def many() -> Detection:
     """Eight detectors, twenty attacks, twenty-nine columns, and an attacker who knows."""
     names = (*STRENGTHS, "DeepFeatures", "QuantizedFeatures", "BayesianUncertainty", "Energy")
     sizes = [(attack, k) for attack in ("FGSM", "BIM", "PGD", "CW") for k in (0.5, 1, 2, 4, 8)]
-    attacks = [Shown("attack", name, "Linf", k / 255, int(20 + 15 * k)) for name, k in sizes]
+    attacks = [ImageSet("attack", name, "Linf", k / 255, int(20 + 15 * k)) for name, k in sizes]
     strengths = {name: -0.6 + 0.35 * i for i, name in enumerate(names)}
     return evaded(detection(strengths, attacks, key=11))
 
@@ -107,7 +107,7 @@ def evaded(made: Detection, **passes: float) -> Detection:
         return Estimate(value, max(0.0, value - spread), min(1.0, value + spread), 60, 40)
 
     every = tuple(
-        Adaptive(
+        AdaptiveResult(
             detector=name,
             attacks={"JointPGD": "JointPGD(steps=100)"},
             fooled=estimate(0.9),
@@ -133,7 +133,7 @@ def without(made: Detection, detector: str, **changes: object) -> Detection:
     return dataclasses.replace(made, sightings=sightings)
 
 
-def _shift(strength: float, shown: Shown, matched: bool) -> float:
+def _shift(strength: float, shown: ImageSet, matched: bool) -> float:
     if shown.kind == "change":
         return 0.15 * strength
     size = min(1.6, 0.6 + 80 * (shown.eps or 0.02))
@@ -156,13 +156,13 @@ def _worth(clean: Scores, own: Scores) -> tuple[Estimate, dict[str, Estimate]]:
     return estimate(value, 0.9 / np.sqrt(groups + 5)), seen
 
 
-def _noise(shown: Sequence[Shown], key: int) -> int:
+def _noise(shown: Sequence[ImageSet], key: int) -> int:
     own = shown[key]
     places = [i for i, s in enumerate(shown) if s.kind == "noise"]
     return next(i for i in places if (shown[i].norm, shown[i].eps) == (own.norm, own.eps))
 
 
-def _trace(name: str, clean: Scores, attacked: Scores, noise: Scores) -> Trace:
+def _trace(name: str, clean: Scores, attacked: Scores, noise: Scores) -> ScoreCurves:
     limits = np.quantile(clean, np.linspace(1, 0, 60))
     roc = [(float(np.mean(clean > t)), float(np.mean(attacked > t))) for t in limits]
     edges = np.linspace(-3, 5, 31)
@@ -171,13 +171,13 @@ def _trace(name: str, clean: Scores, attacked: Scores, noise: Scores) -> Trace:
         return tuple(int(n) for n in np.histogram(np.clip(values, -3, 5), edges)[0])
 
     parts = count(clean), count(attacked), count(noise)
-    return Trace(name, ((0.0, 0.0), *roc, (1.0, 1.0)), tuple(map(float, edges)), *parts)
+    return ScoreCurves(name, ((0.0, 0.0), *roc, (1.0, 1.0)), tuple(map(float, edges)), *parts)
 
 
-def _scatters(rng: np.random.Generator, attacks: Sequence[Shown], key: int) -> list[Scatter]:
+def _scatters(rng: np.random.Generator, attacks: Sequence[ImageSet], key: int) -> list[FeatureMap]:
     def cloud(count: int, x: float) -> tuple[tuple[float, float], ...]:
         points = rng.normal((x, 0), 4, (min(count, 300), 2)).round(2)
         return tuple((float(a), float(b)) for a, b in points)
 
     alike = [i for i, a in enumerate(attacks) if a.eps == attacks[key].eps and a.cases >= 5]
-    return [Scatter(i, cloud(attacks[i].cases, 0), cloud(attacks[i].cases, 5)) for i in alike]
+    return [FeatureMap(i, cloud(attacks[i].cases, 0), cloud(attacks[i].cases, 5)) for i in alike]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from robust.report.gates import GateResult, judge
+from robust.report.gates import GateResult, judge_gates
 from robust.report.tables.adaptive import adaptive_table
 from robust.report.text import adaptive
 from robust.report.text import detection as noticed
@@ -62,7 +62,7 @@ def test_the_table_names_every_number_and_doubts_the_few() -> None:
 
 
 def one(gate: str, wanted: float, found: object = FOUND) -> GateResult:
-    (result,) = judge(gated({gate: {"LID": wanted}}, detection=found))
+    (result,) = judge_gates(gated({gate: {"LID": wanted}}, detection=found))
     return result
 
 

@@ -15,7 +15,7 @@ import pytest
 from robust.auditing import audit
 from robust.cases import open_cases
 from robust.models import Classifier
-from robust.records import Exhibit, Report, Row
+from robust.records import AttackResult, Exhibit, Report
 from robust.report import write_report
 from robust.units import eps_text, norm_text
 from tests.engine.nets import trained
@@ -103,7 +103,7 @@ def _with_classes(report: Report, names: Sequence[str]) -> Report:
     places = range(len(names))
     square = tuple(tuple(40 if i == j else i * j % 7 for j in places) for i in places)
 
-    def widened(row: Row) -> Row:
+    def widened(row: AttackResult) -> AttackResult:
         recall = dict.fromkeys(names, row.scores.accuracy)
         scores = dataclasses.replace(row.scores, recall=recall)
         return dataclasses.replace(row, scores=scores, confusion=square if row.confusion else ())

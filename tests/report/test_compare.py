@@ -20,7 +20,7 @@ from robust.auditing import audit
 from robust.cases import open_cases
 from robust.errors import InputError
 from robust.models import Classifier
-from robust.records import Estimate, Report, Row, Scores
+from robust.records import AttackResult, Estimate, Report, Scores
 from robust.report.comparison.compare import Change, Comparison, compare_runs
 from robust.report.comparison.show import as_json, as_markdown, print_comparison
 from tests.engine.nets import trained
@@ -88,9 +88,10 @@ def write_run(
     none = Scores(None)
     made = dataclasses.replace(
         report(),
-        rows=tuple(Row(attack, "Linf", eps, "exact", none) for attack, eps in fallen),
+        rows=tuple(AttackResult(attack, "Linf", eps, "exact", none) for attack, eps in fallen),
         worst_cases=tuple(
-            Row("worst case", "Linf", eps, "exact", none) for eps in sorted({e for _, e in fallen})
+            AttackResult("worst case", "Linf", eps, "exact", none)
+            for eps in sorted({e for _, e in fallen})
         ),
         plan={"audit": {"seed": 0, "goal": "error", "target": None, "norm": "Linf", **plan}},
         data={**report().data, "classes": dict.fromkeys(classes, 5), "findings": [classes[1]]},

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from attacks import BIM, CW, FGSM, PGD, CarliniWagnerL2, Noise
+from attacks import BIM, FGSM, PGD, CarliniWagnerL2, MarginPGD, Noise
 from robust.auditing import audit, audit_plan, unfinished_report
 from robust.cases import Cases, open_cases
 from robust.cli.main import app
@@ -28,7 +28,7 @@ from robust.errors import InputError
 from robust.models import Classifier
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
-from robust.records import Estimate, Report, Row, Scores
+from robust.records import AttackResult, Estimate, Report, Scores
 from robust.report import FORMATS, TEMPLATES, read_report, write_report
 from robust.report.formats.terminal import print_report
 from robust.report.text.format import counted, of_hundred, threat_text
@@ -179,7 +179,11 @@ EXTREMES: dict[str, Callable[[], dict[str, Any]]] = {
     "L2": lambda: {"attacks": ["Noise", QUICK], "norm": "L2", "eps": SEVEN},
     "nearest alone": lambda: {"cases": phantoms(20), "attacks": [CW2], "norm": "L2"},
     "nearest beside": lambda: {"attacks": ["FGSM", CW2]},
-    "curve": lambda: {"attacks": [QUICK, CW(steps=5)], "cells": "curve", "eps": [*SMALL, "8/255"]},
+    "curve": lambda: {
+        "attacks": [QUICK, MarginPGD(steps=5)],
+        "cells": "curve",
+        "eps": [*SMALL, "8/255"],
+    },
     "miss": lambda: {"attacks": [QUICK, "Noise"], "goal": "miss"},
     "false alarm": lambda: {"attacks": [QUICK], "goal": "false alarm"},
     "miss without findings": lambda: {
@@ -337,7 +341,7 @@ def test_the_terminal_shows_25_lines_of_80_columns(runs: Runs, name: str) -> Non
     )
 
 
-def fallen(run: Run, row: Row) -> float | None:
+def fallen(run: Run, row: AttackResult) -> float | None:
     """Of 100 attacked cases those with a successful image within this row's ball, from the table."""
     moved = "linf" if row.norm == "Linf" else "l2"
     own = [o for o in run.table() if o["attack"] != "clean" and o["norm"] == row.norm]
@@ -471,13 +475,15 @@ def test_of_many_classes_those_that_suffer_most_are_shown(runs: Runs) -> None:
 
 def judged(
     low: float, high: float, *, value: float | None = None, attacked: int = 100, failed: int = 0
-) -> Row:
+) -> AttackResult:
     """A worst case of which this share still reads correctly; success is the rest."""
     middle = (low + high) / 2 if value is None else value
     kept = Estimate(middle, low, high, 90, 40)
     fell = Estimate(1 - middle, 1 - high, 1 - low, 90, 40)
     scores = Scores(accuracy=kept, robust_accuracy=kept, success=fell)
-    return Row("worst case", "Linf", 1 / 255, "exact", scores, attacked=attacked, failed=failed)
+    return AttackResult(
+        "worst case", "Linf", 1 / 255, "exact", scores, attacked=attacked, failed=failed
+    )
 
 
 @pytest.mark.parametrize(
@@ -496,12 +502,14 @@ def judged(
         (judged(0.91, 1.0, failed=6), "undecided"),
         (judged(0.0, 0.05, failed=6), "undecided"),
         (
-            Row("worst case", "Linf", 1 / 255, "exact", Scores(None), attacked=9, failed=9),
+            AttackResult(
+                "worst case", "Linf", 1 / 255, "exact", Scores(None), attacked=9, failed=9
+            ),
             "undecided",
         ),
     ],
 )
-def test_a_verdict_looks_at_the_whole_interval(runs: Runs, row: Row, word: str) -> None:
+def test_a_verdict_looks_at_the_whole_interval(runs: Runs, row: AttackResult, word: str) -> None:
     report = dataclasses.replace(runs("one case").report, worst_cases=(row,))
     assert [v.word for v in verdicts(report)] == [word]
     assert word in RULE.lower()
@@ -525,11 +533,11 @@ def classes(before: dict[str, float], after: dict[str, float]) -> Report:
     def rate(value: float) -> Estimate:
         return Estimate(value, max(0, value - 0.1), min(1, value + 0.1), 50, 50)
 
-    def row(recall: dict[str, float], attack: str) -> Row:
+    def row(recall: dict[str, float], attack: str) -> AttackResult:
         scores = Scores(
             rate(0.5), rate(0.5), rate(0.5), recall={k: rate(v) for k, v in recall.items()}
         )
-        return Row(attack, "Linf", 1 / 255, "exact", scores, attacked=50)
+        return AttackResult(attack, "Linf", 1 / 255, "exact", scores, attacked=50)
 
     plain = row(before, "clean")
     audit_ = {"target": None, "goal": "error"}

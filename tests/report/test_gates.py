@@ -23,12 +23,12 @@ from robust.engine.gate_check import check_gates
 from robust.errors import InputError
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
-from robust.records import FLAGS,  Detection, Estimate, Flag, Report, Row, Scores
+from robust.records import FLAGS, AttackResult, Detection, Estimate, Flag, Report, Scores
 from robust.report.formats.ci import job_summary, junit
 from robust.report.formats.html import render_html
 from robust.report.formats.markdown import render_markdown
 from robust.report.formats.terminal import render_terminal
-from robust.report.gates import GateResult, groups_needed, judge
+from robust.report.gates import GateResult, groups_needed, judge_gates
 from robust.report.layout import regulatory
 from robust.report.layout import standard as document
 from robust.report.tables.gates import complaints, in_a_line
@@ -49,9 +49,11 @@ from tests.test_records import report
 GOOD = Estimate(0.8, 0.7, 0.9, 200, 100)
 
 
-def worst(eps: float, norm: str = "Linf", failed: int = 0, **scores: Estimate | None) -> Row:
+def worst(
+    eps: float, norm: str = "Linf", failed: int = 0, **scores: Estimate | None
+) -> AttackResult:
     made = Scores(None, **scores)  # type: ignore[arg-type]
-    return Row("worst case", norm, eps, "exact", made, attacked=200, failed=failed)
+    return AttackResult("worst case", norm, eps, "exact", made, attacked=200, failed=failed)
 
 
 def gated(gates: dict[str, Any], **changes: Any) -> Report:
@@ -63,7 +65,7 @@ def gated(gates: dict[str, Any], **changes: Any) -> Report:
 
 
 def one(gates: dict[str, Any], **changes: Any) -> GateResult:
-    (result,) = judge(gated(gates, **changes))
+    (result,) = judge_gates(gated(gates, **changes))
     return result
 
 
@@ -89,7 +91,7 @@ def one(gates: dict[str, Any], **changes: Any) -> GateResult:
 def test_a_gate_looks_at_the_bound_and_at_what_the_groups_can_show(
     estimate: Estimate, wanted: float, outcome: str, said: str
 ) -> None:
-    row = Row("clean", "", 0.0, "clean", Scores(estimate))
+    row = AttackResult("clean", "", 0.0, "clean", Scores(estimate))
     result = one({"clean_accuracy": wanted}, clean=row)
     assert result.outcome == outcome and said in result.why
     assert result.passed is (outcome == "passed")
@@ -125,7 +127,7 @@ def test_each_eps_is_a_gate_and_one_number_is_for_the_largest() -> None:
         worst(0.5, "L2", robust_accuracy=GOOD),
     )
     spread = {"robust_accuracy": {"1/255": 0.6, "Linf 4/255": 0.6, "L2 0.5": 0.6, "2/255": 0.1}}
-    found = judge(gated(spread, worst_cases=rows))
+    found = judge_gates(gated(spread, worst_cases=rows))
     assert [(r.name, r.outcome, r.path) for r in found] == [
         ("robust accuracy at L∞ 1/255", "passed", "/worst_cases/0/scores/robust_accuracy"),
         ("robust accuracy at L∞ 4/255", "failed", "/worst_cases/1/scores/robust_accuracy"),
@@ -133,7 +135,7 @@ def test_each_eps_is_a_gate_and_one_number_is_for_the_largest() -> None:
         ("robust accuracy at L∞ 2/255", "undecided", ""),
     ]
     single = {"robust_accuracy": 0.6, "sensitivity": 0.6, "specificity": {"1/255": 0.6}}
-    found = judge(gated(single, worst_cases=rows))
+    found = judge_gates(gated(single, worst_cases=rows))
     assert [(r.name, r.outcome) for r in found] == [
         ("robust accuracy at L∞ 4/255", "failed"),
         ("sensitivity at L∞ 4/255", "passed"),
@@ -142,7 +144,7 @@ def test_each_eps_is_a_gate_and_one_number_is_for_the_largest() -> None:
 
 
 def seeing(wanted: object, found: Detection | None) -> tuple[GateResult, ...]:
-    return judge(gated({"detector_auc": wanted}, detection=found))
+    return judge_gates(gated({"detector_auc": wanted}, detection=found))
 
 
 def test_a_detector_is_judged_on_the_key_attack() -> None:
@@ -180,7 +182,7 @@ def test_a_detector_that_is_not_to_be_believed_passes_nothing() -> None:
 
 def test_flags_by_name_and_all_of_them() -> None:
     raised = (Flag("few groups", "there are 4", "why", "remedy"),)
-    found = judge(gated({"no_flags": ["few groups", "no groups"]}, flags=raised))
+    found = judge_gates(gated({"no_flags": ["few groups", "no groups"]}, flags=raised))
     assert [(r.outcome, r.why) for r in found] == [
         ("failed", "there are 4"),
         ("passed", "not raised"),
@@ -192,13 +194,13 @@ def test_flags_by_name_and_all_of_them() -> None:
 def test_nothing_is_decided_before_the_run_is_finished() -> None:
     made = gated({"clean_accuracy": 0.1, "no_flags": True}, flags=())
     data = {**made.data, "unfinished": 3}
-    found = judge(dataclasses.replace(made, data=data))
+    found = judge_gates(dataclasses.replace(made, data=data))
     assert {(r.outcome, r.why) for r in found} == {("undecided", "the run is not finished")}
 
 
 def test_a_report_without_gates_says_nothing_of_them() -> None:
     made = report()
-    assert judge(made) == () and judge(gated({})) == ()
+    assert judge_gates(made) == () and judge_gates(gated({})) == ()
     assert "Gates" not in render_html(made) and "Gates" not in render_markdown(gated({}))
 
 
@@ -312,7 +314,7 @@ def mixed() -> Report:
 
 
 def test_everyone_is_told_the_same(mixed: Report) -> None:
-    results = judge(mixed)
+    results = judge_gates(mixed)
     assert [r.outcome for r in results] == ["passed", "undecided", "failed"]
     wrong = [r for r in results if not r.passed]
     assert check_junit(junit("A & B", results)) == [(r.name, r.outcome, r.why) for r in wrong]
@@ -332,8 +334,8 @@ def test_everyone_is_told_the_same(mixed: Report) -> None:
     assert "## Gates: 2 of 3 gates not passed" in summary and "## Verdict for each" in summary
     assert "report.html" in summary and "## Glossary" not in summary
     passed = gated({"clean_accuracy": 0.2})
-    assert "## Gates passed" in job_summary(passed) and complaints(judge(passed)) == []
-    assert check_junit(junit("t", judge(passed))) == []
+    assert "## Gates passed" in job_summary(passed) and complaints(judge_gates(passed)) == []
+    assert check_junit(junit("t", judge_gates(passed))) == []
 
 
 def test_hostile_names_stay_text() -> None:
@@ -341,11 +343,11 @@ def test_hostile_names_stay_text() -> None:
     wanted = dict.fromkeys(names, 0.6)
     found = detection(dict.fromkeys(names, 0.5), ATTACKS[:2], alarms=names)
     made = gated({"detector_auc": wanted}, detection=found, title="".join(names) + "\ufffe\ud800")
-    told = check_junit(junit(made.title, judge(made)))
+    told = check_junit(junit(made.title, judge_gates(made)))
     assert [name for name, *_ in told] == [
         f"AUC of {plain(name)} on PGD, L∞ 1/255" for name in names
     ]
-    lines = complaints(judge(made))
+    lines = complaints(judge_gates(made))
     assert not controls("".join(lines)) and len(lines) == len(names)
     page, other = (Page(render_html(r)) for r in (made, calm(made)))
     assert page.elements == other.elements and page.loaded == other.loaded

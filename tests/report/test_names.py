@@ -35,7 +35,7 @@ from robust.auditing import audit
 from robust.cases import Cases, open_cases
 from robust.models import Classifier
 from robust.records import Flag, Report
-from robust.report.figures.accuracy import figures
+from robust.report.figures.accuracy import accuracy_figures
 from robust.report.formats import latex
 from robust.report.formats.html import render_html
 from robust.report.formats.latex import render_latex
@@ -477,7 +477,7 @@ def test_figures_bear_any_name_in_silence(
         part = dataclasses.replace(report, rows=tuple(r for r in report.rows if r.attack in labels))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            drawn = figures(part)
+            drawn = accuracy_figures(part)
             assert drawn
             for figure in drawn:
                 root = ET.fromstring(figure.svg())
@@ -491,7 +491,7 @@ def test_each_attack_has_its_line_in_the_legend(report: Report) -> None:
         label = name.replace("\x00", "")
         rows = [r for r in report.rows if r.attack == label and r.same_as is None]
         part = dataclasses.replace(report, rows=tuple(rows))
-        axes = figures(part)[0].draw().axes[0]
+        axes = accuracy_figures(part)[0].draw().axes[0]
         legend = axes.get_legend()
         assert legend is not None
         shown = [text.get_text() for text in legend.get_texts()]

@@ -20,9 +20,9 @@ import pytest
 from rich.console import Console
 
 from robust.plan.load import make_plan
-from robust.records import Detection, Estimate, Report, Shown, Sighting
+from robust.records import Detection, DetectorScore, Estimate, ImageSet, Report
 from robust.report import write_report
-from robust.report.figures.accuracy import figures
+from robust.report.figures.accuracy import accuracy_figures
 from robust.report.formats import latex
 from robust.report.formats.html import render_html
 from robust.report.formats.json_schema import PUBLISHED
@@ -40,8 +40,8 @@ from tests.report.test_names import NAMES
 from tests.report.test_truth import NUMBER, ORDERS, at, known_numbers
 from tests.test_records import report
 
-EMPTY = Shown("attack", "CW", "Linf", 1 / 255, 0, "no attack succeeded")
-APART = Shown("attack", "CW", "Linf", 2 / 255, 4, "its 4 successes lie in one fold")
+EMPTY = ImageSet("attack", "CW", "Linf", 1 / 255, 0, "no attack succeeded")
+APART = ImageSet("attack", "CW", "Linf", 2 / 255, 4, "its 4 successes lie in one fold")
 TIMED = {"seconds": 1.0, "by_cell": {"PGD": 1.0}}
 
 
@@ -270,7 +270,7 @@ def label(found: Detection, place: int) -> str:
     return f"{shown.name} {words.eps_text(shown.eps, shown.norm)}"
 
 
-def only(found: Detection, detector: str, fitted: int | None, shown: int) -> Sighting:
+def only(found: Detection, detector: str, fitted: int | None, shown: int) -> DetectorScore:
     (own,) = [
         s for s in found.sightings if (s.detector, s.fitted, s.shown) == (detector, fitted, shown)
     ]
@@ -380,7 +380,7 @@ def test_figures_show_each_detector_and_every_point(tmp_path: Path) -> None:
     shown = made(drawn=True)
     found = shown.detection
     assert found is not None
-    drawn = {f.name: f for f in figures(shown) if f.name.startswith("detectors")}
+    drawn = {f.name: f for f in accuracy_figures(shown) if f.name.startswith("detectors")}
     assert list(drawn) == ["detectors-roc", "detectors-scores", "detectors-features"]
     (axes,) = drawn["detectors-roc"].draw().axes
     legend = axes.get_legend()
@@ -412,8 +412,8 @@ def test_markdown_has_sentences_and_tables_and_no_word_of_colours() -> None:
 def hostile() -> Detection:
     """Detectors, attacks, layers and reasons with hostile names alone."""
     every = list(NAMES.values())
-    attacks = [Shown("attack", name, "Linf", 1 / 255, 40) for name in every]
-    attacks += [Shown("attack", name, "L2", None, 0, name) for name in every[:4]]
+    attacks = [ImageSet("attack", name, "Linf", 1 / 255, 40) for name in every]
+    attacks += [ImageSet("attack", name, "L2", None, 0, name) for name in every[:4]]
     found = detection(dict.fromkeys(every, 0.5), attacks[-6:], key=0)
     sights = dataclasses.replace(
         found,
@@ -448,7 +448,7 @@ def test_hostile_names_stay_text(capfd: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = made(detection(dict.fromkeys(list(NAMES.values())[11:23], 0.5)), drawn=True)
-        for figure in figures(found)[-3:]:
+        for figure in accuracy_figures(found)[-3:]:
             root = ET.fromstring(figure.svg())
             assert not [e for e in root.iter() if str(e.tag).endswith("script")]
     assert capfd.readouterr().err == ""

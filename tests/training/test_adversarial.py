@@ -22,7 +22,7 @@ from robust.training.adversarial import (
     trades,
     warmed,
 )
-from robust.training.fit import Fitted, precision
+from robust.training.fit import FitResult, precision
 from robust.training.recipe import AdversarialSpec, Recipe
 from tests.training.tiny import cases_of, classifier, recipe, run
 
@@ -221,7 +221,7 @@ def weak_and_strong(n: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 @cache
-def trained(folder: Path, method: str) -> tuple[Fitted, float, float]:
+def trained(folder: Path, method: str) -> tuple[FitResult, float, float]:
     """What a linear network comes to, and its accuracy on new cases: clean, and under PGD."""
     hard: dict[str, Any] = {}
     if method != "plain":

@@ -12,7 +12,7 @@ import pytest
 from lightning.pytorch.callbacks import Callback
 
 from robust.errors import InputError
-from robust.training.fit import Fitted
+from robust.training.fit import FitResult
 from robust.training.keeper import LAST, PREVIOUS
 from tests.training.tiny import Watch, chests, classifier, equal, recipe, rows, run
 
@@ -49,7 +49,7 @@ def killed(folder: Path, epoch: int = 2) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> FitResult:
     return run(tmp_path_factory.mktemp("undisturbed"), RECIPE)
 
 
@@ -69,7 +69,7 @@ def copied(folder: Path, to: Path) -> Path:
 
 
 def test_killed_in_mid_epoch_it_ends_in_the_same_weights(
-    undisturbed: Fitted, cut: Path, tmp_path: Path
+    undisturbed: FitResult, cut: Path, tmp_path: Path
 ) -> None:
     folder, watch = copied(cut, tmp_path / "on"), Watch()
     fitted = run(folder, RECIPE, watch)
@@ -81,7 +81,7 @@ def test_killed_in_mid_epoch_it_ends_in_the_same_weights(
     assert [line.split(",")[0] for line in written] == ["epoch", "1", "2", "3", "4"]
 
 
-def test_killed_in_its_first_epoch_it_begins_anew(undisturbed: Fitted, tmp_path: Path) -> None:
+def test_killed_in_its_first_epoch_it_begins_anew(undisturbed: FitResult, tmp_path: Path) -> None:
     killed(tmp_path, epoch=0)
     assert not (tmp_path / "checkpoints" / LAST).exists()
     assert equal(run(tmp_path, RECIPE).state, undisturbed.state)
@@ -89,7 +89,7 @@ def test_killed_in_its_first_epoch_it_begins_anew(undisturbed: Fitted, tmp_path:
 
 @pytest.mark.parametrize(("broken", "steps"), [([LAST], 9), ([LAST, PREVIOUS], 12)])
 def test_a_checkpoint_cut_short_is_passed_over(
-    broken: list[str], steps: int, undisturbed: Fitted, cut: Path, tmp_path: Path
+    broken: list[str], steps: int, undisturbed: FitResult, cut: Path, tmp_path: Path
 ) -> None:
     folder, watch = copied(cut, tmp_path / "short"), Watch()
     for name in broken:
@@ -100,7 +100,9 @@ def test_a_checkpoint_cut_short_is_passed_over(
     assert equal(fitted.state, undisturbed.state) and rows(fitted) == rows(undisturbed)
 
 
-def test_a_finished_training_takes_no_step(undisturbed: Fitted, cut: Path, tmp_path: Path) -> None:
+def test_a_finished_training_takes_no_step(
+    undisturbed: FitResult, cut: Path, tmp_path: Path
+) -> None:
     folder, watch = copied(cut, tmp_path / "done"), Watch()
     run(folder, RECIPE)
     before = (folder / "checkpoints" / LAST).read_bytes()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from robust.cases import Cases, open_cases
 from robust.cases.case import Entry
 from robust.models import Classifier
-from robust.training.fit import Fitted, fit
+from robust.training.fit import FitResult, fit
 from robust.training.recipe import Recipe, make_recipe
 
 
@@ -46,7 +46,7 @@ def chests(split: str = "train", count: int = 24) -> Cases:
     return open_cases("phantom:chest_xray", split=split, count=count, pixels=32)
 
 
-def run(folder: Path, recipe: Recipe, *callbacks: Callback, **options: Any) -> Fitted:
+def run(folder: Path, recipe: Recipe, *callbacks: Callback, **options: Any) -> FitResult:
     """Train on phantoms of chests."""
     given = {"classifier": classifier(), "train": chests(), "val": chests("val", 12), **options}
     return fit(
@@ -71,7 +71,7 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
-def rows(fitted: Fitted) -> list[dict[str, float]]:
+def rows(fitted: FitResult) -> list[dict[str, float]]:
     """The history without what a clock says."""
     return [{k: v for k, v in row.items() if k != "seconds"} for row in fitted.history]
 

@@ -14,31 +14,31 @@ from torch import Tensor
 
 from attacks import (
     Attack,
+    AutoAttack,
+    ConfidencePGD,
     FeatureMatching,
     HierarchicalFeatureConstraint,
     JointPGD,
-    KappaPGD,
     OrthogonalPGD,
     SelectivePGD,
-    Standard,
 )
 from detectors import Features, Reference
 from robust.cases.case import spread
 from robust.detection.adaptive.feature_likelihood import fit_likelihood
-from robust.detection.adaptive.joint_model import Suspect
-from robust.detection.adaptive.surrogate_detector import Follower, agreement, follow
+from robust.detection.adaptive.joint_model import JointModel
+from robust.detection.adaptive.surrogate_detector import SurrogateDetector, agreement, fit_surrogate
 from robust.detection.cross_fitting import (
     FALSE_ALARMS,
     FEW,
     Array,
-    Fitted,
-    Measured,
-    Side,
+    FeatureSet,
+    FittedDetector,
+    StatisticSet,
     fit_folds,
     score_folds,
     threshold,
 )
-from robust.detection.feature_log import CLEAN, Watch
+from robust.detection.feature_log import CLEAN, FeatureLog
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goals import Goal
@@ -46,14 +46,14 @@ from robust.engine.run_store import Outcome
 from robust.engine.verified_attack import attack_batch
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.groups import Places, folds_by_group
-from robust.records import Adaptive, Estimate
+from robust.records import AdaptiveResult, Estimate
 
 KAPPAS = (0.25, 0.5, 1.0)
 """Beyond 0, in parts of the median margin of clean images."""
 
 
 @dataclass(frozen=True)
-class Try:
+class BestEvasion:
     """What an attacker who knows the detector made of one case."""
 
     row: int
@@ -63,25 +63,25 @@ class Try:
     """That found it."""
 
 
-def attacks_that_know(steps: int, sure: float) -> tuple[Attack, ...]:
+def adaptive_attacks(steps: int, sure: float) -> tuple[Attack, ...]:
     """In the order in which they run, each on the cases that still look suspicious.
 
     Kappa is swept up to `sure`, how far ahead clean images are of the next class.
     """
     return (
-        KappaPGD(steps=steps),
+        ConfidencePGD(steps=steps),
         SelectivePGD(steps=steps),
         JointPGD(steps=steps),
         OrthogonalPGD(steps=steps),
         FeatureMatching(steps=steps),
         HierarchicalFeatureConstraint(steps=steps),
-        *(KappaPGD(steps=steps, kappa=share * sure) for share in KAPPAS),
+        *(ConfidencePGD(steps=steps, kappa=share * sure) for share in KAPPAS),
     )
 
 
-def adapt(
-    watch: Watch, reference: Reference, cell: Cell, goal: Goal, judged: Sequence[str]
-) -> tuple[Adaptive, ...]:
+def evaluate_adaptive(
+    watch: FeatureLog, reference: Reference, cell: Cell, goal: Goal, judged: Sequence[str]
+) -> tuple[AdaptiveResult, ...]:
     """The detectors of these labels against attackers who know of them, in the ball of `cell`.
 
     Each is fitted on `cell`, which was watched and has successes in two folds or more, unless none
@@ -89,14 +89,14 @@ def adapt(
     """
     if not math.isfinite(cell.threat.eps) or not watch.plan.detection.adaptive:
         return ()
-    arena = _Arena(watch, reference, cell, goal)
+    arena = AdaptiveEvaluation(watch, reference, cell, goal)
     return tuple(arena.judge(label, place / len(judged)) for place, label in enumerate(judged))
 
 
-class _Arena:
+class AdaptiveEvaluation:
     """What all detectors share: the cases, their folds, and the images of the known attack."""
 
-    def __init__(self, watch: Watch, reference: Reference, cell: Cell, goal: Goal) -> None:
+    def __init__(self, watch: FeatureLog, reference: Reference, cell: Cell, goal: Goal) -> None:
         self.watch, self.reference, self.cell, self.goal = watch, reference, cell, goal
         self.clean, self.known = watch.side(CLEAN), watch.side(cell.key)
         seed = watch.plan.audit.seed
@@ -106,14 +106,14 @@ class _Arena:
         self.places = np.array(spread(range(len(watch.rows)), wanted), np.int64)
         ahead = self.clean.features.logits.double().topk(2).values
         sure = float((ahead[:, 0] - ahead[:, 1]).median())
-        self.attacks = attacks_that_know(watch.plan.detection.adaptive_steps, sure)
+        self.attacks = adaptive_attacks(watch.plan.detection.adaptive_steps, sure)
         self.likelihood = fit_likelihood(reference, seed)
-        self.search = Standard(watch.plan.detection.adaptive_steps, queries=100)
+        self.search = AutoAttack(watch.plan.detection.adaptive_steps, queries=100)
         self.ways: dict[int, Tensor | None] = {}
         """By row an image that fools the classifier, of those on which the known attack failed;
         None where there is none to be found, whatever the detector."""
 
-    def judge(self, label: str, done: float) -> Adaptive:
+    def judge(self, label: str, done: float) -> AdaptiveResult:
         detector = self.watch.detectors[label]
         clean, known = self.clean.measured(detector), self.known.measured(detector)
         fitted = fit_folds(detector, clean, known, self.folds)
@@ -121,7 +121,7 @@ class _Arena:
         limits = {share: threshold(scores, share) for share in FALSE_ALARMS}
         rows = [self.watch.rows[place] for place in known.cases]
         before = dict(zip(rows, self._scores(fitted, known), strict=True))
-        tries: dict[int, Try] = {}
+        tries: dict[int, BestEvasion] = {}
         agreed: list[float] = []
         for fold, one in enumerate(fitted):
             self.watch.runner.progress(done, 1.0, f"attacking {label} as well")
@@ -130,7 +130,7 @@ class _Arena:
             agreed += [] if agrees is None else [agrees]
         return self._figures(label, scores, limits, before, tries, agreed)
 
-    def _scores(self, fitted: Sequence[Fitted], side: Measured) -> Array:
+    def _scores(self, fitted: Sequence[FittedDetector], side: StatisticSet) -> Array:
         """What has no score counts as the most suspicious."""
         found = score_folds(fitted, side, self.folds)
         return np.where(np.isnan(found), np.inf, found)
@@ -139,18 +139,18 @@ class _Arena:
         self,
         label: str,
         fold: int,
-        fitted: Fitted,
+        fitted: FittedDetector,
         clean: Array,
         limit: float,
         before: dict[int, float],
-    ) -> tuple[list[Try], float | None]:
+    ) -> tuple[list[BestEvasion], float | None]:
         """Every case of a fold, from the store where it was tried before."""
         store = self.watch.runner.store
         name = f"adaptive|{label}|{fold}"
         if (kept := store.get_json(name)) is not None:
-            return [Try(*one) for one in kept["tries"]], kept["agrees"]
+            return [BestEvasion(*one) for one in kept["tries"]], kept["agrees"]
         own = self.places[self.folds[self.places] == fold]
-        suspect = Suspect(self.watch.look, fitted, limit)
+        suspect = JointModel(self.watch.look, fitted, limit)
         agrees = None
         if not fitted.detector.differentiable:
             suspect.follower, agrees = self._follower(suspect, fold)
@@ -161,14 +161,14 @@ class _Arena:
         store.put_json(name, {"tries": plain, "agrees": agrees})
         return tries, agrees
 
-    def _follower(self, suspect: Suspect, fold: int) -> tuple[Follower, float]:
+    def _follower(self, suspect: JointModel, fold: int) -> tuple[SurrogateDetector, float]:
         """Fitted on the other folds, tried on this one."""
-        sides: list[tuple[Side, Side]] = []
+        sides: list[tuple[FeatureSet, FeatureSet]] = []
         for inside in (False, True):
             mine = [(self.folds[s.cases] == fold) == inside for s in (self.clean, self.known)]
             sides.append((self.clean.take(mine[0]), self.known.take(mine[1])))
         (clean, known), own = sides
-        found = follow(suspect.score, clean.features, known.features)
+        found = fit_surrogate(suspect.score, clean.features, known.features)
         seen = Features.cat([side.features for side in own])
         return found, agreement(found, suspect.score, seen)
 
@@ -181,10 +181,10 @@ class _Arena:
             yield from runner.load(rows[start : start + most], self.goal)
 
     def _attack(
-        self, suspect: Suspect, batch: Batch, low: float, before: dict[int, float]
-    ) -> list[Try]:
+        self, suspect: JointModel, batch: Batch, low: float, before: dict[int, float]
+    ) -> list[BestEvasion]:
         """One attack after another, until a case looks no more suspicious than half the clean."""
-        best = {row: Try(row, before.get(row), self.cell.label) for row in batch.rows}
+        best = {row: BestEvasion(row, before.get(row), self.cell.label) for row in batch.rows}
         known = torch.tensor([row in before for row in batch.rows], device=batch.x.device)
         begin = batch.x.clone()
         for i, way in self._ways(batch, before):
@@ -198,14 +198,17 @@ class _Arena:
                 break
             found = self._run(suspect, attack, batch.take(left), begin[left])
             self._keep(best, type(attack).__name__, found)
-        return [one if one.score is not None else Try(one.row, None, "") for one in best.values()]
+        return [
+            one if one.score is not None else BestEvasion(one.row, None, "")
+            for one in best.values()
+        ]
 
     @staticmethod
-    def _keep(best: dict[int, Try], name: str, found: Iterable[tuple[int, float]]) -> None:
+    def _keep(best: dict[int, BestEvasion], name: str, found: Iterable[tuple[int, float]]) -> None:
         for row, score in found:
             known = best[row].score
             if known is None or score < known:
-                best[row] = Try(row, score, name)
+                best[row] = BestEvasion(row, score, name)
 
     def _ways(self, batch: Batch, before: dict[int, float]) -> Iterator[tuple[int, Tensor]]:
         """Images that fool the classifier where the known attack did not, searched for once.
@@ -233,7 +236,7 @@ class _Arena:
         )
 
     def _run(
-        self, suspect: Suspect, attack: Attack, batch: Batch, begin: Tensor
+        self, suspect: JointModel, attack: Attack, batch: Batch, begin: Tensor
     ) -> Iterable[tuple[int, float]]:
         """What `attack`, which knows the detector, makes of these cases."""
         own: dict[str, object] = {"suspicion": suspect.suspicion, "begin": begin}
@@ -251,7 +254,9 @@ class _Arena:
         x_adv, _ = self._attacked(ready, batch, quick=suspect.logits, named=named)
         return self._judged(suspect, x_adv, batch)
 
-    def _judged(self, suspect: Suspect, x_adv: Tensor, batch: Batch) -> Iterator[tuple[int, float]]:
+    def _judged(
+        self, suspect: JointModel, x_adv: Tensor, batch: Batch
+    ) -> Iterator[tuple[int, float]]:
         """The real scores of images that the real classifier is fooled by."""
         with torch.no_grad():
             logits = self.watch.runner.logits(x_adv)
@@ -267,9 +272,9 @@ class _Arena:
         clean: Array,
         limits: dict[float, float],
         before: dict[int, float],
-        tries: dict[int, Try],
+        tries: dict[int, BestEvasion],
         agreed: Sequence[float],
-    ) -> Adaptive:
+    ) -> AdaptiveResult:
         own = self.bootstrap.at(self.places)
         found = [tries[self.watch.rows[place]] for place in self.places]
         after = np.array([np.inf if t.score is None else t.score for t in found])
@@ -279,7 +284,7 @@ class _Arena:
             name: sum(t.attack == name for t in found)
             for name in {self.cell.label: None, **self._by_name()}
         }
-        return Adaptive(
+        return AdaptiveResult(
             detector=label,
             attacks={name: "; ".join(map(repr, every)) for name, every in self._by_name().items()},
             fooled=_sure(own.rate(fooled)),

@@ -7,24 +7,24 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from detectors import Features, Look
-from robust.detection.adaptive.surrogate_detector import Follower
-from robust.detection.cross_fitting import Fitted
+from detectors import FeatureReader, Features
+from robust.detection.adaptive.surrogate_detector import SurrogateDetector
+from robust.detection.cross_fitting import FittedDetector
 
 
 @dataclass
-class Suspect:
+class JointModel:
     """What an attack may call: `logits`, `suspicion` and `deep` of images `(n, c, h, w)`.
 
     Asked for several of one batch, it looks once. All are differentiable; where the detector is
     not, its score is given as it is, with the gradient of `follower`.
     """
 
-    look: Look
-    fitted: Fitted
+    look: FeatureReader
+    fitted: FittedDetector
     limit: float
     """The score from which on an image raises the alarm."""
-    follower: Follower | None = None
+    follower: SurrogateDetector | None = None
     _seen: tuple[Tensor, int, bool, Features] | None = field(default=None, repr=False)
 
     def logits(self, x: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ RIDGE = 1e-2
 
 
 @dataclass(frozen=True)
-class Follower:
+class SurrogateDetector:
     """Kernel ridge regression of a detector's score on the standardised deep feature."""
 
     points: Tensor
@@ -42,7 +42,9 @@ class Follower:
         return (-self.gamma * squares).exp() @ weight + self.level
 
 
-def follow(score: Callable[[Features], Tensor], clean: Features, attacked: Features) -> Follower:
+def fit_surrogate(
+    score: Callable[[Features], Tensor], clean: Features, attacked: Features
+) -> SurrogateDetector:
     """Ask a detector's `score` about features of either side, and of all that lies between them."""
     asked = _between(clean, attacked)
     with torch.no_grad():
@@ -55,10 +57,14 @@ def follow(score: Callable[[Features], Tensor], clean: Features, attacked: Featu
     level = float(wanted.mean())
     ridge = KernelRidge(alpha=RIDGE, kernel="rbf", gamma=gamma)
     ridge.fit(points.numpy(), wanted - level)
-    return Follower(points, torch.from_numpy(ridge.dual_coef_), centre, scale, gamma, level)
+    return SurrogateDetector(
+        points, torch.from_numpy(ridge.dual_coef_), centre, scale, gamma, level
+    )
 
 
-def agreement(follower: Follower, score: Callable[[Features], Tensor], seen: Features) -> float:
+def agreement(
+    follower: SurrogateDetector, score: Callable[[Features], Tensor], seen: Features
+) -> float:
     """Spearman's rank correlation of the two on features that were not asked about.
 
     0 where the detector gives all of them one score.

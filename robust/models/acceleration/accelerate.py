@@ -23,7 +23,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
-class Speed:
+class Acceleration:
     """How attacks run the network: measured at the start of a run, and kept with it."""
 
     folded: int = 0
@@ -45,18 +45,18 @@ class Twins:
     float32: Callable[[Tensor], Tensor]
     low: Callable[[Tensor], Tensor] | None
     """In bfloat16, or None where that is not faster."""
-    speed: Speed
+    speed: Acceleration
 
 
 def make_twins(
-    classifier: Classifier, x: Tensor, precision: str = "auto", known: Speed | None = None
+    classifier: Classifier, x: Tensor, precision: str = "auto", known: Acceleration | None = None
 ) -> Twins:
     """Twins of a prepared classifier, chosen by measuring on `x (n, c, h, w)`, or as `known` says.
 
     A twin whose logits on `x` are not those of the classifier, up to rounding, is not used. Models
     at float64, and those that cannot be copied or are too small to gain, run as they are.
     """
-    plain = Twins(classifier, None, Speed())
+    plain = Twins(classifier, None, Acceleration())
     if known is not None and not (known.channels_last or known.bfloat16):
         return plain
     if known is None and (x.dtype != torch.float32 or _operations(classifier, x) < SMALL):
@@ -74,9 +74,9 @@ def make_twins(
     seconds = _measure(ways, x)
     gain, low_gain = (seconds["plain"] / seconds.get(k, float("inf")) for k in ("quick", "low"))
     if low is not None and (precision == "bfloat16" or low_gain > max(gain, 1.0) * LOW_GAIN):
-        return Twins(quick, low, Speed(folded, True, True, round(low_gain, 2)))
+        return Twins(quick, low, Acceleration(folded, True, True, round(low_gain, 2)))
     if gain > GAIN:
-        return Twins(quick, None, Speed(folded, True, False, round(gain, 2)))
+        return Twins(quick, None, Acceleration(folded, True, False, round(gain, 2)))
     return plain
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from robust.records import Estimate, EveryEps, Report, Row, Scores
+from robust.records import AccuracyCurve, AttackResult, Estimate, Report, Scores
 from robust.report.figures.detection import detection_figures
 from robust.report.figures.style import (
     BAND,
@@ -25,7 +25,7 @@ from robust.report.text.format import listed, norms, plain
 from robust.units import eps_text, norm_text
 
 
-def figures(report: Report) -> list[FigureOf]:
+def accuracy_figures(report: Report) -> list[FigureOf]:
     """For each norm the accuracy against eps and, where there are findings, what is harmed; then
     what detectors see."""
     found = []
@@ -60,7 +60,7 @@ def figures(report: Report) -> list[FigureOf]:
     return found if report.detection is None else [*found, *detection_figures(report.detection)]
 
 
-def _curve(report: Report, norm: str, worst: Sequence[Row]) -> Figure:
+def _curve(report: Report, norm: str, worst: Sequence[AttackResult]) -> Figure:
     figure, axes = _canvas(norm, worst, "still right (%)")
     places = {row.eps: i for i, row in enumerate(worst)}
     _line(
@@ -72,7 +72,7 @@ def _curve(report: Report, norm: str, worst: Sequence[Row]) -> Figure:
         band=BAND,
         linewidth=2.6,
     )
-    attacks: dict[str, list[Row]] = {}
+    attacks: dict[str, list[AttackResult]] = {}
     for row in report.rows:
         if row.norm == norm and row.eps in places and row.same_as is None:
             attacks.setdefault(row.attack, []).append(row)
@@ -91,7 +91,7 @@ def _curve(report: Report, norm: str, worst: Sequence[Row]) -> Figure:
     return figure
 
 
-def _nearest(one: EveryEps) -> FigureOf:
+def _nearest(one: AccuracyCurve) -> FigureOf:
     scale = 255 if one.norm == "Linf" else 1
     return FigureOf(
         f"robust-at-every-eps-{one.norm.lower()}",
@@ -102,7 +102,7 @@ def _nearest(one: EveryEps) -> FigureOf:
     )
 
 
-def _every_eps(one: EveryEps, scale: float) -> Figure:
+def _every_eps(one: AccuracyCurve, scale: float) -> Figure:
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     axes = figure.add_subplot()
     eps = [scale * size for size in one.eps]
@@ -119,7 +119,7 @@ def _every_eps(one: EveryEps, scale: float) -> Figure:
     return figure
 
 
-def _harm(clean: Row, norm: str, worst: Sequence[Row]) -> Figure:
+def _harm(clean: AttackResult, norm: str, worst: Sequence[AttackResult]) -> Figure:
     rows = [clean, *worst]
     figure, axes = _canvas(norm, rows, "of all cases (%)")
     both: tuple[tuple[str, Callable[[Scores], Estimate | None]], ...] = (
@@ -143,7 +143,7 @@ def _harm(clean: Row, norm: str, worst: Sequence[Row]) -> Figure:
     return figure
 
 
-def _canvas(norm: str, rows: Sequence[Row], title: str) -> tuple[Figure, Axes]:
+def _canvas(norm: str, rows: Sequence[AttackResult], title: str) -> tuple[Figure, Axes]:
     """Eps at equal steps: a plan's eps double as a rule, and a clean image has none."""
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     axes = figure.add_subplot()
@@ -180,7 +180,7 @@ def _line(
     axes.plot(spots, [100 * e.value for _, e in known], **style)  # type: ignore[arg-type]
 
 
-def _spoken(what: str, rows: Sequence[Row], estimates: Sequence[Estimate | None]) -> str:
+def _spoken(what: str, rows: Sequence[AttackResult], estimates: Sequence[Estimate | None]) -> str:
     said = [
         f"{100 * e.value:.1f} % at {eps_text(row.eps, row.norm)}"
         for row, e in zip(rows, estimates, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from robust.records import Detection, Scatter, Trace
+from robust.records import Detection, FeatureMap, ScoreCurves
 from robust.report.figures.style import (
     BAND,
     COLOURS,
@@ -70,7 +70,7 @@ def detection_figures(detection: Detection) -> list[FigureOf]:
     return found
 
 
-def _roc(traces: Sequence[Trace]) -> Figure:
+def _roc(traces: Sequence[ScoreCurves]) -> Figure:
     figure = Figure(figsize=(7.2, 4.4), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 100], [0, 100], color=INK, linestyle=(0, (1, 3)), linewidth=1.2)
@@ -92,7 +92,7 @@ def _roc(traces: Sequence[Trace]) -> Figure:
     return figure
 
 
-def _scores(traces: Sequence[Trace]) -> Figure:
+def _scores(traces: Sequence[ScoreCurves]) -> Figure:
     figure, panels = _panels(len(traces), 2.0)
     for axes, trace in zip(panels, traces):
         clean, attacked, noise = (
@@ -110,7 +110,7 @@ def _scores(traces: Sequence[Trace]) -> Figure:
     return figure
 
 
-def _maps(scatters: Sequence[Scatter], names: Sequence[str]) -> Figure:
+def _maps(scatters: Sequence[FeatureMap], names: Sequence[str]) -> Figure:
     figure, panels = _panels(len(scatters), 2.6)
     for axes, scatter, name in zip(panels, scatters, names):
         marks = (
@@ -166,7 +166,7 @@ def _shares(counts: Sequence[int]) -> list[float]:
     return [count / max(sum(counts), 1) for count in counts]
 
 
-def _aucs(detection: Detection, traces: Sequence[Trace]) -> str:
+def _aucs(detection: Detection, traces: Sequence[ScoreCurves]) -> str:
     found = []
     for trace in traces:
         sighting = detection.sighting(trace.detector, detection.key)
@@ -175,7 +175,7 @@ def _aucs(detection: Detection, traces: Sequence[Trace]) -> str:
     return f"{'; '.join(found)}."
 
 
-def _overlaps(detection: Detection, traces: Sequence[Trace]) -> str:
+def _overlaps(detection: Detection, traces: Sequence[ScoreCurves]) -> str:
     found = []
     for trace in traces:
         sighting = detection.sighting(trace.detector, detection.key)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from robust.errors import InputError
 from robust.records import Report
-from robust.report.gates import GateResult, judge
+from robust.report.gates import GateResult, judge_gates
 from robust.report.tables.gates import gate_table
 from robust.report.text.format import counted, flat
 
@@ -39,7 +39,7 @@ def write_junit(report: Report, folder: Path) -> Path:
     """junit.xml in the run directory, there as a whole or not at all."""
     path = folder / JUNIT
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(junit(report.title, judge(report)))
+    partial.write_bytes(junit(report.title, judge_gates(report)))
     partial.replace(path)
     return path
 
@@ -47,10 +47,10 @@ def write_junit(report: Report, folder: Path) -> Path:
 def job_summary(report: Report) -> str:
     """Markdown for the page of a CI job: what was found, gates, a verdict for each threat."""
     from robust.report.formats.markdown import render_markdown
-    from robust.report.layout.blocks import Section, Tables
+    from robust.report.layout.blocks import DocumentSection, Tables
     from robust.report.layout.standard import verdict_blocks
 
-    results = judge(report)
+    results = judge_gates(report)
     wrong = sum(not r.passed for r in results)
     title = (
         f"Gates: {wrong} of {counted(len(results), 'gate')} not passed" if wrong else "Gates passed"
@@ -58,8 +58,8 @@ def job_summary(report: Report) -> str:
     text = render_markdown(
         report,
         lambda r: (
-            Section("gates", title, (Tables((gate_table(results),)),)),
-            Section("verdicts", "Verdict for each threat", verdict_blocks(r)),
+            DocumentSection("gates", title, (Tables((gate_table(results),)),)),
+            DocumentSection("verdicts", "Verdict for each threat", verdict_blocks(r)),
         ),
     )
     return f"{text}\nThe whole report is report.html in the run directory.\n\n"

@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from robust.records import Report
-from robust.report.layout.blocks import Gallery, Order, Section
+from robust.report.layout.blocks import DocumentSection, GalleryBlock, Order
 from robust.report.layout.standard import make_document, standard
 from robust.report.text import format as words
 from robust.report.text.glossary import TERMS
@@ -49,21 +49,23 @@ def render_html(
     )
 
 
-def _hung(sections: tuple[Section, ...], pictures: Mapping[str, bytes]) -> list[Section]:
+def _hung(
+    sections: tuple[DocumentSection, ...], pictures: Mapping[str, bytes]
+) -> list[DocumentSection]:
     """Without galleries whose pictures are not all at hand, and what they leave empty."""
     found = []
     for section in sections:
         blocks = tuple(
             block
             for block in section.blocks
-            if not isinstance(block, Gallery) or set(picture_names(block)) <= set(pictures)
+            if not isinstance(block, GalleryBlock) or set(picture_names(block)) <= set(pictures)
         )
         if blocks:
-            found.append(Section(section.name, section.title, blocks))
+            found.append(DocumentSection(section.name, section.title, blocks))
     return found
 
 
-def picture_names(gallery: Gallery) -> list[str]:
+def picture_names(gallery: GalleryBlock) -> list[str]:
     """The files that a gallery shows, each once."""
     names = [e.image for e in gallery.exhibits]
     names += [n for e in gallery.exhibits for f in e.frames for n in (f.image, f.difference)]

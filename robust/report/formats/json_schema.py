@@ -1,4 +1,4 @@
-"""The JSON schema of report.json, made from the records; `python -m robust.report.formats.json_schema`."""
+"""JSON schema of report.json, made from the records. `python -m robust.report.formats.json_schema`"""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from robust.records import Report
 from robust.report.tables import detection as noticed_tables
 from robust.report.tables import results as tables
 from robust.report.tables.adaptive import adaptive_table
-from robust.report.tables.model import Cell, Table
+from robust.report.tables.model import Table, TableCell
 from robust.report.tables.scenarios import scenario_table
 from robust.report.tables.storage import survival_table
 from robust.report.text.format import flat, plain
@@ -100,7 +100,7 @@ def _table(table: Table, title: str) -> str:
     )
 
 
-def _cell(cell: Cell, strong: bool) -> str:
+def _cell(cell: TableCell, strong: bool) -> str:
     text = escape(cell.text + cell.mark)
     if strong:
         text = rf"\textbf{{{text}}}"

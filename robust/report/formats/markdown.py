@@ -9,13 +9,13 @@ from robust.records import Flag, Report
 from robust.report.layout.blocks import (
     Block,
     Code,
-    Doubts,
-    Facts,
+    FactsBlock,
     Folded,
     Order,
     Tables,
     Terms,
     Text,
+    WarningsBlock,
 )
 from robust.report.layout.standard import make_document, standard
 from robust.report.tables.model import Table, texts
@@ -60,9 +60,9 @@ def _block(block: Block) -> str:
             return "\n\n".join(_table(table, len(found) > 1) for table in found)
         case Folded(found):
             return "\n\n".join(_closed(i, table) for i, table in enumerate(found, 1))
-        case Doubts(flags):
+        case WarningsBlock(flags):
             return "\n".join(_flag(flag) for flag in flags)
-        case Facts(pairs):
+        case FactsBlock(pairs):
             return "\n".join(f"- {name}: {escape(text)}" for name, text in pairs)
         case Code(command, file, content):
             folded = _folded(file, _fenced(content, "toml"))

@@ -7,8 +7,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from robust.records import Estimate, Report, Row
-from robust.report.gates import judge
+from robust.records import AttackResult, Estimate, Report
+from robust.report.gates import judge_gates
 from robust.report.tables.gates import in_a_line as gates_in_a_line
 from robust.report.text.detection import alarm, in_a_line
 from robust.report.text.format import NONE, counted, moved, norms, plain
@@ -32,7 +32,7 @@ def render_terminal(report: Report, attacks: int = 4, doubts: int = 3) -> Render
     parts += [Text(sentence) for sentence in _opening(report)]
     if report.detection and (line := in_a_line(report.detection)):
         parts.append(_line(line))
-    if gates := gates_in_a_line(judge(report)):
+    if gates := gates_in_a_line(judge_gates(report)):
         parts.append(_line(gates, "bold"))
     for norm in norms(report)[:2]:
         parts += [Text(), _glance(report, norm, attacks)]
@@ -114,7 +114,7 @@ def _harms(report: Report, norm: str) -> list[RenderableType]:
     return lines
 
 
-def _nearest(row: Row) -> Text:
+def _nearest(row: AttackResult) -> Text:
     """How an attack without a bound fared."""
     name, success, far = _name(row.attack), row.scores.success, moved(row)
     if success is None:
@@ -139,12 +139,12 @@ def _hundredths(share: float) -> str:
     return "1" if text == "1.00" else text
 
 
-def _short(row: Row | None) -> str:
+def _short(row: AttackResult | None) -> str:
     if row is None or row.scores.robust_accuracy is None:
         return NONE
     return f"{100 * row.scores.robust_accuracy.value:.1f}"
 
 
-def _interval(row: Row) -> str:
+def _interval(row: AttackResult) -> str:
     kept = row.scores.robust_accuracy
     return NONE if kept is None else f"[{100 * kept.low:.0f}, {100 * kept.high:.0f}]"

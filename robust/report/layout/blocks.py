@@ -35,22 +35,22 @@ class Folded:
 
 
 @dataclass(frozen=True)
-class Figures:
+class FiguresBlock:
     figures: tuple[FigureOf, ...]
 
 
 @dataclass(frozen=True)
-class Doubts:
+class WarningsBlock:
     flags: tuple[Flag, ...]
 
 
 @dataclass(frozen=True)
-class Facts:
+class FactsBlock:
     pairs: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
-class Gallery:
+class GalleryBlock:
     """Shown where the pictures are at hand; no text stands for them."""
 
     exhibits: tuple[Exhibit, ...]
@@ -71,11 +71,13 @@ class Terms:
     """Id, term, meaning."""
 
 
-Block = Text | Tables | Folded | Figures | Doubts | Facts | Gallery | Code | Terms
+Block = (
+    Text | Tables | Folded | FiguresBlock | WarningsBlock | FactsBlock | GalleryBlock | Code | Terms
+)
 
 
 @dataclass(frozen=True)
-class Section:
+class DocumentSection:
     name: str
     """An id within the page."""
     title: str
@@ -89,8 +91,8 @@ class Document:
     """A line below the title: what was audited."""
     lead: tuple[str, ...]
     """What was found, in three sentences."""
-    sections: tuple[Section, ...]
+    sections: tuple[DocumentSection, ...]
 
 
-Order = Callable[[Report], tuple[Section, ...]]
+Order = Callable[[Report], tuple[DocumentSection, ...]]
 """A template: which sections, in which order."""

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from robust.records import Report
-from robust.report.layout.blocks import Block, Doubts, Facts, Gallery, Section, Tables, Text
+from robust.report.layout.blocks import (
+    Block,
+    DocumentSection,
+    FactsBlock,
+    GalleryBlock,
+    Tables,
+    Text,
+    WarningsBlock,
+)
 from robust.report.layout.standard import (
     curve,
     gate_blocks,
@@ -22,7 +30,7 @@ from robust.report.layout.standard import (
     verdict_blocks,
 )
 from robust.report.tables import results as tables
-from robust.report.tables.model import Cell, Column, Line, Table
+from robust.report.tables.model import Column, Table, TableCell, TableRow
 from robust.report.text.detection import alarm, sentences
 from robust.report.text.format import images, plain
 from robust.report.text.headline import happened
@@ -78,7 +86,7 @@ REFERENCES = Table(
     "Where each fact is asked for",
     (Column("asked for in"), Column("what"), Column("answered in")),
     tuple(
-        Line(tuple(Cell(text) for text in line))
+        TableRow(tuple(TableCell(text) for text in line))
         for line in (
             ("(EU) 2024/1689, Art. 15(3)", "accuracy and its metrics", "5, 6"),
             (
@@ -100,7 +108,7 @@ REFERENCES = Table(
 )
 
 
-def regulatory(report: Report) -> tuple[Section, ...]:
+def regulatory(report: Report) -> tuple[DocumentSection, ...]:
     """Nine numbered sections and two annexes."""
     made = dict(facts(report))
     watched = ("Detectors", "Layers read", "Detectors judged on")
@@ -109,17 +117,17 @@ def regulatory(report: Report) -> tuple[Section, ...]:
     model = [(k, v) for k, v in made.items() if k not in (*machine, *people)]
     parts: tuple[tuple[str, str, tuple[Block, ...]], ...] = (
         ("purpose", "Purpose and scope", (Text(PURPOSE),)),
-        ("system", "System under test", (Facts(tuple(model)),)),
+        ("system", "System under test", (FactsBlock(tuple(model)),)),
         ("threat-model", "Threat model", threat_model(report)),
         (
             "method",
             "Method",
-            (Text(_method(report)), Facts(tuple((k, made[k]) for k in machine if k in made))),
+            (Text(_method(report)), FactsBlock(tuple((k, made[k]) for k in machine if k in made))),
         ),
         (
             "population",
             "Population",
-            (*_population(report), Facts(tuple((k, made[k]) for k in people))),
+            (*_population(report), FactsBlock(tuple((k, made[k]) for k in people))),
         ),
         (
             "results",
@@ -136,20 +144,22 @@ def regulatory(report: Report) -> tuple[Section, ...]:
                 subgroup_tables(report),
                 *noticed_blocks(report),
                 *scenario_blocks(report),
-                Gallery(report.gallery),
+                GalleryBlock(report.gallery),
             ),
         ),
-        ("limits", "Limits", (Text(LIMITS), Doubts(report.flags))),
+        ("limits", "Limits", (Text(LIMITS), WarningsBlock(report.flags))),
         ("risk", "Residual risk", (Text(_risk(report)),)),
         ("repeat", "How to repeat it", repeat_blocks(report)),
     )
-    numbered = [Section(name, f"{i} {title}", b) for i, (name, title, b) in enumerate(parts, 1)]
+    numbered = [
+        DocumentSection(name, f"{i} {title}", b) for i, (name, title, b) in enumerate(parts, 1)
+    ]
     return (
         *numbered,
-        Section(
+        DocumentSection(
             "references", "Annex A: Where each fact is asked for", (Tables((_references(report),)),)
         ),
-        Section("glossary", "Annex B: Glossary", (glossary(),)),
+        DocumentSection("glossary", "Annex B: Glossary", (glossary(),)),
     )
 
 
@@ -178,7 +188,7 @@ def _references(report: Report) -> Table:
     if report.detection is None:
         return REFERENCES
     texts = ("(EU) 2024/1689, Art. 15(5)", "measures to detect attacks", "4, 6")
-    added = Line(tuple(Cell(text) for text in texts))
+    added = TableRow(tuple(TableCell(text) for text in texts))
     lines = sorted((*REFERENCES.lines, added), key=lambda line: line.cells[0].text)
     return replace(REFERENCES, lines=tuple(lines))
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from robust.records import Report
-from robust.report.figures.accuracy import figures
-from robust.report.gates import judge
+from robust.report.figures.accuracy import accuracy_figures
+from robust.report.gates import judge_gates
 from robust.report.layout.blocks import (
     Block,
     Code,
     Document,
-    Doubts,
-    Facts,
-    Figures,
+    DocumentSection,
+    FactsBlock,
+    FiguresBlock,
     Folded,
-    Gallery,
+    GalleryBlock,
     Order,
-    Section,
     Tables,
     Terms,
     Text,
+    WarningsBlock,
 )
 from robust.report.tables import detection as noticed_tables
 from robust.report.tables import results as tables
@@ -46,38 +46,42 @@ def make_document(report: Report, order: Order) -> Document:
     population = f"{counted(data['cases'], 'case')}, {counted(data['groups'], 'group')}"
     under = f"{plain(data['source'])} · split {plain(data['split'])} · {population}"
     sections = tuple(
-        Section(s.name, s.title, blocks)
+        DocumentSection(s.name, s.title, blocks)
         for s in order(report)
         if (blocks := tuple(block for block in s.blocks if _holds(block)))
     )
     return Document(plain(report.title), under, tuple(headline(report)), sections)
 
 
-def standard(report: Report) -> tuple[Section, ...]:
+def standard(report: Report) -> tuple[DocumentSection, ...]:
     """For everyone: what happened first, how it was made last."""
     return (
-        Section("gates", "Gates", gate_blocks(report)),
-        Section("verdicts", "Verdict for each threat", verdict_blocks(report)),
-        Section("curve", "How much still holds", (curve(report),)),
-        Section("gallery", "Cases as pictures", (Gallery(report.gallery),)),
-        Section("results", "All results", results_blocks(report)),
-        Section("confusion", "What is read as what", (Tables(tuple(tables.confusions(report))),)),
-        Section("harm", "Findings missed and invented", (harm(report),)),
-        Section("survival", "What survives storing", survival_blocks(report)),
-        Section("classes", "Recall by class", recall_blocks(report)),
-        Section("subgroups", "Subgroups", (subgroup_tables(report),)),
-        Section("noticed", "Would anyone notice", noticed_blocks(report)),
-        Section("scenarios", "Other attackers", scenario_blocks(report)),
-        Section("doubts", "Doubts about these numbers", (Doubts(report.flags),)),
-        Section("made", "How it was made", (*threat_model(report), Facts(tuple(facts(report))))),
-        Section("repeat", "How to repeat it", repeat_blocks(report)),
-        Section("glossary", "Glossary", (glossary(),)),
+        DocumentSection("gates", "Gates", gate_blocks(report)),
+        DocumentSection("verdicts", "Verdict for each threat", verdict_blocks(report)),
+        DocumentSection("curve", "How much still holds", (curve(report),)),
+        DocumentSection("gallery", "Cases as pictures", (GalleryBlock(report.gallery),)),
+        DocumentSection("results", "All results", results_blocks(report)),
+        DocumentSection(
+            "confusion", "What is read as what", (Tables(tuple(tables.confusions(report))),)
+        ),
+        DocumentSection("harm", "Findings missed and invented", (harm(report),)),
+        DocumentSection("survival", "What survives storing", survival_blocks(report)),
+        DocumentSection("classes", "Recall by class", recall_blocks(report)),
+        DocumentSection("subgroups", "Subgroups", (subgroup_tables(report),)),
+        DocumentSection("noticed", "Would anyone notice", noticed_blocks(report)),
+        DocumentSection("scenarios", "Other attackers", scenario_blocks(report)),
+        DocumentSection("doubts", "Doubts about these numbers", (WarningsBlock(report.flags),)),
+        DocumentSection(
+            "made", "How it was made", (*threat_model(report), FactsBlock(tuple(facts(report))))
+        ),
+        DocumentSection("repeat", "How to repeat it", repeat_blocks(report)),
+        DocumentSection("glossary", "Glossary", (glossary(),)),
     )
 
 
 def gate_blocks(report: Report) -> tuple[Block, ...]:
     """What the plan asks for, where it does."""
-    results = judge(report)
+    results = judge_gates(report)
     return (Tables((gate_table(results),)), Text((GATES,), note=True)) if results else ()
 
 
@@ -95,12 +99,12 @@ def recall_blocks(report: Report) -> tuple[Block, ...]:
     return Tables((table,)), Text((table.note,) if table.note else (), note=True)
 
 
-def curve(report: Report) -> Figures:
-    return Figures(tuple(f for f in figures(report) if f.name.startswith("robust")))
+def curve(report: Report) -> FiguresBlock:
+    return FiguresBlock(tuple(f for f in accuracy_figures(report) if f.name.startswith("robust")))
 
 
-def harm(report: Report) -> Figures:
-    return Figures(tuple(f for f in figures(report) if f.name.startswith("harm")))
+def harm(report: Report) -> FiguresBlock:
+    return FiguresBlock(tuple(f for f in accuracy_figures(report) if f.name.startswith("harm")))
 
 
 def subgroup_tables(report: Report) -> Tables:
@@ -123,7 +127,7 @@ def noticed_blocks(report: Report) -> tuple[Block, ...]:
         Text((line.note,) if line.lines else (), note=True),
         Tables((known,)),
         Text((known.note,) if known.lines else (), note=True),
-        Figures(tuple(f for f in figures(report) if f.name.startswith("detectors"))),
+        FiguresBlock(tuple(f for f in accuracy_figures(report) if f.name.startswith("detectors"))),
         Tables((best,)),
         Text((best.note,), note=True),
         Text((noticed_tables.COLOURS,), note=True, visual=True),
@@ -186,11 +190,11 @@ def _holds(block: Block) -> bool:
             return any(table.lines for table in found)
         case Text(paragraphs):
             return bool(paragraphs)
-        case Figures(found):
+        case FiguresBlock(found):
             return bool(found)
-        case Doubts(found):
+        case WarningsBlock(found):
             return bool(found)
-        case Gallery(found):
+        case GalleryBlock(found):
             return bool(found)
         case _:
             return True

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from robust.records import Adaptive, Estimate, Report
+from robust.records import AdaptiveResult, Estimate, Report
 from robust.report.tables.detection import FEW, number
-from robust.report.tables.model import Cell, Column, Line, Table
+from robust.report.tables.model import Column, Table, TableCell, TableRow
 from robust.report.text.format import NONE, SHARE, listed, plain, short
 
 NOTE = (
@@ -47,28 +47,28 @@ def adaptive_table(report: Report) -> Table:
     return Table("adaptive", "An attacker who knows the detector", columns, tuple(lines), note)
 
 
-def _line(place: int, one: Adaptive) -> Line:
+def _line(place: int, one: AdaptiveResult) -> TableRow:
     path = f"/detection/adaptive/{place}"
     names = [f"{plain(name)} {count}" for name, count in one.found_by.items()]
     how = listed(names, most=len(names)) or NONE
     if one.follows is not None:
         how += f"; stand-in {one.follows:.2f}"
-    return Line(
+    return TableRow(
         (
-            Cell(plain(one.detector)),
+            TableCell(plain(one.detector)),
             _auc(one.static_auc, f"{path}/static_auc", one.few),
             _auc(one.auc, f"{path}/auc", one.few),
             _rate(one.fooled, f"{path}/fooled"),
             _rate(one.static[SHARE], f"{path}/static/{SHARE}"),
             *(_rate(one.passes[s], f"{path}/passes/{s}") for s in ("0.01", SHARE, "0.1")),
-            Cell(how),
+            TableCell(how),
         )
     )
 
 
-def _auc(estimate: Estimate | None, path: str, few: bool) -> Cell:
-    return Cell(NONE) if estimate is None else number(estimate, path, FEW if few else "", 1, 3)
+def _auc(estimate: Estimate | None, path: str, few: bool) -> TableCell:
+    return TableCell(NONE) if estimate is None else number(estimate, path, FEW if few else "", 1, 3)
 
 
-def _rate(estimate: Estimate, path: str) -> Cell:
+def _rate(estimate: Estimate, path: str) -> TableCell:
     return number(estimate, path, "", 100, 1)

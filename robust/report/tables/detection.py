@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from robust.records import Detection, Estimate, NullControl, Report, Sighting
-from robust.report.tables.model import Cell, Column, Line, Table
+from robust.records import Detection, DetectorScore, Estimate, NullControl, Report
+from robust.report.tables.model import Column, Table, TableCell, TableRow
 from robust.report.text.detection import loudest, noise_of, shown_text, worst_change
 from robust.report.text.format import NONE, SHARE, bracket, plain
 
@@ -60,9 +60,9 @@ def summary(report: Report) -> Table:
             found.null(detection.null(name)),
             found.auc(beside),
             found.seen(change, SHARE),
-            Cell(shown_text(detection.shown[change.shown]) if change else NONE),
+            TableCell(shown_text(detection.shown[change.shown]) if change else NONE),
         )
-        lines.append(Line(cells))
+        lines.append(TableRow(cells))
     title = f"Each detector on {shown_text(detection.shown[detection.key])}"
     return Table("noticed", title, columns, tuple(lines), f"{BRACKETS}{_marks(lines)}")
 
@@ -80,7 +80,7 @@ def matched(report: Report) -> Table:
         for place in places:
             fitted = place if found.fits(name) else None
             cells.append(found.heat(found.cells.get((name, fitted, place))))
-        lines.append(Line(tuple(cells)))
+        lines.append(TableRow(tuple(cells)))
     columns = (Column("detector, AUC", "detector-auc"), *_columns(detection, places))
     note = f"{BRACKETS}{_marks(lines)}{_empty(detection)}"
     title = "Each detector fitted on the very attack that it is shown"
@@ -101,13 +101,13 @@ def matrices(report: Report) -> list[Table]:
     for number, name in enumerate(detection.detectors):
         lines = []
         for fitted in found.rows(name):
-            cells = [Cell("nothing" if fitted is None else _head(detection, fitted))]
+            cells = [TableCell("nothing" if fitted is None else _head(detection, fitted))]
             cells += [
                 found.heat(found.cells.get((name, fitted, place)), framed=place == fitted)
                 for place in places
             ]
             cells.append(found.null(nulls.get((name, fitted)), digits=2))
-            lines.append(Line(tuple(cells)))
+            lines.append(TableRow(tuple(cells)))
         title = plain(name)
         title += "" if found.fits(name) else " (needs no attack to be fitted on)"
         title += ": not to be believed" if name in found.loud else ""
@@ -121,7 +121,7 @@ class _Found:
     """The cells of a detection, and where each stands in report.json."""
 
     detection: Detection
-    cells: Mapping[tuple[str, int | None, int], Sighting]
+    cells: Mapping[tuple[str, int | None, int], DetectorScore]
     """By detector, attack fitted on and what was shown."""
     places: Mapping[int, int]
     """Of each row, by its identity."""
@@ -149,10 +149,10 @@ class _Found:
         shown = enumerate(self.detection.shown)
         return [i for i, one in shown if i in own or (one.kind == "attack" and one.empty)]
 
-    def name(self, detector: str) -> Cell:
-        return Cell(plain(detector), mark=ALARM if detector in self.loud else "")
+    def name(self, detector: str) -> TableCell:
+        return TableCell(plain(detector), mark=ALARM if detector in self.loud else "")
 
-    def heat(self, sighting: Sighting | None, *, framed: bool = False) -> Cell:
+    def heat(self, sighting: DetectorScore | None, *, framed: bool = False) -> TableCell:
         cell = self.auc(sighting, digits=2)
         if sighting is None or sighting.auc is None:
             return cell
@@ -160,21 +160,21 @@ class _Found:
         heat = 2 * sighting.auc.value - 1 if trusted else None
         return replace(cell, heat=heat, framed=framed)
 
-    def auc(self, sighting: Sighting | None, digits: int = 3) -> Cell:
+    def auc(self, sighting: DetectorScore | None, digits: int = 3) -> TableCell:
         if sighting is None or sighting.auc is None:
-            return Cell(NONE)
+            return TableCell(NONE)
         path = f"/detection/sightings/{self.places[id(sighting)]}/auc"
         return number(sighting.auc, path, FEW if sighting.few else "", 1, digits)
 
-    def seen(self, sighting: Sighting | None, share: str) -> Cell:
+    def seen(self, sighting: DetectorScore | None, share: str) -> TableCell:
         if sighting is None or (estimate := sighting.seen.get(share)) is None:
-            return Cell(NONE)
+            return TableCell(NONE)
         path = f"/detection/sightings/{self.places[id(sighting)]}/seen/{share}"
         return number(estimate, path, FEW if sighting.few else "", 100, 1)
 
-    def null(self, null: NullControl | None, digits: int = 3) -> Cell:
+    def null(self, null: NullControl | None, digits: int = 3) -> TableCell:
         if null is None:
-            return Cell(NONE)
+            return TableCell(NONE)
         path = f"/detection/nulls/{self.places[id(null)]}/auc"
         return number(null.auc, path, ALARM if null.alarm else "", 1, digits)
 
@@ -189,13 +189,13 @@ def _head(detection: Detection, place: int) -> str:
     return shown_text(detection.shown[place], norm=len(norms) > 1)
 
 
-def number(estimate: Estimate, path: str, mark: str, scale: float, digits: int) -> Cell:
+def number(estimate: Estimate, path: str, mark: str, scale: float, digits: int) -> TableCell:
     """An estimate with its interval and its place in report.json."""
     value = f"{scale * estimate.value:.{digits}f}"
-    return Cell(value, bracket(estimate, scale, digits), path, mark=mark)
+    return TableCell(value, bracket(estimate, scale, digits), path, mark=mark)
 
 
-def _marks(lines: Sequence[Line]) -> str:
+def _marks(lines: Sequence[TableRow]) -> str:
     """What the marks in these lines mean."""
     used = {cell.mark for line in lines for cell in line.cells}
     return "".join(f" {mark} {meaning}" for mark, meaning in MARKS.items() if mark in used)

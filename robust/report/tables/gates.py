@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robust.report.gates import GateResult
-from robust.report.tables.model import Cell, Column, Line, Table
+from robust.report.tables.model import Column, Table, TableCell, TableRow
 from robust.report.text.format import NONE, bracket, flat, listed
 
 
@@ -17,13 +17,13 @@ def gate_table(results: Sequence[GateResult]) -> Table:
         "Gates",
         tuple(Column(title) for title in columns),
         tuple(
-            Line(
+            TableRow(
                 (
-                    Cell(r.name),
-                    Cell(r.outcome),
-                    Cell(NONE if r.wanted is None else f"at least {_text(r, r.wanted)}"),
+                    TableCell(r.name),
+                    TableCell(r.outcome),
+                    TableCell(NONE if r.wanted is None else f"at least {_text(r, r.wanted)}"),
                     _seen(r),
-                    Cell(r.why),
+                    TableCell(r.why),
                 ),
                 strong=not r.passed,
             )
@@ -48,13 +48,13 @@ def complaints(results: Sequence[GateResult]) -> list[str]:
     return [flat(f"gate {r.outcome}: {r.name}: {r.why}") for r in results if not r.passed]
 
 
-def _seen(result: GateResult) -> Cell:
+def _seen(result: GateResult) -> TableCell:
     e = result.estimate
     if e is None:
-        return Cell(NONE)
+        return TableCell(NONE)
     if _is_auc(result):
-        return Cell(f"{e.value:.3f}", bracket(e, 1, 3), result.path)
-    return Cell(f"{100 * e.value:.1f}", bracket(e), result.path)
+        return TableCell(f"{e.value:.3f}", bracket(e, 1, 3), result.path)
+    return TableCell(f"{100 * e.value:.1f}", bracket(e), result.path)
 
 
 def _text(result: GateResult, value: float) -> str:

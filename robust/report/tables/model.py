@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One entry: a number with its interval, or a name."""
 
     text: str
@@ -31,8 +31,8 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Line:
-    cells: tuple[Cell, ...]
+class TableRow:
+    cells: tuple[TableCell, ...]
     strong: bool = False
     opens: bool = False
     """Begins a block of lines that belong together."""
@@ -46,10 +46,10 @@ class Table:
     """An id within the page."""
     title: str
     columns: tuple[Column, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[TableRow, ...]
     note: str = ""
 
 
-def texts(lines: Iterable[Line]) -> list[Sequence[str]]:
+def texts(lines: Iterable[TableRow]) -> list[Sequence[str]]:
     """Lines as plain text, each number with its interval."""
     return [[f"{c.text}{c.mark} {c.interval}".strip() for c in line.cells] for line in lines]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from robust.records import Estimate, Report, Row, Scores
-from robust.report.tables.model import Cell, Column, Line, Table
+from robust.records import AttackResult, Estimate, Report, Scores
+from robust.report.tables.model import Column, Table, TableCell, TableRow
 from robust.report.text.format import NONE, bracket, condition, distance, moved, plain
 from robust.report.text.headline import Verdict, verdicts
 from robust.units import eps_text, norm_text
@@ -33,11 +33,15 @@ def results(report: Report) -> Table:
     lines = []
     before = None
     for path, row in _conditions(report):
-        cells = [Cell(_described(row))]
+        cells = [TableCell(_described(row))]
         cells += [_number(row.scores, name, f"{path}/scores") for _, name, _ in shown]
-        cells.append(Cell(distance(moved(row), row.norm), path=_path(moved(row), path, row.norm)))
+        cells.append(
+            TableCell(distance(moved(row), row.norm), path=_path(moved(row), path, row.norm))
+        )
         filters = {"attack": plain(row.attack), "eps": _eps(row)}
-        lines.append(Line(tuple(cells), row.attack == "worst case", row.attack != before, filters))
+        lines.append(
+            TableRow(tuple(cells), row.attack == "worst case", row.attack != before, filters)
+        )
         before = row.attack
     note = (
         "In brackets: 95 % intervals, resampled by group. Accuracy, sensitivity, specificity and "
@@ -57,18 +61,18 @@ def verdict_table(report: Report) -> Table:
         Column("verdict"),
         Column("still right %", "robust-accuracy"),
     ]
-    shown: list[tuple[Column, Callable[[Verdict], Cell]]] = []
+    shown: list[tuple[Column, Callable[[Verdict], TableCell]]] = []
     if any(v.hardest for v in found):
         column = Column("hardest attacks")
-        shown.append((column, lambda v: Cell(", ".join(v.hardest) or NONE)))
+        shown.append((column, lambda v: TableCell(", ".join(v.hardest) or NONE)))
     if any(v.noise for v in found):
         column = Column("after noise of that size %")
-        shown.append((column, lambda v: _single(report, v.noise) if v.noise else Cell(NONE)))
+        shown.append((column, lambda v: _single(report, v.noise) if v.noise else TableCell(NONE)))
     lines = []
     for i, v in enumerate(found):
         kept = _number(v.row.scores, "robust_accuracy", f"/worst_cases/{i}/scores")
-        first = (Cell(v.may[0].upper() + v.may[1:]), Cell(v.word), kept)
-        lines.append(Line((*first, *(make(v) for _, make in shown))))
+        first = (TableCell(v.may[0].upper() + v.may[1:]), TableCell(v.word), kept)
+        lines.append(TableRow((*first, *(make(v) for _, make in shown))))
     every = (*columns, *(column for column, _ in shown))
     return Table("verdicts", "Verdict for each threat", every, tuple(lines))
 
@@ -76,12 +80,12 @@ def verdict_table(report: Report) -> Table:
 def difficulty(report: Report) -> Table:
     """How far each attack must go to succeed nearly always."""
     lines = tuple(
-        Line(
+        TableRow(
             (
-                Cell(plain(d.attack)),
-                Cell("not reached")
+                TableCell(plain(d.attack)),
+                TableCell("not reached")
                 if d.eps is None
-                else Cell(
+                else TableCell(
                     f"{norm_text(d.norm)} {eps_text(d.eps, d.norm)}", path=f"/difficulty/{i}/eps"
                 ),
             )
@@ -106,9 +110,9 @@ def recall(report: Report) -> Table:
         note += f"largest eps; report.json has all {len(names)}."
     columns = [Column("class"), *(Column(f"{condition(row)} %") for _, row in rows)]
     lines = [
-        Line(
+        TableRow(
             (
-                Cell(plain(name)),
+                TableCell(plain(name)),
                 *(
                     _estimate(r.scores.recall.get(name), f"{p}/scores/recall/{_pointer(name)}")
                     for p, r in rows
@@ -129,11 +133,11 @@ def confusions(report: Report) -> list[Table]:
         if row.attack not in _OVERALL or not row.confusion or len(names) > MOST_CLASSES:
             continue
         lines = [
-            Line(
+            TableRow(
                 (
-                    Cell(names[i]),
+                    TableCell(names[i]),
                     *(
-                        Cell(
+                        TableCell(
                             str(count),
                             path=f"{path}/confusion/{i}/{j}",
                             share=count / max(sum(counts), 1),
@@ -162,11 +166,11 @@ def subgroups(report: Report) -> Table | None:
                 continue
             own = row.subgroups[i]
             name = f"{plain(part.column)} = {plain(part.value)}"
-            cells = [Cell(name), Cell(condition(row))]
-            cells.append(Cell(str(own.cases), path=f"{path}/subgroups/{i}/cases"))
+            cells = [TableCell(name), TableCell(condition(row))]
+            cells.append(TableCell(str(own.cases), path=f"{path}/subgroups/{i}/cases"))
             at = f"{path}/subgroups/{i}/scores"
             cells += [_number(own.scores, entry, at) for _, entry, _ in chosen]
-            lines.append(Line(tuple(cells), opens=row.kind == "clean"))
+            lines.append(TableRow(tuple(cells), opens=row.kind == "clean"))
     columns = [Column("subgroup"), Column("condition"), Column("cases")]
     columns += [Column(title, term) for title, _, term in chosen]
     return Table("subgroups", "Subgroups", tuple(columns), tuple(lines))
@@ -175,7 +179,7 @@ def subgroups(report: Report) -> Table | None:
 _OVERALL = ("clean", "worst case")
 
 
-def _conditions(report: Report) -> list[tuple[str, Row]]:
+def _conditions(report: Report) -> list[tuple[str, AttackResult]]:
     """Every row with its place in report.json: clean, attacks, worst cases."""
     return [
         ("/clean", report.clean),
@@ -184,7 +188,7 @@ def _conditions(report: Report) -> list[tuple[str, Row]]:
     ]
 
 
-def _described(row: Row) -> str:
+def _described(row: AttackResult) -> str:
     extra = []
     if row.same_as:
         extra.append(f"= {plain(row.same_as)}")
@@ -195,20 +199,22 @@ def _described(row: Row) -> str:
     return condition(row) + (f" ({', '.join(extra)})" if extra else "")
 
 
-def _single(report: Report, row: Row) -> Cell:
+def _single(report: Report, row: AttackResult) -> TableCell:
     return _number(row.scores, "robust_accuracy", f"/rows/{report.rows.index(row)}/scores")
 
 
-def _number(scores: Scores, name: str, path: str) -> Cell:
+def _number(scores: Scores, name: str, path: str) -> TableCell:
     scale, digits = (1, 3) if name == "auc" else (100, 1)
     return _estimate(getattr(scores, name), f"{path}/{name}", scale, digits)
 
 
-def _estimate(estimate: Estimate | None, path: str, scale: float = 100, digits: int = 1) -> Cell:
+def _estimate(
+    estimate: Estimate | None, path: str, scale: float = 100, digits: int = 1
+) -> TableCell:
     if estimate is None:
-        return Cell(NONE)
+        return TableCell(NONE)
     value = f"{scale * estimate.value:.{digits}f}"
-    return Cell(value, bracket(estimate, scale, digits), path)
+    return TableCell(value, bracket(estimate, scale, digits), path)
 
 
 def _path(estimate: Estimate | None, path: str, norm: str) -> str:
@@ -224,7 +230,7 @@ def _value(estimate: Estimate | None) -> float:
     return 2.0 if estimate is None else estimate.value
 
 
-def _eps(row: Row) -> str:
+def _eps(row: AttackResult) -> str:
     return (
         "clean" if row.kind == "clean" else f"{norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
     )

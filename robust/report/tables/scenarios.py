@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from robust.records import Report, Scenario
 from robust.report.tables.detection import number
-from robust.report.tables.model import Cell, Column, Line, Table
+from robust.report.tables.model import Column, Table, TableCell, TableRow
 from robust.report.text.format import counted, of_hundred, plain
 from robust.units import eps_text, norm_text
 
@@ -99,17 +99,17 @@ def _note(scenarios: Sequence[Scenario]) -> str:
     return note
 
 
-def _line(one: Scenario, path: str, opens: bool) -> Line:
+def _line(one: Scenario, path: str, opens: bool) -> TableRow:
     kind = _ATTACKERS[one.name]
     mark = "" if one.beats_control else CHANCE
-    return Line(
+    return TableRow(
         (
-            Cell(kind.name),
-            Cell(_size(one), path=f"{path}/size" if one.norm == "Linf" else ""),
-            Cell(_effort(one)),
+            TableCell(kind.name),
+            TableCell(_size(one), path=f"{path}/size" if one.norm == "Linf" else ""),
+            TableCell(_effort(one)),
             number(one.fooled, f"{path}/fooled", mark, 100, 1),
             number(one.control, f"{path}/control", "", 100, 1),
-            Cell(kind.control),
+            TableCell(kind.control),
         ),
         opens=opens,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robust.records import Estimate, Report, Survival
 from robust.report.tables.detection import number
-from robust.report.tables.model import Cell, Column, Line, Table
+from robust.report.tables.model import Column, Table, TableCell, TableRow
 from robust.report.text.format import NONE
 from robust.units import eps_text, norm_text
 
@@ -32,12 +32,12 @@ def survival_table(report: Report) -> Table:
     return Table("survival", "What survives storing", columns, lines, NOTE)
 
 
-def _line(place: int, one: Survival) -> Line:
+def _line(place: int, one: Survival) -> TableRow:
     path = f"/survival/{place}"
-    return Line(
+    return TableRow(
         (
-            Cell(f"{norm_text('Linf')} {eps_text(one.eps)}", path=f"{path}/eps"),
-            Cell(_levels(one)),
+            TableCell(f"{norm_text('Linf')} {eps_text(one.eps)}", path=f"{path}/eps"),
+            TableCell(_levels(one)),
             *(
                 _rate(getattr(one, name), f"{path}/{name}")
                 for name in ("computed", "stored", "aware", "jpeg", "jpeg_clean")
@@ -52,5 +52,5 @@ def _levels(one: Survival) -> str:
     return f"{one.levels:.4g} of {one.of}"
 
 
-def _rate(estimate: Estimate | None, path: str) -> Cell:
-    return Cell(NONE) if estimate is None else number(estimate, path, "", 100, 1)
+def _rate(estimate: Estimate | None, path: str) -> TableCell:
+    return TableCell(NONE) if estimate is None else number(estimate, path, "", 100, 1)

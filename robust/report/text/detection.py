@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robust.records import Detection, Estimate, NullControl, Shown, Sighting
+from robust.records import Detection, DetectorScore, Estimate, ImageSet, NullControl
 from robust.report.text import adaptive
 from robust.report.text.format import NONE, SHARE, counted, listed, of_hundred, short, whole
 from robust.units import eps_text, norm_text
@@ -107,7 +107,7 @@ def population(detection: Detection) -> str:
     )
 
 
-def shown_text(shown: Shown, *, norm: bool = True) -> str:
+def shown_text(shown: ImageSet, *, norm: bool = True) -> str:
     """`PGD, L∞ 1/255`; a change of daily life by its name alone."""
     name = short(shown.name)
     if shown.kind == "change":
@@ -129,7 +129,7 @@ def noise_of(detection: Detection, attack: int) -> int | None:
     return min(alike)[1] if alike else None
 
 
-def worst_change(detection: Detection, detector: str) -> Sighting | None:
+def worst_change(detection: Detection, detector: str) -> DetectorScore | None:
     """The change of daily life that a detector takes for an attack most often."""
     found = [
         (estimate.value, -place, sighting)
@@ -182,7 +182,7 @@ def _sentence(detection: Detection, name: str) -> str:
     return f"{seen}{adaptive.clause(detection, name)}"
 
 
-def _sees(sighting: Sighting, who: str, what: str) -> str:
+def _sees(sighting: DetectorScore, who: str, what: str) -> str:
     seen = sighting.seen.get(SHARE)
     if seen is None:
         return f"How much of {what} {who} sees at one false alarm in twenty is unknown"
@@ -190,7 +190,7 @@ def _sees(sighting: Sighting, who: str, what: str) -> str:
     return f"At one false alarm in twenty, {who} sees {share} of {what}"
 
 
-def _doubted(sighting: Sighting, auc: Estimate) -> str:
+def _doubted(sighting: DetectorScore, auc: Estimate) -> str:
     """What an AUC of a coin, or of less, means, and a share no larger than that of clean images."""
     if auc.high < 0.5:
         return f", which look more harmless to it than clean ones (AUC {auc_text(auc)})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from robust.records import Estimate, Report, Row
+from robust.records import AttackResult, Estimate, Report
 from robust.units import eps_text, norm_text
 
 NONE = "–"  # noqa: RUF001  (an en dash on purpose)
@@ -110,12 +110,12 @@ def distance(estimate: Estimate | None, norm: str) -> str:
     return f"{estimate.value * 255:.2f}/255" if norm == "Linf" else f"{estimate.value:.3f}"
 
 
-def moved(row: Row) -> Estimate | None:
+def moved(row: AttackResult) -> Estimate | None:
     """The median distance in the row's own norm."""
     return row.scores.median_linf if row.norm == "Linf" else row.scores.median_l2
 
 
-def condition(row: Row) -> str:
+def condition(row: AttackResult) -> str:
     """`PGD, L∞ 1/255`."""
     if row.kind == "clean":
         return "clean"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robust.records import Estimate, Report, Row
+from robust.records import AttackResult, Estimate, Report
 from robust.report.text.detection import alarm, at_a_glance
 from robust.report.text.format import (
     counted,
@@ -32,10 +32,10 @@ class Verdict:
     word: str
     may: str
     """What the attacker may do."""
-    row: Row
+    row: AttackResult
     hardest: tuple[str, ...]
     """The attacks that alone left the fewest right; none where some ran on a part of the cases."""
-    noise: Row | None
+    noise: AttackResult | None
     """Random change of the same size."""
 
 
@@ -109,7 +109,7 @@ def _undisturbed(report: Report) -> str:
     )
 
 
-def _untouched(report: Report, rows: list[Row]) -> str:
+def _untouched(report: Report, rows: list[AttackResult]) -> str:
     """Why no attack has a number."""
     if any(row.attacked for row in rows):
         return "Attacks were tried, but none came to a verdict: how the model fares is unknown."
@@ -127,7 +127,7 @@ def _attacked(report: Report) -> str:
     return f"{what}{kind} that it reads correctly"
 
 
-def _turns(report: Report, row: Row, again: bool = False) -> str:
+def _turns(report: Report, row: AttackResult, again: bool = False) -> str:
     """`overturns all but 2 [1, 5] of them`, in the words of the goal."""
     success = row.scores.success
     if success is None:
@@ -150,7 +150,7 @@ def _turns(report: Report, row: Row, again: bool = False) -> str:
     return f"{verb.get(audit['goal'], 'overturns')} {amount}"
 
 
-def _harm(report: Report, row: Row, when: str) -> str:
+def _harm(report: Report, row: AttackResult, when: str) -> str:
     """Misses and false alarms; without findings the class that suffers most."""
     s = row.scores
     parts = []
@@ -180,7 +180,7 @@ def _harm(report: Report, row: Row, when: str) -> str:
     )
 
 
-def _hardest(report: Report, row: Row) -> tuple[str, ...]:
+def _hardest(report: Report, row: AttackResult) -> tuple[str, ...]:
     if row.kind != "exact":
         return ()
     left = {
@@ -192,11 +192,11 @@ def _hardest(report: Report, row: Row) -> tuple[str, ...]:
     return tuple(plain(name) for name, value in left.items() if value == fewest)
 
 
-def _same_threat(report: Report, row: Row) -> list[Row]:
+def _same_threat(report: Report, row: AttackResult) -> list[AttackResult]:
     return [r for r in report.rows if r.norm == row.norm and r.eps == row.eps]
 
 
-def _word(row: Row) -> str:
+def _word(row: AttackResult) -> str:
     success = row.scores.success
     if success is None or row.failed > 0.05 * row.attacked:
         return "undecided"
