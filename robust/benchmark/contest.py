@@ -22,7 +22,7 @@ from robust.benchmark.peers import rivals, seeded
 from robust.cases.case import Case
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.goals import Goal
+from robust.engine.goal import Goal
 from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
 from robust.engine.run_store import RunStore
 from robust.engine.runner import MEASURED

@@ -19,7 +19,7 @@ from robust.detection.curves import _scatters, _traces
 from robust.detection.feature_log import CLEAN, FeatureLog, change_key, logged_cells, noise_key
 from robust.detection.transfer_matrix import UNFITTED, TransferMatrix, evaluate_transfer
 from robust.engine.cells import Cell
-from robust.engine.goals import Goal
+from robust.engine.goal import Goal
 from robust.metrics.groups import FOLDS
 from robust.records import Detection, DetectorScore, ImageSet, NullControl, build
 

@@ -20,7 +20,7 @@ from robust.detection.cross_fitting import FeatureSet
 from robust.detection.factory import fit_statistics
 from robust.engine.batch import Batch, read_batches
 from robust.engine.cells import Cell
-from robust.engine.goals import Goal
+from robust.engine.goal import Goal
 from robust.engine.run_store import FeatureRow, Outcome
 from robust.engine.runner import Runner
 from robust.errors import InputError

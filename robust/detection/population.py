@@ -12,7 +12,7 @@ from robust.detection.factory import make_feature_reader
 from robust.detection.feature_log import FeatureLog, logged_cells
 from robust.engine.batch import read_batches
 from robust.engine.cells import Cell
-from robust.engine.goals import Goal
+from robust.engine.goal import Goal
 from robust.engine.runner import Runner
 from robust.errors import InputError
 from robust.metrics.groups import FOLDS, together

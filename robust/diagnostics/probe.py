@@ -15,7 +15,7 @@ from robust.diagnostics.evidence import Gradients, Probed, Search
 from robust.diagnostics.finite_differences import probe_gradients, span
 from robust.diagnostics.reattack import left_without_bounds, search, standing
 from robust.engine.batch import Batch
-from robust.engine.goals import Goal
+from robust.engine.goal import Goal
 from robust.engine.run_store import RunStore
 from robust.engine.session import Session
 from robust.engine.verified_attack import Recorder

@@ -11,7 +11,7 @@ from torch import Tensor
 from attacks import Attack, Model, until_fallen
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.goals import Goal
+from robust.engine.goal import Goal
 from robust.engine.run_store import Outcome, RunStore
 from robust.engine.verified_attack import OutOfMemory, attack_batch
 from robust.models.acceleration.accelerate import Acceleration, Twins, make_twins

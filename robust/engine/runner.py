@@ -15,7 +15,7 @@ from torch import Tensor
 from robust.cases.case import Case, Cases
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell, running_order
-from robust.engine.goals import Goal
+from robust.engine.goal import Goal
 from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
 from robust.engine.run_store import Array, CleanPrediction, FeatureRow, Outcome, RunStore
 from robust.engine.verified_attack import slack

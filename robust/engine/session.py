@@ -10,7 +10,7 @@ from detectors import Reference
 from robust.cases import Cases
 from robust.detection.feature_log import FeatureLog
 from robust.engine.cells import Cell, make_cells
-from robust.engine.goals import Goal, goal_of
+from robust.engine.goal import Goal, goal_of
 from robust.engine.provenance import Provenance, remember
 from robust.engine.run_store import RunStore
 from robust.engine.runner import Progress, Runner

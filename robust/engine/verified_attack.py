@@ -10,7 +10,7 @@ from torch import Tensor
 from attacks import Attack, Model, Streams, ThreatModel
 from attacks.losses import saturated
 from robust.engine.batch import Batch
-from robust.engine.goals import Goal
+from robust.engine.goal import Goal
 from robust.engine.run_store import Outcome
 from robust.errors import InputError
 from robust.models.acceleration.memory import memory_ran_out

@@ -16,7 +16,7 @@ from robust.cases.case import Case, Cases
 from robust.detection.factory import fit_statistics, make_feature_reader
 from robust.engine.batch import Batch, read_batches
 from robust.engine.cells import Cell
-from robust.engine.goals import Goal
+from robust.engine.goal import Goal
 from robust.engine.runner import Progress
 from robust.engine.verified_attack import attack_batch
 from robust.errors import InputError

@@ -18,7 +18,7 @@ from detectors import Detector, Features
 from robust.cases import Cases
 from robust.detection.cross_fitting import Array
 from robust.engine.cells import Cell
-from robust.engine.goals import goal_of
+from robust.engine.goal import goal_of
 from robust.engine.inputs import open_plan
 from robust.engine.runner import Progress
 from robust.errors import InputError, first_line

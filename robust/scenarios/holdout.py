@@ -15,7 +15,7 @@ from attacks import ThreatModel
 from attacks.streams import stream_key
 from robust.cases.case import spread
 from robust.engine.batch import Batch
-from robust.engine.goals import Goal
+from robust.engine.goal import Goal
 from robust.engine.runner import Runner
 from robust.errors import InputError
 from robust.metrics.bootstrap import Bootstrap

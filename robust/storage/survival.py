@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as F
 from attacks import Model, Noise
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.goals import Goal
+from robust.engine.goal import Goal
 from robust.engine.run_store import FeatureRow, Outcome, RunStore
 from robust.engine.summary import Summary
 from robust.records import Survival

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from attacks import FGSM, PGD, MarginPGD
 from robust.auditing import audit
 from robust.cases import Cases, open_cases
-from robust.engine.goals import Goal
+from robust.engine.goal import Goal
 from robust.errors import InputError
 from robust.metrics.bootstrap import auc
 from robust.models import Classifier

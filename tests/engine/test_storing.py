@@ -17,7 +17,7 @@ from robust.cases.case import Case
 from robust.cases.stored_pixels import Stored, Window
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.goals import Goal
+from robust.engine.goal import Goal
 from robust.engine.run_store import Outcome
 from robust.models import Classifier
 from robust.records import Report

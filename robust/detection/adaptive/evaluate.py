@@ -41,7 +41,7 @@ from robust.detection.cross_fitting import (
 from robust.detection.feature_log import CLEAN, FeatureLog
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.goals import Goal
+from robust.engine.goal import Goal
 from robust.engine.run_store import Outcome
 from robust.engine.verified_attack import attack_batch
 from robust.metrics.bootstrap import Bootstrap

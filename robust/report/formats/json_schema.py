@@ -1,4 +1,4 @@
-"""JSON schema of report.json, made from the records. `python -m robust.report.formats.json_schema`"""
+"""JSON schema of report.json, from the records: `python -m robust.report.formats.json_schema`."""
 
 from __future__ import annotations
 
