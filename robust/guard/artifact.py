@@ -21,7 +21,7 @@ from torch import Tensor
 from detectors import Detector
 from robust.detection.factory import make_detectors
 from robust.errors import InputError, first_line
-from robust.plan.spec import DetectorSpec, ModelSpec, Section
+from robust.plan.spec import DetectorSpec, ModelSpec, PlanTable
 from robust.units import at_eps
 
 FORMAT, VERSION = "robust detector", 1
@@ -33,7 +33,7 @@ _ANEW = "store it anew with robust fit-detector"
 Finite = pydantic.FiniteFloat
 
 
-class Owner(Section):
+class Owner(PlanTable):
     """The classifier that a detector belongs to."""
 
     weights_sha256: str
@@ -48,7 +48,7 @@ class Owner(Section):
     """Where it was loaded from, its head settled."""
 
 
-class Promise(Section):
+class Promise(PlanTable):
     """The false alarms that the threshold stands for, among all clean images."""
 
     asked: float = Field(gt=0, lt=1)
@@ -59,7 +59,7 @@ class Promise(Section):
     groups: int
 
 
-class Teaching(Section):
+class Teaching(PlanTable):
     """The attack shown to the detector, and what came of it."""
 
     attack: str
@@ -78,7 +78,7 @@ class Teaching(Section):
         return at_eps(self.attack, self.norm, self.eps)
 
 
-class Record(Section):
+class Record(PlanTable):
     """What detector.json says."""
 
     name: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,8 +12,8 @@ import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from robust.errors import InputError, did_you_mean
-from robust.plan.load import first_error
-from robust.plan.spec import DataSpec, Eps, Section, Size
+from robust.plan.load import first_error, read_toml
+from robust.plan.spec import DataSpec, Eps, PlanTable, Size
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 RECIPES: tuple[str, ...] = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
@@ -38,7 +37,7 @@ class RecipeData(DataSpec):
     path: str = ""
 
 
-class SplitsSpec(Section):
+class SplitsSpec(PlanTable):
     """Which images the network learns from, which choose the best epoch, which judge at the end."""
 
     train: str = "train"
@@ -48,7 +47,7 @@ class SplitsSpec(Section):
     """A split, or "none"."""
 
 
-class NetworkSpec(Section):
+class NetworkSpec(PlanTable):
     """The network, where its weights start, and what it is shown."""
 
     architecture: str
@@ -71,7 +70,7 @@ class NetworkSpec(Section):
     fit: Literal["squash", "crop", "pad"] = "squash"
 
 
-class TrainingSpec(Section):
+class TrainingSpec(PlanTable):
     """The optimiser and its schedule."""
 
     epochs: int = Field(default=10, ge=1)
@@ -95,7 +94,7 @@ class TrainingSpec(Section):
     seed: int = Field(default=0, ge=0)
 
 
-class AugmentationSpec(Section):
+class AugmentationSpec(PlanTable):
     """How images are changed while the network learns; 0 leaves a change out."""
 
     flip_horizontal: float = Field(default=0.0, ge=0, le=1)
@@ -118,7 +117,7 @@ class AugmentationSpec(Section):
     """Probability that a rectangle is blanked."""
 
 
-class AdversarialSpec(Section):
+class AdversarialSpec(PlanTable):
     """Hardening: the network learns from attacked images (Madry et al. 2018, Zhang et al. 2019)."""
 
     method: Literal["pgd-at", "trades"]
@@ -133,7 +132,7 @@ class AdversarialSpec(Section):
     """Weight of the robust term of trades."""
 
 
-class Recipe(Section):
+class Recipe(PlanTable):
     """A whole training. `data` is None, or without a path, until it is known."""
 
     title: str = "Fine-tuned classifier"
@@ -157,7 +156,7 @@ class Recipe(Section):
         return content
 
 
-_TABLES: dict[str, type[Section]] = {
+_TABLES: dict[str, type[PlanTable]] = {
     "data": RecipeData,
     "splits": SplitsSpec,
     "network": NetworkSpec,
@@ -188,16 +187,7 @@ def read_recipe(source: str | Path) -> dict[str, Any]:
         raise InputError(
             f"no recipe {str(source)!r}; {did_you_mean(str(source), RECIPES)}; or name a TOML file"
         )
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"no such recipe: {path}; {did_you_mean(path.stem, RECIPES)}") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder; give the TOML file in it") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from None
+    return read_toml(path, "recipe", did_you_mean(path.stem, RECIPES))
 
 
 def make_recipe(raw: Mapping[str, Any], source: str = "recipe") -> Recipe:
