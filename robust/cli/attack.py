@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from robust.cli.options import ATTACKS, DATA, OUTPUT, Device, Settings, SkipBroken
+from robust.cli.options import ATTACKS, DATA, OUTPUT, Device, PlanSettings, SkipBroken
 from robust.errors import InputError
 from robust.plan.spec import Plan
 from robust.progress import progress_bar
@@ -55,7 +55,7 @@ def attack(
     ] = None,
     device: Device = "auto",
     skip_broken: SkipBroken = False,
-    settings: Settings = None,
+    settings: PlanSettings = None,
 ) -> None:
     """Write adversarial images as files.
 

@@ -26,8 +26,8 @@ from robust.cli.options import (
     Device,
     Gate,
     NoGallery,
+    PlanSettings,
     RunFolder,
-    Settings,
     SkipBroken,
 )
 from robust.plan.spec import Plan
@@ -170,7 +170,7 @@ def audit(
     device: Device = "auto",
     skip_broken: SkipBroken = False,
     gate: Gate = False,
-    settings: Settings = None,
+    settings: PlanSettings = None,
     *,
     changes: Mapping[str, Any],
 ) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from robust.cli.options import DATA, OUTPUT, Device, NoGallery
 from robust.errors import InputError, did_you_mean
+from robust.progress import progress_bar
 
 EXAMPLE = "Example: robust demo --modality fundus --out demo-fundus"
 
@@ -45,5 +46,7 @@ def demo(
         raise InputError(f"{out} is a file; name a folder")
     console = Console()
     console.print(f"Training a small network on synthetic images ({modality}) ...")
-    plan = plan_from(write_demo(out, modality, count), {"report.gallery": 0} if no_gallery else {})
+    with progress_bar() as progress:
+        path = write_demo(out, modality, count, progress)
+    plan = plan_from(path, {"report.gallery": 0} if no_gallery else {})
     run_audit(plan, out / "run", device, skip_broken=False, gate=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,13 +50,16 @@ Gate = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
+
+
+def _set_option(example: str) -> Any:
+    return typer.Option(
         "--set",
         metavar="FIELD=VALUE",
-        help="Set any field by its name in the TOML file, for example detection.cases=500 or "
-        "training.momentum=0.8. May be repeated.",
+        help=f"Set any field by its name in the TOML file, for example {example}. May be repeated.",
         rich_help_panel=RUNNING,
-    ),
-]
+    )
+
+
+PlanSettings = Annotated[list[str] | None, _set_option("detection.cases=500")]
+RecipeSettings = Annotated[list[str] | None, _set_option("training.momentum=0.8")]

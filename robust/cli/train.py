@@ -15,7 +15,16 @@ from rich.console import Console
 from rich.table import Table
 
 from robust.cli.fields import FieldOption, as_names, as_numbers, as_split_or_share, with_fields
-from robust.cli.options import DATA, HARDENING, MODEL, OUTPUT, RUNNING, TRAINING, Device, Settings
+from robust.cli.options import (
+    DATA,
+    HARDENING,
+    MODEL,
+    OUTPUT,
+    RUNNING,
+    TRAINING,
+    Device,
+    RecipeSettings,
+)
 from robust.errors import InputError
 from robust.training.recipe import Recipe, make_recipe, read_recipe
 
@@ -147,7 +156,7 @@ def train(
             help="Number of GPUs, or of processes on a CPU.", min=1, rich_help_panel=RUNNING
         ),
     ] = 1,
-    settings: Settings = None,
+    settings: RecipeSettings = None,
     *,
     changes: Mapping[str, Any],
 ) -> None:
