@@ -19,7 +19,7 @@ def parse_eps(value: object) -> float:
         else:
             eps = float(value)  # type: ignore[arg-type]
     except (ValueError, TypeError, ZeroDivisionError):
-        raise ValueError(f"eps {value!r} is no number; write 0.01 or '1/255'") from None
+        raise ValueError(f"eps {value!r} is not a number; write 0.01 or '1/255'") from None
     if math.isinf(eps):
         raise ValueError("eps is infinite; minimum-norm attacks need none, others a finite one")
     if math.isnan(eps) or eps < 0:

@@ -1,4 +1,4 @@
-"""An official MedMNIST file (Yang et al. 2023, arXiv 2110.14795): all splits in one npz."""
+"""Reads an official MedMNIST file (Yang et al. 2023, arXiv 2110.14795): all splits in one npz."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def open_medmnist(
     findings: Sequence[str] | None = None,
     group: str | None = None,
 ) -> Cases:
-    """Images `<split>_images` with labels `<split>_labels`; `label` is the column of the latter.
+    """The cases of one split: `<split>_images`, with column `label` of `<split>_labels`.
 
     MedMNIST gives no patients: the plan must say `group = "none"`.
     """
     if group != "none":
         raise InputError(
-            f'{path.name} says nothing of patients; set group = "none" (each image its own group)'
+            f'{path.name} does not name patients; set group = "none" (each image its own group)'
         )
     wanted = split or "test"
     images = _load(path, f"{wanted}_images")
@@ -52,7 +52,7 @@ def open_medmnist(
     labels = labels.reshape(len(labels), -1)
     if not label.isdigit() or int(label) >= labels.shape[1]:
         raise InputError(
-            f"{path.name} has label columns 0 to {labels.shape[1] - 1}; {label!r} is none of them"
+            f"{path.name} has label columns 0 to {labels.shape[1] - 1}; {label!r} is not among them"
         )
     shown = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
     if images.dtype != np.uint8 or not shown or len(images) != len(labels):

@@ -106,7 +106,7 @@ def show(
     """Print a table of how long each library took and how strong its attack was."""
     from robust.benchmark.contest import FLOOR, OURS
 
-    console.print(f"\n{attack!r}, {attacker.twins.speed}", markup=False, soft_wrap=True)
+    console.print(f"\n{attack!r}, {attacker.models.acceleration}", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     found = "median L2" if attack.minimum_norm else f"robust % at {eps}"
     for column in ("", "time / robust", "time / floor", found, "peak MiB"):

@@ -14,7 +14,7 @@ from robust.engine.cells import Cell
 from robust.engine.goal import Goal
 from robust.engine.run_store import Outcome, RunStore
 from robust.engine.verified_attack import OutOfMemory, attack_batch
-from robust.models.acceleration.accelerate import Acceleration, Twins, make_twins
+from robust.models.acceleration.accelerate import Acceleration, FastModels, make_fast_models
 from robust.models.acceleration.memory import at_once
 from robust.models.classifier import Classifier
 
@@ -31,7 +31,7 @@ class MixedPrecisionAttacker:
     """
 
     classifier: Classifier
-    twins: Twins
+    models: FastModels
     most: int = 1 << 30
     """Cases at once, as many as memory allows; halved whenever it runs out all the same."""
 
@@ -55,15 +55,15 @@ class MixedPrecisionAttacker:
         return self.run(cell, batch, goal, seed)
 
     def _run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
-        low = self.twins.low
+        low = self.models.low_precision
         attack = cell.attack if cell.exact else until_fallen(cell.attack)
         if low is None or attack.minimum_norm or attack.passes < LONG:
-            return self._once(self.twins.float32, cell, attack, batch, goal, seed)
+            return self._once(self.models.float32, cell, attack, batch, goal, seed)
         x_adv, outcomes = self._once(low, cell, attack, batch, goal, seed)
         left = [i for i, outcome in enumerate(outcomes) if not outcome.success]
         if left:
             rest = batch.take(left)
-            again, found = self._once(self.twins.float32, cell, attack, rest, goal, seed)
+            again, found = self._once(self.models.float32, cell, attack, rest, goal, seed)
             x_adv = x_adv.clone()
             x_adv[torch.tensor(left, device=x_adv.device)] = again
             for i, new in zip(left, found, strict=True):
@@ -91,12 +91,12 @@ def make_mixed_precision_attacker(
 ) -> MixedPrecisionAttacker:
     """Measure on `x (n, c, h, w)` how to run the network, or take what the store remembers."""
     known = store.get_json("speed")
-    twins = make_twins(classifier, x, precision, Acceleration(**known) if known else None)
+    models = make_fast_models(classifier, x, precision, Acceleration(**known) if known else None)
     if known is None:
-        store.put_json("speed", twins.speed.to_json())
-        store.put_json("cases at once", at_once(twins.float32, x))
+        store.put_json("speed", models.acceleration.to_json())
+        store.put_json("cases at once", at_once(models.float32, x))
     return MixedPrecisionAttacker(
-        classifier, twins, store.get_json("cases at once") or MixedPrecisionAttacker.most
+        classifier, models, store.get_json("cases at once") or MixedPrecisionAttacker.most
     )
 
 

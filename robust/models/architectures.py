@@ -58,7 +58,7 @@ def find_library(name: str) -> tuple[str, str]:
     raise InputError(f"unknown architecture {rest!r}; {did_you_mean(rest, everything)}")
 
 
-def build(library: str, name: str, outputs: int | None, pretrained: bool) -> nn.Module:
+def build_network(library: str, name: str, outputs: int | None, pretrained: bool) -> nn.Module:
     """The network; InputError where it cannot be built, or its weights cannot be had here."""
     try:
         return create(library, name, outputs, pretrained)
@@ -68,8 +68,8 @@ def build(library: str, name: str, outputs: int | None, pretrained: bool) -> nn.
         if not pretrained:
             raise InputError(f"{library}:{name} cannot be built: {error}") from None
         raise InputError(
-            f"the pretrained weights of {library}:{name} are not to be had here "
-            f"({type(error).__name__}); on a machine with a network run: python -c "
+            f"the pretrained weights of {library}:{name} could not be downloaded "
+            f"({type(error).__name__}); on a machine with internet access run: python -c "
             f'"{_fetch_command(library, name)}", bring {name}.pth here, and set '
             f"weights = '{name}.pth' in place of pretrained = true"
         ) from None

@@ -62,9 +62,9 @@ class Classifier(nn.Module):
         if size is not None and min(size) < 1:
             raise InputError(f"size must be 1 or more pixels, not {size}")
         if not 0 < threshold < 1:
-            raise InputError(f"threshold must lie between 0 and 1, not {threshold}")
+            raise InputError(f"threshold must be between 0 and 1, not {threshold}")
         if head == "multilabel" and finding is None:
-            raise InputError("a multilabel head needs the finding: which of its outputs is asked")
+            raise InputError("a multilabel head needs the finding: name the output to audit")
         self.network = network
         self.channels = channels
         self.size = size
@@ -78,7 +78,9 @@ class Classifier(nn.Module):
         if (self.std <= 0).any():
             raise InputError("std must be above 0 in every channel")
         if channels == 1 and max(self.mean.shape[1], self.std.shape[1]) == 3:
-            raise InputError("mean and std are for three channels, the network has 1; give one")
+            raise InputError(
+                "mean and std have three values, the network has 1 channel; give one value"
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.to_logits(self.outputs(x))
@@ -110,7 +112,8 @@ class Classifier(nn.Module):
             out = out[:, None]
         if out.ndim != 2:
             raise InputError(
-                f"the network returns a tensor of shape {tuple(out.shape)}; (n, outputs) is needed"
+                f"the network returns a tensor of shape {tuple(out.shape)}, not (n, outputs); change "
+                f"what it returns"
             )
         return out
 
@@ -119,7 +122,7 @@ class Classifier(nn.Module):
         if out.dtype in (torch.float16, torch.bfloat16):
             out = out.float()
         if self.head == "auto":
-            raise InputError("the head is not settled yet: call settle_head(classifier, x) first")
+            raise InputError("the head is still auto: call settle_head(classifier, x) first")
         if self.head == "multilabel":
             assert self.finding is not None  # __init__ checks
             if not -out.shape[1] <= self.finding < out.shape[1]:
@@ -136,7 +139,9 @@ class Classifier(nn.Module):
             p = torch.cat([1 - out, out], 1) if out.shape[1] == 1 else out
             return p.clamp_min(torch.finfo(p.dtype).tiny).log()
         if out.shape[1] < 2:
-            raise InputError("a softmax head needs 2 outputs or more; this one has 1: use sigmoid")
+            raise InputError(
+                "a softmax head needs 2 outputs or more; this one has 1, so use sigmoid"
+            )
         return out
 
     def describe(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from robust.errors import InputError
-from robust.models.architectures import Preprocessing, build, configuration, find_library
+from robust.models.architectures import Preprocessing, build_network, configuration, find_library
 from robust.models.weights import load_strictly
 
 AUXILIARY = ("googlenet", "inception_v3")
@@ -53,7 +53,7 @@ def make_network(
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        network = build(library, name, None, pretrained and state is None)
+        network = build_network(library, name, None, pretrained and state is None)
         place = put_head(network, head, f"{library}:{name}")
     if state is not None:
         own = network.state_dict()
@@ -105,7 +105,7 @@ def _last(network: nn.Module, called: str) -> tuple[str, nn.Linear | nn.Conv2d]:
             if isinstance(module, kind) and name and _is_pointwise(module):
                 return name, module
     raise InputError(
-        f"{called} does not end in one linear layer, so that its head cannot be made anew; "
+        f"{called} does not end in one linear layer, so its head cannot be replaced; "
         f"choose another architecture"
     )
 

@@ -73,7 +73,7 @@ def _load_exported(path: Path) -> nn.Module:
             reason = "it holds pickled objects, which could run any code when opened"
         raise InputError(
             f"{path} is not an exported program that this torch can read: {reason}; "
-            f"save it anew with torch.export.save, or give a TorchScript file or a factory"
+            f"save it again with torch.export.save, or give a TorchScript file or a factory"
         ) from None
 
 

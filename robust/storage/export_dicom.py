@@ -22,7 +22,7 @@ from robust.units import at_eps
 
 if TYPE_CHECKING:
     from robust.cases.dicom.frame import Frame
-    from robust.cases.dicom.write import Written
+    from robust.cases.dicom.write import WrittenDicom
 
 COLUMNS = ("dicom", "dicom_prediction", "dicom_success", "dicom_linf", "dicom_levels")
 """Beside those of `attacks.csv`: the file, what it is worth, how far a stored value went at most;
@@ -73,7 +73,7 @@ class DicomFolder:
         words = f"{words[:900]}, target model {weights}".encode("ascii", "replace").decode()
         rows: list[list[Any]] = [[""] * len(COLUMNS) for _ in batch.cases]
         places: list[int] = []
-        found: list[Written] = []
+        found: list[WrittenDicom] = []
         for i, (case, image) in enumerate(zip(batch.cases, x_adv.detach().cpu(), strict=True)):
             frame = self._frames.get(case.id)
             if frame is None:
@@ -130,7 +130,7 @@ class DicomFolder:
             return group
         return hashlib.sha256(self._salt + group.encode()).hexdigest()[:12]
 
-    def _count(self, one: Written, threat: ThreatModel) -> None:
+    def _count(self, one: WrittenDicom, threat: ThreatModel) -> None:
         stored = one.before.stored
         self.written += 1
         self.recoloured += not stored.native

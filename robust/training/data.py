@@ -145,9 +145,7 @@ def stack(images: Sequence[Tensor]) -> Tensor:
     sizes = {tuple(image.shape[1:]) for image in images}
     if len(sizes) > 1:
         (a, b), (c, d) = sorted(sizes)[:2]
-        raise InputError(
-            f"the images differ in size ({a}x{b}, {c}x{d}); set the size that they are trained at"
-        )
+        raise InputError(f"the images differ in size ({a}x{b}, {c}x{d}); set size in [network]")
     if len({len(image) for image in images}) > 1:
         images = [image.expand(3, -1, -1) for image in images]
     return torch.stack(list(images))

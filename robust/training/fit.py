@@ -25,8 +25,8 @@ from robust.models.acceleration.memory import memory_kept
 from robust.models.weights import load_strictly
 from robust.training.data import Images, stack
 from robust.training.keeper import Keeper, claim, newest
+from robust.training.lightning_output import EpochBar, silence_lightning
 from robust.training.module import MetricRow, Training, displayed, finished
-from robust.training.quiet import Bar, quiet
 from robust.training.recipe import Recipe
 
 PRECISIONS: dict[str, Any] = {
@@ -91,14 +91,14 @@ def fit(
                 recipe,
                 target,
                 devices,
-                [Keeper(places, logs), *([Bar()] if progress else []), *callbacks],
+                [Keeper(places, logs), *([EpochBar()] if progress else []), *callbacks],
                 logs,
             ),
             found[0] if found else None,
         )
         found = newest(places)
         if found is None:
-            raise InputError(f"{places} lost its checkpoints while training; start again")
+            raise InputError(f"{places} lost its checkpoints during training; start again")
         load_strictly(classifier.network, found[1]["best"], f"a checkpoint in {places}")
     classifier.to("cpu").eval()
     return _fitted(found[1])
@@ -133,12 +133,12 @@ def _check(
     if devices < 1:
         raise InputError(f"devices must be 1 or more, not {devices}")
     if target.type == "cuda" and devices > torch.cuda.device_count():
-        raise InputError(f"{devices} GPUs are asked for, {torch.cuda.device_count()} are here")
+        raise InputError(f"{devices} GPUs are requested, {torch.cuda.device_count()} are available")
     if devices > 1 and target.type not in ("cpu", "cuda"):
-        raise InputError(f"{target.type} trains on one device; take devices = {devices} out")
+        raise InputError(f"{target.type} trains on one device; remove devices = {devices}")
     smallest = min(len(val), len(train), recipe.training.batch) // 2
     if devices > max(1, smallest):
-        raise InputError(f"{devices} devices are too many to share batches among; use fewer")
+        raise InputError(f"{devices} devices are too many for this batch size; use fewer")
     if recipe.training.precision == "float16" and target.type != "cuda":
         raise InputError("precision float16 needs a GPU; use auto, float32 or bfloat16")
     _check_network(classifier, train)
@@ -156,8 +156,8 @@ def _check_network(classifier: Classifier, train: Cases) -> None:
     outputs = classifier(x).shape[1]
     if outputs != len(train.classes):
         raise InputError(
-            f"the network tells {outputs} classes apart, the cases have {len(train.classes)} "
-            f"({', '.join(train.classes)}); give it a head for these"
+            f"the network has {outputs} classes, the data {len(train.classes)} "
+            f"({', '.join(train.classes)}); give it a head that fits"
         )
 
 
@@ -175,7 +175,7 @@ def _trainer(
             start_method="spawn",
             process_group_backend="gloo" if target.type == "cpu" else "nccl",
         )
-    with quiet():
+    with silence_lightning():
         return L.Trainer(
             accelerator={"cuda": "gpu"}.get(target.type, target.type),
             devices=where,
@@ -214,7 +214,7 @@ def _train(module: Training, trainer: L.Trainer, start: Path | None) -> None:
     module.classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     gpus = range(torch.cuda.device_count()) if on_gpu else []
     kept = memory_kept(trainer.strategy.root_device)
-    with quiet(), _own_words(), kept, torch.random.fork_rng(gpus):
+    with silence_lightning(), _own_words(), kept, torch.random.fork_rng(gpus):
         trainer.fit(module, ckpt_path=start, weights_only=True)
 
 

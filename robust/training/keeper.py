@@ -58,14 +58,14 @@ def claim(places: Path, owner: Mapping[str, str]) -> None:
     known = _read_owner(path)
     if known is None:
         raise InputError(
-            f"{places} holds checkpoints, but not of which training; "
+            f"{places} holds checkpoints of an unknown training; "
             f"choose another folder or remove them"
         )
     other = [name for name, value in owner.items() if known.get(name) != value]
     if other:
         raise InputError(
             f"{places.parent} holds a training with another {' and another '.join(other)}; "
-            f"choose another folder or remove that one"
+            f"choose another folder or remove this one"
         )
 
 

@@ -206,7 +206,7 @@ def _contradiction(recipe: Recipe) -> str | None:
     """What cannot be had together, or None."""
     splits, training, hard = recipe.splits, recipe.training, recipe.adversarial
     if recipe.data is not None and recipe.data.split is not None:
-        return "[data] split has no meaning here; [splits] names train, val and test"
+        return "[data] split does not apply here; [splits] names train, val and test"
     named = [s for s in (splits.train, splits.val, splits.test) if isinstance(s, str)]
     if len(set(named)) < len(named):
         return (
@@ -219,9 +219,9 @@ def _contradiction(recipe: Recipe) -> str | None:
             f"{training.epochs}; make it shorter"
         )
     if training.schedule == "onecycle" and training.warmup:
-        return "[training] onecycle warms up by itself; take warmup out or choose cosine"
+        return "[training] onecycle has its own warmup; remove warmup or choose cosine"
     if hard is not None and hard.eps == 0:
-        return "[adversarial] eps is 0; give a radius such as '1/255', or leave the table out"
+        return "[adversarial] eps is 0; give a radius such as '1/255', or remove the table"
     if hard is not None and hard.eps > 1:
         return (
             f"[adversarial] eps {hard.eps:g} is above 1, the whole range of a displayed pixel; "

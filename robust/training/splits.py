@@ -29,7 +29,7 @@ class Splits:
         return found if self.test is None else {**found, "test": self.test}
 
 
-def open_splits(recipe: Recipe) -> Splits:
+def open_training_splits(recipe: Recipe) -> Splits:
     """The splits that a recipe names; InputError where they cannot train or judge a network."""
     if recipe.data is None or not recipe.data.path:
         raise InputError("the recipe names no images; give --data, or path in its [data] table")
@@ -77,7 +77,7 @@ def count_classes(cases: Cases) -> dict[str, int]:
 
 
 def _open(recipe: Recipe, split: str, remedy: str, classes: tuple[str, ...] | None = None) -> Cases:
-    assert recipe.data is not None  # open_splits checks
+    assert recipe.data is not None  # open_training_splits checks
     options = {**recipe.data.options(), "split": split}
     try:
         cases = open_cases(recipe.data.path, **options)
@@ -96,20 +96,20 @@ def _check_classes(splits: Splits) -> None:
     present = [name for name, count in learned.items() if count]
     if len(present) < 2:
         raise InputError(
-            f"train holds {' and '.join(present) or 'nothing'} alone; a classifier learns from "
+            f"train holds {' and '.join(present) or 'nothing'} only; a classifier learns from "
             f"two classes or more: choose another label column or filter"
         )
     for name, count in learned.items():
         if not count:
             raise InputError(
-                f"train has no case of {name}, which the network could never learn; take the "
-                f"class out of [data] classes, or its rows out with where"
+                f"train has no case of {name}, which the network cannot learn; remove the "
+                f"class from [data] classes, or name another train split"
             )
     judged = [name for name, count in count_classes(splits.val).items() if count]
     if len(judged) < 2:
         raise InputError(
-            f"val holds {' and '.join(judged) or 'nothing'} alone, so that no epoch can be told "
-            f"to be better than another; choose another val, or a share of train: val = 0.15"
+            f"val holds {' and '.join(judged) or 'nothing'} only, so no epoch can be called "
+            f"better than another; choose another val, or a share of train: val = 0.15"
         )
 
 

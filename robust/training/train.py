@@ -19,7 +19,7 @@ from robust.training.folder import check_folder, save_trained, scores_of
 from robust.training.measure import measure
 from robust.training.network import make_untrained, rebuild
 from robust.training.recipe import Recipe
-from robust.training.splits import Splits, open_splits
+from robust.training.splits import Splits, open_training_splits
 
 if TYPE_CHECKING:
     from robust.training.fit import FitResult
@@ -57,7 +57,7 @@ def train(
     is returned as it is, one of another recipe or of other images refused. Raises InputError.
     """
     folder = Path(out)
-    splits = open_splits(recipe)
+    splits = open_training_splits(recipe)
     if (folder / MODEL).exists():
         return _finished(folder, recipe, splits)
     fit, where = _learn_to_fit(), choose_device(device)

@@ -21,17 +21,17 @@ from pydicom.uid import (
     JPEG2000Lossless,
 )
 
-from robust.cases.case import Picture
+from robust.cases.case import StoredImage
 from robust.cases.dicom.frame import Frame, read_dicom
 from robust.errors import InputError
 from tests.cases.dicoms import NATIVE, PACKED, lut, make, ramp, save
 
 
-def read(path: Path, index: int = 0, window: int | None = None) -> Picture:
+def read(path: Path, index: int = 0, window: int | None = None) -> StoredImage:
     return read_dicom(Frame(path, index, window))
 
 
-def shown(picture: Picture) -> Any:
+def shown(picture: StoredImage) -> Any:
     return picture.stored.image(picture.pixels).numpy()[0]
 
 
@@ -146,7 +146,7 @@ def test_each_frame_with_its_own_window(tmp_path: Path, syntax: str) -> None:
         np.testing.assert_array_equal(picture.pixels, pixels[k])
         wanted = np.clip((pixels[k] - (500.0 * (k + 1) - 0.5)) / 399 + 0.5, 0, 1)
         np.testing.assert_allclose(shown(picture), wanted, atol=1e-6)
-    with pytest.raises(InputError, match="holds 3 frames and not number 4"):
+    with pytest.raises(InputError, match="holds 3 frames, not number 4"):
         read(path, 3)
 
 
@@ -243,7 +243,7 @@ def test_a_deflated_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path = save(make(ramp(12, shape=(512, 512))), tmp_path / "a", DeflatedExplicitVRLittleEndian)
     read(path)
     monkeypatch.setattr("robust.cases.dicom.parse.MOST_BYTES", 400_000)
-    with pytest.raises(InputError, match="inflates to more than"):
+    with pytest.raises(InputError, match="decompresses to more than"):
         read(path)
 
 

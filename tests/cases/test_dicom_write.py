@@ -20,7 +20,7 @@ from pydicom.uid import (
 
 from robust.cases.dicom.frame import Frame, read_dicom
 from robust.cases.dicom.parse import content_id
-from robust.cases.dicom.write import Origin, Written, write_dicom
+from robust.cases.dicom.write import Origin, WrittenDicom, write_dicom
 from robust.errors import InputError
 from tests.cases.dicoms import lut, make, ramp, save
 
@@ -123,7 +123,7 @@ def image_of(frame: Frame) -> torch.Tensor:
     return found.stored.image(found.pixels)
 
 
-def out(frame: Frame, image: torch.Tensor, eps: Any, folder: Path) -> Written:
+def out(frame: Frame, image: torch.Tensor, eps: Any, folder: Path) -> WrittenDicom:
     return write_dicom(frame, image, eps, folder, ORIGIN)
 
 

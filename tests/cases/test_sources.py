@@ -146,7 +146,7 @@ def test_a_filter_chooses_rows_and_with_them_classes(tmp_path: Path) -> None:
     assert "hospital" in cases.source
     for wrong, said in (
         ("agee > 3", r"name 'agee' is not defined"),
-        ("age > 300", "leaves no row"),
+        ("age > 300", "matches no row"),
         ("age = 3", "does not work"),
         ("__import__('os').getcwd()", "does not work"),
         ("@TABLE", "does not work"),
@@ -305,9 +305,9 @@ def test_class_folders_tell_no_names(tmp_path: Path) -> None:
 def test_class_folders_need_groups_that_fit(tmp_path: Path) -> None:
     write_images(tmp_path, "x/1.png", "y/2.png")
     for options, said in (
-        ({}, "says nothing of patients"),
+        ({}, "does not name patients"),
         ({"group": "patient"}, "names a column"),
-        ({"group_pattern": "("}, "is no regular expression"),
+        ({"group_pattern": "("}, "is not a regular expression"),
         ({"group_pattern": r"z(\d)"}, "finds no group in"),
         ({"group_pattern": r"\d"}, "finds no group in"),
         ({"group": "none", "classes": ("x", "z")}, "folder 'y' is not among the classes"),
@@ -339,7 +339,7 @@ def test_what_is_nowhere_is_refused(tmp_path: Path) -> None:
     write_images(tmp_path, "a.png")
     with pytest.raises(InputError, match="neither a folder of images nor a MedMNIST"):
         open_cases(tmp_path / "a.png")
-    with pytest.raises(InputError, match=r"count = 8 has no meaning"):
+    with pytest.raises(InputError, match=r"count = 8 does not apply"):
         open_cases(tmp_path, count=8, group="none")
 
 
@@ -418,7 +418,7 @@ def test_medmnist_files_that_do_not_fit(
 def test_medmnist_files_that_cannot_be_read(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "toy.npz", **medmnist(400))
     whole = path.read_bytes()
-    with pytest.raises(InputError, match=r'says nothing of patients; set group = "none"'):
+    with pytest.raises(InputError, match=r'does not name patients; set group = "none"'):
         open_cases(path)
     with pytest.raises(InputError, match=r"no array 'val_images'; did you mean test_images"):
         open_cases(path, group="none", split="val")
@@ -472,7 +472,7 @@ def test_phantoms_by_seed_and_size() -> None:
         ("phantom:fundus", {"count": 1}, "count must be at least 2"),
         ("phantom:fundus", {"pixels": 27}, "pixels at least 28"),
         ("phantom:fundus", {"split": "tests"}, "no split 'tests'; did you mean test"),
-        ("phantom:fundus", {"label": "dx"}, "label = 'dx' has no meaning"),
+        ("phantom:fundus", {"label": "dx"}, "label = 'dx' does not apply"),
     ],
 )
 def test_phantoms_that_are_not_there(path: str, options: dict[str, Any], said: str) -> None:

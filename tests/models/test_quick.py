@@ -1,4 +1,4 @@
-"""A twin is quick and says what the classifier says; low precision flatters nobody."""
+"""Faster copies say what the classifier says; low precision makes no case look robust."""
 
 from __future__ import annotations
 
@@ -19,8 +19,14 @@ from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_pre
 from robust.engine.run_store import RunStore
 from robust.engine.verified_attack import OutOfMemory
 from robust.models import Classifier, prepare
-from robust.models.acceleration import accelerate as quick_module
-from robust.models.acceleration.accelerate import Acceleration, Twins, make_twins
+from robust.models.acceleration import accelerate
+from robust.models.acceleration.accelerate import (
+    Acceleration,
+    FastModels,
+    float32_copy,
+    low_precision_copy,
+    make_fast_models,
+)
 from robust.models.acceleration.batchnorm_folding import fold
 
 
@@ -91,7 +97,7 @@ def test_what_cannot_be_folded_is_left() -> None:
         assert fold(classifier.network, classifier, x) == 0
         assert torch.equal(classifier(x), before)
     read = prepare(Classifier(lively(Read()), head="softmax"))
-    found = quick_module._float32(read, torch.rand(2, 3, 160, 160))
+    found = float32_copy(read, torch.rand(2, 3, 160, 160))
     assert found is not None and found[1] == 0  # seen by comparing the outputs
 
 
@@ -101,8 +107,12 @@ def test_small_networks_and_float64_run_as_they_are() -> None:
         (small, torch.rand(4, 3, 2, 2)),
         (small.double(), torch.rand(4, 3, 2, 2).double()),
     ):
-        twins = make_twins(classifier, x)
-        assert twins.float32 is classifier and twins.low is None and twins.speed == Acceleration()
+        models = make_fast_models(classifier, x)
+        assert (
+            models.float32 is classifier
+            and models.low_precision is None
+            and models.acceleration == Acceleration()
+        )
 
 
 def test_the_choice_follows_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,21 +120,25 @@ def test_the_choice_follows_the_measurement(monkeypatch: pytest.MonkeyPatch) -> 
         Classifier(lively(torchvision.models.resnet18(num_classes=2)), head="softmax")
     )
     x = torch.rand(2, 3, 96, 96)
-    seconds = {"plain": 3.0, "quick": 2.0, "low": 1.0}
-    monkeypatch.setattr(quick_module, "_measure", lambda ways, x: {k: seconds[k] for k in ways})
+    seconds = {"original": 3.0, "float32": 2.0, "bfloat16": 1.0}
+    monkeypatch.setattr(accelerate, "measure_passes", lambda ways, x: {k: seconds[k] for k in ways})
     with torch.no_grad():
-        both = make_twins(classifier, x)
-        assert both.low is not None and both.speed == Acceleration(20, True, True, 3.0)
+        both = make_fast_models(classifier, x)
+        assert both.low_precision is not None and both.acceleration == Acceleration(
+            20, True, True, 3.0
+        )
         wanted = classifier(x)
         torch.testing.assert_close(both.float32(x), wanted, rtol=1e-4, atol=1e-4)
-        assert float((both.low(x) - wanted).abs().max()) < 0.1 * float(wanted.abs().max())
-        single = make_twins(classifier, x, "float32")
-        assert single.low is None and single.speed == Acceleration(20, True, False, 1.5)
-        seconds["low"] = 1.9
-        assert make_twins(classifier, x).low is None
-        assert make_twins(classifier, x, "bfloat16").low is not None
-        seconds["quick"], seconds["low"] = 2.99, 2.95
-        assert make_twins(classifier, x).float32 is classifier
+        assert float((both.low_precision(x) - wanted).abs().max()) < 0.1 * float(wanted.abs().max())
+        single = make_fast_models(classifier, x, "float32")
+        assert single.low_precision is None and single.acceleration == Acceleration(
+            20, True, False, 1.5
+        )
+        seconds["bfloat16"] = 1.9
+        assert make_fast_models(classifier, x).low_precision is None
+        assert make_fast_models(classifier, x, "bfloat16").low_precision is not None
+        seconds["float32"], seconds["bfloat16"] = 2.99, 2.95
+        assert make_fast_models(classifier, x).float32 is classifier
 
 
 def test_what_was_measured_is_kept_with_the_run(
@@ -134,14 +148,14 @@ def test_what_was_measured_is_kept_with_the_run(
         Classifier(lively(torchvision.models.resnet18(num_classes=2)), head="softmax")
     )
     x = torch.rand(2, 3, 96, 96)
-    seconds = {"plain": 3.0, "quick": 2.0, "low": 1.0}
-    monkeypatch.setattr(quick_module, "_measure", lambda ways, x: {k: seconds[k] for k in ways})
+    seconds = {"original": 3.0, "float32": 2.0, "bfloat16": 1.0}
+    monkeypatch.setattr(accelerate, "measure_passes", lambda ways, x: {k: seconds[k] for k in ways})
     store = RunStore(tmp_path)
     first = make_mixed_precision_attacker(classifier, x, "auto", store)
-    monkeypatch.setattr(quick_module, "_measure", lambda ways, x: pytest.fail("measured again"))
+    monkeypatch.setattr(accelerate, "measure_passes", lambda ways, x: pytest.fail("measured again"))
     again = make_mixed_precision_attacker(classifier, x, "auto", store)
-    assert again.twins.speed == first.twins.speed
-    assert again.twins.low is not None
+    assert again.models.acceleration == first.models.acceleration
+    assert again.models.low_precision is not None
     store.close()
 
 
@@ -176,17 +190,17 @@ def batch(classifier: Classifier, x: Tensor) -> Batch:
 def test_low_precision_that_flatters_is_not_believed() -> None:
     classifier = prepare(Classifier(Rounding(), head="softmax"))
     x = torch.full((6, 1, 8, 8), 0.7)
-    found = quick_module._float32(classifier, x)
+    found = float32_copy(classifier, x)
     assert found is not None
-    low = quick_module._low(found[0], x)
+    low = low_precision_copy(found[0], x)
     assert low is not None
     cell = Cell("PGD", PGD(), ThreatModel("Linf", 0.2), exact=True)
     goal = Goal("error", ())
     b = batch(classifier, x)
-    alone = MixedPrecisionAttacker(classifier, Twins(low, None, Acceleration()))
+    alone = MixedPrecisionAttacker(classifier, FastModels(low, None, Acceleration()))
     assert not any(o.success for o in alone.run(cell, b, goal, 0)[1])
     both = MixedPrecisionAttacker(
-        classifier, Twins(found[0], low, Acceleration(0, True, True, 2.0))
+        classifier, FastModels(found[0], low, Acceleration(0, True, True, 2.0))
     )
     x_adv, outcomes = both.run(cell, b, goal, 0)
     assert all(o.success for o in outcomes)
@@ -197,7 +211,7 @@ def test_low_precision_that_flatters_is_not_believed() -> None:
 
 
 def test_what_low_precision_found_and_the_classifier_denies_is_no_success() -> None:
-    """The twin says yes to everything; only what the classifier confirms counts."""
+    """The copy says yes to everything; only what the classifier confirms counts."""
     classifier = prepare(Classifier(Rounding(), head="softmax"))
 
     def agreeing(x: Tensor) -> Tensor:
@@ -206,7 +220,7 @@ def test_what_low_precision_found_and_the_classifier_denies_is_no_success() -> N
     b = batch(classifier, torch.full((3, 1, 8, 8), 0.9))
     cell = Cell("PGD", PGD(), ThreatModel("Linf", 0.01), exact=True)
     found = MixedPrecisionAttacker(
-        classifier, Twins(classifier, agreeing, Acceleration(0, True, True, 2.0))
+        classifier, FastModels(classifier, agreeing, Acceleration(0, True, True, 2.0))
     )
     assert not any(o.success for o in found.run(cell, b, Goal("error", ()), 0)[1])
 
@@ -230,11 +244,11 @@ def test_memory_that_runs_out_halves_the_batch_and_changes_nothing() -> None:
     classifier = prepare(Classifier(network, head="softmax").double())
     x = torch.rand(13, 1, 8, 8, dtype=torch.float64)
     cell = Cell("PGD", PGD(), ThreatModel("Linf", 0.05), exact=True)
-    attacker = MixedPrecisionAttacker(classifier, Twins(classifier, None, Acceleration()))
+    attacker = MixedPrecisionAttacker(classifier, FastModels(classifier, None, Acceleration()))
     x_adv, outcomes = attacker.run(cell, batch(classifier, x), Goal("error", ()), 0)
     assert attacker.most <= 4 and [o.row for o in outcomes] == list(range(13))
     classifier.network.most = 100  # type: ignore[union-attr]
-    roomy = MixedPrecisionAttacker(classifier, Twins(classifier, None, Acceleration()))
+    roomy = MixedPrecisionAttacker(classifier, FastModels(classifier, None, Acceleration()))
     assert torch.equal(roomy.run(cell, batch(classifier, x), Goal("error", ()), 0)[0], x_adv)
     classifier.network.most = 0  # type: ignore[union-attr]
     with pytest.raises(OutOfMemory, match="memory ran out on a batch of 1"):
@@ -247,7 +261,7 @@ def test_a_curve_cell_leaves_the_fallen_alone() -> None:
         Classifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), head="softmax").double()
     )
     b = batch(classifier, torch.rand(40, 1, 8, 8, dtype=torch.float64))
-    attacker = MixedPrecisionAttacker(classifier, Twins(classifier, None, Acceleration()))
+    attacker = MixedPrecisionAttacker(classifier, FastModels(classifier, None, Acceleration()))
     threat = ThreatModel("Linf", 0.05)
     full = attacker.run(Cell("PGD", PGD(), threat, exact=True), b, Goal("error", ()), 0)[1]
     curve = attacker.run(Cell("PGD", PGD(), threat, exact=False), b, Goal("error", ()), 0)[1]

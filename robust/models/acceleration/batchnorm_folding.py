@@ -20,7 +20,9 @@ class _Pair:
 
 
 def fold(network: nn.Module, classifier: nn.Module, x: Tensor) -> int:
-    """Fold in place what `classifier(x)`, of which `network` is a part, shows to be foldable.
+    """Fold normalisations of `network` into the layers before them, in place.
+
+    `classifier(x)`, of which `network` is a part, shows which can be folded.
 
     In evaluation mode a normalisation is a scale and a shift, which the layer before can do. A pair
     is a normalisation whose input is, as an object, what one layer returned, each running once.

@@ -17,7 +17,7 @@ LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning")
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_lightning() -> Iterator[None]:
     """Without Lightning's notices and without warnings about how it is used."""
     before = [(logging.getLogger(name), logging.getLogger(name).level) for name in LOGGERS]
     with warnings.catch_warnings():
@@ -39,7 +39,7 @@ if multiprocessing.parent_process() is not None:
     warnings.filterwarnings("ignore", module=r"(lightning|torchmetrics|torch)\b")
 
 
-class Bar(Callback):
+class EpochBar(Callback):
     """One bar over all epochs, with what val said last."""
 
     def __init__(self) -> None:
