@@ -33,29 +33,12 @@ def open_folder(
     """
     called = root.resolve().name
     folder, split = _find_split(root, split)
-    found = sorted(d.name for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
-    names = tuple(classes) if classes is not None else tuple(found)
-    if not found:
-        raise InputError(
-            f"{folder} has neither cases.csv nor subfolders; make one subfolder for each class, "
-            f"or write a cases.csv with the columns file, label, group and split"
-        )
-    for name in found:
-        if name not in names:
-            raise InputError(
-                f"folder {name!r} is not among the classes; {did_you_mean(name, names)}"
-            )
+    names, images = _find_images(folder, classes)
     if group not in (None, "none"):
         raise InputError(
             f"group = {group!r} names a column, but {called} is a folder of class folders; "
             f'give group_pattern, or group = "none"'
         )
-    images = [
-        (label, path)
-        for label, name in enumerate(names)
-        for path in (sorted((folder / name).rglob("*")) if name in found else [])
-        if is_image(path) or (path.is_file() and is_dicom(path))
-    ]
     maker = EntryMaker([path for _, path in images], keep_names, window, root)
     if group is None and group_pattern is None and not (images and maker.dicom):
         raise InputError(
@@ -80,6 +63,31 @@ def open_folder(
         split=split,
         showable=not maker.dicom,
     )
+
+
+def _find_images(
+    folder: Path, classes: Sequence[str] | None
+) -> tuple[tuple[str, ...], list[tuple[int, Path]]]:
+    """The classes, and every image with its label; InputError where a subfolder is no class."""
+    found = sorted(d.name for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
+    if not found:
+        raise InputError(
+            f"{folder} has neither cases.csv nor subfolders; make one subfolder for each class, "
+            f"or write a cases.csv with the columns file, label, group and split"
+        )
+    names = tuple(classes) if classes is not None else tuple(found)
+    for name in found:
+        if name not in names:
+            raise InputError(
+                f"folder {name!r} is not among the classes; {did_you_mean(name, names)}"
+            )
+    images = [
+        (label, path)
+        for label, name in enumerate(names)
+        for path in (sorted((folder / name).rglob("*")) if name in found else [])
+        if is_image(path) or (path.is_file() and is_dicom(path))
+    ]
+    return names, images
 
 
 def _find_split(root: Path, split: str | None) -> tuple[Path, str]:

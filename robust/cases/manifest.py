@@ -63,10 +63,7 @@ def open_manifest(
         key = keys[position]
         owner = key if not grouped else None
         if grouped and not patients:
-            cell = table[group].iloc[position]
-            owner = "" if pd.isna(cell) else str(cell)
-            if not owner:
-                raise InputError(f"{MANIFEST}: {key} has no {group}; fill it in or remove the row")
+            owner = _owner(table[group].iloc[position], group, key)
         about = {name: values[position] for name, values in metadata.items()}
         entries += maker.entries(files[position], key, int(labels[position]), owner, about)
     check_unique(entries, MANIFEST)
@@ -80,6 +77,13 @@ def open_manifest(
         split=split,
         showable=not maker.dicom,
     )
+
+
+def _owner(cell: Any, group: str, key: str) -> str:
+    """The group of a row; InputError where its cell is empty."""
+    if pd.isna(cell) or not str(cell):
+        raise InputError(f"{MANIFEST}: {key} has no {group}; fill it in or remove the row")
+    return str(cell)
 
 
 def _read(path: Path, group: str) -> pd.DataFrame:

@@ -43,29 +43,12 @@ def open_medmnist(
         )
     wanted = split or "test"
     images = _load(path, f"{wanted}_images")
-    labels = _load(path, f"{wanted}_labels")
-    if labels.ndim not in (1, 2) or not labels.size or labels.dtype.kind not in "iu":
-        raise InputError(
-            f"{path.name}: {wanted}_labels must be whole numbers (n,) or (n, columns); "
-            f"it is {labels.dtype} {labels.shape}"
-        )
-    labels = labels.reshape(len(labels), -1)
-    if not label.isdigit() or int(label) >= labels.shape[1]:
-        raise InputError(
-            f"{path.name} has label columns 0 to {labels.shape[1] - 1}; {label!r} is not among them"
-        )
+    numbers = _read_labels(path, wanted, label)
     shown = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
-    if images.dtype != np.uint8 or not shown or len(images) != len(labels):
+    if images.dtype != np.uint8 or not shown or len(images) != len(numbers):
         raise InputError(
             f"{path.name}: {wanted}_images must be uint8 (n, h, w) or (n, h, w, 3) with one label "
-            f"each; it is {images.dtype} {images.shape} with {len(labels)} labels"
-        )
-    numbers = [int(v) for v in labels[:, int(label)]]
-    if min(numbers) < 0 or max(numbers) >= MOST_CLASSES:
-        odd = min(numbers) if min(numbers) < 0 else max(numbers)
-        raise InputError(
-            f"{path.name}: label {odd} is out of range; labels are whole numbers from 0 that "
-            f"count the classes"
+            f"each; it is {images.dtype} {images.shape} with {len(numbers)} labels"
         )
     names = tuple(classes or (str(i) for i in range(max(2, max(numbers) + 1))))
     if max(numbers) >= len(names):
@@ -78,7 +61,7 @@ def open_medmnist(
         pixels: Pixels = np.array(images[row])
         return pixels
 
-    ids = [f"{wanted}-{i}" for i in range(len(labels))]
+    ids = [f"{wanted}-{i}" for i in range(len(numbers))]
     return Cases(
         source=f"MedMNIST {path.stem}",
         classes=names,
@@ -89,6 +72,30 @@ def open_medmnist(
         split=wanted,
         noun=next((noun for name, noun in NOUNS.items() if path.stem.startswith(name)), "images"),
     )
+
+
+def _read_labels(path: Path, split: str, column: str) -> list[int]:
+    """One column of the labels of a split; InputError."""
+    labels = _load(path, f"{split}_labels")
+    if labels.ndim not in (1, 2) or not labels.size or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"{path.name}: {split}_labels must be whole numbers (n,) or (n, columns); "
+            f"it is {labels.dtype} {labels.shape}"
+        )
+    labels = labels.reshape(len(labels), -1)
+    if not column.isdigit() or int(column) >= labels.shape[1]:
+        raise InputError(
+            f"{path.name} has label columns 0 to {labels.shape[1] - 1}; {column!r} is not among "
+            f"them"
+        )
+    numbers = [int(v) for v in labels[:, int(column)]]
+    if min(numbers) < 0 or max(numbers) >= MOST_CLASSES:
+        odd = min(numbers) if min(numbers) < 0 else max(numbers)
+        raise InputError(
+            f"{path.name}: label {odd} is out of range; labels are whole numbers from 0 that "
+            f"number the classes"
+        )
+    return numbers
 
 
 def _load(path: Path, name: str) -> np.ndarray[Any, Any]:

@@ -32,6 +32,7 @@ class Lut:
     """Entries, little-endian at 16 bits."""
 
     def __call__(self, values: Floats) -> Floats:
+        """The entries of input values."""
         entries = np.frombuffer(self.data, "<u2").astype(np.float64)
         places = np.clip(np.floor(values) - self.first, 0, len(entries) - 1).astype(np.int64)
         found: Floats = entries[places]
@@ -53,6 +54,7 @@ class Window:
     """LINEAR, LINEAR_EXACT or SIGMOID."""
 
     def __call__(self, values: Floats) -> Floats:
+        """Displayed values in [0, 1] of rescaled ones."""
         if self.function == "SIGMOID":
             power = np.clip(-4 * (values - self.centre) / self.width, -700, 700)
             shown: Floats = 1 / (1 + np.exp(power))
@@ -193,8 +195,9 @@ def _nearest(
     start: npt.NDArray[np.int64],
     eps: float | Floats,
 ) -> npt.NDArray[np.int64]:
-    """For each wanted shade the index of the table that is nearest to it, and within eps of where
-    it starts. Of equal shades the index nearest to the start; the table need not rise.
+    """For each wanted shade the index of the nearest shade in the table, within eps of the start's.
+
+    Of equal shades it is the index nearest to the start. The table need not be monotonic.
     """
     order = np.lexsort((np.arange(len(table)), table))
     shades, rank = np.unique(table, return_inverse=True)

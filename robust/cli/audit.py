@@ -40,8 +40,9 @@ EXAMPLE = (
 
 
 def as_detectors(flag: str, names: list[str]) -> list[dict[str, str]]:
-    """`all` is every detector but BayesianUncertainty, which needs dropout that few networks have;
-    named as well, it is added.
+    """Tables for detectors; `all` is every one but BayesianUncertainty.
+
+    Few networks have the dropout that it needs. Named beside `all`, it is added.
     """
     from detectors import DETECTORS, BayesianUncertainty
 

@@ -1,4 +1,4 @@
-"""`Classifier`: everything between displayed pixels and logits, as one module."""
+"""`Classifier`: adapter from displayed pixels to logits (channels, resizing, normalising, head)."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class Classifier(nn.Module):
         finding: int | None = None,
         threshold: float = 0.5,
     ) -> None:
-        """`channels` the network expects (None: as they come), `size` (h, w) in pixels.
+        """Set `channels` of the network (None: as in the image) and `size` (h, w) in pixels.
 
-        `fit` says what becomes of images that are not of the network's shape: `squash` them,
-        `crop` the centre, `pad` with black. With two classes the second is predicted where its
+        `fit` treats images of another shape than the network's: `squash` them, `crop` the centre,
+        `pad` with black. With two classes the second is predicted where its
         probability exceeds `threshold`; the shift is part of the logits, so that attacks aim at the
         decision that is made. Raises InputError for values out of range.
         """
@@ -83,6 +83,7 @@ class Classifier(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits `(n, k)`, shifted by the threshold where there are two classes."""
         logits = self.to_logits(self.outputs(x))
         if self.threshold != 0.5 and logits.shape[1] == 2:
             odds = math.log(self.threshold / (1 - self.threshold))
@@ -90,7 +91,7 @@ class Classifier(nn.Module):
         return logits
 
     def outputs(self, x: Tensor) -> Tensor:
-        """What the network itself says, `(n, outputs)`, before its head is interpreted."""
+        """The network's own outputs `(n, outputs)`, before the head is interpreted; InputError."""
         x = self._channels(x)
         if self.size is not None and tuple(x.shape[2:]) != self.size:
             x = self._resize(x, self.size)
@@ -112,8 +113,7 @@ class Classifier(nn.Module):
             out = out[:, None]
         if out.ndim != 2:
             raise InputError(
-                f"the network returns a tensor of shape {tuple(out.shape)}, not (n, outputs); change "
-                f"what it returns"
+                f"the network returns a tensor of shape {tuple(out.shape)}; (n, outputs) is needed"
             )
         return out
 
@@ -145,7 +145,7 @@ class Classifier(nn.Module):
         return out
 
     def describe(self) -> dict[str, Any]:
-        """The preprocessing and head, for the report."""
+        """Preprocessing and head as plain values, for the report."""
         return {
             "head": self.head,
             "finding_output": self.finding,
@@ -187,7 +187,7 @@ class Classifier(nn.Module):
 
 
 def recognise_head(outputs: Tensor, head: str = "auto") -> str:
-    """Settle `auto` from outputs `(n, outputs)` on real images; a head that is named stays.
+    """The head that `auto` stands for, from outputs `(n, outputs)` on real images.
 
     One output is a logit unless all lie in [0, 1]; several are probabilities where no entry is
     negative and all rows add up to 1. Raises InputError where too few outputs decide nothing.

@@ -1,4 +1,4 @@
-"""A network's last layer made anew for other classes, and weights to start from put around it."""
+"""New heads: replaces the last layer of a network for other classes, and loads first weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AUXILIARY = ("googlenet", "inception_v3")
 
 @dataclass(frozen=True)
 class Head:
-    """What stands on a network's features."""
+    """The last layers of a network, on top of its features."""
 
     classes: int
     kind: str = "plain"
@@ -39,7 +39,7 @@ def make_network(
     pretrained: bool = False,
     seed: int | None = None,
 ) -> tuple[nn.Module, Preprocessing]:
-    """A network with a new head, and what its architecture says of its inputs.
+    """A network with a new head, and the preprocessing of its architecture.
 
     It starts from `state`, which needs no head: what it has of one is used where it fits. Else from
     the library's own weights, or at random; with a `seed`, what is random is the same every time.

@@ -1,4 +1,4 @@
-"""How fast a classifier runs, and how exactly: a frozen copy of the user's model."""
+"""Prepares a classifier to run: a frozen copy on a device, and exact float32 arithmetic."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from robust.models.classifier import Classifier
 
 
 def prepare(classifier: Classifier, device: str | torch.device = "cpu") -> Classifier:
-    """A copy on `device` in evaluation mode whose parameters want no gradient.
+    """A copy on `device` in evaluation mode, without parameter gradients; InputError.
 
     The user's model keeps its mode, buffers, `.grad` and `requires_grad`; without parameter
     gradients a backward pass costs a third less.
@@ -26,16 +26,16 @@ def prepare(classifier: Classifier, device: str | torch.device = "cpu") -> Class
         )
     try:
         with torch.no_grad():  # else the copy of a scripted module has no leaves
-            twin = copy.deepcopy(classifier)
+            ready = copy.deepcopy(classifier)
     except Exception as error:  # noqa: BLE001  (any foreign module, any error)
         raise InputError(
             f"the model cannot be copied ({error}); give robust a factory that builds it"
         ) from None
-    evaluate(twin)
-    for parameter in twin.parameters():
+    evaluate(ready)
+    for parameter in ready.parameters():
         parameter.requires_grad_(False)
         parameter.grad = None
-    return twin.to(device)
+    return ready.to(device)
 
 
 def evaluate(network: nn.Module) -> None:
@@ -62,7 +62,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Multiply at float32 and pick deterministic kernels; put the global switches back."""
+    """Switch TF32 off and choose deterministic kernels; restore the global settings afterwards."""
     matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, conv.allow_tf32, conv.deterministic, conv.benchmark
     matmul.allow_tf32, conv.allow_tf32, conv.deterministic, conv.benchmark = (
@@ -78,7 +78,7 @@ def full_precision() -> Iterator[None]:
 
 
 def like(ready: Classifier) -> Tensor:
-    """A number on the device of a prepared classifier and of the type of its images."""
+    """A scalar on the device of a prepared classifier, of the type that its images must have."""
     kinds = {parameter.dtype for parameter in ready.parameters()}
     kind = torch.float64 if torch.float64 in kinds else torch.float32
     return torch.zeros((), device=ready.mean.device, dtype=kind)

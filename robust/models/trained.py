@@ -1,4 +1,4 @@
-"""The folder of a trained classifier, as a model: rebuilt from model.json and model.safetensors."""
+"""Rebuilds a trained classifier from the model.json and model.safetensors of its folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VERSION = 1
 
 
 class HeadFile(BaseModel):
-    """`Head`, as model.json has it."""
+    """`head` in model.json."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,7 +32,7 @@ class HeadFile(BaseModel):
 
 
 class InputFile(BaseModel):
-    """What becomes of displayed pixels before the network, exact to the last bit."""
+    """`preprocessing` in model.json, exact to the last bit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,7 +45,7 @@ class InputFile(BaseModel):
 
 
 class ModelFile(BaseModel):
-    """What model.json must say for its classifier to be rebuilt; it says more, for people."""
+    """The part of model.json that rebuilds the classifier; the rest of the file is for people."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,7 +59,7 @@ class ModelFile(BaseModel):
 
 
 def read_model_file(folder: Path) -> tuple[ModelFile, dict[str, Any]]:
-    """model.json of a folder, checked, and all that it says; InputError."""
+    """model.json of a folder: the checked part, and its whole content; InputError."""
     path = folder / MODEL
     if not path.is_file():
         raise InputError(

@@ -1,4 +1,4 @@
-"""Weights from files: state dicts only, never a pickled object, and a hash of what was loaded."""
+"""Reads state dicts from files without running code in them; SHA-256 of weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fit`: train a classifier in place, and go on where an earlier call was killed."""
+"""`fit`: trains a classifier in place with Lightning, and continues an interrupted training."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ PRECISIONS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a training came to."""
+    """The best weights of a training, and its history."""
 
     state: dict[str, Tensor]
-    """Of the classifier's network in its best epoch on val, on the CPU."""
+    """Weights of the classifier's network in its best epoch on val, on the CPU."""
     history: list[dict[str, float]]
-    """A row an epoch: epoch, lr, train_loss, val_loss, val_auc, val_accuracy, seconds, and where
-    hardened val_robust_accuracy."""
+    """One row per epoch: epoch, lr, train_loss, val_loss, val_auc, val_accuracy, seconds, and with
+    adversarial training val_robust_accuracy."""
     best_epoch: int
     """Counted from 1, as in the history."""
     epochs: int
@@ -65,9 +65,9 @@ def fit(
 ) -> FitResult:
     """Train the classifier's network in place; it ends with its best weights, in evaluation mode.
 
-    `folder/checkpoints` holds the last two whole epochs: a call that finds some goes on from there
-    with the random numbers that an undisturbed training would have had, and on a CPU ends in the
-    same weights. `folder/logs` holds epochs.csv and the files of TensorBoard. With several
+    `folder/checkpoints` holds the last two whole epochs: a call that finds some continues from
+    there with the random numbers of an uninterrupted training, and on a CPU ends with the same
+    weights. `folder/logs` holds epochs.csv and the files of TensorBoard. With several
     `devices` every step's batch is shared out among processes. Raises InputError.
     """
     target = choose_device(device)
@@ -117,7 +117,7 @@ def _check(
     target: torch.device,
     devices: int,
 ) -> None:
-    """What would otherwise end in the midst of training."""
+    """InputError for what would otherwise fail in the middle of training."""
     if train.classes != val.classes:
         raise InputError(
             f"train has the classes {', '.join(train.classes)}, val {', '.join(val.classes)}; "
@@ -146,7 +146,7 @@ def _check(
 
 @torch.no_grad()
 def _check_network(classifier: Classifier, train: Cases) -> None:
-    """Settle the head, and see that it tells as many classes apart as there are."""
+    """Settle the head; InputError where its number of classes is not that of the cases."""
     images = Images(train, classifier)
     x = displayed(stack([images[0], images[len(images) // 2]]))
     classifier.eval()
@@ -167,8 +167,8 @@ def _trainer(
     where: Any = devices
     if target.type == "cuda" and devices == 1:
         where = [target.index or 0]
-    # Processes are started from Python and not by running the command again, which only a
-    # script would stand.
+    # Processes are started from Python, not by running the command again, which only scripts
+    # support.
     strategy: Any = "auto"
     if devices > 1:
         strategy = DDPStrategy(
@@ -198,9 +198,9 @@ def _trainer(
 
 
 def precision(recipe: Recipe, target: torch.device) -> Any:
-    """Lightning's word for a precision. `auto` is bfloat16, mixed, on GPUs that compute in it.
+    """Lightning's name of the precision. `auto` is bfloat16, mixed, on GPUs that compute in it.
 
-    Hardening takes float32: bfloat16 tells 0.5 from 0.5 + 1/256, and the attack takes finer steps.
+    Adversarial training uses float32: near 0.5, bfloat16 has steps of 1/256, attacks finer ones.
     """
     name = recipe.training.precision
     if name != "auto":
@@ -220,7 +220,7 @@ def _train(module: Training, trainer: L.Trainer, start: Path | None) -> None:
 
 @contextmanager
 def _own_words() -> Iterator[None]:
-    """Errors of other processes as our own; an interrupt, which Lightning makes an exit, as one."""
+    """Raise errors of other processes as InputError, and Lightning's exit as the interrupt it was."""
     try:
         yield
     except ProcessRaisedException as error:

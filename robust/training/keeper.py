@@ -25,6 +25,7 @@ class Keeper(Checkpoint):
         self.places, self.logs = places, logs
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Store the epoch, keep the one before, and write the history."""
         fresh, last = self.places / f"{LAST}.new", self.places / LAST
         trainer.save_checkpoint(fresh)
         if trainer.is_global_zero:

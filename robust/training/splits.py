@@ -1,4 +1,4 @@
-"""The cases of a training: train, val and test with one list of classes, no group on two sides."""
+"""The splits of a training: the same classes in each, and no group in two of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from robust.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Splits:
-    """What the network learns from, what chooses its best epoch, what judges it at the end."""
+    """Cases to learn from, to choose the best epoch on, and for the final evaluation."""
 
     train: Cases
     val: Cases
@@ -24,13 +24,13 @@ class Splits:
 
     @property
     def named(self) -> dict[str, Cases]:
-        """Those that there are, by role."""
+        """The splits by role, without a test split where there is none."""
         found = {"train": self.train, "val": self.val}
         return found if self.test is None else {**found, "test": self.test}
 
 
 def open_training_splits(recipe: Recipe) -> Splits:
-    """The splits that a recipe names; InputError where they cannot train or judge a network."""
+    """The splits that a recipe names; InputError where they cannot train or evaluate a network."""
     if recipe.data is None or not recipe.data.path:
         raise InputError("the recipe names no images; give --data, or path in its [data] table")
     names = recipe.splits
@@ -52,10 +52,10 @@ def open_training_splits(recipe: Recipe) -> Splits:
 
 
 def take_out(train: Cases, share: float, seed: int) -> tuple[Cases, Cases]:
-    """Train without, and a val with, this share of the groups of each class.
+    """Split `train` in two: the rest, and a val split with this share of each class's groups.
 
-    Which ones is decided by a hash of the group and the seed: no order of rows matters. A group
-    with several classes counts among its highest.
+    A hash of the group and the seed decides, so the order of rows does not matter. A group with
+    several classes counts for the highest.
     """
     highest: dict[str, int] = {}
     for entry in train.entries:
@@ -118,8 +118,8 @@ def _check_groups(splits: Splits) -> None:
         shared = {e.group for e in first.entries} & {e.group for e in second.entries}
         if shared:
             raise InputError(
-                f"{len(shared)} group{'s lie' if len(shared) > 1 else ' lies'} on two sides, in "
-                f"{one} and in {other} ({min(shared)} first); keep all images of a patient in one "
+                f"{len(shared)} group{'s are' if len(shared) > 1 else ' is'} both in {one} and in "
+                f"{other} (the first: {min(shared)}); keep all images of a patient in one "
                 f"split"
             )
 

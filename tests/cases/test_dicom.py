@@ -72,7 +72,7 @@ def test_windows_as_pydicom_applies_them(tmp_path: Path, function: str, window: 
     values = apply_windowing(apply_modality_lut(pixels, made), made, (window or 1) - 1)
     wanted = (values - -1024) / 4095
     np.testing.assert_allclose(shown(read(path, window=window)), wanted, atol=1e-6)
-    with pytest.raises(InputError, match="has 2 windows, and window = 3 is asked for"):
+    with pytest.raises(InputError, match="has 2 windows, but window = 3 is set"):
         read(path, window=3)
 
 

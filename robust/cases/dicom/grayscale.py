@@ -19,10 +19,10 @@ FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 def grey_view(
     dataset: Dataset, frame: int, bits: int, signed: bool, window: int | None
 ) -> tuple[Stored, bool]:
-    """How a grey frame is shown by its `window`-th view, the first if None; False where the file
-    names no view, and `by_range` has to find one. Raises Unreadable.
+    """The display of a grey frame by its `window`-th view, and whether the file has any view.
 
-    Views are the file's VOI tables and then its windows, counted from 1.
+    Views are the file's VOI tables and then its windows, counted from 1; None is the first. Without
+    a view, `by_range` finds one. Raises Unreadable.
     """
     parts = list(_macros(dataset, frame))
     slope, intercept, modality = _modality(parts, signed, bits)

@@ -80,6 +80,7 @@ def parse(data: bytes, *, header: bool = False) -> Dataset:
 
 
 def is_deflated(data: bytes) -> bool:
+    """Whether the data set is compressed with deflate."""
     return _meta(data)[0] == DeflatedExplicitVRLittleEndian
 
 

@@ -155,8 +155,9 @@ def _put_pixels(made: Dataset, stored_image: StoredImage, traits: CopiedAttribut
 
 
 def _put_view(made: Dataset, stored: Stored) -> None:
-    """Rescaling and the one view; a range that was found from the pixels becomes a window, since
-    other pixels would have another.
+    """Write rescaling and the one view.
+
+    A range that was found from the pixels becomes a window, since other pixels have another range.
     """
     if made.SamplesPerPixel == 3:
         return

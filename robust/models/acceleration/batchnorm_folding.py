@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolution or linear layer before it."""
+"""Folds batch normalisation into the convolution or linear layer before it."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _foldable(layer: nn.Module, norm: nn.Module) -> bool:
 
 
 def _rest_known(norm: nn.Module) -> bool:
-    """timm's normalisation that goes on to an activation."""
+    """Whether it is the normalisation of timm that contains an activation."""
     return type(norm).__name__ == "BatchNormAct2d" and hasattr(norm, "act")
 
 
