@@ -11,7 +11,7 @@ class InputError(ValueError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of another library's error, at most 300 characters; its type if it is empty."""
+    """The first 300 characters of the first line of another library's error, else its type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 

@@ -259,7 +259,12 @@ def test_detectors_named_on_the_command_line() -> None:
     path.write_text(path.read_text() + '\n[[detectors]]\nname = "Energy"\n', encoding="utf-8")
 
     def names(*wanted: str) -> list[str]:
-        return [spec.name for spec in plan_from(path, detector=list(wanted)).detectors]
+        return [
+            spec.name
+            for spec in plan_from(
+                path, {"detectors": as_detectors("--detector", list(wanted))} if wanted else {}
+            ).detectors
+        ]
 
     assert names() == ["Energy"]
     assert names("LID", "MaxSoftmax") == ["LID", "MaxSoftmax"]

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -99,29 +99,29 @@ def _read_labels(path: Path, split: str, column: str) -> list[int]:
 
 
 def _load(path: Path, name: str) -> np.ndarray[Any, Any]:
-    """One array of an npz, mapped from disk: an unpacked copy in a file that nobody else sees."""
+    """One array of an npz, mapped from disk: from an unpacked copy in a temporary file."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryFile() as unpacked:
             members = [member.removesuffix(".npy") for member in archive.namelist()]
             if name not in members:
                 raise InputError(
                     f"{path.name} has no array {name!r}; {did_you_mean(name, members)}"
                 )
             with archive.open(f"{name}.npy") as packed:
-                unpacked = tempfile.TemporaryFile()  # noqa: SIM115  (the map keeps it open)
                 while block := packed.read(1 << 20):
                     unpacked.write(block)
-        unpacked.seek(0)
-        version = np.lib.format.read_magic(unpacked)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran, dtype = read_header(unpacked)
-        if dtype.hasobject:
-            raise InputError(f"{path.name}: {name} holds Python objects; save plain numbers")
-        order = "F" if fortran else "C"
-        return np.memmap(unpacked, dtype, "r", unpacked.tell(), shape, order)  # type: ignore[call-overload,no-any-return]
+            unpacked.seek(0)
+            version = np.lib.format.read_magic(unpacked)
+            read_header = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            shape, fortran, dtype = read_header(unpacked)
+            if dtype.hasobject:
+                raise InputError(f"{path.name}: {name} holds Python objects; save plain numbers")
+            order: Literal["F", "C"] = "F" if fortran else "C"
+            # The map has a handle of its own, so that the file may be closed here.
+            return np.memmap(unpacked, dtype, "r", unpacked.tell(), shape, order)
     except InputError:
         raise
     except (

@@ -55,8 +55,8 @@ def _data(data: Mapping[str, Any]) -> str:
     shared = (
         "No group (patient or lesion) is in two splits."
         if grouped
-        else "The data name no patients: each image counts as its own group, and one patient may be in "
-        "two splits."
+        else "The data name no patients: each image counts as its own group, and one patient may "
+        "be in two splits."
     )
     return f"From {data['source']}.\n\n{table}\n\n{shared}"
 
@@ -119,8 +119,8 @@ def _training(content: Mapping[str, Any]) -> str:
     )
     if hard is not None:
         said += (
-            f"\n\nAdversarial training: {at_eps(hard['method'], 'Linf', hard['eps'])} in L-inf, of the "
-            f"displayed image, {hard['steps']} steps."
+            f"\n\nAdversarial training: {at_eps(hard['method'], 'Linf', hard['eps'])} in L-inf of "
+            f"the displayed image, {hard['steps']} steps."
         )
     return said
 

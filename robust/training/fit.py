@@ -220,7 +220,7 @@ def _train(module: Training, trainer: L.Trainer, start: Path | None) -> None:
 
 @contextmanager
 def _own_words() -> Iterator[None]:
-    """Raise errors of other processes as InputError, and Lightning's exit as the interrupt it was."""
+    """Raise InputErrors of other processes, and Lightning's exit as the interrupt that it was."""
     try:
         yield
     except ProcessRaisedException as error:

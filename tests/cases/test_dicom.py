@@ -196,13 +196,13 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "too deep": ({"BitsAllocated": 32, "BitsStored": 32}, "has pixels of 32 bits; up to 16"),
     "more bits than room": ({"BitsStored": 17}, "has pixels of 17 bits"),
     "odd colours": ({"PhotometricInterpretation": "CMYK"}, "photometric interpretation"),
-    "few samples": ({"PhotometricInterpretation": "RGB"}, "has 1 samples a pixel"),
+    "few samples": ({"PhotometricInterpretation": "RGB"}, "has 1 samples per pixel"),
     "flat slope": ({"RescaleSlope": 0, "RescaleIntercept": 1}, "rescale slope of 0"),
     "flat window": ({"WindowCenter": 0, "WindowWidth": 0}, "window of width 0"),
     "half a window": ({"WindowCenter": [1, 2], "WindowWidth": 9}, "2 window centres and 1 width"),
     "odd function": (
         {"WindowCenter": 1, "WindowWidth": 9, "VOILUTFunction": "CUBIC"},
-        "none of DICOM's",
+        "that DICOM does not define",
     ),
     "odd table": ({"VOILUTSequence": [lut(0, 99, [1, 2])]}, "table of 99 bits"),
     "no palette": ({"PhotometricInterpretation": "PALETTE COLOR"}, "has no palette"),
@@ -253,7 +253,9 @@ def test_a_stream_of_another_size_than_the_header_is_refused(tmp_path: Path, syn
     made = pydicom.dcmread(path)
     made.Rows = 12
     made.save_as(path)
-    with pytest.raises(InputError, match=r"another size than it says|RLE pixels that are broken"):
+    with pytest.raises(
+        InputError, match=r"another size than its header says|RLE pixels that are broken"
+    ):
         read(path)
 
 

@@ -151,7 +151,7 @@ def directory(root: Path, **files: str) -> Path:
 def test_a_dicomdir(tmp_path: Path) -> None:
     write(tmp_path, "IMAGES/IM1", 1)
     path = directory(tmp_path, _1_2_3="IMAGES/IM1")
-    with pytest.raises(InputError, match=r"DICOMDIR says nothing of labels; write a cases\.csv"):
+    with pytest.raises(InputError, match=r"DICOMDIR does not contain labels; write a cases\.csv"):
         open_cases(path)
     table(tmp_path, "sop_instance_uid,label\n1.2.3,1\n")
     for place in (path, tmp_path):
@@ -170,7 +170,7 @@ def test_a_window_is_chosen_by_the_plan(tmp_path: Path) -> None:
     assert torch.equal(first.image, open_cases(tmp_path)[0].image)
     assert first.stored.step == pytest.approx(1 / 99)
     assert second.stored.step == pytest.approx(1 / 199)
-    with pytest.raises(InputError, match="counts a file's windows from 1"):
+    with pytest.raises(InputError, match="windows are counted from 1"):
         open_cases(tmp_path, window=0)
     (tmp_path / "x").mkdir()
     Image.new("L", (9, 9)).save(tmp_path / "x" / "a.png")

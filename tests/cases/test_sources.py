@@ -240,7 +240,7 @@ def test_a_limit_spreads_evenly(tmp_path: Path) -> None:
     assert Counter(labels(cases)) == {0: 2, 1: 2, 2: 2}
     assert len(open_cases(tmp_path, limit=500)) == 30
     assert len({case.id for case in open_cases(tmp_path, limit=29)}) == 29
-    with pytest.raises(InputError, match="limit 0 leaves no case"):
+    with pytest.raises(InputError, match="limit 0 selects no case"):
         open_cases(tmp_path, limit=0)
 
 
@@ -381,7 +381,7 @@ def test_medmnist_order_of_memory_and_label_columns(tmp_path: Path) -> None:
     turned = open_cases(write_npz(tmp_path / "b.npz", **arrays), group="none", label="1")
     assert labels(turned) == [1] * 6
     assert all(torch.equal(a.image, b.image) for a, b in zip(plain, turned))
-    with pytest.raises(InputError, match="label columns 0 to 1; '2' is none"):
+    with pytest.raises(InputError, match="label columns 0 to 1; '2' is not among them"):
         open_cases(tmp_path / "b.npz", group="none", label="2")
 
 
@@ -468,7 +468,7 @@ def test_phantoms_by_seed_and_size() -> None:
 @pytest.mark.parametrize(
     ("path", "options", "said"),
     [
-        ("phantom:chest", {}, "no phantom 'chest'; did you mean chest_xray"),
+        ("phantom:chest", {}, "no synthetic images of 'chest'; did you mean chest_xray"),
         ("phantom:fundus", {"count": 1}, "count must be at least 2"),
         ("phantom:fundus", {"pixels": 27}, "pixels at least 28"),
         ("phantom:fundus", {"split": "tests"}, "no split 'tests'; did you mean test"),

@@ -265,7 +265,7 @@ def test_mean_and_std_are_no_weights() -> None:
         ({"std": (0.1, 0.0, 0.1)}, "std must be above 0"),
         ({"mean": (0.1, 0.2)}, "mean must be one number or three"),
         ({"mean": float("nan")}, "mean must be one number or three"),
-        ({"channels": 1, "mean": (0.1, 0.2, 0.3)}, "for three channels, the network has 1"),
+        ({"channels": 1, "mean": (0.1, 0.2, 0.3)}, "three values, the network has 1 channel"),
         ({"size": 0}, "size must be 1 or more"),
         ({"size": (4, -1)}, "size must be 1 or more"),
     ],
@@ -282,7 +282,7 @@ def test_values_out_of_range(options: dict[str, object], said: str) -> None:
         (torch.zeros(2, 3), {"head": "sigmoid"}, "a sigmoid head has 1 output, this one has 3"),
         (torch.zeros(2, 3), {"head": "multilabel", "finding": 3}, "finding 3 is out of range"),
         (torch.zeros(2, 3), {"head": "multilabel", "finding": -4}, "finding -4 is out of range"),
-        (torch.zeros(2, 3), {}, "the head is not settled yet"),
+        (torch.zeros(2, 3), {}, "the head is still auto"),
         (torch.zeros(2, 3, 1, 1), {"head": "softmax"}, r"shape \(2, 3, 1, 1\)"),
     ],
 )

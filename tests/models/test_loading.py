@@ -508,7 +508,9 @@ def test_any_failure_of_the_library_says_how_to_get_the_weights(
         raise ConnectionError("proxy says no")
 
     monkeypatch.setattr(timm, "create_model", fail)
-    with pytest.raises(InputError, match=r"not to be had here \(ConnectionError\).*weights = "):
+    with pytest.raises(
+        InputError, match=r"could not be downloaded \(ConnectionError\).*weights = "
+    ):
         load_classifier(TINY, pretrained=True)
 
 
