@@ -81,7 +81,7 @@ def network() -> nn.Module:
     )
 
 
-def train_network(modality: str, count: int = 600, progress: Progress = _silent) -> nn.Module:
+def train(modality: str, count: int = 600, progress: Progress = _silent) -> nn.Module:
     """Train the network on the train split of synthetic images; every call gives the same one."""
     cases = open_cases(f"phantom:{modality}", split="train", count=count, pixels=PIXELS)
     x, y = _tensors(cases, progress)
@@ -120,7 +120,7 @@ def write_demo(folder: Path, modality: str, count: int, progress: Progress = _si
         noun=NOUNS[modality],
     )
     if not weights.exists() or not plan.exists() or plan.read_text(encoding="utf-8") != text:
-        trained = train_network(modality, progress=progress)
+        trained = train(modality, progress=progress)
         with replacing(weights) as partial:
             save_file(trained.state_dict(), partial)
         write_atomically(plan, text)

@@ -20,7 +20,7 @@ import torch
 
 import robust
 from robust.cases.phantoms.draw import phantom
-from robust.demo import network, train_network
+from robust.demo import network, train
 from robust.report import write_report
 
 PIXELS, KINDS = 28, 400
@@ -85,7 +85,7 @@ def main(counts: list[int]) -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write_images(folder / "images.npz", {"train": 2000, "test": count})
-            torch.save(train_network("chest_xray").state_dict(), folder / "net.pth")
+            torch.save(train("chest_xray").state_dict(), folder / "net.pth")
             command = [sys.executable, "-m", __spec__.name, "--in", name, str(count)]
             subprocess.run(command, check=True)
 

@@ -178,11 +178,11 @@ def train(
         )
     raw = lay_over_recipe(read_recipe(source) if source else {"network": {}}, changes)
     made = make_recipe(raw, str(source or "the options"))
-    from robust.training.train import train
+    from robust.training.train import train_classifier
 
     folder = out or _default_out(Path(source).stem if source else "model", raw, made.digest())
     command = shlex.join(["robust", *sys.argv[1:]])
-    done = train(made, folder, device=device, devices=devices, command=command)
+    done = train_classifier(made, folder, device=device, devices=devices, command=command)
     _show(done)
 
 

@@ -1,4 +1,4 @@
-"""`train`: trains a classifier by a recipe, into a folder that `robust audit` takes."""
+"""`train_classifier`: trains a classifier by a recipe, into a folder that `robust audit` takes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Trained:
     """True where it was finished before: nothing was trained or measured now."""
 
 
-def train(
+def train_classifier(
     recipe: Recipe,
     out: str | Path,
     *,

@@ -65,7 +65,7 @@ def test_a_split_may_be_left_out_and_a_val_be_a_share() -> None:
         ),
         (
             {"network": NETWORK, "training": {"schedule": "onecycle", "warmup": 1.0}},
-            "onecycle warms up by itself",
+            "onecycle has its own warmup",
         ),
         ({"network": NETWORK, "adversarial": {"method": "pgd-at", "eps": 4}}, "'4/255'"),
         ({"network": NETWORK, "adversarial": {"method": "pgd-at", "eps": 0}}, "eps is 0"),
