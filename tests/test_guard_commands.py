@@ -180,7 +180,10 @@ def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:  # noqa:
         ((guard, "imagse"), "no such image or folder: imagse"),
         ((guard, "empty"), "no images under empty; looked for .png"),
         ((guard, "images", "--out", "empty"), "empty is a folder; name a CSV file"),
-        ((guard, "images", "--out", "notes.csv"), "notes.csv exists and is not a table of robust sc"),
+        (
+            (guard, "images", "--out", "notes.csv"),
+            "notes.csv exists and is not a table of robust sc",
+        ),
         ((guard, "images", "--out", "images/00.png"), "is not a table of robust screen"),
         ((guard, "images", "--out", "plan.toml/a.csv"), "plan.toml/a.csv cannot be written"),
         ((guard, "images", "--device", "gpu"), "device 'gpu' is not available here"),

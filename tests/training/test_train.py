@@ -45,7 +45,9 @@ def recipe(**over: dict[str, Any]) -> Recipe:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("trained") / "model"
-    return train_classifier(recipe(), folder, device="cpu", progress=False, command="robust train it")
+    return train_classifier(
+        recipe(), folder, device="cpu", progress=False, command="robust train it"
+    )
 
 
 def content(folder: Path) -> dict[str, Any]:

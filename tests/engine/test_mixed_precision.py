@@ -1,11 +1,10 @@
-"""Faster copies say what the classifier says; low precision makes no case look robust."""
+"""Low precision finds, the classifier confirms: no case looks robust because of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-import timm
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -25,120 +24,8 @@ from robust.models.acceleration.accelerate import (
     FastModels,
     float32_copy,
     low_precision_copy,
-    make_fast_models,
 )
-from robust.models.acceleration.batchnorm_folding import fold
-
-
-def lively(network: nn.Module) -> nn.Module:
-    """Normalisations that do something."""
-    torch.manual_seed(0)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.2)  # type: ignore[union-attr]
-            module.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, 0, 0.2)
-    return network
-
-
-NETWORKS = {
-    "torchvision resnet18": (lambda: torchvision.models.resnet18(num_classes=3), 20),
-    "torchvision mobilenet_v2": (lambda: torchvision.models.mobilenet_v2(num_classes=3), 52),
-    "timm resnet18": (lambda: timm.create_model("resnet18", num_classes=3), 20),
-    "timm efficientnet_b0": (lambda: timm.create_model("efficientnet_b0", num_classes=3), 49),
-    "torchvision densenet121": (lambda: torchvision.models.densenet121(num_classes=3), 59),
-    "timm vit_tiny": (lambda: timm.create_model("vit_tiny_patch16_224", num_classes=3), 0),
-}
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_a_folded_network_is_the_same_function(name: str) -> None:
-    make, pairs = NETWORKS[name]
-    classifier = prepare(Classifier(lively(make()), mean=0.5, std=0.5, head="softmax").double())
-    side = 224 if "vit" in name else 64
-    x = torch.rand(2, 3, side, side, dtype=torch.float64)
-    with torch.no_grad():
-        before = classifier(x)
-        assert fold(classifier.network, classifier, x) == pairs
-        torch.testing.assert_close(classifier(x), before, rtol=1e-9, atol=1e-9)
-
-
-class Shared(nn.Module):
-    """One convolution before two normalisations: neither may be folded."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 3, 3, padding=1)
-        self.one, self.two = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.two(self.conv(self.one(self.conv(x)))).mean((2, 3))
-
-
-class Read(nn.Module):
-    """Something else reads what the convolution gives."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.norm = nn.Conv2d(3, 64, 3, padding=1), nn.BatchNorm2d(64)
-        self.head = nn.Linear(64, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        found = self.conv(x)
-        return self.head((self.norm(found).relu() + found).mean((2, 3)))
-
-
-def test_what_cannot_be_folded_is_left() -> None:
-    classifier = prepare(Classifier(lively(Shared()), head="softmax"))
-    x = torch.rand(2, 3, 16, 16)
-    with torch.no_grad():
-        before = classifier(x)
-        assert fold(classifier.network, classifier, x) == 0
-        assert torch.equal(classifier(x), before)
-    read = prepare(Classifier(lively(Read()), head="softmax"))
-    found = float32_copy(read, torch.rand(2, 3, 160, 160))
-    assert found is not None and found[1] == 0  # seen by comparing the outputs
-
-
-def test_small_networks_and_float64_run_as_they_are() -> None:
-    small = prepare(Classifier(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), head="softmax"))
-    for classifier, x in (
-        (small, torch.rand(4, 3, 2, 2)),
-        (small.double(), torch.rand(4, 3, 2, 2).double()),
-    ):
-        models = make_fast_models(classifier, x)
-        assert (
-            models.float32 is classifier
-            and models.low_precision is None
-            and models.acceleration == Acceleration()
-        )
-
-
-def test_the_choice_follows_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    classifier = prepare(
-        Classifier(lively(torchvision.models.resnet18(num_classes=2)), head="softmax")
-    )
-    x = torch.rand(2, 3, 96, 96)
-    seconds = {"original": 3.0, "float32": 2.0, "bfloat16": 1.0}
-    monkeypatch.setattr(accelerate, "measure_passes", lambda ways, x: {k: seconds[k] for k in ways})
-    with torch.no_grad():
-        both = make_fast_models(classifier, x)
-        assert both.low_precision is not None and both.acceleration == Acceleration(
-            20, True, True, 3.0
-        )
-        wanted = classifier(x)
-        torch.testing.assert_close(both.float32(x), wanted, rtol=1e-4, atol=1e-4)
-        assert float((both.low_precision(x) - wanted).abs().max()) < 0.1 * float(wanted.abs().max())
-        single = make_fast_models(classifier, x, "float32")
-        assert single.low_precision is None and single.acceleration == Acceleration(
-            20, True, False, 1.5
-        )
-        seconds["bfloat16"] = 1.9
-        assert make_fast_models(classifier, x).low_precision is None
-        assert make_fast_models(classifier, x, "bfloat16").low_precision is not None
-        seconds["float32"], seconds["bfloat16"] = 2.99, 2.95
-        assert make_fast_models(classifier, x).float32 is classifier
+from tests.models.acceleration.nets import lively
 
 
 def test_what_was_measured_is_kept_with_the_run(
