@@ -9,8 +9,9 @@ import typer
 from pydantic import BaseModel
 
 from robust.cli import audit, train
-from robust.cli.fields import FieldOption, Panels, default_text, table_of
+from robust.cli.fields import FieldOption, Panels, default_text
 from robust.cli.main import app
+from robust.plan.load import find_table
 from robust.plan.spec import Plan
 from robust.training.recipe import Recipe
 from tests.cli.commands import Robust
@@ -28,12 +29,8 @@ def test_every_option_names_a_field(command: str, model: type[BaseModel], panels
     fields = [option.field for option in options(panels)]
     assert len(set(flags)) == len(flags) and len(set(fields)) == len(fields)
     for option in options(panels):
-        table: type[BaseModel] | None = model
         *tables, name = option.field.split(".")
-        for part in tables:
-            assert table is not None
-            table = table_of(table.model_fields[part].annotation)
-        assert table is not None and name in table.model_fields, option.field
+        assert name in find_table(model, tables).model_fields, option.field
 
 
 @pytest.mark.parametrize(("command", "model", "panels"), COMMANDS)
