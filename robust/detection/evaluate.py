@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -20,8 +19,9 @@ from robust.detection.feature_log import CLEAN, FeatureLog, change_key, logged_c
 from robust.detection.transfer_matrix import UNFITTED, TransferMatrix, evaluate_transfer
 from robust.engine.cells import Cell
 from robust.engine.goal import Goal
+from robust.engine.run_memory import DETECTION, REFERENCE_SET
 from robust.metrics.groups import FOLDS
-from robust.records import Detection, DetectorScore, ImageSet, NullControl, build
+from robust.records import Detection, DetectorScore, ImageSet, NullControl
 
 
 def evaluate_detectors(
@@ -29,12 +29,7 @@ def evaluate_detectors(
 ) -> Detection:
     """Evaluate every detector on a finished run. InputError as in `evaluate_transfer`."""
     store = watch.runner.store
-    if (kept := store.get_json("detection")) is not None:
-        known: Detection = build(Detection, kept)
-        return known
-    found = _judge(watch, reference, cells, goal)
-    store.put_json("detection", dataclasses.asdict(found))
-    return found
+    return store.memo(DETECTION, lambda: _judge(watch, reference, cells, goal))
 
 
 def _judge(watch: FeatureLog, reference: Reference, cells: Sequence[Cell], goal: Goal) -> Detection:
@@ -56,6 +51,7 @@ def _judge(watch: FeatureLog, reference: Reference, cells: Sequence[Cell], goal:
         progress=watch.runner.progress,
     )
     place = {key: i for i, key in enumerate(keys)}
+    learned_from = watch.runner.store.get(REFERENCE_SET)
     judged = [label for label, fitted in matrix.nulls if fitted in (UNFITTED, key)]
     shown = [
         replace(one, empty=matrix.empty.get(key, "")) for key, one in zip(keys, shown, strict=True)
@@ -63,7 +59,7 @@ def _judge(watch: FeatureLog, reference: Reference, cells: Sequence[Cell], goal:
     return Detection(
         detectors={label: repr(detector) for label, detector in watch.detectors.items()},
         layers=watch.look.extract.layers,
-        reference=watch.runner.store.get_json("reference facts"),
+        reference=learned_from or {},
         cases=len(watch.rows),
         groups=len(set(watch.groups.tolist())),
         of=watch.of,

@@ -21,6 +21,7 @@ from robust.detection.factory import fit_statistics
 from robust.engine.batch import Batch, read_batches
 from robust.engine.cells import Cell
 from robust.engine.goal import Goal
+from robust.engine.run_memory import FEATURE_LAYOUT, REFERENCE_LAYOUT, REFERENCE_SET, Memo
 from robust.engine.run_store import FeatureRow, Outcome
 from robust.engine.runner import Runner
 from robust.errors import InputError
@@ -99,8 +100,8 @@ class FeatureLog:
         made = Reference(features, labels, torch.from_numpy(groups))
         fit_statistics(self.detectors, made)
         self.look.learn(made)
-        store.put_json(
-            "reference facts",
+        store.put(
+            REFERENCE_SET,
             {
                 "split": reference.split,
                 "cases": len(kept),
@@ -163,14 +164,14 @@ class FeatureLog:
     def features(self, source: str) -> tuple[list[int], Features]:
         """Rows in order and the features of one source."""
         rows, values = self.runner.store.features(source)
-        layout = self.runner.store.get_json(_layout_key(source)) or {"": [["logits", 0]]}
+        layout = self.runner.store.get(_layout(source)) or {"": {"logits": 0}}
         if not rows:
-            width = sum(width for entries in layout.values() for _, width in entries)
+            width = sum(width for entries in layout.values() for width in entries.values())
             values = np.zeros((0, width), np.float32)
         parts: dict[str, dict[str, Tensor]] = {}
         start = 0
         for kind, entries in layout.items():
-            for name, width in entries:
+            for name, width in entries.items():
                 part = torch.from_numpy(values[:, start : start + width])
                 parts.setdefault(kind, {})[name] = part
                 start += width
@@ -217,9 +218,8 @@ class FeatureLog:
         }
         if not rows:
             return []
-        layout = {kind: [[k, v.shape[1]] for k, v in part.items()] for kind, part in kinds.items()}
-        if self.runner.store.get_json(_layout_key(source)) is None:
-            self.runner.store.put_json(_layout_key(source), layout)
+        layout = {kind: {k: v.shape[1] for k, v in part.items()} for kind, part in kinds.items()}
+        self.runner.store.memo(_layout(source), lambda: layout)
         parts = [value.float().cpu() for part in kinds.values() for value in part.values()]
         values = torch.cat(parts, 1).numpy()
         return [(source, row, vector) for row, vector in zip(rows, values, strict=True)]
@@ -229,5 +229,5 @@ def _index(rows: Sequence[int]) -> Tensor:
     return torch.tensor(list(rows), dtype=torch.long)
 
 
-def _layout_key(source: str) -> str:
-    return "layout of the reference" if source == REFERENCE else "layout of features"
+def _layout(source: str) -> Memo[dict[str, dict[str, int]]]:
+    return REFERENCE_LAYOUT if source == REFERENCE else FEATURE_LAYOUT

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from detectors import Detector
 from robust.cases.case import Cases, spread
 from robust.detection.factory import make_feature_reader
 from robust.detection.feature_log import FeatureLog, logged_cells
 from robust.engine.batch import read_batches
 from robust.engine.cells import Cell
-from robust.engine.goal import Goal
+from robust.engine.goal import Goal, eligible_cases
 from robust.engine.runner import Runner
 from robust.errors import InputError
 from robust.metrics.groups import FOLDS, together
@@ -27,16 +25,8 @@ def make_feature_log(
         raise InputError(
             "detectors need an attack that is run in full; set cells = 'exact' in [audit]"
         )
-    entries, clean = runner.cases.entries, runner.store.clean()
-    labels = torch.tensor([entry.label for entry in entries])
-    eligible = goal.eligible(labels).tolist()
-    right = {
-        c.row: c
-        for c in clean
-        if c.logits is not None
-        and int(c.logits.argmax()) == entries[c.row].label
-        and eligible[c.row]
-    }
+    entries = runner.cases.entries
+    right = eligible_cases(runner.store.clean(), entries, goal)
     if not right:
         raise InputError("no case is right when clean; there is nothing for detectors to judge")
     rows = spread(sorted(right), plan.detection.cases)

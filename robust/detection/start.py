@@ -19,11 +19,12 @@ from robust.plan.spec import Plan
 
 def start_detection(
     plan: Plan, job: Session, detectors: dict[str, Detector], reference: Cases
-) -> None:
+) -> tuple[FeatureLog, Reference]:
     """Choose what detectors are judged on and let them learn, before any attack runs."""
-    job.watch = make_feature_log(plan, detectors, job.runner, job.cells, job.goal)
-    job.reference = job.watch.learn(reference)
-    check_early(job.watch, job.reference, job.watch.clean(job.goal), job.cells)
+    log = make_feature_log(plan, detectors, job.runner, job.cells, job.goal)
+    learned = log.learn(reference)
+    check_early(log, learned, log.clean(job.goal), job.cells)
+    return log, learned
 
 
 def check_early(

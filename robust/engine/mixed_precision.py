@@ -12,9 +12,10 @@ from attacks import Attack, Model, until_fallen
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goal import Goal
+from robust.engine.run_memory import ACCELERATION, CASES_AT_ONCE
 from robust.engine.run_store import Outcome, RunStore
 from robust.engine.verified_attack import OutOfMemory, attack_batch
-from robust.models.acceleration.accelerate import Acceleration, Twins, make_twins
+from robust.models.acceleration.accelerate import Twins, make_twins
 from robust.models.acceleration.memory import at_once
 from robust.models.classifier import Classifier
 
@@ -90,14 +91,10 @@ def make_mixed_precision_attacker(
     classifier: Classifier, x: Tensor, precision: str, store: RunStore
 ) -> MixedPrecisionAttacker:
     """Measure on `x (n, c, h, w)` how to run the network, or take what the store remembers."""
-    known = store.get_json("speed")
-    twins = make_twins(classifier, x, precision, Acceleration(**known) if known else None)
-    if known is None:
-        store.put_json("speed", twins.speed.to_json())
-        store.put_json("cases at once", at_once(twins.float32, x))
-    return MixedPrecisionAttacker(
-        classifier, twins, store.get_json("cases at once") or MixedPrecisionAttacker.most
-    )
+    twins = make_twins(classifier, x, precision, store.get(ACCELERATION))
+    store.memo(ACCELERATION, lambda: twins.speed)
+    most = store.memo(CASES_AT_ONCE, lambda: at_once(twins.float32, x))
+    return MixedPrecisionAttacker(classifier, twins, most)
 
 
 def _halves(count: int) -> list[range]:

@@ -1,4 +1,4 @@
-"""From the store to rows: each cell, the worst case over all of them, and attack difficulty."""
+"""Rows of the report from the store: each cell, the worst case over cells, attack difficulty."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from attacks import ThreatModel
 from robust.cases.case import Cases
-from robust.engine.cells import Cell
+from robust.engine.cells import Cell, running_order
 from robust.engine.run_store import RunStore
 from robust.engine.verified_attack import slack
+from robust.errors import InputError
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.scores import Array, Condition, Mask, Scorer, confusion, margins
 from robust.records import AttackResult, Difficulty, Subgroup
@@ -22,12 +23,45 @@ DIFFICULT = 0.99
 
 
 @dataclass(frozen=True)
+class FinishedCases:
+    """The cases of a run that every cell is finished with."""
+
+    every_row: set[int]
+    """Those whose images could not be read included."""
+    rows: list[int]
+    """Of the cases whose images could be read."""
+    logits: Array
+    """`(n, k)`, clean, of `rows`."""
+    hashes: list[str]
+    """SHA-256 of their displayed images."""
+
+    broken: int
+    """How many images could not be read."""
+
+    @staticmethod
+    def of(store: RunStore, cells: Sequence[Cell], chunk: int) -> FinishedCases:
+        """Those of a store whose chunks hold so many cases; InputError where there are none."""
+        done = store.done()
+        keys = [cell.key for cell in running_order(cells)]
+        whole = [n for key, n in done if key == "clean" and all((k, n) in done for k in keys)]
+        every_row = {row for n in whole for row in range(n * chunk, (n + 1) * chunk)}
+        clean = [one for one in store.clean() if one.row in every_row]
+        good = [(one.row, one.logits, one.pixels) for one in clean if one.logits is not None]
+        if not good:
+            raise InputError("no case is finished yet; look again later, or give the audit again")
+        rows, logits, hashes = zip(*good, strict=True)
+        return FinishedCases(
+            every_row, list(rows), np.stack(logits), list(hashes), len(clean) - len(good)
+        )
+
+
+@dataclass(frozen=True)
 class Worst:
-    """All cases as the most damaging images within one ball left them."""
+    """The worst case: for each case the most damaging image that any attack found within eps."""
 
     condition: Condition
     cell: npt.NDArray[np.int64]
-    """`(n,)`: whose image it is, as a place in the cells; -1 where none beat the clean one."""
+    """`(n,)`: the cell that found the image, as a place in the cells; -1: the clean image."""
 
 
 class Summary:
@@ -38,21 +72,18 @@ class Summary:
         store: RunStore,
         cases: Cases,
         cells: Sequence[Cell],
-        rows: Sequence[int],
-        clean: Array,
+        finished: FinishedCases,
         *,
         pixels: int,
         seed: int,
     ) -> None:
-        """`rows` are the cases that count, none of a broken file, `clean (n, k)` their logits;
-        `pixels` is the size of an image (c * h * w): the rounding that distances may show.
-        """
+        """`pixels` is the size of an image (c * h * w): distances round accordingly."""
         self._store = store
         self._pixels = pixels
-        self.rows = np.array(rows)
-        self.cases = cases.select(rows)
+        self.rows = np.array(finished.rows)
+        self.cases = cases.select(finished.rows)
         self.labels = np.array([entry.label for entry in self.cases.entries])
-        self.clean = Condition.clean(clean)
+        self.clean = Condition.clean(finished.logits)
         self._place = {row: i for i, row in enumerate(self.rows.tolist())}
         self._cells = list(cells)
         bootstrap = Bootstrap([entry.group for entry in self.cases.entries], seed=seed)
@@ -60,7 +91,7 @@ class Summary:
         self.groups = bootstrap.count
         self._subgroups = _subgroups(self.cases)
         self._conditions: dict[str, Condition] = {}
-        self._populations = [np.ones(len(rows), bool), *(mask for *_, mask in self._subgroups)]
+        self._populations = [np.ones(len(self.rows), bool), *(mask for *_, mask in self._subgroups)]
 
     @property
     def bootstrap(self) -> Bootstrap:
@@ -72,6 +103,7 @@ class Summary:
         return self.bootstrap.at(np.array([self._place[row] for row in rows]))
 
     def clean_row(self) -> AttackResult:
+        """The row without attack."""
         return self._row("clean", "", 0.0, "clean", self.clean)
 
     def cell_rows(self) -> list[AttackResult]:
@@ -124,7 +156,7 @@ class Summary:
         return [Difficulty(attack, norm, eps) for (attack, norm), eps in found.items()]
 
     def condition(self, key: str) -> Condition:
-        """All cases as one cell left them; kept, since every worst case looks at every cell."""
+        """All cases under one cell, by its key; kept, since every worst case needs every cell."""
         if key in self._conditions:
             return self._conditions[key]
         n = len(self.labels)

@@ -73,7 +73,7 @@ def fit_detector(
         check_free(out)
     reference, calibration = open_splits(plan, split)
     cell = None if attack is None else cell_of(plan, attack, eps, len(calibration.classes))
-    goal = goal_of(plan, calibration)
+    goal = goal_of(plan.audit, calibration)
     folds = _folds(calibration, plan.audit.seed)
     classifier, _ = open_plan(on_split(plan, split), device)
     reader = Reader(plan, prepare(classifier, choose_device(device)), progress)

@@ -17,6 +17,7 @@ from robust.auditing import audit
 from robust.detection.adaptive.joint_model import JointModel
 from robust.detection.adaptive.surrogate_detector import agreement, fit_surrogate
 from robust.detection.cross_fitting import FittedDetector
+from robust.engine.run_memory import ADAPTIVE
 from robust.engine.run_store import RunStore
 from robust.errors import InputError
 from robust.models import Classifier
@@ -100,7 +101,7 @@ def test_resuming_repeats_nothing_and_ends_alike(
     with pytest.raises(KeyboardInterrupt):
         run(out=tmp_path / "run", detectors=two)
     store = RunStore.look(tmp_path / "run")
-    assert store.get_json("adaptive|KernelDensity|0") is not None
+    assert store.get(ADAPTIVE.of("KernelDensity", 0)) is not None
     store.close()
     monkeypatch.setattr(adapting, "attack_batch", real)
     again = run(out=tmp_path / "run", detectors=two).detection

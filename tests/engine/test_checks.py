@@ -15,12 +15,13 @@ from attacks import FGSM, PGD, AutoAttack, Noise, Square
 from robust.cases.case import Cases, Entry
 from robust.diagnostics.checks import CHECKS, find_doubts
 from robust.diagnostics.collect import claim_of
-from robust.diagnostics.evidence import Claim, Evidence, Gradients, Probed, Search, Stuck
+from robust.diagnostics.evidence import Claim, Evidence, Stuck
 from robust.diagnostics.reattack import by_gradients_alone
 from robust.engine.provenance import Provenance
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
 from robust.records import AttackResult, Detection, Estimate, ImageSet, NullControl, Scores
+from robust.records.probe import Gradients, Probed, Search
 
 
 def rate(value: float) -> Estimate:

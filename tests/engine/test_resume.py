@@ -80,7 +80,7 @@ def test_a_finished_run_is_not_run_again(tmp_path: Path, monkeypatch: pytest.Mon
         raise AssertionError("an attack ran again, or was judged again")
 
     monkeypatch.setattr("robust.engine.mixed_precision.attack_batch", forbidden)
-    monkeypatch.setattr("robust.detection.evaluate.judge", forbidden)
+    monkeypatch.setattr("robust.detection.evaluate.evaluate_transfer", forbidden)
     again = run(tmp_path)
     assert again.rows == first.rows
     assert again.detection == first.detection

@@ -17,7 +17,8 @@ from robust.cases import Cases, open_cases
 from robust.errors import InputError
 from robust.models import Classifier
 from robust.records import Report, Scenario
-from robust.scenarios.decision_based import Asked, EnoughAsked
+from robust.scenarios import run as scenarios
+from robust.scenarios.decision_based import LabelOracle, QueriesSpent
 from robust.scenarios.holdout import Holdout, make_holdout
 from robust.scenarios.universal import universal
 from tests.engine.nets import smooth, trained
@@ -99,30 +100,29 @@ def test_a_run_that_is_cut_short_ends_with_the_same_figures(
 ) -> None:
     """Cut before the third attacker; what was through is not played again."""
     played: list[str] = []
+    names = ("universal", "patch", "transfer", "queries")
 
-    def counted(name: str) -> None:
-        kept = Holdout.kept
+    def follow(stop: str) -> None:
+        for name in names:
+            real = getattr(scenarios, name)
 
-        def count(self: Holdout, key: str, make: Any) -> Any:
-            def made() -> Any:
-                played.append(key)
-                if name and key == name:
+            def play(*arguments: Any, name: str = name, real: Any = real) -> Any:
+                played.append(name)
+                if name == stop:
                     raise KeyboardInterrupt
-                return make()
+                return real(*arguments)
 
-            return kept(self, key, made)
+            monkeypatch.setattr(scenarios, name, play)
 
-        monkeypatch.setattr(Holdout, "kept", count)
-
-    counted("transfer")
+    follow("transfer")
     with pytest.raises(KeyboardInterrupt):
         run(out=tmp_path / "cut")
-    assert played == ["universal|4", "patch|0.1", "transfer"]
+    assert played == ["universal", "patch", "transfer"]
     monkeypatch.undo()
     played.clear()
-    counted("")
+    follow("")
     run(out=tmp_path / "cut")
-    assert played[0] == "transfer"
+    assert played == ["transfer", "queries"]
     one, two = (json.loads((f / "report.json").read_text()) for f in (folder, tmp_path / "cut"))
     assert one["scenarios"] == two["scenarios"]
 
@@ -137,7 +137,7 @@ def ground_of(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Holdout:
         kept.append(made)
         return made
 
-    monkeypatch.setattr("robust.scenarios.run.make_ground", keep)
+    monkeypatch.setattr("robust.scenarios.run.make_holdout", keep)
     run(surrogate=None, scenarios={"universal": [1], "cases": 40, **options})
     return kept[0]
 
@@ -164,13 +164,13 @@ def test_the_model_is_asked_no_more_often_than_said(monkeypatch: pytest.MonkeyPa
     ground = ground_of(monkeypatch)
     batch = ground.batch.take([0])
     wrong = ground.others.x[ground.another(0, 0) or 0][None]
-    asked = Asked(ground, batch, [1, 3], ThreatModel("Linf", float("inf")))
+    asked = LabelOracle(ground, batch, [1, 3], ThreatModel("Linf", float("inf")))
     near: Tensor = torch.lerp(batch.x, wrong, 0.999)
     for image in (wrong, near, batch.x):
         assert asked(image).sum() == 1
     assert torch.equal(asked.found[1], wrong)
     assert torch.equal(asked.found[3], near)
-    with pytest.raises(EnoughAsked):
+    with pytest.raises(QueriesSpent):
         asked(wrong)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -42,6 +41,7 @@ from robust.detection.feature_log import CLEAN, FeatureLog
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goal import Goal
+from robust.engine.run_memory import ADAPTIVE, CASES_AT_ONCE, AdaptiveFold
 from robust.engine.run_store import Outcome
 from robust.engine.verified_attack import attack_batch
 from robust.metrics.bootstrap import Bootstrap
@@ -124,7 +124,7 @@ class AdaptiveEvaluation:
         tries: dict[int, BestEvasion] = {}
         agreed: list[float] = []
         for fold, one in enumerate(fitted):
-            self.watch.runner.progress(done, 1.0, f"attacking {label} as well")
+            self.watch.runner.progress(done, 1.0, f"adaptive attack on {label}")
             found, agrees = self._fold(label, fold, one, scores, limits[FALSE_ALARMS[1]], before)
             tries |= {t.row: t for t in found}
             agreed += [] if agrees is None else [agrees]
@@ -146,9 +146,9 @@ class AdaptiveEvaluation:
     ) -> tuple[list[BestEvasion], float | None]:
         """Every case of a fold, from the store where it was tried before."""
         store = self.watch.runner.store
-        name = f"adaptive|{label}|{fold}"
-        if (kept := store.get_json(name)) is not None:
-            return [BestEvasion(*one) for one in kept["tries"]], kept["agrees"]
+        memo = ADAPTIVE.of(label, fold)
+        if (kept := store.get(memo)) is not None:
+            return [BestEvasion(*one) for one in kept.tries], kept.agreement
         own = self.places[self.folds[self.places] == fold]
         suspect = JointModel(self.watch.look, fitted, limit)
         agrees = None
@@ -157,8 +157,8 @@ class AdaptiveEvaluation:
         tries = []
         for batch in self._batches(own):
             tries += self._attack(suspect, batch, float(np.median(clean)), before)
-        plain = [dataclasses.astuple(one) for one in tries]
-        store.put_json(name, {"tries": plain, "agrees": agrees})
+        plain = tuple((one.row, one.score, one.attack) for one in tries)
+        store.put(memo, AdaptiveFold(plain, agrees))
         return tries, agrees
 
     def _follower(self, suspect: JointModel, fold: int) -> tuple[SurrogateDetector, float]:
@@ -176,7 +176,7 @@ class AdaptiveEvaluation:
         runner = self.watch.runner
         rows = [self.watch.rows[place] for place in places]
         # Detector and classifier keep two graphs where an attack on the classifier keeps one.
-        most = max(1, min(runner.store.get_json("cases at once") or 64, 64) // 2)
+        most = max(1, min(runner.store.get(CASES_AT_ONCE) or 64, 64) // 2)
         for start in range(0, len(rows), most):
             yield from runner.load(rows[start : start + most], self.goal)
 
