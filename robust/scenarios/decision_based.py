@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -125,11 +124,13 @@ def _jump(
     asked = Asked(ground, batch, budgets, nearest)
     constraint = "linf" if ground.threat.norm == "Linf" else "l2"
     attack: Any = make_attack(ATTACK, constraint=constraint, steps=max(budgets))
-    attack = dataclasses.replace(attack, starting_points=starts)
     streams = Streams.of(ground.seed, [case.id for case in batch.cases], "queries")
     failed = ""
     try:
-        attack(asked, batch.x, batch.y, nearest, streams, ground.targets(batch))
+        attack(
+            *(asked, batch.x, batch.y, nearest, streams, ground.targets(batch)),
+            starting_points=starts,
+        )
     except EnoughAsked:
         pass
     except Exception as error:  # noqa: BLE001  (foreign code; what it had found counts)

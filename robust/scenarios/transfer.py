@@ -26,7 +26,7 @@ def transfer(ground: Holdout, surrogate: Classifier) -> Scenario:
         part = batch.take(places.tolist())
         ids = [case.id for case in part.cases]
         _check(ground, surrogate, part.x)
-        streams = Streams.of(ground.seed, ids, "transfer", threat)
+        streams = Streams.of(ground.seed, ids, "transfer", threat.stream_key)
         x_adv = attack(surrogate, part.x, part.y, threat, streams, ground.targets(part))
         x_adv = threat.project(x_adv.detach(), part.x)
         hits[places] = ground.reached(x_adv, part)

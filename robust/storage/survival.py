@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from attacks import Model, Noise
+from attacks import Model
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goal import Goal
@@ -28,7 +28,7 @@ QUALITY = 95
 def is_quantised(cell: Cell) -> bool:
     """Whether a cell's images are looked at after storing: L-inf, a finite eps, run in full."""
     bounded = cell.threat.norm == "Linf" and math.isfinite(cell.threat.eps)
-    return cell.exact and cell.same_as is None and bounded and not isinstance(cell.attack, Noise)
+    return cell.exact and cell.same_as is None and bounded and not cell.attack.traits.baseline
 
 
 @dataclass(frozen=True)
