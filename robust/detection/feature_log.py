@@ -43,7 +43,7 @@ def change_key(name: str) -> str:
 
 def logged_cells(cells: Sequence[Cell]) -> list[Cell]:
     """The cells that detectors are shown: those run in full, each once, noise apart."""
-    return [c for c in cells if c.exact and c.same_as is None and not isinstance(c.attack, Noise)]
+    return [c for c in cells if c.exact and c.same_as is None and not c.attack.traits.baseline]
 
 
 @dataclass
@@ -190,7 +190,7 @@ class FeatureLog:
 
     def _noise(self, batch: Batch, threat: ThreatModel) -> Tensor:
         ids = [case.id for case in batch.cases]
-        streams = Streams.of(self.plan.audit.seed, ids, repr(Noise()), threat)
+        streams = Streams.of(self.plan.audit.seed, ids, Noise().stream_key, threat.stream_key)
         return Noise()(self.runner.logits, batch.x, batch.y, threat, streams)
 
     def _noise_as_far(self, key: str, batch: Batch, cell: Cell) -> list[FeatureRow]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attacks import PGD, ThreatModel, WrittenAsPGD
+from attacks import ThreatModel
 from robust.cases.case import Cases
 from robust.diagnostics.evidence import Claim, Evidence, Stuck
 from robust.engine.cells import Cell
@@ -123,8 +123,8 @@ def _clipped(summary: Summary, hashes: Sequence[str]) -> tuple[int, int]:
 
 
 def climbs(cell: Cell) -> bool:
-    """Whether its attack raises the margin step by step within a fixed eps."""
-    return getattr(cell.attack, "steps", 1) > 1 and not cell.attack.minimum_norm
+    """Whether the attack takes several gradient steps within an eps."""
+    return cell.attack.traits.steps > 1 and not cell.attack.minimum_norm
 
 
 def _stuck(spec: AuditSpec, cells: Sequence[Cell], summary: Summary) -> Iterator[Stuck]:
@@ -160,12 +160,5 @@ def _stuck(spec: AuditSpec, cells: Sequence[Cell], summary: Summary) -> Iterator
 
 def _short(cells: Sequence[Cell]) -> dict[str, float]:
     """PGD from a random start whose steps add up to less than 2 eps: by label, to how many eps."""
-    found = {}
-    for cell in cells:
-        attack = cell.attack
-        attack = attack.as_pgd() if isinstance(attack, WrittenAsPGD) else attack
-        if isinstance(attack, PGD) and attack.start == "random":
-            travel = attack.steps * attack.step_size
-            if travel < 2 - 1e-9:
-                found[cell.label] = travel
-    return found
+    travels = {cell.label: cell.attack.traits.travel for cell in cells}
+    return {label: travel for label, travel in travels.items() if travel < 2 - 1e-9}

@@ -123,6 +123,7 @@ class Summary:
                 saturated=totals.saturated,
                 passes=totals.passes / max(totals.cases, 1),
                 same_as=cell.same_as,
+                baseline=cell.attack.traits.baseline,
             )
             rows.append(row)
         return rows
@@ -216,6 +217,7 @@ class Summary:
         saturated: int = 0,
         passes: float = 0.0,
         same_as: str | None = None,
+        baseline: bool = False,
     ) -> AttackResult:
         scores, *parts = self._scorer.score(condition, self._populations)
         return AttackResult(
@@ -232,6 +234,7 @@ class Summary:
             failed=int(condition.failed.sum()),
             saturated=saturated,
             passes=passes,
+            baseline=baseline,
             same_as=same_as,
             confusion=confusion(condition, self.labels),
         )

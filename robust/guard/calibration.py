@@ -18,7 +18,7 @@ from robust.engine.batch import Batch, read_batches
 from robust.engine.cells import Cell
 from robust.engine.goal import Goal
 from robust.engine.runner import Progress
-from robust.engine.verified_attack import attack_batch
+from robust.engine.verified_attack import AttackTask, attack_batch
 from robust.errors import InputError
 from robust.guard.artifact import settle
 from robust.metrics.groups import Places
@@ -120,7 +120,15 @@ class Reader:
                 continue
             batch = Batch(tuple(rows), tuple(found), x, y, features.logits).take(aims)
             x_adv, outcomes = attack_batch(
-                self.ready, cell.attack, cell.threat, batch, goal, self.plan.audit.seed
+                self.ready,
+                AttackTask(
+                    cell.attack,
+                    cell.attack.stream_key,
+                    cell.threat,
+                    goal,
+                    self.plan.audit.seed,
+                ),
+                batch,
             )
             tried += len(outcomes)
             failure = failure or next((o.failure for o in outcomes if o.failure), None)

@@ -99,6 +99,8 @@ class AttackResult:
     """Cases whose cross-entropy saturated: there an attack on it climbs the margin instead."""
     passes: float = 0.0
     """Forward and backward passes a case, on average over the attacked ones."""
+    baseline: bool = False
+    """Random noise, with which attacks are compared, whatever its name in the plan."""
     same_as: str | None = None
     """The attack whose run this row repeats, where both are the same for this model."""
     confusion: tuple[tuple[int, ...], ...] = ()

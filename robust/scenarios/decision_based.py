@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -125,11 +124,13 @@ def _hop_skip_jump(
     oracle = LabelOracle(holdout, batch, budgets, nearest)
     constraint = "linf" if holdout.threat.norm == "Linf" else "l2"
     attack: Any = make_attack(ATTACK, constraint=constraint, steps=max(budgets))
-    attack = dataclasses.replace(attack, starting_points=starts)
     streams = Streams.of(holdout.seed, [case.id for case in batch.cases], "queries")
     failed = ""
     try:
-        attack(oracle, batch.x, batch.y, nearest, streams, holdout.targets(batch))
+        attack(
+            *(oracle, batch.x, batch.y, nearest, streams, holdout.targets(batch)),
+            starting_points=starts,
+        )
     except QueriesSpent:
         pass
     except Exception as error:  # noqa: BLE001  (foreign code; what it had found counts)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from attacks import Model, ThreatModel
-from attacks.streams import stream_key
+from attacks.streams import stream_seed
 from robust.cases.case import spread
 from robust.engine.batch import Batch
 from robust.engine.goal import ANY_ERROR, Goal, eligible_cases
@@ -75,7 +75,7 @@ class Holdout:
 
     def generator(self, *labels: object) -> torch.Generator:
         """Of the CPU, for what is drawn for a whole half."""
-        return torch.Generator().manual_seed(stream_key(self.seed, *labels))
+        return torch.Generator().manual_seed(stream_seed(self.seed, *labels))
 
     def halves(self) -> Iterator[tuple[int, Places, Places]]:
         """The number of each half, the places to fit on, and those to test on."""

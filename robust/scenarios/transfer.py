@@ -26,7 +26,7 @@ def transfer(holdout: Holdout, surrogate: Classifier) -> Scenario:
         part = batch.take(places.tolist())
         ids = [case.id for case in part.cases]
         _check(surrogate, part.x, holdout.classes)
-        streams = Streams.of(holdout.seed, ids, "transfer", threat)
+        streams = Streams.of(holdout.seed, ids, "transfer", threat.stream_key)
         x_adv = attack(surrogate, part.x, part.y, threat, streams, holdout.targets(part))
         x_adv = threat.project(x_adv.detach(), part.x)
         hits[places] = holdout.reached(x_adv, part)

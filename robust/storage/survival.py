@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from attacks import Model, Noise
+from attacks import Model
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goal import Goal
@@ -27,7 +27,7 @@ QUALITY = 95
 def is_quantised(cell: Cell) -> bool:
     """Whether survival is measured for a cell: L-inf, a finite eps, run in full, no baseline."""
     bounded = cell.threat.norm == "Linf" and math.isfinite(cell.threat.eps)
-    return cell.exact and cell.same_as is None and bounded and not isinstance(cell.attack, Noise)
+    return cell.exact and cell.same_as is None and bounded and not cell.attack.traits.baseline
 
 
 @dataclass(frozen=True)

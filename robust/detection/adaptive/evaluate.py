@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from attacks import (
+    AdaptiveAttack,
     Attack,
+    AttackFunction,
     AutoAttack,
     ConfidencePGD,
+    DetectorAccess,
     FeatureMatching,
+    Guides,
     HierarchicalFeatureConstraint,
     JointPGD,
+    Model,
     OrthogonalPGD,
     SelectivePGD,
 )
@@ -43,7 +48,7 @@ from robust.engine.cells import Cell
 from robust.engine.goal import Goal
 from robust.engine.run_memory import ADAPTIVE, CASES_AT_ONCE, AdaptiveFold
 from robust.engine.run_store import Outcome
-from robust.engine.verified_attack import attack_batch
+from robust.engine.verified_attack import AttackTask, attack_batch
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.groups import Places, folds_by_group
 from robust.records import AdaptiveResult, Estimate
@@ -63,7 +68,7 @@ class BestEvasion:
     """That found it."""
 
 
-def adaptive_attacks(steps: int, sure: float) -> tuple[Attack, ...]:
+def adaptive_attacks(steps: int, sure: float) -> tuple[AdaptiveAttack, ...]:
     """In the order in which they run, each on the cases that still look suspicious.
 
     Kappa is swept up to `sure`, how far ahead clean images are of the next class.
@@ -220,7 +225,7 @@ class AdaptiveEvaluation:
         new = [i for i, row in enumerate(rows) if row not in before and row not in self.ways]
         if new:
             part = batch.take(new)
-            x_adv, outcomes = self._attacked(self.search, part)
+            x_adv, outcomes = self._attacked(self.search, self.search.stream_key, part)
             for outcome, image in zip(outcomes, x_adv.cpu(), strict=True):
                 self.ways[outcome.row] = image if outcome.success else None
         for i, row in enumerate(rows):
@@ -228,30 +233,29 @@ class AdaptiveEvaluation:
                 yield i, way.to(batch.x)
 
     def _attacked(
-        self, attack: Attack, batch: Batch, **options: Any
+        self, attack: AttackFunction, stream_key: str, batch: Batch, quick: Model | None = None
     ) -> tuple[Tensor, list[Outcome]]:
-        runner, seed = self.watch.runner, self.watch.plan.audit.seed
-        return attack_batch(
-            runner.logits, attack, self.cell.threat, batch, self.goal, seed, **options
-        )
+        seed = self.watch.plan.audit.seed
+        task = AttackTask(attack, stream_key, self.cell.threat, self.goal, seed)
+        return attack_batch(self.watch.runner.logits, task, batch, quick)
 
     def _run(
-        self, suspect: JointModel, attack: Attack, batch: Batch, begin: Tensor
+        self, suspect: JointModel, attack: AdaptiveAttack, batch: Batch, begin: Tensor
     ) -> Iterable[tuple[int, float]]:
         """What `attack`, which knows the detector, makes of these cases."""
-        own: dict[str, object] = {"suspicion": suspect.suspicion, "begin": begin}
-        if isinstance(attack, FeatureMatching):
-            features = self.reference.features
-            own |= {
-                "features": suspect.deep,
-                "guides": features.deep.to(batch.x),
-                "labels": features.logits.argmax(1).to(batch.x.device),
-            }
-        if isinstance(attack, HierarchicalFeatureConstraint):
-            own["likelihood"] = lambda x: self.likelihood(suspect.features(x))
-        named = f"{suspect.fitted.detector!r} {attack!r}"
-        ready = replace(attack, **own)  # type: ignore[type-var]
-        x_adv, _ = self._attacked(ready, batch, quick=suspect.logits, named=named)
+        features = self.reference.features
+        access = DetectorAccess(
+            suspicion=suspect.suspicion,
+            start=begin,
+            guides=Guides(
+                suspect.deep,
+                features.deep.to(batch.x),
+                features.logits.argmax(1).to(batch.x.device),
+            ),
+            likelihood=lambda x: self.likelihood(suspect.features(x)),
+        )
+        key = f"{suspect.fitted.detector!r} {attack.stream_key}"
+        x_adv, _ = self._attacked(partial(attack, access=access), key, batch, suspect.logits)
         return self._judged(suspect, x_adv, batch)
 
     def _judged(
@@ -299,7 +303,8 @@ class AdaptiveEvaluation:
 
     def _by_name(self) -> dict[str, list[Attack]]:
         found: dict[str, list[Attack]] = {}
-        for attack in (self.search, *self.attacks):
+        attacks: tuple[Attack, ...] = (self.search, *self.attacks)
+        for attack in attacks:
             found.setdefault(type(attack).__name__, []).append(attack)
         return found
 

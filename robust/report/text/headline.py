@@ -80,7 +80,7 @@ def verdicts(report: Report) -> list[Verdict]:
             threat_text(row.eps, row.norm),
             row,
             _hardest(report, row),
-            next((r for r in _same_threat(report, row) if r.attack == "Noise"), None),
+            next((r for r in _same_threat(report, row) if r.baseline), None),
         )
         for row in report.worst_cases
     ]
