@@ -33,7 +33,7 @@ def parse_threat(text: str, norm: str) -> tuple[str, float]:
     return (first, parse_eps(rest)) if first in NORMS else (norm, parse_eps(text))
 
 
-def same(one: float | None, other: float | None) -> bool:
+def same_eps(one: float | None, other: float | None) -> bool:
     """Whether two radii are one, within the rounding of how they were written."""
     return one == other or (one is not None and other is not None and abs(one - other) < 1e-9)
 

@@ -366,7 +366,7 @@ def test_a_broken_image_among_good_ones_is_named(robust: Robust) -> None:
     report = json.loads(Path("run/report.json").read_text(encoding="utf-8"))
     assert report["data"]["skipped_broken"] == 2 and report["data"]["cases"] == 6
     (flag,) = [f for f in report["flags"] if f["name"] == "broken files"]
-    assert flag["seen"].startswith("2 of 8 images could not be read")
+    assert flag["observed"].startswith("2 of 8 images could not be read")
     table = Path("run/outcomes.csv").read_text(encoding="utf-8")
     assert table.count("file could not be read") == 2
 

@@ -145,11 +145,11 @@ def no_better_than_noise(e: Evidence) -> Flag | None:
     noise = {
         (row.norm, row.eps): row.scores.success.value
         for row in e.rows
-        if row.attack == "Noise" and row.scores.success is not None
+        if row.baseline and row.scores.success is not None
     }
     for row in e.rows:
         success, baseline = row.scores.success, noise.get((row.norm, row.eps))
-        if row.attack == "Noise" or success is None or not baseline or row.eps == 0:
+        if row.baseline or success is None or not baseline or row.eps == 0:
             continue
         if success.value <= baseline:
             return Flag(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from robust.engine.cells import make_attacks, make_cells
 from robust.errors import InputError, did_you_mean
 from robust.plan.spec import Plan
-from robust.units import parse_threat, same
+from robust.units import parse_threat, same_eps
 
 
 def check_gates(plan: Plan, *, needed: bool = False) -> None:
@@ -45,7 +45,7 @@ def _check_eps(plan: Plan, name: str, key: str) -> None:
     cells = make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, classes=2)
     norm, eps = parse_threat(key, plan.audit.norm)
     known = sorted({(c.threat.norm, c.threat.eps) for c in cells if c.eps is not None})
-    if not any(norm == own and same(eps, radius) for own, radius in known):
+    if not any(norm == own and same_eps(eps, radius) for own, radius in known):
         there = ", ".join(_written(plan, *threat) for threat in known) or "none"
         raise InputError(f"[gates] {name}: nothing attacks at eps {key}; there are: {there}")
 

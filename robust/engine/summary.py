@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from attacks import ThreatModel
+from attacks import Noise, ThreatModel
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
 from robust.engine.run_store import RunStore
@@ -91,6 +91,7 @@ class Summary:
                 saturated=totals.saturated,
                 passes=totals.passes / max(totals.cases, 1),
                 same_as=cell.same_as,
+                baseline=isinstance(cell.attack, Noise),
             )
             rows.append(row)
         return rows
@@ -184,6 +185,7 @@ class Summary:
         saturated: int = 0,
         passes: float = 0.0,
         same_as: str | None = None,
+        baseline: bool = False,
     ) -> AttackResult:
         scores, *parts = self._scorer.score(condition, self._populations)
         return AttackResult(
@@ -202,6 +204,7 @@ class Summary:
             passes=passes,
             same_as=same_as,
             confusion=confusion(condition, self.labels),
+            baseline=baseline,
         )
 
     def _origin(self, cell: Cell) -> Cell:

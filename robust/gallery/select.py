@@ -64,7 +64,7 @@ def make_gallery(folder: Path, plan: Plan, job: Session, summary: Summary) -> tu
         for number, one in enumerate(chosen, 1)
     ]
     side = write_pictures(folder, hanger.pictures)
-    return tuple(replace(e, shown=reduced_size(e.pixels, side)) for e in exhibits)
+    return tuple(replace(e, display_size=reduced_size(e.image_size, side)) for e in exhibits)
 
 
 def choose(worst: Sequence[Worst], labels: npt.NDArray[np.int64], count: int) -> list[Chosen]:
@@ -94,7 +94,7 @@ def _load_existing(folder: Path, plan: Plan) -> tuple[Exhibit, ...] | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     names = {e.image for e in report.gallery}
-    names |= {name for e in report.gallery for f in e.frames for name in (f.image, f.difference)}
+    names |= {name for e in report.gallery for f in e.images for name in (f.image, f.difference)}
     same = report.plan.get("report") == plan.report.model_dump(mode="json")
     whole = all((folder / name).is_file() for name in names - {""})
     return report.gallery if same and whole else None
@@ -155,12 +155,12 @@ class ExhibitBuilder:
             label=self._summary.cases.classes[case.label],
             prediction=prediction,
             probability=probability,
-            fell_at=None if one.fell is None else _finite(threats[one.fell].eps),
+            smallest_success_eps=None if one.fell is None else _finite(threats[one.fell].eps),
             norm=threats[0].norm,
-            pixels=(height, width),
-            shown=(height, width),
+            image_size=(height, width),
+            display_size=(height, width),
             image=clean,
-            frames=tuple(frames),
+            images=tuple(frames),
         )
 
     def _frame(
@@ -182,7 +182,7 @@ class ExhibitBuilder:
             success=outcome.success,
             linf=outcome.linf,
             l2=outcome.l2,
-            magnified=factor,
+            magnification=factor,
             image=f"{name}.png",
             difference="" if changed is None else f"{name}-difference.png",
         )

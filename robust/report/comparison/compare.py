@@ -139,9 +139,9 @@ class _Pair:
         self._reports = before, after
         self._cells = cells
         self._single, self._paired = Bootstrap(old.groups), Paired(old.groups)
-        names = list(before.data["classes"])
-        same = before.data.get("findings") == after.data.get("findings")
-        found = before.data.get("findings") or () if same else ()
+        names = list(before.data.classes)
+        same = before.data.findings == after.data.findings
+        found = before.data.findings or () if same else ()
         self._findings: Places = np.array([names.index(name) for name in found], dtype=np.int64)
 
     def changes(self) -> Iterator[Change]:
@@ -154,8 +154,8 @@ class _Pair:
                 before, after = (r.worst(row.norm, row.eps, self._cells) for r in self._runs)
                 where = f"worst case, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
                 yield from self._scores(where, before, after, overall=True)
-        listed = {(row.attack, row.norm, row.eps): row for row in self._reports[1].rows}
-        for row in self._reports[0].rows:
+        listed = {(row.attack, row.norm, row.eps): row for row in self._reports[1].results}
+        for row in self._reports[0].results:
             twin = listed.get((row.attack, row.norm, row.eps))
             if twin is None:
                 continue
@@ -195,7 +195,7 @@ class _Pair:
 
 def _check_alike(old: Report, new: Report) -> None:
     """InputError where the same words do not mean the same thing."""
-    a, b = (list(report.data["classes"]) for report in (old, new))
+    a, b = (list(report.data.classes) for report in (old, new))
     if a != b:
         raise InputError(
             f"the classes differ: {listed([short(n) for n in a], 6)} before, "
@@ -260,12 +260,12 @@ def _doubts(old: Report, new: Report, only_old: int, only_new: int) -> list[str]
             f"compared on the cases that both hold: {counted(only_old, 'case')} in OLD alone, "
             f"{counted(only_new, 'case')} in NEW alone"
         )
-    elif old.data["pixels_sha256"] != new.data["pixels_sha256"]:
+    elif old.data.pixels_sha256 != new.data.pixels_sha256:
         notes.append("the cases bear the same names, but not all their pixels are the same")
-    if old.data.get("findings") != new.data.get("findings"):
+    if old.data.findings != new.data.findings:
         notes.append("other classes count as findings: no sensitivity, no specificity")
     return notes
 
 
 def _source(report: Report) -> str:
-    return f"{short(report.data['source'])}, split {short(report.data['split'])}"
+    return f"{short(report.data.source)}, split {short(report.data.split)}"

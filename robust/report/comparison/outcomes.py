@@ -14,7 +14,7 @@ import pandas as pd
 
 from robust.errors import InputError
 from robust.records import Report
-from robust.units import same
+from robust.units import same_eps
 
 Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.int64]
@@ -133,7 +133,7 @@ def margins(logits: Array, labels: Places) -> Array:
 def find_cell(cells: Sequence[CellName], attack: str, norm: str, eps: float | None) -> CellName:
     """The cell of that name, its eps within rounding; KeyError."""
     for cell in cells:
-        if cell[:2] == (attack, norm) and same(cell[2], eps):
+        if cell[:2] == (attack, norm) and same_eps(cell[2], eps):
             return cell
     raise KeyError((attack, norm, eps))
 
@@ -173,7 +173,7 @@ def pick(table: pd.DataFrame, report: Report, names: Sequence[str]) -> Outcomes:
     columns = _logits(report)
     clean = table[table["attack"] == "clean"].sort_values("row")
     lines = table[table["attack"] != "clean"]
-    classes = {name: i for i, name in enumerate(report.data["classes"])}
+    classes = {name: i for i, name in enumerate(report.data.classes)}
     cells = lines.groupby(["attack", "norm", "eps"], sort=False, dropna=False)
     kept = lines[["row", "eps", "linf", "l2"]].assign(
         cell=cells.ngroup(), success=lines["success"] == "1", failed=lines["failure"] != ""
@@ -182,7 +182,7 @@ def pick(table: pd.DataFrame, report: Report, names: Sequence[str]) -> Outcomes:
     return Outcomes(
         tuple(names),
         tuple(clean["group"]),
-        clean["label"].map(classes).to_numpy(np.int64),
+        np.array([classes[name] for name in clean["label"]], np.int64),
         clean[columns].to_numpy(np.float64),
         kept.reset_index(drop=True),
         lines[columns].to_numpy(np.float64),
@@ -199,7 +199,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _logits(report: Report) -> list[str]:
-    return [f"logit_{name}" for name in report.data["classes"]]
+    return [f"logit_{name}" for name in report.data.classes]
 
 
 def _plain(text: str) -> str:
