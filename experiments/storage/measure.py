@@ -24,6 +24,7 @@ from experiments.ma2021.common import (
 from experiments.storage.wrap import DEPTHS, wrapped
 from robust.records import Report
 from robust.report.figures.style import COLOURS, INK, MARKERS, STYLES, Figure, FigureOf, dress
+from robust.units import eps_text
 
 MODEL, PIXELS = "mobilenet-pretrained", 112
 SOURCE = "../shared/data/chest_xray"
@@ -81,15 +82,13 @@ def main(asked: Options) -> None:
             rows.append(
                 [
                     bits,
-                    f"{one.eps * 255:g}/255",
+                    f"{eps_text(one.eps)}",
                     one.eps_levels,
                     one.computed.cases,
                     *numbers(*found),
                 ]
             )
-            print(
-                f"{bits} bits, {one.eps * 255:g}/255: {', '.join(map(percent, found))}", flush=True
-            )
+            print(f"{bits} bits, {eps_text(one.eps)}: {', '.join(map(percent, found))}", flush=True)
     write_table(asked, "storage", COLUMNS, rows)
     write_plot(asked, FigureOf("storage", "", "", partial(draw, reports)))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import overload
 
 from robust.records.estimate import Estimate
-from robust.units import eps_text
+from robust.units import format_threat
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,7 @@ class AttackResult:
         """`PGD, Linf 4/255`."""
         if self.kind == "clean":
             return "clean"
-        if self.eps is None:
-            return f"{self.attack}, {self.norm} nearest"
-        return f"{self.attack}, {self.norm} {eps_text(self.eps, self.norm)}"
+        return f"{self.attack}, {format_threat(self.norm, self.eps, default='')}"
 
     def __repr__(self) -> str:
         """One line for a failed assert: the condition, the score, and the number of cases."""

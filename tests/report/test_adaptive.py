@@ -50,7 +50,7 @@ def test_the_table_names_every_number_and_doubts_the_few() -> None:
         "90.0",
         "80.0",
     ]
-    assert cells[6].path == "/detection/adaptive/0/passes/0.05"
+    assert cells[6].path == "/detection/adaptive/0/evasion_rates/0.05"
     assert cells[8].text == "PGD 10 and JointPGD 44"
     assert "stand-in" not in table.note and "*" not in table.note
     few = tuple(

@@ -226,7 +226,7 @@ def test_the_names_of_flags_are_those_that_checks_raise() -> None:
         ({"robust_accuracy": 60}, "lies above 0 and below 1, such as 0.6 for 60 %"),
         ({"robust_accuracy": 1.0}, "lies above 0 and below 1"),
         ({"robust_accuracy": {"1/255": 0}}, "lies above 0 and below 1"),
-        ({"robust_accuracy": {"one": 0.6}}, "eps 'one' is no number"),
+        ({"robust_accuracy": {"one": 0.6}}, "eps 'one' is not a number"),
         ({"robust_accuracy": {"1/255": 0.6, "1.0/255": 0.5}}, "is named twice"),
         ({"sensitivity": "high"}, "a gate is a number, such as 0.6"),
         ({"specificity": True}, "a gate is a number"),

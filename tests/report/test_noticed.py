@@ -20,7 +20,7 @@ import pytest
 from rich.console import Console
 
 from robust.plan.load import make_plan
-from robust.records import Detection, DetectorScore, Estimate, ImageSet, Report
+from robust.records import Detection, DetectorScore, Estimate, ImageSet, Report, Timings
 from robust.report import write_report
 from robust.report.figures.accuracy import accuracy_figures
 from robust.report.formats import latex
@@ -86,7 +86,7 @@ def large() -> Report:
 
 def test_a_sentence_says_what_is_seen_at_one_false_alarm_in_twenty() -> None:
     seen = {"0.01": None, "0.05": rate(0.612, 0.548, 0.671), "0.1": None}
-    found = key_changed(auc=rate(0.8, 0.7, 0.9), seen=seen)
+    found = key_changed(auc=rate(0.8, 0.7, 0.9), detection_rates=seen)
     null = found.null_control("LID")
     assert null is not None
     assert said_of("LID", found) == (
@@ -332,7 +332,7 @@ def test_the_summary_points_at_the_fitting_on_the_key_attack() -> None:
         own = f"/detection/detector_scores/{place}"
         assert [auc, at1, at5, at10] == [
             f"{own}/auc",
-            *(f"{own}/seen/{s}" for s in ("0.01", "0.05", "0.1")),
+            *(f"{own}/detection_rates/{s}" for s in ("0.01", "0.05", "0.1")),
         ]
         assert found.null_controls[int(null.split("/")[3])] is found.null_control(name)
         beside = found.detector_scores[int(noise.split("/")[3])]

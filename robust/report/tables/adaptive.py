@@ -59,8 +59,11 @@ def _line(place: int, one: AdaptiveResult) -> TableRow:
             _auc(one.static_auc, f"{path}/static_auc", one.too_few),
             _auc(one.auc, f"{path}/auc", one.too_few),
             _rate(one.fooled, f"{path}/fooled"),
-            _rate(one.static_evasion_rates[SHARE], f"{path}/static/{SHARE}"),
-            *(_rate(one.evasion_rates[s], f"{path}/passes/{s}") for s in ("0.01", SHARE, "0.1")),
+            _rate(one.static_evasion_rates[SHARE], f"{path}/static_evasion_rates/{SHARE}"),
+            *(
+                _rate(one.evasion_rates[s], f"{path}/evasion_rates/{s}")
+                for s in ("0.01", SHARE, "0.1")
+            ),
             TableCell(how),
         )
     )
