@@ -75,13 +75,14 @@ def make_report(
             hashes.append(one.pixels)
     if not good:
         raise InputError("no case is finished yet; look again later, or give the audit again")
+    values = cases[good[0]].image.numel()
     summary = Summary(
         store,
         cases,
         cells,
         good,
         np.stack(logits),
-        pixels=cases[good[0]].image.numel(),
+        pixels=values,
         seed=plan.audit.seed,
     )
     clean, rows = summary.clean_row(), summary.cell_rows()
@@ -123,6 +124,7 @@ def make_report(
             grouped=cases.grouped,
             skipped_broken=broken,
             unfinished=len(cases) - len(good) - broken,
+            values_per_image=values,
             index_sha256=cases.fingerprint(),
             pixels_sha256=hashlib.sha256("".join(hashes).encode()).hexdigest(),
         ),

@@ -16,9 +16,10 @@ from attacks import ThreatModel
 from robust.cases.case import Case
 from robust.engine.run_store import Outcome
 from robust.engine.session import Session
-from robust.engine.summary import Summary, Worst
+from robust.engine.summary import Summary
 from robust.gallery.png import Picture, difference, picture, reduced_size, write_pictures
 from robust.metrics.scores import margins
+from robust.metrics.worst_case import WorstCase
 from robust.plan.spec import Plan
 from robust.records import Exhibit, ExhibitImage, Report
 
@@ -67,7 +68,7 @@ def make_gallery(folder: Path, plan: Plan, job: Session, summary: Summary) -> tu
     return tuple(replace(e, display_size=reduced_size(e.image_size, side)) for e in exhibits)
 
 
-def choose(worst: Sequence[Worst], labels: npt.NDArray[np.int64], count: int) -> list[Chosen]:
+def choose(worst: Sequence[WorstCase], labels: npt.NDArray[np.int64], count: int) -> list[Chosen]:
     """`count` attacked cases, fewer where there are fewer; `worst` by eps, ascending.
 
     Half are those that fell first, by the largest margin there; half those that held longest, by
@@ -101,7 +102,7 @@ def _load_existing(folder: Path, plan: Plan) -> tuple[Exhibit, ...] | None:
 
 
 def _replay(
-    job: Session, plan: Plan, summary: Summary, chosen: Sequence[Chosen], worst: Sequence[Worst]
+    job: Session, plan: Plan, summary: Summary, chosen: Sequence[Chosen], worst: Sequence[WorstCase]
 ) -> dict[tuple[int, int], tuple[Tensor, Outcome]]:
     """(place, cell) to the adversarial image `(c, h, w)` and its verdict."""
     wanted: dict[int, list[int]] = defaultdict(list)
@@ -138,7 +139,7 @@ class ExhibitBuilder:
         number: int,
         one: Chosen,
         threats: Sequence[ThreatModel],
-        shown: Sequence[tuple[ThreatModel, Worst]],
+        shown: Sequence[tuple[ThreatModel, WorstCase]],
     ) -> Exhibit:
         """Files are called by number alone: 1-clean.png, 1-eps0.png, 1-eps0-difference.png."""
         case: Case = self._summary.cases[one.place]

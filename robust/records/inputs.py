@@ -34,6 +34,9 @@ class AuditedData:
     """Number of cases left out because their file could not be read."""
     unfinished: int = 0
     """Number of cases that the run has not finished; 0 for a complete run."""
+    values_per_image: int = 1
+    """Number of values (channels x height x width) of an image, of the first where they differ;
+    the room for rounding of L2 distances depends on it."""
     index_sha256: str = ""
     """SHA-256 of the list of cases: identifiers, labels and groups."""
     pixels_sha256: str = ""

@@ -21,7 +21,7 @@ from robust.detection.feature_log import CLEAN, REFERENCE, FeatureLog
 from robust.engine.batch import Batch
 from robust.engine.run_store import RunStore
 from robust.errors import InputError
-from robust.metrics.groups import together
+from robust.metrics.groups import merge_duplicates
 from robust.models import Classifier
 from robust.plan.load import make_plan
 from robust.records import Detection, Report
@@ -208,7 +208,7 @@ def test_changes_keep_shape_and_box_and_look_at_each_image_alone(name: str) -> N
 def test_copies_and_patients_go_together() -> None:
     groups = ["a", "a", "b", "c", "d", "e"]
     pixels = ["1", "2", "2", "3", "4", "5"]
-    found = together(groups, pixels)
+    found = merge_duplicates(groups, pixels)
     assert found[0] == found[1] == found[2] and len(set(found.tolist())) == 4
 
 

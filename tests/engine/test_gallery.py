@@ -13,10 +13,10 @@ import torch
 
 from robust.auditing import audit
 from robust.cases import Cases, open_cases
-from robust.engine.summary import Worst
 from robust.gallery.png import BUDGET, difference, picture, round_down, write_pictures
 from robust.gallery.select import choose
 from robust.metrics.scores import Condition
+from robust.metrics.worst_case import WorstCase
 from robust.models import Classifier
 from robust.records import GALLERY, Report
 from tests.engine.nets import trained
@@ -97,7 +97,7 @@ def test_cases_are_chosen_by_eps_and_then_by_margin() -> None:
         condition = Condition.clean(np.stack([np.zeros(5), lead], 1))
         attacked = np.array([True] * 4 + [False])
         condition = dataclasses.replace(condition, attacked=attacked, success=(lead > 0) & attacked)
-        worst.append(Worst(condition, np.zeros(5, int)))
+        worst.append(WorstCase(condition, np.zeros(5, int)))
     assert [(c.place, c.fell) for c in choose(worst, labels, 2)] == [(1, 0), (3, None)]
     assert [(c.place, c.fell) for c in choose(worst, labels, 4)] == [
         (1, 0),

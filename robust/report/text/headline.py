@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from robust.metrics.scores import too_many_failed
 from robust.records import AttackResult, Estimate, Report
 from robust.report.text.detection import alarm, at_a_glance
 from robust.report.text.format import (
@@ -198,7 +199,7 @@ def _same_threat(report: Report, row: AttackResult) -> list[AttackResult]:
 
 def _word(row: AttackResult) -> str:
     success = row.scores.success
-    if success is None or row.failed > 0.05 * row.attacked:
+    if success is None or too_many_failed(row.failed, row.attacked):
         return "undecided"
     low, high = 1 - success.high, 1 - success.low
     if high < 0.1:
