@@ -7,7 +7,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from attacks import Attack
 from robust.cases.case import Cases
@@ -19,7 +18,19 @@ from robust.engine.provenance import Provenance
 from robust.engine.run_memory import ACCELERATION, PROBE
 from robust.engine.run_store import RunStore
 from robust.engine.summary import FinishedCases, Summary
-from robust.records import Detection, Exhibit, Report, Scenario
+from robust.records import (
+    AppliedAcceleration,
+    AuditedData,
+    AuditedModel,
+    Detection,
+    Exhibit,
+    PassCounts,
+    ProbeCost,
+    Report,
+    Scenario,
+    Timings,
+    build,
+)
 from robust.storage.survival import survivals
 
 MakeGallery = Callable[[Summary], tuple[Exhibit, ...]]
@@ -76,13 +87,13 @@ def make_report(
     return Report(
         title=plan.title,
         clean=results.clean,
-        rows=tuple(results.rows),
+        results=tuple(results.rows),
         worst_cases=tuple(results.worst),
         difficulty=tuple(summary.difficulty(results.rows)),
         flags=find_doubts(gather(results)),
         plan=plan.model_dump(mode="json"),
-        model=provenance.model,
-        data=_data(results),
+        model=build(AuditedModel, provenance.model),
+        data=_data(results, pixels),
         environment=provenance.environment,
         table_sha256=stages.table,
         timings=_timings(results, stages.seconds),
@@ -90,56 +101,56 @@ def make_report(
         gallery=make_gallery(summary),
         detection=stages.detection,
         scenarios=stages.scenarios,
-        every_eps=accuracy_curves(cells, summary),
+        accuracy_curves=accuracy_curves(cells, summary),
         survival=survivals(store, cells, summary),
     )
 
 
-def _data(results: RunResults) -> dict[str, Any]:
-    """What was audited: source, split, counts, hashes of the index and of the pixels."""
+def _data(results: RunResults, values: int) -> AuditedData:
+    """`values` is the size of an image (c * h * w)."""
     cases, finished = results.cases, results.finished
     counts = Counter(entry.label for entry in results.summary.cases.entries)
-    return {
-        "source": cases.source,
-        "images": results.provenance.plan.report.images or cases.noun,
-        "phantom": cases.phantom,
-        "split": cases.split,
-        "cases": len(finished.rows),
-        "skipped_broken": finished.broken,
-        "unfinished": len(cases) - len(finished.rows) - finished.broken,
-        "groups": results.summary.groups,
-        "grouped": cases.grouped,
-        "classes": {name: counts[i] for i, name in enumerate(cases.classes)},
-        "findings": [cases.classes[i] for i in cases.findings],
-        "index_sha256": cases.fingerprint(),
-        "pixels_sha256": hashlib.sha256("".join(finished.hashes).encode()).hexdigest(),
-    }
+    return AuditedData(
+        source=cases.source,
+        split=cases.split,
+        cases=len(finished.rows),
+        groups=results.summary.groups,
+        classes={name: counts[i] for i, name in enumerate(cases.classes)},
+        findings=tuple(cases.classes[i] for i in cases.findings),
+        images=results.provenance.plan.report.images or cases.noun,
+        synthetic=cases.phantom,
+        grouped=cases.grouped,
+        skipped_broken=finished.broken,
+        unfinished=len(cases) - len(finished.rows) - finished.broken,
+        values_per_image=values,
+        index_sha256=cases.fingerprint(),
+        pixels_sha256=hashlib.sha256("".join(finished.hashes).encode()).hexdigest(),
+    )
 
 
-def _timings(results: RunResults, seconds: float) -> dict[str, Any]:
-    """Time and passes, in all and by cell, and how fast the network ran."""
+def _timings(results: RunResults, seconds: float) -> Timings:
     store = results.store
     acceleration = store.get(ACCELERATION)
     probe = store.get(PROBE) if results.provenance.plan.doubts.probe else None
-    return {
-        "seconds": round(seconds, 3),
-        "by_cell": store.seconds(),
-        "passes": _passes(store, results.cells),
-        "speed": None if acceleration is None else dataclasses.asdict(acceleration),
-        "probe": None
-        if probe is None
-        else {"cases": probe.cases, "passes": probe.passes, "seconds": probe.seconds},
-    }
+    return Timings(
+        seconds=round(seconds, 3),
+        by_cell=store.seconds(),
+        passes=_passes(store, results.cells),
+        acceleration=None
+        if acceleration is None
+        else AppliedAcceleration(**dataclasses.asdict(acceleration)),
+        probe=None if probe is None else ProbeCost(probe.cases, probe.passes, probe.seconds),
+    )
 
 
-def _passes(store: RunStore, cells: Sequence[Cell]) -> dict[str, float]:
+def _passes(store: RunStore, cells: Sequence[Cell]) -> PassCounts:
     """Forward and backward passes of single images: made, and what all cells in full would take."""
     own = running_order(cells)
     totals = [store.totals(cell.key) for cell in own]
     cases = max((found.cases for found in totals), default=0)
     made = sum(found.passes for found in totals)
     full = sum(2 * cell.attack.passes for cell in own) * cases
-    return {"made": made, "in full": float(full)}
+    return PassCounts(made, float(full))
 
 
 def _described(attack: Attack) -> str:

@@ -26,6 +26,7 @@ from robust.engine.run_store import FeatureRow, Outcome
 from robust.engine.runner import Runner
 from robust.errors import InputError
 from robust.plan.spec import Plan
+from robust.records import ReferenceSet
 
 REFERENCE, CLEAN, CONTROLS = "reference", "clean images", "controls"
 """Sources of features, and the name under which finished chunks of controls are kept."""
@@ -102,13 +103,13 @@ class FeatureLog:
         self.look.learn(made)
         store.put(
             REFERENCE_SET,
-            {
-                "split": reference.split,
-                "cases": len(kept),
-                "groups": len(np.unique(groups)),
-                "left_out": len(rows) - len(kept),
-                "source": reference.source,
-            },
+            ReferenceSet(
+                split=reference.split,
+                cases=len(kept),
+                groups=len(np.unique(groups)),
+                left_out=len(rows) - len(kept),
+                source=reference.source,
+            ),
         )
         return made
 

@@ -22,6 +22,7 @@ from robust.engine.verified_attack import slack
 from robust.errors import InputError, first_line
 from robust.models.classifier import Classifier, settle_head
 from robust.models.prepare import like
+from robust.units import at_eps
 
 MEASURED = 16
 """Images on which it is measured how the network runs fastest."""
@@ -108,7 +109,7 @@ class Runner:
         for number, rows in enumerate(self.chunks):
             batches = next(ahead) if number in left else []
             for cell in cells:
-                self.progress(work, total, f"{cell.label} at eps {cell.threat.eps:.4g}")
+                self.progress(work, total, at_eps(cell.label, cell.threat.norm, cell.eps))
                 work += cell.attack.passes * len(rows)
                 if (cell.key, number) in done:
                     continue

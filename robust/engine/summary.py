@@ -1,4 +1,4 @@
-"""Rows of the report from the store: each cell, the worst case over cells, attack difficulty."""
+"""Results of a run from its store: each attack and eps, the worst case, attack difficulty."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from attacks import ThreatModel
 from robust.cases.case import Cases
 from robust.engine.cells import Cell, running_order
 from robust.engine.run_store import RunStore
-from robust.engine.verified_attack import slack
 from robust.errors import InputError
 from robust.metrics.bootstrap import Bootstrap
-from robust.metrics.scores import Array, Condition, Mask, Scorer, confusion, margins
+from robust.metrics.scores import Array, Condition, Mask, Scorer, confusion
+from robust.metrics.worst_case import Ball, CellOutcome, WorstCase, worst_case
 from robust.records import AttackResult, Difficulty, Subgroup
 
 DIFFICULT = 0.99
@@ -53,15 +52,6 @@ class FinishedCases:
         return FinishedCases(
             every_row, list(rows), np.stack(logits), list(hashes), len(clean) - len(good)
         )
-
-
-@dataclass(frozen=True)
-class Worst:
-    """The worst case: for each case the most damaging image that any attack found within eps."""
-
-    condition: Condition
-    cell: npt.NDArray[np.int64]
-    """`(n,)`: the cell that found the image, as a place in the cells; -1: the clean image."""
 
 
 class Summary:
@@ -174,37 +164,19 @@ class Summary:
         self._conditions[key] = Condition(logits, attacked, failed, success, linf, l2)
         return self._conditions[key]
 
-    def worst(self, threat: ThreatModel) -> Worst:
-        """Case by case the image with the largest margin among all found within the ball.
-
-        An image found at a smaller eps, or by a minimum-norm attack, lies in the ball as well.
-        """
-        worst = self.clean
-        n = len(self.labels)
-        lead = margins(worst.logits, self.labels)
-        logits = worst.logits.copy()
-        attacked, judged, success = (np.zeros(n, bool) for _ in range(3))
-        linf, l2 = np.full(n, np.nan), np.full(n, np.nan)
-        origin = np.full(n, -1)
-        for place, cell in enumerate(self._cells):
-            if cell.same_as is not None or cell.threat.norm != threat.norm:
-                continue
-            one = self.condition(cell.key)
-            moved = one.linf if threat.norm == "Linf" else one.l2
-            inside = one.attacked & ~one.failed & (moved <= slack(threat, self._pixels))
-            if cell.threat.eps <= threat.eps or cell.attack.minimum_norm:
-                attacked |= one.attacked
-                judged |= one.attacked & ~one.failed
-            margin = margins(one.logits, self.labels)
-            # A success of a targeted goal outranks a larger margin that leads elsewhere.
-            better = inside & (
-                (one.success & ~success) | ((margin > lead) & ~(success & ~one.success))
-            )
-            logits[better], lead[better] = one.logits[better], margin[better]
-            linf[better], l2[better] = one.linf[better], one.l2[better]
-            origin[better] = place
-            success |= inside & one.success
-        return Worst(Condition(logits, attacked, attacked & ~judged, success, linf, l2), origin)
+    def worst(self, threat: ThreatModel) -> WorstCase:
+        """Case by case the most damaging image within the ball; its cells are those of the run."""
+        places = [
+            place
+            for place, cell in enumerate(self._cells)
+            if cell.same_as is None and cell.threat.norm == threat.norm
+        ]
+        own = [self._cells[place] for place in places]
+        outcomes = (CellOutcome(self.condition(c.key), c.threat.eps) for c in own)
+        ball = Ball(threat.norm, threat.eps, self._pixels)
+        found = worst_case(self.clean, self.labels, outcomes, ball)
+        # The clean image, -1, takes the last entry.
+        return WorstCase(found.condition, np.array([*places, -1])[found.cell])
 
     def _row(
         self,

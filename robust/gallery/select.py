@@ -17,9 +17,10 @@ from robust.cases.case import Case
 from robust.engine.cells import Cell
 from robust.engine.run_store import Outcome
 from robust.engine.session import Session
-from robust.engine.summary import Summary, Worst
+from robust.engine.summary import Summary
 from robust.gallery.png import Picture, difference, picture, reduced_size, write_pictures
 from robust.metrics.scores import margins
+from robust.metrics.worst_case import WorstCase
 from robust.plan.spec import Plan, ReportSpec
 from robust.records import Exhibit, ExhibitImage, Report
 
@@ -72,10 +73,10 @@ def make_gallery(
     )
     exhibits = [builder.build(number, one) for number, one in enumerate(chosen, 1)]
     side = write_pictures(folder, builder.pictures)
-    return tuple(replace(e, shown=reduced_size(e.pixels, side)) for e in exhibits)
+    return tuple(replace(e, display_size=reduced_size(e.image_size, side)) for e in exhibits)
 
 
-def choose(worst: Sequence[Worst], labels: npt.NDArray[np.int64], count: int) -> list[Chosen]:
+def choose(worst: Sequence[WorstCase], labels: npt.NDArray[np.int64], count: int) -> list[Chosen]:
     """`count` attacked cases, fewer where there are fewer; `worst` by eps, ascending.
 
     Half are those that were fooled at the smallest eps, by the largest margin there; half those
@@ -102,14 +103,18 @@ def load_existing(folder: Path, spec: ReportSpec) -> tuple[Exhibit, ...] | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     names = {e.image for e in report.gallery}
-    names |= {name for e in report.gallery for f in e.frames for name in (f.image, f.difference)}
+    names |= {name for e in report.gallery for f in e.images for name in (f.image, f.difference)}
     same = report.plan.get("report") == spec.model_dump(mode="json")
     whole = all((folder / name).is_file() for name in names - {""})
     return report.gallery if same and whole else None
 
 
 def _replay(
-    session: Session, seed: int, summary: Summary, chosen: Sequence[Chosen], worst: Sequence[Worst]
+    session: Session,
+    seed: int,
+    summary: Summary,
+    chosen: Sequence[Chosen],
+    worst: Sequence[WorstCase],
 ) -> Replayed:
     wanted: dict[int, list[int]] = defaultdict(list)
     for one in chosen:
@@ -135,7 +140,7 @@ class ExhibitBuilder:
     summary: Summary
     threats: Sequence[ThreatModel]
     """Every one of the gallery's norm, eps ascending."""
-    shown: Sequence[tuple[ThreatModel, Worst]]
+    shown: Sequence[tuple[ThreatModel, WorstCase]]
     """Those that get an image, with their worst cases."""
     replayed: Replayed
     pictures: dict[str, tuple[Picture, bool]] = field(default_factory=dict)
@@ -162,12 +167,12 @@ class ExhibitBuilder:
             label=self.summary.cases.classes[case.label],
             prediction=prediction,
             probability=probability,
-            fell_at=None if one.fell is None else _finite(self.threats[one.fell].eps),
+            smallest_success_eps=None if one.fell is None else _finite(self.threats[one.fell].eps),
             norm=self.threats[0].norm,
-            pixels=(height, width),
-            shown=(height, width),
+            image_size=(height, width),
+            display_size=(height, width),
             image=clean,
-            frames=tuple(frames),
+            images=tuple(frames),
         )
 
     def _frame(
@@ -186,7 +191,7 @@ class ExhibitBuilder:
             success=outcome.success,
             linf=outcome.linf,
             l2=outcome.l2,
-            magnified=factor,
+            magnification=factor,
             image=f"{name}.png",
             difference="" if changed is None else f"{name}-difference.png",
         )

@@ -85,12 +85,12 @@ def queries(holdout: Holdout, budgets: Sequence[int], remember: Remember) -> lis
         Scenario(
             name="queries",
             attack="HopSkipJump",
-            effort=budget,
+            budget=budget,
             size=holdout.threat.eps,
             norm=holdout.threat.norm,
             fooled=holdout.rate(hits[budget]),
             control=holdout.rate(control[budget]),
-            failed=failed,
+            failure=failed,
         )
         for budget in sorted(budgets)
     ]

@@ -18,7 +18,7 @@ from robust.engine.goal import ANY_ERROR, Goal, eligible_cases
 from robust.engine.session import Session
 from robust.errors import InputError
 from robust.metrics.bootstrap import Bootstrap
-from robust.metrics.groups import Places, folds_by_group, together
+from robust.metrics.groups import Places, folds_by_group, merge_duplicates
 from robust.records import Estimate
 
 Mask = npt.NDArray[np.bool_]
@@ -113,7 +113,7 @@ def make_holdout(session: Session, seed: int, threat: ThreatModel, most: int) ->
     shape = first.x.shape[1:]
     fitting = max(2, MOST_PIXELS // first.x.numel())
     batch = _of_one_shape(load, spread(eligible, min(most, fitting)), goal, shape)
-    groups = together(
+    groups = merge_duplicates(
         [entries[row].group for row in batch.rows], [right[row].pixels for row in batch.rows]
     )
     if len(set(groups.tolist())) < 2:

@@ -47,7 +47,7 @@ def patch(holdout: Holdout, share: float) -> Scenario:
     return Scenario(
         name="patch",
         attack=repr(attack),
-        effort=int(min(np.bincount(holdout.half))),
+        budget=int(min(np.bincount(holdout.half))),
         size=side**2 / (height * width),
         norm=None,
         fooled=holdout.rate(hits),

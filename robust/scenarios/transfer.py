@@ -38,12 +38,12 @@ def transfer(holdout: Holdout, surrogate: Classifier) -> Scenario:
     return Scenario(
         name="transfer",
         attack=repr(attack),
-        effort=None,
+        budget=None,
         size=threat.eps,
         norm=threat.norm,
         fooled=holdout.rate(hits),
         control=holdout.rate(control),
-        own=holdout.rate(own),
+        surrogate_fooled=holdout.rate(own),
     )
 
 

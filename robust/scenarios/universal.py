@@ -47,7 +47,7 @@ def universal(holdout: Holdout, images: int) -> Scenario | None:
     return Scenario(
         name="universal",
         attack=repr(attack),
-        effort=images,
+        budget=images,
         size=threat.eps,
         norm=threat.norm,
         fooled=holdout.rate(hits),

@@ -19,7 +19,7 @@ from robust.engine.cells import Cell
 from robust.engine.provenance import Provenance
 from robust.engine.session import Session
 from robust.errors import InputError
-from robust.units import at_eps
+from robust.units import format_threat
 
 if TYPE_CHECKING:
     from robust.cases.dicom.frame import Frame
@@ -67,7 +67,7 @@ class DicomFolder:
 
     def write(self, session: Session, cell: Cell, batch: Batch, x_adv: Tensor) -> list[list[Any]]:
         """Write the images `(n, c, h, w)` of a batch; for each case the values of `COLUMNS`."""
-        self.eps = at_eps("", cell.threat.norm, cell.threat.eps).removeprefix(" at ")
+        self.eps = format_threat(cell.threat.norm, cell.eps)
         files = self._write_files(session.provenance, cell, batch, x_adv)
         rows: list[list[Any]] = [[""] * len(COLUMNS) for _ in batch.cases]
         if not files:

@@ -135,11 +135,11 @@ def _survival(eps: float, worst: dict[int, SurvivalOutcome], summary: Summary) -
     has_jpeg = all(one.jpeg is not None for one in every)
     return Survival(
         eps=eps,
-        levels=round(levels.pop(), 4) if len(levels) == 1 else None,
-        of=depths.pop() if len(depths) == 1 else None,
+        eps_levels=round(levels.pop(), 4) if len(levels) == 1 else None,
+        file_levels=depths.pop() if len(depths) == 1 else None,
         computed=rate(one.computed for one in every),
-        stored=rate(one.quantised for one in every),
-        aware=rate(one.adversarially_rounded for one in every),
+        quantised=rate(one.quantised for one in every),
+        adversarially_rounded=rate(one.adversarially_rounded for one in every),
         jpeg=rate(one.jpeg for one in every) if has_jpeg else None,
         jpeg_clean=rate(one.jpeg_clean for one in every) if has_jpeg else None,
     )
