@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from robust.environment import find_environment
 from robust.errors import InputError
 from robust.models import choose_device
+from robust.models.environment import find_environment
 from robust.models.trained import MODEL, load_trained, read_model_file
 from robust.records import Scores
 from robust.training.folder import check_folder, save_trained, scores_of
