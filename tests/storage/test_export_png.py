@@ -54,7 +54,7 @@ def test_the_files_are_what_the_table_says(
     out = tmp_path / "out"
     done = export_images(made, out, bits=bits, options=CPU)
     written, fooled = done.images, done.fooled
-    table = list(csv.DictReader((out / "attacks.csv").open(newline="")))
+    table = list(csv.DictReader((out / "attacks.csv").read_text(encoding="utf-8").splitlines()))
     assert written == len(table) == len(list(out.glob("*.png"))) > 12
     cases = open_cases("phantom:chest_xray", count=24, pixels=28)
     index = {entry.id: i for i, entry in enumerate(cases.entries)}
@@ -85,7 +85,9 @@ def test_eight_bits_round_a_small_perturbation_away_and_sixteen_keep_it(
     moved = {
         name: [
             float(line["stored_linf"])
-            for line in csv.DictReader((tmp_path / name / "attacks.csv").open(newline=""))
+            for line in csv.DictReader(
+                (tmp_path / name / "attacks.csv").read_text(encoding="utf-8").splitlines()
+            )
         ]
         for name in ("eight", "sixteen")
     }

@@ -75,7 +75,9 @@ def test_the_files_are_worth_what_is_said(
 ) -> None:
     made, dicom = plan(images, audit), DicomFolder(tmp_path / "dicom")
     export_images(made, tmp_path / "out", dicom=dicom, options=CPU)
-    table = list(csv.DictReader((tmp_path / "out" / "attacks.csv").open(newline="")))
+    table = list(
+        csv.DictReader((tmp_path / "out" / "attacks.csv").read_text(encoding="utf-8").splitlines())
+    )
     lines = [line for line in table if line["dicom"]]
     files = sorted(p.name for p in (tmp_path / "dicom").iterdir())
     assert files == sorted(line["dicom"] for line in lines) and len(files) == dicom.written > 4
