@@ -15,9 +15,12 @@ from attacks import Attack
 from detectors import Detector
 from robust.auditing.assemble import make_report, no_gallery
 from robust.cases import Cases
+from robust.detection.adaptive.evaluate import evaluate_adaptive
+from robust.detection.detection_run import DetectionRun
 from robust.detection.evaluate import evaluate_detectors
 from robust.detection.factory import make_detectors
-from robust.detection.population import check_apart
+from robust.detection.record import attack_features, record_controls
+from robust.detection.reference import check_reference
 from robust.detection.start import start_detection
 from robust.diagnostics.probe import probe
 from robust.engine.batch import Batch
@@ -35,7 +38,7 @@ from robust.models import Classifier, choose_device, full_precision
 from robust.models.acceleration.memory import memory_kept
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
-from robust.records import GALLERY, Detection, Report
+from robust.records import GALLERY, Detection, Report, build
 from robust.scenarios.run import check_scenarios, run_scenarios
 from robust.storage.survival import StorageCheck
 
@@ -173,7 +176,7 @@ def _run(
     if detectors:
         if reference is None:
             raise InputError("detectors need reference, cases of the split learned from")
-        check_apart(reference, cases)
+        check_reference(reference, cases)
     store, directory, fresh = open_store(out)
     attacking = False
     began = time.perf_counter()
@@ -191,10 +194,12 @@ def _run(
                 reference=reference,
                 surrogate=surrogate,
             )
+            run = None
             if reference is not None:
-                start_detection(plan, job, detectors, reference)
+                run = start_detection(job, detectors, reference, plan.detection, plan.audit)
             attacking = True  # from here on there is work that is worth keeping
-            detection = _attack(job, plan.audit.seed)
+            _attack(job, run, plan.audit.seed)
+            detection = None if run is None else _detect(job, run)
             scenarios = run_scenarios(plan, job)
             probe(plan, job)
             report = make_report(
@@ -204,7 +209,7 @@ def _run(
                 store,
                 table=write_table(directory, store, cases, job.cells),
                 seconds=time.perf_counter() - began,
-                watch=job.watch,
+                copies=0 if run is None else run.log.population.copies,
                 detection=detection,
                 scenarios=scenarios,
                 gallery=partial(make_gallery, directory / GALLERY, plan, job)
@@ -225,21 +230,32 @@ def _run(
     return report
 
 
-def _attack(job: Session, seed: int) -> Detection | None:
-    """Run the attacks; what detectors saw of them, where there are any."""
+def _attack(job: Session, run: DetectionRun | None, seed: int) -> None:
+    """Run the attacks; record what they leave after storage, and the features of successes."""
     storing = StorageCheck(job.runner.logits, job.goal)
 
     def see(
         cell: Cell, batch: Batch, x_adv: Tensor, outcomes: Sequence[Outcome]
     ) -> list[FeatureRow]:
         kept = storing.see(cell, batch, x_adv, outcomes)
-        return kept if job.watch is None else kept + job.watch.see(cell, x_adv, outcomes)
+        return kept if run is None else kept + attack_features(run, cell, x_adv, outcomes)
 
     job.runner.attack(job.cells, job.goal, seed, see)
-    if job.watch is None or job.reference is None:
-        return None
-    job.watch.controls(job.cells, job.goal)
-    return evaluate_detectors(job.watch, job.reference, job.cells, job.goal)
+
+
+def _detect(job: Session, run: DetectionRun) -> Detection:
+    """Evaluate the detectors, against adaptive attacks too; from the store if done before."""
+    store = job.runner.store
+    record_controls(run, job.cells)
+    if (kept := store.get_json("detection")) is not None:
+        known: Detection = build(Detection, kept)
+        return known
+    found = evaluate_detectors(
+        run.log, run.suite, job.cells, run.spec, run.audit, job.runner.progress
+    )
+    found = dataclasses.replace(found, adaptive=evaluate_adaptive(run, job.cells, found))
+    store.put_json("detection", dataclasses.asdict(found))
+    return found
 
 
 def _as_spec(attack: str | Attack | Detector) -> dict[str, Any]:

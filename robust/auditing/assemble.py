@@ -11,7 +11,6 @@ import numpy as np
 
 from attacks import Attack
 from robust.cases.case import Cases
-from robust.detection.feature_log import FeatureLog
 from robust.diagnostics.checks import find_doubts
 from robust.diagnostics.collect import gather
 from robust.diagnostics.evidence import Probed
@@ -40,14 +39,15 @@ def make_report(
     *,
     table: str,
     seconds: float,
-    watch: FeatureLog | None = None,
+    copies: int = 0,
     detection: Detection | None = None,
     scenarios: tuple[Scenario, ...] = (),
     gallery: MakeGallery = no_gallery,
 ) -> Report:
     """The report on all cases whose cells are finished; on a finished run that is every case.
 
-    `table` is the hash of outcomes.csv, `seconds` the time that this call took.
+    `table` is the hash of outcomes.csv, `seconds` the time that this call took, `copies` the number
+    of evaluated images that are copies of another one.
     InputError where no case is finished.
     """
     plan = facts.plan
@@ -87,7 +87,7 @@ def make_report(
         broken=broken,
         hashes=hashes,
         detection=detection,
-        copies=watch.copies if watch else 0,
+        copies=copies,
     )
     counts = Counter(entry.label for entry in summary.cases.entries)
     return Report(

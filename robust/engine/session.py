@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attacks import Attack
-from detectors import Reference
 from robust.cases import Cases
-from robust.detection.feature_log import FeatureLog
 from robust.engine.cells import Cell, make_cells
 from robust.engine.goal import Goal, goal_of
 from robust.engine.provenance import Provenance, remember
@@ -28,9 +26,6 @@ class Session:
     cells: list[Cell]
     goal: Goal
     facts: Provenance
-    watch: FeatureLog | None = None
-    """Where the plan names detectors."""
-    reference: Reference | None = None
     surrogate: Classifier | None = None
     """Prepared, where the plan names one."""
 

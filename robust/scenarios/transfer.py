@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from attacks import APGD, Noise, Streams
+from robust.cases.consistency import check_outputs
 from robust.errors import InputError
 from robust.models import Classifier, settle_head
 from robust.records import Scenario
@@ -59,11 +60,9 @@ def _check(ground: Holdout, surrogate: Classifier, x: torch.Tensor) -> None:
             f"the surrogate fails on images of shape {tuple(x.shape[1:])}: {line[:200]}; set "
             f"channels and size in [scenarios.surrogate] to what it was trained on"
         ) from None
-    wanted = len(ground.runner.cases.classes)
-    if logits.shape[1] != wanted:
-        raise InputError(
-            f"the surrogate gives {logits.shape[1]} classes, the data have {wanted}; it must "
-            f"answer the same question as the audited model"
-        )
-    if not bool(logits.isfinite().all()):
-        raise InputError("the surrogate gives NaN or infinite logits; check its weights")
+    check_outputs(
+        logits,
+        ground.runner.cases,
+        model="the surrogate",
+        remedy="it must answer the same question as the audited model",
+    )
