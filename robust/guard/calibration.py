@@ -1,4 +1,4 @@
-"""Reads the images that a detector is fitted on, without copies, and attacks those of calibration."""
+"""Reads and attacks the images that a detector is fitted on; copies are left out."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Guard:
         return self.record.classifier.classes
 
     def __call__(self, images: Tensor | Sequence[Tensor]) -> Screened:
-        """Screen images; InputError for pixels outside [0, 1] or a shape that the network refuses."""
+        """Screen images; InputError for pixels outside [0, 1] or a shape that does not fit."""
         count = len(images)
         prediction = torch.zeros(count, dtype=torch.int64)
         score = torch.zeros(count, dtype=torch.float64)
