@@ -27,7 +27,7 @@ def check_no_shared_groups(first: Cases, second: Cases, names: tuple[str, str]) 
 
 def check_outputs(
     logits: Tensor,
-    cases: Cases,
+    classes: Sequence[str] | int,
     *,
     model: str = "the model",
     remedy: str = "choose the label column, classes or head so that both agree",
@@ -35,13 +35,12 @@ def check_outputs(
 ) -> None:
     """InputError where logits `(n, k)` are not finite, or k is not the number of classes.
 
-    `ids` are those of the n cases, for the message.
+    `classes` are those of the data, by name or only how many; `ids` those of the n cases.
     """
-    classes = len(cases.classes)
-    if logits.shape[1] != classes:
+    count, names = (classes, "") if isinstance(classes, int) else (len(classes), _listed(classes))
+    if logits.shape[1] != count:
         raise InputError(
-            f"{model} has {logits.shape[1]} outputs, the data {classes} classes "
-            f"({', '.join(cases.classes)}); {remedy}"
+            f"{model} has {logits.shape[1]} outputs, the data {count} classes{names}; {remedy}"
         )
     bad = ~torch.isfinite(logits).all(1)
     if bad.any():
@@ -50,3 +49,7 @@ def check_outputs(
             f"{model} gives NaN or infinite logits on {int(bad.sum())} of {len(logits)} "
             f"images{first}; check its weights, mean and std"
         )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f" ({', '.join(names)})"

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from robust.errors import InputError
+from robust.files import write_atomically
 from robust.progress import progress_bar
 
 FIT_EXAMPLE = (
@@ -172,10 +173,8 @@ def _check_out(out: Path) -> None:
 
 
 def _write(out: Path, text: str) -> None:
-    partial = out.with_name(f".{out.name}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8", errors="surrogateescape")
-        partial.replace(out)
+        write_atomically(out, text.encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror}") from None

@@ -56,17 +56,19 @@ def evaluate_detectors(
     return Detection(
         detectors={label: repr(fitted.detector) for label, fitted in suite.fitted.items()},
         layers=suite.layers,
-        reference=suite.reference_facts,
+        reference=suite.reference_set,
         cases=len(population.rows),
         groups=len(set(population.groups.tolist())),
-        of=population.correct_cases,
+        correct_cases=population.correct_cases,
         folds=FOLDS,
-        key=place[key.key] if key else None,
-        shown=tuple(replace(one, empty=reasons.get(s, "")) for s, one in sources.items()),
-        sightings=tuple(_scores(matrix, place)),
-        nulls=tuple(_null_controls(matrix, place)),
-        traces=tuple(score_curves(matrix, key)) if key else (),
-        scatters=tuple(feature_maps(log, by_place, key, audit.seed, progress)) if key else (),
+        key_attack=place[key.key] if key else None,
+        image_sets=tuple(
+            replace(one, unfitted_reason=reasons.get(s, "")) for s, one in sources.items()
+        ),
+        detector_scores=tuple(_scores(matrix, place)),
+        null_controls=tuple(_null_controls(matrix, place)),
+        score_curves=tuple(score_curves(matrix, key)) if key else (),
+        feature_maps=tuple(feature_maps(log, by_place, key, audit.seed, progress)) if key else (),
     )
 
 

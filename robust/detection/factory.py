@@ -15,6 +15,7 @@ from detectors.features import dropout_layers
 from robust.errors import InputError, first_line
 from robust.models import Classifier
 from robust.plan.spec import DetectorSpec
+from robust.records import ReferenceSet
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class DetectorSuite:
     fitted: Mapping[str, FittedDetector]
     """By their names in the plan, without heads."""
     reference: Reference
-    reference_facts: Mapping[str, Any]
-    """Which images the reference holds, as `Detection.reference` has it."""
+    reference_set: ReferenceSet
+    """Which images the reference holds."""
     layers: tuple[str, ...]
     """The layers that are read, from input to output."""
 

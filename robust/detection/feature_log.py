@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks import Noise
 from detectors import Features
 from robust.detection.cross_fitting import FeatureSet
 from robust.detection.population import Population
 from robust.engine.cells import Cell
+from robust.engine.run_memory import FEATURE_LAYOUT, REFERENCE_LAYOUT, Memo
 from robust.engine.run_store import FeatureRow, RunStore
 
 REFERENCE, CLEAN, CONTROLS = "reference", "clean images", "controls"
@@ -36,7 +36,7 @@ def change_key(name: str) -> str:
 
 def logged_cells(cells: Sequence[Cell]) -> list[Cell]:
     """The cells whose images detectors score: run in full, each attack once, without noise."""
-    return [c for c in cells if c.exact and c.same_as is None and not isinstance(c.attack, Noise)]
+    return [c for c in cells if c.exact and c.same_as is None and not c.attack.traits.baseline]
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ class FeatureLog:
     def features(self, source: str) -> tuple[list[int], Features]:
         """Rows in order, and their features, of one source."""
         rows, values = self.store.features(source)
-        layout = self.store.get_json(_layout_key(source)) or {"": [["logits", 0]]}
+        layout = self.store.get(_layout(source)) or {"": {"logits": 0}}
         if not rows:
-            width = sum(width for entries in layout.values() for _, width in entries)
+            width = sum(width for entries in layout.values() for width in entries.values())
             values = np.zeros((0, width), np.float32)
         parts: dict[str, dict[str, Tensor]] = {}
         start = 0
         for kind, entries in layout.items():
-            for name, width in entries:
+            for name, width in entries.items():
                 part = torch.from_numpy(values[:, start : start + width])
                 parts.setdefault(kind, {})[name] = part
                 start += width
@@ -85,13 +85,12 @@ class FeatureLog:
             "layers": features.layers,
             "extras": features.extras,
         }
-        layout = {kind: [[k, v.shape[1]] for k, v in part.items()] for kind, part in kinds.items()}
-        if self.store.get_json(_layout_key(source)) is None:
-            self.store.put_json(_layout_key(source), layout)
+        layout = {kind: {k: v.shape[1] for k, v in part.items()} for kind, part in kinds.items()}
+        self.store.memo(_layout(source), lambda: layout)
         parts = [value.float().cpu() for part in kinds.values() for value in part.values()]
         values = torch.cat(parts, 1).numpy()
         return [(source, row, vector) for row, vector in zip(rows, values, strict=True)]
 
 
-def _layout_key(source: str) -> str:
-    return "layout of the reference" if source == REFERENCE else "layout of features"
+def _layout(source: str) -> Memo[dict[str, dict[str, int]]]:
+    return REFERENCE_LAYOUT if source == REFERENCE else FEATURE_LAYOUT

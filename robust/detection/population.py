@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from robust.cases.case import Cases, spread
-from robust.engine.goal import Goal
+from robust.engine.goal import Goal, eligible_cases
 from robust.engine.run_store import CleanPrediction
 from robust.errors import InputError
-from robust.metrics.groups import FOLDS, together
+from robust.metrics.groups import FOLDS, merge_duplicates
 
 
 @dataclass(frozen=True)
@@ -36,20 +35,13 @@ def choose_population(
     cases: Cases, clean: Iterable[CleanPrediction], goal: Goal, limit: int
 ) -> Population:
     """At most `limit` cases, spread evenly; InputError where there are too few groups."""
-    labels = torch.tensor([entry.label for entry in cases.entries])
-    eligible = goal.eligible(labels).tolist()
-    correct = {
-        one.row: one
-        for one in clean
-        if one.logits is not None
-        and int(one.logits.argmax()) == cases.entries[one.row].label
-        and eligible[one.row]
-    }
+    entries = cases.entries
+    correct = eligible_cases(clean, entries, goal)
     if not correct:
         raise InputError("no case is correct when clean; there is nothing to evaluate detectors on")
     rows = spread(sorted(correct), limit)
     pixels = [correct[row].pixels for row in rows]
-    groups = together([cases.entries[row].group for row in rows], pixels)
+    groups = merge_duplicates([entries[row].group for row in rows], pixels)
     count = len(set(groups.tolist()))
     if count < 2 * FOLDS:
         raise InputError(
@@ -58,7 +50,7 @@ def choose_population(
         )
     return Population(
         rows=tuple(rows),
-        labels=labels.numpy()[rows],
+        labels=np.array([entries[row].label for row in rows], np.int64),
         groups=groups,
         correct_cases=len(correct),
         copies=len(pixels) - len(set(pixels)),

@@ -75,7 +75,7 @@ def _controls(run: DetectionRun, batch: Batch, cells: Sequence[Cell]) -> list[Fe
 def noisy(run: DetectionRun, batch: Batch, threat: ThreatModel) -> Tensor:
     """The images of a batch with random noise within a threat model `(n, c, h, w)`."""
     ids = [case.id for case in batch.cases]
-    streams = Streams.of(run.audit.seed, ids, repr(Noise()), threat)
+    streams = Streams.of(run.audit.seed, ids, Noise().stream_key, threat.stream_key)
     return Noise()(run.runner.logits, batch.x, batch.y, threat, streams)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from robust.detection.feature_log import REFERENCE, FeatureLog
 from robust.engine.batch import read_batches
 from robust.engine.runner import Runner
 from robust.errors import InputError
+from robust.records import ReferenceSet
 
 
 def check_reference(reference: Cases, cases: Cases) -> None:
@@ -32,8 +31,8 @@ def check_reference(reference: Cases, cases: Cases) -> None:
 
 def read_reference(
     cases: Cases, limit: int, chunk: int, extract: Extractor, log: FeatureLog, runner: Runner
-) -> tuple[Reference, Mapping[str, Any]]:
-    """At most `limit` images without copies of audited ones, and facts about them for the report.
+) -> tuple[Reference, ReferenceSet]:
+    """At most `limit` images without copies of audited ones, and what the report says of them.
 
     They are read `chunk` by chunk; chunks that the store has already are not read again. InputError
     where a class is missing.
@@ -54,14 +53,14 @@ def read_reference(
         )
     _, groups = np.unique([cases.entries[row].group for row in kept], return_inverse=True)
     labels = torch.tensor([cases.entries[row].label for row in kept])
-    facts = {
-        "split": cases.split,
-        "cases": len(kept),
-        "groups": len(np.unique(groups)),
-        "left_out": len(rows) - len(kept),
-        "source": cases.source,
-    }
-    return Reference(features, labels, torch.from_numpy(groups)), facts
+    about = ReferenceSet(
+        split=cases.split,
+        cases=len(kept),
+        groups=len(np.unique(groups)),
+        left_out=len(rows) - len(kept),
+        source=cases.source,
+    )
+    return Reference(features, labels, torch.from_numpy(groups)), about
 
 
 def _record_chunk(

@@ -37,17 +37,17 @@ def start_detection(
         raise InputError(
             "detectors need an attack that is run in full; set cells = 'exact' in [audit]"
         )
-    population = choose_population(runner.cases, runner.store.clean(), session.goal, spec.cases)
+    population = choose_population(session.cases, session.store.clean(), session.goal, spec.cases)
     first = population.rows[:1]
-    x = next(iter(read_batches(runner.cases, first, runner.like)))[2]
-    extract = make_extractor(runner.classifier, list(detectors.values()), x, spec.layers)
-    log = FeatureLog(runner.store, population)
-    learned_from, facts = read_reference(
+    x = next(iter(read_batches(session.cases, first, runner.like)))[2]
+    extract = make_extractor(session.classifier, list(detectors.values()), x, spec.layers)
+    log = FeatureLog(session.store, population)
+    learned_from, about = read_reference(
         reference, spec.reference_cases, audit.chunk, extract, log, runner
     )
     fitted = fit_detectors(detectors, learned_from)
     run = DetectionRun(
-        suite=DetectorSuite(fitted, learned_from, facts, extract.layers),
+        suite=DetectorSuite(fitted, learned_from, about, extract.layers),
         log=log,
         reader=FeatureReader(extract, fitted.values(), dropout_passes=spec.passes, seed=audit.seed),
         runner=runner,

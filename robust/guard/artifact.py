@@ -6,8 +6,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from torch import Tensor
 from detectors import FittedDetector
 from robust.detection.factory import make_detectors
 from robust.errors import InputError, first_line
+from robust.files import replacing
 from robust.plan.spec import DetectorSpec, ModelSpec, Section
 from robust.units import at_eps
 
@@ -124,18 +123,15 @@ class GuardArtifact:
         tensors = {_LEARNED + name: value for name, value in learned.items()}
         tensors |= {_HEAD + name: value for name, value in head.items()}
         content = save(tensors)
-        partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
+        record = _record_text(self.record, list(tensors), content)
         try:
-            partial.mkdir(parents=True)
-            (partial / TENSORS).write_bytes(content)
-            (partial / RECORD).write_text(
-                _record_text(self.record, list(tensors), content), encoding="utf-8"
-            )
-            partial.replace(place)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(place) as partial:
+                partial.mkdir()
+                (partial / TENSORS).write_bytes(content)
+                (partial / RECORD).write_text(record, encoding="utf-8")
         except OSError as error:
             raise InputError(f"{folder} cannot be written: {error.strerror}") from None
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
     @staticmethod
     def load(folder: str | Path) -> GuardArtifact:

@@ -16,7 +16,7 @@ from robust.cases.consistency import check_outputs
 from robust.detection.factory import fit_detectors, make_extractor
 from robust.engine.batch import Batch, read_batches
 from robust.engine.runner import Progress
-from robust.engine.verified_attack import attack_batch
+from robust.engine.verified_attack import AttackTask, attack_batch
 from robust.errors import InputError
 from robust.guard.artifact import as_stored
 from robust.guard.fit_inputs import FitInputs
@@ -84,7 +84,7 @@ def fit_reference(inputs: FitInputs, ready: Classifier, progress: Progress) -> R
         order += rows
     assert extract is not None  # a set of cases is never empty
     features = Features.cat(parts)
-    check_outputs(features.logits, cases)
+    check_outputs(features.logits, cases.classes)
     entries = [cases.entries[row] for row in order]
     codes = np.unique([entry.group for entry in entries], return_inverse=True)[1]
     labels = torch.tensor([entry.label for entry in entries])
@@ -120,7 +120,7 @@ def read_calibration(
     if not found.places:
         raise InputError(f"every image of {cases.split} is a copy of a reference image")
     clean = Features.cat(found.clean)
-    check_outputs(clean.logits, cases)
+    check_outputs(clean.logits, cases.classes)
     return CalibrationFeatures(
         clean=clean,
         places=np.array(found.places),
@@ -173,7 +173,8 @@ def _attack(
 ) -> None:
     cell, seed = inputs.cell, inputs.plan.audit.seed
     assert cell is not None
-    x_adv, outcomes = attack_batch(ready, cell.attack, cell.threat, batch, inputs.goal, seed)
+    task = AttackTask(cell.attack, cell.attack.stream_key, cell.threat, inputs.goal, seed)
+    x_adv, outcomes = attack_batch(ready, task, batch)
     found.attempts += len(outcomes)
     found.failure = found.failure or next((o.failure for o in outcomes if o.failure), None)
     if fooled := [i for i, outcome in enumerate(outcomes) if outcome.success]:

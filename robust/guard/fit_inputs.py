@@ -51,7 +51,7 @@ def open_inputs(
         reference=reference,
         calibration=calibration,
         cell=None if attack is None else _cell(plan, attack, eps, len(calibration.classes)),
-        goal=goal_of(plan, calibration),
+        goal=goal_of(plan.audit, calibration),
     )
 
 

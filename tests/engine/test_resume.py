@@ -23,7 +23,7 @@ from robust.models import Classifier
 from robust.records import Report
 from tests.engine.nets import trained
 
-ATTACKS = ["Noise", "FGSM", "PGD", "CW"]
+ATTACKS = ["Noise", "FGSM", "PGD", "MarginPGD"]
 
 
 def run(out: Path, count: int = 48) -> Report:
@@ -80,9 +80,9 @@ def test_a_finished_run_is_not_run_again(tmp_path: Path, monkeypatch: pytest.Mon
         raise AssertionError("an attack ran again, or was judged again")
 
     monkeypatch.setattr("robust.engine.mixed_precision.attack_batch", forbidden)
-    monkeypatch.setattr("robust.detection.evaluate.judge", forbidden)
+    monkeypatch.setattr("robust.detection.evaluate.evaluate_transfer", forbidden)
     again = run(tmp_path)
-    assert again.rows == first.rows
+    assert again.results == first.results
     assert again.detection == first.detection
     assert again.table_sha256 == first.table_sha256
 

@@ -17,7 +17,8 @@ from robust.cases import Cases, open_cases
 from robust.errors import InputError
 from robust.models import Classifier
 from robust.records import Report, Scenario
-from robust.scenarios.decision_based import Asked, EnoughAsked
+from robust.scenarios import run as scenarios
+from robust.scenarios.decision_based import LabelOracle, QueriesSpent
 from robust.scenarios.holdout import Holdout, make_holdout
 from robust.scenarios.universal import universal
 from tests.engine.nets import smooth, trained
@@ -66,7 +67,7 @@ def test_every_attacker_stands_beside_a_control(found: tuple[Scenario, ...]) -> 
     for one in found:
         assert one.fooled.cases == one.control.cases == 40
         assert one.fooled.low <= one.fooled.value <= one.fooled.high
-        assert one.failed == ""
+        assert one.failure == ""
     by_name = {one.name: one for one in found}
     for name in ("universal", "transfer", "queries"):
         assert by_name[name].fooled.value > by_name[name].control.value, name
@@ -77,21 +78,21 @@ def test_every_attacker_stands_beside_a_control(found: tuple[Scenario, ...]) -> 
 
 def test_what_fools_the_surrogate_is_said(found: tuple[Scenario, ...]) -> None:
     transfer = next(one for one in found if one.name == "transfer")
-    assert transfer.own is not None
-    assert transfer.own.low > transfer.control.high
-    assert all(one.own is None for one in found if one.name != "transfer")
+    assert transfer.surrogate_fooled is not None
+    assert transfer.surrogate_fooled.low > transfer.control.high
+    assert all(one.surrogate_fooled is None for one in found if one.name != "transfer")
 
 
 def test_more_questions_find_more(found: tuple[Scenario, ...]) -> None:
     few, many = (one for one in found if one.name == "queries")
-    assert (few.effort, many.effort) == (30, 150)
+    assert (few.budget, many.budget) == (30, 150)
     assert few.fooled.value < many.fooled.value
 
 
 def test_a_model_is_its_own_best_surrogate() -> None:
     (found,) = run(surrogate=Classifier(trained(28), channels=1), scenarios={"cases": 20}).scenarios
-    assert found.own is not None
-    assert found.fooled.value == found.own.value
+    assert found.surrogate_fooled is not None
+    assert found.fooled.value == found.surrogate_fooled.value
 
 
 def test_a_run_that_is_cut_short_ends_with_the_same_figures(
@@ -99,30 +100,29 @@ def test_a_run_that_is_cut_short_ends_with_the_same_figures(
 ) -> None:
     """Cut before the third attacker; what was through is not played again."""
     played: list[str] = []
+    names = ("universal", "patch", "transfer", "queries")
 
-    def counted(name: str) -> None:
-        kept = Holdout.kept
+    def follow(stop: str) -> None:
+        for name in names:
+            real = getattr(scenarios, name)
 
-        def count(self: Holdout, key: str, make: Any) -> Any:
-            def made() -> Any:
-                played.append(key)
-                if name and key == name:
+            def play(*arguments: Any, name: str = name, real: Any = real) -> Any:
+                played.append(name)
+                if name == stop:
                     raise KeyboardInterrupt
-                return make()
+                return real(*arguments)
 
-            return kept(self, key, made)
+            monkeypatch.setattr(scenarios, name, play)
 
-        monkeypatch.setattr(Holdout, "kept", count)
-
-    counted("transfer")
+    follow("transfer")
     with pytest.raises(KeyboardInterrupt):
         run(out=tmp_path / "cut")
-    assert played == ["universal|4", "patch|0.1", "transfer"]
+    assert played == ["universal", "patch", "transfer"]
     monkeypatch.undo()
     played.clear()
-    counted("")
+    follow("")
     run(out=tmp_path / "cut")
-    assert played[0] == "transfer"
+    assert played == ["transfer", "queries"]
     one, two = (json.loads((f / "report.json").read_text()) for f in (folder, tmp_path / "cut"))
     assert one["scenarios"] == two["scenarios"]
 
@@ -137,7 +137,7 @@ def ground_of(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Holdout:
         kept.append(made)
         return made
 
-    monkeypatch.setattr("robust.scenarios.run.make_ground", keep)
+    monkeypatch.setattr("robust.scenarios.run.make_holdout", keep)
     run(surrogate=None, scenarios={"universal": [1], "cases": 40, **options})
     return kept[0]
 
@@ -164,13 +164,13 @@ def test_the_model_is_asked_no_more_often_than_said(monkeypatch: pytest.MonkeyPa
     ground = ground_of(monkeypatch)
     batch = ground.batch.take([0])
     wrong = ground.others.x[ground.another(0, 0) or 0][None]
-    asked = Asked(ground, batch, [1, 3], ThreatModel("Linf", float("inf")))
+    asked = LabelOracle(ground, batch, [1, 3], ThreatModel("Linf", float("inf")))
     near: Tensor = torch.lerp(batch.x, wrong, 0.999)
     for image in (wrong, near, batch.x):
         assert asked(image).sum() == 1
     assert torch.equal(asked.found[1], wrong)
     assert torch.equal(asked.found[3], near)
-    with pytest.raises(EnoughAsked):
+    with pytest.raises(QueriesSpent):
         asked(wrong)
 
 

@@ -18,7 +18,7 @@ from robust.cases.stored_pixels import Stored, Window
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goal import Goal
-from robust.engine.run_store import Outcome
+from robust.engine.run_store import Outcome, SurvivalOutcome
 from robust.models import Classifier
 from robust.records import Report
 from robust.storage.rounding import StoredBatch, adversarial_rounding
@@ -46,10 +46,10 @@ def test_a_file_holds_what_is_nearest_and_within_eps(stored: Stored, levels: flo
         x + eps * torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).sign()
     ).clamp(0, 1)
     shelf = StoredBatch.of(own, eps)
-    kept = shelf.put(x_adv)
+    kept = shelf.quantise(x_adv)
     assert float((kept - x).abs().max()) <= eps + 2e-7
-    assert torch.equal(shelf.put(kept), kept)
-    assert torch.equal(shelf.put(x), x)
+    assert torch.equal(shelf.quantise(kept), kept)
+    assert torch.equal(shelf.quantise(x), x)
     if levels < 1 and stored.plain:
         assert torch.equal(kept, x)
     if levels >= 1:
@@ -91,7 +91,7 @@ def test_knowing_rounding_never_does_worse_and_stays_in_the_file() -> None:
         (model(z).gather(1, 1 - y[:, None]) - model(z).gather(1, y[:, None])) for z in (x, found)
     ]
     assert bool((ahead[1] >= ahead[0]).all())
-    assert torch.equal(shelf.put(found), found)
+    assert torch.equal(shelf.quantise(found), found)
     assert float((found - x).abs().max()) <= 2 / 255 + 2e-7
 
 
@@ -125,16 +125,16 @@ def test_the_report_tells_what_each_way_of_storing_leaves(tmp_path: Path) -> Non
         robust_accuracy = worst[one.eps].scores.robust_accuracy
         assert robust_accuracy is not None
         assert one.computed.value == pytest.approx(1 - robust_accuracy.value)
-        assert one.stored.value <= one.aware.value
-        assert one.of == 256
+        assert one.quantised.value <= one.adversarially_rounded.value
+        assert one.file_levels == 256
     small, whole, between, large = report.survival
-    assert small.levels == 0.25
+    assert small.eps_levels == 0.25
     # Below one level a file of 8 bits holds the clean image.
-    assert small.stored.value == small.aware.value == 0
-    assert whole.stored.value == pytest.approx(whole.computed.value, abs=0.05)
+    assert small.quantised.value == small.adversarially_rounded.value == 0
+    assert whole.quantised.value == pytest.approx(whole.computed.value, abs=0.05)
     # Between two levels, the smaller one is all that a file can hold.
-    assert between.aware.value <= between.computed.value
-    assert large.stored.value > 0.5
+    assert between.adversarially_rounded.value <= between.computed.value
+    assert large.quantised.value > 0.5
     assert small.jpeg_clean == large.jpeg_clean
 
 
@@ -159,7 +159,5 @@ def test_images_of_two_channels_are_no_jpeg() -> None:
     storing = StorageCheck(
         lambda x: torch.stack([x.mean((1, 2, 3)), -x.mean((1, 2, 3))], 1), Goal("error", ())
     )
-    ((_, row, values),) = storing.see(cell, batch, batch.x, [outcome])
-    assert row == 0
-    assert values.tolist()[:5] == [0] * 5
-    assert values[7] == 2
+    (found,) = storing.observe(cell, batch, batch.x, [outcome])
+    assert found == SurvivalOutcome(0, False, False, False, None, None, 1.0, 256)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from attacks import (
+    AdaptiveAttack,
     Attack,
+    AttackFunction,
     AutoAttack,
     ConfidencePGD,
+    DetectorAccess,
     FeatureMatching,
+    Guides,
     HierarchicalFeatureConstraint,
     JointPGD,
+    Model,
     OrthogonalPGD,
     SelectivePGD,
 )
@@ -46,8 +50,9 @@ from robust.detection.detection_run import DetectionRun
 from robust.detection.feature_log import CLEAN, logged_cells
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
+from robust.engine.run_memory import ADAPTIVE, CASES_AT_ONCE, AdaptiveFold
 from robust.engine.run_store import Outcome
-from robust.engine.verified_attack import attack_batch
+from robust.engine.verified_attack import AttackTask, attack_batch
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.groups import Places, folds_by_group
 from robust.records import AdaptiveResult, Detection, Estimate
@@ -83,7 +88,7 @@ class _Defence:
     """By row the score of the key attack's image, where the key attack succeeded."""
 
 
-def adaptive_attacks(steps: int, median_clean_margin: float) -> tuple[Attack, ...]:
+def adaptive_attacks(steps: int, median_clean_margin: float) -> tuple[AdaptiveAttack, ...]:
     """The attacks in the order in which they run, each on the cases that still look suspicious.
 
     Kappa is swept up to the median margin by which clean images are ahead of the next class.
@@ -107,12 +112,13 @@ def evaluate_adaptive(
     Attacks stay within the threat model of the key attack. Empty where the plan asks for none,
     where no attack succeeded, and where the key attack has no bound: then any image is allowed.
     """
-    if found.key is None or not run.spec.adaptive:
+    if found.key_attack is None or not run.spec.adaptive:
         return ()
-    key = logged_cells(cells)[found.key]
+    key = logged_cells(cells)[found.key_attack]
     if not math.isfinite(key.threat.eps):
         return ()
-    labels = [null.detector for null in found.nulls if null.fitted in (None, found.key)]
+    fitted_on = (None, found.key_attack)
+    labels = [null.detector for null in found.null_controls if null.fitted_on in fitted_on]
     evaluation = AdaptiveEvaluation(run, key)
     return tuple(
         evaluation.evaluate(label, place / len(labels)) for place, label in enumerate(labels)
@@ -172,10 +178,9 @@ class AdaptiveEvaluation:
 
     def _fold(self, defence: _Defence, fold: int) -> tuple[list[BestEvasion], float | None]:
         """Every case of a fold, and the surrogate's agreement; from the store if done before."""
-        store = self.run.log.store
-        name = f"adaptive|{defence.label}|{fold}"
-        if (kept := store.get_json(name)) is not None:
-            return [BestEvasion(*one) for one in kept["tries"]], kept["agrees"]
+        store, memo = self.run.log.store, ADAPTIVE.of(defence.label, fold)
+        if (kept := store.get(memo)) is not None:
+            return [BestEvasion(*one) for one in kept.tries], kept.agreement
         own = self.places[self.folds[self.places] == fold]
         detector, surrogate, agreement = defence.folds[fold], None, None
         if not detector.detector.differentiable:
@@ -184,8 +189,8 @@ class AdaptiveEvaluation:
         best = []
         for batch in self._batches(own):
             best += self._attack(joint, batch, float(np.median(defence.clean)), defence.static)
-        plain = [dataclasses.astuple(one) for one in best]
-        store.put_json(name, {"tries": plain, "agrees": agreement})
+        plain = tuple((one.row, one.score, one.attack) for one in best)
+        store.put(memo, AdaptiveFold(plain, agreement))
         return best, agreement
 
     def _surrogate(self, detector: FoldDetector, fold: int) -> tuple[SurrogateDetector, float]:
@@ -202,7 +207,7 @@ class AdaptiveEvaluation:
     def _batches(self, places: Places) -> Iterator[Batch]:
         rows = [self.rows[place] for place in places]
         # Detector and classifier keep two graphs where an attack on the classifier keeps one.
-        size = max(1, min(self.run.log.store.get_json("cases at once") or 64, 64) // 2)
+        size = max(1, min(self.run.log.store.get(CASES_AT_ONCE) or 64, 64) // 2)
         for start in range(0, len(rows), size):
             yield from self.runner.load(rows[start : start + size], self.run.goal)
 
@@ -241,7 +246,7 @@ class AdaptiveEvaluation:
         rows = batch.rows
         new = [i for i, row in enumerate(rows) if row not in static and row not in self._searched]
         if new:
-            x_adv, outcomes = self._attacked(self.search, batch.take(new))
+            x_adv, outcomes = self._attacked(self.search, self.search.stream_key, batch.take(new))
             for outcome, image in zip(outcomes, x_adv.cpu(), strict=True):
                 self._searched[outcome.row] = image if outcome.success else None
         for i, row in enumerate(rows):
@@ -249,29 +254,29 @@ class AdaptiveEvaluation:
                 yield i, found.to(batch.x)
 
     def _attacked(
-        self, attack: Attack, batch: Batch, **options: Any
+        self, attack: AttackFunction, stream_key: str, batch: Batch, quick: Model | None = None
     ) -> tuple[Tensor, list[Outcome]]:
-        logits, seed = self.runner.logits, self.run.audit.seed
-        goal, threat = self.run.goal, self.cell.threat
-        return attack_batch(logits, attack, threat, batch, goal, seed, **options)
+        goal, seed = self.run.goal, self.run.audit.seed
+        task = AttackTask(attack, stream_key, self.cell.threat, goal, seed)
+        return attack_batch(self.runner.logits, task, batch, quick)
 
     def _run(
-        self, joint: JointModel, attack: Attack, batch: Batch, begin: Tensor
+        self, joint: JointModel, attack: AdaptiveAttack, batch: Batch, begin: Tensor
     ) -> Iterable[tuple[int, float]]:
         """Row and score of the cases that one adaptive attack fools the classifier on."""
-        own: dict[str, object] = {"suspicion": joint.suspicion, "begin": begin}
-        if isinstance(attack, FeatureMatching):
-            features = self.run.suite.reference.features
-            own |= {
-                "features": joint.deep,
-                "guides": features.deep.to(batch.x),
-                "labels": features.logits.argmax(1).to(batch.x.device),
-            }
-        if isinstance(attack, HierarchicalFeatureConstraint):
-            own["likelihood"] = lambda x: self.likelihood(joint.features(x))
-        named = f"{joint.detector.detector!r} {attack!r}"
-        ready = replace(attack, **own)  # type: ignore[type-var]
-        x_adv, _ = self._attacked(ready, batch, quick=joint.logits, named=named)
+        features = self.run.suite.reference.features
+        access = DetectorAccess(
+            suspicion=joint.suspicion,
+            start=begin,
+            guides=Guides(
+                joint.deep,
+                features.deep.to(batch.x),
+                features.logits.argmax(1).to(batch.x.device),
+            ),
+            likelihood=lambda x: self.likelihood(joint.features(x)),
+        )
+        key = f"{joint.detector.detector!r} {attack.stream_key}"
+        x_adv, _ = self._attacked(partial(attack, access=access), key, batch, joint.logits)
         return self._judged(joint, x_adv, batch)
 
     def _judged(
@@ -309,16 +314,17 @@ class AdaptiveEvaluation:
             fooled=_certain(own.rate(np.isfinite(adaptive))),
             auc=self._auc(defence.clean, adaptive),
             static_auc=self._auc(defence.clean, static),
-            passes=passing(adaptive),
-            static=passing(static),
-            found_by={name: count for name, count in counts.items() if count},
-            few=int(np.isfinite(adaptive).sum()) < FEW,
-            follows=agreement,
+            evasion_rates=passing(adaptive),
+            static_evasion_rates=passing(static),
+            cases_by_attack={name: count for name, count in counts.items() if count},
+            too_few=int(np.isfinite(adaptive).sum()) < FEW,
+            surrogate_agreement=agreement,
         )
 
     def _by_name(self) -> dict[str, list[Attack]]:
         found: dict[str, list[Attack]] = {}
-        for attack in (self.search, *self.attacks):
+        attacks: tuple[Attack, ...] = (self.search, *self.attacks)
+        for attack in attacks:
             found.setdefault(type(attack).__name__, []).append(attack)
         return found
 
