@@ -14,8 +14,8 @@ from robust.auditing import audit
 from robust.models import Classifier
 from robust.records import Report
 from robust.report.figures.accuracy import accuracy_figures
+from tests.detection.runs import cases
 from tests.engine.nets import trained
-from tests.engine.test_detection import cases
 
 
 def run(model: nn.Module, attacks: list[str], out: Path | None = None) -> Report:

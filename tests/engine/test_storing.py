@@ -23,8 +23,8 @@ from robust.models import Classifier
 from robust.records import Report
 from robust.storage.rounding import StoredBatch, adversarial_rounding
 from robust.storage.survival import StorageCheck, as_jpeg, is_quantised
+from tests.detection.runs import cases
 from tests.engine.nets import trained
-from tests.engine.test_detection import cases
 
 WINDOWED = Stored(12, view=Window(2048, 1000))
 EPS = ("0.25/255", "1/255", "1.5/255", "8/255")
