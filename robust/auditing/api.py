@@ -13,13 +13,15 @@ from typing import Any
 from torch import Tensor
 
 from attacks import Attack
-from detectors import Detector, Reference
+from detectors import Detector
 from robust.auditing.assemble import StageResults, make_report, no_gallery
 from robust.cases import Cases
+from robust.detection.adaptive.evaluate import evaluate_adaptive
+from robust.detection.detection_run import DetectionRun
 from robust.detection.evaluate import evaluate_detectors
 from robust.detection.factory import make_detectors
-from robust.detection.feature_log import FeatureLog
-from robust.detection.population import check_apart
+from robust.detection.record import attack_features, record_controls
+from robust.detection.reference import check_reference
 from robust.detection.start import start_detection
 from robust.diagnostics.probe import probe
 from robust.engine.batch import Batch
@@ -28,6 +30,7 @@ from robust.engine.inputs import open_data, open_model, open_plan, open_referenc
 from robust.engine.outcome_table import write_table
 from robust.engine.provenance import Provenance
 from robust.engine.run_directory import open_store, remove
+from robust.engine.run_memory import DETECTION
 from robust.engine.run_store import Observations, Outcome, RunStore
 from robust.engine.runner import Progress, no_progress
 from robust.engine.session import RunInputs, RunOptions, Session, start_session
@@ -174,7 +177,7 @@ def _check(request: _Request) -> None:
     if request.detectors:
         if request.inputs.reference is None:
             raise InputError("detectors need reference, cases of the split learned from")
-        check_apart(request.inputs.reference, request.inputs.cases)
+        check_reference(request.inputs.reference, request.inputs.cases)
 
 
 @dataclass
@@ -192,17 +195,19 @@ class _Stages:
         began = time.perf_counter()
         request, plan = self.request, self.request.plan
         session = start_session(plan, request.inputs, self.store, request.options)
-        reference, watched = request.inputs.reference, None
+        reference, run = request.inputs.reference, None
         if reference is not None:
-            watched = start_detection(plan, session, dict(request.detectors), reference)
+            detectors = request.detectors
+            run = start_detection(session, detectors, reference, plan.detection, plan.audit)
         self.attacking = True
-        detection = _attack(session, plan.audit.seed, watched)
+        _attack(session, plan.audit.seed, run)
+        detection = None if run is None else _detect(session, run)
         scenarios = run_scenarios(plan.scenarios, plan.audit, session)
         if plan.doubts.probe:
             probe(plan.audit, session)
         stages = StageResults(
             detection=detection,
-            copies=watched[0].copies if watched else 0,
+            copies=run.log.population.copies if run else 0,
             scenarios=scenarios,
             table=write_table(self.directory, self.store, session.cases, session.cells),
             seconds=time.perf_counter() - began,
@@ -218,25 +223,30 @@ class _Stages:
         )
 
 
-def _attack(
-    session: Session, seed: int, watched: tuple[FeatureLog, Reference] | None
-) -> Detection | None:
-    """Run the attacks; the evaluation of the detectors, where there are any."""
+def _attack(session: Session, seed: int, run: DetectionRun | None) -> None:
+    """Run the attacks; record what survives storage, and the features that detectors read."""
     storage = StorageCheck(session.runner.logits, session.goal)
 
     def observe(
         cell: Cell, batch: Batch, x_adv: Tensor, outcomes: Sequence[Outcome]
     ) -> Observations:
         survival = storage.observe(cell, batch, x_adv, outcomes)
-        features = watched[0].see(cell, x_adv, outcomes) if watched else ()
+        features = attack_features(run, cell, x_adv, outcomes) if run else ()
         return Observations(features, survival)
 
     session.runner.attack(session.cells, session.goal, seed, observe)
-    if watched is None:
-        return None
-    log, reference = watched
-    log.controls(session.cells, session.goal)
-    return evaluate_detectors(log, reference, session.cells, session.goal)
+
+
+def _detect(session: Session, run: DetectionRun) -> Detection:
+    """Evaluate the detectors, against adaptive attacks too, unless the store has it already."""
+    cells = session.cells
+    record_controls(run, cells)
+
+    def evaluate() -> Detection:
+        found = evaluate_detectors(run.log, run.suite, cells, run.spec, run.audit, session.progress)
+        return dataclasses.replace(found, adaptive=evaluate_adaptive(run, cells, found))
+
+    return session.store.memo(DETECTION, evaluate)
 
 
 def _as_spec(thing: str | Attack | Detector) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from robust.models import (
     prepare,
     settle_head,
 )
-from robust.models.prepare import like
+from robust.models.prepare import image_template
 from robust.plan.spec import DataSpec, ModelSpec, Plan
 
 
@@ -73,7 +73,7 @@ def threshold_for(
     for _, _, x in read_batches(
         cases,
         findings,
-        like(classifier),
+        image_template(classifier),
         size=batch,
         remedy="; the threshold needs every image of the val split",
     ):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from robust.models.acceleration.accelerate import Acceleration
-from robust.records import Detection, ReferenceSet, Scenario
+from robust.records import Detection, Scenario
 from robust.records.build import build
 from robust.records.probe import Probed
 
@@ -80,8 +80,6 @@ FEATURE_LAYOUT = Memo("layout of features", dict[str, dict[str, int]])
 """By kind (logits, layers, extras) name and width of each part of a row of features."""
 REFERENCE_LAYOUT = Memo("layout of reference features", dict[str, dict[str, int]])
 """The same for the images that detectors learn from."""
-REFERENCE_SET = Memo("reference", ReferenceSet)
-"""Which images detectors learned from."""
 DETECTION = Memo("detection", Detection)
 """The evaluation of all detectors."""
 ADAPTIVE = Memo("adaptive", AdaptiveFold)

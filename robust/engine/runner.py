@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from robust.cases.case import Case, Cases
+from robust.cases.case import Case, Cases, pixel_hash
+from robust.cases.consistency import check_outputs
 from robust.engine.batch import Batch, group_by_shape, make_batches, stack_images
 from robust.engine.cells import Cell, running_order
 from robust.engine.goal import Goal, eligible_cases
@@ -21,7 +21,7 @@ from robust.engine.run_store import Array, CleanPrediction, Observations, Outcom
 from robust.engine.verified_attack import slack
 from robust.errors import InputError, first_line
 from robust.models.classifier import Classifier, settle_head
-from robust.models.prepare import like
+from robust.models.prepare import image_template
 from robust.units import at_eps
 
 MEASURED = 16
@@ -71,7 +71,7 @@ class Runner:
         self.precision = precision
         self.skip_broken = skip_broken
         self.progress = progress
-        self.like = like(classifier)
+        self.like = image_template(classifier)
         """Of the device and type of images."""
         self._attacker: MixedPrecisionAttacker | None = None
         rows = range(len(cases))
@@ -202,26 +202,10 @@ class Runner:
                 if self.classifier.head == "auto":
                     settle_head(self.classifier, x)
                 logits = self.logits(x)
-            self._check(logits, [case for _, case in shaped])
+            check_outputs(logits, self.cases.classes, ids=[case.id for _, case in shaped])
             for (row, case), values in zip(shaped, logits.double().cpu().numpy(), strict=True):
-                pixels = hashlib.sha256(case.image.numpy().tobytes()).hexdigest()
-                found[row] = CleanPrediction(row, values, pixels)
+                found[row] = CleanPrediction(row, values, pixel_hash(case.image))
         return [found[row] for row in rows]
-
-    def _check(self, logits: Tensor, cases: Sequence[Case]) -> None:
-        if logits.shape[1] != len(self.cases.classes):
-            raise InputError(
-                f"the head gives {logits.shape[1]} classes, the data have "
-                f"{len(self.cases.classes)} ({', '.join(self.cases.classes)}); choose the label "
-                f"column, classes or head so that both agree"
-            )
-        bad = ~torch.isfinite(logits).all(1)
-        if bad.any():
-            first = cases[int(bad.nonzero()[0])].id
-            raise InputError(
-                f"the classifier gives NaN or infinite logits on {int(bad.sum())} of {len(cases)} "
-                f"cases, {first} first; check its weights, mean and std"
-            )
 
     def _fallen(self, cells: Sequence[Cell], cell: Cell, rows: range) -> set[int]:
         """Rows for which some attack has found an image within this cell's ball."""

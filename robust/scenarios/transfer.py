@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from attacks import APGD, Noise, Streams
+from robust.cases.consistency import check_outputs
 from robust.errors import InputError, first_line
 from robust.models import Classifier, settle_head
 from robust.records import Scenario
@@ -57,10 +58,9 @@ def _check(surrogate: Classifier, x: Tensor, classes: int) -> None:
             f"the surrogate fails on images of shape {tuple(x.shape[1:])}: {first_line(error)}; "
             f"set channels and size in [scenarios.surrogate] to what it was trained on"
         ) from None
-    if logits.shape[1] != classes:
-        raise InputError(
-            f"the surrogate gives {logits.shape[1]} classes, the data have {classes}; it must "
-            f"answer the same question as the audited model"
-        )
-    if not bool(logits.isfinite().all()):
-        raise InputError("the surrogate gives NaN or infinite logits; check its weights")
+    check_outputs(
+        logits,
+        classes,
+        model="the surrogate",
+        remedy="it must answer the same question as the audited model",
+    )

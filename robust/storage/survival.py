@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
 from attacks import Model
+from robust.cases.jpeg import through_jpeg
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goal import Goal
@@ -83,8 +83,7 @@ class StorageCheck:
 
 def as_jpeg(x: Tensor) -> Tensor:
     """Through JPEG at quality 95 and back, `(n, c, h, w)` with 1 or 3 channels."""
-    levels = (x.clamp(0, 1) * 255).round().to(torch.uint8).cpu()
-    return torch.stack([F.jpeg(image, QUALITY) for image in levels]).to(x) / 255
+    return through_jpeg(x, QUALITY)
 
 
 def survivals(store: RunStore, cells: Sequence[Cell], summary: Summary) -> tuple[Survival, ...]:
