@@ -24,8 +24,8 @@ from robust.records import AttackResult, Estimate, Report, Scores
 from robust.report.comparison.compare import Change, Comparison, compare_runs
 from robust.report.comparison.show import as_json, as_markdown, print_comparison
 from tests.engine.nets import trained
+from tests.records.test_report import report
 from tests.report.test_names import NAMES
-from tests.test_records import report
 
 CASES = 10
 COLUMNS = (
