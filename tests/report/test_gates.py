@@ -1,4 +1,4 @@
-"""Gates: judged on the bound, told to people and machines, and refused where they cannot hold."""
+"""Gates: judged on the lower bound, shown in every format, refused where they cannot be judged."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ def one(gates: dict[str, Any], **changes: Any) -> GateResult:
         (GOOD, 0.7, "passed", "the lower bound reaches 70 %"),
         (GOOD, 0.71, "failed", "71 % is not shown, the lower bound lies below it"),
         (GOOD, 0.8, "failed", "80 % is not shown"),
-        (GOOD, 0.91, "failed", "all of the interval lies below 91 %"),
+        (GOOD, 0.91, "failed", "the whole interval lies below 91 %"),
         # 0.025 ** (1 / 7) = 0.590 and 0.025 ** (1 / 8) = 0.631
-        (Estimate(1.0, 0.59, 1.0, 70, 7), 0.6, "undecided", "7 groups cannot decide it"),
+        (Estimate(1.0, 0.59, 1.0, 70, 7), 0.6, "undecided", "7 groups cannot show it"),
         (Estimate(1.0, 0.631, 1.0, 80, 8), 0.6, "passed", "reaches 60 %"),
         # A bootstrap over few groups is too narrow: what a perfect result cannot, it cannot.
-        (Estimate(0.97, 0.94, 0.99, 70, 7), 0.6, "undecided", "takes 8 groups (seen: 97.0 %"),
+        (Estimate(0.97, 0.94, 0.99, 70, 7), 0.6, "undecided", "needs 8 groups (observed: 97.0 %"),
         (Estimate(0.1, 0.0, 0.5, 70, 7), 0.6, "failed", "lies below 60 %"),
     ],
 )
@@ -114,7 +114,7 @@ def test_cases_without_a_verdict_count_against_the_model() -> None:
     assert one(gates, worst_cases=(worst(0.1, robust_accuracy=GOOD),)).passed
     result = one(gates, worst_cases=(worst(0.1, failed=20, robust_accuracy=GOOD),))
     assert result.bound == pytest.approx(0.7 * 200 / 220) and result.outcome == "failed"
-    assert "20 cases without a verdict taken as wrong" in result.why
+    assert "20 cases that could not be evaluated counted as misread" in result.why
 
 
 def test_each_eps_is_a_gate_and_one_number_is_for_the_largest() -> None:
@@ -175,7 +175,7 @@ def test_a_detector_that_is_not_to_be_believed_passes_nothing() -> None:
     assert unknown.outcome == without.outcome == "undecided"
     # 0.025 ** (1 / 30) = 0.884
     (many,) = seeing({"Mahalanobis": 0.95}, detection({"Mahalanobis": 9.0}))
-    assert many.outcome == "undecided" and "30 groups cannot decide it" in many.why
+    assert many.outcome == "undecided" and "30 groups cannot show it" in many.why
 
 
 def test_flags_by_name_and_all_of_them() -> None:
