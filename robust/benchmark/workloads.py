@@ -20,7 +20,7 @@ from robust.models import (
     random_classifier,
     settle_head,
 )
-from robust.models.prepare import like
+from robust.models.prepare import image_template
 from robust.plan.load import load_plan
 
 
@@ -42,7 +42,9 @@ def from_plan(path: Path, limit: int, device: str) -> Workload:
     ready = prepare(classifier, choose_device(device))
     images: list[Tensor] = []
     labels: list[Tensor] = []
-    for _, found, x in read_batches(cases, range(len(cases)), like(ready), skip_broken=True):
+    for _, found, x in read_batches(
+        cases, range(len(cases)), image_template(ready), skip_broken=True
+    ):
         settle_head(ready, x)
         y = torch.tensor([case.label for case in found], device=x.device)
         with torch.no_grad(), full_precision():
