@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import resource
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from robust.engine.mixed_precision import make_mixed_precision_attacker
 from robust.engine.run_store import RunStore
 from robust.models import Classifier, prepare
 from robust.models.acceleration import memory
-from robust.models.acceleration.memory import at_once, free_memory, memory_kept
+from robust.models.acceleration.memory import at_once, bytes_for_gradient, free_memory, memory_kept
 
 
 def convolutions() -> Classifier:
@@ -24,7 +25,7 @@ def convolutions() -> Classifier:
 
 def test_what_a_gradient_keeps_grows_with_the_pixels() -> None:
     classifier = convolutions()
-    small, large = (memory._kept(classifier, torch.rand(1, 3, s, s)) for s in (32, 64))
+    small, large = (bytes_for_gradient(classifier, torch.rand(1, 3, s, s)) for s in (32, 64))
     # The inputs of both convolutions and what both ReLUs leave, in float32; weights count nothing.
     assert 4 * 64 * 64 * (8 + 8) <= large <= 4 * 64 * 64 * (3 + 8 * 4 + 4 * 3)
     assert 3.8 * small <= large <= 4.2 * small
@@ -64,7 +65,7 @@ def test_a_resumed_run_splits_its_batches_as_before(
     store.close()
 
 
-@pytest.mark.skipif(memory._glibc() is None, reason="another C library")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 def test_freed_memory_is_kept_within_and_given_back_at_the_end() -> None:
     """Counted in the pages that the system hands out for a tensor of 64 MiB, made again."""
 

@@ -20,7 +20,7 @@ from pydicom.uid import (
 
 from robust.cases.dicom.frame import Frame, read_dicom
 from robust.cases.dicom.parse import content_id
-from robust.cases.dicom.write import Origin, Written, write_dicom
+from robust.cases.dicom.write import Origin, WrittenDicom, write_dicom
 from robust.errors import InputError
 from tests.cases.dicoms import lut, make, ramp, save
 
@@ -123,7 +123,7 @@ def image_of(frame: Frame) -> torch.Tensor:
     return found.stored.image(found.pixels)
 
 
-def out(frame: Frame, image: torch.Tensor, eps: Any, folder: Path) -> Written:
+def out(frame: Frame, image: torch.Tensor, eps: Any, folder: Path) -> WrittenDicom:
     return write_dicom(frame, image, eps, folder, ORIGIN)
 
 
@@ -308,7 +308,7 @@ def test_what_was_lost_once_stays_lost_and_pixels_keep_their_shape(tmp_path: Pat
 
 def test_what_is_not_the_size_of_its_file_is_refused(tmp_path: Path) -> None:
     frame = saved("RGB", tmp_path)
-    with pytest.raises(InputError, match=r"resized or made grey .* take size and grey out"):
+    with pytest.raises(InputError, match=r"resized or made grey .* remove size and grey"):
         out(frame, image_of(frame)[:1], 1 / 255, tmp_path / "out")
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="cannot be written"):

@@ -89,13 +89,13 @@ def test_png_and_dicom_in_one_table(tmp_path: Path) -> None:
     cases = open_cases(tmp_path)
     assert torch.equal(cases[0].image[0], torch.from_numpy(pixels) / 255)
     assert cases[1].image.shape == (1, 40, 40) and cases[1].stored.bits == 12
-    picture = cases.picture(1)
+    picture = cases.stored_image(1)
     np.testing.assert_array_equal(picture.pixels, noise(1))
     np.testing.assert_array_equal(cases[1].stored.pixels(cases[1].image, picture.pixels), noise(1))
     assert cases[0].group == cases[1].group and not cases.showable
     table(tmp_path, "file,label\na.png,0\nb,1\n")
     with pytest.raises(
-        InputError, match=r"a\.png is no DICOM file and names no patient; add a group"
+        InputError, match=r"a\.png is not a DICOM file and names no patient; add a group"
     ):
         open_cases(tmp_path)
 
@@ -109,7 +109,7 @@ def test_a_case_a_frame(tmp_path: Path) -> None:
     assert [e.label for e in cases.entries] == [1, 1, 1, 0]
     assert len({e.id for e in cases.entries}) == 4 and len({e.group for e in cases.entries}) == 2
     for k in range(3):
-        np.testing.assert_array_equal(cases.picture(k).pixels, pixels[k])
+        np.testing.assert_array_equal(cases.stored_image(k).pixels, pixels[k])
 
 
 def test_class_folders(tmp_path: Path) -> None:
@@ -128,8 +128,8 @@ def test_sop_instances_in_place_of_files(tmp_path: Path) -> None:
     uids = [write(tmp_path, f"deep/IM{k}", k) for k in range(3)]
     table(tmp_path, f"sop_instance_uid,label\n{uids[2]},1\n{uids[0]},0\n")
     cases = open_cases(tmp_path)
-    np.testing.assert_array_equal(cases.picture(0).pixels, noise(2))
-    np.testing.assert_array_equal(cases.picture(1).pixels, noise(0))
+    np.testing.assert_array_equal(cases.stored_image(0).pixels, noise(2))
+    np.testing.assert_array_equal(cases.stored_image(1).pixels, noise(0))
     table(tmp_path, "sop_instance_uid,label\n1.2.3,1\n")
     with pytest.raises(InputError, match=r"no DICOM file of .* has the sop_instance_uid 1\.2\.3"):
         open_cases(tmp_path)
@@ -151,11 +151,11 @@ def directory(root: Path, **files: str) -> Path:
 def test_a_dicomdir(tmp_path: Path) -> None:
     write(tmp_path, "IMAGES/IM1", 1)
     path = directory(tmp_path, _1_2_3="IMAGES/IM1")
-    with pytest.raises(InputError, match=r"DICOMDIR says nothing of labels; write a cases\.csv"):
+    with pytest.raises(InputError, match=r"DICOMDIR does not contain labels; write a cases\.csv"):
         open_cases(path)
     table(tmp_path, "sop_instance_uid,label\n1.2.3,1\n")
     for place in (path, tmp_path):
-        np.testing.assert_array_equal(open_cases(place).picture(0).pixels, noise(1))
+        np.testing.assert_array_equal(open_cases(place).stored_image(0).pixels, noise(1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         directory(tmp_path, _1_2_3="../IM1")
@@ -170,7 +170,7 @@ def test_a_window_is_chosen_by_the_plan(tmp_path: Path) -> None:
     assert torch.equal(first.image, open_cases(tmp_path)[0].image)
     assert first.stored.step == pytest.approx(1 / 99)
     assert second.stored.step == pytest.approx(1 / 199)
-    with pytest.raises(InputError, match="counts a file's windows from 1"):
+    with pytest.raises(InputError, match="windows are counted from 1"):
         open_cases(tmp_path, window=0)
     (tmp_path / "x").mkdir()
     Image.new("L", (9, 9)).save(tmp_path / "x" / "a.png")

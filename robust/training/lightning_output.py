@@ -1,4 +1,4 @@
-"""Lightning speaks of itself; here it keeps to what a user must know, and shows one bar."""
+"""Output of Lightning: its notices are silenced, and one progress bar takes their place."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning")
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Without Lightning's notices and without warnings about how it is used."""
+def silence_lightning() -> Iterator[None]:
+    """Silence Lightning's notices and its warnings about how it is used."""
     before = [(logging.getLogger(name), logging.getLogger(name).level) for name in LOGGERS]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"(lightning|torchmetrics|torch)\b")
@@ -39,14 +39,15 @@ if multiprocessing.parent_process() is not None:
     warnings.filterwarnings("ignore", module=r"(lightning|torchmetrics|torch)\b")
 
 
-class Bar(Callback):
-    """One bar over all epochs, with what val said last."""
+class EpochBar(Callback):
+    """Progress over all epochs, with the last AUC on val."""
 
     def __init__(self) -> None:
         self._open: ExitStack | None = None
         self._show: Any = None
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Open the bar, in one process of several."""
         if trainer.is_global_zero:
             self._open = ExitStack()
             self._show = self._open.enter_context(progress_bar())
@@ -54,6 +55,7 @@ class Bar(Callback):
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Show the step."""
         if self._show is None:
             return
         epoch, epochs = trainer.current_epoch, trainer.max_epochs
@@ -63,9 +65,11 @@ class Bar(Callback):
         self._show(trainer.global_step, epochs * pl_module.per_epoch, label)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Close the bar."""
         self._close()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Close the bar."""
         self._close()
 
     def _close(self) -> None:

@@ -1,13 +1,28 @@
-"""What there is to choose from: attacks, detectors, architectures, data; as tables to print."""
+"""`robust list`: the attacks, detectors, architectures and data formats that there are."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Annotated
 
+import typer
+from rich.console import Console
 from rich.table import Table
 
-from robust.errors import InputError
+from robust.errors import InputError, did_you_mean
+
+EXAMPLE = "Example: robust list models --filter 'resnet*'"
+
+
+def list_(
+    what: Annotated[str, typer.Argument(help="attacks, detectors, models or data.")],
+    filter: Annotated[str, typer.Option(help="Shell pattern for the names of models.")] = "*",
+) -> None:
+    """List attacks, detectors, models or data formats."""
+    if what not in LISTS:
+        raise InputError(f"cannot list {what!r}; {did_you_mean(what, LISTS)}")
+    Console().print(LISTS[what](filter))
 
 
 def _table(*columns: str) -> Table:
@@ -25,14 +40,14 @@ def attacks(pattern: str) -> Table:
     for name, kind in ATTACKS.items():
         attack = kind()
         idea = (sys.modules[kind.__module__].__doc__ or "").splitlines()[0]
-        finds = "the nearest image" if attack.minimum_norm else "an image within eps"
+        finds = "the smallest change" if attack.minimum_norm else "a change within eps"
         table.add_row(name, ", ".join(attack.norms), finds, str(attack.passes), idea)
     table.add_row("foolbox:NAME", "Linf, L2", "", "", "Any attack of foolbox, if installed.")
     return table
 
 
 def detectors(pattern: str) -> Table:
-    """Every detector with what it learns from and cannot do without, and its paper."""
+    """Every detector with what it learns from, what it needs, and its paper."""
     from detectors import DETECTORS
 
     table = _table("detector", "learns from", "needs", "gradient", "idea and paper")
@@ -62,19 +77,23 @@ def models(pattern: str) -> Table:
 
 
 def data(pattern: str) -> Table:
-    """What `path` in `[data]` may be."""
+    """The forms that `path` in `[data]` may take."""
     from robust.cases.phantoms.draw import MODALITIES
 
     table = _table("path", "what is read", "groups")
     table.add_row(
-        "FOLDER with cases.csv", "columns file, label, group, split, metadata", "a column"
+        "FOLDER with cases.csv",
+        "images and DICOM; columns file, label, group, split, metadata",
+        "a column",
     )
     table.add_row(
-        "FOLDER/CLASS/*.png", "a subfolder a class, below train, val, test or not", "group_pattern"
+        "FOLDER/CLASS/*.png",
+        "one subfolder per class, perhaps inside train, val and test",
+        "group_pattern",
     )
     table.add_row("FILE.npz", "an official MedMNIST file", 'group = "none"')
     for modality in MODALITIES:
-        table.add_row(f"phantom:{modality}", "drawn by a program, no network needed", "built in")
+        table.add_row(f"phantom:{modality}", "synthetic images, drawn by a program", "built in")
     return table
 
 
