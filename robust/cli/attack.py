@@ -63,6 +63,7 @@ def attack(
     --save-dicom a second folder receives DICOM files, which contain no patient data.
     """
     from robust.cli.overrides import parse_settings, plan_from
+    from robust.engine.session import RunOptions
     from robust.storage.export_dicom import DicomFolder
     from robust.storage.export_png import export_images
 
@@ -76,15 +77,8 @@ def attack(
     made = plan_from(plan, {**changes, **parse_settings(settings or (), Plan)})
     dicom = DicomFolder(save_dicom) if save_dicom else None
     with progress_bar() as progress:
-        images, fooled = export_images(
-            made,
-            out,
-            bits=bits,
-            dicom=dicom,
-            device=device,
-            skip_broken=skip_broken,
-            progress=progress,
-        )
-    said = f"{images} images in {out}; {fooled} of them still fool the model after saving"
+        options = RunOptions(device, skip_broken, progress)
+        done = export_images(made, out, bits=bits, dicom=dicom, options=options)
+    said = f"{done.images} images in {out}; {done.fooled} of them still fool the model after saving"
     for line in (said, *(dicom.said() if dicom else ())):
         Console().print(line, markup=False)

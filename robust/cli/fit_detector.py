@@ -95,20 +95,20 @@ def parse_share(text: str) -> float:
 
 def summary(record: Record, out: Path) -> str:
     """What was fitted and on how many images, and how often it flags attacked ones."""
-    promise, teaching = record.promise, record.teaching
-    groups = "" if promise.groups == promise.images else f" in {promise.groups} groups"
+    alarms, trained = record.false_alarms, record.training_attack
+    groups = "" if alarms.groups == alarms.images else f" in {alarms.groups} groups"
     lines = [
         f"Saved {record.label} to {out}. Its threshold is {record.threshold:.6g}, set for "
-        f"{100 * promise.asked:.3g} % false alarms on {promise.images} clean images of "
-        f"{promise.split}{groups}."
+        f"{100 * alarms.requested:.3g} % false alarms on {alarms.images} clean images of "
+        f"{alarms.split}{groups}."
     ]
-    if teaching is not None:
-        if teaching.taught:
-            lines.append(f"It learned from {teaching.taught} images of {teaching}.")
-        few = " (too few to rely on)" if teaching.met < FEW else ""
+    if trained is not None:
+        if trained.fitted_on:
+            lines.append(f"It learned from {trained.fitted_on} images of {trained}.")
+        few = " (too few to rely on)" if trained.held_out < FEW else ""
         lines.append(
-            f"It flags {teaching.flagged} of {teaching.met} other images of {teaching}, which it "
-            f"did not learn from{few}."
+            f"It flags {trained.held_out_flagged} of {trained.held_out} other images of {trained}, "
+            f"which it did not learn from{few}."
         )
     if record.left_out:
         lines.append(f"{record.left_out} copies of other images were left out.")

@@ -17,7 +17,7 @@ FAILED = 1
 
 def require_gates(report: Report, run: Path) -> None:
     """InputError where a run is not finished or its plan has no gates."""
-    if report.data.get("unfinished"):
+    if report.data.unfinished:
         raise InputError(f"the run in {run} is not finished; gates need a finished run")
     if not any(value is not None for value in (report.plan.get("gates") or {}).values()):
         raise InputError(

@@ -76,7 +76,10 @@ def screen(
     else:
         write_text(out, text)
     print_errors([f"skipped: {why}" for why in skipped])
-    flagged, expected = sum(one.flagged for one in lines), len(lines) * record.promise.asked
+    flagged, expected = (
+        sum(one.flagged for one in lines),
+        len(lines) * record.false_alarms.requested,
+    )
     shown = f"{expected:.1f}".removesuffix(".0")
     Console(stderr=True, soft_wrap=True, highlight=False).print(
         f"{flagged} of {len(lines)} images flagged; about {shown} would be flagged if none were "

@@ -184,7 +184,7 @@ def explain(outcome: pytest.TestReport, reports: Iterable[Report]) -> None:
 def found(report: Report) -> list[str]:
     """A line for clean images and for each eps: accuracy, number of cases, strongest attacks."""
     clean = report.clean.scores.accuracy
-    cases, groups = report.data["cases"], report.data["groups"]
+    cases, groups = report.data.cases, report.data.groups
     population = f"{counted(cases, 'case')} of {counted(groups, 'group')}"
     lines = [f"clean: accuracy {percent(clean)} on {population}"]
     for verdict in verdicts(report):
