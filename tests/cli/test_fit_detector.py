@@ -42,7 +42,9 @@ def test_a_patient_on_both_sides_and_a_copy(robust: Robust) -> None:
     shutil.rmtree("run")
     lines[25] = "25.png,1,p7,val"
     table.write_text("\n".join(["file,label,group,split", *lines]), encoding="utf-8")
-    refused(robust(*fit), "group p7 is in train and in val", "keep each patient in one split")
+    refused(
+        robust(*fit), "1 group is in both train and val (p7 first)", "keep all images of a patient"
+    )
 
 
 BAD_FITS: list[tuple[tuple[str, ...], str]] = [
@@ -56,7 +58,7 @@ BAD_FITS: list[tuple[tuple[str, ...], str]] = [
     (("--attack", "PDG"), "unknown attack 'PDG'; did you mean PGD?"),
     (("--attack", "PGD", "--eps", "3"), "eps 3 is above 1"),
     (("--attack", "PGD", "--eps", "x"), "eps 'x' is not a number"),
-    (("--device", "gpu"), "device 'gpu' is not available here"),
+    (("--device", "gpu"), "device 'gpu' is not available"),
     (("--out", "images"), "images exists and is not empty"),
     (("--out", "plan.toml"), "plan.toml exists and is not empty"),
     (("--out", "plan.toml/x"), "plan.toml/x cannot be written"),

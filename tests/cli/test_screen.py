@@ -94,10 +94,10 @@ def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:
         ),
         ((guard, "images", "--out", "images/00.png"), "is not a table of robust screen"),
         ((guard, "images", "--out", "plan.toml/a.csv"), "plan.toml/a.csv cannot be written"),
-        ((guard, "images", "--device", "gpu"), "device 'gpu' is not available here"),
+        ((guard, "images", "--device", "gpu"), "device 'gpu' is not available"),
         ((guard, "images", "--weights", "w.pth"), "no such weights file: w.pth"),
         ((guard, "images", "--plan", "p.toml"), "no such plan: p.toml"),
-        ((guard, "images", "--plan", "plan.toml", "--weights", "w"), "give either it or --weights"),
+        ((guard, "images", "--plan", "plan.toml", "--weights", "w"), "give either --plan or --weights"),
     ):
         before = contents(Path("images"))
         refused(robust("screen", *arguments), said)
@@ -115,7 +115,7 @@ def test_a_broken_image_is_named_or_skipped(robust: Robust, guard: Path) -> None
     assert " of 11 images flagged" in summary
     refused(
         robust("screen", guard, "images/05.png", "--skip-broken"),
-        "not one of the images could be read",
+        "none of the images could be read",
     )
 
 
@@ -182,7 +182,7 @@ def test_in_processes_of_their_own(here: Path) -> None:
     )
     assert (fitted.code, fitted.err) == (0, "")
     assert "It learned from" in fitted.out and "which it did not learn from" in fitted.out
-    assert json.loads(Path("guard/detector.json").read_text())["teaching"]["taught"] > 0
+    assert json.loads(Path("guard/detector.json").read_text())["training_attack"]["fitted_on"] > 0
     screened = call("screen", "guard", "images")
     assert screened.code == 0 and len(rows(screened.out)) == 12
     assert len(screened.err.splitlines()) == 1
