@@ -10,6 +10,7 @@ import argparse
 import ast
 import dataclasses
 import inspect
+import itertools
 import re
 import sys
 import textwrap
@@ -27,7 +28,6 @@ sys.path.insert(0, str(ROOT))
 
 from attacks import ATTACKS  # noqa: E402
 from detectors import DETECTORS  # noqa: E402
-from robust.plan.gates import GatesSpec  # noqa: E402
 from robust.plan.spec import Plan  # noqa: E402
 from robust.records import FLAGS  # noqa: E402
 from robust.report.text.glossary import TERMS  # noqa: E402
@@ -73,9 +73,10 @@ def field_docs(kind: type[Any]) -> dict[str, str]:
         except (OSError, TypeError, SyntaxError):
             continue
         body = tree.body if isinstance(tree, ast.ClassDef) else []
-        for field, text in zip(body, body[1:], strict=False):
-            named = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-            if named and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+        for field, text in itertools.pairwise(body):
+            if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+                continue
+            if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
                 found[field.target.id] = " ".join(str(text.value.value).split())
     return found
 
@@ -166,7 +167,7 @@ def detector_names() -> list[str]:
 
 def learns(kind: type[Any]) -> str:
     """What a detector learns from attacked images."""
-    if kind.needs_pairs:
+    if getattr(kind, "needs_head", getattr(kind, "needs_pairs", False)):
         return "everything"
     return "a logistic head" if kind.has_head else "nothing"
 
@@ -293,8 +294,8 @@ def _is_many(field: FieldInfo) -> bool:
 
 
 def _field_row(section: type[BaseModel], name: str, field: FieldInfo) -> tuple[object, ...]:
-    required = field.is_required()
-    default = "required" if required else _default(name, field.get_default(call_default_factory=True))
+    value = field.get_default(call_default_factory=True)
+    default = "required" if field.is_required() else _default(name, value)
     words = _type_text(field.annotation, field.metadata)
     return f"`{name}`", words, default, _linked(field_docs(section).get(name, ""))
 

@@ -15,7 +15,7 @@ from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import generate  # noqa: E402
+import generate
 
 EXPERIMENTS = {
     "strength": "Attack strength against other libraries",
@@ -26,9 +26,7 @@ EXPERIMENTS = {
     "pneumoniamnist": "A published PneumoniaMNIST classifier",
 }
 """Folders of `experiments/` whose RESULTS.md is a page, and what the page is called."""
-_FORMULA = re.compile(
-    r"<(span|div) class=\"arithmatex\">\\[\[(](.*?)\\[\])]</\1>", flags=re.DOTALL
-)
+_FORMULA = re.compile(r"<(span|div) class=\"arithmatex\">\\[\[(](.*?)\\[\])]</\1>", flags=re.DOTALL)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
