@@ -12,11 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
+_FIRST = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "start.md")
 PAGES = (
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    *(p for p in sorted((ROOT / "docs").rglob("*.md")) if "notes" not in p.parts),
+    *_FIRST,
+    *(
+        page
+        for page in sorted((ROOT / "docs").rglob("*.md"))
+        if "notes" not in page.parts and page not in _FIRST
+    ),
 )
+"""In the order of reading: what an example leaves, those on later pages use."""
 _BLOCK = re.compile(r"(?:<!-- example: (\w+) -->\n)?```(\w+)\n(.*?)```", re.DOTALL)
 
 
