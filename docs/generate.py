@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 from attacks import ATTACKS  # noqa: E402
 from detectors import DETECTORS  # noqa: E402
 from robust.plan.spec import Plan  # noqa: E402
-from robust.records import FLAGS  # noqa: E402
+from robust.records.flags import FLAG_TEXTS  # noqa: E402
 from robust.report.text.glossary import TERMS  # noqa: E402
 from robust.report.text.headline import RULE  # noqa: E402
 from robust.units import eps_text, norm_text, parse_eps  # noqa: E402
@@ -40,7 +40,7 @@ KNOWLEDGE = {
     "gradients": "gradients",
     "scores": "scores (logits)",
     "labels": "predicted labels",
-    "gradients and scores": "gradients",
+    "gradients and scores": "gradients, scores",
 }
 """What an attack needs to know, by its attribute `knowledge`."""
 NOTES = ROOT / "docs" / "notes"
@@ -101,7 +101,7 @@ def table(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
 
 def knowledge(kind: type[Any]) -> str:
     """What an attack needs to know, in words."""
-    words = KNOWLEDGE[getattr(kind, "knowledge", "gradients")]
+    words = KNOWLEDGE[kind.knowledge]
     return f"{words}, detector" if is_adaptive(kind) else words
 
 
@@ -167,7 +167,7 @@ def detector_names() -> list[str]:
 
 def learns(kind: type[Any]) -> str:
     """What a detector learns from attacked images."""
-    if getattr(kind, "needs_head", getattr(kind, "needs_pairs", False)):
+    if kind.needs_head:
         return "everything"
     return "a logistic head" if kind.has_head else "nothing"
 
@@ -363,34 +363,12 @@ def _type_words(annotation: Any, metadata: list[Any] | tuple[Any, ...]) -> str:
 
 def warnings_reference() -> str:
     """Every warning that a report may show: when it is raised, why it matters, what to do."""
-    parts = [
+    return "\n\n".join(
         f"### {name}\n\n"
-        f"**Raised if** {raised}\n\n**Why it matters** {why}\n\n**What to do** {remedy}"
-        for name, raised, why, remedy in warning_entries()
-    ]
-    return "\n\n".join(parts)
-
-
-def warning_entries() -> list[tuple[str, str, str, str]]:
-    """Name, when it is raised, why it matters and what to do, in the order of the report."""
-    found: dict[str, tuple[str, str, str, str]] = {}
-    for path in sorted((ROOT / "robust" / "diagnostics").glob("*.py")):
-        for check in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(check, ast.FunctionDef):
-                for call in ast.walk(check):
-                    if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Flag":
-                        name, _, why, remedy = (_text(one) for one in call.args)
-                        raised = (ast.get_docstring(check) or "").removeprefix("Raised if ")
-                        found[name] = name, raised, why, remedy
-    return [found[name] for name in FLAGS if name in found]
-
-
-def _text(node: ast.expr) -> str:
-    """A string in a program, its figures as an ellipsis."""
-    if isinstance(node, ast.Constant):
-        return str(node.value)
-    return "".join(
-        str(v.value) if isinstance(v, ast.Constant) else "…" for v in getattr(node, "values", ())
+        f"**Raised if** {text.raised_if}.\n\n"
+        f"**Why it matters**: {text.why}.\n\n"
+        f"**What to do**: {text.remedy}."
+        for name, text in FLAG_TEXTS.items()
     )
 
 

@@ -57,7 +57,7 @@ def test_the_attack_fulfils_its_contract_and_beats_noise(norm: str) -> None:
 
 def test_the_detector_scores_each_image_by_itself() -> None:
     logits = torch.tensor([[3.0, 0.0], [1.0, 0.5], [0.0, 9.0]])
-    features = Features({"last": logits}, logits, logits)
+    features = Features(logits=logits, layers={"last": logits})
     fitted = example("detector", "MaxLogit")().fit(Reference(features, torch.tensor([0, 0, 1])))
     assert fitted.score(features).tolist() == [-3.0, -1.0, -9.0]
 

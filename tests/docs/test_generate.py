@@ -82,8 +82,7 @@ def test_the_plan_reference_has_every_field_with_type_and_default() -> None:
     assert "| `threshold` | number, above 0, below 1 | `0.5` |" in reference
 
 
-def test_every_warning_says_when_why_and_what_to_do() -> None:
-    entries = generate.warning_entries()
-    assert [name for name, *_ in entries] == list(FLAGS)
-    for entry in entries:
-        assert all(entry), entry
+def test_every_warning_has_its_texts() -> None:
+    reference = generate.warnings_reference()
+    for name in FLAGS:
+        assert f"### {name}\n\n**Raised if** " in reference
