@@ -345,7 +345,7 @@ def _type_words(annotation: Any, metadata: list[Any] | tuple[Any, ...]) -> str:
     if origin is Literal:
         return " or ".join(f"`{_value(value)}`" for value in inside)
     if origin in (Union, types.UnionType):
-        parts = [_type_text(one, metadata) for one in inside if one is not type(None)]
+        parts = [_type_words(one, metadata) for one in inside if one is not type(None)]
         return " or ".join(dict.fromkeys(parts))
     if origin is tuple:
         many = len(inside) == 2 and inside[1] is Ellipsis

@@ -33,6 +33,7 @@ def test_the_command_tells_what_is_stale(tmp_path: Path, monkeypatch: pytest.Mon
     assert generate.main() == 0
 
 
+@pytest.mark.slow
 def test_the_command_runs_as_printed() -> None:
     _, *arguments = generate.COMMAND.replace("--write", "--check").split()
     done = subprocess.run([sys.executable, *arguments], cwd=generate.ROOT, check=False)
