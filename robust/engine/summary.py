@@ -33,8 +33,9 @@ class Summary:
         pixels: int,
         seed: int,
     ) -> None:
-        """`rows` are the cases that count, none of a broken file, `clean (n, k)` their logits;
-        `pixels` is the size of an image (c * h * w): the rounding that distances may show.
+        """Of the cases at `rows`, none of them with a broken file, with clean logits `(n, k)`.
+
+        `pixels` is the number of values of an image (c * h * w), for the rounding of distances.
         """
         self._store = store
         self._pixels = pixels
@@ -61,6 +62,7 @@ class Summary:
         return self.bootstrap.at(np.array([self._place[row] for row in rows]))
 
     def clean_row(self) -> AttackResult:
+        """Result without attack."""
         return self._row("clean", "", 0.0, "clean", self.clean)
 
     def cell_rows(self) -> list[AttackResult]:
