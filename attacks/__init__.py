@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from typing import Any
 
+from attacks._registry import nearest, registered, unknown_field, unknown_name
 from attacks.adaptive.confidence_pgd import ConfidencePGD as ConfidencePGD
+from attacks.adaptive.contract import AdaptiveAttack as AdaptiveAttack
+from attacks.adaptive.contract import DetectorAccess as DetectorAccess
+from attacks.adaptive.contract import Guides as Guides
 from attacks.adaptive.feature_matching import FeatureMatching as FeatureMatching
 from attacks.adaptive.hierarchical_feature_constraint import (
     HierarchicalFeatureConstraint as HierarchicalFeatureConstraint,
@@ -19,7 +22,11 @@ from attacks.auto_attack import AutoAttack as AutoAttack
 from attacks.bim import BIM as BIM
 from attacks.carlini_wagner_l2 import CarliniWagnerL2 as CarliniWagnerL2
 from attacks.contract import Attack as Attack
+from attacks.contract import AttackFunction as AttackFunction
+from attacks.contract import AttackTraits as AttackTraits
+from attacks.contract import Knowledge as Knowledge
 from attacks.contract import Model as Model
+from attacks.contract import require_members as require_members
 from attacks.fab import FAB as FAB
 from attacks.fgsm import FGSM as FGSM
 from attacks.fmn import FMN as FMN
@@ -30,18 +37,12 @@ from attacks.margin_pgd import MarginPGD as MarginPGD
 from attacks.minimum_norm_ensemble import MinimumNormEnsemble as MinimumNormEnsemble
 from attacks.noise import Noise as Noise
 from attacks.pgd import PGD as PGD
-from attacks.pgd import WrittenAsPGD as WrittenAsPGD
-from attacks.pgd import until_fallen as until_fallen
 from attacks.square import Square as Square
 from attacks.streams import Streams as Streams
 from attacks.threat import NORMS as NORMS
 from attacks.threat import ThreatModel as ThreatModel
 
-ATTACKS: dict[str, type[Any]] = {
-    name: kind
-    for name, kind in sorted(globals().items())
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and hasattr(kind, "minimum_norm")
-}
+ATTACKS: dict[str, type[Any]] = registered(globals())
 """Every attack by name. The import above is the registration: one line adds an attack."""
 
 
@@ -54,16 +55,21 @@ def make_attack(name: str, **fields: Any) -> Attack:
         return _make_from_foolbox(name.removeprefix("foolbox:"), fields)
     kind = ATTACKS.get(name)
     if kind is None:
-        raise ValueError(f"unknown attack {name!r}; {_nearest(name, list(ATTACKS))}")
+        raise ValueError(unknown_name(name, list(ATTACKS)))
     known = [field.name for field in dataclasses.fields(kind) if field.repr]
     for field in fields:
         if field not in known:
-            raise ValueError(f"{name} has no field {field!r}; {_nearest(field, known)}")
+            raise ValueError(unknown_field(name, field, known))
     try:
         attack: Attack = kind(**fields)
     except TypeError as error:
         raise ValueError(f"{name}: {error}") from None
     return attack
+
+
+def until_fallen(attack: Attack) -> Attack:
+    """The same attack, leaving each case alone once it has fallen, where it has such a form."""
+    return attack.traits.until_fallen or attack
 
 
 def canonical(attack: Attack, classes: int) -> Attack:
@@ -72,11 +78,8 @@ def canonical(attack: Attack, classes: int) -> Attack:
     With two classes the gradients of cross-entropy and margin are parallel, and DLR is the margin:
     PGD on any of them takes the same steps.
     """
-    if isinstance(attack, WrittenAsPGD):
-        attack = attack.as_pgd()
-    if classes == 2 and ((isinstance(attack, PGD) and attack.takeover) or isinstance(attack, APGD)):
-        attack = dataclasses.replace(attack, objective="margin")
-    return attack
+    same = attack.traits.equals_on_two_classes if classes == 2 else None
+    return same or attack.traits.equals or attack
 
 
 def _make_from_foolbox(name: str, fields: dict[str, Any]) -> Attack:
@@ -87,15 +90,8 @@ def _make_from_foolbox(name: str, fields: dict[str, Any]) -> Attack:
     kind = getattr(foolbox.attacks, name, None)
     if kind is None:
         names = [entry for entry in dir(foolbox.attacks) if "Attack" in entry or "PGD" in entry]
-        raise ValueError(f"unknown foolbox attack {name!r}; {_nearest(name, names)}")
+        raise ValueError(f"unknown foolbox attack {name!r}; {nearest(name, names)}")
     try:
         return from_foolbox(kind(**fields))
     except TypeError as error:
         raise ValueError(f"foolbox:{name}: {error}") from None
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    by_lower = {entry.lower(): entry for entry in known}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
-    guess = f"did you mean {by_lower[close[0]]}? " if close else ""
-    return f"{guess}there are: {', '.join(known)}"

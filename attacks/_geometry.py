@@ -1,4 +1,4 @@
-"""Geometry near a decision boundary: the way to a hyperplane inside the box, and a line search."""
+"""Geometry near a decision boundary: projection onto a hyperplane in the box, line search."""
 
 from __future__ import annotations
 

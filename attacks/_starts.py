@@ -1,4 +1,4 @@
-"""A start far from the image, for networks whose gradients lead nowhere near it."""
+"""Starting points: random in the ball, and far from the image where gradients near it vanish."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from attacks.streams import Streams
 from attacks.threat import ThreatModel, per_case
 
 GRIDS = (1, 2, 4, 8, 0)
-"""Cells a side of the random images, by turns; 0: as many as there are pixels."""
+"""Cells along each side of the random images, in turn; 0: as many as there are pixels."""
 DRAWS = 15
+"""Random images per case."""
 
 
 @torch.no_grad()
@@ -22,7 +23,7 @@ def far_start(
 ) -> Tensor:
     """Of `DRAWS` random images, coarse and fine, the most damaging for each case: `(n, c, h, w)`.
 
-    Half of their pixels are black or white: that takes them as far as the box allows.
+    Half of their pixels are black or white, as far from the image as the box allows.
     """
     best, best_margin = x, torch.full_like(x[:, 0, 0, 0], -torch.inf)
     height, width = x.shape[2:]
@@ -41,9 +42,9 @@ def far_start(
 def random_start(x: Tensor, threat: ThreatModel, streams: Streams) -> Tensor:
     """Uniform in the L-inf ball; in L2 uniform in direction and, up to eps / 2, in distance.
 
-    A uniform draw of an L2 ball in many dimensions lies on its sphere, at right angles to whatever
-    the attack looks for, and steps only slowly take the place of that part: 20 steps of eps / 10
-    then broke 66 of 150 chest X-rays, from here 72, from the image 74.
+    In many dimensions a uniform draw from an L2 ball lies near its surface, at right angles to the
+    direction that the attack needs, and steps replace that part slowly: 20 steps of eps / 10 broke
+    66 of 150 chest X-rays from such starts, 72 from these, 74 from the image.
     """
     drawn = threat.random(x, streams)
     if threat.norm == "Linf":

@@ -1,4 +1,4 @@
-"""Bookkeeping that attacks share: the cases still at work, and the best image of each so far."""
+"""Bookkeeping that attacks share: the cases still active, and the best image of each so far."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from attacks.streams import Streams
 from attacks.threat import per_case
 
 ROUNDING = 1e-4
-"""A margin above this part of the logits is no matter of rounding."""
+"""Relative to the largest logit: a smaller margin may be rounding error."""
 
 
-def surely(value: Tensor, logits: Tensor) -> Tensor:
+def beyond_rounding(value: Tensor, logits: Tensor) -> Tensor:
     """Where a margin `(n,)` is above zero by more than rounding could account for."""
     return value > ROUNDING * logits.abs().amax(1).clamp_min(1)
 
 
 @dataclass(frozen=True)
 class ActiveCases:
-    """The cases still at work."""
+    """The cases of a batch on which an attack still works."""
 
     rows: Tensor
-    """Their places among all."""
+    """Their places in the whole batch, `(n,)`."""
     x: Tensor
     y: Tensor
     target: Tensor | None
@@ -39,7 +39,7 @@ class ActiveCases:
         return cls(torch.arange(len(x), device=x.device), x, y, target, streams)
 
     def take(self, kept: Tensor) -> ActiveCases:
-        """Those of a mask `(n,)` over the cases still at work."""
+        """Those of a mask `(n,)` over the active cases."""
         target = None if self.target is None else self.target[kept]
         return ActiveCases(self.rows[kept], self.x[kept], self.y[kept], target, self.streams[kept])
 
@@ -52,7 +52,7 @@ class BestSoFar:
         self.margin = torch.full_like(x[:, 0, 0, 0], -torch.inf)
 
     def offer(self, batch: ActiveCases, candidate: Tensor, logits: Tensor) -> Tensor:
-        """Keep what is better; which of the batch have surely fallen by now `(n,)`."""
+        """Keep what is better; returns `(n,)` where the candidate succeeds beyond rounding."""
         value = margin(logits, batch.y, batch.target).to(self.margin)
         known = self.margin[batch.rows]
         better = value > known
@@ -61,7 +61,7 @@ class BestSoFar:
         else:
             self.best[batch.rows[better]] = candidate[better]
         self.margin[batch.rows] = torch.where(better, value, known)
-        return surely(value, logits)
+        return beyond_rounding(value, logits)
 
 
 class Nearest:

@@ -1,4 +1,4 @@
-"""A parameter-free ensemble after AutoAttack (Croce and Hein 2020), for two classes and more."""
+"""Parameter-free ensemble after AutoAttack: Croce and Hein 2020 (arXiv 2003.01690)."""
 
 from __future__ import annotations
 
@@ -11,41 +11,61 @@ import torch
 from torch import Tensor
 
 from attacks._tracking import ActiveCases, BestSoFar
-from attacks.apgd import APGD, ascend
-from attacks.contract import Attack, Model, require_fit, require_positive
+from attacks.apgd import APGD
+from attacks.contract import (
+    Attack,
+    AttackTraits,
+    Knowledge,
+    Model,
+    require_fit,
+    require_positive,
+)
 from attacks.fab import FAB
 from attacks.losses import MOST_TARGETS
 from attacks.square import Square
-from attacks.streams import Streams
+from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel
 
 WIDER = (2.0, 1.4)
-"""Balls, in units of eps, through which an image found outside is brought in."""
+"""Radii of balls, in units of eps, through which an image found outside is brought in."""
 
 
 @dataclass(frozen=True)
 class AutoAttack:
-    """APGD, FAB and Square one after the other, each on the cases that still stand.
+    """APGD, FAB and Square one after the other, each on the cases that are still robust.
 
-    Where gradients near the image lead nowhere, FAB, which also starts far away, often comes back
-    with an image outside the ball, and APGD climbs from there through narrower ones. Targeted runs
-    and DLR need three classes; with two, where cross-entropy and margin are one direction, those
-    gradients go to further starts. `steps` and `queries` are budgets; there is nothing to tune.
+    Use it for the final number within an eps, with any number of classes, two included: it has
+    budgets (`steps`, `queries`) and nothing to tune. Where gradients near the image vanish, FAB,
+    which also starts far away, often finds an image outside the ball, and APGD goes on from there
+    through narrowing balls. Targeted runs and DLR need three classes; with two, where the gradients
+    of all losses are parallel, further starts replace them.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
     minimum_norm: ClassVar[bool] = False
+    knowledge: ClassVar[Knowledge] = "gradients and scores"
 
     steps: int = 100
-    """Of each run of APGD and FAB."""
+    """Gradient steps of each run of APGD and FAB."""
     queries: int = 5000
-    """Of Square."""
+    """Queries of Square per case."""
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "queries")
 
     @property
+    def stream_key(self) -> str:
+        """As the first release wrote it, which called the ensemble Standard."""
+        return call_text("Standard", steps=self.steps, queries=self.queries)
+
+    @property
+    def traits(self) -> AttackTraits:
+        """It always leaves fallen cases alone."""
+        return AttackTraits(steps=self.steps)
+
+    @property
     def passes(self) -> int:
+        """Those of all stages, and of the runs that follow each of FAB."""
         stages = list(self._stages(MOST_TARGETS + 1, False))
         walks = sum(attack.minimum_norm for attack in stages)
         closing = self._climb.passes + len(WIDER) * self._approach.passes
@@ -53,14 +73,14 @@ class AutoAttack:
 
     @property
     def _climb(self) -> APGD:
-        return APGD(self.steps, objective="dlr", stop=True)
+        return APGD(self.steps, loss="dlr", stop=True)
 
     @property
     def _approach(self) -> APGD:
-        return APGD(max(self.steps // 4, 1), objective="dlr")
+        return APGD(max(self.steps // 4, 1), loss="dlr")
 
     def _stages(self, classes: int, targeted: bool) -> Iterator[Attack]:
-        """From cheap to dear."""
+        """From cheap to costly."""
         yield APGD(self.steps, stop=True)
         if classes == 2 or targeted:
             yield replace(self._climb, start="image", restarts=8)
@@ -108,13 +128,13 @@ class AutoAttack:
         threat: ThreatModel,
         target: Tensor | None,
     ) -> ActiveCases:
-        """APGD from the nearest images found, first in wider balls, so as not to lose the way."""
+        """APGD from the nearest images found, first in wider balls, so that it keeps succeeding."""
         for width in WIDER:
             wide = ThreatModel(threat.norm, width * threat.eps)
             outside = BestSoFar(batch.x)
             every = ActiveCases.of(batch.x, batch.y, batch.streams, batch.target)
             start = wide.project(x_adv, batch.x)
-            ascend(model, outside, every, start, batch.target, wide, self._approach)
+            self._approach.run_from(start, model, every, outside, wide, batch.target)
             x_adv = outside.best
         x_adv = threat.project(x_adv, batch.x)
-        return ascend(model, found, batch, x_adv, target, threat, self._climb)
+        return self._climb.run_from(x_adv, model, batch, found, threat, target)

@@ -1,18 +1,49 @@
-"""The contract of an attack: one pure batch function, its parameters as fields."""
+"""The contract of an attack: a frozen dataclass that is called on one batch."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args
 
 from torch import Tensor
 
 from attacks.streams import Streams
-from attacks.threat import ThreatModel
+from attacks.threat import NORMS, ThreatModel
 
 Model = Callable[[Tensor], Tensor]
 """Displayed pixels `(n, c, h, w)` in [0, 1] to logits `(n, k)`, k >= 2; rows do not mix."""
+
+AttackFunction = Callable[[Model, Tensor, Tensor, ThreatModel, Streams, Tensor | None], Tensor]
+"""What an attack is to its caller: `(model, x, y, threat, streams, target) -> x_adv`."""
+
+Knowledge = Literal["none", "labels", "scores", "gradients", "gradients and scores"]
+"""What an attack must know of the model. `none`: nothing; `labels`: the predicted label;
+`scores`: the logits; `gradients`: logits and their gradients. `gradients and scores`: an ensemble
+of both kinds, whose success does not show that gradients lead to it."""
+
+
+@dataclass(frozen=True)
+class AttackTraits:
+    """What an audit uses where an attack has it. The defaults say that it has not."""
+
+    baseline: bool = False
+    """Random images, no search. Attacks are compared with it; it is never worth detecting."""
+    detector_aware: bool = False
+    """It is an `AdaptiveAttack`, which may be given access to a detector."""
+    steps: int = 0
+    """Gradient steps of one run."""
+    travel: float = math.inf
+    """Length of all steps from a random start together, in units of eps; below 2 they cannot cross
+    an L-inf ball. Infinite where runs begin at the image or steps have no fixed length."""
+    until_fallen: Attack | None = None
+    """The same attack in a form that leaves each case alone once it has fallen."""
+    equals: Attack | None = None
+    """Another attack that does the same to every model."""
+    equals_on_two_classes: Attack | None = None
+    """Another attack that does the same to every model with two classes."""
 
 
 class Attack(Protocol):
@@ -20,13 +51,16 @@ class Attack(Protocol):
 
     Call it as `attack(model, x, y, threat, streams, target=None) -> x_adv`:
 
-    - `x` is `(n, c, h, w)` in [0, 1], `y` is `(n,)` int64, `streams` holds one stream a case.
+    - `x` is `(n, c, h, w)` in [0, 1], `y` is `(n,)` int64, `streams` holds one stream per case.
     - `target` is None (any label but `y` will do) or `(n,)` int64, the label to reach.
     - `x_adv` has the shape, dtype and device of `x`, lies in [0, 1] and within `threat`. Where the
       attack finds nothing it returns the most damaging image that it saw, never NaN.
     - Nothing but the arguments decides the result: no global random state, no state on the model
       (no `.grad`, no change of mode), and a case's result does not depend on its neighbours.
     - Minimum-norm attacks take `threat.eps = inf`; all others refuse it.
+
+    The module's first line says the idea and the paper, the class docstring what the attack does
+    and when to use it, a docstring under each field what it sets: tables are made from these.
     """
 
     @property
@@ -38,8 +72,24 @@ class Attack(Protocol):
         """Whether it looks for the nearest adversarial image instead of one within eps."""
 
     @property
+    def knowledge(self) -> Knowledge:
+        """What it must know of the model."""
+
+    @property
+    def traits(self) -> AttackTraits:
+        """What else an audit uses; `AttackTraits()` will do."""
+
+    @property
     def passes(self) -> int:
-        """Upper bound on the forward passes a case costs; orders attacks from cheap to dear."""
+        """Upper bound on the forward passes per case; orders attacks from cheap to costly."""
+
+    @property
+    def stream_key(self) -> str:
+        """Names attack and fields in the seeds of its random streams (`streams.call_text`).
+
+        Two settings that may give different images have different keys. A key may never change:
+        stored runs could not be repeated. So it is written out, not made from the fields' names.
+        """
 
     def __call__(
         self,
@@ -49,7 +99,42 @@ class Attack(Protocol):
         threat: ThreatModel,
         streams: Streams,
         target: Tensor | None = None,
-    ) -> Tensor: ...
+    ) -> Tensor:
+        """The adversarial images."""
+
+
+MEMBERS = ("norms", "minimum_norm", "knowledge", "traits", "passes", "stream_key", "__call__")
+
+
+def require_members(attack: object) -> None:
+    """Raise ValueError, with what is missing, for an object that is no attack."""
+    name = attack.__name__ if isinstance(attack, type) else type(attack).__name__
+    missing = [member for member in MEMBERS if member not in dir(attack)]
+    if missing:
+        raise ValueError(
+            f"{name} is not an attack: it has no {', '.join(missing)}; "
+            f"attacks/contract.py says what an attack has"
+        )
+
+
+def require_attack_class(kind: type[Any]) -> None:
+    """Raise ValueError, with the reason, for a class that cannot be registered as an attack."""
+    require_members(kind)
+    if not dataclasses.is_dataclass(kind) or not kind.__dataclass_params__.frozen:
+        raise ValueError(
+            f"{kind.__name__} is not a frozen dataclass; write @dataclass(frozen=True)"
+        )
+    try:
+        attack: Attack = kind()
+    except TypeError as error:
+        raise ValueError(f"{kind.__name__}: every field needs a default ({error})") from None
+    if not isinstance(attack.norms, tuple) or not {*attack.norms, "Linf"} <= set(NORMS):
+        raise ValueError(f"{kind.__name__}: norms must be a tuple of {' and '.join(NORMS)}")
+    if attack.knowledge not in get_args(Knowledge):
+        known = ", ".join(map(repr, get_args(Knowledge)))
+        raise ValueError(f"{kind.__name__}: knowledge must be one of {known}")
+    if not isinstance(attack.traits, AttackTraits):
+        raise ValueError(f"{kind.__name__}: traits must be an AttackTraits")
 
 
 def require_fit(attack: Attack, threat: ThreatModel) -> None:
@@ -72,3 +157,13 @@ def require_positive(attack: object, *fields: str) -> None:
         value = getattr(attack, field)
         if not value > 0:
             raise ValueError(f"{type(attack).__name__}: {field} must be above 0, not {value}")
+
+
+def require_choice(attack: object, **allowed: tuple[str, ...]) -> None:
+    """Raise ValueError unless each named field of an attack holds one of the values allowed."""
+    for field, values in allowed.items():
+        value = getattr(attack, field)
+        if value not in values:
+            raise ValueError(
+                f"{type(attack).__name__}: {field} must be {' or '.join(values)}, not {value!r}"
+            )

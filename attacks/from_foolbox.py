@@ -1,37 +1,73 @@
-"""Any foolbox attack as ours (Rauber et al. 2020, foolbox 3): re-projected and re-verified."""
+"""Adapter for the attacks of foolbox 3: Rauber et al. 2020 (JOSS 5(53), 2607)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from attacks.contract import Model, require_fit
+from attacks.contract import AttackTraits, Knowledge, Model, require_fit
 from attacks.losses import margin
-from attacks.streams import Streams
+from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, per_case
+
+KNOWLEDGE: dict[str, Knowledge] = {
+    **dict.fromkeys(
+        [
+            *("BaseGradientDescent", "BrendelBethgeAttack", "DDNAttack", "DeepFoolAttack"),
+            *("EADAttack", "FMNAttackLp", "L2CarliniWagnerAttack", "NewtonFoolAttack"),
+            "VirtualAdversarialAttack",
+        ],
+        "gradients",
+    ),
+    "GenAttack": "scores",
+    **dict.fromkeys(
+        [
+            *("BinarizationRefinementAttack", "BinarySearchContrastReductionAttack"),
+            *("BaseRepeatedAdditiveNoiseAttack", "BoundaryAttack", "DatasetAttack"),
+            *("GaussianBlurAttack", "HopSkipJumpAttack", "InversionAttack"),
+            *("LinearSearchBlendedUniformNoiseAttack", "LinearSearchContrastReductionAttack"),
+            *("PointwiseAttack", "SaltAndPepperNoiseAttack", "SpatialAttack"),
+        ],
+        "labels",
+    ),
+    **dict.fromkeys(["BaseAdditiveNoiseAttack", "L2ContrastReductionAttack"], "none"),
+}
+"""What foolbox's classes must know of the model; subclasses know the same."""
 
 
 @dataclass(frozen=True)
 class FromFoolbox:
     """A foolbox attack under our contract; make one with `from_foolbox`.
 
-    Foolbox's random attacks draw once for a whole batch: here that draw is seeded from the streams
-    and the global random state is put back, but it still depends on who is in the batch.
+    Its images are projected onto ball and box again. Foolbox's random attacks draw once for a whole
+    batch: here that draw is seeded from the streams and the global random state is restored, but it
+    still depends on the other cases of the batch.
     """
+
+    traits: ClassVar[AttackTraits] = AttackTraits()
 
     attack: Any
     """An instance of `foolbox.attacks.base.Attack`."""
     norms: tuple[str, ...]
+    """The norm of its distance."""
     minimum_norm: bool
-    starting_points: Tensor | None = field(default=None, repr=False, compare=False)
-    """Images `(n, c, h, w)` that reach the goal already, for attacks that begin with one."""
+    """Whether it is one of foolbox's minimisation attacks."""
+    knowledge: Knowledge
+    """What it must know of the model."""
+
+    @property
+    def stream_key(self) -> str:
+        """As the first release wrote it; foolbox prints an attack with its settings."""
+        return call_text(
+            "FromFoolbox", attack=self.attack, norms=self.norms, minimum_norm=self.minimum_norm
+        )
 
     @property
     def passes(self) -> int:
@@ -48,7 +84,10 @@ class FromFoolbox:
         threat: ThreatModel,
         streams: Streams,
         target: Tensor | None = None,
+        *,
+        starting_points: Tensor | None = None,
     ) -> Tensor:
+        """`starting_points (n, c, h, w)` reach the goal already, for attacks that begin there."""
         import foolbox
         from foolbox.models.pytorch import PyTorchModel
 
@@ -60,8 +99,8 @@ class FromFoolbox:
             criterion = foolbox.criteria.TargetedMisclassification(target)
         frozen = PyTorchModel(_AsModule(model).eval(), bounds=(0, 1), device=x.device)
         options: dict[str, Any] = {"epsilons": None if math.isinf(threat.eps) else threat.eps}
-        if self.starting_points is not None:
-            options["starting_points"] = self.starting_points
+        if starting_points is not None:
+            options["starting_points"] = starting_points
         with _seeded(streams.seed(), x.device):
             _, clipped, _ = self.attack(frozen, x, criterion, **options)
         x_adv = threat.project(clipped.detach(), x)
@@ -70,10 +109,11 @@ class FromFoolbox:
         return torch.where(per_case(nearer_goal, x), x_adv, x)
 
 
-def from_foolbox(attack: Any) -> FromFoolbox:
+def from_foolbox(attack: Any, knowledge: Knowledge | None = None) -> FromFoolbox:
     """Wrap an instance of a foolbox attack; its distance says the norm.
 
-    Raises ValueError for norms that a ThreatModel does not know (L0, L1).
+    `knowledge` is needed for attacks of your own that extend no attack of foolbox. Raises
+    ValueError without it there, and for norms that a ThreatModel does not know (L0, L1).
     """
     import foolbox
     from foolbox.attacks.base import FixedEpsilonAttack
@@ -83,15 +123,23 @@ def from_foolbox(attack: Any) -> FromFoolbox:
     if norm is None:
         raise ValueError(
             f"foolbox's {type(attack).__name__} measures in {distance}; only L-inf and L2 attacks "
-            f"can be taken over"
+            f"can be used"
         )
-    return FromFoolbox(attack, (norm,), not isinstance(attack, FixedEpsilonAttack))
+    bases = [base.__name__ for base in type(attack).__mro__]
+    knowledge = knowledge or next((KNOWLEDGE[name] for name in bases if name in KNOWLEDGE), None)
+    if knowledge is None:
+        raise ValueError(
+            f"{type(attack).__name__} is none of foolbox's attacks; say what it must know of the "
+            f"model: from_foolbox(attack, knowledge='gradients')"
+        )
+    minimum_norm = not isinstance(attack, FixedEpsilonAttack)
+    return FromFoolbox(attack, (norm,), minimum_norm, knowledge)
 
 
 class _AsModule(nn.Module):
-    """Foolbox insists on a module; ours may be any callable.
+    """Any callable as the module that foolbox insists on.
 
-    The call hides in a closure, so that `eval()` on the wrapper leaves the user's model alone.
+    The call is in a closure, so that `eval()` on the wrapper leaves the user's model alone.
     """
 
     def __init__(self, model: Model) -> None:
@@ -109,7 +157,7 @@ class _AsModule(nn.Module):
 
 
 class _InImageAlone(torch.autograd.Function):
-    """The model to whose parameters no `backward()` gets: foolbox's would fill their `.grad`."""
+    """The model, differentiated in the image alone: foolbox would fill the parameters' `.grad`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, model: Model) -> Tensor:
@@ -127,7 +175,7 @@ class _InImageAlone(torch.autograd.Function):
 
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the global generators that foolbox draws from, and put them back."""
+    """Seed the global generators that foolbox draws from, and restore them."""
     numpy_state = np.random.get_state()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""What an attack climbs: cross-entropy, margin, DLR; larger = nearer to the attacker's goal."""
+"""Attack losses: cross-entropy, margin, DLR; larger is nearer to the attacker's goal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attacks.contract import Model
 
-OBJECTIVES = ("cross_entropy", "margin", "dlr")
+LOSSES = ("cross_entropy", "margin", "dlr")
 
 
 def cross_entropy(logits: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
@@ -58,21 +58,21 @@ def saturated(logits: Tensor, y: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Objective:
-    """A named objective for one batch.
+class AttackLoss:
+    """A named loss for one batch.
 
-    With `takeover`, the margin stands in for cross-entropy case by case where that is saturated:
-    it is the limit of the cross-entropy's direction, with the digits that cross-entropy has lost.
+    With `margin_fallback`, the margin replaces cross-entropy case by case where that is saturated:
+    its gradient has the limit of cross-entropy's direction, with the digits that are lost there.
     """
 
     name: str
     y: Tensor
     target: Tensor | None = None
-    takeover: bool = True
+    margin_fallback: bool = True
 
     def __post_init__(self) -> None:
-        if self.name not in OBJECTIVES:
-            raise ValueError(f"unknown objective {self.name!r}; choose {' or '.join(OBJECTIVES)}")
+        if self.name not in LOSSES:
+            raise ValueError(f"unknown loss {self.name!r}; choose {' or '.join(LOSSES)}")
 
     def __call__(self, logits: Tensor) -> Tensor:
         """The value to be increased: `(n,)`."""
@@ -81,22 +81,22 @@ class Objective:
         if self.name == "dlr":
             return dlr(logits, self.y, self.target)
         value = cross_entropy(logits, self.y, self.target)
-        if self.takeover and self.target is None:
+        if self.margin_fallback and self.target is None:
             value = torch.where(saturated(logits, self.y), margin(logits, self.y), value)
         return value
 
 
 def climb(
-    model: Callable[[Tensor], Tensor], x: Tensor, objective: Callable[[Tensor], Tensor]
+    model: Callable[[Tensor], Tensor], x: Tensor, loss: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """One forward and one backward pass: `logits (n, k)` and the objective's gradient in `x`.
+    """One forward and one backward pass: `logits (n, k)` and the loss's gradient in `x`.
 
     Only `x` is differentiated: parameters keep their `.grad` as it was.
     """
     x = x.detach().requires_grad_()
     with torch.enable_grad():
         logits = model(x)
-        (gradient,) = torch.autograd.grad(objective(logits).sum(), x)
+        (gradient,) = torch.autograd.grad(loss(logits).sum(), x)
     return logits.detach(), gradient
 
 
@@ -109,4 +109,4 @@ def likeliest_wrong(model: Model, x: Tensor, y: Tensor) -> Tensor:
 
 
 MOST_TARGETS = 9
-"""Of the wrong labels, the likeliest: so many targeted runs there are, as in AutoAttack."""
+"""Targeted runs at most, towards the likeliest wrong labels, as in AutoAttack."""

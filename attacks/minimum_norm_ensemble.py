@@ -1,4 +1,4 @@
-"""For each case the smallest eps that any of our attacks finds: one run, the whole curve."""
+"""Minimum-norm ensemble of FMN and FAB (arXiv 2102.12827, 1907.02044): every eps in one run."""
 
 from __future__ import annotations
 
@@ -10,37 +10,57 @@ import torch
 from torch import Tensor
 
 from attacks._geometry import slide
-from attacks._tracking import Nearest
-from attacks.contract import Attack, Model, require_fit, require_positive
+from attacks._tracking import ActiveCases, Nearest
+from attacks.contract import (
+    Attack,
+    AttackTraits,
+    Knowledge,
+    Model,
+    require_fit,
+    require_positive,
+)
 from attacks.fab import FAB
 from attacks.fmn import FMN, run_fmn
 from attacks.losses import MOST_TARGETS, margin
-from attacks.streams import Streams
+from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel
 
 
 @dataclass(frozen=True)
 class MinimumNormEnsemble:
-    """FMN, then FAB from near and from far (and towards each label), then FMN from the best.
+    """FMN, then FAB from near and from far (and towards each label), then FMN from the best image.
 
-    Robust accuracy at eps is the share of cases whose distance is above it: an upper bound, like
-    that of any attack, and for every eps at once.
+    Use it for the whole curve of accuracy over eps from one run: robust accuracy at eps is the
+    share of cases whose distance is above it, an upper bound like that of any attack.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
     minimum_norm: ClassVar[bool] = True
+    knowledge: ClassVar[Knowledge] = "gradients"
 
     steps: int = 100
-    """Of each run; FMN takes twice as many."""
+    """Gradient steps of each run; the first of FMN takes twice as many."""
     line_steps: int = 10
+    """Bisections on the line from the best image to the original."""
 
     def __post_init__(self) -> None:
         require_positive(self, "steps")
         if self.line_steps < 0:
-            raise ValueError("MinimumDistance: line_steps must be 0 or more")
+            raise ValueError("MinimumNormEnsemble: line_steps must be 0 or more")
+
+    @property
+    def stream_key(self) -> str:
+        """As the first release wrote it, which called the ensemble MinimumDistance."""
+        return call_text("MinimumDistance", steps=self.steps, line_steps=self.line_steps)
+
+    @property
+    def traits(self) -> AttackTraits:
+        """Steps alone."""
+        return AttackTraits(steps=self.steps)
 
     @property
     def passes(self) -> int:
+        """Those of all stages."""
         each = sum(attack.passes + 1 for attack in self._stages(MOST_TARGETS + 1, False))
         return 1 + each + FMN(self.steps, self.line_steps).passes
 
@@ -68,5 +88,6 @@ class MinimumNormEnsemble:
             with torch.no_grad():
                 value = margin(model(x_adv), y, target)
             found.offer(x_adv, threat.distance(x_adv, x), value)
-        run_fmn(model, x, y, target, threat, found, found.best, self.steps)
+        cases = ActiveCases.of(x, y, streams, target)
+        run_fmn(model, cases, threat, found, found.best, self.steps)
         return slide(x, found.best, lambda z: margin(model(z), y, target) > 0, self.line_steps)

@@ -1,4 +1,4 @@
-"""Uniform noise: no gradient, no search; the baseline that every attack must beat."""
+"""Uniform noise: the baseline that every attack must beat (no paper)."""
 
 from __future__ import annotations
 
@@ -8,26 +8,38 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks.contract import Model, require_fit, require_positive
+from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
 from attacks.losses import margin
-from attacks.streams import Streams
+from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, per_case
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Uniform draws from the ball; the most damaging of `restarts` draws is returned."""
+    """Uniform draws from the ball; the most damaging of `restarts` draws is returned.
+
+    Use it in every audit: an attack that fells no more cases than noise has found nothing.
+    """
 
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
     minimum_norm: ClassVar[bool] = False
+    knowledge: ClassVar[Knowledge] = "none"
+    traits: ClassVar[AttackTraits] = AttackTraits(baseline=True)
 
     restarts: int = 1
+    """Draws; with more than one, the logits decide between them."""
 
     def __post_init__(self) -> None:
         require_positive(self, "restarts")
 
     @property
+    def stream_key(self) -> str:
+        """As the first release wrote it."""
+        return call_text("Noise", restarts=self.restarts)
+
+    @property
     def passes(self) -> int:
+        """A single draw needs none, but the image is predicted."""
         return self.restarts
 
     @torch.no_grad()

@@ -1,19 +1,26 @@
-"""Projected gradient descent, Madry et al. 2018 (arXiv 1706.06083)."""
+"""Projected gradient descent (PGD): Madry et al. 2018 (arXiv 1706.06083)."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import math
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, final
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from attacks._starts import random_start
 from attacks._tracking import ActiveCases, BestSoFar
-from attacks.contract import Attack, Model, require_fit, require_positive
-from attacks.losses import OBJECTIVES, Objective, climb
-from attacks.streams import Streams
+from attacks.contract import (
+    AttackTraits,
+    Knowledge,
+    Model,
+    require_choice,
+    require_fit,
+    require_positive,
+)
+from attacks.losses import LOSSES, AttackLoss, climb
+from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel
 
 
@@ -21,9 +28,10 @@ from attacks.threat import ThreatModel
 class PGD:
     """Steps along the steepest direction, each projected back onto the ball and the box.
 
-    Returned is, case by case, the iterate with the largest margin over all steps and restarts, the
-    last one included: T steps cost T gradients and T + 1 forward passes. For random starts see
-    `random_start`; a travel (steps * step_size) below 2 cannot cross the L-inf ball from there.
+    Use it as the first real test of a model, with several restarts. The result is, case by case,
+    the iterate with the largest margin over all steps and restarts, the last one included: T steps
+    cost T gradients and T + 1 forward passes. A travel (steps * step_size) below 2 cannot cross the
+    L-inf ball from a random start.
 
     The default takes long steps first, to leave a bad start, and short ones last, to settle. At
     8/255 on 150 chest X-rays it broke 84 or 85 with any of five seeds, constant steps of eps / 10
@@ -32,43 +40,70 @@ class PGD:
 
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
     minimum_norm: ClassVar[bool] = False
+    knowledge: ClassVar[Knowledge] = "gradients"
 
     steps: int = 20
+    """Gradient steps of each run."""
     step_size: float = 0.2
     """Mean length of a step as a fraction of eps."""
     schedule: str = "linear"
     """`linear`: from about twice the mean down towards zero; or `constant`."""
     restarts: int = 1
+    """Runs; the best image of all is kept."""
     start: str = "random"
-    """`random`, or `image`: then the first restart begins at the image, any further at random."""
-    objective: str = "cross_entropy"
+    """`random`, or `image`: then the first run begins at the image, any further at random."""
+    loss: str = "cross_entropy"
     """`cross_entropy`, `margin` or `dlr`."""
     keep: str = "best"
     """`best`, or `last`: the last iterate, as the textbook has it."""
-    takeover: bool = True
-    """Whether the margin stands in where cross-entropy is saturated."""
+    margin_fallback: bool = True
+    """Whether the margin replaces cross-entropy where that is saturated."""
     stop: bool = field(default=False, repr=False)
-    """Leave a case alone once it has surely fallen, and keep the image that felled it, rather than
-    look for the most damaging one; the batch shrinks with every case. No field of a plan: cells
-    that ask for no more set it, and the random numbers stay those of the attack by its name."""
+    """Leave a case alone once it has fallen beyond rounding, and keep the image found, rather than
+    look for the most damaging one; the batch shrinks with every case. No field of a plan: see
+    `AttackTraits.until_fallen`."""
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "step_size", "restarts")
-        for name, allowed in {
-            "schedule": ("linear", "constant"),
-            "start": ("random", "image"),
-            "objective": OBJECTIVES,
-            "keep": ("best", "last"),
-        }.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"PGD: {name} must be {' or '.join(allowed)}, not {getattr(self, name)!r}"
-                )
+        require_choice(
+            self,
+            schedule=("linear", "constant"),
+            start=("random", "image"),
+            loss=LOSSES,
+            keep=("best", "last"),
+        )
 
     @property
     def passes(self) -> int:
-        last_is_judged = self.keep == "best" or self.restarts > 1
-        return self.restarts * (self.steps + last_is_judged)
+        """The last iterate costs a pass where it is compared with others."""
+        last_is_compared = self.keep == "best" or self.restarts > 1
+        return self.restarts * (self.steps + last_is_compared)
+
+    @property
+    def stream_key(self) -> str:
+        """As the first release wrote it; `stop` is no part of it."""
+        return call_text(
+            "PGD",
+            steps=self.steps,
+            step_size=self.step_size,
+            schedule=self.schedule,
+            restarts=self.restarts,
+            start=self.start,
+            objective=self.loss,
+            keep=self.keep,
+            takeover=self.margin_fallback,
+        )
+
+    @property
+    def traits(self) -> AttackTraits:
+        """With two classes the gradients of all losses are parallel, saturation apart."""
+        on_margin = replace(self, loss="margin") if self.margin_fallback else None
+        return AttackTraits(
+            steps=self.steps,
+            travel=self.steps * self.step_size if self.start == "random" else math.inf,
+            until_fallen=replace(self, stop=True),
+            equals_on_two_classes=on_margin,
+        )
 
     def __call__(
         self,
@@ -86,8 +121,8 @@ class PGD:
             at_image = self.start == "image" and restart == 0
             x_adv = batch.x if at_image else random_start(batch.x, threat, batch.streams)
             for step in range(self.steps):
-                objective = Objective(self.objective, batch.y, batch.target, self.takeover)
-                logits, gradient = climb(model, x_adv, objective)
+                loss = AttackLoss(self.loss, batch.y, batch.target, self.margin_fallback)
+                logits, gradient = climb(model, x_adv, loss)
                 if self.keep == "best" or self.stop:
                     fallen = found.offer(batch, x_adv, logits)
                     if self.stop and bool(fallen.any()):
@@ -108,40 +143,3 @@ class PGD:
                 if not len(batch.rows):
                     return found.best
         return found.best
-
-
-def until_fallen(attack: Attack) -> Attack:
-    """The same attack, leaving each case alone once it has fallen, where it has such a form."""
-    attack = attack.as_pgd() if isinstance(attack, WrittenAsPGD) else attack
-    return replace(attack, stop=True) if hasattr(attack, "stop") else attack  # type: ignore[type-var]
-
-
-class WrittenAsPGD(ABC):
-    """A named attack that is PGD under a certain choice of its fields: say which, no more."""
-
-    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
-    minimum_norm: ClassVar[bool] = False
-
-    @abstractmethod
-    def as_pgd(self) -> PGD:
-        """The same attack, written as PGD."""
-
-    def __post_init__(self) -> None:
-        self.as_pgd()
-
-    @property
-    def passes(self) -> int:
-        return self.as_pgd().passes
-
-    @final
-    def __call__(
-        self,
-        model: Model,
-        x: Tensor,
-        y: Tensor,
-        threat: ThreatModel,
-        streams: Streams,
-        target: Tensor | None = None,
-    ) -> Tensor:
-        require_fit(self, threat)
-        return self.as_pgd()(model, x, y, threat, streams, target)

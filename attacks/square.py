@@ -1,4 +1,4 @@
-"""Square Attack, Andriushchenko et al. 2020 (arXiv 1912.00049): random search without gradients."""
+"""Square Attack, a score-based random search: Andriushchenko et al. 2020 (arXiv 1912.00049)."""
 
 from __future__ import annotations
 
@@ -9,31 +9,35 @@ import torch
 from torch import Tensor
 
 from attacks._tracking import ActiveCases, BestSoFar
-from attacks.contract import Model, require_fit, require_positive
-from attacks.streams import Streams
+from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
+from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, per_case
 
-# After so many of 10,000 queries the area of the square is halved.
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+"""Queries, of 10,000, after which the area of the square is halved."""
 ROLLS = 5
-"""Random numbers a query needs beside one a channel: two corners and a turn."""
+"""Random numbers per query beside one per channel: two corners and an orientation."""
 
 
 @dataclass(frozen=True)
 class Square:
-    """A black box: it asks for logits alone, `queries` times at most, and stops at success.
+    """A black box that reads logits alone, `queries` times at most, and stops at success.
 
-    L-inf: begins with vertical stripes; each query gives one square of the image a new sign, and
-    keeps it if the margin grew. L2: begins with a grid of bumps; each query moves the budget of
-    one window into another. What masked gradients hide from an attack, they do not hide from this.
+    Use it beside a gradient attack: masked gradients do not mislead it. In L-inf it begins with
+    vertical stripes; each query gives one square of the image a new sign, which is kept if the
+    margin grew. In L2 it begins with a grid of bumps; each query moves the budget of one window
+    into another.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
     minimum_norm: ClassVar[bool] = False
+    knowledge: ClassVar[Knowledge] = "scores"
+    traits: ClassVar[AttackTraits] = AttackTraits()
 
     queries: int = 1000
+    """Images shown to the model per case, at most."""
     share: float = 0.8
-    """Of the image's area, that of the first square; the paper takes less on easy models."""
+    """Share of the image's area in the first square; the paper takes less on easy models."""
 
     def __post_init__(self) -> None:
         require_positive(self, "queries", "share")
@@ -41,7 +45,13 @@ class Square:
             raise ValueError(f"Square: share must be at most 1, not {self.share}")
 
     @property
+    def stream_key(self) -> str:
+        """As the first release wrote it."""
+        return call_text("Square", queries=self.queries, share=self.share)
+
+    @property
     def passes(self) -> int:
+        """One per query."""
         return self.queries
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Randomness as an argument: one independent stream a case, whatever the batch."""
+"""Random streams: one independent generator per case, seeded from the case, attack and threat."""
 
 from __future__ import annotations
 
@@ -9,7 +9,22 @@ import torch
 from torch import Tensor
 
 
-def stream_key(*parts: object) -> int:
+class Verbatim(str):
+    """A text that enters a seed as it is; any other text enters with quotes around it."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def call_text(name: str, **fields: object) -> str:
+    """`NAME(field=value, ...)`, the form of the texts that name attacks in seeds.
+
+    Names are written out where it is called, so that no rename of a class or field changes a seed.
+    """
+    return f"{name}({', '.join(f'{field}={value!r}' for field, value in fields.items())})"
+
+
+def stream_seed(*parts: object) -> int:
     """A 63-bit number that depends on all parts and on nothing else (not on PYTHONHASHSEED)."""
     text = "\x1f".join(repr(part) for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
@@ -27,11 +42,14 @@ class Streams:
 
     @classmethod
     def of(cls, seed: int, ids: Sequence[object], *labels: object) -> Streams:
-        """One stream for each id; `labels` (the attack, eps) set independent uses apart."""
+        """One stream for each id; `labels` set independent uses apart.
+
+        An attack and its threat model enter by their `stream_key`.
+        """
         generators = []
         for case_id in ids:
             generator = torch.Generator()
-            generator.manual_seed(stream_key(seed, case_id, *labels))
+            generator.manual_seed(stream_seed(seed, case_id, *labels))
             generators.append(generator)
         return cls(generators)
 
@@ -56,7 +74,7 @@ class Streams:
     def seed(self) -> int:
         """One seed drawn from all streams, for foreign code that draws for the whole batch."""
         draws = [int(torch.randint(2**62, (1,), generator=g)) for g in self._generators]
-        return stream_key(*draws)
+        return stream_seed(*draws)
 
     def _draw(self, kind: Callable[..., Tensor], like: Tensor) -> Tensor:
         if len(like) != len(self):

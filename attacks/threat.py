@@ -1,4 +1,4 @@
-"""What the attacker may do: a norm and a radius around the displayed image, inside [0, 1]."""
+"""Threat model: a norm and a radius eps around the displayed image, inside the box [0, 1]."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.streams import Streams
+from attacks.streams import Streams, Verbatim, call_text
 
 NORMS = ("Linf", "L2")
 
@@ -43,6 +43,11 @@ class ThreatModel:
             raise ValueError(f"unknown norm {self.norm!r}; choose one of {', '.join(NORMS)}")
         if math.isnan(self.eps) or self.eps < 0:
             raise ValueError(f"eps must be 0 or more, not {self.eps}")
+
+    @property
+    def stream_key(self) -> Verbatim:
+        """Names it in the seeds of random streams; may never change, or stored runs would."""
+        return Verbatim(call_text("ThreatModel", norm=self.norm, eps=self.eps))
 
     def distance(self, x_adv: Tensor, x: Tensor) -> Tensor:
         """How far each image was moved, in this norm: `(n,)`."""

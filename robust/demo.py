@@ -10,6 +10,7 @@ from torch import nn
 
 from robust.cases import Cases, open_cases
 from robust.cases.phantoms.draw import NOUNS
+from robust.files import replacing, write_atomically
 
 PIXELS = 64
 EPOCHS = 12
@@ -111,10 +112,9 @@ def write_demo(folder: Path, modality: str, count: int) -> Path:
         noun=NOUNS[modality],
     )
     if not weights.exists() or not plan.exists() or plan.read_text(encoding="utf-8") != text:
-        partial = folder / "model.partial"
-        save_file(train(modality).state_dict(), partial)
-        partial.replace(weights)
-        plan.write_text(text, encoding="utf-8")
+        with replacing(weights) as partial:
+            save_file(train(modality).state_dict(), partial)
+        write_atomically(plan, text)
     return plan
 
 

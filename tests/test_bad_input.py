@@ -278,7 +278,7 @@ BAD_PLANS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     (
         "classes",
         {"model": {"factory": "toy_factory:three"}},
-        ("the head gives 3 classes, the data have 2 (normal, opacity)", "so that both agree"),
+        ("the model has 3 outputs, the data 2 classes (normal, opacity)", "so that both agree"),
     ),
 ]
 
@@ -418,7 +418,7 @@ def test_images_without_patients(robust: Robust) -> None:
     ("labels", "more", "said"),
     [
         ([0, 1, 7], {"classes": ["a", "b"]}, "label 7 is out of range for the 2 classes a, b"),
-        ([0, 1, 7], {}, "the head gives 2 classes, the data have 8"),
+        ([0, 1, 7], {}, "the model has 2 outputs, the data 8 classes"),
         ([0, 1, -1], {}, "label -1 is out of range"),
         ([0, 1, 0.5], {}, "label 0.5 is out of range"),
         ([0, 1, ""], {}, "2.png has no label; fill it in"),

@@ -1,42 +1,47 @@
-"""What attacks on a classifier and its detector share: one look at both, and the best image kept.
+"""Base of the adaptive attacks: PGD on classifier and detector at once.
 
-A detector reaches an attack as a callable `suspicion`: images `(n, c, h, w)` to `(n,)`, rows apart
-and differentiable, above 0 where it raises the alarm. The search is that of PGD; an attack says
-which way to step.
+A subclass says in which direction to step; the search, the choice among its images and the fields
+are the same for all.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
 from attacks._starts import random_start
-from attacks.contract import Model, require_fit, require_positive
+from attacks.adaptive.contract import NO_ACCESS, DetectorAccess
+from attacks.contract import (
+    AttackTraits,
+    Knowledge,
+    Model,
+    require_choice,
+    require_fit,
+    require_positive,
+)
 from attacks.losses import margin
-from attacks.streams import Streams
+from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, per_case
-
-Suspicion = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class JointEvaluation:
-    """What one look at a batch shows; `(n,)` each, and differentiable in `x`."""
+    """Classifier and detector evaluated on a batch; `(n,)` each, and differentiable in `x`."""
 
     x: Tensor
     y: Tensor
     target: Tensor | None
     margin: Tensor
     suspicion: Tensor | None
+    """Above 0 where the detector raises the alarm; None where no detector is known."""
     fooled: Tensor
-    """Where the attacker is ahead by more than kappa."""
+    """Where the attacker's margin is above kappa."""
     balance: Tensor
-    """Looks of this run at which the classifier was fooled, less those at which it was not."""
+    """Iterates of this run that fooled the classifier, less those that did not."""
     restart: int
 
     def gradient(self, value: Tensor) -> Tensor:
@@ -46,8 +51,10 @@ class JointEvaluation:
 
 
 class LeastSuspicious:
-    """Of each case the image that fools the classifier and is worth most; until one fools it, the
-    image with the largest margin.
+    """The best image of each case so far.
+
+    Among images that fool the classifier the one preferred most; until one fools it, the image
+    with the largest margin.
     """
 
     def __init__(self, x: Tensor) -> None:
@@ -55,9 +62,9 @@ class LeastSuspicious:
         self._fooled = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         self._value = torch.full_like(x[:, 0, 0, 0], -torch.inf)
 
-    def offer(self, seen: JointEvaluation, worth: Tensor) -> None:
-        """Keep what is better; `worth (n,)` counts among the images that fool the classifier."""
-        value = torch.where(seen.fooled, worth, seen.margin).detach().to(self._value)
+    def offer(self, seen: JointEvaluation, preference: Tensor) -> None:
+        """Keep what is better; `preference (n,)` ranks the images that fool the classifier."""
+        value = torch.where(seen.fooled, preference, seen.margin).detach().to(self._value)
         level = seen.fooled == self._fooled
         better = torch.where(level, value > self._value, seen.fooled)
         self.best = torch.where(per_case(better, seen.x), seen.x.detach(), self.best)
@@ -67,58 +74,67 @@ class LeastSuspicious:
 
 @dataclass(frozen=True)
 class AdaptivePGD(ABC):
-    """PGD whose steps and whose choice among its iterates a named attack decides.
+    """PGD in directions that a subclass chooses.
 
-    Steps shorten from about twice `step_size` towards zero. Whatever the direction, kept is the
-    least suspicious of the iterates that fool the classifier, the last one included. Without
-    `suspicion` there is no detector to evade.
+    Steps shorten from about twice `step_size` towards zero. Whatever the direction, the result is
+    the least suspicious of the iterates that fool the classifier, the last one included.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
     minimum_norm: ClassVar[bool] = False
+    knowledge: ClassVar[Knowledge] = "gradients"
+    stream_name: ClassVar[str]
+    """The attack's name in its stream key."""
+    prefers_large_margin: ClassVar[bool]
+    """Which of the images that fool the classifier is better where no detector is known."""
 
     steps: int = 100
+    """Gradient steps of each run."""
     step_size: float = 0.1
     """Mean length of a step as a fraction of eps."""
     restarts: int = 1
+    """Runs; the best image of all is kept."""
     start: str = "image"
     """`image`: the first run begins at the image, any further at random; or `random`."""
     kappa: float = 0.0
     """The margin above which the classifier counts as fooled (Carlini and Wagner's confidence)."""
-    suspicion: Suspicion | None = field(default=None, repr=False, compare=False)
-    begin: Tensor | None = field(default=None, repr=False, compare=False)
-    """Where the first run begins in place of the image, `(n, c, h, w)`: what fools the classifier
-    already, where gradients from the image lead nowhere."""
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
         require_positive(self, "steps", "step_size", "restarts")
         if not self.kappa >= 0:
-            raise ValueError(f"{name}: kappa must be 0 or more, not {self.kappa}")
-        if self.start not in ("image", "random"):
-            raise ValueError(f"{name}: start must be image or random, not {self.start!r}")
+            raise ValueError(f"{type(self).__name__}: kappa must be 0 or more, not {self.kappa}")
+        require_choice(self, start=("image", "random"))
 
     @abstractmethod
-    def direction(self, seen: JointEvaluation, threat: ThreatModel) -> Tensor:
+    def direction(
+        self, seen: JointEvaluation, threat: ThreatModel, access: DetectorAccess
+    ) -> Tensor:
         """The next step, of length 1 in the norm of `threat` at most: `(n, c, h, w)`."""
 
-    def worth(self, seen: JointEvaluation) -> Tensor:
-        """What decides among images that fool the classifier: `(n,)`, larger is better."""
-        return seen.margin if seen.suspicion is None else -seen.suspicion
-
+    @final
     @property
-    def passes(self) -> int:
-        """The detector looks at each image as well, one pass more unless it shares the model's."""
-        return self.restarts * (self.steps + 1) * (1 if self.suspicion is None else 2)
+    def traits(self) -> AttackTraits:
+        """It takes access to a detector."""
+        return AttackTraits(detector_aware=True, steps=self.steps)
 
     @final
-    def look(
-        self, model: Model, x: Tensor, y: Tensor, target: Tensor | None, balance: Tensor, run: int
-    ) -> JointEvaluation:
-        """One pass through classifier and detector."""
-        ahead = margin(model(x), y, target)
-        suspicion = None if self.suspicion is None else self.suspicion(x)
-        return JointEvaluation(x, y, target, ahead, suspicion, ahead > self.kappa, balance, run)
+    @property
+    def passes(self) -> int:
+        """Each iterate once; the detector's own passes are not counted."""
+        return self.restarts * (self.steps + 1)
+
+    @final
+    @property
+    def stream_key(self) -> str:
+        """As the first release wrote it."""
+        return call_text(
+            self.stream_name,
+            steps=self.steps,
+            step_size=self.step_size,
+            restarts=self.restarts,
+            start=self.start,
+            kappa=self.kappa,
+        )
 
     @final
     def __call__(
@@ -129,38 +145,54 @@ class AdaptivePGD(ABC):
         threat: ThreatModel,
         streams: Streams,
         target: Tensor | None = None,
+        *,
+        access: DetectorAccess = NO_ACCESS,
     ) -> Tensor:
         require_fit(self, threat)
+
+        def evaluate(images: Tensor, balance: Tensor, restart: int) -> JointEvaluation:
+            ahead = margin(model(images), y, target)
+            suspicion = None if access.suspicion is None else access.suspicion(images)
+            fooled = ahead > self.kappa
+            return JointEvaluation(images, y, target, ahead, suspicion, fooled, balance, restart)
+
         kept = LeastSuspicious(x)
-        for run in range(self.restarts):
-            at_image = self.start == "image" and run == 0
+        for restart in range(self.restarts):
+            at_image = self.start == "image" and restart == 0
             x_adv = x if at_image else random_start(x, threat, streams)
-            if self.begin is not None and run == 0:
-                x_adv = threat.project(self.begin, x)
+            if access.start is not None and restart == 0:
+                x_adv = threat.project(access.start, x)
             balance = torch.zeros_like(x[:, 0, 0, 0])
             for step in range(self.steps):
                 with torch.enable_grad():
                     x_adv = x_adv.detach().requires_grad_()
-                    seen = self.look(model, x_adv, y, target, balance, run)
-                    worth = self.worth(seen)
-                    direction = self.direction(seen, threat)
-                kept.offer(seen, worth)
+                    seen = evaluate(x_adv, balance, restart)
+                    direction = self.direction(seen, threat, access)
+                kept.offer(seen, self._preference(seen))
                 balance = balance + 2 * seen.fooled.to(balance) - 1
                 length = 2 * self.step_size * threat.eps * (self.steps - step) / (self.steps + 1)
                 x_adv = threat.project(x_adv.detach() + length * direction, x)
             with torch.no_grad():
-                seen = self.look(model, x_adv, y, target, balance, run)
-                kept.offer(seen, self.worth(seen))
+                seen = evaluate(x_adv, balance, restart)
+                kept.offer(seen, self._preference(seen))
         return kept.best
+
+    @final
+    def _preference(self, seen: JointEvaluation) -> Tensor:
+        """Ranks the images that fool the classifier: `(n,)`, larger is better."""
+        if seen.suspicion is not None:
+            return -seen.suspicion
+        return seen.margin if self.prefers_large_margin else -seen.margin
 
 
 RATE, REACH = 0.5, 6.0
-"""How fast the weight follows, and how far: at its ends one side has a share of 1 in 20."""
+"""How fast the weight follows the balance, and how far: at its ends one side has 1 part in 20."""
 
 
 def balanced(seen: JointEvaluation, fooling: Tensor, hiding: Tensor) -> Tensor:
-    """Two directions `(n, c, h, w)` as one: each of length 1, and hiding weighs more the longer the
-    classifier was fooled.
+    """Weighted sum of two directions `(n, c, h, w)`, each first scaled to length 1.
+
+    The weight of `hiding` grows with the number of iterates that fooled the classifier.
     """
     weight = (RATE * seen.balance.clamp(-REACH, REACH)).sigmoid()
     unit = ThreatModel("L2", 1.0).steepest

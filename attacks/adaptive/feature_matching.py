@@ -1,14 +1,15 @@
-"""Look inside like an image of another class: Sabour et al. 2016 (arXiv 1511.05122)."""
+"""Feature matching to a clean guide image: Sabour et al. 2016 (arXiv 1511.05122)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from attacks.adaptive.base import AdaptivePGD, JointEvaluation
+from attacks.adaptive.contract import DetectorAccess
 from attacks.threat import ThreatModel
 
 
@@ -16,30 +17,30 @@ from attacks.threat import ThreatModel
 class FeatureMatching(AdaptivePGD):
     """Steps towards the features of a clean guide: the nearest of another label, or of the target.
 
-    The next restart takes the next nearest. It follows no detector, but one that looks at these
-    features sees a clean image in the end; with `suspicion` the least suspicious iterate is kept.
-    Without `features` this is PGD on the margin.
+    Use it against detectors that read deep features: it needs no gradient of theirs. The next
+    restart takes the next nearest guide. With a detector the least suspicious iterate is kept.
+    Without guides this is PGD on the margin.
     """
 
-    features: Callable[[Tensor], Tensor] | None = field(default=None, repr=False, compare=False)
-    """Images `(n, c, h, w)` to `(n, d)`, rows apart and differentiable."""
-    guides: Tensor | None = field(default=None, repr=False, compare=False)
-    """Features of clean images `(m, d)`."""
-    labels: Tensor | None = field(default=None, repr=False, compare=False)
-    """What the classifier calls the guides `(m,)`."""
+    stream_name: ClassVar[str] = "FeatureMatching"
+    prefers_large_margin: ClassVar[bool] = True
 
-    def direction(self, seen: JointEvaluation, threat: ThreatModel) -> Tensor:
-        if self.features is None or self.guides is None or self.labels is None:
+    def direction(
+        self, seen: JointEvaluation, threat: ThreatModel, access: DetectorAccess
+    ) -> Tensor:
+        """Towards the features of the guide."""
+        guides = access.guides
+        if guides is None:
             return threat.steepest(seen.gradient(seen.margin))
-        own = self.features(seen.x)
-        guide = nearest_guides(own.detach(), self.guides, self.labels, seen)
+        own = guides.features(seen.x)
+        guide = nearest_guides(own.detach(), guides.clean, guides.labels, seen)
         return threat.steepest(-seen.gradient((own - guide).square().sum(1)))
 
 
 def nearest_guides(own: Tensor, guides: Tensor, labels: Tensor, seen: JointEvaluation) -> Tensor:
-    """Of each case the guide nearest to `own (n, d)` now, or by the number of the run: `(n, d)`.
+    """For each case the guide nearest to `own (n, d)`, in later restarts the next: `(n, d)`.
 
-    ValueError where no guide has a label that serves.
+    ValueError where no guide has a label that the attack may reach.
     """
     fits = labels != seen.y[:, None] if seen.target is None else labels == seen.target[:, None]
     if not bool(fits.any(1).all()):

@@ -1,25 +1,34 @@
-"""Orthogonal PGD, Bryniarski et al. 2021 (arXiv 2106.15023): no step costs the other constraint."""
+"""Orthogonal PGD on classifier and detector: Bryniarski et al. 2021 (arXiv 2106.15023)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from attacks.adaptive.base import AdaptivePGD, JointEvaluation
+from attacks.adaptive.contract import DetectorAccess
 from attacks.threat import ThreatModel, above_zero, per_case
 
 
 @dataclass(frozen=True)
 class OrthogonalPGD(AdaptivePGD):
-    """As SelectivePGD, along directions that leave the other constraint as it is to first order.
+    """SelectivePGD along directions that leave the other constraint unchanged to first order.
 
-    The paper projects the gradient and steps along it. In L-inf its sign would point elsewhere, so
-    here the step is the steepest of all that are orthogonal, in either norm.
+    Use it where classifier and detector work against each other. The paper projects the gradient
+    and steps along it; in L-inf the sign of a projection is not orthogonal any more, so here the
+    step is the steepest of all orthogonal ones, in either norm.
     """
 
-    def direction(self, seen: JointEvaluation, threat: ThreatModel) -> Tensor:
+    stream_name: ClassVar[str] = "OrthogonalPGD"
+    prefers_large_margin: ClassVar[bool] = True
+
+    def direction(
+        self, seen: JointEvaluation, threat: ThreatModel, access: DetectorAccess
+    ) -> Tensor:
+        """Along one constraint, orthogonal to the gradient of the other."""
         up = seen.gradient(seen.margin)
         if seen.suspicion is None:
             return threat.steepest(up)

@@ -1,24 +1,33 @@
-"""Selective PGD, Bryniarski et al. 2021 (arXiv 2106.15023): step on the constraint in breach."""
+"""Selective PGD on classifier and detector: Bryniarski et al. 2021 (arXiv 2106.15023)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from attacks.adaptive.base import AdaptivePGD, JointEvaluation
+from attacks.adaptive.contract import DetectorAccess
 from attacks.threat import ThreatModel
 
 
 @dataclass(frozen=True)
 class SelectivePGD(AdaptivePGD):
-    """Climbs the margin alone until the classifier is fooled, then lowers the suspicion alone.
+    """Raises the margin alone until the classifier is fooled, then lowers the suspicion alone.
 
-    Where neither is in breach it goes on lowering the suspicion, below the alarm.
+    Use it against any differentiable detector: there is no weight to tune. Where the classifier is
+    fooled and no alarm raised, it goes on lowering the suspicion.
     """
 
-    def direction(self, seen: JointEvaluation, threat: ThreatModel) -> Tensor:
+    stream_name: ClassVar[str] = "SelectivePGD"
+    prefers_large_margin: ClassVar[bool] = True
+
+    def direction(
+        self, seen: JointEvaluation, threat: ThreatModel, access: DetectorAccess
+    ) -> Tensor:
+        """Up the margin until the classifier is fooled, then down the suspicion."""
         wanted = seen.margin
         if seen.suspicion is not None:
             wanted = torch.where(seen.fooled, -seen.suspicion, seen.margin)

@@ -1,0 +1,1 @@
+"""Image-agnostic attacks: one universal perturbation or patch for every image."""

@@ -15,8 +15,9 @@ MOMENTUM = 0.9
 
 @torch.no_grad()
 def clean_margin(model: Model, x: Tensor, y: Tensor, target: Tensor | None, batch: int) -> float:
-    """How far ahead an image may get before it counts no more: the median distance of the clean
-    ones from the boundary, in the margin's units. So no image is worth more than the others.
+    """Bound of the loss: the median absolute margin of the clean images.
+
+    Beyond it an image counts no more, so that none outweighs the others.
     """
     found = [
         margin(model(x[rows]), y[rows], None if target is None else target[rows])
@@ -26,6 +27,6 @@ def clean_margin(model: Model, x: Tensor, y: Tensor, target: Tensor | None, batc
 
 
 def drawn_batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Places in random order, all of them once before any comes again, without end."""
+    """Batches of indices in random order, without end; each index once before any comes again."""
     while True:
         yield from torch.split(torch.randperm(count, generator=generator), size)

@@ -1,4 +1,4 @@
-"""A printed sticker that fools wherever it lies: Brown et al. 2017 (arXiv 1712.09665)."""
+"""Adversarial patch at any place of any image: Brown et al. 2017 (arXiv 1712.09665)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from attacks.threat import above_zero
 
 @dataclass(frozen=True)
 class AdversarialPatch:
-    """A square of any pixels, fitted on some images, to be laid on others at any place.
+    """A square of arbitrary pixels, fitted on some images and placed anywhere on others.
 
-    It has no norm and no eps: what bounds it is its area. The patch is neither turned nor scaled.
+    It has no norm and no eps: its area bounds it. The patch is neither rotated nor scaled. It is no
+    `Attack`, which sees each image alone.
     """
 
     share: float = 0.05
-    """Of the image's area."""
+    """Share of the image's area that the patch covers."""
     steps: int = 200
+    """Gradient steps."""
     step_size: float = 0.05
     """Mean length of a step, in units of the displayed image; steps shorten towards zero."""
     batch: int = 32
-    """Images a step, each with the patch at another place."""
+    """Images per step, each with the patch at another place."""
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "step_size", "batch")
@@ -35,7 +37,7 @@ class AdversarialPatch:
             raise ValueError(f"AdversarialPatch: share must lie between 0 and 1, not {self.share}")
 
     def side(self, height: int, width: int) -> int:
-        """Of the square, in pixels."""
+        """Side of the square in pixels."""
         return max(1, min(height, width, round(math.sqrt(self.share * height * width))))
 
     def fit(
@@ -46,7 +48,7 @@ class AdversarialPatch:
         generator: torch.Generator,
         target: Tensor | None = None,
     ) -> Tensor:
-        """The patch `(c, s, s)` in [0, 1]; `generator` is one of the CPU."""
+        """The patch `(c, s, s)` in [0, 1]; `generator` lives on the CPU."""
         height, width = x.shape[2:]
         side = self.side(height, width)
         patch = torch.full((x.shape[1], side, side), 0.5, dtype=x.dtype, device=x.device)

@@ -1,6 +1,6 @@
-"""One perturbation for every image: Moosavi-Dezfooli et al. 2017 (arXiv 1610.08401).
+"""Universal perturbation for every image: Moosavi-Dezfooli et al. 2017 (arXiv 1610.08401).
 
-Found as in Shafahi et al. 2020 (arXiv 1811.11304): ascent on the mean of a bounded objective.
+Found as in Shafahi et al. 2020 (arXiv 1811.11304): ascent on the mean of a bounded loss.
 """
 
 from __future__ import annotations
@@ -19,15 +19,19 @@ from attacks.threat import ThreatModel, above_zero
 
 @dataclass(frozen=True)
 class UniversalPerturbation:
-    """Fitted on some images, to be added to others: no `Attack`, which sees each image alone."""
+    """One perturbation, fitted on some images and added to others.
+
+    It is no `Attack`, which sees each image alone.
+    """
 
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
 
     steps: int = 200
+    """Gradient steps."""
     step_size: float = 0.1
     """Mean length of a step as a fraction of eps; steps shorten towards zero."""
     batch: int = 32
-    """Images a step."""
+    """Images per step."""
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "step_size", "batch")
@@ -43,7 +47,7 @@ class UniversalPerturbation:
     ) -> Tensor:
         """The perturbation `(1, c, h, w)`, of size eps at most, in the units of `x (n, c, h, w)`.
 
-        `generator` is one of the CPU. Add it with `spread_over`. ValueError for an infinite eps.
+        `generator` lives on the CPU. Add it with `spread_over`. ValueError for an infinite eps.
         """
         if threat.eps == float("inf"):
             raise ValueError("UniversalPerturbation needs a finite eps")
@@ -79,7 +83,7 @@ class UniversalPerturbation:
         threat: ThreatModel,
         target: Tensor | None,
     ) -> float:
-        """Of the images, those that it fools the model on."""
+        """Share of the images on which it fools the model."""
         fooled = 0.0
         for rows in torch.split(torch.arange(len(x), device=x.device), self.batch):
             aim = None if target is None else target[rows]

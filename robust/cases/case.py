@@ -157,6 +157,11 @@ def stored_as(pixels: Pixels) -> Stored:
     return Stored(8 * pixels.dtype.itemsize)
 
 
+def pixel_hash(image: Tensor) -> str:
+    """SHA-256 of a displayed image: equal for copies under any name."""
+    return hashlib.sha256(image.numpy().tobytes()).hexdigest()
+
+
 def pseudonym(text: str) -> str:
     """Twelve hex digits that stand for a file name or a patient, the same in every run."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]

@@ -60,15 +60,13 @@ def bench(
     except ValueError as error:
         raise InputError(str(error)) from None
     if plan is not None:
-        classifier, x, y = from_plan(plan, limit, device)
+        load = from_plan(plan, limit, device)
     else:
-        classifier, x, y = from_architecture(str(architecture), size, limit, device)
-    console = Console()
+        load = from_architecture(str(architecture), size, limit, device)
+    console, x = Console(), load.x
     console.print(f"{len(x)} images of {tuple(x.shape[1:])} on {x.device}", markup=False)
     for one in budgets(names, steps).values():
-        everyone, attacker = contest(
-            classifier, x, y, one, radius, rounds=rounds, precision=precision
-        )
+        everyone, attacker = contest(load, one, radius, rounds=rounds, precision=precision)
         show(everyone, attacker, one, eps, console)
 
 

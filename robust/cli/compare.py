@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from robust.errors import InputError, did_you_mean
+from robust.files import write_atomically
 
 FAILED = 1
 """Exit code where a gate did not pass, or more was lost than the tolerance allows."""
@@ -108,10 +109,8 @@ def _format(named: str | None, out: Path | None) -> str:
 
 
 def _write(out: Path, text: str) -> None:
-    partial = out.with_name(f".{out.name}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(out)
+        write_atomically(out, text)
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror}") from None

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from robust.errors import InputError
+from robust.files import write_atomically
 from robust.progress import progress_bar
 
 FIT_EXAMPLE = (
@@ -108,7 +109,10 @@ def screen(
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     for why in skipped:
         console.print(f"robust: skipped: {why}", markup=False)
-    flagged, expected = sum(one.flagged for one in lines), len(lines) * record.promise.asked
+    flagged, expected = (
+        sum(one.flagged for one in lines),
+        len(lines) * record.false_alarms.requested,
+    )
     shown = f"{expected:.1f}".removesuffix(".0")
     console.print(
         f"{flagged} of {len(lines)} images flagged; {shown} would be expected of clean ones",
@@ -130,19 +134,19 @@ def parse_share(text: str) -> float:
 
 def _told(record: Any, out: Path) -> str:
     """What was fitted, on what, and what may be expected of it."""
-    promise, teaching = record.promise, record.teaching
+    promise, teaching = record.false_alarms, record.training_attack
     groups = "" if promise.groups == promise.images else f" in {promise.groups} groups"
     lines = [
-        f"{record.label} for {100 * promise.asked:.3g} % false alarms is in {out}: threshold "
+        f"{record.label} for {100 * promise.requested:.3g} % false alarms is in {out}: threshold "
         f"{record.threshold:.6g}, set on {promise.images} clean images of {promise.split}{groups}."
     ]
     if teaching is not None:
-        if teaching.taught:
-            lines.append(f"It has learned from {teaching.taught} images of {teaching}.")
-        few = " (too few to rely on)" if teaching.met < FEW else ""
+        if teaching.fitted_on:
+            lines.append(f"It has learned from {teaching.fitted_on} images of {teaching}.")
+        few = " (too few to rely on)" if teaching.held_out < FEW else ""
         lines.append(
-            f"Of {teaching.met} images of {teaching} that it had not seen it flags "
-            f"{teaching.flagged}{few}."
+            f"Of {teaching.held_out} images of {teaching} that it had not seen it flags "
+            f"{teaching.held_out_flagged}{few}."
         )
     if record.left_out:
         lines.append(f"{record.left_out} copies of other images were left out.")
@@ -169,10 +173,8 @@ def _check_out(out: Path) -> None:
 
 
 def _write(out: Path, text: str) -> None:
-    partial = out.with_name(f".{out.name}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8", errors="surrogateescape")
-        partial.replace(out)
+        write_atomically(out, text.encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror}") from None

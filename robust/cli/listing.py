@@ -34,15 +34,14 @@ def attacks(pattern: str) -> Table:
 def detectors(pattern: str) -> Table:
     """Every detector with what it learns from and cannot do without, and its paper."""
     from detectors import DETECTORS
-    from detectors.bayesian_uncertainty import UNCERTAINTY
 
     table = _table("detector", "learns from", "needs", "gradient", "idea and paper")
     table.columns[0].no_wrap = True
     for name, kind in DETECTORS.items():
         idea = (sys.modules[kind.__module__].__doc__ or "").splitlines()[0]
         learns = "clean, attacked" if kind.has_head else "nothing"
-        needs = ["an attack"] if kind.needs_pairs else []
-        needs += ["dropout"] if UNCERTAINTY in kind().extras else []
+        needs = ["an attack"] if kind.needs_head else []
+        needs += ["dropout"] if kind.needs_dropout else []
         gradient = "yes" if kind.differentiable else "no"
         table.add_row(name, learns, ", ".join(needs), gradient, idea)
     return table

@@ -213,6 +213,7 @@ def attack(
     DICOM files too, which name nobody.
     """
     from robust.cli.overrides import plan_from
+    from robust.engine.session import RunOptions
     from robust.storage.export_dicom import DicomFolder
     from robust.storage.export_png import export_images
 
@@ -221,16 +222,9 @@ def attack(
     made = plan_from(plan, attack=[attack], eps=eps, limit=limit)
     dicom = DicomFolder(save_dicom) if save_dicom else None
     with progress_bar() as progress:
-        images, fooled = export_images(
-            made,
-            out,
-            bits=bits,
-            dicom=dicom,
-            device=device,
-            skip_broken=skip_broken,
-            progress=progress,
-        )
-    said = f"{images} images in {out}, of which {fooled} as stored reach the goal"
+        options = RunOptions(device, skip_broken, progress)
+        done = export_images(made, out, bits=bits, dicom=dicom, options=options)
+    said = f"{done.images} images in {out}, of which {done.fooled} as stored reach the goal"
     for line in (said, *(dicom.said() if dicom else ())):
         Console().print(line, markup=False)
 

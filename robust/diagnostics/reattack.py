@@ -1,4 +1,4 @@
-"""Attacks on what the plan's attacks left standing: longer, without gradients, without bounds."""
+"""Attacks on the cases that the plan left robust: longer, without gradients, without bounds."""
 
 from __future__ import annotations
 
@@ -9,50 +9,46 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks import (
-    PGD,
-    Attack,
-    AutoAttack,
-    Model,
-    Noise,
-    Square,
-    Streams,
-    ThreatModel,
-    WrittenAsPGD,
-)
-from robust.diagnostics.evidence import Search
+from attacks import PGD, Model, Square, Streams, ThreatModel
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell, running_order
 from robust.engine.goal import Goal
 from robust.engine.run_store import RunStore
 from robust.engine.verified_attack import slack
 from robust.models.acceleration.memory import memory_ran_out
+from robust.records.probe import Search
 
 QUERIES = 300
+"""Of the attack without gradients, per case."""
 RESTARTS = 3
+"""Of the longer attack."""
 STEPS = 40, 200
 """Twice the steps of the plan's longest attack, at least and at most."""
 BOUNDLESS = ((1.0, "image"), (0.25, "image"), (1.0, "random"))
-"""In L-inf: eps and start of what is tried in turn where every image is allowed."""
+"""Eps in L-inf and start of the attacks that may return any image, in turn."""
+
+
+WITH_GRADIENTS = ("gradients", "gradients and scores")
+"""Knowledge of the attacks that use gradients, alone or in part."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Cases that withstood, at one eps, all attacks of the plan that live by gradients alone."""
+    """Cases that withstood, at one eps, all attacks of the plan that use gradients alone."""
 
     eps: float
     rows: list[int]
     fell: frozenset[int]
-    """Of these, what some other attack of the plan felled: a black box, alone or in an ensemble."""
+    """Those that another attack of the plan felled: a black box, alone or in an ensemble."""
 
 
 def standing(store: RunStore, cells: Sequence[Cell], norm: str, least: int) -> Standing | None:
-    """At the largest eps at which at least so many cases stand, or else at that with the most.
+    """The largest eps at which at least `least` cases withstood, or else the one with most cases.
 
-    None where all fell, or where no attack of the plan uses gradients within an eps.
+    None where no case did, or where no attack of the plan uses gradients within an eps.
     """
     own = [
-        c for c in running_order(cells) if c.threat.norm == norm and not isinstance(c.attack, Noise)
+        c for c in running_order(cells) if c.threat.norm == norm and not c.attack.traits.baseline
     ]
     best: Standing | None = None
     for eps in sorted({c.threat.eps for c in own if math.isfinite(c.threat.eps)}, reverse=True):
@@ -63,20 +59,15 @@ def standing(store: RunStore, cells: Sequence[Cell], norm: str, least: int) -> S
         for cell in own:
             for o in store.outcomes(cell.key):
                 if cell.threat.eps == eps and o.failure is None:
-                    tried |= set() if isinstance(cell.attack, Square) else {o.row}
+                    tried |= {o.row} if cell.attack.knowledge in WITH_GRADIENTS else set()
                 if o.success and (o.linf if norm == "Linf" else o.l2) <= allowed:
-                    (white if by_gradients_alone(cell.attack) else other).add(o.row)
+                    (white if cell.attack.knowledge == "gradients" else other).add(o.row)
         left = sorted(tried - white)
         if left and (best is None or len(left) > len(best.rows)):
             best = Standing(eps, left, frozenset(other & set(left)))
         if len(left) >= least:
             return best
     return best
-
-
-def by_gradients_alone(attack: Attack) -> bool:
-    """Not so an ensemble that ends with a black box: which of the two felled a case is not told."""
-    return not isinstance(attack, Noise | Square | AutoAttack)
 
 
 def search(
@@ -88,28 +79,26 @@ def search(
     seed: int,
     fell: frozenset[int] = frozenset(),
 ) -> Search:
-    """Attack standing cases again, with more steps and restarts, then without gradients.
+    """Attack cases that withstood again, with more steps and restarts, then without gradients.
 
-    What is in `fell` was felled by the plan itself: there more steps are no help.
+    What is in `fell` was felled by the plan itself, and does not count as felled by more steps.
     """
-    attacks = [cell.attack for cell in cells]
-    plain = [a.as_pgd() if isinstance(a, WrittenAsPGD) else a for a in attacks]
-    most = max((getattr(attack, "steps", 0) for attack in plain), default=0)
+    most = max((cell.attack.traits.steps for cell in cells), default=0)
     steps = min(max(2 * most, STEPS[0]), STEPS[1])
-    longer = PGD(steps=steps, restarts=RESTARTS, objective="margin", start="image", stop=True)
+    longer = PGD(steps=steps, restarts=RESTARTS, loss="margin", start="image", stop=True)
     found = []
     rest = batch
     for attack in (longer, Square(queries=QUERIES)):
         fallen = torch.zeros(len(rest.rows), dtype=torch.bool)
         if len(rest.rows):
-            streams = Streams.of(seed, [case.id for case in rest.cases], "probe", repr(attack))
+            streams = Streams.of(seed, [case.id for case in rest.cases], "probe", attack.stream_key)
             try:
                 x_adv = attack(model, rest.x, rest.y, threat, streams, goal.targets(rest.logits))
                 fallen = _reached(model, x_adv, rest, goal)
             except RuntimeError as error:
                 if memory_ran_out(error):
                     raise
-                # No gradient to be had: what needs one fells nothing.
+                # The model has no gradient: an attack that needs one fells nothing.
         found.append([row for row, gone in zip(rest.rows, fallen.tolist(), strict=True) if gone])
         kept = [i for i, gone in enumerate(fallen.tolist()) if not gone]
         rest = rest.take(kept)
@@ -126,10 +115,10 @@ def search(
 
 
 def left_without_bounds(model: Model, batch: Batch, seed: int) -> int:
-    """How many cases keep their label although any image is allowed."""
+    """Number of cases that keep their label although any image is allowed."""
     rest = batch
     for eps, start in BOUNDLESS:
-        attack = PGD(steps=40, step_size=0.1, objective="margin", start=start, stop=True)
+        attack = PGD(steps=40, step_size=0.1, loss="margin", start=start, stop=True)
         streams = Streams.of(seed, [case.id for case in rest.cases], "probe", eps, start)
         try:
             x_adv = attack(model, rest.x, rest.y, ThreatModel("Linf", eps), streams)

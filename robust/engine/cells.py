@@ -1,4 +1,4 @@
-"""A plan's attacks and eps as cells: what the runner runs, one after the other."""
+"""Cells: every attack of a plan at every eps, in the order in which they run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from attacks import FGSM, Attack, ThreatModel, canonical, make_attack
+from attacks import Attack, ThreatModel, canonical, make_attack, require_members
 from attacks.contract import require_fit
 from robust.errors import InputError
 from robust.plan.spec import AttackSpec, AuditSpec, unique_labels
@@ -20,9 +20,10 @@ class Cell:
     attack: Attack
     threat: ThreatModel
     exact: bool
-    """Run in full on every case; else only on cases that nothing has felled up to this eps."""
+    """Run in full on every case; else (a curve cell) until the first success, and only on cases
+    that no attack has felled up to this eps."""
     same_as: str | None = None
-    """An earlier attack that does the same to this model: its outcomes are this cell's too."""
+    """Label of an earlier attack that does the same to this model; its outcomes serve both."""
 
     @property
     def key(self) -> str:
@@ -31,7 +32,7 @@ class Cell:
 
     @property
     def eps(self) -> float | None:
-        """As records have it: None for infinity."""
+        """Eps as records have it: None for infinity."""
         return None if math.isinf(self.threat.eps) else self.threat.eps
 
 
@@ -46,9 +47,13 @@ def make_attacks(specs: Sequence[AttackSpec]) -> list[Attack]:
 def make_cells(
     specs: Sequence[AttackSpec], attacks: Sequence[Attack], audit: AuditSpec, classes: int
 ) -> list[Cell]:
-    """All cells in the order of the plan, eps ascending."""
+    """All cells in the order of the plan, eps ascending. An attack of one step always runs in full.
+
+    Raises InputError for what is no attack, and for a norm or an eps that does not fit.
+    """
     cells: list[Cell] = []
     for label, spec, attack in zip(unique_labels(specs), specs, attacks, strict=True):
+        _require_attack(attack)
         norm = spec.norm or (audit.norm if audit.norm in attack.norms else attack.norms[0])
         # An eps of the audit is one of its norm: an attack in another norm needs its own.
         radii = spec.eps or (audit.eps if norm == audit.norm else ())
@@ -58,7 +63,7 @@ def make_cells(
             raise InputError(
                 f"{label} works in {norm}, the audit's eps are {audit.norm}; give it eps"
             )
-        exact = (spec.cells or audit.cells) == "exact" or isinstance(attack, FGSM)
+        exact = (spec.cells or audit.cells) == "exact" or attack.traits.steps == 1
         for eps in sorted(set(radii)):
             threat = ThreatModel(norm, eps)
             try:
@@ -70,9 +75,16 @@ def make_cells(
 
 
 def running_order(cells: Sequence[Cell]) -> list[Cell]:
-    """What really runs: exact cells first, then eps upward and attacks from cheap to dear."""
+    """The cells that run: exact ones first, then eps ascending and attacks from cheap to costly."""
     own = [cell for cell in cells if cell.same_as is None]
     return sorted(own, key=lambda c: (not c.exact, c.threat.eps, c.attack.passes))
+
+
+def _require_attack(attack: object) -> None:
+    try:
+        require_members(attack)
+    except ValueError as error:
+        raise InputError(str(error)) from None
 
 
 def _twin(cells: list[Cell], attack: Attack, threat: ThreatModel, classes: int) -> str | None:

@@ -1,4 +1,4 @@
-"""Finds adversarial images on a quick twin of the classifier; the classifier itself confirms."""
+"""Mixed precision: attacks search in low precision, float32 confirms and attacks the rest again."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks import Attack, Model, until_fallen
+from attacks import until_fallen
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goal import Goal
+from robust.engine.run_memory import ACCELERATION, CASES_AT_ONCE
 from robust.engine.run_store import Outcome, RunStore
-from robust.engine.verified_attack import OutOfMemory, attack_batch
-from robust.models.acceleration.accelerate import Acceleration, Twins, make_twins
+from robust.engine.verified_attack import AttackTask, OutOfMemory, attack_batch
+from robust.models.acceleration.accelerate import Twins, make_twins
 from robust.models.acceleration.memory import at_once
 from robust.models.classifier import Classifier
 
 LONG = 5
-"""Passes from which on an attack is worth a first run in low precision."""
+"""Passes from which on a first run in low precision saves time."""
 
 
 @dataclass
 class MixedPrecisionAttacker:
-    """Runs one cell on one batch, however the network runs fastest here.
+    """Runs one cell on one batch, in the precision that is fastest on this machine.
 
-    Whatever the precision an attack ran in, prediction and distance of its images are those of the
-    classifier as it is. A case counts as robust only after a float32 run has failed on it.
+    In either precision the classifier itself, at float32, predicts the images and their distance is
+    measured. A case counts as robust only after a float32 run has failed on it.
     """
 
     classifier: Classifier
     twins: Twins
     most: int = 1 << 30
-    """Cases at once, as many as memory allows; halved whenever it runs out all the same."""
+    """Cases per batch at most; halved whenever memory runs out."""
 
     def run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
         """The adversarial images `(n, c, h, w)` and their verified outcomes.
@@ -55,15 +56,16 @@ class MixedPrecisionAttacker:
         return self.run(cell, batch, goal, seed)
 
     def _run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
-        low = self.twins.low
+        low, exact = self.twins.low, self.twins.float32
         attack = cell.attack if cell.exact else until_fallen(cell.attack)
+        # The form that stops early draws what the attack itself draws.
+        task = AttackTask(attack, cell.attack.stream_key, cell.threat, goal, seed)
         if low is None or attack.minimum_norm or attack.passes < LONG:
-            return self._once(self.twins.float32, cell, attack, batch, goal, seed)
-        x_adv, outcomes = self._once(low, cell, attack, batch, goal, seed)
+            return attack_batch(self.classifier, task, batch, exact)
+        x_adv, outcomes = attack_batch(self.classifier, task, batch, low)
         left = [i for i, outcome in enumerate(outcomes) if not outcome.success]
         if left:
-            rest = batch.take(left)
-            again, found = self._once(self.twins.float32, cell, attack, rest, goal, seed)
+            again, found = attack_batch(self.classifier, task, batch.take(left), exact)
             x_adv = x_adv.clone()
             x_adv[torch.tensor(left, device=x_adv.device)] = again
             for i, new in zip(left, found, strict=True):
@@ -71,33 +73,15 @@ class MixedPrecisionAttacker:
                 outcomes[i] = dataclasses.replace(new, passes=both)
         return x_adv, outcomes
 
-    def _once(
-        self, quick: Model, cell: Cell, attack: Attack, batch: Batch, goal: Goal, seed: int
-    ) -> tuple[Tensor, list[Outcome]]:
-        return attack_batch(
-            self.classifier,
-            attack,
-            cell.threat,
-            batch,
-            goal,
-            seed,
-            quick=quick,
-            named=repr(cell.attack),
-        )
-
 
 def make_mixed_precision_attacker(
     classifier: Classifier, x: Tensor, precision: str, store: RunStore
 ) -> MixedPrecisionAttacker:
     """Measure on `x (n, c, h, w)` how to run the network, or take what the store remembers."""
-    known = store.get_json("speed")
-    twins = make_twins(classifier, x, precision, Acceleration(**known) if known else None)
-    if known is None:
-        store.put_json("speed", twins.speed.to_json())
-        store.put_json("cases at once", at_once(twins.float32, x))
-    return MixedPrecisionAttacker(
-        classifier, twins, store.get_json("cases at once") or MixedPrecisionAttacker.most
-    )
+    twins = make_twins(classifier, x, precision, store.get(ACCELERATION))
+    store.memo(ACCELERATION, lambda: twins.speed)
+    most = store.memo(CASES_AT_ONCE, lambda: at_once(twins.float32, x))
+    return MixedPrecisionAttacker(classifier, twins, most)
 
 
 def _halves(count: int) -> list[range]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from attacks import Noise, ThreatModel
+from attacks import ThreatModel
 from robust.cases.case import Cases
-from robust.engine.cells import Cell
+from robust.engine.cells import Cell, running_order
 from robust.engine.run_store import RunStore
+from robust.errors import InputError
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.scores import Array, Condition, Mask, Scorer, confusion
 from robust.metrics.worst_case import Ball, CellOutcome, WorstCase, worst_case
@@ -17,6 +19,39 @@ from robust.records import AttackResult, Difficulty, Subgroup
 
 DIFFICULT = 0.99
 """Ma et al. 2021: the least eps at which at least this share of attacks succeeds."""
+
+
+@dataclass(frozen=True)
+class FinishedCases:
+    """The cases of a run that every cell is finished with."""
+
+    every_row: set[int]
+    """Those whose images could not be read included."""
+    rows: list[int]
+    """Of the cases whose images could be read."""
+    logits: Array
+    """`(n, k)`, clean, of `rows`."""
+    hashes: list[str]
+    """SHA-256 of their displayed images."""
+
+    broken: int
+    """How many images could not be read."""
+
+    @staticmethod
+    def of(store: RunStore, cells: Sequence[Cell], chunk: int) -> FinishedCases:
+        """Those of a store whose chunks hold so many cases; InputError where there are none."""
+        done = store.done()
+        keys = [cell.key for cell in running_order(cells)]
+        whole = [n for key, n in done if key == "clean" and all((k, n) in done for k in keys)]
+        every_row = {row for n in whole for row in range(n * chunk, (n + 1) * chunk)}
+        clean = [one for one in store.clean() if one.row in every_row]
+        good = [(one.row, one.logits, one.pixels) for one in clean if one.logits is not None]
+        if not good:
+            raise InputError("no case is finished yet; look again later, or give the audit again")
+        rows, logits, hashes = zip(*good, strict=True)
+        return FinishedCases(
+            every_row, list(rows), np.stack(logits), list(hashes), len(clean) - len(good)
+        )
 
 
 class Summary:
@@ -27,22 +62,18 @@ class Summary:
         store: RunStore,
         cases: Cases,
         cells: Sequence[Cell],
-        rows: Sequence[int],
-        clean: Array,
+        finished: FinishedCases,
         *,
         pixels: int,
         seed: int,
     ) -> None:
-        """Of the cases at `rows`, none of them with a broken file, with clean logits `(n, k)`.
-
-        `pixels` is the number of values of an image (c * h * w), for the rounding of distances.
-        """
+        """`pixels` is the number of values of an image (c * h * w): distances round accordingly."""
         self._store = store
         self._pixels = pixels
-        self.rows = np.array(rows)
-        self.cases = cases.select(rows)
+        self.rows = np.array(finished.rows)
+        self.cases = cases.select(finished.rows)
         self.labels = np.array([entry.label for entry in self.cases.entries])
-        self.clean = Condition.clean(clean)
+        self.clean = Condition.clean(finished.logits)
         self._place = {row: i for i, row in enumerate(self.rows.tolist())}
         self._cells = list(cells)
         bootstrap = Bootstrap([entry.group for entry in self.cases.entries], seed=seed)
@@ -50,7 +81,7 @@ class Summary:
         self.groups = bootstrap.count
         self._subgroups = _subgroups(self.cases)
         self._conditions: dict[str, Condition] = {}
-        self._populations = [np.ones(len(rows), bool), *(mask for *_, mask in self._subgroups)]
+        self._populations = [np.ones(len(self.rows), bool), *(mask for *_, mask in self._subgroups)]
 
     @property
     def bootstrap(self) -> Bootstrap:
@@ -82,7 +113,7 @@ class Summary:
                 saturated=totals.saturated,
                 passes=totals.passes / max(totals.cases, 1),
                 same_as=cell.same_as,
-                baseline=isinstance(cell.attack, Noise),
+                baseline=cell.attack.traits.baseline,
             )
             rows.append(row)
         return rows
@@ -116,7 +147,7 @@ class Summary:
         return [Difficulty(attack, norm, eps) for (attack, norm), eps in found.items()]
 
     def condition(self, key: str) -> Condition:
-        """All cases as one cell left them; kept, since every worst case looks at every cell."""
+        """All cases under one cell, by its key; kept, since every worst case needs every cell."""
         if key in self._conditions:
             return self._conditions[key]
         n = len(self.labels)
@@ -175,9 +206,9 @@ class Summary:
             failed=int(condition.failed.sum()),
             saturated=saturated,
             passes=passes,
+            baseline=baseline,
             same_as=same_as,
             confusion=confusion(condition, self.labels),
-            baseline=baseline,
         )
 
     def _origin(self, cell: Cell) -> Cell:

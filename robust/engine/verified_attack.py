@@ -1,11 +1,13 @@
-"""One attack on one batch, measured by us: distance, box and prediction, nothing on trust."""
+"""Runs one attack on one batch and measures its images: distance, box and prediction."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from attacks import Attack, Model, Streams, ThreatModel
+from attacks import AttackFunction, Model, Streams, ThreatModel
 from attacks.losses import saturated
 from robust.engine.batch import Batch
 from robust.engine.goal import Goal
@@ -24,44 +26,37 @@ def slack(threat: ThreatModel, pixels: int) -> float:
     return Ball(threat.norm, threat.eps, pixels).limit
 
 
-def attack_batch(
-    model: Model,
-    attack: Attack,
-    threat: ThreatModel,
-    batch: Batch,
-    goal: Goal,
-    seed: int,
-    *,
-    quick: Model | None = None,
-    named: str | None = None,
-) -> tuple[Tensor, list[Outcome]]:
-    """The adversarial images `(n, c, h, w)` and what each is worth to `model`.
+@dataclass(frozen=True)
+class AttackTask:
+    """What is to be run on batches: an attack, what it may change and what it should reach."""
 
-    The attack runs on `quick`, which stands in for the model, where there is one; its random
-    numbers are those of `named`, by default its own. A crash, a NaN or an image outside the threat
-    model is a failure, and its image the clean one. OutOfMemory where a smaller batch may do.
+    attack: AttackFunction
+    stream_key: str
+    """Names the attack in the seeds of its random streams."""
+    threat: ThreatModel
+    goal: Goal
+    seed: int
+
+
+def attack_batch(
+    model: Model, task: AttackTask, batch: Batch, quick: Model | None = None
+) -> tuple[Tensor, list[Outcome]]:
+    """The adversarial images `(n, c, h, w)`, and the outcomes that `model` gives them.
+
+    The attack runs on `quick` in place of the model, where there is one. A crash, a NaN or an image
+    outside the threat model is a failure, and its image the clean one. Raises OutOfMemory where a
+    smaller batch may do.
     """
     x, y = batch.x, batch.y
     recorder = Recorder(quick or model, y)
-    streams = Streams.of(seed, [case.id for case in batch.cases], named or repr(attack), threat)
-    failures: list[str | None]
-    try:
-        x_adv = attack(recorder, x, y, threat, streams, goal.targets(batch.logits)).detach()
-        failures = _limits_broken(x_adv, x, threat)
-    except Exception as error:  # noqa: BLE001  (a foreign attack may fail in any way)
-        if memory_ran_out(error):
-            raise OutOfMemory(
-                f"memory ran out on a batch of {len(x)}; use smaller images or another device"
-            ) from None
-        line = (str(error).strip().splitlines() or [""])[0]
-        x_adv, failures = x, [f"{type(error).__name__}: {line[:200]}"] * len(x)
+    x_adv, failures = _run(recorder, task, batch)
     sound = torch.tensor([failure is None for failure in failures], device=x.device)
     if not bool(sound.all()):
         usable = x_adv if x_adv.shape == x.shape else x
         x_adv = torch.where(sound.view(-1, 1, 1, 1), usable, x)
     with torch.no_grad():
         logits = model(x_adv)
-    reached = goal.reached(logits.argmax(1), y)
+    reached = task.goal.reached(logits.argmax(1), y)
     finite = torch.isfinite(logits).all(1)
     linf = ThreatModel("Linf", 0).distance(x_adv, x).tolist()
     l2 = ThreatModel("L2", 0).distance(x_adv.double(), x.double()).tolist()
@@ -82,6 +77,24 @@ def attack_batch(
             )
         )
     return x_adv, outcomes
+
+
+def _run(model: Model, task: AttackTask, batch: Batch) -> tuple[Tensor, list[str | None]]:
+    """What the attack returns, and for each case why that is a failure, or None."""
+    x, threat = batch.x, task.threat
+    ids = [case.id for case in batch.cases]
+    streams = Streams.of(task.seed, ids, task.stream_key, threat.stream_key)
+    try:
+        target = task.goal.targets(batch.logits)
+        x_adv = task.attack(model, x, batch.y, threat, streams, target).detach()
+        return x_adv, _limits_broken(x_adv, x, threat)
+    except Exception as error:  # noqa: BLE001  (a foreign attack may fail in any way)
+        if memory_ran_out(error):
+            raise OutOfMemory(
+                f"memory ran out on a batch of {len(x)}; use smaller images or another device"
+            ) from None
+        line = (str(error).strip().splitlines() or [""])[0]
+        return x, [f"{type(error).__name__}: {line[:200]}"] * len(x)
 
 
 def _limits_broken(x_adv: Tensor, x: Tensor, threat: ThreatModel) -> list[str | None]:
@@ -107,7 +120,7 @@ def _limits_broken(x_adv: Tensor, x: Tensor, threat: ThreatModel) -> list[str | 
 
 
 class Recorder:
-    """Call it in place of the model. It changes nothing and counts:
+    """Stands in for the model, changes nothing and counts:
 
     - `forward`, `backward`: rows that went through the network either way;
     - `saturated`: `(n,)` bool, the cases whose cross-entropy saturated in a pass with gradients.
@@ -132,7 +145,7 @@ class Recorder:
 
     @property
     def passes(self) -> float:
-        """Forward and backward passes a case."""
+        """Forward and backward passes per case."""
         return (self.forward + self.backward) / max(len(self._y), 1)
 
     def _count(self, rows: int) -> None:

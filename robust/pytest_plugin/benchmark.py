@@ -132,7 +132,8 @@ class _Run:
 
     def attack_on(self, model: Callable[[Tensor], Tensor]) -> None:
         # Streams remember what was drawn: new ones make every round the same work.
-        streams = Streams.of(self.seed, range(len(self.x)), repr(self.attack), self.threat)
+        keys = self.attack.stream_key, self.threat.stream_key
+        streams = Streams.of(self.seed, range(len(self.x)), *keys)
         self.attack(model, self.x, self.y, self.threat, streams)
 
     def passes(self, forward: int, backward: int) -> None:

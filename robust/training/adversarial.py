@@ -84,7 +84,9 @@ def perturb(
     with frozen(model):
         if spec.method == "trades":
             return _drift(model, x, spec, streams, threat)
-        attack = PGD(spec.steps, spec.step_size, schedule="constant", keep="last", takeover=False)
+        attack = PGD(
+            spec.steps, spec.step_size, schedule="constant", keep="last", margin_fallback=False
+        )
         return attack(model, x, y, threat, streams)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from attacks.streams import stream_key
+from attacks.streams import stream_seed
 from robust.cases import Cases
 from robust.errors import InputError
 from robust.models import Classifier
@@ -160,4 +160,4 @@ def class_weights(labels: Tensor, classes: int) -> Tensor:
 
 
 def _generator(*parts: object) -> torch.Generator:
-    return torch.Generator().manual_seed(stream_key(*parts))
+    return torch.Generator().manual_seed(stream_seed(*parts))

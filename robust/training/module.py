@@ -17,7 +17,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from attacks import PGD, Streams, ThreatModel
 from attacks.losses import margin
-from attacks.streams import stream_key
+from attacks.streams import stream_seed
 from robust.errors import InputError
 from robust.models import Classifier
 from robust.training.adversarial import adversarial_loss, frozen, warmed
@@ -109,7 +109,7 @@ class Training(L.LightningModule):
         self._began = time.perf_counter()
         # Dropout draws from the global generator: set anew, so that an epoch repeats itself.
         seed = self.recipe.training.seed
-        torch.manual_seed(stream_key(seed, "epoch", self.current_epoch, self.global_rank))
+        torch.manual_seed(stream_seed(seed, "epoch", self.current_epoch, self.global_rank))
         self.classifier.train()
         self.train_mean.reset()
 

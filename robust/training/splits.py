@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from robust.cases import Cases, open_cases
+from robust.cases.consistency import check_no_shared_groups
 from robust.errors import InputError
 from robust.training.recipe import Recipe
 
@@ -115,13 +116,7 @@ def _check_classes(splits: Splits) -> None:
 
 def _check_groups(splits: Splits) -> None:
     for (one, first), (other, second) in _pairs(splits):
-        shared = {e.group for e in first.entries} & {e.group for e in second.entries}
-        if shared:
-            raise InputError(
-                f"{len(shared)} group{'s lie' if len(shared) > 1 else ' lies'} on two sides, in "
-                f"{one} and in {other} ({min(shared)} first); keep all images of a patient in one "
-                f"split"
-            )
+        check_no_shared_groups(first, second, (one, other))
 
 
 def _pairs(splits: Splits) -> Iterator[tuple[tuple[str, Cases], tuple[str, Cases]]]:

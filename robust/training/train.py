@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ import torch
 
 from robust.errors import InputError
 from robust.models import choose_device
+from robust.models.environment import find_environment
 from robust.models.trained import MODEL, load_trained, read_model_file
 from robust.records import Scores
 from robust.training.folder import check_folder, save_trained, scores_of
@@ -24,7 +23,7 @@ from robust.training.splits import Splits, open_splits
 if TYPE_CHECKING:
     from robust.training.fit import FitResult
 
-SEEN = ("torch", "torchvision", "timm", "lightning", "torchmetrics", "numpy", "scipy", "pillow")
+PACKAGES = ("torch", "torchvision", "timm", "lightning", "torchmetrics", "numpy", "scipy", "pillow")
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def train(
         history=fitted.history,
         best_epoch=fitted.best_epoch,
         command=command,
-        environment=_environment(where),
+        environment=find_environment(where, PACKAGES),
     )
     scores = {role: found.scores for role, found in measured.items()}
     return Trained(folder, scores, names, fitted.best_epoch, fitted.history)
@@ -139,12 +138,3 @@ def _learn_to_fit() -> Callable[..., FitResult]:
             ) from None
         raise
     return fit
-
-
-def _environment(device: torch.device) -> dict[str, Any]:
-    return {
-        "robust": importlib.metadata.version("robust-audit"),
-        "python": platform.python_version(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        **{name: importlib.metadata.version(name) for name in SEEN},
-    }

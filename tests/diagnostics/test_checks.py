@@ -16,7 +16,7 @@ from robust.cases.case import Cases, Entry
 from robust.diagnostics import data, gradient_masking, model, run
 from robust.diagnostics.checks import CHECKS, find_flags
 from robust.diagnostics.collect import claim_of
-from robust.diagnostics.evidence import Claim, Evidence, Gradients, Probed, Search, Stuck
+from robust.diagnostics.evidence import Claim, Evidence, Stuck
 from robust.diagnostics.reattack import by_gradients_alone
 from robust.engine.provenance import Provenance
 from robust.plan.load import make_plan
@@ -32,6 +32,7 @@ from robust.records import (
     ReferenceSet,
     Scores,
 )
+from robust.records.probe import Gradients, Probed, Search
 
 
 def rate(value: float) -> Estimate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,24 +18,21 @@ import torch
 
 from detectors import Mahalanobis
 from robust.auditing import audit
-from robust.cases import open_cases
 from robust.errors import InputError
-from robust.models import Classifier
 from robust.records import Report
-from tests.engine.nets import trained
+from tests.engine.nets import classifier, phantoms, trained
 
-ATTACKS = ["Noise", "FGSM", "PGD", "CW"]
+ATTACKS = ["Noise", "FGSM", "PGD", "MarginPGD"]
 
 
-def run(out: Path, count: int = 48) -> Report:
-    cases = open_cases("phantom:chest_xray", count=count, pixels=28)
+def run(out: Path, count: int = 40) -> Report:
     return audit(
-        Classifier(trained(28), channels=1),
-        cases,
+        classifier(),
+        phantoms(count),
         attacks=ATTACKS,
         eps=["2/255", "8/255"],
         detectors=["KernelDensity", Mahalanobis(step=0.002), "MaxSoftmax"],
-        reference=open_cases("phantom:chest_xray", split="train", count=60, pixels=28),
+        reference=phantoms(60, "train"),
         detection={"fit_eps": ["8/255"], "adaptive": 8, "adaptive_steps": 8},
         chunk=8,
         out=out,
@@ -49,12 +47,24 @@ def found(folder: Path) -> tuple[dict[str, Any], bytes]:
     return report, (folder / "outcomes.csv").read_bytes()
 
 
-def test_ten_kills_change_nothing(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The folder of a run that nobody disturbed, and the seconds that it took."""
+    out = tmp_path_factory.mktemp("calm") / "run"
     trained(28)  # once, before the clock runs
     began = time.perf_counter()
-    run(tmp_path / "calm")
-    seconds = time.perf_counter() - began
+    run(out)
+    return out, time.perf_counter() - began
 
+
+@pytest.fixture
+def copy(calm: tuple[Path, float], tmp_path: Path) -> Path:
+    """A copy of that folder."""
+    return Path(shutil.copytree(calm[0], tmp_path / "copy"))
+
+
+def test_ten_kills_change_nothing(calm: tuple[Path, float], tmp_path: Path) -> None:
+    folder, seconds = calm
     rng = random.Random(0)
     killed = 0
     for _ in range(10):
@@ -70,37 +80,35 @@ def test_ten_kills_change_nothing(tmp_path: Path) -> None:
         killed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert killed >= 5, "the run ended before it could be killed"
     run(tmp_path / "killed")
-    assert found(tmp_path / "killed") == found(tmp_path / "calm")
+    assert found(tmp_path / "killed") == found(folder)
 
 
-def test_a_finished_run_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = run(tmp_path)
+def test_a_finished_run_is_not_run_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Report.load(copy / "report.json")
 
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("an attack ran again, or was judged again")
 
     monkeypatch.setattr("robust.engine.mixed_precision.attack_batch", forbidden)
-    monkeypatch.setattr("robust.detection.evaluate.judge", forbidden)
-    again = run(tmp_path)
+    monkeypatch.setattr("robust.detection.evaluate.evaluate_transfer", forbidden)
+    again = run(copy)
     assert again.results == first.results
     assert again.detection == first.detection
     assert again.table_sha256 == first.table_sha256
 
 
-def test_a_run_directory_of_another_plan_is_refused(tmp_path: Path) -> None:
-    run(tmp_path)
-    before = found(tmp_path)
-    cases = open_cases("phantom:chest_xray", count=48, pixels=28)
+def test_a_run_directory_of_another_plan_is_refused(copy: Path) -> None:
+    before = found(copy)
     with pytest.raises(InputError, match=r"belongs to another run: its plan differs"):
-        audit(Classifier(trained(28), channels=1), cases, attacks=["FGSM"], out=tmp_path)
+        audit(classifier(), phantoms(40), attacks=["FGSM"], out=copy)
     with pytest.raises(InputError, match="its data differs"):
-        run(tmp_path, count=46)
-    assert found(tmp_path) == before
+        run(copy, count=38)
+    assert found(copy) == before
 
 
 @pytest.mark.slow
 def test_the_command_survives_kills_too(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "robust.cli.main", "demo", "--count", "40", "--out"]
+    command = [sys.executable, "-m", "robust", "demo", "--count", "40", "--out"]
     subprocess.run([*command, "demo"], cwd=tmp_path, check=True, capture_output=True)
     calm = found(tmp_path / "demo" / "run")
     (tmp_path / "demo").rename(tmp_path / "calm")

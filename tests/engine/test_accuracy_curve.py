@@ -14,8 +14,8 @@ from robust.auditing import audit
 from robust.models import Classifier
 from robust.records import Report
 from robust.report.figures.accuracy import accuracy_figures
+from tests.engine.nets import phantoms as cases
 from tests.engine.nets import trained
-from tests.engine.test_detection import cases
 
 
 def run(model: nn.Module, attacks: list[str], out: Path | None = None) -> Report:
@@ -68,7 +68,7 @@ def test_the_curve_is_the_truth_where_that_is_known() -> None:
     x = torch.stack([case.image for case in own]).double()
     y = np.array([case.label for case in own])
     limit = float(x.mean((1, 2, 3)).median())
-    report = run(_Bright(limit), ["MinimumDistance"])
+    report = run(_Bright(limit), ["MinimumNormEnsemble"])
     (curve,) = report.accuracy_curves
     bright = x.mean((1, 2, 3)).numpy() > limit
     right = bright == y

@@ -15,7 +15,7 @@ from robust.cases import open_cases
 from robust.cases.images import as_png
 from robust.errors import InputError
 from robust.models import Classifier
-from tests.engine.nets import trained
+from tests.engine.nets import classifier, phantoms, trained
 
 BROKEN = nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 2))
 with torch.no_grad():
@@ -23,7 +23,7 @@ with torch.no_grad():
 
 
 def refuse(out: Path) -> None:
-    cases = open_cases("phantom:chest_xray", count=8, pixels=28)
+    cases = phantoms(8)
     with pytest.raises(InputError, match="NaN"):
         audit(Classifier(BROKEN, channels=1, head="softmax"), cases, attacks=["FGSM"], out=out)
 
@@ -41,8 +41,8 @@ def test_an_empty_folder_of_the_users_stays_empty(tmp_path: Path) -> None:
 
 def test_a_folder_where_a_kill_left_the_lock_alone_is_taken(tmp_path: Path) -> None:
     (tmp_path / "run.lock").touch()
-    cases = open_cases("phantom:chest_xray", count=8, pixels=28)
-    audit(Classifier(trained(28), channels=1), cases, attacks=["FGSM"], out=tmp_path)
+    cases = phantoms(8)
+    audit(classifier(), cases, attacks=["FGSM"], out=tmp_path)
     assert (tmp_path / "report.json").exists()
 
 
@@ -53,9 +53,9 @@ def test_work_done_survives_a_failure_in_mid_run(
         raise InputError("memory ran out")
 
     monkeypatch.setattr("robust.engine.mixed_precision.attack_batch", out_of_memory)
-    cases = open_cases("phantom:chest_xray", count=8, pixels=28)
+    cases = phantoms(8)
     with pytest.raises(InputError, match="memory ran out"):
-        audit(Classifier(trained(28), channels=1), cases, attacks=["FGSM"], out=tmp_path / "run")
+        audit(classifier(), cases, attacks=["FGSM"], out=tmp_path / "run")
     assert (tmp_path / "run" / "outcomes.sqlite").exists()
 
 

@@ -12,12 +12,15 @@ from safetensors.torch import save_file
 
 from robust.cases import open_cases
 from robust.cases.images import read_image
+from robust.engine.session import RunOptions
 from robust.errors import InputError
 from robust.models import Classifier
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
 from robust.storage.export_png import export_images
 from tests.engine.nets import trained
+
+CPU = RunOptions("cpu")
 
 
 @pytest.fixture
@@ -49,8 +52,9 @@ def test_the_files_are_what_the_table_says(
 ) -> None:
     made = plan(weights, eps)
     out = tmp_path / "out"
-    written, fooled = export_images(made, out, bits=bits, device="cpu")
-    table = list(csv.DictReader((out / "attacks.csv").open(newline="")))
+    done = export_images(made, out, bits=bits, options=CPU)
+    written, fooled = done.images, done.fooled
+    table = list(csv.DictReader((out / "attacks.csv").read_text(encoding="utf-8").splitlines()))
     assert written == len(table) == len(list(out.glob("*.png"))) > 12
     cases = open_cases("phantom:chest_xray", count=24, pixels=28)
     index = {entry.id: i for i, entry in enumerate(cases.entries)}
@@ -76,12 +80,14 @@ def test_eight_bits_round_a_small_perturbation_away_and_sixteen_keep_it(
     weights: Path, tmp_path: Path
 ) -> None:
     made = plan(weights, "0.4/255")
-    export_images(made, tmp_path / "eight", device="cpu")
-    export_images(made, tmp_path / "sixteen", bits=16, device="cpu")
+    export_images(made, tmp_path / "eight", options=CPU)
+    export_images(made, tmp_path / "sixteen", bits=16, options=CPU)
     moved = {
         name: [
             float(line["stored_linf"])
-            for line in csv.DictReader((tmp_path / name / "attacks.csv").open(newline=""))
+            for line in csv.DictReader(
+                (tmp_path / name / "attacks.csv").read_text(encoding="utf-8").splitlines()
+            )
         ]
         for name in ("eight", "sixteen")
     }
@@ -93,5 +99,5 @@ def test_a_folder_with_something_in_it_is_left_alone(weights: Path, tmp_path: Pa
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("x")
     with pytest.raises(InputError, match="not empty"):
-        export_images(plan(weights, "1/255"), tmp_path / "out", device="cpu")
+        export_images(plan(weights, "1/255"), tmp_path / "out", options=CPU)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["mine.txt"]

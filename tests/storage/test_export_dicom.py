@@ -17,6 +17,7 @@ from robust.cases import open_cases
 from robust.cases.dicom.frame import Frame, read_dicom
 from robust.cases.images import as_png
 from robust.cli.main import app
+from robust.engine.session import RunOptions
 from robust.errors import InputError
 from robust.models import Classifier
 from robust.plan.load import make_plan
@@ -25,6 +26,8 @@ from robust.storage.export_dicom import DicomFolder
 from robust.storage.export_png import export_images
 from tests.cases.dicoms import make, save
 from tests.engine.nets import trained
+
+CPU = RunOptions("cpu")
 
 
 @pytest.fixture
@@ -71,8 +74,10 @@ def test_the_files_are_worth_what_is_said(
     images: Path, tmp_path: Path, audit: dict[str, Any]
 ) -> None:
     made, dicom = plan(images, audit), DicomFolder(tmp_path / "dicom")
-    export_images(made, tmp_path / "out", dicom=dicom, device="cpu")
-    table = list(csv.DictReader((tmp_path / "out" / "attacks.csv").open(newline="")))
+    export_images(made, tmp_path / "out", dicom=dicom, options=CPU)
+    table = list(
+        csv.DictReader((tmp_path / "out" / "attacks.csv").read_text(encoding="utf-8").splitlines())
+    )
     lines = [line for line in table if line["dicom"]]
     files = sorted(p.name for p in (tmp_path / "dicom").iterdir())
     assert files == sorted(line["dicom"] for line in lines) and len(files) == dicom.written > 4
@@ -111,7 +116,7 @@ def test_kept_names_do_not_reach_the_files(images: Path, tmp_path: Path) -> None
     made = plan(images, keep_names=True)
     for name in ("a", "b"):
         dicom = DicomFolder(tmp_path / name)
-        export_images(made, tmp_path / f"{name}-out", dicom=dicom, device="cpu")
+        export_images(made, tmp_path / f"{name}-out", dicom=dicom, options=CPU)
     files = sorted((tmp_path / "a").iterdir())
     for path in files:
         assert b"Doe" not in path.read_bytes() and "Doe" not in path.name
@@ -125,19 +130,19 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(images: Path, tmp_
     model = smaller.model.model_copy(update={"size": 28})
     smaller = smaller.model_copy(update={"model": model})
     with pytest.raises(InputError, match="take size and grey out"):
-        export_images(smaller, out, dicom=dicom, device="cpu")
+        export_images(smaller, out, dicom=dicom, options=CPU)
     assert not out.exists() and not dicom.folder.exists()
     dicom.folder.mkdir()
     (dicom.folder / "mine.txt").write_text("x")
     with pytest.raises(InputError, match="not empty"):
-        export_images(plan(images), out, dicom=dicom, device="cpu")
+        export_images(plan(images), out, dicom=dicom, options=CPU)
     assert (dicom.folder / "mine.txt").exists() and not out.exists()
     for path in images.glob("*.dcm"):
         path.unlink()
     text = (images / "cases.csv").read_text().splitlines()
     (images / "cases.csv").write_text("\n".join([text[0], *text[-2:]]))
     with pytest.raises(InputError, match="holds no DICOM file to write back"):
-        export_images(plan(images), out, dicom=DicomFolder(tmp_path / "new"), device="cpu")
+        export_images(plan(images), out, dicom=DicomFolder(tmp_path / "new"), options=CPU)
 
 
 def test_the_command_says_what_it_wrote(images: Path, tmp_path: Path) -> None:
