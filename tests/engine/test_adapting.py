@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks import PGD, JointPGD, OrthogonalPGD, SelectivePGD, Streams, ThreatModel
+from attacks import PGD, DetectorAccess, JointPGD, OrthogonalPGD, SelectivePGD, Streams, ThreatModel
 from attacks.adaptive.orthogonal_pgd import orthogonal
 from detectors import Extractor, FeatureReader, MaxSoftmax
 from robust.auditing import audit
@@ -178,7 +178,8 @@ def test_attacks_pay_for_what_the_detector_sees(attack: Any, norm: str) -> None:
     model = Line()
     plain = PGD(steps=50, start="image")(model, x, y, threat, streams)
     assert bool((model(plain).argmax(1) == 1).all()) and bool((brightness(plain) > 0).all())
-    x_adv = attack(steps=60, suspicion=brightness)(model, x, y, threat, streams)
+    access = DetectorAccess(brightness)
+    x_adv = attack(steps=60)(model, x, y, threat, streams, access=access)
     assert bool((model(x_adv).argmax(1) == 1).all())
     assert bool((brightness(x_adv) <= 0).all())
     assert bool((threat.distance(x_adv, x) <= 0.1 + 1e-9).all())

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks import FGSM, PGD, MarginPGD
+from attacks import FGSM, PGD, AttackTraits, Knowledge, MarginPGD
 from robust.auditing import audit
 from robust.cases import Cases, open_cases
 from robust.engine.goal import Goal
@@ -38,7 +38,10 @@ class Foreign:
 
     norms: ClassVar[tuple[str, ...]] = ("Linf",)
     minimum_norm: ClassVar[bool] = False
+    knowledge: ClassVar[Knowledge] = "none"
+    traits: ClassVar[AttackTraits] = AttackTraits()
     passes: ClassVar[int] = 1
+    stream_key: ClassVar[str] = "Foreign()"
     does: str = "crash"
 
     def __call__(
@@ -277,7 +280,7 @@ def test_minimum_norm_rows_and_the_worst_case_in_l2() -> None:
 
 def test_an_attack_of_another_norm_needs_its_own_eps() -> None:
     with pytest.raises(InputError, match="works in Linf, the audit's eps are L2"):
-        audit(classifier(), phantoms(), attacks=["CW"], norm="L2", eps=[0.5])
+        audit(classifier(), phantoms(), attacks=["MarginPGD"], norm="L2", eps=[0.5])
 
 
 def test_a_bare_network_is_not_guessed_at() -> None:
@@ -293,7 +296,9 @@ def test_heads_of_every_size() -> None:
         cases = phantoms(30)
         entries = tuple(replace(e, label=i % outputs) for i, e in enumerate(cases.entries))
         cases = replace(cases, classes=names, findings=(), entries=entries)
-        report = audit(Classifier(net, channels=1), cases, attacks=["PGD", "CW"], eps=["8/255"])
+        report = audit(
+            Classifier(net, channels=1), cases, attacks=["PGD", "MarginPGD"], eps=["8/255"]
+        )
         assert len(report.clean.scores.recall) == outputs
     for options in ({"head": "sigmoid"}, {"head": "multilabel", "finding": 5}):
         outputs = 1 if options["head"] == "sigmoid" else 14

@@ -68,7 +68,7 @@ def test_the_curve_is_the_truth_where_that_is_known() -> None:
     x = torch.stack([case.image for case in own]).double()
     y = np.array([case.label for case in own])
     limit = float(x.mean((1, 2, 3)).median())
-    report = run(_Bright(limit), ["MinimumDistance"])
+    report = run(_Bright(limit), ["MinimumNormEnsemble"])
     (curve,) = report.every_eps
     bright = x.mean((1, 2, 3)).numpy() > limit
     right = bright == y

@@ -23,7 +23,7 @@ from robust.models import Classifier
 from robust.records import Report
 from tests.engine.nets import trained
 
-ATTACKS = ["Noise", "FGSM", "PGD", "CW"]
+ATTACKS = ["Noise", "FGSM", "PGD", "MarginPGD"]
 
 
 def run(out: Path, count: int = 48) -> Report:
