@@ -10,8 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attacks import PGD, DetectorAccess, JointPGD, OrthogonalPGD, SelectivePGD, Streams, ThreatModel
-from attacks.adaptive.orthogonal_pgd import orthogonal
 from detectors import Extractor, FeatureReader, MaxSoftmax
 from robust.auditing import audit
 from robust.detection.adaptive.joint_model import JointModel
@@ -142,62 +140,6 @@ def test_a_gate_on_who_knows_needs_them_to_come(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------- on toys of which all is known
-
-
-class Line(nn.Module):
-    """Two logits: the first pixel against a half."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Linear(16, 2, bias=True, dtype=torch.float64)
-        with torch.no_grad():
-            self.head.weight.zero_()
-            self.head.weight[1, 0] = 10.0
-            self.head.bias.copy_(torch.tensor([5.0, 0.0]))
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(x.flatten(1))
-        return logits
-
-
-def brightness(x: Tensor) -> Tensor:
-    """An alarm above a sum of 6.9 over all pixels: raising one has to be paid by the others."""
-    return x.flatten(1).sum(1) - 6.9
-
-
-@pytest.mark.parametrize("attack", [JointPGD, SelectivePGD, OrthogonalPGD])
-@pytest.mark.parametrize("norm", ["Linf", "L2"])
-def test_attacks_pay_for_what_the_detector_sees(attack: Any, norm: str) -> None:
-    """The image lies below the alarm; PGD with steps on all pixels that the margin asks for raises
-    it, and each of these attacks fools the model without.
-    """
-    x = torch.full((3, 1, 4, 4), 0.43, dtype=torch.float64)
-    y = torch.zeros(3, dtype=torch.long)
-    threat = ThreatModel(norm, 0.1)
-    streams = Streams.of(0, range(3))
-    model = Line()
-    plain = PGD(steps=50, start="image")(model, x, y, threat, streams)
-    assert bool((model(plain).argmax(1) == 1).all()) and bool((brightness(plain) > 0).all())
-    access = DetectorAccess(brightness)
-    x_adv = attack(steps=60)(model, x, y, threat, streams, access=access)
-    assert bool((model(x_adv).argmax(1) == 1).all())
-    assert bool((brightness(x_adv) <= 0).all())
-    assert bool((threat.distance(x_adv, x) <= 0.1 + 1e-9).all())
-
-
-def test_an_orthogonal_step_is_the_best_of_those_that_cost_nothing() -> None:
-    """Against scipy's linear programme in the cube."""
-    from scipy.optimize import linprog
-
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(5):
-        g, n = torch.randn(2, 1, 1, 3, 3, generator=generator, dtype=torch.float64)
-        step = orthogonal(g, n, ThreatModel("Linf", 0.1)).flatten()
-        assert float(step.abs().max()) <= 1 and abs(float((step * n.flatten()).sum())) < 1e-9
-        best = linprog(
-            -g.flatten().numpy(), A_eq=n.flatten().numpy()[None], b_eq=[0], bounds=(-1, 1)
-        )
-        assert float((step * g.flatten()).sum()) == pytest.approx(-best.fun, rel=1e-9)
 
 
 def test_a_suspect_looks_once_and_never_at_an_old_image() -> None:
