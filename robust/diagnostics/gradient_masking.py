@@ -69,8 +69,8 @@ def black_box_wins(e: Evidence) -> Flag | None:
     return Flag(
         "black box beats white box",
         f"of {s.cases} cases that the plan's attacks with gradients left standing at "
-        f"{_threat(s.norm, s.eps)}, {s.black_box} withstood {s.steps} more steps and fell to at "
-        f"most {s.queries} queries without gradients",
+        f"{_threat(s.norm, s.eps)}, {s.black_box} withstood {s.steps} more steps and fell to an "
+        f"attack without gradients",
         "who sees the gradients can do all that one can who does not: they are masked, and robust "
         "accuracy is lower than it looks",
         "add Square to the plan; attack a stand-in whose gradients are those of the function",

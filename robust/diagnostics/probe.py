@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from attacks import Streams, ThreatModel
+from attacks import Streams
 from robust.cases.case import spread
 from robust.diagnostics.evidence import Gradients, Probed, Search
 from robust.diagnostics.finite_differences import probe_gradients, span
@@ -82,8 +82,7 @@ def _probe(plan: Plan, job: Session, right: Sequence[int], most: int) -> Probed:
     if left is not None:
         again = _batch(job, left.rows, most, job.goal)
         model = Recorder(job.runner.logits, again.y)
-        threat = ThreatModel(plan.audit.norm, left.eps)
-        found = search(model, again, threat, job.cells, job.goal, seed, left.fell)
+        found = search(model, again, left, job.cells, job.goal, seed)
         passes += model.forward + model.backward
     return Probed(
         cases=len(batch.rows),
