@@ -13,7 +13,7 @@ from robust.engine.inputs import open_plan
 from robust.plan.load import load_plan
 from robust.records import Report
 
-FOLDER = Path(__file__).parent.parent / "experiments" / "pneumoniamnist"
+FOLDER = Path(__file__).parent
 
 
 def test_clean_figures_and_two_rows_of_the_table(
