@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from attacks import BIM, FGSM, PGD, Attack, ThreatModel, from_foolbox, make_attack
 from attacks._starts import random_start
-from attacks.from_foolbox import KNOWLEDGE
+from attacks.foolbox_adapter import KNOWLEDGE
 from attacks.streams import Streams
 from tests.toys import fooled, patterns, untrained
 
