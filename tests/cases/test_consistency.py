@@ -13,7 +13,7 @@ from robust.errors import InputError
 
 
 def phantoms(split: str) -> Cases:
-    return open_cases("phantom:chest_xray", split=split, count=8, pixels=16)
+    return open_cases("phantom:chest_xray", split=split, count=8, pixels=28)
 
 
 def test_a_group_on_both_sides_is_named() -> None:
