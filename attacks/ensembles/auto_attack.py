@@ -20,8 +20,8 @@ from attacks.contract import (
     require_fit,
     require_positive,
 )
-from attacks.fab import FAB
 from attacks.losses import MOST_TARGETS
+from attacks.minimum_norm.fab import FAB
 from attacks.square import Square
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel
