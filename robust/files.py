@@ -19,6 +19,8 @@ def replacing(path: Path) -> Iterator[Path]:
     _remove(partial)
     try:
         yield partial
+        if partial.is_dir() and path.is_dir():
+            path.rmdir()  # Windows moves no folder over another
         partial.replace(path)
     except BaseException:
         _remove(partial)

@@ -161,12 +161,13 @@ def _run(request: _Request) -> Report:
         write_atomically(directory / "report.json", report.to_json())
     except InputError:
         store.close()
-        if not stages.attacking or request.out is None:
+        if not stages.attacking:
             remove(created)
         raise
-    store.close()
-    if request.out is None:
-        remove(created)
+    finally:
+        store.close()
+        if request.out is None:
+            remove(created)
     return report
 
 

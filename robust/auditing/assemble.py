@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from attacks import Attack
 from robust.cases.case import Cases
-from robust.diagnostics.checks import find_doubts
+from robust.diagnostics.checks import find_flags
 from robust.diagnostics.collect import RunResults, gather
 from robust.engine.accuracy_curve import accuracy_curves
 from robust.engine.cells import Cell, running_order
@@ -90,7 +90,7 @@ def make_report(
         results=tuple(results.rows),
         worst_cases=tuple(results.worst),
         difficulty=tuple(summary.difficulty(results.rows)),
-        flags=find_doubts(gather(results)),
+        flags=find_flags(gather(results)),
         plan=plan.model_dump(mode="json"),
         model=build(AuditedModel, provenance.model),
         data=_data(results, pixels),

@@ -11,8 +11,8 @@ import torch
 
 from robust.engine.run_memory import PROVENANCE
 from robust.engine.run_store import RunStore
-from robust.environment import find_environment
 from robust.models import Classifier
+from robust.models.environment import find_environment
 from robust.models.trained import read_model_file
 from robust.plan.spec import ModelSpec, Plan
 

@@ -38,7 +38,7 @@ class Search:
     steps: int
     restarts: int
     black_box: int
-    """Of what then still stood, felled without gradients."""
+    """Of those that then withstood, felled without gradients, here or by the plan."""
     queries: int
     """Asked at most by the attack without gradients, a case."""
 

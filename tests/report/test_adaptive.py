@@ -77,6 +77,6 @@ def test_gates_ask_for_what_holds_against_who_knows() -> None:
     assert abs(held.estimate.value - 0.1) < 1e-9 and abs(held.estimate.low - 0.03) < 1e-9
     assert one("withstands", 0.05).outcome == "failed"
     untried = one("withstands", 0.05, detection())
-    assert untried.outcome == "undecided" and "no attacker who knows" in untried.why
+    assert untried.outcome == "undecided" and "no adaptive attack was run" in untried.why
     few = tuple(dataclasses.replace(a, too_few=True) for a in FOUND.adaptive)
     assert "too few" in one("adaptive_auc", 0.3, dataclasses.replace(FOUND, adaptive=few)).why

@@ -34,11 +34,11 @@ from robust.report.text import detection as noticed
 from robust.report.text import format as words
 from robust.report.text.headline import headline
 from robust.report.text.reproduce import plan_toml
+from tests.records.test_report import report
 from tests.report import test_names, test_truth
 from tests.report.detected import ATTACKS, STRENGTHS, detection, many
 from tests.report.test_names import NAMES
 from tests.report.test_truth import NUMBER, ORDERS, at, known_numbers
-from tests.test_records import report
 
 EMPTY = ImageSet("attack", "CW", "Linf", 1 / 255, 0, "no attack succeeded")
 APART = ImageSet("attack", "CW", "Linf", 2 / 255, 4, "its 4 successes lie in one fold")

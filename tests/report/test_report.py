@@ -19,7 +19,7 @@ from robust.report.formats.markdown import render_markdown
 from robust.report.formats.terminal import print_report
 from robust.report.text.format import decimal, distance, percent
 from robust.units import eps_text
-from tests.test_records import report
+from tests.records.test_report import report
 
 NASTY = '<script>alert("x")</script> | `a` *b* _c_ [d](e) & שלום 😀' + "x" * 300
 
