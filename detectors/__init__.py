@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
+from collections.abc import Iterable
 from typing import Any
 
 from detectors.bayesian_uncertainty import BayesianUncertainty as BayesianUncertainty
 from detectors.contract import Detector as Detector
-from detectors.contract import Pairs as Pairs
+from detectors.contract import FeatureDetector as FeatureDetector
+from detectors.contract import FittedDetector as FittedDetector
+from detectors.contract import LogitDetector as LogitDetector
 from detectors.contract import Reference as Reference
 from detectors.deep_features import DeepFeatures as DeepFeatures
 from detectors.energy import Energy as Energy
@@ -25,11 +29,45 @@ from detectors.mahalanobis import Mahalanobis as Mahalanobis
 from detectors.max_softmax import MaxSoftmax as MaxSoftmax
 from detectors.quantized_features import QuantizedFeatures as QuantizedFeatures
 
-DETECTORS: dict[str, type[Detector]] = {
-    name: value
-    for name, value in list(globals().items())
-    if isinstance(value, type) and issubclass(value, Detector) and value is not Detector
-}
+_NO_DETECTORS = ("detectors.contract", "detectors.extraction", "detectors.features")
+"""The modules whose classes are no detectors."""
+_DECLARED = ("has_head", "needs_head", "differentiable")
+
+
+def registered(classes: Iterable[type]) -> dict[str, type[Detector]]:
+    """These detectors by name; TypeError for a class that does not fulfil the contract."""
+    found: dict[str, type[Detector]] = {}
+    for kind in classes:
+        if problem := _contract_problem(kind):
+            raise TypeError(f"{kind.__module__}.{kind.__name__} {problem}")
+        found[kind.__name__] = kind
+    return found
+
+
+def _contract_problem(kind: type) -> str:
+    """What a class lacks to be a detector, or nothing."""
+    if not issubclass(kind, Detector):
+        return "is not a subclass of Detector (detectors/contract.py)"
+    if missing := sorted(kind.__abstractmethods__):
+        return f"does not define {', '.join(missing)}"
+    if undeclared := [name for name in _DECLARED if not hasattr(kind, name)]:
+        return f"does not say {', '.join(undeclared)}: set it in the class"
+    if not dataclasses.is_dataclass(kind) or "__dataclass_params__" not in vars(kind):
+        return "is not a dataclass: decorate it with @dataclass(frozen=True)"
+    if not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        return "is not frozen: decorate it with @dataclass(frozen=True)"
+    if not kind.__doc__:
+        return "has no docstring: state its idea and its score"
+    return ""
+
+
+DETECTORS: dict[str, type[Detector]] = registered(
+    value
+    for value in list(globals().values())
+    if inspect.isclass(value)
+    and value.__module__.startswith(f"{__name__}.")
+    and value.__module__ not in _NO_DETECTORS
+)
 """Every detector by name."""
 
 

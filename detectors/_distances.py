@@ -1,4 +1,4 @@
-"""Euclidean distances between two sets of features."""
+"""Squared Euclidean distances between two sets of features."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from torch import Tensor
 
 
 def squared_distances(x: Tensor, points: Tensor) -> Tensor:
-    """`(n, d)` and `(m, d)` to `(n, m)`, by one product of matrices.
+    """`(n, d)` and `(m, d)` to `(n, m)`, by one matrix product.
 
-    Around the points' mean, so that float32 does not lose small distances far from zero.
+    Both are centred at the mean of `points`, so that float32 keeps small distances far from zero.
     """
     centre = points.mean(0)
     a, b = x - centre, points - centre

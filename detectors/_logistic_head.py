@@ -1,4 +1,4 @@
-"""The logistic head: several statistics of an image to one score."""
+"""Logistic regression from several statistics of an image to one score, as tensors."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from detectors.contract import Learned, both
+from detectors.contract import Learned
 
 
 def fit_logistic(clean: Tensor, adversarial: Tensor) -> Learned:
-    """From statistics `(n, m)` of either side; weights, never copies, make up for numbers.
+    """The head that separates statistics `(n, m)` of clean images from those of attacked ones.
 
-    The scaler sees what the head sees and nothing else. ValueError for NaN or infinity.
+    Both sides weigh the same whatever their numbers: by class weights, never by copies. The scaler
+    is fitted on what the head is fitted on. ValueError for NaN or infinity.
     """
-    rows, attacked = both(clean, adversarial)
+    rows, attacked = stack_sides(clean, adversarial)
     if not bool(torch.isfinite(rows).all()):
         raise ValueError("a statistic of the calibration is NaN or infinite")
     centre, scale = rows.mean(0), rows.std(0)
@@ -32,3 +33,9 @@ def logistic(head: Learned, statistics: Tensor) -> Tensor:
         head[name].to(statistics) for name in ("centre", "scale", "weight", "bias")
     )
     return ((statistics - centre) / scale) @ weight + bias
+
+
+def stack_sides(clean: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor]:
+    """Both sides `(n, m)` below each other at float64 on the CPU, and which rows are attacked."""
+    rows = torch.cat([clean, adversarial]).detach().double().cpu()
+    return rows, torch.arange(len(rows)) >= len(clean)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,62 +10,64 @@ import torch
 from torch import Tensor, nn
 
 from detectors._logistic_head import fit_logistic, logistic
-from detectors.contract import Detector, Learned, Reference
-from detectors.features import Features
+from detectors.contract import Detector, ExtraPasses, Learned, Reference
+from detectors.features import Features, dropout_layers
 from detectors.kernel_density import KernelDensity
 
-PASSES = 50
 UNCERTAINTY = "uncertainty"
+"""The name of the dropout uncertainty in `Features.extras`."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class BayesianUncertainty(Detector):
-    """How much the probabilities vary when units are dropped at random.
+    """How much the classifier's probabilities vary when units are dropped at random.
 
-    Reads what `uncertainty` gives. With pairs: a logistic head over the uncertainty and the kernel
-    density, as in Feinman et al.
+    Score: `sum_k Var_t(p_k^t(x))`, the variance of each probability over dropout passes t, summed
+    over classes. With a head: the log odds of a logistic regression over this uncertainty and the
+    log kernel density of `KernelDensity`, as in Feinman et al. Needs a network with dropout, and
+    many more passes than any other detector. Differentiable.
     """
 
-    needs_pairs: ClassVar[bool] = False
     has_head: ClassVar[bool] = True
+    needs_head: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
+    needs_dropout: ClassVar[bool] = True
     bandwidth: float | None = None
-    """Of the kernel density, which is used with pairs alone; None as in `KernelDensity`."""
-
-    @property
-    def extras(self) -> tuple[str, ...]:
-        return (UNCERTAINTY,)
+    """Of the kernel density, as in `KernelDensity`; it counts only with a head."""
 
     def learn(self, reference: Reference) -> Learned:
+        """What `KernelDensity` learns."""
         return KernelDensity(self.bandwidth).learn(reference)
 
-    def statistics(self, features: Features) -> Tensor:
-        """The uncertainty and the log density `(n, 2)`."""
-        density = KernelDensity(self.bandwidth)
-        density.learned = self.known()
-        return torch.cat([features.extra(UNCERTAINTY), density.statistics(features)], 1)
+    def extras(self, passes: ExtraPasses, learned: Learned) -> Mapping[str, Tensor]:
+        """The uncertainty `(n, 1)`; ValueError for a network without dropout."""
 
-    def learn_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+        def measure() -> Tensor:
+            count, seed = passes.dropout_passes, passes.seed
+            return uncertainty(passes.extract.model, passes.x, passes=count, seed=seed)
+
+        return {UNCERTAINTY: passes.once(UNCERTAINTY, measure)}
+
+    def statistics(self, features: Features, learned: Learned) -> Tensor:
+        """The uncertainty and the log density `(n, 2)`."""
+        density = KernelDensity(self.bandwidth).statistics(features, learned)
+        return torch.cat([features.extra(UNCERTAINTY), density], 1)
+
+    def fit_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+        """A logistic regression over both."""
         return fit_logistic(clean, adversarial)
 
-    def combine(self, statistics: Tensor) -> Tensor:
-        return statistics[:, 0] if self.head is None else logistic(self.head, statistics)
+    def combine(self, statistics: Tensor, learned: Learned, head: Learned | None) -> Tensor:
+        """The uncertainty, or the log odds of the head."""
+        return statistics[:, 0] if head is None else logistic(head, statistics)
 
 
-def dropout_layers(model: nn.Module) -> list[nn.Dropout]:
-    """Those that drop something; ValueError for a network without any."""
-    found = [m for m in model.modules() if isinstance(m, nn.Dropout) and m.p > 0]
-    if not found:
-        raise ValueError("BayesianUncertainty needs a network with dropout; this one has none")
-    return found
-
-
-def uncertainty(model: nn.Module, x: Tensor, *, passes: int = PASSES, seed: int = 0) -> Tensor:
+def uncertainty(model: nn.Module, x: Tensor, *, passes: int, seed: int = 0) -> Tensor:
     """The variance of the probabilities over dropout passes, summed over classes: `(n, 1)`.
 
-    Dropout alone is at work, all else stays in evaluation mode. In one pass all images lose the
-    same units, so that none depends on which others are looked at. Gradients flow where asked for.
-    ValueError for a network without a dropout layer.
+    Only dropout is active, everything else stays in evaluation mode. Within a pass all images lose
+    the same units, so that the value of an image does not depend on the batch. Gradients flow where
+    asked for. ValueError for a network without a dropout layer.
     """
     draw = torch.Generator().manual_seed(seed)
 

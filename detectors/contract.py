@@ -1,16 +1,17 @@
-"""The contract of a detector, and what it may learn from."""
+"""The contract of a detector: what it learns from, what it gives, and how to write one."""
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
-from detectors.features import Features
+from detectors.features import Extractor, Features
 
 Learned = Mapping[str, Tensor]
 """What was learned, by name. Tensors and nothing else, so that a detector can be stored."""
@@ -18,19 +19,19 @@ Learned = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Reference:
-    """Clean images that a detector may learn from, of the split that the classifier learned from.
+    """Clean images that a detector may learn from, of the split that the classifier was trained on.
 
-    Nothing that is to be scored later may be among them.
+    No image that is scored later may be among them.
     """
 
     features: Features
     labels: Tensor
-    """`(n,)`."""
+    """`(n,)` integers, the true labels."""
     groups: Tensor | None = None
-    """`(n,)` whole numbers, equal for images of one patient; None: each image its own."""
+    """`(n,)` integers, equal for images of one patient; None: each image is its own group."""
 
     def classes(self) -> list[int]:
-        """The labels that occur; ValueError where there are fewer than two."""
+        """The labels that occur, ascending; ValueError where there are fewer than two."""
         found = sorted(set(self.labels.tolist()))
         if len(found) < 2:
             raise ValueError(f"a reference needs 2 classes or more, this one has {len(found)}")
@@ -38,90 +39,171 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Clean images and attacked ones, for a head to tell apart: cases of the calibration alone.
+class ExtraPasses:
+    """Further forward passes over a batch, each made once however many detectors ask for it."""
 
-    Attacked are those whose attack succeeded on a case that is right when clean.
-    """
+    extract: Extractor
+    x: Tensor
+    """The images `(n, c, h, w)`, displayed pixels in [0, 1]."""
+    dropout_passes: int
+    """How often units are dropped, for detectors that need dropout."""
+    seed: int
+    """Of the dropped units."""
+    _made: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
-    clean: Features
-    adversarial: Features
+    def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """What `make` gives, computed for the first detector that asks for it by this name.
 
-    def __post_init__(self) -> None:
-        if not len(self.clean) or not len(self.adversarial):
-            raise ValueError("calibration needs clean and successfully attacked images, one has 0")
+        Safe, since all detectors of a reader have learned from one reference.
+        """
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
 
 class Detector(ABC):
-    """Tells attacked images from clean ones by their features, in two steps.
+    """Scores how suspicious an image is, from the features of the classifier.
 
-    `statistics` measures an image by what was learned from `Reference`; `combine` makes one score
-    of them, with a head that was learned from `Pairs` where there is one. Both are in torch, and
-    differentiable in the features unless `differentiable` says otherwise. Nothing is ever learned
-    while scoring, so that what is scored cannot leak into the score.
+    A detector is a frozen dataclass: its fields are its parameters, its methods are pure. `fit`
+    learns from clean images and returns a `FittedDetector`, a value that holds the tensors and
+    scores images. Two steps make a score: `statistics` measures an image by what was learned from
+    the reference; `combine` turns the statistics into one number, through a head that was fitted on
+    attacked images where there is one. Everything is in torch, and differentiable in the features
+    unless `differentiable` is false. Scoring an image never depends on other images.
+
+    To add a detector, subclass `FeatureDetector` where one forward pass is enough, `LogitDetector`
+    for a formula of the logits, or `Detector`; then import the class in `detectors/__init__.py`.
     """
 
-    needs_pairs: ClassVar[bool]
-    """Whether it says nothing before a head is fitted on attacked images."""
     has_head: ClassVar[bool]
-    """Whether attacked images teach it anything."""
+    """Whether a head can be fitted on attacked images."""
+    needs_head: ClassVar[bool]
+    """Whether there is no score without a head."""
     differentiable: ClassVar[bool]
-    learned: Learned | None = None
-    head: Learned | None = None
-
-    @property
-    def extras(self) -> tuple[str, ...]:
-        """What it reads of `Features.extras`: more than one forward pass gives."""
-        return ()
+    """Whether gradients flow from the score to the features."""
+    needs_dropout: ClassVar[bool] = False
+    """Whether the network must have a dropout layer."""
 
     @final
-    def fit(self, reference: Reference, pairs: Pairs | None = None) -> None:
-        """Learn. With `pairs` the head of the paper is fitted as well, where there is one.
-
-        Raises ValueError for fewer than two classes, or for pairs that are needed and missing.
-        """
-        if pairs is None and self.needs_pairs:
-            raise ValueError(f"{type(self).__name__} learns from attacked images; give it pairs")
-        self.learned, self.head = self.learn(reference), None
-        if pairs is not None:
-            self.calibrate(self.statistics(pairs.clean), self.statistics(pairs.adversarial))
-
-    @final
-    def calibrate(self, clean: Tensor, adversarial: Tensor) -> None:
-        """Fit the head alone, on `statistics` of either side."""
-        if self.has_head:
-            self.head = self.learn_head(clean.detach(), adversarial.detach())
-
-    @final
-    def score(self, features: Features) -> Tensor:
-        """`(n,)`, higher is more suspicious. RuntimeError before `fit`."""
-        return self.combine(self.statistics(features))
+    def fit(self, reference: Reference) -> FittedDetector:
+        """Learn from clean images; ValueError for a reference that nothing can be learned from."""
+        return FittedDetector(self, self.learn(reference))
 
     @abstractmethod
     def learn(self, reference: Reference) -> Learned:
-        """What `statistics` needs; changes nothing here."""
+        """The tensors that `statistics` needs."""
 
     @abstractmethod
-    def statistics(self, features: Features) -> Tensor:
-        """`(n, m)`: each image by itself."""
+    def extras(self, passes: ExtraPasses, learned: Learned) -> Mapping[str, Tensor]:
+        """What one forward pass does not give, by name: `(n, m)` each, for `Features.extras`."""
 
     @abstractmethod
-    def learn_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
-        """The head that tells statistics `(n, m)` of either side apart; changes nothing here."""
+    def statistics(self, features: Features, learned: Learned) -> Tensor:
+        """`(n, m)`, each image by itself."""
 
     @abstractmethod
-    def combine(self, statistics: Tensor) -> Tensor:
-        """`(n, m)` to `(n,)`, with the head if there is one."""
+    def fit_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+        """The head that separates statistics `(n, m)` of clean images from those of attacked ones.
+
+        ValueError where there is no head, or where it cannot be fitted.
+        """
+
+    @abstractmethod
+    def combine(self, statistics: Tensor, learned: Learned, head: Learned | None) -> Tensor:
+        """Scores `(n,)` of statistics `(n, m)`, higher is more suspicious.
+
+        `head` is never None where `needs_head` is true.
+        """
+
+
+class FeatureDetector(Detector):
+    """A detector for which one forward pass is enough."""
 
     @final
-    def known(self) -> Learned:
-        """What was learned; RuntimeError where nothing was."""
-        if self.learned is None:
-            raise RuntimeError("fit the detector first")
-        return self.learned
+    def extras(self, passes: ExtraPasses, learned: Learned) -> Mapping[str, Tensor]:
+        """Nothing beyond that pass."""
+        return {}
 
 
-def both(clean: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor]:
-    """Either side `(n, m)` below each other at float64, and which rows are attacked `(n,)`."""
-    rows = torch.cat([clean, adversarial]).detach().double().cpu()
-    return rows, torch.arange(len(rows)) >= len(clean)
+class LogitDetector(Detector):
+    """A formula of the logits: nothing is learned and there is no head."""
+
+    has_head: ClassVar[bool] = False
+    needs_head: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = True
+
+    @abstractmethod
+    def logit_score(self, logits: Tensor) -> Tensor:
+        """Scores `(n,)` of logits `(n, k)`, higher is more suspicious."""
+
+    @final
+    def learn(self, reference: Reference) -> Learned:
+        """Nothing."""
+        return {}
+
+    @final
+    def extras(self, passes: ExtraPasses, learned: Learned) -> Mapping[str, Tensor]:
+        """Nothing beyond one pass."""
+        return {}
+
+    @final
+    def statistics(self, features: Features, learned: Learned) -> Tensor:
+        """The score as `(n, 1)`."""
+        return self.logit_score(features.logits)[:, None]
+
+    @final
+    def fit_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+        """There is none: ValueError."""
+        raise ValueError(f"{type(self).__name__} has no head to fit on attacked images")
+
+    @final
+    def combine(self, statistics: Tensor, learned: Learned, head: Learned | None) -> Tensor:
+        """The score as it is."""
+        return statistics[:, 0]
+
+
+@dataclass(frozen=True)
+class FittedDetector:
+    """A detector with what it has learned; it scores images and never changes."""
+
+    detector: Detector
+    learned: Learned
+    """From the reference."""
+    head: Learned | None = None
+    """From attacked images; None before `with_head`, and where the detector has no head."""
+
+    def with_head(self, clean: Tensor, adversarial: Tensor) -> FittedDetector:
+        """The same detector with a head fitted on `statistics` of clean and of attacked images.
+
+        Attacked are images whose attack succeeded on a case that is correct when clean. ValueError
+        where either side is empty or the detector has no head.
+        """
+        if not len(clean) or not len(adversarial):
+            raise ValueError("a head needs clean and successfully attacked images, one has 0")
+        head = self.detector.fit_head(clean.detach(), adversarial.detach())
+        return dataclasses.replace(self, head=head)
+
+    def extras(self, passes: ExtraPasses) -> Mapping[str, Tensor]:
+        """What the detector reads beyond one forward pass, for `Features.extras`."""
+        return self.detector.extras(passes, self.learned)
+
+    def statistics(self, features: Features) -> Tensor:
+        """`(n, m)`, each image by itself."""
+        return self.detector.statistics(features, self.learned)
+
+    def combine(self, statistics: Tensor) -> Tensor:
+        """Scores `(n,)` of statistics; RuntimeError where the head is missing that is needed."""
+        if self.head is None and self.detector.needs_head:
+            name = type(self.detector).__name__
+            raise RuntimeError(f"{name} learns from attacked images; fit its head first")
+        return self.detector.combine(statistics, self.learned, self.head)
+
+    def score(self, features: Features) -> Tensor:
+        """`(n,)`, higher is more suspicious."""
+        return self.combine(self.statistics(features))
+
+    def to(self, device: torch.device) -> FittedDetector:
+        """The same detector with its tensors on a device."""
+        learned = {name: value.to(device) for name, value in self.learned.items()}
+        head = self.head and {name: value.to(device) for name, value in self.head.items()}
+        return dataclasses.replace(self, learned=learned, head=head)

@@ -10,37 +10,47 @@ import torch
 from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor
 
-from detectors.contract import Detector, Learned, Reference, both
+from detectors._logistic_head import stack_sides
+from detectors.contract import FeatureDetector, Learned, Reference
 from detectors.features import Features
 
 
-@dataclass
-class DeepFeatures(Detector):
-    """The share of trees that call the deep feature attacked; no gradient."""
+@dataclass(frozen=True)
+class DeepFeatures(FeatureDetector):
+    """A random forest that separates deep features of attacked images from those of clean ones.
 
-    needs_pairs: ClassVar[bool] = True
+    Score: the mean over trees of the share of attacked training images in the leaf that the image
+    reaches, in [0, 1]. It reads the deep feature (the input of the last layer) and learns from
+    attacked images alone, so it recognises above all the attack that it was fitted on. It has no
+    gradient; an adaptive attack needs a surrogate.
+    """
+
     has_head: ClassVar[bool] = True
+    needs_head: ClassVar[bool] = True
     differentiable: ClassVar[bool] = False
     trees: int = 30
+    """Number of trees."""
     seed: int = 0
+    """Of the forest."""
 
     def learn(self, reference: Reference) -> Learned:
+        """Nothing: the forest is the head, and clean images alone teach it nothing."""
         return {}
 
-    def statistics(self, features: Features) -> Tensor:
+    def statistics(self, features: Features, learned: Learned) -> Tensor:
         """The deep feature `(n, d)`."""
         return features.deep.detach()
 
-    def learn_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
-        rows, attacked = both(clean, adversarial)
+    def fit_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+        """The forest, as tensors."""
+        rows, attacked = stack_sides(clean, adversarial)
         forest = RandomForestClassifier(self.trees, class_weight="balanced", random_state=self.seed)
         forest.fit(rows.numpy(), attacked.numpy())
         return _tensors(forest)
 
-    def combine(self, statistics: Tensor) -> Tensor:
-        if self.head is None:
-            raise RuntimeError("fit the detector first")
-        one = {name: value.to(statistics.device) for name, value in self.head.items()}
+    def combine(self, statistics: Tensor, learned: Learned, head: Learned | None) -> Tensor:
+        """The mean share of attacked images in the leaves reached."""
+        one = {name: value.to(statistics.device) for name, value in (head or {}).items()}
         tree = torch.arange(len(one["split"]), device=statistics.device)[:, None]
         at = torch.zeros(len(tree), len(statistics), dtype=torch.long, device=statistics.device)
         # scikit-learn compares float32 values with float64 thresholds.
@@ -53,9 +63,9 @@ class DeepFeatures(Detector):
 
 
 def _tensors(forest: RandomForestClassifier) -> Learned:
-    """All trees side by side `(trees, nodes)`, so that an image walks down all of them at once.
+    """All trees side by side `(trees, nodes)`, so that an image descends all of them at once.
 
-    A leaf leads to itself; `share` is the attacked part of the images that ended there.
+    A leaf points to itself; `share` is the share of attacked images among those that reached it.
     """
     trees = [one.tree_ for one in forest.estimators_]
     nodes = max(tree.node_count for tree in trees)

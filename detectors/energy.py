@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
-from detectors.contract import Detector, Learned, Reference
-from detectors.features import Features
+from detectors.contract import LogitDetector
 
 
-@dataclass
-class Energy(Detector):
-    """Free energy -T log sum exp(logits / T): low where logits are large. Learns nothing."""
+@dataclass(frozen=True)
+class Energy(LogitDetector):
+    """The free energy of the logits, which is low where the classifier is confident.
 
-    needs_pairs: ClassVar[bool] = False
-    has_head: ClassVar[bool] = False
-    differentiable: ClassVar[bool] = True
+    Score: `-T log(sum_k exp(logit_k / T))`. Liu et al. proposed it for images that lie outside the
+    training distribution. It learns nothing and costs nothing beyond the forward pass: a baseline.
+    An attack that raises the winning logit far enough passes it.
+    """
+
     temperature: float = 1.0
+    """T, above 0; 1 as in the paper."""
 
-    def learn(self, reference: Reference) -> Learned:
-        return {}
-
-    def statistics(self, features: Features) -> Tensor:
-        """The energy `(n, 1)`."""
-        return -self.temperature * (features.logits / self.temperature).logsumexp(1, keepdim=True)
-
-    def learn_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
-        return {}
-
-    def combine(self, statistics: Tensor) -> Tensor:
-        return statistics[:, 0]
+    def logit_score(self, logits: Tensor) -> Tensor:
+        """The energy `(n,)` in nats times T."""
+        return -self.temperature * (logits / self.temperature).logsumexp(1)

@@ -1,4 +1,4 @@
-"""Features: pooled activations of named layers and the logits, from one forward pass."""
+"""Features: pooled activations of named layers, and the logits, from one forward pass."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 INPUT = ":input"
-"""Ends the name of a layer of which the input is meant, as the penultimate layer is a head's."""
+"""Suffix of a layer's name that means the input of the layer."""
 
 STAGES = 4
-"""Blocks looked at where all have one resolution, as in a vision transformer."""
+"""Number of blocks read where all have one resolution, as in a vision transformer."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What detectors read of a batch."""
+    """What detectors read of a batch of n images."""
 
     logits: Tensor
     """`(n, k)`."""
     layers: Mapping[str, Tensor]
     """Each layer's activations `(n, d)`, averaged over space, from input to output."""
     extras: Mapping[str, Tensor] = field(default_factory=dict)
-    """`(n, m)` each: what takes more than one pass and was asked for (`detectors.extraction`)."""
+    """`(n, m)` each: what one forward pass does not give, by name (`Detector.extras`)."""
 
     @property
     def deep(self) -> Tensor:
-        """The last of the layers `(n, d)`: by default the penultimate layer of the network."""
+        """The deep feature `(n, d)`: the last layer named, by default the input of the head."""
         return self.layers[list(self.layers)[-1]]
 
     def __len__(self) -> int:
@@ -43,26 +43,26 @@ class Features:
         return Features(self.logits[rows], layers, extras)
 
     def extra(self, name: str) -> Tensor:
-        """One of `extras`; ValueError where it was not asked for."""
+        """One of `extras`; ValueError where it was not read."""
         if name not in self.extras:
-            raise ValueError(f"these features have no {name!r}; look with a Look for the detector")
+            raise ValueError(f"these features have no {name!r}; read them with a FeatureReader")
         return self.extras[name]
 
     @staticmethod
     def cat(parts: Sequence[Features]) -> Features:
-        """One after the other; all have the same layers."""
+        """The images of all parts in order; all parts have the same layers."""
         layers = {k: torch.cat([part.layers[k] for part in parts]) for k in parts[0].layers}
         extras = {k: torch.cat([part.extras[k] for part in parts]) for k in parts[0].extras}
         return Features(torch.cat([part.logits for part in parts]), layers, extras)
 
 
 class Extractor:
-    """Reads named layers of a model. Call it with `(n, c, h, w)`; gradients flow where asked for.
+    """Reads named layers of a model. Call it with images `(n, c, h, w)`.
 
     A name is that of a module, or its end where that is unique (`layer4` for `network.layer4`);
-    with `:input` what goes into the module. The model should be in evaluation mode, at float32 and
-    unfolded. No hook outlives a call, not even one that raises. ValueError for an unknown name,
-    with the nearest ones.
+    with `:input` it means the input of the module. Gradients flow where asked for. The model should
+    be in evaluation mode, at float32 and without folded layers. No hook outlives a call, not even
+    one that raises. ValueError for an unknown name, with the nearest ones.
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
@@ -72,6 +72,7 @@ class Extractor:
         self.layers = tuple(_resolve(model, name) for name in layers)
 
     def __call__(self, x: Tensor) -> Features:
+        """One forward pass over images; ValueError for a layer that gives no tensor."""
         found: dict[str, Tensor] = {}
 
         def keep(name: str, value: object) -> None:
@@ -102,11 +103,11 @@ class Extractor:
 
 
 def find_layers(model: nn.Module, x: Tensor) -> tuple[str, ...]:
-    """The end of each stage and the penultimate layer, found by one pass over `x (n, c, h, w)`.
+    """The end of each stage, and the input of the head, found by one pass over `x (n, c, h, w)`.
 
-    The penultimate layer is what goes into the last linear layer, or into the last convolution
-    where there is none. A stage ends where the resolution falls; where it never does (a vision
-    transformer) every quarter of the repeated blocks counts as one.
+    The head is the last linear layer, or the last convolution where there is none. A stage ends
+    where the resolution falls; where it never does (a vision transformer), each quarter of the
+    repeated blocks counts as one. ValueError for a network that shows no such layer.
     """
     trace = _trace(model, x)
     head = _head(trace)
@@ -118,15 +119,23 @@ def find_layers(model: nn.Module, x: Tensor) -> tuple[str, ...]:
     return (*names, head.name + INPUT)
 
 
+def dropout_layers(model: nn.Module) -> list[nn.Dropout]:
+    """The layers that drop units; ValueError for a network without any."""
+    found = [m for m in model.modules() if isinstance(m, nn.Dropout) and m.p > 0]
+    if not found:
+        raise ValueError("dropout uncertainty needs a network with dropout; this one has none")
+    return found
+
+
 def pool(value: Tensor, x: Tensor) -> Tensor:
-    """Activations as `(n, d)`: the mean over space `(n, d, h, w)` or `(n, h, w, d)`, or tokens."""
+    """Activations as `(n, d)`: the mean over space (`(n, d, h, w)` or `(n, h, w, d)`) or tokens."""
     if value.ndim == 4:
         return value.mean((1, 2)) if _channels_last(value.shape, x) else value.mean((2, 3))
     return value.mean(1) if value.ndim == 3 else value.flatten(1)
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Call:
     """A module that ran, in the order in which modules finished."""
 
     name: str
@@ -134,13 +143,13 @@ class _Seen:
     shape: torch.Size
 
 
-def _trace(model: nn.Module, x: Tensor) -> list[_Seen]:
-    trace: list[_Seen] = []
+def _trace(model: nn.Module, x: Tensor) -> list[_Call]:
+    trace: list[_Call] = []
 
     def hook(name: str, module: nn.Module) -> RemovableHandle:
         def record(_: nn.Module, args: object, out: object) -> None:
             if isinstance(out, Tensor):
-                trace.append(_Seen(name, module, out.shape))
+                trace.append(_Call(name, module, out.shape))
 
         return module.register_forward_hook(record)
 
@@ -154,7 +163,7 @@ def _trace(model: nn.Module, x: Tensor) -> list[_Seen]:
     return trace
 
 
-def _head(trace: Sequence[_Seen]) -> _Seen:
+def _head(trace: Sequence[_Call]) -> _Call:
     for kind in (nn.Linear, (nn.Conv2d, nn.LazyConv2d)):
         for seen in reversed(trace):
             if isinstance(seen.module, kind):
@@ -165,8 +174,8 @@ def _head(trace: Sequence[_Seen]) -> _Seen:
     )
 
 
-def _stages(trace: Sequence[_Seen], x: Tensor) -> list[str]:
-    """For each resolution above a single pixel the last that had it, in the order left."""
+def _stages(trace: Sequence[_Call], x: Tensor) -> list[str]:
+    """For each resolution above a single pixel the last module that had it, in order."""
     grids: dict[tuple[int, int], str] = {}
     for seen in trace:
         if (grid := _grid(seen.shape, x)) is not None and min(grid) > 1:
@@ -175,11 +184,11 @@ def _stages(trace: Sequence[_Seen], x: Tensor) -> list[str]:
     return list(grids.values())
 
 
-def _whole(trace: Sequence[_Seen], before: Sequence[_Seen], head: _Seen, x: Tensor) -> list[_Seen]:
-    """Without what lies inside a block that itself ends at another resolution.
+def _whole(trace: Sequence[_Call], before: Sequence[_Call], head: _Call, x: Tensor) -> list[_Call]:
+    """The modules that are not inside a block that itself ends at another resolution.
 
-    The parts of a block that reduces belong to no stage's end. Plain sequences are no blocks, nor
-    is what holds the head.
+    The parts of a block that reduces the resolution end no stage. Plain sequences do not count as
+    blocks, nor does a module that holds the head.
     """
     ends = {
         seen.name: _grid(seen.shape, x)
@@ -187,7 +196,7 @@ def _whole(trace: Sequence[_Seen], before: Sequence[_Seen], head: _Seen, x: Tens
         if type(seen.module) is not nn.Sequential and not head.name.startswith(f"{seen.name}.")
     }
 
-    def whole(seen: _Seen) -> bool:
+    def whole(seen: _Call) -> bool:
         parts = seen.name.split(".")
         above = [".".join(parts[:i]) for i in range(1, len(parts))]
         return all(ends.get(a, grid) == grid for grid in [_grid(seen.shape, x)] for a in above)
@@ -202,14 +211,14 @@ def _grid(shape: torch.Size, x: Tensor) -> tuple[int, int] | None:
 
 
 def _channels_last(shape: torch.Size, x: Tensor) -> bool:
-    """Whether `(n, h, w, d)`: its first two sides have the proportions of the image."""
+    """Whether a shape is `(n, h, w, d)`: its first two sides have the proportions of the image."""
     first = shape[1] * x.shape[3] == shape[2] * x.shape[2]
     last = shape[2] * x.shape[3] == shape[3] * x.shape[2]
     return first and not last
 
 
-def _blocks(trace: Sequence[_Seen]) -> list[str]:
-    """Every quarter of the longest row of alike blocks with tokens `(n, t, d)`."""
+def _blocks(trace: Sequence[_Call]) -> list[str]:
+    """The end of each quarter of the longest row of equal blocks with tokens `(n, t, d)`."""
     rows: dict[tuple[str, type[nn.Module], torch.Size], list[str]] = {}
     for seen in trace:
         parent, _, place = seen.name.rpartition(".")

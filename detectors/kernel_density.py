@@ -11,35 +11,40 @@ from torch import Tensor
 
 from detectors._distances import squared_distances
 from detectors._logistic_head import fit_logistic, logistic
-from detectors.contract import Detector, Learned, Reference
+from detectors.contract import FeatureDetector, Learned, Reference
 from detectors.features import Features
 
 GRID = 2.0 ** torch.arange(-4, 3, 0.5, dtype=torch.float64)
-"""Bandwidths that are tried, in units of the median distance to the nearest image of the class."""
+"""Bandwidths tried, in units of the median distance to the nearest image of the same class."""
 
 
-@dataclass
-class KernelDensity(Detector):
-    """Minus the log density of the deep feature under a Gaussian kernel on each reference image
-    of the class that the classifier predicts. With pairs: a logistic head, as in Feinman et al.
+@dataclass(frozen=True)
+class KernelDensity(FeatureDetector):
+    """How far an image lies from the reference images of its predicted class, in the deep feature.
+
+    Score: `-log p(z)`, where z is the deep feature (the input of the last layer) and p the Gaussian
+    kernel density of the reference images whose label is the class that the classifier predicts:
+    `p(z) = mean_i N(z; z_i, h^2 I)`. With a head: the log odds of a logistic regression on
+    `log p(z)`, as in Feinman et al. Made for attacks that leave the data of the predicted class;
+    needs enough reference images of each class. Differentiable.
     """
 
-    needs_pairs: ClassVar[bool] = False
     has_head: ClassVar[bool] = True
+    needs_head: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
     bandwidth: float | None = None
-    """In units of the feature; None: the one under which held-out reference images are likeliest.
-    Ma et al. 2021 take 1.0."""
+    """h, in units of the feature. None: the one under which held-out reference images are likeliest
+    (`choose_bandwidth`). Ma et al. 2021 take 1.0."""
 
     def learn(self, reference: Reference) -> Learned:
+        """The deep features of each class, and the bandwidth."""
         deep = reference.features.deep.detach()
         points = {f"class {c}": deep[reference.labels == c] for c in reference.classes()}
         used = choose_bandwidth(reference) if self.bandwidth is None else self.bandwidth
         return {**points, "bandwidth": torch.tensor(used, dtype=torch.float64)}
 
-    def statistics(self, features: Features) -> Tensor:
+    def statistics(self, features: Features, learned: Learned) -> Tensor:
         """The log density `(n, 1)` in nats; a class without reference images has density 0."""
-        learned = self.known()
         bandwidth = float(learned["bandwidth"])
         deep, predicted = features.deep, features.logits.argmax(1)
         found = torch.full_like(deep[:, 0], -torch.inf)
@@ -50,11 +55,13 @@ class KernelDensity(Detector):
                 found = found.masked_scatter(mine, _log_density(deep[mine], points, bandwidth))
         return found[:, None]
 
-    def learn_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+    def fit_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+        """A logistic regression."""
         return fit_logistic(clean, adversarial)
 
-    def combine(self, statistics: Tensor) -> Tensor:
-        return -statistics[:, 0] if self.head is None else logistic(self.head, statistics)
+    def combine(self, statistics: Tensor, learned: Learned, head: Learned | None) -> Tensor:
+        """Minus the log density, or the log odds of the head."""
+        return -statistics[:, 0] if head is None else logistic(head, statistics)
 
 
 def _log_density(x: Tensor, points: Tensor, bandwidth: float) -> Tensor:

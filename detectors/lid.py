@@ -10,35 +10,39 @@ from torch import Tensor
 
 from detectors._distances import squared_distances
 from detectors._logistic_head import fit_logistic, logistic
-from detectors.contract import Detector, Learned, Reference
+from detectors.contract import FeatureDetector, Learned, Reference
 from detectors.features import Features
 
 SMALLEST = 1e-12
 """Distances and sums of logarithms below this count as zero."""
 
 
-@dataclass
-class LID(Detector):
-    """How fast the number of clean neighbours grows with the distance, in every layer.
+@dataclass(frozen=True)
+class LID(FeatureDetector):
+    """Local intrinsic dimensionality: how fast clean neighbours become more numerous with distance.
 
-    Neighbours come from one fixed batch of reference images: the twin of an attacked image is
-    never among them. Without pairs the score is the mean over layers of the LID, standardised by
-    that of the batch's own images; with pairs a logistic head over the layers.
+    Statistic of each layer: `-(1/k sum_i log(r_i / r_k))^-1`, where `r_1 <= ... <= r_k` are the
+    distances to the k nearest images in one fixed batch of reference images. Score: the mean over
+    layers, each standardised by the values of the batch's own images. With a head: the log odds of
+    a logistic regression over the layers, as in Ma et al. 2018. The clean twin of an attacked image
+    is never among the neighbours. Reads every layer; differentiable.
     """
 
-    needs_pairs: ClassVar[bool] = False
     has_head: ClassVar[bool] = True
+    needs_head: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
     k: int = 20
-    """Neighbours; fewer than `batch`."""
+    """Number of neighbours: at least 2, fewer than `batch`."""
     batch: int = 100
-    """Reference images that neighbours are looked for among."""
+    """Number of reference images that neighbours are searched among."""
     estimator: Literal["mle", "tle"] = "mle"
-    """`mle` as in the paper; `tle`, the tight estimator of Amsaleg et al. 2019."""
+    """`mle`: maximum likelihood, as in the paper; `tle`: the tight estimator of Amsaleg et al.
+    2019."""
     seed: int = 0
     """Of the draw of the batch."""
 
     def learn(self, reference: Reference) -> Learned:
+        """The batch in every layer, and the mean and deviation of its own statistics."""
         reference.classes()
         count = len(reference.labels)
         if not 2 <= self.k < min(self.batch, count):
@@ -50,24 +54,29 @@ class LID(Detector):
         rows = torch.randperm(count, generator=draw)[: self.batch]
         chosen = reference.features.take(rows.to(reference.labels.device))
         points = {f"layer {name}": value.detach() for name, value in chosen.layers.items()}
-        own = self.measure(points, chosen, skip_nearest=True)
+        own = self.measure(chosen, points, skip_nearest=True)
         return {**points, "centre": own.mean(0), "scale": own.std(0).clamp_min(SMALLEST)}
 
-    def statistics(self, features: Features) -> Tensor:
+    def statistics(self, features: Features, learned: Learned) -> Tensor:
         """The LID in each layer `(n, layers)`."""
-        return self.measure(self.known(), features)
+        return self.measure(features, learned)
 
-    def learn_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+    def fit_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+        """A logistic regression over the layers."""
         return fit_logistic(clean, adversarial)
 
-    def combine(self, statistics: Tensor) -> Tensor:
-        if self.head is not None:
-            return logistic(self.head, statistics)
-        centre, scale = (self.known()[name].to(statistics) for name in ("centre", "scale"))
+    def combine(self, statistics: Tensor, learned: Learned, head: Learned | None) -> Tensor:
+        """The standardised mean over layers, or the log odds of the head."""
+        if head is not None:
+            return logistic(head, statistics)
+        centre, scale = (learned[name].to(statistics) for name in ("centre", "scale"))
         return ((statistics - centre) / scale).mean(1)
 
-    def measure(self, learned: Learned, features: Features, skip_nearest: bool = False) -> Tensor:
-        """The LID in each layer, among the points learned; `skip_nearest`: of these points."""
+    def measure(self, features: Features, learned: Learned, skip_nearest: bool = False) -> Tensor:
+        """The LID `(n, layers)` among the points of the batch.
+
+        `skip_nearest` where the images are these points: each is its own nearest.
+        """
         found = []
         first = int(skip_nearest)
         for name, x in features.layers.items():

@@ -2,48 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from detectors._logistic_head import fit_logistic, logistic
-from detectors.contract import Detector, Learned, Reference
+from detectors.contract import Detector, ExtraPasses, Learned, Reference
 from detectors.features import Features
 
 STEPS = (0.0, 0.0005, 0.001, 0.002, 0.005, 0.01)
-"""Input steps that are tried, in [0, 1] units; Lee et al. try the like."""
+"""Sizes of the input step that `auto` tries, in [0, 1] units, similar to those of Lee et al."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Mahalanobis(Detector):
-    """Half the squared distance to the nearest class mean, one covariance for all classes.
+    """The distance to the nearest class in every layer, under one covariance for all classes.
 
-    Without pairs the score is the mean over layers of the distance in units of the layer's rank;
-    with pairs a logistic head over the layers.
+    Statistic of each layer: `min_c (z - mu_c)^T S^+ (z - mu_c) / 2`, with the class means mu_c and
+    the pseudo-inverse S^+ of the covariance within the classes. Score: the mean over layers, each
+    divided by the rank of S. With a head: the log odds of a logistic regression over the layers.
+    Lee et al. first move each image a small step towards its nearest class (`step`). Reads every
+    layer and needs no large reference; differentiable, but not through the input step.
     """
 
-    needs_pairs: ClassVar[bool] = False
     has_head: ClassVar[bool] = True
+    needs_head: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
     step: float | Literal["auto"] = 0.0
-    """Move each image by so much a pixel towards its nearest class first (`input_step`), in [0, 1]
-    units. `auto`: the best of `STEPS` on a third of the pairs, which the heads tried have not
-    seen; 0 without pairs."""
+    """Size of the input step in [0, 1] units; 0: none. `auto`: the best of `STEPS` on a third of
+    the images of either side, on which the heads compared were not fitted; 0 without a head."""
 
     def __post_init__(self) -> None:
         if self.step != "auto" and not (isinstance(self.step, float | int) and 0 <= self.step <= 1):
             raise ValueError(f"step must be 'auto' or lie between 0 and 1, not {self.step!r}")
 
     @property
-    def extras(self) -> tuple[str, ...]:
+    def steps(self) -> tuple[float, ...]:
+        """The input steps whose distances are read, without 0."""
         if self.step == "auto":
-            return tuple(step_name(step) for step in STEPS[1:])
-        return (step_name(self.step),) if self.step else ()
+            return STEPS[1:]
+        return (self.step,) if self.step else ()
 
     def learn(self, reference: Reference) -> Learned:
+        """For each layer the whitening matrix and the whitened class means."""
         known = reference.classes()
         learned: dict[str, Tensor] = {}
         for name, values in reference.features.layers.items():
@@ -58,23 +63,32 @@ class Mahalanobis(Detector):
             learned[f"whiten {name}"], learned[f"means {name}"] = whiten, means @ whiten
         return learned
 
-    def statistics(self, features: Features) -> Tensor:
-        """In each layer `(n, layers)`; with `auto` one block of layers after another, by step."""
+    def extras(self, passes: ExtraPasses, learned: Learned) -> Mapping[str, Tensor]:
+        """The distances after each input step `(n, layers)`."""
+
+        def towards_class() -> Tensor:
+            return input_direction(learned, passes.extract, passes.x)
+
+        def after(step: float) -> Tensor:
+            direction = passes.once("direction of the mahalanobis step", towards_class)
+            return distances(passes.extract((passes.x - step * direction).clamp(0, 1)), learned)
+
+        return {
+            step_name(step): passes.once(step_name(step), partial(after, step))
+            for step in self.steps
+        }
+
+    def statistics(self, features: Features, learned: Learned) -> Tensor:
+        """The distance in each layer `(n, layers)`; with `auto` such a block for each step."""
         if not self.step:
-            return self.distances(features)
-        moved = [features.extra(name) for name in self.extras]
-        return torch.cat([self.distances(features), *moved] if self.step == "auto" else moved, 1)
+            return distances(features, learned)
+        moved = [features.extra(step_name(step)) for step in self.steps]
+        return torch.cat(
+            [distances(features, learned), *moved] if self.step == "auto" else moved, 1
+        )
 
-    def distances(self, features: Features) -> Tensor:
-        """Half the squared distance to the nearest class in each layer `(n, layers)`."""
-        learned, found = self.known(), []
-        for name, x in features.layers.items():
-            white = x @ learned[f"whiten {name}"].to(x)
-            means = learned[f"means {name}"].to(x)
-            found.append((white[:, None] - means[None]).square().sum(2).amin(1) / 2)
-        return torch.stack(found, 1)
-
-    def learn_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+    def fit_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+        """A logistic regression over the layers; with `auto` also the best step."""
         if self.step != "auto":
             return fit_logistic(clean, adversarial)
         count = len(STEPS)
@@ -82,23 +96,34 @@ class Mahalanobis(Detector):
         best = max(range(count), key=lambda place: _validated(*blocks[place]))
         return {**fit_logistic(*blocks[best]), "best": torch.tensor(best)}
 
-    def combine(self, statistics: Tensor) -> Tensor:
+    def combine(self, statistics: Tensor, learned: Learned, head: Learned | None) -> Tensor:
+        """The mean over layers in units of the rank, or the log odds of the head."""
         if self.step == "auto":
-            best = 0 if self.head is None else int(self.head["best"])
+            best = 0 if head is None else int(head["best"])
             statistics = statistics.chunk(len(STEPS), 1)[best]
-        if self.head is not None:
-            return logistic(self.head, statistics)
-        ranks = [w.shape[1] for name, w in self.known().items() if name.startswith("whiten ")]
+        if head is not None:
+            return logistic(head, statistics)
+        ranks = [w.shape[1] for name, w in learned.items() if name.startswith("whiten ")]
         return (statistics / torch.tensor(ranks).to(statistics)).mean(1)
 
 
+def distances(features: Features, learned: Learned) -> Tensor:
+    """Half the squared Mahalanobis distance to the nearest class in each layer `(n, layers)`."""
+    found = []
+    for name, x in features.layers.items():
+        white = x @ learned[f"whiten {name}"].to(x)
+        means = learned[f"means {name}"].to(x)
+        found.append((white[:, None] - means[None]).square().sum(2).amin(1) / 2)
+    return torch.stack(found, 1)
+
+
 def step_name(step: float) -> str:
-    """Under which the distances of images moved by a step are found in `Features.extras`."""
+    """The name in `Features.extras` of the distances after an input step of this size."""
     return f"mahalanobis {step:g}"
 
 
 def whitening(covariance: Tensor) -> Tensor:
-    """`(d, rank)`, whose product with its transpose is the covariance's pseudo-inverse.
+    """`W (d, rank)` so that `W W^T` is the pseudo-inverse of a covariance `(d, d)`.
 
     Directions in which the reference does not vary are left out, as scikit-learn leaves them out:
     a distance along them would be infinite.
@@ -110,30 +135,21 @@ def whitening(covariance: Tensor) -> Tensor:
     return found
 
 
-def input_step(
-    detector: Mahalanobis, extract: Callable[[Tensor], Features], x: Tensor, step: float
-) -> Tensor:
-    """`x` moved by `step` (in [0, 1] units) a pixel towards its nearest class in the last layer.
+def input_direction(learned: Learned, extract: Callable[[Tensor], Features], x: Tensor) -> Tensor:
+    """The sign of the gradient of the distance in the last layer `(n, c, h, w)`.
 
-    Lee et al. move clean images nearer than attacked ones; `step` is to be chosen on images that
-    are scored nowhere else. The result stays within [0, 1].
+    A step against it brings an image nearer to its class, a clean image more than an attacked one
+    (Lee et al.).
     """
-    return (x - step * input_direction(detector, extract, x)).clamp(0, 1)
-
-
-def input_direction(
-    detector: Mahalanobis, extract: Callable[[Tensor], Features], x: Tensor
-) -> Tensor:
-    """The sign of the gradient of the distance in the last layer `(n, c, h, w)`."""
     with torch.enable_grad():
         moving = x.detach().requires_grad_(True)
-        distance = detector.distances(extract(moving))[:, -1].sum()
+        distance = distances(extract(moving), learned)[:, -1].sum()
         (gradient,) = torch.autograd.grad(distance, moving)
     return gradient.sign()
 
 
 def _validated(clean: Tensor, adversarial: Tensor) -> float:
-    """AUC on the last third of either side of a head fitted on the rest."""
+    """AUC on the last third of either side, of a head fitted on the rest."""
     cuts = [max(1, len(side) * 2 // 3) for side in (clean, adversarial)]
     head = fit_logistic(clean[: cuts[0]], adversarial[: cuts[1]])
     low, high = logistic(head, clean[cuts[0] :]), logistic(head, adversarial[cuts[1] :])

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
-from detectors.contract import Detector, Learned, Reference
-from detectors.features import Features
+from detectors.contract import LogitDetector
 
 
-@dataclass
-class MaxSoftmax(Detector):
-    """The less sure the classifier, the more suspicious the image. Learns nothing."""
+@dataclass(frozen=True)
+class MaxSoftmax(LogitDetector):
+    """The less confident the classifier, the more suspicious the image.
 
-    needs_pairs: ClassVar[bool] = False
-    has_head: ClassVar[bool] = False
-    differentiable: ClassVar[bool] = True
+    Score: `-log(max_k softmax(logits)_k)`, which keeps its digits where the probability is near 1.
+    It learns nothing and costs nothing beyond the forward pass: the baseline that a detector should
+    beat. An attack that ends at a high confidence passes it.
+    """
 
-    def learn(self, reference: Reference) -> Learned:
-        return {}
-
-    def statistics(self, features: Features) -> Tensor:
-        """Minus the log of the largest probability `(n, 1)`, which keeps its digits near 1."""
-        return -features.logits.log_softmax(1).amax(1, keepdim=True)
-
-    def learn_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
-        return {}
-
-    def combine(self, statistics: Tensor) -> Tensor:
-        return statistics[:, 0]
+    def logit_score(self, logits: Tensor) -> Tensor:
+        """Minus the log of the largest probability `(n,)`, at least 0."""
+        return -logits.log_softmax(1).amax(1)

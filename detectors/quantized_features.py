@@ -10,30 +10,39 @@ from sklearn.svm import SVC
 from torch import Tensor
 
 from detectors._distances import squared_distances
-from detectors.contract import Detector, Learned, Reference, both
+from detectors._logistic_head import stack_sides
+from detectors.contract import FeatureDetector, Learned, Reference
 from detectors.features import Features
 
 
-@dataclass
-class QuantizedFeatures(Detector):
-    """Each dimension as one bit, above or below its mean over the reference; no gradient."""
+@dataclass(frozen=True)
+class QuantizedFeatures(FeatureDetector):
+    """A support vector machine on the deep feature, each dimension reduced to one bit.
 
-    needs_pairs: ClassVar[bool] = True
+    Bit d of an image is 1 where `z_d` exceeds its mean over the reference. Score: the decision
+    function of the machine with the kernel `exp(-gamma |a - b|^2)`, in units of the margin. It
+    learns from attacked images, so it recognises above all the attack that it was fitted on. It has
+    no gradient; an adaptive attack needs a surrogate.
+    """
+
     has_head: ClassVar[bool] = True
+    needs_head: ClassVar[bool] = True
     differentiable: ClassVar[bool] = False
     gamma: float = 2.8
-    """Of the radial kernel, on bits 0 and 1."""
+    """Of the radial kernel, on bits 0 and 1; smaller for features of many dimensions."""
 
     def learn(self, reference: Reference) -> Learned:
+        """The mean of the deep feature."""
         return {"mean": reference.features.deep.detach().mean(0)}
 
-    def statistics(self, features: Features) -> Tensor:
+    def statistics(self, features: Features, learned: Learned) -> Tensor:
         """Bits `(n, d)` of 0 and 1."""
         deep = features.deep.detach()
-        return (deep > self.known()["mean"].to(deep)).to(deep)
+        return (deep > learned["mean"].to(deep)).to(deep)
 
-    def learn_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
-        rows, attacked = both(clean, adversarial)
+    def fit_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
+        """The support vectors with their weights, and the bias."""
+        rows, attacked = stack_sides(clean, adversarial)
         machine = SVC(kernel="precomputed", class_weight="balanced")
         machine.fit(self._kernel(rows, rows).numpy(), attacked.numpy())
         return {
@@ -42,15 +51,11 @@ class QuantizedFeatures(Detector):
             "bias": torch.from_numpy(machine.intercept_.copy()),
         }
 
-    def combine(self, statistics: Tensor) -> Tensor:
+    def combine(self, statistics: Tensor, learned: Learned, head: Learned | None) -> Tensor:
         """The distance from the boundary, in units of the margin."""
-        if self.head is None:
-            raise RuntimeError("fit the detector first")
-        support, weight, bias = (
-            self.head[name].to(statistics) for name in ("support", "weight", "bias")
-        )
-        return self._kernel(statistics, support) @ weight + bias
+        parts = {name: value.to(statistics) for name, value in (head or {}).items()}
+        return self._kernel(statistics, parts["support"]) @ parts["weight"] + parts["bias"]
 
     def _kernel(self, x: Tensor, points: Tensor) -> Tensor:
-        """`(n, m)`: one product of matrices, where the machine's own goes pair by pair."""
+        """`(n, m)` by one matrix product; the machine's own kernel goes pair by pair."""
         return (-self.gamma * squared_distances(x, points)).exp()

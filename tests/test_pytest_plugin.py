@@ -74,7 +74,7 @@ seen = []
 
 def test_plan_of_the_command_line(robustness):
     seen.append(robustness())
-    assert seen[0].title == "Of the plan" and seen[0].data["cases"] == 10
+    assert seen[0].title == "Of the plan" and seen[0].data.cases == 10
     assert len(seen[0].rows) == 1
 
 def test_once_a_session(robustness):
@@ -174,7 +174,7 @@ def test_a_repository_without_a_conftest(tmp_path: Path) -> None:
     # the class that is read rightly.
     for text in (str(failures["test_large"].text), ran.out):
         assert "worst case, L∞ 204/255: robust accuracy 0.0 % [0.0, " in text
-        assert "on 6 attacked cases of 6 groups; hardest: FGSM and PGD" in text
+        assert "on 6 attacked cases of 6 groups; strongest: FGSM and PGD" in text
         assert "worst case, L∞ 1/255: robust accuracy 100.0 %" in text
         assert "no attack succeeded" in text
     message = failures["test_large"].attrib["message"]
@@ -209,7 +209,7 @@ def test_workers_of_xdist_send_their_tables_home(tmp_path: Path) -> None:
     ran = run(project(tmp_path, test_stranger=STRANGER), "-q", "-n1", "-k", "large")
     assert ran.code == 1
     failure, summary = ran.out.split("= robustness =")
-    assert "on 12 attacked cases of 6 groups; hardest: FGSM and PGD" in failure
+    assert "on 12 attacked cases of 6 groups; strongest: FGSM and PGD" in failure
     assert "95 % interval" in summary
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,23 +14,28 @@ from torch import Tensor
 
 from attacks import Attack
 from detectors import Detector
-from robust.auditing.assemble import make_report, no_gallery
+from robust.auditing.assemble import StageResults, make_report, no_gallery
 from robust.cases import Cases
+from robust.detection.adaptive.evaluate import evaluate_adaptive
+from robust.detection.detection_run import DetectionRun
 from robust.detection.evaluate import evaluate_detectors
 from robust.detection.factory import make_detectors
-from robust.detection.population import check_apart
+from robust.detection.record import attack_features, record_controls
+from robust.detection.reference import check_reference
 from robust.detection.start import start_detection
 from robust.diagnostics.probe import probe
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell, make_attacks, make_cells
-from robust.engine.inputs import _cases, _classifier, open_plan, open_reference
+from robust.engine.inputs import open_data, open_model, open_plan, open_reference
 from robust.engine.outcome_table import write_table
-from robust.engine.provenance import recall
+from robust.engine.provenance import Provenance
 from robust.engine.run_directory import open_store, remove
-from robust.engine.run_store import FeatureRow, Outcome, RunStore
-from robust.engine.runner import Progress
-from robust.engine.session import Session, start_session
+from robust.engine.run_memory import DETECTION
+from robust.engine.run_store import Observations, Outcome, RunStore
+from robust.engine.runner import Progress, no_progress
+from robust.engine.session import RunInputs, RunOptions, Session, start_session
 from robust.errors import InputError
+from robust.files import write_atomically
 from robust.gallery.select import make_gallery
 from robust.models import Classifier, choose_device, full_precision
 from robust.models.acceleration.memory import memory_kept
@@ -40,8 +46,17 @@ from robust.scenarios.run import check_scenarios, run_scenarios
 from robust.storage.survival import StorageCheck
 
 
-def _silent(done: float, total: float, label: str) -> None:
-    """No progress shown."""
+@dataclass(frozen=True)
+class _Request:
+    """Everything that one audit is asked for."""
+
+    plan: Plan
+    inputs: RunInputs
+    detectors: Mapping[str, Detector]
+    """By label."""
+    out: str | Path | None
+    """The run directory; None: a temporary one."""
+    options: RunOptions
 
 
 def audit(
@@ -57,7 +72,7 @@ def audit(
     gallery: int | None = None,
     device: str = "auto",
     skip_broken: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = no_progress,
     **settings: Any,
 ) -> Report:
     """Audit a classifier on cases. `attacks` are names or instances (default: those of Ma et al.).
@@ -86,19 +101,8 @@ def audit(
     for label, given in zip(known, detectors, strict=True):
         if isinstance(given, Detector):
             known[label] = given
-    return _run(
-        plan,
-        made or make_attacks(plan.attacks),
-        classifier,
-        cases,
-        out,
-        device,
-        skip_broken,
-        progress,
-        known,
-        reference,
-        surrogate,
-    )
+    inputs = RunInputs(classifier, cases, made or make_attacks(plan.attacks), reference, surrogate)
+    return _run(_Request(plan, inputs, known, out, RunOptions(device, skip_broken, progress)))
 
 
 def audit_plan(
@@ -107,26 +111,16 @@ def audit_plan(
     out: str | Path | None = None,
     device: str = "auto",
     skip_broken: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = no_progress,
 ) -> Report:
     """Audit what a plan names. The same plan and `out` again resume what was cut short."""
     attacks, detectors = make_attacks(plan.attacks), make_detectors(plan.detectors)
     classifier, cases = open_plan(plan, device)
     reference = open_reference(plan) if detectors else None
     other = plan.scenarios.surrogate
-    return _run(
-        plan,
-        attacks,
-        classifier,
-        cases,
-        out,
-        device,
-        skip_broken,
-        progress,
-        detectors,
-        reference,
-        None if other is None else _classifier(other, 0.5),
-    )
+    surrogate = None if other is None else open_model(other)
+    inputs = RunInputs(classifier, cases, attacks, reference, surrogate)
+    return _run(_Request(plan, inputs, detectors, out, RunOptions(device, skip_broken, progress)))
 
 
 def unfinished_report(run: str | Path) -> Report:
@@ -138,116 +132,130 @@ def unfinished_report(run: str | Path) -> Report:
     directory = Path(run)
     store = RunStore.look(directory)
     try:
-        facts = recall(store)
-        if facts is None:
+        provenance = Provenance.load(store)
+        if provenance is None:
             raise InputError(f"the run in {directory} has not predicted every clean image yet")
-        if facts.plan.data is None:
+        plan = provenance.plan
+        if plan.data is None:
             raise InputError(
                 f"the run in {directory} is not finished, and its cases were handed over in "
                 f"Python; call robust.audit again with the same arguments to go on"
             )
-        cases = _cases(facts.plan.data)
-        if cases.fingerprint() != store.get("data"):
+        cases = open_data(plan.data)
+        if cases.fingerprint() != store.identity("data"):
             raise InputError(f"the data have changed since the run in {directory} began")
-        attacks = make_attacks(facts.plan.attacks)
-        cells = make_cells(facts.plan.attacks, attacks, facts.plan.audit, len(cases.classes))
-        return make_report(facts, cases, cells, store, table="", seconds=0.0)
+        cells = make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, len(cases.classes))
+        return make_report(provenance, cases, cells, store)
     finally:
         store.close()
 
 
-def _run(
-    plan: Plan,
-    attacks: Sequence[Attack],
-    classifier: Classifier,
-    cases: Cases,
-    out: str | Path | None,
-    device: str,
-    skip_broken: bool,
-    progress: Progress,
-    detectors: dict[str, Detector],
-    reference: Cases | None,
-    surrogate: Classifier | None,
-) -> Report:
-    check_scenarios(plan.scenarios)
-    if detectors:
-        if reference is None:
-            raise InputError("detectors need reference, cases of the split learned from")
-        check_apart(reference, cases)
-    store, directory, fresh = open_store(out)
-    attacking = False
-    began = time.perf_counter()
+def _run(request: _Request) -> Report:
+    """Check, run every stage, and write the report; a run that never began leaves nothing."""
+    _check(request)
+    store, directory, created = open_store(request.out)
+    stages = _Stages(request, store, directory)
     try:
-        with full_precision(), memory_kept(choose_device(device)):
-            job = start_session(
-                plan,
-                attacks,
-                classifier,
-                cases,
-                store,
-                device=device,
-                skip_broken=skip_broken,
-                progress=progress,
-                reference=reference,
-                surrogate=surrogate,
-            )
-            if reference is not None:
-                start_detection(plan, job, detectors, reference)
-            attacking = True  # from here on there is work that is worth keeping
-            detection = _attack(job, plan.audit.seed)
-            scenarios = run_scenarios(plan, job)
-            probe(plan, job)
-            report = make_report(
-                job.facts,
-                cases,
-                job.cells,
-                store,
-                table=write_table(directory, store, cases, job.cells),
-                seconds=time.perf_counter() - began,
-                watch=job.watch,
-                detection=detection,
-                scenarios=scenarios,
-                gallery=partial(make_gallery, directory / GALLERY, plan, job)
-                if out
-                else no_gallery,
-            )
-        unfinished = directory / "report.json.partial"
-        report.save(unfinished)
-        unfinished.replace(directory / "report.json")
+        with full_precision(), memory_kept(choose_device(request.options.device)):
+            report = stages.run()
+        write_atomically(directory / "report.json", report.to_json())
     except InputError:
         store.close()
-        if not attacking or out is None:
-            remove(fresh)
+        if not stages.attacking:
+            remove(created)
         raise
-    store.close()
-    if out is None:
-        remove(fresh)
+    finally:
+        store.close()
+        if request.out is None:
+            remove(created)
     return report
 
 
-def _attack(job: Session, seed: int) -> Detection | None:
-    """Run the attacks; what detectors saw of them, where there are any."""
-    storing = StorageCheck(job.runner.logits, job.goal)
+def _check(request: _Request) -> None:
+    """InputError for what can be refused before anything is opened."""
+    check_scenarios(request.plan.scenarios)
+    if request.detectors:
+        if request.inputs.reference is None:
+            raise InputError("detectors need reference, cases of the split learned from")
+        check_reference(request.inputs.reference, request.inputs.cases)
 
-    def see(
+
+@dataclass
+class _Stages:
+    """The stages of one audit, one after another."""
+
+    request: _Request
+    store: RunStore
+    directory: Path
+    attacking: bool = False
+    """Whether there is work that is worth keeping."""
+
+    def run(self) -> Report:
+        """From opened inputs to the report."""
+        began = time.perf_counter()
+        request, plan = self.request, self.request.plan
+        session = start_session(plan, request.inputs, self.store, request.options)
+        reference, run = request.inputs.reference, None
+        if reference is not None:
+            detectors = request.detectors
+            run = start_detection(session, detectors, reference, plan.detection, plan.audit)
+        self.attacking = True
+        _attack(session, plan.audit.seed, run)
+        detection = None if run is None else _detect(session, run)
+        scenarios = run_scenarios(plan.scenarios, plan.audit, session)
+        if plan.doubts.probe:
+            probe(plan.audit, session)
+        stages = StageResults(
+            detection=detection,
+            copies=run.log.population.copies if run else 0,
+            scenarios=scenarios,
+            table=write_table(self.directory, self.store, session.cases, session.cells),
+            seconds=time.perf_counter() - began,
+        )
+        gallery = partial(make_gallery, self.directory / GALLERY, plan, session)
+        return make_report(
+            session.provenance,
+            session.cases,
+            session.cells,
+            self.store,
+            stages,
+            gallery if request.out else no_gallery,
+        )
+
+
+def _attack(session: Session, seed: int, run: DetectionRun | None) -> None:
+    """Run the attacks; record what survives storage, and the features that detectors read."""
+    storage = StorageCheck(session.runner.logits, session.goal)
+
+    def observe(
         cell: Cell, batch: Batch, x_adv: Tensor, outcomes: Sequence[Outcome]
-    ) -> list[FeatureRow]:
-        kept = storing.see(cell, batch, x_adv, outcomes)
-        return kept if job.watch is None else kept + job.watch.see(cell, x_adv, outcomes)
+    ) -> Observations:
+        survival = storage.observe(cell, batch, x_adv, outcomes)
+        features = attack_features(run, cell, x_adv, outcomes) if run else ()
+        return Observations(features, survival)
 
-    job.runner.attack(job.cells, job.goal, seed, see)
-    if job.watch is None or job.reference is None:
-        return None
-    job.watch.controls(job.cells, job.goal)
-    return evaluate_detectors(job.watch, job.reference, job.cells, job.goal)
+    session.runner.attack(session.cells, session.goal, seed, observe)
 
 
-def _as_spec(attack: str | Attack | Detector) -> dict[str, Any]:
-    if isinstance(attack, str):
-        return {"name": attack}
-    spec: dict[str, Any] = {"name": type(attack).__name__}
-    if dataclasses.is_dataclass(attack):
-        for field in dataclasses.fields(attack):
-            value = getattr(attack, field.name)
+def _detect(session: Session, run: DetectionRun) -> Detection:
+    """Evaluate the detectors, against adaptive attacks too, unless the store has it already."""
+    cells = session.cells
+    record_controls(run, cells)
+
+    def evaluate() -> Detection:
+        found = evaluate_detectors(run.log, run.suite, cells, run.spec, run.audit, session.progress)
+        return dataclasses.replace(found, adaptive=evaluate_adaptive(run, cells, found))
+
+    return session.store.memo(DETECTION, evaluate)
+
+
+def _as_spec(thing: str | Attack | Detector) -> dict[str, Any]:
+    """The table that a plan would have for an attack or a detector."""
+    if isinstance(thing, str):
+        return {"name": thing}
+    spec: dict[str, Any] = {"name": type(thing).__name__}
+    if dataclasses.is_dataclass(thing):
+        for field in dataclasses.fields(thing):
+            value = getattr(thing, field.name)
             spec[field.name] = value if isinstance(value, str | int | float) else repr(value)
     return spec

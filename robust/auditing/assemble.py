@@ -1,4 +1,4 @@
-"""What a store holds to its Report: rows, doubts, and what is needed to repeat it."""
+"""The Report, assembled from the store of a run and the results of its stages."""
 
 from __future__ import annotations
 
@@ -6,154 +6,151 @@ import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-
-import numpy as np
+from dataclasses import dataclass
 
 from attacks import Attack
 from robust.cases.case import Cases
-from robust.detection.feature_log import FeatureLog
-from robust.diagnostics.checks import find_doubts
-from robust.diagnostics.collect import gather
-from robust.diagnostics.evidence import Probed
-from robust.engine.accuracy_curve import every_eps
+from robust.diagnostics.checks import find_flags
+from robust.diagnostics.collect import RunResults, gather
+from robust.engine.accuracy_curve import accuracy_curves
 from robust.engine.cells import Cell, running_order
 from robust.engine.provenance import Provenance
+from robust.engine.run_memory import ACCELERATION, PROBE
 from robust.engine.run_store import RunStore
-from robust.engine.summary import Summary
-from robust.errors import InputError
-from robust.records import Detection, Exhibit, Report, Scenario
+from robust.engine.summary import FinishedCases, Summary
+from robust.records import (
+    AppliedAcceleration,
+    AuditedData,
+    AuditedModel,
+    Detection,
+    Exhibit,
+    PassCounts,
+    ProbeCost,
+    Report,
+    Scenario,
+    Timings,
+    build,
+)
 from robust.storage.survival import survivals
 
 MakeGallery = Callable[[Summary], tuple[Exhibit, ...]]
 
 
 def no_gallery(summary: Summary) -> tuple[Exhibit, ...]:
-    """No pictures."""
+    """No example images."""
     return ()
 
 
+@dataclass(frozen=True)
+class StageResults:
+    """What the stages after the attacks found; empty while a run is not finished."""
+
+    detection: Detection | None = None
+    copies: int = 0
+    """Images that detectors are evaluated on and that are copies of another one."""
+    scenarios: tuple[Scenario, ...] = ()
+    table: str = ""
+    """Hash of outcomes.csv."""
+    seconds: float = 0.0
+    """Time that this call took."""
+
+
 def make_report(
-    facts: Provenance,
+    provenance: Provenance,
     cases: Cases,
     cells: Sequence[Cell],
     store: RunStore,
-    *,
-    table: str,
-    seconds: float,
-    watch: FeatureLog | None = None,
-    detection: Detection | None = None,
-    scenarios: tuple[Scenario, ...] = (),
-    gallery: MakeGallery = no_gallery,
+    stages: StageResults = StageResults(),
+    make_gallery: MakeGallery = no_gallery,
 ) -> Report:
     """The report on all cases whose cells are finished; on a finished run that is every case.
 
-    `table` is the hash of outcomes.csv, `seconds` the time that this call took.
     InputError where no case is finished.
     """
-    plan = facts.plan
-    finished = _finished(store, cells, plan.audit.chunk)
-    good, logits, hashes, broken = [], [], [], 0
-    for one in store.clean():
-        if one.row in finished:
-            if one.logits is None:
-                broken += 1
-                continue
-            good.append(one.row)
-            logits.append(one.logits)
-            hashes.append(one.pixels)
-    if not good:
-        raise InputError("no case is finished yet; look again later, or give the audit again")
-    summary = Summary(
-        store,
-        cases,
-        cells,
-        good,
-        np.stack(logits),
-        pixels=cases[good[0]].image.numel(),
-        seed=plan.audit.seed,
-    )
-    clean, rows = summary.clean_row(), summary.cell_rows()
-    worst = summary.worst_rows(plan.audit.norm)
-    evidence = gather(
-        facts,
-        cases,
-        cells,
-        store,
-        summary,
-        clean=clean,
-        rows=rows,
-        worst=worst,
+    plan = provenance.plan
+    finished = FinishedCases.of(store, cells, plan.audit.chunk)
+    pixels = cases[finished.rows[0]].image.numel()
+    summary = Summary(store, cases, cells, finished, pixels=pixels, seed=plan.audit.seed)
+    results = RunResults(
+        provenance=provenance,
+        cases=cases,
+        cells=cells,
+        store=store,
+        summary=summary,
         finished=finished,
-        broken=broken,
-        hashes=hashes,
-        detection=detection,
-        copies=watch.copies if watch else 0,
+        clean=summary.clean_row(),
+        rows=summary.cell_rows(),
+        worst=summary.worst_rows(plan.audit.norm),
+        detection=stages.detection,
+        copies=stages.copies,
     )
-    counts = Counter(entry.label for entry in summary.cases.entries)
     return Report(
         title=plan.title,
-        clean=clean,
-        rows=tuple(rows),
-        worst_cases=tuple(worst),
-        difficulty=tuple(summary.difficulty(rows)),
-        flags=find_doubts(evidence),
+        clean=results.clean,
+        results=tuple(results.rows),
+        worst_cases=tuple(results.worst),
+        difficulty=tuple(summary.difficulty(results.rows)),
+        flags=find_flags(gather(results)),
         plan=plan.model_dump(mode="json"),
-        model=facts.model,
-        data={
-            "source": cases.source,
-            "images": plan.report.images or cases.noun,
-            "phantom": cases.phantom,
-            "split": cases.split,
-            "cases": len(good),
-            "skipped_broken": broken,
-            "unfinished": len(cases) - len(good) - broken,
-            "groups": summary.groups,
-            "grouped": cases.grouped,
-            "classes": {name: counts[i] for i, name in enumerate(cases.classes)},
-            "findings": [cases.classes[i] for i in cases.findings],
-            "index_sha256": cases.fingerprint(),
-            "pixels_sha256": hashlib.sha256("".join(hashes).encode()).hexdigest(),
-        },
-        environment=facts.environment,
-        table_sha256=table,
-        timings={
-            "seconds": round(seconds, 3),
-            "by_cell": store.seconds(),
-            "passes": _passes(store, cells),
-            "speed": store.get_json("speed"),
-            "probe": _cost(evidence.probe),
-        },
+        model=build(AuditedModel, provenance.model),
+        data=_data(results, pixels),
+        environment=provenance.environment,
+        table_sha256=stages.table,
+        timings=_timings(results, stages.seconds),
         attacks={cell.label: _described(cell.attack) for cell in cells},
-        gallery=gallery(summary),
-        detection=detection,
-        scenarios=scenarios,
-        every_eps=every_eps(cells, summary),
+        gallery=make_gallery(summary),
+        detection=stages.detection,
+        scenarios=stages.scenarios,
+        accuracy_curves=accuracy_curves(cells, summary),
         survival=survivals(store, cells, summary),
     )
 
 
-def _finished(store: RunStore, cells: Sequence[Cell], chunk: int) -> set[int]:
-    """Rows of the chunks that every cell is through with."""
-    done = store.done()
-    keys = [cell.key for cell in running_order(cells)]
-    whole = [n for key, n in done if key == "clean" and all((k, n) in done for k in keys)]
-    return {row for n in whole for row in range(n * chunk, (n + 1) * chunk)}
+def _data(results: RunResults, values: int) -> AuditedData:
+    """`values` is the size of an image (c * h * w)."""
+    cases, finished = results.cases, results.finished
+    counts = Counter(entry.label for entry in results.summary.cases.entries)
+    return AuditedData(
+        source=cases.source,
+        split=cases.split,
+        cases=len(finished.rows),
+        groups=results.summary.groups,
+        classes={name: counts[i] for i, name in enumerate(cases.classes)},
+        findings=tuple(cases.classes[i] for i in cases.findings),
+        images=results.provenance.plan.report.images or cases.noun,
+        synthetic=cases.phantom,
+        grouped=cases.grouped,
+        skipped_broken=finished.broken,
+        unfinished=len(cases) - len(finished.rows) - finished.broken,
+        values_per_image=values,
+        index_sha256=cases.fingerprint(),
+        pixels_sha256=hashlib.sha256("".join(finished.hashes).encode()).hexdigest(),
+    )
 
 
-def _passes(store: RunStore, cells: Sequence[Cell]) -> dict[str, float]:
+def _timings(results: RunResults, seconds: float) -> Timings:
+    store = results.store
+    acceleration = store.get(ACCELERATION)
+    probe = store.get(PROBE) if results.provenance.plan.doubts.probe else None
+    return Timings(
+        seconds=round(seconds, 3),
+        by_cell=store.seconds(),
+        passes=_passes(store, results.cells),
+        acceleration=None
+        if acceleration is None
+        else AppliedAcceleration(**dataclasses.asdict(acceleration)),
+        probe=None if probe is None else ProbeCost(probe.cases, probe.passes, probe.seconds),
+    )
+
+
+def _passes(store: RunStore, cells: Sequence[Cell]) -> PassCounts:
     """Forward and backward passes of single images: made, and what all cells in full would take."""
     own = running_order(cells)
     totals = [store.totals(cell.key) for cell in own]
     cases = max((found.cases for found in totals), default=0)
     made = sum(found.passes for found in totals)
     full = sum(2 * cell.attack.passes for cell in own) * cases
-    return {"made": made, "in full": float(full)}
-
-
-def _cost(probe: Probed | None) -> dict[str, float] | None:
-    if probe is None:
-        return None
-    return {"cases": probe.cases, "passes": probe.passes, "seconds": probe.seconds}
+    return PassCounts(made, float(full))
 
 
 def _described(attack: Attack) -> str:

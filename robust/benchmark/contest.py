@@ -1,4 +1,4 @@
-"""Ours against other libraries: the same model, images and budget, in turn, as ratios."""
+"""Speed against other libraries: the same model, images and gradient budget, timed in turn."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from attacks import Attack, CarliniWagnerL2, ThreatModel
-from attacks.losses import climb
+from attacks import PGD, Attack, CarliniWagnerL2, ThreatModel
+from robust.benchmark.attack_speed import bare_passes
 from robust.benchmark.peers import rivals, seeded
+from robust.benchmark.workloads import Workload
 from robust.cases.case import Case
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.goal import Goal
+from robust.engine.goal import ANY_ERROR
 from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
 from robust.engine.run_store import RunStore
 from robust.engine.runner import MEASURED
 from robust.errors import first_line
-from robust.models import Classifier, full_precision
+from robust.models import full_precision
 from robust.models.acceleration.memory import memory_kept
 
 OURS, FALLEN = "robust", "robust, first success"
@@ -36,7 +37,7 @@ FLOOR, PLAIN = "bare passes, as quick", "bare passes, plain network"
 
 @dataclass
 class Contestant:
-    """One way of running an attack, and what it cost and found."""
+    """One implementation of an attack, with its times and its strength."""
 
     name: str
     run: Callable[[int], Tensor]
@@ -45,32 +46,28 @@ class Contestant:
     memory: float = 0.0
     """MiB above what was in use before, at most; of the GPU where there is one."""
     found: float = math.nan
-    """PGD: robust accuracy; a minimum-norm attack: median L2 distance of what fooled the model."""
+    """PGD: robust accuracy; a minimum-norm attack: median L2 distance of the images that fooled the
+    model."""
     failed: str = ""
     """Why it could not run."""
 
     @property
     def middle(self) -> float:
+        """Median time of a round, in seconds; NaN where there is none."""
         return statistics.median(self.seconds) if self.seconds else math.nan
 
 
 def contest(
-    classifier: Classifier,
-    x: Tensor,
-    y: Tensor,
-    attack: Attack,
-    eps: float,
-    *,
-    rounds: int = 3,
-    precision: str = "auto",
+    load: Workload, attack: Attack, eps: float, *, rounds: int = 3, precision: str = "auto"
 ) -> tuple[list[Contestant], MixedPrecisionAttacker]:
-    """Run the attack by every library on `x (n, c, h, w)` that a prepared classifier reads as `y`.
+    """Run every library's implementation of the attack on a workload.
 
-    After a round to warm up, `rounds` rounds of everyone in turn. The floor is what no attack that
-    goes all its steps can go below: its passes without the attack, in the precision that ours runs
-    in. A bounded attack runs twice, as in an exact cell and as in a curve cell, where a case is
-    left as soon as it has fallen.
+    After a round to warm up, `rounds` rounds of each in turn. The floor is the least time that an
+    attack with all its steps can take: its passes without the attack, in the precision that ours
+    runs in. A bounded attack runs twice, as in an exact cell and as in a curve cell, where a case
+    is left as soon as it has fallen.
     """
+    classifier, x, y = load.classifier, load.x, load.y
     threat = ThreatModel(attack.norms[0], math.inf if attack.minimum_norm else eps)
     exact = Cell(type(attack).__name__, attack, threat, exact=True)
     curve = dataclasses.replace(exact, exact=False)
@@ -78,17 +75,22 @@ def contest(
         store = RunStore(Path(folder))
         attacker = make_mixed_precision_attacker(classifier, x[:MEASURED], precision, store)
         store.close()
-        batch = _batch(classifier, x, y)
+        batch = _batch(load)
 
         def ours(seed: int, cell: Cell = exact) -> Tensor:
-            return attacker.run(cell, batch, Goal("error", ()), seed)[0]
+            return attacker.run(cell, batch, ANY_ERROR, seed)[0]
 
-        twins = attacker.twins
-        steps = attack.passes - (not attack.minimum_norm)
+        models = attacker.models
+        rows = len(x) * (attack.passes - (not attack.minimum_norm))
+
+        def floor(model: Callable[[Tensor], Tensor]) -> Tensor:
+            bare_passes(model, x, y, forward=rows, backward=rows)
+            return x
+
         everyone = [
             Contestant(OURS, ours),
-            Contestant(FLOOR, lambda _: _bare(twins.low or twins.float32, x, y, steps)),
-            Contestant(PLAIN, lambda _: _bare(classifier, x, y, steps)),
+            Contestant(FLOOR, lambda _: floor(models.low_precision or models.float32)),
+            Contestant(PLAIN, lambda _: floor(classifier)),
         ]
         if not attack.minimum_norm:
             everyone.insert(1, Contestant(FALLEN, lambda seed: ours(seed, curve)))
@@ -99,13 +101,12 @@ def contest(
         for number in range(rounds + 1):
             for one in everyone:
                 if not one.failed:
-                    _measure(one, number, classifier, x, y, threat)
+                    _measure(one, number, load, threat)
     return everyone, attacker
 
 
-def _measure(
-    one: Contestant, number: int, classifier: Classifier, x: Tensor, y: Tensor, threat: ThreatModel
-) -> None:
+def _measure(one: Contestant, number: int, load: Workload, threat: ThreatModel) -> None:
+    x = load.x
     try:
         ours = one.name in (OURS, FALLEN, FLOOR)
         kept = memory_kept(x.device) if ours else nullcontext()
@@ -121,16 +122,17 @@ def _measure(
     if number:  # the first round warms up
         one.seconds.append(seconds)
     if one.name not in (FLOOR, PLAIN):
-        one.found = _worth(classifier, x_adv.detach(), x, y, threat)
+        one.found = measure_strength(load, x_adv.detach(), threat)
 
 
-def _worth(
-    classifier: Classifier, x_adv: Tensor, x: Tensor, y: Tensor, threat: ThreatModel
-) -> float:
-    """Measured on the network as it is; an image outside its limits fools nobody."""
+def measure_strength(load: Workload, x_adv: Tensor, threat: ThreatModel) -> float:
+    """Robust accuracy within eps, or the median distance where eps is infinite.
+
+    Measured on the network as it is; an image outside its limits fools nobody.
+    """
     with torch.no_grad():
-        fooled = classifier(x_adv).argmax(1) != y
-    moved = threat.distance(x_adv, x)
+        fooled = load.classifier(x_adv).argmax(1) != load.y
+    moved = threat.distance(x_adv, load.x)
     inside = ((x_adv >= 0) & (x_adv <= 1)).flatten(1).all(1)
     if math.isfinite(threat.eps):
         return 1 - float((fooled & inside & (moved <= threat.eps + 2e-6)).double().mean())
@@ -138,17 +140,10 @@ def _worth(
     return float(far.median())
 
 
-def _bare(model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, steps: int) -> Tensor:
-    """So many forward and input-gradient passes, and nothing else."""
-    gradient = x
-    for _ in range(steps):
-        _, gradient = climb(model, x, lambda z: z.gather(1, y[:, None])[:, 0])
-    return gradient
-
-
-def _batch(classifier: Classifier, x: Tensor, y: Tensor) -> Batch:
+def _batch(load: Workload) -> Batch:
+    x, y = load.x, load.y
     with torch.no_grad():
-        logits = classifier(x)
+        logits = load.classifier(x)
     cases = tuple(Case(f"{i}", int(label), f"{i}", x[i]) for i, label in enumerate(y))
     return Batch(tuple(range(len(x))), cases, x, y, logits)
 
@@ -191,9 +186,7 @@ def _resident() -> int:
 
 
 def budgets(names: Sequence[str], steps: int) -> dict[str, Attack]:
-    """The attacks to compare: every library gets so many gradients."""
-    from attacks import PGD
-
+    """The attacks of these names, PGD or CarliniWagnerL2; every library gets as many gradients."""
     known: dict[str, Attack] = {
         "PGD": PGD(steps=steps),
         "CarliniWagnerL2": CarliniWagnerL2(steps=steps, binary_steps=5),

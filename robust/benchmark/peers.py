@@ -1,4 +1,4 @@
-"""The same attack by other libraries, as far as they are installed: for comparison, never to audit.
+"""Attacks of other libraries, as far as they are installed: for comparison, never to audit.
 
 Each gets the plain classifier in evaluation mode with frozen parameters, and as many gradients.
 """
@@ -23,6 +23,7 @@ Rival = Callable[[nn.Module, Tensor, Tensor, float], Tensor]
 
 
 def by_foolbox(attack: Attack) -> Rival | None:
+    """PGD or C&W of foolbox (Rauber et al. 2020)."""
     import foolbox as library
 
     foolbox: Any = library
@@ -45,6 +46,7 @@ def by_foolbox(attack: Attack) -> Rival | None:
 
 
 def by_torchattacks(attack: Attack) -> Rival | None:
+    """PGD or C&W of torchattacks (Kim 2020)."""
     import torchattacks
 
     def run(model: nn.Module, x: Tensor, y: Tensor, eps: float) -> Tensor:
@@ -63,6 +65,7 @@ def by_torchattacks(attack: Attack) -> Rival | None:
 
 
 def by_art(attack: Attack) -> Rival | None:
+    """PGD or C&W of the Adversarial Robustness Toolbox (Nicolae et al. 2018)."""
     from art.attacks import evasion
     from art.estimators.classification import PyTorchClassifier
 
@@ -103,6 +106,7 @@ def by_art(attack: Attack) -> Rival | None:
 
 
 def by_adv_lib(attack: Attack) -> Rival | None:
+    """PGD or C&W of adversarial-library (Rony and Ben Ayed)."""
     # It plots with visdom, which need not be there.
     sys.modules.setdefault("visdom", types.ModuleType("visdom"))
     from adv_lib import attacks as library
@@ -141,7 +145,7 @@ def rivals(attack: Attack) -> dict[str, Rival]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """The others draw from the global generators."""
+    """Seed the global generators, which other libraries draw from, and put them back."""
     state = np.random.get_state()
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -1,7 +1,8 @@
-"""What `robust bench` runs on: a plan's cases that are right when clean, or phantoms."""
+"""Workloads of `robust bench`: a plan's correctly classified cases, or synthetic images."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,17 +20,31 @@ from robust.models import (
     random_classifier,
     settle_head,
 )
+from robust.models.prepare import image_template
 from robust.plan.load import load_plan
 
 
-def from_plan(path: Path, limit: int, device: str) -> tuple[Classifier, Tensor, Tensor]:
-    """The plan's classifier, prepared, and the first cases of one shape that it reads correctly."""
+@dataclass(frozen=True)
+class Workload:
+    """What every library attacks."""
+
+    classifier: Classifier
+    """Prepared."""
+    x: Tensor
+    """`(n, c, h, w)`."""
+    y: Tensor
+    """`(n,)`, as the classifier predicts it."""
+
+
+def from_plan(path: Path, limit: int, device: str) -> Workload:
+    """The plan's classifier, and the first cases of one shape that it classifies correctly."""
     classifier, cases = open_plan(load_plan(path), device)
     ready = prepare(classifier, choose_device(device))
-    like = torch.empty(0, device=ready.mean.device, dtype=_dtype(ready))
     images: list[Tensor] = []
     labels: list[Tensor] = []
-    for _, found, x in read_batches(cases, range(len(cases)), like, skip_broken=True):
+    for _, found, x in read_batches(
+        cases, range(len(cases)), image_template(ready), skip_broken=True
+    ):
         settle_head(ready, x)
         y = torch.tensor([case.label for case in found], device=x.device)
         with torch.no_grad(), full_precision():
@@ -41,18 +56,16 @@ def from_plan(path: Path, limit: int, device: str) -> tuple[Classifier, Tensor, 
             break
     x, y = torch.cat(images)[:limit], torch.cat(labels)[:limit]
     if not len(x):
-        raise InputError("not one case is right when clean; there is nothing to attack")
-    return ready, x, y
+        raise InputError("no case is classified correctly; there is nothing to attack")
+    return Workload(ready, x, y)
 
 
-def from_architecture(
-    name: str, size: int, limit: int, device: str
-) -> tuple[Classifier, Tensor, Tensor]:
-    """A network with random weights, phantom images, and what it makes of them as labels.
+def from_architecture(name: str, size: int, limit: int, device: str) -> Workload:
+    """A network with random weights and synthetic images, labelled as it predicts them.
 
-    Random weights call all images the same, by logits that differ in their last digits. Batch norm
-    is therefore set to these images, and the lead of the second logit shifted and scaled to median
-    0 and deviation 1: half of the images lie on either side, and crossing is no matter of rounding.
+    With random weights all images get the same label, by logits that differ in their last digits.
+    Batch norm is therefore set to these images, and the lead of the second logit shifted and scaled
+    to median 0 and deviation 1: then half of the images lie on either side, well apart.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -70,7 +83,7 @@ def from_architecture(
         spread.bias.copy_(torch.tensor([0.0, -scale * float(lead.median())]))
     classifier.network = nn.Sequential(classifier.network, spread)
     ready = prepare(classifier, where)
-    return ready, x, _logits(ready, x).argmax(1)
+    return Workload(ready, x, _logits(ready, x).argmax(1))
 
 
 def _set_norms(classifier: Classifier, x: Tensor) -> None:
@@ -88,8 +101,3 @@ def _set_norms(classifier: Classifier, x: Tensor) -> None:
 def _logits(ready: Classifier, x: Tensor) -> Tensor:
     with torch.no_grad(), full_precision():
         return torch.cat([ready(part) for part in torch.split(x, 16)])
-
-
-def _dtype(classifier: Classifier) -> torch.dtype:
-    kinds = {p.dtype for p in classifier.parameters()}
-    return torch.float64 if torch.float64 in kinds else torch.float32

@@ -1,34 +1,37 @@
-"""Changes that images meet in daily life: what a detector should not take for an attack."""
+"""Benign transformations (JPEG, brightness, rotation, blur): negative controls for detectors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-QUALITY = 75
-BRIGHTER = 1.05
-DEGREES = 3.0
+from robust.cases.jpeg import through_jpeg
+
+JPEG_QUALITY = 75
+BRIGHTNESS_FACTOR = 1.05
+ROTATION_DEGREES = 3.0
 
 
 def jpeg(x: Tensor) -> Tensor:
-    levels = (x * 255).round().to(torch.uint8).cpu()
-    return torch.stack([F.jpeg(image, QUALITY) for image in levels]).to(x) / 255
+    """JPEG at a usual quality, for images with 1 or 3 channels."""
+    return through_jpeg(x, JPEG_QUALITY)
 
 
 def brightness(x: Tensor) -> Tensor:
-    return (x * BRIGHTER).clamp(0, 1)
+    """Every pixel brighter by the same factor."""
+    return (x * BRIGHTNESS_FACTOR).clamp(0, 1)
 
 
 def rotation(x: Tensor) -> Tensor:
-    turned: Tensor = F.rotate(x, DEGREES, F.InterpolationMode.BILINEAR)
+    """A slight turn around the centre; the corners become black."""
+    turned: Tensor = F.rotate(x, ROTATION_DEGREES, F.InterpolationMode.BILINEAR)
     return turned.clamp(0, 1)
 
 
 def blur(x: Tensor) -> Tensor:
-    """A Gaussian of one pixel at 224, less on smaller images, half a pixel at least."""
+    """Gaussian blur with a sigma of one pixel at 224 px, in proportion elsewhere, at least 0.5."""
     sigma = max(0.5, max(x.shape[2:]) / 224)
     size = 2 * round(3 * sigma) + 1
     blurred: Tensor = F.gaussian_blur(x, [size, size], [sigma, sigma])
@@ -36,9 +39,9 @@ def blur(x: Tensor) -> Tensor:
 
 
 BENIGN_CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
-    f"JPEG at quality {QUALITY}": jpeg,
-    f"brightness + {100 * (BRIGHTER - 1):.0f} %": brightness,
-    f"rotation by {DEGREES:g} degrees": rotation,
+    f"JPEG at quality {JPEG_QUALITY}": jpeg,
+    f"brightness + {100 * (BRIGHTNESS_FACTOR - 1):.0f} %": brightness,
+    f"rotation by {ROTATION_DEGREES:g} degrees": rotation,
     "blur": blur,
 }
-"""From `(n, c, h, w)` in [0, 1] to the same, each image by itself."""
+"""By name, from `(n, c, h, w)` in [0, 1] to the same, each image by itself."""

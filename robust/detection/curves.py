@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.manifold import TSNE
 
-from robust.detection.cross_fitting import FALSE_ALARMS, Scored, threshold
+from robust.detection.cross_fitting import FALSE_ALARM_RATES, ScoredImages, threshold
 from robust.detection.feature_log import CLEAN, FeatureLog, noise_key
 from robust.detection.transfer_matrix import TransferMatrix
 from robust.engine.cells import Cell
 from robust.records import FeatureMap, ScoreCurves
 
-MAPS, POINTS = 6, 300
+MAX_MAPS, MAX_POINTS = 6, 300
 """Attacks of which deep features are drawn, and images of either side."""
 
-
 BINS = 40
+"""Of a score histogram."""
 
 
-def _traces(matrix: TransferMatrix, key: str, cells: Sequence[Cell]) -> Iterator[ScoreCurves]:
-    noise = noise_key(next(cell for cell in cells if cell.key == key))
+def score_curves(matrix: TransferMatrix, key: Cell) -> Iterator[ScoreCurves]:
+    """ROC curve and histograms of each detector that is fitted on the key attack or not at all."""
+    noise = noise_key(key)
     for (detector, fitted, scored), one in matrix.scores.items():
-        if scored == key:
+        if scored == key.key:
             beside = matrix.scores.get((detector, fitted, noise))
-            yield _trace(detector, one, np.array([]) if beside is None else beside.positive)
+            yield _curves(detector, one, np.array([]) if beside is None else beside.positive)
 
 
-def _trace(detector: str, one: Scored, noise: npt.NDArray[np.float64]) -> ScoreCurves:
-    shares = sorted({0.0, 1.0, *FALSE_ALARMS, *np.round(np.linspace(0, 1, 101), 2).tolist()})
+def _curves(detector: str, one: ScoredImages, noise: npt.NDArray[np.float64]) -> ScoreCurves:
+    grid = np.round(np.linspace(0, 1, 101), 2).tolist()
     roc = [(0.0, 0.0)]
-    for share in shares:
-        limit = threshold(one.clean, share)
+    for rate in sorted({0.0, 1.0, *FALSE_ALARM_RATES, *grid}):
+        limit = threshold(one.clean, rate)
         point = float(np.mean(one.clean > limit)), float(np.mean(one.positive > limit))
         roc.append((round(point[0], 4), round(point[1], 4)))
     every = np.concatenate([one.clean, one.positive])
@@ -55,28 +56,39 @@ def _trace(detector: str, one: Scored, noise: npt.NDArray[np.float64]) -> ScoreC
     )
 
 
-def _scatters(
-    watch: FeatureLog, cells: Sequence[Cell], key: str, place: Mapping[str, int]
+def feature_maps(
+    log: FeatureLog,
+    cells: Mapping[int, Cell],
+    key: Cell,
+    seed: int,
+    progress: Callable[[float, float, str], None],
 ) -> Iterator[FeatureMap]:
-    """The attacks under the threat model of the key one, beside the clean images of their cases."""
-    threat = next(cell.threat for cell in cells if cell.key == key)
-    clean = watch.side(CLEAN)
-    for cell in [cell for cell in cells if cell.threat == threat][:MAPS]:
-        side = watch.side(cell.key)
-        if len(side.cases) < 5:
+    """t-SNE of the attacks under the key attack's threat model, beside the same cases when clean.
+
+    `cells` are attacks by their places among the image sets.
+    """
+    clean = log.feature_set(CLEAN)
+    drawn = [(place, cell) for place, cell in cells.items() if cell.threat == key.threat]
+    for place, cell in drawn[:MAX_MAPS]:
+        images = log.feature_set(cell.key)
+        if len(images.cases) < 5:
             continue
-        watch.runner.progress(0, 1, f"drawing the features of {cell.label}")
-        some = np.linspace(0, len(side.cases) - 1, min(POINTS, len(side.cases))).round()
+        progress(0, 1, f"t-SNE plot of {cell.label}")
+        some = np.linspace(0, len(images.cases) - 1, min(MAX_POINTS, len(images.cases))).round()
         rows = some.astype(np.int64)
-        before = np.searchsorted(clean.cases, side.cases[rows])
+        before = np.searchsorted(clean.cases, images.cases[rows])
         both = torch.cat(
             [
                 clean.features.deep[torch.from_numpy(before)],
-                side.features.deep[torch.from_numpy(rows)],
+                images.features.deep[torch.from_numpy(rows)],
             ]
         )
-        flat = TSNE(
-            perplexity=min(30.0, (len(both) - 1) / 3), random_state=watch.plan.audit.seed
-        ).fit_transform(both.double().numpy())
-        points = [(round(float(x), 2), round(float(y), 2)) for x, y in flat]
-        yield FeatureMap(place[cell.key], tuple(points[: len(rows)]), tuple(points[len(rows) :]))
+        points = _embed(both, seed)
+        yield FeatureMap(place, tuple(points[: len(rows)]), tuple(points[len(rows) :]))
+
+
+def _embed(points: torch.Tensor, seed: int) -> list[tuple[float, float]]:
+    """`(n, d)` in two dimensions."""
+    tsne = TSNE(perplexity=min(30.0, (len(points) - 1) / 3), random_state=seed)
+    flat = tsne.fit_transform(points.double().numpy())
+    return [(round(float(x), 2), round(float(y), 2)) for x, y in flat]

@@ -1,125 +1,83 @@
-"""From the features that a run has kept to what its report says of detectors."""
+"""Evaluates every detector on a finished run: recorded features to the report's `Detection`."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from detectors import Reference
-from robust.detection.adaptive.evaluate import evaluate_adaptive
 from robust.detection.benign_changes import BENIGN_CHANGES
-from robust.detection.cross_fitting import (
-    FEW,
-    FeatureSet,
-)
-from robust.detection.curves import _scatters, _traces
+from robust.detection.cross_fitting import FEW, FeatureSet
+from robust.detection.curves import feature_maps, score_curves
+from robust.detection.factory import DetectorSuite
 from robust.detection.feature_log import CLEAN, FeatureLog, change_key, logged_cells, noise_key
-from robust.detection.transfer_matrix import UNFITTED, TransferMatrix, evaluate_transfer
+from robust.detection.transfer_matrix import EvaluationData, TransferMatrix, evaluate_transfer
 from robust.engine.cells import Cell
-from robust.engine.goal import Goal
 from robust.metrics.groups import FOLDS
-from robust.records import Detection, DetectorScore, ImageSet, NullControl, build
+from robust.plan.spec import AuditSpec, DetectionSpec
+from robust.records import Detection, DetectorScore, ImageSet, NullControl
 
 
 def evaluate_detectors(
-    watch: FeatureLog, reference: Reference, cells: Sequence[Cell], goal: Goal
+    log: FeatureLog,
+    suite: DetectorSuite,
+    cells: Sequence[Cell],
+    spec: DetectionSpec,
+    audit: AuditSpec,
+    progress: Callable[[float, float, str], None] = lambda done, total, label: None,
 ) -> Detection:
-    """Evaluate every detector on a finished run. InputError as in `evaluate_transfer`."""
-    store = watch.runner.store
-    if (kept := store.get_json("detection")) is not None:
-        known: Detection = build(Detection, kept)
-        return known
-    found = _judge(watch, reference, cells, goal)
-    store.put_json("detection", dataclasses.asdict(found))
-    return found
+    """The transfer matrix with its controls and curves; adaptive attacks are not part of it.
 
-
-def _judge(watch: FeatureLog, reference: Reference, cells: Sequence[Cell], goal: Goal) -> Detection:
-    shown_cells = logged_cells(cells)
-    key = _key(watch, shown_cells)
-    shown, keys = _shown(watch, shown_cells)
-    attacks = {cell.key: cell.key for cell in shown_cells}
+    Reads from the log and writes nothing. InputError as in `evaluate_transfer`.
+    """
+    population, logged = log.population, logged_cells(cells)
+    key = key_cell(logged, log.count, audit.norm)
+    sources = _image_sets(log, logged)
+    attacks = [cell.key for cell in logged]
     matrix = evaluate_transfer(
-        watch.detectors,
-        reference,
-        watch.side(CLEAN),
-        _Lazy(watch, [k for k in keys if k in attacks]),
-        _Lazy(watch, [k for k in keys if k not in attacks]),
-        np.array([watch.runner.cases.entries[row].label for row in watch.rows]),
-        watch.groups,
-        watch.plan.audit.seed,
-        fit_on=_fit_on(watch, shown_cells),
-        keep=key or "",
-        progress=watch.runner.progress,
+        suite.fitted,
+        EvaluationData(
+            reference=suite.reference,
+            clean=log.feature_set(CLEAN),
+            attacks=_Lazy(log, attacks),
+            controls=_Lazy(log, [source for source in sources if source not in attacks]),
+            labels=population.labels,
+            groups=population.groups,
+        ),
+        audit.seed,
+        fit_on=fitting_keys(logged, spec),
+        keep=key.key if key else "",
+        progress=progress,
     )
-    place = {key: i for i, key in enumerate(keys)}
-    judged = [label for label, fitted in matrix.nulls if fitted in (UNFITTED, key)]
-    shown = [
-        replace(one, empty=matrix.empty.get(key, "")) for key, one in zip(keys, shown, strict=True)
-    ]
+    place = {source: i for i, source in enumerate(sources)}
+    reasons = matrix.unfitted_reasons
+    by_place = {place[cell.key]: cell for cell in logged}
     return Detection(
-        detectors={label: repr(detector) for label, detector in watch.detectors.items()},
-        layers=watch.look.extract.layers,
-        reference=watch.runner.store.get_json("reference facts"),
-        cases=len(watch.rows),
-        groups=len(set(watch.groups.tolist())),
-        of=watch.of,
+        detectors={label: repr(fitted.detector) for label, fitted in suite.fitted.items()},
+        layers=suite.layers,
+        reference=suite.reference_set,
+        cases=len(population.rows),
+        groups=len(set(population.groups.tolist())),
+        correct_cases=population.correct_cases,
         folds=FOLDS,
-        key=place[key] if key else None,
-        shown=tuple(shown),
-        sightings=tuple(_sightings(matrix, place)),
-        nulls=tuple(_nulls(matrix, place)),
-        traces=tuple(_traces(matrix, key, shown_cells)) if key else (),
-        scatters=tuple(_scatters(watch, shown_cells, key, place)) if key else (),
-        adaptive=evaluate_adaptive(watch, reference, shown_cells[place[key]], goal, judged)
-        if key
-        else (),
+        key_attack=place[key.key] if key else None,
+        image_sets=tuple(
+            replace(one, unfitted_reason=reasons.get(s, "")) for s, one in sources.items()
+        ),
+        detector_scores=tuple(_scores(matrix, place)),
+        null_controls=tuple(_null_controls(matrix, place)),
+        score_curves=tuple(score_curves(matrix, key)) if key else (),
+        feature_maps=tuple(feature_maps(log, by_place, key, audit.seed, progress)) if key else (),
     )
 
 
-class _Lazy(Mapping[str, FeatureSet]):
-    """Sides by key, read from the store one at a time."""
+def key_cell(cells: Sequence[Cell], successes: Callable[[str], int], norm: str) -> Cell | None:
+    """The strongest attack at the smallest eps at which one has enough successes for a verdict.
 
-    def __init__(self, watch: FeatureLog, keys: Sequence[str]) -> None:
-        self._watch, self._keys = watch, keys
-
-    def __getitem__(self, key: str) -> FeatureSet:
-        if key not in self._keys:
-            raise KeyError(key)
-        return self._watch.side(key)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._keys)
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-
-def _shown(watch: FeatureLog, cells: Sequence[Cell]) -> tuple[list[ImageSet], list[str]]:
-    """Attacks in the order of the plan, then noise, then changes; and their keys."""
-    shown, keys = [], []
-    for cell in cells:
-        count = watch.runner.store.count(cell.key)
-        shown.append(ImageSet("attack", cell.label, cell.threat.norm, cell.eps, count))
-        keys.append(cell.key)
-    for key, cell in {noise_key(cell): cell for cell in cells}.items():
-        count = watch.runner.store.count(key)
-        name = "noise" if np.isfinite(cell.threat.eps) else f"noise as far as {cell.label}"
-        shown.append(ImageSet("noise", name, cell.threat.norm, cell.eps, count))
-        keys.append(key)
-    for name in BENIGN_CHANGES:
-        shown.append(ImageSet("change", name, "", None, len(watch.rows)))
-        keys.append(change_key(name))
-    return shown, keys
-
-
-def _key(watch: FeatureLog, cells: Sequence[Cell]) -> str | None:
-    """The strongest attack at the smallest eps at which one has enough successes for a verdict."""
-    norm = watch.plan.audit.norm
-    counts = {cell.key: watch.runner.store.count(cell.key) for cell in cells}
+    Preferably in `norm`. `successes` counts them by the cell's key. None where no attack succeeded.
+    """
+    counts = {cell.key: successes(cell.key) for cell in cells}
     enough = [c for c in cells if counts[c.key] >= FEW and c.threat.norm == norm]
     enough = enough or [c for c in cells if counts[c.key] >= FEW]
     enough = enough or [c for c in cells if counts[c.key]]
@@ -127,12 +85,11 @@ def _key(watch: FeatureLog, cells: Sequence[Cell]) -> str | None:
         return None
     least = min(c.threat.eps for c in enough)
     at = [c for c in enough if c.threat.eps == least]
-    return max(at, key=lambda c: (counts[c.key], c.attack.passes)).key
+    return max(at, key=lambda c: (counts[c.key], c.attack.passes))
 
 
-def _fit_on(watch: FeatureLog, cells: Sequence[Cell]) -> list[str]:
+def fitting_keys(cells: Sequence[Cell], spec: DetectionSpec) -> list[str]:
     """The keys of the cells that the plan lets heads be fitted on."""
-    spec = watch.plan.detection
     return [
         c.key
         for c in cells
@@ -141,13 +98,46 @@ def _fit_on(watch: FeatureLog, cells: Sequence[Cell]) -> list[str]:
     ]
 
 
-def _sightings(matrix: TransferMatrix, place: Mapping[str, int]) -> Iterator[DetectorScore]:
-    for (detector, fitted, scored), found in matrix.cells.items():
-        seen = {f"{share:g}": rate for share, rate in found.seen.items()}
-        yield DetectorScore(detector, place.get(fitted), place[scored], found.auc, seen, found.few)
+class _Lazy(Mapping[str, FeatureSet]):
+    """Image sets by source, read from the log one at a time."""
+
+    def __init__(self, log: FeatureLog, sources: Sequence[str]) -> None:
+        self._log, self._sources = log, sources
+
+    def __getitem__(self, source: str) -> FeatureSet:
+        if source not in self._sources:
+            raise KeyError(source)
+        return self._log.feature_set(source)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sources)
+
+    def __len__(self) -> int:
+        return len(self._sources)
 
 
-def _nulls(matrix: TransferMatrix, place: Mapping[str, int]) -> Iterator[NullControl]:
-    for (detector, fitted), null in matrix.nulls.items():
+def _image_sets(log: FeatureLog, cells: Sequence[Cell]) -> dict[str, ImageSet]:
+    """By source: attacks in the order of the plan, then noise, then benign changes."""
+    found: dict[str, ImageSet] = {}
+    for cell in cells:
+        count = log.count(cell.key)
+        found[cell.key] = ImageSet("attack", cell.label, cell.threat.norm, cell.eps, count)
+    for key, cell in {noise_key(cell): cell for cell in cells}.items():
+        name = "noise" if np.isfinite(cell.threat.eps) else f"noise as far as {cell.label}"
+        found[key] = ImageSet("noise", name, cell.threat.norm, cell.eps, log.count(key))
+    for name in BENIGN_CHANGES:
+        found[change_key(name)] = ImageSet("change", name, "", None, len(log.population.rows))
+    return found
+
+
+def _scores(matrix: TransferMatrix, place: Mapping[str, int]) -> Iterator[DetectorScore]:
+    for (detector, fitted, scored), found in matrix.metrics.items():
+        rates = {f"{share:g}": rate for share, rate in found.detection_rates.items()}
+        at = place.get(fitted), place[scored]
+        yield DetectorScore(detector, *at, found.auc, rates, found.too_few)
+
+
+def _null_controls(matrix: TransferMatrix, place: Mapping[str, int]) -> Iterator[NullControl]:
+    for (detector, fitted), null in matrix.null_controls.items():
         alarm = (detector, fitted) in matrix.alarms
         yield NullControl(detector, place.get(fitted), null.auc, null.p, alarm)

@@ -1,28 +1,34 @@
-"""A plan's detectors, and images to the features that they read."""
+"""Makes a plan's detectors, the feature extractor, and fits detectors on a reference."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pydantic
 import torch
 from torch import Tensor
 
-from detectors import (
-    Detector,
-    Extractor,
-    FeatureReader,
-    Features,
-    Reference,
-    find_layers,
-    make_detector,
-)
-from robust.cases.case import Cases
-from robust.engine.batch import read_batches
+from detectors import Detector, Extractor, FittedDetector, Reference, find_layers, make_detector
+from detectors.features import dropout_layers
 from robust.errors import InputError, first_line
 from robust.models import Classifier
-from robust.plan.spec import DetectionSpec, DetectorSpec
+from robust.plan.spec import DetectorSpec
+from robust.records import ReferenceSet
+
+
+@dataclass(frozen=True)
+class DetectorSuite:
+    """Detectors that have learned from the reference, and what they learned from."""
+
+    fitted: Mapping[str, FittedDetector]
+    """By their names in the plan, without heads."""
+    reference: Reference
+    reference_set: ReferenceSet
+    """Which images the reference holds."""
+    layers: tuple[str, ...]
+    """The layers that are read, from input to output."""
 
 
 def make_detectors(specs: Sequence[DetectorSpec]) -> dict[str, Detector]:
@@ -50,42 +56,36 @@ def make_detectors(specs: Sequence[DetectorSpec]) -> dict[str, Detector]:
     return made
 
 
-def make_feature_reader(
+def make_extractor(
     classifier: Classifier,
-    detectors: Mapping[str, Detector],
-    spec: DetectionSpec,
+    detectors: Sequence[Detector],
     x: Tensor,
-    seed: int = 0,
-) -> FeatureReader:
-    """What reads a prepared classifier for these detectors; layers are found on `x (n, c, h, w)`.
+    layers: Sequence[str] | None = None,
+) -> Extractor:
+    """What reads a prepared classifier; layers that are not named are found on `x (n, c, h, w)`.
 
-    InputError for a layer that does not exist, or for dropout passes of a network without dropout.
+    InputError for a layer that does not exist, or where a detector needs dropout and the network
+    has none.
     """
     try:
-        extract = Extractor(classifier, spec.layers or find_layers(classifier, x))
-        look = FeatureReader(extract, detectors.values(), passes=spec.passes, seed=seed)
+        extract = Extractor(classifier, layers or find_layers(classifier, x))
+        if any(detector.needs_dropout for detector in detectors):
+            dropout_layers(classifier)
         with torch.no_grad():
-            look(x[:1])
-        return look
+            extract(x[:1])
+        return extract
     except ValueError as error:
         raise InputError(f"[detection] {error}") from None
 
 
-def fit_statistics(detectors: Mapping[str, Detector], reference: Reference) -> None:
-    """Each learns from the reference; InputError for what none can learn from."""
+def fit_detectors(
+    detectors: Mapping[str, Detector], reference: Reference
+) -> dict[str, FittedDetector]:
+    """Each detector fitted on the reference; InputError where nothing can be learned from it."""
+    fitted: dict[str, FittedDetector] = {}
     for label, detector in detectors.items():
         try:
-            detector.learned = detector.learn(reference)
+            fitted[label] = detector.fit(reference)
         except (ValueError, RuntimeError) as error:
             raise InputError(f"detector {label}: {first_line(error)}") from None
-
-
-def read_features(look: FeatureReader, cases: Cases, rows: Sequence[int], like: Tensor) -> Features:
-    """The features of these rows, in their order."""
-    parts, order = [], []
-    with torch.no_grad():
-        for found, _, x in read_batches(cases, rows, like):
-            parts.append(look(x))
-            order += found
-    place = {row: i for i, row in enumerate(order)}
-    return Features.cat(parts).take(torch.tensor([place[row] for row in rows]))
+    return fitted

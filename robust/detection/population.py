@@ -1,71 +1,57 @@
-"""The cases that detectors are judged on, and what keeps them apart from the reference."""
+"""The cases that detectors are evaluated on: correct when clean, eligible, with their groups."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-import torch
+import numpy as np
+import numpy.typing as npt
 
-from detectors import Detector
 from robust.cases.case import Cases, spread
-from robust.detection.factory import make_feature_reader
-from robust.detection.feature_log import FeatureLog, logged_cells
-from robust.engine.batch import read_batches
-from robust.engine.cells import Cell
-from robust.engine.goal import Goal
-from robust.engine.runner import Runner
+from robust.engine.goal import Goal, eligible_cases
+from robust.engine.run_store import CleanPrediction
 from robust.errors import InputError
-from robust.metrics.groups import FOLDS, together
-from robust.plan.spec import Plan
+from robust.metrics.groups import FOLDS, merge_duplicates
 
 
-def make_feature_log(
-    plan: Plan, detectors: dict[str, Detector], runner: Runner, cells: Sequence[Cell], goal: Goal
-) -> FeatureLog:
-    """Choose the cases to judge on. InputError where that cannot work, before any attack runs."""
-    if not logged_cells(cells):
-        raise InputError(
-            "detectors need an attack that is run in full; set cells = 'exact' in [audit]"
-        )
-    entries, clean = runner.cases.entries, runner.store.clean()
-    labels = torch.tensor([entry.label for entry in entries])
-    eligible = goal.eligible(labels).tolist()
-    right = {
-        c.row: c
-        for c in clean
-        if c.logits is not None
-        and int(c.logits.argmax()) == entries[c.row].label
-        and eligible[c.row]
-    }
-    if not right:
-        raise InputError("no case is right when clean; there is nothing for detectors to judge")
-    rows = spread(sorted(right), plan.detection.cases)
-    own, pixels = [entries[row].group for row in rows], [right[row].pixels for row in rows]
-    groups = together(own, pixels)
-    if len(set(groups.tolist())) < 2 * FOLDS:
-        raise InputError(
-            f"detectors are judged on {2 * FOLDS} groups or more that are right when clean, here "
-            f"are {len(set(groups.tolist()))}; audit more cases, or take [[detectors]] out"
-        )
-    x = next(iter(read_batches(runner.cases, rows[:1], runner.like)))[2]
-    look = make_feature_reader(runner.classifier, detectors, plan.detection, x, plan.audit.seed)
-    copies = len(pixels) - len(set(pixels))
-    return FeatureLog(plan, runner, detectors, look, rows, len(right), groups, copies)
+@dataclass(frozen=True)
+class Population:
+    """The evaluated cases; all arrays and all places in a `FeatureSet` follow their order."""
+
+    rows: tuple[int, ...]
+    """Their places in `Cases`, ascending."""
+    labels: npt.NDArray[np.int64]
+    """`(n,)`, the true labels."""
+    groups: npt.NDArray[np.int64]
+    """`(n,)`, equal for images of one patient and for copies of an image."""
+    correct_cases: int
+    """How many cases are eligible and correct when clean, evaluated or not."""
+    copies: int
+    """Images that are copies of another evaluated one."""
 
 
-def check_apart(reference: Cases, cases: Cases) -> None:
-    """InputError where a patient of the reference is audited too, or the classes differ."""
-    if reference.classes != cases.classes:
+def choose_population(
+    cases: Cases, clean: Iterable[CleanPrediction], goal: Goal, limit: int
+) -> Population:
+    """At most `limit` cases, spread evenly; InputError where there are too few groups."""
+    entries = cases.entries
+    correct = eligible_cases(clean, entries, goal)
+    if not correct:
+        raise InputError("no case is correct when clean; there is nothing to evaluate detectors on")
+    rows = spread(sorted(correct), limit)
+    pixels = [correct[row].pixels for row in rows]
+    groups = merge_duplicates([entries[row].group for row in rows], pixels)
+    count = len(set(groups.tolist()))
+    if count < 2 * FOLDS:
         raise InputError(
-            f"the reference has the classes {', '.join(reference.classes)}, the audited cases "
-            f"{', '.join(cases.classes)}; they must be the same, in one order"
+            f"detectors are evaluated on {2 * FOLDS} groups or more that are correct when clean, "
+            f"here are {count}; audit more cases, or take [[detectors]] out"
         )
-    if not (reference.grouped and cases.grouped):
-        return
-    shared = {e.group for e in reference.entries} & {e.group for e in cases.entries}
-    if shared:
-        raise InputError(
-            f"{len(shared)} groups lie on two sides, in the split {reference.split!r} that "
-            f"detectors learn from and among the audited cases, {min(shared)!r} first; keep all "
-            f"images of a patient in one split"
-        )
+    return Population(
+        rows=tuple(rows),
+        labels=np.array([entries[row].label for row in rows], np.int64),
+        groups=groups,
+        correct_cases=len(correct),
+        copies=len(pixels) - len(set(pixels)),
+    )

@@ -1,19 +1,18 @@
-"""The transfer matrix: every detector fitted on every attack, scored on all, with its controls."""
+"""Transfer matrix: every detector fitted on every attack, scored on all attacks and controls."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from detectors import Detector, Reference
+from detectors import FittedDetector, Reference
 from robust.detection.cross_fitting import (
     DetectionMetrics,
     FeatureSet,
-    Scored,
+    ScoredImages,
     StatisticSet,
     check_learns_nothing,
     check_positives,
@@ -26,35 +25,47 @@ from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.groups import folds_by_group
 
 UNFITTED = ""
-"""Where a detector has no head to fit on an attack."""
+"""In place of an attack's name for a detector without a head."""
 
 Key = tuple[str, str, str]
+"""Detector, attack that its head was fitted on, image set that was scored."""
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """What detectors are evaluated on. All image sets show cases of one population."""
+
+    reference: Reference
+    """What the detectors have learned from."""
+    clean: FeatureSet
+    attacks: Mapping[str, FeatureSet]
+    """Successes alone. Each is asked for once, in order, so a mapping may read them from disk."""
+    controls: Mapping[str, FeatureSet]
+    """Noise and benign changes of the same cases: scored, and never fitted on."""
+    labels: npt.NDArray[np.int64]
+    """`(n,)`, the true labels of the population."""
+    groups: npt.NDArray[np.int64]
+    """`(n,)`, its groups."""
 
 
 @dataclass(frozen=True)
 class TransferMatrix:
-    """What detectors are worth. Keys are (detector, attack fitted on, attack scored)."""
+    """The metrics of every detector for every fitting and image set, with the null controls."""
 
-    cells: Mapping[Key, DetectionMetrics]
-    nulls: Mapping[tuple[str, str], NullResult]
-    """(detector, attack fitted on)."""
+    metrics: Mapping[Key, DetectionMetrics]
+    null_controls: Mapping[tuple[str, str], NullResult]
+    """By detector and attack fitted on."""
     alarms: tuple[tuple[str, str], ...]
-    """Null controls that found something where there is nothing: the figures are not to be
-    believed."""
-    empty: Mapping[str, str]
-    """Attacks that nothing could be fitted on, and why."""
-    scores: Mapping[Key, Scored]
-    """Image by image, where a detector was fitted on the attack named in `keep`."""
+    """Null controls that find something where there is nothing: these metrics mean nothing."""
+    unfitted_reasons: Mapping[str, str]
+    """Attacks that no head could be fitted on, and why."""
+    scores: Mapping[Key, ScoredImages]
+    """Image by image, for detectors without a head or fitted on the attack named in `keep`."""
 
 
 def evaluate_transfer(
-    detectors: Mapping[str, Detector],
-    reference: Reference,
-    clean: FeatureSet,
-    attacks: Mapping[str, FeatureSet],
-    controls: Mapping[str, FeatureSet],
-    labels: npt.NDArray[np.int64],
-    groups: npt.NDArray[np.int64],
+    detectors: Mapping[str, FittedDetector],
+    data: EvaluationData,
     seed: int = 0,
     *,
     fit_on: Collection[str] | None = None,
@@ -63,59 +74,60 @@ def evaluate_transfer(
 ) -> TransferMatrix:
     """Fit each detector on each attack (of `fit_on`) and score it on all attacks and controls.
 
-    `clean` and `attacks` (successes alone) show cases of one population, whose `labels` and
-    `groups` are `(n,)`; `controls` are noise and harmless changes of the same cases, scored and
-    never fitted on. Sides are asked for once, one after the other: a mapping may read them from
-    disk. Every rule of the protocol is checked before a number is made. InputError for a rule that
-    is broken.
+    `detectors` have learned from `data.reference`. InputError, before any number is made, where a
+    rule of the protocol is broken.
     """
+    groups = data.groups
     folds = folds_by_group(groups, seed)
-    check_separate(reference, clean, folds, groups)
-    learned = {name: _learn(one, reference, clean) for name, one in detectors.items()}
-    sides: dict[str, dict[str, StatisticSet]] = {name: {} for name in detectors}
-    empty: dict[str, str] = {}
-    for name in (*attacks, *controls):
-        side = attacks[name] if name in attacks else controls[name]
-        if name in attacks:
-            check_positives(side, labels, name)
-            if why := _unfit(side, folds):
-                empty[name] = why
-        if len(side.cases):
-            for label, detector in learned.items():
-                sides[label][name] = side.measured(detector)
-    fitting = [n for n in attacks if n not in empty and (fit_on is None or n in fit_on)]
+    check_separate(data.reference, data.clean, folds, groups)
+    for detector in detectors.values():
+        check_learns_nothing(detector, data.clean.features)
+    images, reasons = _measure(detectors, data, folds)
+    fitting = [n for n in data.attacks if n not in reasons and (fit_on is None or n in fit_on)]
     bootstrap = Bootstrap(groups.tolist(), seed=seed)
-    cells: dict[Key, DetectionMetrics] = {}
+    metrics: dict[Key, DetectionMetrics] = {}
     nulls: dict[tuple[str, str], NullResult] = {}
-    kept: dict[Key, Scored] = {}
-    for number, (label, detector) in enumerate(learned.items()):
-        own = clean.measured(detector)
-        for place, attack in enumerate(fitting if detector.has_head else [UNFITTED]):
-            progress(number + place / max(len(fitting), 1), len(learned), f"judging {label}")
-            shown = sides[label]
-            fitted = shown.get(attack, own)
-            for name, one in cross_fit(detector, own, fitted, shown, folds).items():
-                cells[label, attack, name] = detection_metrics(one, bootstrap)
+    kept: dict[Key, ScoredImages] = {}
+    for number, (label, detector) in enumerate(detectors.items()):
+        clean, scored = data.clean.measure(detector), images[label]
+        for place, attack in enumerate(fitting if detector.detector.has_head else [UNFITTED]):
+            done = number + place / max(len(fitting), 1)
+            progress(done, len(detectors), f"evaluating {label}")
+            fitted_on = scored.get(attack, clean)
+            for name, one in cross_fit(detector, clean, fitted_on, scored, folds).items():
+                metrics[label, attack, name] = detection_metrics(one, bootstrap)
                 if attack in (keep, UNFITTED):
                     kept[label, attack, name] = one
-            nulls[label, attack] = null_control(detector, own, groups, folds, seed + 1000 * place)
-    loud = alarms({f"{a}\n{b}": null for (a, b), null in nulls.items()})
-    found = tuple(pair for pair in nulls if "\n".join(pair) in loud)
-    return TransferMatrix(cells, nulls, found, empty, kept)
+            null_seed = seed + 1000 * place
+            nulls[label, attack] = null_control(detector, clean, groups, folds, null_seed)
+    names = {f"{detector}\n{attack}": (detector, attack) for detector, attack in nulls}
+    loud = alarms({name: nulls[pair] for name, pair in names.items()})
+    found = tuple(pair for name, pair in names.items() if name in loud)
+    return TransferMatrix(metrics, nulls, found, reasons, kept)
 
 
-def _learn(detector: Detector, reference: Reference, clean: FeatureSet) -> Detector:
-    """A copy that has learned from the reference, and is seen to learn from nothing else."""
-    own = copy.copy(detector)
-    own.learned = own.learn(reference)
-    check_learns_nothing(own, clean.features)
-    return own
+def _measure(
+    detectors: Mapping[str, FittedDetector], data: EvaluationData, folds: npt.NDArray[np.int64]
+) -> tuple[dict[str, dict[str, StatisticSet]], dict[str, str]]:
+    """By detector its statistics of every image set that is not empty; unfitted reasons."""
+    found: dict[str, dict[str, StatisticSet]] = {label: {} for label in detectors}
+    reasons: dict[str, str] = {}
+    for name in (*data.attacks, *data.controls):
+        images = data.attacks[name] if name in data.attacks else data.controls[name]
+        if name in data.attacks:
+            check_positives(images, data.labels, name)
+            if reason := _unfitted_reason(images, folds):
+                reasons[name] = reason
+        if len(images.cases):
+            for label, detector in detectors.items():
+                found[label][name] = images.measure(detector)
+    return found, reasons
 
 
-def _unfit(side: FeatureSet, folds: npt.NDArray[np.int64]) -> str:
-    """Why no detector can be fitted on an attack, or nothing."""
-    if not len(side.cases):
+def _unfitted_reason(images: FeatureSet, folds: npt.NDArray[np.int64]) -> str:
+    """Why no head can be fitted on an attack, or nothing."""
+    if not len(images.cases):
         return "no attack succeeded"
-    if any((folds[side.cases] != fold).sum() == 0 for fold in np.unique(folds)):
-        return f"its {len(side.cases)} successes lie in one fold"
+    if any((folds[images.cases] != fold).sum() == 0 for fold in np.unique(folds)):
+        return f"its {len(images.cases)} successes lie in one fold"
     return ""

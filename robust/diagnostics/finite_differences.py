@@ -7,8 +7,8 @@ from torch import Tensor
 
 from attacks import Model, Streams
 from attacks.losses import climb, margin
-from robust.diagnostics.evidence import Gradients
 from robust.models.acceleration.memory import memory_ran_out
+from robust.records.probe import Gradients
 
 LEVEL = 1 / 255
 TINY, LARGE = LEVEL / 10, 8 * LEVEL

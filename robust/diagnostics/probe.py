@@ -1,120 +1,112 @@
-"""A few short experiments on the classifier that show whether attacks on it can be believed."""
+"""Probe of the classifier: short experiments that show whether attacks on it can be believed."""
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-from attacks import Streams
+from attacks import Model, Streams
 from robust.cases.case import spread
-from robust.diagnostics.evidence import Gradients, Probed, Search
 from robust.diagnostics.finite_differences import probe_gradients, span
 from robust.diagnostics.reattack import left_without_bounds, search, standing
 from robust.engine.batch import Batch
-from robust.engine.goal import Goal
-from robust.engine.run_store import RunStore
+from robust.engine.goal import ANY_ERROR, Goal, eligible_cases
+from robust.engine.run_memory import CASES_AT_ONCE, PROBE
 from robust.engine.session import Session
 from robust.engine.verified_attack import Recorder
-from robust.models import Classifier
 from robust.models.acceleration.memory import memory_ran_out
-from robust.plan.spec import Plan
-from robust.records import build
+from robust.plan.spec import AuditSpec
+from robust.records.probe import Gradients, Probed, Search
 
 CASES = 16
 STEADY = 1e-5
 """Of the spread of logits: what the order of additions may change from pass to pass on a GPU."""
 
 
-def probe(plan: Plan, job: Session) -> None:
-    """Probe the classifier, once a run, and keep what was seen in its store.
+def probe(audit: AuditSpec, session: Session) -> None:
+    """Probe the classifier, once a run, and keep the result in its store.
 
-    Afterwards, so that a case which the plan's attacks left standing can be attacked again.
+    It comes after the attacks, so that cases which they left standing can be attacked again.
     """
-    store = job.runner.store
-    if not plan.doubts.probe or store.get("probe") is not None:
+    store, progress = session.store, session.progress
+    if store.get(PROBE) is not None:
         return
-    right = [
-        one.row
-        for one in store.clean()
-        if one.logits is not None
-        and int(np.argmax(one.logits)) == job.runner.cases.entries[one.row].label
-    ]
+    right = list(eligible_cases(store.clean(), session.cases.entries))
     if not right:
         return
-    job.runner.progress(0, 1, "probing the classifier")
-    most = min(CASES, store.get_json("cases at once") or CASES)
+    progress(0, 1, "probing the classifier")
+    most = min(CASES, store.get(CASES_AT_ONCE) or CASES)
     while most:
         try:
-            store.put_json("probe", dataclasses.asdict(_probe(plan, job, right, most)))
+            store.put(PROBE, _Probe(session, audit, most).run(right))
             break
         except Exception as error:
             if not memory_ran_out(error):
                 raise
         most //= 2
-    job.runner.progress(1, 1, "done")
+    progress(1, 1, "probe finished")
 
 
-def probed(plan: Plan, store: RunStore) -> Probed | None:
-    """What the probe of a run saw; None where it was switched off or has not come yet."""
-    raw = store.get_json("probe") if plan.doubts.probe else None
-    found: Probed | None = None if raw is None else build(Probed, raw)
-    return found
+@dataclass(frozen=True)
+class _Probe:
+    """One try, on at most so many cases."""
 
+    session: Session
+    audit: AuditSpec
+    most: int
 
-def _probe(plan: Plan, job: Session, right: Sequence[int], most: int) -> Probed:
-    began = time.perf_counter()
-    store, seed = job.runner.store, plan.audit.seed
-    batch = _batch(job, right, most, Goal("error", ()))
-    model = Recorder(job.runner.logits, batch.y)
-    repeat, neighbours = _agreement(model, batch)
-    streams = Streams.of(seed, [case.id for case in batch.cases], "probe")
-    gradients = Gradients(len(batch.rows))
-    if repeat < STEADY:  # finite differences of what is random say nothing
-        gradients = probe_gradients(model, batch.x, batch.y, streams)
-    boundless = left_without_bounds(model, batch, seed)
-    passes = model.forward + model.backward
-    found: Search | None = None
-    left = standing(store, job.cells, plan.audit.norm, most)
-    if left is not None:
-        again = _batch(job, left.rows, most, job.goal)
-        model = Recorder(job.runner.logits, again.y)
-        found = search(model, again, left, job.cells, job.goal, seed)
-        passes += model.forward + model.backward
-    return Probed(
-        cases=len(batch.rows),
-        passes=passes,
-        seconds=round(time.perf_counter() - began, 3),
-        repeat=repeat,
-        neighbours=neighbours,
-        training=_training(job.runner.classifier),
-        gradients=gradients,
-        boundless=boundless,
-        search=found,
-    )
+    def run(self, right: Sequence[int]) -> Probed:
+        """On the cases of these rows, which are classified correctly."""
+        began = time.perf_counter()
+        batch = self._load(right, ANY_ERROR)
+        model = Recorder(self.session.runner.logits, batch.y)
+        repeat, neighbours = _agreement(model, batch)
+        streams = Streams.of(self.audit.seed, [case.id for case in batch.cases], "probe")
+        gradients = Gradients(len(batch.rows))
+        if repeat < STEADY:  # finite differences of what is random say nothing
+            self._show(1, "gradients")
+            gradients = probe_gradients(model, batch.x, batch.y, streams)
+        self._show(2, "attack without bounds")
+        boundless = left_without_bounds(model, batch, self.audit.seed)
+        self._show(3, "longer attacks on robust cases")
+        found, passes = self._search()
+        return Probed(
+            cases=len(batch.rows),
+            passes=model.forward + model.backward + passes,
+            seconds=round(time.perf_counter() - began, 3),
+            repeat=repeat,
+            neighbours=neighbours,
+            training=_in_training(self.session.classifier),
+            gradients=gradients,
+            boundless=boundless,
+            search=found,
+        )
 
+    def _search(self) -> tuple[Search | None, int]:
+        """What longer attacks find on the cases left standing, and the passes that took."""
+        session, norm = self.session, self.audit.norm
+        left = standing(session.store, session.cells, norm, self.most)
+        if left is None:
+            return None, 0
+        batch = self._load(left.rows, session.goal)
+        model = Recorder(session.runner.logits, batch.y)
+        found = search(model, batch, left, session.cells, session.goal, self.audit.seed)
+        return found, model.forward + model.backward
 
-def _batch(job: Session, rows: Sequence[int], most: int, goal: Goal) -> Batch:
-    """At most so many of these cases, evenly over them; of the commonest shape."""
-    read = [job.runner.load([row], goal) for row in spread(rows, most)]
-    by_shape: dict[torch.Size, list[Batch]] = {}
-    for (one,) in read:
-        by_shape.setdefault(one.x.shape, []).append(one)
-    same = max(by_shape.values(), key=len)
-    return Batch(
-        tuple(one.rows[0] for one in same),
-        tuple(one.cases[0] for one in same),
-        torch.cat([one.x for one in same]),
-        torch.cat([one.y for one in same]),
-        torch.cat([one.logits for one in same]),
-    )
+    def _load(self, rows: Sequence[int], goal: Goal) -> Batch:
+        """At most `most` of these cases, evenly over them; of the commonest shape."""
+        parts = self.session.runner.load(spread(rows, self.most), goal)
+        return max(parts, key=lambda batch: len(batch.rows))
+
+    def _show(self, step: int, label: str) -> None:
+        self.session.progress(step, 4, f"probing the classifier: {label}")
 
 
 @torch.no_grad()
-def _agreement(model: Recorder, batch: Batch) -> tuple[float, float]:
+def _agreement(model: Model, batch: Batch) -> tuple[float, float]:
     """How far two passes of a batch differ, and a batch from its halves, over the spread."""
     first, again = model(batch.x), model(batch.x)
     repeat = float((first - again).abs().max() / span(first))
@@ -125,5 +117,6 @@ def _agreement(model: Recorder, batch: Batch) -> tuple[float, float]:
     return repeat, float((first - apart).abs().max() / span(first))
 
 
-def _training(classifier: Classifier) -> tuple[str, ...]:
+def _in_training(classifier: torch.nn.Module) -> tuple[str, ...]:
+    """Kinds of modules that stay in training mode."""
     return tuple(sorted({type(part).__name__ for part in classifier.modules() if part.training}))

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from attacks import PGD, Model, Square, Streams, ThreatModel
-from robust.diagnostics.evidence import Search
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell, running_order
 from robust.engine.goal import Goal
 from robust.engine.run_store import RunStore
 from robust.engine.verified_attack import slack
 from robust.models.acceleration.memory import memory_ran_out
+from robust.records.probe import Search
 
 QUERIES = 300
 """Of the attack without gradients, per case."""

@@ -1,4 +1,4 @@
-"""Robust accuracy at every eps, from the distances of the nearest images that attacks found."""
+"""Robust accuracy over all eps, from the distances that minimum-norm attacks needed."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from robust.engine.summary import Summary
 from robust.records import AccuracyCurve
 
 POINTS = 64
-"""Of a curve at most; it falls by a case at a time."""
+"""Of a curve at most; it falls by one case at a time."""
 
 
-def every_eps(cells: Sequence[Cell], summary: Summary) -> tuple[AccuracyCurve, ...]:
-    """One curve for each norm in which a minimum-norm attack ran."""
+def accuracy_curves(cells: Sequence[Cell], summary: Summary) -> tuple[AccuracyCurve, ...]:
+    """Robust accuracy over eps, one curve for each norm in which a minimum-norm attack ran."""
     norms = dict.fromkeys(cell.threat.norm for cell in cells if cell.attack.minimum_norm)
     return tuple(found for norm in norms if (found := _curve(cells, summary, norm)))
 
 
 def _curve(cells: Sequence[Cell], summary: Summary, norm: str) -> AccuracyCurve | None:
-    own = [
+    """None where no attack succeeded."""
+    minimal = [
         cell
         for cell in cells
         if cell.attack.minimum_norm and cell.threat.norm == norm and cell.same_as is None
     ]
     nearest = np.full(len(summary.rows), np.inf)
     judged = np.zeros(len(summary.rows), bool)
-    for cell in own:
+    for cell in minimal:
         one = summary.condition(cell.key)
-        moved = one.linf if norm == "Linf" else one.l2
-        fell = one.success & ~one.failed
-        nearest = np.where(fell, np.fmin(nearest, moved), nearest)
+        distance = one.linf if norm == "Linf" else one.l2
+        fooled = one.success & ~one.failed
+        nearest = np.where(fooled, np.fmin(nearest, distance), nearest)
         judged |= one.attacked & ~one.failed
     reached = np.unique(nearest[judged & np.isfinite(nearest)])
     if not len(reached):
@@ -42,7 +43,7 @@ def _curve(cells: Sequence[Cell], summary: Summary, norm: str) -> AccuracyCurve 
     rates = summary.bootstrap.rates([(nearest > size, judged) for size in eps])
     kept = [(size, rate) for size, rate in zip(eps, rates, strict=True) if rate is not None]
     return AccuracyCurve(
-        attacks=tuple(dict.fromkeys(cell.label for cell in own)),
+        attacks=tuple(dict.fromkeys(cell.label for cell in minimal)),
         norm=norm,
         eps=tuple(size for size, _ in kept),
         robust_accuracy=tuple(rate for _, rate in kept),

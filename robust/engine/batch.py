@@ -1,15 +1,17 @@
-"""Cases of one shape as a batch of tensors."""
+"""Batches: cases whose images have one shape, as tensors."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from robust.cases.case import Case, Cases
+from robust.engine.run_store import Array
 from robust.errors import InputError
 
 
@@ -21,12 +23,14 @@ class Batch:
     """Their places in `Cases`."""
     cases: tuple[Case, ...]
     x: Tensor
+    """Clean images `(n, c, h, w)`."""
     y: Tensor
+    """Labels `(n,)`."""
     logits: Tensor
     """Clean logits `(n, k)`."""
 
     def take(self, places: Sequence[int]) -> Batch:
-        """The batch without all other cases."""
+        """Only the cases at these places of the batch."""
         if len(places) == len(self.rows):
             return self
         index = torch.as_tensor(places, dtype=torch.long, device=self.x.device)
@@ -42,6 +46,38 @@ class Batch:
 _log = logging.getLogger(__name__)
 
 
+def group_by_shape(cases: Iterable[tuple[int, Case]]) -> list[list[tuple[int, Case]]]:
+    """Rows and cases with images of one shape together, shapes in the order of their first case."""
+    shapes: dict[tuple[int, ...], list[tuple[int, Case]]] = {}
+    for row, case in cases:
+        shapes.setdefault(tuple(case.image.shape), []).append((row, case))
+    return list(shapes.values())
+
+
+def stack_images(cases: Iterable[tuple[int, Case]], like: Tensor) -> Tensor:
+    """The images of cases of one shape `(n, c, h, w)`, on the device and of the type of `like`."""
+    return torch.stack([case.image for _, case in cases]).to(like)
+
+
+def make_batches(
+    cases: Iterable[tuple[int, Case]], clean: Mapping[int, Array], like: Tensor
+) -> list[Batch]:
+    """One batch for each image shape, from rows, cases, and clean logits `(k,)` by row."""
+    batches = []
+    for shaped in group_by_shape(cases):
+        logits = np.stack([clean[row] for row, _ in shaped])
+        batches.append(
+            Batch(
+                rows=tuple(row for row, _ in shaped),
+                cases=tuple(case for _, case in shaped),
+                x=stack_images(shaped, like),
+                y=torch.tensor([case.label for _, case in shaped], device=like.device),
+                logits=torch.from_numpy(logits).to(like.device),
+            )
+        )
+    return batches
+
+
 def read_batches(
     cases: Cases,
     rows: Sequence[int],
@@ -49,21 +85,25 @@ def read_batches(
     *,
     size: int = 64,
     skip_broken: bool = False,
+    remedy: str = "",
 ) -> Iterator[tuple[list[int], list[Case], Tensor]]:
     """Rows, cases and images `(n, c, h, w)` of one shape, on the device and of the type of `like`.
 
-    InputError for an image that cannot be read.
+    At most `size` at a time. InputError for an image that cannot be read, with `remedy` behind it.
     """
     for start in range(0, len(rows), size):
-        shapes: dict[tuple[int, ...], list[tuple[int, Case]]] = {}
         part = rows[start : start + size]
+        good: list[tuple[int, Case]] = []
         for row, case in zip(part, cases.stream(part), strict=True):
-            if isinstance(case, InputError):
-                if not skip_broken:
-                    raise case
+            if not isinstance(case, InputError):
+                good.append((row, case))
+            elif skip_broken:
                 _log.warning("robust: skipped: %s", case)
-                continue
-            shapes.setdefault(tuple(case.image.shape), []).append((row, case))
-        for found in shapes.values():
-            x = torch.stack([case.image for _, case in found]).to(like)
-            yield [row for row, _ in found], [case for _, case in found], x
+            else:
+                raise InputError(f"{case}{remedy}")
+        for shaped in group_by_shape(good):
+            yield (
+                [row for row, _ in shaped],
+                [case for _, case in shaped],
+                stack_images(shaped, like),
+            )

@@ -1,15 +1,17 @@
-"""Whom an attack is run on, where it should lead, and when it got there."""
+"""Attack goal: eligible cases, target label, success criterion."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from robust.cases.case import Cases
+from robust.cases.case import Cases, Entry
+from robust.engine.run_store import CleanPrediction
 from robust.errors import InputError, did_you_mean
-from robust.plan.spec import Plan
+from robust.plan.spec import AuditSpec
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,32 @@ class Goal:
         return torch.isin(labels, torch.tensor(self.findings, device=labels.device))
 
 
-def goal_of(plan: Plan, cases: Cases) -> Goal:
+ANY_ERROR = Goal("error", ())
+"""Any misclassification, whatever the classes are."""
+
+
+def goal_of(spec: AuditSpec, cases: Cases) -> Goal:
     """The goal of a plan's attacks; InputError for a target or findings that the cases lack."""
-    target = plan.audit.target
+    target = spec.target
     if target is not None and target not in cases.classes:
         raise InputError(f"target {target!r} is no class; {did_you_mean(target, cases.classes)}")
-    if plan.audit.goal != "error" and not cases.findings:
-        raise InputError(f"goal {plan.audit.goal!r} needs findings: name them in [data]")
+    if spec.goal != "error" and not cases.findings:
+        raise InputError(f"goal {spec.goal!r} needs findings: name them in [data]")
     place = None if target is None else cases.classes.index(target)
-    return Goal(plan.audit.goal, cases.findings, place)
+    return Goal(spec.goal, cases.findings, place)
+
+
+def eligible_cases(
+    clean: Iterable[CleanPrediction], entries: Sequence[Entry], goal: Goal = ANY_ERROR
+) -> dict[int, CleanPrediction]:
+    """By row the cases to attack: classified correctly when clean, and eligible for the goal.
+
+    `entries` are those of all cases; `clean` may be a part of their predictions.
+    """
+    right = {
+        one.row: one
+        for one in clean
+        if one.logits is not None and int(one.logits.argmax()) == entries[one.row].label
+    }
+    eligible = goal.eligible(torch.tensor([entries[row].label for row in right], dtype=torch.long))
+    return {row: right[row] for row, fits in zip(right, eligible.tolist(), strict=True) if fits}

@@ -1,4 +1,4 @@
-"""Opens what a plan names: classifier, cases, reference split, operating threshold."""
+"""The inputs that a plan names, opened: classifier, cases, reference split, threshold."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ import numpy as np
 import torch
 
 from robust.cases import Cases, open_cases
+from robust.engine.batch import read_batches
 from robust.errors import InputError
-from robust.models import Classifier, choose_device, full_precision, load_classifier, prepare
-from robust.models.classifier import settle_head
+from robust.models import (
+    Classifier,
+    choose_device,
+    full_precision,
+    load_classifier,
+    prepare,
+    settle_head,
+)
+from robust.models.prepare import image_template
 from robust.plan.spec import DataSpec, ModelSpec, Plan
 
 
@@ -18,7 +26,7 @@ def open_reference(plan: Plan) -> Cases:
         raise InputError("a plan needs a [data] table")
     own = {"split": plan.detection.reference, "limit": None}
     try:
-        return _cases(plan.data.model_copy(update=own))
+        return open_data(plan.data.model_copy(update=own))
     except InputError as error:
         raise InputError(f"[detection] reference = {own['split']!r}: {error}") from None
 
@@ -27,23 +35,25 @@ def open_plan(plan: Plan, device: str = "auto") -> tuple[Classifier, Cases]:
     """The classifier, at the plan's threshold, and the cases that a plan names."""
     if plan.model is None or plan.data is None:
         raise InputError("a plan needs a [model] and a [data] table")
-    cases = _cases(plan.data)
+    cases = open_data(plan.data)
     if plan.audit.threshold != 0.5 and plan.audit.sensitivity is not None:
         raise InputError("[audit] give either threshold or sensitivity, not both")
-    classifier = _classifier(plan.model, plan.audit.threshold)
+    classifier = open_model(plan.model, plan.audit.threshold)
     if plan.audit.sensitivity is not None:
-        val = _cases(plan.data.model_copy(update={"split": "val", "limit": None}))
+        val = open_data(plan.data.model_copy(update={"split": "val", "limit": None}))
         with full_precision():
             ready = prepare(classifier, choose_device(device))
             classifier.threshold = threshold_for(ready, val, plan.audit.sensitivity)
     return classifier, cases
 
 
-def _cases(spec: DataSpec) -> Cases:
+def open_data(spec: DataSpec) -> Cases:
+    """The cases that a plan's `[data]` table names."""
     return open_cases(spec.path, **spec.options())
 
 
-def _classifier(spec: ModelSpec, threshold: float) -> Classifier:
+def open_model(spec: ModelSpec, threshold: float = 0.5) -> Classifier:
+    """The classifier that a plan's `[model]` table names, at an operating threshold."""
     return load_classifier(**spec.model_dump(), threshold=threshold)
 
 
@@ -51,36 +61,27 @@ def _classifier(spec: ModelSpec, threshold: float) -> Classifier:
 def threshold_for(
     classifier: Classifier, cases: Cases, sensitivity: float, batch: int = 64
 ) -> float:
-    """The largest threshold at which at least this share of the findings in `cases` is called.
+    """The largest threshold at which at least this share of the findings in `cases` is detected.
 
     `classifier` is a prepared one at threshold 0.5 with two classes; the threshold lies halfway
     between two probabilities that occur. Raises InputError where `cases` hold no finding.
     """
-    probabilities = []
-    shape: tuple[int, ...] = ()
-    waiting: list[torch.Tensor] = []
-
-    def flush() -> None:
-        if waiting:
-            x = torch.stack(waiting).to(classifier.mean.device)
-            settle_head(classifier, x)
-            logits = classifier(x)
-            if logits.shape[1] != 2:
-                raise InputError("a sensitivity can be set for two classes only; set threshold")
-            probabilities.extend(logits.double().softmax(1)[:, 1].tolist())
-            waiting.clear()
-
     findings = [i for i, entry in enumerate(cases.entries) if entry.label == 1]
     if not findings:
         raise InputError(f"the {cases.split} split holds no finding to reach a sensitivity on")
-    for case in cases.stream(findings):
-        if isinstance(case, InputError):
-            raise InputError(f"{case}; the threshold needs every image of the val split")
-        if tuple(case.image.shape) != shape or len(waiting) == batch:
-            flush()
-            shape = tuple(case.image.shape)
-        waiting.append(case.image)
-    flush()
+    probabilities: list[float] = []
+    for _, _, x in read_batches(
+        cases,
+        findings,
+        image_template(classifier),
+        size=batch,
+        remedy="; the threshold needs every image of the val split",
+    ):
+        settle_head(classifier, x)
+        logits = classifier(x)
+        if logits.shape[1] != 2:
+            raise InputError("a sensitivity can be set for two classes only; set threshold")
+        probabilities.extend(logits.double().softmax(1)[:, 1].tolist())
     ordered = np.sort(probabilities)[::-1]
     needed = int(np.ceil(sensitivity * len(ordered) - 1e-9))
     lowest = ordered[needed - 1]

@@ -1,4 +1,4 @@
-"""The per-case table, outcomes.csv and outcomes.parquet: every rate follows from it."""
+"""The per-case table (outcomes.csv, outcomes.parquet), from which every rate can be recomputed."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
 from robust.engine.run_store import Array, RunStore
+from robust.files import replacing
 
 _COLUMNS = (
     *(("case", pa.string()), ("group", pa.string()), ("label", pa.string())),
@@ -43,43 +44,47 @@ def write_table(directory: Path, store: RunStore, cases: Cases, cells: Sequence[
     a formula begins with an apostrophe there; the Parquet file holds all as it is.
     """
     metadata = sorted({name for entry in cases.entries for name in entry.metadata})
-    fields = [pa.field(name, kind) for name, kind in _COLUMNS]
-    logits = [pa.field(f"logit_{name}", pa.float64()) for name in cases.classes]
-    taken = {field.name for field in (*fields, *logits)}
-    for name in metadata:
-        own = name
-        while own in taken:
-            own = f"metadata_{own}"
-        taken.add(own)
-        fields.append(pa.field(own, pa.string()))
-    fields += logits
-    schema = pa.schema(fields)
+    schema = _schema(cases.classes, metadata)
     lines = _lines(store, cases, cells, metadata)
     table, parquet = directory / "outcomes.csv", directory / "outcomes.parquet"
-    partial = [path.with_name(f"{path.name}.partial") for path in (table, parquet)]
     with (
-        partial[0].open("w", newline="", encoding="utf-8") as file,
-        pq.ParquetWriter(partial[1], schema, compression="zstd") as columns,
+        replacing(table) as new_table,
+        replacing(parquet) as new_parquet,
+        new_table.open("w", newline="", encoding="utf-8") as file,
+        pq.ParquetWriter(new_parquet, schema, compression="zstd") as columns,
     ):
-        writer = csv.writer(_Lines(file))
-        writer.writerow([_safe(field.name) for field in fields])
+        writer = csv.writer(_CsvFile(file))
+        writer.writerow([_safe(field.name) for field in schema])
         while block := list(islice(lines, _BLOCK)):
             writer.writerows([as_cell(value) for value in line] for line in block)
-            arrays = [pa.array(c, f.type) for c, f in zip(zip(*block), fields, strict=True)]
+            arrays = [pa.array(c, f.type) for c, f in zip(zip(*block), schema, strict=True)]
             columns.write_table(pa.table(arrays, schema=schema))
-    partial[0].replace(table)
-    partial[1].replace(parquet)
     with table.open("rb") as written:
         return hashlib.file_digest(written, "sha256").hexdigest()
 
 
+def _schema(classes: Sequence[str], metadata: Sequence[str]) -> pa.Schema:
+    """The columns; a metadata column with a taken name gets another one."""
+    fields = [pa.field(name, kind) for name, kind in _COLUMNS]
+    logits = [pa.field(f"logit_{name}", pa.float64()) for name in classes]
+    taken = {field.name for field in (*fields, *logits)}
+    for name in metadata:
+        free = name
+        while free in taken:
+            free = f"metadata_{free}"
+        taken.add(free)
+        fields.append(pa.field(free, pa.string()))
+    return pa.schema([*fields, *logits])
+
+
 @dataclass(frozen=True)
-class _Lines:
+class _CsvFile:
     """A file for a csv.writer, which quotes a carriage return only where it ends lines with one."""
 
     file: TextIO
 
     def write(self, line: str) -> None:
+        """One line, which ends with a line feed alone."""
         self.file.write(line.removesuffix("\r\n") + "\n")
 
 
@@ -124,7 +129,7 @@ def _known(value: float) -> float | None:
 
 
 def as_cell(value: object) -> object:
-    """What stands in a CSV for a value: 0 and 1 for bool, and no formula."""
+    """A value as the CSV has it: 0 or 1 for a bool, nine digits, and no formula."""
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, float):

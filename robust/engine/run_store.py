@@ -1,27 +1,34 @@
-"""What a run has found so far: one SQLite file, written chunk by chunk, safe against a kill."""
+"""The run store: all results of a run so far in one SQLite file, chunk by chunk, kill-safe."""
 
 from __future__ import annotations
 
-import fcntl
-import json
+import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock, Timeout
 
+from robust.engine.run_memory import Memo
 from robust.errors import InputError
 
 Array = npt.NDArray[np.float64]
+T = TypeVar("T")
 
-LAYOUT = "1"
+LAYOUT = "2"
+"""Goes up whenever an older store can no longer be read."""
 
-FILES = ("run.lock", "outcomes.sqlite", "outcomes.sqlite-wal", "outcomes.sqlite-shm")
+LOCK, DATABASE = "run.lock", "outcomes.sqlite"
+FILES = (LOCK, DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
+"""Of a store, in a run directory."""
 
-_TABLES = """
+_TABLES = f"""
+BEGIN;
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS clean (
     row INTEGER PRIMARY KEY, logits BLOB, pixels TEXT, broken TEXT);
@@ -30,14 +37,20 @@ CREATE TABLE IF NOT EXISTS outcomes (
     passes REAL, failure TEXT, PRIMARY KEY (cell, row)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS features (
     source TEXT, row INTEGER, vector BLOB, PRIMARY KEY (source, row));
+CREATE TABLE IF NOT EXISTS survival (
+    cell TEXT, row INTEGER, computed INTEGER, quantised INTEGER, adversarially_rounded INTEGER,
+    jpeg INTEGER, jpeg_clean INTEGER, eps_levels REAL, grey_levels INTEGER,
+    PRIMARY KEY (cell, row)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS chunks (
     cell TEXT, chunk INTEGER, seconds REAL, PRIMARY KEY (cell, chunk));
+INSERT OR IGNORE INTO meta VALUES ('layout', '{LAYOUT}');
+COMMIT;
 """
 
 
 @dataclass(frozen=True)
 class CleanPrediction:
-    """What the classifier says of one unattacked case."""
+    """The classifier's output on one clean case."""
 
     row: int
     logits: Array | None
@@ -49,10 +62,11 @@ class CleanPrediction:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one attack did to one case, as the runner measured it."""
+    """One adversarial image as the runner measured it; `success`: it reached the goal."""
 
     row: int
     logits: Array
+    """`(k,)`, of the adversarial image."""
     linf: float
     l2: float
     success: bool
@@ -71,63 +85,159 @@ class Totals:
     saturated: int
 
 
+@dataclass(frozen=True)
+class SurvivalOutcome:
+    """Whether one adversarial image still reaches the goal once it is a file."""
+
+    row: int
+    computed: bool
+    """As the attack left it."""
+    quantised: bool
+    """Each pixel at the nearest level of the file within eps."""
+    adversarially_rounded: bool
+    """The same or, where that fails, at levels chosen by the attacker."""
+    jpeg: bool | None
+    """After JPEG; None where an image has neither 1 nor 3 channels."""
+    jpeg_clean: bool | None
+    """The clean image after JPEG."""
+    eps_levels: float
+    """eps in grey levels of the file."""
+    grey_levels: int
+    """How many grey levels the file has."""
+
+
 FeatureRow = tuple[str, int, npt.NDArray[np.float32]]
-"""What detectors read of one image: where it comes from (a cell's key), its row, its features."""
+"""The features of one image: its source (a cell's key), its row, a vector."""
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What is kept of the adversarial images of a batch beside their outcomes."""
+
+    features: Sequence[FeatureRow] = ()
+    survival: Sequence[SurvivalOutcome] = ()
+
+    def __add__(self, other: Observations) -> Observations:
+        return Observations([*self.features, *other.features], [*self.survival, *other.survival])
 
 
 class RunStore:
     """The database of one run directory. A chunk is there as a whole or not at all."""
 
+    def __init__(self, directory: Path, *, read_only: bool = False) -> None:
+        """Open or create the store; while it is open, no other process can write to it.
+
+        With `read_only` nothing is written, and the run may still be going on elsewhere.
+        InputError where another process is at work, or for a broken or an older store.
+        """
+        self._path = directory / DATABASE
+        self._scratch: Path | None = None
+        self._lock: FileLock | None = None
+        if not read_only:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(directory / LOCK, thread_local=False)
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout:
+                raise InputError(
+                    f"another process is at work in {directory}; wait for it"
+                ) from None
+        try:
+            self._db = self._connect_to_read() if read_only else sqlite3.connect(self._path)
+            self._check_layout()
+            if not read_only:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = NORMAL")
+                self._db.executescript(_TABLES)
+        except sqlite3.DatabaseError as error:
+            self._release()
+            raise InputError(f"{self._path} is broken ({error}); start in a new folder") from None
+        except InputError:
+            self.close()
+            raise
+
     @classmethod
     def look(cls, directory: Path) -> RunStore:
-        """The store of a run that may still be going on elsewhere, to read from alone."""
-        store = cls.__new__(cls)
-        store._lock = (directory / "run.lock").open("a")
-        store._path = directory / "outcomes.sqlite"
-        try:
-            store._db = sqlite3.connect(f"{store._path.absolute().as_uri()}?mode=ro", uri=True)
-            store._db.execute("SELECT 1 FROM meta, chunks LIMIT 1")
-        except sqlite3.DatabaseError as error:
-            raise InputError(f"{store._path} is broken ({error}); start in a new folder") from None
-        return store
-
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self._lock = (directory / "run.lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"another process is at work in {directory}; wait for it") from None
-        self._path = directory / "outcomes.sqlite"
-        try:
-            self._db = sqlite3.connect(self._path)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.executescript(_TABLES)
-        except sqlite3.DatabaseError as error:
-            raise InputError(f"{self._path} is broken ({error}); start in a new folder") from None
+        """The store of a run that may still be going on elsewhere; nothing is written."""
+        return cls(directory, read_only=True)
 
     def close(self) -> None:
+        """Let others write to the run directory."""
         self._db.close()
-        self._lock.close()
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _connect_to_read(self) -> sqlite3.Connection:
+        """SQLite would create files beside the database, or write to those that are there."""
+        log, index = (self._path.with_name(self._path.name + end) for end in ("-wal", "-shm"))
+        if not log.exists() or not log.stat().st_size:  # nobody writes
+            return self._connect(self._path, "immutable=1")
+        if index.exists():
+            return self._connect(self._path, "readonly_shm=1")
+        # A copy of a run that was killed, taken without the index of its log.
+        self._scratch = Path(tempfile.mkdtemp(prefix="robust-"))
+        for path in (self._path, log):
+            shutil.copyfile(path, self._scratch / path.name)
+        return self._connect(self._scratch / self._path.name, "")
+
+    @staticmethod
+    def _connect(path: Path, options: str) -> sqlite3.Connection:
+        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&{options}", uri=True)
+
+    def _check_layout(self) -> None:
+        tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master")}
+        if not tables and self._lock is None:
+            raise InputError(f"the run in {self._path.parent} has not begun yet")
+        known = self._get("layout") if "meta" in tables else None
+        if tables and known != LAYOUT:
+            raise InputError(
+                f"the run in {self._path.parent} was made by another version of robust (its store "
+                f"has layout {known}, this version needs {LAYOUT}); start in a new folder"
+            )
 
     def identify(self, identity: Mapping[str, str]) -> None:
-        """Claim a new run directory, or check that an old one belongs to the same run."""
-        for key, value in {"layout": LAYOUT, **identity}.items():
-            known = self.get(key)
+        """Claim a new run directory; InputError where it belongs to another run."""
+        for name, value in identity.items():
+            known = self.identity(name)
             if known is None:
-                self.put(key, value)
+                self._put(f"identity|{name}", value)
             elif known != value:
                 raise InputError(
-                    f"{self._path.parent} belongs to another run: its {key} differs; "
+                    f"{self._path.parent} belongs to another run: its {name} differs; "
                     f"choose another folder with --out, or delete this one"
                 )
 
-    def get(self, key: str) -> str | None:
+    def identity(self, name: str) -> str | None:
+        """One of the texts that this run was claimed with."""
+        return self._get(f"identity|{name}")
+
+    def get(self, memo: Memo[T]) -> T | None:
+        """What the run remembers, or None."""
+        text = self._get(memo.key)
+        return None if text is None else memo.from_json(text)
+
+    def put(self, memo: Memo[T], value: T) -> None:
+        """Remember a value."""
+        self._put(memo.key, memo.to_json(value))
+
+    def memo(self, memo: Memo[T], make: Callable[[], T]) -> T:
+        """What the run remembers; where that is nothing, make it first."""
+        known = self.get(memo)
+        if known is None:
+            known = make()
+            self.put(memo, known)
+        return known
+
+    def _get(self, key: str) -> str | None:
         found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if found is None else str(found[0])
 
-    def put(self, key: str, value: str) -> None:
+    def _put(self, key: str, value: str) -> None:
         with self._db:
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
@@ -140,6 +250,7 @@ class RunStore:
         return dict(self._db.execute("SELECT cell, sum(seconds) FROM chunks GROUP BY cell"))
 
     def add_clean(self, chunk: int, rows: Iterable[CleanPrediction], seconds: float) -> None:
+        """A chunk of clean predictions."""
         with self._db:
             self._db.executemany(
                 "INSERT INTO clean VALUES (?, ?, ?, ?)",
@@ -153,10 +264,15 @@ class RunStore:
         chunk: int,
         rows: Iterable[Outcome],
         seconds: float,
-        seen: Iterable[FeatureRow] = (),
+        seen: Observations = Observations(),
     ) -> None:
+        """A chunk of one cell: its outcomes, and what is kept of its images beside."""
         with self._db:
-            self._add(seen)
+            self._add(seen.features)
+            self._db.executemany(
+                "INSERT INTO survival VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(cell, *astuple(outcome)) for outcome in seen.survival],
+            )
             self._db.executemany(
                 "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
@@ -172,7 +288,7 @@ class RunStore:
     def add_features(
         self, source: str, chunk: int, seen: Iterable[FeatureRow], seconds: float
     ) -> None:
-        """A chunk of images that only detectors look at."""
+        """A chunk of images that only detectors read: reference, clean, controls."""
         with self._db:
             self._add(seen)
             self._db.execute("INSERT INTO chunks VALUES (?, ?, ?)", (source, chunk, seconds))
@@ -192,7 +308,7 @@ class RunStore:
         return [row for row, _ in found], values.reshape(len(found), -1 if found else 0)
 
     def count(self, source: str) -> int:
-        """How many images of a source detectors have seen."""
+        """How many images of a source have features."""
         found = self._db.execute("SELECT count(*) FROM features WHERE source = ?", (source,))
         return int(found.fetchone()[0])
 
@@ -229,12 +345,19 @@ class RunStore:
         query = "SELECT row, failure FROM outcomes WHERE cell = ? AND failure IS NOT NULL"
         return list(self._db.execute(f"{query} ORDER BY row", (cell,)))
 
-    def put_json(self, key: str, value: Any) -> None:
-        self.put(key, json.dumps(value))
-
-    def get_json(self, key: str) -> Any:
-        text = self.get(key)
-        return None if text is None else json.loads(text)
+    def survival(self, cell: str) -> list[SurvivalOutcome]:
+        """What became of the images of one cell once they were files, by row."""
+        rows = self._db.execute(
+            "SELECT row, computed, quantised, adversarially_rounded, jpeg, jpeg_clean, eps_levels,"
+            " grey_levels FROM survival WHERE cell = ? ORDER BY row",
+            (cell,),
+        )
+        return [
+            SurvivalOutcome(
+                r[0], bool(r[1]), bool(r[2]), bool(r[3]), _flag(r[4]), _flag(r[5]), *r[6:]
+            )
+            for r in rows
+        ]
 
 
 def _pack(logits: Array | None) -> bytes | None:
@@ -247,6 +370,10 @@ def _unpack(blob: bytes | None) -> Array | None:
 
 def _filled(blob: bytes) -> Array:
     return np.frombuffer(blob, "<f8")
+
+
+def _flag(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
 
 
 def _nan(value: float | None) -> float:

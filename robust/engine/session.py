@@ -1,4 +1,4 @@
-"""Everything opened and checked, clean images predicted: a run that is ready for its attacks."""
+"""A run that is ready for its attacks: inputs opened and checked, clean images predicted."""
 
 from __future__ import annotations
 
@@ -6,79 +6,109 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attacks import Attack
-from detectors import Reference
 from robust.cases import Cases
-from robust.detection.feature_log import FeatureLog
 from robust.engine.cells import Cell, make_cells
 from robust.engine.goal import Goal, goal_of
-from robust.engine.provenance import Provenance, remember
+from robust.engine.provenance import Provenance, find_provenance
 from robust.engine.run_store import RunStore
-from robust.engine.runner import Progress, Runner
+from robust.engine.runner import Progress, Runner, no_progress
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, prepare
 from robust.models.weights import weights_hash
 from robust.plan.spec import Plan
 
 
-@dataclass
-class Session:
-    """What a run needs once everything is open; also for writing adversarial images."""
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run works, which changes no number of it."""
 
+    device: str = "auto"
+    skip_broken: bool = False
+    """Go on without images that cannot be read."""
+    progress: Progress = no_progress
+
+
+DEFAULT_OPTIONS = RunOptions()
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """What is audited, and with what."""
+
+    classifier: Classifier
+    cases: Cases
+    attacks: Sequence[Attack]
+    """One for each `[[attacks]]` table of the plan, in its order."""
+    reference: Cases | None = None
+    """Cases of the split that detectors learn from."""
+    surrogate: Classifier | None = None
+    """Another model, on which images are made that may transfer."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """Everything that the stages of an audit need of a run."""
+
+    classifier: Classifier
+    """Prepared."""
+    cases: Cases
+    store: RunStore
     runner: Runner
     cells: list[Cell]
     goal: Goal
-    facts: Provenance
-    watch: FeatureLog | None = None
-    """Where the plan names detectors."""
-    reference: Reference | None = None
-    surrogate: Classifier | None = None
-    """Prepared, where the plan names one."""
+    provenance: Provenance
+    surrogate: Classifier | None
+    """Prepared."""
+    progress: Progress
 
 
 def start_session(
-    plan: Plan,
-    attacks: Sequence[Attack],
-    classifier: Classifier,
-    cases: Cases,
-    store: RunStore,
-    *,
-    device: str,
-    skip_broken: bool,
-    progress: Progress,
-    reference: Cases | None = None,
-    surrogate: Classifier | None = None,
+    plan: Plan, inputs: RunInputs, store: RunStore, options: RunOptions = DEFAULT_OPTIONS
 ) -> Session:
-    """Claim the store for this run and predict the clean images; `reference` is what detectors
-    learn from, `surrogate` what images are made on that shall transfer.
+    """Claim the store for this run and predict the clean images.
+
+    InputError for what cannot work, before any work begins.
     """
-    goal = goal_of(plan, cases)
-    if plan.audit.threshold != 0.5 and len(cases.classes) != 2:
+    cases, audit = inputs.cases, plan.audit
+    goal = goal_of(audit, cases)
+    if audit.threshold != 0.5 and len(cases.classes) != 2:
         raise InputError("a threshold has a meaning for two classes only; take it out of [audit]")
-    where = choose_device(device)
-    ready = prepare(classifier, where)
-    make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))  # fails before work begins
+    device = choose_device(options.device)
+    ready = prepare(inputs.classifier, device)
+    cells = make_cells(plan.attacks, inputs.attacks, audit, len(cases.classes))
     weights = weights_hash(ready)
-    other = None if surrogate is None else prepare(surrogate, where)
-    store.identify(
-        {
-            "plan": plan.digest(),
-            "model": f"{weights} {ready.describe()}",
-            "data": cases.fingerprint(),
-            "device": where.type,
-            **({"reference": reference.fingerprint()} if reference is not None else {}),
-            **({} if other is None else {"surrogate": weights_hash(other)}),
-        }
-    )
+    surrogate = None if inputs.surrogate is None else prepare(inputs.surrogate, device)
+    identity = {
+        "plan": plan.digest(),
+        "model": f"{weights} {ready.describe()}",
+        "data": cases.fingerprint(),
+        "device": device.type,
+    }
+    if inputs.reference is not None:
+        identity["reference"] = inputs.reference.fingerprint()
+    if surrogate is not None:
+        identity["surrogate"] = weights_hash(surrogate)
+    store.identify(identity)
     runner = Runner(
         ready,
         cases,
         store,
-        chunk=plan.audit.chunk,
-        precision=plan.audit.precision,
-        skip_broken=skip_broken,
-        progress=progress,
+        chunk=audit.chunk,
+        precision=audit.precision,
+        skip_broken=options.skip_broken,
+        progress=options.progress,
     )
     runner.predict_clean()
-    facts = remember(store, plan, ready, weights, where)
-    cells = make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))
-    return Session(runner, cells, goal, facts, surrogate=other)
+    provenance = find_provenance(plan, ready, weights, device)
+    provenance.save(store)
+    return Session(
+        classifier=ready,
+        cases=cases,
+        store=store,
+        runner=runner,
+        cells=cells,
+        goal=goal,
+        provenance=provenance,
+        surrogate=surrogate,
+        progress=options.progress,
+    )

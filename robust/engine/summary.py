@@ -1,4 +1,4 @@
-"""From the store to rows: each cell, the worst case over all of them, and attack difficulty."""
+"""Results of a run from its store: each attack and eps, the worst case, attack difficulty."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from attacks import ThreatModel
 from robust.cases.case import Cases
-from robust.engine.cells import Cell
+from robust.engine.cells import Cell, running_order
 from robust.engine.run_store import RunStore
-from robust.engine.verified_attack import slack
+from robust.errors import InputError
 from robust.metrics.bootstrap import Bootstrap
-from robust.metrics.scores import Array, Condition, Mask, Scorer, confusion, margins
+from robust.metrics.scores import Array, Condition, Mask, Scorer, confusion
+from robust.metrics.worst_case import Ball, CellOutcome, WorstCase, worst_case
 from robust.records import AttackResult, Difficulty, Subgroup
 
 DIFFICULT = 0.99
@@ -22,12 +22,36 @@ DIFFICULT = 0.99
 
 
 @dataclass(frozen=True)
-class Worst:
-    """All cases as the most damaging images within one ball left them."""
+class FinishedCases:
+    """The cases of a run that every cell is finished with."""
 
-    condition: Condition
-    cell: npt.NDArray[np.int64]
-    """`(n,)`: whose image it is, as a place in the cells; -1 where none beat the clean one."""
+    every_row: set[int]
+    """Those whose images could not be read included."""
+    rows: list[int]
+    """Of the cases whose images could be read."""
+    logits: Array
+    """`(n, k)`, clean, of `rows`."""
+    hashes: list[str]
+    """SHA-256 of their displayed images."""
+
+    broken: int
+    """How many images could not be read."""
+
+    @staticmethod
+    def of(store: RunStore, cells: Sequence[Cell], chunk: int) -> FinishedCases:
+        """Those of a store whose chunks hold so many cases; InputError where there are none."""
+        done = store.done()
+        keys = [cell.key for cell in running_order(cells)]
+        whole = [n for key, n in done if key == "clean" and all((k, n) in done for k in keys)]
+        every_row = {row for n in whole for row in range(n * chunk, (n + 1) * chunk)}
+        clean = [one for one in store.clean() if one.row in every_row]
+        good = [(one.row, one.logits, one.pixels) for one in clean if one.logits is not None]
+        if not good:
+            raise InputError("no case is finished yet; look again later, or give the audit again")
+        rows, logits, hashes = zip(*good, strict=True)
+        return FinishedCases(
+            every_row, list(rows), np.stack(logits), list(hashes), len(clean) - len(good)
+        )
 
 
 class Summary:
@@ -38,21 +62,18 @@ class Summary:
         store: RunStore,
         cases: Cases,
         cells: Sequence[Cell],
-        rows: Sequence[int],
-        clean: Array,
+        finished: FinishedCases,
         *,
         pixels: int,
         seed: int,
     ) -> None:
-        """`rows` are the cases that count, none of a broken file, `clean (n, k)` their logits;
-        `pixels` is the size of an image (c * h * w): the rounding that distances may show.
-        """
+        """`pixels` is the size of an image (c * h * w): distances round accordingly."""
         self._store = store
         self._pixels = pixels
-        self.rows = np.array(rows)
-        self.cases = cases.select(rows)
+        self.rows = np.array(finished.rows)
+        self.cases = cases.select(finished.rows)
         self.labels = np.array([entry.label for entry in self.cases.entries])
-        self.clean = Condition.clean(clean)
+        self.clean = Condition.clean(finished.logits)
         self._place = {row: i for i, row in enumerate(self.rows.tolist())}
         self._cells = list(cells)
         bootstrap = Bootstrap([entry.group for entry in self.cases.entries], seed=seed)
@@ -60,7 +81,7 @@ class Summary:
         self.groups = bootstrap.count
         self._subgroups = _subgroups(self.cases)
         self._conditions: dict[str, Condition] = {}
-        self._populations = [np.ones(len(rows), bool), *(mask for *_, mask in self._subgroups)]
+        self._populations = [np.ones(len(self.rows), bool), *(mask for *_, mask in self._subgroups)]
 
     @property
     def bootstrap(self) -> Bootstrap:
@@ -72,6 +93,7 @@ class Summary:
         return self.bootstrap.at(np.array([self._place[row] for row in rows]))
 
     def clean_row(self) -> AttackResult:
+        """The row without attack."""
         return self._row("clean", "", 0.0, "clean", self.clean)
 
     def cell_rows(self) -> list[AttackResult]:
@@ -125,7 +147,7 @@ class Summary:
         return [Difficulty(attack, norm, eps) for (attack, norm), eps in found.items()]
 
     def condition(self, key: str) -> Condition:
-        """All cases as one cell left them; kept, since every worst case looks at every cell."""
+        """All cases under one cell, by its key; kept, since every worst case needs every cell."""
         if key in self._conditions:
             return self._conditions[key]
         n = len(self.labels)
@@ -142,37 +164,19 @@ class Summary:
         self._conditions[key] = Condition(logits, attacked, failed, success, linf, l2)
         return self._conditions[key]
 
-    def worst(self, threat: ThreatModel) -> Worst:
-        """Case by case the image with the largest margin among all found within the ball.
-
-        An image found at a smaller eps, or by a minimum-norm attack, lies in the ball as well.
-        """
-        worst = self.clean
-        n = len(self.labels)
-        lead = margins(worst.logits, self.labels)
-        logits = worst.logits.copy()
-        attacked, judged, success = (np.zeros(n, bool) for _ in range(3))
-        linf, l2 = np.full(n, np.nan), np.full(n, np.nan)
-        origin = np.full(n, -1)
-        for place, cell in enumerate(self._cells):
-            if cell.same_as is not None or cell.threat.norm != threat.norm:
-                continue
-            one = self.condition(cell.key)
-            moved = one.linf if threat.norm == "Linf" else one.l2
-            inside = one.attacked & ~one.failed & (moved <= slack(threat, self._pixels))
-            if cell.threat.eps <= threat.eps or cell.attack.minimum_norm:
-                attacked |= one.attacked
-                judged |= one.attacked & ~one.failed
-            margin = margins(one.logits, self.labels)
-            # A success of a targeted goal outranks a larger margin that leads elsewhere.
-            better = inside & (
-                (one.success & ~success) | ((margin > lead) & ~(success & ~one.success))
-            )
-            logits[better], lead[better] = one.logits[better], margin[better]
-            linf[better], l2[better] = one.linf[better], one.l2[better]
-            origin[better] = place
-            success |= inside & one.success
-        return Worst(Condition(logits, attacked, attacked & ~judged, success, linf, l2), origin)
+    def worst(self, threat: ThreatModel) -> WorstCase:
+        """Case by case the most damaging image within the ball; its cells are those of the run."""
+        places = [
+            place
+            for place, cell in enumerate(self._cells)
+            if cell.same_as is None and cell.threat.norm == threat.norm
+        ]
+        own = [self._cells[place] for place in places]
+        outcomes = (CellOutcome(self.condition(c.key), c.threat.eps) for c in own)
+        ball = Ball(threat.norm, threat.eps, self._pixels)
+        found = worst_case(self.clean, self.labels, outcomes, ball)
+        # The clean image, -1, takes the last entry.
+        return WorstCase(found.condition, np.array([*places, -1])[found.cell])
 
     def _row(
         self,

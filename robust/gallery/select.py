@@ -1,11 +1,11 @@
-"""The gallery: a few cases as pictures, the first to fall and the last to hold, attacked anew."""
+"""Example images of a run: the first cases to be fooled and the last, attacked again."""
 
 from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +14,22 @@ from torch import Tensor
 
 from attacks import ThreatModel
 from robust.cases.case import Case
+from robust.engine.cells import Cell
 from robust.engine.run_store import Outcome
 from robust.engine.session import Session
-from robust.engine.summary import Summary, Worst
+from robust.engine.summary import Summary
 from robust.gallery.png import Picture, difference, picture, reduced_size, write_pictures
 from robust.metrics.scores import margins
-from robust.plan.spec import Plan
+from robust.metrics.worst_case import WorstCase
+from robust.plan.spec import Plan, ReportSpec
 from robust.records import Exhibit, ExhibitImage, Report
 
 CASES = 6
 FRAMES = 8
 """Eps shown at most, spread evenly over the plan's."""
+
+Replayed = Mapping[tuple[int, int], tuple[Tensor, Outcome]]
+"""From the place of a case and the place of a cell to the adversarial image and its outcome."""
 
 
 @dataclass(frozen=True)
@@ -34,22 +39,24 @@ class Chosen:
     place: int
     """Within the summary's cases."""
     fell: int | None
-    """At which of the eps; None: it held."""
+    """At which of the eps it was fooled first; None: at none."""
 
 
-def make_gallery(folder: Path, plan: Plan, job: Session, summary: Summary) -> tuple[Exhibit, ...]:
-    """Choose the cases, attack them again as the run did, and write the pictures as PNG to a new
+def make_gallery(
+    folder: Path, plan: Plan, session: Session, summary: Summary
+) -> tuple[Exhibit, ...]:
+    """Choose the cases, attack them again as the run did, and write the images as PNG to a new
     `folder`.
 
-    Every prediction and distance of an exhibit is that of the picture shown. The cases form other
-    batches than in the run, so that at float32 a picture may differ from the run's in rounding.
+    Every prediction and distance of an exhibit is that of the image shown. The cases form other
+    batches than in the run, so that at float32 an image may differ from the run's in rounding.
     """
+    if (existing := load_existing(folder, plan.report)) is not None:
+        return existing
+    shutil.rmtree(folder, ignore_errors=True)
     count = plan.report.gallery
     if count is None:
         count = CASES if summary.cases.showable else 0
-    if (kept := _load_existing(folder, plan)) is not None:
-        return kept
-    shutil.rmtree(folder, ignore_errors=True)
     every = summary.threats(plan.audit.norm)
     threats = [threat for threat in every if threat.norm == every[0].norm]
     worst = [summary.worst(threat) for threat in threats]
@@ -57,21 +64,23 @@ def make_gallery(folder: Path, plan: Plan, job: Session, summary: Summary) -> tu
     if not chosen:
         return ()
     shown = sorted({round(i) for i in np.linspace(0, len(threats) - 1, min(FRAMES, len(threats)))})
-    found = _replay(job, plan, summary, chosen, [worst[i] for i in shown])
-    hanger = ExhibitBuilder(job, summary, found)
-    exhibits = [
-        hanger.hang(number, one, threats, [(threats[i], worst[i]) for i in shown])
-        for number, one in enumerate(chosen, 1)
-    ]
-    side = write_pictures(folder, hanger.pictures)
-    return tuple(replace(e, shown=reduced_size(e.pixels, side)) for e in exhibits)
+    builder = ExhibitBuilder(
+        cells=session.cells,
+        summary=summary,
+        threats=threats,
+        shown=[(threats[i], worst[i]) for i in shown],
+        replayed=_replay(session, plan.audit.seed, summary, chosen, [worst[i] for i in shown]),
+    )
+    exhibits = [builder.build(number, one) for number, one in enumerate(chosen, 1)]
+    side = write_pictures(folder, builder.pictures)
+    return tuple(replace(e, display_size=reduced_size(e.image_size, side)) for e in exhibits)
 
 
-def choose(worst: Sequence[Worst], labels: npt.NDArray[np.int64], count: int) -> list[Chosen]:
+def choose(worst: Sequence[WorstCase], labels: npt.NDArray[np.int64], count: int) -> list[Chosen]:
     """`count` attacked cases, fewer where there are fewer; `worst` by eps, ascending.
 
-    Half are those that fell first, by the largest margin there; half those that held longest, by
-    the smallest.
+    Half are those that were fooled at the smallest eps, by the largest margin there; half those
+    that held longest, by the smallest.
     """
     end = len(worst)
     last = worst[-1].condition
@@ -87,111 +96,111 @@ def choose(worst: Sequence[Worst], labels: npt.NDArray[np.int64], count: int) ->
     return [Chosen(p, int(fell[p]) if fell[p] < end else None) for p in both]
 
 
-def _load_existing(folder: Path, plan: Plan) -> tuple[Exhibit, ...] | None:
+def load_existing(folder: Path, spec: ReportSpec) -> tuple[Exhibit, ...] | None:
     """The gallery of an earlier call on the same run, if it is whole and is what the plan wants."""
     try:
         report = Report.load(folder.parent / "report.json")
     except (OSError, ValueError, TypeError, KeyError):
         return None
     names = {e.image for e in report.gallery}
-    names |= {name for e in report.gallery for f in e.frames for name in (f.image, f.difference)}
-    same = report.plan.get("report") == plan.report.model_dump(mode="json")
+    names |= {name for e in report.gallery for f in e.images for name in (f.image, f.difference)}
+    same = report.plan.get("report") == spec.model_dump(mode="json")
     whole = all((folder / name).is_file() for name in names - {""})
     return report.gallery if same and whole else None
 
 
 def _replay(
-    job: Session, plan: Plan, summary: Summary, chosen: Sequence[Chosen], worst: Sequence[Worst]
-) -> dict[tuple[int, int], tuple[Tensor, Outcome]]:
-    """(place, cell) to the adversarial image `(c, h, w)` and its verdict."""
+    session: Session,
+    seed: int,
+    summary: Summary,
+    chosen: Sequence[Chosen],
+    worst: Sequence[WorstCase],
+) -> Replayed:
     wanted: dict[int, list[int]] = defaultdict(list)
     for one in chosen:
         for cell in {int(w.cell[one.place]) for w in worst} - {-1}:
             wanted[cell].append(one.place)
     found = {}
+    runner, goal = session.runner, session.goal
     for number, (cell, places) in enumerate(sorted(wanted.items())):
-        job.runner.progress(number, len(wanted), "gallery")
+        session.progress(number, len(wanted), "example images")
         by_row = {int(summary.rows[place]): place for place in places}
-        for batch in job.runner.load(sorted(by_row), job.goal):
-            x_adv, outcomes = job.runner.run(job.cells[cell], batch, job.goal, plan.audit.seed)
+        for batch in runner.load(sorted(by_row), goal):
+            x_adv, outcomes = runner.run(session.cells[cell], batch, goal, seed)
             for image, outcome in zip(x_adv, outcomes, strict=True):
                 found[by_row[outcome.row], cell] = image.cpu(), outcome
     return found
 
 
+@dataclass(frozen=True)
 class ExhibitBuilder:
-    """Turns chosen cases into exhibits, and keeps their pictures by file name."""
+    """Makes exhibits of chosen cases, and keeps their pictures by file name."""
 
-    def __init__(
-        self,
-        job: Session,
-        summary: Summary,
-        found: dict[tuple[int, int], tuple[Tensor, Outcome]],
-    ) -> None:
-        self.pictures: dict[str, tuple[Picture, bool]] = {}
-        self._job = job
-        self._summary = summary
-        self._found = found
+    cells: Sequence[Cell]
+    summary: Summary
+    threats: Sequence[ThreatModel]
+    """Every one of the gallery's norm, eps ascending."""
+    shown: Sequence[tuple[ThreatModel, WorstCase]]
+    """Those that get an image, with their worst cases."""
+    replayed: Replayed
+    pictures: dict[str, tuple[Picture, bool]] = field(default_factory=dict)
+    """Each with whether it shows a difference."""
 
-    def hang(
-        self,
-        number: int,
-        one: Chosen,
-        threats: Sequence[ThreatModel],
-        shown: Sequence[tuple[ThreatModel, Worst]],
-    ) -> Exhibit:
+    def build(self, number: int, one: Chosen) -> Exhibit:
         """Files are called by number alone: 1-clean.png, 1-eps0.png, 1-eps0-difference.png."""
-        case: Case = self._summary.cases[one.place]
+        case: Case = self.summary.cases[one.place]
         clean = f"{number}-clean.png"
         self.pictures[clean] = picture(case.image), False
-        prediction, probability = self._said(self._summary.clean.logits[one.place])
+        prediction, probability = self._predicted(self.summary.clean.logits[one.place])
         frames = []
-        for i, (threat, worst) in enumerate(shown):
-            cell = int(worst.cell[one.place])
-            frames.append(self._frame(f"{number}-eps{i}", one.place, cell, case, threat, clean))
+        for i, (threat, worst) in enumerate(self.shown):
+            cell, eps = int(worst.cell[one.place]), _finite(threat.eps)
+            if cell < 0:
+                frames.append(
+                    ExhibitImage(eps, "", prediction, probability, False, 0.0, 0.0, 0.0, clean, "")
+                )
+            else:
+                frames.append(self._frame(f"{number}-eps{i}", one.place, cell, case, eps))
         height, width = case.image.shape[1:]
         return Exhibit(
             case=case.id,
-            label=self._summary.cases.classes[case.label],
+            label=self.summary.cases.classes[case.label],
             prediction=prediction,
             probability=probability,
-            fell_at=None if one.fell is None else _finite(threats[one.fell].eps),
-            norm=threats[0].norm,
-            pixels=(height, width),
-            shown=(height, width),
+            smallest_success_eps=None if one.fell is None else _finite(self.threats[one.fell].eps),
+            norm=self.threats[0].norm,
+            image_size=(height, width),
+            display_size=(height, width),
             image=clean,
-            frames=tuple(frames),
+            images=tuple(frames),
         )
 
     def _frame(
-        self, name: str, place: int, cell: int, case: Case, threat: ThreatModel, clean: str
+        self, name: str, place: int, cell: int, case: Case, eps: float | None
     ) -> ExhibitImage:
-        eps = _finite(threat.eps)
-        if cell < 0:
-            said = self._said(self._summary.clean.logits[place])
-            return ExhibitImage(eps, "", *said, False, 0.0, 0.0, 0.0, clean, "")
-        x_adv, outcome = self._found[place, cell]
+        """The adversarial image that a cell found for a case."""
+        x_adv, outcome = self.replayed[place, cell]
         changed, factor = difference(x_adv, case.image)
         self.pictures[f"{name}.png"] = picture(x_adv), False
         if changed is not None:
             self.pictures[f"{name}-difference.png"] = changed, True
         return ExhibitImage(
             eps,
-            self._job.cells[cell].label,
-            *self._said(outcome.logits),
+            self.cells[cell].label,
+            *self._predicted(outcome.logits),
             success=outcome.success,
             linf=outcome.linf,
             l2=outcome.l2,
-            magnified=factor,
+            magnification=factor,
             image=f"{name}.png",
             difference="" if changed is None else f"{name}-difference.png",
         )
 
-    def _said(self, logits: npt.NDArray[np.float64]) -> tuple[str, float]:
+    def _predicted(self, logits: npt.NDArray[np.float64]) -> tuple[str, float]:
         """The predicted class and its softmax."""
         top = int(logits.argmax())
         share = 1 / float(np.exp(logits - logits[top]).sum())
-        return self._summary.cases.classes[top], share
+        return self.summary.cases.classes[top], share
 
 
 def _finite(eps: float) -> float | None:

@@ -2,5 +2,6 @@
 
 from __future__ import annotations
 
+from robust.guard.artifact import GuardArtifact as GuardArtifact
 from robust.guard.fit import fit_detector as fit_detector
 from robust.guard.guard import Guard as Guard

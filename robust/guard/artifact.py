@@ -6,8 +6,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,139 +16,140 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from detectors import Detector
+from detectors import FittedDetector
 from robust.detection.factory import make_detectors
 from robust.errors import InputError, first_line
-from robust.plan.spec import DetectorSpec, ModelSpec, Section
+from robust.files import replacing
+from robust.plan.spec import DetectorSpec, ModelSpec, PlanTable
 from robust.units import at_eps
 
-FORMAT, VERSION = "robust detector", 1
+FORMAT, VERSION = "robust detector", 2
+"""The version goes up whenever an older folder can no longer be read."""
 RECORD, TENSORS = "detector.json", "detector.safetensors"
 _LEARNED, _HEAD = "learned/", "head/"
-_ENDLESS = (math.inf, -math.inf)
-_ANEW = "store it anew with robust fit-detector"
+_INFINITE = (math.inf, -math.inf)
+_AGAIN = "fit the detector again with robust fit-detector"
 
 Finite = pydantic.FiniteFloat
 
 
-class Owner(Section):
-    """The classifier that a detector belongs to."""
+class ClassifierFingerprint(PlanTable):
+    """What tells the classifier that a detector was fitted to from any other."""
 
     weights_sha256: str
-    described: dict[str, Any]
+    description: dict[str, Any]
     """`Classifier.describe()`: the preprocessing and the head."""
     classes: tuple[str, ...]
-    image: tuple[int, int, int]
-    """Shape (c, h, w) of an image that it was fitted on."""
-    probe: tuple[Finite, ...]
-    """Its logits on a pattern of that shape: the same weights in other code are another network."""
+    image_shape: tuple[int, int, int]
+    """(c, h, w) of an image that the detector was fitted on."""
+    probe_logits: tuple[Finite, ...]
+    """Logits on `probe_image` of that shape: the same weights in other code give other logits."""
     model: ModelSpec
-    """Where it was loaded from, its head settled."""
+    """Where the classifier was loaded from, its head recognised."""
 
 
-class Promise(Section):
-    """The false alarms that the threshold stands for, among all clean images."""
+class FalseAlarmRate(PlanTable):
+    """The share of clean images that the threshold flags."""
 
-    asked: float = Field(gt=0, lt=1)
-    reached: float = Field(ge=0, lt=1)
+    requested: float = Field(gt=0, lt=1)
+    """Of all clean images."""
+    measured: float = Field(ge=0, lt=1)
     """On the images that set the threshold."""
     split: str
     images: int
     groups: int
 
 
-class Teaching(Section):
-    """The attack shown to the detector, and what came of it."""
+class TrainingAttack(PlanTable):
+    """The attack that the detector was fitted on, and its detection rate on held-out images."""
 
     attack: str
     fields: dict[str, Any]
     norm: str
     eps: Finite | None
-    """None where the attack finds the nearest image."""
-    taught: int
-    """Successful attacks that the head learned from; 0 where the detector has no head."""
-    met: int
-    """Successful attacks on the images that set the threshold: nothing was learned from them."""
-    flagged: int
-    """Of those met."""
+    """None where the attack searches the nearest adversarial image."""
+    fitted_on: int
+    """Successful attacks that the head was fitted on; 0 where the detector has no head."""
+    held_out: int
+    """Successful attacks on images that nothing was learned from."""
+    held_out_flagged: int
+    """How many of those held out the detector flags."""
 
     def __str__(self) -> str:
         return at_eps(self.attack, self.norm, self.eps)
 
 
-class Record(Section):
-    """What detector.json says."""
+class Record(PlanTable):
+    """The content of detector.json."""
 
     name: str
     label: str
     fields: dict[str, Any]
+    """The detector's parameters."""
     layers: tuple[str, ...]
-    passes: int
+    dropout_passes: int
     seed: int
     threshold: Finite
-    """A score above it is flagged."""
-    promise: Promise
-    teaching: Teaching | None
+    """An image with a higher score is flagged."""
+    false_alarms: FalseAlarmRate
+    training_attack: TrainingAttack | None
     reference: str
     """The split whose images are the reference."""
     reference_images: int
     left_out: int
-    """Copies of other images, which teach and measure nothing."""
+    """Copies of other images, which were not used."""
     size: tuple[int, int] | None
     """(h, w) to which `[data]` resized images when they were read."""
     grey: bool
-    classifier: Owner
-    robust: str
-    """The version that fitted it."""
+    classifier: ClassifierFingerprint
+    robust_version: str
+    """The version that fitted the detector."""
 
 
 @dataclass(frozen=True)
-class StoredDetector:
-    """A fitted detector with all that it needs to judge images of its classifier."""
+class GuardArtifact:
+    """A fitted detector with all that it needs to screen images for its classifier."""
 
     record: Record
-    detector: Detector
-    """Its tensors on the CPU."""
+    fitted: FittedDetector
+    """Its tensors are on the CPU."""
 
     def save(self, folder: str | Path) -> None:
         """Write the folder as a whole or not at all; InputError where it holds something."""
         from safetensors.torch import save
 
         place = check_free(folder)
-        tensors = {_LEARNED + name: value for name, value in (self.detector.learned or {}).items()}
-        tensors |= {_HEAD + name: value for name, value in (self.detector.head or {}).items()}
+        learned, head = self.fitted.learned, self.fitted.head or {}
+        tensors = {_LEARNED + name: value for name, value in learned.items()}
+        tensors |= {_HEAD + name: value for name, value in head.items()}
         content = save(tensors)
-        partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
+        record = _record_text(self.record, list(tensors), content)
         try:
-            partial.mkdir(parents=True)
-            (partial / TENSORS).write_bytes(content)
-            (partial / RECORD).write_text(
-                _written(self.record, list(tensors), content), encoding="utf-8"
-            )
-            partial.replace(place)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(place) as partial:
+                partial.mkdir()
+                (partial / TENSORS).write_bytes(content)
+                (partial / RECORD).write_text(record, encoding="utf-8")
         except OSError as error:
             raise InputError(f"{folder} cannot be written: {error.strerror}") from None
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
     @staticmethod
-    def load(folder: str | Path) -> StoredDetector:
-        """InputError in one line for whatever is not a folder that `save` wrote."""
+    def load(folder: str | Path) -> GuardArtifact:
+        """The artifact that `save` wrote; InputError in one line for anything else."""
         place = Path(folder)
-        record, head = _read_record(place)
-        tensors = _read_tensors(place / TENSORS, head)
+        record, header = _read_record(place)
+        tensors = _read_tensors(place / TENSORS, header)
         spec = DetectorSpec(name=record.name, label=record.label, **record.fields)
         try:
             (detector,) = make_detectors([spec]).values()
         except InputError as error:
             raise InputError(f"{place / RECORD}: {error}") from None
-        detector.learned = _part(tensors, _LEARNED)
-        detector.head = _part(tensors, _HEAD) or None
-        return StoredDetector(record, detector)
+        head = _part(tensors, _HEAD) or None
+        return GuardArtifact(record, FittedDetector(detector, _part(tensors, _LEARNED), head))
 
 
-def settle(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """As a file gives them back, down to the order in memory, on which a sum's last bit depends."""
+def as_stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as a file gives them back, even in their order in memory: sums depend on it."""
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
 
@@ -166,20 +165,20 @@ def check_free(folder: str | Path) -> Path:
     return place
 
 
-def fields_of(thing: Any) -> dict[str, Any]:
-    """What a plan would say of a detector or an attack; what no file can say, in Python's words."""
+def parameters_of(thing: Any) -> dict[str, Any]:
+    """The parameters of a detector or an attack as a plan has them; the rest as `repr`."""
     if not dataclasses.is_dataclass(thing):
         return {}
     found = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
     plain = str | int | float | None
     return {
-        name: value if isinstance(value, plain) and value not in _ENDLESS else repr(value)
+        name: value if isinstance(value, plain) and value not in _INFINITE else repr(value)
         for name, value in found.items()
     }
 
 
-def _written(record: Record, tensors: list[str], content: bytes) -> str:
-    """The record with what to expect of the tensors, and a hash over all: no slip passes."""
+def _record_text(record: Record, tensors: list[str], content: bytes) -> str:
+    """detector.json: the record, the names and hash of the tensors, and a hash over all of it."""
     body = {
         "format": FORMAT,
         "version": VERSION,
@@ -194,18 +193,18 @@ def _digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-class _Head(pydantic.BaseModel):
+class _Header(pydantic.BaseModel):
     """The entries that say how to read the others."""
 
     format: Literal["robust detector"]
     version: int = Field(ge=1)
     tensors: tuple[str, ...]
-    """In the order in which they were learned, which the file does not keep."""
+    """Their names in the order in which they were learned, which the other file does not keep."""
     tensors_sha256: str
     sha256: str
 
 
-def _read_record(place: Path) -> tuple[Record, _Head]:
+def _read_record(place: Path) -> tuple[Record, _Header]:
     path = place / RECORD
     if place.is_file():
         raise InputError(f"{place} is a file; name the folder that robust fit-detector wrote")
@@ -214,48 +213,49 @@ def _read_record(place: Path) -> tuple[Record, _Head]:
         raise InputError(f"{missing}; name the folder that robust fit-detector wrote")
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
-        head = _Head.model_validate(body)
+        header = _Header.model_validate(body)
     except (ValueError, RecursionError, OSError):  # a pydantic error is a ValueError
-        raise InputError(f"{path} is not the record of a detector; {_ANEW}") from None
-    if head.version > VERSION:
+        raise InputError(f"{path} is not the record of a detector; {_AGAIN}") from None
+    if header.version != VERSION:
+        newer = header.version > VERSION
         raise InputError(
-            f"{path} was written by a newer robust (its format is {head.version}, this one reads "
-            f"{VERSION}); update robust"
+            f"{path} was written by {'a newer' if newer else 'an older'} robust (its format is "
+            f"{header.version}, this one reads {VERSION}); {'update robust' if newer else _AGAIN}"
         )
-    if _digest({name: value for name, value in body.items() if name != "sha256"}) != head.sha256:
-        raise InputError(f"{path} was changed after it was stored; {_ANEW}")
+    if _digest({name: value for name, value in body.items() if name != "sha256"}) != header.sha256:
+        raise InputError(f"{path} was changed after it was stored; {_AGAIN}")
     try:
-        known = {k: v for k, v in body.items() if k not in _Head.model_fields}
-        return Record.model_validate(known), head
+        known = {k: v for k, v in body.items() if k not in _Header.model_fields}
+        return Record.model_validate(known), header
     except pydantic.ValidationError as error:
         detail = error.errors()[0]
         where = ".".join(str(part) for part in detail["loc"])
-        raise InputError(f"{path}: {where}: {detail['msg']}; {_ANEW}") from None
+        raise InputError(f"{path}: {where}: {detail['msg']}; {_AGAIN}") from None
 
 
-def _read_tensors(path: Path, head: _Head) -> dict[str, Tensor]:
+def _read_tensors(path: Path, header: _Header) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; {_ANEW}") from None
-    if hashlib.sha256(content).hexdigest() != head.tensors_sha256:
-        raise InputError(f"{path} is not the file that was stored beside {RECORD}; {_ANEW}")
+        raise InputError(f"{path} cannot be read: {error.strerror}; {_AGAIN}") from None
+    if hashlib.sha256(content).hexdigest() != header.tensors_sha256:
+        raise InputError(f"{path} is not the file that was stored beside {RECORD}; {_AGAIN}")
     try:
         found: dict[str, Tensor] = load(content)
-        return {name: found[name] for name in head.tensors}
+        return {name: found[name] for name in header.tensors}
     except (SafetensorError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is broken ({first_line(error)}); {_ANEW}") from None
+        raise InputError(f"{path} is broken ({first_line(error)}); {_AGAIN}") from None
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def pattern(shape: tuple[int, int, int]) -> Tensor:
-    """An image `(1, c, h, w)` in [0, 1] with waves in every direction, the same everywhere."""
+def probe_image(shape: tuple[int, int, int]) -> Tensor:
+    """A fixed image `(1, c, h, w)` in [0, 1] of waves in every direction."""
     c, h, w = (torch.arange(count, dtype=torch.float64) for count in shape)
     waves = (0.7 * h[:, None] + 0.3 * w[None]).sin() + (0.05 * h[:, None] * w[None]).cos()
     return ((waves[None] + c[:, None, None].sin()) / 6 + 0.5).clamp(0, 1).float()[None]

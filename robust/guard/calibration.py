@@ -1,188 +1,196 @@
-"""The images that a detector is fitted on: read, looked at, attacked, and no copy counted twice."""
+"""Reads and attacks the images that a detector is fitted on; copies are left out."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from detectors import Detector, FeatureReader, Features, Reference
-from robust.cases.case import Case, Cases
-from robust.detection.factory import fit_statistics, make_feature_reader
+from detectors import Extractor, FeatureReader, Features, FittedDetector, Reference
+from robust.cases.case import Case, Cases, pixel_hash
+from robust.cases.consistency import check_outputs
+from robust.detection.factory import fit_detectors, make_extractor
 from robust.engine.batch import Batch, read_batches
-from robust.engine.cells import Cell
-from robust.engine.goal import Goal
 from robust.engine.runner import Progress
 from robust.engine.verified_attack import AttackTask, attack_batch
 from robust.errors import InputError
-from robust.guard.artifact import settle
+from robust.guard.artifact import as_stored
+from robust.guard.fit_inputs import FitInputs
 from robust.metrics.groups import Places
 from robust.models import Classifier
-from robust.models.classifier import settle_head
-from robust.models.prepare import like
-from robust.plan.spec import Plan
+from robust.models.prepare import image_template
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Calibration images: clean ones, and successful attacks on them. All on the CPU."""
+class ReferenceFit:
+    """A detector that has learned from the reference."""
+
+    fitted: FittedDetector
+    """Without a head; its tensors are on the CPU."""
+    extract: Extractor
+    image_shape: tuple[int, int, int]
+    """(c, h, w) of the first image."""
+    hashes: frozenset[str]
+    """`pixel_hash` of every image."""
+
+
+@dataclass(frozen=True)
+class CalibrationFeatures:
+    """Features of calibration images, clean and successfully attacked, all on the CPU."""
 
     clean: Features
     places: Places
-    """`(n,)`: which case each clean row shows."""
-    right: npt.NDArray[np.bool_]
-    """`(n,)`: whether the classifier reads the clean image as its label says."""
+    """`(n,)`: the case that each clean row shows."""
+    correct: npt.NDArray[np.bool_]
+    """`(n,)`: whether the classifier is correct on the clean image."""
     adversarial: Features | None
     """None where no attack succeeded."""
-    attacked: Places
-    """Which case each adversarial row shows."""
-    tried: int
-    """Images that were attacked."""
+    attacked_places: Places
+    """The case that each adversarial row shows."""
+    attempts: int
+    """Number of images that were attacked."""
     failure: str | None
-    """Why the first attack that came to no verdict did not."""
+    """Why the first attack without a result had none."""
+    copies: int
+    """Images left out because they are copies of another one."""
+
+
+def first_images(reference: Cases, chunk: int) -> Tensor:
+    """The first images of one shape, to recognise the classifier's head on."""
+    rows = range(min(chunk, len(reference)))
+    return next(iter(read_batches(reference, rows, torch.empty(0), size=chunk)))[2]
+
+
+def fit_reference(inputs: FitInputs, ready: Classifier, progress: Progress) -> ReferenceFit:
+    """Fit the detector's statistics on the reference.
+
+    Raises InputError for layers that do not exist, and where nothing can be learned.
+    """
+    plan, cases = inputs.plan, inputs.reference
+    extract, shape = None, (0, 0, 0)
+    hashes: set[str] = set()
+    parts, order = [], []
+    for rows, images, x in _batches(inputs, cases, ready, progress, "reference images"):
+        if extract is None:
+            extract = make_extractor(ready, [inputs.detector], x, plan.detection.layers)
+            shape = x.shape[1], x.shape[2], x.shape[3]
+        hashes.update(pixel_hash(case.image) for case in images)
+        with torch.no_grad():
+            parts.append(_on_cpu(extract(x)))
+        order += rows
+    assert extract is not None  # a set of cases is never empty
+    features = Features.cat(parts)
+    check_outputs(features.logits, cases.classes)
+    entries = [cases.entries[row] for row in order]
+    codes = np.unique([entry.group for entry in entries], return_inverse=True)[1]
+    labels = torch.tensor([entry.label for entry in entries])
+    reference = Reference(features, labels, torch.from_numpy(codes))
+    (fitted,) = fit_detectors({inputs.label: inputs.detector}, reference).values()
+    fitted = replace(fitted, learned=as_stored(fitted.learned))
+    return ReferenceFit(fitted, extract, shape, frozenset(hashes))
+
+
+def read_calibration(
+    inputs: FitInputs,
+    ready: Classifier,
+    reader: FeatureReader,
+    known: frozenset[str],
+    progress: Progress,
+) -> CalibrationFeatures:
+    """Read calibration images, attack those that are correct, read the successes.
+
+    Copies of an image whose hash is in `known`, or of an earlier one, are left out.
+    """
+    found = _Collected(set(known))
+    cases = inputs.calibration
+    for every, images, x in _batches(inputs, cases, ready, progress, "calibration images"):
+        new = [i for i, case in enumerate(images) if found.is_new(case)]
+        if not new:
+            continue
+        batch = _read_clean(
+            found, reader, [every[i] for i in new], [images[i] for i in new], x[new]
+        )
+        eligible = inputs.goal.eligible(batch.y) & (batch.logits.argmax(1) == batch.y)
+        if inputs.cell is not None and eligible.any():
+            _attack(found, inputs, ready, reader, batch.take(eligible.nonzero()[:, 0].tolist()))
+    if not found.places:
+        raise InputError(f"every image of {cases.split} is a copy of a reference image")
+    clean = Features.cat(found.clean)
+    check_outputs(clean.logits, cases.classes)
+    return CalibrationFeatures(
+        clean=clean,
+        places=np.array(found.places),
+        correct=np.array(found.correct),
+        adversarial=Features.cat(found.adversarial) if found.adversarial else None,
+        attacked_places=np.array(found.attacked_places, np.int64),
+        attempts=found.attempts,
+        failure=found.failure,
+        copies=found.copies,
+    )
 
 
 @dataclass
-class Reader:
-    """Reads images with a prepared classifier for one detector."""
+class _Collected:
+    """What has been read so far; fields as in `CalibrationFeatures`."""
 
-    plan: Plan
-    ready: Classifier
-    progress: Progress
-    shape: tuple[int, int, int] = (0, 0, 0)
-    """(c, h, w) of the first image read."""
+    known: set[str]
+    clean: list[Features] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    correct: list[bool] = field(default_factory=list)
+    adversarial: list[Features] = field(default_factory=list)
+    attacked_places: list[int] = field(default_factory=list)
+    attempts: int = 0
+    failure: str | None = None
     copies: int = 0
-    """Images left out since they show what another one shows."""
-    _known: set[bytes] = field(default_factory=set)
 
-    def learn(self, label: str, detector: Detector, reference: Cases) -> FeatureReader:
-        """Let the detector learn from the reference, and give what reads images for it then.
-
-        Raises InputError for layers that do not exist, and for what nothing can be learned from.
-        """
-        look: FeatureReader | None = None
-        parts, order = [], []
-        for rows, cases, x in self._batches(reference, "reference images"):
-            if look is None:
-                _, c, h, w = x.shape
-                self.shape = c, h, w
-                settle_head(self.ready, x)
-                seed = self.plan.audit.seed
-                look = make_feature_reader(
-                    self.ready, {label: detector}, self.plan.detection, x, seed
-                )
-            self._known.update(map(_print, cases))
-            with torch.no_grad():  # one pass: what takes more is never learned from
-                parts.append(_on_cpu(look.extract(x)))
-            order += rows
-        assert look is not None  # a set of cases is never empty
-        features = Features.cat(parts)
-        check_logits(features.logits, reference)
-        entries = [reference.entries[row] for row in order]
-        codes = np.unique([entry.group for entry in entries], return_inverse=True)[1]
-        labels = torch.tensor([entry.label for entry in entries])
-        fit_statistics({label: detector}, Reference(features, labels, torch.from_numpy(codes)))
-        detector.learned = settle(detector.known())
-        if look.steps:
-            look.nearest.learned = detector.learned
-        return look
-
-    def see(self, look: FeatureReader, cases: Cases, cell: Cell | None, goal: Goal) -> Seen:
-        """Look at every calibration image, attack those that are right, look at the successes.
-
-        Copies of a reference image or of an earlier one are left out.
-        """
-        clean: list[Features] = []
-        adversarial: list[Features] = []
-        places: list[int] = []
-        attacked: list[int] = []
-        right: list[bool] = []
-        tried, failure = 0, None
-        for every, read, images in self._batches(cases, "calibration images"):
-            new = [i for i, case in enumerate(read) if self._is_new(case)]
-            if not new:
-                continue
-            rows, found, x = [every[i] for i in new], [read[i] for i in new], images[new]
-            with torch.no_grad():
-                features = look(x)
-            clean.append(_on_cpu(features))
-            y = torch.tensor([case.label for case in found], device=x.device)
-            good = features.logits.argmax(1) == y
-            places += rows
-            right += good.tolist()
-            aims = (good & goal.eligible(y)).nonzero()[:, 0].tolist()
-            if cell is None or not aims:
-                continue
-            batch = Batch(tuple(rows), tuple(found), x, y, features.logits).take(aims)
-            x_adv, outcomes = attack_batch(
-                self.ready,
-                AttackTask(
-                    cell.attack,
-                    cell.attack.stream_key,
-                    cell.threat,
-                    goal,
-                    self.plan.audit.seed,
-                ),
-                batch,
-            )
-            tried += len(outcomes)
-            failure = failure or next((o.failure for o in outcomes if o.failure), None)
-            if fooled := [i for i, outcome in enumerate(outcomes) if outcome.success]:
-                with torch.no_grad():
-                    adversarial.append(_on_cpu(look(x_adv[fooled])))
-                attacked += [batch.rows[i] for i in fooled]
-        if not places:
-            raise InputError(f"every image of {cases.split} is a copy of a reference image")
-        both = Features.cat(clean)
-        check_logits(both.logits, cases)
-        return Seen(
-            clean=both,
-            places=np.array(places),
-            right=np.array(right),
-            adversarial=Features.cat(adversarial) if adversarial else None,
-            attacked=np.array(attacked, np.int64),
-            tried=tried,
-            failure=failure,
-        )
-
-    def _batches(self, cases: Cases, label: str) -> Iterator[tuple[list[int], list[Case], Tensor]]:
-        size = self.plan.audit.chunk
-        for start in range(0, len(cases), size):
-            self.progress(start, len(cases), label)
-            rows = range(start, min(start + size, len(cases)))
-            yield from read_batches(cases, rows, like(self.ready), size=size)
-
-    def _is_new(self, case: Case) -> bool:
-        seen = _print(case)
-        new = seen not in self._known
-        self._known.add(seen)
+    def is_new(self, case: Case) -> bool:
+        """Whether no image before was the same."""
+        seen = pixel_hash(case.image)
+        new = seen not in self.known
+        self.known.add(seen)
         self.copies += not new
         return new
 
 
-def check_logits(logits: Tensor, cases: Cases) -> None:
-    """InputError where they are not numbers, or not one for each class."""
-    if logits.shape[1] != len(cases.classes):
-        raise InputError(
-            f"the head gives {logits.shape[1]} classes, {cases.split} has {len(cases.classes)} "
-            f"({', '.join(cases.classes)}); choose label, classes or head so that both agree"
-        )
-    bad = int((~torch.isfinite(logits).all(1)).sum())
-    if bad:
-        raise InputError(
-            f"the classifier gives NaN or infinite logits on {bad} of {len(logits)} images of "
-            f"{cases.split}; check its weights, mean and std"
-        )
+def _read_clean(
+    found: _Collected, reader: FeatureReader, rows: Sequence[int], cases: Sequence[Case], x: Tensor
+) -> Batch:
+    with torch.no_grad():
+        features = reader(x)
+    found.clean.append(_on_cpu(features))
+    y = torch.tensor([case.label for case in cases], device=x.device)
+    found.places += rows
+    found.correct += (features.logits.argmax(1) == y).tolist()
+    return Batch(tuple(rows), tuple(cases), x, y, features.logits)
 
 
-def _print(case: Case) -> bytes:
-    """What tells one image from another."""
-    return hashlib.sha256(case.image.numpy().tobytes()).digest()
+def _attack(
+    found: _Collected, inputs: FitInputs, ready: Classifier, reader: FeatureReader, batch: Batch
+) -> None:
+    cell, seed = inputs.cell, inputs.plan.audit.seed
+    assert cell is not None
+    task = AttackTask(cell.attack, cell.attack.stream_key, cell.threat, inputs.goal, seed)
+    x_adv, outcomes = attack_batch(ready, task, batch)
+    found.attempts += len(outcomes)
+    found.failure = found.failure or next((o.failure for o in outcomes if o.failure), None)
+    if fooled := [i for i, outcome in enumerate(outcomes) if outcome.success]:
+        with torch.no_grad():
+            found.adversarial.append(_on_cpu(reader(x_adv[fooled])))
+        found.attacked_places += [batch.rows[i] for i in fooled]
+
+
+def _batches(
+    inputs: FitInputs, cases: Cases, ready: Classifier, progress: Progress, label: str
+) -> Iterator[tuple[list[int], list[Case], Tensor]]:
+    size, like = inputs.plan.audit.chunk, image_template(ready)
+    for start in range(0, len(cases), size):
+        progress(start, len(cases), label)
+        rows = range(start, min(start + size, len(cases)))
+        yield from read_batches(cases, rows, like, size=size)
 
 
 def _on_cpu(features: Features) -> Features:

@@ -1,46 +1,76 @@
-"""A detector fitted for use: statistics, head and threshold, each from images of its own.
+"""Fits a detector for use: statistics, head and threshold, each from images of its own.
 
-Statistics come from the reference split. Of the calibration split three fifths of the patients
-teach the head, with attacks that succeeded on them; the others, clean, set the threshold: a head
-knows the images that it was fitted on, and would promise fewer false alarms than it raises.
+Statistics come from the reference split. Three fifths of the patients of the calibration split are
+for the head, with attacks that succeeded on them; the others, clean, set the threshold. A head
+gives fewer false alarms on images that it was fitted on, so these must not set the threshold.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from detectors import Detector, Features
+from detectors import Detector, FeatureReader, Features, FittedDetector
 from robust.cases import Cases
 from robust.detection.cross_fitting import Array
-from robust.engine.cells import Cell
-from robust.engine.goal import goal_of
 from robust.engine.inputs import open_plan
 from robust.engine.runner import Progress
 from robust.errors import InputError, first_line
 from robust.guard.artifact import (
-    Owner,
-    Promise,
+    ClassifierFingerprint,
+    FalseAlarmRate,
+    GuardArtifact,
     Record,
-    StoredDetector,
-    Teaching,
+    TrainingAttack,
+    as_stored,
     check_free,
-    fields_of,
-    pattern,
-    settle,
+    parameters_of,
+    probe_image,
 )
-from robust.guard.calibration import Reader, Seen
-from robust.guard.fit_inputs import cell_of, detector_of, on_split, open_splits, said
+from robust.guard.calibration import (
+    CalibrationFeatures,
+    ReferenceFit,
+    first_images,
+    fit_reference,
+    read_calibration,
+)
+from robust.guard.fit_inputs import FitInputs, cell_text, on_split, open_inputs
 from robust.metrics.groups import Places, folds_by_group
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
-from robust.models.prepare import like
+from robust.models.prepare import image_template
 from robust.plan.spec import Plan
 
-FOLDS, TEACHING_FOLDS = 5, 3
+FOLDS, HEAD_FOLDS = 5, 3
+"""Folds of the calibration split, and how many of them are for the head."""
+
+
+@dataclass(frozen=True)
+class _Calibration:
+    """The calibration images, divided by group into those for the head and those held out."""
+
+    features: CalibrationFeatures
+    folds: Places
+    """Of every case of the split."""
+
+    def clean(self, kept: npt.NDArray[np.bool_]) -> Features:
+        """The clean images where `kept (n,)` is true."""
+        return self.features.clean.take(torch.from_numpy(kept))
+
+    @property
+    def for_head(self) -> npt.NDArray[np.bool_]:
+        """`(n,)`, which clean images are for the head, correct or not."""
+        return self.folds[self.features.places] < HEAD_FOLDS
+
+    @property
+    def attacked_for_head(self) -> npt.NDArray[np.bool_]:
+        """Which attacked images are for the head."""
+        return self.folds[self.features.attacked_places] < HEAD_FOLDS
 
 
 def fit_detector(
@@ -54,72 +84,46 @@ def fit_detector(
     out: str | Path | None = None,
     device: str = "auto",
     progress: Progress = lambda done, total, label: None,
-) -> StoredDetector:
-    """Fit one detector to a plan's classifier, for `Guard`; with `out` it is stored in that folder.
+) -> GuardArtifact:
+    """Fit one detector to a plan's classifier, for `Guard`; with `out` it is saved in that folder.
 
     `detector` and `attack` are names; where the plan has a table for one, its fields count. `eps`
-    is in [0, 1] units; without it the plan must leave one alone. Without an attack a detector is
-    its statistics alone. `false_alarms` is the share of clean images that may be flagged, whether
-    they are read correctly or not. Raises InputError.
+    is in [0, 1] units; without it the plan must leave one alone. Without an attack the detector
+    has no head. `false_alarms` is the share of clean images that may be flagged, correctly
+    classified or not. Raises InputError.
     """
     if not 0 < false_alarms < 1:
         raise InputError(f"false alarms must lie between 0 and 1, not {false_alarms}; write 0.05")
-    label, name, made = detector_of(plan, detector)
-    if made.needs_pairs and attack is None:
-        raise InputError(f"{label} learns from attacked images: name an attack and its eps")
-    if eps is not None and attack is None:
-        raise InputError("an eps is that of an attack; name the attack, or leave eps out")
     if out is not None:
         check_free(out)
-    reference, calibration = open_splits(plan, split)
-    cell = None if attack is None else cell_of(plan, attack, eps, len(calibration.classes))
-    goal = goal_of(plan, calibration)
-    folds = _folds(calibration, plan.audit.seed)
+    inputs = open_inputs(plan, detector, attack, eps, split)
+    folds = _folds(inputs.calibration, plan.audit.seed)
     classifier, _ = open_plan(on_split(plan, split), device)
-    reader = Reader(plan, prepare(classifier, choose_device(device)), progress)
     with full_precision(), torch.no_grad():
-        look = reader.learn(label, made, reference)
-        seen = reader.see(look, calibration, cell, goal)
-        taught = 0
-        if cell is not None and made.has_head:
-            taught = _teach(label, made, seen, folds, cell, split)
-        scores, owners = _clean_scores(made, seen, folds, calibration)
-        threshold = _threshold(label, scores, false_alarms, calibration)
-        record = Record(
-            name=name,
-            label=label,
-            fields=fields_of(made),
-            layers=look.extract.layers,
-            passes=plan.detection.passes,
+        images = first_images(inputs.reference, plan.audit.chunk)
+        ready = prepare(classifier, choose_device(device), images=images)
+        learned = fit_reference(inputs, ready, progress)
+        reader = FeatureReader(
+            learned.extract,
+            [learned.fitted],
+            dropout_passes=plan.detection.passes,
             seed=plan.audit.seed,
-            threshold=threshold,
-            promise=Promise(
-                asked=false_alarms,
-                reached=float((scores > threshold).mean()),
-                split=calibration.split,
-                images=len(scores),
-                groups=owners,
-            ),
-            teaching=_met(label, made, seen, folds, cell, taught, scores, threshold),
-            reference=reference.split,
-            reference_images=len(reference),
-            left_out=reader.copies,
-            size=calibration.size,
-            grey=calibration.grey,
-            classifier=_owner(plan, reader, calibration),
-            robust=importlib.metadata.version("robust-audit"),
         )
-    stored = StoredDetector(record, made)
+        features = read_calibration(inputs, ready, reader, learned.hashes, progress)
+        calibration = _Calibration(features, folds)
+        fitted = _fit_head(inputs, learned.fitted, calibration)
+        record = _record(inputs, ready, learned, fitted, calibration, false_alarms)
+    artifact = GuardArtifact(record, fitted)
     if out is not None:
-        stored.save(out)
-    return stored
+        artifact.save(out)
+    return artifact
 
 
 def highest_allowed(clean: Array, share: float) -> float:
     """The lowest of these scores that a further clean image exceeds with at most this probability.
 
-    Over the draw of all of them; the plain quantile would let a little more through. InputError
-    where there are too few for such a share.
+    The probability is over the draw of all of them; the plain quantile would be exceeded a little
+    more often. InputError where there are too few scores for such a share.
     """
     rank = math.ceil((1 - share) * (len(clean) + 1) - 1e-9)
     if rank > len(clean):
@@ -137,108 +141,138 @@ def _folds(cases: Cases, seed: int) -> Places:
     except InputError:
         raise InputError(
             f"{cases.split} has {len(set(codes))} groups; {FOLDS} or more are needed to keep "
-            f"those that teach a head from those that set the threshold"
+            f"those that fit the head from those that set the threshold"
         ) from None
 
 
-def _teach(
-    label: str, detector: Detector, seen: Seen, folds: Places, cell: Cell, split: str
-) -> int:
-    """Fit the head; how many attacked images it learned from."""
-    own = torch.from_numpy((folds[seen.places] < TEACHING_FOLDS) & seen.right)
-    attacked = torch.from_numpy(folds[seen.attacked] < TEACHING_FOLDS)
-    if seen.adversarial is None or not attacked.any():
-        why = f" ({seen.failure})" if seen.failure else ""
+def _fit_head(
+    inputs: FitInputs, fitted: FittedDetector, calibration: _Calibration
+) -> FittedDetector:
+    """With a head, where there is an attack and the detector has one."""
+    cell, features = inputs.cell, calibration.features
+    if cell is None or not fitted.detector.has_head:
+        return fitted
+    attacked = torch.from_numpy(calibration.attacked_for_head)
+    if features.adversarial is None or not attacked.any():
+        why = f" ({features.failure})" if features.failure else ""
         raise InputError(
-            f"{said(cell)} fooled the classifier on none of the images of {split} that teach "
-            f"{label}, of {seen.tried} attacked in all{why}: nothing to learn from; raise --eps or "
-            f"take a stronger attack"
+            f"{cell_text(cell)} fooled the classifier on none of the images of "
+            f"{inputs.calibration.split} that {inputs.label} could learn from, of "
+            f"{features.attempts} attacked in all{why}: nothing to learn from; raise --eps or take "
+            f"a stronger attack"
         )
+    clean = calibration.clean(calibration.for_head & features.correct)
     try:
-        detector.calibrate(
-            detector.statistics(seen.clean.take(own)),
-            detector.statistics(seen.adversarial.take(attacked)),
+        with_head = fitted.with_head(
+            fitted.statistics(clean), fitted.statistics(features.adversarial.take(attacked))
         )
     except (ValueError, RuntimeError) as error:
-        raise InputError(f"detector {label}: {first_line(error)}") from None
-    detector.head = settle(detector.head or {})
-    return int(attacked.sum())
+        raise InputError(f"detector {inputs.label}: {first_line(error)}") from None
+    return replace(with_head, head=as_stored(with_head.head or {}))
 
 
-def _clean_scores(detector: Detector, seen: Seen, folds: Places, cases: Cases) -> tuple[Array, int]:
-    """Of the clean images that set the threshold, and how many groups they are of.
-
-    A head has seen the others; a detector without one has seen none, and takes all.
-    """
-    kept = np.ones(len(seen.places), bool)
-    if detector.head is not None:
-        kept = folds[seen.places] >= TEACHING_FOLDS
-    owners = {cases.entries[place].group for place in seen.places[kept]}
-    return _scores(detector, seen.clean.take(torch.from_numpy(kept))), len(owners)
+def _record(
+    inputs: FitInputs,
+    ready: Classifier,
+    learned: ReferenceFit,
+    fitted: FittedDetector,
+    calibration: _Calibration,
+    false_alarms: float,
+) -> Record:
+    """Set the threshold, measure the detection rate, and describe the fit."""
+    plan, cases, places = inputs.plan, inputs.calibration, calibration.features.places
+    # A head has seen the images that it was fitted on; without one all images are new.
+    kept = np.ones(len(places), bool) if fitted.head is None else ~calibration.for_head
+    scores = _scores(fitted, calibration.clean(kept))
+    threshold = _threshold(inputs.label, scores, false_alarms, cases)
+    return Record(
+        name=type(inputs.detector).__name__,
+        label=inputs.label,
+        fields=parameters_of(inputs.detector),
+        layers=learned.extract.layers,
+        dropout_passes=plan.detection.passes,
+        seed=plan.audit.seed,
+        threshold=threshold,
+        false_alarms=FalseAlarmRate(
+            requested=false_alarms,
+            measured=float((scores > threshold).mean()),
+            split=cases.split,
+            images=len(scores),
+            groups=len({cases.entries[place].group for place in places[kept]}),
+        ),
+        training_attack=_held_out_detection_rate(inputs, fitted, calibration, scores, threshold),
+        reference=inputs.reference.split,
+        reference_images=len(inputs.reference),
+        left_out=calibration.features.copies,
+        size=cases.size,
+        grey=cases.grey,
+        classifier=_fingerprint(inputs, ready, learned.image_shape),
+        robust_version=importlib.metadata.version("robust-audit"),
+    )
 
 
 def _threshold(label: str, scores: Array, share: float, cases: Cases) -> float:
     threshold = highest_allowed(scores, share)
     if not math.isfinite(threshold):
         raise InputError(
-            f"{label} gives more than {share:.3g} of the clean images of {cases.split} a score "
-            f"that is no finite number; change its fields, or give more reference images"
+            f"{label} gives more than {share:.3g} of the clean images of {cases.split} an infinite "
+            f"score or none; change its fields, or give more reference images"
         )
     return threshold
 
 
-def _met(
-    label: str,
-    detector: Detector,
-    seen: Seen,
-    folds: Places,
-    cell: Cell | None,
-    taught: int,
+def _held_out_detection_rate(
+    inputs: FitInputs,
+    fitted: FittedDetector,
+    calibration: _Calibration,
     clean: Array,
     threshold: float,
-) -> Teaching | None:
-    """What became of attacked images that nothing was learned from."""
+) -> TrainingAttack | None:
+    """How many attacked images that nothing was learned from are flagged."""
+    cell, features = inputs.cell, calibration.features
     if cell is None:
         return None
-    flagged = met = 0
-    if seen.adversarial is not None:
-        kept = folds[seen.attacked] >= (TEACHING_FOLDS if taught else 0)
-        met = int(kept.sum())
-        scores = _scores(detector, seen.adversarial.take(torch.from_numpy(kept)))
+    for_head = calibration.attacked_for_head & (fitted.head is not None)
+    held_out = flagged = 0
+    if features.adversarial is not None:
+        held_out = int((~for_head).sum())
+        scores = _scores(fitted, features.adversarial.take(torch.from_numpy(~for_head)))
         flagged = int((scores > threshold).sum())
-        if met and len(np.unique(np.concatenate([clean, scores]))) == 1:
+        if held_out and len(np.unique(np.concatenate([clean, scores]))) == 1:
             raise InputError(
-                f"{label} gives every image the same score, clean or attacked: it could flag none; "
-                f"change its fields or layers, or take another detector"
+                f"{inputs.label} gives every image the same score, clean or attacked: it could "
+                f"flag none; change its fields or layers, or take another detector"
             )
-    return Teaching(
+    return TrainingAttack(
         attack=cell.label,
-        fields=fields_of(cell.attack),
+        fields=parameters_of(cell.attack),
         norm=cell.threat.norm,
         eps=cell.eps,
-        taught=taught,
-        met=met,
-        flagged=flagged,
+        fitted_on=int(for_head.sum()),
+        held_out=held_out,
+        held_out_flagged=flagged,
     )
 
 
-def _scores(detector: Detector, features: Features) -> Array:
+def _scores(fitted: FittedDetector, features: Features) -> Array:
     if not len(features):
         return np.zeros(0)
-    scores: Array = detector.score(features).double().numpy()
-    # A score that is no number is flagged in use, so that it counts as the highest here.
+    scores: Array = fitted.score(features).double().numpy()
+    # The guard flags an image without a score, so that here it counts as the highest.
     return np.where(np.isnan(scores), np.inf, scores)
 
 
-def _owner(plan: Plan, reader: Reader, cases: Cases) -> Owner:
-    ready: Classifier = reader.ready
-    assert plan.model is not None  # open_plan checks
-    probe = ready(pattern(reader.shape).to(like(ready)))
-    return Owner(
+def _fingerprint(
+    inputs: FitInputs, ready: Classifier, shape: tuple[int, int, int]
+) -> ClassifierFingerprint:
+    model = inputs.plan.model
+    assert model is not None  # open_plan checks
+    logits = ready(probe_image(shape).to(image_template(ready)))
+    return ClassifierFingerprint(
         weights_sha256=weights_hash(ready),
-        described=ready.describe(),
-        classes=cases.classes,
-        image=reader.shape,
-        probe=tuple(probe[0].double().tolist()),
-        model=plan.model.model_copy(update={"head": ready.head}),
+        description=ready.describe(),
+        classes=inputs.calibration.classes,
+        image_shape=shape,
+        probe_logits=tuple(logits[0].double().tolist()),
+        model=model.model_copy(update={"head": ready.head}),
     )

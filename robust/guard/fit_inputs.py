@@ -1,22 +1,77 @@
-"""What a detector's fit starts from: the detector, two splits, one attack, checked before work."""
+"""Inputs of `fit_detector`: detector, reference and calibration split, attack; all validated."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from detectors import Detector
 from robust.cases import Cases, open_cases
+from robust.cases.consistency import check_no_shared_groups
 from robust.detection.factory import make_detectors
 from robust.engine.cells import Cell, make_attacks, make_cells
+from robust.engine.goal import Goal, goal_of
 from robust.errors import InputError
-from robust.guard.artifact import fields_of
+from robust.guard.artifact import parameters_of
 from robust.plan.load import make_plan
 from robust.plan.spec import AttackSpec, DetectorSpec, Plan, parse_eps
 from robust.units import at_eps
 
 
-def detector_of(plan: Plan, wanted: str | Detector) -> tuple[str, str, Detector]:
-    """Its label, its name, and a fresh one."""
+@dataclass(frozen=True)
+class FitInputs:
+    """What a detector is fitted from."""
+
+    plan: Plan
+    label: str
+    """What the plan or the user calls the detector."""
+    detector: Detector
+    reference: Cases
+    """The images that its statistics are learned from."""
+    calibration: Cases
+    """The images that its head and its threshold come from; no group of the reference."""
+    cell: Cell | None
+    """The attack that its head is fitted on, at one eps; None: no attack."""
+    goal: Goal
+
+
+def open_inputs(
+    plan: Plan, detector: str | Detector, attack: str | None, eps: str | float | None, split: str
+) -> FitInputs:
+    """Open all that `fit_detector` names; InputError for what does not fit together."""
+    label, made = _detector(plan, detector)
+    if made.needs_head and attack is None:
+        raise InputError(f"{label} learns from attacked images: name an attack and its eps")
+    if eps is not None and attack is None:
+        raise InputError("an eps belongs to an attack; name the attack, or leave eps out")
+    reference, calibration = _open_splits(plan, split)
+    return FitInputs(
+        plan=plan,
+        label=label,
+        detector=made,
+        reference=reference,
+        calibration=calibration,
+        cell=None if attack is None else _cell(plan, attack, eps, len(calibration.classes)),
+        goal=goal_of(plan.audit, calibration),
+    )
+
+
+def on_split(plan: Plan, split: str) -> Plan:
+    """The plan with another split in its data, all of it; InputError without model or data."""
+    if plan.data is None or plan.model is None:
+        raise InputError("a plan needs a [model] and a [data] table")
+    data = plan.data.model_copy(update={"split": split, "limit": None})
+    return plan.model_copy(update={"data": data})
+
+
+def cell_text(cell: Cell) -> str:
+    """The attack and its eps, for messages."""
+    return at_eps(cell.label, cell.threat.norm, cell.eps)
+
+
+def _detector(plan: Plan, wanted: str | Detector) -> tuple[str, Detector]:
+    """Its label, and the detector with the plan's parameters where the plan names it."""
     if isinstance(wanted, Detector):
-        spec = DetectorSpec(name=type(wanted).__name__, **fields_of(wanted))
+        spec = DetectorSpec(name=type(wanted).__name__, **parameters_of(wanted))
     else:
         known = [s for s in plan.detectors if wanted in (s.label, s.name)]
         named = [s for s in known if s.label == wanted]
@@ -25,24 +80,16 @@ def detector_of(plan: Plan, wanted: str | Detector) -> tuple[str, str, Detector]
             raise InputError(f"the plan has several {wanted}; name one by its label: {labels}")
         spec = (named or known or [DetectorSpec(name=wanted)])[0]
     ((label, made),) = make_detectors([spec]).items()
-    return label, spec.name, made
+    return label, made
 
 
-def on_split(plan: Plan, split: str) -> Plan:
-    """The plan with another split in its data, all of it."""
-    if plan.data is None or plan.model is None:
-        raise InputError("a plan needs a [model] and a [data] table")
-    data = plan.data.model_copy(update={"split": split, "limit": None})
-    return plan.model_copy(update={"data": data})
-
-
-def open_splits(plan: Plan, split: str) -> tuple[Cases, Cases]:
+def _open_splits(plan: Plan, split: str) -> tuple[Cases, Cases]:
     """Reference and calibration; InputError where they share a patient."""
     first = plan.detection.reference
     if split == first:
         raise InputError(
-            f"detectors learn from {first}, so that it cannot set their threshold as well; "
-            f"name another split with --split"
+            f"detectors learn from {first}, so it cannot set their threshold as well; name "
+            f"another split with --split"
         )
     reference = _open(plan, first, "[detection] reference names the images to learn from")
     calibration = _open(plan, split, "--split names the images that set the threshold")
@@ -51,13 +98,7 @@ def open_splits(plan: Plan, split: str) -> tuple[Cases, Cases]:
             f"{first} has the classes {', '.join(reference.classes)}, {split} has "
             f"{', '.join(calibration.classes)}; name them all: classes in [data]"
         )
-    owners = {entry.group for entry in reference.entries}
-    shared = sorted({entry.group for entry in calibration.entries} & owners)
-    if shared:
-        raise InputError(
-            f"group {shared[0]} is in {first} and in {split}, and so are {len(shared) - 1} more: a "
-            f"detector must not know whom its threshold is set on; keep each patient in one split"
-        )
+    check_no_shared_groups(reference, calibration, (first, split))
     return (
         reference.spread(plan.detection.reference_cases),
         calibration.spread(plan.detection.cases),
@@ -66,14 +107,14 @@ def open_splits(plan: Plan, split: str) -> tuple[Cases, Cases]:
 
 def _open(plan: Plan, split: str, remedy: str) -> Cases:
     data = on_split(plan, split).data
-    assert data is not None  # _on checks
+    assert data is not None  # on_split checks
     try:
         return open_cases(data.path, **data.options())
     except InputError as error:
         raise InputError(f"{error} ({remedy})") from None
 
 
-def cell_of(plan: Plan, attack: str, eps: str | float | None, classes: int) -> Cell:
+def _cell(plan: Plan, attack: str, eps: str | float | None, classes: int) -> Cell:
     """The one attack at one eps that is named, with the fields that the plan gives it."""
     known = [s for s in plan.attacks if attack in (s.label, s.name)]
     spec = known[0] if known else AttackSpec(name=attack)
@@ -85,10 +126,6 @@ def cell_of(plan: Plan, attack: str, eps: str | float | None, classes: int) -> C
     made = make_plan(raw, "fit-detector")
     cells = make_cells(made.attacks, make_attacks(made.attacks), made.audit, classes)
     if len(cells) != 1:
-        every = ", ".join(map(said, cells))
+        every = ", ".join(map(cell_text, cells))
         raise InputError(f"a detector is fitted at one eps, the plan has {every}; name it: --eps")
     return cells[0]
-
-
-def said(cell: Cell) -> str:
-    return at_eps(cell.label, cell.threat.norm, cell.eps)

@@ -1,8 +1,7 @@
-"""`Guard`: a classifier in use, with a fitted detector that looks at every image it is shown."""
+"""`Guard`: a classifier in use, with a fitted detector that screens every image."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from detectors import Detector, Extractor, FeatureReader
+from detectors import Extractor, FeatureReader
+from detectors.features import dropout_layers
 from robust.errors import InputError, first_line
-from robust.guard.artifact import Owner, StoredDetector, pattern
+from robust.guard.artifact import ClassifierFingerprint, GuardArtifact, probe_image
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
-from robust.models.prepare import like
+from robust.models.prepare import image_template
 
 BATCH = 64
 """Images in one forward pass, however many are given at once."""
@@ -22,75 +22,74 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Screened:
-    """What a guard says of n images, in their order, on the CPU."""
+    """Predictions and scores of n images, in their order, on the CPU."""
 
     prediction: Tensor
     """`(n,)` int64: an index into the guard's `classes`."""
     score: Tensor
     """`(n,)` float64, higher is more suspicious."""
     flagged: Tensor
-    """`(n,)` bool: the score is above the threshold, or is no number."""
+    """`(n,)` bool: the score is above the threshold, or is NaN."""
 
 
 class Guard:
-    """Predicts and screens in one pass: call it with images, get `Screened`.
+    """Predicts and screens images in one pass: call it with images, get `Screened`.
 
     Images are displayed pixels in [0, 1], `(n, c, h, w)` or a list of `(c, h, w)` of any shapes,
-    read as those of the fit were. `detector` is a folder that `fit_detector` wrote, or what it
-    returned. The classifier is copied, never changed. Raises InputError for a classifier that the
-    detector was not fitted to: other weights, preprocessing, threshold, or code.
+    read in the same way as those of the fit. `detector` is a folder that `fit_detector` wrote, or
+    what it returned. The classifier is copied, never changed. Raises InputError for a classifier
+    that the detector was not fitted to: other weights, preprocessing, threshold, or code.
     """
 
     def __init__(
-        self, classifier: Classifier, detector: str | Path | StoredDetector, device: str = "auto"
+        self, classifier: Classifier, detector: str | Path | GuardArtifact, device: str = "auto"
     ) -> None:
-        if not isinstance(detector, StoredDetector):
-            detector = StoredDetector.load(detector)
+        if not isinstance(detector, GuardArtifact):
+            detector = GuardArtifact.load(detector)
         self.record = detector.record
-        owner = self.record.classifier
+        known = self.record.classifier
         where = choose_device(device)
-        ready = prepare(classifier, where)
-        if ready.head == "auto":  # recognised once, when the detector was fitted
-            ready.head = str(owner.described["head"])
-        check_owner(owner, ready)
-        self._like = like(ready)
-        self._detector = _moved(detector.detector, where)
+        ready = prepare(classifier, where, head=str(known.description["head"]))
+        check_fingerprint(known, ready)
+        self._template = image_template(ready)
+        self._detector = detector.fitted.to(where)
         with full_precision():
-            self._look = self._make_look(ready)
-            self._check_code(owner)
+            self._reader = self._make_reader(ready)
+            self._check_code(known)
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """Their names, in the order of `Screened.prediction`."""
         return self.record.classifier.classes
 
     def __call__(self, images: Tensor | Sequence[Tensor]) -> Screened:
-        """Raises InputError for what is no image, or of a shape that the network cannot take."""
+        """Screen images; InputError for pixels outside [0, 1] or a shape that does not fit."""
         count = len(images)
         prediction = torch.zeros(count, dtype=torch.int64)
         score = torch.zeros(count, dtype=torch.float64)
         with torch.no_grad(), full_precision():
             for rows, x in _batches(images):
-                logits, found = self._judge(x.to(self._like))
+                logits, found = self._score(x.to(self._template))
                 prediction[rows] = logits.argmax(1).cpu()
                 score[rows] = found.double().cpu()
-        # Not `score > threshold`: what has no score is not thereby clean.
+        # Not `score > threshold`: an image with the score NaN is not clean.
         return Screened(prediction, score, ~(score <= self.record.threshold))
 
-    def _make_look(self, ready: Classifier) -> FeatureReader:
+    def _make_reader(self, ready: Classifier) -> FeatureReader:
         record = self.record
         try:
             extract = Extractor(ready, record.layers)
-            look = FeatureReader(extract, [self._detector], passes=record.passes, seed=record.seed)
+            if self._detector.detector.needs_dropout:
+                dropout_layers(ready)
         except ValueError as error:
             raise InputError(f"{_FOREIGN}: {error}") from None
-        if look.steps:
-            look.nearest.learned = self._detector.learned
-        return look
+        passes, seed = record.dropout_passes, record.seed
+        return FeatureReader(extract, [self._detector], dropout_passes=passes, seed=seed)
 
-    def _judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits `(n, k)` and scores `(n,)` from one look."""
+    def _score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits `(n, k)` and scores `(n,)`."""
         try:
-            features = self._look(x)
+            features = self._reader(x)
             return features.logits, self._detector.score(features)
         except InputError:
             raise
@@ -103,45 +102,36 @@ class Guard:
             ) from None
 
     @torch.no_grad()
-    def _check_code(self, owner: Owner) -> None:
-        """The weights are those that are known; here it is seen that the same is done with them."""
-        logits, _ = self._judge(pattern(owner.image).to(self._like))
-        wanted = torch.tensor([owner.probe], dtype=torch.float64)
+    def _check_code(self, known: ClassifierFingerprint) -> None:
+        """InputError where the same weights give other logits than when the detector was fitted."""
+        logits, _ = self._score(probe_image(known.image_shape).to(self._template))
+        wanted = torch.tensor([known.probe_logits], dtype=torch.float64)
         if logits.shape != wanted.shape or not torch.allclose(
             logits.double().cpu(), wanted, rtol=1e-3, atol=1e-3
         ):
             raise InputError(
-                f"{_FOREIGN}: the weights are the same, but the network makes something else of "
-                f"them; its code has changed"
+                f"{_FOREIGN}: the weights are the same, but the outputs differ; the code of the "
+                f"network has changed"
             )
 
 
 _FOREIGN = "this detector belongs to another classifier"
 
 
-def check_owner(owner: Owner, ready: Classifier) -> None:
-    """InputError where weights, preprocessing or head are not those that the detector knows."""
+def check_fingerprint(known: ClassifierFingerprint, ready: Classifier) -> None:
+    """InputError where weights, preprocessing or head differ from those of the fit."""
     found = weights_hash(ready)
-    if found != owner.weights_sha256:
+    if found != known.weights_sha256:
         raise InputError(
-            f"{_FOREIGN}: the hash of its weights is {owner.weights_sha256[:12]}, here it is "
+            f"{_FOREIGN}: the hash of its weights is {known.weights_sha256[:12]}, here it is "
             f"{found[:12]}; fit one to this classifier with robust fit-detector"
         )
     for name, value in ready.describe().items():
-        if value != owner.described.get(name):
+        if value != known.description.get(name):
             raise InputError(
-                f"{_FOREIGN}: its {name} is {owner.described.get(name)}, here it is {value}; "
+                f"{_FOREIGN}: its {name} is {known.description.get(name)}, here it is {value}; "
                 f"set it as it was, or fit a detector to this classifier"
             )
-
-
-def _moved(detector: Detector, device: torch.device) -> Detector:
-    """A copy with its tensors where the images will be."""
-    own = copy.copy(detector)
-    own.learned = {k: v.to(device) for k, v in (detector.learned or {}).items()}
-    if detector.head is not None:
-        own.head = {k: v.to(device) for k, v in detector.head.items()}
-    return own
 
 
 def _batches(images: Tensor | Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,4 +1,4 @@
-"""Image files through a guard: which prediction, which score, and which are flagged."""
+"""Screens image files with a guard: prediction, score and flag of each."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robust.cases.case import Cases, Entry
-from robust.cases.images import SUFFIXES, is_image, read_image
+from robust.cases.formats import SUFFIXES, is_image
+from robust.cases.images import read_image
 from robust.engine.runner import Progress
 from robust.errors import InputError
-from robust.guard.artifact import Record, StoredDetector
+from robust.guard.artifact import GuardArtifact, Record
 from robust.guard.guard import BATCH, Guard
 from robust.models import Classifier, load_classifier
 from robust.plan.load import load_plan
@@ -20,17 +21,17 @@ COLUMNS = ("id", "prediction", "score", "flagged")
 
 @dataclass(frozen=True)
 class ScreenedImage:
-    """One image, as the CSV has it."""
+    """One row of the CSV file."""
 
     id: str
-    """The path as the user named it."""
+    """The path as the user gave it."""
     prediction: str
     score: float
     flagged: bool
 
 
 def screen_files(
-    detector: str | Path | StoredDetector,
+    detector: str | Path | GuardArtifact,
     paths: Sequence[Path],
     *,
     plan: Path | None = None,
@@ -39,24 +40,22 @@ def screen_files(
     skip_broken: bool = False,
     progress: Progress = lambda done, total, label: None,
 ) -> tuple[list[ScreenedImage], list[str], Record]:
-    """Lines in the order of the images, why files were skipped, and the detector's record.
+    """Rows in the order of the images, the reasons why files were skipped, and the record.
 
-    Folders stand for all images below them. The classifier is loaded as it was for the fit, unless
-    `plan` or `weights` says where it lies now. Raises InputError.
+    A folder stands for all images below it. The classifier is loaded as it was for the fit, unless
+    `plan` or `weights` says where it is now. Raises InputError.
     """
-    stored = (
-        detector if isinstance(detector, StoredDetector) else StoredDetector.load(Path(detector))
-    )
+    artifact = detector if isinstance(detector, GuardArtifact) else GuardArtifact.load(detector)
     files = [file for path in paths for file in _images(path)]
-    guard = Guard(open_classifier(stored.record, plan, weights), stored, device)
-    # As cases, so that they are read as those of the fit were.
+    guard = Guard(open_classifier(artifact.record, plan, weights), artifact, device)
+    # As cases, so that they are read in the same way as those of the fit.
     cases = Cases(
         source="files",
         classes=guard.classes,
         entries=tuple(Entry(str(file), 0, str(file), {}, file) for file in files),
         read=read_image,
-        size=stored.record.size,
-        grey=stored.record.grey,
+        size=artifact.record.size,
+        grey=artifact.record.grey,
     )
     lines: list[ScreenedImage] = []
     skipped: list[str] = []
@@ -76,21 +75,21 @@ def screen_files(
             name = guard.classes[int(seen.prediction[i])]
             lines.append(ScreenedImage(case.id, name, float(seen.score[i]), bool(seen.flagged[i])))
     if not lines:
-        raise InputError("not one of the images could be read")
-    return lines, skipped, stored.record
+        raise InputError("none of the images could be read")
+    return lines, skipped, artifact.record
 
 
 def open_classifier(record: Record, plan: Path | None, weights: Path | None) -> Classifier:
-    """The classifier that a record names, from where it lies now."""
+    """The classifier that a record names, or one from `plan` or `weights`."""
     if plan is not None and weights is not None:
-        raise InputError("--plan names weights already; give either it or --weights")
+        raise InputError("a plan names weights already; give either --plan or --weights")
     model = record.classifier.model
-    threshold = float(record.classifier.described["threshold"])
+    threshold = float(record.classifier.description["threshold"])
     if plan is not None:
         made = load_plan(plan)
         if made.model is None:
             raise InputError(f"{plan} has no [model] table; it must name the classifier")
-        # A sensitivity becomes a threshold on val, which need not be at hand: the one it became.
+        # A sensitivity was turned into a threshold on val, which may be absent now: keep that one.
         threshold = threshold if made.audit.sensitivity is not None else made.audit.threshold
         model = made.model
     if weights is not None:
@@ -102,8 +101,8 @@ def open_classifier(record: Record, plan: Path | None, weights: Path | None) -> 
         if plan is not None or weights is not None:
             raise
         raise InputError(
-            f"{error}; so it was when the detector was fitted: --weights or --plan names the "
-            f"classifier where it is now"
+            f"{error}; the classifier was there when the detector was fitted: name its place now "
+            f"with --weights or --plan"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""How fast a classifier runs, and how exactly: a frozen copy of the user's model."""
+"""Prepares a classifier for evaluation: a frozen copy on a device, at full precision."""
 
 from __future__ import annotations
 
@@ -10,14 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from robust.errors import InputError
-from robust.models.classifier import Classifier
+from robust.models.classifier import Classifier, settle_head
 
 
-def prepare(classifier: Classifier, device: str | torch.device = "cpu") -> Classifier:
-    """A copy on `device` in evaluation mode whose parameters want no gradient.
+def prepare(
+    classifier: Classifier,
+    device: str | torch.device = "cpu",
+    *,
+    images: Tensor | None = None,
+    head: str | None = None,
+) -> Classifier:
+    """A copy on `device` in evaluation mode whose parameters require no gradient.
 
     The user's model keeps its mode, buffers, `.grad` and `requires_grad`; without parameter
-    gradients a backward pass costs a third less.
+    gradients a backward pass costs a third less. A head `auto` becomes `head`, where it was
+    recognised before, or what the outputs on `images (n, c, h, w)` show; without either it stays.
+    InputError for what is no Classifier or cannot be copied.
     """
     if not isinstance(classifier, Classifier):
         raise InputError(
@@ -26,16 +34,22 @@ def prepare(classifier: Classifier, device: str | torch.device = "cpu") -> Class
         )
     try:
         with torch.no_grad():  # else the copy of a scripted module has no leaves
-            twin = copy.deepcopy(classifier)
+            ready = copy.deepcopy(classifier)
     except Exception as error:  # noqa: BLE001  (any foreign module, any error)
         raise InputError(
             f"the model cannot be copied ({error}); give robust a factory that builds it"
         ) from None
-    evaluate(twin)
-    for parameter in twin.parameters():
+    evaluate(ready)
+    for parameter in ready.parameters():
         parameter.requires_grad_(False)
         parameter.grad = None
-    return twin.to(device)
+    ready = ready.to(device)
+    if ready.head == "auto" and head is not None:
+        ready.head = head
+    if images is not None:
+        with torch.no_grad():
+            settle_head(ready, images.to(image_template(ready)))
+    return ready
 
 
 def evaluate(network: nn.Module) -> None:
@@ -56,13 +70,13 @@ def choose_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
-        raise InputError(f"device {name!r} is not to be had here; use cpu, cuda or auto") from None
+        raise InputError(f"device {name!r} is not available; use cpu, cuda or auto") from None
     return device
 
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Multiply at float32 and pick deterministic kernels; put the global switches back."""
+    """Switch TF32 off and choose deterministic kernels; restore the global settings afterwards."""
     matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, conv.allow_tf32, conv.deterministic, conv.benchmark
     matmul.allow_tf32, conv.allow_tf32, conv.deterministic, conv.benchmark = (
@@ -77,8 +91,8 @@ def full_precision() -> Iterator[None]:
         matmul.allow_tf32, conv.allow_tf32, conv.deterministic, conv.benchmark = before
 
 
-def like(ready: Classifier) -> Tensor:
-    """A number on the device of a prepared classifier and of the type of its images."""
+def image_template(ready: Classifier) -> Tensor:
+    """An empty tensor on the device of a prepared classifier and of the type of its images."""
     kinds = {parameter.dtype for parameter in ready.parameters()}
     kind = torch.float64 if torch.float64 in kinds else torch.float32
-    return torch.zeros((), device=ready.mean.device, dtype=kind)
+    return torch.empty(0, device=ready.mean.device, dtype=kind)

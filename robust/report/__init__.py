@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robust.errors import InputError, did_you_mean
+from robust.files import write_atomically
 from robust.records import GALLERY, Report
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def write_report(
             raise InputError(f"unknown format {name!r}; {did_you_mean(name, FORMATS)}")
     folder = Path(directory)
     stem = "report" if template == "standard" else template
-    if report.data.get("unfinished"):
+    if report.data.unfinished:
         stem = "unfinished" if template == "standard" else f"unfinished-{template}"
     pictures = _pictures(folder) if gallery else {}
     job = _Job(report, template, pictures, stem)
@@ -105,9 +106,7 @@ def write_report(
         for file, content in FORMATS[name](job).items():
             path = folder / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f"{path.name}.partial")
-            partial.write_bytes(content)
-            partial.replace(path)
+            write_atomically(path, content)
             written.append(path)
     return written
 

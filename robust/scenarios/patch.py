@@ -1,4 +1,4 @@
-"""Adversarial patch, with a patch of natural pixels as its control."""
+"""Adversarial patch, tested on held-out patients, with a patch of natural pixels as control."""
 
 from __future__ import annotations
 
@@ -11,53 +11,54 @@ from attacks.image_agnostic.patch import anywhere, cut_into, laid_on
 from robust.engine.batch import Batch
 from robust.metrics.groups import Places
 from robust.records import Scenario
+from robust.scenarios.fitting import fit_best_target
 from robust.scenarios.holdout import Holdout
-from robust.scenarios.image_agnostic import _best, _none
 
 
-def patch(ground: Holdout, share: float) -> Scenario:
-    """Fitted on one half, tried on the other, at a random place of each image.
+def patch(holdout: Holdout, share: float) -> Scenario:
+    """Fitted on one half, tested on the other, at a random place of each image.
 
-    The control shows a square of a clean image of another label there: what a patch hides, and
-    that it does not belong, is the same for both.
+    The control puts a square of a clean image of another label there: it hides as much of the image
+    and belongs there as little.
     """
     attack = AdversarialPatch(share)
-    batch = ground.batch
+    batch = holdout.batch
     height, width = batch.x.shape[2:]
     side = attack.side(height, width)
-    hits, control = _none(ground), _none(ground)
-    for number, fitting, trying in ground.halves():
-        own = batch.take(fitting.tolist())
-        drawn = ground.generator("patch", share, number)
+    hits, control = holdout.none(), holdout.none()
+    for number, fitting, testing in holdout.halves():
+        generator = holdout.generator("patch", share, number)
 
-        def fit(part: Batch, target: Tensor | None, drawn: torch.Generator = drawn) -> Tensor:
-            return attack.fit(ground.runner.logits, part.x, part.y, drawn, target)
+        def fit(
+            batch: Batch, target: Tensor | None, generator: torch.Generator = generator
+        ) -> Tensor:
+            return attack.fit(holdout.logits, batch.x, batch.y, generator, target)
 
-        def lay(part: Batch, found: Tensor, drawn: torch.Generator = drawn) -> Tensor:
-            corners = anywhere(len(part.rows), height, width, side, drawn)
-            return laid_on(part.x, found, corners.to(part.x.device))
+        def apply(batch: Batch, square: Tensor, generator: torch.Generator = generator) -> Tensor:
+            corners = anywhere(len(batch.rows), height, width, side, generator)
+            return laid_on(batch.x, square, corners.to(batch.x.device))
 
-        found = _best(ground, own, fit, lay)
-        places = anywhere(len(trying), height, width, side, drawn).to(batch.x.device)
-        tried = batch.take(trying.tolist())
-        hits[trying] = ground.reached(laid_on(tried.x, found, places), tried)
-        natural = cut_into(tried.x, _of_others(ground, trying), side, places)
-        control[trying] = ground.reached(natural, tried)
+        square = fit_best_target(holdout, batch.take(fitting.tolist()), fit, apply)
+        corners = anywhere(len(testing), height, width, side, generator).to(batch.x.device)
+        tested = batch.take(testing.tolist())
+        hits[testing] = holdout.reached(laid_on(tested.x, square, corners), tested)
+        natural = cut_into(tested.x, _of_other_labels(holdout, testing), side, corners)
+        control[testing] = holdout.reached(natural, tested)
     return Scenario(
         name="patch",
         attack=repr(attack),
-        effort=int(min(np.bincount(ground.half))),
+        budget=int(min(np.bincount(holdout.half))),
         size=side**2 / (height * width),
         norm=None,
-        fooled=ground.fooled(hits),
-        control=ground.fooled(control),
+        fooled=holdout.rate(hits),
+        control=holdout.rate(control),
     )
 
 
-def _of_others(ground: Holdout, places: Places) -> Tensor:
-    """For each case a clean image of the label that the attacker wants, or its own."""
+def _of_other_labels(holdout: Holdout, places: Places) -> Tensor:
+    """For each case a clean image of a label that the attacker wants, or its own."""
     images = []
     for place in places.tolist():
-        other = ground.another(place, place)
-        images.append(ground.batch.x[place] if other is None else ground.others.x[other])
+        other = holdout.another(place, place)
+        images.append(holdout.batch.x[place] if other is None else holdout.others.x[other])
     return torch.stack(images)

@@ -1,19 +1,19 @@
-"""Attackers who have less than the model, or other means: which a plan asks for, one by one."""
+"""Scenarios that a plan asks for: image-agnostic, transfer and decision-based attacks."""
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 from collections.abc import Callable
 from functools import partial
 
 from attacks import ThreatModel
+from robust.engine.run_memory import QUERIES, SCENARIO, QueryResult, ScenarioResult
 from robust.engine.session import Session
 from robust.errors import InputError
-from robust.plan.spec import Plan, ScenariosSpec
-from robust.records import Scenario, build
+from robust.plan.spec import AuditSpec, ScenariosSpec
+from robust.records import Scenario
 from robust.scenarios.decision_based import queries
-from robust.scenarios.holdout import Holdout, make_holdout
+from robust.scenarios.holdout import make_holdout
 from robust.scenarios.patch import patch
 from robust.scenarios.transfer import transfer
 from robust.scenarios.universal import universal
@@ -25,36 +25,46 @@ def check_scenarios(spec: ScenariosSpec) -> None:
         raise InputError("[scenarios] queries needs foolbox; pip install foolbox")
 
 
-def run_scenarios(plan: Plan, job: Session) -> tuple[Scenario, ...]:
-    """Every scenario of the plan, at its eps; each is stored when it is through.
+def run_scenarios(spec: ScenariosSpec, audit: AuditSpec, session: Session) -> tuple[Scenario, ...]:
+    """Every scenario of the plan, at its eps; each is stored as soon as it is finished.
 
-    Nothing where no two patients are left that are right when clean.
+    None where fewer than two patients have an eligible case.
     """
-    spec, surrogate = plan.scenarios, job.surrogate
+    surrogate = session.surrogate
     if not (spec.universal or spec.patch or spec.queries or surrogate):
         return ()
-    eps = max(plan.audit.eps) if spec.eps is None else spec.eps
-    threat = ThreatModel(plan.audit.norm, eps)
-    ground = make_holdout(job.runner, job.goal, plan.audit.seed, threat, spec.cases)
-    if ground is None:
+    eps = max(audit.eps) if spec.eps is None else spec.eps
+    holdout = make_holdout(session, audit.seed, ThreatModel(audit.norm, eps), spec.cases)
+    if holdout is None:
         return ()
+    progress = session.progress
     found: list[Scenario | None] = []
+
+    def run(name: str, parameter: object, label: str, make: Callable[[], Scenario | None]) -> None:
+        def made() -> ScenarioResult:
+            progress(0, 1, label)
+            return ScenarioResult(make())
+
+        memo = SCENARIO.of(name, parameter)
+        found.append(session.store.memo(memo, made).scenario)
+
     for images in sorted(spec.universal):
-        found.append(_kept(ground, f"universal|{images}", partial(universal, ground, images)))
+        label = f"universal perturbation from {images} image{'s' * (images > 1)}"
+        run("universal", images, label, partial(universal, holdout, images))
     for share in sorted(spec.patch):
-        found.append(_kept(ground, f"patch|{share!r}", partial(patch, ground, share)))
+        label = f"adversarial patch on {100 * share:g} % of the image"
+        run("patch", share, label, partial(patch, holdout, share))
     if surrogate is not None:
-        found.append(_kept(ground, "transfer", partial(transfer, ground, surrogate)))
+        run("transfer", "", "transfer attack", partial(transfer, holdout, surrogate))
     if spec.queries:
-        found += queries(ground, spec.queries)
+        count = len(holdout.chunks())
+
+        def remember(number: int, make: Callable[[], QueryResult]) -> QueryResult:
+            def made() -> QueryResult:
+                progress(number, count, "decision-based attack")
+                return make()
+
+            return session.store.memo(QUERIES.of(number), made)
+
+        found += queries(holdout, spec.queries, remember)
     return tuple(one for one in found if one is not None)
-
-
-def _kept(ground: Holdout, name: str, make: Callable[[], Scenario | None]) -> Scenario | None:
-    def made() -> dict[str, object]:
-        found = make()
-        return {"scenario": None if found is None else dataclasses.asdict(found)}
-
-    raw = ground.kept(name, made)["scenario"]
-    found: Scenario | None = None if raw is None else build(Scenario, raw)
-    return found

@@ -1,69 +1,66 @@
-"""An attacker who has another model: images made on it, shown to the audited one."""
+"""Transfer attack: adversarial images made on a surrogate model, shown to the audited one."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from attacks import APGD, Noise, Streams
-from robust.errors import InputError
+from robust.cases.consistency import check_outputs
+from robust.errors import InputError, first_line
 from robust.models import Classifier, settle_head
 from robust.records import Scenario
-from robust.scenarios.holdout import AT_ONCE, Holdout
+from robust.scenarios.holdout import Holdout
 
 STEPS = 100
 
 
-def transfer(ground: Holdout, surrogate: Classifier) -> Scenario:
-    """The control is noise of the same size; `own` says whether the surrogate itself is fooled.
+def transfer(holdout: Holdout, surrogate: Classifier) -> Scenario:
+    """The control is noise of the same size; `own` is how many images fool the surrogate itself.
 
     `surrogate` is prepared. InputError where it has other classes or takes other images.
     """
     attack = APGD(steps=STEPS)
-    batch, threat = ground.batch, ground.threat
-    hits, control, own = (np.zeros(len(batch.rows), bool) for _ in range(3))
-    for places in np.array_split(np.arange(len(batch.rows)), -(-len(batch.rows) // AT_ONCE)):
+    batch, threat = holdout.batch, holdout.threat
+    hits, control, own = holdout.none(), holdout.none(), holdout.none()
+    for places in holdout.chunks():
         part = batch.take(places.tolist())
         ids = [case.id for case in part.cases]
-        _check(ground, surrogate, part.x)
-        streams = Streams.of(ground.seed, ids, "transfer", threat.stream_key)
-        x_adv = attack(surrogate, part.x, part.y, threat, streams, ground.targets(part))
+        _check(surrogate, part.x, holdout.classes)
+        streams = Streams.of(holdout.seed, ids, "transfer", threat.stream_key)
+        x_adv = attack(surrogate, part.x, part.y, threat, streams, holdout.targets(part))
         x_adv = threat.project(x_adv.detach(), part.x)
-        hits[places] = ground.reached(x_adv, part)
+        hits[places] = holdout.reached(x_adv, part)
         with torch.no_grad():
-            read = surrogate(x_adv).argmax(1)
-        own[places] = ground.goal.reached(read, part.y).cpu().numpy()
-        noise = Noise()(ground.runner.logits, part.x, part.y, threat, streams)
-        control[places] = ground.reached(noise, part)
+            prediction = surrogate(x_adv).argmax(1)
+        own[places] = holdout.goal.reached(prediction, part.y).cpu().numpy()
+        noise = Noise()(holdout.logits, part.x, part.y, threat, streams)
+        control[places] = holdout.reached(noise, part)
     return Scenario(
         name="transfer",
         attack=repr(attack),
-        effort=None,
+        budget=None,
         size=threat.eps,
         norm=threat.norm,
-        fooled=ground.fooled(hits),
-        control=ground.fooled(control),
-        own=ground.fooled(own),
+        fooled=holdout.rate(hits),
+        control=holdout.rate(control),
+        surrogate_fooled=holdout.rate(own),
     )
 
 
-def _check(ground: Holdout, surrogate: Classifier, x: torch.Tensor) -> None:
+def _check(surrogate: Classifier, x: Tensor, classes: int) -> None:
     try:
         with torch.no_grad():
-            if surrogate.head == "auto":
-                settle_head(surrogate, x)
+            settle_head(surrogate, x)
             logits = surrogate(x)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        line = (str(error).strip().splitlines() or [""])[0]
         raise InputError(
-            f"the surrogate fails on images of shape {tuple(x.shape[1:])}: {line[:200]}; set "
-            f"channels and size in [scenarios.surrogate] to what it was trained on"
+            f"the surrogate fails on images of shape {tuple(x.shape[1:])}: {first_line(error)}; "
+            f"set channels and size in [scenarios.surrogate] to what it was trained on"
         ) from None
-    wanted = len(ground.runner.cases.classes)
-    if logits.shape[1] != wanted:
-        raise InputError(
-            f"the surrogate gives {logits.shape[1]} classes, the data have {wanted}; it must "
-            f"answer the same question as the audited model"
-        )
-    if not bool(logits.isfinite().all()):
-        raise InputError("the surrogate gives NaN or infinite logits; check its weights")
+    check_outputs(
+        logits,
+        classes,
+        model="the surrogate",
+        remedy="it must answer the same question as the audited model",
+    )

@@ -1,4 +1,4 @@
-"""Universal perturbation: one change for every image, fitted on held-out patients."""
+"""Universal perturbation: one perturbation for every image, tested on held-out patients."""
 
 from __future__ import annotations
 
@@ -11,39 +11,45 @@ from attacks.image_agnostic.universal import spread_over
 from robust.cases.case import spread
 from robust.engine.batch import Batch
 from robust.records import Scenario
+from robust.scenarios.fitting import fit_best_target
 from robust.scenarios.holdout import Holdout
-from robust.scenarios.image_agnostic import _best, _none
 
 
-def universal(ground: Holdout, images: int) -> Scenario | None:
-    """Fitted on so many images of one half, tried on the other; None where a half has fewer.
+def universal(holdout: Holdout, images: int) -> Scenario | None:
+    """Fitted on so many images of one half, tested on the other; None where a half has fewer.
 
     The control is a random perturbation of the same size, one for all images as well.
     """
     attack = UniversalPerturbation()
-    threat, batch = ground.threat, ground.batch
-    if min(np.bincount(ground.half, minlength=2)) < images:
+    threat, batch = holdout.threat, holdout.batch
+    if min(np.bincount(holdout.half, minlength=2)) < images:
         return None
-    hits, control = _none(ground), _none(ground)
-    for number, fitting, trying in ground.halves():
-        own = batch.take(spread(fitting.tolist(), images))
-        drawn = ground.generator("universal", images, number)
+    hits, control = holdout.none(), holdout.none()
+    for number, fitting, testing in holdout.halves():
+        generator = holdout.generator("universal", images, number)
 
-        def fit(part: Batch, target: Tensor | None, drawn: torch.Generator = drawn) -> Tensor:
-            return attack.fit(ground.runner.logits, part.x, part.y, threat, drawn, target)
+        def fit(
+            batch: Batch, target: Tensor | None, generator: torch.Generator = generator
+        ) -> Tensor:
+            return attack.fit(holdout.logits, batch.x, batch.y, threat, generator, target)
 
-        delta = _best(ground, own, fit, lambda part, delta: spread_over(part.x, delta, threat))
-        noise = torch.randn(delta.shape, generator=drawn).to(delta)
-        tried = batch.take(trying.tolist())
-        hits[trying] = ground.reached(spread_over(tried.x, delta, threat), tried)
+        delta = fit_best_target(
+            holdout,
+            batch.take(spread(fitting.tolist(), images)),
+            fit,
+            lambda batch, delta: spread_over(batch.x, delta, threat),
+        )
+        noise = torch.randn(delta.shape, generator=generator).to(delta)
         noise = threat.eps * threat.steepest(noise)
-        control[trying] = ground.reached(spread_over(tried.x, noise, threat), tried)
+        tested = batch.take(testing.tolist())
+        hits[testing] = holdout.reached(spread_over(tested.x, delta, threat), tested)
+        control[testing] = holdout.reached(spread_over(tested.x, noise, threat), tested)
     return Scenario(
         name="universal",
         attack=repr(attack),
-        effort=images,
+        budget=images,
         size=threat.eps,
         norm=threat.norm,
-        fooled=ground.fooled(hits),
-        control=ground.fooled(control),
+        fooled=holdout.rate(hits),
+        control=holdout.rate(control),
     )

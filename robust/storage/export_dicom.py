@@ -1,4 +1,4 @@
-"""Adversarial images as DICOM files, each read and predicted again."""
+"""Adversarial images as DICOM files, each read and predicted again as stored."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ from attacks import ThreatModel
 from robust.cases.case import Cases
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
+from robust.engine.provenance import Provenance
 from robust.engine.session import Session
 from robust.errors import InputError
-from robust.units import at_eps
+from robust.units import format_threat
 
 if TYPE_CHECKING:
     from robust.cases.dicom.frame import Frame
-    from robust.cases.dicom.write import Written
+    from robust.cases.dicom.write import WrittenDicom
 
 COLUMNS = ("dicom", "dicom_prediction", "dicom_success", "dicom_linf", "dicom_levels")
-"""Beside those of `attacks.csv`: the file, what it is worth, how far a stored value went at most;
-empty for a case that did not come from DICOM."""
+"""Beside those of `attacks.csv`: the file, its prediction, whether that reaches the goal, the size
+of the change, and by how many grey levels a stored value moved at most; empty for a case that did
+not come from DICOM."""
 
 
 @dataclass
 class DicomFolder:
-    """A new folder for DICOM files, and what was put there."""
+    """A new folder for adversarial DICOM files, and counts of what was written there."""
 
     folder: Path
     written: int = 0
     fooled: int = 0
+    """Files that reach the goal when they are read again."""
     others: int = 0
     """Cases that did not come from DICOM."""
     recoloured: int = 0
@@ -49,7 +52,7 @@ class DicomFolder:
     _salt: bytes = b""
 
     def open(self, cases: Cases) -> None:
-        """InputError where no case is from DICOM."""
+        """Find the DICOM file of each case; InputError where no case is from DICOM."""
         from robust.cases.dicom.frame import Frame
 
         self._frames = {e.id: e.where for e in cases.entries if isinstance(e.where, Frame)}
@@ -62,47 +65,55 @@ class DicomFolder:
         self._salt = hashlib.sha256(b"uids" + content).digest()
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def write(self, job: Session, cell: Cell, batch: Batch, x_adv: Tensor) -> list[list[Any]]:
-        """The files of a batch, and for each of its cases the values of `COLUMNS`."""
+    def write(self, session: Session, cell: Cell, batch: Batch, x_adv: Tensor) -> list[list[Any]]:
+        """Write the images `(n, c, h, w)` of a batch; for each case the values of `COLUMNS`."""
+        self.eps = format_threat(cell.threat.norm, cell.eps)
+        files = self._write_files(session.provenance, cell, batch, x_adv)
+        rows: list[list[Any]] = [[""] * len(COLUMNS) for _ in batch.cases]
+        if not files:
+            return rows
+        places = list(files)
+        stored = [one.after.stored.image(one.after.pixels) for one in files.values()]
+        with torch.no_grad():
+            predicted = session.runner.logits(torch.stack(stored).to(batch.x)).argmax(1)
+        labels = batch.y[torch.tensor(places, device=batch.y.device)]
+        reached = session.goal.reached(predicted, labels)
+        self.fooled += int(reached.sum())
+        for k, (i, one) in enumerate(files.items()):
+            linf = float((stored[k].double() - batch.cases[i].image.double()).abs().max())
+            name = session.cases.classes[int(predicted[k])]
+            rows[i] = [one.path.name, name, int(reached[k]), f"{linf:.9g}", one.levels]
+        return rows
+
+    def _write_files(
+        self, provenance: Provenance, cell: Cell, batch: Batch, x_adv: Tensor
+    ) -> dict[int, WrittenDicom]:
+        """By place in the batch, for the cases that came from DICOM."""
         from robust.cases.dicom.write import Origin, write_dicom
 
-        threat = cell.threat
-        self.eps = at_eps("", threat.norm, threat.eps).removeprefix(" at ")
-        weights = job.facts.model["weights_sha256"]
+        threat, weights = cell.threat, provenance.model["weights_sha256"]
         words = f"Adversarial image: {cell.label}, {threat.norm}, eps {threat.eps:.9g}"
         words = f"{words[:900]}, target model {weights}".encode("ascii", "replace").decode()
-        rows: list[list[Any]] = [[""] * len(COLUMNS) for _ in batch.cases]
-        places: list[int] = []
-        found: list[Written] = []
+        data = provenance.plan.data
+        named = data is None or data.keep_names
+        found: dict[int, WrittenDicom] = {}
         for i, (case, image) in enumerate(zip(batch.cases, x_adv.detach().cpu(), strict=True)):
             frame = self._frames.get(case.id)
             if frame is None:
                 self.others += 1
                 continue
-            origin = Origin(self._patient(case.group, job), words, self._salt)
-            eps = _room(threat, image, case.image)
-            found.append(write_dicom(frame, image, eps, self.folder, origin))
-            places.append(i)
-            self._count(found[-1], threat)
-        if not found:
-            return rows
-        shown = [one.after.stored.image(one.after.pixels) for one in found]
-        with torch.no_grad():
-            said = job.runner.logits(torch.stack(shown).to(batch.x)).argmax(1)
-        reached = job.goal.reached(said, batch.y[torch.tensor(places, device=batch.y.device)])
-        self.fooled += int(reached.sum())
-        for k, (i, one) in enumerate(zip(places, found, strict=True)):
-            linf = float((shown[k].double() - batch.cases[i].image.double()).abs().max())
-            name = job.runner.cases.classes[int(said[k])]
-            rows[i] = [one.path.name, name, int(reached[k]), f"{linf:.9g}", one.levels]
-        return rows
+            origin = Origin(self._patient(case.group, named), words, self._salt)
+            eps = _allowed(threat, image, case.image)
+            found[i] = write_dicom(frame, image, eps, self.folder, origin)
+            self._count(found[i], threat)
+        return found
 
     def remove(self) -> None:
-        """What was written before something went wrong."""
+        """Delete what was written before something went wrong."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def said(self) -> Sequence[str]:
-        """What was done, in lines."""
+        """What was written, in lines for the terminal."""
         lines = [
             f"{self.written} DICOM files in {self.folder}, of which {self.fooled} as stored "
             f"reach the goal"
@@ -124,13 +135,11 @@ class DicomFolder:
             lines.append(f"{self.others} images did not come from DICOM and are PNG alone")
         return lines
 
-    def _patient(self, group: str, job: Session) -> str:
-        """The group, a pseudonym, unless the plan keeps names: then a new one."""
-        if job.facts.plan.data is not None and not job.facts.plan.data.keep_names:
-            return group
-        return hashlib.sha256(self._salt + group.encode()).hexdigest()[:12]
+    def _patient(self, group: str, named: bool) -> str:
+        """The group, a pseudonym, unless it may be a name: then a new pseudonym."""
+        return hashlib.sha256(self._salt + group.encode()).hexdigest()[:12] if named else group
 
-    def _count(self, one: Written, threat: ThreatModel) -> None:
+    def _count(self, one: WrittenDicom, threat: ThreatModel) -> None:
         stored = one.before.stored
         self.written += 1
         self.recoloured += not stored.native
@@ -140,9 +149,9 @@ class DicomFolder:
             self.grey_levels.add((float(f"{threat.eps / stored.step:.3g}"), stored.levels + 1))
 
 
-def _room(threat: ThreatModel, image: Tensor, clean: Tensor) -> Any:
-    """How far each pixel may go: to eps, or where the norm is one of all pixels no further than it
-    went, lest rounding add up.
+def _allowed(threat: ThreatModel, image: Tensor, clean: Tensor) -> Any:
+    """How far each pixel may go: to eps, or in another norm no further than it went, so that
+    rounding does not add up.
     """
     if threat.norm == "Linf":
         return threat.eps

@@ -1,32 +1,61 @@
-"""Adversarial images as files: lossless, within eps on the stored grid, and predicted again."""
+"""Adversarial images as PNG files: lossless, within eps, each predicted again as stored."""
 
 from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from attacks import ThreatModel
 from robust.cases.case import Case, Stored
 from robust.cases.images import as_png
+from robust.engine.batch import Batch
 from robust.engine.cells import make_attacks
 from robust.engine.inputs import open_plan
 from robust.engine.run_directory import open_store, remove
-from robust.engine.runner import Progress
-from robust.engine.session import start_session
+from robust.engine.run_store import Outcome
+from robust.engine.session import DEFAULT_OPTIONS, RunInputs, RunOptions, Session, start_session
 from robust.errors import InputError
 from robust.models import full_precision
 from robust.plan.spec import Plan
 from robust.storage.export_dicom import COLUMNS as DICOM_COLUMNS
 from robust.storage.export_dicom import DicomFolder
 
-COLUMNS = (
-    *("case", "group", "label", "file", "bits", "prediction", "success", "linf", "l2"),
-    *("stored_prediction", "stored_success", "stored_linf", "stored_l2", "failure"),
-)
+TABLE = "attacks.csv"
+
+
+class Columns(NamedTuple):
+    """One line of attacks.csv."""
+
+    case: str
+    group: str
+    label: str
+    file: str
+    bits: int
+    prediction: str
+    """Of the image as the attack left it; `success`, `linf` and `l2` as well."""
+    success: int
+    linf: str
+    l2: str
+    stored_prediction: str
+    """Of the image as the file holds it, and so on."""
+    stored_success: int
+    stored_linf: str
+    stored_l2: str
+    failure: str
+
+
+@dataclass(frozen=True)
+class Exported:
+    """How many images were written, and how many of the files reach the goal."""
+
+    images: int
+    fooled: int
 
 
 def export_images(
@@ -35,79 +64,29 @@ def export_images(
     *,
     bits: int | None = None,
     dicom: DicomFolder | None = None,
-    device: str = "auto",
-    skip_broken: bool = False,
-    progress: Progress = lambda done, total, label: None,
-) -> tuple[int, int]:
+    options: RunOptions = DEFAULT_OPTIONS,
+) -> Exported:
     """Attack every case with the plan's one attack at its one eps and write the images to `out`.
 
     PNG at each image's own depth, or at `bits` (16 keeps perturbations that 8 would round away).
-    `attacks.csv` tells what was found and what is left of it in the file, predicted anew. Cases
-    from DICOM are written to the `dicom` folder too, which counts for itself. Returns the number of
-    images and how many of the files fool the classifier. Raises InputError.
+    `attacks.csv` has what was found and what is left of it in the file, predicted again. Cases from
+    DICOM are written to the `dicom` folder too, which counts for itself. InputError leaves nothing.
     """
     for folder in (out, *([dicom.folder] if dicom else [])):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"{folder} exists and is not empty; name a new folder")
-    classifier, cases = open_plan(plan, device)
+    classifier, cases = open_plan(plan, options.device)
+    inputs = RunInputs(classifier, cases, make_attacks(plan.attacks))
     store, _, scratch = open_store(None)
-    written = fooled = 0
     try:
         with full_precision():
-            job = start_session(
-                plan,
-                make_attacks(plan.attacks),
-                classifier,
-                cases,
-                store,
-                device=device,
-                skip_broken=skip_broken,
-                progress=progress,
-            )
-            if len(job.cells) != 1:
+            session = start_session(plan, inputs, store, options)
+            if len(session.cells) != 1:
                 raise InputError("robust attack runs one attack at one eps; name them")
-            (cell,) = job.cells
             if dicom:
                 dicom.open(cases)
             out.mkdir(parents=True, exist_ok=True)
-            with (out / "attacks.csv").open("w", newline="", encoding="utf-8") as file:
-                table = csv.writer(file, lineterminator="\n")
-                table.writerow([*COLUMNS, *(DICOM_COLUMNS if dicom else ())])
-                for number, rows in enumerate(job.runner.chunks):
-                    progress(number, len(job.runner.chunks), f"{cell.label} at {cell.threat.eps:g}")
-                    for batch in job.runner.load(rows, job.goal):
-                        x_adv, outcomes = job.runner.run(cell, batch, job.goal, plan.audit.seed)
-                        kept = torch.stack(
-                            [
-                                _on_grid(image, case, cell.threat, bits)
-                                for image, case in zip(x_adv, batch.cases, strict=True)
-                            ]
-                        ).to(batch.x)
-                        with torch.no_grad():
-                            said = job.runner.logits(kept).argmax(1)
-                        reached = job.goal.reached(said, batch.y)
-                        more = dicom.write(job, cell, batch, x_adv) if dicom else None
-                        for i, (case, o) in enumerate(zip(batch.cases, outcomes, strict=True)):
-                            stored = Stored(bits or case.stored.depth)
-                            name = f"{case.id.replace('/', '_')}.png"
-                            (out / name).write_bytes(as_png(stored.pixels(kept[i])))
-                            moved = kept[i : i + 1] - batch.x[i : i + 1]
-                            l2 = float(moved.double().flatten().norm())
-                            table.writerow(
-                                [
-                                    *(case.id, case.group, cases.classes[case.label], name),
-                                    stored.bits,
-                                    cases.classes[int(o.logits.argmax())],
-                                    *(int(o.success), f"{o.linf:.9g}", f"{o.l2:.9g}"),
-                                    cases.classes[int(said[i])],
-                                    int(reached[i]),
-                                    *(f"{float(moved.abs().max()):.9g}", f"{l2:.9g}"),
-                                    o.failure or "",
-                                    *(more[i] if more else ()),
-                                ]
-                            )
-                            written += 1
-                            fooled += bool(reached[i])
+            return _write(_PngFolder(out, bits, cases.classes), session, dicom)
     except InputError:
         shutil.rmtree(out, ignore_errors=True)
         if dicom:
@@ -116,11 +95,84 @@ def export_images(
     finally:
         store.close()
         remove(scratch)
-    return written, fooled
 
 
-def _on_grid(x_adv: Tensor, case: Case, threat: ThreatModel, bits: int | None) -> Tensor:
-    """The nearest image that the file can hold, each pixel moved no further than before.
+def _write(png: _PngFolder, session: Session, dicom: DicomFolder | None) -> Exported:
+    """Attack chunk by chunk, write each image, and each line of the table."""
+    (cell,) = session.cells
+    runner, goal, seed = session.runner, session.goal, session.provenance.plan.audit.seed
+    images = fooled = 0
+    with (png.folder / TABLE).open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([*Columns._fields, *(DICOM_COLUMNS if dicom else ())])
+        for number, rows in enumerate(runner.chunks):
+            label = f"{cell.label} at eps {cell.threat.eps:g}"
+            session.progress(number, len(runner.chunks), label)
+            for batch in runner.load(rows, goal):
+                x_adv, outcomes = runner.run(cell, batch, goal, seed)
+                stored = png.quantise(batch, x_adv)
+                with torch.no_grad():
+                    prediction = runner.logits(stored).argmax(1)
+                reached = goal.reached(prediction, batch.y)
+                lines = png.write(batch, stored, outcomes, prediction, reached)
+                more = dicom.write(session, cell, batch, x_adv) if dicom else [[]] * len(lines)
+                table.writerows([*line, *beside] for line, beside in zip(lines, more, strict=True))
+                images += len(lines)
+                fooled += int(reached.sum())
+    return Exported(images, fooled)
+
+
+@dataclass(frozen=True)
+class _PngFolder:
+    """Writes adversarial images as PNG."""
+
+    folder: Path
+    bits: int | None
+    """Of every file; None: those of the file that each case came from."""
+    classes: Sequence[str]
+
+    def quantise(self, batch: Batch, x_adv: Tensor) -> Tensor:
+        """The images `(n, c, h, w)` as the files will hold them."""
+        pairs = zip(x_adv, batch.cases, strict=True)
+        return torch.stack([_quantise(image, case, self.bits) for image, case in pairs]).to(batch.x)
+
+    def write(
+        self,
+        batch: Batch,
+        stored: Tensor,
+        outcomes: Sequence[Outcome],
+        prediction: Tensor,
+        reached: Tensor,
+    ) -> list[Columns]:
+        """Write quantised images `(n, c, h, w)`; `prediction` and `reached (n,)` are theirs."""
+        lines = []
+        for i, (case, outcome) in enumerate(zip(batch.cases, outcomes, strict=True)):
+            depth = Stored(self.bits or case.stored.depth)
+            name = f"{case.id.replace('/', '_')}.png"
+            (self.folder / name).write_bytes(as_png(depth.pixels(stored[i])))
+            moved = stored[i] - batch.x[i]
+            line = Columns(
+                case=case.id,
+                group=case.group,
+                label=self.classes[case.label],
+                file=name,
+                bits=depth.bits,
+                prediction=self.classes[int(outcome.logits.argmax())],
+                success=int(outcome.success),
+                linf=f"{outcome.linf:.9g}",
+                l2=f"{outcome.l2:.9g}",
+                stored_prediction=self.classes[int(prediction[i])],
+                stored_success=int(reached[i]),
+                stored_linf=f"{float(moved.abs().max()):.9g}",
+                stored_l2=f"{float(moved.double().flatten().norm()):.9g}",
+                failure=outcome.failure or "",
+            )
+            lines.append(line)
+        return lines
+
+
+def _quantise(x_adv: Tensor, case: Case, bits: int | None) -> Tensor:
+    """The nearest image that a PNG can hold, each pixel moved no further than before.
 
     Rounding to the nearest level could leave the ball: where it would, it goes back towards the
     original. What is left of a perturbation below half a level is nothing.

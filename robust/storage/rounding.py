@@ -1,4 +1,4 @@
-"""Quantisation of adversarial images to the bit depth of their file."""
+"""Quantisation of adversarial images to the grey levels of their files, plain and adversarial."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ from attacks.threat import per_case
 from robust.cases.case import Case, Pixels
 
 SHARES = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
-"""Of the pixels, those that move by one level at once, the most telling ones; round by round."""
+"""Of all pixels, those that move by one grey level in each round."""
 
 
 @dataclass(frozen=True)
 class StoredBatch:
-    """The files of a batch: what they hold, and what they can hold within eps."""
+    """The files that a batch came from, and the pixel values that they can hold within eps."""
 
     cases: tuple[Case, ...]
     originals: tuple[Pixels, ...]
+    """The stored pixels of each clean image."""
     eps: float
 
     @staticmethod
     def of(cases: Sequence[Case], eps: float) -> StoredBatch:
+        """The files of these cases."""
         return StoredBatch(tuple(cases), tuple(c.stored.pixels(c.image) for c in cases), eps)
 
-    def put(self, x: Tensor) -> Tensor:
-        """The nearest images `(n, c, h, w)` that the files can hold."""
+    def quantise(self, x: Tensor) -> Tensor:
+        """The nearest images `(n, c, h, w)` within eps that the files can hold."""
         found = [
             case.stored.image(case.stored.pixels(image, original, self.eps))
             for case, original, image in zip(self.cases, self.originals, x.cpu(), strict=True)
@@ -42,21 +44,22 @@ class StoredBatch:
         return per_case(x.new_tensor([case.stored.step for case in self.cases]), x)
 
     def take(self, rows: Sequence[int]) -> StoredBatch:
+        """Only the files at these places."""
         cases = tuple(self.cases[i] for i in rows)
         return StoredBatch(cases, tuple(self.originals[i] for i in rows), self.eps)
 
 
 def adversarial_rounding(
-    model: Model, shelf: StoredBatch, kept: Tensor, y: Tensor, target: Tensor | None
+    model: Model, files: StoredBatch, x: Tensor, y: Tensor, target: Tensor | None
 ) -> Tensor:
-    """Images on the shelf's levels that the model likes better than `kept (n, c, h, w)`.
+    """Quantised images of a larger margin than the quantised `x (n, c, h, w)`, within eps as well.
 
-    Greedy: where the gradient at a stored image says so, pixels move by a level, first all of them
-    and then ever fewer, as long as the margin grows.
+    Greedy: pixels move by one grey level along the sign of the margin's gradient, first all of them
+    and then ever fewer, those of the largest gradient, as long as the margin grows.
     """
-    best = kept
-    ahead = torch.full_like(kept[:, 0, 0, 0], -torch.inf)
-    steps = shelf.steps(kept)
+    best = x
+    ahead = torch.full_like(x[:, 0, 0, 0], -torch.inf)
+    steps = files.steps(x)
     for share in SHARES:
         with torch.enable_grad():
             z = best.detach().requires_grad_()
@@ -66,7 +69,7 @@ def adversarial_rounding(
         size = gradient.flatten(1).abs()
         least = size.topk(max(1, round(share * size.shape[1])), dim=1).values[:, -1]
         move = gradient.sign() * (gradient.abs() >= per_case(least, gradient))
-        tried = shelf.put(best + steps * move)
+        tried = files.quantise(best + steps * move)
         with torch.no_grad():
             gained = margin(model(tried), y, target)
         better = gained > ahead

@@ -1,128 +1,144 @@
-"""What is left of an attack once its images are files: at the depth of each, and as JPEG."""
+"""Attack success after quantisation to the file's bit depth, and after JPEG."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
 from attacks import Model
+from robust.cases.jpeg import through_jpeg
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goal import Goal
-from robust.engine.run_store import FeatureRow, Outcome, RunStore
+from robust.engine.run_store import Outcome, RunStore, SurvivalOutcome
 from robust.engine.summary import Summary
-from robust.records import Survival
+from robust.records import Estimate, Survival
 from robust.storage.rounding import StoredBatch, adversarial_rounding
 
-Vector = npt.NDArray[np.float32]
 QUALITY = 95
+"""Of JPEG, of 100."""
 
 
 def is_quantised(cell: Cell) -> bool:
-    """Whether a cell's images are looked at after storing: L-inf, a finite eps, run in full."""
+    """Whether survival is measured for a cell: L-inf, a finite eps, run in full, no baseline."""
     bounded = cell.threat.norm == "Linf" and math.isfinite(cell.threat.eps)
     return cell.exact and cell.same_as is None and bounded and not cell.attack.traits.baseline
 
 
 @dataclass(frozen=True)
 class StorageCheck:
-    """Stores the images of a run in mind, and asks the classifier again."""
+    """Quantises the adversarial images of a run, and asks the classifier again."""
 
     logits: Model
     goal: Goal
 
-    def see(
+    def observe(
         self, cell: Cell, batch: Batch, x_adv: Tensor, outcomes: Sequence[Outcome]
-    ) -> list[FeatureRow]:
-        """One entry a case of a cell that counts, for `survivals` to read."""
+    ) -> list[SurvivalOutcome]:
+        """One entry a case, for `survivals` to read; none for a cell that is not measured."""
         if not is_quantised(cell):
             return []
-        shelf = StoredBatch.of(batch.cases, cell.threat.eps)
-        kept = shelf.put(x_adv)
-        stored = self._fools(kept, batch)
-        aware = stored.clone()
-        computed = torch.tensor([o.success for o in outcomes], device=stored.device)
-        if lost := (computed & ~stored).nonzero().flatten().tolist():
+        files = StoredBatch.of(batch.cases, cell.threat.eps)
+        images = files.quantise(x_adv)
+        computed = torch.tensor([o.success for o in outcomes], device=batch.x.device)
+        quantised = self._fooled(images, batch)
+        rounded = quantised.clone()
+        if lost := (computed & ~quantised).nonzero().flatten().tolist():
             part = batch.take(lost)
             target = self.goal.targets(part.logits)
-            again = adversarial_rounding(self.logits, shelf.take(lost), kept[lost], part.y, target)
-            aware[lost] = self._fools(again, part)
-        columns = [computed, stored, aware]
+            again = adversarial_rounding(
+                self.logits, files.take(lost), images[lost], part.y, target
+            )
+            rounded[lost] = self._fooled(again, part)
+        jpeg: list[bool] | list[None] = [None] * len(batch.rows)
+        jpeg_clean = jpeg
         if batch.x.shape[1] in (1, 3):
-            columns += [self._fools(as_jpeg(x), batch) for x in (x_adv, batch.x)]
-        else:
-            columns += [torch.zeros_like(stored)] * 2
-        values = torch.stack(columns, 1).float().cpu().numpy()
-        sizes = np.array(
-            [
-                (cell.threat.eps / c.stored.step, c.stored.levels + 1, batch.x.shape[1])
-                for c in batch.cases
-            ],
-            np.float32,
-        )
-        made = np.concatenate([values, sizes], 1)
-        key = storing_key(cell)
-        return [(key, row, entry) for row, entry in zip(batch.rows, made, strict=True)]
+            jpeg = self._fooled(as_jpeg(x_adv), batch).tolist()
+            jpeg_clean = self._fooled(as_jpeg(batch.x), batch).tolist()
+        return [
+            SurvivalOutcome(
+                row=row,
+                computed=outcomes[i].success,
+                quantised=bool(quantised[i]),
+                adversarially_rounded=bool(rounded[i]),
+                jpeg=jpeg[i],
+                jpeg_clean=jpeg_clean[i],
+                # At float32, so that files of one kind count as one: steps differ in last digits.
+                eps_levels=float(np.float32(cell.threat.eps / case.stored.step)),
+                grey_levels=case.stored.levels + 1,
+            )
+            for i, (row, case) in enumerate(zip(batch.rows, batch.cases, strict=True))
+        ]
 
-    def _fools(self, x: Tensor, batch: Batch) -> Tensor:
+    def _fooled(self, x: Tensor, batch: Batch) -> Tensor:
         with torch.no_grad():
             logits = self.logits(x)
         return self.goal.reached(logits.argmax(1), batch.y) & logits.isfinite().all(1)
 
 
-def storing_key(cell: Cell) -> str:
-    return f"storing|{cell.key}"
-
-
 def as_jpeg(x: Tensor) -> Tensor:
     """Through JPEG at quality 95 and back, `(n, c, h, w)` with 1 or 3 channels."""
-    levels = (x.clamp(0, 1) * 255).round().to(torch.uint8).cpu()
-    return torch.stack([F.jpeg(image, QUALITY) for image in levels]).to(x) / 255
+    return through_jpeg(x, QUALITY)
 
 
 def survivals(store: RunStore, cells: Sequence[Cell], summary: Summary) -> tuple[Survival, ...]:
-    """For each eps what any of its attacks is worth after storing.
+    """For each eps how many cases any attack within it fools, before and after storing.
 
-    None where an attack was not run in full: what it left out would seem to stand.
+    An eps is left out where an attack was not run in full: what it skipped would seem robust.
     """
     partly = {cell.threat.eps for cell in cells if not cell.exact}
     found = []
     for eps in sorted({cell.threat.eps for cell in cells if is_quantised(cell)} - partly):
-        worst: dict[int, Vector] = {}
+        worst: dict[int, SurvivalOutcome] = {}
         for cell in cells:
             if is_quantised(cell) and cell.threat.eps == eps:
-                rows, values = store.features(storing_key(cell))
-                for row, entry in zip(rows, values, strict=True):
-                    worst[row] = np.maximum(worst[row], entry) if row in worst else entry
-        if one := _survival(eps, worst, summary):
-            found.append(one)
+                for one in store.survival(cell.key):
+                    worst[one.row] = _either(worst[one.row], one) if one.row in worst else one
+        if one_eps := _survival(eps, worst, summary):
+            found.append(one_eps)
     return tuple(found)
 
 
-def _survival(eps: float, worst: dict[int, Vector], summary: Summary) -> Survival | None:
+def _either(a: SurvivalOutcome, b: SurvivalOutcome) -> SurvivalOutcome:
+    """One case under two attacks: fooled where either fools it."""
+    return replace(
+        a,
+        computed=a.computed or b.computed,
+        quantised=a.quantised or b.quantised,
+        adversarially_rounded=a.adversarially_rounded or b.adversarially_rounded,
+        jpeg=None if a.jpeg is None or b.jpeg is None else a.jpeg or b.jpeg,
+        jpeg_clean=None
+        if a.jpeg_clean is None or b.jpeg_clean is None
+        else a.jpeg_clean or b.jpeg_clean,
+    )
+
+
+def _survival(eps: float, worst: dict[int, SurvivalOutcome], summary: Summary) -> Survival | None:
     rows = [row for row in summary.rows.tolist() if row in worst]
     if not rows:
         return None
-    values = np.stack([worst[row] for row in rows])
-    own = summary.bootstrap_at(rows)
-    computed, stored, aware, jpeg, clean = (own.rate(values[:, i] > 0.5) for i in range(5))
-    levels, of, channels = (sorted(set(values[:, i].tolist())) for i in (5, 6, 7))
-    seen = set(channels) <= {1.0, 3.0}
-    assert computed and stored and aware  # there are rows
+    every = [worst[row] for row in rows]
+    bootstrap = summary.bootstrap_at(rows)
+
+    def rate(flags: Iterable[bool | None]) -> Estimate:
+        found = bootstrap.rate(np.array([bool(flag) for flag in flags]))
+        assert found is not None  # there are rows
+        return found
+
+    levels, depths = {one.eps_levels for one in every}, {one.grey_levels for one in every}
+    has_jpeg = all(one.jpeg is not None for one in every)
     return Survival(
         eps=eps,
-        levels=round(levels[0], 4) if len(levels) == 1 else None,
-        of=int(of[0]) if len(of) == 1 else None,
-        computed=computed,
-        stored=stored,
-        aware=aware,
-        jpeg=jpeg if seen else None,
-        jpeg_clean=clean if seen else None,
+        eps_levels=round(levels.pop(), 4) if len(levels) == 1 else None,
+        file_levels=depths.pop() if len(depths) == 1 else None,
+        computed=rate(one.computed for one in every),
+        quantised=rate(one.quantised for one in every),
+        adversarially_rounded=rate(one.adversarially_rounded for one in every),
+        jpeg=rate(one.jpeg for one in every) if has_jpeg else None,
+        jpeg_clean=rate(one.jpeg_clean for one in every) if has_jpeg else None,
     )

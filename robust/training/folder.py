@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import tomli_w
 
 from robust.errors import InputError
+from robust.files import replacing, write_atomically
 from robust.models import Classifier
 from robust.models.trained import MODEL, WEIGHTS
 from robust.records import Estimate, Scores
@@ -83,16 +83,15 @@ def save_trained(
         "environment": dict(environment),
     }
     tensors = {k: v.detach().contiguous() for k, v in classifier.network.state_dict().items()}
-    partial = folder / f"{WEIGHTS}.new"
-    save_file(tensors, partial)
-    os.replace(partial, folder / WEIGHTS)
-    _write(folder / RECIPE, tomli_w.dumps(recipe.to_toml()).encode())
+    with replacing(folder / WEIGHTS) as partial:
+        save_file(tensors, partial)
+    write_atomically(folder / RECIPE, tomli_w.dumps(recipe.to_toml()))
     plan = make_plan_for(folder, recipe)
     if plan is not None:
-        _write(folder / PLAN, tomli_w.dumps(plan).encode())
-    _write(folder / CURVES, curves(history, best_epoch).png(120))
-    _write(folder / CARD, card(content, has_plan=plan is not None).encode())
-    _write(folder / MODEL, (json.dumps(content, indent=1) + "\n").encode())
+        write_atomically(folder / PLAN, tomli_w.dumps(plan))
+    write_atomically(folder / CURVES, curves(history, best_epoch).png(120))
+    write_atomically(folder / CARD, card(content, has_plan=plan is not None))
+    write_atomically(folder / MODEL, json.dumps(content, indent=1) + "\n")
 
 
 def make_plan_for(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
@@ -125,10 +124,3 @@ def scores_of(content: Mapping[str, Any], role: str) -> Scores | None:
 
 def _estimate(value: Mapping[str, Any] | None) -> Estimate | None:
     return None if value is None else Estimate(**value)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """All of it or nothing, whenever the process dies."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_bytes(data)
-    os.replace(fresh, path)

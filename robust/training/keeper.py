@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from robust.errors import InputError
+from robust.files import write_atomically
 
 LAST, PREVIOUS, OWNER = "last.ckpt", "previous.ckpt", "owner.json"
 
@@ -25,6 +26,7 @@ class Keeper(Checkpoint):
         self.places, self.logs = places, logs
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Store the epoch, keep the one before, and write the history."""
         fresh, last = self.places / f"{LAST}.new", self.places / LAST
         trainer.save_checkpoint(fresh)
         if trainer.is_global_zero:
@@ -53,19 +55,19 @@ def claim(places: Path, owner: Mapping[str, str]) -> None:
     places.mkdir(parents=True, exist_ok=True)
     if not (places / LAST).exists() and not (places / PREVIOUS).exists():
         # Before its first whole epoch a training has nothing that another could harm.
-        _write(path, json.dumps(dict(owner), indent=1) + "\n")
+        write_atomically(path, json.dumps(dict(owner), indent=1) + "\n")
         return
     known = _read_owner(path)
     if known is None:
         raise InputError(
-            f"{places} holds checkpoints, but not of which training; "
+            f"{places} holds checkpoints of an unknown training; "
             f"choose another folder or remove them"
         )
     other = [name for name, value in owner.items() if known.get(name) != value]
     if other:
         raise InputError(
             f"{places.parent} holds a training with another {' and another '.join(other)}; "
-            f"choose another folder or remove that one"
+            f"choose another folder or remove this one"
         )
 
 
@@ -76,7 +78,7 @@ def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
     writer.writeheader()
     writer.writerows([{**row, "epoch": int(row["epoch"])} for row in rows])
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, text.getvalue())
+    write_atomically(path, text.getvalue())
 
 
 def _read_owner(path: Path) -> dict[str, str] | None:
@@ -85,10 +87,3 @@ def _read_owner(path: Path) -> dict[str, str] | None:
     except (FileNotFoundError, ValueError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def _write(path: Path, text: str) -> None:
-    """All of it or nothing, whenever the process dies."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_text(text, encoding="utf-8")
-    os.replace(fresh, path)

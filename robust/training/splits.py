@@ -1,4 +1,4 @@
-"""The cases of a training: train, val and test with one list of classes, no group on two sides."""
+"""The splits of a training: the same classes in each, and no group in two of them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from robust.cases import Cases, open_cases
+from robust.cases.consistency import check_no_shared_groups
 from robust.errors import InputError
 from robust.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Splits:
-    """What the network learns from, what chooses its best epoch, what judges it at the end."""
+    """Cases to learn from, to choose the best epoch on, and for the final evaluation."""
 
     train: Cases
     val: Cases
@@ -24,13 +25,13 @@ class Splits:
 
     @property
     def named(self) -> dict[str, Cases]:
-        """Those that there are, by role."""
+        """The splits by role, without a test split where there is none."""
         found = {"train": self.train, "val": self.val}
         return found if self.test is None else {**found, "test": self.test}
 
 
-def open_splits(recipe: Recipe) -> Splits:
-    """The splits that a recipe names; InputError where they cannot train or judge a network."""
+def open_training_splits(recipe: Recipe) -> Splits:
+    """The splits that a recipe names; InputError where they cannot train or evaluate a network."""
     if recipe.data is None or not recipe.data.path:
         raise InputError("the recipe names no images; give --data, or path in its [data] table")
     names = recipe.splits
@@ -52,10 +53,10 @@ def open_splits(recipe: Recipe) -> Splits:
 
 
 def take_out(train: Cases, share: float, seed: int) -> tuple[Cases, Cases]:
-    """Train without, and a val with, this share of the groups of each class.
+    """Split `train` in two: the rest, and a val split with this share of each class's groups.
 
-    Which ones is decided by a hash of the group and the seed: no order of rows matters. A group
-    with several classes counts among its highest.
+    A hash of the group and the seed decides, so the order of rows does not matter. A group with
+    several classes counts for the highest.
     """
     highest: dict[str, int] = {}
     for entry in train.entries:
@@ -77,7 +78,7 @@ def count_classes(cases: Cases) -> dict[str, int]:
 
 
 def _open(recipe: Recipe, split: str, remedy: str, classes: tuple[str, ...] | None = None) -> Cases:
-    assert recipe.data is not None  # open_splits checks
+    assert recipe.data is not None  # open_training_splits checks
     options = {**recipe.data.options(), "split": split}
     try:
         cases = open_cases(recipe.data.path, **options)
@@ -96,32 +97,26 @@ def _check_classes(splits: Splits) -> None:
     present = [name for name, count in learned.items() if count]
     if len(present) < 2:
         raise InputError(
-            f"train holds {' and '.join(present) or 'nothing'} alone; a classifier learns from "
+            f"train holds {' and '.join(present) or 'nothing'} only; a classifier learns from "
             f"two classes or more: choose another label column or filter"
         )
     for name, count in learned.items():
         if not count:
             raise InputError(
-                f"train has no case of {name}, which the network could never learn; take the "
-                f"class out of [data] classes, or its rows out with where"
+                f"train has no case of {name}, which the network cannot learn; remove the "
+                f"class from [data] classes, or name another train split"
             )
     judged = [name for name, count in count_classes(splits.val).items() if count]
     if len(judged) < 2:
         raise InputError(
-            f"val holds {' and '.join(judged) or 'nothing'} alone, so that no epoch can be told "
-            f"to be better than another; choose another val, or a share of train: val = 0.15"
+            f"val holds {' and '.join(judged) or 'nothing'} only, so no epoch can be called "
+            f"better than another; choose another val, or a share of train: val = 0.15"
         )
 
 
 def _check_groups(splits: Splits) -> None:
     for (one, first), (other, second) in _pairs(splits):
-        shared = {e.group for e in first.entries} & {e.group for e in second.entries}
-        if shared:
-            raise InputError(
-                f"{len(shared)} group{'s lie' if len(shared) > 1 else ' lies'} on two sides, in "
-                f"{one} and in {other} ({min(shared)} first); keep all images of a patient in one "
-                f"split"
-            )
+        check_no_shared_groups(first, second, (one, other))
 
 
 def _pairs(splits: Splits) -> Iterator[tuple[tuple[str, Cases], tuple[str, Cases]]]:

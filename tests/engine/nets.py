@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from robust.cases import open_cases
+from robust.cases import Cases, open_cases
+from robust.models import Classifier
 
 
 def net() -> nn.Module:
@@ -67,3 +69,13 @@ def _trained(pixels: int) -> nn.Module:
 def trained(pixels: int) -> nn.Module:
     """A fresh copy of a two-class network trained on chest phantoms of this size."""
     return copy.deepcopy(_trained(pixels))
+
+
+def phantoms(count: int = 40, split: str = "test") -> Cases:
+    """Chest phantoms at 28 pixels, two classes."""
+    return open_cases("phantom:chest_xray", split=split, count=count, pixels=28)
+
+
+def classifier(**options: Any) -> Classifier:
+    """The trained network at 28 pixels, wrapped for an audit."""
+    return Classifier(trained(28), channels=1, **options)

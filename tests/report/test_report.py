@@ -19,7 +19,7 @@ from robust.report.formats.markdown import render_markdown
 from robust.report.formats.terminal import print_report
 from robust.report.text.format import decimal, distance, percent
 from robust.units import eps_text
-from tests.test_records import report
+from tests.records.test_report import report
 
 NASTY = '<script>alert("x")</script> | `a` *b* _c_ [d](e) & שלום 😀' + "x" * 300
 
@@ -33,8 +33,8 @@ def hostile() -> Report:
     worst = tuple(
         dataclasses.replace(r, scores=scores, subgroups=(part,)) for r in made.worst_cases
     )
-    flag = dataclasses.replace(made.flags[0], seen=NASTY)
-    data = {**made.data, "source": NASTY, "classes": {NASTY: 8}}
+    flag = dataclasses.replace(made.flags[0], observed=NASTY)
+    data = dataclasses.replace(made.data, source=NASTY, classes={NASTY: 8})
     return dataclasses.replace(
         made, title=NASTY, clean=clean, worst_cases=worst, flags=(flag,), data=data
     )

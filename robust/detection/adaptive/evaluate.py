@@ -1,10 +1,9 @@
-"""The attacker who knows: each detector attacked together with the classifier, case by case."""
+"""Adaptive attacks (Tramer et al. 2020): classifier and detector attacked jointly, case by case."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,51 +26,72 @@ from attacks import (
     OrthogonalPGD,
     SelectivePGD,
 )
-from detectors import Features, Reference
+from detectors import Features
 from robust.cases.case import spread
-from robust.detection.adaptive.feature_likelihood import fit_likelihood
+from robust.detection.adaptive.feature_likelihood import fit_feature_likelihood
 from robust.detection.adaptive.joint_model import JointModel
-from robust.detection.adaptive.surrogate_detector import SurrogateDetector, agreement, fit_surrogate
+from robust.detection.adaptive.surrogate_detector import (
+    SurrogateDetector,
+    fit_surrogate,
+    rank_agreement,
+)
 from robust.detection.cross_fitting import (
-    FALSE_ALARMS,
+    FALSE_ALARM_RATES,
     FEW,
     Array,
     FeatureSet,
-    FittedDetector,
+    FoldDetector,
     StatisticSet,
     fit_folds,
     score_folds,
     threshold,
 )
-from robust.detection.feature_log import CLEAN, FeatureLog
+from robust.detection.detection_run import DetectionRun
+from robust.detection.feature_log import CLEAN, logged_cells
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.goal import Goal
+from robust.engine.run_memory import ADAPTIVE, CASES_AT_ONCE, AdaptiveFold
 from robust.engine.run_store import Outcome
 from robust.engine.verified_attack import AttackTask, attack_batch
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.groups import Places, folds_by_group
-from robust.records import AdaptiveResult, Estimate
+from robust.records import AdaptiveResult, Detection, Estimate
 
 KAPPAS = (0.25, 0.5, 1.0)
-"""Beyond 0, in parts of the median margin of clean images."""
+"""Confidences beyond 0 that are tried, as shares of the median margin of clean images."""
+ALARM_RATE = FALSE_ALARM_RATES[1]
+"""The false-alarm rate of the threshold that attacks try to stay below."""
 
 
 @dataclass(frozen=True)
 class BestEvasion:
-    """What an attacker who knows the detector made of one case."""
+    """The least suspicious image of one case that fools the classifier."""
 
     row: int
     score: float | None
-    """Of the least suspicious image that fools the classifier; None where none does."""
+    """The detector's score; None where no image fools the classifier."""
     attack: str
-    """That found it."""
+    """The attack that found the image; empty where there is none."""
 
 
-def adaptive_attacks(steps: int, sure: float) -> tuple[AdaptiveAttack, ...]:
-    """In the order in which they run, each on the cases that still look suspicious.
+@dataclass(frozen=True)
+class _Defence:
+    """One detector under attack: fitted for each fold, its scores and thresholds."""
 
-    Kappa is swept up to `sure`, how far ahead clean images are of the next class.
+    label: str
+    folds: Sequence[FoldDetector]
+    clean: Array
+    """Scores of the clean images."""
+    limits: Mapping[float, float]
+    """Threshold by false-alarm rate."""
+    static: Mapping[int, float]
+    """By row the score of the key attack's image, where the key attack succeeded."""
+
+
+def adaptive_attacks(steps: int, median_clean_margin: float) -> tuple[AdaptiveAttack, ...]:
+    """The attacks in the order in which they run, each on the cases that still look suspicious.
+
+    Kappa is swept up to the median margin by which clean images are ahead of the next class.
     """
     return (
         ConfidencePGD(steps=steps),
@@ -80,225 +100,225 @@ def adaptive_attacks(steps: int, sure: float) -> tuple[AdaptiveAttack, ...]:
         OrthogonalPGD(steps=steps),
         FeatureMatching(steps=steps),
         HierarchicalFeatureConstraint(steps=steps),
-        *(ConfidencePGD(steps=steps, kappa=share * sure) for share in KAPPAS),
+        *(ConfidencePGD(steps=steps, kappa=share * median_clean_margin) for share in KAPPAS),
     )
 
 
 def evaluate_adaptive(
-    watch: FeatureLog, reference: Reference, cell: Cell, goal: Goal, judged: Sequence[str]
+    run: DetectionRun, cells: Sequence[Cell], found: Detection
 ) -> tuple[AdaptiveResult, ...]:
-    """The detectors of these labels against attackers who know of them, in the ball of `cell`.
+    """Every detector that `found` has fitted on its key attack, or that needs no fitting.
 
-    Each is fitted on `cell`, which was watched and has successes in two folds or more, unless none
-    of them has a head. Nobody tries where the ball has no bound: then any image is allowed.
+    Attacks stay within the threat model of the key attack. Empty where the plan asks for none,
+    where no attack succeeded, and where the key attack has no bound: then any image is allowed.
     """
-    if not math.isfinite(cell.threat.eps) or not watch.plan.detection.adaptive:
+    if found.key_attack is None or not run.spec.adaptive:
         return ()
-    arena = AdaptiveEvaluation(watch, reference, cell, goal)
-    return tuple(arena.judge(label, place / len(judged)) for place, label in enumerate(judged))
+    key = logged_cells(cells)[found.key_attack]
+    if not math.isfinite(key.threat.eps):
+        return ()
+    fitted_on = (None, found.key_attack)
+    labels = [null.detector for null in found.null_controls if null.fitted_on in fitted_on]
+    evaluation = AdaptiveEvaluation(run, key)
+    return tuple(
+        evaluation.evaluate(label, place / len(labels)) for place, label in enumerate(labels)
+    )
 
 
 class AdaptiveEvaluation:
-    """What all detectors share: the cases, their folds, and the images of the known attack."""
+    """What the attacks on all detectors share: cases, folds, and images of the key attack."""
 
-    def __init__(self, watch: FeatureLog, reference: Reference, cell: Cell, goal: Goal) -> None:
-        self.watch, self.reference, self.cell, self.goal = watch, reference, cell, goal
-        self.clean, self.known = watch.side(CLEAN), watch.side(cell.key)
-        seed = watch.plan.audit.seed
-        self.folds = folds_by_group(watch.groups, seed)
-        self.bootstrap = Bootstrap(watch.groups.tolist(), seed=seed)
-        wanted = watch.plan.detection.adaptive
-        self.places = np.array(spread(range(len(watch.rows)), wanted), np.int64)
-        ahead = self.clean.features.logits.double().topk(2).values
-        sure = float((ahead[:, 0] - ahead[:, 1]).median())
-        self.attacks = adaptive_attacks(watch.plan.detection.adaptive_steps, sure)
-        self.likelihood = fit_likelihood(reference, seed)
-        self.search = AutoAttack(watch.plan.detection.adaptive_steps, queries=100)
-        self.ways: dict[int, Tensor | None] = {}
-        """By row an image that fools the classifier, of those on which the known attack failed;
-        None where there is none to be found, whatever the detector."""
+    def __init__(self, run: DetectionRun, cell: Cell) -> None:
+        self.run, self.cell, self.runner = run, cell, run.runner
+        self.clean, self.attacked = run.log.feature_set(CLEAN), run.log.feature_set(cell.key)
+        spec, seed, population = run.spec, run.audit.seed, run.log.population
+        self.rows = population.rows
+        self.folds = folds_by_group(population.groups, seed)
+        self.bootstrap = Bootstrap(population.groups.tolist(), seed=seed)
+        self.places = np.array(spread(range(len(self.rows)), spec.adaptive), np.int64)
+        top = self.clean.features.logits.double().topk(2).values
+        median_clean_margin = float((top[:, 0] - top[:, 1]).median())
+        self.attacks = adaptive_attacks(spec.adaptive_steps, median_clean_margin)
+        self.likelihood = fit_feature_likelihood(run.suite.reference, seed)
+        self.search = AutoAttack(spec.adaptive_steps, queries=100)
+        self._searched: dict[int, Tensor | None] = {}
+        """By row an image that fools the classifier, for cases on which the key attack failed; None
+        where the search found none. It does not depend on the detector."""
 
-    def judge(self, label: str, done: float) -> AdaptiveResult:
-        detector = self.watch.detectors[label]
-        clean, known = self.clean.measured(detector), self.known.measured(detector)
-        fitted = fit_folds(detector, clean, known, self.folds)
-        scores = self._scores(fitted, clean)
-        limits = {share: threshold(scores, share) for share in FALSE_ALARMS}
-        rows = [self.watch.rows[place] for place in known.cases]
-        before = dict(zip(rows, self._scores(fitted, known), strict=True))
-        tries: dict[int, BestEvasion] = {}
-        agreed: list[float] = []
-        for fold, one in enumerate(fitted):
-            self.watch.runner.progress(done, 1.0, f"attacking {label} as well")
-            found, agrees = self._fold(label, fold, one, scores, limits[FALSE_ALARMS[1]], before)
-            tries |= {t.row: t for t in found}
-            agreed += [] if agrees is None else [agrees]
-        return self._figures(label, scores, limits, before, tries, agreed)
+    def evaluate(self, label: str, done: float) -> AdaptiveResult:
+        """One detector under all attacks; `done` is the share of the work behind us."""
+        defence = self._defence(label)
+        best: dict[int, BestEvasion] = {}
+        agreements: list[float] = []
+        for fold in range(len(defence.folds)):
+            self.runner.progress(done, 1.0, f"adaptive attack on {label}")
+            found, agreement = self._fold(defence, fold)
+            best |= {one.row: one for one in found}
+            agreements += [] if agreement is None else [agreement]
+        return self._result(defence, best, min(agreements) if agreements else None)
 
-    def _scores(self, fitted: Sequence[FittedDetector], side: StatisticSet) -> Array:
-        """What has no score counts as the most suspicious."""
-        found = score_folds(fitted, side, self.folds)
+    def _defence(self, label: str) -> _Defence:
+        detector = self.run.suite.fitted[label]
+        clean, attacked = self.clean.measure(detector), self.attacked.measure(detector)
+        folds = fit_folds(detector, clean, attacked, self.folds)
+        scores = self._scores(folds, clean)
+        rows = [self.rows[place] for place in attacked.cases]
+        return _Defence(
+            label=label,
+            folds=folds,
+            clean=scores,
+            limits={rate: threshold(scores, rate) for rate in FALSE_ALARM_RATES},
+            static=dict(zip(rows, self._scores(folds, attacked), strict=True)),
+        )
+
+    def _scores(self, folds: Sequence[FoldDetector], images: StatisticSet) -> Array:
+        """An image without a score counts as the most suspicious."""
+        found = score_folds(folds, images, self.folds)
         return np.where(np.isnan(found), np.inf, found)
 
-    def _fold(
-        self,
-        label: str,
-        fold: int,
-        fitted: FittedDetector,
-        clean: Array,
-        limit: float,
-        before: dict[int, float],
-    ) -> tuple[list[BestEvasion], float | None]:
-        """Every case of a fold, from the store where it was tried before."""
-        store = self.watch.runner.store
-        name = f"adaptive|{label}|{fold}"
-        if (kept := store.get_json(name)) is not None:
-            return [BestEvasion(*one) for one in kept["tries"]], kept["agrees"]
+    def _fold(self, defence: _Defence, fold: int) -> tuple[list[BestEvasion], float | None]:
+        """Every case of a fold, and the surrogate's agreement; from the store if done before."""
+        store, memo = self.run.log.store, ADAPTIVE.of(defence.label, fold)
+        if (kept := store.get(memo)) is not None:
+            return [BestEvasion(*one) for one in kept.tries], kept.agreement
         own = self.places[self.folds[self.places] == fold]
-        suspect = JointModel(self.watch.look, fitted, limit)
-        agrees = None
-        if not fitted.detector.differentiable:
-            suspect.follower, agrees = self._follower(suspect, fold)
-        tries = []
+        detector, surrogate, agreement = defence.folds[fold], None, None
+        if not detector.detector.differentiable:
+            surrogate, agreement = self._surrogate(detector, fold)
+        joint = JointModel(self.run.reader, detector, defence.limits[ALARM_RATE], surrogate)
+        best = []
         for batch in self._batches(own):
-            tries += self._attack(suspect, batch, float(np.median(clean)), before)
-        plain = [dataclasses.astuple(one) for one in tries]
-        store.put_json(name, {"tries": plain, "agrees": agrees})
-        return tries, agrees
+            best += self._attack(joint, batch, float(np.median(defence.clean)), defence.static)
+        plain = tuple((one.row, one.score, one.attack) for one in best)
+        store.put(memo, AdaptiveFold(plain, agreement))
+        return best, agreement
 
-    def _follower(self, suspect: JointModel, fold: int) -> tuple[SurrogateDetector, float]:
-        """Fitted on the other folds, tried on this one."""
-        sides: list[tuple[FeatureSet, FeatureSet]] = []
-        for inside in (False, True):
-            mine = [(self.folds[s.cases] == fold) == inside for s in (self.clean, self.known)]
-            sides.append((self.clean.take(mine[0]), self.known.take(mine[1])))
-        (clean, known), own = sides
-        found = fit_surrogate(suspect.score, clean.features, known.features)
-        seen = Features.cat([side.features for side in own])
-        return found, agreement(found, suspect.score, seen)
+    def _surrogate(self, detector: FoldDetector, fold: int) -> tuple[SurrogateDetector, float]:
+        """A surrogate fitted on the other folds, and its agreement on this one."""
+
+        def part(images: FeatureSet, inside: bool) -> Features:
+            return images.take((self.folds[images.cases] == fold) == inside).features
+
+        clean, attacked = (part(images, False) for images in (self.clean, self.attacked))
+        found = fit_surrogate(detector.suspicion, clean, attacked)
+        unseen = Features.cat([part(images, True) for images in (self.clean, self.attacked)])
+        return found, rank_agreement(found, detector.suspicion, unseen)
 
     def _batches(self, places: Places) -> Iterator[Batch]:
-        runner = self.watch.runner
-        rows = [self.watch.rows[place] for place in places]
+        rows = [self.rows[place] for place in places]
         # Detector and classifier keep two graphs where an attack on the classifier keeps one.
-        most = max(1, min(runner.store.get_json("cases at once") or 64, 64) // 2)
-        for start in range(0, len(rows), most):
-            yield from runner.load(rows[start : start + most], self.goal)
+        size = max(1, min(self.run.log.store.get(CASES_AT_ONCE) or 64, 64) // 2)
+        for start in range(0, len(rows), size):
+            yield from self.runner.load(rows[start : start + size], self.run.goal)
 
     def _attack(
-        self, suspect: JointModel, batch: Batch, low: float, before: dict[int, float]
+        self, joint: JointModel, batch: Batch, enough: float, static: Mapping[int, float]
     ) -> list[BestEvasion]:
-        """One attack after another, until a case looks no more suspicious than half the clean."""
-        best = {row: BestEvasion(row, before.get(row), self.cell.label) for row in batch.rows}
-        known = torch.tensor([row in before for row in batch.rows], device=batch.x.device)
+        """One attack after another, on the cases whose best score is still above `enough`.
+
+        That is the median of clean images.
+        """
+        best = {row: BestEvasion(row, static.get(row), self.cell.label) for row in batch.rows}
         begin = batch.x.clone()
-        for i, way in self._ways(batch, before):
-            begin[i] = way
-        if not bool(known.all()):
-            self._keep(best, type(self.search).__name__, self._judged(suspect, begin, batch))
+        for i, image in self._start_images(batch, static):
+            begin[i] = image
+        if not all(row in static for row in batch.rows):
+            _keep(best, type(self.search).__name__, self._judged(joint, begin, batch))
         for attack in self.attacks:
             scores = [best[row].score for row in batch.rows]
-            left = [i for i, score in enumerate(scores) if score is not None and score > low]
+            left = [i for i, score in enumerate(scores) if score is not None and score > enough]
             if not left:
                 break
-            found = self._run(suspect, attack, batch.take(left), begin[left])
-            self._keep(best, type(attack).__name__, found)
+            found = self._run(joint, attack, batch.take(left), begin[left])
+            _keep(best, type(attack).__name__, found)
         return [
             one if one.score is not None else BestEvasion(one.row, None, "")
             for one in best.values()
         ]
 
-    @staticmethod
-    def _keep(best: dict[int, BestEvasion], name: str, found: Iterable[tuple[int, float]]) -> None:
-        for row, score in found:
-            known = best[row].score
-            if known is None or score < known:
-                best[row] = BestEvasion(row, score, name)
+    def _start_images(
+        self, batch: Batch, static: Mapping[int, float]
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Images that fool the classifier where the key attack did not, searched for once.
 
-    def _ways(self, batch: Batch, before: dict[int, float]) -> Iterator[tuple[int, Tensor]]:
-        """Images that fool the classifier where the known attack did not, searched for once.
-
-        Without them a detector would be taken for what is the weakness of an attack on the
-        classifier.
+        Without them a detector would look better where the attack on the classifier is weak.
         """
         rows = batch.rows
-        new = [i for i, row in enumerate(rows) if row not in before and row not in self.ways]
+        new = [i for i, row in enumerate(rows) if row not in static and row not in self._searched]
         if new:
-            part = batch.take(new)
-            x_adv, outcomes = self._attacked(self.search, self.search.stream_key, part)
+            x_adv, outcomes = self._attacked(self.search, self.search.stream_key, batch.take(new))
             for outcome, image in zip(outcomes, x_adv.cpu(), strict=True):
-                self.ways[outcome.row] = image if outcome.success else None
+                self._searched[outcome.row] = image if outcome.success else None
         for i, row in enumerate(rows):
-            if row not in before and (way := self.ways[row]) is not None:
-                yield i, way.to(batch.x)
+            if row not in static and (found := self._searched[row]) is not None:
+                yield i, found.to(batch.x)
 
     def _attacked(
         self, attack: AttackFunction, stream_key: str, batch: Batch, quick: Model | None = None
     ) -> tuple[Tensor, list[Outcome]]:
-        seed = self.watch.plan.audit.seed
-        task = AttackTask(attack, stream_key, self.cell.threat, self.goal, seed)
-        return attack_batch(self.watch.runner.logits, task, batch, quick)
+        goal, seed = self.run.goal, self.run.audit.seed
+        task = AttackTask(attack, stream_key, self.cell.threat, goal, seed)
+        return attack_batch(self.runner.logits, task, batch, quick)
 
     def _run(
-        self, suspect: JointModel, attack: AdaptiveAttack, batch: Batch, begin: Tensor
+        self, joint: JointModel, attack: AdaptiveAttack, batch: Batch, begin: Tensor
     ) -> Iterable[tuple[int, float]]:
-        """What `attack`, which knows the detector, makes of these cases."""
-        features = self.reference.features
+        """Row and score of the cases that one adaptive attack fools the classifier on."""
+        features = self.run.suite.reference.features
         access = DetectorAccess(
-            suspicion=suspect.suspicion,
+            suspicion=joint.suspicion,
             start=begin,
             guides=Guides(
-                suspect.deep,
+                joint.deep,
                 features.deep.to(batch.x),
                 features.logits.argmax(1).to(batch.x.device),
             ),
-            likelihood=lambda x: self.likelihood(suspect.features(x)),
+            likelihood=lambda x: self.likelihood(joint.features(x)),
         )
-        key = f"{suspect.fitted.detector!r} {attack.stream_key}"
-        x_adv, _ = self._attacked(partial(attack, access=access), key, batch, suspect.logits)
-        return self._judged(suspect, x_adv, batch)
+        key = f"{joint.detector.detector!r} {attack.stream_key}"
+        x_adv, _ = self._attacked(partial(attack, access=access), key, batch, joint.logits)
+        return self._judged(joint, x_adv, batch)
 
     def _judged(
-        self, suspect: JointModel, x_adv: Tensor, batch: Batch
+        self, joint: JointModel, x_adv: Tensor, batch: Batch
     ) -> Iterator[tuple[int, float]]:
-        """The real scores of images that the real classifier is fooled by."""
+        """Row and real score of the images that fool the real classifier."""
         with torch.no_grad():
-            logits = self.watch.runner.logits(x_adv)
-            scores = suspect.score(self.watch.look(x_adv)).double().cpu().tolist()
-        fooled = self.goal.reached(logits.argmax(1), batch.y) & logits.isfinite().all(1)
+            logits = self.runner.logits(x_adv)
+            suspicion = joint.detector.suspicion(self.run.reader(x_adv))
+        scores = suspicion.double().cpu().tolist()
+        fooled = self.run.goal.reached(logits.argmax(1), batch.y) & logits.isfinite().all(1)
         for row, good, score in zip(batch.rows, fooled.tolist(), scores, strict=True):
             if good and math.isfinite(score):
                 yield row, score
 
-    def _figures(
-        self,
-        label: str,
-        clean: Array,
-        limits: dict[float, float],
-        before: dict[int, float],
-        tries: dict[int, BestEvasion],
-        agreed: Sequence[float],
+    def _result(
+        self, defence: _Defence, best: Mapping[int, BestEvasion], agreement: float | None
     ) -> AdaptiveResult:
         own = self.bootstrap.at(self.places)
-        found = [tries[self.watch.rows[place]] for place in self.places]
-        after = np.array([np.inf if t.score is None else t.score for t in found])
-        static = np.array([before.get(t.row, np.inf) for t in found])
-        fooled = np.isfinite(after)
+        found = [best[self.rows[place]] for place in self.places]
+        adaptive = np.array([np.inf if one.score is None else one.score for one in found])
+        static = np.array([defence.static.get(one.row, np.inf) for one in found])
+        by_name = self._by_name()
         counts = {
-            name: sum(t.attack == name for t in found)
-            for name in {self.cell.label: None, **self._by_name()}
+            name: sum(one.attack == name for one in found) for name in (self.cell.label, *by_name)
         }
+
+        def passing(scores: Array) -> dict[str, Estimate]:
+            limits = defence.limits.items()
+            return {f"{rate:g}": _certain(own.rate(scores <= limit)) for rate, limit in limits}
+
         return AdaptiveResult(
-            detector=label,
-            attacks={name: "; ".join(map(repr, every)) for name, every in self._by_name().items()},
-            fooled=_sure(own.rate(fooled)),
-            auc=self._auc(clean, after),
-            static_auc=self._auc(clean, static),
-            passes={f"{s:g}": _sure(own.rate(after <= limit)) for s, limit in limits.items()},
-            static={f"{s:g}": _sure(own.rate(static <= limit)) for s, limit in limits.items()},
-            found_by={name: count for name, count in counts.items() if count},
-            few=int(fooled.sum()) < FEW,
-            follows=min(agreed) if agreed else None,
+            detector=defence.label,
+            attacks={name: "; ".join(map(repr, every)) for name, every in by_name.items()},
+            fooled=_certain(own.rate(np.isfinite(adaptive))),
+            auc=self._auc(defence.clean, adaptive),
+            static_auc=self._auc(defence.clean, static),
+            evasion_rates=passing(adaptive),
+            static_evasion_rates=passing(static),
+            cases_by_attack={name: count for name, count in counts.items() if count},
+            too_few=int(np.isfinite(adaptive).sum()) < FEW,
+            surrogate_agreement=agreement,
         )
 
     def _by_name(self) -> dict[str, list[Attack]]:
@@ -317,6 +337,14 @@ class AdaptiveEvaluation:
         return own.auc(scores, positive, np.ones(len(scores), bool))
 
 
-def _sure(estimate: Estimate | None) -> Estimate:
+def _keep(best: dict[int, BestEvasion], name: str, found: Iterable[tuple[int, float]]) -> None:
+    """Replace what is more suspicious than what an attack found."""
+    for row, score in found:
+        known = best[row].score
+        if known is None or score < known:
+            best[row] = BestEvasion(row, score, name)
+
+
+def _certain(estimate: Estimate | None) -> Estimate:
     assert estimate is not None  # there are cases
     return estimate

@@ -1,4 +1,4 @@
-"""How likely features are among the clean images of each class, layer by layer."""
+"""Class-conditional feature likelihood: a Gaussian mixture for each class and layer."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor
 
 from detectors import Features, Reference
 
-COMPONENTS, EACH = 8, 20
-"""Gaussians a class and layer at most, and images that each needs (Yao et al. take 64)."""
-FLOOR = 1e-3
-"""Of a variance, in parts of the layer's own: a channel that never moves forbids nothing."""
+MAX_COMPONENTS, IMAGES_PER_COMPONENT = 8, 20
+"""Gaussians per class and layer at most, and images that each needs (Yao et al. take 64)."""
+VARIANCE_FLOOR = 1e-3
+"""Smallest variance, as a share of the layer's mean variance: constant channels forbid nothing."""
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """A mixture of Gaussians with a variance for each channel."""
+    """A mixture of g Gaussians with a variance for each of d channels."""
 
     log_weights: Tensor
     """`(g,)`."""
@@ -30,7 +30,7 @@ class Mixture:
     """`(g, d)`, standard deviations."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """`(n, d)` to the logarithm of the density a channel `(n,)`, differentiable."""
+        """Log density per channel `(n,)` of features `(n, d)`, differentiable."""
         means, scales = self.means.to(x), self.scales.to(x)
         square = ((x[:, None] - means[None]) / scales[None]).square().sum(2)
         constant = scales.log().sum(1) + 0.5 * x.shape[1] * math.log(2 * math.pi)
@@ -39,14 +39,14 @@ class Mixture:
 
 
 @dataclass(frozen=True)
-class Likelihood:
-    """Of each class the sum over layers, each by the channel, so that wide layers do not decide."""
+class FeatureLikelihood:
+    """Log likelihood of each class: the sum over layers, each per channel whatever its width."""
 
     mixtures: dict[tuple[int, str], Mixture]
     """By class and layer."""
 
     def __call__(self, features: Features) -> Tensor:
-        """`(n, k)`; -inf for classes without a mixture."""
+        """`(n, k)`, differentiable; -inf for classes without a mixture."""
         found = torch.full_like(features.logits, -torch.inf)
         for label in sorted({label for label, _ in self.mixtures}):
             layers = [
@@ -60,15 +60,15 @@ class Likelihood:
         return found
 
 
-def fit_likelihood(reference: Reference, seed: int) -> Likelihood:
-    """On the clean images that detectors learn from."""
+def fit_feature_likelihood(reference: Reference, seed: int) -> FeatureLikelihood:
+    """Fit the mixtures on the clean images that detectors learn from."""
     mixtures = {}
     for name, values in reference.features.layers.items():
         x = values.detach().double().cpu().numpy()
-        floor = max(FLOOR * float(x.var(0).mean()), np.finfo(np.float64).tiny)
+        floor = max(VARIANCE_FLOOR * float(x.var(0).mean()), np.finfo(np.float64).tiny)
         for label in reference.classes():
             own = x[(reference.labels == label).cpu().numpy()]
-            gaussians = max(1, min(COMPONENTS, len(own) // EACH))
+            gaussians = max(1, min(MAX_COMPONENTS, len(own) // IMAGES_PER_COMPONENT))
             fitted = GaussianMixture(
                 gaussians, covariance_type="diag", reg_covar=floor, random_state=seed
             ).fit(own if len(own) > 1 else np.repeat(own, 2, 0))
@@ -77,4 +77,4 @@ def fit_likelihood(reference: Reference, seed: int) -> Likelihood:
                 torch.from_numpy(fitted.means_),
                 torch.from_numpy(fitted.covariances_).sqrt(),
             )
-    return Likelihood(mixtures)
+    return FeatureLikelihood(mixtures)

@@ -1,31 +1,34 @@
-"""Classifier and detector as one attacker meets them: both from the same look at an image."""
+"""Joint model: classifier and detector as differentiable functions of one forward pass."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from detectors import FeatureReader, Features
 from robust.detection.adaptive.surrogate_detector import SurrogateDetector
-from robust.detection.cross_fitting import FittedDetector
+from robust.detection.cross_fitting import FoldDetector
 
 
-@dataclass
 class JointModel:
-    """What an attack may call: `logits`, `suspicion` and `deep` of images `(n, c, h, w)`.
+    """What an adaptive attack may call, on images `(n, c, h, w)`: `logits`, `suspicion`, `deep`.
 
-    Asked for several of one batch, it looks once. All are differentiable; where the detector is
-    not, its score is given as it is, with the gradient of `follower`.
+    Asked for several of one batch, it makes one forward pass. All are differentiable. A detector
+    without a gradient gets a surrogate: its own score counts, with the gradient of the surrogate.
     """
 
-    look: FeatureReader
-    fitted: FittedDetector
-    limit: float
-    """The score from which on an image raises the alarm."""
-    follower: SurrogateDetector | None = None
-    _seen: tuple[Tensor, int, bool, Features] | None = field(default=None, repr=False)
+    def __init__(
+        self,
+        reader: FeatureReader,
+        detector: FoldDetector,
+        limit: float,
+        surrogate: SurrogateDetector | None = None,
+    ) -> None:
+        self.detector = detector
+        self._reader = reader
+        self._limit = limit  # the score above which an image raises an alarm
+        self._surrogate = surrogate
+        self._last: tuple[Tensor, int, bool, Features] | None = None
 
     def logits(self, x: Tensor) -> Tensor:
         """`(n, k)`."""
@@ -36,26 +39,21 @@ class JointModel:
         return self.features(x).deep
 
     def suspicion(self, x: Tensor) -> Tensor:
-        """The score less the limit `(n,)`: above 0 where the alarm is raised."""
+        """The score minus the threshold `(n,)`: above 0 where the image raises an alarm."""
         features = self.features(x)
-        if self.follower is None:
-            return self.score(features) - self.limit
-        soft = self.follower(features.deep)
-        return self.score(features).detach() - self.limit + soft - soft.detach()
-
-    def score(self, features: Features) -> Tensor:
-        """The detector's own, higher is more suspicious; what is no number counts as infinite."""
-        found = self.fitted.score(self.fitted.detector.statistics(features))
-        return torch.where(found.isnan(), torch.inf, found)
+        if self._surrogate is None:
+            return self.detector.suspicion(features) - self._limit
+        soft = self._surrogate(features.deep)
+        return self.detector.suspicion(features).detach() - self._limit + soft - soft.detach()
 
     def features(self, x: Tensor) -> Features:
-        """All layers."""
+        """All features of the images."""
         graph = torch.is_grad_enabled() and x.requires_grad
-        if self._seen is not None:
-            known, version, had_graph, features = self._seen
+        if self._last is not None:
+            known, version, had_graph, features = self._last
             # The same tensor may hold another image by now: its version counts what wrote to it.
             if known is x and version == x._version and had_graph == graph:
                 return features
-        features = self.look(x)
-        self._seen = (x, x._version, graph, features)
+        features = self._reader(x)
+        self._last = (x, x._version, graph, features)
         return features

@@ -1,4 +1,4 @@
-"""A smooth stand-in for a detector without gradients, fitted to its scores by asking it."""
+"""Differentiable surrogate of a detector: kernel ridge regression on its scores."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from detectors._distances import squared_distances
 from detectors.features import Features
 from robust.cases.case import spread
 
-MIXES = (0.25, 0.5, 0.75)
-"""Shares of the way from a clean image's features to an attacked one's that are asked about."""
-MOST = 1500
-"""Features asked about at most; the fit costs their cube."""
-RIDGE = 1e-2
+MIXING_WEIGHTS = (0.25, 0.5, 0.75)
+"""Of the attacked side, in the mixtures of clean and attacked features that are queried."""
+MAX_QUERIES = 1500
+"""Features queried at most; the fit costs their cube."""
+RIDGE_PENALTY = 1e-2
 
 
 @dataclass(frozen=True)
@@ -27,68 +27,74 @@ class SurrogateDetector:
     """Kernel ridge regression of a detector's score on the standardised deep feature."""
 
     points: Tensor
+    """`(m, d)`, the standardised features that were queried."""
     weight: Tensor
+    """`(m,)`."""
     centre: Tensor
+    """`(d,)`."""
     scale: Tensor
+    """`(d,)`."""
     gamma: float
-    level: float
+    """Of the radial kernel."""
+    offset: float
+    """The mean score."""
 
     def __call__(self, deep: Tensor) -> Tensor:
-        """`(n, d)` to `(n,)`, differentiable."""
+        """Scores `(n,)` of deep features `(n, d)`, differentiable."""
         points, weight, centre, scale = (
             part.to(deep) for part in (self.points, self.weight, self.centre, self.scale)
         )
         squares = squared_distances((deep - centre) / scale, points)
-        return (-self.gamma * squares).exp() @ weight + self.level
+        return (-self.gamma * squares).exp() @ weight + self.offset
 
 
 def fit_surrogate(
     score: Callable[[Features], Tensor], clean: Features, attacked: Features
 ) -> SurrogateDetector:
-    """Ask a detector's `score` about features of either side, and of all that lies between them."""
-    asked = _between(clean, attacked)
+    """Query a detector's `score` on clean and attacked features and on mixtures; fit it."""
+    queried = _queries(clean, attacked)
     with torch.no_grad():
-        wanted = score(asked).double().cpu().numpy()
-    deep = asked.deep.double().cpu()
+        wanted = score(queried).double().cpu().numpy()
+    deep = queried.deep.double().cpu()
     centre, scale = deep.mean(0), deep.std(0)
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
     points = (deep - centre) / scale
     gamma = 1 / max(float(squared_distances(points, points).median()), 1e-12)
-    level = float(wanted.mean())
-    ridge = KernelRidge(alpha=RIDGE, kernel="rbf", gamma=gamma)
-    ridge.fit(points.numpy(), wanted - level)
+    offset = float(wanted.mean())
+    ridge = KernelRidge(alpha=RIDGE_PENALTY, kernel="rbf", gamma=gamma)
+    ridge.fit(points.numpy(), wanted - offset)
     return SurrogateDetector(
-        points, torch.from_numpy(ridge.dual_coef_), centre, scale, gamma, level
+        points, torch.from_numpy(ridge.dual_coef_), centre, scale, gamma, offset
     )
 
 
-def agreement(
-    follower: SurrogateDetector, score: Callable[[Features], Tensor], seen: Features
+def rank_agreement(
+    surrogate: SurrogateDetector, score: Callable[[Features], Tensor], unseen: Features
 ) -> float:
-    """Spearman's rank correlation of the two on features that were not asked about.
+    """Spearman's rank correlation of surrogate and detector on features that were not queried.
 
-    0 where the detector gives all of them one score.
+    0 where the detector gives all of them the same score.
     """
     with torch.no_grad():
-        own, wanted = follower(seen.deep).double(), score(seen).double()
+        own, wanted = surrogate(unseen.deep).double(), score(unseen).double()
     if len(wanted) < 3 or bool((wanted == wanted[0]).all()):
         return 0.0
     found = float(spearmanr(own.cpu().numpy(), wanted.cpu().numpy()).statistic)
     return found if np.isfinite(found) else 0.0
 
 
-def _between(clean: Features, attacked: Features) -> Features:
-    """Either side, and mixtures of pairs of them, as many of each as `MOST` allows."""
-    share = MOST // (2 + len(MIXES))
+def _queries(clean: Features, attacked: Features) -> Features:
+    """Both sides, and mixtures of pairs of them, as many of each as `MAX_QUERIES` allows."""
+    share = MAX_QUERIES // (2 + len(MIXING_WEIGHTS))
     a, b = (side.take(torch.tensor(spread(range(len(side)), share))) for side in (clean, attacked))
     pairs = max(len(a), len(b))
     one, other = (side.take(torch.arange(pairs) % len(side)) for side in (a, b))
-    return Features.cat([a, b, *(_mixed(one, other, t) for t in MIXES)])
+    return Features.cat([a, b, *(_mixture(one, other, weight) for weight in MIXING_WEIGHTS)])
 
 
-def _mixed(a: Features, b: Features, t: float) -> Features:
+def _mixture(a: Features, b: Features, weight: float) -> Features:
     def mix(x: Tensor, y: Tensor) -> Tensor:
-        return torch.lerp(x, y, t)
+        return torch.lerp(x, y, weight)
 
     return Features(
         mix(a.logits, b.logits),

@@ -56,7 +56,7 @@ def accuracy_figures(report: Report) -> list[FigureOf]:
                     partial(_harm, report.clean, norm, worst),
                 )
             )
-    found += [_nearest(one) for one in report.every_eps]
+    found += [_nearest(one) for one in report.accuracy_curves]
     return found if report.detection is None else [*found, *detection_figures(report.detection)]
 
 
@@ -73,7 +73,7 @@ def _curve(report: Report, norm: str, worst: Sequence[AttackResult]) -> Figure:
         linewidth=2.6,
     )
     attacks: dict[str, list[AttackResult]] = {}
-    for row in report.rows:
+    for row in report.results:
         if row.norm == norm and row.eps in places and row.same_as is None:
             attacks.setdefault(row.attack, []).append(row)
     for i, (name, rows) in enumerate(list(attacks.items())[:MOST_LINES]):

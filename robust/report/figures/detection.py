@@ -28,12 +28,12 @@ ACROSS = 3
 
 def detection_figures(detection: Detection) -> list[FigureOf]:
     """Of the key attack, for every detector that was fitted on it; nothing without one."""
-    if detection.key is None:
+    if detection.key_attack is None:
         return []
     found = []
-    what = shown_text(detection.shown[detection.key])
-    traces = detection.traces[:MOST_LINES]
-    more = len(detection.traces) - len(traces)
+    what = shown_text(detection.image_sets[detection.key_attack])
+    traces = detection.score_curves[:MOST_LINES]
+    more = len(detection.score_curves) - len(traces)
     left = f" The first {len(traces)} detectors; report.json has {more} more." if more else ""
     if traces:
         found += [
@@ -55,8 +55,8 @@ def detection_figures(detection: Detection) -> list[FigureOf]:
                 partial(_scores, traces),
             ),
         ]
-    if detection.scatters:
-        names = [shown_text(detection.shown[s.shown]) for s in detection.scatters]
+    if detection.feature_maps:
+        names = [shown_text(detection.image_sets[s.image_set]) for s in detection.feature_maps]
         found.append(
             FigureOf(
                 "detectors-features",
@@ -64,7 +64,7 @@ def detection_figures(detection: Detection) -> list[FigureOf]:
                 "attack (crosses), flattened to two dimensions (t-SNE). Neighbours are alike to "
                 "the model; distances between groups and the axes mean nothing.",
                 f"Maps of deep features, clean against attacked, for {'; '.join(names)}.",
-                partial(_maps, detection.scatters, names),
+                partial(_maps, detection.feature_maps, names),
             )
         )
     return found
@@ -98,9 +98,9 @@ def _scores(traces: Sequence[ScoreCurves]) -> Figure:
         clean, attacked, noise = (
             _shares(counts) for counts in (trace.clean, trace.attacked, trace.noise)
         )
-        axes.stairs(clean, trace.edges, fill=True, color=BAND, alpha=0.45, label="clean")
-        axes.stairs(noise, trace.edges, color=COLOURS[0], linestyle="--", label="noise")
-        axes.stairs(attacked, trace.edges, color=COLOURS[1], linewidth=1.5, label="attacked")
+        axes.stairs(clean, trace.bin_edges, fill=True, color=BAND, alpha=0.45, label="clean")
+        axes.stairs(noise, trace.bin_edges, color=COLOURS[0], linestyle="--", label="noise")
+        axes.stairs(attacked, trace.bin_edges, color=COLOURS[1], linewidth=1.5, label="attacked")
         dress(axes)
         axes.set_yticks([])
         axes.tick_params(labelsize=7)
@@ -169,7 +169,7 @@ def _shares(counts: Sequence[int]) -> list[float]:
 def _aucs(detection: Detection, traces: Sequence[ScoreCurves]) -> str:
     found = []
     for trace in traces:
-        sighting = detection.sighting(trace.detector, detection.key)
+        sighting = detection.score(trace.detector, detection.key_attack)
         if sighting is not None and sighting.auc is not None:
             found.append(f"{short(trace.detector)}: AUC {decimal(sighting.auc)}")
     return f"{'; '.join(found)}."
@@ -178,7 +178,7 @@ def _aucs(detection: Detection, traces: Sequence[ScoreCurves]) -> str:
 def _overlaps(detection: Detection, traces: Sequence[ScoreCurves]) -> str:
     found = []
     for trace in traces:
-        sighting = detection.sighting(trace.detector, detection.key)
-        if sighting is not None and (seen := sighting.seen.get(SHARE)) is not None:
+        sighting = detection.score(trace.detector, detection.key_attack)
+        if sighting is not None and (seen := sighting.detection_rates.get(SHARE)) is not None:
             found.append(f"{short(trace.detector)}: {of_hundred(seen.value)} % of attacked")
     return f"Beyond all but one clean image in twenty lie, for {'; '.join(found)}."

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robust.errors import InputError
+from robust.files import write_atomically
 from robust.records import Report
 from robust.report.gates import GateResult, judge_gates
 from robust.report.tables.gates import gate_table
@@ -38,9 +39,7 @@ def junit(title: str, results: Sequence[GateResult]) -> bytes:
 def write_junit(report: Report, folder: Path) -> Path:
     """junit.xml in the run directory, there as a whole or not at all."""
     path = folder / JUNIT
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(junit(report.title, judge_gates(report)))
-    partial.replace(path)
+    write_atomically(path, junit(report.title, judge_gates(report)))
     return path
 
 

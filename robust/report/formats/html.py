@@ -68,7 +68,7 @@ def _hung(
 def picture_names(gallery: GalleryBlock) -> list[str]:
     """The files that a gallery shows, each once."""
     names = [e.image for e in gallery.exhibits]
-    names += [n for e in gallery.exhibits for f in e.frames for n in (f.image, f.difference)]
+    names += [n for e in gallery.exhibits for f in e.images for n in (f.image, f.difference)]
     return [name for name in dict.fromkeys(names) if name]
 
 

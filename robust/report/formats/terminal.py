@@ -39,11 +39,11 @@ def render_terminal(report: Report, attacks: int = 4, doubts: int = 3) -> Render
         if len(norms(report)) == 1 and attacks:
             parts += _harms(report, norm)
     if attacks:
-        parts += [_nearest(row) for row in report.rows if row.eps is None][:2]
+        parts += [_nearest(row) for row in report.results if row.eps is None][:2]
     if report.flags:
         parts.append(Text())
     for flag in report.flags[:doubts]:
-        parts.append(_line(f"Doubt: {flag.name}: {flag.seen}", "yellow"))
+        parts.append(_line(f"Doubt: {flag.name}: {flag.observed}", "yellow"))
     if (left := len(report.flags) - doubts) > 0:
         more = "and " + counted(left, "more doubt") if doubts else counted(left, "doubt")
         parts.append(Text(f"{more} in the report"))
@@ -80,11 +80,13 @@ def _glance(report: Report, norm: str, most: int) -> Table:
         table.add_column(eps_text(row.eps, norm), justify="right", no_wrap=True)
     attacks = list(
         dict.fromkeys(
-            r.attack for r in report.rows if r.norm == norm and r.eps is not None and not r.same_as
+            r.attack
+            for r in report.results
+            if r.norm == norm and r.eps is not None and not r.same_as
         )
     )
     for attack in attacks[:most]:
-        known = {r.eps: r for r in report.rows if r.attack == attack and r.norm == norm}
+        known = {r.eps: r for r in report.results if r.attack == attack and r.norm == norm}
         table.add_row(Text(_name(attack)), *(_short(known.get(row.eps)) for row in worst))
     if len(attacks) > most > 0:
         table.add_row(counted(len(attacks) - most, "more attack"), *("" for _ in worst))

@@ -166,12 +166,12 @@ def regulatory(report: Report) -> tuple[DocumentSection, ...]:
 def _population(report: Report) -> tuple[Text, ...]:
     data = report.data
     named = ", ".join(dict.fromkeys(plain(part.column) for part in report.clean.subgroups))
-    findings = ", ".join(plain(name) for name in data.get("findings", ())) or "none named"
+    findings = ", ".join(plain(name) for name in data.findings) or "none named"
     told = (
-        f"Cases: {data['cases']} ({images(report)}). "
-        f"Groups (patients or lesions): {data['groups']}, the unit of resampling. "
+        f"Cases: {data.cases} ({images(report)}). "
+        f"Groups (patients or lesions): {data.groups}, the unit of resampling. "
         f"Findings: {findings}. Subgroups reported: {named or 'none'}. "
-        f"Images that could not be read and were left out: {data['skipped_broken']}."
+        f"Images that could not be read and were left out: {data.skipped_broken}."
     )
     return (Text((told,)),)
 

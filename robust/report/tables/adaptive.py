@@ -24,9 +24,9 @@ FOLLOWED = (
 def adaptive_table(report: Report) -> Table:
     """Each detector against the known attack and against those who know of it."""
     detection = report.detection
-    if detection is None or detection.key is None or not detection.adaptive:
+    if detection is None or detection.key_attack is None or not detection.adaptive:
         return Table("adaptive", "", (), ())
-    known = short(detection.shown[detection.key].name)
+    known = short(detection.image_sets[detection.key_attack].name)
     columns = (
         Column("detector", "detector"),
         Column(f"AUC, {known}", "detector-auc"),
@@ -39,28 +39,31 @@ def adaptive_table(report: Report) -> Table:
         Column("found by"),
     )
     lines = [_line(place, one) for place, one in enumerate(detection.adaptive)]
-    followed = any(one.follows is not None for one in detection.adaptive)
+    followed = any(one.surrogate_agreement is not None for one in detection.adaptive)
     cases = detection.adaptive[0].fooled.cases
     note = f"{NOTE}{FOLLOWED if followed else ''} {cases} cases; in brackets 95 % intervals."
-    if any(one.few for one in detection.adaptive):
+    if any(one.too_few for one in detection.adaptive):
         note += f" {FEW} fewer than 30 images fooled the model: no verdict."
     return Table("adaptive", "An attacker who knows the detector", columns, tuple(lines), note)
 
 
 def _line(place: int, one: AdaptiveResult) -> TableRow:
     path = f"/detection/adaptive/{place}"
-    names = [f"{plain(name)} {count}" for name, count in one.found_by.items()]
+    names = [f"{plain(name)} {count}" for name, count in one.cases_by_attack.items()]
     how = listed(names, most=len(names)) or NONE
-    if one.follows is not None:
-        how += f"; stand-in {one.follows:.2f}"
+    if one.surrogate_agreement is not None:
+        how += f"; stand-in {one.surrogate_agreement:.2f}"
     return TableRow(
         (
             TableCell(plain(one.detector)),
-            _auc(one.static_auc, f"{path}/static_auc", one.few),
-            _auc(one.auc, f"{path}/auc", one.few),
+            _auc(one.static_auc, f"{path}/static_auc", one.too_few),
+            _auc(one.auc, f"{path}/auc", one.too_few),
             _rate(one.fooled, f"{path}/fooled"),
-            _rate(one.static[SHARE], f"{path}/static/{SHARE}"),
-            *(_rate(one.passes[s], f"{path}/passes/{s}") for s in ("0.01", SHARE, "0.1")),
+            _rate(one.static_evasion_rates[SHARE], f"{path}/static_evasion_rates/{SHARE}"),
+            *(
+                _rate(one.evasion_rates[s], f"{path}/evasion_rates/{s}")
+                for s in ("0.01", SHARE, "0.1")
+            ),
             TableCell(how),
         )
     )

@@ -44,26 +44,26 @@ def summary(report: Report) -> Table:
         Column("the change flagged most"),
     )
     detection = report.detection
-    if detection is None or detection.key is None:
+    if detection is None or detection.key_attack is None:
         return Table("noticed", "", columns, ())
     found = _Found.of(detection)
-    noise = noise_of(detection, detection.key)
+    noise = noise_of(detection, detection.key_attack)
     lines = []
     for name in detection.detectors:
-        own = detection.sighting(name, detection.key)
+        own = detection.score(name, detection.key_attack)
         change = worst_change(detection, name)
-        beside = None if noise is None else detection.sighting(name, noise)
+        beside = None if noise is None else detection.score(name, noise)
         cells = (
             found.name(name),
             found.auc(own),
             *(found.seen(own, share) for share in ("0.01", SHARE, "0.1")),
-            found.null(detection.null(name)),
+            found.null(detection.null_control(name)),
             found.auc(beside),
             found.seen(change, SHARE),
-            TableCell(shown_text(detection.shown[change.shown]) if change else NONE),
+            TableCell(shown_text(detection.image_sets[change.image_set]) if change else NONE),
         )
         lines.append(TableRow(cells))
-    title = f"Each detector on {shown_text(detection.shown[detection.key])}"
+    title = f"Each detector on {shown_text(detection.image_sets[detection.key_attack])}"
     return Table("noticed", title, columns, tuple(lines), f"{BRACKETS}{_marks(lines)}")
 
 
@@ -73,7 +73,7 @@ def matched(report: Report) -> Table:
     if detection is None:
         return Table("heat-matched", "", (), ())
     found = _Found.of(detection)
-    places = [i for i, shown in enumerate(detection.shown) if shown.kind == "attack"]
+    places = [i for i, shown in enumerate(detection.image_sets) if shown.kind == "attack"]
     lines = []
     for name in detection.detectors:
         cells = [found.name(name)]
@@ -93,8 +93,8 @@ def matrices(report: Report) -> list[Table]:
     if detection is None:
         return []
     found = _Found.of(detection)
-    nulls = {(n.detector, n.fitted): n for n in detection.nulls}
-    places = range(len(detection.shown))
+    nulls = {(n.detector, n.fitted_on): n for n in detection.null_controls}
+    places = range(len(detection.image_sets))
     last = Column("null control", "null-control")
     columns = (Column("fitted on / shown", "transfer-matrix"), *_columns(detection, places), last)
     tables = []
@@ -129,10 +129,10 @@ class _Found:
 
     @classmethod
     def of(cls, detection: Detection) -> _Found:
-        every = (*enumerate(detection.sightings), *enumerate(detection.nulls))
+        every = (*enumerate(detection.detector_scores), *enumerate(detection.null_controls))
         return cls(
             detection,
-            {(s.detector, s.fitted, s.shown): s for s in detection.sightings},
+            {(s.detector, s.fitted_on, s.image_set): s for s in detection.detector_scores},
             {id(row): place for place, row in every},
             loudest(detection),
         )
@@ -146,8 +146,8 @@ class _Found:
         if not self.fits(detector):
             return [None]
         own = {fitted for d, fitted, _ in self.cells if d == detector}
-        shown = enumerate(self.detection.shown)
-        return [i for i, one in shown if i in own or (one.kind == "attack" and one.empty)]
+        shown = enumerate(self.detection.image_sets)
+        return [i for i, one in shown if i in own or (one.kind == "attack" and one.unfitted_reason)]
 
     def name(self, detector: str) -> TableCell:
         return TableCell(plain(detector), mark=ALARM if detector in self.loud else "")
@@ -156,26 +156,26 @@ class _Found:
         cell = self.auc(sighting, digits=2)
         if sighting is None or sighting.auc is None:
             return cell
-        trusted = not sighting.few and sighting.detector not in self.loud
+        trusted = not sighting.too_few and sighting.detector not in self.loud
         heat = 2 * sighting.auc.value - 1 if trusted else None
         return replace(cell, heat=heat, framed=framed)
 
     def auc(self, sighting: DetectorScore | None, digits: int = 3) -> TableCell:
         if sighting is None or sighting.auc is None:
             return TableCell(NONE)
-        path = f"/detection/sightings/{self.places[id(sighting)]}/auc"
-        return number(sighting.auc, path, FEW if sighting.few else "", 1, digits)
+        path = f"/detection/detector_scores/{self.places[id(sighting)]}/auc"
+        return number(sighting.auc, path, FEW if sighting.too_few else "", 1, digits)
 
     def seen(self, sighting: DetectorScore | None, share: str) -> TableCell:
-        if sighting is None or (estimate := sighting.seen.get(share)) is None:
+        if sighting is None or (estimate := sighting.detection_rates.get(share)) is None:
             return TableCell(NONE)
-        path = f"/detection/sightings/{self.places[id(sighting)]}/seen/{share}"
-        return number(estimate, path, FEW if sighting.few else "", 100, 1)
+        path = f"/detection/detector_scores/{self.places[id(sighting)]}/detection_rates/{share}"
+        return number(estimate, path, FEW if sighting.too_few else "", 100, 1)
 
     def null(self, null: NullControl | None, digits: int = 3) -> TableCell:
         if null is None:
             return TableCell(NONE)
-        path = f"/detection/nulls/{self.places[id(null)]}/auc"
+        path = f"/detection/null_controls/{self.places[id(null)]}/auc"
         return number(null.auc, path, ALARM if null.alarm else "", 1, digits)
 
 
@@ -185,8 +185,8 @@ def _columns(detection: Detection, places: Sequence[int]) -> list[Column]:
 
 def _head(detection: Detection, place: int) -> str:
     """The norm is left out where there is one."""
-    norms = {shown.norm for shown in detection.shown if shown.kind == "attack"}
-    return shown_text(detection.shown[place], norm=len(norms) > 1)
+    norms = {shown.norm for shown in detection.image_sets if shown.kind == "attack"}
+    return shown_text(detection.image_sets[place], norm=len(norms) > 1)
 
 
 def number(estimate: Estimate, path: str, mark: str, scale: float, digits: int) -> TableCell:
@@ -204,8 +204,8 @@ def _marks(lines: Sequence[TableRow]) -> str:
 def _empty(detection: Detection) -> str:
     """Why lines or cells hold nothing."""
     reasons: dict[str, list[str]] = {}
-    for place, shown in enumerate(detection.shown):
-        if shown.empty:
-            reasons.setdefault(shown.empty, []).append(_head(detection, place))
+    for place, shown in enumerate(detection.image_sets):
+        if shown.unfitted_reason:
+            reasons.setdefault(shown.unfitted_reason, []).append(_head(detection, place))
     parts = "; ".join(f"{', '.join(names)} ({plain(why)})" for why, names in reasons.items())
     return f" Nothing could be fitted on {parts}." if parts else ""

@@ -127,7 +127,7 @@ def recall(report: Report) -> Table:
 
 def confusions(report: Report) -> list[Table]:
     """Label against prediction: clean, and under the worst attack at each eps."""
-    names = [plain(name) for name in report.data["classes"]]
+    names = [plain(name) for name in report.data.classes]
     found = []
     for place, (path, row) in enumerate(_conditions(report)):
         if row.attack not in _OVERALL or not row.confusion or len(names) > MOST_CLASSES:
@@ -183,7 +183,7 @@ def _conditions(report: Report) -> list[tuple[str, AttackResult]]:
     """Every row with its place in report.json: clean, attacks, worst cases."""
     return [
         ("/clean", report.clean),
-        *((f"/rows/{i}", row) for i, row in enumerate(report.rows)),
+        *((f"/results/{i}", row) for i, row in enumerate(report.results)),
         *((f"/worst_cases/{i}", row) for i, row in enumerate(report.worst_cases)),
     ]
 
@@ -200,7 +200,7 @@ def _described(row: AttackResult) -> str:
 
 
 def _single(report: Report, row: AttackResult) -> TableCell:
-    return _number(row.scores, "robust_accuracy", f"/rows/{report.rows.index(row)}/scores")
+    return _number(row.scores, "robust_accuracy", f"/results/{report.results.index(row)}/scores")
 
 
 def _number(scores: Scores, name: str, path: str) -> TableCell:

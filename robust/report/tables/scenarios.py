@@ -90,10 +90,10 @@ def scenario_table(report: Report) -> Table:
 def _note(scenarios: Sequence[Scenario]) -> str:
     note = NOTE if all(one.beats_control for one in scenarios) else f"{NOTE}{MEANING}"
     for one in scenarios:
-        if one.own is not None:
-            share = of_hundred(one.own.value)
+        if one.surrogate_fooled is not None:
+            share = of_hundred(one.surrogate_fooled.value)
             note += f" The images made on the other model fool that model itself in {share} %."
-    failed = dict.fromkeys(plain(one.failed) for one in scenarios if one.failed)
+    failed = dict.fromkeys(plain(one.failure) for one in scenarios if one.failure)
     for why in failed:
         note += f" Queries broke off on some cases ({why}); what was found until then counts."
     return note
@@ -124,15 +124,15 @@ def _size(one: Scenario) -> str:
 def _effort(one: Scenario) -> str:
     match one.name:
         case "queries":
-            return counted(one.effort or 0, "question")
+            return counted(one.budget or 0, "question")
         case "transfer":
             return "model unseen"
         case _:
-            return counted(one.effort or 0, "image")
+            return counted(one.budget or 0, "image")
 
 
 def _sentence(one: Scenario) -> str:
-    kind, effort = _ATTACKERS[one.name], one.effort or 0
+    kind, effort = _ATTACKERS[one.name], one.budget or 0
     said = f"{kind.said}; {kind.beside}.".format(
         size=_size(one),
         images=counted(effort, "image"),

@@ -10,11 +10,11 @@ from robust.report.text.format import SHARE, of_hundred, short, whole
 
 def clause(detection: Detection, detector: str) -> str:
     """A sentence to follow what a detector sees of the known attack; nothing if none tried."""
-    found = detection.evasion(detector)
-    if found is None or detection.key is None:
+    found = detection.adaptive_result(detector)
+    if found is None or detection.key_attack is None:
         return ""
-    passes, static = found.passes[SHARE], found.static[SHARE]
-    known = short(detection.shown[detection.key].name)
+    passes, static = found.evasion_rates[SHARE], found.static_evasion_rates[SHARE]
+    known = short(detection.image_sets[detection.key_attack].name)
     text = (
         f" An attacker who knows of it passes model and detector with {_share(passes)} of cases, "
         f"{known} with {_share(static)}"
@@ -46,7 +46,9 @@ def in_a_line(detection: Detection, detectors: Sequence[str]) -> str:
 
 def _passes(detection: Detection, detectors: Sequence[str]) -> list[Estimate]:
     """The least first."""
-    found = [one.passes[SHARE] for name in detectors if (one := detection.evasion(name))]
+    found = [
+        one.evasion_rates[SHARE] for name in detectors if (one := detection.adaptive_result(name))
+    ]
     return sorted(found, key=lambda estimate: estimate.value)
 
 

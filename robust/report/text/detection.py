@@ -32,7 +32,7 @@ def alarm(detection: Detection) -> tuple[str, ...]:
 def loudest(detection: Detection) -> dict[str, NullControl]:
     """Detectors that are not to be believed, with the null control that is furthest from 0.5."""
     found: dict[str, NullControl] = {}
-    for null in detection.nulls:
+    for null in detection.null_controls:
         before = found.get(null.detector)
         if null.alarm and (
             before is None or abs(null.auc.value - 0.5) > abs(before.auc.value - 0.5)
@@ -43,7 +43,7 @@ def loudest(detection: Detection) -> dict[str, NullControl]:
 
 def at_a_glance(detection: Detection) -> str:
     """All detectors in one sentence, without the choice of a best one; nothing if none counts."""
-    if detection.key is None:
+    if detection.key_attack is None:
         return "Whether anyone would notice is unknown: no detector could be judged."
     if not (seen := _range(detection)):
         return ""
@@ -57,7 +57,7 @@ def at_a_glance(detection: Detection) -> str:
 
 def in_a_line(detection: Detection) -> str:
     """The same without intervals, for a terminal."""
-    if detection.key is None:
+    if detection.key_attack is None:
         return "No detector could be judged."
     if not (seen := _range(detection)):
         return ""
@@ -70,8 +70,12 @@ def in_a_line(detection: Detection) -> str:
 
 def sentences(detection: Detection) -> tuple[str, ...]:
     """One for each detector, about the key attack."""
-    if detection.key is None:
-        reasons = list(dict.fromkeys(short(s.empty) for s in detection.shown if s.empty))
+    if detection.key_attack is None:
+        reasons = list(
+            dict.fromkeys(
+                short(s.unfitted_reason) for s in detection.image_sets if s.unfitted_reason
+            )
+        )
         why = f": {listed(reasons)}" if reasons else ""
         return (f"No detector could be judged{why}.",)
     return tuple(_sentence(detection, name) for name in detection.detectors)
@@ -84,13 +88,14 @@ def daily(detection: Detection) -> str:
         (estimate.value, -place, name, change, estimate)
         for place, name in enumerate(detection.detectors)
         if name not in loud and (change := worst_change(detection, name)) is not None
-        if (estimate := change.seen.get(SHARE)) is not None
+        if (estimate := change.detection_rates.get(SHARE)) is not None
     ]
     if not found:
         return ""
     *_, name, change, estimate = max(found)
     return (
-        f"Of what happens to images in daily life, {shown_text(detection.shown[change.shown])} "
+        f"Of what happens to images in daily life, "
+        f"{shown_text(detection.image_sets[change.image_set])} "
         f"alarms a detector most: after it, {short(name)} flags {of_hundred(estimate.value)} "
         f"{whole(estimate)} of 100 images that nobody attacked."
     )
@@ -100,10 +105,10 @@ def population(detection: Detection) -> str:
     """Who was judged, and what a detector has learned from."""
     reference = detection.reference
     return (
-        f"{detection.cases} of {detection.of} cases that are right when clean "
+        f"{detection.cases} of {detection.correct_cases} cases that are right when clean "
         f"({counted(detection.groups, 'group')}). What detectors learn about the model, they learn "
-        f"from others: {reference['cases']} images ({counted(reference['groups'], 'group')}) of "
-        f"split {short(reference['split'])}."
+        f"from others: {reference.cases} images ({counted(reference.groups, 'group')}) of "
+        f"split {short(reference.split)}."
     )
 
 
@@ -120,10 +125,10 @@ def shown_text(shown: ImageSet, *, norm: bool = True) -> str:
 
 def noise_of(detection: Detection, attack: int) -> int | None:
     """The noise of that attack's size, as a place in `shown`."""
-    own = detection.shown[attack]
+    own = detection.image_sets[attack]
     alike = [
         (own.name not in shown.name, place)
-        for place, shown in enumerate(detection.shown)
+        for place, shown in enumerate(detection.image_sets)
         if (shown.kind, shown.norm, shown.eps) == ("noise", own.norm, own.eps)
     ]
     return min(alike)[1] if alike else None
@@ -133,10 +138,10 @@ def worst_change(detection: Detection, detector: str) -> DetectorScore | None:
     """The change of daily life that a detector takes for an attack most often."""
     found = [
         (estimate.value, -place, sighting)
-        for place, shown in enumerate(detection.shown)
+        for place, shown in enumerate(detection.image_sets)
         if shown.kind == "change"
-        if (sighting := detection.sighting(detector, place)) is not None
-        if (estimate := sighting.seen.get(SHARE)) is not None
+        if (sighting := detection.score(detector, place)) is not None
+        if (estimate := sighting.detection_rates.get(SHARE)) is not None
     ]
     return max(found)[2] if found else None
 
@@ -153,37 +158,38 @@ def _believed(detection: Detection) -> list[str]:
 
 def _range(detection: Detection) -> list[Estimate]:
     """What each detector that counts sees of the key attack, the least first."""
-    found = [detection.sighting(name, detection.key) for name in _believed(detection)]
+    found = [detection.score(name, detection.key_attack) for name in _believed(detection)]
     seen = [
         estimate
         for one in found
-        if one and not one.few and (estimate := one.seen.get(SHARE)) is not None
+        if one and not one.too_few and (estimate := one.detection_rates.get(SHARE)) is not None
     ]
     return sorted(seen, key=lambda estimate: estimate.value)
 
 
 def _sentence(detection: Detection, name: str) -> str:
-    assert detection.key is not None
+    assert detection.key_attack is not None
     who, what = short(name), _images(detection)
     if (loud := loudest(detection).get(name)) is not None:
         return (
             f"{who} is not to be believed: its null control is {auc_text(loud.auc)} where 0.5 is "
             f"right."
         )
-    shown = detection.shown[detection.key]
-    sighting = detection.sighting(name, detection.key)
+    shown = detection.image_sets[detection.key_attack]
+    sighting = detection.score(name, detection.key_attack)
     if sighting is None or sighting.auc is None:
-        return f"{who} has no number on {what}: {shown.empty or 'it was not fitted on them'}."
-    if sighting.few:
+        reason = shown.unfitted_reason or "it was not fitted on them"
+        return f"{who} has no number on {what}: {reason}."
+    if sighting.too_few:
         return f"{who} gets no verdict: it was shown no more than {shown.cases} {what}."
-    null = detection.null(name)
+    null = detection.null_control(name)
     control = f"its null control is {auc_text(null.auc)}" if null else "it has no null control"
     seen = f"{_sees(sighting, who, what)}{_doubted(sighting, sighting.auc)}; {control}."
     return f"{seen}{adaptive.clause(detection, name)}"
 
 
 def _sees(sighting: DetectorScore, who: str, what: str) -> str:
-    seen = sighting.seen.get(SHARE)
+    seen = sighting.detection_rates.get(SHARE)
     if seen is None:
         return f"How much of {what} {who} sees at one false alarm in twenty is unknown"
     share = f"{of_hundred(seen.value)} % {whole(seen)}"
@@ -196,7 +202,7 @@ def _doubted(sighting: DetectorScore, auc: Estimate) -> str:
         return f", which look more harmless to it than clean ones (AUC {auc_text(auc)})"
     if auc.low <= 0.5:
         return f", which it tells from clean ones no better than a coin (AUC {auc_text(auc)})"
-    seen = sighting.seen.get(SHARE)
+    seen = sighting.detection_rates.get(SHARE)
     if seen is None or seen.low > float(SHARE):
         return ""
     surely = "" if seen.value <= float(SHARE) else "perhaps "
@@ -205,9 +211,9 @@ def _doubted(sighting: DetectorScore, auc: Estimate) -> str:
 
 def _images(detection: Detection) -> str:
     """`PGD images at 1/255`."""
-    if detection.key is None:
+    if detection.key_attack is None:
         return NONE
-    shown = detection.shown[detection.key]
+    shown = detection.image_sets[detection.key_attack]
     if shown.eps is None:
         return f"{short(shown.name)} images"
     norm = "" if shown.norm == "Linf" else f"{norm_text(shown.norm)} "

@@ -66,7 +66,7 @@ def threat_text(eps: float | None, norm: str) -> str:
         return f"change each pixel by {text} of its range"
     parts = text.removesuffix("/255")
     if levels < 1:
-        return f"change each pixel by {_FRACTIONS[parts]} a part in 255"
+        return f"change each pixel by {_FRACTIONS.get(parts, parts + ' of')} a part in 255"
     count = _SMALL[int(parts)] if parts.isdigit() and int(parts) < len(_SMALL) else parts
     return f"change each pixel by {count} part{'' if parts == '1' else 's'} in 255"
 
@@ -124,7 +124,7 @@ def condition(row: AttackResult) -> str:
 
 def images(report: Report) -> str:
     """What was audited, in the plural: chest X-rays, or just images."""
-    return plain(report.data.get("images", "images"))
+    return plain(report.data.images)
 
 
 def norms(report: Report) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from robust.metrics.scores import too_many_failed
 from robust.records import AttackResult, Estimate, Report
 from robust.report.text.detection import alarm, at_a_glance
 from robust.report.text.format import (
@@ -99,10 +100,10 @@ def goal_text(report: Report) -> str:
 
 def _undisturbed(report: Report) -> str:
     accuracy, data = report.clean.scores.accuracy, report.data
-    groups = counted(data["groups"], "group")
-    population = f"measured on {counted(data['cases'], 'image')} of {groups}"
+    groups = counted(data.groups, "group")
+    population = f"measured on {counted(data.cases, 'image')} of {groups}"
     if accuracy is None:
-        return f"The model was shown {data['cases']} {images(report)}; none gave a number."
+        return f"The model was shown {data.cases} {images(report)}; none gave a number."
     return (
         f"Of 100 {images(report)} the model reads {_count(accuracy)} correctly when nobody "
         f"interferes ({population})."
@@ -193,12 +194,12 @@ def _hardest(report: Report, row: AttackResult) -> tuple[str, ...]:
 
 
 def _same_threat(report: Report, row: AttackResult) -> list[AttackResult]:
-    return [r for r in report.rows if r.norm == row.norm and r.eps == row.eps]
+    return [r for r in report.results if r.norm == row.norm and r.eps == row.eps]
 
 
 def _word(row: AttackResult) -> str:
     success = row.scores.success
-    if success is None or row.failed > 0.05 * row.attacked:
+    if success is None or too_many_failed(row.failed, row.attacked):
         return "undecided"
     low, high = 1 - success.high, 1 - success.low
     if high < 0.1:

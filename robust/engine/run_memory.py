@@ -1,0 +1,92 @@
+"""What a run remembers beside its tables: every key of a `RunStore`, with the type of its value."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from robust.models.acceleration.accelerate import Acceleration
+from robust.records import Detection, Scenario
+from robust.records.build import build
+from robust.records.probe import Probed
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Memo(Generic[T]):
+    """One value that a run remembers: its key, and its type, which JSON can hold."""
+
+    key: str
+    type: type[T]
+    """A plain JSON type, or a dataclass of such."""
+
+    def of(self, *parts: object) -> Memo[T]:
+        """The same for one of several: a detector, a fold, a scenario."""
+        return dataclasses.replace(self, key="|".join([self.key, *map(str, parts)]))
+
+    def to_json(self, value: T) -> str:
+        """The text that the store keeps."""
+        plain = dataclasses.asdict(cast(Any, value)) if dataclasses.is_dataclass(value) else value
+        return json.dumps(plain)
+
+    def from_json(self, text: str) -> T:
+        """The value that `to_json` made this text of."""
+        return cast(T, build(self.type, json.loads(text)))
+
+
+@dataclass(frozen=True)
+class AdaptiveFold:
+    """Adaptive attacks on one detector, on the cases of one fold."""
+
+    tries: tuple[tuple[int, float | None, str], ...]
+    """The row of a case, the score of its least suspicious adversarial image (None: no image fools
+    the classifier), and the attack that found it."""
+    agreement: float | None
+    """Between the detector and its surrogate; None where none was needed."""
+
+
+@dataclass(frozen=True)
+class ScenarioResult:
+    """One finished scenario."""
+
+    scenario: Scenario | None
+    """None where there were too few cases for it."""
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """The decision-based attack on some cases of the held-out split."""
+
+    fooled: dict[str, list[bool]]
+    """By query budget, which of the cases fell within it."""
+    control: dict[str, list[bool]]
+    """The same for random images."""
+    failed: str
+    """Why the attack broke off, or nothing."""
+
+
+PROVENANCE = Memo("provenance", dict[str, dict[str, Any]])
+"""Plan, model and environment, as `Provenance` has them."""
+HEAD = Memo("head", str)
+"""What the classifier's outputs are, once that has been recognised."""
+ACCELERATION = Memo("acceleration", Acceleration)
+"""How attacks run the network, as measured at the start."""
+CASES_AT_ONCE = Memo("cases at once", int)
+"""How many cases memory allows in one batch."""
+FEATURE_LAYOUT = Memo("layout of features", dict[str, dict[str, int]])
+"""By kind (logits, layers, extras) name and width of each part of a row of features."""
+REFERENCE_LAYOUT = Memo("layout of reference features", dict[str, dict[str, int]])
+"""The same for the images that detectors learn from."""
+DETECTION = Memo("detection", Detection)
+"""The evaluation of all detectors."""
+ADAPTIVE = Memo("adaptive", AdaptiveFold)
+"""By detector and fold."""
+SCENARIO = Memo("scenario", ScenarioResult)
+"""By name and parameter."""
+QUERIES = Memo("queries", QueryResult)
+"""By number of the batch of cases."""
+PROBE = Memo("probe", Probed)
+"""What the probe of the classifier saw."""

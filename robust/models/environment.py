@@ -1,0 +1,22 @@
+"""The computing environment of a run: device, threads, and versions of everything that computes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+
+def find_environment(device: torch.device, packages: Sequence[str]) -> dict[str, Any]:
+    """As a report or a model's card names it; `packages` are distributions that are installed."""
+    return {
+        "robust": importlib.metadata.version("robust-audit"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        **{name: importlib.metadata.version(name) for name in packages},
+    }

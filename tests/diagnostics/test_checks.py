@@ -1,0 +1,228 @@
+"""Each check raises its own warning on its own defect, and a sound run raises none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robust.cases.case import Cases, Entry
+from robust.diagnostics import data, gradient_masking, model, run
+from robust.diagnostics.checks import CHECKS, find_flags
+from robust.diagnostics.collect import claim_of
+from robust.diagnostics.evidence import Claim, Evidence, Stuck
+from robust.engine.provenance import Provenance
+from robust.plan.load import make_plan
+from robust.plan.spec import Plan
+from robust.records import (
+    FLAG_TEXTS,
+    FLAGS,
+    AttackResult,
+    Detection,
+    Estimate,
+    ImageSet,
+    NullControl,
+    ReferenceSet,
+    Scores,
+)
+from robust.records.probe import Gradients, Probed, Search
+
+
+def rate(value: float) -> Estimate:
+    return Estimate(value, value - 0.05, value + 0.05, 100, 50)
+
+
+def row(attack: str, success: float, **more: Any) -> AttackResult:
+    scores = Scores(accuracy=rate(1 - success), success=rate(success))
+    return AttackResult(attack, "Linf", 1 / 255, "exact", scores, attacked=90, **more)
+
+
+def sound() -> Evidence:
+    entries = tuple(Entry(str(i), i // 2 % 2, str(i // 2), {}, None) for i in range(100))
+    cases = Cases("folder", ("normal", "ill"), entries, lambda _: np.zeros((2, 2), np.uint8), (1,))
+    return Evidence(
+        cases=cases,
+        broken=0,
+        groups=50,
+        head="softmax",
+        declared_head="auto",
+        colour_of_grey=0,
+        clean=AttackResult("clean", "", 0.0, "clean", Scores(accuracy=rate(0.9))),
+        rows=(row("Noise", 0.01, baseline=True), row("PGD", 0.8)),
+        failures=Counter(),
+        probe=probed(),
+    )
+
+
+def probed(**more: Any) -> Probed:
+    """Sixteen sound cases, but for what is given."""
+    plain: dict[str, Any] = {
+        "cases": 16,
+        "passes": 100,
+        "seconds": 1.0,
+        "repeat": 0.0,
+        "neighbours": 1e-6,
+        "training": (),
+        "gradients": Gradients(16, judged=16),
+        "boundless": 0,
+        "search": Search("Linf", 1 / 255, 16, 1, 40, 3, 1, 300),
+    }
+    return Probed(**{**plain, **more})
+
+
+def probing(**more: Any) -> Callable[[Evidence], Evidence]:
+    return lambda e: replace(e, probe=probed(**more))
+
+
+def with_device(cases: Cases) -> Cases:
+    entries = tuple(replace(e, metadata={"device": str(e.label)}) for e in cases.entries)
+    return replace(cases, entries=entries)
+
+
+def detection(null: float, successes: int, alarm: bool) -> Detection:
+    """One detector on one attack; its null control lies at `null`."""
+    auc = Estimate(null, null - 0.01, null + 0.01, 100, 50)
+    return Detection(
+        detectors={"KD": "KernelDensity()"},
+        layers=("deep",),
+        reference=ReferenceSet("train", 100, 50, 0),
+        cases=100,
+        groups=50,
+        correct_cases=100,
+        folds=5,
+        key_attack=0,
+        image_sets=(ImageSet("attack", "PGD", "Linf", 1 / 255, successes),),
+        detector_scores=(),
+        null_controls=(NullControl("KD", 0, auc, 1e-6 if alarm else 0.3, alarm),),
+    )
+
+
+def test_a_sound_run_raises_none() -> None:
+    assert find_flags(sound()) == ()
+    assert find_flags(replace(sound(), detection=detection(0.52, 80, False))) == ()
+
+
+def test_an_alarm_comes_first() -> None:
+    e = replace(sound(), unfinished=20, detection=detection(0.9, 10, True))
+    names = [flag.name for flag in find_flags(e)]
+    assert names[0] == "a null control raised an alarm" and len(names) == 3
+
+
+DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
+    "clean accuracy below the claim": lambda e: replace(e, claim=Claim(accuracy=0.98)),
+    "random outputs": probing(repeat=0.1, neighbours=0.1),
+    "outputs depend on the batch": probing(neighbours=0.01),
+    "parts in training mode": probing(training=("Dropout",)),
+    "gradients vanish": probing(gradients=Gradients(16, vanishing=4, judged=12)),
+    "gradients mislead": probing(gradients=Gradients(16, judged=16, misleading=8)),
+    "input is rounded": probing(gradients=Gradients(16, judged=16, steps=16)),
+    "black box beats white box": probing(search=Search("Linf", 1 / 255, 16, 0, 40, 3, 4, 300)),
+    "more steps still help": probing(search=Search("Linf", 1 / 255, 16, 4, 40, 3, 0, 300)),
+    "attacks fail without bounds": probing(boundless=5),
+    "accuracy rises with eps": lambda e: replace(
+        e,
+        rows=(row("PGD", 0.8), replace(row("PGD", 0.6), eps=2 / 255)),
+        stepwise=frozenset({"PGD"}),
+    ),
+    "the objective does not rise": lambda e: replace(
+        e, stuck=[Stuck("PGD", "Linf", 1 / 255, 20, 90)]
+    ),
+    "clipped outputs": lambda e: replace(e, clipped=(20, 100)),
+    "steps too short to cross the ball": lambda e: replace(e, short={"PGD": 1.0}),
+    "a column gives the label away": lambda e: replace(e, cases=with_device(e.cases)),
+    "too few cases for the claim": lambda e: replace(e, needed={"robust accuracy": 60}),
+    "run cut short": lambda e: replace(e, unfinished=20),
+    "phantom images": lambda e: replace(e, cases=replace(e.cases, phantom=True)),
+    "no groups": lambda e: replace(e, cases=replace(e.cases, grouped=False)),
+    "few groups": lambda e: replace(e, groups=29),
+    "broken files": lambda e: replace(e, broken=1),
+    "missing class": lambda e: replace(
+        e, cases=replace(e.cases, classes=("normal", "ill", "other"))
+    ),
+    "probabilities instead of logits": lambda e: replace(e, head="probabilities"),
+    "grey images in colour files": lambda e: replace(e, colour_of_grey=16),
+    "clean accuracy no better than a constant": lambda e: replace(
+        e, clean=replace(e.clean, scores=Scores(accuracy=rate(0.5)))
+    ),
+    "attacks without a verdict": lambda e: replace(e, failures=Counter({"IndexError: x": 3})),
+    "cross-entropy saturates": lambda e: replace(e, rows=(row("PGD", 0.8, saturated=4),)),
+    "no better than noise": lambda e: replace(
+        e, rows=(row("uniform", 0.3, baseline=True), row("PGD", 0.3))
+    ),
+    "a null control raised an alarm": lambda e: replace(e, detection=detection(0.9, 80, True)),
+    "few attacked images for detectors": lambda e: replace(e, detection=detection(0.5, 29, False)),
+    "copies of images": lambda e: replace(e, copies=2),
+    "the same attack twice": lambda e: replace(
+        e, rows=(*e.rows, row("MarginPGD", 0.8, same_as="PGD"))
+    ),
+}
+
+
+def test_every_check_has_its_texts_and_its_defect() -> None:
+    assert tuple(CHECKS) == FLAGS
+    assert set(DEFECTS) == set(CHECKS) and len(set(CHECKS.values())) == len(CHECKS)
+    for name, check in CHECKS.items():
+        assert (check.__doc__ or "").startswith("Raised if "), name
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("few groups", data.FEW_GROUPS),
+        ("few attacked images for detectors", run.FEW_POSITIVES),
+        ("too few cases for the claim", run.WIDE),
+        ("clean accuracy below the claim", model.BELOW),
+        ("random outputs", model.DIFFERENT),
+        ("outputs depend on the batch", model.DIFFERENT),
+        ("clipped outputs", f"{100 * model.CLIPPED:g} %"),
+        ("clipped outputs", gradient_masking.SOME),
+        ("gradients vanish", gradient_masking.SOME),
+    ],
+)
+def test_the_text_names_the_limit_of_the_check(name: str, limit: object) -> None:
+    assert f" {limit} " in f"{FLAG_TEXTS[name].raised_if} ".replace(",", " ")
+
+
+@pytest.mark.parametrize("name", list(DEFECTS))
+def test_a_defect_raises_its_own_flag_alone(name: str) -> None:
+    flags = find_flags(DEFECTS[name](sound()))
+    assert [flag.name for flag in flags] == [name]
+    assert flags == (FLAG_TEXTS[name].flag(flags[0].observed),) and flags[0].observed
+
+
+def test_a_grey_image_in_a_colour_file_is_noticed(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from robust.auditing import audit
+    from robust.cases import open_cases
+    from robust.models import Classifier
+    from tests.engine.nets import trained
+
+    rng = np.random.default_rng(0)
+    for name in ("normal", "opacity"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(4):
+            grey = rng.integers(0, 256, (28, 28), dtype=np.uint8)
+            Image.fromarray(grey).convert("RGB").save(tmp_path / "images" / name / f"{i}.png")
+    options: dict[str, Any] = {"attacks": ["FGSM"], "eps": ["1/255"]}
+    for grey in (False, True):
+        cases = open_cases(tmp_path / "images", group="none", grey=grey)
+        report = audit(Classifier(trained(28), channels=1), cases, **options)
+        names = {flag.name for flag in report.flags}
+        assert ("grey images in colour files" in names) is not grey
+
+
+def test_a_claim_is_the_plans_or_else_that_of_the_folder_of_a_trained_model() -> None:
+    card = {"accuracy": 0.9, "auc": 0.95}
+    half = Provenance(Plan(), {"threshold": 0.5, "claimed": card}, {})
+    assert claim_of(half) == Claim(0.9, 0.95, "its model card")
+    moved = replace(half, model={"threshold": 0.3, "claimed": card})
+    assert claim_of(moved) == Claim(None, 0.95, "its model card")
+    said = replace(half, plan=make_plan({"doubts": {"claimed_auc": 0.8}}))
+    assert claim_of(said) == Claim(None, 0.8)
+    assert claim_of(Provenance(Plan(), {"threshold": 0.5}, {})).accuracy is None

@@ -1,0 +1,31 @@
+"""Attack goals: eligible cases, targets and success, alone and in an audit."""
+
+from __future__ import annotations
+
+import torch
+
+from robust.auditing import audit
+from robust.engine.goal import Goal
+from tests.engine.nets import classifier, phantoms
+
+
+def test_goals_with_several_classes() -> None:
+    y = torch.tensor([0, 1, 2])
+    miss = Goal("miss", findings=(1, 2))
+    assert miss.eligible(y).tolist() == [False, True, True]
+    assert miss.reached(torch.tensor([0, 2, 0]), y).tolist() == [False, False, True]
+    targets = miss.targets(torch.tensor([[0.0, 5.0, 1.0]]))
+    assert targets is not None and targets.tolist() == [0]
+    aimed = Goal("error", (), target=2)
+    assert aimed.eligible(y).tolist() == [True, True, False]
+    assert aimed.reached(torch.tensor([2, 1, 2]), y).tolist() == [True, False, True]
+
+
+def test_a_miss_attacks_findings_only_and_a_false_alarm_the_others() -> None:
+    miss = audit(classifier(), phantoms(80), attacks=["PGD"], eps=["4/255"], goal="miss")
+    alarm = audit(classifier(), phantoms(80), attacks=["PGD"], eps=["4/255"], goal="false alarm")
+    both = audit(classifier(), phantoms(80), attacks=["PGD"], eps=["4/255"])
+    assert miss.results[0].attacked + alarm.results[0].attacked == both.results[0].attacked
+    assert miss.results[0].scores.false_alarms is None and alarm.results[0].scores.misses is None
+    assert miss.results[0].scores.misses == both.results[0].scores.misses
+    assert alarm.results[0].scores.false_alarms == both.results[0].scores.false_alarms

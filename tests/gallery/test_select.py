@@ -1,0 +1,124 @@
+"""The gallery shows the cases that it says it shows, as the attacks left them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from robust.auditing import audit
+from robust.cases import Cases
+from robust.gallery.select import choose
+from robust.metrics.scores import Condition
+from robust.metrics.worst_case import WorstCase
+from robust.records import GALLERY, Report
+from tests.engine import nets
+from tests.engine.nets import classifier, trained
+
+
+def phantoms(**changes: Any) -> Cases:
+    return dataclasses.replace(nets.phantoms(60), **changes)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
+    out = tmp_path_factory.mktemp("gallery") / "run"
+    eps = ["1/255", "4/255", "12/255"]
+    return audit(classifier(), phantoms(), attacks=["FGSM", "PGD"], eps=eps, out=out), out
+
+
+def read(path: Path) -> torch.Tensor:
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    return torch.from_numpy(pixels.astype(np.float32) / 255)[None, None]
+
+
+def test_pictures_show_the_case_and_what_the_model_says_of_it(run: tuple[Report, Path]) -> None:
+    report, out = run
+    cases = {case.id: case for case in phantoms()}
+    model = trained(28).eval()
+    names = list(report.data.classes)
+    assert len(report.gallery) == 6
+    for exhibit in report.gallery:
+        case = cases[exhibit.case]
+        assert exhibit.label == names[case.label] == exhibit.prediction
+        clean = read(out / GALLERY / exhibit.image)
+        assert torch.equal(clean[0], (case.image * 255).round() / 255)
+        for frame in exhibit.images:
+            x_adv = read(out / GALLERY / frame.image)
+            assert frame.eps is not None and frame.linf <= frame.eps + 1e-6
+            # Rounded to 8 bits the picture is within half a level of what was judged.
+            assert float((x_adv - clean).abs().max()) <= frame.linf + 0.5 / 255 + 1e-6
+            with torch.no_grad():
+                said = model(x_adv).softmax(1)[0]
+            assert float(said[names.index(frame.prediction)]) == pytest.approx(
+                frame.probability, abs=0.08
+            )
+            assert frame.success == (frame.prediction != exhibit.label)
+            shown = read(out / GALLERY / frame.difference)
+            change = (shown - 0.5) / frame.magnification
+            assert (
+                float((clean + change - x_adv).abs().max()) <= 0.5 / 255 + 1 / frame.magnification
+            )
+
+
+def test_first_to_fall_and_last_to_hold(run: tuple[Report, Path]) -> None:
+    report, _ = run
+    eps = [row.eps for row in report.worst_cases]
+    places = [
+        len(eps) if e.smallest_success_eps is None else eps.index(e.smallest_success_eps)
+        for e in report.gallery
+    ]
+    assert places[:3] == [0, 0, 0]
+    assert min(places[3:]) > 0 and places[3:] == sorted(places[3:], reverse=True)
+    for exhibit in report.gallery:
+        for frame in exhibit.images:
+            fallen = exhibit.smallest_success_eps is not None and exhibit.smallest_success_eps <= (
+                frame.eps or 0
+            )
+            assert frame.success == fallen
+
+
+def test_cases_are_chosen_by_eps_and_then_by_margin() -> None:
+    """Four cases: falls at once by little, at once by much, later, never; a fifth not attacked."""
+    labels = np.zeros(5, int)
+    leads = np.array([[0.1, 2, -1, -3, 9], [1, 3, 0.5, -2, 9]])
+    worst = []
+    for lead in leads:
+        condition = Condition.clean(np.stack([np.zeros(5), lead], 1))
+        attacked = np.array([True] * 4 + [False])
+        condition = dataclasses.replace(condition, attacked=attacked, success=(lead > 0) & attacked)
+        worst.append(WorstCase(condition, np.zeros(5, int)))
+    assert [(c.place, c.fell) for c in choose(worst, labels, 2)] == [(1, 0), (3, None)]
+    assert [(c.place, c.fell) for c in choose(worst, labels, 4)] == [
+        (1, 0),
+        (0, 0),
+        (3, None),
+        (2, 1),
+    ]
+    assert [c.place for c in choose(worst, labels, 9)] == [1, 0, 2, 3]
+    assert choose(worst, labels, 0) == []
+
+
+def test_off_where_a_picture_may_carry_a_name_unless_asked(tmp_path: Path) -> None:
+    cases = phantoms(showable=False)
+    for gallery, wanted in ((None, 0), (2, 2), (0, 0)):
+        out = tmp_path / str(gallery)
+        report = audit(classifier(), cases, attacks=["FGSM"], out=out, gallery=gallery)
+        assert len(report.gallery) == wanted
+        assert (out / GALLERY).exists() == bool(wanted)
+
+
+def test_a_finished_run_takes_its_gallery_down_and_hangs_it_again(tmp_path: Path) -> None:
+    def again(gallery: int | None) -> Report:
+        return audit(classifier(), phantoms(), attacks=["FGSM"], out=tmp_path, gallery=gallery)
+
+    first = again(None)
+    (tmp_path / GALLERY / "1-clean.png").unlink()
+    assert again(None).gallery == first.gallery
+    assert (tmp_path / GALLERY / "1-clean.png").exists()
+    assert again(0).gallery == () and not (tmp_path / GALLERY).exists()

@@ -1,0 +1,105 @@
+"""A guard scores as its detector does, takes any images, and serves one classifier alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import robust
+from robust.errors import InputError
+from robust.guard import Guard, GuardArtifact, fit_detector
+from tests.engine.nets import trained
+from tests.guard.fits import PIXELS, STRONG, classifier, phantoms, plan
+
+
+def test_the_guard_scores_what_the_detector_itself_does(weights: Path) -> None:
+    """Not through any of the guard's own code: features by hand, the head's arithmetic by hand."""
+    stored = fit_detector(plan(weights), "KernelDensity", attack="FGSM", eps=STRONG, device="cpu")
+    net, (x, _) = classifier(weights).eval(), phantoms()
+    with torch.no_grad():
+        deep = net.network[:-1](x)
+        said = net(x).argmax(1)
+    learned, head = stored.fitted.learned, stored.fitted.head
+    assert head is not None
+    h = float(learned["bandwidth"])
+    expected = []
+    for one, label in zip(deep.double(), said.tolist(), strict=True):
+        points = learned[f"class {label}"].double()
+        kernel = -(points - one).square().sum(1) / (2 * h * h)
+        norm = points.shape[1] * np.log(h * np.sqrt(2 * np.pi)) + np.log(len(points))
+        density = float(kernel.logsumexp(0)) - norm
+        z = (density - float(head["centre"])) / float(head["scale"])
+        expected.append(z * float(head["weight"]) + float(head["bias"]))
+    score = Guard(net, stored, device="cpu")(x).score
+    assert torch.allclose(score, torch.tensor(expected, dtype=torch.float64), rtol=1e-3, atol=1e-3)
+
+
+def test_another_classifier_is_refused(weights: Path, max_softmax: GuardArtifact) -> None:
+    own = classifier(weights, "small")
+    assert len(Guard(own, max_softmax, "cpu")(phantoms()[0]).score) == 60
+    other = classifier(weights, "small")
+    with torch.no_grad():
+        next(other.parameters()).add_(1e-6)
+    for wrong, said in (
+        (other, "another classifier: the hash of its weights is"),
+        (classifier(weights, "small", mean=0.5), r"its mean is \[0.0\], here it is \[0.5\]"),
+        (classifier(weights, "small", threshold=0.4), "its threshold is 0.5, here it is 0.4"),
+        (classifier(weights, "small", size=PIXELS), r"its size is None, here it is \[28, 28\]"),
+        (classifier(weights, "smooth"), "the weights are the same, but the outputs differ"),
+    ):
+        with pytest.raises(InputError, match=said):
+            Guard(wrong, max_softmax, "cpu")
+    Guard(classifier(weights, "small", head="auto"), max_softmax, "cpu")  # it was recognised before
+    with pytest.raises(InputError, match="a Classifier is needed"):
+        Guard(trained(PIXELS), max_softmax, "cpu")  # type: ignore[arg-type]
+
+
+def test_images_that_are_none(weights: Path, max_softmax: GuardArtifact) -> None:
+    guard = Guard(classifier(weights, "small"), max_softmax, "cpu")
+    good = phantoms(count=4)[0]
+    hole = good.clone()
+    hole[2, 0, 3, 3] = torch.nan
+    for wrong, said in (
+        (good[0], r"must be \(n, c, h, w\), not \(1, 28, 28\)"),
+        (good * 255, r"image 0 has pixels outside \[0, 1\]"),
+        (hole, "image 2 has pixels outside"),
+        ((good * 255).byte(), "image 0 holds torch.uint8; divide it by 255"),
+        ([good[0], good[0, 0]], "image 1 must be a tensor"),
+        ([good[0], "x.png"], "image 1 must be a tensor .* not str"),
+        (good[:, :, :20], r"fails on images of shape \(1, 20, 28\)"),
+    ):
+        with pytest.raises(InputError, match=said):
+            guard(wrong)  # type: ignore[arg-type]
+    assert len(guard(good[:0]).score) == len(guard([]).score) == 0
+    # As a list, and in the middle of others, an image is the same.
+    assert torch.allclose(guard(list(good)).score, guard(good).score)
+    assert torch.allclose(guard(good[2:3]).score, guard(good).score[2:3], atol=1e-6)
+
+
+def test_images_of_several_shapes_come_back_in_order(weights: Path) -> None:
+    tables: dict[str, Any] = {
+        "model": {
+            "factory": "tests.engine.nets:small",
+            "weights": str(weights),
+            "channels": 1,
+            "size": PIXELS,
+        }
+    }
+    guard = Guard(
+        classifier(weights, "small", size=PIXELS),
+        fit_detector(plan(weights, **tables), "MaxSoftmax", device="cpu"),
+        "cpu",
+    )
+    x = phantoms(count=6)[0]
+    larger = torch.nn.functional.interpolate(x, (56, 56))
+    mixed = [x[0], larger[1], x[2], larger[3], x[4], larger[5]]
+    apart = torch.where(torch.arange(6) % 2 == 0, guard(x).score, guard(larger).score)
+    assert torch.allclose(guard(mixed).score, apart, atol=1e-6)
+
+
+def test_the_public_names() -> None:
+    assert robust.Guard is Guard and robust.fit_detector is fit_detector
