@@ -36,7 +36,7 @@ peers: $(READY)
 	  echo "$(CURDIR)" >> $$site/ours.pth && mkdir -p $$site/visdom && touch $$site/visdom/__init__.py
 	.venv-peers/bin/pip install --quiet --no-deps torchattacks adversarial-robustness-toolbox \
 	  adv-lib pyautoattack pytorch-ood six
-	.venv-peers/bin/python -m pytest -q -p no:cacheprovider tests/attacks/test_peers.py
+	.venv-peers/bin/python -m pytest -q -p no:cacheprovider tests/attacks/peers
 
 # The README's picture: the demonstration's report as Chromium shows it.
 picture: demo

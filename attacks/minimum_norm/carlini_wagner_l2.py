@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks._geometry import slide
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
 from attacks.losses import climb, margin
+from attacks.minimum_norm._geometry import slide
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, per_case
 
@@ -84,6 +84,7 @@ class CarliniWagnerL2:
         streams: Streams,
         target: Tensor | None = None,
     ) -> Tensor:
+        """The nearest image whose margin is above the confidence."""
         require_fit(self, threat)
 
         def ahead(logits: Tensor) -> Tensor:

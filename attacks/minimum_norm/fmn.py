@@ -9,10 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks._geometry import slide
 from attacks._tracking import ActiveCases, Nearest
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
 from attacks.losses import AttackLoss, climb, margin
+from attacks.minimum_norm._geometry import slide
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, above_zero, per_case
 
@@ -70,6 +70,7 @@ class FMN:
         streams: Streams,
         target: Tensor | None = None,
     ) -> Tensor:
+        """The nearest adversarial iterate, after the line search."""
         require_fit(self, threat)
         found = Nearest(x)
         run_fmn(model, ActiveCases.of(x, y, streams, target), threat, found, x, self.steps)

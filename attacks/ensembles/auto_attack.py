@@ -20,8 +20,8 @@ from attacks.contract import (
     require_fit,
     require_positive,
 )
-from attacks.fab import FAB
 from attacks.losses import MOST_TARGETS
+from attacks.minimum_norm.fab import FAB
 from attacks.square import Square
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel
@@ -101,6 +101,7 @@ class AutoAttack:
         streams: Streams,
         target: Tensor | None = None,
     ) -> Tensor:
+        """The image with the largest margin that any stage found within eps."""
         require_fit(self, threat)
         found, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
         with torch.no_grad():

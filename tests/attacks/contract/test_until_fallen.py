@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -55,7 +57,7 @@ def test_the_same_cases_fall(attack: Attack, targeted: bool, norm: str) -> None:
     found, cost = {}, {}
     for name, one in (("full", attack), ("stop", until_fallen(attack))):
         counting = Counting(model)
-        streams = Streams.of(0, range(60), repr(attack), threat)
+        streams = Streams.of(0, range(60), attack.stream_key, threat.stream_key)
         x_adv = one(counting, x, y, threat, streams, target)
         assert bool((threat.distance(x_adv, x) <= threat.eps * (1 + 1e-9)).all())
         found[name], cost[name] = margin(model(x_adv), y, target) > 0, counting.rows
@@ -69,9 +71,8 @@ def test_the_same_cases_fall(attack: Attack, targeted: bool, norm: str) -> None:
 
 def test_names_and_random_numbers_stay() -> None:
     assert repr(until_fallen(PGD())) == repr(PGD())
+    assert until_fallen(PGD()).stream_key == PGD().stream_key
     assert until_fallen(Noise()) == Noise()
-    assert until_fallen(FGSM()) == FGSM().as_pgd().__class__(
-        **{**FGSM().as_pgd().__dict__, "stop": True}
-    )
+    assert until_fallen(FGSM()) == replace(FGSM().as_pgd(), stop=True)
     with pytest.raises(ValueError, match="PGD has no field 'stop'"):
         make_attack("PGD", stop=True)

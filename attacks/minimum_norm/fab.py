@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks._geometry import onto, slide
 from attacks._starts import DRAWS, far_start
 from attacks._tracking import Nearest
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
 from attacks.losses import AttackLoss, climb, likeliest_wrong, margin
+from attacks.minimum_norm._geometry import onto, slide
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, above_zero, per_case
 
@@ -86,6 +86,7 @@ class FAB:
         streams: Streams,
         target: Tensor | None = None,
     ) -> Tensor:
+        """The nearest adversarial image of all runs."""
         require_fit(self, threat)
         found = Nearest(x)
         to_each = self.targets > 0 and target is None

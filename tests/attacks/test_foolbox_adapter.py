@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from attacks import BIM, FGSM, PGD, Attack, ThreatModel, from_foolbox, make_attack
 from attacks._starts import random_start
+from attacks.foolbox_adapter import KNOWLEDGE
 from attacks.streams import Streams
 from tests.toys import fooled, patterns, untrained
 
-PLAIN = {"keep": "last", "takeover": False}
+PLAIN = {"keep": "last", "margin_fallback": False}
 """As the textbook has it, and as foolbox does it."""
 
 
@@ -45,8 +46,8 @@ def by_foolbox(attack: Any, model: nn.Module, x: Tensor, y: Tensor, eps: float) 
 
 
 TEXTBOOK = [
-    ("Linf", FGSM(takeover=False), foolbox.attacks.LinfFastGradientAttack()),
-    ("L2", FGSM(takeover=False), foolbox.attacks.L2FastGradientAttack()),
+    ("Linf", FGSM(margin_fallback=False), foolbox.attacks.LinfFastGradientAttack()),
+    ("L2", FGSM(margin_fallback=False), foolbox.attacks.L2FastGradientAttack()),
     (
         "Linf",
         BIM(steps=10, step_size=0.2, **PLAIN),
@@ -231,3 +232,48 @@ def test_foolbox_finds_nothing_and_ours_says_so() -> None:
         assert bool(x_adv.isfinite().all())
         assert float(x_adv.min()) >= 0 and float(x_adv.max()) <= 1
         assert not bool(fooled(certain, x_adv, y).any())  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- what they must know
+
+
+def test_every_attack_of_foolbox_says_what_it_must_know() -> None:
+    """By its class; labels for those that decide by predictions, and never by default."""
+    classes = [
+        kind
+        for kind in vars(foolbox.attacks).values()
+        if isinstance(kind, type)
+        and issubclass(kind, foolbox.attacks.base.Attack)
+        and kind is not foolbox.attacks.base.Attack
+    ]
+    assert len(classes) > 50
+    assert not [kind for kind in classes if not {b.__name__ for b in kind.__mro__} & set(KNOWLEDGE)]
+
+
+@pytest.mark.parametrize(
+    ("attack", "knowledge"),
+    [
+        (foolbox.attacks.LinfPGD(), "gradients"),
+        (foolbox.attacks.L2DeepFoolAttack(), "gradients"),
+        (foolbox.attacks.MIFGSM(), "gradients"),
+        (foolbox.attacks.GenAttack(), "scores"),
+        (foolbox.attacks.BoundaryAttack(), "labels"),
+        (foolbox.attacks.HopSkipJumpAttack(constraint="linf"), "labels"),
+        (foolbox.attacks.L2RepeatedAdditiveUniformNoiseAttack(), "labels"),
+        (foolbox.attacks.L2AdditiveUniformNoiseAttack(), "none"),
+    ],
+)
+def test_knowledge_of_taken_attacks(attack: Any, knowledge: str) -> None:
+    assert from_foolbox(attack).knowledge == knowledge
+
+
+def test_an_attack_that_extends_none_of_foolbox_must_be_told() -> None:
+    class Own(foolbox.attacks.base.FixedEpsilonAttack):  # type: ignore[misc]
+        distance = foolbox.distances.linf
+
+        def run(self, model: Any, inputs: Any, criterion: Any, **options: Any) -> Any:
+            return inputs
+
+    with pytest.raises(ValueError, match="say what it must know"):
+        from_foolbox(Own())
+    assert from_foolbox(Own(), knowledge="scores").knowledge == "scores"

@@ -1,4 +1,4 @@
-"""Universal perturbations and patches against the truth, on linear models."""
+"""Universal perturbations against the truth, on linear models."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks import AdversarialPatch, ThreatModel, UniversalPerturbation
+from attacks import ThreatModel, UniversalPerturbation
 from attacks.image_agnostic._fitting import drawn_batches
-from attacks.image_agnostic.patch import anywhere, cut_into, laid_on
 from attacks.image_agnostic.universal import spread_over
 
 CASES, SHAPE = 60, (1, 6, 6)
 
 
-def linear(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def weights_and_images(seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Weights `(36,)`, images away from black and white, and what each is worth to the weights."""
     drawn = torch.Generator().manual_seed(seed)
     weights = torch.randn(36, generator=drawn)
@@ -40,7 +39,7 @@ def model_of(weights: Tensor, x: Tensor) -> Callable[[Tensor], Tensor]:
 @pytest.mark.parametrize("label", [0, 1])
 def test_the_best_perturbation_of_a_linear_model_is_found(norm: str, label: int) -> None:
     """Towards a label it moves every image by eps times the dual norm of the weights."""
-    weights, x, value = linear(label)
+    weights, x, value = weights_and_images(label)
     model = model_of(weights, x)
     dual = weights.abs().sum() if norm == "Linf" else weights.norm()
     own = value < 0 if label else value > 0
@@ -62,7 +61,7 @@ def test_the_best_perturbation_of_a_linear_model_is_found(norm: str, label: int)
 
 
 def test_a_perturbation_without_a_bound_is_refused() -> None:
-    weights, x, _ = linear(0)
+    weights, x, _ = weights_and_images(0)
     model = model_of(weights, x)
     with pytest.raises(ValueError, match="finite eps"):
         UniversalPerturbation().fit(
@@ -74,54 +73,8 @@ def test_a_perturbation_without_a_bound_is_refused() -> None:
         )
 
 
-def test_the_best_patch_on_a_model_of_brightness_is_white() -> None:
-    """The model asks for the mean: what raises it most is white, wherever it lies."""
-    drawn = torch.Generator().manual_seed(0)
-    x = 0.2 + 0.2 * torch.rand(20, 1, 8, 8, generator=drawn)
-
-    def model(z: Tensor) -> Tensor:
-        bright = z.mean((1, 2, 3)) - 0.42
-        return torch.stack([-bright, bright], 1)
-
-    y = torch.zeros(20, dtype=torch.long)
-    attack = AdversarialPatch(0.25)
-    assert attack.side(8, 8) == 4
-    patch = attack.fit(model, x, y, drawn, torch.ones_like(y))
-    assert patch.shape == (1, 4, 4)
-    assert bool((patch == 1).all())
-    places = anywhere(20, 8, 8, 4, drawn)
-    assert bool((model(laid_on(x, patch, places)).argmax(1) == 1).all())
-
-
-def test_a_patch_covers_its_square_and_nothing_else() -> None:
-    drawn = torch.Generator().manual_seed(3)
-    x, other = torch.rand(9, 3, 7, 10, generator=drawn), torch.rand(9, 3, 7, 10, generator=drawn)
-    patch = torch.rand(3, 4, 4, generator=drawn)
-    places = anywhere(9, 7, 10, 4, drawn)
-    shown, cut = laid_on(x, patch, places), cut_into(x, other, 4, places)
-    for i, (top, left) in enumerate(places.tolist()):
-        square = (slice(None), slice(top, top + 4), slice(left, left + 4))
-        assert torch.equal(shown[i][square], patch)
-        assert torch.equal(cut[i][square], other[i][square])
-        for image in (shown[i].clone(), cut[i].clone()):
-            image[square] = x[i][square]
-            assert torch.equal(image, x[i])
-
-
-def test_corners_reach_every_place_and_no_further() -> None:
-    places = anywhere(4000, 7, 10, 4, torch.Generator().manual_seed(0))
-    assert set(places[:, 0].tolist()) == set(range(4))
-    assert set(places[:, 1].tolist()) == set(range(7))
-
-
 def test_every_image_is_drawn_once_before_any_comes_again() -> None:
     drawn = drawn_batches(7, 3, torch.Generator().manual_seed(0))
     for _ in range(3):
         seen = torch.cat([next(drawn) for _ in range(3)])
         assert sorted(seen.tolist()) == list(range(7))
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
-def test_a_patch_has_an_area(share: float) -> None:
-    with pytest.raises(ValueError, match="share"):
-        AdversarialPatch(share)

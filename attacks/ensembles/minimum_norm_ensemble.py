@@ -9,7 +9,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attacks._geometry import slide
 from attacks._tracking import ActiveCases, Nearest
 from attacks.contract import (
     Attack,
@@ -19,9 +18,10 @@ from attacks.contract import (
     require_fit,
     require_positive,
 )
-from attacks.fab import FAB
-from attacks.fmn import FMN, run_fmn
 from attacks.losses import MOST_TARGETS, margin
+from attacks.minimum_norm._geometry import slide
+from attacks.minimum_norm.fab import FAB
+from attacks.minimum_norm.fmn import FMN, run_fmn
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel
 
@@ -79,6 +79,7 @@ class MinimumNormEnsemble:
         streams: Streams,
         target: Tensor | None = None,
     ) -> Tensor:
+        """The nearest adversarial image that any stage found."""
         require_fit(self, threat)
         with torch.no_grad():
             classes = model(x[:1]).shape[1]
