@@ -20,7 +20,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from attacks import BIM, FGSM, PGD, CarliniWagnerL2, MarginPGD, Noise
+from attacks import (
+    BIM,
+    FGSM,
+    PGD,
+    AttackTraits,
+    CarliniWagnerL2,
+    Knowledge,
+    MarginPGD,
+    Noise,
+)
 from robust.auditing import audit, audit_plan, unfinished_report
 from robust.cases import Cases, open_cases
 from robust.cli.main import app
@@ -48,7 +57,10 @@ class Crash:
 
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
     minimum_norm: ClassVar[bool] = False
+    knowledge: ClassVar[Knowledge] = "none"
+    traits: ClassVar[AttackTraits] = AttackTraits()
     passes: ClassVar[int] = 1
+    stream_key: ClassVar[str] = "Crash()"
     works: float = 9.0
 
     def __call__(
