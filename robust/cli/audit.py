@@ -194,14 +194,15 @@ def audit(
 
 def run_audit(plan: Plan, out: Path, device: str, *, skip_broken: bool, gate: bool) -> None:
     """Run a plan, write and print its report, and apply its gates where `gate` says so."""
-    from robust.auditing import audit_plan
-    from robust.cli.gate import apply_gates
-    from robust.report import write_report
-    from robust.report.formats.terminal import print_report
-
     with progress_bar() as progress:
+        from robust.auditing import audit_plan
+        from robust.cli.gate import apply_gates
+        from robust.report import write_report
+        from robust.report.formats.terminal import print_report
+
         found = audit_plan(plan, out=out, device=device, skip_broken=skip_broken, progress=progress)
-    write_report(found, out, "md", "html")
+        progress(0, 0, "writing the report")
+        write_report(found, out, "md", "html")
     console = Console()
     print_report(found, console)
     console.print(f"\nReport: {out / 'report.html'}", soft_wrap=True, markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,12 @@ def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.slow
-def test_help_examples_work_as_printed(in_demo: Path) -> None:
+def test_help_examples_work_as_printed(
+    demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a copy, since other examples write to folders of the same names."""
+    shutil.copytree(demo_folder / "demo-report", tmp_path / "demo-report")
+    monkeypatch.chdir(tmp_path)
     examples = [info.epilog or "" for info in cli.app.registered_commands]
     assert len(examples) == 10
     for example in examples:
