@@ -30,7 +30,7 @@ from robust.engine.cells import Cell
 from robust.engine.run_store import Outcome
 from robust.plan.load import make_plan
 from robust.report.text.headline import verdicts
-from tests.engine.defects import Turned
+from tests.diagnostics.defects import Turned
 from tests.engine.nets import trained
 
 EPS = 4 / 255
@@ -99,7 +99,7 @@ def test_the_baseline_is_found_under_any_name() -> None:
         }
     )
     report = audit_plan(plan, device="cpu")
-    assert {row.attack: row.baseline for row in report.rows} == {"uniform": True, "Noise": False}
+    assert {row.attack: row.baseline for row in report.results} == {"uniform": True, "Noise": False}
     (verdict,) = verdicts(report)
     assert verdict.noise is not None and verdict.noise.attack == "uniform"
 
