@@ -32,8 +32,8 @@ from robust.engine.provenance import Provenance
 from robust.engine.run_directory import open_store, remove
 from robust.engine.run_memory import DETECTION
 from robust.engine.run_store import Observations, Outcome, RunStore
-from robust.engine.runner import Progress, no_progress
-from robust.engine.session import RunInputs, RunOptions, Session, start_session
+from robust.engine.runner import Progress, RunOptions, no_progress
+from robust.engine.session import RunInputs, Session, start_session
 from robust.errors import InputError
 from robust.files import write_atomically
 from robust.gallery.select import make_gallery
@@ -116,7 +116,7 @@ def audit_plan(
     """Audit what a plan names. The same plan and `out` again resume what was cut short."""
     attacks, detectors = make_attacks(plan.attacks), make_detectors(plan.detectors)
     classifier, cases = open_plan(plan, device)
-    reference = open_reference(plan) if detectors else None
+    reference = open_reference(plan.data, plan.detection.reference) if detectors else None
     other = plan.scenarios.surrogate
     surrogate = None if other is None else open_model(other)
     inputs = RunInputs(classifier, cases, attacks, reference, surrogate)
@@ -212,7 +212,7 @@ class _Stages:
             table=write_table(self.directory, self.store, session.cases, session.cells),
             seconds=time.perf_counter() - began,
         )
-        gallery = partial(make_gallery, self.directory / GALLERY, plan, session)
+        gallery = partial(make_gallery, self.directory / GALLERY, session)
         return make_report(
             session.provenance,
             session.cases,

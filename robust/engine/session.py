@@ -11,24 +11,11 @@ from robust.engine.cells import Cell, make_cells
 from robust.engine.goal import Goal, goal_of
 from robust.engine.provenance import Provenance, find_provenance
 from robust.engine.run_store import RunStore
-from robust.engine.runner import Progress, Runner, no_progress
+from robust.engine.runner import DEFAULT_OPTIONS, Progress, Runner, RunOptions
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, prepare
 from robust.models.weights import weights_hash
 from robust.plan.spec import Plan
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How a run works, which changes no number of it."""
-
-    device: str = "auto"
-    skip_broken: bool = False
-    """Go on without images that cannot be read."""
-    progress: Progress = no_progress
-
-
-DEFAULT_OPTIONS = RunOptions()
 
 
 @dataclass(frozen=True)
@@ -89,15 +76,7 @@ def start_session(
     if surrogate is not None:
         identity["surrogate"] = weights_hash(surrogate)
     store.identify(identity)
-    runner = Runner(
-        ready,
-        cases,
-        store,
-        chunk=audit.chunk,
-        precision=audit.precision,
-        skip_broken=options.skip_broken,
-        progress=options.progress,
-    )
+    runner = Runner(ready, cases, store, audit, options)
     runner.predict_clean()
     provenance = find_provenance(plan, ready, weights, device)
     provenance.save(store)

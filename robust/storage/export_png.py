@@ -19,7 +19,8 @@ from robust.engine.cells import make_attacks
 from robust.engine.inputs import open_plan
 from robust.engine.run_directory import open_store, remove
 from robust.engine.run_store import Outcome
-from robust.engine.session import DEFAULT_OPTIONS, RunInputs, RunOptions, Session, start_session
+from robust.engine.runner import DEFAULT_OPTIONS, RunOptions
+from robust.engine.session import RunInputs, Session, start_session
 from robust.errors import InputError
 from robust.models import full_precision
 from robust.plan.spec import Plan
