@@ -313,7 +313,7 @@ def test_in_processes_of_their_own(here: Path) -> None:  # noqa: F811
     )
     assert (fitted.code, fitted.err) == (0, "")
     assert "It learned from" in fitted.out and "which it did not learn from" in fitted.out
-    assert json.loads(Path("guard/detector.json").read_text())["teaching"]["taught"] > 0
+    assert json.loads(Path("guard/detector.json").read_text())["training_attack"]["fitted_on"] > 0
     screened = call("screen", "guard", "images")
     assert screened.code == 0 and len(rows(screened.out)) == 12
     assert len(screened.err.splitlines()) == 1

@@ -18,6 +18,7 @@ from robust.models import (
     full_precision,
     prepare,
 )
+from robust.models.prepare import image_template
 from tests.models.nets import images, small
 
 
@@ -131,3 +132,26 @@ def test_full_precision_puts_the_switches_back() -> None:
     finally:
         torch.backends.cudnn.benchmark = before[3]
     assert switches() == before
+
+
+def flat() -> Classifier:
+    """A classifier whose outputs are logits, its head not recognised yet."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Classifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), channels=1)
+
+
+def test_the_head_is_recognised_on_images_or_taken_as_given() -> None:
+    own, x = flat(), torch.rand(4, 1, 8, 8)
+    assert own.head == prepare(own).head == "auto"
+    assert prepare(own, images=x).head == "softmax"
+    assert prepare(own, head="probabilities").head == "probabilities"
+    settled = flat()
+    settled.head = "softmax"
+    assert prepare(settled, images=x, head="probabilities").head == "softmax"
+    assert own.head == "auto"
+
+
+def test_images_are_of_the_type_of_the_weights() -> None:
+    assert image_template(prepare(flat())).dtype == torch.float32
+    assert image_template(prepare(flat().double())).dtype == torch.float64
