@@ -1,4 +1,4 @@
-"""Check of the gates of a plan: what they can never be judged on is refused before it runs."""
+"""Checks before a run that each gate of the plan can be judged on it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from robust.units import format_threat, parse_threat, same_eps
 
 
 def check_gates(plan: Plan, *, needed: bool = False) -> None:
-    """InputError where a gate names an eps or a detector that the plan has not.
+    """InputError where a gate names an eps or a detector that the plan does not have.
 
-    With `needed` also where there are no gates at all.
+    With `needed`, a plan without gates is an InputError too.
     """
     gates = plan.gates
     if needed and not gates:

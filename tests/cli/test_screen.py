@@ -97,7 +97,10 @@ def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:
         ((guard, "images", "--device", "gpu"), "device 'gpu' is not available"),
         ((guard, "images", "--weights", "w.pth"), "no such weights file: w.pth"),
         ((guard, "images", "--plan", "p.toml"), "no such plan: p.toml"),
-        ((guard, "images", "--plan", "plan.toml", "--weights", "w"), "give either --plan or --weights"),
+        (
+            (guard, "images", "--plan", "plan.toml", "--weights", "w"),
+            "give either --plan or --weights",
+        ),
     ):
         before = contents(Path("images"))
         refused(robust("screen", *arguments), said)
