@@ -24,6 +24,7 @@ from robust.errors import InputError, first_line
 from robust.models.classifier import Classifier, settle_head
 from robust.models.prepare import image_template
 from robust.plan.spec import AuditSpec
+from robust.progress import Progress, no_progress
 from robust.units import at_eps
 
 MEASURED = 16
@@ -31,15 +32,8 @@ MEASURED = 16
 
 _log = logging.getLogger(__name__)
 
-Progress = Callable[[float, float, str], None]
-"""Called with (work done, work in all, what is running); the unit of work is the caller's."""
-
 Observe = Callable[[Cell, Batch, Tensor, Sequence[Outcome]], Observations]
 """From one cell's adversarial images `(n, c, h, w)` to what is stored beside their outcomes."""
-
-
-def no_progress(done: float, total: float, label: str) -> None:
-    """Show nothing."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +85,11 @@ class Runner:
         """Rows of the cases that are attacked as one batch and stored as one unit."""
 
     def predict_clean(self) -> None:
-        """Predict every case; InputError for a broken image, NaN, or a head of the wrong size."""
+        """Predict every case, and settle a head `auto` on the first.
+
+        InputError for a broken image, NaN, or a head of the wrong size.
+        """
         done = self.store.done()
-        self.classifier.head = self.store.get(HEAD) or self.classifier.head
         for number, rows in enumerate(self.chunks):
             if ("clean", number) in done:
                 continue
@@ -212,8 +208,7 @@ class Runner:
         for shaped in group_by_shape(good):
             x = stack_images(shaped, self.like)
             with torch.no_grad():
-                if self.classifier.head == "auto":
-                    settle_head(self.classifier, x)
+                settle_head(self.classifier, x)
                 logits = self.logits(x)
             check_outputs(logits, self.cases.classes, ids=[case.id for _, case in shaped])
             for (row, case), values in zip(shaped, logits.double().cpu().numpy(), strict=True):

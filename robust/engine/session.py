@@ -10,12 +10,14 @@ from robust.cases import Cases
 from robust.engine.cells import Cell, make_cells
 from robust.engine.goal import Goal, goal_of
 from robust.engine.provenance import Provenance, find_provenance
+from robust.engine.run_memory import HEAD
 from robust.engine.run_store import RunStore
-from robust.engine.runner import DEFAULT_OPTIONS, Progress, Runner, RunOptions
+from robust.engine.runner import DEFAULT_OPTIONS, Runner, RunOptions
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, prepare
 from robust.models.weights import weights_hash
 from robust.plan.spec import Plan
+from robust.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,13 @@ def start_session(
     if audit.threshold != 0.5 and len(cases.classes) != 2:
         raise InputError("a threshold has a meaning for two classes only; take it out of [audit]")
     device = choose_device(options.device)
-    ready = prepare(inputs.classifier, device)
+    ready = prepare(inputs.classifier, device, head=store.get(HEAD))
     cells = make_cells(plan.attacks, inputs.attacks, audit, len(cases.classes))
     weights = weights_hash(ready)
     surrogate = None if inputs.surrogate is None else prepare(inputs.surrogate, device)
     identity = {
         "plan": plan.digest(),
-        "model": f"{weights} {ready.describe()}",
+        "model": f"{weights} {inputs.classifier.describe()}",
         "data": cases.fingerprint(),
         "device": device.type,
     }
