@@ -15,83 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import blocks
+
 ROOT = Path(__file__).parent.parent.parent
 
-MI_FGSM = '''
-"""Momentum iterative FGSM (MI-FGSM): Dong et al. 2018 (arXiv 1710.06081)."""
-
-from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor
-
-from attacks._tracking import ActiveCases, BestSoFar
-from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
-from attacks.losses import AttackLoss, climb
-from attacks.streams import Streams, call_text
-from attacks.threat import ThreatModel, above_zero, per_case
-
-
-@dataclass(frozen=True)
-class MIFGSM:
-    """Steps along a running sum of normalised gradients, from the image itself.
-
-    Use it to make images that also fool other models: momentum leaves out what one model alone has.
-    """
-
-    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
-    minimum_norm: ClassVar[bool] = False
-    knowledge: ClassVar[Knowledge] = "gradients"
-
-    steps: int = 10
-    """Gradient steps, each of length eps / steps."""
-    decay: float = 1.0
-    """How much of the sum a step keeps (mu)."""
-
-    def __post_init__(self) -> None:
-        require_positive(self, "steps")
-
-    @property
-    def passes(self) -> int:
-        """Each iterate once."""
-        return self.steps + 1
-
-    @property
-    def stream_key(self) -> str:
-        """It draws nothing; the key is there all the same."""
-        return call_text("MIFGSM", steps=self.steps, decay=self.decay)
-
-    @property
-    def traits(self) -> AttackTraits:
-        """Steps alone."""
-        return AttackTraits(steps=self.steps)
-
-    def __call__(
-        self,
-        model: Model,
-        x: Tensor,
-        y: Tensor,
-        threat: ThreatModel,
-        streams: Streams,
-        target: Tensor | None = None,
-    ) -> Tensor:
-        require_fit(self, threat)
-        found, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
-        x_adv, velocity = x, torch.zeros_like(x)
-        for _ in range(self.steps):
-            logits, gradient = climb(model, x_adv, AttackLoss("cross_entropy", y, target))
-            found.offer(batch, x_adv, logits)
-            size = above_zero(gradient.flatten(1).abs().sum(1))
-            velocity = self.decay * velocity + gradient / per_case(size, x)
-            step = threat.eps / self.steps * threat.steepest(velocity)
-            x_adv = threat.project(x_adv + step, x)
-        with torch.no_grad():
-            found.offer(batch, x_adv, model(x_adv))
-        return found.best
-'''
+(MI_FGSM,) = (block.text for block in blocks("python", "attack"))
+"""The attack that docs/extending.md shows."""
+(MAX_LOGIT,) = (block.text for block in blocks("python", "detector"))
+"""The detector that docs/extending.md shows."""
 
 SIMBA = '''
 """Simple black-box attack on single pixels (SimBA): Guo et al. 2019 (arXiv 1905.07121)."""
@@ -211,7 +142,7 @@ for attacks in (["PGD"], ["PGD", "SimBA"]):
         eps=["8/255"],
         device="cpu",
     )
-    rates = {row.attack: row.scores.success.value for row in report.rows}
+    rates = {row.attack: row.scores.success.value for row in report.results}
     print(rates, "black box beats white box" in {flag.name for flag in report.flags})
 '''
 
@@ -219,10 +150,11 @@ for attacks in (["PGD"], ["PGD", "SimBA"]):
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The packages and their tests, to be added to."""
-    for folder in ("attacks", "detectors", "robust", "tests"):
+    for folder in ("attacks", "detectors", "robust", "tests", "docs"):
         ignored = shutil.ignore_patterns("__pycache__", "*.png", "*.ttf", "*.woff2")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for file in ("pyproject.toml", "README.md", "CONTRIBUTING.md"):
+        shutil.copy(ROOT / file, tmp_path)
     return tmp_path
 
 
@@ -262,9 +194,21 @@ def linted(home: Path, package: str, module: str) -> None:
         run(home, "-m", "ruff", *command, f"{package}/{module}.py", f"{package}/__init__.py")
 
 
+def documented(home: Path, name: str) -> None:
+    """The README is stale until the command has been run that the check names; then it has a row."""
+    check = [sys.executable, "docs/generate.py", "--check"]
+    environment = {**os.environ, "PYTHONPATH": str(home), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(check, cwd=home, env=environment, capture_output=True, text=True)
+    named = re.search(r"README.md is stale: run `python (.*)`", done.stderr)
+    assert done.returncode == 1 and named, done.stderr
+    run(home, *named[1].split())
+    assert f"\n| `{name}` | " in (home / "README.md").read_text(encoding="utf-8")
+
+
 def test_an_attack(copy: Path) -> None:
     add(copy, "attacks", "mi_fgsm", "MIFGSM", MI_FGSM)
     linted(copy, "attacks", "mi_fgsm")
+    documented(copy, "MIFGSM")
     assert passed(copy, "tests/attacks/contract", "MIFGSM or import_no_other") > 25
     out = run(copy, "-c", "from attacks import make_attack; print(make_attack('MIFGSM', steps=3))")
     assert out.strip() == "MIFGSM(steps=3, decay=1.0)"
@@ -280,17 +224,10 @@ def test_a_black_box_feeds_the_flag_on_masked_gradients(copy: Path) -> None:
 
 
 def test_a_detector(copy: Path) -> None:
-    """Another detector's file under another name: the contract of detectors runs over it."""
-    text = (copy / "detectors" / "kernel_density.py").read_text(encoding="utf-8")
-    add(
-        copy,
-        "detectors",
-        "copied",
-        "Copied",
-        text.replace("KernelDensity", "Copied"),
-    )
-    linted(copy, "detectors", "copied")
-    assert passed(copy, "tests/detectors", "Copied") > 3
+    add(copy, "detectors", "max_logit", "MaxLogit", MAX_LOGIT)
+    linted(copy, "detectors", "max_logit")
+    documented(copy, "MaxLogit")
+    assert passed(copy, "tests/detectors", "MaxLogit") > 3
 
 
 def test_an_attack_that_forgets_something_is_refused_in_one_line(copy: Path) -> None:
