@@ -129,7 +129,7 @@ def test_a_patient_on_both_sides_and_a_copy(robust: Robust) -> None:  # noqa: F8
     shutil.rmtree("run")
     lines[25] = "25.png,1,p7,val"
     table.write_text("\n".join(["file,label,group,split", *lines]), encoding="utf-8")
-    refused(robust(*fit), "group p7 is in train and in val", "keep each patient in one split")
+    refused(robust(*fit), "1 group is in both train and val (p7 first)", "patient in one split")
 
 
 BAD_FITS: list[tuple[tuple[str, ...], str]] = [
@@ -189,7 +189,10 @@ def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:  # noqa:
         ((guard, "images", "--device", "gpu"), "device 'gpu' is not available here"),
         ((guard, "images", "--weights", "w.pth"), "no such weights file: w.pth"),
         ((guard, "images", "--plan", "p.toml"), "no such plan: p.toml"),
-        ((guard, "images", "--plan", "plan.toml", "--weights", "w"), "give either it or --weights"),
+        (
+            (guard, "images", "--plan", "plan.toml", "--weights", "w"),
+            "give either --plan or --weights",
+        ),
     ):
         before = contents(Path("images"))
         refused(robust("screen", *arguments), said)
@@ -207,7 +210,7 @@ def test_a_broken_image_is_named_or_skipped(robust: Robust, guard: Path) -> None
     assert " of 11 images flagged" in summary
     refused(
         robust("screen", guard, "images/05.png", "--skip-broken"),
-        "not one of the images could be read",
+        "none of the images could be read",
     )
 
 
