@@ -115,6 +115,7 @@ class PGD:
         streams: Streams,
         target: Tensor | None = None,
     ) -> Tensor:
+        """The iterate with the largest margin, or the last one."""
         require_fit(self, threat)
         found = BestSoFar(x)
         batch = ActiveCases.of(x, y, streams, target)
@@ -188,5 +189,6 @@ class NamedPGD(ABC):
         streams: Streams,
         target: Tensor | None = None,
     ) -> Tensor:
+        """What PGD returns with these fields."""
         require_fit(self, threat)
         return self.as_pgd()(model, x, y, threat, streams, target)

@@ -101,6 +101,7 @@ class AutoAttack:
         streams: Streams,
         target: Tensor | None = None,
     ) -> Tensor:
+        """The image with the largest margin that any stage found within eps."""
         require_fit(self, threat)
         found, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
         with torch.no_grad():

@@ -79,6 +79,7 @@ class MinimumNormEnsemble:
         streams: Streams,
         target: Tensor | None = None,
     ) -> Tensor:
+        """The nearest adversarial image that any stage found."""
         require_fit(self, threat)
         with torch.no_grad():
             classes = model(x[:1]).shape[1]

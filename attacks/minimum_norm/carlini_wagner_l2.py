@@ -84,6 +84,7 @@ class CarliniWagnerL2:
         streams: Streams,
         target: Tensor | None = None,
     ) -> Tensor:
+        """The nearest image whose margin is above the confidence."""
         require_fit(self, threat)
 
         def ahead(logits: Tensor) -> Tensor:

@@ -86,6 +86,7 @@ class FAB:
         streams: Streams,
         target: Tensor | None = None,
     ) -> Tensor:
+        """The nearest adversarial image of all runs."""
         require_fit(self, threat)
         found = Nearest(x)
         to_each = self.targets > 0 and target is None

@@ -70,6 +70,7 @@ class FMN:
         streams: Streams,
         target: Tensor | None = None,
     ) -> Tensor:
+        """The nearest adversarial iterate, after the line search."""
         require_fit(self, threat)
         found = Nearest(x)
         run_fmn(model, ActiveCases.of(x, y, streams, target), threat, found, x, self.steps)

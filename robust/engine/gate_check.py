@@ -1,4 +1,4 @@
-"""Gates that a plan can never judge are refused before it runs."""
+"""Checks before a run that each gate of the plan can be judged on it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from robust.units import format_threat, parse_threat, same_eps
 
 
 def check_gates(plan: Plan, *, needed: bool = False) -> None:
-    """InputError where a gate names an eps or a detector that the plan has not, or where gates are
-    needed and there are none.
+    """InputError where a gate names an eps or a detector that the plan does not have.
+
+    With `needed`, a plan without gates is an InputError too.
     """
     gates = plan.gates
     if needed and not gates:

@@ -67,7 +67,7 @@ class Summary:
         pixels: int,
         seed: int,
     ) -> None:
-        """`pixels` is the size of an image (c * h * w): distances round accordingly."""
+        """`pixels` is the number of values of an image (c * h * w): distances round accordingly."""
         self._store = store
         self._pixels = pixels
         self.rows = np.array(finished.rows)
@@ -93,7 +93,7 @@ class Summary:
         return self.bootstrap.at(np.array([self._place[row] for row in rows]))
 
     def clean_row(self) -> AttackResult:
-        """The row without attack."""
+        """Result without attack."""
         return self._row("clean", "", 0.0, "clean", self.clean)
 
     def cell_rows(self) -> list[AttackResult]:

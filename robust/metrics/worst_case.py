@@ -26,7 +26,10 @@ class Ball:
 
     @property
     def limit(self) -> float:
-        """eps with room for the rounding of float32: 2e-7 a value, its square root in L2."""
+        """Largest distance that counts as within eps: 2e-7 is room for the rounding of float32.
+
+        In L2 the room is 2e-7 times the square root of the number of values.
+        """
         return self.eps + 2e-7 * (1 if self.norm == "Linf" else math.sqrt(self.values))
 
 

@@ -1,4 +1,7 @@
-"""Results of the probe: short experiments on the classifier that show whether attacks can work."""
+"""Results of the probe: short experiments on the classifier that show gradient masking.
+
+Stored with the run, so that a resumed run ends in the same report; not part of report.json.
+"""
 
 from __future__ import annotations
 
@@ -7,58 +10,67 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Gradients:
-    """Gradients of the margin on a few cases, held against what small moves really do."""
+    """Gradients of the margin on a few cases, compared with what small steps really change."""
 
     cases: int = 0
+    """Number of cases."""
     missing: bool = False
-    """The model gives no gradient at all."""
+    """Whether the model gives no gradient at all."""
     vanishing: int = 0
-    """Cases on which a move along the gradient promises next to nothing."""
+    """Cases on which the gradient predicts next to no change of the margin."""
     still_moving: int = 0
-    """Of those, cases whose logits random moves change all the same."""
+    """Of those, cases whose logits random changes move all the same."""
     judged: int = 0
-    """Cases with a gradient large enough to be held against a small move."""
+    """Cases with a gradient large enough to be compared with a small step."""
     misleading: int = 0
-    """Of those, cases where the move does not give what the gradient promised."""
+    """Of those, cases where a step does not change the margin as the gradient predicts."""
     steps: int = 0
-    """Cases that moves of a tenth of a grey level leave as they are to the last bit, and larger
-    ones do not."""
+    """Cases whose logits are identical to the last bit after changes of a tenth of a grey level,
+    and not after larger ones."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """Cases that the plan's attacks with gradients left standing, attacked again."""
+    """Cases that the plan's attacks with gradients left correct, attacked again."""
 
     norm: str
+    """`Linf` or `L2`."""
     eps: float
+    """In [0, 1] units of the displayed image."""
     cases: int
-    """Attacked again."""
+    """Number of cases attacked again."""
     longer: int
-    """Of these, felled by more steps and restarts."""
+    """Of these, misread after more steps and restarts."""
     steps: int
+    """Steps of the longer attack."""
     restarts: int
+    """Restarts of the longer attack."""
     black_box: int
-    """Of those that then withstood, felled without gradients, here or by the plan."""
+    """Of those still correct after the longer attack, misread after an attack without gradients:
+    the probe's own, or a black box of the plan."""
     queries: int
-    """Asked at most by the attack without gradients, a case."""
+    """Most queries per case of the attack without gradients."""
 
 
 @dataclass(frozen=True)
 class Probed:
-    """What the probe saw; stored with the run, so that a resumed run ends in the same report."""
+    """Everything that the probe observed."""
 
     cases: int
+    """Number of cases probed."""
     passes: int
     """Forward and backward passes of single images."""
     seconds: float
+    """Wall-clock time, in seconds."""
     repeat: float
     """Largest change of a logit between two passes of one batch, over the spread of logits."""
     neighbours: float
-    """The same between a batch and its halves."""
+    """Largest change of a logit between a batch and its halves, over the spread of logits."""
     training: tuple[str, ...]
-    """Kinds of parts that stay in training mode."""
+    """Kinds of parts that stay in training mode after `eval()`."""
     gradients: Gradients
+    """Gradients compared with small steps."""
     boundless: int
-    """Cases that no attack felled even where it might change every pixel at will."""
+    """Cases that stay correct although the attack may change every pixel to any value."""
     search: Search | None = None
-    """None where nothing was left standing."""
+    """Attacks repeated where the plan's attacks failed; None where every case was misread."""

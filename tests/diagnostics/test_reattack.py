@@ -30,7 +30,7 @@ from robust.engine.cells import Cell
 from robust.engine.run_store import Outcome
 from robust.plan.load import make_plan
 from robust.report.text.headline import verdicts
-from tests.engine.defects import Turned
+from tests.diagnostics.defects import Turned
 from tests.engine.nets import trained
 
 EPS = 4 / 255
