@@ -64,6 +64,7 @@ def test_a_class_that_breaks_the_contract_is_refused_with_what_it_lacks() -> Non
             require_detector_class(wrong)
 
 
-def test_every_detector_says_what_it_is() -> None:
+def test_every_detector_has_a_summary_and_says_more() -> None:
     for name, kind in DETECTORS.items():
-        assert kind.__doc__ and "Score" in kind.__doc__, name
+        summary, _, body = (kind.__doc__ or "").partition("\n\n")
+        assert summary.endswith(".") and body.strip(), name
