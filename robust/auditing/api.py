@@ -254,5 +254,6 @@ def _as_spec(thing: str | Attack | Detector) -> dict[str, Any]:
     if dataclasses.is_dataclass(thing):
         for field in dataclasses.fields(thing):
             value = getattr(thing, field.name)
-            spec[field.name] = value if isinstance(value, str | int | float) else repr(value)
+            plain = isinstance(value, str | int | float | None)
+            spec[field.name] = value if plain else repr(value)
     return spec
