@@ -9,7 +9,15 @@ from typing import Any, Literal
 from robust.metrics.bootstrap import clopper_pearson
 from robust.metrics.bootstrap import groups_needed as groups_needed
 from robust.records import AttackResult, Detection, Estimate, Flag, Report
-from robust.report.text.format import SHARE, bracket, counted, listed, percent, plain, short
+from robust.report.text.format import (
+    FALSE_ALARM_RATE,
+    bracket,
+    counted,
+    listed,
+    percent,
+    plain,
+    short,
+)
 from robust.units import eps_text, norm_text, parse_threat, same
 
 GateOutcome = Literal["passed", "failed", "undecided"]
@@ -149,11 +157,11 @@ def _adaptive(
         return GateResult(name, "undecided", why, bound)
     path = f"/detection/adaptive/{detection.adaptive.index(found)}"
     if entry == "withstands":
-        passes = found.passes[SHARE]
+        passes = found.passes[FALSE_ALARM_RATE]
         held = Estimate(
             1 - passes.value, 1 - passes.high, 1 - passes.low, passes.cases, passes.groups
         )
-        where = f"{path}/passes/{SHARE}"
+        where = f"{path}/passes/{FALSE_ALARM_RATE}"
         asked = f"{100 * bound:g} %"
         return _held(name, bound, held.low, held, held.groups, where, percent(held), asked)
     if found.auc is None:

@@ -56,7 +56,7 @@ def save_trained(
     """Write everything; model.json last, since a folder that has one is finished."""
     from safetensors.torch import save_file
 
-    from robust.report.figures.training import curves
+    from robust.report.figures.training import training_figure
 
     content = {
         **told,
@@ -90,7 +90,7 @@ def save_trained(
     plan = make_plan_for(folder, recipe)
     if plan is not None:
         _write(folder / PLAN, tomli_w.dumps(plan).encode())
-    _write(folder / CURVES, curves(history, best_epoch).png(120))
+    _write(folder / CURVES, training_figure(history, best_epoch).png(120))
     _write(folder / CARD, card(content, has_plan=plan is not None).encode())
     _write(folder / MODEL, (json.dumps(content, indent=1) + "\n").encode())
 
