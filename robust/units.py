@@ -1,4 +1,4 @@
-"""How people write a radius: `1/255`, 0.01, and with its norm `L2 0.5`."""
+"""Norms and eps as people write them: parse and format `1/255`, `0.01`, and `L2 0.5`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import math
 from fractions import Fraction
 
 NORMS = ("Linf", "L2")
+"""Names of the norms in plans, tables and report.json."""
+
+TOLERANCE = 1e-9
+"""Two eps closer than this are one: how they were written can differ by rounding."""
 
 
 def parse_eps(value: object) -> float:
@@ -19,7 +23,7 @@ def parse_eps(value: object) -> float:
         else:
             eps = float(value)  # type: ignore[arg-type]
     except (ValueError, TypeError, ZeroDivisionError):
-        raise ValueError(f"eps {value!r} is no number; write 0.01 or '1/255'") from None
+        raise ValueError(f"eps {value!r} is not a number; write 0.01 or '1/255'") from None
     if math.isinf(eps):
         raise ValueError("eps is infinite; minimum-norm attacks need none, others a finite one")
     if math.isnan(eps) or eps < 0:
@@ -28,32 +32,46 @@ def parse_eps(value: object) -> float:
 
 
 def parse_threat(text: str, norm: str) -> tuple[str, float]:
-    """Norm and eps of `1/255`, which is of the given norm, or of `L2 0.5`; ValueError."""
+    """Norm and eps: `L2 0.5` names its norm, `1/255` has the given one; ValueError."""
     first, _, rest = text.strip().partition(" ")
     return (first, parse_eps(rest)) if first in NORMS else (norm, parse_eps(text))
 
 
-def same(one: float | None, other: float | None) -> bool:
-    """Whether two radii are one, within the rounding of how they were written."""
-    return one == other or (one is not None and other is not None and abs(one - other) < 1e-9)
-
-
-def at_eps(attack: str, norm: str, eps: float | None) -> str:
-    """`PGD at 1/255`, as messages say it."""
-    if eps is None:
-        return attack
-    return f"{attack} at {eps * 255:.4g}/255" if norm == "Linf" else f"{attack} at {eps:g} in L2"
+def same_eps(one: float | None, other: float | None) -> bool:
+    """Whether two eps are equal within `TOLERANCE`; None (no bound) equals None alone."""
+    return one == other or (one is not None and other is not None and abs(one - other) < TOLERANCE)
 
 
 def eps_text(eps: float | None, norm: str = "Linf") -> str:
-    """`1/255` where eps is a multiple of a quarter of 1/255 in L-inf, else the number itself."""
+    """The one way to print eps; `parse_eps` of it gives eps back within `TOLERANCE`.
+
+    In L-infinity multiples of a quarter of 1/255 are `1/255`, `0.5/255`; then numbers of up to four
+    digits stay numbers (`0.03`); others are parts of 255 (`0.1/255`) where four digits are enough.
+    All else is a number with as many digits as it takes. None, no bound, is `nearest`.
+    """
     if eps is None:
         return "nearest"
-    levels = eps * 255
-    if norm == "Linf" and abs(levels * 4 - round(levels * 4)) < 1e-6:
-        return f"{round(levels * 4) / 4:g}/255" if eps else "0"
-    return f"{eps:.4g}"
+    if eps == 0:
+        return "0"
+    number, levels = f"{eps:.4g}", f"{eps * 255:.4g}"
+    in_parts = norm == "Linf" and same_eps(float(levels) / 255, eps)
+    if in_parts and (float(levels) % 0.25 == 0 or not same_eps(float(number), eps)):
+        return f"{levels}/255"
+    texts = (f"{eps:.{digits}g}" for digits in range(4, 18))
+    return next(text for text in texts if same_eps(float(text), eps))
+
+
+def format_threat(norm: str, eps: float | None, default: str = "Linf") -> str:
+    """Norm and eps as `parse_threat` reads them: `L2 0.5`, and `1/255` in the default norm."""
+    text = eps_text(eps, norm)
+    return text if norm == default else f"{norm} {text}"
+
+
+def at_eps(attack: str, norm: str, eps: float | None) -> str:
+    """An attack and its eps for messages: `PGD at 1/255`, `PGD at L2 0.5`, `FMN` without bound."""
+    return attack if eps is None else f"{attack} at {format_threat(norm, eps)}"
 
 
 def norm_text(norm: str) -> str:
+    """The norm as reports print it: `L∞` or `L2`."""
     return {"Linf": "L∞", "L2": "L2"}.get(norm, norm)

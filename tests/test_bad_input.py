@@ -212,10 +212,14 @@ BAD_PLANS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("eps < 0", {"audit": {"eps": ["-1/255"]}}, ("eps -1/255 is below 0", "units of [0, 1]")),
     ("eps > 1", {"audit": {"eps": [8]}}, ("eps 8 is above 1", "write '8/255'")),
     ("own eps", {"attacks": [{"name": "PGD", "eps": ["5"]}]}, ("eps 5 is above 1",)),
-    ("eps text", {"audit": {"eps": ["one"]}}, ("eps 'one' is no number; write 0.01 or '1/255'",)),
-    ("eps / 0", {"audit": {"eps": ["1/0"]}}, ("eps '1/0' is no number",)),
-    ("eps nan", {"audit": {"eps": ["nan"]}}, ("eps 'nan' is no number",)),
-    ("eps true", {"audit": {"eps": [True]}}, ("eps True is no number",)),
+    (
+        "eps text",
+        {"audit": {"eps": ["one"]}},
+        ("eps 'one' is not a number; write 0.01 or '1/255'",),
+    ),
+    ("eps / 0", {"audit": {"eps": ["1/0"]}}, ("eps '1/0' is not a number",)),
+    ("eps nan", {"audit": {"eps": ["nan"]}}, ("eps 'nan' is not a number",)),
+    ("eps true", {"audit": {"eps": [True]}}, ("eps True is not a number",)),
     ("no eps", {"audit": {"eps": []}}, ("eps is empty; give at least one",)),
     ("eps alone", {"audit": {"eps": "1/255"}}, ("audit.eps: must be a list in brackets",)),
     # What is asked.
@@ -295,8 +299,8 @@ def test_a_spoilt_plan(robust: Robust, spoilt: dict[str, Any], said: tuple[str, 
     [
         (("--eps", "-1/255"), "eps -1/255 is below 0"),
         (("--eps", "2"), "write '2/255'"),
-        (("--eps", "1/255;2/255"), "eps '1/255;2/255' is no number"),
-        (("--eps", "1/255,"), "eps '' is no number"),
+        (("--eps", "1/255;2/255"), "eps '1/255;2/255' is not a number"),
+        (("--eps", "1/255,"), "eps '' is not a number"),
         (("--attack", "PDG"), "did you mean PGD?"),
         (("--mean", "a,b"), "--mean 'a,b': write one number or three with commas"),
         (("--limit", "0"), "data.limit"),
@@ -366,7 +370,7 @@ def test_a_broken_image_among_good_ones_is_named(robust: Robust) -> None:
     report = json.loads(Path("run/report.json").read_text(encoding="utf-8"))
     assert report["data"]["skipped_broken"] == 2 and report["data"]["cases"] == 6
     (flag,) = [f for f in report["flags"] if f["name"] == "broken files"]
-    assert flag["seen"].startswith("2 of 8 images could not be read")
+    assert flag["observed"].startswith("2 of 8 images could not be read")
     table = Path("run/outcomes.csv").read_text(encoding="utf-8")
     assert table.count("file could not be read") == 2
 

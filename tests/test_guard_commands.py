@@ -140,7 +140,7 @@ BAD_FITS: list[tuple[tuple[str, ...], str]] = [
     (("--split", "train"), "name another split with --split"),
     (("--attack", "PDG"), "unknown attack 'PDG'; did you mean PGD?"),
     (("--attack", "PGD", "--eps", "3"), "eps 3 is above 1"),
-    (("--attack", "PGD", "--eps", "x"), "eps 'x' is no number"),
+    (("--attack", "PGD", "--eps", "x"), "eps 'x' is not a number"),
     (("--device", "gpu"), "device 'gpu' is not to be had here"),
     (("--out", "images"), "images exists and is not empty"),
     (("--out", "plan.toml"), "plan.toml exists and is not empty"),

@@ -74,7 +74,7 @@ seen = []
 
 def test_plan_of_the_command_line(robustness):
     seen.append(robustness())
-    assert seen[0].title == "Of the plan" and seen[0].data["cases"] == 10
+    assert seen[0].title == "Of the plan" and seen[0].data.cases == 10
     assert len(seen[0].rows) == 1
 
 def test_once_a_session(robustness):

@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from robust.records import AttackResult, Difficulty, Estimate, Flag, Report, Scores, Subgroup
+from robust.records import (
+    AttackResult,
+    AuditedData,
+    AuditedModel,
+    Difficulty,
+    Estimate,
+    Flag,
+    Report,
+    Scores,
+    Subgroup,
+    Timings,
+)
 
 
 def report(**changes: object) -> Report:
@@ -26,29 +37,16 @@ def report(**changes: object) -> Report:
     made = Report(
         title="A title",
         clean=clean,
-        rows=(*rows, nearest),
+        results=(*rows, nearest),
         worst_cases=worst,
         difficulty=(Difficulty("PGD", "Linf", None),),
         flags=(Flag("doubt", "seen", "why", "remedy"),),
         plan={"audit": {"seed": 0, "goal": "error", "target": None}},
-        model={
-            "source": {"factory": "a:b"},
-            "head": "softmax",
-            "threshold": 0.5,
-            "weights_sha256": "0",
-        },
-        data={
-            "source": "folder x",
-            "split": "test",
-            "cases": 8,
-            "groups": 4,
-            "skipped_broken": 0,
-            "pixels_sha256": "0",
-            "classes": {"a": 4, "b": 4},
-        },
+        model=AuditedModel({"factory": "a:b"}, "0", "softmax", 0.5, mean=(0.5,), std=(0.25,)),
+        data=AuditedData("folder x", "test", 8, 4, {"a": 4, "b": 4}, pixels_sha256="0"),
         environment={"torch": "2"},
         table_sha256="0",
-        timings={"seconds": 1.0},
+        timings=Timings(1.0),
     )
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 
@@ -62,10 +60,10 @@ def test_round_trip(tmp_path: Path) -> None:
 def test_worst_and_row() -> None:
     made = report()
     assert made.worst.eps == 0.2
-    assert made.row("PGD", 0.1 + 1e-12).eps == 0.1
-    assert made.row("CarliniWagnerL2").eps is None
-    with pytest.raises(KeyError, match="no row for BIM"):
-        made.row("BIM", 0.1)
+    assert made.result("PGD", 0.1 + 1e-12).eps == 0.1
+    assert made.result("CarliniWagnerL2").eps is None
+    with pytest.raises(KeyError, match="no result for BIM"):
+        made.result("BIM", 0.1)
 
 
 def test_a_row_answers_for_its_scores() -> None:
@@ -80,9 +78,9 @@ def test_rows_and_reports_show_themselves_in_a_line() -> None:
     made = report()
     shown = "robust_accuracy 0.500 [0.250, 0.750], 8 cases, 4 groups"
     assert repr(made.worst) == f"<worst case, Linf 51/255: {shown}>"
-    assert repr(made.rows[2]) == f"<CarliniWagnerL2, L2 nearest: {shown}>"
+    assert repr(made.results[2]) == f"<CarliniWagnerL2, L2 nearest: {shown}>"
     assert repr(made.clean) == f"<clean: {shown.removeprefix('robust_')}>"
-    assert repr(made) == "<Report 'A title': 3 rows, 1 flags>"
+    assert repr(made) == "<Report 'A title': 3 results, 1 flags>"
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "not json"])

@@ -58,15 +58,19 @@ def main(asked: Options) -> None:
         report = measured(asked, eps, steps, standing)
         assert report.detection is not None
         for one in report.detection.adaptive:
-            by = "; ".join(f"{name} {count}" for name, count in one.found_by.items())
-            passes = [part[share] for part in (one.static, one.passes) for share in SHARES]
+            by = "; ".join(f"{name} {count}" for name, count in one.cases_by_attack.items())
+            passes = [
+                part[share]
+                for part in (one.static_evasion_rates, one.evasion_rates)
+                for share in SHARES
+            ]
             figures = numbers(one.fooled, one.static_auc, one.auc, *passes)
-            start = [eps, steps, one.detector, one.fooled.cases, one.follows]
+            start = [eps, steps, one.detector, one.fooled.cases, one.surrogate_agreement]
             rows.append([*start, *figures, by])
             print(
                 f"{eps} {steps} {one.detector}: AUC {percent(one.static_auc)} -> "
-                f"{percent(one.auc)}, passes {percent(one.static['0.05'])} -> "
-                f"{percent(one.passes['0.05'])}",
+                f"{percent(one.auc)}, passes {percent(one.static_evasion_rates['0.05'])} -> "
+                f"{percent(one.evasion_rates['0.05'])}",
                 flush=True,
             )
         write(asked, "adaptive", COLUMNS, rows)

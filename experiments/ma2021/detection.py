@@ -48,15 +48,21 @@ def name(shown: ImageSet) -> str:
 
 def matrix(model: str, found: Detection) -> list[list[object]]:
     """A row for each detector, attack fitted on and what was shown."""
-    names = [name(shown) for shown in found.shown]
-    nulls = {(null.detector, null.fitted): null for null in found.nulls}
+    names = [name(shown) for shown in found.image_sets]
+    nulls = {(null.detector, null.fitted_on): null for null in found.null_controls}
     rows: list[list[object]] = []
-    for one in found.sightings:
-        null = nulls[one.detector, one.fitted]
-        fitted = "" if one.fitted is None else names[one.fitted]
-        start = [model, one.detector, fitted, names[one.shown], found.shown[one.shown].cases]
-        figures = numbers(one.auc, one.seen[SEEN], null.auc)
-        rows.append([*start, *figures, "few" if one.few else "", "alarm" if null.alarm else ""])
+    for one in found.detector_scores:
+        null = nulls[one.detector, one.fitted_on]
+        fitted = "" if one.fitted_on is None else names[one.fitted_on]
+        start = [
+            model,
+            one.detector,
+            fitted,
+            names[one.image_set],
+            found.image_sets[one.image_set].cases,
+        ]
+        figures = numbers(one.auc, one.detection_rates[SEEN], null.auc)
+        rows.append([*start, *figures, "few" if one.too_few else "", "alarm" if null.alarm else ""])
     return rows
 
 
@@ -134,7 +140,7 @@ def main(asked: Options) -> None:
         assert report.detection is not None
         rows += matrix(model, report.detection)
         for flag in report.flags:
-            print(f"{model}: {flag.name}: {flag.seen}")
+            print(f"{model}: {flag.name}: {flag.observed}")
         show(model, report.detection)
         leaking += released(asked, model)
         for line in leaking[-3:]:
@@ -146,10 +152,10 @@ def main(asked: Options) -> None:
 
 
 def show(model: str, found: Detection) -> None:
-    names = [name(shown) for shown in found.shown]
-    for one in found.sightings:
-        fitted = None if one.fitted is None else names[one.fitted]
-        if names[one.shown] == "PGD 1/255" and fitted in (None, "PGD 1/255"):
+    names = [name(shown) for shown in found.image_sets]
+    for one in found.detector_scores:
+        fitted = None if one.fitted_on is None else names[one.fitted_on]
+        if names[one.image_set] == "PGD 1/255" and fitted in (None, "PGD 1/255"):
             auc: Estimate | None = one.auc
             print(f"{model}: {one.detector}: PGD 1/255 AUC {percent(auc)}")
 

@@ -38,23 +38,23 @@ def main() -> None:
     assert report.detection is not None
     write(report.detection, HERE / "detection_pneumoniamnist.csv")
     for flag in report.flags:
-        print(f"{flag.name}: {flag.seen}")
+        print(f"{flag.name}: {flag.observed}")
 
 
 def write(found: Detection, path: Path) -> None:
     """A line for each detector, attack fitted on and what was shown, or the null control."""
-    names = [name(shown) for shown in found.shown]
+    names = [name(shown) for shown in found.image_sets]
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
-        for one in found.sightings:
-            fitted = "" if one.fitted is None else names[one.fitted]
-            rates = [one.seen[share] for share in SHARES]
-            images = found.shown[one.shown].cases
-            start = [one.detector, fitted, names[one.shown], images]
+        for one in found.detector_scores:
+            fitted = "" if one.fitted_on is None else names[one.fitted_on]
+            rates = [one.detection_rates[share] for share in SHARES]
+            images = found.image_sets[one.image_set].cases
+            start = [one.detector, fitted, names[one.image_set], images]
             table.writerow([*start, *numbers(one.auc, *rates)])
-        for null in found.nulls:
-            fitted = "" if null.fitted is None else names[null.fitted]
+        for null in found.null_controls:
+            fitted = "" if null.fitted_on is None else names[null.fitted_on]
             start = [null.detector, fitted, "null control", null.auc.cases]
             table.writerow([*start, *numbers(null.auc)])
 

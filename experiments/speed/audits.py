@@ -144,7 +144,7 @@ def main(names: list[str]) -> None:
                     classifier, cases, ours / "curve", attacks=four, eps=list(CURVE), cells="curve"
                 )
                 dearest = 41 * report.worst_cases[0].attacked
-                made = report.timings["passes"]["made"]
+                made = report.timings.passes.made
                 print(f"curve of 4 attacks and 8 eps / dearest exact cell: {made / dearest:.2f}")
                 kept = [r.scores.robust_accuracy for r in report.worst_cases]
                 print("curve, still right %:", [round(100 * k.value, 1) for k in kept if k])

@@ -65,7 +65,7 @@ def measure(count: int, folder: Path) -> None:
     )
     write_report(report, folder / f"run-{count}")
     seconds = time.perf_counter() - began
-    steps = {name: f"{s:.1f}" for name, s in report.timings["by_cell"].items()}
+    steps = {name: f"{s:.1f}" for name, s in report.timings.by_cell.items()}
     accuracy = report.worst_cases[0].scores.accuracy
     print(
         f"| {count:,} | {1e3 * seconds / count:.2f} | {before:.0f} | {_peak():.0f} | "

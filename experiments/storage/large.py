@@ -20,6 +20,7 @@ from torch import nn
 import robust
 from experiments.storage.wrap import dataset
 from robust.cases import Case
+from robust.units import eps_text
 
 PIXELS, BITS, COUNT = 3000, 12, 6
 
@@ -75,9 +76,13 @@ def main() -> None:
         )
         seconds = time.perf_counter() - began
     for one in report.survival:
-        ways = {"computed": one.computed, "stored": one.stored, "rounded knowingly": one.aware}
+        ways = {
+            "computed": one.computed,
+            "stored": one.quantised,
+            "rounded knowingly": one.adversarially_rounded,
+        }
         shares = ", ".join(f"{name} {share.value:.2f}" for name, share in ways.items())
-        size = f"{one.eps * 255:g}/255, {one.levels:g} of {one.of} levels"
+        size = f"{eps_text(one.eps)}, {one.eps_levels:g} of {one.file_levels} levels"
         print(f"{size}: of {one.computed.cases} cases fooled {shares}")
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"{seconds:.0f} s, {most:.1f} GB at most")

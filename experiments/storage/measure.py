@@ -24,15 +24,16 @@ from experiments.ma2021.common import (
 from experiments.storage.wrap import DEPTHS, wrapped
 from robust.records import Report
 from robust.report.figures.style import COLOURS, INK, MARKERS, STYLES, Figure, FigureOf, style_axes
+from robust.units import eps_text
 
 MODEL, PIXELS = "mobilenet-pretrained", 112
 SOURCE = "../shared/data/chest_xray"
 EPS = ("0.25/255", "0.5/255", "1/255", "2/255", "4/255")
-WAYS = ("computed", "stored", "aware", "jpeg", "jpeg_clean")
+WAYS = ("computed", "quantised", "adversarially_rounded", "jpeg", "jpeg_clean")
 SHOWN = {
     "computed": "as computed",
-    "stored": "stored",
-    "aware": "stored, rounded knowingly",
+    "quantised": "saved",
+    "adversarially_rounded": "saved, rounded to keep the attack",
     "jpeg": "JPEG, quality 95",
 }
 COLUMNS = ("bits", "eps", "levels", "cases", *interval(*WAYS))
@@ -79,11 +80,15 @@ def main(asked: Options) -> None:
         for one in report.survival:
             found = [getattr(one, way) for way in WAYS]
             rows.append(
-                [bits, f"{one.eps * 255:g}/255", one.levels, one.computed.cases, *numbers(*found)]
+                [
+                    bits,
+                    f"{eps_text(one.eps)}",
+                    one.eps_levels,
+                    one.computed.cases,
+                    *numbers(*found),
+                ]
             )
-            print(
-                f"{bits} bits, {one.eps * 255:g}/255: {', '.join(map(percent, found))}", flush=True
-            )
+            print(f"{bits} bits, {eps_text(one.eps)}: {', '.join(map(percent, found))}", flush=True)
     write_table(asked, "storage", COLUMNS, rows)
     write_plot(asked, FigureOf("storage", "", "", partial(draw, reports)))
 

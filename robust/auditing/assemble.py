@@ -21,7 +21,19 @@ from robust.engine.provenance import Provenance
 from robust.engine.run_store import RunStore
 from robust.engine.summary import Summary
 from robust.errors import InputError
-from robust.records import Detection, Exhibit, Report, Scenario
+from robust.records import (
+    AppliedAcceleration,
+    AuditedData,
+    AuditedModel,
+    Detection,
+    Exhibit,
+    PassCounts,
+    ProbeCost,
+    Report,
+    Scenario,
+    Timings,
+    build,
+)
 from robust.storage.survival import survivals
 
 MakeGallery = Callable[[Summary], tuple[Exhibit, ...]]
@@ -63,13 +75,14 @@ def make_report(
             hashes.append(one.pixels)
     if not good:
         raise InputError("no case is finished yet; look again later, or give the audit again")
+    values = cases[good[0]].image.numel()
     summary = Summary(
         store,
         cases,
         cells,
         good,
         np.stack(logits),
-        pixels=cases[good[0]].image.numel(),
+        pixels=values,
         seed=plan.audit.seed,
     )
     clean, rows = summary.clean_row(), summary.cell_rows()
@@ -93,41 +106,42 @@ def make_report(
     return Report(
         title=plan.title,
         clean=clean,
-        rows=tuple(rows),
+        results=tuple(rows),
         worst_cases=tuple(worst),
         difficulty=tuple(summary.difficulty(rows)),
         flags=find_doubts(evidence),
         plan=plan.model_dump(mode="json"),
-        model=facts.model,
-        data={
-            "source": cases.source,
-            "images": plan.report.images or cases.noun,
-            "phantom": cases.phantom,
-            "split": cases.split,
-            "cases": len(good),
-            "skipped_broken": broken,
-            "unfinished": len(cases) - len(good) - broken,
-            "groups": summary.groups,
-            "grouped": cases.grouped,
-            "classes": {name: counts[i] for i, name in enumerate(cases.classes)},
-            "findings": [cases.classes[i] for i in cases.findings],
-            "index_sha256": cases.fingerprint(),
-            "pixels_sha256": hashlib.sha256("".join(hashes).encode()).hexdigest(),
-        },
+        model=build(AuditedModel, facts.model),
+        data=AuditedData(
+            source=cases.source,
+            split=cases.split,
+            cases=len(good),
+            groups=summary.groups,
+            classes={name: counts[i] for i, name in enumerate(cases.classes)},
+            findings=tuple(cases.classes[i] for i in cases.findings),
+            images=plan.report.images or cases.noun,
+            synthetic=cases.phantom,
+            grouped=cases.grouped,
+            skipped_broken=broken,
+            unfinished=len(cases) - len(good) - broken,
+            values_per_image=values,
+            index_sha256=cases.fingerprint(),
+            pixels_sha256=hashlib.sha256("".join(hashes).encode()).hexdigest(),
+        ),
         environment=facts.environment,
         table_sha256=table,
-        timings={
-            "seconds": round(seconds, 3),
-            "by_cell": store.seconds(),
-            "passes": _passes(store, cells),
-            "speed": store.get_json("speed"),
-            "probe": _cost(evidence.probe),
-        },
+        timings=Timings(
+            seconds=round(seconds, 3),
+            by_cell=store.seconds(),
+            passes=_passes(store, cells),
+            acceleration=build(AppliedAcceleration | None, store.get_json("speed")),
+            probe=_cost(evidence.probe),
+        ),
         attacks={cell.label: _described(cell.attack) for cell in cells},
         gallery=gallery(summary),
         detection=detection,
         scenarios=scenarios,
-        every_eps=every_eps(cells, summary),
+        accuracy_curves=every_eps(cells, summary),
         survival=survivals(store, cells, summary),
     )
 
@@ -140,20 +154,18 @@ def _finished(store: RunStore, cells: Sequence[Cell], chunk: int) -> set[int]:
     return {row for n in whole for row in range(n * chunk, (n + 1) * chunk)}
 
 
-def _passes(store: RunStore, cells: Sequence[Cell]) -> dict[str, float]:
+def _passes(store: RunStore, cells: Sequence[Cell]) -> PassCounts:
     """Forward and backward passes of single images: made, and what all cells in full would take."""
     own = running_order(cells)
     totals = [store.totals(cell.key) for cell in own]
     cases = max((found.cases for found in totals), default=0)
     made = sum(found.passes for found in totals)
     full = sum(2 * cell.attack.passes for cell in own) * cases
-    return {"made": made, "in full": float(full)}
+    return PassCounts(made, float(full))
 
 
-def _cost(probe: Probed | None) -> dict[str, float] | None:
-    if probe is None:
-        return None
-    return {"cases": probe.cases, "passes": probe.passes, "seconds": probe.seconds}
+def _cost(probe: Probed | None) -> ProbeCost | None:
+    return None if probe is None else ProbeCost(probe.cases, probe.passes, probe.seconds)
 
 
 def _described(attack: Attack) -> str:

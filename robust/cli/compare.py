@@ -46,7 +46,7 @@ def settle(report: Any, folder: Path) -> None:
 
 def require(report: Any, run: Path) -> None:
     """InputError where a finished run has nothing to be judged on."""
-    if report.data.get("unfinished"):
+    if report.data.unfinished:
         raise InputError(f"the run in {run} is not finished; gates are judged on finished runs")
     if not any(value is not None for value in (report.plan.get("gates") or {}).values()):
         raise InputError(

@@ -21,7 +21,7 @@ from robust.detection.transfer_matrix import UNFITTED, TransferMatrix, evaluate_
 from robust.engine.cells import Cell
 from robust.engine.goal import Goal
 from robust.metrics.groups import FOLDS
-from robust.records import Detection, DetectorScore, ImageSet, NullControl, build
+from robust.records import Detection, DetectorScore, ImageSet, NullControl, ReferenceSet, build
 
 
 def evaluate_detectors(
@@ -58,22 +58,23 @@ def _judge(watch: FeatureLog, reference: Reference, cells: Sequence[Cell], goal:
     place = {key: i for i, key in enumerate(keys)}
     judged = [label for label, fitted in matrix.nulls if fitted in (UNFITTED, key)]
     shown = [
-        replace(one, empty=matrix.empty.get(key, "")) for key, one in zip(keys, shown, strict=True)
+        replace(one, unfitted_reason=matrix.empty.get(key, ""))
+        for key, one in zip(keys, shown, strict=True)
     ]
     return Detection(
         detectors={label: repr(detector) for label, detector in watch.detectors.items()},
         layers=watch.look.extract.layers,
-        reference=watch.runner.store.get_json("reference facts"),
+        reference=build(ReferenceSet, watch.runner.store.get_json("reference facts")),
         cases=len(watch.rows),
         groups=len(set(watch.groups.tolist())),
-        of=watch.of,
+        correct_cases=watch.of,
         folds=FOLDS,
-        key=place[key] if key else None,
-        shown=tuple(shown),
-        sightings=tuple(_sightings(matrix, place)),
-        nulls=tuple(_nulls(matrix, place)),
-        traces=tuple(_traces(matrix, key, shown_cells)) if key else (),
-        scatters=tuple(_scatters(watch, shown_cells, key, place)) if key else (),
+        key_attack=place[key] if key else None,
+        image_sets=tuple(shown),
+        detector_scores=tuple(_sightings(matrix, place)),
+        null_controls=tuple(_nulls(matrix, place)),
+        score_curves=tuple(_traces(matrix, key, shown_cells)) if key else (),
+        feature_maps=tuple(_scatters(watch, shown_cells, key, place)) if key else (),
         adaptive=evaluate_adaptive(watch, reference, shown_cells[place[key]], goal, judged)
         if key
         else (),

@@ -15,7 +15,7 @@ from robust.engine.cells import Cell
 from robust.engine.goal import Goal
 from robust.engine.runner import Runner
 from robust.errors import InputError
-from robust.metrics.groups import FOLDS, together
+from robust.metrics.groups import FOLDS, merge_duplicates
 from robust.plan.spec import Plan
 
 
@@ -41,7 +41,7 @@ def make_feature_log(
         raise InputError("no case is right when clean; there is nothing for detectors to judge")
     rows = spread(sorted(right), plan.detection.cases)
     own, pixels = [entries[row].group for row in rows], [right[row].pixels for row in rows]
-    groups = together(own, pixels)
+    groups = merge_duplicates(own, pixels)
     if len(set(groups.tolist())) < 2 * FOLDS:
         raise InputError(
             f"detectors are judged on {2 * FOLDS} groups or more that are right when clean, here "

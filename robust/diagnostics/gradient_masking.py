@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from robust.diagnostics.evidence import Evidence
 from robust.records import Flag
+from robust.units import format_threat
 
 SOME = 3
 """Cases from which a symptom is more than the luck of one attack on one image."""
@@ -69,7 +70,7 @@ def black_box_wins(e: Evidence) -> Flag | None:
     return Flag(
         "black box beats white box",
         f"of {s.cases} cases that the plan's attacks with gradients left standing at "
-        f"{_threat(s.norm, s.eps)}, {s.black_box} withstood {s.steps} more steps and fell to at "
+        f"{format_threat(s.norm, s.eps, default='')}, {s.black_box} withstood {s.steps} more steps and fell to at "
         f"most {s.queries} queries without gradients",
         "who sees the gradients can do all that one can who does not: they are masked, and robust "
         "accuracy is lower than it looks",
@@ -120,7 +121,7 @@ def more_still_helps(e: Evidence) -> Flag | None:
         return None
     return Flag(
         "more steps still help",
-        f"of {s.cases} cases that the plan's attacks left standing at {_threat(s.norm, s.eps)}, "
+        f"of {s.cases} cases that the plan's attacks left standing at {format_threat(s.norm, s.eps, default='')}, "
         f"{s.steps} steps and {s.restarts} restarts fell {s.longer}",
         "the attacks had not come to their end: robust accuracy is lower than it looks",
         "raise steps and restarts until nothing more falls",
@@ -134,7 +135,7 @@ def objective_stuck(e: Evidence) -> Flag | None:
     worst = max(stuck, key=lambda one: one.stuck / one.attacked)
     return Flag(
         "the objective does not rise",
-        f"{worst.attacks} at {_threat(worst.norm, worst.eps)} left {worst.stuck} of "
+        f"{worst.attacks} at {format_threat(worst.norm, worst.eps, default='')} left {worst.stuck} of "
         f"{worst.attacked} cases no nearer to a wrong label than the clean image is",
         "an attack that cannot improve on doing nothing says nothing about robustness",
         "look for masked gradients and steps of the wrong length; add an attack on the margin",
@@ -145,11 +146,11 @@ def no_better_than_noise(e: Evidence) -> Flag | None:
     noise = {
         (row.norm, row.eps): row.scores.success.value
         for row in e.rows
-        if row.attack == "Noise" and row.scores.success is not None
+        if row.baseline and row.scores.success is not None
     }
     for row in e.rows:
         success, baseline = row.scores.success, noise.get((row.norm, row.eps))
-        if row.attack == "Noise" or success is None or not baseline or row.eps == 0:
+        if row.baseline or success is None or not baseline or row.eps == 0:
             continue
         if success.value <= baseline:
             return Flag(
@@ -187,7 +188,3 @@ def saturation(e: Evidence) -> Flag | None:
         "this suite climb the margin instead on such cases",
         "nothing for them; distrust figures from other attacks that have no margin",
     )
-
-
-def _threat(norm: str, eps: float) -> str:
-    return f"{norm} {eps * 255:.4g}/255" if norm == "Linf" else f"{norm} {eps:.4g}"

@@ -11,7 +11,7 @@ WIDE = 0.3
 
 
 def null_alarm(e: Evidence) -> Flag | None:
-    loud = [null for null in e.detection.nulls if null.alarm] if e.detection else []
+    loud = [null for null in e.detection.null_controls if null.alarm] if e.detection else []
     if not loud:
         return None
     worst = max(loud, key=lambda null: abs(null.auc.value - 0.5))
@@ -79,9 +79,9 @@ def too_few(e: Evidence) -> Flag | None:
 
 
 def few_successes(e: Evidence) -> Flag | None:
-    if e.detection is None or e.detection.key is None:
+    if e.detection is None or e.detection.key_attack is None:
         return None
-    attacks = [shown for shown in e.detection.shown if shown.kind == "attack"]
+    attacks = [shown for shown in e.detection.image_sets if shown.kind == "attack"]
     few = sum(shown.cases < FEW_POSITIVES for shown in attacks)
     if not few:
         return None

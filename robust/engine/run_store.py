@@ -17,7 +17,7 @@ from robust.errors import InputError
 
 Array = npt.NDArray[np.float64]
 
-LAYOUT = "1"
+LAYOUT = "2"
 
 FILES = ("run.lock", "outcomes.sqlite", "outcomes.sqlite-wal", "outcomes.sqlite-shm")
 

@@ -21,6 +21,7 @@ from robust.engine.run_store import Array, CleanPrediction, FeatureRow, Outcome,
 from robust.engine.verified_attack import slack
 from robust.errors import InputError
 from robust.models.classifier import Classifier, settle_head
+from robust.units import at_eps
 
 MEASURED = 16
 """Images on which it is measured how the network runs fastest."""
@@ -100,7 +101,7 @@ class Runner:
         for number, rows in enumerate(self.chunks):
             batches = next(ahead) if number in left else []
             for cell in cells:
-                self.progress(work, total, f"{cell.label} at {cell.threat.eps:.4g}")
+                self.progress(work, total, at_eps(cell.label, cell.threat.norm, cell.eps))
                 work += cell.attack.passes * len(rows)
                 if (cell.key, number) in done:
                     continue

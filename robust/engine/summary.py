@@ -1,33 +1,22 @@
-"""From the store to rows: each cell, the worst case over all of them, and attack difficulty."""
+"""Results of a run from its store: each attack and eps, the worst case, attack difficulty."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from attacks import ThreatModel
+from attacks import Noise, ThreatModel
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
 from robust.engine.run_store import RunStore
-from robust.engine.verified_attack import slack
 from robust.metrics.bootstrap import Bootstrap
-from robust.metrics.scores import Array, Condition, Mask, Scorer, confusion, margins
+from robust.metrics.scores import Array, Condition, Mask, Scorer, confusion
+from robust.metrics.worst_case import Ball, CellOutcome, WorstCase, worst_case
 from robust.records import AttackResult, Difficulty, Subgroup
 
 DIFFICULT = 0.99
 """Ma et al. 2021: the least eps at which at least this share of attacks succeeds."""
-
-
-@dataclass(frozen=True)
-class Worst:
-    """All cases as the most damaging images within one ball left them."""
-
-    condition: Condition
-    cell: npt.NDArray[np.int64]
-    """`(n,)`: whose image it is, as a place in the cells; -1 where none beat the clean one."""
 
 
 class Summary:
@@ -91,6 +80,7 @@ class Summary:
                 saturated=totals.saturated,
                 passes=totals.passes / max(totals.cases, 1),
                 same_as=cell.same_as,
+                baseline=isinstance(cell.attack, Noise),
             )
             rows.append(row)
         return rows
@@ -141,37 +131,19 @@ class Summary:
         self._conditions[key] = Condition(logits, attacked, failed, success, linf, l2)
         return self._conditions[key]
 
-    def worst(self, threat: ThreatModel) -> Worst:
-        """Case by case the image with the largest margin among all found within the ball.
-
-        An image found at a smaller eps, or by a minimum-norm attack, lies in the ball as well.
-        """
-        worst = self.clean
-        n = len(self.labels)
-        lead = margins(worst.logits, self.labels)
-        logits = worst.logits.copy()
-        attacked, judged, success = (np.zeros(n, bool) for _ in range(3))
-        linf, l2 = np.full(n, np.nan), np.full(n, np.nan)
-        origin = np.full(n, -1)
-        for place, cell in enumerate(self._cells):
-            if cell.same_as is not None or cell.threat.norm != threat.norm:
-                continue
-            one = self.condition(cell.key)
-            moved = one.linf if threat.norm == "Linf" else one.l2
-            inside = one.attacked & ~one.failed & (moved <= slack(threat, self._pixels))
-            if cell.threat.eps <= threat.eps or cell.attack.minimum_norm:
-                attacked |= one.attacked
-                judged |= one.attacked & ~one.failed
-            margin = margins(one.logits, self.labels)
-            # A success of a targeted goal outranks a larger margin that leads elsewhere.
-            better = inside & (
-                (one.success & ~success) | ((margin > lead) & ~(success & ~one.success))
-            )
-            logits[better], lead[better] = one.logits[better], margin[better]
-            linf[better], l2[better] = one.linf[better], one.l2[better]
-            origin[better] = place
-            success |= inside & one.success
-        return Worst(Condition(logits, attacked, attacked & ~judged, success, linf, l2), origin)
+    def worst(self, threat: ThreatModel) -> WorstCase:
+        """Case by case the most damaging image within the ball; its cells are those of the run."""
+        places = [
+            place
+            for place, cell in enumerate(self._cells)
+            if cell.same_as is None and cell.threat.norm == threat.norm
+        ]
+        own = [self._cells[place] for place in places]
+        outcomes = (CellOutcome(self.condition(c.key), c.threat.eps) for c in own)
+        ball = Ball(threat.norm, threat.eps, self._pixels)
+        found = worst_case(self.clean, self.labels, outcomes, ball)
+        # The clean image, -1, takes the last entry.
+        return WorstCase(found.condition, np.array([*places, -1])[found.cell])
 
     def _row(
         self,
@@ -184,6 +156,7 @@ class Summary:
         saturated: int = 0,
         passes: float = 0.0,
         same_as: str | None = None,
+        baseline: bool = False,
     ) -> AttackResult:
         scores, *parts = self._scorer.score(condition, self._populations)
         return AttackResult(
@@ -202,6 +175,7 @@ class Summary:
             passes=passes,
             same_as=same_as,
             confusion=confusion(condition, self.labels),
+            baseline=baseline,
         )
 
     def _origin(self, cell: Cell) -> Cell:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -13,6 +11,7 @@ from robust.engine.batch import Batch
 from robust.engine.goal import Goal
 from robust.engine.run_store import Outcome
 from robust.errors import InputError
+from robust.metrics.worst_case import Ball
 from robust.models.acceleration.memory import memory_ran_out
 
 
@@ -21,8 +20,8 @@ class OutOfMemory(InputError):
 
 
 def slack(threat: ThreatModel, pixels: int) -> float:
-    """eps with room for the rounding of float32: 2e-7 a pixel, its square root in L2."""
-    return threat.eps + 2e-7 * (1 if threat.norm == "Linf" else math.sqrt(pixels))
+    """eps with room for the rounding of float32, for an image of so many values."""
+    return Ball(threat.norm, threat.eps, pixels).limit
 
 
 def attack_batch(

@@ -16,9 +16,10 @@ from attacks import ThreatModel
 from robust.cases.case import Case
 from robust.engine.run_store import Outcome
 from robust.engine.session import Session
-from robust.engine.summary import Summary, Worst
+from robust.engine.summary import Summary
 from robust.gallery.png import Picture, difference, picture, reduced_size, write_pictures
 from robust.metrics.scores import margins
+from robust.metrics.worst_case import WorstCase
 from robust.plan.spec import Plan
 from robust.records import Exhibit, ExhibitImage, Report
 
@@ -64,10 +65,10 @@ def make_gallery(folder: Path, plan: Plan, job: Session, summary: Summary) -> tu
         for number, one in enumerate(chosen, 1)
     ]
     side = write_pictures(folder, hanger.pictures)
-    return tuple(replace(e, shown=reduced_size(e.pixels, side)) for e in exhibits)
+    return tuple(replace(e, display_size=reduced_size(e.image_size, side)) for e in exhibits)
 
 
-def choose(worst: Sequence[Worst], labels: npt.NDArray[np.int64], count: int) -> list[Chosen]:
+def choose(worst: Sequence[WorstCase], labels: npt.NDArray[np.int64], count: int) -> list[Chosen]:
     """`count` attacked cases, fewer where there are fewer; `worst` by eps, ascending.
 
     Half are those that fell first, by the largest margin there; half those that held longest, by
@@ -94,14 +95,14 @@ def _load_existing(folder: Path, plan: Plan) -> tuple[Exhibit, ...] | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     names = {e.image for e in report.gallery}
-    names |= {name for e in report.gallery for f in e.frames for name in (f.image, f.difference)}
+    names |= {name for e in report.gallery for f in e.images for name in (f.image, f.difference)}
     same = report.plan.get("report") == plan.report.model_dump(mode="json")
     whole = all((folder / name).is_file() for name in names - {""})
     return report.gallery if same and whole else None
 
 
 def _replay(
-    job: Session, plan: Plan, summary: Summary, chosen: Sequence[Chosen], worst: Sequence[Worst]
+    job: Session, plan: Plan, summary: Summary, chosen: Sequence[Chosen], worst: Sequence[WorstCase]
 ) -> dict[tuple[int, int], tuple[Tensor, Outcome]]:
     """(place, cell) to the adversarial image `(c, h, w)` and its verdict."""
     wanted: dict[int, list[int]] = defaultdict(list)
@@ -138,7 +139,7 @@ class ExhibitBuilder:
         number: int,
         one: Chosen,
         threats: Sequence[ThreatModel],
-        shown: Sequence[tuple[ThreatModel, Worst]],
+        shown: Sequence[tuple[ThreatModel, WorstCase]],
     ) -> Exhibit:
         """Files are called by number alone: 1-clean.png, 1-eps0.png, 1-eps0-difference.png."""
         case: Case = self._summary.cases[one.place]
@@ -155,12 +156,12 @@ class ExhibitBuilder:
             label=self._summary.cases.classes[case.label],
             prediction=prediction,
             probability=probability,
-            fell_at=None if one.fell is None else _finite(threats[one.fell].eps),
+            smallest_success_eps=None if one.fell is None else _finite(threats[one.fell].eps),
             norm=threats[0].norm,
-            pixels=(height, width),
-            shown=(height, width),
+            image_size=(height, width),
+            display_size=(height, width),
             image=clean,
-            frames=tuple(frames),
+            images=tuple(frames),
         )
 
     def _frame(
@@ -182,7 +183,7 @@ class ExhibitBuilder:
             success=outcome.success,
             linf=outcome.linf,
             l2=outcome.l2,
-            magnified=factor,
+            magnification=factor,
             image=f"{name}.png",
             difference="" if changed is None else f"{name}-difference.png",
         )

@@ -1,4 +1,8 @@
-"""Intervals by group: cluster bootstrap of rates, medians and AUC; exact bounds at 0 and 1."""
+"""Cluster bootstrap of rates, medians and AUC (Davison and Hinkley 1997), resampled by group.
+
+Percentile intervals; exact binomial bounds (Clopper and Pearson 1934) where the estimate is 0 or 1.
+Written out here since scipy.stats.bootstrap resamples no clusters and shares no resamples.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,18 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 LEVEL = 0.95
+"""Confidence level of every interval."""
 
 UNITS = 20_000
-"""More groups than this are dealt into so many, each drawn as one: the bootstrap's memory and time
-then stay as they are, and the widths of its intervals keep within a hundredth."""
+"""Most units that are resampled. More groups than this are dealt into so many units, each drawn as
+one: memory and time stay bounded, and the widths of intervals change by less than a hundredth."""
 
 
 def clopper_pearson(hits: float, trials: int) -> tuple[float, float]:
-    """Exact 95 % bounds of a binomial proportion (Clopper & Pearson 1934)."""
+    """Exact 95 % interval of a binomial proportion (Clopper and Pearson 1934); hits may be fractional.
+
+    0 and 1 are its ends where there is no hit, or nothing else.
+    """
     tail = (1 - LEVEL) / 2
     low = 0.0 if hits <= 0 else float(scipy_stats.beta.ppf(tail, hits, trials - hits + 1))
     high = 1.0 if hits >= trials else float(scipy_stats.beta.ppf(1 - tail, hits + 1, trials - hits))
@@ -31,7 +39,7 @@ def clopper_pearson(hits: float, trials: int) -> tuple[float, float]:
 
 
 def groups_needed(wanted: float) -> int:
-    """The least number of groups of which all can be right and the bound reach `wanted`."""
+    """Smallest number of groups with which the lower bound can reach `wanted`, all being correct."""
     least = max(1, math.floor(math.log(0.025) / math.log(wanted)))
     while clopper_pearson(least, least)[0] < wanted:
         least += 1
@@ -62,7 +70,8 @@ class Bootstrap:
     """Resamples groups with replacement; all numbers of a report share the same resamples.
 
     `groups` is `(n,)`, any hashable per case. A resample gives each group a weight, how often it
-    was drawn, so that a rate is a ratio of two weighted sums.
+    was drawn, so that a rate is a ratio of two weighted sums. Intervals are percentile intervals
+    (Davison and Hinkley 1997, "Bootstrap Methods and their Application", section 5.3).
     """
 
     def __init__(self, groups: Sequence[object], draws: int = 1000, seed: int = 0) -> None:
@@ -117,7 +126,7 @@ class Bootstrap:
         return found
 
     def draw(self, sums: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Sums of each group `(groups, c)` over every resample: `(draws, c)`."""
+        """Weighted sum over groups for every resample: `(groups, c)` to `(draws, c)`."""
         units = self._weights.shape[1]
         if units < self.count:
             merged = [np.bincount(self._unit, column, units) for column in sums.T]
@@ -170,6 +179,6 @@ class Bootstrap:
         draws = draws[np.isfinite(draws)]
         low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         if value in (0.0, 1.0) or high - low < 1e-9:
-            # All resamples agree: the bootstrap has nothing to say, the number of groups has.
+            # All resamples agree, so the bootstrap's interval would be a point.
             low, high = clopper_pearson(value * groups, groups)
         return Estimate(value, min(float(low), value), max(float(high), value), cases, groups)

@@ -1,4 +1,4 @@
-"""Groups (patients, lesions): folds and halves that share none, duplicates merged."""
+"""Groups (patients, lesions): folds and halves that share no group, duplicate images merged."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from robust.errors import InputError
 
 Places = npt.NDArray[np.int64]
 
-
 FOLDS = 5
+"""Folds of a cross-fitting unless something else is asked for."""
 
 
 def folds_by_group(groups: npt.NDArray[np.int64], seed: int, folds: int = FOLDS) -> Places:
-    """A fold for each case `(n,)`, all of a group in one; folds as equal in cases as groups let.
+    """Fold of each case `(n,)`, 0 to folds - 1; a group lies in one fold, and folds are balanced.
 
+    Groups are shuffled by the seed, then dealt from the largest to the fold with the fewest cases.
     InputError where there are fewer groups than folds.
     """
     codes, sizes = np.unique(groups, return_counts=True)
@@ -39,7 +40,7 @@ def folds_by_group(groups: npt.NDArray[np.int64], seed: int, folds: int = FOLDS)
 def half_of_the_groups(
     groups: npt.NDArray[np.int64], folds: Places, seed: int
 ) -> npt.NDArray[np.bool_]:
-    """`(n,)`: in each fold every other group, in an order drawn from the seed."""
+    """Which cases lie in the chosen half `(n,)`: in each fold every other group, order by seed."""
     rng = np.random.Generator(np.random.PCG64([seed, 1]))
     chosen = np.zeros(len(groups), bool)
     for fold in range(int(folds.max()) + 1):
@@ -48,13 +49,17 @@ def half_of_the_groups(
     return chosen
 
 
-def together(groups: Sequence[str], pixels: Sequence[str]) -> npt.NDArray[np.int64]:
-    """A number for each case, equal where a chain of equal groups or equal pixels leads over."""
+def merge_duplicates(groups: Sequence[str], pixels: Sequence[str]) -> Places:
+    """Group of each case as a number `(n,)`, groups that share an image merged into one.
+
+    `pixels` are hashes of the images. Merging follows chains: if A and B share an image, and B and
+    C another one, all three are one group.
+    """
     _, a = np.unique(list(groups), return_inverse=True)
     _, b = np.unique(list(pixels), return_inverse=True)
     size = int(a.max()) + int(b.max()) + 2
     links: Any = coo_matrix((np.ones(len(a)), (a, b + int(a.max()) + 1)), shape=(size, size))
     _, parts = connected_components(links, directed=False)
     _, codes = np.unique(parts[a], return_inverse=True)
-    found: npt.NDArray[np.int64] = codes.astype(np.int64)
-    return found
+    merged: Places = codes.astype(np.int64)
+    return merged

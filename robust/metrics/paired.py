@@ -1,4 +1,4 @@
-"""The difference of two rates on the same cases, with an interval that holds when few differ."""
+"""Paired difference of two rates on the same cases (after Bonett and Price 2012), by group."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from robust.metrics.bootstrap import LEVEL, Bootstrap
 from robust.records import Estimate
 
 Side = tuple[npt.ArrayLike, npt.ArrayLike]
-"""`values (n,)` and the mask `(n,)` of the cases that they are the rate of."""
+"""Values `(n,)` and the mask `(n,)` of the cases that their rate is taken over."""
 
 
 class Paired:
     """Resamples groups once for both sides, so that what they share cancels.
 
-    A plain bootstrap claims too much where few groups differ: with none it gives [0, 0], and four
-    that all lean one way are enough to leave 0 outside. So two made-up groups of average size join
-    the resampling, one all in favour of each side, after the interval of Bonett and Price (2012,
+    A plain bootstrap is too narrow where few groups differ: with none it gives [0, 0], and four
+    groups that change in the same direction are enough to exclude 0. So two artificial groups of
+    average size join the resampling, one in favour of each side, after Bonett and Price (2012,
     "Adjusted Wald confidence interval for a difference of binomial proportions based on paired
-    data"). They widen the interval as one or two more patients could have; the point they leave
-    alone.
+    data"). They widen the interval and leave the point estimate as it is.
     """
 
     def __init__(self, groups: Sequence[object], draws: int = 2000, seed: int = 0) -> None:
@@ -32,9 +31,9 @@ class Paired:
         self._bootstrap = Bootstrap(range(self.count + 2), draws, seed)
 
     def difference(self, old: Side, new: Side) -> Estimate | None:
-        """Rate of `new` less that of `old`; None where either has no case.
+        """Rate of `new` minus rate of `old`; None where either has no case.
 
-        Each side has its own mask, since other cases can be right when clean in each run.
+        Each side has its own mask: other cases can be correct without attack in each run.
         """
         masks = [np.asarray(mask, bool) for _, mask in (old, new)]
         if not all(mask.any() for mask in masks):

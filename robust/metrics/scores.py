@@ -1,4 +1,4 @@
-"""From predictions to scores: rates, AUC and distances of one population, with intervals."""
+"""Scores of one population of cases: rates, AUC and distances, with intervals by group."""
 
 from __future__ import annotations
 
@@ -15,27 +15,53 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 CONFUSION_CLASSES = 20
+"""Most classes for which a confusion matrix is made."""
 
-UNTOLD = 0.05
-"""Share of attacked cases without a verdict beyond which nothing is said of all cases."""
+MOST_FAILED = 0.05
+"""Largest share of attacked cases that may fail to be evaluated before rates over all cases are
+withheld: what is left would mostly be the cases already misread without attack."""
+
+
+def too_many_failed(failed: int, attacked: int) -> bool:
+    """Whether too many of the attacked cases could not be evaluated for a rate over all cases."""
+    return failed > MOST_FAILED * attacked
 
 
 @dataclass(frozen=True)
 class Condition:
-    """All cases under one condition, clean ones where they were not attacked."""
+    """All cases under one condition; a case that was not attacked is as without attack.
+
+    Arrays are `(n,)`, one entry per case, but for the logits.
+    """
 
     logits: Array
-    """`(n, k)`."""
+    """`(n, k)`; those of the clean image where the case was not attacked or not evaluated."""
     attacked: Mask
+    """Whether the attack was run on the case."""
     failed: Mask
-    """Attacked without a verdict: left out of every rate."""
+    """Attacked, but could not be evaluated: left out of every rate."""
     success: Mask
+    """Whether the attack reached its goal."""
     linf: Array
-    """Distance moved; NaN where not attacked."""
+    """L-infinity distance to the clean image; NaN where not attacked."""
     l2: Array
+    """L2 distance to the clean image; NaN where not attacked."""
+
+    @property
+    def evaluated(self) -> Mask:
+        """Attacked, and the result could be evaluated."""
+        return self.attacked & ~self.failed
+
+    @property
+    def countable(self) -> Mask:
+        """Cases that count in rates over all cases; none where too many failed."""
+        if too_many_failed(int(self.failed.sum()), int(self.attacked.sum())):
+            return np.zeros_like(self.failed)
+        return ~self.failed
 
     @classmethod
     def clean(cls, logits: Array) -> Condition:
+        """All cases without attack."""
         no = np.zeros(len(logits), bool)
         nan = np.full(len(logits), np.nan)
         return cls(logits, no, no, no, nan, nan)
@@ -46,21 +72,19 @@ class Scorer:
     """Scores conditions of one set of cases; all numbers share the same resamples."""
 
     bootstrap: Bootstrap
+    """Resamples of the cases' groups."""
     labels: npt.NDArray[np.int64]
+    """`(n,)`: class of each case."""
     classes: tuple[str, ...]
+    """Names of the classes, in the order of the logits."""
     findings: tuple[int, ...]
+    """Classes that count as a finding; empty for none."""
 
     def score(self, condition: Condition, populations: Sequence[Mask]) -> list[Scores]:
         """The scores of each population `(n,)` bool."""
         predicted = condition.logits.argmax(1)
         right = predicted == self.labels
-        valid = ~condition.failed
-        if condition.failed.sum() > UNTOLD * condition.attacked.sum():
-            # What is left would be those wrong when clean: no picture of all cases.
-            told = np.zeros_like(valid)
-        else:
-            told = valid
-        attacked = condition.attacked & valid
+        told, attacked = condition.countable, condition.evaluated
         sick = np.isin(self.labels, self.findings)
         called = np.isin(predicted, self.findings)
         asked = np.full(len(right), bool(self.findings))
@@ -119,7 +143,7 @@ _PARTS = ("value", "low", "high")
 
 
 def finding_score(logits: Array, findings: Sequence[int]) -> Array:
-    """Log odds of a finding `(n,)`: what the AUC ranks by."""
+    """Log odds of a finding `(n,)`, which the AUC ranks by; higher is more likely a finding."""
     inside = np.isin(np.arange(logits.shape[1]), findings)
     odds: Array = np.logaddexp.reduce(logits[:, inside], axis=1) - np.logaddexp.reduce(
         logits[:, ~inside], axis=1
@@ -139,7 +163,7 @@ def confusion(condition: Condition, labels: npt.NDArray[np.int64]) -> tuple[tupl
 
 
 def margins(logits: Array, labels: npt.NDArray[np.int64]) -> Array:
-    """By how much the best wrong logit leads `(n,)`; above 0 where the label is not predicted."""
+    """Largest wrong logit less the label's `(n,)`; above 0 where the label is not predicted."""
     own = np.take_along_axis(logits, labels[:, None], 1)[:, 0]
     others = logits.copy()
     np.put_along_axis(others, labels[:, None], -np.inf, 1)

@@ -186,7 +186,7 @@ def explain(outcome: pytest.TestReport, reports: Iterable[Report]) -> None:
 def found(report: Report) -> list[str]:
     """Which attack, which eps, how many cases: a line for clean images and for each threat."""
     clean = report.clean.scores.accuracy
-    cases, groups = report.data["cases"], report.data["groups"]
+    cases, groups = report.data.cases, report.data.groups
     population = f"{counted(cases, 'case')} of {counted(groups, 'group')}"
     lines = [f"clean: accuracy {percent(clean)} on {population}"]
     for verdict in verdicts(report):

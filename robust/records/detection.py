@@ -1,165 +1,201 @@
-"""Records of whether detectors notice; part of the Report. Standard library alone."""
+"""Detector results: transfer matrix, null controls, adaptive attacks. Standard library alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from robust.records.estimate import Estimate
 
 
 @dataclass(frozen=True)
+class ReferenceSet:
+    """The clean images that detectors learn from; none of them is scored."""
+
+    split: str
+    """Split that the images come from."""
+    cases: int
+    """Number of images."""
+    groups: int
+    """Number of groups (patients, lesions)."""
+    left_out: int
+    """Images left out because they are copies of images that are scored."""
+    source: str = ""
+    """Where the images come from, as in `AuditedData.source`."""
+
+
+@dataclass(frozen=True)
 class ImageSet:
-    """What detectors were shown beside clean images: those of one attack, or of a control."""
+    """One set of images that detectors score against clean images: an attack or a control."""
 
     kind: str
-    """`attack`: its successes; `noise`: random change of the same size; `change`: what an image
-    meets in daily life, such as JPEG. Controls show every case."""
+    """`attack`: successful adversarial images; `noise`: a random change of the same size;
+    `change`: a benign transformation, such as JPEG. Controls are made of every case."""
     name: str
-    """The attack's name in the plan, or what was changed."""
+    """Name of the attack in the plan, or of the control."""
     norm: str
+    """`Linf` or `L2`; empty for a benign transformation."""
     eps: float | None
-    """As in `Row`; for noise beside an attack without a bound each image moves as far as the
-    attack moved it. None as well for a change of daily life."""
+    """As in `AttackResult`. None as well for a benign transformation, and for noise beside an
+    attack without a bound: there each image moves as far as the attack moved it."""
     cases: int
-    empty: str = ""
-    """Why no detector could be fitted on this attack."""
+    """Number of images in the set."""
+    unfitted_reason: str = ""
+    """Why no detector could be fitted on this attack; empty where one was."""
 
 
 @dataclass(frozen=True)
 class DetectorScore:
-    """What a detector fitted on one attack is worth against one attack or control."""
+    """How well a detector, fitted on one attack, separates one image set from clean images."""
 
     detector: str
-    """Its name in the plan."""
-    fitted: int | None
-    """The attack fitted on, as a place in `Detection.shown`; None where nothing is fitted."""
-    shown: int
-    """As a place in `Detection.shown`."""
+    """Name of the detector in the plan."""
+    fitted_on: int | None
+    """The attack that the detector is fitted on, as an index into `Detection.image_sets`; None for
+    a detector that is not fitted on attacks."""
+    image_set: int
+    """The images scored, as an index into `Detection.image_sets`."""
     auc: Estimate | None
-    """Clean against shown; below 0.5 the shown images look more harmless than clean ones."""
-    seen: Mapping[str, Estimate | None]
-    """By share of false alarms (`0.01`, `0.05`, `0.1`): the share of shown images above the
-    threshold, which is set on clean images alone."""
-    few: bool
-    """Too few images shown (below 30) for a verdict."""
+    """AUC of clean images against this set; 0.5 is chance. Below 0.5 the set looks more like clean
+    images than clean images do. None where the set is empty."""
+    detection_rates: Mapping[str, Estimate | None]
+    """Share of the set above the threshold, by the false-alarm rate (`0.01`, `0.05`, `0.1`) that
+    the threshold has on clean images. None where the set is empty."""
+    too_few: bool
+    """Whether the set has fewer than 30 images: too few for a verdict."""
 
 
 @dataclass(frozen=True)
 class NullControl:
-    """The whole pipeline on clean images, half of whose groups play the attacked ones."""
+    """The whole protocol on clean images alone, half of the groups labelled as attacked."""
 
     detector: str
-    fitted: int | None
-    """The fitting that it stands beside, as in `DetectorScore`."""
+    """Name of the detector in the plan."""
+    fitted_on: int | None
+    """The fitted detector that this control belongs to, as in `DetectorScore`."""
     auc: Estimate
-    """Mean over draws of who plays; 0.5 where there is nothing to find."""
-    p: float
-    """Two-sided, of a mean this far from 0.5."""
+    """Mean AUC over random draws of the half; 0.5 is expected, since there is nothing to find."""
+    p_value: float
+    """Two-sided p-value of a mean AUC this far from 0.5, before correction."""
     alarm: bool
-    """Further than 0.03 from 0.5, at 1 % after Holm's correction over all null controls: then no
-    figure of this detector is to be believed."""
+    """Whether the mean AUC is more than 0.03 from 0.5 and significant at 1 % after Holm's
+    correction over all null controls: then no figure of this detector can be trusted."""
 
 
 @dataclass(frozen=True)
 class ScoreCurves:
-    """Scores of one detector, fitted on the key attack, image by image."""
+    """ROC curve and score histograms of one detector, fitted on the key attack."""
 
     detector: str
+    """Name of the detector in the plan."""
     roc: tuple[tuple[float, float], ...]
-    """(share of false alarms, share seen), ascending from (0, 0) to (1, 1)."""
-    edges: tuple[float, ...]
-    """Of the histogram's bins; what lies outside counts in the outermost."""
+    """Points (false-alarm rate, detection rate), ascending from (0, 0) to (1, 1)."""
+    bin_edges: tuple[float, ...]
+    """Edges of the histogram's bins, ascending, in units of the detector's score; scores outside
+    count in the outermost bins."""
     clean: tuple[int, ...]
-    """Images in each bin."""
+    """Number of clean images in each bin."""
     attacked: tuple[int, ...]
+    """Number of successful images of the key attack in each bin."""
     noise: tuple[int, ...]
-    """Noise of the key attack's size."""
+    """Number of images with noise of the key attack's size in each bin."""
 
 
 @dataclass(frozen=True)
 class FeatureMap:
     """Deep features in two dimensions (t-SNE): neighbours stay near, distances mean little."""
 
-    shown: int
-    """The attack, as a place in `Detection.shown`."""
+    image_set: int
+    """The attack, as an index into `Detection.image_sets`."""
     clean: tuple[tuple[float, float], ...]
+    """Coordinates (x, y) of clean images, without a unit."""
     attacked: tuple[tuple[float, float], ...]
+    """Coordinates (x, y) of adversarial images, without a unit."""
 
 
 @dataclass(frozen=True)
 class AdaptiveResult:
-    """What a detector is worth against an attacker who knows of it, in the ball of the key attack.
+    """A detector against adaptive attacks (attackers that know it), at the key attack's eps.
 
-    Of each case counts the least suspicious image that fools the classifier, confirmed on the
-    classifier and on a detector fitted without that case. The key attack's own image is one of
-    those to choose from.
+    For each case the least suspicious image that fools the classifier counts. It is confirmed on
+    the classifier and on a detector fitted without that case. The key attack's own image is one of
+    the candidates.
     """
 
     detector: str
+    """Name of the detector in the plan."""
     attacks: Mapping[str, str]
-    """Each by its name, with every parameter, in the order in which they ran first."""
+    """The adaptive attacks by name, each with all its parameters, in the order of the first run."""
     fooled: Estimate
-    """Cases for which some image fools the classifier."""
+    """Share of cases for which some image fools the classifier, detected or not."""
     auc: Estimate | None
-    """Clean images against those that count; None where there is none."""
+    """AUC of clean images against the images that count; None where no image fools the
+    classifier."""
     static_auc: Estimate | None
-    """The same of the key attack, which knows nothing of the detector, on the same cases."""
-    passes: Mapping[str, Estimate]
-    """By share of false alarms (`0.01`, `0.05`, `0.1`): of all cases, those for which an image
-    fools the classifier and raises no alarm."""
-    static: Mapping[str, Estimate]
-    """The same of the key attack."""
-    found_by: Mapping[str, int]
-    """Cases by the attack that found the image that counts."""
-    few: bool
-    """Too few such images (below 30) for either AUC to carry a verdict."""
-    follows: float | None = None
-    """Where the detector has no gradient: how well the stand-in that was attacked ranks images as
-    the detector does, on images it was not fitted to (Spearman; of the folds, the least)."""
+    """The same AUC for the key attack, which does not know the detector, on the same cases."""
+    evasion_rates: Mapping[str, Estimate]
+    """Share of all cases for which an image fools the classifier and raises no alarm, by the
+    detector's false-alarm rate on clean images (`0.01`, `0.05`, `0.1`)."""
+    static_evasion_rates: Mapping[str, Estimate]
+    """The same share for the key attack, which does not know the detector."""
+    cases_by_attack: Mapping[str, int]
+    """Number of cases by the attack that found the image that counts."""
+    too_few: bool
+    """Whether there are fewer than 30 such images: too few for a verdict on either AUC."""
+    surrogate_agreement: float | None = None
+    """For a detector without a gradient: Spearman's rank correlation, in [-1, 1], between the
+    differentiable surrogate that was attacked and the detector, on images that the surrogate was
+    not fitted on; the lowest of the folds. None where the detector has a gradient."""
 
 
 @dataclass(frozen=True)
 class Detection:
-    """Whether detectors notice: the transfer matrix with its controls."""
+    """Whether detectors recognise attacks: the transfer matrix with its controls."""
 
     detectors: Mapping[str, str]
-    """Each by its name in the plan, with every parameter."""
+    """Each detector by its name in the plan, with all its parameters."""
     layers: tuple[str, ...]
-    """Whose activations were read, from input to output."""
-    reference: Mapping[str, Any]
-    """What detectors learned from: `split`, `cases`, `groups`, and `left_out`: images that are
-    copies of judged ones."""
+    """Layers whose activations were read, from input to output."""
+    reference: ReferenceSet
+    """The clean images that detectors learned from."""
     cases: int
-    """Judged on: right when clean, at most as many as the plan allows."""
+    """Number of clean images that detectors are evaluated on: correct without attack, at most as
+    many as the plan allows."""
     groups: int
-    of: int
-    """Cases that are right when clean."""
+    """Number of groups (patients, lesions) among these images."""
+    correct_cases: int
+    """Number of all cases that are correct without attack."""
     folds: int
-    key: int | None
-    """The attack that sentences and figures are about, as a place in `shown`: the strongest at the
-    smallest eps with 30 successes. None where no attack succeeded."""
-    shown: tuple[ImageSet, ...]
-    sightings: tuple[DetectorScore, ...]
-    nulls: tuple[NullControl, ...]
-    traces: tuple[ScoreCurves, ...] = ()
-    scatters: tuple[FeatureMap, ...] = ()
+    """Number of folds of the cross-fitting, which are disjoint in groups."""
+    key_attack: int | None
+    """The attack that sentences and figures are about, as an index into `image_sets`: the strongest
+    at the smallest eps with 30 successes. None where no attack succeeded."""
+    image_sets: tuple[ImageSet, ...]
+    """The attacks, then the controls."""
+    detector_scores: tuple[DetectorScore, ...]
+    """The transfer matrix: one entry for each detector, fitting and image set."""
+    null_controls: tuple[NullControl, ...]
+    """One for each detector and fitting."""
+    score_curves: tuple[ScoreCurves, ...] = ()
+    """One for each detector; empty where no attack succeeded."""
+    feature_maps: tuple[FeatureMap, ...] = ()
+    """One for each attack that is drawn; empty where no attack succeeded."""
     adaptive: tuple[AdaptiveResult, ...] = ()
-    """Empty where the plan asks for none, or where the key attack has no bound."""
+    """One for each detector; empty where the plan asks for none, or where the key attack has no
+    bound."""
 
-    def sighting(self, detector: str, shown: int | None) -> DetectorScore | None:
-        """Of a detector fitted on the key attack, where it needs fitting; None if there is none."""
-        fitted = (None, self.key)
-        found = (s for s in self.sightings if s.detector == detector and s.fitted in fitted)
-        return next((s for s in found if s.shown == shown), None)
+    def score(self, detector: str, image_set: int | None) -> DetectorScore | None:
+        """The score of a detector fitted on the key attack, if it needs fitting; None if absent."""
+        fitted = (None, self.key_attack)
+        own = (s for s in self.detector_scores if s.detector == detector and s.fitted_on in fitted)
+        return next((s for s in own if s.image_set == image_set), None)
 
-    def evasion(self, detector: str) -> AdaptiveResult | None:
-        """What became of a detector, where an attacker who knows of it tried."""
+    def adaptive_result(self, detector: str) -> AdaptiveResult | None:
+        """The result of the adaptive attacks on a detector; None where none were run."""
         return next((one for one in self.adaptive if one.detector == detector), None)
 
-    def null(self, detector: str) -> NullControl | None:
-        """That of a detector fitted on the key attack."""
-        fitted = (None, self.key)
-        own = (n for n in self.nulls if n.detector == detector and n.fitted in fitted)
+    def null_control(self, detector: str) -> NullControl | None:
+        """The null control of a detector fitted on the key attack; None if absent."""
+        fitted = (None, self.key_attack)
+        own = (n for n in self.null_controls if n.detector == detector and n.fitted_on in fitted)
         return next(own, None)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Flag:
-    """A doubt about the numbers: it stands next to them wherever they are shown."""
+    """A warning about the numbers: it stands next to them wherever they are shown."""
 
     name: str
-    seen: str
+    """Name of the warning, one of `FLAGS`."""
+    observed: str
     """What was observed, with the figures."""
     why: str
     """Why it weakens a number."""

@@ -1,4 +1,4 @@
-"""Example images of a report: one exhibit per case, one frame per image."""
+"""Example images of a report: one exhibit per case, one image per eps."""
 
 from __future__ import annotations
 
@@ -7,41 +7,52 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ExhibitImage:
-    """One case of the gallery as the worst attack within one eps left it, attacked anew."""
+    """One case of the gallery after the worst attack within one eps, recomputed for display."""
 
     eps: float | None
-    """As in `Row`."""
+    """As in `AttackResult`."""
     attack: str
-    """The attack whose image was the most damaging; empty where none came nearer than no attack."""
+    """Name of the attack with the most damaging image; empty where none beat the clean image."""
     prediction: str
+    """Class that the model predicts on this image."""
     probability: float
-    """Of the predicted class: the classifier's own softmax, not a calibrated confidence."""
+    """Softmax probability of that class, in [0, 1]; not a calibrated confidence."""
     success: bool
-    """Whether this picture reaches the attack's goal."""
+    """Whether this image reaches the attack's goal."""
     linf: float
+    """L-infinity distance to the clean image, in [0, 1] pixel units."""
     l2: float
-    magnified: float
-    """The factor by which the difference picture shows each change; grey means none. 0: none."""
+    """L2 distance to the clean image, in [0, 1] pixel units."""
+    magnification: float
+    """Factor by which the difference image shows each change; grey means no change. 0 where there
+    is no difference image."""
     image: str
-    """File name of the attacked image within the run's gallery folder."""
+    """File name of the adversarial image within the run's gallery folder."""
     difference: str
-    """File name of the magnified difference; empty where nothing was changed."""
+    """File name of the magnified difference image; empty where nothing was changed."""
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One case of the gallery: the clean image and, eps ascending, what attacks made of it."""
+    """One case of the gallery: the clean image and its adversarial images, eps ascending."""
 
     case: str
+    """Identifier of the case."""
     label: str
+    """Class that the case has."""
     prediction: str
+    """Class that the model predicts on the clean image."""
     probability: float
-    fell_at: float | None
-    """The least eps of the plan at which an attack of the run succeeded; None: it held."""
+    """Softmax probability of that class, in [0, 1]; not a calibrated confidence."""
+    smallest_success_eps: float | None
+    """Smallest eps of the plan at which an attack of the run succeeded; None where none did."""
     norm: str
-    pixels: tuple[int, int]
-    """Height and width of the image that was attacked."""
-    shown: tuple[int, int]
-    """Height and width of the pictures, reduced where a page would grow too large."""
+    """Norm of every eps here: `Linf` or `L2`."""
+    image_size: tuple[int, int]
+    """Height and width of the image that was attacked, in pixels."""
+    display_size: tuple[int, int]
+    """Height and width of the image files, in pixels; smaller where a page would grow too large."""
     image: str
-    frames: tuple[ExhibitImage, ...]
+    """File name of the clean image within the run's gallery folder."""
+    images: tuple[ExhibitImage, ...]
+    """The adversarial images, eps ascending."""

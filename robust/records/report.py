@@ -1,4 +1,4 @@
-"""The report and its rows: what came out of a run, as values. Standard library alone."""
+"""The report of an audit: all results and what is needed to repeat it. Standard library alone."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from robust.records.build import build
 from robust.records.detection import Detection
 from robust.records.flags import Flag
 from robust.records.gallery import Exhibit
+from robust.records.inputs import AuditedData, AuditedModel, Timings
 from robust.records.scenarios import Scenario
 from robust.records.scores import AccuracyCurve, AttackResult, Difficulty
 from robust.records.storage import Survival
+from robust.units import same_eps
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Goes up whenever a reader of an older report.json would misread a newer one."""
 
 GALLERY = "gallery"
-"""Folder of a run directory that holds the pictures which `Exhibit` and `Frame` name."""
+"""Folder of a run directory with the image files that `Exhibit` and `ExhibitImage` name."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,55 +31,61 @@ class Report:
     """Everything that one audit found, and everything needed to repeat it."""
 
     title: str
+    """Title of the report, from the plan."""
     clean: AttackResult
-    rows: tuple[AttackResult, ...]
+    """Result without attack."""
+    results: tuple[AttackResult, ...]
+    """One result for each attack, norm and eps that was run in full, in the plan's order."""
     worst_cases: tuple[AttackResult, ...]
-    """Over all attacks, one row for each norm and eps, eps ascending."""
+    """Worst case over all attacks: one result for each norm and eps, eps ascending."""
     difficulty: tuple[Difficulty, ...]
+    """One for each attack and norm."""
     flags: tuple[Flag, ...]
+    """Warnings about these numbers, the gravest first."""
     plan: Mapping[str, Any]
     """The plan with its defaults filled in, attacks as they were given."""
-    model: Mapping[str, Any]
-    """What was audited: source, hash of the weights, head, preprocessing, threshold."""
-    data: Mapping[str, Any]
-    """What it was audited on: source, split, hash, counts, groups, skipped files."""
+    model: AuditedModel
+    """The model that was audited."""
+    data: AuditedData
+    """The cases that were audited."""
     environment: Mapping[str, Any]
-    """Versions of everything that computes, and the device."""
+    """Versions of everything that computes, by package, and the device."""
     table_sha256: str
-    """Hash of outcomes.csv, the per-case table; empty where the run is not finished."""
-    timings: Mapping[str, Any] = field(default_factory=dict)
-    """Seconds; the only part that differs between two runs of the same plan."""
+    """SHA-256 of outcomes.csv, the per-case table; empty where the run is not finished."""
+    timings: Timings = field(default_factory=Timings)
+    """Cost of the run; the only part that differs between two runs of the same plan."""
     attacks: Mapping[str, str] = field(default_factory=dict)
-    """Each attack by its name in the plan, with every parameter."""
+    """Each attack by its name in the plan, with all its parameters."""
     gallery: tuple[Exhibit, ...] = ()
-    """Cases as pictures: those that fell first, then those that held longest."""
+    """Example images: cases that were misread first, then those that stayed correct longest."""
     detection: Detection | None = None
-    every_eps: tuple[AccuracyCurve, ...] = ()
+    """Detector results; None where the plan names no detector, or the run is not finished."""
+    accuracy_curves: tuple[AccuracyCurve, ...] = ()
+    """Robust accuracy at every eps: one for each norm with a minimum-norm attack."""
     survival: tuple[Survival, ...] = ()
+    """Effect of saving adversarial images as files, one for each eps; empty where the plan does not
+    ask for it."""
     scenarios: tuple[Scenario, ...] = ()
-    """Attackers who have less than the model, or other means, as far as the plan asks for them."""
-    """None where the plan names no detector, or the run is not finished."""
+    """Attackers with less knowledge or other means, as far as the plan asks for them."""
     schema_version: int = SCHEMA_VERSION
+    """Version of this format."""
 
     def __repr__(self) -> str:
         """One line: the whole is thousands of them, and `to_json` shows it."""
-        return f"<Report {self.title!r}: {len(self.rows)} rows, {len(self.flags)} flags>"
+        return f"<Report {self.title!r}: {len(self.results)} results, {len(self.flags)} flags>"
 
     @property
     def worst(self) -> AttackResult:
         """The worst case at the largest eps of the plan's first norm."""
         norm = self.worst_cases[0].norm
-        return [row for row in self.worst_cases if row.norm == norm][-1]
+        return [one for one in self.worst_cases if one.norm == norm][-1]
 
-    def row(self, attack: str, eps: float | None = None) -> AttackResult:
-        """The row of that attack at that eps (within rounding); KeyError if there is none."""
-        for row in self.rows:
-            if row.attack == attack and (
-                row.eps == eps
-                or (row.eps is not None and eps is not None and abs(row.eps - eps) < 1e-9)
-            ):
-                return row
-        raise KeyError(f"no row for {attack} at eps {eps}")
+    def result(self, attack: str, eps: float | None = None) -> AttackResult:
+        """The result of that attack at that eps (within 1e-9); KeyError if there is none."""
+        for one in self.results:
+            if one.attack == attack and same_eps(one.eps, eps):
+                return one
+        raise KeyError(f"no result for {attack} at eps {eps}")
 
     def to_json(self) -> str:
         """The text of report.json; `Report.from_json` takes it back to an equal value."""
@@ -85,23 +93,32 @@ class Report:
 
     @classmethod
     def from_json(cls, text: str) -> Report:
-        """Read a report.json; ValueError if it is none or from a newer robust."""
+        """Read a report.json; ValueError if it is none, or one of another schema version."""
         try:
             raw = json.loads(text)
             version = raw["schema_version"]
         except (ValueError, KeyError, TypeError):
             raise ValueError("this is not a report.json of robust") from None
+        if not isinstance(version, int):
+            raise ValueError("this is not a report.json of robust")
         if version > SCHEMA_VERSION:
             raise ValueError(
-                f"report.json has schema {version}, this robust reads up to {SCHEMA_VERSION}; "
-                f"upgrade robust"
+                f"report.json has schema {version}, this robust reads {SCHEMA_VERSION}; upgrade "
+                f"robust"
+            )
+        if version < SCHEMA_VERSION:
+            raise ValueError(
+                f"report.json has schema {version} of an older robust, this one reads "
+                f"{SCHEMA_VERSION}; audit again, or read it with the robust that wrote it"
             )
         report: Report = build(cls, raw)
         return report
 
     def save(self, path: str | Path) -> None:
+        """Write the text of `to_json` to a file."""
         Path(path).write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Report:
+        """Read a report.json file; ValueError as for `from_json`."""
         return cls.from_json(Path(path).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Results of a classifier clean and under attack: scores, subgroups, one row per attack and eps."""
+"""Results of a classifier without and under attack: scores, subgroups, accuracy curves."""
 
 from __future__ import annotations
 
@@ -7,35 +7,41 @@ from dataclasses import dataclass, field
 from typing import overload
 
 from robust.records.estimate import Estimate
+from robust.units import format_threat
 
 
 @dataclass(frozen=True)
 class Scores:
-    """How the classifier fares on one population under one condition.
+    """How well the classifier does on one population of cases under one condition.
 
-    An entry is None where it has no meaning (no case with a finding, no success to measure).
+    A score is None where it has no meaning (no case with a finding, no success to measure). Scores
+    over all cases keep the clean prediction of cases that were not attacked. They are None where
+    more than 5 % of the attacked cases could not be evaluated.
     """
 
     accuracy: Estimate | None
-    """On all cases; those wrong when clean stay as they are. As all that counts every case, None
-    where more than 5 % of the attacked ones came to no verdict."""
+    """Share of all cases that are correct, including those already misread before the attack."""
     robust_accuracy: Estimate | None = None
-    """On cases that are right when clean and were attacked."""
+    """Share of the attacked cases, all correct without attack, that stay correct."""
     success: Estimate | None = None
-    """Share of attacked cases on which the attack reached its goal."""
+    """Share of the attacked cases on which the attack reached its goal."""
     misses: Estimate | None = None
-    """Of cases with the finding, right when clean: the share turned into no finding."""
+    """Share of the attacked cases with the finding that are turned into no finding."""
     false_alarms: Estimate | None = None
-    """Of cases without the finding, right when clean: the share turned into a finding."""
+    """Share of the attacked cases without the finding that are turned into a finding."""
     sensitivity: Estimate | None = None
+    """Share of all cases with the finding that are read as a finding."""
     specificity: Estimate | None = None
+    """Share of all cases without the finding that are read as no finding."""
     auc: Estimate | None = None
-    """Finding against no finding; macro one-against-rest where the plan names no finding."""
+    """AUC of finding against no finding over all cases; the mean over classes, each against the
+    rest, where the plan names no finding."""
     recall: Mapping[str, Estimate | None] = field(default_factory=dict)
-    """Of each class by name."""
+    """By class name: the share of all cases of the class that are read as it."""
     median_l2: Estimate | None = None
-    """Distance of the successful adversarial images, in [0, 1] units."""
+    """Median L2 distance of successful adversarial images, in [0, 1] pixel units."""
     median_linf: Estimate | None = None
+    """Median L-infinity distance of successful adversarial images, in [0, 1] pixel units."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +49,20 @@ class Subgroup:
     """The scores of the cases that share one value of a metadata column."""
 
     column: str
+    """Name of the metadata column."""
     value: str
+    """The value that the cases share; `unknown` where a case has none."""
     cases: int
+    """Number of cases, attacked or not."""
     scores: Scores
+    """Scores of these cases alone."""
 
 
 class _Score:
-    """An entry of `Scores`, asked of the row itself: ValueError where it has no meaning there.
+    """A score of `Scores` as an attribute of the result: ValueError where it is None.
 
-    `row.scores.auc` may be None; `row.auc.low > 0.8` is a claim, and a claim about a number that
-    does not exist must fail with the reason.
+    `result.scores.auc` may be None; `result.auc.low > 0.8` is a claim, and a claim about a number
+    that does not exist must fail with the reason.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -70,7 +80,7 @@ class _Score:
             what = self._name.replace("_", " ")
             raise ValueError(
                 f"{row.condition} has no {what}: {row.attacked} cases attacked, "
-                f"{row.failed} of them without a verdict"
+                f"{row.failed} of them could not be evaluated"
             )
         return estimate
 
@@ -79,31 +89,40 @@ class _Score:
 class AttackResult:
     """One condition: an attack at an eps, the worst case over all attacks, or no attack at all.
 
-    `row.robust_accuracy` and its like are the entries of `scores`, or a ValueError for None.
+    `result.robust_accuracy` and the like are the scores of `scores`, or a ValueError for None.
     """
 
     attack: str
-    """Its name in the plan; `clean`, or `worst case`."""
+    """Name of the attack in the plan; `clean` without attack, or `worst case` over all attacks."""
     norm: str
+    """`Linf` or `L2`; empty without attack."""
     eps: float | None
     """In [0, 1] units of the displayed image; None for a minimum-norm attack without a bound."""
     kind: str
     """`clean`; `exact`: run in full on every case; `curve`: stopped at the first success."""
     scores: Scores
+    """Scores over all cases."""
     subgroups: tuple[Subgroup, ...] = ()
+    """The same scores by metadata column and value."""
     attacked: int = 0
-    """Cases the attack was run on: right when clean, and of the kind that the goal names."""
+    """Number of cases attacked: correct without attack, and of the kind that the goal names."""
     failed: int = 0
-    """Attacked cases without a verdict (crash, NaN, limits broken): never counted as robust."""
+    """Attacked cases that could not be evaluated (crash, NaN, limits broken): never counted as
+    robust."""
     saturated: int = 0
-    """Cases whose cross-entropy saturated: there an attack on it climbs the margin instead."""
+    """Attacked cases whose cross-entropy saturated: there an attack on it climbs the margin."""
     passes: float = 0.0
-    """Forward and backward passes a case, on average over the attacked ones."""
+    """Forward and backward passes per attacked case, on average."""
     same_as: str | None = None
-    """The attack whose run this row repeats, where both are the same for this model."""
+    """Name of the attack whose run this result repeats, where both are the same for this model;
+    None where it has its own."""
     confusion: tuple[tuple[int, ...], ...] = ()
-    """Cases by label (down) and prediction (across), classes in the order of `data.classes`, those
-    without a verdict left out; empty beyond 20 classes."""
+    """Confusion matrix: number of cases by label (row) and prediction (column), classes in the
+    order of `AuditedData.classes`. Cases that could not be evaluated are left out. Empty beyond 20
+    classes."""
+    baseline: bool = False
+    """Whether the attack is a baseline without knowledge of the model (random noise), which other
+    attacks should beat."""
 
     accuracy = _Score()
     robust_accuracy = _Score()
@@ -119,13 +138,10 @@ class AttackResult:
         """`PGD, Linf 4/255`."""
         if self.kind == "clean":
             return "clean"
-        if self.eps is None:
-            return f"{self.attack}, {self.norm} nearest"
-        eps = f"{self.eps * 255:.4g}/255" if self.norm == "Linf" else f"{self.eps:.4g}"
-        return f"{self.attack}, {self.norm} {eps}"
+        return f"{self.attack}, {format_threat(self.norm, self.eps, default='')}"
 
     def __repr__(self) -> str:
-        """What a failed assert shows of it: the condition, and how many cases stand behind it."""
+        """One line for a failed assert: the condition, the score, and the number of cases."""
         name = "accuracy" if self.kind == "clean" else "robust_accuracy"
         estimate: Estimate | None = getattr(self.scores, name)
         if estimate is None:
@@ -139,21 +155,26 @@ class AttackResult:
 
 @dataclass(frozen=True)
 class Difficulty:
-    """The least eps of the plan at which an attack succeeds on at least 99 % of attacked cases."""
+    """Smallest eps of the plan at which an attack succeeds on at least 99 % of attacked cases."""
 
     attack: str
+    """Name of the attack in the plan."""
     norm: str
+    """`Linf` or `L2`."""
     eps: float | None
-    """None: not reached at any eps of the plan."""
+    """In [0, 1] units of the displayed image; None where no eps of the plan reaches 99 %."""
 
 
 @dataclass(frozen=True)
 class AccuracyCurve:
-    """Robust accuracy at every eps, by the nearest image that minimum-norm attacks found."""
+    """Robust accuracy at every eps, from the nearest image that minimum-norm attacks found."""
 
     attacks: tuple[str, ...]
+    """Names of the minimum-norm attacks in the plan."""
     norm: str
+    """`Linf` or `L2`."""
     eps: tuple[float, ...]
-    """Ascending from 0; at each further one a case falls, thinned out where they are many."""
+    """Ascending from 0, in [0, 1] units of the displayed image; at each further one another case
+    is misread. Thinned out where they are many."""
     robust_accuracy: tuple[Estimate, ...]
-    """At each eps, until the next."""
+    """Robust accuracy from each eps up to the next."""

@@ -1,4 +1,4 @@
-"""The record of what is left of attacks once images are stored; standard library alone."""
+"""Attack success after quantisation to the file's bit depth and after JPEG."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from robust.records.estimate import Estimate
 
 @dataclass(frozen=True)
 class Survival:
-    """Cases that any attack within eps (L-inf) fools, of those that are right when clean."""
+    """Share of cases that any attack within eps (L-infinity) still fools once images are files.
+
+    Every share is of the cases that are correct without attack.
+    """
 
     eps: float
-    levels: float | None
-    """eps in grey levels of the files; None where they differ."""
-    of: int | None
-    """Grey levels that a file has; None where they differ."""
+    """In [0, 1] units of the displayed image."""
+    eps_levels: float | None
+    """eps in grey levels of the files; None where files differ."""
+    file_levels: int | None
+    """Number of grey levels that a file has (256 for 8 bits); None where files differ."""
     computed: Estimate
-    """By the images as the attacks left them, which no file holds exactly."""
-    stored: Estimate
-    """Each pixel at the nearest level of its file that keeps within eps."""
-    aware: Estimate
-    """By those, or where they fail by levels chosen with the model in view."""
+    """Fooled by the images as the attacks computed them, which no file holds exactly."""
+    quantised: Estimate
+    """Fooled after each pixel is rounded to the nearest level of its file that keeps within eps."""
+    adversarially_rounded: Estimate
+    """Fooled by those images, or else by images whose rounding the attacker chose."""
     jpeg: Estimate | None
-    """After JPEG at quality 95; None where images have neither 1 nor 3 channels."""
+    """Fooled after JPEG at quality 95; None where images have neither 1 nor 3 channels."""
     jpeg_clean: Estimate | None
-    """Clean images that JPEG alone makes the model misread."""
+    """Clean images that JPEG at quality 95 alone makes the model misread; None as for `jpeg`."""

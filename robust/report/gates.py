@@ -18,7 +18,7 @@ from robust.report.text.format import (
     plain,
     short,
 )
-from robust.units import eps_text, norm_text, parse_threat, same
+from robust.units import eps_text, norm_text, parse_threat, same_eps
 
 GateOutcome = Literal["passed", "failed", "undecided"]
 
@@ -58,7 +58,7 @@ def judge_gates(report: Report) -> tuple[GateResult, ...]:
             found += _detectors(report, entry, wanted)
     if (names := gates.get("no_flags")) is not None:
         found += _flags(report.flags, names)
-    if report.data.get("unfinished"):
+    if report.data.unfinished:
         return tuple(GateResult(g.name, "undecided", "the run is not finished") for g in found)
     return tuple(found)
 
@@ -73,7 +73,7 @@ def _worst(report: Report, entry: str, wanted: float | Mapping[str, float]) -> I
     for key, bound in wanted.items():
         norm, eps = parse_threat(key, report.plan["audit"]["norm"])
         name = f"{what} at {_threat(norm, eps)}"
-        rows = [r for r in report.worst_cases if r.norm == norm and same(r.eps, eps)]
+        rows = [r for r in report.worst_cases if r.norm == norm and same_eps(r.eps, eps)]
         if rows:
             yield _rate(name, bound, rows[0], entry, _at(report, rows[0]))
         else:
@@ -114,13 +114,13 @@ def _detectors(
         if detection is None or detector not in detection.detectors:
             yield GateResult(name, "undecided", "that detector was not judged", bound)
             continue
-        if detection.key is None:
+        if detection.key_attack is None:
             yield GateResult(name, "undecided", "no attack succeeded that it could see", bound)
             continue
-        shown = detection.shown[detection.key]
+        shown = detection.image_sets[detection.key_attack]
         known = short(shown.name) if entry == "detector_auc" else "attackers who know of it"
         name += f" on {known}, {_threat(shown.norm, shown.eps)}"
-        if any(null.alarm for null in detection.nulls if null.detector == detector):
+        if any(null.alarm for null in detection.null_controls if null.detector == detector):
             yield GateResult(name, "undecided", "its null control raised an alarm", bound)
         elif entry == "detector_auc":
             yield _known(detection, detector, name, bound)
@@ -136,38 +136,38 @@ _WORTH = {
 
 
 def _known(detection: Detection, detector: str, name: str, bound: float) -> GateResult:
-    assert detection.key is not None
-    shown = detection.shown[detection.key]
-    sighting = detection.sighting(detector, detection.key)
+    assert detection.key_attack is not None
+    shown = detection.image_sets[detection.key_attack]
+    sighting = detection.score(detector, detection.key_attack)
     if sighting is None or sighting.auc is None:
         return GateResult(name, "undecided", "there is no such number", bound)
-    if sighting.few:
+    if sighting.too_few:
         why = f"{counted(shown.cases, 'attacked image')} are too few for a verdict"
         return GateResult(name, "undecided", why, bound)
-    path = f"/detection/sightings/{detection.sightings.index(sighting)}/auc"
+    path = f"/detection/detector_scores/{detection.detector_scores.index(sighting)}/auc"
     return _area(name, bound, sighting.auc, shown.cases, path)
 
 
 def _adaptive(
     detection: Detection, detector: str, entry: str, name: str, bound: float
 ) -> GateResult:
-    found = detection.evasion(detector)
+    found = detection.adaptive_result(detector)
     if found is None:
         why = "no attacker who knows of it was tried: their ball needs a bound"
         return GateResult(name, "undecided", why, bound)
     path = f"/detection/adaptive/{detection.adaptive.index(found)}"
     if entry == "withstands":
-        passes = found.passes[FALSE_ALARM_RATE]
+        passes = found.evasion_rates[FALSE_ALARM_RATE]
         held = Estimate(
             1 - passes.value, 1 - passes.high, 1 - passes.low, passes.cases, passes.groups
         )
-        where = f"{path}/passes/{FALSE_ALARM_RATE}"
+        where = f"{path}/evasion_rates/{FALSE_ALARM_RATE}"
         asked = f"{100 * bound:g} %"
         return _held(name, bound, held.low, held, held.groups, where, percent(held), asked)
     if found.auc is None:
         return GateResult(name, "undecided", "no image fooled the model", bound)
     shown = round(found.fooled.value * found.fooled.cases)
-    if found.few:
+    if found.too_few:
         why = f"{counted(shown, 'attacked image')} are too few for a verdict"
         return GateResult(name, "undecided", why, bound)
     return _area(name, bound, found.auc, shown, f"{path}/auc")
@@ -214,7 +214,7 @@ def _flags(flags: tuple[Flag, ...], names: bool | list[str]) -> Iterator[GateRes
         yield GateResult("no flag", "failed" if raised else "passed", raised or "none was raised")
         return
     for name in names:
-        seen = next((flag.seen for flag in flags if flag.name == name), None)
+        seen = next((flag.observed for flag in flags if flag.name == name), None)
         outcome: GateOutcome = "passed" if seen is None else "failed"
         yield GateResult(
             f"no flag: {plain(name)}", outcome, "not raised" if seen is None else plain(seen)

@@ -85,12 +85,12 @@ def queries(ground: Holdout, budgets: Sequence[int]) -> list[Scenario]:
         Scenario(
             name="queries",
             attack="HopSkipJump",
-            effort=budget,
+            budget=budget,
             size=ground.threat.eps,
             norm=ground.threat.norm,
             fooled=ground.fooled(hits[budget]),
             control=ground.fooled(control[budget]),
-            failed=failed,
+            failure=failed,
         )
         for budget in sorted(budgets)
     ]

@@ -19,7 +19,7 @@ from robust.engine.goal import Goal
 from robust.engine.runner import Runner
 from robust.errors import InputError
 from robust.metrics.bootstrap import Bootstrap
-from robust.metrics.groups import Places, folds_by_group, together
+from robust.metrics.groups import Places, folds_by_group, merge_duplicates
 from robust.records import Estimate
 
 Mask = npt.NDArray[np.bool_]
@@ -113,7 +113,7 @@ def make_holdout(
     (first,) = runner.load(eligible[:1], goal)
     most = max(2, MOST_PIXELS // first.x.numel())
     batch = _of_one_shape(runner, spread(eligible, min(cases, most)), goal, first.x.shape[1:])
-    groups = together(
+    groups = merge_duplicates(
         [runner.cases.entries[row].group for row in batch.rows], [right[row] for row in batch.rows]
     )
     if len(set(groups.tolist())) < 2:

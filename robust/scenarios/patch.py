@@ -46,7 +46,7 @@ def patch(ground: Holdout, share: float) -> Scenario:
     return Scenario(
         name="patch",
         attack=repr(attack),
-        effort=int(min(np.bincount(ground.half))),
+        budget=int(min(np.bincount(ground.half))),
         size=side**2 / (height * width),
         norm=None,
         fooled=ground.fooled(hits),

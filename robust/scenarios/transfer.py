@@ -38,12 +38,12 @@ def transfer(ground: Holdout, surrogate: Classifier) -> Scenario:
     return Scenario(
         name="transfer",
         attack=repr(attack),
-        effort=None,
+        budget=None,
         size=threat.eps,
         norm=threat.norm,
         fooled=ground.fooled(hits),
         control=ground.fooled(control),
-        own=ground.fooled(own),
+        surrogate_fooled=ground.fooled(own),
     )
 
 

@@ -41,7 +41,7 @@ def universal(ground: Holdout, images: int) -> Scenario | None:
     return Scenario(
         name="universal",
         attack=repr(attack),
-        effort=images,
+        budget=images,
         size=threat.eps,
         norm=threat.norm,
         fooled=ground.fooled(hits),

@@ -18,7 +18,7 @@ from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.session import Session
 from robust.errors import InputError
-from robust.units import at_eps
+from robust.units import format_threat
 
 if TYPE_CHECKING:
     from robust.cases.dicom.frame import Frame
@@ -67,7 +67,7 @@ class DicomFolder:
         from robust.cases.dicom.write import Origin, write_dicom
 
         threat = cell.threat
-        self.eps = at_eps("", threat.norm, threat.eps).removeprefix(" at ")
+        self.eps = format_threat(threat.norm, cell.eps)
         weights = job.facts.model["weights_sha256"]
         words = f"Adversarial image: {cell.label}, {threat.norm}, eps {threat.eps:.9g}"
         words = f"{words[:900]}, target model {weights}".encode("ascii", "replace").decode()

@@ -118,11 +118,11 @@ def _survival(eps: float, worst: dict[int, Vector], summary: Summary) -> Surviva
     assert computed and stored and aware  # there are rows
     return Survival(
         eps=eps,
-        levels=round(levels[0], 4) if len(levels) == 1 else None,
-        of=int(of[0]) if len(of) == 1 else None,
+        eps_levels=round(levels[0], 4) if len(levels) == 1 else None,
+        file_levels=int(of[0]) if len(of) == 1 else None,
         computed=computed,
-        stored=stored,
-        aware=aware,
+        quantised=stored,
+        adversarially_rounded=aware,
         jpeg=jpeg if seen else None,
         jpeg_clean=clean if seen else None,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from robust.units import eps_text
+
 ROWS = ("accuracy", "sensitivity", "specificity", "auc")
 
 
@@ -117,7 +119,7 @@ def _training(content: Mapping[str, Any]) -> str:
     )
     if hard is not None:
         said += (
-            f"\n\nHardened: {hard['method']} within L-inf {hard['eps'] * 255:.4g}/255 of the "
+            f"\n\nHardened: {hard['method']} within L-inf {eps_text(hard['eps'])} of the "
             f"displayed image, {hard['steps']} steps."
         )
     return said

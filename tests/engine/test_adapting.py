@@ -59,10 +59,14 @@ def test_who_knows_never_does_worse_than_who_does_not(found: Detection) -> None:
     assert [one.detector for one in found.adaptive] == LABELS
     for one in found.adaptive:
         assert one.fooled.cases == 30
-        for share, passes in one.passes.items():
-            assert one.static[share].value <= passes.value <= one.fooled.value
-        assert one.passes["0.01"].value >= one.passes["0.05"].value >= one.passes["0.1"].value
-        assert sum(one.found_by.values()) == round(30 * one.fooled.value)
+        for share, passes in one.evasion_rates.items():
+            assert one.static_evasion_rates[share].value <= passes.value <= one.fooled.value
+        assert (
+            one.evasion_rates["0.01"].value
+            >= one.evasion_rates["0.05"].value
+            >= one.evasion_rates["0.1"].value
+        )
+        assert sum(one.cases_by_attack.values()) == round(30 * one.fooled.value)
 
 
 def test_a_detector_that_sees_the_attack_sees_less_of_who_knows(found: Detection) -> None:
@@ -70,11 +74,13 @@ def test_a_detector_that_sees_the_attack_sees_less_of_who_knows(found: Detection
     seeing = [a for a in found.adaptive if a.static_auc is not None and a.static_auc.value > 0.6]
     assert seeing
     assert any(a.auc is not None and a.auc.value < a.static_auc.value - 0.05 for a in seeing)  # type: ignore[union-attr]
-    assert sum(sum(n for name, n in a.found_by.items() if name != "PGD") for a in found.adaptive)
+    assert sum(
+        sum(n for name, n in a.cases_by_attack.items() if name != "PGD") for a in found.adaptive
+    )
 
 
 def test_a_stand_in_is_named_where_there_is_no_gradient(found: Detection) -> None:
-    follows = {one.detector: one.follows for one in found.adaptive}
+    follows = {one.detector: one.surrogate_agreement for one in found.adaptive}
     assert follows.pop("DeepFeatures") is not None
     assert set(follows.values()) == {None}
 
@@ -121,8 +127,8 @@ def test_none_comes_where_a_detector_could_not_be_fitted() -> None:
     """The key attack is not among those that heads may be fitted on."""
     options: dict[str, Any] = {"attacks": ["FGSM", "PGD"], "detectors": ["Mahalanobis", "Energy"]}
     detection = run(**options, detection={"fit_on": ["FGSM"], "adaptive": 10}).detection
-    assert detection is not None and detection.key is not None
-    assert detection.shown[detection.key].name == "PGD"
+    assert detection is not None and detection.key_attack is not None
+    assert detection.image_sets[detection.key_attack].name == "PGD"
     assert [one.detector for one in detection.adaptive] == ["Energy"]
 
 

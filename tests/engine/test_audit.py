@@ -69,18 +69,18 @@ class Foreign:
 )
 def test_a_failed_attack_is_never_a_robust_case(does: str, says: str) -> None:
     report = audit(classifier(), phantoms(), attacks=[Foreign(does)], eps=[0.1])
-    row = report.rows[0]
+    row = report.results[0]
     assert row.failed > 0.7 * row.attacked > 0
     assert row.scores.robust_accuracy is None or row.scores.robust_accuracy.cases < row.attacked
     (flag,) = [f for f in report.flags if f.name == "attacks without a verdict"]
-    assert says in flag.seen and str(row.failed) in flag.seen
+    assert says in flag.observed and str(row.failed) in flag.observed
     assert report.worst.failed == row.failed
 
 
 def test_an_attack_that_does_nothing_leaves_all_right() -> None:
     report = audit(classifier(), phantoms(), attacks=[Foreign("nothing")], eps=[0.1])
-    kept = report.rows[0].scores.robust_accuracy
-    assert kept is not None and kept.value == 1.0 and report.rows[0].failed == 0
+    kept = report.results[0].scores.robust_accuracy
+    assert kept is not None and kept.value == 1.0 and report.results[0].failed == 0
 
 
 def read(folder: Path) -> list[dict[str, str]]:
@@ -95,7 +95,7 @@ def test_every_rate_follows_from_the_table(tmp_path: Path) -> None:
     clean = {line["case"]: line for line in table if line["attack"] == "clean"}
     assert len(clean) == 80
     worst: dict[float, set[str]] = {e: set() for e in eps}
-    for row in report.rows:
+    for row in report.results:
         assert row.eps is not None
         lines = [
             line
@@ -147,7 +147,7 @@ def test_batch_size_changes_no_stream_and_in_float64_no_result() -> None:
     net = classifier().double()
     one = audit(net, phantoms(), attacks=["Noise", "PGD"], eps=["2/255"], chunk=64)
     other = audit(net, phantoms(), attacks=["Noise", "PGD"], eps=["2/255"], chunk=7)
-    for a, b in zip(one.rows, other.rows, strict=True):
+    for a, b in zip(one.results, other.results, strict=True):
         assert a.scores == b.scores
 
 
@@ -157,7 +157,7 @@ def test_curve_cells_find_what_exact_cells_find(tmp_path: Path) -> None:
     exact = audit(classifier(), phantoms(80), attacks=attacks, eps=eps)
     curve = audit(classifier(), phantoms(80), attacks=attacks, eps=eps, cells="curve", out=tmp_path)
     assert [row.kind for row in curve.worst_cases] == ["curve"] * 4
-    assert {row.attack for row in curve.rows} == {"FGSM"}, "FGSM is always exact"
+    assert {row.attack for row in curve.results} == {"FGSM"}, "FGSM is always exact"
     for a, b in zip(exact.worst_cases, curve.worst_cases, strict=True):
         assert a.scores.success is not None and b.scores.success is not None
         assert a.scores.success.value == b.scores.success.value
@@ -178,7 +178,7 @@ def test_curve_cells_find_what_exact_cells_find(tmp_path: Path) -> None:
 def test_with_two_classes_the_same_attack_runs_once() -> None:
     twins = [PGD(start="image", step_size=0.1, schedule="constant"), MarginPGD()]
     report = audit(classifier(), phantoms(), attacks=twins, eps=["2/255"])
-    first, second = report.rows
+    first, second = report.results
     assert (first.same_as, second.same_as) == (None, "PGD")
     assert second.scores == first.scores
     assert any(flag.name == "the same attack twice" for flag in report.flags)
@@ -188,10 +188,10 @@ def test_a_miss_attacks_findings_only_and_a_false_alarm_the_others() -> None:
     miss = audit(classifier(), phantoms(80), attacks=["PGD"], eps=["4/255"], goal="miss")
     alarm = audit(classifier(), phantoms(80), attacks=["PGD"], eps=["4/255"], goal="false alarm")
     both = audit(classifier(), phantoms(80), attacks=["PGD"], eps=["4/255"])
-    assert miss.rows[0].attacked + alarm.rows[0].attacked == both.rows[0].attacked
-    assert miss.rows[0].scores.false_alarms is None and alarm.rows[0].scores.misses is None
-    assert miss.rows[0].scores.misses == both.rows[0].scores.misses
-    assert alarm.rows[0].scores.false_alarms == both.rows[0].scores.false_alarms
+    assert miss.results[0].attacked + alarm.results[0].attacked == both.results[0].attacked
+    assert miss.results[0].scores.false_alarms is None and alarm.results[0].scores.misses is None
+    assert miss.results[0].scores.misses == both.results[0].scores.misses
+    assert alarm.results[0].scores.false_alarms == both.results[0].scores.false_alarms
 
 
 def test_goals_with_several_classes() -> None:
@@ -217,7 +217,7 @@ class Louder(nn.Module):
 
 
 def robust_accuracies(report: Report) -> list[float]:
-    return [r.scores.robust_accuracy.value for r in report.rows if r.scores.robust_accuracy]
+    return [r.scores.robust_accuracy.value for r in report.results if r.scores.robust_accuracy]
 
 
 def test_logits_times_ten_thousand_change_at_most_a_point() -> None:
@@ -231,13 +231,13 @@ def test_logits_times_ten_thousand_change_at_most_a_point() -> None:
     for a, b in zip(robust_accuracies(plain), robust_accuracies(loud), strict=True):
         assert abs(a - b) <= 0.01 + 1 / 80
     assert any(flag.name == "cross-entropy saturates" for flag in loud.flags)
-    assert loud.rows[0].saturated > 0
+    assert loud.results[0].saturated > 0
 
 
 def test_probabilities_are_recognised_and_flagged() -> None:
     net = nn.Sequential(trained(28), nn.Softmax(1))
     report = audit(Classifier(net, channels=1), phantoms(), attacks=["FGSM"], eps=["1/255"])
-    assert report.model["head"] == "probabilities"
+    assert report.model.head == "probabilities"
     assert any(flag.name == "probabilities instead of logits" for flag in report.flags)
 
 
@@ -263,7 +263,7 @@ def test_minimum_norm_rows_and_the_worst_case_in_l2() -> None:
         norm="L2",
         eps=[0.05, 5.0],
     )
-    nearest = report.row("CarliniWagnerL2")
+    nearest = report.result("CarliniWagnerL2")
     assert nearest.eps is None and nearest.scores.success and nearest.scores.success.value == 1.0
     assert nearest.scores.median_l2 is not None
     worst = report.worst
@@ -300,7 +300,7 @@ def test_heads_of_every_size() -> None:
         net = nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, outputs))
         wrapped = Classifier(net, channels=1, **options)  # type: ignore[arg-type]
         report = audit(wrapped, phantoms(30), attacks=["PGD", FGSM()], eps=["8/255"])
-        success = report.row("PGD", 8 / 255).scores.success
+        success = report.result("PGD", 8 / 255).scores.success
         assert success is not None and success.value > 0
 
 

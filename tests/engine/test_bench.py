@@ -120,7 +120,7 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
         ("--architecture resnet1", "unknown architecture 'resnet1'"),
         ("--architecture resnet18 --attack PDG", "did you mean PGD"),
         ("--architecture resnet18 --precision half", "auto, float32 or bfloat16"),
-        ("--architecture resnet18 --eps x", "is no number"),
+        ("--architecture resnet18 --eps x", "is not a number"),
     ],
 )
 def test_wrong_words_are_one_line(

@@ -20,7 +20,15 @@ from robust.diagnostics.reattack import by_gradients_alone
 from robust.engine.provenance import Provenance
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
-from robust.records import AttackResult, Detection, Estimate, ImageSet, NullControl, Scores
+from robust.records import (
+    AttackResult,
+    Detection,
+    Estimate,
+    ImageSet,
+    NullControl,
+    ReferenceSet,
+    Scores,
+)
 
 
 def rate(value: float) -> Estimate:
@@ -43,7 +51,7 @@ def sound() -> Evidence:
         declared_head="auto",
         colour_of_grey=0,
         clean=AttackResult("clean", "", 0.0, "clean", Scores(accuracy=rate(0.9))),
-        rows=(row("Noise", 0.01), row("PGD", 0.8)),
+        rows=(row("Noise", 0.01, baseline=True), row("PGD", 0.8)),
         failures=Counter(),
         probe=probed(),
     )
@@ -80,15 +88,15 @@ def detection(null: float, successes: int, alarm: bool) -> Detection:
     return Detection(
         detectors={"KD": "KernelDensity()"},
         layers=("deep",),
-        reference={"split": "train", "cases": 100, "groups": 50, "left_out": 0},
+        reference=ReferenceSet("train", 100, 50, 0),
         cases=100,
         groups=50,
-        of=100,
+        correct_cases=100,
         folds=5,
-        key=0,
-        shown=(ImageSet("attack", "PGD", "Linf", 1 / 255, successes),),
-        sightings=(),
-        nulls=(NullControl("KD", 0, auc, 1e-6 if alarm else 0.3, alarm),),
+        key_attack=0,
+        image_sets=(ImageSet("attack", "PGD", "Linf", 1 / 255, successes),),
+        detector_scores=(),
+        null_controls=(NullControl("KD", 0, auc, 1e-6 if alarm else 0.3, alarm),),
     )
 
 
@@ -141,7 +149,9 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
     ),
     "attacks without a verdict": lambda e: replace(e, failures=Counter({"IndexError: x": 3})),
     "cross-entropy saturates": lambda e: replace(e, rows=(row("PGD", 0.8, saturated=4),)),
-    "no better than noise": lambda e: replace(e, rows=(row("Noise", 0.3), row("PGD", 0.3))),
+    "no better than noise": lambda e: replace(
+        e, rows=(row("Noise", 0.3, baseline=True), row("PGD", 0.3))
+    ),
     "a null control raised an alarm": lambda e: replace(e, detection=detection(0.9, 80, True)),
     "few attacked images for detectors": lambda e: replace(e, detection=detection(0.5, 29, False)),
     "copies of images": lambda e: replace(e, copies=2),
@@ -157,7 +167,7 @@ def test_every_check_has_its_defect() -> None:
 def test_a_defect_raises_its_own_flag_alone(name: str) -> None:
     flags = find_doubts(DEFECTS[name](sound()))
     assert [flag.name for flag in flags] == [name]
-    assert all((flags[0].seen, flags[0].why, flags[0].remedy))
+    assert all((flags[0].observed, flags[0].why, flags[0].remedy))
 
 
 def test_a_grey_image_in_a_colour_file_is_noticed(tmp_path: Path) -> None:

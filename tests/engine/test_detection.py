@@ -21,7 +21,7 @@ from robust.detection.feature_log import CLEAN, REFERENCE, FeatureLog
 from robust.engine.batch import Batch
 from robust.engine.run_store import RunStore
 from robust.errors import InputError
-from robust.metrics.groups import together
+from robust.metrics.groups import merge_duplicates
 from robust.models import Classifier
 from robust.plan.load import make_plan
 from robust.records import Detection, Report
@@ -77,8 +77,8 @@ def logits(line: dict[str, str]) -> list[float]:
 def test_scores_of_the_logits_alone_follow_from_the_table(folder: Path, found: Detection) -> None:
     table = lines(folder)
     right = [r for r in table if r["attack"] == "clean" and r["prediction"] == r["label"]]
-    assert found.cases == found.of == len(right)
-    for place, shown in enumerate(found.shown):
+    assert found.cases == found.correct_cases == len(right)
+    for place, shown in enumerate(found.image_sets):
         if shown.kind != "attack":
             continue
         hit = [
@@ -95,15 +95,17 @@ def test_scores_of_the_logits_alone_follow_from_the_table(folder: Path, found: D
             ("MaxSoftmax", -z.log_softmax(1).amax(1)),
             ("Energy", -z.logsumexp(1)),
         ):
-            (one,) = (s for s in found.sightings if (s.detector, s.shown) == (detector, place))
-            assert one.fitted is None and one.auc is not None
+            (one,) = (
+                s for s in found.detector_scores if (s.detector, s.image_set) == (detector, place)
+            )
+            assert one.fitted_on is None and one.auc is not None
             # Float32 features may tie or part what nine digits do not.
             assert one.auc.value == pytest.approx(roc_auc_score(truth, score), abs=1e-3)
             limit = np.quantile(score[: len(right)], 0.9, method="higher")
-            seen = one.seen["0.1"]
+            seen = one.detection_rates["0.1"]
             assert seen is not None
             assert seen.value == pytest.approx(float((score[len(right) :] > limit).double().mean()))
-            assert one.few == (len(hit) < 30)
+            assert one.too_few == (len(hit) < 30)
 
 
 def test_what_is_kept_is_the_successes_and_every_control(folder: Path, found: Detection) -> None:
@@ -113,7 +115,7 @@ def test_what_is_kept_is_the_successes_and_every_control(folder: Path, found: De
         for c in store.clean()
         if c.logits is not None and int(c.logits.argmax()) == cases().entries[c.row].label
     ]
-    kinds = {kind: [s for s in found.shown if s.kind == kind] for kind in ("noise", "change")}
+    kinds = {kind: [s for s in found.image_sets if s.kind == kind] for kind in ("noise", "change")}
     assert store.features(CLEAN)[0] == right
     assert [s.name for s in kinds["change"]] == list(BENIGN_CHANGES)
     # Beside each eps, and beside the attack without a bound.
@@ -129,39 +131,41 @@ def test_what_is_kept_is_the_successes_and_every_control(folder: Path, found: De
 
 def test_every_fitting_is_scored_on_all_and_has_its_null(found: Detection) -> None:
     named = ("PGD", "CarliniWagnerL2")
-    attacks = [i for i, s in enumerate(found.shown) if s.name in named]
+    attacks = [i for i, s in enumerate(found.image_sets) if s.name in named]
     assert len(attacks) == 3
     for name in ("KernelDensity", "Mahalanobis"):
         for fitted in attacks:
-            own = [s for s in found.sightings if (s.detector, s.fitted) == (name, fitted)]
-            assert sorted(s.shown for s in own) == list(range(len(found.shown)))
-            assert sum((n.detector, n.fitted) == (name, fitted) for n in found.nulls) == 1
-    assert all(0.35 < n.auc.value < 0.65 and not n.alarm for n in found.nulls)
+            own = [s for s in found.detector_scores if (s.detector, s.fitted_on) == (name, fitted)]
+            assert sorted(s.image_set for s in own) == list(range(len(found.image_sets)))
+            assert (
+                sum((n.detector, n.fitted_on) == (name, fitted) for n in found.null_controls) == 1
+            )
+    assert all(0.35 < n.auc.value < 0.65 and not n.alarm for n in found.null_controls)
 
 
 def test_the_key_attack_is_the_strongest_at_the_least_eps_with_enough(found: Detection) -> None:
-    assert found.key is not None
-    key = found.shown[found.key]
+    assert found.key_attack is not None
+    key = found.image_sets[found.key_attack]
     assert key.cases >= 30 and key.kind == "attack" and key.norm == "Linf"
-    for other in found.shown:
+    for other in found.image_sets:
         if other.kind == "attack" and other.norm == "Linf" and other.eps is not None:
             assert key.eps is not None
             assert other.cases < 30 or other.eps > key.eps or other.cases <= key.cases
 
 
 def test_curves_and_bins_tell_the_same_as_the_figures(found: Detection) -> None:
-    assert [trace.detector for trace in found.traces] == list(found.detectors)
-    assert found.key is not None
-    for trace in found.traces:
-        sighting = found.sighting(trace.detector, found.key)
+    assert [trace.detector for trace in found.score_curves] == list(found.detectors)
+    assert found.key_attack is not None
+    for trace in found.score_curves:
+        sighting = found.score(trace.detector, found.key_attack)
         assert sighting is not None and sighting.auc is not None
         x, y = np.array(trace.roc).T
         assert (np.diff(x) >= 0).all() and (x[0], y[0]) == (0, 0) and (x[-1], y[-1]) == (1, 1)
         assert float(np.trapezoid(y, x)) == pytest.approx(sighting.auc.value, abs=0.03)
         assert sum(trace.clean) == found.cases
-        assert sum(trace.attacked) == found.shown[found.key].cases
+        assert sum(trace.attacked) == found.image_sets[found.key_attack].cases
         assert sum(trace.noise) == found.cases
-    assert found.scatters and all(len(s.clean) == len(s.attacked) for s in found.scatters)
+    assert found.feature_maps and all(len(s.clean) == len(s.attacked) for s in found.feature_maps)
 
 
 def test_noise_beside_an_attack_without_a_bound_goes_as_far(
@@ -204,7 +208,7 @@ def test_changes_keep_shape_and_box_and_look_at_each_image_alone(name: str) -> N
 def test_copies_and_patients_go_together() -> None:
     groups = ["a", "a", "b", "c", "d", "e"]
     pixels = ["1", "2", "2", "3", "4", "5"]
-    found = together(groups, pixels)
+    found = merge_duplicates(groups, pixels)
     assert found[0] == found[1] == found[2] and len(set(found.tolist())) == 4
 
 
@@ -229,7 +233,7 @@ def test_copies_are_one_group_and_said() -> None:
         reference=cases(120, "train"), gallery=0, detection={"adaptive": 0},
     )  # fmt: skip
     (flag,) = (f for f in report.flags if f.name == "copies of images")
-    assert flag.seen.startswith("3 of the images")
+    assert flag.observed.startswith("3 of the images")
 
 
 def classifier_says(classifier: Classifier, source: Cases, row: int) -> torch.Tensor:
@@ -251,7 +255,7 @@ def test_audited_images_are_taken_out_of_the_reference() -> None:
     known = {audited.entries[i].where for i in range(5)}
     detection = run(reference=mixed, attacks=["PGD"], detectors=["Mahalanobis"]).detection
     assert detection is not None
-    assert detection.reference["left_out"] == 5 and detection.reference["cases"] == 115
+    assert detection.reference.left_out == 5 and detection.reference.cases == 115
 
 
 def small(**options: Any) -> Report:
@@ -316,11 +320,14 @@ def test_no_success_is_no_figure() -> None:
     """At eps 0 nothing succeeds: the cell is empty with its reason, never 0 or 1."""
     detection = small(attacks=["FGSM"], eps=["0", "8/255"]).detection
     assert detection is not None
-    assert detection.shown[0].empty == "no attack succeeded" and detection.shown[0].cases == 0
-    assert not [s for s in detection.sightings if 0 in (s.shown, s.fitted)]
+    assert (
+        detection.image_sets[0].unfitted_reason == "no attack succeeded"
+        and detection.image_sets[0].cases == 0
+    )
+    assert not [s for s in detection.detector_scores if 0 in (s.image_set, s.fitted_on)]
     nothing = small(eps=["0"], detectors=["Mahalanobis", "MaxSoftmax"]).detection
-    assert nothing is not None and nothing.key is None and not nothing.traces
-    assert {s.detector for s in nothing.sightings} == {"MaxSoftmax"}
+    assert nothing is not None and nothing.key_attack is None and not nothing.score_curves
+    assert {s.detector for s in nothing.detector_scores} == {"MaxSoftmax"}
 
 
 def test_a_goal_decides_who_is_judged() -> None:
@@ -350,17 +357,17 @@ def test_dropout_passes_and_input_steps_within_an_audit() -> None:
         detection={"passes": 5, "cases": 40, "adaptive": 6, "adaptive_steps": 2},
     )  # fmt: skip
     assert report.detection is not None and report.detection.cases == 40
-    assert report.detection.of > 40
+    assert report.detection.correct_cases > 40
     assert len(report.detection.adaptive) == len(report.detection.detectors)
     for name in ("BayesianUncertainty", "Mahalanobis"):
-        one = report.detection.sighting(name, report.detection.key)
+        one = report.detection.score(name, report.detection.key_attack)
         assert one is not None and one.auc is not None
 
 
 def test_the_plan_decides_what_heads_are_fitted_on() -> None:
     detection = run(detection={"fit_on": ["PGD"], "fit_eps": ["8/255"]}).detection
     assert detection is not None
-    fitted = {s.fitted for s in detection.sightings} - {None}
+    fitted = {s.fitted_on for s in detection.detector_scores} - {None}
     (place,) = fitted
     assert place is not None
-    assert (detection.shown[place].name, detection.shown[place].eps) == ("PGD", 8 / 255)
+    assert (detection.image_sets[place].name, detection.image_sets[place].eps) == ("PGD", 8 / 255)

@@ -78,7 +78,7 @@ def test_a_skipped_file_is_named_on_the_terminal_and_nowhere_else(
             out=tmp_path / "run",
             skip_broken=True,
         )
-    assert report.data["skipped_broken"] == 1
+    assert report.data.skipped_broken == 1
     assert "Jane_Doe.png" in caplog.text
     for path in (p for p in (tmp_path / "run").rglob("*") if p.is_file()):
         assert b"Jane_Doe" not in path.read_bytes(), path.name

@@ -13,10 +13,10 @@ import torch
 
 from robust.auditing import audit
 from robust.cases import Cases, open_cases
-from robust.engine.summary import Worst
 from robust.gallery.png import BUDGET, difference, picture, round_down, write_pictures
 from robust.gallery.select import choose
 from robust.metrics.scores import Condition
+from robust.metrics.worst_case import WorstCase
 from robust.models import Classifier
 from robust.records import GALLERY, Report
 from tests.engine.nets import trained
@@ -46,14 +46,14 @@ def test_pictures_show_the_case_and_what_the_model_says_of_it(run: tuple[Report,
     report, out = run
     cases = {case.id: case for case in phantoms()}
     model = trained(28).eval()
-    names = list(report.data["classes"])
+    names = list(report.data.classes)
     assert len(report.gallery) == 6
     for exhibit in report.gallery:
         case = cases[exhibit.case]
         assert exhibit.label == names[case.label] == exhibit.prediction
         clean = read(out / GALLERY / exhibit.image)
         assert torch.equal(clean[0], (case.image * 255).round() / 255)
-        for frame in exhibit.frames:
+        for frame in exhibit.images:
             x_adv = read(out / GALLERY / frame.image)
             assert frame.eps is not None and frame.linf <= frame.eps + 1e-6
             # Rounded to 8 bits the picture is within half a level of what was judged.
@@ -65,19 +65,26 @@ def test_pictures_show_the_case_and_what_the_model_says_of_it(run: tuple[Report,
             )
             assert frame.success == (frame.prediction != exhibit.label)
             shown = read(out / GALLERY / frame.difference)
-            change = (shown - 0.5) / frame.magnified
-            assert float((clean + change - x_adv).abs().max()) <= 0.5 / 255 + 1 / frame.magnified
+            change = (shown - 0.5) / frame.magnification
+            assert (
+                float((clean + change - x_adv).abs().max()) <= 0.5 / 255 + 1 / frame.magnification
+            )
 
 
 def test_first_to_fall_and_last_to_hold(run: tuple[Report, Path]) -> None:
     report, _ = run
     eps = [row.eps for row in report.worst_cases]
-    places = [len(eps) if e.fell_at is None else eps.index(e.fell_at) for e in report.gallery]
+    places = [
+        len(eps) if e.smallest_success_eps is None else eps.index(e.smallest_success_eps)
+        for e in report.gallery
+    ]
     assert places[:3] == [0, 0, 0]
     assert min(places[3:]) > 0 and places[3:] == sorted(places[3:], reverse=True)
     for exhibit in report.gallery:
-        for frame in exhibit.frames:
-            fallen = exhibit.fell_at is not None and exhibit.fell_at <= (frame.eps or 0)
+        for frame in exhibit.images:
+            fallen = exhibit.smallest_success_eps is not None and exhibit.smallest_success_eps <= (
+                frame.eps or 0
+            )
             assert frame.success == fallen
 
 
@@ -90,7 +97,7 @@ def test_cases_are_chosen_by_eps_and_then_by_margin() -> None:
         condition = Condition.clean(np.stack([np.zeros(5), lead], 1))
         attacked = np.array([True] * 4 + [False])
         condition = dataclasses.replace(condition, attacked=attacked, success=(lead > 0) & attacked)
-        worst.append(Worst(condition, np.zeros(5, int)))
+        worst.append(WorstCase(condition, np.zeros(5, int)))
     assert [(c.place, c.fell) for c in choose(worst, labels, 2)] == [(1, 0), (3, None)]
     assert [(c.place, c.fell) for c in choose(worst, labels, 4)] == [
         (1, 0),

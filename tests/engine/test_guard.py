@@ -361,7 +361,7 @@ BAD_FITS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("eps alone", {"attack": None}, {}, "name the attack, or leave eps out"),
     ("needs", {"detector": "DeepFeatures", "attack": None}, {}, "name an attack and its eps"),
     ("eps", {"eps": "8"}, {}, "eps 8 is above 1"),
-    ("eps text", {"eps": "one"}, {}, "eps 'one' is no number"),
+    ("eps text", {"eps": "one"}, {}, "eps 'one' is not a number"),
     ("no eps", {"eps": None}, {}, "at one eps, the plan has PGD at 0.5/255, PGD at 1/255"),
     ("weak", {"eps": "0"}, {}, r"PGD at 0/255 fooled the classifier on none .* of \d+ attacked"),
     ("split", {"split": "vall"}, {}, r"no split 'vall'; did you mean val\?.*\(--split names"),

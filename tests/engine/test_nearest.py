@@ -33,7 +33,7 @@ def run(model: nn.Module, attacks: list[str], out: Path | None = None) -> Report
 
 def test_the_curve_is_that_of_the_table(tmp_path: Path) -> None:
     report = run(trained(28), ["FMN", "FGSM"], tmp_path / "run")
-    (curve,) = report.every_eps
+    (curve,) = report.accuracy_curves
     assert (curve.attacks, curve.norm) == (("FMN",), "Linf")
     table = pd.read_csv(tmp_path / "run" / "outcomes.csv")
     own = table[table.attack == "FMN"]
@@ -69,7 +69,7 @@ def test_the_curve_is_the_truth_where_that_is_known() -> None:
     y = np.array([case.label for case in own])
     limit = float(x.mean((1, 2, 3)).median())
     report = run(_Bright(limit), ["MinimumDistance"])
-    (curve,) = report.every_eps
+    (curve,) = report.accuracy_curves
     bright = x.mean((1, 2, 3)).numpy() > limit
     right = bright == y
     for eps, kept in zip(curve.eps, curve.robust_accuracy, strict=True):
@@ -83,4 +83,4 @@ def test_the_curve_is_the_truth_where_that_is_known() -> None:
 
 
 def test_without_a_minimum_norm_attack_there_is_no_curve() -> None:
-    assert run(trained(28), ["FGSM"]).every_eps == ()
+    assert run(trained(28), ["FGSM"]).accuracy_curves == ()

@@ -82,7 +82,7 @@ def test_a_finished_run_is_not_run_again(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("robust.engine.mixed_precision.attack_batch", forbidden)
     monkeypatch.setattr("robust.detection.evaluate.judge", forbidden)
     again = run(tmp_path)
-    assert again.rows == first.rows
+    assert again.results == first.results
     assert again.detection == first.detection
     assert again.table_sha256 == first.table_sha256
 

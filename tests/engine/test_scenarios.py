@@ -66,7 +66,7 @@ def test_every_attacker_stands_beside_a_control(found: tuple[Scenario, ...]) -> 
     for one in found:
         assert one.fooled.cases == one.control.cases == 40
         assert one.fooled.low <= one.fooled.value <= one.fooled.high
-        assert one.failed == ""
+        assert one.failure == ""
     by_name = {one.name: one for one in found}
     for name in ("universal", "transfer", "queries"):
         assert by_name[name].fooled.value > by_name[name].control.value, name
@@ -77,21 +77,21 @@ def test_every_attacker_stands_beside_a_control(found: tuple[Scenario, ...]) -> 
 
 def test_what_fools_the_surrogate_is_said(found: tuple[Scenario, ...]) -> None:
     transfer = next(one for one in found if one.name == "transfer")
-    assert transfer.own is not None
-    assert transfer.own.low > transfer.control.high
-    assert all(one.own is None for one in found if one.name != "transfer")
+    assert transfer.surrogate_fooled is not None
+    assert transfer.surrogate_fooled.low > transfer.control.high
+    assert all(one.surrogate_fooled is None for one in found if one.name != "transfer")
 
 
 def test_more_questions_find_more(found: tuple[Scenario, ...]) -> None:
     few, many = (one for one in found if one.name == "queries")
-    assert (few.effort, many.effort) == (30, 150)
+    assert (few.budget, many.budget) == (30, 150)
     assert few.fooled.value < many.fooled.value
 
 
 def test_a_model_is_its_own_best_surrogate() -> None:
     (found,) = run(surrogate=Classifier(trained(28), channels=1), scenarios={"cases": 20}).scenarios
-    assert found.own is not None
-    assert found.fooled.value == found.own.value
+    assert found.surrogate_fooled is not None
+    assert found.fooled.value == found.surrogate_fooled.value
 
 
 def test_a_run_that_is_cut_short_ends_with_the_same_figures(

@@ -125,16 +125,16 @@ def test_the_report_tells_what_each_way_of_storing_leaves(tmp_path: Path) -> Non
         robust_accuracy = worst[one.eps].scores.robust_accuracy
         assert robust_accuracy is not None
         assert one.computed.value == pytest.approx(1 - robust_accuracy.value)
-        assert one.stored.value <= one.aware.value
-        assert one.of == 256
+        assert one.quantised.value <= one.adversarially_rounded.value
+        assert one.file_levels == 256
     small, whole, between, large = report.survival
-    assert small.levels == 0.25
+    assert small.eps_levels == 0.25
     # Below one level a file of 8 bits holds the clean image.
-    assert small.stored.value == small.aware.value == 0
-    assert whole.stored.value == pytest.approx(whole.computed.value, abs=0.05)
+    assert small.quantised.value == small.adversarially_rounded.value == 0
+    assert whole.quantised.value == pytest.approx(whole.computed.value, abs=0.05)
     # Between two levels, the smaller one is all that a file can hold.
-    assert between.aware.value <= between.computed.value
-    assert large.stored.value > 0.5
+    assert between.adversarially_rounded.value <= between.computed.value
+    assert large.quantised.value > 0.5
     assert small.jpeg_clean == large.jpeg_clean
 
 

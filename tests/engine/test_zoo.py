@@ -210,7 +210,7 @@ def sound(name: str, seed: int) -> None:
         device="cpu",
         doubts={"claimed_accuracy": 0.8},
     )
-    assert names(report) == set(), [flag.seen for flag in report.flags]
+    assert names(report) == set(), [flag.observed for flag in report.flags]
 
 
 def test_a_sound_model_raises_no_flag() -> None:
@@ -228,7 +228,7 @@ def test_the_probe_is_counted_and_can_be_switched_off() -> None:
     model, cases = classifier(BASE), cases_of(BASE, count=20)
     options: dict[str, Any] = {"attacks": ["FGSM"], "eps": ["1/255"], "device": "cpu"}
     probed = audit(model, cases, **options)
-    assert probed.timings["probe"]["cases"] == 16 and probed.timings["probe"]["passes"] > 0
+    assert probed.timings.probe.cases == 16 and probed.timings.probe.passes > 0
     plain = audit(model, cases, **options, doubts={"probe": False})
-    assert plain.timings["probe"] is None
-    assert plain.rows == probed.rows and plain.clean == probed.clean
+    assert plain.timings.probe is None
+    assert plain.results == probed.results and plain.clean == probed.clean

@@ -17,6 +17,7 @@ from robust.records import (
     FeatureMap,
     ImageSet,
     NullControl,
+    ReferenceSet,
     ScoreCurves,
 )
 
@@ -54,7 +55,7 @@ def detection(
     sightings: list[DetectorScore] = []
     nulls: list[NullControl] = []
     traces: list[ScoreCurves] = []
-    fits = [i for i, a in enumerate(attacks) if not a.empty]
+    fits = [i for i, a in enumerate(attacks) if not a.unfitted_reason]
     for name, strength in strengths.items():
         for fitted in [None] if name in UNFITTED else fits:
             clean = rng.normal(size=CLEAN)
@@ -64,7 +65,7 @@ def detection(
                 if one.cases
             }
             sightings += [
-                DetectorScore(name, fitted, i, *_worth(clean, own), few=len(own) < 30)
+                DetectorScore(name, fitted, i, *_worth(clean, own), too_few=len(own) < 30)
                 for i, own in scores.items()
             ]
             value = 0.5 + (0.12 if name in alarms else float(rng.normal(0, 0.008)))
@@ -76,17 +77,17 @@ def detection(
     return Detection(
         detectors={name: f"{name}(strength={value})" for name, value in strengths.items()},
         layers=("layer1", "layer2", "penultimate"),
-        reference={"split": "train", "cases": 300, "groups": 120, "left_out": 2},
+        reference=ReferenceSet("train", 300, 120, 2),
         cases=CLEAN,
         groups=CLEAN // 2,
-        of=CLEAN + 7,
+        correct_cases=CLEAN + 7,
         folds=5,
-        key=key,
-        shown=shown,
-        sightings=tuple(sightings),
-        nulls=tuple(nulls),
-        traces=tuple(traces),
-        scatters=() if key is None else tuple(_scatters(rng, attacks, key)),
+        key_attack=key,
+        image_sets=shown,
+        detector_scores=tuple(sightings),
+        null_controls=tuple(nulls),
+        score_curves=tuple(traces),
+        feature_maps=() if key is None else tuple(_scatters(rng, attacks, key)),
     )
 
 
@@ -113,11 +114,11 @@ def evaded(made: Detection, **passes: float) -> Detection:
             fooled=estimate(0.9),
             auc=estimate(0.4, 0.031),
             static_auc=estimate(0.8, 0.042),
-            passes={"0.01": estimate(share + 0.05), "0.05": estimate(share), "0.1": estimate(share - 0.1)},
-            static={"0.01": estimate(0.3), "0.05": estimate(0.25), "0.1": estimate(0.2)},
-            found_by={"PGD": 10, "JointPGD": 44},
-            few=False,
-            follows=0.83 if name == "DeepFeatures" else None,
+            evasion_rates={"0.01": estimate(share + 0.05), "0.05": estimate(share), "0.1": estimate(share - 0.1)},
+            static_evasion_rates={"0.01": estimate(0.3), "0.05": estimate(0.25), "0.1": estimate(0.2)},
+            cases_by_attack={"PGD": 10, "JointPGD": 44},
+            too_few=False,
+            surrogate_agreement=0.83 if name == "DeepFeatures" else None,
         )
         for name, share in chosen.items()
     )  # fmt: skip
@@ -128,9 +129,9 @@ def without(made: Detection, detector: str, **changes: object) -> Detection:
     """Changed sightings of one detector."""
     sightings = tuple(
         dataclasses.replace(s, **changes) if s.detector == detector else s  # type: ignore[arg-type]
-        for s in made.sightings
+        for s in made.detector_scores
     )
-    return dataclasses.replace(made, sightings=sightings)
+    return dataclasses.replace(made, detector_scores=sightings)
 
 
 def _shift(strength: float, shown: ImageSet, matched: bool) -> float:

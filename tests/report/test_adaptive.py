@@ -50,10 +50,12 @@ def test_the_table_names_every_number_and_doubts_the_few() -> None:
         "90.0",
         "80.0",
     ]
-    assert cells[6].path == "/detection/adaptive/0/passes/0.05"
+    assert cells[6].path == "/detection/adaptive/0/evasion_rates/0.05"
     assert cells[8].text == "PGD 10 and JointPGD 44"
     assert "stand-in" not in table.note and "*" not in table.note
-    few = tuple(dataclasses.replace(one, few=True, follows=0.4) for one in FOUND.adaptive)
+    few = tuple(
+        dataclasses.replace(one, too_few=True, surrogate_agreement=0.4) for one in FOUND.adaptive
+    )
     table = adaptive_table(made(dataclasses.replace(FOUND, adaptive=few)))
     assert [c.mark for c in table.lines[0].cells] == ["", "*", "*", "", "", "", "", "", ""]
     assert table.lines[0].cells[8].text.endswith("; stand-in 0.40")
@@ -76,5 +78,5 @@ def test_gates_ask_for_what_holds_against_who_knows() -> None:
     assert one("withstands", 0.05).outcome == "failed"
     untried = one("withstands", 0.05, detection())
     assert untried.outcome == "undecided" and "no attacker who knows" in untried.why
-    few = tuple(dataclasses.replace(a, few=True) for a in FOUND.adaptive)
+    few = tuple(dataclasses.replace(a, too_few=True) for a in FOUND.adaptive)
     assert "too few" in one("adaptive_auc", 0.3, dataclasses.replace(FOUND, adaptive=few)).why

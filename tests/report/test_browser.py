@@ -89,13 +89,13 @@ def _unharmed(exhibit: Exhibit) -> Exhibit:
             success=False,
             linf=0.0,
             l2=0.0,
-            magnified=0.0,
+            magnification=0.0,
             image=exhibit.image,
             difference="",
         )
-        for frame in exhibit.frames
+        for frame in exhibit.images
     )
-    return dataclasses.replace(exhibit, frames=frames, fell_at=None)
+    return dataclasses.replace(exhibit, images=frames, smallest_success_eps=None)
 
 
 def _with_classes(report: Report, names: Sequence[str]) -> Report:
@@ -112,7 +112,7 @@ def _with_classes(report: Report, names: Sequence[str]) -> Report:
         report,
         clean=widened(report.clean),
         worst_cases=tuple(map(widened, report.worst_cases)),
-        data={**report.data, "classes": dict.fromkeys(names, 40)},
+        data=dataclasses.replace(report.data, classes=dict.fromkeys(names, 40)),
     )
 
 
@@ -306,7 +306,7 @@ def test_the_slider_shows_each_eps(visit: Visitor, made: Made, name: str) -> Non
         assert said.inner_text() == slider.get_attribute("aria-valuetext") == wanted
         for card, exhibit in zip(page.locator(".exhibit").all(), made.report.gallery, strict=True):
             assert card.locator(".frame:visible, .frame:has(img:visible)").count() == 1
-            frame = exhibit.frames[place]
+            frame = exhibit.images[place]
             clean, attacked, changed = card.locator("figcaption:visible").all_inner_texts()
             assert clean == f"clean: read as {exhibit.prediction} ({exhibit.probability:.2f})"
             if not frame.attack:
@@ -315,14 +315,16 @@ def test_the_slider_shows_each_eps(visit: Visitor, made: Made, name: str) -> Non
             assert attacked.startswith(
                 f"{wanted}, {frame.attack}: read as {frame.prediction} ({frame.probability:.2f})"
             )
-            assert changed == f"difference \N{MULTIPLICATION SIGN} {frame.magnified:g}"
+            assert changed == f"difference \N{MULTIPLICATION SIGN} {frame.magnification:g}"
             shown = [picture.get_attribute("src") for picture in card.locator("img:visible").all()]
             assert len(set(shown)) == 3
 
 
 def test_the_gallery_filter(visit: Visitor, made: Made) -> None:
-    fell = [exhibit.case for exhibit in made.report.gallery if exhibit.fell_at is not None]
-    held = [exhibit.case for exhibit in made.report.gallery if exhibit.fell_at is None]
+    fell = [
+        exhibit.case for exhibit in made.report.gallery if exhibit.smallest_success_eps is not None
+    ]
+    held = [exhibit.case for exhibit in made.report.gallery if exhibit.smallest_success_eps is None]
     assert fell and held
     page = visit()
     for choice, wanted in (("fell", fell), ("held", held), ("", fell + held)):
@@ -333,7 +335,7 @@ def test_the_gallery_filter(visit: Visitor, made: Made) -> None:
 
 def test_the_filters_of_the_table(visit: Visitor, made: Made) -> None:
     report = made.report
-    rows = [report.clean, *report.rows, *report.worst_cases]
+    rows = [report.clean, *report.results, *report.worst_cases]
     of = [
         (r.attack, "clean" if r.kind == "clean" else f"{norm_text(r.norm)} {eps_text(r.eps)}")
         for r in rows
@@ -420,7 +422,7 @@ def test_without_script_all_is_there_and_no_control_is_dead(
     for card in page.locator(".exhibit").all():
         captions = card.locator("figcaption:visible").all_inner_texts()
         assert len(captions) == 3 and captions[1].startswith("L∞ 6/255")
-    whole = 1 + len(made.report.rows) + len(made.report.worst_cases)
+    whole = 1 + len(made.report.results) + len(made.report.worst_cases)
     assert page.locator("#table-results tbody tr:visible").count() == whole
     page.locator("summary").click()
     assert "[audit]" in page.locator("details pre").inner_text()
@@ -480,7 +482,7 @@ def test_each_matrix_is_open_on_paper(visit: Visitor, tmp_path: Path) -> None:
     if shutil.which("pdftotext") is not None:  # what is cut off at the margin is not in the text
         subprocess.run(["pdftotext", "-layout", "page.pdf"], cwd=tmp_path, check=True)
         text = (tmp_path / "page.txt").read_text(encoding="utf-8")
-        cells = len(found.sightings) + len(found.nulls)
+        cells = len(found.detector_scores) + len(found.null_controls)
         assert len(re.findall(r"(?<![\d.])[01]\.\d\d(?![\d.])", text)) >= cells
     page.emulate_media(media="print")
     assert page.locator("details.folded[open] table:visible").count() == 8

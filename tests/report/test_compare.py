@@ -88,13 +88,15 @@ def write_run(
     none = Scores(None)
     made = dataclasses.replace(
         report(),
-        rows=tuple(AttackResult(attack, "Linf", eps, "exact", none) for attack, eps in fallen),
+        results=tuple(AttackResult(attack, "Linf", eps, "exact", none) for attack, eps in fallen),
         worst_cases=tuple(
             AttackResult("worst case", "Linf", eps, "exact", none)
             for eps in sorted({e for _, e in fallen})
         ),
         plan={"audit": {"seed": 0, "goal": "error", "target": None, "norm": "Linf", **plan}},
-        data={**report().data, "classes": dict.fromkeys(classes, 5), "findings": [classes[1]]},
+        data=dataclasses.replace(
+            report().data, classes=dict.fromkeys(classes, 5), findings=(classes[1],)
+        ),
         table_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         attacks=dict(attacks),
     )
@@ -177,7 +179,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         audit(
             Classifier(model, channels=1),
             open_cases("phantom:chest_xray", count=30, pixels=28),
-            attacks=["FGSM", "PGD", "CW", CarliniWagnerL2(steps=25, binary_steps=4)],
+            attacks=["FGSM", "PGD", "MarginPGD", CarliniWagnerL2(steps=25, binary_steps=4)],
             eps=["1/255", "4/255"],
             out=out[-1],
             gallery=0,
@@ -193,8 +195,8 @@ def test_it_has_the_numbers_of_both_reports(audited: list[Path]) -> None:
     for place, one in enumerate(reports):
         rows = {"clean": one.clean}
         rows |= {f"worst case, L∞ {k}/255": one.worst_cases[i] for i, k in enumerate((1, 4))}
-        rows |= {f"{a}, L∞ 4/255": one.row(a, 4 / 255) for a in ("FGSM", "PGD", "CW")}
-        rows["CarliniWagnerL2, L2 nearest"] = one.row("CarliniWagnerL2")
+        rows |= {f"{a}, L∞ 4/255": one.result(a, 4 / 255) for a in ("FGSM", "PGD", "MarginPGD")}
+        rows["CarliniWagnerL2, L2 nearest"] = one.result("CarliniWagnerL2")
         for condition, row in rows.items():
             for score in ("robust accuracy", "accuracy", "sensitivity", "specificity"):
                 estimate = getattr(row.scores, score.replace(" ", "_"))
@@ -292,9 +294,9 @@ def test_names_of_any_kind_are_matched_and_stay_text(tmp_path: Path) -> None:
         made = Report.load(run / "report.json")
         rows = tuple(
             dataclasses.replace(row, attack=name)
-            for row, name in zip(made.rows, attacks, strict=True)
+            for row, name in zip(made.results, attacks, strict=True)
         )
-        dataclasses.replace(made, rows=rows).save(run / "report.json")
+        dataclasses.replace(made, results=rows).save(run / "report.json")
     found = compare_runs(*runs)
     assert found.cases == len(every) and found.notes == ()
     worst = change(found, "robust accuracy", "worst case, L∞ 25.5/255")

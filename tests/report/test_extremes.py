@@ -28,7 +28,7 @@ from robust.errors import InputError
 from robust.models import Classifier
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
-from robust.records import AttackResult, Estimate, Report, Scores
+from robust.records import AttackResult, AuditedData, AuditedModel, Estimate, Report, Scores
 from robust.report import FORMATS, TEMPLATES, read_report, write_report
 from robust.report.formats.terminal import print_report
 from robust.report.text.format import counted, of_hundred, threat_text
@@ -439,7 +439,7 @@ def test_what_an_extreme_is_called(runs: Runs, name: str) -> None:
 
 def test_the_huge_run_is_what_it_claims_to_be(runs: Runs) -> None:
     report = runs("huge").report
-    assert len({row.attack for row in report.rows}) == 12
+    assert len({row.attack for row in report.results}) == 12
     assert len(report.worst_cases) == 10
     assert len(report.flags) >= 6
     assert len(report.title) == len(LONG) == 300
@@ -542,8 +542,8 @@ def classes(before: dict[str, float], after: dict[str, float]) -> Report:
     plain = row(before, "clean")
     audit_ = {"target": None, "goal": "error"}
     return Report(
-        "t", plain, (), (row(after, "worst case"),), (), (), {"audit": audit_}, {},
-        {"cases": 50, "groups": 50}, {}, "",
+        "t", plain, (), (row(after, "worst case"),), (), (), {"audit": audit_},
+        AuditedModel({}, "", "softmax", 0.5), AuditedData("", "test", 50, 50, {}), {}, "",
     )  # fmt: skip
 
 
@@ -637,8 +637,8 @@ def test_a_run_cut_short_is_reported_on_as_its_finished_cases(cut: tuple[Plan, P
     found = unfinished_report(folder)
     assert sorted(path.name for path in folder.iterdir()) == before
     assert found.flags[0].name == "run cut short"
-    assert f"{2 * CHUNK} of {COUNT} cases" in found.flags[0].seen
-    assert (found.data["cases"], found.data["unfinished"]) == (2 * CHUNK, CHUNK)
+    assert f"{2 * CHUNK} of {COUNT} cases" in found.flags[0].observed
+    assert (found.data.cases, found.data.unfinished) == (2 * CHUNK, CHUNK)
     assert found.table_sha256 == ""
     alone = audit(
         classifier(),
@@ -648,10 +648,10 @@ def test_a_run_cut_short_is_reported_on_as_its_finished_cases(cut: tuple[Plan, P
         chunk=CHUNK,
         device="cpu",
     )
-    for field in ("clean", "rows", "worst_cases", "difficulty"):
+    for field in ("clean", "results", "worst_cases", "difficulty"):
         assert getattr(found, field) == getattr(alone, field), field
     assert [f for f in found.flags if f.name != "run cut short"] == list(alone.flags)
-    assert found.data["pixels_sha256"] == alone.data["pixels_sha256"]
+    assert found.data.pixels_sha256 == alone.data.pixels_sha256
 
 
 def shell(*arguments: str) -> str:
@@ -711,4 +711,4 @@ def test_the_same_command_goes_on_to_the_same_report(tmp_path: Path) -> None:
     lines = shell(*run, "--device", "cpu").splitlines()
     assert len(lines) <= 25 and lines[-1] == f"Report: {tmp_path / 'cut' / 'report.html'}"
     assert kept(tmp_path / "cut") == kept(tmp_path / "calm")
-    assert not read_report(tmp_path / "cut").data["unfinished"]
+    assert not read_report(tmp_path / "cut").data.unfinished

@@ -149,7 +149,7 @@ def seeing(wanted: object, found: Detection | None) -> tuple[GateResult, ...]:
 
 def test_a_detector_is_judged_on_the_key_attack() -> None:
     found = detection()
-    auc = {name: found.sighting(name, found.key) for name in found.detectors}
+    auc = {name: found.score(name, found.key_attack) for name in found.detectors}
     results = {r.name.split()[2]: r for r in seeing(0.6, found)}
     assert set(results) == set(found.detectors)
     for name, sighting in auc.items():
@@ -193,7 +193,7 @@ def test_flags_by_name_and_all_of_them() -> None:
 
 def test_nothing_is_decided_before_the_run_is_finished() -> None:
     made = gated({"clean_accuracy": 0.1, "no_flags": True}, flags=())
-    data = {**made.data, "unfinished": 3}
+    data = dataclasses.replace(made.data, unfinished=3)
     found = judge_gates(dataclasses.replace(made, data=data))
     assert {(r.outcome, r.why) for r in found} == {("undecided", "the run is not finished")}
 
@@ -226,7 +226,7 @@ def test_the_names_of_flags_are_those_that_checks_raise() -> None:
         ({"robust_accuracy": 60}, "lies above 0 and below 1, such as 0.6 for 60 %"),
         ({"robust_accuracy": 1.0}, "lies above 0 and below 1"),
         ({"robust_accuracy": {"1/255": 0}}, "lies above 0 and below 1"),
-        ({"robust_accuracy": {"one": 0.6}}, "eps 'one' is no number"),
+        ({"robust_accuracy": {"one": 0.6}}, "eps 'one' is not a number"),
         ({"robust_accuracy": {"1/255": 0.6, "1.0/255": 0.5}}, "is named twice"),
         ({"sensitivity": "high"}, "a gate is a number, such as 0.6"),
         ({"specificity": True}, "a gate is a number"),

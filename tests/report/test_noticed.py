@@ -20,7 +20,7 @@ import pytest
 from rich.console import Console
 
 from robust.plan.load import make_plan
-from robust.records import Detection, DetectorScore, Estimate, ImageSet, Report
+from robust.records import Detection, DetectorScore, Estimate, ImageSet, Report, Timings
 from robust.report import write_report
 from robust.report.figures.accuracy import accuracy_figures
 from robust.report.formats import latex
@@ -42,13 +42,13 @@ from tests.test_records import report
 
 EMPTY = ImageSet("attack", "CW", "Linf", 1 / 255, 0, "no attack succeeded")
 APART = ImageSet("attack", "CW", "Linf", 2 / 255, 4, "its 4 successes lie in one fold")
-TIMED = {"seconds": 1.0, "by_cell": {"PGD": 1.0}}
+TIMED = Timings(1.0, {"PGD": 1.0})
 
 
 def made(found: Detection | None = None, *, drawn: bool = False, **changes: Any) -> Report:
     """A report on a detection, without its figures unless they are asked for."""
     found = found or detection()
-    bare = found if drawn else dataclasses.replace(found, traces=(), scatters=())
+    bare = found if drawn else dataclasses.replace(found, score_curves=(), feature_maps=())
     return report(detection=bare, timings=TIMED, **changes)
 
 
@@ -56,10 +56,12 @@ def key_changed(**changes: Any) -> Detection:
     """Sightings of LID at the key attack, changed."""
     found = detection()
     sightings = tuple(
-        dataclasses.replace(s, **changes) if s.detector == "LID" and s.shown == found.key else s
-        for s in found.sightings
+        dataclasses.replace(s, **changes)
+        if s.detector == "LID" and s.image_set == found.key_attack
+        else s
+        for s in found.detector_scores
     )
-    return dataclasses.replace(found, sightings=sightings)
+    return dataclasses.replace(found, detector_scores=sightings)
 
 
 def rate(value: float, low: float, high: float) -> Estimate:
@@ -84,8 +86,8 @@ def large() -> Report:
 
 def test_a_sentence_says_what_is_seen_at_one_false_alarm_in_twenty() -> None:
     seen = {"0.01": None, "0.05": rate(0.612, 0.548, 0.671), "0.1": None}
-    found = key_changed(auc=rate(0.8, 0.7, 0.9), seen=seen)
-    null = found.null("LID")
+    found = key_changed(auc=rate(0.8, 0.7, 0.9), detection_rates=seen)
+    null = found.null_control("LID")
     assert null is not None
     assert said_of("LID", found) == (
         "At one false alarm in twenty, LID sees 61 % [55, 67] of PGD images at 1/255; its null "
@@ -103,15 +105,18 @@ HONEST = {
         "which it tells from clean ones no better than a coin (AUC 0.53 [0.48, 0.58])",
     ),
     "as of clean ones": (
-        {"auc": rate(0.62, 0.55, 0.68), "seen": {"0.05": rate(0.03, 0.0, 0.08)}},
+        {"auc": rate(0.62, 0.55, 0.68), "detection_rates": {"0.05": rate(0.03, 0.0, 0.08)}},
         "LID sees 3 % [0, 8] of PGD images at 1/255, no more than it flags of clean ones; its",
     ),
     "perhaps as of clean ones": (
-        {"auc": rate(0.62, 0.55, 0.68), "seen": {"0.05": rate(0.09, 0.04, 0.15)}},
+        {"auc": rate(0.62, 0.55, 0.68), "detection_rates": {"0.05": rate(0.09, 0.04, 0.15)}},
         "LID sees 9 % [4, 15] of PGD images at 1/255, perhaps no more than it flags of clean ones;",
     ),
-    "few": ({"few": True}, "LID gets no verdict: it was shown no more than 61 PGD images"),
-    "no threshold": ({"seen": {"0.05": None}}, "LID sees at one false alarm in twenty is unknown"),
+    "few": ({"too_few": True}, "LID gets no verdict: it was shown no more than 61 PGD images"),
+    "no threshold": (
+        {"detection_rates": {"0.05": None}},
+        "LID sees at one false alarm in twenty is unknown",
+    ),
     "no number": ({"auc": None}, "LID has no number on PGD images at 1/255: it was not fitted"),
 }
 
@@ -138,7 +143,7 @@ def test_without_a_key_there_is_one_sentence_and_its_reason() -> None:
 
 def test_an_attack_that_nothing_could_be_fitted_on() -> None:
     found = detection(attacks=[*ATTACKS, APART], key=4)
-    sentence = said_of("LID", dataclasses.replace(found, key=4))
+    sentence = said_of("LID", dataclasses.replace(found, key_attack=4))
     assert sentence == ("LID has no number on CW images at 2/255: its 4 successes lie in one fold.")
 
 
@@ -146,7 +151,7 @@ def test_a_null_alarm_opens_every_format_and_its_detector_gets_no_figure() -> No
     loud = made(detection(alarms=["LID"]))
     opening = "Do not believe what this report says of LID: where there was nothing to find"
     assert headline(loud)[0].startswith(opening)
-    null = loud.detection and loud.detection.null("LID")
+    null = loud.detection and loud.detection.null_control("LID")
     assert null and f"({null.auc.value:.2f} [" in headline(loud)[0]
     for order in ORDERS.values():
         assert re.search(rf'aria-label="Summary">\s*<p>{opening}', render_html(loud, order))
@@ -177,8 +182,8 @@ def test_two_loud_detectors_are_named_and_three_more_counted() -> None:
 
 def test_at_a_glance_stands_the_range_and_no_choice_of_the_best() -> None:
     found = detection()
-    every = [s for name in STRENGTHS if (s := found.sighting(name, found.key))]
-    values = sorted(e.value for s in every if (e := s.seen["0.05"]))
+    every = [s for name in STRENGTHS if (s := found.score(name, found.key_attack))]
+    values = sorted(e.value for s in every if (e := s.detection_rates["0.05"]))
     low, high = (words.of_hundred(value) for value in (values[0], values[-1]))
     sentence = noticed.at_a_glance(found)
     assert re.fullmatch(
@@ -188,17 +193,17 @@ def test_at_a_glance_stands_the_range_and_no_choice_of_the_best() -> None:
     )
     one = detection({"LID": 0.7})
     assert noticed.at_a_glance(one).startswith("At one false alarm in twenty, the detector sees ")
-    few = [dataclasses.replace(s, few=True) for s in found.sightings]
-    assert noticed.at_a_glance(dataclasses.replace(found, sightings=tuple(few))) == ""
+    few = [dataclasses.replace(s, too_few=True) for s in found.detector_scores]
+    assert noticed.at_a_glance(dataclasses.replace(found, detector_scores=tuple(few))) == ""
 
 
 def test_the_harmless_change_flagged_most_is_named_with_its_detector() -> None:
     found = detection()
     worst = [(s, name) for name in STRENGTHS if (s := noticed.worst_change(found, name))]
-    rates = {e.value: (s, name) for s, name in worst if (e := s.seen["0.05"])}
+    rates = {e.value: (s, name) for s, name in worst if (e := s.detection_rates["0.05"])}
     own, name = rates[max(rates)]
     sentence = noticed.daily(found)
-    change, share = found.shown[own.shown].name, words.of_hundred(max(rates))
+    change, share = found.image_sets[own.image_set].name, words.of_hundred(max(rates))
     assert f"daily life, {change} alarms" in sentence and f"{name} flags {share} [" in sentence
     assert name not in noticed.daily(detection(alarms=[name]))
     assert noticed.daily(detection(alarms=[*STRENGTHS])) == ""
@@ -251,14 +256,14 @@ def test_cells_are_marked_shaded_and_framed_for_what_they_are() -> None:
         for fitted, (head, *cells, null) in zip(fits, lines):
             assert head[1] == ("nothing" if fitted is None else f"{label(found, fitted)}")
             assert re.fullmatch(r"0\.\d\d \[0\.\d\d, 0\.\d\d\]", null[1])
-            assert len(cells) == len(found.shown)
+            assert len(cells) == len(found.image_sets)
             for place, (kind, text) in enumerate(cells):
                 own = only(found, name, fitted, place)
                 assert own.auc is not None
-                assert text.startswith(f"{own.auc.value:.2f}{'*' * own.few} [")
-                side = "" if own.few else "below" if own.auc.value < 0.5 else "above"
+                assert text.startswith(f"{own.auc.value:.2f}{'*' * own.too_few} [")
+                side = "" if own.too_few else "below" if own.auc.value < 0.5 else "above"
                 assert kind.split() == [s for s in (side, "framed" * (fitted == place)) if s]
-                kinds["few"] += own.few
+                kinds["few"] += own.too_few
                 kinds["framed"] += fitted == place
                 if side:
                     kinds[side] += 1
@@ -266,13 +271,15 @@ def test_cells_are_marked_shaded_and_framed_for_what_they_are() -> None:
 
 
 def label(found: Detection, place: int) -> str:
-    shown = found.shown[place]
+    shown = found.image_sets[place]
     return f"{shown.name} {words.eps_text(shown.eps, shown.norm)}"
 
 
 def only(found: Detection, detector: str, fitted: int | None, shown: int) -> DetectorScore:
     (own,) = [
-        s for s in found.sightings if (s.detector, s.fitted, s.shown) == (detector, fitted, shown)
+        s
+        for s in found.detector_scores
+        if (s.detector, s.fitted_on, s.image_set) == (detector, fitted, shown)
     ]
     return own
 
@@ -303,14 +310,14 @@ def test_each_cell_points_at_its_number(template: str) -> None:
         scale, digits = (1, digits) if path.endswith("auc") else (100, 1)
         value, low, high = (f"{scale * found[k]:.{digits}f}" for k in ("value", "low", "high"))
         own = at(raw, path.rsplit("/auc")[0].split("/seen")[0])
-        mark = "*" if own.get("few") else "!" if own.get("alarm") else ""
+        mark = "*" if own.get("too_few") else "!" if own.get("alarm") else ""
         assert text == f"{value}{mark} [{low}, {high}]", path
 
 
 def test_the_summary_points_at_the_fitting_on_the_key_attack() -> None:
     shown = made()
     found = shown.detection
-    assert found is not None and found.key is not None
+    assert found is not None and found.key_attack is not None
     html = render_html(shown)
     table = html[
         html.index('id="table-noticed"') : html.index('aria-label="Table: Each detector fitted')
@@ -319,27 +326,29 @@ def test_the_summary_points_at_the_fitting_on_the_key_attack() -> None:
     assert [name for name, _ in lines] == list(found.detectors)
     for name, line in lines:
         auc, at1, at5, at10, null, noise, change = re.findall(r'data-path="(.*?)"', line)
-        place = found.sightings.index(only(found, name, None if name == "MaxSoftmax" else 1, 1))
-        own = f"/detection/sightings/{place}"
+        place = found.detector_scores.index(
+            only(found, name, None if name == "MaxSoftmax" else 1, 1)
+        )
+        own = f"/detection/detector_scores/{place}"
         assert [auc, at1, at5, at10] == [
             f"{own}/auc",
-            *(f"{own}/seen/{s}" for s in ("0.01", "0.05", "0.1")),
+            *(f"{own}/detection_rates/{s}" for s in ("0.01", "0.05", "0.1")),
         ]
-        assert found.nulls[int(null.split("/")[3])] is found.null(name)
-        beside = found.sightings[int(noise.split("/")[3])]
-        assert found.shown[beside.shown].kind == "noise"
-        assert found.shown[beside.shown].eps == found.shown[found.key].eps
-        assert beside.fitted == found.sightings[place].fitted
-        flagged = found.sightings[int(change.split("/")[3])]
+        assert found.null_controls[int(null.split("/")[3])] is found.null_control(name)
+        beside = found.detector_scores[int(noise.split("/")[3])]
+        assert found.image_sets[beside.image_set].kind == "noise"
+        assert found.image_sets[beside.image_set].eps == found.image_sets[found.key_attack].eps
+        assert beside.fitted_on == found.detector_scores[place].fitted_on
+        flagged = found.detector_scores[int(change.split("/")[3])]
         rates = [
             e.value
-            for s in found.sightings
-            if s.detector == name and s.fitted == flagged.fitted
-            if found.shown[s.shown].kind == "change" and (e := s.seen["0.05"])
+            for s in found.detector_scores
+            if s.detector == name and s.fitted_on == flagged.fitted_on
+            if found.image_sets[s.image_set].kind == "change" and (e := s.detection_rates["0.05"])
         ]
-        worst = flagged.seen["0.05"]
+        worst = flagged.detection_rates["0.05"]
         assert worst and worst.value == max(rates) and len(rates) == 4
-        assert found.shown[flagged.shown].name in line
+        assert found.image_sets[flagged.image_set].name in line
 
 
 @pytest.mark.parametrize("template", ORDERS)
@@ -386,7 +395,7 @@ def test_figures_show_each_detector_and_every_point(tmp_path: Path) -> None:
     legend = axes.get_legend()
     assert legend is not None
     assert [t.get_text() for t in legend.get_texts()] == list(found.detectors)
-    for line, trace in zip(axes.get_lines()[2:], found.traces, strict=True):
+    for line, trace in zip(axes.get_lines()[2:], found.score_curves, strict=True):
         np.testing.assert_allclose(line.get_xydata() / 100, trace.roc)
     panels = drawn["detectors-scores"].draw().axes
     assert [a.get_title() for a in panels] == list(found.detectors)
@@ -418,7 +427,7 @@ def hostile() -> Detection:
     sights = dataclasses.replace(
         found,
         layers=tuple(every),
-        reference={**found.reference, "split": NAMES["script"]},
+        reference=dataclasses.replace(found.reference, split=NAMES["script"]),
         detectors={name: f"{name}(x={name!r})" for name in every},
     )
     return sights

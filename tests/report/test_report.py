@@ -33,8 +33,8 @@ def hostile() -> Report:
     worst = tuple(
         dataclasses.replace(r, scores=scores, subgroups=(part,)) for r in made.worst_cases
     )
-    flag = dataclasses.replace(made.flags[0], seen=NASTY)
-    data = {**made.data, "source": NASTY, "classes": {NASTY: 8}}
+    flag = dataclasses.replace(made.flags[0], observed=NASTY)
+    data = dataclasses.replace(made.data, source=NASTY, classes={NASTY: 8})
     return dataclasses.replace(
         made, title=NASTY, clean=clean, worst_cases=worst, flags=(flag,), data=data
     )

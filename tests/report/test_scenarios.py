@@ -20,11 +20,11 @@ def scenario(name: str, **changes: object) -> Scenario:
 
 
 EVERY = (
-    scenario("universal", effort=1, fooled=estimate(0.12)),
+    scenario("universal", budget=1, fooled=estimate(0.12)),
     scenario("universal"),
-    scenario("patch", size=0.048, norm=None, effort=30),
-    scenario("transfer", effort=None, own=estimate(0.9)),
-    scenario("queries", effort=500, failed="RuntimeError: out of luck"),
+    scenario("patch", size=0.048, norm=None, budget=30),
+    scenario("transfer", budget=None, surrogate_fooled=estimate(0.9)),
+    scenario("queries", budget=500, failure="RuntimeError: out of luck"),
 )
 REPORT = dataclasses.replace(made(detection()), scenarios=EVERY)
 

@@ -147,10 +147,10 @@ def known_numbers(run: Path) -> set[str]:
                 found.update(f"{value:{form}}" for form in ("g", ".0f", ".1f", ".2f", ".3f", ".4g"))
 
     walk(raw)
-    passes = sum(r["passes"] * r["attacked"] for r in raw["rows"] if r["same_as"] is None)
+    passes = sum(r["passes"] * r["attacked"] for r in raw["results"] if r["same_as"] is None)
     found |= {f"{passes:,.0f}", f"{sum(raw['timings']['by_cell'].values()):,.0f}"}
     timings = raw["timings"]
-    found |= {f"{n:,.0f}" for of in ("passes", "probe") for n in timings.get(of, {}).values()}
+    found |= {f"{n:,.0f}" for of in ("passes", "probe") for n in (timings[of] or {}).values()}
     found.add(str(len(raw["flags"])))
     fixed = [str(entry) for entry in glossary.TERMS.values()]
     fixed += [story.RULE, *regulatory.PURPOSE, *regulatory.METHOD, *regulatory.LIMITS]
@@ -204,14 +204,14 @@ def recomputed(report: Report, table: pd.DataFrame, path: str) -> float:
     if rest[0] == "cases":
         return len(cases)
     if rest[0] == "confusion":
-        names = list(report.data["classes"])
+        names = list(report.data.classes)
         pair = names[int(rest[1])], names[int(rest[2])]
         return int(((cases.label == pair[0]) & (cases.prediction == pair[1])).sum())
     return metric(report, cases, rest[1], row.norm, rest[2] if len(rest) > 2 else "")
 
 
 def metric(report: Report, cases: pd.DataFrame, name: str, norm: str, of: str) -> float:
-    (finding,) = report.data["findings"]
+    (finding,) = report.data.findings
     right = cases.prediction == cases.label
     sick, called = cases.label == finding, cases.prediction == finding
     attacked = cases.attacked
@@ -264,7 +264,7 @@ def test_the_report_fulfils_the_published_schema(run: Path) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     raw = json.loads((run / "report.json").read_text(encoding="utf-8"))
     jsonschema.validate(raw, schema)
-    for path, value in (("rows", [{"attack": "PGD"}]), ("schema_version", 1), ("extra", 0)):
+    for path, value in (("results", [{"attack": "PGD"}]), ("schema_version", 1), ("extra", 0)):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**raw, path: value}, schema)
 

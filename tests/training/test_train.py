@@ -93,7 +93,7 @@ def test_the_audit_takes_the_folder_as_it_is_and_finds_the_same_numbers(
     report = audit_plan(small, device="cpu")
     assert report.clean.scores.accuracy == trained.metrics["test"].accuracy
     assert report.clean.scores.auc == trained.metrics["test"].auc
-    assert report.model["weights_sha256"] == content(moved)["weights_sha256"]
+    assert report.model.weights_sha256 == content(moved)["weights_sha256"]
     # A plan of its own is obeyed: only a folder in place of a plan means itself.
     assert load_plan(moved / "plan.toml").model.folder == trained.folder.as_posix()  # type: ignore[union-attr]
 

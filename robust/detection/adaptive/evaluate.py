@@ -290,11 +290,15 @@ class AdaptiveEvaluation:
             fooled=_sure(own.rate(fooled)),
             auc=self._auc(clean, after),
             static_auc=self._auc(clean, static),
-            passes={f"{s:g}": _sure(own.rate(after <= limit)) for s, limit in limits.items()},
-            static={f"{s:g}": _sure(own.rate(static <= limit)) for s, limit in limits.items()},
-            found_by={name: count for name, count in counts.items() if count},
-            few=int(fooled.sum()) < FEW,
-            follows=min(agreed) if agreed else None,
+            evasion_rates={
+                f"{s:g}": _sure(own.rate(after <= limit)) for s, limit in limits.items()
+            },
+            static_evasion_rates={
+                f"{s:g}": _sure(own.rate(static <= limit)) for s, limit in limits.items()
+            },
+            cases_by_attack={name: count for name, count in counts.items() if count},
+            too_few=int(fooled.sum()) < FEW,
+            surrogate_agreement=min(agreed) if agreed else None,
         )
 
     def _by_name(self) -> dict[str, list[Attack]]:

@@ -12,18 +12,17 @@ import pandas as pd
 from robust.errors import InputError
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.paired import Paired
+from robust.metrics.scores import Condition, Mask
 from robust.records import Estimate, Report
 from robust.report import read_report
 from robust.report.comparison.outcomes import (
     CellName,
-    Mask,
     Outcomes,
     Places,
-    State,
     find_cell,
-    pick,
     read_table,
     readable,
+    select_cases,
 )
 from robust.report.text.format import bracket, counted, listed, plain, short
 from robust.units import eps_text, norm_text
@@ -105,7 +104,7 @@ def compare_runs(old: Path, new: Path) -> Comparison:
                 f"case {plain(name)} is {plain(a)} in {old} and {plain(b)} in {new}; "
                 f"compare runs on the same labels"
             )
-    first, second = pick(tables[0], before, names), pick(tables[1], after, names)
+    first, second = select_cases(tables[0], before, names), select_cases(tables[1], after, names)
     if not _same_groups(first, second):
         raise InputError(
             f"{old} and {new} put the same cases into other groups; give both the same group "
@@ -139,23 +138,23 @@ class _Pair:
         self._reports = before, after
         self._cells = cells
         self._single, self._paired = Bootstrap(old.groups), Paired(old.groups)
-        names = list(before.data["classes"])
-        same = before.data.get("findings") == after.data.get("findings")
-        found = before.data.get("findings") or () if same else ()
+        names = list(before.data.classes)
+        same = before.data.findings == after.data.findings
+        found = before.data.findings or () if same else ()
         self._findings: Places = np.array([names.index(name) for name in found], dtype=np.int64)
 
     def changes(self) -> Iterator[Change]:
         """Clean, then the worst case at each eps, then attack by attack."""
         old, new = self._runs
-        yield from self._scores("clean", old.clean(), new.clean(), overall=True)
+        yield from self._scores("clean", old.clean, new.clean, overall=True)
         other = {(row.norm, row.eps) for row in self._reports[1].worst_cases}
         for row in self._reports[0].worst_cases:
             if (row.norm, row.eps) in other:
                 before, after = (r.worst(row.norm, row.eps, self._cells) for r in self._runs)
                 where = f"worst case, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
                 yield from self._scores(where, before, after, overall=True)
-        listed = {(row.attack, row.norm, row.eps): row for row in self._reports[1].rows}
-        for row in self._reports[0].rows:
+        listed = {(row.attack, row.norm, row.eps): row for row in self._reports[1].results}
+        for row in self._reports[0].results:
             twin = listed.get((row.attack, row.norm, row.eps))
             if twin is None:
                 continue
@@ -171,16 +170,17 @@ class _Pair:
             yield from self._scores(where, before, after)
 
     def _scores(
-        self, condition: str, old: State, new: State, overall: bool = False
+        self, condition: str, old: Condition, new: Condition, overall: bool = False
     ) -> Iterator[Change]:
         labels = self._runs[0].labels
         sick = np.isin(labels, self._findings)
         asked = np.full(len(labels), bool(len(self._findings)))
-        right = [state.prediction == labels for state in (old, new)]
-        called = [np.isin(state.prediction, self._findings) for state in (old, new)]
-        told = [state.told for state in (old, new)]
+        predicted = [side.logits.argmax(1) for side in (old, new)]
+        right = [prediction == labels for prediction in predicted]
+        called = [np.isin(prediction, self._findings) for prediction in predicted]
+        told = [side.countable for side in (old, new)]
         plain_ones: list[tuple[str, list[Mask], list[Mask]]] = [
-            ("robust accuracy", right, [state.valid for state in (old, new)]),
+            ("robust accuracy", right, [side.evaluated for side in (old, new)]),
             ("accuracy", right, told),
             ("sensitivity", called, [t & sick & asked for t in told]),
             ("specificity", [~c for c in called], [t & ~sick & asked for t in told]),
@@ -195,7 +195,7 @@ class _Pair:
 
 def _check_alike(old: Report, new: Report) -> None:
     """InputError where the same words do not mean the same thing."""
-    a, b = (list(report.data["classes"]) for report in (old, new))
+    a, b = (list(report.data.classes) for report in (old, new))
     if a != b:
         raise InputError(
             f"the classes differ: {listed([short(n) for n in a], 6)} before, "
@@ -260,12 +260,12 @@ def _doubts(old: Report, new: Report, only_old: int, only_new: int) -> list[str]
             f"compared on the cases that both hold: {counted(only_old, 'case')} in OLD alone, "
             f"{counted(only_new, 'case')} in NEW alone"
         )
-    elif old.data["pixels_sha256"] != new.data["pixels_sha256"]:
+    elif old.data.pixels_sha256 != new.data.pixels_sha256:
         notes.append("the cases bear the same names, but not all their pixels are the same")
-    if old.data.get("findings") != new.data.get("findings"):
+    if old.data.findings != new.data.findings:
         notes.append("other classes count as findings: no sensitivity, no specificity")
     return notes
 
 
 def _source(report: Report) -> str:
-    return f"{short(report.data['source'])}, split {short(report.data['split'])}"
+    return f"{short(report.data.source)}, split {short(report.data.split)}"

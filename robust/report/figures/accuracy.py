@@ -41,7 +41,7 @@ def robust_accuracy_figures(report: Report) -> list[FigureOf]:
                     partial(_robust_accuracy, report, norm, worst),
                 )
             )
-    return [*found, *(_every_eps_figure(curve) for curve in report.every_eps)]
+    return [*found, *(_every_eps_figure(curve) for curve in report.accuracy_curves)]
 
 
 def sensitivity_figures(report: Report) -> list[FigureOf]:
@@ -84,7 +84,7 @@ def _robust_accuracy(report: Report, norm: str, worst: Sequence[AttackResult]) -
         linewidth=2.6,
     )
     attacks: dict[str, list[AttackResult]] = {}
-    for row in report.rows:
+    for row in report.results:
         if row.norm == norm and row.eps in places and row.same_as is None:
             attacks.setdefault(row.attack, []).append(row)
     for i, (name, rows) in enumerate(list(attacks.items())[:MOST_LINES]):

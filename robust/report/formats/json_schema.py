@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from robust import records
 from robust.records import SCHEMA_VERSION, Report
 
 PUBLISHED = Path(__file__).with_name("report.schema.json")
-"""The schema as it comes with the package; a test keeps it equal to the records."""
+"""The schema that comes with the package; a test keeps it equal to the records."""
 
 
 def report_schema() -> dict[str, Any]:
-    """JSON Schema 2020-12, every field with the description that the records give it."""
+    """JSON Schema 2020-12 of the report, every type and field with its docstring as description."""
     schema = TypeAdapter(Report).json_schema(mode="serialization")
     described = _descriptions()
     for name, part in {"Report": schema, **schema.pop("$defs")}.items():
@@ -27,8 +28,8 @@ def report_schema() -> dict[str, Any]:
         for field, content in part["properties"].items():
             content.pop("title", None)
             content.pop("default", None)
-            if text := described.get((name, field)):
-                content["description"] = text
+            content["description"] = described[name, field]
+        part["description"] = described[name, ""]
         if name != "Report":
             schema.setdefault("$defs", {})[name] = part
     schema["properties"]["schema_version"]["const"] = SCHEMA_VERSION
@@ -41,24 +42,30 @@ def report_schema() -> dict[str, Any]:
 
 
 def _descriptions() -> dict[tuple[str, str], str]:
-    """(class, field) to the docstring below the field."""
+    """(class, field) to the docstring below the field, and (class, "") to that of the class."""
     found = {}
-    for node in ast.parse(inspect.getsource(records)).body:
-        if not isinstance(node, ast.ClassDef):
-            continue
-        for field, text in zip(node.body, node.body[1:], strict=False):
-            if (
-                isinstance(field, ast.AnnAssign)
-                and isinstance(field.target, ast.Name)
-                and isinstance(text, ast.Expr)
-                and isinstance(text.value, ast.Constant)
-            ):
-                found[node.name, field.target.id] = inspect.cleandoc(str(text.value.value))
+    for path in sorted(Path(records.__file__).parent.glob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                found[node.name, ""] = ast.get_docstring(node) or ""
+                found |= {(node.name, field): text for field, text in _fields(node)}
     return found
 
 
+def _fields(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    """Each field that has a docstring below it, with that docstring."""
+    for field, text in zip(node.body, node.body[1:], strict=False):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(text, ast.Expr)
+            and isinstance(text.value, ast.Constant)
+        ):
+            yield field.target.id, inspect.cleandoc(str(text.value.value))
+
+
 def published_text() -> str:
-    """What the published file holds."""
+    """Text of the published schema file."""
     return json.dumps(report_schema(), indent=1, ensure_ascii=False) + "\n"
 
 

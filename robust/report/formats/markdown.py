@@ -103,7 +103,7 @@ def _rows(rows: Iterable[Sequence[str]]) -> str:
 
 def _flag(flag: Flag) -> str:
     return (
-        f"- **{escape(plain(flag.name))}**: {escape(plain(flag.seen))}. "
+        f"- **{escape(plain(flag.name))}**: {escape(plain(flag.observed))}. "
         f"Why it matters: {escape(plain(flag.why))}. What to do: {escape(plain(flag.remedy))}."
     )
 

@@ -22,8 +22,8 @@ from robust.report.text.headline import headline
 def make_document(report: Report, order: Order) -> Document:
     """The report in this order; blocks and sections without content are left out."""
     data = report.data
-    population = f"{counted(data['cases'], 'case')}, {counted(data['groups'], 'group')}"
-    under = f"{plain(data['source'])} · split {plain(data['split'])} · {population}"
+    population = f"{counted(data.cases, 'case')}, {counted(data.groups, 'group')}"
+    under = f"{plain(data.source)} · split {plain(data.split)} · {population}"
     sections = tuple(
         DocumentSection(s.name, s.title, blocks)
         for s in order(report)

@@ -168,12 +168,12 @@ def _results(report: Report) -> tuple[Block, ...]:
 def _population(report: Report) -> str:
     data = report.data
     subgroups = ", ".join(dict.fromkeys(plain(part.column) for part in report.clean.subgroups))
-    findings = ", ".join(plain(name) for name in data.get("findings", ())) or "none named"
+    findings = ", ".join(plain(name) for name in data.findings) or "none named"
     return (
-        f"Cases: {data['cases']} ({images(report)}). "
-        f"Groups (patients or lesions): {data['groups']}, the unit of resampling. "
+        f"Cases: {data.cases} ({images(report)}). "
+        f"Groups (patients or lesions): {data.groups}, the unit of resampling. "
         f"Findings: {findings}. Subgroups reported: {subgroups or 'none'}. "
-        f"Unreadable images left out: {data['skipped_broken']}."
+        f"Unreadable images left out: {data.skipped_broken}."
     )
 
 

@@ -26,9 +26,9 @@ SURROGATE = (
 def adaptive_table(report: Report) -> Table:
     """Each detector against the known attack and against adaptive attacks."""
     detection = report.detection
-    if detection is None or detection.key is None or not detection.adaptive:
+    if detection is None or detection.key_attack is None or not detection.adaptive:
         return Table("adaptive", "", (), ())
-    known = short(detection.shown[detection.key].name)
+    known = short(detection.image_sets[detection.key_attack].name)
     columns = (
         Column("detector", "detector"),
         Column(f"AUC, {known}", "detector-auc"),
@@ -41,30 +41,33 @@ def adaptive_table(report: Report) -> Table:
         Column("found by"),
     )
     rows = [_row(place, one) for place, one in enumerate(detection.adaptive)]
-    surrogate = any(one.follows is not None for one in detection.adaptive)
+    surrogate = any(one.surrogate_agreement is not None for one in detection.adaptive)
     cases = detection.adaptive[0].fooled.cases
     note = f"{NOTE}{SURROGATE if surrogate else ''} {cases} cases; in brackets: 95 % intervals."
-    if any(one.few for one in detection.adaptive):
+    if any(one.too_few for one in detection.adaptive):
         note += f" {FEW} fewer than 30 images fooled the model: no verdict."
     return Table("adaptive", "Attacks that know the detector", columns, tuple(rows), note)
 
 
 def _row(place: int, one: AdaptiveResult) -> TableRow:
     path = f"/detection/adaptive/{place}"
-    names = [f"{plain(name)} {count}" for name, count in one.found_by.items()]
+    names = [f"{plain(name)} {count}" for name, count in one.cases_by_attack.items()]
     how = listed(names, most=len(names)) or NONE
-    if one.follows is not None:
-        how += f"; surrogate {one.follows:.2f}"
-    mark = FEW if one.few else ""
+    if one.surrogate_agreement is not None:
+        how += f"; surrogate {one.surrogate_agreement:.2f}"
+    mark = FEW if one.too_few else ""
     return TableRow(
         (
             TableCell(plain(one.detector)),
             auc_cell(one.static_auc, f"{path}/static_auc", mark),
             auc_cell(one.auc, f"{path}/auc", mark),
             percent_cell(one.fooled, f"{path}/fooled"),
-            percent_cell(one.static[FALSE_ALARM_RATE], f"{path}/static/{FALSE_ALARM_RATE}"),
+            percent_cell(
+                one.static_evasion_rates[FALSE_ALARM_RATE],
+                f"{path}/static_evasion_rates/{FALSE_ALARM_RATE}",
+            ),
             *(
-                percent_cell(one.passes[rate], f"{path}/passes/{rate}")
+                percent_cell(one.evasion_rates[rate], f"{path}/evasion_rates/{rate}")
                 for rate in ("0.01", FALSE_ALARM_RATE, "0.1")
             ),
             TableCell(how),

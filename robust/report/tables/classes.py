@@ -44,7 +44,7 @@ def recall_table(report: Report) -> Table:
 
 def confusion_tables(report: Report) -> list[Table]:
     """Label against prediction, clean and in the worst case at each eps; few classes only."""
-    names = [plain(name) for name in report.data["classes"]]
+    names = [plain(name) for name in report.data.classes]
     columns = (Column("label / read as"), *(Column(name) for name in names))
     found = []
     for place, (path, row) in enumerate(conditions(report)):

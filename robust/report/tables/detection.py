@@ -50,29 +50,30 @@ def detector_table(report: Report) -> Table:
         Column("worst harmless change", "harmless-change"),
     )
     detection = report.detection
-    if detection is None or detection.key is None:
+    if detection is None or detection.key_attack is None:
         return Table("detectors", "", columns, ())
     cells = _Cells.of(detection)
-    noise = noise_control(detection, detection.key)
+    noise = noise_control(detection, detection.key_attack)
     rows = []
     for name in detection.detectors:
-        own = detection.sighting(name, detection.key)
-        change = worst_harmless_change(detection, name)
-        on_noise = None if noise is None else detection.sighting(name, noise)
+        own = detection.score(name, detection.key_attack)
+        worst = worst_harmless_change(detection, name)
+        change = image_set_text(detection.image_sets[worst.image_set]) if worst else NONE
+        on_noise = None if noise is None else detection.score(name, noise)
         rows.append(
             TableRow(
                 (
                     cells.name(name),
                     cells.auc(own),
                     *(cells.rate(own, rate) for rate in ("0.01", FALSE_ALARM_RATE, "0.1")),
-                    cells.null(detection.null(name)),
+                    cells.null(detection.null_control(name)),
                     cells.auc(on_noise),
-                    cells.rate(change, FALSE_ALARM_RATE),
-                    TableCell(image_set_text(detection.shown[change.shown]) if change else NONE),
+                    cells.rate(worst, FALSE_ALARM_RATE),
+                    TableCell(change),
                 )
             )
         )
-    title = f"Each detector on {image_set_text(detection.shown[detection.key])}"
+    title = f"Each detector on {image_set_text(detection.image_sets[detection.key_attack])}"
     return Table("detectors", title, columns, tuple(rows), f"{BRACKETS}{_mark_notes(rows)}")
 
 
@@ -82,7 +83,7 @@ def matched_table(report: Report) -> Table:
     if detection is None:
         return Table("heat-matched", "", (), ())
     cells = _Cells.of(detection)
-    places = [i for i, images in enumerate(detection.shown) if images.kind == "attack"]
+    places = [i for i, images in enumerate(detection.image_sets) if images.kind == "attack"]
     rows = []
     for name in detection.detectors:
         fits = cells.needs_fitting(name)
@@ -107,8 +108,8 @@ def transfer_tables(report: Report) -> list[Table]:
 
 
 def _transfer_table(detection: Detection, cells: _Cells, number: int, name: str) -> Table:
-    nulls = {(n.detector, n.fitted): n for n in detection.nulls}
-    places = range(len(detection.shown))
+    nulls = {(n.detector, n.fitted_on): n for n in detection.null_controls}
+    places = range(len(detection.image_sets))
     rows = []
     for fitted in cells.fitted_on(name):
         scores = [cells.scores.get((name, fitted, place)) for place in places]
@@ -146,10 +147,10 @@ class _Cells:
 
     @classmethod
     def of(cls, detection: Detection) -> _Cells:
-        every = (*enumerate(detection.sightings), *enumerate(detection.nulls))
+        every = (*enumerate(detection.detector_scores), *enumerate(detection.null_controls))
         return cls(
             detection,
-            {(s.detector, s.fitted, s.shown): s for s in detection.sightings},
+            {(s.detector, s.fitted_on, s.image_set): s for s in detection.detector_scores},
             {id(record): place for place, record in every},
             null_control_alarms(detection),
         )
@@ -163,8 +164,8 @@ class _Cells:
         if not self.needs_fitting(detector):
             return [None]
         own = {fitted for d, fitted, _ in self.scores if d == detector}
-        every = enumerate(self.detection.shown)
-        return [i for i, one in every if i in own or (one.kind == "attack" and one.empty)]
+        every = enumerate(self.detection.image_sets)
+        return [i for i, one in every if i in own or (one.kind == "attack" and one.unfitted_reason)]
 
     def name(self, detector: str) -> TableCell:
         return TableCell(plain(detector), mark=ALARM if detector in self.alarms else "")
@@ -173,26 +174,28 @@ class _Cells:
         cell = self.auc(score, digits=2)
         if score is None or score.auc is None:
             return cell
-        trusted = not score.few and score.detector not in self.alarms
+        trusted = not score.too_few and score.detector not in self.alarms
         heat = 2 * score.auc.value - 1 if trusted else None
         return replace(cell, heat=heat, framed=framed)
 
     def auc(self, score: DetectorScore | None, digits: int = 3) -> TableCell:
         if score is None:
             return TableCell(NONE)
-        path = f"/detection/sightings/{self.places[id(score)]}/auc"
-        return auc_cell(score.auc, path, FEW if score.few else "", digits)
+        path = f"/detection/detector_scores/{self.places[id(score)]}/auc"
+        return auc_cell(score.auc, path, FEW if score.too_few else "", digits)
 
     def rate(self, score: DetectorScore | None, false_alarms: str) -> TableCell:
         if score is None:
             return TableCell(NONE)
-        path = f"/detection/sightings/{self.places[id(score)]}/seen/{false_alarms}"
-        return percent_cell(score.seen.get(false_alarms), path, FEW if score.few else "")
+        path = f"/detection/detector_scores/{self.places[id(score)]}/detection_rates/{false_alarms}"
+        return percent_cell(
+            score.detection_rates.get(false_alarms), path, FEW if score.too_few else ""
+        )
 
     def null(self, null: NullControl | None, digits: int = 3) -> TableCell:
         if null is None:
             return TableCell(NONE)
-        path = f"/detection/nulls/{self.places[id(null)]}/auc"
+        path = f"/detection/null_controls/{self.places[id(null)]}/auc"
         return auc_cell(null.auc, path, ALARM if null.alarm else "", digits)
 
 
@@ -202,8 +205,8 @@ def _columns(detection: Detection, places: Sequence[int]) -> list[Column]:
 
 def _head(detection: Detection, place: int) -> str:
     """Name and size; the norm only where there are several."""
-    norms = {images.norm for images in detection.shown if images.kind == "attack"}
-    return image_set_text(detection.shown[place], norm=len(norms) > 1)
+    norms = {images.norm for images in detection.image_sets if images.kind == "attack"}
+    return image_set_text(detection.image_sets[place], norm=len(norms) > 1)
 
 
 def _mark_notes(rows: Sequence[TableRow]) -> str:
@@ -215,8 +218,8 @@ def _mark_notes(rows: Sequence[TableRow]) -> str:
 def _unfitted_note(detection: Detection) -> str:
     """Why rows or cells are empty."""
     reasons: dict[str, list[str]] = {}
-    for place, images in enumerate(detection.shown):
-        if images.empty:
-            reasons.setdefault(images.empty, []).append(_head(detection, place))
+    for place, images in enumerate(detection.image_sets):
+        if images.unfitted_reason:
+            reasons.setdefault(images.unfitted_reason, []).append(_head(detection, place))
     parts = "; ".join(f"{', '.join(names)} ({plain(why)})" for why, names in reasons.items())
     return f" No detector could be fitted on {parts}." if parts else ""

@@ -42,10 +42,10 @@ def scenario_table(report: Report) -> Table:
 def _note(scenarios: Sequence[Scenario]) -> str:
     note = NOTE if all(one.beats_control for one in scenarios) else f"{NOTE}{OVERLAP_NOTE}"
     for one in scenarios:
-        if one.own is not None:
-            share = of_hundred(one.own.value)
+        if one.surrogate_fooled is not None:
+            share = of_hundred(one.surrogate_fooled.value)
             note += f" The images made on the other model fool that model itself in {share} %."
-    failed = dict.fromkeys(plain(one.failed) for one in scenarios if one.failed)
+    failed = dict.fromkeys(plain(one.failure) for one in scenarios if one.failure)
     for why in failed:
         note += (
             f" The decision-based attack stopped early on some cases ({why}); the images found "

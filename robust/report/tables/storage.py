@@ -39,13 +39,13 @@ def _row(place: int, one: Survival) -> TableRow:
             TableCell(_levels(one)),
             *(
                 percent_cell(getattr(one, name), f"{path}/{name}")
-                for name in ("computed", "stored", "aware", "jpeg", "jpeg_clean")
+                for name in ("computed", "quantised", "adversarially_rounded", "jpeg", "jpeg_clean")
             ),
         )
     )
 
 
 def _levels(one: Survival) -> str:
-    if one.levels is None or one.of is None:
+    if one.eps_levels is None or one.file_levels is None:
         return NONE
-    return f"{one.levels:.4g} of {one.of}"
+    return f"{one.eps_levels:.4g} of {one.file_levels}"

@@ -16,16 +16,17 @@ from robust.report.text.format import (
 
 def adaptive_sentences(detection: Detection, detector: str) -> str:
     """Sentences to follow a detector's result on the known attack; empty where none was run."""
-    found = detection.evasion(detector)
-    if found is None or detection.key is None:
+    found = detection.adaptive_result(detector)
+    if found is None or detection.key_attack is None:
         return ""
-    passes, static = found.passes[FALSE_ALARM_RATE], found.static[FALSE_ALARM_RATE]
-    known = short(detection.shown[detection.key].name)
+    evasion = found.evasion_rates[FALSE_ALARM_RATE]
+    static = found.static_evasion_rates[FALSE_ALARM_RATE]
+    known = short(detection.image_sets[detection.key_attack].name)
     text = (
-        f" When the attacker knows this detector, {whole_percent(passes)} of the images fool the "
+        f" When the attacker knows this detector, {whole_percent(evasion)} of the images fool the "
         f"model and raise no alarm; with {known} alone, {whole_percent(static)} do."
     )
-    if found.fooled.value - passes.value > 0.005:
+    if found.fooled.value - evasion.value > 0.005:
         return f"{text} Without the detector, {of_hundred(found.fooled.value)} % fool the model."
     return f"{text} The detector stopped none of the images that fooled the model."
 
@@ -55,5 +56,9 @@ def adaptive_line(detection: Detection, detectors: Sequence[str]) -> str:
 
 def _evasion_rates(detection: Detection, detectors: Sequence[str]) -> list[Estimate]:
     """In ascending order."""
-    found = [one.passes[FALSE_ALARM_RATE] for d in detectors if (one := detection.evasion(d))]
+    found = [
+        one.evasion_rates[FALSE_ALARM_RATE]
+        for d in detectors
+        if (one := detection.adaptive_result(d))
+    ]
     return sorted(found, key=lambda estimate: estimate.value)

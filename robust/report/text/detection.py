@@ -41,7 +41,7 @@ def null_control_warning(detection: Detection) -> tuple[str, ...]:
 def null_control_alarms(detection: Detection) -> dict[str, NullControl]:
     """Each detector with an alarm, and the null control whose AUC is furthest from 0.5."""
     found: dict[str, NullControl] = {}
-    for null in detection.nulls:
+    for null in detection.null_controls:
         before = found.get(null.detector)
         if null.alarm and (
             before is None or abs(null.auc.value - 0.5) > abs(before.auc.value - 0.5)
@@ -52,7 +52,7 @@ def null_control_alarms(detection: Detection) -> dict[str, NullControl]:
 
 def detection_summary(detection: Detection) -> str:
     """All detectors as a range with intervals, no best one chosen; empty if none can be trusted."""
-    if detection.key is None:
+    if detection.key_attack is None:
         return "Whether attacks can be detected is unknown: no detector could be evaluated."
     if not (rates := _detection_rates(detection)):
         return ""
@@ -67,7 +67,7 @@ def detection_summary(detection: Detection) -> str:
 
 def detection_lines(detection: Detection) -> list[str]:
     """The same without intervals, as lines of about 80 characters."""
-    if detection.key is None:
+    if detection.key_attack is None:
         return ["No detector could be evaluated."]
     if not (rates := _detection_rates(detection)):
         return []
@@ -80,9 +80,9 @@ def detection_lines(detection: Detection) -> list[str]:
 
 def detector_sentences(detection: Detection) -> tuple[str, ...]:
     """A paragraph for each detector on the key attack; one sentence if none was evaluated."""
-    if detection.key is None:
-        reasons = list(dict.fromkeys(short(s.empty) for s in detection.shown if s.empty))
-        why = f": {listed(reasons)}" if reasons else ""
+    if detection.key_attack is None:
+        reasons = [short(s.unfitted_reason) for s in detection.image_sets if s.unfitted_reason]
+        why = f": {listed(list(dict.fromkeys(reasons)))}" if reasons else ""
         return (f"No detector could be evaluated{why}.",)
     return tuple(_detector_sentences(detection, name) for name in detection.detectors)
 
@@ -93,15 +93,15 @@ def harmless_change_sentence(detection: Detection) -> str:
         (estimate.value, -place, name, change, estimate)
         for place, name in enumerate(_trusted(detection))
         if (change := worst_harmless_change(detection, name)) is not None
-        if (estimate := change.seen.get(FALSE_ALARM_RATE)) is not None
+        if (estimate := change.detection_rates.get(FALSE_ALARM_RATE)) is not None
     ]
     if not found:
         return ""
     *_, name, change, estimate = max(found)
+    changed = image_set_text(detection.image_sets[change.image_set])
     return (
-        f"Among harmless changes, {image_set_text(detection.shown[change.shown])} triggers the "
-        f"most false alarms: {short(name)} flags {rate_of_hundred(estimate)} of 100 images that "
-        "were changed in this way only."
+        f"Among harmless changes, {changed} triggers the most false alarms: {short(name)} flags "
+        f"{rate_of_hundred(estimate)} of 100 images that were changed in this way only."
     )
 
 
@@ -109,10 +109,10 @@ def population_text(detection: Detection) -> str:
     """Which cases detectors are evaluated on, and which images they have learned from."""
     reference = detection.reference
     return (
-        f"Evaluated on {detection.cases} of the {detection.of} cases that the model reads "
-        f"correctly without attack ({counted(detection.groups, 'group')}). The detectors learned "
-        f"from other images: {reference['cases']} images "
-        f"({counted(reference['groups'], 'group')}) of split {short(reference['split'])}."
+        f"Evaluated on {detection.cases} of the {detection.correct_cases} cases that the model "
+        f"reads correctly without attack ({counted(detection.groups, 'group')}). The detectors "
+        f"learned from other images: {reference.cases} images "
+        f"({counted(reference.groups, 'group')}) of split {short(reference.split)}."
     )
 
 
@@ -129,9 +129,9 @@ def image_set_text(images: ImageSet, *, norm: bool = True) -> str:
 
 def key_images_text(detection: Detection) -> str:
     """`attacked images (PGD, eps 1/255)`: those of the key attack."""
-    if detection.key is None:
+    if detection.key_attack is None:
         return "attacked images"
-    images = detection.shown[detection.key]
+    images = detection.image_sets[detection.key_attack]
     name = short(images.name)
     if images.eps is None:
         return f"attacked images ({name})"
@@ -142,10 +142,10 @@ def key_images_text(detection: Detection) -> str:
 
 def noise_control(detection: Detection, attack: int) -> int | None:
     """The noise of that attack's size, as an index into the image sets; None without one."""
-    own = detection.shown[attack]
+    own = detection.image_sets[attack]
     alike = [
         (own.name not in images.name, place)
-        for place, images in enumerate(detection.shown)
+        for place, images in enumerate(detection.image_sets)
         if (images.kind, images.norm, images.eps) == ("noise", own.norm, own.eps)
     ]
     return min(alike)[1] if alike else None
@@ -155,10 +155,10 @@ def worst_harmless_change(detection: Detection, detector: str) -> DetectorScore 
     """The detector's result on the harmless change that it flags most often."""
     found = [
         (estimate.value, -place, score)
-        for place, images in enumerate(detection.shown)
+        for place, images in enumerate(detection.image_sets)
         if images.kind == "change"
-        if (score := detection.sighting(detector, place)) is not None
-        if (estimate := score.seen.get(FALSE_ALARM_RATE)) is not None
+        if (score := detection.score(detector, place)) is not None
+        if (estimate := score.detection_rates.get(FALSE_ALARM_RATE)) is not None
     ]
     return max(found)[2] if found else None
 
@@ -175,13 +175,10 @@ def _trusted(detection: Detection) -> list[str]:
 
 def _detection_rates(detection: Detection) -> list[Estimate]:
     """Of every trusted detector on the key attack, in ascending order."""
-    found = [detection.sighting(name, detection.key) for name in _trusted(detection)]
-    rates = [
-        estimate
-        for score in found
-        if score and not score.few and (estimate := score.seen.get(FALSE_ALARM_RATE)) is not None
-    ]
-    return sorted(rates, key=lambda estimate: estimate.value)
+    found = [detection.score(name, detection.key_attack) for name in _trusted(detection)]
+    rates = [s.detection_rates.get(FALSE_ALARM_RATE) for s in found if s and not s.too_few]
+    known = [rate for rate in rates if rate is not None]
+    return sorted(known, key=lambda estimate: estimate.value)
 
 
 def _detectors_detect(count: int) -> str:
@@ -189,20 +186,21 @@ def _detectors_detect(count: int) -> str:
 
 
 def _detector_sentences(detection: Detection, name: str) -> str:
-    assert detection.key is not None
+    assert detection.key_attack is not None
     who, what = short(name), key_images_text(detection)
     if (alarm := null_control_alarms(detection).get(name)) is not None:
         return (
             f"The results of {who} cannot be trusted: the AUC of its null control is "
             f"{auc_text(alarm.auc)}, expected 0.5."
         )
-    images = detection.shown[detection.key]
-    score = detection.sighting(name, detection.key)
+    images = detection.image_sets[detection.key_attack]
+    score = detection.score(name, detection.key_attack)
     if score is None or score.auc is None:
-        return f"{who} has no result on {what}: {images.empty or 'it was not fitted on them'}."
-    if score.few:
+        why = images.unfitted_reason or "it was not fitted on them"
+        return f"{who} has no result on {what}: {why}."
+    if score.too_few:
         return f"{who} gets no verdict: there are only {images.cases} {what}."
-    null = detection.null(name)
+    null = detection.null_control(name)
     control = f"AUC {auc_text(null.auc)}, expected 0.5" if null else "none"
     return (
         f"{_rate_sentence(score, who, what)}{_chance_sentence(score, score.auc)} Null control: "
@@ -211,7 +209,7 @@ def _detector_sentences(detection: Detection, name: str) -> str:
 
 
 def _rate_sentence(score: DetectorScore, who: str, what: str) -> str:
-    rate = score.seen.get(FALSE_ALARM_RATE)
+    rate = score.detection_rates.get(FALSE_ALARM_RATE)
     if rate is None:
         return f"It is unknown how many {what} {who} detects at 5 % false alarms."
     return f"At 5 % false alarms, {who} detects {whole_percent(rate)} of {what}."
@@ -223,7 +221,7 @@ def _chance_sentence(score: DetectorScore, auc: Estimate) -> str:
         return f" It rates them as less suspicious than clean images (AUC {auc_text(auc)})."
     if auc.low <= 0.5:
         return f" This is no better than chance (AUC {auc_text(auc)})."
-    rate = score.seen.get(FALSE_ALARM_RATE)
+    rate = score.detection_rates.get(FALSE_ALARM_RATE)
     if rate is None or rate.low > float(FALSE_ALARM_RATE):
         return ""
     verb = "is" if rate.value <= float(FALSE_ALARM_RATE) else "may be"

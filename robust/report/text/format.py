@@ -139,7 +139,7 @@ def condition(row: AttackResult) -> str:
 
 def images(report: Report) -> str:
     """What was audited, in the plural: `chest X-rays`, or `images`."""
-    return plain(report.data.get("images", "images"))
+    return plain(report.data.images)
 
 
 def norms(report: Report) -> list[str]:

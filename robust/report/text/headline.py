@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from robust.metrics.scores import too_many_failed
 from robust.records import AttackResult, Estimate, Report
 from robust.report.text.detection import detection_summary, null_control_warning
 from robust.report.text.format import (
@@ -86,7 +87,7 @@ def verdicts(report: Report) -> list[Verdict]:
             threat_text(row.eps, row.norm),
             row,
             _strongest(report, row),
-            next((r for r in _same_threat(report, row) if r.attack == "Noise"), None),
+            next((r for r in _same_threat(report, row) if r.baseline), None),
         )
         for row in report.worst_cases
     ]
@@ -105,13 +106,13 @@ def goal_text(report: Report) -> str:
 
 def _clean_sentence(report: Report) -> str:
     accuracy, data = report.clean.scores.accuracy, report.data
-    groups = counted(data["groups"], "group")
+    groups = counted(data.groups, "group")
     if accuracy is None:
-        return f"The model was given {data['cases']} {images(report)}; there is no accuracy."
+        return f"The model was given {data.cases} {images(report)}; there is no accuracy."
     return (
         f"On unmodified images, the model reads {of_hundred(accuracy.value)} of 100 "
         f"{images(report)} correctly (95 % interval {whole_interval(accuracy)}; measured on "
-        f"{counted(data['cases'], 'image')} of {groups})."
+        f"{counted(data.cases, 'image')} of {groups})."
     )
 
 
@@ -209,12 +210,12 @@ def _strongest(report: Report, row: AttackResult) -> tuple[str, ...]:
 
 
 def _same_threat(report: Report, row: AttackResult) -> list[AttackResult]:
-    return [r for r in report.rows if r.norm == row.norm and r.eps == row.eps]
+    return [r for r in report.results if r.norm == row.norm and r.eps == row.eps]
 
 
 def _verdict_word(row: AttackResult) -> str:
     success = row.scores.success
-    if success is None or row.failed > 0.05 * row.attacked:
+    if success is None or too_many_failed(row.failed, row.attacked):
         return "undecided"
     low, high = 1 - success.high, 1 - success.low
     if high < 0.1:

@@ -10,7 +10,7 @@ from typing import Any
 import tomli_w
 
 from robust.records import Report
-from robust.units import eps_text
+from robust.units import eps_text, parse_eps
 
 PLAN = "plan.toml"
 
@@ -50,4 +50,4 @@ def _without_none(value: Any, norm: str = "Linf") -> Any:
 
 def _eps(eps: float, norm: str) -> float | str:
     text = eps_text(eps, norm)
-    return text if "/" in text else eps
+    return text if "/" in text and parse_eps(text) == eps else eps

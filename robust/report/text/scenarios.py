@@ -66,11 +66,11 @@ def scenario_effort(scenario: Scenario) -> str:
     """What the attacker spent: images fitted on, or queries for each image."""
     match scenario.name:
         case "queries":
-            return counted(scenario.effort or 0, "query", "queries")
+            return counted(scenario.budget or 0, "query", "queries")
         case "transfer":
             return "no access to the model"
         case _:
-            return counted(scenario.effort or 0, "image")
+            return counted(scenario.budget or 0, "image")
 
 
 def _sentence(one: Scenario) -> str:

@@ -13,7 +13,7 @@ from robust.engine.inputs import open_plan
 from robust.plan.load import load_plan
 from robust.records import Report
 
-FOLDER = Path(__file__).parent.parent / "experiments" / "pneumoniamnist"
+FOLDER = Path(__file__).parent
 
 
 def test_clean_figures_and_two_rows_of_the_table(
@@ -30,10 +30,10 @@ def test_clean_figures_and_two_rows_of_the_table(
     assert round(area.value, 4) == 0.9338
 
     committed = Report.load(FOLDER / "report.json")
-    assert committed.model["weights_sha256"] == report.model["weights_sha256"]
-    assert committed.data["pixels_sha256"] == report.data["pixels_sha256"]
-    for row in report.rows:
-        found, known = row.scores.success, committed.row(row.attack, row.eps).scores.success
+    assert committed.model.weights_sha256 == report.model.weights_sha256
+    assert committed.data.pixels_sha256 == report.data.pixels_sha256
+    for row in report.results:
+        found, known = row.scores.success, committed.result(row.attack, row.eps).scores.success
         assert found is not None and known is not None
         assert found.value == pytest.approx(known.value, abs=1.5 / 520)
 

@@ -1,0 +1,128 @@
+"""What was audited and at what cost: data, model and timings of a run, as a report holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class AuditedData:
+    """The cases that were audited."""
+
+    source: str
+    """Where they come from, in words: kind of source and its name."""
+    split: str
+    """Split that was audited, such as `test`."""
+    cases: int
+    """Number of cases that every figure is computed from."""
+    groups: int
+    """Number of groups (patients, lesions) among them: the unit of resampling."""
+    classes: Mapping[str, int]
+    """Number of cases by class name, in the order of the model's outputs."""
+    findings: tuple[str, ...] = ()
+    """Classes that count as a finding (disease), for sensitivity and specificity; empty where the
+    plan names none."""
+    images: str = "images"
+    """What to call the images in sentences, such as `chest X-rays`."""
+    synthetic: bool = False
+    """Whether a program drew the images, so that no figure has a clinical meaning."""
+    grouped: bool = True
+    """Whether the data name the group of each case; if not, each case is its own group."""
+    skipped_broken: int = 0
+    """Number of cases left out because their file could not be read."""
+    unfinished: int = 0
+    """Number of cases that the run has not finished; 0 for a complete run."""
+    values_per_image: int = 1
+    """Number of values (channels x height x width) of an image, of the first where they differ;
+    the room for rounding of L2 distances depends on it."""
+    index_sha256: str = ""
+    """SHA-256 of the list of cases: identifiers, labels and groups."""
+    pixels_sha256: str = ""
+    """SHA-256 of the pixels of all audited images, in order."""
+
+
+@dataclass(frozen=True)
+class AuditedModel:
+    """The model that was audited, with its preprocessing."""
+
+    source: Mapping[str, Any]
+    """Where the model comes from: the entries of `[model]` in the plan."""
+    weights_sha256: str
+    """SHA-256 of the model's weights."""
+    head: str
+    """What the outputs are: `softmax` (one logit per class), `sigmoid` (one logit), `multilabel` or
+    `probabilities`."""
+    threshold: float
+    """Probability above which the model reports the finding, in [0, 1]."""
+    finding_output: int | None = None
+    """The audited output of a multilabel model, as an index; None for other models."""
+    channels: int = 3
+    """Number of channels that the network expects."""
+    size: tuple[int, int] | None = None
+    """Height and width that images are resized to, in pixels; None where they keep theirs."""
+    interpolation: str = "bilinear"
+    """How images are resized."""
+    fit: str = "squash"
+    """How images of another shape are fitted to `size`: `squash`, `crop` or `pad`."""
+    mean: tuple[float, ...] = ()
+    """Per channel: subtracted from pixels in [0, 1] before the network."""
+    std: tuple[float, ...] = ()
+    """Per channel: pixels are divided by it after the mean is subtracted."""
+    claimed: Mapping[str, float] = field(default_factory=dict)
+    """Clean `accuracy` and `auc` that the model's folder states for its test split; empty where it
+    states none."""
+
+
+@dataclass(frozen=True)
+class PassCounts:
+    """Forward and backward passes of single images, over all attacks."""
+
+    made: float
+    """Passes made."""
+    in_full: float
+    """Passes that every attack would have made in full on every case."""
+
+
+@dataclass(frozen=True)
+class AppliedAcceleration:
+    """How attacks ran the network; every result is confirmed on the plain network at float32."""
+
+    folded: int
+    """Number of batch normalisations folded into the layer before."""
+    channels_last: bool
+    """Whether tensors were laid out channels last."""
+    bfloat16: bool
+    """Whether attacks searched in bfloat16 first."""
+    gain: float
+    """Measured time of a forward and backward pass of the plain network, divided by that of the
+    accelerated one."""
+
+
+@dataclass(frozen=True)
+class ProbeCost:
+    """Cost of the probe, which tests the model for gradient masking."""
+
+    cases: int
+    """Number of cases probed."""
+    passes: int
+    """Forward and backward passes of single images."""
+    seconds: float
+    """Wall-clock time, in seconds."""
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Cost of the run: the only part that differs between two runs of the same plan."""
+
+    seconds: float = 0.0
+    """Wall-clock time of the last call, in seconds; a resumed run counts its last call alone."""
+    by_cell: Mapping[str, float] = field(default_factory=dict)
+    """Seconds by attack, norm and eps (`PGD|Linf|0.01`), and for reading features."""
+    passes: PassCounts | None = None
+    """Passes of the network; None where they were not counted."""
+    acceleration: AppliedAcceleration | None = None
+    """How attacks ran the network; None where it was never measured."""
+    probe: ProbeCost | None = None
+    """Cost of the probe; None where the plan switches it off."""
