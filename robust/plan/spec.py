@@ -181,7 +181,7 @@ class ReportSpec(Section):
     patient's name (DICOM)."""
 
 
-DEFAULT_ATTACKS = ("Noise", "FGSM", "BIM", "PGD", "CW")
+DEFAULT_ATTACKS = ("Noise", "FGSM", "BIM", "PGD", "MarginPGD")
 
 
 class Plan(Section):

@@ -66,22 +66,22 @@ def render_latex(report: Report) -> str:
     return HEAD + "\n".join(_table(table, report.title) for table in chosen if table.rows)
 
 
-def escape(text: object) -> str:
+def escape_latex(text: object) -> str:
     """Text in which no character has a meaning for LaTeX."""
     return _SPECIAL.sub(lambda found: _ESCAPES[found[0]], flat(text))
 
 
 def _table(table: Table, title: str) -> str:
     columns = "l" + "r" * (len(table.columns) - 1)
-    header = " & ".join(escape(column.title) for column in table.columns)
+    header = " & ".join(escape_latex(column.title) for column in table.columns)
     body: list[str] = []
     for row in table.rows:
         if row.opens and body:
             body.append(r"\addlinespace")
         cells = [_cell(cell, row.strong) for cell in row.cells]
         body.append(" & ".join(cells) + r" \\")
-    note = f" {escape(table.note)}" if table.note else ""
-    caption = f"{escape(plain(title))}. {escape(table.title)}.{note}"
+    note = f" {escape_latex(table.note)}" if table.note else ""
+    caption = f"{escape_latex(plain(title))}. {escape_latex(table.title)}.{note}"
     return "\n".join(
         (
             r"\begin{table}",
@@ -103,7 +103,7 @@ def _table(table: Table, title: str) -> str:
 
 
 def _cell(cell: TableCell, strong: bool) -> str:
-    text = escape(cell.text + cell.mark)
+    text = escape_latex(cell.text + cell.mark)
     if strong:
         text = rf"\textbf{{{text}}}"
     # A cell must not begin with a bracket: the \\ before it would take it as its argument.

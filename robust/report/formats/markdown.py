@@ -31,10 +31,10 @@ _ADDRESS = re.compile(r"(@|www(?=\.)|:(?=//))")
 def render_markdown(report: Report, order: Order = standard) -> str:
     """All sections without figures and images."""
     document = make_document(report, order)
-    parts = [f"# {escape(document.title)}", escape(document.under)]
-    parts.append(" ".join(escape(sentence) for sentence in document.lead))
+    parts = [f"# {escape_markdown(document.title)}", escape_markdown(document.under)]
+    parts.append(" ".join(escape_markdown(sentence) for sentence in document.lead))
     if report.flags:
-        names = ", ".join(escape(plain(flag.name)) for flag in report.flags)
+        names = ", ".join(escape_markdown(plain(flag.name)) for flag in report.flags)
         parts.append(f"**Warnings:** {names}.")
     for section in document.sections:
         blocks = [text for block in section.blocks if (text := _block(block))]
@@ -43,7 +43,7 @@ def render_markdown(report: Report, order: Order = standard) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def escape(text: object) -> str:
+def escape_markdown(text: object) -> str:
     """Text for a table or paragraph: no HTML, no Markdown, no cell border, no line break."""
     out = flat(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     out = _MARKS.sub(r"\\\1", out)
@@ -56,7 +56,7 @@ def _block(block: Block) -> str:
         case TextBlock(visual=True):
             return ""
         case TextBlock(paragraphs):
-            return "\n\n".join(escape(paragraph) for paragraph in paragraphs)
+            return "\n\n".join(escape_markdown(paragraph) for paragraph in paragraphs)
         case TablesBlock(found):
             return "\n\n".join(_table(table, len(found) > 1) for table in found)
         case FoldedBlock(found):
@@ -64,26 +64,26 @@ def _block(block: Block) -> str:
         case WarningsBlock(flags):
             return "\n".join(_flag(flag) for flag in flags)
         case FactsBlock(pairs):
-            return "\n".join(f"- {name}: {escape(text)}" for name, text in pairs)
+            return "\n".join(f"- {name}: {escape_markdown(text)}" for name, text in pairs)
         case CodeBlock(command, file, content):
             folded = _folded(file, _fenced(content, "toml"))
             return f"{_fenced(command, 'console')}\n\n{folded}" if command else folded
         case GlossaryBlock(terms):
-            lines = "\n".join(f"- **{escape(term)}**: {escape(what)}" for _, term, what in terms)
+            lines = "\n".join(f"- **{escape_markdown(term)}**: {escape_markdown(what)}" for _, term, what in terms)
             return _folded("terms", lines)
         case _:
             return ""
 
 
 def _table(table: Table, titled: bool) -> str:
-    header = [escape(column.title) for column in table.columns]
+    header = [escape_markdown(column.title) for column in table.columns]
     lines = _rows([header, ["---"] * len(header), *_escaped(row_texts(table.rows))])
-    return f"**{escape(table.title)}**\n\n{lines}" if titled or table.name in _TITLED else lines
+    return f"**{escape_markdown(table.title)}**\n\n{lines}" if titled or table.name in _TITLED else lines
 
 
 def _folded_table(number: int, table: Table) -> str:
     """The summary has no names: Markdown does not remove their escapes there."""
-    parts = (_table(table, True), escape(table.note))
+    parts = (_table(table, True), escape_markdown(table.note))
     text = "\n\n".join(part for part in parts if part)
     return _folded(f"transfer matrix {number}", text)
 
@@ -94,7 +94,7 @@ def _escaped(lines: Iterable[Sequence[str]]) -> list[list[str]]:
 
 def _cell(text: str) -> str:
     """Numbers and intervals stay as they are; names are escaped."""
-    return text if re.fullmatch(r"[-\d.,/ \[\]%–]+", text) else escape(text)  # noqa: RUF001
+    return text if re.fullmatch(r"[-\d.,/ \[\]%–]+", text) else escape_markdown(text)  # noqa: RUF001
 
 
 def _rows(rows: Iterable[Sequence[str]]) -> str:
@@ -103,8 +103,8 @@ def _rows(rows: Iterable[Sequence[str]]) -> str:
 
 def _flag(flag: Flag) -> str:
     return (
-        f"- **{escape(plain(flag.name))}**: {escape(plain(flag.observed))}. "
-        f"Why it matters: {escape(plain(flag.why))}. What to do: {escape(plain(flag.remedy))}."
+        f"- **{escape_markdown(plain(flag.name))}**: {escape_markdown(plain(flag.observed))}. "
+        f"Why it matters: {escape_markdown(plain(flag.why))}. What to do: {escape_markdown(plain(flag.remedy))}."
     )
 
 
