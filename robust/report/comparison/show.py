@@ -57,7 +57,10 @@ def as_markdown(found: Comparison, tolerance: float | None) -> str:
     titles = _titles(tolerance)
     lines = [titles, ["---"] * len(titles)]
     lines += [
-        [escape_markdown(text) if i < 2 else text for i, text in enumerate(_cells(change, tolerance))]
+        [
+            escape_markdown(text) if i < 2 else text
+            for i, text in enumerate(_cells(change, tolerance))
+        ]
         for change in found.changes
     ]
     rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)

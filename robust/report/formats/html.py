@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.resources import files
 
 import jinja2
@@ -44,8 +45,8 @@ _BLOCKS = {
     "glossary": GlossaryBlock,
 }
 """Each kind of block by the name of its test in the templates."""
-_KEPT_TOGETHER = re.compile(r"(?<=\d) (?=%)|(?<=\d,) (?=[\d.]+\])")
-"""Blanks between a number and its percent sign, and within an interval."""
+_KEPT_TOGETHER = re.compile(r"(?<=\d) (?=[%[])|(?<=\d,) (?=[\d.]+\])")
+"""Blanks between a number and its percent sign or interval, and within an interval."""
 
 
 def render_html(
@@ -55,6 +56,27 @@ def render_html(
 
     `pictures` are the PNG files of the gallery by name; if one is missing there is no gallery.
     """
+    document = make_document(report, order)
+    script = _read("page.js")
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            report=report,
+            document=document,
+            sections=_with_pictures(document.sections, pictures),
+            terms=TERMS,
+            style=Markup(_read("page.css")),
+            script=Markup(script),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            pictures={name: _data_address(png) for name, png in pictures.items()},
+        )
+    )
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """The templates, compiled once."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("robust.report"),
         autoescape=True,
@@ -67,18 +89,7 @@ def render_html(
     environment.filters["plain"] = plain
     environment.filters["unbroken"] = _unbroken
     environment.globals["threat"] = lambda eps, norm: f"{norm_text(norm)} {eps_text(eps, norm)}"
-    document = make_document(report, order)
-    script = _read("page.js")
-    return environment.get_template("page.html.j2").render(
-        report=report,
-        document=document,
-        sections=_with_pictures(document.sections, pictures),
-        terms=TERMS,
-        style=Markup(_read("page.css")),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        pictures={name: _data_address(png) for name, png in pictures.items()},
-    )
+    return environment
 
 
 def _is_a(kind: type) -> Callable[[object], bool]:

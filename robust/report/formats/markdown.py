@@ -69,7 +69,9 @@ def _block(block: Block) -> str:
             folded = _folded(file, _fenced(content, "toml"))
             return f"{_fenced(command, 'console')}\n\n{folded}" if command else folded
         case GlossaryBlock(terms):
-            lines = "\n".join(f"- **{escape_markdown(term)}**: {escape_markdown(what)}" for _, term, what in terms)
+            lines = "\n".join(
+                f"- **{escape_markdown(term)}**: {escape_markdown(what)}" for _, term, what in terms
+            )
             return _folded("terms", lines)
         case _:
             return ""
@@ -78,7 +80,11 @@ def _block(block: Block) -> str:
 def _table(table: Table, titled: bool) -> str:
     header = [escape_markdown(column.title) for column in table.columns]
     lines = _rows([header, ["---"] * len(header), *_escaped(row_texts(table.rows))])
-    return f"**{escape_markdown(table.title)}**\n\n{lines}" if titled or table.name in _TITLED else lines
+    return (
+        f"**{escape_markdown(table.title)}**\n\n{lines}"
+        if titled or table.name in _TITLED
+        else lines
+    )
 
 
 def _folded_table(number: int, table: Table) -> str:

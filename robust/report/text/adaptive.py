@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robust.records import Detection, Estimate
+from robust.records import AdaptiveResult, Detection, Estimate
 from robust.report.text.format import (
     FALSE_ALARM_RATE,
     of_hundred,
@@ -33,32 +33,33 @@ def adaptive_sentences(detection: Detection, detector: str) -> str:
 
 def adaptive_summary(detection: Detection, detectors: Sequence[str]) -> str:
     """All these detectors in one sentence, with intervals; empty where no attack was run."""
-    found = _evasion_rates(detection, detectors)
-    if not found:
+    rates = _evasion_rates(detection, detectors)
+    if not rates:
         return ""
-    low, high = rate_of_hundred(found[0]), rate_of_hundred(found[-1])
+    low, high = rate_of_hundred(rates[0]), rate_of_hundred(rates[-1])
     share = low if low == high else f"between {low} and {high}"
+    fooled = max(one.fooled.value for one in _results(detection, detectors))
     return (
         f"When the attacker knows the detector, {share} of 100 images fool the model and raise no "
-        "alarm."
+        f"alarm; without a detector, {of_hundred(fooled)} fool the model."
     )
 
 
 def adaptive_line(detection: Detection, detectors: Sequence[str]) -> str:
     """The same without intervals, in at most 80 characters."""
-    found = _evasion_rates(detection, detectors)
-    if not found:
+    rates = _evasion_rates(detection, detectors)
+    if not rates:
         return ""
-    low, high = (of_hundred(e.value) for e in (found[0], found[-1]))
+    low, high = (of_hundred(e.value) for e in (rates[0], rates[-1]))
     share = low if low == high else f"{low} to {high}"
     return f"If the attacker knows the detector, {share} of 100 fool the model undetected."
 
 
+def _results(detection: Detection, detectors: Sequence[str]) -> list[AdaptiveResult]:
+    return [one for name in detectors if (one := detection.adaptive_result(name))]
+
+
 def _evasion_rates(detection: Detection, detectors: Sequence[str]) -> list[Estimate]:
     """In ascending order."""
-    found = [
-        one.evasion_rates[FALSE_ALARM_RATE]
-        for d in detectors
-        if (one := detection.adaptive_result(d))
-    ]
-    return sorted(found, key=lambda estimate: estimate.value)
+    rates = [one.evasion_rates[FALSE_ALARM_RATE] for one in _results(detection, detectors)]
+    return sorted(rates, key=lambda estimate: estimate.value)

@@ -37,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     report = audit(
         Classifier(trained(28), channels=1),
         dataclasses.replace(cases, entries=entries),
-        attacks=["Noise", "FGSM", "PGD", "CW", CarliniWagnerL2(steps=25, binary_steps=4)],
+        attacks=["Noise", "FGSM", "PGD", "MarginPGD", CarliniWagnerL2(steps=25, binary_steps=4)],
         eps=["1/255", "3/255", "8/255"],
         out=out,
     )

@@ -33,4 +33,4 @@ def test_the_table_names_every_number_and_marks_the_few() -> None:
     assert [c.mark for c in table.rows[0].cells] == ["", "*", "*", "", "", "", "", "", ""]
     assert table.rows[0].cells[8].text.endswith("; surrogate 0.40")
     assert "* fewer than 30" in table.note and "Spearman" in table.note
-    assert not adaptive_table(report_on(detection())).lines
+    assert not adaptive_table(report_on(detection())).rows

@@ -24,7 +24,7 @@ def test_sentences_say_what_passes_beside_what_is_detected() -> None:
 def test_the_headline_and_the_terminal_name_the_range() -> None:
     assert detection_summary(FOUND).endswith(
         " When the attacker knows the detector, between 35 [28, 42] and 90 [83, 97] of 100 images "
-        "fool the model and raise no alarm."
+        "fool the model and raise no alarm; without a detector, 90 fool the model."
     )
     line = "If the attacker knows the detector, 35 to 90 of 100 fool the model undetected."
     assert detection_lines(FOUND)[1] == line and len(line) <= 80

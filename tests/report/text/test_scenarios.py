@@ -20,9 +20,7 @@ def test_each_attacker_has_one_sentence_at_its_greatest_effort() -> None:
 
 
 def test_a_sentence_says_where_the_difference_may_be_chance() -> None:
-    (sentence,) = scenario_sentences(
-        dataclasses.replace(SCENARIO_REPORT, scenarios=SCENARIOS[:1])
-    )
+    (sentence,) = scenario_sentences(dataclasses.replace(SCENARIO_REPORT, scenarios=SCENARIOS[:1]))
     assert sentence.endswith("The difference may be chance: the intervals overlap.")
 
 
