@@ -108,10 +108,10 @@ def _rows(rows: Iterable[Sequence[str]]) -> str:
 
 
 def _flag(flag: Flag) -> str:
-    return (
-        f"- **{escape_markdown(plain(flag.name))}**: {escape_markdown(plain(flag.observed))}. "
-        f"Why it matters: {escape_markdown(plain(flag.why))}. What to do: {escape_markdown(plain(flag.remedy))}."
+    name, observed, why, remedy = (
+        escape_markdown(plain(text)) for text in (flag.name, flag.observed, flag.why, flag.remedy)
     )
+    return f"- **{name}**: {observed}. Why it matters: {why}. What to do: {remedy}."
 
 
 def _folded(title: str, text: str) -> str:

@@ -28,16 +28,16 @@ from tests.report.pages import NUMBER, ORDERS, NumberPage, at, known_numbers
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on 90 phantoms with subgroups, two norms, and one attack that another repeats."""
+    """A run on 60 phantoms with subgroups, two norms, and one attack that another repeats."""
     out = tmp_path_factory.mktemp("truth") / "run"
-    cases = open_cases("phantom:chest_xray", count=90, pixels=28)
+    cases = open_cases("phantom:chest_xray", count=60, pixels=28)
     entries = tuple(
         dataclasses.replace(e, metadata={"sex": "fm"[i % 2]}) for i, e in enumerate(cases.entries)
     )
     report = audit(
         Classifier(trained(28), channels=1),
         dataclasses.replace(cases, entries=entries),
-        attacks=["Noise", "FGSM", "PGD", "MarginPGD", CarliniWagnerL2(steps=25, binary_steps=4)],
+        attacks=["Noise", "FGSM", "PGD", "MarginPGD", CarliniWagnerL2(steps=15, binary_steps=3)],
         eps=["1/255", "3/255", "8/255"],
         out=out,
     )

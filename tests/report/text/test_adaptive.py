@@ -30,6 +30,6 @@ def test_the_headline_and_the_terminal_name_the_range() -> None:
     assert detection_lines(FOUND)[1] == line and len(line) <= 80
     one = evaded(detection(), LID=0.5)
     assert detection_summary(one).endswith(
-        "detector, 50 [43, 57] of 100 images fool the model and raise no alarm."
+        "detector, 50 [43, 57] of 100 images fool the model and raise no alarm; without a detector, 90 fool the model."
     )
     assert adaptive_summary(detection(), ["LID"]) == ""
