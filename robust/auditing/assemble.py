@@ -12,7 +12,7 @@ import numpy as np
 from attacks import Attack
 from robust.cases.case import Cases
 from robust.detection.feature_log import FeatureLog
-from robust.diagnostics.checks import find_doubts
+from robust.diagnostics.checks import find_flags
 from robust.diagnostics.collect import gather
 from robust.diagnostics.evidence import Probed
 from robust.engine.accuracy_curve import every_eps
@@ -109,7 +109,7 @@ def make_report(
         results=tuple(rows),
         worst_cases=tuple(worst),
         difficulty=tuple(summary.difficulty(rows)),
-        flags=find_doubts(evidence),
+        flags=find_flags(evidence),
         plan=plan.model_dump(mode="json"),
         model=build(AuditedModel, facts.model),
         data=AuditedData(

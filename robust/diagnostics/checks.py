@@ -1,52 +1,54 @@
-"""Doubts: one function looks for one reason not to believe a number, and says what to do."""
+"""All checks that can raise a warning, by the warning's name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from robust.diagnostics import data as checks_data
-from robust.diagnostics import gradient_masking as checks_gradient
-from robust.diagnostics import model as checks_model
-from robust.diagnostics import run as checks_run
+from robust.diagnostics import data, gradient_masking, model, run
 from robust.diagnostics.evidence import Evidence
-from robust.records import Flag
+from robust.records import FLAG_TEXTS, Flag
 
-CHECKS: tuple[Callable[[Evidence], Flag | None], ...] = (
-    checks_run.null_alarm,
-    checks_run.cut_short,
-    checks_data.phantoms,
-    checks_model.weak_clean,
-    checks_model.below_the_claim,
-    checks_model.random_outputs,
-    checks_model.mixed_rows,
-    checks_model.training_mode,
-    checks_run.no_verdict,
-    checks_gradient.no_gradient,
-    checks_gradient.misleading,
-    checks_gradient.black_box_wins,
-    checks_gradient.boundless,
-    checks_gradient.rises_with_eps,
-    checks_gradient.objective_stuck,
-    checks_gradient.no_better_than_noise,
-    checks_gradient.more_still_helps,
-    checks_gradient.rounded_input,
-    checks_model.clipped_outputs,
-    checks_gradient.short_travel,
-    checks_data.shortcut,
-    checks_run.too_few,
-    checks_data.broken_files,
-    checks_data.no_groups,
-    checks_data.few_groups,
-    checks_data.one_class,
-    checks_run.few_successes,
-    checks_run.copied_images,
-    checks_model.probability_outputs,
-    checks_data.grey_in_colour,
-    checks_gradient.saturation,
-    checks_run.same_attack_twice,
-)
+Check = Callable[[Evidence], str | None]
+"""What was observed, with the figures, where the warning is to be raised; None where not."""
+
+CHECKS: dict[str, Check] = {
+    "a null control raised an alarm": run.null_alarm,
+    "run cut short": run.cut_short,
+    "phantom images": data.phantoms,
+    "clean accuracy no better than a constant": model.weak_clean,
+    "clean accuracy below the claim": model.below_the_claim,
+    "random outputs": model.random_outputs,
+    "outputs depend on the batch": model.batch_dependence,
+    "parts in training mode": model.training_mode,
+    "attacks without a verdict": run.not_evaluated,
+    "gradients vanish": gradient_masking.vanishing_gradients,
+    "gradients mislead": gradient_masking.misleading_gradients,
+    "black box beats white box": gradient_masking.black_box_wins,
+    "attacks fail without bounds": gradient_masking.unbounded_failure,
+    "accuracy rises with eps": gradient_masking.rises_with_eps,
+    "the objective does not rise": gradient_masking.objective_stuck,
+    "no better than noise": gradient_masking.no_better_than_noise,
+    "more steps still help": gradient_masking.more_still_helps,
+    "input is rounded": gradient_masking.rounded_input,
+    "clipped outputs": model.clipped_outputs,
+    "steps too short to cross the ball": gradient_masking.short_steps,
+    "a column gives the label away": data.shortcut,
+    "too few cases for the claim": run.too_few_cases,
+    "broken files": data.broken_files,
+    "no groups": data.no_groups,
+    "few groups": data.few_groups,
+    "missing class": data.missing_class,
+    "few attacked images for detectors": run.few_successes,
+    "copies of images": run.copied_images,
+    "probabilities instead of logits": model.probability_outputs,
+    "grey images in colour files": data.grey_in_colour,
+    "cross-entropy saturates": gradient_masking.saturation,
+    "the same attack twice": run.same_attack_twice,
+}
+"""In the order of `FLAG_TEXTS`, which holds the fixed texts of each warning."""
 
 
-def find_doubts(evidence: Evidence) -> tuple[Flag, ...]:
-    """All flags that the evidence raises, the gravest first."""
-    return tuple(flag for check in CHECKS if (flag := check(evidence)) is not None)
+def find_flags(evidence: Evidence) -> tuple[Flag, ...]:
+    """All warnings that the evidence raises, the gravest first."""
+    observed = ((name, check(evidence)) for name, check in CHECKS.items())
+    return tuple(FLAG_TEXTS[name].flag(seen) for name, seen in observed if seen is not None)

@@ -1,93 +1,66 @@
-"""Doubts about the cases: what they are, whom they come from, and what gives their label away."""
+"""Warnings about the cases: synthetic or broken images, groups, classes, metadata shortcuts.
+
+Each check returns what it observed where its warning is raised, else None; `FLAG_TEXTS` says why
+the warning matters and what to do.
+"""
 
 from __future__ import annotations
 
 from robust.diagnostics.evidence import Evidence
 from robust.diagnostics.metadata_shortcuts import find_shortcuts
-from robust.records import Flag
 
 FEW_GROUPS = 30
+"""Groups below which a bootstrap gives intervals that are too narrow."""
 
 
-def phantoms(e: Evidence) -> Flag | None:
-    if not e.cases.phantom:
-        return None
-    return Flag(
-        "phantom images",
-        "every image was drawn by a program",
-        "nothing measured on them says anything about patients",
-        "repeat the audit on clinical images",
-    )
+def phantoms(e: Evidence) -> str | None:
+    """Raised if the images are synthetic: a program drew them."""
+    return "every image is synthetic, drawn by a program" if e.cases.phantom else None
 
 
-def shortcut(e: Evidence) -> Flag | None:
+def shortcut(e: Evidence) -> str | None:
+    """Raised if a metadata column, or the group, predicts the label of held-out cases."""
     found = find_shortcuts(e.cases, e.seed)
     if not found:
         return None
     name, right = max(found.items(), key=lambda item: item[1])
     others = f"; so do {', '.join(sorted(set(found) - {name}))}" if len(found) > 1 else ""
-    return Flag(
-        "a column gives the label away",
-        f"{name} alone predicts the label of cases left out: {right:.1%} right on average over "
-        f"the classes, {1 / len(e.cases.classes):.1%} by chance{others}",
-        "the images may show it (a device, a marker, a site), so that the model needs no disease: "
-        "its figures then hold for data with the same confusion alone",
-        "audit on cases where the column and the label are unrelated, or within one value of it",
+    return (
+        f"{name} alone predicts the label of held-out cases: {right:.1%} correct on average over "
+        f"the classes, {1 / len(e.cases.classes):.1%} by chance{others}"
     )
 
 
-def no_groups(e: Evidence) -> Flag | None:
+def no_groups(e: Evidence) -> str | None:
+    """Raised if no patient or lesion column is given."""
     if e.cases.grouped:
         return None
-    return Flag(
-        "no groups",
-        "the data name no patient or lesion; each image counts as its own group",
-        "images of one patient resemble each other, so that the intervals may be too narrow",
-        "name the group column, if the patients are known",
-    )
+    return "no patient or lesion column is given; each image counts as its own group"
 
 
-def few_groups(e: Evidence) -> Flag | None:
+def few_groups(e: Evidence) -> str | None:
+    """Raised if there are fewer than `FEW_GROUPS` groups."""
     if e.groups >= FEW_GROUPS:
         return None
-    return Flag(
-        "few groups",
-        f"there are {e.groups} of at least {FEW_GROUPS}",
-        "a bootstrap over so few groups gives intervals that are too narrow",
-        f"audit at least {FEW_GROUPS} patients",
-    )
+    return f"{e.groups} groups, at least {FEW_GROUPS} needed"
 
 
-def broken_files(e: Evidence) -> Flag | None:
+def broken_files(e: Evidence) -> str | None:
+    """Raised if image files could not be read and were skipped."""
     if not e.broken:
         return None
-    return Flag(
-        "broken files",
-        f"{e.broken} of {e.broken + len(e.cases)} images could not be read and were skipped",
-        "what is missing may be just what the model finds hard",
-        "mend the files and run again without --skip-broken",
-    )
+    return f"{e.broken} of {e.broken + len(e.cases)} images could not be read and were skipped"
 
 
-def one_class(e: Evidence) -> Flag | None:
+def missing_class(e: Evidence) -> str | None:
+    """Raised if a class has no case."""
     present = {entry.label for entry in e.cases.entries}
     missing = [name for i, name in enumerate(e.cases.classes) if i not in present]
-    if not missing:
-        return None
-    return Flag(
-        "missing class",
-        f"no case of {', '.join(missing)}",
-        "accuracy says little, and AUC, sensitivity or specificity nothing, without every class",
-        "audit a split that holds all classes",
-    )
+    return f"no case of {', '.join(missing)}" if missing else None
 
 
-def grey_in_colour(e: Evidence) -> Flag | None:
+def grey_in_colour(e: Evidence) -> str | None:
+    """Raised if any of the images looked at has three equal channels."""
     if not e.colour_of_grey:
         return None
-    return Flag(
-        "grey images in colour files",
-        f"{e.colour_of_grey} of the images looked at have three equal channels",
-        "the attacker may colour them, which no grey image could hide: robustness looks too low",
-        "set grey = true in [data]",
-    )
+    return f"{e.colour_of_grey} of the images looked at have three equal channels"

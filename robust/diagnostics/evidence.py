@@ -1,4 +1,4 @@
-"""What doubts are raised from: plain values of a finished run, and what the probe of it saw."""
+"""Evidence for warnings: plain values of a run and of the probe of its model."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from robust.records import AttackResult, Detection
 
 @dataclass(frozen=True)
 class Claim:
-    """What someone said of the classifier before it was audited; None: nothing."""
+    """Clean scores that were claimed for the classifier before the audit; None where none was."""
 
     accuracy: float | None = None
+    """Claimed accuracy at a threshold of 0.5, in [0, 1]."""
     auc: float | None = None
+    """Claimed AUC, in [0, 1]."""
     by: str = "the plan"
+    """Who claims it, as the end of `claimed by`."""
 
 
 @dataclass(frozen=True)
@@ -80,46 +83,63 @@ class Probed:
 
 @dataclass(frozen=True)
 class Stuck:
-    """Attacks that go step by step, and the cases that all of them left no nearer to their goal."""
+    """Cases that all iterative attacks at one eps left no nearer to their goal."""
 
     attacks: str
+    """Names of the attacks."""
     norm: str
+    """`Linf` or `L2`."""
     eps: float
+    """In [0, 1] units of the displayed image."""
     stuck: int
+    """Number of such cases."""
     attacked: int
+    """Number of cases that were attacked and evaluated."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a check may look at."""
+    """Everything that a check may use."""
 
     cases: Cases
-    """Without the broken ones."""
+    """The audited cases, without those whose file is broken."""
     broken: int
+    """Number of cases whose file could not be read."""
     groups: int
+    """Number of groups (patients, lesions)."""
     head: str
+    """Head of the classifier as it was recognised."""
     declared_head: str
+    """Head that the plan declares; `auto` where it declares none."""
     colour_of_grey: int
-    """Of the cases looked at, how many hold a grey image in a colour file."""
+    """Number of the cases looked at that hold a grey image in a colour file."""
     clean: AttackResult
+    """Result without attack."""
     rows: Sequence[AttackResult]
+    """Results of the attacks."""
     failures: Counter[str]
-    """Why attacks came to no verdict, by message."""
+    """Why attacks could not be evaluated: number of cases by message."""
     unfinished: int = 0
-    """Cases that the run has not come to yet."""
+    """Number of cases that the run has not finished."""
     detection: Detection | None = None
+    """Detector results; None where the plan names no detector."""
     copies: int = 0
-    """Images judged by detectors that are copies of another one."""
+    """Number of images that detectors are evaluated on and that are copies of another one."""
     worst: Sequence[AttackResult] = ()
+    """Worst cases over all attacks."""
     needed: Mapping[str, int] = field(default_factory=dict)
-    """Gates by name: the groups without which each could not pass, were every case right."""
+    """By gate: the number of groups below which it could not pass, even if all were correct."""
     claim: Claim = Claim()
+    """Clean scores claimed for the classifier."""
     seed: int = 0
+    """Seed of the plan."""
     clipped: tuple[int, int] = (0, 0)
-    """Different images that share the extreme value of an output exactly, of how many."""
+    """Number of different images that share the extreme value of an output exactly, and of all."""
     stepwise: frozenset[str] = frozenset()
-    """Attacks that climb in more than one step, by their names in the plan."""
+    """Names of the iterative attacks in the plan."""
     stuck: Sequence[Stuck] = ()
+    """Cases left no nearer to their goal, by eps."""
     short: Mapping[str, float] = field(default_factory=dict)
-    """Attacks from a random start whose steps add up to less than 2 eps: to how many eps."""
+    """Attacks with a random start whose steps add up to less than 2 eps: their sum, in eps."""
     probe: Probed | None = None
+    """Results of the probe; None where the plan switches it off."""

@@ -1,148 +1,132 @@
-"""Doubts about the attacks: gradients that lead nowhere, and the symptoms of their masking."""
+"""Warnings about the attacks: gradient masking (Athalye et al. 2018; Carlini et al. 2019).
+
+Each check returns what it observed where its warning is raised, else None; `FLAG_TEXTS` says why
+the warning matters and what to do.
+"""
 
 from __future__ import annotations
 
 from robust.diagnostics.evidence import Evidence
-from robust.records import Flag
+from robust.records import AttackResult
 from robust.units import format_threat
 
 SOME = 3
-"""Cases from which a symptom is more than the luck of one attack on one image."""
+"""Fewest cases for a symptom: fewer may be the luck of one attack on one image."""
 
 
 def _many(found: int, of: int, share: float) -> bool:
     return found >= SOME and found >= share * of
 
 
-def no_gradient(e: Evidence) -> Flag | None:
+def vanishing_gradients(e: Evidence) -> str | None:
+    """Raised if the model gives no gradient, or a nearly zero one on 10 % of the probed cases."""
     if e.probe is None:
         return None
     g = e.probe.gradients
-    if not g.missing and not _many(g.vanishing, g.cases, 0.1):
+    if g.missing:
+        return "the model gives no gradient"
+    if not _many(g.vanishing, g.cases, 0.1):
         return None
-    seen = (
-        "the model hands no gradient back"
-        if g.missing
-        else f"on {g.vanishing} of {g.cases} cases the gradient of the margin is zero or nearly so"
-        + f", yet random moves change the logits of {g.still_moving} of them" * bool(g.still_moving)
-    )
-    return Flag(
-        "gradients vanish",
-        seen,
-        "an attack that follows gradients stands still there and calls the case robust",
-        "take out what blocks them (rounding, clipping, a library outside torch), or attack a "
-        "differentiable stand-in and without gradients",
+    moving = f", yet random changes move the logits of {g.still_moving} of them"
+    return (
+        f"on {g.vanishing} of {g.cases} cases the gradient of the margin is zero or nearly so"
+        f"{moving if g.still_moving else ''}"
     )
 
 
-def misleading(e: Evidence) -> Flag | None:
+def misleading_gradients(e: Evidence) -> str | None:
+    """Raised if steps along the gradient do not change the margin as predicted, on 25 %."""
     if e.probe is None:
         return None
     g = e.probe.gradients
     if not _many(g.misleading, g.judged, 0.25):
         return None
-    return Flag(
-        "gradients mislead",
-        f"on {g.misleading} of {g.judged} cases a small move along the gradient changes the margin "
-        f"by less than a third, or more than three times, of what the gradient promises",
-        "the gradient is not that of the function: attacks that follow it are weak",
-        "look for custom backward passes and sparse activations; attack without gradients",
+    return (
+        f"on {g.misleading} of {g.judged} cases a small step along the gradient changes the margin "
+        f"by less than a third, or more than three times, of what the gradient predicts"
     )
 
 
-def rounded_input(e: Evidence) -> Flag | None:
+def rounded_input(e: Evidence) -> str | None:
+    """Raised if a tenth of a grey level changes no logit, and a larger change does, on 25 %."""
     if e.probe is None or not _many(e.probe.gradients.steps, e.probe.cases, 0.25):
         return None
-    return Flag(
-        "input is rounded",
-        f"on {e.probe.gradients.steps} of {e.probe.cases} cases a move of a tenth of a grey level "
-        f"leaves every logit as it is to the last bit, a larger one does not",
-        "the model is a staircase (quantising, JPEG): its true gradient is zero, and small changes "
-        "vanish that a file of more bits would carry",
-        "hand over the model without it, or with a differentiable stand-in in its backward pass",
+    return (
+        f"on {e.probe.gradients.steps} of {e.probe.cases} cases a change of a tenth of a grey "
+        f"level leaves every logit identical to the last bit, a larger one does not"
     )
 
 
-def black_box_wins(e: Evidence) -> Flag | None:
+def black_box_wins(e: Evidence) -> str | None:
+    """Raised if an attack without gradients succeeds where those with gradients fail, on 10 %."""
     s = e.probe.search if e.probe else None
     if s is None or not _many(s.black_box, s.cases, 0.1):
         return None
-    return Flag(
-        "black box beats white box",
-        f"of {s.cases} cases that the plan's attacks with gradients left standing at "
-        f"{format_threat(s.norm, s.eps, default='')}, {s.black_box} withstood {s.steps} more steps and fell to at "
-        f"most {s.queries} queries without gradients",
-        "who sees the gradients can do all that one can who does not: they are masked, and robust "
-        "accuracy is lower than it looks",
-        "add Square to the plan; attack a stand-in whose gradients are those of the function",
+    return (
+        f"of {s.cases} cases that the plan's attacks with gradients left correct at "
+        f"{format_threat(s.norm, s.eps, '')}, {s.black_box} also withstood {s.steps} more steps, "
+        f"but were misread after at most {s.queries} queries without gradients"
     )
 
 
-def boundless(e: Evidence) -> Flag | None:
+def unbounded_failure(e: Evidence) -> str | None:
+    """Raised if 20 % of the probed cases stay correct although every pixel may take any value."""
     p = e.probe
     if p is None or not _many(p.boundless, p.cases, 0.2):
         return None
-    return Flag(
-        "attacks fail without bounds",
-        f"{p.boundless} of {p.cases} cases stand although every pixel may take any value",
-        "there the image of another class is within reach: what fails is the attack",
-        "look for masked gradients; attack without gradients",
-    )
+    return f"{p.boundless} of {p.cases} cases stay correct although every pixel may take any value"
 
 
-def rises_with_eps(e: Evidence) -> Flag | None:
+def rises_with_eps(e: Evidence) -> str | None:
+    """Raised if an iterative attack succeeds on fewer cases at a larger eps, by 2 % of them."""
     worst = None
     for row in e.rows:
         for other in e.rows:
-            if (row.attack, row.norm) != (other.attack, other.norm):
-                continue
-            if row.attack not in e.stepwise or row.eps is None or other.eps is None:
-                continue
-            one, more = row.scores.success, other.scores.success
-            if row.eps < other.eps and one is not None and more is not None:
-                lost = round(one.value * one.cases) - round(more.value * more.cases)
-                if _many(lost, row.attacked, 0.02) and (worst is None or lost > worst[0]):
-                    worst = lost, row, other
+            lost = _lost(row, other) if row.attack in e.stepwise else 0
+            if _many(lost, row.attacked, 0.02) and (worst is None or lost > worst[0]):
+                worst = lost, row, other
     if worst is None:
         return None
     lost, row, other = worst
-    return Flag(
-        "accuracy rises with eps",
-        f"{row.condition} fells {lost} cases more than {other.condition}",
-        "what is within the smaller eps is within the larger: the attack fails at what it could do",
-        "believe the worst case, which keeps what was found at smaller eps; look for masked "
-        "gradients, take more steps",
-    )
+    return f"{row.condition} succeeds on {lost} cases more than {other.condition}"
 
 
-def more_still_helps(e: Evidence) -> Flag | None:
+def _lost(row: AttackResult, other: AttackResult) -> int:
+    """Successes of an attack that the same attack lacks at a larger eps; 0 for any other pair."""
+    one, more = row.scores.success, other.scores.success
+    if (row.attack, row.norm) != (other.attack, other.norm) or one is None or more is None:
+        return 0
+    if row.eps is None or other.eps is None or row.eps >= other.eps:
+        return 0
+    return round(one.value * one.cases) - round(more.value * more.cases)
+
+
+def more_still_helps(e: Evidence) -> str | None:
+    """Raised if more steps and restarts succeed on 15 % of the cases that attacks left correct."""
     s = e.probe.search if e.probe else None
     if s is None or not _many(s.longer, s.cases, 0.15):
         return None
-    return Flag(
-        "more steps still help",
-        f"of {s.cases} cases that the plan's attacks left standing at {format_threat(s.norm, s.eps, default='')}, "
-        f"{s.steps} steps and {s.restarts} restarts fell {s.longer}",
-        "the attacks had not come to their end: robust accuracy is lower than it looks",
-        "raise steps and restarts until nothing more falls",
+    return (
+        f"of {s.cases} cases that the plan's attacks left correct at "
+        f"{format_threat(s.norm, s.eps, '')}, {s.longer} were misread after {s.steps} steps and "
+        f"{s.restarts} restarts"
     )
 
 
-def objective_stuck(e: Evidence) -> Flag | None:
+def objective_stuck(e: Evidence) -> str | None:
+    """Raised if all iterative attacks at one eps leave 5 % no nearer to a wrong class."""
     stuck = [one for one in e.stuck if _many(one.stuck, one.attacked, 0.05)]
     if not stuck:
         return None
     worst = max(stuck, key=lambda one: one.stuck / one.attacked)
-    return Flag(
-        "the objective does not rise",
-        f"{worst.attacks} at {format_threat(worst.norm, worst.eps, default='')} left {worst.stuck} of "
-        f"{worst.attacked} cases no nearer to a wrong label than the clean image is",
-        "an attack that cannot improve on doing nothing says nothing about robustness",
-        "look for masked gradients and steps of the wrong length; add an attack on the margin",
+    return (
+        f"{worst.attacks} at {format_threat(worst.norm, worst.eps, '')} left {worst.stuck} of "
+        f"{worst.attacked} cases no nearer to a wrong class than the clean image"
     )
 
 
-def no_better_than_noise(e: Evidence) -> Flag | None:
+def no_better_than_noise(e: Evidence) -> str | None:
+    """Raised if an attack succeeds on no more cases than a baseline of the same size."""
     noise = {
         (row.norm, row.eps): row.scores.success.value
         for row in e.rows
@@ -153,38 +137,27 @@ def no_better_than_noise(e: Evidence) -> Flag | None:
         if row.baseline or success is None or not baseline or row.eps == 0:
             continue
         if success.value <= baseline:
-            return Flag(
-                "no better than noise",
+            return (
                 f"{row.attack} succeeds on {success.value:.1%}, noise of the same size on "
-                f"{baseline:.1%}",
-                "an attack that random noise equals has not used the model's gradients",
-                "look for masked gradients; run stronger attacks before believing the number",
+                f"{baseline:.1%}"
             )
     return None
 
 
-def short_travel(e: Evidence) -> Flag | None:
+def short_steps(e: Evidence) -> str | None:
+    """Raised if an attack with a random start has steps times step_size below 2 eps."""
     if not e.short:
         return None
-    said = ", ".join(f"{name} travels {travel:.3g} eps" for name, travel in e.short.items())
-    return Flag(
-        "steps too short to cross the ball",
-        f"{said} from a random start",
-        "from one side of the ball to the other it is 2 eps: where the start is bad, the attack "
-        "cannot leave it",
-        "raise steps or step_size until their product is 2 or more, or start at the image",
-    )
+    moves = ", ".join(f"{name} can move {travel:.3g} eps" for name, travel in e.short.items())
+    return f"{moves} from a random start"
 
 
-def saturation(e: Evidence) -> Flag | None:
+def saturation(e: Evidence) -> str | None:
+    """Raised if the cross-entropy saturates on an attacked case."""
     worst = max(e.rows, key=lambda row: row.saturated, default=None)
     if worst is None or not worst.saturated:
         return None
-    return Flag(
-        "cross-entropy saturates",
+    return (
         f"on {worst.saturated} of {worst.attacked} cases under {worst.attack} the probability of "
-        f"the true label is so near 1 that the gradient of cross-entropy has lost half its digits",
-        "an attack on cross-entropy alone may stall there and call the case robust; the attacks of "
-        "this suite climb the margin instead on such cases",
-        "nothing for them; distrust figures from other attacks that have no margin",
+        f"the true class is so near 1 that the gradient of cross-entropy has lost half its digits"
     )

@@ -1,56 +1,53 @@
-"""Doubts about a run: what it did not finish, could not judge, or has too few cases to say."""
+"""Warnings about a run: unfinished, not evaluated, too few cases, null controls, duplicates.
+
+Each check returns what it observed where its warning is raised, else None; `FLAG_TEXTS` says why
+the warning matters and what to do.
+"""
 
 from __future__ import annotations
 
 from robust.diagnostics.evidence import Evidence
-from robust.records import Flag
 
 FEW_POSITIVES = 30
+"""Successful images below which a detector's AUC gets no verdict."""
 WIDE = 0.3
-"""Width of an interval from which on it leaves most of the question open."""
+"""Width of an interval above which it leaves most of the question open."""
 
 
-def null_alarm(e: Evidence) -> Flag | None:
+def null_alarm(e: Evidence) -> str | None:
+    """Raised if a detector's null control raised an alarm."""
     loud = [null for null in e.detection.null_controls if null.alarm] if e.detection else []
     if not loud:
         return None
     worst = max(loud, key=lambda null: abs(null.auc.value - 0.5))
     names = ", ".join(dict.fromkeys(null.detector for null in loud))
-    return Flag(
-        "a null control raised an alarm",
-        f"{names}: told to find attacks among clean images alone, {worst.detector} reaches an AUC "
-        f"of {worst.auc.value:.2f} [{worst.auc.low:.2f}, {worst.auc.high:.2f}]",
-        "what finds something where there is nothing has learned from what it scores: none of its "
-        "figures is to be believed",
-        "look for images that are in the reference and audited too, or copies between groups",
+    return (
+        f"{names}: trained to find attacks among clean images alone, {worst.detector} reaches an "
+        f"AUC of {worst.auc.value:.2f} [{worst.auc.low:.2f}, {worst.auc.high:.2f}]"
     )
 
 
-def cut_short(e: Evidence) -> Flag | None:
+def cut_short(e: Evidence) -> str | None:
+    """Raised if the run has not finished all cases."""
     if not e.unfinished:
         return None
     done = len(e.cases) + e.broken
-    return Flag(
-        "run cut short",
-        f"{done} of {done + e.unfinished} cases are finished; all numbers are of these alone",
-        "cases run in the order of the data, often class by class: the first are no fair sample",
-        "give the same audit command again; it goes on where it stopped",
-    )
+    return f"{done} of {done + e.unfinished} cases are finished; all numbers are of these alone"
 
 
-def no_verdict(e: Evidence) -> Flag | None:
+def not_evaluated(e: Evidence) -> str | None:
+    """Raised if an attack could not be evaluated on some case (crash, NaN, limits broken)."""
     if not e.failures:
         return None
     reason, most = e.failures.most_common(1)[0]
-    return Flag(
-        "attacks without a verdict",
-        f"{sum(e.failures.values())} attacked cases, most ({most}) because: {reason}",
-        "they count neither as robust nor as broken; rates are computed without them",
-        "mend or remove the attack",
+    return (
+        f"{sum(e.failures.values())} attacked cases could not be evaluated, most ({most}) because: "
+        f"{reason}"
     )
 
 
-def too_few(e: Evidence) -> Flag | None:
+def too_few_cases(e: Evidence) -> str | None:
+    """Raised if a worst-case interval is wider than `WIDE`, or a gate needs more groups."""
     short = {name: least for name, least in e.needed.items() if least > e.groups}
     wide = [
         (estimate.high - estimate.low, row, estimate)
@@ -68,49 +65,28 @@ def too_few(e: Evidence) -> Flag | None:
     if short:
         name, least = max(short.items(), key=lambda item: item[1])
         seen.append(f"the gate on {name} needs {least} groups, there are {e.groups}")
-    if not seen:
-        return None
-    return Flag(
-        "too few cases for the claim",
-        "; ".join(seen),
-        "what is so uncertain can neither be claimed nor be ruled out",
-        "audit more patients",
-    )
+    return "; ".join(seen) or None
 
 
-def few_successes(e: Evidence) -> Flag | None:
+def few_successes(e: Evidence) -> str | None:
+    """Raised if an attack has fewer than `FEW_POSITIVES` successful images for detectors."""
     if e.detection is None or e.detection.key_attack is None:
         return None
-    attacks = [shown for shown in e.detection.image_sets if shown.kind == "attack"]
-    few = sum(shown.cases < FEW_POSITIVES for shown in attacks)
+    attacks = [one for one in e.detection.image_sets if one.kind == "attack"]
+    few = sum(one.cases < FEW_POSITIVES for one in attacks)
     if not few:
         return None
-    return Flag(
-        "few attacked images for detectors",
-        f"{few} of {len(attacks)} attacks have fewer than {FEW_POSITIVES} successes",
-        "an AUC from so few images says little; such cells are marked and carry no verdict",
-        "audit more cases, or a larger eps",
-    )
+    return f"{few} of {len(attacks)} attacks have fewer than {FEW_POSITIVES} successes"
 
 
-def copied_images(e: Evidence) -> Flag | None:
+def copied_images(e: Evidence) -> str | None:
+    """Raised if images that detectors are evaluated on are copies of each other."""
     if not e.copies:
         return None
-    return Flag(
-        "copies of images",
-        f"{e.copies} of the images that detectors are judged on are copies of another one",
-        "copies in different groups would be learned from and scored; they count as one group",
-        "remove the copies from the data",
-    )
+    return f"{e.copies} of the images that detectors are evaluated on are copies of another one"
 
 
-def same_attack_twice(e: Evidence) -> Flag | None:
+def same_attack_twice(e: Evidence) -> str | None:
+    """Raised if two attacks of the plan take the same steps on this model."""
     pairs = sorted({(row.attack, row.same_as) for row in e.rows if row.same_as is not None})
-    if not pairs:
-        return None
-    return Flag(
-        "the same attack twice",
-        "; ".join(f"{a} repeats the run of {b}" for a, b in pairs),
-        "with two classes cross-entropy and margin have parallel gradients: the rows are one",
-        "do not count them as independent evidence",
-    )
+    return "; ".join(f"{a} repeats the run of {b}" for a, b in pairs) or None

@@ -1,0 +1,1 @@
+"""Statistics on arrays: scores, cluster bootstrap, paired differences, groups, worst case."""

@@ -28,9 +28,9 @@ one: memory and time stay bounded, and the widths of intervals change by less th
 
 
 def clopper_pearson(hits: float, trials: int) -> tuple[float, float]:
-    """Exact 95 % interval of a binomial proportion (Clopper and Pearson 1934); hits may be fractional.
+    """Exact 95 % interval of a binomial proportion (Clopper and Pearson 1934).
 
-    0 and 1 are its ends where there is no hit, or nothing else.
+    Hits may be fractional. The ends are 0 and 1 where there is no hit, or nothing else.
     """
     tail = (1 - LEVEL) / 2
     low = 0.0 if hits <= 0 else float(scipy_stats.beta.ppf(tail, hits, trials - hits + 1))
@@ -39,7 +39,7 @@ def clopper_pearson(hits: float, trials: int) -> tuple[float, float]:
 
 
 def groups_needed(wanted: float) -> int:
-    """Smallest number of groups with which the lower bound can reach `wanted`, all being correct."""
+    """Fewest groups with which the lower bound reaches `wanted` if all are correct."""
     least = max(1, math.floor(math.log(0.025) / math.log(wanted)))
     while clopper_pearson(least, least)[0] < wanted:
         least += 1

@@ -12,8 +12,10 @@ from robust.records.detection import NullControl as NullControl
 from robust.records.detection import ReferenceSet as ReferenceSet
 from robust.records.detection import ScoreCurves as ScoreCurves
 from robust.records.estimate import Estimate as Estimate
+from robust.records.flags import FLAG_TEXTS as FLAG_TEXTS
 from robust.records.flags import FLAGS as FLAGS
 from robust.records.flags import Flag as Flag
+from robust.records.flags import FlagText as FlagText
 from robust.records.gallery import Exhibit as Exhibit
 from robust.records.gallery import ExhibitImage as ExhibitImage
 from robust.records.inputs import AppliedAcceleration as AppliedAcceleration

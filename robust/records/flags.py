@@ -1,4 +1,4 @@
-"""Warnings that weaken a report's numbers, by name."""
+"""Warnings about a report's numbers: when each is raised, why it matters, what to do."""
 
 from __future__ import annotations
 
@@ -19,38 +19,251 @@ class Flag:
     """What to do about it."""
 
 
-FLAGS = (
-    "a null control raised an alarm",
-    "run cut short",
-    "phantom images",
-    "clean accuracy no better than a constant",
-    "clean accuracy below the claim",
-    "random outputs",
-    "outputs depend on the batch",
-    "parts in training mode",
-    "attacks without a verdict",
-    "gradients vanish",
-    "gradients mislead",
-    "black box beats white box",
-    "attacks fail without bounds",
-    "accuracy rises with eps",
-    "the objective does not rise",
-    "no better than noise",
-    "more steps still help",
-    "input is rounded",
-    "clipped outputs",
-    "steps too short to cross the ball",
-    "a column gives the label away",
-    "too few cases for the claim",
-    "broken files",
-    "no groups",
-    "few groups",
-    "missing class",
-    "few attacked images for detectors",
-    "copies of images",
-    "probabilities instead of logits",
-    "grey images in colour files",
-    "cross-entropy saturates",
-    "the same attack twice",
+@dataclass(frozen=True)
+class FlagText:
+    """The fixed texts of one warning; a check adds what it observed."""
+
+    name: str
+    """Name of the warning: gates of a plan name it."""
+    raised_if: str
+    """Condition under which the warning is raised, as the end of the sentence `Raised if ...`."""
+    why: str
+    """Why it weakens a number; a sentence without its full stop."""
+    remedy: str
+    """What to do about it; a sentence without its full stop."""
+
+    def flag(self, observed: str) -> Flag:
+        """The warning with what was observed in one run."""
+        return Flag(self.name, observed, self.why, self.remedy)
+
+
+_TEXTS = (
+    FlagText(
+        "a null control raised an alarm",
+        "a detector's null control (clean groups labelled as attacked) has a mean AUC more than "
+        "0.03 from 0.5, significant at 1 % after Holm's correction",
+        "a detector that finds attacks among clean images has learned from what it scores: none of "
+        "its figures can be trusted",
+        "look for images that are both in the reference and audited, and for copies of images in "
+        "different groups",
+    ),
+    FlagText(
+        "run cut short",
+        "the run has not finished all cases",
+        "cases run in the order of the data, often class by class: the first ones are not a fair "
+        "sample",
+        "give the same audit command again; it continues where it stopped",
+    ),
+    FlagText(
+        "phantom images",
+        "the images are synthetic: a program drew them",
+        "figures measured on synthetic images say nothing about patients",
+        "repeat the audit on clinical images",
+    ),
+    FlagText(
+        "clean accuracy no better than a constant",
+        "clean accuracy is not above the share of the most frequent class",
+        "labels, preprocessing or weights may not belong together; then no other figure counts",
+        "check the order of the classes, mean, std and size",
+    ),
+    FlagText(
+        "clean accuracy below the claim",
+        "the 95 % interval of clean accuracy or AUC lies more than 0.02 below the figure that the "
+        "plan or the model card claims",
+        "the images are preprocessed otherwise than in training, or the data differ: robustness is "
+        "then that of another model than the one described by the maker",
+        "check mean, std, size, channels and the order of the classes against the training code",
+    ),
+    FlagText(
+        "random outputs",
+        "two passes of the same batch differ by more than 0.001 of the spread of logits",
+        "each gradient belongs to another network: attacks look weaker, and whether a case counts "
+        "as robust depends on chance",
+        "switch off dropout and random preprocessing, or attack the average of many passes",
+    ),
+    FlagText(
+        "outputs depend on the batch",
+        "the same images in half the batch give logits that differ by more than 0.001 of their "
+        "spread, and by more than twice what a second pass changes",
+        "batch normalisation in training mode, or another layer, mixes the images of a batch: what "
+        "an attack finds in one batch need not hold in another, nor for a single patient",
+        "put every normalisation into evaluation mode, with the statistics of training",
+    ),
+    FlagText(
+        "parts in training mode",
+        "a part of the model stays in training mode after `eval()`",
+        "dropout, normalisation or augmentation for training may still be active",
+        "let train(False) reach every part of the model",
+    ),
+    FlagText(
+        "attacks without a verdict",
+        "an attack could not be evaluated on some case: it crashed, gave NaN, or broke its limits",
+        "these cases count neither as robust nor as misread; rates are computed without them",
+        "fix or remove the attack",
+    ),
+    FlagText(
+        "gradients vanish",
+        "the model gives no gradient, or that of the margin is nearly zero on at least 10 % of the "
+        "probed cases, and at least 3",
+        "an attack that follows gradients does not move there and calls the case robust",
+        "remove what blocks gradients (rounding, clipping, a library outside torch), or attack a "
+        "differentiable surrogate and use attacks without gradients",
+    ),
+    FlagText(
+        "gradients mislead",
+        "on at least 25 % of the probed cases, and at least 3, a small step along the gradient "
+        "changes the margin by less than a third or more than three times of what it predicts",
+        "the gradient is not that of the function: attacks that follow it are weak",
+        "look for custom backward passes and sparse activations; use attacks without gradients",
+    ),
+    FlagText(
+        "black box beats white box",
+        "an attack without gradients succeeds on at least 10 % of the cases, and at least 3, that "
+        "the plan's attacks with gradients and further steps left correct",
+        "an attacker with gradients can do all that an attacker without them can: gradients are "
+        "masked, and true robust accuracy is lower",
+        "add Square to the plan; attack a surrogate whose gradients are those of the function",
+    ),
+    FlagText(
+        "attacks fail without bounds",
+        "at least 20 % of the probed cases, and at least 3, stay correct although the attack may "
+        "change every pixel to any value",
+        "an image of another class is within reach there, so the attack fails, not the attacker",
+        "look for masked gradients; use attacks without gradients",
+    ),
+    FlagText(
+        "accuracy rises with eps",
+        "an iterative attack succeeds on fewer cases at a larger eps, by at least 2 % of the "
+        "attacked cases and at least 3",
+        "whatever lies within the smaller eps lies within the larger: the attack fails to find it",
+        "use the worst case, which keeps what was found at smaller eps; look for masked gradients "
+        "and take more steps",
+    ),
+    FlagText(
+        "the objective does not rise",
+        "all iterative attacks at one eps leave at least 5 % of the attacked cases, and at least "
+        "3, no nearer to a wrong class than the clean image",
+        "an attack that does not improve on doing nothing says nothing about robustness",
+        "look for masked gradients and steps of the wrong size; add an attack on the margin",
+    ),
+    FlagText(
+        "no better than noise",
+        "an attack succeeds on no more cases than the plan's random noise of the same size",
+        "an attack that is no better than random noise has not used the model's gradients",
+        "look for masked gradients; run stronger attacks before trusting the number",
+    ),
+    FlagText(
+        "more steps still help",
+        "more steps and restarts succeed on at least 15 % of the cases, and at least 3, that the "
+        "plan's attacks left correct",
+        "the attacks had not converged: true robust accuracy is lower",
+        "raise steps and restarts until no further case is misread",
+    ),
+    FlagText(
+        "input is rounded",
+        "on at least 25 % of the probed cases, and at least 3, a change of a tenth of a grey level "
+        "leaves every logit identical, and a larger change does not",
+        "the model is a step function (quantisation, JPEG): its true gradient is zero, and small "
+        "changes vanish that a file with more bits would carry",
+        "audit the model without the rounding, or with a differentiable replacement in its "
+        "backward pass",
+    ),
+    FlagText(
+        "clipped outputs",
+        "an output has the same extreme value, to the last bit, on at least 5 % of the different "
+        "images and at least 3",
+        "beyond the clip the gradient is zero and ranks tie: attacks that follow it do not move",
+        "audit the model without the part that bounds its outputs",
+    ),
+    FlagText(
+        "steps too short to cross the ball",
+        "an attack with a random start has steps times step_size below 2 eps",
+        "from one side of the ball to the other it is 2 eps: from a bad start the attack cannot "
+        "reach all of it",
+        "raise steps or step_size until their product is 2 or more, or start at the image",
+    ),
+    FlagText(
+        "a column gives the label away",
+        "a metadata column, or the group, predicts the label of held-out cases at least halfway "
+        "from chance to certainty, significant at 1 % by permutation",
+        "the images may show it (a device, a marker, a site), so that the model needs no sign of "
+        "disease: its figures then hold only for data with the same confounding",
+        "audit on cases where the column and the label are unrelated, or within one value of it",
+    ),
+    FlagText(
+        "too few cases for the claim",
+        "the interval of a worst-case robust accuracy is wider than 0.3, or a gate needs more "
+        "groups than there are",
+        "with so much uncertainty a claim can be neither supported nor ruled out",
+        "audit more patients",
+    ),
+    FlagText(
+        "broken files",
+        "image files could not be read and were skipped",
+        "the missing cases may be just those that the model finds hard",
+        "fix the files and run again without --skip-broken",
+    ),
+    FlagText(
+        "no groups",
+        "no patient or lesion column is given",
+        "images of one patient resemble each other, so that intervals may be too narrow",
+        "name the group column, if the patients are known",
+    ),
+    FlagText(
+        "few groups",
+        "there are fewer than 30 groups",
+        "a bootstrap over so few groups gives intervals that are too narrow",
+        "audit at least 30 patients",
+    ),
+    FlagText(
+        "missing class",
+        "a class has no case",
+        "accuracy says little, and AUC, sensitivity or specificity nothing, without every class",
+        "audit a split that holds all classes",
+    ),
+    FlagText(
+        "few attacked images for detectors",
+        "an attack has fewer than 30 successful images for detectors",
+        "an AUC from so few images says little; such cells are marked and get no verdict",
+        "audit more cases, or a larger eps",
+    ),
+    FlagText(
+        "copies of images",
+        "images that detectors are evaluated on are copies of each other",
+        "copies in different groups would be both learned from and scored; they count as one group",
+        "remove the copies from the data",
+    ),
+    FlagText(
+        "probabilities instead of logits",
+        "the model's outputs are probabilities",
+        "probabilities round to 0 and 1: gradients vanish, ranks tie, attacks look weaker",
+        "audit the model without its last softmax or sigmoid",
+    ),
+    FlagText(
+        "grey images in colour files",
+        "an image has three equal channels",
+        "the attacker may colour them, which would be noticed in a grey image: robustness looks "
+        "too low",
+        "set grey = true in [data]",
+    ),
+    FlagText(
+        "cross-entropy saturates",
+        "under an attack the probability of the true class is so near 1 that the gradient of "
+        "cross-entropy has lost half its digits",
+        "an attack on cross-entropy alone may stop there and call the case robust; the attacks of "
+        "this project maximise the margin on such cases",
+        "nothing for these attacks; distrust figures from other attacks that do not use the margin",
+    ),
+    FlagText(
+        "the same attack twice",
+        "two attacks of the plan take the same steps on this model",
+        "with two classes cross-entropy and margin have parallel gradients: both results are one",
+        "do not count them as independent evidence",
+    ),
 )
-"""What they are called, in the same order: a gate names them."""
+
+FLAG_TEXTS = {text.name: text for text in _TEXTS}
+"""All warnings by name, the gravest first."""
+
+FLAGS = tuple(FLAG_TEXTS)
+"""Names of all warnings in the same order; gates name them."""

@@ -1,4 +1,4 @@
-"""Gates: what a plan asks of its report, judged on the bound of each interval, not on the point."""
+"""Gates of a plan: each requires that the lower bound of an interval reaches a value."""
 
 from __future__ import annotations
 
@@ -21,27 +21,55 @@ from robust.report.text.format import (
 from robust.units import eps_text, norm_text, parse_threat, same_eps
 
 GateOutcome = Literal["passed", "failed", "undecided"]
+"""`undecided`: the number is missing, or there are too few groups to show it."""
 
 
 @dataclass(frozen=True)
 class GateResult:
-    """One gate. An undecided one counts as failed: what is not shown must not pass."""
+    """One gate. An undecided one does not pass: what is not shown must not pass."""
 
     name: str
+    """What is required, such as `robust accuracy at L∞ 1/255`."""
     outcome: GateOutcome
+    """`passed`, `failed` or `undecided`."""
     why: str
-    """A sentence without its full stop."""
+    """Reason for the outcome: a sentence without its full stop."""
     wanted: float | None = None
-    """What the lower bound must reach; None where a flag is asked for."""
+    """What the lower bound must reach; None where the absence of a warning is required."""
     bound: float | None = None
-    """The lower bound; cases without a verdict count against it."""
+    """The lower bound; cases that could not be evaluated count as misread."""
     estimate: Estimate | None = None
+    """The estimate that is compared; None where there is none."""
     path: str = ""
-    """JSON pointer to the estimate in report.json."""
+    """JSON pointer to the estimate in report.json; empty where there is none."""
 
     @property
     def passed(self) -> bool:
+        """Whether the gate lets the model pass."""
         return self.outcome == "passed"
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """An estimate of the report as a gate reads it."""
+
+    estimate: Estimate
+    bound: float
+    groups: int
+    """Groups that it can rest on at most."""
+    path: str
+    percent: bool = True
+    note: str = ""
+
+    @property
+    def text(self) -> str:
+        if self.percent:
+            return f"{percent(self.estimate)}{self.note}"
+        return f"{self.estimate.value:.3f} {bracket(self.estimate, 1, 3)}"
+
+    def share(self, value: float, digits: str = "g") -> str:
+        """A value in the units of the figure."""
+        return f"{100 * value:{digits}} %" if self.percent else f"{value:{digits}}"
 
 
 def judge_gates(report: Report) -> tuple[GateResult, ...]:
@@ -52,177 +80,175 @@ def judge_gates(report: Report) -> tuple[GateResult, ...]:
         found.append(_rate("clean accuracy", wanted, report.clean, "accuracy", "/clean"))
     for entry in ("robust_accuracy", "sensitivity", "specificity"):
         if (wanted := gates.get(entry)) is not None:
-            found += _worst(report, entry, wanted)
+            found += _worst_case(report, entry, wanted)
     for entry in ("detector_auc", "adaptive_auc", "withstands"):
         if (wanted := gates.get(entry)) is not None:
-            found += _detectors(report, entry, wanted)
+            found += _detectors(report.detection, entry, wanted)
     if (names := gates.get("no_flags")) is not None:
-        found += _flags(report.flags, names)
+        found += _no_flags(report.flags, names)
     if report.data.unfinished:
         return tuple(GateResult(g.name, "undecided", "the run is not finished") for g in found)
     return tuple(found)
 
 
-def _worst(report: Report, entry: str, wanted: float | Mapping[str, float]) -> Iterator[GateResult]:
+def _compare(name: str, wanted: float, figure: _Figure) -> GateResult:
+    """One figure against what is required of its lower bound."""
+    asked = figure.share(wanted)
+    perfect = clopper_pearson(figure.groups, figure.groups)[0]
+    outcome: GateOutcome = "failed"
+    if figure.estimate.high < wanted:
+        why = f"{figure.text}: the whole interval lies below {asked}"
+    elif perfect < wanted:
+        outcome = "undecided"
+        why = (
+            f"{counted(figure.groups, 'group')} cannot show it: even if all were correct, the "
+            f"lower bound would be {figure.share(perfect, '.1f' if figure.percent else '.3f')}; "
+            f"showing {asked} needs {groups_needed(wanted)} groups (observed: {figure.text})"
+        )
+    elif figure.bound >= wanted:
+        outcome, why = "passed", f"{figure.text}: the lower bound reaches {asked}"
+    else:
+        why = f"{figure.text}: {asked} is not shown, the lower bound lies below it"
+    return GateResult(name, outcome, why, wanted, figure.bound, figure.estimate, figure.path)
+
+
+def _worst_case(
+    report: Report, entry: str, wanted: float | Mapping[str, float]
+) -> Iterator[GateResult]:
     """A score of the worst case, at each eps that is named or at the largest."""
     what = entry.replace("_", " ")
     if not isinstance(wanted, Mapping):
         row = report.worst
-        yield _rate(f"{what} at {_threat(row.norm, row.eps)}", wanted, row, entry, _at(report, row))
+        path = _path(report, row)
+        yield _rate(f"{what} at {_threat(row.norm, row.eps)}", wanted, row, entry, path)
         return
     for key, bound in wanted.items():
         norm, eps = parse_threat(key, report.plan["audit"]["norm"])
         name = f"{what} at {_threat(norm, eps)}"
         rows = [r for r in report.worst_cases if r.norm == norm and same_eps(r.eps, eps)]
         if rows:
-            yield _rate(name, bound, rows[0], entry, _at(report, rows[0]))
+            yield _rate(name, bound, rows[0], entry, _path(report, rows[0]))
         else:
             yield GateResult(name, "undecided", "no attack was run at that eps", bound)
 
 
-def _rate(name: str, wanted: float, row: AttackResult, entry: str, place: str) -> GateResult:
+def _rate(name: str, wanted: float, row: AttackResult, entry: str, path: str) -> GateResult:
+    """A score of one result; cases that could not be evaluated must not help a gate."""
     estimate: Estimate | None = getattr(row.scores, entry)
     if estimate is None:
-        why = "there is no such number"
+        why = "the number could not be evaluated"
         if entry in ("sensitivity", "specificity"):
-            why += ": too many cases without a verdict, or no case or no class is named for it"
+            why += ": too many cases could not be evaluated, or no case or class counts for it"
         return GateResult(name, "undecided", why, wanted)
-    # The worst that those without a verdict can be is wrong: a crash must not carry a gate.
     bound = estimate.low * estimate.cases / (estimate.cases + row.failed)
-    untold = f", {counted(row.failed, 'case')} without a verdict taken as wrong" * bool(row.failed)
-    return _held(
-        name,
-        wanted,
-        bound,
+    note = f", {counted(row.failed, 'case')} that could not be evaluated counted as misread"
+    figure = _Figure(
         estimate,
+        bound,
         estimate.groups,
-        f"{place}/scores/{entry}",
-        f"{percent(estimate)}{untold}",
-        f"{100 * wanted:g} %",
+        f"{path}/scores/{entry}",
+        note=note if row.failed else "",
     )
+    return _compare(name, wanted, figure)
 
 
-def _detectors(
-    report: Report, entry: str, wanted: float | Mapping[str, float]
-) -> Iterator[GateResult]:
-    """What each detector is worth, against the key attack or against those who know of it."""
-    detection = report.detection
-    if not isinstance(wanted, Mapping):
-        wanted = dict.fromkeys(detection.detectors if detection else ("any detector",), wanted)
-    for detector, bound in wanted.items():
-        name = f"{_WORTH[entry]} of {plain(detector)}"
-        if detection is None or detector not in detection.detectors:
-            yield GateResult(name, "undecided", "that detector was not judged", bound)
-            continue
-        if detection.key_attack is None:
-            yield GateResult(name, "undecided", "no attack succeeded that it could see", bound)
-            continue
-        shown = detection.image_sets[detection.key_attack]
-        known = short(shown.name) if entry == "detector_auc" else "attackers who know of it"
-        name += f" on {known}, {_threat(shown.norm, shown.eps)}"
-        if any(null.alarm for null in detection.null_controls if null.detector == detector):
-            yield GateResult(name, "undecided", "its null control raised an alarm", bound)
-        elif entry == "detector_auc":
-            yield _known(detection, detector, name, bound)
-        else:
-            yield _adaptive(detection, detector, entry, name, bound)
-
-
-_WORTH = {
+_DETECTOR_GATES = {
     "detector_auc": "AUC",
     "adaptive_auc": "AUC",
-    "withstands": "cases held by model or alarm",
+    "withstands": "cases correct or detected",
 }
 
 
-def _known(detection: Detection, detector: str, name: str, bound: float) -> GateResult:
+def _detectors(
+    detection: Detection | None, entry: str, wanted: float | Mapping[str, float]
+) -> Iterator[GateResult]:
+    """Each detector against the key attack, or against adaptive attacks."""
+    if not isinstance(wanted, Mapping):
+        wanted = dict.fromkeys(detection.detectors if detection else ("any detector",), wanted)
+    for detector, bound in wanted.items():
+        name = f"{_DETECTOR_GATES[entry]} of {plain(detector)}"
+        if detection is None or detector not in detection.detectors:
+            yield GateResult(name, "undecided", "that detector was not evaluated", bound)
+            continue
+        if detection.key_attack is None:
+            why = "no attack succeeded, so there is nothing to detect"
+            yield GateResult(name, "undecided", why, bound)
+            continue
+        key = detection.image_sets[detection.key_attack]
+        attack = short(key.name) if entry == "detector_auc" else "adaptive attacks"
+        name += f" on {attack}, {_threat(key.norm, key.eps)}"
+        alarms = {null.detector for null in detection.null_controls if null.alarm}
+        found = _detector_figure(detection, detector, entry)
+        if detector in alarms:
+            yield GateResult(name, "undecided", "its null control raised an alarm", bound)
+        elif isinstance(found, str):
+            yield GateResult(name, "undecided", found, bound)
+        else:
+            yield _compare(name, bound, found)
+
+
+def _detector_figure(detection: Detection, detector: str, entry: str) -> _Figure | str:
+    """The figure of one detector, or why there is none."""
+    if entry == "detector_auc":
+        return _static_figure(detection, detector)
+    return _adaptive_figure(detection, detector, entry)
+
+
+def _static_figure(detection: Detection, detector: str) -> _Figure | str:
     assert detection.key_attack is not None
-    shown = detection.image_sets[detection.key_attack]
-    sighting = detection.score(detector, detection.key_attack)
-    if sighting is None or sighting.auc is None:
-        return GateResult(name, "undecided", "there is no such number", bound)
-    if sighting.too_few:
-        why = f"{counted(shown.cases, 'attacked image')} are too few for a verdict"
-        return GateResult(name, "undecided", why, bound)
-    path = f"/detection/detector_scores/{detection.detector_scores.index(sighting)}/auc"
-    return _area(name, bound, sighting.auc, shown.cases, path)
+    key = detection.image_sets[detection.key_attack]
+    found = detection.score(detector, detection.key_attack)
+    if found is None or found.auc is None:
+        return "the number could not be evaluated"
+    if found.too_few:
+        return f"{counted(key.cases, 'attacked image')} are too few for a verdict"
+    path = f"/detection/detector_scores/{detection.detector_scores.index(found)}/auc"
+    return _auc(found.auc, key.cases, path)
 
 
-def _adaptive(
-    detection: Detection, detector: str, entry: str, name: str, bound: float
-) -> GateResult:
+def _adaptive_figure(detection: Detection, detector: str, entry: str) -> _Figure | str:
     found = detection.adaptive_result(detector)
     if found is None:
-        why = "no attacker who knows of it was tried: their ball needs a bound"
-        return GateResult(name, "undecided", why, bound)
+        return "no adaptive attack was run: it needs an attack with a bound"
     path = f"/detection/adaptive/{detection.adaptive.index(found)}"
     if entry == "withstands":
-        passes = found.evasion_rates[FALSE_ALARM_RATE]
-        held = Estimate(
-            1 - passes.value, 1 - passes.high, 1 - passes.low, passes.cases, passes.groups
+        evasion = found.evasion_rates[FALSE_ALARM_RATE]
+        withstood = Estimate(
+            1 - evasion.value, 1 - evasion.high, 1 - evasion.low, evasion.cases, evasion.groups
         )
         where = f"{path}/evasion_rates/{FALSE_ALARM_RATE}"
-        asked = f"{100 * bound:g} %"
-        return _held(name, bound, held.low, held, held.groups, where, percent(held), asked)
+        return _Figure(withstood, withstood.low, withstood.groups, where)
     if found.auc is None:
-        return GateResult(name, "undecided", "no image fooled the model", bound)
-    shown = round(found.fooled.value * found.fooled.cases)
+        return "no image fooled the model"
+    images = round(found.fooled.value * found.fooled.cases)
     if found.too_few:
-        why = f"{counted(shown, 'attacked image')} are too few for a verdict"
-        return GateResult(name, "undecided", why, bound)
-    return _area(name, bound, found.auc, shown, f"{path}/auc")
+        return f"{counted(images, 'attacked image')} are too few for a verdict"
+    return _auc(found.auc, images, f"{path}/auc")
 
 
-def _area(name: str, bound: float, auc: Estimate, shown: int, path: str) -> GateResult:
-    """The rarer side bounds what can be shown; it has no more groups than images."""
-    seen, groups = f"{auc.value:.3f} {bracket(auc, 1, 3)}", min(auc.groups, shown)
-    return _held(name, bound, auc.low, auc, groups, path, seen, f"{bound:g}")
+def _auc(auc: Estimate, images: int, path: str) -> _Figure:
+    """The rarer side limits what can be shown; it has no more groups than images."""
+    return _Figure(auc, auc.low, min(auc.groups, images), path, percent=False)
 
 
-def _held(
-    name: str,
-    wanted: float,
-    bound: float,
-    estimate: Estimate,
-    groups: int,
-    path: str,
-    seen: str,
-    asked: str,
-) -> GateResult:
-    """One number against what is wanted; `groups` is how many it can rest on at most."""
-    perfect = clopper_pearson(groups, groups)[0]
-    most = f"{100 * perfect:.1f} %" if asked.endswith("%") else f"{perfect:.3f}"
-    outcome: GateOutcome = "failed"
-    if estimate.high < wanted:
-        why = f"{seen}: all of the interval lies below {asked}"
-    elif perfect < wanted:
-        outcome = "undecided"
-        why = (
-            f"{counted(groups, 'group')} cannot decide it: were every one right, the lower bound "
-            f"would be {most}; showing {asked} takes {groups_needed(wanted)} groups (seen: {seen})"
-        )
-    elif bound >= wanted:
-        outcome, why = "passed", f"{seen}: the lower bound reaches {asked}"
-    else:
-        why = f"{seen}: {asked} is not shown, the lower bound lies below it"
-    return GateResult(name, outcome, why, wanted, bound, estimate, path)
-
-
-def _flags(flags: tuple[Flag, ...], names: bool | list[str]) -> Iterator[GateResult]:
+def _no_flags(flags: tuple[Flag, ...], names: bool | list[str]) -> Iterator[GateResult]:
+    """The absence of all warnings, or of each that is named."""
     if isinstance(names, bool):
         raised = listed([plain(flag.name) for flag in flags], most=20)
-        yield GateResult("no flag", "failed" if raised else "passed", raised or "none was raised")
+        outcome: GateOutcome = "failed" if raised else "passed"
+        yield GateResult("no warning", outcome, raised or "none was raised")
         return
     for name in names:
-        seen = next((flag.observed for flag in flags if flag.name == name), None)
-        outcome: GateOutcome = "passed" if seen is None else "failed"
+        observed = next((flag.observed for flag in flags if flag.name == name), None)
         yield GateResult(
-            f"no flag: {plain(name)}", outcome, "not raised" if seen is None else plain(seen)
+            f"no warning: {plain(name)}",
+            "passed" if observed is None else "failed",
+            "not raised" if observed is None else plain(observed),
         )
 
 
-def _at(report: Report, row: AttackResult) -> str:
-    """The row's place in report.json."""
+def _path(report: Report, row: AttackResult) -> str:
+    """JSON pointer to the worst case in report.json."""
     return f"/worst_cases/{next(i for i, r in enumerate(report.worst_cases) if r is row)}"
 
 

@@ -25,7 +25,7 @@ from robust.records import (
     ScoreCurves,
     Timings,
 )
-from tests.test_records import report
+from tests.records.test_report import report
 
 Scores = npt.NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from robust.records import Report
 from robust.report.formats import latex
-from tests.test_records import report
+from tests.records.test_report import report
 
 NAMES = {
     "comment": "<!-- <div hidden",

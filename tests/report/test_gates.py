@@ -1,10 +1,8 @@
-"""Gates: judged on the bound, told to people and machines, and refused where they cannot hold."""
+"""Gates: judged on the lower bound, shown in every format, refused where they cannot be judged."""
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
 import json
 import os
 import subprocess
@@ -18,12 +16,12 @@ import pytest
 from rich.console import Console
 from scipy import stats as scipy_stats
 
-from robust.diagnostics import checks
+import robust as package
 from robust.engine.gate_check import check_gates
 from robust.errors import InputError
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
-from robust.records import FLAGS, AttackResult, Detection, Estimate, Flag, Report, Scores
+from robust.records import AttackResult, Detection, Estimate, Flag, Report, Scores
 from robust.report.formats.html import render_html
 from robust.report.formats.job_summary import job_summary
 from robust.report.formats.junit import junit
@@ -33,6 +31,7 @@ from robust.report.gates import GateResult, groups_needed, judge_gates
 from robust.report.tables.gates import failed_gate_lines, gate_line
 from robust.report.text.format import plain
 from robust.report.text.reproduce import plan_toml
+from tests.records.test_report import report
 from tests.report.detected import ATTACKS, detection, evaded
 from tests.report.hostile import NAMES, ElementPage, calm, controls
 from tests.report.pages import ORDERS
@@ -43,7 +42,6 @@ from tests.test_bad_input import (  # noqa: F401  (here and robust are fixtures)
     robust,
     write_plan,
 )
-from tests.test_records import report
 
 GOOD = Estimate(0.8, 0.7, 0.9, 200, 100)
 
@@ -78,12 +76,12 @@ def one(gates: dict[str, Any], **changes: Any) -> GateResult:
         (GOOD, 0.7, "passed", "the lower bound reaches 70 %"),
         (GOOD, 0.71, "failed", "71 % is not shown, the lower bound lies below it"),
         (GOOD, 0.8, "failed", "80 % is not shown"),
-        (GOOD, 0.91, "failed", "all of the interval lies below 91 %"),
+        (GOOD, 0.91, "failed", "the whole interval lies below 91 %"),
         # 0.025 ** (1 / 7) = 0.590 and 0.025 ** (1 / 8) = 0.631
-        (Estimate(1.0, 0.59, 1.0, 70, 7), 0.6, "undecided", "7 groups cannot decide it"),
+        (Estimate(1.0, 0.59, 1.0, 70, 7), 0.6, "undecided", "7 groups cannot show it"),
         (Estimate(1.0, 0.631, 1.0, 80, 8), 0.6, "passed", "reaches 60 %"),
         # A bootstrap over few groups is too narrow: what a perfect result cannot, it cannot.
-        (Estimate(0.97, 0.94, 0.99, 70, 7), 0.6, "undecided", "takes 8 groups (seen: 97.0 %"),
+        (Estimate(0.97, 0.94, 0.99, 70, 7), 0.6, "undecided", "needs 8 groups (observed: 97.0 %"),
         (Estimate(0.1, 0.0, 0.5, 70, 7), 0.6, "failed", "lies below 60 %"),
     ],
 )
@@ -115,7 +113,7 @@ def test_cases_without_a_verdict_count_against_the_model() -> None:
     assert one(gates, worst_cases=(worst(0.1, robust_accuracy=GOOD),)).passed
     result = one(gates, worst_cases=(worst(0.1, failed=20, robust_accuracy=GOOD),))
     assert result.bound == pytest.approx(0.7 * 200 / 220) and result.outcome == "failed"
-    assert "20 cases without a verdict taken as wrong" in result.why
+    assert "20 cases that could not be evaluated counted as misread" in result.why
 
 
 def test_each_eps_is_a_gate_and_one_number_is_for_the_largest() -> None:
@@ -176,7 +174,7 @@ def test_a_detector_that_is_not_to_be_believed_passes_nothing() -> None:
     assert unknown.outcome == without.outcome == "undecided"
     # 0.025 ** (1 / 30) = 0.884
     (many,) = seeing({"Mahalanobis": 0.95}, detection({"Mahalanobis": 9.0}))
-    assert many.outcome == "undecided" and "30 groups cannot decide it" in many.why
+    assert many.outcome == "undecided" and "30 groups cannot show it" in many.why
 
 
 def test_flags_by_name_and_all_of_them() -> None:
@@ -204,18 +202,6 @@ def test_a_report_without_gates_says_nothing_of_them() -> None:
 
 
 # --- the plan ---
-
-
-def test_the_names_of_flags_are_those_that_checks_raise() -> None:
-    raised = []
-    for check in checks.CHECKS:
-        calls = [
-            node
-            for node in ast.walk(ast.parse(inspect.getsource(check)))
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Flag"
-        ]
-        raised += [node.args[0].value for node in calls if isinstance(node.args[0], ast.Constant)]
-    assert tuple(raised) == FLAGS
 
 
 @pytest.mark.parametrize(
@@ -302,7 +288,7 @@ def test_gates_on_adaptive_attacks() -> None:
     assert abs(held.estimate.value - 0.1) < 1e-9 and abs(held.estimate.low - 0.03) < 1e-9
     assert adaptive_gate("withstands", 0.05).outcome == "failed"
     untried = adaptive_gate("withstands", 0.05, detection())
-    assert untried.outcome == "undecided" and "no attacker who knows" in untried.why
+    assert untried.outcome == "undecided" and "no adaptive attack was run" in untried.why
     few = tuple(dataclasses.replace(a, too_few=True) for a in FOUND.adaptive)
     assert (
         "too few"
@@ -396,7 +382,7 @@ def test_exit_codes_as_a_pipeline_meets_them(here: Path, robust: Robust) -> None
     summary = here / "summary.md"
     summary.write_text("before\n", encoding="utf-8")
     environment = {**os.environ, "GITHUB_STEP_SUMMARY": str(summary)}
-    environment["PYTHONPATH"] = os.pathsep.join([str(Path(checks.__file__).parents[2]), str(here)])
+    environment["PYTHONPATH"] = os.pathsep.join([str(Path(package.__file__).parents[1]), str(here)])
     command = [sys.executable, "-m", "robust.cli.main", *GATED]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 1, done.stderr

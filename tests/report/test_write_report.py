@@ -8,7 +8,7 @@ import pytest
 
 from robust.errors import InputError
 from robust.report import read_report, write_report
-from tests.test_records import report
+from tests.records.test_report import report
 
 
 def test_formats_are_written_whole_and_read_back(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Two runs on the same cases: what changed, each difference with its paired interval."""
+"""Compares two runs on the same cases: each difference with its paired interval by group."""
 
 from __future__ import annotations
 
@@ -33,37 +33,43 @@ class Change:
     """One number in both runs, and NEW - OLD. More is better in all of them."""
 
     score: str
+    """Name of the score, such as `robust accuracy`."""
     condition: str
+    """`clean`, `worst case, L∞ 1/255`, or an attack with its eps."""
     old: Estimate
+    """The score in OLD, in [0, 1]."""
     new: Estimate
+    """The score in NEW, in [0, 1]."""
     difference: Estimate
+    """NEW - OLD, in [-1, 1], with its paired interval."""
     overall: bool
-    """Of clean images or the worst case, not of one attack."""
+    """Whether it is of clean images or of the worst case, not of one attack."""
 
     @property
     def guarded(self) -> bool:
-        """Whether a tolerance watches over it."""
+        """Whether a tolerance applies to it."""
         watched = "accuracy" if self.condition == "clean" else "robust accuracy"
         return self.overall and self.score == watched
 
     @property
-    def word(self) -> str:
+    def result(self) -> str:
+        """`better` or `worse` where the whole interval is on one side of 0."""
         if self.difference.low > 0:
             return "better"
         return "worse" if self.difference.high < 0 else "no difference shown"
 
     def against(self, tolerance: float) -> str:
-        """Whether more than the tolerance was lost, as far as the interval can tell."""
+        """Whether more than the tolerance was lost, as far as the interval shows."""
         if self.difference.high < -tolerance:
             return "lost more"
         return "kept" if self.difference.low >= -tolerance else "undecided"
 
     def lost_text(self, tolerance: float) -> str:
-        """`robust accuracy, worst case, L∞ 1/255: -12.3 [-15.0, -9.9] of 100, ...`."""
+        """One line: `robust accuracy, worst case, L∞ 1/255: -12.3 [-15.0, -9.9] of 100, ...`."""
         d = self.difference
         return (
             f"{self.score}, {self.condition}: {100 * d.value:+.1f} {bracket(d)} of 100, "
-            f"surely more than {100 * tolerance:g} lost"
+            f"a loss of more than {100 * tolerance:g} is shown"
         )
 
 
@@ -72,17 +78,26 @@ class Comparison:
     """Two runs side by side, on the cases that both audited."""
 
     old: str
+    """Folder of the first run."""
     new: str
+    """Folder of the second run."""
     cases: int
+    """Number of cases in both."""
     groups: int
+    """Number of groups among them."""
     only_old: int
+    """Number of cases in OLD alone."""
     only_new: int
+    """Number of cases in NEW alone."""
+    agree: bool
+    """Whether the predictions are equal on every case, clean and under every attack of both."""
     changes: tuple[Change, ...]
+    """All scores: clean, worst case at each eps, then attack by attack."""
     notes: tuple[str, ...]
-    """What stands in the way of comparing."""
+    """Caveats of this comparison."""
 
     def lost(self, tolerance: float) -> list[Change]:
-        """Where surely more than that was lost."""
+        """Changes whose whole interval shows a loss of more than the tolerance."""
         return [c for c in self.changes if c.guarded and c.against(tolerance) == "lost more"]
 
 
@@ -95,8 +110,8 @@ def compare_runs(old: Path, new: Path) -> Comparison:
     names = [name for name in known[0].index if name in known[1].index]
     if not names:
         raise InputError(
-            f"{old} and {new} have no case in common: {_source(before)} there, {_source(after)} "
-            f"here"
+            f"{old} and {new} have no case in common: {_source(before)} in OLD, {_source(after)} "
+            f"in NEW"
         )
     for name, a, b in zip(names, known[0]["label"][names], known[1]["label"][names], strict=True):
         if a != b:
@@ -107,20 +122,22 @@ def compare_runs(old: Path, new: Path) -> Comparison:
     first, second = select_cases(tables[0], before, names), select_cases(tables[1], after, names)
     if not _same_groups(first, second):
         raise InputError(
-            f"{old} and {new} put the same cases into other groups; give both the same group "
-            f"column in [data]"
+            f"{old} and {new} group the same cases differently; give both the same group column "
+            f"in [data]"
         )
     only_old, only_new = (len(table) - len(names) for table in known)
     shared, notes = _shared_cells(first, second, before, after)
+    pair = _Pair((first, second), (before, after), shared)
     return Comparison(
-        str(old),
-        str(new),
-        len(names),
-        len(set(first.groups)),
-        only_old,
-        only_new,
-        tuple(_Pair(first, second, before, after, shared).changes()),
-        (*notes, *_doubts(before, after, only_old, only_new)),
+        old=str(old),
+        new=str(new),
+        cases=len(names),
+        groups=len(set(first.groups)),
+        only_old=only_old,
+        only_new=only_new,
+        agree=pair.agree(),
+        changes=tuple(pair.changes()),
+        notes=(*notes, *_caveats(before, after, only_old, only_new)),
     )
 
 
@@ -129,19 +146,34 @@ def _table(run: Path, report: Report) -> pd.DataFrame:
 
 
 class _Pair:
-    """What two runs made of the same cases, both against the same resamples."""
+    """Two runs on the same cases, OLD first, both on the same resamples."""
 
     def __init__(
-        self, old: Outcomes, new: Outcomes, before: Report, after: Report, cells: list[CellName]
+        self,
+        runs: tuple[Outcomes, Outcomes],
+        reports: tuple[Report, Report],
+        cells: list[CellName],
     ) -> None:
-        self._runs = old, new
-        self._reports = before, after
-        self._cells = cells
-        self._single, self._paired = Bootstrap(old.groups), Paired(old.groups)
-        names = list(before.data.classes)
-        same = before.data.findings == after.data.findings
-        found = before.data.findings or () if same else ()
+        """`cells` are the attacks that both ran alike."""
+        self._runs, self._reports, self._cells = runs, reports, cells
+        self._single, self._paired = Bootstrap(runs[0].groups), Paired(runs[0].groups)
+        old, new = (report.data for report in reports)
+        names = list(old.classes)
+        found = old.findings if old.findings == new.findings else ()
         self._findings: Places = np.array([names.index(name) for name in found], dtype=np.int64)
+
+    def agree(self) -> bool:
+        """Whether predictions are equal on every case, clean and under every attack of both."""
+        old, new = self._runs
+        pairs = [(old.clean, new.clean)]
+        for cell in self._cells:
+            pairs.append((old.at(cell), new.at(find_cell(new.cells, *cell))))
+        return all(
+            (a.logits.argmax(1) == b.logits.argmax(1)).all()
+            and (a.attacked == b.attacked).all()
+            and (a.failed == b.failed).all()
+            for a, b in pairs
+        )
 
     def changes(self) -> Iterator[Change]:
         """Clean, then the worst case at each eps, then attack by attack."""
@@ -179,13 +211,13 @@ class _Pair:
         right = [prediction == labels for prediction in predicted]
         called = [np.isin(prediction, self._findings) for prediction in predicted]
         told = [side.countable for side in (old, new)]
-        plain_ones: list[tuple[str, list[Mask], list[Mask]]] = [
+        rates: list[tuple[str, list[Mask], list[Mask]]] = [
             ("robust accuracy", right, [side.evaluated for side in (old, new)]),
             ("accuracy", right, told),
             ("sensitivity", called, [t & sick & asked for t in told]),
             ("specificity", [~c for c in called], [t & ~sick & asked for t in told]),
         ]
-        for score, values, masks in plain_ones:
+        for score, values, masks in rates:
             sides = list(zip(values, masks, strict=True))
             before, after = self._single.rates(sides)
             difference = self._paired.difference(*sides)
@@ -194,20 +226,20 @@ class _Pair:
 
 
 def _check_alike(old: Report, new: Report) -> None:
-    """InputError where the same words do not mean the same thing."""
+    """InputError where the same names do not mean the same thing."""
     a, b = (list(report.data.classes) for report in (old, new))
     if a != b:
         raise InputError(
             f"the classes differ: {listed([short(n) for n in a], 6)} before, "
-            f"{listed([short(n) for n in b], 6)} now; compare runs on the same classes, in one "
+            f"{listed([short(n) for n in b], 6)} now; compare runs on the same classes in the same "
             f"order"
         )
     for name in ("goal", "target"):
         before, after = (report.plan["audit"].get(name) for report in (old, new))
         if before != after:
             raise InputError(
-                f"the attacker's {name} was {before!r} and is {after!r}: robust accuracy counts "
-                f"other cases then; compare runs with the same one"
+                f"the attacker's {name} was {before!r} and is {after!r}, so robust accuracy counts "
+                f"other cases; compare runs with the same {name}"
             )
 
 
@@ -220,7 +252,7 @@ def _same_groups(old: Outcomes, new: Outcomes) -> bool:
 def _shared_cells(
     old: Outcomes, new: Outcomes, before: Report, after: Report
 ) -> tuple[list[CellName], list[str]]:
-    """What both runs did, attack by attack; worst cases are over these alone."""
+    """Attacks that both runs ran alike, with notes on the others; worst cases are over these."""
     mine, theirs = old.cells, new.cells
     shared: list[CellName] = []
     changed: list[str] = []
@@ -236,11 +268,11 @@ def _shared_cells(
     notes = []
     if changed:
         names = listed(list(dict.fromkeys(changed)), 6)
-        notes.append(f"{names}: other parameters in the two runs, and so left out")
+        notes.append(f"{names}: parameters differ between the two runs, so left out")
     if left := sorted({plain(c[0]) for c in (*mine, *theirs) if not _among(shared, c)}):
         notes.append(
-            f"the worst case is over the attacks at the eps that both runs ran; not all of "
-            f"{listed(left, 6)} are among them, and the reports' own worst cases may be lower"
+            f"the worst case is over the attacks and eps that both runs have; not all of "
+            f"{listed(left, 6)} are among them, so the reports' own worst cases may be lower"
         )
     return shared, notes
 
@@ -253,17 +285,19 @@ def _among(cells: list[CellName], cell: CellName) -> bool:
     return True
 
 
-def _doubts(old: Report, new: Report, only_old: int, only_new: int) -> list[str]:
+def _caveats(old: Report, new: Report, only_old: int, only_new: int) -> list[str]:
     notes = []
     if only_old or only_new:
         notes.append(
-            f"compared on the cases that both hold: {counted(only_old, 'case')} in OLD alone, "
+            f"compared on the cases that both runs have: {counted(only_old, 'case')} in OLD alone, "
             f"{counted(only_new, 'case')} in NEW alone"
         )
     elif old.data.pixels_sha256 != new.data.pixels_sha256:
-        notes.append("the cases bear the same names, but not all their pixels are the same")
+        notes.append("the cases have the same names, but some of their pixels differ")
     if old.data.findings != new.data.findings:
-        notes.append("other classes count as findings: no sensitivity, no specificity")
+        notes.append(
+            "the runs count other classes as findings: sensitivity and specificity are left out"
+        )
     return notes
 
 

@@ -1,4 +1,4 @@
-"""A comparison on a terminal, as Markdown and as JSON."""
+"""Prints a comparison on a terminal, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -16,21 +16,25 @@ from robust.report.text.format import bracket, counted, plain
 
 LEGEND = (
     "In percent of cases; NEW - OLD with its 95 % interval, both runs on the same resamples of "
-    "groups. Better or worse: all of the interval lies on one side of 0. Each interval stands "
-    "alone: among twenty, one may miss by chance."
+    "groups. Better or worse: the whole interval lies on one side of 0. Each interval is for one "
+    "number: of twenty, one may miss by chance."
 )
-WATCHED = (
-    "Tolerance {0:g}, on clean accuracy and the robust accuracy of the worst case. Lost more: "
-    "surely. Kept: surely no more than that was lost. Undecided: the interval holds both; the "
-    "command does not fail on it."
-)
+"""How to read the table."""
 
-_BRIEF = {"better": "better", "worse": "worse", "no difference shown": "not shown"}
+TOLERANCE_LEGEND = (
+    "Tolerance {0:g}, for clean accuracy and the robust accuracy of the worst case. Lost more: the "
+    "whole interval shows a larger loss. Kept: the whole interval shows no larger loss. Undecided: "
+    "the interval allows both; the command does not fail on it."
+)
+"""How to read the column of the tolerance."""
+
+_BRIEF = {"no difference shown": "no difference"}
+"""For a narrow terminal."""
 _STYLES = {"better": "green", "worse": "red"}
 
 
 def print_comparison(found: Comparison, tolerance: float | None, console: Console) -> None:
-    """The table with what stands in the way of comparing; of each attack its robust accuracy."""
+    """Print the table with its caveats; of each attack the robust accuracy alone."""
     for line in _opening(found):
         console.print(Text(line))
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -45,15 +49,20 @@ def print_comparison(found: Comparison, tolerance: float | None, console: Consol
             table.add_row(Text(change.condition, "bold"))
             before = change.condition
         cells = _cells(change, tolerance)[2:]
-        texts = [f"  {change.score}", *cells[:3], _BRIEF[change.word], *cells[4:]]
-        table.add_row(*(Text(text, _STYLES.get(change.word, "")) for text in texts))
+        texts = [
+            f"  {change.score}",
+            *cells[:3],
+            _BRIEF.get(change.result, change.result),
+            *cells[4:],
+        ]
+        table.add_row(*(Text(text, _STYLES.get(change.result, "")) for text in texts))
     console.print(table)
     for line in _closing(found, tolerance):
         console.print(Text(line, style="dim"))
 
 
 def as_markdown(found: Comparison, tolerance: float | None) -> str:
-    """For a pull request."""
+    """The table as Markdown, for a pull request."""
     titles = _titles(tolerance)
     lines = [titles, ["---"] * len(titles)]
     lines += [
@@ -70,11 +79,11 @@ def as_markdown(found: Comparison, tolerance: float | None) -> str:
 
 
 def as_json(found: Comparison, tolerance: float | None) -> str:
-    """Everything in shares of 1, for programs."""
+    """Everything as JSON for programs, in shares of 1."""
     raw = dataclasses.asdict(found)
     raw["tolerance"] = tolerance
     for entry, change in zip(raw["changes"], found.changes, strict=True):
-        entry["word"] = change.word
+        entry["result"] = change.result
         if tolerance is not None and change.guarded:
             entry["against tolerance"] = change.against(tolerance)
     return json.dumps(raw, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -82,16 +91,17 @@ def as_json(found: Comparison, tolerance: float | None) -> str:
 
 def _opening(found: Comparison) -> list[str]:
     cases, groups = counted(found.cases, "case"), counted(found.groups, "group")
-    first = f"OLD {plain(found.old)}, NEW {plain(found.new)}: {cases} of {groups} in both."
-    return [first, *(f"Note: {plain(note)}." for note in found.notes)]
+    first = f"OLD {plain(found.old)}, NEW {plain(found.new)}: {cases} of {groups} in both runs."
+    agree = ["The two runs agree on every case."] if found.agree else []
+    return [first, *agree, *(f"Note: {plain(note)}." for note in found.notes)]
 
 
 def _closing(found: Comparison, tolerance: float | None) -> list[str]:
-    return [LEGEND] if tolerance is None else [LEGEND, WATCHED.format(tolerance)]
+    return [LEGEND] if tolerance is None else [LEGEND, TOLERANCE_LEGEND.format(tolerance)]
 
 
 def _titles(tolerance: float | None) -> list[str]:
-    titles = ["score", "condition", "OLD", "NEW", "NEW - OLD", "which is"]
+    titles = ["score", "condition", "OLD", "NEW", "NEW - OLD", "result"]
     return titles if tolerance is None else [*titles, "tolerance"]
 
 
@@ -103,7 +113,7 @@ def _cells(change: Change, tolerance: float | None) -> list[str]:
         _share(change.old),
         _share(change.new),
         f"{100 * d.value:+.1f} {bracket(d)}",
-        change.word,
+        change.result,
     ]
     if tolerance is not None:
         cells.append(change.against(tolerance) if change.guarded else "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +46,7 @@ def _descriptions() -> dict[tuple[str, str], str]:
     for path in sorted(Path(records.__file__).parent.glob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef):
-                found[node.name, ""] = ast.get_docstring(node) or ""
+                found[node.name, ""] = " ".join((ast.get_docstring(node) or "").split())
                 found |= {(node.name, field): text for field, text in _fields(node)}
     return found
 
@@ -61,7 +60,7 @@ def _fields(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
             and isinstance(text, ast.Expr)
             and isinstance(text.value, ast.Constant)
         ):
-            yield field.target.id, inspect.cleandoc(str(text.value.value))
+            yield field.target.id, " ".join(str(text.value.value).split())
 
 
 def published_text() -> str:

@@ -19,10 +19,10 @@ from robust.report.formats.latex import escape_latex, render_latex
 from robust.report.formats.markdown import render_markdown
 from robust.report.layout.regulatory import regulatory
 from robust.report.text.format import plain
+from tests.records.test_report import report
 from tests.report.detected import ATTACKS, detection, report_on
 from tests.report.hostile import NAMES, ElementPage, calm, commands, controls
 from tests.report.pages import ORDERS
-from tests.test_records import report
 
 EMPTY = ImageSet("attack", "CW", "Linf", 1 / 255, 0, "no attack succeeded")
 

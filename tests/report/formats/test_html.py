@@ -6,8 +6,8 @@ import re
 from html.parser import HTMLParser
 
 from robust.report.formats.html import render_html
+from tests.records.test_report import report
 from tests.report.hostile import hostile_report
-from tests.test_records import report
 
 
 class Tags(HTMLParser):

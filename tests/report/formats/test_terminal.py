@@ -7,7 +7,7 @@ from io import StringIO
 from rich.console import Console
 
 from robust.report.formats.terminal import print_report
-from tests.test_records import report
+from tests.records.test_report import report
 
 
 def test_terminal_fits_eighty_columns_and_has_no_colour_in_a_pipe() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from robust.records import AttackResult, AuditedData, AuditedModel, Estimate, Report, Scores
 from robust.report.text.headline import RULE, headline, verdicts
-from tests.test_records import report
+from tests.records.test_report import report
 
 
 def judged(

@@ -24,8 +24,8 @@ from robust.records import AttackResult, Estimate, Report, Scores
 from robust.report.comparison.compare import Change, Comparison, compare_runs
 from robust.report.comparison.show import as_json, as_markdown, print_comparison
 from tests.engine.nets import trained
-from tests.report.test_names import NAMES
-from tests.test_records import report
+from tests.records.test_report import report
+from tests.report.hostile import NAMES
 
 CASES = 10
 COLUMNS = (
@@ -147,9 +147,11 @@ def test_a_run_beside_itself_shows_no_difference(runs: tuple[Path, Path]) -> Non
     found = compare_runs(runs[0], runs[0] / "report.json")
     assert len(found.changes) == 19
     for one in found.changes:
-        assert one.difference.value == 0 and one.word == "no difference shown"
+        assert one.difference.value == 0 and one.result == "no difference shown"
         assert one.difference.low < 0 < one.difference.high
     assert found.lost(0.0) == []
+    assert found.agree and "The two runs agree on every case." in as_markdown(found, None)
+    assert not compare_runs(*runs).agree
 
 
 def test_turned_around_it_says_the_opposite(tmp_path: Path) -> None:
@@ -160,16 +162,16 @@ def test_turned_around_it_says_the_opposite(tmp_path: Path) -> None:
     for one, other in zip(there.changes, back.changes, strict=True):
         assert one.difference.value == -other.difference.value
         words = {"better": "worse", "worse": "better"}
-        assert other.word == words.get(one.word, one.word)
+        assert other.result == words.get(one.result, one.result)
     worst = change(there, "robust accuracy", "worst case, L∞ 25.5/255")
-    assert worst.word == "worse" and worst.difference.value == pytest.approx(-0.7)
+    assert worst.result == "worse" and worst.difference.value == pytest.approx(-0.7)
     assert [worst.against(t) for t in (0.02, 0.7, 0.95)] == ["lost more", "undecided", "kept"]
     assert there.lost(0.02) == [worst] and there.lost(0.7) == [] == back.lost(0.0)
 
 
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two networks on the same phantoms, two norms, an attack that another repeats."""
+    """Two networks on the same synthetic images, in two norms."""
     folder = tmp_path_factory.mktemp("compare")
     out = []
     for name, shift in (("old", 0.0), ("new", 0.4)):
@@ -183,6 +185,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             eps=["1/255", "4/255"],
             out=out[-1],
             gallery=0,
+            doubts={"probe": False},
         )
     return out
 
@@ -209,13 +212,36 @@ def test_it_has_the_numbers_of_both_reports(audited: list[Path]) -> None:
     assert compared == 2 * (3 + 4 * 6)
 
 
+def test_it_has_the_worst_case_of_a_report_with_curves_in_l2(tmp_path: Path) -> None:
+    """Distances in L2 have room for rounding; an image of one attack counts at every larger eps."""
+    audit(
+        Classifier(trained(28), channels=1),
+        open_cases("phantom:chest_xray", count=24, pixels=28),
+        attacks=["PGD", CarliniWagnerL2(steps=25, binary_steps=4)],
+        out=tmp_path,
+        gallery=0,
+        norm="L2",
+        eps=[0.1, 0.3, 0.6],
+        cells="curve",
+        doubts={"probe": False},
+    )
+    found = compare_runs(tmp_path, tmp_path)
+    worst = Report.load(tmp_path / "report.json").worst_cases
+    assert len(worst) == 3 and found.agree
+    for row in worst:
+        mine = change(found, "robust accuracy", row.condition)
+        assert dataclasses.astuple(mine.old) == pytest.approx(
+            dataclasses.astuple(row.robust_accuracy)
+        )
+
+
 def test_cases_that_one_run_has_alone_are_left_out_and_counted(tmp_path: Path) -> None:
     old = write_run(tmp_path / "old", *OLD)
     new = write_run(tmp_path / "new", *NEW, count=14)
     found = compare_runs(old, new)
     assert (found.cases, found.only_old, found.only_new) == (10, 0, 4)
     assert found.notes == (
-        "compared on the cases that both hold: 0 cases in OLD alone, 4 cases in NEW alone",
+        "compared on the cases that both runs have: 0 cases in OLD alone, 4 cases in NEW alone",
     )
     assert change(found, "accuracy", "clean").new.value == pytest.approx(0.8)
 
@@ -237,13 +263,13 @@ def test_only_what_both_runs_did_alike_is_compared(tmp_path: Path) -> None:
     )
     found = compare_runs(old, few)
     assert change(found, "robust accuracy", "worst case, L∞ 25.5/255").old.value == 0.9
-    assert found.notes[0] == "PGD: other parameters in the two runs, and so left out"
+    assert found.notes[0] == "PGD: parameters differ between the two runs, so left out"
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"names": "other {}".format}, "have no case in common"),
     ({"goal": "miss"}, "the attacker's goal was 'error' and is 'miss'"),
-    ({"group": lambda i: f"patient {i // 2}"}, "put the same cases into other groups"),
+    ({"group": lambda i: f"patient {i // 2}"}, "group the same cases differently"),
 ]
 
 
@@ -314,7 +340,7 @@ def test_every_form_says_the_same(
     raw = json.loads(as_json(found, 0.02))
     assert len(raw["changes"]) == len(found.changes)
     assert raw["changes"][0]["difference"]["value"] == pytest.approx(-0.1)
-    assert {entry["word"] for entry in raw["changes"]} == {c.word for c in found.changes}
+    assert {entry["result"] for entry in raw["changes"]} == {c.result for c in found.changes}
     assert raw["changes"][0]["against tolerance"] == "undecided"
     text = as_markdown(found, None)
     d = change(found, "accuracy", "clean").difference
@@ -339,7 +365,7 @@ def test_exit_codes_as_a_pipeline_meets_them(tmp_path: Path) -> None:
     assert worse.returncode == 1
     assert len(worse.stderr.splitlines()) == 1
     assert worse.stderr.startswith("robust: robust accuracy, worst case, L∞ 25.5/255: -48.3 [")
-    assert "surely more than 2 lost" in worse.stderr
+    assert "a loss of more than 2 is shown" in worse.stderr
     assert "lost more" in (tmp_path / "made" / "diff.md").read_text(encoding="utf-8")
     again = compare_runs(new, old)
     assert again.lost(0) == [] and json.loads(as_json(again, 0))["tolerance"] == 0
@@ -376,5 +402,5 @@ def test_a_difference_is_worded_by_its_interval() -> None:
         middle = Estimate((low + high) / 2, low, high, 9, 9)
         return Change("accuracy", "clean", e, e, middle, overall=True)
 
-    assert one(0.01, 0.2).word == "better" and one(-0.2, -0.01).word == "worse"
-    assert one(0.0, 0.2).word == one(-0.2, 0.0).word == "no difference shown"
+    assert one(0.01, 0.2).result == "better" and one(-0.2, -0.01).result == "worse"
+    assert one(0.0, 0.2).result == one(-0.2, 0.0).result == "no difference shown"

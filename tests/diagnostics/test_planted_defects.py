@@ -1,7 +1,7 @@
-"""A zoo of planted defects, each really audited and flagged by its own flag; sound models, by none.
+"""Planted defects, each audited and flagged by its own warning; sound models raise none.
 
-What stands in the column `besides` is what the same defect may raise as well: one mask has many
-symptoms. Anything else is a false alarm, and fails.
+`besides` names what the same defect may raise as well: one mask has many symptoms. Anything else is
+a false alarm, and fails.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from robust.cases import Cases
 from robust.cases.case import Pixels
 from robust.models import Classifier
 from robust.records import FLAGS, Report
-from tests.engine import defects
-from tests.engine.sound import SOUND, cases_of, classifier, network, train
+from tests.diagnostics import defects
+from tests.diagnostics.sound import SOUND, cases_of, classifier, network, train
 
 BASE = "plain, two classes"
 INHERENT = {"phantom images"}
@@ -187,6 +187,30 @@ def test_an_ensemble_with_a_black_box_does_not_hide_a_mask(mask: bool) -> None:
     assert report.worst.robust_accuracy.value < 0.8
     assert ("black box beats white box" in names(report)) is mask
     assert "more steps still help" not in names(report)
+
+
+class Uniform(Noise):
+    """Random noise under another name."""
+
+
+Mislabelled = type("Noise", (FGSM,), {"__doc__": "FGSM under the name of the noise."})
+
+
+def test_the_baseline_is_what_an_attack_is_and_not_what_it_is_called() -> None:
+    def audited(made: nn.Module, *attacks: Any) -> Report:
+        cases = cases_of(BASE, count=60)
+        off = {"probe": False}
+        eps = ["16/255"]
+        return audit(Classifier(made), cases, attacks=attacks, eps=eps, doubts=off, device="cpu")
+
+    blocked = audited(defects.Blocked(network(BASE)), Uniform(), FGSM())
+    assert [row.attack for row in blocked.results if row.baseline] == ["Uniform"]
+    assert "no better than noise" in names(blocked)
+    sound = audited(network(BASE), Mislabelled(), FGSM())
+    assert [row.attack for row in sound.results] == ["Noise", "FGSM"]
+    assert not any(row.baseline for row in sound.results)
+    assert sound.results[0].success.value == sound.results[1].success.value > 0
+    assert "no better than noise" not in names(sound)
 
 
 @pytest.mark.slow

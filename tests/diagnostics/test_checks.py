@@ -1,4 +1,4 @@
-"""Each doubt is raised by its own defect, and a sound run raises none."""
+"""Each check raises its own warning on its own defect, and a sound run raises none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 
 from attacks import FGSM, PGD, AutoAttack, Noise, Square
 from robust.cases.case import Cases, Entry
-from robust.diagnostics.checks import CHECKS, find_doubts
+from robust.diagnostics import data, gradient_masking, model, run
+from robust.diagnostics.checks import CHECKS, find_flags
 from robust.diagnostics.collect import claim_of
 from robust.diagnostics.evidence import Claim, Evidence, Gradients, Probed, Search, Stuck
 from robust.diagnostics.reattack import by_gradients_alone
@@ -21,6 +22,8 @@ from robust.engine.provenance import Provenance
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
 from robust.records import (
+    FLAG_TEXTS,
+    FLAGS,
     AttackResult,
     Detection,
     Estimate,
@@ -58,7 +61,7 @@ def sound() -> Evidence:
 
 
 def probed(**more: Any) -> Probed:
-    """Sixteen cases without a doubt, but for what is given."""
+    """Sixteen sound cases, but for what is given."""
     plain: dict[str, Any] = {
         "cases": 16,
         "passes": 100,
@@ -101,13 +104,13 @@ def detection(null: float, successes: int, alarm: bool) -> Detection:
 
 
 def test_a_sound_run_raises_none() -> None:
-    assert find_doubts(sound()) == ()
-    assert find_doubts(replace(sound(), detection=detection(0.52, 80, False))) == ()
+    assert find_flags(sound()) == ()
+    assert find_flags(replace(sound(), detection=detection(0.52, 80, False))) == ()
 
 
 def test_an_alarm_comes_first() -> None:
     e = replace(sound(), unfinished=20, detection=detection(0.9, 10, True))
-    names = [flag.name for flag in find_doubts(e)]
+    names = [flag.name for flag in find_flags(e)]
     assert names[0] == "a null control raised an alarm" and len(names) == 3
 
 
@@ -155,19 +158,42 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
     "a null control raised an alarm": lambda e: replace(e, detection=detection(0.9, 80, True)),
     "few attacked images for detectors": lambda e: replace(e, detection=detection(0.5, 29, False)),
     "copies of images": lambda e: replace(e, copies=2),
-    "the same attack twice": lambda e: replace(e, rows=(*e.rows, row("CW", 0.8, same_as="PGD"))),
+    "the same attack twice": lambda e: replace(
+        e, rows=(*e.rows, row("MarginPGD", 0.8, same_as="PGD"))
+    ),
 }
 
 
-def test_every_check_has_its_defect() -> None:
-    assert len(DEFECTS) == len(CHECKS)
+def test_every_check_has_its_texts_and_its_defect() -> None:
+    assert tuple(CHECKS) == FLAGS
+    assert set(DEFECTS) == set(CHECKS) and len(set(CHECKS.values())) == len(CHECKS)
+    for name, check in CHECKS.items():
+        assert (check.__doc__ or "").startswith("Raised if "), name
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("few groups", data.FEW_GROUPS),
+        ("few attacked images for detectors", run.FEW_POSITIVES),
+        ("too few cases for the claim", run.WIDE),
+        ("clean accuracy below the claim", model.BELOW),
+        ("random outputs", model.DIFFERENT),
+        ("outputs depend on the batch", model.DIFFERENT),
+        ("clipped outputs", f"{100 * model.CLIPPED:g} %"),
+        ("clipped outputs", gradient_masking.SOME),
+        ("gradients vanish", gradient_masking.SOME),
+    ],
+)
+def test_the_text_names_the_limit_of_the_check(name: str, limit: object) -> None:
+    assert f" {limit} " in f"{FLAG_TEXTS[name].raised_if} ".replace(",", " ")
 
 
 @pytest.mark.parametrize("name", list(DEFECTS))
 def test_a_defect_raises_its_own_flag_alone(name: str) -> None:
-    flags = find_doubts(DEFECTS[name](sound()))
+    flags = find_flags(DEFECTS[name](sound()))
     assert [flag.name for flag in flags] == [name]
-    assert all((flags[0].observed, flags[0].why, flags[0].remedy))
+    assert flags == (FLAG_TEXTS[name].flag(flags[0].observed),) and flags[0].observed
 
 
 def test_a_grey_image_in_a_colour_file_is_noticed(tmp_path: Path) -> None:

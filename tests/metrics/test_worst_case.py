@@ -1,0 +1,75 @@
+"""The worst case over attacks, against its definition case by case in plain loops."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from robust.metrics.scores import Condition, margins
+from robust.metrics.worst_case import Ball, CellOutcome, worst_case
+
+CASES, CLASSES = 200, 3
+
+
+def condition(rng: np.random.Generator, clean: np.ndarray, targeted: bool) -> Condition:
+    """A random attack: it moves somewhere, fails at times, and has ties with others."""
+    attacked = rng.random(CASES) < 0.8
+    failed = attacked & (rng.random(CASES) < 0.2)
+    good = attacked & ~failed
+    logits = np.where(good[:, None], rng.integers(0, 4, clean.shape), clean).astype(float)
+    labels = np.arange(CASES) % CLASSES
+    success = good & (margins(logits, labels) > 0)
+    if targeted:
+        success &= logits.argmax(1) == 0
+    moved = np.where(good, rng.choice([0.1, 0.2, 0.3], CASES), np.nan)
+    return Condition(logits, attacked, failed, success, moved, 2 * moved)
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+@pytest.mark.parametrize("targeted", [False, True])
+def test_it_is_the_image_that_the_definition_chooses(norm: str, targeted: bool) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(CASES) % CLASSES
+    clean = Condition.clean(rng.normal(size=(CASES, CLASSES)))
+    scale = 1 if norm == "Linf" else 2
+    cells = [
+        CellOutcome(condition(rng, clean.logits, targeted), scale * eps)
+        for eps in (0.1, 0.2, 0.3, math.inf)
+    ]
+    ball = Ball(norm, scale * 0.2, values=12)
+    found = worst_case(clean, labels, cells, ball)
+    for case in range(CASES):
+        best, place = (False, margins(clean.logits, labels)[case]), -1
+        for i, cell in enumerate(cells):
+            one = cell.condition
+            moved = (one.linf if norm == "Linf" else one.l2)[case]
+            value = (bool(one.success[case]), margins(one.logits, labels)[case])
+            if one.evaluated[case] and moved <= ball.limit and value > best:
+                best, place = value, i
+        assert found.cell[case] == place
+        chosen = clean if place < 0 else cells[place].condition
+        assert (found.condition.logits[case] == chosen.logits[case]).all()
+        assert found.condition.success[case] == best[0]
+        tried = [c.condition for c in cells if c.eps <= ball.eps or math.isinf(c.eps)]
+        assert found.condition.attacked[case] == any(c.attacked[case] for c in tried)
+        assert found.condition.evaluated[case] == any(c.evaluated[case] for c in tried)
+
+
+def test_an_image_just_outside_the_ball_does_not_count_but_rounding_does() -> None:
+    clean = Condition.clean(np.array([[1.0, 0.0]] * 2))
+    yes, no = np.ones(2, bool), np.zeros(2, bool)
+    for norm, room in (("Linf", 2e-7), ("L2", 2e-7 * math.sqrt(300))):
+        moved = 0.1 + room * np.array([0.9, 1.1])
+        other = Condition(clean.logits[:, ::-1], yes, no, yes, moved, moved)
+        ball = Ball(norm, 0.1, values=300)
+        found = worst_case(clean, np.zeros(2, int), [CellOutcome(other, math.inf)], ball)
+        assert found.condition.success.tolist() == [True, False]
+
+
+def test_without_an_attack_it_is_the_clean_image() -> None:
+    clean = Condition.clean(np.array([[1.0, 0.0], [0.0, 1.0]]))
+    found = worst_case(clean, np.zeros(2, int), [], Ball("Linf", 0.1, 1))
+    assert (found.cell == -1).all() and not found.condition.attacked.any()
+    assert (found.condition.logits == clean.logits).all()
