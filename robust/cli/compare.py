@@ -28,16 +28,18 @@ FORMATS = ("text", "md", "json")
 
 def settle(report: Any, folder: Path) -> None:
     """Judge the gates of a finished run, tell CI of them, and exit 1 unless all pass."""
-    from robust.report.formats.ci import append_summary, write_junit
+    from robust.report.formats.junit import write_junit
     from robust.report.gates import judge_gates
-    from robust.report.tables.gates import complaints
+    from robust.report.tables.gates import failed_gate_lines
 
     results = judge_gates(report)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    for line in complaints(results):
+    for line in failed_gate_lines(results):
         console.print(f"robust: {line}", markup=False)
     write_junit(report, folder)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        from robust.report.formats.job_summary import append_summary
+
         append_summary(report, Path(summary))
     if not all(result.passed for result in results):
         raise typer.Exit(FAILED)

@@ -56,7 +56,7 @@ def save_trained(
     """Write everything; model.json last, since a folder that has one is finished."""
     from safetensors.torch import save_file
 
-    from robust.report.figures.training import curves
+    from robust.report.figures.training import training_figure
 
     content = {
         **told,
@@ -89,7 +89,7 @@ def save_trained(
     plan = make_plan_for(folder, recipe)
     if plan is not None:
         write_atomically(folder / PLAN, tomli_w.dumps(plan))
-    write_atomically(folder / CURVES, curves(history, best_epoch).png(120))
+    write_atomically(folder / CURVES, training_figure(history, best_epoch).png(120))
     write_atomically(folder / CARD, card(content, has_plan=plan is not None))
     write_atomically(folder / MODEL, json.dumps(content, indent=1) + "\n")
 

@@ -25,7 +25,7 @@ from robust.report.comparison.compare import Change, Comparison, compare_runs
 from robust.report.comparison.show import as_json, as_markdown, print_comparison
 from tests.engine.nets import trained
 from tests.records.test_report import report
-from tests.report.test_names import NAMES
+from tests.report.hostile import NAMES
 
 CASES = 10
 COLUMNS = (
