@@ -142,8 +142,8 @@ def project(folder: Path, **files: str) -> Path:
     return folder
 
 
-def readme_example() -> str:
-    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+def site_example() -> str:
+    text = (Path(__file__).parent.parent / "docs/ci.md").read_text(encoding="utf-8")
     [example] = [b.split("```")[0] for b in text.split("```python\n") if "(robustness)" in b]
     return example
 
@@ -174,7 +174,7 @@ def test_a_repository_without_a_conftest(tmp_path: Path) -> None:
     # the class that is read rightly.
     for text in (str(failures["test_large"].text), ran.out):
         assert "worst case, L∞ 204/255: robust accuracy 0.0 % [0.0, " in text
-        assert "on 6 attacked cases of 6 groups; hardest: FGSM and PGD" in text
+        assert "on 6 attacked cases of 6 groups; strongest: FGSM and PGD" in text
         assert "worst case, L∞ 1/255: robust accuracy 100.0 %" in text
         assert "no attack succeeded" in text
     message = failures["test_large"].attrib["message"]
@@ -209,7 +209,7 @@ def test_workers_of_xdist_send_their_tables_home(tmp_path: Path) -> None:
     ran = run(project(tmp_path, test_stranger=STRANGER), "-q", "-n1", "-k", "large")
     assert ran.code == 1
     failure, summary = ran.out.split("= robustness =")
-    assert "on 12 attacked cases of 6 groups; hardest: FGSM and PGD" in failure
+    assert "on 12 attacked cases of 6 groups; strongest: FGSM and PGD" in failure
     assert "95 % interval" in summary
 
 
@@ -267,7 +267,7 @@ def test_bad_options_are_told_before_anything_runs(
 
 
 @pytest.mark.slow
-def test_a_stranger_installs_the_package_and_runs_the_example_of_the_readme(
+def test_a_stranger_installs_the_package_and_runs_the_example_of_the_site(
     tmp_path: Path,
 ) -> None:
     """In an environment of its own, with what the package depends on behind it."""
@@ -293,8 +293,8 @@ def test_a_stranger_installs_the_package_and_runs_the_example_of_the_readme(
     mine = tmp_path / "mine"
     mine.mkdir()
     where = "import robust\ndef test_where():\n    print(robust.__file__)\n"
-    strict = readme_example().replace("low > 0.", "low > 1.0").replace("_under", "_strictly_under")
-    for name, text in {"where": where, "mine": readme_example(), "strict": strict}.items():
+    strict = site_example().replace("low > 0.", "low > 1.0").replace("_under", "_strictly_under")
+    for name, text in {"where": where, "mine": site_example(), "strict": strict}.items():
         (mine / f"test_{name}.py").write_text(text, encoding="utf-8")
     ran = run(mine, "-rA", "--junitxml=out.xml", python=python)
     assert own in ran.out, ran.out  # what is tested is the wheel, not this folder

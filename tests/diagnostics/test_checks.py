@@ -152,7 +152,7 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
     "attacks without a verdict": lambda e: replace(e, failures=Counter({"IndexError: x": 3})),
     "cross-entropy saturates": lambda e: replace(e, rows=(row("PGD", 0.8, saturated=4),)),
     "no better than noise": lambda e: replace(
-        e, rows=(row("Noise", 0.3, baseline=True), row("PGD", 0.3))
+        e, rows=(row("uniform", 0.3, baseline=True), row("PGD", 0.3))
     ),
     "a null control raised an alarm": lambda e: replace(e, detection=detection(0.9, 80, True)),
     "few attacked images for detectors": lambda e: replace(e, detection=detection(0.5, 29, False)),
