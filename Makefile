@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test slow benchmark check peers picture clean
+.PHONY: demo test slow benchmark check docs peers picture clean
 
 demo: $(READY)
 	$(BIN)/robust demo --out demo-report
@@ -23,6 +23,10 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# The site, with all that it shows: no page asks anything of the network.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 # An environment beside ours: peers first, with ours (and its torch) behind them, because they pin
 # old versions of what we share. adv-lib wants visdom, which does not build; it needs the name only.
 peers: $(READY)
@@ -32,7 +36,7 @@ peers: $(READY)
 	  echo "$(CURDIR)" >> $$site/ours.pth && mkdir -p $$site/visdom && touch $$site/visdom/__init__.py
 	.venv-peers/bin/pip install --quiet --no-deps torchattacks adversarial-robustness-toolbox \
 	  adv-lib pyautoattack pytorch-ood six
-	.venv-peers/bin/python -m pytest -q -p no:cacheprovider tests/attacks/test_peers.py
+	.venv-peers/bin/python -m pytest -q -p no:cacheprovider tests/attacks/peers
 
 # The README's picture: the demonstration's report as Chromium shows it.
 picture: demo
@@ -48,4 +52,4 @@ $(READY): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peers demo-report runs .pytest_cache .mypy_cache .ruff_cache .benchmarks
+	rm -rf .venv .venv-peers demo-report runs site .pytest_cache .mypy_cache .ruff_cache .benchmarks

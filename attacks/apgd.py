@@ -98,6 +98,7 @@ class APGD:
         streams: Streams,
         target: Tensor | None = None,
     ) -> Tensor:
+        """The iterate with the largest margin over all runs."""
         require_fit(self, threat)
         found, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
         run_targets: list[Tensor | None] = [target] * self.restarts

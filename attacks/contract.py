@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -120,7 +119,8 @@ def require_members(attack: object) -> None:
 def require_attack_class(kind: type[Any]) -> None:
     """Raise ValueError, with the reason, for a class that cannot be registered as an attack."""
     require_members(kind)
-    if not dataclasses.is_dataclass(kind) or not kind.__dataclass_params__.frozen:
+    settings: Any = vars(kind).get("__dataclass_params__")
+    if settings is None or not settings.frozen:
         raise ValueError(
             f"{kind.__name__} is not a frozen dataclass; write @dataclass(frozen=True)"
         )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from attacks._named_pgd import NamedPGD
-from attacks.pgd import PGD
+from attacks.pgd import PGD, NamedPGD
 from attacks.streams import call_text
 
 

@@ -52,6 +52,7 @@ class Noise:
         streams: Streams,
         target: Tensor | None = None,
     ) -> Tensor:
+        """The draw with the largest margin."""
         require_fit(self, threat)
         best = threat.random(x, streams)
         if self.restarts == 1:

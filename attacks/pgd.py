@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -114,6 +115,7 @@ class PGD:
         streams: Streams,
         target: Tensor | None = None,
     ) -> Tensor:
+        """The iterate with the largest margin, or the last one."""
         require_fit(self, threat)
         found = BestSoFar(x)
         batch = ActiveCases.of(x, y, streams, target)
@@ -143,3 +145,50 @@ class PGD:
                 if not len(batch.rows):
                     return found.best
         return found.best
+
+
+class NamedPGD(ABC):
+    """An attack that is PGD with certain fields. A subclass says with which, and its stream key."""
+
+    norms: ClassVar[tuple[str, ...]]
+    minimum_norm: ClassVar[bool] = False
+    knowledge: ClassVar[Knowledge] = "gradients"
+
+    @abstractmethod
+    def as_pgd(self) -> PGD:
+        """The same attack, written as PGD."""
+
+    @property
+    @abstractmethod
+    def stream_key(self) -> str:
+        """See `Attack.stream_key`."""
+
+    def __post_init__(self) -> None:
+        self.as_pgd()
+
+    @final
+    @property
+    def passes(self) -> int:
+        """Those of PGD."""
+        return self.as_pgd().passes
+
+    @final
+    @property
+    def traits(self) -> AttackTraits:
+        """Those of PGD, which it equals."""
+        pgd = self.as_pgd()
+        return replace(pgd.traits, equals=pgd)
+
+    @final
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        streams: Streams,
+        target: Tensor | None = None,
+    ) -> Tensor:
+        """What PGD returns with these fields."""
+        require_fit(self, threat)
+        return self.as_pgd()(model, x, y, threat, streams, target)

@@ -64,6 +64,7 @@ class Square:
         streams: Streams,
         target: Tensor | None = None,
     ) -> Tensor:
+        """The image with the largest margin of all that were shown."""
         require_fit(self, threat)
         n, channels = x.shape[:2]
         # Drawn at once, so that a case's numbers do not depend on when its neighbours fall.

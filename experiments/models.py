@@ -18,7 +18,7 @@ import torch
 
 from robust.errors import InputError
 from robust.training.recipe import Recipe, load_recipe
-from robust.training.train import train
+from robust.training.train import train_classifier
 
 DATA = Path("../shared/data")
 BUILT = Path("experiments/built")
@@ -148,7 +148,9 @@ def main(names: list[str]) -> None:
     if unknown:
         sys.exit(f"no model {', '.join(sorted(unknown))}; there are {', '.join(MODELS)}")
     for name in names or MODELS:
-        done = train(recipe_of(name), BUILT / name, device="cpu", progress=sys.stderr.isatty())
+        done = train_classifier(
+            recipe_of(name), BUILT / name, device="cpu", progress=sys.stderr.isatty()
+        )
         for split, scores in done.metrics.items():
             auc = scores.auc
             said = f"{auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}]" if auc else "none"

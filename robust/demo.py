@@ -1,4 +1,4 @@
-"""The demonstration: a small network, trained on phantoms on the spot, and its audit plan."""
+"""The demonstration: a small network, trained on synthetic images, and its audit plan."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from torch import nn
 from robust.cases import Cases, open_cases
 from robust.cases.phantoms.draw import NOUNS
 from robust.files import replacing, write_atomically
+from robust.progress import Progress
 
 PIXELS = 64
+"""Side of the images."""
 EPOCHS = 12
+BATCH = 32
 
 PLAN = """\
 # Made by `robust demo`. Repeat it with: robust audit {folder}/plan.toml --out {folder}
@@ -57,6 +60,10 @@ name = "MaxSoftmax"
 """
 
 
+def _silent(done: float, total: float, label: str) -> None:
+    """No progress shown."""
+
+
 def network() -> nn.Module:
     """A convolutional network of 24,000 parameters for two classes, with random weights."""
 
@@ -74,19 +81,20 @@ def network() -> nn.Module:
     )
 
 
-def train(modality: str, count: int = 600) -> nn.Module:
-    """Train the network on the phantoms' train split; the same seed gives the same network."""
+def train(modality: str, count: int = 600, progress: Progress = _silent) -> nn.Module:
+    """Train the network on the train split of synthetic images; every call gives the same one."""
     cases = open_cases(f"phantom:{modality}", split="train", count=count, pixels=PIXELS)
-    x, y = _tensors(cases)
+    x, y = _tensors(cases, progress)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net = network().train()
         optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-2)
-        steps = EPOCHS * -(-len(x) // 32)
+        steps = EPOCHS * -(-len(x) // BATCH)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=steps)
-        for _ in range(EPOCHS):
+        for epoch in range(EPOCHS):
+            progress(epoch, EPOCHS, "training the network")
             order = torch.randperm(len(x))
-            for rows in torch.split(order, 32):
+            for rows in torch.split(order, BATCH):
                 images = x[rows]
                 if torch.rand(()) < 0.5:
                     images = images.flip(3)
@@ -98,8 +106,8 @@ def train(modality: str, count: int = 600) -> nn.Module:
     return net.eval()
 
 
-def write_demo(folder: Path, modality: str, count: int) -> Path:
-    """Put weights and plan into `folder`, keeping what is there; returns the plan's path."""
+def write_demo(folder: Path, modality: str, count: int, progress: Progress = _silent) -> Path:
+    """Write weights and plan to `folder` unless they are there; returns the plan's path."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -112,15 +120,17 @@ def write_demo(folder: Path, modality: str, count: int) -> Path:
         noun=NOUNS[modality],
     )
     if not weights.exists() or not plan.exists() or plan.read_text(encoding="utf-8") != text:
+        trained = train(modality, progress=progress)
         with replacing(weights) as partial:
-            save_file(train(modality).state_dict(), partial)
+            save_file(trained.state_dict(), partial)
         write_atomically(plan, text)
     return plan
 
 
-def _tensors(cases: Cases) -> tuple[torch.Tensor, torch.Tensor]:
+def _tensors(cases: Cases, progress: Progress) -> tuple[torch.Tensor, torch.Tensor]:
     images, labels = [], []
-    for case in cases.stream(range(len(cases))):
+    for number, case in enumerate(cases.stream(range(len(cases)))):
+        progress(number, len(cases), "drawing the training images")
         if isinstance(case, Exception):
             raise case
         images.append(case.image.expand(3, -1, -1))

@@ -1,4 +1,4 @@
-"""The one error that users meet: bad input, said in a line that names the remedy."""
+"""`InputError`, the error for bad input, and helpers for its one-line messages."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used: the message says what, which and what to do."""
+    """Input that cannot be used; the message says what is wrong, where, and what to do."""
 
 
 def first_line(error: BaseException) -> str:
-    """What another library's error says, in a line that is not endless."""
+    """The first 300 characters of the first line of another library's error, else its type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 

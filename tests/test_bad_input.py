@@ -168,7 +168,7 @@ def test_the_plan_that_all_these_spoil_works(robust: Robust) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, ("no such plan: plan.toml", "robust audit --help")),
+        (None, ("no such plan: plan.toml", "`robust demo` writes an example")),
         (b"[model\nfactory = 3", ("plan.toml is not valid TOML", "line 1")),
         (bytes(range(128, 256)), ("plan.toml is not valid TOML", "utf-8")),
         (b"", ("plan.toml has no [model] table",)),
@@ -199,15 +199,15 @@ BAD_PLANS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("model entry", {"model": MODEL | {"arhitecture": "x"}}, ("did you mean architecture?",)),
     ("data entry", {"data": DATA | {"groups": "x"}}, ("data.groups; did you mean group?",)),
     ("audit entry", {"audit": {"ep": 1}}, ("unknown entry audit.ep; did you mean eps?",)),
-    ("idle entry", {"data": DATA | {"label": "x"}}, ("[data] label = 'x' has no meaning",)),
+    ("idle entry", {"data": DATA | {"label": "x"}}, ("[data] label = 'x' does not apply",)),
     # Attacks.
     ("attack", {"attacks": [{"name": "PDG"}]}, ("unknown attack 'PDG'; did you mean PGD?",)),
     ("field", {"attacks": [{"name": "PGD", "stepps": 3}]}, ("'stepps'; did you mean steps?",)),
     ("steps", {"attacks": [{"name": "PGD", "steps": 0}]}, ("PGD: steps must be above 0, not 0",)),
     ("norm", {"attacks": [{"name": "PGD", "norm": "L7"}]}, ("attacks.0.norm", "(got 'L7')")),
     ("no name", {"attacks": [{"nmae": "PGD"}]}, ("attacks.0.name is missing",)),
-    ("twice", {"attacks": [{"name": "PGD"}] * 2}, ("called 'PGD'; give the attack its own label",)),
-    ("row", {"attacks": [{"name": "PGD", "label": "clean"}]}, ("'clean' is a row of its own",)),
+    ("twice", {"attacks": [{"name": "PGD"}] * 2}, ("called 'PGD'; give each its own label",)),
+    ("row", {"attacks": [{"name": "PGD", "label": "clean"}]}, ("a row 'clean' of its own",)),
     # eps.
     ("eps < 0", {"audit": {"eps": ["-1/255"]}}, ("eps -1/255 is below 0", "units of [0, 1]")),
     ("eps > 1", {"audit": {"eps": [8]}}, ("eps 8 is above 1", "write '8/255'")),
@@ -236,7 +236,7 @@ BAD_PLANS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("a file", {"data": {"path": "toy_factory.py"}}, ("neither a folder of images nor a MedMN",)),
     ("phantom", {"data": {"path": "phantom:chest"}}, ("'chest'; did you mean chest_xray?",)),
     ("count", {"data": DATA | {"count": 0}}, ("count must be at least 2",)),
-    ("phantom seed", {"data": DATA | {"seed": -1}}, ("phantoms: seed -1 is negative",)),
+    ("phantom seed", {"data": DATA | {"seed": -1}}, ("synthetic images: seed -1 is negative",)),
     ("split", {"data": DATA | {"split": "tset"}}, ("no split 'tset'; did you mean test?",)),
     ("data size", {"data": DATA | {"size": 0}}, ("[data] size must be 1 or more pixels",)),
     ("findings", {"data": DATA | {"findings": ["opactiy"]}}, ("did you mean opacity?",)),
@@ -304,14 +304,14 @@ def test_a_spoilt_plan(robust: Robust, spoilt: dict[str, Any], said: tuple[str, 
         (("--attack", "PDG"), "did you mean PGD?"),
         (("--mean", "a,b"), "--mean 'a,b': write one number or three with commas"),
         (("--limit", "0"), "data.limit"),
-        (("--chunk", "0"), "audit.chunk"),
+        (("--set", "audit.chunk=0"), "audit.chunk"),
         (("--size", "0"), "size must be 1 or more"),
         (("--threshold", "0"), "audit.threshold"),
         (("--finding", "7"), "finding 7 is out of range"),
         (("--target", "tumour"), "target 'tumour' is no class; there are: normal, opacity"),
         (("--head", "logits"), "unknown head 'logits'"),
-        (("--device", "cuda:77"), "device 'cuda:77' is not to be had here; use cpu, cuda or auto"),
-        (("--device", "gpu"), "device 'gpu' is not to be had here"),
+        (("--device", "cuda:77"), "device 'cuda:77' is not available here; use cpu, cuda or auto"),
+        (("--device", "gpu"), "device 'gpu' is not available here"),
     ],
 )
 def test_a_flag_that_spoils_a_good_plan(robust: Robust, flags: tuple[str, str], said: str) -> None:
@@ -322,7 +322,7 @@ def test_a_flag_that_spoils_a_good_plan(robust: Robust, flags: tuple[str, str], 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there(robust: Robust) -> None:
     write_plan()
-    refused(robust(*RUN, "--device", "cuda"), "device 'cuda' is not to be had here; use cpu")
+    refused(robust(*RUN, "--device", "cuda"), "device 'cuda' is not available here; use cpu")
 
 
 def test_a_flag_of_zero_is_not_taken_for_none(robust: Robust) -> None:
@@ -411,7 +411,7 @@ def test_images_without_patients(robust: Robust) -> None:
     Path("images/cases.csv").unlink()
     Path("images/a").mkdir()
     Path("images/0.png").rename("images/a/0.png")
-    refused(robust(*RUN), "images says nothing of patients", "group_pattern", 'group = "none"')
+    refused(robust(*RUN), "images does not name patients", "group_pattern", 'group = "none"')
 
 
 @pytest.mark.parametrize(
@@ -426,7 +426,7 @@ def test_images_without_patients(robust: Robust) -> None:
         ([0, 1], {"label": "lable"}, "no label column 'lable'; did you mean label?"),
         ([0, 1], {"subgroups": ["sex"]}, "no subgroup column 'sex'; there are: file"),
         ([0, 1], {"where": "age > 3"}, "name 'age' is not defined; its columns are file"),
-        ([0, 1], {"where": "label > 3"}, "leaves no row"),
+        ([0, 1], {"where": "label > 3"}, "matches no row"),
         ([0, 1], {"split": "test"}, "no split column 'split'"),
     ],
 )
@@ -516,7 +516,7 @@ def test_weights_of_another_network(robust: Robust) -> None:
 
     torch.save(toy_factory.build().state_dict(), "w.pth")
     write_plan(model={"factory": "toy_factory:three", "weights": "w.pth"})
-    refused(robust(*RUN), "w.pth: head.weight has shape (2, 2), the network wants (3, 2)")
+    refused(robust(*RUN), "w.pth: head.weight has shape (2, 2), the network needs (3, 2)")
     write_plan(model={"file": "w.pth"})
     refused(robust(*RUN), "weights without an architecture")
 
@@ -538,7 +538,7 @@ def test_pretrained_weights_that_are_not_to_be_had(
     for name in ("test_resnet.r160_in1k", "torchvision:squeezenet1_1"):
         write_plan(model={"architecture": name, "pretrained": True})
         answer = robust(*RUN)._replace(out="")  # torchvision says what it is about to fetch
-        refused(answer, "are not to be had here", "python -c", "pretrained = true")
+        refused(answer, "could not be downloaded", "python -c", "pretrained = true")
 
 
 # --- the run directory ---

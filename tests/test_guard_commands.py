@@ -20,8 +20,9 @@ from safetensors.torch import save_file
 from robust import load_classifier
 from robust.cases import open_cases
 from robust.cases.images import as_png
-from robust.cli import guard as cli_guard
 from robust.cli import main as cli
+from robust.cli.audit import as_detectors
+from robust.cli.fit_detector import parse_share
 from robust.cli.overrides import plan_from
 from robust.errors import InputError
 from robust.guard.guard import Guard
@@ -48,8 +49,8 @@ def guard(robust: Robust) -> Path:  # noqa: F811
     write_images(12)
     answer = robust("fit-detector", "plan.toml", "--detector", "MaxSoftmax", "--out", "guard")
     assert (answer.code, answer.err) == (0, ""), answer.err
-    assert "for 5 % false alarms is in guard: threshold 0." in answer.out
-    assert "set on 60 clean images of val in 30 groups" in answer.out
+    assert "Saved MaxSoftmax to guard. Its threshold is 0." in answer.out
+    assert "for 5 % false alarms on 60 clean images of val in 30 groups" in answer.out
     return Path("guard")
 
 
@@ -77,7 +78,8 @@ def test_the_table_says_what_the_guard_says(robust: Robust, guard: Path) -> None
     assert [float(row["score"]) for row in table] == pytest.approx(seen.score.tolist(), abs=1e-6)
     assert [row["flagged"] for row in table] == [str(int(flag)) for flag in seen.flagged]
     assert answer.err == (
-        f"{int(seen.flagged.sum())} of 12 images flagged; 0.6 would be expected of clean ones\n"
+        f"{int(seen.flagged.sum())} of 12 images flagged; about 0.6 would be flagged if none "
+        "were attacked\n"
     )
 
 
@@ -123,7 +125,7 @@ def test_a_patient_on_both_sides_and_a_copy(robust: Robust) -> None:  # noqa: F8
     shutil.copy("images/30.png", "images/31.png")
     fit = ("fit-detector", "plan.toml", "--detector", "Energy", "--out", "run")
     answer = robust(*fit)
-    assert "set on 22 clean images" in answer.out and "2 copies of other images" in answer.out
+    assert "on 22 clean images" in answer.out and "2 copies of other images" in answer.out
     shutil.rmtree("run")
     lines[25] = "25.png,1,p7,val"
     table.write_text("\n".join(["file,label,group,split", *lines]), encoding="utf-8")
@@ -141,7 +143,7 @@ BAD_FITS: list[tuple[tuple[str, ...], str]] = [
     (("--attack", "PDG"), "unknown attack 'PDG'; did you mean PGD?"),
     (("--attack", "PGD", "--eps", "3"), "eps 3 is above 1"),
     (("--attack", "PGD", "--eps", "x"), "eps 'x' is not a number"),
-    (("--device", "gpu"), "device 'gpu' is not to be had here"),
+    (("--device", "gpu"), "device 'gpu' is not available"),
     (("--out", "images"), "images exists and is not empty"),
     (("--out", "plan.toml"), "plan.toml exists and is not empty"),
     (("--out", "plan.toml/x"), "plan.toml/x cannot be written"),
@@ -178,10 +180,13 @@ def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:  # noqa:
         ((guard, "imagse"), "no such image or folder: imagse"),
         ((guard, "empty"), "no images under empty; looked for .png"),
         ((guard, "images", "--out", "empty"), "empty is a folder; name a CSV file"),
-        ((guard, "images", "--out", "notes.csv"), "notes.csv exists and is no table of robust sc"),
-        ((guard, "images", "--out", "images/00.png"), "is no table of robust screen"),
+        (
+            (guard, "images", "--out", "notes.csv"),
+            "notes.csv exists and is not a table of robust sc",
+        ),
+        ((guard, "images", "--out", "images/00.png"), "is not a table of robust screen"),
         ((guard, "images", "--out", "plan.toml/a.csv"), "plan.toml/a.csv cannot be written"),
-        ((guard, "images", "--device", "gpu"), "device 'gpu' is not to be had here"),
+        ((guard, "images", "--device", "gpu"), "device 'gpu' is not available here"),
         ((guard, "images", "--weights", "w.pth"), "no such weights file: w.pth"),
         ((guard, "images", "--plan", "p.toml"), "no such plan: p.toml"),
         ((guard, "images", "--plan", "plan.toml", "--weights", "w"), "give either it or --weights"),
@@ -248,9 +253,9 @@ def test_images_are_read_as_for_the_fit(robust: Robust) -> None:  # noqa: F811
     ("text", "share"), [("5%", 0.05), (" 5 % ", 0.05), ("0.05", 0.05), ("0.1%", 0.001)]
 )
 def test_shares(text: str, share: float) -> None:
-    assert cli_guard.parse_share(text) == pytest.approx(share)
+    assert parse_share(text) == pytest.approx(share)
     with pytest.raises(InputError, match="write a share"):
-        cli_guard.parse_share(text + "5x")
+        parse_share(text + "5x")
 
 
 def test_detectors_named_on_the_command_line() -> None:
@@ -259,7 +264,12 @@ def test_detectors_named_on_the_command_line() -> None:
     path.write_text(path.read_text() + '\n[[detectors]]\nname = "Energy"\n', encoding="utf-8")
 
     def names(*wanted: str) -> list[str]:
-        return [spec.name for spec in plan_from(path, detector=list(wanted)).detectors]
+        return [
+            spec.name
+            for spec in plan_from(
+                path, {"detectors": as_detectors("--detector", list(wanted))} if wanted else {}
+            ).detectors
+        ]
 
     assert names() == ["Energy"]
     assert names("LID", "MaxSoftmax") == ["LID", "MaxSoftmax"]
@@ -302,8 +312,8 @@ def test_in_processes_of_their_own(here: Path) -> None:  # noqa: F811
         *("--eps", "24/255", "--false-alarms", "20%", "--out", "guard"),
     )
     assert (fitted.code, fitted.err) == (0, "")
-    assert "It has learned from" in fitted.out and "that it had not seen it flags" in fitted.out
-    assert json.loads(Path("guard/detector.json").read_text())["teaching"]["taught"] > 0
+    assert "It learned from" in fitted.out and "which it did not learn from" in fitted.out
+    assert json.loads(Path("guard/detector.json").read_text())["training_attack"]["fitted_on"] > 0
     screened = call("screen", "guard", "images")
     assert screened.code == 0 and len(rows(screened.out)) == 12
     assert len(screened.err.splitlines()) == 1

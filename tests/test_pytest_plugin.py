@@ -142,8 +142,8 @@ def project(folder: Path, **files: str) -> Path:
     return folder
 
 
-def readme_example() -> str:
-    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+def site_example() -> str:
+    text = (Path(__file__).parent.parent / "docs/ci.md").read_text(encoding="utf-8")
     [example] = [b.split("```")[0] for b in text.split("```python\n") if "(robustness)" in b]
     return example
 
@@ -267,7 +267,7 @@ def test_bad_options_are_told_before_anything_runs(
 
 
 @pytest.mark.slow
-def test_a_stranger_installs_the_package_and_runs_the_example_of_the_readme(
+def test_a_stranger_installs_the_package_and_runs_the_example_of_the_site(
     tmp_path: Path,
 ) -> None:
     """In an environment of its own, with what the package depends on behind it."""
@@ -293,8 +293,8 @@ def test_a_stranger_installs_the_package_and_runs_the_example_of_the_readme(
     mine = tmp_path / "mine"
     mine.mkdir()
     where = "import robust\ndef test_where():\n    print(robust.__file__)\n"
-    strict = readme_example().replace("low > 0.", "low > 1.0").replace("_under", "_strictly_under")
-    for name, text in {"where": where, "mine": readme_example(), "strict": strict}.items():
+    strict = site_example().replace("low > 0.", "low > 1.0").replace("_under", "_strictly_under")
+    for name, text in {"where": where, "mine": site_example(), "strict": strict}.items():
         (mine / f"test_{name}.py").write_text(text, encoding="utf-8")
     ran = run(mine, "-rA", "--junitxml=out.xml", python=python)
     assert own in ran.out, ran.out  # what is tested is the wheel, not this folder

@@ -148,6 +148,7 @@ class AdaptivePGD(ABC):
         *,
         access: DetectorAccess = NO_ACCESS,
     ) -> Tensor:
+        """The least suspicious iterate that fools the classifier; with what `access` allows."""
         require_fit(self, threat)
 
         def evaluate(images: Tensor, balance: Tensor, restart: int) -> JointEvaluation:

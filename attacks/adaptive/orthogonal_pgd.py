@@ -57,7 +57,7 @@ def orthogonal(gradient: Tensor, normal: Tensor, threat: ThreatModel) -> Tensor:
 
 
 def _in_the_cube(g: Tensor, n: Tensor) -> Tensor:
-    """argmax of g.d over |d| <= 1 and n.d = 0, by its dual: min over s of the L1 norm of g - s n.
+    """Maximise g.d over |d| <= 1 and n.d = 0, by the dual: min over s of the L1 norm of g - s n.
 
     The best s is a median of g / n with the weights |n|, and d the sign of g - s n; the pixels at
     the median itself, where that vanishes, take the value that makes n.d zero.

@@ -58,10 +58,10 @@ class AdversarialPatch:
         for step in range(self.steps):
             rows = next(drawn).to(x.device)
             places = anywhere(len(rows), height, width, side, generator).to(x.device)
-            aim = None if target is None else target[rows]
+            batch_target = None if target is None else target[rows]
             with torch.enable_grad():
                 patch = patch.detach().requires_grad_()
-                ahead = margin(model(laid_on(x[rows], patch, places)), y[rows], aim)
+                ahead = margin(model(laid_on(x[rows], patch, places)), y[rows], batch_target)
                 (gradient,) = torch.autograd.grad(ahead.clamp_max(cap).mean(), patch)
             velocity = MOMENTUM * velocity + gradient / above_zero(gradient.abs().mean())
             move = 2 * self.step_size * (self.steps - step) / (self.steps + 1)

@@ -59,10 +59,10 @@ class UniversalPerturbation:
         drawn = drawn_batches(len(x), self.batch, generator)
         for step in range(self.steps):
             rows = next(drawn).to(x.device)
-            aim = None if target is None else target[rows]
+            batch_target = None if target is None else target[rows]
             with torch.enable_grad():
                 delta = delta.detach().requires_grad_()
-                ahead = margin(model(spread_over(x[rows], delta, threat)), y[rows], aim)
+                ahead = margin(model(spread_over(x[rows], delta, threat)), y[rows], batch_target)
                 (gradient,) = torch.autograd.grad(ahead.clamp_max(cap).mean(), delta)
             velocity = MOMENTUM * velocity + gradient / above_zero(gradient.abs().mean())
             move = 2 * self.step_size * threat.eps * (self.steps - step) / (self.steps + 1)
@@ -86,8 +86,8 @@ class UniversalPerturbation:
         """Share of the images on which it fools the model."""
         fooled = 0.0
         for rows in torch.split(torch.arange(len(x), device=x.device), self.batch):
-            aim = None if target is None else target[rows]
-            ahead = margin(model(spread_over(x[rows], delta, threat)), y[rows], aim)
+            batch_target = None if target is None else target[rows]
+            ahead = margin(model(spread_over(x[rows], delta, threat)), y[rows], batch_target)
             fooled += float((ahead > 0).sum())
         return fooled / len(x)
 

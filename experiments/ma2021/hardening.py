@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from experiments.ma2021.common import (
     FOUR,
+    PAPER,
     Options,
     audited,
     interval,
@@ -33,7 +34,7 @@ def main(asked: Options) -> None:
             asked,
             model,
             limit=24 if asked.quick else LIMIT,
-            attacks=[{"name": name} for name in FOUR],
+            attacks=[{"name": PAPER[name]["name"], "label": name} for name in FOUR],
             eps=EPS,
         )
         write_report(report, run)

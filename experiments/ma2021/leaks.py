@@ -21,13 +21,13 @@ from detectors import (
     DeepFeatures,
     Detector,
     Features,
+    FittedDetector,
     KernelDensity,
-    Pairs,
     QuantizedFeatures,
     Reference,
 )
 from robust.detection.cross_fitting import FeatureSet
-from robust.detection.transfer_matrix import evaluate_transfer
+from robust.detection.transfer_matrix import EvaluationData, evaluate_transfer
 from robust.metrics.bootstrap import auc
 
 D = 128
@@ -45,9 +45,7 @@ def features(n: int, deviation: float, rng: np.random.Generator, wrong: bool = F
 
 def released_density(clean: Features, attacked: Features, y: Tensor) -> float:
     """AUC of a density, bandwidth 1, that was fitted on the clean images it scores."""
-    detector = KernelDensity(1.0)
-    detector.fit(Reference(clean, y))
-    return area(detector, clean, attacked)
+    return area(KernelDensity(1.0).fit(Reference(clean, y)), clean, attacked)
 
 
 def released_split(
@@ -69,9 +67,9 @@ def released_split(
     def side(rows: npt.NDArray[np.int64], wanted: bool) -> Features:
         return both.take(torch.from_numpy(rows[(rows >= n) == wanted]))
 
-    detector = make()
-    detector.fit(Reference(clean, y), Pairs(side(train, False), side(train, True)))
-    return area(detector, side(test, False), side(test, True))
+    fitted = make().fit(Reference(clean, y))
+    taught = (fitted.statistics(side(train, wanted)) for wanted in (False, True))
+    return area(fitted.with_head(*taught), side(test, False), side(test, True))
 
 
 def as_released_density(deviation: float, seed: int = 0, n: int = 400) -> float:
@@ -96,16 +94,15 @@ def closed(make: type[Detector], deviation: float, seed: int = 0) -> tuple[float
     cases = np.arange(n)
     clean = FeatureSet(features(n, deviation, rng), cases)
     attacked = FeatureSet(features(n, deviation, rng, wrong=True), cases)
-    detectors = {make.__name__: make()}
-    matrix = evaluate_transfer(
-        detectors, reference, clean, {"none": attacked}, {}, cases % 2, cases, seed
-    )
-    cell = matrix.cells[make.__name__, "none", "none"].auc
+    detectors = {make.__name__: make().fit(reference)}
+    data = EvaluationData(reference, clean, {"none": attacked}, {}, cases % 2, cases)
+    matrix = evaluate_transfer(detectors, data, seed)
+    cell = matrix.metrics[make.__name__, "none", "none"].auc
     assert cell is not None
-    return cell.value, matrix.nulls[make.__name__, "none"].auc.value
+    return cell.value, matrix.null_controls[make.__name__, "none"].auc.value
 
 
-def area(detector: Detector, clean: Features, attacked: Features) -> float:
+def area(detector: FittedDetector, clean: Features, attacked: Features) -> float:
     scores = torch.cat([detector.score(clean), detector.score(attacked)]).numpy()
     return float(auc(scores, np.arange(len(scores)) >= len(clean))[0])
 

@@ -80,7 +80,7 @@ def look(asked: Options, model: str) -> Looked:
     ids = [case.id for case, ok in zip(drawn, right.tolist(), strict=True) if ok][:COUNT]
 
     def attacked(name: str) -> Tensor:
-        fields = {key: value for key, value in PAPER[name].items() if key != "name"}
+        fields = {key: value for key, value in PAPER[name].items() if key not in ("name", "label")}
         attack: Attack = make_attack(PAPER[name]["name"], **fields)
         return attack(classifier, x, y, ThreatModel("Linf", 1 / 255), Streams.of(0, ids, name))
 

@@ -28,7 +28,8 @@ TABLES = {
         "isic_id,diagnosis,benign_malignant,lesion_id,patient_id",
         lambda i: (
             f"I{i},{['nevus', 'melanoma', 'basal cell carcinoma'][i % 3]},"
-            f"{['benign', 'malignant', 'malignant'][i % 3]},L{i // 2},{f'P{i // 4}' if i < 20 else ''}"
+            f"{['benign', 'malignant', 'malignant'][i % 3]},L{i // 2},"
+            f"{f'P{i // 4}' if i < 20 else ''}"
         ),
         lambda i: (
             None if i % 3 == 2 else (f"I{i}.jpg", i % 3, f"P{i // 4}" if i < 20 else f"L{i // 2}")

@@ -23,7 +23,7 @@ def test_clean_figures_and_two_rows_of_the_table(
     plan = load_plan(FOLDER / "plan.toml")
     classifier, cases = open_plan(plan, "cpu")
     eps = ["4/255", "16/255"]
-    report = audit(classifier, cases, attacks=["FGSM", "CW"], eps=eps, device="cpu")
+    report = audit(classifier, cases, attacks=["FGSM", "MarginPGD"], eps=eps, device="cpu")
     accuracy, area = report.clean.scores.accuracy, report.clean.scores.auc
     assert accuracy is not None and area is not None
     assert accuracy.value == 520 / 624

@@ -139,7 +139,7 @@ def main(names: list[str]) -> None:
                 ]
                 print(f"{attack}: {', '.join(said)}")
             if name == "chest":
-                four = [*attacks, "CW"]
+                four = [*attacks, "MarginPGD"]
                 report, _ = audited(
                     classifier, cases, ours / "curve", attacks=four, eps=list(CURVE), cells="curve"
                 )

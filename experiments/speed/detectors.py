@@ -39,17 +39,17 @@ from detectors import (
     Extractor,
     FeatureReader,
     Features,
+    FittedDetector,
     KernelDensity,
     Mahalanobis,
     MaxSoftmax,
-    Pairs,
     QuantizedFeatures,
     Reference,
     find_layers,
 )
 from detectors.features import INPUT, pool
 
-REFERENCE, PAIRS, BATCH, ROUNDS = 5000, 500, 16, 3
+REFERENCE, SIDE, BATCH, ROUNDS = 5000, 500, 16, 3
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -63,12 +63,13 @@ def main() -> None:
     with torch.no_grad():
         like = look(x)
     world = World(like)
-    made: list[Detector] = [
-        KernelDensity(5.0), LID(), Mahalanobis(), DeepFeatures(), QuantizedFeatures(),
-        MaxSoftmax(), Energy(),
-    ]  # fmt: skip
-    for detector in made:
-        detector.fit(world.reference, world.pairs)
+    made = [
+        world.fitted(detector)
+        for detector in (
+            *(KernelDensity(5.0), LID(), Mahalanobis(), DeepFeatures()),
+            *(QuantizedFeatures(), MaxSoftmax(), Energy()),
+        )
+    ]
 
     def ours() -> list[Tensor]:
         with torch.no_grad():
@@ -107,7 +108,7 @@ def main() -> None:
 
 
 class World:
-    """A reference and pairs with the shapes that the network gives."""
+    """A reference, clean and attacked images with the shapes that the network gives."""
 
     def __init__(self, like: Features) -> None:
         draw = torch.Generator().manual_seed(0)
@@ -122,7 +123,12 @@ class World:
 
         self.labels = (torch.arange(REFERENCE) % 2).to(device)
         self.reference = Reference(features(REFERENCE, 0.0), self.labels)
-        self.pairs = Pairs(features(PAIRS, 0.0), features(PAIRS, 0.3))
+        self.sides = features(SIDE, 0.0), features(SIDE, 0.3)
+
+    def fitted(self, detector: Detector) -> FittedDetector:
+        """With all that the detector can learn."""
+        found = detector.fit(self.reference)
+        return found.with_head(*map(found.statistics, self.sides)) if detector.has_head else found
 
 
 class Usual:
@@ -150,9 +156,9 @@ class Usual:
             self.classes.append(means)
             spread = known[name] - means[labels]
             self.tied.append(EmpiricalCovariance(assume_centered=True).fit(spread))
-        sides = (world.pairs.clean, world.pairs.adversarial)
+        sides = world.sides
         rows = np.concatenate([side.deep.double().cpu().numpy() for side in sides])
-        truth = np.arange(len(rows)) >= PAIRS
+        truth = np.arange(len(rows)) >= SIDE
         self.forest = RandomForestClassifier(30, class_weight="balanced").fit(rows, truth)
         self.mean = deep.mean(0)
         self.machine = SVC(gamma=2.8, class_weight="balanced").fit(rows > self.mean, truth)
@@ -212,7 +218,7 @@ def _art_passes(model: nn.Module, x: Tensor) -> Callable[[str], Array]:
     return passes
 
 
-def same(made: list[Detector], look: FeatureReader, x: Tensor, usual: Usual) -> None:
+def same(made: list[FittedDetector], look: FeatureReader, x: Tensor, usual: Usual) -> None:
     """The largest relative difference between the statistics of both ways, at float64."""
     with torch.no_grad():
         single = look(x)

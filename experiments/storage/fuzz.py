@@ -99,8 +99,8 @@ def attempt(path: Path) -> tuple[str, str]:
 
     try:
         header = read_header(path, b"salt")
-        picture = read_dicom(Frame(path, max(header.frames, 1) - 1))
-        image = picture.stored.image(picture.pixels)
+        found = read_dicom(Frame(path, max(header.frames, 1) - 1))
+        image = found.stored.image(found.pixels)
         if not (float(image.min()) >= 0 and float(image.max()) <= 1):
             return "error", "shown outside [0, 1]"
         return "read", ""
@@ -161,11 +161,15 @@ class Worker:
         except EOFError:
             self._process.join()
             kind, said = "crash", f"exit code {self._process.exitcode}"
-        self.close()
+        self._end()
         self._begin()
         return kind, said, SECONDS, 0
 
     def close(self) -> None:
+        self._end()
+        self._folder.cleanup()
+
+    def _end(self) -> None:
         self._process.kill()
         self._process.join()
         self._pipe.close()

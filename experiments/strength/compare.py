@@ -42,7 +42,7 @@ STEPS, QUERIES = 100, 1000
 """Gradients of APGD, queries of Square."""
 FIXED: dict[str, tuple[Attack, dict[str, peers.Peer]]] = {
     "APGD, cross-entropy": (APGD(STEPS), peers.apgd("cross_entropy", STEPS)),
-    "APGD, DLR": (APGD(STEPS, objective="dlr"), peers.apgd("dlr", STEPS)),
+    "APGD, DLR": (APGD(STEPS, loss="dlr"), peers.apgd("dlr", STEPS)),
     "Square": (Square(QUERIES), peers.square(QUERIES)),
     "ensemble": (AutoAttack(), peers.ensembles()),
 }

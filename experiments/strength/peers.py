@@ -41,9 +41,9 @@ def _order(norm: str) -> Any:
     return math.inf if norm == "Linf" else 2
 
 
-def apgd(objective: str, steps: int) -> dict[str, Peer]:
+def apgd(loss: str, steps: int) -> dict[str, Peer]:
     """`cross_entropy` or `dlr`, one run from a random start."""
-    short = "ce" if objective == "cross_entropy" else "dlr"
+    short = "ce" if loss == "cross_entropy" else "dlr"
 
     def torchattacks(model: nn.Module, x: Tensor, y: Tensor, norm: str, eps: float) -> Tensor:
         import torchattacks as library

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from attacks import PGD, Attack, CarliniWagnerL2, ThreatModel
-from attacks.losses import climb
+from robust.benchmark.attack_speed import bare_passes
 from robust.benchmark.peers import rivals, seeded
 from robust.benchmark.workloads import Workload
 from robust.cases.case import Case
@@ -80,12 +80,17 @@ def contest(
         def ours(seed: int, cell: Cell = exact) -> Tensor:
             return attacker.run(cell, batch, ANY_ERROR, seed)[0]
 
-        twins = attacker.twins
-        steps = attack.passes - (not attack.minimum_norm)
+        models = attacker.models
+        rows = len(x) * (attack.passes - (not attack.minimum_norm))
+
+        def floor(model: Callable[[Tensor], Tensor]) -> Tensor:
+            bare_passes(model, x, y, forward=rows, backward=rows)
+            return x
+
         everyone = [
             Contestant(OURS, ours),
-            Contestant(FLOOR, lambda _: make_passes(twins.low or twins.float32, x, y, steps)),
-            Contestant(PLAIN, lambda _: make_passes(classifier, x, y, steps)),
+            Contestant(FLOOR, lambda _: floor(models.low_precision or models.float32)),
+            Contestant(PLAIN, lambda _: floor(classifier)),
         ]
         if not attack.minimum_norm:
             everyone.insert(1, Contestant(FALLEN, lambda seed: ours(seed, curve)))
@@ -133,14 +138,6 @@ def measure_strength(load: Workload, x_adv: Tensor, threat: ThreatModel) -> floa
         return 1 - float((fooled & inside & (moved <= threat.eps + 2e-6)).double().mean())
     far = torch.where(fooled & inside, moved, math.inf)
     return float(far.median())
-
-
-def make_passes(model: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, steps: int) -> Tensor:
-    """So many forward and input-gradient passes, and nothing else; the last gradient."""
-    gradient = x
-    for _ in range(steps):
-        _, gradient = climb(model, x, lambda z: z.gather(1, y[:, None])[:, 0])
-    return gradient
 
 
 def _batch(load: Workload) -> Batch:

@@ -1,4 +1,4 @@
-"""Files to cases: a manifest, class folders, DICOM, MedMNIST, phantoms; one door, `open_cases`."""
+"""Reads cases from cases.csv, class folders, DICOM, MedMNIST or synthetic images: `open_cases`."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def open_cases(
             if value in (None, (), [], False):
                 del options[name]
                 continue
-            raise InputError(f"[data] {name} = {value!r} has no meaning for {path}; take it out")
+            raise InputError(f"[data] {name} = {value!r} does not apply to {path}; remove it")
     cases = reader(place, **{k: v for k, v in options.items() if v is not None})
     if limit is not None:
         if limit < 1:
-            raise InputError(f"limit {limit} leaves no case; use 1 or more")
+            raise InputError(f"limit {limit} selects no case; use 1 or more")
         cases = cases.spread(limit)
     pair = (size, size) if isinstance(size, int) else size
     if pair is not None and min(pair) < 1:
@@ -66,7 +66,7 @@ def _reader(path: str) -> tuple[Callable[..., Cases], Any]:
     if place.name.upper() == "DICOMDIR" and place.is_file():
         if not (place.parent / MANIFEST).is_file():
             raise InputError(
-                f"{path} says nothing of labels; write a cases.csv beside it with the columns "
+                f"{path} does not contain labels; write a cases.csv beside it with the columns "
                 f"sop_instance_uid and label"
             )
         return functools.partial(open_manifest, directory=place), place.parent
@@ -75,5 +75,7 @@ def _reader(path: str) -> tuple[Callable[..., Cases], Any]:
     if place.is_dir():
         return open_folder, place
     if place.exists():
-        raise InputError(f"{path} is neither a folder of images nor a MedMNIST .npz file; name one")
+        raise InputError(
+            f"{path} is neither a folder of images nor a MedMNIST .npz file; name one of these"
+        )
     raise InputError(f"no such folder or file: {path}; check the path in [data]")

@@ -1,4 +1,4 @@
-"""`Case`, one image as a reader sees it, and `Cases`, many of them with their pixels on demand."""
+"""`Case`, one image as displayed with its label and group; `Cases`, a data set read on demand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 import torch
 import torch.nn.functional as F
@@ -19,12 +19,12 @@ from robust.cases.stored_pixels import Stored as Stored
 from robust.errors import InputError, did_you_mean
 
 MOST_CLASSES = 10_000
-"""A number beyond this is no class: some other column was named as the label."""
+"""A larger number is not a class: another column was named as the label."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """Stored pixels of a file that says itself how they are shown."""
+class StoredImage:
+    """Stored pixels, and how they are displayed."""
 
     pixels: Pixels
     stored: Stored
@@ -32,7 +32,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Case:
-    """One image with what is known of it."""
+    """One image with its label, group and metadata."""
 
     id: str
     """Identifies the case within its source; a pseudonym where a file name could name a patient."""
@@ -55,9 +55,9 @@ class Entry:
     group: str
     metadata: Mapping[str, str]
     where: Any
-    """What the reader needs to find the pixels."""
+    """Where the pixels are, in the form that `Cases.read` takes."""
     size: int = 0
-    """Bytes of the file, so that another file under the same name is noticed."""
+    """Bytes of the file, so that a changed file of the same name is noticed."""
 
 
 @dataclass(frozen=True)
@@ -65,71 +65,76 @@ class Cases(Sequence[Case]):
     """An ordered set of cases. The index is in memory, pixels are read when asked for."""
 
     source: str
-    """What the cases are, in words for the report: no path."""
+    """What the cases are, in words for the report; it contains no path."""
     classes: tuple[str, ...]
     entries: tuple[Entry, ...]
-    read: Callable[[Any], Pixels | Picture]
-    """From `Entry.where` to stored pixels; raises InputError that names the file."""
+    read: Callable[[Any], Pixels | StoredImage]
+    """From `Entry.where` to stored pixels, with their display where that is not the whole range.
+    Raises InputError that names the file."""
     findings: tuple[int, ...] = ()
-    """The classes that are findings; empty where the question has none."""
+    """Numbers of the classes that are findings; empty where there are none."""
     grouped: bool = True
-    """False where each image is its own group for want of a group column."""
+    """False where no patients are known and each image is its own group."""
     phantom: bool = False
+    """True for synthetic images."""
     split: str = "all"
     size: tuple[int, int] | None = None
     """Resize to (h, w) when read; the attacker then works on the resized image."""
     grey: bool = False
     """Read colour files as grey (ITU-R 601), for X-rays saved as colour."""
     noun: str = "images"
-    """What the images are, in the plural, for the sentences of a report."""
+    """What a report calls the images, in the plural."""
     showable: bool = True
-    """False where pixels may carry a patient's name: pictures then need the plan's word."""
+    """False where pixels may show a patient's name: example images then need the plan's consent."""
 
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Case: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Cases: ...
+
+    def __getitem__(self, index: int | slice) -> Case | Cases:
         """The case at an index, its pixels read now; a slice gives `Cases`."""
         if isinstance(index, slice):
             return self.select(range(*index.indices(len(self))))
         entry = self.entries[index]
-        picture = self.picture(index)
-        image = picture.stored.image(picture.pixels)
+        found = self.stored_image(index)
+        image = found.stored.image(found.pixels)
         if self.grey and len(image) == 3:
             image = (image * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
         if self.size is not None and tuple(image.shape[1:]) != self.size:
             image = F.interpolate(
                 image[None], self.size, mode="bilinear", antialias=True, align_corners=False
             )[0].clamp(0, 1)
-        return Case(entry.id, entry.label, entry.group, image, entry.metadata, picture.stored)
+        return Case(entry.id, entry.label, entry.group, image, entry.metadata, found.stored)
 
-    def picture(self, index: int) -> Picture:
-        """The stored pixels at an index, read now, and how they are shown."""
+    def stored_image(self, index: int) -> StoredImage:
+        """The stored pixels at an index, read now, and how they are displayed; InputError."""
         found = self.read(self.entries[index].where)
-        return found if isinstance(found, Picture) else Picture(found, stored_as(found))
+        return found if isinstance(found, StoredImage) else StoredImage(found, stored_as(found))
 
     def select(self, rows: Sequence[int]) -> Cases:
         """The cases at these rows, in this order."""
         return dataclasses.replace(self, entries=tuple(self.entries[i] for i in rows))
 
     def spread(self, limit: int) -> Cases:
-        """At most so many cases, evenly over the index: sorted classes keep their shares."""
-        if limit >= len(self):
-            return self
-        return self.select([i * len(self) // limit for i in range(limit)])
+        """At most `limit` cases, evenly over the index: sorted classes keep their shares."""
+        return self if limit >= len(self) else self.select(spread(range(len(self)), limit))
 
     def stream(
         self, rows: Sequence[int], ahead: int = 32, workers: int = 2
     ) -> Iterator[Case | InputError]:
-        """The cases at these rows, read in the background at most `ahead` of the consumer.
+        """The cases at these rows in order, read in the background, at most `ahead` in advance.
 
-        A case that cannot be read comes as the InputError that says why, in its place.
+        In place of a case that cannot be read comes the InputError that says why.
         """
 
         def load(row: int) -> Case | InputError:
             try:
-                case: Case = self[row]
-                return case
+                return self[row]
             except InputError as error:
                 return error
 
@@ -153,7 +158,7 @@ class Cases(Sequence[Case]):
 
 
 def stored_as(pixels: Pixels) -> Stored:
-    """For files whose whole range is shown, such as PNG."""
+    """How pixels are displayed whose whole range is shown, such as those of a PNG file."""
     return Stored(8 * pixels.dtype.itemsize)
 
 
@@ -170,7 +175,7 @@ def pseudonym(text: str) -> str:
 def find_classes(names: Sequence[str], wanted: Sequence[str] | None) -> tuple[int, ...]:
     """The indices of the classes that are findings; with two classes the second by default.
 
-    Raises InputError for a name that is no class or two, or where every class is a finding.
+    Raises InputError for an unknown name, a class named twice, or where every class is a finding.
     """
     if len(set(names)) < len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
@@ -181,11 +186,11 @@ def find_classes(names: Sequence[str], wanted: Sequence[str] | None) -> tuple[in
         if name not in names:
             raise InputError(f"finding {name!r} is not a class; {did_you_mean(name, names)}")
     if len(set(wanted)) == len(names):
-        raise InputError("every class is named as a finding; name only those that are abnormal")
+        raise InputError("every class is named as a finding; name only the abnormal ones")
     return tuple(sorted({names.index(name) for name in wanted}))
 
 
 def spread(rows: Sequence[int], limit: int) -> list[int]:
-    """At most so many, evenly."""
+    """At most `limit` of the rows, evenly over them."""
     count = len(rows)
     return [rows[i * count // limit] for i in range(limit)] if count > limit else list(rows)

@@ -1,4 +1,4 @@
-"""Which reader a file needs: DICOM, or an image format; pydicom loads with the first DICOM file."""
+"""Entries of a data set from its files; pydicom is loaded with the first DICOM file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robust.cases.case import Entry, Picture, Pixels, pseudonym
+from robust.cases.case import Entry, Pixels, StoredImage, pseudonym
 from robust.cases.formats import is_dicom
 from robust.cases.images import read_image
 from robust.errors import InputError
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from robust.cases.dicom.frame import Frame
 
 
-def read_case(where: Path | Frame) -> Pixels | Picture:
-    """What `Entry.where` stands for; InputError names the file."""
+def read_case(where: Path | Frame) -> Pixels | StoredImage:
+    """The pixels that `Entry.where` stands for; InputError names the file."""
     if isinstance(where, Path):
         return read_image(where)
     from robust.cases.dicom.frame import read_dicom
@@ -25,10 +25,10 @@ def read_case(where: Path | Frame) -> Pixels | Picture:
     return read_dicom(where)
 
 
-class Shelf:
-    """The files of one data set, made into entries: DICOM gives a case a frame, others one a file.
+class EntryMaker:
+    """Makes the entries of a data set: one for each frame of a DICOM file, one for any other file.
 
-    A patient of a DICOM file is known by a pseudonym from the moment its number is read. The salt
+    A patient of a DICOM file is replaced by a pseudonym as soon as the number is read. The salt
     is the content of the set's first DICOM file: the same in every run and split, and unknown to
     whoever has the pseudonyms alone, so that no list of patient numbers leads back to them.
     """
@@ -47,24 +47,24 @@ class Shelf:
         self.dicom = first is not None
         """Whether any file is DICOM."""
         if window is not None and first is None:
-            raise InputError(f"[data] window = {window} is for DICOM files; take it out")
+            raise InputError(f"[data] window = {window} is for DICOM files; remove it")
         if window is not None and window < 1:
-            raise InputError(f"[data] window counts a file's windows from 1; {window} is none")
+            raise InputError(f"[data] window = {window}: windows are counted from 1")
         self._keep, self._window = keep_names, window
         self._salt = hashlib.sha256(_content(first)).digest()
 
     def entries(
         self, path: Path, key: str, label: int, owner: str | None, about: Mapping[str, str]
     ) -> list[Entry]:
-        """What the file adds to the index; `owner` None: the patient that the file names.
+        """The entries of one file; `owner` None means the patient that the file names.
 
-        InputError where a patient is wanted and the file names none.
+        InputError where the file then names none.
         """
         name = key if self._keep else pseudonym(key)
         whose = "" if owner is None else owner if self._keep else pseudonym(owner)
         if not is_dicom(path):
             if owner is None:
-                raise InputError(f"{key} is no DICOM file and names no patient; {_GROUPS}")
+                raise InputError(f"{key} is not a DICOM file and names no patient; {_GROUPS}")
             size = path.stat().st_size if path.is_file() else 0
             return [Entry(name, label, whose, about, path, size)]
         from robust.cases.dicom.frame import Frame
@@ -100,7 +100,7 @@ def check_unique(entries: Sequence[Entry], source: str) -> None:
         place = getattr(entry.where, "path", entry.where)
         other = seen.get(entry.id)
         if other == place:
-            raise InputError(f"{source} names {place} twice; each image may stand in one row only")
+            raise InputError(f"{source} names {place} twice; keep one row per image")
         if other is not None:
             raise InputError(f"{source}: {place} is a copy of {other}; keep one of them")
         seen[entry.id] = place

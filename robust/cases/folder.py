@@ -1,4 +1,4 @@
-"""A folder with a subfolder a class, below train, val and test where there are such."""
+"""Reads a folder with one subfolder per class, perhaps inside train, val and test."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robust.cases.case import Cases, Entry, find_classes
-from robust.cases.entries import Shelf, check_unique, read_case
-from robust.cases.formats import is_dicom
-from robust.cases.images import SUFFIXES, is_image
+from robust.cases.entries import EntryMaker, check_unique, read_case
+from robust.cases.formats import SUFFIXES, is_dicom, is_image
 from robust.errors import InputError, did_you_mean
 
 SPLITS = ("train", "val", "valid", "validation", "test")
@@ -26,7 +25,7 @@ def open_folder(
     keep_names: bool = False,
     window: int | None = None,
 ) -> Cases:
-    """Class names are the subfolders' names in alphabetical order, unless `classes` orders them.
+    """The cases of class folders, with the classes in alphabetical order or that of `classes`.
 
     DICOM files name their patients. Other images have no groups: `group_pattern` takes them from
     the file's path (first bracket of a regular expression), or `group = "none"` says that there are
@@ -34,40 +33,23 @@ def open_folder(
     """
     called = root.resolve().name
     folder, split = _find_split(root, split)
-    found = sorted(d.name for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
-    names = tuple(classes) if classes is not None else tuple(found)
-    if not found:
-        raise InputError(
-            f"{folder} has neither cases.csv nor subfolders; make one subfolder for each class, "
-            f"or write a cases.csv with the columns file, label, group and split"
-        )
-    for name in found:
-        if name not in names:
-            raise InputError(
-                f"folder {name!r} is not among the classes; {did_you_mean(name, names)}"
-            )
+    names, images = _find_images(folder, classes)
     if group not in (None, "none"):
         raise InputError(
             f"group = {group!r} names a column, but {called} is a folder of class folders; "
             f'give group_pattern, or group = "none"'
         )
-    images = [
-        (label, path)
-        for label, name in enumerate(names)
-        for path in (sorted((folder / name).rglob("*")) if name in found else [])
-        if is_image(path) or (path.is_file() and is_dicom(path))
-    ]
-    shelf = Shelf([path for _, path in images], keep_names, window, root)
-    if group is None and group_pattern is None and not (images and shelf.dicom):
+    maker = EntryMaker([path for _, path in images], keep_names, window, root)
+    if group is None and group_pattern is None and not (images and maker.dicom):
         raise InputError(
-            f"{called} says nothing of patients: give group_pattern, a regular expression whose "
+            f"{called} does not name patients: give group_pattern, a regular expression whose "
             f'first bracket is the patient in the file name, or set group = "none"'
         )
     entries: list[Entry] = []
     for label, path in images:
         key = path.relative_to(root).as_posix()
         owner = key if group == "none" else _group(key, group_pattern) if group_pattern else None
-        entries += shelf.entries(path, key, label, owner, {})
+        entries += maker.entries(path, key, label, owner, {})
     check_unique(entries, str(folder))
     if not entries:
         raise InputError(f"no images under {folder}; looked for {', '.join(SUFFIXES)} and DICOM")
@@ -79,8 +61,33 @@ def open_folder(
         findings=find_classes(names, findings),
         grouped=group is None,
         split=split,
-        showable=not shelf.dicom,
+        showable=not maker.dicom,
     )
+
+
+def _find_images(
+    folder: Path, classes: Sequence[str] | None
+) -> tuple[tuple[str, ...], list[tuple[int, Path]]]:
+    """The classes, and every image with its label; InputError where a subfolder is no class."""
+    found = sorted(d.name for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
+    if not found:
+        raise InputError(
+            f"{folder} has neither cases.csv nor subfolders; make one subfolder for each class, "
+            f"or write a cases.csv with the columns file, label, group and split"
+        )
+    names = tuple(classes) if classes is not None else tuple(found)
+    for name in found:
+        if name not in names:
+            raise InputError(
+                f"folder {name!r} is not among the classes; {did_you_mean(name, names)}"
+            )
+    images = [
+        (label, path)
+        for label, name in enumerate(names)
+        for path in (sorted((folder / name).rglob("*")) if name in found else [])
+        if is_image(path) or (path.is_file() and is_dicom(path))
+    ]
+    return names, images
 
 
 def _find_split(root: Path, split: str | None) -> tuple[Path, str]:
@@ -105,7 +112,9 @@ def _group(key: str, pattern: str | None) -> str:
     try:
         match = re.search(pattern or "", key)
     except re.error as error:
-        raise InputError(f"group_pattern {pattern!r} is no regular expression: {error}") from None
+        raise InputError(
+            f"group_pattern {pattern!r} is not a regular expression: {error}"
+        ) from None
     if match is None or not match.groups() or match.group(1) is None:
-        raise InputError(f"group_pattern {pattern!r} finds no group in {key!r}; mend the pattern")
+        raise InputError(f"group_pattern {pattern!r} finds no group in {key!r}; fix the pattern")
     return match.group(1)

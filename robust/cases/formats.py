@@ -1,16 +1,21 @@
-"""File formats by suffix and by first bytes."""
+"""File formats by suffix and by their first bytes; a leaf that imports no reader."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from robust.cases.images import SUFFIXES
-
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+"""Of image files that are not DICOM."""
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
 
 
+def is_image(path: Path) -> bool:
+    """Whether a file is an image by its suffix; DICOM and hidden files are not."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
 def is_dicom(path: Path) -> bool:
-    """By its suffix, or, where it has none that is known, by what the file begins with."""
+    """Whether a file is DICOM by its suffix, or, with an unknown suffix, by its first bytes."""
     suffix = path.suffix.lower()
     if suffix in SUFFIXES or path.name.startswith(".") or path.name.upper() == "DICOMDIR":
         return False

@@ -1,4 +1,4 @@
-"""Image files to stored pixels: PNG, JPEG, TIFF and BMP at their own depth and channels."""
+"""Reads PNG, JPEG, TIFF and BMP files to stored pixels at their own depth and channels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from robust.cases.case import Pixels
 from robust.errors import InputError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 DEEP_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I;16R")
 """Unsigned at 16 bits; whatever else Pillow reads as integers has no displayed range."""
 ORIENTATION, PHOTOMETRIC = 274, 262
@@ -23,17 +22,13 @@ _DEEP = re.compile(";16[BLN]$")
 _TRANSPARENT = "{path} is partly transparent; flatten it onto its background first"
 
 
-def is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-
-
 def read_image(path: Path) -> Pixels:
     """Stored pixels, upright as a viewer shows them: `(h, w)` or `(h, w, 3)`, uint8 or uint16.
 
     Raises InputError naming the file where it is missing, broken, or has no one way to be shown.
     """
     if not path.is_file():
-        raise InputError(f"no such image: {path}; mend the path or take its row out")
+        raise InputError(f"no such image: {path}; fix the path or remove its row")
     try:
         # Opened here: Pillow maps a file that it opens by name, and scrambles a turned TIFF.
         with path.open("rb") as file, Image.open(file) as image:
@@ -55,7 +50,7 @@ def read_image(path: Path) -> Pixels:
 
 
 def as_png(pixels: Pixels) -> bytes:
-    """Stored pixels as a PNG file, which loses nothing at 8 or 16 bits, grey or colour."""
+    """Stored pixels as a lossless PNG file, 8 or 16 bits, grey or colour."""
     import cv2
 
     done, data = cv2.imencode(".png", pixels if pixels.ndim == 2 else pixels[:, :, ::-1])
@@ -79,7 +74,7 @@ def _read_deep_colour(path: Path, turned: bool, grey: bool) -> Pixels:
         raise InputError(f"{path} has 16-bit colour and an EXIF orientation; save it upright")
     pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
-        raise InputError(f"{path} is not colour at 16 bits as its header says; save it anew")
+        raise InputError(f"{path} is not 16-bit colour as its header says; save it again")
     if pixels.shape[2] == 4:
         _refuse_transparency(pixels[:, :, 3], 65535, path)
     found = pixels[:, :, 0] if grey else pixels[:, :, 2::-1]
@@ -99,7 +94,7 @@ def _to_pixels(image: Image.Image, raw: str, path: Path) -> Pixels:
     if upright.mode in ("1", "P", "CMYK", "YCbCr", "LAB", "HSV") and not _DEEP.search(raw):
         return np.asarray(upright.convert("L" if upright.mode == "1" else "RGB"), dtype=np.uint8)
     raise InputError(
-        f"{path} has pixels of mode {raw}, which have no one displayed range; "
+        f"{path} has pixels of mode {raw}, which cannot be displayed in one way; "
         f"save it as grey or RGB with 8 or 16 bits a channel"
     )
 

@@ -1,4 +1,4 @@
-"""A folder with cases.csv: a row an image, with label, group, split and metadata."""
+"""Reads a folder with cases.csv: one row per image with label, group, split and metadata."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from robust.cases.case import MOST_CLASSES, Cases, Entry, find_classes
-from robust.cases.entries import Shelf, check_unique, read_case
+from robust.cases.entries import EntryMaker, check_unique, read_case
 from robust.errors import InputError, did_you_mean, first_line
 
 MANIFEST = "cases.csv"
@@ -35,7 +35,7 @@ def open_manifest(
     window: int | None = None,
     directory: Path | None = None,
 ) -> Cases:
-    """Rows of `root/cases.csv` whose `split` fits and for which the filter `where` holds.
+    """The cases in the rows of `root/cases.csv` that are of `split` and match the filter `where`.
 
     `label` holds integers from 0 (names from the column `<label>_name` or `classes`), or names.
     `where` is a pandas query such as `source == "odir" and age > 40`. `subgroups` are the metadata
@@ -50,10 +50,10 @@ def open_manifest(
     names, labels = _labels(table, column, classes)
     chosen, split = _split(table, split)
     keys, files = _files(table, root, directory)
-    shelf = Shelf(files, keep_names, window)
+    maker = EntryMaker(files, keep_names, window)
     grouped = group != "none"
     # Without a column for it, DICOM files say themselves whose they are.
-    patients = shelf.dicom and group == "group" and group not in table.columns
+    patients = maker.dicom and group == "group" and group not in table.columns
     if grouped and not patients:
         _column(table, group, "group", ' (or group = "none", each image its own group)')
     metadata = {name: _subgroup(table[_column(table, name, "subgroup")]) for name in subgroups}
@@ -63,14 +63,9 @@ def open_manifest(
         key = keys[position]
         owner = key if not grouped else None
         if grouped and not patients:
-            cell = table[group].iloc[position]
-            owner = "" if pd.isna(cell) else str(cell)
-            if not owner:
-                raise InputError(
-                    f"{MANIFEST}: {key} has no {group}; fill it in or take the row out"
-                )
+            owner = _owner(table[group].iloc[position], group, key)
         about = {name: values[position] for name, values in metadata.items()}
-        entries += shelf.entries(files[position], key, int(labels[position]), owner, about)
+        entries += maker.entries(files[position], key, int(labels[position]), owner, about)
     check_unique(entries, MANIFEST)
     return Cases(
         source=f"folder {root.resolve().name}" + (f" where {where}" if where else ""),
@@ -80,8 +75,15 @@ def open_manifest(
         findings=find_classes(names, findings),
         grouped=grouped,
         split=split,
-        showable=not shelf.dicom,
+        showable=not maker.dicom,
     )
+
+
+def _owner(cell: Any, group: str, key: str) -> str:
+    """The group of a row; InputError where its cell is empty."""
+    if pd.isna(cell) or not str(cell):
+        raise InputError(f"{MANIFEST}: {key} has no {group}; fill it in or remove the row")
+    return str(cell)
 
 
 def _read(path: Path, group: str) -> pd.DataFrame:
@@ -106,7 +108,7 @@ def _files(table: pd.DataFrame, root: Path, directory: Path | None) -> tuple[lis
     keys = []
     for cell in table["file"]:
         if pd.isna(cell):
-            raise InputError(f"{MANIFEST}: a row names no file; fill it in or take the row out")
+            raise InputError(f"{MANIFEST}: a row names no file; fill it in or remove the row")
         keys.append(PurePosixPath(cell).as_posix())  # so that ./a.png is a.png
     return keys, [root / key for key in keys]
 
@@ -123,8 +125,7 @@ def _instances(
     for key in keys:
         if key not in known:
             raise InputError(
-                f"{MANIFEST}: no DICOM file of {root} has the {UID} {key}; mend it or take the "
-                f"row out"
+                f"{MANIFEST}: no DICOM file of {root} has the {UID} {key}; fix it or remove the row"
             )
     return keys, [known[key] for key in keys]
 
@@ -146,7 +147,7 @@ def _filter(table: pd.DataFrame, where: str) -> pd.DataFrame:
             f"its columns are {', '.join(table.columns)}"
         ) from None
     if not isinstance(kept, pd.DataFrame) or kept.empty:
-        raise InputError(f"the filter {where!r} leaves no row of {MANIFEST}; widen it")
+        raise InputError(f"the filter {where!r} matches no row of {MANIFEST}; change it")
     return kept.reset_index(drop=True)
 
 
@@ -171,7 +172,7 @@ def _labels(
     values = table[column]
     if values.isna().any():
         file = table["file"][values.isna()].iloc[0] if "file" in table.columns else "a row"
-        raise InputError(f"{MANIFEST}: {file} has no {column}; fill it in or filter it out")
+        raise InputError(f"{MANIFEST}: {file} has no {column}; fill it in or exclude it with where")
     if pd.api.types.is_bool_dtype(values):
         values = values.astype(int)
     if not pd.api.types.is_numeric_dtype(values):
@@ -189,7 +190,7 @@ def _labels(
         odd = values[wrong].iloc[0]
         raise InputError(
             f"{MANIFEST}: {column} {odd} is out of range; labels are whole numbers from 0 "
-            f"that count the classes; choose another label column or mend the row"
+            f"that number the classes; choose another label column or fix the row"
         )
     numbers = [int(v) for v in values]
     if classes is None:
@@ -210,7 +211,7 @@ def _names(table: pd.DataFrame, column: str, numbers: list[int]) -> list[str]:
             if names[number] not in (str(number), name):
                 raise InputError(
                     f"{MANIFEST}: {column} {number} is called {names[number]!r} and {name!r} in "
-                    f"{column}_name; call it by one name, or name the classes"
+                    f"{column}_name; use one name, or set classes"
                 )
             names[number] = name
     return names

@@ -1,4 +1,4 @@
-"""An official MedMNIST file (Yang et al. 2023, arXiv 2110.14795): all splits in one npz."""
+"""Reads an official MedMNIST file (Yang et al. 2023, arXiv 2110.14795): all splits in one npz."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,39 +33,22 @@ def open_medmnist(
     findings: Sequence[str] | None = None,
     group: str | None = None,
 ) -> Cases:
-    """Images `<split>_images` with labels `<split>_labels`; `label` is the column of the latter.
+    """The cases of one split: `<split>_images`, with column `label` of `<split>_labels`.
 
     MedMNIST gives no patients: the plan must say `group = "none"`.
     """
     if group != "none":
         raise InputError(
-            f'{path.name} says nothing of patients; set group = "none" (each image its own group)'
+            f'{path.name} does not name patients; set group = "none" (each image its own group)'
         )
     wanted = split or "test"
     images = _load(path, f"{wanted}_images")
-    labels = _load(path, f"{wanted}_labels")
-    if labels.ndim not in (1, 2) or not labels.size or labels.dtype.kind not in "iu":
-        raise InputError(
-            f"{path.name}: {wanted}_labels must be whole numbers (n,) or (n, columns); "
-            f"it is {labels.dtype} {labels.shape}"
-        )
-    labels = labels.reshape(len(labels), -1)
-    if not label.isdigit() or int(label) >= labels.shape[1]:
-        raise InputError(
-            f"{path.name} has label columns 0 to {labels.shape[1] - 1}; {label!r} is none of them"
-        )
+    numbers = _read_labels(path, wanted, label)
     shown = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
-    if images.dtype != np.uint8 or not shown or len(images) != len(labels):
+    if images.dtype != np.uint8 or not shown or len(images) != len(numbers):
         raise InputError(
             f"{path.name}: {wanted}_images must be uint8 (n, h, w) or (n, h, w, 3) with one label "
-            f"each; it is {images.dtype} {images.shape} with {len(labels)} labels"
-        )
-    numbers = [int(v) for v in labels[:, int(label)]]
-    if min(numbers) < 0 or max(numbers) >= MOST_CLASSES:
-        odd = min(numbers) if min(numbers) < 0 else max(numbers)
-        raise InputError(
-            f"{path.name}: label {odd} is out of range; labels are whole numbers from 0 that "
-            f"count the classes"
+            f"each; it is {images.dtype} {images.shape} with {len(numbers)} labels"
         )
     names = tuple(classes or (str(i) for i in range(max(2, max(numbers) + 1))))
     if max(numbers) >= len(names):
@@ -78,7 +61,7 @@ def open_medmnist(
         pixels: Pixels = np.array(images[row])
         return pixels
 
-    ids = [f"{wanted}-{i}" for i in range(len(labels))]
+    ids = [f"{wanted}-{i}" for i in range(len(numbers))]
     return Cases(
         source=f"MedMNIST {path.stem}",
         classes=names,
@@ -91,30 +74,54 @@ def open_medmnist(
     )
 
 
+def _read_labels(path: Path, split: str, column: str) -> list[int]:
+    """One column of the labels of a split; InputError."""
+    labels = _load(path, f"{split}_labels")
+    if labels.ndim not in (1, 2) or not labels.size or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"{path.name}: {split}_labels must be whole numbers (n,) or (n, columns); "
+            f"it is {labels.dtype} {labels.shape}"
+        )
+    labels = labels.reshape(len(labels), -1)
+    if not column.isdigit() or int(column) >= labels.shape[1]:
+        raise InputError(
+            f"{path.name} has label columns 0 to {labels.shape[1] - 1}; {column!r} is not among "
+            f"them"
+        )
+    numbers = [int(v) for v in labels[:, int(column)]]
+    if min(numbers) < 0 or max(numbers) >= MOST_CLASSES:
+        odd = min(numbers) if min(numbers) < 0 else max(numbers)
+        raise InputError(
+            f"{path.name}: label {odd} is out of range; labels are whole numbers from 0 that "
+            f"number the classes"
+        )
+    return numbers
+
+
 def _load(path: Path, name: str) -> np.ndarray[Any, Any]:
-    """One array of an npz, mapped from disk: an unpacked copy in a file that nobody else sees."""
+    """One array of an npz, mapped from disk: from an unpacked copy in a temporary file."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryFile() as unpacked:
             members = [member.removesuffix(".npy") for member in archive.namelist()]
             if name not in members:
                 raise InputError(
                     f"{path.name} has no array {name!r}; {did_you_mean(name, members)}"
                 )
             with archive.open(f"{name}.npy") as packed:
-                unpacked = tempfile.TemporaryFile()  # noqa: SIM115  (the map keeps it open)
                 while block := packed.read(1 << 20):
                     unpacked.write(block)
-        unpacked.seek(0)
-        version = np.lib.format.read_magic(unpacked)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran, dtype = read_header(unpacked)
-        if dtype.hasobject:
-            raise InputError(f"{path.name}: {name} holds Python objects; save plain numbers")
-        order = "F" if fortran else "C"
-        return np.memmap(unpacked, dtype, "r", unpacked.tell(), shape, order)  # type: ignore[call-overload,no-any-return]
+            unpacked.seek(0)
+            version = np.lib.format.read_magic(unpacked)
+            read_header = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            shape, fortran, dtype = read_header(unpacked)
+            if dtype.hasobject:
+                raise InputError(f"{path.name}: {name} holds Python objects; save plain numbers")
+            order: Literal["F", "C"] = "F" if fortran else "C"
+            # The map has a handle of its own, so that the file may be closed here.
+            return np.memmap(unpacked, dtype, "r", unpacked.tell(), shape, order)
     except InputError:
         raise
     except (

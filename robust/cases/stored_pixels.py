@@ -1,4 +1,8 @@
-"""`Stored`: how the integers of a file are shown, and how a changed image goes back to them."""
+"""Display of stored pixel values (PS3.3 C.11: rescale, window, tables) and its exact inverse.
+
+pydicom's apply_modality_lut and apply_voi_lut go from stored to displayed values only. An
+adversarial image needs the way back, to stored values within eps, so both ways are here.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,12 @@ from torch import Tensor
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.int16]
 Floats = npt.NDArray[np.float64]
 SLACK = 1e-7
-"""Displayed pixels are float32: an image that keeps to eps may seem this much further."""
+"""Displayed pixels are float32: an image within eps may seem this much further away."""
 
 
 @dataclass(frozen=True)
 class Lut:
-    """A table from a file: inputs below `first` give its first entry, those above its last."""
+    """A lookup table (LUT): inputs below `first` give its first entry, those above its last."""
 
     first: int
     bits: int
@@ -28,6 +32,7 @@ class Lut:
     """Entries, little-endian at 16 bits."""
 
     def __call__(self, values: Floats) -> Floats:
+        """The entries of input values."""
         entries = np.frombuffer(self.data, "<u2").astype(np.float64)
         places = np.clip(np.floor(values) - self.first, 0, len(entries) - 1).astype(np.int64)
         found: Floats = entries[places]
@@ -35,12 +40,13 @@ class Lut:
 
     @property
     def top(self) -> int:
+        """The largest value that an entry can have."""
         return (1 << self.bits) - 1
 
 
 @dataclass(frozen=True)
 class Window:
-    """The range of values that is shown, by one of the three functions of DICOM (PS3.3 C.11.2)."""
+    """A window, the range of values displayed from 0 to 1, with a DICOM function (PS3.3 C.11.2)."""
 
     centre: float
     width: float
@@ -48,6 +54,7 @@ class Window:
     """LINEAR, LINEAR_EXACT or SIGMOID."""
 
     def __call__(self, values: Floats) -> Floats:
+        """Displayed values in [0, 1] of rescaled ones."""
         if self.function == "SIGMOID":
             power = np.clip(-4 * (values - self.centre) / self.width, -700, 700)
             shown: Floats = 1 / (1 + np.exp(power))
@@ -60,14 +67,14 @@ class Window:
 
 
 def whole_range(low: float, high: float) -> Window:
-    """From `low`, shown as 0, to `high`, shown as 1."""
+    """The window that displays `low` as 0 and `high` as 1."""
     width = high - low if high > low else 1.0
     return Window(low + width / 2, width, "LINEAR_EXACT")
 
 
 @dataclass(frozen=True)
 class Stored:
-    """How a displayed image comes from the integers of its file, and goes back to them.
+    """How stored integers of a file are displayed in [0, 1], and the way back.
 
     Grey: rescaling or a table, then a window or a table, then perhaps inverted. Without any of
     them, and for colour, the stored range is shown evenly.
@@ -188,8 +195,9 @@ def _nearest(
     start: npt.NDArray[np.int64],
     eps: float | Floats,
 ) -> npt.NDArray[np.int64]:
-    """For each wanted shade the index of the table that is nearest to it, and within eps of where
-    it starts. Of equal shades the index nearest to the start; the table need not rise.
+    """For each wanted shade the index of the nearest shade in the table, within eps of the start's.
+
+    Of equal shades it is the index nearest to the start. The table need not be monotonic.
     """
     order = np.lexsort((np.arange(len(table)), table))
     shades, rank = np.unique(table, return_inverse=True)

@@ -1,4 +1,4 @@
-"""`robust bench`: how fast attacks run here, beside the libraries that are installed."""
+"""`robust bench`: the speed of attacks beside the libraries that are installed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from robust.cli.options import ATTACKS, DATA, MODEL, RUNNING, Device
 from robust.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -19,41 +20,64 @@ if TYPE_CHECKING:
     from robust.engine.mixed_precision import MixedPrecisionAttacker
 
 EXAMPLE = "Example: robust bench --architecture resnet18 --size 64 --limit 8 --rounds 1"
+ATTACK_NAMES = ("PGD", "CarliniWagnerL2")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def bench(
-    plan: Annotated[Path | None, typer.Argument(help="A TOML plan: its model and data.")] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Argument(help="Plan in TOML. Its model and data are used.", show_default=False),
+    ] = None,
     architecture: Annotated[
-        str | None, typer.Option(help="Instead: timm or torchvision name, on phantom images.")
+        str | None,
+        typer.Option(
+            help="In place of a plan: timm or torchvision name, run on synthetic images.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
-    size: Annotated[int, typer.Option(help="Side of the phantom images.", min=28)] = 224,
+    size: Annotated[
+        int,
+        typer.Option(help="Side of the synthetic images in pixels.", min=28, rich_help_panel=DATA),
+    ] = 224,
+    limit: Annotated[int, typer.Option(help="Number of images.", min=1, rich_help_panel=DATA)] = 64,
     attack: Annotated[
-        list[str] | None, typer.Option(help="PGD or CarliniWagnerL2; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="PGD or CarliniWagnerL2. May be repeated.",
+            rich_help_panel=ATTACKS,
+            show_default="PGD",
+        ),
     ] = None,
-    eps: Annotated[str, typer.Option(help="Radius for PGD.")] = "1/255",
-    steps: Annotated[int, typer.Option(help="Steps of each attack.", min=1)] = 20,
-    limit: Annotated[int, typer.Option(help="Images.", min=1)] = 64,
-    rounds: Annotated[int, typer.Option(help="Of everyone in turn.", min=1)] = 3,
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    eps: Annotated[
+        str, typer.Option(help="Attack size (eps) for PGD.", rich_help_panel=ATTACKS)
+    ] = "1/255",
+    steps: Annotated[
+        int, typer.Option(help="Steps of each attack.", min=1, rich_help_panel=ATTACKS)
+    ] = 20,
+    precision: Annotated[
+        str, typer.Option(help="auto, float32 or bfloat16.", rich_help_panel=ATTACKS)
+    ] = "auto",
+    rounds: Annotated[int, typer.Option(help="Repetitions.", min=1, rich_help_panel=RUNNING)] = 3,
+    device: Device = "auto",
 ) -> None:
     """Compare the speed of attacks with other libraries.
 
-    Ratios of times measured in turn: with a busy machine take more rounds. Robust accuracy (or the
-    median distance) is measured by us on the network as it is; lower is the stronger attack.
+    All libraries run in turn and the table shows ratios of their times. A busy machine needs more
+    rounds. Robust accuracy (or the median distance) is measured by robust on the original network;
+    lower means a stronger attack.
     """
     names = attack or ["PGD"]
     for name in names:
-        if name not in ("PGD", "CarliniWagnerL2"):
-            known = ["PGD", "CarliniWagnerL2"]
-            raise InputError(f"cannot compare {name!r}; {did_you_mean(name, known)}")
-    if precision not in ("auto", "float32", "bfloat16"):
+        if name not in ATTACK_NAMES:
+            raise InputError(f"cannot compare {name!r}; {did_you_mean(name, ATTACK_NAMES)}")
+    if precision not in PRECISIONS:
         raise InputError(f"precision must be auto, float32 or bfloat16, not {precision!r}")
     if (plan is None) == (architecture is None):
-        raise InputError("give a plan, or --architecture for phantom images")
+        raise InputError("give a plan, or --architecture for synthetic images")
     from robust.benchmark.contest import budgets, contest
     from robust.benchmark.workloads import from_architecture, from_plan
-    from robust.plan.spec import parse_eps
+    from robust.units import parse_eps
 
     try:
         radius = parse_eps(eps)
@@ -77,10 +101,10 @@ def show(
     eps: str,
     console: Console,
 ) -> None:
-    """A table of who took how long and found what."""
+    """Print a table of how long each library took and how strong its attack was."""
     from robust.benchmark.contest import FLOOR, OURS
 
-    console.print(f"\n{attack!r}, {attacker.twins.speed}", markup=False, soft_wrap=True)
+    console.print(f"\n{attack!r}, {attacker.models.acceleration}", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     found = "median L2" if attack.minimum_norm else f"robust % at {eps}"
     for column in ("", "time / robust", "time / floor", found, "peak MiB"):

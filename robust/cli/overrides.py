@@ -1,88 +1,122 @@
-"""Flags of the command line as a plan: what is given there goes over what the file says."""
+"""Values of the command line laid over a plan or a recipe."""
 
 from __future__ import annotations
 
+import datetime
+import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
-from detectors import DETECTORS, BayesianUncertainty
-from robust.engine.gate_check import check_gates
-from robust.errors import InputError
+from pydantic import BaseModel
+
+from robust.cli.fields import table_of
+from robust.errors import InputError, did_you_mean
 from robust.plan.load import load_plan, make_plan, read_plan
 from robust.plan.spec import Plan
 
-_MODEL = (
-    *("architecture", "weights", "pretrained", "file", "factory", "folder"),
-    *("head", "finding"),
-    *("mean", "std", "size", "channels"),
-)
-_DATA = (
-    *("split", "label", "where", "classes", "findings", "group", "group_pattern"),
-    *("subgroups", "limit", "grey", "window"),
-)
-_REPORT = ("images", "gallery")
-_LISTS = ("classes", "findings", "subgroups", "eps")
-_NUMBERS = ("mean", "std")
+Changes = Mapping[str, Any]
+"""Values by the dotted name of the field that they set: `{"audit.seed": 3}`."""
 
 
-def plan_from(path: Path | None, **flags: Any) -> Plan:
-    """The plan in a file with flags laid over it, or of flags alone; InputError."""
+def plan_from(path: Path | None, changes: Changes) -> Plan:
+    """The plan in a file with `changes` laid over it, or of `changes` alone; InputError."""
+    from robust.engine.gate_check import check_gates
+
     raw: dict[str, Any] = {}
     if path is not None:
         check_gates(load_plan(path))
         raw = read_plan(path)
-    # By identity: a seed of 0 equals False and is an answer all the same.
-    given = {k: v for k, v in flags.items() if v is not None and v is not False and v != []}
-    for name in _LISTS:
-        if name in given:
-            given[name] = [part.strip() for part in given[name].split(",")]
-    for name in _NUMBERS:
-        if name in given:
-            given[name] = _numbers(name, given[name])
-    if given.get("finding", "").lstrip("-").isdigit():
-        given["finding"] = int(given["finding"])
-    if "data" in given:
-        raw.setdefault("data", {})["path"] = given.pop("data")
-    if "title" in given:
-        raw["title"] = given.pop("title")
-    if "attack" in given:
-        raw["attacks"] = [{"name": name} for name in given.pop("attack")]
-        if "eps" not in given and "eps" not in raw.get("audit", {}):
-            given["eps"] = ["1/255"] if path is None else None
-    if "detector" in given:
-        raw["detectors"] = [{"name": name} for name in _detectors(given.pop("detector"))]
-    for name, value in given.items():
-        if value is not None:
-            raw.setdefault(_section(name), {})[name] = value
+    lay_over(raw, changes)
+    if path is None and "attacks" in changes and "audit.eps" not in changes:
+        put(raw, "audit.eps", ["1/255"])  # attacks that were chosen by hand want a short run
     missing = [name for name in ("model", "data") if name not in raw]
     if path is not None and missing:
         raise InputError(f"{path} has no [{missing[0]}] table; an audit needs a model and data")
-    if "path" not in raw.get("data", {"path": ""}) or "data" not in raw or "model" not in raw:
+    if missing or (isinstance(raw["data"], dict) and "path" not in raw["data"]):
         raise InputError(
             "an audit needs a model and data: give a plan, or --architecture (or --file, "
             "--factory, --folder) and --data; `robust demo` needs neither"
         )
-    return make_plan(raw, str(path or "the flags"))
+    return make_plan(raw, str(path or "the options"))
 
 
-def _detectors(names: list[str]) -> list[str]:
-    """`all` is every detector but BayesianUncertainty, since few networks have the dropout that it
-    needs: by name it comes as well.
+def parse_settings(texts: Iterable[str], model: type[BaseModel]) -> dict[str, Any]:
+    """Each `FIELD=VALUE` of `--set` by its field.
+
+    A value is read as TOML where it is TOML and as text where it is not; a field of `model` that
+    is a list also takes its entries with commas. InputError.
     """
-    if "all" not in names:
-        return names
-    every = [name for name in DETECTORS if name != BayesianUncertainty.__name__]
-    return list(dict.fromkeys([*every, *(name for name in names if name != "all")]))
+    changes: dict[str, Any] = {}
+    for text in texts:
+        field, equals, value = text.partition("=")
+        field = field.strip()
+        if not equals or not all(field.split(".")):
+            raise InputError(f"--set {text!r}: write FIELD=VALUE, for example audit.eps=1/255")
+        parsed = _parse(value.strip())
+        if _is_list(model, field) and not isinstance(parsed, list):
+            parsed = (
+                [part.strip() for part in parsed.split(",")]
+                if isinstance(parsed, str)
+                else [parsed]
+            )
+        changes[field] = parsed
+    return changes
 
 
-def _section(name: str) -> str:
-    sections = {"model": _MODEL, "data": _DATA, "report": _REPORT}
-    return next((section for section, names in sections.items() if name in names), "audit")
+def lay_over(raw: dict[str, Any], changes: Changes) -> None:
+    """Set every field in the tables of a TOML file; InputError where there is no such place."""
+    for field, value in changes.items():
+        put(raw, field, value)
 
 
-def _numbers(name: str, text: str) -> float | list[float]:
+def put(raw: dict[str, Any], field: str, value: Any) -> None:
+    """Set one field; an entry of `[[attacks]]` or `[[detectors]]` goes by its label or name."""
+    *tables, name = field.split(".")
+    inside: Any = raw
+    for depth, table in enumerate(tables):
+        if isinstance(inside, list):
+            inside = _entry(inside, table, ".".join(tables[:depth]))
+        else:
+            inside = inside.setdefault(table, {})
+        if not isinstance(inside, dict | list):
+            raise InputError(f"[{'.'.join(tables[: depth + 1])}] must be a table")
+    if isinstance(inside, list):
+        raise InputError(f"{field} names a whole entry; name a field of it: {field}.FIELD=VALUE")
+    inside[name] = value
+
+
+def _entry(entries: list[Any], wanted: str, where: str) -> Any:
+    names = [
+        str(entry.get("label") or entry.get("name")) if isinstance(entry, dict) else ""
+        for entry in entries
+    ]
+    if wanted not in names:
+        hint = did_you_mean(wanted, names) if names else "it is empty"
+        raise InputError(f"[[{where}]] has no {wanted!r}; {hint}")
+    return entries[names.index(wanted)]
+
+
+def _parse(text: str) -> Any:
     try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"--{name} {text!r}: write one number or three with commas") from None
-    return values[0] if len(values) == 1 else values
+        value = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    dated = isinstance(value["value"], datetime.date | datetime.time)
+    return text if dated or len(value) > 1 else value["value"]
+
+
+def _is_list(model: type[BaseModel], field: str) -> bool:
+    """Whether a field takes a list and nothing else."""
+    *tables, name = field.split(".")
+    inside: type[BaseModel] | None = model
+    for table in tables:
+        if inside is not None and table in inside.model_fields:
+            inside = table_of(inside.model_fields[table].annotation)
+    if inside is None or name not in inside.model_fields:
+        return False
+    annotation = inside.model_fields[name].annotation
+    kinds = [kind for kind in (get_args(annotation) or ()) if kind is not type(None)]
+    if get_origin(annotation) is tuple:
+        return True
+    return bool(kinds) and all(get_origin(kind) is tuple for kind in kinds)

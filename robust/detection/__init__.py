@@ -1,0 +1,1 @@
+"""Detectors within an audit: population, features, cross-fitting, evaluation, controls."""

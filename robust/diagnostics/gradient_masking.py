@@ -65,7 +65,7 @@ def black_box_wins(e: Evidence) -> str | None:
     return (
         f"of {s.cases} cases that the plan's attacks with gradients left correct at "
         f"{format_threat(s.norm, s.eps, '')}, {s.black_box} also withstood {s.steps} more steps, "
-        f"but were misread after at most {s.queries} queries without gradients"
+        f"but were misread under an attack without gradients"
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from attacks import Model, Streams, ThreatModel
+from attacks import Model, Streams
 from robust.cases.case import spread
 from robust.diagnostics.finite_differences import probe_gradients, span
 from robust.diagnostics.reattack import left_without_bounds, search, standing
@@ -93,10 +93,7 @@ class _Probe:
             return None, 0
         batch = self._load(left.rows, session.goal)
         model = Recorder(session.runner.logits, batch.y)
-        threat = ThreatModel(norm, left.eps)
-        found = search(
-            model, batch, threat, session.cells, session.goal, self.audit.seed, left.fell
-        )
+        found = search(model, batch, left, session.cells, session.goal, self.audit.seed)
         return found, model.forward + model.backward
 
     def _load(self, rows: Sequence[int], goal: Goal) -> Batch:

@@ -36,10 +36,12 @@ WITH_GRADIENTS = ("gradients", "gradients and scores")
 class Standing:
     """Cases that withstood, at one eps, all attacks of the plan that use gradients alone."""
 
-    eps: float
+    threat: ThreatModel
     rows: list[int]
-    fell: frozenset[int]
+    felled: frozenset[int]
     """Those that another attack of the plan felled: a black box, alone or in an ensemble."""
+    by_black_box: frozenset[int]
+    """Those that an attack of the plan felled without any gradient."""
 
 
 def standing(store: RunStore, cells: Sequence[Cell], norm: str, least: int) -> Standing | None:
@@ -52,19 +54,24 @@ def standing(store: RunStore, cells: Sequence[Cell], norm: str, least: int) -> S
     ]
     best: Standing | None = None
     for eps in sorted({c.threat.eps for c in own if math.isfinite(c.threat.eps)}, reverse=True):
-        allowed = slack(ThreatModel(norm, eps), 1)
+        threat = ThreatModel(norm, eps)
+        allowed = slack(threat, 1)
         tried: set[int] = set()
         white: set[int] = set()
-        other: set[int] = set()
+        mixed: set[int] = set()
+        black: set[int] = set()
         for cell in own:
             for o in store.outcomes(cell.key):
+                knowledge = cell.attack.knowledge
                 if cell.threat.eps == eps and o.failure is None:
-                    tried |= {o.row} if cell.attack.knowledge in WITH_GRADIENTS else set()
+                    tried |= {o.row} if knowledge in WITH_GRADIENTS else set()
                 if o.success and (o.linf if norm == "Linf" else o.l2) <= allowed:
-                    (white if cell.attack.knowledge == "gradients" else other).add(o.row)
+                    kinds = {"gradients": white, "gradients and scores": mixed}
+                    kinds.get(knowledge, black).add(o.row)
         left = sorted(tried - white)
         if left and (best is None or len(left) > len(best.rows)):
-            best = Standing(eps, left, frozenset(other & set(left)))
+            felled, by_black_box = (mixed | black) & set(left), black & set(left)
+            best = Standing(threat, left, frozenset(felled), frozenset(by_black_box))
         if len(left) >= least:
             return best
     return best
@@ -73,16 +80,17 @@ def standing(store: RunStore, cells: Sequence[Cell], norm: str, least: int) -> S
 def search(
     model: Model,
     batch: Batch,
-    threat: ThreatModel,
+    left: Standing,
     cells: Sequence[Cell],
     goal: Goal,
     seed: int,
-    fell: frozenset[int] = frozenset(),
 ) -> Search:
-    """Attack cases that withstood again, with more steps and restarts, then without gradients.
+    """Attack a batch of cases that withstood again, with more steps, then without gradients.
 
-    What is in `fell` was felled by the plan itself, and does not count as felled by more steps.
+    A case that the plan itself felled does not count as felled by more steps; one that a black box
+    of the plan felled, and more steps do not, counts as felled without gradients.
     """
+    threat = left.threat
     most = max((cell.attack.traits.steps for cell in cells), default=0)
     steps = min(max(2 * most, STEPS[0]), STEPS[1])
     longer = PGD(steps=steps, restarts=RESTARTS, loss="margin", start="image", stop=True)
@@ -106,10 +114,10 @@ def search(
         norm=threat.norm,
         eps=threat.eps,
         cases=len(batch.rows),
-        longer=len(set(found[0]) - fell),
+        longer=len(set(found[0]) - left.felled),
         steps=steps,
         restarts=RESTARTS,
-        black_box=len(found[1]),
+        black_box=len(set(found[1]) | (left.by_black_box & set(batch.rows)) - set(found[0])),
         queries=QUERIES,
     )
 

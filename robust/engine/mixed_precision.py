@@ -15,7 +15,7 @@ from robust.engine.goal import Goal
 from robust.engine.run_memory import ACCELERATION, CASES_AT_ONCE
 from robust.engine.run_store import Outcome, RunStore
 from robust.engine.verified_attack import AttackTask, OutOfMemory, attack_batch
-from robust.models.acceleration.accelerate import Twins, make_twins
+from robust.models.acceleration.accelerate import FastModels, make_fast_models
 from robust.models.acceleration.memory import at_once
 from robust.models.classifier import Classifier
 
@@ -32,7 +32,7 @@ class MixedPrecisionAttacker:
     """
 
     classifier: Classifier
-    twins: Twins
+    models: FastModels
     most: int = 1 << 30
     """Cases per batch at most; halved whenever memory runs out."""
 
@@ -56,7 +56,7 @@ class MixedPrecisionAttacker:
         return self.run(cell, batch, goal, seed)
 
     def _run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
-        low, exact = self.twins.low, self.twins.float32
+        low, exact = self.models.low_precision, self.models.float32
         attack = cell.attack if cell.exact else until_fallen(cell.attack)
         # The form that stops early draws what the attack itself draws.
         task = AttackTask(attack, cell.attack.stream_key, cell.threat, goal, seed)
@@ -78,10 +78,10 @@ def make_mixed_precision_attacker(
     classifier: Classifier, x: Tensor, precision: str, store: RunStore
 ) -> MixedPrecisionAttacker:
     """Measure on `x (n, c, h, w)` how to run the network, or take what the store remembers."""
-    twins = make_twins(classifier, x, precision, store.get(ACCELERATION))
-    store.memo(ACCELERATION, lambda: twins.speed)
-    most = store.memo(CASES_AT_ONCE, lambda: at_once(twins.float32, x))
-    return MixedPrecisionAttacker(classifier, twins, most)
+    models = make_fast_models(classifier, x, precision, store.get(ACCELERATION))
+    store.memo(ACCELERATION, lambda: models.acceleration)
+    most = store.memo(CASES_AT_ONCE, lambda: at_once(models.float32, x))
+    return MixedPrecisionAttacker(classifier, models, most)
 
 
 def _halves(count: int) -> list[range]:

@@ -120,7 +120,7 @@ def _limits_broken(x_adv: Tensor, x: Tensor, threat: ThreatModel) -> list[str | 
 
 
 class Recorder:
-    """Stands in for the model, changes nothing and counts:
+    """The model, with what passes through it counted.
 
     - `forward`, `backward`: rows that went through the network either way;
     - `saturated`: `(n,)` bool, the cases whose cross-entropy saturated in a pass with gradients.

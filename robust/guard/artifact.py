@@ -20,7 +20,7 @@ from detectors import FittedDetector
 from robust.detection.factory import make_detectors
 from robust.errors import InputError, first_line
 from robust.files import replacing
-from robust.plan.spec import DetectorSpec, ModelSpec, Section
+from robust.plan.spec import DetectorSpec, ModelSpec, PlanTable
 from robust.units import at_eps
 
 FORMAT, VERSION = "robust detector", 2
@@ -33,7 +33,7 @@ _AGAIN = "fit the detector again with robust fit-detector"
 Finite = pydantic.FiniteFloat
 
 
-class ClassifierFingerprint(Section):
+class ClassifierFingerprint(PlanTable):
     """What tells the classifier that a detector was fitted to from any other."""
 
     weights_sha256: str
@@ -48,7 +48,7 @@ class ClassifierFingerprint(Section):
     """Where the classifier was loaded from, its head recognised."""
 
 
-class FalseAlarmRate(Section):
+class FalseAlarmRate(PlanTable):
     """The share of clean images that the threshold flags."""
 
     requested: float = Field(gt=0, lt=1)
@@ -60,7 +60,7 @@ class FalseAlarmRate(Section):
     groups: int
 
 
-class TrainingAttack(Section):
+class TrainingAttack(PlanTable):
     """The attack that the detector was fitted on, and its detection rate on held-out images."""
 
     attack: str
@@ -79,7 +79,7 @@ class TrainingAttack(Section):
         return at_eps(self.attack, self.norm, self.eps)
 
 
-class Record(Section):
+class Record(PlanTable):
     """The content of detector.json."""
 
     name: str

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robust.cases.case import Cases, Entry
-from robust.cases.images import SUFFIXES, is_image, read_image
+from robust.cases.formats import SUFFIXES, is_image
+from robust.cases.images import read_image
 from robust.engine.runner import Progress
 from robust.errors import InputError
 from robust.guard.artifact import GuardArtifact, Record

@@ -1,4 +1,4 @@
-"""Weights to a classifier: the adapter, its loading, and how it is made ready to run."""
+"""Classifiers: the adapter from pixels to logits, loading from weights, preparation to run."""
 
 from __future__ import annotations
 

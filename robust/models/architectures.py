@@ -1,4 +1,4 @@
-"""Architectures of timm and torchvision by their names; the one importer of timm."""
+"""Networks of timm and torchvision by name; the only file that imports timm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from robust.errors import InputError, did_you_mean
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What an architecture's own configuration says of its inputs."""
+    """Preprocessing that an architecture's own configuration asks for."""
 
     mean: Sequence[float] | float = 0.0
     std: Sequence[float] | float = 1.0
@@ -44,6 +44,7 @@ def list_models(pattern: str = "*") -> dict[str, list[str]]:
 
 
 def find_library(name: str) -> tuple[str, str]:
+    """Library and name of an architecture, with the library before a colon or not; InputError."""
     library, _, rest = name.rpartition(":")
     if library not in ("", "timm", "torchvision"):
         raise InputError(f"unknown library {library!r} in {name!r}; use timm: or torchvision:")
@@ -58,8 +59,8 @@ def find_library(name: str) -> tuple[str, str]:
     raise InputError(f"unknown architecture {rest!r}; {did_you_mean(rest, everything)}")
 
 
-def build(library: str, name: str, outputs: int | None, pretrained: bool) -> nn.Module:
-    """The network; InputError where it cannot be built, or its weights cannot be had here."""
+def build_network(library: str, name: str, outputs: int | None, pretrained: bool) -> nn.Module:
+    """The network; InputError where it cannot be built or its weights cannot be downloaded."""
     try:
         return create(library, name, outputs, pretrained)
     except InputError:
@@ -68,14 +69,15 @@ def build(library: str, name: str, outputs: int | None, pretrained: bool) -> nn.
         if not pretrained:
             raise InputError(f"{library}:{name} cannot be built: {error}") from None
         raise InputError(
-            f"the pretrained weights of {library}:{name} are not to be had here "
-            f"({type(error).__name__}); on a machine with a network run: python -c "
+            f"the pretrained weights of {library}:{name} could not be downloaded "
+            f"({type(error).__name__}); on a machine with internet access run: python -c "
             f'"{_fetch_command(library, name)}", bring {name}.pth here, and set '
             f"weights = '{name}.pth' in place of pretrained = true"
         ) from None
 
 
 def create(library: str, name: str, outputs: int | None, pretrained: bool) -> nn.Module:
+    """The network; raises whatever the library raises."""
     if library == "timm":
         import timm
 
@@ -125,7 +127,7 @@ def _quick_when_offline() -> Iterator[None]:
 
 
 def count_outputs(library: str, name: str, state: Mapping[str, Tensor]) -> int | None:
-    """The head's outputs as the weights have them: where they differ from a head of 1000."""
+    """Outputs of the head in a state dict, where they differ from the usual 1000; else None."""
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         own = create(library, name, None, pretrained=False).state_dict()
@@ -141,6 +143,7 @@ def count_outputs(library: str, name: str, state: Mapping[str, Tensor]) -> int |
 
 
 def configuration(library: str, name: str, network: nn.Module) -> Preprocessing:
+    """The preprocessing that networks of this name are trained with, as far as it is known."""
     if library == "timm":
         from timm.data.config import resolve_model_data_config
 

@@ -1,4 +1,4 @@
-"""`Classifier`: everything between displayed pixels and logits, as one module."""
+"""`Classifier`: adapter from displayed pixels to logits (channels, resizing, normalising, head)."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class Classifier(nn.Module):
         finding: int | None = None,
         threshold: float = 0.5,
     ) -> None:
-        """`channels` the network expects (None: as they come), `size` (h, w) in pixels.
+        """Set `channels` of the network (None: as in the image) and `size` (h, w) in pixels.
 
-        `fit` says what becomes of images that are not of the network's shape: `squash` them,
-        `crop` the centre, `pad` with black. With two classes the second is predicted where its
+        `fit` treats images of another shape than the network's: `squash` them, `crop` the centre,
+        `pad` with black. With two classes the second is predicted where its
         probability exceeds `threshold`; the shift is part of the logits, so that attacks aim at the
         decision that is made. Raises InputError for values out of range.
         """
@@ -62,9 +62,9 @@ class Classifier(nn.Module):
         if size is not None and min(size) < 1:
             raise InputError(f"size must be 1 or more pixels, not {size}")
         if not 0 < threshold < 1:
-            raise InputError(f"threshold must lie between 0 and 1, not {threshold}")
+            raise InputError(f"threshold must be between 0 and 1, not {threshold}")
         if head == "multilabel" and finding is None:
-            raise InputError("a multilabel head needs the finding: which of its outputs is asked")
+            raise InputError("a multilabel head needs the finding: name the output to audit")
         self.network = network
         self.channels = channels
         self.size = size
@@ -78,9 +78,12 @@ class Classifier(nn.Module):
         if (self.std <= 0).any():
             raise InputError("std must be above 0 in every channel")
         if channels == 1 and max(self.mean.shape[1], self.std.shape[1]) == 3:
-            raise InputError("mean and std are for three channels, the network has 1; give one")
+            raise InputError(
+                "mean and std have three values, the network has 1 channel; give one value"
+            )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits `(n, k)`, shifted by the threshold where there are two classes."""
         logits = self.to_logits(self.outputs(x))
         if self.threshold != 0.5 and logits.shape[1] == 2:
             odds = math.log(self.threshold / (1 - self.threshold))
@@ -88,7 +91,7 @@ class Classifier(nn.Module):
         return logits
 
     def outputs(self, x: Tensor) -> Tensor:
-        """What the network itself says, `(n, outputs)`, before its head is interpreted."""
+        """The network's own outputs `(n, outputs)`, before the head is interpreted; InputError."""
         x = self._channels(x)
         if self.size is not None and tuple(x.shape[2:]) != self.size:
             x = self._resize(x, self.size)
@@ -119,7 +122,7 @@ class Classifier(nn.Module):
         if out.dtype in (torch.float16, torch.bfloat16):
             out = out.float()
         if self.head == "auto":
-            raise InputError("the head is not settled yet: call settle_head(classifier, x) first")
+            raise InputError("the head is still auto: call settle_head(classifier, x) first")
         if self.head == "multilabel":
             assert self.finding is not None  # __init__ checks
             if not -out.shape[1] <= self.finding < out.shape[1]:
@@ -136,11 +139,13 @@ class Classifier(nn.Module):
             p = torch.cat([1 - out, out], 1) if out.shape[1] == 1 else out
             return p.clamp_min(torch.finfo(p.dtype).tiny).log()
         if out.shape[1] < 2:
-            raise InputError("a softmax head needs 2 outputs or more; this one has 1: use sigmoid")
+            raise InputError(
+                "a softmax head needs 2 outputs or more; this one has 1, so use sigmoid"
+            )
         return out
 
     def describe(self) -> dict[str, Any]:
-        """The preprocessing and head, for the report."""
+        """Preprocessing and head as plain values, for the report."""
         return {
             "head": self.head,
             "finding_output": self.finding,
@@ -182,7 +187,7 @@ class Classifier(nn.Module):
 
 
 def recognise_head(outputs: Tensor, head: str = "auto") -> str:
-    """Settle `auto` from outputs `(n, outputs)` on real images; a head that is named stays.
+    """The head that `auto` stands for, from outputs `(n, outputs)` on real images.
 
     One output is a logit unless all lie in [0, 1]; several are probabilities where no entry is
     negative and all rows add up to 1. Raises InputError where too few outputs decide nothing.

@@ -1,4 +1,4 @@
-"""A network's last layer made anew for other classes, and weights to start from put around it."""
+"""New heads: replaces the last layer of a network for other classes, and loads first weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from robust.errors import InputError
-from robust.models.architectures import Preprocessing, build, configuration, find_library
+from robust.models.architectures import Preprocessing, build_network, configuration, find_library
 from robust.models.weights import load_strictly
 
 AUXILIARY = ("googlenet", "inception_v3")
@@ -20,7 +20,7 @@ AUXILIARY = ("googlenet", "inception_v3")
 
 @dataclass(frozen=True)
 class Head:
-    """What stands on a network's features."""
+    """The last layers of a network, on top of its features."""
 
     classes: int
     kind: str = "plain"
@@ -39,7 +39,7 @@ def make_network(
     pretrained: bool = False,
     seed: int | None = None,
 ) -> tuple[nn.Module, Preprocessing]:
-    """A network with a new head, and what its architecture says of its inputs.
+    """A network with a new head, and the preprocessing of its architecture.
 
     It starts from `state`, which needs no head: what it has of one is used where it fits. Else from
     the library's own weights, or at random; with a `seed`, what is random is the same every time.
@@ -53,7 +53,7 @@ def make_network(
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        network = build(library, name, None, pretrained and state is None)
+        network = build_network(library, name, None, pretrained and state is None)
         place = put_head(network, head, f"{library}:{name}")
     if state is not None:
         own = network.state_dict()
@@ -105,7 +105,7 @@ def _last(network: nn.Module, called: str) -> tuple[str, nn.Linear | nn.Conv2d]:
             if isinstance(module, kind) and name and _is_pointwise(module):
                 return name, module
     raise InputError(
-        f"{called} does not end in one linear layer, so that its head cannot be made anew; "
+        f"{called} does not end in one linear layer, so its head cannot be replaced; "
         f"choose another architecture"
     )
 

@@ -1,4 +1,4 @@
-"""`load_classifier`: an architecture by name, a file that carries its own, or a factory."""
+"""`load_classifier`: a network by name, from a file, a factory or a trained folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 from robust.errors import InputError, did_you_mean, first_line
 from robust.models.architectures import (
     Preprocessing,
-    build,
+    build_network,
     configuration,
     count_outputs,
     find_library,
@@ -50,20 +50,14 @@ def load_classifier(
       both have one; timm goes first), with a `weights` file or `pretrained=True`.
     - `file`: a TorchScript file, or an exported program (`.pt2`).
     - `factory`: `package.module:function`, called without arguments, with an optional `weights`.
-    - `folder`: what `robust train` left; it says everything else itself but the threshold.
+    - `folder`: a folder written by `robust train`; it sets everything else but the threshold.
 
-    `outputs` is the number of the head's outputs, or their names; by default it is read from the
-    weights. `finding` names or counts the output that a multilabel head is asked for. Mean, std,
+    `outputs` is the number of outputs, or their names; by default it is read from the weights.
+    `finding` is the output to audit of a multilabel head, by name or number. Mean, std,
     size, interpolation and channels come from the architecture's configuration where it has one.
     Raises InputError.
     """
-    sources = {"architecture": architecture, "file": file, "factory": factory, "folder": folder}
-    given = [name for name, value in sources.items() if value is not None]
-    if len(given) != 1:
-        raise InputError(
-            f"[model] needs exactly one of architecture, file, factory and folder; "
-            f"got {' and '.join(given) or 'none'}"
-        )
+    _check_source(architecture=architecture, file=file, factory=factory, folder=folder)
     if folder is not None:
         _refuse_more(
             weights=weights,
@@ -86,35 +80,19 @@ def load_classifier(
     elif file is not None:
         network = load_program(Path(file))
     else:
-        assert factory is not None  # one of the three is given
-        network = _from_factory(factory)
-        if weights is not None:
-            load_strictly(network, read_state_dict(weights), weights)
-    if isinstance(finding, str):
-        names = list(outputs) if isinstance(outputs, Sequence) else []
-        if finding not in names:
-            raise InputError(
-                f"finding {finding!r} is not among the outputs; "
-                + (did_you_mean(finding, names) if names else "name them: outputs = [...]")
-            )
-        finding = names.index(finding)
-    if finding is not None and head == "auto":
-        head = "multilabel"
-    if isinstance(size, Sequence):
-        if len(size) != 2:
-            raise InputError(f"size must be one number or (height, width), not {list(size)}")
-        size = (int(size[0]), int(size[1]))
+        network = _from_factory(str(factory), weights)
+    output = _find_output(finding, outputs)
     evaluate(network)
     return Classifier(
         network,
         mean=known.mean if mean is None else mean,
         std=known.std if std is None else std,
         channels=known.channels if channels is None else channels,
-        size=known.size if size is None else size,
+        size=known.size if size is None else _as_pair(size),
         interpolation=known.interpolation if interpolation is None else interpolation,
         fit=fit,
-        head=head,
-        finding=finding,
+        head="multilabel" if output is not None and head == "auto" else head,
+        finding=output,
         threshold=threshold,
     )
 
@@ -122,17 +100,48 @@ def load_classifier(
 def random_classifier(architecture: str, outputs: int = 2) -> Classifier:
     """A network with random weights, to measure its speed with; InputError for an unknown name."""
     library, name = find_library(architecture)
-    network = build(library, name, outputs, pretrained=False)
+    network = build_network(library, name, outputs, pretrained=False)
     known = configuration(library, name, network)
     evaluate(network)
     return Classifier(network, mean=known.mean, std=known.std, head="softmax")
 
 
+def _check_source(**sources: object) -> None:
+    """InputError unless exactly one source is given."""
+    given = [name for name, value in sources.items() if value is not None]
+    if len(given) != 1:
+        raise InputError(
+            f"[model] needs exactly one of architecture, file, factory and folder; "
+            f"got {' and '.join(given) or 'none'}"
+        )
+
+
 def _refuse_more(**given: object) -> None:
-    """A trained folder knows how its network was trained: anything else would be another model."""
+    """InputError for what a trained folder sets itself: any other value would be another model."""
     for name, value in given.items():
         if value is not None:
-            raise InputError(f"[model] folder says {name} itself; take {name} out")
+            raise InputError(f"[model] folder sets {name} itself; remove {name}")
+
+
+def _find_output(finding: int | str | None, outputs: int | Sequence[str] | None) -> int | None:
+    """The number of the output that `finding` names; InputError."""
+    if not isinstance(finding, str):
+        return finding
+    names = list(outputs) if isinstance(outputs, Sequence) else []
+    if finding not in names:
+        raise InputError(
+            f"finding {finding!r} is not among the outputs; "
+            + (did_you_mean(finding, names) if names else "name them: outputs = [...]")
+        )
+    return names.index(finding)
+
+
+def _as_pair(size: int | Sequence[int]) -> int | tuple[int, int]:
+    if isinstance(size, int):
+        return size
+    if len(size) != 2:
+        raise InputError(f"size must be one number or (height, width), not {list(size)}")
+    return int(size[0]), int(size[1])
 
 
 def _from_architecture(
@@ -147,13 +156,20 @@ def _from_architecture(
     state = read_state_dict(weights) if weights is not None else None
     if state is not None and outputs is None:
         outputs = count_outputs(library, name, state)
-    network = build(library, name, outputs, pretrained)
+    network = build_network(library, name, outputs, pretrained)
     if state is not None:
         load_strictly(network, state, weights)
     return network, configuration(library, name, network)
 
 
-def _from_factory(name: str) -> nn.Module:
+def _from_factory(name: str, weights: str | Path | None) -> nn.Module:
+    network = _call_factory(name)
+    if weights is not None:
+        load_strictly(network, read_state_dict(weights), weights)
+    return network
+
+
+def _call_factory(name: str) -> nn.Module:
     module_name, _, function = name.partition(":")
     if not function or not all(part.isidentifier() for part in module_name.split(".")):
         raise InputError(f"factory {name!r} must look like package.module:function")

@@ -34,22 +34,22 @@ def prepare(
         )
     try:
         with torch.no_grad():  # else the copy of a scripted module has no leaves
-            twin = copy.deepcopy(classifier)
+            ready = copy.deepcopy(classifier)
     except Exception as error:  # noqa: BLE001  (any foreign module, any error)
         raise InputError(
             f"the model cannot be copied ({error}); give robust a factory that builds it"
         ) from None
-    evaluate(twin)
-    for parameter in twin.parameters():
+    evaluate(ready)
+    for parameter in ready.parameters():
         parameter.requires_grad_(False)
         parameter.grad = None
-    twin = twin.to(device)
-    if twin.head == "auto" and head is not None:
-        twin.head = head
+    ready = ready.to(device)
+    if ready.head == "auto" and head is not None:
+        ready.head = head
     if images is not None:
         with torch.no_grad():
-            settle_head(twin, images.to(image_template(twin)))
-    return twin
+            settle_head(ready, images.to(image_template(ready)))
+    return ready
 
 
 def evaluate(network: nn.Module) -> None:
@@ -76,7 +76,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Multiply at float32 and pick deterministic kernels; put the global switches back."""
+    """Switch TF32 off and choose deterministic kernels; restore the global settings afterwards."""
     matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, conv.allow_tf32, conv.deterministic, conv.benchmark
     matmul.allow_tf32, conv.allow_tf32, conv.deterministic, conv.benchmark = (

@@ -1,4 +1,4 @@
-"""Files that carry their architecture: TorchScript, and exported programs (`.pt2`)."""
+"""Loads TorchScript files and exported programs (`.pt2`), which contain their architecture."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ def _load_exported(path: Path) -> nn.Module:
             reason = "it holds pickled objects, which could run any code when opened"
         raise InputError(
             f"{path} is not an exported program that this torch can read: {reason}; "
-            f"save it anew with torch.export.save, or give a TorchScript file or a factory"
+            f"save it again with torch.export.save, or give a TorchScript file or a factory"
         ) from None
 
 
 @contextmanager
 def _plain_tensors_only() -> Iterator[None]:
-    """torch.export.load opens pickles of any kind unless this switch of torch's forbids it."""
+    """Forbid pickles of any kind in torch.export.load, by a switch of torch."""
     name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
     before = os.environ.get(name)
     os.environ[name] = "1"
@@ -94,7 +94,7 @@ def _plain_tensors_only() -> Iterator[None]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """torch logs the tracebacks of what it raises anyway."""
+    """Silence the tracebacks that torch logs beside the errors that it raises."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

@@ -1,4 +1,4 @@
-"""The folder of a trained classifier, as a model: rebuilt from model.json and model.safetensors."""
+"""Rebuilds a trained classifier from the model.json and model.safetensors of its folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VERSION = 1
 
 
 class HeadFile(BaseModel):
-    """`Head`, as model.json has it."""
+    """`head` in model.json."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,7 +32,7 @@ class HeadFile(BaseModel):
 
 
 class InputFile(BaseModel):
-    """What becomes of displayed pixels before the network, exact to the last bit."""
+    """`preprocessing` in model.json, exact to the last bit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,7 +45,7 @@ class InputFile(BaseModel):
 
 
 class ModelFile(BaseModel):
-    """What model.json must say for its classifier to be rebuilt; it says more, for people."""
+    """The part of model.json that rebuilds the classifier; the rest of the file is for people."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,7 +59,7 @@ class ModelFile(BaseModel):
 
 
 def read_model_file(folder: Path) -> tuple[ModelFile, dict[str, Any]]:
-    """model.json of a folder, checked, and all that it says; InputError."""
+    """model.json of a folder: the checked part, and its whole content; InputError."""
     path = folder / MODEL
     if not path.is_file():
         raise InputError(
@@ -71,15 +71,15 @@ def read_model_file(folder: Path) -> tuple[ModelFile, dict[str, Any]]:
         if content.get("version") != VERSION:
             raise InputError(
                 f"{path} has version {content.get('version')!r}, this robust reads {VERSION}; "
-                f"use the robust that wrote it"
+                f"use the version that wrote it"
             )
         return ModelFile.model_validate(content), content
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InputError(
-            f"{path} is not as `robust train` writes it: {f'{where}: ' if where else ''}"
-            f"{first['msg']}; train again or bring the folder anew"
+            f"{path} differs from what `robust train` writes: {f'{where}: ' if where else ''}"
+            f"{first['msg']}; train again or copy the folder again"
         ) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
@@ -94,7 +94,7 @@ def load_trained(folder: str | Path, threshold: float = 0.5) -> Classifier:
     if weights_hash(classifier) != told.weights_sha256:
         raise InputError(
             f"{folder / WEIGHTS} is not the file that {MODEL} was written for: its weights have "
-            f"another hash; bring both anew from one training"
+            f"another hash; copy both files again from one training"
         )
     return classifier
 
@@ -103,8 +103,8 @@ def make_classifier(told: ModelFile, threshold: float = 0.5) -> Classifier:
     """The classifier that model.json describes, with random weights, in evaluation mode."""
     if told.head.classes != len(told.classes):
         raise InputError(
-            f"{MODEL} names {len(told.classes)} classes for a head of {told.head.classes}; bring "
-            f"the folder anew"
+            f"{MODEL} names {len(told.classes)} classes for a head of {told.head.classes}; copy "
+            f"the folder again"
         )
     network, _ = make_network(told.architecture, Head(**told.head.model_dump()), seed=0)
     evaluate(network)

@@ -1,4 +1,4 @@
-"""Weights from files: state dicts only, never a pickled object, and a hash of what was loaded."""
+"""Reads state dicts from files without running code in them; SHA-256 of weights."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def _refusal(path: Path, error: Exception) -> str:
                 f"alone with torch.save(model.state_dict(), ...) or safetensors"
             )
     reason = "" if isinstance(error, pickle.UnpicklingError) else f" ({first_line(error)})"
-    return f"is broken or no weights file{reason}; save it anew with torch.save or safetensors"
+    return (
+        f"is broken or is not a weights file{reason}; save it again with torch.save or safetensors"
+    )
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: object) -> None:
@@ -74,7 +76,7 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: objec
     for name, value in own.items():
         if name in state and state[name].shape != value.shape:
             raise InputError(
-                f"{source}: {name} has shape {tuple(state[name].shape)}, the network wants "
+                f"{source}: {name} has shape {tuple(state[name].shape)}, the network needs "
                 f"{tuple(value.shape)}; choose the architecture and number of outputs it was "
                 f"trained with"
             )

@@ -1,4 +1,4 @@
-"""The plan of an audit: a TOML file or values, checked field by field. Loads no torch."""
+"""The plan of an audit: schema, gates and loading from TOML. Importing it loads no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`[gates]` of a plan: what a report must show before anyone lets the model pass."""
+"""`[gates]` of a plan: bounds that the results must reach for the model to pass."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from robust.units import parse_threat
 
 
 def _share(value: object) -> float:
-    """0.6; ValueError for what no interval can reach, and for what each one reaches."""
+    """A number above 0 and below 1; ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("a gate is a number, such as 0.6 for 60 %")
     if math.isnan(value) or not 0 < value < 1:
-        raise ValueError("a gate lies above 0 and below 1, such as 0.6 for 60 %")
+        raise ValueError("a gate must be above 0 and below 1, such as 0.6 for 60 %")
     return float(value)
 
 
@@ -40,7 +40,7 @@ def _named(value: object) -> object:
     if value is None or not isinstance(value, Mapping):
         return value if value is None else _share(value)
     if not value:
-        raise ValueError("an empty table asks for nothing; take it out")
+        raise ValueError("the table is empty; remove it or add a gate")
     return {str(key): _share(bound) for key, bound in value.items()}
 
 
@@ -63,29 +63,33 @@ Flags = Annotated[bool | tuple[str, ...] | None, BeforeValidator(_flags)]
 
 
 class GatesSpec(BaseModel):
-    """Each number is one that the lower end of an interval must reach.
+    """`[gates]`: the lower end of a 95 % interval must reach each number.
 
-    By eps: keys such as `1/255`, of the norm of `[audit]`, or `L2 0.5`; one number alone is for
-    the largest eps.
+    By eps means a table with keys such as `1/255`, in the norm of `[audit]`, or `L2 0.5`; a single
+    number is for the largest eps. Default of every gate: not checked.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     clean_accuracy: Share = None
+    """Accuracy without attack."""
     robust_accuracy: Shares = None
-    """Of the worst case, as are the next two."""
+    """Accuracy in the worst case over all attacks, by eps."""
     sensitivity: Shares = None
+    """Sensitivity in the worst case over all attacks, by eps."""
     specificity: Shares = None
+    """Specificity in the worst case over all attacks, by eps."""
     detector_auc: Named = None
-    """Against the key attack, by the detector's name; one number alone is for every detector."""
+    """AUC of a detector against the key attack, by the detector's name; a single number is for
+    every detector."""
     adaptive_auc: Named = None
-    """As `detector_auc`, against attackers who know of the detector."""
+    """AUC of a detector against adaptive attacks, as `detector_auc`."""
     withstands: Named = None
-    """The share of cases with which such an attacker does not pass model and detector, at one
-    false alarm in twenty."""
+    """Share of cases in which no adaptive attack fools both the model and the detector, at 5 %
+    false alarms, as `detector_auc`."""
     no_flags: Flags = Field(default=None)
-    """Names of doubts that must not be raised; true: none at all."""
+    """Names of warnings that must not be raised, or true: none at all."""
 
     def __bool__(self) -> bool:
-        """Whether anything is asked for."""
+        """Whether there is any gate."""
         return any(value is not None for value in self.model_dump().values())

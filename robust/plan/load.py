@@ -1,4 +1,4 @@
-"""Reads a plan from TOML or from plain values; the first thing that is wrong is an InputError."""
+"""Reads a plan from a TOML file or from plain values; the first mistake is an InputError."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ from robust.plan.spec import (
 )
 
 PLAN = "plan.toml"
-"""The plan in a folder that is given in place of one."""
-
+"""Name of the plan in a folder that is given in place of a file."""
 
 _TABLES: dict[str, type[BaseModel]] = {
     "model": ModelSpec,
@@ -40,35 +39,43 @@ _TABLES: dict[str, type[BaseModel]] = {
 
 
 def load_plan(path: str | Path) -> Plan:
-    """Read a TOML plan; InputError with the first thing that is wrong. Paths in it are as in a
-    shell: relative to the current folder.
+    """Read a plan from TOML; InputError with the first mistake.
+
+    Relative paths in it start at the current folder, as in a shell.
     """
     return make_plan(read_plan(path), str(path))
 
 
 def read_plan(path: str | Path) -> dict[str, Any]:
-    """The tables of a plan as they are written, not yet checked.
+    """The tables of a plan as they are written, not yet checked; InputError.
 
-    A folder means the plan.toml in it, and where that names the folder of a trained model, this
-    one: it may have been moved.
+    A folder means the plan.toml in it. A model folder that this plan names is then the folder
+    itself, since it may have been moved.
     """
     path = Path(path)
     inside = path / PLAN
+    hint = "check the path; `robust demo` writes an example"
+    raw = read_toml(inside if inside.is_file() else path, "plan", hint)
+    if inside.is_file() and "folder" in _table(raw, "model"):
+        raw["model"]["folder"] = path.as_posix()
+    return raw
+
+
+def read_toml(path: Path, what: str, hint: str) -> dict[str, Any]:
+    """The tables of a TOML file; InputError, with `hint` where there is no such file.
+
+    `what` names the kind of file for the message.
+    """
     try:
-        raw = tomllib.loads((inside if inside.is_file() else path).read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(
-            f"no such plan: {path}; `robust audit --help` shows how to write one"
-        ) from None
+        raise InputError(f"no such {what}: {path}; {hint}") from None
     except IsADirectoryError:
         raise InputError(f"{path} is a folder; give the TOML file in it") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
-    if inside.is_file() and "folder" in _table(raw, "model"):
-        raw["model"]["folder"] = path.as_posix()
-    return raw
 
 
 def _table(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -77,7 +84,7 @@ def _table(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def make_plan(raw: dict[str, Any], source: str = "plan") -> Plan:
-    """A checked plan from plain values; InputError with the first thing that is wrong."""
+    """A checked plan from plain values; InputError with the first mistake, after `source`."""
     try:
         plan = Plan.model_validate(raw)
     except pydantic.ValidationError as error:
@@ -95,7 +102,7 @@ def make_plan(raw: dict[str, Any], source: str = "plan") -> Plan:
 
 
 def _check_range(plan: Plan, eps: float) -> None:
-    """In L-inf an eps above 1 moves nothing further than 1 does: surely a slip of units."""
+    """InputError for an eps above 1 in L-inf, which can only be a slip of units."""
     linf = plan.audit.norm == "Linf" or any(a.norm == "Linf" for a in plan.attacks)
     if linf and eps > 1:
         raise InputError(
@@ -107,7 +114,7 @@ def _check_range(plan: Plan, eps: float) -> None:
 def first_error(
     error: pydantic.ValidationError, whole: type[BaseModel], tables: Mapping[str, type[BaseModel]]
 ) -> str:
-    """The first thing that is wrong with a file that should say a `whole`, which has tables."""
+    """The first mistake in a file of the form `whole`, whose tables have the forms `tables`."""
     detail = error.errors()[0]
     place = [str(part) for part in detail["loc"]]
     where = ".".join(place)

@@ -1,4 +1,4 @@
-"""`Plan`: what to run, as a TOML file or as values; every field checked before anything runs."""
+"""`Plan`: schema of an audit plan, validated field by field before anything runs."""
 
 from __future__ import annotations
 
@@ -14,55 +14,102 @@ from robust.plan.gates import GatesSpec
 from robust.units import parse_eps as parse_eps
 
 Eps = Annotated[float, BeforeValidator(parse_eps)]
+"""An attack size in [0, 1] units of the displayed image: a number, or text such as "1/255"."""
 Size = int | tuple[int, int]
+"""Pixels of a square's side, or (height, width)."""
 
 
-class Section(BaseModel):
+class PlanTable(BaseModel):
+    """A table of a TOML file: frozen, and an entry that it does not know is an error."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ModelSpec(Section):
-    """The classifier; the fields are those of `load_classifier`."""
+class ModelSpec(PlanTable):
+    """`[model]`: the classifier; the fields are those of `load_classifier`.
+
+    Exactly one of `architecture`, `file`, `factory` and `folder` is needed.
+    """
 
     architecture: str | None = None
+    """Name of a timm or torchvision network; `timm:` or `torchvision:` before it chooses the
+    library. It needs `weights` or `pretrained`."""
     weights: str | None = None
+    """File of weights, .pth or .safetensors, for `architecture` or `factory`."""
     pretrained: bool = False
+    """Use the library's own weights; they are downloaded once."""
     file: str | None = None
+    """TorchScript file, or an exported program (.pt2), that holds the whole network."""
     factory: str | None = None
+    """`package.module:function`, called without arguments; it returns the network."""
     folder: str | None = None
-    """What `robust train` left; it says the rest itself."""
+    """Folder written by `robust train`; it needs no other field."""
     outputs: int | tuple[str, ...] | None = None
+    """Number of outputs, or their names in order. Default: read from the weights."""
     finding: int | str | None = None
+    """Output to audit of a multilabel model, by number or name. It makes the head multilabel."""
     head: str = "auto"
+    """How the outputs are read: `softmax` (logits), `sigmoid` (one logit), `multilabel` (one logit
+    for each finding), `probabilities`, or `auto`, which decides from the outputs on real images."""
     mean: float | tuple[float, ...] | None = None
+    """Mean that pixels in [0, 1] are normalised with: one number, or one for each channel.
+    Default: the architecture's own, else 0."""
     std: float | tuple[float, ...] | None = None
+    """Standard deviation that pixels are normalised with, as `mean`. Default: the architecture's
+    own, else 1."""
     size: Size | None = None
+    """Input size of the network in pixels: one number, or (height, width). Default: the
+    architecture's own, else the size of each image."""
     interpolation: str | None = None
+    """Resizing to `size`: bilinear, bicubic or nearest. Default: the architecture's own, else
+    bilinear."""
     fit: str = "squash"
+    """Images of another shape than `size`: `squash` ignores the aspect ratio, `crop` takes the
+    centre, `pad` adds black borders."""
     channels: int | None = None
+    """Input channels of the network, 1 or 3; grey becomes RGB or the reverse. Default: the
+    architecture's own, else those of each image."""
 
 
-class DataSpec(Section):
-    """The cases; the fields are those of `open_cases` and of the readers behind it."""
+class DataSpec(PlanTable):
+    """`[data]`: the cases; the fields are those of `open_cases`."""
 
     path: str
+    """Folder with cases.csv or class folders, DICOMDIR, MedMNIST .npz, or phantom:NAME for
+    synthetic images."""
     split: str | None = None
+    """Split to audit. Default: `test`, or all cases where there are no splits."""
     label: str | None = None
+    """Label column: of cases.csv (default `label`), or the column number of a MedMNIST file."""
     where: str | None = None
+    """Row filter for cases.csv, a pandas query such as `source == "odir" and age > 40`."""
     classes: tuple[str, ...] | None = None
+    """Class names in the order of the labels. Default: as the data name them."""
     findings: tuple[str, ...] | None = None
+    """Classes that are findings. Default: the second of two classes, none of more."""
     group: str | None = None
+    """Column of the patient or lesion (default `group`), or `none`: each image is its own group."""
     group_pattern: str | None = None
+    """Regular expression whose first bracket is the patient in a file's path (class folders)."""
     subgroups: tuple[str, ...] = ()
+    """Columns of metadata for which the report gives separate numbers."""
     keep_names: bool = False
+    """Use file names and patients as they are written; otherwise hashes replace them."""
     limit: int | None = Field(default=None, ge=1)
+    """Maximum number of cases, taken evenly over the set. Default: all."""
     size: Size | None = None
+    """Resize images when they are read, to one number of pixels or (height, width); the attacker
+    then changes the resized image. Default: images keep their size."""
     grey: bool = False
+    """Read colour files as grey (ITU-R 601)."""
     window: int | None = Field(default=None, ge=1)
-    """Which window of DICOM files is shown, from 1; left out: each file's first."""
+    """Which window of DICOM files is displayed, counted from 1. Default: each file's first."""
     count: int | None = None
+    """Number of synthetic images. Default: 200."""
     pixels: int | None = None
+    """Side of synthetic images in pixels. Default: 64."""
     seed: int | None = None
+    """Seed of synthetic images. Default: 0."""
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments of `open_cases`."""
@@ -70,147 +117,178 @@ class DataSpec(Section):
 
 
 class AttackSpec(BaseModel):
-    """One `[[attacks]]` table: a name, what the audit would set otherwise, and its own fields."""
+    """`[[attacks]]`: one attack by name, what differs from `[audit]`, and its own parameters."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
+    """Name of the attack, as `robust list attacks` prints it."""
     norm: Literal["Linf", "L2"] | None = None
+    """Norm of its size. Default: that of `[audit]`."""
     eps: tuple[Eps, ...] | None = None
+    """Its sizes, in [0, 1] units of the displayed image. Default: those of `[audit]`."""
     cells: Literal["exact", "curve"] | None = None
+    """As in `[audit]`, which is the default."""
     label: str | None = None
-    """How the report calls it, where one attack stands in a plan twice."""
+    """Its name in the report, needed where one attack is listed twice. Default: `name`."""
 
     def fields(self) -> dict[str, Any]:
-        """The attack's own fields."""
+        """The attack's own parameters."""
         return dict(self.__pydantic_extra__ or {})
 
 
-class AuditSpec(Section):
-    """What is asked of every attack, and how the numbers are made."""
+class AuditSpec(PlanTable):
+    """`[audit]`: the size and goal of all attacks, and how they run."""
 
     norm: Literal["Linf", "L2"] = "Linf"
+    """Norm of the attack size: the largest change of a pixel (Linf), or the Euclidean length of
+    the whole change (L2)."""
     eps: tuple[Eps, ...] = tuple(k / 255 for k in (0.5, 1, 2, 4, 8))
+    """Attack sizes in [0, 1] units of the displayed image: numbers, or text such as "1/255"."""
     cells: Literal["exact", "curve"] = "exact"
+    """`exact` runs every attack in full on every case. `curve` stops early: a case that fell at a
+    smaller eps counts as fallen."""
     goal: Literal["error", "miss", "false alarm"] = "error"
+    """Goal of the attacks: any misclassification, a missed finding, or a false alarm."""
     target: str | None = None
-    """The class that attacks aim at; other cases than that class's are attacked."""
+    """Class that the attacks aim at; only cases of other classes are attacked. Not with `goal`."""
     threshold: float = Field(default=0.5, gt=0, lt=1)
+    """Operating threshold: the probability above which the second of two classes is predicted."""
     sensitivity: float | None = Field(default=None, gt=0, lt=1)
-    """Set the threshold so that the val split reaches this sensitivity."""
+    """Set the threshold so that the val split reaches this sensitivity. Not with `threshold`."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the network while attacks look for images; every one is confirmed at float32, and what
-    survives bfloat16 runs again at float32. `auto` measures which is faster."""
+    """Of the network while attacks search. Every adversarial image is confirmed at float32, and
+    cases that resist at bfloat16 are attacked again at float32. `auto` measures which is faster."""
     seed: int = Field(default=0, ge=0)
+    """Seed of all random numbers."""
     chunk: int = Field(default=64, ge=1, le=4096)
     """Cases that are attacked as one batch and stored as one unit."""
 
 
 class DetectorSpec(BaseModel):
-    """One `[[detectors]]` table: a name and the detector's own fields."""
+    """`[[detectors]]`: one detector by name and its own parameters."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
+    """Name of the detector, as `robust list detectors` prints it."""
     label: str | None = None
-    """How the report calls it, where one detector stands in a plan twice."""
+    """Its name in the report, needed where one detector is listed twice. Default: `name`."""
 
     def fields(self) -> dict[str, Any]:
-        """The detector's own fields."""
+        """The detector's own parameters."""
         return dict(self.__pydantic_extra__ or {})
 
 
-class DetectionSpec(Section):
-    """How detectors learn and are judged."""
+class DetectionSpec(PlanTable):
+    """`[detection]`: how detectors are fitted and evaluated."""
 
     reference: str = "train"
-    """The split that detectors learn from; no patient of it may be audited."""
+    """Split that detectors learn from; no patient of it may be audited."""
     layers: tuple[str, ...] | None = None
-    """Names of layers; left out: the end of each stage and the penultimate layer."""
+    """Names of layers whose features are used. Default: the end of each stage and the penultimate
+    layer."""
     fit_on: tuple[str, ...] | None = None
-    """Attacks that heads are fitted on, by their names in the plan; left out: every one."""
+    """Attacks that detectors are fitted on, by their names in the plan. Default: every attack."""
     fit_eps: tuple[Eps, ...] | None = None
-    """At these eps; left out: at every one."""
+    """Attack sizes that detectors are fitted on. Default: every size."""
     cases: int = Field(default=2000, ge=10)
-    """Judged at most, spread evenly over those that are right when clean."""
+    """Maximum number of cases for the evaluation, taken evenly over those that are correct without
+    attack."""
     reference_cases: int = Field(default=5000, ge=10)
-    """Learned from at most, spread evenly over the split."""
+    """Maximum number of reference cases, taken evenly over the split."""
     passes: int = Field(default=50, ge=2)
-    """Dropout passes, for BayesianUncertainty."""
+    """Dropout passes of BayesianUncertainty."""
     adaptive: int = Field(default=100, ge=0)
-    """Cases on which an attacker who knows a detector tries again; 0: such an attacker never
-    comes."""
+    """Cases for adaptive attacks, whose attacker knows the detector; 0 runs none."""
     adaptive_steps: int = Field(default=100, ge=1)
-    """Of each attack on classifier and detector at once."""
+    """Steps of each adaptive attack."""
 
 
-class ScenariosSpec(Section):
-    """Attackers who have less than the model, or other means; none comes unless asked for."""
+class ScenariosSpec(PlanTable):
+    """`[scenarios]`: attackers with less knowledge or other means. None runs by default."""
 
     universal: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    """One perturbation for every image, fitted on so many images, for each number."""
+    """Universal perturbations, one change for all images: the numbers of images to fit it on."""
     patch: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
-    """A square of any pixels, for each share of the image's area."""
+    """Adversarial patches: shares of the image's area that a square covers."""
     surrogate: ModelSpec | None = None
-    """Another model of the same question; images made on it are shown to the audited one."""
+    """Transfer: another model for the same task, on which the adversarial images are made."""
     queries: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = ()
-    """An attacker who hears the label alone, for each number of queries a case (needs foolbox)."""
+    """Decision-based attack, which sees the predicted label alone: query budgets for each case
+    (needs foolbox)."""
     eps: Eps | None = None
-    """Left out: the largest of the plan."""
+    """Attack size, in [0, 1] units of the displayed image. Default: the plan's largest."""
     cases: int = Field(default=200, ge=2)
-    """Attacked at most, spread evenly over those that are right when clean."""
+    """Maximum number of attacked cases, taken evenly over those that are correct without attack."""
 
 
-class DoubtsSpec(Section):
-    """What the audit doubts beyond its rows; nothing here changes a number."""
+class DoubtsSpec(PlanTable):
+    """`[doubts]`: what the audit checks beyond its results; nothing here changes a number."""
 
     probe: bool = True
-    """Make short experiments on a few cases: are outputs stable, do gradients lead anywhere?"""
+    """Run short experiments on a few cases that look for unstable outputs and masked gradients."""
     claimed_accuracy: float | None = Field(default=None, gt=0, le=1)
-    """On clean images, as whoever made the model says; far less raises a doubt."""
+    """Accuracy on unmodified images that the model's maker states; a much lower one raises a
+    warning."""
     claimed_auc: float | None = Field(default=None, gt=0, le=1)
+    """AUC on unmodified images that the model's maker states, as above."""
 
 
-class ReportSpec(Section):
-    """How the report shows what was found; nothing here changes a number."""
+class ReportSpec(PlanTable):
+    """`[report]`: how the report shows the results; nothing here changes a number."""
 
     images: str | None = Field(default=None, min_length=1, max_length=60)
-    """What the images are, in the plural, for its sentences: "chest X-rays"."""
+    """What the report calls the images, in the plural: "chest X-rays". Default: from the data."""
     gallery: int | None = Field(default=None, ge=0, le=24)
-    """Cases shown as pictures; 0 shows none. Left out: 6, and none where pixels may carry a
-    patient's name (DICOM)."""
+    """Number of example images. Default: 6, and 0 where pixels may show a patient's name
+    (DICOM)."""
 
 
 DEFAULT_ATTACKS = ("Noise", "FGSM", "BIM", "PGD", "MarginPGD")
+"""Attacks of a plan that names none."""
 
 
-class Plan(Section):
-    """A whole audit. `model` and `data` are None where Python hands over the objects themselves."""
+class Plan(PlanTable):
+    """A whole audit. `model` and `data` are None where Python passes the objects themselves."""
 
     title: str = "Robustness audit"
+    """Title of the report."""
     model: ModelSpec | None = None
+    """`[model]`: the classifier."""
     data: DataSpec | None = None
+    """`[data]`: the cases."""
     attacks: tuple[AttackSpec, ...] = tuple(AttackSpec(name=name) for name in DEFAULT_ATTACKS)
+    """`[[attacks]]`: a table for each attack."""
     audit: AuditSpec = AuditSpec()
+    """`[audit]`: the size and goal of all attacks."""
     detectors: tuple[DetectorSpec, ...] = ()
+    """`[[detectors]]`: a table for each detector. Default: none is evaluated."""
     detection: DetectionSpec = DetectionSpec()
+    """`[detection]`: how detectors are evaluated."""
     scenarios: ScenariosSpec = ScenariosSpec()
+    """`[scenarios]`: attackers with less knowledge."""
     doubts: DoubtsSpec = DoubtsSpec()
+    """`[doubts]`: extra checks."""
     report: ReportSpec = ReportSpec()
+    """`[report]`: how results are shown."""
     gates: GatesSpec = GatesSpec()
+    """`[gates]`: what the results must reach."""
 
     def digest(self) -> str:
-        """SHA-256 of the plan with its defaults filled in; what changes no number is left out."""
+        """SHA-256 of the plan with its defaults; fields that change no number are left out."""
         content = self.model_dump(mode="json", exclude={"title", "doubts", "report", "gates"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def unique_labels(specs: Sequence[AttackSpec]) -> list[str]:
-    """A name for each attack of a plan; InputError where two would bear the same."""
+    """The report's name for each attack of a plan; InputError where two would be the same."""
     labels = [spec.label or spec.name for spec in specs]
     for label in labels:
         if label in ("clean", "worst case"):
-            raise InputError(f"{label!r} is a row of its own; give the attack another label")
+            raise InputError(
+                f"the report has a row {label!r} of its own; give the attack another label"
+            )
         if labels.count(label) > 1:
-            raise InputError(f"two rows would be called {label!r}; give the attack its own label")
+            raise InputError(f"two attacks are called {label!r}; give each its own label")
     return labels

@@ -1,0 +1,1 @@
+"""The pytest plugin: audits and benchmarks as fixtures."""

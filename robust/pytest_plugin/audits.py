@@ -1,4 +1,4 @@
-"""Audits within tests: what is asked for, run once, and told where a test fails."""
+"""The fixture `robustness`: audits that run once, with their results in a failed test's report."""
 
 from __future__ import annotations
 
@@ -23,18 +23,16 @@ if TYPE_CHECKING:
     from robust.plan import Plan
 
 WIDTH = 80
-"""Columns of a table: a worker of pytest-xdist does not know the terminal's."""
+"""Columns of a table: a worker of pytest-xdist does not know the width of the terminal."""
 
 _OF_A_PLAN = ("attacks", "eps", "device", "out", "skip_broken")
-"""What a call may say of a plan's run."""
+"""Settings that a call with a plan may have."""
 
 _SEEN = pytest.StashKey[list[Report]]()
 
 
 class Robustness:
-    """What the fixture `robustness` is. One for each process: workers of pytest-xdist run their
-    own audits.
-    """
+    """The fixture `robustness`; each worker of pytest-xdist has its own and runs its own audits."""
 
     def __init__(self, config: pytest.Config, current: Callable[[], pytest.Item | None]) -> None:
         self._config = config
@@ -67,7 +65,7 @@ class Robustness:
         return report
 
     def seen_by(self, item: pytest.Item) -> list[Report]:
-        """The reports that a test asked for, or was handed by a fixture."""
+        """The reports that a test asked for, or received from a fixture."""
         seen = [*item.stash.setdefault(_SEEN, [])]
         handed = getattr(item, "funcargs", {}).values()
         for report in self._made:
@@ -103,7 +101,7 @@ class Robustness:
                 )
         if isinstance(what, str | Path | Plan):
             if cases is not None:
-                raise InputError("a plan names its own cases; call robustness(plan) without")
+                raise InputError("a plan names its own cases; call robustness(plan) without cases")
             return self._run_plan(what, settings)
         return self._run_objects(what, cases, settings)
 
@@ -136,7 +134,7 @@ class Robustness:
         return self._runs[key]
 
     def _marked(self) -> dict[str, Any]:
-        """What the nearest markers of the test say."""
+        """Settings of the test's nearest markers."""
         item = self._current()
         marked = {}
         for name in ("attacks", "eps"):
@@ -156,7 +154,7 @@ def _changed(plan: Plan, attacks: Any, eps: Any, limit: int | None) -> Plan:
     raw = plan.model_dump(exclude_unset=True)
     if attacks is not None:
         if isinstance(attacks, str) or not all(isinstance(attack, str) for attack in attacks):
-            raise InputError("attacks of a plan are a list of names; fields stand in the plan")
+            raise InputError("attacks must be a list of names; put their parameters into the plan")
         raw["attacks"] = [{"name": name} for name in attacks]
     if eps is not None:
         raw.setdefault("audit", {})["eps"] = eps
@@ -166,7 +164,7 @@ def _changed(plan: Plan, attacks: Any, eps: Any, limit: int | None) -> Plan:
 
 
 def explain(outcome: pytest.TestReport, reports: Iterable[Report]) -> None:
-    """Put the tables of its audits on a test's outcome and, where it failed, what they found."""
+    """Put the tables of its audits on a test's outcome, and their results on a failed one."""
     reports = list(reports)
     if not reports:
         return
@@ -184,7 +182,7 @@ def explain(outcome: pytest.TestReport, reports: Iterable[Report]) -> None:
 
 
 def found(report: Report) -> list[str]:
-    """Which attack, which eps, how many cases: a line for clean images and for each threat."""
+    """A line for clean images and for each eps: accuracy, number of cases, strongest attacks."""
     clean = report.clean.scores.accuracy
     cases, groups = report.data.cases, report.data.groups
     population = f"{counted(cases, 'case')} of {counted(groups, 'group')}"
@@ -195,7 +193,7 @@ def found(report: Report) -> list[str]:
         if kept is None:
             lines.append(
                 f"{condition(row)}: no robust accuracy, "
-                f"{row.failed} of {row.attacked} attacked cases without a verdict"
+                f"{row.failed} of {row.attacked} attacked cases could not be evaluated"
             )
             continue
         line = (
@@ -209,7 +207,7 @@ def found(report: Report) -> list[str]:
 
 
 def _by_whom(verdict: Verdict) -> str:
-    """The attacks that alone got furthest; a curve's attacks share the cases, and none is named."""
+    """The strongest attacks; none for a curve, whose attacks share the cases."""
     success = verdict.worst_case.scores.success
     if success is not None and success.value == 0:
         return "; no attack succeeded"

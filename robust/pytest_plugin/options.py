@@ -1,4 +1,4 @@
-"""Options of the pytest plugin that audits and benchmarks share."""
+"""Options of the pytest plugin that its two fixtures share; a leaf without heavy imports."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NoReturn
 import pytest
 
 TABLES = "robust_tables"
-"""Attribute of a test's outcome: what its audits look like, as text. Text and nothing else, since
-with pytest-xdist it travels from a worker to the process that prints the summary."""
+"""Attribute of a test's outcome: the tables of its audits. They are text, since with pytest-xdist
+they travel from a worker to the process that prints the summary."""
 
 
 def default_plan(config: pytest.Config) -> Path | None:
@@ -27,5 +27,5 @@ def default_device(config: pytest.Config) -> str:
 
 
 def refuse(error: ValueError) -> NoReturn:
-    """Fail the test with what is wrong with its input, in a line."""
+    """Fail the test with one line that says what is wrong with its input."""
     pytest.fail(f"robust: {' '.join(str(error).split())}", pytrace=False)

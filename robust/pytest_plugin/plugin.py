@@ -1,4 +1,4 @@
-"""The pytest plugin: a classifier's robustness as an ordinary test.
+"""Hooks and fixtures of the pytest plugin: a classifier's robustness as an ordinary test.
 
 It is loaded into every pytest of an environment that has robust, most of which never ask for an
 audit: whatever is heavy is imported when a fixture is first used.
@@ -25,7 +25,7 @@ _ROBUSTNESS = pytest.StashKey["Robustness"]()
 
 MARKERS = (
     "robust_eps(*eps): audits in this test attack at these eps ('1/255' or numbers in [0, 1]); "
-    "what the call of `robustness` says goes before, what the plan says comes after",
+    "the call of `robustness` overrides it, and it overrides the plan",
     "robust_attacks(*attacks): audits in this test run these attacks, in place of the plan's",
 )
 
@@ -37,17 +37,19 @@ def _at_least_one(text: str) -> int:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the command line and of the ini file."""
     group = parser.getgroup("robust", "robustness of medical image classifiers")
-    group.addoption("--robust-plan", metavar="FILE", help="The plan that `robustness()` runs.")
+    group.addoption("--robust-plan", metavar="FILE", help="Plan that `robustness()` runs.")
     group.addoption("--robust-device", metavar="NAME", help="cpu, cuda, or auto.")
     group.addoption(
-        "--robust-limit", metavar="N", type=_at_least_one, help="Audit at most N cases."
+        "--robust-limit", metavar="N", type=_at_least_one, help="Maximum number of cases."
     )
-    parser.addini("robust_plan", "the plan that `robustness()` runs, relative to this file")
+    parser.addini("robust_plan", "plan that `robustness()` runs, relative to this file")
     parser.addini("robust_device", "cpu, cuda, or auto")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Markers, a check of the default plan, and the benchmark fixture."""
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     plan = default_plan(config)
@@ -76,7 +78,7 @@ def robustness(pytestconfig: pytest.Config) -> Robustness:
 
 
 class _WithBenchmark:
-    """The fixture where pytest-benchmark is there.
+    """The fixture `attack_benchmark` where pytest-benchmark is installed.
 
     `benchmark` stands among the arguments, so that --benchmark-only and --benchmark-skip know the
     tests that time something.
@@ -84,10 +86,10 @@ class _WithBenchmark:
 
     @pytest.fixture
     def attack_benchmark(self, benchmark: Any, pytestconfig: pytest.Config) -> AttackBenchmark:
-        """Time an attack with pytest-benchmark, beside the passes that it cannot do without.
+        """Time an attack with pytest-benchmark, beside the bare passes that it needs.
 
-        `attack_benchmark("PGD", classifier, x, y, eps="4/255")` returns a `Speed` and stores its
-        numbers as `extra_info` of the benchmark.
+        `attack_benchmark("PGD", classifier, x, y, eps="4/255")` returns an `AttackSpeed` and stores
+        its numbers as `extra_info` of the benchmark.
         """
         from robust.pytest_plugin.benchmark import AttackBenchmark
 
@@ -95,7 +97,7 @@ class _WithBenchmark:
 
 
 class _WithoutBenchmark:
-    """The fixture where it is not."""
+    """The fixture `attack_benchmark` where pytest-benchmark is not installed."""
 
     @pytest.fixture
     def attack_benchmark(self) -> None:
@@ -105,6 +107,7 @@ class _WithoutBenchmark:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Note which test runs."""
     # A session-wide fixture cannot see the test that calls it, and the markers are that test's.
     item.config.stash[_CURRENT] = item
 
@@ -113,6 +116,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put the tables of a test's audits on its outcome."""
     outcome = yield
     used = item.config.stash.get(_ROBUSTNESS, None)
     if used is not None and outcome.when != "teardown":
@@ -123,7 +127,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Each audit once, and whose it is; silent with -qq."""
+    """Print each audit once, with the tests that use it; silent with -qq."""
     if config.get_verbosity() < -1:
         return
     tests: dict[str, dict[str, None]] = {}

@@ -46,7 +46,8 @@ class Search:
     restarts: int
     """Restarts of the longer attack."""
     black_box: int
-    """Of those still correct after the longer attack, misread after an attack without gradients."""
+    """Of those still correct after the longer attack, misread after an attack without gradients:
+    the probe's own, or a black box of the plan."""
     queries: int
     """Most queries per case of the attack without gradients."""
 

@@ -23,7 +23,7 @@ from robust.units import format_threat
 
 if TYPE_CHECKING:
     from robust.cases.dicom.frame import Frame
-    from robust.cases.dicom.write import Written
+    from robust.cases.dicom.write import WrittenDicom
 
 COLUMNS = ("dicom", "dicom_prediction", "dicom_success", "dicom_linf", "dicom_levels")
 """Beside those of `attacks.csv`: the file, its prediction, whether that reaches the goal, the size
@@ -87,7 +87,7 @@ class DicomFolder:
 
     def _write_files(
         self, provenance: Provenance, cell: Cell, batch: Batch, x_adv: Tensor
-    ) -> dict[int, Written]:
+    ) -> dict[int, WrittenDicom]:
         """By place in the batch, for the cases that came from DICOM."""
         from robust.cases.dicom.write import Origin, write_dicom
 
@@ -96,7 +96,7 @@ class DicomFolder:
         words = f"{words[:900]}, target model {weights}".encode("ascii", "replace").decode()
         data = provenance.plan.data
         named = data is None or data.keep_names
-        found: dict[int, Written] = {}
+        found: dict[int, WrittenDicom] = {}
         for i, (case, image) in enumerate(zip(batch.cases, x_adv.detach().cpu(), strict=True)):
             frame = self._frames.get(case.id)
             if frame is None:
@@ -139,7 +139,7 @@ class DicomFolder:
         """The group, a pseudonym, unless it may be a name: then a new pseudonym."""
         return hashlib.sha256(self._salt + group.encode()).hexdigest()[:12] if named else group
 
-    def _count(self, one: Written, threat: ThreatModel) -> None:
+    def _count(self, one: WrittenDicom, threat: ThreatModel) -> None:
         stored = one.before.stored
         self.written += 1
         self.recoloured += not stored.native

@@ -1,1 +1,1 @@
-"""Recipe and cases to a trained classifier; the one room that knows Lightning."""
+"""Trains classifiers by a recipe; the only package that imports Lightning."""

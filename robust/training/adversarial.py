@@ -1,4 +1,4 @@
-"""Adversarial training: PGD-AT, Madry et al. 2018 (1706.06083), TRADES, Zhang et al. 2019."""
+"""Adversarial training: PGD-AT (Madry et al. 2018, 1706.06083), TRADES (Zhang et al. 2019)."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ def adversarial_loss(
     spec: AdversarialSpec,
     streams: Streams,
     loss: Loss,
-    eps: float,
 ) -> tuple[Tensor, Tensor]:
-    """The loss to minimise on a batch of displayed images, and the logits it was made from."""
+    """The loss to minimise on displayed images `x (n, c, h, w)`, and the logits behind it."""
     if spec.method == "trades":
-        return trades(model, x, y, spec, streams, loss, eps)
-    return pgd_at(model, x, y, spec, streams, loss, eps)
+        return trades(model, x, y, spec, streams, loss)
+    return pgd_at(model, x, y, spec, streams, loss)
 
 
 def pgd_at(
@@ -42,10 +41,9 @@ def pgd_at(
     spec: AdversarialSpec,
     streams: Streams,
     loss: Loss,
-    eps: float,
 ) -> tuple[Tensor, Tensor]:
-    """The loss on the worst images that PGD finds."""
-    logits = model(perturb(model, x, y, spec, streams, eps))
+    """The loss on adversarial images of PGD, and their logits."""
+    logits = model(perturb(model, x, y, spec, streams))
     return loss(logits, y), logits
 
 
@@ -56,10 +54,9 @@ def trades(
     spec: AdversarialSpec,
     streams: Streams,
     loss: Loss,
-    eps: float,
 ) -> tuple[Tensor, Tensor]:
-    """The loss on the images as they are, and beta times how far predictions can be moved."""
-    x_adv = perturb(model, x, y, spec, streams, eps)
+    """The clean loss plus beta times the KL divergence to adversarial images; the clean logits."""
+    x_adv = perturb(model, x, y, spec, streams)
     clean = model(x)
     return loss(clean, y) + spec.beta * divergence(clean, model(x_adv)).mean(), clean
 
@@ -71,16 +68,16 @@ def divergence(clean: Tensor, moved: Tensor) -> Tensor:
 
 
 def perturb(
-    model: nn.Module, x: Tensor, y: Tensor, spec: AdversarialSpec, streams: Streams, eps: float
+    model: nn.Module, x: Tensor, y: Tensor, spec: AdversarialSpec, streams: Streams
 ) -> Tensor:
-    """Images within eps of `x` that the method of `spec` trains on.
+    """Images within `spec.eps` of `x (n, c, h, w)` that the method of `spec` trains on.
 
     The model is in evaluation mode meanwhile (batch statistics of adversarial images would leak
     into what is attacked) and its weights want no gradient; both are restored.
     """
-    if eps == 0:
+    if spec.eps == 0:
         return x
-    threat = ThreatModel("Linf", eps)
+    threat = ThreatModel("Linf", spec.eps)
     with frozen(model):
         if spec.method == "trades":
             return _drift(model, x, spec, streams, threat)
@@ -93,7 +90,7 @@ def perturb(
 def _drift(
     model: nn.Module, x: Tensor, spec: AdversarialSpec, streams: Streams, threat: ThreatModel
 ) -> Tensor:
-    """Away from the prediction on the image itself."""
+    """Images whose prediction is far, in KL divergence, from that on `x`."""
     with torch.no_grad():
         clean = model(x)
     x_adv = threat.project(x + NEAR * streams.normal(x), x)
@@ -106,7 +103,7 @@ def _drift(
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """In evaluation mode and without gradients of weights, module by module as it was after."""
+    """Evaluation mode and no gradients of weights; afterwards every module is as it was."""
     modes = [(module, module.training) for module in model.modules()]
     wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.eval()
@@ -122,7 +119,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
 
 
 def warmed(eps: float, warmup: float, epochs: float) -> float:
-    """eps after so many epochs: it grows from 0 over `warmup` of them."""
+    """The eps after a number of epochs: it grows linearly from 0 over `warmup` of them."""
     return eps if warmup <= 0 else eps * min(1.0, epochs / warmup)
 
 

@@ -1,4 +1,4 @@
-"""Augmentation: one random variant of an image, drawn from a generator and from nothing else."""
+"""Augmentation: a random variant of an image, which depends on its generator alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torchvision.transforms.v2 import functional as tv
 from robust.training.recipe import AugmentationSpec
 
 DRAWS = 16
-"""Numbers drawn for an image, whatever is switched on: no switch shifts another's draw."""
+"""Random numbers drawn for every image, so that no setting shifts the numbers of another."""
 LEAST_ERASED, MOST_ERASED = 0.02, 0.15
 """The share of the image that an erased rectangle covers."""
 
 
 def augment(image: Tensor, spec: AugmentationSpec, generator: torch.Generator) -> Tensor:
-    """A variant of `image (c, h, w)` uint8, of the same shape; the image itself where all is off.
+    """A variant of `image (c, h, w)` uint8, of the same shape; the image itself if all is off.
 
     What rotation and shifts leave bare takes the colour of the image's own edge: black around a
     fundus, skin around a lesion, so that a corner tells nothing of the class.

@@ -1,4 +1,4 @@
-"""A moving average of weights, Polyak and Juditsky 1992: smoother than the last step's."""
+"""Exponential moving average of weights (Polyak and Juditsky 1992)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def make_average(network: nn.Module) -> nn.Module:
-    """A copy to keep the average in; it wants no gradient and stays in evaluation mode."""
+    """A copy for the average, without gradients and in evaluation mode."""
     average = copy.deepcopy(network).eval()
     for parameter in average.parameters():
         parameter.requires_grad_(False)

@@ -1,28 +1,28 @@
-"""The model card of a trained folder, for people; it names no file and no patient."""
+"""The model card of a trained classifier in Markdown; it names no file and no patient."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from robust.units import eps_text
+from robust.units import at_eps
 
 ROWS = ("accuracy", "sensitivity", "specificity", "auc")
 
 
 def card(content: Mapping[str, Any], *, has_plan: bool) -> str:
-    """Markdown from what model.json says."""
+    """The card in Markdown, from the content of model.json."""
     parts = [
         f"# {content['title']}",
         _what(content),
-        "## Intended use\n\nTo be written by whoever puts it to use: for whom, on which images, "
-        "under whose supervision. Nothing here claims that it is fit for clinical use.",
+        "## Intended use\n\nTo be written by the user of the model: for which patients and images, "
+        "and under whose supervision. This card does not claim that it is fit for clinical use.",
         "## Data\n\n" + _data(content["data"]),
         "## Images\n\n" + _images(content["preprocessing"]),
         "## Results\n\n" + _results(content),
         "## Training\n\n" + _training(content),
         "## Known limits\n\n" + _limits(content, has_plan),
-        "## How it was made\n\n" + _made(content),
+        "## Method and versions\n\n" + _made(content),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -30,7 +30,7 @@ def card(content: Mapping[str, Any], *, has_plan: bool) -> str:
 def _what(content: Mapping[str, Any]) -> str:
     head = content["head"]
     kinds = {
-        "plain": "with its last layer made anew",
+        "plain": "with a new last layer",
         "ma2021": f"with a head of {head['hidden']} linear units, dropout {head['dropout']:g} and "
         f"a linear layer, as in Ma et al. 2021",
     }
@@ -53,10 +53,10 @@ def _data(data: Mapping[str, Any]) -> str:
     table = _table(["split", "images", "groups", *map(_cell, classes), "hash of the index"], rows)
     grouped = all(s["grouped"] for s in data["splits"].values())
     shared = (
-        "No group (patient or lesion) lies in two splits."
+        "No group (patient or lesion) is in two splits."
         if grouped
-        else "The data name no patients: each image counts as its own group, and whether one "
-        "patient lies in two splits is not known."
+        else "The data name no patients: each image counts as its own group, and one patient may "
+        "be in two splits."
     )
     return f"From {data['source']}.\n\n{table}\n\n{shared}"
 
@@ -88,14 +88,14 @@ def _results(content: Mapping[str, Any]) -> str:
     )
     auc = "the findings against the rest" if content["findings"] else "each class against the rest"
     once = (
-        "The epoch was selected on val; val therefore flatters. Test was looked at once, at the "
-        "end."
+        "The epoch was chosen on val, so the results on val are too good. Test was used once, at "
+        "the end."
         if "test" in metrics
-        else "The epoch was selected on val; val therefore flatters, and nothing else judged it."
+        else "The epoch was chosen on val, so these results are too good; there was no test split."
     )
     return (
-        f"{table}\n\n95 % intervals from resampling groups ({units}). AUC: {auc}. The class with "
-        f"the largest output is predicted. {once}"
+        f"{table}\n\n95 % intervals from resampling groups ({units}). AUC: {auc}. The predicted "
+        f"class has the largest output. {once}"
     )
 
 
@@ -113,14 +113,14 @@ def _training(content: Mapping[str, Any]) -> str:
     said = (
         f"From {start}; {how['optimiser']}, learning rate {how['lr']:g} ({how['schedule']}), "
         f"batches of {how['batch']}, seed {how['seed']}. Epoch {training['best_epoch']} of "
-        f"{training['epochs']} was kept for its "
+        f"{training['epochs']} was chosen for its "
         + ("robust accuracy" if hard else "AUC")
-        + " on val. All settings: recipe.toml; the course: curves.png."
+        + " on val. All settings are in recipe.toml, the training curves in curves.png."
     )
     if hard is not None:
         said += (
-            f"\n\nHardened: {hard['method']} within L-inf {eps_text(hard['eps'])} of the "
-            f"displayed image, {hard['steps']} steps."
+            f"\n\nAdversarial training: {at_eps(hard['method'], 'Linf', hard['eps'])} in L-inf of "
+            f"the displayed image, {hard['steps']} steps."
         )
     return said
 
@@ -133,14 +133,14 @@ def _limits(content: Mapping[str, Any], has_plan: bool) -> str:
         if found["scores"]["recall"][name]
     )
     lines = [
-        "All splits come from one source: how it fares at another hospital or on another device "
-        "is not known. A network may learn the camera instead of the disease.",
-        f"The smallest class behind a figure is {weakest[2]} in {weakest[1]}, with {weakest[0]} "
-        f"groups.",
-        "It answers for every image, also for one of another kind, with high confidence.",
+        "All splits come from one source. Results at another hospital or on another device are not "
+        "known. A network may learn the camera instead of the disease.",
+        f"The smallest class is {weakest[2]} in {weakest[1]}, with {weakest[0]} groups.",
+        "The model answers for every image, also for images of another kind, often with high "
+        "confidence.",
         "Probabilities are not calibrated.",
-        "What is left of these figures under attack is not told here"
-        + ("; `robust audit` on this folder tells." if has_plan else "."),
+        "These results are without attack"
+        + ("; `robust audit` on this folder measures them under attack." if has_plan else "."),
     ]
     return "\n".join(f"- {line}" for line in lines)
 

@@ -1,4 +1,4 @@
-"""Cases as training batches: decoded once, kept in memory, and the same wherever they are drawn."""
+"""Training batches: images decoded once and kept in memory, in an order fixed by the seed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from robust.training.augmentation import augment
 from robust.training.recipe import AugmentationSpec
 
 BUDGET = 2 << 30
-"""Bytes of decoded images that are kept; what is beyond is read again every epoch."""
+"""Bytes of decoded images that are kept; the others are read again every epoch."""
 
 ImageBatch = tuple[Tensor, Tensor, Tensor]
 """Images `(n, c, h, w)` uint8, labels `(n,)`, rows in the set `(n,)`."""
 
 
 class Images(Dataset[Tensor]):
-    """Images `(c, h, w)` uint8 by row, at the size that the classifier works at.
+    """Images `(c, h, w)` uint8 by row, at the classifier's input size.
 
     They are resized here, once, as the classifier would: a ball around the resized image holds all
     that an attack on the displayed one can do to the network, since resizing averages.
@@ -137,6 +137,7 @@ class Batches:
 
 
 def steps_per_epoch(cases: int, batch: int) -> int:
+    """Batches in an epoch, at least 1."""
     return max(1, -(-cases // batch))
 
 
@@ -145,16 +146,14 @@ def stack(images: Sequence[Tensor]) -> Tensor:
     sizes = {tuple(image.shape[1:]) for image in images}
     if len(sizes) > 1:
         (a, b), (c, d) = sorted(sizes)[:2]
-        raise InputError(
-            f"the images differ in size ({a}x{b}, {c}x{d}); set the size that they are trained at"
-        )
+        raise InputError(f"the images differ in size ({a}x{b}, {c}x{d}); set size in [network]")
     if len({len(image) for image in images}) > 1:
         images = [image.expand(3, -1, -1) for image in images]
     return torch.stack(list(images))
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:
-    """A weight for each class under which all weigh the same in total: `(classes,)`, float32."""
+    """Weights that give all classes the same total weight: `(classes,)`, float32."""
     counts = torch.bincount(labels, minlength=classes)
     return len(labels) / (classes * counts.clamp_min(1).float())
 

@@ -1,4 +1,4 @@
-"""`fit`: train a classifier in place, and go on where an earlier call was killed."""
+"""`fit`: trains a classifier in place with Lightning, and continues an interrupted training."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from robust.models.acceleration.memory import memory_kept
 from robust.models.weights import load_strictly
 from robust.training.data import Images, stack
 from robust.training.keeper import Keeper, claim, newest
+from robust.training.lightning_output import EpochBar, silence_lightning
 from robust.training.module import MetricRow, Training, displayed, finished
-from robust.training.quiet import Bar, quiet
 from robust.training.recipe import Recipe
 
 PRECISIONS: dict[str, Any] = {
@@ -38,13 +38,13 @@ PRECISIONS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a training came to."""
+    """The best weights of a training, and its history."""
 
     state: dict[str, Tensor]
-    """Of the classifier's network in its best epoch on val, on the CPU."""
+    """Weights of the classifier's network in its best epoch on val, on the CPU."""
     history: list[dict[str, float]]
-    """A row an epoch: epoch, lr, train_loss, val_loss, val_auc, val_accuracy, seconds, and where
-    hardened val_robust_accuracy."""
+    """One row per epoch: epoch, lr, train_loss, val_loss, val_auc, val_accuracy, seconds, and with
+    adversarial training val_robust_accuracy."""
     best_epoch: int
     """Counted from 1, as in the history."""
     epochs: int
@@ -65,9 +65,9 @@ def fit(
 ) -> FitResult:
     """Train the classifier's network in place; it ends with its best weights, in evaluation mode.
 
-    `folder/checkpoints` holds the last two whole epochs: a call that finds some goes on from there
-    with the random numbers that an undisturbed training would have had, and on a CPU ends in the
-    same weights. `folder/logs` holds epochs.csv and the files of TensorBoard. With several
+    `folder/checkpoints` holds the last two whole epochs: a call that finds some continues from
+    there with the random numbers of an uninterrupted training, and on a CPU ends with the same
+    weights. `folder/logs` holds epochs.csv and the files of TensorBoard. With several
     `devices` every step's batch is shared out among processes. Raises InputError.
     """
     target = choose_device(device)
@@ -91,14 +91,14 @@ def fit(
                 recipe,
                 target,
                 devices,
-                [Keeper(places, logs), *([Bar()] if progress else []), *callbacks],
+                [Keeper(places, logs), *([EpochBar()] if progress else []), *callbacks],
                 logs,
             ),
             found[0] if found else None,
         )
         found = newest(places)
         if found is None:
-            raise InputError(f"{places} lost its checkpoints while training; start again")
+            raise InputError(f"{places} lost its checkpoints during training; start again")
         load_strictly(classifier.network, found[1]["best"], f"a checkpoint in {places}")
     classifier.to("cpu").eval()
     return _fitted(found[1])
@@ -117,7 +117,7 @@ def _check(
     target: torch.device,
     devices: int,
 ) -> None:
-    """What would otherwise end in the midst of training."""
+    """InputError for what would otherwise fail in the middle of training."""
     if train.classes != val.classes:
         raise InputError(
             f"train has the classes {', '.join(train.classes)}, val {', '.join(val.classes)}; "
@@ -133,12 +133,12 @@ def _check(
     if devices < 1:
         raise InputError(f"devices must be 1 or more, not {devices}")
     if target.type == "cuda" and devices > torch.cuda.device_count():
-        raise InputError(f"{devices} GPUs are asked for, {torch.cuda.device_count()} are here")
+        raise InputError(f"{devices} GPUs are requested, {torch.cuda.device_count()} are available")
     if devices > 1 and target.type not in ("cpu", "cuda"):
-        raise InputError(f"{target.type} trains on one device; take devices = {devices} out")
+        raise InputError(f"{target.type} trains on one device; remove devices = {devices}")
     smallest = min(len(val), len(train), recipe.training.batch) // 2
     if devices > max(1, smallest):
-        raise InputError(f"{devices} devices are too many to share batches among; use fewer")
+        raise InputError(f"{devices} devices are too many for this batch size; use fewer")
     if recipe.training.precision == "float16" and target.type != "cuda":
         raise InputError("precision float16 needs a GPU; use auto, float32 or bfloat16")
     _check_network(classifier, train)
@@ -146,7 +146,7 @@ def _check(
 
 @torch.no_grad()
 def _check_network(classifier: Classifier, train: Cases) -> None:
-    """Settle the head, and see that it tells as many classes apart as there are."""
+    """Settle the head; InputError where its number of classes is not that of the cases."""
     images = Images(train, classifier)
     x = displayed(stack([images[0], images[len(images) // 2]]))
     classifier.eval()
@@ -156,8 +156,8 @@ def _check_network(classifier: Classifier, train: Cases) -> None:
     outputs = classifier(x).shape[1]
     if outputs != len(train.classes):
         raise InputError(
-            f"the network tells {outputs} classes apart, the cases have {len(train.classes)} "
-            f"({', '.join(train.classes)}); give it a head for these"
+            f"the network has {outputs} classes, the data {len(train.classes)} "
+            f"({', '.join(train.classes)}); give it a head that fits"
         )
 
 
@@ -167,15 +167,15 @@ def _trainer(
     where: Any = devices
     if target.type == "cuda" and devices == 1:
         where = [target.index or 0]
-    # Processes are started from Python and not by running the command again, which only a
-    # script would stand.
+    # Processes are started from Python, not by running the command again, which only scripts
+    # support.
     strategy: Any = "auto"
     if devices > 1:
         strategy = DDPStrategy(
             start_method="spawn",
             process_group_backend="gloo" if target.type == "cpu" else "nccl",
         )
-    with quiet():
+    with silence_lightning():
         return L.Trainer(
             accelerator={"cuda": "gpu"}.get(target.type, target.type),
             devices=where,
@@ -198,9 +198,9 @@ def _trainer(
 
 
 def precision(recipe: Recipe, target: torch.device) -> Any:
-    """Lightning's word for a precision. `auto` is bfloat16, mixed, on GPUs that compute in it.
+    """Lightning's name of the precision. `auto` is bfloat16, mixed, on GPUs that compute in it.
 
-    Hardening takes float32: bfloat16 tells 0.5 from 0.5 + 1/256, and the attack takes finer steps.
+    Adversarial training uses float32: near 0.5, bfloat16 has steps of 1/256, attacks finer ones.
     """
     name = recipe.training.precision
     if name != "auto":
@@ -214,13 +214,13 @@ def _train(module: Training, trainer: L.Trainer, start: Path | None) -> None:
     module.classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     gpus = range(torch.cuda.device_count()) if on_gpu else []
     kept = memory_kept(trainer.strategy.root_device)
-    with quiet(), _own_words(), kept, torch.random.fork_rng(gpus):
+    with silence_lightning(), _own_words(), kept, torch.random.fork_rng(gpus):
         trainer.fit(module, ckpt_path=start, weights_only=True)
 
 
 @contextmanager
 def _own_words() -> Iterator[None]:
-    """Errors of other processes as our own; an interrupt, which Lightning makes an exit, as one."""
+    """Raise InputErrors of other processes, and Lightning's exit as the interrupt that it was."""
     try:
         yield
     except ProcessRaisedException as error:

@@ -26,6 +26,7 @@ class Keeper(Checkpoint):
         self.places, self.logs = places, logs
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Store the epoch, keep the one before, and write the history."""
         fresh, last = self.places / f"{LAST}.new", self.places / LAST
         trainer.save_checkpoint(fresh)
         if trainer.is_global_zero:
@@ -59,14 +60,14 @@ def claim(places: Path, owner: Mapping[str, str]) -> None:
     known = _read_owner(path)
     if known is None:
         raise InputError(
-            f"{places} holds checkpoints, but not of which training; "
+            f"{places} holds checkpoints of an unknown training; "
             f"choose another folder or remove them"
         )
     other = [name for name, value in owner.items() if known.get(name) != value]
     if other:
         raise InputError(
             f"{places.parent} holds a training with another {' and another '.join(other)}; "
-            f"choose another folder or remove that one"
+            f"choose another folder or remove this one"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a trained classifier scores on a split: the numbers of an audit's clean row."""
+"""Scores of a trained classifier on a split, as in an audit without attack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Lightning trains: a classifier with its loss, its optimiser and how it is judged on val."""
+"""The Lightning module: a classifier with its loss, optimiser and metrics on val."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from robust.training.recipe import Recipe
 from robust.training.schedule import learning_rate, make_optimiser
 
 ATTACKED, STEPS = 256, 10
-"""Robust accuracy on val, by which hardened epochs are chosen: cases at most, and PGD steps."""
+"""Robust accuracy on val, which chooses the epoch of adversarial training: cases, PGD steps."""
 
 CHECK = 16
-"""On a GPU the loss is looked at every so many steps, since looking waits for the device."""
+"""On a GPU the loss is checked every so many steps, since a check waits for the device."""
 
 MetricRow = dict[str, float]
 
@@ -68,14 +68,16 @@ class Training(L.LightningModule):
 
     @property
     def judged(self) -> nn.Module:
-        """What val sees: the averaged weights where there are such."""
+        """The network that val evaluates: the averaged one where there is an average."""
         return self.classifier if self.averaged is None else self.averaged
 
     @property
     def per_epoch(self) -> int:
+        """Steps in an epoch."""
         return steps_per_epoch(len(self.images), self.recipe.training.batch)
 
     def train_dataloader(self) -> Iterable[ImageBatch]:
+        """The augmented and shuffled batches of this epoch."""
         augmentation = self.recipe.augmentation
         return self._batches(
             self.images,
@@ -85,6 +87,7 @@ class Training(L.LightningModule):
         )
 
     def val_dataloader(self) -> Iterable[ImageBatch]:
+        """The batches of val, in order."""
         return self._batches(self.val_images)
 
     def _batches(self, images: Images, **how: Any) -> Batches:
@@ -103,9 +106,11 @@ class Training(L.LightningModule):
         )
 
     def configure_optimizers(self) -> Any:
+        """The optimiser of the recipe."""
         return make_optimiser(self.classifier, self.recipe.training)
 
     def on_train_epoch_start(self) -> None:
+        """Seed the epoch, so that a resumed training repeats it."""
         self._began = time.perf_counter()
         # Dropout draws from the global generator: set anew, so that an epoch repeats itself.
         seed = self.recipe.training.seed
@@ -114,11 +119,13 @@ class Training(L.LightningModule):
         self.train_mean.reset()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Set the learning rate of this step."""
         rate = learning_rate(self.recipe.training, self.global_step, self.per_epoch)
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = rate
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+        """The loss of a batch, on attacked images where the recipe says so."""
         x, y, rows = batch
         hard = self.recipe.adversarial
         x = displayed(x)
@@ -128,7 +135,8 @@ class Training(L.LightningModule):
             ids = [self.images.ids[int(row)] for row in rows]
             streams = Streams.of(self.recipe.training.seed, ids, "adversarial", self.current_epoch)
             eps = warmed(hard.eps, hard.warmup, self.global_step / self.per_epoch)
-            loss, _ = adversarial_loss(self.classifier, x, y, hard, streams, self.loss, eps)
+            hard = hard.model_copy(update={"eps": eps})
+            loss, _ = adversarial_loss(self.classifier, x, y, hard, streams, self.loss)
         if x.device.type == "cpu" or batch_idx % CHECK == 0:
             self._refuse_nan(loss)
         self.train_mean.update(loss.detach(), len(y))
@@ -140,11 +148,13 @@ class Training(L.LightningModule):
         return F.cross_entropy(logits, y, self.weights, label_smoothing=smoothing)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Update the averaged weights."""
         if self.averaged is not None:
             decay = self.recipe.training.average
             update_average(self.averaged, self.classifier, decay, self.global_step)
 
     def on_validation_epoch_start(self) -> None:
+        """Give all processes the batch statistics of the first."""
         if dist.is_available() and dist.is_initialized():
             # Batch statistics are each process's own: those of the first are everybody's.
             for module in (self.classifier, self.averaged):
@@ -152,6 +162,7 @@ class Training(L.LightningModule):
                     dist.broadcast(buffer, 0)
 
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
+        """Update the metrics on val."""
         x, y, _ = batch
         logits = self.judged(displayed(x)).float()
         self.val_mean.update(F.cross_entropy(logits, y), len(y))
@@ -159,6 +170,7 @@ class Training(L.LightningModule):
         self.val_accuracy.update(logits, y)
 
     def on_validation_epoch_end(self) -> None:
+        """Measure robust accuracy on val, with adversarial training."""
         if self.recipe.adversarial is not None:
             self._attack_val(self.recipe.adversarial.eps)
 
@@ -181,6 +193,7 @@ class Training(L.LightningModule):
                 self.robust_mean.update(right.float())
 
     def on_train_epoch_end(self) -> None:
+        """Collect the metrics of the epoch."""
         loss, val_loss = self.train_mean.compute(), self.val_mean.compute()
         self._refuse_nan(loss + val_loss)
         auc = self.val_auc.compute()[self._judged.to(self.device)].mean()
@@ -202,7 +215,7 @@ class Training(L.LightningModule):
             self.log(name, row[name], rank_zero_only=True)
 
     def _take(self, row: MetricRow) -> None:
-        """Note an epoch, keep its weights if it is the best, stop if patience is at its end."""
+        """Record an epoch, keep its weights if it is the best, stop if patience has run out."""
         if not self.history or merit(row) > merit(self.history[self.best_epoch]):
             self.best_epoch = len(self.history)
             network: nn.Module = self.judged.network  # type: ignore[assignment]
@@ -221,10 +234,12 @@ class Training(L.LightningModule):
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store the history and the best weights."""
         checkpoint["history"], checkpoint["best"] = self.history, self.best
         checkpoint["best_epoch"] = self.best_epoch
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the history and the best weights."""
         self.history, self.best = list(checkpoint["history"]), dict(checkpoint["best"])
         self.best_epoch = checkpoint["best_epoch"]
 
@@ -235,12 +250,12 @@ def displayed(x: Tensor) -> Tensor:
 
 
 def merit(row: MetricRow) -> tuple[float, ...]:
-    """What makes an epoch better than another on val; an epoch must exceed the best so far."""
+    """The order of epochs on val: robust accuracy if any, then AUC, then the smaller loss."""
     return (row.get("val_robust_accuracy", 0.0), row["val_auc"], -row["val_loss"])
 
 
 def finished(recipe: Recipe, history: list[MetricRow], best_epoch: int) -> bool:
-    """Whether a training with this history is at its end."""
+    """Whether a training with this history is finished."""
     patience = recipe.training.patience
     waited = len(history) - 1 - best_epoch
     return len(history) >= recipe.training.epochs or (patience > 0 and waited >= patience)

@@ -1,4 +1,4 @@
-"""A recipe's network: backbone and new head, with what becomes of pixels before it."""
+"""The network of a recipe: backbone, new head and preprocessing."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from robust.training.recipe import Recipe
 
 
 def head_of(recipe: Recipe, classes: int) -> Head:
+    """The head that a recipe asks for."""
     spec = recipe.network
     return Head(classes, spec.head, spec.hidden, spec.dropout)
 
 
 def make_untrained(recipe: Recipe, classes: int) -> Classifier:
-    """The classifier as training begins; the same recipe makes the same. Raises InputError."""
+    """The classifier before training; the same recipe makes the same one. Raises InputError."""
     spec = recipe.network
     network, known = make_network(
         spec.architecture,
@@ -43,9 +44,9 @@ def make_untrained(recipe: Recipe, classes: int) -> Classifier:
 def rebuild(
     recipe: Recipe, classifier: Classifier, classes: tuple[str, ...], findings: tuple[str, ...]
 ) -> tuple[dict[str, Any], Classifier]:
-    """What model.json says of a classifier, and the classifier made from that and its weights.
+    """The content of model.json for a classifier, and the classifier rebuilt from it.
 
-    All that is measured and stored is this one, so that it is what a reader of the folder gets.
+    The rebuilt one is measured and stored, so that a reader of the folder gets the same.
     """
     told = {
         **describe(recipe.network.architecture, head_of(recipe, len(classes)), classifier),

@@ -1,10 +1,9 @@
-"""`Recipe`: how a network is fine-tuned, as a TOML file; every field checked before work begins."""
+"""`Recipe`: schema of a training recipe (TOML), validated field by field before training."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,8 +12,8 @@ import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from robust.errors import InputError, did_you_mean
-from robust.plan.load import first_error
-from robust.plan.spec import DataSpec, Eps, Section, Size
+from robust.plan.load import first_error, read_toml
+from robust.plan.spec import DataSpec, Eps, PlanTable, Size
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 RECIPES: tuple[str, ...] = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
@@ -22,7 +21,7 @@ RECIPES: tuple[str, ...] = tuple(sorted(path.stem for path in FOLDER.glob("*.tom
 
 
 def _none(value: object) -> object:
-    """TOML has no word for nothing."""
+    """`none` as None, which TOML cannot write."""
     return None if value == "none" else value
 
 
@@ -33,131 +32,164 @@ def _share(value: str | float) -> str | float:
 
 
 class RecipeData(DataSpec):
-    """The cases, as in a plan; a recipe that comes with the package leaves their path open."""
+    """`[data]`: the cases, as in a plan; recipes that come with the package leave `path` open."""
 
     path: str = ""
+    """As in a plan; `--data` sets it."""
 
 
-class SplitsSpec(Section):
-    """Which images the network learns from, which choose the best epoch, which judge at the end."""
+class SplitsSpec(PlanTable):
+    """`[splits]`: images to learn from, to choose the epoch on, and for the final evaluation."""
 
     train: str = "train"
+    """Split that the network learns from; `all` takes every row."""
     val: Annotated[str | float, AfterValidator(_share)] = "val"
-    """A split, or the share of the train split's groups that is taken out of it."""
+    """Split that chooses the best epoch, or the share of the train split's groups to use for it."""
     test: Annotated[str | None, BeforeValidator(_none)] = "test"
-    """A split, or "none"."""
+    """Split for the final evaluation, or `none`."""
 
 
-class NetworkSpec(Section):
-    """The network, where its weights start, and what it is shown."""
+class NetworkSpec(PlanTable):
+    """`[network]`: the network, its first weights, and its input."""
 
     architecture: str
+    """Name of a timm or torchvision network."""
     pretrained: bool = True
-    """The library's own weights; false without `weights` is a random start."""
+    """Start from the library's weights; false without `weights` starts from random ones."""
     weights: str | None = None
-    """A file of weights to start from, in place of the library's."""
+    """File of weights to start from, in place of the library's."""
     head: Literal["ma2021", "plain"] = "plain"
     """`ma2021`: global average pool, a linear layer, dropout, a linear layer. `plain`: the
-    network's own with its last layer made anew."""
+    network's own with its last layer replaced."""
     hidden: int = Field(default=128, ge=1)
-    """Width of the linear layer of a ma2021 head."""
+    """Width of the first linear layer of a ma2021 head."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
-    """Of a ma2021 head; a plain one keeps the network's own."""
+    """Dropout probability of a ma2021 head; a plain head keeps the network's own."""
     size: Size | None = None
+    """Input size in pixels: one number, or (height, width). Default: the architecture's own."""
     mean: float | tuple[float, ...] | None = None
+    """Mean that pixels in [0, 1] are normalised with. Default: the architecture's own."""
     std: float | tuple[float, ...] | None = None
+    """Standard deviation that pixels are normalised with. Default: the architecture's own."""
     channels: Literal[1, 3] = 3
+    """Input channels."""
     interpolation: Literal["bilinear", "bicubic", "nearest"] | None = None
+    """Resizing to `size`. Default: the architecture's own."""
     fit: Literal["squash", "crop", "pad"] = "squash"
+    """Images of another shape than `size`: `squash` ignores the aspect ratio, `crop` takes the
+    centre, `pad` adds black borders."""
 
 
-class TrainingSpec(Section):
-    """The optimiser and its schedule."""
+class TrainingSpec(PlanTable):
+    """`[training]`: the optimiser and its schedule."""
 
     epochs: int = Field(default=10, ge=1)
+    """Epochs."""
     batch: int = Field(default=32, ge=2)
+    """Batch size."""
     optimiser: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or SGD with momentum."""
     lr: float = Field(default=1e-3, gt=0)
+    """Highest learning rate."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Of sgd."""
+    """Momentum of sgd."""
     weight_decay: float = Field(default=0.01, ge=0)
+    """Weight decay of matrices and kernels; biases and normalisations have none."""
     schedule: Literal["cosine", "onecycle", "constant"] = "cosine"
+    """Course of the learning rate over all epochs."""
     warmup: float = Field(default=0.0, ge=0)
-    """Epochs over which the learning rate grows from 0."""
+    """Epochs over which the learning rate grows from 0, not with onecycle."""
     class_weights: bool = True
-    """Weigh each case by the inverse of its class's share of the train split."""
+    """Weight each case by the inverse of its class's share of the train split."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Label smoothing of the cross-entropy."""
     patience: int = Field(default=0, ge=0)
-    """Stop after so many epochs without a better val; 0 goes on to the end."""
+    """Stop after this many epochs without an improvement on val; 0 never stops early."""
     average: float = Field(default=0.0, ge=0, lt=1)
-    """Decay a step of the moving average of weights that val and test see; 0 takes the last."""
+    """Decay per step of the moving average of weights that is evaluated; 0 evaluates the last
+    weights."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the training. `auto` is bfloat16 (mixed) on GPUs that compute in it, else float32."""
     seed: int = Field(default=0, ge=0)
+    """Seed of all random numbers."""
 
 
-class AugmentationSpec(Section):
-    """How images are changed while the network learns; 0 leaves a change out."""
+class AugmentationSpec(PlanTable):
+    """`[augmentation]`: random changes of the training images; 0 switches a change off."""
 
     flip_horizontal: float = Field(default=0.0, ge=0, le=1)
-    """Probability."""
+    """Probability of a left-right flip."""
     flip_vertical: float = Field(default=0.0, ge=0, le=1)
-    """Probability."""
+    """Probability of an up-down flip."""
     rotation: float = Field(default=0.0, ge=0, le=180)
-    """Degrees at most to either side."""
+    """Largest angle to either side, in degrees."""
     translate: float = Field(default=0.0, ge=0, lt=1)
-    """Fraction of the image's sides."""
+    """Largest shift, as a fraction of the image's sides."""
     scale: float = Field(default=0.0, ge=0, lt=1)
-    """Fraction by which it grows or shrinks."""
+    """Largest growth or shrinkage, as a fraction."""
     shear: float = Field(default=0.0, ge=0, lt=90)
-    """Degrees."""
+    """Largest shear angle, in degrees."""
     brightness: float = Field(default=0.0, ge=0, le=1)
+    """Largest relative change of brightness."""
     contrast: float = Field(default=0.0, ge=0, le=1)
+    """Largest relative change of contrast."""
     saturation: float = Field(default=0.0, ge=0, le=1)
+    """Largest relative change of saturation, of colour images."""
     hue: float = Field(default=0.0, ge=0, le=0.5)
+    """Largest shift of hue, as a fraction of the colour circle."""
     erase: float = Field(default=0.0, ge=0, le=1)
     """Probability that a rectangle is blanked."""
 
 
-class AdversarialSpec(Section):
-    """Hardening: the network learns from attacked images (Madry et al. 2018, Zhang et al. 2019)."""
+class AdversarialSpec(PlanTable):
+    """`[adversarial]`: training on attacked images (Madry et al. 2018, Zhang et al. 2019)."""
 
     method: Literal["pgd-at", "trades"]
+    """PGD adversarial training, or TRADES."""
     eps: Eps
-    """L-inf, in [0, 1] units of the displayed image: "1/255"."""
+    """Attack size in L-inf, in [0, 1] units of the displayed image: "1/255"."""
     steps: int = Field(default=7, ge=1)
+    """Steps of the attack."""
     step_size: float = Field(default=0.25, gt=0, le=2)
-    """Fraction of eps."""
+    """Step size, as a fraction of eps."""
     warmup: float = Field(default=0.0, ge=0)
     """Epochs over which eps grows from 0."""
     beta: float = Field(default=6.0, gt=0)
-    """Weight of the robust term of trades."""
+    """Weight of the robust term of TRADES."""
 
 
-class Recipe(Section):
-    """A whole training. `data` is None, or without a path, until it is known."""
+class Recipe(PlanTable):
+    """A whole training. `data` is None, or its path empty, until the images are known."""
 
     title: str = "Fine-tuned classifier"
+    """Title of the model card."""
     data: RecipeData | None = None
+    """`[data]`: the cases."""
     splits: SplitsSpec = SplitsSpec()
+    """`[splits]`: which cases are for what."""
     network: NetworkSpec
+    """`[network]`: the network and its input."""
     training: TrainingSpec = TrainingSpec()
+    """`[training]`: optimiser and schedule."""
     augmentation: AugmentationSpec = AugmentationSpec()
+    """`[augmentation]`: random changes of the images."""
     adversarial: AdversarialSpec | None = None
+    """`[adversarial]`: training on attacked images. Default: on unmodified ones."""
 
     def digest(self) -> str:
-        """SHA-256 of what decides the weights but for the cases, which have their fingerprint."""
+        """SHA-256 of all that decides the weights but the cases, which have a fingerprint."""
         content = self.model_dump(mode="json", exclude={"title", "data"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def to_toml(self) -> dict[str, Any]:
-        """The tables of a file that says the same, without what is left open."""
+        """The tables of an equivalent TOML file, without empty fields."""
         content = self.model_dump(mode="json", exclude_none=True)
         if self.splits.test is None:
             content["splits"]["test"] = "none"
         return content
 
 
-_TABLES: dict[str, type[Section]] = {
+_TABLES: dict[str, type[PlanTable]] = {
     "data": RecipeData,
     "splits": SplitsSpec,
     "network": NetworkSpec,
@@ -170,8 +202,8 @@ _TABLES: dict[str, type[Section]] = {
 def load_recipe(source: str | Path, over: Mapping[str, Mapping[str, Any]] | None = None) -> Recipe:
     """The recipe in a TOML file, or one that comes with the package, by its name.
 
-    `over` lays entries over its tables: `{"data": {"path": "images"}}`. Paths are as in a shell:
-    relative to the current folder. InputError with the first thing that is wrong.
+    `over` replaces entries of its tables: `{"data": {"path": "images"}}`. Relative paths start at
+    the current folder. InputError with the first mistake.
     """
     raw = read_recipe(source)
     for table, entries in (over or {}).items():
@@ -180,7 +212,7 @@ def load_recipe(source: str | Path, over: Mapping[str, Mapping[str, Any]] | None
 
 
 def read_recipe(source: str | Path) -> dict[str, Any]:
-    """The tables of a recipe as they are written, not yet checked."""
+    """The tables of a recipe as they are written, not yet checked; InputError."""
     path = Path(source)
     if str(source) in RECIPES:
         path = FOLDER / f"{source}.toml"
@@ -188,20 +220,11 @@ def read_recipe(source: str | Path) -> dict[str, Any]:
         raise InputError(
             f"no recipe {str(source)!r}; {did_you_mean(str(source), RECIPES)}; or name a TOML file"
         )
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"no such recipe: {path}; {did_you_mean(path.stem, RECIPES)}") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder; give the TOML file in it") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from None
+    return read_toml(path, "recipe", did_you_mean(path.stem, RECIPES))
 
 
 def make_recipe(raw: Mapping[str, Any], source: str = "recipe") -> Recipe:
-    """A checked recipe from plain values; InputError with the first thing that is wrong."""
+    """A checked recipe from plain values; InputError with the first mistake, after `source`."""
     try:
         recipe = Recipe.model_validate(dict(raw))
     except pydantic.ValidationError as error:
@@ -213,25 +236,25 @@ def make_recipe(raw: Mapping[str, Any], source: str = "recipe") -> Recipe:
 
 
 def _contradiction(recipe: Recipe) -> str | None:
-    """What cannot be had together, or None."""
+    """The first contradiction between fields, or None."""
     splits, training, hard = recipe.splits, recipe.training, recipe.adversarial
     if recipe.data is not None and recipe.data.split is not None:
-        return "[data] split has no meaning here; [splits] names train, val and test"
+        return "[data] split does not apply here; [splits] names train, val and test"
     named = [s for s in (splits.train, splits.val, splits.test) if isinstance(s, str)]
     if len(set(named)) < len(named):
         return (
-            f"[splits] names {max(named, key=named.count)} twice; the images that a network "
-            f"learns from, is chosen on and is judged on must be different ones"
+            f"[splits] names {max(named, key=named.count)} twice; train, val and test must be "
+            f"different images"
         )
     if training.warmup >= training.epochs:
         return (
-            f"[training] a warmup of {training.warmup:g} epochs leaves nothing of "
-            f"{training.epochs}; make it shorter"
+            f"[training] a warmup of {training.warmup:g} epochs takes all of the "
+            f"{training.epochs} epochs; shorten it"
         )
     if training.schedule == "onecycle" and training.warmup:
-        return "[training] onecycle warms up by itself; take warmup out or choose cosine"
+        return "[training] onecycle has its own warmup; remove warmup or choose cosine"
     if hard is not None and hard.eps == 0:
-        return "[adversarial] eps is 0; give a radius such as '1/255', or leave the table out"
+        return "[adversarial] eps is 0; give a size such as '1/255', or remove the table"
     if hard is not None and hard.eps > 1:
         return (
             f"[adversarial] eps {hard.eps:g} is above 1, the whole range of a displayed pixel; "
@@ -240,6 +263,6 @@ def _contradiction(recipe: Recipe) -> str | None:
     if hard is not None and hard.warmup >= training.epochs:
         return (
             f"[adversarial] a warmup of {hard.warmup:g} epochs never reaches eps in "
-            f"{training.epochs}; make it shorter"
+            f"{training.epochs} epochs; shorten it"
         )
     return None

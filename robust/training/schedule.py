@@ -1,4 +1,4 @@
-"""Learning rates by step and which weights decay: closed forms, so that resuming needs no state."""
+"""Learning rate schedules in closed form, so that resuming needs no state; the optimiser."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _between(first: float, last: float, share: float) -> float:
 
 
 def make_optimiser(network: nn.Module, spec: TrainingSpec) -> Optimizer:
-    """Weight decay is for matrices and kernels: norms and biases have none."""
+    """The optimiser; only matrices and kernels have weight decay, not biases and normalisations."""
     wanted = [p for p in network.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in wanted if p.ndim > 1], "weight_decay": spec.weight_decay},

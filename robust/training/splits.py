@@ -1,4 +1,4 @@
-"""The cases of a training: train, val and test with one list of classes, no group on two sides."""
+"""The splits of a training: the same classes in each, and no group in two of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from robust.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Splits:
-    """What the network learns from, what chooses its best epoch, what judges it at the end."""
+    """Cases to learn from, to choose the best epoch on, and for the final evaluation."""
 
     train: Cases
     val: Cases
@@ -25,13 +25,13 @@ class Splits:
 
     @property
     def named(self) -> dict[str, Cases]:
-        """Those that there are, by role."""
+        """The splits by role, without a test split where there is none."""
         found = {"train": self.train, "val": self.val}
         return found if self.test is None else {**found, "test": self.test}
 
 
-def open_splits(recipe: Recipe) -> Splits:
-    """The splits that a recipe names; InputError where they cannot train or judge a network."""
+def open_training_splits(recipe: Recipe) -> Splits:
+    """The splits that a recipe names; InputError where they cannot train or evaluate a network."""
     if recipe.data is None or not recipe.data.path:
         raise InputError("the recipe names no images; give --data, or path in its [data] table")
     names = recipe.splits
@@ -53,10 +53,10 @@ def open_splits(recipe: Recipe) -> Splits:
 
 
 def take_out(train: Cases, share: float, seed: int) -> tuple[Cases, Cases]:
-    """Train without, and a val with, this share of the groups of each class.
+    """Split `train` in two: the rest, and a val split with this share of each class's groups.
 
-    Which ones is decided by a hash of the group and the seed: no order of rows matters. A group
-    with several classes counts among its highest.
+    A hash of the group and the seed decides, so the order of rows does not matter. A group with
+    several classes counts for the highest.
     """
     highest: dict[str, int] = {}
     for entry in train.entries:
@@ -78,7 +78,7 @@ def count_classes(cases: Cases) -> dict[str, int]:
 
 
 def _open(recipe: Recipe, split: str, remedy: str, classes: tuple[str, ...] | None = None) -> Cases:
-    assert recipe.data is not None  # open_splits checks
+    assert recipe.data is not None  # open_training_splits checks
     options = {**recipe.data.options(), "split": split}
     try:
         cases = open_cases(recipe.data.path, **options)
@@ -97,20 +97,20 @@ def _check_classes(splits: Splits) -> None:
     present = [name for name, count in learned.items() if count]
     if len(present) < 2:
         raise InputError(
-            f"train holds {' and '.join(present) or 'nothing'} alone; a classifier learns from "
+            f"train holds {' and '.join(present) or 'nothing'} only; a classifier learns from "
             f"two classes or more: choose another label column or filter"
         )
     for name, count in learned.items():
         if not count:
             raise InputError(
-                f"train has no case of {name}, which the network could never learn; take the "
-                f"class out of [data] classes, or its rows out with where"
+                f"train has no case of {name}, which the network cannot learn; remove the "
+                f"class from [data] classes, or name another train split"
             )
     judged = [name for name, count in count_classes(splits.val).items() if count]
     if len(judged) < 2:
         raise InputError(
-            f"val holds {' and '.join(judged) or 'nothing'} alone, so that no epoch can be told "
-            f"to be better than another; choose another val, or a share of train: val = 0.15"
+            f"val holds {' and '.join(judged) or 'nothing'} only, so no epoch can be called "
+            f"better than another; choose another val, or a share of train: val = 0.15"
         )
 
 

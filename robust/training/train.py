@@ -1,4 +1,4 @@
-"""`train`: a recipe to a folder that `robust audit` takes as it is."""
+"""`train_classifier`: trains a classifier by a recipe, into a folder that `robust audit` takes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from robust.training.folder import check_folder, save_trained, scores_of
 from robust.training.measure import measure
 from robust.training.network import make_untrained, rebuild
 from robust.training.recipe import Recipe
-from robust.training.splits import Splits, open_splits
+from robust.training.splits import Splits, open_training_splits
 
 if TYPE_CHECKING:
     from robust.training.fit import FitResult
@@ -28,20 +28,20 @@ PACKAGES = ("torch", "torchvision", "timm", "lightning", "torchmetrics", "numpy"
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training."""
+    """The result of a training."""
 
     folder: Path
     metrics: Mapping[str, Scores]
-    """Of `val` and, where there is one, `test`, with 95 % intervals by group."""
+    """Scores on `val` and, where there is one, `test`, with 95 % intervals by group."""
     classes: tuple[str, ...]
     best_epoch: int
     history: list[dict[str, float]]
-    """A row an epoch."""
+    """One row per epoch."""
     again: bool = False
-    """It was finished before: nothing was trained or measured."""
+    """True where it was finished before: nothing was trained or measured now."""
 
 
-def train(
+def train_classifier(
     recipe: Recipe,
     out: str | Path,
     *,
@@ -50,13 +50,13 @@ def train(
     progress: bool = True,
     command: str | None = None,
 ) -> Trained:
-    """Train what a recipe says into a folder. The same call again goes on where one was killed.
+    """Train by a recipe into a folder; the same call continues a training that was interrupted.
 
-    The epoch is chosen on val; test is measured once, when all is done. A folder that is finished
-    is returned as it is, one of another recipe or of other images refused. Raises InputError.
+    The epoch is chosen on val; test is measured once, at the end. A finished folder is returned as
+    it is; a folder of another recipe or of other images is refused. Raises InputError.
     """
     folder = Path(out)
-    splits = open_splits(recipe)
+    splits = open_training_splits(recipe)
     if (folder / MODEL).exists():
         return _finished(folder, recipe, splits)
     fit, where = _learn_to_fit(), choose_device(device)
@@ -96,7 +96,7 @@ def train(
 
 
 def _finished(folder: Path, recipe: Recipe, splits: Splits) -> Trained:
-    """What lies in a finished folder; InputError where that is another training's."""
+    """The result in a finished folder; InputError where it is of another training."""
     told, content = read_model_file(folder)
     stored = content["data"]["splits"]
     known = {role: found["fingerprint"] for role, found in stored.items()}
@@ -119,14 +119,14 @@ def _finished(folder: Path, recipe: Recipe, splits: Splits) -> Trained:
 
 @torch.no_grad()
 def _try(classifier: Any, splits: Splits) -> None:
-    """One image through the network, so that a size it cannot take is told at once."""
+    """Send one image through the network, so that a size that does not fit is an error at once."""
     image = splits.train[0].image[None]
     classifier.eval()
     classifier(image)
 
 
 def _learn_to_fit() -> Callable[..., FitResult]:
-    """`fit`, with what it needs; InputError where that is not installed."""
+    """The function `fit`; InputError where its libraries are not installed."""
     try:
         import tensorboard  # type: ignore[import-untyped]  # noqa: F401  (Lightning writes with it)
 

@@ -1,4 +1,4 @@
-"""How fast every attack runs: gradient calls a second, and the ratio to its bare passes."""
+"""How fast every attack runs: gradient calls per second, and the ratio to its bare passes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ pytestmark = pytest.mark.benchmark(group="attacks")
 
 SHORTER: dict[str, Attack] = {
     "CarliniWagnerL2": CarliniWagnerL2(steps=10, binary_steps=3),
-    "MinimumDistance": MinimumNormEnsemble(steps=5),
+    "MinimumNormEnsemble": MinimumNormEnsemble(steps=5),
     "Square": Square(queries=200),
-    "Standard": AutoAttack(steps=5, queries=50),
+    "AutoAttack": AutoAttack(steps=5, queries=50),
 }
 """By default these make up to thousands of passes, which would take longer and show no more."""
 

@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from robust.cases.case import Stored
-from robust.cases.images import as_png, is_image, read_image
+from robust.cases.formats import is_image
+from robust.cases.images import as_png, read_image
 from robust.errors import InputError
 
 Array = npt.NDArray[Any]

@@ -8,17 +8,9 @@ import torch
 
 from robust.auditing import audit
 from robust.cases import Cases
-from robust.metrics.groups import merge_duplicates
 from robust.models import Classifier
 from tests.detection.runs import EPS, cases, small
 from tests.engine.nets import trained
-
-
-def test_copies_and_patients_go_together() -> None:
-    groups = ["a", "a", "b", "c", "d", "e"]
-    pixels = ["1", "2", "2", "3", "4", "5"]
-    found = merge_duplicates(groups, pixels)
-    assert found[0] == found[1] == found[2] and len(set(found.tolist())) == 4
 
 
 def repeated(source: Cases, row: int, times: int) -> Cases:

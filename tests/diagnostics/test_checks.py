@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attacks import FGSM, PGD, AutoAttack, Noise, Square
 from robust.cases.case import Cases, Entry
 from robust.diagnostics import data, gradient_masking, model, run
 from robust.diagnostics.checks import CHECKS, find_flags
 from robust.diagnostics.collect import claim_of
 from robust.diagnostics.evidence import Claim, Evidence, Stuck
-from robust.diagnostics.reattack import by_gradients_alone
 from robust.engine.provenance import Provenance
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
@@ -154,7 +152,7 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
     "attacks without a verdict": lambda e: replace(e, failures=Counter({"IndexError: x": 3})),
     "cross-entropy saturates": lambda e: replace(e, rows=(row("PGD", 0.8, saturated=4),)),
     "no better than noise": lambda e: replace(
-        e, rows=(row("Noise", 0.3, baseline=True), row("PGD", 0.3))
+        e, rows=(row("uniform", 0.3, baseline=True), row("PGD", 0.3))
     ),
     "a null control raised an alarm": lambda e: replace(e, detection=detection(0.9, 80, True)),
     "few attacked images for detectors": lambda e: replace(e, detection=detection(0.5, 29, False)),
@@ -228,12 +226,3 @@ def test_a_claim_is_the_plans_or_else_that_of_the_folder_of_a_trained_model() ->
     said = replace(half, plan=make_plan({"doubts": {"claimed_auc": 0.8}}))
     assert claim_of(said) == Claim(None, 0.8)
     assert claim_of(Provenance(Plan(), {"threshold": 0.5}, {})).accuracy is None
-
-
-def test_black_boxes_do_not_count_as_white_ones() -> None:
-    white = [
-        attack
-        for attack in (PGD(), FGSM(), Square(), Noise(), AutoAttack())
-        if by_gradients_alone(attack)
-    ]
-    assert white == [PGD(), FGSM()]

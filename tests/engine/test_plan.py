@@ -66,7 +66,7 @@ def test_cells_follow_the_plan_and_run_from_cheap_to_dear() -> None:
 
 def test_two_rows_of_one_name_are_refused() -> None:
     plan = make_plan({"attacks": [{"name": "PGD"}, {"name": "PGD", "steps": 40}]})
-    with pytest.raises(InputError, match="give the attack its own label"):
+    with pytest.raises(InputError, match="give each its own label"):
         make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, classes=2)
 
 

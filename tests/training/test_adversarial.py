@@ -51,7 +51,7 @@ def test_at_eps_0_the_loss_is_the_plain_one(norm: bool) -> None:
     plain = F.cross_entropy(classifier(norm).eval()(x), y)
     for method in METHODS:
         found, logits = adversarial_loss(
-            classifier(norm).eval(), x, y, spec(method), streams(), F.cross_entropy, eps=0.0
+            classifier(norm).eval(), x, y, spec(method, eps=0), streams(), F.cross_entropy
         )
         assert torch.equal(found, plain) and len(logits) == len(x)
 
@@ -62,13 +62,11 @@ def test_trades_is_the_plain_loss_and_beta_times_how_far_predictions_move() -> N
     plain = F.cross_entropy(model(x), y)
     found = {
         beta: float(
-            trades(model, x, y, spec("trades", beta=beta), streams(), F.cross_entropy, 0.03)[
-                0
-            ].detach()
+            trades(model, x, y, spec("trades", beta=beta), streams(), F.cross_entropy)[0].detach()
         )
         for beta in (1e-12, 1.0, 6.0)
     }
-    x_adv = perturb(model, x, y, spec("trades"), streams(), 0.03)
+    x_adv = perturb(model, x, y, spec("trades"), streams())
     p, q = model(x).softmax(1), model(x_adv).softmax(1)
     moved = float((p * (p / q).log()).sum(1).mean().detach())
     assert moved > 0
@@ -90,7 +88,7 @@ def test_the_divergence_is_that_of_kullback_and_leibler() -> None:
 def test_the_images_stay_in_ball_and_box_and_climb(method: str, eps: float) -> None:
     x, y = batch()
     model = classifier(norm=False).train()
-    x_adv = perturb(model, x, y, spec(method), streams(), eps)
+    x_adv = perturb(model, x, y, spec(method, eps=eps), streams())
     assert ThreatModel("Linf", eps).distance(x_adv, x).max() <= eps * (1 + 1e-5)
     assert ThreatModel("Linf", eps).distance(x_adv, x).min() > 0.9 * eps
     assert x_adv.min() >= 0 and x_adv.max() <= 1 and not x_adv.requires_grad
@@ -102,7 +100,7 @@ def test_the_images_stay_in_ball_and_box_and_climb(method: str, eps: float) -> N
     else:
         loss = F.cross_entropy(moved, y, reduction="none")
         assert bool((loss > F.cross_entropy(noisy, y, reduction="none")).all())
-    again = perturb(model, x, y, spec(method), streams(), eps)
+    again = perturb(model, x, y, spec(method, eps=eps), streams())
     assert torch.equal(again, x_adv)
 
 
@@ -111,7 +109,7 @@ def test_more_steps_and_longer_ones_find_worse_images() -> None:
     model = classifier(norm=False)
 
     def found(**how: Any) -> float:
-        x_adv = perturb(model, x, y, spec("pgd-at", **how), streams(), 0.1)
+        x_adv = perturb(model, x, y, spec("pgd-at", eps=0.1, **how), streams())
         with torch.no_grad():
             return float(F.cross_entropy(model(x_adv), y))
 
@@ -130,7 +128,7 @@ def test_the_attack_leaves_no_trace_in_the_network(method: str) -> None:
     model, twin = classifier(), classifier()
     model.train()
     twin.train()
-    x_adv = perturb(model, x, y, spec(method), streams(), 0.1)
+    x_adv = perturb(model, x, y, spec(method, eps=0.1), streams())
     assert all(torch.equal(a, b) for a, b in zip(model.buffers(), twin.buffers(), strict=True))
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
     assert all(module.training for module in model.modules())
@@ -138,7 +136,7 @@ def test_the_attack_leaves_no_trace_in_the_network(method: str) -> None:
     function = pgd_at if method == "pgd-at" else trades
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        loss, _ = function(model, x, y, spec(method), streams(), F.cross_entropy, 0.1)
+        loss, _ = function(model, x, y, spec(method, eps=0.1), streams(), F.cross_entropy)
         loss.backward()
     for seen in [x_adv] if method == "pgd-at" else [x, x_adv]:
         twin(seen)
@@ -154,8 +152,8 @@ def test_the_attack_sees_the_network_as_it_will_be_used() -> None:
     does not depend on its neighbours in the batch."""
     x, y = batch()
     model = classifier().train()
-    whole = perturb(model, x, y, spec("pgd-at"), streams(), 0.03)
-    half = perturb(model, x[:6], y[:6], spec("pgd-at"), Streams.of(0, range(6)), 0.03)
+    whole = perturb(model, x, y, spec("pgd-at"), streams())
+    half = perturb(model, x[:6], y[:6], spec("pgd-at"), Streams.of(0, range(6)))
     assert torch.allclose(whole[:6], half, atol=1e-6)
 
 

@@ -240,9 +240,9 @@ def test_a_loss_that_is_no_number_ends_it_in_one_line(
         ("train", r"train has cases of 1 class alone \(2 cases\)"),
         ("val", r"val has cases of 1 class alone \(2 cases\)"),
         ("devices", "devices must be 1 or more, not 0"),
-        ("many", "9 devices are too many to share batches among"),
+        ("many", "9 devices are too many for this batch size"),
         ("float16", "precision float16 needs a GPU"),
-        ("outputs", r"the network tells 3 classes apart, the cases have 2 \(normal, opacity\)"),
+        ("outputs", r"the network has 3 classes, the data 2 \(normal, opacity\)"),
         ("sizes", r"the images differ in size \(32x32, 40x40\)"),
     ],
 )

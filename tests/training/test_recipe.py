@@ -59,10 +59,13 @@ def test_a_split_may_be_left_out_and_a_val_be_a_share() -> None:
         ({"network": NETWORK, "splits": {"val": 1.5}}, "share of the train split between 0 and 1"),
         ({"network": NETWORK, "splits": {"val": "test"}}, "names test twice"),
         ({"network": NETWORK, "data": {"path": "x", "split": "a"}}, "[splits] names"),
-        ({"network": NETWORK, "training": {"epochs": 2, "warmup": 2.0}}, "leaves nothing of 2"),
+        (
+            {"network": NETWORK, "training": {"epochs": 2, "warmup": 2.0}},
+            "takes all of the 2 epochs",
+        ),
         (
             {"network": NETWORK, "training": {"schedule": "onecycle", "warmup": 1.0}},
-            "onecycle warms up by itself",
+            "onecycle has its own warmup",
         ),
         ({"network": NETWORK, "adversarial": {"method": "pgd-at", "eps": 4}}, "'4/255'"),
         ({"network": NETWORK, "adversarial": {"method": "pgd-at", "eps": 0}}, "eps is 0"),

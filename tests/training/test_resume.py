@@ -120,7 +120,7 @@ def test_a_finished_training_takes_no_step(
         ("train", "holds a training with another train split;"),
         ("val", "holds a training with another val split;"),
         ("network", "a checkpoint in .* does not fit the architecture"),
-        ("owner", "holds checkpoints, but not of which training"),
+        ("owner", "holds checkpoints of an unknown training"),
     ],
 )
 def test_another_training_is_refused_in_one_line(

@@ -11,7 +11,7 @@ from PIL import Image
 
 from robust.errors import InputError
 from robust.training.recipe import Recipe, make_recipe
-from robust.training.splits import count_classes, open_splits
+from robust.training.splits import count_classes, open_training_splits
 
 
 def recipe_for(path: object, **tables: dict[str, Any]) -> Recipe:
@@ -37,7 +37,9 @@ def test_a_share_of_train_takes_whole_groups_of_every_class(tmp_path: Path) -> N
     listed = [(label, f"p{i // 2}", "train") for i, label in enumerate("aabb" * 10)]
     root = write(tmp_path, listed)
     opened = [
-        open_splits(recipe_for(root, splits={"val": 0.2, "test": "none"}, training={"seed": seed}))
+        open_training_splits(
+            recipe_for(root, splits={"val": 0.2, "test": "none"}, training={"seed": seed})
+        )
         for seed in (0, 0, 1)
     ]
     chosen = [{e.group for e in splits.val.entries} for splits in opened]
@@ -51,14 +53,14 @@ def test_a_share_of_train_takes_whole_groups_of_every_class(tmp_path: Path) -> N
 def test_a_group_on_two_sides(tmp_path: Path) -> None:
     listed = [*rows("train", "abab"), *rows("val", "ab"), ("a", "train0", "test")]
     with pytest.raises(InputError, match=r"1 group is in both train and test"):
-        open_splits(recipe_for(write(tmp_path, listed)))
+        open_training_splits(recipe_for(write(tmp_path, listed)))
 
 
 @pytest.mark.parametrize(
     ("train", "val", "said"),
     [
-        ("aaaa", "ab", "train holds a alone"),
-        ("abab", "aa", "val holds a alone"),
+        ("aaaa", "ab", "train holds a only"),
+        ("abab", "aa", "val holds a only"),
         ("abab", "abc", "train has no case of c"),
     ],
 )
@@ -67,17 +69,17 @@ def test_a_split_that_cannot_teach_or_judge(
 ) -> None:
     root = write(tmp_path, [*rows("train", train), *rows("val", val), *rows("test", "ab")])
     with pytest.raises(InputError, match=said):
-        open_splits(recipe_for(root))
+        open_training_splits(recipe_for(root))
 
 
 def test_a_missing_split_names_those_there_are_and_what_to_do(tmp_path: Path) -> None:
     root = write(tmp_path, [*rows("train", "abab"), *rows("test", "ab")])
     with pytest.raises(InputError, match=r"no rows of split 'val'; there are: test, train.*0\.15"):
-        open_splits(recipe_for(root))
+        open_training_splits(recipe_for(root))
     with pytest.raises(InputError, match=r'split \'exam\'.*test = "none"'):
-        open_splits(recipe_for(root, splits={"val": 0.5, "test": "exam"}))
+        open_training_splits(recipe_for(root, splits={"val": 0.5, "test": "exam"}))
     with pytest.raises(InputError) as error:
-        open_splits(recipe_for(root, data={"label": "labl"}))
+        open_training_splits(recipe_for(root, data={"label": "labl"}))
     assert "no label column 'labl'" in str(error.value) and "[splits]" not in str(error.value)
 
 
@@ -88,11 +90,11 @@ def test_class_folders_that_a_split_lacks_keep_their_numbers(tmp_path: Path) -> 
             place.mkdir(parents=True)
             for i in range(2):
                 Image.fromarray(np.zeros((8, 8), np.uint8)).save(place / f"{i}.png")
-    splits = open_splits(recipe_for(tmp_path, data={"group": "none"}))
+    splits = open_training_splits(recipe_for(tmp_path, data={"group": "none"}))
     assert splits.test is not None and splits.test.classes == ("a", "b", "c")
     assert count_classes(splits.test) == {"a": 0, "b": 2, "c": 2}
 
 
 def test_a_recipe_without_images() -> None:
     with pytest.raises(InputError, match="names no images"):
-        open_splits(make_recipe({"network": {"architecture": "x"}}))
+        open_training_splits(make_recipe({"network": {"architecture": "x"}}))

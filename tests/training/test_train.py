@@ -22,7 +22,7 @@ from robust.models import Classifier, load_classifier, prepare
 from robust.plan import load_plan
 from robust.training.measure import predict
 from robust.training.recipe import Recipe, load_recipe, make_recipe
-from robust.training.train import Trained, train
+from robust.training.train import Trained, train_classifier
 
 DATA = {"path": "phantom:dermoscopy", "count": 120, "pixels": 48}
 NETWORK = {
@@ -45,7 +45,9 @@ def recipe(**over: dict[str, Any]) -> Recipe:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("trained") / "model"
-    return train(recipe(), folder, device="cpu", progress=False, command="robust train it")
+    return train_classifier(
+        recipe(), folder, device="cpu", progress=False, command="robust train it"
+    )
 
 
 def content(folder: Path) -> dict[str, Any]:
@@ -102,7 +104,7 @@ def test_what_else_lies_in_the_folder(trained: Trained) -> None:
     card = (trained.folder / "card.md").read_text(encoding="utf-8")
     area = trained.metrics["test"].auc
     assert area is not None and f"{area.value:.3f} [{area.low:.3f}, {area.high:.3f}]" in card
-    for said in ("Test was looked at once", "robust train it", "60 groups", "melanoma-like"):
+    for said in ("Test was used once", "robust train it", "60 groups", "melanoma-like"):
         assert said in card
     assert content(trained.folder)["weights_sha256"] in card
     assert load_recipe(trained.folder / "recipe.toml") == recipe()
@@ -114,14 +116,14 @@ def test_what_else_lies_in_the_folder(trained: Trained) -> None:
 
 def test_the_same_again_trains_nothing_and_another_is_refused(trained: Trained) -> None:
     before = (trained.folder / "model.json").stat().st_mtime_ns
-    again = train(recipe(), trained.folder, device="cpu", progress=False)
+    again = train_classifier(recipe(), trained.folder, device="cpu", progress=False)
     assert again.again and again.metrics == trained.metrics
     assert again.history == trained.history and again.best_epoch == trained.best_epoch
     assert (trained.folder / "model.json").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="another recipe"):
-        train(recipe(training={"epochs": 7}), trained.folder, device="cpu")
+        train_classifier(recipe(training={"epochs": 7}), trained.folder, device="cpu")
     with pytest.raises(InputError, match="other images"):
-        train(recipe(data={"count": 122}), trained.folder, device="cpu")
+        train_classifier(recipe(data={"count": 122}), trained.folder, device="cpu")
 
 
 def test_cut_short_before_its_end_it_writes_the_same_folder(
@@ -131,7 +133,7 @@ def test_cut_short_before_its_end_it_writes_the_same_folder(
     shutil.copytree(trained.folder, folder)
     for name in ("model.json", "card.md", "model.safetensors"):
         (folder / name).unlink()
-    train(recipe(), folder, device="cpu", progress=False)
+    train_classifier(recipe(), folder, device="cpu", progress=False)
     assert content(folder)["weights_sha256"] == content(trained.folder)["weights_sha256"]
     assert content(folder)["metrics"] == content(trained.folder)["metrics"]
 
@@ -154,7 +156,7 @@ def test_a_folder_that_was_changed_is_refused(trained: Trained, tmp_path: Path, 
         said = "has version 2"
     elif what == "json":
         path.write_text("{", encoding="utf-8")
-        said = "not as `robust train` writes it"
+        said = "differs from what `robust train` writes"
     elif what == "classes":
         path.write_text(json.dumps({**content(folder), "classes": ["a"]}), encoding="utf-8")
         said = "names 1 classes for a head of 2"
@@ -167,7 +169,7 @@ def test_a_folder_that_was_changed_is_refused(trained: Trained, tmp_path: Path, 
 
 def test_the_folder_says_everything_but_the_threshold(trained: Trained) -> None:
     assert isinstance(load_classifier(folder=trained.folder, threshold=0.3), Classifier)
-    with pytest.raises(InputError, match="folder says size itself"):
+    with pytest.raises(InputError, match="folder sets size itself"):
         load_classifier(folder=trained.folder, size=32)
     with pytest.raises(InputError, match="got architecture and folder"):
         load_classifier("resnet18", folder=trained.folder)
@@ -176,13 +178,13 @@ def test_the_folder_says_everything_but_the_threshold(trained: Trained) -> None:
 def test_a_folder_with_other_files_is_refused_before_work(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("!", encoding="utf-8")
     with pytest.raises(InputError, match=r"holds other files \(thesis\.txt\)"):
-        train(recipe(), tmp_path, device="cpu")
+        train_classifier(recipe(), tmp_path, device="cpu")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_a_size_that_the_network_cannot_take(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the network fails on images of shape"):
-        train(
+        train_classifier(
             recipe(network={"architecture": "timm:vit_tiny_patch16_224", "size": 48}),
             tmp_path / "out",
             device="cpu",
@@ -260,4 +262,4 @@ def test_an_interrupt_says_how_to_go_on(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == cli.INTERRUPTED
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command continues" in capsys.readouterr().err

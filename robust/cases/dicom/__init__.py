@@ -1,0 +1,1 @@
+"""DICOM files: reading, display and writing."""

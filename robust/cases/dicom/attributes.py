@@ -1,4 +1,4 @@
-"""What a written file takes over of the input's header beside pixels and view: checked, by name."""
+"""DICOM attributes that a written file copies from its input, checked one by one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODALITIES = frozenset(
         *("OPV", "OSS", "OT", "PT", "PX", "RF", "RG", "SM", "TG", "US", "VA", "XA", "XC"),
     ]
 )
-"""Of images (PS3.3 C.7.3.1.1.1); what else stands there could be any word."""
+"""Modalities of images (PS3.3 C.7.3.1.1.1); any other value could be free text."""
 LOSSY = {
     "1.2.840.10008.1.2.4.50": "ISO_10918_1",
     "1.2.840.10008.1.2.4.51": "ISO_10918_1",
@@ -26,13 +26,13 @@ LOSSY = {
     "1.2.840.10008.1.2.4.91": "ISO_15444_1",
     "1.2.840.10008.1.2.4.203": "ISO_15444_15",
 }
-"""Transfer syntaxes that lose something, and by what method."""
+"""Lossy transfer syntaxes, with their compression method."""
 METHODS = frozenset([*LOSSY.values(), "ISO_13818_2", "ISO_14496_10", "ISO_23008_2"])
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
-    """Numbers, and words from the standard's own lists. UIDs leave this only as hashes."""
+class CopiedAttributes:
+    """Numbers, and terms that the standard defines. UIDs leave this only as hashes."""
 
     study: str
     series: str
@@ -49,6 +49,7 @@ class Traits:
     """Whether the pixels hold text that names the patient: YES, NO, or empty as above."""
 
     def put(self, made: Dataset) -> None:
+        """Write the attributes to a data set."""
         if self.lossy:
             made.LossyImageCompression = self.lossy
         if self.lossy == "01" and self.ratios:
@@ -66,7 +67,7 @@ def ds(value: float) -> DSfloat:
     return DSfloat(value, auto_format=True)
 
 
-def read_traits(header: Dataset, size: int) -> Traits:
+def read_attributes(header: Dataset, size: int) -> CopiedAttributes:
     """From a header as `parse` gives it, of a file of so many bytes."""
     syntax = str(header.file_meta.TransferSyntaxUID)
     lossy = _among(header, "LossyImageCompression", ("00", "01"))
@@ -81,7 +82,7 @@ def read_traits(header: Dataset, size: int) -> Traits:
             full = frames * samples * int(header.BitsAllocated) / 8
             ratios, methods = (round(full / size, 2),), (LOSSY[syntax],)
         lossy = "01"
-    return Traits(
+    return CopiedAttributes(
         study=str(header.get("StudyInstanceUID") or ""),
         series=str(header.get("SeriesInstanceUID") or ""),
         frames=frames,

@@ -1,4 +1,4 @@
-"""What a compressed frame declares, read before a decoder believes it."""
+"""Size that a JPEG, JPEG 2000 or RLE stream declares, checked before it is decoded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 from robust.cases.dicom.parse import Unreadable
 
 MOST_SAMPLES = 1 << 26
-"""Of one frame: 8192 x 8192 grey pixels. A decoder takes several bytes for each."""
+"""In one frame: 8192 x 8192 grey pixels. A decoder takes several bytes for each."""
 MOST_TILES = 4096
 FREE_SAMPLES, MOST_PER_BYTE = 1 << 20, 1000
 """A stream may declare so many samples, and so many more for each of its bytes. Images that show
@@ -26,7 +26,7 @@ def check_codestream(code: bytes, rows: int, columns: int, samples: int) -> None
     else:
         return
     if found != (rows, columns, samples):
-        raise Unreadable("holds an image of another size than it says")
+        raise Unreadable("holds an image of another size than its header says")
     if rows * columns * samples > FREE_SAMPLES + MOST_PER_BYTE * len(code):
         raise Unreadable(f"declares more pixels than {len(code)} bytes can hold")
 

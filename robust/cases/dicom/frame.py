@@ -1,4 +1,4 @@
-"""A frame of a DICOM file to stored pixels and how they are shown (PS3.3 C.7.6.3, C.11)."""
+"""Reads a frame of a DICOM file: its stored pixels and their display (PS3.3 C.7.6.3, C.11)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import UID, RLELossless
 
-from robust.cases.case import Picture, Pixels
+from robust.cases.case import Pixels, StoredImage
 from robust.cases.dicom.codestream import MOST_SAMPLES, check_codestream, check_rle
 from robust.cases.dicom.grayscale import by_range, grey_view
 from robust.cases.dicom.parse import Unreadable, guarded, load_bytes, parse
@@ -30,7 +30,7 @@ installed. Its decoder of RLE panics on broken files; that of pydicom does not."
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where the pixels of a case lie."""
+    """The place of a case's pixels: file, frame and window."""
 
     path: Path
     index: int = 0
@@ -40,7 +40,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the header says that pixels lie in the file."""
+    """Shape and type of the pixels, from the header."""
 
     rows: int
     columns: int
@@ -52,8 +52,8 @@ class Layout:
     photometric: str
 
 
-def read_dicom(frame: Frame) -> Picture:
-    """InputError naming the file where it is missing, broken, or no image that can be shown."""
+def read_dicom(frame: Frame) -> StoredImage:
+    """The pixels of a frame; InputError names a file that is missing, broken or not an image."""
     data = load_bytes(frame.path)
     return guarded(frame.path, lambda: _picture(parse(data), frame))
 
@@ -65,7 +65,7 @@ def layout(dataset: Dataset, size: int) -> Layout:
     photometric = str(dataset.get("PhotometricInterpretation") or "").strip()
     wanted = 1 if photometric in (*GREY, PALETTE) else 3
     if photometric not in (*GREY, PALETTE, *COLOURS):
-        raise Unreadable("has a photometric interpretation that is not read here")
+        raise Unreadable("has a photometric interpretation that robust does not read")
     found = Layout(
         rows=_whole(dataset, "Rows"),
         columns=_whole(dataset, "Columns"),
@@ -77,11 +77,11 @@ def layout(dataset: Dataset, size: int) -> Layout:
         photometric=photometric,
     )
     if found.samples != wanted:
-        raise Unreadable(f"has {found.samples} samples a pixel where its colours need {wanted}")
+        raise Unreadable(f"has {found.samples} samples per pixel where its colours need {wanted}")
     if not 1 <= found.bits <= min(found.allocated, 16):
         raise Unreadable(f"has pixels of {found.bits} bits; up to 16 are read")
     if wanted == 3 and found.signed:
-        raise Unreadable("has signed colours, which have no displayed range")
+        raise Unreadable("has signed colours, which cannot be displayed")
     if found.rows < 1 or found.columns < 1 or found.frames < 1:
         raise Unreadable("has an image without pixels")
     samples = found.rows * found.columns * found.samples
@@ -104,29 +104,29 @@ def _whole(dataset: Dataset, name: str, default: int | None = None) -> int:
     value = dataset.get(name)
     if value is None or value == "":
         if default is None:
-            raise Unreadable("lacks what an image must say of its pixels")
+            raise Unreadable("lacks header fields that describe the pixels")
         return default
     return int(value)
 
 
-def _picture(dataset: Dataset, frame: Frame) -> Picture:
+def _picture(dataset: Dataset, frame: Frame) -> StoredImage:
     if "PixelData" not in dataset:
         float_ = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
         raise Unreadable("holds floating-point pixels" if float_ else "holds no image")
     found = layout(dataset, len(dataset.PixelData))
     if frame.index >= found.frames:
-        raise Unreadable(f"holds {found.frames} frames and not number {frame.index + 1}")
+        raise Unreadable(f"holds {found.frames} frames, not number {frame.index + 1}")
     array = _decode(dataset, frame.index, found)
     if found.photometric == PALETTE:
         return _through_palette(array, dataset)
     if found.photometric not in GREY:
         stored = Stored(bits=found.bits, native=found.photometric == "RGB")
-        return Picture(_fitting(array, stored), stored)
+        return StoredImage(_fitting(array, stored), stored)
     stored, viewed = grey_view(dataset, frame.index, found.bits, found.signed, frame.window)
     pixels = _fitting(array, stored)
     if not viewed:
         stored = dataclasses.replace(stored, view=by_range(stored, pixels, dataset))
-    return Picture(pixels, stored)
+    return StoredImage(pixels, stored)
 
 
 def _decode(dataset: Dataset, index: int, found: Layout) -> np.ndarray[Any, Any]:
@@ -137,7 +137,7 @@ def _decode(dataset: Dataset, index: int, found: Layout) -> np.ndarray[Any, Any]
         known = "" if syntax.is_private or syntax.name == syntax else f" ({syntax.name})"
         decoder = None
     if decoder is None:
-        raise Unreadable(f"is compressed in a way that is not read here{known}")
+        raise Unreadable(f"is compressed in a way that robust does not read{known}")
     if syntax.is_encapsulated:
         code = get_frame(dataset.PixelData, index, number_of_frames=found.frames)
         if syntax == RLELossless:
@@ -150,7 +150,7 @@ def _decode(dataset: Dataset, index: int, found: Layout) -> np.ndarray[Any, Any]
     )
     shape = (found.rows, found.columns, found.samples)[: 2 + (found.samples > 1)]
     if array.shape != shape:
-        raise Unreadable("holds an image of another size than it says")
+        raise Unreadable("holds an image of another size than its header says")
     return np.asarray(array)
 
 
@@ -160,11 +160,11 @@ def _fitting(array: np.ndarray[Any, Any], stored: Stored) -> Pixels:
     return stored.cast(array)
 
 
-def _through_palette(array: np.ndarray[Any, Any], dataset: Dataset) -> Picture:
+def _through_palette(array: np.ndarray[Any, Any], dataset: Dataset) -> StoredImage:
     name = "RedPaletteColorLookupTable"
     if "SegmentedRedPaletteColorLookupTableData" in dataset or f"{name}Data" not in dataset:
-        raise Unreadable("has no palette, or a segmented one, which is not read")
+        raise Unreadable("has no palette, or a segmented one, which robust does not read")
     bits = int(dataset[f"{name}Descriptor"].value[2])
     colours = apply_color_lut(array, dataset)[:, :, :3]
     stored = Stored(bits=16 if bits > 8 else 8, native=False)
-    return Picture(stored.cast(colours), stored)
+    return StoredImage(stored.cast(colours), stored)

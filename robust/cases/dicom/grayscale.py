@@ -1,4 +1,4 @@
-"""What a DICOM header says of how a frame is shown: rescaling, windows, tables, inversion."""
+"""Grayscale display of a DICOM frame: modality LUT, windows, VOI LUT, inversion (PS3.3 C.11)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 def grey_view(
     dataset: Dataset, frame: int, bits: int, signed: bool, window: int | None
 ) -> tuple[Stored, bool]:
-    """How a grey frame is shown by its `window`-th view, the first if None; False where the file
-    names no view, and `by_range` has to find one. Raises Unreadable.
+    """The display of a grey frame by its `window`-th view, and whether the file has any view.
 
-    Views are the file's VOI tables and then its windows, counted from 1.
+    Views are the file's VOI tables and then its windows, counted from 1; None is the first. Without
+    a view, `by_range` finds one. Raises Unreadable.
     """
     parts = list(_macros(dataset, frame))
     slope, intercept, modality = _modality(parts, signed, bits)
@@ -30,7 +30,7 @@ def grey_view(
     wanted = 1 if window is None else window
     if window is not None and not 1 <= window <= len(views):
         has = f"{len(views)} windows" if len(views) != 1 else "1 window"
-        raise Unreadable(f"has {has}, and window = {window} is asked for")
+        raise Unreadable(f"has {has}, but window = {window} is set")
     stored = Stored(
         bits=bits,
         signed=signed,
@@ -84,7 +84,7 @@ def _modality(parts: Sequence[Dataset], signed: bool, bits: int) -> tuple[float,
         slope, intercept = _number(part, "RescaleSlope"), _number(part, "RescaleIntercept")
         if slope is not None and intercept is not None:
             if slope == 0:
-                raise Unreadable("has a rescale slope of 0, which shows nothing")
+                raise Unreadable("has a rescale slope of 0, which displays nothing")
             return slope, intercept, None
     return 1.0, 0.0, None
 
@@ -99,10 +99,10 @@ def _views(parts: Sequence[Dataset], signed: bool, dataset: Dataset) -> list[Win
             raise Unreadable(f"has {len(centres)} window centres and {len(widths)} widths")
         function = str(part.get("VOILUTFunction") or "LINEAR").strip().upper()
         if centres and function not in FUNCTIONS:
-            raise Unreadable("has a VOI LUT function that is none of DICOM's")
+            raise Unreadable("has a VOI LUT function that DICOM does not define")
         for centre, width in zip(centres, widths, strict=True):
             if width < 1 if function == "LINEAR" else width <= 0:
-                raise Unreadable(f"has a window of width {width:g}, which shows nothing")
+                raise Unreadable(f"has a window of width {width:g}, which displays nothing")
             found.append(Window(centre, width, function))
         if found:
             return found
@@ -121,7 +121,7 @@ def _lut(item: Dataset, signed: bool) -> Lut:
     if signed and first >= 32768:
         first -= 65536
     if not 1 <= bits <= 16:
-        raise Unreadable(f"has a table of {bits} bits an entry")
+        raise Unreadable(f"has a table of {bits} bits per entry")
     element = item["LUTData"]
     data = element.value
     if isinstance(data, bytes):
@@ -159,5 +159,5 @@ def _numbers(dataset: Dataset, name: str) -> list[float]:
     values = list(value) if isinstance(value, (MultiValue, list)) else [value]
     found = [float(v) for v in values if v not in (None, "")]
     if not all(math.isfinite(v) and abs(v) < 1e12 for v in found):
-        raise Unreadable("has a window or rescaling that is no finite number")
+        raise Unreadable("has a window or rescaling that is not a finite number")
     return found

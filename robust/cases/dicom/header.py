@@ -1,4 +1,4 @@
-"""What a data set needs of a DICOM file beside its pixels: frames, and a patient without a name."""
+"""DICOM header: number of frames, and the patient as a pseudonym; finds files by SOP instance."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ MOST_FILES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Header:
+    """What the index of a data set needs of a DICOM file."""
+
     id: str
     """By the file's content."""
     patient: str | None
@@ -26,8 +28,10 @@ class Header:
 
 
 def read_header(path: Path, salt: bytes) -> Header:
-    """InputError where the file is missing. A broken one counts as one frame of nobody: reading its
-    pixels says what is wrong, where broken images can be skipped.
+    """The header of a file; InputError where it is missing.
+
+    A broken file counts as one frame without a patient: reading its pixels says later what is
+    wrong, where broken images can be skipped.
     """
     data = load_bytes(path)
     name = content_id(data)
@@ -66,7 +70,7 @@ def by_uid(root: Path, directory: Path | None) -> dict[str, Path]:
             try:
                 uid = guarded(path, lambda p=path: _uid(p))  # type: ignore[misc]
             except InputError:
-                continue  # whoever is named in the table and missing is complained of there
+                continue  # a table that names it is refused where it is read
             found.setdefault(uid, path)
     return found
 

@@ -1,4 +1,4 @@
-"""The bytes of a DICOM file to a pydicom dataset, whatever is wrong with them.
+"""Parses the bytes of a DICOM file to a pydicom dataset, also where they break the standard.
 
 Nothing that pydicom says leaves this module: its warnings and errors quote values, and a value may
 be a patient's name.
@@ -43,9 +43,9 @@ class Unreadable(Exception):
 
 
 def load_bytes(path: Path) -> bytes:
-    """InputError where the file is missing, too large, or cannot be read."""
+    """The bytes of a file; InputError where it is missing, too large, or cannot be read."""
     if not path.is_file():
-        raise InputError(f"no such image: {path}; mend the path or take its row out")
+        raise InputError(f"no such image: {path}; fix the path or remove its row")
     try:
         if path.stat().st_size > MOST_BYTES:
             raise InputError(
@@ -80,13 +80,14 @@ def parse(data: bytes, *, header: bool = False) -> Dataset:
 
 
 def is_deflated(data: bytes) -> bool:
+    """Whether the data set is compressed with deflate."""
     return _meta(data)[0] == DeflatedExplicitVRLittleEndian
 
 
 def guarded(path: Path, work: Callable[[], T]) -> T:
     """What `work` returns; InputError for whatever goes wrong in it, with no other error behind."""
     try:
-        with quiet():
+        with silence_pydicom():
             return work()
     except InputError:
         raise
@@ -95,14 +96,14 @@ def guarded(path: Path, work: Callable[[], T]) -> T:
     except MemoryError:
         wrong = "needs more memory than there is"
     except Exception:  # noqa: BLE001  (a broken file fails in any way; its words may name a patient)
-        wrong = "is broken, or no DICOM image"
+        wrong = "is broken or is not a DICOM image"
     # Raised out here, so that the other library's error is not even its context.
     raise InputError(f"{path} {wrong}; replace or remove it")
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Neither warnings nor log lines of the libraries that read DICOM: both quote values."""
+def silence_pydicom() -> Iterator[None]:
+    """Suppress warnings and log lines of the libraries that read DICOM: both quote values."""
     loggers = [logging.getLogger(name) for name in ("pydicom", "pylibjpeg", "libjpeg", "openjpeg")]
     with _quiet, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -148,9 +149,9 @@ def _inflate(data: bytes) -> bytes:
     machine = zlib.decompressobj(-zlib.MAX_WBITS)
     found = machine.decompress(data, MOST_BYTES)
     if machine.unconsumed_tail:
-        raise Unreadable(f"inflates to more than {MOST_BYTES >> 20} MiB")
+        raise Unreadable(f"decompresses to more than {MOST_BYTES >> 20} MiB")
     if not machine.eof:
-        raise Unreadable("is deflated and breaks off")
+        raise Unreadable("is compressed (deflate) and incomplete")
     return found
 
 

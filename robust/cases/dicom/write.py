@@ -1,4 +1,4 @@
-"""An adversarial image back into a DICOM file: what shows it is written, and nothing else is.
+"""Writes an adversarial image as a DICOM file that holds its display attributes and nothing else.
 
 Every file is a Secondary Capture of one frame (PS3.3 A.8.1), whatever it was made from: an image
 that was computed may not pass for one that a device took. It is built anew from numbers, from
@@ -19,8 +19,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 from torch import Tensor
 
-from robust.cases.case import Picture
-from robust.cases.dicom.attributes import Traits, ds, read_traits
+from robust.cases.case import StoredImage
+from robust.cases.dicom.attributes import CopiedAttributes, ds, read_attributes
 from robust.cases.dicom.frame import Frame, read_dicom
 from robust.cases.dicom.parse import content_id, guarded, load_bytes, parse
 from robust.cases.stored_pixels import Floats, Lut, Stored, Window
@@ -37,7 +37,7 @@ METHOD = "Only display attributes kept; pixels not searched for text"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a file says of where it comes from."""
+    """Where a written file comes from, as it states itself."""
 
     patient: str
     """A pseudonym."""
@@ -48,22 +48,24 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenDicom:
+    """A written file, and its image before and after."""
+
     path: Path
-    before: Picture
-    after: Picture
-    """What the file is read as."""
+    before: StoredImage
+    after: StoredImage
+    """The image as it is read from the written file."""
 
     @property
     def levels(self) -> int:
-        """How far a stored value went at most."""
+        """Largest change of a stored value."""
         moved = self.after.pixels.astype(np.int64) - self.before.pixels.astype(np.int64)
         return int(np.abs(moved).max())
 
 
 def write_dicom(
     frame: Frame, image: Tensor, eps: float | Floats, folder: Path, origin: Origin
-) -> Written:
+) -> WrittenDicom:
     """Write the displayed `(c, h, w)` image of a frame to `folder`, named by the input's content.
 
     Stored values of the input's depth, as `Stored.pixels` finds them; the same image again gives
@@ -73,15 +75,15 @@ def write_dicom(
     """
     data = load_bytes(frame.path)
     before = read_dicom(frame)
-    traits = guarded(frame.path, lambda: read_traits(parse(data, header=True), len(data)))
+    traits = guarded(frame.path, lambda: read_attributes(parse(data, header=True), len(data)))
     if tuple(image.shape) != tuple(before.stored.image(before.pixels).shape):
         raise InputError(
             f"{frame.path} was resized or made grey as it was read, and cannot be written back; "
-            f"take size and grey out of [data]"
+            f"remove size and grey from [data]"
         )
     pixels = before.stored.pixels(image, before.pixels, eps)
     made = guarded(
-        frame.path, lambda: _build(Picture(pixels, before.stored), traits, origin, frame, data)
+        frame.path, lambda: _build(StoredImage(pixels, before.stored), traits, origin, frame, data)
     )
     name = content_id(data) + (f"-{frame.index + 1}" if traits.frames > 1 else "")
     path = folder / f"{name}.dcm"
@@ -90,10 +92,12 @@ def write_dicom(
         path.write_bytes(made)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from None
-    return Written(path, before, read_dicom(Frame(path)))
+    return WrittenDicom(path, before, read_dicom(Frame(path)))
 
 
-def _build(picture: Picture, traits: Traits, origin: Origin, frame: Frame, data: bytes) -> bytes:
+def _build(
+    stored_image: StoredImage, traits: CopiedAttributes, origin: Origin, frame: Frame, data: bytes
+) -> bytes:
     made = Dataset()
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -110,8 +114,8 @@ def _build(picture: Picture, traits: Traits, origin: Origin, frame: Frame, data:
     made.ConversionType = "WSD"
     made.ImageType = ["DERIVED", "SECONDARY"]
     made.DerivationDescription = origin.attack
-    _put_pixels(made, picture, traits)
-    _put_view(made, picture.stored)
+    _put_pixels(made, stored_image, traits)
+    _put_view(made, stored_image.stored)
     traits.put(made)
     shown = hashlib.sha256(made.PixelData).hexdigest()
     made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
@@ -128,8 +132,8 @@ def _uid(origin: Origin, *parts: str) -> str:
     return generate_uid(entropy_srcs=[origin.salt.hex(), *parts])
 
 
-def _put_pixels(made: Dataset, picture: Picture, traits: Traits) -> None:
-    pixels, stored = picture.pixels, picture.stored
+def _put_pixels(made: Dataset, stored_image: StoredImage, traits: CopiedAttributes) -> None:
+    pixels, stored = stored_image.pixels, stored_image.stored
     made.Rows, made.Columns = pixels.shape[:2]
     made.SamplesPerPixel = 1 if pixels.ndim == 2 else 3
     if pixels.ndim == 3:
@@ -151,8 +155,9 @@ def _put_pixels(made: Dataset, picture: Picture, traits: Traits) -> None:
 
 
 def _put_view(made: Dataset, stored: Stored) -> None:
-    """Rescaling and the one view; a range that was found from the pixels becomes a window, since
-    other pixels would have another.
+    """Write rescaling and the one view.
+
+    A range that was found from the pixels becomes a window, since other pixels have another range.
     """
     if made.SamplesPerPixel == 3:
         return

@@ -1,0 +1,1 @@
+"""Synthetic medical images, drawn by a program."""

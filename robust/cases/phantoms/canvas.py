@@ -1,4 +1,4 @@
-"""Pencils for procedural images: soft edges, smooth noise, strokes and discs at any size.
+"""Drawing tools for synthetic images: soft edges, smooth noise, strokes and discs at any size.
 
 Coordinates are relative to the image's side: x runs right and y down, both in [0, 1]. Whatever is
 random is drawn in these units and never in pixels, so that a seed shows the same anatomy at every

@@ -1,4 +1,4 @@
-"""Phantoms as cases: drawn when read, the same from the same seed."""
+"""Synthetic images as cases, drawn when they are read; the same seed gives the same images."""
 
 from __future__ import annotations
 
@@ -23,20 +23,24 @@ def open_phantoms(
     pixels: int = 64,
     seed: int = 0,
 ) -> Cases:
-    """`count` phantoms of `pixels` x `pixels`, half with the finding.
+    """`count` synthetic images of `pixels` x `pixels`, half of them with the finding.
 
     Two images that share a label count as one patient, so that groups have something to group;
     their anatomy differs. Splits are drawn from different seeds and share none.
     """
     if modality not in MODALITIES:
-        raise InputError(f"no phantom {modality!r}; {did_you_mean(modality, MODALITIES)}")
+        raise InputError(
+            f"no synthetic images of {modality!r}; {did_you_mean(modality, MODALITIES)}"
+        )
     if count < 2 or pixels < 28:
-        raise InputError("phantoms: count must be at least 2 and pixels at least 28")
+        raise InputError("synthetic images: count must be at least 2 and pixels at least 28")
     if seed < 0:
-        raise InputError(f"phantoms: seed {seed} is negative; use 0 or a positive integer")
+        raise InputError(f"synthetic images: seed {seed} is negative; use 0 or a positive integer")
     wanted = split or "test"
     if wanted not in SPLITS:
-        raise InputError(f"phantoms have no split {wanted!r}; {did_you_mean(wanted, SPLITS)}")
+        raise InputError(
+            f"synthetic images have no split {wanted!r}; {did_you_mean(wanted, SPLITS)}"
+        )
     first = (seed * len(SPLITS) + SPLITS[wanted]) * 1_000_000
     entries = []
     for i in range(count):
@@ -46,7 +50,7 @@ def open_phantoms(
             Entry(f"{wanted}-{i}", finding, owner, {}, (modality, bool(finding), first + i))
         )
     return Cases(
-        source=f"phantom {modality} (drawn by a program: no patient, no clinical meaning)",
+        source=f"{NOUNS[modality]} (drawn by a program: no patient, no clinical meaning)",
         classes=CLASSES[modality],
         entries=tuple(entries),
         read=partial(_draw, pixels),

@@ -1,4 +1,4 @@
-"""A procedural frontal chest X-ray, and patchy opacities in its lungs.
+"""Draws a synthetic frontal chest X-ray, with patchy opacities in its lungs or without.
 
 Attenuations add along the ray, as in the real projection, and a saturating film turns them into
 grey values: so a rib crosses a lung brightly and the heart hardly at all.

@@ -1,4 +1,4 @@
-"""A procedural dermoscopy image: a regular naevus, or a lesion with the signs of a melanoma."""
+"""Draws a synthetic dermoscopy image: a regular naevus, or a lesion with signs of a melanoma."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Procedural medical images: a chest X-ray, a fundus photograph or a dermoscopy image from a seed.
+"""Synthetic medical images drawn from a seed: chest X-ray, fundus photograph, dermoscopy image.
 
 They need no download, consent or licence, and the truth about each is known: the same seed with
 and without the finding is the same patient, grain included. They are for tests and demonstrations;
@@ -32,9 +32,9 @@ FINDINGS: dict[str, str] = {modality: names[1] for modality, names in CLASSES.it
 """The name of each modality's finding."""
 
 NOUNS: dict[str, str] = {
-    "chest_xray": "phantom chest X-rays",
-    "fundus": "phantom fundus photographs",
-    "dermoscopy": "phantom dermoscopy images",
+    "chest_xray": "synthetic chest X-rays",
+    "fundus": "synthetic fundus photographs",
+    "dermoscopy": "synthetic dermoscopy images",
 }
 """What a report calls the images."""
 

@@ -1,4 +1,4 @@
-"""A procedural fundus photograph, and the exudates and bleedings of diabetic retinopathy."""
+"""Draws a synthetic fundus photograph, with the signs of diabetic retinopathy or without."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Adaptive attacks: attackers that know the detector."""

@@ -1,0 +1,1 @@
+"""Faster forward and backward passes for the attack search, and memory."""

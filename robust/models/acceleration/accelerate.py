@@ -1,4 +1,7 @@
-"""A quick twin of a classifier, to find adversarial images with; the classifier itself confirms."""
+"""Faster copies of a classifier for the attack search: folded, channels last, perhaps bfloat16.
+
+What the search finds is confirmed by the classifier itself at float32.
+"""
 
 from __future__ import annotations
 
@@ -18,84 +21,94 @@ from robust.models.classifier import Classifier
 SMALL = 5e7
 """Floating-point operations of a forward pass of one image below which nothing is gained."""
 GAIN, LOW_GAIN = 1.05, 1.25
-"""How much faster a twin must be to be used; in low precision survivors run a second time."""
+"""How much faster a copy must be to be used; after bfloat16 the cases that resist run again."""
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Acceleration:
-    """How attacks run the network: measured at the start of a run, and kept with it."""
+    """How attacks run the network: measured once at the start of a run, and stored with it."""
 
     folded: int = 0
     """Normalisations folded into the layer before."""
     channels_last: bool = False
     bfloat16: bool = False
-    """First in bfloat16, first and last layer in float32; what survives runs again at float32."""
+    """Search in bfloat16 with first and last layer in float32; cases that resist run at float32."""
     gain: float = 1.0
-    """Measured: time of the plain network over that of this one, forward and backward."""
+    """Measured: time of the original network over that of this one, forward and backward."""
 
     def to_json(self) -> dict[str, Any]:
+        """The fields as a mapping."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
-class Twins:
-    """What attacks run on."""
+class FastModels:
+    """The networks that attacks run on; each maps `(n, c, h, w)` to logits `(n, k)`."""
 
     float32: Callable[[Tensor], Tensor]
-    low: Callable[[Tensor], Tensor] | None
+    low_precision: Callable[[Tensor], Tensor] | None
     """In bfloat16, or None where that is not faster."""
-    speed: Acceleration
+    acceleration: Acceleration
 
 
-def make_twins(
+def make_fast_models(
     classifier: Classifier, x: Tensor, precision: str = "auto", known: Acceleration | None = None
-) -> Twins:
-    """Twins of a prepared classifier, chosen by measuring on `x (n, c, h, w)`, or as `known` says.
+) -> FastModels:
+    """Faster copies of a prepared classifier, chosen by measuring on `x (n, c, h, w)`.
 
-    A twin whose logits on `x` are not those of the classifier, up to rounding, is not used. Models
-    at float64, and those that cannot be copied or are too small to gain, run as they are.
+    `known` is an earlier choice, which is then made again without measuring. A copy whose logits on
+    `x` are not those of the classifier, up to rounding, is not used. Models at float64, models that
+    cannot be copied and models too small to gain run as they are.
     """
-    plain = Twins(classifier, None, Acceleration())
+    plain = FastModels(classifier, None, Acceleration())
     if known is not None and not (known.channels_last or known.bfloat16):
         return plain
     if known is None and (x.dtype != torch.float32 or _operations(classifier, x) < SMALL):
         return plain
-    twin = _float32(classifier, x)
-    if twin is None:
+    copied = float32_copy(classifier, x)
+    if copied is None:
         return plain
-    quick, folded = twin
-    low = _low(quick, x) if precision != "float32" else None
+    fast, folded = copied
+    low = low_precision_copy(fast, x) if precision != "float32" else None
     if known is not None:
-        return Twins(quick, low if known.bfloat16 else None, known)
-    ways: dict[str, Callable[[Tensor], Tensor]] = {"plain": classifier, "quick": quick}
+        return FastModels(fast, low if known.bfloat16 else None, known)
+    ways: dict[str, Callable[[Tensor], Tensor]] = {"original": classifier, "float32": fast}
     if low is not None:
-        ways["low"] = low
-    seconds = _measure(ways, x)
-    gain, low_gain = (seconds["plain"] / seconds.get(k, float("inf")) for k in ("quick", "low"))
+        ways["bfloat16"] = low
+    seconds = measure_passes(ways, x)
+    gain, low_gain = (
+        seconds["original"] / seconds.get(way, float("inf")) for way in ("float32", "bfloat16")
+    )
     if low is not None and (precision == "bfloat16" or low_gain > max(gain, 1.0) * LOW_GAIN):
-        return Twins(quick, low, Acceleration(folded, True, True, round(low_gain, 2)))
+        return FastModels(fast, low, Acceleration(folded, True, True, round(low_gain, 2)))
     if gain > GAIN:
-        return Twins(quick, None, Acceleration(folded, True, False, round(gain, 2)))
+        return FastModels(fast, None, Acceleration(folded, True, False, round(gain, 2)))
     return plain
 
 
-def _float32(classifier: Classifier, x: Tensor) -> tuple[Callable[[Tensor], Tensor], int] | None:
-    """Folded and with channels last, and how many were folded; without folding where that errs."""
+def float32_copy(
+    classifier: Classifier, x: Tensor
+) -> tuple[Callable[[Tensor], Tensor], int] | None:
+    """A copy with folded normalisations and channels last, and how many were folded.
+
+    Without folding where that changes the logits on `x (n, c, h, w)`; None where no copy has the
+    same logits.
+    """
     with torch.no_grad():
         wanted = classifier(x)
     for folding in (True, False):
         try:
-            twin = copy.deepcopy(classifier)
-            folded = fold(twin.network, twin, x[:2]) if folding else 0
-            quick = _ChannelsLast(twin.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+            inner = copy.deepcopy(classifier)
+            folded = fold(inner.network, inner, x[:2]) if folding else 0
+            fast = _ChannelsLast(inner.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
             with torch.no_grad():
-                found = quick(x)
+                found = fast(x)
         except Exception:  # noqa: BLE001  (any foreign network may refuse in any way)
             continue
         scale = float(wanted.abs().amax().clamp_min(1))
         if bool(((found - wanted).abs() <= 1e-4 * scale).all()):
-            return quick, folded
+            return fast, folded
     return None
 
 
@@ -109,31 +122,36 @@ class _ChannelsLast(nn.Module):
         return out
 
 
-class _Low(nn.Module):
-    """Under autocast, its weights at bfloat16 once and for all."""
+class _Autocast(nn.Module):
+    """A network with weights at bfloat16, run under autocast."""
 
-    def __init__(self, quick: nn.Module, device: str) -> None:
+    def __init__(self, network: nn.Module, device: str) -> None:
         super().__init__()
-        self.quick = quick
+        self.network = network
         self.device = device
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(self.device, torch.bfloat16):
-            out: Tensor = self.quick(x)
+            out: Tensor = self.network(x)
         return out.float()
 
 
-def _low(quick: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[Tensor], Tensor] | None:
-    """At bfloat16 but for the first layer, which would swallow small changes, and the last."""
+def low_precision_copy(
+    fast: Callable[[Tensor], Tensor], x: Tensor
+) -> Callable[[Tensor], Tensor] | None:
+    """A copy at bfloat16 but for the first and the last layer, or None where that fails on `x`.
+
+    At bfloat16 the first layer would round small changes of the image away.
+    """
     try:
-        assert isinstance(quick, nn.Module)
-        twin = copy.deepcopy(quick)
-        layers = _layers(twin, x[:2])
+        assert isinstance(fast, nn.Module)
+        network = copy.deepcopy(fast)
+        layers = _layers(network, x[:2])
         for layer in layers[1:-1]:
             layer.to(torch.bfloat16)
         for layer in {id(one): one for one in (layers[0], layers[-1])}.values():
-            _keep_float32(layer)
-        low = _Low(twin, x.device.type)
+            _run_at_float32(layer)
+        low = _Autocast(network, x.device.type)
         with torch.no_grad():
             found = low(x)
         return low if bool(torch.isfinite(found).all()) else None
@@ -158,7 +176,8 @@ def _layers(model: nn.Module, x: Tensor) -> list[nn.Module]:
     return list(found.values())
 
 
-def _keep_float32(layer: nn.Module) -> None:
+def _run_at_float32(layer: nn.Module) -> None:
+    """Switch autocast off inside a layer, in place."""
     inner = layer.forward
 
     def forward(x: Tensor) -> Any:
@@ -178,8 +197,11 @@ def _operations(classifier: Classifier, x: Tensor) -> float:
         return 0.0
 
 
-def _measure(ways: dict[str, Callable[[Tensor], Tensor]], x: Tensor) -> dict[str, float]:
-    """Seconds of a forward and a backward pass, the least of three in turn after one to warm up."""
+def measure_passes(ways: dict[str, Callable[[Tensor], Tensor]], x: Tensor) -> dict[str, float]:
+    """Seconds of a forward and a backward pass on `x (n, c, h, w)`, by name.
+
+    The least of three, measured in turn after one pass to warm up.
+    """
     best: dict[str, float] = {}
     for number in range(4):
         for name, model in ways.items():

@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolution or linear layer before it."""
+"""Folds batch normalisation into the convolution or linear layer before it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ class _Pair:
 
 
 def fold(network: nn.Module, classifier: nn.Module, x: Tensor) -> int:
-    """Fold in place what `classifier(x)`, of which `network` is a part, shows to be foldable.
+    """Fold normalisations of `network` into the layers before them, in place.
+
+    `classifier(x)`, of which `network` is a part, shows which can be folded.
 
     In evaluation mode a normalisation is a scale and a shift, which the layer before can do. A pair
     is a normalisation whose input is, as an object, what one layer returned, each running once.
@@ -94,7 +96,7 @@ def _foldable(layer: nn.Module, norm: nn.Module) -> bool:
 
 
 def _rest_known(norm: nn.Module) -> bool:
-    """timm's normalisation that goes on to an activation."""
+    """Whether it is the normalisation of timm that contains an activation."""
     return type(norm).__name__ == "BatchNormAct2d" and hasattr(norm, "act")
 
 

@@ -1,4 +1,4 @@
-"""Memory: how many images fit into it at once, and how a CPU keeps it between two passes."""
+"""Memory: the batch that fits into it, and freed memory kept between two passes (glibc)."""
 
 from __future__ import annotations
 
@@ -20,20 +20,23 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 
 
 def at_once(model: Callable[[Tensor], Tensor], x: Tensor) -> int:
-    """Images of the shape of `x (n, c, h, w)` whose gradient can be had in one pass, at least 1.
+    """Images of the shape of `x (n, c, h, w)` whose gradients fit into one pass, at least 1.
 
     An estimate, so that a large image does not end the process: on a CPU the system kills what
     takes too much, and nothing can be caught. Where nothing can be measured, a very large number.
     """
     free = free_memory(x.device)
-    kept = _kept(model, x[:1])
+    kept = bytes_for_gradient(model, x[:1])
     if free is None or not kept:
         return 1 << 30
     return max(1, int(SHARE * free / (BESIDE * kept)))
 
 
-def _kept(model: Callable[[Tensor], Tensor], x: Tensor) -> int:
-    """Bytes that a forward pass keeps for the backward one, those of the parameters left out."""
+def bytes_for_gradient(model: Callable[[Tensor], Tensor], x: Tensor) -> int:
+    """Bytes that a forward pass on `x` keeps for the backward one, without the parameters.
+
+    0 where that cannot be measured.
+    """
     storages: dict[int, int] = {}
 
     def keep(saved: Tensor) -> Tensor:
@@ -53,7 +56,9 @@ def _kept(model: Callable[[Tensor], Tensor], x: Tensor) -> int:
 
 @contextmanager
 def memory_kept(device: torch.device) -> Iterator[None]:
-    """On a CPU with glibc, keep freed memory for the next pass; give it back at the end.
+    """On a CPU with glibc, keep freed memory for the next pass and return it at the end.
+
+    Elsewhere (macOS, Windows, musl) it does nothing.
 
     By default every tensor above 32 MiB is fetched from the system anew and cleared page by page,
     pass after pass: a third of the time of a MobileNetV2 at 224 px, in float32.
@@ -113,7 +118,7 @@ def _left_to_group() -> int | None:
 
 
 def memory_ran_out(error: Exception) -> bool:
-    """On a GPU, or where the CPU's allocator gave up."""
+    """Whether an error says that memory ran out, of a GPU or of a CPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

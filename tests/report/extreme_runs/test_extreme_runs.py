@@ -18,7 +18,16 @@ from rich.console import Console
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from attacks import BIM, FGSM, PGD, CarliniWagnerL2, MarginPGD, Noise
+from attacks import (
+    BIM,
+    FGSM,
+    PGD,
+    AttackTraits,
+    CarliniWagnerL2,
+    Knowledge,
+    MarginPGD,
+    Noise,
+)
 from robust.auditing import audit, audit_plan
 from robust.cases import Cases, open_cases
 from robust.models import Classifier
@@ -44,7 +53,10 @@ class Crash:
 
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
     minimum_norm: ClassVar[bool] = False
+    knowledge: ClassVar[Knowledge] = "none"
+    traits: ClassVar[AttackTraits] = AttackTraits()
     passes: ClassVar[int] = 1
+    stream_key: ClassVar[str] = "Crash()"
     works: float = 9.0
 
     def __call__(

@@ -28,7 +28,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from attacks import BIM, PGD
+from attacks import BIM, PGD, AttackTraits, Knowledge
 from robust.auditing import audit
 from robust.cases import Cases, open_cases
 from robust.models import Classifier
@@ -54,7 +54,10 @@ class Crash:
 
     norms: ClassVar[tuple[str, ...]] = ("Linf",)
     minimum_norm: ClassVar[bool] = False
+    knowledge: ClassVar[Knowledge] = "none"
+    traits: ClassVar[AttackTraits] = AttackTraits()
     passes: ClassVar[int] = 1
+    stream_key: ClassVar[str] = "Crash()"
 
     def __call__(
         self, model: Any, x: Tensor, y: Tensor, threat: Any, streams: Any, target: Any = None

@@ -1,0 +1,141 @@
+"""Parameter-free ensemble after AutoAttack: Croce and Hein 2020 (arXiv 2003.01690)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attacks._tracking import ActiveCases, BestSoFar
+from attacks.apgd import APGD
+from attacks.contract import (
+    Attack,
+    AttackTraits,
+    Knowledge,
+    Model,
+    require_fit,
+    require_positive,
+)
+from attacks.losses import MOST_TARGETS
+from attacks.minimum_norm.fab import FAB
+from attacks.square import Square
+from attacks.streams import Streams, call_text
+from attacks.threat import ThreatModel
+
+WIDER = (2.0, 1.4)
+"""Radii of balls, in units of eps, through which an image found outside is brought in."""
+
+
+@dataclass(frozen=True)
+class AutoAttack:
+    """APGD, FAB and Square one after the other, each on the cases that are still robust.
+
+    Use it for the final number within an eps, with any number of classes, two included: it has
+    budgets (`steps`, `queries`) and nothing to tune. Where gradients near the image vanish, FAB,
+    which also starts far away, often finds an image outside the ball, and APGD goes on from there
+    through narrowing balls. Targeted runs and DLR need three classes; with two, where the gradients
+    of all losses are parallel, further starts replace them.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+    minimum_norm: ClassVar[bool] = False
+    knowledge: ClassVar[Knowledge] = "gradients and scores"
+
+    steps: int = 100
+    """Gradient steps of each run of APGD and FAB."""
+    queries: int = 5000
+    """Queries of Square per case."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "steps", "queries")
+
+    @property
+    def stream_key(self) -> str:
+        """As the first release wrote it, which called the ensemble Standard."""
+        return call_text("Standard", steps=self.steps, queries=self.queries)
+
+    @property
+    def traits(self) -> AttackTraits:
+        """It always leaves fallen cases alone."""
+        return AttackTraits(steps=self.steps)
+
+    @property
+    def passes(self) -> int:
+        """Those of all stages, and of the runs that follow each of FAB."""
+        stages = list(self._stages(MOST_TARGETS + 1, False))
+        walks = sum(attack.minimum_norm for attack in stages)
+        closing = self._climb.passes + len(WIDER) * self._approach.passes
+        return 1 + sum(attack.passes + 1 for attack in stages) + walks * closing
+
+    @property
+    def _climb(self) -> APGD:
+        return APGD(self.steps, loss="dlr", stop=True)
+
+    @property
+    def _approach(self) -> APGD:
+        return APGD(max(self.steps // 4, 1), loss="dlr")
+
+    def _stages(self, classes: int, targeted: bool) -> Iterator[Attack]:
+        """From cheap to costly."""
+        yield APGD(self.steps, stop=True)
+        if classes == 2 or targeted:
+            yield replace(self._climb, start="image", restarts=8)
+            yield FAB(self.steps, restarts=5)
+        else:
+            targets = min(classes - 1, MOST_TARGETS)
+            yield replace(self._climb, targets=targets)
+            yield FAB(self.steps, restarts=3)
+            yield FAB(self.steps, targets=targets)
+        yield Square(self.queries)
+
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        streams: Streams,
+        target: Tensor | None = None,
+    ) -> Tensor:
+        """The image with the largest margin that any stage found within eps."""
+        require_fit(self, threat)
+        found, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
+        with torch.no_grad():
+            logits = model(x)
+        batch = batch.take(~found.offer(batch, x, logits))
+        for attack in self._stages(logits.shape[1], target is not None):
+            if not len(batch.rows):
+                break
+            given = ThreatModel(threat.norm, math.inf) if attack.minimum_norm else threat
+            x_adv = attack(model, batch.x, batch.y, given, batch.streams, batch.target)
+            inside = threat.project(x_adv, batch.x)
+            with torch.no_grad():
+                fallen = found.offer(batch, inside, model(inside))
+            batch, x_adv = batch.take(~fallen), x_adv[~fallen]
+            if attack.minimum_norm and len(batch.rows):
+                batch = self._close_in(model, found, batch, x_adv, threat, target)
+        return found.best
+
+    def _close_in(
+        self,
+        model: Model,
+        found: BestSoFar,
+        batch: ActiveCases,
+        x_adv: Tensor,
+        threat: ThreatModel,
+        target: Tensor | None,
+    ) -> ActiveCases:
+        """APGD from the nearest images found, first in wider balls, so that it keeps succeeding."""
+        for width in WIDER:
+            wide = ThreatModel(threat.norm, width * threat.eps)
+            outside = BestSoFar(batch.x)
+            every = ActiveCases.of(batch.x, batch.y, batch.streams, batch.target)
+            start = wide.project(x_adv, batch.x)
+            self._approach.run_from(start, model, every, outside, wide, batch.target)
+            x_adv = outside.best
+        x_adv = threat.project(x_adv, batch.x)
+        return self._climb.run_from(x_adv, model, batch, found, threat, target)

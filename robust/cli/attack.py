@@ -1,0 +1,84 @@
+"""`robust attack`: write adversarial images as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from robust.cli.options import ATTACKS, DATA, OUTPUT, Device, PlanSettings, SkipBroken
+from robust.errors import InputError
+from robust.plan.spec import Plan
+from robust.progress import progress_bar
+
+EXAMPLE = (
+    "Example (after robust demo): robust attack demo-report/plan.toml --attack PGD "
+    "--eps 2/255 --bits 16 --out adversarial"
+)
+
+
+def attack(
+    plan: Annotated[Path, typer.Argument(help="Plan in TOML. Its model and data are used.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="New folder for the images.", rich_help_panel=OUTPUT),
+    ],
+    attack: Annotated[
+        str, typer.Option(help="Name of the attack.", rich_help_panel=ATTACKS)
+    ] = "PGD",
+    eps: Annotated[
+        str | None,
+        typer.Option(
+            help="Attack size (eps), for example 2/255.",
+            rich_help_panel=ATTACKS,
+            show_default="the plan's",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Maximum number of cases.", rich_help_panel=DATA)
+    ] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(
+            help="Bits per channel of the PNG files: 8 or 16.",
+            rich_help_panel=OUTPUT,
+            show_default="as in the input file",
+        ),
+    ] = None,
+    save_dicom: Annotated[
+        Path | None,
+        typer.Option(
+            help="New folder for DICOM files, where the cases are DICOM.", rich_help_panel=OUTPUT
+        ),
+    ] = None,
+    device: Device = "auto",
+    skip_broken: SkipBroken = False,
+    settings: PlanSettings = None,
+) -> None:
+    """Write adversarial images as files.
+
+    The folder receives lossless PNG files and attacks.csv with the result for each image. With
+    --save-dicom a second folder receives DICOM files, which contain no patient data.
+    """
+    from robust.cli.overrides import parse_settings, plan_from
+    from robust.engine.session import RunOptions
+    from robust.storage.export_dicom import DicomFolder
+    from robust.storage.export_png import export_images
+
+    if bits not in (None, 8, 16):
+        raise InputError(f"bits must be 8 or 16, not {bits}")
+    changes: dict[str, Any] = {"attacks": [{"name": attack}]}
+    if eps is not None:
+        changes["audit.eps"] = [part.strip() for part in eps.split(",")]
+    if limit is not None:
+        changes["data.limit"] = limit
+    made = plan_from(plan, {**changes, **parse_settings(settings or (), Plan)})
+    dicom = DicomFolder(save_dicom) if save_dicom else None
+    with progress_bar() as progress:
+        options = RunOptions(device, skip_broken, progress)
+        done = export_images(made, out, bits=bits, dicom=dicom, options=options)
+    said = f"{done.images} images in {out}; {done.fooled} of them still fool the model after saving"
+    for line in (said, *(dicom.said() if dicom else ())):
+        Console().print(line, markup=False)

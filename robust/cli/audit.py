@@ -1,0 +1,214 @@
+"""`robust audit`: attack a classifier and write a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from robust.cli.fields import (
+    FieldOption,
+    as_name_or_number,
+    as_names,
+    as_numbers,
+    as_tables,
+    with_fields,
+)
+from robust.cli.options import (
+    ATTACKS,
+    DATA,
+    DETECTORS,
+    MODEL,
+    OUTPUT,
+    Device,
+    Gate,
+    NoGallery,
+    PlanSettings,
+    RunFolder,
+    SkipBroken,
+)
+from robust.plan.spec import Plan
+from robust.progress import progress_bar
+
+EXAMPLE = (
+    "Example (after robust demo): robust audit demo-report/plan.toml --attack PGD "
+    "--eps 1/255 --out runs/pgd"
+)
+
+
+def as_detectors(flag: str, names: list[str]) -> list[dict[str, str]]:
+    """Tables for detectors; `all` is every one but BayesianUncertainty.
+
+    Few networks have the dropout that it needs. Named beside `all`, it is added.
+    """
+    from detectors import DETECTORS, BayesianUncertainty
+
+    if "all" in names:
+        every = [name for name in DETECTORS if name != BayesianUncertainty.__name__]
+        names = list(dict.fromkeys([*every, *(name for name in names if name != "all")]))
+    return as_tables(flag, names)
+
+
+_MODEL = (
+    FieldOption("--architecture", "model.architecture", "Name of a timm or torchvision network."),
+    FieldOption("--weights", "model.weights", "File of weights: .pth or .safetensors."),
+    FieldOption("--pretrained", "model.pretrained", "Use the library's pretrained weights.", bool),
+    FieldOption("--file", "model.file", "TorchScript or .pt2 file that holds the whole network."),
+    FieldOption(
+        "--factory", "model.factory", "Function that builds the network: package.module:function."
+    ),
+    FieldOption("--folder", "model.folder", "Folder written by robust train."),
+    FieldOption(
+        "--head",
+        "model.head",
+        "How the outputs are read: auto, softmax, sigmoid, multilabel or probabilities.",
+    ),
+    FieldOption(
+        "--finding",
+        "model.finding",
+        "Output to audit (multilabel models), by name or number.",
+        read=as_name_or_number,
+    ),
+    FieldOption(
+        "--mean",
+        "model.mean",
+        "Mean that the network's input is normalised with: one number, or three as in "
+        "0.485,0.456,0.406.",
+        read=as_numbers,
+    ),
+    FieldOption(
+        "--std",
+        "model.std",
+        "Standard deviation, in the same form as the mean.",
+        read=as_numbers,
+    ),
+    FieldOption("--size", "model.size", "Input size of the network in pixels.", int),
+    FieldOption("--channels", "model.channels", "Input channels of the network: 1 or 3.", int),
+)
+_DATA = (
+    FieldOption("--data", "data.path", "Image folder, DICOMDIR, MedMNIST .npz or phantom:NAME."),
+    FieldOption("--split", "data.split", "Split to audit.", default="test"),
+    FieldOption("--label", "data.label", "Label column of cases.csv.", default="label"),
+    FieldOption("--where", "data.where", "Row filter, for example 'source == \"odir\"'."),
+    FieldOption("--classes", "data.classes", "Class names in order: a,b,c.", read=as_names),
+    FieldOption("--findings", "data.findings", "Classes that are findings: b,c.", read=as_names),
+    FieldOption(
+        "--group", "data.group", "Column of the patient or lesion, or none.", default="group"
+    ),
+    FieldOption(
+        "--group-pattern",
+        "data.group_pattern",
+        "Regular expression that extracts the patient from the file name.",
+    ),
+    FieldOption("--limit", "data.limit", "Maximum number of cases.", int),
+    FieldOption("--grey", "data.grey", "Read colour files as grey.", bool),
+    FieldOption(
+        "--window", "data.window", "Which window of DICOM files to use, counted from 1.", int
+    ),
+)
+_ATTACKS = (
+    FieldOption(
+        "--attack", "attacks", "Attack to run. May be repeated.", list[str], read=as_tables
+    ),
+    FieldOption(
+        "--eps", "audit.eps", "Attack sizes (eps), for example 1/255,2/255.", read=as_names
+    ),
+    FieldOption("--norm", "audit.norm", "Norm of the attack size: Linf or L2."),
+    FieldOption("--goal", "audit.goal", "Goal of the attacks: error, miss or 'false alarm'."),
+    FieldOption("--target", "audit.target", "Class that the attacks aim at."),
+    FieldOption(
+        "--threshold",
+        "audit.threshold",
+        "Operating threshold: the probability above which the model reports the finding.",
+        float,
+    ),
+    FieldOption(
+        "--precision", "audit.precision", "Precision of the search: auto, float32 or bfloat16."
+    ),
+    FieldOption("--seed", "audit.seed", "Seed of all random numbers.", int),
+)
+_DETECTORS = (
+    FieldOption(
+        "--detector",
+        "detectors",
+        "Detector to evaluate. May be repeated. all: every one but BayesianUncertainty.",
+        list[str],
+        read=as_detectors,
+        default="none",
+    ),
+)
+_REPORT = (
+    FieldOption(
+        "--images",
+        "report.images",
+        "What the report calls the images, for example 'chest X-rays'.",
+    ),
+)
+PANELS = (
+    (MODEL, _MODEL),
+    (DATA, _DATA),
+    (ATTACKS, _ATTACKS),
+    (DETECTORS, _DETECTORS),
+    (OUTPUT, _REPORT),
+)
+"""Every option of `robust audit` that sets a field of the plan."""
+
+
+@with_fields(Plan, PANELS)
+def audit(
+    plan: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Plan in TOML, or a folder with a plan.toml. Options override it.",
+            show_default=False,
+        ),
+    ] = None,
+    out: RunFolder = None,
+    no_gallery: NoGallery = False,
+    device: Device = "auto",
+    skip_broken: SkipBroken = False,
+    gate: Gate = False,
+    settings: PlanSettings = None,
+    *,
+    changes: Mapping[str, Any],
+) -> None:
+    """Attack a classifier and write a report.
+
+    The run directory receives report.html, report.md, report.json, outcomes.csv and
+    outcomes.parquet. The same command continues a run that was interrupted. Exit codes: 0 success,
+    1 a gate did not pass (with --gate), 2 bad input, 70 a fault in robust.
+    """
+    from robust.cli.overrides import parse_settings, plan_from
+
+    no_images = {"report.gallery": 0} if no_gallery else {}
+    made = plan_from(plan, {**changes, **no_images, **parse_settings(settings or (), Plan)})
+    if gate:
+        from robust.engine.gate_check import check_gates
+
+        check_gates(made, needed=True)
+    run_audit(made, out or _default_out(plan, made), device, skip_broken=skip_broken, gate=gate)
+
+
+def run_audit(plan: Plan, out: Path, device: str, *, skip_broken: bool, gate: bool) -> None:
+    """Run a plan, write and print its report, and apply its gates where `gate` says so."""
+    from robust.auditing import audit_plan
+    from robust.cli.gate import apply_gates
+    from robust.report import write_report
+    from robust.report.formats.terminal import print_report
+
+    with progress_bar() as progress:
+        found = audit_plan(plan, out=out, device=device, skip_broken=skip_broken, progress=progress)
+    write_report(found, out, "md", "html")
+    console = Console()
+    print_report(found, console)
+    console.print(f"\nReport: {out / 'report.html'}", soft_wrap=True, markup=False)
+    if gate:
+        apply_gates(found, out)
+
+
+def _default_out(path: Path | None, plan: Plan) -> Path:
+    """The same folder for the same plan, so that the same command resumes."""
+    return Path("runs") / f"{path.stem if path else 'audit'}-{plan.digest()[:8]}"

@@ -1,0 +1,52 @@
+"""`robust demo`: train a small network on synthetic images and audit it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from robust.cli.options import DATA, OUTPUT, Device, NoGallery
+from robust.errors import InputError, did_you_mean
+from robust.progress import progress_bar
+
+EXAMPLE = "Example: robust demo --modality fundus --out demo-fundus"
+
+
+def demo(
+    modality: Annotated[
+        str,
+        typer.Option(help="Kind of image: chest_xray, fundus or dermoscopy.", rich_help_panel=DATA),
+    ] = "chest_xray",
+    count: Annotated[
+        int, typer.Option(help="Number of images to audit.", min=2, rich_help_panel=DATA)
+    ] = 200,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to write to.", rich_help_panel=OUTPUT)
+    ] = Path("demo-report"),
+    no_gallery: NoGallery = False,
+    device: Device = "auto",
+) -> None:
+    """Audit a small network on synthetic images.
+
+    The command trains the network, audits it and writes a report. It downloads nothing.
+    """
+    from robust.cases.phantoms.draw import MODALITIES
+    from robust.cli.audit import run_audit
+    from robust.cli.overrides import plan_from
+    from robust.demo import write_demo
+
+    if modality not in MODALITIES:
+        raise InputError(
+            f"no synthetic images of {modality!r}; {did_you_mean(modality, MODALITIES)}"
+        )
+    if out.is_file():
+        raise InputError(f"{out} is a file; name a folder")
+    console = Console()
+    console.print(f"Training a small network on synthetic images ({modality}) ...")
+    with progress_bar() as progress:
+        path = write_demo(out, modality, count, progress)
+    plan = plan_from(path, {"report.gallery": 0} if no_gallery else {})
+    run_audit(plan, out / "run", device, skip_broken=False, gate=False)

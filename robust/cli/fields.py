@@ -1,0 +1,155 @@
+"""Command-line options that each set one field of a plan or a recipe.
+
+A command names its table of `FieldOption`s once; `with_fields` turns the table into options, and
+the command receives what was given as one mapping from field to value.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
+
+import typer
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+from rich.markup import escape
+
+from robust.errors import InputError
+from robust.units import eps_text
+
+Read = Callable[[str, Any], Any]
+"""From an option's name and its value on the command line to the field's value."""
+
+
+def as_given(flag: str, value: Any) -> Any:
+    """The value unchanged."""
+    return value
+
+
+def as_names(flag: str, value: str) -> list[str]:
+    """`a, b` as a list of its parts."""
+    return [part.strip() for part in value.split(",")]
+
+
+def as_numbers(flag: str, value: str) -> float | list[float]:
+    """One number, or several with commas; InputError."""
+    try:
+        values = [float(part) for part in value.split(",")]
+    except ValueError:
+        raise InputError(f"{flag} {value!r}: write one number or three with commas") from None
+    return values[0] if len(values) == 1 else values
+
+
+def as_name_or_number(flag: str, value: str) -> str | int:
+    """An output's name, or its number."""
+    return int(value) if value.lstrip("-").isdigit() else value
+
+
+def as_split_or_share(flag: str, value: str) -> str | float:
+    """A split's name, or a share between 0 and 1."""
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def as_tables(flag: str, value: list[str]) -> list[dict[str, str]]:
+    """Names as the tables of a TOML file that hold nothing else."""
+    return [{"name": name} for name in value]
+
+
+@dataclass(frozen=True)
+class FieldOption:
+    """One option and the one field that it sets."""
+
+    flag: str
+    """As it is written: `--eps`, or `--grey/--colour`."""
+    field: str
+    """Dotted name in the TOML file: `audit.eps`."""
+    help: str
+    kind: Any = str
+    """The type on the command line."""
+    read: Read = as_given
+    default: str | None = None
+    """Shown by `--help` where the field's own default does not say it."""
+
+    @property
+    def name(self) -> str:
+        """The parameter's name."""
+        return self.flag.split("/")[0].removeprefix("--").replace("-", "_")
+
+    def parameter(self, panel: str, model: type[BaseModel]) -> inspect.Parameter:
+        """The option as typer reads it from a signature."""
+        shown = self.default or default_text(model, self.field)
+        text = escape(f"{self.help} [default: {shown}]" if shown else self.help)
+        # Typer's own default is None, which means that the field keeps its value.
+        option = typer.Option(self.flag, help=text, rich_help_panel=panel, show_default=False)
+        return inspect.Parameter(
+            self.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[self.kind | None, option],
+        )
+
+
+Panels = Sequence[tuple[str, Sequence[FieldOption]]]
+"""Options by the panel of `--help` that shows them."""
+
+
+def with_fields(model: type[BaseModel], panels: Panels) -> Callable[..., Callable[..., None]]:
+    """Add the options to a command that takes `changes`, a mapping from field to value.
+
+    Only options that were given are in it. Defaults in `--help` are those of `model`.
+    """
+    options = [option for _, group in panels for option in group]
+    added = [option.parameter(panel, model) for panel, group in panels for option in group]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in inspect.signature(command, eval_str=True).parameters.values()
+            if parameter.name != "changes"
+        ]
+
+        @functools.wraps(command)
+        def run(**arguments: Any) -> None:
+            given = {option: arguments.pop(option.name) for option in options}
+            changes = {
+                option.field: option.read(option.flag.split("/")[0], value)
+                for option, value in given.items()
+                if value is not None and value != []
+            }
+            command(**arguments, changes=changes)
+
+        # Typer reads the options from the signature; the wrapped command's would hide these.
+        del run.__wrapped__  # type: ignore[attr-defined]
+        run.__signature__ = inspect.Signature([*added, *own])  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in (*added, *own)}
+        return run
+
+    return decorate
+
+
+def default_text(model: type[BaseModel], field: str) -> str:
+    """A field's default as the command line writes it; empty where there is none to show."""
+    *tables, name = field.split(".")
+    for table in tables:
+        model = table_of(model.model_fields[table].annotation) or model
+    value = model.model_fields[name].default
+    if name == "eps" and isinstance(value, tuple):
+        return ",".join(eps_text(eps) for eps in value)
+    if isinstance(value, tuple):
+        value = ",".join(str(getattr(part, "name", part)) for part in value)
+    if value is None or isinstance(value, bool) or value is PydanticUndefined:
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def table_of(annotation: Any) -> type[BaseModel] | None:
+    """The table in a field's type: `ModelSpec` in `ModelSpec | None` or `tuple[ModelSpec, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := table_of(part))), None)

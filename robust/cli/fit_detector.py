@@ -1,0 +1,115 @@
+"""`robust fit-detector`: fit a detector to a classifier and save it for `robust screen`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from robust.cli.options import ATTACKS, DETECTORS, OUTPUT, Device
+from robust.errors import InputError
+from robust.progress import progress_bar
+
+if TYPE_CHECKING:
+    from robust.guard.artifact import Record
+
+EXAMPLE = (
+    "Example (after robust demo): robust fit-detector demo-report/plan.toml --detector LID "
+    "--attack PGD --eps 2/255 --out guards/lid"
+)
+FEW = 30
+"""Attacked images below which a share of them says little."""
+
+
+def fit_detector(
+    plan: Annotated[Path, typer.Argument(help="Plan in TOML. Its model and data are used.")],
+    detector: Annotated[
+        str,
+        typer.Option(
+            help="Name of the detector, or its label in the plan.", rich_help_panel=DETECTORS
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="New folder for the detector.", rich_help_panel=OUTPUT),
+    ],
+    attack: Annotated[
+        str | None,
+        typer.Option(
+            help="Attack to learn from. Some detectors need none.", rich_help_panel=ATTACKS
+        ),
+    ] = None,
+    eps: Annotated[
+        str | None,
+        typer.Option(help="Size (eps) of that attack, for example 1/255.", rich_help_panel=ATTACKS),
+    ] = None,
+    false_alarms: Annotated[
+        str,
+        typer.Option(
+            help="Share of clean images that may be flagged: 5% or 0.05.",
+            rich_help_panel=DETECTORS,
+        ),
+    ] = "5%",
+    split: Annotated[
+        str, typer.Option(help="Split that sets the threshold.", rich_help_panel=DETECTORS)
+    ] = "val",
+    device: Device = "auto",
+) -> None:
+    """Fit a detector to a classifier and save it, to screen images with.
+
+    The detector learns from the train split. Its threshold is set on clean images of another split.
+    """
+    share = parse_share(false_alarms)
+    from robust.guard.fit import fit_detector
+    from robust.plan.load import load_plan
+
+    with progress_bar() as progress:
+        stored = fit_detector(
+            load_plan(plan),
+            detector,
+            attack=attack,
+            eps=eps,
+            false_alarms=share,
+            split=split,
+            out=out,
+            device=device,
+            progress=progress,
+        )
+    Console(soft_wrap=True, highlight=False).print(summary(stored.record, out), markup=False)
+
+
+def parse_share(text: str) -> float:
+    """`5%`, `5 %` or `0.05`, above 0 and below 1; InputError."""
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        share = float(number) / (100 if percent else 1)
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 1:
+        raise InputError(f"--false-alarms {text!r}: write a share of the images, as 5% or 0.05")
+    return share
+
+
+def summary(record: Record, out: Path) -> str:
+    """What was fitted and on how many images, and how often it flags attacked ones."""
+    alarms, trained = record.false_alarms, record.training_attack
+    groups = "" if alarms.groups == alarms.images else f" in {alarms.groups} groups"
+    lines = [
+        f"Saved {record.label} to {out}. Its threshold is {record.threshold:.6g}, set for "
+        f"{100 * alarms.requested:.3g} % false alarms on {alarms.images} clean images of "
+        f"{alarms.split}{groups}."
+    ]
+    if trained is not None:
+        if trained.fitted_on:
+            lines.append(f"It learned from {trained.fitted_on} images of {trained}.")
+        few = " (too few to rely on)" if trained.held_out < FEW else ""
+        lines.append(
+            f"It flags {trained.held_out_flagged} of {trained.held_out} other images of {trained}, "
+            f"which it did not learn from{few}."
+        )
+    if record.left_out:
+        lines.append(f"{record.left_out} copies of other images were left out.")
+    return "\n".join(lines)

@@ -1,0 +1,65 @@
+"""Options that several commands share, and the panels in which `--help` groups them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+MODEL = "Model"
+DATA = "Data"
+ATTACKS = "Attacks"
+DETECTORS = "Detectors"
+TRAINING = "Training"
+HARDENING = "Adversarial training"
+OUTPUT = "Output"
+RUNNING = "Running"
+
+RunFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        help="Run directory. The same command continues a run that was interrupted.",
+        rich_help_panel=OUTPUT,
+        show_default="runs/ and the plan's name",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(help="cpu, cuda, or auto: a GPU if there is one.", rich_help_panel=RUNNING),
+]
+NoGallery = Annotated[
+    bool,
+    typer.Option("--no-gallery", help="Leave example images out.", rich_help_panel=OUTPUT),
+]
+SkipBroken = Annotated[
+    bool,
+    typer.Option(
+        "--skip-broken",
+        help="Skip images that cannot be read; the report counts them.",
+        rich_help_panel=RUNNING,
+    ),
+]
+Gate = Annotated[
+    bool,
+    typer.Option(
+        "--gate",
+        help="Exit with code 1 unless every gate of the plan passes; writes junit.xml.",
+        rich_help_panel=RUNNING,
+    ),
+]
+
+
+def _set_option(example: str) -> Any:
+    return typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help=f"Set any field by its name in the TOML file, for example {example}. May be repeated.",
+        rich_help_panel=RUNNING,
+    )
+
+
+PlanSettings = Annotated[list[str] | None, _set_option("detection.cases=500")]
+RecipeSettings = Annotated[list[str] | None, _set_option("training.momentum=0.8")]

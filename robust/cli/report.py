@@ -1,0 +1,68 @@
+"""`robust report`: write or print the report of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from robust.cli.options import OUTPUT, Gate, NoGallery
+from robust.errors import InputError, did_you_mean
+
+EXAMPLE = (
+    "Example (after robust demo): robust report demo-report/run --format html --template regulatory"
+)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="Run directory, or a report.json.")],
+    format: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="html, md, json, latex, svg, png or text. May be repeated.",
+            rich_help_panel=OUTPUT,
+            show_default="text and html",
+        ),
+    ] = None,
+    template: Annotated[
+        str,
+        typer.Option(
+            help="Order of the sections: standard, or regulatory (as in a technical file).",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = "standard",
+    no_gallery: NoGallery = False,
+    gate: Gate = False,
+) -> None:
+    """Write or print the report of a run, finished or not."""
+    from robust.cli.gate import apply_gates, require_gates
+    from robust.report import FORMATS, is_unfinished, read_report, write_report
+    from robust.report.formats.terminal import print_report
+
+    for name in format or ():
+        if name not in (*FORMATS, "text"):
+            raise InputError(f"unknown format {name!r}; {did_you_mean(name, [*FORMATS, 'text'])}")
+    if is_unfinished(run):
+        from robust.auditing import unfinished_report
+
+        found = unfinished_report(run)
+    else:
+        found = read_report(run)
+    if gate:
+        require_gates(found, run)
+    wanted = format or ["text", "html"]
+    folder = run if run.is_dir() else run.parent
+    files = [name for name in wanted if name != "text"]
+    written = (
+        write_report(found, folder, *files, template=template, gallery=not no_gallery)
+        if files
+        else []
+    )
+    if "text" in wanted:
+        print_report(found, Console())
+    for path in written:
+        Console().print(f"wrote {path}", soft_wrap=True, markup=False)
+    if gate:
+        apply_gates(found, folder)

@@ -1,0 +1,107 @@
+"""`robust screen`: predict images and flag those that look attacked."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from robust.cli.gate import print_errors
+from robust.cli.options import MODEL, OUTPUT, Device, SkipBroken
+from robust.cli.output import write_text
+from robust.errors import InputError
+from robust.progress import progress_bar
+
+EXAMPLE = "Example (after robust demo): robust screen guards/lid adversarial --out seen.csv"
+
+
+def screen(
+    detector: Annotated[Path, typer.Argument(help="Folder written by robust fit-detector.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            help="Plan that names the classifier.",
+            rich_help_panel=MODEL,
+            show_default="the classifier that the detector was fitted to",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the classifier's weights, if it was moved.", rich_help_panel=MODEL
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="CSV file to write to.",
+            rich_help_panel=OUTPUT,
+            show_default="printed",
+        ),
+    ] = None,
+    device: Device = "auto",
+    skip_broken: SkipBroken = False,
+) -> None:
+    """Predict images and flag those that look attacked.
+
+    The table has one row per image with the columns id, prediction, score and flagged (1 or 0).
+    """
+    if out is not None:
+        _check_out(out)
+    from robust.engine.outcome_table import as_cell
+    from robust.guard.screen import COLUMNS, screen_files
+
+    with progress_bar() as progress:
+        lines, skipped, record = screen_files(
+            detector,
+            images,
+            plan=plan,
+            weights=weights,
+            device=device,
+            skip_broken=skip_broken,
+            progress=progress,
+        )
+    rows = [(one.id, one.prediction, one.score, one.flagged) for one in lines]
+    text = _csv([COLUMNS, *([as_cell(value) for value in row] for row in rows)])
+    if out is None:
+        print(text, end="")
+    else:
+        write_text(out, text)
+    print_errors([f"skipped: {why}" for why in skipped])
+    flagged, expected = (
+        sum(one.flagged for one in lines),
+        len(lines) * record.false_alarms.requested,
+    )
+    shown = f"{expected:.1f}".removesuffix(".0")
+    Console(stderr=True, soft_wrap=True, highlight=False).print(
+        f"{flagged} of {len(lines)} images flagged; about {shown} would be flagged if none were "
+        f"attacked",
+        markup=False,
+    )
+
+
+def _csv(rows: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _check_out(out: Path) -> None:
+    """InputError where the table would replace another file."""
+    from robust.guard.screen import COLUMNS
+
+    if out.is_dir():
+        raise InputError(f"{out} is a folder; name a CSV file")
+    if out.exists():
+        with out.open("rb") as file:
+            ours = file.readline().rstrip(b"\r\n") == ",".join(COLUMNS).encode()
+        if not ours:
+            raise InputError(f"{out} exists and is not a table of robust screen; name a new file")

@@ -1,0 +1,83 @@
+"""What tests of attacks share: images, streams, detectors that are formulas, and quick settings."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attacks import (
+    ATTACKS,
+    Attack,
+    AttackFunction,
+    DetectorAccess,
+    Guides,
+    Model,
+    Streams,
+    ThreatModel,
+    make_attack,
+)
+
+NORMS = ("Linf", "L2")
+
+QUICK: dict[str, dict[str, Any]] = {
+    "CarliniWagnerL2": {"steps": 15, "binary_steps": 3},
+    "APGD": {"steps": 25},
+    "AutoAttack": {"steps": 10, "queries": 50},
+    "ConfidencePGD": {"steps": 20},
+    "FAB": {"steps": 25},
+    "FMN": {"steps": 40},
+    "FeatureMatching": {"steps": 20},
+    "HierarchicalFeatureConstraint": {"steps": 20},
+    "JointPGD": {"steps": 20},
+    "MinimumNormEnsemble": {"steps": 20},
+    "OrthogonalPGD": {"steps": 20},
+    "SelectivePGD": {"steps": 20},
+    "Square": {"queries": 100},
+}
+"""Fields that make a costly attack cheap enough to run a hundred times; the others keep theirs."""
+
+EVERY = [(name, norm) for name, kind in ATTACKS.items() for norm in kind.norms]
+"""Every attack in each of its norms."""
+EPS = {"Linf": 0.05, "L2": 0.4}
+
+
+def make(name: str, norm: str) -> tuple[Attack, ThreatModel]:
+    """A quick form of that attack and a threat model that fits it."""
+    attack = make_attack(name, **QUICK.get(name, {}))
+    return attack, ThreatModel(norm, math.inf if attack.minimum_norm else EPS[norm])
+
+
+def images(n: int, channels: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Images with a black border and some white, as medical ones have."""
+    x = torch.rand(n, channels, 8, 8, generator=torch.Generator().manual_seed(n)).to(dtype)
+    x[:, :, 0] = 0
+    x[:, :, 1, :3] = 1
+    return x
+
+
+def streams(cases: int | Tensor, seed: int = 0) -> Streams:
+    """One stream per case."""
+    return Streams.of(seed, range(cases if isinstance(cases, int) else len(cases)))
+
+
+def with_detector(attack: Attack, model: Model, classes: int) -> AttackFunction:
+    """The attack with access to a toy detector of that model, where it can use one."""
+    if not attack.traits.detector_aware:
+        return attack
+    aware: Any = attack
+    return partial(aware, access=toy_access(model, classes))
+
+
+def toy_access(model: Model, classes: int) -> DetectorAccess:
+    """A detector that alarms at bright images; features are logits, the guides two of each label."""
+    guides = 3 * torch.eye(classes).repeat(2, 1)
+    guides[classes:] *= 2
+    return DetectorAccess(
+        suspicion=lambda x: x.flatten(1).mean(1) - 0.5,
+        guides=Guides(model, guides, torch.arange(2 * classes) % classes),
+        likelihood=lambda x: model(x).log_softmax(1),
+    )

@@ -1,0 +1,69 @@
+"""One small demonstration run for every example of README and site."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from robust import demo
+from robust.cli import main as cli
+
+COUNT = 60
+"""Images of the demonstration: detectors are judged on 10 patients or more."""
+LESS = {
+    "robust demo": f" --count {COUNT}",
+    "audit models/": " --limit 40",
+    "bench": " --steps 2",
+}
+"""Of what the examples do: the commands are tested, not how long they take."""
+
+
+def call(line: str) -> None:
+    """Run a command in this process, as the shell would."""
+    line += next((less for command, less in LESS.items() if command in line), "")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", shlex.split(line))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    assert ended.value.code in (0, None), line
+
+
+@pytest.fixture(scope="session")
+def small_demo() -> Iterator[None]:
+    """One epoch, two eps, two detectors, no scenario: commands are tested, not the network."""
+    plan = demo.PLAN
+    for old, new, times in (
+        (r"^eps = .*$", 'eps = ["1/255", "4/255"]', 1),
+        (r"^(adaptive.*) = .*$", r"\1 = 2", 2),
+        (r"^(universal|patch) = .*$", r"\1 = []", 2),
+        (r'^\[\[detectors\]\]\nname = "(KernelDensity|Mahalanobis)"\n', "", 2),
+    ):
+        plan, cuts = re.subn(old, new, plan, flags=re.MULTILINE)
+        assert cuts == times, old
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("robust.demo.EPOCHS", 1)
+        patch.setattr("robust.demo.PLAN", plan)
+        patch.setattr("robust.diagnostics.probe.CASES", 1)
+        yield
+
+
+@pytest.fixture(scope="session")
+def demo_folder(small_demo: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `robust demo` has run."""
+    folder = tmp_path_factory.mktemp("examples")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        call("robust demo")
+    return folder
+
+
+@pytest.fixture
+def in_demo(demo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same as the current folder."""
+    monkeypatch.chdir(demo_folder)
+    return demo_folder

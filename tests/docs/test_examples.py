@@ -1,0 +1,123 @@
+"""Examples of README and site work as printed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+
+from robust.cli import main as cli
+from robust.engine.gate_check import check_gates
+from robust.plan.load import make_plan
+from tests.docs.conftest import call
+from tests.docs.pages import ROOT, Block, blocks
+
+MARKS = {"", "run", "slow", "pytest", "attack", "detector"}
+
+
+def test_every_mark_is_known() -> None:
+    languages = ("python", "console", "toml", "yaml", "text")
+    assert {block.mark for language in languages for block in blocks(language)} == MARKS
+
+
+def test_console_examples(in_demo: Path) -> None:
+    commands = [command for block in blocks("console", "run") for command in block.commands()]
+    assert len(commands) >= 10
+    for command in commands:
+        call(command)
+    assert (in_demo / "runs/first/report.md").exists()
+    assert (in_demo / "runs/first/regulatory.html").exists()
+    assert list((in_demo / "adversarial").glob("*.png"))
+
+
+@pytest.mark.slow
+def test_slow_console_examples(in_demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if not (in_demo / "adversarial").exists():
+        (command,) = [c for b in blocks("console", "run") for c in b.commands() if "--bits" in c]
+        call(command)
+    for block in blocks("console", "slow"):
+        for command in block.commands():
+            call(command)
+    images = list((in_demo / "adversarial").glob("*.png"))
+    assert len((in_demo / "screened.csv").read_text("utf-8").splitlines()) == 1 + len(images)
+    capsys.readouterr()
+    for block in blocks("python", "slow"):
+        _run(block)
+    assert len(re.findall(r"^(normal|opacity) -?\d", capsys.readouterr().out, re.MULTILINE)) == 8
+
+
+@pytest.mark.parametrize("block", blocks("python", "run"), ids=str)
+def test_python_examples(
+    block: Block,
+    small_demo: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _run(block)
+    assert re.search(r"\d ?%", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=str)
+def test_python_compiles(block: Block) -> None:
+    compile(block.text, block.page, "exec")
+
+
+@pytest.mark.parametrize("block", blocks("console"), ids=str)
+def test_the_command_line_knows_what_is_shown(block: Block) -> None:
+    known = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    for name, *arguments in block.arguments():
+        known[name].make_context(name, arguments)
+
+
+@pytest.mark.parametrize("block", blocks("toml"), ids=str)
+def test_plans_are_plans(block: Block) -> None:
+    plan = make_plan(tomllib.loads(block.text), block.page)
+    if plan.gates:
+        check_gates(plan, needed=True)
+
+
+def test_the_plan_example_names_most_fields() -> None:
+    (plan,) = [make_plan(tomllib.loads(b.text)) for b in blocks("toml") if "title" in b.text]
+    assert plan.attacks[0].fields() == {"steps": 40}
+    assert plan.gates and plan.detectors and plan.scenarios.queries and plan.scenarios.surrogate
+
+
+def test_the_workflow_is_twelve_lines_that_github_and_the_command_line_know() -> None:
+    yaml = pytest.importorskip("yaml")
+    (block,) = blocks("yaml")
+    assert len(block.text.splitlines()) == 12
+    workflow = yaml.safe_load(block.text)
+    assert workflow[True] == "pull_request"  # YAML 1.1 reads the key `on` so; GitHub does not
+    steps = workflow["jobs"]["audit"]["steps"]
+    assert all(set(step) <= {"uses", "with", "run", "if"} for step in steps)
+    (line,) = [s["run"] for s in steps if s.get("run", "").startswith("robust ")]
+    known = typer.main.get_command(cli.app).commands["audit"]  # type: ignore[attr-defined]
+    made = known.make_context("audit", shlex.split(line)[2:]).params
+    assert made["gate"] and made["no_gallery"] and made["plan"] == Path("plan.toml")
+    upload = steps[-1]
+    assert upload["if"] == "always()" and upload["with"]["path"] == made["out"].as_posix()
+
+
+def test_readme_fits_and_its_links_lead_somewhere() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_the_citation_is_of_this_version() -> None:
+    yaml = pytest.importorskip("yaml")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+
+
+def _run(block: Block) -> None:
+    exec(compile(block.text, block.page, "exec"), {"__name__": "example"})

@@ -1,0 +1,33 @@
+"""What `--help` shows works as printed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from robust.cli import main as cli
+from tests.docs.conftest import call
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("demo", "audit", "attack", "fit-detector", "screen", "compare", "bench", "report"),
+        *("list", "train"),
+    ],
+)
+def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    call(f"robust {command} --help")
+    assert f"robust {command} " in capsys.readouterr().out.split("Example")[1]
+
+
+@pytest.mark.slow
+def test_help_examples_work_as_printed(in_demo: Path) -> None:
+    examples = [info.epilog or "" for info in cli.app.registered_commands]
+    assert len(examples) == 10
+    for example in examples:
+        command = re.search(r"Example(?: \(after robust demo\))?: (robust .*)$", example)
+        assert command, example
+        call(command[1])

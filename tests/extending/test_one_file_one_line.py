@@ -1,0 +1,302 @@
+"""An attack or a detector is added in one file and one line: done in a copy of the packages.
+
+The contract, the documentation checks and the linter run over the addition, unchanged; a black box
+that was added so takes part in the diagnosis of masked gradients.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+MI_FGSM = '''
+"""Momentum iterative FGSM (MI-FGSM): Dong et al. 2018 (arXiv 1710.06081)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attacks._tracking import ActiveCases, BestSoFar
+from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
+from attacks.losses import AttackLoss, climb
+from attacks.streams import Streams, call_text
+from attacks.threat import ThreatModel, above_zero, per_case
+
+
+@dataclass(frozen=True)
+class MIFGSM:
+    """Steps along a running sum of normalised gradients, from the image itself.
+
+    Use it to make images that also fool other models: momentum leaves out what one model alone has.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+    minimum_norm: ClassVar[bool] = False
+    knowledge: ClassVar[Knowledge] = "gradients"
+
+    steps: int = 10
+    """Gradient steps, each of length eps / steps."""
+    decay: float = 1.0
+    """How much of the sum a step keeps (mu)."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "steps")
+
+    @property
+    def passes(self) -> int:
+        """Each iterate once."""
+        return self.steps + 1
+
+    @property
+    def stream_key(self) -> str:
+        """It draws nothing; the key is there all the same."""
+        return call_text("MIFGSM", steps=self.steps, decay=self.decay)
+
+    @property
+    def traits(self) -> AttackTraits:
+        """Steps alone."""
+        return AttackTraits(steps=self.steps)
+
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        streams: Streams,
+        target: Tensor | None = None,
+    ) -> Tensor:
+        require_fit(self, threat)
+        found, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
+        x_adv, velocity = x, torch.zeros_like(x)
+        for _ in range(self.steps):
+            logits, gradient = climb(model, x_adv, AttackLoss("cross_entropy", y, target))
+            found.offer(batch, x_adv, logits)
+            size = above_zero(gradient.flatten(1).abs().sum(1))
+            velocity = self.decay * velocity + gradient / per_case(size, x)
+            step = threat.eps / self.steps * threat.steepest(velocity)
+            x_adv = threat.project(x_adv + step, x)
+        with torch.no_grad():
+            found.offer(batch, x_adv, model(x_adv))
+        return found.best
+'''
+
+SIMBA = '''
+"""Simple black-box attack on single pixels (SimBA): Guo et al. 2019 (arXiv 1905.07121)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from attacks._tracking import ActiveCases, BestSoFar
+from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
+from attacks.streams import Streams, call_text
+from attacks.threat import ThreatModel
+
+
+@dataclass(frozen=True)
+class SimBA:
+    """Moves one random value at a time by eps, up or down, and keeps what helps.
+
+    Use it where only logits are to be had and images are small.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("Linf",)
+    minimum_norm: ClassVar[bool] = False
+    knowledge: ClassVar[Knowledge] = "scores"
+    traits: ClassVar[AttackTraits] = AttackTraits()
+
+    queries: int = 600
+    """Images shown to the model per case."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "queries")
+
+    @property
+    def passes(self) -> int:
+        """One per query."""
+        return self.queries
+
+    @property
+    def stream_key(self) -> str:
+        """Queries are all that there is to set."""
+        return call_text("SimBA", queries=self.queries)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        streams: Streams,
+        target: Tensor | None = None,
+    ) -> Tensor:
+        require_fit(self, threat)
+        drawn = streams.uniform(x.new_empty(len(x), self.queries, 2))
+        found, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
+        rows, values = torch.arange(len(x), device=x.device), x[0].numel()
+        for pixel, sign in zip(*drawn.permute(2, 1, 0), strict=True):
+            candidate = found.best.flatten(1).clone()
+            place = (pixel * values).long().clamp_max(values - 1)
+            step = torch.where(sign < 0.5, -threat.eps, threat.eps).to(x)
+            candidate[rows, place] = x.flatten(1)[rows, place] + step
+            x_adv = threat.project(candidate.view_as(x), x)
+            found.offer(batch, x_adv, model(x_adv))
+        return found.best
+'''
+
+AUDIT = '''
+import torch
+from torch import Tensor, nn
+
+import robust.diagnostics.reattack as reattack
+from attacks import PGD
+from robust import Classifier, audit, open_cases
+
+
+class Turned(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -gradient
+
+
+class Masked(nn.Module):
+    """A linear network, fitted to phantoms by least squares, whose gradient points the other way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        cases = open_cases("phantom:chest_xray", split="train", count=60, pixels=28)
+        x = torch.stack([cases[i].image for i in range(60)]).flatten(1)
+        y = torch.tensor([2.0 * entry.label - 1 for entry in cases.entries])
+        self.centre = x.mean(0)
+        x = x - self.centre
+        ridge = torch.eye(x.shape[1]) * 0.1
+        self.linear = nn.Linear(x.shape[1], 2)
+        with torch.no_grad():
+            weight = torch.linalg.solve(x.T @ x + ridge, x.T @ y)
+            self.linear.weight.copy_(torch.stack([-weight, weight]))
+            self.linear.bias.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(Turned.apply(x.flatten(1)) - self.centre)
+
+
+reattack.QUERIES = 1  # the probe's own black box finds nothing
+for attacks in (["PGD"], ["PGD", "SimBA"]):
+    report = audit(
+        Classifier(Masked(), channels=1),
+        open_cases("phantom:chest_xray", count=30, pixels=28),
+        attacks=attacks,
+        eps=["8/255"],
+        device="cpu",
+    )
+    rates = {row.attack: row.scores.success.value for row in report.rows}
+    print(rates, "black box beats white box" in {flag.name for flag in report.flags})
+'''
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The packages and their tests, to be added to."""
+    for folder in ("attacks", "detectors", "robust", "tests"):
+        ignored = shutil.ignore_patterns("__pycache__", "*.png", "*.ttf", "*.woff2")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def add(home: Path, package: str, module: str, name: str, text: str) -> None:
+    """One file, and one line where the sorted imports have it."""
+    (home / package / f"{module}.py").write_text(text.lstrip("\n"), encoding="utf-8")
+    init = home / package / "__init__.py"
+    lines = init.read_text(encoding="utf-8").splitlines(keepends=True)
+    line = f"from {package}.{module} import {name} as {name}\n"
+    later = (i for i, own in enumerate(lines) if own.startswith(f"from {package}.") and own > line)
+    lines.insert(next(later), line)
+    init.write_text("".join(lines), encoding="utf-8")
+
+
+def run(home: Path, *command: str) -> str:
+    """What a command prints in the copy, which comes before any installed package."""
+    environment = {**os.environ, "PYTHONPATH": str(home), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=home, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def passed(home: Path, tests: str, chosen: str) -> int:
+    """How many tests of a folder pass, none failing."""
+    out = run(home, *("-m", "pytest", "-q", "-p", "no:cacheprovider", tests, "-k", chosen))
+    counted = re.search(r"(\d+) passed", out)
+    assert counted is not None
+    return int(counted[1])
+
+
+def linted(home: Path, package: str, module: str) -> None:
+    """The linter and the formatter have nothing to say about the file and the line."""
+    pytest.importorskip("ruff")
+    for command in (["check"], ["format", "--check"]):
+        run(home, "-m", "ruff", *command, f"{package}/{module}.py", f"{package}/__init__.py")
+
+
+def test_an_attack(copy: Path) -> None:
+    add(copy, "attacks", "mi_fgsm", "MIFGSM", MI_FGSM)
+    linted(copy, "attacks", "mi_fgsm")
+    assert passed(copy, "tests/attacks/contract", "MIFGSM or import_no_other") > 25
+    out = run(copy, "-c", "from attacks import make_attack; print(make_attack('MIFGSM', steps=3))")
+    assert out.strip() == "MIFGSM(steps=3, decay=1.0)"
+
+
+def test_a_black_box_feeds_the_flag_on_masked_gradients(copy: Path) -> None:
+    """What it says of itself is enough: it fells what gradients leave, and the report doubts them."""
+    add(copy, "attacks", "simba", "SimBA", SIMBA)
+    linted(copy, "attacks", "simba")
+    (copy / "masked.py").write_text(AUDIT, encoding="utf-8")
+    without, beside = run(copy, "masked.py").splitlines()
+    assert without.endswith("False") and beside.endswith("True"), (without, beside)
+
+
+def test_a_detector(copy: Path) -> None:
+    """Another detector's file under another name: the contract of detectors runs over it."""
+    text = (copy / "detectors" / "kernel_density.py").read_text(encoding="utf-8")
+    add(
+        copy,
+        "detectors",
+        "copied",
+        "Copied",
+        text.replace("KernelDensity", "Copied"),
+    )
+    linted(copy, "detectors", "copied")
+    assert passed(copy, "tests/detectors", "Copied") > 3
+
+
+def test_an_attack_that_forgets_something_is_refused_in_one_line(copy: Path) -> None:
+    incomplete = MI_FGSM.replace('    knowledge: ClassVar[Knowledge] = "gradients"\n', "")
+    add(copy, "attacks", "mi_fgsm", "MIFGSM", incomplete)
+    code = "try:\n import attacks\nexcept ValueError as error:\n print(error)"
+    assert run(copy, "-c", code).strip() == (
+        "MIFGSM is not an attack: it has no knowledge; attacks/contract.py says what an attack has"
+    )

@@ -1,0 +1,105 @@
+"""A fit keeps what it promises: false alarms, detection rates, and images that stay apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import Tensor
+
+from detectors import LID, Detector, KernelDensity, Mahalanobis, MaxSoftmax
+from detectors.contract import Learned
+from robust.errors import InputError
+from robust.guard import Guard, fit_detector
+from robust.guard.fit import highest_allowed
+from tests.guard.fits import BITS, STRONG, attacked, classifier, phantoms, plan
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.1, 0.37])
+@pytest.mark.parametrize("count", [100, 119, 120, 137])
+def test_a_further_clean_image_exceeds_the_threshold_as_seldom_as_promised(
+    count: int, share: float
+) -> None:
+    rng = np.random.default_rng(0)
+    # Scores are uniform, so that what lies above a threshold is known exactly.
+    above = [1 - highest_allowed(rng.random(count), share) for _ in range(4000)]
+    error = 4 * float(np.std(above)) / np.sqrt(len(above))
+    assert share - 1 / (count + 1) - error < np.mean(above) < share + error
+
+
+def test_too_few_clean_images_for_a_promise() -> None:
+    assert highest_allowed(np.arange(19.0), 0.05) == 18
+    with pytest.raises(InputError, match=r"18 clean images .* 0.05 false alarms need 19 or more"):
+        highest_allowed(np.arange(18.0), 0.05)
+
+
+@pytest.mark.parametrize("name", ["KernelDensity", "LID", "MaxSoftmax"])
+def test_fresh_clean_images_are_flagged_as_seldom_as_promised(weights: Path, name: str) -> None:
+    share, fresh = 0.1, 600
+    stored = fit_detector(
+        plan(weights, count=400),
+        name,
+        attack="FGSM",
+        eps=STRONG,
+        false_alarms=share,
+        device="cpu",
+    )
+    promise = stored.record.false_alarms
+    assert promise.images == (400 if name == "MaxSoftmax" else 160)
+    assert promise.groups == promise.images // 2
+    flagged = Guard(classifier(weights), stored, "cpu")(phantoms(count=fresh)[0]).flagged
+    # Drawn twice: the images that set the threshold, and these.
+    error = np.sqrt(share * (1 - share) * (1 / promise.images + 1 / fresh))
+    assert abs(float(flagged.double().mean()) - share) < 3 * error
+
+
+@pytest.mark.parametrize("detector", [KernelDensity(), Mahalanobis(), LID(), BITS], ids=repr)
+def test_attacked_images_are_flagged_more_often_than_clean_ones(
+    weights: Path, detector: Detector
+) -> None:
+    stored = fit_detector(plan(weights), detector, attack="PGD", eps=STRONG, device="cpu")
+    net, (x, y) = classifier(weights).eval(), phantoms(count=120)
+    x_adv = attacked(net, x, y, 24 / 255)
+    assert len(x_adv) > 40
+    guard = Guard(net, stored, "cpu")
+    seen, alarms = guard(x_adv).flagged, guard(x).flagged
+    assert float(seen.double().mean()) > 3 * float(alarms.double().mean())
+    assert float(seen.double().mean()) > 0.15
+    teaching = stored.record.training_attack
+    assert teaching is not None and teaching.held_out > 20
+    # What the record says of images that it had not seen is what happens to these.
+    assert teaching.held_out_flagged / teaching.held_out == pytest.approx(
+        float(seen.double().mean()), abs=0.25
+    )
+
+
+def test_each_image_teaches_or_sets_the_threshold_and_no_patient_does_both(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught: list[Tensor] = []
+    measured: list[Tensor] = []
+    fit_head, score = KernelDensity.fit_head, KernelDensity.combine
+
+    def learn(self: KernelDensity, clean: Tensor, adversarial: Tensor) -> Any:
+        taught.extend(clean)
+        return fit_head(self, clean, adversarial)
+
+    def combine(
+        self: KernelDensity, statistics: Tensor, learned: Learned, head: Learned | None
+    ) -> Tensor:
+        measured.append(statistics)
+        return score(self, statistics, learned, head)
+
+    monkeypatch.setattr(KernelDensity, "fit_head", learn)
+    monkeypatch.setattr(KernelDensity, "combine", combine)
+    fit_detector(plan(weights), KernelDensity(5.0), attack="FGSM", eps=STRONG, device="cpu")
+    known = {float(row) for row in taught}
+    clean = {float(row) for row in measured[0]}
+    assert known and len(clean) > 40 and not known & clean
+
+
+def test_too_few_patients(weights: Path) -> None:
+    with pytest.raises(InputError, match="val has 4 groups; 5 or more are needed"):
+        fit_detector(plan(weights, "small", count=8), MaxSoftmax(), device="cpu")

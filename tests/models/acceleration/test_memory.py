@@ -1,0 +1,88 @@
+"""As many cases at once as memory allows, found before it runs out."""
+
+from __future__ import annotations
+
+import platform
+import resource
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robust.engine.mixed_precision import make_mixed_precision_attacker
+from robust.engine.run_store import RunStore
+from robust.models import Classifier, prepare
+from robust.models.acceleration import memory
+from robust.models.acceleration.memory import at_once, bytes_for_gradient, free_memory, memory_kept
+
+
+def convolutions() -> Classifier:
+    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()]
+    net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    return prepare(Classifier(net, head="softmax"))
+
+
+def test_what_a_gradient_keeps_grows_with_the_pixels() -> None:
+    classifier = convolutions()
+    small, large = (bytes_for_gradient(classifier, torch.rand(1, 3, s, s)) for s in (32, 64))
+    # The inputs of both convolutions and what both ReLUs leave, in float32; weights count nothing.
+    assert 4 * 64 * 64 * (8 + 8) <= large <= 4 * 64 * 64 * (3 + 8 * 4 + 4 * 3)
+    assert 3.8 * small <= large <= 4.2 * small
+
+
+def test_half_the_memory_half_the_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier, x = convolutions(), torch.rand(4, 3, 32, 32)
+    counts = []
+    for free in (2**24, 2**23, 1):
+        monkeypatch.setattr(memory, "free_memory", lambda device, free=free: free)
+        counts.append(at_once(classifier, x))
+    assert counts[0] in (2 * counts[1], 2 * counts[1] + 1) and counts[1] > 1 and counts[2] == 1
+
+
+def test_without_a_measure_there_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(x: Tensor) -> Tensor:
+        raise RuntimeError("not today")
+
+    assert at_once(refusing, torch.rand(1, 3, 8, 8)) > 10**6
+    monkeypatch.setattr(memory, "free_memory", lambda device: None)
+    assert at_once(convolutions(), torch.rand(1, 3, 8, 8)) > 10**6
+
+
+def test_this_machine_says_what_is_free() -> None:
+    free = free_memory(torch.device("cpu"))
+    assert free is None or 2**20 < free < 2**50
+
+
+def test_a_resumed_run_splits_its_batches_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier, x, store = convolutions(), torch.rand(2, 3, 32, 32), RunStore(tmp_path)
+    monkeypatch.setattr(memory, "free_memory", lambda device: 2**22)
+    first = make_mixed_precision_attacker(classifier, x, "auto", store)
+    monkeypatch.setattr(memory, "free_memory", lambda device: 2**30)
+    assert make_mixed_precision_attacker(classifier, x, "auto", store).most == first.most < 100
+    store.close()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_freed_memory_is_kept_within_and_given_back_at_the_end() -> None:
+    """Counted in the pages that the system hands out for a tensor of 64 MiB, made again."""
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(2**24)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    faults()
+    fetched = faults()
+    if fetched == 0:
+        pytest.skip("this system counts no page faults")
+    with memory_kept(torch.device("cpu")):
+        assert min(faults() for _ in range(8)) < fetched / 10
+        inside = resident()
+    assert resident() < inside - 2**25
+    assert faults() > fetched / 2
