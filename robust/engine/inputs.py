@@ -16,7 +16,7 @@ from robust.models import (
     prepare,
     settle_head,
 )
-from robust.models.prepare import image_template
+from robust.models.preparation import image_template
 from robust.plan.spec import DataSpec, ModelSpec, Plan
 
 

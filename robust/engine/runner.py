@@ -22,7 +22,7 @@ from robust.engine.run_store import Array, CleanPrediction, Observations, Outcom
 from robust.engine.verified_attack import slack
 from robust.errors import InputError, first_line
 from robust.models.classifier import Classifier, settle_head
-from robust.models.prepare import image_template
+from robust.models.preparation import image_template
 from robust.plan.spec import AuditSpec
 from robust.progress import Progress, no_progress
 from robust.units import at_eps

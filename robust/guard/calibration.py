@@ -21,7 +21,7 @@ from robust.guard.artifact import as_stored
 from robust.guard.fit_inputs import FitInputs
 from robust.metrics.groups import Places
 from robust.models import Classifier
-from robust.models.prepare import image_template
+from robust.models.preparation import image_template
 from robust.progress import Progress
 
 

@@ -42,7 +42,7 @@ from robust.guard.calibration import (
 from robust.guard.fit_inputs import FitInputs, cell_text, on_split, open_inputs
 from robust.metrics.groups import Places, folds_by_group
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
-from robust.models.prepare import image_template
+from robust.models.preparation import image_template
 from robust.plan.spec import Plan
 from robust.progress import Progress
 

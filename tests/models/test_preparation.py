@@ -18,7 +18,7 @@ from robust.models import (
     full_precision,
     prepare,
 )
-from robust.models.prepare import image_template
+from robust.models.preparation import image_template
 from tests.models.nets import images, small
 
 
