@@ -109,9 +109,8 @@ def save_trained(
     plan = make_plan_for(folder, recipe)
     if plan is not None:
         write_atomically(folder / PLAN, tomli_w.dumps(plan))
-    write_atomically(
-        folder / CURVES, training_figure(training.history, training.best_epoch).png(120)
-    )
+    figure = training_figure(training.history, training.best_epoch)
+    write_atomically(folder / CURVES, figure.png(120))
     write_atomically(folder / CARD, card(content, has_plan=plan is not None))
     write_atomically(folder / MODEL, json.dumps(content, indent=1) + "\n")
 
