@@ -32,17 +32,12 @@ from robust.report.layout import standard as document
 from robust.report.tables.gates import complaints, in_a_line
 from robust.report.text.format import plain
 from robust.report.text.reproduce import plan_toml
+from tests.cli.commands import Robust, refused, write_plan
+from tests.cli.conftest import here, robust  # noqa: F401  (fixtures)
 from tests.records.test_report import report
 from tests.report.detected import ATTACKS, detection
 from tests.report.test_names import NAMES, Page, controls
 from tests.report.test_noticed import calm
-from tests.test_bad_input import (  # noqa: F401  (here and robust are fixtures)
-    Robust,
-    here,
-    refused,
-    robust,
-    write_plan,
-)
 
 GOOD = Estimate(0.8, 0.7, 0.9, 200, 100)
 

@@ -143,7 +143,7 @@ def project(folder: Path, **files: str) -> Path:
 
 
 def site_example() -> str:
-    text = (Path(__file__).parent.parent / "docs/ci.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs/ci.md").read_text(encoding="utf-8")
     [example] = [b.split("```")[0] for b in text.split("```python\n") if "(robustness)" in b]
     return example
 
@@ -281,7 +281,7 @@ def test_a_stranger_installs_the_package_and_runs_the_example_of_the_site(
     )
     ours = [path for path in sys.path if path.endswith("site-packages")]
     Path(own, "behind.pth").write_text("\n".join(ours) + "\n", encoding="utf-8")
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", tmp_path, root]
     built = subprocess.run(wheel, capture_output=True, text=True)
     if built.returncode and "hatchling" in built.stderr:
