@@ -113,7 +113,7 @@ def test_devices() -> None:
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device().type in ("cpu", "cuda")
     for name in ("tpu", "cuda:99", "", "cpu0"):
-        with pytest.raises(InputError, match=re.escape(f"device {name!r} is not available here")):
+        with pytest.raises(InputError, match=re.escape(f"device {name!r} is not available")):
             choose_device(name)
 
 

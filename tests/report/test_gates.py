@@ -31,17 +31,12 @@ from robust.report.gates import GateResult, groups_needed, judge_gates
 from robust.report.tables.gates import failed_gate_lines, gate_line
 from robust.report.text.format import plain
 from robust.report.text.reproduce import plan_toml
+from tests.cli.commands import Robust, refused, write_plan
+from tests.cli.conftest import here, robust  # noqa: F401  (fixtures)
 from tests.records.test_report import report
 from tests.report.detected import ATTACKS, detection, evaded
 from tests.report.hostile import NAMES, ElementPage, calm, controls
 from tests.report.pages import ORDERS
-from tests.test_bad_input import (  # noqa: F401  (here and robust are fixtures)
-    Robust,
-    here,
-    refused,
-    robust,
-    write_plan,
-)
 
 GOOD = Estimate(0.8, 0.7, 0.9, 200, 100)
 

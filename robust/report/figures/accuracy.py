@@ -192,9 +192,9 @@ def _line(
 
 
 def _in_words(what: str, rows: Sequence[AttackResult], estimates: Sequence[Estimate | None]) -> str:
-    said = [
+    parts = [
         f"{100 * e.value:.1f} % at {eps_text(row.eps, row.norm)}"
         for row, e in zip(rows, estimates, strict=True)
         if e is not None
     ]
-    return f"{what.capitalize()}: {', '.join(said)}."
+    return f"{what.capitalize()}: {', '.join(parts)}."

@@ -28,8 +28,8 @@ def junit(title: str, results: Sequence[GateResult]) -> bytes:
         named = {"classname": "robust.gates", "name": _legal(result.name), "time": "0"}
         case = ET.SubElement(suite, "testcase", named)
         if not result.passed:
-            said = {"message": _legal(result.why), "type": result.outcome}
-            ET.SubElement(case, "failure", said).text = _legal(f"{result.name}: {result.why}")
+            attributes = {"message": _legal(result.why), "type": result.outcome}
+            ET.SubElement(case, "failure", attributes).text = _legal(f"{result.name}: {result.why}")
     ET.indent(root)
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 

@@ -178,10 +178,10 @@ def _population(report: Report) -> str:
 
 
 def _method(report: Report) -> tuple[str, ...]:
-    said = list(METHOD)
+    sentences = list(METHOD)
     if report.detection is not None:
-        said += [*DETECTORS, ADAPTIVE if report.detection.adaptive else STATIC]
-    return (*said, SCENARIOS) if report.scenarios else tuple(said)
+        sentences += [*DETECTORS, ADAPTIVE if report.detection.adaptive else STATIC]
+    return (*sentences, SCENARIOS) if report.scenarios else tuple(sentences)
 
 
 def _references(report: Report) -> Table:
@@ -195,17 +195,17 @@ def _references(report: Report) -> Table:
 
 
 def _risk(report: Report) -> tuple[str, ...]:
-    said = attack_sentences(report)[1:]
+    sentences = attack_sentences(report)[1:]
     others = "access control, integrity of images in transit and in the archive, a second reader"
     if report.detection is None:
         others += ", detection of manipulated images"
     else:
         detection = report.detection
-        said = [*null_control_warning(detection), *said, *detector_sentences(detection)]
+        sentences = [*null_control_warning(detection), *sentences, *detector_sentences(detection)]
     return (
         "Risk that remains after the measures built into the classifier (in brackets: 95 % "
         "intervals):",
-        *said,
+        *sentences,
         f"Measures outside the classifier ({others}) were not assessed. If they are relied upon, "
         "their effect must be shown separately.",
     )

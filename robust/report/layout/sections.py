@@ -109,9 +109,9 @@ def detection_blocks(report: Report) -> tuple[Block, ...]:
     detection = report.detection
     if detection is None:
         return ()
-    said = (*detector_sentences(detection), harmless_change_sentence(detection))
+    sentences = (*detector_sentences(detection), harmless_change_sentence(detection))
     return (
-        TextBlock(tuple(sentence for sentence in said if sentence)),
+        TextBlock(tuple(sentence for sentence in sentences if sentence)),
         TextBlock((LEGEND, population_text(detection)), note=True),
         *_with_note(detector_table(report)),
         *_with_note(adaptive_table(report)),

@@ -59,11 +59,11 @@ def headline(report: Report) -> list[str]:
 
 def attack_sentences(report: Report) -> list[str]:
     """At most three: accuracy without attack, effect of the attacks, errors that they cause."""
-    said = [_clean_sentence(report)]
+    sentences = [_clean_sentence(report)]
     every = [row for row in report.worst_cases if row.norm == norms(report)[0]]
     rows = [row for row in every if row.scores.success is not None]
     if not rows:
-        return [*said, _nothing_attacked(report, every)]
+        return [*sentences, _nothing_attacked(report, every)]
     first, last = rows[0], rows[-1]
     effect = f"an attacker who may {threat_text(first.eps, first.norm)} {_effect(report, first)}"
     success = [row.scores.success.value for row in rows if row.scores.success is not None]
@@ -73,10 +73,10 @@ def attack_sentences(report: Report) -> list[str]:
         shown, when = first, "With the smaller change"
         if success[0] == 0 < success[-1]:
             shown, when = last, "With the larger change"
-    said.append(f"Of 100 {_attacked_images(report)}, {effect}.")
+    sentences.append(f"Of 100 {_attacked_images(report)}, {effect}.")
     if errors := _error_sentence(report, shown, when):
-        said.append(errors)
-    return said
+        sentences.append(errors)
+    return sentences
 
 
 def verdicts(report: Report) -> list[Verdict]:

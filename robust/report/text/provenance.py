@@ -75,16 +75,16 @@ def _cost(report: Report) -> str:
     seconds = sum(timings.by_cell.values())
     if timings.passes is None:
         made = sum(row.passes * row.attacked for row in report.results if row.same_as is None)
-        said = f"{made:,.0f} forward and backward passes of single images"
+        text = f"{made:,.0f} forward and backward passes of single images"
     else:
-        said = (
+        text = (
             f"{timings.passes.made:,.0f} forward and backward passes of single images "
             f"({timings.passes.in_full:,.0f} if every attack had run in full)"
         )
     if probe := timings.probe:
-        said += f", and {probe.passes:,.0f} on {probe.cases} cases to check the classifier"
+        text += f", and {probe.passes:,.0f} on {probe.cases} cases to check the classifier"
         seconds += probe.seconds
-    return f"{said}; {seconds:,.0f} s of computing time{_acceleration(report)}"
+    return f"{text}; {seconds:,.0f} s of computing time{_acceleration(report)}"
 
 
 def _acceleration(report: Report) -> str:

@@ -74,12 +74,12 @@ def scenario_effort(scenario: Scenario) -> str:
 
 
 def _sentence(one: Scenario) -> str:
-    said = SCENARIO_WORDS[one.name].sentence.format(
+    sentence = SCENARIO_WORDS[one.name].sentence.format(
         size=scenario_size(one),
         effort=scenario_effort(one),
         fooled=of_hundred(one.fooled.value),
         control=of_hundred(one.control.value),
     )
     if one.beats_control:
-        return said
-    return f"{said} The difference may be chance: the intervals overlap."
+        return sentence
+    return f"{sentence} The difference may be chance: the intervals overlap."

@@ -1,4 +1,4 @@
-"""`fit-detector` and `screen` as a user meets them, with good input and with bad."""
+"""`robust screen`, with good input and with bad, also in processes of its own."""
 
 from __future__ import annotations
 
@@ -19,31 +19,15 @@ from safetensors.torch import save_file
 
 from robust import load_classifier
 from robust.cases import open_cases
-from robust.cases.images import as_png
 from robust.cli import main as cli
-from robust.cli.audit import as_detectors
-from robust.cli.fit_detector import parse_share
-from robust.cli.overrides import plan_from
-from robust.errors import InputError
 from robust.guard.guard import Guard
+from tests.cli.commands import MODEL, Answer, Robust, contents, refused, write_plan
+from tests.cli.detectors import COUNT, write_images
 from tests.engine.nets import trained
-from tests.test_bad_input import (  # noqa: F401  (here and robust are fixtures)
-    MODEL,
-    Answer,
-    Robust,
-    contents,
-    here,
-    refused,
-    robust,
-    write_cases,
-    write_plan,
-)
-
-COUNT = 60
 
 
 @pytest.fixture
-def guard(robust: Robust) -> Path:  # noqa: F811
+def guard(robust: Robust) -> Path:
     """A detector that needs no attack, stored in `guard`, and images of its kind in `images`."""
     write_plan(data={"path": "phantom:chest_xray", "count": COUNT, "pixels": 28})
     write_images(12)
@@ -54,18 +38,11 @@ def guard(robust: Robust) -> Path:  # noqa: F811
     return Path("guard")
 
 
-def write_images(count: int) -> None:
-    cases = open_cases("phantom:chest_xray", count=count, pixels=28)
-    Path("images").mkdir()
-    for i, case in enumerate(cases):
-        (Path("images") / f"{i:02}.png").write_bytes(as_png(case.stored.pixels(case.image)))
-
-
 def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_the_table_says_what_the_guard_says(robust: Robust, guard: Path) -> None:  # noqa: F811
+def test_the_table_says_what_the_guard_says(robust: Robust, guard: Path) -> None:
     answer = robust("screen", guard, "images")
     assert answer.code == 0
     table = rows(answer.out)
@@ -84,7 +61,7 @@ def test_the_table_says_what_the_guard_says(robust: Robust, guard: Path) -> None
 
 
 def test_a_file_and_a_folder_and_a_table_of_an_earlier_day(
-    robust: Robust,  # noqa: F811
+    robust: Robust,
     guard: Path,
 ) -> None:
     Path("out").mkdir()
@@ -95,82 +72,13 @@ def test_a_file_and_a_folder_and_a_table_of_an_earlier_day(
     assert os.listdir("out") == ["seen.csv"]
 
 
-def test_names_that_are_formulas(robust: Robust, guard: Path) -> None:  # noqa: F811
+def test_names_that_are_formulas(robust: Robust, guard: Path) -> None:
     shutil.copy("images/00.png", "=1+1.png")
     (row,) = rows(robust("screen", guard, "=1+1.png").out)
     assert row["id"] == "'=1+1.png"
 
 
-def test_nothing_of_a_patient_is_stored(robust: Robust) -> None:  # noqa: F811
-    data = write_cases([0, 1] * 20, columns="file,label,group,split")
-    lines = ["file,label,group,split"]
-    for i in range(40):
-        os.rename(f"images/{i}.png", f"images/Doe_{i}.png")
-        lines.append(f"Doe_{i}.png,{i % 2},Jane Doe {i},{'train' if i < 16 else 'val'}")
-    Path("images/cases.csv").write_text("\n".join(lines), encoding="utf-8")
-    write_plan(data=data)
-    answer = robust("fit-detector", "plan.toml", "--detector", "Mahalanobis", "--out", "guard")
-    assert answer.code == 0, answer.err
-    assert len(contents(Path("guard"))) == 2
-    assert not [name for name, content in contents(Path("guard")).items() if b"Doe" in content]
-
-
-def test_a_patient_on_both_sides_and_a_copy(robust: Robust) -> None:  # noqa: F811
-    data = write_cases([0, 1] * 20, columns="file,label,group,split") | {"keep_names": True}
-    lines = [f"{i}.png,{i % 2},p{i},{'train' if i < 16 else 'val'}" for i in range(40)]
-    table = Path("images/cases.csv")
-    table.write_text("\n".join(["file,label,group,split", *lines]), encoding="utf-8")
-    write_plan(data=data)
-    shutil.copy("images/3.png", "images/20.png")
-    shutil.copy("images/30.png", "images/31.png")
-    fit = ("fit-detector", "plan.toml", "--detector", "Energy", "--out", "run")
-    answer = robust(*fit)
-    assert "on 22 clean images" in answer.out and "2 copies of other images" in answer.out
-    shutil.rmtree("run")
-    lines[25] = "25.png,1,p7,val"
-    table.write_text("\n".join(["file,label,group,split", *lines]), encoding="utf-8")
-    refused(robust(*fit), "group p7 is in train and in val", "keep each patient in one split")
-
-
-BAD_FITS: list[tuple[tuple[str, ...], str]] = [
-    (("--detector", "MaxSoftmx"), "unknown detector 'MaxSoftmx'; did you mean MaxSoftmax?"),
-    (("--false-alarms", "5"), "--false-alarms '5': write a share of the images, as 5% or 0.05"),
-    (("--false-alarms", "0%"), "write a share of the images"),
-    (("--false-alarms", "nan"), "write a share of the images"),
-    (("--false-alarms", "1%"), "60 clean images are left to set the threshold"),
-    (("--split", "vall"), "no split 'vall'; did you mean val?"),
-    (("--split", "train"), "name another split with --split"),
-    (("--attack", "PDG"), "unknown attack 'PDG'; did you mean PGD?"),
-    (("--attack", "PGD", "--eps", "3"), "eps 3 is above 1"),
-    (("--attack", "PGD", "--eps", "x"), "eps 'x' is not a number"),
-    (("--device", "gpu"), "device 'gpu' is not available"),
-    (("--out", "images"), "images exists and is not empty"),
-    (("--out", "plan.toml"), "plan.toml exists and is not empty"),
-    (("--out", "plan.toml/x"), "plan.toml/x cannot be written"),
-]
-
-
-@pytest.mark.parametrize(("flags", "said"), BAD_FITS, ids=[" ".join(b[0]) for b in BAD_FITS])
-def test_a_fit_that_cannot_be(robust: Robust, flags: tuple[str, ...], said: str) -> None:  # noqa: F811
-    write_plan(data={"path": "phantom:chest_xray", "count": COUNT, "pixels": 28})
-    write_images(2)
-    given = {"--detector": "MaxSoftmax", "--out": "run"} | dict(zip(flags[::2], flags[1::2]))
-    arguments = [part for pair in given.items() for part in pair]
-    refused(robust("fit-detector", "plan.toml", *arguments), said)
-    refused(robust("fit-detector", "nowhere.toml", *arguments), "")
-
-
-def test_a_reference_of_one_class(robust: Robust) -> None:  # noqa: F811
-    data = write_cases([0, 1] * 20, columns="file,label,group,split")
-    lines = [f"{i}.png,{i % 2},p{i},{'val' if i % 2 or i > 19 else 'train'}" for i in range(40)]
-    text = "\n".join(["file,label,group,split", *lines])
-    Path("images/cases.csv").write_text(text, encoding="utf-8")
-    write_plan(data=data)
-    fit = ("fit-detector", "plan.toml", "--detector", "Mahalanobis", "--out", "run")
-    refused(robust(*fit), "a reference needs 2 classes or more, this one has 1")
-
-
-def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:  # noqa: F811
+def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:
     Path("notes.csv").write_text("mine", encoding="utf-8")
     Path("empty").mkdir()
     for arguments, said in (
@@ -186,10 +94,13 @@ def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:  # noqa:
         ),
         ((guard, "images", "--out", "images/00.png"), "is not a table of robust screen"),
         ((guard, "images", "--out", "plan.toml/a.csv"), "plan.toml/a.csv cannot be written"),
-        ((guard, "images", "--device", "gpu"), "device 'gpu' is not available here"),
+        ((guard, "images", "--device", "gpu"), "device 'gpu' is not available"),
         ((guard, "images", "--weights", "w.pth"), "no such weights file: w.pth"),
         ((guard, "images", "--plan", "p.toml"), "no such plan: p.toml"),
-        ((guard, "images", "--plan", "plan.toml", "--weights", "w"), "give either it or --weights"),
+        (
+            (guard, "images", "--plan", "plan.toml", "--weights", "w"),
+            "give either --plan or --weights",
+        ),
     ):
         before = contents(Path("images"))
         refused(robust("screen", *arguments), said)
@@ -197,7 +108,7 @@ def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:  # noqa:
     assert Path("notes.csv").read_text(encoding="utf-8") == "mine"
 
 
-def test_a_broken_image_is_named_or_skipped(robust: Robust, guard: Path) -> None:  # noqa: F811
+def test_a_broken_image_is_named_or_skipped(robust: Robust, guard: Path) -> None:
     Path("images/05.png").write_bytes(Path("images/05.png").read_bytes()[:300])
     refused(robust("screen", guard, "images"), "images/05.png is broken", "--skip-broken")
     answer = robust("screen", guard, "images", "--skip-broken")
@@ -207,11 +118,11 @@ def test_a_broken_image_is_named_or_skipped(robust: Robust, guard: Path) -> None
     assert " of 11 images flagged" in summary
     refused(
         robust("screen", guard, "images/05.png", "--skip-broken"),
-        "not one of the images could be read",
+        "none of the images could be read",
     )
 
 
-def test_a_classifier_that_is_not_its_own(robust: Robust, guard: Path) -> None:  # noqa: F811
+def test_a_classifier_that_is_not_its_own(robust: Robust, guard: Path) -> None:
     import toy_factory  # type: ignore[import-not-found]
 
     net = toy_factory.build()
@@ -233,7 +144,7 @@ def test_a_classifier_that_is_not_its_own(robust: Robust, guard: Path) -> None: 
     assert robust("screen", guard, "images", "--plan", "plan.toml").code == 0
 
 
-def test_images_are_read_as_for_the_fit(robust: Robust) -> None:  # noqa: F811
+def test_images_are_read_as_for_the_fit(robust: Robust) -> None:
     """A plan that reads colour as grey and at another size, and images of every kind."""
     write_images(2)
     more: dict[str, Any] = {"count": COUNT, "pixels": 56, "size": 28, "grey": True}
@@ -249,47 +160,8 @@ def test_images_are_read_as_for_the_fit(robust: Robust) -> None:  # noqa: F811
     assert scores[3] == pytest.approx(scores[0], abs=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("text", "share"), [("5%", 0.05), (" 5 % ", 0.05), ("0.05", 0.05), ("0.1%", 0.001)]
-)
-def test_shares(text: str, share: float) -> None:
-    assert parse_share(text) == pytest.approx(share)
-    with pytest.raises(InputError, match="write a share"):
-        parse_share(text + "5x")
-
-
-def test_detectors_named_on_the_command_line() -> None:
-    write_plan(top="")
-    path = Path("plan.toml")
-    path.write_text(path.read_text() + '\n[[detectors]]\nname = "Energy"\n', encoding="utf-8")
-
-    def names(*wanted: str) -> list[str]:
-        return [
-            spec.name
-            for spec in plan_from(
-                path, {"detectors": as_detectors("--detector", list(wanted))} if wanted else {}
-            ).detectors
-        ]
-
-    assert names() == ["Energy"]
-    assert names("LID", "MaxSoftmax") == ["LID", "MaxSoftmax"]
-    assert len(names("all")) == 7 and "BayesianUncertainty" not in names("all")
-    assert sorted(names("all", "BayesianUncertainty", "LID")) == sorted(
-        [*names("all"), "BayesianUncertainty"]
-    )
-
-
-def test_every_detector_is_listed_with_its_paper(robust: Robust) -> None:  # noqa: F811
-    from detectors import DETECTORS
-
-    listed = robust("list", "detectors").out
-    assert all(name in listed for name in DETECTORS)
-    assert "Feinman" in listed and "Ma et al." in listed
-    refused(robust("list", "detector"), "did you mean detectors?")
-
-
 @pytest.mark.slow
-def test_in_processes_of_their_own(here: Path) -> None:  # noqa: F811
+def test_in_processes_of_their_own(here: Path) -> None:
     """From the plan to the table, with all that libraries would log and warn of."""
     save_file(trained(28).state_dict(), "w.safetensors")
     model = {"factory": "tests.engine.nets:small", "weights": "w.safetensors", "channels": 1}
