@@ -276,7 +276,8 @@ def plan_reference() -> str:
             top.append(_field_row(Plan, name, field))
             continue
         head = f"[[{name}]]" if _is_many(field) else f"[{name}]"
-        parts.append(f"### `{head}` {{ #{name} }}\n\n{description(section)}")
+        about = re.sub(r"^`\[+\w+\]+`: (.)", lambda m: m[1].upper(), description(section))
+        parts.append(f"### `{head}` {{ #{name} }}\n\n{about}")
         rows = [_field_row(section, key, one) for key, one in section.model_fields.items()]
         parts.append(table(("field", "type", "default", "meaning"), rows))
     first = table(("field", "type", "default", "meaning"), top)

@@ -70,7 +70,7 @@ def choose_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
-        raise InputError(f"device {name!r} is not available; use cpu, cuda or auto") from None
+        raise InputError(f"device {name!r} is not available here; use cpu, cuda or auto") from None
     return device
 
 

@@ -99,7 +99,7 @@ def save_trained(
     """Write everything; model.json last, since a folder that has one is finished."""
     from safetensors.torch import save_file
 
-    from robust.report.figures.training import curves
+    from robust.report.figures.training import training_figure
 
     recipe, content = training.recipe, training.content(model_file)
     tensors = {k: v.detach().contiguous() for k, v in classifier.network.state_dict().items()}
@@ -109,7 +109,8 @@ def save_trained(
     plan = make_plan_for(folder, recipe)
     if plan is not None:
         write_atomically(folder / PLAN, tomli_w.dumps(plan))
-    write_atomically(folder / CURVES, curves(training.history, training.best_epoch).png(120))
+    figure = training_figure(training.history, training.best_epoch)
+    write_atomically(folder / CURVES, figure.png(120))
     write_atomically(folder / CARD, card(content, has_plan=plan is not None))
     write_atomically(folder / MODEL, json.dumps(content, indent=1) + "\n")
 

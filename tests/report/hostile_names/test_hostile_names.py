@@ -14,11 +14,9 @@ import json
 import re
 import shutil
 import subprocess
-import unicodedata
 import warnings
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,67 +26,26 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
 from attacks import BIM, PGD, AttackTraits, Knowledge
 from robust.auditing import audit
 from robust.cases import Cases, open_cases
 from robust.models import Classifier
 from robust.records import Flag, Report
-from robust.report.figures.accuracy import accuracy_figures
-from robust.report.formats import latex
+from robust.report.figures.every import report_figures
 from robust.report.formats.html import render_html
-from robust.report.formats.latex import render_latex
+from robust.report.formats.latex import escape_latex, render_latex
 from robust.report.formats.markdown import render_markdown
 from robust.report.formats.terminal import render_terminal
-from robust.report.layout import regulatory
-from robust.report.layout import standard as document
-from robust.report.text import format as words
+from robust.report.text.format import plain
 from robust.report.text.headline import headline
 from robust.report.text.reproduce import plan_toml
+from tests.report.hostile import NAMES, ElementPage, Nearest, calm, commands, controls
+from tests.report.pages import ORDERS
 
-NAMES = {
-    "comment": "<!-- <div hidden",
-    "script": "<script>alert(1)</script>",
-    "handler": "\" onload='alert(1)' x=\"",
-    "emoji": "lungs \N{LUNGS}\N{FACE WITH TEARS OF JOY}",
-    "right to left": "שלום مرحبا",
-    "override": "abc\u202etxt.exe\u2066",
-    "escape": "\x1b[31mred\x1b]0;title\x07\x9b2J",
-    "lines": "one\ntwo\r\nthree\x00",
-    "code": "```\n`tick` ~~~ ``",
-    "table": "|a|b| \\| c",
-    "link": "[x](javascript:alert(1)) ![y](z) <http://e.org> www.e.org",
-    "style": "</style></title></details>",
-    "template": "{{7*7}} {% raw %}",
-    "tex": "\\input{/etc/passwd}",
-    "math": "$x^2$ % & # _a_ ~",
-    "bad math": "$\\nope{$ x_{",
-    "formula": "=cmd|' /C calc'!A0",
-    "sum": "+1-2",
-    "minus": "-2+3",
-    "at": "@SUM(1)",
-    "tab": "\t=1+1",
-    "return": "\r=2+2",
-    "markup": "[/red][bold]x",
-    "star": "*[1] a",
-    "legend": "_hidden",
-    "long": "y" * 300,
-}
 CLASSES = tuple(NAMES.values())[1:21]
 COLUMNS = tuple(NAMES.values())[::2]
-ORDERS = {"standard": document.standard, "regulatory": regulatory.regulatory}
-
-
-class Nearest(nn.Module):
-    """Logits are distances to one image a class: right on those, and on little else."""
-
-    def __init__(self, images: Tensor) -> None:
-        super().__init__()
-        self.images = nn.Parameter(images.flatten(1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return -torch.cdist(x.flatten(1), self.images)
 
 
 @dataclass(frozen=True)
@@ -108,11 +65,12 @@ class Crash:
         raise IndexError(NAMES["escape"] + NAMES["script"] + NAMES["link"])
 
 
-def named(name: str, steps: int) -> Any:
-    """An attack of that name; the last two are the same and run once."""
-    kind: Any = BIM if steps >= len(NAMES) - 1 else PGD
+def named(name: str, number: int) -> Any:
+    """A short attack of that name, no two the same but the last two, which run once."""
+    last = len(NAMES) - 2
+    kind: Any = BIM if number >= last else PGD
     bare: Any = type(name.replace("\x00", ""), (kind,), {})
-    return dataclasses.dataclass(frozen=True)(bare)(steps=min(steps, len(NAMES) - 1))
+    return dataclasses.dataclass(frozen=True)(bare)(steps=2, step_size=(min(number, last) + 1) / 50)
 
 
 def hostile_cases() -> Cases:
@@ -149,7 +107,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     audit(
         Classifier(Nearest(images), channels=1, head="softmax"),
         cases,
-        attacks=[named(name, i + 1) for i, name in enumerate(NAMES.values())] + [Crash()],
+        attacks=[named(name, i) for i, name in enumerate(NAMES.values())] + [Crash()],
         eps=["64/255"],
         out=out,
         title=" ".join(NAMES.values()),
@@ -160,32 +118,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(run: Path) -> Report:
-    """Its report, with a doubt for each name that no check would raise."""
+    """Its report, with a warning for each name, which no check would raise."""
     found = Report.load(run / "report.json")
-    doubts = tuple(Flag(name, name, name, name) for name in NAMES.values())
-    return dataclasses.replace(found, flags=found.flags + doubts)
+    warnings_ = tuple(Flag(name, name, name, name) for name in NAMES.values())
+    return dataclasses.replace(found, flags=found.flags + warnings_)
 
 
 @pytest.fixture(scope="module")
-def calm(report: Report) -> Report:
-    """The same report with a harmless name for each hostile one."""
-    names: dict[str, str] = {}
-    for i, name in enumerate(NAMES.values()):
-        names[name] = names[name.replace("\x00", "")] = f"name{i:02}"
-        names[repr(name)[1:-1]] = f"name{i:02}"
-    ordered = sorted(names, key=len, reverse=True)
-
-    def walk(node: Any) -> Any:
-        if isinstance(node, dict):
-            return {walk(key): walk(value) for key, value in node.items()}
-        if isinstance(node, list):
-            return [walk(value) for value in node]
-        if isinstance(node, str):
-            for name in ordered:
-                node = node.replace(name, names[name])
-        return node
-
-    return Report.from_json(json.dumps(walk(json.loads(report.to_json()))))
+def twin(report: Report) -> Report:
+    """The same report with harmless names."""
+    return calm(report)
 
 
 @pytest.fixture(scope="module")
@@ -193,66 +135,14 @@ def pictures(run: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (run / "gallery").iterdir()}
 
 
-def controls(text: str) -> set[str]:
-    """Characters that move a cursor or turn text around."""
-    turning = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
-    return {
-        c for c in text if c in turning or (unicodedata.category(c) == "Cc" and c not in "\n\t")
-    }
-
-
-class Page(HTMLParser):
-    """What a browser would make of a page: elements with their attributes, and texts."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, tuple[str, ...]]] = []
-        self.loaded: list[tuple[str, str, str]] = []
-        self.texts: list[str] = []
-        self.scripts: list[str] = []
-        self.policy = ""
-        self._in: list[str] = []
-        self._within_figure = 0
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        own = dict(attrs)
-        self._within_figure += tag == "svg"
-        if not self._within_figure:
-            self.elements.append((tag, tuple(sorted(own))))
-        for name in ("href", "src", "xlink:href", "style", "class", "id"):
-            if name in own and not self._within_figure:
-                self.loaded.append((tag, name, own[name] or ""))
-        if own.get("http-equiv") == "Content-Security-Policy":
-            self.policy = own["content"] or ""
-        if tag in ("script", "style"):
-            self._in.append(tag)
-        if tag == "script":
-            self.scripts.append("")
-        assert not any(name.startswith("on") for name in own), attrs
-        assert tag not in ("iframe", "object", "embed", "base", "foreignobject"), tag
-
-    def handle_endtag(self, tag: str) -> None:
-        self._within_figure -= tag == "svg"
-        if tag in ("script", "style"):
-            assert self._in.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._in[-1:] == ["script"]:
-            self.scripts[-1] += data
-        elif not self._in and not self._within_figure:
-            self.texts.append(data)
-
-
 @pytest.mark.parametrize("template", ORDERS)
 def test_no_name_makes_an_element_of_the_page(
-    report: Report, calm: Report, pictures: dict[str, bytes], template: str
+    report: Report, twin: Report, pictures: dict[str, bytes], template: str
 ) -> None:
-    page = Page(render_html(report, ORDERS[template], pictures))
-    twin = Page(render_html(calm, ORDERS[template], pictures))
-    assert page.elements == twin.elements
-    assert page.loaded == twin.loaded
+    page = ElementPage(render_html(report, ORDERS[template], pictures))
+    other = ElementPage(render_html(twin, ORDERS[template], pictures))
+    assert page.elements == other.elements
+    assert page.loaded == other.loaded
     assert all(
         value.startswith(("#", "data:image/png;base64,"))
         for _, name, value in page.loaded
@@ -261,12 +151,12 @@ def test_no_name_makes_an_element_of_the_page(
     text = "\n".join(page.texts)
     assert not controls(text)
     for name in NAMES.values():
-        assert words.plain(name) in page.texts, name
+        assert plain(name) in page.texts, name
 
 
 @pytest.mark.parametrize("template", ORDERS)
 def test_only_our_script_runs(report: Report, template: str) -> None:
-    page = Page(render_html(report, ORDERS[template]))
+    page = ElementPage(render_html(report, ORDERS[template]))
     (script,) = page.scripts
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     allowed = dict(part.strip().split(" ", 1) for part in page.policy.split(";"))
@@ -276,7 +166,7 @@ def test_only_our_script_runs(report: Report, template: str) -> None:
 
 
 @pytest.mark.parametrize("template", ORDERS)
-def test_no_name_makes_a_mark_in_markdown(report: Report, calm: Report, template: str) -> None:
+def test_no_name_makes_a_mark_in_markdown(report: Report, twin: Report, template: str) -> None:
     markdown_it = pytest.importorskip("markdown_it")
     parser = markdown_it.MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -291,10 +181,10 @@ def test_no_name_makes_a_mark_in_markdown(report: Report, calm: Report, template
     kinds, html, texts = tokens(report)
     assert kinds.count("td_open") > 500 and "fence" in kinds
     assert not {"link_open", "image", "html_inline", "code_inline", "s_open"} & set(kinds)
-    assert (kinds, html) == tokens(calm)[:2]
+    assert (kinds, html) == tokens(twin)[:2]
     shown = [t.replace("\N{ZERO WIDTH JOINER}", "") for t in texts]
     for name in NAMES.values():
-        assert any(words.plain(name) in text for text in shown), name
+        assert any(plain(name) in text for text in shown), name
 
 
 @pytest.mark.parametrize("template", ORDERS)
@@ -328,23 +218,15 @@ SPECIAL = "\\{}$&#%_~^<>|\"`'-[]*"
 
 def test_each_special_character_of_latex_is_escaped() -> None:
     for mark in SPECIAL:
-        made = latex.escape(f"a{mark}b")
+        made = escape_latex(f"a{mark}b")
         assert made != f"a{mark}b" or mark == "]", mark
         bare = re.sub(r"\\[a-z]+\{\}|\\[{}$&#%_]|\{[-*\[]\}", "", made)
         assert bare in ("ab", "a]b"), (mark, made)
 
 
-def commands(text: str) -> list[str]:
-    """Control sequences, row ends, cells and groups, without those that stand for a character."""
-    own = {found[1] for v in latex._ESCAPES.values() if (found := re.match(r"\\([a-z]+)\{\}", v))}
-    rest = re.sub(r"\\([A-Za-z]+)\{\}", lambda m: "" if m[1] in own else m[0], text)
-    rest = re.sub(r"\\[{}$&#%_]|\{[-*\[]\}|\$_\\infty\$", "", rest)
-    return re.findall(r"\\[A-Za-z]+\*?|\\.|[&{}$^_#~%]", rest)
-
-
-def test_no_name_makes_a_command_in_latex(report: Report, calm: Report) -> None:
+def test_no_name_makes_a_command_in_latex(report: Report, twin: Report) -> None:
     text = render_latex(report)
-    assert commands(text) == commands(render_latex(calm))
+    assert commands(text) == commands(render_latex(twin))
     assert len(commands(text)) > 1000
     assert not controls(text)
     assert not re.search(r"^\s*[\[*]", text, re.MULTILINE)
@@ -376,19 +258,19 @@ def terminal(report: Report, *, colour: bool) -> str:
     console = Console(
         file=out, width=80, color_system="256" if colour else None, force_terminal=colour
     )
-    console.print(render_terminal(report, attacks=9, doubts=9))
+    console.print(render_terminal(report, attacks=9, warnings=9))
     return out.getvalue()
 
 
-def test_no_name_moves_the_cursor_or_colours_a_terminal(report: Report, calm: Report) -> None:
+def test_no_name_moves_the_cursor_or_colours_a_terminal(report: Report, twin: Report) -> None:
     dull = terminal(report, colour=False)
     assert not controls(dull)
     ours = re.compile(r"\x1b\[[\d;]*m")
     bright = terminal(report, colour=True)
-    assert ours.findall(bright) == ours.findall(terminal(calm, colour=True))
+    assert ours.findall(bright) == ours.findall(terminal(twin, colour=True))
     assert not controls(ours.sub("", bright))
     shown = next(iter(report.attacks))
-    assert words.plain(shown)[:10] in dull
+    assert plain(shown)[:10] in dull
     only = dataclasses.replace(
         report, results=tuple(r for r in report.results if r.attack == NAMES["markup"])
     )
@@ -400,8 +282,8 @@ def test_names_in_sentences_stay_whole_or_end_in_dots(report: Report) -> None:
         audit_ = {**report.plan["audit"], "target": name}
         said = headline(dataclasses.replace(report, plan={**report.plan, "audit": audit_}))
         assert not any(map(controls, said))
-        start = words.plain(name)[:20]
-        assert f"that are not of '{start}" in said[1] and f"as '{start}" in said[1]
+        start = plain(name)[:20]
+        assert f"that are not of class '{start}" in said[1] and f"as '{start}" in said[1]
         assert all(len(sentence) < 700 for sentence in said)
 
 
@@ -456,13 +338,13 @@ def test_parquet_has_each_name_as_it_is_and_the_csv_says_the_same(run: Path) -> 
             np.testing.assert_array_equal(np.array(shown, "f4"), np.array(values, "f4"))
 
 
-def test_report_json_gives_each_name_back(report: Report, run: Path, tmp_path: Path) -> None:
+def test_report_json_gives_each_name_back(report: Report, tmp_path: Path) -> None:
     report.save(tmp_path / "report.json")
     assert Report.load(tmp_path / "report.json") == report
     assert json.loads((tmp_path / "report.json").read_text())["data"]["classes"].keys() == set(
         CLASSES
     )
-    found = Report.load(run / "report.json")
+    found = report
     assert found.title == " ".join(NAMES.values())
     assert {part.column for part in found.clean.subgroups} == {
         *COLUMNS,
@@ -482,7 +364,7 @@ def test_figures_bear_any_name_in_silence(
         )
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            drawn = accuracy_figures(part)
+            drawn = report_figures(part)
             assert drawn
             for figure in drawn:
                 root = ET.fromstring(figure.svg())
@@ -496,10 +378,10 @@ def test_each_attack_has_its_line_in_the_legend(report: Report) -> None:
         label = name.replace("\x00", "")
         rows = [r for r in report.results if r.attack == label and r.same_as is None]
         part = dataclasses.replace(report, results=tuple(rows))
-        axes = accuracy_figures(part)[0].draw().axes[0]
+        axes = report_figures(part)[0].draw().axes[0]
         legend = axes.get_legend()
         assert legend is not None
         shown = [text.get_text() for text in legend.get_texts()]
         assert len(shown) == 1 + len(rows), name
         if rows and "\x00" not in name:
-            assert words.plain(name)[:27] in shown[1]
+            assert plain(name)[:27] in shown[1]
