@@ -15,6 +15,11 @@ from rich.progress import Progress as Bar
 Progress = Callable[[float, float, str], None]
 """Called with the work done, the whole work, and what runs now."""
 
+
+def no_progress(done: float, total: float, label: str) -> None:
+    """Show nothing."""
+
+
 EVERY = 8.0
 """Seconds between two lines; a wait of a second more keeps them below ten."""
 

@@ -27,7 +27,7 @@ from experiments.ma2021.common import (
     started,
     write_table,
 )
-from robust.records import Estimate, Report, build
+from robust.records import Estimate, Report, record_from
 
 LIMIT = 80
 """Test images, spread evenly; those wrong when clean are not attacked."""
@@ -70,7 +70,7 @@ def test_scores(folder: Path) -> dict[str, Estimate | None]:
     """Accuracy and AUC on the whole test split, as the model's card has them."""
     card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     scores = card["metrics"]["test"]["scores"]
-    return {name: build(Estimate | None, scores[name]) for name in ("accuracy", "auc")}
+    return {name: record_from(Estimate | None, scores[name]) for name in ("accuracy", "auc")}
 
 
 def main(asked: Options) -> None:

@@ -36,7 +36,7 @@ from robust.report.figures.style import (
     Figure,
     FigureOf,
     add_legend,
-    dress,
+    style_axes,
 )
 
 EPS = (0.1, 0.25, 0.5, 0.75, 1, 2, 4, 10)
@@ -133,7 +133,7 @@ def draw(points: Sequence[Point], names: dict[str, str]) -> Figure:
         axes.set_xticks([0.1, 0.3, 1, 3, 10], ["0.1", "0.3", "1", "3", "10"])
         axes.set_ylim(-2, 102)
         axes.set_title(name, fontsize=10)
-        dress(axes, "eps, in 1/255", "" if place else "still right, %")
+        style_axes(axes, "eps, in 1/255", "" if place else "still right, %")
     add_legend(axes)
     return figure
 

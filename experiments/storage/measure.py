@@ -23,7 +23,7 @@ from experiments.ma2021.common import (
 )
 from experiments.storage.wrap import DEPTHS, wrapped
 from robust.records import Report
-from robust.report.figures.style import COLOURS, INK, MARKERS, STYLES, Figure, FigureOf, dress
+from robust.report.figures.style import COLOURS, INK, MARKERS, STYLES, Figure, FigureOf, style_axes
 from robust.units import eps_text
 
 MODEL, PIXELS = "mobilenet-pretrained", 112
@@ -68,7 +68,7 @@ def draw(reports: dict[int, Report]) -> Figure:
         axes.set_xscale("log", base=2)
         axes.set_xticks(eps, [f"{value:g}" for value in eps])
         axes.set_title(f"{bits} bits", color=INK)
-        dress(axes, "eps, in 1/255", "" if axes is not panels[0] else "fooled, %")
+        style_axes(axes, "eps, in 1/255", "" if axes is not panels[0] else "fooled, %")
     panels[0].legend(frameon=False, fontsize=8)
     return drawn
 

@@ -29,11 +29,11 @@ from robust.engine.cells import Cell, make_attacks, make_cells
 from robust.engine.inputs import open_data, open_model, open_plan, open_reference
 from robust.engine.outcome_table import write_table
 from robust.engine.provenance import Provenance
-from robust.engine.run_directory import open_store, remove
+from robust.engine.run_directory import RunDirectory, open_run
 from robust.engine.run_memory import DETECTION
 from robust.engine.run_store import Observations, Outcome, RunStore
-from robust.engine.runner import Progress, no_progress
-from robust.engine.session import RunInputs, RunOptions, Session, start_session
+from robust.engine.runner import RunOptions
+from robust.engine.session import RunInputs, Session, start_session
 from robust.errors import InputError
 from robust.files import write_atomically
 from robust.gallery.select import make_gallery
@@ -41,6 +41,7 @@ from robust.models import Classifier, choose_device, full_precision
 from robust.models.acceleration.memory import memory_kept
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
+from robust.progress import Progress, no_progress
 from robust.records import GALLERY, Detection, Report
 from robust.scenarios.run import check_scenarios, run_scenarios
 from robust.storage.survival import StorageCheck
@@ -116,7 +117,7 @@ def audit_plan(
     """Audit what a plan names. The same plan and `out` again resume what was cut short."""
     attacks, detectors = make_attacks(plan.attacks), make_detectors(plan.detectors)
     classifier, cases = open_plan(plan, device)
-    reference = open_reference(plan) if detectors else None
+    reference = open_reference(plan.data, plan.detection.reference) if detectors else None
     other = plan.scenarios.surrogate
     surrogate = None if other is None else open_model(other)
     inputs = RunInputs(classifier, cases, attacks, reference, surrogate)
@@ -153,21 +154,18 @@ def unfinished_report(run: str | Path) -> Report:
 def _run(request: _Request) -> Report:
     """Check, run every stage, and write the report; a run that never began leaves nothing."""
     _check(request)
-    store, directory, created = open_store(request.out)
-    stages = _Stages(request, store, directory)
+    directory = open_run(request.out)
+    stages = _Stages(request, directory)
+    keep = request.out is not None
     try:
         with full_precision(), memory_kept(choose_device(request.options.device)):
             report = stages.run()
-        write_atomically(directory / "report.json", report.to_json())
+        write_atomically(directory.path / "report.json", report.to_json())
     except InputError:
-        store.close()
-        if not stages.attacking:
-            remove(created)
+        keep = keep and stages.attacking
         raise
     finally:
-        store.close()
-        if request.out is None:
-            remove(created)
+        directory.close(keep=keep)
     return report
 
 
@@ -185,8 +183,7 @@ class _Stages:
     """The stages of one audit, one after another."""
 
     request: _Request
-    store: RunStore
-    directory: Path
+    directory: RunDirectory
     attacking: bool = False
     """Whether there is work that is worth keeping."""
 
@@ -194,7 +191,7 @@ class _Stages:
         """From opened inputs to the report."""
         began = time.perf_counter()
         request, plan = self.request, self.request.plan
-        session = start_session(plan, request.inputs, self.store, request.options)
+        session = start_session(plan, request.inputs, self.directory.store, request.options)
         reference, run = request.inputs.reference, None
         if reference is not None:
             detectors = request.detectors
@@ -209,15 +206,15 @@ class _Stages:
             detection=detection,
             copies=run.log.population.copies if run else 0,
             scenarios=scenarios,
-            table=write_table(self.directory, self.store, session.cases, session.cells),
+            table=write_table(self.directory.path, session.store, session.cases, session.cells),
             seconds=time.perf_counter() - began,
         )
-        gallery = partial(make_gallery, self.directory / GALLERY, plan, session)
+        gallery = partial(make_gallery, self.directory.path / GALLERY, session)
         return make_report(
             session.provenance,
             session.cases,
             session.cells,
-            self.store,
+            session.store,
             stages,
             gallery if request.out else no_gallery,
         )
@@ -257,5 +254,6 @@ def _as_spec(thing: str | Attack | Detector) -> dict[str, Any]:
     if dataclasses.is_dataclass(thing):
         for field in dataclasses.fields(thing):
             value = getattr(thing, field.name)
-            spec[field.name] = value if isinstance(value, str | int | float) else repr(value)
+            plain = isinstance(value, str | int | float | None)
+            spec[field.name] = value if plain else repr(value)
     return spec

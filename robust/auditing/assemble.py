@@ -29,7 +29,7 @@ from robust.records import (
     Report,
     Scenario,
     Timings,
-    build,
+    record_from,
 )
 from robust.storage.survival import survivals
 
@@ -92,7 +92,7 @@ def make_report(
         difficulty=tuple(summary.difficulty(results.rows)),
         flags=find_flags(gather(results)),
         plan=plan.model_dump(mode="json"),
-        model=build(AuditedModel, provenance.model),
+        model=record_from(AuditedModel, provenance.model),
         data=_data(results, pixels),
         environment=provenance.environment,
         table_sha256=stages.table,

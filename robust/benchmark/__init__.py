@@ -1,0 +1,1 @@
+"""Speed of attacks against other libraries."""

@@ -20,7 +20,7 @@ from robust.models import (
     random_classifier,
     settle_head,
 )
-from robust.models.prepare import image_template
+from robust.models.preparation import image_template
 from robust.plan.load import load_plan
 
 

@@ -63,7 +63,7 @@ def attack(
     --save-dicom a second folder receives DICOM files, which contain no patient data.
     """
     from robust.cli.overrides import parse_settings, plan_from
-    from robust.engine.session import RunOptions
+    from robust.engine.runner import RunOptions
     from robust.storage.export_dicom import DicomFolder
     from robust.storage.export_png import export_images
 

@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
@@ -18,6 +18,7 @@ from pydantic_core import PydanticUndefined
 from rich.markup import escape
 
 from robust.errors import InputError
+from robust.plan.load import find_table
 from robust.units import eps_text
 
 Read = Callable[[str, Any], Any]
@@ -136,9 +137,7 @@ def with_fields(model: type[BaseModel], panels: Panels) -> Callable[..., Callabl
 def default_text(model: type[BaseModel], field: str) -> str:
     """A field's default as the command line writes it; empty where there is none to show."""
     *tables, name = field.split(".")
-    for table in tables:
-        model = table_of(model.model_fields[table].annotation) or model
-    value = model.model_fields[name].default
+    value = find_table(model, tables).model_fields[name].default
     if name == "eps" and isinstance(value, tuple):
         return ",".join(eps_text(eps) for eps in value)
     if isinstance(value, tuple):
@@ -146,10 +145,3 @@ def default_text(model: type[BaseModel], field: str) -> str:
     if value is None or isinstance(value, bool) or value is PydanticUndefined:
         return ""
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def table_of(annotation: Any) -> type[BaseModel] | None:
-    """The table in a field's type: `ModelSpec` in `ModelSpec | None` or `tuple[ModelSpec, ...]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := table_of(part))), None)

@@ -12,6 +12,7 @@ from rich.console import Console
 from robust.cli.options import ATTACKS, DETECTORS, OUTPUT, Device
 from robust.errors import InputError
 from robust.progress import progress_bar
+from robust.records.estimate import TOO_FEW
 
 if TYPE_CHECKING:
     from robust.guard.artifact import Record
@@ -20,8 +21,6 @@ EXAMPLE = (
     "Example (after robust demo): robust fit-detector demo-report/plan.toml --detector LID "
     "--attack PGD --eps 2/255 --out guards/lid"
 )
-FEW = 30
-"""Attacked images below which a share of them says little."""
 
 
 def fit_detector(
@@ -105,7 +104,7 @@ def summary(record: Record, out: Path) -> str:
     if trained is not None:
         if trained.fitted_on:
             lines.append(f"It learned from {trained.fitted_on} images of {trained}.")
-        few = " (too few to rely on)" if trained.held_out < FEW else ""
+        few = " (too few to rely on)" if trained.held_out < TOO_FEW else ""
         lines.append(
             f"It flags {trained.held_out_flagged} of {trained.held_out} other images of {trained}, "
             f"which it did not learn from{few}."

@@ -28,14 +28,16 @@ def require_gates(report: Report, run: Path) -> None:
 
 def apply_gates(report: Report, folder: Path) -> None:
     """Write junit.xml and the summary of a CI job; exit with code 1 unless all gates pass."""
-    from robust.report.formats.ci import append_summary, write_junit
+    from robust.report.formats.junit import write_junit
     from robust.report.gates import judge_gates
-    from robust.report.tables.gates import complaints
+    from robust.report.tables.gates import failed_gate_lines
 
     results = judge_gates(report)
-    print_errors(complaints(results))
+    print_errors(failed_gate_lines(results))
     write_junit(report, folder)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        from robust.report.formats.job_summary import append_summary
+
         append_summary(report, Path(summary))
     if not all(result.passed for result in results):
         raise typer.Exit(FAILED)

@@ -33,16 +33,17 @@ def _table(*columns: str) -> Table:
 
 
 def attacks(pattern: str) -> Table:
-    """Every attack with its norms, its cost and its paper."""
+    """Every attack with its norms, what it needs to know of the model, its cost and its paper."""
     from attacks import ATTACKS
 
-    table = _table("attack", "norms", "finds", "passes", "idea and paper")
+    table = _table("attack", "norms", "finds", "needs to know", "passes", "idea and paper")
     for name, kind in ATTACKS.items():
         attack = kind()
         idea = (sys.modules[kind.__module__].__doc__ or "").splitlines()[0]
         finds = "the smallest change" if attack.minimum_norm else "a change within eps"
-        table.add_row(name, ", ".join(attack.norms), finds, str(attack.passes), idea)
-    table.add_row("foolbox:NAME", "Linf, L2", "", "", "Any attack of foolbox, if installed.")
+        norms = ", ".join(attack.norms)
+        table.add_row(name, norms, finds, attack.knowledge, str(attack.passes), idea)
+    table.add_row("foolbox:NAME", "Linf, L2", "", "", "", "Any attack of foolbox, if installed.")
     return table
 
 

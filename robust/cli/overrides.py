@@ -10,9 +10,8 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from robust.cli.fields import table_of
 from robust.errors import InputError, did_you_mean
-from robust.plan.load import load_plan, make_plan, read_plan
+from robust.plan.load import find_table, load_plan, make_plan, read_plan
 from robust.plan.spec import Plan
 
 Changes = Mapping[str, Any]
@@ -109,13 +108,8 @@ def _parse(text: str) -> Any:
 def _is_list(model: type[BaseModel], field: str) -> bool:
     """Whether a field takes a list and nothing else."""
     *tables, name = field.split(".")
-    inside: type[BaseModel] | None = model
-    for table in tables:
-        if inside is not None and table in inside.model_fields:
-            inside = table_of(inside.model_fields[table].annotation)
-    if inside is None or name not in inside.model_fields:
-        return False
-    annotation = inside.model_fields[name].annotation
+    known = find_table(model, tables).model_fields
+    annotation = known[name].annotation if name in known else None
     kinds = [kind for kind in (get_args(annotation) or ()) if kind is not type(None)]
     if get_origin(annotation) is tuple:
         return True

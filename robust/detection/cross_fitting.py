@@ -21,12 +21,11 @@ from robust.errors import InputError
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.groups import Places
 from robust.records import Estimate
+from robust.records.estimate import TOO_FEW
 
 Array = npt.NDArray[np.float64]
 
 FALSE_ALARM_RATES = (0.01, 0.05, 0.10)
-FEW = 30
-"""Positives below which an image set carries no verdict."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +218,7 @@ class DetectionMetrics:
     @property
     def too_few(self) -> bool:
         """Whether there are too few positives for a verdict."""
-        return self.positives < FEW
+        return self.positives < TOO_FEW
 
 
 def detection_metrics(scored: ScoredImages, bootstrap: Bootstrap) -> DetectionMetrics:

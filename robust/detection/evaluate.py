@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from robust.detection.benign_changes import BENIGN_CHANGES
-from robust.detection.cross_fitting import FEW, FeatureSet
+from robust.detection.cross_fitting import FeatureSet
 from robust.detection.curves import feature_maps, score_curves
 from robust.detection.factory import DetectorSuite
 from robust.detection.feature_log import CLEAN, FeatureLog, change_key, logged_cells, noise_key
@@ -17,6 +17,7 @@ from robust.engine.cells import Cell
 from robust.metrics.groups import FOLDS
 from robust.plan.spec import AuditSpec, DetectionSpec
 from robust.records import Detection, DetectorScore, ImageSet, NullControl
+from robust.records.estimate import TOO_FEW
 
 
 def evaluate_detectors(
@@ -78,8 +79,8 @@ def key_cell(cells: Sequence[Cell], successes: Callable[[str], int], norm: str) 
     Preferably in `norm`. `successes` counts them by the cell's key. None where no attack succeeded.
     """
     counts = {cell.key: successes(cell.key) for cell in cells}
-    enough = [c for c in cells if counts[c.key] >= FEW and c.threat.norm == norm]
-    enough = enough or [c for c in cells if counts[c.key] >= FEW]
+    enough = [c for c in cells if counts[c.key] >= TOO_FEW and c.threat.norm == norm]
+    enough = enough or [c for c in cells if counts[c.key] >= TOO_FEW]
     enough = enough or [c for c in cells if counts[c.key]]
     if not enough:
         return None

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from robust.diagnostics.evidence import Evidence
 from robust.diagnostics.metadata_shortcuts import find_shortcuts
-
-FEW_GROUPS = 30
-"""Groups below which a bootstrap gives intervals that are too narrow."""
+from robust.records.estimate import TOO_FEW
 
 
 def phantoms(e: Evidence) -> str | None:
@@ -39,10 +37,10 @@ def no_groups(e: Evidence) -> str | None:
 
 
 def few_groups(e: Evidence) -> str | None:
-    """Raised if there are fewer than `FEW_GROUPS` groups."""
-    if e.groups >= FEW_GROUPS:
+    """Raised if there are fewer than `TOO_FEW` groups."""
+    if e.groups >= TOO_FEW:
         return None
-    return f"{e.groups} groups, at least {FEW_GROUPS} needed"
+    return f"{e.groups} groups, at least {TOO_FEW} needed"
 
 
 def broken_files(e: Evidence) -> str | None:

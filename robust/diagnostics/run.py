@@ -7,9 +7,8 @@ the warning matters and what to do.
 from __future__ import annotations
 
 from robust.diagnostics.evidence import Evidence
+from robust.records.estimate import TOO_FEW
 
-FEW_POSITIVES = 30
-"""Successful images below which a detector's AUC gets no verdict."""
 WIDE = 0.3
 """Width of an interval above which it leaves most of the question open."""
 
@@ -69,14 +68,14 @@ def too_few_cases(e: Evidence) -> str | None:
 
 
 def few_successes(e: Evidence) -> str | None:
-    """Raised if an attack has fewer than `FEW_POSITIVES` successful images for detectors."""
+    """Raised if an attack has fewer than `TOO_FEW` successful images for detectors."""
     if e.detection is None or e.detection.key_attack is None:
         return None
     attacks = [one for one in e.detection.image_sets if one.kind == "attack"]
-    few = sum(one.cases < FEW_POSITIVES for one in attacks)
+    few = sum(one.cases < TOO_FEW for one in attacks)
     if not few:
         return None
-    return f"{few} of {len(attacks)} attacks have fewer than {FEW_POSITIVES} successes"
+    return f"{few} of {len(attacks)} attacks have fewer than {TOO_FEW} successes"
 
 
 def copied_images(e: Evidence) -> str | None:

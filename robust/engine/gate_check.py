@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from robust.engine.cells import make_attacks, make_cells
+from collections.abc import Sequence
+
+from robust.engine.cells import Cell, make_attacks, make_cells
 from robust.errors import InputError, did_you_mean
 from robust.plan.spec import Plan
 from robust.units import format_threat, parse_threat, same_eps
@@ -21,31 +23,33 @@ def check_gates(plan: Plan, *, needed: bool = False) -> None:
         )
     for name in ("robust_accuracy", "sensitivity", "specificity"):
         wanted = getattr(gates, name)
-        for key in wanted if isinstance(wanted, dict) else ():
-            _check_eps(plan, name, key)
+        if isinstance(wanted, dict):
+            cells = make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, classes=2)
+            for key in wanted:
+                _check_eps(name, key, cells, plan.audit.norm)
+    detectors = [spec.label or spec.name for spec in plan.detectors]
     for name in ("detector_auc", "adaptive_auc", "withstands"):
         wanted = getattr(gates, name)
-        if wanted is not None:
-            _check_detectors(plan, name, wanted)
+        if wanted is None:
+            continue
+        _check_detectors(name, wanted, detectors)
+        if name != "detector_auc" and not plan.detection.adaptive:
+            raise InputError(f"[gates] {name} needs adaptive attacks; [detection] adaptive is 0")
 
 
-def _check_detectors(plan: Plan, name: str, wanted: float | dict[str, float]) -> None:
-    known = [spec.label or spec.name for spec in plan.detectors]
-    if not known:
+def _check_detectors(name: str, wanted: float | dict[str, float], detectors: Sequence[str]) -> None:
+    if not detectors:
         raise InputError(f"[gates] {name} needs a [[detectors]] table")
     for key in wanted if isinstance(wanted, dict) else ():
-        if key not in known:
+        if key not in detectors:
             raise InputError(
-                f"[gates] {name}: the plan has no detector {key!r}; {did_you_mean(key, known)}"
+                f"[gates] {name}: the plan has no detector {key!r}; {did_you_mean(key, detectors)}"
             )
-    if name != "detector_auc" and not plan.detection.adaptive:
-        raise InputError(f"[gates] {name} needs adaptive attacks; [detection] adaptive is 0")
 
 
-def _check_eps(plan: Plan, name: str, key: str) -> None:
-    cells = make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, classes=2)
-    norm, eps = parse_threat(key, plan.audit.norm)
+def _check_eps(name: str, key: str, cells: Sequence[Cell], default_norm: str) -> None:
+    norm, eps = parse_threat(key, default_norm)
     known = sorted({(c.threat.norm, c.threat.eps) for c in cells if c.eps is not None})
-    if not any(norm == own and same_eps(eps, radius) for own, radius in known):
-        there = ", ".join(format_threat(*threat, plan.audit.norm) for threat in known) or "none"
+    if not any(norm == one and same_eps(eps, size) for one, size in known):
+        there = ", ".join(format_threat(*threat, default_norm) for threat in known) or "none"
         raise InputError(f"[gates] {name}: nothing attacks at eps {key}; there are: {there}")

@@ -16,19 +16,18 @@ from robust.models import (
     prepare,
     settle_head,
 )
-from robust.models.prepare import image_template
+from robust.models.preparation import image_template
 from robust.plan.spec import DataSpec, ModelSpec, Plan
 
 
-def open_reference(plan: Plan) -> Cases:
+def open_reference(spec: DataSpec | None, split: str) -> Cases:
     """The cases that detectors learn from: those of the plan's data in the reference split."""
-    if plan.data is None:
+    if spec is None:
         raise InputError("a plan needs a [data] table")
-    own = {"split": plan.detection.reference, "limit": None}
     try:
-        return open_data(plan.data.model_copy(update=own))
+        return open_data(spec.model_copy(update={"split": split, "limit": None}))
     except InputError as error:
-        raise InputError(f"[detection] reference = {own['split']!r}: {error}") from None
+        raise InputError(f"[detection] reference = {split!r}: {error}") from None
 
 
 def open_plan(plan: Plan, device: str = "auto") -> tuple[Classifier, Cases]:

@@ -1,42 +1,56 @@
-"""The directory of a run: open or create it, and remove what a run that never began has left."""
+"""The directory of a run: opened or created, and removed again where nothing is worth keeping."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from robust.engine.run_store import FILES, RunStore
+from robust.engine.run_store import DATABASE, FILES, LOCK, RunStore
 from robust.errors import InputError
 
 
-def open_store(out: str | Path | None) -> tuple[RunStore, Path, list[Path]]:
-    """The store of a run directory, the directory, and what to remove again on bad input."""
+@dataclass(frozen=True)
+class RunDirectory:
+    """An open run directory."""
+
+    path: Path
+    store: RunStore
+    created: tuple[Path, ...]
+    """What this run has put there; nothing where it goes on with an earlier one."""
+
+    def close(self, *, keep: bool) -> None:
+        """Close the store, and remove what this run has created unless it is to be kept."""
+        self.store.close()
+        for path in () if keep else self.created:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def open_run(out: str | Path | None) -> RunDirectory:
+    """The directory `out`, of a new run or of one to go on with; None: a temporary one.
+
+    InputError where it holds other files, cannot be written or is another process's.
+    """
     if out is None:
-        directory = Path(tempfile.mkdtemp(prefix="robust-"))
-        return RunStore(directory), directory, [directory]
-    directory = Path(out)
-    if directory.exists() and not directory.is_dir():
-        raise InputError(f"{directory} is a file; name a folder for the run")
-    present = {path.name for path in directory.iterdir()} if directory.exists() else set()
-    known = "outcomes.sqlite" in present
-    if not known and present - {"run.lock"}:
-        raise InputError(f"{directory} holds other files; name a new or empty folder for the run")
-    created = [path for path in (directory, *directory.parents) if not path.exists()]
+        path = Path(tempfile.mkdtemp(prefix="robust-"))
+        return RunDirectory(path, RunStore(path), (path,))
+    path = Path(out)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; name a folder for the run")
+    present = {one.name for one in path.iterdir()} if path.exists() else set()
+    known = DATABASE in present
+    if not known and present - {LOCK}:
+        raise InputError(f"{path} holds other files; name a new or empty folder for the run")
+    missing = [one for one in (path, *path.parents) if not one.exists()]
     try:
-        store = RunStore(directory)
+        store = RunStore(path)
     except OSError as error:
-        raise InputError(f"{directory} cannot be written: {error.strerror}") from None
-    # In a folder that was there and empty, only what was put into it goes again.
-    own = created[-1:] or [directory / name for name in FILES]
-    return store, directory, [] if known else own
-
-
-def remove(paths: Sequence[Path]) -> None:
-    """Take away what a run that never began has left."""
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        raise InputError(f"{path} cannot be written: {error.strerror}") from None
+    if known:
+        return RunDirectory(path, store, ())
+    # In a folder that was there and empty, only the files of the run are removed again.
+    return RunDirectory(path, store, tuple(missing[-1:] or [path / name for name in FILES]))

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from robust.models.acceleration.accelerate import Acceleration
 from robust.records import Detection, Scenario
-from robust.records.build import build
+from robust.records.from_plain import record_from
 from robust.records.probe import Probed
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class Memo(Generic[T]):
 
     def from_json(self, text: str) -> T:
         """The value that `to_json` made this text of."""
-        return cast(T, build(self.type, json.loads(text)))
+        return cast(T, record_from(self.type, json.loads(text)))
 
 
 @dataclass(frozen=True)

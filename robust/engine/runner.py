@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,7 +22,9 @@ from robust.engine.run_store import Array, CleanPrediction, Observations, Outcom
 from robust.engine.verified_attack import slack
 from robust.errors import InputError, first_line
 from robust.models.classifier import Classifier, settle_head
-from robust.models.prepare import image_template
+from robust.models.preparation import image_template
+from robust.plan.spec import AuditSpec
+from robust.progress import Progress, no_progress
 from robust.units import at_eps
 
 MEASURED = 16
@@ -29,15 +32,21 @@ MEASURED = 16
 
 _log = logging.getLogger(__name__)
 
-Progress = Callable[[float, float, str], None]
-"""Called with (work done, work in all, what is running); the unit of work is the caller's."""
-
 Observe = Callable[[Cell, Batch, Tensor, Sequence[Outcome]], Observations]
 """From one cell's adversarial images `(n, c, h, w)` to what is stored beside their outcomes."""
 
 
-def no_progress(done: float, total: float, label: str) -> None:
-    """Show nothing."""
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run works, which changes no number of it."""
+
+    device: str = "auto"
+    skip_broken: bool = False
+    """Go on without images that cannot be read."""
+    progress: Progress = no_progress
+
+
+DEFAULT_OPTIONS = RunOptions()
 
 
 def observe_nothing(
@@ -59,28 +68,28 @@ class Runner:
         classifier: Classifier,
         cases: Cases,
         store: RunStore,
-        *,
-        chunk: int,
-        precision: str = "auto",
-        skip_broken: bool = False,
-        progress: Progress = no_progress,
+        audit: AuditSpec,
+        options: RunOptions,
     ) -> None:
         self.classifier = classifier
         self.cases = cases
         self.store = store
-        self.precision = precision
-        self.skip_broken = skip_broken
-        self.progress = progress
+        self.skip_broken = options.skip_broken
+        self.progress = options.progress
+        self._precision = audit.precision
         self.like = image_template(classifier)
         """Of the device and type of images."""
         self._attacker: MixedPrecisionAttacker | None = None
         rows = range(len(cases))
-        self.chunks = [rows[i : i + chunk] for i in range(0, len(rows), chunk)]
+        self.chunks = [rows[i : i + audit.chunk] for i in range(0, len(rows), audit.chunk)]
+        """Rows of the cases that are attacked as one batch and stored as one unit."""
 
     def predict_clean(self) -> None:
-        """Predict every case; InputError for a broken image, NaN, or a head of the wrong size."""
+        """Predict every case, and settle a head `auto` on the first.
+
+        InputError for a broken image, NaN, or a head of the wrong size.
+        """
         done = self.store.done()
-        self.classifier.head = self.store.get(HEAD) or self.classifier.head
         for number, rows in enumerate(self.chunks):
             if ("clean", number) in done:
                 continue
@@ -132,7 +141,7 @@ class Runner:
         """The adversarial images of one cell on one batch, and their verified outcomes."""
         if self._attacker is None:
             self._attacker = make_mixed_precision_attacker(
-                self.classifier, batch.x[:MEASURED], self.precision, self.store
+                self.classifier, batch.x[:MEASURED], self._precision, self.store
             )
         return self._attacker.run(cell, batch, goal, seed)
 
@@ -199,8 +208,7 @@ class Runner:
         for shaped in group_by_shape(good):
             x = stack_images(shaped, self.like)
             with torch.no_grad():
-                if self.classifier.head == "auto":
-                    settle_head(self.classifier, x)
+                settle_head(self.classifier, x)
                 logits = self.logits(x)
             check_outputs(logits, self.cases.classes, ids=[case.id for _, case in shaped])
             for (row, case), values in zip(shaped, logits.double().cpu().numpy(), strict=True):

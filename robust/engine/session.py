@@ -10,25 +10,14 @@ from robust.cases import Cases
 from robust.engine.cells import Cell, make_cells
 from robust.engine.goal import Goal, goal_of
 from robust.engine.provenance import Provenance, find_provenance
+from robust.engine.run_memory import HEAD
 from robust.engine.run_store import RunStore
-from robust.engine.runner import Progress, Runner, no_progress
+from robust.engine.runner import DEFAULT_OPTIONS, Runner, RunOptions
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, prepare
 from robust.models.weights import weights_hash
 from robust.plan.spec import Plan
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How a run works, which changes no number of it."""
-
-    device: str = "auto"
-    skip_broken: bool = False
-    """Go on without images that cannot be read."""
-    progress: Progress = no_progress
-
-
-DEFAULT_OPTIONS = RunOptions()
+from robust.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -74,13 +63,13 @@ def start_session(
     if audit.threshold != 0.5 and len(cases.classes) != 2:
         raise InputError("a threshold has a meaning for two classes only; take it out of [audit]")
     device = choose_device(options.device)
-    ready = prepare(inputs.classifier, device)
+    ready = prepare(inputs.classifier, device, head=store.get(HEAD))
     cells = make_cells(plan.attacks, inputs.attacks, audit, len(cases.classes))
     weights = weights_hash(ready)
     surrogate = None if inputs.surrogate is None else prepare(inputs.surrogate, device)
     identity = {
         "plan": plan.digest(),
-        "model": f"{weights} {ready.describe()}",
+        "model": f"{weights} {inputs.classifier.describe()}",
         "data": cases.fingerprint(),
         "device": device.type,
     }
@@ -89,15 +78,7 @@ def start_session(
     if surrogate is not None:
         identity["surrogate"] = weights_hash(surrogate)
     store.identify(identity)
-    runner = Runner(
-        ready,
-        cases,
-        store,
-        chunk=audit.chunk,
-        precision=audit.precision,
-        skip_broken=options.skip_broken,
-        progress=options.progress,
-    )
+    runner = Runner(ready, cases, store, audit, options)
     runner.predict_clean()
     provenance = find_provenance(plan, ready, weights, device)
     provenance.save(store)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -104,12 +104,9 @@ class Summary:
                 continue
             key = self._origin(cell).key
             totals = self._store.totals(key)
-            row = self._row(
-                cell.label,
-                cell.threat.norm,
-                cell.eps,
-                "exact",
-                self.condition(key),
+            row = self._row(cell.label, cell.threat.norm, cell.eps, "exact", self.condition(key))
+            row = replace(
+                row,
                 saturated=totals.saturated,
                 passes=totals.passes / max(totals.cases, 1),
                 same_as=cell.same_as,
@@ -185,11 +182,6 @@ class Summary:
         eps: float | None,
         kind: str,
         condition: Condition,
-        *,
-        saturated: int = 0,
-        passes: float = 0.0,
-        same_as: str | None = None,
-        baseline: bool = False,
     ) -> AttackResult:
         scores, *parts = self._scorer.score(condition, self._populations)
         return AttackResult(
@@ -204,10 +196,6 @@ class Summary:
             ),
             attacked=int(condition.attacked.sum()),
             failed=int(condition.failed.sum()),
-            saturated=saturated,
-            passes=passes,
-            baseline=baseline,
-            same_as=same_as,
             confusion=confusion(condition, self.labels),
         )
 

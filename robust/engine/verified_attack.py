@@ -12,7 +12,7 @@ from attacks.losses import saturated
 from robust.engine.batch import Batch
 from robust.engine.goal import Goal
 from robust.engine.run_store import Outcome
-from robust.errors import InputError
+from robust.errors import InputError, first_line
 from robust.metrics.worst_case import Ball
 from robust.models.acceleration.memory import memory_ran_out
 
@@ -22,7 +22,7 @@ class OutOfMemory(InputError):
 
 
 def slack(threat: ThreatModel, pixels: int) -> float:
-    """eps with room for the rounding of float32, for an image of so many values."""
+    """Eps with room for the rounding of float32, for an image of so many values."""
     return Ball(threat.norm, threat.eps, pixels).limit
 
 
@@ -93,8 +93,7 @@ def _run(model: Model, task: AttackTask, batch: Batch) -> tuple[Tensor, list[str
             raise OutOfMemory(
                 f"memory ran out on a batch of {len(x)}; use smaller images or another device"
             ) from None
-        line = (str(error).strip().splitlines() or [""])[0]
-        return x, [f"{type(error).__name__}: {line[:200]}"] * len(x)
+        return x, [f"{type(error).__name__}: {first_line(error)}"] * len(x)
 
 
 def _limits_broken(x_adv: Tensor, x: Tensor, threat: ThreatModel) -> list[str | None]:
@@ -134,6 +133,7 @@ class Recorder:
         self.saturated = torch.zeros(len(y), dtype=torch.bool, device=y.device)
 
     def __call__(self, x: Tensor) -> Tensor:
+        """The logits `(n, k)` of the model."""
         logits = self._model(x)
         rows = len(x)
         self.forward += rows

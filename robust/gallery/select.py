@@ -21,7 +21,7 @@ from robust.engine.summary import Summary
 from robust.gallery.png import Picture, difference, picture, reduced_size, write_pictures
 from robust.metrics.scores import margins
 from robust.metrics.worst_case import WorstCase
-from robust.plan.spec import Plan, ReportSpec
+from robust.plan.spec import ReportSpec
 from robust.records import Exhibit, ExhibitImage, Report
 
 CASES = 6
@@ -42,15 +42,13 @@ class Chosen:
     """At which of the eps it was fooled first; None: at none."""
 
 
-def make_gallery(
-    folder: Path, plan: Plan, session: Session, summary: Summary
-) -> tuple[Exhibit, ...]:
-    """Choose the cases, attack them again as the run did, and write the images as PNG to a new
-    `folder`.
+def make_gallery(folder: Path, session: Session, summary: Summary) -> tuple[Exhibit, ...]:
+    """Choose cases, attack them again as the run did, and write the images to a new `folder`.
 
     Every prediction and distance of an exhibit is that of the image shown. The cases form other
     batches than in the run, so that at float32 an image may differ from the run's in rounding.
     """
+    plan = session.provenance.plan
     if (existing := load_existing(folder, plan.report)) is not None:
         return existing
     shutil.rmtree(folder, ignore_errors=True)

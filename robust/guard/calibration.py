@@ -15,14 +15,14 @@ from robust.cases.case import Case, Cases, pixel_hash
 from robust.cases.consistency import check_outputs
 from robust.detection.factory import fit_detectors, make_extractor
 from robust.engine.batch import Batch, read_batches
-from robust.engine.runner import Progress
 from robust.engine.verified_attack import AttackTask, attack_batch
 from robust.errors import InputError
 from robust.guard.artifact import as_stored
 from robust.guard.fit_inputs import FitInputs
 from robust.metrics.groups import Places
 from robust.models import Classifier
-from robust.models.prepare import image_template
+from robust.models.preparation import image_template
+from robust.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from detectors import Detector, FeatureReader, Features, FittedDetector
 from robust.cases import Cases
 from robust.detection.cross_fitting import Array
 from robust.engine.inputs import open_plan
-from robust.engine.runner import Progress
 from robust.errors import InputError, first_line
 from robust.guard.artifact import (
     ClassifierFingerprint,
@@ -43,8 +42,9 @@ from robust.guard.calibration import (
 from robust.guard.fit_inputs import FitInputs, cell_text, on_split, open_inputs
 from robust.metrics.groups import Places, folds_by_group
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
-from robust.models.prepare import image_template
+from robust.models.preparation import image_template
 from robust.plan.spec import Plan
+from robust.progress import Progress
 
 FOLDS, HEAD_FOLDS = 5, 3
 """Folds of the calibration split, and how many of them are for the head."""

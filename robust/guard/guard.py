@@ -14,7 +14,7 @@ from detectors.features import dropout_layers
 from robust.errors import InputError, first_line
 from robust.guard.artifact import ClassifierFingerprint, GuardArtifact, probe_image
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
-from robust.models.prepare import image_template
+from robust.models.preparation import image_template
 
 BATCH = 64
 """Images in one forward pass, however many are given at once."""

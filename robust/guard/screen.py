@@ -9,12 +9,12 @@ from pathlib import Path
 from robust.cases.case import Cases, Entry
 from robust.cases.formats import SUFFIXES, is_image
 from robust.cases.images import read_image
-from robust.engine.runner import Progress
 from robust.errors import InputError
 from robust.guard.artifact import GuardArtifact, Record
 from robust.guard.guard import BATCH, Guard
 from robust.models import Classifier, load_classifier
 from robust.plan.load import load_plan
+from robust.progress import Progress
 
 COLUMNS = ("id", "prediction", "score", "flagged")
 

@@ -19,7 +19,7 @@ from robust.models.architectures import (
     find_library,
 )
 from robust.models.classifier import Classifier
-from robust.models.prepare import evaluate
+from robust.models.preparation import evaluate
 from robust.models.programs import load_program
 from robust.models.trained import load_trained
 from robust.models.weights import load_strictly, read_state_dict

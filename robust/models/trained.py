@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from robust.errors import InputError
 from robust.models.classifier import Classifier
 from robust.models.heads import Head, make_network
-from robust.models.prepare import evaluate
+from robust.models.preparation import evaluate
 from robust.models.weights import load_strictly, read_state_dict, weights_hash
 
 MODEL, WEIGHTS = "model.json", "model.safetensors"

@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pydantic
 from pydantic import BaseModel
 
 from robust.errors import InputError, did_you_mean
-from robust.plan.gates import GatesSpec
-from robust.plan.spec import (
-    AuditSpec,
-    DataSpec,
-    DetectionSpec,
-    DoubtsSpec,
-    ModelSpec,
-    Plan,
-    ReportSpec,
-    ScenariosSpec,
-)
+from robust.plan.spec import Plan
 
 PLAN = "plan.toml"
 """Name of the plan in a folder that is given in place of a file."""
-
-_TABLES: dict[str, type[BaseModel]] = {
-    "model": ModelSpec,
-    "data": DataSpec,
-    "audit": AuditSpec,
-    "detection": DetectionSpec,
-    "scenarios": ScenariosSpec,
-    "doubts": DoubtsSpec,
-    "report": ReportSpec,
-    "gates": GatesSpec,
-}
 
 
 def load_plan(path: str | Path) -> Plan:
@@ -88,7 +67,7 @@ def make_plan(raw: dict[str, Any], source: str = "plan") -> Plan:
     try:
         plan = Plan.model_validate(raw)
     except pydantic.ValidationError as error:
-        raise InputError(f"{source}: {first_error(error, Plan, _TABLES)}") from None
+        raise InputError(f"{source}: {first_error(error, Plan)}") from None
     own = () if plan.scenarios.eps is None else (plan.scenarios.eps,)
     for eps in [*plan.audit.eps, *own, *(e for a in plan.attacks for e in a.eps or ())]:
         _check_range(plan, eps)
@@ -111,18 +90,32 @@ def _check_range(plan: Plan, eps: float) -> None:
         )
 
 
-def first_error(
-    error: pydantic.ValidationError, whole: type[BaseModel], tables: Mapping[str, type[BaseModel]]
-) -> str:
-    """The first mistake in a file of the form `whole`, whose tables have the forms `tables`."""
+def first_error(error: pydantic.ValidationError, whole: type[BaseModel]) -> str:
+    """The first mistake in a file of the form `whole`."""
     detail = error.errors()[0]
     place = [str(part) for part in detail["loc"]]
     where = ".".join(place)
     if detail["type"] == "extra_forbidden":
-        section = tables.get(place[0], whole) if len(place) > 1 else whole
-        return f"unknown entry {where}; {did_you_mean(place[-1], section.model_fields, limit=20)}"
+        known = find_table(whole, place[:-1])
+        return f"unknown entry {where}; {did_you_mean(place[-1], known.model_fields, limit=20)}"
     if detail["type"] == "missing":
         return f"{where} is missing"
     wanted = {"tuple_type": "must be a list in brackets", "model_type": "must be a table"}
     message = wanted.get(detail["type"], detail["msg"].removeprefix("Value error, "))
     return f"{where}: {message} (got {detail.get('input')!r})"
+
+
+def find_table(whole: type[BaseModel], tables: Iterable[str]) -> type[BaseModel]:
+    """The form of a table inside a file of the form `whole`; unknown names are passed over."""
+    found = whole
+    for name in tables:
+        if name in found.model_fields:
+            found = _table_in(found.model_fields[name].annotation) or found
+    return found
+
+
+def _table_in(annotation: Any) -> type[BaseModel] | None:
+    """`ModelSpec` in `ModelSpec | None` or `tuple[ModelSpec, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _table_in(part))), None)

@@ -188,7 +188,7 @@ def found(report: Report) -> list[str]:
     population = f"{counted(cases, 'case')} of {counted(groups, 'group')}"
     lines = [f"clean: accuracy {percent(clean)} on {population}"]
     for verdict in verdicts(report):
-        row = verdict.row
+        row = verdict.worst_case
         kept = row.scores.robust_accuracy
         if kept is None:
             lines.append(
@@ -208,15 +208,15 @@ def found(report: Report) -> list[str]:
 
 def _by_whom(verdict: Verdict) -> str:
     """The strongest attacks; none for a curve, whose attacks share the cases."""
-    success = verdict.row.scores.success
+    success = verdict.worst_case.scores.success
     if success is not None and success.value == 0:
         return "; no attack succeeded"
-    return f"; strongest: {listed(verdict.hardest)}" if verdict.hardest else ""
+    return f"; strongest: {listed(verdict.strongest)}" if verdict.strongest else ""
 
 
 def table(report: Report) -> str:
     """The report as a terminal shows it, without the text of its warnings and without colours."""
     text = io.StringIO()
     console = Console(file=text, width=WIDTH, force_terminal=False, color_system=None)
-    console.print(render_terminal(report, attacks=4, doubts=0))
+    console.print(render_terminal(report, attacks=4, warnings=0))
     return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from robust.records.build import build as build
 from robust.records.detection import AdaptiveResult as AdaptiveResult
 from robust.records.detection import Detection as Detection
 from robust.records.detection import DetectorScore as DetectorScore
@@ -16,6 +15,7 @@ from robust.records.flags import FLAG_TEXTS as FLAG_TEXTS
 from robust.records.flags import FLAGS as FLAGS
 from robust.records.flags import Flag as Flag
 from robust.records.flags import FlagText as FlagText
+from robust.records.from_plain import record_from as record_from
 from robust.records.gallery import Exhibit as Exhibit
 from robust.records.gallery import ExhibitImage as ExhibitImage
 from robust.records.inputs import AppliedAcceleration as AppliedAcceleration

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+TOO_FEW = 30
+"""Groups, or successful adversarial images, below which a number carries no verdict."""
+
 
 @dataclass(frozen=True)
 class Estimate:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from robust.records.build import build
 from robust.records.detection import Detection
 from robust.records.flags import Flag
+from robust.records.from_plain import record_from
 from robust.records.gallery import Exhibit
 from robust.records.inputs import AuditedData, AuditedModel, Timings
 from robust.records.scenarios import Scenario
@@ -111,7 +111,7 @@ class Report:
                 f"report.json has schema {version} of an older robust, this one reads "
                 f"{SCHEMA_VERSION}; audit again, or read it with the robust that wrote it"
             )
-        report: Report = build(cls, raw)
+        report: Report = record_from(cls, raw)
         return report
 
     def save(self, path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""A report as people read it. Knows records and files, never torch."""
+"""Writes and reads reports: HTML, Markdown, JSON, LaTeX and figures; loads no torch."""
 
 from __future__ import annotations
 
@@ -16,52 +16,53 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What a format is made from."""
+class Rendering:
+    """What a format is rendered from."""
 
     report: Report
     template: str
     pictures: dict[str, bytes]
+    """PNG files of the gallery, by name."""
     stem: str
-    """Of the file name."""
+    """File name without its ending."""
 
 
-def _html(job: _Job) -> dict[str, bytes]:
+def _html(rendering: Rendering) -> dict[str, bytes]:
     from robust.report.formats.html import render_html
 
-    page = render_html(job.report, _order(job), job.pictures)
-    return {f"{job.stem}.html": page.encode()}
+    page = render_html(rendering.report, _order(rendering), rendering.pictures)
+    return {f"{rendering.stem}.html": page.encode()}
 
 
-def _markdown(job: _Job) -> dict[str, bytes]:
+def _markdown(rendering: Rendering) -> dict[str, bytes]:
     from robust.report.formats.markdown import render_markdown
 
-    return {f"{job.stem}.md": render_markdown(job.report, _order(job)).encode()}
+    return {f"{rendering.stem}.md": render_markdown(rendering.report, _order(rendering)).encode()}
 
 
-def _json(job: _Job) -> dict[str, bytes]:
-    return {f"{_plain_stem(job)}.json": job.report.to_json().encode()}
+def _json(rendering: Rendering) -> dict[str, bytes]:
+    return {f"{_plain_stem(rendering)}.json": rendering.report.to_json().encode()}
 
 
-def _latex(job: _Job) -> dict[str, bytes]:
+def _latex(rendering: Rendering) -> dict[str, bytes]:
     from robust.report.formats.latex import render_latex
 
-    return {f"{_plain_stem(job)}.tex": render_latex(job.report).encode()}
+    return {f"{_plain_stem(rendering)}.tex": render_latex(rendering.report).encode()}
 
 
-def _svg(job: _Job) -> dict[str, bytes]:
-    from robust.report.figures.accuracy import accuracy_figures
+def _svg(rendering: Rendering) -> dict[str, bytes]:
+    from robust.report.figures.every import report_figures
 
-    return {f"figures/{f.name}.svg": f.svg().encode() for f in accuracy_figures(job.report)}
-
-
-def _png(job: _Job) -> dict[str, bytes]:
-    from robust.report.figures.accuracy import accuracy_figures
-
-    return {f"figures/{f.name}.png": f.png() for f in accuracy_figures(job.report)}
+    return {f"figures/{f.name}.svg": f.svg().encode() for f in report_figures(rendering.report)}
 
 
-FORMATS: dict[str, Callable[[_Job], dict[str, bytes]]] = {
+def _png(rendering: Rendering) -> dict[str, bytes]:
+    from robust.report.figures.every import report_figures
+
+    return {f"figures/{f.name}.png": f.png() for f in report_figures(rendering.report)}
+
+
+FORMATS: dict[str, Callable[[Rendering], dict[str, bytes]]] = {
     "html": _html,
     "md": _markdown,
     "json": _json,
@@ -69,10 +70,10 @@ FORMATS: dict[str, Callable[[_Job], dict[str, bytes]]] = {
     "svg": _svg,
     "png": _png,
 }
-"""Format to what makes its files, by path within the folder."""
+"""Format to the function that renders its files, by path within the folder."""
 
 TEMPLATES = ("standard", "regulatory")
-"""The orders that the page and the Markdown can have."""
+"""The orders of sections that HTML and Markdown have."""
 
 
 def write_report(
@@ -84,8 +85,9 @@ def write_report(
 ) -> list[Path]:
     """Write the report in these formats (HTML, Markdown and JSON by default).
 
-    Each file appears whole or not at all. The gallery is shown where its pictures lie in the
-    directory. An unfinished run's files are called `unfinished`. Raises InputError.
+    Each file appears whole or not at all. The gallery is shown if its images are in the
+    directory. The files of an unfinished run are called `unfinished`. Returns the paths. Raises
+    InputError for an unknown format or template.
     """
     if template not in TEMPLATES:
         raise InputError(f"unknown template {template!r}; {did_you_mean(template, TEMPLATES)}")
@@ -97,13 +99,13 @@ def write_report(
     if report.data.unfinished:
         stem = "unfinished" if template == "standard" else f"unfinished-{template}"
     pictures = _pictures(folder) if gallery else {}
-    job = _Job(report, template, pictures, stem)
+    rendering = Rendering(report, template, pictures, stem)
     written = []
     if not stem.startswith("unfinished"):
         for path in folder.glob("unfinished*.*"):
             path.unlink()
     for name in formats or ("html", "md", "json"):
-        for file, content in FORMATS[name](job).items():
+        for file, content in FORMATS[name](rendering).items():
             path = folder / file
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content)
@@ -112,13 +114,13 @@ def write_report(
 
 
 def is_unfinished(run: str | Path) -> bool:
-    """Whether this is the directory of a run that goes on, or was cut short."""
+    """Whether this is the directory of a run that has not finished."""
     path = Path(run)
     return (path / "outcomes.sqlite").exists() and not (path / "report.json").exists()
 
 
 def read_report(run: str | Path) -> Report:
-    """The report of a run directory, or of a report.json; InputError where there is none."""
+    """The report of a run directory or a report.json; raises InputError where there is none."""
     path = Path(run)
     if path.is_dir():
         if is_unfinished(path):
@@ -136,16 +138,16 @@ def read_report(run: str | Path) -> Report:
         raise InputError(f"{path}: {error}") from None
 
 
-def _order(job: _Job) -> Order:
+def _order(rendering: Rendering) -> Order:
     from robust.report.layout.regulatory import regulatory
     from robust.report.layout.standard import standard
 
-    return standard if job.template == "standard" else regulatory
+    return standard if rendering.template == "standard" else regulatory
 
 
-def _plain_stem(job: _Job) -> str:
-    """For formats that have no template."""
-    return "unfinished" if job.stem.startswith("unfinished") else "report"
+def _plain_stem(rendering: Rendering) -> str:
+    """File name for formats without templates."""
+    return "unfinished" if rendering.stem.startswith("unfinished") else "report"
 
 
 def _pictures(folder: Path) -> dict[str, bytes]:

@@ -9,7 +9,15 @@ from typing import Any, Literal
 from robust.metrics.bootstrap import clopper_pearson
 from robust.metrics.bootstrap import groups_needed as groups_needed
 from robust.records import AttackResult, Detection, Estimate, Flag, Report
-from robust.report.text.format import SHARE, bracket, counted, listed, percent, plain, short
+from robust.report.text.format import (
+    FALSE_ALARM_RATE,
+    bracket,
+    counted,
+    listed,
+    percent,
+    plain,
+    short,
+)
 from robust.units import eps_text, norm_text, parse_threat, same_eps
 
 GateOutcome = Literal["passed", "failed", "undecided"]
@@ -204,11 +212,11 @@ def _adaptive_figure(detection: Detection, detector: str, entry: str) -> _Figure
         return "no adaptive attack was run: it needs an attack with a bound"
     path = f"/detection/adaptive/{detection.adaptive.index(found)}"
     if entry == "withstands":
-        evasion = found.evasion_rates[SHARE]
+        evasion = found.evasion_rates[FALSE_ALARM_RATE]
         withstood = Estimate(
             1 - evasion.value, 1 - evasion.high, 1 - evasion.low, evasion.cases, evasion.groups
         )
-        where = f"{path}/evasion_rates/{SHARE}"
+        where = f"{path}/evasion_rates/{FALSE_ALARM_RATE}"
         return _Figure(withstood, withstood.low, withstood.groups, where)
     if found.auc is None:
         return "no image fooled the model"

@@ -1,0 +1,1 @@
+"""Attackers with less knowledge or other means: universal, patch, transfer, decision-based."""

@@ -18,7 +18,8 @@ MOST_LABELS = 10
 class Fit(Protocol):
     """Makes a perturbation from the cases of a batch, towards a target label `(n,)` or any."""
 
-    def __call__(self, batch: Batch, target: Tensor | None) -> Tensor: ...
+    def __call__(self, batch: Batch, target: Tensor | None) -> Tensor:
+        """The perturbation."""
 
 
 def fit_best_target(

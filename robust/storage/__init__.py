@@ -1,0 +1,1 @@
+"""Adversarial images as files: survival after quantisation, export to PNG and DICOM."""

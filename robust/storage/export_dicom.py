@@ -150,8 +150,9 @@ class DicomFolder:
 
 
 def _allowed(threat: ThreatModel, image: Tensor, clean: Tensor) -> Any:
-    """How far each pixel may go: to eps, or in another norm no further than it went, so that
-    rounding does not add up.
+    """How far each pixel may go: to eps, or in another norm than L-inf no further than it went.
+
+    So rounding does not add up.
     """
     if threat.norm == "Linf":
         return threat.eps

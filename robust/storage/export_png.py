@@ -17,9 +17,10 @@ from robust.cases.images import as_png
 from robust.engine.batch import Batch
 from robust.engine.cells import make_attacks
 from robust.engine.inputs import open_plan
-from robust.engine.run_directory import open_store, remove
+from robust.engine.run_directory import open_run
 from robust.engine.run_store import Outcome
-from robust.engine.session import DEFAULT_OPTIONS, RunInputs, RunOptions, Session, start_session
+from robust.engine.runner import DEFAULT_OPTIONS, RunOptions
+from robust.engine.session import RunInputs, Session, start_session
 from robust.errors import InputError
 from robust.models import full_precision
 from robust.plan.spec import Plan
@@ -77,10 +78,10 @@ def export_images(
             raise InputError(f"{folder} exists and is not empty; name a new folder")
     classifier, cases = open_plan(plan, options.device)
     inputs = RunInputs(classifier, cases, make_attacks(plan.attacks))
-    store, _, scratch = open_store(None)
+    scratch = open_run(None)
     try:
         with full_precision():
-            session = start_session(plan, inputs, store, options)
+            session = start_session(plan, inputs, scratch.store, options)
             if len(session.cells) != 1:
                 raise InputError("robust attack runs one attack at one eps; name them")
             if dicom:
@@ -93,8 +94,7 @@ def export_images(
             dicom.remove()
         raise
     finally:
-        store.close()
-        remove(scratch)
+        scratch.close(keep=False)
 
 
 def _write(png: _PngFolder, session: Session, dicom: DicomFolder | None) -> Exported:

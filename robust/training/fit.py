@@ -128,7 +128,7 @@ def _check(
         if len(present) < 2:
             raise InputError(
                 f"{name} has cases of {len(present)} class{'' if len(present) == 1 else 'es'} "
-                f"alone ({len(cases)} cases); at least two are needed to learn and to judge"
+                f"only ({len(cases)} cases); training needs at least two"
             )
     if devices < 1:
         raise InputError(f"devices must be 1 or more, not {devices}")

@@ -1,15 +1,16 @@
-"""The folder that a training leaves: weights, model.json, card, recipe, plan and curves."""
+"""Writes the folder of a training: weights, model.json, model card, recipe, plan and curves."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
+from robust.cases import Cases
 from robust.errors import InputError
 from robust.files import replacing, write_atomically
 from robust.models import Classifier
@@ -25,11 +26,11 @@ OWN = {MODEL, WEIGHTS, CARD, RECIPE, PLAN, CURVES, "checkpoints", "logs"}
 
 
 def check_folder(folder: Path) -> None:
-    """InputError where a training cannot live here; one that was cut short may lie here."""
+    """Make the folder; InputError where it holds anything but an interrupted training."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; name a folder for the model")
     present = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    foreign = sorted(name for name in present - OWN if not name.endswith(".new"))
+    foreign = sorted(name for name in present - OWN if not name.endswith((".new", ".partial")))
     if foreign:
         raise InputError(
             f"{folder} holds other files ({foreign[0]}); name a new or empty folder for the model"
@@ -40,48 +41,67 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"{folder} cannot be written: {error.strerror}") from None
 
 
+@dataclass(frozen=True)
+class FinishedTraining:
+    """All that model.json says of a training beside the classifier."""
+
+    recipe: Recipe
+    splits: Splits
+    measured: Mapping[str, SplitScores]
+    """By role."""
+    history: list[dict[str, float]]
+    """One row per epoch."""
+    best_epoch: int
+    """Counted from 1."""
+    command: str | None
+    environment: Mapping[str, Any]
+
+    def content(self, model_file: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of model.json; `model_file` is the part that rebuilds the classifier."""
+        splits, history = self.splits, self.history
+        return {
+            **model_file,
+            "title": self.recipe.title,
+            "data": {
+                "source": splits.train.source,
+                "splits": {role: _describe(cases) for role, cases in splits.named.items()},
+            },
+            "metrics": {role: asdict(found) for role, found in self.measured.items()},
+            "training": {
+                "best_epoch": self.best_epoch,
+                "epochs": len(history),
+                "history": history,
+            },
+            "recipe": self.recipe.to_toml(),
+            "recipe_sha256": self.recipe.digest(),
+            "command": self.command,
+            "environment": dict(self.environment),
+        }
+
+
+def _describe(cases: Cases) -> dict[str, Any]:
+    return {
+        "split": cases.split,
+        "cases": len(cases),
+        "groups": len({entry.group for entry in cases.entries}),
+        "grouped": cases.grouped,
+        "classes": count_classes(cases),
+        "fingerprint": cases.fingerprint(),
+    }
+
+
 def save_trained(
     folder: Path,
-    told: Mapping[str, Any],
+    model_file: Mapping[str, Any],
     classifier: Classifier,
-    recipe: Recipe,
-    splits: Splits,
-    measured: Mapping[str, SplitScores],
-    *,
-    history: list[dict[str, float]],
-    best_epoch: int,
-    command: str | None,
-    environment: Mapping[str, Any],
+    training: FinishedTraining,
 ) -> None:
     """Write everything; model.json last, since a folder that has one is finished."""
     from safetensors.torch import save_file
 
-    from robust.report.figures.training import curves
+    from robust.report.figures.training import training_figure
 
-    content = {
-        **told,
-        "title": recipe.title,
-        "data": {
-            "source": splits.train.source,
-            "splits": {
-                role: {
-                    "split": cases.split,
-                    "cases": len(cases),
-                    "groups": len({entry.group for entry in cases.entries}),
-                    "grouped": cases.grouped,
-                    "classes": count_classes(cases),
-                    "fingerprint": cases.fingerprint(),
-                }
-                for role, cases in splits.named.items()
-            },
-        },
-        "metrics": {role: asdict(found) for role, found in measured.items()},
-        "training": {"best_epoch": best_epoch, "epochs": len(history), "history": history},
-        "recipe": recipe.to_toml(),
-        "recipe_sha256": recipe.digest(),
-        "command": command,
-        "environment": dict(environment),
-    }
+    recipe, content = training.recipe, training.content(model_file)
     tensors = {k: v.detach().contiguous() for k, v in classifier.network.state_dict().items()}
     with replacing(folder / WEIGHTS) as partial:
         save_file(tensors, partial)
@@ -89,17 +109,18 @@ def save_trained(
     plan = make_plan_for(folder, recipe)
     if plan is not None:
         write_atomically(folder / PLAN, tomli_w.dumps(plan))
-    write_atomically(folder / CURVES, curves(history, best_epoch).png(120))
+    figure = training_figure(training.history, training.best_epoch)
+    write_atomically(folder / CURVES, figure.png(120))
     write_atomically(folder / CARD, card(content, has_plan=plan is not None))
     write_atomically(folder / MODEL, json.dumps(content, indent=1) + "\n")
 
 
 def make_plan_for(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
-    """The plan that audits a trained folder on the images that judged it last.
+    """The plan that audits a trained folder on its test split, or on val without one.
 
-    None where they are a share of the train split, which no plan can name.
+    None where val is a share of the train split, which no plan can name.
     """
-    assert recipe.data is not None  # open_splits checks
+    assert recipe.data is not None  # open_training_splits checks
     split = recipe.splits.test or recipe.splits.val
     if not isinstance(split, str):
         return None
@@ -113,7 +134,7 @@ def make_plan_for(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
 
 
 def scores_of(content: Mapping[str, Any], role: str) -> Scores | None:
-    """The scores on a split, as model.json has them; None where it was not measured."""
+    """The scores on a split from the content of model.json; None where it was not measured."""
     found = content.get("metrics", {}).get(role)
     if found is None:
         return None

@@ -64,10 +64,10 @@ class Training(L.LightningModule):
         self._began = 0.0
         # Classes of which val has cases and other cases: the only ones with an AUC.
         counts = torch.bincount(val.labels, minlength=classes)
-        self._judged = (counts > 0) & (counts < len(val))
+        self._with_auc = (counts > 0) & (counts < len(val))
 
     @property
-    def judged(self) -> nn.Module:
+    def evaluated(self) -> nn.Module:
         """The network that val evaluates: the averaged one where there is an average."""
         return self.classifier if self.averaged is None else self.averaged
 
@@ -164,7 +164,7 @@ class Training(L.LightningModule):
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
         """Update the metrics on val."""
         x, y, _ = batch
-        logits = self.judged(displayed(x)).float()
+        logits = self.evaluated(displayed(x)).float()
         self.val_mean.update(F.cross_entropy(logits, y), len(y))
         self.val_auc.update(logits.softmax(1), y)
         self.val_accuracy.update(logits, y)
@@ -182,21 +182,21 @@ class Training(L.LightningModule):
         rows = rows[self.global_rank :: self.trainer.world_size]
         attack, threat = PGD(STEPS), ThreatModel("Linf", eps)
         self.robust_mean.reset()
-        with torch.enable_grad(), frozen(self.judged):
+        with torch.enable_grad(), frozen(self.evaluated):
             for some in torch.split(rows, batch):
                 x = displayed(stack([self.val_images[int(i)] for i in some]).to(self.device))
                 y = self.val_images.labels[some].to(self.device)
                 streams = Streams.of(0, [self.val_images.ids[int(i)] for i in some], "val")
-                x_adv = attack(self.judged, x, y, threat, streams)
+                x_adv = attack(self.evaluated, x, y, threat, streams)
                 with torch.no_grad():
-                    right = margin(self.judged(x_adv), y) < 0
+                    right = margin(self.evaluated(x_adv), y) < 0
                 self.robust_mean.update(right.float())
 
     def on_train_epoch_end(self) -> None:
         """Collect the metrics of the epoch."""
         loss, val_loss = self.train_mean.compute(), self.val_mean.compute()
         self._refuse_nan(loss + val_loss)
-        auc = self.val_auc.compute()[self._judged.to(self.device)].mean()
+        auc = self.val_auc.compute()[self._with_auc.to(self.device)].mean()
         row = {
             "epoch": float(self.current_epoch + 1),
             "lr": learning_rate(self.recipe.training, self.global_step - 1, self.per_epoch),
@@ -218,7 +218,7 @@ class Training(L.LightningModule):
         """Record an epoch, keep its weights if it is the best, stop if patience has run out."""
         if not self.history or merit(row) > merit(self.history[self.best_epoch]):
             self.best_epoch = len(self.history)
-            network: nn.Module = self.judged.network  # type: ignore[assignment]
+            network: nn.Module = self.evaluated.network  # type: ignore[assignment]
             self.best = {
                 name: value.detach().to("cpu", copy=True).contiguous()
                 for name, value in network.state_dict().items()

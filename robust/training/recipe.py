@@ -189,16 +189,6 @@ class Recipe(PlanTable):
         return content
 
 
-_TABLES: dict[str, type[PlanTable]] = {
-    "data": RecipeData,
-    "splits": SplitsSpec,
-    "network": NetworkSpec,
-    "training": TrainingSpec,
-    "augmentation": AugmentationSpec,
-    "adversarial": AdversarialSpec,
-}
-
-
 def load_recipe(source: str | Path, over: Mapping[str, Mapping[str, Any]] | None = None) -> Recipe:
     """The recipe in a TOML file, or one that comes with the package, by its name.
 
@@ -228,7 +218,7 @@ def make_recipe(raw: Mapping[str, Any], source: str = "recipe") -> Recipe:
     try:
         recipe = Recipe.model_validate(dict(raw))
     except pydantic.ValidationError as error:
-        raise InputError(f"{source}: {first_error(error, Recipe, _TABLES)}") from None
+        raise InputError(f"{source}: {first_error(error, Recipe)}") from None
     wrong = _contradiction(recipe)
     if wrong:
         raise InputError(f"{source}: {wrong}")

@@ -14,7 +14,7 @@ from robust.models import choose_device
 from robust.models.environment import find_environment
 from robust.models.trained import MODEL, load_trained, read_model_file
 from robust.records import Scores
-from robust.training.folder import check_folder, save_trained, scores_of
+from robust.training.folder import FinishedTraining, check_folder, save_trained, scores_of
 from robust.training.measure import measure
 from robust.training.network import make_untrained, rebuild
 from robust.training.recipe import Recipe
@@ -76,21 +76,19 @@ def train_classifier(
     names = splits.train.classes
     findings = tuple(names[i] for i in splits.train.findings)
     classifier.cpu().network.load_state_dict(fitted.state)
-    told, trained = rebuild(recipe, classifier, names, findings)
-    judged = {role: cases for role, cases in splits.named.items() if role != "train"}
-    measured = {role: measure(trained, cases, where) for role, cases in judged.items()}
-    save_trained(
-        folder,
-        told,
-        trained,
-        recipe,
-        splits,
-        measured,
+    model_file, trained = rebuild(recipe, classifier, names, findings)
+    held_out = {role: cases for role, cases in splits.named.items() if role != "train"}
+    measured = {role: measure(trained, cases, where) for role, cases in held_out.items()}
+    finished = FinishedTraining(
+        recipe=recipe,
+        splits=splits,
+        measured=measured,
         history=fitted.history,
         best_epoch=fitted.best_epoch,
         command=command,
         environment=find_environment(where, PACKAGES),
     )
+    save_trained(folder, model_file, trained, finished)
     scores = {role: found.scores for role, found in measured.items()}
     return Trained(folder, scores, names, fitted.best_epoch, fitted.history)
 

@@ -10,6 +10,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
+from detectors import KernelDensity, Mahalanobis
 from robust.auditing import audit
 from robust.models import Classifier
 from robust.records import Detection
@@ -122,3 +123,11 @@ def test_the_plan_decides_what_heads_are_fitted_on() -> None:
     (place,) = fitted
     assert place is not None
     assert (detection.image_sets[place].name, detection.image_sets[place].eps) == ("PGD", 8 / 255)
+
+
+def test_a_detector_may_be_given_as_an_instance() -> None:
+    """Also one with a parameter that is None."""
+    given = small(detectors=[KernelDensity(), Mahalanobis()]).detection
+    named = small(detectors=["KernelDensity", "Mahalanobis"]).detection
+    assert given == named and given is not None
+    assert given.detectors["KernelDensity"] == "KernelDensity(bandwidth=None)"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pytest
 from torch import Tensor
 
-from detectors import DETECTORS, LID, FeatureDetector, LogitDetector, make_detector, registered
+from detectors import DETECTORS, LID, FeatureDetector, LogitDetector, Reference, make_detector
+from detectors._registry import registered_detectors, require_detector_class
 
 
 def test_detectors_are_made_by_name() -> None:
@@ -26,7 +27,9 @@ def test_one_file_and_one_line_register_a_detector() -> None:
         def logit_score(self, logits: Tensor) -> Tensor:
             return -logits.amax(1)
 
-    assert registered([Largest]) == {"Largest": Largest}
+    Largest.__module__ = "detectors.largest"
+    found = registered_detectors({"Largest": Largest, "Reference": Reference, "x": 3})
+    assert found == {"Largest": Largest}
 
 
 def test_a_class_that_breaks_the_contract_is_refused_with_what_it_lacks() -> None:
@@ -58,9 +61,10 @@ def test_a_class_that_breaks_the_contract_is_refused_with_what_it_lacks() -> Non
         (Mutable, "Mutable is not frozen"),
     ):
         with pytest.raises(TypeError, match=says):
-            registered([wrong])
+            require_detector_class(wrong)
 
 
-def test_every_detector_says_what_it_is() -> None:
+def test_every_detector_has_a_summary_and_says_more() -> None:
     for name, kind in DETECTORS.items():
-        assert kind.__doc__ and "Score" in kind.__doc__, name
+        summary, _, body = (kind.__doc__ or "").partition("\n\n")
+        assert summary.endswith(".") and body.strip(), name

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from robust.cases.case import Cases, Entry
-from robust.diagnostics import data, gradient_masking, model, run
+from robust.diagnostics import gradient_masking, model, run
 from robust.diagnostics.checks import CHECKS, find_flags
 from robust.diagnostics.collect import claim_of
 from robust.diagnostics.evidence import Claim, Evidence, Stuck
@@ -30,6 +30,7 @@ from robust.records import (
     ReferenceSet,
     Scores,
 )
+from robust.records.estimate import TOO_FEW
 from robust.records.probe import Gradients, Probed, Search
 
 
@@ -173,8 +174,8 @@ def test_every_check_has_its_texts_and_its_defect() -> None:
 @pytest.mark.parametrize(
     ("name", "limit"),
     [
-        ("few groups", data.FEW_GROUPS),
-        ("few attacked images for detectors", run.FEW_POSITIVES),
+        ("few groups", TOO_FEW),
+        ("few attacked images for detectors", TOO_FEW),
         ("too few cases for the claim", run.WIDE),
         ("clean accuracy below the claim", model.BELOW),
         ("random outputs", model.DIFFERENT),

@@ -13,7 +13,7 @@ from torch import nn
 from robust.auditing import audit
 from robust.models import Classifier
 from robust.records import Report
-from robust.report.figures.accuracy import accuracy_figures
+from robust.report.figures.accuracy import robust_accuracy_figures
 from tests.engine.nets import phantoms as cases
 from tests.engine.nets import trained
 
@@ -46,8 +46,12 @@ def test_the_curve_is_that_of_the_table(tmp_path: Path) -> None:
     values = [kept.value for kept in curve.robust_accuracy]
     assert values == sorted(values, reverse=True)
     assert values[0] == 1
-    assert any(figure.name == "robust-at-every-eps-linf" for figure in accuracy_figures(report))
-    assert next(f for f in accuracy_figures(report) if f.name.endswith("every-eps-linf")).svg()
+    assert any(
+        figure.name == "robust-at-every-eps-linf" for figure in robust_accuracy_figures(report)
+    )
+    assert next(
+        f for f in robust_accuracy_figures(report) if f.name.endswith("every-eps-linf")
+    ).svg()
 
 
 class _Bright(nn.Module):

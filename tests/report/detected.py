@@ -1,9 +1,11 @@
-"""A detection made of drawn scores, so that every number in it follows from the others."""
+"""A detection made of drawn scores: every number in it follows from the others."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +20,12 @@ from robust.records import (
     ImageSet,
     NullControl,
     ReferenceSet,
+    Report,
+    Scenario,
     ScoreCurves,
+    Timings,
 )
+from tests.records.test_report import report
 
 Scores = npt.NDArray[np.float64]
 
@@ -182,3 +188,44 @@ def _scatters(rng: np.random.Generator, attacks: Sequence[ImageSet], key: int) -
 
     alike = [i for i, a in enumerate(attacks) if a.eps == attacks[key].eps and a.cases >= 5]
     return [FeatureMap(i, cloud(attacks[i].cases, 0), cloud(attacks[i].cases, 5)) for i in alike]
+
+
+def report_on(found: Detection | None = None, *, drawn: bool = False, **changes: Any) -> Report:
+    """A report on a detection, without its figures unless they are asked for."""
+    found = found or detection()
+    bare = found if drawn else dataclasses.replace(found, score_curves=(), feature_maps=())
+    return report(detection=bare, timings=Timings(1.0, {"PGD": 1.0}), **changes)
+
+
+def cells_of(page: str, table: str) -> list[list[tuple[str, str]]]:
+    """Class and text of each cell of one table, line by line."""
+    (body,) = re.findall(rf'<table id="{table}".*?<tbody>(.*?)</tbody>', page, re.S)
+    lines = []
+    for row in re.findall(r"<tr.*?>(.*?)</tr>", body, re.S):
+        found = re.findall(r"<(t[hd])([^>]*)>(.*?)</t[hd]>", row, re.S)
+        lines.append(
+            [
+                (" ".join(re.findall(r'class="(.*?)"', attributes)), re.sub("<.*?>", "", text))
+                for _, attributes, text in found
+            ]
+        )
+    return lines
+
+
+def estimate(value: float, spread: float = 0.05) -> Estimate:
+    return Estimate(value, value - spread, value + spread, 60, 40)
+
+
+def scenario(name: str, **changes: object) -> Scenario:
+    base = Scenario(name, f"{name}()", 8, 2 / 255, "Linf", estimate(0.4), estimate(0.1))
+    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+
+
+SCENARIOS = (
+    scenario("universal", budget=1, fooled=estimate(0.12)),
+    scenario("universal"),
+    scenario("patch", size=0.048, norm=None, budget=30),
+    scenario("transfer", budget=None, surrogate_fooled=estimate(0.9)),
+    scenario("queries", budget=500, failure="RuntimeError: out of luck"),
+)
+SCENARIO_REPORT = dataclasses.replace(report_on(detection()), scenarios=SCENARIOS)

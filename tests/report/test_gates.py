@@ -22,27 +22,21 @@ from robust.errors import InputError
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
 from robust.records import AttackResult, Detection, Estimate, Flag, Report, Scores
-from robust.report.formats.ci import job_summary, junit
 from robust.report.formats.html import render_html
+from robust.report.formats.job_summary import job_summary
+from robust.report.formats.junit import junit
 from robust.report.formats.markdown import render_markdown
 from robust.report.formats.terminal import render_terminal
 from robust.report.gates import GateResult, groups_needed, judge_gates
-from robust.report.layout import regulatory
-from robust.report.layout import standard as document
-from robust.report.tables.gates import complaints, in_a_line
+from robust.report.tables.gates import failed_gate_lines, gate_line
 from robust.report.text.format import plain
 from robust.report.text.reproduce import plan_toml
+from tests.cli.commands import Robust, refused, write_plan
+from tests.cli.conftest import here, robust  # noqa: F401  (fixtures)
 from tests.records.test_report import report
-from tests.report.detected import ATTACKS, detection
-from tests.report.test_names import NAMES, Page, controls
-from tests.report.test_noticed import calm
-from tests.test_bad_input import (  # noqa: F401  (here and robust are fixtures)
-    Robust,
-    here,
-    refused,
-    robust,
-    write_plan,
-)
+from tests.report.detected import ATTACKS, detection, evaded
+from tests.report.hostile import NAMES, ElementPage, calm, controls
+from tests.report.pages import ORDERS
 
 GOOD = Estimate(0.8, 0.7, 0.9, 200, 100)
 
@@ -209,14 +203,14 @@ def test_a_report_without_gates_says_nothing_of_them() -> None:
     ("gates", "said"),
     [
         ({"robust_acuracy": 0.6}, "unknown entry gates.robust_acuracy; did you mean robust_acc"),
-        ({"robust_accuracy": 60}, "lies above 0 and below 1, such as 0.6 for 60 %"),
-        ({"robust_accuracy": 1.0}, "lies above 0 and below 1"),
-        ({"robust_accuracy": {"1/255": 0}}, "lies above 0 and below 1"),
+        ({"robust_accuracy": 60}, "must be above 0 and below 1, such as 0.6 for 60 %"),
+        ({"robust_accuracy": 1.0}, "must be above 0 and below 1"),
+        ({"robust_accuracy": {"1/255": 0}}, "must be above 0 and below 1"),
         ({"robust_accuracy": {"one": 0.6}}, "eps 'one' is not a number"),
         ({"robust_accuracy": {"1/255": 0.6, "1.0/255": 0.5}}, "is named twice"),
         ({"sensitivity": "high"}, "a gate is a number, such as 0.6"),
         ({"specificity": True}, "a gate is a number"),
-        ({"detector_auc": {}}, "asks for nothing"),
+        ({"detector_auc": {}}, "the table is empty"),
         ({"no_flags": ["few grups"]}, "unknown flag 'few grups'; nearest of "),
         ({"no_flags": "few groups"}, "write true for no flag at all, or a list"),
         ({"no_flags": False}, "write true"),
@@ -272,6 +266,31 @@ def test_gates_change_no_number_and_read_back() -> None:
     assert "gates" not in plan_toml(bare)
 
 
+FOUND = evaded(detection(), LID=0.9, Mahalanobis=0.35)
+
+
+def adaptive_gate(gate: str, wanted: float, found: object = FOUND) -> GateResult:
+    (result,) = judge_gates(gated({gate: {"LID": wanted}}, detection=found))
+    return result
+
+
+def test_gates_on_adaptive_attacks() -> None:
+    assert adaptive_gate("adaptive_auc", 0.36).passed
+    assert adaptive_gate("adaptive_auc", 0.38).outcome == "failed"
+    assert adaptive_gate("adaptive_auc", 0.36).path == "/detection/adaptive/0/auc"
+    held = adaptive_gate("withstands", 0.02)
+    assert held.passed and held.estimate is not None
+    assert abs(held.estimate.value - 0.1) < 1e-9 and abs(held.estimate.low - 0.03) < 1e-9
+    assert adaptive_gate("withstands", 0.05).outcome == "failed"
+    untried = adaptive_gate("withstands", 0.05, detection())
+    assert untried.outcome == "undecided" and "no adaptive attack was run" in untried.why
+    few = tuple(dataclasses.replace(a, too_few=True) for a in FOUND.adaptive)
+    assert (
+        "too few"
+        in adaptive_gate("adaptive_auc", 0.3, dataclasses.replace(FOUND, adaptive=few)).why
+    )
+
+
 # --- where they are shown ---
 
 
@@ -304,23 +323,26 @@ def test_everyone_is_told_the_same(mixed: Report) -> None:
     assert [r.outcome for r in results] == ["passed", "undecided", "failed"]
     wrong = [r for r in results if not r.passed]
     assert check_junit(junit("A & B", results)) == [(r.name, r.outcome, r.why) for r in wrong]
-    assert complaints(results) == [f"gate {r.outcome}: {r.name}: {r.why}" for r in wrong]
-    line = in_a_line(results)
-    assert line == f"Gates: 1 of 3 passed; not: {wrong[0].name} and {wrong[1].name}"
+    assert failed_gate_lines(results) == [f"gate {r.outcome}: {r.name}: {r.why}" for r in wrong]
+    line = gate_line(results)
+    assert line == f"Gates: 1 of 3 passed; not passed: {wrong[0].name} and {wrong[1].name}"
     console = Console(width=200)
     with console.capture() as shown:
         console.print(render_terminal(mixed))
     assert line in shown.get()
-    for order in (document.standard, regulatory.regulatory):
-        page = "\n".join(Page(render_html(mixed, order)).texts)
+    for order in ORDERS.values():
+        page = "\n".join(ElementPage(render_html(mixed, order)).texts)
         assert all(r.name in page and r.why in page for r in results)
     markdown = render_markdown(mixed)
     assert markdown.index("## Gates") < markdown.index("## Verdict for each threat")
     summary = job_summary(mixed)
-    assert "## Gates: 2 of 3 gates not passed" in summary and "## Verdict for each" in summary
+    assert "## Gates: 2 of 3 not passed" in summary and "## Verdict for each" in summary
     assert "report.html" in summary and "## Glossary" not in summary
     passed = gated({"clean_accuracy": 0.2})
-    assert "## Gates passed" in job_summary(passed) and complaints(judge_gates(passed)) == []
+    assert (
+        "## Gates: all passed" in job_summary(passed)
+        and failed_gate_lines(judge_gates(passed)) == []
+    )
     assert check_junit(junit("t", judge_gates(passed))) == []
 
 
@@ -333,9 +355,9 @@ def test_hostile_names_stay_text() -> None:
     assert [name for name, *_ in told] == [
         f"AUC of {plain(name)} on PGD, L∞ 1/255" for name in names
     ]
-    lines = complaints(judge_gates(made))
+    lines = failed_gate_lines(judge_gates(made))
     assert not controls("".join(lines)) and len(lines) == len(names)
-    page, other = (Page(render_html(r)) for r in (made, calm(made)))
+    page, other = (ElementPage(render_html(r)) for r in (made, calm(made)))
     assert page.elements == other.elements and page.loaded == other.loaded
     text = job_summary(made).split("## Gates")[1].split("## Verdict")[0]
     rows = [line for line in text.splitlines() if line.startswith("|")]
@@ -364,7 +386,7 @@ def test_exit_codes_as_a_pipeline_meets_them(here: Path, robust: Robust) -> None
     assert "Gates: 2 of 3 passed" in done.stdout
     assert len(check_junit((here / "run/junit.xml").read_bytes())) == 1
     told = summary.read_text(encoding="utf-8")
-    assert told.startswith("before\n# Robustness audit") and "1 of 3 gates not passed" in told
+    assert told.startswith("before\n# Robustness audit") and "1 of 3 not passed" in told
     before = json.loads((here / "run/report.json").read_text(encoding="utf-8"))
     # Another gate is no other run: the same outcomes are judged anew.
     write_plan(top=PASSES, data={"path": "phantom:chest_xray", "count": 24, "pixels": 28})

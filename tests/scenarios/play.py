@@ -13,7 +13,8 @@ from attacks import ThreatModel
 from robust.auditing import audit
 from robust.engine.cells import make_attacks
 from robust.engine.run_store import RunStore
-from robust.engine.session import RunInputs, RunOptions, start_session
+from robust.engine.runner import RunOptions
+from robust.engine.session import RunInputs, start_session
 from robust.models import Classifier
 from robust.plan.load import make_plan
 from robust.records import Report

@@ -25,7 +25,7 @@ class _Blind(nn.Module):
 @pytest.mark.parametrize(
     ("model", "channels", "said"),
     [
-        (_Wide(), 1, "gives 5 classes, the data have 2"),
+        (_Wide(), 1, "has 5 outputs, the data 2 classes"),
         (_Blind(), 1, "NaN or infinite logits"),
         (trained(28), 3, "the surrogate fails on images of shape"),
         (nn.Sequential(nn.Flatten(), nn.Linear(10, 2)), 1, "the surrogate fails on images"),

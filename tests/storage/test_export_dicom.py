@@ -17,7 +17,7 @@ from robust.cases import open_cases
 from robust.cases.dicom.frame import Frame, read_dicom
 from robust.cases.images import as_png
 from robust.cli.main import app
-from robust.engine.session import RunOptions
+from robust.engine.runner import RunOptions
 from robust.errors import InputError
 from robust.models import Classifier
 from robust.plan.load import make_plan
@@ -129,7 +129,7 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(images: Path, tmp_
     assert smaller.model is not None
     model = smaller.model.model_copy(update={"size": 28})
     smaller = smaller.model_copy(update={"model": model})
-    with pytest.raises(InputError, match="take size and grey out"):
+    with pytest.raises(InputError, match="remove size and grey from"):
         export_images(smaller, out, dicom=dicom, options=CPU)
     assert not out.exists() and not dicom.folder.exists()
     dicom.folder.mkdir()

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from robust.cases import open_cases
 from robust.cases.images import read_image
-from robust.engine.session import RunOptions
+from robust.engine.runner import RunOptions
 from robust.errors import InputError
 from robust.models import Classifier
 from robust.plan.load import make_plan

@@ -237,8 +237,8 @@ def test_a_loss_that_is_no_number_ends_it_in_one_line(
     ("what", "said"),
     [
         ("classes", "train has the classes normal, opacity, val one, two"),
-        ("train", r"train has cases of 1 class alone \(2 cases\)"),
-        ("val", r"val has cases of 1 class alone \(2 cases\)"),
+        ("train", r"train has cases of 1 class only \(2 cases\)"),
+        ("val", r"val has cases of 1 class only \(2 cases\)"),
         ("devices", "devices must be 1 or more, not 0"),
         ("many", "9 devices are too many for this batch size"),
         ("float16", "precision float16 needs a GPU"),

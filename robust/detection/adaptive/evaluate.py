@@ -37,7 +37,6 @@ from robust.detection.adaptive.surrogate_detector import (
 )
 from robust.detection.cross_fitting import (
     FALSE_ALARM_RATES,
-    FEW,
     Array,
     FeatureSet,
     FoldDetector,
@@ -56,6 +55,7 @@ from robust.engine.verified_attack import AttackTask, attack_batch
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.groups import Places, folds_by_group
 from robust.records import AdaptiveResult, Detection, Estimate
+from robust.records.estimate import TOO_FEW
 
 KAPPAS = (0.25, 0.5, 1.0)
 """Confidences beyond 0 that are tried, as shares of the median margin of clean images."""
@@ -317,7 +317,7 @@ class AdaptiveEvaluation:
             evasion_rates=passing(adaptive),
             static_evasion_rates=passing(static),
             cases_by_attack={name: count for name, count in counts.items() if count},
-            too_few=int(np.isfinite(adaptive).sum()) < FEW,
+            too_few=int(np.isfinite(adaptive).sum()) < TOO_FEW,
             surrogate_agreement=agreement,
         )
 

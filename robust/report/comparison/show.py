@@ -11,7 +11,7 @@ from rich.text import Text
 
 from robust.records import Estimate
 from robust.report.comparison.compare import Change, Comparison
-from robust.report.formats.markdown import escape
+from robust.report.formats.markdown import escape_markdown
 from robust.report.text.format import bracket, counted, plain
 
 LEGEND = (
@@ -66,12 +66,15 @@ def as_markdown(found: Comparison, tolerance: float | None) -> str:
     titles = _titles(tolerance)
     lines = [titles, ["---"] * len(titles)]
     lines += [
-        [escape(text) if i < 2 else text for i, text in enumerate(_cells(change, tolerance))]
+        [
+            escape_markdown(text) if i < 2 else text
+            for i, text in enumerate(_cells(change, tolerance))
+        ]
         for change in found.changes
     ]
     rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    opening = [escape(line) for line in _opening(found)]
-    closing = [escape(line) for line in _closing(found, tolerance)]
+    opening = [escape_markdown(line) for line in _opening(found)]
+    closing = [escape_markdown(line) for line in _closing(found, tolerance)]
     return "\n\n".join(["# Two runs side by side", *opening, rows, *closing]) + "\n"
 
 

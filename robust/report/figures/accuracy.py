@@ -1,12 +1,11 @@
-"""Figures of a report: how much holds against eps, whom that harms, and whether anyone notices."""
+"""Figures of accuracy under attack: robust accuracy, sensitivity and specificity against eps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from robust.records import AccuracyCurve, AttackResult, Estimate, Report, Scores
-from robust.report.figures.detection import detection_figures
 from robust.report.figures.style import (
     BAND,
     COLOURS,
@@ -18,50 +17,62 @@ from robust.report.figures.style import (
     Figure,
     FigureOf,
     add_legend,
-    dress,
-    named,
+    legend_name,
+    style_axes,
 )
 from robust.report.text.format import listed, norms, plain
 from robust.units import eps_text, norm_text
 
 
-def accuracy_figures(report: Report) -> list[FigureOf]:
-    """For each norm the accuracy against eps and, where there are findings, what is harmed; then
-    what detectors see."""
+def robust_accuracy_figures(report: Report) -> list[FigureOf]:
+    """Robust accuracy against eps: a figure for each norm, then those at every eps."""
     found = []
-    for norm in norms(report):
-        worst = [r for r in report.worst_cases if r.norm == norm and r.eps is not None]
-        kept = [r.scores.robust_accuracy for r in worst]
+    for norm, worst in _worst_cases(report):
+        kept = [row.scores.robust_accuracy for row in worst]
         if any(kept):
             found.append(
                 FigureOf(
                     f"robust-accuracy-{norm.lower()}",
-                    "Of the cases that are right when clean, the share that stays right under "
-                    "each attack. Thick line: the worst over all attacks, with its 95 % interval.",
+                    "Of the cases that the model reads correctly without attack, the share that "
+                    "stays correct under each attack. Thick line: the worst case over all attacks, "
+                    "with its 95 % interval.",
                     f"Robust accuracy against eps in {norm_text(norm)}. "
-                    + _spoken("worst case", worst, kept),
-                    partial(_curve, report, norm, worst),
+                    + _in_words("worst case", worst, kept),
+                    partial(_robust_accuracy, report, norm, worst),
                 )
             )
-        if any(r.scores.sensitivity or r.scores.specificity for r in worst):
+    return [*found, *(_every_eps_figure(curve) for curve in report.accuracy_curves)]
+
+
+def sensitivity_figures(report: Report) -> list[FigureOf]:
+    """Sensitivity and specificity against eps, a figure for each norm; none without findings."""
+    found = []
+    for norm, worst in _worst_cases(report):
+        if any(row.scores.sensitivity or row.scores.specificity for row in worst):
+            sensitivity = [row.scores.sensitivity for row in worst]
+            specificity = [row.scores.specificity for row in worst]
             found.append(
                 FigureOf(
-                    f"harm-{norm.lower()}",
-                    "Sensitivity and specificity on all cases, clean at the left and then under "
-                    "the worst attack within each eps, with 95 % intervals.",
+                    f"sensitivity-{norm.lower()}",
+                    "Sensitivity and specificity on all cases, with 95 % intervals: without attack "
+                    "at the left, then in the worst case at each eps.",
                     f"Sensitivity and specificity against eps in {norm_text(norm)}. "
-                    + _spoken("sensitivity", worst, [r.scores.sensitivity for r in worst])
-                    + " "
-                    + _spoken("specificity", worst, [r.scores.specificity for r in worst]),
-                    partial(_harm, report.clean, norm, worst),
+                    f"{_in_words('sensitivity', worst, sensitivity)} "
+                    f"{_in_words('specificity', worst, specificity)}",
+                    partial(_sensitivity, report.clean, norm, worst),
                 )
             )
-    found += [_nearest(one) for one in report.accuracy_curves]
-    return found if report.detection is None else [*found, *detection_figures(report.detection)]
+    return found
 
 
-def _curve(report: Report, norm: str, worst: Sequence[AttackResult]) -> Figure:
-    figure, axes = _canvas(norm, worst, "still right (%)")
+def _worst_cases(report: Report) -> Iterator[tuple[str, list[AttackResult]]]:
+    """Each norm with its worst cases at an eps."""
+    for norm in norms(report):
+        yield norm, [r for r in report.worst_cases if r.norm == norm and r.eps is not None]
+
+
+def _robust_accuracy(report: Report, norm: str, worst: Sequence[AttackResult]) -> Figure:
+    figure, axes = _canvas(norm, worst, "still correct (%)")
     places = {row.eps: i for i, row in enumerate(worst)}
     _line(
         axes,
@@ -80,7 +91,7 @@ def _curve(report: Report, norm: str, worst: Sequence[AttackResult]) -> Figure:
         axes.plot(
             [places[row.eps] for row in rows if row.scores.robust_accuracy],
             [100 * e.value for row in rows if (e := row.scores.robust_accuracy)],
-            label=named(name),
+            label=legend_name(name),
             color=COLOURS[i % len(COLOURS)],
             linestyle=STYLES[i % len(STYLES)],
             marker=MARKERS[i % len(MARKERS)],
@@ -91,12 +102,12 @@ def _curve(report: Report, norm: str, worst: Sequence[AttackResult]) -> Figure:
     return figure
 
 
-def _nearest(one: AccuracyCurve) -> FigureOf:
+def _every_eps_figure(one: AccuracyCurve) -> FigureOf:
     scale = 255 if one.norm == "Linf" else 1
     return FigureOf(
         f"robust-at-every-eps-{one.norm.lower()}",
-        "The same at every eps: cases that stay right until the nearest image found by "
-        f"{listed([plain(name) for name in one.attacks])}, with 95 % intervals.",
+        "The same at every eps: a case stays correct up to the nearest adversarial image that "
+        f"{listed([plain(name) for name in one.attacks])} found. With 95 % intervals.",
         f"Robust accuracy at every eps in {norm_text(one.norm)}; report.json has the points.",
         partial(_every_eps, one, scale),
     )
@@ -115,11 +126,11 @@ def _every_eps(one: AccuracyCurve, scale: float) -> Figure:
     axes.set_ylim(-4, 104)
     axes.set_xlim(0, max(eps) * 1.02)
     unit = ", in 1/255" if scale != 1 else ""
-    dress(axes, f"eps ({norm_text(one.norm)}){unit}", "still right (%)")
+    style_axes(axes, f"eps ({norm_text(one.norm)}){unit}", "still correct (%)")
     return figure
 
 
-def _harm(clean: AttackResult, norm: str, worst: Sequence[AttackResult]) -> Figure:
+def _sensitivity(clean: AttackResult, norm: str, worst: Sequence[AttackResult]) -> Figure:
     rows = [clean, *worst]
     figure, axes = _canvas(norm, rows, "of all cases (%)")
     both: tuple[tuple[str, Callable[[Scores], Estimate | None]], ...] = (
@@ -144,14 +155,14 @@ def _harm(clean: AttackResult, norm: str, worst: Sequence[AttackResult]) -> Figu
 
 
 def _canvas(norm: str, rows: Sequence[AttackResult], title: str) -> tuple[Figure, Axes]:
-    """Eps at equal steps: a plan's eps double as a rule, and a clean image has none."""
+    """Axes with eps at equal steps: most plans double eps, and a clean image has none."""
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     axes = figure.add_subplot()
     names = ["clean" if r.kind == "clean" else eps_text(r.eps, norm) for r in rows]
     axes.set_xticks(range(len(rows)), names, rotation=45 if len(rows) > 10 else 0)
     axes.set_xlim(-0.3, len(rows) - 0.7)
     axes.set_ylim(-4, 104)
-    dress(axes, f"eps ({norm_text(norm)})", title)
+    style_axes(axes, f"eps ({norm_text(norm)})", title)
     return figure, axes
 
 
@@ -173,17 +184,17 @@ def _line(
         alpha=0.22,
         linewidth=0,
     )
-    if len(known) == 1:  # a band of no width would not be seen
+    if len(known) == 1:  # a band without width would be invisible
         ((x, e),) = known
         axes.vlines(x, 100 * e.low, 100 * e.high, color=band, linewidth=6, alpha=0.35)
         style.setdefault("marker", "o")
     axes.plot(spots, [100 * e.value for _, e in known], **style)  # type: ignore[arg-type]
 
 
-def _spoken(what: str, rows: Sequence[AttackResult], estimates: Sequence[Estimate | None]) -> str:
-    said = [
+def _in_words(what: str, rows: Sequence[AttackResult], estimates: Sequence[Estimate | None]) -> str:
+    parts = [
         f"{100 * e.value:.1f} % at {eps_text(row.eps, row.norm)}"
         for row, e in zip(rows, estimates, strict=True)
         if e is not None
     ]
-    return f"{what.capitalize()}: {', '.join(said)}."
+    return f"{what.capitalize()}: {', '.join(parts)}."

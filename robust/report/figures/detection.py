@@ -1,4 +1,4 @@
-"""Figures of detection: ROC curves, scores clean against attacked, and maps of deep features."""
+"""Figures of detectors: ROC curves, score histograms, t-SNE maps of deep features."""
 
 from __future__ import annotations
 
@@ -16,70 +16,83 @@ from robust.report.figures.style import (
     Figure,
     FigureOf,
     add_legend,
-    dress,
-    named,
+    legend_name,
+    style_axes,
 )
-from robust.report.text.detection import shown_text
-from robust.report.text.format import SHARE, decimal, of_hundred, short
+from robust.report.text.detection import image_set_text
+from robust.report.text.format import FALSE_ALARM_RATE, decimal, of_hundred, short
 
-ACROSS = 3
+PANELS_ACROSS = 3
 """Panels side by side."""
 
 
 def detection_figures(detection: Detection) -> list[FigureOf]:
-    """Of the key attack, for every detector that was fitted on it; nothing without one."""
+    """Figures on the key attack, with every detector fitted on it; none without a key attack."""
     if detection.key_attack is None:
         return []
     found = []
-    what = shown_text(detection.image_sets[detection.key_attack])
-    traces = detection.score_curves[:MOST_LINES]
-    more = len(detection.score_curves) - len(traces)
-    left = f" The first {len(traces)} detectors; report.json has {more} more." if more else ""
-    if traces:
-        found += [
-            FigureOf(
-                "detectors-roc",
-                f"{what}: for each share of false alarms, the share of attacked images that a "
-                "detector sees (ROC). Dotted: a coin. The thin line stands at one false alarm in "
-                f"twenty.{left}",
-                f"Share seen against share of false alarms. {_aucs(detection, traces)}",
-                partial(_roc, traces),
-            ),
-            FigureOf(
-                "detectors-scores",
-                f"{what}: how suspicious images look to each detector, further right is more "
-                "suspicious. Grey: clean. Line: attacked. Dashed: noise of the same size. The less "
-                "line and grey overlap, the better a detector tells them apart; where the dashes "
-                f"follow the line, it sees change and not attack.{left}",
-                f"Histograms of scores, a panel for each detector. {_overlaps(detection, traces)}",
-                partial(_scores, traces),
-            ),
-        ]
+    curves = detection.score_curves[:MOST_LINES]
+    if curves:
+        found += [_roc_figure(detection, curves), _score_figure(detection, curves)]
     if detection.feature_maps:
-        names = [shown_text(detection.image_sets[s.image_set]) for s in detection.feature_maps]
+        names = [image_set_text(detection.image_sets[s.image_set]) for s in detection.feature_maps]
         found.append(
             FigureOf(
                 "detectors-features",
-                "What the model makes of clean images (circles) and of the same images under "
-                "attack (crosses), flattened to two dimensions (t-SNE). Neighbours are alike to "
-                "the model; distances between groups and the axes mean nothing.",
-                f"Maps of deep features, clean against attacked, for {'; '.join(names)}.",
+                "Deep features of clean images (circles) and of the same images under attack "
+                "(crosses), in two dimensions (t-SNE). Neighbours look alike to the model; the "
+                "axes and the distances between groups have no meaning.",
+                f"Maps of deep features, clean and attacked, for {'; '.join(names)}.",
                 partial(_maps, detection.feature_maps, names),
             )
         )
     return found
 
 
-def _roc(traces: Sequence[ScoreCurves]) -> Figure:
+def _roc_figure(detection: Detection, curves: Sequence[ScoreCurves]) -> FigureOf:
+    return FigureOf(
+        "detectors-roc",
+        f"{_key_attack(detection)}: the share of attacked images that each detector detects, at "
+        "each rate of false alarms (ROC curve). Dotted: chance. The thin vertical line marks 5 % "
+        f"false alarms.{_left_out(detection, curves)}",
+        f"Detected share against the rate of false alarms. {_aucs(detection, curves)}",
+        partial(_roc, curves),
+    )
+
+
+def _score_figure(detection: Detection, curves: Sequence[ScoreCurves]) -> FigureOf:
+    return FigureOf(
+        "detectors-scores",
+        f"{_key_attack(detection)}: scores of each detector; further right is more suspicious. "
+        "Grey: clean. Line: attacked. Dashed: noise of the same size. The less line and grey "
+        "overlap, the better the detector separates them. Where the dashed line follows the solid "
+        "line, the detector reacts to any change, not to the attack."
+        f"{_left_out(detection, curves)}",
+        f"Histograms of scores, one panel for each detector. {_rates(detection, curves)}",
+        partial(_scores, curves),
+    )
+
+
+def _key_attack(detection: Detection) -> str:
+    assert detection.key_attack is not None
+    return image_set_text(detection.image_sets[detection.key_attack])
+
+
+def _left_out(detection: Detection, curves: Sequence[ScoreCurves]) -> str:
+    more = len(detection.score_curves) - len(curves)
+    return f" Shown are {len(curves)} detectors; report.json has {more} more." if more else ""
+
+
+def _roc(curves: Sequence[ScoreCurves]) -> Figure:
     figure = Figure(figsize=(7.2, 4.4), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 100], [0, 100], color=INK, linestyle=(0, (1, 3)), linewidth=1.2)
-    axes.axvline(100 * float(SHARE), color=BAND, linewidth=0.8, alpha=0.5)
-    for i, trace in enumerate(traces):
+    axes.axvline(100 * float(FALSE_ALARM_RATE), color=BAND, linewidth=0.8, alpha=0.5)
+    for i, curve in enumerate(curves):
         axes.plot(
-            [100 * x for x, _ in trace.roc],
-            [100 * y for _, y in trace.roc],
-            label=named(trace.detector),
+            [100 * x for x, _ in curve.roc],
+            [100 * y for _, y in curve.roc],
+            label=legend_name(curve.detector),
             color=COLOURS[i % len(COLOURS)],
             linestyle=STYLES[i % len(STYLES)],
             linewidth=1.7,
@@ -87,35 +100,35 @@ def _roc(traces: Sequence[ScoreCurves]) -> Figure:
     axes.set_xlim(-1, 101)
     axes.set_ylim(-1, 101)
     axes.set_aspect("equal")
-    dress(axes, "false alarms: clean images flagged (%)", "attacked images seen (%)")
+    style_axes(axes, "false alarms: clean images flagged (%)", "attacked images detected (%)")
     add_legend(axes)
     return figure
 
 
-def _scores(traces: Sequence[ScoreCurves]) -> Figure:
-    figure, panels = _panels(len(traces), 2.0)
-    for axes, trace in zip(panels, traces):
+def _scores(curves: Sequence[ScoreCurves]) -> Figure:
+    figure, panels = _panels(len(curves), 2.0)
+    for axes, curve in zip(panels, curves):
         clean, attacked, noise = (
-            _shares(counts) for counts in (trace.clean, trace.attacked, trace.noise)
+            _shares(counts) for counts in (curve.clean, curve.attacked, curve.noise)
         )
-        axes.stairs(clean, trace.bin_edges, fill=True, color=BAND, alpha=0.45, label="clean")
-        axes.stairs(noise, trace.bin_edges, color=COLOURS[0], linestyle="--", label="noise")
-        axes.stairs(attacked, trace.bin_edges, color=COLOURS[1], linewidth=1.5, label="attacked")
-        dress(axes)
+        axes.stairs(clean, curve.bin_edges, fill=True, color=BAND, alpha=0.45, label="clean")
+        axes.stairs(noise, curve.bin_edges, color=COLOURS[0], linestyle="--", label="noise")
+        axes.stairs(attacked, curve.bin_edges, color=COLOURS[1], linewidth=1.5, label="attacked")
+        style_axes(axes)
         axes.set_yticks([])
         axes.tick_params(labelsize=7)
         axes.locator_params(axis="x", nbins=4)
-        _titled(axes, trace.detector)
+        _titled(axes, curve.detector)
     _key(figure, panels[0])
     return figure
 
 
-def _maps(scatters: Sequence[FeatureMap], names: Sequence[str]) -> Figure:
-    figure, panels = _panels(len(scatters), 2.6)
-    for axes, scatter, name in zip(panels, scatters, names):
+def _maps(maps: Sequence[FeatureMap], names: Sequence[str]) -> Figure:
+    figure, panels = _panels(len(maps), 2.6)
+    for axes, one, name in zip(panels, maps, names):
         marks = (
-            ("clean", scatter.clean, "o", COLOURS[0]),
-            ("attacked", scatter.attacked, "x", COLOURS[1]),
+            ("clean", one.clean, "o", COLOURS[0]),
+            ("attacked", one.attacked, "x", COLOURS[1]),
         )
         for label, points, marker, colour in marks:
             axes.plot(
@@ -129,7 +142,7 @@ def _maps(scatters: Sequence[FeatureMap], names: Sequence[str]) -> Figure:
                 color=colour,
                 label=label,
             )
-        dress(axes)
+        style_axes(axes)
         axes.set_xticks([])
         axes.set_yticks([])
         _titled(axes, name)
@@ -138,14 +151,14 @@ def _maps(scatters: Sequence[FeatureMap], names: Sequence[str]) -> Figure:
 
 
 def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
-    across = 2 if count == 4 else min(count, ACROSS)
+    across = 2 if count == 4 else min(count, PANELS_ACROSS)
     down = -(-count // across)
     figure = Figure(figsize=(7.2, height * down + 0.4), layout="constrained")
     return figure, [figure.add_subplot(down, across, i + 1) for i in range(count)]
 
 
 def _titled(axes: Axes, name: str) -> None:
-    axes.set_title(named(name), fontsize=9, color=INK).set_parse_math(False)
+    axes.set_title(legend_name(name), fontsize=9, color=INK).set_parse_math(False)
 
 
 def _key(figure: Figure, axes: Axes) -> None:
@@ -166,19 +179,19 @@ def _shares(counts: Sequence[int]) -> list[float]:
     return [count / max(sum(counts), 1) for count in counts]
 
 
-def _aucs(detection: Detection, traces: Sequence[ScoreCurves]) -> str:
+def _aucs(detection: Detection, curves: Sequence[ScoreCurves]) -> str:
     found = []
-    for trace in traces:
-        sighting = detection.score(trace.detector, detection.key_attack)
-        if sighting is not None and sighting.auc is not None:
-            found.append(f"{short(trace.detector)}: AUC {decimal(sighting.auc)}")
+    for curve in curves:
+        score = detection.score(curve.detector, detection.key_attack)
+        if score is not None and score.auc is not None:
+            found.append(f"{short(curve.detector)}: AUC {decimal(score.auc)}")
     return f"{'; '.join(found)}."
 
 
-def _overlaps(detection: Detection, traces: Sequence[ScoreCurves]) -> str:
+def _rates(detection: Detection, curves: Sequence[ScoreCurves]) -> str:
     found = []
-    for trace in traces:
-        sighting = detection.score(trace.detector, detection.key_attack)
-        if sighting is not None and (seen := sighting.detection_rates.get(SHARE)) is not None:
-            found.append(f"{short(trace.detector)}: {of_hundred(seen.value)} % of attacked")
-    return f"Beyond all but one clean image in twenty lie, for {'; '.join(found)}."
+    for curve in curves:
+        score = detection.score(curve.detector, detection.key_attack)
+        if score is not None and (rate := score.detection_rates.get(FALSE_ALARM_RATE)) is not None:
+            found.append(f"{short(curve.detector)} {of_hundred(rate.value)} %")
+    return f"Detected at 5 % false alarms: {'; '.join(found)}."

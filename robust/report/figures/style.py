@@ -1,4 +1,4 @@
-"""What every figure shares: palette, axes, legend, SVG and PNG; the one importer of matplotlib."""
+"""Style shared by all figures: palette, axes, legend, SVG and PNG. Imports matplotlib."""
 
 from __future__ import annotations
 
@@ -23,22 +23,25 @@ STYLES = ("-", "--", "-.", ":")
 MARKERS = "os^Dv<>P*X"
 INK, BAND = "#1b1f24", "#8c959f"
 MOST_LINES = 12
+"""Attacks or detectors that a figure shows; report.json has them all."""
 LABEL = 28
 """Characters of an attack's name in a legend."""
 
 
 @dataclass(frozen=True)
 class FigureOf:
-    """One figure: a name for files and ids, what it says in a sentence, and its drawing."""
+    """One figure: name, caption, description and the function that draws it."""
 
     name: str
+    """For files and ids."""
     caption: str
     described: str
-    """For those who cannot see it."""
+    """The content in words, for screen readers."""
     draw: Callable[[], Figure]
+    """A new matplotlib figure at each call."""
 
     def svg(self, *, themed: bool = False) -> str:
-        """The same text for the same report. `themed`: colours as variables of the page's style."""
+        """SVG text, equal for equal reports. `themed`: colours as variables of the page's style."""
         file = io.StringIO()
         meta = {"Date": None, "Creator": None}
         with matplotlib.rc_context({"svg.hashsalt": self.name, "svg.fonttype": "path"}):
@@ -51,7 +54,7 @@ class FigureOf:
         return svg[svg.index("<svg") :]
 
     def png(self, dots: int = 200) -> bytes:
-        """On white, at `dots` an inch."""
+        """PNG file on white, at `dots` per inch."""
         data = io.BytesIO()
         self._save(data, format="png", dpi=dots, metadata={"Software": None})
         return data.getvalue()
@@ -63,16 +66,16 @@ class FigureOf:
             self.draw().savefig(file, **options)
 
 
-def named(label: str) -> str:
-    """A name as a legend shows it."""
+def legend_name(label: str) -> str:
+    """A name as a legend shows it, of at most `LABEL` characters."""
     text = plain(label)
     text = text if len(text) <= LABEL else text[: LABEL - 1] + "…"
     # matplotlib leaves out what begins with an underscore
     return " " * text.startswith("_") + text
 
 
-def dress(axes: Axes, across: str = "", up: str = "") -> None:
-    """Ink, a faint grid and two spines; titles of both axes."""
+def style_axes(axes: Axes, across: str = "", up: str = "") -> None:
+    """Colour, faint grid, two spines and the titles of both axes."""
     axes.set_xlabel(across, color=INK)
     axes.set_ylabel(up, color=INK)
     axes.grid(alpha=0.25, color=BAND)
@@ -82,6 +85,7 @@ def dress(axes: Axes, across: str = "", up: str = "") -> None:
 
 
 def add_legend(axes: Axes) -> None:
+    """A legend to the right of the axes."""
     legend = axes.legend(
         frameon=False,
         fontsize=9,

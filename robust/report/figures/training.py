@@ -1,4 +1,4 @@
-"""How a training went: losses and what val said, epoch by epoch."""
+"""Training curves: loss and validation scores by epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robust.report.figures.style import (
     Axes,
     Figure,
     FigureOf,
-    dress,
+    style_axes,
 )
 
 LOSSES = {"train_loss": "train", "val_loss": "val"}
@@ -23,16 +23,16 @@ SCORES = {
 }
 
 
-def curves(history: Sequence[Mapping[str, float]], best_epoch: int) -> FigureOf:
-    """The figure of a history with a row an epoch; `best_epoch` counts from 1."""
+def training_figure(history: Sequence[Mapping[str, float]], best_epoch: int) -> FigureOf:
+    """The figure of a history with one row per epoch; `best_epoch` counts from 1."""
 
     def draw() -> Figure:
         figure = Figure(figsize=(9, 3.4), layout="constrained")
         left, right = figure.subplots(1, 2)
         _lines(left, history, LOSSES, best_epoch)
         _lines(right, history, SCORES, best_epoch)
-        dress(left, "epoch", "loss")
-        dress(right, "epoch", "on val")
+        style_axes(left, "epoch", "loss")
+        style_axes(right, "epoch", "on val")
         for axes in (left, right):
             axes.legend(frameon=False, fontsize=9)
         return figure

@@ -1,0 +1,1 @@
+"""Renderers: HTML, Markdown, LaTeX, terminal, JUnit, CI job summary."""

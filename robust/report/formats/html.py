@@ -1,31 +1,82 @@
-"""The report as one HTML file that fetches nothing: style, script, figures and pictures inside."""
+"""HTML: the report as one file that loads nothing, with style, script, figures and images."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.resources import files
 
 import jinja2
 from markupsafe import Markup
 
 from robust.records import Report
-from robust.report.layout.blocks import DocumentSection, GalleryBlock, Order
-from robust.report.layout.standard import make_document, standard
-from robust.report.text import format as words
+from robust.report.layout.blocks import (
+    CodeBlock,
+    DocumentSection,
+    FactsBlock,
+    FiguresBlock,
+    FoldedBlock,
+    GalleryBlock,
+    GlossaryBlock,
+    Order,
+    TablesBlock,
+    TextBlock,
+    WarningsBlock,
+)
+from robust.report.layout.document import make_document
+from robust.report.layout.standard import standard
+from robust.report.text.format import plain
 from robust.report.text.glossary import TERMS
+from robust.units import eps_text, norm_text
 
-_NOTHING: Mapping[str, bytes] = {}
+_NO_PICTURES: Mapping[str, bytes] = {}
+_BLOCKS = {
+    "text": TextBlock,
+    "tables": TablesBlock,
+    "folded": FoldedBlock,
+    "figures": FiguresBlock,
+    "warnings": WarningsBlock,
+    "facts": FactsBlock,
+    "gallery": GalleryBlock,
+    "code": CodeBlock,
+    "glossary": GlossaryBlock,
+}
+"""Each kind of block by the name of its test in the templates."""
+_KEPT_TOGETHER = re.compile(r"(?<=\d) (?=[%[])|(?<=\d,) (?=[\d.]+\])")
+"""Blanks between a number and its percent sign or interval, and within an interval."""
 
 
 def render_html(
-    report: Report, order: Order = standard, pictures: Mapping[str, bytes] = _NOTHING
+    report: Report, order: Order = standard, pictures: Mapping[str, bytes] = _NO_PICTURES
 ) -> str:
-    """A page; every name in it is escaped, and no script runs but its own.
+    """The page as text; every name is escaped, and only the page's own script runs.
 
-    `pictures` are the PNG files of the gallery by name; without all of them there is no gallery.
+    `pictures` are the PNG files of the gallery by name; if one is missing there is no gallery.
     """
+    document = make_document(report, order)
+    script = _read("page.js")
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            report=report,
+            document=document,
+            sections=_with_pictures(document.sections, pictures),
+            terms=TERMS,
+            style=Markup(_read("page.css")),
+            script=Markup(script),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            pictures={name: _data_address(png) for name, png in pictures.items()},
+        )
+    )
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """The templates, compiled once."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("robust.report"),
         autoescape=True,
@@ -33,48 +84,49 @@ def render_html(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.tests["named"] = lambda block, name: type(block).__name__ == name
-    document = make_document(report, order)
-    script = _read("page.js")
-    return environment.get_template("page.html.j2").render(
-        report=report,
-        document=document,
-        sections=_hung(document.sections, pictures),
-        words=words,
-        terms=TERMS,
-        style=Markup(_read("page.css")),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        pictures={name: _data(png) for name, png in pictures.items()},
-    )
+    for name, kind in _BLOCKS.items():
+        environment.tests[name] = _is_a(kind)
+    environment.filters["plain"] = plain
+    environment.filters["unbroken"] = _unbroken
+    environment.globals["threat"] = lambda eps, norm: f"{norm_text(norm)} {eps_text(eps, norm)}"
+    return environment
 
 
-def _hung(
+def _is_a(kind: type) -> Callable[[object], bool]:
+    return lambda block: isinstance(block, kind)
+
+
+def _with_pictures(
     sections: tuple[DocumentSection, ...], pictures: Mapping[str, bytes]
 ) -> list[DocumentSection]:
-    """Without galleries whose pictures are not all at hand, and what they leave empty."""
+    """The sections without galleries whose pictures are missing, and without empty sections."""
     found = []
     for section in sections:
         blocks = tuple(
             block
             for block in section.blocks
-            if not isinstance(block, GalleryBlock) or set(picture_names(block)) <= set(pictures)
+            if not isinstance(block, GalleryBlock) or set(_picture_names(block)) <= set(pictures)
         )
         if blocks:
             found.append(DocumentSection(section.name, section.title, blocks))
     return found
 
 
-def picture_names(gallery: GalleryBlock) -> list[str]:
-    """The files that a gallery shows, each once."""
+def _picture_names(gallery: GalleryBlock) -> list[str]:
+    """The image files of a gallery, each once."""
     names = [e.image for e in gallery.exhibits]
     names += [n for e in gallery.exhibits for f in e.images for n in (f.image, f.difference)]
     return [name for name in dict.fromkeys(names) if name]
+
+
+def _unbroken(text: str) -> str:
+    """With no-break spaces where a line must not end."""
+    return _KEPT_TOGETHER.sub("\N{NO-BREAK SPACE}", text)
 
 
 def _read(name: str) -> str:
     return (files("robust.report") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _data(png: bytes) -> str:
+def _data_address(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -1,21 +1,23 @@
-"""The tables of a report for a paper: LaTeX with booktabs, one table environment each."""
+"""LaTeX: the tables of a report for a paper, with booktabs, one table environment each."""
 
 from __future__ import annotations
 
 import re
 
 from robust.records import Report
-from robust.report.tables import detection as noticed_tables
-from robust.report.tables import results as tables
 from robust.report.tables.adaptive import adaptive_table
+from robust.report.tables.classes import confusion_tables, recall_table, subgroup_table
+from robust.report.tables.detection import detector_table
 from robust.report.tables.model import Table, TableCell
+from robust.report.tables.results import difficulty_table, results_table
 from robust.report.tables.scenarios import scenario_table
-from robust.report.tables.storage import survival_table
+from robust.report.tables.storage import storage_table
+from robust.report.tables.verdicts import verdict_table
 from robust.report.text.format import flat, plain
 
 HEAD = """\
 % Made by robust from report.json. In the preamble: \\usepackage{booktabs,graphicx}
-% Names in scripts that pdfLaTeX does not know need LuaLaTeX or XeLaTeX and a font that has them.
+% Names in other scripts than Latin need LuaLaTeX or XeLaTeX and a font that has them.
 """
 
 _ESCAPES = {
@@ -36,7 +38,7 @@ _ESCAPES = {
     "`": r"\textasciigrave{}",
     "'": r"\textquotesingle{}",
     "-": r"{-}",
-    "[": r"{[}",  # after \\ it would open an argument, and a star would be its own
+    "[": r"{[}",  # after \\ a bracket would open an argument; a star would be one
     "*": r"{*}",
     "∞": r"$_\infty$",
     "–": "--",  # noqa: RUF001
@@ -47,39 +49,39 @@ _SPECIAL = re.compile("|".join(re.escape(mark) for mark in _ESCAPES))
 
 
 def render_latex(report: Report) -> str:
-    """Verdicts, results, difficulty, detectors, classes, confusions and subgroups."""
+    """Every table but the gates and the transfer matrices; empty tables are left out."""
     chosen = [
-        tables.verdict_table(report),
-        tables.results(report),
-        tables.difficulty(report),
-        survival_table(report),
-        noticed_tables.summary(report),
+        verdict_table(report),
+        results_table(report),
+        difficulty_table(report),
+        storage_table(report),
+        detector_table(report),
         adaptive_table(report),
         scenario_table(report),
-        tables.recall(report),
-        *tables.confusions(report),
+        recall_table(report),
+        *confusion_tables(report),
     ]
-    if (parts := tables.subgroups(report)) is not None:
-        chosen.append(parts)
-    return HEAD + "\n".join(_table(table, report.title) for table in chosen if table.lines)
+    if (subgroups := subgroup_table(report)) is not None:
+        chosen.append(subgroups)
+    return HEAD + "\n".join(_table(table, report.title) for table in chosen if table.rows)
 
 
-def escape(text: object) -> str:
-    """Text in which no character means anything to LaTeX."""
+def escape_latex(text: object) -> str:
+    """Text in which no character has a meaning for LaTeX."""
     return _SPECIAL.sub(lambda found: _ESCAPES[found[0]], flat(text))
 
 
 def _table(table: Table, title: str) -> str:
     columns = "l" + "r" * (len(table.columns) - 1)
-    header = " & ".join(escape(column.title) for column in table.columns)
+    header = " & ".join(escape_latex(column.title) for column in table.columns)
     body: list[str] = []
-    for line in table.lines:
-        if line.opens and body:
+    for row in table.rows:
+        if row.opens and body:
             body.append(r"\addlinespace")
-        cells = [_cell(cell, line.strong) for cell in line.cells]
+        cells = [_cell(cell, row.strong) for cell in row.cells]
         body.append(" & ".join(cells) + r" \\")
-    note = f" {escape(table.note)}" if table.note else ""
-    caption = f"{escape(plain(title))}. {escape(table.title)}.{note}"
+    note = f" {escape_latex(table.note)}" if table.note else ""
+    caption = f"{escape_latex(plain(title))}. {escape_latex(table.title)}.{note}"
     return "\n".join(
         (
             r"\begin{table}",
@@ -101,8 +103,8 @@ def _table(table: Table, title: str) -> str:
 
 
 def _cell(cell: TableCell, strong: bool) -> str:
-    text = escape(cell.text + cell.mark)
+    text = escape_latex(cell.text + cell.mark)
     if strong:
         text = rf"\textbf{{{text}}}"
-    # A cell must not begin with a bracket, which \\ before it would take for its argument.
+    # A cell must not begin with a bracket: the \\ before it would take it as its argument.
     return rf"{text} {{\scriptsize {cell.interval}}}" if cell.interval else text

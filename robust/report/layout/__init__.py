@@ -1,0 +1,1 @@
+"""Sections of a report and their order, before any format renders them."""

@@ -1,4 +1,4 @@
-"""Blocks of a document: text, tables, figures, warnings; every format renders these."""
+"""Blocks of a document (text, tables, figures, warnings); every format renders these."""
 
 from __future__ import annotations
 
@@ -11,86 +11,108 @@ from robust.report.tables.model import Table
 
 
 @dataclass(frozen=True)
-class Text:
-    """Paragraphs; `note` for what explains a table."""
+class TextBlock:
+    """Paragraphs of text."""
 
     paragraphs: tuple[str, ...]
     note: bool = False
+    """Whether the text explains a table, and is set smaller."""
     visual: bool = False
-    """About colours and frames: left out where there are none."""
+    """Whether the text explains colours and frames, which some formats do not have."""
 
 
 @dataclass(frozen=True)
-class Tables:
-    """One table, or small ones side by side."""
+class TablesBlock:
+    """One table, or small tables side by side."""
 
     tables: tuple[Table, ...]
 
 
 @dataclass(frozen=True)
-class Folded:
-    """Large tables, each closed until someone asks for it, with its note; open on paper."""
+class FoldedBlock:
+    """Large tables, each with its note; closed on a screen until opened, open on paper."""
 
     tables: tuple[Table, ...]
 
 
 @dataclass(frozen=True)
 class FiguresBlock:
+    """Figures, each with its caption."""
+
     figures: tuple[FigureOf, ...]
 
 
 @dataclass(frozen=True)
 class WarningsBlock:
+    """Warnings that apply to the numbers of the report."""
+
     flags: tuple[Flag, ...]
 
 
 @dataclass(frozen=True)
 class FactsBlock:
+    """Pairs of name and text."""
+
     pairs: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class GalleryBlock:
-    """Shown where the pictures are at hand; no text stands for them."""
+    """Example images; left out where the image files are missing."""
 
     exhibits: tuple[Exhibit, ...]
 
 
 @dataclass(frozen=True)
-class Code:
-    """A file to save and the line to type."""
+class CodeBlock:
+    """A file to save and the command to run."""
 
     command: str
+    """Empty where there is only a file."""
     file: str
     content: str
 
 
 @dataclass(frozen=True)
-class Terms:
+class GlossaryBlock:
+    """Terms and their meanings."""
+
     terms: tuple[tuple[str, str, str], ...]
     """Id, term, meaning."""
 
 
 Block = (
-    Text | Tables | Folded | FiguresBlock | WarningsBlock | FactsBlock | GalleryBlock | Code | Terms
+    TextBlock
+    | TablesBlock
+    | FoldedBlock
+    | FiguresBlock
+    | WarningsBlock
+    | FactsBlock
+    | GalleryBlock
+    | CodeBlock
+    | GlossaryBlock
 )
 
 
 @dataclass(frozen=True)
 class DocumentSection:
+    """A section with its heading."""
+
     name: str
-    """An id within the page."""
+    """Id within the page."""
     title: str
     blocks: tuple[Block, ...]
 
 
 @dataclass(frozen=True)
 class Document:
+    """A report in the order of its template, ready to be rendered."""
+
     title: str
     under: str
-    """A line below the title: what was audited."""
+    """The line below the title: what was audited."""
     lead: tuple[str, ...]
-    """What was found, in three sentences."""
+    """The main results in a few sentences."""
     sections: tuple[DocumentSection, ...]
 
 

@@ -1,28 +1,30 @@
-"""The table of what detectors are worth against an attacker who knows of them."""
+"""The table of adaptive attacks: each detector against attackers that know it."""
 
 from __future__ import annotations
 
-from robust.records import AdaptiveResult, Estimate, Report
-from robust.report.tables.detection import FEW, number
-from robust.report.tables.model import Column, Table, TableCell, TableRow
-from robust.report.text.format import NONE, SHARE, listed, plain, short
+from robust.records import AdaptiveResult, Report
+from robust.report.tables.detection import FEW
+from robust.report.tables.model import Column, Table, TableCell, TableRow, auc_cell, percent_cell
+from robust.report.text.format import FALSE_ALARM_RATE, NONE, listed, plain, short
 
 NOTE = (
-    "An attacker who knows the detector looks for one image that fools the model and raises no "
-    "alarm, by several attacks in turn; the known attack's own image may serve too, and where it "
-    "found none, the standard ensemble first looks for one. Each is "
-    "confirmed on the model and on a detector that was fitted without that case. A detector that "
-    "stands here withstood these attacks, and no more is shown."
+    "Adaptive attacks know the detector. They look for an image that fools the model and raises no "
+    "alarm; several attacks run in turn. The image of the known attack counts as well; where that "
+    "attack failed, the standard ensemble searches first. Every image is confirmed on the model "
+    "and on a detector that was fitted without that case. Undetected: the share of cases with an "
+    "image that fools the model and raises no alarm. A good result here only means that these "
+    "attacks failed."
 )
-FOLLOWED = (
-    " A detector without gradients was attacked through a stand-in fitted to its scores; how well "
-    "that ranks unseen images as the detector does is Spearman's correlation. Where it is low, the "
-    "attack was weak, and the detector untested."
+SURROGATE = (
+    " A detector without gradients was attacked through a surrogate fitted to its scores. The "
+    "number after 'surrogate' is Spearman's correlation between the scores of surrogate and "
+    "detector on unseen images. Where it is low, the attack was weak and the detector remains "
+    "untested."
 )
 
 
 def adaptive_table(report: Report) -> Table:
-    """Each detector against the known attack and against those who know of it."""
+    """Each detector against the known attack and against adaptive attacks."""
     detection = report.detection
     if detection is None or detection.key_attack is None or not detection.adaptive:
         return Table("adaptive", "", (), ())
@@ -32,46 +34,42 @@ def adaptive_table(report: Report) -> Table:
         Column(f"AUC, {known}", "detector-auc"),
         Column("AUC, adaptive", "adaptive-attack"),
         Column("model fooled %", "adaptive-attack"),
-        Column(f"{known} passes % at 5 % false alarms", "adaptive-attack"),
-        Column("adaptive passes % at 1 %", "adaptive-attack"),
+        Column(f"{known} undetected % at 5 % false alarms", "adaptive-attack"),
+        Column("adaptive undetected % at 1 %", "adaptive-attack"),
         Column("at 5 %", "adaptive-attack"),
         Column("at 10 %", "adaptive-attack"),
         Column("found by"),
     )
-    lines = [_line(place, one) for place, one in enumerate(detection.adaptive)]
-    followed = any(one.surrogate_agreement is not None for one in detection.adaptive)
+    rows = [_row(place, one) for place, one in enumerate(detection.adaptive)]
+    surrogate = any(one.surrogate_agreement is not None for one in detection.adaptive)
     cases = detection.adaptive[0].fooled.cases
-    note = f"{NOTE}{FOLLOWED if followed else ''} {cases} cases; in brackets 95 % intervals."
+    note = f"{NOTE}{SURROGATE if surrogate else ''} {cases} cases; in brackets: 95 % intervals."
     if any(one.too_few for one in detection.adaptive):
         note += f" {FEW} fewer than 30 images fooled the model: no verdict."
-    return Table("adaptive", "An attacker who knows the detector", columns, tuple(lines), note)
+    return Table("adaptive", "Attacks that know the detector", columns, tuple(rows), note)
 
 
-def _line(place: int, one: AdaptiveResult) -> TableRow:
+def _row(place: int, one: AdaptiveResult) -> TableRow:
     path = f"/detection/adaptive/{place}"
     names = [f"{plain(name)} {count}" for name, count in one.cases_by_attack.items()]
     how = listed(names, most=len(names)) or NONE
     if one.surrogate_agreement is not None:
-        how += f"; stand-in {one.surrogate_agreement:.2f}"
+        how += f"; surrogate {one.surrogate_agreement:.2f}"
+    mark = FEW if one.too_few else ""
     return TableRow(
         (
             TableCell(plain(one.detector)),
-            _auc(one.static_auc, f"{path}/static_auc", one.too_few),
-            _auc(one.auc, f"{path}/auc", one.too_few),
-            _rate(one.fooled, f"{path}/fooled"),
-            _rate(one.static_evasion_rates[SHARE], f"{path}/static_evasion_rates/{SHARE}"),
+            auc_cell(one.static_auc, f"{path}/static_auc", mark),
+            auc_cell(one.auc, f"{path}/auc", mark),
+            percent_cell(one.fooled, f"{path}/fooled"),
+            percent_cell(
+                one.static_evasion_rates[FALSE_ALARM_RATE],
+                f"{path}/static_evasion_rates/{FALSE_ALARM_RATE}",
+            ),
             *(
-                _rate(one.evasion_rates[s], f"{path}/evasion_rates/{s}")
-                for s in ("0.01", SHARE, "0.1")
+                percent_cell(one.evasion_rates[rate], f"{path}/evasion_rates/{rate}")
+                for rate in ("0.01", FALSE_ALARM_RATE, "0.1")
             ),
             TableCell(how),
         )
     )
-
-
-def _auc(estimate: Estimate | None, path: str, few: bool) -> TableCell:
-    return TableCell(NONE) if estimate is None else number(estimate, path, FEW if few else "", 1, 3)
-
-
-def _rate(estimate: Estimate, path: str) -> TableCell:
-    return number(estimate, path, "", 100, 1)

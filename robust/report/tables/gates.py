@@ -1,17 +1,17 @@
-"""The table of gates: what was asked, what was found, whether it passed."""
+"""The table of gates: required value, measured value, outcome."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from robust.report.gates import GateResult
-from robust.report.tables.model import Column, Table, TableCell, TableRow
-from robust.report.text.format import NONE, bracket, flat, listed
+from robust.report.tables.model import Column, Table, TableCell, TableRow, auc_cell, percent_cell
+from robust.report.text.format import NONE, flat, listed
 
 
 def gate_table(results: Sequence[GateResult]) -> Table:
-    """One line a gate."""
-    columns = ("gate", "outcome", "wanted", "seen", "why")
+    """One row for each gate."""
+    columns = ("gate", "outcome", "required", "measured", "reason")
     return Table(
         "gates",
         "Gates",
@@ -21,8 +21,8 @@ def gate_table(results: Sequence[GateResult]) -> Table:
                 (
                     TableCell(r.name),
                     TableCell(r.outcome),
-                    TableCell(NONE if r.wanted is None else f"at least {_text(r, r.wanted)}"),
-                    _seen(r),
+                    TableCell(NONE if r.wanted is None else f"at least {_required(r, r.wanted)}"),
+                    _measured(r),
                     TableCell(r.why),
                 ),
                 strong=not r.passed,
@@ -32,32 +32,26 @@ def gate_table(results: Sequence[GateResult]) -> Table:
     )
 
 
-def in_a_line(results: Sequence[GateResult]) -> str:
-    """`Gates: 2 of 3 passed; not: sensitivity at L∞ 1/255`."""
+def gate_line(results: Sequence[GateResult]) -> str:
+    """`Gates: 2 of 3 passed; not passed: sensitivity at L∞ 1/255`; empty without gates."""
     if not results:
         return ""
-    wrong = [r.name for r in results if not r.passed]
-    if not wrong:
-        return f"Gates: {'the only one' if len(results) == 1 else f'all {len(results)}'} passed"
-    held = len(results) - len(wrong)
-    return f"Gates: {held} of {len(results)} passed; not: {listed(wrong)}"
+    failed = [r.name for r in results if not r.passed]
+    passed = f"Gates: {len(results) - len(failed)} of {len(results)} passed"
+    return f"{passed}; not passed: {listed(failed)}" if failed else passed
 
 
-def complaints(results: Sequence[GateResult]) -> list[str]:
-    """A line for each gate that does not let the model pass."""
+def failed_gate_lines(results: Sequence[GateResult]) -> list[str]:
+    """A line for each gate that did not pass."""
     return [flat(f"gate {r.outcome}: {r.name}: {r.why}") for r in results if not r.passed]
 
 
-def _seen(result: GateResult) -> TableCell:
-    e = result.estimate
-    if e is None:
-        return TableCell(NONE)
-    if _is_auc(result):
-        return TableCell(f"{e.value:.3f}", bracket(e, 1, 3), result.path)
-    return TableCell(f"{100 * e.value:.1f}", bracket(e), result.path)
+def _measured(result: GateResult) -> TableCell:
+    cell = auc_cell if _is_auc(result) else percent_cell
+    return cell(result.estimate, result.path)
 
 
-def _text(result: GateResult, value: float) -> str:
+def _required(result: GateResult, value: float) -> str:
     return f"{value:g}" if _is_auc(result) else f"{100 * value:g} %"
 
 

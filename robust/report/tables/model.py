@@ -1,55 +1,85 @@
-"""A table as values: columns, lines and cells, before any format renders them."""
+"""Tables as values: columns, rows and cells, before any format renders them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from robust.records import Estimate
+from robust.report.text.format import NONE, bracket
+
 
 @dataclass(frozen=True)
 class TableCell:
-    """One entry: a number with its interval, or a name."""
+    """One cell: a number with its interval, or a name."""
 
     text: str
     interval: str = ""
     path: str = ""
-    """JSON pointer to its estimate in report.json; empty for text."""
+    """JSON pointer to the estimate in report.json; empty for text."""
     share: float | None = None
-    """For shading a count: its part of the line's sum."""
+    """Shading of a count: its share of the row's sum, in [0, 1]."""
     mark: str = ""
-    """Stands behind the text and weakens it; the table's note says what it means."""
+    """A mark behind the text that qualifies it; the table's note explains it."""
     heat: float | None = None
-    """For shading, from -1 to 1: two colours, one for either side of 0."""
+    """Shading of an AUC, in [-1, 1]: one colour above 0, another below."""
     framed: bool = False
+    """Whether the cell has a frame."""
 
 
 @dataclass(frozen=True)
 class Column:
+    """Head of a column."""
+
     title: str
     term: str = ""
-    """Its entry in the glossary."""
+    """Id of its glossary entry; empty without one."""
 
 
 @dataclass(frozen=True)
 class TableRow:
+    """One row, with as many cells as the table has columns."""
+
     cells: tuple[TableCell, ...]
     strong: bool = False
+    """Whether the row is printed in bold."""
     opens: bool = False
-    """Begins a block of lines that belong together."""
+    """Whether the row begins a block of rows that belong together."""
     filters: Mapping[str, str] = field(default_factory=dict)
-    """What a reader may filter by."""
+    """Values by which a reader may filter rows."""
 
 
 @dataclass(frozen=True)
 class Table:
+    """A table with its title and note; without rows it is left out."""
+
     name: str
-    """An id within the page."""
+    """Id within the page."""
     title: str
     columns: tuple[Column, ...]
-    lines: tuple[TableRow, ...]
+    rows: tuple[TableRow, ...]
     note: str = ""
 
 
-def texts(lines: Iterable[TableRow]) -> list[Sequence[str]]:
-    """Lines as plain text, each number with its interval."""
-    return [[f"{c.text}{c.mark} {c.interval}".strip() for c in line.cells] for line in lines]
+def row_texts(rows: Iterable[TableRow]) -> list[Sequence[str]]:
+    """Rows as plain text, each number with its interval."""
+    return [[f"{c.text}{c.mark} {c.interval}".strip() for c in row.cells] for row in rows]
+
+
+def percent_cell(estimate: Estimate | None, path: str, mark: str = "") -> TableCell:
+    """A share in percent with its interval; `path` is its JSON pointer."""
+    return _number_cell(estimate, path, mark, 100, 1)
+
+
+def auc_cell(estimate: Estimate | None, path: str, mark: str = "", digits: int = 3) -> TableCell:
+    """An AUC with its interval; `path` is its JSON pointer."""
+    return _number_cell(estimate, path, mark, 1, digits)
+
+
+def _number_cell(
+    estimate: Estimate | None, path: str, mark: str, scale: float, digits: int
+) -> TableCell:
+    if estimate is None:
+        return TableCell(NONE)
+    value = f"{scale * estimate.value:.{digits}f}"
+    return TableCell(value, bracket(estimate, scale, digits), path, mark=mark)

@@ -1,49 +1,45 @@
-"""The table of what is left of attacks once images are stored."""
+"""The table of attack success after the images are saved: quantisation and JPEG."""
 
 from __future__ import annotations
 
-from robust.records import Estimate, Report, Survival
-from robust.report.tables.detection import number
-from robust.report.tables.model import Column, Table, TableCell, TableRow
+from robust.records import Report, Survival
+from robust.report.tables.model import Column, Table, TableCell, TableRow, percent_cell
 from robust.report.text.format import NONE
 from robust.units import eps_text, norm_text
 
 NOTE = (
-    "Cases that some attack fools, of those that are right when clean, and the same once the image "
-    "is a file: every pixel at the nearest level of its own file that keeps within eps; those that "
-    "fail so, at levels chosen with the model in view; and after JPEG at quality 95, where no eps "
-    "holds. The last column is no attack: clean images that JPEG alone turns. In brackets 95 % "
-    "intervals by group."
+    "Share of the cases, all read correctly without attack, that some attack fools. Saved: each "
+    "pixel is rounded to the nearest level of its own file that stays within eps. Saved, rounded "
+    "to keep the attack: if that fails, rounding chosen by the attacker. After JPEG (quality 95) "
+    "the limit eps no longer applies. The last column is not an attack: unmodified images whose "
+    "reading changes after JPEG. In brackets: 95 % intervals, resampled by group."
 )
 
 
-def survival_table(report: Report) -> Table:
-    """A line for each eps in L-inf."""
+def storage_table(report: Report) -> Table:
+    """One row for each eps in L-inf."""
     columns = (
         Column("eps", "eps"),
         Column("grey levels", "grey-level"),
         Column("fooled % as computed"),
-        Column("stored at the file's depth"),
-        Column("stored, rounded knowingly"),
-        Column("after JPEG"),
-        Column("clean after JPEG"),
+        Column("saved at the bit depth of the file %"),
+        Column("saved, rounded to keep the attack %"),
+        Column("after JPEG %"),
+        Column("unmodified images, after JPEG %"),
     )
-    lines = tuple(_line(place, one) for place, one in enumerate(report.survival))
-    return Table("survival", "What survives storing", columns, lines, NOTE)
+    rows = tuple(_row(place, one) for place, one in enumerate(report.survival))
+    return Table("storage", "Effect of saving the image", columns, rows, NOTE)
 
 
-def _line(place: int, one: Survival) -> TableRow:
+def _row(place: int, one: Survival) -> TableRow:
     path = f"/survival/{place}"
     return TableRow(
         (
             TableCell(f"{norm_text('Linf')} {eps_text(one.eps)}", path=f"{path}/eps"),
             TableCell(_levels(one)),
             *(
-                _rate(getattr(one, name), f"{path}/{name}")
-                for name in (
-                    *("computed", "quantised", "adversarially_rounded"),
-                    *("jpeg", "jpeg_clean"),
-                )
+                percent_cell(getattr(one, name), f"{path}/{name}")
+                for name in ("computed", "quantised", "adversarially_rounded", "jpeg", "jpeg_clean")
             ),
         )
     )
@@ -53,7 +49,3 @@ def _levels(one: Survival) -> str:
     if one.eps_levels is None or one.file_levels is None:
         return NONE
     return f"{one.eps_levels:.4g} of {one.file_levels}"
-
-
-def _rate(estimate: Estimate | None, path: str) -> TableCell:
-    return TableCell(NONE) if estimate is None else number(estimate, path, "", 100, 1)

@@ -1,56 +1,65 @@
-"""What detectors are worth against an attacker who knows of them, in sentences."""
+"""Sentences on adaptive attacks: how detectors fare when the attacker knows them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robust.records import Detection, Estimate
-from robust.report.text.format import SHARE, of_hundred, short, whole
+from robust.records import AdaptiveResult, Detection, Estimate
+from robust.report.text.format import (
+    FALSE_ALARM_RATE,
+    of_hundred,
+    rate_of_hundred,
+    short,
+    whole_percent,
+)
 
 
-def clause(detection: Detection, detector: str) -> str:
-    """A sentence to follow what a detector sees of the known attack; nothing if none tried."""
+def adaptive_sentences(detection: Detection, detector: str) -> str:
+    """Sentences to follow a detector's result on the known attack; empty where none was run."""
     found = detection.adaptive_result(detector)
     if found is None or detection.key_attack is None:
         return ""
-    passes, static = found.evasion_rates[SHARE], found.static_evasion_rates[SHARE]
+    evasion = found.evasion_rates[FALSE_ALARM_RATE]
+    static = found.static_evasion_rates[FALSE_ALARM_RATE]
     known = short(detection.image_sets[detection.key_attack].name)
     text = (
-        f" An attacker who knows of it passes model and detector with {_share(passes)} of cases, "
-        f"{known} with {_share(static)}"
+        f" When the attacker knows this detector, {whole_percent(evasion)} of the images fool the "
+        f"model and raise no alarm; with {known} alone, {whole_percent(static)} do."
     )
-    if found.fooled.value - passes.value > 0.005:
-        return f"{text}; the model alone is fooled on {of_hundred(found.fooled.value)} %."
-    return f"{text}; no case that fools the model is stopped."
+    if found.fooled.value - evasion.value > 0.005:
+        return f"{text} Without the detector, {of_hundred(found.fooled.value)} % fool the model."
+    return f"{text} The detector stopped none of the images that fooled the model."
 
 
-def overall(detection: Detection, detectors: Sequence[str]) -> str:
-    """All these detectors in half a sentence; nothing if nobody tried."""
-    found = _passes(detection, detectors)
-    if not found:
+def adaptive_summary(detection: Detection, detectors: Sequence[str]) -> str:
+    """All these detectors in one sentence, with intervals; empty where no attack was run."""
+    rates = _evasion_rates(detection, detectors)
+    if not rates:
         return ""
-    low, high = (f"{of_hundred(e.value)} {whole(e)}" for e in (found[0], found[-1]))
+    low, high = rate_of_hundred(rates[0]), rate_of_hundred(rates[-1])
     share = low if low == high else f"between {low} and {high}"
-    them = "them" if len(found) > 1 else "it"
-    return f"an attacker who knows of {them} passes with {share} of 100 cases"
+    fooled = max(one.fooled.value for one in _results(detection, detectors))
+    return (
+        f"When the attacker knows the detector, {share} of 100 images fool the model and raise no "
+        f"alarm; without a detector, {of_hundred(fooled)} fool the model."
+    )
 
 
-def in_a_line(detection: Detection, detectors: Sequence[str]) -> str:
-    """The same without intervals, for a terminal."""
-    found = _passes(detection, detectors)
-    if not found:
+def adaptive_line(detection: Detection, detectors: Sequence[str]) -> str:
+    """The same without intervals, in at most 80 characters."""
+    rates = _evasion_rates(detection, detectors)
+    if not rates:
         return ""
-    low, high = (of_hundred(e.value) for e in (found[0], found[-1]))
-    return f"; who knows of them passes with {low if low == high else f'{low} to {high}'}"
+    low, high = (of_hundred(e.value) for e in (rates[0], rates[-1]))
+    share = low if low == high else f"{low} to {high}"
+    return f"If the attacker knows the detector, {share} of 100 fool the model undetected."
 
 
-def _passes(detection: Detection, detectors: Sequence[str]) -> list[Estimate]:
-    """The least first."""
-    found = [
-        one.evasion_rates[SHARE] for name in detectors if (one := detection.adaptive_result(name))
-    ]
-    return sorted(found, key=lambda estimate: estimate.value)
+def _results(detection: Detection, detectors: Sequence[str]) -> list[AdaptiveResult]:
+    return [one for name in detectors if (one := detection.adaptive_result(name))]
 
 
-def _share(estimate: Estimate) -> str:
-    return f"{of_hundred(estimate.value)} % {whole(estimate)}"
+def _evasion_rates(detection: Detection, detectors: Sequence[str]) -> list[Estimate]:
+    """In ascending order."""
+    rates = [one.evasion_rates[FALSE_ALARM_RATE] for one in _results(detection, detectors)]
+    return sorted(rates, key=lambda estimate: estimate.value)

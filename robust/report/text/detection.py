@@ -1,36 +1,45 @@
-"""Whether detectors notice, in sentences that claim no more than was seen."""
+"""Sentences on detectors: detection rate, chance level, null control, false alarms."""
 
 from __future__ import annotations
 
 from robust.records import Detection, DetectorScore, Estimate, ImageSet, NullControl
-from robust.report.text import adaptive
-from robust.report.text.format import NONE, SHARE, counted, listed, of_hundred, short, whole
+from robust.report.text.adaptive import adaptive_line, adaptive_sentences, adaptive_summary
+from robust.report.text.format import (
+    FALSE_ALARM_RATE,
+    counted,
+    listed,
+    of_hundred,
+    rate_of_hundred,
+    short,
+    whole_percent,
+)
 from robust.units import eps_text, norm_text
 
 LEGEND = (
-    "A detector looks at what happens inside the model and says how suspicious an image is. A "
-    "false alarm here is a clean image that it takes for an attacked one. The null control repeats "
-    "everything with clean images in the part of the attacked ones: 0.5 is right, since there is "
-    "nothing to find. One that lies more than 0.03 away, and further than chance explains (at 1 % "
-    "over all null controls, after Holm), raises an alarm."
+    "A detector reads the activations inside the model and gives each image a score: the higher "
+    "the score, the more suspicious the image. A false alarm of a detector is a clean "
+    "(unmodified) image that it flags as attacked. The null control repeats the whole evaluation "
+    "with unmodified images used in place of attacked ones: the expected AUC is 0.5, because "
+    "there is nothing to find. It raises an alarm if its AUC is more than 0.03 away from 0.5 and "
+    "the difference is significant (level 1 % over all null controls, Holm's correction)."
 )
 
 
-def alarm(detection: Detection) -> tuple[str, ...]:
-    """What opens the report where a detector found something in clean images alone."""
-    loud = loudest(detection)
-    if not loud:
+def null_control_warning(detection: Detection) -> tuple[str, ...]:
+    """The first sentence of a report in which a null control raised an alarm; empty otherwise."""
+    alarms = null_control_alarms(detection)
+    if not alarms:
         return ()
-    name, null = max(loud.items(), key=lambda item: abs(item[1].auc.value - 0.5))
+    name, null = max(alarms.items(), key=lambda item: abs(item[1].auc.value - 0.5))
     return (
-        f"Do not believe what this report says of {listed([short(n) for n in loud])}: where there "
-        f"was nothing to find, {short(name)} found a difference all the same "
-        f"({auc_text(null.auc)}, where 0.5 is right).",
+        f"Do not trust the results of {listed([short(n) for n in alarms])}: {short(name)} "
+        "separated unmodified images from other unmodified images (null control: AUC "
+        f"{auc_text(null.auc)}, expected 0.5).",
     )
 
 
-def loudest(detection: Detection) -> dict[str, NullControl]:
-    """Detectors that are not to be believed, with the null control that is furthest from 0.5."""
+def null_control_alarms(detection: Detection) -> dict[str, NullControl]:
+    """Each detector with an alarm, and the null control whose AUC is furthest from 0.5."""
     found: dict[str, NullControl] = {}
     for null in detection.null_controls:
         before = found.get(null.detector)
@@ -41,107 +50,115 @@ def loudest(detection: Detection) -> dict[str, NullControl]:
     return found
 
 
-def at_a_glance(detection: Detection) -> str:
-    """All detectors in one sentence, without the choice of a best one; nothing if none counts."""
+def detection_summary(detection: Detection) -> str:
+    """All detectors as a range with intervals, no best one chosen; empty if none can be trusted."""
     if detection.key_attack is None:
-        return "Whether anyone would notice is unknown: no detector could be judged."
-    if not (seen := _range(detection)):
+        return "Whether attacks can be detected is unknown: no detector could be evaluated."
+    if not (rates := _detection_rates(detection)):
         return ""
-    low, high = (f"{of_hundred(e.value)} {whole(e)}" for e in (seen[0], seen[-1]))
-    many = f"{len(seen)} detectors see" if len(seen) > 1 else "the detector sees"
+    low, high = rate_of_hundred(rates[0]), rate_of_hundred(rates[-1])
     share = low if low == high else f"between {low} and {high}"
-    known = adaptive.overall(detection, _believed(detection))
-    after = f"; {known}" if known else ""
-    return f"At one false alarm in twenty, {many} {share} of 100 {_images(detection)}{after}."
+    known = adaptive_summary(detection, _trusted(detection))
+    return (
+        f"At 5 false alarms per 100 clean images, {_detectors_detect(len(rates))} {share} of 100 "
+        f"{key_images_text(detection)}. {known}"
+    ).rstrip()
 
 
-def in_a_line(detection: Detection) -> str:
-    """The same without intervals, for a terminal."""
+def detection_lines(detection: Detection) -> list[str]:
+    """The same without intervals, as lines of about 80 characters."""
     if detection.key_attack is None:
-        return "No detector could be judged."
-    if not (seen := _range(detection)):
-        return ""
-    low, high = (of_hundred(e.value) for e in (seen[0], seen[-1]))
+        return ["No detector could be evaluated."]
+    if not (rates := _detection_rates(detection)):
+        return []
+    low, high = (of_hundred(e.value) for e in (rates[0], rates[-1]))
     share = low if low == high else f"{low} to {high}"
-    many = f"{len(seen)} detectors see" if len(seen) > 1 else "the detector sees"
-    known = adaptive.in_a_line(detection, _believed(detection))
-    return f"At 1 false alarm in 20, {many} {share} of 100 {_images(detection)}{known}"
+    line = f"At 5 % false alarms, {_detectors_detect(len(rates))} {share} of 100 attacked images."
+    known = adaptive_line(detection, _trusted(detection))
+    return [line, known] if known else [line]
 
 
-def sentences(detection: Detection) -> tuple[str, ...]:
-    """One for each detector, about the key attack."""
+def detector_sentences(detection: Detection) -> tuple[str, ...]:
+    """A paragraph for each detector on the key attack; one sentence if none was evaluated."""
     if detection.key_attack is None:
-        reasons = list(
-            dict.fromkeys(
-                short(s.unfitted_reason) for s in detection.image_sets if s.unfitted_reason
-            )
-        )
-        why = f": {listed(reasons)}" if reasons else ""
-        return (f"No detector could be judged{why}.",)
-    return tuple(_sentence(detection, name) for name in detection.detectors)
+        reasons = [short(s.unfitted_reason) for s in detection.image_sets if s.unfitted_reason]
+        why = f": {listed(list(dict.fromkeys(reasons)))}" if reasons else ""
+        return (f"No detector could be evaluated{why}.",)
+    return tuple(_detector_sentences(detection, name) for name in detection.detectors)
 
 
-def daily(detection: Detection) -> str:
-    """How often a harmless change is taken for an attack, where that happens most."""
-    loud = loudest(detection)
+def harmless_change_sentence(detection: Detection) -> str:
+    """The harmless change with the highest false-alarm rate, over all trusted detectors."""
     found = [
         (estimate.value, -place, name, change, estimate)
-        for place, name in enumerate(detection.detectors)
-        if name not in loud and (change := worst_change(detection, name)) is not None
-        if (estimate := change.detection_rates.get(SHARE)) is not None
+        for place, name in enumerate(_trusted(detection))
+        if (change := worst_harmless_change(detection, name)) is not None
+        if (estimate := change.detection_rates.get(FALSE_ALARM_RATE)) is not None
     ]
     if not found:
         return ""
     *_, name, change, estimate = max(found)
+    changed = image_set_text(detection.image_sets[change.image_set])
     return (
-        f"Of what happens to images in daily life, "
-        f"{shown_text(detection.image_sets[change.image_set])} "
-        f"alarms a detector most: after it, {short(name)} flags {of_hundred(estimate.value)} "
-        f"{whole(estimate)} of 100 images that nobody attacked."
+        f"Among harmless changes, {changed} triggers the most false alarms: {short(name)} flags "
+        f"{rate_of_hundred(estimate)} of 100 images that were changed in this way only."
     )
 
 
-def population(detection: Detection) -> str:
-    """Who was judged, and what a detector has learned from."""
+def population_text(detection: Detection) -> str:
+    """Which cases detectors are evaluated on, and which images they have learned from."""
     reference = detection.reference
     return (
-        f"{detection.cases} of {detection.correct_cases} cases that are right when clean "
-        f"({counted(detection.groups, 'group')}). What detectors learn about the model, they learn "
-        f"from others: {reference.cases} images ({counted(reference.groups, 'group')}) of "
-        f"split {short(reference.split)}."
+        f"Evaluated on {detection.cases} of the {detection.correct_cases} cases that the model "
+        f"reads correctly without attack ({counted(detection.groups, 'group')}). The detectors "
+        f"learned from other images: {reference.cases} images "
+        f"({counted(reference.groups, 'group')}) of split {short(reference.split)}."
     )
 
 
-def shown_text(shown: ImageSet, *, norm: bool = True) -> str:
-    """`PGD, L∞ 1/255`; a change of daily life by its name alone."""
-    name = short(shown.name)
-    if shown.kind == "change":
+def image_set_text(images: ImageSet, *, norm: bool = True) -> str:
+    """`PGD, L∞ 1/255`; the name alone for a harmless change."""
+    name = short(images.name)
+    if images.kind == "change":
         return name
-    if shown.eps is None:
-        return f"{name}, nearest" if shown.kind == "attack" else name
-    size = eps_text(shown.eps, shown.norm)
-    return f"{name}, {norm_text(shown.norm)} {size}" if norm else f"{name} {size}"
+    if images.eps is None:
+        return f"{name}, nearest" if images.kind == "attack" else name
+    size = eps_text(images.eps, images.norm)
+    return f"{name}, {norm_text(images.norm)} {size}" if norm else f"{name} {size}"
 
 
-def noise_of(detection: Detection, attack: int) -> int | None:
-    """The noise of that attack's size, as a place in `shown`."""
+def key_images_text(detection: Detection) -> str:
+    """`attacked images (PGD, eps 1/255)`: those of the key attack."""
+    if detection.key_attack is None:
+        return "attacked images"
+    images = detection.image_sets[detection.key_attack]
+    name = short(images.name)
+    if images.eps is None:
+        return f"attacked images ({name})"
+    size = eps_text(images.eps, images.norm)
+    unit = "eps" if images.norm == "Linf" else norm_text(images.norm)
+    return f"attacked images ({name}, {unit} {size})"
+
+
+def noise_control(detection: Detection, attack: int) -> int | None:
+    """The noise of that attack's size, as an index into the image sets; None without one."""
     own = detection.image_sets[attack]
     alike = [
-        (own.name not in shown.name, place)
-        for place, shown in enumerate(detection.image_sets)
-        if (shown.kind, shown.norm, shown.eps) == ("noise", own.norm, own.eps)
+        (own.name not in images.name, place)
+        for place, images in enumerate(detection.image_sets)
+        if (images.kind, images.norm, images.eps) == ("noise", own.norm, own.eps)
     ]
     return min(alike)[1] if alike else None
 
 
-def worst_change(detection: Detection, detector: str) -> DetectorScore | None:
-    """The change of daily life that a detector takes for an attack most often."""
+def worst_harmless_change(detection: Detection, detector: str) -> DetectorScore | None:
+    """The detector's result on the harmless change that it flags most often."""
     found = [
-        (estimate.value, -place, sighting)
-        for place, shown in enumerate(detection.image_sets)
-        if shown.kind == "change"
-        if (sighting := detection.score(detector, place)) is not None
-        if (estimate := sighting.detection_rates.get(SHARE)) is not None
+        (estimate.value, -place, score)
+        for place, images in enumerate(detection.image_sets)
+        if images.kind == "change"
+        if (score := detection.score(detector, place)) is not None
+        if (estimate := score.detection_rates.get(FALSE_ALARM_RATE)) is not None
     ]
     return max(found)[2] if found else None
 
@@ -151,70 +168,61 @@ def auc_text(estimate: Estimate) -> str:
     return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
-def _believed(detection: Detection) -> list[str]:
-    loud = loudest(detection)
-    return [name for name in detection.detectors if name not in loud]
+def _trusted(detection: Detection) -> list[str]:
+    alarms = null_control_alarms(detection)
+    return [name for name in detection.detectors if name not in alarms]
 
 
-def _range(detection: Detection) -> list[Estimate]:
-    """What each detector that counts sees of the key attack, the least first."""
-    found = [detection.score(name, detection.key_attack) for name in _believed(detection)]
-    seen = [
-        estimate
-        for one in found
-        if one and not one.too_few and (estimate := one.detection_rates.get(SHARE)) is not None
-    ]
-    return sorted(seen, key=lambda estimate: estimate.value)
+def _detection_rates(detection: Detection) -> list[Estimate]:
+    """Of every trusted detector on the key attack, in ascending order."""
+    found = [detection.score(name, detection.key_attack) for name in _trusted(detection)]
+    rates = [s.detection_rates.get(FALSE_ALARM_RATE) for s in found if s and not s.too_few]
+    known = [rate for rate in rates if rate is not None]
+    return sorted(known, key=lambda estimate: estimate.value)
 
 
-def _sentence(detection: Detection, name: str) -> str:
+def _detectors_detect(count: int) -> str:
+    return f"{count} detectors detect" if count > 1 else "the detector detects"
+
+
+def _detector_sentences(detection: Detection, name: str) -> str:
     assert detection.key_attack is not None
-    who, what = short(name), _images(detection)
-    if (loud := loudest(detection).get(name)) is not None:
+    who, what = short(name), key_images_text(detection)
+    if (alarm := null_control_alarms(detection).get(name)) is not None:
         return (
-            f"{who} is not to be believed: its null control is {auc_text(loud.auc)} where 0.5 is "
-            f"right."
+            f"The results of {who} cannot be trusted: the AUC of its null control is "
+            f"{auc_text(alarm.auc)}, expected 0.5."
         )
-    shown = detection.image_sets[detection.key_attack]
-    sighting = detection.score(name, detection.key_attack)
-    if sighting is None or sighting.auc is None:
-        reason = shown.unfitted_reason or "it was not fitted on them"
-        return f"{who} has no number on {what}: {reason}."
-    if sighting.too_few:
-        return f"{who} gets no verdict: it was shown no more than {shown.cases} {what}."
+    images = detection.image_sets[detection.key_attack]
+    score = detection.score(name, detection.key_attack)
+    if score is None or score.auc is None:
+        why = images.unfitted_reason or "it was not fitted on them"
+        return f"{who} has no result on {what}: {why}."
+    if score.too_few:
+        return f"{who} gets no verdict: there are only {images.cases} {what}."
     null = detection.null_control(name)
-    control = f"its null control is {auc_text(null.auc)}" if null else "it has no null control"
-    seen = f"{_sees(sighting, who, what)}{_doubted(sighting, sighting.auc)}; {control}."
-    return f"{seen}{adaptive.clause(detection, name)}"
+    control = f"AUC {auc_text(null.auc)}, expected 0.5" if null else "none"
+    return (
+        f"{_rate_sentence(score, who, what)}{_chance_sentence(score, score.auc)} Null control: "
+        f"{control}.{adaptive_sentences(detection, name)}"
+    )
 
 
-def _sees(sighting: DetectorScore, who: str, what: str) -> str:
-    seen = sighting.detection_rates.get(SHARE)
-    if seen is None:
-        return f"How much of {what} {who} sees at one false alarm in twenty is unknown"
-    share = f"{of_hundred(seen.value)} % {whole(seen)}"
-    return f"At one false alarm in twenty, {who} sees {share} of {what}"
+def _rate_sentence(score: DetectorScore, who: str, what: str) -> str:
+    rate = score.detection_rates.get(FALSE_ALARM_RATE)
+    if rate is None:
+        return f"It is unknown how many {what} {who} detects at 5 % false alarms."
+    return f"At 5 % false alarms, {who} detects {whole_percent(rate)} of {what}."
 
 
-def _doubted(sighting: DetectorScore, auc: Estimate) -> str:
-    """What an AUC of a coin, or of less, means, and a share no larger than that of clean images."""
+def _chance_sentence(score: DetectorScore, auc: Estimate) -> str:
+    """Says so where a result is not shown to be better than chance; empty otherwise."""
     if auc.high < 0.5:
-        return f", which look more harmless to it than clean ones (AUC {auc_text(auc)})"
+        return f" It rates them as less suspicious than clean images (AUC {auc_text(auc)})."
     if auc.low <= 0.5:
-        return f", which it tells from clean ones no better than a coin (AUC {auc_text(auc)})"
-    seen = sighting.detection_rates.get(SHARE)
-    if seen is None or seen.low > float(SHARE):
+        return f" This is no better than chance (AUC {auc_text(auc)})."
+    rate = score.detection_rates.get(FALSE_ALARM_RATE)
+    if rate is None or rate.low > float(FALSE_ALARM_RATE):
         return ""
-    surely = "" if seen.value <= float(SHARE) else "perhaps "
-    return f", {surely}no more than it flags of clean ones"
-
-
-def _images(detection: Detection) -> str:
-    """`PGD images at 1/255`."""
-    if detection.key_attack is None:
-        return NONE
-    shown = detection.image_sets[detection.key_attack]
-    if shown.eps is None:
-        return f"{short(shown.name)} images"
-    norm = "" if shown.norm == "Linf" else f"{norm_text(shown.norm)} "
-    return f"{short(shown.name)} images at {norm}{eps_text(shown.eps, shown.norm)}"
+    verb = "is" if rate.value <= float(FALSE_ALARM_RATE) else "may be"
+    return f" This {verb} no more than its share of false alarms on clean images."

@@ -1,4 +1,4 @@
-"""Numbers and names as people read them: eps in 255ths, rates with their interval, plain text."""
+"""Numbers and names as text: rates with their 95 % interval, eps in grey levels, plain names."""
 
 from __future__ import annotations
 
@@ -9,86 +9,81 @@ from robust.records import AttackResult, Estimate, Report
 from robust.units import eps_text, norm_text
 
 NONE = "–"  # noqa: RUF001  (an en dash on purpose)
+"""Stands where there is no number."""
 NAME = 300
-"""Characters of a name that are shown; report.json has it whole."""
+"""Characters of a name that are shown; report.json has the whole name."""
 IN_SENTENCE = 32
 """Characters of a name within a sentence."""
+FALSE_ALARM_RATE = "0.05"
+"""The false-alarm rate of detectors that sentences speak of, as a key of the records."""
 
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 _DIRECTIONS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], _UNKNOWN)
-_FRACTIONS = {"0.25": "a quarter of", "0.5": "half", "0.75": "three quarters of"}
-_SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-
-SHARE = "0.05"
-"""The share of false alarms that sentences speak of: one in twenty."""
 
 
 def flat(text: object) -> str:
-    """Text on one line that moves no cursor and turns no text around: controls become U+FFFD."""
+    """Text on one line; characters that move a cursor or change the direction become U+FFFD."""
     line = " ".join(str(text).split()).translate(_DIRECTIONS)
     return "".join(_UNKNOWN if unicodedata.category(c) in ("Cc", "Cs") else c for c in line)
 
 
 def plain(text: object) -> str:
-    """A name as `flat` text, cut off where it is endless."""
+    """A name as `flat` text of at most `NAME` characters."""
     name = flat(text)
     return name if len(name) <= NAME else name[: NAME - 1] + "…"
 
 
 def short(text: object) -> str:
-    """A name within a sentence, cut off where the sentence would be lost in it."""
+    """A name as `flat` text of at most `IN_SENTENCE` characters."""
     name = plain(text)
     return name if len(name) <= IN_SENTENCE else name[: IN_SENTENCE - 1] + "…"
 
 
+def quoted(text: object) -> str:
+    """A short name in quotation marks."""
+    return f"'{short(text)}'"
+
+
 def listed(names: Sequence[str], most: int = 3) -> str:
-    """`a, b and c`; beyond `most` the rest is counted."""
+    """`a, b and c`; of more than `most` names the last ones are only counted."""
     if len(names) > most:
         names = [*names[: most - 1], f"{len(names) - most + 1} more"]
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
-def whole(estimate: Estimate) -> str:
-    """`[80, 86]` of a hundred, with decimals only where rounding would make it none or all."""
-    return f"[{of_hundred(estimate.low, 1)}, {of_hundred(estimate.high, 1)}]"
-
-
-def threat_text(eps: float | None, norm: str) -> str:
-    """What the attacker may do, without a term of the field where there is a way."""
-    if eps is None:
-        return "change the image as little as it takes"
-    if eps == 0:
-        return "change nothing"
-    if norm != "Linf":
-        return f"move the image by an {norm_text(norm)} distance of {eps_text(eps, norm)}"
-    levels = eps * 255
-    if "/" not in (text := eps_text(eps, norm)):
-        return f"change each pixel by {text} of its range"
-    parts = text.removesuffix("/255")
-    if levels < 1:
-        return f"change each pixel by {_FRACTIONS.get(parts, parts + ' of')} a part in 255"
-    count = _SMALL[int(parts)] if parts.isdigit() and int(parts) < len(_SMALL) else parts
-    return f"change each pixel by {count} part{'' if parts == '1' else 's'} in 255"
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 image`, `40 images`; `plural` where it is not the noun with an s."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def of_hundred(share: float, digits: int = 4) -> str:
-    """A share as so many of 100, with decimals only where rounding would make it none or all."""
+    """A share in [0, 1] as a number of 100; 0 and 100 stand for exactly none and all."""
     texts = [f"{100 * share:.{n}f}" for n in range(digits + 1)]
     return next((text for text in texts if 0 < float(text) < 100), texts[0])
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 image`, `40 images`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def whole_interval(estimate: Estimate) -> str:
+    """`[80, 86]`: the interval of a share as numbers of 100, as `of_hundred` rounds them."""
+    return f"[{of_hundred(estimate.low, 1)}, {of_hundred(estimate.high, 1)}]"
+
+
+def rate_of_hundred(estimate: Estimate) -> str:
+    """`83 [80, 86]`: a share and its interval as numbers of 100."""
+    return f"{of_hundred(estimate.value)} {whole_interval(estimate)}"
+
+
+def whole_percent(estimate: Estimate) -> str:
+    """`83 % [80, 86]`: a share and its interval in percent, without decimals."""
+    return f"{of_hundred(estimate.value)} % {whole_interval(estimate)}"
 
 
 def bracket(estimate: Estimate, scale: float = 100, digits: int = 1) -> str:
-    """`[80.6, 85.9]`."""
+    """`[80.6, 85.9]`: the interval, multiplied by `scale`."""
     return f"[{scale * estimate.low:.{digits}f}, {scale * estimate.high:.{digits}f}]"
 
 
 def percent(estimate: Estimate | None, interval: bool = True) -> str:
-    """`83.3 % [80.6, 85.9]`; a dash where there is no number."""
+    """`83.3 % [80.6, 85.9]`; `NONE` where there is no number."""
     if estimate is None:
         return NONE
     value = f"{100 * estimate.value:.1f} %"
@@ -96,37 +91,57 @@ def percent(estimate: Estimate | None, interval: bool = True) -> str:
 
 
 def decimal(estimate: Estimate | None, interval: bool = True) -> str:
-    """`0.934 [0.907, 0.955]`, for an AUC."""
+    """`0.934 [0.907, 0.955]`, for an AUC; `NONE` where there is no number."""
     if estimate is None:
         return NONE
     value = f"{estimate.value:.3f}"
     return f"{value} {bracket(estimate, 1, 3)}" if interval else value
 
 
-def distance(estimate: Estimate | None, norm: str) -> str:
-    """A median distance: in 255ths for L-inf, in [0, 1] units for L2."""
+def distance_text(estimate: Estimate | None, norm: str) -> str:
+    """A median distance: in 255ths for L-inf, in units of [0, 1] for L2."""
     if estimate is None:
         return NONE
     return f"{estimate.value * 255:.2f}/255" if norm == "Linf" else f"{estimate.value:.3f}"
 
 
-def moved(row: AttackResult) -> Estimate | None:
-    """The median distance in the row's own norm."""
+def median_distance(row: AttackResult) -> Estimate | None:
+    """The median distance of the row's successful images, in the row's norm."""
     return row.scores.median_linf if row.norm == "Linf" else row.scores.median_l2
 
 
+def threat_text(eps: float | None, norm: str) -> str:
+    """What an attacker may do, to follow `an attacker who may`, without terms of the field."""
+    if eps is None:
+        return "change the image as little as needed"
+    if eps == 0:
+        return "change nothing"
+    return f"change {'each pixel' if norm == 'Linf' else 'the image'} by {size_text(eps, norm)}"
+
+
+def size_text(eps: float, norm: str) -> str:
+    """`up to 2 of 255 grey levels`: the largest change that an attacker may make."""
+    text = eps_text(eps, norm)
+    if norm != "Linf":
+        return f"an {norm_text(norm)} distance of up to {text}"
+    if "/" not in text:
+        return f"up to {text} of its range"
+    unseen = " (not visible)" if eps * 255 < 1 else ""
+    return f"up to {text.removesuffix('/255')} of 255 grey levels{unseen}"
+
+
 def condition(row: AttackResult) -> str:
-    """`PGD, L∞ 1/255`."""
+    """`PGD, L∞ 1/255`, or `clean`."""
     if row.kind == "clean":
         return "clean"
     return f"{plain(row.attack)}, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
 
 
 def images(report: Report) -> str:
-    """What was audited, in the plural: chest X-rays, or just images."""
+    """What was audited, in the plural: `chest X-rays`, or `images`."""
     return plain(report.data.images)
 
 
 def norms(report: Report) -> list[str]:
-    """Those of the plan, its first one first."""
+    """Norms of the threats, that of the plan first."""
     return list(dict.fromkeys(row.norm for row in report.worst_cases))

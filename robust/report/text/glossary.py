@@ -1,155 +1,161 @@
-"""The terms of a report, each in a sentence or two; shown on hover and at its end."""
+"""Glossary: the terms of a report, each in one to three sentences."""
 
 from __future__ import annotations
 
 TERMS: dict[str, tuple[str, str]] = {
     "eps": (
         "eps",
-        "How far the attacker may change an image. Pixels run from 0 (black) to 1 (white) as "
-        "displayed; 1/255 is the smallest step that an 8-bit screen can show.",
+        "The largest change that an attacker may make to an image. Pixels run from 0 (black) to 1 "
+        "(white) as displayed; 1/255 is the smallest step that an 8-bit screen can show.",
     ),
     "norm": (
         "L∞, L2",
-        "How a change is measured. L∞: the largest change of any pixel. L2: the square root of "
-        "the sum of all squared changes.",
+        "How the size of a change is measured. L∞: the largest change of any pixel. L2: the square "
+        "root of the sum of all squared changes.",
     ),
+    "clean": ("clean", "An unmodified image, as it is in the data."),
     "accuracy": (
         "accuracy",
-        "The share of all images that are read correctly; under attack, those that were wrong to "
-        "begin with stay as they are.",
+        "The share of all images that the model reads correctly. Under attack this includes the "
+        "images already misread before the attack.",
     ),
     "robust-accuracy": (
         "robust accuracy",
-        "Of the images that are read correctly and were attacked, the share that is still read "
+        "Of the attacked images, all read correctly before, the share that is still read "
         "correctly.",
     ),
-    "miss": ("miss", "An image with a finding, read correctly before, is read as free of it."),
+    "miss": ("miss", "An image with a finding, read correctly before, is read as normal."),
     "false-alarm": (
         "false alarm",
         "An image without a finding, read correctly before, is read as having one.",
     ),
-    "sensitivity": ("sensitivity", "Of all images with a finding, the share called so."),
-    "specificity": ("specificity", "Of all images without a finding, the share called so."),
+    "sensitivity": (
+        "sensitivity",
+        "Of all images with a finding, the share in which the model reports it.",
+    ),
+    "specificity": (
+        "specificity",
+        "Of all images without a finding, the share in which the model reports none.",
+    ),
     "auc": (
         "AUC",
-        "The chance that an image with the finding gets a higher score than one without: 0.5 is a "
-        "coin, 1 is perfect, below 0.5 the order is turned around.",
+        "The probability that an image with the finding gets a higher score than one without. 0.5 "
+        "is chance, 1 is perfect; below 0.5 the order is reversed.",
     ),
     "worst-case": (
         "worst case",
-        "For each image the most damaging change that any of the attacks found within eps.",
+        "For each image, the most damaging change within eps that any of the attacks found.",
     ),
     "interval": (
         "95 % interval",
-        "In brackets. Were the audit repeated on other patients, 95 of 100 such intervals would "
-        "hold the true number. Resampled by group, 1,000 times; at 0 and 100 % exact bounds "
-        "(Clopper and Pearson) on the number of groups.",
+        "The numbers in brackets. If the audit were repeated on other patients, 95 of 100 such "
+        "intervals would contain the true number. Computed from 1,000 bootstrap resamples of "
+        "groups; at 0 and 100 % exact bounds (Clopper and Pearson) on the number of groups.",
     ),
     "group": (
         "group",
-        "All images of one patient or lesion. They resemble each other, so they count as one when "
-        "intervals are computed.",
+        "All images of one patient or lesion. They resemble each other, so intervals are computed "
+        "from groups and not from single images.",
     ),
     "exact": (
         "exact, curve",
-        "An exact row ran its attack in full on every case; a curve row left out the cases that "
-        "had already fallen, which saves time and leaves robust accuracy as it is.",
+        "An exact row ran its attack in full on every case. A curve row left out the cases already "
+        "misread at a smaller eps or under another attack: this saves time and does not change "
+        "robust accuracy.",
     ),
     "distance": (
         "median distance",
-        "By how much the successful images were changed: half of them by less, half by more.",
+        "The size of the change in the successful images: half of them changed less, half more.",
     ),
-    "threat-model": (
-        "threat model",
-        "What an attacker knows, may do and wants.",
-    ),
+    "threat-model": ("threat model", "What an attacker knows, may do and wants."),
     "difficulty": (
         "attack difficulty",
-        "The least eps at which at least 99 of 100 attacks succeed (Ma et al. 2021).",
+        "The smallest eps at which at least 99 of 100 attacks succeed (Ma et al. 2021).",
     ),
     "detector": (
         "detector",
-        "A program that watches what happens inside the model while it reads an image, and says "
-        "how suspicious the image is: the higher its score, the more likely it was attacked.",
+        "A program that reads the activations inside the model and gives each image a score. The "
+        "higher the score, the more likely the image was attacked.",
     ),
     "detector-alarm": (
         "false alarm of a detector",
-        "A clean image that a detector takes for an attacked one; not to be confused with a "
-        "finding that the model invents. The share that is allowed (1, 5 or 10 of 100) sets the "
-        "detector's threshold, on clean images alone.",
+        "A clean image that a detector flags as attacked; not to be confused with a false finding "
+        "of the model. The accepted rate of false alarms (1, 5 or 10 of 100) sets the threshold of "
+        "the detector, on clean images alone.",
     ),
     "detector-auc": (
         "AUC of a detector",
-        "The chance that an attacked image gets a higher score than a clean one: 0.5 is a coin, 1 "
-        "is perfect; below 0.5 attacked images look more harmless than clean ones.",
+        "The probability that an attacked image gets a higher score than a clean one. 0.5 is "
+        "chance, 1 is perfect; below 0.5 attacked images look less suspicious than clean ones.",
     ),
     "adaptive-attack": (
         "adaptive attack",
-        "One by somebody who knows of the detector, and looks for an image that fools the model "
-        "and raises no alarm. What a detector is worth against attackers who do not know of it "
-        "says little.",
+        "An attack that knows the detector and looks for an image that fools the model and raises "
+        "no alarm. A good result against attacks that do not know the detector says little.",
     ),
     "grey-level": (
         "grey level",
         "One step of the whole numbers that a file stores: 1/255 of the shown range in 8 bits, "
-        "less in the 10 to 16 bits of medical files. A smaller change cannot be stored.",
+        "less in the 10 to 16 bits of medical files. A smaller change cannot be saved.",
     ),
     "universal-perturbation": (
         "universal perturbation",
-        "One change that is added to every image alike. It can be made once, on images of other "
-        "patients, and needs no computer between the camera and the model.",
+        "One change that is added to every image. It can be computed once, on images of other "
+        "patients, and needs no access to the live image stream.",
     ),
     "patch": (
         "patch",
-        "A small square of any pixels, as of a sticker, which fools wherever it lies.",
+        "A small square with any pixels, like a sticker, that fools the model wherever it is "
+        "placed.",
     ),
     "transfer": (
-        "transfer",
-        "Images that were made to fool one model often fool others, so that an attacker may never "
-        "have touched the model that is audited.",
+        "transfer attack",
+        "Images that were made to fool one model often fool others. The attacker needs no access "
+        "to the audited model.",
     ),
     "queries": (
-        "attack by queries",
-        "One that only shows images to the model and hears the label; each time counts.",
+        "decision-based attack",
+        "The attacker sees only the predicted label of each image sent to the model; these queries "
+        "are counted.",
     ),
     "scenario-control": (
         "control of an attack",
-        "The same procedure with a change that nobody aimed: what it fools, chance fools.",
+        "The same procedure with a random change.",
     ),
     "roc": (
         "ROC curve",
-        "For each share of false alarms that one is ready to accept, the share of attacked images "
-        "that a detector then sees. A coin gives the diagonal.",
+        "For each accepted rate of false alarms, the share of attacked images that a detector "
+        "detects. Chance gives the diagonal.",
     ),
     "null-control": (
         "null control",
-        "The whole procedure again on clean images alone, half of which play the attacked ones. "
-        "There is nothing to find: an AUC far from 0.5 shows that the procedure leaks, and that no "
-        "other figure of this detector means anything.",
+        "The whole procedure on clean images alone, half labelled as attacked. There is nothing to "
+        "find: an AUC far from 0.5 shows that the procedure leaks information and that no figure "
+        "of this detector can be trusted.",
     ),
     "noise-control": (
         "noise of the same size",
-        "Random change as large as the attack's. A detector that sees it as well as the attack "
-        "sees that something moved, and not that someone attacked.",
+        "A random change as large as that of the attack. A detector that flags it as often as the "
+        "attack reacts to any change, not to the attack.",
     ),
     "harmless-change": (
         "harmless change",
-        "What happens to images in daily life: they are compressed, brightened, turned or blurred. "
-        "A detector that takes these for attacks raises false alarms every day.",
+        "A change that images undergo in daily use: compression, brightness, rotation or blur. A "
+        "detector that flags it raises false alarms every day.",
     ),
     "transfer-matrix": (
         "transfer matrix",
-        "What a detector that was fitted on one attack is worth against every other: nobody knows "
-        "beforehand which attack will come.",
+        "The results of a detector that was fitted on one attack and tested on every other: in "
+        "practice nobody knows which attack will come.",
     ),
     "t-sne": (
         "t-SNE",
-        "A map of what the model makes of its images: neighbours on it are alike to the model. "
-        "How far apart two groups lie, and how large they are, means little.",
+        "A two-dimensional map of the deep features of images: neighbours look alike to the model. "
+        "Size and distance of groups on the map mean little.",
     ),
     "operating-threshold": (
         "operating threshold",
-        "The probability of the finding from which on the model calls it.",
+        "The probability above which the model reports the finding.",
     ),
 }
-"""By the word that a link ends in: the term, and what it means."""
+"""By the id of the entry: the term and its meaning."""

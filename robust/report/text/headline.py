@@ -1,4 +1,4 @@
-"""What was found, in sentences that need no term of the field, and a verdict for each threat."""
+"""The lead of a report in plain sentences, and a verdict for each threat."""
 
 from __future__ import annotations
 
@@ -6,81 +6,87 @@ from dataclasses import dataclass
 
 from robust.metrics.scores import too_many_failed
 from robust.records import AttackResult, Estimate, Report
-from robust.report.text.detection import alarm, at_a_glance
+from robust.report.text.detection import detection_summary, null_control_warning
 from robust.report.text.format import (
     counted,
     images,
     norms,
     of_hundred,
     plain,
-    short,
+    quoted,
+    rate_of_hundred,
+    size_text,
     threat_text,
-    whole,
+    whole_interval,
 )
 
 RULE = (
-    "A verdict looks at the whole interval. Collapses: fewer than 10 of 100 correct readings "
-    "survive. Breaks: fewer than 50. Weakens: between 50 and 90. Holds: 90 or more, against the "
-    "attacks that were tried; a stronger one may find more. Undecided: the interval reaches across "
-    "50 or 90, or more than 5 of 100 attacks came to no verdict."
+    "A verdict is given only if the whole 95 % interval supports it. Fails: fewer than 10 of 100 "
+    "correct readings stay correct. Mostly fooled: fewer than 50. Partly robust: between 50 and "
+    "90. Robust: 90 or more, against the attacks that were run; a stronger attack may find more. "
+    "Undecided: the interval crosses 50 or 90, or more than 5 of 100 attacked cases could not be "
+    "evaluated."
 )
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One threat in words. `row` is the worst case, the others are None where there are none."""
+    """The verdict on one threat (norm and eps), and what stands beside it."""
 
     word: str
-    may: str
-    """What the attacker may do."""
-    row: AttackResult
-    hardest: tuple[str, ...]
-    """The attacks that alone left the fewest right; none where some ran on a part of the cases."""
+    """`robust`, `partly robust`, `mostly fooled`, `fails` or `undecided`."""
+    threat: str
+    """What the attacker may do, as `threat_text` says it."""
+    worst_case: AttackResult
+    strongest: tuple[str, ...]
+    """The attacks with the lowest robust accuracy; empty for curves, whose attacks share cases."""
     noise: AttackResult | None
-    """Random change of the same size."""
+    """Random noise of the same size; None where the plan has none."""
 
 
 def headline(report: Report) -> list[str]:
-    """First what is not to be believed, then what happened, last whether detectors notice."""
+    """The lead: what not to trust, what the attacks did, whether detectors detect them."""
     detection = report.detection
     if detection is None:
-        return happened(report)
-    every = (*alarm(detection), *happened(report), at_a_glance(detection))
-    return [sentence for sentence in every if sentence]
+        return attack_sentences(report)
+    lead = (
+        *null_control_warning(detection),
+        *attack_sentences(report),
+        detection_summary(detection),
+    )
+    return [sentence for sentence in lead if sentence]
 
 
-def happened(report: Report) -> list[str]:
-    """Three sentences: what the model can do, what an attacker undoes, and whom that harms."""
-    said = [_undisturbed(report)]
+def attack_sentences(report: Report) -> list[str]:
+    """At most three: accuracy without attack, effect of the attacks, errors that they cause."""
+    sentences = [_clean_sentence(report)]
     every = [row for row in report.worst_cases if row.norm == norms(report)[0]]
     rows = [row for row in every if row.scores.success is not None]
     if not rows:
-        return [*said, _untouched(report, every)]
+        return [*sentences, _nothing_attacked(report, every)]
     first, last = rows[0], rows[-1]
-    attacked = f"an attacker who may {threat_text(first.eps, first.norm)} {_turns(report, first)}"
-    fell = [row.scores.success.value for row in rows if row.scores.success is not None]
-    harmed, when = first, "Then"
-    if last is not first and fell[0] < 1:
-        attacked += (
-            f"; one who may {threat_text(last.eps, last.norm)}, {_turns(report, last, True)}"
-        )
-        harmed, when = first, "With the smaller change"
-        if fell[0] == 0 < fell[-1]:
-            harmed, when = last, "With the larger change"
-    said.append(f"Of 100 {_attacked(report)}, {attacked}.")
-    if harm := _harm(report, harmed, when):
-        said.append(harm)
-    return said
+    effect = f"an attacker who may {threat_text(first.eps, first.norm)} {_effect(report, first)}"
+    success = [row.scores.success.value for row in rows if row.scores.success is not None]
+    shown, when = first, "Under this attack"
+    if last is not first and last.eps is not None and success[0] < 1:
+        effect += f"; with {size_text(last.eps, last.norm)}, {_amount(last)}"
+        shown, when = first, "With the smaller change"
+        if success[0] == 0 < success[-1]:
+            shown, when = last, "With the larger change"
+    sentences.append(f"Of 100 {_attacked_images(report)}, {effect}.")
+    if errors := _error_sentence(report, shown, when):
+        sentences.append(errors)
+    return sentences
 
 
 def verdicts(report: Report) -> list[Verdict]:
     """One for each norm and eps, in the order of the report."""
     return [
         Verdict(
-            _word(row),
+            _verdict_word(row),
             threat_text(row.eps, row.norm),
             row,
-            _hardest(report, row),
+            _strongest(report, row),
             next((r for r in _same_threat(report, row) if r.baseline), None),
         )
         for row in report.worst_cases
@@ -91,79 +97,89 @@ def goal_text(report: Report) -> str:
     """What the attacker wants."""
     audit = report.plan["audit"]
     if audit["target"] is not None:
-        return f"any image not of {plain(audit['target'])!r} is to be read as that"
+        return f"images of other classes are read as {plain(audit['target'])!r}"
     return {
-        "miss": "a finding is to be overlooked",
-        "false alarm": "a finding is to be invented",
-    }.get(audit["goal"], "any wrong reading will do")
+        "miss": "a finding is missed",
+        "false alarm": "a finding is reported where there is none",
+    }.get(audit["goal"], "any misclassification")
 
 
-def _undisturbed(report: Report) -> str:
+def _clean_sentence(report: Report) -> str:
     accuracy, data = report.clean.scores.accuracy, report.data
     groups = counted(data.groups, "group")
-    population = f"measured on {counted(data.cases, 'image')} of {groups}"
     if accuracy is None:
-        return f"The model was shown {data.cases} {images(report)}; none gave a number."
+        return f"The model was given {data.cases} {images(report)}; there is no accuracy."
     return (
-        f"Of 100 {images(report)} the model reads {_count(accuracy)} correctly when nobody "
-        f"interferes ({population})."
+        f"On unmodified images, the model reads {of_hundred(accuracy.value)} of 100 "
+        f"{images(report)} correctly (95 % interval {whole_interval(accuracy)}; measured on "
+        f"{counted(data.cases, 'image')} of {groups})."
     )
 
 
-def _untouched(report: Report, rows: list[AttackResult]) -> str:
+def _nothing_attacked(report: Report, rows: list[AttackResult]) -> str:
     """Why no attack has a number."""
     if any(row.attacked for row in rows):
-        return "Attacks were tried, but none came to a verdict: how the model fares is unknown."
+        return "Attacks were run, but none could be evaluated: the robustness is unknown."
     accuracy = report.clean.scores.accuracy
     if accuracy is None or accuracy.value == 0:
-        return "Nothing was attacked, since there is no correct reading to overturn."
-    return "Nothing was attacked: the attacker's goal applies to none of those read correctly."
+        return "No image was attacked, because the model reads none of them correctly."
+    return (
+        "No image was attacked: the attack goal applies to none of the images that the model reads "
+        "correctly."
+    )
 
 
-def _attacked(report: Report) -> str:
+def _attacked_images(report: Report) -> str:
     audit, what = report.plan["audit"], images(report)
     if audit["target"] is not None:
-        return f"{what} that are not of {_quoted(audit['target'])} and that it reads correctly"
-    kind = {"miss": " with a finding", "false alarm": " without a finding"}.get(audit["goal"], "")
-    return f"{what}{kind} that it reads correctly"
+        kind = f"{what} that are not of class {quoted(audit['target'])} and"
+    else:
+        kind = what + {"miss": " with a finding", "false alarm": " without a finding"}.get(
+            audit["goal"], ""
+        )
+    return f"{kind} that the model reads correctly"
 
 
-def _turns(report: Report, row: AttackResult, again: bool = False) -> str:
-    """`overturns all but 2 [1, 5] of them`, in the words of the goal."""
+def _effect(report: Report, row: AttackResult) -> str:
+    """`changes the reading of 24 [14, 35]`, in the words of the attack goal."""
+    amount, audit = _amount(row), report.plan["audit"]
+    if audit["target"] is not None:
+        return f"makes the model read {amount} as {quoted(audit['target'])}"
+    verb = {
+        "miss": "hides the finding in",
+        "false alarm": "makes the model report a finding in",
+    }
+    return f"{verb.get(audit['goal'], 'changes the reading of')} {amount}"
+
+
+def _amount(row: AttackResult) -> str:
+    """`24 [14, 35]`, `none [0, 9]`, `all but 2 [1, 5]` or `all of them [88, 100]`."""
     success = row.scores.success
     if success is None:
-        return "came to no verdict"
-    kept = Estimate(1 - success.value, 1 - success.high, 1 - success.low, 0, 0)
+        return "a number that could not be measured"
     if success.value == 1:
-        amount = f"all of them {whole(success)}"
-    elif success.value == 0:
-        amount = f"none of them {whole(success)}"
-    elif kept.value <= 0.1:
-        amount = f"all but {of_hundred(kept.value)} {whole(kept)}"
-    else:
-        amount = f"{of_hundred(success.value)} {whole(success)} of them"
-    if again:
-        return amount
-    audit = report.plan["audit"]
-    if audit["target"] is not None:
-        return f"makes it read {amount} as {_quoted(audit['target'])}"
-    verb = {"miss": "hides the finding in", "false alarm": "invents a finding in"}
-    return f"{verb.get(audit['goal'], 'overturns')} {amount}"
+        return f"all of them {whole_interval(success)}"
+    if success.value == 0:
+        return f"none of them {whole_interval(success)}"
+    kept = Estimate(1 - success.value, 1 - success.high, 1 - success.low, 0, 0)
+    if kept.value <= 0.1:
+        return f"all but {rate_of_hundred(kept)}"
+    return rate_of_hundred(success)
 
 
-def _harm(report: Report, row: AttackResult, when: str) -> str:
-    """Misses and false alarms; without findings the class that suffers most."""
+def _error_sentence(report: Report, row: AttackResult, when: str) -> str:
+    """Misses and false alarms; where no class is a finding, the class that loses most."""
     s = row.scores
     parts = []
     if s.misses is not None:
-        parts.append(f"overlooks {_count(s.misses)} of 100 findings that it had seen")
+        parts.append(f"misses {rate_of_hundred(s.misses)} of 100 findings it had detected")
     if s.false_alarms is not None:
         parts.append(
-            f"reports a finding in {_count(s.false_alarms)} of 100 images that it had "
-            "called free of one"
+            f"reports a finding in {rate_of_hundred(s.false_alarms)} of 100 images it had called "
+            "normal"
         )
     if parts:
-        return f"{when} the model {' and '.join(parts)}."
+        return f"{when}, the model {' and '.join(parts)}."
     before = report.clean.scores.recall
     both = {
         name: (clean, recall)
@@ -176,12 +192,12 @@ def _harm(report: Report, row: AttackResult, when: str) -> str:
         return ""
     clean, left = both[name]
     return (
-        f"{when} {_quoted(name)} suffers most: of 100 images of it, {_count(left)} are read as "
-        f"such, down from {_count(clean)}."
+        f"{when}, class {quoted(name)} is affected most: of 100 of its images, the model reads "
+        f"{rate_of_hundred(left)} correctly, down from {rate_of_hundred(clean)}."
     )
 
 
-def _hardest(report: Report, row: AttackResult) -> tuple[str, ...]:
+def _strongest(report: Report, row: AttackResult) -> tuple[str, ...]:
     if row.kind != "exact":
         return ()
     left = {
@@ -197,23 +213,15 @@ def _same_threat(report: Report, row: AttackResult) -> list[AttackResult]:
     return [r for r in report.results if r.norm == row.norm and r.eps == row.eps]
 
 
-def _word(row: AttackResult) -> str:
+def _verdict_word(row: AttackResult) -> str:
     success = row.scores.success
     if success is None or too_many_failed(row.failed, row.attacked):
         return "undecided"
     low, high = 1 - success.high, 1 - success.low
     if high < 0.1:
-        return "collapses"
+        return "fails"
     if high < 0.5:
-        return "breaks"
+        return "mostly fooled"
     if low >= 0.9:
-        return "holds"
-    return "weakens" if low >= 0.5 and high < 0.9 else "undecided"
-
-
-def _quoted(name: object) -> str:
-    return f"'{short(name)}'"
-
-
-def _count(estimate: Estimate) -> str:
-    return f"{of_hundred(estimate.value)} {whole(estimate)}"
+        return "robust"
+    return "partly robust" if low >= 0.5 and high < 0.9 else "undecided"

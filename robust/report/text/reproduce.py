@@ -1,4 +1,4 @@
-"""How to run an audit again: its plan as TOML, and the command."""
+"""Repeating an audit: its plan as TOML and the command line."""
 
 from __future__ import annotations
 
@@ -14,36 +14,38 @@ from robust.units import eps_text, parse_eps
 
 PLAN = "plan.toml"
 
-_TURNS = re.compile("[\x80-\x9f\u202a-\u202e\u2066-\u2069]")
-"""What moves a cursor or turns text around, and TOML would hold as it is."""
+_CONTROLS = re.compile("[\x80-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Characters that move a cursor or change the direction of text, and that TOML allows."""
 
 
-def command(report: Report) -> str:
-    """What to type once the plan is saved as plan.toml; empty where objects came from Python."""
+def command_line(report: Report) -> str:
+    """The command for the saved plan.toml; empty where classifier or cases came from Python."""
     if report.plan.get("model") is None or report.plan.get("data") is None:
         return ""
     return shlex.join(["robust", "audit", PLAN, "--out", "again"])
 
 
 def plan_toml(report: Report) -> str:
-    """The plan with every default filled in, eps as people write it; reads back as an equal one."""
-    plan = _given(report.plan)
+    """The plan with every default filled in, eps as fractions; it reads back as an equal plan."""
+    plan = _without_none(report.plan)
     text = tomli_w.dumps({key: value for key, value in plan.items() if value != {}})
-    return _TURNS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def _given(value: Any, norm: str = "Linf") -> Any:
-    """Without what is None, which TOML cannot say and the plan takes for its default."""
+def _without_none(value: Any, norm: str = "Linf") -> Any:
+    """Without None, which TOML does not have and which the plan takes for its default."""
     if isinstance(value, Mapping):
         norm = value.get("norm") or norm
         return {
             key: [_eps(eps, norm) for eps in item]
             if key in ("eps", "fit_eps")
-            else _given(item, norm)
+            else _without_none(item, norm)
             for key, item in value.items()
             if item is not None
         }
-    return [_given(item, norm) for item in value] if isinstance(value, list | tuple) else value
+    return (
+        [_without_none(item, norm) for item in value] if isinstance(value, list | tuple) else value
+    )
 
 
 def _eps(eps: float, norm: str) -> float | str:

@@ -25,7 +25,7 @@ from robust.errors import InputError
 from tests.cases.dicoms import lut, make, ramp, save
 
 ORIGIN = Origin("0123456789ab", "Adversarial image: PGD, Linf, eps 1/255", b"salt")
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "dicom"
+SHARED = Path(__file__).parents[4] / "shared" / "data" / "dicom"
 CURVE = [round(4095 * (k / 4095) ** 2) for k in range(4096)]
 
 

@@ -25,7 +25,7 @@ from robust.report.comparison.compare import Change, Comparison, compare_runs
 from robust.report.comparison.show import as_json, as_markdown, print_comparison
 from tests.engine.nets import trained
 from tests.records.test_report import report
-from tests.report.test_names import NAMES
+from tests.report.hostile import NAMES
 
 CASES = 10
 COLUMNS = (
@@ -301,6 +301,15 @@ def test_other_classes_other_labels_and_a_changed_table(
     table.unlink()
     with pytest.raises(InputError, match=r"outcomes\.csv cannot be read: No such file"):
         compare_runs(*runs)
+
+
+def test_a_report_of_an_older_version_is_refused_in_a_line(runs: tuple[Path, Path]) -> None:
+    path = runs[1] / "report.json"
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**raw, "schema_version": 3}), encoding="utf-8")
+    with pytest.raises(InputError, match="schema 3 of an older robust") as raised:
+        compare_runs(*runs)
+    assert str(path) in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_names_of_any_kind_are_matched_and_stay_text(tmp_path: Path) -> None:

@@ -1,0 +1,48 @@
+"""A report as a document: title, lead, and the sections of its template that have content."""
+
+from __future__ import annotations
+
+from robust.records import Report
+from robust.report.layout.blocks import (
+    Block,
+    Document,
+    DocumentSection,
+    FiguresBlock,
+    FoldedBlock,
+    GalleryBlock,
+    Order,
+    TablesBlock,
+    TextBlock,
+    WarningsBlock,
+)
+from robust.report.text.format import counted, plain
+from robust.report.text.headline import headline
+
+
+def make_document(report: Report, order: Order) -> Document:
+    """The report in this order; blocks and sections without content are left out."""
+    data = report.data
+    population = f"{counted(data.cases, 'case')}, {counted(data.groups, 'group')}"
+    under = f"{plain(data.source)} · split {plain(data.split)} · {population}"
+    sections = tuple(
+        DocumentSection(s.name, s.title, blocks)
+        for s in order(report)
+        if (blocks := tuple(block for block in s.blocks if _has_content(block)))
+    )
+    return Document(plain(report.title), under, tuple(headline(report)), sections)
+
+
+def _has_content(block: Block) -> bool:
+    match block:
+        case TablesBlock(found) | FoldedBlock(found):
+            return any(table.rows for table in found)
+        case TextBlock(paragraphs):
+            return bool(paragraphs)
+        case FiguresBlock(found):
+            return bool(found)
+        case WarningsBlock(found):
+            return bool(found)
+        case GalleryBlock(found):
+            return bool(found)
+        case _:
+            return True

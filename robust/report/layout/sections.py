@@ -1,0 +1,184 @@
+"""Content of each section; the templates put the sections in order."""
+
+from __future__ import annotations
+
+from robust.records import Report
+from robust.report.figures.accuracy import robust_accuracy_figures, sensitivity_figures
+from robust.report.figures.detection import detection_figures
+from robust.report.gates import judge_gates
+from robust.report.layout.blocks import (
+    Block,
+    CodeBlock,
+    FactsBlock,
+    FiguresBlock,
+    FoldedBlock,
+    GalleryBlock,
+    GlossaryBlock,
+    TablesBlock,
+    TextBlock,
+    WarningsBlock,
+)
+from robust.report.tables.adaptive import adaptive_table
+from robust.report.tables.classes import confusion_tables, recall_table, subgroup_table
+from robust.report.tables.detection import (
+    COLOURS,
+    MATRICES,
+    detector_table,
+    matched_table,
+    transfer_tables,
+)
+from robust.report.tables.gates import gate_table
+from robust.report.tables.model import Table
+from robust.report.tables.results import difficulty_table, results_table
+from robust.report.tables.scenarios import scenario_table
+from robust.report.tables.storage import storage_table
+from robust.report.tables.verdicts import verdict_table
+from robust.report.text.detection import (
+    LEGEND,
+    detector_sentences,
+    harmless_change_sentence,
+    population_text,
+)
+from robust.report.text.glossary import TERMS
+from robust.report.text.headline import RULE, goal_text
+from robust.report.text.provenance import provenance_facts
+from robust.report.text.reproduce import PLAN, command_line, plan_toml
+from robust.report.text.scenarios import scenario_sentences
+
+GATES = (
+    "A gate passes if the lower end of the 95 % interval reaches the required value. It is "
+    "undecided if no result could have shown that: there are too few groups, or there is no "
+    "number. An undecided gate does not pass."
+)
+
+
+def gate_blocks(report: Report) -> tuple[Block, ...]:
+    """The gates of the plan; nothing where it has none."""
+    results = judge_gates(report)
+    return (TablesBlock((gate_table(results),)), _note(GATES)) if results else ()
+
+
+def verdict_blocks(report: Report) -> tuple[Block, ...]:
+    """A verdict for each threat, and the rule."""
+    return TablesBlock((verdict_table(report),)), _note(RULE)
+
+
+def accuracy_blocks(report: Report) -> tuple[Block, ...]:
+    """Robust accuracy against eps."""
+    return (FiguresBlock(tuple(robust_accuracy_figures(report))),)
+
+
+def gallery_blocks(report: Report) -> tuple[Block, ...]:
+    """Cases as images, clean and attacked."""
+    return (GalleryBlock(report.gallery),)
+
+
+def results_blocks(report: Report) -> tuple[Block, ...]:
+    """All scores, and how difficult each attack finds the model."""
+    return *_with_note(results_table(report)), TablesBlock((difficulty_table(report),))
+
+
+def confusion_blocks(report: Report) -> tuple[Block, ...]:
+    """Confusion matrices, side by side."""
+    return (TablesBlock(tuple(confusion_tables(report))),)
+
+
+def sensitivity_blocks(report: Report) -> tuple[Block, ...]:
+    """Sensitivity and specificity against eps."""
+    return (FiguresBlock(tuple(sensitivity_figures(report))),)
+
+
+def storage_blocks(report: Report) -> tuple[Block, ...]:
+    """Attack success after quantisation and JPEG."""
+    return _with_note(storage_table(report))
+
+
+def recall_blocks(report: Report) -> tuple[Block, ...]:
+    """Recall by class."""
+    return _with_note(recall_table(report))
+
+
+def subgroup_blocks(report: Report) -> tuple[Block, ...]:
+    """Scores by subgroup."""
+    table = subgroup_table(report)
+    return (TablesBlock((table,)),) if table else ()
+
+
+def detection_blocks(report: Report) -> tuple[Block, ...]:
+    """Detectors: a paragraph for each, tables, figures, transfer matrices."""
+    detection = report.detection
+    if detection is None:
+        return ()
+    sentences = (*detector_sentences(detection), harmless_change_sentence(detection))
+    return (
+        TextBlock(tuple(sentence for sentence in sentences if sentence)),
+        TextBlock((LEGEND, population_text(detection)), note=True),
+        *_with_note(detector_table(report)),
+        *_with_note(adaptive_table(report)),
+        FiguresBlock(tuple(detection_figures(detection))),
+        *_with_note(matched_table(report)),
+        TextBlock((COLOURS,), note=True, visual=True),
+        _note(MATRICES),
+        FoldedBlock(tuple(transfer_tables(report))),
+    )
+
+
+def scenario_blocks(report: Report) -> tuple[Block, ...]:
+    """Attackers with less knowledge: a sentence for each, and the table."""
+    return TextBlock(scenario_sentences(report)), *_with_note(scenario_table(report))
+
+
+def warning_blocks(report: Report) -> tuple[Block, ...]:
+    """Warnings that apply to the numbers."""
+    return (WarningsBlock(report.flags),)
+
+
+def threat_model_blocks(report: Report) -> tuple[Block, ...]:
+    """What the attacker knows, may do and wants."""
+    return (
+        TextBlock(
+            (
+                "The attacker knows the model, its weights and its gradients, sees the displayed "
+                "image, and can change every pixel within the stated distance. Pixel values stay "
+                f"between black and white. Goal: {goal_text(report)}.",
+            )
+        ),
+    )
+
+
+def provenance_blocks(report: Report) -> tuple[Block, ...]:
+    """Model, data, attacks, hashes and versions."""
+    return (FactsBlock(tuple(provenance_facts(report))),)
+
+
+def repeat_blocks(report: Report) -> tuple[Block, ...]:
+    """How to run the audit again."""
+    line = command_line(report)
+    if not line:
+        return (
+            TextBlock(
+                (
+                    "The classifier or the cases were passed in from Python: call robust.audit "
+                    "with the same objects and these settings.",
+                )
+            ),
+            CodeBlock("", "settings", plan_toml(report)),
+        )
+    text = f"Save the plan below as {PLAN}, then run:"
+    return TextBlock((text,)), CodeBlock(line, PLAN, plan_toml(report))
+
+
+def glossary_blocks() -> tuple[Block, ...]:
+    """The terms of the report."""
+    return (GlossaryBlock(tuple((name, *entry) for name, entry in TERMS.items())),)
+
+
+def _with_note(table: Table) -> tuple[Block, ...]:
+    """A table and, where it has rows, its note."""
+    if not (table.rows and table.note):
+        return (TablesBlock((table,)),)
+    return TablesBlock((table,)), _note(table.note)
+
+
+def _note(text: str) -> TextBlock:
+    return TextBlock((text,), note=True)

@@ -1,0 +1,192 @@
+"""`robust screen`, with good input and with bad, also in processes of its own."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from robust import load_classifier
+from robust.cases import open_cases
+from robust.cli import main as cli
+from robust.guard.guard import Guard
+from tests.cli.commands import MODEL, Answer, Robust, contents, refused, write_plan
+from tests.cli.detectors import COUNT, write_images
+from tests.engine.nets import trained
+
+
+@pytest.fixture
+def guard(robust: Robust) -> Path:
+    """A detector that needs no attack, stored in `guard`, and images of its kind in `images`."""
+    write_plan(data={"path": "phantom:chest_xray", "count": COUNT, "pixels": 28})
+    write_images(12)
+    answer = robust("fit-detector", "plan.toml", "--detector", "MaxSoftmax", "--out", "guard")
+    assert (answer.code, answer.err) == (0, ""), answer.err
+    assert "Saved MaxSoftmax to guard. Its threshold is 0." in answer.out
+    assert "for 5 % false alarms on 60 clean images of val in 30 groups" in answer.out
+    return Path("guard")
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_the_table_says_what_the_guard_says(robust: Robust, guard: Path) -> None:
+    answer = robust("screen", guard, "images")
+    assert answer.code == 0
+    table = rows(answer.out)
+    assert list(table[0]) == ["id", "prediction", "score", "flagged"]
+    assert [row["id"] for row in table] == [f"images/{i:02}.png" for i in range(12)]
+    own = Guard(load_classifier(**MODEL), guard, "cpu")
+    x = torch.stack([c.image for c in open_cases("phantom:chest_xray", count=12, pixels=28)])
+    seen = own(x)
+    assert [row["prediction"] for row in table] == [own.classes[i] for i in seen.prediction]
+    assert [float(row["score"]) for row in table] == pytest.approx(seen.score.tolist(), abs=1e-6)
+    assert [row["flagged"] for row in table] == [str(int(flag)) for flag in seen.flagged]
+    assert answer.err == (
+        f"{int(seen.flagged.sum())} of 12 images flagged; about 0.6 would be flagged if none "
+        "were attacked\n"
+    )
+
+
+def test_a_file_and_a_folder_and_a_table_of_an_earlier_day(
+    robust: Robust,
+    guard: Path,
+) -> None:
+    Path("out").mkdir()
+    for images, count in ((["images/03.png"], 1), (["images/03.png", "images"], 13)):
+        answer = robust("screen", guard, *images, "--out", "out/seen.csv")
+        assert (answer.code, answer.out) == (0, "")
+        assert len(rows(Path("out/seen.csv").read_text(encoding="utf-8"))) == count
+    assert os.listdir("out") == ["seen.csv"]
+
+
+def test_names_that_are_formulas(robust: Robust, guard: Path) -> None:
+    shutil.copy("images/00.png", "=1+1.png")
+    (row,) = rows(robust("screen", guard, "=1+1.png").out)
+    assert row["id"] == "'=1+1.png"
+
+
+def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:
+    Path("notes.csv").write_text("mine", encoding="utf-8")
+    Path("empty").mkdir()
+    for arguments, said in (
+        (("nowhere", "images"), "no such detector: nowhere; name the folder that robust fit-det"),
+        (("images", "images"), "images holds no detector.json"),
+        (("plan.toml", "images"), "plan.toml is a file; name the folder"),
+        ((guard, "imagse"), "no such image or folder: imagse"),
+        ((guard, "empty"), "no images under empty; looked for .png"),
+        ((guard, "images", "--out", "empty"), "empty is a folder; name a CSV file"),
+        (
+            (guard, "images", "--out", "notes.csv"),
+            "notes.csv exists and is not a table of robust sc",
+        ),
+        ((guard, "images", "--out", "images/00.png"), "is not a table of robust screen"),
+        ((guard, "images", "--out", "plan.toml/a.csv"), "plan.toml/a.csv cannot be written"),
+        ((guard, "images", "--device", "gpu"), "device 'gpu' is not available"),
+        ((guard, "images", "--weights", "w.pth"), "no such weights file: w.pth"),
+        ((guard, "images", "--plan", "p.toml"), "no such plan: p.toml"),
+        (
+            (guard, "images", "--plan", "plan.toml", "--weights", "w"),
+            "give either --plan or --weights",
+        ),
+    ):
+        before = contents(Path("images"))
+        refused(robust("screen", *arguments), said)
+        assert contents(Path("images")) == before
+    assert Path("notes.csv").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_broken_image_is_named_or_skipped(robust: Robust, guard: Path) -> None:
+    Path("images/05.png").write_bytes(Path("images/05.png").read_bytes()[:300])
+    refused(robust("screen", guard, "images"), "images/05.png is broken", "--skip-broken")
+    answer = robust("screen", guard, "images", "--skip-broken")
+    assert answer.code == 0 and len(rows(answer.out)) == 11
+    skipped, summary = answer.err.splitlines()
+    assert skipped.startswith("robust: skipped: images/05.png is broken")
+    assert " of 11 images flagged" in summary
+    refused(
+        robust("screen", guard, "images/05.png", "--skip-broken"),
+        "none of the images could be read",
+    )
+
+
+def test_a_classifier_that_is_not_its_own(robust: Robust, guard: Path) -> None:
+    import toy_factory  # type: ignore[import-not-found]
+
+    net = toy_factory.build()
+    torch.save(net.state_dict(), "same.pth")
+    net.head.bias.data += 1
+    torch.save(net.state_dict(), "other.pth")
+    assert robust("screen", guard, "images", "--weights", "same.pth").code == 0
+    foreign = "belongs to another classifier: "
+    refused(robust("screen", guard, "images", "--weights", "other.pth"), f"{foreign}the hash of")
+    plan = Path("plan.toml").read_text(encoding="utf-8")
+    for spoilt, said in (
+        ({"audit": {"threshold": 0.3}}, f"{foreign}its threshold is 0.5, here it is 0.3"),
+        ({"model": MODEL | {"std": 0.5}}, f"{foreign}its std is [1.0], here it is [0.5]"),
+        ({"model": {"factory": "toy_factory:three"}}, f"{foreign}the hash of its weights"),
+    ):
+        write_plan(**spoilt)
+        refused(robust("screen", guard, "images", "--plan", "plan.toml"), said)
+    Path("plan.toml").write_text(plan, encoding="utf-8")
+    assert robust("screen", guard, "images", "--plan", "plan.toml").code == 0
+
+
+def test_images_are_read_as_for_the_fit(robust: Robust) -> None:
+    """A plan that reads colour as grey and at another size, and images of every kind."""
+    write_images(2)
+    more: dict[str, Any] = {"count": COUNT, "pixels": 56, "size": 28, "grey": True}
+    write_plan(data={"path": "phantom:chest_xray"} | more)
+    fit = ("fit-detector", "plan.toml", "--detector", "MaxSoftmax", "--out", "guard")
+    assert robust(*fit).code == 0
+    Image.open("images/00.png").convert("RGB").save("images/02.png")
+    Image.open("images/00.png").resize((56, 56), Image.Resampling.NEAREST).save("images/03.png")
+    table = rows(robust("screen", "guard", "images").out)
+    scores = [float(row["score"]) for row in table]
+    assert scores[0] != scores[1]
+    assert scores[2] == pytest.approx(scores[0], abs=1e-5)
+    assert scores[3] == pytest.approx(scores[0], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_in_processes_of_their_own(here: Path) -> None:
+    """From the plan to the table, with all that libraries would log and warn of."""
+    save_file(trained(28).state_dict(), "w.safetensors")
+    model = {"factory": "tests.engine.nets:small", "weights": "w.safetensors", "channels": 1}
+    write_plan(model, {"path": "phantom:chest_xray", "count": COUNT, "pixels": 28})
+    write_images(12)
+
+    def call(*arguments: str) -> Answer:
+        done = subprocess.run(
+            [sys.executable, "-m", "robust.cli.main", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=os.environ
+            | {"PYTHONPATH": str(Path(cli.__file__).parents[2]), "OMP_NUM_THREADS": "1"},
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    fitted = call(
+        *("fit-detector", "plan.toml", "--detector", "KernelDensity", "--attack", "FGSM"),
+        *("--eps", "24/255", "--false-alarms", "20%", "--out", "guard"),
+    )
+    assert (fitted.code, fitted.err) == (0, "")
+    assert "It learned from" in fitted.out and "which it did not learn from" in fitted.out
+    assert json.loads(Path("guard/detector.json").read_text())["training_attack"]["fitted_on"] > 0
+    screened = call("screen", "guard", "images")
+    assert screened.code == 0 and len(rows(screened.out)) == 12
+    assert len(screened.err.splitlines()) == 1
+    refused(call("screen", "guard", "nowhere"), "no such image or folder: nowhere")

@@ -1,0 +1,213 @@
+"""Sentences on detectors claim no more than the numbers do."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from robust.records import Detection, Estimate, ImageSet, Report
+from robust.report.formats.html import render_html
+from robust.report.formats.markdown import render_markdown
+from robust.report.formats.terminal import print_report
+from robust.report.layout.regulatory import regulatory
+from robust.report.text.detection import (
+    auc_text,
+    detection_summary,
+    detector_sentences,
+    harmless_change_sentence,
+    null_control_warning,
+    worst_harmless_change,
+)
+from robust.report.text.format import of_hundred
+from robust.report.text.headline import headline
+from tests.report.detected import ATTACKS, STRENGTHS, cells_of, detection, report_on
+from tests.report.pages import ORDERS
+
+EMPTY = ImageSet("attack", "CW", "Linf", 1 / 255, 0, "no attack succeeded")
+
+
+APART = ImageSet("attack", "CW", "Linf", 2 / 255, 4, "its 4 successes lie in one fold")
+
+
+def key_changed(**changes: Any) -> Detection:
+    """Sightings of LID at the key attack, changed."""
+    found = detection()
+    sightings = tuple(
+        dataclasses.replace(s, **changes)
+        if s.detector == "LID" and s.image_set == found.key_attack
+        else s
+        for s in found.detector_scores
+    )
+    return dataclasses.replace(found, detector_scores=sightings)
+
+
+def rate(value: float, low: float, high: float) -> Estimate:
+    return Estimate(value, low, high, 61, 30)
+
+
+def said_of(name: str, found: Detection) -> str:
+    (sentence,) = [s for s in detector_sentences(found) if name in s]
+    return sentence
+
+
+def test_a_sentence_says_what_is_detected_at_5_percent_false_alarms() -> None:
+    seen = {"0.01": None, "0.05": rate(0.612, 0.548, 0.671), "0.1": None}
+    found = key_changed(auc=rate(0.8, 0.7, 0.9), detection_rates=seen)
+    null = found.null_control("LID")
+    assert null is not None
+    assert said_of("LID", found) == (
+        "At 5 % false alarms, LID detects 61 % [55, 67] of attacked images (PGD, eps 1/255). Null "
+        f"control: AUC {auc_text(null.auc)}, expected 0.5."
+    )
+
+
+HONEST = {
+    "below chance": (
+        {"auc": rate(0.31, 0.25, 0.37)},
+        "It rates them as less suspicious than clean images (AUC 0.31 [0.25, 0.37]).",
+    ),
+    "chance": (
+        {"auc": rate(0.53, 0.48, 0.58)},
+        "This is no better than chance (AUC 0.53 [0.48, 0.58]).",
+    ),
+    "as of clean ones": (
+        {"auc": rate(0.62, 0.55, 0.68), "detection_rates": {"0.05": rate(0.03, 0.0, 0.08)}},
+        "LID detects 3 % [0, 8] of attacked images (PGD, eps 1/255). This is no more than its share",
+    ),
+    "perhaps as of clean ones": (
+        {"auc": rate(0.62, 0.55, 0.68), "detection_rates": {"0.05": rate(0.09, 0.04, 0.15)}},
+        "[4, 15] of attacked images (PGD, eps 1/255). This may be no more than its share of false",
+    ),
+    "few": ({"too_few": True}, "LID gets no verdict: there are only 61 attacked images (PGD"),
+    "no threshold": (
+        {"detection_rates": {"0.05": None}},
+        "It is unknown how many attacked images (PGD, eps 1/255) LID detects",
+    ),
+    "no number": (
+        {"auc": None},
+        "LID has no result on attacked images (PGD, eps 1/255): it was not",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_a_sentence_claims_no_more_than_was_seen(name: str) -> None:
+    changes, expected = HONEST[name]
+    sentence = said_of("LID", key_changed(**changes))
+    assert expected in sentence
+    if name in ("few", "no number"):
+        assert "%" not in sentence and "AUC" not in sentence
+    assert all("LID" not in s for s in detector_sentences(key_changed(**changes)) if s != sentence)
+
+
+def test_without_a_key_there_is_one_sentence_and_its_reason() -> None:
+    found = detection(attacks=[EMPTY], key=None)
+    assert detector_sentences(found) == ("No detector could be evaluated: no attack succeeded.",)
+    assert headline(report_on(found))[-1].endswith("unknown: no detector could be evaluated.")
+    for order in ORDERS.values():
+        page = render_html(report_on(found), order)
+        assert "No detector could be evaluated: no attack succeeded." in page
+        assert 'id="table-detectors"' not in page and "detectors-roc" not in page
+
+
+def test_an_attack_that_nothing_could_be_fitted_on() -> None:
+    found = detection(attacks=[*ATTACKS, APART], key=4)
+    sentence = said_of("LID", dataclasses.replace(found, key_attack=4))
+    assert sentence == (
+        "LID has no result on attacked images (CW, eps 2/255): its 4 successes lie in one fold."
+    )
+
+
+def test_a_null_alarm_opens_every_format_and_its_detector_gets_no_figure() -> None:
+    loud = report_on(detection(alarms=["LID"]))
+    opening = "Do not trust the results of LID: LID separated unmodified images from other"
+    assert headline(loud)[0].startswith(opening)
+    null = loud.detection and loud.detection.null_control("LID")
+    assert null and f"(null control: AUC {null.auc.value:.2f} [" in headline(loud)[0]
+    for order in ORDERS.values():
+        assert re.search(rf'aria-label="Summary">\s*<p>{opening}', render_html(loud, order))
+        title, _, lead = render_markdown(loud, order).split("\n\n")[:3]
+        assert title.startswith("# ") and lead.startswith(opening)
+    shown = terminal(loud)
+    assert " ".join(shown.splitlines()[1:3]).startswith(opening)
+    found = loud.detection
+    assert found is not None
+    assert said_of("LID", found).startswith(
+        "The results of LID cannot be trusted: the AUC of its null control is 0.62"
+    )
+    assert "3 detectors detect" in headline(loud)[-1]
+    page = render_html(loud)
+    (line,) = [row for row in cells_of(page, "table-detectors") if row[0][1].startswith("LID")]
+    assert line[0][1] == "LID!" and "!" in line[5][1]
+    heat = [row for row in cells_of(page, "table-heat-matched") if row[0][1].startswith("LID")]
+    assert heat and not any("above" in kind or "below" in kind for kind, _ in heat[0])
+    assert opening in "".join(
+        str(b) for s in regulatory(loud) if s.name == "risk" for b in s.blocks
+    )
+
+
+def test_two_loud_detectors_are_named_and_three_more_counted() -> None:
+    names = dict.fromkeys(("A1", "B2", "C3", "D4", "E5"), 1.0)
+    assert null_control_warning(detection(names)) == ()
+    assert "results of A1 and B2:" in null_control_warning(detection(names, alarms=["A1", "B2"]))[0]
+    assert (
+        "results of A1, B2 and 3 more:"
+        in null_control_warning(detection(names, alarms=[*names]))[0]
+    )
+
+
+def test_at_a_glance_stands_the_range_and_no_choice_of_the_best() -> None:
+    found = detection()
+    every = [s for name in STRENGTHS if (s := found.score(name, found.key_attack))]
+    values = sorted(e.value for s in every if (e := s.detection_rates["0.05"]))
+    low, high = (of_hundred(value) for value in (values[0], values[-1]))
+    sentence = detection_summary(found)
+    assert re.fullmatch(
+        rf"At 5 false alarms per 100 clean images, 4 detectors detect between {low} \[\d+, \d+\] "
+        rf"and {high} \[\d+, \d+\] of 100 attacked images \(PGD, eps 1/255\)\.",
+        sentence,
+    )
+    one = detection({"LID": 0.7})
+    assert detection_summary(one).startswith("At 5 false alarms per 100 clean images, the detector")
+    few = [dataclasses.replace(s, too_few=True) for s in found.detector_scores]
+    assert detection_summary(dataclasses.replace(found, detector_scores=tuple(few))) == ""
+
+
+def test_the_harmless_change_flagged_most_is_named_with_its_detector() -> None:
+    found = detection()
+    worst = [(s, name) for name in STRENGTHS if (s := worst_harmless_change(found, name))]
+    rates = {e.value: (s, name) for s, name in worst if (e := s.detection_rates["0.05"])}
+    own, name = rates[max(rates)]
+    sentence = harmless_change_sentence(found)
+    change, share = found.image_sets[own.image_set].name, of_hundred(max(rates))
+    assert (
+        f"Among harmless changes, {change} triggers" in sentence
+        and f"{name} flags {share} [" in sentence
+    )
+    assert name not in harmless_change_sentence(detection(alarms=[name]))
+    assert harmless_change_sentence(detection(alarms=[*STRENGTHS])) == ""
+    assert sentence in render_html(report_on(found)).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def terminal(shown: Report) -> str:
+    out = StringIO()
+    print_report(shown, Console(file=out, width=80))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("alarms", [[], ["LID"], [*STRENGTHS]])
+def test_the_terminal_keeps_to_its_lines(alarms: Sequence[str]) -> None:
+    lines = terminal(report_on(detection(alarms=alarms))).splitlines()
+    assert len(lines) <= 23 and max(map(len, lines)) <= 80
+    (line,) = [line for line in lines if "5 % false alarms" in line] or [""]
+    if len(alarms) == 4:
+        assert line == ""
+    else:
+        detect = f"At 5 % false alarms, {4 - len(alarms)} detectors detect "
+        assert re.fullmatch(rf"{detect}\d+ to \d+ of 100 attacked images\.", line)

@@ -1,0 +1,20 @@
+"""The plan in a report reads back."""
+
+from __future__ import annotations
+
+import tomllib
+
+from robust.plan.load import make_plan
+from robust.report.text.reproduce import plan_toml
+from tests.report.detected import report_on
+
+
+def test_the_plan_of_detectors_reads_back() -> None:
+    raw = {
+        "detectors": [{"name": "LID", "k": 20}, {"name": "LID", "label": "LID 5", "k": 5}],
+        "detection": {"fit_on": ["PGD"], "fit_eps": ["1/255", 0.03], "layers": ["layer4", "fc"]},
+    }
+    plan = make_plan(raw)
+    text = plan_toml(report_on(plan=plan.model_dump(mode="json")))
+    assert 'fit_eps = [\n    "1/255",\n    0.03,\n]' in text
+    assert make_plan(tomllib.loads(text)) == plan
