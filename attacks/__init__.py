@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from attacks._registry import nearest, registered, unknown_field, unknown_name
+from attacks._registry import attack_classes, nearest, unknown_field, unknown_name
 from attacks.adaptive.confidence_pgd import ConfidencePGD as ConfidencePGD
 from attacks.adaptive.contract import AdaptiveAttack as AdaptiveAttack
 from attacks.adaptive.contract import DetectorAccess as DetectorAccess
@@ -42,7 +42,7 @@ from attacks.streams import Streams as Streams
 from attacks.threat import NORMS as NORMS
 from attacks.threat import ThreatModel as ThreatModel
 
-ATTACKS: dict[str, type[Any]] = registered(globals())
+ATTACKS: dict[str, type[Any]] = attack_classes(globals())
 """Every attack by name. The import above is the registration: one line adds an attack."""
 
 

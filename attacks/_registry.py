@@ -20,7 +20,7 @@ FORMER_NAMES = {
 FORMER_FIELDS = {"objective": "loss", "takeover": "margin_fallback"}
 
 
-def registered(namespace: Mapping[str, Any]) -> dict[str, type[Any]]:
+def attack_classes(namespace: Mapping[str, Any]) -> dict[str, type[Any]]:
     """The attack classes of a module, by name.
 
     Raises ValueError, with what is wrong, for a class that breaks the contract.

@@ -15,7 +15,7 @@ import torch
 
 import attacks
 from attacks import ATTACKS, PGD, make_attack
-from attacks._registry import FORMER_FIELDS, FORMER_NAMES, registered
+from attacks._registry import FORMER_FIELDS, FORMER_NAMES, attack_classes
 from attacks.losses import AttackLoss
 
 HOME = Path(attacks.__file__).parent
@@ -91,7 +91,7 @@ def module(source: str) -> dict[str, Any]:
 
 
 def test_a_class_that_keeps_the_contract_is_registered() -> None:
-    assert list(registered(module(SOUND))) == ["Mine"]
+    assert list(attack_classes(module(SOUND))) == ["Mine"]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_class_that_breaks_the_contract_is_no_attack(old: str, new: str, says:
     """It is refused where it is imported, and never left out in silence."""
     assert old in SOUND
     with pytest.raises(ValueError, match=f"Mine.*{says}"):
-        registered(module(SOUND.replace(old, new)))
+        attack_classes(module(SOUND.replace(old, new)))
 
 
 # ---------------------------------------------------------------- what tables are made from
