@@ -1,6 +1,6 @@
 """`python -m robust`: the command line."""
 
-from robust.cli.main import main
+from robust.cli import main
 
 if __name__ == "__main__":
     main()

@@ -90,7 +90,7 @@ def main(asked: Options) -> None:
             ]
         )
         print(f"{model}: clean accuracy {percent(accuracy)}")
-        for row in report.results:
+        for row in report.rows:
             assert row.eps is not None
             kept = row.robust_accuracy
             eps = round(255 * row.eps, 4)

@@ -71,7 +71,7 @@ def curve(
             eps=[f"{e:g}/255" for e in eps],
             cells="curve",
         )
-        rows = report.results if attack == "FGSM" else report.worst_cases
+        rows = report.rows if attack == "FGSM" else report.worst_cases
         for row in rows:
             assert row.eps is not None
             points.append(Point(model, attack, round(255 * row.eps, 4), row.robust_accuracy))

@@ -32,7 +32,7 @@ def test_clean_figures_and_two_rows_of_the_table(
     committed = Report.load(FOLDER / "report.json")
     assert committed.model.weights_sha256 == report.model.weights_sha256
     assert committed.data.pixels_sha256 == report.data.pixels_sha256
-    for row in report.results:
+    for row in report.rows:
         name = {"MarginPGD": "CW"}.get(row.attack, row.attack)  # as the plan labels it
         found, known = row.scores.success, committed.result(name, row.eps).scores.success
         assert found is not None and known is not None

@@ -87,7 +87,7 @@ def make_report(
     return Report(
         title=plan.title,
         clean=results.clean,
-        results=tuple(results.rows),
+        rows=tuple(results.rows),
         worst_cases=tuple(results.worst),
         difficulty=tuple(summary.difficulty(results.rows)),
         flags=find_flags(gather(results)),

@@ -14,7 +14,7 @@ Check = Callable[[Evidence], str | None]
 CHECKS: dict[str, Check] = {
     "a null control raised an alarm": run.null_alarm,
     "run cut short": run.cut_short,
-    "phantom images": data.phantoms,
+    "synthetic images": data.phantoms,
     "clean accuracy no better than a constant": model.weak_clean,
     "clean accuracy below the claim": model.below_the_claim,
     "random outputs": model.random_outputs,

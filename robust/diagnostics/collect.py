@@ -47,7 +47,7 @@ class RunResults:
 
 
 def gather(results: RunResults) -> Evidence:
-    """The evidence for `find_doubts`; nothing is attacked or predicted here."""
+    """The evidence for `find_flags`; nothing is attacked or predicted here."""
     provenance, cells, summary = results.provenance, results.cells, results.summary
     plan, finished = provenance.plan, results.finished
     failures = Counter(

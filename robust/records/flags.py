@@ -55,7 +55,7 @@ _TEXTS = (
         "give the same audit command again; it continues where it stopped",
     ),
     FlagText(
-        "phantom images",
+        "synthetic images",
         "the images are synthetic: a program drew them",
         "figures measured on synthetic images say nothing about patients",
         "repeat the audit on clinical images",

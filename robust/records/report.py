@@ -34,7 +34,7 @@ class Report:
     """Title of the report, from the plan."""
     clean: AttackResult
     """Result without attack."""
-    results: tuple[AttackResult, ...]
+    rows: tuple[AttackResult, ...]
     """One result for each attack, norm and eps that was run in full, in the plan's order."""
     worst_cases: tuple[AttackResult, ...]
     """Worst case over all attacks: one result for each norm and eps, eps ascending."""
@@ -72,7 +72,7 @@ class Report:
 
     def __repr__(self) -> str:
         """One line: the whole is thousands of them, and `to_json` shows it."""
-        return f"<Report {self.title!r}: {len(self.results)} results, {len(self.flags)} flags>"
+        return f"<Report {self.title!r}: {len(self.rows)} results, {len(self.flags)} flags>"
 
     @property
     def worst(self) -> AttackResult:
@@ -82,7 +82,7 @@ class Report:
 
     def result(self, attack: str, eps: float | None = None) -> AttackResult:
         """The result of that attack at that eps (within 1e-9); KeyError if there is none."""
-        for one in self.results:
+        for one in self.rows:
             if one.attack == attack and same_eps(one.eps, eps):
                 return one
         raise KeyError(f"no result for {attack} at eps {eps}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from robust.cli import main as cli
+from robust.cli import app as cli
 from tests.cli.commands import TOY, Answer, Robust
 
 

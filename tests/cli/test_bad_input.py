@@ -21,7 +21,7 @@ import pytest
 import torch
 from PIL import Image
 
-from robust.cli import main as cli
+from robust.cli import app as cli
 from tests.cli.commands import (
     DATA,
     MODEL,
@@ -520,7 +520,7 @@ def test_in_a_process_of_its_own(here: Path, spoilt: dict[str, Any], said: str) 
     write_plan(**spoilt)
     repository = str(Path(cli.__file__).parents[2])
     done = subprocess.run(
-        [sys.executable, "-m", "robust.cli.main", *RUN],
+        [sys.executable, "-m", "robust", *RUN],
         capture_output=True,
         text=True,
         timeout=120,

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from robust.cli import main as cli
+from robust.cli import app as cli
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> object:

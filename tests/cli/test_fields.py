@@ -9,8 +9,8 @@ import typer
 from pydantic import BaseModel
 
 from robust.cli import audit, train
+from robust.cli.app import app
 from robust.cli.fields import FieldOption, Panels, default_text
-from robust.cli.main import app
 from robust.plan.load import find_table
 from robust.plan.spec import Plan
 from robust.training.recipe import Recipe

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from robust import load_classifier
 from robust.cases import open_cases
-from robust.cli import main as cli
+from robust.cli import app as cli
 from robust.guard.guard import Guard
 from tests.cli.commands import MODEL, Answer, Robust, contents, refused, write_plan
 from tests.cli.detectors import COUNT, write_images
@@ -170,7 +170,7 @@ def test_in_processes_of_their_own(here: Path) -> None:
 
     def call(*arguments: str) -> Answer:
         done = subprocess.run(
-            [sys.executable, "-m", "robust.cli.main", *arguments],
+            [sys.executable, "-m", "robust", *arguments],
             capture_output=True,
             text=True,
             timeout=120,

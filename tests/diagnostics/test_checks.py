@@ -138,7 +138,7 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
     "a column gives the label away": lambda e: replace(e, cases=with_device(e.cases)),
     "too few cases for the claim": lambda e: replace(e, needed={"robust accuracy": 60}),
     "run cut short": lambda e: replace(e, unfinished=20),
-    "phantom images": lambda e: replace(e, cases=replace(e.cases, phantom=True)),
+    "synthetic images": lambda e: replace(e, cases=replace(e.cases, phantom=True)),
     "no groups": lambda e: replace(e, cases=replace(e.cases, grouped=False)),
     "few groups": lambda e: replace(e, groups=29),
     "broken files": lambda e: replace(e, broken=1),

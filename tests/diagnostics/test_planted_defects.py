@@ -24,9 +24,9 @@ from tests.diagnostics import defects
 from tests.diagnostics.sound import SOUND, cases_of, classifier, network, train
 
 BASE = "plain, two classes"
-INHERENT = {"phantom images"}
+INHERENT = {"synthetic images"}
 ELSEWHERE = {
-    *("a null control raised an alarm", "run cut short", "broken files", "phantom images"),
+    *("a null control raised an alarm", "run cut short", "broken files", "synthetic images"),
     *("few attacked images for detectors", "copies of images", "grey images in colour files"),
 }
 """Flags whose defect is audited in the tests of what they are about."""
@@ -204,12 +204,12 @@ def test_the_baseline_is_what_an_attack_is_and_not_what_it_is_called() -> None:
         return audit(Classifier(made), cases, attacks=attacks, eps=eps, doubts=off, device="cpu")
 
     blocked = audited(defects.Blocked(network(BASE)), Uniform(), FGSM())
-    assert [row.attack for row in blocked.results if row.baseline] == ["Uniform"]
+    assert [row.attack for row in blocked.rows if row.baseline] == ["Uniform"]
     assert "no better than noise" in names(blocked)
     sound = audited(network(BASE), Mislabelled(), FGSM())
-    assert [row.attack for row in sound.results] == ["Noise", "FGSM"]
-    assert not any(row.baseline for row in sound.results)
-    assert sound.results[0].success.value == sound.results[1].success.value > 0
+    assert [row.attack for row in sound.rows] == ["Noise", "FGSM"]
+    assert not any(row.baseline for row in sound.rows)
+    assert sound.rows[0].success.value == sound.rows[1].success.value > 0
     assert "no better than noise" not in names(sound)
 
 
@@ -255,4 +255,4 @@ def test_the_probe_is_counted_and_can_be_switched_off() -> None:
     assert probed.timings.probe.cases == 16 and probed.timings.probe.passes > 0
     plain = audit(model, cases, **options, doubts={"probe": False})
     assert plain.timings.probe is None
-    assert plain.results == probed.results and plain.clean == probed.clean
+    assert plain.rows == probed.rows and plain.clean == probed.clean

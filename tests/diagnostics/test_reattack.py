@@ -99,7 +99,7 @@ def test_the_baseline_is_found_under_any_name() -> None:
         }
     )
     report = audit_plan(plan, device="cpu")
-    assert {row.attack: row.baseline for row in report.results} == {"uniform": True, "Noise": False}
+    assert {row.attack: row.baseline for row in report.rows} == {"uniform": True, "Noise": False}
     (verdict,) = verdicts(report)
     assert verdict.noise is not None and verdict.noise.attack == "uniform"
 

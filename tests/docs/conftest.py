@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from robust import demo
-from robust.cli import main as cli
+from robust.cli import app as cli
 
 COUNT = 60
 """Images of the demonstration: detectors are judged on 10 patients or more."""

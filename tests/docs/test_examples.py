@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from robust.cli import main as cli
+from robust.cli import app as cli
 from robust.engine.gate_check import check_gates
 from robust.plan.load import make_plan
 from tests.docs.conftest import call

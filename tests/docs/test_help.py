@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from robust.cli import main as cli
+from robust.cli import app as cli
 from tests.docs.conftest import call
 
 

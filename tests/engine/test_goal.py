@@ -25,7 +25,7 @@ def test_a_miss_attacks_findings_only_and_a_false_alarm_the_others() -> None:
     miss = audit(classifier(), phantoms(80), attacks=["PGD"], eps=["4/255"], goal="miss")
     alarm = audit(classifier(), phantoms(80), attacks=["PGD"], eps=["4/255"], goal="false alarm")
     both = audit(classifier(), phantoms(80), attacks=["PGD"], eps=["4/255"])
-    assert miss.results[0].attacked + alarm.results[0].attacked == both.results[0].attacked
-    assert miss.results[0].scores.false_alarms is None and alarm.results[0].scores.misses is None
-    assert miss.results[0].scores.misses == both.results[0].scores.misses
-    assert alarm.results[0].scores.false_alarms == both.results[0].scores.false_alarms
+    assert miss.rows[0].attacked + alarm.rows[0].attacked == both.rows[0].attacked
+    assert miss.rows[0].scores.false_alarms is None and alarm.rows[0].scores.misses is None
+    assert miss.rows[0].scores.misses == both.rows[0].scores.misses
+    assert alarm.rows[0].scores.false_alarms == both.rows[0].scores.false_alarms

@@ -26,7 +26,7 @@ def test_every_rate_follows_from_the_table(tmp_path: Path) -> None:
     clean = {line["case"]: line for line in table if line["attack"] == "clean"}
     assert len(clean) == 80
     worst: dict[float, set[str]] = {e: set() for e in eps}
-    for row in report.results:
+    for row in report.rows:
         assert row.eps is not None
         lines = [
             line

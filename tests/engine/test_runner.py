@@ -67,7 +67,7 @@ class Foreign:
 )
 def test_a_failed_attack_is_never_a_robust_case(does: str, says: str) -> None:
     report = audit(classifier(), phantoms(), attacks=[Foreign(does)], eps=[0.1])
-    row = report.results[0]
+    row = report.rows[0]
     assert row.failed > 0.7 * row.attacked > 0
     assert row.scores.robust_accuracy is None or row.scores.robust_accuracy.cases < row.attacked
     (flag,) = [f for f in report.flags if f.name == "attacks without a verdict"]
@@ -77,15 +77,15 @@ def test_a_failed_attack_is_never_a_robust_case(does: str, says: str) -> None:
 
 def test_an_attack_that_does_nothing_leaves_all_right() -> None:
     report = audit(classifier(), phantoms(), attacks=[Foreign("nothing")], eps=[0.1])
-    kept = report.results[0].scores.robust_accuracy
-    assert kept is not None and kept.value == 1.0 and report.results[0].failed == 0
+    kept = report.rows[0].scores.robust_accuracy
+    assert kept is not None and kept.value == 1.0 and report.rows[0].failed == 0
 
 
 def test_batch_size_changes_no_stream_and_in_float64_no_result() -> None:
     net = classifier().double()
     one = audit(net, phantoms(), attacks=["Noise", "PGD"], eps=["2/255"], chunk=64)
     other = audit(net, phantoms(), attacks=["Noise", "PGD"], eps=["2/255"], chunk=7)
-    for a, b in zip(one.results, other.results, strict=True):
+    for a, b in zip(one.rows, other.rows, strict=True):
         assert a.scores == b.scores
 
 
@@ -95,7 +95,7 @@ def test_curve_cells_find_what_exact_cells_find(tmp_path: Path) -> None:
     exact = audit(classifier(), phantoms(80), attacks=attacks, eps=eps)
     curve = audit(classifier(), phantoms(80), attacks=attacks, eps=eps, cells="curve", out=tmp_path)
     assert [row.kind for row in curve.worst_cases] == ["curve"] * 4
-    assert {row.attack for row in curve.results} == {"FGSM"}, "FGSM is always exact"
+    assert {row.attack for row in curve.rows} == {"FGSM"}, "FGSM is always exact"
     for a, b in zip(exact.worst_cases, curve.worst_cases, strict=True):
         assert a.scores.success is not None and b.scores.success is not None
         assert a.scores.success.value == b.scores.success.value
@@ -124,7 +124,7 @@ class Louder(nn.Module):
 
 
 def robust_accuracies(report: Report) -> list[float]:
-    return [r.scores.robust_accuracy.value for r in report.results if r.scores.robust_accuracy]
+    return [r.scores.robust_accuracy.value for r in report.rows if r.scores.robust_accuracy]
 
 
 def test_logits_times_ten_thousand_change_at_most_a_point() -> None:
@@ -138,7 +138,7 @@ def test_logits_times_ten_thousand_change_at_most_a_point() -> None:
     for a, b in zip(robust_accuracies(plain), robust_accuracies(loud), strict=True):
         assert abs(a - b) <= 0.01 + 1 / 80
     assert any(flag.name == "cross-entropy saturates" for flag in loud.flags)
-    assert loud.results[0].saturated > 0
+    assert loud.rows[0].saturated > 0
 
 
 def test_the_users_model_leaves_as_it_came() -> None:

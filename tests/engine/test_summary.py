@@ -30,7 +30,7 @@ def test_minimum_norm_rows_and_the_worst_case_in_l2() -> None:
 def test_with_two_classes_the_same_attack_runs_once() -> None:
     twins = [PGD(start="image", step_size=0.1, schedule="constant"), MarginPGD()]
     report = audit(classifier(), phantoms(), attacks=twins, eps=["2/255"])
-    first, second = report.results
+    first, second = report.rows
     assert (first.same_as, second.same_as) == (None, "PGD")
     assert second.scores == first.scores
     assert any(flag.name == "the same attack twice" for flag in report.flags)

@@ -139,7 +139,7 @@ for attacks in (["PGD"], ["PGD", "SimBA"]):
         eps=["8/255"],
         device="cpu",
     )
-    rates = {row.attack: row.scores.success.value for row in report.results}
+    rates = {row.attack: row.scores.success.value for row in report.rows}
     print(rates, "black box beats white box" in {flag.name for flag in report.flags})
 '''
 

@@ -34,7 +34,7 @@ ORDER = (
 FLOOR = {room: number for number, rooms in enumerate(ORDER) for room in rooms}
 
 MOST_FILES = 16
-"""In one folder, `__init__.py` aside."""
+"""In one folder, `__init__.py` aside; `attacks/` and `detectors/` grow by a file with each idea."""
 
 
 def files(*folders: str) -> list[Path]:
@@ -183,7 +183,7 @@ def loaded(imported: str, package: str) -> bool:
 
 @pytest.mark.parametrize(
     "imported",
-    ["robust", "robust.plan", "robust.records", "robust.cli.main", "robust.pytest_plugin.plugin"],
+    ["robust", "robust.plan", "robust.records", "robust.cli.app", "robust.pytest_plugin.plugin"],
 )
 def test_no_torch_is_loaded_by(imported: str) -> None:
     assert not loaded(imported, "torch")
@@ -198,7 +198,8 @@ def test_opening_cases_loads_no_pydicom_until_there_is_a_dicom_file() -> None:
 
 def test_a_folder_holds_what_one_can_overlook() -> None:
     counts = collections.Counter(p.parent for p in FILES if p.name != "__init__.py")
-    full = {str(f.relative_to(ROOT)): n for f, n in counts.items() if n > MOST_FILES}
+    full = {f.relative_to(ROOT).as_posix(): n for f, n in counts.items() if n > MOST_FILES}
+    full = {folder: n for folder, n in full.items() if folder not in ("attacks", "detectors")}
     assert not full
 
 

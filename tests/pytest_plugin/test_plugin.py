@@ -55,7 +55,7 @@ def report(robustness):
     return robustness(classifier, cases, title="Shared by a module")
 
 def test_first(report):
-    assert [(row.attack, row.eps) for row in report.results] == [("FGSM", 0.8)]
+    assert [(row.attack, row.eps) for row in report.rows] == [("FGSM", 0.8)]
 
 def test_second(report):
     held = report.worst.robust_accuracy
@@ -63,8 +63,8 @@ def test_second(report):
 
 @pytest.mark.robust_eps("1/255", "2/255")
 def test_nearest_marker_and_call_before_marker(robustness):
-    assert len(robustness(classifier, cases).results) == 2
-    assert robustness(classifier, cases, attacks=["Noise"]).results[0].attack == "Noise"
+    assert len(robustness(classifier, cases).rows) == 2
+    assert robustness(classifier, cases, attacks=["Noise"]).rows[0].attack == "Noise"
 """
 
 PLANNED = """
@@ -75,7 +75,7 @@ seen = []
 def test_plan_of_the_command_line(robustness):
     seen.append(robustness())
     assert seen[0].title == "Of the plan" and seen[0].data.cases == 10
-    assert len(seen[0].results) == 1
+    assert len(seen[0].rows) == 1
 
 def test_once_a_session(robustness):
     assert robustness("plan.toml") is seen[0]
@@ -83,7 +83,7 @@ def test_once_a_session(robustness):
 @pytest.mark.robust_attacks("FGSM")
 @pytest.mark.robust_eps("1/255", "2/255")
 def test_markers_go_before_the_plan(robustness):
-    assert [row.attack for row in robustness().results] == ["FGSM", "FGSM"]
+    assert [row.attack for row in robustness().rows] == ["FGSM", "FGSM"]
 
 def test_bad_plan(robustness):
     robustness("bad.toml")

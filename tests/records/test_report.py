@@ -37,7 +37,7 @@ def report(**changes: object) -> Report:
     made = Report(
         title="A title",
         clean=clean,
-        results=(*rows, nearest),
+        rows=(*rows, nearest),
         worst_cases=worst,
         difficulty=(Difficulty("PGD", "Linf", None),),
         flags=(Flag("doubt", "seen", "why", "remedy"),),

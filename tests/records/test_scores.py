@@ -19,5 +19,5 @@ def test_a_result_shows_itself_in_a_line() -> None:
     made = report()
     shown = "robust_accuracy 0.500 [0.250, 0.750], 8 cases, 4 groups"
     assert repr(made.worst) == f"<worst case, Linf 51/255: {shown}>"
-    assert repr(made.results[2]) == f"<CarliniWagnerL2, L2 nearest: {shown}>"
+    assert repr(made.rows[2]) == f"<CarliniWagnerL2, L2 nearest: {shown}>"
     assert repr(made.clean) == f"<clean: {shown.removeprefix('robust_')}>"

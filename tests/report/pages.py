@@ -82,7 +82,7 @@ def known_numbers(run: Path) -> set[str]:
                 found.update(f"{value:{form}}" for form in ("g", ".0f", ".1f", ".2f", ".3f", ".4g"))
 
     walk(raw)
-    passes = sum(r["passes"] * r["attacked"] for r in raw["results"] if r["same_as"] is None)
+    passes = sum(r["passes"] * r["attacked"] for r in raw["rows"] if r["same_as"] is None)
     found |= {f"{passes:,.0f}", f"{sum(raw['timings']['by_cell'].values()):,.0f}"}
     timings = raw["timings"]
     found |= {f"{n:,.0f}" for of in ("passes", "probe") for n in (timings[of] or {}).values()}

@@ -378,7 +378,7 @@ def test_exit_codes_as_a_pipeline_meets_them(here: Path, robust: Robust) -> None
     summary.write_text("before\n", encoding="utf-8")
     environment = {**os.environ, "GITHUB_STEP_SUMMARY": str(summary)}
     environment["PYTHONPATH"] = os.pathsep.join([str(Path(package.__file__).parents[1]), str(here)])
-    command = [sys.executable, "-m", "robust.cli.main", *GATED]
+    command = [sys.executable, "-m", "robust", *GATED]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 1, done.stderr
     (line,) = done.stderr.splitlines()

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from robust.cases import open_cases
 from robust.cases.dicom.frame import Frame, read_dicom
 from robust.cases.images import as_png
-from robust.cli.main import app
+from robust.cli.app import app
 from robust.engine.runner import RunOptions
 from robust.errors import InputError
 from robust.models import Classifier

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from robust.auditing import audit_plan
 from robust.cases import open_cases
-from robust.cli import main as cli
+from robust.cli import app as cli
 from robust.errors import InputError
 from robust.models import Classifier, load_classifier, prepare
 from robust.plan import load_plan

@@ -185,8 +185,8 @@ class _Pair:
                 before, after = (r.worst(row.norm, row.eps, self._cells) for r in self._runs)
                 where = f"worst case, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
                 yield from self._scores(where, before, after, overall=True)
-        listed = {(row.attack, row.norm, row.eps): row for row in self._reports[1].results}
-        for row in self._reports[0].results:
+        listed = {(row.attack, row.norm, row.eps): row for row in self._reports[1].rows}
+        for row in self._reports[0].rows:
             twin = listed.get((row.attack, row.norm, row.eps))
             if twin is None:
                 continue

@@ -84,7 +84,7 @@ def _robust_accuracy(report: Report, norm: str, worst: Sequence[AttackResult]) -
         linewidth=2.6,
     )
     attacks: dict[str, list[AttackResult]] = {}
-    for row in report.results:
+    for row in report.rows:
         if row.norm == norm and row.eps in places and row.same_as is None:
             attacks.setdefault(row.attack, []).append(row)
     for i, (name, rows) in enumerate(list(attacks.items())[:MOST_LINES]):

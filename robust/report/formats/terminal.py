@@ -50,7 +50,7 @@ def render_terminal(report: Report, attacks: int = 4, warnings: int = 3) -> Rend
         if len(norms(report)) == 1 and attacks:
             parts += _error_table(report, norm)
     if attacks:
-        parts += [_minimum_norm_line(row) for row in report.results if row.eps is None][:2]
+        parts += [_minimum_norm_line(row) for row in report.rows if row.eps is None][:2]
     return Group(*parts, *_warning_lines(report, warnings))
 
 
@@ -90,7 +90,7 @@ def _attack_table(report: Report, norm: str, most: int) -> Table:
         table.add_column(eps_text(row.eps, norm), justify="right", no_wrap=True)
     attacks = _attacks(report, norm)
     for attack in [a for a, row in attacks.items() if row.eps is not None][:most]:
-        known = {r.eps: r for r in report.results if r.attack == attack and r.norm == norm}
+        known = {r.eps: r for r in report.rows if r.attack == attack and r.norm == norm}
         table.add_row(Text(_name(attack)), *(_kept(known.get(row.eps)) for row in worst))
     whole = f"worst of {len(attacks)} attacks" if len(attacks) > 1 else "worst case"
     table.add_row(whole, *(_kept(row) for row in worst), style="bold")
@@ -109,7 +109,7 @@ def _spread(rows: Sequence[AttackResult]) -> list[AttackResult]:
 def _attacks(report: Report, norm: str) -> dict[str, AttackResult]:
     """Each attack in this norm with its first row, without those that repeat another."""
     found: dict[str, AttackResult] = {}
-    for row in report.results:
+    for row in report.rows:
         if row.norm == norm and not row.same_as:
             found.setdefault(row.attack, row)
     return found

@@ -85,7 +85,7 @@ def conditions(report: Report) -> list[tuple[str, AttackResult]]:
     """Every result with its JSON pointer: clean, attacks, worst cases."""
     return [
         ("/clean", report.clean),
-        *((f"/results/{i}", row) for i, row in enumerate(report.results)),
+        *((f"/rows/{i}", row) for i, row in enumerate(report.rows)),
         *((f"/worst_cases/{i}", row) for i, row in enumerate(report.worst_cases)),
     ]
 

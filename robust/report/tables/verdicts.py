@@ -42,5 +42,5 @@ def verdict_table(report: Report) -> Table:
 def _noise_cell(report: Report, verdict: Verdict) -> TableCell:
     if verdict.noise is None:
         return TableCell(NONE)
-    path = f"/results/{report.results.index(verdict.noise)}/scores/robust_accuracy"
+    path = f"/rows/{report.rows.index(verdict.noise)}/scores/robust_accuracy"
     return percent_cell(verdict.noise.scores.robust_accuracy, path)

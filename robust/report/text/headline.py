@@ -210,7 +210,7 @@ def _strongest(report: Report, row: AttackResult) -> tuple[str, ...]:
 
 
 def _same_threat(report: Report, row: AttackResult) -> list[AttackResult]:
-    return [r for r in report.results if r.norm == row.norm and r.eps == row.eps]
+    return [r for r in report.rows if r.norm == row.norm and r.eps == row.eps]
 
 
 def _verdict_word(row: AttackResult) -> str:

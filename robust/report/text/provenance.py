@@ -74,7 +74,7 @@ def _cost(report: Report) -> str:
     timings = report.timings
     seconds = sum(timings.by_cell.values())
     if timings.passes is None:
-        made = sum(row.passes * row.attacked for row in report.results if row.same_as is None)
+        made = sum(row.passes * row.attacked for row in report.rows if row.same_as is None)
         text = f"{made:,.0f} forward and backward passes of single images"
     else:
         text = (

@@ -17,7 +17,7 @@ from pydicom.uid import JPEG2000Lossless
 
 from robust.cases import open_cases
 from robust.cases.case import pseudonym
-from robust.cli import main as cli
+from robust.cli import app as cli
 from robust.errors import InputError
 from tests.cases.dicoms import make, ramp, save
 

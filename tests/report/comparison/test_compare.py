@@ -88,7 +88,7 @@ def write_run(
     none = Scores(None)
     made = dataclasses.replace(
         report(),
-        results=tuple(AttackResult(attack, "Linf", eps, "exact", none) for attack, eps in fallen),
+        rows=tuple(AttackResult(attack, "Linf", eps, "exact", none) for attack, eps in fallen),
         worst_cases=tuple(
             AttackResult("worst case", "Linf", eps, "exact", none)
             for eps in sorted({e for _, e in fallen})
@@ -329,9 +329,9 @@ def test_names_of_any_kind_are_matched_and_stay_text(tmp_path: Path) -> None:
         made = Report.load(run / "report.json")
         rows = tuple(
             dataclasses.replace(row, attack=name)
-            for row, name in zip(made.results, attacks, strict=True)
+            for row, name in zip(made.rows, attacks, strict=True)
         )
-        dataclasses.replace(made, results=rows).save(run / "report.json")
+        dataclasses.replace(made, rows=rows).save(run / "report.json")
     found = compare_runs(*runs)
     assert found.cases == len(every) and found.notes == ()
     worst = change(found, "robust accuracy", "worst case, L∞ 25.5/255")
@@ -362,7 +362,7 @@ def test_every_form_says_the_same(
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "robust.cli.main", "compare", *map(str, arguments)]
+    command = [sys.executable, "-m", "robust", "compare", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 

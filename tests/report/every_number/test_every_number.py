@@ -169,7 +169,7 @@ def test_the_report_fulfils_the_published_schema(run: Path) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     raw = json.loads((run / "report.json").read_text(encoding="utf-8"))
     jsonschema.validate(raw, schema)
-    for path, value in (("results", [{"attack": "PGD"}]), ("schema_version", 1), ("extra", 0)):
+    for path, value in (("rows", [{"attack": "PGD"}]), ("schema_version", 1), ("extra", 0)):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**raw, path: value}, schema)
 

@@ -454,7 +454,7 @@ def test_what_an_extreme_is_called(runs: Runs, name: str) -> None:
 
 def test_the_huge_run_is_what_it_claims_to_be(runs: Runs) -> None:
     report = runs("huge").report
-    assert len({row.attack for row in report.results}) == 12
+    assert len({row.attack for row in report.rows}) == 12
     assert len(report.worst_cases) == 10
     assert len(report.flags) >= 6
     assert len(report.title) == len(LONG) == 300

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from robust.auditing import audit, audit_plan, unfinished_report
-from robust.cli.main import app
+from robust.cli.app import app
 from robust.errors import InputError
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
@@ -84,7 +84,7 @@ def test_a_run_cut_short_is_reported_on_as_its_finished_cases(cut: tuple[Plan, P
         chunk=CHUNK,
         device="cpu",
     )
-    for field in ("clean", "results", "worst_cases", "difficulty"):
+    for field in ("clean", "rows", "worst_cases", "difficulty"):
         assert getattr(found, field) == getattr(alone, field), field
     assert [f for f in found.flags if f.name != "run cut short"] == list(alone.flags)
     assert found.data.pixels_sha256 == alone.data.pixels_sha256

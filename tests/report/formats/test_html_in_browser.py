@@ -338,7 +338,7 @@ def test_the_gallery_filter(visit: Visitor, made: Made) -> None:
 
 def test_the_filters_of_the_table(visit: Visitor, made: Made) -> None:
     report = made.report
-    rows = [report.clean, *report.results, *report.worst_cases]
+    rows = [report.clean, *report.rows, *report.worst_cases]
     of = [
         (r.attack, "clean" if r.kind == "clean" else f"{norm_text(r.norm)} {eps_text(r.eps)}")
         for r in rows
@@ -425,7 +425,7 @@ def test_without_script_all_is_there_and_no_control_is_dead(
     for card in page.locator(".exhibit").all():
         captions = card.locator("figcaption:visible").all_inner_texts()
         assert len(captions) == 3 and captions[1].startswith("L∞ 6/255")
-    whole = 1 + len(made.report.results) + len(made.report.worst_cases)
+    whole = 1 + len(made.report.rows) + len(made.report.worst_cases)
     assert page.locator("#table-results tbody tr:visible").count() == whole
     page.locator("summary").click()
     assert "[audit]" in page.locator("details pre").inner_text()

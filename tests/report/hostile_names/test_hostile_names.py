@@ -272,7 +272,7 @@ def test_no_name_moves_the_cursor_or_colours_a_terminal(report: Report, twin: Re
     shown = next(iter(report.attacks))
     assert plain(shown)[:10] in dull
     only = dataclasses.replace(
-        report, results=tuple(r for r in report.results if r.attack == NAMES["markup"])
+        report, rows=tuple(r for r in report.rows if r.attack == NAMES["markup"])
     )
     assert "[/red][bold]x" in terminal(only, colour=False)
 
@@ -322,7 +322,7 @@ def test_parquet_has_each_name_as_it_is_and_the_csv_says_the_same(run: Path) -> 
     assert raw <= set(columns["attack"].to_pylist())
     failures = set(columns["failure"].to_pylist()) - {None}
     assert any(NAMES["script"] in failure for failure in failures)
-    assert {row.same_as for row in Report.load(run / "report.json").results} == {
+    assert {row.same_as for row in Report.load(run / "report.json").rows} == {
         None,
         list(NAMES.values())[-2],
     }
@@ -359,9 +359,7 @@ def test_figures_bear_any_name_in_silence(
 ) -> None:
     few = [list(report.attacks)[i : i + 12] for i in (0, 12, 24)]
     for labels in few:
-        part = dataclasses.replace(
-            report, results=tuple(r for r in report.results if r.attack in labels)
-        )
+        part = dataclasses.replace(report, rows=tuple(r for r in report.rows if r.attack in labels))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             drawn = report_figures(part)
@@ -376,8 +374,8 @@ def test_figures_bear_any_name_in_silence(
 def test_each_attack_has_its_line_in_the_legend(report: Report) -> None:
     for name in NAMES.values():
         label = name.replace("\x00", "")
-        rows = [r for r in report.results if r.attack == label and r.same_as is None]
-        part = dataclasses.replace(report, results=tuple(rows))
+        rows = [r for r in report.rows if r.attack == label and r.same_as is None]
+        part = dataclasses.replace(report, rows=tuple(rows))
         axes = report_figures(part)[0].draw().axes[0]
         legend = axes.get_legend()
         assert legend is not None

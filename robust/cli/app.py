@@ -90,7 +90,3 @@ def main() -> None:
 def _fail(message: str, code: int) -> None:
     Console(stderr=True, soft_wrap=True, highlight=False).print(f"robust: {message}", markup=False)
     sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()
