@@ -192,7 +192,7 @@ def test_a_spoilt_plan(robust: Robust, spoilt: dict[str, Any], said: tuple[str, 
         (("--finding", "7"), "finding 7 is out of range"),
         (("--target", "tumour"), "target 'tumour' is no class; there are: normal, opacity"),
         (("--head", "logits"), "unknown head 'logits'"),
-        (("--device", "cuda:77"), "device 'cuda:77' is not available; use cpu, cuda or auto"),
+        (("--device", "cuda:77"), "device 'cuda:77' is not available here; use cpu, cuda or auto"),
         (("--device", "gpu"), "device 'gpu' is not available"),
     ],
 )
@@ -204,7 +204,7 @@ def test_a_flag_that_spoils_a_good_plan(robust: Robust, flags: tuple[str, str], 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there(robust: Robust) -> None:
     write_plan()
-    refused(robust(*RUN, "--device", "cuda"), "device 'cuda' is not available; use cpu")
+    refused(robust(*RUN, "--device", "cuda"), "device 'cuda' is not available here; use cpu")
 
 
 def test_a_flag_of_zero_is_not_taken_for_none(robust: Robust) -> None:

@@ -256,7 +256,7 @@ def test_an_interrupt_says_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("robust.training.train.train", interrupted)
+    monkeypatch.setattr("robust.training.train.train_classifier", interrupted)
     line = "robust train --recipe fundus --data phantom:fundus"
     monkeypatch.setattr(sys, "argv", line.split())
     with pytest.raises(SystemExit) as ended:
