@@ -196,7 +196,7 @@ def run_audit(plan: Plan, out: Path, device: str, *, skip_broken: bool, gate: bo
     """Run a plan, write and print its report, and apply its gates where `gate` says so."""
     with progress_bar() as progress:
         from robust.auditing import audit_plan
-        from robust.cli.gate import apply_gates
+        from robust.cli.output import apply_gates
         from robust.report import write_report
         from robust.report.formats.terminal import print_report
 

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from robust.cli.gate import FAILED, print_errors
 from robust.cli.options import OUTPUT, RUNNING
-from robust.cli.output import write_text
+from robust.cli.output import FAILED, print_errors, write_text
 from robust.errors import InputError, did_you_mean
 
 EXAMPLE = "Example (after robust demo): robust compare demo-report/run runs/pgd --tolerance 0.02"

@@ -37,7 +37,7 @@ def report(
     gate: Gate = False,
 ) -> None:
     """Write or print the report of a run, finished or not."""
-    from robust.cli.gate import apply_gates, require_gates
+    from robust.cli.output import apply_gates, require_gates
     from robust.report import FORMATS, is_unfinished, read_report, write_report
     from robust.report.formats.terminal import print_report
 

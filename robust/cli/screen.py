@@ -11,9 +11,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from robust.cli.gate import print_errors
 from robust.cli.options import MODEL, OUTPUT, Device, SkipBroken
-from robust.cli.output import write_text
+from robust.cli.output import print_errors, write_text
 from robust.errors import InputError
 from robust.progress import progress_bar
 
