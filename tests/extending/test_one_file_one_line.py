@@ -76,6 +76,7 @@ class SimBA:
         streams: Streams,
         target: Tensor | None = None,
     ) -> Tensor:
+        """The adversarial images."""
         require_fit(self, threat)
         drawn = streams.uniform(x.new_empty(len(x), self.queries, 2))
         found, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
