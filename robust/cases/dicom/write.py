@@ -78,7 +78,7 @@ def write_dicom(
     traits = guarded(frame.path, lambda: read_attributes(parse(data, header=True), len(data)))
     if tuple(image.shape) != tuple(before.stored.image(before.pixels).shape):
         raise InputError(
-            f"{frame.path} was resized or made grey as it was read, and cannot be written back; "
+            f"{frame.path} was resized or made grey when it was read, and cannot be written back; "
             f"remove size and grey from [data]"
         )
     pixels = before.stored.pixels(image, before.pixels, eps)
