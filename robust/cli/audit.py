@@ -186,7 +186,7 @@ def audit(
     no_images = {"report.gallery": 0} if no_gallery else {}
     made = plan_from(plan, {**changes, **no_images, **parse_settings(settings or (), Plan)})
     if gate:
-        from robust.engine.gate_check import check_gates
+        from robust.engine.gate_precheck import check_gates
 
         check_gates(made, needed=True)
     run_audit(made, out or _default_out(plan, made), device, skip_broken=skip_broken, gate=gate)
