@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from attacks.contract import AttackTraits, Knowledge, Model
+from attacks.contract import Attack, Model
 from attacks.streams import Streams
 from attacks.threat import ThreatModel
 
@@ -48,32 +48,11 @@ NO_ACCESS = DetectorAccess()
 """Of an attacker who knows no detector."""
 
 
-class AdaptiveAttack(Protocol):
-    """An `Attack` on classifier and detector; without access it attacks the classifier alone."""
+class AdaptiveAttack(Attack, Protocol):
+    """An `Attack` on classifier and detector; without access it attacks the classifier alone.
 
-    @property
-    def norms(self) -> tuple[str, ...]:
-        """See `Attack`, as for all that follow."""
-
-    @property
-    def minimum_norm(self) -> bool:
-        """Whether it looks for the nearest adversarial image."""
-
-    @property
-    def knowledge(self) -> Knowledge:
-        """What it must know of the model."""
-
-    @property
-    def traits(self) -> AttackTraits:
-        """What else an audit uses; `detector_aware` is True."""
-
-    @property
-    def passes(self) -> int:
-        """Upper bound on the forward passes per case, those of the detector apart."""
-
-    @property
-    def stream_key(self) -> str:
-        """Names attack and fields in the seeds of its random streams."""
+    Its traits say `detector_aware`; its `passes` leave out those of the detector.
+    """
 
     def __call__(
         self,

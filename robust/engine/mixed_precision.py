@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks import until_fallen
+from attacks import early_stopping
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goal import Goal
@@ -57,7 +57,7 @@ class MixedPrecisionAttacker:
 
     def _run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
         low, exact = self.models.low_precision, self.models.float32
-        attack = cell.attack if cell.exact else until_fallen(cell.attack)
+        attack = cell.attack if cell.exact else early_stopping(cell.attack)
         # The form that stops early draws what the attack itself draws.
         task = AttackTask(attack, cell.attack.stream_key, cell.threat, goal, seed)
         if low is None or attack.minimum_norm or attack.passes < LONG:
