@@ -49,16 +49,16 @@ class ExtraPasses:
     """How often units are dropped, for detectors that need dropout."""
     seed: int
     """Of the dropped units."""
-    _made: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    _computed: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
-    def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
-        """What `make` gives, computed for the first detector that asks for it by this name.
+    def once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """The result of `compute`, called for the first detector that asks for this name.
 
         Safe, since all detectors of a reader have learned from one reference.
         """
-        if name not in self._made:
-            self._made[name] = make()
-        return self._made[name]
+        if name not in self._computed:
+            self._computed[name] = compute()
+        return self._computed[name]
 
 
 class Detector(ABC):

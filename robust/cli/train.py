@@ -213,7 +213,7 @@ def _default_out(name: str, raw: dict[str, Any], digest: str) -> Path:
 
 def _show(done: Trained) -> None:
     console = Console()
-    if done.again:
+    if done.already_finished:
         console.print("This training was finished before; nothing was trained or measured again.")
     table = Table(box=None, pad_edge=False)
     table.add_column("95 % intervals by group", no_wrap=True)

@@ -64,10 +64,10 @@ def test_a_recipe_beats_chance_clearly(trained: Trained) -> None:
 
 def test_the_folder_reloads_to_identical_logits(trained: Trained) -> None:
     """Those of the weights that training kept, through the pixels that the audit sees."""
-    from robust.training.keeper import newest
+    from robust.training.checkpoints import newest_checkpoint
     from robust.training.network import make_untrained
 
-    found = newest(trained.folder / "checkpoints")
+    found = newest_checkpoint(trained.folder / "checkpoints")
     assert found is not None
     kept = make_untrained(recipe(), 2)
     kept.network.load_state_dict(found[1]["best"])

@@ -67,13 +67,13 @@ def layout(dataset: Dataset, size: int) -> Layout:
     if photometric not in (*GREY, PALETTE, *COLOURS):
         raise Unreadable("has a photometric interpretation that robust does not read")
     found = Layout(
-        rows=_whole(dataset, "Rows"),
-        columns=_whole(dataset, "Columns"),
-        samples=_whole(dataset, "SamplesPerPixel", 1),
-        frames=_whole(dataset, "NumberOfFrames", 1) or 1,
-        allocated=_whole(dataset, "BitsAllocated"),
-        bits=_whole(dataset, "BitsStored"),
-        signed=_whole(dataset, "PixelRepresentation", 0) == 1,
+        rows=_integer(dataset, "Rows"),
+        columns=_integer(dataset, "Columns"),
+        samples=_integer(dataset, "SamplesPerPixel", 1),
+        frames=_integer(dataset, "NumberOfFrames", 1) or 1,
+        allocated=_integer(dataset, "BitsAllocated"),
+        bits=_integer(dataset, "BitsStored"),
+        signed=_integer(dataset, "PixelRepresentation", 0) == 1,
         photometric=photometric,
     )
     if found.samples != wanted:
@@ -100,7 +100,7 @@ def layout(dataset: Dataset, size: int) -> Layout:
     return found
 
 
-def _whole(dataset: Dataset, name: str, default: int | None = None) -> int:
+def _integer(dataset: Dataset, name: str, default: int | None = None) -> int:
     value = dataset.get(name)
     if value is None or value == "":
         if default is None:
