@@ -47,8 +47,8 @@ _register("bench", bench.bench, bench.EXAMPLE)
 _register("list", listing.list_, listing.EXAMPLE)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         import importlib.metadata
 
         print(f"robust {importlib.metadata.version('robust-audit')}")
@@ -68,7 +68,7 @@ def main() -> None:
     """Run the command line. Bad input is one line on stderr and exit code 2, never a traceback."""
     try:
         with warnings.catch_warnings():
-            if not sys.warnoptions:  # what libraries warn of would stand beside the one line
+            if not sys.warnoptions:  # warnings of libraries would appear beside that one line
                 warnings.simplefilter("ignore")
             app()
     except InputError as error:

@@ -49,9 +49,9 @@ class AttackBenchmark:
         with full_precision():
             wrong: ValueError | None = None
             try:
-                made, threat = choose_threat(attack, eps, norm)
+                resolved, threat = choose_threat(attack, eps, norm)
                 run = TimedAttack.make(
-                    made, threat, classifier, (x, y), device or self._device, seed
+                    resolved, threat, classifier, (x, y), device or self._device, seed
                 )
             except ValueError as error:
                 wrong = error

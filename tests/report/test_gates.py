@@ -87,7 +87,7 @@ def test_a_gate_looks_at_the_bound_and_at_what_the_groups_can_show(
     result = one({"clean_accuracy": wanted}, clean=row)
     assert result.outcome == outcome and said in result.why
     assert result.passed is (outcome == "passed")
-    assert (result.wanted, result.bound, result.estimate) == (wanted, estimate.low, estimate)
+    assert (result.required, result.bound, result.estimate) == (wanted, estimate.low, estimate)
     assert result.path == "/clean/scores/accuracy"
 
 

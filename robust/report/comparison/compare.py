@@ -159,8 +159,8 @@ class _Pair:
         self._single, self._paired = Bootstrap(runs[0].groups), Paired(runs[0].groups)
         old, new = (report.data for report in reports)
         names = list(old.classes)
-        found = old.findings if old.findings == new.findings else ()
-        self._findings: Places = np.array([names.index(name) for name in found], dtype=np.int64)
+        findings = old.findings if old.findings == new.findings else ()
+        self._findings: Places = np.array([names.index(name) for name in findings], dtype=np.int64)
 
     def agree(self) -> bool:
         """Whether predictions are equal on every case, clean and under every attack of both."""

@@ -102,22 +102,22 @@ def _robust_accuracy(report: Report, norm: str, worst: Sequence[AttackResult]) -
     return figure
 
 
-def _every_eps_figure(one: AccuracyCurve) -> FigureOf:
-    scale = 255 if one.norm == "Linf" else 1
+def _every_eps_figure(curve: AccuracyCurve) -> FigureOf:
+    scale = 255 if curve.norm == "Linf" else 1
     return FigureOf(
-        f"robust-at-every-eps-{one.norm.lower()}",
+        f"robust-at-every-eps-{curve.norm.lower()}",
         "The same at every eps: a case stays correct up to the nearest adversarial image that "
-        f"{listed([plain(name) for name in one.attacks])} found. With 95 % intervals.",
-        f"Robust accuracy at every eps in {norm_text(one.norm)}; report.json has the points.",
-        partial(_every_eps, one, scale),
+        f"{listed([plain(name) for name in curve.attacks])} found. With 95 % intervals.",
+        f"Robust accuracy at every eps in {norm_text(curve.norm)}; report.json has the points.",
+        partial(_every_eps, curve, scale),
     )
 
 
-def _every_eps(one: AccuracyCurve, scale: float) -> Figure:
+def _every_eps(curve: AccuracyCurve, scale: float) -> Figure:
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    eps = [scale * size for size in one.eps]
-    kept = one.robust_accuracy
+    eps = [scale * size for size in curve.eps]
+    kept = curve.robust_accuracy
     axes.fill_between(
         eps, [100 * e.low for e in kept], [100 * e.high for e in kept], step="post", color=BAND,
         alpha=0.3, linewidth=0,
@@ -126,7 +126,7 @@ def _every_eps(one: AccuracyCurve, scale: float) -> Figure:
     axes.set_ylim(-4, 104)
     axes.set_xlim(0, max(eps) * 1.02)
     unit = ", in 1/255" if scale != 1 else ""
-    style_axes(axes, f"eps ({norm_text(one.norm)}){unit}", "still correct (%)")
+    style_axes(axes, f"eps ({norm_text(curve.norm)}){unit}", "still correct (%)")
     return figure
 
 
