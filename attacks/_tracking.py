@@ -25,7 +25,7 @@ class ActiveCases:
     """The cases of a batch on which an attack still works."""
 
     rows: Tensor
-    """Their places in the whole batch, `(n,)`."""
+    """Their indices in the whole batch, `(n,)`."""
     x: Tensor
     y: Tensor
     target: Tensor | None

@@ -58,8 +58,8 @@ class Attack(Protocol):
       (no `.grad`, no change of mode), and a case's result does not depend on its neighbours.
     - Minimum-norm attacks take `threat.eps = inf`; all others refuse it.
 
-    The module's first line says the idea and the paper, the class docstring what the attack does
-    and when to use it, a docstring under each field what it sets: tables are made from these.
+    Tables are made from docstrings: the module's first line names idea and paper, the class
+    docstring describes the attack and when to use it, a docstring under each field describes it.
     """
 
     @property

@@ -148,7 +148,7 @@ class PGD:
 
 
 class NamedPGD(ABC):
-    """An attack that is PGD with certain fields. A subclass says with which, and its stream key."""
+    """An attack that is PGD with certain fields. A subclass defines these and its stream key."""
 
     norms: ClassVar[tuple[str, ...]]
     minimum_norm: ClassVar[bool] = False

@@ -52,7 +52,7 @@ def _problem(kind: type) -> str:
 
 
 def nearest_name(word: str, names: list[str]) -> str:
-    """The known name that is most like the word, if any, and all of them."""
+    """A hint: the name most similar to the word, if any, and all names."""
     by_lower = {entry.lower(): entry for entry in names}
     close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     guess = f"did you mean {by_lower[close[0]]}? " if close else ""

@@ -40,7 +40,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class ExtraPasses:
-    """Further forward passes over a batch, each made once however many detectors ask for it."""
+    """Further forward passes over a batch, each made once for all detectors that ask for it."""
 
     extract: Extractor
     x: Tensor
@@ -175,8 +175,8 @@ class FittedDetector:
     def with_head(self, clean: Tensor, adversarial: Tensor) -> FittedDetector:
         """The same detector with a head fitted on `statistics` of clean and of attacked images.
 
-        Attacked are images whose attack succeeded on a case that is correct when clean. ValueError
-        where either side is empty or the detector has no head.
+        Attacked images are those of successful attacks on cases that are correct without attack.
+        ValueError where either side is empty or the detector has no head.
         """
         if not len(clean) or not len(adversarial):
             raise ValueError("a head needs clean and successfully attacked images, one has 0")

@@ -77,7 +77,7 @@ class Extractor:
 
         def keep(name: str, value: object) -> None:
             if isinstance(value, Tensor):
-                # At once: a later layer may write over its input, the mean is a tensor of its own.
+                # Pooled at once: a later layer may overwrite its input in place.
                 pooled[name] = pool(value, x)
 
         def hook(name: str, module: nn.Module) -> RemovableHandle:

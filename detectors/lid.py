@@ -76,7 +76,7 @@ class LID(FeatureDetector):
     def measure(self, features: Features, learned: Learned, skip_nearest: bool = False) -> Tensor:
         """The LID `(n, layers)` among the points of the batch.
 
-        `skip_nearest` where the images are these points: each is its own nearest.
+        `skip_nearest` where the images are these points, so that none is its own neighbour.
         """
         per_layer = []
         skipped = int(skip_nearest)

@@ -1,6 +1,6 @@
 """Base of the adaptive attacks: PGD on classifier and detector at once.
 
-A subclass says in which direction to step; the search, the choice among its images and the fields
+A subclass defines the direction of a step; the search, the choice of the best image and the fields
 are the same for all.
 """
 
@@ -37,7 +37,7 @@ class JointEvaluation:
     target: Tensor | None
     margin: Tensor
     suspicion: Tensor | None
-    """Above 0 where the detector raises the alarm; None where no detector is known."""
+    """Above 0 where the detector raises the alarm; None where there is no access to a detector."""
     fooled: Tensor
     """Where the attacker's margin is above kappa."""
     balance: Tensor
@@ -86,7 +86,7 @@ class AdaptivePGD(ABC):
     stream_name: ClassVar[str]
     """The attack's name in its stream key."""
     prefers_large_margin: ClassVar[bool]
-    """Which of the images that fool the classifier is better where no detector is known."""
+    """Whether a larger margin is better, among images that fool the classifier, without a detector."""
 
     steps: int = 100
     """Gradient steps of each run."""

@@ -30,7 +30,7 @@ class Guides:
 
 @dataclass(frozen=True)
 class DetectorAccess:
-    """What an attacker who knows the detector can use. An attack takes from it what it needs."""
+    """What an attacker who knows the detector can use; each attack reads the fields it needs."""
 
     suspicion: ImageFunction | None = None
     """Images to `(n,)`: above 0 where the detector raises the alarm."""
@@ -38,20 +38,20 @@ class DetectorAccess:
     """Where the first run begins in place of the image, `(n, c, h, w)`: images that fool the
     classifier already, where gradients from the image lead nowhere."""
     guides: Guides | None = None
-    """Clean images whose features may be imitated."""
+    """Clean images whose features an attack may match."""
     likelihood: ImageFunction | None = None
     """Images to `(n, k)`: log-likelihood of their features for each class; -inf for a class without
     clean images."""
 
 
 NO_ACCESS = DetectorAccess()
-"""Of an attacker who knows no detector."""
+"""Access of an attacker who does not know the detector."""
 
 
 class AdaptiveAttack(Attack, Protocol):
     """An `Attack` on classifier and detector; without access it attacks the classifier alone.
 
-    Its traits say `detector_aware`; its `passes` leave out those of the detector.
+    Its traits are `detector_aware`; `passes` does not count those of the detector.
     """
 
     def __call__(

@@ -27,7 +27,7 @@ from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel
 
 WIDER = (2.0, 1.4)
-"""Radii of balls, in units of eps, through which an image found outside is brought in."""
+"""Radii, in units of eps, of the balls that APGD narrows from an image outside to within eps."""
 
 
 @dataclass(frozen=True)

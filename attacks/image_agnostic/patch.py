@@ -88,7 +88,7 @@ def apply_patch(x: Tensor, patch: Tensor, corners: Tensor) -> Tensor:
 
 
 def paste_square(x: Tensor, other: Tensor, side: int, corners: Tensor) -> Tensor:
-    """The images with a square of other images `(n, c, h, w)`, each at its own place."""
+    """The images `x` with a square copied from `other (n, c, h, w)` at each corner `(n, 2)`."""
     down, across = _offsets(x, corners)
     inside = _within(down, side)[:, None, :, None] & _within(across, side)[:, None, None, :]
     return torch.where(inside, other, x)

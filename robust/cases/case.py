@@ -129,7 +129,7 @@ class Cases(Sequence[Case]):
     ) -> Iterator[Case | InputError]:
         """The cases at these rows in order, read in the background, at most `ahead` in advance.
 
-        In place of a case that cannot be read comes the InputError that says why.
+        A case that cannot be read is replaced by its InputError.
         """
 
         def load(row: int) -> Case | InputError:
@@ -158,7 +158,7 @@ class Cases(Sequence[Case]):
 
 
 def stored_as(pixels: Pixels) -> Stored:
-    """How pixels are displayed whose whole range is shown, such as those of a PNG file."""
+    """The display of pixels whose whole range is shown, such as those of a PNG file."""
     return Stored(8 * pixels.dtype.itemsize)
 
 

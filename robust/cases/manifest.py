@@ -52,7 +52,7 @@ def open_manifest(
     keys, files = _files(table, root, directory)
     maker = EntryMaker(files, keep_names, window)
     grouped = group != "none"
-    # Without a column for it, DICOM files say themselves whose they are.
+    # Without a group column, each DICOM file names its patient.
     patients = maker.dicom and group == "group" and group not in table.columns
     if grouped and not patients:
         _column(table, group, "group", ' (or group = "none", each image its own group)')

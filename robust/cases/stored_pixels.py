@@ -195,7 +195,7 @@ def _nearest(
     start: npt.NDArray[np.int64],
     eps: float | Floats,
 ) -> npt.NDArray[np.int64]:
-    """For each wanted shade the index of the nearest shade in the table, within eps of the start's.
+    """For each target shade the index of the nearest shade in the table, within eps of the start's.
 
     Of equal shades it is the index nearest to the start. The table need not be monotonic.
     """

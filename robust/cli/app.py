@@ -29,7 +29,7 @@ app = typer.Typer(
 
 
 def _register(name: str, command: Callable[..., None], example: str) -> None:
-    # Lines of a docstring end where the file is narrow; the terminal wraps them anew.
+    # Docstrings are wrapped for the source file; the terminal wraps them again.
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     text = "\n\n".join(escape(paragraph.replace("\n", " ")) for paragraph in paragraphs)
     app.command(name, help=text, epilog=example)(command)
@@ -74,7 +74,7 @@ def main() -> None:
     except InputError as error:
         _fail(" ".join(str(error).split()), BAD_INPUT)
     except (KeyboardInterrupt, SystemExit) as ended:
-        # Typer makes an exit of an interrupt, without a word.
+        # Typer turns an interrupt into a silent exit.
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
             raise
         _fail("interrupted; the same command continues from here", INTERRUPTED)

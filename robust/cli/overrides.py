@@ -70,7 +70,7 @@ def lay_over(raw: dict[str, Any], changes: Changes) -> None:
 
 
 def put(raw: dict[str, Any], field: str, value: Any) -> None:
-    """Set one field; an entry of `[[attacks]]` or `[[detectors]]` goes by its label or name."""
+    """Set one field; entries of `[[attacks]]` and `[[detectors]]` are found by label or name."""
     *tables, name = field.split(".")
     node: Any = raw
     for depth, table in enumerate(tables):

@@ -184,7 +184,7 @@ def train(
 def lay_over_recipe(raw: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's tables with changes laid over them.
 
-    A choice of pretrained or random weights takes the recipe's own file of weights out.
+    A choice of pretrained or random weights removes the recipe's file of weights.
     """
     from robust.cli.overrides import lay_over
 

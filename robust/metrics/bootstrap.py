@@ -23,7 +23,7 @@ LEVEL = 0.95
 """Confidence level of every interval."""
 
 MAX_UNITS = 20_000
-"""Most units that are resampled. More groups than this are dealt into so many units, each drawn as
+"""Most units that are resampled. More groups than this are merged into that many units, drawn as
 one: memory and time stay bounded, and the widths of intervals change by less than a hundredth."""
 
 

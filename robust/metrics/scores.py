@@ -15,7 +15,7 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 CONFUSION_CLASSES = 20
-"""Most classes for which a confusion matrix is made."""
+"""Largest number of classes with a confusion matrix."""
 
 MAX_FAILED = 0.05
 """Largest share of attacked cases that may fail to be evaluated before rates over all cases are

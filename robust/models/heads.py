@@ -15,7 +15,7 @@ from robust.models.architectures import Preprocessing, build_network, configurat
 from robust.models.weights import load_strictly
 
 AUXILIARY = ("googlenet", "inception_v3")
-"""Networks of torchvision whose pretrained form has further outputs while it trains."""
+"""Networks of torchvision that have auxiliary outputs in training if pretrained."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def make_network(
 def put_head(network: nn.Module, head: Head, name: str = "the network") -> str:
     """Replace the last linear layer, or 1 x 1 convolution, in place; returns its name.
 
-    Its input is then what the head stands on: the average over space in all but the oldest
+    Its input becomes that of the head: the average over space in all but the oldest
     architectures. InputError where a network ends otherwise.
     """
     place, last = _last_layer(network, name)

@@ -20,7 +20,7 @@ Size = int | tuple[int, int]
 
 
 class PlanTable(BaseModel):
-    """A table of a TOML file: frozen, and an entry that it does not know is an error."""
+    """A table of a TOML file: frozen; an unknown entry is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AttackBenchmark:
-    """The fixture `attack_benchmark`: pytest-benchmark's fixture, told how to run an attack."""
+    """The fixture `attack_benchmark`: pytest-benchmark's fixture, set up to time an attack."""
 
     def __init__(self, benchmark: Any, device: str) -> None:
         self._benchmark = benchmark

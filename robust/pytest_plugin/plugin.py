@@ -80,7 +80,7 @@ def robustness(pytestconfig: pytest.Config) -> Robustness:
 class _WithBenchmark:
     """The fixture `attack_benchmark` where pytest-benchmark is installed.
 
-    `benchmark` stands among the arguments, so that --benchmark-only and --benchmark-skip know the
+    `benchmark` is among the arguments, so that --benchmark-only and --benchmark-skip select the
     tests that time something.
     """
 

@@ -20,7 +20,7 @@ from robust.training.augmentation import augment
 from robust.training.recipe import AugmentationSpec
 
 CACHE_BYTES = 2 << 30
-"""Bytes of decoded images that are kept; the others are read again every epoch."""
+"""Bytes of decoded images in memory; images beyond it are read again every epoch."""
 
 ImageBatch = tuple[Tensor, Tensor, Tensor]
 """Images `(n, c, h, w)` uint8, labels `(n,)`, rows in the set `(n,)`."""

@@ -45,7 +45,7 @@ def check_folder(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class FinishedTraining:
-    """All that model.json says of a training beside the classifier."""
+    """Everything in model.json beside the part that rebuilds the classifier."""
 
     recipe: Recipe
     splits: Splits

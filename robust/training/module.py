@@ -112,7 +112,7 @@ class Training(L.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Seed the epoch, so that a resumed training repeats it."""
         self._began = time.perf_counter()
-        # Dropout draws from the global generator: set anew, so that an epoch repeats itself.
+        # Dropout draws from the global generator: seeded here, so that an epoch can be repeated.
         seed = self.recipe.training.seed
         torch.manual_seed(stream_seed(seed, "epoch", self.current_epoch, self.global_rank))
         self.classifier.train()
@@ -175,7 +175,7 @@ class Training(L.LightningModule):
             self._attack_val(self.recipe.adversarial.eps)
 
     def _attack_val(self, eps: float) -> None:
-        """Accuracy on val under PGD at the whole eps, with the same random numbers every time."""
+        """Accuracy on val under PGD at the full eps, with the same random numbers every time."""
         n, batch = len(self.val_images), self.recipe.training.batch
         count = min(VAL_CASES, n)
         rows = torch.tensor([i * n // count for i in range(count)])

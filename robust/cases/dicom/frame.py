@@ -17,7 +17,7 @@ from pydicom.uid import UID, RLELossless
 from robust.cases.case import Pixels, StoredImage
 from robust.cases.dicom.codestream import MOST_SAMPLES, check_codestream, check_rle
 from robust.cases.dicom.grayscale import by_range, grey_view
-from robust.cases.dicom.parse import Unreadable, guarded, load_bytes, parse
+from robust.cases.dicom.parse import Unreadable, load_bytes, parse, with_input_errors
 from robust.cases.stored_pixels import Stored
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
@@ -55,7 +55,7 @@ class Layout:
 def read_dicom(frame: Frame) -> StoredImage:
     """The pixels of a frame; InputError names a file that is missing, broken or not an image."""
     data = load_bytes(frame.path)
-    return guarded(frame.path, lambda: _picture(parse(data), frame))
+    return with_input_errors(frame.path, lambda: _picture(parse(data), frame))
 
 
 def layout(dataset: Dataset, size: int) -> Layout:

@@ -1,7 +1,7 @@
 """Writes an adversarial image as a DICOM file that holds its display attributes and nothing else.
 
 Every file is a Secondary Capture of one frame (PS3.3 A.8.1), whatever it was made from: an image
-that was computed may not pass for one that a device took. It is built anew from numbers, from
+that was computed may not pass for one that a device took. It is built from numbers alone, from
 `Stored` and a few checked attributes, so that no text, date, UID, private element, overlay or
 thumbnail of the input has a way in.
 """
@@ -22,7 +22,7 @@ from torch import Tensor
 from robust.cases.case import StoredImage
 from robust.cases.dicom.attributes import CopiedAttributes, ds, read_attributes
 from robust.cases.dicom.frame import Frame, read_dicom
-from robust.cases.dicom.parse import content_id, guarded, load_bytes, parse
+from robust.cases.dicom.parse import content_id, load_bytes, parse, with_input_errors
 from robust.cases.stored_pixels import Floats, Lut, Stored, Window
 from robust.errors import InputError
 
@@ -75,14 +75,16 @@ def write_dicom(
     """
     data = load_bytes(frame.path)
     before = read_dicom(frame)
-    traits = guarded(frame.path, lambda: read_attributes(parse(data, header=True), len(data)))
+    traits = with_input_errors(
+        frame.path, lambda: read_attributes(parse(data, header=True), len(data))
+    )
     if tuple(image.shape) != tuple(before.stored.image(before.pixels).shape):
         raise InputError(
             f"{frame.path} was resized or made grey as it was read, and cannot be written back; "
             f"remove size and grey from [data]"
         )
     pixels = before.stored.pixels(image, before.pixels, eps)
-    dataset = guarded(
+    dataset = with_input_errors(
         frame.path, lambda: _build(StoredImage(pixels, before.stored), traits, origin, frame, data)
     )
     name = content_id(data) + (f"-{frame.index + 1}" if traits.frames > 1 else "")

@@ -25,8 +25,8 @@ def fold(network: nn.Module, classifier: nn.Module, x: Tensor) -> int:
     `classifier(x)`, of which `network` is a part, shows which can be folded.
 
     In evaluation mode a normalisation is a scale and a shift, which the layer before can do. A pair
-    is a normalisation whose input is, as an object, what one layer returned, each running once.
-    Whether nothing else reads that output is not known here: compare the outputs afterwards.
+    is a normalisation whose input is the very tensor that one layer returned, each running once.
+    Another module may read that tensor as well: compare the outputs afterwards.
     Returns the number of pairs.
     """
     pairs = _pairs(network, classifier, x)

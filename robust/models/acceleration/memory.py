@@ -49,7 +49,7 @@ def bytes_for_gradient(model: Callable[[Tensor], Tensor], x: Tensor) -> int:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
             logits = model(x.detach().requires_grad_(True))
         del logits
-    except Exception:  # noqa: BLE001  (a foreign network may fail in any way; the attack will tell)
+    except Exception:  # noqa: BLE001  (a foreign network may fail in any way; the attack reports it)
         return 0
     return sum(storages.values()) + 4 * x.numel() * x.element_size()
 
@@ -60,8 +60,8 @@ def keep_freed_memory(device: torch.device) -> Iterator[None]:
 
     Elsewhere (macOS, Windows, musl) it does nothing.
 
-    By default every tensor above 32 MiB is fetched from the system anew and cleared page by page,
-    pass after pass: a third of the time of a MobileNetV2 at 224 px, in float32.
+    By default every tensor above 32 MiB is allocated from the system again and cleared page by
+    page, pass after pass: a third of the time of a MobileNetV2 at 224 px, in float32.
     """
     malloc = _glibc() if device.type == "cpu" else None
     if malloc is None:

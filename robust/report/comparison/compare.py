@@ -46,7 +46,7 @@ class Change:
     """Whether it is of clean images or of the worst case, not of one attack."""
 
     @property
-    def guarded(self) -> bool:
+    def tolerance_applies(self) -> bool:
         """Whether a tolerance applies to it."""
         watched = "accuracy" if self.condition == "clean" else "robust accuracy"
         return self.overall and self.score == watched
@@ -58,7 +58,7 @@ class Change:
             return "better"
         return "worse" if self.difference.high < 0 else "no difference shown"
 
-    def against(self, tolerance: float) -> str:
+    def tolerance_result(self, tolerance: float) -> str:
         """Whether more than the tolerance was lost, as far as the interval shows."""
         if self.difference.high < -tolerance:
             return "lost more"
@@ -98,7 +98,11 @@ class Comparison:
 
     def lost(self, tolerance: float) -> list[Change]:
         """Changes whose whole interval shows a loss of more than the tolerance."""
-        return [c for c in self.changes if c.guarded and c.against(tolerance) == "lost more"]
+        return [
+            c
+            for c in self.changes
+            if c.tolerance_applies and c.tolerance_result(tolerance) == "lost more"
+        ]
 
 
 def compare_runs(old: Path, new: Path) -> Comparison:

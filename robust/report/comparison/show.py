@@ -84,8 +84,8 @@ def as_json(comparison: Comparison, tolerance: float | None) -> str:
     raw["tolerance"] = tolerance
     for entry, change in zip(raw["changes"], comparison.changes, strict=True):
         entry["result"] = change.result
-        if tolerance is not None and change.guarded:
-            entry["against tolerance"] = change.against(tolerance)
+        if tolerance is not None and change.tolerance_applies:
+            entry["against tolerance"] = change.tolerance_result(tolerance)
     return json.dumps(raw, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -117,7 +117,7 @@ def _cells(change: Change, tolerance: float | None) -> list[str]:
         change.result,
     ]
     if tolerance is not None:
-        cells.append(change.against(tolerance) if change.guarded else "")
+        cells.append(change.tolerance_result(tolerance) if change.tolerance_applies else "")
     return cells
 
 

@@ -15,7 +15,7 @@ from robust.report.figures.style import (
     STYLES,
     Axes,
     Figure,
-    FigureOf,
+    ReportFigure,
     add_legend,
     legend_name,
     style_axes,
@@ -24,14 +24,14 @@ from robust.report.text.format import listed, norms, plain
 from robust.units import eps_text, norm_text
 
 
-def robust_accuracy_figures(report: Report) -> list[FigureOf]:
+def robust_accuracy_figures(report: Report) -> list[ReportFigure]:
     """Robust accuracy against eps: a figure for each norm, then those at every eps."""
     found = []
     for norm, worst in _worst_cases(report):
         kept = [row.scores.robust_accuracy for row in worst]
         if any(kept):
             found.append(
-                FigureOf(
+                ReportFigure(
                     f"robust-accuracy-{norm.lower()}",
                     "Of the cases that the model reads correctly without attack, the share that "
                     "stays correct under each attack. Thick line: the worst case over all attacks, "
@@ -44,7 +44,7 @@ def robust_accuracy_figures(report: Report) -> list[FigureOf]:
     return [*found, *(_every_eps_figure(curve) for curve in report.accuracy_curves)]
 
 
-def sensitivity_figures(report: Report) -> list[FigureOf]:
+def sensitivity_figures(report: Report) -> list[ReportFigure]:
     """Sensitivity and specificity against eps, a figure for each norm; none without findings."""
     found = []
     for norm, worst in _worst_cases(report):
@@ -52,7 +52,7 @@ def sensitivity_figures(report: Report) -> list[FigureOf]:
             sensitivity = [row.scores.sensitivity for row in worst]
             specificity = [row.scores.specificity for row in worst]
             found.append(
-                FigureOf(
+                ReportFigure(
                     f"sensitivity-{norm.lower()}",
                     "Sensitivity and specificity on all cases, with 95 % intervals: without attack "
                     "at the left, then in the worst case at each eps.",
@@ -102,9 +102,9 @@ def _robust_accuracy(report: Report, norm: str, worst: Sequence[AttackResult]) -
     return figure
 
 
-def _every_eps_figure(curve: AccuracyCurve) -> FigureOf:
+def _every_eps_figure(curve: AccuracyCurve) -> ReportFigure:
     scale = 255 if curve.norm == "Linf" else 1
-    return FigureOf(
+    return ReportFigure(
         f"robust-at-every-eps-{curve.norm.lower()}",
         "The same at every eps: a case stays correct up to the nearest adversarial image that "
         f"{listed([plain(name) for name in curve.attacks])} found. With 95 % intervals.",

@@ -14,7 +14,7 @@ from robust.report.figures.style import (
     STYLES,
     Axes,
     Figure,
-    FigureOf,
+    ReportFigure,
     add_legend,
     legend_name,
     style_axes,
@@ -26,7 +26,7 @@ PANELS_ACROSS = 3
 """Panels side by side."""
 
 
-def detection_figures(detection: Detection) -> list[FigureOf]:
+def detection_figures(detection: Detection) -> list[ReportFigure]:
     """Figures on the key attack, with every detector fitted on it; none without a key attack."""
     if detection.key_attack is None:
         return []
@@ -37,7 +37,7 @@ def detection_figures(detection: Detection) -> list[FigureOf]:
     if detection.feature_maps:
         names = [image_set_text(detection.image_sets[s.image_set]) for s in detection.feature_maps]
         found.append(
-            FigureOf(
+            ReportFigure(
                 "detectors-features",
                 "Deep features of clean images (circles) and of the same images under attack "
                 "(crosses), in two dimensions (t-SNE). Neighbours look alike to the model; the "
@@ -49,8 +49,8 @@ def detection_figures(detection: Detection) -> list[FigureOf]:
     return found
 
 
-def _roc_figure(detection: Detection, curves: Sequence[ScoreCurves]) -> FigureOf:
-    return FigureOf(
+def _roc_figure(detection: Detection, curves: Sequence[ScoreCurves]) -> ReportFigure:
+    return ReportFigure(
         "detectors-roc",
         f"{_key_attack(detection)}: the share of attacked images that each detector detects, at "
         "each rate of false alarms (ROC curve). Dotted: chance. The thin vertical line marks 5 % "
@@ -60,8 +60,8 @@ def _roc_figure(detection: Detection, curves: Sequence[ScoreCurves]) -> FigureOf
     )
 
 
-def _score_figure(detection: Detection, curves: Sequence[ScoreCurves]) -> FigureOf:
-    return FigureOf(
+def _score_figure(detection: Detection, curves: Sequence[ScoreCurves]) -> ReportFigure:
+    return ReportFigure(
         "detectors-scores",
         f"{_key_attack(detection)}: scores of each detector; further right is more suspicious. "
         "Grey: clean. Line: attacked. Dashed: noise of the same size. The less line and grey "

@@ -23,13 +23,13 @@ def make_document(report: Report, order: Order) -> Document:
     """The report in this order; blocks and sections without content are left out."""
     data = report.data
     population = f"{counted(data.cases, 'case')}, {counted(data.groups, 'group')}"
-    under = f"{plain(data.source)} · split {plain(data.split)} · {population}"
+    subtitle = f"{plain(data.source)} · split {plain(data.split)} · {population}"
     sections = tuple(
         DocumentSection(s.name, s.title, blocks)
         for s in order(report)
         if (blocks := tuple(block for block in s.blocks if _has_content(block)))
     )
-    return Document(plain(report.title), under, tuple(headline(report)), sections)
+    return Document(plain(report.title), subtitle, tuple(headline(report)), sections)
 
 
 def _has_content(block: Block) -> bool:
