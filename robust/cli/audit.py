@@ -176,7 +176,7 @@ def audit(
     no_images = {"report.gallery": 0} if no_gallery else {}
     resolved = plan_from(plan, {**changes, **no_images, **parse_settings(settings or (), Plan)})
     if gate:
-        from robust.engine.gate_check import check_gates
+        from robust.engine.gate_precheck import check_gates
 
         check_gates(resolved, needed=True)
     run_audit(

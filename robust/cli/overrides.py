@@ -20,7 +20,7 @@ Changes = Mapping[str, Any]
 
 def plan_from(path: Path | None, changes: Changes) -> Plan:
     """The plan in a file with `changes` laid over it, or of `changes` alone; InputError."""
-    from robust.engine.gate_check import check_gates
+    from robust.engine.gate_precheck import check_gates
 
     raw: dict[str, Any] = {}
     if path is not None:

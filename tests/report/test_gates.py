@@ -17,7 +17,7 @@ from rich.console import Console
 from scipy import stats as scipy_stats
 
 import robust as package
-from robust.engine.gate_check import check_gates
+from robust.engine.gate_precheck import check_gates
 from robust.errors import InputError
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
