@@ -86,7 +86,7 @@ class AdaptivePGD(ABC):
     stream_name: ClassVar[str]
     """The attack's name in its stream key."""
     prefers_large_margin: ClassVar[bool]
-    """Whether a larger margin is better, among images that fool the classifier, without a detector."""
+    """Without a detector: whether the larger margin is better, once the classifier is fooled."""
 
     steps: int = 100
     """Gradient steps of each run."""
