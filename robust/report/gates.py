@@ -75,20 +75,20 @@ class _Figure:
 def judge_gates(report: Report) -> tuple[GateResult, ...]:
     """Every gate of the report's plan, in the order of the plan's fields."""
     gates: Mapping[str, Any] = report.plan.get("gates") or {}
-    found: list[GateResult] = []
+    results: list[GateResult] = []
     if (required := gates.get("clean_accuracy")) is not None:
-        found.append(_rate("clean accuracy", required, report.clean, "accuracy", "/clean"))
+        results.append(_rate("clean accuracy", required, report.clean, "accuracy", "/clean"))
     for entry in ("robust_accuracy", "sensitivity", "specificity"):
         if (required := gates.get(entry)) is not None:
-            found += _worst_case(report, entry, required)
+            results += _worst_case(report, entry, required)
     for entry in ("detector_auc", "adaptive_auc", "withstands"):
         if (required := gates.get(entry)) is not None:
-            found += _detectors(report.detection, entry, required)
+            results += _detectors(report.detection, entry, required)
     if (names := gates.get("no_flags")) is not None:
-        found += _no_flags(report.flags, names)
+        results += _no_flags(report.flags, names)
     if report.data.unfinished:
-        return tuple(GateResult(g.name, "undecided", "the run is not finished") for g in found)
-    return tuple(found)
+        return tuple(GateResult(g.name, "undecided", "the run is not finished") for g in results)
+    return tuple(results)
 
 
 def _compare(name: str, required: float, figure: _Figure) -> GateResult:
@@ -179,13 +179,13 @@ def _detectors(
         attack = short(key.name) if entry == "detector_auc" else "adaptive attacks"
         name += f" on {attack}, {_threat(key.norm, key.eps)}"
         alarms = {null.detector for null in detection.null_controls if null.alarm}
-        found = _detector_figure(detection, detector, entry)
+        figure = _detector_figure(detection, detector, entry)
         if detector in alarms:
             yield GateResult(name, "undecided", "its null control raised an alarm", bound)
-        elif isinstance(found, str):
-            yield GateResult(name, "undecided", found, bound)
+        elif isinstance(figure, str):
+            yield GateResult(name, "undecided", figure, bound)
         else:
-            yield _compare(name, bound, found)
+            yield _compare(name, bound, figure)
 
 
 def _detector_figure(detection: Detection, detector: str, entry: str) -> _Figure | str:
@@ -198,33 +198,33 @@ def _detector_figure(detection: Detection, detector: str, entry: str) -> _Figure
 def _static_figure(detection: Detection, detector: str) -> _Figure | str:
     assert detection.key_attack is not None
     key = detection.image_sets[detection.key_attack]
-    found = detection.score(detector, detection.key_attack)
-    if found is None or found.auc is None:
+    score = detection.score(detector, detection.key_attack)
+    if score is None or score.auc is None:
         return "the number could not be evaluated"
-    if found.too_few:
+    if score.too_few:
         return f"{counted(key.cases, 'attacked image')} are too few for a verdict"
-    path = f"/detection/detector_scores/{detection.detector_scores.index(found)}/auc"
-    return _auc(found.auc, key.cases, path)
+    path = f"/detection/detector_scores/{detection.detector_scores.index(score)}/auc"
+    return _auc(score.auc, key.cases, path)
 
 
 def _adaptive_figure(detection: Detection, detector: str, entry: str) -> _Figure | str:
-    found = detection.adaptive_result(detector)
-    if found is None:
+    result = detection.adaptive_result(detector)
+    if result is None:
         return "no adaptive attack was run: it needs an attack with a bound"
-    path = f"/detection/adaptive/{detection.adaptive.index(found)}"
+    path = f"/detection/adaptive/{detection.adaptive.index(result)}"
     if entry == "withstands":
-        evasion = found.evasion_rates[FALSE_ALARM_RATE]
+        evasion = result.evasion_rates[FALSE_ALARM_RATE]
         withstood = Estimate(
             1 - evasion.value, 1 - evasion.high, 1 - evasion.low, evasion.cases, evasion.groups
         )
         where = f"{path}/evasion_rates/{FALSE_ALARM_RATE}"
         return _Figure(withstood, withstood.low, withstood.groups, where)
-    if found.auc is None:
+    if result.auc is None:
         return "no image fooled the model"
-    images = round(found.fooled.value * found.fooled.cases)
-    if found.too_few:
+    images = round(result.fooled.value * result.fooled.cases)
+    if result.too_few:
         return f"{counted(images, 'attacked image')} are too few for a verdict"
-    return _auc(found.auc, images, f"{path}/auc")
+    return _auc(result.auc, images, f"{path}/auc")
 
 
 def _auc(auc: Estimate, images: int, path: str) -> _Figure:

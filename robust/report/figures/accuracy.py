@@ -26,32 +26,32 @@ from robust.units import eps_text, norm_text
 
 def robust_accuracy_figures(report: Report) -> list[ReportFigure]:
     """Robust accuracy against eps: a figure for each norm, then those at every eps."""
-    found = []
+    figures = []
     for norm, worst in _worst_cases(report):
-        kept = [row.scores.robust_accuracy for row in worst]
-        if any(kept):
-            found.append(
+        robust_accuracy = [row.scores.robust_accuracy for row in worst]
+        if any(robust_accuracy):
+            figures.append(
                 ReportFigure(
                     f"robust-accuracy-{norm.lower()}",
                     "Of the cases that the model reads correctly without attack, the share that "
                     "stays correct under each attack. Thick line: the worst case over all attacks, "
                     "with its 95 % interval.",
                     f"Robust accuracy against eps in {norm_text(norm)}. "
-                    + _in_words("worst case", worst, kept),
+                    + _in_words("worst case", worst, robust_accuracy),
                     partial(_robust_accuracy, report, norm, worst),
                 )
             )
-    return [*found, *(_every_eps_figure(curve) for curve in report.accuracy_curves)]
+    return [*figures, *(_every_eps_figure(curve) for curve in report.accuracy_curves)]
 
 
 def sensitivity_figures(report: Report) -> list[ReportFigure]:
     """Sensitivity and specificity against eps, a figure for each norm; none without findings."""
-    found = []
+    figures = []
     for norm, worst in _worst_cases(report):
         if any(row.scores.sensitivity or row.scores.specificity for row in worst):
             sensitivity = [row.scores.sensitivity for row in worst]
             specificity = [row.scores.specificity for row in worst]
-            found.append(
+            figures.append(
                 ReportFigure(
                     f"sensitivity-{norm.lower()}",
                     "Sensitivity and specificity on all cases, with 95 % intervals: without attack "
@@ -62,7 +62,7 @@ def sensitivity_figures(report: Report) -> list[ReportFigure]:
                     partial(_sensitivity, report.clean, norm, worst),
                 )
             )
-    return found
+    return figures
 
 
 def _worst_cases(report: Report) -> Iterator[tuple[str, list[AttackResult]]]:
@@ -117,12 +117,17 @@ def _every_eps(curve: AccuracyCurve, scale: float) -> Figure:
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     axes = figure.add_subplot()
     eps = [scale * size for size in curve.eps]
-    kept = curve.robust_accuracy
+    robust_accuracy = curve.robust_accuracy
     axes.fill_between(
-        eps, [100 * e.low for e in kept], [100 * e.high for e in kept], step="post", color=BAND,
-        alpha=0.3, linewidth=0,
-    )  # fmt: skip
-    axes.step(eps, [100 * e.value for e in kept], where="post", color=INK, linewidth=2.2)
+        eps,
+        [100 * e.low for e in robust_accuracy],
+        [100 * e.high for e in robust_accuracy],
+        step="post",
+        color=BAND,
+        alpha=0.3,
+        linewidth=0,
+    )
+    axes.step(eps, [100 * e.value for e in robust_accuracy], where="post", color=INK, linewidth=2.2)
     axes.set_ylim(-4, 104)
     axes.set_xlim(0, max(eps) * 1.02)
     unit = ", in 1/255" if scale != 1 else ""

@@ -30,13 +30,13 @@ def detection_figures(detection: Detection) -> list[ReportFigure]:
     """Figures on the key attack, with every detector fitted on it; none without a key attack."""
     if detection.key_attack is None:
         return []
-    found = []
+    figures = []
     curves = detection.score_curves[:MOST_LINES]
     if curves:
-        found += [_roc_figure(detection, curves), _score_figure(detection, curves)]
+        figures += [_roc_figure(detection, curves), _score_figure(detection, curves)]
     if detection.feature_maps:
         names = [image_set_text(detection.image_sets[s.image_set]) for s in detection.feature_maps]
-        found.append(
+        figures.append(
             ReportFigure(
                 "detectors-features",
                 "Deep features of clean images (circles) and of the same images under attack "
@@ -46,7 +46,7 @@ def detection_figures(detection: Detection) -> list[ReportFigure]:
                 partial(_maps, detection.feature_maps, names),
             )
         )
-    return found
+    return figures
 
 
 def _roc_figure(detection: Detection, curves: Sequence[ScoreCurves]) -> ReportFigure:
@@ -180,18 +180,18 @@ def _shares(counts: Sequence[int]) -> list[float]:
 
 
 def _aucs(detection: Detection, curves: Sequence[ScoreCurves]) -> str:
-    found = []
+    figures = []
     for curve in curves:
         score = detection.score(curve.detector, detection.key_attack)
         if score is not None and score.auc is not None:
-            found.append(f"{short(curve.detector)}: AUC {decimal(score.auc)}")
-    return f"{'; '.join(found)}."
+            figures.append(f"{short(curve.detector)}: AUC {decimal(score.auc)}")
+    return f"{'; '.join(figures)}."
 
 
 def _rates(detection: Detection, curves: Sequence[ScoreCurves]) -> str:
-    found = []
+    figures = []
     for curve in curves:
         score = detection.score(curve.detector, detection.key_attack)
         if score is not None and (rate := score.detection_rates.get(FALSE_ALARM_RATE)) is not None:
-            found.append(f"{short(curve.detector)} {of_hundred(rate.value)} %")
-    return f"Detected at 5 % false alarms: {'; '.join(found)}."
+            figures.append(f"{short(curve.detector)} {of_hundred(rate.value)} %")
+    return f"Detected at 5 % false alarms: {'; '.join(figures)}."

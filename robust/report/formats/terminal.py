@@ -154,11 +154,13 @@ def _score(estimate: Estimate | None, score: str) -> str:
 
 def _minimum_norm_line(row: AttackResult) -> Text:
     """Success and median distance of an attack without a bound."""
-    name, success, far = _name(row.attack), row.scores.success, median_distance(row)
+    name, success, distance = _name(row.attack), row.scores.success, median_distance(row)
     if success is None:
         return _line(f"{name}: could not be evaluated")
-    at = "" if far is None else f", median {norm_text(row.norm)} distance {far.value:.3g}"
-    return _line(f"{name} fools the model on {whole_percent(success)} of images{at}")
+    distance_text = (
+        "" if distance is None else f", median {norm_text(row.norm)} distance {distance.value:.3g}"
+    )
+    return _line(f"{name} fools the model on {whole_percent(success)} of images{distance_text}")
 
 
 def _name(text: str) -> str:
@@ -173,5 +175,5 @@ def _robust_accuracy_text(row: AttackResult | None) -> str:
 
 
 def _interval(row: AttackResult) -> str:
-    kept = row.scores.robust_accuracy
-    return NONE if kept is None else f"[{100 * kept.low:.0f}, {100 * kept.high:.0f}]"
+    estimate = row.scores.robust_accuracy
+    return NONE if estimate is None else f"[{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"

@@ -34,15 +34,15 @@ def make_document(report: Report, order: Order) -> Document:
 
 def _has_content(block: Block) -> bool:
     match block:
-        case TablesBlock(found) | FoldedBlock(found):
-            return any(table.rows for table in found)
+        case TablesBlock(content) | FoldedBlock(content):
+            return any(table.rows for table in content)
         case TextBlock(paragraphs):
             return bool(paragraphs)
-        case FiguresBlock(found):
-            return bool(found)
-        case WarningsBlock(found):
-            return bool(found)
-        case GalleryBlock(found):
-            return bool(found)
+        case FiguresBlock(content):
+            return bool(content)
+        case WarningsBlock(content):
+            return bool(content)
+        case GalleryBlock(content):
+            return bool(content)
         case _:
             return True
