@@ -223,10 +223,10 @@ def _show(trained: Trained) -> None:
             values = [scores.recall[name] for scores in trained.metrics.values()]
             table.add_row(f"recall of {name}", *map(_interval, values))
     console.print(table)
-    kept = f"\nEpoch {trained.best_epoch} of {len(trained.history)} was best on val."
+    text = f"\nEpoch {trained.best_epoch} of {len(trained.history)} was best on val."
     if "test" in trained.metrics:
-        kept += " Test was used once."
-    console.print(kept, markup=False)
+        text += " Test was used once."
+    console.print(text, markup=False)
     console.print(f"Model card: {trained.folder / 'card.md'}", soft_wrap=True, markup=False)
     here = shlex.quote(trained.folder.as_posix())
     following = f"robust audit {here}"

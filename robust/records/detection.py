@@ -1,4 +1,4 @@
-"""Detector results: transfer matrix, null controls, adaptive attacks. Standard library alone."""
+"""Detector results: transfer matrix, null controls, adaptive attacks; imports no torch."""
 
 from __future__ import annotations
 

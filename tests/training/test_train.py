@@ -117,7 +117,7 @@ def test_what_else_lies_in_the_folder(trained: Trained) -> None:
 def test_the_same_again_trains_nothing_and_another_is_refused(trained: Trained) -> None:
     before = (trained.folder / "model.json").stat().st_mtime_ns
     again = train_classifier(recipe(), trained.folder, device="cpu", progress=False)
-    assert again.again and again.metrics == trained.metrics
+    assert again.already_finished and again.metrics == trained.metrics
     assert again.history == trained.history and again.best_epoch == trained.best_epoch
     assert (trained.folder / "model.json").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="another recipe"):
