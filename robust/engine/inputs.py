@@ -67,7 +67,9 @@ def threshold_for(
     """
     findings = [i for i, entry in enumerate(cases.entries) if entry.label == 1]
     if not findings:
-        raise InputError(f"the {cases.split} split holds no finding to reach a sensitivity on")
+        raise InputError(
+            f"the {cases.split} split has no case with a finding to set a sensitivity on"
+        )
     probabilities: list[float] = []
     for _, _, x in read_batches(
         cases,
