@@ -20,8 +20,8 @@ from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_pre
 from robust.engine.run_memory import HEAD
 from robust.engine.run_store import Array, CleanPrediction, Observations, Outcome, RunStore
 from robust.engine.verified_attack import slack
-from robust.errors import InputError, first_line
-from robust.models.classifier import Classifier, settle_head
+from robust.errors import InputError
+from robust.models.classifier import Classifier
 from robust.models.preparation import image_template
 from robust.plan.spec import AuditSpec
 from robust.progress import Progress, no_progress
@@ -85,7 +85,7 @@ class Runner:
         """Rows of the cases that are attacked as one batch and stored as one unit."""
 
     def predict_clean(self) -> None:
-        """Predict every case, and settle a head `auto` on the first.
+        """Predict every case that has no prediction yet.
 
         InputError for a broken image, NaN, or a head of the wrong size.
         """
@@ -179,19 +179,11 @@ class Runner:
         return found
 
     def logits(self, x: Tensor) -> Tensor:
-        """The logits `(n, k)` that count: of the network as it is, at its own precision.
+        """The logits `(n, k)` that every result is based on: at the classifier's own precision.
 
         InputError where the network cannot take such images.
         """
-        try:
-            return self.classifier(x)  # type: ignore[no-any-return]
-        except (InputError, torch.OutOfMemoryError):
-            raise
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise InputError(
-                f"the network fails on images of shape {tuple(x.shape[1:])}: {first_line(error)}; "
-                f"set channels and size in [model] to what it was trained on"
-            ) from None
+        return self.classifier(x)  # type: ignore[no-any-return]
 
     def _predict(self, rows: range) -> list[CleanPrediction]:
         found: dict[int, CleanPrediction] = {}
@@ -208,7 +200,6 @@ class Runner:
         for shaped in group_by_shape(good):
             x = stack_images(shaped, self.like)
             with torch.no_grad():
-                settle_head(self.classifier, x)
                 logits = self.logits(x)
             check_outputs(logits, self.cases.classes, ids=[case.id for _, case in shaped])
             for (row, case), values in zip(shaped, logits.double().cpu().numpy(), strict=True):

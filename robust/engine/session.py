@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from attacks import Attack
 from robust.cases import Cases
+from robust.engine.batch import first_images
 from robust.engine.cells import Cell, make_cells
 from robust.engine.goal import Goal, goal_of
 from robust.engine.provenance import Provenance, find_provenance
@@ -47,7 +48,7 @@ class Session:
     goal: Goal
     provenance: Provenance
     surrogate: Classifier | None
-    """Prepared."""
+    """Prepared; the transfer attack recognises its head on the cases that it attacks."""
     progress: Progress
 
 
@@ -64,6 +65,9 @@ def start_session(
         raise InputError("a threshold has a meaning for two classes only; take it out of [audit]")
     device = choose_device(options.device)
     ready = prepare(inputs.classifier, device, head=store.get(HEAD))
+    if ready.head == "auto":
+        images = first_images(cases, range(len(cases)), audit.chunk)
+        ready = prepare(ready, device, images=images)
     cells = make_cells(plan.attacks, inputs.attacks, audit, len(cases.classes))
     weights = weights_hash(ready)
     surrogate = None if inputs.surrogate is None else prepare(inputs.surrogate, device)

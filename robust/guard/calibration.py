@@ -59,12 +59,6 @@ class CalibrationFeatures:
     """Images left out because they are copies of another one."""
 
 
-def first_images(reference: Cases, chunk: int) -> Tensor:
-    """The first images of one shape, to recognise the classifier's head on."""
-    rows = range(min(chunk, len(reference)))
-    return next(iter(read_batches(reference, rows, torch.empty(0), size=chunk)))[2]
-
-
 def fit_reference(inputs: FitInputs, ready: Classifier, progress: Progress) -> ReferenceFit:
     """Fit the detector's statistics on the reference.
 

@@ -19,6 +19,7 @@ import torch
 from detectors import Detector, FeatureReader, Features, FittedDetector
 from robust.cases import Cases
 from robust.detection.cross_fitting import Array
+from robust.engine.batch import first_images
 from robust.engine.inputs import open_plan
 from robust.errors import InputError, first_line
 from robust.guard.artifact import (
@@ -35,7 +36,6 @@ from robust.guard.artifact import (
 from robust.guard.calibration import (
     CalibrationFeatures,
     ReferenceFit,
-    first_images,
     fit_reference,
     read_calibration,
 )
@@ -100,7 +100,7 @@ def fit_detector(
     folds = _folds(inputs.calibration, plan.audit.seed)
     classifier, _ = open_plan(on_split(plan, split), device)
     with full_precision(), torch.no_grad():
-        images = first_images(inputs.reference, plan.audit.chunk)
+        images = first_images(inputs.reference, range(len(inputs.reference)), plan.audit.chunk)
         ready = prepare(classifier, choose_device(device), images=images)
         learned = fit_reference(inputs, ready, progress)
         reader = FeatureReader(
