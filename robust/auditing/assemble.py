@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from attacks import Attack
 from robust.cases.case import Cases
 from robust.diagnostics.checks import find_flags
-from robust.diagnostics.collect import RunResults, gather
+from robust.diagnostics.collect import RunResults, collect_evidence
 from robust.engine.accuracy_curve import accuracy_curves
 from robust.engine.cells import Cell, running_order
 from robust.engine.provenance import Provenance
@@ -90,7 +90,7 @@ def make_report(
         rows=tuple(results.rows),
         worst_cases=tuple(results.worst),
         difficulty=tuple(summary.difficulty(results.rows)),
-        flags=find_flags(gather(results)),
+        flags=find_flags(collect_evidence(results)),
         plan=plan.model_dump(mode="json"),
         model=record_from(AuditedModel, provenance.model),
         data=_data(results, pixels),

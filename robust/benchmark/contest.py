@@ -26,7 +26,7 @@ from robust.engine.cells import Cell
 from robust.engine.goal import ANY_ERROR
 from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
 from robust.engine.run_store import RunStore
-from robust.engine.runner import MEASURED
+from robust.engine.runner import TIMING_IMAGES
 from robust.errors import first_line
 from robust.models import full_precision
 from robust.models.acceleration.memory import memory_kept
@@ -73,7 +73,7 @@ def contest(
     curve = dataclasses.replace(exact, exact=False)
     with tempfile.TemporaryDirectory() as folder, full_precision():
         store = RunStore(Path(folder))
-        attacker = make_mixed_precision_attacker(classifier, x[:MEASURED], precision, store)
+        attacker = make_mixed_precision_attacker(classifier, x[:TIMING_IMAGES], precision, store)
         store.close()
         batch = _batch(load)
 

@@ -80,5 +80,5 @@ def attack(
         options = RunOptions(device, skip_broken, progress)
         done = export_images(made, out, bits=bits, dicom=dicom, options=options)
     said = f"{done.images} images in {out}; {done.fooled} of them still fool the model after saving"
-    for line in (said, *(dicom.said() if dicom else ())):
+    for line in (said, *(dicom.summary_lines() if dicom else ())):
         Console().print(line, markup=False)

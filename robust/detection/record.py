@@ -86,9 +86,8 @@ def _noise_as_large(run: DetectionRun, key: str, batch: Batch, cell: Cell) -> li
     found = [o for o in stored if o.success and o.row in places]
     images = []
     for o in found:
-        size = o.linf if cell.threat.norm == "Linf" else o.l2
-        one = batch.take([places[o.row]])
-        images.append(noisy(run, one, ThreatModel(cell.threat.norm, size)))
+        threat = ThreatModel(cell.threat.norm, o.distance(cell.threat.norm))
+        images.append(noisy(run, batch.take([places[o.row]]), threat))
     own = batch.take([places[o.row] for o in found])
     return _rows(run, key, own, torch.cat(images)) if found else []
 

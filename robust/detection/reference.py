@@ -14,6 +14,7 @@ from robust.detection.feature_log import REFERENCE, FeatureLog
 from robust.engine.batch import read_batches
 from robust.engine.runner import Runner
 from robust.errors import InputError
+from robust.metrics.groups import group_codes
 from robust.records import ReferenceSet
 
 
@@ -51,7 +52,7 @@ def read_reference(
             f"the split {cases.split!r} that detectors learn from holds no case of "
             f"{cases.classes[min(missing)]!r}; name another with reference in [detection]"
         )
-    _, groups = np.unique([cases.entries[row].group for row in kept], return_inverse=True)
+    groups = group_codes([cases.entries[row].group for row in kept])
     labels = torch.tensor([cases.entries[row].label for row in kept])
     about = ReferenceSet(
         split=cases.split,
@@ -69,7 +70,9 @@ def _record_chunk(
     """Read one chunk of rows into the store."""
     audited = {clean.pixels for clean in log.store.clean()}
     began, kept = time.perf_counter(), []
-    for found, images, x in read_batches(cases, rows, runner.like, skip_broken=runner.skip_broken):
+    for found, images, x in read_batches(
+        cases, rows, runner.template, skip_broken=runner.skip_broken
+    ):
         with torch.no_grad():
             features = extract(x)
         new = [i for i, case in enumerate(images) if pixel_hash(case.image) not in audited]

@@ -39,7 +39,7 @@ def start_detection(
         )
     population = choose_population(session.cases, session.store.clean(), session.goal, spec.cases)
     first = population.rows[:1]
-    x = next(iter(read_batches(session.cases, first, runner.like)))[2]
+    x = next(iter(read_batches(session.cases, first, runner.template)))[2]
     extract = make_extractor(session.classifier, list(detectors.values()), x, spec.layers)
     log = FeatureLog(session.store, population)
     learned_from, about = read_reference(

@@ -75,6 +75,10 @@ class Outcome:
     failure: str | None = None
     """Why there is no verdict; such a case counts neither as robust nor as broken."""
 
+    def distance(self, norm: str) -> float:
+        """The distance to the clean image in `Linf` or `L2`."""
+        return self.linf if norm == "Linf" else self.l2
+
 
 @dataclass(frozen=True)
 class Totals:

@@ -27,13 +27,13 @@ from robust.plan.spec import AuditSpec
 from robust.progress import Progress, no_progress
 from robust.units import at_eps
 
-MEASURED = 16
-"""Images on which it is measured how the network runs fastest."""
+TIMING_IMAGES = 16
+"""Number of images on which the fastest way to run the network is measured."""
 
 _log = logging.getLogger(__name__)
 
 Observe = Callable[[Cell, Batch, Tensor, Sequence[Outcome]], Observations]
-"""From one cell's adversarial images `(n, c, h, w)` to what is stored beside their outcomes."""
+"""Makes of one cell's adversarial images `(n, c, h, w)` what is stored beside their outcomes."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class Runner:
         self.skip_broken = options.skip_broken
         self.progress = options.progress
         self._precision = audit.precision
-        self.like = image_template(classifier)
-        """Of the device and type of images."""
+        self.template = image_template(classifier)
+        """An empty tensor on the device and of the type of images."""
         self._attacker: MixedPrecisionAttacker | None = None
         rows = range(len(cases))
         self.chunks = [rows[i : i + audit.chunk] for i in range(0, len(rows), audit.chunk)]
@@ -125,30 +125,30 @@ class Runner:
                 began = time.perf_counter()
                 fallen = set() if cell.exact else self._fallen(cells, cell, rows)
                 found: list[Outcome] = []
-                seen = Observations()
+                observed = Observations()
                 for batch in batches:
-                    standing = [i for i, row in enumerate(batch.rows) if row not in fallen]
-                    if standing:
-                        part = batch.take(standing)
+                    remaining = [i for i, row in enumerate(batch.rows) if row not in fallen]
+                    if remaining:
+                        part = batch.take(remaining)
                         x_adv, outcomes = self.run(cell, part, goal, seed)
                         found += outcomes
-                        seen += observe(cell, part, x_adv, outcomes)
+                        observed += observe(cell, part, x_adv, outcomes)
                 seconds = time.perf_counter() - began
-                self.store.add_outcomes(cell.key, number, found, seconds, seen)
+                self.store.add_outcomes(cell.key, number, found, seconds, observed)
         self.progress(total, total, "attacks finished")
 
     def run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
         """The adversarial images of one cell on one batch, and their verified outcomes."""
         if self._attacker is None:
             self._attacker = make_mixed_precision_attacker(
-                self.classifier, batch.x[:MEASURED], self._precision, self.store
+                self.classifier, batch.x[:TIMING_IMAGES], self._precision, self.store
             )
         return self._attacker.run(cell, batch, goal, seed)
 
     def load(self, rows: Sequence[int], goal: Goal) -> list[Batch]:
         """The eligible cases among `rows`, a batch for each image shape."""
         clean = self._eligible(rows, goal)
-        return make_batches(self._read(list(clean)), clean, self.like)
+        return make_batches(self._read(list(clean)), clean, self.template)
 
     def _batches_ahead(self, chunks: Sequence[int], goal: Goal) -> Iterator[list[Batch]]:
         """The batches of each chunk; its files are read while the one before is attacked."""
@@ -159,9 +159,9 @@ class Runner:
                 waiting.append((wanted, pool.submit(self._read, list(wanted))))
                 if len(waiting) > 1:
                     clean, read = waiting.pop(0)
-                    yield make_batches(read.result(), clean, self.like)
+                    yield make_batches(read.result(), clean, self.template)
             for clean, read in waiting:
-                yield make_batches(read.result(), clean, self.like)
+                yield make_batches(read.result(), clean, self.template)
 
     def _eligible(self, rows: Sequence[int], goal: Goal) -> dict[int, Array]:
         """Clean logits by row, of the cases to attack."""
@@ -198,7 +198,7 @@ class Runner:
             else:
                 good.append((row, case))
         for shaped in group_by_shape(good):
-            x = stack_images(shaped, self.like)
+            x = stack_images(shaped, self.template)
             with torch.no_grad():
                 logits = self.logits(x)
             check_outputs(logits, self.cases.classes, ids=[case.id for _, case in shaped])
@@ -212,7 +212,6 @@ class Runner:
         for other in cells:
             if other.threat.norm == cell.threat.norm:
                 for o in self.store.outcomes(other.key, rows.start, rows.stop):
-                    moved = o.linf if cell.threat.norm == "Linf" else o.l2
-                    if o.success and moved <= slack(cell.threat, 1):
+                    if o.success and o.distance(cell.threat.norm) <= slack(cell.threat, 1):
                         fallen.add(o.row)
         return fallen

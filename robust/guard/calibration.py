@@ -19,7 +19,7 @@ from robust.engine.verified_attack import AttackTask, attack_batch
 from robust.errors import InputError
 from robust.guard.artifact import as_stored
 from robust.guard.fit_inputs import FitInputs
-from robust.metrics.groups import Places
+from robust.metrics.groups import Places, group_codes
 from robust.models import Classifier
 from robust.models.preparation import image_template
 from robust.progress import Progress
@@ -80,9 +80,9 @@ def fit_reference(inputs: FitInputs, ready: Classifier, progress: Progress) -> R
     features = Features.cat(parts)
     check_outputs(features.logits, cases.classes)
     entries = [cases.entries[row] for row in order]
-    codes = np.unique([entry.group for entry in entries], return_inverse=True)[1]
     labels = torch.tensor([entry.label for entry in entries])
-    reference = Reference(features, labels, torch.from_numpy(codes))
+    groups = group_codes([entry.group for entry in entries])
+    reference = Reference(features, labels, torch.from_numpy(groups))
     (fitted,) = fit_detectors({inputs.label: inputs.detector}, reference).values()
     fitted = replace(fitted, learned=as_stored(fitted.learned))
     return ReferenceFit(fitted, extract, shape, frozenset(hashes))

@@ -40,7 +40,7 @@ from robust.guard.calibration import (
     read_calibration,
 )
 from robust.guard.fit_inputs import FitInputs, cell_text, on_split, open_inputs
-from robust.metrics.groups import Places, folds_by_group
+from robust.metrics.groups import Places, folds_by_group, group_codes
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
 from robust.models.preparation import image_template
 from robust.plan.spec import Plan
@@ -119,10 +119,10 @@ def fit_detector(
     return artifact
 
 
-def highest_allowed(clean: Array, share: float) -> float:
-    """The lowest of these scores that a further clean image exceeds with at most this probability.
+def conformal_threshold(clean: Array, share: float) -> float:
+    """Threshold that a new clean image exceeds with probability at most `share` (split conformal).
 
-    The probability is over the draw of all of them; the plain quantile would be exceeded a little
+    The probability is over the draw of all images; the plain quantile would be exceeded a little
     more often. InputError where there are too few scores for such a share.
     """
     rank = math.ceil((1 - share) * (len(clean) + 1) - 1e-9)
@@ -135,12 +135,12 @@ def highest_allowed(clean: Array, share: float) -> float:
 
 
 def _folds(cases: Cases, seed: int) -> Places:
-    codes = np.unique([entry.group for entry in cases.entries], return_inverse=True)[1]
+    groups = group_codes([entry.group for entry in cases.entries])
     try:
-        return folds_by_group(codes.astype(np.int64), seed, FOLDS)
+        return folds_by_group(groups, seed, FOLDS)
     except InputError:
         raise InputError(
-            f"{cases.split} has {len(set(codes))} groups; {FOLDS} or more are needed to keep "
+            f"{cases.split} has {len(set(groups))} groups; {FOLDS} or more are needed to keep "
             f"those that fit the head from those that set the threshold"
         ) from None
 
@@ -212,7 +212,7 @@ def _record(
 
 
 def _threshold(label: str, scores: Array, share: float, cases: Cases) -> float:
-    threshold = highest_allowed(scores, share)
+    threshold = conformal_threshold(scores, share)
     if not math.isfinite(threshold):
         raise InputError(
             f"{label} gives more than {share:.3g} of the clean images of {cases.split} an infinite "

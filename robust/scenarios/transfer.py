@@ -22,7 +22,7 @@ def transfer(holdout: Holdout, surrogate: Classifier) -> Scenario:
     surrogate = _prepared(surrogate, holdout)
     attack = APGD(steps=STEPS)
     batch, threat = holdout.batch, holdout.threat
-    hits, control, surrogate_hits = (holdout.none() for _ in range(3))
+    hits, control, surrogate_hits = (holdout.no_cases() for _ in range(3))
     for places in holdout.chunks():
         part = batch.take(places.tolist())
         ids = [case.id for case in part.cases]

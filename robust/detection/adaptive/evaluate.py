@@ -284,10 +284,9 @@ class AdaptiveEvaluation:
     ) -> Iterator[tuple[int, float]]:
         """Row and real score of the images that fool the real classifier."""
         with torch.no_grad():
-            logits = self.runner.logits(x_adv)
+            fooled = self.run.goal.success(self.runner.logits(x_adv), batch.y)
             suspicion = joint.detector.suspicion(self.run.reader(x_adv))
         scores = suspicion.double().cpu().tolist()
-        fooled = self.run.goal.reached(logits.argmax(1), batch.y) & logits.isfinite().all(1)
         for row, good, score in zip(batch.rows, fooled.tolist(), scores, strict=True):
             if good and math.isfinite(score):
                 yield row, score
