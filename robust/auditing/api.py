@@ -131,7 +131,7 @@ def unfinished_report(run: str | Path) -> Report:
     the run or were handed over in Python.
     """
     directory = Path(run)
-    store = RunStore.look(directory)
+    store = RunStore.open_to_read(directory)
     try:
         provenance = Provenance.load(store)
         if provenance is None:

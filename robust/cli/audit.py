@@ -188,7 +188,7 @@ def audit(
     if gate:
         from robust.engine.gate_check import check_gates
 
-        check_gates(made, needed=True)
+        check_gates(made, required=True)
     run_audit(made, out or _default_out(plan, made), device, skip_broken=skip_broken, gate=gate)
 
 

@@ -34,7 +34,7 @@ def weak_clean(e: Evidence) -> str | None:
 
 
 def below_the_claim(e: Evidence) -> str | None:
-    """Raised if the interval of clean accuracy or AUC is over 0.02 below the claim."""
+    """Raised if the interval of a clean score lies over `CLAIM_TOLERANCE` below the claim."""
     claims = (
         ("accuracy", e.claim.accuracy, e.clean.scores.accuracy),
         ("AUC", e.claim.auc, e.clean.scores.auc),
@@ -48,7 +48,7 @@ def below_the_claim(e: Evidence) -> str | None:
 
 
 def random_outputs(e: Evidence) -> str | None:
-    """Raised if two passes of the same batch differ by more than 0.001 of the spread of logits."""
+    """Raised if two passes of the same batch differ by more than `OUTPUT_TOLERANCE`."""
     if e.probe is None or e.probe.repeat <= OUTPUT_TOLERANCE:
         return None
     return (

@@ -1,4 +1,4 @@
-"""The inputs that a plan names, opened: classifier, cases, reference split, threshold."""
+"""Opens the inputs that a plan names: classifier, cases, reference split, threshold."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class MixedPrecisionAttacker:
 def make_mixed_precision_attacker(
     classifier: Classifier, x: Tensor, precision: str, store: RunStore
 ) -> MixedPrecisionAttacker:
-    """Measure on `x (n, c, h, w)` how to run the network, or take what the store remembers."""
+    """Choose precision and batch size by timing on `x (n, c, h, w)`, or as the store remembers."""
     models = make_fast_models(classifier, x, precision, store.get(ACCELERATION))
     store.memo(ACCELERATION, lambda: models.acceleration)
     max_batch = store.memo(CASES_AT_ONCE, lambda: at_once(models.float32, x))

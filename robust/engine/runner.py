@@ -107,7 +107,7 @@ class Runner:
     ) -> None:
         """Run all cells chunk by chunk, so that an image is read once for all of them.
 
-        What `observe` makes of the adversarial images of a batch is stored with their outcomes.
+        What `observe` returns for the adversarial images of a batch is stored with their outcomes.
         """
         done = self.store.done()
         cells = running_order(cells)
@@ -151,7 +151,7 @@ class Runner:
         return make_batches(self._read(list(clean)), clean, self.template)
 
     def _batches_ahead(self, chunks: Sequence[int], goal: Goal) -> Iterator[list[Batch]]:
-        """The batches of each chunk; its files are read while the one before is attacked."""
+        """The batches of each chunk, whose files are read while the chunk before is attacked."""
         with ThreadPoolExecutor(1, thread_name_prefix="chunks") as pool:
             waiting: list[tuple[dict[int, Array], Future[list[tuple[int, Case]]]]] = []
             for number in chunks:
@@ -207,7 +207,7 @@ class Runner:
         return [found[row] for row in rows]
 
     def _fallen(self, cells: Sequence[Cell], cell: Cell, rows: range) -> set[int]:
-        """Rows for which some attack has found an image within this cell's ball."""
+        """Rows for which some attack has succeeded within this cell's eps."""
         fallen = set()
         for other in cells:
             if other.threat.norm == cell.threat.norm:

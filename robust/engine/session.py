@@ -23,7 +23,7 @@ from robust.progress import Progress
 
 @dataclass(frozen=True)
 class RunInputs:
-    """What is audited, and with what."""
+    """The classifier, cases and attacks of an audit, with the reference and the surrogate."""
 
     classifier: Classifier
     cases: Cases
@@ -32,7 +32,7 @@ class RunInputs:
     reference: Cases | None = None
     """Cases of the split that detectors learn from."""
     surrogate: Classifier | None = None
-    """Another model, on which images are made that may transfer."""
+    """Another model, on which the images of the transfer attack are made."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def start_session(
 ) -> Session:
     """Claim the store for this run and predict the clean images.
 
-    InputError for what cannot work, before any work begins.
+    InputError for inputs that do not fit together, before any attack runs.
     """
     cases, audit = inputs.cases, plan.audit
     goal = goal_of(audit, cases)

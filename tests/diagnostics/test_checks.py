@@ -177,12 +177,12 @@ def test_every_check_has_its_texts_and_its_defect() -> None:
         ("few groups", TOO_FEW),
         ("few attacked images for detectors", TOO_FEW),
         ("too few cases for the claim", run.WIDE),
-        ("clean accuracy below the claim", model.BELOW),
-        ("random outputs", model.DIFFERENT),
-        ("outputs depend on the batch", model.DIFFERENT),
+        ("clean accuracy below the claim", model.CLAIM_TOLERANCE),
+        ("random outputs", model.OUTPUT_TOLERANCE),
+        ("outputs depend on the batch", model.OUTPUT_TOLERANCE),
         ("clipped outputs", f"{100 * model.CLIPPED:g} %"),
-        ("clipped outputs", gradient_masking.SOME),
-        ("gradients vanish", gradient_masking.SOME),
+        ("clipped outputs", gradient_masking.MIN_CASES),
+        ("gradients vanish", gradient_masking.MIN_CASES),
     ],
 )
 def test_the_text_names_the_limit_of_the_check(name: str, limit: object) -> None:
