@@ -43,7 +43,7 @@ def no_gallery(summary: Summary) -> tuple[Exhibit, ...]:
 
 @dataclass(frozen=True)
 class StageResults:
-    """What the stages after the attacks found; empty while a run is not finished."""
+    """Results of the stages after the attacks; empty while a run is not finished."""
 
     detection: Detection | None = None
     copies: int = 0
@@ -154,5 +154,8 @@ def _passes(store: RunStore, cells: Sequence[Cell]) -> PassCounts:
 
 
 def _described(attack: Attack) -> str:
-    """With its parameters; what is no dataclass may print an address, which no two runs share."""
+    """The attack with its parameters; the class name alone for what is no dataclass.
+
+    Its `repr` may hold a memory address, which differs between runs.
+    """
     return repr(attack) if dataclasses.is_dataclass(attack) else type(attack).__name__

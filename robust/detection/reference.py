@@ -33,10 +33,10 @@ def check_reference(reference: Cases, cases: Cases) -> None:
 def read_reference(
     cases: Cases, limit: int, chunk: int, extract: Extractor, log: FeatureLog, runner: Runner
 ) -> tuple[Reference, ReferenceSet]:
-    """At most `limit` images without copies of audited ones, and what the report says of them.
+    """At most `limit` images without copies of audited ones, and their description for the report.
 
-    They are read `chunk` by chunk; chunks that the store has already are not read again. InputError
-    where a class is missing.
+    They are read in chunks of `chunk`; chunks in the store are not read again. InputError where a
+    class is missing.
     """
     rows, done = spread(range(len(cases)), limit), log.store.done()
     for number, start in enumerate(range(0, len(rows), chunk)):

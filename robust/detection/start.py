@@ -30,7 +30,7 @@ def start_detection(
 ) -> DetectionRun:
     """Choose the population, fit the detectors and record the clean images.
 
-    InputError, before any attack runs, for whatever the evaluation would refuse in the end.
+    InputError, before any attack runs, for everything that the evaluation would refuse later.
     """
     runner, cells = session.runner, logged_cells(session.cells)
     if not cells:

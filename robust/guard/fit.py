@@ -30,7 +30,6 @@ from robust.guard.artifact import (
     TrainingAttack,
     as_stored,
     check_free,
-    parameters_of,
     probe_image,
 )
 from robust.guard.calibration import (
@@ -43,11 +42,12 @@ from robust.guard.fit_inputs import FitInputs, cell_text, on_split, open_inputs
 from robust.metrics.groups import Places, folds_by_group, group_codes
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
 from robust.models.preparation import image_template
+from robust.plan.parameters import parameters_of
 from robust.plan.spec import Plan
 from robust.progress import Progress
 
 FOLDS, HEAD_FOLDS = 5, 3
-"""Folds of the calibration split, and how many of them are for the head."""
+"""Number of folds of the calibration split, and how many of them fit the head."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class _Calibration:
 
     features: CalibrationFeatures
     folds: Places
-    """Of every case of the split."""
+    """`(n,)`: the fold of every case of the split."""
 
-    def clean(self, kept: npt.NDArray[np.bool_]) -> Features:
-        """The clean images where `kept (n,)` is true."""
-        return self.features.clean.take(torch.from_numpy(kept))
+    def clean(self, mask: npt.NDArray[np.bool_]) -> Features:
+        """The clean images where `mask (n,)` is true."""
+        return self.features.clean.take(torch.from_numpy(mask))
 
     @property
     def for_head(self) -> npt.NDArray[np.bool_]:
@@ -228,7 +228,7 @@ def _held_out_detection_rate(
     clean: Array,
     threshold: float,
 ) -> TrainingAttack | None:
-    """How many attacked images that nothing was learned from are flagged."""
+    """The attack of the fit, with the share of held-out attacked images that are flagged."""
     cell, features = inputs.cell, calibration.features
     if cell is None:
         return None
