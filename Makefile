@@ -8,7 +8,7 @@ demo: $(READY)
 	$(BIN)/robust demo --out demo-report
 
 test: $(READY)
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" --benchmark-disable
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" --benchmark-disable
 
 slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow

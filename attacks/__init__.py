@@ -56,10 +56,10 @@ def make_attack(name: str, **fields: Any) -> Attack:
     kind = ATTACKS.get(name)
     if kind is None:
         raise ValueError(unknown_name(name, list(ATTACKS)))
-    known = [field.name for field in dataclasses.fields(kind) if field.repr]
+    names = [field.name for field in dataclasses.fields(kind) if field.repr]
     for field in fields:
-        if field not in known:
-            raise ValueError(unknown_field(name, field, known))
+        if field not in names:
+            raise ValueError(unknown_field(name, field, names))
     try:
         attack: Attack = kind(**fields)
     except TypeError as error:
@@ -67,9 +67,9 @@ def make_attack(name: str, **fields: Any) -> Attack:
     return attack
 
 
-def until_fallen(attack: Attack) -> Attack:
-    """The same attack, leaving each case alone once it has fallen, where it has such a form."""
-    return attack.traits.until_fallen or attack
+def early_stopping(attack: Attack) -> Attack:
+    """The same attack, ending on each case at its first success, where it can stop early."""
+    return attack.traits.early_stopping or attack
 
 
 def canonical(attack: Attack, classes: int) -> Attack:

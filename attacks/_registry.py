@@ -25,33 +25,33 @@ def attack_classes(namespace: Mapping[str, Any]) -> dict[str, type[Any]]:
 
     Raises ValueError, with what is wrong, for a class that breaks the contract.
     """
-    found = {}
+    classes = {}
     for name, kind in sorted(namespace.items()):
         home = getattr(kind, "__module__", "")
         other = home in NO_ATTACKS or home.startswith("attacks.image_agnostic.")
         if isinstance(kind, type) and home.startswith("attacks.") and not other:
             require_attack_class(kind)
-            found[name] = kind
-    return found
+            classes[name] = kind
+    return classes
 
 
-def unknown_name(name: str, known: list[str]) -> str:
+def unknown_name(name: str, names: list[str]) -> str:
     """Why there is no attack of that name, and which is meant."""
     if name in FORMER_NAMES:
         return f"{name} is now called {FORMER_NAMES[name]}"
-    return f"unknown attack {name!r}; {nearest(name, known)}"
+    return f"unknown attack {name!r}; {nearest(name, names)}"
 
 
-def unknown_field(attack: str, field: str, known: list[str]) -> str:
+def unknown_field(attack: str, field: str, names: list[str]) -> str:
     """Why an attack has no field of that name, and which is meant."""
-    if FORMER_FIELDS.get(field) in known:
+    if FORMER_FIELDS.get(field) in names:
         return f"{attack}: {field} is now called {FORMER_FIELDS[field]}"
-    return f"{attack} has no field {field!r}; {nearest(field, known)}"
+    return f"{attack} has no field {field!r}; {nearest(field, names)}"
 
 
-def nearest(word: str, known: list[str]) -> str:
-    """The known name that is most like the word, if any, and all of them."""
-    by_lower = {entry.lower(): entry for entry in known}
+def nearest(word: str, names: list[str]) -> str:
+    """A hint: the name most similar to the word, if any, and all names."""
+    by_lower = {entry.lower(): entry for entry in names}
     close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     guess = f"did you mean {by_lower[close[0]]}? " if close else ""
-    return f"{guess}there are: {', '.join(known)}"
+    return f"{guess}there are: {', '.join(names)}"

@@ -21,7 +21,7 @@ DRAWS = 15
 def far_start(
     model: Model, x: Tensor, y: Tensor, target: Tensor | None, streams: Streams
 ) -> Tensor:
-    """Of `DRAWS` random images, coarse and fine, the most damaging for each case: `(n, c, h, w)`.
+    """The most damaging of `DRAWS` random images, coarse and fine, per case: `(n, c, h, w)`.
 
     Half of their pixels are black or white, as far from the image as the box allows.
     """

@@ -25,7 +25,7 @@ class ActiveCases:
     """The cases of a batch on which an attack still works."""
 
     rows: Tensor
-    """Their places in the whole batch, `(n,)`."""
+    """Their indices in the whole batch, `(n,)`."""
     x: Tensor
     y: Tensor
     target: Tensor | None
@@ -38,29 +38,29 @@ class ActiveCases:
         """All cases of a call."""
         return cls(torch.arange(len(x), device=x.device), x, y, target, streams)
 
-    def take(self, kept: Tensor) -> ActiveCases:
+    def take(self, mask: Tensor) -> ActiveCases:
         """Those of a mask `(n,)` over the active cases."""
-        target = None if self.target is None else self.target[kept]
-        return ActiveCases(self.rows[kept], self.x[kept], self.y[kept], target, self.streams[kept])
+        target = None if self.target is None else self.target[mask]
+        return ActiveCases(self.rows[mask], self.x[mask], self.y[mask], target, self.streams[mask])
 
 
 class BestSoFar:
     """The most damaging image of each case so far: the one with the largest margin."""
 
     def __init__(self, x: Tensor) -> None:
-        self.best = x.clone()
+        self.x_adv = x.clone()
         self.margin = torch.full_like(x[:, 0, 0, 0], -torch.inf)
 
     def offer(self, batch: ActiveCases, candidate: Tensor, logits: Tensor) -> Tensor:
-        """Keep what is better; returns `(n,)` where the candidate succeeds beyond rounding."""
+        """Keep the better images; returns `(n,)` where the candidate succeeds beyond rounding."""
         value = margin(logits, batch.y, batch.target).to(self.margin)
-        known = self.margin[batch.rows]
-        better = value > known
-        if len(batch.rows) == len(self.best):
-            self.best = torch.where(per_case(better, candidate), candidate, self.best)
+        before = self.margin[batch.rows]
+        better = value > before
+        if len(batch.rows) == len(self.x_adv):
+            self.x_adv = torch.where(per_case(better, candidate), candidate, self.x_adv)
         else:
-            self.best[batch.rows[better]] = candidate[better]
-        self.margin[batch.rows] = torch.where(better, value, known)
+            self.x_adv[batch.rows[better]] = candidate[better]
+        self.margin[batch.rows] = torch.where(better, value, before)
         return beyond_rounding(value, logits)
 
 
@@ -68,15 +68,15 @@ class Nearest:
     """The nearest adversarial image of each case so far; until there is one, the most damaging."""
 
     def __init__(self, x: Tensor) -> None:
-        self.best = x.clone()
+        self.x_adv = x.clone()
         self.distance = torch.full_like(x[:, 0, 0, 0], torch.inf)
         self._margin = torch.full_like(self.distance, -torch.inf)
 
     def offer(self, candidate: Tensor, distance: Tensor, value: Tensor) -> None:
-        """Keep what is better, by the attacker's margin and the distance, `(n,)` each."""
+        """Keep the better images, by margin (`value`) and distance, `(n,)` each."""
         value, distance = value.to(self.distance), distance.to(self.distance)
         none_yet = self.distance.isinf() & (value > self._margin)
         better = torch.where(value > 0, distance < self.distance, none_yet)
-        self.best = torch.where(per_case(better, candidate), candidate, self.best)
+        self.x_adv = torch.where(per_case(better, candidate), candidate, self.x_adv)
         self.distance = torch.where(better & (value > 0), distance, self.distance)
         self._margin = torch.maximum(self._margin, value)

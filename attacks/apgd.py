@@ -55,7 +55,7 @@ class APGD:
     start: str = "random"
     """`random`, or `image`: then the first run begins at the image, any further at random."""
     stop: bool = field(default=False, repr=False)
-    """As in PGD: leave a case alone once it has fallen beyond rounding."""
+    """As in PGD: end each case at its first success beyond rounding."""
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "restarts")
@@ -85,7 +85,7 @@ class APGD:
         """With two classes the gradients of all losses are parallel."""
         return AttackTraits(
             steps=self.steps,
-            until_fallen=replace(self, stop=True),
+            early_stopping=replace(self, stop=True),
             equals_on_two_classes=replace(self, loss="margin"),
         )
 
@@ -100,71 +100,71 @@ class APGD:
     ) -> Tensor:
         """The iterate with the largest margin over all runs."""
         require_fit(self, threat)
-        found, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
+        best_so_far, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
         run_targets: list[Tensor | None] = [target] * self.restarts
         if self.targets and target is None:
             run_targets = list(likeliest_wrong(model, x, y)[:, : self.targets].T)
         for run, run_target in enumerate(run_targets):
             at_image = self.start == "image" and run == 0
             x_adv = batch.x if at_image else random_start(batch.x, threat, batch.streams)
-            batch = self.run_from(x_adv, model, batch, found, threat, run_target)
+            batch = self.run_from(x_adv, model, batch, best_so_far, threat, run_target)
             if not len(batch.rows):
                 break
-        return found.best
+        return best_so_far.x_adv
 
     def run_from(
         self,
         x_adv: Tensor,
         model: Model,
         batch: ActiveCases,
-        found: BestSoFar,
+        best_so_far: BestSoFar,
         threat: ThreatModel,
         run_target: Tensor | None,
     ) -> ActiveCases:
-        """One run from `x_adv`, towards `run_target` (a label for each case of `found`, or None).
+        """One run from `x_adv`, towards `run_target` (one label per case, or None).
 
-        What it finds goes to `found`; returns the cases that are still active after it.
+        `best_so_far` takes its images; returns the cases that are still active after it.
         """
         check = period = max(int(0.22 * self.steps), 1)
-        walk: _Walk | None = None
+        state: _RunState | None = None
         for step in range(self.steps):
             label = None if run_target is None else run_target[batch.rows]
             loss = AttackLoss(self.loss, batch.y, label)
             logits, gradient = climb(model, x_adv, loss)
             value = loss(logits)
-            if walk is None:
-                walk = _Walk.begin(x_adv, gradient, value, 2 * threat.eps)
+            if state is None:
+                state = _RunState.initial(x_adv, gradient, value, 2 * threat.eps)
             else:
-                walk = walk.arrived(x_adv, gradient, value)
-            fallen = found.offer(batch, x_adv, logits)
-            if self.stop and bool(fallen.any()):
-                batch, walk = batch.take(~fallen), walk.take(~fallen)
+                state = state.evaluated(x_adv, gradient, value)
+            success = best_so_far.offer(batch, x_adv, logits)
+            if self.stop and bool(success.any()):
+                batch, state = batch.take(~success), state.take(~success)
                 if not len(batch.rows):
                     return batch
             if step == check:
-                walk = walk.checked(period)
+                state = state.at_checkpoint(period)
                 shorter = period - max(int(0.03 * self.steps), 1)
                 period = max(shorter, int(0.06 * self.steps), 1)
                 check += period
-            walk = walk.moved(batch.x, threat)
-            x_adv = walk.x
+            state = state.stepped(batch.x, threat)
+            x_adv = state.x
         with torch.no_grad():
-            fallen = found.offer(batch, x_adv, model(x_adv))
-        return batch.take(~fallen) if self.stop else batch
+            success = best_so_far.offer(batch, x_adv, model(x_adv))
+        return batch.take(~success) if self.stop else batch
 
 
 @dataclass(frozen=True)
-class _Walk:
+class _RunState:
     """State of a run: where each case is, where it was best, and how long its steps are."""
 
     x: Tensor
-    before: Tensor
+    previous: Tensor
     gradient: Tensor
     value: Tensor
     best: Tensor
     best_gradient: Tensor
     best_value: Tensor
-    length: Tensor
+    step_size: Tensor
     """`(n,)`, in units of the image."""
     rises: Tensor
     """Steps since the last check that raised the loss."""
@@ -172,18 +172,18 @@ class _Walk:
     halved_at_check: Tensor
 
     @classmethod
-    def begin(cls, x: Tensor, gradient: Tensor, value: Tensor, length: float) -> _Walk:
+    def initial(cls, x: Tensor, gradient: Tensor, value: Tensor, step_size: float) -> _RunState:
         rises = torch.zeros_like(value)
         return cls(
             *(x, x, gradient, value, x, gradient, value),
-            *(torch.full_like(value, length), rises, value, torch.ones_like(value).bool()),
+            *(torch.full_like(value, step_size), rises, value, torch.ones_like(value).bool()),
         )
 
-    def take(self, kept: Tensor) -> _Walk:
-        return _Walk(*(getattr(self, field.name)[kept] for field in dataclasses.fields(self)))
+    def take(self, mask: Tensor) -> _RunState:
+        return _RunState(*(getattr(self, field.name)[mask] for field in dataclasses.fields(self)))
 
-    def arrived(self, x: Tensor, gradient: Tensor, value: Tensor) -> _Walk:
-        """The state with what was found where the last step led."""
+    def evaluated(self, x: Tensor, gradient: Tensor, value: Tensor) -> _RunState:
+        """The state with loss and gradient at the new iterate."""
         better = value > self.best_value
         return dataclasses.replace(
             self,
@@ -195,7 +195,7 @@ class _Walk:
             rises=self.rises + (value > self.value),
         )
 
-    def checked(self, period: int) -> _Walk:
+    def at_checkpoint(self, period: int) -> _RunState:
         """Halve the steps where the loss rose too seldom, or not at all since the last check."""
         stuck = ~self.halved_at_check & (self.best_value <= self.best_at_check)
         halved = (self.rises <= RISING_SHARE * period) | stuck
@@ -204,21 +204,21 @@ class _Walk:
         return dataclasses.replace(
             self,
             x=x,
-            before=torch.where(back, x, self.before),
+            previous=torch.where(back, x, self.previous),
             gradient=torch.where(back, self.best_gradient, self.gradient),
             value=torch.where(halved, self.best_value, self.value),
-            length=torch.where(halved, self.length / 2, self.length),
+            step_size=torch.where(halved, self.step_size / 2, self.step_size),
             rises=torch.zeros_like(self.rises),
             best_at_check=self.best_value,
             halved_at_check=halved,
         )
 
-    def moved(self, image: Tensor, threat: ThreatModel) -> _Walk:
+    def stepped(self, image: Tensor, threat: ThreatModel) -> _RunState:
         """One step along the gradient, with momentum."""
-        step = per_case(self.length, self.x) * threat.steepest(self.gradient)
+        step = per_case(self.step_size, self.x) * threat.steepest(self.gradient)
         straight = threat.project(self.x + step, image)
-        bent = self.x + MOMENTUM * (straight - self.x) + (1 - MOMENTUM) * (self.x - self.before)
-        # Without a step before, there is nothing to remember: the whole step is taken.
-        still = (self.x == self.before).flatten(1).all(1)
+        bent = self.x + MOMENTUM * (straight - self.x) + (1 - MOMENTUM) * (self.x - self.previous)
+        # At the start, and back at the best image, there is no previous step: no momentum.
+        still = (self.x == self.previous).flatten(1).all(1)
         after = torch.where(per_case(still, bent), straight, threat.project(bent, image))
-        return dataclasses.replace(self, x=after, before=self.x)
+        return dataclasses.replace(self, x=after, previous=self.x)

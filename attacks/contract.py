@@ -26,7 +26,7 @@ of both kinds, whose success does not show that gradients lead to it."""
 
 @dataclass(frozen=True)
 class AttackTraits:
-    """What an audit uses where an attack has it. The defaults say that it has not."""
+    """Optional properties of an attack that an audit uses; the defaults mean that it has none."""
 
     baseline: bool = False
     """Random images, no search. Attacks are compared with it; it is never worth detecting."""
@@ -37,8 +37,8 @@ class AttackTraits:
     travel: float = math.inf
     """Length of all steps from a random start together, in units of eps; below 2 they cannot cross
     an L-inf ball. Infinite where runs begin at the image or steps have no fixed length."""
-    until_fallen: Attack | None = None
-    """The same attack in a form that leaves each case alone once it has fallen."""
+    early_stopping: Attack | None = None
+    """The same attack with early stopping: each case ends at its first success."""
     equals: Attack | None = None
     """Another attack that does the same to every model."""
     equals_on_two_classes: Attack | None = None
@@ -58,8 +58,8 @@ class Attack(Protocol):
       (no `.grad`, no change of mode), and a case's result does not depend on its neighbours.
     - Minimum-norm attacks take `threat.eps = inf`; all others refuse it.
 
-    The module's first line says the idea and the paper, the class docstring what the attack does
-    and when to use it, a docstring under each field what it sets: tables are made from these.
+    Tables are made from docstrings: the module's first line names idea and paper, the class
+    docstring describes the attack and when to use it, a docstring under each field describes it.
     """
 
     @property

@@ -71,7 +71,7 @@ class FromFoolbox:
 
     @property
     def passes(self) -> int:
-        """Foolbox does not tell; steps are the best guess."""
+        """An estimate from its steps, since foolbox does not count passes."""
         return int(getattr(self.attack, "steps", 1)) * int(
             getattr(self.attack, "binary_search_steps", 1)
         )
@@ -110,7 +110,7 @@ class FromFoolbox:
 
 
 def from_foolbox(attack: Any, knowledge: Knowledge | None = None) -> FromFoolbox:
-    """Wrap an instance of a foolbox attack; its distance says the norm.
+    """Wrap an instance of a foolbox attack; its distance gives the norm.
 
     `knowledge` is needed for attacks of your own that extend no attack of foolbox. Raises
     ValueError without it there, and for norms that a ThreatModel does not know (L0, L1).

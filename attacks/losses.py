@@ -13,6 +13,9 @@ from attacks.contract import Model
 
 LOSSES = ("cross_entropy", "margin", "dlr")
 
+MAX_TARGETS = 9
+"""Targeted runs at most, towards the likeliest wrong labels, as in AutoAttack."""
+
 
 def cross_entropy(logits: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
     """Cross-entropy of the true label, or minus that of the target: `(n,)`."""
@@ -27,9 +30,9 @@ def margin(logits: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
     Untargeted: the best wrong logit minus the true one. Targeted: the target minus the best other.
     """
     label = y if target is None else target
-    own = logits.gather(1, label[:, None]).squeeze(1)
-    others = logits.scatter(1, label[:, None], -torch.inf).amax(1)
-    return others - own if target is None else own - others
+    label_logit = logits.gather(1, label[:, None]).squeeze(1)
+    best_other = logits.scatter(1, label[:, None], -torch.inf).amax(1)
+    return best_other - label_logit if target is None else label_logit - best_other
 
 
 def dlr(logits: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
@@ -53,8 +56,8 @@ def saturated(logits: Tensor, y: Tensor) -> Tensor:
     There the gradient of cross-entropy is (1 - p_y) times that of a margin; once 1 - p_y is below
     the square root of the machine's precision, half of its digits are gone, and soon all of them.
     """
-    digits: float = torch.finfo(logits.dtype).eps ** 0.5
-    return F.cross_entropy(logits, y, reduction="none") < digits
+    smallest: float = torch.finfo(logits.dtype).eps ** 0.5
+    return F.cross_entropy(logits, y, reduction="none") < smallest
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,5 @@ def likeliest_wrong(model: Model, x: Tensor, y: Tensor) -> Tensor:
     """The wrong labels of each case, likeliest first: `(n, k - 1)`."""
     with torch.no_grad():
         logits = model(x)
-    own = torch.zeros_like(logits, dtype=torch.bool).scatter(1, y[:, None], True)
-    return logits.masked_fill(own, -torch.inf).argsort(1, descending=True)[:, :-1]
-
-
-MOST_TARGETS = 9
-"""Targeted runs at most, towards the likeliest wrong labels, as in AutoAttack."""
+    is_label = torch.zeros_like(logits, dtype=torch.bool).scatter(1, y[:, None], True)
+    return logits.masked_fill(is_label, -torch.inf).argsort(1, descending=True)[:, :-1]

@@ -18,7 +18,7 @@ from attacks.threat import ThreatModel, per_case
 class Noise:
     """Uniform draws from the ball; the most damaging of `restarts` draws is returned.
 
-    Use it in every audit: an attack that fells no more cases than noise has found nothing.
+    Use it in every audit: an attack that succeeds on no more cases than noise has found nothing.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")

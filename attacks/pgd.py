@@ -60,9 +60,9 @@ class PGD:
     margin_fallback: bool = True
     """Whether the margin replaces cross-entropy where that is saturated."""
     stop: bool = field(default=False, repr=False)
-    """Leave a case alone once it has fallen beyond rounding, and keep the image found, rather than
-    look for the most damaging one; the batch shrinks with every case. No field of a plan: see
-    `AttackTraits.until_fallen`."""
+    """End each case at its first success beyond rounding and keep that image, rather than look for
+    the most damaging one; the batch shrinks with every case. No field of a plan: see
+    `AttackTraits.early_stopping`."""
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "step_size", "restarts")
@@ -102,7 +102,7 @@ class PGD:
         return AttackTraits(
             steps=self.steps,
             travel=self.steps * self.step_size if self.start == "random" else math.inf,
-            until_fallen=replace(self, stop=True),
+            early_stopping=replace(self, stop=True),
             equals_on_two_classes=on_margin,
         )
 
@@ -117,7 +117,7 @@ class PGD:
     ) -> Tensor:
         """The iterate with the largest margin, or the last one."""
         require_fit(self, threat)
-        found = BestSoFar(x)
+        best_so_far = BestSoFar(x)
         batch = ActiveCases.of(x, y, streams, target)
         for restart in range(self.restarts):
             at_image = self.start == "image" and restart == 0
@@ -126,12 +126,12 @@ class PGD:
                 loss = AttackLoss(self.loss, batch.y, batch.target, self.margin_fallback)
                 logits, gradient = climb(model, x_adv, loss)
                 if self.keep == "best" or self.stop:
-                    fallen = found.offer(batch, x_adv, logits)
-                    if self.stop and bool(fallen.any()):
-                        batch = batch.take(~fallen)
+                    success = best_so_far.offer(batch, x_adv, logits)
+                    if self.stop and bool(success.any()):
+                        batch = batch.take(~success)
                         if not len(batch.rows):
-                            return found.best
-                        x_adv, gradient = x_adv[~fallen], gradient[~fallen]
+                            return best_so_far.x_adv
+                        x_adv, gradient = x_adv[~success], gradient[~success]
                 length = self.step_size * threat.eps
                 if self.schedule == "linear":
                     length *= 2 * (self.steps - step) / (self.steps + 1)
@@ -139,16 +139,16 @@ class PGD:
             if self.keep == "last" and self.restarts == 1 and not self.stop:
                 return x_adv
             with torch.no_grad():
-                fallen = found.offer(batch, x_adv, model(x_adv))
+                success = best_so_far.offer(batch, x_adv, model(x_adv))
             if self.stop:
-                batch = batch.take(~fallen)
+                batch = batch.take(~success)
                 if not len(batch.rows):
-                    return found.best
-        return found.best
+                    return best_so_far.x_adv
+        return best_so_far.x_adv
 
 
 class NamedPGD(ABC):
-    """An attack that is PGD with certain fields. A subclass says with which, and its stream key."""
+    """An attack that is PGD with certain fields. A subclass defines these and its stream key."""
 
     norms: ClassVar[tuple[str, ...]]
     minimum_norm: ClassVar[bool] = False

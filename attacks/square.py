@@ -67,13 +67,13 @@ class Square:
         """The image with the largest margin of all that were shown."""
         require_fit(self, threat)
         n, channels = x.shape[:2]
-        # Drawn at once, so that a case's numbers do not depend on when its neighbours fall.
+        # Drawn at once, so that a case's numbers do not depend on when attacks on others succeed.
         rolls = streams.uniform(x.new_empty(n, self.queries, ROLLS + channels))
-        found, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
+        best_so_far, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
         candidate = _stripes(batch, threat) if threat.norm == "Linf" else _bumps(batch, threat)
         for query in range(1, self.queries + 1):
-            kept = ~found.offer(batch, candidate, model(candidate))
-            batch = batch.take(kept)
+            active = ~best_so_far.offer(batch, candidate, model(candidate))
+            batch = batch.take(active)
             if query == self.queries or not len(batch.rows):
                 break
             area = (
@@ -81,20 +81,22 @@ class Square:
                 * x[0, 0].numel()
                 / 2 ** sum(10_000 * query / self.queries > halving for halving in HALVINGS)
             )
-            now, best = rolls[batch.rows, query], found.best[batch.rows]
-            move = _resign if threat.norm == "Linf" else _shift
-            candidate = move(best, batch.x, threat, area, now)
-        return found.best
+            query_rolls, best = rolls[batch.rows, query], best_so_far.x_adv[batch.rows]
+            move = _propose_linf if threat.norm == "Linf" else _propose_l2
+            candidate = move(best, batch.x, threat, area, query_rolls)
+        return best_so_far.x_adv
 
 
 def _stripes(batch: ActiveCases, threat: ThreatModel) -> Tensor:
-    """Every column of every channel wholly up or wholly down."""
+    """Vertical stripes: each column of each channel at +eps or -eps."""
     signs = _signs(batch.streams.uniform(batch.x[:, :, :1]))
     return threat.project(batch.x + threat.eps * signs, batch.x)
 
 
-def _resign(best: Tensor, x: Tensor, threat: ThreatModel, area: float, rolls: Tensor) -> Tensor:
-    """One square at +eps or -eps, a sign a channel."""
+def _propose_linf(
+    best: Tensor, x: Tensor, threat: ThreatModel, area: float, rolls: Tensor
+) -> Tensor:
+    """One square at +eps or -eps, with one sign per channel."""
     height, width = x.shape[2:]
     side = min(max(round(area**0.5), 1), height, width)
     window = _window(x, side, rolls)
@@ -103,7 +105,7 @@ def _resign(best: Tensor, x: Tensor, threat: ThreatModel, area: float, rolls: Te
 
 
 def _bumps(batch: ActiveCases, threat: ThreatModel) -> Tensor:
-    """A grid of about five by five double bumps, a sign a channel and bump."""
+    """A grid of about five by five double bumps, with one sign per channel and bump."""
     x = batch.x
     n, channels, height, width = x.shape
     side = max(min(height, width) // 5, 1)
@@ -112,49 +114,49 @@ def _bumps(batch: ActiveCases, threat: ThreatModel) -> Tensor:
     tiled = bump[torch.arange(height) % side][:, torch.arange(width) % side]
     grid = x.new_empty(n, channels, int(down[-1]) + 1, int(across[-1]) + 1)
     signs = _signs(batch.streams.uniform(grid))
-    return _at_full_length(tiled * signs[:, :, down][:, :, :, across], x, threat)
+    return _scaled_to_eps(tiled * signs[:, :, down][:, :, :, across], x, threat)
 
 
-def _shift(best: Tensor, x: Tensor, threat: ThreatModel, area: float, rolls: Tensor) -> Tensor:
-    """The second window is emptied, and what it held goes into a double bump in the first."""
+def _propose_l2(best: Tensor, x: Tensor, threat: ThreatModel, area: float, rolls: Tensor) -> Tensor:
+    """Clear the second window and move its budget into a double bump in the first."""
     height, width = x.shape[2:]
     side = min(max(round(area**0.5), 3), height, width)
-    one, other = _window(x, side, rolls[:, :2]), _window(x, side, rolls[:, 2:4])
+    first, second = _window(x, side, rolls[:, :2]), _window(x, side, rolls[:, 2:4])
     delta = best - x
     bump = _placed(_double_bump(side, x), x, side, rolls)
-    turned = _placed(_double_bump(side, x).T, x, side, rolls)
-    bump = torch.where(per_case(rolls[:, 4] < 0.5, x), bump, turned)
-    old = torch.where(one, delta, 0.0)
+    transposed = _placed(_double_bump(side, x).T, x, side, rolls)
+    bump = torch.where(per_case(rolls[:, 4] < 0.5, x), bump, transposed)
+    old = torch.where(first, delta, 0.0)
     tiny = torch.finfo(x.dtype).tiny
     new = bump * _signs(rolls[:, ROLLS:])[:, :, None, None]
-    new = new + old / _length(old, (1, 2, 3)).clamp_min(tiny)
-    spare = (threat.eps**2 - _length(delta, (1, 2, 3)) ** 2).clamp_min(0) / x.shape[1]
-    held = _length(torch.where(one | other, delta, 0.0), (2, 3)) ** 2
-    new = new / _length(new, (2, 3)).clamp_min(tiny) * (spare + held).sqrt()
-    delta = torch.where(one, new, torch.where(other, 0.0, delta))
-    return _at_full_length(delta, x, threat)
+    new = new + old / _norm(old, (1, 2, 3)).clamp_min(tiny)
+    spare = (threat.eps**2 - _norm(delta, (1, 2, 3)) ** 2).clamp_min(0) / x.shape[1]
+    held = _norm(torch.where(first | second, delta, 0.0), (2, 3)) ** 2
+    new = new / _norm(new, (2, 3)).clamp_min(tiny) * (spare + held).sqrt()
+    delta = torch.where(first, new, torch.where(second, 0.0, delta))
+    return _scaled_to_eps(delta, x, threat)
 
 
-def _at_full_length(delta: Tensor, x: Tensor, threat: ThreatModel) -> Tensor:
+def _scaled_to_eps(delta: Tensor, x: Tensor, threat: ThreatModel) -> Tensor:
     """`x + delta` with the change stretched or shrunk to eps, then brought into ball and box."""
     return threat.project(x + threat.eps * threat.steepest(delta), x)
 
 
 def _window(x: Tensor, side: int, rolls: Tensor) -> Tensor:
     """A square at a random place in each image: `(n, 1, h, w)` bool."""
-    down, across = _from_corner(x, side, rolls)
+    down, across = _offsets(x, side, rolls)
     inside = ((down >= 0) & (down < side))[:, :, None] & ((across >= 0) & (across < side))[:, None]
     return inside[:, None]
 
 
 def _placed(pattern: Tensor, x: Tensor, side: int, rolls: Tensor) -> Tensor:
     """The pattern where `_window` puts the square, zero elsewhere: `(n, 1, h, w)`."""
-    down, across = _from_corner(x, side, rolls)
+    down, across = _offsets(x, side, rolls)
     shown = pattern[down.clamp(0, side - 1)[:, :, None], across.clamp(0, side - 1)[:, None]]
     return torch.where(_window(x, side, rolls), shown[:, None], 0.0)
 
 
-def _from_corner(x: Tensor, side: int, rolls: Tensor) -> tuple[Tensor, Tensor]:
+def _offsets(x: Tensor, side: int, rolls: Tensor) -> tuple[Tensor, Tensor]:
     """Rows `(n, h)` and columns `(n, w)` counted from the corner of each image's square."""
     height, width = x.shape[2:]
     top = (rolls[:, 0] * (height - side + 1)).long().clamp_max(height - side)
@@ -179,7 +181,7 @@ def _double_bump(side: int, like: Tensor) -> Tensor:
     return scaled
 
 
-def _length(v: Tensor, dims: tuple[int, ...]) -> Tensor:
+def _norm(v: Tensor, dims: tuple[int, ...]) -> Tensor:
     length: Tensor = torch.linalg.vector_norm(v, dim=dims, keepdim=True)
     return length
 

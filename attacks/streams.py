@@ -34,7 +34,7 @@ class Streams:
     """Random numbers for a batch: row i of every draw comes from the stream of case i alone.
 
     Draws are made on the CPU in float32, so that neither device, dtype, batch size nor order
-    changes them. Slicing shares the streams: what is drawn by a slice is drawn.
+    changes them. A slice shares the streams: its draws advance them.
     """
 
     def __init__(self, generators: Sequence[torch.Generator]) -> None:
@@ -42,7 +42,7 @@ class Streams:
 
     @classmethod
     def of(cls, seed: int, ids: Sequence[object], *labels: object) -> Streams:
-        """One stream for each id; `labels` set independent uses apart.
+        """One stream for each id; `labels` separate independent uses.
 
         An attack and its threat model enter by their `stream_key`.
         """

@@ -46,7 +46,7 @@ class ThreatModel:
 
     @property
     def stream_key(self) -> Verbatim:
-        """Names it in the seeds of random streams; may never change, or stored runs would."""
+        """Names it in the seeds of random streams. It may never change: stored runs would."""
         return Verbatim(call_text("ThreatModel", norm=self.norm, eps=self.eps))
 
     def distance(self, x_adv: Tensor, x: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ class ThreatModel:
         return delta.abs().amax(1) if self.norm == "Linf" else _l2(delta)
 
     def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
-        """The nearest point of (ball and box) in the Euclidean sense; exact in both norms."""
+        """Euclidean projection onto the intersection of ball and box; exact in both norms."""
         if math.isinf(self.eps):
             return x_adv.clamp(0, 1)
         if self.norm == "Linf":
@@ -71,7 +71,7 @@ class ThreatModel:
         return scaled / per_case(above_zero(_l2(scaled)), gradient)
 
     def random(self, x: Tensor, streams: Streams) -> Tensor:
-        """One image a case, drawn uniformly from the ball and then brought into the box."""
+        """One image per case, drawn uniformly from the ball and then clipped to the box."""
         if math.isinf(self.eps):
             raise ValueError("a ball without a bound has no uniform distribution; give eps")
         if self.norm == "Linf":

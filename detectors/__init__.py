@@ -39,9 +39,9 @@ def make_detector(name: str, **fields: Any) -> Detector:
     kind: Any = DETECTORS.get(name)
     if kind is None:
         raise ValueError(f"unknown detector {name!r}; {nearest_name(name, list(DETECTORS))}")
-    known = [field.name for field in dataclasses.fields(kind)]
+    names = [field.name for field in dataclasses.fields(kind)]
     for field in fields:
-        if field not in known:
-            raise ValueError(f"{name} has no field {field!r}; {nearest_name(field, known)}")
-    made: Detector = kind(**fields)
-    return made
+        if field not in names:
+            raise ValueError(f"{name} has no field {field!r}; {nearest_name(field, names)}")
+    detector: Detector = kind(**fields)
+    return detector

@@ -11,7 +11,7 @@ from detectors.contract import Detector
 
 _NO_DETECTORS = ("detectors.contract", "detectors.extraction", "detectors.features")
 """The modules whose classes are no detectors."""
-_DECLARED = ("has_head", "needs_head", "differentiable")
+_CLASS_FIELDS = ("has_head", "needs_head", "differentiable")
 
 
 def registered_detectors(namespace: Mapping[str, Any]) -> dict[str, type[Detector]]:
@@ -19,13 +19,13 @@ def registered_detectors(namespace: Mapping[str, Any]) -> dict[str, type[Detecto
 
     TypeError, with what is wrong, for a class that breaks the contract.
     """
-    found: dict[str, type[Detector]] = {}
+    detectors: dict[str, type[Detector]] = {}
     for name, kind in sorted(namespace.items()):
         home = getattr(kind, "__module__", "")
         if isinstance(kind, type) and home.startswith("detectors.") and home not in _NO_DETECTORS:
             require_detector_class(kind)
-            found[name] = kind
-    return found
+            detectors[name] = kind
+    return detectors
 
 
 def require_detector_class(kind: type) -> None:
@@ -40,7 +40,7 @@ def _problem(kind: type) -> str:
         return "is not a subclass of Detector (detectors/contract.py)"
     if missing := sorted(kind.__abstractmethods__):
         return f"does not define {', '.join(missing)}"
-    if undeclared := [name for name in _DECLARED if not hasattr(kind, name)]:
+    if undeclared := [name for name in _CLASS_FIELDS if not hasattr(kind, name)]:
         return f"does not say {', '.join(undeclared)}: set it in the class"
     if not dataclasses.is_dataclass(kind) or "__dataclass_params__" not in vars(kind):
         return "is not a dataclass: decorate it with @dataclass(frozen=True)"
@@ -51,9 +51,9 @@ def _problem(kind: type) -> str:
     return ""
 
 
-def nearest_name(word: str, known: list[str]) -> str:
-    """The known name that is most like the word, if any, and all of them."""
-    by_lower = {entry.lower(): entry for entry in known}
+def nearest_name(word: str, names: list[str]) -> str:
+    """A hint: the name most similar to the word, if any, and all names."""
+    by_lower = {entry.lower(): entry for entry in names}
     close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     guess = f"did you mean {by_lower[close[0]]}? " if close else ""
-    return f"{guess}there are: {', '.join(known) or 'none'}"
+    return f"{guess}there are: {', '.join(names) or 'none'}"

@@ -40,7 +40,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class ExtraPasses:
-    """Further forward passes over a batch, each made once however many detectors ask for it."""
+    """Further forward passes over a batch, each made once for all detectors that ask for it."""
 
     extract: Extractor
     x: Tensor
@@ -49,16 +49,16 @@ class ExtraPasses:
     """How often units are dropped, for detectors that need dropout."""
     seed: int
     """Of the dropped units."""
-    _made: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    _computed: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
-    def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
-        """What `make` gives, computed for the first detector that asks for it by this name.
+    def once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """The result of `compute`, called for the first detector that asks for this name.
 
         Safe, since all detectors of a reader have learned from one reference.
         """
-        if name not in self._made:
-            self._made[name] = make()
-        return self._made[name]
+        if name not in self._computed:
+            self._computed[name] = compute()
+        return self._computed[name]
 
 
 class Detector(ABC):
@@ -175,8 +175,8 @@ class FittedDetector:
     def with_head(self, clean: Tensor, adversarial: Tensor) -> FittedDetector:
         """The same detector with a head fitted on `statistics` of clean and of attacked images.
 
-        Attacked are images whose attack succeeded on a case that is correct when clean. ValueError
-        where either side is empty or the detector has no head.
+        Attacked images are those of successful attacks on cases that are correct without attack.
+        ValueError where either side is empty or the detector has no head.
         """
         if not len(clean) or not len(adversarial):
             raise ValueError("a head needs clean and successfully attacked images, one has 0")

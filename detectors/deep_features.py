@@ -50,16 +50,16 @@ class DeepFeatures(FeatureDetector):
 
     def combine(self, statistics: Tensor, learned: Learned, head: Learned | None) -> Tensor:
         """The mean share of attacked images in the leaves reached."""
-        one = {name: value.to(statistics.device) for name, value in (head or {}).items()}
-        tree = torch.arange(len(one["split"]), device=statistics.device)[:, None]
-        at = torch.zeros(len(tree), len(statistics), dtype=torch.long, device=statistics.device)
+        forest = {name: value.to(statistics.device) for name, value in (head or {}).items()}
+        tree = torch.arange(len(forest["split"]), device=statistics.device)[:, None]
+        node = torch.zeros(len(tree), len(statistics), dtype=torch.long, device=statistics.device)
         # scikit-learn compares float32 values with float64 thresholds.
         values = statistics.float().double().T
         row = torch.arange(len(statistics), device=statistics.device)
-        for _ in range(int(one["depth"])):
-            right = values[one["split"][tree, at], row] > one["threshold"][tree, at]
-            at = torch.where(right, one["right"][tree, at], one["left"][tree, at])
-        return one["share"][tree, at].mean(0).to(statistics)
+        for _ in range(int(forest["depth"])):
+            right = values[forest["split"][tree, node], row] > forest["threshold"][tree, node]
+            node = torch.where(right, forest["right"][tree, node], forest["left"][tree, node])
+        return forest["share"][tree, node].mean(0).to(statistics)
 
 
 def _tensors(forest: RandomForestClassifier) -> Learned:
@@ -67,7 +67,7 @@ def _tensors(forest: RandomForestClassifier) -> Learned:
 
     A leaf points to itself; `share` is the share of attacked images among those that reached it.
     """
-    trees = [one.tree_ for one in forest.estimators_]
+    trees = [forest.tree_ for forest in forest.estimators_]
     nodes = max(tree.node_count for tree in trees)
 
     def padded(take: Any, kind: type) -> Tensor:
@@ -78,8 +78,8 @@ def _tensors(forest: RandomForestClassifier) -> Learned:
 
     def child(which: str) -> Any:
         def take(tree: Any) -> Any:
-            own = getattr(tree, f"children_{which}")
-            return np.where(own < 0, np.arange(len(own)), own)
+            children = getattr(tree, f"children_{which}")
+            return np.where(children < 0, np.arange(len(children)), children)
 
         return take
 

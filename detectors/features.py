@@ -61,8 +61,8 @@ class Extractor:
 
     A name is that of a module, or its end where that is unique (`layer4` for `network.layer4`);
     with `:input` it means the input of the module. Gradients flow where asked for. The model should
-    be in evaluation mode, at float32 and without folded layers. No hook outlives a call, not even
-    one that raises. ValueError for an unknown name, with the nearest ones.
+    be in evaluation mode, at float32 and without folded layers. Hooks are removed after every
+    call, also after one that raises. ValueError for an unknown name, with the nearest ones.
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
@@ -73,12 +73,12 @@ class Extractor:
 
     def __call__(self, x: Tensor) -> Features:
         """One forward pass over images; ValueError for a layer that gives no tensor."""
-        found: dict[str, Tensor] = {}
+        pooled: dict[str, Tensor] = {}
 
         def keep(name: str, value: object) -> None:
             if isinstance(value, Tensor):
-                # At once: a later layer may write over its input, the mean is a tensor of its own.
-                found[name] = pool(value, x)
+                # Pooled at once: a later layer may overwrite its input in place.
+                pooled[name] = pool(value, x)
 
         def hook(name: str, module: nn.Module) -> RemovableHandle:
             if name.endswith(INPUT):
@@ -94,12 +94,12 @@ class Extractor:
         finally:
             for handle in handles:
                 handle.remove()
-        silent = [name for name in self.layers if name not in found]
-        if silent:
+        missing = [name for name in self.layers if name not in pooled]
+        if missing:
             raise ValueError(
-                f"layer {silent[0]!r} gave no tensor in a forward pass; name one that does"
+                f"layer {missing[0]!r} gave no tensor in a forward pass; name one that does"
             )
-        return Features(logits, {name: found[name] for name in self.layers})
+        return Features(logits, {name: pooled[name] for name in self.layers})
 
 
 def find_layers(model: nn.Module, x: Tensor) -> tuple[str, ...]:
@@ -111,8 +111,8 @@ def find_layers(model: nn.Module, x: Tensor) -> tuple[str, ...]:
     """
     trace = _trace(model, x)
     head = _head(trace)
-    before = trace[: next(i for i, seen in enumerate(trace) if seen is head)]
-    stages = _stages(_whole(trace, before, head, x), x)
+    before = trace[: next(i for i, call in enumerate(trace) if call is head)]
+    stages = _stages(_outside_reductions(trace, before, head, x), x)
     if len(stages) < 2:
         stages = _blocks(before) or _stages(before, x)
     names = [name for name in dict.fromkeys(stages) if name != head.name]
@@ -165,9 +165,9 @@ def _trace(model: nn.Module, x: Tensor) -> list[_Call]:
 
 def _head(trace: Sequence[_Call]) -> _Call:
     for kind in (nn.Linear, (nn.Conv2d, nn.LazyConv2d)):
-        for seen in reversed(trace):
-            if isinstance(seen.module, kind):
-                return seen
+        for call in reversed(trace):
+            if isinstance(call.module, kind):
+                return call
     raise ValueError(
         "no linear layer and no convolution was seen in a forward pass (a scripted or exported "
         "network shows none); detectors need the network as an nn.Module, or named layers"
@@ -177,31 +177,33 @@ def _head(trace: Sequence[_Call]) -> _Call:
 def _stages(trace: Sequence[_Call], x: Tensor) -> list[str]:
     """For each resolution above a single pixel the last module that had it, in order."""
     grids: dict[tuple[int, int], str] = {}
-    for seen in trace:
-        if (grid := _grid(seen.shape, x)) is not None and min(grid) > 1:
+    for call in trace:
+        if (grid := _grid(call.shape, x)) is not None and min(grid) > 1:
             grids.pop(grid, None)
-            grids[grid] = seen.name
+            grids[grid] = call.name
     return list(grids.values())
 
 
-def _whole(trace: Sequence[_Call], before: Sequence[_Call], head: _Call, x: Tensor) -> list[_Call]:
+def _outside_reductions(
+    trace: Sequence[_Call], before: Sequence[_Call], head: _Call, x: Tensor
+) -> list[_Call]:
     """The modules that are not inside a block that itself ends at another resolution.
 
     The parts of a block that reduces the resolution end no stage. Plain sequences do not count as
     blocks, nor does a module that holds the head.
     """
     ends = {
-        seen.name: _grid(seen.shape, x)
-        for seen in trace
-        if type(seen.module) is not nn.Sequential and not head.name.startswith(f"{seen.name}.")
+        call.name: _grid(call.shape, x)
+        for call in trace
+        if type(call.module) is not nn.Sequential and not head.name.startswith(f"{call.name}.")
     }
 
-    def whole(seen: _Call) -> bool:
-        parts = seen.name.split(".")
+    def same_resolution(call: _Call) -> bool:
+        parts = call.name.split(".")
         above = [".".join(parts[:i]) for i in range(1, len(parts))]
-        return all(ends.get(a, grid) == grid for grid in [_grid(seen.shape, x)] for a in above)
+        return all(ends.get(a, grid) == grid for grid in [_grid(call.shape, x)] for a in above)
 
-    return [seen for seen in before if whole(seen)]
+    return [call for call in before if same_resolution(call)]
 
 
 def _grid(shape: torch.Size, x: Tensor) -> tuple[int, int] | None:
@@ -220,10 +222,10 @@ def _channels_last(shape: torch.Size, x: Tensor) -> bool:
 def _blocks(trace: Sequence[_Call]) -> list[str]:
     """The end of each quarter of the longest row of equal blocks with tokens `(n, t, d)`."""
     rows: dict[tuple[str, type[nn.Module], torch.Size], list[str]] = {}
-    for seen in trace:
-        parent, _, place = seen.name.rpartition(".")
-        if len(seen.shape) == 3 and (place.isdigit() or place.split("_")[-1].isdigit()):
-            rows.setdefault((parent, type(seen.module), seen.shape), []).append(seen.name)
+    for call in trace:
+        parent, _, place = call.name.rpartition(".")
+        if len(call.shape) == 3 and (place.isdigit() or place.split("_")[-1].isdigit()):
+            rows.setdefault((parent, type(call.module), call.shape), []).append(call.name)
     longest = max(rows.values(), key=len, default=[])
     quarter = max(1, len(longest) / STAGES)
     return [
@@ -231,13 +233,13 @@ def _blocks(trace: Sequence[_Call]) -> list[str]:
     ]
 
 
-def _resolve(model: nn.Module, wanted: str) -> str:
-    name, is_input = wanted.removesuffix(INPUT), wanted.endswith(INPUT)
-    known: list[str] = [known for known, _ in model.named_modules() if known]
-    matches = [k for k in known if k == name] or [k for k in known if k.endswith(f".{name}")]
+def _resolve(model: nn.Module, layer: str) -> str:
+    name, is_input = layer.removesuffix(INPUT), layer.endswith(INPUT)
+    names: list[str] = [path for path, _ in model.named_modules() if path]
+    matches = [k for k in names if k == name] or [k for k in names if k.endswith(f".{name}")]
     if len(matches) == 1:
         return matches[0] + (INPUT if is_input else "")
     if matches:
         raise ValueError(f"layer {name!r} is the end of {', '.join(matches[:4])}; name one in full")
-    near = difflib.get_close_matches(name, [*known, *(k.rpartition(".")[2] for k in known)], 3, 0.4)
-    raise ValueError(f"no layer {name!r}; nearest: {', '.join(near or known[:3])}")
+    near = difflib.get_close_matches(name, [*names, *(k.rpartition(".")[2] for k in names)], 3, 0.4)
+    raise ValueError(f"no layer {name!r}; nearest: {', '.join(near or names[:3])}")

@@ -47,13 +47,15 @@ class KernelDensity(FeatureDetector):
         """The log density `(n, 1)` in nats; a class without reference images has density 0."""
         bandwidth = float(learned["bandwidth"])
         deep, predicted = features.deep, features.logits.argmax(1)
-        found = torch.full_like(deep[:, 0], -torch.inf)
+        density = torch.full_like(deep[:, 0], -torch.inf)
         for label in range(features.logits.shape[1]):
-            mine = predicted == label
-            if f"class {label}" in learned and bool(mine.any()):
+            in_class = predicted == label
+            if f"class {label}" in learned and bool(in_class.any()):
                 points = learned[f"class {label}"].to(deep)
-                found = found.masked_scatter(mine, _log_density(deep[mine], points, bandwidth))
-        return found[:, None]
+                density = density.masked_scatter(
+                    in_class, _log_density(deep[in_class], points, bandwidth)
+                )
+        return density[:, None]
 
     def fit_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
         """A logistic regression."""
@@ -77,10 +79,10 @@ def choose_bandwidth(reference: Reference) -> float:
     likelihood = torch.zeros(len(GRID), dtype=torch.float64)
     squares, nearest = [], []
     for label in reference.classes():
-        mine = reference.labels == label
-        distances = squared_distances(deep[mine], deep[mine])
-        own = groups[mine][:, None] == groups[mine][None]
-        distances = distances.masked_fill(own.to(distances.device), torch.inf)
+        in_class = reference.labels == label
+        distances = squared_distances(deep[in_class], deep[in_class])
+        same_group = groups[in_class][:, None] == groups[in_class][None]
+        distances = distances.masked_fill(same_group.to(distances.device), torch.inf)
         usable = torch.isfinite(distances).any(1)
         squares.append(distances[usable])
         nearest.append(distances[usable].amin(1).sqrt())

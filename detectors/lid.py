@@ -54,8 +54,9 @@ class LID(FeatureDetector):
         rows = torch.randperm(count, generator=draw)[: self.batch]
         chosen = reference.features.take(rows.to(reference.labels.device))
         points = {f"layer {name}": value.detach() for name, value in chosen.layers.items()}
-        own = self.measure(chosen, points, skip_nearest=True)
-        return {**points, "centre": own.mean(0), "scale": own.std(0).clamp_min(SMALLEST)}
+        statistics = self.measure(chosen, points, skip_nearest=True)
+        centre, scale = statistics.mean(0), statistics.std(0).clamp_min(SMALLEST)
+        return {**points, "centre": centre, "scale": scale}
 
     def statistics(self, features: Features, learned: Learned) -> Tensor:
         """The LID in each layer `(n, layers)`."""
@@ -75,21 +76,21 @@ class LID(FeatureDetector):
     def measure(self, features: Features, learned: Learned, skip_nearest: bool = False) -> Tensor:
         """The LID `(n, layers)` among the points of the batch.
 
-        `skip_nearest` where the images are these points: each is its own nearest.
+        `skip_nearest` where the images are these points, so that none is its own neighbour.
         """
-        found = []
-        first = int(skip_nearest)
+        per_layer = []
+        skipped = int(skip_nearest)
         for name, x in features.layers.items():
             points = learned[f"layer {name}"].to(x)
-            nearest, index = squared_distances(x, points).topk(self.k + first, largest=False)
-            distances = _root(nearest[:, first:])
+            nearest, index = squared_distances(x, points).topk(self.k + skipped, largest=False)
+            distances = _root(nearest[:, skipped:])
             if self.estimator == "mle":
-                found.append(lid_mle(distances))
+                per_layer.append(lid_mle(distances))
             else:
                 between = _root(squared_distances(points, points))
-                near = index[:, first:]
-                found.append(lid_tle(distances, between[near[:, :, None], near[:, None, :]]))
-        return torch.stack(found, 1)
+                near = index[:, skipped:]
+                per_layer.append(lid_tle(distances, between[near[:, :, None], near[:, None, :]]))
+        return torch.stack(per_layer, 1)
 
 
 def lid_mle(distances: Tensor) -> Tensor:
@@ -112,19 +113,20 @@ def lid_tle(distances: Tensor, between: Tensor) -> Tensor:
     r = distances[:, -1, None, None].clamp_min(SMALLEST)
     u, w = distances[:, :, None], distances[:, None, :]
     v2 = between.square()
-    seen = _reach(u, w, v2, r), _reach(u, w, 2 * u.square() + 2 * w.square() - v2, r)
-    off = ~torch.eye(k, dtype=torch.bool, device=distances.device)
-    kept = off & (v2 > 0) & (seen[0] >= 1e-6) & (seen[1] >= 1e-6)
-    logs = sum(torch.where(kept, (s.clamp_min(SMALLEST) / r).log(), 0.0) for s in seen)
-    own = distances >= 1e-6
-    ratios = torch.where(own, distances.clamp_min(SMALLEST) / r[:, :, 0], 1.0)
+    mirrored = 2 * u.square() + 2 * w.square() - v2
+    reaches = _pair_distance(u, w, v2, r), _pair_distance(u, w, mirrored, r)
+    different = ~torch.eye(k, dtype=torch.bool, device=distances.device)
+    usable = different & (v2 > 0) & (reaches[0] >= 1e-6) & (reaches[1] >= 1e-6)
+    logs = sum(torch.where(usable, (s.clamp_min(SMALLEST) / r).log(), 0.0) for s in reaches)
+    nonzero = distances >= 1e-6
+    ratios = torch.where(nonzero, distances.clamp_min(SMALLEST) / r[:, :, 0], 1.0)
     total = logs.sum((1, 2)) + 2 * ratios.log().sum(1)  # type: ignore[union-attr]
-    counted = kept.sum((1, 2)) + k - (~own).sum(1)
+    counted = usable.sum((1, 2)) + k - (~nonzero).sum(1)
     flat = logs.sum((1, 2)) > -1e-6  # type: ignore[union-attr]
     return torch.where(flat, 0.0, -2 * counted / total.clamp_max(-SMALLEST))
 
 
-def _reach(u: Tensor, w: Tensor, v2: Tensor, r: Tensor) -> Tensor:
+def _pair_distance(u: Tensor, w: Tensor, v2: Tensor, r: Tensor) -> Tensor:
     """The distance at which a ball that touches the boundary from one neighbour meets another.
 
     The root of a quadratic, in the one of its two forms that does not cancel.

@@ -49,13 +49,13 @@ class Mahalanobis(Detector):
 
     def learn(self, reference: Reference) -> Learned:
         """For each layer the whitening matrix and the whitened class means."""
-        known = reference.classes()
+        classes = reference.classes()
         learned: dict[str, Tensor] = {}
         for name, values in reference.features.layers.items():
             x = values.detach().double()
-            means = torch.stack([x[reference.labels == label].mean(0) for label in known])
+            means = torch.stack([x[reference.labels == label].mean(0) for label in classes])
             spread = x.clone()
-            for label, mean in zip(known, means, strict=True):
+            for label, mean in zip(classes, means, strict=True):
                 spread[reference.labels == label] -= mean
             whiten = whitening(spread.T @ spread / len(x))
             if not whiten.shape[1]:
@@ -93,7 +93,7 @@ class Mahalanobis(Detector):
             return fit_logistic(clean, adversarial)
         count = len(STEPS)
         blocks = list(zip(clean.chunk(count, 1), adversarial.chunk(count, 1), strict=True))
-        best = max(range(count), key=lambda place: _validated(*blocks[place]))
+        best = max(range(count), key=lambda place: _held_out_auc(*blocks[place]))
         return {**fit_logistic(*blocks[best]), "best": torch.tensor(best)}
 
     def combine(self, statistics: Tensor, learned: Learned, head: Learned | None) -> Tensor:
@@ -109,12 +109,12 @@ class Mahalanobis(Detector):
 
 def distances(features: Features, learned: Learned) -> Tensor:
     """Half the squared Mahalanobis distance to the nearest class in each layer `(n, layers)`."""
-    found = []
+    result = []
     for name, x in features.layers.items():
         white = x @ learned[f"whiten {name}"].to(x)
         means = learned[f"means {name}"].to(x)
-        found.append((white[:, None] - means[None]).square().sum(2).amin(1) / 2)
-    return torch.stack(found, 1)
+        result.append((white[:, None] - means[None]).square().sum(2).amin(1) / 2)
+    return torch.stack(result, 1)
 
 
 def step_name(step: float) -> str:
@@ -131,8 +131,8 @@ def whitening(covariance: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(covariance)
     floor = values.amax() * len(values) * torch.finfo(values.dtype).eps
     kept = values > floor
-    found: Tensor = vectors[:, kept] / values[kept].sqrt()
-    return found
+    result: Tensor = vectors[:, kept] / values[kept].sqrt()
+    return result
 
 
 def input_direction(learned: Learned, extract: Callable[[Tensor], Features], x: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ def input_direction(learned: Learned, extract: Callable[[Tensor], Features], x: 
     return gradient.sign()
 
 
-def _validated(clean: Tensor, adversarial: Tensor) -> float:
+def _held_out_auc(clean: Tensor, adversarial: Tensor) -> float:
     """AUC on the last third of either side, of a head fitted on the rest."""
     cuts = [max(1, len(side) * 2 // 3) for side in (clean, adversarial)]
     head = fit_logistic(clean[: cuts[0]], adversarial[: cuts[1]])

@@ -57,5 +57,5 @@ class QuantizedFeatures(FeatureDetector):
         return self._kernel(statistics, parts["support"]) @ parts["weight"] + parts["bias"]
 
     def _kernel(self, x: Tensor, points: Tensor) -> Tensor:
-        """`(n, m)` by one matrix product; the machine's own kernel goes pair by pair."""
+        """`(n, m)` by one matrix product; scikit-learn's kernel is slower, pair by pair."""
         return (-self.gamma * squared_distances(x, points)).exp()

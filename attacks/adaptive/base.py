@@ -1,6 +1,6 @@
 """Base of the adaptive attacks: PGD on classifier and detector at once.
 
-A subclass says in which direction to step; the search, the choice among its images and the fields
+A subclass defines the direction of a step; the search, the choice of the best image and the fields
 are the same for all.
 """
 
@@ -37,7 +37,7 @@ class JointEvaluation:
     target: Tensor | None
     margin: Tensor
     suspicion: Tensor | None
-    """Above 0 where the detector raises the alarm; None where no detector is known."""
+    """Above 0 where the detector raises the alarm; None where there is no access to a detector."""
     fooled: Tensor
     """Where the attacker's margin is above kappa."""
     balance: Tensor
@@ -46,8 +46,8 @@ class JointEvaluation:
 
     def gradient(self, value: Tensor) -> Tensor:
         """Of `value (n,)` in `x`; 0 where it is not finite, as where a density underflows."""
-        (found,) = torch.autograd.grad(value.sum(), self.x, retain_graph=True)
-        return torch.nan_to_num(found, 0.0, 0.0, 0.0)
+        (gradient,) = torch.autograd.grad(value.sum(), self.x, retain_graph=True)
+        return torch.nan_to_num(gradient, 0.0, 0.0, 0.0)
 
 
 class LeastSuspicious:
@@ -58,18 +58,18 @@ class LeastSuspicious:
     """
 
     def __init__(self, x: Tensor) -> None:
-        self.best = x.clone()
+        self.x_adv = x.clone()
         self._fooled = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         self._value = torch.full_like(x[:, 0, 0, 0], -torch.inf)
 
-    def offer(self, seen: JointEvaluation, preference: Tensor) -> None:
-        """Keep what is better; `preference (n,)` ranks the images that fool the classifier."""
-        value = torch.where(seen.fooled, preference, seen.margin).detach().to(self._value)
-        level = seen.fooled == self._fooled
-        better = torch.where(level, value > self._value, seen.fooled)
-        self.best = torch.where(per_case(better, seen.x), seen.x.detach(), self.best)
+    def offer(self, current: JointEvaluation, preference: Tensor) -> None:
+        """Keep the better images; `preference (n,)` ranks those that fool the classifier."""
+        value = torch.where(current.fooled, preference, current.margin).detach().to(self._value)
+        equal = current.fooled == self._fooled
+        better = torch.where(equal, value > self._value, current.fooled)
+        self.x_adv = torch.where(per_case(better, current.x), current.x.detach(), self.x_adv)
         self._value = torch.where(better, value, self._value)
-        self._fooled = self._fooled | seen.fooled
+        self._fooled = self._fooled | current.fooled
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class AdaptivePGD(ABC):
     stream_name: ClassVar[str]
     """The attack's name in its stream key."""
     prefers_large_margin: ClassVar[bool]
-    """Which of the images that fool the classifier is better where no detector is known."""
+    """Without a detector: whether the larger margin is better, once the classifier is fooled."""
 
     steps: int = 100
     """Gradient steps of each run."""
@@ -107,7 +107,7 @@ class AdaptivePGD(ABC):
 
     @abstractmethod
     def direction(
-        self, seen: JointEvaluation, threat: ThreatModel, access: DetectorAccess
+        self, current: JointEvaluation, threat: ThreatModel, access: DetectorAccess
     ) -> Tensor:
         """The next step, of length 1 in the norm of `threat` at most: `(n, c, h, w)`."""
 
@@ -152,12 +152,12 @@ class AdaptivePGD(ABC):
         require_fit(self, threat)
 
         def evaluate(images: Tensor, balance: Tensor, restart: int) -> JointEvaluation:
-            ahead = margin(model(images), y, target)
+            value = margin(model(images), y, target)
             suspicion = None if access.suspicion is None else access.suspicion(images)
-            fooled = ahead > self.kappa
-            return JointEvaluation(images, y, target, ahead, suspicion, fooled, balance, restart)
+            fooled = value > self.kappa
+            return JointEvaluation(images, y, target, value, suspicion, fooled, balance, restart)
 
-        kept = LeastSuspicious(x)
+        best = LeastSuspicious(x)
         for restart in range(self.restarts):
             at_image = self.start == "image" and restart == 0
             x_adv = x if at_image else random_start(x, threat, streams)
@@ -167,34 +167,34 @@ class AdaptivePGD(ABC):
             for step in range(self.steps):
                 with torch.enable_grad():
                     x_adv = x_adv.detach().requires_grad_()
-                    seen = evaluate(x_adv, balance, restart)
-                    direction = self.direction(seen, threat, access)
-                kept.offer(seen, self._preference(seen))
-                balance = balance + 2 * seen.fooled.to(balance) - 1
+                    current = evaluate(x_adv, balance, restart)
+                    direction = self.direction(current, threat, access)
+                best.offer(current, self._preference(current))
+                balance = balance + 2 * current.fooled.to(balance) - 1
                 length = 2 * self.step_size * threat.eps * (self.steps - step) / (self.steps + 1)
                 x_adv = threat.project(x_adv.detach() + length * direction, x)
             with torch.no_grad():
-                seen = evaluate(x_adv, balance, restart)
-                kept.offer(seen, self._preference(seen))
-        return kept.best
+                current = evaluate(x_adv, balance, restart)
+                best.offer(current, self._preference(current))
+        return best.x_adv
 
     @final
-    def _preference(self, seen: JointEvaluation) -> Tensor:
+    def _preference(self, current: JointEvaluation) -> Tensor:
         """Ranks the images that fool the classifier: `(n,)`, larger is better."""
-        if seen.suspicion is not None:
-            return -seen.suspicion
-        return seen.margin if self.prefers_large_margin else -seen.margin
+        if current.suspicion is not None:
+            return -current.suspicion
+        return current.margin if self.prefers_large_margin else -current.margin
 
 
-RATE, REACH = 0.5, 6.0
+BALANCE_RATE, BALANCE_LIMIT = 0.5, 6.0
 """How fast the weight follows the balance, and how far: at its ends one side has 1 part in 20."""
 
 
-def balanced(seen: JointEvaluation, fooling: Tensor, hiding: Tensor) -> Tensor:
+def balanced(current: JointEvaluation, fooling: Tensor, hiding: Tensor) -> Tensor:
     """Weighted sum of two directions `(n, c, h, w)`, each first scaled to length 1.
 
     The weight of `hiding` grows with the number of iterates that fooled the classifier.
     """
-    weight = (RATE * seen.balance.clamp(-REACH, REACH)).sigmoid()
+    weight = (BALANCE_RATE * current.balance.clamp(-BALANCE_LIMIT, BALANCE_LIMIT)).sigmoid()
     unit = ThreatModel("L2", 1.0).steepest
     return torch.lerp(unit(fooling), unit(hiding), per_case(weight, fooling))

@@ -25,8 +25,8 @@ class ConfidencePGD(AdaptivePGD):
     prefers_large_margin: ClassVar[bool] = False
 
     def direction(
-        self, seen: JointEvaluation, threat: ThreatModel, access: DetectorAccess
+        self, current: JointEvaluation, threat: ThreatModel, access: DetectorAccess
     ) -> Tensor:
         """Up the margin below kappa, down above it."""
-        towards = 1 - 2 * seen.fooled.to(seen.x)
-        return threat.steepest(seen.gradient(seen.margin)) * per_case(towards, seen.x)
+        towards = 1 - 2 * current.fooled.to(current.x)
+        return threat.steepest(current.gradient(current.margin)) * per_case(towards, current.x)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from attacks.contract import AttackTraits, Knowledge, Model
+from attacks.contract import Attack, Model
 from attacks.streams import Streams
 from attacks.threat import ThreatModel
 
@@ -30,7 +30,7 @@ class Guides:
 
 @dataclass(frozen=True)
 class DetectorAccess:
-    """What an attacker who knows the detector can use. An attack takes from it what it needs."""
+    """What an attacker who knows the detector can use; each attack reads the fields it needs."""
 
     suspicion: ImageFunction | None = None
     """Images to `(n,)`: above 0 where the detector raises the alarm."""
@@ -38,42 +38,21 @@ class DetectorAccess:
     """Where the first run begins in place of the image, `(n, c, h, w)`: images that fool the
     classifier already, where gradients from the image lead nowhere."""
     guides: Guides | None = None
-    """Clean images whose features may be imitated."""
+    """Clean images whose features an attack may match."""
     likelihood: ImageFunction | None = None
     """Images to `(n, k)`: log-likelihood of their features for each class; -inf for a class without
     clean images."""
 
 
 NO_ACCESS = DetectorAccess()
-"""Of an attacker who knows no detector."""
+"""Access of an attacker who does not know the detector."""
 
 
-class AdaptiveAttack(Protocol):
-    """An `Attack` on classifier and detector; without access it attacks the classifier alone."""
+class AdaptiveAttack(Attack, Protocol):
+    """An `Attack` on classifier and detector; without access it attacks the classifier alone.
 
-    @property
-    def norms(self) -> tuple[str, ...]:
-        """See `Attack`, as for all that follow."""
-
-    @property
-    def minimum_norm(self) -> bool:
-        """Whether it looks for the nearest adversarial image."""
-
-    @property
-    def knowledge(self) -> Knowledge:
-        """What it must know of the model."""
-
-    @property
-    def traits(self) -> AttackTraits:
-        """What else an audit uses; `detector_aware` is True."""
-
-    @property
-    def passes(self) -> int:
-        """Upper bound on the forward passes per case, those of the detector apart."""
-
-    @property
-    def stream_key(self) -> str:
-        """Names attack and fields in the seeds of its random streams."""
+    Its traits are `detector_aware`; `passes` does not count those of the detector.
+    """
 
     def __call__(
         self,

@@ -26,27 +26,33 @@ class FeatureMatching(AdaptivePGD):
     prefers_large_margin: ClassVar[bool] = True
 
     def direction(
-        self, seen: JointEvaluation, threat: ThreatModel, access: DetectorAccess
+        self, current: JointEvaluation, threat: ThreatModel, access: DetectorAccess
     ) -> Tensor:
         """Towards the features of the guide."""
         guides = access.guides
         if guides is None:
-            return threat.steepest(seen.gradient(seen.margin))
-        own = guides.features(seen.x)
-        guide = nearest_guides(own.detach(), guides.clean, guides.labels, seen)
-        return threat.steepest(-seen.gradient((own - guide).square().sum(1)))
+            return threat.steepest(current.gradient(current.margin))
+        features = guides.features(current.x)
+        guide = nearest_guides(features.detach(), guides.clean, guides.labels, current)
+        return threat.steepest(-current.gradient((features - guide).square().sum(1)))
 
 
-def nearest_guides(own: Tensor, guides: Tensor, labels: Tensor, seen: JointEvaluation) -> Tensor:
-    """For each case the guide nearest to `own (n, d)`, in later restarts the next: `(n, d)`.
+def nearest_guides(
+    features: Tensor, guides: Tensor, labels: Tensor, current: JointEvaluation
+) -> Tensor:
+    """For each case the guide nearest to `features (n, d)`, in later restarts the next: `(n, d)`.
 
     ValueError where no guide has a label that the attack may reach.
     """
-    fits = labels != seen.y[:, None] if seen.target is None else labels == seen.target[:, None]
+    fits = (
+        labels != current.y[:, None]
+        if current.target is None
+        else labels == current.target[:, None]
+    )
     if not bool(fits.any(1).all()):
         raise ValueError("FeatureMatching: a case has no guide of another label; add clean images")
-    guides = guides.to(own)
-    distance = torch.cdist(own, guides, compute_mode="donot_use_mm_for_euclid_dist")
+    guides = guides.to(features)
+    distance = torch.cdist(features, guides, compute_mode="donot_use_mm_for_euclid_dist")
     ranked = distance.masked_fill(~fits, torch.inf).argsort(stable=True, dim=1)
-    place = (fits.sum(1) - 1).clamp_max(seen.restart)
+    place = (fits.sum(1) - 1).clamp_max(current.restart)
     return guides[ranked.gather(1, place[:, None]).squeeze(1)]

@@ -27,16 +27,16 @@ class HierarchicalFeatureConstraint(AdaptivePGD):
     prefers_large_margin: ClassVar[bool] = True
 
     def direction(
-        self, seen: JointEvaluation, threat: ThreatModel, access: DetectorAccess
+        self, current: JointEvaluation, threat: ThreatModel, access: DetectorAccess
     ) -> Tensor:
         """Up the margin and up the likelihood."""
-        up = seen.gradient(seen.margin)
+        up = current.gradient(current.margin)
         if access.likelihood is None:
             return threat.steepest(up)
-        likely = access.likelihood(seen.x)
-        if seen.target is None:
-            own = torch.nn.functional.one_hot(seen.y, likely.shape[1]).bool()
-            wanted = likely.masked_fill(own, -torch.inf).amax(1)
+        likelihood = access.likelihood(current.x)
+        if current.target is None:
+            is_label = torch.nn.functional.one_hot(current.y, likelihood.shape[1]).bool()
+            chosen = likelihood.masked_fill(is_label, -torch.inf).amax(1)
         else:
-            wanted = likely.gather(1, seen.target[:, None]).squeeze(1)
-        return threat.steepest(balanced(seen, up, seen.gradient(wanted)))
+            chosen = likelihood.gather(1, current.target[:, None]).squeeze(1)
+        return threat.steepest(balanced(current, up, current.gradient(chosen)))

@@ -24,10 +24,10 @@ class JointPGD(AdaptivePGD):
     prefers_large_margin: ClassVar[bool] = True
 
     def direction(
-        self, seen: JointEvaluation, threat: ThreatModel, access: DetectorAccess
+        self, current: JointEvaluation, threat: ThreatModel, access: DetectorAccess
     ) -> Tensor:
         """Up the margin and down the suspicion."""
-        up = seen.gradient(seen.margin)
-        if seen.suspicion is None:
+        up = current.gradient(current.margin)
+        if current.suspicion is None:
             return threat.steepest(up)
-        return threat.steepest(balanced(seen, up, -seen.gradient(seen.suspicion)))
+        return threat.steepest(balanced(current, up, -current.gradient(current.suspicion)))

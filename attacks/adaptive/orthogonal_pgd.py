@@ -26,16 +26,16 @@ class OrthogonalPGD(AdaptivePGD):
     prefers_large_margin: ClassVar[bool] = True
 
     def direction(
-        self, seen: JointEvaluation, threat: ThreatModel, access: DetectorAccess
+        self, current: JointEvaluation, threat: ThreatModel, access: DetectorAccess
     ) -> Tensor:
         """Along one constraint, orthogonal to the gradient of the other."""
-        up = seen.gradient(seen.margin)
-        if seen.suspicion is None:
+        up = current.gradient(current.margin)
+        if current.suspicion is None:
             return threat.steepest(up)
-        down = -seen.gradient(seen.suspicion)
-        fooled = per_case(seen.fooled, up)
-        wanted, other = torch.where(fooled, down, up), torch.where(fooled, up, down)
-        return orthogonal(wanted, other, threat)
+        down = -current.gradient(current.suspicion)
+        fooled = per_case(current.fooled, up)
+        ascent, constraint = torch.where(fooled, down, up), torch.where(fooled, up, down)
+        return orthogonal(ascent, constraint, threat)
 
 
 def orthogonal(gradient: Tensor, normal: Tensor, threat: ThreatModel) -> Tensor:

@@ -25,10 +25,10 @@ class SelectivePGD(AdaptivePGD):
     prefers_large_margin: ClassVar[bool] = True
 
     def direction(
-        self, seen: JointEvaluation, threat: ThreatModel, access: DetectorAccess
+        self, current: JointEvaluation, threat: ThreatModel, access: DetectorAccess
     ) -> Tensor:
         """Up the margin until the classifier is fooled, then down the suspicion."""
-        wanted = seen.margin
-        if seen.suspicion is not None:
-            wanted = torch.where(seen.fooled, -seen.suspicion, seen.margin)
-        return threat.steepest(seen.gradient(wanted))
+        objective = current.margin
+        if current.suspicion is not None:
+            objective = torch.where(current.fooled, -current.suspicion, current.margin)
+        return threat.steepest(current.gradient(objective))

@@ -20,14 +20,14 @@ from attacks.contract import (
     require_fit,
     require_positive,
 )
-from attacks.losses import MOST_TARGETS
+from attacks.losses import MAX_TARGETS
 from attacks.minimum_norm.fab import FAB
 from attacks.square import Square
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel
 
 WIDER = (2.0, 1.4)
-"""Radii of balls, in units of eps, through which an image found outside is brought in."""
+"""Radii, in units of eps, of the balls that APGD narrows from an image outside to within eps."""
 
 
 @dataclass(frozen=True)
@@ -60,19 +60,19 @@ class AutoAttack:
 
     @property
     def traits(self) -> AttackTraits:
-        """It always leaves fallen cases alone."""
+        """It always stops early."""
         return AttackTraits(steps=self.steps)
 
     @property
     def passes(self) -> int:
-        """Those of all stages, and of the runs that follow each of FAB."""
-        stages = list(self._stages(MOST_TARGETS + 1, False))
-        walks = sum(attack.minimum_norm for attack in stages)
-        closing = self._climb.passes + len(WIDER) * self._approach.passes
-        return 1 + sum(attack.passes + 1 for attack in stages) + walks * closing
+        """Those of all stages, and of the APGD runs after each run of FAB."""
+        stages = list(self._stages(MAX_TARGETS + 1, False))
+        fab_runs = sum(attack.minimum_norm for attack in stages)
+        closing = self._search.passes + len(WIDER) * self._approach.passes
+        return 1 + sum(attack.passes + 1 for attack in stages) + fab_runs * closing
 
     @property
-    def _climb(self) -> APGD:
+    def _search(self) -> APGD:
         return APGD(self.steps, loss="dlr", stop=True)
 
     @property
@@ -83,11 +83,11 @@ class AutoAttack:
         """From cheap to costly."""
         yield APGD(self.steps, stop=True)
         if classes == 2 or targeted:
-            yield replace(self._climb, start="image", restarts=8)
+            yield replace(self._search, start="image", restarts=8)
             yield FAB(self.steps, restarts=5)
         else:
-            targets = min(classes - 1, MOST_TARGETS)
-            yield replace(self._climb, targets=targets)
+            targets = min(classes - 1, MAX_TARGETS)
+            yield replace(self._search, targets=targets)
             yield FAB(self.steps, restarts=3)
             yield FAB(self.steps, targets=targets)
         yield Square(self.queries)
@@ -103,27 +103,27 @@ class AutoAttack:
     ) -> Tensor:
         """The image with the largest margin that any stage found within eps."""
         require_fit(self, threat)
-        found, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
+        best_so_far, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
         with torch.no_grad():
             logits = model(x)
-        batch = batch.take(~found.offer(batch, x, logits))
+        batch = batch.take(~best_so_far.offer(batch, x, logits))
         for attack in self._stages(logits.shape[1], target is not None):
             if not len(batch.rows):
                 break
-            given = ThreatModel(threat.norm, math.inf) if attack.minimum_norm else threat
-            x_adv = attack(model, batch.x, batch.y, given, batch.streams, batch.target)
+            stage_threat = ThreatModel(threat.norm, math.inf) if attack.minimum_norm else threat
+            x_adv = attack(model, batch.x, batch.y, stage_threat, batch.streams, batch.target)
             inside = threat.project(x_adv, batch.x)
             with torch.no_grad():
-                fallen = found.offer(batch, inside, model(inside))
-            batch, x_adv = batch.take(~fallen), x_adv[~fallen]
+                success = best_so_far.offer(batch, inside, model(inside))
+            batch, x_adv = batch.take(~success), x_adv[~success]
             if attack.minimum_norm and len(batch.rows):
-                batch = self._close_in(model, found, batch, x_adv, threat, target)
-        return found.best
+                batch = self._close_in(model, best_so_far, batch, x_adv, threat, target)
+        return best_so_far.x_adv
 
     def _close_in(
         self,
         model: Model,
-        found: BestSoFar,
+        best_so_far: BestSoFar,
         batch: ActiveCases,
         x_adv: Tensor,
         threat: ThreatModel,
@@ -136,6 +136,6 @@ class AutoAttack:
             every = ActiveCases.of(batch.x, batch.y, batch.streams, batch.target)
             start = wide.project(x_adv, batch.x)
             self._approach.run_from(start, model, every, outside, wide, batch.target)
-            x_adv = outside.best
+            x_adv = outside.x_adv
         x_adv = threat.project(x_adv, batch.x)
-        return self._climb.run_from(x_adv, model, batch, found, threat, target)
+        return self._search.run_from(x_adv, model, batch, best_so_far, threat, target)

@@ -18,8 +18,8 @@ from attacks.contract import (
     require_fit,
     require_positive,
 )
-from attacks.losses import MOST_TARGETS, margin
-from attacks.minimum_norm._geometry import slide
+from attacks.losses import MAX_TARGETS, margin
+from attacks.minimum_norm._geometry import line_search
 from attacks.minimum_norm.fab import FAB
 from attacks.minimum_norm.fmn import FMN, run_fmn
 from attacks.streams import Streams, call_text
@@ -61,14 +61,14 @@ class MinimumNormEnsemble:
     @property
     def passes(self) -> int:
         """Those of all stages."""
-        each = sum(attack.passes + 1 for attack in self._stages(MOST_TARGETS + 1, False))
+        each = sum(attack.passes + 1 for attack in self._stages(MAX_TARGETS + 1, False))
         return 1 + each + FMN(self.steps, self.line_steps).passes
 
     def _stages(self, classes: int, targeted: bool) -> Iterator[Attack]:
         yield FMN(2 * self.steps, line_steps=0)
         yield FAB(self.steps, restarts=3, line_steps=0)
         if classes > 2 and not targeted:
-            yield FAB(self.steps, targets=min(classes - 1, MOST_TARGETS), line_steps=0)
+            yield FAB(self.steps, targets=min(classes - 1, MAX_TARGETS), line_steps=0)
 
     def __call__(
         self,
@@ -83,12 +83,14 @@ class MinimumNormEnsemble:
         require_fit(self, threat)
         with torch.no_grad():
             classes = model(x[:1]).shape[1]
-        found = Nearest(x)
+        nearest = Nearest(x)
         for attack in self._stages(classes, target is not None):
             x_adv = attack(model, x, y, threat, streams, target)
             with torch.no_grad():
                 value = margin(model(x_adv), y, target)
-            found.offer(x_adv, threat.distance(x_adv, x), value)
+            nearest.offer(x_adv, threat.distance(x_adv, x), value)
         cases = ActiveCases.of(x, y, streams, target)
-        run_fmn(model, cases, threat, found, found.best, self.steps)
-        return slide(x, found.best, lambda z: margin(model(z), y, target) > 0, self.line_steps)
+        run_fmn(model, cases, threat, nearest, nearest.x_adv, self.steps)
+        return line_search(
+            x, nearest.x_adv, lambda z: margin(model(z), y, target) > 0, self.line_steps
+        )

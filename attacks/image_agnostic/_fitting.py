@@ -17,16 +17,16 @@ MOMENTUM = 0.9
 def clean_margin(model: Model, x: Tensor, y: Tensor, target: Tensor | None, batch: int) -> float:
     """Bound of the loss: the median absolute margin of the clean images.
 
-    Beyond it an image counts no more, so that none outweighs the others.
+    The loss is clipped there, so that no image outweighs the others.
     """
-    found = [
+    margins = [
         margin(model(x[rows]), y[rows], None if target is None else target[rows])
         for rows in torch.split(torch.arange(len(x), device=x.device), batch)
     ]
-    return float(torch.cat(found).abs().median())
+    return float(torch.cat(margins).abs().median())
 
 
-def drawn_batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+def random_batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Batches of indices in random order, without end; each index once before any comes again."""
     while True:
         yield from torch.split(torch.randperm(count, generator=generator), size)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from attacks.contract import Model, require_positive
-from attacks.image_agnostic._fitting import MOMENTUM, clean_margin, drawn_batches
+from attacks.image_agnostic._fitting import MOMENTUM, clean_margin, random_batches
 from attacks.losses import margin
 from attacks.threat import above_zero
 
@@ -54,49 +54,51 @@ class AdversarialPatch:
         patch = torch.full((x.shape[1], side, side), 0.5, dtype=x.dtype, device=x.device)
         velocity = torch.zeros_like(patch)
         cap = clean_margin(model, x, y, target, self.batch)
-        drawn = drawn_batches(len(x), self.batch, generator)
+        batches = random_batches(len(x), self.batch, generator)
         for step in range(self.steps):
-            rows = next(drawn).to(x.device)
-            places = anywhere(len(rows), height, width, side, generator).to(x.device)
+            rows = next(batches).to(x.device)
+            corners = random_corners(len(rows), height, width, side, generator).to(x.device)
             batch_target = None if target is None else target[rows]
             with torch.enable_grad():
                 patch = patch.detach().requires_grad_()
-                ahead = margin(model(laid_on(x[rows], patch, places)), y[rows], batch_target)
-                (gradient,) = torch.autograd.grad(ahead.clamp_max(cap).mean(), patch)
+                value = margin(model(apply_patch(x[rows], patch, corners)), y[rows], batch_target)
+                (gradient,) = torch.autograd.grad(value.clamp_max(cap).mean(), patch)
             velocity = MOMENTUM * velocity + gradient / above_zero(gradient.abs().mean())
             move = 2 * self.step_size * (self.steps - step) / (self.steps + 1)
             patch = (patch.detach() + move * velocity.sign()).clamp(0, 1)
         return patch
 
 
-def anywhere(count: int, height: int, width: int, side: int, generator: torch.Generator) -> Tensor:
+def random_corners(
+    count: int, height: int, width: int, side: int, generator: torch.Generator
+) -> Tensor:
     """Corners (top, left) `(count, 2)` of squares that lie inside the image."""
     tops = torch.randint(height - side + 1, (count,), generator=generator)
     lefts = torch.randint(width - side + 1, (count,), generator=generator)
     return torch.stack([tops, lefts], 1)
 
 
-def laid_on(x: Tensor, patch: Tensor, places: Tensor) -> Tensor:
+def apply_patch(x: Tensor, patch: Tensor, corners: Tensor) -> Tensor:
     """The images `(n, c, h, w)` with the patch `(c, s, s)` at the corners `(n, 2)`."""
     side = patch.shape[-1]
-    down, across = _offsets(x, places)
+    down, across = _offsets(x, corners)
     rows, columns = down.clamp(0, side - 1), across.clamp(0, side - 1)
-    shown = patch[:, rows[:, :, None], columns[:, None, :]].transpose(0, 1)
-    return cut_into(x, shown, side, places)
+    patched = patch[:, rows[:, :, None], columns[:, None, :]].transpose(0, 1)
+    return paste_square(x, patched, side, corners)
 
 
-def cut_into(x: Tensor, other: Tensor, side: int, places: Tensor) -> Tensor:
-    """The images with a square of other images `(n, c, h, w)`, each at its own place."""
-    down, across = _offsets(x, places)
+def paste_square(x: Tensor, other: Tensor, side: int, corners: Tensor) -> Tensor:
+    """The images `x` with a square copied from `other (n, c, h, w)` at each corner `(n, 2)`."""
+    down, across = _offsets(x, corners)
     inside = _within(down, side)[:, None, :, None] & _within(across, side)[:, None, None, :]
     return torch.where(inside, other, x)
 
 
-def _offsets(x: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+def _offsets(x: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
     """How far each row and column lies from the corner: `(n, h)` and `(n, w)`."""
     height, width = x.shape[2:]
-    down = torch.arange(height, device=x.device) - places[:, :1]
-    across = torch.arange(width, device=x.device) - places[:, 1:]
+    down = torch.arange(height, device=x.device) - corners[:, :1]
+    across = torch.arange(width, device=x.device) - corners[:, 1:]
     return down, across
 
 

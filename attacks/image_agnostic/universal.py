@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from attacks.contract import Model, require_positive
-from attacks.image_agnostic._fitting import MOMENTUM, clean_margin, drawn_batches
+from attacks.image_agnostic._fitting import MOMENTUM, clean_margin, random_batches
 from attacks.losses import margin
 from attacks.threat import ThreatModel, above_zero
 
@@ -47,7 +47,7 @@ class UniversalPerturbation:
     ) -> Tensor:
         """The perturbation `(1, c, h, w)`, of size eps at most, in the units of `x (n, c, h, w)`.
 
-        `generator` lives on the CPU. Add it with `spread_over`. ValueError for an infinite eps.
+        `generator` lives on the CPU. `apply_perturbation` adds it. ValueError for an infinite eps.
         """
         if threat.eps == float("inf"):
             raise ValueError("UniversalPerturbation needs a finite eps")
@@ -56,14 +56,16 @@ class UniversalPerturbation:
         velocity, best, best_share = torch.zeros_like(delta), delta, -1.0
         every = max(1, self.steps // 10)
         cap = clean_margin(model, x, y, target, self.batch)
-        drawn = drawn_batches(len(x), self.batch, generator)
+        batches = random_batches(len(x), self.batch, generator)
         for step in range(self.steps):
-            rows = next(drawn).to(x.device)
+            rows = next(batches).to(x.device)
             batch_target = None if target is None else target[rows]
             with torch.enable_grad():
                 delta = delta.detach().requires_grad_()
-                ahead = margin(model(spread_over(x[rows], delta, threat)), y[rows], batch_target)
-                (gradient,) = torch.autograd.grad(ahead.clamp_max(cap).mean(), delta)
+                value = margin(
+                    model(apply_perturbation(x[rows], delta, threat)), y[rows], batch_target
+                )
+                (gradient,) = torch.autograd.grad(value.clamp_max(cap).mean(), delta)
             velocity = MOMENTUM * velocity + gradient / above_zero(gradient.abs().mean())
             move = 2 * self.step_size * threat.eps * (self.steps - step) / (self.steps + 1)
             delta = _in_ball(delta.detach() + move * threat.steepest(velocity), threat)
@@ -87,12 +89,12 @@ class UniversalPerturbation:
         fooled = 0.0
         for rows in torch.split(torch.arange(len(x), device=x.device), self.batch):
             batch_target = None if target is None else target[rows]
-            ahead = margin(model(spread_over(x[rows], delta, threat)), y[rows], batch_target)
-            fooled += float((ahead > 0).sum())
+            value = margin(model(apply_perturbation(x[rows], delta, threat)), y[rows], batch_target)
+            fooled += float((value > 0).sum())
         return fooled / len(x)
 
 
-def spread_over(x: Tensor, delta: Tensor, threat: ThreatModel) -> Tensor:
+def apply_perturbation(x: Tensor, delta: Tensor, threat: ThreatModel) -> Tensor:
     """The images `(n, c, h, w)` with one perturbation `(1, c, h, w)` added, inside ball and box."""
     return threat.project(x + delta, x)
 

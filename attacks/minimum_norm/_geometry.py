@@ -10,8 +10,8 @@ from torch import Tensor
 from attacks.threat import ThreatModel, above_zero, per_case
 
 
-def onto(point: Tensor, normal: Tensor, gain: Tensor, threat: ThreatModel) -> Tensor:
-    """The shortest way d, in the norm of `threat` and inside the box, to `normal . d = gain`.
+def to_hyperplane(point: Tensor, normal: Tensor, gain: Tensor, threat: ThreatModel) -> Tensor:
+    """The shortest step d, in the norm of `threat` and inside the box, with `normal . d = gain`.
 
     `point` is `(n, c, h, w)` in [0, 1], `gain` `(n,)` of either sign. Where the box allows no such
     point, d goes as far as it can. Along the steepest direction, clipped at the box, the gain grows
@@ -39,17 +39,19 @@ def onto(point: Tensor, normal: Tensor, gain: Tensor, threat: ThreatModel) -> Te
     return way
 
 
-def slide(x: Tensor, best: Tensor, works: Callable[[Tensor], Tensor], steps: int) -> Tensor:
-    """Bisect on the line from the images to the best found; what is kept was seen to work.
+def line_search(
+    x: Tensor, best: Tensor, is_adversarial: Callable[[Tensor], Tensor], steps: int
+) -> Tensor:
+    """Bisect on the line from `x` to the adversarial `best`; the result is adversarial as well.
 
-    `works` tells of images `(n, c, h, w)` which are adversarial, `(n,)`; each step asks it once.
+    `is_adversarial` maps images `(n, c, h, w)` to `(n,)` bool; each step calls it once.
     """
     outside = torch.zeros_like(x[:, 0, 0, 0])
     inside = torch.ones_like(outside)
     for _ in range(steps):
         middle = (outside + inside) / 2
         with torch.no_grad():
-            good = works(x + per_case(middle, x) * (best - x))
-        inside = torch.where(good, middle, inside)
-        outside = torch.where(good, outside, middle)
+            success = is_adversarial(x + per_case(middle, x) * (best - x))
+        inside = torch.where(success, middle, inside)
+        outside = torch.where(success, outside, middle)
     return torch.where(per_case(inside < 1, x), x + per_case(inside, x) * (best - x), best)

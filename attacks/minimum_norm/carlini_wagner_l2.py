@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
 from attacks.losses import climb, margin
-from attacks.minimum_norm._geometry import slide
+from attacks.minimum_norm._geometry import line_search
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, per_case
 
@@ -87,34 +87,34 @@ class CarliniWagnerL2:
         """The nearest image whose margin is above the confidence."""
         require_fit(self, threat)
 
-        def ahead(logits: Tensor) -> Tensor:
+        def excess(logits: Tensor) -> Tensor:
             return margin(logits, y, target).to(x) - self.confidence
 
-        logits, gradient = climb(model, x, ahead)
+        logits, gradient = climb(model, x, excess)
         slope = gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
-        linear = (-ahead(logits)).clamp_min(0) / slope
+        linear = (-excess(logits)).clamp_min(0) / slope
         const = (linear / slope).clamp(1e-8, 1e8)
         low, high = torch.zeros_like(const), torch.full_like(const, math.inf)
 
-        found = ahead(logits) > 0
+        success = excess(logits) > 0
         best = x.clone()
-        distance = torch.where(found, 0.0, math.inf)
+        distance = torch.where(success, 0.0, math.inf)
         for bisection in range(self.binary_steps):
             guess = torch.where(distance.isfinite(), distance, linear * 4**bisection)
             rate = (0.5 * guess / x[0].numel() ** 0.5).clamp(1e-7, self.step_size)
             delta = torch.zeros_like(x)
             first, second = torch.zeros_like(x), torch.zeros_like(const)
-            hit = torch.zeros_like(found)
+            hit = torch.zeros_like(success)
             for step in range(self.steps):
-                logits, gradient = climb(model, x + delta, ahead)
-                over = ahead(logits) > 0
+                logits, gradient = climb(model, x + delta, excess)
+                above = excess(logits) > 0
                 length = delta.flatten(1).norm(dim=1)
-                nearer = over & (length < distance)
+                nearer = above & (length < distance)
                 best = torch.where(per_case(nearer, x), x + delta, best)
                 distance = torch.where(nearer, length, distance)
-                hit |= over
+                hit |= above
 
-                pull = 2 * delta - per_case(torch.where(over, 0.0, const), x) * gradient
+                pull = 2 * delta - per_case(torch.where(above, 0.0, const), x) * gradient
                 first = 0.9 * first + 0.1 * pull
                 second = 0.999 * second + 0.001 * pull.flatten(1).square().mean(1)
                 mean = first / (1 - 0.9 ** (step + 1))
@@ -125,4 +125,4 @@ class CarliniWagnerL2:
             high = torch.where(hit, torch.minimum(high, const), high)
             low = torch.where(hit, low, torch.maximum(low, const))
             const = torch.where(high.isfinite(), (low + high) / 2, const * 10)
-        return slide(x, best, lambda z: ahead(model(z)) > 0, self.line_steps)
+        return line_search(x, best, lambda z: excess(model(z)) > 0, self.line_steps)

@@ -12,7 +12,7 @@ from attacks._starts import DRAWS, far_start
 from attacks._tracking import Nearest
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
 from attacks.losses import AttackLoss, climb, likeliest_wrong, margin
-from attacks.minimum_norm._geometry import onto, slide
+from attacks.minimum_norm._geometry import line_search, to_hyperplane
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, above_zero, per_case
 
@@ -88,7 +88,7 @@ class FAB:
     ) -> Tensor:
         """The nearest adversarial image of all runs."""
         require_fit(self, threat)
-        found = Nearest(x)
+        nearest = Nearest(x)
         to_each = self.targets > 0 and target is None
         run_targets: list[Tensor | None] = [target] * self.restarts
         if to_each:
@@ -96,39 +96,47 @@ class FAB:
         for run, run_target in enumerate(run_targets):
             x_adv = x
             if run and not to_each:
-                x_adv = _around(x, found.distance, threat, streams)
-                lost = found.distance.isinf() | (run == 1)
+                x_adv = _around(x, nearest.distance, threat, streams)
+                lost = nearest.distance.isinf() | (run == 1)
                 if bool(lost.any()):
                     goal = None if target is None else target[lost]
                     x_adv[lost] = far_start(model, x[lost], y[lost], goal, streams[lost])
             for _ in range(self.steps):
                 logits, gradient = climb(model, x_adv, AttackLoss("margin", y, run_target))
                 reached = margin(logits, y, target).to(x)
-                found.offer(x_adv, threat.distance(x_adv, x), reached)
+                nearest.offer(x_adv, threat.distance(x_adv, x), reached)
                 value = margin(logits, y, run_target).to(x)
                 x_adv = _step(x, x_adv, value, gradient, reached > 0, threat)
             with torch.no_grad():
                 reached = margin(model(x_adv), y, target)
-            found.offer(x_adv, threat.distance(x_adv, x), reached)
-        return slide(x, found.best, lambda z: margin(model(z), y, target) > 0, self.line_steps)
+            nearest.offer(x_adv, threat.distance(x_adv, x), reached)
+        return line_search(
+            x, nearest.x_adv, lambda z: margin(model(z), y, target) > 0, self.line_steps
+        )
 
 
 def _step(
-    x: Tensor, x_adv: Tensor, value: Tensor, gradient: Tensor, works: Tensor, threat: ThreatModel
+    x: Tensor,
+    x_adv: Tensor,
+    value: Tensor,
+    gradient: Tensor,
+    is_adversarial: Tensor,
+    threat: ThreatModel,
 ) -> Tensor:
     """A step beyond the linearised boundary, mixed with the same step from the image itself.
 
-    A case that is adversarial (`works`) is first pulled back towards its image.
+    A case that is adversarial (`is_adversarial`) is first pulled back towards its image.
     """
-    at = torch.where(per_case(works, x), x + BACKWARD * (x_adv - x), x_adv)
-    ahead_there = value + (gradient * (at - x_adv)).flatten(1).sum(1)
-    ahead_here = value + (gradient * (x - x_adv)).flatten(1).sum(1)
-    there = onto(at, gradient, -ahead_there, threat)
-    here = onto(x, gradient, -ahead_here, threat)
-    own, from_image = threat.distance(at + there, at), threat.distance(x + here, x)
-    share = own / above_zero(own + from_image)
+    start = torch.where(per_case(is_adversarial, x), x + BACKWARD * (x_adv - x), x_adv)
+    margin_at_start = value + (gradient * (start - x_adv)).flatten(1).sum(1)
+    margin_at_image = value + (gradient * (x - x_adv)).flatten(1).sum(1)
+    from_start = to_hyperplane(start, gradient, -margin_at_start, threat)
+    from_image = to_hyperplane(x, gradient, -margin_at_image, threat)
+    start_distance = threat.distance(start + from_start, start)
+    image_distance = threat.distance(x + from_image, x)
+    share = start_distance / above_zero(start_distance + image_distance)
     share = per_case(share.clamp_max(BIAS), x)
-    mixed = (1 - share) * (at + OVERSHOOT * there) + share * (x + OVERSHOOT * here)
+    mixed = (1 - share) * (start + OVERSHOOT * from_start) + share * (x + OVERSHOOT * from_image)
     return mixed.clamp(0, 1)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from attacks._tracking import ActiveCases, Nearest
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
 from attacks.losses import AttackLoss, climb, margin
-from attacks.minimum_norm._geometry import slide
+from attacks.minimum_norm._geometry import line_search
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, above_zero, per_case
 
@@ -72,55 +72,57 @@ class FMN:
     ) -> Tensor:
         """The nearest adversarial iterate, after the line search."""
         require_fit(self, threat)
-        found = Nearest(x)
-        run_fmn(model, ActiveCases.of(x, y, streams, target), threat, found, x, self.steps)
-        return slide(x, found.best, lambda z: margin(model(z), y, target) > 0, self.line_steps)
+        nearest = Nearest(x)
+        run_fmn(model, ActiveCases.of(x, y, streams, target), threat, nearest, x, self.steps)
+        return line_search(
+            x, nearest.x_adv, lambda z: margin(model(z), y, target) > 0, self.line_steps
+        )
 
 
 def run_fmn(
     model: Model,
     cases: ActiveCases,
     threat: ThreatModel,
-    found: Nearest,
+    nearest: Nearest,
     x_adv: Tensor,
     steps: int,
 ) -> None:
-    """One run from `x_adv`, with its distance as first radius; what it finds goes to `found`."""
+    """One run from `x_adv`, with its distance as first radius; `nearest` takes its images."""
     x, y, target = cases.x, cases.y, cases.target
     radius = threat.distance(x_adv, x)
     for step in range(steps):
         logits, gradient = climb(model, x_adv, AttackLoss("margin", y, target))
         value, distance = margin(logits, y, target).to(x), threat.distance(x_adv, x)
-        found.offer(x_adv, distance, value)
+        nearest.offer(x_adv, distance, value)
         gamma = _cosine(GAMMA, step / steps)
-        to_boundary = -value / _dual(gradient, threat)
-        # Until there is one, at least as far as the boundary looks from here, and a bit beyond.
-        needed = torch.where(found.distance.isfinite(), 0.0, distance + to_boundary)
+        to_boundary = -value / _dual_norm(gradient, threat)
+        # Until an adversarial image is found: the estimated distance to the boundary at least.
+        needed = torch.where(nearest.distance.isfinite(), 0.0, distance + to_boundary)
         grown = torch.maximum(radius, needed) * (1 + gamma)
-        shrunk = torch.minimum(radius * (1 - gamma), found.distance)
+        shrunk = torch.minimum(radius * (1 - gamma), nearest.distance)
         radius = torch.where(value > 0, shrunk, grown).clamp(0, x[0].numel() ** 0.5)
         length = _cosine(ALPHA, step / steps) * radius
         x_adv = x_adv + per_case(length, x) * threat.steepest(gradient)
-        x_adv = _into(x_adv, x, radius, threat)
+        x_adv = _project(x_adv, x, radius, threat)
     with torch.no_grad():
         value = margin(model(x_adv), y, target).to(x)
-    found.offer(x_adv, threat.distance(x_adv, x), value)
+    nearest.offer(x_adv, threat.distance(x_adv, x), value)
 
 
-def _cosine(ends: tuple[float, float], done: float) -> float:
+def _cosine(ends: tuple[float, float], progress: float) -> float:
     first, last = ends
-    return last + (first - last) * (1 + math.cos(math.pi * done)) / 2
+    return last + (first - last) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def _dual(gradient: Tensor, threat: ThreatModel) -> Tensor:
+def _dual_norm(gradient: Tensor, threat: ThreatModel) -> Tensor:
     """Dual norm of the gradient: what a step of length 1 can gain, `(n,)`; not zero."""
     flat = gradient.flatten(1)
     length = flat.abs().sum(1) if threat.norm == "Linf" else flat.norm(dim=1)
     return length.clamp_min(torch.finfo(flat.dtype).eps)
 
 
-def _into(x_adv: Tensor, x: Tensor, radius: Tensor, threat: ThreatModel) -> Tensor:
-    """Projection onto the ball of each case's own radius, then onto the box."""
+def _project(x_adv: Tensor, x: Tensor, radius: Tensor, threat: ThreatModel) -> Tensor:
+    """Projection onto the ball of each case's radius, then onto the box."""
     delta, limit = x_adv - x, per_case(radius, x)
     if threat.norm == "Linf":
         delta = delta.clamp(-limit, limit)

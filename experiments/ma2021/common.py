@@ -22,7 +22,7 @@ from robust.auditing import audit_plan
 from robust.errors import InputError
 from robust.plan.load import make_plan, read_plan
 from robust.records import Estimate, Report
-from robust.report.figures.style import FigureOf
+from robust.report.figures.style import ReportFigure
 
 RUNS = Path("runs/ma2021")
 RESULTS = Path(__file__).parent / "results"
@@ -147,7 +147,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def write_plot(asked: Options, figure: FigureOf) -> Path:
+def write_plot(asked: Options, figure: ReportFigure) -> Path:
     """A plot of aggregate numbers; never one that shows an image of a data set."""
     path = asked.results() / f"{figure.name}.png"
     path.write_bytes(figure.png(120))

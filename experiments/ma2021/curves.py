@@ -34,7 +34,7 @@ from robust.report.figures.style import (
     MARKERS,
     STYLES,
     Figure,
-    FigureOf,
+    ReportFigure,
     add_legend,
     style_axes,
 )
@@ -142,7 +142,7 @@ def plot(asked: Options, points: Sequence[Point], names: dict[str, str], name: s
     shown = {
         model: title for model, title in names.items() if any(p.model == model for p in points)
     }
-    write_plot(asked, FigureOf(name, "", "", partial(draw, points, shown)))
+    write_plot(asked, ReportFigure(name, "", "", partial(draw, points, shown)))
 
 
 def main(asked: Options) -> None:

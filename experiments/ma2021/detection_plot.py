@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from experiments.ma2021.common import Options, read_table, started, write_plot
-from robust.report.figures.style import Figure, FigureOf
+from robust.report.figures.style import Figure, ReportFigure
 
 ATTACKS = ("FGSM 1/255", "BIM 1/255", "CW 1/255", "PGD 0.5/255", "PGD 1/255", "PGD 4/255")
 DETECTORS = ("KernelDensity", "LID", "Mahalanobis", "DeepFeatures", "QuantizedFeatures")
@@ -51,7 +51,7 @@ def draw(rows: list[dict[str, str]]) -> Figure:
 
 def main(asked: Options) -> None:
     rows = read_table(asked.results() / "detection.csv")
-    write_plot(asked, FigureOf("detection", "", "", partial(draw, rows)))
+    write_plot(asked, ReportFigure("detection", "", "", partial(draw, rows)))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from experiments.ma2021.common import (
     write_table,
 )
 from robust.models import prepare, settle_head
-from robust.report.figures.style import COLOURS, Figure, FigureOf
+from robust.report.figures.style import COLOURS, Figure, ReportFigure
 
 PICTURES = Path("experiments/built/pictures")
 OTHER = {"chest-224": "squeezenet-pretrained", "fundus-224": "fundus-3"}
@@ -242,12 +242,12 @@ def main(asked: Options) -> None:
     for model in asked.of(THREE.values()):
         seen = look(asked, model)
         looked.append(seen)
-        picture = FigureOf(model, "", "", partial(gallery, seen))
+        picture = ReportFigure(model, "", "", partial(gallery, seen))
         (PICTURES / f"{model}.png").write_bytes(picture.png(110))
         print(*(f"{v:.3g}" if isinstance(v, float) else v for v in seen.row), flush=True)
     write_table(asked, "pictures", COLUMNS, [seen.row for seen in looked])
-    write_plot(asked, FigureOf("surface", "", "", partial(surfaces, looked)))
-    write_plot(asked, FigureOf("tsne", "", "", partial(scatter, looked)))
+    write_plot(asked, ReportFigure("surface", "", "", partial(surfaces, looked)))
+    write_plot(asked, ReportFigure("tsne", "", "", partial(scatter, looked)))
 
 
 if __name__ == "__main__":

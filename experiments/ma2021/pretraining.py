@@ -32,7 +32,7 @@ from experiments.ma2021.common import (
 from robust.metrics.bootstrap import Bootstrap
 from robust.models import full_precision, prepare, settle_head
 from robust.records import Estimate
-from robust.report.figures.style import Figure, FigureOf
+from robust.report.figures.style import Figure, ReportFigure
 
 MODELS = ("mobilenet-pretrained", "mobilenet-random", "squeezenet-pretrained", "squeezenet-random")
 EPS = (2, 4)
@@ -92,7 +92,7 @@ def main(asked: Options) -> None:
                     shown[surrogate, target] = turned
                     print(f"{surrogate} -> {target}, {eps}/255: {percent(turned)}", flush=True)
     write_table(asked, "transfer", COLUMNS, rows)
-    write_plot(asked, FigureOf("transfer", "", "", partial(draw, shown)))
+    write_plot(asked, ReportFigure("transfer", "", "", partial(draw, shown)))
 
 
 def draw(shown: dict[tuple[str, str], Estimate]) -> Figure:

@@ -54,7 +54,7 @@ def test_table_becomes_cases(kind: str, tmp_path: Path) -> None:
     groups = {}
     for split in ("train", "val", "test"):
         for entry in robust.open_cases(tmp_path, split=split).entries:
-            name = Path(str(entry.where)).name
+            name = Path(str(entry.location)).name
             _, label, group = wanted.pop(name)
             assert (entry.label, entry.group) == (label, pseudonym(group))
             assert groups.setdefault(entry.group, split) == split

@@ -23,7 +23,15 @@ from experiments.ma2021.common import (
 )
 from experiments.storage.wrap import DEPTHS, wrapped
 from robust.records import Report
-from robust.report.figures.style import COLOURS, INK, MARKERS, STYLES, Figure, FigureOf, style_axes
+from robust.report.figures.style import (
+    COLOURS,
+    INK,
+    MARKERS,
+    STYLES,
+    Figure,
+    ReportFigure,
+    style_axes,
+)
 from robust.units import eps_text
 
 MODEL, PIXELS = "mobilenet-pretrained", 112
@@ -90,7 +98,7 @@ def main(asked: Options) -> None:
             )
             print(f"{bits} bits, {eps_text(one.eps)}: {', '.join(map(percent, found))}", flush=True)
     write_table(asked, "storage", COLUMNS, rows)
-    write_plot(asked, FigureOf("storage", "", "", partial(draw, reports)))
+    write_plot(asked, ReportFigure("storage", "", "", partial(draw, reports)))
 
 
 if __name__ == "__main__":

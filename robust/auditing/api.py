@@ -38,7 +38,7 @@ from robust.errors import InputError
 from robust.files import write_atomically
 from robust.gallery.select import make_gallery
 from robust.models import Classifier, choose_device, full_precision
-from robust.models.acceleration.memory import memory_kept
+from robust.models.acceleration.memory import keep_freed_memory
 from robust.plan.load import make_plan
 from robust.plan.parameters import parameters_of
 from robust.plan.spec import Plan
@@ -159,7 +159,7 @@ def _run(request: _Request) -> Report:
     stages = _Stages(request, directory)
     keep = request.out is not None
     try:
-        with full_precision(), memory_kept(choose_device(request.options.device)):
+        with full_precision(), keep_freed_memory(choose_device(request.options.device)):
             report = stages.run()
         write_atomically(directory.path / "report.json", report.to_json())
     except InputError:

@@ -29,7 +29,7 @@ from robust.engine.run_store import RunStore
 from robust.engine.runner import TIMING_IMAGES
 from robust.errors import first_line
 from robust.models import full_precision
-from robust.models.acceleration.memory import memory_kept
+from robust.models.acceleration.memory import keep_freed_memory
 
 OURS, OURS_EARLY_STOP = "robust", "robust, first success"
 FLOOR, PLAIN = "bare passes, as quick", "bare passes, plain network"
@@ -109,7 +109,7 @@ def _measure(one: Contestant, number: int, workload: Workload, threat: ThreatMod
     x = workload.x
     try:
         ours = one.name in (OURS, OURS_EARLY_STOP, FLOOR)
-        kept = memory_kept(x.device) if ours else nullcontext()
+        kept = keep_freed_memory(x.device) if ours else nullcontext()
         with kept, seeded(number), _memory(one, x):
             began = time.perf_counter()
             x_adv = one.run(number)

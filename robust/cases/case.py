@@ -54,7 +54,7 @@ class Entry:
     label: int
     group: str
     metadata: Mapping[str, str]
-    where: Any
+    location: Any
     """Where the pixels are, in the form that `Cases.read` takes."""
     size: int = 0
     """Bytes of the file, so that a changed file of the same name is noticed."""
@@ -69,7 +69,7 @@ class Cases(Sequence[Case]):
     classes: tuple[str, ...]
     entries: tuple[Entry, ...]
     read: Callable[[Any], Pixels | StoredImage]
-    """From `Entry.where` to stored pixels, with their display where that is not the whole range.
+    """From `Entry.location` to stored pixels, with their display where that is not the whole range.
     Raises InputError that names the file."""
     findings: tuple[int, ...] = ()
     """Numbers of the classes that are findings; empty where there are none."""
@@ -113,7 +113,7 @@ class Cases(Sequence[Case]):
 
     def stored_image(self, index: int) -> StoredImage:
         """The stored pixels at an index, read now, and how they are displayed; InputError."""
-        found = self.read(self.entries[index].where)
+        found = self.read(self.entries[index].location)
         return found if isinstance(found, StoredImage) else StoredImage(found, stored_as(found))
 
     def select(self, rows: Sequence[int]) -> Cases:
@@ -129,7 +129,7 @@ class Cases(Sequence[Case]):
     ) -> Iterator[Case | InputError]:
         """The cases at these rows in order, read in the background, at most `ahead` in advance.
 
-        In place of a case that cannot be read comes the InputError that says why.
+        A case that cannot be read is replaced by its InputError.
         """
 
         def load(row: int) -> Case | InputError:
@@ -158,7 +158,7 @@ class Cases(Sequence[Case]):
 
 
 def stored_as(pixels: Pixels) -> Stored:
-    """How pixels are displayed whose whole range is shown, such as those of a PNG file."""
+    """The display of pixels whose whole range is shown, such as those of a PNG file."""
     return Stored(8 * pixels.dtype.itemsize)
 
 
@@ -172,7 +172,7 @@ def pseudonym(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
-def find_classes(names: Sequence[str], wanted: Sequence[str] | None) -> tuple[int, ...]:
+def finding_indices(names: Sequence[str], findings: Sequence[str] | None) -> tuple[int, ...]:
     """The indices of the classes that are findings; with two classes the second by default.
 
     Raises InputError for an unknown name, a class named twice, or where every class is a finding.
@@ -180,14 +180,14 @@ def find_classes(names: Sequence[str], wanted: Sequence[str] | None) -> tuple[in
     if len(set(names)) < len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
         raise InputError(f"two classes are called {twice!r}; give each its own name in classes")
-    if wanted is None:
+    if findings is None:
         return (1,) if len(names) == 2 else ()
-    for name in wanted:
+    for name in findings:
         if name not in names:
             raise InputError(f"finding {name!r} is not a class; {did_you_mean(name, names)}")
-    if len(set(wanted)) == len(names):
+    if len(set(findings)) == len(names):
         raise InputError("every class is named as a finding; name only the abnormal ones")
-    return tuple(sorted({names.index(name) for name in wanted}))
+    return tuple(sorted({names.index(name) for name in findings}))
 
 
 def spread(rows: Sequence[int], limit: int) -> list[int]:

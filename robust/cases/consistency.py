@@ -14,7 +14,7 @@ from robust.errors import InputError
 def check_no_shared_groups(first: Cases, second: Cases, names: tuple[str, str]) -> None:
     """InputError where images of one group (patient, lesion) are on both sides.
 
-    `names` say what the two are: splits, for example.
+    `names` are those of the two sides in the message, such as splits.
     """
     shared = {e.group for e in first.entries} & {e.group for e in second.entries}
     if shared:

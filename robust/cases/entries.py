@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from robust.cases.dicom.frame import Frame
 
 
-def read_case(where: Path | Frame) -> Pixels | StoredImage:
-    """The pixels that `Entry.where` stands for; InputError names the file."""
-    if isinstance(where, Path):
-        return read_image(where)
+def read_case(location: Path | Frame) -> Pixels | StoredImage:
+    """The pixels at `Entry.location`; InputError names the file."""
+    if isinstance(location, Path):
+        return read_image(location)
     from robust.cases.dicom.frame import read_dicom
 
-    return read_dicom(where)
+    return read_dicom(location)
 
 
 class EntryMaker:
@@ -38,12 +38,12 @@ class EntryMaker:
         files: Iterable[Path],
         keep_names: bool,
         window: int | None,
-        whole: Path | None = None,
+        root: Path | None = None,
     ) -> None:
-        """`whole` is the folder of every split, where `files` are those of one."""
+        """`root` is the folder of all splits, where `files` are those of one."""
         first = next((path for path in sorted(files) if is_dicom(path)), None)
-        if first is not None and whole is not None:
-            first = next(path for path in sorted(whole.rglob("*")) if is_dicom(path))
+        if first is not None and root is not None:
+            first = next(path for path in sorted(root.rglob("*")) if is_dicom(path))
         self.dicom = first is not None
         """Whether any file is DICOM."""
         if window is not None and first is None:
@@ -54,38 +54,38 @@ class EntryMaker:
         self._salt = hashlib.sha256(_content(first)).digest()
 
     def entries(
-        self, path: Path, key: str, label: int, owner: str | None, about: Mapping[str, str]
+        self, path: Path, key: str, label: int, owner: str | None, metadata: Mapping[str, str]
     ) -> list[Entry]:
         """The entries of one file; `owner` None means the patient that the file names.
 
         InputError where the file then names none.
         """
         name = key if self._keep else pseudonym(key)
-        whose = "" if owner is None else owner if self._keep else pseudonym(owner)
+        group = "" if owner is None else owner if self._keep else pseudonym(owner)
         if not is_dicom(path):
             if owner is None:
                 raise InputError(f"{key} is not a DICOM file and names no patient; {_GROUPS}")
             size = path.stat().st_size if path.is_file() else 0
-            return [Entry(name, label, whose, about, path, size)]
+            return [Entry(name, label, group, metadata, path, size)]
         from robust.cases.dicom.frame import Frame
 
         if not path.is_file():
-            return [Entry(name, label, whose or name, about, Frame(path, 0, self._window), 0)]
+            return [Entry(name, label, group or name, metadata, Frame(path, 0, self._window), 0)]
         from robust.cases.dicom.header import read_header
 
         header = read_header(path, self._salt)
         if owner is None and header.patient is None and header.frames:
             raise InputError(f"{key} names no patient; {_GROUPS}")
         if owner is None:
-            whose = header.patient or header.id
+            group = header.patient or header.id
         first = name if self._keep else header.id
         count = max(header.frames, 1)
         return [
             Entry(
                 first if count == 1 else f"{first}-{index + 1}",
                 label,
-                whose,
-                about,
+                group,
+                metadata,
                 Frame(path, index, self._window),
                 header.size,
             )
@@ -97,7 +97,7 @@ def check_unique(entries: Sequence[Entry], source: str) -> None:
     """InputError where two entries are the same image."""
     seen: dict[str, Any] = {}
     for entry in entries:
-        place = getattr(entry.where, "path", entry.where)
+        place = getattr(entry.location, "path", entry.location)
         other = seen.get(entry.id)
         if other == place:
             raise InputError(f"{source} names {place} twice; keep one row per image")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from robust.cases.case import Cases, Entry, find_classes
+from robust.cases.case import Cases, Entry, finding_indices
 from robust.cases.entries import EntryMaker, check_unique, read_case
 from robust.cases.formats import SUFFIXES, is_dicom, is_image
 from robust.errors import InputError, did_you_mean
@@ -31,18 +31,18 @@ def open_folder(
     the file's path (first bracket of a regular expression), or `group = "none"` says that there are
     none. `window` chooses a view of DICOM files.
     """
-    called = root.resolve().name
+    name = root.resolve().name
     folder, split = _find_split(root, split)
     names, images = _find_images(folder, classes)
     if group not in (None, "none"):
         raise InputError(
-            f"group = {group!r} names a column, but {called} is a folder of class folders; "
+            f"group = {group!r} names a column, but {name} is a folder of class folders; "
             f'give group_pattern, or group = "none"'
         )
     maker = EntryMaker([path for _, path in images], keep_names, window, root)
     if group is None and group_pattern is None and not (images and maker.dicom):
         raise InputError(
-            f"{called} does not name patients: give group_pattern, a regular expression whose "
+            f"{name} does not name patients: give group_pattern, a regular expression whose "
             f'first bracket is the patient in the file name, or set group = "none"'
         )
     entries: list[Entry] = []
@@ -54,11 +54,11 @@ def open_folder(
     if not entries:
         raise InputError(f"no images under {folder}; looked for {', '.join(SUFFIXES)} and DICOM")
     return Cases(
-        source=f"folder {called}",
+        source=f"folder {name}",
         classes=names,
         entries=tuple(entries),
         read=read_case,
-        findings=find_classes(names, findings),
+        findings=finding_indices(names, findings),
         grouped=group is None,
         split=split,
         showable=not maker.dicom,

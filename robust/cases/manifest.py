@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from robust.cases.case import MOST_CLASSES, Cases, Entry, find_classes
+from robust.cases.case import MOST_CLASSES, Cases, Entry, finding_indices
 from robust.cases.entries import EntryMaker, check_unique, read_case
 from robust.errors import InputError, did_you_mean, first_line
 
@@ -52,7 +52,7 @@ def open_manifest(
     keys, files = _files(table, root, directory)
     maker = EntryMaker(files, keep_names, window)
     grouped = group != "none"
-    # Without a column for it, DICOM files say themselves whose they are.
+    # Without a group column, each DICOM file names its patient.
     patients = maker.dicom and group == "group" and group not in table.columns
     if grouped and not patients:
         _column(table, group, "group", ' (or group = "none", each image its own group)')
@@ -64,15 +64,15 @@ def open_manifest(
         owner = key if not grouped else None
         if grouped and not patients:
             owner = _owner(table[group].iloc[position], group, key)
-        about = {name: values[position] for name, values in metadata.items()}
-        entries += maker.entries(files[position], key, int(labels[position]), owner, about)
+        row_metadata = {name: values[position] for name, values in metadata.items()}
+        entries += maker.entries(files[position], key, int(labels[position]), owner, row_metadata)
     check_unique(entries, MANIFEST)
     return Cases(
         source=f"folder {root.resolve().name}" + (f" where {where}" if where else ""),
         classes=names,
         entries=tuple(entries),
         read=read_case,
-        findings=find_classes(names, findings),
+        findings=finding_indices(names, findings),
         grouped=grouped,
         split=split,
         showable=not maker.dicom,
@@ -156,14 +156,14 @@ def _split(table: pd.DataFrame, split: str | None) -> tuple[pd.Series[bool], str
     if split == "all" or (split is None and "split" not in table.columns):
         return everything, "all"
     _column(table, "split", "split", ' (or split = "all")')
-    wanted = split or "test"
-    chosen = table["split"].astype(str) == wanted
+    chosen_split = split or "test"
+    chosen = table["split"].astype(str) == chosen_split
     if not chosen.any():
         known = sorted(table["split"].astype(str).unique())
         raise InputError(
-            f"{MANIFEST} has no rows of split {wanted!r}; {did_you_mean(wanted, known)}"
+            f"{MANIFEST} has no rows of split {chosen_split!r}; {did_you_mean(chosen_split, known)}"
         )
-    return chosen, wanted
+    return chosen, chosen_split
 
 
 def _labels(

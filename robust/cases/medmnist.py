@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from robust.cases.case import MOST_CLASSES, Cases, Entry, Pixels, find_classes
+from robust.cases.case import MOST_CLASSES, Cases, Entry, Pixels, finding_indices
 from robust.errors import InputError, did_you_mean
 
 NOUNS = {
@@ -67,7 +67,7 @@ def open_medmnist(
         classes=names,
         entries=tuple(Entry(i, n, i, {}, row) for row, (i, n) in enumerate(zip(ids, numbers))),
         read=read,
-        findings=find_classes(names, findings),
+        findings=finding_indices(names, findings),
         grouped=False,
         split=wanted,
         noun=next((noun for name, noun in NOUNS.items() if path.stem.startswith(name)), "images"),

@@ -167,16 +167,16 @@ class Stored:
         if self.plain and original is None:
             levels = (image.detach().cpu().double() * self.levels).round().clamp(0, self.levels)
             return self._shaped(levels.numpy())
-        wanted = image.detach().cpu().double().numpy()
+        target = image.detach().cpu().double().numpy()
         table = self.table()
         if original is None:
-            start = np.full(wanted.shape, self.levels // 2, np.int64)
+            start = np.full(target.shape, self.levels // 2, np.int64)
         else:
             array = original[None] if original.ndim == 2 else np.moveaxis(original, 2, 0)
             start = array.astype(np.int64) - self.low
             shown = table[start].astype(np.float64)
-            wanted = np.clip(wanted, shown - eps, shown + eps)
-        found = _nearest(table, wanted, start, math.inf if original is None else eps + SLACK)
+            target = np.clip(target, shown - eps, shown + eps)
+        found = _nearest(table, target, start, math.inf if original is None else eps + SLACK)
         return self._shaped(found + self.low)
 
     def cast(self, values: npt.NDArray[Any]) -> Pixels:
@@ -191,24 +191,24 @@ class Stored:
 
 def _nearest(
     table: npt.NDArray[np.float32],
-    wanted: Floats,
+    target: Floats,
     start: npt.NDArray[np.int64],
     eps: float | Floats,
 ) -> npt.NDArray[np.int64]:
-    """For each wanted shade the index of the nearest shade in the table, within eps of the start's.
+    """For each target shade the index of the nearest shade in the table, within eps of the start's.
 
     Of equal shades it is the index nearest to the start. The table need not be monotonic.
     """
     order = np.lexsort((np.arange(len(table)), table))
     shades, rank = np.unique(table, return_inverse=True)
     exact = shades.astype(np.float64)
-    above = np.searchsorted(exact, wanted).clip(0, len(exact) - 1)
+    above = np.searchsorted(exact, target).clip(0, len(exact) - 1)
     below = (above - 1).clip(0)
     at = rank[start]
     origin = exact[at]
 
     def cost(candidate: npt.NDArray[Any]) -> Floats:
-        off = np.abs(exact[candidate] - wanted)
+        off = np.abs(exact[candidate] - target)
         return np.where(np.abs(exact[candidate] - origin) <= eps, off, np.inf)
 
     best = np.where(cost(above) < cost(below), above, below)

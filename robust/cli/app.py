@@ -29,7 +29,7 @@ app = typer.Typer(
 
 
 def _register(name: str, command: Callable[..., None], example: str) -> None:
-    # Lines of a docstring end where the file is narrow; the terminal wraps them anew.
+    # Docstrings are wrapped for the source file; the terminal wraps them again.
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     text = "\n\n".join(escape(paragraph.replace("\n", " ")) for paragraph in paragraphs)
     app.command(name, help=text, epilog=example)(command)
@@ -47,8 +47,8 @@ _register("bench", bench.bench, bench.EXAMPLE)
 _register("list", listing.list_, listing.EXAMPLE)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         import importlib.metadata
 
         print(f"robust {importlib.metadata.version('robust-audit')}")
@@ -68,13 +68,13 @@ def main() -> None:
     """Run the command line. Bad input is one line on stderr and exit code 2, never a traceback."""
     try:
         with warnings.catch_warnings():
-            if not sys.warnoptions:  # what libraries warn of would stand beside the one line
+            if not sys.warnoptions:  # warnings of libraries would appear beside that one line
                 warnings.simplefilter("ignore")
             app()
     except InputError as error:
         _fail(" ".join(str(error).split()), BAD_INPUT)
     except (KeyboardInterrupt, SystemExit) as ended:
-        # Typer makes an exit of an interrupt, without a word.
+        # Typer turns an interrupt into a silent exit.
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
             raise
         _fail("interrupted; the same command continues from here", INTERRUPTED)

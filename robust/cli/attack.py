@@ -74,11 +74,14 @@ def attack(
         changes["audit.eps"] = [part.strip() for part in eps.split(",")]
     if limit is not None:
         changes["data.limit"] = limit
-    made = plan_from(plan, {**changes, **parse_settings(settings or (), Plan)})
+    resolved = plan_from(plan, {**changes, **parse_settings(settings or (), Plan)})
     dicom = DicomFolder(save_dicom) if save_dicom else None
     with progress_bar() as progress:
         options = RunOptions(device, skip_broken, progress)
-        done = export_images(made, out, bits=bits, dicom=dicom, options=options)
-    said = f"{done.images} images in {out}; {done.fooled} of them still fool the model after saving"
-    for line in (said, *(dicom.summary_lines() if dicom else ())):
+        exported = export_images(resolved, out, bits=bits, dicom=dicom, options=options)
+    first = (
+        f"{exported.images} images in {out}; {exported.fooled} of them still fool the model after "
+        f"saving"
+    )
+    for line in (first, *(dicom.summary_lines() if dicom else ())):
         Console().print(line, markup=False)

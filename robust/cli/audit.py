@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from robust.cli.fields import (
+    CASE_OPTIONS,
     FieldOption,
     as_name_or_number,
     as_names,
@@ -91,18 +92,7 @@ _MODEL = (
 _DATA = (
     FieldOption("--data", "data.path", "Image folder, DICOMDIR, MedMNIST .npz or phantom:NAME."),
     FieldOption("--split", "data.split", "Split to audit.", default="test"),
-    FieldOption("--label", "data.label", "Label column of cases.csv.", default="label"),
-    FieldOption("--where", "data.where", "Row filter, for example 'source == \"odir\"'."),
-    FieldOption("--classes", "data.classes", "Class names in order: a,b,c.", read=as_names),
-    FieldOption("--findings", "data.findings", "Classes that are findings: b,c.", read=as_names),
-    FieldOption(
-        "--group", "data.group", "Column of the patient or lesion, or none.", default="group"
-    ),
-    FieldOption(
-        "--group-pattern",
-        "data.group_pattern",
-        "Regular expression that extracts the patient from the file name.",
-    ),
+    *CASE_OPTIONS,
     FieldOption("--limit", "data.limit", "Maximum number of cases.", int),
     FieldOption("--grey", "data.grey", "Read colour files as grey.", bool),
     FieldOption(
@@ -184,12 +174,14 @@ def audit(
     from robust.cli.overrides import parse_settings, plan_from
 
     no_images = {"report.gallery": 0} if no_gallery else {}
-    made = plan_from(plan, {**changes, **no_images, **parse_settings(settings or (), Plan)})
+    resolved = plan_from(plan, {**changes, **no_images, **parse_settings(settings or (), Plan)})
     if gate:
-        from robust.engine.gate_check import check_gates
+        from robust.engine.gate_precheck import check_gates
 
-        check_gates(made, required=True)
-    run_audit(made, out or _default_out(plan, made), device, skip_broken=skip_broken, gate=gate)
+        check_gates(resolved, required=True)
+    run_audit(
+        resolved, out or _default_out(plan, resolved), device, skip_broken=skip_broken, gate=gate
+    )
 
 
 def run_audit(plan: Plan, out: Path, device: str, *, skip_broken: bool, gate: bool) -> None:
@@ -200,14 +192,16 @@ def run_audit(plan: Plan, out: Path, device: str, *, skip_broken: bool, gate: bo
         from robust.report import write_report
         from robust.report.formats.terminal import print_report
 
-        found = audit_plan(plan, out=out, device=device, skip_broken=skip_broken, progress=progress)
+        result = audit_plan(
+            plan, out=out, device=device, skip_broken=skip_broken, progress=progress
+        )
         progress(0, 0, "writing the report")
-        write_report(found, out, "md", "html")
+        write_report(result, out, "md", "html")
     console = Console()
-    print_report(found, console)
+    print_report(result, console)
     console.print(f"\nReport: {out / 'report.html'}", soft_wrap=True, markup=False)
     if gate:
-        apply_gates(found, out)
+        apply_gates(result, out)
 
 
 def _default_out(path: Path | None, plan: Plan) -> Path:

@@ -89,9 +89,9 @@ def bench(
         load = from_architecture(str(architecture), size, limit, device)
     console, x = Console(), load.x
     console.print(f"{len(x)} images of {tuple(x.shape[1:])} on {x.device}", markup=False)
-    for one in benchmark_attacks(names, steps).values():
-        everyone, attacker = contest(load, one, radius, rounds=rounds, precision=precision)
-        show(everyone, attacker, one, eps, console)
+    for budgeted in benchmark_attacks(names, steps).values():
+        everyone, attacker = contest(load, budgeted, radius, rounds=rounds, precision=precision)
+        show(everyone, attacker, budgeted, eps, console)
 
 
 def show(
@@ -106,20 +106,20 @@ def show(
 
     console.print(f"\n{attack!r}, {attacker.models.acceleration}", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False)
-    found = "median L2" if attack.minimum_norm else f"robust % at {eps}"
-    for column in ("", "time / robust", "time / floor", found, "peak MiB"):
+    measure = "median L2" if attack.minimum_norm else f"robust % at {eps}"
+    for column in ("", "time / robust", "time / floor", measure, "peak MiB"):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
     middle = {each.name: each.median_seconds for each in everyone}
     for each in everyone:
         if each.failed:
             table.add_row(each.name, each.failed)
             continue
-        worth = each.strength if attack.minimum_norm else 100 * each.strength
+        strength = each.strength if attack.minimum_norm else 100 * each.strength
         table.add_row(
             each.name,
             f"{each.median_seconds / middle[OURS]:.2f}",
             f"{each.median_seconds / middle[FLOOR]:.2f}",
-            "" if math.isnan(worth) else f"{worth:.3g}",
+            "" if math.isnan(strength) else f"{strength:.3g}",
             f"{each.memory:.0f}",
         )
     console.print(table)

@@ -52,18 +52,22 @@ def compare(
     from robust.report.comparison.compare import compare_runs
     from robust.report.comparison.show import as_json, as_markdown, print_comparison
 
-    found = compare_runs(old, new)
+    comparison = compare_runs(old, new)
     if kind == "text":
-        print_comparison(found, tolerance, Console())
+        print_comparison(comparison, tolerance, Console())
     else:
-        text = (as_json if kind == "json" else as_markdown)(found, tolerance)
+        text = (as_json if kind == "json" else as_markdown)(comparison, tolerance)
         if out is None:
             print(text, end="")
         else:
             write_text(out, text)
-    lost = [] if tolerance is None else [row.lost_text(tolerance) for row in found.lost(tolerance)]
-    print_errors(lost)
-    if lost:
+    lines = (
+        []
+        if tolerance is None
+        else [row.lost_text(tolerance) for row in comparison.lost(tolerance)]
+    )
+    print_errors(lines)
+    if lines:
         raise typer.Exit(FAILED)
 
 

@@ -84,8 +84,8 @@ class FieldOption:
 
     def parameter(self, panel: str, model: type[BaseModel]) -> inspect.Parameter:
         """The option as typer reads it from a signature."""
-        shown = self.default or default_text(model, self.field)
-        text = escape(f"{self.help} [default: {shown}]" if shown else self.help)
+        default_shown = self.default or default_text(model, self.field)
+        text = escape(f"{self.help} [default: {default_shown}]" if default_shown else self.help)
         # Typer's own default is None, which means that the field keeps its value.
         option = typer.Option(self.flag, help=text, rich_help_panel=panel, show_default=False)
         return inspect.Parameter(
@@ -95,6 +95,22 @@ class FieldOption:
             annotation=Annotated[self.kind | None, option],
         )
 
+
+CASE_OPTIONS = (
+    FieldOption("--label", "data.label", "Label column of cases.csv.", default="label"),
+    FieldOption("--where", "data.where", "Row filter, for example 'source == \"odir\"'."),
+    FieldOption("--classes", "data.classes", "Class names in order: a,b,c.", read=as_names),
+    FieldOption("--findings", "data.findings", "Classes that are findings: b,c.", read=as_names),
+    FieldOption(
+        "--group", "data.group", "Column of the patient or lesion, or none.", default="group"
+    ),
+    FieldOption(
+        "--group-pattern",
+        "data.group_pattern",
+        "Regular expression that extracts the patient from the file name.",
+    ),
+)
+"""Options that say which cases, labels, classes and groups a data set has."""
 
 Panels = Sequence[tuple[str, Sequence[FieldOption]]]
 """Options by the panel of `--help` that shows them."""
@@ -106,10 +122,12 @@ def with_fields(model: type[BaseModel], panels: Panels) -> Callable[..., Callabl
     Only options that were given are in it. Defaults in `--help` are those of `model`.
     """
     options = [option for _, group in panels for option in group]
-    added = [option.parameter(panel, model) for panel, group in panels for option in group]
+    option_parameters = [
+        option.parameter(panel, model) for panel, group in panels for option in group
+    ]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = [
+        command_parameters = [
             parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
             for parameter in inspect.signature(command, eval_str=True).parameters.values()
             if parameter.name != "changes"
@@ -127,8 +145,10 @@ def with_fields(model: type[BaseModel], panels: Panels) -> Callable[..., Callabl
 
         # Typer reads the options from the signature; the wrapped command's would hide these.
         del run.__wrapped__  # type: ignore[attr-defined]
-        run.__signature__ = inspect.Signature([*added, *own])  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in (*added, *own)}
+        run.__signature__ = inspect.Signature([*option_parameters, *command_parameters])  # type: ignore[attr-defined]
+        run.__annotations__ = {
+            p.name: p.annotation for p in (*option_parameters, *command_parameters)
+        }
         return run
 
     return decorate

@@ -1,4 +1,4 @@
-"""Output of commands beside their own: files, lines on stderr, and the exit code of gates."""
+"""Output that commands share: files, lines on stderr, and the exit code of gates."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ Changes = Mapping[str, Any]
 
 def plan_from(path: Path | None, changes: Changes) -> Plan:
     """The plan in a file with `changes` laid over it, or of `changes` alone; InputError."""
-    from robust.engine.gate_check import check_gates
+    from robust.engine.gate_precheck import check_gates
 
     raw: dict[str, Any] = {}
     if path is not None:
@@ -70,30 +70,30 @@ def lay_over(raw: dict[str, Any], changes: Changes) -> None:
 
 
 def put(raw: dict[str, Any], field: str, value: Any) -> None:
-    """Set one field; an entry of `[[attacks]]` or `[[detectors]]` goes by its label or name."""
+    """Set one field; entries of `[[attacks]]` and `[[detectors]]` are found by label or name."""
     *tables, name = field.split(".")
-    inside: Any = raw
+    node: Any = raw
     for depth, table in enumerate(tables):
-        if isinstance(inside, list):
-            inside = _entry(inside, table, ".".join(tables[:depth]))
+        if isinstance(node, list):
+            node = _entry(node, table, ".".join(tables[:depth]))
         else:
-            inside = inside.setdefault(table, {})
-        if not isinstance(inside, dict | list):
+            node = node.setdefault(table, {})
+        if not isinstance(node, dict | list):
             raise InputError(f"[{'.'.join(tables[: depth + 1])}] must be a table")
-    if isinstance(inside, list):
+    if isinstance(node, list):
         raise InputError(f"{field} names a whole entry; name a field of it: {field}.FIELD=VALUE")
-    inside[name] = value
+    node[name] = value
 
 
-def _entry(entries: list[Any], wanted: str, where: str) -> Any:
+def _entry(entries: list[Any], name: str, where: str) -> Any:
     names = [
         str(entry.get("label") or entry.get("name")) if isinstance(entry, dict) else ""
         for entry in entries
     ]
-    if wanted not in names:
-        hint = did_you_mean(wanted, names) if names else "it is empty"
-        raise InputError(f"[[{where}]] has no {wanted!r}; {hint}")
-    return entries[names.index(wanted)]
+    if name not in names:
+        hint = did_you_mean(name, names) if names else "it is empty"
+        raise InputError(f"[[{where}]] has no {name!r}; {hint}")
+    return entries[names.index(name)]
 
 
 def _parse(text: str) -> Any:

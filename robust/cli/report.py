@@ -47,22 +47,22 @@ def report(
     if is_unfinished(run):
         from robust.auditing import unfinished_report
 
-        found = unfinished_report(run)
+        result = unfinished_report(run)
     else:
-        found = read_report(run)
+        result = read_report(run)
     if gate:
-        require_gates(found, run)
-    wanted = format or ["text", "html"]
+        require_gates(result, run)
+    formats = format or ["text", "html"]
     folder = run if run.is_dir() else run.parent
-    files = [name for name in wanted if name != "text"]
+    files = [name for name in formats if name != "text"]
     written = (
-        write_report(found, folder, *files, template=template, gallery=not no_gallery)
+        write_report(result, folder, *files, template=template, gallery=not no_gallery)
         if files
         else []
     )
-    if "text" in wanted:
-        print_report(found, Console())
+    if "text" in formats:
+        print_report(result, Console())
     for path in written:
         Console().print(f"wrote {path}", soft_wrap=True, markup=False)
     if gate:
-        apply_gates(found, folder)
+        apply_gates(result, folder)

@@ -68,7 +68,7 @@ def screen(
             skip_broken=skip_broken,
             progress=progress,
         )
-    rows = [(one.id, one.prediction, one.score, one.flagged) for one in lines]
+    rows = [(line.id, line.prediction, line.score, line.flagged) for line in lines]
     text = _csv([COLUMNS, *([as_cell(value) for value in row] for row in rows)])
     if out is None:
         print(text, end="")
@@ -76,13 +76,13 @@ def screen(
         write_text(out, text)
     print_errors([f"skipped: {why}" for why in skipped])
     flagged, expected = (
-        sum(one.flagged for one in lines),
+        sum(line.flagged for line in lines),
         len(lines) * record.false_alarms.requested,
     )
-    shown = f"{expected:.1f}".removesuffix(".0")
+    expected_text = f"{expected:.1f}".removesuffix(".0")
     Console(stderr=True, soft_wrap=True, highlight=False).print(
-        f"{flagged} of {len(lines)} images flagged; about {shown} would be flagged if none were "
-        f"attacked",
+        f"{flagged} of {len(lines)} images flagged; about {expected_text} would be flagged if none "
+        f"were attacked",
         markup=False,
     )
 
@@ -101,6 +101,6 @@ def _check_out(out: Path) -> None:
         raise InputError(f"{out} is a folder; name a CSV file")
     if out.exists():
         with out.open("rb") as file:
-            ours = file.readline().rstrip(b"\r\n") == ",".join(COLUMNS).encode()
-        if not ours:
+            is_table = file.readline().rstrip(b"\r\n") == ",".join(COLUMNS).encode()
+        if not is_table:
             raise InputError(f"{out} exists and is not a table of robust screen; name a new file")

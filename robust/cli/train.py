@@ -14,7 +14,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from robust.cli.fields import FieldOption, as_names, as_numbers, as_split_or_share, with_fields
+from robust.cli.fields import (
+    CASE_OPTIONS,
+    FieldOption,
+    as_numbers,
+    as_split_or_share,
+    with_fields,
+)
 from robust.cli.options import (
     DATA,
     HARDENING,
@@ -72,18 +78,7 @@ _DATA = (
         read=as_split_or_share,
     ),
     FieldOption("--test", "splits.test", "Split for the final evaluation, or none."),
-    FieldOption("--label", "data.label", "Label column of cases.csv.", default="label"),
-    FieldOption("--where", "data.where", "Row filter, for example 'source == \"odir\"'."),
-    FieldOption("--classes", "data.classes", "Class names in order: a,b,c.", read=as_names),
-    FieldOption("--findings", "data.findings", "Classes that are findings: b,c.", read=as_names),
-    FieldOption(
-        "--group", "data.group", "Column of the patient or lesion, or none.", default="group"
-    ),
-    FieldOption(
-        "--group-pattern",
-        "data.group_pattern",
-        "Regular expression that extracts the patient from the file name.",
-    ),
+    *CASE_OPTIONS,
     FieldOption("--limit", "data.limit", "Maximum number of cases per split.", int),
     FieldOption("--grey/--colour", "data.grey", "Read colour files as grey.", bool),
 )
@@ -177,19 +172,19 @@ def train(
             "recipe file, or --architecture"
         )
     raw = lay_over_recipe(read_recipe(source) if source else {"network": {}}, changes)
-    made = make_recipe(raw, str(source or "the options"))
+    resolved = make_recipe(raw, str(source or "the options"))
     from robust.training.train import train_classifier
 
-    folder = out or _default_out(Path(source).stem if source else "model", raw, made.digest())
+    folder = out or _default_out(Path(source).stem if source else "model", raw, resolved.digest())
     command = shlex.join(["robust", *sys.argv[1:]])
-    done = train_classifier(made, folder, device=device, devices=devices, command=command)
-    _show(done)
+    trained = train_classifier(resolved, folder, device=device, devices=devices, command=command)
+    _show(trained)
 
 
 def lay_over_recipe(raw: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's tables with changes laid over them.
 
-    A choice of pretrained or random weights takes the recipe's own file of weights out.
+    A choice of pretrained or random weights removes the recipe's file of weights.
     """
     from robust.cli.overrides import lay_over
 
@@ -211,31 +206,31 @@ def _default_out(name: str, raw: dict[str, Any], digest: str) -> Path:
     return Path("models") / f"{name}-{hashlib.sha256(both.encode()).hexdigest()[:8]}"
 
 
-def _show(done: Trained) -> None:
+def _show(trained: Trained) -> None:
     console = Console()
-    if done.again:
+    if trained.already_finished:
         console.print("This training was finished before; nothing was trained or measured again.")
     table = Table(box=None, pad_edge=False)
     table.add_column("95 % intervals by group", no_wrap=True)
-    for role in done.metrics:
+    for role in trained.metrics:
         table.add_column(role, justify="right", no_wrap=True)
     for name in ("auc", "accuracy", "sensitivity", "specificity"):
-        values = [getattr(scores, name) for scores in done.metrics.values()]
+        values = [getattr(scores, name) for scores in trained.metrics.values()]
         if any(values):
             table.add_row("AUC" if name == "auc" else name, *map(_interval, values))
-    if len(done.classes) > 2:
-        for name in done.classes:
-            values = [scores.recall[name] for scores in done.metrics.values()]
+    if len(trained.classes) > 2:
+        for name in trained.classes:
+            values = [scores.recall[name] for scores in trained.metrics.values()]
             table.add_row(f"recall of {name}", *map(_interval, values))
     console.print(table)
-    kept = f"\nEpoch {done.best_epoch} of {len(done.history)} was best on val."
-    if "test" in done.metrics:
-        kept += " Test was used once."
-    console.print(kept, markup=False)
-    console.print(f"Model card: {done.folder / 'card.md'}", soft_wrap=True, markup=False)
-    here = shlex.quote(done.folder.as_posix())
+    text = f"\nEpoch {trained.best_epoch} of {len(trained.history)} was best on val."
+    if "test" in trained.metrics:
+        text += " Test was used once."
+    console.print(text, markup=False)
+    console.print(f"Model card: {trained.folder / 'card.md'}", soft_wrap=True, markup=False)
+    here = shlex.quote(trained.folder.as_posix())
     following = f"robust audit {here}"
-    if not (done.folder / "plan.toml").exists():
+    if not (trained.folder / "plan.toml").exists():
         following = f"robust audit --folder {here} --data IMAGES"
     console.print(f"Next: {following}", soft_wrap=True, markup=False)
 

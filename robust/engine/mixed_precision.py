@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks import until_fallen
+from attacks import early_stopping
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goal import Goal
@@ -16,7 +16,7 @@ from robust.engine.run_memory import ACCELERATION, CASES_AT_ONCE
 from robust.engine.run_store import Outcome, RunStore
 from robust.engine.verified_attack import AttackTask, OutOfMemory, attack_batch
 from robust.models.acceleration.accelerate import FastModels, make_fast_models
-from robust.models.acceleration.memory import at_once
+from robust.models.acceleration.memory import max_batch
 from robust.models.classifier import Classifier
 
 MIN_PASSES = 5
@@ -57,7 +57,7 @@ class MixedPrecisionAttacker:
 
     def _run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
         low, exact = self.models.low_precision, self.models.float32
-        attack = cell.attack if cell.exact else until_fallen(cell.attack)
+        attack = cell.attack if cell.exact else early_stopping(cell.attack)
         # The form that stops early draws what the attack itself draws.
         task = AttackTask(attack, cell.attack.stream_key, cell.threat, goal, seed)
         if low is None or attack.minimum_norm or attack.passes < MIN_PASSES:
@@ -80,8 +80,8 @@ def make_mixed_precision_attacker(
     """Choose precision and batch size by timing on `x (n, c, h, w)`, or as the store remembers."""
     models = make_fast_models(classifier, x, precision, store.get(ACCELERATION))
     store.memo(ACCELERATION, lambda: models.acceleration)
-    max_batch = store.memo(CASES_AT_ONCE, lambda: at_once(models.float32, x))
-    return MixedPrecisionAttacker(classifier, models, max_batch)
+    batch_limit = store.memo(CASES_AT_ONCE, lambda: max_batch(models.float32, x))
+    return MixedPrecisionAttacker(classifier, models, batch_limit)
 
 
 def _halves(count: int) -> list[range]:

@@ -22,8 +22,8 @@ Mask = npt.NDArray[np.bool_]
 LEVEL = 0.95
 """Confidence level of every interval."""
 
-UNITS = 20_000
-"""Most units that are resampled. More groups than this are dealt into so many units, each drawn as
+MAX_UNITS = 20_000
+"""Most units that are resampled. More groups than this are merged into that many units, drawn as
 one: memory and time stay bounded, and the widths of intervals change by less than a hundredth."""
 
 
@@ -38,10 +38,10 @@ def clopper_pearson(hits: float, trials: int) -> tuple[float, float]:
     return low, high
 
 
-def groups_needed(wanted: float) -> int:
-    """Fewest groups with which the lower bound reaches `wanted` if all are correct."""
-    least = max(1, math.floor(math.log(0.025) / math.log(wanted)))
-    while clopper_pearson(least, least)[0] < wanted:
+def groups_needed(bound: float) -> int:
+    """Fewest groups with which the lower bound reaches `bound` if all are correct."""
+    least = max(1, math.floor(math.log(0.025) / math.log(bound)))
+    while clopper_pearson(least, least)[0] < bound:
         least += 1
     return least
 
@@ -80,9 +80,9 @@ class Bootstrap:
         self.count = int(codes.max()) + 1 if len(codes) else 0
         rng = np.random.Generator(np.random.PCG64(seed))
         self._unit: npt.NDArray[np.int64] = np.arange(self.count)
-        if self.count > UNITS:
-            self._unit = rng.permutation(self.count) % UNITS
-        units = min(self.count, UNITS)
+        if self.count > MAX_UNITS:
+            self._unit = rng.permutation(self.count) % MAX_UNITS
+        units = min(self.count, MAX_UNITS)
         self._weights = np.zeros((draws, units), dtype=np.uint8)
         for row in self._weights:
             drawn = np.bincount(rng.integers(0, units, units), minlength=units)
@@ -112,18 +112,18 @@ class Bootstrap:
             sums[:, 2 * i] = np.bincount(self.codes, inside, self.count)
             sums[:, 2 * i + 1] = np.bincount(self.codes, mask, self.count)
         drawn = self.draw(sums)
-        found: list[Estimate | None] = []
+        estimates: list[Estimate | None] = []
         for i, mask in enumerate(masks):
             cases = int(mask.sum())
             if cases == 0:
-                found.append(None)
+                estimates.append(None)
                 continue
             hits, size = float(sums[:, 2 * i].sum(dtype=np.float64)), cases
             groups = int((sums[:, 2 * i + 1] > 0).sum())
             with np.errstate(invalid="ignore", divide="ignore"):
                 ratios = drawn[:, 2 * i].astype(np.float64) / drawn[:, 2 * i + 1]
-            found.append(self._with_interval(hits / size, ratios, cases, groups))
-        return found
+            estimates.append(self._with_interval(hits / size, ratios, cases, groups))
+        return estimates
 
     def draw(self, sums: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Weighted sum over groups for every resample: `(groups, c)` to `(draws, c)`."""

@@ -50,8 +50,8 @@ def half_of_the_groups(
     rng = np.random.Generator(np.random.PCG64([seed, 1]))
     chosen = np.zeros(len(groups), bool)
     for fold in range(int(folds.max()) + 1):
-        own = rng.permutation(np.unique(groups[folds == fold]))
-        chosen |= np.isin(groups, own[::2])
+        fold_groups = rng.permutation(np.unique(groups[folds == fold]))
+        chosen |= np.isin(groups, fold_groups[::2])
     return chosen
 
 

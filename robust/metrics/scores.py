@@ -15,16 +15,16 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 CONFUSION_CLASSES = 20
-"""Most classes for which a confusion matrix is made."""
+"""Largest number of classes with a confusion matrix."""
 
-MOST_FAILED = 0.05
+MAX_FAILED = 0.05
 """Largest share of attacked cases that may fail to be evaluated before rates over all cases are
 withheld: what is left would mostly be the cases already misread without attack."""
 
 
 def too_many_failed(failed: int, attacked: int) -> bool:
     """Whether too many of the attacked cases could not be evaluated for a rate over all cases."""
-    return failed > MOST_FAILED * attacked
+    return failed > MAX_FAILED * attacked
 
 
 @dataclass(frozen=True)
@@ -83,30 +83,30 @@ class Scorer:
     def score(self, condition: Condition, populations: Sequence[Mask]) -> list[Scores]:
         """The scores of each population `(n,)` bool."""
         predicted = condition.logits.argmax(1)
-        right = predicted == self.labels
-        told, attacked = condition.countable, condition.evaluated
-        sick = np.isin(self.labels, self.findings)
-        called = np.isin(predicted, self.findings)
-        asked = np.full(len(right), bool(self.findings))
+        correct = predicted == self.labels
+        counted, attacked = condition.countable, condition.evaluated
+        with_finding = np.isin(self.labels, self.findings)
+        read_as_finding = np.isin(predicted, self.findings)
+        defined = np.full(len(correct), bool(self.findings))
         ratios = [
-            (right, told),
-            (right, attacked),
+            (correct, counted),
+            (correct, attacked),
             (condition.success, attacked),
-            (~called, attacked & sick & asked),
-            (called, attacked & ~sick & asked),
-            (called, told & sick & asked),
-            (~called, told & ~sick & asked),
-            *((right, told & (self.labels == label)) for label in range(len(self.classes))),
+            (~read_as_finding, attacked & with_finding & defined),
+            (read_as_finding, attacked & ~with_finding & defined),
+            (read_as_finding, counted & with_finding & defined),
+            (~read_as_finding, counted & ~with_finding & defined),
+            *((correct, counted & (self.labels == label)) for label in range(len(self.classes))),
         ]
         columns = [(v, m & who) for who in populations for v, m in ratios]
         rates = self.bootstrap.rates(columns)
-        found = []
+        results = []
         for i, who in enumerate(populations):
             (accuracy, robust, success, misses, alarms, sensitivity, specificity, *recall) = rates[
                 i * len(ratios) : (i + 1) * len(ratios)
             ]
             broken = condition.success & attacked & who
-            found.append(
+            results.append(
                 Scores(
                     accuracy=accuracy,
                     robust_accuracy=robust,
@@ -115,31 +115,30 @@ class Scorer:
                     false_alarms=alarms,
                     sensitivity=sensitivity,
                     specificity=specificity,
-                    auc=self._auc(condition.logits, told & who),
+                    auc=self._auc(condition.logits, counted & who),
                     recall=dict(zip(self.classes, recall, strict=True)),
                     median_l2=self.bootstrap.median(condition.l2, broken),
                     median_linf=self.bootstrap.median(condition.linf, broken),
                 )
             )
-        return found
+        return results
 
-    def _auc(self, logits: Array, where: Mask) -> Estimate | None:
+    def _auc(self, logits: Array, mask: Mask) -> Estimate | None:
         if self.findings:
-            sick = np.isin(self.labels, self.findings)
-            return self.bootstrap.auc(finding_score(logits, self.findings), sick, where)
+            with_finding = np.isin(self.labels, self.findings)
+            return self.bootstrap.auc(finding_score(logits, self.findings), with_finding, mask)
         each = [
-            self.bootstrap.auc(finding_score(logits, (k,)), self.labels == k, where)
+            self.bootstrap.auc(finding_score(logits, (k,)), self.labels == k, mask)
             for k in range(len(self.classes))
         ]
-        known = [e for e in each if e is not None]
-        if not known:
+        defined = [e for e in each if e is not None]
+        if not defined:
             return None
-        value, low, high = (float(np.mean([getattr(e, p) for e in known])) for p in _PARTS)
+        value = float(np.mean([estimate.value for estimate in defined]))
+        low = float(np.mean([estimate.low for estimate in defined]))
+        high = float(np.mean([estimate.high for estimate in defined]))
         # The mean of the classes' bounds is wider than the bound of their mean: never too narrow.
-        return Estimate(value, low, high, known[0].cases, known[0].groups)
-
-
-_PARTS = ("value", "low", "high")
+        return Estimate(value, low, high, defined[0].cases, defined[0].groups)
 
 
 def finding_score(logits: Array, findings: Sequence[int]) -> Array:
@@ -164,8 +163,8 @@ def confusion(condition: Condition, labels: npt.NDArray[np.int64]) -> tuple[tupl
 
 def margins(logits: Array, labels: npt.NDArray[np.int64]) -> Array:
     """Largest wrong logit less the label's `(n,)`; above 0 where the label is not predicted."""
-    own = np.take_along_axis(logits, labels[:, None], 1)[:, 0]
-    others = logits.copy()
-    np.put_along_axis(others, labels[:, None], -np.inf, 1)
-    ahead: Array = others.max(1) - own
-    return ahead
+    label_logits = np.take_along_axis(logits, labels[:, None], 1)[:, 0]
+    best_other = logits.copy()
+    np.put_along_axis(best_other, labels[:, None], -np.inf, 1)
+    value: Array = best_other.max(1) - label_logits
+    return value

@@ -72,18 +72,20 @@ def worst_case(
     linf, l2 = np.full(n, np.nan), np.full(n, np.nan)
     origin = np.full(n, -1)
     for place, cell in enumerate(cells):
-        one = cell.condition
-        moved = one.linf if ball.norm == "Linf" else one.l2
-        inside = one.evaluated & (moved <= ball.limit)
+        condition = cell.condition
+        moved = condition.linf if ball.norm == "Linf" else condition.l2
+        inside = condition.evaluated & (moved <= ball.limit)
         # A minimum-norm attack without a bound has looked for an image at every eps.
         if cell.eps <= ball.eps + TOLERANCE or math.isinf(cell.eps):
-            attacked |= one.attacked
-            evaluated |= one.evaluated
-        margin = margins(one.logits, labels)
-        better = inside & ((one.success & ~success) | ((margin > lead) & ~(success & ~one.success)))
-        logits[better], lead[better] = one.logits[better], margin[better]
-        linf[better], l2[better] = one.linf[better], one.l2[better]
+            attacked |= condition.attacked
+            evaluated |= condition.evaluated
+        margin = margins(condition.logits, labels)
+        first_success = condition.success & ~success
+        larger_margin = (margin > lead) & ~(success & ~condition.success)
+        better = inside & (first_success | larger_margin)
+        logits[better], lead[better] = condition.logits[better], margin[better]
+        linf[better], l2[better] = condition.linf[better], condition.l2[better]
         origin[better] = place
-        success |= inside & one.success
+        success |= inside & condition.success
     failed = attacked & ~evaluated
     return WorstCase(Condition(logits, attacked, failed, success, linf, l2), origin)

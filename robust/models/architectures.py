@@ -92,12 +92,12 @@ def create(library: str, name: str, outputs: int | None, pretrained: bool) -> nn
         arguments |= {"aux_logits": False, "init_weights": False}
     if outputs is not None and not pretrained:
         arguments["num_classes"] = outputs
-    made: nn.Module = torchvision.models.get_model(name, **arguments)
+    built: nn.Module = torchvision.models.get_model(name, **arguments)
     if pretrained and outputs not in (None, 1000):
         raise InputError(
             f"torchvision's pretrained {name} has 1000 outputs, not {outputs}; fine-tune it first"
         )
-    return made
+    return built
 
 
 def _fetch_command(library: str, name: str) -> str:
@@ -130,10 +130,10 @@ def count_outputs(library: str, name: str, state: Mapping[str, Tensor]) -> int |
     """Outputs of the head in a state dict, where they differ from the usual 1000; else None."""
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        own = create(library, name, None, pretrained=False).state_dict()
+        initial = create(library, name, None, pretrained=False).state_dict()
     differing = {
         state[key].shape[0]
-        for key, value in own.items()
+        for key, value in initial.items()
         if key in state
         and value.ndim
         and state[key].shape != value.shape

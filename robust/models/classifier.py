@@ -53,9 +53,9 @@ class Classifier(nn.Module):
         decision that is made. Raises InputError for values out of range.
         """
         super().__init__()
-        _choice("head", head, HEADS)
-        _choice("fit", fit, FITS)
-        _choice("interpolation", interpolation, INTERPOLATIONS)
+        _require_choice("head", head, HEADS)
+        _require_choice("fit", fit, FITS)
+        _require_choice("interpolation", interpolation, INTERPOLATIONS)
         if channels not in (None, 1, 3):
             raise InputError(f"channels must be 1 or 3, not {channels}")
         size = (size, size) if isinstance(size, int) else size
@@ -215,9 +215,9 @@ def settle_head(classifier: Classifier, x: Tensor) -> None:
         classifier.head = recognise_head(classifier.outputs(x))
 
 
-def _choice(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise InputError(f"unknown {name} {value!r}; {did_you_mean(value, known)}")
+def _require_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise InputError(f"unknown {name} {value!r}; {did_you_mean(value, choices)}")
 
 
 def _per_channel(name: str, value: float | Sequence[float]) -> Tensor:

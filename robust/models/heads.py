@@ -15,7 +15,7 @@ from robust.models.architectures import Preprocessing, build_network, configurat
 from robust.models.weights import load_strictly
 
 AUXILIARY = ("googlenet", "inception_v3")
-"""Networks of torchvision whose pretrained form has further outputs while it trains."""
+"""Networks of torchvision that have auxiliary outputs in training if pretrained."""
 
 
 @dataclass(frozen=True)
@@ -56,21 +56,21 @@ def make_network(
         network = build_network(library, name, None, pretrained and state is None)
         place = put_head(network, head, f"{library}:{name}")
     if state is not None:
-        own = network.state_dict()
-        new = {n: v for n, v in own.items() if n.startswith(f"{place}.")}
+        initial = network.state_dict()
+        new = {n: v for n, v in initial.items() if n.startswith(f"{place}.")}
         fitting = {n: state[n] for n in new if n in state and state[n].shape == new[n].shape}
         rest = {n: v for n, v in state.items() if not n.startswith(f"{place}.")}
         load_strictly(network, {**new, **fitting, **rest}, source)
     return network, configuration(library, name, network)
 
 
-def put_head(network: nn.Module, head: Head, called: str = "the network") -> str:
+def put_head(network: nn.Module, head: Head, name: str = "the network") -> str:
     """Replace the last linear layer, or 1 x 1 convolution, in place; returns its name.
 
-    Its input is then what the head stands on: the average over space in all but the oldest
+    Its input becomes that of the head: the average over space in all but the oldest
     architectures. InputError where a network ends otherwise.
     """
-    place, last = _last(network, called)
+    place, last = _last_layer(network, name)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     if isinstance(last, nn.Conv2d):
         layers["pool"], layers["flatten"] = nn.AdaptiveAvgPool2d(1), nn.Flatten()
@@ -94,18 +94,18 @@ def put_head(network: nn.Module, head: Head, called: str = "the network") -> str
     return place
 
 
-def _last(network: nn.Module, called: str) -> tuple[str, nn.Linear | nn.Conv2d]:
+def _last_layer(network: nn.Module, name: str) -> tuple[str, nn.Linear | nn.Conv2d]:
     named = dict(network.named_modules())
-    ask: Any = getattr(network, "get_classifier", None)
-    if ask is not None:  # timm
-        found = ask()
-        named = {name: module for name, module in named.items() if module is found}
+    get_classifier: Any = getattr(network, "get_classifier", None)
+    if get_classifier is not None:  # timm
+        classifier = get_classifier()
+        named = {name: module for name, module in named.items() if module is classifier}
     for kind in (nn.Linear, nn.Conv2d):
         for name, module in reversed(named.items()):
             if isinstance(module, kind) and name and _is_pointwise(module):
                 return name, module
     raise InputError(
-        f"{called} does not end in one linear layer, so its head cannot be replaced; "
+        f"{name} does not end in one linear layer, so its head cannot be replaced; "
         f"choose another architecture"
     )
 

@@ -88,10 +88,10 @@ def read_model_file(folder: Path) -> tuple[ModelFile, dict[str, Any]]:
 def load_trained(folder: str | Path, threshold: float = 0.5) -> Classifier:
     """The classifier of a folder that `robust train` wrote; InputError where it was changed."""
     folder = Path(folder)
-    told, _ = read_model_file(folder)
-    classifier = make_classifier(told, threshold)
+    model_file, _ = read_model_file(folder)
+    classifier = make_classifier(model_file, threshold)
     load_strictly(classifier.network, read_state_dict(folder / WEIGHTS), folder / WEIGHTS)
-    if weights_hash(classifier) != told.weights_sha256:
+    if weights_hash(classifier) != model_file.weights_sha256:
         raise InputError(
             f"{folder / WEIGHTS} is not the file that {MODEL} was written for: its weights have "
             f"another hash; copy both files again from one training"
@@ -99,24 +99,24 @@ def load_trained(folder: str | Path, threshold: float = 0.5) -> Classifier:
     return classifier
 
 
-def make_classifier(told: ModelFile, threshold: float = 0.5) -> Classifier:
+def make_classifier(model_file: ModelFile, threshold: float = 0.5) -> Classifier:
     """The classifier that model.json describes, with random weights, in evaluation mode."""
-    if told.head.classes != len(told.classes):
+    if model_file.head.classes != len(model_file.classes):
         raise InputError(
-            f"{MODEL} names {len(told.classes)} classes for a head of {told.head.classes}; copy "
-            f"the folder again"
+            f"{MODEL} names {len(model_file.classes)} classes for a head of "
+            f"{model_file.head.classes}; copy the folder again"
         )
-    network, _ = make_network(told.architecture, Head(**told.head.model_dump()), seed=0)
+    network, _ = make_network(model_file.architecture, Head(**model_file.head.model_dump()), seed=0)
     evaluate(network)
-    given = told.preprocessing
+    preprocessing = model_file.preprocessing
     return Classifier(
         network,
-        mean=given.mean,
-        std=given.std,
-        channels=given.channels,
-        size=given.size,
-        interpolation=given.interpolation,
-        fit=given.fit,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        channels=preprocessing.channels,
+        size=preprocessing.size,
+        interpolation=preprocessing.interpolation,
+        fit=preprocessing.fit,
         head="softmax",
         threshold=threshold,
     )

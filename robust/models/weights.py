@@ -68,12 +68,12 @@ def _refusal(path: Path, error: Exception) -> str:
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: object) -> None:
     """Load every tensor into its place; InputError that names the first that does not fit."""
-    own = network.state_dict()
+    expected = network.state_dict()
     # The state has lost what wrappers put before its names; the network may be a wrapper itself.
-    prefix = _shared_prefix(own)
+    prefix = _shared_prefix(expected)
     if prefix and not any(name.startswith(prefix) for name in state):
         state = {prefix + name: value for name, value in state.items()}
-    for name, value in own.items():
+    for name, value in expected.items():
         if name in state and state[name].shape != value.shape:
             raise InputError(
                 f"{source}: {name} has shape {tuple(state[name].shape)}, the network needs "
@@ -81,14 +81,14 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: objec
                 f"trained with"
             )
     # Checkpoints from before batch-norm counted its batches lack that counter; it decides nothing.
-    missing = [n for n in own if n not in state and not n.endswith("num_batches_tracked")]
-    extra = [n for n in state if n not in own]
+    missing = [n for n in expected if n not in state and not n.endswith("num_batches_tracked")]
+    extra = [n for n in state if n not in expected]
     if missing or extra:
         name = (missing or extra)[0]
-        said = "lacks" if missing else "holds, unknown to the network,"
-        hint = did_you_mean(name, extra if missing else list(own), limit=4)
+        verb = "lacks" if missing else "holds, unknown to the network,"
+        hint = did_you_mean(name, extra if missing else list(expected), limit=4)
         raise InputError(
-            f"{source} does not fit the architecture: it {said} {name} "
+            f"{source} does not fit the architecture: it {verb} {name} "
             f"({len(missing)} missing, {len(extra)} unknown); {hint}"
         )
     network.load_state_dict(dict(state), strict=False)

@@ -32,10 +32,10 @@ def _by_eps(value: object) -> object:
         if threat in seen:
             raise ValueError(f"eps {key} is named twice")
         seen.add(threat)
-    return _named(value)
+    return _by_name(value)
 
 
-def _named(value: object) -> object:
+def _by_name(value: object) -> object:
     """One number, or one for each name."""
     if value is None or not isinstance(value, Mapping):
         return value if value is None else _share(value)
@@ -44,22 +44,22 @@ def _named(value: object) -> object:
     return {str(key): _share(bound) for key, bound in value.items()}
 
 
-def _flags(value: object) -> object:
+def _warnings(value: object) -> object:
     """`true`, or a list of names."""
     if value is None or value is True:
         return value
     if not isinstance(value, list | tuple) or not value:
-        raise ValueError('write true for no flag at all, or a list such as ["few groups"]')
+        raise ValueError('write true for no warning at all, or a list such as ["few groups"]')
     for name in value:
         if name not in FLAGS:
-            raise ValueError(f"unknown flag {str(name)!r}; {did_you_mean(str(name), FLAGS)}")
+            raise ValueError(f"unknown warning {str(name)!r}; {did_you_mean(str(name), FLAGS)}")
     return tuple(dict.fromkeys(value))
 
 
-Share = Annotated[float | None, BeforeValidator(_named)]
-Shares = Annotated[float | dict[str, float] | None, BeforeValidator(_by_eps)]
-Named = Annotated[float | dict[str, float] | None, BeforeValidator(_named)]
-Flags = Annotated[bool | tuple[str, ...] | None, BeforeValidator(_flags)]
+Bound = Annotated[float | None, BeforeValidator(_by_name)]
+BoundByEps = Annotated[float | dict[str, float] | None, BeforeValidator(_by_eps)]
+BoundByName = Annotated[float | dict[str, float] | None, BeforeValidator(_by_name)]
+Warnings = Annotated[bool | tuple[str, ...] | None, BeforeValidator(_warnings)]
 
 
 class GatesSpec(BaseModel):
@@ -71,23 +71,23 @@ class GatesSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    clean_accuracy: Share = None
+    clean_accuracy: Bound = None
     """Accuracy without attack."""
-    robust_accuracy: Shares = None
+    robust_accuracy: BoundByEps = None
     """Accuracy in the worst case over all attacks, by eps."""
-    sensitivity: Shares = None
+    sensitivity: BoundByEps = None
     """Sensitivity in the worst case over all attacks, by eps."""
-    specificity: Shares = None
+    specificity: BoundByEps = None
     """Specificity in the worst case over all attacks, by eps."""
-    detector_auc: Named = None
+    detector_auc: BoundByName = None
     """AUC of a detector against the key attack, by the detector's name; a single number is for
     every detector."""
-    adaptive_auc: Named = None
+    adaptive_auc: BoundByName = None
     """AUC of a detector against adaptive attacks, as `detector_auc`."""
-    withstands: Named = None
+    withstands: BoundByName = None
     """Share of cases in which no adaptive attack fools both the model and the detector, at 5 %
     false alarms, as `detector_auc`."""
-    no_flags: Flags = Field(default=None)
+    no_flags: Warnings = Field(default=None)
     """Names of warnings that must not be raised, or true: none at all."""
 
     def __bool__(self) -> bool:

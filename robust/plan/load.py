@@ -68,8 +68,8 @@ def make_plan(raw: dict[str, Any], source: str = "plan") -> Plan:
         plan = Plan.model_validate(raw)
     except pydantic.ValidationError as error:
         raise InputError(f"{source}: {first_error(error, Plan)}") from None
-    own = () if plan.scenarios.eps is None else (plan.scenarios.eps,)
-    for eps in [*plan.audit.eps, *own, *(e for a in plan.attacks for e in a.eps or ())]:
+    scenario_eps = () if plan.scenarios.eps is None else (plan.scenarios.eps,)
+    for eps in [*plan.audit.eps, *scenario_eps, *(e for a in plan.attacks for e in a.eps or ())]:
         _check_range(plan, eps)
     if not plan.attacks:
         raise InputError(f"{source}: no [[attacks]]; name one, for example name = 'PGD'")
@@ -90,24 +90,24 @@ def _check_range(plan: Plan, eps: float) -> None:
         )
 
 
-def first_error(error: pydantic.ValidationError, whole: type[BaseModel]) -> str:
-    """The first mistake in a file of the form `whole`."""
+def first_error(error: pydantic.ValidationError, schema: type[BaseModel]) -> str:
+    """The first mistake in a file with this schema."""
     detail = error.errors()[0]
     place = [str(part) for part in detail["loc"]]
     where = ".".join(place)
     if detail["type"] == "extra_forbidden":
-        known = find_table(whole, place[:-1])
-        return f"unknown entry {where}; {did_you_mean(place[-1], known.model_fields, limit=20)}"
+        table = find_table(schema, place[:-1])
+        return f"unknown entry {where}; {did_you_mean(place[-1], table.model_fields, limit=20)}"
     if detail["type"] == "missing":
         return f"{where} is missing"
-    wanted = {"tuple_type": "must be a list in brackets", "model_type": "must be a table"}
-    message = wanted.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+    expected = {"tuple_type": "must be a list in brackets", "model_type": "must be a table"}
+    message = expected.get(detail["type"], detail["msg"].removeprefix("Value error, "))
     return f"{where}: {message} (got {detail.get('input')!r})"
 
 
-def find_table(whole: type[BaseModel], tables: Iterable[str]) -> type[BaseModel]:
-    """The form of a table inside a file of the form `whole`; unknown names are passed over."""
-    found = whole
+def find_table(schema: type[BaseModel], tables: Iterable[str]) -> type[BaseModel]:
+    """The schema of a table inside `schema`; unknown names are skipped."""
+    found = schema
     for name in tables:
         if name in found.model_fields:
             found = _table_in(found.model_fields[name].annotation) or found

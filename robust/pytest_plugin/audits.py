@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 WIDTH = 80
 """Columns of a table: a worker of pytest-xdist does not know the width of the terminal."""
 
-_OF_A_PLAN = ("attacks", "eps", "device", "out", "skip_broken")
+PLAN_SETTINGS = ("attacks", "eps", "device", "out", "skip_broken")
 """Settings that a call with a plan may have."""
 
-_SEEN = pytest.StashKey[list[Report]]()
+_REPORTS = pytest.StashKey[list[Report]]()
 
 
 class Robustness:
@@ -38,11 +38,11 @@ class Robustness:
         self._config = config
         self._current = current
         self._runs: dict[tuple[object, ...], Report] = {}
-        self._made: list[Report] = []
+        self._reports: list[Report] = []
 
     def __call__(
         self,
-        what: Classifier | Plan | str | Path | None = None,
+        subject: Classifier | Plan | str | Path | None = None,
         cases: Cases | None = None,
         **settings: Any,
     ) -> Report:
@@ -51,59 +51,59 @@ class Robustness:
         `settings` are those of `robust.audit`; of a plan's run eps, attacks, device, out and
         skip_broken. They go before the test's markers, which go before the plan.
         """
-        report = self._attempt(what, cases, settings)
+        report = self._try_run(subject, cases, settings)
         if isinstance(report, InputError):  # outside the handler, else pytest shows its chain
             refuse(report)
-        if not any(report is made for made in self._made):
-            self._made.append(report)
+        if not any(report is other_report for other_report in self._reports):
+            self._reports.append(report)
         item = self._current()
         if item is not None:
-            seen = item.stash.setdefault(_SEEN, [])
-            if not any(report is other for other in seen):
-                seen.append(report)
-                item.user_properties.append(("robustness", " / ".join(found(report))))
+            reports = item.stash.setdefault(_REPORTS, [])
+            if not any(report is other for other in reports):
+                reports.append(report)
+                item.user_properties.append(("robustness", " / ".join(result_lines(report))))
         return report
 
-    def seen_by(self, item: pytest.Item) -> list[Report]:
+    def reports_of(self, item: pytest.Item) -> list[Report]:
         """The reports that a test asked for, or received from a fixture."""
-        seen = [*item.stash.setdefault(_SEEN, [])]
-        handed = getattr(item, "funcargs", {}).values()
-        for report in self._made:
-            known = any(report is other for other in seen)
-            if not known and any(report is value for value in handed):
-                seen.append(report)
-        return seen
+        reports = [*item.stash.setdefault(_REPORTS, [])]
+        fixture_values = getattr(item, "funcargs", {}).values()
+        for report in self._reports:
+            known = any(report is other for other in reports)
+            if not known and any(report is value for value in fixture_values):
+                reports.append(report)
+        return reports
 
     def __repr__(self) -> str:
         return "<robustness: call it to run an audit>"
 
-    def _attempt(self, *asked: Any) -> Report | InputError:
+    def _try_run(self, *arguments: Any) -> Report | InputError:
         try:
-            return self._run(*asked)
+            return self._run(*arguments)
         except InputError as error:
             return error
 
     def _run(
         self,
-        what: Classifier | Plan | str | Path | None,
+        subject: Classifier | Plan | str | Path | None,
         cases: Cases | None,
         settings: dict[str, Any],
     ) -> Report:
         from robust.plan import Plan
 
         settings = {"device": default_device(self._config), **self._marked(), **settings}
-        if what is None and cases is None:
-            what = default_plan(self._config)
-            if what is None:
+        if subject is None and cases is None:
+            subject = default_plan(self._config)
+            if subject is None:
                 raise InputError(
                     "robustness() runs the plan of --robust-plan FILE, and there is none; "
                     "give it, or call robustness(classifier, cases) or robustness('plan.toml')"
                 )
-        if isinstance(what, str | Path | Plan):
+        if isinstance(subject, str | Path | Plan):
             if cases is not None:
                 raise InputError("a plan names its own cases; call robustness(plan) without cases")
-            return self._run_plan(what, settings)
-        return self._run_objects(what, cases, settings)
+            return self._run_plan(subject, settings)
+        return self._run_objects(subject, cases, settings)
 
     def _run_objects(self, classifier: Any, cases: Any, settings: dict[str, Any]) -> Report:
         from robust.auditing import audit
@@ -117,18 +117,18 @@ class Robustness:
         limit = self._config.getoption("--robust-limit")
         return audit(classifier, cases if limit is None else cases.spread(limit), **settings)
 
-    def _run_plan(self, what: Plan | str | Path, settings: dict[str, Any]) -> Report:
+    def _run_plan(self, subject: Plan | str | Path, settings: dict[str, Any]) -> Report:
         from robust.auditing import audit_plan
         from robust.plan import Plan, load_plan
 
         for name in settings:
-            if name not in _OF_A_PLAN:
-                hint = did_you_mean(name, _OF_A_PLAN)
+            if name not in PLAN_SETTINGS:
+                hint = did_you_mean(name, PLAN_SETTINGS)
                 raise InputError(f"robustness(plan) has no setting {name!r}; {hint}")
         attacks, eps = settings.pop("attacks", None), settings.pop("eps", None)
-        given = what if isinstance(what, Plan) else load_plan(what)
+        given = subject if isinstance(subject, Plan) else load_plan(subject)
         plan = _changed(given, attacks, eps, self._config.getoption("--robust-limit"))
-        key = (plan.model_dump_json(), *(str(settings.get(name)) for name in _OF_A_PLAN))
+        key = (plan.model_dump_json(), *(str(settings.get(name)) for name in PLAN_SETTINGS))
         if key not in self._runs:
             self._runs[key] = audit_plan(plan, **settings)
         return self._runs[key]
@@ -172,7 +172,7 @@ def explain(outcome: pytest.TestReport, reports: Iterable[Report]) -> None:
     if not outcome.failed:
         return
     for report in reports:
-        name, text = f"robustness: {plain(report.title)}", "\n".join(found(report))
+        name, text = f"robustness: {plain(report.title)}", "\n".join(result_lines(report))
         # As a part of the failure itself it reaches JUnit and the workers' way home as well.
         add = getattr(outcome.longrepr, "addsection", None)
         if add is not None:
@@ -181,7 +181,7 @@ def explain(outcome: pytest.TestReport, reports: Iterable[Report]) -> None:
             outcome.sections.append((name, text))
 
 
-def found(report: Report) -> list[str]:
+def result_lines(report: Report) -> list[str]:
     """A line for clean images and for each eps: accuracy, number of cases, strongest attacks."""
     clean = report.clean.scores.accuracy
     cases, groups = report.data.cases, report.data.groups
@@ -189,24 +189,25 @@ def found(report: Report) -> list[str]:
     lines = [f"clean: accuracy {percent(clean)} on {population}"]
     for verdict in verdicts(report):
         row = verdict.worst_case
-        kept = row.scores.robust_accuracy
-        if kept is None:
+        robust_accuracy = row.scores.robust_accuracy
+        if robust_accuracy is None:
             lines.append(
                 f"{condition(row)}: no robust accuracy, "
                 f"{row.failed} of {row.attacked} attacked cases could not be evaluated"
             )
             continue
         line = (
-            f"{condition(row)}: robust accuracy {percent(kept)} on "
-            f"{counted(kept.cases, 'attacked case')} of {counted(kept.groups, 'group')}"
+            f"{condition(row)}: robust accuracy {percent(robust_accuracy)} on "
+            f"{counted(robust_accuracy.cases, 'attacked case')} of "
+            f"{counted(robust_accuracy.groups, 'group')}"
         )
-        lines.append(line + _by_whom(verdict))
+        lines.append(line + _strongest_text(verdict))
     if report.flags:
         lines.append(f"warnings: {', '.join(plain(flag.name) for flag in report.flags)}")
     return lines
 
 
-def _by_whom(verdict: Verdict) -> str:
+def _strongest_text(verdict: Verdict) -> str:
     """The strongest attacks; none for a curve, whose attacks share the cases."""
     success = verdict.worst_case.scores.success
     if success is not None and success.value == 0:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AttackBenchmark:
-    """The fixture `attack_benchmark`: pytest-benchmark's fixture, told how to run an attack."""
+    """The fixture `attack_benchmark`: pytest-benchmark's fixture, set up to time an attack."""
 
     def __init__(self, benchmark: Any, device: str) -> None:
         self._benchmark = benchmark
@@ -49,9 +49,9 @@ class AttackBenchmark:
         with full_precision():
             wrong: ValueError | None = None
             try:
-                made, threat = choose_threat(attack, eps, norm)
+                resolved, threat = choose_threat(attack, eps, norm)
                 run = TimedAttack.make(
-                    made, threat, classifier, (x, y), device or self._device, seed
+                    resolved, threat, classifier, (x, y), device or self._device, seed
                 )
             except ValueError as error:
                 wrong = error

@@ -72,15 +72,15 @@ def robustness(pytestconfig: pytest.Config) -> Robustness:
     """
     from robust.pytest_plugin.audits import Robustness
 
-    made = Robustness(pytestconfig, lambda: pytestconfig.stash.get(_CURRENT, None))
-    pytestconfig.stash[_ROBUSTNESS] = made
-    return made
+    fixture = Robustness(pytestconfig, lambda: pytestconfig.stash.get(_CURRENT, None))
+    pytestconfig.stash[_ROBUSTNESS] = fixture
+    return fixture
 
 
 class _WithBenchmark:
     """The fixture `attack_benchmark` where pytest-benchmark is installed.
 
-    `benchmark` stands among the arguments, so that --benchmark-only and --benchmark-skip know the
+    `benchmark` is among the arguments, so that --benchmark-only and --benchmark-skip select the
     tests that time something.
     """
 
@@ -122,7 +122,7 @@ def pytest_runtest_makereport(
     if used is not None and outcome.when != "teardown":
         from robust.pytest_plugin.audits import explain
 
-        explain(outcome, used.seen_by(item))
+        explain(outcome, used.reports_of(item))
     return outcome
 
 

@@ -1,4 +1,4 @@
-"""The report as values: frozen dataclasses that a versioned JSON file holds. Standard library."""
+"""The report as values: frozen dataclasses stored as versioned JSON; imports no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detector results: transfer matrix, null controls, adaptive attacks. Standard library alone."""
+"""Detector results: transfer matrix, null controls, adaptive attacks; imports no torch."""
 
 from __future__ import annotations
 
@@ -187,8 +187,10 @@ class Detection:
     def score(self, detector: str, image_set: int | None) -> DetectorScore | None:
         """The score of a detector fitted on the key attack, if it needs fitting; None if absent."""
         fitted = (None, self.key_attack)
-        own = (s for s in self.detector_scores if s.detector == detector and s.fitted_on in fitted)
-        return next((s for s in own if s.image_set == image_set), None)
+        scores = (
+            s for s in self.detector_scores if s.detector == detector and s.fitted_on in fitted
+        )
+        return next((s for s in scores if s.image_set == image_set), None)
 
     def adaptive_result(self, detector: str) -> AdaptiveResult | None:
         """The result of the adaptive attacks on a detector; None where none were run."""
@@ -197,5 +199,7 @@ class Detection:
     def null_control(self, detector: str) -> NullControl | None:
         """The null control of a detector fitted on the key attack; None if absent."""
         fitted = (None, self.key_attack)
-        own = (n for n in self.null_controls if n.detector == detector and n.fitted_on in fitted)
-        return next(own, None)
+        controls = (
+            n for n in self.null_controls if n.detector == detector and n.fitted_on in fitted
+        )
+        return next(controls, None)

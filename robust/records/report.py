@@ -1,4 +1,4 @@
-"""The report of an audit: all results and what is needed to repeat it. Standard library alone."""
+"""The report of an audit: all results and what is needed to repeat it; imports no torch."""
 
 from __future__ import annotations
 

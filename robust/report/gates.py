@@ -34,7 +34,7 @@ class GateResult:
     """`passed`, `failed` or `undecided`."""
     why: str
     """Reason for the outcome: a sentence without its full stop."""
-    wanted: float | None = None
+    required: float | None = None
     """What the lower bound must reach; None where the absence of a warning is required."""
     bound: float | None = None
     """The lower bound; cases that could not be evaluated count as misread."""
@@ -75,54 +75,55 @@ class _Figure:
 def judge_gates(report: Report) -> tuple[GateResult, ...]:
     """Every gate of the report's plan, in the order of the plan's fields."""
     gates: Mapping[str, Any] = report.plan.get("gates") or {}
-    found: list[GateResult] = []
-    if (wanted := gates.get("clean_accuracy")) is not None:
-        found.append(_rate("clean accuracy", wanted, report.clean, "accuracy", "/clean"))
+    results: list[GateResult] = []
+    if (required := gates.get("clean_accuracy")) is not None:
+        results.append(_rate("clean accuracy", required, report.clean, "accuracy", "/clean"))
     for entry in ("robust_accuracy", "sensitivity", "specificity"):
-        if (wanted := gates.get(entry)) is not None:
-            found += _worst_case(report, entry, wanted)
+        if (required := gates.get(entry)) is not None:
+            results += _worst_case(report, entry, required)
     for entry in ("detector_auc", "adaptive_auc", "withstands"):
-        if (wanted := gates.get(entry)) is not None:
-            found += _detectors(report.detection, entry, wanted)
+        if (required := gates.get(entry)) is not None:
+            results += _detectors(report.detection, entry, required)
     if (names := gates.get("no_flags")) is not None:
-        found += _no_flags(report.flags, names)
+        results += _no_flags(report.flags, names)
     if report.data.unfinished:
-        return tuple(GateResult(g.name, "undecided", "the run is not finished") for g in found)
-    return tuple(found)
+        return tuple(GateResult(g.name, "undecided", "the run is not finished") for g in results)
+    return tuple(results)
 
 
-def _compare(name: str, wanted: float, figure: _Figure) -> GateResult:
+def _compare(name: str, required: float, figure: _Figure) -> GateResult:
     """One figure against what is required of its lower bound."""
-    asked = figure.share(wanted)
+    required_text = figure.share(required)
     perfect = clopper_pearson(figure.groups, figure.groups)[0]
     outcome: GateOutcome = "failed"
-    if figure.estimate.high < wanted:
-        why = f"{figure.text}: the whole interval lies below {asked}"
-    elif perfect < wanted:
+    if figure.estimate.high < required:
+        why = f"{figure.text}: the whole interval lies below {required_text}"
+    elif perfect < required:
         outcome = "undecided"
         why = (
             f"{counted(figure.groups, 'group')} cannot show it: even if all were correct, the "
             f"lower bound would be {figure.share(perfect, '.1f' if figure.percent else '.3f')}; "
-            f"showing {asked} needs {groups_needed(wanted)} groups (observed: {figure.text})"
+            f"showing {required_text} needs {groups_needed(required)} groups "
+            f"(observed: {figure.text})"
         )
-    elif figure.bound >= wanted:
-        outcome, why = "passed", f"{figure.text}: the lower bound reaches {asked}"
+    elif figure.bound >= required:
+        outcome, why = "passed", f"{figure.text}: the lower bound reaches {required_text}"
     else:
-        why = f"{figure.text}: {asked} is not shown, the lower bound lies below it"
-    return GateResult(name, outcome, why, wanted, figure.bound, figure.estimate, figure.path)
+        why = f"{figure.text}: {required_text} is not shown, the lower bound lies below it"
+    return GateResult(name, outcome, why, required, figure.bound, figure.estimate, figure.path)
 
 
 def _worst_case(
-    report: Report, entry: str, wanted: float | Mapping[str, float]
+    report: Report, entry: str, required: float | Mapping[str, float]
 ) -> Iterator[GateResult]:
     """A score of the worst case, at each eps that is named or at the largest."""
     what = entry.replace("_", " ")
-    if not isinstance(wanted, Mapping):
+    if not isinstance(required, Mapping):
         row = report.worst
         path = _path(report, row)
-        yield _rate(f"{what} at {_threat(row.norm, row.eps)}", wanted, row, entry, path)
+        yield _rate(f"{what} at {_threat(row.norm, row.eps)}", required, row, entry, path)
         return
-    for key, bound in wanted.items():
+    for key, bound in required.items():
         norm, eps = parse_threat(key, report.plan["audit"]["norm"])
         name = f"{what} at {_threat(norm, eps)}"
         rows = [r for r in report.worst_cases if r.norm == norm and same_eps(r.eps, eps)]
@@ -132,14 +133,14 @@ def _worst_case(
             yield GateResult(name, "undecided", "no attack was run at that eps", bound)
 
 
-def _rate(name: str, wanted: float, row: AttackResult, entry: str, path: str) -> GateResult:
+def _rate(name: str, required: float, row: AttackResult, entry: str, path: str) -> GateResult:
     """A score of one result; cases that could not be evaluated must not help a gate."""
     estimate: Estimate | None = getattr(row.scores, entry)
     if estimate is None:
         why = "the number could not be evaluated"
         if entry in ("sensitivity", "specificity"):
             why += ": too many cases could not be evaluated, or no case or class counts for it"
-        return GateResult(name, "undecided", why, wanted)
+        return GateResult(name, "undecided", why, required)
     bound = estimate.low * estimate.cases / (estimate.cases + row.failed)
     note = f", {counted(row.failed, 'case')} that could not be evaluated counted as misread"
     figure = _Figure(
@@ -149,7 +150,7 @@ def _rate(name: str, wanted: float, row: AttackResult, entry: str, path: str) ->
         f"{path}/scores/{entry}",
         note=note if row.failed else "",
     )
-    return _compare(name, wanted, figure)
+    return _compare(name, required, figure)
 
 
 _DETECTOR_GATES = {
@@ -160,12 +161,12 @@ _DETECTOR_GATES = {
 
 
 def _detectors(
-    detection: Detection | None, entry: str, wanted: float | Mapping[str, float]
+    detection: Detection | None, entry: str, required: float | Mapping[str, float]
 ) -> Iterator[GateResult]:
     """Each detector against the key attack, or against adaptive attacks."""
-    if not isinstance(wanted, Mapping):
-        wanted = dict.fromkeys(detection.detectors if detection else ("any detector",), wanted)
-    for detector, bound in wanted.items():
+    if not isinstance(required, Mapping):
+        required = dict.fromkeys(detection.detectors if detection else ("any detector",), required)
+    for detector, bound in required.items():
         name = f"{_DETECTOR_GATES[entry]} of {plain(detector)}"
         if detection is None or detector not in detection.detectors:
             yield GateResult(name, "undecided", "that detector was not evaluated", bound)
@@ -178,13 +179,13 @@ def _detectors(
         attack = short(key.name) if entry == "detector_auc" else "adaptive attacks"
         name += f" on {attack}, {_threat(key.norm, key.eps)}"
         alarms = {null.detector for null in detection.null_controls if null.alarm}
-        found = _detector_figure(detection, detector, entry)
+        figure = _detector_figure(detection, detector, entry)
         if detector in alarms:
             yield GateResult(name, "undecided", "its null control raised an alarm", bound)
-        elif isinstance(found, str):
-            yield GateResult(name, "undecided", found, bound)
+        elif isinstance(figure, str):
+            yield GateResult(name, "undecided", figure, bound)
         else:
-            yield _compare(name, bound, found)
+            yield _compare(name, bound, figure)
 
 
 def _detector_figure(detection: Detection, detector: str, entry: str) -> _Figure | str:
@@ -197,33 +198,33 @@ def _detector_figure(detection: Detection, detector: str, entry: str) -> _Figure
 def _static_figure(detection: Detection, detector: str) -> _Figure | str:
     assert detection.key_attack is not None
     key = detection.image_sets[detection.key_attack]
-    found = detection.score(detector, detection.key_attack)
-    if found is None or found.auc is None:
+    score = detection.score(detector, detection.key_attack)
+    if score is None or score.auc is None:
         return "the number could not be evaluated"
-    if found.too_few:
+    if score.too_few:
         return f"{counted(key.cases, 'attacked image')} are too few for a verdict"
-    path = f"/detection/detector_scores/{detection.detector_scores.index(found)}/auc"
-    return _auc(found.auc, key.cases, path)
+    path = f"/detection/detector_scores/{detection.detector_scores.index(score)}/auc"
+    return _auc(score.auc, key.cases, path)
 
 
 def _adaptive_figure(detection: Detection, detector: str, entry: str) -> _Figure | str:
-    found = detection.adaptive_result(detector)
-    if found is None:
+    result = detection.adaptive_result(detector)
+    if result is None:
         return "no adaptive attack was run: it needs an attack with a bound"
-    path = f"/detection/adaptive/{detection.adaptive.index(found)}"
+    path = f"/detection/adaptive/{detection.adaptive.index(result)}"
     if entry == "withstands":
-        evasion = found.evasion_rates[FALSE_ALARM_RATE]
+        evasion = result.evasion_rates[FALSE_ALARM_RATE]
         withstood = Estimate(
             1 - evasion.value, 1 - evasion.high, 1 - evasion.low, evasion.cases, evasion.groups
         )
         where = f"{path}/evasion_rates/{FALSE_ALARM_RATE}"
         return _Figure(withstood, withstood.low, withstood.groups, where)
-    if found.auc is None:
+    if result.auc is None:
         return "no image fooled the model"
-    images = round(found.fooled.value * found.fooled.cases)
-    if found.too_few:
+    images = round(result.fooled.value * result.fooled.cases)
+    if result.too_few:
         return f"{counted(images, 'attacked image')} are too few for a verdict"
-    return _auc(found.auc, images, f"{path}/auc")
+    return _auc(result.auc, images, f"{path}/auc")
 
 
 def _auc(auc: Estimate, images: int, path: str) -> _Figure:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from attacks import AdversarialPatch
-from attacks.image_agnostic.patch import anywhere, cut_into, laid_on
+from attacks.image_agnostic.patch import apply_patch, paste_square, random_corners
 from robust.engine.batch import Batch
 from robust.metrics.groups import Places
 from robust.records import Scenario
@@ -35,14 +35,14 @@ def patch(holdout: Holdout, share: float) -> Scenario:
             return attack.fit(holdout.logits, batch.x, batch.y, generator, target)
 
         def apply(batch: Batch, square: Tensor, generator: torch.Generator = generator) -> Tensor:
-            corners = anywhere(len(batch.rows), height, width, side, generator)
-            return laid_on(batch.x, square, corners.to(batch.x.device))
+            corners = random_corners(len(batch.rows), height, width, side, generator)
+            return apply_patch(batch.x, square, corners.to(batch.x.device))
 
         square = fit_best_target(holdout, batch.take(fitting.tolist()), fit, apply)
-        corners = anywhere(len(testing), height, width, side, generator).to(batch.x.device)
+        corners = random_corners(len(testing), height, width, side, generator).to(batch.x.device)
         tested = batch.take(testing.tolist())
-        hits[testing] = holdout.reached(laid_on(tested.x, square, corners), tested)
-        natural = cut_into(tested.x, _donor_images(holdout, testing), side, corners)
+        hits[testing] = holdout.reached(apply_patch(tested.x, square, corners), tested)
+        natural = paste_square(tested.x, _donor_images(holdout, testing), side, corners)
         control[testing] = holdout.reached(natural, tested)
     return Scenario(
         name="patch",

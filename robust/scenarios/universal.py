@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from attacks import UniversalPerturbation
-from attacks.image_agnostic.universal import spread_over
+from attacks.image_agnostic.universal import apply_perturbation
 from robust.cases.case import spread
 from robust.engine.batch import Batch
 from robust.records import Scenario
@@ -38,13 +38,13 @@ def universal(holdout: Holdout, images: int) -> Scenario | None:
             holdout,
             batch.take(spread(fitting.tolist(), images)),
             fit,
-            lambda batch, delta: spread_over(batch.x, delta, threat),
+            lambda batch, delta: apply_perturbation(batch.x, delta, threat),
         )
         noise = torch.randn(delta.shape, generator=generator).to(delta)
         noise = threat.eps * threat.steepest(noise)
         tested = batch.take(testing.tolist())
-        hits[testing] = holdout.reached(spread_over(tested.x, delta, threat), tested)
-        control[testing] = holdout.reached(spread_over(tested.x, noise, threat), tested)
+        hits[testing] = holdout.reached(apply_perturbation(tested.x, delta, threat), tested)
+        control[testing] = holdout.reached(apply_perturbation(tested.x, noise, threat), tested)
     return Scenario(
         name="universal",
         attack=repr(attack),

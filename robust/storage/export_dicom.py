@@ -55,7 +55,7 @@ class DicomFolder:
         """Find the DICOM file of each case; InputError where no case is from DICOM."""
         from robust.cases.dicom.frame import Frame
 
-        self._frames = {e.id: e.where for e in cases.entries if isinstance(e.where, Frame)}
+        self._frames = {e.id: e.location for e in cases.entries if isinstance(e.location, Frame)}
         if not self._frames:
             raise InputError(
                 f"{cases.source} holds no DICOM file to write back; take --save-dicom out"

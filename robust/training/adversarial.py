@@ -16,8 +16,8 @@ from robust.training.recipe import AdversarialSpec
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits `(n, k)` and labels `(n,)` to the mean loss."""
 
-NEAR = 1e-3
-"""Where TRADES starts to climb: at the image itself the divergence has no gradient."""
+TRADES_NOISE = 1e-3
+"""Standard deviation of the noise that TRADES starts from: the divergence has no gradient at 0."""
 
 
 def adversarial_loss(
@@ -63,8 +63,8 @@ def trades(
 
 def divergence(clean: Tensor, moved: Tensor) -> Tensor:
     """KL(clean || moved) of the predictions, `(n,)`."""
-    found = F.kl_div(moved.log_softmax(1), clean.log_softmax(1), reduction="none", log_target=True)
-    return found.sum(1)
+    terms = F.kl_div(moved.log_softmax(1), clean.log_softmax(1), reduction="none", log_target=True)
+    return terms.sum(1)
 
 
 def perturb(
@@ -73,27 +73,27 @@ def perturb(
     """Images within `spec.eps` of `x (n, c, h, w)` that the method of `spec` trains on.
 
     The model is in evaluation mode meanwhile (batch statistics of adversarial images would leak
-    into what is attacked) and its weights want no gradient; both are restored.
+    into what is attacked) and its weights require no gradient; both are restored.
     """
     if spec.eps == 0:
         return x
     threat = ThreatModel("Linf", spec.eps)
     with frozen(model):
         if spec.method == "trades":
-            return _drift(model, x, spec, streams, threat)
+            return _perturb_trades(model, x, spec, streams, threat)
         attack = PGD(
             spec.steps, spec.step_size, schedule="constant", keep="last", margin_fallback=False
         )
         return attack(model, x, y, threat, streams)
 
 
-def _drift(
+def _perturb_trades(
     model: nn.Module, x: Tensor, spec: AdversarialSpec, streams: Streams, threat: ThreatModel
 ) -> Tensor:
     """Images whose prediction is far, in KL divergence, from that on `x`."""
     with torch.no_grad():
         clean = model(x)
-    x_adv = threat.project(x + NEAR * streams.normal(x), x)
+    x_adv = threat.project(x + TRADES_NOISE * streams.normal(x), x)
     for _ in range(spec.steps):
         _, gradient = climb(model, x_adv, lambda logits: divergence(clean, logits))
         step = spec.step_size * threat.eps * threat.steepest(gradient)
@@ -105,20 +105,20 @@ def _drift(
 def frozen(model: nn.Module) -> Iterator[None]:
     """Evaluation mode and no gradients of weights; afterwards every module is as it was."""
     modes = [(module, module.training) for module in model.modules()]
-    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.eval()
-    for parameter in wanted:
+    for parameter in trainable:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in wanted:
+        for parameter in trainable:
             parameter.requires_grad_(True)
         for module, mode in modes:
             module.training = mode
 
 
-def warmed(eps: float, warmup: float, epochs: float) -> float:
+def warmed_up_eps(eps: float, warmup: float, epochs: float) -> float:
     """The eps after a number of epochs: it grows linearly from 0 over `warmup` of them."""
     return eps if warmup <= 0 else eps * min(1.0, epochs / warmup)
 
@@ -130,5 +130,5 @@ __all__ = [
     "perturb",
     "pgd_at",
     "trades",
-    "warmed",
+    "warmed_up_eps",
 ]

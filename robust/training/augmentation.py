@@ -18,8 +18,8 @@ LEAST_ERASED, MOST_ERASED = 0.02, 0.15
 def augment(image: Tensor, spec: AugmentationSpec, generator: torch.Generator) -> Tensor:
     """A variant of `image (c, h, w)` uint8, of the same shape; the image itself if all is off.
 
-    What rotation and shifts leave bare takes the colour of the image's own edge: black around a
-    fundus, skin around a lesion, so that a corner tells nothing of the class.
+    Pixels that rotation and shifts uncover take the colour of the image's edge: black around a
+    fundus, skin around a lesion, so that a corner does not reveal the class.
     """
     u = torch.rand(DRAWS, generator=generator, dtype=torch.float64).tolist()
     if u[0] < spec.flip_horizontal:

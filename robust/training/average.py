@@ -24,8 +24,8 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, step: i
     end near its first weights. Buffers are copied: batch statistics are averages themselves.
     """
     keep = min(decay, (1 + step) / (10 + step))
-    own: list[Tensor] = list(average.parameters())
-    other: list[Tensor] = list(network.parameters())
-    torch._foreach_lerp_(own, other, 1 - keep)
-    for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
-        mine.copy_(theirs)
+    averages: list[Tensor] = list(average.parameters())
+    weights: list[Tensor] = list(network.parameters())
+    torch._foreach_lerp_(averages, weights, 1 - keep)
+    for averaged, buffer in zip(average.buffers(), network.buffers(), strict=True):
+        averaged.copy_(buffer)

@@ -14,7 +14,7 @@ def card(content: Mapping[str, Any], *, has_plan: bool) -> str:
     """The card in Markdown, from the content of model.json."""
     parts = [
         f"# {content['title']}",
-        _what(content),
+        _description(content),
         "## Intended use\n\nTo be written by the user of the model: for which patients and images, "
         "and under whose supervision. This card does not claim that it is fit for clinical use.",
         "## Data\n\n" + _data(content["data"]),
@@ -22,12 +22,12 @@ def card(content: Mapping[str, Any], *, has_plan: bool) -> str:
         "## Results\n\n" + _results(content),
         "## Training\n\n" + _training(content),
         "## Known limits\n\n" + _limits(content, has_plan),
-        "## Method and versions\n\n" + _made(content),
+        "## Method and versions\n\n" + _provenance(content),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _what(content: Mapping[str, Any]) -> str:
+def _description(content: Mapping[str, Any]) -> str:
     head = content["head"]
     kinds = {
         "plain": "with a new last layer",
@@ -35,10 +35,10 @@ def _what(content: Mapping[str, Any]) -> str:
         f"a linear layer, as in Ma et al. 2021",
     }
     findings = content["findings"]
-    asked = f" Findings: {', '.join(findings)}." if findings else ""
+    findings_text = f" Findings: {', '.join(findings)}." if findings else ""
     return (
         f"An image classifier: {content['architecture']} {kinds[head['kind']]}. "
-        f"Classes: {', '.join(content['classes'])}.{asked}"
+        f"Classes: {', '.join(content['classes'])}.{findings_text}"
     )
 
 
@@ -75,11 +75,11 @@ def _results(content: Mapping[str, Any]) -> str:
     names = {row: row.upper() if row == "auc" else row for row in ROWS}
     rows = []
     for row, label in names.items():
-        values = [found["scores"][row] for found in metrics.values()]
+        values = [scores["scores"][row] for scores in metrics.values()]
         if any(values):
             rows.append(f"| {label} | " + " | ".join(map(_interval, values)) + " |")
     for name in content["classes"]:
-        values = [found["scores"]["recall"][name] for found in metrics.values()]
+        values = [scores["scores"]["recall"][name] for scores in metrics.values()]
         rows.append(f"| recall of {_cell(name)} | " + " | ".join(map(_interval, values)) + " |")
     table = _table(["", *metrics], rows)
     units = ", ".join(
@@ -109,28 +109,28 @@ def _training(content: Mapping[str, Any]) -> str:
         if network["pretrained"]
         else "random weights"
     )
-    how = recipe["training"]
-    said = (
-        f"From {start}; {how['optimiser']}, learning rate {how['lr']:g} ({how['schedule']}), "
-        f"batches of {how['batch']}, seed {how['seed']}. Epoch {training['best_epoch']} of "
+    spec = recipe["training"]
+    text = (
+        f"From {start}; {spec['optimiser']}, learning rate {spec['lr']:g} ({spec['schedule']}), "
+        f"batches of {spec['batch']}, seed {spec['seed']}. Epoch {training['best_epoch']} of "
         f"{training['epochs']} was chosen for its "
         + ("robust accuracy" if hard else "AUC")
         + " on val. All settings are in recipe.toml, the training curves in curves.png."
     )
     if hard is not None:
-        said += (
+        text += (
             f"\n\nAdversarial training: {at_eps(hard['method'], 'Linf', hard['eps'])} in L-inf of "
             f"the displayed image, {hard['steps']} steps."
         )
-    return said
+    return text
 
 
 def _limits(content: Mapping[str, Any], has_plan: bool) -> str:
     weakest = min(
-        (found["scores"]["recall"][name]["groups"], role, name)
-        for role, found in content["metrics"].items()
+        (scores["scores"]["recall"][name]["groups"], role, name)
+        for role, scores in content["metrics"].items()
         for name in content["classes"]
-        if found["scores"]["recall"][name]
+        if scores["scores"]["recall"][name]
     )
     lines = [
         "All splits come from one source. Results at another hospital or on another device are not "
@@ -145,9 +145,9 @@ def _limits(content: Mapping[str, Any], has_plan: bool) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _made(content: Mapping[str, Any]) -> str:
-    made = content["environment"]
-    versions = ", ".join(f"{name} {value}" for name, value in made.items())
+def _provenance(content: Mapping[str, Any]) -> str:
+    environment = content["environment"]
+    versions = ", ".join(f"{name} {value}" for name, value in environment.items())
     command = f"```\n{content['command']}\n```\n\n" if content["command"] else ""
     return f"{command}{versions}.\n\nSHA-256 of the weights: `{content['weights_sha256']}`"
 

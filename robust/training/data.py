@@ -19,8 +19,8 @@ from robust.models import Classifier
 from robust.training.augmentation import augment
 from robust.training.recipe import AugmentationSpec
 
-BUDGET = 2 << 30
-"""Bytes of decoded images that are kept; the others are read again every epoch."""
+CACHE_BYTES = 2 << 30
+"""Bytes of decoded images in memory; images beyond it are read again every epoch."""
 
 ImageBatch = tuple[Tensor, Tensor, Tensor]
 """Images `(n, c, h, w)` uint8, labels `(n,)`, rows in the set `(n,)`."""
@@ -33,20 +33,20 @@ class Images(Dataset[Tensor]):
     that an attack on the displayed one can do to the network, since resizing averages.
     """
 
-    def __init__(self, cases: Cases, classifier: Classifier, budget: int = BUDGET) -> None:
+    def __init__(self, cases: Cases, classifier: Classifier, budget: int = CACHE_BYTES) -> None:
         self.cases = cases
         self.labels = torch.tensor([entry.label for entry in cases.entries])
         self.ids = [entry.id for entry in cases.entries]
         self.size = classifier.size
         # The classifier without its network: the resizing alone, so that it is one and the same.
-        self._frame = Classifier(
+        self._resizer = Classifier(
             nn.Identity(),
             size=classifier.size,
             fit=classifier.fit,
             interpolation=classifier.interpolation,
         )
         self._budget = budget
-        self._kept: dict[int, Tensor] = {}
+        self._cache: dict[int, Tensor] = {}
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -54,18 +54,21 @@ class Images(Dataset[Tensor]):
         return len(self.cases)
 
     def __getitem__(self, row: int) -> Tensor:
-        image = self._kept.get(row)
+        image = self._cache.get(row)
         if image is None:
             image = self._read(row)
             with self._lock:
-                if row not in self._kept and self._bytes + image.numel() <= self._budget:
-                    self._kept[row] = image
+                if row not in self._cache and self._bytes + image.numel() <= self._budget:
+                    self._cache[row] = image
                     self._bytes += image.numel()
         return image
 
     def __getstate__(self) -> dict[str, Any]:
         """Another process reads its own images."""
-        return {k: v for k, v in self.__dict__.items() if k != "_lock"} | {"_kept": {}, "_bytes": 0}
+        return {k: v for k, v in self.__dict__.items() if k != "_lock"} | {
+            "_cache": {},
+            "_bytes": 0,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -74,7 +77,7 @@ class Images(Dataset[Tensor]):
     def _read(self, row: int) -> Tensor:
         image: Tensor = self.cases[row].image
         if self.size is not None and tuple(image.shape[1:]) != self.size:
-            image = self._frame._resize(image[None], self.size)[0]
+            image = self._resizer._resize(image[None], self.size)[0]
         return (image * 255).round_().clamp_(0, 255).to(torch.uint8)
 
 

@@ -21,10 +21,10 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from robust.cases import Cases
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, settle_head
-from robust.models.acceleration.memory import memory_kept
+from robust.models.acceleration.memory import keep_freed_memory
 from robust.models.weights import load_strictly
+from robust.training.checkpoints import CheckpointWriter, claim, newest_checkpoint
 from robust.training.data import Images, stack
-from robust.training.keeper import Keeper, claim, newest
 from robust.training.lightning_output import EpochBar, silence_lightning
 from robust.training.module import MetricRow, Training, displayed, finished
 from robust.training.recipe import Recipe
@@ -65,46 +65,52 @@ def fit(
 ) -> FitResult:
     """Train the classifier's network in place; it ends with its best weights, in evaluation mode.
 
-    `folder/checkpoints` holds the last two whole epochs: a call that finds some continues from
+    `folder/checkpoints` holds the last two finished epochs: a call that finds some continues from
     there with the random numbers of an uninterrupted training, and on a CPU ends with the same
     weights. `folder/logs` holds epochs.csv and the files of TensorBoard. With several
     `devices` every step's batch is shared out among processes. Raises InputError.
     """
     target = choose_device(device)
     _check(classifier, train, val, recipe, target, devices)
-    places, logs = folder / "checkpoints", folder / "logs"
+    checkpoints, logs = folder / "checkpoints", folder / "logs"
     claim(
-        places,
+        checkpoints,
         {
             "recipe": recipe.digest(),
             "train split": train.fingerprint(),
             "val split": val.fingerprint(),
         },
     )
-    found = newest(places)
-    if found is not None:
-        load_strictly(classifier.network, found[1]["best"], f"a checkpoint in {places}")
-    if found is None or not finished(recipe, found[1]["history"], found[1]["best_epoch"]):
+    checkpoint = newest_checkpoint(checkpoints)
+    if checkpoint is not None:
+        load_strictly(classifier.network, checkpoint[1]["best"], f"a checkpoint in {checkpoints}")
+    if checkpoint is None or not finished(
+        recipe, checkpoint[1]["history"], checkpoint[1]["best_epoch"]
+    ):
         _train(
             Training(classifier, Images(train, classifier), Images(val, classifier), recipe),
             _trainer(
                 recipe,
                 target,
                 devices,
-                [Keeper(places, logs), *([EpochBar()] if progress else []), *callbacks],
+                [
+                    CheckpointWriter(checkpoints, logs),
+                    *([EpochBar()] if progress else []),
+                    *callbacks,
+                ],
                 logs,
             ),
-            found[0] if found else None,
+            checkpoint[0] if checkpoint else None,
         )
-        found = newest(places)
-        if found is None:
-            raise InputError(f"{places} lost its checkpoints during training; start again")
-        load_strictly(classifier.network, found[1]["best"], f"a checkpoint in {places}")
+        checkpoint = newest_checkpoint(checkpoints)
+        if checkpoint is None:
+            raise InputError(f"{checkpoints} lost its checkpoints during training; start again")
+        load_strictly(classifier.network, checkpoint[1]["best"], f"a checkpoint in {checkpoints}")
     classifier.to("cpu").eval()
-    return _fitted(found[1])
+    return _result(checkpoint[1])
 
 
-def _fitted(checkpoint: dict[str, Any]) -> FitResult:
+def _result(checkpoint: dict[str, Any]) -> FitResult:
     history: list[MetricRow] = checkpoint["history"]
     return FitResult(checkpoint["best"], history, checkpoint["best_epoch"] + 1, len(history))
 
@@ -164,9 +170,9 @@ def _check_network(classifier: Classifier, train: Cases) -> None:
 def _trainer(
     recipe: Recipe, target: torch.device, devices: int, callbacks: list[Callback], logs: Path
 ) -> L.Trainer:
-    where: Any = devices
+    accelerator_devices: Any = devices
     if target.type == "cuda" and devices == 1:
-        where = [target.index or 0]
+        accelerator_devices = [target.index or 0]
     # Processes are started from Python, not by running the command again, which only scripts
     # support.
     strategy: Any = "auto"
@@ -178,7 +184,7 @@ def _trainer(
     with silence_lightning():
         return L.Trainer(
             accelerator={"cuda": "gpu"}.get(target.type, target.type),
-            devices=where,
+            devices=accelerator_devices,
             strategy=strategy,
             precision=precision(recipe, target),
             max_epochs=recipe.training.epochs,
@@ -205,28 +211,28 @@ def precision(recipe: Recipe, target: torch.device) -> Any:
     name = recipe.training.precision
     if name != "auto":
         return PRECISIONS[name]
-    quick = target.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return PRECISIONS["bfloat16" if quick and recipe.adversarial is None else "float32"]
+    has_bfloat16 = target.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return PRECISIONS["bfloat16" if has_bfloat16 and recipe.adversarial is None else "float32"]
 
 
 def _train(module: Training, trainer: L.Trainer, start: Path | None) -> None:
     on_gpu = trainer.strategy.root_device.type == "cuda"
     module.classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     gpus = range(torch.cuda.device_count()) if on_gpu else []
-    kept = memory_kept(trainer.strategy.root_device)
-    with silence_lightning(), _own_words(), kept, torch.random.fork_rng(gpus):
+    memory = keep_freed_memory(trainer.strategy.root_device)
+    with silence_lightning(), _plain_errors(), memory, torch.random.fork_rng(gpus):
         trainer.fit(module, ckpt_path=start, weights_only=True)
 
 
 @contextmanager
-def _own_words() -> Iterator[None]:
-    """Raise InputErrors of other processes, and Lightning's exit as the interrupt that it was."""
+def _plain_errors() -> Iterator[None]:
+    """Turn errors of other processes, memory and interrupts into plain ones."""
     try:
         yield
     except ProcessRaisedException as error:
-        said = re.findall(r"^robust\.errors\.InputError: (.*)$", str(error), re.MULTILINE)
-        if said:
-            raise InputError(said[-1]) from None
+        messages = re.findall(r"^robust\.errors\.InputError: (.*)$", str(error), re.MULTILINE)
+        if messages:
+            raise InputError(messages[-1]) from None
         raise
     except torch.OutOfMemoryError:
         raise InputError("the device has too little memory for this batch; lower batch") from None

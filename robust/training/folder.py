@@ -22,7 +22,7 @@ from robust.training.recipe import Recipe
 from robust.training.splits import Splits, count_classes
 
 CARD, RECIPE, PLAN, CURVES = "card.md", "recipe.toml", "plan.toml", "curves.png"
-OWN = {MODEL, WEIGHTS, CARD, RECIPE, PLAN, CURVES, "checkpoints", "logs"}
+OUR_FILES = {MODEL, WEIGHTS, CARD, RECIPE, PLAN, CURVES, "checkpoints", "logs"}
 
 
 def check_folder(folder: Path) -> None:
@@ -30,7 +30,9 @@ def check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; name a folder for the model")
     present = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    foreign = sorted(name for name in present - OWN if not name.endswith((".new", ".partial")))
+    foreign = sorted(
+        name for name in present - OUR_FILES if not name.endswith((".new", ".partial"))
+    )
     if foreign:
         raise InputError(
             f"{folder} holds other files ({foreign[0]}); name a new or empty folder for the model"
@@ -43,7 +45,7 @@ def check_folder(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class FinishedTraining:
-    """All that model.json says of a training beside the classifier."""
+    """Everything in model.json beside the part that rebuilds the classifier."""
 
     recipe: Recipe
     splits: Splits
@@ -66,7 +68,7 @@ class FinishedTraining:
                 "source": splits.train.source,
                 "splits": {role: _describe(cases) for role, cases in splits.named.items()},
             },
-            "metrics": {role: asdict(found) for role, found in self.measured.items()},
+            "metrics": {role: asdict(split_scores) for role, split_scores in self.measured.items()},
             "training": {
                 "best_epoch": self.best_epoch,
                 "epochs": len(history),
@@ -135,10 +137,10 @@ def make_plan_for(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
 
 def scores_of(content: Mapping[str, Any], role: str) -> Scores | None:
     """The scores on a split from the content of model.json; None where it was not measured."""
-    found = content.get("metrics", {}).get(role)
-    if found is None:
+    split_scores = content.get("metrics", {}).get(role)
+    if split_scores is None:
         return None
-    entries = dict(found["scores"])
+    entries = dict(split_scores["scores"])
     recall = {name: _estimate(value) for name, value in entries.pop("recall").items()}
     return Scores(**{name: _estimate(value) for name, value in entries.items()}, recall=recall)
 

@@ -20,7 +20,7 @@ from attacks.losses import margin
 from attacks.streams import stream_seed
 from robust.errors import InputError
 from robust.models import Classifier
-from robust.training.adversarial import adversarial_loss, frozen, warmed
+from robust.training.adversarial import adversarial_loss, frozen, warmed_up_eps
 from robust.training.average import make_average, update_average
 from robust.training.data import (
     Batches,
@@ -33,10 +33,10 @@ from robust.training.data import (
 from robust.training.recipe import Recipe
 from robust.training.schedule import learning_rate, make_optimiser
 
-ATTACKED, STEPS = 256, 10
+VAL_CASES, VAL_STEPS = 256, 10
 """Robust accuracy on val, which chooses the epoch of adversarial training: cases, PGD steps."""
 
-CHECK = 16
+LOSS_CHECK_EVERY = 16
 """On a GPU the loss is checked every so many steps, since a check waits for the device."""
 
 MetricRow = dict[str, float]
@@ -90,7 +90,7 @@ class Training(L.LightningModule):
         """The batches of val, in order."""
         return self._batches(self.val_images)
 
-    def _batches(self, images: Images, **how: Any) -> Batches:
+    def _batches(self, images: Images, **options: Any) -> Batches:
         world, on_gpu = self.trainer.world_size, self.device.type == "cuda"
         # On a CPU the network itself needs every core.
         threads = max(1, min(16, (os.cpu_count() or 1) // world)) if on_gpu else 1
@@ -102,7 +102,7 @@ class Training(L.LightningModule):
             share=(self.global_rank, world),
             threads=threads,
             pin=on_gpu,
-            **how,
+            **options,
         )
 
     def configure_optimizers(self) -> Any:
@@ -112,7 +112,7 @@ class Training(L.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Seed the epoch, so that a resumed training repeats it."""
         self._began = time.perf_counter()
-        # Dropout draws from the global generator: set anew, so that an epoch repeats itself.
+        # Dropout draws from the global generator: seeded here, so that an epoch can be repeated.
         seed = self.recipe.training.seed
         torch.manual_seed(stream_seed(seed, "epoch", self.current_epoch, self.global_rank))
         self.classifier.train()
@@ -134,10 +134,10 @@ class Training(L.LightningModule):
         else:
             ids = [self.images.ids[int(row)] for row in rows]
             streams = Streams.of(self.recipe.training.seed, ids, "adversarial", self.current_epoch)
-            eps = warmed(hard.eps, hard.warmup, self.global_step / self.per_epoch)
+            eps = warmed_up_eps(hard.eps, hard.warmup, self.global_step / self.per_epoch)
             hard = hard.model_copy(update={"eps": eps})
             loss, _ = adversarial_loss(self.classifier, x, y, hard, streams, self.loss)
-        if x.device.type == "cpu" or batch_idx % CHECK == 0:
+        if x.device.type == "cpu" or batch_idx % LOSS_CHECK_EVERY == 0:
             self._refuse_nan(loss)
         self.train_mean.update(loss.detach(), len(y))
         return loss
@@ -156,7 +156,7 @@ class Training(L.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Give all processes the batch statistics of the first."""
         if dist.is_available() and dist.is_initialized():
-            # Batch statistics are each process's own: those of the first are everybody's.
+            # Each process has its own batch statistics: all take those of the first.
             for module in (self.classifier, self.averaged):
                 for buffer in module.buffers() if module is not None else ():
                     dist.broadcast(buffer, 0)
@@ -175,12 +175,12 @@ class Training(L.LightningModule):
             self._attack_val(self.recipe.adversarial.eps)
 
     def _attack_val(self, eps: float) -> None:
-        """Accuracy on val under PGD at the whole eps, with the same random numbers every time."""
+        """Accuracy on val under PGD at the full eps, with the same random numbers every time."""
         n, batch = len(self.val_images), self.recipe.training.batch
-        count = min(ATTACKED, n)
+        count = min(VAL_CASES, n)
         rows = torch.tensor([i * n // count for i in range(count)])
         rows = rows[self.global_rank :: self.trainer.world_size]
-        attack, threat = PGD(STEPS), ThreatModel("Linf", eps)
+        attack, threat = PGD(VAL_STEPS), ThreatModel("Linf", eps)
         self.robust_mean.reset()
         with torch.enable_grad(), frozen(self.evaluated):
             for some in torch.split(rows, batch):
@@ -210,11 +210,11 @@ class Training(L.LightningModule):
         row["seconds"] = time.perf_counter() - self._began
         for metric in (self.val_mean, self.val_auc, self.val_accuracy):
             metric.reset()
-        self._take(row)
+        self._record(row)
         for name in set(row) - {"epoch"}:
             self.log(name, row[name], rank_zero_only=True)
 
-    def _take(self, row: MetricRow) -> None:
+    def _record(self, row: MetricRow) -> None:
         """Record an epoch, keep its weights if it is the best, stop if patience has run out."""
         if not self.history or merit(row) > merit(self.history[self.best_epoch]):
             self.best_epoch = len(self.history)

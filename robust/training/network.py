@@ -48,11 +48,11 @@ def rebuild(
 
     The rebuilt one is measured and stored, so that a reader of the folder gets the same.
     """
-    told = {
+    content = {
         **describe(recipe.network.architecture, head_of(recipe, len(classes)), classifier),
         "classes": list(classes),
         "findings": list(findings),
     }
-    again = make_classifier(ModelFile.model_validate(told))
-    load_strictly(again.network, classifier.network.state_dict(), "the trained network")
-    return told, again
+    rebuilt = make_classifier(ModelFile.model_validate(content))
+    load_strictly(rebuilt.network, classifier.network.state_dict(), "the trained network")
+    return content, rebuilt

@@ -38,10 +38,10 @@ def _between(first: float, last: float, share: float) -> float:
 
 def make_optimiser(network: nn.Module, spec: TrainingSpec) -> Optimizer:
     """The optimiser; only matrices and kernels have weight decay, not biases and normalisations."""
-    wanted = [p for p in network.parameters() if p.requires_grad]
+    trainable = [p for p in network.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in wanted if p.ndim > 1], "weight_decay": spec.weight_decay},
-        {"params": [p for p in wanted if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": spec.weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     if spec.optimiser == "sgd":

@@ -38,7 +38,7 @@ def open_training_splits(recipe: Recipe) -> Splits:
     train = _open(recipe, names.train, '[splits] train names them; "all" takes every row')
     classes = train.classes
     if isinstance(names.val, float):
-        train, val = take_out(train, names.val, recipe.training.seed)
+        train, val = split_off_val(train, names.val, recipe.training.seed)
     else:
         remedy = "[splits] val names them; a number takes that share out of train: val = 0.15"
         val = _open(recipe, names.val, remedy, classes)
@@ -52,7 +52,7 @@ def open_training_splits(recipe: Recipe) -> Splits:
     return splits
 
 
-def take_out(train: Cases, share: float, seed: int) -> tuple[Cases, Cases]:
+def split_off_val(train: Cases, share: float, seed: int) -> tuple[Cases, Cases]:
     """Split `train` in two: the rest, and a val split with this share of each class's groups.
 
     A hash of the group and the seed decides, so the order of rows does not matter. A group with
@@ -63,7 +63,7 @@ def take_out(train: Cases, share: float, seed: int) -> tuple[Cases, Cases]:
         highest[entry.group] = max(entry.label, highest.get(entry.group, 0))
     chosen: set[str] = set()
     for label in sorted(set(highest.values())):
-        owners = [group for group, own in highest.items() if own == label]
+        owners = [group for group, class_of_group in highest.items() if class_of_group == label]
         owners.sort(key=lambda group: hashlib.sha256(f"{seed} {group}".encode()).digest())
         chosen.update(owners[: math.ceil(share * len(owners))])
     inside = [entry.group in chosen for entry in train.entries]
@@ -86,9 +86,9 @@ def _open(recipe: Recipe, split: str, remedy: str, classes: tuple[str, ...] | No
             # A split may lack a class; then only the names say which number is which.
             cases = open_cases(recipe.data.path, **{**options, "classes": classes})
     except InputError as error:
-        said = str(error)
-        missing = any(sign in said for sign in ("no split", repr(split), f"'{split}_images'"))
-        raise InputError(f"{said} ({remedy})" if missing else said) from None
+        message = str(error)
+        missing = any(part in message for part in ("no split", repr(split), f"'{split}_images'"))
+        raise InputError(f"{message} ({remedy})" if missing else message) from None
     return cases
 
 

@@ -37,7 +37,7 @@ class Trained:
     best_epoch: int
     history: list[dict[str, float]]
     """One row per epoch."""
-    again: bool = False
+    already_finished: bool = False
     """True where it was finished before: nothing was trained or measured now."""
 
 
@@ -59,9 +59,9 @@ def train_classifier(
     splits = open_training_splits(recipe)
     if (folder / MODEL).exists():
         return _finished(folder, recipe, splits)
-    fit, where = _learn_to_fit(), choose_device(device)
+    fit, target = _import_fit(), choose_device(device)
     classifier = make_untrained(recipe, len(splits.train.classes))
-    _try(classifier, splits)
+    _check_forward(classifier, splits)
     check_folder(folder)
     fitted = fit(
         classifier,
@@ -78,7 +78,7 @@ def train_classifier(
     classifier.cpu().network.load_state_dict(fitted.state)
     model_file, trained = rebuild(recipe, classifier, names, findings)
     held_out = {role: cases for role, cases in splits.named.items() if role != "train"}
-    measured = {role: measure(trained, cases, where) for role, cases in held_out.items()}
+    measured = {role: measure(trained, cases, target) for role, cases in held_out.items()}
     finished = FinishedTraining(
         recipe=recipe,
         splits=splits,
@@ -86,18 +86,18 @@ def train_classifier(
         history=fitted.history,
         best_epoch=fitted.best_epoch,
         command=command,
-        environment=find_environment(where, PACKAGES),
+        environment=find_environment(target, PACKAGES),
     )
     save_trained(folder, model_file, trained, finished)
-    scores = {role: found.scores for role, found in measured.items()}
+    scores = {role: split_scores.scores for role, split_scores in measured.items()}
     return Trained(folder, scores, names, fitted.best_epoch, fitted.history)
 
 
 def _finished(folder: Path, recipe: Recipe, splits: Splits) -> Trained:
     """The result in a finished folder; InputError where it is of another training."""
-    told, content = read_model_file(folder)
+    model_file, content = read_model_file(folder)
     stored = content["data"]["splits"]
-    known = {role: found["fingerprint"] for role, found in stored.items()}
+    known = {role: split_scores["fingerprint"] for role, split_scores in stored.items()}
     if content.get("recipe_sha256") != recipe.digest():
         raise InputError(f"{folder} holds a model of another recipe; name a new folder")
     if known != {role: cases.fingerprint() for role, cases in splits.named.items()}:
@@ -107,23 +107,23 @@ def _finished(folder: Path, recipe: Recipe, splits: Splits) -> Trained:
     training = content["training"]
     return Trained(
         folder,
-        {role: found for role, found in scores.items() if found is not None},
-        told.classes,
+        {role: split_scores for role, split_scores in scores.items() if split_scores is not None},
+        model_file.classes,
         training["best_epoch"],
         training["history"],
-        again=True,
+        already_finished=True,
     )
 
 
 @torch.no_grad()
-def _try(classifier: Any, splits: Splits) -> None:
+def _check_forward(classifier: Any, splits: Splits) -> None:
     """Send one image through the network, so that a size that does not fit is an error at once."""
     image = splits.train[0].image[None]
     classifier.eval()
     classifier(image)
 
 
-def _learn_to_fit() -> Callable[..., FitResult]:
+def _import_fit() -> Callable[..., FitResult]:
     """The function `fit`; InputError where its libraries are not installed."""
     try:
         import tensorboard  # type: ignore[import-untyped]  # noqa: F401  (Lightning writes with it)

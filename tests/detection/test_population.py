@@ -18,7 +18,7 @@ def repeated(source: Cases, row: int, times: int) -> Cases:
     entries = list(source.entries)
     for i in range(times):
         entries[-1 - i] = dataclasses.replace(
-            entries[-1 - i], where=entries[row].where, label=entries[row].label
+            entries[-1 - i], location=entries[row].location, label=entries[row].label
         )
     return dataclasses.replace(source, entries=tuple(entries))
 

@@ -11,13 +11,15 @@ def test_audited_images_are_taken_out_of_the_reference() -> None:
     audited, reference = cases(), cases(120, "train")
     entries = list(reference.entries)
     for i in range(5):
-        entries[i] = dataclasses.replace(entries[i], where=audited.entries[i].where)
+        entries[i] = dataclasses.replace(entries[i], location=audited.entries[i].location)
     mixed = dataclasses.replace(
         reference,
         entries=tuple(entries),
-        read=lambda where: audited.read(where) if where in known else reference.read(where),
+        read=lambda location: (
+            audited.read(location) if location in known else reference.read(location)
+        ),
     )
-    known = {audited.entries[i].where for i in range(5)}
+    known = {audited.entries[i].location for i in range(5)}
     detection = run(reference=mixed, attacks=["PGD"], detectors=["Mahalanobis"]).detection
     assert detection is not None
     assert detection.reference.left_out == 5 and detection.reference.cases == 115

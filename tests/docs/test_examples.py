@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from robust.cli import app as cli
-from robust.engine.gate_check import check_gates
+from robust.engine.gate_precheck import check_gates
 from robust.plan.load import make_plan
 from tests.docs.conftest import call
 from tests.docs.pages import ROOT, Block, blocks

@@ -79,16 +79,16 @@ class SimBA:
         """The adversarial images."""
         require_fit(self, threat)
         drawn = streams.uniform(x.new_empty(len(x), self.queries, 2))
-        found, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
+        best, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
         rows, values = torch.arange(len(x), device=x.device), x[0].numel()
         for pixel, sign in zip(*drawn.permute(2, 1, 0), strict=True):
-            candidate = found.best.flatten(1).clone()
+            candidate = best.x_adv.flatten(1).clone()
             place = (pixel * values).long().clamp_max(values - 1)
             step = torch.where(sign < 0.5, -threat.eps, threat.eps).to(x)
             candidate[rows, place] = x.flatten(1)[rows, place] + step
             x_adv = threat.project(candidate.view_as(x), x)
-            found.offer(batch, x_adv, model(x_adv))
-        return found.best
+            best.offer(batch, x_adv, model(x_adv))
+        return best.x_adv
 '''
 
 AUDIT = '''

@@ -105,7 +105,7 @@ def test_auc_interval_against_delongs_variance() -> None:
 
 def test_more_groups_than_units_keep_their_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dealt into units, as wide as theory says; the counts are those of the groups."""
-    monkeypatch.setattr(stats, "UNITS", 2_000)
+    monkeypatch.setattr(stats, "MAX_UNITS", 2_000)
     rng = np.random.default_rng(0)
     positive = np.arange(3_000) < 900
     scores = rng.normal(size=3_000) + positive

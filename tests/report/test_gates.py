@@ -17,7 +17,7 @@ from rich.console import Console
 from scipy import stats as scipy_stats
 
 import robust as package
-from robust.engine.gate_check import check_gates
+from robust.engine.gate_precheck import check_gates
 from robust.errors import InputError
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
@@ -87,7 +87,7 @@ def test_a_gate_looks_at_the_bound_and_at_what_the_groups_can_show(
     result = one({"clean_accuracy": wanted}, clean=row)
     assert result.outcome == outcome and said in result.why
     assert result.passed is (outcome == "passed")
-    assert (result.wanted, result.bound, result.estimate) == (wanted, estimate.low, estimate)
+    assert (result.required, result.bound, result.estimate) == (wanted, estimate.low, estimate)
     assert result.path == "/clean/scores/accuracy"
 
 
@@ -211,8 +211,8 @@ def test_a_report_without_gates_says_nothing_of_them() -> None:
         ({"sensitivity": "high"}, "a gate is a number, such as 0.6"),
         ({"specificity": True}, "a gate is a number"),
         ({"detector_auc": {}}, "the table is empty"),
-        ({"no_flags": ["few grups"]}, "unknown flag 'few grups'; nearest of "),
-        ({"no_flags": "few groups"}, "write true for no flag at all, or a list"),
+        ({"no_flags": ["few grups"]}, "unknown warning 'few grups'; nearest of "),
+        ({"no_flags": "few groups"}, "write true for no warning at all, or a list"),
         ({"no_flags": False}, "write true"),
     ],
 )
@@ -418,4 +418,4 @@ def test_gates_that_cannot_be_judged_are_refused_before_any_work(robust: Robust)
     write_plan(top=FAILS)
     refused(robust(*GATED, "--eps", "1/255"), "robust_accuracy: nothing attacks at eps 2/255")
     write_plan(top="[gates]\nno_flags = ['few grups']\n")
-    refused(robust(*GATED), "unknown flag 'few grups'")
+    refused(robust(*GATED), "unknown warning 'few grups'")

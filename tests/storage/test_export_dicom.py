@@ -97,10 +97,10 @@ def test_the_files_are_worth_what_is_said(
             assert int(line["dicom_levels"]) <= eps * 2000 + 1e-6
         assert float(moved.abs().max()) == pytest.approx(float(line["dicom_linf"]), abs=1e-6)
         with torch.no_grad():
-            said = int(net(image[None]).argmax())
-        assert cases.classes[said] == line["dicom_prediction"]
-        assert (said != case.label) == (line["dicom_success"] == "1")
-        fooled += said != case.label
+            summary_lines = int(net(image[None]).argmax())
+        assert cases.classes[summary_lines] == line["dicom_prediction"]
+        assert (summary_lines != case.label) == (line["dicom_success"] == "1")
+        fooled += summary_lines != case.label
         header = pydicom.dcmread(tmp_path / "dicom" / line["dicom"])
         assert header.PatientID == line["group"]
         assert header.DerivationDescription.startswith("Adversarial image: PGD, L")
@@ -158,6 +158,8 @@ def test_the_command_says_what_it_wrote(images: Path, tmp_path: Path) -> None:
         app, [*line, "--out", str(tmp_path / "out"), "--save-dicom", str(tmp_path / "dicom")]
     )
     assert ended.exit_code == 0, ended.output
-    said = " ".join(ended.output.split())
-    assert "as stored reach the goal eps 1/255 = 7.84 of 4096 grey levels; no stored" in said
+    summary_lines = " ".join(ended.output.split())
+    assert (
+        "as stored reach the goal eps 1/255 = 7.84 of 4096 grey levels; no stored" in summary_lines
+    )
     assert len(list((tmp_path / "dicom").glob("*.dcm"))) > 4

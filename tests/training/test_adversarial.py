@@ -20,7 +20,7 @@ from robust.training.adversarial import (
     perturb,
     pgd_at,
     trades,
-    warmed,
+    warmed_up_eps,
 )
 from robust.training.fit import FitResult, precision
 from robust.training.recipe import AdversarialSpec, Recipe
@@ -171,10 +171,10 @@ def test_frozen_gives_back_what_it_took() -> None:
 
 
 def test_eps_grows_over_the_warmup() -> None:
-    assert [warmed(0.04, 2.0, epochs) for epochs in (0.0, 0.5, 1.0, 2.0, 7.0)] == [
+    assert [warmed_up_eps(0.04, 2.0, epochs) for epochs in (0.0, 0.5, 1.0, 2.0, 7.0)] == [
         *(0.0, 0.01, 0.02, 0.04, 0.04)
     ]
-    assert warmed(0.04, 0.0, 0.0) == 0.04
+    assert warmed_up_eps(0.04, 0.0, 0.0) == 0.04
 
 
 @pytest.mark.parametrize(

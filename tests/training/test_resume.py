@@ -12,8 +12,8 @@ import pytest
 from lightning.pytorch.callbacks import Callback
 
 from robust.errors import InputError
+from robust.training.checkpoints import LAST, PREVIOUS
 from robust.training.fit import FitResult
-from robust.training.keeper import LAST, PREVIOUS
 from tests.training.tiny import Watch, chests, classifier, equal, recipe, rows, run
 
 RECIPE = recipe(

@@ -64,10 +64,10 @@ def test_a_recipe_beats_chance_clearly(trained: Trained) -> None:
 
 def test_the_folder_reloads_to_identical_logits(trained: Trained) -> None:
     """Those of the weights that training kept, through the pixels that the audit sees."""
-    from robust.training.keeper import newest
+    from robust.training.checkpoints import newest_checkpoint
     from robust.training.network import make_untrained
 
-    found = newest(trained.folder / "checkpoints")
+    found = newest_checkpoint(trained.folder / "checkpoints")
     assert found is not None
     kept = make_untrained(recipe(), 2)
     kept.network.load_state_dict(found[1]["best"])
@@ -117,7 +117,7 @@ def test_what_else_lies_in_the_folder(trained: Trained) -> None:
 def test_the_same_again_trains_nothing_and_another_is_refused(trained: Trained) -> None:
     before = (trained.folder / "model.json").stat().st_mtime_ns
     again = train_classifier(recipe(), trained.folder, device="cpu", progress=False)
-    assert again.again and again.metrics == trained.metrics
+    assert again.already_finished and again.metrics == trained.metrics
     assert again.history == trained.history and again.best_epoch == trained.best_epoch
     assert (trained.folder / "model.json").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="another recipe"):

@@ -48,18 +48,18 @@ class CopiedAttributes:
     burned: str
     """Whether the pixels hold text that names the patient: YES, NO, or empty as above."""
 
-    def put(self, made: Dataset) -> None:
+    def put(self, dataset: Dataset) -> None:
         """Write the attributes to a data set."""
         if self.lossy:
-            made.LossyImageCompression = self.lossy
+            dataset.LossyImageCompression = self.lossy
         if self.lossy == "01" and self.ratios:
-            made.LossyImageCompressionRatio = [ds(ratio) for ratio in self.ratios]
+            dataset.LossyImageCompressionRatio = [ds(ratio) for ratio in self.ratios]
         if self.lossy == "01" and self.methods:
-            made.LossyImageCompressionMethod = list(self.methods)
+            dataset.LossyImageCompressionMethod = list(self.methods)
         if self.aspect is not None:
-            made.PixelAspectRatio = list(self.aspect)
+            dataset.PixelAspectRatio = list(self.aspect)
         if self.burned:
-            made.BurnedInAnnotation = self.burned
+            dataset.BurnedInAnnotation = self.burned
 
 
 def ds(value: float) -> DSfloat:

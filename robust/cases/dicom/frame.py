@@ -17,7 +17,7 @@ from pydicom.uid import UID, RLELossless
 from robust.cases.case import Pixels, StoredImage
 from robust.cases.dicom.codestream import MOST_SAMPLES, check_codestream, check_rle
 from robust.cases.dicom.grayscale import by_range, grey_view
-from robust.cases.dicom.parse import Unreadable, guarded, load_bytes, parse
+from robust.cases.dicom.parse import Unreadable, load_bytes, parse, with_input_errors
 from robust.cases.stored_pixels import Stored
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
@@ -55,7 +55,7 @@ class Layout:
 def read_dicom(frame: Frame) -> StoredImage:
     """The pixels of a frame; InputError names a file that is missing, broken or not an image."""
     data = load_bytes(frame.path)
-    return guarded(frame.path, lambda: _picture(parse(data), frame))
+    return with_input_errors(frame.path, lambda: _picture(parse(data), frame))
 
 
 def layout(dataset: Dataset, size: int) -> Layout:
@@ -67,13 +67,13 @@ def layout(dataset: Dataset, size: int) -> Layout:
     if photometric not in (*GREY, PALETTE, *COLOURS):
         raise Unreadable("has a photometric interpretation that robust does not read")
     found = Layout(
-        rows=_whole(dataset, "Rows"),
-        columns=_whole(dataset, "Columns"),
-        samples=_whole(dataset, "SamplesPerPixel", 1),
-        frames=_whole(dataset, "NumberOfFrames", 1) or 1,
-        allocated=_whole(dataset, "BitsAllocated"),
-        bits=_whole(dataset, "BitsStored"),
-        signed=_whole(dataset, "PixelRepresentation", 0) == 1,
+        rows=_integer(dataset, "Rows"),
+        columns=_integer(dataset, "Columns"),
+        samples=_integer(dataset, "SamplesPerPixel", 1),
+        frames=_integer(dataset, "NumberOfFrames", 1) or 1,
+        allocated=_integer(dataset, "BitsAllocated"),
+        bits=_integer(dataset, "BitsStored"),
+        signed=_integer(dataset, "PixelRepresentation", 0) == 1,
         photometric=photometric,
     )
     if found.samples != wanted:
@@ -100,7 +100,7 @@ def layout(dataset: Dataset, size: int) -> Layout:
     return found
 
 
-def _whole(dataset: Dataset, name: str, default: int | None = None) -> int:
+def _integer(dataset: Dataset, name: str, default: int | None = None) -> int:
     value = dataset.get(name)
     if value is None or value == "":
         if default is None:
@@ -113,23 +113,25 @@ def _picture(dataset: Dataset, frame: Frame) -> StoredImage:
     if "PixelData" not in dataset:
         float_ = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
         raise Unreadable("holds floating-point pixels" if float_ else "holds no image")
-    found = layout(dataset, len(dataset.PixelData))
-    if frame.index >= found.frames:
-        raise Unreadable(f"holds {found.frames} frames, not number {frame.index + 1}")
-    array = _decode(dataset, frame.index, found)
-    if found.photometric == PALETTE:
+    pixel_layout = layout(dataset, len(dataset.PixelData))
+    if frame.index >= pixel_layout.frames:
+        raise Unreadable(f"holds {pixel_layout.frames} frames, not number {frame.index + 1}")
+    array = _decode(dataset, frame.index, pixel_layout)
+    if pixel_layout.photometric == PALETTE:
         return _through_palette(array, dataset)
-    if found.photometric not in GREY:
-        stored = Stored(bits=found.bits, native=found.photometric == "RGB")
+    if pixel_layout.photometric not in GREY:
+        stored = Stored(bits=pixel_layout.bits, native=pixel_layout.photometric == "RGB")
         return StoredImage(_fitting(array, stored), stored)
-    stored, viewed = grey_view(dataset, frame.index, found.bits, found.signed, frame.window)
+    stored, viewed = grey_view(
+        dataset, frame.index, pixel_layout.bits, pixel_layout.signed, frame.window
+    )
     pixels = _fitting(array, stored)
     if not viewed:
         stored = dataclasses.replace(stored, view=by_range(stored, pixels, dataset))
     return StoredImage(pixels, stored)
 
 
-def _decode(dataset: Dataset, index: int, found: Layout) -> np.ndarray[Any, Any]:
+def _decode(dataset: Dataset, index: int, pixel_layout: Layout) -> np.ndarray[Any, Any]:
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     try:
         decoder = get_decoder(syntax)
@@ -139,16 +141,18 @@ def _decode(dataset: Dataset, index: int, found: Layout) -> np.ndarray[Any, Any]
     if decoder is None:
         raise Unreadable(f"is compressed in a way that robust does not read{known}")
     if syntax.is_encapsulated:
-        code = get_frame(dataset.PixelData, index, number_of_frames=found.frames)
+        code = get_frame(dataset.PixelData, index, number_of_frames=pixel_layout.frames)
         if syntax == RLELossless:
-            check_rle(code, found.rows * found.columns)
+            check_rle(code, pixel_layout.rows * pixel_layout.columns)
         else:
-            check_codestream(code, found.rows, found.columns, found.samples)
+            check_codestream(code, pixel_layout.rows, pixel_layout.columns, pixel_layout.samples)
     plugin = "pydicom" if syntax == RLELossless else DECODER
     array, _ = decoder.as_array(
         dataset, index=index, decoding_plugin=plugin if syntax.is_encapsulated else ""
     )
-    shape = (found.rows, found.columns, found.samples)[: 2 + (found.samples > 1)]
+    shape = (pixel_layout.rows, pixel_layout.columns, pixel_layout.samples)[
+        : 2 + (pixel_layout.samples > 1)
+    ]
     if array.shape != shape:
         raise Unreadable("holds an image of another size than its header says")
     return np.asarray(array)

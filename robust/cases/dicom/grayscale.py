@@ -44,7 +44,7 @@ def grey_view(
 
 
 def by_range(stored: Stored, pixels: Pixels, dataset: Dataset) -> Window | None:
-    """The view of a frame whose file names none: its own range, padding left out.
+    """The view of a frame whose file has none: the range of its values, without padding.
 
     Up to 8 unsigned bits the whole stored range, as for PNG: deeper values hardly ever fill it.
     """
@@ -64,7 +64,7 @@ def by_range(stored: Stored, pixels: Pixels, dataset: Dataset) -> Window | None:
 
 
 def _macros(dataset: Dataset, frame: int) -> Iterator[Dataset]:
-    """Where a frame's attributes may stand, the most particular first."""
+    """The data sets that may hold a frame's attributes, the most specific first."""
     names = ("FrameVOILUTSequence", "PixelValueTransformationSequence")
     for sequence, index in (
         ("PerFrameFunctionalGroupsSequence", frame),
@@ -110,12 +110,12 @@ def _views(parts: Sequence[Dataset], signed: bool, dataset: Dataset) -> list[Win
 
 
 def _signed_input(item: Dataset, signed: bool) -> bool:
-    """Whether the table's first input is signed, as its element says that was read as such."""
+    """Whether the table's first input is signed: by its pixels, or by the VR that was read."""
     return signed or item["LUTDescriptor"].VR == "SS"
 
 
 def _lut(item: Dataset, signed: bool) -> Lut:
-    """A table of PS3.3 C.11; its first input is signed where what goes in is."""
+    """A lookup table (PS3.3 C.11); its first input is signed if its input values are."""
     count, first, bits = (int(v) for v in item.LUTDescriptor)
     count, first = count % 65536 or 65536, first % 65536
     if signed and first >= 32768:

@@ -9,7 +9,14 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from robust.cases.dicom.frame import layout
-from robust.cases.dicom.parse import Unreadable, content_id, guarded, is_deflated, load_bytes, parse
+from robust.cases.dicom.parse import (
+    Unreadable,
+    content_id,
+    is_deflated,
+    load_bytes,
+    parse,
+    with_input_errors,
+)
 from robust.errors import InputError
 
 MOST_FILES = 1_000_000
@@ -38,12 +45,12 @@ def read_header(path: Path, salt: bytes) -> Header:
 
     def work() -> Header:
         dataset = parse(data, header=True)
-        # What a deflated file becomes is not known here: zlib makes at most 1032 bytes of one.
+        # The inflated size is unknown here: zlib expands one byte to at most 1032.
         frames = layout(dataset, 1032 * len(data) if is_deflated(data) else len(data)).frames
         return Header(name, _patient(dataset, salt), frames, len(data))
 
     try:
-        return guarded(path, work)
+        return with_input_errors(path, work)
     except InputError:
         return Header(name, None, 0, len(data))
 
@@ -57,7 +64,7 @@ def _patient(dataset: Dataset, salt: bytes) -> str | None:
 
 
 def by_uid(root: Path, directory: Path | None) -> dict[str, Path]:
-    """The files below a folder by their SOP instance: from its DICOMDIR, or by looking at each."""
+    """The files below a folder by SOP instance: from its DICOMDIR, or by reading each file."""
     if directory is not None:
         return _listed(directory)
     from robust.cases.formats import is_dicom
@@ -68,7 +75,7 @@ def by_uid(root: Path, directory: Path | None) -> dict[str, Path]:
             raise InputError(f"{root} holds more than {MOST_FILES} files; name them in cases.csv")
         if path.is_file() and is_dicom(path):
             try:
-                uid = guarded(path, lambda p=path: _uid(p))  # type: ignore[misc]
+                uid = with_input_errors(path, lambda p=path: _uid(p))  # type: ignore[misc]
             except InputError:
                 continue  # a table that names it is refused where it is read
             found.setdefault(uid, path)
@@ -96,4 +103,4 @@ def _listed(directory: Path) -> dict[str, Path]:
             found.setdefault(uid, root.joinpath(*names))
         return found
 
-    return guarded(directory, work)
+    return with_input_errors(directory, work)

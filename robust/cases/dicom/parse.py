@@ -57,7 +57,7 @@ def load_bytes(path: Path) -> bytes:
 
 
 def content_id(data: bytes) -> str:
-    """Twelve hex digits that stand for a file by what is in it."""
+    """Twelve hex digits that identify a file by its content."""
     return hashlib.sha256(data).hexdigest()[:12]
 
 
@@ -84,8 +84,8 @@ def is_deflated(data: bytes) -> bool:
     return _meta(data)[0] == DeflatedExplicitVRLittleEndian
 
 
-def guarded(path: Path, work: Callable[[], T]) -> T:
-    """What `work` returns; InputError for whatever goes wrong in it, with no other error behind."""
+def with_input_errors(path: Path, work: Callable[[], T]) -> T:
+    """The result of `work`; any error in it becomes an InputError without a cause or context."""
     try:
         with silence_pydicom():
             return work()
@@ -97,7 +97,7 @@ def guarded(path: Path, work: Callable[[], T]) -> T:
         wrong = "needs more memory than there is"
     except Exception:  # noqa: BLE001  (a broken file fails in any way; its words may name a patient)
         wrong = "is broken or is not a DICOM image"
-    # Raised out here, so that the other library's error is not even its context.
+    # Raised outside the handlers, so that the library's error is not its context.
     raise InputError(f"{path} {wrong}; replace or remove it")
 
 

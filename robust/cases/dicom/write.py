@@ -1,7 +1,7 @@
 """Writes an adversarial image as a DICOM file that holds its display attributes and nothing else.
 
 Every file is a Secondary Capture of one frame (PS3.3 A.8.1), whatever it was made from: an image
-that was computed may not pass for one that a device took. It is built anew from numbers, from
+that was computed may not pass for one that a device took. It is built from numbers alone, from
 `Stored` and a few checked attributes, so that no text, date, UID, private element, overlay or
 thumbnail of the input has a way in.
 """
@@ -22,7 +22,7 @@ from torch import Tensor
 from robust.cases.case import StoredImage
 from robust.cases.dicom.attributes import CopiedAttributes, ds, read_attributes
 from robust.cases.dicom.frame import Frame, read_dicom
-from robust.cases.dicom.parse import content_id, guarded, load_bytes, parse
+from robust.cases.dicom.parse import content_id, load_bytes, parse, with_input_errors
 from robust.cases.stored_pixels import Floats, Lut, Stored, Window
 from robust.errors import InputError
 
@@ -75,21 +75,23 @@ def write_dicom(
     """
     data = load_bytes(frame.path)
     before = read_dicom(frame)
-    traits = guarded(frame.path, lambda: read_attributes(parse(data, header=True), len(data)))
+    traits = with_input_errors(
+        frame.path, lambda: read_attributes(parse(data, header=True), len(data))
+    )
     if tuple(image.shape) != tuple(before.stored.image(before.pixels).shape):
         raise InputError(
             f"{frame.path} was resized or made grey as it was read, and cannot be written back; "
             f"remove size and grey from [data]"
         )
     pixels = before.stored.pixels(image, before.pixels, eps)
-    made = guarded(
+    dataset = with_input_errors(
         frame.path, lambda: _build(StoredImage(pixels, before.stored), traits, origin, frame, data)
     )
     name = content_id(data) + (f"-{frame.index + 1}" if traits.frames > 1 else "")
     path = folder / f"{name}.dcm"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(made)
+        path.write_bytes(dataset)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from None
     return WrittenDicom(path, before, read_dicom(Frame(path)))
@@ -98,33 +100,33 @@ def write_dicom(
 def _build(
     stored_image: StoredImage, traits: CopiedAttributes, origin: Origin, frame: Frame, data: bytes
 ) -> bytes:
-    made = Dataset()
-    made.file_meta = FileMetaDataset()
-    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     for name in EMPTY:
-        setattr(made, name, None)
-    made.PatientID = origin.patient
-    made.PatientIdentityRemoved = "NO" if traits.burned == "YES" else "YES"
-    made.DeidentificationMethod = METHOD
+        setattr(dataset, name, None)
+    dataset.PatientID = origin.patient
+    dataset.PatientIdentityRemoved = "NO" if traits.burned == "YES" else "YES"
+    dataset.DeidentificationMethod = METHOD
     own = hashlib.sha256(data).hexdigest()
-    made.StudyInstanceUID = _uid(origin, "study", traits.study or own)
-    made.SeriesInstanceUID = _uid(origin, "series", traits.series or own, origin.attack)
-    made.Modality = traits.modality
-    made.SeriesDescription = "Adversarial images"
-    made.ConversionType = "WSD"
-    made.ImageType = ["DERIVED", "SECONDARY"]
-    made.DerivationDescription = origin.attack
-    _put_pixels(made, stored_image, traits)
-    _put_view(made, stored_image.stored)
-    traits.put(made)
-    shown = hashlib.sha256(made.PixelData).hexdigest()
-    made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    made.SOPInstanceUID = _uid(
+    dataset.StudyInstanceUID = _uid(origin, "study", traits.study or own)
+    dataset.SeriesInstanceUID = _uid(origin, "series", traits.series or own, origin.attack)
+    dataset.Modality = traits.modality
+    dataset.SeriesDescription = "Adversarial images"
+    dataset.ConversionType = "WSD"
+    dataset.ImageType = ["DERIVED", "SECONDARY"]
+    dataset.DerivationDescription = origin.attack
+    _put_pixels(dataset, stored_image, traits)
+    _put_view(dataset, stored_image.stored)
+    traits.put(dataset)
+    shown = hashlib.sha256(dataset.PixelData).hexdigest()
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    dataset.SOPInstanceUID = _uid(
         origin, "image", own, str(frame.index), str(frame.window), origin.attack, shown
     )
-    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     file = BytesIO()
-    made.save_as(file, enforce_file_format=True)
+    dataset.save_as(file, enforce_file_format=True)
     return file.getvalue()
 
 
@@ -132,49 +134,49 @@ def _uid(origin: Origin, *parts: str) -> str:
     return generate_uid(entropy_srcs=[origin.salt.hex(), *parts])
 
 
-def _put_pixels(made: Dataset, stored_image: StoredImage, traits: CopiedAttributes) -> None:
+def _put_pixels(dataset: Dataset, stored_image: StoredImage, traits: CopiedAttributes) -> None:
     pixels, stored = stored_image.pixels, stored_image.stored
-    made.Rows, made.Columns = pixels.shape[:2]
-    made.SamplesPerPixel = 1 if pixels.ndim == 2 else 3
+    dataset.Rows, dataset.Columns = pixels.shape[:2]
+    dataset.SamplesPerPixel = 1 if pixels.ndim == 2 else 3
     if pixels.ndim == 3:
-        made.PhotometricInterpretation, made.PlanarConfiguration = "RGB", 0
+        dataset.PhotometricInterpretation, dataset.PlanarConfiguration = "RGB", 0
     else:
         # An inverted presentation table becomes what more viewers heed.
-        made.PhotometricInterpretation = "MONOCHROME1" if stored.inverted else "MONOCHROME2"
+        dataset.PhotometricInterpretation = "MONOCHROME1" if stored.inverted else "MONOCHROME2"
     # Colours out of a palette are deeper than its indices; single bits get a byte each.
     least = 8 if stored.bits <= 8 else 16
     allocated = traits.allocated if traits.allocated in (16, 32) else 8
-    made.BitsAllocated = max(allocated, least) if stored.native else least
-    made.BitsStored, made.HighBit = stored.bits, stored.bits - 1
-    made.PixelRepresentation = int(stored.signed)
-    kind = f"<{'i' if stored.signed else 'u'}{made.BitsAllocated // 8}"
+    dataset.BitsAllocated = max(allocated, least) if stored.native else least
+    dataset.BitsStored, dataset.HighBit = stored.bits, stored.bits - 1
+    dataset.PixelRepresentation = int(stored.signed)
+    kind = f"<{'i' if stored.signed else 'u'}{dataset.BitsAllocated // 8}"
     raw = np.ascontiguousarray(pixels.astype(kind)).tobytes()
-    made.add_new(
-        "PixelData", "OB" if made.BitsAllocated == 8 else "OW", raw + b"\0" * (len(raw) % 2)
+    dataset.add_new(
+        "PixelData", "OB" if dataset.BitsAllocated == 8 else "OW", raw + b"\0" * (len(raw) % 2)
     )
 
 
-def _put_view(made: Dataset, stored: Stored) -> None:
+def _put_view(dataset: Dataset, stored: Stored) -> None:
     """Write rescaling and the one view.
 
     A range that was found from the pixels becomes a window, since other pixels have another range.
     """
-    if made.SamplesPerPixel == 3:
+    if dataset.SamplesPerPixel == 3:
         return
     if stored.modality is not None:
         table = _table(stored.modality, stored.signed)
         table.ModalityLUTType = "US"
-        made.ModalityLUTSequence = [table]
+        dataset.ModalityLUTSequence = [table]
     elif stored.slope != 1 or stored.intercept != 0:
-        made.RescaleSlope, made.RescaleIntercept = ds(stored.slope), ds(stored.intercept)
-        made.RescaleType = "US"
+        dataset.RescaleSlope, dataset.RescaleIntercept = ds(stored.slope), ds(stored.intercept)
+        dataset.RescaleType = "US"
     signed = stored.modality is None and stored.signed
     if isinstance(stored.view, Lut):
-        made.VOILUTSequence = [_table(stored.view, signed)]
+        dataset.VOILUTSequence = [_table(stored.view, signed)]
     elif isinstance(stored.view, Window):
-        made.WindowCenter, made.WindowWidth = ds(stored.view.centre), ds(stored.view.width)
+        dataset.WindowCenter, dataset.WindowWidth = ds(stored.view.centre), ds(stored.view.width)
         if stored.view.function != "LINEAR":
-            made.VOILUTFunction = stored.view.function
+            dataset.VOILUTFunction = stored.view.function
 
 
 def _table(lut: Lut, signed: bool) -> Dataset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from robust.cases.case import Cases, Entry, Pixels, find_classes
+from robust.cases.case import Cases, Entry, Pixels, finding_indices
 from robust.cases.phantoms.draw import CLASSES, MODALITIES, NOUNS, phantom
 from robust.errors import InputError, did_you_mean
 
@@ -54,7 +54,7 @@ def open_phantoms(
         classes=CLASSES[modality],
         entries=tuple(entries),
         read=partial(_draw, pixels),
-        findings=find_classes(CLASSES[modality], findings),
+        findings=finding_indices(CLASSES[modality], findings),
         grouped=group != "none",
         phantom=True,
         split=wanted,
@@ -62,6 +62,6 @@ def open_phantoms(
     )
 
 
-def _draw(pixels: int, where: tuple[str, bool, int]) -> Pixels:
-    modality, finding, seed = where
+def _draw(pixels: int, location: tuple[str, bool, int]) -> Pixels:
+    modality, finding, seed = location
     return phantom(modality, finding, seed, pixels)

@@ -18,9 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from robust.models.acceleration.batchnorm_folding import fold
 from robust.models.classifier import Classifier
 
-SMALL = 5e7
+MIN_OPERATIONS = 5e7
 """Floating-point operations of a forward pass of one image below which nothing is gained."""
-GAIN, LOW_GAIN = 1.05, 1.25
+MIN_GAIN, MIN_BFLOAT16_GAIN = 1.05, 1.25
 """How much faster a copy must be to be used; after bfloat16 the cases that resist run again."""
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -53,36 +53,38 @@ class FastModels:
 
 
 def make_fast_models(
-    classifier: Classifier, x: Tensor, precision: str = "auto", known: Acceleration | None = None
+    classifier: Classifier, x: Tensor, precision: str = "auto", stored: Acceleration | None = None
 ) -> FastModels:
     """Faster copies of a prepared classifier, chosen by measuring on `x (n, c, h, w)`.
 
-    `known` is an earlier choice, which is then made again without measuring. A copy whose logits on
+    `stored` is an earlier choice, which is applied again without measuring. A copy whose logits on
     `x` are not those of the classifier, up to rounding, is not used. Models at float64, models that
     cannot be copied and models too small to gain run as they are.
     """
     plain = FastModels(classifier, None, Acceleration())
-    if known is not None and not (known.channels_last or known.bfloat16):
+    if stored is not None and not (stored.channels_last or stored.bfloat16):
         return plain
-    if known is None and (x.dtype != torch.float32 or _operations(classifier, x) < SMALL):
+    if stored is None and (x.dtype != torch.float32 or _operations(classifier, x) < MIN_OPERATIONS):
         return plain
     copied = float32_copy(classifier, x)
     if copied is None:
         return plain
     fast, folded = copied
     low = low_precision_copy(fast, x) if precision != "float32" else None
-    if known is not None:
-        return FastModels(fast, low if known.bfloat16 else None, known)
-    ways: dict[str, Callable[[Tensor], Tensor]] = {"original": classifier, "float32": fast}
+    if stored is not None:
+        return FastModels(fast, low if stored.bfloat16 else None, stored)
+    models: dict[str, Callable[[Tensor], Tensor]] = {"original": classifier, "float32": fast}
     if low is not None:
-        ways["bfloat16"] = low
-    seconds = measure_passes(ways, x)
+        models["bfloat16"] = low
+    seconds = measure_passes(models, x)
     gain, low_gain = (
-        seconds["original"] / seconds.get(way, float("inf")) for way in ("float32", "bfloat16")
+        seconds["original"] / seconds.get(name, float("inf")) for name in ("float32", "bfloat16")
     )
-    if low is not None and (precision == "bfloat16" or low_gain > max(gain, 1.0) * LOW_GAIN):
+    if low is not None and (
+        precision == "bfloat16" or low_gain > max(gain, 1.0) * MIN_BFLOAT16_GAIN
+    ):
         return FastModels(fast, low, Acceleration(folded, True, True, round(low_gain, 2)))
-    if gain > GAIN:
+    if gain > MIN_GAIN:
         return FastModels(fast, None, Acceleration(folded, True, False, round(gain, 2)))
     return plain
 
@@ -96,18 +98,18 @@ def float32_copy(
     same logits.
     """
     with torch.no_grad():
-        wanted = classifier(x)
+        expected = classifier(x)
     for folding in (True, False):
         try:
             inner = copy.deepcopy(classifier)
             folded = fold(inner.network, inner, x[:2]) if folding else 0
             fast = _ChannelsLast(inner.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
             with torch.no_grad():
-                found = fast(x)
+                logits = fast(x)
         except Exception:  # noqa: BLE001  (any foreign network may refuse in any way)
             continue
-        scale = float(wanted.abs().amax().clamp_min(1))
-        if bool(((found - wanted).abs() <= 1e-4 * scale).all()):
+        scale = float(expected.abs().amax().clamp_min(1))
+        if bool(((logits - expected).abs() <= 1e-4 * scale).all()):
             return fast, folded
     return None
 
@@ -153,17 +155,17 @@ def low_precision_copy(
             _run_at_float32(layer)
         low = _Autocast(network, x.device.type)
         with torch.no_grad():
-            found = low(x)
-        return low if bool(torch.isfinite(found).all()) else None
+            logits = low(x)
+        return low if bool(torch.isfinite(logits).all()) else None
     except Exception:  # noqa: BLE001  (any foreign network may refuse in any way)
         return None
 
 
 def _layers(model: nn.Module, x: Tensor) -> list[nn.Module]:
     """Convolutions and linear layers in the order in which they run."""
-    found: dict[int, nn.Module] = {}
+    logits: dict[int, nn.Module] = {}
     handles = [
-        module.register_forward_hook(lambda m, args, out: found.setdefault(id(m), m) and None)
+        module.register_forward_hook(lambda m, args, out: logits.setdefault(id(m), m) and None)
         for module in model.modules()
         if isinstance(module, nn.Conv2d | nn.Linear)
     ]
@@ -173,7 +175,7 @@ def _layers(model: nn.Module, x: Tensor) -> list[nn.Module]:
     finally:
         for handle in handles:
             handle.remove()
-    return list(found.values())
+    return list(logits.values())
 
 
 def _run_at_float32(layer: nn.Module) -> None:
@@ -197,14 +199,14 @@ def _operations(classifier: Classifier, x: Tensor) -> float:
         return 0.0
 
 
-def measure_passes(ways: dict[str, Callable[[Tensor], Tensor]], x: Tensor) -> dict[str, float]:
+def measure_passes(models: dict[str, Callable[[Tensor], Tensor]], x: Tensor) -> dict[str, float]:
     """Seconds of a forward and a backward pass on `x (n, c, h, w)`, by name.
 
     The least of three, measured in turn after one pass to warm up.
     """
     best: dict[str, float] = {}
     for number in range(4):
-        for name, model in ways.items():
+        for name, model in models.items():
             began = time.perf_counter()
             one = x.detach().requires_grad_(True)
             torch.autograd.grad(model(one).sum(), one)

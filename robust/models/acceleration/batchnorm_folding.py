@@ -25,8 +25,8 @@ def fold(network: nn.Module, classifier: nn.Module, x: Tensor) -> int:
     `classifier(x)`, of which `network` is a part, shows which can be folded.
 
     In evaluation mode a normalisation is a scale and a shift, which the layer before can do. A pair
-    is a normalisation whose input is, as an object, what one layer returned, each running once.
-    Whether nothing else reads that output is not known here: compare the outputs afterwards.
+    is a normalisation whose input is the very tensor that one layer returned, each running once.
+    Another module may read that tensor as well: compare the outputs afterwards.
     Returns the number of pairs.
     """
     pairs = _pairs(network, classifier, x)
@@ -47,24 +47,24 @@ def fold(network: nn.Module, classifier: nn.Module, x: Tensor) -> int:
             norm.bias,
         )
         pair.layer.weight, pair.layer.bias = _frozen(weight), _frozen(bias)
-        network.set_submodule(pair.norm, _rest(norm))
+        network.set_submodule(pair.norm, _activation_of(norm))
     return len(pairs)
 
 
 def _pairs(network: nn.Module, classifier: nn.Module, x: Tensor) -> list[_Pair]:
-    made: dict[int, tuple[nn.Module, Any]] = {}
+    producers: dict[int, tuple[nn.Module, Any]] = {}
     runs: dict[nn.Module, int] = {}
-    found: list[_Pair] = []
+    pairs: list[_Pair] = []
 
     def after(module: nn.Module, args: Any, out: Any) -> None:
         runs[module] = runs.get(module, 0) + 1
         if isinstance(module, nn.Conv2d | nn.Linear):
-            made[id(out)] = module, out  # kept alive, so that no other object takes its id
+            producers[id(out)] = module, out  # kept alive, so that no other object takes its id
 
     def before(name: str, module: nn.Module, args: Any) -> None:
-        layer = made.get(id(args[0]), (None, None))[0] if args else None
+        layer = producers.get(id(args[0]), (None, None))[0] if args else None
         if isinstance(layer, nn.Conv2d | nn.Linear) and _foldable(layer, module):
-            found.append(_Pair(layer, name))
+            pairs.append(_Pair(layer, name))
 
     handles: list[RemovableHandle] = []
     for name, module in network.named_modules():
@@ -72,7 +72,9 @@ def _pairs(network: nn.Module, classifier: nn.Module, x: Tensor) -> list[_Pair]:
             handles.append(module.register_forward_hook(after))
         if isinstance(module, _NORMS):
             handles.append(
-                module.register_forward_pre_hook(lambda m, args, own=name: before(own, m, args))
+                module.register_forward_pre_hook(
+                    lambda m, args, norm_name=name: before(norm_name, m, args)
+                )
             )
     try:
         with torch.no_grad():
@@ -80,28 +82,28 @@ def _pairs(network: nn.Module, classifier: nn.Module, x: Tensor) -> list[_Pair]:
     finally:
         for handle in handles:
             handle.remove()
-    once = [p for p in found if runs[p.layer] == runs[network.get_submodule(p.norm)] == 1]
-    return [p for p in once if sum(q.layer is p.layer for q in once) == 1]
+    single = [p for p in pairs if runs[p.layer] == runs[network.get_submodule(p.norm)] == 1]
+    return [p for p in single if sum(q.layer is p.layer for q in single) == 1]
 
 
 def _foldable(layer: nn.Module, norm: nn.Module) -> bool:
-    """Plain layers alone: a subclass may do more in its forward pass than we know of."""
-    known = type(norm) in _NORMS or _rest_known(norm)
+    """Whether both are plain layers: the forward pass of a subclass may do more."""
+    supported = type(norm) in _NORMS or _has_activation(norm)
     return (
-        known
+        supported
         and type(layer) in (nn.Conv2d, nn.Linear)
         and getattr(norm, "running_mean", None) is not None
         and not norm.training
     )
 
 
-def _rest_known(norm: nn.Module) -> bool:
+def _has_activation(norm: nn.Module) -> bool:
     """Whether it is the normalisation of timm that contains an activation."""
     return type(norm).__name__ == "BatchNormAct2d" and hasattr(norm, "act")
 
 
-def _rest(norm: nn.Module) -> nn.Module:
-    """What is left of a normalisation once its scale and shift are gone."""
+def _activation_of(norm: nn.Module) -> nn.Module:
+    """The activation inside a folded normalisation; the identity where it has none."""
     return (
         norm.act if type(norm) not in _NORMS and isinstance(norm.act, nn.Module) else nn.Identity()
     )

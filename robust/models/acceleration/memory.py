@@ -10,26 +10,26 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-SHARE = 0.6
-"""Of the memory that is free now; the rest is left to others, and to what is not counted."""
-BESIDE = 2.0
-"""Working memory of layers and of the attack, as a multiple of what the gradient keeps."""
+MEMORY_SHARE = 0.6
+"""Share of the free memory that a batch may take; the estimate does not count everything."""
+WORKING_MEMORY = 2.0
+"""Memory that layers and the attack need, as a multiple of what the gradient keeps."""
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 """Settings of glibc's malloc, by their numbers in malloc.h."""
 
 
-def at_once(model: Callable[[Tensor], Tensor], x: Tensor) -> int:
+def max_batch(model: Callable[[Tensor], Tensor], x: Tensor) -> int:
     """Images of the shape of `x (n, c, h, w)` whose gradients fit into one pass, at least 1.
 
     An estimate, so that a large image does not end the process: on a CPU the system kills what
     takes too much, and nothing can be caught. Where nothing can be measured, a very large number.
     """
     free = free_memory(x.device)
-    kept = bytes_for_gradient(model, x[:1])
-    if free is None or not kept:
+    per_image = bytes_for_gradient(model, x[:1])
+    if free is None or not per_image:
         return 1 << 30
-    return max(1, int(SHARE * free / (BESIDE * kept)))
+    return max(1, int(MEMORY_SHARE * free / (WORKING_MEMORY * per_image)))
 
 
 def bytes_for_gradient(model: Callable[[Tensor], Tensor], x: Tensor) -> int:
@@ -49,19 +49,19 @@ def bytes_for_gradient(model: Callable[[Tensor], Tensor], x: Tensor) -> int:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
             logits = model(x.detach().requires_grad_(True))
         del logits
-    except Exception:  # noqa: BLE001  (a foreign network may fail in any way; the attack will tell)
+    except Exception:  # noqa: BLE001  (a foreign network may fail in any way; the attack reports it)
         return 0
     return sum(storages.values()) + 4 * x.numel() * x.element_size()
 
 
 @contextmanager
-def memory_kept(device: torch.device) -> Iterator[None]:
+def keep_freed_memory(device: torch.device) -> Iterator[None]:
     """On a CPU with glibc, keep freed memory for the next pass and return it at the end.
 
     Elsewhere (macOS, Windows, musl) it does nothing.
 
-    By default every tensor above 32 MiB is fetched from the system anew and cleared page by page,
-    pass after pass: a third of the time of a MobileNetV2 at 224 px, in float32.
+    By default every tensor above 32 MiB is allocated from the system again and cleared page by
+    page, pass after pass: a third of the time of a MobileNetV2 at 224 px, in float32.
     """
     malloc = _glibc() if device.type == "cpu" else None
     if malloc is None:
@@ -91,8 +91,8 @@ def free_memory(device: torch.device) -> int | None:
     """Bytes that may still be taken on this device; None where the system does not say."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    found = [size for size in (_available(), _left_to_group()) if size is not None]
-    return min(found, default=None)
+    sizes = [size for size in (_available(), _left_to_group()) if size is not None]
+    return min(sizes, default=None)
 
 
 def _available() -> int | None:

@@ -46,7 +46,7 @@ class Change:
     """Whether it is of clean images or of the worst case, not of one attack."""
 
     @property
-    def guarded(self) -> bool:
+    def tolerance_applies(self) -> bool:
         """Whether a tolerance applies to it."""
         watched = "accuracy" if self.condition == "clean" else "robust accuracy"
         return self.overall and self.score == watched
@@ -58,8 +58,8 @@ class Change:
             return "better"
         return "worse" if self.difference.high < 0 else "no difference shown"
 
-    def against(self, tolerance: float) -> str:
-        """Whether more than the tolerance was lost, as far as the interval shows."""
+    def tolerance_result(self, tolerance: float) -> str:
+        """`lost more` than the tolerance, `kept` or `undecided`, by the whole interval."""
         if self.difference.high < -tolerance:
             return "lost more"
         return "kept" if self.difference.low >= -tolerance else "undecided"
@@ -98,7 +98,11 @@ class Comparison:
 
     def lost(self, tolerance: float) -> list[Change]:
         """Changes whose whole interval shows a loss of more than the tolerance."""
-        return [c for c in self.changes if c.guarded and c.against(tolerance) == "lost more"]
+        return [
+            c
+            for c in self.changes
+            if c.tolerance_applies and c.tolerance_result(tolerance) == "lost more"
+        ]
 
 
 def compare_runs(old: Path, new: Path) -> Comparison:
@@ -106,14 +110,14 @@ def compare_runs(old: Path, new: Path) -> Comparison:
     before, after = read_report(old), read_report(new)
     _check_alike(before, after)
     tables = _table(old, before), _table(new, after)
-    known = [readable(table).set_index("case") for table in tables]
-    names = [name for name in known[0].index if name in known[1].index]
+    usable = [readable(table).set_index("case") for table in tables]
+    names = [name for name in usable[0].index if name in usable[1].index]
     if not names:
         raise InputError(
             f"{old} and {new} have no case in common: {_source(before)} in OLD, {_source(after)} "
             f"in NEW"
         )
-    for name, a, b in zip(names, known[0]["label"][names], known[1]["label"][names], strict=True):
+    for name, a, b in zip(names, usable[0]["label"][names], usable[1]["label"][names], strict=True):
         if a != b:
             raise InputError(
                 f"case {plain(name)} is {plain(a)} in {old} and {plain(b)} in {new}; "
@@ -125,7 +129,7 @@ def compare_runs(old: Path, new: Path) -> Comparison:
             f"{old} and {new} group the same cases differently; give both the same group column "
             f"in [data]"
         )
-    only_old, only_new = (len(table) - len(names) for table in known)
+    only_old, only_new = (len(table) - len(names) for table in usable)
     shared, notes = _shared_cells(first, second, before, after)
     pair = _Pair((first, second), (before, after), shared)
     return Comparison(
@@ -159,8 +163,8 @@ class _Pair:
         self._single, self._paired = Bootstrap(runs[0].groups), Paired(runs[0].groups)
         old, new = (report.data for report in reports)
         names = list(old.classes)
-        found = old.findings if old.findings == new.findings else ()
-        self._findings: Places = np.array([names.index(name) for name in found], dtype=np.int64)
+        findings = old.findings if old.findings == new.findings else ()
+        self._findings: Places = np.array([names.index(name) for name in findings], dtype=np.int64)
 
     def agree(self) -> bool:
         """Whether predictions are equal on every case, clean and under every attack of both."""
@@ -179,43 +183,47 @@ class _Pair:
         """Clean, then the worst case at each eps, then attack by attack."""
         old, new = self._runs
         yield from self._scores("clean", old.clean, new.clean, overall=True)
-        other = {(row.norm, row.eps) for row in self._reports[1].worst_cases}
+        other_threats = {(row.norm, row.eps) for row in self._reports[1].worst_cases}
         for row in self._reports[0].worst_cases:
-            if (row.norm, row.eps) in other:
+            if (row.norm, row.eps) in other_threats:
                 before, after = (r.worst(row.norm, row.eps, self._cells) for r in self._runs)
-                where = f"worst case, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
-                yield from self._scores(where, before, after, overall=True)
+                condition = f"worst case, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
+                yield from self._scores(condition, before, after, overall=True)
         listed = {(row.attack, row.norm, row.eps): row for row in self._reports[1].rows}
         for row in self._reports[0].rows:
-            twin = listed.get((row.attack, row.norm, row.eps))
-            if twin is None:
+            other_row = listed.get((row.attack, row.norm, row.eps))
+            if other_row is None:
                 continue
             try:
                 cells = [
                     find_cell(self._cells, r.same_as or r.attack, r.norm, r.eps)
-                    for r in (row, twin)
+                    for r in (row, other_row)
                 ]
             except KeyError:
                 continue
             before, after = (run.at(cell) for run, cell in zip(self._runs, cells, strict=True))
-            where = f"{plain(row.attack)}, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
-            yield from self._scores(where, before, after)
+            condition = f"{plain(row.attack)}, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
+            yield from self._scores(condition, before, after)
 
     def _scores(
         self, condition: str, old: Condition, new: Condition, overall: bool = False
     ) -> Iterator[Change]:
         labels = self._runs[0].labels
-        sick = np.isin(labels, self._findings)
-        asked = np.full(len(labels), bool(len(self._findings)))
+        with_finding = np.isin(labels, self._findings)
+        defined = np.full(len(labels), bool(len(self._findings)))
         predicted = [side.logits.argmax(1) for side in (old, new)]
-        right = [prediction == labels for prediction in predicted]
-        called = [np.isin(prediction, self._findings) for prediction in predicted]
-        told = [side.countable for side in (old, new)]
+        correct = [prediction == labels for prediction in predicted]
+        read_as_finding = [np.isin(prediction, self._findings) for prediction in predicted]
+        counted = [side.countable for side in (old, new)]
         rates: list[tuple[str, list[Mask], list[Mask]]] = [
-            ("robust accuracy", right, [side.evaluated for side in (old, new)]),
-            ("accuracy", right, told),
-            ("sensitivity", called, [t & sick & asked for t in told]),
-            ("specificity", [~c for c in called], [t & ~sick & asked for t in told]),
+            ("robust accuracy", correct, [side.evaluated for side in (old, new)]),
+            ("accuracy", correct, counted),
+            ("sensitivity", read_as_finding, [t & with_finding & defined for t in counted]),
+            (
+                "specificity",
+                [~c for c in read_as_finding],
+                [t & ~with_finding & defined for t in counted],
+            ),
         ]
         for score, values, masks in rates:
             sides = list(zip(values, masks, strict=True))

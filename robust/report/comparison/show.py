@@ -33,16 +33,16 @@ _BRIEF = {"no difference shown": "no difference"}
 _STYLES = {"better": "green", "worse": "red"}
 
 
-def print_comparison(found: Comparison, tolerance: float | None, console: Console) -> None:
+def print_comparison(comparison: Comparison, tolerance: float | None, console: Console) -> None:
     """Print the table with its caveats; of each attack the robust accuracy alone."""
-    for line in _opening(found):
+    for line in _opening(comparison):
         console.print(Text(line))
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", max_width=24)
     for i, title in enumerate(_titles(tolerance)[2:]):
         table.add_column(title, justify="right" if i < 3 else "left", no_wrap=True)
     before = ""
-    for change in found.changes:
+    for change in comparison.changes:
         if not change.overall and change.score != "robust accuracy":
             continue
         if change.condition != before:
@@ -57,11 +57,11 @@ def print_comparison(found: Comparison, tolerance: float | None, console: Consol
         ]
         table.add_row(*(Text(text, _STYLES.get(change.result, "")) for text in texts))
     console.print(table)
-    for line in _closing(found, tolerance):
+    for line in _closing(comparison, tolerance):
         console.print(Text(line, style="dim"))
 
 
-def as_markdown(found: Comparison, tolerance: float | None) -> str:
+def as_markdown(comparison: Comparison, tolerance: float | None) -> str:
     """The table as Markdown, for a pull request."""
     titles = _titles(tolerance)
     lines = [titles, ["---"] * len(titles)]
@@ -70,33 +70,34 @@ def as_markdown(found: Comparison, tolerance: float | None) -> str:
             escape_markdown(text) if i < 2 else text
             for i, text in enumerate(_cells(change, tolerance))
         ]
-        for change in found.changes
+        for change in comparison.changes
     ]
     rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    opening = [escape_markdown(line) for line in _opening(found)]
-    closing = [escape_markdown(line) for line in _closing(found, tolerance)]
+    opening = [escape_markdown(line) for line in _opening(comparison)]
+    closing = [escape_markdown(line) for line in _closing(comparison, tolerance)]
     return "\n\n".join(["# Two runs side by side", *opening, rows, *closing]) + "\n"
 
 
-def as_json(found: Comparison, tolerance: float | None) -> str:
+def as_json(comparison: Comparison, tolerance: float | None) -> str:
     """Everything as JSON for programs, in shares of 1."""
-    raw = dataclasses.asdict(found)
+    raw = dataclasses.asdict(comparison)
     raw["tolerance"] = tolerance
-    for entry, change in zip(raw["changes"], found.changes, strict=True):
+    for entry, change in zip(raw["changes"], comparison.changes, strict=True):
         entry["result"] = change.result
-        if tolerance is not None and change.guarded:
-            entry["against tolerance"] = change.against(tolerance)
+        if tolerance is not None and change.tolerance_applies:
+            entry["against tolerance"] = change.tolerance_result(tolerance)
     return json.dumps(raw, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _opening(found: Comparison) -> list[str]:
-    cases, groups = counted(found.cases, "case"), counted(found.groups, "group")
-    first = f"OLD {plain(found.old)}, NEW {plain(found.new)}: {cases} of {groups} in both runs."
-    agree = ["The two runs agree on every case."] if found.agree else []
-    return [first, *agree, *(f"Note: {plain(note)}." for note in found.notes)]
+def _opening(comparison: Comparison) -> list[str]:
+    cases, groups = counted(comparison.cases, "case"), counted(comparison.groups, "group")
+    names = f"OLD {plain(comparison.old)}, NEW {plain(comparison.new)}"
+    first = f"{names}: {cases} of {groups} in both runs."
+    agree = ["The two runs agree on every case."] if comparison.agree else []
+    return [first, *agree, *(f"Note: {plain(note)}." for note in comparison.notes)]
 
 
-def _closing(found: Comparison, tolerance: float | None) -> list[str]:
+def _closing(comparison: Comparison, tolerance: float | None) -> list[str]:
     return [LEGEND] if tolerance is None else [LEGEND, TOLERANCE_LEGEND.format(tolerance)]
 
 
@@ -116,7 +117,7 @@ def _cells(change: Change, tolerance: float | None) -> list[str]:
         change.result,
     ]
     if tolerance is not None:
-        cells.append(change.against(tolerance) if change.guarded else "")
+        cells.append(change.tolerance_result(tolerance) if change.tolerance_applies else "")
     return cells
 
 

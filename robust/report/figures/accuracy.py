@@ -15,7 +15,7 @@ from robust.report.figures.style import (
     STYLES,
     Axes,
     Figure,
-    FigureOf,
+    ReportFigure,
     add_legend,
     legend_name,
     style_axes,
@@ -24,35 +24,35 @@ from robust.report.text.format import listed, norms, plain
 from robust.units import eps_text, norm_text
 
 
-def robust_accuracy_figures(report: Report) -> list[FigureOf]:
+def robust_accuracy_figures(report: Report) -> list[ReportFigure]:
     """Robust accuracy against eps: a figure for each norm, then those at every eps."""
-    found = []
+    figures = []
     for norm, worst in _worst_cases(report):
-        kept = [row.scores.robust_accuracy for row in worst]
-        if any(kept):
-            found.append(
-                FigureOf(
+        robust_accuracy = [row.scores.robust_accuracy for row in worst]
+        if any(robust_accuracy):
+            figures.append(
+                ReportFigure(
                     f"robust-accuracy-{norm.lower()}",
                     "Of the cases that the model reads correctly without attack, the share that "
                     "stays correct under each attack. Thick line: the worst case over all attacks, "
                     "with its 95 % interval.",
                     f"Robust accuracy against eps in {norm_text(norm)}. "
-                    + _in_words("worst case", worst, kept),
+                    + _in_words("worst case", worst, robust_accuracy),
                     partial(_robust_accuracy, report, norm, worst),
                 )
             )
-    return [*found, *(_every_eps_figure(curve) for curve in report.accuracy_curves)]
+    return [*figures, *(_every_eps_figure(curve) for curve in report.accuracy_curves)]
 
 
-def sensitivity_figures(report: Report) -> list[FigureOf]:
+def sensitivity_figures(report: Report) -> list[ReportFigure]:
     """Sensitivity and specificity against eps, a figure for each norm; none without findings."""
-    found = []
+    figures = []
     for norm, worst in _worst_cases(report):
         if any(row.scores.sensitivity or row.scores.specificity for row in worst):
             sensitivity = [row.scores.sensitivity for row in worst]
             specificity = [row.scores.specificity for row in worst]
-            found.append(
-                FigureOf(
+            figures.append(
+                ReportFigure(
                     f"sensitivity-{norm.lower()}",
                     "Sensitivity and specificity on all cases, with 95 % intervals: without attack "
                     "at the left, then in the worst case at each eps.",
@@ -62,7 +62,7 @@ def sensitivity_figures(report: Report) -> list[FigureOf]:
                     partial(_sensitivity, report.clean, norm, worst),
                 )
             )
-    return found
+    return figures
 
 
 def _worst_cases(report: Report) -> Iterator[tuple[str, list[AttackResult]]]:
@@ -102,31 +102,36 @@ def _robust_accuracy(report: Report, norm: str, worst: Sequence[AttackResult]) -
     return figure
 
 
-def _every_eps_figure(one: AccuracyCurve) -> FigureOf:
-    scale = 255 if one.norm == "Linf" else 1
-    return FigureOf(
-        f"robust-at-every-eps-{one.norm.lower()}",
+def _every_eps_figure(curve: AccuracyCurve) -> ReportFigure:
+    scale = 255 if curve.norm == "Linf" else 1
+    return ReportFigure(
+        f"robust-at-every-eps-{curve.norm.lower()}",
         "The same at every eps: a case stays correct up to the nearest adversarial image that "
-        f"{listed([plain(name) for name in one.attacks])} found. With 95 % intervals.",
-        f"Robust accuracy at every eps in {norm_text(one.norm)}; report.json has the points.",
-        partial(_every_eps, one, scale),
+        f"{listed([plain(name) for name in curve.attacks])} found. With 95 % intervals.",
+        f"Robust accuracy at every eps in {norm_text(curve.norm)}; report.json has the points.",
+        partial(_every_eps, curve, scale),
     )
 
 
-def _every_eps(one: AccuracyCurve, scale: float) -> Figure:
+def _every_eps(curve: AccuracyCurve, scale: float) -> Figure:
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    eps = [scale * size for size in one.eps]
-    kept = one.robust_accuracy
+    eps = [scale * size for size in curve.eps]
+    robust_accuracy = curve.robust_accuracy
     axes.fill_between(
-        eps, [100 * e.low for e in kept], [100 * e.high for e in kept], step="post", color=BAND,
-        alpha=0.3, linewidth=0,
-    )  # fmt: skip
-    axes.step(eps, [100 * e.value for e in kept], where="post", color=INK, linewidth=2.2)
+        eps,
+        [100 * e.low for e in robust_accuracy],
+        [100 * e.high for e in robust_accuracy],
+        step="post",
+        color=BAND,
+        alpha=0.3,
+        linewidth=0,
+    )
+    axes.step(eps, [100 * e.value for e in robust_accuracy], where="post", color=INK, linewidth=2.2)
     axes.set_ylim(-4, 104)
     axes.set_xlim(0, max(eps) * 1.02)
     unit = ", in 1/255" if scale != 1 else ""
-    style_axes(axes, f"eps ({norm_text(one.norm)}){unit}", "still correct (%)")
+    style_axes(axes, f"eps ({norm_text(curve.norm)}){unit}", "still correct (%)")
     return figure
 
 

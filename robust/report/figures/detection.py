@@ -14,7 +14,7 @@ from robust.report.figures.style import (
     STYLES,
     Axes,
     Figure,
-    FigureOf,
+    ReportFigure,
     add_legend,
     legend_name,
     style_axes,
@@ -26,18 +26,18 @@ PANELS_ACROSS = 3
 """Panels side by side."""
 
 
-def detection_figures(detection: Detection) -> list[FigureOf]:
+def detection_figures(detection: Detection) -> list[ReportFigure]:
     """Figures on the key attack, with every detector fitted on it; none without a key attack."""
     if detection.key_attack is None:
         return []
-    found = []
+    figures = []
     curves = detection.score_curves[:MOST_LINES]
     if curves:
-        found += [_roc_figure(detection, curves), _score_figure(detection, curves)]
+        figures += [_roc_figure(detection, curves), _score_figure(detection, curves)]
     if detection.feature_maps:
         names = [image_set_text(detection.image_sets[s.image_set]) for s in detection.feature_maps]
-        found.append(
-            FigureOf(
+        figures.append(
+            ReportFigure(
                 "detectors-features",
                 "Deep features of clean images (circles) and of the same images under attack "
                 "(crosses), in two dimensions (t-SNE). Neighbours look alike to the model; the "
@@ -46,11 +46,11 @@ def detection_figures(detection: Detection) -> list[FigureOf]:
                 partial(_maps, detection.feature_maps, names),
             )
         )
-    return found
+    return figures
 
 
-def _roc_figure(detection: Detection, curves: Sequence[ScoreCurves]) -> FigureOf:
-    return FigureOf(
+def _roc_figure(detection: Detection, curves: Sequence[ScoreCurves]) -> ReportFigure:
+    return ReportFigure(
         "detectors-roc",
         f"{_key_attack(detection)}: the share of attacked images that each detector detects, at "
         "each rate of false alarms (ROC curve). Dotted: chance. The thin vertical line marks 5 % "
@@ -60,8 +60,8 @@ def _roc_figure(detection: Detection, curves: Sequence[ScoreCurves]) -> FigureOf
     )
 
 
-def _score_figure(detection: Detection, curves: Sequence[ScoreCurves]) -> FigureOf:
-    return FigureOf(
+def _score_figure(detection: Detection, curves: Sequence[ScoreCurves]) -> ReportFigure:
+    return ReportFigure(
         "detectors-scores",
         f"{_key_attack(detection)}: scores of each detector; further right is more suspicious. "
         "Grey: clean. Line: attacked. Dashed: noise of the same size. The less line and grey "
@@ -180,18 +180,18 @@ def _shares(counts: Sequence[int]) -> list[float]:
 
 
 def _aucs(detection: Detection, curves: Sequence[ScoreCurves]) -> str:
-    found = []
+    figures = []
     for curve in curves:
         score = detection.score(curve.detector, detection.key_attack)
         if score is not None and score.auc is not None:
-            found.append(f"{short(curve.detector)}: AUC {decimal(score.auc)}")
-    return f"{'; '.join(found)}."
+            figures.append(f"{short(curve.detector)}: AUC {decimal(score.auc)}")
+    return f"{'; '.join(figures)}."
 
 
 def _rates(detection: Detection, curves: Sequence[ScoreCurves]) -> str:
-    found = []
+    figures = []
     for curve in curves:
         score = detection.score(curve.detector, detection.key_attack)
         if score is not None and (rate := score.detection_rates.get(FALSE_ALARM_RATE)) is not None:
-            found.append(f"{short(curve.detector)} {of_hundred(rate.value)} %")
-    return f"Detected at 5 % false alarms: {'; '.join(found)}."
+            figures.append(f"{short(curve.detector)} {of_hundred(rate.value)} %")
+    return f"Detected at 5 % false alarms: {'; '.join(figures)}."

@@ -5,10 +5,10 @@ from __future__ import annotations
 from robust.records import Report
 from robust.report.figures.accuracy import robust_accuracy_figures, sensitivity_figures
 from robust.report.figures.detection import detection_figures
-from robust.report.figures.style import FigureOf
+from robust.report.figures.style import ReportFigure
 
 
-def report_figures(report: Report) -> list[FigureOf]:
+def report_figures(report: Report) -> list[ReportFigure]:
     """Accuracy under attack, sensitivity and specificity, detectors."""
-    found = [*robust_accuracy_figures(report), *sensitivity_figures(report)]
-    return found if report.detection is None else [*found, *detection_figures(report.detection)]
+    figures = [*robust_accuracy_figures(report), *sensitivity_figures(report)]
+    return figures if report.detection is None else [*figures, *detection_figures(report.detection)]

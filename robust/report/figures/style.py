@@ -17,7 +17,7 @@ from matplotlib.figure import Figure as Figure
 
 from robust.report.text.format import plain
 
-# Okabe and Ito's palette: told apart by colour-blind readers. Line styles and markers differ too.
+# Okabe and Ito's palette for colour-blind readers. Line styles and markers differ too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STYLES = ("-", "--", "-.", ":")
 MARKERS = "os^Dv<>P*X"
@@ -29,7 +29,7 @@ LABEL = 28
 
 
 @dataclass(frozen=True)
-class FigureOf:
+class ReportFigure:
     """One figure: name, caption, description and the function that draws it."""
 
     name: str

@@ -11,7 +11,7 @@ from robust.report.figures.style import (
     STYLES,
     Axes,
     Figure,
-    FigureOf,
+    ReportFigure,
     style_axes,
 )
 
@@ -23,7 +23,7 @@ SCORES = {
 }
 
 
-def training_figure(history: Sequence[Mapping[str, float]], best_epoch: int) -> FigureOf:
+def training_figure(history: Sequence[Mapping[str, float]], best_epoch: int) -> ReportFigure:
     """The figure of a history with one row per epoch; `best_epoch` counts from 1."""
 
     def draw() -> Figure:
@@ -38,7 +38,7 @@ def training_figure(history: Sequence[Mapping[str, float]], best_epoch: int) -> 
         return figure
 
     last = history[-1]
-    return FigureOf(
+    return ReportFigure(
         "curves",
         "Loss on train and val, and the scores on val, by epoch; the vertical line is the epoch "
         "that was kept.",

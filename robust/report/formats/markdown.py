@@ -31,7 +31,7 @@ _ADDRESS = re.compile(r"(@|www(?=\.)|:(?=//))")
 def render_markdown(report: Report, order: Order = standard) -> str:
     """All sections without figures and images."""
     document = make_document(report, order)
-    parts = [f"# {escape_markdown(document.title)}", escape_markdown(document.under)]
+    parts = [f"# {escape_markdown(document.title)}", escape_markdown(document.subtitle)]
     parts.append(" ".join(escape_markdown(sentence) for sentence in document.lead))
     if report.flags:
         names = ", ".join(escape_markdown(plain(flag.name)) for flag in report.flags)

@@ -91,9 +91,11 @@ def _attack_table(report: Report, norm: str, most: int) -> Table:
     attacks = _attacks(report, norm)
     for attack in [a for a, row in attacks.items() if row.eps is not None][:most]:
         known = {r.eps: r for r in report.rows if r.attack == attack and r.norm == norm}
-        table.add_row(Text(_name(attack)), *(_kept(known.get(row.eps)) for row in worst))
+        table.add_row(
+            Text(_name(attack)), *(_robust_accuracy_text(known.get(row.eps)) for row in worst)
+        )
     whole = f"worst of {len(attacks)} attacks" if len(attacks) > 1 else "worst case"
-    table.add_row(whole, *(_kept(row) for row in worst), style="bold")
+    table.add_row(whole, *(_robust_accuracy_text(row) for row in worst), style="bold")
     table.add_row("  95 % interval", *(_interval(row) for row in worst), style="dim")
     words = {id(v.worst_case): v.word for v in verdicts(report)}
     table.add_row("verdict", *(_verdict(words[id(row)]) for row in worst))
@@ -152,11 +154,13 @@ def _score(estimate: Estimate | None, score: str) -> str:
 
 def _minimum_norm_line(row: AttackResult) -> Text:
     """Success and median distance of an attack without a bound."""
-    name, success, far = _name(row.attack), row.scores.success, median_distance(row)
+    name, success, distance = _name(row.attack), row.scores.success, median_distance(row)
     if success is None:
         return _line(f"{name}: could not be evaluated")
-    at = "" if far is None else f", median {norm_text(row.norm)} distance {far.value:.3g}"
-    return _line(f"{name} fools the model on {whole_percent(success)} of images{at}")
+    distance_text = (
+        "" if distance is None else f", median {norm_text(row.norm)} distance {distance.value:.3g}"
+    )
+    return _line(f"{name} fools the model on {whole_percent(success)} of images{distance_text}")
 
 
 def _name(text: str) -> str:
@@ -164,12 +168,12 @@ def _name(text: str) -> str:
     return set_cell_size(name, NAME - 1).strip() + "…" if cell_len(name) > NAME else name
 
 
-def _kept(row: AttackResult | None) -> str:
+def _robust_accuracy_text(row: AttackResult | None) -> str:
     if row is None or row.scores.robust_accuracy is None:
         return NONE
     return f"{100 * row.scores.robust_accuracy.value:.1f}"
 
 
 def _interval(row: AttackResult) -> str:
-    kept = row.scores.robust_accuracy
-    return NONE if kept is None else f"[{100 * kept.low:.0f}, {100 * kept.high:.0f}]"
+    estimate = row.scores.robust_accuracy
+    return NONE if estimate is None else f"[{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from robust.records import Exhibit, Flag, Report
-from robust.report.figures.style import FigureOf
+from robust.report.figures.style import ReportFigure
 from robust.report.tables.model import Table
 
 
@@ -39,7 +39,7 @@ class FoldedBlock:
 class FiguresBlock:
     """Figures, each with its caption."""
 
-    figures: tuple[FigureOf, ...]
+    figures: tuple[ReportFigure, ...]
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Document:
     """A report in the order of its template, ready to be rendered."""
 
     title: str
-    under: str
+    subtitle: str
     """The line below the title: what was audited."""
     lead: tuple[str, ...]
     """The main results in a few sentences."""

@@ -23,26 +23,26 @@ def make_document(report: Report, order: Order) -> Document:
     """The report in this order; blocks and sections without content are left out."""
     data = report.data
     population = f"{counted(data.cases, 'case')}, {counted(data.groups, 'group')}"
-    under = f"{plain(data.source)} · split {plain(data.split)} · {population}"
+    subtitle = f"{plain(data.source)} · split {plain(data.split)} · {population}"
     sections = tuple(
         DocumentSection(s.name, s.title, blocks)
         for s in order(report)
         if (blocks := tuple(block for block in s.blocks if _has_content(block)))
     )
-    return Document(plain(report.title), under, tuple(headline(report)), sections)
+    return Document(plain(report.title), subtitle, tuple(headline(report)), sections)
 
 
 def _has_content(block: Block) -> bool:
     match block:
-        case TablesBlock(found) | FoldedBlock(found):
-            return any(table.rows for table in found)
+        case TablesBlock(content) | FoldedBlock(content):
+            return any(table.rows for table in content)
         case TextBlock(paragraphs):
             return bool(paragraphs)
-        case FiguresBlock(found):
-            return bool(found)
-        case WarningsBlock(found):
-            return bool(found)
-        case GalleryBlock(found):
-            return bool(found)
+        case FiguresBlock(content):
+            return bool(content)
+        case WarningsBlock(content):
+            return bool(content)
+        case GalleryBlock(content):
+            return bool(content)
         case _:
             return True

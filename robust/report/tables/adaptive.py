@@ -49,25 +49,25 @@ def adaptive_table(report: Report) -> Table:
     return Table("adaptive", "Attacks that know the detector", columns, tuple(rows), note)
 
 
-def _row(place: int, one: AdaptiveResult) -> TableRow:
+def _row(place: int, result: AdaptiveResult) -> TableRow:
     path = f"/detection/adaptive/{place}"
-    names = [f"{plain(name)} {count}" for name, count in one.cases_by_attack.items()]
+    names = [f"{plain(name)} {count}" for name, count in result.cases_by_attack.items()]
     how = listed(names, most=len(names)) or NONE
-    if one.surrogate_agreement is not None:
-        how += f"; surrogate {one.surrogate_agreement:.2f}"
-    mark = FEW if one.too_few else ""
+    if result.surrogate_agreement is not None:
+        how += f"; surrogate {result.surrogate_agreement:.2f}"
+    mark = FEW if result.too_few else ""
     return TableRow(
         (
-            TableCell(plain(one.detector)),
-            auc_cell(one.static_auc, f"{path}/static_auc", mark),
-            auc_cell(one.auc, f"{path}/auc", mark),
-            percent_cell(one.fooled, f"{path}/fooled"),
+            TableCell(plain(result.detector)),
+            auc_cell(result.static_auc, f"{path}/static_auc", mark),
+            auc_cell(result.auc, f"{path}/auc", mark),
+            percent_cell(result.fooled, f"{path}/fooled"),
             percent_cell(
-                one.static_evasion_rates[FALSE_ALARM_RATE],
+                result.static_evasion_rates[FALSE_ALARM_RATE],
                 f"{path}/static_evasion_rates/{FALSE_ALARM_RATE}",
             ),
             *(
-                percent_cell(one.evasion_rates[rate], f"{path}/evasion_rates/{rate}")
+                percent_cell(result.evasion_rates[rate], f"{path}/evasion_rates/{rate}")
                 for rate in ("0.01", FALSE_ALARM_RATE, "0.1")
             ),
             TableCell(how),

@@ -56,7 +56,7 @@ def detector_table(report: Report) -> Table:
     noise = noise_control(detection, detection.key_attack)
     rows = []
     for name in detection.detectors:
-        own = detection.score(name, detection.key_attack)
+        score = detection.score(name, detection.key_attack)
         worst = worst_harmless_change(detection, name)
         change = image_set_text(detection.image_sets[worst.image_set]) if worst else NONE
         on_noise = None if noise is None else detection.score(name, noise)
@@ -64,8 +64,8 @@ def detector_table(report: Report) -> Table:
             TableRow(
                 (
                     cells.name(name),
-                    cells.auc(own),
-                    *(cells.rate(own, rate) for rate in ("0.01", FALSE_ALARM_RATE, "0.1")),
+                    cells.auc(score),
+                    *(cells.rate(score, rate) for rate in ("0.01", FALSE_ALARM_RATE, "0.1")),
                     cells.null(detection.null_control(name)),
                     cells.auc(on_noise),
                     cells.rate(worst, FALSE_ALARM_RATE),
@@ -87,8 +87,8 @@ def matched_table(report: Report) -> Table:
     rows = []
     for name in detection.detectors:
         fits = cells.needs_fitting(name)
-        found = (cells.scores.get((name, place if fits else None, place)) for place in places)
-        rows.append(TableRow((cells.name(name), *(cells.heat(score) for score in found))))
+        scores = (cells.scores.get((name, place if fits else None, place)) for place in places)
+        rows.append(TableRow((cells.name(name), *(cells.heat(score) for score in scores))))
     columns = (Column("detector, AUC", "detector-auc"), *_columns(detection, places))
     note = f"{BRACKETS}{_mark_notes(rows)}{_unfitted_note(detection)}"
     title = "Each detector, fitted and tested on the same attack"

@@ -21,7 +21,9 @@ def gate_table(results: Sequence[GateResult]) -> Table:
                 (
                     TableCell(r.name),
                     TableCell(r.outcome),
-                    TableCell(NONE if r.wanted is None else f"at least {_required(r, r.wanted)}"),
+                    TableCell(
+                        NONE if r.required is None else f"at least {_required(r, r.required)}"
+                    ),
                     _measured(r),
                     TableCell(r.why),
                 ),

@@ -54,16 +54,18 @@ def _note(scenarios: Sequence[Scenario]) -> str:
     return note
 
 
-def _row(one: Scenario, path: str, opens: bool) -> TableRow:
-    words = SCENARIO_WORDS[one.name]
-    mark = "" if one.beats_control else OVERLAP
+def _row(scenario: Scenario, path: str, opens: bool) -> TableRow:
+    words = SCENARIO_WORDS[scenario.name]
+    mark = "" if scenario.beats_control else OVERLAP
     return TableRow(
         (
             TableCell(words.name),
-            TableCell(scenario_size(one), path=f"{path}/size" if one.norm == "Linf" else ""),
-            TableCell(scenario_effort(one)),
-            percent_cell(one.fooled, f"{path}/fooled", mark),
-            percent_cell(one.control, f"{path}/control"),
+            TableCell(
+                scenario_size(scenario), path=f"{path}/size" if scenario.norm == "Linf" else ""
+            ),
+            TableCell(scenario_effort(scenario)),
+            percent_cell(scenario.fooled, f"{path}/fooled", mark),
+            percent_cell(scenario.control, f"{path}/control"),
             TableCell(words.control),
         ),
         opens=opens,

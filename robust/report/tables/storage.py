@@ -31,21 +31,21 @@ def storage_table(report: Report) -> Table:
     return Table("storage", "Effect of saving the image", columns, rows, NOTE)
 
 
-def _row(place: int, one: Survival) -> TableRow:
+def _row(place: int, survival: Survival) -> TableRow:
     path = f"/survival/{place}"
     return TableRow(
         (
-            TableCell(f"{norm_text('Linf')} {eps_text(one.eps)}", path=f"{path}/eps"),
-            TableCell(_levels(one)),
+            TableCell(f"{norm_text('Linf')} {eps_text(survival.eps)}", path=f"{path}/eps"),
+            TableCell(_levels(survival)),
             *(
-                percent_cell(getattr(one, name), f"{path}/{name}")
+                percent_cell(getattr(survival, name), f"{path}/{name}")
                 for name in ("computed", "quantised", "adversarially_rounded", "jpeg", "jpeg_clean")
             ),
         )
     )
 
 
-def _levels(one: Survival) -> str:
-    if one.eps_levels is None or one.file_levels is None:
+def _levels(survival: Survival) -> str:
+    if survival.eps_levels is None or survival.file_levels is None:
         return NONE
-    return f"{one.eps_levels:.4g} of {one.file_levels}"
+    return f"{survival.eps_levels:.4g} of {survival.file_levels}"

@@ -12,26 +12,26 @@ from robust.report.text.headline import Verdict, verdicts
 
 def verdict_table(report: Report) -> Table:
     """One row for each threat; columns without any entry are left out."""
-    found = verdicts(report)
+    listed_verdicts = verdicts(report)
     columns = [
         Column("the attacker may", "threat-model"),
         Column("verdict"),
         Column("still correct %", "robust-accuracy"),
     ]
     optional: list[tuple[Column, Callable[[Verdict], TableCell]]] = []
-    if any(v.strongest for v in found):
+    if any(v.strongest for v in listed_verdicts):
         column = Column("strongest attacks")
         optional.append((column, lambda v: TableCell(", ".join(v.strongest) or NONE)))
-    if any(v.noise for v in found):
+    if any(v.noise for v in listed_verdicts):
         column = Column("still correct after random noise of that size %", "noise-control")
         optional.append((column, lambda v: _noise_cell(report, v)))
     rows = []
-    for place, v in enumerate(found):
-        kept = v.worst_case.scores.robust_accuracy
+    for place, v in enumerate(listed_verdicts):
+        robust_accuracy = v.worst_case.scores.robust_accuracy
         cells = (
             TableCell(v.threat[0].upper() + v.threat[1:]),
             TableCell(v.word),
-            percent_cell(kept, f"/worst_cases/{place}/scores/robust_accuracy"),
+            percent_cell(robust_accuracy, f"/worst_cases/{place}/scores/robust_accuracy"),
             *(make(v) for _, make in optional),
         )
         rows.append(TableRow(cells))

@@ -16,18 +16,18 @@ from robust.report.text.format import (
 
 def adaptive_sentences(detection: Detection, detector: str) -> str:
     """Sentences to follow a detector's result on the known attack; empty where none was run."""
-    found = detection.adaptive_result(detector)
-    if found is None or detection.key_attack is None:
+    result = detection.adaptive_result(detector)
+    if result is None or detection.key_attack is None:
         return ""
-    evasion = found.evasion_rates[FALSE_ALARM_RATE]
-    static = found.static_evasion_rates[FALSE_ALARM_RATE]
+    evasion = result.evasion_rates[FALSE_ALARM_RATE]
+    static = result.static_evasion_rates[FALSE_ALARM_RATE]
     known = short(detection.image_sets[detection.key_attack].name)
     text = (
         f" When the attacker knows this detector, {whole_percent(evasion)} of the images fool the "
         f"model and raise no alarm; with {known} alone, {whole_percent(static)} do."
     )
-    if found.fooled.value - evasion.value > 0.005:
-        return f"{text} Without the detector, {of_hundred(found.fooled.value)} % fool the model."
+    if result.fooled.value - evasion.value > 0.005:
+        return f"{text} Without the detector, {of_hundred(result.fooled.value)} % fool the model."
     return f"{text} The detector stopped none of the images that fooled the model."
 
 

@@ -40,14 +40,14 @@ def null_control_warning(detection: Detection) -> tuple[str, ...]:
 
 def null_control_alarms(detection: Detection) -> dict[str, NullControl]:
     """Each detector with an alarm, and the null control whose AUC is furthest from 0.5."""
-    found: dict[str, NullControl] = {}
+    alarms: dict[str, NullControl] = {}
     for null in detection.null_controls:
-        before = found.get(null.detector)
+        before = alarms.get(null.detector)
         if null.alarm and (
             before is None or abs(null.auc.value - 0.5) > abs(before.auc.value - 0.5)
         ):
-            found[null.detector] = null
-    return found
+            alarms[null.detector] = null
+    return alarms
 
 
 def detection_summary(detection: Detection) -> str:
@@ -142,13 +142,13 @@ def key_images_text(detection: Detection) -> str:
 
 def noise_control(detection: Detection, attack: int) -> int | None:
     """The noise of that attack's size, as an index into the image sets; None without one."""
-    own = detection.image_sets[attack]
-    alike = [
-        (own.name not in images.name, place)
+    attack_set = detection.image_sets[attack]
+    candidates = [
+        (attack_set.name not in images.name, place)
         for place, images in enumerate(detection.image_sets)
-        if (images.kind, images.norm, images.eps) == ("noise", own.norm, own.eps)
+        if (images.kind, images.norm, images.eps) == ("noise", attack_set.norm, attack_set.eps)
     ]
-    return min(alike)[1] if alike else None
+    return min(candidates)[1] if candidates else None
 
 
 def worst_harmless_change(detection: Detection, detector: str) -> DetectorScore | None:
@@ -175,10 +175,10 @@ def _trusted(detection: Detection) -> list[str]:
 
 def _detection_rates(detection: Detection) -> list[Estimate]:
     """Of every trusted detector on the key attack, in ascending order."""
-    found = [detection.score(name, detection.key_attack) for name in _trusted(detection)]
-    rates = [s.detection_rates.get(FALSE_ALARM_RATE) for s in found if s and not s.too_few]
-    known = [rate for rate in rates if rate is not None]
-    return sorted(known, key=lambda estimate: estimate.value)
+    scores = [detection.score(name, detection.key_attack) for name in _trusted(detection)]
+    rates = [s.detection_rates.get(FALSE_ALARM_RATE) for s in scores if s and not s.too_few]
+    defined = [rate for rate in rates if rate is not None]
+    return sorted(defined, key=lambda estimate: estimate.value)
 
 
 def _detectors_detect(count: int) -> str:
@@ -187,32 +187,32 @@ def _detectors_detect(count: int) -> str:
 
 def _detector_sentences(detection: Detection, name: str) -> str:
     assert detection.key_attack is not None
-    who, what = short(name), key_images_text(detection)
+    detector, images_text = short(name), key_images_text(detection)
     if (alarm := null_control_alarms(detection).get(name)) is not None:
         return (
-            f"The results of {who} cannot be trusted: the AUC of its null control is "
+            f"The results of {detector} cannot be trusted: the AUC of its null control is "
             f"{auc_text(alarm.auc)}, expected 0.5."
         )
     images = detection.image_sets[detection.key_attack]
     score = detection.score(name, detection.key_attack)
     if score is None or score.auc is None:
         why = images.unfitted_reason or "it was not fitted on them"
-        return f"{who} has no result on {what}: {why}."
+        return f"{detector} has no result on {images_text}: {why}."
     if score.too_few:
-        return f"{who} gets no verdict: there are only {images.cases} {what}."
+        return f"{detector} gets no verdict: there are only {images.cases} {images_text}."
     null = detection.null_control(name)
     control = f"AUC {auc_text(null.auc)}, expected 0.5" if null else "none"
     return (
-        f"{_rate_sentence(score, who, what)}{_chance_sentence(score, score.auc)} Null control: "
-        f"{control}.{adaptive_sentences(detection, name)}"
+        f"{_rate_sentence(score, detector, images_text)}{_chance_sentence(score, score.auc)} "
+        f"Null control: {control}.{adaptive_sentences(detection, name)}"
     )
 
 
-def _rate_sentence(score: DetectorScore, who: str, what: str) -> str:
+def _rate_sentence(score: DetectorScore, detector: str, images_text: str) -> str:
     rate = score.detection_rates.get(FALSE_ALARM_RATE)
     if rate is None:
-        return f"It is unknown how many {what} {who} detects at 5 % false alarms."
-    return f"At 5 % false alarms, {who} detects {whole_percent(rate)} of {what}."
+        return f"It is unknown how many {images_text} {detector} detects at 5 % false alarms."
+    return f"At 5 % false alarms, {detector} detects {whole_percent(rate)} of {images_text}."
 
 
 def _chance_sentence(score: DetectorScore, auc: Estimate) -> str:

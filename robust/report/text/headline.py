@@ -161,9 +161,9 @@ def _amount(row: AttackResult) -> str:
         return f"all of them {whole_interval(success)}"
     if success.value == 0:
         return f"none of them {whole_interval(success)}"
-    kept = Estimate(1 - success.value, 1 - success.high, 1 - success.low, 0, 0)
-    if kept.value <= 0.1:
-        return f"all but {rate_of_hundred(kept)}"
+    unchanged = Estimate(1 - success.value, 1 - success.high, 1 - success.low, 0, 0)
+    if unchanged.value <= 0.1:
+        return f"all but {rate_of_hundred(unchanged)}"
     return rate_of_hundred(success)
 
 

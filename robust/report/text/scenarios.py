@@ -73,13 +73,13 @@ def scenario_effort(scenario: Scenario) -> str:
             return counted(scenario.budget or 0, "image")
 
 
-def _sentence(one: Scenario) -> str:
-    sentence = SCENARIO_WORDS[one.name].sentence.format(
-        size=scenario_size(one),
-        effort=scenario_effort(one),
-        fooled=of_hundred(one.fooled.value),
-        control=of_hundred(one.control.value),
+def _sentence(scenario: Scenario) -> str:
+    sentence = SCENARIO_WORDS[scenario.name].sentence.format(
+        size=scenario_size(scenario),
+        effort=scenario_effort(scenario),
+        fooled=of_hundred(scenario.fooled.value),
+        control=of_hundred(scenario.control.value),
     )
-    if one.beats_control:
+    if scenario.beats_control:
         return sentence
     return f"{sentence} The difference may be chance: the intervals overlap."

@@ -72,7 +72,7 @@ def test_keys_of_other_settings(attack: object, key: str) -> None:
 @pytest.mark.parametrize("name", ATTACKS)
 def test_stopping_early_keeps_the_key(name: str) -> None:
     attack = make_attack(name)
-    early = attack.traits.until_fallen
+    early = attack.traits.early_stopping
     if early is not None and attack.traits.equals is None:
         assert early.stream_key == attack.stream_key
 

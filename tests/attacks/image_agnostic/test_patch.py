@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from attacks import AdversarialPatch
-from attacks.image_agnostic.patch import anywhere, cut_into, laid_on
+from attacks.image_agnostic.patch import apply_patch, paste_square, random_corners
 
 
 def test_the_best_patch_on_a_model_of_brightness_is_white() -> None:
@@ -25,16 +25,16 @@ def test_the_best_patch_on_a_model_of_brightness_is_white() -> None:
     patch = attack.fit(model, x, y, drawn, torch.ones_like(y))
     assert patch.shape == (1, 4, 4)
     assert bool((patch == 1).all())
-    places = anywhere(20, 8, 8, 4, drawn)
-    assert bool((model(laid_on(x, patch, places)).argmax(1) == 1).all())
+    places = random_corners(20, 8, 8, 4, drawn)
+    assert bool((model(apply_patch(x, patch, places)).argmax(1) == 1).all())
 
 
 def test_a_patch_covers_its_square_and_nothing_else() -> None:
     drawn = torch.Generator().manual_seed(3)
     x, other = torch.rand(9, 3, 7, 10, generator=drawn), torch.rand(9, 3, 7, 10, generator=drawn)
     patch = torch.rand(3, 4, 4, generator=drawn)
-    places = anywhere(9, 7, 10, 4, drawn)
-    shown, cut = laid_on(x, patch, places), cut_into(x, other, 4, places)
+    places = random_corners(9, 7, 10, 4, drawn)
+    shown, cut = apply_patch(x, patch, places), paste_square(x, other, 4, places)
     for i, (top, left) in enumerate(places.tolist()):
         square = (slice(None), slice(top, top + 4), slice(left, left + 4))
         assert torch.equal(shown[i][square], patch)
@@ -45,7 +45,7 @@ def test_a_patch_covers_its_square_and_nothing_else() -> None:
 
 
 def test_corners_reach_every_place_and_no_further() -> None:
-    places = anywhere(4000, 7, 10, 4, torch.Generator().manual_seed(0))
+    places = random_corners(4000, 7, 10, 4, torch.Generator().manual_seed(0))
     assert set(places[:, 0].tolist()) == set(range(4))
     assert set(places[:, 1].tolist()) == set(range(7))
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from attacks import ThreatModel, UniversalPerturbation
-from attacks.image_agnostic._fitting import drawn_batches
-from attacks.image_agnostic.universal import spread_over
+from attacks.image_agnostic._fitting import random_batches
+from attacks.image_agnostic.universal import apply_perturbation
 
 CASES, SHAPE = 60, (1, 6, 6)
 
@@ -52,7 +52,7 @@ def test_the_best_perturbation_of_a_linear_model_is_found(norm: str, label: int)
     delta = UniversalPerturbation().fit(model, x[own], y, threat, drawn, target)
     assert delta.shape == (1, *SHAPE)
     assert float(threat.distance(delta, torch.zeros_like(delta)).max()) <= eps * (1 + 1e-5)
-    fooled = model(spread_over(x[own], delta, threat)).argmax(1) == label
+    fooled = model(apply_perturbation(x[own], delta, threat)).argmax(1) == label
     near = value[own].abs() < eps * dual * (1 - 1e-3)
     beyond = value[own].abs() > eps * dual * (1 + 1e-3)
     assert not fooled[beyond].any()
@@ -74,7 +74,7 @@ def test_a_perturbation_without_a_bound_is_refused() -> None:
 
 
 def test_every_image_is_drawn_once_before_any_comes_again() -> None:
-    drawn = drawn_batches(7, 3, torch.Generator().manual_seed(0))
+    drawn = random_batches(7, 3, torch.Generator().manual_seed(0))
     for _ in range(3):
         seen = torch.cat([next(drawn) for _ in range(3)])
         assert sorted(seen.tolist()) == list(range(7))

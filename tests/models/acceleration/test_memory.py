@@ -14,7 +14,12 @@ from robust.engine.mixed_precision import make_mixed_precision_attacker
 from robust.engine.run_store import RunStore
 from robust.models import Classifier, prepare
 from robust.models.acceleration import memory
-from robust.models.acceleration.memory import at_once, bytes_for_gradient, free_memory, memory_kept
+from robust.models.acceleration.memory import (
+    bytes_for_gradient,
+    free_memory,
+    keep_freed_memory,
+    max_batch,
+)
 
 
 def convolutions() -> Classifier:
@@ -36,7 +41,7 @@ def test_half_the_memory_half_the_cases(monkeypatch: pytest.MonkeyPatch) -> None
     counts = []
     for free in (2**24, 2**23, 1):
         monkeypatch.setattr(memory, "free_memory", lambda device, free=free: free)
-        counts.append(at_once(classifier, x))
+        counts.append(max_batch(classifier, x))
     assert counts[0] in (2 * counts[1], 2 * counts[1] + 1) and counts[1] > 1 and counts[2] == 1
 
 
@@ -44,9 +49,9 @@ def test_without_a_measure_there_is_no_limit(monkeypatch: pytest.MonkeyPatch) ->
     def refusing(x: Tensor) -> Tensor:
         raise RuntimeError("not today")
 
-    assert at_once(refusing, torch.rand(1, 3, 8, 8)) > 10**6
+    assert max_batch(refusing, torch.rand(1, 3, 8, 8)) > 10**6
     monkeypatch.setattr(memory, "free_memory", lambda device: None)
-    assert at_once(convolutions(), torch.rand(1, 3, 8, 8)) > 10**6
+    assert max_batch(convolutions(), torch.rand(1, 3, 8, 8)) > 10**6
 
 
 def test_this_machine_says_what_is_free() -> None:
@@ -85,7 +90,7 @@ def test_freed_memory_is_kept_within_and_given_back_at_the_end() -> None:
     fetched = faults()
     if fetched == 0:
         pytest.skip("this system counts no page faults")
-    with memory_kept(torch.device("cpu")):
+    with keep_freed_memory(torch.device("cpu")):
         assert min(faults() for _ in range(8)) < fetched / 10
         inside = resident()
     assert resident() < inside - 2**25

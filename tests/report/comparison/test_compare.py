@@ -135,8 +135,8 @@ def test_each_number_is_the_one_counted_by_hand(runs: tuple[Path, Path]) -> None
         assert (one.old.value, one.new.value) == pytest.approx((old, new)), key
         assert one.difference.value == pytest.approx(new - old), key
         assert one.difference.low <= new - old <= one.difference.high
-    guarded = {(c.score, c.condition) for c in found.changes if c.guarded}
-    assert guarded == {
+    tolerance_applies = {(c.score, c.condition) for c in found.changes if c.tolerance_applies}
+    assert tolerance_applies == {
         ("accuracy", "clean"),
         ("robust accuracy", "worst case, L∞ 25.5/255"),
         ("robust accuracy", "worst case, L∞ 51/255"),
@@ -165,7 +165,11 @@ def test_turned_around_it_says_the_opposite(tmp_path: Path) -> None:
         assert other.result == words.get(one.result, one.result)
     worst = change(there, "robust accuracy", "worst case, L∞ 25.5/255")
     assert worst.result == "worse" and worst.difference.value == pytest.approx(-0.7)
-    assert [worst.against(t) for t in (0.02, 0.7, 0.95)] == ["lost more", "undecided", "kept"]
+    assert [worst.tolerance_result(t) for t in (0.02, 0.7, 0.95)] == [
+        "lost more",
+        "undecided",
+        "kept",
+    ]
     assert there.lost(0.02) == [worst] and there.lost(0.7) == [] == back.lost(0.0)
 
 
@@ -313,16 +317,16 @@ def test_a_report_of_an_older_version_is_refused_in_a_line(runs: tuple[Path, Pat
 
 
 def test_names_of_any_kind_are_matched_and_stay_text(tmp_path: Path) -> None:
-    def guarded(name: str) -> str:
+    def tolerance_applies(name: str) -> str:
         return f"'{name}" if name[0] in "=+-@\t\r\n" else name
 
     every = [name.replace("\x00", "") for name in NAMES.values()] + ["NA", "", "nan", "1.0"]
     hostile = {
         "count": len(every),
-        "names": lambda i: guarded(every[i]) if every[i] else "",
+        "names": lambda i: tolerance_applies(every[i]) if every[i] else "",
         "classes": ("NA", "<b>|None`"),
     }
-    fell = {(guarded(NAMES["formula"]), 0.1): {0, 1}, (NAMES["table"], 0.1): {2}}
+    fell = {(tolerance_applies(NAMES["formula"]), 0.1): {0, 1}, (NAMES["table"], 0.1): {2}}
     attacks = {NAMES["formula"]: "a", NAMES["table"]: "b"}
     runs = [write_run(tmp_path / n, {9}, fell, attacks=attacks, **hostile) for n in ("a", "b")]
     for run in runs:

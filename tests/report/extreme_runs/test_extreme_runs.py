@@ -35,7 +35,7 @@ from robust.plan.load import make_plan
 from robust.plan.spec import Plan
 from robust.records import AttackResult, Report
 from robust.report import FORMATS, TEMPLATES, read_report, write_report
-from robust.report.figures.style import FigureOf
+from robust.report.figures.style import ReportFigure
 from robust.report.formats.terminal import print_report
 from robust.report.text.format import counted, size_text, threat_text
 from robust.report.text.headline import headline, verdicts
@@ -296,7 +296,7 @@ def rendered(report: Report, folder: Path) -> dict[str, str]:
         assert set(formats) <= set(FORMATS)
         with pytest.MonkeyPatch.context() as patch:
             if template != "standard":
-                patch.setattr(FigureOf, "svg", lambda figure, themed: "<svg></svg>")
+                patch.setattr(ReportFigure, "svg", lambda figure, themed: "<svg></svg>")
             written = write_report(report, folder, *formats, template=template)
         for path in written:
             assert path.stat().st_size > 0

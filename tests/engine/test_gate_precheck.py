@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from robust.engine.gate_check import check_gates
+from robust.engine.gate_precheck import check_gates
 from robust.errors import InputError
 from robust.plan.load import make_plan
 

@@ -17,8 +17,8 @@ from attacks import (
     Noise,
     Streams,
     ThreatModel,
+    early_stopping,
     make_attack,
-    until_fallen,
 )
 from attacks.losses import margin
 
@@ -55,7 +55,7 @@ def test_the_same_cases_fall(attack: Attack, targeted: bool, norm: str) -> None:
     target = (y + 1) % 4 if targeted else None
     threat = ThreatModel(norm, 0.06 if norm == "Linf" else 0.3)  # type: ignore[arg-type]
     found, cost = {}, {}
-    for name, one in (("full", attack), ("stop", until_fallen(attack))):
+    for name, one in (("full", attack), ("stop", early_stopping(attack))):
         counting = Counting(model)
         streams = Streams.of(0, range(60), attack.stream_key, threat.stream_key)
         x_adv = one(counting, x, y, threat, streams, target)
@@ -70,9 +70,9 @@ def test_the_same_cases_fall(attack: Attack, targeted: bool, norm: str) -> None:
 
 
 def test_names_and_random_numbers_stay() -> None:
-    assert repr(until_fallen(PGD())) == repr(PGD())
-    assert until_fallen(PGD()).stream_key == PGD().stream_key
-    assert until_fallen(Noise()) == Noise()
-    assert until_fallen(FGSM()) == replace(FGSM().as_pgd(), stop=True)
+    assert repr(early_stopping(PGD())) == repr(PGD())
+    assert early_stopping(PGD()).stream_key == PGD().stream_key
+    assert early_stopping(Noise()) == Noise()
+    assert early_stopping(FGSM()) == replace(FGSM().as_pgd(), stop=True)
     with pytest.raises(ValueError, match="PGD has no field 'stop'"):
         make_attack("PGD", stop=True)

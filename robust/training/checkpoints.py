@@ -1,4 +1,4 @@
-"""What a training leaves in its folder: its last two whole epochs, whose it is, its history."""
+"""Checkpoints of a training: its last two finished epochs, their owner, and the history."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from robust.files import write_atomically
 LAST, PREVIOUS, OWNER = "last.ckpt", "previous.ckpt", "owner.json"
 
 
-class Keeper(Checkpoint):
-    """Stores every whole epoch, so that a kill at any moment leaves one to go on from."""
+class CheckpointWriter(Checkpoint):
+    """Stores every finished epoch, so that a training killed at any moment can be continued."""
 
-    def __init__(self, places: Path, logs: Path) -> None:
-        self.places, self.logs = places, logs
+    def __init__(self, folder: Path, logs: Path) -> None:
+        self.folder, self.logs = folder, logs
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Store the epoch, keep the one before, and write the history."""
-        fresh, last = self.places / f"{LAST}.new", self.places / LAST
+        """Store this epoch beside the previous one, and write the history."""
+        fresh, last = self.folder / f"{LAST}.new", self.folder / LAST
         trainer.save_checkpoint(fresh)
         if trainer.is_global_zero:
             if last.exists():
-                os.replace(last, self.places / PREVIOUS)
+                os.replace(last, self.folder / PREVIOUS)
             os.replace(fresh, last)
             write_rows(self.logs / "epochs.csv", pl_module.history)
 
 
-def newest(places: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint that can be read, and what it holds; a broken one is passed over."""
+def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint that can be read, and its content; broken ones are skipped."""
     for name in (LAST, PREVIOUS):
-        path = places / name
+        path = folder / name
         try:
             return path, torch.load(path, map_location="cpu", weights_only=True)
         except FileNotFoundError:
@@ -49,30 +49,30 @@ def newest(places: Path) -> tuple[Path, dict[str, Any]] | None:
     return None
 
 
-def claim(places: Path, owner: Mapping[str, str]) -> None:
-    """Note whose checkpoints these are; InputError where they are another training's."""
-    path = places / OWNER
-    places.mkdir(parents=True, exist_ok=True)
-    if not (places / LAST).exists() and not (places / PREVIOUS).exists():
-        # Before its first whole epoch a training has nothing that another could harm.
+def claim(folder: Path, owner: Mapping[str, str]) -> None:
+    """Write which training the checkpoints are of; InputError where they are of another one."""
+    path = folder / OWNER
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / LAST).exists() and not (folder / PREVIOUS).exists():
+        # Before its first finished epoch a training has no checkpoint that another could replace.
         write_atomically(path, json.dumps(dict(owner), indent=1) + "\n")
         return
-    known = _read_owner(path)
-    if known is None:
+    stored = _read_owner(path)
+    if stored is None:
         raise InputError(
-            f"{places} holds checkpoints of an unknown training; "
+            f"{folder} holds checkpoints of an unknown training; "
             f"choose another folder or remove them"
         )
-    other = [name for name, value in owner.items() if known.get(name) != value]
+    other = [name for name, value in owner.items() if stored.get(name) != value]
     if other:
         raise InputError(
-            f"{places.parent} holds a training with another {' and another '.join(other)}; "
+            f"{folder.parent} holds a training with another {' and another '.join(other)}; "
             f"choose another folder or remove this one"
         )
 
 
 def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
-    """The history as a table: a row an epoch."""
+    """The history as a table: one row per epoch."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -83,7 +83,7 @@ def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
 
 def _read_owner(path: Path) -> dict[str, str] | None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        owner_file = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return owner_file if isinstance(owner_file, dict) else None
