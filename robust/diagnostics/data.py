@@ -59,6 +59,6 @@ def missing_class(e: Evidence) -> str | None:
 
 def grey_in_colour(e: Evidence) -> str | None:
     """Raised if any of the images looked at has three equal channels."""
-    if not e.colour_of_grey:
+    if not e.grey_in_colour:
         return None
-    return f"{e.colour_of_grey} of the images looked at have three equal channels"
+    return f"{e.grey_in_colour} of the images looked at have three equal channels"

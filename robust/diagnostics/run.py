@@ -47,7 +47,7 @@ def not_evaluated(e: Evidence) -> str | None:
 
 def too_few_cases(e: Evidence) -> str | None:
     """Raised if a worst-case interval is wider than `WIDE`, or a gate needs more groups."""
-    short = {name: least for name, least in e.needed.items() if least > e.groups}
+    short = {name: least for name, least in e.groups_needed.items() if least > e.groups}
     wide = [
         (estimate.high - estimate.low, row, estimate)
         for row in e.worst
