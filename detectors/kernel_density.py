@@ -1,4 +1,4 @@
-"""Kernel density of the deep feature in the predicted class (Feinman et al. 2017, 1703.00410)."""
+"""Kernel density of the deep feature by predicted class (Feinman et al. 2017, arXiv 1703.00410)."""
 
 from __future__ import annotations
 

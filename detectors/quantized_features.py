@@ -1,4 +1,4 @@
-"""QFeat: a support vector machine on the deep feature cut to bits (Ma et al. 2021, 1907.10456)."""
+"""QFeat: a support vector machine on quantised deep features (Ma et al. 2021, arXiv 1907.10456)."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def unfinished_report(run: str | Path) -> Report:
         plan = provenance.plan
         if plan.data is None:
             raise InputError(
-                f"the run in {directory} is not finished, and its cases were handed over in "
+                f"the run in {directory} is not finished, and its cases were passed in from "
                 f"Python; call robust.audit again with the same arguments to go on"
             )
         cases = open_data(plan.data)
@@ -175,7 +175,9 @@ def _check(request: _Request) -> None:
     check_scenarios(request.plan.scenarios)
     if request.detectors:
         if request.inputs.reference is None:
-            raise InputError("detectors need reference, cases of the split learned from")
+            raise InputError(
+                "detectors need reference: the cases of the split that they learn from"
+            )
         check_reference(request.inputs.reference, request.inputs.cases)
 
 

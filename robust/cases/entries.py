@@ -64,7 +64,7 @@ class EntryMaker:
         group = "" if owner is None else owner if self._keep else pseudonym(owner)
         if not is_dicom(path):
             if owner is None:
-                raise InputError(f"{key} is not a DICOM file and names no patient; {_GROUPS}")
+                raise InputError(f"{key} is not DICOM and does not name a patient; {_GROUPS}")
             size = path.stat().st_size if path.is_file() else 0
             return [Entry(name, label, group, metadata, path, size)]
         from robust.cases.dicom.frame import Frame
@@ -75,7 +75,7 @@ class EntryMaker:
 
         header = read_header(path, self._salt)
         if owner is None and header.patient is None and header.frames:
-            raise InputError(f"{key} names no patient; {_GROUPS}")
+            raise InputError(f"{key} does not name a patient; {_GROUPS}")
         if owner is None:
             group = header.patient or header.id
         first = name if self._keep else header.id

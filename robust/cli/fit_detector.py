@@ -57,7 +57,7 @@ def fit_detector(
     ] = "val",
     device: Device = "auto",
 ) -> None:
-    """Fit a detector to a classifier and save it, to screen images with.
+    """Fit a detector to a classifier and save it for robust screen.
 
     The detector learns from the train split. Its threshold is set on clean images of another split.
     """

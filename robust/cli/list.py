@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from robust.errors import InputError, did_you_mean
 
 EXAMPLE = "Example: robust list models --filter 'resnet*'"
+Row = tuple[str, ...]
+"""Cells of one row."""
 
 
 def list_(
@@ -26,41 +30,61 @@ def list_(
 
 
 def _table(*columns: str) -> Table:
+    """Names in the first column are never broken."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for place, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=place == 0)
     return table
 
 
-def attacks(pattern: str) -> Table:
+def _entries(head: Row, entries: Sequence[tuple[Row, str]]) -> Group:
+    """Aligned columns, and below each row its idea and paper, indented: both fit 80 columns."""
+    rows = [head, *(row for row, _ in entries)]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    shown: list[RenderableType] = [Text(lines[0], "bold")]
+    for line, (_, idea) in zip(lines[1:], entries, strict=True):
+        shown += [Text(line), Padding.indent(Text(idea, "dim"), 4)]
+    return Group(*shown)
+
+
+def _idea(kind: type[object]) -> str:
+    """Idea and paper: the first line of the module, without its full stop."""
+    return (sys.modules[kind.__module__].__doc__ or "").splitlines()[0].removesuffix(".")
+
+
+def attacks(pattern: str) -> Group:
     """Every attack with its norms, what it needs to know of the model, its cost and its paper."""
     from attacks import ATTACKS
 
-    table = _table("attack", "norms", "finds", "needs to know", "passes", "idea and paper")
+    head = ("attack", "norms", "finds", "needs", "passes")
+    entries = []
     for name, kind in ATTACKS.items():
         attack = kind()
-        idea = (sys.modules[kind.__module__].__doc__ or "").splitlines()[0]
-        finds = "the smallest change" if attack.minimum_norm else "a change within eps"
-        norms = ", ".join(attack.norms)
-        table.add_row(name, norms, finds, attack.knowledge, str(attack.passes), idea)
-    table.add_row("foolbox:NAME", "Linf, L2", "", "", "", "Any attack of foolbox, if installed.")
-    return table
+        finds = "nearest" if attack.minimum_norm else "within eps"
+        needs = attack.knowledge.replace(" and ", ", ")
+        needs += ", detector" if kind.__module__.startswith("attacks.adaptive.") else ""
+        row = (name, ", ".join(attack.norms), finds, needs, str(attack.passes))
+        entries.append((row, _idea(kind)))
+    foolbox = ("foolbox:NAME", "Linf, L2", "either", "depends", "")
+    return _entries(head, [*entries, (foolbox, "Any attack of foolbox, if it is installed")])
 
 
-def detectors(pattern: str) -> Table:
+def detectors(pattern: str) -> Group:
     """Every detector with what it learns from, what it needs, and its paper."""
     from detectors import DETECTORS
 
-    table = _table("detector", "learns from", "needs", "gradient", "idea and paper")
-    table.columns[0].no_wrap = True
+    entries = []
     for name, kind in DETECTORS.items():
-        idea = (sys.modules[kind.__module__].__doc__ or "").splitlines()[0]
         learns = "clean, attacked" if kind.has_head else "nothing"
         needs = ["an attack"] if kind.needs_head else []
         needs += ["dropout"] if kind.needs_dropout else []
         gradient = "yes" if kind.differentiable else "no"
-        table.add_row(name, learns, ", ".join(needs), gradient, idea)
-    return table
+        entries.append(((name, learns, ", ".join(needs), gradient), _idea(kind)))
+    return _entries(("detector", "learns from", "needs", "gradient"), entries)
 
 
 def models(pattern: str) -> Table:
@@ -98,7 +122,7 @@ def data(pattern: str) -> Table:
     return table
 
 
-LISTS: dict[str, Callable[[str], Table]] = {
+LISTS: dict[str, Callable[[str], RenderableType]] = {
     "attacks": attacks,
     "detectors": detectors,
     "models": models,

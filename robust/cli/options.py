@@ -38,7 +38,7 @@ SkipBroken = Annotated[
     bool,
     typer.Option(
         "--skip-broken",
-        help="Skip images that cannot be read; the report counts them.",
+        help="Skip images that cannot be read and count them.",
         rich_help_panel=RUNNING,
     ),
 ]

@@ -1,4 +1,4 @@
-"""`robust screen`: predict images and flag those that look attacked."""
+"""`robust screen`: classify images and flag those that look attacked."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def screen(
     device: Device = "auto",
     skip_broken: SkipBroken = False,
 ) -> None:
-    """Predict images and flag those that look attacked.
+    """Classify images and flag those that look attacked.
 
     The table has one row per image with the columns id, prediction, score and flagged (1 or 0).
     """

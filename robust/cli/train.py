@@ -129,7 +129,7 @@ def train(
         str | None,
         typer.Option(
             help="Recipe that comes with robust: chest-xray, fundus or dermoscopy. It replaces the "
-            "defaults shown below.",
+            "defaults shown here.",
             rich_help_panel=TRAINING,
         ),
     ] = None,

@@ -38,15 +38,15 @@ def choose_population(
     entries = cases.entries
     correct = eligible_cases(clean, entries, goal)
     if not correct:
-        raise InputError("no case is correct when clean; there is nothing to evaluate detectors on")
+        raise InputError("no case is correct without attack; detectors cannot be evaluated")
     rows = spread(sorted(correct), limit)
     pixels = [correct[row].pixels for row in rows]
     groups = merge_duplicates([entries[row].group for row in rows], pixels)
     count = len(set(groups.tolist()))
     if count < 2 * FOLDS:
         raise InputError(
-            f"detectors are evaluated on {2 * FOLDS} groups or more that are correct when clean, "
-            f"here are {count}; audit more cases, or take [[detectors]] out"
+            f"detectors need {2 * FOLDS} groups or more that are correct without attack, there are "
+            f"{count}; audit more cases, or remove [[detectors]]"
         )
     return Population(
         rows=tuple(rows),

@@ -64,8 +64,8 @@ def black_box_wins(e: Evidence) -> str | None:
         return None
     return (
         f"of {s.cases} cases that the plan's attacks with gradients left correct at "
-        f"{format_threat(s.norm, s.eps, '')}, {s.black_box} also withstood {s.steps} more steps, "
-        f"but were misread under an attack without gradients"
+        f"{format_threat(s.norm, s.eps, '')}, {s.black_box} also stayed correct after "
+        f"{s.steps} more steps, but were misread under an attack without gradients"
     )
 
 

@@ -61,7 +61,8 @@ def make_cells(
             radii = (math.inf,)
         elif not radii:
             raise InputError(
-                f"{label} works in {norm}, the audit's eps are {audit.norm}; give it eps"
+                f"{label} works in {norm}, but eps in [audit] is in {audit.norm}; give {label} "
+                f"its own eps"
             )
         exact = (spec.cells or audit.cells) == "exact" or attack.traits.steps == 1
         for eps in sorted(set(radii)):

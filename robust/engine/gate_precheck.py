@@ -52,4 +52,4 @@ def _check_eps(name: str, key: str, cells: Sequence[Cell], default_norm: str) ->
     known = sorted({(c.threat.norm, c.threat.eps) for c in cells if c.eps is not None})
     if not any(norm == one and same_eps(eps, size) for one, size in known):
         there = ", ".join(format_threat(*threat, default_norm) for threat in known) or "none"
-        raise InputError(f"[gates] {name}: nothing attacks at eps {key}; there are: {there}")
+        raise InputError(f"[gates] {name}: no attack runs at eps {key}; there are: {there}")

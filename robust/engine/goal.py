@@ -70,7 +70,7 @@ def goal_of(spec: AuditSpec, cases: Cases) -> Goal:
     """The goal of a plan's attacks; InputError for a target or findings that the cases lack."""
     target = spec.target
     if target is not None and target not in cases.classes:
-        raise InputError(f"target {target!r} is no class; {did_you_mean(target, cases.classes)}")
+        raise InputError(f"target {target!r} is not a class; {did_you_mean(target, cases.classes)}")
     if spec.goal != "error" and not cases.findings:
         raise InputError(f"goal {spec.goal!r} needs findings: name them in [data]")
     place = None if target is None else cases.classes.index(target)

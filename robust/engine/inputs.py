@@ -65,7 +65,9 @@ def threshold_for(
     """
     findings = [i for i, entry in enumerate(cases.entries) if entry.label == 1]
     if not findings:
-        raise InputError(f"the {cases.split} split holds no finding to reach a sensitivity on")
+        raise InputError(
+            f"the {cases.split} split has no case with a finding to set a sensitivity on"
+        )
     ready = prepare(classifier, device, images=first_images(cases, findings, batch))
     probabilities: list[float] = []
     for _, _, x in read_batches(

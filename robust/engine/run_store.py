@@ -144,7 +144,7 @@ class RunStore:
                 self._lock.acquire(timeout=0)
             except Timeout:
                 raise InputError(
-                    f"another process is at work in {directory}; wait for it"
+                    f"another process is using {directory}; wait until it has finished"
                 ) from None
         try:
             self._db = self._connect_to_read() if read_only else sqlite3.connect(self._path)

@@ -99,7 +99,7 @@ class Runner:
             self.store.memo(HEAD, lambda: self.classifier.head)
             self.store.add_clean(number, found, time.perf_counter() - began)
         if all(clean.broken is not None for clean in self.store.clean()):
-            raise InputError("not one of the images could be read; nothing is left to audit")
+            raise InputError("none of the images could be read; there is nothing to audit")
         self.progress(len(self.cases), len(self.cases), "clean images")
 
     def attack(

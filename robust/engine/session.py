@@ -62,7 +62,7 @@ def start_session(
     cases, audit = inputs.cases, plan.audit
     goal = goal_of(audit, cases)
     if audit.threshold != 0.5 and len(cases.classes) != 2:
-        raise InputError("a threshold has a meaning for two classes only; take it out of [audit]")
+        raise InputError("a threshold applies to two classes only; remove it from [audit]")
     device = choose_device(options.device)
     ready = prepare(inputs.classifier, device, head=store.get(HEAD))
     if ready.head == "auto":

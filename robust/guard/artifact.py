@@ -204,8 +204,9 @@ def _read_record(place: Path) -> tuple[Record, _Header]:
     if header.version != VERSION:
         newer = header.version > VERSION
         raise InputError(
-            f"{path} was written by {'a newer' if newer else 'an older'} robust (its format is "
-            f"{header.version}, this one reads {VERSION}); {'update robust' if newer else _AGAIN}"
+            f"{path} was written by {'a newer' if newer else 'an older'} version of robust (its "
+            f"format is {header.version}, this one reads {VERSION}); "
+            f"{'update robust' if newer else _AGAIN}"
         )
     if _digest({name: value for name, value in body.items() if name != "sha256"}) != header.sha256:
         raise InputError(f"{path} was changed after it was stored; {_AGAIN}")

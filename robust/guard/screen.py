@@ -101,7 +101,7 @@ def open_classifier(record: Record, plan: Path | None, weights: Path | None) -> 
         if plan is not None or weights is not None:
             raise
         raise InputError(
-            f"{error}; the classifier was there when the detector was fitted: name its place now "
+            f"{error}; the classifier has moved since the detector was fitted: give its new place "
             f"with --weights or --plan"
         ) from None
 

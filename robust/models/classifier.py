@@ -199,8 +199,8 @@ def recognise_head(outputs: Tensor, head: str = "auto") -> str:
         # A handful of logits may fall into [0, 1] by chance; many do not.
         if inside and len(outputs) < 4:
             raise InputError(
-                f"the network has one output; from {len(outputs)} of the images it cannot be told "
-                f"whether that is a probability or a logit: set head to probabilities or sigmoid"
+                f"the network has one output; {len(outputs)} images do not show whether it is a "
+                f"probability or a logit: set head to probabilities or sigmoid"
             )
         return "probabilities" if inside else "sigmoid"
     rows = outputs.sum(1)

@@ -50,7 +50,7 @@ def _load_exported(path: Path) -> nn.Module:
             foreign = [n for n in archive.namelist() if any(kind in n for kind in NATIVE)]
         if foreign:
             raise InputError(
-                f"{path} holds {foreign[0]}, which could run any code when opened: refused; "
+                f"{path} holds {foreign[0]}, which could run code when it is opened: refused; "
                 f"export the network alone with torch.export.export and torch.export.save"
             )
         with _plain_tensors_only(), _silent():

@@ -70,8 +70,8 @@ def read_model_file(folder: Path) -> tuple[ModelFile, dict[str, Any]]:
         content = pydantic.TypeAdapter(dict[str, Any]).validate_json(path.read_bytes())
         if content.get("version") != VERSION:
             raise InputError(
-                f"{path} has version {content.get('version')!r}, this robust reads {VERSION}; "
-                f"use the version that wrote it"
+                f"{path} has version {content.get('version')!r}, this version of robust reads "
+                f"{VERSION}; use the version that wrote it"
             )
         return ModelFile.model_validate(content), content
     except pydantic.ValidationError as error:

@@ -146,7 +146,7 @@ class AuditSpec(PlanTable):
     eps: tuple[Eps, ...] = tuple(k / 255 for k in (0.5, 1, 2, 4, 8))
     """Attack sizes in [0, 1] units of the displayed image: numbers, or text such as "1/255"."""
     cells: Literal["exact", "curve"] = "exact"
-    """`exact` runs every attack in full on every case. `curve` stops early: a case that is misread
+    """`exact` runs every attack in full on every case. `curve` stops early: a case misread
     at a smaller eps counts as misread."""
     goal: Literal["error", "miss", "false alarm"] = "error"
     """Goal of the attacks: any misclassification, a missed finding, or a false alarm."""
@@ -215,7 +215,7 @@ class ScenariosSpec(PlanTable):
     surrogate: ModelSpec | None = None
     """Transfer: another model for the same task, on which the adversarial images are made."""
     queries: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = ()
-    """Decision-based attack, which sees the predicted label alone: query budgets for each case
+    """Decision-based attack, which sees only the predicted label: query budgets for each case
     (needs foolbox)."""
     eps: Eps | None = None
     """Attack size, in [0, 1] units of the displayed image. Default: the plan's largest."""

@@ -139,7 +139,8 @@ def _rate(name: str, required: float, row: AttackResult, entry: str, path: str) 
     if estimate is None:
         why = "the number could not be evaluated"
         if entry in ("sensitivity", "specificity"):
-            why += ": too many cases could not be evaluated, or no case or class counts for it"
+            kind = "with" if entry == "sensitivity" else "without"
+            why += f": too many cases could not be evaluated, or no case is {kind} a finding"
         return GateResult(name, "undecided", why, required)
     bound = estimate.low * estimate.cases / (estimate.cases + row.failed)
     note = f", {counted(row.failed, 'case')} that could not be evaluated counted as misread"
@@ -210,7 +211,7 @@ def _static_figure(detection: Detection, detector: str) -> _Figure | str:
 def _adaptive_figure(detection: Detection, detector: str, entry: str) -> _Figure | str:
     result = detection.adaptive_result(detector)
     if result is None:
-        return "no adaptive attack was run: it needs an attack with a bound"
+        return "no adaptive attack was run: it needs an attack at a fixed eps"
     path = f"/detection/adaptive/{detection.adaptive.index(result)}"
     if entry == "withstands":
         evasion = result.evasion_rates[FALSE_ALARM_RATE]

@@ -132,5 +132,5 @@ def _of_one_shape(
     """The cases of these rows whose images have this shape."""
     parts = [one for one in load(rows, goal) if one.x.shape[1:] == shape]
     if len(parts) != 1:
-        raise InputError("the images of a run changed while it ran")
+        raise InputError("the images changed during the run; start again in a new folder")
     return parts[0]

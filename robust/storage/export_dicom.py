@@ -58,7 +58,7 @@ class DicomFolder:
         self._frames = {e.id: e.location for e in cases.entries if isinstance(e.location, Frame)}
         if not self._frames:
             raise InputError(
-                f"{cases.source} holds no DICOM file to write back; take --save-dicom out"
+                f"{cases.source} holds no DICOM file to write back; remove --save-dicom"
             )
         first = next((f.path for f in self._frames.values() if f.path.is_file()), None)
         content = b"" if first is None else first.read_bytes()

@@ -55,7 +55,7 @@ def _data(data: Mapping[str, Any]) -> str:
     shared = (
         "No group (patient or lesion) is in two splits."
         if grouped
-        else "The data name no patients: each image counts as its own group, and one patient may "
+        else "No patient column was given: each image counts as its own group, and one patient may "
         "be in two splits."
     )
     return f"From {data['source']}.\n\n{table}\n\n{shared}"

@@ -109,8 +109,8 @@ def _check_classes(splits: Splits) -> None:
     judged = [name for name, count in count_classes(splits.val).items() if count]
     if len(judged) < 2:
         raise InputError(
-            f"val holds {' and '.join(judged) or 'nothing'} only, so no epoch can be called "
-            f"better than another; choose another val, or a share of train: val = 0.15"
+            f"val holds {' and '.join(judged) or 'nothing'} only, so epochs cannot be compared; "
+            f"choose another val, or a share of train: val = 0.15"
         )
 
 

@@ -99,9 +99,9 @@ def _finished(folder: Path, recipe: Recipe, splits: Splits) -> Trained:
     stored = content["data"]["splits"]
     known = {role: split_scores["fingerprint"] for role, split_scores in stored.items()}
     if content.get("recipe_sha256") != recipe.digest():
-        raise InputError(f"{folder} holds a model of another recipe; name a new folder")
+        raise InputError(f"{folder} holds a model trained with another recipe; name a new folder")
     if known != {role: cases.fingerprint() for role, cases in splits.named.items()}:
-        raise InputError(f"{folder} holds a model of other images; name a new folder")
+        raise InputError(f"{folder} holds a model trained on other images; name a new folder")
     load_trained(folder)
     scores = {role: scores_of(content, role) for role in content["metrics"]}
     training = content["training"]

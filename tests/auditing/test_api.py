@@ -59,5 +59,5 @@ def test_a_run_whose_cases_were_handed_over_in_python_is_not_reported_on(tmp_pat
             out=tmp_path,
             progress=stop_at_the_third_chunk,
         )
-    with pytest.raises(InputError, match="handed over in Python"):
+    with pytest.raises(InputError, match="passed in from Python"):
         unfinished_report(tmp_path)

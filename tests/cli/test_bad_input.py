@@ -106,7 +106,7 @@ BAD_PLANS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("eps alone", {"audit": {"eps": "1/255"}}, ("audit.eps: must be a list in brackets",)),
     # What is asked.
     ("goal", {"audit": {"goal": "mis"}}, ("audit.goal", "'miss'", "(got 'mis')")),
-    ("target", {"audit": {"target": "opactiy"}}, ("no class; did you mean opacity?",)),
+    ("target", {"audit": {"target": "opactiy"}}, ("not a class; did you mean opacity?",)),
     ("both", {"audit": {"target": "opacity", "goal": "miss"}}, ("either goal or target",)),
     ("threshold", {"audit": {"threshold": 1.5}}, ("audit.threshold", "less than 1 (got 1.5)")),
     ("twofold", {"audit": {"threshold": 0.3, "sensitivity": 0.9}}, ("either threshold or sens",)),
@@ -190,7 +190,7 @@ def test_a_spoilt_plan(robust: Robust, spoilt: dict[str, Any], said: tuple[str, 
         (("--size", "0"), "size must be 1 or more"),
         (("--threshold", "0"), "audit.threshold"),
         (("--finding", "7"), "finding 7 is out of range"),
-        (("--target", "tumour"), "target 'tumour' is no class; there are: normal, opacity"),
+        (("--target", "tumour"), "target 'tumour' is not a class; there are: normal, opacity"),
         (("--head", "logits"), "unknown head 'logits'"),
         (("--device", "cuda:77"), "device 'cuda:77' is not available here; use cpu, cuda or auto"),
         (("--device", "gpu"), "device 'gpu' is not available"),
@@ -275,7 +275,7 @@ def test_only_broken_images_are_nothing_to_audit(robust: Robust) -> None:
     for i in range(3):
         Path(f"images/{i}.png").write_text("no", encoding="utf-8")
     write_plan(data=data)
-    refused(robust(*RUN, "--skip-broken"), "not one of the images could be read")
+    refused(robust(*RUN, "--skip-broken"), "none of the images could be read")
 
 
 def test_folders_without_images(robust: Robust) -> None:
@@ -331,7 +331,7 @@ def test_three_classes_have_no_threshold_and_no_finding_of_their_own(robust: Rob
     data = write_cases([i % 3 for i in range(9)])
     model = {"factory": "toy_factory:three"}
     for more, audit, said in (
-        ({}, {"threshold": 0.3}, "a threshold has a meaning for two classes only"),
+        ({}, {"threshold": 0.3}, "a threshold applies to two classes only"),
         ({}, {"goal": "miss"}, "goal 'miss' needs findings: name them in [data]"),
         ({}, {"goal": "false alarm"}, "goal 'false alarm' needs findings"),
         ({"findings": ["9"]}, {"goal": "miss"}, "finding '9' is not a class; there are: 0, 1, 2"),
@@ -487,7 +487,7 @@ def test_a_run_that_another_process_is_at_work_on(robust: Robust) -> None:
         answer = robust(*RUN)
     assert contents(Path("run")) == before
     assert answer.code == 2 and len(answer.err.splitlines()) == 1
-    assert "another process is at work in run; wait for it" in answer.err
+    assert "another process is using run; wait until it has finished" in answer.err
 
 
 def test_a_run_whose_database_is_broken(robust: Robust) -> None:

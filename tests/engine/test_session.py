@@ -16,7 +16,7 @@ from tests.engine.nets import classifier, phantoms, trained
 
 
 def test_an_attack_of_another_norm_needs_its_own_eps() -> None:
-    with pytest.raises(InputError, match="works in Linf, the audit's eps are L2"):
+    with pytest.raises(InputError, match=r"works in Linf, but eps in \[audit\] is in L2"):
         audit(classifier(), phantoms(), attacks=["MarginPGD"], norm="L2", eps=[0.5])
 
 

@@ -66,8 +66,16 @@ def _flip(folder: Path) -> None:
 
 SPOILT: list[tuple[str, Callable[[Path], object], str]] = [
     ("threshold", _rewrite(threshold=99.0), "detector.json was changed after it was stored"),
-    ("newer", _rewrite(version=3), r"a newer robust \(its format is 3, this one reads 2\)"),
-    ("older", _rewrite(version=1), r"an older robust \(its format is 1.*fit the detector again"),
+    (
+        "newer",
+        _rewrite(version=3),
+        r"a newer version of robust \(its format is 3, this one reads 2\)",
+    ),
+    (
+        "older",
+        _rewrite(version=1),
+        r"an older version of robust \(its format is 1.*fit the detector again",
+    ),
     ("foreign", _rewrite(format="x"), "detector.json is not the record of a detector"),
     ("list", lambda f: (f / RECORD).write_text("[1, 2]"), "is not the record of a detector"),
     ("deep", lambda f: (f / RECORD).write_text("[" * 99999), "is not the record of a detector"),

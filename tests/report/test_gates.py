@@ -227,11 +227,11 @@ def test_a_gate_that_nobody_can_read(gates: dict[str, Any], said: str) -> None:
     [
         (
             {"gates": {"sensitivity": {"3/255": 0.6}}},
-            "sensitivity: nothing attacks at eps 3/255; there are: 0.5/255, 1/255, 2/255, 4/255",
+            "sensitivity: no attack runs at eps 3/255; there are: 0.5/255, 1/255, 2/255, 4/255",
         ),
         (
             {"gates": {"robust_accuracy": {"L2 1": 0.6}}},
-            "nothing attacks at eps L2 1; there are: 0.5/255",
+            "no attack runs at eps L2 1; there are: 0.5/255",
         ),
         ({"gates": {"detector_auc": 0.6}}, "detector_auc needs a [[detectors]] table"),
         (
@@ -414,8 +414,8 @@ def test_gates_that_cannot_be_judged_are_refused_before_any_work(robust: Robust)
     write_plan()
     refused(robust(*GATED), "--gate needs gates: write a [gates] table into the plan")
     write_plan(top="[gates]\nrobust_accuracy = { '3/255' = 0.5 }\n")
-    refused(robust("audit", "plan.toml", "--out", "run"), "nothing attacks at eps 3/255", "2/255")
+    refused(robust("audit", "plan.toml", "--out", "run"), "no attack runs at eps 3/255", "2/255")
     write_plan(top=FAILS)
-    refused(robust(*GATED, "--eps", "1/255"), "robust_accuracy: nothing attacks at eps 2/255")
+    refused(robust(*GATED, "--eps", "1/255"), "robust_accuracy: no attack runs at eps 2/255")
     write_plan(top="[gates]\nno_flags = ['few grups']\n")
     refused(robust(*GATED), "unknown warning 'few grups'")

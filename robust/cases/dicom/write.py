@@ -80,7 +80,7 @@ def write_dicom(
     )
     if tuple(image.shape) != tuple(before.stored.image(before.pixels).shape):
         raise InputError(
-            f"{frame.path} was resized or made grey as it was read, and cannot be written back; "
+            f"{frame.path} was resized or made grey when it was read, and cannot be written back; "
             f"remove size and grey from [data]"
         )
     pixels = before.stored.pixels(image, before.pixels, eps)

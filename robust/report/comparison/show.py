@@ -15,9 +15,9 @@ from robust.report.formats.markdown import escape_markdown
 from robust.report.text.format import bracket, counted, plain
 
 LEGEND = (
-    "In percent of cases; NEW - OLD with its 95 % interval, both runs on the same resamples of "
-    "groups. Better or worse: the whole interval lies on one side of 0. Each interval is for one "
-    "number: of twenty, one may miss by chance."
+    "In percent of cases. NEW - OLD with its 95 % interval, both runs on the same resamples of "
+    "groups. Better or worse: the whole interval lies on one side of 0; otherwise no difference is "
+    "shown. Each interval is for one number: of twenty, one may miss the true value by chance."
 )
 """How to read the table."""
 
@@ -28,7 +28,7 @@ TOLERANCE_LEGEND = (
 )
 """How to read the column of the tolerance."""
 
-_BRIEF = {"no difference shown": "no difference"}
+_BRIEF = {"no difference shown": "none shown"}
 """For a narrow terminal."""
 _STYLES = {"better": "green", "worse": "red"}
 

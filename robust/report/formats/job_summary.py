@@ -16,7 +16,7 @@ from robust.report.tables.gates import gate_table
 def job_summary(report: Report) -> str:
     """Markdown for the page of a CI job."""
     text = render_markdown(report, _order)
-    return f"{text}\nThe full report is report.html in the run directory.\n\n"
+    return f"{text}\nThe full report is in report.html in the run directory.\n\n"
 
 
 def append_summary(report: Report, path: Path) -> None:

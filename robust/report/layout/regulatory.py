@@ -59,17 +59,17 @@ METHOD = (
 DETECTORS = (
     "Detectors are fitted and scored on different groups; their thresholds come from clean images "
     "alone. Attacked images are those on which an attack succeeded. Each result has three "
-    "controls: unmodified images used in place of attacked ones, noise of the attack's size, and "
-    "harmless changes such as JPEG.",
+    "controls: unmodified images used in place of attacked ones, noise of the same size as the "
+    "attack, and harmless changes such as JPEG.",
 )
-STATIC = "No adaptive attack, which knows the detector and evades it, was run."
+STATIC = "No adaptive attack was run, in which the attacker knows the detector and evades it."
 ADAPTIVE = (
-    "Adaptive attacks, which know the detector, look for images that fool the model and raise no "
-    "alarm. Each image is confirmed on a detector that was fitted without that case."
+    "In adaptive attacks the attacker knows the detector and looks for images that fool the model "
+    "and raise no alarm. Each image is confirmed on a detector that was fitted without that case."
 )
 SCENARIOS = (
-    "Attackers with less knowledge or other means were tested as well. A perturbation or a patch "
-    "that was fitted on some images is tested on images of other patients."
+    "Attackers with less knowledge or other means were tested too. A perturbation or a patch that "
+    "was fitted on images of some patients is tested on images of other patients."
 )
 
 LIMITS = (
@@ -203,8 +203,8 @@ def _risk(report: Report) -> tuple[str, ...]:
         detection = report.detection
         sentences = [*null_control_warning(detection), *sentences, *detector_sentences(detection)]
     return (
-        "Risk that remains after the measures built into the classifier (in brackets: 95 % "
-        "intervals):",
+        "This risk remains after the measures built into the classifier (in brackets: 95 % "
+        "intervals).",
         *sentences,
         f"Measures outside the classifier ({others}) were not assessed. If they are relied upon, "
         "their effect must be shown separately.",

@@ -1,4 +1,4 @@
-"""The table of adaptive attacks: each detector against attackers that know it."""
+"""The table of adaptive attacks: each detector against attackers who know it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from robust.report.tables.model import Column, Table, TableCell, TableRow, auc_c
 from robust.report.text.format import FALSE_ALARM_RATE, NONE, listed, plain, short
 
 NOTE = (
-    "Adaptive attacks know the detector. They look for an image that fools the model and raises no "
-    "alarm; several attacks run in turn. The image of the known attack counts as well; where that "
-    "attack failed, the standard ensemble searches first. Every image is confirmed on the model "
-    "and on a detector that was fitted without that case. Undetected: the share of cases with an "
-    "image that fools the model and raises no alarm. A good result here only means that these "
-    "attacks failed."
+    "In an adaptive attack the attacker knows the detector and looks for an image that fools the "
+    "model and raises no alarm. Several attacks run in turn. The images of the attack that the "
+    "detector was fitted on count too; where that attack failed, AutoAttack searches first. Every "
+    "image is confirmed on the model and on a detector that was fitted without that case. "
+    "Undetected: the share of cases with an image that fools the model and raises no alarm. A good "
+    "result here only means that these attacks failed."
 )
 SURROGATE = (
     " A detector without gradients was attacked through a surrogate fitted to its scores. The "
@@ -46,7 +46,7 @@ def adaptive_table(report: Report) -> Table:
     note = f"{NOTE}{SURROGATE if surrogate else ''} {cases} cases; in brackets: 95 % intervals."
     if any(one.too_few for one in detection.adaptive):
         note += f" {FEW} fewer than 30 images fooled the model: no verdict."
-    return Table("adaptive", "Attacks that know the detector", columns, tuple(rows), note)
+    return Table("adaptive", "Adaptive attacks", columns, tuple(rows), note)
 
 
 def _row(place: int, result: AdaptiveResult) -> TableRow:

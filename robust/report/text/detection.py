@@ -101,7 +101,7 @@ def harmless_change_sentence(detection: Detection) -> str:
     changed = image_set_text(detection.image_sets[change.image_set])
     return (
         f"Among harmless changes, {changed} triggers the most false alarms: {short(name)} flags "
-        f"{rate_of_hundred(estimate)} of 100 images that were changed in this way only."
+        f"{rate_of_hundred(estimate)} of 100 clean images changed in this way."
     )
 
 
@@ -225,4 +225,4 @@ def _chance_sentence(score: DetectorScore, auc: Estimate) -> str:
     if rate is None or rate.low > float(FALSE_ALARM_RATE):
         return ""
     verb = "is" if rate.value <= float(FALSE_ALARM_RATE) else "may be"
-    return f" This {verb} no more than its share of false alarms on clean images."
+    return f" This {verb} no more than the share of clean images that it flags."

@@ -70,7 +70,8 @@ TERMS: dict[str, tuple[str, str]] = {
     "threat-model": ("threat model", "What an attacker knows, may do and wants."),
     "difficulty": (
         "attack difficulty",
-        "The smallest eps at which at least 99 of 100 attacks succeed (Ma et al. 2021).",
+        "The smallest eps at which the attack succeeds on at least 99 of 100 images (Ma et al. "
+        "2021).",
     ),
     "detector": (
         "detector",
@@ -90,8 +91,8 @@ TERMS: dict[str, tuple[str, str]] = {
     ),
     "adaptive-attack": (
         "adaptive attack",
-        "An attack that knows the detector and looks for an image that fools the model and raises "
-        "no alarm. A good result against attacks that do not know the detector says little.",
+        "The attacker knows the detector and looks for an image that fools the model and raises no "
+        "alarm. A good result against attackers who do not know the detector says little.",
     ),
     "grey-level": (
         "grey level",
@@ -105,8 +106,8 @@ TERMS: dict[str, tuple[str, str]] = {
     ),
     "patch": (
         "patch",
-        "A small square with any pixels, like a sticker, that fools the model wherever it is "
-        "placed.",
+        "A small square of arbitrary pixels, like a sticker, that is meant to fool the model "
+        "wherever it is placed.",
     ),
     "transfer": (
         "transfer attack",
@@ -120,7 +121,8 @@ TERMS: dict[str, tuple[str, str]] = {
     ),
     "scenario-control": (
         "control of an attack",
-        "The same procedure with a random change.",
+        "The same procedure without an attack: with a random change, or with a piece of another "
+        "clean image.",
     ),
     "roc": (
         "ROC curve",
@@ -135,17 +137,17 @@ TERMS: dict[str, tuple[str, str]] = {
     ),
     "noise-control": (
         "noise of the same size",
-        "A random change as large as that of the attack. A detector that flags it as often as the "
-        "attack reacts to any change, not to the attack.",
+        "A random change as large as that of the attack. A detector that flags it as often as an "
+        "attacked image reacts to any change, not to attacks.",
     ),
     "harmless-change": (
         "harmless change",
-        "A change that images undergo in daily use: compression, brightness, rotation or blur. A "
-        "detector that flags it raises false alarms every day.",
+        "A change that images undergo in normal use: compression, brightness, rotation or blur. A "
+        "detector that flags it raises false alarms in normal use.",
     ),
     "transfer-matrix": (
         "transfer matrix",
-        "The results of a detector that was fitted on one attack and tested on every other: in "
+        "The results of a detector that was fitted on one attack and tested on all of them. In "
         "practice nobody knows which attack will come.",
     ),
     "t-sne": (

@@ -25,25 +25,27 @@ SCENARIO_WORDS: Mapping[str, ScenarioWords] = {
         "universal perturbation",
         "random perturbation of the same size",
         "One perturbation of {size}, computed on {effort} and added to every other image, fools "
-        "the model on {fooled} % of images; a random perturbation of the same size on {control} %.",
+        "the model on {fooled} % of images; a random perturbation of the same size does so on "
+        "{control} %.",
     ),
     "patch": ScenarioWords(
         "patch, at any place",
         "square from another clean image",
         "One patch of {size}, placed anywhere on images of other patients, fools the model on "
-        "{fooled} % of images; a square from another clean image on {control} %.",
+        "{fooled} % of images; a square from another clean image does so on {control} %.",
     ),
     "transfer": ScenarioWords(
         "images made on another model",
         "noise of the same size",
         "Images attacked on another model, within {size}, fool this model on {fooled} % of "
-        "images; noise of the same size on {control} %.",
+        "images; noise of the same size does so on {control} %.",
     ),
     "queries": ScenarioWords(
         "decision-based (labels only)",
         "the same number of random images",
         "An attacker who sees only the predicted label fools the model within {size} on {fooled} % "
-        "of images, with {effort} for each; the same number of random images on {control} %.",
+        "of images, with {effort} for each; the same number of random images does so on "
+        "{control} %.",
     ),
 }
 """By the name of the scenario in the records."""

@@ -95,7 +95,7 @@ def test_png_and_dicom_in_one_table(tmp_path: Path) -> None:
     assert cases[0].group == cases[1].group and not cases.showable
     table(tmp_path, "file,label\na.png,0\nb,1\n")
     with pytest.raises(
-        InputError, match=r"a\.png is not a DICOM file and names no patient; add a group"
+        InputError, match=r"a\.png is not DICOM and does not name a patient; add a group"
     ):
         open_cases(tmp_path)
 
@@ -182,7 +182,7 @@ def test_a_window_is_chosen_by_the_plan(tmp_path: Path) -> None:
 def test_a_file_without_a_patient_and_a_broken_one(tmp_path: Path) -> None:
     write(tmp_path, "a.dcm", 0, PatientID="")
     table(tmp_path, "file,label\na.dcm,0\n")
-    with pytest.raises(InputError, match=r"a\.dcm names no patient; add a group column"):
+    with pytest.raises(InputError, match=r"a\.dcm does not name a patient; add a group column"):
         open_cases(tmp_path)
     (tmp_path / "a.dcm").write_bytes(b"nonsense")
     table(tmp_path, "file,label\na.dcm,0\nabsent.dcm,0\n")

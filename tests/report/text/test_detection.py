@@ -78,11 +78,13 @@ HONEST = {
     ),
     "as of clean ones": (
         {"auc": rate(0.62, 0.55, 0.68), "detection_rates": {"0.05": rate(0.03, 0.0, 0.08)}},
-        "LID detects 3 % [0, 8] of attacked images (PGD, eps 1/255). This is no more than its share",
+        "LID detects 3 % [0, 8] of attacked images (PGD, eps 1/255). This is no more than the "
+        "share of clean images",
     ),
     "perhaps as of clean ones": (
         {"auc": rate(0.62, 0.55, 0.68), "detection_rates": {"0.05": rate(0.09, 0.04, 0.15)}},
-        "[4, 15] of attacked images (PGD, eps 1/255). This may be no more than its share of false",
+        "[4, 15] of attacked images (PGD, eps 1/255). This may be no more than the share "
+        "of clean images",
     ),
     "few": ({"too_few": True}, "LID gets no verdict: there are only 61 attacked images (PGD"),
     "no threshold": (

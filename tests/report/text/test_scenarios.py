@@ -13,7 +13,8 @@ def test_each_attacker_has_one_sentence_at_its_greatest_effort() -> None:
     assert len(said) == 4
     assert said[0] == (
         "One perturbation of L∞ 2/255, computed on 8 images and added to every other image, fools "
-        "the model on 40 % of images; a random perturbation of the same size on 10 %."
+        "the model on 40 % of images; a random perturbation of the same size does so "
+        "on 10 %."
     )
     assert "One patch of 5 % of the area" in said[1]
     assert "with 500 queries for each" in said[3]
