@@ -18,6 +18,7 @@ from robust.metrics.groups import FOLDS
 from robust.plan.spec import AuditSpec, DetectionSpec
 from robust.records import Detection, DetectorScore, ImageSet, NullControl
 from robust.records.estimate import TOO_FEW
+from robust.units import same_eps
 
 
 def evaluate_detectors(
@@ -95,7 +96,7 @@ def fitting_keys(cells: Sequence[Cell], spec: DetectionSpec) -> list[str]:
         c.key
         for c in cells
         if (spec.fit_on is None or c.label in spec.fit_on)
-        and (spec.fit_eps is None or any(abs(c.threat.eps - e) < 1e-9 for e in spec.fit_eps))
+        and (spec.fit_eps is None or any(same_eps(c.threat.eps, e) for e in spec.fit_eps))
     ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from robust.diagnostics.evidence import Evidence
 from robust.records import AttackResult
-from robust.units import format_threat
+from robust.units import format_threat, percent_text
 
 MIN_CASES = 3
 """Fewest cases that count as a symptom: fewer may be chance."""
@@ -138,8 +138,8 @@ def no_better_than_noise(e: Evidence) -> str | None:
             continue
         if success.value <= baseline:
             return (
-                f"{row.attack} succeeds on {success.value:.1%}, noise of the same size on "
-                f"{baseline:.1%}"
+                f"{row.attack} succeeds on {percent_text(success.value)}, noise of that size on "
+                f"{percent_text(baseline)}"
             )
     return None
 

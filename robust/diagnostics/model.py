@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 
 from robust.diagnostics.evidence import Evidence
+from robust.units import percent_text
 
 CLAIM_TOLERANCE = 0.02
 """How far the upper end of the interval must lie below a claim: claims are rounded figures."""
@@ -28,8 +29,8 @@ def weak_clean(e: Evidence) -> str | None:
     if accuracy is None or len(counts) < 2 or accuracy.value > share:
         return None
     return (
-        f"{accuracy.value:.1%} correct on clean images; always predicting "
-        f"{e.cases.classes[label]!r} gives {share:.1%}"
+        f"{percent_text(accuracy.value)} correct on clean images; always predicting "
+        f"{e.cases.classes[label]!r} gives {percent_text(share)}"
     )
 
 

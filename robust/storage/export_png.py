@@ -26,6 +26,7 @@ from robust.models import full_precision
 from robust.plan.spec import Plan
 from robust.storage.export_dicom import COLUMNS as DICOM_COLUMNS
 from robust.storage.export_dicom import DicomFolder
+from robust.units import at_eps
 
 TABLE = "attacks.csv"
 
@@ -107,7 +108,7 @@ def _write(png: _PngFolder, session: Session, dicom: DicomFolder | None) -> Expo
         table = csv.writer(file, lineterminator="\n")
         table.writerow([*Columns._fields, *(DICOM_COLUMNS if dicom else ())])
         for number, rows in enumerate(runner.chunks):
-            label = f"{cell.label} at eps {cell.threat.eps:g}"
+            label = at_eps(cell.label, cell.threat.norm, cell.eps)
             session.progress(number, len(runner.chunks), label)
             for batch in runner.load(rows, goal):
                 x_adv, outcomes = runner.run(cell, batch, goal, seed)
