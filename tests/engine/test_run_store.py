@@ -61,7 +61,7 @@ def rows(folder: Path) -> list[int]:
 
 def test_a_second_writer_is_refused_until_the_first_is_done(tmp_path: Path) -> None:
     first = RunStore(tmp_path)
-    with pytest.raises(InputError, match="another process is at work"):
+    with pytest.raises(InputError, match="another process is using"):
         RunStore(tmp_path)
     child = os.fork()
     if child == 0:
