@@ -72,6 +72,11 @@ def at_eps(attack: str, norm: str, eps: float | None) -> str:
     return attack if eps is None else f"{attack} at {format_threat(norm, eps)}"
 
 
+def percent_text(share: float) -> str:
+    """A share as sentences print it: 0.733 is `73.3 %`."""
+    return f"{100 * share:.1f} %"
+
+
 def norm_text(norm: str) -> str:
     """The norm as reports print it: `L∞` or `L2`."""
     return {"Linf": "L∞", "L2": "L2"}.get(norm, norm)

@@ -13,7 +13,8 @@ import torch
 from rich.console import Console
 
 from experiments.speed.audits import chest
-from robust.benchmark.contest import budgets, contest
+from robust.benchmark.contest import benchmark_attacks, contest
+from robust.benchmark.workloads import Workload
 from robust.cli.bench import show
 from robust.models import full_precision, prepare
 
@@ -26,10 +27,10 @@ def main(name: str = "PGD", images: str = "16", rounds: str = "2") -> None:
     with torch.no_grad(), full_precision():
         right = torch.cat([ready(part) for part in x.split(16)]).argmax(1) == y
     x, y = x[right][: int(images)], y[right][: int(images)]
-    (attack,) = budgets([name], 20).values()
+    (attack,) = benchmark_attacks([name], 20).values()
     console = Console()
     console.print(f"{len(x)} chest X-rays, {torch.get_num_threads()} threads")
-    everyone, attacker = contest(ready, x, y, attack, 1 / 255, rounds=int(rounds))
+    everyone, attacker = contest(Workload(ready, x, y), attack, 1 / 255, rounds=int(rounds))
     show(everyone, attacker, attack, "1/255", console)
 
 

@@ -1,4 +1,4 @@
-"""One audit from end to end: `audit` and `audit_plan`, and the report put together."""
+"""One audit from end to end: `audit` and `audit_plan`, and the report of an unfinished run."""
 
 from __future__ import annotations
 

@@ -40,6 +40,7 @@ from robust.gallery.select import make_gallery
 from robust.models import Classifier, choose_device, full_precision
 from robust.models.acceleration.memory import keep_freed_memory
 from robust.plan.load import make_plan
+from robust.plan.parameters import parameters_of
 from robust.plan.spec import Plan
 from robust.progress import Progress, no_progress
 from robust.records import GALLERY, Detection, Report
@@ -49,7 +50,7 @@ from robust.storage.survival import StorageCheck
 
 @dataclass(frozen=True)
 class _Request:
-    """Everything that one audit is asked for."""
+    """The arguments of one audit, opened."""
 
     plan: Plan
     inputs: RunInputs
@@ -79,7 +80,7 @@ def audit(
     """Audit a classifier on cases. `attacks` are names or instances (default: those of Ma et al.).
 
     `detectors` (names or instances, not fitted) learn from `reference`, cases of the split that
-    the classifier learned from, and are judged on the attacks. `settings` are the fields of a
+    the classifier learned from, and are evaluated on the attacks. `settings` are the fields of a
     plan's `[audit]` table: norm, eps, cells, goal, target, threshold, seed, chunk; `detection`,
     `scenarios` and `doubts` are dicts of those of its tables of that name. Images made on
     `surrogate`, another model, are shown to the classifier. With `out` the run lives in that folder
@@ -114,7 +115,7 @@ def audit_plan(
     skip_broken: bool = False,
     progress: Progress = no_progress,
 ) -> Report:
-    """Audit what a plan names. The same plan and `out` again resume what was cut short."""
+    """Audit what a plan names; with the same plan and `out`, an interrupted run is resumed."""
     attacks, detectors = make_attacks(plan.attacks), make_detectors(plan.detectors)
     classifier, cases = open_plan(plan, device)
     reference = open_reference(plan.data, plan.detection.reference) if detectors else None
@@ -131,7 +132,7 @@ def unfinished_report(run: str | Path) -> Report:
     the run or were handed over in Python.
     """
     directory = Path(run)
-    store = RunStore.look(directory)
+    store = RunStore.open_to_read(directory)
     try:
         provenance = Provenance.load(store)
         if provenance is None:
@@ -170,7 +171,7 @@ def _run(request: _Request) -> Report:
 
 
 def _check(request: _Request) -> None:
-    """InputError for what can be refused before anything is opened."""
+    """InputError for a request that cannot work, before the run directory is opened."""
     check_scenarios(request.plan.scenarios)
     if request.detectors:
         if request.inputs.reference is None:
@@ -187,7 +188,7 @@ class _Stages:
     request: _Request
     directory: RunDirectory
     attacking: bool = False
-    """Whether there is work that is worth keeping."""
+    """Whether attacks have begun, so that an error keeps the run directory."""
 
     def run(self) -> Report:
         """From opened inputs to the report."""
@@ -223,7 +224,7 @@ class _Stages:
 
 
 def _attack(session: Session, seed: int, run: DetectionRun | None) -> None:
-    """Run the attacks; record what survives storage, and the features that detectors read."""
+    """Run the attacks; record survival after storage, and the features that detectors read."""
     storage = StorageCheck(session.runner.logits, session.goal)
 
     def observe(
@@ -252,10 +253,4 @@ def _as_spec(thing: str | Attack | Detector) -> dict[str, Any]:
     """The table that a plan would have for an attack or a detector."""
     if isinstance(thing, str):
         return {"name": thing}
-    spec: dict[str, Any] = {"name": type(thing).__name__}
-    if dataclasses.is_dataclass(thing):
-        for field in dataclasses.fields(thing):
-            value = getattr(thing, field.name)
-            plain = isinstance(value, str | int | float | None)
-            spec[field.name] = value if plain else repr(value)
-    return spec
+    return {"name": type(thing).__name__, **parameters_of(thing)}

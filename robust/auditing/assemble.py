@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from attacks import Attack
 from robust.cases.case import Cases
 from robust.diagnostics.checks import find_flags
-from robust.diagnostics.collect import RunResults, gather
+from robust.diagnostics.collect import RunResults, collect_evidence
 from robust.engine.accuracy_curve import accuracy_curves
 from robust.engine.cells import Cell, running_order
 from robust.engine.provenance import Provenance
@@ -43,7 +43,7 @@ def no_gallery(summary: Summary) -> tuple[Exhibit, ...]:
 
 @dataclass(frozen=True)
 class StageResults:
-    """What the stages after the attacks found; empty while a run is not finished."""
+    """Results of the stages after the attacks; empty while a run is not finished."""
 
     detection: Detection | None = None
     copies: int = 0
@@ -90,7 +90,7 @@ def make_report(
         rows=tuple(results.rows),
         worst_cases=tuple(results.worst),
         difficulty=tuple(summary.difficulty(results.rows)),
-        flags=find_flags(gather(results)),
+        flags=find_flags(collect_evidence(results)),
         plan=plan.model_dump(mode="json"),
         model=record_from(AuditedModel, provenance.model),
         data=_data(results, pixels),
@@ -154,5 +154,8 @@ def _passes(store: RunStore, cells: Sequence[Cell]) -> PassCounts:
 
 
 def _described(attack: Attack) -> str:
-    """With its parameters; what is no dataclass may print an address, which no two runs share."""
+    """The attack with its parameters; the class name alone for what is no dataclass.
+
+    Its `repr` may hold a memory address, which differs between runs.
+    """
     return repr(attack) if dataclasses.is_dataclass(attack) else type(attack).__name__

@@ -15,7 +15,7 @@ from attacks.contract import require_fit
 from attacks.losses import climb
 from robust.engine.verified_attack import Recorder
 from robust.errors import InputError
-from robust.models import Classifier, choose_device, prepare, settle_head
+from robust.models import Classifier, choose_device, prepare
 from robust.units import parse_eps
 
 
@@ -75,10 +75,8 @@ class TimedAttack:
         x, y = batch
         if not len(x) or len(x) != len(y):
             raise InputError(f"there are {len(x)} images and {len(y)} labels; give as many of both")
-        model = prepare(classifier, choose_device(device))
+        model = prepare(classifier, choose_device(device), images=x)
         x, y = x.to(model.mean.device), y.to(model.mean.device)
-        with torch.no_grad():
-            settle_head(model, x)
         return TimedAttack(attack, threat, model, x, y, seed)
 
     def count(self) -> Recorder:

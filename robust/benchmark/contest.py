@@ -18,7 +18,7 @@ from torch import Tensor
 
 from attacks import PGD, Attack, CarliniWagnerL2, ThreatModel
 from robust.benchmark.attack_speed import bare_passes
-from robust.benchmark.peers import rivals, seeded
+from robust.benchmark.peers import installed_peers, seeded
 from robust.benchmark.workloads import Workload
 from robust.cases.case import Case
 from robust.engine.batch import Batch
@@ -26,56 +26,56 @@ from robust.engine.cells import Cell
 from robust.engine.goal import ANY_ERROR
 from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
 from robust.engine.run_store import RunStore
-from robust.engine.runner import MEASURED
+from robust.engine.runner import TIMING_IMAGES
 from robust.errors import first_line
 from robust.models import full_precision
 from robust.models.acceleration.memory import keep_freed_memory
 
-OURS, FALLEN = "robust", "robust, first success"
+OURS, OURS_EARLY_STOP = "robust", "robust, first success"
 FLOOR, PLAIN = "bare passes, as quick", "bare passes, plain network"
 
 
 @dataclass
 class Contestant:
-    """One implementation of an attack, with its times and its strength."""
+    """One implementation of an attack, with its times, its peak memory and its strength."""
 
     name: str
     run: Callable[[int], Tensor]
-    """From the number of the round, a seed, to the images."""
+    """Makes the adversarial images; the argument is the round's number, used as the seed."""
     seconds: list[float] = field(default_factory=list)
     memory: float = 0.0
-    """MiB above what was in use before, at most; of the GPU where there is one."""
-    found: float = math.nan
+    """Peak MiB above what was in use before, on the GPU where there is one."""
+    strength: float = math.nan
     """PGD: robust accuracy; a minimum-norm attack: median L2 distance of the images that fooled the
     model."""
     failed: str = ""
     """Why it could not run."""
 
     @property
-    def middle(self) -> float:
+    def median_seconds(self) -> float:
         """Median time of a round, in seconds; NaN where there is none."""
         return statistics.median(self.seconds) if self.seconds else math.nan
 
 
 def contest(
-    load: Workload, attack: Attack, eps: float, *, rounds: int = 3, precision: str = "auto"
+    workload: Workload, attack: Attack, eps: float, *, rounds: int = 3, precision: str = "auto"
 ) -> tuple[list[Contestant], MixedPrecisionAttacker]:
     """Run every library's implementation of the attack on a workload.
 
     After a round to warm up, `rounds` rounds of each in turn. The floor is the least time that an
     attack with all its steps can take: its passes without the attack, in the precision that ours
-    runs in. A bounded attack runs twice, as in an exact cell and as in a curve cell, where a case
-    is left as soon as it has fallen.
+    runs in. A bounded attack runs twice: as in an exact cell, and as in a curve cell, where it
+    stops at the first success on a case.
     """
-    classifier, x, y = load.classifier, load.x, load.y
+    classifier, x, y = workload.classifier, workload.x, workload.y
     threat = ThreatModel(attack.norms[0], math.inf if attack.minimum_norm else eps)
     exact = Cell(type(attack).__name__, attack, threat, exact=True)
     curve = dataclasses.replace(exact, exact=False)
     with tempfile.TemporaryDirectory() as folder, full_precision():
         store = RunStore(Path(folder))
-        attacker = make_mixed_precision_attacker(classifier, x[:MEASURED], precision, store)
+        attacker = make_mixed_precision_attacker(classifier, x[:TIMING_IMAGES], precision, store)
         store.close()
-        batch = _batch(load)
+        batch = _batch(workload)
 
         def ours(seed: int, cell: Cell = exact) -> Tensor:
             return attacker.run(cell, batch, ANY_ERROR, seed)[0]
@@ -87,28 +87,28 @@ def contest(
             bare_passes(model, x, y, forward=rows, backward=rows)
             return x
 
-        everyone = [
+        contestants = [
             Contestant(OURS, ours),
             Contestant(FLOOR, lambda _: floor(models.low_precision or models.float32)),
             Contestant(PLAIN, lambda _: floor(classifier)),
         ]
         if not attack.minimum_norm:
-            everyone.insert(1, Contestant(FALLEN, lambda seed: ours(seed, curve)))
-        for name, rival in rivals(attack).items():
-            everyone.append(
-                Contestant(name, lambda _, rival=rival: rival(classifier, x, y, eps))  # type: ignore[misc]
+            contestants.insert(1, Contestant(OURS_EARLY_STOP, lambda seed: ours(seed, curve)))
+        for name, peer in installed_peers(attack).items():
+            contestants.append(
+                Contestant(name, lambda _, peer=peer: peer(classifier, x, y, eps))  # type: ignore[misc]
             )
         for number in range(rounds + 1):
-            for one in everyone:
+            for one in contestants:
                 if not one.failed:
-                    _measure(one, number, load, threat)
-    return everyone, attacker
+                    _measure(one, number, workload, threat)
+    return contestants, attacker
 
 
-def _measure(one: Contestant, number: int, load: Workload, threat: ThreatModel) -> None:
-    x = load.x
+def _measure(one: Contestant, number: int, workload: Workload, threat: ThreatModel) -> None:
+    x = workload.x
     try:
-        ours = one.name in (OURS, FALLEN, FLOOR)
+        ours = one.name in (OURS, OURS_EARLY_STOP, FLOOR)
         kept = keep_freed_memory(x.device) if ours else nullcontext()
         with kept, seeded(number), _memory(one, x):
             began = time.perf_counter()
@@ -122,17 +122,17 @@ def _measure(one: Contestant, number: int, load: Workload, threat: ThreatModel) 
     if number:  # the first round warms up
         one.seconds.append(seconds)
     if one.name not in (FLOOR, PLAIN):
-        one.found = measure_strength(load, x_adv.detach(), threat)
+        one.strength = measure_strength(workload, x_adv.detach(), threat)
 
 
-def measure_strength(load: Workload, x_adv: Tensor, threat: ThreatModel) -> float:
+def measure_strength(workload: Workload, x_adv: Tensor, threat: ThreatModel) -> float:
     """Robust accuracy within eps, or the median distance where eps is infinite.
 
     Measured on the network as it is; an image outside its limits fools nobody.
     """
     with torch.no_grad():
-        fooled = load.classifier(x_adv).argmax(1) != load.y
-    moved = threat.distance(x_adv, load.x)
+        fooled = workload.classifier(x_adv).argmax(1) != workload.y
+    moved = threat.distance(x_adv, workload.x)
     inside = ((x_adv >= 0) & (x_adv <= 1)).flatten(1).all(1)
     if math.isfinite(threat.eps):
         return 1 - float((fooled & inside & (moved <= threat.eps + 2e-6)).double().mean())
@@ -140,17 +140,17 @@ def measure_strength(load: Workload, x_adv: Tensor, threat: ThreatModel) -> floa
     return float(far.median())
 
 
-def _batch(load: Workload) -> Batch:
-    x, y = load.x, load.y
+def _batch(workload: Workload) -> Batch:
+    x, y = workload.x, workload.y
     with torch.no_grad():
-        logits = load.classifier(x)
+        logits = workload.classifier(x)
     cases = tuple(Case(f"{i}", int(label), f"{i}", x[i]) for i, label in enumerate(y))
     return Batch(tuple(range(len(x))), cases, x, y, logits)
 
 
 @contextmanager
 def _memory(one: Contestant, x: Tensor) -> Iterator[None]:
-    """The most memory in use while inside, above what was in use before."""
+    """Record the peak of memory in use inside the block, above what was in use before."""
     if x.is_cuda:
         torch.cuda.reset_peak_memory_stats(x.device)
         before = torch.cuda.memory_allocated(x.device)
@@ -185,8 +185,8 @@ def _resident() -> int:
     return pages * 4096
 
 
-def budgets(names: Sequence[str], steps: int) -> dict[str, Attack]:
-    """The attacks of these names, PGD or CarliniWagnerL2; every library gets as many gradients."""
+def benchmark_attacks(names: Sequence[str], steps: int) -> dict[str, Attack]:
+    """The attacks of these names, PGD or CarliniWagnerL2, for a budget of gradients."""
     known: dict[str, Attack] = {
         "PGD": PGD(steps=steps),
         "CarliniWagnerL2": CarliniWagnerL2(steps=steps, binary_steps=5),

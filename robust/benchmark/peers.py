@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from attacks import PGD, Attack, CarliniWagnerL2
 
-Rival = Callable[[nn.Module, Tensor, Tensor, float], Tensor]
+PeerAttack = Callable[[nn.Module, Tensor, Tensor, float], Tensor]
 """`(model, x, y, eps) -> x_adv`."""
 
 
-def by_foolbox(attack: Attack) -> Rival | None:
+def by_foolbox(attack: Attack) -> PeerAttack | None:
     """PGD or C&W of foolbox (Rauber et al. 2020)."""
     import foolbox as library
 
@@ -45,7 +45,7 @@ def by_foolbox(attack: Attack) -> Rival | None:
     return run
 
 
-def by_torchattacks(attack: Attack) -> Rival | None:
+def by_torchattacks(attack: Attack) -> PeerAttack | None:
     """PGD or C&W of torchattacks (Kim 2020)."""
     import torchattacks
 
@@ -64,7 +64,7 @@ def by_torchattacks(attack: Attack) -> Rival | None:
     return run if isinstance(attack, PGD | CarliniWagnerL2) else None
 
 
-def by_art(attack: Attack) -> Rival | None:
+def by_art(attack: Attack) -> PeerAttack | None:
     """PGD or C&W of the Adversarial Robustness Toolbox (Nicolae et al. 2018)."""
     from art.attacks import evasion
     from art.estimators.classification import PyTorchClassifier
@@ -105,7 +105,7 @@ def by_art(attack: Attack) -> Rival | None:
     return run if isinstance(attack, PGD | CarliniWagnerL2) else None
 
 
-def by_adv_lib(attack: Attack) -> Rival | None:
+def by_adv_lib(attack: Attack) -> PeerAttack | None:
     """PGD or C&W of adversarial-library (Rony and Ben Ayed)."""
     # It plots with visdom, which need not be there.
     sys.modules.setdefault("visdom", types.ModuleType("visdom"))
@@ -126,7 +126,7 @@ def by_adv_lib(attack: Attack) -> Rival | None:
     return run if isinstance(attack, PGD | CarliniWagnerL2) else None
 
 
-_MAKERS: dict[str, tuple[str, Callable[[Attack], Rival | None]]] = {
+_MAKERS: dict[str, tuple[str, Callable[[Attack], PeerAttack | None]]] = {
     "foolbox": ("foolbox", by_foolbox),
     "torchattacks": ("torchattacks", by_torchattacks),
     "ART": ("art", by_art),
@@ -134,12 +134,12 @@ _MAKERS: dict[str, tuple[str, Callable[[Attack], Rival | None]]] = {
 }
 
 
-def rivals(attack: Attack) -> dict[str, Rival]:
+def installed_peers(attack: Attack) -> dict[str, PeerAttack]:
     """The libraries that are installed and have this attack, by name."""
-    found: dict[str, Rival] = {}
+    found: dict[str, PeerAttack] = {}
     for name, (module, make) in _MAKERS.items():
-        if importlib.util.find_spec(module) is not None and (rival := make(attack)) is not None:
-            found[name] = rival
+        if importlib.util.find_spec(module) is not None and (peer := make(attack)) is not None:
+            found[name] = peer
     return found
 
 

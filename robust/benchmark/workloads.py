@@ -9,19 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from robust.cases import open_cases
-from robust.engine.batch import read_batches
+from robust.engine.batch import first_images, read_batches
 from robust.engine.inputs import open_plan
 from robust.errors import InputError
-from robust.models import (
-    Classifier,
-    choose_device,
-    full_precision,
-    prepare,
-    random_classifier,
-    settle_head,
-)
+from robust.models import Classifier, choose_device, full_precision, prepare, random_classifier
 from robust.models.preparation import image_template
 from robust.plan.load import load_plan
+
+BATCH = 64
+"""Images in one forward pass."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +35,13 @@ class Workload:
 def from_plan(path: Path, limit: int, device: str) -> Workload:
     """The plan's classifier, and the first cases of one shape that it classifies correctly."""
     classifier, cases = open_plan(load_plan(path), device)
-    ready = prepare(classifier, choose_device(device))
+    every = range(len(cases))
+    ready = prepare(classifier, choose_device(device), images=first_images(cases, every, BATCH))
     images: list[Tensor] = []
     labels: list[Tensor] = []
     for _, found, x in read_batches(
-        cases, range(len(cases)), image_template(ready), skip_broken=True
+        cases, every, image_template(ready), size=BATCH, skip_broken=True
     ):
-        settle_head(ready, x)
         y = torch.tensor([case.label for case in found], device=x.device)
         with torch.no_grad(), full_precision():
             right = ready(x).argmax(1) == y

@@ -178,7 +178,7 @@ def audit(
     if gate:
         from robust.engine.gate_precheck import check_gates
 
-        check_gates(resolved, needed=True)
+        check_gates(resolved, required=True)
     run_audit(
         resolved, out or _default_out(plan, resolved), device, skip_broken=skip_broken, gate=gate
     )

@@ -75,7 +75,7 @@ def bench(
         raise InputError(f"precision must be auto, float32 or bfloat16, not {precision!r}")
     if (plan is None) == (architecture is None):
         raise InputError("give a plan, or --architecture for synthetic images")
-    from robust.benchmark.contest import budgets, contest
+    from robust.benchmark.contest import benchmark_attacks, contest
     from robust.benchmark.workloads import from_architecture, from_plan
     from robust.units import parse_eps
 
@@ -89,7 +89,7 @@ def bench(
         load = from_architecture(str(architecture), size, limit, device)
     console, x = Console(), load.x
     console.print(f"{len(x)} images of {tuple(x.shape[1:])} on {x.device}", markup=False)
-    for budgeted in budgets(names, steps).values():
+    for budgeted in benchmark_attacks(names, steps).values():
         everyone, attacker = contest(load, budgeted, radius, rounds=rounds, precision=precision)
         show(everyone, attacker, budgeted, eps, console)
 
@@ -109,16 +109,16 @@ def show(
     measure = "median L2" if attack.minimum_norm else f"robust % at {eps}"
     for column in ("", "time / robust", "time / floor", measure, "peak MiB"):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
-    middle = {each.name: each.middle for each in everyone}
+    middle = {each.name: each.median_seconds for each in everyone}
     for each in everyone:
         if each.failed:
             table.add_row(each.name, each.failed)
             continue
-        strength = each.found if attack.minimum_norm else 100 * each.found
+        strength = each.strength if attack.minimum_norm else 100 * each.strength
         table.add_row(
             each.name,
-            f"{each.middle / middle[OURS]:.2f}",
-            f"{each.middle / middle[FLOOR]:.2f}",
+            f"{each.median_seconds / middle[OURS]:.2f}",
+            f"{each.median_seconds / middle[FLOOR]:.2f}",
             "" if math.isnan(strength) else f"{strength:.3g}",
             f"{each.memory:.0f}",
         )

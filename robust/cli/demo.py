@@ -48,5 +48,6 @@ def demo(
     console.print(f"Training a small network on synthetic images ({modality}) ...")
     with progress_bar() as progress:
         path = write_demo(out, modality, count, progress)
+    console.print("Auditing it ...")
     plan = plan_from(path, {"report.gallery": 0} if no_gallery else {})
     run_audit(plan, out / "run", device, skip_broken=False, gate=False)

@@ -37,7 +37,7 @@ def report(
     gate: Gate = False,
 ) -> None:
     """Write or print the report of a run, finished or not."""
-    from robust.cli.output import apply_gates, require_gates
+    from robust.cli.output import apply_gates, print_errors, require_gates
     from robust.report import FORMATS, is_unfinished, read_report, write_report
     from robust.report.formats.terminal import print_report
 
@@ -55,13 +55,16 @@ def report(
     formats = format or ["text", "html"]
     folder = run if run.is_dir() else run.parent
     files = [name for name in formats if name != "text"]
-    written = (
-        write_report(result, folder, *files, template=template, gallery=not no_gallery)
-        if files
-        else []
-    )
     if "text" in formats:
         print_report(result, Console())
+    try:
+        written = write_report(result, folder, *files, template=template, gallery=not no_gallery)
+    except OSError as error:
+        why = f"nothing can be written to {folder} ({error.strerror})"
+        if format is not None:
+            raise InputError(f"{why}; --format text writes no file") from None
+        print_errors([f"no HTML report: {why}"])
+        written = []
     for path in written:
         Console().print(f"wrote {path}", soft_wrap=True, markup=False)
     if gate:

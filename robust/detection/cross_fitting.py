@@ -34,11 +34,11 @@ class FeatureSet:
 
     features: Features
     cases: Places
-    """`(n,)`: the case that each row shows, as a place in the population."""
+    """`(n,)`: the case of each row, as an index into the population."""
 
-    def take(self, kept: npt.NDArray[np.bool_]) -> FeatureSet:
-        """The images where `kept (n,)` is true."""
-        return FeatureSet(self.features.take(torch.from_numpy(kept)), self.cases[kept])
+    def take(self, mask: npt.NDArray[np.bool_]) -> FeatureSet:
+        """The images where `mask (n,)` is true."""
+        return FeatureSet(self.features.take(torch.from_numpy(mask)), self.cases[mask])
 
     def measure(self, detector: FittedDetector) -> StatisticSet:
         """The detector's statistics of these images."""
@@ -48,26 +48,26 @@ class FeatureSet:
 
 @dataclass(frozen=True)
 class StatisticSet:
-    """The same as one detector's statistics, which is all that its head may see."""
+    """One detector's statistics of an image set, which are all that its head may see."""
 
     statistics: Tensor
     """`(n, m)`."""
     cases: Places
     """`(n,)`, as in `FeatureSet`."""
 
-    def take(self, kept: npt.NDArray[np.bool_]) -> StatisticSet:
-        """The images where `kept (n,)` is true."""
-        return StatisticSet(self.statistics[torch.from_numpy(kept)], self.cases[kept])
+    def take(self, mask: npt.NDArray[np.bool_]) -> StatisticSet:
+        """The images where `mask (n,)` is true."""
+        return StatisticSet(self.statistics[torch.from_numpy(mask)], self.cases[mask])
 
 
 @dataclass(frozen=True)
 class ScoredImages:
-    """Scores of one detector on clean images and on those of one attack or control."""
+    """Scores of one detector on clean images and on the images of one attack or control."""
 
     clean: Array
     """`(n,)`, higher is more suspicious."""
     positive: Array
-    """`(m,)`, of the attack or control."""
+    """`(m,)`, scores of the attack or control."""
     clean_cases: Places
     """`(n,)`, as in `FeatureSet`."""
     positive_cases: Places
@@ -133,7 +133,7 @@ class FoldDetector:
 
     @property
     def detector(self) -> Detector:
-        """The detector without what it has learned."""
+        """The detector without its fitted state."""
         return self.fitted.detector
 
     def scores(self, images: StatisticSet) -> Array:
@@ -181,9 +181,9 @@ def score_folds(fitted: Sequence[FoldDetector], images: StatisticSet, folds: Pla
     """Scores `(n,)` of an image set, each image by the detector that has not seen its fold."""
     found = np.full(len(images.cases), np.nan)
     for fold, one in enumerate(fitted):
-        mine = folds[images.cases] == fold
-        if mine.any():
-            found[mine] = one.scores(images.take(mine))
+        in_fold = folds[images.cases] == fold
+        if in_fold.any():
+            found[in_fold] = one.scores(images.take(in_fold))
     return found
 
 
@@ -249,7 +249,7 @@ def _scores(detector: FittedDetector, images: StatisticSet) -> Array:
 
 
 def _fingerprints(features: Features) -> list[bytes]:
-    """What tells one image from another."""
+    """The activations of each image as bytes, equal for copies of an image."""
     every = torch.cat([features.logits, *features.layers.values()], 1)
     return [row.tobytes() for row in every.cpu().numpy()]
 

@@ -16,10 +16,10 @@ from robust.engine.cells import Cell
 from robust.records import FeatureMap, ScoreCurves
 
 MAX_MAPS, MAX_POINTS = 6, 300
-"""Attacks of which deep features are drawn, and images of either side."""
+"""Most attacks whose deep features are drawn, and most images of each side."""
 
 BINS = 40
-"""Of a score histogram."""
+"""Bins of a score histogram."""
 
 
 def score_curves(matrix: TransferMatrix, key: Cell) -> Iterator[ScoreCurves]:
@@ -88,7 +88,7 @@ def feature_maps(
 
 
 def _embed(points: torch.Tensor, seed: int) -> list[tuple[float, float]]:
-    """`(n, d)` in two dimensions."""
+    """t-SNE of points `(n, d)` in two dimensions."""
     tsne = TSNE(perplexity=min(30.0, (len(points) - 1) / 3), random_state=seed)
     flat = tsne.fit_transform(points.double().numpy())
     return [(round(float(x), 2), round(float(y), 2)) for x, y in flat]

@@ -1,4 +1,4 @@
-"""`DetectionRun`: all that a run holds once its detectors have learned."""
+"""`DetectionRun`: fitted detectors within a run, with the feature log and the runner."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from detectors import FeatureReader
 from robust.detection.factory import DetectorSuite
 from robust.detection.feature_log import FeatureLog
 from robust.engine.goal import Goal
+from robust.engine.run_store import RunStore
 from robust.engine.runner import Runner
 from robust.plan.spec import AuditSpec, DetectionSpec
 
 
 @dataclass(frozen=True)
 class DetectionRun:
-    """Detectors within a run: they have learned, and the features of its images are recorded."""
+    """Fitted detectors within a run, whose images' features are recorded."""
 
     suite: DetectorSuite
     log: FeatureLog
@@ -24,3 +25,8 @@ class DetectionRun:
     goal: Goal
     spec: DetectionSpec
     audit: AuditSpec
+
+    @property
+    def store(self) -> RunStore:
+        """The run's store."""
+        return self.log.store

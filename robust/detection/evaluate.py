@@ -18,6 +18,7 @@ from robust.metrics.groups import FOLDS
 from robust.plan.spec import AuditSpec, DetectionSpec
 from robust.records import Detection, DetectorScore, ImageSet, NullControl
 from robust.records.estimate import TOO_FEW
+from robust.units import same_eps
 
 
 def evaluate_detectors(
@@ -41,14 +42,14 @@ def evaluate_detectors(
         EvaluationData(
             reference=suite.reference,
             clean=log.feature_set(CLEAN),
-            attacks=_Lazy(log, attacks),
-            controls=_Lazy(log, [source for source in sources if source not in attacks]),
+            attacks=_StoredImageSets(log, attacks),
+            controls=_StoredImageSets(log, [source for source in sources if source not in attacks]),
             labels=population.labels,
             groups=population.groups,
         ),
         audit.seed,
         fit_on=fitting_keys(logged, spec),
-        keep=key.key if key else "",
+        key_attack=key.key if key else "",
         progress=progress,
     )
     place = {source: i for i, source in enumerate(sources)}
@@ -74,9 +75,9 @@ def evaluate_detectors(
 
 
 def key_cell(cells: Sequence[Cell], successes: Callable[[str], int], norm: str) -> Cell | None:
-    """The strongest attack at the smallest eps at which one has enough successes for a verdict.
+    """The cell with most successes at the smallest eps with enough of them for a verdict.
 
-    Preferably in `norm`. `successes` counts them by the cell's key. None where no attack succeeded.
+    Cells in `norm` are preferred. `successes` counts by the cell's key. None without any success.
     """
     counts = {cell.key: successes(cell.key) for cell in cells}
     enough = [c for c in cells if counts[c.key] >= TOO_FEW and c.threat.norm == norm]
@@ -84,9 +85,9 @@ def key_cell(cells: Sequence[Cell], successes: Callable[[str], int], norm: str) 
     enough = enough or [c for c in cells if counts[c.key]]
     if not enough:
         return None
-    least = min(c.threat.eps for c in enough)
-    at = [c for c in enough if c.threat.eps == least]
-    return max(at, key=lambda c: (counts[c.key], c.attack.passes))
+    smallest = min(c.threat.eps for c in enough)
+    candidates = [c for c in enough if c.threat.eps == smallest]
+    return max(candidates, key=lambda c: (counts[c.key], c.attack.passes))
 
 
 def fitting_keys(cells: Sequence[Cell], spec: DetectionSpec) -> list[str]:
@@ -95,11 +96,11 @@ def fitting_keys(cells: Sequence[Cell], spec: DetectionSpec) -> list[str]:
         c.key
         for c in cells
         if (spec.fit_on is None or c.label in spec.fit_on)
-        and (spec.fit_eps is None or any(abs(c.threat.eps - e) < 1e-9 for e in spec.fit_eps))
+        and (spec.fit_eps is None or any(same_eps(c.threat.eps, e) for e in spec.fit_eps))
     ]
 
 
-class _Lazy(Mapping[str, FeatureSet]):
+class _StoredImageSets(Mapping[str, FeatureSet]):
     """Image sets by source, read from the log one at a time."""
 
     def __init__(self, log: FeatureLog, sources: Sequence[str]) -> None:

@@ -20,13 +20,13 @@ from robust.records import ReferenceSet
 
 @dataclass(frozen=True)
 class DetectorSuite:
-    """Detectors that have learned from the reference, and what they learned from."""
+    """Detectors fitted on the reference, with the reference itself."""
 
     fitted: Mapping[str, FittedDetector]
     """By their names in the plan, without heads."""
     reference: Reference
     reference_set: ReferenceSet
-    """Which images the reference holds."""
+    """Description of the reference images, for the report."""
     layers: tuple[str, ...]
     """The layers that are read, from input to output."""
 
@@ -62,8 +62,9 @@ def make_extractor(
     x: Tensor,
     layers: Sequence[str] | None = None,
 ) -> Extractor:
-    """What reads a prepared classifier; layers that are not named are found on `x (n, c, h, w)`.
+    """Feature extractor of a prepared classifier; without `layers` they are found on `x`.
 
+    `x (n, c, h, w)` are some images.
     InputError for a layer that does not exist, or where a detector needs dropout and the network
     has none.
     """

@@ -41,17 +41,17 @@ def logged_cells(cells: Sequence[Cell]) -> list[Cell]:
 
 @dataclass(frozen=True)
 class FeatureLog:
-    """The features that a run's store keeps: one source's by `feature_set`, of the population."""
+    """Reads and packs the features in a run's store; a source names an image set."""
 
     store: RunStore
     population: Population
 
     def count(self, source: str) -> int:
-        """How many images of a source are kept."""
+        """Number of images of a source."""
         return self.store.count(source)
 
     def feature_set(self, source: str) -> FeatureSet:
-        """The images of one source, with their places in the population."""
+        """Features of one source, with the case of each image as an index into the population."""
         place = {row: i for i, row in enumerate(self.population.rows)}
         rows, features = self.features(source)
         # The prediction that counts is the runner's; another batch may round differently.
@@ -61,7 +61,7 @@ class FeatureLog:
         return FeatureSet(features, np.array([place[row] for row in rows], np.int64))
 
     def features(self, source: str) -> tuple[list[int], Features]:
-        """Rows in order, and their features, of one source."""
+        """Rows of one source in order, and their features."""
         rows, values = self.store.features(source)
         layout = self.store.get(_layout(source)) or {"": {"logits": 0}}
         if not rows:

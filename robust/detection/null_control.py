@@ -25,7 +25,7 @@ AUC_TOLERANCE, SIGNIFICANCE = 0.03, 0.01
 
 @dataclass(frozen=True)
 class NullResult:
-    """The whole protocol on clean images, half of the groups labelled as attacked."""
+    """Result of the protocol on clean images, half of the groups relabelled as attacked."""
 
     auc: Estimate
     """Mean over draws of the half, with the 95 % interval of that mean."""
@@ -41,11 +41,11 @@ def null_control(
     seed: int,
     draws: int = DRAWS,
 ) -> NullResult:
-    """AUC of a detector where there is nothing to detect: it should be 0.5.
+    """AUC of a detector where there is nothing to detect; it should be 0.5.
 
-    A head that is fitted on noise points in some direction, the same in every fold, so a single AUC
-    strays further from 0.5 than its bootstrap interval says. Therefore the relabelled half is drawn
-    several times: given the images the draws are independent, and their own spread is the measure.
+    Heads that are fitted on noise agree between folds, so a single AUC differs from 0.5 by more
+    than its bootstrap interval says. Therefore the relabelled half is drawn several times: given
+    the images, the draws are independent, and the interval comes from their spread.
     """
     found = []
     for draw in range(draws):
@@ -66,7 +66,7 @@ def null_control(
 
 
 def alarms(nulls: Mapping[str, NullResult]) -> list[str]:
-    """The controls that find something where there is nothing, after Holm's correction."""
+    """Names of the null controls whose AUC differs from 0.5, after Holm's correction."""
     found = []
     for rank, (name, null) in enumerate(sorted(nulls.items(), key=lambda item: item[1].p)):
         if null.p > SIGNIFICANCE / (len(nulls) - rank):

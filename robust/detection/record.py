@@ -44,8 +44,8 @@ def record_controls(run: DetectionRun, cells: Sequence[Cell]) -> None:
 
 
 def _record(run: DetectionRun, name: str, read: Callable[[Batch], list[FeatureRow]]) -> None:
-    """Give `read` the cases of the population, chunk by chunk, as far as that is not done yet."""
-    store, runner = run.log.store, run.runner
+    """Store the features that `read` gives for the population, for every chunk not yet done."""
+    store, runner = run.store, run.runner
     population, done = set(run.log.population.rows), store.done()
     for number, rows in enumerate(runner.chunks):
         if (name, number) in done:
@@ -53,10 +53,10 @@ def _record(run: DetectionRun, name: str, read: Callable[[Batch], list[FeatureRo
         runner.progress(number, len(runner.chunks), f"{name} for detectors")
         began, found = time.perf_counter(), []
         for batch in runner.load(rows, run.goal):
-            own = [i for i, row in enumerate(batch.rows) if row in population]
-            if own:
+            evaluated = [i for i, row in enumerate(batch.rows) if row in population]
+            if evaluated:
                 with torch.no_grad():
-                    found += read(batch.take(own))
+                    found += read(batch.take(evaluated))
         store.add_features(name, number, found, time.perf_counter() - began)
 
 
@@ -80,15 +80,14 @@ def noisy(run: DetectionRun, batch: Batch, threat: ThreatModel) -> Tensor:
 
 
 def _noise_as_large(run: DetectionRun, key: str, batch: Batch, cell: Cell) -> list[FeatureRow]:
-    """Each image with noise exactly as large as the perturbation of an attack without a bound."""
+    """Features of each image with noise as large as the perturbation of an attack without bound."""
     places = {row: i for i, row in enumerate(batch.rows)}
-    stored = run.log.store.outcomes(cell.key, min(batch.rows), max(batch.rows) + 1)
+    stored = run.store.outcomes(cell.key, min(batch.rows), max(batch.rows) + 1)
     found = [o for o in stored if o.success and o.row in places]
     images = []
     for o in found:
-        size = o.linf if cell.threat.norm == "Linf" else o.l2
-        one = batch.take([places[o.row]])
-        images.append(noisy(run, one, ThreatModel(cell.threat.norm, size)))
+        threat = ThreatModel(cell.threat.norm, o.distance(cell.threat.norm))
+        images.append(noisy(run, batch.take([places[o.row]]), threat))
     own = batch.take([places[o.row] for o in found])
     return _rows(run, key, own, torch.cat(images)) if found else []
 

@@ -14,6 +14,7 @@ from robust.detection.feature_log import REFERENCE, FeatureLog
 from robust.engine.batch import read_batches
 from robust.engine.runner import Runner
 from robust.errors import InputError
+from robust.metrics.groups import group_codes
 from robust.records import ReferenceSet
 
 
@@ -32,10 +33,10 @@ def check_reference(reference: Cases, cases: Cases) -> None:
 def read_reference(
     cases: Cases, limit: int, chunk: int, extract: Extractor, log: FeatureLog, runner: Runner
 ) -> tuple[Reference, ReferenceSet]:
-    """At most `limit` images without copies of audited ones, and what the report says of them.
+    """At most `limit` images without copies of audited ones, and their description for the report.
 
-    They are read `chunk` by chunk; chunks that the store has already are not read again. InputError
-    where a class is missing.
+    They are read in chunks of `chunk`; chunks in the store are not read again. InputError where a
+    class is missing.
     """
     rows, done = spread(range(len(cases)), limit), log.store.done()
     for number, start in enumerate(range(0, len(rows), chunk)):
@@ -51,7 +52,7 @@ def read_reference(
             f"the split {cases.split!r} that detectors learn from holds no case of "
             f"{cases.classes[min(missing)]!r}; name another with reference in [detection]"
         )
-    _, groups = np.unique([cases.entries[row].group for row in kept], return_inverse=True)
+    groups = group_codes([cases.entries[row].group for row in kept])
     labels = torch.tensor([cases.entries[row].label for row in kept])
     about = ReferenceSet(
         split=cases.split,
@@ -69,7 +70,9 @@ def _record_chunk(
     """Read one chunk of rows into the store."""
     audited = {clean.pixels for clean in log.store.clean()}
     began, kept = time.perf_counter(), []
-    for found, images, x in read_batches(cases, rows, runner.like, skip_broken=runner.skip_broken):
+    for found, images, x in read_batches(
+        cases, rows, runner.template, skip_broken=runner.skip_broken
+    ):
         with torch.no_grad():
             features = extract(x)
         new = [i for i, case in enumerate(images) if pixel_hash(case.image) not in audited]

@@ -30,7 +30,7 @@ def start_detection(
 ) -> DetectionRun:
     """Choose the population, fit the detectors and record the clean images.
 
-    InputError, before any attack runs, for whatever the evaluation would refuse in the end.
+    InputError, before any attack runs, for everything that the evaluation would refuse later.
     """
     runner, cells = session.runner, logged_cells(session.cells)
     if not cells:
@@ -39,7 +39,7 @@ def start_detection(
         )
     population = choose_population(session.cases, session.store.clean(), session.goal, spec.cases)
     first = population.rows[:1]
-    x = next(iter(read_batches(session.cases, first, runner.like)))[2]
+    x = next(iter(read_batches(session.cases, first, runner.template)))[2]
     extract = make_extractor(session.classifier, list(detectors.values()), x, spec.layers)
     log = FeatureLog(session.store, population)
     learned_from, about = read_reference(

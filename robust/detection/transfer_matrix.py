@@ -25,23 +25,23 @@ from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.groups import folds_by_group
 
 UNFITTED = ""
-"""In place of an attack's name for a detector without a head."""
+"""Stands for the attack fitted on where a detector has no head."""
 
 Key = tuple[str, str, str]
-"""Detector, attack that its head was fitted on, image set that was scored."""
+"""Detector, attack that its head was fitted on, scored image set."""
 
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """What detectors are evaluated on. All image sets show cases of one population."""
+    """Reference and image sets of an evaluation; all image sets show cases of one population."""
 
     reference: Reference
     """What the detectors have learned from."""
     clean: FeatureSet
     attacks: Mapping[str, FeatureSet]
-    """Successes alone. Each is asked for once, in order, so a mapping may read them from disk."""
+    """Successful images of each attack. Each set is read once, in order."""
     controls: Mapping[str, FeatureSet]
-    """Noise and benign changes of the same cases: scored, and never fitted on."""
+    """Noise and benign changes of the same cases, which are scored and never fitted on."""
     labels: npt.NDArray[np.int64]
     """`(n,)`, the true labels of the population."""
     groups: npt.NDArray[np.int64]
@@ -56,11 +56,11 @@ class TransferMatrix:
     null_controls: Mapping[tuple[str, str], NullResult]
     """By detector and attack fitted on."""
     alarms: tuple[tuple[str, str], ...]
-    """Null controls that find something where there is nothing: these metrics mean nothing."""
+    """Null controls with an alarm; the metrics of these detectors and attacks are void."""
     unfitted_reasons: Mapping[str, str]
     """Attacks that no head could be fitted on, and why."""
     scores: Mapping[Key, ScoredImages]
-    """Image by image, for detectors without a head or fitted on the attack named in `keep`."""
+    """Image by image, for detectors without a head or fitted on `key_attack`."""
 
 
 def evaluate_transfer(
@@ -69,7 +69,7 @@ def evaluate_transfer(
     seed: int = 0,
     *,
     fit_on: Collection[str] | None = None,
-    keep: str = "",
+    key_attack: str = "",
     progress: Callable[[float, float, str], None] = lambda done, total, label: None,
 ) -> TransferMatrix:
     """Fit each detector on each attack (of `fit_on`) and score it on all attacks and controls.
@@ -87,7 +87,7 @@ def evaluate_transfer(
     bootstrap = Bootstrap(groups.tolist(), seed=seed)
     metrics: dict[Key, DetectionMetrics] = {}
     nulls: dict[tuple[str, str], NullResult] = {}
-    kept: dict[Key, ScoredImages] = {}
+    scores: dict[Key, ScoredImages] = {}
     for number, (label, detector) in enumerate(detectors.items()):
         clean, scored = data.clean.measure(detector), images[label]
         for place, attack in enumerate(fitting if detector.detector.has_head else [UNFITTED]):
@@ -96,14 +96,14 @@ def evaluate_transfer(
             fitted_on = scored.get(attack, clean)
             for name, one in cross_fit(detector, clean, fitted_on, scored, folds).items():
                 metrics[label, attack, name] = detection_metrics(one, bootstrap)
-                if attack in (keep, UNFITTED):
-                    kept[label, attack, name] = one
+                if attack in (key_attack, UNFITTED):
+                    scores[label, attack, name] = one
             null_seed = seed + 1000 * place
             nulls[label, attack] = null_control(detector, clean, groups, folds, null_seed)
     names = {f"{detector}\n{attack}": (detector, attack) for detector, attack in nulls}
-    loud = alarms({name: nulls[pair] for name, pair in names.items()})
-    found = tuple(pair for name, pair in names.items() if name in loud)
-    return TransferMatrix(metrics, nulls, found, reasons, kept)
+    raised = alarms({name: nulls[pair] for name, pair in names.items()})
+    alarmed = tuple(pair for name, pair in names.items() if name in raised)
+    return TransferMatrix(metrics, nulls, alarmed, reasons, scores)
 
 
 def _measure(
@@ -125,7 +125,7 @@ def _measure(
 
 
 def _unfitted_reason(images: FeatureSet, folds: npt.NDArray[np.int64]) -> str:
-    """Why no head can be fitted on an attack, or nothing."""
+    """Why no head can be fitted on an attack, or an empty text."""
     if not len(images.cases):
         return "no attack succeeded"
     if any((folds[images.cases] != fold).sum() == 0 for fold in np.unique(folds)):

@@ -22,8 +22,8 @@ from robust.plan.gates import GatesSpec
 from robust.plan.spec import AuditSpec
 from robust.records import AttackResult, Detection
 
-RISE = 1e-6
-"""Of a typical margin: less is rounding."""
+MIN_RISE = 1e-6
+"""Smallest rise of a margin that counts, as a share of the mean clean margin; less is rounding."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class RunResults:
     """Images that detectors are evaluated on and that are copies of another one."""
 
 
-def gather(results: RunResults) -> Evidence:
+def collect_evidence(results: RunResults) -> Evidence:
     """The evidence for `find_flags`; nothing is attacked or predicted here."""
     provenance, cells, summary = results.provenance, results.cells, results.summary
     plan, finished = provenance.plan, results.finished
@@ -62,7 +62,7 @@ def gather(results: RunResults) -> Evidence:
         groups=summary.groups,
         head=provenance.model["head"],
         declared_head=provenance.declared_head,
-        colour_of_grey=_grey_in_colour(summary.cases),
+        grey_in_colour=_grey_in_colour(summary.cases),
         clean=results.clean,
         rows=results.rows,
         failures=failures,
@@ -70,25 +70,25 @@ def gather(results: RunResults) -> Evidence:
         detection=results.detection,
         copies=results.copies,
         worst=results.worst,
-        needed=_needed(plan.gates),
+        groups_needed=_groups_needed(plan.gates),
         claim=claim_of(provenance),
         seed=plan.audit.seed,
         clipped=_clipped(summary, finished.hashes),
-        stepwise=frozenset(cell.label for cell in cells if climbs(cell)),
+        iterative=frozenset(cell.label for cell in cells if is_iterative(cell)),
         stuck=list(_stuck(plan.audit, cells, summary)),
-        short=_short(cells),
+        short_reach=_short_reach(cells),
         probe=results.store.get(PROBE) if plan.doubts.probe else None,
     )
 
 
 def _grey_in_colour(cases: Cases) -> int:
-    """Of the first 16 cases, those that hold a grey image in a colour file."""
+    """Number of the first 16 cases that hold a grey image in a colour file."""
     images = [case.image for case in cases[:16]]
     return sum(len(i) == 3 and bool((i[0] == i[1]).all() and (i[0] == i[2]).all()) for i in images)
 
 
-def _needed(gates: GatesSpec) -> dict[str, int]:
-    """By gate the groups without which it could not pass, were every case right."""
+def _groups_needed(gates: GatesSpec) -> dict[str, int]:
+    """By gate: the fewest groups with which it could pass if every case were correct."""
     found: dict[str, int] = {}
     for name in ("clean_accuracy", "robust_accuracy", "sensitivity", "specificity"):
         wanted = getattr(gates, name)
@@ -103,15 +103,17 @@ def claim_of(provenance: Provenance) -> Claim:
 
     A model card claims accuracy at a threshold of 0.5 alone.
     """
-    said, known = provenance.plan.doubts, provenance.model.get("claimed") or {}
-    if said.claimed_accuracy is not None or said.claimed_auc is not None:
-        return Claim(said.claimed_accuracy, said.claimed_auc)
+    plan, model_card = provenance.plan.doubts, provenance.model.get("claimed") or {}
+    if plan.claimed_accuracy is not None or plan.claimed_auc is not None:
+        return Claim(plan.claimed_accuracy, plan.claimed_auc)
     half = provenance.model["threshold"] == 0.5
-    return Claim(known.get("accuracy") if half else None, known.get("auc"), "its model card")
+    return Claim(
+        model_card.get("accuracy") if half else None, model_card.get("auc"), "its model card"
+    )
 
 
 def _clipped(summary: Summary, hashes: Sequence[str]) -> tuple[int, int]:
-    """Different images that share the extreme value of one output exactly, of how many."""
+    """Number of different images with the same extreme value of an output, and of all of them."""
     _, first = np.unique(np.array(hashes), return_index=True)
     logits = summary.clean.logits[first]
     most = 0
@@ -122,13 +124,13 @@ def _clipped(summary: Summary, hashes: Sequence[str]) -> tuple[int, int]:
     return (most if most > 1 else 0), len(first)
 
 
-def climbs(cell: Cell) -> bool:
+def is_iterative(cell: Cell) -> bool:
     """Whether the attack takes several gradient steps within an eps."""
     return cell.attack.traits.steps > 1 and not cell.attack.minimum_norm
 
 
 def _stuck(spec: AuditSpec, cells: Sequence[Cell], summary: Summary) -> Iterator[Stuck]:
-    """By threat model the cases whose margin no attack raised; none for a goal with a target.
+    """By threat model: cases whose margin no attack raised. Nothing for a goal with a target.
 
     All attacks at one eps together: with three classes cross-entropy may rise where the margin
     does not, and then an attack on the margin shows that it could rise.
@@ -138,27 +140,27 @@ def _stuck(spec: AuditSpec, cells: Sequence[Cell], summary: Summary) -> Iterator
     if spec.goal != "error" and summary.clean.logits.shape[1] > 2:
         return
     before = margins(summary.clean.logits, summary.labels)
-    least = RISE * float(np.abs(before).mean())
-    together: dict[ThreatModel, list[Cell]] = {}
+    least = MIN_RISE * float(np.abs(before).mean())
+    by_threat: dict[ThreatModel, list[Cell]] = {}
     for cell in cells:
-        if cell.exact and climbs(cell) and cell.same_as is None:
-            together.setdefault(cell.threat, []).append(cell)
-    for threat, own in together.items():
+        if cell.exact and is_iterative(cell) and cell.same_as is None:
+            by_threat.setdefault(cell.threat, []).append(cell)
+    for threat, own in by_threat.items():
         conditions = [summary.condition(cell.key) for cell in own]
-        judged = np.any([one.attacked & ~one.failed for one in conditions], axis=0)
+        evaluated = np.any([one.evaluated for one in conditions], axis=0)
         risen = np.any(
             [
-                one.attacked & ~one.failed & (margins(one.logits, summary.labels) - before > least)
+                one.evaluated & (margins(one.logits, summary.labels) - before > least)
                 for one in conditions
             ],
             axis=0,
         )
         names = ", ".join(cell.label for cell in own)
-        stuck = int((judged & ~risen).sum())
-        yield Stuck(names, threat.norm, threat.eps, stuck, int(judged.sum()))
+        stuck = int((evaluated & ~risen).sum())
+        yield Stuck(names, threat.norm, threat.eps, stuck, int(evaluated.sum()))
 
 
-def _short(cells: Sequence[Cell]) -> dict[str, float]:
-    """PGD from a random start whose steps add up to less than 2 eps: by label, to how many eps."""
+def _short_reach(cells: Sequence[Cell]) -> dict[str, float]:
+    """By label: the sum of the steps in eps, of attacks with a random start where it is below 2."""
     travels = {cell.label: cell.attack.traits.travel for cell in cells}
     return {label: travel for label, travel in travels.items() if travel < 2 - 1e-9}

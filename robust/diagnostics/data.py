@@ -9,6 +9,7 @@ from __future__ import annotations
 from robust.diagnostics.evidence import Evidence
 from robust.diagnostics.metadata_shortcuts import find_shortcuts
 from robust.records.estimate import TOO_FEW
+from robust.units import percent_text
 
 
 def phantoms(e: Evidence) -> str | None:
@@ -24,8 +25,8 @@ def shortcut(e: Evidence) -> str | None:
     name, right = max(found.items(), key=lambda item: item[1])
     others = f"; so do {', '.join(sorted(set(found) - {name}))}" if len(found) > 1 else ""
     return (
-        f"{name} alone predicts the label of held-out cases: {right:.1%} correct on average over "
-        f"the classes, {1 / len(e.cases.classes):.1%} by chance{others}"
+        f"{name} alone predicts the label of held-out cases: {percent_text(right)} correct on "
+        f"average over the classes, {percent_text(1 / len(e.cases.classes))} by chance{others}"
     )
 
 
@@ -59,6 +60,6 @@ def missing_class(e: Evidence) -> str | None:
 
 def grey_in_colour(e: Evidence) -> str | None:
     """Raised if any of the images looked at has three equal channels."""
-    if not e.colour_of_grey:
+    if not e.grey_in_colour:
         return None
-    return f"{e.colour_of_grey} of the images looked at have three equal channels"
+    return f"{e.grey_in_colour} of the images looked at have three equal channels"

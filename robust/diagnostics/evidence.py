@@ -53,7 +53,7 @@ class Evidence:
     """Head of the classifier as it was recognised."""
     declared_head: str
     """Head that the plan declares; `auto` where it declares none."""
-    colour_of_grey: int
+    grey_in_colour: int
     """Number of the cases looked at that hold a grey image in a colour file."""
     clean: AttackResult
     """Result without attack."""
@@ -69,7 +69,7 @@ class Evidence:
     """Number of images that detectors are evaluated on and that are copies of another one."""
     worst: Sequence[AttackResult] = ()
     """Worst cases over all attacks."""
-    needed: Mapping[str, int] = field(default_factory=dict)
+    groups_needed: Mapping[str, int] = field(default_factory=dict)
     """By gate: the number of groups below which it could not pass, even if all were correct."""
     claim: Claim = Claim()
     """Clean scores claimed for the classifier."""
@@ -77,11 +77,11 @@ class Evidence:
     """Seed of the plan."""
     clipped: tuple[int, int] = (0, 0)
     """Number of different images that share the extreme value of an output exactly, and of all."""
-    stepwise: frozenset[str] = frozenset()
+    iterative: frozenset[str] = frozenset()
     """Names of the iterative attacks in the plan."""
     stuck: Sequence[Stuck] = ()
     """Cases left no nearer to their goal, by eps."""
-    short: Mapping[str, float] = field(default_factory=dict)
-    """Attacks with a random start whose steps add up to less than 2 eps: their sum, in eps."""
+    short_reach: Mapping[str, float] = field(default_factory=dict)
+    """By attack with a random start whose steps add up to less than 2 eps: their sum, in eps."""
     probe: Probed | None = None
     """Results of the probe; None where the plan switches it off."""

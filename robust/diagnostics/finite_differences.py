@@ -1,4 +1,4 @@
-"""Gradients held against finite differences: do they vanish, mislead, or belong to a staircase?"""
+"""Gradients compared with finite differences: vanishing, misleading, or of a step function."""
 
 from __future__ import annotations
 
@@ -11,29 +11,32 @@ from robust.models.acceleration.memory import memory_ran_out
 from robust.records.probe import Gradients
 
 LEVEL = 1 / 255
-TINY, LARGE = LEVEL / 10, 8 * LEVEL
-"""No rounding to 8 bits lets the first through; every one lets the second through."""
-SMALL = (TINY, LEVEL / 3, LEVEL)
-"""Moves that a gradient is held against: the first that float32 can show."""
-NOTHING = 1e-4
-"""Of a typical margin: at such a slope the whole range of a pixel would not cross a fortieth of
-it, were the model linear."""
-DIGITS = 1e-4
-"""Of the largest logit: a hundred times the rounding of float32."""
-MOVES = 1e-3
-"""Of the spread of logits."""
+"""One grey level of an 8-bit image."""
+TINY_CHANGE, LARGE_CHANGE = LEVEL / 10, 8 * LEVEL
+"""Rounding to 8 bits hides the first and never the second."""
+STEP_LENGTHS = (TINY_CHANGE, LEVEL / 3, LEVEL)
+"""Steps that a gradient is compared with: the first whose effect float32 can show."""
+VANISHING = 1e-4
+"""Predicted change of the margin over one grey level, as a share of a typical margin, below which a
+gradient vanishes: in a linear model the whole range of a pixel would change a fortieth of it."""
+RESOLUTION = 1e-4
+"""Smallest predicted change that is compared, as a share of the largest logit: a hundred times the
+rounding of float32."""
+MIN_CHANGE = 1e-3
+"""Smallest change of a logit that counts, as a share of the spread of logits."""
 FACTOR = 3.0
+"""A gradient misleads where the real change is this many times larger or smaller."""
 
 
 def probe_gradients(model: Model, x: Tensor, y: Tensor, streams: Streams) -> Gradients:
-    """Compare on `x (n, c, h, w)`, cases that are right, what gradients promise with what is so."""
+    """Compare the margin's predicted and real change on correctly classified `x (n, c, h, w)`."""
     with torch.no_grad():
         logits = model(x)
         signs = (streams.uniform(x) < 0.5).to(x) * 2 - 1
-        shaken = model((x + LARGE * signs).clamp(0, 1))
-        stirred = model((x + TINY * signs).clamp(0, 1))
-    moves = (shaken - logits).abs().amax(1) > MOVES * span(logits)
-    steps = moves & (stirred == logits).all(1)
+        after_large = model((x + LARGE_CHANGE * signs).clamp(0, 1))
+        after_tiny = model((x + TINY_CHANGE * signs).clamp(0, 1))
+    moves = (after_large - logits).abs().amax(1) > MIN_CHANGE * span(logits)
+    steps = moves & (after_tiny == logits).all(1)
     try:
         _, gradient = climb(model, x, lambda z: margin(z, y))
     except RuntimeError as error:
@@ -41,36 +44,36 @@ def probe_gradients(model: Model, x: Tensor, y: Tensor, streams: Streams) -> Gra
             raise
         return Gradients(cases=len(x), missing=True, steps=int(steps.sum()))
     before = margin(logits, y)
-    small = NOTHING * before.abs().mean()
+    small = VANISHING * before.abs().mean()
     gradient = torch.nan_to_num(gradient, 0.0, 0.0, 0.0)
-    vanishing = _promise(gradient, x, LEVEL)[1] < small
-    judged, misleading = torch.zeros_like(moves), torch.zeros_like(moves)
-    for length in SMALL:
-        moved, promised = _promise(gradient, x, length)
+    vanishing = _predicted_change(gradient, x, LEVEL)[1] < small
+    compared, misleading = torch.zeros_like(moves), torch.zeros_like(moves)
+    for length in STEP_LENGTHS:
+        moved, predicted = _predicted_change(gradient, x, length)
         with torch.no_grad():
             after = model(moved)
-        if length == TINY:
+        if length == TINY_CHANGE:
             steps &= (after == logits).all(1)
-        ratio = (margin(after, y) - before) / promised
-        seen = (promised > DIGITS * logits.abs().amax(1)) & ~vanishing & ~judged & ~steps
-        judged |= seen
-        misleading |= seen & ((ratio < 1 / FACTOR) | (ratio > FACTOR))
+        ratio = (margin(after, y) - before) / predicted
+        usable = (predicted > RESOLUTION * logits.abs().amax(1)) & ~vanishing & ~compared & ~steps
+        compared |= usable
+        misleading |= usable & ((ratio < 1 / FACTOR) | (ratio > FACTOR))
     return Gradients(
         cases=len(x),
         vanishing=int(vanishing.sum()),
         still_moving=int((vanishing & moves).sum()),
-        judged=int(judged.sum()),
+        judged=int(compared.sum()),
         misleading=int(misleading.sum()),
         steps=int(steps.sum()),
     )
 
 
 def span(logits: Tensor) -> Tensor:
-    """Between the largest and the smallest logit of a batch, never zero."""
+    """The spread between the largest and the smallest logit of a batch, never zero."""
     return (logits.max() - logits.min()).clamp_min(torch.finfo(logits.dtype).tiny)
 
 
-def _promise(gradient: Tensor, x: Tensor, length: float) -> tuple[Tensor, Tensor]:
-    """The image moved along the gradient as far as the box has room, and the rise promised."""
+def _predicted_change(gradient: Tensor, x: Tensor, length: float) -> tuple[Tensor, Tensor]:
+    """The image after a step along the gradient within the box, and the predicted change `(n,)`."""
     moved = (x + length * gradient.sign()).clamp(0, 1)
     return moved, ((moved - x) * gradient).flatten(1).sum(1)

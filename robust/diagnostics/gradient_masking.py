@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from robust.diagnostics.evidence import Evidence
 from robust.records import AttackResult
-from robust.units import format_threat
+from robust.units import format_threat, percent_text
 
-SOME = 3
-"""Fewest cases for a symptom: fewer may be the luck of one attack on one image."""
+MIN_CASES = 3
+"""Fewest cases that count as a symptom: fewer may be chance."""
 
 
 def _many(found: int, of: int, share: float) -> bool:
-    return found >= SOME and found >= share * of
+    return found >= MIN_CASES and found >= share * of
 
 
 def vanishing_gradients(e: Evidence) -> str | None:
@@ -82,7 +82,7 @@ def rises_with_eps(e: Evidence) -> str | None:
     worst = None
     for row in e.rows:
         for other in e.rows:
-            lost = _lost(row, other) if row.attack in e.stepwise else 0
+            lost = _lost(row, other) if row.attack in e.iterative else 0
             if _many(lost, row.attacked, 0.02) and (worst is None or lost > worst[0]):
                 worst = lost, row, other
     if worst is None:
@@ -138,17 +138,17 @@ def no_better_than_noise(e: Evidence) -> str | None:
             continue
         if success.value <= baseline:
             return (
-                f"{row.attack} succeeds on {success.value:.1%}, noise of the same size on "
-                f"{baseline:.1%}"
+                f"{row.attack} succeeds on {percent_text(success.value)}, noise of that size on "
+                f"{percent_text(baseline)}"
             )
     return None
 
 
 def short_steps(e: Evidence) -> str | None:
     """Raised if an attack with a random start has steps times step_size below 2 eps."""
-    if not e.short:
+    if not e.short_reach:
         return None
-    moves = ", ".join(f"{name} can move {travel:.3g} eps" for name, travel in e.short.items())
+    moves = ", ".join(f"{name} can move {travel:.3g} eps" for name, travel in e.short_reach.items())
     return f"{moves} from a random start"
 
 

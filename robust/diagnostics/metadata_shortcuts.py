@@ -19,10 +19,10 @@ CV_FOLDS = 5
 """Folds of the cross-validation."""
 MIN_CASES = 20
 """Fewest cases, one per group, for a column to be tested."""
-SITE_SIZE, MOST_SITES = 10, 30
+SITE_SIZE, MAX_SITES = 10, 30
 """Fewest cases per group on average, and most groups, for a group to be taken for a site or a
 device: of many patients each naturally has one label."""
-MOST_VALUES = 10
+MAX_VALUES = 10
 """Most different numbers in a column that are kept as values; more are put into fifths."""
 
 
@@ -36,12 +36,12 @@ def find_shortcuts(cases: Cases, seed: int = 0) -> dict[str, float]:
     labels = np.array([entry.label for entry in cases.entries], np.int64)
     groups = [entry.group for entry in cases.entries]
     _, first = np.unique(np.array(groups), return_index=True)
-    one = np.sort(first)
+    first = np.sort(first)
     columns: dict[str, tuple[Codes, Codes]] = {}
     for name in sorted({name for entry in cases.entries for name in entry.metadata}):
-        values = [cases.entries[i].metadata.get(name, "") for i in one]
-        columns[name] = _codes(values), labels[one]
-    if cases.grouped and 1 < len(first) < MOST_SITES and len(groups) >= SITE_SIZE * len(first):
+        values = [cases.entries[i].metadata.get(name, "") for i in first]
+        columns[name] = _codes(values), labels[first]
+    if cases.grouped and 1 < len(first) < MAX_SITES and len(groups) >= SITE_SIZE * len(first):
         columns["the group"] = _codes(groups), labels
     found = {}
     for name, (codes, own) in columns.items():
@@ -58,7 +58,7 @@ def _codes(values: list[str]) -> Codes:
         numbers = np.array([float(value) for value in values])
     except ValueError:
         numbers = np.array([])
-    if np.isfinite(numbers).all() and len(set(numbers.tolist())) > MOST_VALUES:
+    if np.isfinite(numbers).all() and len(set(numbers.tolist())) > MAX_VALUES:
         edges = np.quantile(numbers, [0.2, 0.4, 0.6, 0.8])
         return np.searchsorted(edges, numbers, side="right").astype(np.int64)
     known = {value: code for code, value in enumerate(Counter(values))}

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import Counter
 
 from robust.diagnostics.evidence import Evidence
+from robust.units import percent_text
 
-BELOW = 0.02
-"""The upper end of the interval must lie this far below a claim: claims are rounded figures."""
-DIFFERENT = 1e-3
-"""Of the spread of logits: a hundred times what the order of additions does at float32."""
+CLAIM_TOLERANCE = 0.02
+"""How far the upper end of the interval must lie below a claim: claims are rounded figures."""
+OUTPUT_TOLERANCE = 1e-3
+"""Largest difference between two passes, as a share of the spread of logits: a hundred times what
+the order of additions causes at float32."""
 CLIPPED = 0.05
-"""Share of different images that have one and the same extreme output."""
+"""Smallest share of different images with the same extreme output."""
 
 
 def weak_clean(e: Evidence) -> str | None:
@@ -27,13 +29,13 @@ def weak_clean(e: Evidence) -> str | None:
     if accuracy is None or len(counts) < 2 or accuracy.value > share:
         return None
     return (
-        f"{accuracy.value:.1%} correct on clean images; always predicting "
-        f"{e.cases.classes[label]!r} gives {share:.1%}"
+        f"{percent_text(accuracy.value)} correct on clean images; always predicting "
+        f"{e.cases.classes[label]!r} gives {percent_text(share)}"
     )
 
 
 def below_the_claim(e: Evidence) -> str | None:
-    """Raised if the interval of clean accuracy or AUC lies more than `BELOW` below the claim."""
+    """Raised if the interval of a clean score lies over `CLAIM_TOLERANCE` below the claim."""
     claims = (
         ("accuracy", e.claim.accuracy, e.clean.scores.accuracy),
         ("AUC", e.claim.auc, e.clean.scores.auc),
@@ -41,14 +43,14 @@ def below_the_claim(e: Evidence) -> str | None:
     missed = [
         f"{name} is {seen.value:.3f} [{seen.low:.3f}, {seen.high:.3f}], {claimed:.3f} was claimed"
         for name, claimed, seen in claims
-        if claimed is not None and seen is not None and seen.high < claimed - BELOW
+        if claimed is not None and seen is not None and seen.high < claimed - CLAIM_TOLERANCE
     ]
     return f"on clean images {' and '.join(missed)} by {e.claim.by}" if missed else None
 
 
 def random_outputs(e: Evidence) -> str | None:
-    """Raised if two passes of the same batch differ by more than `DIFFERENT`."""
-    if e.probe is None or e.probe.repeat <= DIFFERENT:
+    """Raised if two passes of the same batch differ by more than `OUTPUT_TOLERANCE`."""
+    if e.probe is None or e.probe.repeat <= OUTPUT_TOLERANCE:
         return None
     return (
         f"two passes of the same {e.probe.cases} images differ by {e.probe.repeat:.2g} of the "
@@ -60,7 +62,7 @@ def batch_dependence(e: Evidence) -> str | None:
     """Raised if half the batch gives other logits, beyond what a second pass changes."""
     p = e.probe
     # What a second pass changes does not depend on the other images of the batch.
-    if p is None or p.neighbours <= max(DIFFERENT, 2 * p.repeat):
+    if p is None or p.neighbours <= max(OUTPUT_TOLERANCE, 2 * p.repeat):
         return None
     return (
         f"the same images in half the batch give logits that differ by {p.neighbours:.2g} of their "

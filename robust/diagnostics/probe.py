@@ -11,7 +11,11 @@ import torch
 from attacks import Model, Streams
 from robust.cases.case import spread
 from robust.diagnostics.finite_differences import probe_gradients, span
-from robust.diagnostics.reattack import left_without_bounds, search, standing
+from robust.diagnostics.reattack import (
+    count_robust_without_bounds,
+    find_robust_cases,
+    reattack,
+)
 from robust.engine.batch import Batch
 from robust.engine.goal import ANY_ERROR, Goal, eligible_cases
 from robust.engine.run_memory import CASES_AT_ONCE, PROBE
@@ -21,15 +25,16 @@ from robust.models.acceleration.memory import memory_ran_out
 from robust.plan.spec import AuditSpec
 from robust.records.probe import Gradients, Probed, Search
 
-CASES = 16
-STEADY = 1e-5
-"""Of the spread of logits: what the order of additions may change from pass to pass on a GPU."""
+MAX_CASES = 16
+REPEAT_TOLERANCE = 1e-5
+"""Largest change between two passes, as a share of the spread of logits, that the order of
+additions may cause on a GPU."""
 
 
 def probe(audit: AuditSpec, session: Session) -> None:
     """Probe the classifier, once a run, and keep the result in its store.
 
-    It comes after the attacks, so that cases which they left standing can be attacked again.
+    It comes after the attacks, so that cases which stayed robust can be attacked again.
     """
     store, progress = session.store, session.progress
     if store.get(PROBE) is not None:
@@ -38,7 +43,7 @@ def probe(audit: AuditSpec, session: Session) -> None:
     if not right:
         return
     progress(0, 1, "probing the classifier")
-    most = min(CASES, store.get(CASES_AT_ONCE) or CASES)
+    most = min(MAX_CASES, store.get(CASES_AT_ONCE) or MAX_CASES)
     while most:
         try:
             store.put(PROBE, _Probe(session, audit, most).run(right))
@@ -52,25 +57,25 @@ def probe(audit: AuditSpec, session: Session) -> None:
 
 @dataclass(frozen=True)
 class _Probe:
-    """One try, on at most so many cases."""
+    """One run of the probe, on at most `most` cases."""
 
     session: Session
     audit: AuditSpec
     most: int
 
     def run(self, right: Sequence[int]) -> Probed:
-        """On the cases of these rows, which are classified correctly."""
+        """Probe on some of these rows, whose cases are classified correctly."""
         began = time.perf_counter()
         batch = self._load(right, ANY_ERROR)
         model = Recorder(self.session.runner.logits, batch.y)
         repeat, neighbours = _agreement(model, batch)
         streams = Streams.of(self.audit.seed, [case.id for case in batch.cases], "probe")
         gradients = Gradients(len(batch.rows))
-        if repeat < STEADY:  # finite differences of what is random say nothing
+        if repeat < REPEAT_TOLERANCE:  # of random outputs, finite differences mean nothing
             self._show(1, "gradients")
             gradients = probe_gradients(model, batch.x, batch.y, streams)
         self._show(2, "attack without bounds")
-        boundless = left_without_bounds(model, batch, self.audit.seed)
+        boundless = count_robust_without_bounds(model, batch, self.audit.seed)
         self._show(3, "longer attacks on robust cases")
         found, passes = self._search()
         return Probed(
@@ -86,14 +91,14 @@ class _Probe:
         )
 
     def _search(self) -> tuple[Search | None, int]:
-        """What longer attacks find on the cases left standing, and the passes that took."""
+        """Results of longer attacks on the robust cases, and the passes that they took."""
         session, norm = self.session, self.audit.norm
-        left = standing(session.store, session.cells, norm, self.most)
+        left = find_robust_cases(session.store, session.cells, norm, self.most)
         if left is None:
             return None, 0
         batch = self._load(left.rows, session.goal)
         model = Recorder(session.runner.logits, batch.y)
-        found = search(model, batch, left, session.cells, session.goal, self.audit.seed)
+        found = reattack(model, batch, left, session.cells, session.goal, self.audit.seed)
         return found, model.forward + model.backward
 
     def _load(self, rows: Sequence[int], goal: Goal) -> Batch:
@@ -107,7 +112,10 @@ class _Probe:
 
 @torch.no_grad()
 def _agreement(model: Model, batch: Batch) -> tuple[float, float]:
-    """How far two passes of a batch differ, and a batch from its halves, over the spread."""
+    """Largest change between two passes of a batch, and between a batch and its halves.
+
+    Both as shares of the spread of logits.
+    """
     first, again = model(batch.x), model(batch.x)
     repeat = float((first - again).abs().max() / span(first))
     half = len(batch.rows) // 2

@@ -12,47 +12,47 @@ from torch import Tensor
 from attacks import PGD, Model, Square, Streams, ThreatModel
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell, running_order
-from robust.engine.goal import Goal
+from robust.engine.goal import ANY_ERROR, Goal
 from robust.engine.run_store import RunStore
 from robust.engine.verified_attack import slack
 from robust.models.acceleration.memory import memory_ran_out
 from robust.records.probe import Search
 
 QUERIES = 300
-"""Of the attack without gradients, per case."""
+"""Queries per case of the attack without gradients."""
 RESTARTS = 3
-"""Of the longer attack."""
+"""Restarts of the longer attack."""
 STEPS = 40, 200
-"""Twice the steps of the plan's longest attack, at least and at most."""
-BOUNDLESS = ((1.0, "image"), (0.25, "image"), (1.0, "random"))
+"""Fewest and most steps of the longer attack; between them, twice the plan's longest attack."""
+UNBOUNDED = ((1.0, "image"), (0.25, "image"), (1.0, "random"))
 """Eps in L-inf and start of the attacks that may return any image, in turn."""
-
-
 WITH_GRADIENTS = ("gradients", "gradients and scores")
 """Knowledge of the attacks that use gradients, alone or in part."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Cases that withstood, at one eps, all attacks of the plan that use gradients alone."""
+class RobustCases:
+    """Cases robust at one eps to all attacks of the plan that use gradients alone."""
 
     threat: ThreatModel
     rows: list[int]
-    felled: frozenset[int]
-    """Those that another attack of the plan felled: a black box, alone or in an ensemble."""
-    by_black_box: frozenset[int]
-    """Those that an attack of the plan felled without any gradient."""
+    fooled_otherwise: frozenset[int]
+    """Those that another attack of the plan fooled: a black box, alone or in an ensemble."""
+    fooled_by_black_box: frozenset[int]
+    """Those that an attack of the plan fooled without any gradient."""
 
 
-def standing(store: RunStore, cells: Sequence[Cell], norm: str, least: int) -> Standing | None:
-    """The largest eps at which at least `least` cases withstood, or else the one with most cases.
+def find_robust_cases(
+    store: RunStore, cells: Sequence[Cell], norm: str, least: int
+) -> RobustCases | None:
+    """Robust cases at the largest eps with at least `least` of them, or else at the eps with most.
 
-    None where no case did, or where no attack of the plan uses gradients within an eps.
+    None where no case is robust, or where no attack of the plan uses gradients within an eps.
     """
     own = [
         c for c in running_order(cells) if c.threat.norm == norm and not c.attack.traits.baseline
     ]
-    best: Standing | None = None
+    best: RobustCases | None = None
     for eps in sorted({c.threat.eps for c in own if math.isfinite(c.threat.eps)}, reverse=True):
         threat = ThreatModel(norm, eps)
         allowed = slack(threat, 1)
@@ -65,30 +65,30 @@ def standing(store: RunStore, cells: Sequence[Cell], norm: str, least: int) -> S
                 knowledge = cell.attack.knowledge
                 if cell.threat.eps == eps and o.failure is None:
                     tried |= {o.row} if knowledge in WITH_GRADIENTS else set()
-                if o.success and (o.linf if norm == "Linf" else o.l2) <= allowed:
+                if o.success and o.distance(norm) <= allowed:
                     kinds = {"gradients": white, "gradients and scores": mixed}
                     kinds.get(knowledge, black).add(o.row)
         left = sorted(tried - white)
         if left and (best is None or len(left) > len(best.rows)):
-            felled, by_black_box = (mixed | black) & set(left), black & set(left)
-            best = Standing(threat, left, frozenset(felled), frozenset(by_black_box))
+            otherwise, by_black_box = (mixed | black) & set(left), black & set(left)
+            best = RobustCases(threat, left, frozenset(otherwise), frozenset(by_black_box))
         if len(left) >= least:
             return best
     return best
 
 
-def search(
+def reattack(
     model: Model,
     batch: Batch,
-    left: Standing,
+    left: RobustCases,
     cells: Sequence[Cell],
     goal: Goal,
     seed: int,
 ) -> Search:
     """Attack a batch of cases that withstood again, with more steps, then without gradients.
 
-    A case that the plan itself felled does not count as felled by more steps; one that a black box
-    of the plan felled, and more steps do not, counts as felled without gradients.
+    A case that the plan itself fooled does not count for more steps. A case that a black box of the
+    plan fooled, and more steps do not, counts for the attack without gradients.
     """
     threat = left.threat
     most = max((cell.attack.traits.steps for cell in cells), default=0)
@@ -97,35 +97,37 @@ def search(
     found = []
     rest = batch
     for attack in (longer, Square(queries=QUERIES)):
-        fallen = torch.zeros(len(rest.rows), dtype=torch.bool)
+        fooled = torch.zeros(len(rest.rows), dtype=torch.bool)
         if len(rest.rows):
             streams = Streams.of(seed, [case.id for case in rest.cases], "probe", attack.stream_key)
             try:
                 x_adv = attack(model, rest.x, rest.y, threat, streams, goal.targets(rest.logits))
-                fallen = _reached(model, x_adv, rest, goal)
+                fooled = _reached(model, x_adv, rest, goal)
             except RuntimeError as error:
                 if memory_ran_out(error):
                     raise
-                # The model has no gradient: an attack that needs one fells nothing.
-        found.append([row for row, gone in zip(rest.rows, fallen.tolist(), strict=True) if gone])
-        kept = [i for i, gone in enumerate(fallen.tolist()) if not gone]
+                # The model has no gradient: an attack that needs one fools no case.
+        found.append(
+            [row for row, success in zip(rest.rows, fooled.tolist(), strict=True) if success]
+        )
+        kept = [i for i, success in enumerate(fooled.tolist()) if not success]
         rest = rest.take(kept)
     return Search(
         norm=threat.norm,
         eps=threat.eps,
         cases=len(batch.rows),
-        longer=len(set(found[0]) - left.felled),
+        longer=len(set(found[0]) - left.fooled_otherwise),
         steps=steps,
         restarts=RESTARTS,
-        black_box=len(set(found[1]) | (left.by_black_box & set(batch.rows)) - set(found[0])),
+        black_box=len(set(found[1]) | (left.fooled_by_black_box & set(batch.rows)) - set(found[0])),
         queries=QUERIES,
     )
 
 
-def left_without_bounds(model: Model, batch: Batch, seed: int) -> int:
+def count_robust_without_bounds(model: Model, batch: Batch, seed: int) -> int:
     """Number of cases that keep their label although any image is allowed."""
     rest = batch
-    for eps, start in BOUNDLESS:
+    for eps, start in UNBOUNDED:
         attack = PGD(steps=40, step_size=0.1, loss="margin", start=start, stop=True)
         streams = Streams.of(seed, [case.id for case in rest.cases], "probe", eps, start)
         try:
@@ -134,8 +136,8 @@ def left_without_bounds(model: Model, batch: Batch, seed: int) -> int:
             if memory_ran_out(error):
                 raise
             return len(rest.rows)
-        fallen = _reached(model, x_adv, rest, Goal("error", ()))
-        rest = rest.take([i for i, gone in enumerate(fallen.tolist()) if not gone])
+        fooled = _reached(model, x_adv, rest, ANY_ERROR)
+        rest = rest.take([i for i, success in enumerate(fooled.tolist()) if not success])
         if not rest.rows:
             return 0
     return len(rest.rows)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from robust.diagnostics.evidence import Evidence
 from robust.records.estimate import TOO_FEW
+from robust.units import percent_text
 
 WIDE = 0.3
 """Width of an interval above which it leaves most of the question open."""
@@ -47,7 +48,7 @@ def not_evaluated(e: Evidence) -> str | None:
 
 def too_few_cases(e: Evidence) -> str | None:
     """Raised if a worst-case interval is wider than `WIDE`, or a gate needs more groups."""
-    short = {name: least for name, least in e.needed.items() if least > e.groups}
+    short = {name: least for name, least in e.groups_needed.items() if least > e.groups}
     wide = [
         (estimate.high - estimate.low, row, estimate)
         for row in e.worst
@@ -59,7 +60,7 @@ def too_few_cases(e: Evidence) -> str | None:
         _, row, estimate = max(wide, key=lambda found: found[0])
         seen.append(
             f"robust accuracy at {row.condition.removeprefix('worst case, ')} lies anywhere from "
-            f"{estimate.low:.1%} to {estimate.high:.1%}"
+            f"{percent_text(estimate.low)} to {percent_text(estimate.high)}"
         )
     if short:
         name, least = max(short.items(), key=lambda item: item[1])

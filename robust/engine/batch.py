@@ -46,12 +46,19 @@ class Batch:
 _log = logging.getLogger(__name__)
 
 
+def places_by_shape(images: Iterable[Tensor]) -> list[list[int]]:
+    """Places of the images of each shape, shapes in the order of their first image."""
+    shapes: dict[tuple[int, ...], list[int]] = {}
+    for place, image in enumerate(images):
+        shapes.setdefault(tuple(image.shape), []).append(place)
+    return list(shapes.values())
+
+
 def group_by_shape(cases: Iterable[tuple[int, Case]]) -> list[list[tuple[int, Case]]]:
     """Rows and cases with images of one shape together, shapes in the order of their first case."""
-    shapes: dict[tuple[int, ...], list[tuple[int, Case]]] = {}
-    for row, case in cases:
-        shapes.setdefault(tuple(case.image.shape), []).append((row, case))
-    return list(shapes.values())
+    every = list(cases)
+    shapes = places_by_shape(case.image for _, case in every)
+    return [[every[place] for place in places] for places in shapes]
 
 
 def stack_images(cases: Iterable[tuple[int, Case]], like: Tensor) -> Tensor:
@@ -76,6 +83,20 @@ def make_batches(
             )
         )
     return batches
+
+
+def first_images(cases: Cases, rows: Sequence[int], size: int) -> Tensor | None:
+    """The first images of one shape `(n, c, h, w)` among `rows`, read `size` at a time.
+
+    They are for `prepare`, to recognise a classifier's head on. Images that cannot be read are
+    passed over without a word; None where none can be read.
+    """
+    for start in range(0, len(rows), size):
+        part = enumerate(cases.stream(rows[start : start + size]))
+        readable = [(place, case) for place, case in part if not isinstance(case, InputError)]
+        if readable:
+            return torch.stack([case.image for _, case in group_by_shape(readable)[0]])
+    return None
 
 
 def read_batches(

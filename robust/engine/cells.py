@@ -20,19 +20,19 @@ class Cell:
     attack: Attack
     threat: ThreatModel
     exact: bool
-    """Run in full on every case; else (a curve cell) until the first success, and only on cases
-    that no attack has felled up to this eps."""
+    """Run in full on every case; else (a curve cell) only until the first success, and only on
+    cases on which no attack has succeeded up to this eps."""
     same_as: str | None = None
-    """Label of an earlier attack that does the same to this model; its outcomes serve both."""
+    """Label of an earlier attack that is equal on this model; its outcomes count for both."""
 
     @property
     def key(self) -> str:
-        """Names the cell in the store."""
+        """The cell's key in the store."""
         return f"{self.label}|{self.threat.norm}|{self.threat.eps!r}"
 
     @property
     def eps(self) -> float | None:
-        """Eps as records have it: None for infinity."""
+        """Eps as in records: None for infinity."""
         return None if math.isinf(self.threat.eps) else self.threat.eps
 
 
@@ -49,7 +49,7 @@ def make_cells(
 ) -> list[Cell]:
     """All cells in the order of the plan, eps ascending. An attack of one step always runs in full.
 
-    Raises InputError for what is no attack, and for a norm or an eps that does not fit.
+    Raises InputError for an object that is no attack, and for a norm or an eps that does not fit.
     """
     cells: list[Cell] = []
     for label, spec, attack in zip(unique_labels(specs), specs, attacks, strict=True):
@@ -71,7 +71,9 @@ def make_cells(
                 require_fit(attack, threat)
             except ValueError as error:
                 raise InputError(str(error)) from None
-            cells.append(Cell(label, attack, threat, exact, _twin(cells, attack, threat, classes)))
+            cells.append(
+                Cell(label, attack, threat, exact, _equal_earlier(cells, attack, threat, classes))
+            )
     return cells
 
 
@@ -88,7 +90,9 @@ def _require_attack(attack: object) -> None:
         raise InputError(str(error)) from None
 
 
-def _twin(cells: list[Cell], attack: Attack, threat: ThreatModel, classes: int) -> str | None:
+def _equal_earlier(
+    cells: list[Cell], attack: Attack, threat: ThreatModel, classes: int
+) -> str | None:
     for other in cells:
         if other.same_as is None and other.threat == threat:
             if canonical(other.attack, classes) == canonical(attack, classes):

@@ -1,4 +1,4 @@
-"""Checks before a run that each gate of the plan can be judged on it."""
+"""Checks before a run that the plan can decide each of its gates."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from robust.plan.spec import Plan
 from robust.units import format_threat, parse_threat, same_eps
 
 
-def check_gates(plan: Plan, *, needed: bool = False) -> None:
+def check_gates(plan: Plan, *, required: bool = False) -> None:
     """InputError where a gate names an eps or a detector that the plan does not have.
 
-    With `needed`, a plan without gates is an InputError too.
+    With `required`, a plan without gates is an InputError too.
     """
     gates = plan.gates
-    if needed and not gates:
+    if required and not gates:
         raise InputError(
             "--gate needs gates: write a [gates] table into the plan, for example "
             'robust_accuracy = { "1/255" = 0.6 }'

@@ -34,12 +34,16 @@ class Goal:
         return self._finding(y) if self.name == "miss" else ~self._finding(y)
 
     def reached(self, prediction: Tensor, y: Tensor) -> Tensor:
-        """Whether these predictions are what the attacker wanted: `(n,)` bool."""
+        """Whether predictions `(n,)` reach the goal: `(n,)` bool."""
         if self.target is not None:
             return prediction == self.target
         if self.name == "error":
             return prediction != y
         return self._finding(prediction) != self._finding(y)
+
+    def success(self, logits: Tensor, y: Tensor) -> Tensor:
+        """Whether logits `(n, k)` reach the goal: `(n,)` bool; NaN or infinite ones never do."""
+        return self.reached(logits.argmax(1), y) & logits.isfinite().all(1)
 
     def targets(self, logits: Tensor) -> Tensor | None:
         """The label to steer each case to `(n,)`, from clean logits; None where any will do.
@@ -81,9 +85,10 @@ def eligible_cases(
     `entries` are those of all cases; `clean` may be a part of their predictions.
     """
     right = {
-        one.row: one
-        for one in clean
-        if one.logits is not None and int(one.logits.argmax()) == entries[one.row].label
+        prediction.row: prediction
+        for prediction in clean
+        if prediction.logits is not None
+        and int(prediction.logits.argmax()) == entries[prediction.row].label
     }
     eligible = goal.eligible(torch.tensor([entries[row].label for row in right], dtype=torch.long))
     return {row: right[row] for row, fits in zip(right, eligible.tolist(), strict=True) if fits}

@@ -1,4 +1,4 @@
-"""The inputs that a plan names, opened: classifier, cases, reference split, threshold."""
+"""Opens the inputs that a plan names: classifier, cases, reference split, threshold."""
 
 from __future__ import annotations
 
@@ -6,16 +6,9 @@ import numpy as np
 import torch
 
 from robust.cases import Cases, open_cases
-from robust.engine.batch import read_batches
+from robust.engine.batch import first_images, read_batches
 from robust.errors import InputError
-from robust.models import (
-    Classifier,
-    choose_device,
-    full_precision,
-    load_classifier,
-    prepare,
-    settle_head,
-)
+from robust.models import Classifier, choose_device, full_precision, load_classifier, prepare
 from robust.models.preparation import image_template
 from robust.plan.spec import DataSpec, ModelSpec, Plan
 
@@ -41,8 +34,9 @@ def open_plan(plan: Plan, device: str = "auto") -> tuple[Classifier, Cases]:
     if plan.audit.sensitivity is not None:
         val = open_data(plan.data.model_copy(update={"split": "val", "limit": None}))
         with full_precision():
-            ready = prepare(classifier, choose_device(device))
-            classifier.threshold = threshold_for(ready, val, plan.audit.sensitivity)
+            classifier.threshold = threshold_for(
+                classifier, val, plan.audit.sensitivity, choose_device(device)
+            )
     return classifier, cases
 
 
@@ -58,28 +52,32 @@ def open_model(spec: ModelSpec, threshold: float = 0.5) -> Classifier:
 
 @torch.no_grad()
 def threshold_for(
-    classifier: Classifier, cases: Cases, sensitivity: float, batch: int = 64
+    classifier: Classifier,
+    cases: Cases,
+    sensitivity: float,
+    device: torch.device | str = "cpu",
+    batch: int = 64,
 ) -> float:
     """The largest threshold at which at least this share of the findings in `cases` is detected.
 
-    `classifier` is a prepared one at threshold 0.5 with two classes; the threshold lies halfway
-    between two probabilities that occur. Raises InputError where `cases` hold no finding.
+    `classifier` is at threshold 0.5 and has two classes. The threshold lies halfway between two
+    probabilities that occur. Raises InputError where `cases` hold no finding.
     """
     findings = [i for i, entry in enumerate(cases.entries) if entry.label == 1]
     if not findings:
         raise InputError(
             f"the {cases.split} split has no case with a finding to set a sensitivity on"
         )
+    ready = prepare(classifier, device, images=first_images(cases, findings, batch))
     probabilities: list[float] = []
     for _, _, x in read_batches(
         cases,
         findings,
-        image_template(classifier),
+        image_template(ready),
         size=batch,
         remedy="; the threshold needs every image of the val split",
     ):
-        settle_head(classifier, x)
-        logits = classifier(x)
+        logits = ready(x)
         if logits.shape[1] != 2:
             raise InputError("a sensitivity can be set for two classes only; set threshold")
         probabilities.extend(logits.double().softmax(1)[:, 1].tolist())

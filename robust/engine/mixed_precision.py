@@ -19,8 +19,8 @@ from robust.models.acceleration.accelerate import FastModels, make_fast_models
 from robust.models.acceleration.memory import max_batch
 from robust.models.classifier import Classifier
 
-LONG = 5
-"""Passes from which on a first run in low precision saves time."""
+MIN_PASSES = 5
+"""Fewest passes of an attack for which a first run in low precision saves time."""
 
 
 @dataclass
@@ -33,15 +33,15 @@ class MixedPrecisionAttacker:
 
     classifier: Classifier
     models: FastModels
-    most: int = 1 << 30
-    """Cases per batch at most; halved whenever memory runs out."""
+    max_batch: int = 1 << 30
+    """Most cases in one batch; halved whenever memory runs out."""
 
     def run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
         """The adversarial images `(n, c, h, w)` and their verified outcomes.
 
         OutOfMemory, an InputError, where even a single case is too much.
         """
-        if len(batch.rows) > self.most:
+        if len(batch.rows) > self.max_batch:
             halves = [batch.take(part) for part in _halves(len(batch.rows))]
             parts = [self.run(cell, half, goal, seed) for half in halves]
             return torch.cat([x for x, _ in parts]), [o for _, found in parts for o in found]
@@ -52,7 +52,7 @@ class MixedPrecisionAttacker:
                 raise
         if batch.x.is_cuda:
             torch.cuda.empty_cache()
-        self.most = len(batch.rows) // 2
+        self.max_batch = len(batch.rows) // 2
         return self.run(cell, batch, goal, seed)
 
     def _run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
@@ -60,7 +60,7 @@ class MixedPrecisionAttacker:
         attack = cell.attack if cell.exact else early_stopping(cell.attack)
         # The form that stops early draws what the attack itself draws.
         task = AttackTask(attack, cell.attack.stream_key, cell.threat, goal, seed)
-        if low is None or attack.minimum_norm or attack.passes < LONG:
+        if low is None or attack.minimum_norm or attack.passes < MIN_PASSES:
             return attack_batch(self.classifier, task, batch, exact)
         x_adv, outcomes = attack_batch(self.classifier, task, batch, low)
         left = [i for i, outcome in enumerate(outcomes) if not outcome.success]
@@ -77,11 +77,11 @@ class MixedPrecisionAttacker:
 def make_mixed_precision_attacker(
     classifier: Classifier, x: Tensor, precision: str, store: RunStore
 ) -> MixedPrecisionAttacker:
-    """Measure on `x (n, c, h, w)` how to run the network, or take what the store remembers."""
+    """Choose precision and batch size by timing on `x (n, c, h, w)`, or as the store remembers."""
     models = make_fast_models(classifier, x, precision, store.get(ACCELERATION))
     store.memo(ACCELERATION, lambda: models.acceleration)
-    most = store.memo(CASES_AT_ONCE, lambda: max_batch(models.float32, x))
-    return MixedPrecisionAttacker(classifier, models, most)
+    batch_limit = store.memo(CASES_AT_ONCE, lambda: max_batch(models.float32, x))
+    return MixedPrecisionAttacker(classifier, models, batch_limit)
 
 
 def _halves(count: int) -> list[range]:

@@ -28,10 +28,10 @@ _COLUMNS = (
     *(("saturated", pa.bool_()), ("failure", pa.string())),
 )
 _BLOCK = 10_000
-"""Rows of a row group of the Parquet file: what is in memory at a time."""
+"""Rows in memory at a time, which are one row group of the Parquet file."""
 
 _FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-"""How a formula begins, in the full-width forms as well."""
+"""First characters of a spreadsheet formula, full-width forms included."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -94,13 +94,13 @@ def _lines(
     names, none = cases.classes, [None] * len(cases.classes)
     for clean in store.clean():
         entry = cases.entries[clean.row]
-        line = [entry.id, entry.group, names[entry.label], "clean", *_nothing(2)]
-        kept = [entry.metadata.get(name) for name in metadata]
+        line = [entry.id, entry.group, names[entry.label], "clean", *_blanks(2)]
+        columns = [entry.metadata.get(name) for name in metadata]
         if clean.logits is None:
-            yield [*line, *_nothing(6), "file could not be read", *kept, *none]
+            yield [*line, *_blanks(6), "file could not be read", *columns, *none]
         else:
-            said = names[int(np.argmax(clean.logits))]
-            yield [*line, said, *_nothing(6), *kept, *_floats(clean.logits)]
+            prediction = names[int(np.argmax(clean.logits))]
+            yield [*line, prediction, *_blanks(6), *columns, *_floats(clean.logits)]
     for cell in cells:
         if cell.same_as is not None:
             continue
@@ -110,21 +110,21 @@ def _lines(
                 *(entry.id, entry.group, names[entry.label]),
                 *(cell.label, cell.threat.norm, cell.eps),
                 *(names[int(np.argmax(o.logits))], o.success),
-                *(_known(o.linf), _known(o.l2), o.passes, o.saturated, o.failure),
+                *(_finite(o.linf), _finite(o.l2), o.passes, o.saturated, o.failure),
                 *(entry.metadata.get(name) for name in metadata),
                 *_floats(o.logits),
             ]
 
 
-def _nothing(count: int) -> list[None]:
+def _blanks(count: int) -> list[None]:
     return [None] * count
 
 
 def _floats(logits: Array) -> list[float | None]:
-    return [_known(float(value)) for value in logits]
+    return [_finite(float(value)) for value in logits]
 
 
-def _known(value: float) -> float | None:
+def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 

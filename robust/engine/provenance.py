@@ -17,12 +17,12 @@ from robust.models.trained import read_model_file
 from robust.plan.spec import ModelSpec, Plan
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "pandas")
-"""Whose versions a report names."""
+"""Packages whose versions a report names."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What was audited, how, and by what; as `Report` holds them."""
+    """Plan, audited model and environment of a run, as `Report` holds them."""
 
     plan: Plan
     model: Mapping[str, Any]
@@ -30,28 +30,28 @@ class Provenance:
 
     @property
     def declared_head(self) -> str:
-        """What the plan says of the head, before it was recognised."""
+        """The head that the plan declares; `auto` where it declares none."""
         return self.plan.model.head if self.plan.model else str(self.model["head"])
 
     def save(self, store: RunStore) -> None:
-        """Keep it with the run."""
+        """Write it to the run's store."""
         plan = self.plan.model_dump(mode="json")
         plain = {"plan": plan, "model": dict(self.model), "environment": dict(self.environment)}
         store.put(PROVENANCE, plain)
 
     @classmethod
     def load(cls, store: RunStore) -> Provenance | None:
-        """That of a run, or None where it was cut short before all clean images were predicted."""
-        known = store.get(PROVENANCE)
-        if known is None:
+        """Read it from a run's store; None where clean images are still to be predicted."""
+        plain = store.get(PROVENANCE)
+        if plain is None:
             return None
-        return cls(Plan.model_validate(known["plan"]), known["model"], known["environment"])
+        return cls(Plan.model_validate(plain["plan"]), plain["model"], plain["environment"])
 
 
 def find_provenance(
     plan: Plan, classifier: Classifier, weights: str, device: torch.device
 ) -> Provenance:
-    """That of a run that begins now; `weights` is the hash of the prepared classifier's weights."""
+    """The provenance of a new run; `weights` is the hash of the prepared classifier's weights."""
     source = plan.model.model_dump(exclude_none=True) if plan.model else {"given": "in Python"}
     model = {"source": source, "weights_sha256": weights, **classifier.describe()}
     if claimed := _claimed(plan.model):
@@ -60,7 +60,7 @@ def find_provenance(
 
 
 def _claimed(spec: ModelSpec | None) -> dict[str, float]:
-    """What the folder of a trained model says of its test split."""
+    """Accuracy and AUC on the test split, from the folder of a trained model."""
     if spec is None or spec.folder is None:
         return {}
     scores = read_model_file(Path(spec.folder))[1].get("metrics", {}).get("test", {})

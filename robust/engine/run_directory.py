@@ -18,10 +18,10 @@ class RunDirectory:
     path: Path
     store: RunStore
     created: tuple[Path, ...]
-    """What this run has put there; nothing where it goes on with an earlier one."""
+    """Files and folders that this run has created; empty where it resumes an earlier run."""
 
     def close(self, *, keep: bool) -> None:
-        """Close the store, and remove what this run has created unless it is to be kept."""
+        """Close the store; without `keep`, remove what this run has created."""
         self.store.close()
         for path in () if keep else self.created:
             if path.is_dir():
@@ -31,7 +31,7 @@ class RunDirectory:
 
 
 def open_run(out: str | Path | None) -> RunDirectory:
-    """The directory `out`, of a new run or of one to go on with; None: a temporary one.
+    """Open the directory `out` of a new run or of one to resume; None: a temporary one.
 
     InputError where it holds other files, cannot be written or is another process's.
     """
@@ -42,15 +42,15 @@ def open_run(out: str | Path | None) -> RunDirectory:
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file; name a folder for the run")
     present = {one.name for one in path.iterdir()} if path.exists() else set()
-    known = DATABASE in present
-    if not known and present - {LOCK}:
+    resumed = DATABASE in present
+    if not resumed and present - {LOCK}:
         raise InputError(f"{path} holds other files; name a new or empty folder for the run")
     missing = [one for one in (path, *path.parents) if not one.exists()]
     try:
         store = RunStore(path)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}") from None
-    if known:
+    if resumed:
         return RunDirectory(path, store, ())
     # In a folder that was there and empty, only the files of the run are removed again.
     return RunDirectory(path, store, tuple(missing[-1:] or [path / name for name in FILES]))

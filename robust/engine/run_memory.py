@@ -24,7 +24,7 @@ class Memo(Generic[T]):
     """A plain JSON type, or a dataclass of such."""
 
     def of(self, *parts: object) -> Memo[T]:
-        """The same for one of several: a detector, a fold, a scenario."""
+        """The memo of one detector, fold or scenario: the key continued by `parts`."""
         return dataclasses.replace(self, key="|".join([self.key, *map(str, parts)]))
 
     def to_json(self, value: T) -> str:
@@ -33,7 +33,7 @@ class Memo(Generic[T]):
         return json.dumps(plain)
 
     def from_json(self, text: str) -> T:
-        """The value that `to_json` made this text of."""
+        """The value from a text of `to_json`."""
         return cast(T, record_from(self.type, json.loads(text)))
 
 
@@ -45,7 +45,7 @@ class AdaptiveFold:
     """The row of a case, the score of its least suspicious adversarial image (None: no image fools
     the classifier), and the attack that found it."""
     agreement: float | None
-    """Between the detector and its surrogate; None where none was needed."""
+    """Rank correlation of detector and surrogate; None where no surrogate was needed."""
 
 
 @dataclass(frozen=True)
@@ -61,25 +61,25 @@ class QueryResult:
     """The decision-based attack on some cases of the held-out split."""
 
     fooled: dict[str, list[bool]]
-    """By query budget, which of the cases fell within it."""
+    """By query budget, which cases were fooled within it."""
     control: dict[str, list[bool]]
     """The same for random images."""
     failed: str
-    """Why the attack broke off, or nothing."""
+    """Error of the attack, or an empty text."""
 
 
 PROVENANCE = Memo("provenance", dict[str, dict[str, Any]])
 """Plan, model and environment, as `Provenance` has them."""
 HEAD = Memo("head", str)
-"""What the classifier's outputs are, once that has been recognised."""
+"""The classifier's head as it was recognised."""
 ACCELERATION = Memo("acceleration", Acceleration)
 """How attacks run the network, as measured at the start."""
 CASES_AT_ONCE = Memo("cases at once", int)
 """How many cases memory allows in one batch."""
 FEATURE_LAYOUT = Memo("layout of features", dict[str, dict[str, int]])
-"""By kind (logits, layers, extras) name and width of each part of a row of features."""
+"""By kind (empty for the logits, `layers`, `extras`): width of each part of a row, by name."""
 REFERENCE_LAYOUT = Memo("layout of reference features", dict[str, dict[str, int]])
-"""The same for the images that detectors learn from."""
+"""As `FEATURE_LAYOUT`, for the images that detectors learn from."""
 DETECTION = Memo("detection", Detection)
 """The evaluation of all detectors."""
 ADAPTIVE = Memo("adaptive", AdaptiveFold)
@@ -89,4 +89,4 @@ SCENARIO = Memo("scenario", ScenarioResult)
 QUERIES = Memo("queries", QueryResult)
 """By number of the batch of cases."""
 PROBE = Memo("probe", Probed)
-"""What the probe of the classifier saw."""
+"""Results of the probe of the classifier."""

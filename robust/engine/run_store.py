@@ -21,11 +21,11 @@ Array = npt.NDArray[np.float64]
 T = TypeVar("T")
 
 LAYOUT = "2"
-"""Goes up whenever an older store can no longer be read."""
+"""Version of the tables: a store of another version is refused."""
 
 LOCK, DATABASE = "run.lock", "outcomes.sqlite"
 FILES = (LOCK, DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
-"""Of a store, in a run directory."""
+"""Every file of a store in its run directory."""
 
 _TABLES = f"""
 BEGIN;
@@ -75,6 +75,10 @@ class Outcome:
     failure: str | None = None
     """Why there is no verdict; such a case counts neither as robust nor as broken."""
 
+    def distance(self, norm: str) -> float:
+        """The distance to the clean image in `Linf` or `L2`."""
+        return self.linf if norm == "Linf" else self.l2
+
 
 @dataclass(frozen=True)
 class Totals:
@@ -87,7 +91,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class SurvivalOutcome:
-    """Whether one adversarial image still reaches the goal once it is a file."""
+    """Whether one adversarial image still reaches the goal when it is stored as a file."""
 
     row: int
     computed: bool
@@ -112,7 +116,7 @@ FeatureRow = tuple[str, int, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Observations:
-    """What is kept of the adversarial images of a batch beside their outcomes."""
+    """Features and survival of the adversarial images of a batch, stored beside their outcomes."""
 
     features: Sequence[FeatureRow] = ()
     survival: Sequence[SurvivalOutcome] = ()
@@ -157,7 +161,7 @@ class RunStore:
             raise
 
     @classmethod
-    def look(cls, directory: Path) -> RunStore:
+    def open_to_read(cls, directory: Path) -> RunStore:
         """The store of a run that may still be going on elsewhere; nothing is written."""
         return cls(directory, read_only=True)
 
@@ -173,7 +177,7 @@ class RunStore:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _connect_to_read(self) -> sqlite3.Connection:
-        """SQLite would create files beside the database, or write to those that are there."""
+        """A connection that writes nothing; by default SQLite would create or change files."""
         log, index = (self._path.with_name(self._path.name + end) for end in ("-wal", "-shm"))
         if not log.exists() or not log.stat().st_size:  # nobody writes
             return self._connect(self._path, "immutable=1")
@@ -217,7 +221,7 @@ class RunStore:
         return self._get(f"identity|{name}")
 
     def get(self, memo: Memo[T]) -> T | None:
-        """What the run remembers, or None."""
+        """The remembered value, or None."""
         text = self._get(memo.key)
         return None if text is None else memo.from_json(text)
 
@@ -226,7 +230,7 @@ class RunStore:
         self._put(memo.key, memo.to_json(value))
 
     def memo(self, memo: Memo[T], make: Callable[[], T]) -> T:
-        """What the run remembers; where that is nothing, make it first."""
+        """The remembered value; where there is none, it is made and remembered."""
         known = self.get(memo)
         if known is None:
             known = make()
@@ -264,14 +268,14 @@ class RunStore:
         chunk: int,
         rows: Iterable[Outcome],
         seconds: float,
-        seen: Observations = Observations(),
+        observed: Observations = Observations(),
     ) -> None:
-        """A chunk of one cell: its outcomes, and what is kept of its images beside."""
+        """A chunk of one cell: its outcomes, and the features and survival of its images."""
         with self._db:
-            self._add(seen.features)
+            self._add_features(observed.features)
             self._db.executemany(
                 "INSERT INTO survival VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(cell, *astuple(outcome)) for outcome in seen.survival],
+                [(cell, *astuple(outcome)) for outcome in observed.survival],
             )
             self._db.executemany(
                 "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -286,17 +290,17 @@ class RunStore:
             self._db.execute("INSERT INTO chunks VALUES (?, ?, ?)", (cell, chunk, seconds))
 
     def add_features(
-        self, source: str, chunk: int, seen: Iterable[FeatureRow], seconds: float
+        self, source: str, chunk: int, rows: Iterable[FeatureRow], seconds: float
     ) -> None:
         """A chunk of images that only detectors read: reference, clean, controls."""
         with self._db:
-            self._add(seen)
+            self._add_features(rows)
             self._db.execute("INSERT INTO chunks VALUES (?, ?, ?)", (source, chunk, seconds))
 
-    def _add(self, seen: Iterable[FeatureRow]) -> None:
+    def _add_features(self, rows: Iterable[FeatureRow]) -> None:
         self._db.executemany(
             "INSERT INTO features VALUES (?, ?, ?)",
-            [(source, row, np.asarray(vector, "<f4").tobytes()) for source, row, vector in seen],
+            [(source, row, np.asarray(vector, "<f4").tobytes()) for source, row, vector in rows],
         )
 
     def features(self, source: str) -> tuple[list[int], npt.NDArray[np.float32]]:
@@ -346,7 +350,7 @@ class RunStore:
         return list(self._db.execute(f"{query} ORDER BY row", (cell,)))
 
     def survival(self, cell: str) -> list[SurvivalOutcome]:
-        """What became of the images of one cell once they were files, by row."""
+        """Survival of the images of one cell as files, by row."""
         rows = self._db.execute(
             "SELECT row, computed, quantised, adversarially_rounded, jpeg, jpeg_clean, eps_levels,"
             " grey_levels FROM survival WHERE cell = ? ORDER BY row",

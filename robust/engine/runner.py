@@ -20,20 +20,20 @@ from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_pre
 from robust.engine.run_memory import HEAD
 from robust.engine.run_store import Array, CleanPrediction, Observations, Outcome, RunStore
 from robust.engine.verified_attack import slack
-from robust.errors import InputError, first_line
-from robust.models.classifier import Classifier, settle_head
+from robust.errors import InputError
+from robust.models.classifier import Classifier
 from robust.models.preparation import image_template
 from robust.plan.spec import AuditSpec
 from robust.progress import Progress, no_progress
 from robust.units import at_eps
 
-MEASURED = 16
-"""Images on which it is measured how the network runs fastest."""
+TIMING_IMAGES = 16
+"""Number of images on which the fastest way to run the network is measured."""
 
 _log = logging.getLogger(__name__)
 
 Observe = Callable[[Cell, Batch, Tensor, Sequence[Outcome]], Observations]
-"""From one cell's adversarial images `(n, c, h, w)` to what is stored beside their outcomes."""
+"""Makes of one cell's adversarial images `(n, c, h, w)` what is stored beside their outcomes."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +77,15 @@ class Runner:
         self.skip_broken = options.skip_broken
         self.progress = options.progress
         self._precision = audit.precision
-        self.like = image_template(classifier)
-        """Of the device and type of images."""
+        self.template = image_template(classifier)
+        """An empty tensor on the device and of the type of images."""
         self._attacker: MixedPrecisionAttacker | None = None
         rows = range(len(cases))
         self.chunks = [rows[i : i + audit.chunk] for i in range(0, len(rows), audit.chunk)]
         """Rows of the cases that are attacked as one batch and stored as one unit."""
 
     def predict_clean(self) -> None:
-        """Predict every case, and settle a head `auto` on the first.
+        """Predict every case that has no prediction yet.
 
         InputError for a broken image, NaN, or a head of the wrong size.
         """
@@ -107,7 +107,7 @@ class Runner:
     ) -> None:
         """Run all cells chunk by chunk, so that an image is read once for all of them.
 
-        What `observe` makes of the adversarial images of a batch is stored with their outcomes.
+        What `observe` returns for the adversarial images of a batch is stored with their outcomes.
         """
         done = self.store.done()
         cells = running_order(cells)
@@ -125,33 +125,33 @@ class Runner:
                 began = time.perf_counter()
                 fallen = set() if cell.exact else self._fallen(cells, cell, rows)
                 found: list[Outcome] = []
-                seen = Observations()
+                observed = Observations()
                 for batch in batches:
-                    standing = [i for i, row in enumerate(batch.rows) if row not in fallen]
-                    if standing:
-                        part = batch.take(standing)
+                    remaining = [i for i, row in enumerate(batch.rows) if row not in fallen]
+                    if remaining:
+                        part = batch.take(remaining)
                         x_adv, outcomes = self.run(cell, part, goal, seed)
                         found += outcomes
-                        seen += observe(cell, part, x_adv, outcomes)
+                        observed += observe(cell, part, x_adv, outcomes)
                 seconds = time.perf_counter() - began
-                self.store.add_outcomes(cell.key, number, found, seconds, seen)
+                self.store.add_outcomes(cell.key, number, found, seconds, observed)
         self.progress(total, total, "attacks finished")
 
     def run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
         """The adversarial images of one cell on one batch, and their verified outcomes."""
         if self._attacker is None:
             self._attacker = make_mixed_precision_attacker(
-                self.classifier, batch.x[:MEASURED], self._precision, self.store
+                self.classifier, batch.x[:TIMING_IMAGES], self._precision, self.store
             )
         return self._attacker.run(cell, batch, goal, seed)
 
     def load(self, rows: Sequence[int], goal: Goal) -> list[Batch]:
         """The eligible cases among `rows`, a batch for each image shape."""
         clean = self._eligible(rows, goal)
-        return make_batches(self._read(list(clean)), clean, self.like)
+        return make_batches(self._read(list(clean)), clean, self.template)
 
     def _batches_ahead(self, chunks: Sequence[int], goal: Goal) -> Iterator[list[Batch]]:
-        """The batches of each chunk; its files are read while the one before is attacked."""
+        """The batches of each chunk, whose files are read while the chunk before is attacked."""
         with ThreadPoolExecutor(1, thread_name_prefix="chunks") as pool:
             waiting: list[tuple[dict[int, Array], Future[list[tuple[int, Case]]]]] = []
             for number in chunks:
@@ -159,9 +159,9 @@ class Runner:
                 waiting.append((wanted, pool.submit(self._read, list(wanted))))
                 if len(waiting) > 1:
                     clean, read = waiting.pop(0)
-                    yield make_batches(read.result(), clean, self.like)
+                    yield make_batches(read.result(), clean, self.template)
             for clean, read in waiting:
-                yield make_batches(read.result(), clean, self.like)
+                yield make_batches(read.result(), clean, self.template)
 
     def _eligible(self, rows: Sequence[int], goal: Goal) -> dict[int, Array]:
         """Clean logits by row, of the cases to attack."""
@@ -179,19 +179,11 @@ class Runner:
         return found
 
     def logits(self, x: Tensor) -> Tensor:
-        """The logits `(n, k)` that count: of the network as it is, at its own precision.
+        """The logits `(n, k)` that every result is based on: at the classifier's own precision.
 
         InputError where the network cannot take such images.
         """
-        try:
-            return self.classifier(x)  # type: ignore[no-any-return]
-        except (InputError, torch.OutOfMemoryError):
-            raise
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise InputError(
-                f"the network fails on images of shape {tuple(x.shape[1:])}: {first_line(error)}; "
-                f"set channels and size in [model] to what it was trained on"
-            ) from None
+        return self.classifier(x)  # type: ignore[no-any-return]
 
     def _predict(self, rows: range) -> list[CleanPrediction]:
         found: dict[int, CleanPrediction] = {}
@@ -206,9 +198,8 @@ class Runner:
             else:
                 good.append((row, case))
         for shaped in group_by_shape(good):
-            x = stack_images(shaped, self.like)
+            x = stack_images(shaped, self.template)
             with torch.no_grad():
-                settle_head(self.classifier, x)
                 logits = self.logits(x)
             check_outputs(logits, self.cases.classes, ids=[case.id for _, case in shaped])
             for (row, case), values in zip(shaped, logits.double().cpu().numpy(), strict=True):
@@ -216,12 +207,11 @@ class Runner:
         return [found[row] for row in rows]
 
     def _fallen(self, cells: Sequence[Cell], cell: Cell, rows: range) -> set[int]:
-        """Rows for which some attack has found an image within this cell's ball."""
+        """Rows for which some attack has succeeded within this cell's eps."""
         fallen = set()
         for other in cells:
             if other.threat.norm == cell.threat.norm:
                 for o in self.store.outcomes(other.key, rows.start, rows.stop):
-                    moved = o.linf if cell.threat.norm == "Linf" else o.l2
-                    if o.success and moved <= slack(cell.threat, 1):
+                    if o.success and o.distance(cell.threat.norm) <= slack(cell.threat, 1):
                         fallen.add(o.row)
         return fallen

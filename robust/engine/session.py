@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from attacks import Attack
 from robust.cases import Cases
+from robust.engine.batch import first_images
 from robust.engine.cells import Cell, make_cells
 from robust.engine.goal import Goal, goal_of
 from robust.engine.provenance import Provenance, find_provenance
@@ -22,7 +23,7 @@ from robust.progress import Progress
 
 @dataclass(frozen=True)
 class RunInputs:
-    """What is audited, and with what."""
+    """The classifier, cases and attacks of an audit, with the reference and the surrogate."""
 
     classifier: Classifier
     cases: Cases
@@ -31,7 +32,7 @@ class RunInputs:
     reference: Cases | None = None
     """Cases of the split that detectors learn from."""
     surrogate: Classifier | None = None
-    """Another model, on which images are made that may transfer."""
+    """Another model, on which the images of the transfer attack are made."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Session:
     goal: Goal
     provenance: Provenance
     surrogate: Classifier | None
-    """Prepared."""
+    """Prepared; the transfer attack recognises its head on the cases that it attacks."""
     progress: Progress
 
 
@@ -56,7 +57,7 @@ def start_session(
 ) -> Session:
     """Claim the store for this run and predict the clean images.
 
-    InputError for what cannot work, before any work begins.
+    InputError for inputs that do not fit together, before any attack runs.
     """
     cases, audit = inputs.cases, plan.audit
     goal = goal_of(audit, cases)
@@ -64,6 +65,9 @@ def start_session(
         raise InputError("a threshold applies to two classes only; remove it from [audit]")
     device = choose_device(options.device)
     ready = prepare(inputs.classifier, device, head=store.get(HEAD))
+    if ready.head == "auto":
+        images = first_images(cases, range(len(cases)), audit.chunk)
+        ready = prepare(ready, device, images=images)
     cells = make_cells(plan.attacks, inputs.attacks, audit, len(cases.classes))
     weights = weights_hash(ready)
     surrogate = None if inputs.surrogate is None else prepare(inputs.surrogate, device)

@@ -18,28 +18,27 @@ from robust.metrics.worst_case import Ball, CellOutcome, WorstCase, worst_case
 from robust.records import AttackResult, Difficulty, Subgroup
 
 DIFFICULT = 0.99
-"""Ma et al. 2021: the least eps at which at least this share of attacks succeeds."""
+"""Difficulty (Ma et al. 2021) is the smallest eps with at least this success rate."""
 
 
 @dataclass(frozen=True)
 class FinishedCases:
-    """The cases of a run that every cell is finished with."""
+    """The cases of a run on which every cell is finished."""
 
     every_row: set[int]
-    """Those whose images could not be read included."""
+    """Rows of all of them, also where the image could not be read."""
     rows: list[int]
-    """Of the cases whose images could be read."""
+    """Rows of those whose images could be read."""
     logits: Array
-    """`(n, k)`, clean, of `rows`."""
+    """Clean logits `(n, k)` of `rows`."""
     hashes: list[str]
     """SHA-256 of their displayed images."""
-
     broken: int
     """How many images could not be read."""
 
     @staticmethod
     def of(store: RunStore, cells: Sequence[Cell], chunk: int) -> FinishedCases:
-        """Those of a store whose chunks hold so many cases; InputError where there are none."""
+        """Read them from a store with `chunk` cases in a chunk; InputError where there are none."""
         done = store.done()
         keys = [cell.key for cell in running_order(cells)]
         whole = [n for key, n in done if key == "clean" and all((k, n) in done for k in keys)]
@@ -55,7 +54,7 @@ class FinishedCases:
 
 
 class Summary:
-    """Computes the rows of a run from what its store holds."""
+    """Computes the results of a run from its store."""
 
     def __init__(
         self,
@@ -89,7 +88,7 @@ class Summary:
         return self._scorer.bootstrap
 
     def bootstrap_at(self, rows: Sequence[int]) -> Bootstrap:
-        """The same for cases by their rows."""
+        """The resamples for some cases, by their rows."""
         return self.bootstrap.at(np.array([self._place[row] for row in rows]))
 
     def clean_row(self) -> AttackResult:
@@ -116,7 +115,7 @@ class Summary:
         return rows
 
     def threats(self, first_norm: str) -> list[ThreatModel]:
-        """Every norm and eps of the plan, eps ascending, that norm first."""
+        """Every norm and eps of the plan, `first_norm` first, eps ascending."""
         threats = {(c.threat.norm, c.threat.eps) for c in self._cells}
         bounded = [t for t in threats if np.isfinite(t[1])] or list(threats)
         ordered = sorted(bounded, key=lambda t: (t[0] != first_norm, *t))
@@ -133,7 +132,7 @@ class Summary:
         return rows
 
     def difficulty(self, rows: Sequence[AttackResult]) -> list[Difficulty]:
-        """For each attack and norm the least eps at which nearly all attacks succeed."""
+        """For each attack and norm the smallest eps with a success rate of `DIFFICULT` or more."""
         found: dict[tuple[str, str], float | None] = {}
         for row in rows:
             if row.eps is not None:

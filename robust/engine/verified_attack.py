@@ -22,13 +22,13 @@ class OutOfMemory(InputError):
 
 
 def slack(threat: ThreatModel, pixels: int) -> float:
-    """Eps with room for the rounding of float32, for an image of so many values."""
+    """Largest distance that counts as within eps at float32, for images of `pixels` values."""
     return Ball(threat.norm, threat.eps, pixels).limit
 
 
 @dataclass(frozen=True)
 class AttackTask:
-    """What is to be run on batches: an attack, what it may change and what it should reach."""
+    """An attack to run on batches, with its threat model, goal and seed."""
 
     attack: AttackFunction
     stream_key: str
@@ -87,7 +87,7 @@ def _run(model: Model, task: AttackTask, batch: Batch) -> tuple[Tensor, list[str
     try:
         target = task.goal.targets(batch.logits)
         x_adv = task.attack(model, x, batch.y, threat, streams, target).detach()
-        return x_adv, _limits_broken(x_adv, x, threat)
+        return x_adv, _violations(x_adv, x, threat)
     except Exception as error:  # noqa: BLE001  (a foreign attack may fail in any way)
         if memory_ran_out(error):
             raise OutOfMemory(
@@ -96,8 +96,8 @@ def _run(model: Model, task: AttackTask, batch: Batch) -> tuple[Tensor, list[str
         return x, [f"{type(error).__name__}: {first_line(error)}"] * len(x)
 
 
-def _limits_broken(x_adv: Tensor, x: Tensor, threat: ThreatModel) -> list[str | None]:
-    """For each case why its image is not allowed, or None."""
+def _violations(x_adv: Tensor, x: Tensor, threat: ThreatModel) -> list[str | None]:
+    """For each case how its image breaks the contract (shape, box, distance), or None."""
     if x_adv.shape != x.shape or x_adv.dtype != x.dtype:
         return [f"returned {x_adv.dtype} {tuple(x_adv.shape)} for {tuple(x.shape)}"] * len(x)
     finite = torch.isfinite(x_adv).flatten(1).all(1).tolist()
@@ -119,7 +119,7 @@ def _limits_broken(x_adv: Tensor, x: Tensor, threat: ThreatModel) -> list[str | 
 
 
 class Recorder:
-    """The model, with what passes through it counted.
+    """A model that counts the passes through it.
 
     - `forward`, `backward`: rows that went through the network either way;
     - `saturated`: `(n,)` bool, the cases whose cross-entropy saturated in a pass with gradients.

@@ -15,7 +15,7 @@ from robust.cases.case import Stored
 from robust.cases.images import as_png
 
 BUDGET = 3_000_000
-"""Bytes that all pictures may take: a third more as text in a page, which stays below 5 MB."""
+"""Most bytes of all images together: as text in a page a third more, which is below 5 MB."""
 SIDES = (448, 320, 256, 224, 192, 160, 128, 112, 96, 80, 64, 48)
 """Longest sides tried in turn until the pictures fit the budget."""
 
@@ -30,8 +30,8 @@ def picture(image: Tensor) -> Picture:
 def difference(x_adv: Tensor, x: Tensor) -> tuple[Picture | None, float]:
     """The change between two images magnified around mid-grey, and by how much; None without one.
 
-    It is taken before any rounding to 8 bits. The factor is the largest of 1, 2, 5, 10, 20, ... at
-    which no change is cut off. Reduced by leaving pixels out: averaging would hide the change.
+    It is computed before any rounding to 8 bits. The factor is the largest of 1, 2, 5, 10, 20, ...
+    at which no change is clipped. Large images are subsampled: averaging would hide the change.
     """
     change = x_adv.double() - x.double()
     most = float(change.abs().max())

@@ -25,11 +25,11 @@ from robust.plan.spec import ReportSpec
 from robust.records import Exhibit, ExhibitImage, Report
 
 CASES = 6
-FRAMES = 8
-"""Eps shown at most, spread evenly over the plan's."""
+MAX_EPS = 8
+"""Most eps shown of a case, spread evenly over the plan's."""
 
 Replayed = Mapping[tuple[int, int], tuple[Tensor, Outcome]]
-"""From the place of a case and the place of a cell to the adversarial image and its outcome."""
+"""Adversarial image and outcome, by the index of the case and the index of the cell."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Chosen:
     """A case for the gallery."""
 
     place: int
-    """Within the summary's cases."""
-    fell: int | None
-    """At which of the eps it was fooled first; None: at none."""
+    """Index into the summary's cases."""
+    first_success: int | None
+    """Index of the smallest eps at which it was fooled; None: at none."""
 
 
 def make_gallery(folder: Path, session: Session, summary: Summary) -> tuple[Exhibit, ...]:
@@ -58,10 +58,10 @@ def make_gallery(folder: Path, session: Session, summary: Summary) -> tuple[Exhi
     every = summary.threats(plan.audit.norm)
     threats = [threat for threat in every if threat.norm == every[0].norm]
     worst = [summary.worst(threat) for threat in threats]
-    chosen = choose(worst, summary.labels, count)
+    chosen = choose_cases(worst, summary.labels, count)
     if not chosen:
         return ()
-    shown = sorted({round(i) for i in np.linspace(0, len(threats) - 1, min(FRAMES, len(threats)))})
+    shown = sorted({round(i) for i in np.linspace(0, len(threats) - 1, min(MAX_EPS, len(threats)))})
     builder = ExhibitBuilder(
         cells=session.cells,
         summary=summary,
@@ -74,11 +74,13 @@ def make_gallery(folder: Path, session: Session, summary: Summary) -> tuple[Exhi
     return tuple(replace(e, display_size=reduced_size(e.image_size, side)) for e in exhibits)
 
 
-def choose(worst: Sequence[WorstCase], labels: npt.NDArray[np.int64], count: int) -> list[Chosen]:
+def choose_cases(
+    worst: Sequence[WorstCase], labels: npt.NDArray[np.int64], count: int
+) -> list[Chosen]:
     """`count` attacked cases, fewer where there are fewer; `worst` by eps, ascending.
 
-    Half are those that were fooled at the smallest eps, by the largest margin there; half those
-    that held longest, by the smallest.
+    Half are fooled at the smallest eps, those with the largest margin first; half are robust up to
+    the largest eps, those with the smallest margin first.
     """
     end = len(worst)
     last = worst[-1].condition
@@ -95,7 +97,7 @@ def choose(worst: Sequence[WorstCase], labels: npt.NDArray[np.int64], count: int
 
 
 def load_existing(folder: Path, spec: ReportSpec) -> tuple[Exhibit, ...] | None:
-    """The gallery of an earlier call on the same run, if it is whole and is what the plan wants."""
+    """The gallery of an earlier call on the same run, if it is complete and fits the plan."""
     try:
         report = Report.load(folder.parent / "report.json")
     except (OSError, ValueError, TypeError, KeyError):
@@ -137,15 +139,15 @@ class ExhibitBuilder:
     cells: Sequence[Cell]
     summary: Summary
     threats: Sequence[ThreatModel]
-    """Every one of the gallery's norm, eps ascending."""
+    """All threat models of the gallery's norm, eps ascending."""
     shown: Sequence[tuple[ThreatModel, WorstCase]]
-    """Those that get an image, with their worst cases."""
+    """Threat models that get an image, with their worst cases."""
     replayed: Replayed
     pictures: dict[str, tuple[Picture, bool]] = field(default_factory=dict)
-    """Each with whether it shows a difference."""
+    """By file name: the pixels, and whether they show a difference."""
 
     def build(self, number: int, one: Chosen) -> Exhibit:
-        """Files are called by number alone: 1-clean.png, 1-eps0.png, 1-eps0-difference.png."""
+        """The exhibit of a case; its files are 1-clean.png, 1-eps0.png, 1-eps0-difference.png."""
         case: Case = self.summary.cases[one.place]
         clean = f"{number}-clean.png"
         self.pictures[clean] = picture(case.image), False
@@ -165,7 +167,9 @@ class ExhibitBuilder:
             label=self.summary.cases.classes[case.label],
             prediction=prediction,
             probability=probability,
-            smallest_success_eps=None if one.fell is None else _finite(self.threats[one.fell].eps),
+            smallest_success_eps=None
+            if one.first_success is None
+            else _finite(self.threats[one.first_success].eps),
             norm=self.threats[0].norm,
             image_size=(height, width),
             display_size=(height, width),
@@ -195,7 +199,7 @@ class ExhibitBuilder:
         )
 
     def _predicted(self, logits: npt.NDArray[np.float64]) -> tuple[str, float]:
-        """The predicted class and its softmax."""
+        """The predicted class and its softmax probability."""
         top = int(logits.argmax())
         share = 1 / float(np.exp(logits - logits[top]).sum())
         return self.summary.cases.classes[top], share

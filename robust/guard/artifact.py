@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,17 +22,16 @@ from robust.plan.spec import DetectorSpec, ModelSpec, PlanTable
 from robust.units import at_eps
 
 FORMAT, VERSION = "robust detector", 2
-"""The version goes up whenever an older folder can no longer be read."""
+"""Format and its version: folders of another version are refused."""
 RECORD, TENSORS = "detector.json", "detector.safetensors"
 _LEARNED, _HEAD = "learned/", "head/"
-_INFINITE = (math.inf, -math.inf)
 _AGAIN = "fit the detector again with robust fit-detector"
 
 Finite = pydantic.FiniteFloat
 
 
 class ClassifierFingerprint(PlanTable):
-    """What tells the classifier that a detector was fitted to from any other."""
+    """Identifies the classifier that a detector was fitted to."""
 
     weights_sha256: str
     description: dict[str, Any]
@@ -43,7 +40,7 @@ class ClassifierFingerprint(PlanTable):
     image_shape: tuple[int, int, int]
     """(c, h, w) of an image that the detector was fitted on."""
     probe_logits: tuple[Finite, ...]
-    """Logits on `probe_image` of that shape: the same weights in other code give other logits."""
+    """Logits on `probe_image` of that shape; they differ where the network's code has changed."""
     model: ModelSpec
     """Where the classifier was loaded from, its head recognised."""
 
@@ -71,7 +68,7 @@ class TrainingAttack(PlanTable):
     fitted_on: int
     """Successful attacks that the head was fitted on; 0 where the detector has no head."""
     held_out: int
-    """Successful attacks on images that nothing was learned from."""
+    """Successful attacks on held-out images, which neither head nor statistics were fitted on."""
     held_out_flagged: int
     """How many of those held out the detector flags."""
 
@@ -108,7 +105,7 @@ class Record(PlanTable):
 
 @dataclass(frozen=True)
 class GuardArtifact:
-    """A fitted detector with all that it needs to screen images for its classifier."""
+    """A fitted detector and its record: all that screening images needs."""
 
     record: Record
     fitted: FittedDetector
@@ -149,12 +146,12 @@ class GuardArtifact:
 
 
 def as_stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors as a file gives them back, even in their order in memory: sums depend on it."""
+    """Tensors as loading gives them, memory layout included: sums depend on it."""
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
 
 def check_free(folder: str | Path) -> Path:
-    """The folder's whole path; InputError where something is in it already."""
+    """The folder's absolute path; InputError where it is not empty."""
     place = Path(folder).resolve()
     try:
         taken = place.exists() and (not place.is_dir() or any(place.iterdir()))
@@ -163,18 +160,6 @@ def check_free(folder: str | Path) -> Path:
     if taken:
         raise InputError(f"{folder} exists and is not empty; name a new folder for the detector")
     return place
-
-
-def parameters_of(thing: Any) -> dict[str, Any]:
-    """The parameters of a detector or an attack as a plan has them; the rest as `repr`."""
-    if not dataclasses.is_dataclass(thing):
-        return {}
-    found = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
-    plain = str | int | float | None
-    return {
-        name: value if isinstance(value, plain) and value not in _INFINITE else repr(value)
-        for name, value in found.items()
-    }
 
 
 def _record_text(record: Record, tensors: list[str], content: bytes) -> str:
@@ -194,12 +179,12 @@ def _digest(body: Mapping[str, Any]) -> str:
 
 
 class _Header(pydantic.BaseModel):
-    """The entries that say how to read the others."""
+    """The entries that are read before the record itself."""
 
     format: Literal["robust detector"]
     version: int = Field(ge=1)
     tensors: tuple[str, ...]
-    """Their names in the order in which they were learned, which the other file does not keep."""
+    """Names in the order of fitting, which the tensor file does not keep."""
     tensors_sha256: str
     sha256: str
 

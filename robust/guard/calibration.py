@@ -15,11 +15,12 @@ from robust.cases.case import Case, Cases, pixel_hash
 from robust.cases.consistency import check_outputs
 from robust.detection.factory import fit_detectors, make_extractor
 from robust.engine.batch import Batch, read_batches
+from robust.engine.cells import Cell
 from robust.engine.verified_attack import AttackTask, attack_batch
 from robust.errors import InputError
 from robust.guard.artifact import as_stored
 from robust.guard.fit_inputs import FitInputs
-from robust.metrics.groups import Places
+from robust.metrics.groups import Places, group_codes
 from robust.models import Classifier
 from robust.models.preparation import image_template
 from robust.progress import Progress
@@ -27,10 +28,10 @@ from robust.progress import Progress
 
 @dataclass(frozen=True)
 class ReferenceFit:
-    """A detector that has learned from the reference."""
+    """A detector fitted on the reference, and the extractor that read it."""
 
     fitted: FittedDetector
-    """Without a head; its tensors are on the CPU."""
+    """The detector without a head; its tensors are on the CPU."""
     extract: Extractor
     image_shape: tuple[int, int, int]
     """(c, h, w) of the first image."""
@@ -44,25 +45,19 @@ class CalibrationFeatures:
 
     clean: Features
     places: Places
-    """`(n,)`: the case that each clean row shows."""
+    """`(n,)`: the case of each clean row."""
     correct: npt.NDArray[np.bool_]
     """`(n,)`: whether the classifier is correct on the clean image."""
     adversarial: Features | None
     """None where no attack succeeded."""
     attacked_places: Places
-    """The case that each adversarial row shows."""
+    """The case of each adversarial row."""
     attempts: int
     """Number of images that were attacked."""
     failure: str | None
-    """Why the first attack without a result had none."""
+    """Error of the first attack that failed; None where none failed."""
     copies: int
     """Images left out because they are copies of another one."""
-
-
-def first_images(reference: Cases, chunk: int) -> Tensor:
-    """The first images of one shape, to recognise the classifier's head on."""
-    rows = range(min(chunk, len(reference)))
-    return next(iter(read_batches(reference, rows, torch.empty(0), size=chunk)))[2]
 
 
 def fit_reference(inputs: FitInputs, ready: Classifier, progress: Progress) -> ReferenceFit:
@@ -86,9 +81,9 @@ def fit_reference(inputs: FitInputs, ready: Classifier, progress: Progress) -> R
     features = Features.cat(parts)
     check_outputs(features.logits, cases.classes)
     entries = [cases.entries[row] for row in order]
-    codes = np.unique([entry.group for entry in entries], return_inverse=True)[1]
     labels = torch.tensor([entry.label for entry in entries])
-    reference = Reference(features, labels, torch.from_numpy(codes))
+    groups = group_codes([entry.group for entry in entries])
+    reference = Reference(features, labels, torch.from_numpy(groups))
     (fitted,) = fit_detectors({inputs.label: inputs.detector}, reference).values()
     fitted = replace(fitted, learned=as_stored(fitted.learned))
     return ReferenceFit(fitted, extract, shape, frozenset(hashes))
@@ -105,18 +100,9 @@ def read_calibration(
 
     Copies of an image whose hash is in `known`, or of an earlier one, are left out.
     """
-    found = _Collected(set(known))
-    cases = inputs.calibration
-    for every, images, x in _batches(inputs, cases, ready, progress, "calibration images"):
-        new = [i for i, case in enumerate(images) if found.is_new(case)]
-        if not new:
-            continue
-        batch = _read_clean(
-            found, reader, [every[i] for i in new], [images[i] for i in new], x[new]
-        )
-        eligible = inputs.goal.eligible(batch.y) & (batch.logits.argmax(1) == batch.y)
-        if inputs.cell is not None and eligible.any():
-            _attack(found, inputs, ready, reader, batch.take(eligible.nonzero()[:, 0].tolist()))
+    cases, found = inputs.calibration, _CalibrationReader(inputs, ready, reader, set(known))
+    for rows, images, x in _batches(inputs, cases, ready, progress, "calibration images"):
+        found.read(rows, images, x)
     if not found.places:
         raise InputError(f"every image of {cases.split} is a copy of a reference image")
     clean = Features.cat(found.clean)
@@ -134,10 +120,14 @@ def read_calibration(
 
 
 @dataclass
-class _Collected:
-    """What has been read so far; fields as in `CalibrationFeatures`."""
+class _CalibrationReader:
+    """Collects the features of calibration images; results as in `CalibrationFeatures`."""
 
+    inputs: FitInputs
+    ready: Classifier
+    reader: FeatureReader
     known: set[str]
+    """Hashes of all images so far."""
     clean: list[Features] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
     correct: list[bool] = field(default_factory=list)
@@ -147,40 +137,43 @@ class _Collected:
     failure: str | None = None
     copies: int = 0
 
-    def is_new(self, case: Case) -> bool:
-        """Whether no image before was the same."""
-        seen = pixel_hash(case.image)
-        new = seen not in self.known
-        self.known.add(seen)
+    def read(self, rows: Sequence[int], cases: Sequence[Case], x: Tensor) -> None:
+        """Read images `(n, c, h, w)` that are no copies, and attack those that are correct."""
+        new = [i for i, case in enumerate(cases) if self._is_new(case)]
+        if not new:
+            return
+        batch = self._read_clean([rows[i] for i in new], [cases[i] for i in new], x[new])
+        eligible = self.inputs.goal.eligible(batch.y) & (batch.logits.argmax(1) == batch.y)
+        if self.inputs.cell is not None and eligible.any():
+            self._attack(self.inputs.cell, batch.take(eligible.nonzero()[:, 0].tolist()))
+
+    def _is_new(self, case: Case) -> bool:
+        """Whether no earlier image is the same."""
+        digest = pixel_hash(case.image)
+        new = digest not in self.known
+        self.known.add(digest)
         self.copies += not new
         return new
 
-
-def _read_clean(
-    found: _Collected, reader: FeatureReader, rows: Sequence[int], cases: Sequence[Case], x: Tensor
-) -> Batch:
-    with torch.no_grad():
-        features = reader(x)
-    found.clean.append(_on_cpu(features))
-    y = torch.tensor([case.label for case in cases], device=x.device)
-    found.places += rows
-    found.correct += (features.logits.argmax(1) == y).tolist()
-    return Batch(tuple(rows), tuple(cases), x, y, features.logits)
-
-
-def _attack(
-    found: _Collected, inputs: FitInputs, ready: Classifier, reader: FeatureReader, batch: Batch
-) -> None:
-    cell, seed = inputs.cell, inputs.plan.audit.seed
-    assert cell is not None
-    task = AttackTask(cell.attack, cell.attack.stream_key, cell.threat, inputs.goal, seed)
-    x_adv, outcomes = attack_batch(ready, task, batch)
-    found.attempts += len(outcomes)
-    found.failure = found.failure or next((o.failure for o in outcomes if o.failure), None)
-    if fooled := [i for i, outcome in enumerate(outcomes) if outcome.success]:
+    def _read_clean(self, rows: Sequence[int], cases: Sequence[Case], x: Tensor) -> Batch:
         with torch.no_grad():
-            found.adversarial.append(_on_cpu(reader(x_adv[fooled])))
-        found.attacked_places += [batch.rows[i] for i in fooled]
+            features = self.reader(x)
+        self.clean.append(_on_cpu(features))
+        y = torch.tensor([case.label for case in cases], device=x.device)
+        self.places += rows
+        self.correct += (features.logits.argmax(1) == y).tolist()
+        return Batch(tuple(rows), tuple(cases), x, y, features.logits)
+
+    def _attack(self, cell: Cell, batch: Batch) -> None:
+        goal, seed = self.inputs.goal, self.inputs.plan.audit.seed
+        task = AttackTask(cell.attack, cell.attack.stream_key, cell.threat, goal, seed)
+        x_adv, outcomes = attack_batch(self.ready, task, batch)
+        self.attempts += len(outcomes)
+        self.failure = self.failure or next((o.failure for o in outcomes if o.failure), None)
+        if fooled := [i for i, outcome in enumerate(outcomes) if outcome.success]:
+            with torch.no_grad():
+                self.adversarial.append(_on_cpu(self.reader(x_adv[fooled])))
+            self.attacked_places += [batch.rows[i] for i in fooled]
 
 
 def _batches(

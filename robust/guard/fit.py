@@ -19,6 +19,7 @@ import torch
 from detectors import Detector, FeatureReader, Features, FittedDetector
 from robust.cases import Cases
 from robust.detection.cross_fitting import Array
+from robust.engine.batch import first_images
 from robust.engine.inputs import open_plan
 from robust.errors import InputError, first_line
 from robust.guard.artifact import (
@@ -29,25 +30,24 @@ from robust.guard.artifact import (
     TrainingAttack,
     as_stored,
     check_free,
-    parameters_of,
     probe_image,
 )
 from robust.guard.calibration import (
     CalibrationFeatures,
     ReferenceFit,
-    first_images,
     fit_reference,
     read_calibration,
 )
 from robust.guard.fit_inputs import FitInputs, cell_text, on_split, open_inputs
-from robust.metrics.groups import Places, folds_by_group
+from robust.metrics.groups import Places, folds_by_group, group_codes
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
 from robust.models.preparation import image_template
+from robust.plan.parameters import parameters_of
 from robust.plan.spec import Plan
 from robust.progress import Progress
 
 FOLDS, HEAD_FOLDS = 5, 3
-"""Folds of the calibration split, and how many of them are for the head."""
+"""Number of folds of the calibration split, and how many of them fit the head."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class _Calibration:
 
     features: CalibrationFeatures
     folds: Places
-    """Of every case of the split."""
+    """`(n,)`: the fold of every case of the split."""
 
-    def clean(self, kept: npt.NDArray[np.bool_]) -> Features:
-        """The clean images where `kept (n,)` is true."""
-        return self.features.clean.take(torch.from_numpy(kept))
+    def clean(self, mask: npt.NDArray[np.bool_]) -> Features:
+        """The clean images where `mask (n,)` is true."""
+        return self.features.clean.take(torch.from_numpy(mask))
 
     @property
     def for_head(self) -> npt.NDArray[np.bool_]:
@@ -100,7 +100,7 @@ def fit_detector(
     folds = _folds(inputs.calibration, plan.audit.seed)
     classifier, _ = open_plan(on_split(plan, split), device)
     with full_precision(), torch.no_grad():
-        images = first_images(inputs.reference, plan.audit.chunk)
+        images = first_images(inputs.reference, range(len(inputs.reference)), plan.audit.chunk)
         ready = prepare(classifier, choose_device(device), images=images)
         learned = fit_reference(inputs, ready, progress)
         reader = FeatureReader(
@@ -119,10 +119,10 @@ def fit_detector(
     return artifact
 
 
-def highest_allowed(clean: Array, share: float) -> float:
-    """The lowest of these scores that a further clean image exceeds with at most this probability.
+def conformal_threshold(clean: Array, share: float) -> float:
+    """Threshold that a new clean image exceeds with probability at most `share` (split conformal).
 
-    The probability is over the draw of all of them; the plain quantile would be exceeded a little
+    The probability is over the draw of all images; the plain quantile would be exceeded a little
     more often. InputError where there are too few scores for such a share.
     """
     rank = math.ceil((1 - share) * (len(clean) + 1) - 1e-9)
@@ -135,12 +135,12 @@ def highest_allowed(clean: Array, share: float) -> float:
 
 
 def _folds(cases: Cases, seed: int) -> Places:
-    codes = np.unique([entry.group for entry in cases.entries], return_inverse=True)[1]
+    groups = group_codes([entry.group for entry in cases.entries])
     try:
-        return folds_by_group(codes.astype(np.int64), seed, FOLDS)
+        return folds_by_group(groups, seed, FOLDS)
     except InputError:
         raise InputError(
-            f"{cases.split} has {len(set(codes))} groups; {FOLDS} or more are needed to keep "
+            f"{cases.split} has {len(set(groups))} groups; {FOLDS} or more are needed to keep "
             f"those that fit the head from those that set the threshold"
         ) from None
 
@@ -212,7 +212,7 @@ def _record(
 
 
 def _threshold(label: str, scores: Array, share: float, cases: Cases) -> float:
-    threshold = highest_allowed(scores, share)
+    threshold = conformal_threshold(scores, share)
     if not math.isfinite(threshold):
         raise InputError(
             f"{label} gives more than {share:.3g} of the clean images of {cases.split} an infinite "
@@ -228,7 +228,7 @@ def _held_out_detection_rate(
     clean: Array,
     threshold: float,
 ) -> TrainingAttack | None:
-    """How many attacked images that nothing was learned from are flagged."""
+    """The attack of the fit, with the share of held-out attacked images that are flagged."""
     cell, features = inputs.cell, calibration.features
     if cell is None:
         return None

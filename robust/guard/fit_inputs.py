@@ -11,15 +11,15 @@ from robust.detection.factory import make_detectors
 from robust.engine.cells import Cell, make_attacks, make_cells
 from robust.engine.goal import Goal, goal_of
 from robust.errors import InputError
-from robust.guard.artifact import parameters_of
 from robust.plan.load import make_plan
+from robust.plan.parameters import parameters_of
 from robust.plan.spec import AttackSpec, DetectorSpec, Plan, parse_eps
 from robust.units import at_eps
 
 
 @dataclass(frozen=True)
 class FitInputs:
-    """What a detector is fitted from."""
+    """Detector, splits, attack and goal of one fit."""
 
     plan: Plan
     label: str
@@ -68,17 +68,17 @@ def cell_text(cell: Cell) -> str:
     return at_eps(cell.label, cell.threat.norm, cell.eps)
 
 
-def _detector(plan: Plan, wanted: str | Detector) -> tuple[str, Detector]:
+def _detector(plan: Plan, detector: str | Detector) -> tuple[str, Detector]:
     """Its label, and the detector with the plan's parameters where the plan names it."""
-    if isinstance(wanted, Detector):
-        spec = DetectorSpec(name=type(wanted).__name__, **parameters_of(wanted))
+    if isinstance(detector, Detector):
+        spec = DetectorSpec(name=type(detector).__name__, **parameters_of(detector))
     else:
-        known = [s for s in plan.detectors if wanted in (s.label, s.name)]
-        named = [s for s in known if s.label == wanted]
+        known = [s for s in plan.detectors if detector in (s.label, s.name)]
+        named = [s for s in known if s.label == detector]
         if len(known) > 1 and not named:
             labels = ", ".join(s.label or s.name for s in known)
-            raise InputError(f"the plan has several {wanted}; name one by its label: {labels}")
-        spec = (named or known or [DetectorSpec(name=wanted)])[0]
+            raise InputError(f"the plan has several {detector}; name one by its label: {labels}")
+        spec = (named or known or [DetectorSpec(name=detector)])[0]
     ((label, made),) = make_detectors([spec]).items()
     return label, made
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from detectors import Extractor, FeatureReader
 from detectors.features import dropout_layers
+from robust.engine.batch import places_by_shape
 from robust.errors import InputError, first_line
 from robust.guard.artifact import ClassifierFingerprint, GuardArtifact, probe_image
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
@@ -138,11 +139,9 @@ def _batches(images: Tensor | Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor
     """Which rows, and their images `(n, c, h, w)`, one shape at a time."""
     if isinstance(images, Tensor) and images.ndim != 4:
         raise InputError(f"images must be (n, c, h, w), not {tuple(images.shape)}")
-    shapes: dict[tuple[int, ...], list[int]] = {}
     for row, image in enumerate(images):
         _check_image(row, image)
-        shapes.setdefault(tuple(image.shape), []).append(row)
-    for rows in shapes.values():
+    for rows in places_by_shape(images):
         for start in range(0, len(rows), BATCH):
             part = rows[start : start + BATCH]
             yield torch.tensor(part), torch.stack([images[row] for row in part])

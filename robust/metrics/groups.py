@@ -18,6 +18,12 @@ FOLDS = 5
 """Folds of a cross-fitting unless something else is asked for."""
 
 
+def group_codes(groups: Sequence[str]) -> Places:
+    """Group of each case as a number `(n,)`, in the order of the names."""
+    codes: Places = np.unique(list(groups), return_inverse=True)[1].astype(np.int64)
+    return codes
+
+
 def folds_by_group(groups: npt.NDArray[np.int64], seed: int, folds: int = FOLDS) -> Places:
     """Fold of each case `(n,)`, 0 to folds - 1; a group lies in one fold, and folds are balanced.
 

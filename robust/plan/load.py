@@ -101,7 +101,15 @@ def first_error(error: pydantic.ValidationError, schema: type[BaseModel]) -> str
     if detail["type"] == "missing":
         return f"{where} is missing"
     expected = {"tuple_type": "must be a list in brackets", "model_type": "must be a table"}
+    bounds = {
+        "greater_than": "must be above {gt}",
+        "greater_than_equal": "must be at least {ge}",
+        "less_than": "must be below {lt}",
+        "less_than_equal": "must be at most {le}",
+    }
     message = expected.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+    if detail["type"] in bounds:
+        message = bounds[detail["type"]].format(**detail.get("ctx", {}))
     return f"{where}: {message} (got {detail.get('input')!r})"
 
 

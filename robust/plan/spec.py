@@ -146,7 +146,7 @@ class AuditSpec(PlanTable):
     eps: tuple[Eps, ...] = tuple(k / 255 for k in (0.5, 1, 2, 4, 8))
     """Attack sizes in [0, 1] units of the displayed image: numbers, or text such as "1/255"."""
     cells: Literal["exact", "curve"] = "exact"
-    """`exact` runs every attack in full on every case. `curve` stops early: a case misread
+    """`exact` runs every attack in full on every case. `curve` stops early: a case that is misread
     at a smaller eps counts as misread."""
     goal: Literal["error", "miss", "false alarm"] = "error"
     """Goal of the attacks: any misclassification, a missed finding, or a false alarm."""

@@ -22,15 +22,15 @@ from robust.scenarios.holdout import Holdout, Mask
 
 ATTACK = "foolbox:HopSkipJumpAttack"
 
-Remember = Callable[[int, Callable[[], QueryResult]], QueryResult]
-"""From the number of a chunk of cases, and what attacks them, to the result, made once a run."""
+Memoise = Callable[[int, Callable[[], QueryResult]], QueryResult]
+"""Returns the result of a chunk of cases, by its number, and computes it once in a run."""
 
 
 class LabelOracle:
-    """The model behind a counter: it answers with the predicted label, as often as allowed.
+    """Gives predicted labels alone, and counts queries up to the largest budget.
 
-    For each case it keeps the nearest image that it was asked about and that reaches the goal, at
-    every query count in `budgets`.
+    For each case it keeps the nearest queried image that reaches the goal, at every query count in
+    `budgets`.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class LabelOracle:
         self.count = 0
         self.nearest = batch.x.clone()
         """`(n, c, h, w)`; the clean image where none has reached the goal."""
-        self.found: dict[int, Tensor] = {}
-        """`nearest` by budget, as far as it has been spent."""
+        self.nearest_by_budget: dict[int, Tensor] = {}
+        """`nearest` when each budget was spent; only budgets that have been spent."""
 
     def __call__(self, z: Tensor) -> Tensor:
         """One-hot labels `(n, k)`; each call is one query a case. Raises QueriesSpent."""
@@ -59,7 +59,7 @@ class LabelOracle:
             self.nearest = torch.where(per_case(nearer, z), z.detach(), self.nearest)
         self.count += 1
         if self.count in self._budgets:
-            self.found[self.count] = self.nearest
+            self.nearest_by_budget[self.count] = self.nearest
         return F.one_hot(label, self._holdout.classes).to(z)
 
 
@@ -67,16 +67,17 @@ class QueriesSpent(Exception):
     """No query is left."""
 
 
-def queries(holdout: Holdout, budgets: Sequence[int], remember: Remember) -> list[Scenario]:
-    """One scenario for each budget. The attack starts at a clean image of a label wanted.
+def decision_based(holdout: Holdout, budgets: Sequence[int], memoise: Memoise) -> list[Scenario]:
+    """One scenario for each query budget.
 
-    The control asks about as many random images of the ball.
+    The attack starts at a clean image whose label reaches the goal. The control queries as many
+    random images within the ball.
     """
-    hits = {budget: holdout.none() for budget in budgets}
-    control = {budget: holdout.none() for budget in budgets}
+    hits = {budget: holdout.no_cases() for budget in budgets}
+    control = {budget: holdout.no_cases() for budget in budgets}
     failed = ""
     for number, places in enumerate(holdout.chunks()):
-        found = remember(number, lambda places=places: _attack(holdout, places, budgets))  # type: ignore[misc]
+        found = memoise(number, lambda places=places: _attack(holdout, places, budgets))  # type: ignore[misc]
         for budget in budgets:
             hits[budget][places] = found.fooled[str(budget)]
             control[budget][places] = found.control[str(budget)]
@@ -97,9 +98,9 @@ def queries(holdout: Holdout, budgets: Sequence[int], remember: Remember) -> lis
 
 
 def _attack(holdout: Holdout, places: Places, budgets: Sequence[int]) -> QueryResult:
-    """Which of these cases are fooled, by budget; one without an image to start at is not."""
+    """Which of these cases are fooled, by budget; a case without a start image is not."""
     batch = holdout.batch.take(places.tolist())
-    starts = [holdout.another(place, place) for place in places.tolist()]
+    starts = [holdout.target_image(place, place) for place in places.tolist()]
     started = [i for i, start in enumerate(starts) if start is not None]
     hits, failed = {budget: np.zeros(len(places), bool) for budget in budgets}, ""
     if started:
@@ -119,7 +120,7 @@ def _attack(holdout: Holdout, places: Places, budgets: Sequence[int]) -> QueryRe
 def _hop_skip_jump(
     holdout: Holdout, batch: Batch, starts: Tensor, budgets: Sequence[int]
 ) -> tuple[dict[int, Tensor], str]:
-    """The nearest image that reached the goal, by budget, and why the attack failed, if it did."""
+    """By budget the nearest images that reach the goal, and the attack's error or an empty text."""
     nearest = ThreatModel(holdout.threat.norm, float("inf"))
     oracle = LabelOracle(holdout, batch, budgets, nearest)
     constraint = "linf" if holdout.threat.norm == "Linf" else "l2"
@@ -135,7 +136,9 @@ def _hop_skip_jump(
         pass
     except Exception as error:  # noqa: BLE001  (foreign code; what it had found counts)
         failed = f"{type(error).__name__}: {first_line(error)}"
-    return {budget: oracle.found.get(budget, oracle.nearest) for budget in budgets}, failed
+    return {
+        budget: oracle.nearest_by_budget.get(budget, oracle.nearest) for budget in budgets
+    }, failed
 
 
 def _within(holdout: Holdout, x_adv: Tensor, batch: Batch) -> Mask:
@@ -147,7 +150,7 @@ def _within(holdout: Holdout, x_adv: Tensor, batch: Batch) -> Mask:
 
 
 def _random_search(holdout: Holdout, batch: Batch, budget: int) -> Mask:
-    """The best of so many random images."""
+    """Which cases the best of `budget` random images fools."""
     streams = Streams.of(holdout.seed, [case.id for case in batch.cases], "asked at random")
     x_adv = Noise(restarts=budget)(
         holdout.logits, batch.x, batch.y, holdout.threat, streams, holdout.targets(batch)

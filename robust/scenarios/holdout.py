@@ -22,15 +22,15 @@ from robust.metrics.groups import Places, folds_by_group, merge_duplicates
 from robust.records import Estimate
 
 Mask = npt.NDArray[np.bool_]
-AT_ONCE = 32
-"""Images that go through the network together."""
-MOST_PIXELS = 2**27
-"""Held in memory at once, half a gigabyte of them: of large images fewer cases are used."""
+BATCH_SIZE = 32
+"""Number of images in one forward pass."""
+MAX_PIXELS = 2**27
+"""Most pixel values in memory (half a gigabyte); with large images fewer cases are used."""
 
 
 @dataclass(frozen=True)
 class Holdout:
-    """What all scenarios share. Every result is measured here, on the network as it is."""
+    """Cases, threat model and measurements that all scenarios share."""
 
     logits: Model
     goal: Goal
@@ -39,32 +39,31 @@ class Holdout:
     batch: Batch
     """The eligible cases, all of one image shape."""
     others: Batch
-    """Clean images of every label, classified correctly, which an attacker may have at hand."""
+    """Correctly classified clean images of every label, which an attacker may start from."""
     half: Places
     """`(n,)`, 0 or 1: no patient and no copy of an image is in both."""
     bootstrap: Bootstrap
 
     @property
     def classes(self) -> int:
-        """How many there are."""
+        """Number of classes."""
         return self.batch.logits.shape[1]
 
     def reached(self, x_adv: Tensor, batch: Batch) -> Mask:
         """Which images `(n, c, h, w)` reach the goal of their cases; NaN logits never do."""
         found = []
-        for rows in torch.split(torch.arange(len(x_adv), device=x_adv.device), AT_ONCE):
+        for rows in torch.split(torch.arange(len(x_adv), device=x_adv.device), BATCH_SIZE):
             with torch.no_grad():
-                logits = self.logits(x_adv[rows])
-            got = self.goal.reached(logits.argmax(1), batch.y[rows])
-            found.append((got & logits.isfinite().all(1)).cpu().numpy())
+                success = self.goal.success(self.logits(x_adv[rows]), batch.y[rows])
+            found.append(success.cpu().numpy())
         return np.concatenate(found)
 
-    def none(self) -> Mask:
-        """`(n,)`: no case, to be filled in half by half."""
+    def no_cases(self) -> Mask:
+        """`(n,)`, all False: a mask to be filled half by half."""
         return np.zeros(len(self.batch.rows), bool)
 
     def rate(self, hits: Mask) -> Estimate:
-        """The share of all cases `(n,)`, with its interval by group."""
+        """The rate of a mask `(n,)` over all cases, with its interval by group."""
         found = self.bootstrap.rate(hits)
         assert found is not None  # there are cases
         return found
@@ -74,7 +73,7 @@ class Holdout:
         return self.goal.targets(batch.logits)
 
     def generator(self, *labels: object) -> torch.Generator:
-        """Of the CPU, for what is drawn for a whole half."""
+        """A generator on the CPU, for random numbers that all cases of a half share."""
         return torch.Generator().manual_seed(stream_seed(self.seed, *labels))
 
     def halves(self) -> Iterator[tuple[int, Places, Places]]:
@@ -83,14 +82,14 @@ class Holdout:
             yield number, (self.half != number).nonzero()[0], (self.half == number).nonzero()[0]
 
     def chunks(self) -> list[Places]:
-        """The places of all cases, about `AT_ONCE` at a time."""
+        """The places of all cases, about `BATCH_SIZE` at a time."""
         places = np.arange(len(self.batch.rows))
-        return np.array_split(places, -(-len(places) // AT_ONCE))
+        return np.array_split(places, -(-len(places) // BATCH_SIZE))
 
-    def another(self, place: int, number: int) -> int | None:
-        """A clean image of a label that the attacker wants of a case, as a place in `others`.
+    def target_image(self, place: int, number: int) -> int | None:
+        """Place in `others` of a clean image whose label reaches the goal of a case.
 
-        The `number` chooses among them; None where there is none.
+        `number` chooses among several; None where there is none.
         """
         y = self.batch.y[place].expand(len(self.others.y))
         good = self.goal.reached(self.others.y, y)
@@ -101,8 +100,8 @@ class Holdout:
         return choice[number % len(choice)] if choice else None
 
 
-def make_holdout(session: Session, seed: int, threat: ThreatModel, most: int) -> Holdout | None:
-    """At most so many cases; None where fewer than two patients are left to attack."""
+def make_holdout(session: Session, seed: int, threat: ThreatModel, limit: int) -> Holdout | None:
+    """Split at most `limit` eligible cases; None where fewer than two patients have one."""
     goal, load = session.goal, session.runner.load
     entries = session.cases.entries
     right = eligible_cases(session.store.clean(), entries)
@@ -111,14 +110,14 @@ def make_holdout(session: Session, seed: int, threat: ThreatModel, most: int) ->
         return None
     (first,) = load(eligible[:1], goal)
     shape = first.x.shape[1:]
-    fitting = max(2, MOST_PIXELS // first.x.numel())
-    batch = _of_one_shape(load, spread(eligible, min(most, fitting)), goal, shape)
+    affordable = max(2, MAX_PIXELS // first.x.numel())
+    batch = _of_one_shape(load, spread(eligible, min(limit, affordable)), goal, shape)
     groups = merge_duplicates(
         [entries[row].group for row in batch.rows], [right[row].pixels for row in batch.rows]
     )
     if len(set(groups.tolist())) < 2:
         return None
-    others = _of_one_shape(load, spread(list(right), min(AT_ONCE, fitting)), ANY_ERROR, shape)
+    others = _of_one_shape(load, spread(list(right), min(BATCH_SIZE, affordable)), ANY_ERROR, shape)
     halves = folds_by_group(groups, seed, 2)
     bootstrap = Bootstrap(groups.tolist(), seed=seed)
     return Holdout(session.runner.logits, goal, seed, threat, batch, others, halves, bootstrap)
@@ -130,6 +129,7 @@ def _of_one_shape(
     goal: Goal,
     shape: torch.Size,
 ) -> Batch:
+    """The cases of these rows whose images have this shape."""
     parts = [one for one in load(rows, goal) if one.x.shape[1:] == shape]
     if len(parts) != 1:
         raise InputError("the images changed during the run; start again in a new folder")

@@ -16,16 +16,16 @@ from robust.scenarios.holdout import Holdout
 
 
 def patch(holdout: Holdout, share: float) -> Scenario:
-    """Fitted on one half, tested on the other, at a random place of each image.
+    """Fit a patch on one half, test it on the other at a random place of each image.
 
-    The control puts a square of a clean image of another label there: it hides as much of the image
-    and belongs there as little.
+    The control pastes a square of a clean image of another label at the same place: it hides as
+    much of the image.
     """
     attack = AdversarialPatch(share)
     batch = holdout.batch
     height, width = batch.x.shape[2:]
     side = attack.side(height, width)
-    hits, control = holdout.none(), holdout.none()
+    hits, control = holdout.no_cases(), holdout.no_cases()
     for number, fitting, testing in holdout.halves():
         generator = holdout.generator("patch", share, number)
 
@@ -42,7 +42,7 @@ def patch(holdout: Holdout, share: float) -> Scenario:
         corners = random_corners(len(testing), height, width, side, generator).to(batch.x.device)
         tested = batch.take(testing.tolist())
         hits[testing] = holdout.reached(apply_patch(tested.x, square, corners), tested)
-        natural = paste_square(tested.x, _of_other_labels(holdout, testing), side, corners)
+        natural = paste_square(tested.x, _donor_images(holdout, testing), side, corners)
         control[testing] = holdout.reached(natural, tested)
     return Scenario(
         name="patch",
@@ -55,10 +55,10 @@ def patch(holdout: Holdout, share: float) -> Scenario:
     )
 
 
-def _of_other_labels(holdout: Holdout, places: Places) -> Tensor:
-    """For each case a clean image of a label that the attacker wants, or its own."""
+def _donor_images(holdout: Holdout, places: Places) -> Tensor:
+    """For each case a clean image whose label reaches its goal, or its own where there is none."""
     images = []
     for place in places.tolist():
-        other = holdout.another(place, place)
+        other = holdout.target_image(place, place)
         images.append(holdout.batch.x[place] if other is None else holdout.others.x[other])
     return torch.stack(images)

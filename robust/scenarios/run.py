@@ -12,7 +12,7 @@ from robust.engine.session import Session
 from robust.errors import InputError
 from robust.plan.spec import AuditSpec, ScenariosSpec
 from robust.records import Scenario
-from robust.scenarios.decision_based import queries
+from robust.scenarios.decision_based import decision_based
 from robust.scenarios.holdout import make_holdout
 from robust.scenarios.patch import patch
 from robust.scenarios.transfer import transfer
@@ -20,7 +20,7 @@ from robust.scenarios.universal import universal
 
 
 def check_scenarios(spec: ScenariosSpec) -> None:
-    """InputError before any work for what cannot work."""
+    """InputError, before any work, where a scenario needs a library that is not installed."""
     if spec.queries and importlib.util.find_spec("foolbox") is None:
         raise InputError("[scenarios] queries needs foolbox; pip install foolbox")
 
@@ -28,7 +28,7 @@ def check_scenarios(spec: ScenariosSpec) -> None:
 def run_scenarios(spec: ScenariosSpec, audit: AuditSpec, session: Session) -> tuple[Scenario, ...]:
     """Every scenario of the plan, at its eps; each is stored as soon as it is finished.
 
-    None where fewer than two patients have an eligible case.
+    Empty where fewer than two patients have an eligible case.
     """
     surrogate = session.surrogate
     if not (spec.universal or spec.patch or spec.queries or surrogate):
@@ -59,12 +59,12 @@ def run_scenarios(spec: ScenariosSpec, audit: AuditSpec, session: Session) -> tu
     if spec.queries:
         count = len(holdout.chunks())
 
-        def remember(number: int, make: Callable[[], QueryResult]) -> QueryResult:
+        def memoise(number: int, make: Callable[[], QueryResult]) -> QueryResult:
             def made() -> QueryResult:
                 progress(number, count, "decision-based attack")
                 return make()
 
             return session.store.memo(QUERIES.of(number), made)
 
-        found += queries(holdout, spec.queries, remember)
+        found += decision_based(holdout, spec.queries, memoise)
     return tuple(one for one in found if one is not None)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from attacks import APGD, Noise, Streams
 from robust.cases.consistency import check_outputs
 from robust.errors import InputError, first_line
-from robust.models import Classifier, settle_head
+from robust.models import Classifier, prepare
 from robust.records import Scenario
 from robust.scenarios.holdout import Holdout
 
@@ -16,24 +15,24 @@ STEPS = 100
 
 
 def transfer(holdout: Holdout, surrogate: Classifier) -> Scenario:
-    """The control is noise of the same size; `own` is how many images fool the surrogate itself.
+    """Share of cases that images made on a surrogate fool; the control is noise of the same size.
 
-    `surrogate` is prepared. InputError where it has other classes or takes other images.
+    InputError where the surrogate has other classes or takes other images.
     """
+    surrogate = _prepared(surrogate, holdout)
     attack = APGD(steps=STEPS)
     batch, threat = holdout.batch, holdout.threat
-    hits, control, own = holdout.none(), holdout.none(), holdout.none()
+    hits, control, surrogate_hits = (holdout.no_cases() for _ in range(3))
     for places in holdout.chunks():
         part = batch.take(places.tolist())
         ids = [case.id for case in part.cases]
-        _check(surrogate, part.x, holdout.classes)
         streams = Streams.of(holdout.seed, ids, "transfer", threat.stream_key)
         x_adv = attack(surrogate, part.x, part.y, threat, streams, holdout.targets(part))
         x_adv = threat.project(x_adv.detach(), part.x)
         hits[places] = holdout.reached(x_adv, part)
         with torch.no_grad():
             prediction = surrogate(x_adv).argmax(1)
-        own[places] = holdout.goal.reached(prediction, part.y).cpu().numpy()
+        surrogate_hits[places] = holdout.goal.reached(prediction, part.y).cpu().numpy()
         noise = Noise()(holdout.logits, part.x, part.y, threat, streams)
         control[places] = holdout.reached(noise, part)
     return Scenario(
@@ -44,15 +43,18 @@ def transfer(holdout: Holdout, surrogate: Classifier) -> Scenario:
         norm=threat.norm,
         fooled=holdout.rate(hits),
         control=holdout.rate(control),
-        surrogate_fooled=holdout.rate(own),
+        surrogate_fooled=holdout.rate(surrogate_hits),
     )
 
 
-def _check(surrogate: Classifier, x: Tensor, classes: int) -> None:
+@torch.no_grad()
+def _prepared(surrogate: Classifier, holdout: Holdout) -> Classifier:
+    """A copy with its head recognised; InputError where it cannot answer for the cases."""
+    parts = [holdout.batch.x[places] for places in holdout.chunks()]
+    x = parts[0]
     try:
-        with torch.no_grad():
-            settle_head(surrogate, x)
-            logits = surrogate(x)
+        ready = prepare(surrogate, x.device, images=x)
+        logits = torch.cat([ready(part) for part in parts])
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise InputError(
             f"the surrogate fails on images of shape {tuple(x.shape[1:])}: {first_line(error)}; "
@@ -60,7 +62,8 @@ def _check(surrogate: Classifier, x: Tensor, classes: int) -> None:
         ) from None
     check_outputs(
         logits,
-        classes,
+        holdout.classes,
         model="the surrogate",
         remedy="it must answer the same question as the audited model",
     )
+    return ready

@@ -16,15 +16,16 @@ from robust.scenarios.holdout import Holdout
 
 
 def universal(holdout: Holdout, images: int) -> Scenario | None:
-    """Fitted on so many images of one half, tested on the other; None where a half has fewer.
+    """Fit a perturbation on so many images of one half, test it on the other.
 
-    The control is a random perturbation of the same size, one for all images as well.
+    The control is one random perturbation of the same size for all images. None where a half has
+    fewer images.
     """
     attack = UniversalPerturbation()
     threat, batch = holdout.threat, holdout.batch
     if min(np.bincount(holdout.half, minlength=2)) < images:
         return None
-    hits, control = holdout.none(), holdout.none()
+    hits, control = holdout.no_cases(), holdout.no_cases()
     for number, fitting, testing in holdout.halves():
         generator = holdout.generator("universal", images, number)
 

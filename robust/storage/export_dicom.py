@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from robust.cases.dicom.write import WrittenDicom
 
 COLUMNS = ("dicom", "dicom_prediction", "dicom_success", "dicom_linf", "dicom_levels")
-"""Beside those of `attacks.csv`: the file, its prediction, whether that reaches the goal, the size
-of the change, and by how many grey levels a stored value moved at most; empty for a case that did
+"""Columns added to `attacks.csv`: file name, prediction of the file, whether it reaches the goal,
+L-inf distance, and the largest change of a stored value in grey levels. Empty for a case that did
 not come from DICOM."""
 
 
@@ -38,16 +38,16 @@ class DicomFolder:
     folder: Path
     written: int = 0
     fooled: int = 0
-    """Files that reach the goal when they are read again."""
-    others: int = 0
-    """Cases that did not come from DICOM."""
+    """Number of files that reach the goal when they are read again."""
+    not_dicom: int = 0
+    """Number of cases that did not come from DICOM."""
     recoloured: int = 0
-    """Files whose colours were written in another form."""
+    """Number of files whose colours were written as RGB instead of their own colour space."""
     eps: str = ""
     grey_levels: set[tuple[float, int]] = field(default_factory=set)
-    """How many grey levels eps was at least, of how many."""
-    furthest: int = 0
-    """By how many grey levels a stored value was moved at most."""
+    """Pairs of eps in grey levels and the number of grey levels, one for each kind of file."""
+    max_level_change: int = 0
+    """Largest change of a stored value, in grey levels."""
     _frames: dict[str, Frame] = field(default_factory=dict)
     _salt: bytes = b""
 
@@ -88,22 +88,24 @@ class DicomFolder:
     def _write_files(
         self, provenance: Provenance, cell: Cell, batch: Batch, x_adv: Tensor
     ) -> dict[int, WrittenDicom]:
-        """By place in the batch, for the cases that came from DICOM."""
+        """Write the cases that came from DICOM; the files by place in the batch."""
         from robust.cases.dicom.write import Origin, write_dicom
 
         threat, weights = cell.threat, provenance.model["weights_sha256"]
-        words = f"Adversarial image: {cell.label}, {threat.norm}, eps {threat.eps:.9g}"
-        words = f"{words[:900]}, target model {weights}".encode("ascii", "replace").decode()
+        description = f"Adversarial image: {cell.label}, {threat.norm}, eps {threat.eps:.9g}"
+        description = f"{description[:900]}, target model {weights}".encode(
+            "ascii", "replace"
+        ).decode()
         data = provenance.plan.data
-        named = data is None or data.keep_names
+        may_be_name = data is None or data.keep_names
         found: dict[int, WrittenDicom] = {}
         for i, (case, image) in enumerate(zip(batch.cases, x_adv.detach().cpu(), strict=True)):
             frame = self._frames.get(case.id)
             if frame is None:
-                self.others += 1
+                self.not_dicom += 1
                 continue
-            origin = Origin(self._patient(case.group, named), words, self._salt)
-            eps = _allowed(threat, image, case.image)
+            origin = Origin(self._patient(case.group, may_be_name), description, self._salt)
+            eps = _max_changes(threat, image, case.image)
             found[i] = write_dicom(frame, image, eps, self.folder, origin)
             self._count(found[i], threat)
         return found
@@ -113,7 +115,7 @@ class DicomFolder:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def summary_lines(self) -> Sequence[str]:
-        """What was written, in lines for the terminal."""
+        """A summary of what was written, for the terminal."""
         lines = [
             f"{self.written} DICOM files in {self.folder}, of which {self.fooled} as stored "
             f"reach the goal"
@@ -125,34 +127,36 @@ class DicomFolder:
             of = " or ".join(str(depth) for depth in depths)
             lines.append(
                 f"eps {self.eps} = {span} of {of} grey levels; no stored value moved by more than "
-                f"{self.furthest}"
+                f"{self.max_level_change}"
             )
         if self.recoloured:
             lines.append(
                 f"{self.recoloured} of them were written as RGB, which their files are not"
             )
-        if self.others:
-            lines.append(f"{self.others} images did not come from DICOM and are PNG alone")
+        if self.not_dicom:
+            lines.append(f"{self.not_dicom} images did not come from DICOM and are PNG alone")
         return lines
 
-    def _patient(self, group: str, named: bool) -> str:
-        """The group, a pseudonym, unless it may be a name: then a new pseudonym."""
-        return hashlib.sha256(self._salt + group.encode()).hexdigest()[:12] if named else group
+    def _patient(self, group: str, may_be_name: bool) -> str:
+        """The group, which is a pseudonym; a hash of it where groups may be names."""
+        return (
+            hashlib.sha256(self._salt + group.encode()).hexdigest()[:12] if may_be_name else group
+        )
 
     def _count(self, one: WrittenDicom, threat: ThreatModel) -> None:
         stored = one.before.stored
         self.written += 1
         self.recoloured += not stored.native
-        self.furthest = max(self.furthest, one.levels)
+        self.max_level_change = max(self.max_level_change, one.levels)
         if threat.norm == "Linf" and stored.step > 0:
             # Rounded, so that files of one kind count as one: steps differ in their last digits.
             self.grey_levels.add((float(f"{threat.eps / stored.step:.3g}"), stored.levels + 1))
 
 
-def _allowed(threat: ThreatModel, image: Tensor, clean: Tensor) -> Any:
-    """How far each pixel may go: to eps, or in another norm than L-inf no further than it went.
+def _max_changes(threat: ThreatModel, image: Tensor, clean: Tensor) -> Any:
+    """How far each pixel may move when it is rounded: eps in L-inf, else no further than it moved.
 
-    So rounding does not add up.
+    In other norms the rounding of all pixels would otherwise add up.
     """
     if threat.norm == "Linf":
         return threat.eps

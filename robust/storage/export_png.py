@@ -26,6 +26,7 @@ from robust.models import full_precision
 from robust.plan.spec import Plan
 from robust.storage.export_dicom import COLUMNS as DICOM_COLUMNS
 from robust.storage.export_dicom import DicomFolder
+from robust.units import at_eps
 
 TABLE = "attacks.csv"
 
@@ -39,12 +40,12 @@ class Columns(NamedTuple):
     file: str
     bits: int
     prediction: str
-    """Of the image as the attack left it; `success`, `linf` and `l2` as well."""
+    """Prediction of the image as the attack left it, as are `success`, `linf` and `l2`."""
     success: int
     linf: str
     l2: str
     stored_prediction: str
-    """Of the image as the file holds it, and so on."""
+    """Prediction of the image as the file holds it, as are the other `stored_` columns."""
     stored_success: int
     stored_linf: str
     stored_l2: str
@@ -53,7 +54,7 @@ class Columns(NamedTuple):
 
 @dataclass(frozen=True)
 class Exported:
-    """How many images were written, and how many of the files reach the goal."""
+    """Number of images written, and of files that reach the goal."""
 
     images: int
     fooled: int
@@ -70,8 +71,9 @@ def export_images(
     """Attack every case with the plan's one attack at its one eps and write the images to `out`.
 
     PNG at each image's own depth, or at `bits` (16 keeps perturbations that 8 would round away).
-    `attacks.csv` has what was found and what is left of it in the file, predicted again. Cases from
-    DICOM are written to the `dicom` folder too, which counts for itself. InputError leaves nothing.
+    `attacks.csv` has the results of each image as the attack left it and as the file holds it.
+    Cases from DICOM are also written to the `dicom` folder, which keeps its own counts. After an
+    InputError no file is left.
     """
     for folder in (out, *([dicom.folder] if dicom else [])):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -106,7 +108,7 @@ def _write(png: _PngFolder, session: Session, dicom: DicomFolder | None) -> Expo
         table = csv.writer(file, lineterminator="\n")
         table.writerow([*Columns._fields, *(DICOM_COLUMNS if dicom else ())])
         for number, rows in enumerate(runner.chunks):
-            label = f"{cell.label} at eps {cell.threat.eps:g}"
+            label = at_eps(cell.label, cell.threat.norm, cell.eps)
             session.progress(number, len(runner.chunks), label)
             for batch in runner.load(rows, goal):
                 x_adv, outcomes = runner.run(cell, batch, goal, seed)
@@ -128,7 +130,7 @@ class _PngFolder:
 
     folder: Path
     bits: int | None
-    """Of every file; None: those of the file that each case came from."""
+    """Bit depth of every file; None: that of the file that each case came from."""
     classes: Sequence[str]
 
     def quantise(self, batch: Batch, x_adv: Tensor) -> Tensor:
@@ -174,13 +176,13 @@ class _PngFolder:
 def _quantise(x_adv: Tensor, case: Case, bits: int | None) -> Tensor:
     """The nearest image that a PNG can hold, each pixel moved no further than before.
 
-    Rounding to the nearest level could leave the ball: where it would, it goes back towards the
-    original. What is left of a perturbation below half a level is nothing.
+    Where rounding to the nearest level would leave the ball, it rounds towards the original
+    instead. A perturbation below half a level disappears.
     """
     levels = Stored(bits or case.stored.depth).levels
     x = case.image.double()
-    wanted = x_adv.detach().cpu().double()
-    nearest = (wanted * levels).round() / levels
-    further = (nearest - x).abs() > (wanted - x).abs() + 1e-7
-    toward = torch.where(wanted > x, (wanted * levels).floor(), (wanted * levels).ceil()) / levels
+    exact = x_adv.detach().cpu().double()
+    nearest = (exact * levels).round() / levels
+    further = (nearest - x).abs() > (exact - x).abs() + 1e-7
+    toward = torch.where(exact > x, (exact * levels).floor(), (exact * levels).ceil()) / levels
     return torch.where(further, toward, nearest)

@@ -14,7 +14,7 @@ from attacks.threat import per_case
 from robust.cases.case import Case, Pixels
 
 SHARES = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
-"""Of all pixels, those that move by one grey level in each round."""
+"""Share of the pixels that move by one grey level, round by round."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +58,21 @@ def adversarial_rounding(
     and then ever fewer, those of the largest gradient, as long as the margin grows.
     """
     best = x
-    ahead = torch.full_like(x[:, 0, 0, 0], -torch.inf)
+    best_margin = torch.full_like(x[:, 0, 0, 0], -torch.inf)
     steps = files.steps(x)
     for share in SHARES:
         with torch.enable_grad():
             z = best.detach().requires_grad_()
             value = margin(model(z), y, target)
             (gradient,) = torch.autograd.grad(value.sum(), z)
-        ahead = torch.maximum(ahead, value.detach())
+        best_margin = torch.maximum(best_margin, value.detach())
         size = gradient.flatten(1).abs()
         least = size.topk(max(1, round(share * size.shape[1])), dim=1).values[:, -1]
         move = gradient.sign() * (gradient.abs() >= per_case(least, gradient))
         tried = files.quantise(best + steps * move)
         with torch.no_grad():
             gained = margin(model(tried), y, target)
-        better = gained > ahead
+        better = gained > best_margin
         best = torch.where(per_case(better, best), tried, best)
-        ahead = torch.where(better, gained, ahead)
+        best_margin = torch.where(better, gained, best_margin)
     return best

@@ -21,10 +21,10 @@ from robust.records import Estimate, Survival
 from robust.storage.rounding import StoredBatch, adversarial_rounding
 
 QUALITY = 95
-"""Of JPEG, of 100."""
+"""JPEG quality, at most 100."""
 
 
-def is_quantised(cell: Cell) -> bool:
+def is_measured(cell: Cell) -> bool:
     """Whether survival is measured for a cell: L-inf, a finite eps, run in full, no baseline."""
     bounded = cell.threat.norm == "Linf" and math.isfinite(cell.threat.eps)
     return cell.exact and cell.same_as is None and bounded and not cell.attack.traits.baseline
@@ -41,7 +41,7 @@ class StorageCheck:
         self, cell: Cell, batch: Batch, x_adv: Tensor, outcomes: Sequence[Outcome]
     ) -> list[SurvivalOutcome]:
         """One entry a case, for `survivals` to read; none for a cell that is not measured."""
-        if not is_quantised(cell):
+        if not is_measured(cell):
             return []
         files = StoredBatch.of(batch.cases, cell.threat.eps)
         images = files.quantise(x_adv)
@@ -77,8 +77,7 @@ class StorageCheck:
 
     def _fooled(self, x: Tensor, batch: Batch) -> Tensor:
         with torch.no_grad():
-            logits = self.logits(x)
-        return self.goal.reached(logits.argmax(1), batch.y) & logits.isfinite().all(1)
+            return self.goal.success(self.logits(x), batch.y)
 
 
 def as_jpeg(x: Tensor) -> Tensor:
@@ -93,10 +92,10 @@ def survivals(store: RunStore, cells: Sequence[Cell], summary: Summary) -> tuple
     """
     partly = {cell.threat.eps for cell in cells if not cell.exact}
     found = []
-    for eps in sorted({cell.threat.eps for cell in cells if is_quantised(cell)} - partly):
+    for eps in sorted({cell.threat.eps for cell in cells if is_measured(cell)} - partly):
         worst: dict[int, SurvivalOutcome] = {}
         for cell in cells:
-            if is_quantised(cell) and cell.threat.eps == eps:
+            if is_measured(cell) and cell.threat.eps == eps:
                 for one in store.survival(cell.key):
                     worst[one.row] = _either(worst[one.row], one) if one.row in worst else one
         if one_eps := _survival(eps, worst, summary):

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from attacks import PGD, CarliniWagnerL2, ThreatModel
 from robust.benchmark import contest as module
 from robust.benchmark.attack_speed import bare_passes
-from robust.benchmark.contest import FLOOR, OURS, PLAIN, budgets, contest
-from robust.benchmark.peers import rivals
+from robust.benchmark.contest import FLOOR, OURS, PLAIN, benchmark_attacks, contest
+from robust.benchmark.peers import installed_peers
 from robust.benchmark.workloads import Workload
 from robust.models import Classifier, prepare
 
@@ -41,9 +41,9 @@ def test_everyone_gets_as_many_gradients(monkeypatch: pytest.MonkeyPatch) -> Non
 
     classifier.register_forward_hook(count)
     attack = PGD(steps=7)
-    for name, rival in rivals(attack).items():
+    for name, peer in installed_peers(attack).items():
         current = name
-        rival(classifier, x, y, 0.05)
+        peer(classifier, x, y, 0.05)
     current = FLOOR
     bare_passes(classifier, x, y, forward=7 * len(x), backward=7 * len(x))
     assert {n: c // len(x) for n, c in counts.items()} == dict.fromkeys(counts, 7)
@@ -60,14 +60,14 @@ def test_what_is_found_is_judged_by_us() -> None:
     found = {one.name: one for one in everyone}
     assert set(found) >= {OURS, FLOOR, PLAIN, "foolbox"}
     assert all(one.seconds and not one.failed for one in everyone)
-    assert 0 <= found[OURS].found <= found["foolbox"].found <= 1
+    assert 0 <= found[OURS].strength <= found["foolbox"].strength <= 1
     assert attacker.models.low_precision is None  # far too small to gain
 
 
 def test_the_nearest_image() -> None:
     attack = CarliniWagnerL2(steps=10, binary_steps=5)
     everyone, _ = contest(workload(), attack, 0.0, rounds=1)
-    found = {one.name: one.found for one in everyone}
+    found = {one.name: one.strength for one in everyone}
     assert 0 < found[OURS] <= 1.01 * found["foolbox"]
 
 
@@ -77,11 +77,11 @@ def test_a_library_that_fails_is_named_and_the_others_go_on(
     def broken(*_: object) -> Tensor:
         raise IndexError("dim out of range")
 
-    monkeypatch.setattr(module, "rivals", lambda attack: {"theirs": broken})
+    monkeypatch.setattr(module, "installed_peers", lambda attack: {"theirs": broken})
     everyone, _ = contest(workload(4), PGD(steps=2), 0.05, rounds=1)
     assert everyone[-1].failed == "IndexError: dim out of range" and not everyone[-1].seconds
     assert everyone[0].seconds
 
 
 def test_budgets_are_named() -> None:
-    assert budgets(["PGD"], 9) == {"PGD": PGD(steps=9)}
+    assert benchmark_attacks(["PGD"], 9) == {"PGD": PGD(steps=9)}

@@ -20,7 +20,7 @@ from tests.detection.runs import NEAREST, cases, lines, run
 
 
 def test_what_is_kept_is_the_successes_and_every_control(folder: Path, found: Detection) -> None:
-    store = RunStore.look(folder)
+    store = RunStore.open_to_read(folder)
     right = [
         c.row
         for c in store.clean()

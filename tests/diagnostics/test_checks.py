@@ -52,7 +52,7 @@ def sound() -> Evidence:
         groups=50,
         head="softmax",
         declared_head="auto",
-        colour_of_grey=0,
+        grey_in_colour=0,
         clean=AttackResult("clean", "", 0.0, "clean", Scores(accuracy=rate(0.9))),
         rows=(row("Noise", 0.01, baseline=True), row("PGD", 0.8)),
         failures=Counter(),
@@ -128,15 +128,15 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
     "accuracy rises with eps": lambda e: replace(
         e,
         rows=(row("PGD", 0.8), replace(row("PGD", 0.6), eps=2 / 255)),
-        stepwise=frozenset({"PGD"}),
+        iterative=frozenset({"PGD"}),
     ),
     "the objective does not rise": lambda e: replace(
         e, stuck=[Stuck("PGD", "Linf", 1 / 255, 20, 90)]
     ),
     "clipped outputs": lambda e: replace(e, clipped=(20, 100)),
-    "steps too short to cross the ball": lambda e: replace(e, short={"PGD": 1.0}),
+    "steps too short to cross the ball": lambda e: replace(e, short_reach={"PGD": 1.0}),
     "a column gives the label away": lambda e: replace(e, cases=with_device(e.cases)),
-    "too few cases for the claim": lambda e: replace(e, needed={"robust accuracy": 60}),
+    "too few cases for the claim": lambda e: replace(e, groups_needed={"robust accuracy": 60}),
     "run cut short": lambda e: replace(e, unfinished=20),
     "synthetic images": lambda e: replace(e, cases=replace(e.cases, phantom=True)),
     "no groups": lambda e: replace(e, cases=replace(e.cases, grouped=False)),
@@ -146,7 +146,7 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
         e, cases=replace(e.cases, classes=("normal", "ill", "other"))
     ),
     "probabilities instead of logits": lambda e: replace(e, head="probabilities"),
-    "grey images in colour files": lambda e: replace(e, colour_of_grey=16),
+    "grey images in colour files": lambda e: replace(e, grey_in_colour=16),
     "clean accuracy no better than a constant": lambda e: replace(
         e, clean=replace(e.clean, scores=Scores(accuracy=rate(0.5)))
     ),
@@ -177,12 +177,12 @@ def test_every_check_has_its_texts_and_its_defect() -> None:
         ("few groups", TOO_FEW),
         ("few attacked images for detectors", TOO_FEW),
         ("too few cases for the claim", run.WIDE),
-        ("clean accuracy below the claim", model.BELOW),
-        ("random outputs", model.DIFFERENT),
-        ("outputs depend on the batch", model.DIFFERENT),
+        ("clean accuracy below the claim", model.CLAIM_TOLERANCE),
+        ("random outputs", model.OUTPUT_TOLERANCE),
+        ("outputs depend on the batch", model.OUTPUT_TOLERANCE),
         ("clipped outputs", f"{100 * model.CLIPPED:g} %"),
-        ("clipped outputs", gradient_masking.SOME),
-        ("gradients vanish", gradient_masking.SOME),
+        ("clipped outputs", gradient_masking.MIN_CASES),
+        ("gradients vanish", gradient_masking.MIN_CASES),
     ],
 )
 def test_the_text_names_the_limit_of_the_check(name: str, limit: object) -> None:

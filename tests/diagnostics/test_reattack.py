@@ -25,7 +25,7 @@ from attacks import (
 )
 from robust import Classifier, audit, open_cases
 from robust.auditing import audit_plan
-from robust.diagnostics.reattack import standing
+from robust.diagnostics.reattack import find_robust_cases
 from robust.engine.cells import Cell
 from robust.engine.run_store import Outcome
 from robust.plan.load import make_plan
@@ -38,21 +38,21 @@ EPS = 4 / 255
 
 @dataclass
 class Outcomes:
-    """As a run's store, with the rows that each attack felled of ten that it was run on."""
+    """As a run's store, with the rows that each attack fooled of ten that it was run on."""
 
-    felled: dict[str, set[int]]
+    fooled: dict[str, set[int]]
 
     def outcomes(self, key: str) -> list[Outcome]:
-        rows = self.felled[key.split("|")[0]]
+        rows = self.fooled[key.split("|")[0]]
         return [Outcome(i, np.zeros(2), EPS, EPS, i in rows, False, 1.0, None) for i in range(10)]
 
 
 def left_by(**attacks: tuple[Attack, set[int]]) -> Any:
-    """What withstood, where each attack felled these rows."""
+    """The robust cases where each attack fooled these rows."""
     threat = ThreatModel("Linf", EPS)
     cells = [Cell(label, attack, threat, True) for label, (attack, _) in attacks.items()]
     store: Any = Outcomes({label: rows for label, (_, rows) in attacks.items()})
-    return standing(store, cells, "Linf", 1)
+    return find_robust_cases(store, cells, "Linf", 1)
 
 
 def test_white_boxes_leave_what_black_boxes_fell() -> None:
@@ -66,8 +66,8 @@ def test_white_boxes_leave_what_black_boxes_fell() -> None:
         AutoAttack=(AutoAttack(), {2, 6}),
     )
     assert left.rows == [0, 4, 5, 6, 7, 8, 9]
-    assert left.felled == {4, 5, 6}
-    assert left.by_black_box == {4, 5}
+    assert left.fooled_otherwise == {4, 5, 6}
+    assert left.fooled_by_black_box == {4, 5}
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def small_demo() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("robust.demo.EPOCHS", 1)
         patch.setattr("robust.demo.PLAN", plan)
-        patch.setattr("robust.diagnostics.probe.CASES", 1)
+        patch.setattr("robust.diagnostics.probe.MAX_CASES", 1)
         yield
 
 

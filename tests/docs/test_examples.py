@@ -79,7 +79,7 @@ def test_the_command_line_knows_what_is_shown(block: Block) -> None:
 def test_plans_are_plans(block: Block) -> None:
     plan = make_plan(tomllib.loads(block.text), block.page)
     if plan.gates:
-        check_gates(plan, needed=True)
+        check_gates(plan, required=True)
 
 
 def test_the_plan_example_names_most_fields() -> None:

@@ -133,7 +133,7 @@ def test_memory_that_runs_out_halves_the_batch_and_changes_nothing() -> None:
     cell = Cell("PGD", PGD(), ThreatModel("Linf", 0.05), exact=True)
     attacker = MixedPrecisionAttacker(classifier, FastModels(classifier, None, Acceleration()))
     x_adv, outcomes = attacker.run(cell, batch(classifier, x), Goal("error", ()), 0)
-    assert attacker.most <= 4 and [o.row for o in outcomes] == list(range(13))
+    assert attacker.max_batch <= 4 and [o.row for o in outcomes] == list(range(13))
     classifier.network.most = 100  # type: ignore[union-attr]
     roomy = MixedPrecisionAttacker(classifier, FastModels(classifier, None, Acceleration()))
     assert torch.equal(roomy.run(cell, batch(classifier, x), Goal("error", ()), 0)[0], x_adv)

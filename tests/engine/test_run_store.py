@@ -52,7 +52,7 @@ def state(folder: Path) -> dict[str, tuple[int, bytes]]:
 def rows(folder: Path) -> list[int]:
     """The clean rows that a reader sees, who must not change anything."""
     before = state(folder)
-    store = RunStore.look(folder)
+    store = RunStore.open_to_read(folder)
     found = [one.row for one in store.clean()]
     store.close()
     assert state(folder) == before
@@ -61,7 +61,7 @@ def rows(folder: Path) -> list[int]:
 
 def test_a_second_writer_is_refused_until_the_first_is_done(tmp_path: Path) -> None:
     first = RunStore(tmp_path)
-    with pytest.raises(InputError, match="another process is at work"):
+    with pytest.raises(InputError, match="another process is using"):
         RunStore(tmp_path)
     child = os.fork()
     if child == 0:
@@ -113,12 +113,12 @@ def test_a_store_of_another_layout_and_a_broken_one_are_refused(tmp_path: Path) 
     )
     old.close()
     before = (tmp_path / "outcomes.sqlite").read_bytes()
-    for how in (RunStore, RunStore.look):
+    for how in (RunStore, RunStore.open_to_read):
         with pytest.raises(InputError, match=r"another version of robust.*layout 1"):
             how(tmp_path)
     assert (tmp_path / "outcomes.sqlite").read_bytes() == before
     (tmp_path / "outcomes.sqlite").write_bytes(b"no database at all" * 100)
-    for how in (RunStore, RunStore.look):
+    for how in (RunStore, RunStore.open_to_read):
         with pytest.raises(InputError, match="is broken"):
             how(tmp_path)
 

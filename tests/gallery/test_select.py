@@ -13,7 +13,7 @@ import torch
 
 from robust.auditing import audit
 from robust.cases import Cases
-from robust.gallery.select import choose
+from robust.gallery.select import choose_cases
 from robust.metrics.scores import Condition
 from robust.metrics.worst_case import WorstCase
 from robust.records import GALLERY, Report
@@ -93,15 +93,18 @@ def test_cases_are_chosen_by_eps_and_then_by_margin() -> None:
         attacked = np.array([True] * 4 + [False])
         condition = dataclasses.replace(condition, attacked=attacked, success=(lead > 0) & attacked)
         worst.append(WorstCase(condition, np.zeros(5, int)))
-    assert [(c.place, c.fell) for c in choose(worst, labels, 2)] == [(1, 0), (3, None)]
-    assert [(c.place, c.fell) for c in choose(worst, labels, 4)] == [
+    assert [(c.place, c.first_success) for c in choose_cases(worst, labels, 2)] == [
+        (1, 0),
+        (3, None),
+    ]
+    assert [(c.place, c.first_success) for c in choose_cases(worst, labels, 4)] == [
         (1, 0),
         (0, 0),
         (3, None),
         (2, 1),
     ]
-    assert [c.place for c in choose(worst, labels, 9)] == [1, 0, 2, 3]
-    assert choose(worst, labels, 0) == []
+    assert [c.place for c in choose_cases(worst, labels, 9)] == [1, 0, 2, 3]
+    assert choose_cases(worst, labels, 0) == []
 
 
 def test_off_where_a_picture_may_carry_a_name_unless_asked(tmp_path: Path) -> None:

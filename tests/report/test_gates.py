@@ -258,7 +258,7 @@ def test_gates_change_no_number_and_read_back() -> None:
         "attacks": [{"name": "PGD"}, {"name": "PGD", "label": "far", "norm": "L2", "eps": [0.5]}],
     }
     plan = make_plan(raw)
-    check_gates(plan, needed=True)
+    check_gates(plan, required=True)
     assert plan.digest() == make_plan({**raw, "gates": {}}).digest()
     shown = dataclasses.replace(report(), plan=plan.model_dump(mode="json"))
     assert make_plan(tomllib.loads(plan_toml(shown))) == plan

@@ -16,13 +16,13 @@ def test_the_model_is_asked_no_more_often_than_said() -> None:
     """And the nearest image of those that worked is kept, at each number of questions."""
     split = holdout()
     batch = split.batch.take([0])
-    wrong = split.others.x[split.another(0, 0) or 0][None]
+    wrong = split.others.x[split.target_image(0, 0) or 0][None]
     asked = LabelOracle(split, batch, [1, 3], ThreatModel("Linf", float("inf")))
     near: Tensor = torch.lerp(batch.x, wrong, 0.999)
     for image in (wrong, near, batch.x):
         assert asked(image).sum() == 1
-    assert torch.equal(asked.found[1], wrong)
-    assert torch.equal(asked.found[3], near)
+    assert torch.equal(asked.nearest_by_budget[1], wrong)
+    assert torch.equal(asked.nearest_by_budget[3], near)
     with pytest.raises(QueriesSpent):
         asked(wrong)
 

@@ -58,7 +58,7 @@ def test_a_run_that_is_cut_short_ends_with_the_same_figures(
 ) -> None:
     """Cut before the third attacker; what was through is not played again."""
     played: list[str] = []
-    names = ("universal", "patch", "transfer", "queries")
+    names = ("universal", "patch", "transfer", "decision_based")
 
     def follow(stop: str) -> None:
         for name in names:
@@ -80,7 +80,7 @@ def test_a_run_that_is_cut_short_ends_with_the_same_figures(
     played.clear()
     follow("")
     run(out=tmp_path / "cut")
-    assert played == ["transfer", "queries"]
+    assert played == ["transfer", "decision_based"]
     one, two = (json.loads((f / "report.json").read_text()) for f in (folder, tmp_path / "cut"))
     assert one["scenarios"] == two["scenarios"]
 

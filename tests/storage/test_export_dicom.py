@@ -81,7 +81,7 @@ def test_the_files_are_worth_what_is_said(
     lines = [line for line in table if line["dicom"]]
     files = sorted(p.name for p in (tmp_path / "dicom").iterdir())
     assert files == sorted(line["dicom"] for line in lines) and len(files) == dicom.written > 4
-    assert dicom.others == len(table) - len(lines)
+    assert dicom.not_dicom == len(table) - len(lines)
     cases = open_cases(images, label="label", group="patient")
     index = {entry.id: i for i, entry in enumerate(cases.entries)}
     net, eps, fooled = Classifier(trained(28), channels=1, head="softmax").eval(), 4 / 255, 0
@@ -105,11 +105,11 @@ def test_the_files_are_worth_what_is_said(
         assert header.PatientID == line["group"]
         assert header.DerivationDescription.startswith("Adversarial image: PGD, L")
     assert fooled == dicom.fooled > 0
-    said_lines = dicom.summary_lines()
-    assert said_lines[0].startswith(f"{len(files)} DICOM files in {tmp_path / 'dicom'}, of which")
+    lines_shown = dicom.summary_lines()
+    assert lines_shown[0].startswith(f"{len(files)} DICOM files in {tmp_path / 'dicom'}, of which")
     if not audit:
-        assert "eps 4/255 = 31.4 of 4096 grey levels" in said_lines[1]
-    assert ("did not come from DICOM" in said_lines[-1]) == (dicom.others > 0)
+        assert "eps 4/255 = 31.4 of 4096 grey levels" in lines_shown[1]
+    assert ("did not come from DICOM" in lines_shown[-1]) == (dicom.not_dicom > 0)
 
 
 def test_kept_names_do_not_reach_the_files(images: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from robust.engine.goal import Goal
 from robust.engine.run_store import Outcome, SurvivalOutcome
 from robust.models import Classifier
 from robust.records import Report
-from robust.storage.survival import StorageCheck, as_jpeg, is_quantised
+from robust.storage.survival import StorageCheck, as_jpeg, is_measured
 from tests.engine.nets import phantoms as cases
 from tests.engine.nets import trained
 
@@ -86,7 +86,7 @@ def test_images_of_two_channels_are_no_jpeg() -> None:
     own = Case("two", 0, "g", torch.rand(2, 8, 8).mul(255).round() / 255, {}, Stored(8))
     batch = Batch((0,), (own,), own.image[None], torch.tensor([0]), torch.zeros(1, 2))
     cell = Cell("PGD", PGD(), ThreatModel("Linf", 1 / 255), exact=True)
-    assert is_quantised(cell)
+    assert is_measured(cell)
     outcome = Outcome(0, np.zeros(2), 0.0, 0.0, False, False, 1.0)
     storing = StorageCheck(
         lambda x: torch.stack([x.mean((1, 2, 3)), -x.mean((1, 2, 3))], 1), Goal("error", ())

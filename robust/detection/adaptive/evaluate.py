@@ -105,20 +105,20 @@ def adaptive_attacks(steps: int, median_clean_margin: float) -> tuple[AdaptiveAt
 
 
 def evaluate_adaptive(
-    run: DetectionRun, cells: Sequence[Cell], found: Detection
+    run: DetectionRun, cells: Sequence[Cell], detection: Detection
 ) -> tuple[AdaptiveResult, ...]:
-    """Every detector that `found` has fitted on its key attack, or that needs no fitting.
+    """Attack every detector of `detection` that is fitted on its key attack or needs no fitting.
 
     Attacks stay within the threat model of the key attack. Empty where the plan asks for none,
     where no attack succeeded, and where the key attack has no bound: then any image is allowed.
     """
-    if found.key_attack is None or not run.spec.adaptive:
+    if detection.key_attack is None or not run.spec.adaptive:
         return ()
-    key = logged_cells(cells)[found.key_attack]
+    key = logged_cells(cells)[detection.key_attack]
     if not math.isfinite(key.threat.eps):
         return ()
-    fitted_on = (None, found.key_attack)
-    labels = [null.detector for null in found.null_controls if null.fitted_on in fitted_on]
+    fitted_on = (None, detection.key_attack)
+    labels = [null.detector for null in detection.null_controls if null.fitted_on in fitted_on]
     evaluation = AdaptiveEvaluation(run, key)
     return tuple(
         evaluation.evaluate(label, place / len(labels)) for place, label in enumerate(labels)
@@ -126,7 +126,7 @@ def evaluate_adaptive(
 
 
 class AdaptiveEvaluation:
-    """What the attacks on all detectors share: cases, folds, and images of the key attack."""
+    """Adaptive attacks on one detector after another, on the same cases, folds and start images."""
 
     def __init__(self, run: DetectionRun, cell: Cell) -> None:
         self.run, self.cell, self.runner = run, cell, run.runner
@@ -146,7 +146,7 @@ class AdaptiveEvaluation:
         where the search found none. It does not depend on the detector."""
 
     def evaluate(self, label: str, done: float) -> AdaptiveResult:
-        """One detector under all attacks; `done` is the share of the work behind us."""
+        """One detector under all attacks; `done` is the share of detectors already evaluated."""
         defence = self._defence(label)
         best: dict[int, BestEvasion] = {}
         agreements: list[float] = []
@@ -178,17 +178,18 @@ class AdaptiveEvaluation:
 
     def _fold(self, defence: _Defence, fold: int) -> tuple[list[BestEvasion], float | None]:
         """Every case of a fold, and the surrogate's agreement; from the store if done before."""
-        store, memo = self.run.log.store, ADAPTIVE.of(defence.label, fold)
-        if (kept := store.get(memo)) is not None:
-            return [BestEvasion(*one) for one in kept.tries], kept.agreement
+        store, memo = self.run.store, ADAPTIVE.of(defence.label, fold)
+        if (stored := store.get(memo)) is not None:
+            return [BestEvasion(*one) for one in stored.tries], stored.agreement
         own = self.places[self.folds[self.places] == fold]
         detector, surrogate, agreement = defence.folds[fold], None, None
         if not detector.detector.differentiable:
             surrogate, agreement = self._surrogate(detector, fold)
         joint = JointModel(self.run.reader, detector, defence.limits[ALARM_RATE], surrogate)
+        low_enough = float(np.median(defence.clean))
         best = []
         for batch in self._batches(own):
-            best += self._attack(joint, batch, float(np.median(defence.clean)), defence.static)
+            best += self._attack(joint, batch, low_enough, defence.static)
         plain = tuple((one.row, one.score, one.attack) for one in best)
         store.put(memo, AdaptiveFold(plain, agreement))
         return best, agreement
@@ -196,8 +197,8 @@ class AdaptiveEvaluation:
     def _surrogate(self, detector: FoldDetector, fold: int) -> tuple[SurrogateDetector, float]:
         """A surrogate fitted on the other folds, and its agreement on this one."""
 
-        def part(images: FeatureSet, inside: bool) -> Features:
-            return images.take((self.folds[images.cases] == fold) == inside).features
+        def part(images: FeatureSet, in_fold: bool) -> Features:
+            return images.take((self.folds[images.cases] == fold) == in_fold).features
 
         clean, attacked = (part(images, False) for images in (self.clean, self.attacked))
         found = fit_surrogate(detector.suspicion, clean, attacked)
@@ -207,30 +208,27 @@ class AdaptiveEvaluation:
     def _batches(self, places: Places) -> Iterator[Batch]:
         rows = [self.rows[place] for place in places]
         # Detector and classifier keep two graphs where an attack on the classifier keeps one.
-        size = max(1, min(self.run.log.store.get(CASES_AT_ONCE) or 64, 64) // 2)
+        size = max(1, min(self.run.store.get(CASES_AT_ONCE) or 64, 64) // 2)
         for start in range(0, len(rows), size):
             yield from self.runner.load(rows[start : start + size], self.run.goal)
 
     def _attack(
-        self, joint: JointModel, batch: Batch, enough: float, static: Mapping[int, float]
+        self, joint: JointModel, batch: Batch, low_enough: float, static: Mapping[int, float]
     ) -> list[BestEvasion]:
-        """One attack after another, on the cases whose best score is still above `enough`.
-
-        That is the median of clean images.
-        """
+        """One attack after another, on the cases whose best score is still above `low_enough`."""
         best = {row: BestEvasion(row, static.get(row), self.cell.label) for row in batch.rows}
-        begin = batch.x.clone()
+        start = batch.x.clone()
         for i, image in self._start_images(batch, static):
-            begin[i] = image
+            start[i] = image
         if not all(row in static for row in batch.rows):
-            _keep(best, type(self.search).__name__, self._judged(joint, begin, batch))
+            _update_best(best, type(self.search).__name__, self._successes(joint, start, batch))
         for attack in self.attacks:
             scores = [best[row].score for row in batch.rows]
-            left = [i for i, score in enumerate(scores) if score is not None and score > enough]
+            left = [i for i, score in enumerate(scores) if score is not None and score > low_enough]
             if not left:
                 break
-            found = self._run(joint, attack, batch.take(left), begin[left])
-            _keep(best, type(attack).__name__, found)
+            found = self._run_adaptive(joint, attack, batch.take(left), start[left])
+            _update_best(best, type(attack).__name__, found)
         return [
             one if one.score is not None else BestEvasion(one.row, None, "")
             for one in best.values()
@@ -239,35 +237,35 @@ class AdaptiveEvaluation:
     def _start_images(
         self, batch: Batch, static: Mapping[int, float]
     ) -> Iterator[tuple[int, Tensor]]:
-        """Images that fool the classifier where the key attack did not, searched for once.
+        """Images that fool the classifier where the key attack did not, found by one search.
 
         Without them a detector would look better where the attack on the classifier is weak.
         """
         rows = batch.rows
         new = [i for i, row in enumerate(rows) if row not in static and row not in self._searched]
         if new:
-            x_adv, outcomes = self._attacked(self.search, self.search.stream_key, batch.take(new))
+            x_adv, outcomes = self._run_attack(self.search, self.search.stream_key, batch.take(new))
             for outcome, image in zip(outcomes, x_adv.cpu(), strict=True):
                 self._searched[outcome.row] = image if outcome.success else None
         for i, row in enumerate(rows):
             if row not in static and (found := self._searched[row]) is not None:
                 yield i, found.to(batch.x)
 
-    def _attacked(
+    def _run_attack(
         self, attack: AttackFunction, stream_key: str, batch: Batch, quick: Model | None = None
     ) -> tuple[Tensor, list[Outcome]]:
         goal, seed = self.run.goal, self.run.audit.seed
         task = AttackTask(attack, stream_key, self.cell.threat, goal, seed)
         return attack_batch(self.runner.logits, task, batch, quick)
 
-    def _run(
-        self, joint: JointModel, attack: AdaptiveAttack, batch: Batch, begin: Tensor
+    def _run_adaptive(
+        self, joint: JointModel, attack: AdaptiveAttack, batch: Batch, start: Tensor
     ) -> Iterable[tuple[int, float]]:
-        """Row and score of the cases that one adaptive attack fools the classifier on."""
+        """Row and score of the cases on which one adaptive attack fools the classifier."""
         features = self.run.suite.reference.features
         access = DetectorAccess(
             suspicion=joint.suspicion,
-            start=begin,
+            start=start,
             guides=Guides(
                 joint.deep,
                 features.deep.to(batch.x),
@@ -276,18 +274,17 @@ class AdaptiveEvaluation:
             likelihood=lambda x: self.likelihood(joint.features(x)),
         )
         key = f"{joint.detector.detector!r} {attack.stream_key}"
-        x_adv, _ = self._attacked(partial(attack, access=access), key, batch, joint.logits)
-        return self._judged(joint, x_adv, batch)
+        x_adv, _ = self._run_attack(partial(attack, access=access), key, batch, joint.logits)
+        return self._successes(joint, x_adv, batch)
 
-    def _judged(
+    def _successes(
         self, joint: JointModel, x_adv: Tensor, batch: Batch
     ) -> Iterator[tuple[int, float]]:
-        """Row and real score of the images that fool the real classifier."""
+        """Row and detector score of the images that fool the classifier, without any surrogate."""
         with torch.no_grad():
-            logits = self.runner.logits(x_adv)
+            fooled = self.run.goal.success(self.runner.logits(x_adv), batch.y)
             suspicion = joint.detector.suspicion(self.run.reader(x_adv))
         scores = suspicion.double().cpu().tolist()
-        fooled = self.run.goal.reached(logits.argmax(1), batch.y) & logits.isfinite().all(1)
         for row, good, score in zip(batch.rows, fooled.tolist(), scores, strict=True):
             if good and math.isfinite(score):
                 yield row, score
@@ -299,19 +296,19 @@ class AdaptiveEvaluation:
         found = [best[self.rows[place]] for place in self.places]
         adaptive = np.array([np.inf if one.score is None else one.score for one in found])
         static = np.array([defence.static.get(one.row, np.inf) for one in found])
-        by_name = self._by_name()
+        by_name = self._attacks_by_name()
         counts = {
             name: sum(one.attack == name for one in found) for name in (self.cell.label, *by_name)
         }
 
         def passing(scores: Array) -> dict[str, Estimate]:
             limits = defence.limits.items()
-            return {f"{rate:g}": _certain(own.rate(scores <= limit)) for rate, limit in limits}
+            return {f"{rate:g}": _require(own.rate(scores <= limit)) for rate, limit in limits}
 
         return AdaptiveResult(
             detector=defence.label,
             attacks={name: "; ".join(map(repr, every)) for name, every in by_name.items()},
-            fooled=_certain(own.rate(np.isfinite(adaptive))),
+            fooled=_require(own.rate(np.isfinite(adaptive))),
             auc=self._auc(defence.clean, adaptive),
             static_auc=self._auc(defence.clean, static),
             evasion_rates=passing(adaptive),
@@ -321,7 +318,7 @@ class AdaptiveEvaluation:
             surrogate_agreement=agreement,
         )
 
-    def _by_name(self) -> dict[str, list[Attack]]:
+    def _attacks_by_name(self) -> dict[str, list[Attack]]:
         found: dict[str, list[Attack]] = {}
         attacks: tuple[Attack, ...] = (self.search, *self.attacks)
         for attack in attacks:
@@ -330,21 +327,23 @@ class AdaptiveEvaluation:
 
     def _auc(self, clean: Array, attacked: Array) -> Estimate | None:
         """All clean images against the attacked ones that fool the classifier."""
-        shown = np.isfinite(attacked)
-        scores = np.concatenate([clean, attacked[shown]])
+        fooled = np.isfinite(attacked)
+        scores = np.concatenate([clean, attacked[fooled]])
         positive = np.arange(len(scores)) >= len(clean)
-        own = self.bootstrap.at(np.concatenate([self.clean.cases, self.places[shown]]))
+        own = self.bootstrap.at(np.concatenate([self.clean.cases, self.places[fooled]]))
         return own.auc(scores, positive, np.ones(len(scores), bool))
 
 
-def _keep(best: dict[int, BestEvasion], name: str, found: Iterable[tuple[int, float]]) -> None:
-    """Replace what is more suspicious than what an attack found."""
+def _update_best(
+    best: dict[int, BestEvasion], name: str, found: Iterable[tuple[int, float]]
+) -> None:
+    """Replace the best evasions that are more suspicious than those that an attack found."""
     for row, score in found:
         known = best[row].score
         if known is None or score < known:
             best[row] = BestEvasion(row, score, name)
 
 
-def _certain(estimate: Estimate | None) -> Estimate:
+def _require(estimate: Estimate | None) -> Estimate:
     assert estimate is not None  # there are cases
     return estimate

@@ -11,10 +11,10 @@ from robust.detection.cross_fitting import FoldDetector
 
 
 class JointModel:
-    """What an adaptive attack may call, on images `(n, c, h, w)`: `logits`, `suspicion`, `deep`.
+    """Differentiable `logits`, `suspicion` and `deep` features of images `(n, c, h, w)`.
 
-    Asked for several of one batch, it makes one forward pass. All are differentiable. A detector
-    without a gradient gets a surrogate: its own score counts, with the gradient of the surrogate.
+    Several of them on one batch share one forward pass. A detector without a gradient needs a
+    surrogate: values are the detector's own, gradients those of the surrogate.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class JointModel:
         self._last: tuple[Tensor, int, bool, Features] | None = None
 
     def logits(self, x: Tensor) -> Tensor:
-        """`(n, k)`."""
+        """Logits `(n, k)`."""
         return self.features(x).logits
 
     def deep(self, x: Tensor) -> Tensor:

@@ -16,9 +16,9 @@ from detectors.features import Features
 from robust.cases.case import spread
 
 MIXING_WEIGHTS = (0.25, 0.5, 0.75)
-"""Of the attacked side, in the mixtures of clean and attacked features that are queried."""
+"""Weights of the attacked features in queried mixtures with clean features."""
 MAX_QUERIES = 1500
-"""Features queried at most; the fit costs their cube."""
+"""Most features queried; the cost of the fit grows with their cube."""
 RIDGE_PENALTY = 1e-2
 
 
@@ -35,7 +35,7 @@ class SurrogateDetector:
     scale: Tensor
     """`(d,)`."""
     gamma: float
-    """Of the radial kernel."""
+    """Gamma of the radial basis function kernel."""
     offset: float
     """The mean score."""
 
@@ -54,15 +54,15 @@ def fit_surrogate(
     """Query a detector's `score` on clean and attacked features and on mixtures; fit it."""
     queried = _queries(clean, attacked)
     with torch.no_grad():
-        wanted = score(queried).double().cpu().numpy()
+        scores = score(queried).double().cpu().numpy()
     deep = queried.deep.double().cpu()
     centre, scale = deep.mean(0), deep.std(0)
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
     points = (deep - centre) / scale
     gamma = 1 / max(float(squared_distances(points, points).median()), 1e-12)
-    offset = float(wanted.mean())
+    offset = float(scores.mean())
     ridge = KernelRidge(alpha=RIDGE_PENALTY, kernel="rbf", gamma=gamma)
-    ridge.fit(points.numpy(), wanted - offset)
+    ridge.fit(points.numpy(), scores - offset)
     return SurrogateDetector(
         points, torch.from_numpy(ridge.dual_coef_), centre, scale, gamma, offset
     )
@@ -76,15 +76,15 @@ def rank_agreement(
     0 where the detector gives all of them the same score.
     """
     with torch.no_grad():
-        own, wanted = surrogate(unseen.deep).double(), score(unseen).double()
-    if len(wanted) < 3 or bool((wanted == wanted[0]).all()):
+        predicted, scores = surrogate(unseen.deep).double(), score(unseen).double()
+    if len(scores) < 3 or bool((scores == scores[0]).all()):
         return 0.0
-    found = float(spearmanr(own.cpu().numpy(), wanted.cpu().numpy()).statistic)
+    found = float(spearmanr(predicted.cpu().numpy(), scores.cpu().numpy()).statistic)
     return found if np.isfinite(found) else 0.0
 
 
 def _queries(clean: Features, attacked: Features) -> Features:
-    """Both sides, and mixtures of pairs of them, as many of each as `MAX_QUERIES` allows."""
+    """Clean and attacked features and mixtures of pairs of them, at most `MAX_QUERIES`."""
     share = MAX_QUERIES // (2 + len(MIXING_WEIGHTS))
     a, b = (side.take(torch.tensor(spread(range(len(side)), share))) for side in (clean, attacked))
     pairs = max(len(a), len(b))

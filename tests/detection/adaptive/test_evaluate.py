@@ -99,7 +99,7 @@ def test_resuming_repeats_nothing_and_ends_alike(
     monkeypatch.setattr(adapting, "attack_batch", counting)
     with pytest.raises(KeyboardInterrupt):
         run(out=tmp_path / "run", detectors=two)
-    store = RunStore.look(tmp_path / "run")
+    store = RunStore.open_to_read(tmp_path / "run")
     assert store.get(ADAPTIVE.of("KernelDensity", 0)) is not None
     store.close()
     monkeypatch.setattr(adapting, "attack_batch", real)

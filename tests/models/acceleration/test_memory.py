@@ -66,7 +66,11 @@ def test_a_resumed_run_splits_its_batches_as_before(
     monkeypatch.setattr(memory, "free_memory", lambda device: 2**22)
     first = make_mixed_precision_attacker(classifier, x, "auto", store)
     monkeypatch.setattr(memory, "free_memory", lambda device: 2**30)
-    assert make_mixed_precision_attacker(classifier, x, "auto", store).most == first.most < 100
+    assert (
+        make_mixed_precision_attacker(classifier, x, "auto", store).max_batch
+        == first.max_batch
+        < 100
+    )
     store.close()
 
 
