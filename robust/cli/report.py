@@ -57,14 +57,17 @@ def report(
     files = [name for name in formats if name != "text"]
     if "text" in formats:
         print_report(result, Console())
+    written: list[Path] = []
     try:
-        written = write_report(result, folder, *files, template=template, gallery=not no_gallery)
+        if files:  # without a name, three formats would be written
+            written = write_report(
+                result, folder, *files, template=template, gallery=not no_gallery
+            )
     except OSError as error:
         why = f"nothing can be written to {folder} ({error.strerror})"
         if format is not None:
             raise InputError(f"{why}; --format text writes no file") from None
         print_errors([f"no HTML report: {why}"])
-        written = []
     for path in written:
         Console().print(f"wrote {path}", soft_wrap=True, markup=False)
     if gate:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import RUN, Robust, refused, write_plan
+from tests.cli.commands import RUN, Robust, contents, write_plan
 
 
 @pytest.fixture
@@ -28,10 +28,6 @@ def read_only(robust: Robust, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("run")
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
 def test_it_prints_the_report_and_says_that_no_file_was_written(
     robust: Robust, read_only: Path
 ) -> None:
@@ -44,5 +40,8 @@ def test_it_prints_the_report_and_says_that_no_file_was_written(
 
 
 def test_a_file_that_was_asked_for_is_an_error(robust: Robust, read_only: Path) -> None:
-    refused(robust("report", read_only, "--format", "html"), "nothing can be written to run")
+    answer = robust("report", read_only, "--format", "html")
+    assert answer.code == 2 and answer.out == ""
+    (line,) = answer.err.splitlines()
+    assert "nothing can be written to run (Permission denied); --format text" in line
     assert robust("report", read_only, "--format", "text").code == 0
