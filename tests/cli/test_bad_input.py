@@ -108,7 +108,11 @@ BAD_PLANS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("goal", {"audit": {"goal": "mis"}}, ("audit.goal", "'miss'", "(got 'mis')")),
     ("target", {"audit": {"target": "opactiy"}}, ("not a class; did you mean opacity?",)),
     ("both", {"audit": {"target": "opacity", "goal": "miss"}}, ("either goal or target",)),
-    ("threshold", {"audit": {"threshold": 1.5}}, ("audit.threshold", "must be below 1.0 (got 1.5)")),
+    (
+        "threshold",
+        {"audit": {"threshold": 1.5}},
+        ("audit.threshold", "must be below 1.0 (got 1.5)"),
+    ),
     ("twofold", {"audit": {"threshold": 0.3, "sensitivity": 0.9}}, ("either threshold or sens",)),
     ("seed", {"audit": {"seed": -1}}, ("audit.seed", "(got -1)")),
     ("chunk", {"audit": {"chunk": 0}}, ("audit.chunk", "(got 0)")),

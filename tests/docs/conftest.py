@@ -33,7 +33,7 @@ def call(line: str) -> None:
     assert ended.value.code in (0, None), line
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def small_demo() -> Iterator[None]:
     """One epoch, two eps, two detectors, no scenario: commands are tested, not the network."""
     plan = demo.PLAN
@@ -52,7 +52,7 @@ def small_demo() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo_folder(small_demo: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `robust demo` has run."""
     folder = tmp_path_factory.mktemp("examples")

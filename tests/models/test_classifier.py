@@ -108,7 +108,7 @@ def test_a_head_is_recognised_from_its_outputs(outputs: Tensor, head: str) -> No
 
 def test_a_head_is_not_guessed_from_too_few_outputs() -> None:
     few = torch.tensor([[0.1], [0.9], [0.5]])
-    with pytest.raises(InputError, match=r"from 3 of the images it cannot be told.*set head"):
+    with pytest.raises(InputError, match=r"3 images do not show whether.*set head"):
         recognise_head(few)
     assert recognise_head(few, "sigmoid") == "sigmoid"
 

@@ -71,7 +71,7 @@ def test_an_exported_program_runs_no_code_when_it_is_opened(
 ) -> None:
     raw = _bytes({"x": Trap(tmp_path / "sprung")})
     path = _with_part(programs["any.pt2"], tmp_path / "evil.pt2", part, raw)
-    with pytest.raises(InputError, match=r"evil\.pt2 .*could run any code when opened"):
+    with pytest.raises(InputError, match=r"evil\.pt2 .*could run (any )?code when (it is )?opened"):
         load_classifier(file=path)
     assert not (tmp_path / "sprung").exists()
     assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
