@@ -26,6 +26,8 @@ class BayesianUncertainty(Detector):
     over classes. With a head: the log odds of a logistic regression over this uncertainty and the
     log kernel density of `KernelDensity`, as in Feinman et al. Needs a network with dropout, and
     many more passes than any other detector. Differentiable.
+
+    Use it where the network was trained with dropout and time allows.
     """
 
     has_head: ClassVar[bool] = True

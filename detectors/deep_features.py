@@ -23,6 +23,8 @@ class DeepFeatures(FeatureDetector):
     reaches, in [0, 1]. It reads the deep feature (the input of the last layer) and learns from
     attacked images alone, so it recognises above all the attack that it was fitted on. It has no
     gradient; an adaptive attack needs a surrogate.
+
+    Use it against attacks that you can make yourself, and never without an adaptive attack.
     """
 
     has_head: ClassVar[bool] = True

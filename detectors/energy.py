@@ -16,6 +16,8 @@ class Energy(LogitDetector):
     Score: `-T log(sum_k exp(logit_k / T))`. Liu et al. proposed it for images that lie outside the
     training distribution. It learns nothing and costs nothing beyond the forward pass: a baseline.
     An attack that raises the winning logit far enough passes it.
+
+    Use it as a free baseline beside MaxSoftmax.
     """
 
     temperature: float = 1.0

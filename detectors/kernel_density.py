@@ -27,6 +27,9 @@ class KernelDensity(FeatureDetector):
     `p(z) = mean_i N(z; z_i, h^2 I)`. With a head: the log odds of a logistic regression on
     `log p(z)`, as in Feinman et al. Made for attacks that leave the data of the predicted class;
     needs enough reference images of each class. Differentiable.
+
+    Use it where every class has some hundred reference images and attacks leave the data of
+    the predicted class.
     """
 
     has_head: ClassVar[bool] = True

@@ -26,6 +26,8 @@ class LID(FeatureDetector):
     layers, each standardised by the values of the batch's own images. With a head: the log odds of
     a logistic regression over the layers, as in Ma et al. 2018. The clean twin of an attacked image
     is never among the neighbours. Reads every layer; differentiable.
+
+    Use it where no single layer tells enough and a few hundred reference images are there.
     """
 
     has_head: ClassVar[bool] = True

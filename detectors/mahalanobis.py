@@ -27,6 +27,8 @@ class Mahalanobis(Detector):
     divided by the rank of S. With a head: the log odds of a logistic regression over the layers.
     Lee et al. first move each image a small step towards its nearest class (`step`). Reads every
     layer and needs no large reference; differentiable, but not through the input step.
+
+    Use it first of those that read every layer: it is cheap and needs few reference images.
     """
 
     has_head: ClassVar[bool] = True

@@ -16,6 +16,8 @@ class MaxSoftmax(LogitDetector):
     Score: `-log(max_k softmax(logits)_k)`, which keeps its digits where the probability is near 1.
     It learns nothing and costs nothing beyond the forward pass: the baseline that a detector should
     beat. An attack that ends at a high confidence passes it.
+
+    Use it always: a costlier detector is worth its cost only if it does better.
     """
 
     def logit_score(self, logits: Tensor) -> Tensor:

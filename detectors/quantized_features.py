@@ -23,6 +23,8 @@ class QuantizedFeatures(FeatureDetector):
     function of the machine with the kernel `exp(-gamma |a - b|^2)`, in units of the margin. It
     learns from attacked images, so it recognises above all the attack that it was fitted on. It has
     no gradient; an adaptive attack needs a surrogate.
+
+    Use it against attacks that you can make yourself, and never without an adaptive attack.
     """
 
     has_head: ClassVar[bool] = True

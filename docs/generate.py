@@ -223,7 +223,7 @@ def _page(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _own_fields(kind: type[Any]) -> list[dataclasses.Field[Any]]:
+def own_fields(kind: type[Any]) -> list[dataclasses.Field[Any]]:
     """What a plan may set: all but values of the run and switches of the engine."""
     inherited = {"learned", "head"}
     return [f for f in dataclasses.fields(kind) if f.init and f.repr and f.name not in inherited]
@@ -234,7 +234,7 @@ def parameters(kind: type[Any]) -> str:
     docs = field_docs(kind)
     rows: list[tuple[object, ...]] = [
         (f"`{f.name}`", _kind_text(f.type), f"`{_value(f.default)}`", _linked(docs.get(f.name, "")))
-        for f in _own_fields(kind)
+        for f in own_fields(kind)
     ]
     return table(("field", "type", "default", "meaning"), rows) if rows else ""
 
@@ -249,7 +249,7 @@ def _kind_text(annotation: Any) -> str:
 
 
 def _example(kind: type[Any]) -> dataclasses.Field[Any] | None:
-    return next((f for f in _own_fields(kind) if f.default is not None), None)
+    return next((f for f in own_fields(kind) if f.default is not None), None)
 
 
 def _toml(name: str, kind: type[Any]) -> str:
@@ -271,7 +271,7 @@ def plan_reference() -> str:
     parts = []
     top: list[tuple[object, ...]] = []
     for name, field in Plan.model_fields.items():
-        section = _section(field)
+        section = table_of(field)
         if section is None:
             top.append(_field_row(Plan, name, field))
             continue
@@ -284,7 +284,7 @@ def plan_reference() -> str:
     return "\n\n".join([f"### Top level\n\n{first}", *parts])
 
 
-def _section(field: FieldInfo) -> type[BaseModel] | None:
+def table_of(field: FieldInfo) -> type[BaseModel] | None:
     """The table that a field of the plan holds, or holds many of."""
     candidates = [field.annotation, *get_args(field.annotation)]
     return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)

@@ -13,7 +13,7 @@ from robust.cases.phantoms import cases as phantom_cases
 torch.set_num_threads(1)
 
 # The same few hundred phantoms are read by audit after audit; to draw one takes longer than to
-# attack it. tests/cases/test_phantoms.py draws its own.
+# attack it. tests/cases/phantoms/test_cases.py draws its own.
 phantom_cases.phantom = lru_cache(maxsize=8192)(phantom_cases.phantom)
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"

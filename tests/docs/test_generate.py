@@ -53,7 +53,7 @@ def test_every_class_has_a_row(table: object, names: dict[str, type]) -> None:
 def test_an_attack_page_says_what_the_class_says(name: str) -> None:
     page, kind = generate.attack_page(name), ATTACKS[name]
     assert page.startswith(f"# {name}\n") and generate.first_line(kind) in page
-    for field in generate._own_fields(kind):
+    for field in generate.own_fields(kind):
         assert f"| `{field.name}` |" in page
     assert "- **needs to know**: " in page
 
@@ -62,7 +62,7 @@ def test_an_attack_page_says_what_the_class_says(name: str) -> None:
 def test_a_detector_page_says_what_the_class_says(name: str) -> None:
     page, kind = generate.detector_page(name), DETECTORS[name]
     assert page.startswith(f"# {name}\n") and generate.first_line(kind) in page
-    for field in generate._own_fields(kind):
+    for field in generate.own_fields(kind):
         assert f"| `{field.name}` |" in page
 
 
@@ -74,7 +74,7 @@ def test_notes_belong_to_classes() -> None:
 def test_the_plan_reference_has_every_field_with_type_and_default() -> None:
     reference = generate.plan_reference()
     for name, field in Plan.model_fields.items():
-        section = generate._section(field)
+        section = generate.table_of(field)
         assert f"[{name}]" in reference or f"| `{name}` | " in reference
         for key in section.model_fields if section else ():
             assert f"| `{key}` | " in reference
@@ -87,3 +87,8 @@ def test_every_warning_has_its_texts() -> None:
     reference = generate.warnings_reference()
     for name in FLAGS:
         assert f"### {name}\n\n**Raised if** " in reference
+
+
+@pytest.mark.parametrize("kind", [*ATTACKS.values(), *DETECTORS.values()])
+def test_a_page_says_when_to_use_what_it_is_about(kind: type) -> None:
+    assert "Use it" in (kind.__doc__ or "")
