@@ -18,12 +18,10 @@ from torch import Tensor
 
 from detectors import Detector, Features, FittedDetector, Reference
 from robust.errors import InputError
+from robust.metrics.arrays import Array, Places
 from robust.metrics.bootstrap import Bootstrap
-from robust.metrics.groups import Places
 from robust.records import Estimate
 from robust.records.estimate import TOO_FEW
-
-Array = npt.NDArray[np.float64]
 
 FALSE_ALARM_RATES = (0.01, 0.05, 0.10)
 

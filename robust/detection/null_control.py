@@ -12,8 +12,9 @@ from scipy import stats as scipy_stats
 from detectors import FittedDetector
 from robust.detection.cross_fitting import StatisticSet, cross_fit
 from robust.errors import InputError
+from robust.metrics.arrays import Places
 from robust.metrics.bootstrap import auc
-from robust.metrics.groups import Places, half_of_the_groups
+from robust.metrics.groups import half_of_the_groups
 from robust.records import Estimate
 
 DRAWS = 8

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from robust.cases.case import Case, Cases
-from robust.engine.run_store import Array
 from robust.errors import InputError
+from robust.metrics.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
-from robust.engine.run_store import Array, RunStore
+from robust.engine.run_store import RunStore
 from robust.files import replacing
+from robust.metrics.arrays import Array
 
 _COLUMNS = (
     *(("case", pa.string()), ("group", pa.string()), ("label", pa.string())),

@@ -16,8 +16,8 @@ from filelock import FileLock, Timeout
 
 from robust.engine.run_memory import Memo
 from robust.errors import InputError
+from robust.metrics.arrays import Array
 
-Array = npt.NDArray[np.float64]
 T = TypeVar("T")
 
 LAYOUT = "2"

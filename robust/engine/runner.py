@@ -18,9 +18,10 @@ from robust.engine.cells import Cell, running_order
 from robust.engine.goal import Goal, eligible_cases
 from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
 from robust.engine.run_memory import HEAD
-from robust.engine.run_store import Array, CleanPrediction, Observations, Outcome, RunStore
+from robust.engine.run_store import CleanPrediction, Observations, Outcome, RunStore
 from robust.engine.verified_attack import slack
 from robust.errors import InputError
+from robust.metrics.arrays import Array
 from robust.models.classifier import Classifier
 from robust.models.preparation import image_template
 from robust.plan.spec import AuditSpec

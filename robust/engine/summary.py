@@ -12,8 +12,9 @@ from robust.cases.case import Cases
 from robust.engine.cells import Cell, running_order
 from robust.engine.run_store import RunStore
 from robust.errors import InputError
+from robust.metrics.arrays import Array, Mask
 from robust.metrics.bootstrap import Bootstrap
-from robust.metrics.scores import Array, Condition, Mask, Scorer, confusion
+from robust.metrics.scores import Condition, Scorer, confusion
 from robust.metrics.worst_case import Ball, CellOutcome, WorstCase, worst_case
 from robust.records import AttackResult, Difficulty, Subgroup
 

@@ -20,7 +20,8 @@ from robust.engine.verified_attack import AttackTask, attack_batch
 from robust.errors import InputError
 from robust.guard.artifact import as_stored
 from robust.guard.fit_inputs import FitInputs
-from robust.metrics.groups import Places, group_codes
+from robust.metrics.arrays import Places
+from robust.metrics.groups import group_codes
 from robust.models import Classifier
 from robust.models.preparation import image_template
 from robust.progress import Progress

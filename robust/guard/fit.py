@@ -18,7 +18,6 @@ import torch
 
 from detectors import Detector, FeatureReader, Features, FittedDetector
 from robust.cases import Cases
-from robust.detection.cross_fitting import Array
 from robust.engine.batch import first_images
 from robust.engine.inputs import open_plan
 from robust.errors import InputError, first_line
@@ -39,7 +38,8 @@ from robust.guard.calibration import (
     read_calibration,
 )
 from robust.guard.fit_inputs import FitInputs, cell_text, on_split, open_inputs
-from robust.metrics.groups import Places, folds_by_group, group_codes
+from robust.metrics.arrays import Array, Places
+from robust.metrics.groups import folds_by_group, group_codes
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
 from robust.models.preparation import image_template
 from robust.plan.parameters import parameters_of

@@ -14,10 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats as scipy_stats
 
+from robust.metrics.arrays import Array, Mask
 from robust.records import Estimate
-
-Array = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 LEVEL = 0.95
 """Confidence level of every interval."""

@@ -11,8 +11,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from robust.errors import InputError
-
-Places = npt.NDArray[np.int64]
+from robust.metrics.arrays import Places
 
 FOLDS = 5
 """Folds of a cross-fitting unless something else is asked for."""

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from robust.metrics.arrays import Array, Mask
 from robust.metrics.bootstrap import Bootstrap
 from robust.records import Estimate, Scores
-
-Array = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 CONFUSION_CLASSES = 20
 """Largest number of classes with a confusion matrix."""

@@ -16,9 +16,9 @@ from robust.engine.batch import Batch
 from robust.engine.run_memory import QueryResult
 from robust.engine.verified_attack import slack
 from robust.errors import first_line
-from robust.metrics.groups import Places
+from robust.metrics.arrays import Mask, Places
 from robust.records import Scenario
-from robust.scenarios.holdout import Holdout, Mask
+from robust.scenarios.holdout import Holdout
 
 ATTACK = "foolbox:HopSkipJumpAttack"
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,11 +16,11 @@ from robust.engine.batch import Batch
 from robust.engine.goal import ANY_ERROR, Goal, eligible_cases
 from robust.engine.session import Session
 from robust.errors import InputError
+from robust.metrics.arrays import Mask, Places
 from robust.metrics.bootstrap import Bootstrap
-from robust.metrics.groups import Places, folds_by_group, merge_duplicates
+from robust.metrics.groups import folds_by_group, merge_duplicates
 from robust.records import Estimate
 
-Mask = npt.NDArray[np.bool_]
 BATCH_SIZE = 32
 """Number of images in one forward pass."""
 MAX_PIXELS = 2**27

@@ -37,7 +37,6 @@ from robust.detection.adaptive.surrogate_detector import (
 )
 from robust.detection.cross_fitting import (
     FALSE_ALARM_RATES,
-    Array,
     FeatureSet,
     FoldDetector,
     StatisticSet,
@@ -52,8 +51,9 @@ from robust.engine.cells import Cell
 from robust.engine.run_memory import ADAPTIVE, CASES_AT_ONCE, AdaptiveFold
 from robust.engine.run_store import Outcome
 from robust.engine.verified_attack import AttackTask, attack_batch
+from robust.metrics.arrays import Array, Places
 from robust.metrics.bootstrap import Bootstrap
-from robust.metrics.groups import Places, folds_by_group
+from robust.metrics.groups import folds_by_group
 from robust.records import AdaptiveResult, Detection, Estimate
 from robust.records.estimate import TOO_FEW
 

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 
 from robust.errors import InputError
+from robust.metrics.arrays import Mask, Places
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.paired import Paired
-from robust.metrics.scores import Condition, Mask
+from robust.metrics.scores import Condition
 from robust.records import Estimate, Report
 from robust.report import read_report
 from robust.report.comparison.outcomes import (
     CellName,
     Outcomes,
-    Places,
     find_cell,
     read_table,
     readable,

@@ -10,17 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from robust.errors import InputError
+from robust.metrics.arrays import Array, Places
 from robust.metrics.scores import Condition
 from robust.metrics.worst_case import Ball, CellOutcome, worst_case
 from robust.records import Report
 from robust.units import same_eps
 
-Places = npt.NDArray[np.int64]
-Array = npt.NDArray[np.float64]
 CellName = tuple[str, str, float | None]
 """Attack, norm, eps; None for a minimum-norm attack without a bound."""
 
