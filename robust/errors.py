@@ -5,9 +5,24 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from robust.printable import one_line
+
+MOST_CHARACTERS = 2000
+"""Of a message: a name of many kilobytes must not bury the rest of it."""
+
 
 class InputError(ValueError):
-    """Input that cannot be used; the message says what is wrong, where, and what to do."""
+    r"""Input that cannot be used; the message says what is wrong, where, and what to do.
+
+    It is one line, whatever the names in it hold: control characters are shown as `\x1b`.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = one_line(message)
+        if len(line) > MOST_CHARACTERS:
+            half = MOST_CHARACTERS // 2
+            line = f"{line[:half]} [...] {line[-half:]}"
+        super().__init__(line)
 
 
 def first_line(error: BaseException) -> str:
@@ -15,12 +30,19 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
+def excerpt(text: object, limit: int = 80) -> str:
+    """A value from a file for a message, cut where it is long."""
+    line = one_line(str(text))
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."
+
+
 def did_you_mean(word: str, known: Iterable[str], limit: int = 12) -> str:
     """The end of an error message: the nearest names, and all of them where they are few."""
-    names = list(known)
+    word, names = word[:200], list(known)
     by_lower = {name.lower(): name for name in names}
     close = [by_lower[c] for c in difflib.get_close_matches(word.lower(), by_lower, 3, 0.5)]
     if len(names) > limit:
-        return f"nearest of {len(names)}: {', '.join(close or names[:3])}"
-    guess = f"did you mean {close[0]}? " if close else ""
-    return f"{guess}there are: {', '.join(names)}"
+        nearest = ", ".join(excerpt(name) for name in close or names[:3])
+        return f"nearest of {len(names)}: {nearest}"
+    guess = f"did you mean {excerpt(close[0])}? " if close else ""
+    return f"{guess}there are: {', '.join(excerpt(name) for name in names)}"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from robust.files import replacing, write_atomically
+from robust.errors import InputError
+from robust.files import make_private_folder, read_bytes, read_text, replacing, write_atomically
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -50,3 +53,61 @@ def test_a_long_name_fits(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 250)
     write_atomically(path, "x")
     assert path.exists()
+
+
+def test_what_is_no_regular_file_is_refused_in_one_line(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, word in (
+        (tmp_path / "pipe", "pipe"),
+        (Path("/dev/zero"), "device"),
+        (tmp_path, "folder"),
+        (tmp_path / "missing", "no such file"),
+        (tmp_path / ("x" * 300), "too long"),
+        (tmp_path / "pipe" / "below", "a part of its path is a file"),
+        (Path("a\0b"), "null"),
+    ):
+        with pytest.raises(InputError, match=word):
+            read_bytes(path, 100)
+
+
+def test_a_file_is_read_up_to_a_size(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * 100)
+    assert read_bytes(path, 100) == b"x" * 100
+    with pytest.raises(InputError, match="larger than 99 bytes"):
+        read_bytes(path, 99)
+
+
+def test_text_is_utf8(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"\xef\xbb\xbfa")
+    assert read_text(path) == "a"
+    path.write_bytes(b"\xff\xfea")
+    with pytest.raises(InputError, match="UTF-8"):
+        read_text(path)
+
+
+def test_what_is_written_is_private_and_a_replaced_file_keeps_its_permissions(tmp_path):
+    old = os.umask(0o022)
+    try:
+        make_private_folder(tmp_path / "above" / "run")
+        write_atomically(tmp_path / "above" / "run" / "a", "x")
+        with replacing(tmp_path / "folder") as partial:
+            partial.mkdir()
+            (partial / "b").write_text("x")
+    finally:
+        os.umask(old)
+    modes = {
+        one.relative_to(tmp_path).as_posix(): stat.S_IMODE(one.stat().st_mode)
+        for one in tmp_path.rglob("*")
+    }
+    assert modes == {
+        "above": 0o755,
+        "above/run": 0o700,
+        "above/run/a": 0o600,
+        "folder": 0o700,
+        "folder/b": 0o600,
+    }
+    (tmp_path / "folder/b").chmod(0o640)
+    write_atomically(tmp_path / "folder/b", "y")
+    assert stat.S_IMODE((tmp_path / "folder/b").stat().st_mode) == 0o640

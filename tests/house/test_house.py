@@ -16,7 +16,9 @@ ROOT = Path(__file__).parent.parent.parent
 
 ORDER = (
     ("attacks", "detectors"),
-    ("robust.errors", "robust.files", "robust.units", "robust.progress"),
+    ("robust.printable", "robust.units"),
+    ("robust.errors",),
+    ("robust.files", "robust.progress"),
     ("robust.records",),
     ("robust.metrics", "robust.plan"),
     ("robust.cases", "robust.models"),
