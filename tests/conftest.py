@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from robust.cases.phantoms import cases as phantom_cases
+from tests.warm import Warm, warm
 
 torch.set_num_threads(1)
 
@@ -25,3 +27,10 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip("needs the real images, which are not part of the repository")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    """The command line in processes of their own, which start at once."""
+    with warm(tmp_path_factory.mktemp("commands")) as process:
+        yield process

@@ -1,0 +1,210 @@
+"""A small audit that goes through every phase, and what must be the same after any fault."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+
+from robust.cases.phantoms.draw import phantom
+from tests.warm import Done, Warm
+
+NET = """
+from torch import nn
+
+def net():
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.ReLU(),
+        nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(256, 2))
+"""
+
+PLAN = """
+title = "A small audit"
+[model]
+factory = "toynet:net"
+weights = "net.safetensors"
+channels = 1
+head = "softmax"
+[data]
+path = "images"
+[audit]
+eps = ["2/255", "8/255"]
+chunk = 8
+[[attacks]]
+name = "FGSM"
+[[attacks]]
+name = "PGD"
+steps = 4
+[[detectors]]
+name = "KernelDensity"
+[[detectors]]
+name = "MaxSoftmax"
+[detection]
+adaptive = 8
+adaptive_steps = 6
+[scenarios]
+universal = [2]
+patch = [0.1]
+cases = 16
+[scenarios.surrogate]
+factory = "toynet:net"
+weights = "other.safetensors"
+channels = 1
+head = "softmax"
+[report]
+gallery = 2
+"""
+AUDIT = ("audit", "plan.toml", "--out", "run")
+CHUNKS = "SELECT cell, chunk, rowid, seconds FROM chunks"
+MEMOS = "SELECT key, value FROM meta"
+
+PHASES = {
+    "clean images": "clean",
+    "reference images": "features",
+    "clean images for detectors": "features",
+    "attacks finished": "attacks",
+    "controls for detectors": "detectors",
+    "universal": "scenarios",
+    "adversarial patch": "scenarios",
+    "transfer attack": "scenarios",
+    "probe finished": "report",
+    "probing": "probe",
+    "adaptive attack": "adaptive",
+    "evaluating": "detectors",
+    "t-SNE": "detectors",
+    "example images": "report",
+    "writing the report": "writing",
+}
+"""The phase of a stage by how its label begins; attacks are called by their own names."""
+
+
+def phase_of(label: str) -> str:
+    """The phase that a progress label belongs to."""
+    fitting = [begin for begin in PHASES if label.startswith(begin)]
+    return PHASES[max(fitting, key=len)] if fitting else "attacks"
+
+
+def write_inputs(folder: Path, tests: int = 48, train: int = 48) -> Path:
+    """The network, the plan and PNG images with groups and splits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "toynet.py").write_text(NET, encoding="utf-8")
+    (folder / "plan.toml").write_text(PLAN, encoding="utf-8")
+    images = folder / "images"
+    images.mkdir()
+    rows, learned = ["file,label,group,split"], []
+    for split, first, count in (("test", 0, tests), ("train", 1000, train)):
+        for number in range(count):
+            name, label = f"{split}{number}.png", number % 2
+            pixels = phantom("chest_xray", bool(label), first + number, 28)
+            Image.fromarray(pixels).save(images / name)
+            rows.append(f"{name},{label},{split}-{number // 2},{split}")
+            learned.append((pixels, label))
+    (images / "cases.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    x = torch.from_numpy(np.stack([pixels for pixels, _ in learned]))[:, None] / 255
+    y = torch.tensor([label for _, label in learned])
+    for seed, name in enumerate(("net", "other")):
+        save_file(_trained(x, y, seed).state_dict(), folder / f"{name}.safetensors")
+    return folder
+
+
+def _trained(x: torch.Tensor, y: torch.Tensor, seed: int) -> nn.Module:
+    """The network of NET, fitted for a second."""
+    names: dict[str, Any] = {}
+    exec(NET, names)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net: nn.Module = names["net"]()
+        optimiser = torch.optim.Adam(net.parameters(), 5e-3)
+        for _ in range(120):
+            optimiser.zero_grad()
+            F.cross_entropy(net(x), y).backward()
+            optimiser.step()
+    return net.eval()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What must be the same however often a run was disturbed."""
+
+    report: dict[str, Any]
+    """report.json without `timings`."""
+    table: bytes
+    """outcomes.csv."""
+    gallery: dict[str, bytes]
+
+
+def outcome(run: Path) -> Outcome:
+    """The outcome of a finished run."""
+    report = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    del report["timings"]
+    pictures = {path.name: path.read_bytes() for path in (run / "gallery").iterdir()}
+    return Outcome(report, (run / "outcomes.csv").read_bytes(), pictures)
+
+
+def finished(run: Path) -> tuple[set[Any], dict[str, str]]:
+    """Every finished chunk, with its rowid and seconds, and every memo of a run's database."""
+    if not (run / "outcomes.sqlite").exists():
+        return set(), {}
+    database = sqlite3.connect(run / "outcomes.sqlite")
+    try:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        if "chunks" not in tables:
+            return set(), {}
+        return set(database.execute(CHUNKS)), dict(database.execute(MEMOS))
+    finally:
+        database.close()
+
+
+@dataclass(frozen=True)
+class Calm:
+    """An audit that nobody disturbed."""
+
+    folder: Path
+    """Of the inputs and of `run`."""
+    outcome: Outcome
+    seconds: dict[str, float]
+    """How long each phase took."""
+    done: Done
+
+
+def resumed(commands: Warm, folder: Path, calm: Calm, **options: Any) -> None:
+    """The same command, to its end, leaves the outcome of the undisturbed audit.
+
+    What was finished before is still the same row of the database, so it did not run again.
+    """
+    chunks, memos = finished(folder / "run")
+    done = commands.run(folder, *AUDIT, **options)
+    assert done.code == 0, done
+    assert done.out == calm.done.out
+    same_outcome(folder / "run", calm)
+    kept, remembered = finished(folder / "run")
+    assert chunks <= kept
+    assert memos.items() <= remembered.items()
+
+
+def same_outcome(run: Path, calm: Calm) -> None:
+    """The outcome of a run is that of the undisturbed audit."""
+    found = outcome(run)
+    assert found.table == calm.outcome.table
+    assert found.report == calm.outcome.report
+    assert found.gallery == calm.outcome.gallery
+
+
+def one_line(done: Done, code: int, *said: str) -> None:
+    """A command that ended with this exit code and one line on standard error."""
+    assert done.code == code, done
+    lines = [line for line in done.err.splitlines() if " elapsed)" not in line]
+    assert len(lines) == 1 and lines[0].startswith("robust: "), done.err
+    assert "Traceback" not in done.out
+    for part in said:
+        assert part in lines[0], lines[0]

@@ -1,0 +1,109 @@
+"""Killed at random moments of every phase and started again, an audit ends in the same report."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.faults.small_audit import AUDIT, Calm, finished, one_line, phase_of, resumed
+from tests.warm import Done, Running, Warm
+
+IN_ORDER = (
+    *("start", "clean", "features", "attacks", "detectors", "adaptive"),
+    *("scenarios", "probe", "report", "writing"),
+)
+"""The phases of an audit in the order in which they come."""
+PLACES = {phase: place for place, phase in enumerate(IN_ORDER)}
+
+
+def stop_in(
+    running: Running, phase: str, after: float, number: signal.Signals
+) -> tuple[str, Done]:
+    """Send a signal so many seconds after a phase began; the phase that it hit, and the end."""
+    while running.code() is None:
+        stages = running.stages()
+        if phase == "start" or any(PLACES[phase_of(one)] >= PLACES[phase] for _, one in stages):
+            break
+        time.sleep(0.001)
+    time.sleep(after)
+    running.send(number)
+    done = running.wait()
+    stages = running.stages()
+    return phase_of(stages[-1][1]) if stages else "start", done
+
+
+def disturb(
+    commands: Warm, folder: Path, calm: Calm, phases: Sequence[str], rng: random.Random
+) -> list[str]:
+    """Kill an audit once in each of these phases, going on in between; the phases that were hit."""
+    hit = []
+    before = finished(folder / "run")
+    for phase in phases:
+        running = commands.start(folder, *AUDIT)
+        after = rng.uniform(0, calm.seconds[phase])
+        found, done = stop_in(running, phase, after, signal.SIGKILL)
+        assert done.code in (0, -signal.SIGKILL), done
+        if done.code:
+            hit.append(found)
+        chunks, memos = finished(folder / "run")
+        assert before[0] <= chunks and before[1].items() <= memos.items()
+        before = chunks, memos
+    resumed(commands, folder, calm)
+    return hit
+
+
+def test_a_kill_in_each_phase_changes_nothing(
+    commands: Warm, calm: Calm, inputs: Callable[[str], Path]
+) -> None:
+    hit = disturb(commands, inputs("each"), calm, IN_ORDER, random.Random(0))
+    assert len(set(hit)) >= len(IN_ORDER) - 2, hit
+
+
+@pytest.mark.slow
+def test_sixty_kills_change_nothing(
+    commands: Warm, calm: Calm, inputs: Callable[[str], Path]
+) -> None:
+    rng, hit = random.Random(1), Counter[str]()
+    for chain in range(4):
+        hit.update(disturb(commands, inputs(f"chain{chain}"), calm, IN_ORDER, rng))
+    for phase in IN_ORDER:
+        for number in range(2):
+            hit.update(disturb(commands, inputs(f"{phase}{number}"), calm, [phase], rng))
+    print(f"kills by phase: {dict(hit)}")
+    assert sum(hit.values()) >= 50 and set(hit) == set(IN_ORDER)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_is_one_line_and_the_run_goes_on(
+    number: signal.Signals, code: int, commands: Warm, calm: Calm, inputs: Callable[[str], Path]
+) -> None:
+    folder, rng = inputs("signalled"), random.Random(number)
+    for phase in ("clean", "attacks", "scenarios"):
+        running = commands.start(folder, *AUDIT)
+        _, done = stop_in(running, phase, rng.uniform(0, calm.seconds[phase]) / 2, number)
+        one_line(done, code, "interrupted; the same command continues")
+    resumed(commands, folder, calm)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_in_any_phase_is_one_line(
+    number: signal.Signals, code: int, commands: Warm, calm: Calm, inputs: Callable[[str], Path]
+) -> None:
+    folder, rng = inputs("signalled"), random.Random(number)
+    for phase in IN_ORDER[1:-1]:
+        running = commands.start(folder, *AUDIT)
+        _, done = stop_in(running, phase, rng.uniform(0, calm.seconds[phase]), number)
+        if done.code:
+            one_line(done, code, "interrupted; the same command continues")
+    resumed(commands, folder, calm)
