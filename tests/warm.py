@@ -60,13 +60,13 @@ class Running:
             self.ended = self.warm.ask(poll=self.pid)
         return self.ended
 
-    def wait(self, seconds: float = 240) -> Done:
+    def wait(self, seconds: float = 90) -> Done:
         """Its end; AssertionError where that takes longer."""
         end = time.monotonic() + seconds
         while (code := self.code()) is None:
             if time.monotonic() > end:
                 self.send(signal.SIGKILL)
-                raise AssertionError(f"hangs: {self.output()}")
+                raise AssertionError(f"hangs: {self.output()} {self.stages()[-1:]}")
             time.sleep(0.01)
         return Done(code, *self.output())
 
@@ -89,6 +89,12 @@ class Warm:
             stdout=subprocess.PIPE,
             text=True,
         )
+        assert self.ask(ready=True)
+
+    @property
+    def pid(self) -> int:
+        """Number of the warm process."""
+        return self._process.pid
 
     def ask(self, **request: Any) -> Any:
         """One request to the warm process and its answer."""
@@ -153,7 +159,9 @@ def _serve() -> None:
         importlib.import_module(name)
     for line in sys.stdin:
         request = json.loads(line)
-        if "poll" in request:
+        if "ready" in request:
+            answer: int | None = 1
+        elif "poll" in request:
             pid, status = os.waitpid(request["poll"], os.WNOHANG)
             answer = os.waitstatus_to_exitcode(status) if pid else None
         else:
