@@ -111,8 +111,12 @@ class Warm:
         limits: Mapping[str, int] | None = None,
         uid: int | None = None,
         threads: int = 1,
+        module: str | None = None,
     ) -> Running:
-        """Begin `robust ARGUMENTS` in a folder. `limits` are those of `resource`, by name."""
+        """Begin `robust ARGUMENTS` in a folder, or another module than robust.
+
+        `limits` are those of `resource`, by name.
+        """
         self._count += 1
         folder = self._scratch / str(self._count)
         folder.mkdir()
@@ -123,6 +127,7 @@ class Warm:
             limits=dict(limits or {}),
             uid=uid,
             threads=threads,
+            module=module,
             folder=str(folder),
         )
         return Running(self, pid, folder)
@@ -189,6 +194,7 @@ def _child(request: Mapping[str, Any]) -> None:
 
 def _command(request: Mapping[str, Any]) -> int:
     import resource
+    import runpy
     import tempfile
 
     import torch
@@ -221,7 +227,10 @@ def _command(request: Mapping[str, Any]) -> int:
     for name, most in request["limits"].items():
         resource.setrlimit(getattr(resource, name), (most, most))
     try:
-        app.main()
+        if request["module"] is None:
+            app.main()
+        else:
+            runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
