@@ -178,7 +178,7 @@ def test_the_search_finds_what_is_planted(world: World) -> None:
 def test_an_audit_with_everything_on(world: World) -> None:
     where = f"where = 'hospital == \"{world.mark('hospital')}\"'"
     plan, out = world.plan(world.mark("data"), FULL, where), world.out("full")
-    world.run("audit", plan, "--out", out, "--gate", "--set", "gates.clean_auc=0.01")
+    world.run("audit", plan, "--out", out, "--gate", "--set", "gates.clean_accuracy=0.01")
     for template in ("standard", "regulatory"):
         for kind in ("html", "md", "json", "latex", "svg", "png"):
             world.run("report", out, "--format", kind, "--template", template)
