@@ -70,8 +70,8 @@ def _copy(
     count = 0
     try:
         for row in reader:
-            if not any(row):
-                continue  # a blank line
+            if not any(map(str.strip, row)):
+                continue  # a blank line, or one of commas
             if not header:
                 header = tuple(row)
                 places = _places(path, header, columns)
@@ -90,11 +90,13 @@ def _copy(
                         f"{path} line {reader.line_num}: a cell of {excerpt(header[place])} holds "
                         f"a line break; is a quote not closed?"
                     )
-            writer.writerow([row[place] for place in places])
+            # A cell of blanks is empty.
+            writer.writerow([row[place] if row[place].strip() else "" for place in places])
             count += 1
     except csv.Error as error:
+        what = "a quote is not closed" if "end of data" in str(error) else str(error)
         raise InputError(
-            f"{path} cannot be read as a table: line {reader.line_num}: {error}"
+            f"{path} cannot be read as a table: line {reader.line_num}: {what}"
         ) from None
     if not header:
         raise InputError(f"{path} cannot be read as a table: it is empty")
@@ -104,6 +106,9 @@ def _copy(
 
 
 def _places(path: Path, header: tuple[str, ...], columns: Collection[str]) -> list[int]:
+    if len(header) == 1 and (signs := [sign for sign in ";\t|" if sign in header[0]]):
+        name = {";": "semicolons", "\t": "tabs", "|": "bars"}[signs[0]]
+        raise InputError(f"{path} has {name} between its cells; save it with commas")
     wanted = set(columns)
     places = [place for place, name in enumerate(header) if name in wanted]
     names = [header[place] for place in places]

@@ -74,9 +74,9 @@ def _find_images(
 ) -> tuple[tuple[str, ...], list[tuple[int, Path]]]:
     """The classes, and every image with its label; InputError where a subfolder is no class."""
     found = [
-        path.name
-        for path, is_folder in list_folder(folder)
-        if is_folder and not path.name.startswith(".")
+        one.path.name
+        for one in list_folder(folder)
+        if one.is_folder and not one.path.name.startswith(".")
     ]
     if not found:
         raise InputError(
@@ -89,10 +89,11 @@ def _find_images(
             raise InputError(
                 f"folder {name!r} is not among the classes; {did_you_mean(name, names)}"
             )
+    once: dict[str, Path] = {}
     images = [
         (label, path)
         for label, name in enumerate(names)
-        for path in (walk_files(folder / name) if name in found else ())
+        for path in (walk_files(folder / name, once) if name in found else ())
         if is_image(path) or is_dicom(path)
     ]
     return names, images
@@ -100,7 +101,7 @@ def _find_images(
 
 def _find_split(root: Path, split: str | None) -> tuple[Path, str]:
     """The folder that holds the class folders of a split, and the split's name."""
-    folders = {path.name for path, is_folder in list_folder(root) if is_folder}
+    folders = {one.path.name for one in list_folder(root) if one.is_folder}
     present = [name for name in SPLITS if name in folders]
     if split == "all" or (split is None and not present):
         if present:

@@ -31,19 +31,19 @@ def salt_of(files: Iterable[Path]) -> bytes:
     # Not the hash of the files' own hashes, which a run may write down.
     digest = hashlib.sha256(b"salt of a data set\0")
     read = 0
-    problem = "it has no files"
+    problem = ""
     for path in files:
         try:
             content = _beginning(path)
         except InputError as error:
-            problem = str(error) if not read else problem
+            problem = problem or str(error)
             continue
         digest.update(len(content).to_bytes(8, "big") + content)
         read += 1
         if read == FILES:
             break
     if not read:
-        raise InputError(f"no image of the data set can be read: {problem}")
+        raise InputError(f"no image of the data set can be read: {problem or 'it has none'}")
     return digest.digest()
 
 

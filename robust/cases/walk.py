@@ -7,45 +7,74 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from robust.errors import InputError
 from robust.files import cannot
 
 
-def walk_files(root: Path) -> Iterator[Path]:
+class Listed(NamedTuple):
+    """What lies in a folder."""
+
+    path: Path
+    is_folder: bool
+    is_link: bool
+
+
+def walk_files(root: Path, once: dict[str, Path] | None = None) -> Iterator[Path]:
     """All that is below a folder and is no folder, sorted by the parts of its path.
 
-    Links are followed, and each folder is entered once, so that links in a circle end. Raises
-    InputError for a folder that cannot be read: its images must not be missing without a word.
+    Links are followed, but not back up, and each folder is entered once. `once` holds the folders
+    that were entered, for several walks together: a folder that two paths lead to is an InputError
+    then, because its images would count for one of the paths alone. Raises InputError for a folder
+    that cannot be read: its images must not be missing without a word.
     """
-    entered = {_identity(root)}
-    waiting = [iter(list_folder(root))]
+    entered = {} if once is None else once
+    # By its path without links: numbers of inodes are not unique on every network drive.
+    real = os.path.realpath(root)
+    above = {real, *map(str, Path(real).parents)}
+    waiting = [(real, iter(list_folder(root)))]
+    _enter(root, real, entered, once is not None)
     while waiting:
-        found = next(waiting[-1], None)
+        real, listed = waiting[-1]
+        found = next(listed, None)
         if found is None:
             waiting.pop()
             continue
-        path, is_folder = found
+        path, is_folder, is_link = found
         if not is_folder:
             yield path
-        elif (identity := _identity(path)) not in entered:
-            entered.add(identity)
-            waiting.append(iter(list_folder(path)))
+            continue
+        target = os.path.realpath(path) if is_link else os.path.join(real, path.name)
+        if target in above or any(target == one for one, _ in waiting):
+            continue
+        if _enter(path, target, entered, once is not None):
+            waiting.append((target, iter(list_folder(path))))
 
 
-def list_folder(folder: Path) -> list[tuple[Path, bool]]:
-    """What lies in a folder, sorted by name, and whether each is a folder; InputError."""
-    found: dict[str, bool] = {}
+def _enter(path: Path, real: str, entered: dict[str, Path], strict: bool) -> bool:
+    """Note that a folder is entered; False where it was before, or InputError where `strict`."""
+    if real in entered and strict:
+        raise InputError(f"{path} and {entered[real]} are the same folder; keep one of them")
+    return entered.setdefault(real, path) is path
+
+
+def list_folder(folder: Path) -> list[Listed]:
+    """What lies in a folder, sorted by name; InputError where that cannot be said."""
+    found: list[Listed] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 try:
-                    found[entry.name] = entry.is_dir()
+                    listed = Listed(folder / entry.name, entry.is_dir(), entry.is_symlink())
                 except OSError as error:  # a link to what may not be read, or to itself
                     raise InputError(cannot(entry.path, "be read", error)) from None
+                found.append(listed)
     except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(cannot(folder, "be read", error)) from None
-    return [(folder / name, found[name]) for name in sorted(found)]
+    return sorted(found, key=lambda one: one.path.name)
 
 
 def is_there(path: Path) -> bool:
@@ -73,11 +102,3 @@ def _status(path: Path, follow: bool = True) -> os.stat_result | None:
         if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTDIR):
             return None
         raise InputError(cannot(path, "be read", error)) from None
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    try:
-        found = folder.stat()
-    except (OSError, ValueError) as error:
-        raise InputError(cannot(folder, "be read", error)) from None
-    return found.st_dev, found.st_ino
