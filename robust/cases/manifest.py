@@ -42,11 +42,11 @@ def open_manifest(
     """The cases in the rows of `root/cases.csv` that are of `split` and match the filter `where`.
 
     `label` holds integers from 0 (names from the column `<label>_name` or `classes`), or names.
-    `where` is a row filter such as `source == "odir" and age > 40` (robust.cases.row_filter says
+    `where` is a row filter such as `source == "odir" and age > 40` (`robust.cases.row_filter` says
     what it may hold). `subgroups` are the metadata columns to keep; every other column stays in the
-    file. A row may name a DICOM file by its
-    `sop_instance_uid` (`directory`: the DICOMDIR that says where it lies); a table of DICOM files
-    without a group column takes the patient of each file. `window` chooses a view of DICOM files.
+    file. A row may name a DICOM file by its `sop_instance_uid` (`directory`: the DICOMDIR that says
+    where it lies); a table of DICOM files without a group column takes the patient of each file.
+    `window` chooses a view of DICOM files.
     """
     row_filter = None if where is None else parse_filter(where)
     named = {label, f"{label}_name", group, *subgroups, *(row_filter.columns if row_filter else ())}

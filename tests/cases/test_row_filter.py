@@ -94,6 +94,16 @@ def test_what_a_filter_keeps(text: str, kept: list[int]) -> None:
     assert rows(text) == kept
 
 
+def test_the_examples_of_the_documentation_are_filters() -> None:
+    page = (ROOT / "docs" / "images.md").read_text(encoding="utf-8")
+    table = page.partition("| part | examples |")[2].partition("\n\n")[0]
+    examples = re.findall(r"(?<!`)`([^`]+)`(?!`)", table.partition("| columns whose")[0])
+    examples = [text for text in examples if " " in text]
+    assert len(examples) == 10
+    for text in [*examples, "`Patient Age` > 40", re.findall(r"where = '(.+ in .+)'", page)[0]]:
+        assert parse_filter(text).columns
+
+
 def test_an_empty_cell_equals_no_value() -> None:
     """It fails every comparison but != and not in, which say the opposite of == and in."""
     missing = 2
