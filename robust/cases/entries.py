@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from robust.cases.case import Entry, Pixels, StoredImage, pseudonym
 from robust.cases.formats import is_dicom
 from robust.cases.images import read_image
 from robust.errors import InputError
+from robust.files import cannot, open_regular
 
 if TYPE_CHECKING:
     from robust.cases.dicom.frame import Frame
@@ -23,6 +25,33 @@ def read_case(location: Path | Frame) -> Pixels | StoredImage:
     from robust.cases.dicom.frame import read_dicom
 
     return read_dicom(location)
+
+
+def digest_of_file(location: Path | Frame) -> str:
+    """SHA-256 in hex digits of the file at `Entry.location`; InputError names the file.
+
+    All frames of a file have one digest.
+    """
+    if isinstance(location, Path):
+        return _digest(location)
+    try:
+        state = location.path.stat()
+    except (OSError, ValueError) as error:
+        raise InputError(cannot(location.path, "be read", error)) from None
+    return _digest_once(location.path, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+
+
+@functools.lru_cache(maxsize=4)
+def _digest_once(path: Path, *_: int) -> str:
+    return _digest(path)  # not once for each of a file's hundreds of frames
+
+
+def _digest(path: Path) -> str:
+    with open_regular(path) as file:
+        try:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise InputError(cannot(path, "be read", error)) from None
 
 
 class EntryMaker:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robust.cases.case import Cases, Entry, finding_indices
-from robust.cases.entries import EntryMaker, check_unique, read_case
+from robust.cases.entries import EntryMaker, check_unique, digest_of_file, read_case
 from robust.cases.formats import SUFFIXES, is_dicom, is_image
 from robust.errors import InputError, did_you_mean
 
@@ -62,6 +62,7 @@ def open_folder(
         grouped=group is None,
         split=split,
         showable=not maker.dicom,
+        digest=digest_of_file,
     )
 
 

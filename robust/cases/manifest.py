@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from robust.cases.case import MOST_CLASSES, Cases, Entry, finding_indices
-from robust.cases.entries import EntryMaker, check_unique, read_case
+from robust.cases.entries import EntryMaker, check_unique, digest_of_file, read_case
 from robust.errors import InputError, did_you_mean, first_line
 
 MANIFEST = "cases.csv"
@@ -76,6 +76,7 @@ def open_manifest(
         grouped=grouped,
         split=split,
         showable=not maker.dicom,
+        digest=digest_of_file,
     )
 
 

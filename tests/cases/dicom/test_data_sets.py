@@ -110,6 +110,13 @@ def test_a_case_a_frame(tmp_path: Path) -> None:
     assert len({e.id for e in cases.entries}) == 4 and len({e.group for e in cases.entries}) == 2
     for k in range(3):
         np.testing.assert_array_equal(cases.stored_image(k).pixels, pixels[k])
+    first = cases.content(0)
+    assert [cases.content(i) == first for i in range(4)] == [True, True, True, False]
+    (tmp_path / "a.dcm").write_bytes((tmp_path / "b.dcm").read_bytes())
+    assert cases.content(0) == cases.content(3) != first
+    (tmp_path / "a.dcm").unlink()
+    with pytest.raises(InputError, match=r"a\.dcm cannot be read"):
+        cases.content(0)
 
 
 def test_class_folders(tmp_path: Path) -> None:
