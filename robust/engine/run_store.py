@@ -20,6 +20,7 @@ from filelock import FileLock
 from robust.engine.database.connection import (
     DAMAGED,
     DATABASE,
+    DATABASE_ERRORS,
     FILES,
     LOCK,
     connect_to_read,
@@ -257,7 +258,7 @@ class RunStore:
         try:
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             if not is_damage(error):  # what is damaged is repaired once the key is known
                 raise
 

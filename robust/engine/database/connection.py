@@ -43,22 +43,26 @@ class DatabaseUnavailable(InputError):
     """The database cannot be read or written at this moment; what it holds is whole."""
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether an error lies in what the file holds, not in the disk or the machine."""
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a database can raise: a message about a damaged schema may be no UTF-8."""
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether one of `DATABASE_ERRORS` lies in what the file holds, not in disk or machine."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     if code == sqlite3.SQLITE_IOERR_SHORT_READ:
         return True
     return code & 0xFF not in _SURROUNDINGS
 
 
-def unavailable(path: Path, error: sqlite3.Error) -> InputError:
+def unavailable(path: Path, error: Exception) -> InputError:
     """An error of SQLite as the line that names its cause and its remedy."""
     if is_damage(error):
         return InputError(
             f"{path} is damaged ({first_line(error)}); run the same command again, which keeps "
             f"what is whole"
         )
-    number = _SURROUNDINGS[error.sqlite_errorcode & 0xFF]
+    number = _SURROUNDINGS[getattr(error, "sqlite_errorcode", 0) & 0xFF]
     try:
         if number == errno.EIO and shutil.disk_usage(path.parent).free < _NO_ROOM:
             number = errno.ENOSPC
@@ -76,7 +80,7 @@ def plain_errors(path: Path) -> Iterator[None]:
     """Turn the errors of SQLite and of the disk into an InputError with their cause."""
     try:
         yield
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         raise unavailable(path, error) from None
     except OSError as error:
         raise DatabaseUnavailable(cannot(error.filename or path, "be used", error)) from None

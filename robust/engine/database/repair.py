@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from robust.engine.database.connection import is_damage
+from robust.engine.database.connection import DATABASE_ERRORS, is_damage
 from robust.engine.database.tables import (
     CHUNKS_WIDTH,
     LAYOUT,
@@ -135,7 +135,7 @@ def layout_of(database: sqlite3.Connection) -> str | None:
         if not (_similar("meta", meta) or _OLD_META.fullmatch(meta)):
             return None
         rows = list(database.execute("SELECT * FROM meta WHERE key = 'layout'"))
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         if not is_damage(error):
             raise
         return None
@@ -287,7 +287,7 @@ def _structure(database: sqlite3.Connection) -> str:
     try:
         for (line,) in database.execute("PRAGMA quick_check(1)"):
             return "" if line == "ok" else first_line(ValueError(str(line).split(": ")[-1]))
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         if not is_damage(error):
             raise
         return first_line(error)
@@ -297,7 +297,7 @@ def _structure(database: sqlite3.Connection) -> str:
 def _schema(database: sqlite3.Connection) -> Mapping[str, str]:
     try:
         rows = list(database.execute("SELECT type, name, sql FROM sqlite_master"))
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         if not is_damage(error):
             raise
         return {}
@@ -329,7 +329,7 @@ def _scan(database: sqlite3.Connection, table: str) -> Iterator[Row]:
             yield row
             last = row[: len(keys)]
         return
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         if not is_damage(error):
             raise
     descending = ", ".join(f"{key} DESC" for key in keys)
@@ -340,7 +340,7 @@ def _scan(database: sqlite3.Connection, table: str) -> Iterator[Row]:
             if row[: len(keys)] == last:
                 break
             end.append(row)
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         if not is_damage(error):
             raise
     yield from reversed(end)
