@@ -122,6 +122,11 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+def create_private(path: Path) -> None:
+    """Create an empty file that its owner alone can read, to be opened and filled."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, PRIVATE_FILE))
+
+
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a whole file or nothing; text as UTF-8 with its line ends as they are."""
     with replacing(path) as partial:

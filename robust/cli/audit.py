@@ -206,4 +206,4 @@ def run_audit(plan: Plan, out: Path, device: str, *, skip_broken: bool, gate: bo
 
 def _default_out(path: Path | None, plan: Plan) -> Path:
     """The same folder for the same plan, so that the same command resumes."""
-    return Path("runs") / f"{path.stem if path else 'audit'}-{plan.digest()[:8]}"
+    return Path("runs") / f"{path.stem if path else 'audit'}-{plan.short_name()}"

@@ -68,8 +68,31 @@ class QueryResult:
     """Error of the attack, or an empty text."""
 
 
+@dataclass(frozen=True)
+class CaseSet:
+    """The audited cases without their index: what a report says of them."""
+
+    source: str
+    classes: tuple[str, ...]
+    count: int
+    findings: tuple[int, ...]
+    grouped: bool
+    phantom: bool
+    split: str
+    noun: str
+    showable: bool
+
+
 PROVENANCE = Memo("provenance", dict[str, dict[str, Any]])
 """Plan, model and environment, as `Provenance` has them."""
+START = Memo("start", dict[str, Any])
+"""The environment in which the run began."""
+CASE_SET = Memo("cases", CaseSet)
+"""The audited cases, as a report names them."""
+SURROGATE_OUTPUTS = Memo("surrogate outputs", list[list[float]])
+"""Of the surrogate on a few images `(n, outputs)`, to notice that its code has changed."""
+REPAIRED = Memo("repaired", int)
+"""How many chunks ran again because the run file was damaged."""
 HEAD = Memo("head", str)
 """The classifier's head as it was recognised."""
 ACCELERATION = Memo("acceleration", Acceleration)

@@ -276,9 +276,29 @@ class Plan(PlanTable):
     """`[gates]`: what the results must reach."""
 
     def digest(self) -> str:
-        """SHA-256 of the plan with its defaults; fields that change no number are left out."""
-        content = self.model_dump(mode="json", exclude={"title", "doubts", "report", "gates"})
+        """SHA-256 of the plan with its defaults, without what a run knows by its content.
+
+        Fields that change no number are left out. So are networks, paths and filters: a run knows
+        its weights, cases and files by what they hold. The text may name a patient, and a hash of
+        it would fall to a list of names.
+        """
+        content = self.model_dump(
+            mode="json", exclude={"title", "doubts", "report", "gates", "model"}
+        )
+        for name in ("path", "where", "group_pattern"):
+            (content["data"] or {}).pop(name, None)
+        content["scenarios"]["surrogate"] = self.scenarios.surrogate is not None
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def short_name(self) -> str:
+        """Eight hex digits that stand for the whole plan, for the name of its run directory.
+
+        A slow hash: a folder's name is handed on, and a list of patients that a filter may name
+        would be tried against a fast one.
+        """
+        content = self.model_dump(mode="json", exclude={"title", "doubts", "report", "gates"})
+        text = json.dumps(content, sort_keys=True).encode()
+        return hashlib.scrypt(text, salt=b"robust run", n=2**14, r=8, p=1, dklen=4).hex()
 
 
 def unique_labels(specs: Sequence[AttackSpec]) -> list[str]:

@@ -126,3 +126,5 @@ class Timings:
     """How attacks ran the network; None where it was never measured."""
     probe: ProbeCost | None = None
     """Cost of the probe; None where the plan switches it off."""
+    repaired: int = 0
+    """How many parts of the run were computed again because its file was damaged; 0 for none."""

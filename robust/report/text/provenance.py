@@ -33,6 +33,7 @@ def provenance_facts(report: Report) -> list[tuple[str, str]]:
         ("Seed", str(audit["seed"])),
         ("Per-case table", table),
         ("Cost", _cost(report)),
+        ("Repairs", _repairs(report)),
         ("Software", ", ".join(f"{key} {value}" for key, value in report.environment.items())),
     ]
     return [(name, flat(text)) for name, text in pairs if text]
@@ -85,6 +86,14 @@ def _cost(report: Report) -> str:
         text += f", and {probe.passes:,.0f} on {probe.cases} cases to check the classifier"
         seconds += probe.seconds
     return f"{text}; {seconds:,.0f} s of computing time{_acceleration(report)}"
+
+
+def _repairs(report: Report) -> str:
+    """That parts of the run file were damaged; empty where none was."""
+    parts = report.timings.repaired
+    if not parts:
+        return ""
+    return f"the run file was damaged; {parts} of its parts were left out and computed again"
 
 
 def _acceleration(report: Report) -> str:
