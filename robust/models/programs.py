@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from robust.errors import InputError, first_line
+from robust.models.process_state import ProcessState
 from robust.models.weights import read_state_dict
 
 NATIVE = ("aotinductor", "custom_obj", "opaque_obj")
@@ -78,7 +79,7 @@ def _load_exported(path: Path) -> nn.Module:
 
 
 @contextmanager
-def _plain_tensors_only() -> Iterator[None]:
+def _set_plain_tensors_only() -> Iterator[None]:
     """Forbid pickles of any kind in torch.export.load, by a switch of torch."""
     name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
     before = os.environ.get(name)
@@ -93,7 +94,7 @@ def _plain_tensors_only() -> Iterator[None]:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def _set_silent() -> Iterator[None]:
     """Silence the tracebacks that torch logs beside the errors that it raises."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
@@ -103,3 +104,6 @@ def _silent() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+_plain_tensors_only, _silent = ProcessState(_set_plain_tensors_only), ProcessState(_set_silent)

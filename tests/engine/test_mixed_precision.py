@@ -16,7 +16,6 @@ from robust.engine.cells import Cell
 from robust.engine.goal import Goal
 from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
 from robust.engine.run_store import RunStore
-from robust.engine.verified_attack import OutOfMemory
 from robust.models import Classifier, prepare
 from robust.models.acceleration import accelerate
 from robust.models.acceleration.accelerate import (
@@ -25,6 +24,7 @@ from robust.models.acceleration.accelerate import (
     float32_copy,
     low_precision_copy,
 )
+from robust.models.acceleration.memory import OutOfMemory
 from tests.models.acceleration.nets import lively
 
 

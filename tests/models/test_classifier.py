@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from robust.errors import InputError
 from robust.models import Classifier, recognise_head, settle_head
+from robust.models.acceleration.memory import OutOfMemory
 
 GREY = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 
@@ -310,5 +311,5 @@ def test_memory_that_runs_out_is_not_called_a_misfit() -> None:
         def forward(self, x: Tensor) -> Tensor:
             raise torch.OutOfMemoryError("too much")
 
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(OutOfMemory, match="memory ran out on a batch of"):
         Classifier(Hungry(), head="softmax")(images())

@@ -10,6 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from robust.errors import InputError
+from robust.models.process_state import ProcessState
+
 MEMORY_SHARE = 0.6
 """Share of the free memory that a batch may take; the estimate does not count everything."""
 WORKING_MEMORY = 2.0
@@ -63,7 +66,16 @@ def keep_freed_memory(device: torch.device) -> Iterator[None]:
     By default every tensor above 32 MiB is allocated from the system again and cleared page by
     page, pass after pass: a third of the time of a MobileNetV2 at 224 px, in float32.
     """
-    malloc = _glibc() if device.type == "cpu" else None
+    if device.type != "cpu":
+        yield
+        return
+    with _KEPT():
+        yield
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    malloc = _glibc()
     if malloc is None:
         yield
         return
@@ -76,6 +88,9 @@ def keep_freed_memory(device: torch.device) -> Iterator[None]:
         malloc.mallopt(_TRIM_THRESHOLD, 64 << 20)
         malloc.mallopt(_MMAP_THRESHOLD, 32 << 20)  # where the default ends after some use
         malloc.malloc_trim(0)
+
+
+_KEPT = ProcessState(_kept)
 
 
 def _glibc() -> ctypes.CDLL | None:
@@ -117,8 +132,17 @@ def _left_to_group() -> int | None:
     return None
 
 
-def memory_ran_out(error: Exception) -> bool:
+class OutOfMemory(InputError):
+    """Memory ran out on a batch."""
+
+    def __init__(self, images: int) -> None:
+        super().__init__(
+            f"memory ran out on a batch of {images}; use smaller images or another device"
+        )
+
+
+def memory_ran_out(error: BaseException) -> bool:
     """Whether an error says that memory ran out, of a GPU or of a CPU."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError | OutOfMemory):
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
