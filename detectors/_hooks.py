@@ -1,4 +1,4 @@
-"""Forward hooks that fire for the thread that registered them alone, and are removed in any case."""
+"""Forward hooks that fire for the thread that registered them alone, always removed again."""
 
 from __future__ import annotations
 

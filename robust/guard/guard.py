@@ -95,7 +95,7 @@ class Guard:
             return features.logits, self._detector.score(features)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # noqa: BLE001  (the network's own backward pass, hooks)
+        except BaseException as error:
             if memory_ran_out(error):
                 raise InputError(f"memory ran out on {len(x)} images; give fewer at once") from None
             if isinstance(error, InputError):

@@ -100,7 +100,7 @@ class Classifier(nn.Module):
             out = self.network((x - self.mean.to(x.dtype)) / self.std.to(x.dtype))
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # noqa: BLE001  (a foreign network may even call sys.exit)
+        except BaseException as error:
             if memory_ran_out(error):
                 raise OutOfMemory(len(x)) from error
             raise InputError(

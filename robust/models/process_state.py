@@ -1,4 +1,4 @@
-"""Settings of the whole process, switched on by the first thread that needs them, off by the last."""
+"""Settings of the whole process: switched on by the first thread within, off by the last."""
 
 from __future__ import annotations
 
