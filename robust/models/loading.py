@@ -48,7 +48,8 @@ def load_classifier(
 
     - `architecture`: a timm or torchvision name (`timm:` or `torchvision:` before it decides where
       both have one; timm goes first), with a `weights` file or `pretrained=True`.
-    - `file`: a TorchScript file, or an exported program (`.pt2`).
+    - `file`: a TorchScript file, or an exported program (`.pt2`). Either can run code as it is
+      opened: take it from people you trust.
     - `factory`: `package.module:function`, called without arguments, with an optional `weights`.
     - `folder`: a folder written by `robust train`; it sets everything else but the threshold.
 

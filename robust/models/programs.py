@@ -24,9 +24,9 @@ NATIVE = ("aotinductor", "custom_obj", "opaque_obj")
 def load_program(path: Path) -> nn.Module:
     """The module in a TorchScript file or, by its suffix `.pt2`, in an exported program.
 
-    Raises InputError, also where a file would be opened by running code that it holds. An exported
-    program is still a program: its symbolic sizes are parsed by sympy, which evaluates text. Take
-    it from people you trust.
+    Raises InputError, also where a file holds machine code or pickles of any kind. Both can run
+    code all the same: the symbolic sizes of an exported program are parsed by sympy, which evaluates
+    text, and a TorchScript file may read and write files. Take them from people you trust.
     """
     if not path.is_file():
         raise InputError(f"no such model file: {path}; check the path in [model]")

@@ -43,7 +43,7 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 def test_the_table_says_what_the_guard_says(robust: Robust, guard: Path) -> None:
-    answer = robust("screen", guard, "images")
+    answer = robust("screen", guard, "images", "--allow-code")
     assert answer.code == 0
     table = rows(answer.out)
     assert list(table[0]) == ["id", "prediction", "score", "flagged"]
@@ -87,18 +87,24 @@ def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:
         (("plan.toml", "images"), "plan.toml is a file; name the folder"),
         ((guard, "imagse"), "no such image or folder: imagse"),
         ((guard, "empty"), "no images under empty; looked for .png"),
-        ((guard, "images", "--out", "empty"), "empty is a folder; name a CSV file"),
+        ((guard, "images", "--allow-code", "--out", "empty"), "empty is a folder; name a CSV file"),
         (
-            (guard, "images", "--out", "notes.csv"),
+            (guard, "images", "--allow-code", "--out", "notes.csv"),
             "notes.csv exists and is not a table of robust sc",
         ),
-        ((guard, "images", "--out", "images/00.png"), "is not a table of robust screen"),
-        ((guard, "images", "--out", "plan.toml/a.csv"), "plan.toml/a.csv cannot be written"),
-        ((guard, "images", "--device", "gpu"), "device 'gpu' is not available"),
-        ((guard, "images", "--weights", "w.pth"), "no such weights file: w.pth"),
-        ((guard, "images", "--plan", "p.toml"), "no such plan: p.toml"),
         (
-            (guard, "images", "--plan", "plan.toml", "--weights", "w"),
+            (guard, "images", "--allow-code", "--out", "images/00.png"),
+            "is not a table of robust screen",
+        ),
+        (
+            (guard, "images", "--allow-code", "--out", "plan.toml/a.csv"),
+            "plan.toml/a.csv cannot be written",
+        ),
+        ((guard, "images", "--allow-code", "--device", "gpu"), "device 'gpu' is not available"),
+        ((guard, "images", "--allow-code", "--weights", "w.pth"), "no such weights file: w.pth"),
+        ((guard, "images", "--allow-code", "--plan", "p.toml"), "no such plan: p.toml"),
+        (
+            (guard, "images", "--allow-code", "--plan", "plan.toml", "--weights", "w"),
             "give either --plan or --weights",
         ),
     ):
@@ -110,8 +116,12 @@ def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:
 
 def test_a_broken_image_is_named_or_skipped(robust: Robust, guard: Path) -> None:
     Path("images/05.png").write_bytes(Path("images/05.png").read_bytes()[:300])
-    refused(robust("screen", guard, "images"), "images/05.png is broken", "--skip-broken")
-    answer = robust("screen", guard, "images", "--skip-broken")
+    refused(
+        robust("screen", guard, "images", "--allow-code"),
+        "images/05.png is broken",
+        "--skip-broken",
+    )
+    answer = robust("screen", guard, "images", "--allow-code", "--skip-broken")
     assert answer.code == 0 and len(rows(answer.out)) == 11
     skipped, summary = answer.err.splitlines()
     assert skipped.startswith("robust: skipped: images/05.png is broken")
@@ -129,9 +139,12 @@ def test_a_classifier_that_is_not_its_own(robust: Robust, guard: Path) -> None:
     torch.save(net.state_dict(), "same.pth")
     net.head.bias.data += 1
     torch.save(net.state_dict(), "other.pth")
-    assert robust("screen", guard, "images", "--weights", "same.pth").code == 0
+    assert robust("screen", guard, "images", "--allow-code", "--weights", "same.pth").code == 0
     foreign = "belongs to another classifier: "
-    refused(robust("screen", guard, "images", "--weights", "other.pth"), f"{foreign}the hash of")
+    refused(
+        robust("screen", guard, "images", "--allow-code", "--weights", "other.pth"),
+        f"{foreign}the hash of",
+    )
     plan = Path("plan.toml").read_text(encoding="utf-8")
     for spoilt, said in (
         ({"audit": {"threshold": 0.3}}, f"{foreign}its threshold is 0.5, here it is 0.3"),
@@ -139,9 +152,9 @@ def test_a_classifier_that_is_not_its_own(robust: Robust, guard: Path) -> None:
         ({"model": {"factory": "toy_factory:three"}}, f"{foreign}the hash of its weights"),
     ):
         write_plan(**spoilt)
-        refused(robust("screen", guard, "images", "--plan", "plan.toml"), said)
+        refused(robust("screen", guard, "images", "--allow-code", "--plan", "plan.toml"), said)
     Path("plan.toml").write_text(plan, encoding="utf-8")
-    assert robust("screen", guard, "images", "--plan", "plan.toml").code == 0
+    assert robust("screen", guard, "images", "--allow-code", "--plan", "plan.toml").code == 0
 
 
 def test_images_are_read_as_for_the_fit(robust: Robust) -> None:
