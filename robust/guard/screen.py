@@ -101,9 +101,8 @@ def open_classifier(
     elif not allow_code:
         # A file that --weights names is the user's own word, a factory in the record is not.
         own = {"file"} if weights is not None else set()
-        refuse_code(
-            {"model": model.model_dump(exclude_none=True, exclude=own)}, "the detector", "--plan"
-        )
+        named = model.model_dump(exclude_none=True, exclude=own)
+        refuse_code({"model": named}, "the detector", "--plan")
     if weights is not None:
         place = "weights" if model.file is None else "file"
         model = model.model_copy(update={place: str(weights), "pretrained": False})

@@ -43,7 +43,7 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 def test_the_table_says_what_the_guard_says(robust: Robust, guard: Path) -> None:
-    answer = robust("screen", guard, "images", "--allow-code")
+    answer = robust("screen", guard, "--allow-code", "images")
     assert answer.code == 0
     table = rows(answer.out)
     assert list(table[0]) == ["id", "prediction", "score", "flagged"]
@@ -66,7 +66,7 @@ def test_a_file_and_a_folder_and_a_table_of_an_earlier_day(
 ) -> None:
     Path("out").mkdir()
     for images, count in ((["images/03.png"], 1), (["images/03.png", "images"], 13)):
-        answer = robust("screen", guard, *images, "--out", "out/seen.csv")
+        answer = robust("screen", guard, "--allow-code", *images, "--out", "out/seen.csv")
         assert (answer.code, answer.out) == (0, "")
         assert len(rows(Path("out/seen.csv").read_text(encoding="utf-8"))) == count
     assert os.listdir("out") == ["seen.csv"]
@@ -74,7 +74,7 @@ def test_a_file_and_a_folder_and_a_table_of_an_earlier_day(
 
 def test_names_that_are_formulas(robust: Robust, guard: Path) -> None:
     shutil.copy("images/00.png", "=1+1.png")
-    (row,) = rows(robust("screen", guard, "=1+1.png").out)
+    (row,) = rows(robust("screen", guard, "--allow-code", "=1+1.png").out)
     assert row["id"] == "'=1+1.png"
 
 
@@ -87,24 +87,24 @@ def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:
         (("plan.toml", "images"), "plan.toml is a file; name the folder"),
         ((guard, "imagse"), "no such image or folder: imagse"),
         ((guard, "empty"), "no images under empty; looked for .png"),
-        ((guard, "images", "--allow-code", "--out", "empty"), "empty is a folder; name a CSV file"),
+        ((guard, "images", "--out", "empty"), "empty is a folder; name a CSV file"),
         (
-            (guard, "images", "--allow-code", "--out", "notes.csv"),
+            (guard, "images", "--out", "notes.csv"),
             "notes.csv exists and is not a table of robust sc",
         ),
         (
-            (guard, "images", "--allow-code", "--out", "images/00.png"),
+            (guard, "images", "--out", "images/00.png"),
             "is not a table of robust screen",
         ),
         (
-            (guard, "images", "--allow-code", "--out", "plan.toml/a.csv"),
+            (guard, "images", "--out", "plan.toml/a.csv"),
             "plan.toml/a.csv cannot be written",
         ),
-        ((guard, "images", "--allow-code", "--device", "gpu"), "device 'gpu' is not available"),
-        ((guard, "images", "--allow-code", "--weights", "w.pth"), "no such weights file: w.pth"),
-        ((guard, "images", "--allow-code", "--plan", "p.toml"), "no such plan: p.toml"),
+        ((guard, "images", "--device", "gpu"), "device 'gpu' is not available"),
+        ((guard, "images", "--weights", "w.pth"), "no such weights file: w.pth"),
+        ((guard, "images", "--plan", "p.toml"), "no such plan: p.toml"),
         (
-            (guard, "images", "--allow-code", "--plan", "plan.toml", "--weights", "w"),
+            (guard, "images", "--plan", "plan.toml", "--weights", "w"),
             "give either --plan or --weights",
         ),
     ):
@@ -117,17 +117,17 @@ def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:
 def test_a_broken_image_is_named_or_skipped(robust: Robust, guard: Path) -> None:
     Path("images/05.png").write_bytes(Path("images/05.png").read_bytes()[:300])
     refused(
-        robust("screen", guard, "images", "--allow-code"),
+        robust("screen", guard, "--allow-code", "images"),
         "images/05.png is broken",
         "--skip-broken",
     )
-    answer = robust("screen", guard, "images", "--allow-code", "--skip-broken")
+    answer = robust("screen", guard, "--allow-code", "images", "--skip-broken")
     assert answer.code == 0 and len(rows(answer.out)) == 11
     skipped, summary = answer.err.splitlines()
     assert skipped.startswith("robust: skipped: images/05.png is broken")
     assert " of 11 images flagged" in summary
     refused(
-        robust("screen", guard, "images/05.png", "--skip-broken"),
+        robust("screen", guard, "--allow-code", "images/05.png", "--skip-broken"),
         "none of the images could be read",
     )
 
@@ -139,10 +139,10 @@ def test_a_classifier_that_is_not_its_own(robust: Robust, guard: Path) -> None:
     torch.save(net.state_dict(), "same.pth")
     net.head.bias.data += 1
     torch.save(net.state_dict(), "other.pth")
-    assert robust("screen", guard, "images", "--allow-code", "--weights", "same.pth").code == 0
+    assert robust("screen", guard, "--allow-code", "images", "--weights", "same.pth").code == 0
     foreign = "belongs to another classifier: "
     refused(
-        robust("screen", guard, "images", "--allow-code", "--weights", "other.pth"),
+        robust("screen", guard, "--allow-code", "images", "--weights", "other.pth"),
         f"{foreign}the hash of",
     )
     plan = Path("plan.toml").read_text(encoding="utf-8")
@@ -152,9 +152,9 @@ def test_a_classifier_that_is_not_its_own(robust: Robust, guard: Path) -> None:
         ({"model": {"factory": "toy_factory:three"}}, f"{foreign}the hash of its weights"),
     ):
         write_plan(**spoilt)
-        refused(robust("screen", guard, "images", "--allow-code", "--plan", "plan.toml"), said)
+        refused(robust("screen", guard, "--allow-code", "images", "--plan", "plan.toml"), said)
     Path("plan.toml").write_text(plan, encoding="utf-8")
-    assert robust("screen", guard, "images", "--allow-code", "--plan", "plan.toml").code == 0
+    assert robust("screen", guard, "--allow-code", "images", "--plan", "plan.toml").code == 0
 
 
 def test_images_are_read_as_for_the_fit(robust: Robust) -> None:
