@@ -18,6 +18,7 @@ from detectors import FittedDetector
 from robust.detection.factory import make_detectors
 from robust.errors import InputError, first_line
 from robust.files import MOST_TEXT, cannot, open_regular, read_bytes, replacing
+from robust.models.classifier import HEADS
 from robust.plan.spec import DetectorSpec, ModelSpec, PlanTable
 from robust.units import at_eps
 
@@ -32,11 +33,19 @@ Side = Annotated[int, Field(ge=1, le=1 << 14)]
 """Of an image, in pixels, or its channels."""
 
 
+def _described(description: dict[str, Any]) -> dict[str, Any]:
+    """ValueError where what a guard needs of a description is missing."""
+    head, threshold = description.get("head"), description.get("threshold")
+    if head not in HEADS or not isinstance(threshold, float) or not 0 < threshold < 1:
+        raise ValueError("names no head and threshold of a classifier")
+    return description
+
+
 class ClassifierFingerprint(PlanTable):
     """Identifies the classifier that a detector was fitted to."""
 
     weights_sha256: str
-    description: dict[str, Any]
+    description: Annotated[dict[str, Any], pydantic.AfterValidator(_described)]
     """`Classifier.describe()`: the preprocessing and the head."""
     classes: tuple[str, ...]
     image_shape: tuple[Side, Side, Side]

@@ -109,7 +109,7 @@ def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:
         ),
     ):
         before = contents(Path("images"))
-        refused(robust("screen", *arguments), said)
+        refused(robust("screen", *arguments, "--allow-code"), said)
         assert contents(Path("images")) == before
     assert Path("notes.csv").read_text(encoding="utf-8") == "mine"
 
@@ -166,7 +166,7 @@ def test_images_are_read_as_for_the_fit(robust: Robust) -> None:
     assert robust(*fit).code == 0
     Image.open("images/00.png").convert("RGB").save("images/02.png")
     Image.open("images/00.png").resize((56, 56), Image.Resampling.NEAREST).save("images/03.png")
-    table = rows(robust("screen", "guard", "images").out)
+    table = rows(robust("screen", "guard", "images", "--allow-code").out)
     scores = [float(row["score"]) for row in table]
     assert scores[0] != scores[1]
     assert scores[2] == pytest.approx(scores[0], abs=1e-5)
@@ -199,7 +199,16 @@ def test_in_processes_of_their_own(here: Path) -> None:
     assert (fitted.code, fitted.err) == (0, "")
     assert "It learned from" in fitted.out and "which it did not learn from" in fitted.out
     assert json.loads(Path("guard/detector.json").read_text())["training_attack"]["fitted_on"] > 0
-    screened = call("screen", "guard", "images")
+    screened = call("screen", "guard", "images", "--allow-code")
     assert screened.code == 0 and len(rows(screened.out)) == 12
     assert len(screened.err.splitlines()) == 1
-    refused(call("screen", "guard", "nowhere"), "no such image or folder: nowhere")
+    refused(call("screen", "guard", "nowhere", "--allow-code"), "no such image or folder: nowhere")
+
+
+def test_a_detector_from_elsewhere_names_no_code(robust: Robust, guard: Path) -> None:
+    """Its record names a factory, which only the user may name, in a plan or with a word."""
+    said = "the detector names the factory toy_factory:build, which runs code"
+    refused(robust("screen", guard, "images"), said)
+    refused(robust("screen", guard, "images"), "add --allow-code", "--plan")
+    assert robust("screen", guard, "images", "--plan", "plan.toml").code == 0
+    assert robust("screen", guard, "images", "--allow-code").code == 0
