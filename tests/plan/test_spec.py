@@ -35,10 +35,10 @@ def test_the_title_is_no_part_of_the_plans_identity() -> None:
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        ('factory = "payload:go"', "the factory payload:go, which runs code"),
-        ('file = "m.pt2"', "the file m.pt2, which can run code"),
-        ('file = "m.pt"', "the file m.pt, which can run code"),
-        ("factory = 3", "the factory 3"),
+        ('factory = "payload:go"', "factory payload:go, which runs code"),
+        ('file = "m.pt2"', "file m.pt2, which can run code"),
+        ('file = "m.pt"', "file m.pt, which can run code"),
+        ("factory = 3", "factory 3"),
     ],
 )
 @pytest.mark.parametrize("table", ["model", "scenarios.surrogate"])
@@ -56,8 +56,9 @@ def test_the_plan_of_a_folder_names_no_code(
     if model != "factory = 3":
         assert load_plan(tmp_path, allow_code=True).data == load_plan(plan).data
         assert plan_from(tmp_path, {}, allow_code=True) is not None
-    if "factory" in model:  # what the user names on the command line takes its place
-        assert plan_from(tmp_path, {f"{table}.factory": "mine:net"}) is not None
+        # What the user names on the command line takes its place.
+        field = f"{table}.{model.split()[0]}"
+        assert plan_from(tmp_path, {field: "mine:net"}) is not None
 
 
 def test_the_factory_of_the_demonstration_is_robusts_own(tmp_path: Path) -> None:
