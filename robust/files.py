@@ -40,7 +40,11 @@ def read_bytes(path: Path, most: int) -> bytes:
     """The content of a regular file of at most `most` bytes; InputError."""
     with open_regular(path) as file:
         try:
-            content = file.read(most + 1)
+            # A buffer of the size that is asked for is made at once: of the file's, not of `most`.
+            expected = min(os.fstat(file.fileno()).st_size, most)
+            content = file.read(expected + 1)
+            if len(content) > expected:
+                content += file.read(most + 1 - len(content))
         except OSError as error:
             raise InputError(cannot(path, "be read", error)) from None
     if len(content) > most:

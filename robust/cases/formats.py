@@ -5,7 +5,6 @@ A leaf that imports no reader.
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
@@ -44,7 +43,7 @@ SIGNATURES = {
     b"<?xml": "XML",
     b"<!DOC": "HTML",
     b"<html": "HTML",
-    b"\0\0\1\0": "icon",
+    b"\0\0\1\0": "ICO",
 }
 _HEAD = 132
 """Bytes that tell the format: a DICOM file says so behind a preamble of 128."""
@@ -92,7 +91,7 @@ def format_name(data: bytes) -> str | None:
 
 
 def image_bytes(path: Path, most: int) -> bytes:
-    """The content of an image file; InputError where it is missing, no regular file, or too large."""
+    """The content of an image file; InputError where it is missing, odd or too large."""
     try:
         size = path.stat().st_size
     except (FileNotFoundError, NotADirectoryError, ValueError):

@@ -28,7 +28,7 @@ ORIENTATION, PHOTOMETRIC, TILE_WIDTH, TILE_LENGTH = 274, 262, 322, 323
 """Tags of EXIF and TIFF; a photometric interpretation of 0 says that 0 is white."""
 MOST_BYTES = 1 << 28
 """Of a file: `MOST_SAMPLES` at 16 bits without compression, and as much again for metadata."""
-MOST_RLE_SAMPLES, MOST_RLE_BYTES = 1 << 24, 1 << 23
+MOST_RLE_SAMPLES, MOST_RLE_BYTES = 1 << 22, 1 << 22
 """Of a BMP with run lengths, which are read one by one."""
 OPENERS: dict[str, Callable[[BytesIO], Image]] = {
     "PNG": PngImageFile,
@@ -69,7 +69,7 @@ def _decode(data: bytes, path: Path) -> Pixels:
         raise InputError(f"{path} is not an image that can be read; replace or remove it")
     if kind not in OPENERS:
         raise InputError(
-            f"{path} is a {kind} file by its content; save it as PNG, JPEG, TIFF or "
+            f"{path} is in the format {kind}; save it as PNG, JPEG, TIFF or "
             f"BMP, or replace or remove it"
         )
     if kind == "PNG":
@@ -92,7 +92,8 @@ def _decode(data: bytes, path: Path) -> Pixels:
             size = image.size
             image.close()
             return _read_deep_colour(data, size, path, turned, grey=raw.startswith("LA"))
-        return _to_pixels(image, raw, path)
+        upright = ImageOps.exif_transpose(image) if turned else image
+        return _to_pixels(image, upright, raw, path)
 
 
 def _check_size(image: Image, size: int, path: Path) -> None:
@@ -162,8 +163,7 @@ def _quiet_cv2() -> Iterator[None]:
         logging.setLogLevel(level)
 
 
-def _to_pixels(image: Image, raw: str, path: Path) -> Pixels:
-    upright = ImageOps.exif_transpose(image)
+def _to_pixels(image: Image, upright: Image, raw: str, path: Path) -> Pixels:
     if raw in DEEP_GREY:
         return _to_deep_grey(image, np.asarray(upright), path)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
@@ -185,7 +185,7 @@ def _to_deep_grey(image: Image, wide: np.ndarray[Any, Any], path: Path) -> Pixel
     clear = image.info.get("transparency")
     if clear is not None and (wide == clear).any():
         raise InputError(_TRANSPARENT.format(path=path))
-    levels = wide.astype(np.uint16)
+    levels = wide.astype(np.uint16, copy=False)
     return 65535 - levels if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0 else levels
 
 

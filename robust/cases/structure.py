@@ -14,7 +14,7 @@ MOST_CHUNKS = 1 << 17
 """Of a PNG; of the largest file that is read a chunk then has 2 kilobytes."""
 MOST_SEGMENTS = 4096
 """Of a JPEG, before its pixels."""
-MOST_SCANS = 100
+MOST_SCANS = 32
 """Of a JPEG; a progressive one has about ten. Each goes over all pixels again."""
 MOST_TAGS, MOST_VALUES = 4096, 1 << 17
 """Tags of a TIFF, and values in one of them, such as its strips or tiles."""
