@@ -111,6 +111,9 @@ def replacing(path: Path) -> Iterator[Path]:
     It is readable by its owner alone; a file that is replaced keeps its permissions. Where the
     block raises, `path` stays as it was and nothing is left beside it.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        # Renaming over it would remove it, for all of the machine.
+        raise InputError(f"{excerpt(path, 300)} is a pipe or a device, not a file; name a file")
     partial = path.with_name(f".{path.name[:40]}.{os.getpid()}.partial")
     _remove(partial)
     try:

@@ -111,3 +111,10 @@ def test_what_is_written_is_private_and_a_replaced_file_keeps_its_permissions(tm
     (tmp_path / "folder/b").chmod(0o640)
     write_atomically(tmp_path / "folder/b", "y")
     assert stat.S_IMODE((tmp_path / "folder/b").stat().st_mode) == 0o640
+
+
+def test_a_pipe_is_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="is a pipe or a device, not a file"):
+        write_atomically(tmp_path / "pipe", "x")
+    assert not (tmp_path / "pipe").is_file() and len(list(tmp_path.iterdir())) == 1
