@@ -66,7 +66,7 @@ def dependencies() -> list[Dependency]:
 
 
 def licence(metadata: Any) -> str:
-    """A package's licence: its expression, else its classifiers, else the first line of its text."""
+    """A package's licence: its expression, else classifiers, else the first line of its text."""
     if metadata.get("License-Expression"):
         return str(metadata["License-Expression"])
     classifiers = [c for c in metadata.get_all("Classifier") or () if c.startswith("License ::")]
