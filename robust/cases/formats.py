@@ -5,9 +5,9 @@ A leaf that imports no reader.
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
+from robust.cases.walk import file_size
 from robust.errors import InputError, excerpt
 from robust.files import cannot, open_regular, read_bytes
 
@@ -57,20 +57,15 @@ def is_image(path: Path) -> bool:
 def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM by its suffix, or, with an unknown suffix, by its first bytes.
 
-    InputError where these cannot be read: a file may not be left out without a word.
+    InputError where it may not be read: it may be an image, which must not be left out.
     """
     suffix = path.suffix.lower()
     if suffix in SUFFIXES or path.name.startswith(".") or path.name.upper() == "DICOMDIR":
         return False
     if suffix in DICOM_SUFFIXES:
         return True
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return False
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a zero byte
+    if file_size(path) is None:
         return False
-    except OSError as error:
-        raise InputError(cannot(path, "be read", error)) from None
     with open_regular(path) as file:
         try:
             return file.read(_HEAD)[128:] == b"DICM"
