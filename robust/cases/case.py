@@ -186,11 +186,6 @@ def pixel_hash(image: Tensor) -> str:
     return hashlib.sha256(image.numpy().tobytes()).hexdigest()
 
 
-def pseudonym(text: str) -> str:
-    """Twelve hex digits that stand for a file name or a patient, the same in every run."""
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
-
-
 def finding_indices(names: Sequence[str], findings: Sequence[str] | None) -> tuple[int, ...]:
     """The indices of the classes that are findings; with two classes the second by default.
 
