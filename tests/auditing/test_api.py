@@ -60,4 +60,4 @@ def test_a_run_whose_cases_were_handed_over_in_python_is_reported_on_too(tmp_pat
             progress=stop_at_the_third_chunk,
         )
     found = unfinished_report(tmp_path)
-    assert (found.data.cases, found.data.unfinished) == (16, 8)
+    assert (found.data.cases, found.data.unfinished) == (8, 16)
