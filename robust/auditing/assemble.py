@@ -15,7 +15,7 @@ from robust.diagnostics.collect import RunResults, collect_evidence
 from robust.engine.accuracy_curve import accuracy_curves
 from robust.engine.cells import Cell, running_order
 from robust.engine.provenance import Provenance
-from robust.engine.run_memory import ACCELERATION, PROBE, REPAIRED
+from robust.engine.run_memory import ACCELERATION, CASES_AT_ONCE, PROBE, REPAIRED
 from robust.engine.run_store import RunStore
 from robust.engine.summary import FinishedCases, Summary, known_images
 from robust.plan.public import public_plan
@@ -29,6 +29,7 @@ from robust.records import (
     ProbeCost,
     Report,
     Scenario,
+    SmallerBatch,
     Timings,
     record_from,
 )
@@ -143,6 +144,17 @@ def _timings(results: RunResults, seconds: float) -> Timings:
         else AppliedAcceleration(**dataclasses.asdict(acceleration)),
         repaired=store.get(REPAIRED) or 0,
         probe=None if probe is None else ProbeCost(probe.cases, probe.passes, probe.seconds),
+        smaller_batches=_smaller_batches(store),
+    )
+
+
+def _smaller_batches(store: RunStore) -> tuple[SmallerBatch, ...]:
+    known = store.get(CASES_AT_ONCE)
+    by_shape = known.by_shape if known is not None else {}
+    return tuple(
+        SmallerBatch(shape, size.settled, size.used)
+        for shape, size in by_shape.items()
+        if size.used < size.settled
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from robust.models.acceleration.accelerate import Acceleration
+from robust.models.acceleration.memory import BatchSize
 from robust.records import Detection, Scenario
 from robust.records.from_plain import record_from
 from robust.records.probe import Probed
@@ -46,6 +47,14 @@ class AdaptiveFold:
     the classifier), and the attack that found it."""
     agreement: float | None
     """Rank correlation of detector and surrogate; None where no surrogate was needed."""
+
+
+@dataclass(frozen=True)
+class CasesAtOnce:
+    """How many images go through the network at once."""
+
+    by_shape: dict[str, BatchSize]
+    """By the shape of an image, such as `3 x 224 x 224`."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +105,9 @@ REPAIRED = Memo("repaired", int)
 HEAD = Memo("head", str)
 """The classifier's head as it was recognised."""
 ACCELERATION = Memo("acceleration", Acceleration)
-"""How attacks run the network, as measured at the start."""
-CASES_AT_ONCE = Memo("cases at once", int)
-"""How many cases memory allows in one batch."""
+"""How attacks run the network, as settled at the start."""
+CASES_AT_ONCE = Memo("cases at once", CasesAtOnce)
+"""How many cases go through the network at once."""
 FEATURE_LAYOUT = Memo("layout of features", dict[str, dict[str, int]])
 """By kind (empty for the logits, `layers`, `extras`): width of each part of a row, by name."""
 REFERENCE_LAYOUT = Memo("layout of reference features", dict[str, dict[str, int]])

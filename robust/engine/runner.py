@@ -36,7 +36,7 @@ from robust.progress import Progress, no_progress
 from robust.units import at_eps
 
 TIMING_IMAGES = 16
-"""Number of images on which the fastest way to run the network is measured."""
+"""Number of images on which the gain of the faster network is measured."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Runner:
         self.store = store
         self.skip_broken = options.skip_broken
         self.progress = options.progress
-        self._precision = audit.precision
+        self._precision, self._chunk = audit.precision, audit.chunk
         self.template = image_template(classifier)
         """An empty tensor on the device and of the type of images."""
         self._attacker: MixedPrecisionAttacker | None = None
@@ -152,7 +152,7 @@ class Runner:
         """The adversarial images of one cell on one batch, and their verified outcomes."""
         if self._attacker is None:
             self._attacker = make_mixed_precision_attacker(
-                self.classifier, batch.x[:TIMING_IMAGES], self._precision, self.store
+                self.classifier, batch.x[:TIMING_IMAGES], self._precision, self.store, self._chunk
             )
         return self._attacker.run(cell, batch, goal, seed)
 

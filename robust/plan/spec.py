@@ -39,7 +39,8 @@ class ModelSpec(PlanTable):
     pretrained: bool = False
     """Use the library's own weights; they are downloaded once."""
     file: str | None = None
-    """TorchScript file, or an exported program (.pt2), that holds the whole network."""
+    """TorchScript file, or an exported program (.pt2), that holds the whole network. It can run
+    code as it is opened: take it from people you trust."""
     factory: str | None = None
     """`package.module:function`, called without arguments; it returns the network."""
     folder: str | None = None
@@ -158,7 +159,8 @@ class AuditSpec(PlanTable):
     """Set the threshold so that the val split reaches this sensitivity. Not with `threshold`."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the network while attacks search. Every adversarial image is confirmed at float32, and
-    cases that resist at bfloat16 are attacked again at float32. `auto` measures which is faster."""
+    cases that resist at bfloat16 are attacked again at float32. `auto` chooses by the processor and
+    the network."""
     seed: int = Field(default=0, ge=0)
     """Seed of all random numbers."""
     chunk: int = Field(default=64, ge=1, le=4096)

@@ -19,6 +19,7 @@ from robust.engine.run_memory import (
     QUERIES,
     SCENARIO,
     AdaptiveFold,
+    CasesAtOnce,
     Memo,
     QueryResult,
     ScenarioResult,
@@ -31,6 +32,7 @@ from robust.engine.run_store import (
     SurvivalOutcome,
 )
 from robust.errors import InputError
+from robust.models.acceleration.memory import BatchSize
 from robust.plan.spec import Plan
 from robust.records import Estimate, Scenario
 from robust.records.probe import Gradients, Probed, Search
@@ -139,7 +141,7 @@ def test_what_a_run_remembers_comes_back_with_its_type(tmp_path: Path) -> None:
     search = Search("Linf", 0.1, 4, 1, 40, 3, 1, 300)
     probed = Probed(16, 9, 0.5, 0.0, 0.0, ("Dropout",), Gradients(16, judged=12), 0, search)
     values: list[tuple[Memo[object], object]] = [
-        (CASES_AT_ONCE, 7),  # type: ignore[list-item]
+        (CASES_AT_ONCE, CasesAtOnce({"3 x 8 x 8": BatchSize(64, 7)})),  # type: ignore[list-item]
         (PROBE, probed),  # type: ignore[list-item]
         (SCENARIO.of("patch", 0.1), ScenarioResult(scenario)),  # type: ignore[list-item]
         (SCENARIO.of("patch", 0.2), ScenarioResult(None)),  # type: ignore[list-item]
