@@ -83,7 +83,7 @@ class Warm:
 
     def __init__(self, scratch: Path) -> None:
         self._scratch, self._count = scratch, 0
-        threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         self._process = subprocess.Popen(
             [*_on_host(), sys.executable, "-m", "tests.warm"],
             cwd=ROOT,
@@ -193,7 +193,7 @@ def _child(request: Mapping[str, Any]) -> None:
     code = 70
     try:
         code = _command(request)
-    except BaseException:
+    except BaseException:  # noqa: BLE001  (a fork must not return)
         import traceback
 
         traceback.print_exc()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from robust.errors import InputError, type_and_line
+from robust.models.acceleration.memory import require_memory
 from robust.models.classifier import Classifier, settle_head
 from robust.models.process_state import ProcessState
 
@@ -26,8 +27,9 @@ def prepare(
     The user's model keeps its mode, buffers, `.grad` and `requires_grad`; without parameter
     gradients a backward pass costs a third less. A head `auto` becomes `head`, where it was
     recognised before, or what the outputs on `images (n, c, h, w)` show; without either it stays.
-    InputError for what is no Classifier or cannot be copied.
+    InputError for what is no Classifier or cannot be copied, and where memory is limited too much.
     """
+    require_memory()
     if not isinstance(classifier, Classifier):
         raise InputError(
             f"a Classifier is needed, got a {type(classifier).__name__}; wrap the network: "

@@ -16,7 +16,6 @@ from tests.faults.small_audit import AUDIT, Calm, outcome
 from tests.faults.test_kills import stop_in
 from tests.warm import Warm
 
-
 Damage = Callable[[Path, random.Random], None]
 DATABASE = "outcomes.sqlite"
 
@@ -75,7 +74,9 @@ def statement(run: Path, text: str, *values: object) -> None:
 def tables(run: Path) -> dict[str, list[str]]:
     database = sqlite3.connect(run / DATABASE)
     try:
-        names = [n for (n,) in database.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+        names = [
+            n for (n,) in database.execute("SELECT name FROM sqlite_master WHERE type='table'")
+        ]
         return {
             name: [row[1] for row in database.execute(f"PRAGMA table_info({name})")]
             for name in names
@@ -106,7 +107,9 @@ def quoted(name: str) -> str:
 
 
 def literal(value: object) -> str:
-    return str(value) if isinstance(value, int | float) else "'" + str(value).replace("'", "''") + "'"
+    return (
+        str(value) if isinstance(value, int | float) else "'" + str(value).replace("'", "''") + "'"
+    )
 
 
 def delete_row(run: Path, rng: random.Random) -> None:

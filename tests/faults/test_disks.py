@@ -25,9 +25,7 @@ pytestmark = needs_disk
 FULL = "the disk is full; make room"
 
 
-def fill_and_go_on(
-    commands: Warm, calm: Calm, folder: Path, options: str, said: str = FULL
-) -> int:
+def fill_and_go_on(commands: Warm, calm: Calm, folder: Path, options: str, said: str = FULL) -> int:
     """Audit onto a small disk, then with room; the exit code of the first try."""
     with disk(folder / "run", options) as small:
         done = commands.run(folder, *AUDIT)

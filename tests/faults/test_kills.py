@@ -23,9 +23,7 @@ IN_ORDER = (
 PLACES = {phase: place for place, phase in enumerate(IN_ORDER)}
 
 
-def stop_in(
-    running: Running, phase: str, after: float, number: signal.Signals
-) -> tuple[str, Done]:
+def stop_in(running: Running, phase: str, after: float, number: signal.Signals) -> tuple[str, Done]:
     """Send a signal so many seconds after a phase began; the phase that it hit, and the end."""
     while running.code() is None:
         stages = running.stages()

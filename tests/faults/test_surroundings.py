@@ -28,9 +28,7 @@ from tests.warm import ROOT, Warm
 NOBODY = 65534
 
 
-def limited(
-    commands: Warm, calm: Calm, folder: Path, limits: dict[str, int], *said: str
-) -> int:
+def limited(commands: Warm, calm: Calm, folder: Path, limits: dict[str, int], *said: str) -> int:
     """Audit under limits, then without: one line or the outcome, and then the outcome."""
     done = commands.run(folder, *AUDIT, limits=limits)
     if done.code == 0:
@@ -71,7 +69,7 @@ def test_files_may_not_grow(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kilobytes", [0, 16, 50, 150, 200, 250])
+@pytest.mark.parametrize("kilobytes", [1, 16, 50, 150, 200, 250])
 def test_files_may_not_grow_much(
     kilobytes: int, commands: Warm, calm: Calm, inputs: Callable[[str], Path]
 ) -> None:
@@ -90,7 +88,7 @@ def test_little_memory(
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("which", ["RLIMIT_AS", "RLIMIT_DATA"])
-@pytest.mark.parametrize("more", [0, 1, 2, 4, 16, 24, 32, 48, 96, 128, 256])
+@pytest.mark.parametrize("more", [0, 1, 4, 24, 64, 256, 900, 1100, 2000])
 def test_memory(
     which: str, more: int, commands: Warm, calm: Calm, inputs: Callable[[str], Path]
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +123,9 @@ def write_dicom(path: Path, pixels: Pixels, mark: Markers, patient: str) -> None
         setattr(made, name, "19370213")
     made.StudyInstanceUID, made.SeriesInstanceUID = f"{UID}.1", f"{UID}.2"
     made.FrameOfReferenceUID = f"{UID}.3"
-    made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = f"{UID}.4.{int(path.stem[-3:]) + 1}"
+    made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = (
+        f"{UID}.4.{int(path.stem[-3:]) + 1}"
+    )
     made.file_meta.SourceApplicationEntityTitle = mark("aetitle")
     made.file_meta.ImplementationVersionName = mark("version")
     item = Dataset()
@@ -202,5 +203,3 @@ def write_model(folder: Path, mark: Markers) -> str:
     state = fit(images, [number % 2 for number in range(64)], 0).state_dict()
     torch.save({"state_dict": state, "hyper_parameters": {"name": mark("hyper")}}, weights)
     return weights.relative_to(folder).as_posix()
-
-

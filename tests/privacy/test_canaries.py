@@ -124,12 +124,13 @@ class World:
         found = []
         for arguments, done in self.done.items():
             text = done.out
-            for given in (one for one in arguments if STEM in one):  # "Report: OUT/report.html" is for whoever wrote --out OUT
+            for given in (
+                one for one in arguments if STEM in one
+            ):  # "Report: OUT/report.html" is for whoever wrote --out OUT
                 text = text.replace(given, "")
             text = text.replace(self.mark("outputs"), "")
             found += [
-                f"{' '.join(arguments[:1])}: {one}"
-                for one in self.dictionary.search(text.encode())
+                f"{' '.join(arguments[:1])}: {one}" for one in self.dictionary.search(text.encode())
             ]
         return found
 
@@ -163,7 +164,7 @@ def test_the_search_finds_what_is_planted(world: World) -> None:
         *(word, word.upper(), word[::-1], word.hex().encode(), marker.encode("utf-16-le")),
         *(base64.b64encode(b"x" * n + word) for n in range(3)),
         b"<td>" + base64.b64encode(b"y" * 100 + word) + b"</td>",
-        *("".join(f"%{b:02x}" for b in word).encode(), "M\\u00fcller".encode(), b"M&uuml;ller"),
+        *("".join(f"%{b:02x}" for b in word).encode(), b"M\\u00fcller", b"M&uuml;ller"),
         *(digest.hexdigest()[:8].encode(), b"id-" + digest.hexdigest()[:12].encode()),
         *(b"abc" + digest.digest(), f"{zlib.crc32(word):08x}".encode()),
         *(NUMBERS[0].encode(), NUMBERS[2].encode()),
@@ -196,7 +197,9 @@ def test_dicom_files(world: World) -> None:
 
 def test_a_detector_and_what_it_screens(world: World) -> None:
     plan, guard = world.plan(world.mark("data"), QUICK), world.out("guard")
-    world.run("fit-detector", plan, "--detector", "MaxSoftmax", "--false-alarms", "20%", "--out", guard)
+    world.run(
+        "fit-detector", plan, "--detector", "MaxSoftmax", "--false-alarms", "20%", "--out", guard
+    )
     data, seen = world.mark("data"), f"{world.out('seen')}.csv"
     world.run("screen", guard, data, "--out", seen)
     # The guard is asked for the classifier that it belongs to, and so names its file.
@@ -294,7 +297,6 @@ def test_the_demonstration(world: World) -> None:
 def test_bench(world: World) -> None:
     plan = world.plan(world.mark("data"), QUICK)
     world.run("bench", plan, "--limit", "4", "--rounds", "1", "--steps", "2")
-
 
 
 def test_what_was_printed(world: World) -> None:

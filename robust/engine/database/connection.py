@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,11 +72,19 @@ def unavailable(path: Path, error: Exception) -> InputError:
             number = errno.ENOSPC
         if number in (errno.EACCES, errno.EROFS):  # SQLite does not say why
             os.close(os.open(path, os.O_RDWR))
+            _make_a_file(path.parent)
     except OSError as cause:
         return DatabaseUnavailable(cannot(path, "be used", cause))
     if number == errno.EBUSY:
         return DatabaseUnavailable(f"another process is using {path}; wait until it has finished")
     return DatabaseUnavailable(cannot(path, "be used", OSError(number, os.strerror(number))))
+
+
+def _make_a_file(folder: Path) -> None:
+    """Create a file and remove it, as SQLite does with its log; OSError says why it cannot."""
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".robust-")
+    os.close(handle)
+    os.unlink(name)
 
 
 @contextmanager

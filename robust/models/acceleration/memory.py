@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ MEMORY_SHARE = 0.6
 """Share of the free memory that a batch may take; the estimate does not count everything."""
 WORKING_MEMORY = 2.0
 """Memory that layers and the attack need, as a multiple of what the gradient keeps."""
+
+NEEDED_MEMORY = 1 << 30
+"""Bytes that a limited process must be allowed to take, beyond what it has."""
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 """Settings of glibc's malloc, by their numbers in malloc.h."""
@@ -126,8 +130,22 @@ def free_memory(device: torch.device) -> int | None:
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
-    sizes = [size for size in (_available(), _left_to_group()) if size is not None]
-    return min(sizes, default=None)
+    sizes = (_available(), _left_to_group(), _left_to_process())
+    return min((size for size in sizes if size is not None), default=None)
+
+
+def require_memory() -> None:
+    """InputError where a limit of this process (ulimit -v, -d) leaves it too little to work in.
+
+    OpenBLAS tries for ever, or ends the process with the exit code of a failed gate, where it
+    cannot allocate its buffers; nothing can be caught then.
+    """
+    left = _left_to_process()
+    if left is not None and left < NEEDED_MEMORY:
+        raise InputError(
+            f"this process may take {max(0, left) >> 20} MiB more memory and needs "
+            f"{NEEDED_MEMORY >> 20}; raise its limits (ulimit -v, ulimit -d)"
+        )
 
 
 def _available() -> int | None:
@@ -150,6 +168,22 @@ def _left_to_group() -> int | None:
         except (OSError, ValueError):  # no such group, or "max"
             continue
     return None
+
+
+def _left_to_process() -> int | None:
+    """What the limits of this process (ulimit -v, -d) still allow; None where there are none."""
+    try:
+        limits = Path("/proc/self/limits").read_text()
+        status = Path("/proc/self/status").read_text()
+    except OSError:  # another system than Linux
+        return None
+    left = []
+    for limit, used in (("Max address space", "VmSize"), ("Max data size", "VmData")):
+        most = re.search(rf"^{limit} +(\d+)", limits, re.MULTILINE)
+        taken = re.search(rf"^{used}:\s+(\d+) kB", status, re.MULTILINE)
+        if most and taken:
+            left.append(int(most[1]) - 1024 * int(taken[1]))
+    return min(left, default=None)
 
 
 class OutOfMemory(InputError):

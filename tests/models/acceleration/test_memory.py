@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from robust.engine.mixed_precision import cases_at_once, make_mixed_precision_attacker
 from robust.engine.run_store import RunStore
+from robust.errors import InputError
 from robust.models import Classifier, prepare
 from robust.models.acceleration import memory
 from robust.models.acceleration.memory import (
@@ -102,3 +103,20 @@ def test_freed_memory_is_kept_within_and_given_back_at_the_end() -> None:
         inside = resident()
     assert resident() < inside - 2**25
     assert faults() > fetched / 2
+
+
+def test_a_process_that_may_take_too_little_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "NEEDED_MEMORY", 1 << 60)
+    prepare(Classifier(nn.Flatten(), head="softmax"))  # no limit, no check
+    if not Path("/proc/self/statm").exists():
+        return
+    most = 1 << 50
+    old = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (most, old[1]))
+    try:
+        with pytest.raises(InputError, match=r"may take \d+ MiB more memory .*ulimit -v"):
+            prepare(Classifier(nn.Flatten(), head="softmax"))
+        free = free_memory(torch.device("cpu"))
+        assert free is not None and free < most
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, old)
