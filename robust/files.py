@@ -81,6 +81,17 @@ _REASONS = {
 }
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is something of this name; InputError where the name cannot be looked up."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise InputError(cannot(path, "be used", error)) from None
+    return True
+
+
 def make_private_folder(path: Path) -> None:
     """Create a folder that its owner alone can read; one that is there stays as it is.
 

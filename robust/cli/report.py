@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from robust.cli.options import OUTPUT, Gate, NoGallery
 from robust.errors import InputError, did_you_mean
@@ -37,7 +36,7 @@ def report(
     gate: Gate = False,
 ) -> None:
     """Write or print the report of a run, finished or not."""
-    from robust.cli.output import apply_gates, print_errors, require_gates
+    from robust.cli.output import apply_gates, make_console, print_errors, require_gates
     from robust.report import FORMATS, is_unfinished, read_report, write_report
     from robust.report.formats.terminal import print_report
 
@@ -56,7 +55,7 @@ def report(
     folder = run if run.is_dir() else run.parent
     files = [name for name in formats if name != "text"]
     if "text" in formats:
-        print_report(result, Console())
+        print_report(result, make_console())
     written: list[Path] = []
     try:
         if files:  # without a name, three formats would be written
@@ -69,6 +68,6 @@ def report(
             raise InputError(f"{why}; --format text writes no file") from None
         print_errors([f"no HTML report: {why}"])
     for path in written:
-        Console().print(f"wrote {path}", soft_wrap=True, markup=False)
+        make_console(wrap=False).print(f"wrote {path}")
     if gate:
         apply_gates(result, folder)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from robust.cli.fields import (
@@ -31,6 +30,7 @@ from robust.cli.options import (
     Device,
     RecipeSettings,
 )
+from robust.cli.output import make_console
 from robust.errors import InputError
 from robust.training.recipe import Recipe, make_recipe, read_recipe
 
@@ -207,7 +207,7 @@ def _default_out(name: str, raw: dict[str, Any], digest: str) -> Path:
 
 
 def _show(trained: Trained) -> None:
-    console = Console()
+    console = make_console()
     if trained.already_finished:
         console.print("This training was finished before; nothing was trained or measured again.")
     table = Table(box=None, pad_edge=False)
@@ -226,13 +226,13 @@ def _show(trained: Trained) -> None:
     text = f"\nEpoch {trained.best_epoch} of {len(trained.history)} was best on val."
     if "test" in trained.metrics:
         text += " Test was used once."
-    console.print(text, markup=False)
-    console.print(f"Model card: {trained.folder / 'card.md'}", soft_wrap=True, markup=False)
+    console.print(text)
+    console.print(f"Model card: {trained.folder / 'card.md'}", soft_wrap=True)
     here = shlex.quote(trained.folder.as_posix())
     following = f"robust audit {here}"
     if not (trained.folder / "plan.toml").exists():
         following = f"robust audit --folder {here} --data IMAGES"
-    console.print(f"Next: {following}", soft_wrap=True, markup=False)
+    console.print(f"Next: {following}", soft_wrap=True)
 
 
 def _interval(value: Estimate | None) -> str:

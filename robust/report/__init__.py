@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robust.errors import InputError, did_you_mean
-from robust.files import write_atomically
+from robust.errors import InputError, did_you_mean, excerpt
+from robust.files import is_there, make_private_folder, read_text, write_atomically
 from robust.records import GALLERY, Report
 
 if TYPE_CHECKING:
     from robust.report.layout.blocks import Order
+
+
+MOST_BYTES = 256 << 20
+"""Of a report.json: one of 10,000 attacks has 50 MB."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def write_report(
     for name in formats or ("html", "md", "json"):
         for file, content in FORMATS[name](rendering).items():
             path = folder / file
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(path.parent)
             write_atomically(path, content)
             written.append(path)
     return written
@@ -116,26 +120,28 @@ def write_report(
 def is_unfinished(run: str | Path) -> bool:
     """Whether this is the directory of a run that has not finished."""
     path = Path(run)
-    return (path / "outcomes.sqlite").exists() and not (path / "report.json").exists()
+    return is_there(path / "outcomes.sqlite") and not is_there(path / "report.json")
 
 
 def read_report(run: str | Path) -> Report:
     """The report of a run directory or a report.json; raises InputError where there is none."""
     path = Path(run)
-    if path.is_dir():
-        if is_unfinished(path):
-            raise InputError(
-                f"the run in {path} is not finished; give the same audit command again"
-            )
-        path = path / "report.json"
-    try:
-        return Report.load(path)
-    except (FileNotFoundError, NotADirectoryError):
+    if is_unfinished(path):
         raise InputError(
-            f"no report at {path}; name the folder that `robust audit` wrote"
-        ) from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: {error}") from None
+            f"the run in {excerpt(path, 300)} is not finished; give the same audit command again"
+        )
+    if is_there(path) and path.is_dir():
+        path = path / "report.json"
+    if not is_there(path):
+        raise InputError(
+            f"no report at {excerpt(path, 300)}; name the folder that `robust audit` wrote"
+        )
+    try:
+        return Report.from_json(read_text(path, MOST_BYTES))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{excerpt(path, 300)}: {excerpt(error, 600)}") from None
 
 
 def _order(rendering: Rendering) -> Order:
