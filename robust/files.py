@@ -101,6 +101,19 @@ def make_private_folder(path: Path) -> None:
     path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
 
 
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Until the block ends, also what libraries write is readable by its owner alone.
+
+    The mode is that of the whole process, so it is set by commands, not in threads.
+    """
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def make_private(path: Path) -> None:
     """Let a file, or a folder with all in it, be read by its owner alone."""
     if path.is_dir() and not path.is_symlink():

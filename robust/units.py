@@ -32,7 +32,9 @@ def parse_eps(value: object) -> float:
         else:
             eps = float(value)  # type: ignore[arg-type]
     except (ValueError, TypeError, ArithmeticError):
-        raise ValueError(f"eps {value_text(value)} is not a number; write 0.01 or '1/255'") from None
+        raise ValueError(
+            f"eps {value_text(value)} is not a number; write 0.01 or '1/255'"
+        ) from None
     if math.isinf(eps):
         raise ValueError("eps is infinite; minimum-norm attacks need none, others a finite one")
     if math.isnan(eps) or eps < 0:

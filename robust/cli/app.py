@@ -19,7 +19,7 @@ from robust.cli.output import one_line_logs, print_errors
 from robust.cli.stopping import INTERRUPTED, as_interrupts
 from robust.cli.streams import safe_streams
 from robust.errors import InputError
-from robust.files import cannot
+from robust.files import cannot, private_files
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -72,21 +72,16 @@ def main() -> None:
     Bad input, and whatever the disk or the machine refuses, is one line on stderr and exit code 2,
     never a traceback. What it writes can be read by its owner alone.
     """
-    mask = os.umask(0o077)  # for libraries that write files themselves
-    try:
-        with safe_streams() as output, warnings.catch_warnings(), one_line_logs():
-            if not sys.warnoptions:  # warnings of libraries would appear beside that one line
-                warnings.simplefilter("ignore")
-            code, line = _run()
-            output.flush()
-            lost = output.failure
-            if lost is not None and not isinstance(lost, BrokenPipeError) and code == 0:
-                code, line = BAD_INPUT, cannot("the output", "be written", lost)
-            print_errors([line] if line else [])
-    finally:
-        os.umask(mask)
-    if code:
-        sys.exit(code)
+    with safe_streams() as output, private_files(), warnings.catch_warnings(), one_line_logs():
+        if not sys.warnoptions:  # warnings of libraries would appear beside that one line
+            warnings.simplefilter("ignore")
+        code, line = _run()
+        output.flush()
+        lost = output.failure
+        if lost is not None and not isinstance(lost, BrokenPipeError) and code == 0:
+            code, line = BAD_INPUT, cannot("the output", "be written", lost)
+        print_errors([line] if line else [])
+    sys.exit(code)
 
 
 def _run() -> tuple[int, str]:

@@ -42,8 +42,6 @@ def demo(
         raise InputError(
             f"no synthetic images of {modality!r}; {did_you_mean(modality, MODALITIES)}"
         )
-    if out.is_file():
-        raise InputError(f"{out} is a file; name a folder")
     console = make_console()
     console.print(f"Training a small network on synthetic images ({modality}) ...")
     with progress_bar() as progress:

@@ -73,9 +73,7 @@ def make_console(*, stderr: bool = False, wrap: bool = True) -> Console:
     Without `wrap` a line is as long as it is, so that a path in it can be copied.
     """
     # Square brackets and :colons: in names are no markup.
-    console = Console(
-        stderr=stderr, soft_wrap=not wrap, markup=False, emoji=False, highlight=False
-    )
+    console = Console(stderr=stderr, soft_wrap=not wrap, markup=False, emoji=False, highlight=False)
     console.push_render_hook(_PrintableText())
     return console
 

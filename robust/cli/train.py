@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -176,9 +175,8 @@ def train(
     from robust.training.train import train_classifier
 
     folder = out or _default_out(Path(source).stem if source else "model", raw, resolved.digest())
-    command = shlex.join(["robust", *sys.argv[1:]])
-    trained = train_classifier(resolved, folder, device=device, devices=devices, command=command)
-    _show(trained)
+    trained = train_classifier(resolved, folder, device=device, devices=devices)
+    _show(trained, resolved)
 
 
 def lay_over_recipe(raw: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,7 +204,7 @@ def _default_out(name: str, raw: dict[str, Any], digest: str) -> Path:
     return Path("models") / f"{name}-{hashlib.sha256(both.encode()).hexdigest()[:8]}"
 
 
-def _show(trained: Trained) -> None:
+def _show(trained: Trained, recipe: Recipe) -> None:
     console = make_console()
     if trained.already_finished:
         console.print("This training was finished before; nothing was trained or measured again.")
@@ -229,7 +227,11 @@ def _show(trained: Trained) -> None:
     console.print(text)
     console.print(f"Model card: {trained.folder / 'card.md'}", soft_wrap=True)
     here = shlex.quote(trained.folder.as_posix())
-    following = f"robust audit {here}"
+    kept = recipe.data is not None and recipe.data.path.startswith("phantom:")
+    images = "" if kept else " --data IMAGES"
+    if recipe.data is not None and recipe.data.where:
+        images += " --where FILTER"
+    following = f"robust audit {here}{images}"
     if not (trained.folder / "plan.toml").exists():
         following = f"robust audit --folder {here} --data IMAGES"
     console.print(f"Next: {following}", soft_wrap=True)

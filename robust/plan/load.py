@@ -19,6 +19,8 @@ PLAN = "plan.toml"
 """Name of the plan in a folder that is given in place of a file."""
 
 
+THIS_FOLDER = "."
+"""Model folder of a plan that lies in it."""
 MOST_LEVELS, MOST_ENTRIES, MOST_CHARACTERS = 20, 10_000, 10_000
 """Of tables and lists in one another, of one of them, and of one text."""
 
@@ -35,15 +37,17 @@ def read_plan(path: str | Path) -> dict[str, Any]:
     """The tables of a plan as they are written, not yet checked; InputError.
 
     A folder means the plan.toml in it. A model folder that this plan names is then the folder
-    itself, since it may have been moved.
+    itself, since it may have been moved, and `.` is the folder of the plan.
     """
     path = Path(path)
     inside = path / PLAN
     hint = "check the path; `robust demo` writes an example"
     in_folder = is_there(inside)
+    folder = path if in_folder else path.parent
     raw = read_toml(inside if in_folder else path, "plan", hint)
-    if in_folder and "folder" in _table(raw, "model"):
-        raw["model"]["folder"] = path.as_posix()
+    named = _table(raw, "model").get("folder")
+    if named is not None and (in_folder or named == THIS_FOLDER):
+        raw["model"]["folder"] = folder.as_posix()
     return raw
 
 

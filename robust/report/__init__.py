@@ -8,15 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robust.errors import InputError, did_you_mean, excerpt
-from robust.files import is_there, make_private_folder, read_text, write_atomically
+from robust.files import is_there, make_private_folder, write_atomically
 from robust.records import GALLERY, Report
 
 if TYPE_CHECKING:
     from robust.report.layout.blocks import Order
-
-
-MOST_BYTES = 256 << 20
-"""Of a report.json: one of 10,000 attacks has 50 MB."""
 
 
 @dataclass(frozen=True)
@@ -137,11 +133,9 @@ def read_report(run: str | Path) -> Report:
             f"no report at {excerpt(path, 300)}; name the folder that `robust audit` wrote"
         )
     try:
-        return Report.from_json(read_text(path, MOST_BYTES))
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{excerpt(path, 300)}: {excerpt(error, 600)}") from None
+        return Report.load(path)
+    except InputError as error:
+        raise InputError(f"{excerpt(path, 300)}: {error}") from None
 
 
 def _order(rendering: Rendering) -> Order:
