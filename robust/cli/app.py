@@ -14,10 +14,10 @@ from rich.markup import escape
 
 from robust.cli import attack, audit, bench, compare, demo, fit_detector, report, screen, train
 from robust.cli import list as listing
-from robust.cli.failures import BAD_INPUT, explain
 from robust.cli.output import one_line_logs, print_errors
-from robust.cli.stopping import INTERRUPTED, as_interrupts
-from robust.cli.streams import safe_streams
+from robust.cli.process.failures import BAD_INPUT, explain
+from robust.cli.process.stopping import INTERRUPTED, as_interrupts
+from robust.cli.process.streams import safe_streams
 from robust.errors import InputError
 from robust.files import cannot, private_files
 

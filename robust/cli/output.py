@@ -33,20 +33,32 @@ def require_gates(report: Report, run: Path) -> None:
 
 
 def apply_gates(report: Report, folder: Path) -> None:
-    """Write junit.xml and the summary of a CI job; exit with code 1 unless all gates pass."""
+    """Write junit.xml and the summary of a CI job; exit with code 1 unless all gates pass.
+
+    Gates are judged whether or not the files can be written; InputError where only that fails.
+    """
     from robust.report.formats.junit import write_junit
     from robust.report.gates import judge_gates
     from robust.report.tables.gates import failed_gate_lines
 
     results = judge_gates(report)
     print_errors(failed_gate_lines(results))
-    write_junit(report, folder)
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        from robust.report.formats.job_summary import append_summary
+    unwritten = ""
+    try:
+        write_junit(report, folder)
+        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+            from robust.report.formats.job_summary import append_summary
 
-        append_summary(report, Path(summary))
+            append_summary(report, Path(summary))
+    except OSError as error:
+        unwritten = cannot(folder, "be written", error)
+    except InputError as error:
+        unwritten = str(error)
     if not all(result.passed for result in results):
+        print_errors([unwritten] if unwritten else [])
         raise typer.Exit(FAILED)
+    if unwritten:
+        raise InputError(unwritten)
 
 
 class _PrintableText(RenderHook):

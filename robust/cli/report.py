@@ -9,6 +9,7 @@ import typer
 
 from robust.cli.options import OUTPUT, Gate, NoGallery
 from robust.errors import InputError, did_you_mean
+from robust.files import cannot
 
 EXAMPLE = (
     "Example (after robust demo): robust report demo-report/run --format html --template regulatory"
@@ -52,7 +53,7 @@ def report(
     if gate:
         require_gates(result, run)
     formats = format or ["text", "html"]
-    folder = run if run.is_dir() else run.parent
+    folder = run if run.is_dir() else run.parent  # read_report has found it
     files = [name for name in formats if name != "text"]
     if "text" in formats:
         print_report(result, make_console())
@@ -63,7 +64,7 @@ def report(
                 result, folder, *files, template=template, gallery=not no_gallery
             )
     except OSError as error:
-        why = f"nothing can be written to {folder} ({error.strerror})"
+        why = cannot(folder, "be written to", error)
         if format is not None:
             raise InputError(f"{why}; --format text writes no file") from None
         print_errors([f"no HTML report: {why}"])

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from robust.cases.case import Stored
 from robust.cases.images import as_png
+from robust.files import make_private_folder, write_atomically
 
 BUDGET = 3_000_000
 """Most bytes of all images together: as text in a page a third more, which is below 5 MB."""
@@ -60,9 +61,9 @@ def write_pictures(folder: Path, pictures: Mapping[str, tuple[Picture, bool]]) -
         }
         if sum(map(len, files.values())) <= BUDGET:
             break
-    folder.mkdir()
+    make_private_folder(folder)
     for name, data in files.items():
-        (folder / name).write_bytes(data)
+        write_atomically(folder / name, data)
     return side
 
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from robust.errors import InputError, excerpt
 from robust.files import read_text, write_atomically
-from robust.records.check import check_report
+from robust.records.check import (
+    check_curves,
+    check_detection,
+    check_numbers,
+    check_plan,
+    check_results,
+)
 from robust.records.detection import Detection
 from robust.records.flags import Flag
 from robust.records.from_plain import record_from
@@ -98,7 +104,9 @@ class Report:
 
     def to_json(self) -> str:
         """The text of report.json; `Report.from_json` takes it back to an equal value."""
-        return json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False, ensure_ascii=False)
+        # Half a character, from a file name that is no UTF-8, becomes JSON's own escape of it.
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
     @classmethod
     def from_json(cls, text: str) -> Report:
@@ -126,8 +134,9 @@ class Report:
             )
         try:
             report: Report = record_from(cls, raw)
-            check_report(report)
-        except (KeyError, TypeError, ValueError) as error:
+            for wrong in _contradictions(report, raw):
+                raise ValueError(wrong)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise InputError(
                 f"this is not a whole report.json of robust: {excerpt(error)}"
             ) from None
@@ -141,6 +150,16 @@ class Report:
     def load(cls, path: str | Path) -> Report:
         """Read a report.json file; InputError as for `from_json`."""
         return cls.from_json(read_text(Path(path), MOST_BYTES))
+
+
+def _contradictions(report: Report, raw: object) -> Iterator[str]:
+    rows = (report.clean, *report.rows, *report.worst_cases)
+    yield from check_numbers(raw)
+    yield from check_results(rows, report.worst_cases, tuple(report.data.classes))
+    yield from check_curves(report.accuracy_curves)
+    yield from check_plan(report.plan)
+    if report.detection is not None:
+        yield from check_detection(report.detection)
 
 
 def _refuse(text: str) -> Any:

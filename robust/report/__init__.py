@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robust.errors import InputError, did_you_mean, excerpt
-from robust.files import is_there, make_private_folder, write_atomically
+from robust.files import is_there, make_private_folder, read_bytes, write_atomically
 from robust.records import GALLERY, Report
 
 if TYPE_CHECKING:
     from robust.report.layout.blocks import Order
+
+
+MOST_PICTURE = 64 << 20
+"""Bytes of one example image."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,14 @@ def _html(rendering: Rendering) -> dict[str, bytes]:
     from robust.report.formats.html import render_html
 
     page = render_html(rendering.report, _order(rendering), rendering.pictures)
-    return {f"{rendering.stem}.html": page.encode()}
+    return {f"{rendering.stem}.html": _bytes(page)}
 
 
 def _markdown(rendering: Rendering) -> dict[str, bytes]:
     from robust.report.formats.markdown import render_markdown
 
-    return {f"{rendering.stem}.md": render_markdown(rendering.report, _order(rendering)).encode()}
+    text = render_markdown(rendering.report, _order(rendering))
+    return {f"{rendering.stem}.md": _bytes(text)}
 
 
 def _json(rendering: Rendering) -> dict[str, bytes]:
@@ -47,7 +52,7 @@ def _json(rendering: Rendering) -> dict[str, bytes]:
 def _latex(rendering: Rendering) -> dict[str, bytes]:
     from robust.report.formats.latex import render_latex
 
-    return {f"{_plain_stem(rendering)}.tex": render_latex(rendering.report).encode()}
+    return {f"{_plain_stem(rendering)}.tex": _bytes(render_latex(rendering.report))}
 
 
 def _svg(rendering: Rendering) -> dict[str, bytes]:
@@ -151,4 +156,10 @@ def _plain_stem(rendering: Rendering) -> str:
 
 
 def _pictures(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((folder / GALLERY).glob("*.png"))}
+    found = sorted((folder / GALLERY).glob("*.png"))
+    return {path.name: read_bytes(path, MOST_PICTURE) for path in found}
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8; half a character, from a file name that is no UTF-8, becomes a question mark."""
+    return text.encode("utf-8", "replace")

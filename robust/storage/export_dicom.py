@@ -19,6 +19,7 @@ from robust.engine.cells import Cell
 from robust.engine.provenance import Provenance
 from robust.engine.session import Session
 from robust.errors import InputError
+from robust.files import make_private_folder
 from robust.units import format_threat
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class DicomFolder:
         first = next((f.path for f in self._frames.values() if f.path.is_file()), None)
         content = b"" if first is None else first.read_bytes()
         self._salt = hashlib.sha256(b"uids" + content).digest()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.folder)
 
     def write(self, session: Session, cell: Cell, batch: Batch, x_adv: Tensor) -> list[list[Any]]:
         """Write the images `(n, c, h, w)` of a batch; for each case the values of `COLUMNS`."""
