@@ -169,6 +169,9 @@ def safe_streams() -> Iterator[Output]:
         output.flush()
         errors.flush()
         sys.stdout, sys.stderr = before
+        for stream, own in zip(before, (output, errors), strict=True):
+            if stream is None:
+                own.close()
 
 
 def _occupy_standard_handles() -> None:
