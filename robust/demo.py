@@ -15,8 +15,8 @@ from robust.cases.phantoms.draw import NOUNS
 from robust.errors import InputError, excerpt
 from robust.files import (
     cannot,
-    is_there,
     make_private_folder,
+    path_exists,
     read_text,
     replacing,
     write_atomically,
@@ -104,7 +104,7 @@ def train(modality: str, count: int = 600, progress: Progress = _silent) -> nn.M
 
 def write_demo(folder: Path, modality: str, count: int, progress: Progress = _silent) -> Path:
     """Write weights and plan to `folder` unless they are there; returns the plan's path."""
-    if is_there(folder) and not folder.is_dir():
+    if path_exists(folder) and not folder.is_dir():
         raise InputError(f"{excerpt(folder, 300)} is a file; name a folder")
     try:
         str(folder).encode()
@@ -124,7 +124,7 @@ def _write_files(folder: Path, modality: str, count: int, progress: Progress) ->
 
     plan, weights = folder / "plan.toml", folder / WEIGHTS
     text = plan_text(folder, modality, count)
-    known = is_there(weights) and is_there(plan) and read_text(plan) == text
+    known = path_exists(weights) and path_exists(plan) and read_text(plan) == text
     if not known:
         trained = train(modality, progress=progress)
         with replacing(weights) as partial:

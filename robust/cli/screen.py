@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from robust.cli.options import MODEL, OUTPUT, Device, SkipBroken
+from robust.cli.options import MODEL, OUTPUT, AllowCode, Device, SkipBroken
 from robust.cli.output import make_console, print_errors, write_text
 from robust.errors import InputError
-from robust.files import is_there, open_regular
+from robust.files import open_regular, path_exists
 from robust.printable import printable
 from robust.progress import progress_bar
 
@@ -51,6 +53,7 @@ def screen(
     ] = None,
     device: Device = "auto",
     skip_broken: SkipBroken = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Classify images and flag those that look attacked.
 
@@ -61,7 +64,8 @@ def screen(
     from robust.engine.outcome_table import as_cell
     from robust.guard.screen import COLUMNS, screen_files
 
-    with progress_bar() as progress:
+    # The table goes to stdout: what a network prints must not be taken for a row of it.
+    with progress_bar() as progress, contextlib.redirect_stdout(sys.stderr):
         lines, skipped, record = screen_files(
             detector,
             images,
@@ -69,6 +73,7 @@ def screen(
             weights=weights,
             device=device,
             skip_broken=skip_broken,
+            allow_code=allow_code,
             progress=progress,
         )
     rows = [(line.id, line.prediction, line.score, line.flagged) for line in lines]
@@ -110,7 +115,9 @@ def _check_out(out: Path) -> None:
     """InputError where the table would replace another file."""
     from robust.guard.screen import COLUMNS
 
-    if is_there(out):
+    if path_exists(out):
+        if out.is_dir():
+            raise InputError(f"{out} is a folder; name a CSV file")
         with open_regular(out) as file:
             is_table = file.readline(1000).rstrip(b"\r\n") == ",".join(COLUMNS).encode()
         if not is_table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,7 +12,7 @@ import pydantic
 from pydantic import BaseModel
 
 from robust.errors import InputError, did_you_mean, excerpt, value_text
-from robust.files import is_there, read_text
+from robust.files import path_exists, read_text
 from robust.plan.spec import Plan
 
 PLAN = "plan.toml"
@@ -21,34 +21,77 @@ PLAN = "plan.toml"
 
 THIS_FOLDER = "."
 """Model folder of a plan that lies in it."""
+OWN_FACTORIES = ("robust.demo:network",)
+"""Factories that are code of robust itself."""
 MOST_LEVELS, MOST_ENTRIES, MOST_CHARACTERS = 20, 10_000, 10_000
 """Of tables and lists in one another, of one of them, and of one text."""
 
 
-def load_plan(path: str | Path) -> Plan:
+def load_plan(path: str | Path, *, allow_code: bool = False) -> Plan:
     """Read a plan from TOML; InputError with the first mistake.
 
-    Relative paths in it start at the current folder, as in a shell.
+    Relative paths in it start at the current folder, as in a shell. The plan.toml of a folder may
+    name code (a factory, a TorchScript file, a .pt2) only with `allow_code`: the folder may have
+    come from elsewhere. A plan file that is named itself may always.
     """
-    return make_plan(read_plan(path), str(path))
+    return make_plan(read_plan(path, allow_code=allow_code), str(path))
 
 
-def read_plan(path: str | Path) -> dict[str, Any]:
+def read_plan(
+    path: str | Path, *, allow_code: bool = False, named: Collection[str] = ()
+) -> dict[str, Any]:
     """The tables of a plan as they are written, not yet checked; InputError.
 
     A folder means the plan.toml in it. A model folder that this plan names is then the folder
-    itself, since it may have been moved, and `.` is the folder of the plan.
+    itself, since it may have been moved, and `.` is the folder of the plan. Fields in `named`
+    (`model.factory`) are replaced by what the user named, so that the folder's plan may hold
+    anything there.
     """
     path = Path(path)
     inside = path / PLAN
     hint = "check the path; `robust demo` writes an example"
-    in_folder = is_there(inside)
+    in_folder = path_exists(inside)
     folder = path if in_folder else path.parent
     raw = read_toml(inside if in_folder else path, "plan", hint)
-    named = _table(raw, "model").get("folder")
-    if named is not None and (in_folder or named == THIS_FOLDER):
+    known = _table(raw, "model").get("folder")
+    if known is not None and (in_folder or known == THIS_FOLDER):
         raw["model"]["folder"] = folder.as_posix()
+    if in_folder and not allow_code:
+        refuse_code(_without(raw, named), str(inside))
     return raw
+
+
+def refuse_code(raw: Mapping[str, Any], source: str, yourself: str = "") -> None:
+    """InputError where the tables of a plan from elsewhere name code that loading would run.
+
+    `yourself` says how the user can name the model in its place.
+    """
+    tables = {"": _table(raw, "model")}
+    tables["scenarios.surrogate "] = _table(_table(raw, "scenarios"), "surrogate")
+    for where, table in tables.items():
+        factory, file = table.get("factory"), table.get("file")
+        if factory is not None and factory not in OWN_FACTORIES:
+            what = f"{source} names the {where}factory {excerpt(factory)}, which runs code"
+        elif file is not None:
+            what = f"{source} names the {where}file {excerpt(file)}, which can run code"
+        else:
+            continue
+        option = "--file" if factory is None else "--factory"
+        raise InputError(
+            f"{what}, and the folder may come from elsewhere: if you trust it, add --allow-code "
+            f"(in Python: allow_code=True), or name the model yourself, with "
+            f"{yourself or f'{option} or in a plan file'}"
+        )
+
+
+def _without(raw: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+    """The tables without some of their fields, by dotted name."""
+    left: dict[str, Any] = {}
+    for name, value in raw.items():
+        inner = {f.removeprefix(f"{name}.") for f in fields if f.startswith(f"{name}.")}
+        if name not in fields:
+            left[name] = _without(value, inner) if isinstance(value, dict) else value
+    return left
 
 
 def read_toml(path: Path, what: str, hint: str) -> dict[str, Any]:
@@ -57,7 +100,7 @@ def read_toml(path: Path, what: str, hint: str) -> dict[str, Any]:
     `what` names the kind of file for the message.
     """
     shown = excerpt(path, 300)
-    if not is_there(path):
+    if not path_exists(path):
         raise InputError(f"no such {what}: {shown}; {hint}")
     if path.is_dir():
         raise InputError(f"{shown} is a folder; give the TOML file in it")

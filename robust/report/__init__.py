@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robust.errors import InputError, did_you_mean, excerpt
-from robust.files import is_there, make_private_folder, read_bytes, write_atomically
+from robust.files import make_private_folder, path_exists, read_bytes, write_atomically
 from robust.records import GALLERY, Report
 
 if TYPE_CHECKING:
@@ -80,6 +80,12 @@ FORMATS: dict[str, Callable[[Rendering], dict[str, bytes]]] = {
 TEMPLATES = ("standard", "regulatory")
 """The orders of sections that HTML and Markdown have."""
 
+UNFINISHED = (
+    *(f"unfinished.{end}" for end in ("html", "md", "json", "tex")),
+    *(f"unfinished-regulatory.{end}" for end in ("html", "md")),
+)
+"""Every file that is written of an unfinished run; once it has finished, they are removed."""
+
 
 def write_report(
     report: Report,
@@ -107,8 +113,8 @@ def write_report(
     rendering = Rendering(report, template, pictures, stem)
     written = []
     if not stem.startswith("unfinished"):
-        for path in folder.glob("unfinished*.*"):
-            path.unlink()
+        for name in UNFINISHED:
+            (folder / name).unlink(missing_ok=True)
     for name in formats or ("html", "md", "json"):
         for file, content in FORMATS[name](rendering).items():
             path = folder / file
@@ -121,7 +127,7 @@ def write_report(
 def is_unfinished(run: str | Path) -> bool:
     """Whether this is the directory of a run that has not finished."""
     path = Path(run)
-    return is_there(path / "outcomes.sqlite") and not is_there(path / "report.json")
+    return path_exists(path / "outcomes.sqlite") and not path_exists(path / "report.json")
 
 
 def read_report(run: str | Path) -> Report:
@@ -131,9 +137,9 @@ def read_report(run: str | Path) -> Report:
         raise InputError(
             f"the run in {excerpt(path, 300)} is not finished; give the same audit command again"
         )
-    if is_there(path) and path.is_dir():
+    if path_exists(path) and path.is_dir():
         path = path / "report.json"
-    if not is_there(path):
+    if not path_exists(path):
         raise InputError(
             f"no report at {excerpt(path, 300)}; name the folder that `robust audit` wrote"
         )

@@ -13,7 +13,7 @@ import tomli_w
 
 from robust.cases import Cases
 from robust.errors import InputError
-from robust.files import cannot, is_there, make_private_folder, replacing, write_atomically
+from robust.files import cannot, make_private_folder, path_exists, replacing, write_atomically
 from robust.models import Classifier
 from robust.models.trained import MODEL, WEIGHTS
 from robust.plan.load import THIS_FOLDER
@@ -33,10 +33,10 @@ OUR_FILES = {MODEL, WEIGHTS, CARD, RECIPE, PLAN, CURVES, "checkpoints", "logs"}
 
 def check_folder(folder: Path) -> None:
     """Make the folder; InputError where it holds anything but an interrupted training."""
-    if is_there(folder) and not folder.is_dir():
+    if path_exists(folder) and not folder.is_dir():
         raise InputError(f"{folder} is a file; name a folder for the model")
     try:
-        present = {path.name for path in folder.iterdir()} if is_there(folder) else set()
+        present = {path.name for path in folder.iterdir()} if path_exists(folder) else set()
     except OSError as error:
         raise InputError(cannot(folder, "be read", error)) from None
     foreign = sorted(

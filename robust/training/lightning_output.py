@@ -36,7 +36,9 @@ def silence_lightning() -> Iterator[None]:
 @contextmanager
 def without_host_name() -> Iterator[None]:
     """Let the files of TensorBoard, which bear the name of the machine, be called `host`."""
-    from tensorboard.summary.writer import event_file_writer as writer
+    from tensorboard.summary.writer import (  # type: ignore[import-untyped]
+        event_file_writer as writer,
+    )
 
     before = writer.socket
     writer.socket = SimpleNamespace(gethostname=lambda: "host")

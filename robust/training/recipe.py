@@ -12,7 +12,7 @@ import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from robust.errors import InputError, did_you_mean
-from robust.files import is_there
+from robust.files import path_exists
 from robust.plan.load import check_values, first_error, read_toml
 from robust.plan.spec import DataSpec, Eps, PlanTable, Size
 
@@ -207,7 +207,7 @@ def read_recipe(source: str | Path) -> dict[str, Any]:
     path = Path(source)
     if str(source) in RECIPES:
         path = FOLDER / f"{source}.toml"
-    elif path.suffix != ".toml" and not is_there(path):
+    elif path.suffix != ".toml" and not path_exists(path):
         raise InputError(
             f"no recipe {str(source)!r}; {did_you_mean(str(source), RECIPES)}; or name a TOML file"
         )

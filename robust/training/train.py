@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from robust.errors import InputError
-from robust.files import is_there
+from robust.files import path_exists
 from robust.models import choose_device
 from robust.models.environment import find_environment
 from robust.models.trained import MODEL, load_trained, read_model_file
@@ -57,7 +57,7 @@ def train_classifier(
     """
     folder = Path(out)
     splits = open_training_splits(recipe)
-    if is_there(folder / MODEL):
+    if path_exists(folder / MODEL):
         return _finished(folder, recipe, splits)
     fit, target = _import_fit(), choose_device(device)
     classifier = make_untrained(recipe, len(splits.train.classes))
