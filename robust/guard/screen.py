@@ -9,7 +9,7 @@ from pathlib import Path
 from robust.cases.case import Cases, Entry
 from robust.cases.formats import SUFFIXES, is_image
 from robust.cases.images import read_image
-from robust.cases.walk import is_folder, path_exists, walk_files
+from robust.cases.walk import is_folder, is_there, walk_files
 from robust.errors import InputError
 from robust.guard.artifact import GuardArtifact, Record
 from robust.guard.guard import BATCH, Guard
@@ -124,7 +124,7 @@ def _images(path: Path) -> Iterator[Path]:
         if not found:
             raise InputError(f"no images under {path}; looked for {', '.join(SUFFIXES)}")
         yield from found
-    elif path_exists(path):
+    elif is_there(path):
         yield path
     else:
         raise InputError(f"no such image or folder: {path}")
