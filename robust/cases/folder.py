@@ -57,7 +57,7 @@ def open_folder(
     if not entries:
         raise InputError(f"no images under {folder}; looked for {', '.join(SUFFIXES)} and DICOM")
     return Cases(
-        source=f"folder {name}",
+        source="a folder of images",
         classes=names,
         entries=tuple(entries),
         read=read_case,

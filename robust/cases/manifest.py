@@ -78,8 +78,8 @@ def open_manifest(
         entries += maker.entries(files[position], key, int(labels[position]), owner, row_metadata)
     check_unique(entries, MANIFEST)
     return Cases(
-        # Not the filter's text, which may hold a patient's name.
-        source=f"folder {root.resolve().name}"
+        # Neither the folder's name nor the filter's text, which may hold a patient's name.
+        source="a folder of images with a table"
         + (f", filtered to {len(located)} of {len(everything)} rows" if row_filter else ""),
         classes=names,
         entries=tuple(entries),

@@ -20,6 +20,11 @@ NOUNS = {
     "dermamnist": "dermoscopy images",
 }
 """What a report calls the images, by the name that the file begins with."""
+NAMES = (
+    *("pathmnist", "chestmnist", "dermamnist", "octmnist", "pneumoniamnist", "retinamnist"),
+    *("breastmnist", "bloodmnist", "tissuemnist", "organamnist", "organcmnist", "organsmnist"),
+)
+"""Public names; a file of another name may be called after a patient or a hospital."""
 MOST_IMAGES = 1_000_000
 """Of one split; each takes a record in memory."""
 
@@ -71,7 +76,7 @@ def open_medmnist(
 
     ids = [f"{wanted}-{i}" for i in range(len(numbers))]
     return Cases(
-        source=f"MedMNIST {path.stem}",
+        source=_source(path.stem),
         classes=names,
         entries=tuple(Entry(i, n, i, {}, row) for row, (i, n) in enumerate(zip(ids, numbers))),
         read=read,
@@ -105,3 +110,10 @@ def _read_labels(path: Path, split: str, column: str) -> list[int]:
             f"number the classes"
         )
     return numbers
+
+
+def _source(stem: str) -> str:
+    """What the cases are, for a file of this name; any other name than a public one stays out."""
+    name, _, pixels = stem.partition("_")
+    public = name in NAMES and (not pixels or pixels in ("64", "128", "224"))
+    return f"MedMNIST {stem}" if public else "a file in the form of MedMNIST"

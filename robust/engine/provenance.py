@@ -11,7 +11,7 @@ from robust.engine.run_memory import PROVENANCE
 from robust.engine.run_store import RunStore
 from robust.models import Classifier
 from robust.models.trained import read_model_file
-from robust.plan.public import public_plan
+from robust.plan.public import PATHS, public_plan
 from robust.plan.spec import ModelSpec, Plan
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "pandas")
@@ -52,6 +52,9 @@ def find_provenance(
     """The provenance of a run; `weights` is the hash of the prepared classifier's weights."""
     spec = public_plan(plan).model
     source = spec.model_dump(exclude_none=True) if spec else {"given": "in Python"}
+    for name in PATHS:
+        if name in source:
+            source[name] = "not named here"
     model = {"source": source, "weights_sha256": weights, **classifier.describe()}
     if claimed := _claimed(plan.model):
         model["claimed"] = claimed

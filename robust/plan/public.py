@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
-
 from robust.plan.spec import DataSpec, ModelSpec, Plan
 
 NOT_KEPT = "not kept: fill this in"
-"""Stands where the plan has a path of data or a filter, and cannot be mistaken for either."""
+"""Stands where the plan has a path or a filter, and cannot be mistaken for either."""
+PATHS = ("weights", "file", "folder")
+"""Fields of `[model]` that name a file or a folder."""
 _SYNTHETIC = "phantom:"
 
 
 def public_plan(plan: Plan) -> Plan:
-    """The plan without the text of filters and the paths of data; of model files the last name.
+    """The plan without the text of filters and the paths of data and of model files.
 
-    What the text chose is in the report's hashes of cases and pixels. Such a plan runs once the
+    What they chose is in the hashes of cases, pixels and weights. Such a plan runs once the
     gaps are filled in, and until then is refused.
     """
     scenarios = plan.scenarios
@@ -37,11 +37,5 @@ def _data(spec: DataSpec) -> DataSpec:
 
 
 def _model(spec: ModelSpec) -> ModelSpec:
-    paths = {name: getattr(spec, name) for name in ("weights", "file", "folder")}
-    return spec.model_copy(update={name: _last(path) for name, path in paths.items() if path})
-
-
-def _last(path: str) -> str:
-    """The last name in a path of any system."""
-    parts = [part for part in re.split(r"[\\/]", path) if part not in ("", ".", "..")]
-    return parts[-1] if parts else NOT_KEPT
+    hidden = [name for name in PATHS if getattr(spec, name)]
+    return spec.model_copy(update=dict.fromkeys(hidden, NOT_KEPT))

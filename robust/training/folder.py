@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from robust.files import cannot, make_private_folder, path_exists, replacing, wr
 from robust.models import Classifier
 from robust.models.trained import MODEL, WEIGHTS
 from robust.plan.load import THIS_FOLDER
-from robust.plan.public import public_plan
+from robust.plan.public import NOT_KEPT, public_plan
 from robust.plan.spec import Plan
 from robust.records import Estimate, Scores
 from robust.training.card import card
@@ -26,8 +25,6 @@ from robust.training.recipe import Recipe
 from robust.training.splits import Splits, count_classes
 
 CARD, RECIPE, PLAN, CURVES = "card.md", "recipe.toml", "plan.toml", "curves.png"
-_PUBLIC = re.compile(r"MedMNIST [a-z]+mnist(3d)?(_[0-9]+)?")
-"""Names of the official files, which say nothing of a patient or a place."""
 OUR_FILES = {MODEL, WEIGHTS, CARD, RECIPE, PLAN, CURVES, "checkpoints", "logs"}
 
 
@@ -73,7 +70,7 @@ class FinishedTraining:
             **model_file,
             "title": self.recipe.title,
             "data": {
-                "source": source_text(splits.train),
+                "source": splits.train.source,
                 "splits": {role: _describe(cases) for role, cases in splits.named.items()},
             },
             "metrics": {role: asdict(split_scores) for role, split_scores in self.measured.items()},
@@ -90,20 +87,12 @@ class FinishedTraining:
 
 
 def public_recipe(recipe: Recipe) -> Recipe:
-    """The recipe without the text of filters and the paths of data; of weights the last name."""
-    network, weights = recipe.network, recipe.network.weights
-    if weights is not None:
-        network = network.model_copy(update={"weights": Path(weights).name})
+    """The recipe without the text of filters and the paths of data and weights."""
+    network = recipe.network
+    if network.weights is not None:
+        network = network.model_copy(update={"weights": NOT_KEPT})
     data = public_plan(Plan(data=recipe.data)).data
     return recipe.model_copy(update={"network": network, "data": data})
-
-
-def source_text(cases: Cases) -> str:
-    """Where the images are from, without a name of a file or folder that is not public."""
-    if cases.phantom or _PUBLIC.fullmatch(cases.source):
-        return cases.source
-    kind = "a file of images" if cases.source.startswith("MedMNIST") else "a folder of images"
-    return f"{kind}, whose name is not kept"
 
 
 def command_text(recipe: Recipe) -> str:

@@ -72,4 +72,4 @@ def test_the_folder_is_called_by_its_name_from_within(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(write_images(tmp_path / "cohort", "x/1.png", "y/2.png"))
-    assert open_cases(".", group="none").source == "folder cohort"
+    assert open_cases(".", group="none").source == "a folder of images"

@@ -117,8 +117,8 @@ def test_a_filter_chooses_rows_and_with_them_classes(tmp_path: Path) -> None:
 
 def test_the_source_tells_of_a_filter_and_not_what_it_says(tmp_path: Path) -> None:
     cases = open_cases(write_table(tmp_path / "cohort"), where='group != "Jane Doe"')
-    assert cases.source == "folder cohort, filtered to 3 of 5 rows"
-    assert open_cases(tmp_path / "cohort").source == "folder cohort"
+    assert cases.source == "a folder of images with a table, filtered to 3 of 5 rows"
+    assert open_cases(tmp_path / "cohort").source == "a folder of images with a table"
 
 
 def test_rows_that_a_filter_leaves_out_need_no_file_and_no_label(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_medmnist_files(tmp_path: Path, deflated: bool, channels: int | None) ->
     assert {i.compress_type for i in zipfile.ZipFile(path).infolist()} == {kind}
     cases = open_cases(path, group="none")
     assert (cases.classes, labels(cases)) == (("0", "1", "2"), [0, 1, 2, 0, 1, 2])
-    assert not cases.grouped and cases.source == "MedMNIST toy"
+    assert not cases.grouped and cases.source == "a file in the form of MedMNIST"
     for i, case in enumerate(cases):
         wanted = torch.from_numpy(arrays["test_images"][i].reshape(7, 5, -1)).permute(2, 0, 1)
         assert torch.equal(case.image, wanted / 255)

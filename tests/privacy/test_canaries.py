@@ -201,7 +201,7 @@ def test_a_detector_and_what_it_screens(world: World) -> None:
         "fit-detector", plan, "--detector", "MaxSoftmax", "--false-alarms", "20%", "--out", guard
     )
     data, seen = world.mark("data"), f"{world.out('seen')}.csv"
-    world.run("screen", guard, data, "--out", seen)
+    world.run("screen", guard, data, "--out", seen, "--allow-code")
     # The guard is asked for the classifier that it belongs to, and so names its file.
     nothing([one for one in world.found(guard) if "weights" not in one])
     # The table of `screen` names files, so that the user finds those that are flagged; nothing

@@ -78,9 +78,9 @@ class Comparison:
     """Two runs side by side, on the cases that both audited."""
 
     old: str
-    """Folder of the first run."""
+    """Title of the first run's report, and the beginning of its table's hash; no path."""
     new: str
-    """Folder of the second run."""
+    """The same of the second run."""
     cases: int
     """Number of cases in both."""
     groups: int
@@ -133,8 +133,8 @@ def compare_runs(old: Path, new: Path) -> Comparison:
     shared, notes = _shared_cells(first, second, before, after)
     pair = _Pair((first, second), (before, after), shared)
     return Comparison(
-        old=str(old),
-        new=str(new),
+        old=_named(before),
+        new=_named(after),
         cases=len(names),
         groups=len(set(first.groups)),
         only_old=only_old,
@@ -143,6 +143,12 @@ def compare_runs(old: Path, new: Path) -> Comparison:
         changes=tuple(pair.changes()),
         notes=(*notes, *_caveats(before, after, only_old, only_new)),
     )
+
+
+def _named(report: Report) -> str:
+    """A run by its title and its content: the name of its folder may be a patient's."""
+    table = report.table_sha256[:8]
+    return f"{report.title} (outcomes.csv {table})" if table else report.title
 
 
 def _table(run: Path, report: Report) -> pd.DataFrame:
