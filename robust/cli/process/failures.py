@@ -28,6 +28,11 @@ def explain(error: Exception) -> tuple[int, str]:
         )
     if isinstance(error, OSError):
         return BAD_INPUT, _system_line(error)
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        return BAD_INPUT, (
+            "no more threads can be started; raise the limits of processes and of memory "
+            "(ulimit -u, ulimit -v)"
+        )
     if isinstance(error, ValueError) and _NO_NAME.search(str(error)):
         return BAD_INPUT, "a file name holds a zero byte; check the names"
     if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":

@@ -179,6 +179,9 @@ def _occupy_standard_handles() -> None:
 
     The next file that is opened would take their number, and a library's message would go to it.
     """
-    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(handle, True)
+    try:
+        while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(handle, True)
+    except OSError:  # no null device for this user, or no handle left
+        return
     os.close(handle)

@@ -21,6 +21,7 @@ from tests.cli.commands import Robust, write_plan
         (OSError(errno.EROFS, "x", b"m"), 2, "m cannot be used: the disk is read-only"),
         (OSError("connection lost"), 2, "connection lost"),
         (MemoryError(), 2, "not enough memory"),
+        (RuntimeError("can't start new thread"), 2, "no more threads can be started"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "not enough memory"),
         (ValueError("embedded null byte"), 2, "zero byte"),
         (RecursionError("deep"), 70, "this is a fault in robust: RecursionError: deep"),
