@@ -42,13 +42,13 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(
     commands: Warm, calm: Calm, inputs: Callable[[str], Path]
 ) -> None:
     codes = [
-        fill_and_go_on(commands, calm, inputs(f"full{size}"), f"size={size}k") for size in (64, 200)
+        fill_and_go_on(commands, calm, inputs(f"full{size}"), f"size={size}k") for size in (200,)
     ]
-    assert codes == [2, 2]
+    assert codes == [2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [4, 16, 36, 96, 128, 160, 260, 320, 400, 480, 560, 640, 1000])
+@pytest.mark.parametrize("size", [4, 16, 36, 64, 96, 128, 160, 260, 320, 400, 480, 560, 640, 1000])
 def test_disks_of_many_sizes(
     size: int, commands: Warm, calm: Calm, inputs: Callable[[str], Path]
 ) -> None:

@@ -106,7 +106,7 @@ def test_a_signal_is_one_line_and_the_run_goes_on(
     number: signal.Signals, code: int, commands: Warm, calm: Calm, inputs: Callable[[str], Path]
 ) -> None:
     folder, rng = inputs("signalled"), random.Random(number)
-    for phase in ("clean", "attacks", "scenarios"):
+    for phase in ("attacks", "scenarios"):
         running = commands.start(folder, *AUDIT)
         _, done = stop_in(running, phase, rng.uniform(0, calm.seconds[phase]) / 2, number)
         one_line(done, code, "interrupted; the same command continues")
