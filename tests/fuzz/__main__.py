@@ -1,6 +1,7 @@
 """Fuzzes what robust reads: every damaged file ends in one line, soon and in little memory.
 
-    python -m tests.fuzz [--target NAME ...] [--count N] [--seed S] [--workers N]
+    python -m tests.fuzz [--target NAME] [--count N] [--seed S] [--workers N]
+    python -m tests.fuzz png=500 dicom=20000
     python -m tests.fuzz --replay fuzz-finds/png-0-17.zip
 
 Mutants depend on the seed and their number alone. A find is an exception that is no InputError, a
@@ -63,9 +64,24 @@ def replay(path: Path) -> Outcome:
     return outcome
 
 
+def _counts(parser: argparse.ArgumentParser, given: argparse.Namespace) -> dict[str, int]:
+    """How many mutants of which targets."""
+    pairs = [text.partition("=") for text in given.counts]
+    for name, _, count in pairs:
+        if name not in TARGETS or not count.isdigit():
+            parser.error(f"{name}: NAME=COUNT, where the names are {', '.join(TARGETS)}")
+    chosen = {name: int(count) for name, _, count in pairs}
+    for name in given.target or (() if pairs else TARGETS):
+        chosen[name] = TARGETS[name].count if given.count is None else given.count
+    return chosen
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "counts", nargs="*", metavar="NAME=COUNT", help="targets, each with a count"
+    )
     parser.add_argument("--target", action="append", choices=list(TARGETS), metavar="NAME")
     parser.add_argument("--count", type=int, help="mutants of each target; default: its own")
     parser.add_argument("--first", type=int, default=0, help="number of the first mutant")
@@ -81,11 +97,9 @@ def main() -> None:
         print(f"{given.replay}: {outcome}")
         sys.exit(outcome.found)
     tallies = []
-    for name in given.target or TARGETS:
-        target = TARGETS[name]
-        count = target.count if given.count is None else given.count
+    for name, count in _counts(parser, given).items():
         tallies.append(
-            fuzz(target, count, given.seed, given.workers, given.finds, given.first)
+            fuzz(TARGETS[name], count, given.seed, given.workers, given.finds, given.first)
         )
     for tally in tallies:
         print(tally)

@@ -46,10 +46,43 @@ TYPES = (
 )
 """Value representations."""
 TEXTS = (
-    *(b"", b" ", b"0", b"-1", b"1.5", b"1e400", b"-1e308", b"nan", b"inf", b"1e-400", b"abc", b"\\"),
-    *(b"1\\2", b"1\\2\\3", b"9" * 16, b"0x1F", b"1,5", b"\0\0", b"\xff\xfe", b"=", b"^", b"Doe^Jane"),
+    *(
+        b"",
+        b" ",
+        b"0",
+        b"-1",
+        b"1.5",
+        b"1e400",
+        b"-1e308",
+        b"nan",
+        b"inf",
+        b"1e-400",
+        b"abc",
+        b"\\",
+    ),
+    *(
+        b"1\\2",
+        b"1\\2\\3",
+        b"9" * 16,
+        b"0x1F",
+        b"1,5",
+        b"\0\0",
+        b"\xff\xfe",
+        b"=",
+        b"^",
+        b"Doe^Jane",
+    ),
     *(b"MONOCHROME1", b"MONOCHROME2", b"RGB", b"PALETTE COLOR", b"YBR_FULL", b"YBR_FULL_422"),
-    *(b"YBR_ICT", b"YBR_RCT", b"CMYK", b"ARGB", b"SIGMOID", b"LINEAR_EXACT", b"INVERSE", b"IDENTITY"),
+    *(
+        b"YBR_ICT",
+        b"YBR_RCT",
+        b"CMYK",
+        b"ARGB",
+        b"SIGMOID",
+        b"LINEAR_EXACT",
+        b"INVERSE",
+        b"IDENTITY",
+    ),
     *(b"ISO 2022 IR 87", b"ISO_IR 192", b"nothing"),
 )
 SIZES = (0x280002, 0x280006, 0x280008, 0x280010, 0x280011, 0x280100, 0x280101, 0x280102, 0x280103)

@@ -178,8 +178,13 @@ def prepare_jpeg(home: Path) -> Subject:
     seeds = [_written(grey, "JPEG"), _written(colour, "JPEG", subsampling=0)]
     seeds += [_written(colour, "JPEG", subsampling=2, exif=_exif(k)) for k in (3, 6)]
     seeds += [_written(image, "JPEG", progressive=True) for image in (grey, colour)]
-    seeds += [_written(colour, "JPEG", restart_marker_blocks=1, comment=b"text", icc_profile=b"x" * 9)]
-    seeds += [_written(_of_mode("CMYK"), "JPEG"), _written(colour, "JPEG", optimize=True, dpi=(72, 72))]
+    seeds += [
+        _written(colour, "JPEG", restart_marker_blocks=1, comment=b"text", icc_profile=b"x" * 9)
+    ]
+    seeds += [
+        _written(_of_mode("CMYK"), "JPEG"),
+        _written(colour, "JPEG", optimize=True, dpi=(72, 72)),
+    ]
     seeds += [_written(colour, "MPO", save_all=True, append_images=[colour])]
     return _subject("jpg", seeds, _damage_jpeg)
 
@@ -222,7 +227,27 @@ def _split_jpeg(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
 
 # --- TIFF ---
 
-TAGS = (254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325)
+TAGS = (
+    254,
+    256,
+    257,
+    258,
+    259,
+    262,
+    266,
+    273,
+    274,
+    277,
+    278,
+    279,
+    284,
+    317,
+    320,
+    322,
+    323,
+    324,
+    325,
+)
 TAGS += (330, 332, 338, 339, 347, 512, 513, 530, 532, 700, 33432, 34665, 34853)
 
 
@@ -252,7 +277,11 @@ def _tiled(kind: Any, packed: bool) -> bytes:
     entries: list[tuple[int, int, list[int]]] = [
         *((256, 3, [30]), (257, 3, [HEIGHT]), (258, 3, [np.dtype(kind).itemsize * 8])),
         *((259, 3, [8 if packed else 1]), (262, 3, [1]), (277, 3, [1]), (322, 3, [16])),
-        *((323, 3, [16]), (324, 4, [8, 8 + len(tiles[0])]), (325, 4, [len(tile) for tile in tiles])),
+        *(
+            (323, 3, [16]),
+            (324, 4, [8, 8 + len(tiles[0])]),
+            (325, 4, [len(tile) for tile in tiles]),
+        ),
     ]
     extra = first + 2 + 12 * len(entries) + 4
     table, tail = struct.pack("<H", len(entries)), b""
@@ -317,7 +346,9 @@ def _damage_bmp(data: bytes, rng: random.Random) -> bytes:
     """Other numbers in the header: offset, size, depth, packing, colours."""
     found = bytearray(data)
     for _ in range(rng.choice((1, 1, 2))):
-        at, size = rng.choice(((10, 4), (14, 4), (18, 4), (22, 4), (26, 2), (28, 2), (30, 4), (46, 4)))
+        at, size = rng.choice(
+            ((10, 4), (14, 4), (18, 4), (22, 4), (26, 2), (28, 2), (30, 4), (46, 4))
+        )
         value = rng.choice((*INTEGERS, 3, 4, 5, 6, 12, 16, 24, 32, 40, 64, 108, 124, 13000))
         found[at : at + size] = (value % (1 << 8 * size)).to_bytes(size, "little")
     return bytes(found)
@@ -359,10 +390,26 @@ def _damage_array(name: str, data: bytes, rng: random.Random) -> bytes:
     if kind == 0:
         return mutate_bytes(data, rng, head=128)
     if kind == 1:
-        types = ("|u1", "<u2", ">i8", "<f4", "<f8", "|b1", "|O", "<U3", "<M8[ns]", "|V7", "<c8", "|S0")
+        types = (
+            "|u1",
+            "<u2",
+            ">i8",
+            "<f4",
+            "<f8",
+            "|b1",
+            "|O",
+            "<U3",
+            "<M8[ns]",
+            "|V7",
+            "<c8",
+            "|S0",
+        )
         return _with_header(data, "descr", repr(rng.choice(types)))
     if kind == 2:
-        sides = [rng.choice((0, 1, 3, 6, HEIGHT, WIDTH, -1, 2**31, 2**63)) for _ in range(rng.randrange(6))]
+        sides = [
+            rng.choice((0, 1, 3, 6, HEIGHT, WIDTH, -1, 2**31, 2**63))
+            for _ in range(rng.randrange(6))
+        ]
         return _with_header(data, "shape", repr(tuple(sides)))
     if kind == 3:
         return _with_header(data, "fortran_order", rng.choice(("True", "None", "1")))
@@ -370,7 +417,9 @@ def _damage_array(name: str, data: bytes, rng: random.Random) -> bytes:
     if kind == 4:
         values = values.astype(rng.choice(("i1", "i8", "u8", "f2", "f8", "?", "U5")))
     else:
-        values = values.flatten()[: rng.randrange(1, values.size)].reshape(rng.choice(((-1,), (-1, 1))))
+        values = values.flatten()[: rng.randrange(1, values.size)].reshape(
+            rng.choice(((-1,), (-1, 1)))
+        )
     buffer = io.BytesIO()
     np.save(buffer, values)
     return buffer.getvalue()
@@ -382,7 +431,13 @@ def _with_header(data: bytes, key: str, value: str) -> bytes:
     header = eval(data[10:size])  # noqa: S307  (our own seeds)
     parts = {k: repr(v) for k, v in header.items()} | {key: value}
     text = "{" + ", ".join(f"{k!r}: {v}" for k, v in parts.items()) + "}"
-    return data[:8] + struct.pack("<H", size - 10) + text.ljust(size - 11)[: size - 11].encode() + b"\n" + data[size:]
+    return (
+        data[:8]
+        + struct.pack("<H", size - 10)
+        + text.ljust(size - 11)[: size - 11].encode()
+        + b"\n"
+        + data[size:]
+    )
 
 
 def zip_members(data: bytes) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import io
 import json
 import math
@@ -221,6 +222,7 @@ def _work(
 ) -> None:
     """The life of a block: in a folder of its own, silent, and with bounded memory."""
     warnings.simplefilter("ignore")  # as the command line does
+    faulthandler.disable()  # of pytest; a crash is reported by its signal
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.dup2(nothing, 2)

@@ -24,8 +24,28 @@ VALUES: tuple[Any, ...] = (
 """What a field of any type may be given."""
 TOKENS = (
     *(b"\0", b"\n", b"\r\n", b",", b'"', b'""', b"'", b"[", b"]", b"[[", b"{", b"}", b"=", b"#"),
-    *(b"\xff\xfe", b"\xef\xbb\xbf", b"\xc3", b"\xed\xa0\x80", b"nan", b"inf", b"1e999", b"-", b"\\"),
-    *(b"\\u0000", b"\\ud800", b"true", b"null", b"9" * 5000, b"[" * 3000, b"1979-05-27", b"0x", b"."),
+    *(
+        b"\xff\xfe",
+        b"\xef\xbb\xbf",
+        b"\xc3",
+        b"\xed\xa0\x80",
+        b"nan",
+        b"inf",
+        b"1e999",
+        b"-",
+        b"\\",
+    ),
+    *(
+        b"\\u0000",
+        b"\\ud800",
+        b"true",
+        b"null",
+        b"9" * 5000,
+        b"[" * 3000,
+        b"1979-05-27",
+        b"0x",
+        b".",
+    ),
 )
 """Pieces of text that parsers trip over."""
 
@@ -85,9 +105,7 @@ def _truncate(data: bytearray, at: int, rng: random.Random) -> None:
         del data[at:]
 
 
-_EDITS = (
-    *(_flip, _replace, _step, _number, _fill, _delete, _insert, _token, _repeat, _truncate),
-)
+_EDITS = (*(_flip, _replace, _step, _number, _fill, _delete, _insert, _token, _repeat, _truncate),)
 
 
 def mutate_tree(

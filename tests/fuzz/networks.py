@@ -71,9 +71,7 @@ def _weights_subject(
 
     def use(folder: Path) -> None:
         given: dict[str, Any] = {"head": "softmax", "channels": 1}
-        check_classifier(
-            load_classifier(factory=FACTORY, weights=folder / name, **given), images()
-        )
+        check_classifier(load_classifier(factory=FACTORY, weights=folder / name, **given), images())
 
     return Subject([{name: data} for data in seeds], damaged, use)
 
@@ -91,7 +89,14 @@ def damage_safetensors(data: bytes, rng: random.Random) -> bytes:
     size = int.from_bytes(data[:8], "little")
     if rng.random() < 0.3:
         return data[: 8 + size] + mutate_bytes(data[8 + size :], rng)
-    values = (*("F64", "BF16", "I8", "BOOL", "F8_E4M3", "C64", "", "U64"), *_SHAPES, 0, -1, 2**63, 1.5)
+    values = (
+        *("F64", "BF16", "I8", "BOOL", "F8_E4M3", "C64", "", "U64"),
+        *_SHAPES,
+        0,
+        -1,
+        2**63,
+        1.5,
+    )
     header = mutate_tree(json.loads(data[8 : 8 + size]), rng, values)
     text = json.dumps(header).encode()
     if rng.random() < 0.2:
@@ -178,7 +183,9 @@ def prepare_guard(home: Path) -> Subject:
     (home / "w.safetensors").write_bytes(save(network().state_dict()))
     model = {"factory": FACTORY, "weights": str(home / "w.safetensors"), "channels": 1}
     data = {"path": "phantom:chest_xray", "count": 30, "pixels": PIXELS}
-    plan = make_plan({"model": model | {"head": "softmax"}, "data": data, "detection": {"passes": 2}})
+    plan = make_plan(
+        {"model": model | {"head": "softmax"}, "data": data, "detection": {"passes": 2}}
+    )
     classifier = load_classifier(**plan.model.model_dump()) if plan.model else None
     assert classifier is not None
     seeds = []
@@ -206,7 +213,9 @@ def _damage_guard(files: Files, rng: random.Random) -> Files:
         return dict([rng.choice(list(files.items()))])
     body = json.loads(record)
     if kind <= 5:
-        tensors = damage_safetensors(tensors, rng) if rng.random() < 0.7 else mutate_bytes(tensors, rng)
+        tensors = (
+            damage_safetensors(tensors, rng) if rng.random() < 0.7 else mutate_bytes(tensors, rng)
+        )
     if kind >= 5:
         body = mutate_tree(body, rng)
     return {RECORD: _signed(body, tensors), TENSORS: tensors}

@@ -23,7 +23,22 @@ from tests.fuzz.networks import FACTORY, PIXELS, network
 
 WHICH = "which.txt"
 """Beside a run: the seed that it was made of."""
-CELLS: tuple[Any, ...] = (None, 0, 1, -1, 7, 0.25, 1e300, "", "x", "{}", "[]", b"", b"\0" * 16, 2**62)
+CELLS: tuple[Any, ...] = (
+    None,
+    0,
+    1,
+    -1,
+    7,
+    0.25,
+    1e300,
+    "",
+    "x",
+    "{}",
+    "[]",
+    b"",
+    b"\0" * 16,
+    2**62,
+)
 
 
 def prepare_run(home: Path) -> Subject:

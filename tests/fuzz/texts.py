@@ -52,12 +52,65 @@ def _damage_text(data: bytes, rng: random.Random, parse: Parse, dump: Dump) -> b
 # --- cases.csv and its filter ---
 
 CELLS = (
-    *("", " ", "0", "1", "-1", "2", "0.5", "1e400", "nan", "NaN", "inf", "True", "9" * 30, "9" * 400),
-    *("a", "test", "train", "normal", "../x.png", "/etc/passwd", ".", "a/", "a\0b", "é", "\u202e", "x\ny"),
-    *("2020-01-01", "=1+1", "'", '"', ",", "a" * 300, "a/Jane_Doe_1.png", "None", "<NA>", "1_000", "1,5"),
+    *(
+        "",
+        " ",
+        "0",
+        "1",
+        "-1",
+        "2",
+        "0.5",
+        "1e400",
+        "nan",
+        "NaN",
+        "inf",
+        "True",
+        "9" * 30,
+        "9" * 400,
+    ),
+    *(
+        "a",
+        "test",
+        "train",
+        "normal",
+        "../x.png",
+        "/etc/passwd",
+        ".",
+        "a/",
+        "a\0b",
+        "é",
+        "\u202e",
+        "x\ny",
+    ),
+    *(
+        "2020-01-01",
+        "=1+1",
+        "'",
+        '"',
+        ",",
+        "a" * 300,
+        "a/Jane_Doe_1.png",
+        "None",
+        "<NA>",
+        "1_000",
+        "1,5",
+    ),
 )
 WORDS: tuple[Any, ...] = (
-    *("label", "label_name", "group", "split", "site", "age", "sex", "file", "none", "all", "test", ""),
+    *(
+        "label",
+        "label_name",
+        "group",
+        "split",
+        "site",
+        "age",
+        "sex",
+        "file",
+        "none",
+        "all",
+        "test",
+        "",
+    ),
     *("train", "val", "a" * 300, "é", "\0", "sop_instance_uid", "x", "index", "1"),
 )
 FILTERS = ("age > 40", "source == 'hospital'", "site in ('north',)", "label == 1 and age < 60")
@@ -78,7 +131,9 @@ def prepare_table(home: Path) -> Subject:
     seeds = [images | {"cases.csv": t.encode(), OPTIONS: b'{"split": "all"}'} for t in tables]
 
     def damage(files: Files, rng: random.Random) -> Files:
-        options: dict[str, Any] = {"split": rng.choice(("all", "all", None, "test", rng.choice(WORDS)))}
+        options: dict[str, Any] = {
+            "split": rng.choice(("all", "all", None, "test", rng.choice(WORDS)))
+        }
         if rng.random() < 0.3:
             options["label"] = rng.choice(("label_name", rng.choice(WORDS)))
         if rng.random() < 0.4:
@@ -90,7 +145,10 @@ def prepare_table(home: Path) -> Subject:
         if rng.random() < 0.2:
             options["where"] = rng.choice(FILTERS)
         if rng.random() < 0.2:
-            options |= {"keep_names": True, "findings": rng.choice((["1"], rng.choices(WORDS, k=1)))}
+            options |= {
+                "keep_names": True,
+                "findings": rng.choice((["1"], rng.choices(WORDS, k=1))),
+            }
         table = files["cases.csv"]
         if rng.random() < 0.4:
             table = mutate_bytes(table, rng, head=len(table))
@@ -132,14 +190,52 @@ def _damage_table(text: str, rng: random.Random) -> str:
         rows = [row * 400 for row in rows]
     made = io.StringIO()
     separator = rng.choice((",", ",", ",", ",", ";", "\t"))
-    csv.writer(made, delimiter=separator, lineterminator=rng.choice(("\n", "\n", "\r\n", "\r"))).writerows(rows)
+    csv.writer(
+        made, delimiter=separator, lineterminator=rng.choice(("\n", "\n", "\r\n", "\r"))
+    ).writerows(rows)
     return rng.choice(("", "", "", "\ufeff")) + made.getvalue()
 
 
-COLUMNS = ("age", "site", "sex", "label", "source", "`label_name`", "`no`", "index", "agee", "label_name")
+COLUMNS = (
+    "age",
+    "site",
+    "sex",
+    "label",
+    "source",
+    "`label_name`",
+    "`no`",
+    "index",
+    "agee",
+    "label_name",
+)
 CONSTANTS = (
-    *("1", "0", "-1", "40", "1.5", "1e400", "9" * 5000, "'north'", '"hospital"', "''", "None", "True"),
-    *("('north', 'south')", "['f']", "(1, 2)", "()", "[[1]]", "'\\x00'", "nan", "1j", "b'x'", "...", "'é'"),
+    *(
+        "1",
+        "0",
+        "-1",
+        "40",
+        "1.5",
+        "1e400",
+        "9" * 5000,
+        "'north'",
+        '"hospital"',
+        "''",
+        "None",
+        "True",
+    ),
+    *(
+        "('north', 'south')",
+        "['f']",
+        "(1, 2)",
+        "()",
+        "[[1]]",
+        "'\\x00'",
+        "nan",
+        "1j",
+        "b'x'",
+        "...",
+        "'é'",
+    ),
 )
 CODE = (
     "__import__('os').mkdir({0!r})",
@@ -175,7 +271,9 @@ def prepare_filter(home: Path) -> Subject:
     def damage(files: Files, rng: random.Random) -> Files:
         text = _expression(rng, 0, str(trap))
         if rng.random() < 0.3:
-            text = mutate_bytes(text.encode(), rng, head=len(text)).decode("utf-8", "surrogateescape")
+            text = mutate_bytes(text.encode(), rng, head=len(text)).decode(
+                "utf-8", "surrogateescape"
+            )
         return files | {"where.txt": text.encode("utf-8", "surrogateescape")}
 
     def use(folder: Path) -> None:
@@ -198,7 +296,9 @@ def _expression(rng: random.Random, depth: int, trap: str) -> str:
     if kind >= 12:
         return rng.choice(FILTERS)
     if depth > 4 or kind <= 4:
-        operator = rng.choice(("==", "!=", "<", "<=", ">", ">=", "in", "not in", "=", "is", "+", "%", "~"))
+        operator = rng.choice(
+            ("==", "!=", "<", "<=", ">", ">=", "in", "not in", "=", "is", "+", "%", "~")
+        )
         return f"{_operand(rng, trap)} {operator} {_operand(rng, trap)}"
     if kind <= 7:
         word = rng.choice((" and ", " or ", " & ", " | ", ", ", "\n", " and not ", "; "))
@@ -239,7 +339,11 @@ def plan_tables() -> list[dict[str, Any]]:
         "detectors": [{"name": name} for name in DETECTORS],
         "detection": {"reference": "train", "fit_eps": ["1/255"], "adaptive": 4, "passes": 3},
         "scenarios": {"universal": [8], "patch": [0.05], "queries": [100], "eps": "2/255"},
-        "gates": {"clean_accuracy": 0.5, "robust_accuracy": {"1/255": 0.2}, "no_flags": ["few groups"]},
+        "gates": {
+            "clean_accuracy": 0.5,
+            "robust_accuracy": {"1/255": 0.2},
+            "no_flags": ["few groups"],
+        },
         "report": {"gallery": 2},
     }
     return [small, full]
@@ -270,7 +374,12 @@ def prepare_recipe(home: Path) -> Subject:
         "title": "Recipe",
         "data": {"path": "phantom:dermoscopy", "count": 40},
         "splits": {"val": 0.2, "test": "none"},
-        "network": {"architecture": "timm:test_resnet", "pretrained": False, "size": [48, 32], "mean": 0.5},
+        "network": {
+            "architecture": "timm:test_resnet",
+            "pretrained": False,
+            "size": [48, 32],
+            "mean": 0.5,
+        },
         "training": {"epochs": 4, "lr": 1e-3, "warmup": 0.5, "schedule": "cosine"},
         "augmentation": {"flip_horizontal": 0.5, "rotation": 10},
         "adversarial": {"method": "trades", "eps": "1/255", "steps": 3},
@@ -324,5 +433,3 @@ def _use_report(folder: Path) -> None:
     format, template = ("html", "html", "md", "latex")[other], TEMPLATES[other % 2]
     write_report(found, folder, format, "json", template=template)
     promise(read_report(folder).to_json() == found.to_json(), "read back otherwise")
-
-
