@@ -221,14 +221,13 @@ def _elements(
         raw = dataset.get_item(tag.tag)
         order = ">" if big else "<"
         code = struct.pack(f"{order}HH", tag.tag.group, tag.tag.element)
+        size = len(data) if tag.tag == PIXELS else 0
+        value = data.find(code) + 8
         if isinstance(raw, RawDataElement):
             value = raw.value_tell + shift
-        else:
-            value = data.find(code) + 8
+            size = min(raw.length, size) if size else raw.length
         start = data.rfind(code, 0, value)
-        size = len(data) - value if tag.tag == PIXELS else 0
-        if isinstance(raw, RawDataElement) and raw.length < len(data):
-            size = raw.length
+        size = min(size, len(data) - value)
         if start >= 0:
             yield _Element(int(tag.tag), start, value, value + size, explicit, big)
 

@@ -241,8 +241,13 @@ def prepare_trained(home: Path) -> Subject:
         {
             "data": {"path": "phantom:dermoscopy", "count": 12, "pixels": 32},
             "network": {
-                **{"architecture": "timm:test_efficientnet", "pretrained": False, "head": "ma2021"},
-                **{"hidden": 4, "size": 32, "mean": 0.5, "std": 0.25},
+                "architecture": "timm:test_efficientnet",
+                "pretrained": False,
+                "head": "ma2021",
+                "hidden": 4,
+                "size": 32,
+                "mean": 0.5,
+                "std": 0.25,
             },
             "training": {"epochs": 1, "batch": 8},
         }
