@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import dicom, images, networks, runs, texts
+from tests.fuzz import dicom, images, networks, reports, runs, texts
 from tests.fuzz.machine import Target
 
 TARGETS: dict[str, Target] = {
@@ -17,7 +17,7 @@ TARGETS: dict[str, Target] = {
         Target("where", texts.prepare_filter),
         Target("plan.toml", texts.prepare_plan),
         Target("recipe.toml", texts.prepare_recipe),
-        Target("report.json", texts.prepare_report),
+        Target("report.json", reports.prepare_report),
         Target("safetensors", networks.prepare_safetensors),
         Target("pth", networks.prepare_pth),
         Target("torchscript", networks.prepare_torchscript),

@@ -1,4 +1,4 @@
-"""Targets cases.csv, row filter, plan, recipe and report.json: what people write and pass on."""
+"""Targets cases.csv, row filter, plan and recipe: what people write and pass on."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import io
 import json
 import random
 import tomllib
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 from PIL import Image
-from rich.console import Console
 
 from attacks import ATTACKS
 from detectors import DETECTORS
@@ -22,17 +20,11 @@ from robust.cases import open_cases
 from robust.detection.factory import make_detectors
 from robust.engine.cells import make_attacks, make_cells
 from robust.plan import load_plan
-from robust.report import TEMPLATES, read_report, write_report
-from robust.report.formats.terminal import print_report
 from robust.training.recipe import load_recipe, make_recipe
 from tests.cases.tables import TABLE
 from tests.fuzz.images import check_cases
 from tests.fuzz.machine import BrokenPromise, Files, Subject, promise
 from tests.fuzz.mutations import mutate_bytes, mutate_tree
-from tests.records.test_report import report
-from tests.report.detected import SCENARIO_REPORT, evaded, report_on
-from tests.report.detected import detection as drawn_detection
-from tests.report.hostile import hostile_report
 
 OPTIONS = "options.json"
 """Options of `open_cases`, beside the table of a mutant."""
@@ -41,7 +33,7 @@ Parse = Callable[[str], Any]
 Dump = Callable[[Any], str]
 
 
-def _damage_text(data: bytes, rng: random.Random, parse: Parse, dump: Dump) -> bytes:
+def damage_text(data: bytes, rng: random.Random, parse: Parse, dump: Dump) -> bytes:
     """Other bytes, or another structure that the parser takes."""
     if rng.random() < 0.35:
         return mutate_bytes(data, rng, head=len(data))
@@ -391,7 +383,7 @@ def prepare_recipe(home: Path) -> Subject:
 
 def _toml_subject(seeds: list[Files], name: str, use: Callable[[Path], None]) -> Subject:
     def damage(files: Files, rng: random.Random) -> Files:
-        return {name: _damage_text(files[name], rng, tomllib.loads, dump_toml)}
+        return {name: damage_text(files[name], rng, tomllib.loads, dump_toml)}
 
     return Subject(seeds, damage, use)
 
@@ -407,29 +399,3 @@ def _without_null(node: Any) -> Any:
     if isinstance(node, list):
         return [_without_null(value) for value in node if value is not None]
     return node
-
-
-# --- report.json ---
-
-
-def prepare_report(home: Path) -> Subject:
-    reports = (
-        *(report(), hostile_report(), report_on(evaded(drawn_detection()))),
-        *(report_on(drawn=True), SCENARIO_REPORT),
-    )
-    seeds = [{"report.json": made.to_json().encode()} for made in reports]
-
-    def damage(files: Files, rng: random.Random) -> Files:
-        return {"report.json": _damage_text(files["report.json"], rng, json.loads, json.dumps)}
-
-    return Subject(seeds, damage, _use_report)
-
-
-def _use_report(folder: Path) -> None:
-    """As text, as JSON, and in one other form, which the file itself chooses: pages take long."""
-    found = read_report(folder)
-    print_report(found, Console(file=io.StringIO(), width=80))
-    other = zlib.crc32((folder / "report.json").read_bytes()) % 4
-    format, template = ("html", "html", "md", "latex")[other], TEMPLATES[other % 2]
-    write_report(found, folder, format, "json", template=template)
-    promise(read_report(folder).to_json() == found.to_json(), "read back otherwise")
