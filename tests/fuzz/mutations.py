@@ -120,9 +120,11 @@ def mutate_tree(
         # By depth first: deep nodes are so many that none else would be chosen.
         depth = rng.choice(sorted({depth for depth, _, _ in places}))
         _, parent, key = rng.choice([place for place in places if place[0] == depth])
-        kind = rng.randrange(9)
+        kind = rng.randrange(10)
         if kind <= 3:
-            parent[key] = copy.deepcopy(rng.choice(values))
+            alike = [value for value in values if type(value) is type(parent[key])]
+            milder = alike if alike and rng.random() < 0.5 else values
+            parent[key] = copy.deepcopy(rng.choice(milder))
         elif kind == 4:
             del parent[key]
         elif kind == 5:
