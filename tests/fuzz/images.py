@@ -20,6 +20,8 @@ from tests.fuzz.machine import Files, Subject, promise
 from tests.fuzz.mutations import INTEGERS, mutate_bytes, mutate_zip
 
 HEIGHT, WIDTH = 10, 13
+FEW_SAMPLES = 1 << 20
+"""Images of more are read, but not written back: that takes ten times their memory."""
 Pixels = np.ndarray[Any, Any]
 
 
@@ -32,6 +34,8 @@ def check_cases(cases: Cases) -> None:
         promise(image.dtype == torch.float32, f"an image of {image.dtype}")
         promise(bool(((image >= 0) & (image <= 1)).all()), "an image outside [0, 1]")
         promise(0 <= case.label < len(cases.classes), f"label {case.label}")
+        if image.numel() > FEW_SAMPLES:
+            continue
         found = cases.stored_image(index)
         back = found.stored.pixels(found.stored.image(found.pixels), found.pixels, 0.0)
         promise(np.array_equal(back, found.pixels), "shown pixels do not lead back to stored ones")
