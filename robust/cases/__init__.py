@@ -15,6 +15,7 @@ from robust.cases.folder import open_folder
 from robust.cases.manifest import MANIFEST, open_manifest
 from robust.cases.medmnist import open_medmnist
 from robust.cases.phantoms.cases import PREFIX, open_phantoms
+from robust.cases.walk import file_size, is_folder, is_there
 from robust.errors import InputError
 
 __all__ = ["Case", "Cases", "Stored", "open_cases"]
@@ -61,20 +62,19 @@ def _reader(path: str) -> tuple[Callable[..., Cases], Any]:
     if path.startswith(PREFIX):
         return open_phantoms, path.removeprefix(PREFIX)
     place = Path(os.path.expanduser(path))
-    if place.suffix == ".npz" and place.is_file():
+    if place.suffix == ".npz" and file_size(place) is not None:
         return open_medmnist, place
-    if place.name.upper() == "DICOMDIR" and place.is_file():
-        if not (place.parent / MANIFEST).is_file():
+    if place.name.upper() == "DICOMDIR" and file_size(place) is not None:
+        if not is_there(place.parent / MANIFEST):
             raise InputError(
                 f"{path} does not contain labels; write a cases.csv beside it with the columns "
                 f"sop_instance_uid and label"
             )
         return functools.partial(open_manifest, directory=place), place.parent
-    if (place / MANIFEST).is_file():
-        return open_manifest, place
-    if place.is_dir():
-        return open_folder, place
-    if place.exists():
+    if is_folder(place):
+        # Also a pipe or a link that leads nowhere: class folders would be another data set.
+        return (open_manifest if is_there(place / MANIFEST) else open_folder), place
+    if is_there(place):
         raise InputError(
             f"{path} is neither a folder of images nor a MedMNIST .npz file; name one of these"
         )

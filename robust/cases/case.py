@@ -86,6 +86,8 @@ class Cases(Sequence[Case]):
     """What a report calls the images, in the plural."""
     showable: bool = True
     """False where pixels may show a patient's name: example images then need the plan's consent."""
+    digest: Callable[[Any], str] | None = None
+    """From `Entry.location` to the SHA-256 of what lies there; None: that of the pixels as read."""
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -115,6 +117,18 @@ class Cases(Sequence[Case]):
         """The stored pixels at an index, read now, and how they are displayed; InputError."""
         found = self.read(self.entries[index].location)
         return found if isinstance(found, StoredImage) else StoredImage(found, stored_as(found))
+
+    def content(self, index: int) -> str:
+        """SHA-256 in hex digits of what lies at an index now, so that a change of it is noticed.
+
+        It is that of the file's bytes where there is a file. Raises InputError.
+        """
+        location = self.entries[index].location
+        if self.digest is not None:
+            return self.digest(location)
+        found = self.stored_image(index)
+        layout = f"{found.pixels.shape} {found.pixels.dtype.str} {found.stored}\n"
+        return hashlib.sha256(layout.encode() + found.pixels.tobytes()).hexdigest()
 
     def select(self, rows: Sequence[int]) -> Cases:
         """The cases at these rows, in this order."""
@@ -165,11 +179,6 @@ def stored_as(pixels: Pixels) -> Stored:
 def pixel_hash(image: Tensor) -> str:
     """SHA-256 of a displayed image: equal for copies under any name."""
     return hashlib.sha256(image.numpy().tobytes()).hexdigest()
-
-
-def pseudonym(text: str) -> str:
-    """Twelve hex digits that stand for a file name or a patient, the same in every run."""
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
 def finding_indices(names: Sequence[str], findings: Sequence[str] | None) -> tuple[int, ...]:

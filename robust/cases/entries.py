@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robust.cases.case import Entry, Pixels, StoredImage, pseudonym
+from robust.cases.case import Entry, Pixels, StoredImage
 from robust.cases.formats import is_dicom
 from robust.cases.images import read_image
+from robust.cases.pseudonyms import pseudonym, salt_of
+from robust.cases.walk import file_size
 from robust.errors import InputError
+from robust.files import cannot, open_regular
 
 if TYPE_CHECKING:
     from robust.cases.dicom.frame import Frame
@@ -25,12 +29,40 @@ def read_case(location: Path | Frame) -> Pixels | StoredImage:
     return read_dicom(location)
 
 
+def digest_of_file(location: Path | Frame) -> str:
+    """SHA-256 in hex digits of the file at `Entry.location`; InputError names the file.
+
+    All frames of a file have one digest.
+    """
+    if isinstance(location, Path):
+        return _digest(location)
+    try:
+        state = location.path.stat()
+    except (OSError, ValueError) as error:
+        raise InputError(cannot(location.path, "be read", error)) from None
+    return _digest_once(location.path, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+
+
+@functools.lru_cache(maxsize=4)
+def _digest_once(path: Path, *_: int) -> str:
+    return _digest(path)  # not once for each of a file's hundreds of frames
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        try:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        except OSError as error:
+            raise InputError(cannot(path, "be read", error)) from None
+    return digest.hexdigest()
+
+
 class EntryMaker:
     """Makes the entries of a data set: one for each frame of a DICOM file, one for any other file.
 
-    A patient of a DICOM file is replaced by a pseudonym as soon as the number is read. The salt
-    is the content of the set's first DICOM file: the same in every run and split, and unknown to
-    whoever has the pseudonyms alone, so that no list of patient numbers leads back to them.
+    File names and patients are replaced by pseudonyms as soon as they are read.
     """
 
     def __init__(
@@ -38,20 +70,26 @@ class EntryMaker:
         files: Iterable[Path],
         keep_names: bool,
         window: int | None,
-        root: Path | None = None,
+        everything: Iterable[Path],
     ) -> None:
-        """`root` is the folder of all splits, where `files` are those of one."""
-        first = next((path for path in sorted(files) if is_dicom(path)), None)
-        if first is not None and root is not None:
-            first = next(path for path in sorted(root.rglob("*")) if is_dicom(path))
-        self.dicom = first is not None
+        """`everything` are the files of all splits and rows in a fixed order: the salt's source.
+
+        They are read when the first pseudonym is needed.
+        """
+        self.dicom = any(is_dicom(path) for path in files)
         """Whether any file is DICOM."""
-        if window is not None and first is None:
+        if window is not None and not self.dicom:
             raise InputError(f"[data] window = {window} is for DICOM files; remove it")
         if window is not None and window < 1:
             raise InputError(f"[data] window = {window}: windows are counted from 1")
-        self._keep, self._window = keep_names, window
-        self._salt = hashlib.sha256(_content(first)).digest()
+        self._keep, self._window, self._everything = keep_names, window, everything
+
+    @functools.cached_property
+    def _salt(self) -> bytes:
+        return salt_of(self._everything)
+
+    def _name(self, text: str) -> str:
+        return text if self._keep else pseudonym(text, self._salt)
 
     def entries(
         self, path: Path, key: str, label: int, owner: str | None, metadata: Mapping[str, str]
@@ -60,16 +98,16 @@ class EntryMaker:
 
         InputError where the file then names none.
         """
-        name = key if self._keep else pseudonym(key)
-        group = "" if owner is None else owner if self._keep else pseudonym(owner)
+        name = self._name(key)
+        group = "" if owner is None else self._name(owner)
+        size = file_size(path)
         if not is_dicom(path):
             if owner is None:
                 raise InputError(f"{key} is not DICOM and does not name a patient; {_GROUPS}")
-            size = path.stat().st_size if path.is_file() else 0
-            return [Entry(name, label, group, metadata, path, size)]
+            return [Entry(name, label, group, metadata, path, size or 0)]
         from robust.cases.dicom.frame import Frame
 
-        if not path.is_file():
+        if size is None:
             return [Entry(name, label, group or name, metadata, Frame(path, 0, self._window), 0)]
         from robust.cases.dicom.header import read_header
 
@@ -104,13 +142,6 @@ def check_unique(entries: Sequence[Entry], source: str) -> None:
         if other is not None:
             raise InputError(f"{source}: {place} is a copy of {other}; keep one of them")
         seen[entry.id] = place
-
-
-def _content(path: Path | None) -> bytes:
-    try:
-        return b"" if path is None else path.read_bytes()
-    except OSError:
-        return b""
 
 
 _GROUPS = 'add a group column to cases.csv, or set group = "none"'

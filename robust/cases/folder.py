@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robust.cases.case import Cases, Entry, finding_indices
-from robust.cases.entries import EntryMaker, check_unique, read_case
+from robust.cases.entries import EntryMaker, check_unique, digest_of_file, read_case
 from robust.cases.formats import SUFFIXES, is_dicom, is_image
+from robust.cases.walk import list_folder, walk_files
 from robust.errors import InputError, did_you_mean
 
 SPLITS = ("train", "val", "valid", "validation", "test")
@@ -39,7 +40,9 @@ def open_folder(
             f"group = {group!r} names a column, but {name} is a folder of class folders; "
             f'give group_pattern, or group = "none"'
         )
-    maker = EntryMaker([path for _, path in images], keep_names, window, root)
+    # From all splits, so that a patient has one pseudonym in each.
+    everything = (path for path in walk_files(root) if is_image(path) or is_dicom(path))
+    maker = EntryMaker([path for _, path in images], keep_names, window, everything)
     if group is None and group_pattern is None and not (images and maker.dicom):
         raise InputError(
             f"{name} does not name patients: give group_pattern, a regular expression whose "
@@ -62,6 +65,7 @@ def open_folder(
         grouped=group is None,
         split=split,
         showable=not maker.dicom,
+        digest=digest_of_file,
     )
 
 
@@ -69,7 +73,11 @@ def _find_images(
     folder: Path, classes: Sequence[str] | None
 ) -> tuple[tuple[str, ...], list[tuple[int, Path]]]:
     """The classes, and every image with its label; InputError where a subfolder is no class."""
-    found = sorted(d.name for d in folder.iterdir() if d.is_dir() and not d.name.startswith("."))
+    found = [
+        one.path.name
+        for one in list_folder(folder)
+        if one.is_folder and not one.path.name.startswith(".")
+    ]
     if not found:
         raise InputError(
             f"{folder} has neither cases.csv nor subfolders; make one subfolder for each class, "
@@ -81,18 +89,20 @@ def _find_images(
             raise InputError(
                 f"folder {name!r} is not among the classes; {did_you_mean(name, names)}"
             )
+    once: dict[str, Path] = {}
     images = [
         (label, path)
         for label, name in enumerate(names)
-        for path in (sorted((folder / name).rglob("*")) if name in found else [])
-        if is_image(path) or (path.is_file() and is_dicom(path))
+        for path in (walk_files(folder / name, once) if name in found else ())
+        if is_image(path) or is_dicom(path)
     ]
     return names, images
 
 
 def _find_split(root: Path, split: str | None) -> tuple[Path, str]:
     """The folder that holds the class folders of a split, and the split's name."""
-    present = [name for name in SPLITS if (root / name).is_dir()]
+    folders = {one.path.name for one in list_folder(root) if one.is_folder}
+    present = [name for name in SPLITS if name in folders]
     if split == "all" or (split is None and not present):
         if present:
             raise InputError(

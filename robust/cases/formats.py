@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from robust.cases.walk import file_size
+from robust.errors import InputError
+from robust.files import cannot, open_regular
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Of image files that are not DICOM."""
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
@@ -15,16 +19,19 @@ def is_image(path: Path) -> bool:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM by its suffix, or, with an unknown suffix, by its first bytes."""
+    """Whether a file is DICOM by its suffix, or, with an unknown suffix, by its first bytes.
+
+    InputError where it may not be read: it may be an image, which must not be left out.
+    """
     suffix = path.suffix.lower()
     if suffix in SUFFIXES or path.name.startswith(".") or path.name.upper() == "DICOMDIR":
         return False
     if suffix in DICOM_SUFFIXES:
         return True
-    if not path.is_file():
+    if file_size(path) is None:
         return False
-    try:
-        with path.open("rb") as file:
+    with open_regular(path) as file:
+        try:
             return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+        except OSError as error:
+            raise InputError(cannot(path, "be read", error)) from None

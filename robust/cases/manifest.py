@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from robust.cases.case import MOST_CLASSES, Cases, Entry, finding_indices
-from robust.cases.entries import EntryMaker, check_unique, read_case
-from robust.errors import InputError, did_you_mean, first_line
+from robust.cases.case_table import CaseTable, read_case_table
+from robust.cases.entries import EntryMaker, check_unique, digest_of_file, read_case
+from robust.cases.row_filter import Mask, RowFilter, parse_filter
+from robust.cases.walk import file_size
+from robust.errors import InputError, did_you_mean, excerpt
 
 MANIFEST = "cases.csv"
 UID = "sop_instance_uid"
@@ -38,37 +42,45 @@ def open_manifest(
     """The cases in the rows of `root/cases.csv` that are of `split` and match the filter `where`.
 
     `label` holds integers from 0 (names from the column `<label>_name` or `classes`), or names.
-    `where` is a pandas query such as `source == "odir" and age > 40`. `subgroups` are the metadata
-    columns to keep; every other column stays in the file. A row may name a DICOM file by its
-    `sop_instance_uid` (`directory`: the DICOMDIR that says where it lies); a table of DICOM files
-    without a group column takes the patient of each file. `window` chooses a view of DICOM files.
+    `where` is a row filter such as `source == "odir" and age > 40` (`robust.cases.row_filter` says
+    what it may hold). `subgroups` are the metadata columns to keep; every other column stays in the
+    file. A row may name a DICOM file by its `sop_instance_uid` (`directory`: the DICOMDIR that says
+    where it lies); a table of DICOM files without a group column takes the patient of each file.
+    `window` chooses a view of DICOM files.
     """
-    table = _read(root / MANIFEST, group)
-    if where is not None:
-        table = _filter(table, where)
-    column = _column(table, label, "label")
-    names, labels = _labels(table, column, classes)
+    row_filter = None if where is None else parse_filter(where)
+    named = {label, f"{label}_name", group, *subgroups, *(row_filter.columns if row_filter else ())}
+    texts = {"file", UID, "split", group}
+    table = read_case_table(root / MANIFEST, named | texts, texts)
+    located = everything = _locate(table, root, directory)
+    if row_filter is not None:
+        table, kept = _filtered(table, row_filter)
+        located = [everything[row] for row in kept]
+    names, labels = _labels(table, _column(table, label, "label"), classes)
     chosen, split = _split(table, split)
-    keys, files = _files(table, root, directory)
-    maker = EntryMaker(files, keep_names, window)
+    keys, files = _found(located, root)
+    # From all rows, so that a patient has one pseudonym whatever the split and the filter.
+    maker = EntryMaker(files, keep_names, window, _sorted_files(everything))
     grouped = group != "none"
     # Without a group column, each DICOM file names its patient.
-    patients = maker.dicom and group == "group" and group not in table.columns
+    patients = maker.dicom and group == "group" and group not in table.header
     if grouped and not patients:
         _column(table, group, "group", ' (or group = "none", each image its own group)')
-    metadata = {name: _subgroup(table[_column(table, name, "subgroup")]) for name in subgroups}
+    metadata = {name: _subgroup(table.rows[_column(table, name, "subgroup")]) for name in subgroups}
 
     entries: list[Entry] = []
-    for position in chosen.to_numpy().nonzero()[0]:
+    for position in chosen.nonzero()[0]:
         key = keys[position]
         owner = key if not grouped else None
         if grouped and not patients:
-            owner = _owner(table[group].iloc[position], group, key)
+            owner = _owner(table.rows[group].iloc[position], group, key)
         row_metadata = {name: values[position] for name, values in metadata.items()}
         entries += maker.entries(files[position], key, int(labels[position]), owner, row_metadata)
     check_unique(entries, MANIFEST)
     return Cases(
-        source=f"folder {root.resolve().name}" + (f" where {where}" if where else ""),
+        # Not the filter's text, which may hold a patient's name.
+        source=f"folder {root.resolve().name}"
+        + (f", filtered to {len(located)} of {len(everything)} rows" if row_filter else ""),
         classes=names,
         entries=tuple(entries),
         read=read_case,
@@ -76,6 +88,7 @@ def open_manifest(
         grouped=grouped,
         split=split,
         showable=not maker.dicom,
+        digest=digest_of_file,
     )
 
 
@@ -86,97 +99,107 @@ def _owner(cell: Any, group: str, key: str) -> str:
     return str(cell)
 
 
-def _read(path: Path, group: str) -> pd.DataFrame:
-    # A patient 007 is not the patient 7: what names something is text.
-    names = {"file": str, UID: str, group: str}
-    try:
-        table = pd.read_csv(path, dtype=names, keep_default_na=True, low_memory=False)
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not a text file in UTF-8; save it as CSV in UTF-8") from None
-    except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
-        raise InputError(f"{path} cannot be read as a table: {error}") from None
-    if table.empty:
-        raise InputError(f"{path} has no rows; it needs one for each image")
-    return table.reset_index(drop=True)
-
-
-def _files(table: pd.DataFrame, root: Path, directory: Path | None) -> tuple[list[str], list[Path]]:
-    """What each row calls its image, and where that lies."""
-    if "file" not in table.columns and UID in table.columns:
+def _locate(table: CaseTable, root: Path, directory: Path | None) -> list[tuple[str, Path | None]]:
+    """What each row calls its image, and where that lies; an empty cell, and None if unknown."""
+    if "file" not in table.header and UID in table.header:
         return _instances(table, root, directory)
-    _column(table, "file", "file")
-    keys = []
-    for cell in table["file"]:
-        if pd.isna(cell):
-            raise InputError(f"{MANIFEST}: a row names no file; fill it in or remove the row")
-        keys.append(PurePosixPath(cell).as_posix())  # so that ./a.png is a.png
-    return keys, [root / key for key in keys]
+    cells = table.rows[_column(table, "file", "file")].to_numpy(object)
+    # So that ./a.png is a.png.
+    keys = ["" if pd.isna(cell) else PurePosixPath(cell).as_posix() for cell in cells]
+    return [(key, root / key if key else None) for key in keys]
 
 
 def _instances(
-    table: pd.DataFrame, root: Path, directory: Path | None
-) -> tuple[list[str], list[Path]]:
+    table: CaseTable, root: Path, directory: Path | None
+) -> list[tuple[str, Path | None]]:
     from robust.cases.dicom.header import by_uid
 
-    if directory is None and (root / "DICOMDIR").is_file():
+    if directory is None and file_size(root / "DICOMDIR") is not None:
         directory = root / "DICOMDIR"
     known = by_uid(root, directory)
-    keys = [str(cell).strip() for cell in table[UID]]
-    for key in keys:
-        if key not in known:
+    cells = table.rows[UID].to_numpy(object)
+    keys = ["" if pd.isna(cell) else str(cell).strip() for cell in cells]
+    return [(key, known.get(key)) for key in keys]
+
+
+def _found(located: list[tuple[str, Path | None]], root: Path) -> tuple[list[str], list[Path]]:
+    """Keys and files; InputError for a row without one."""
+    keys, files = [], []
+    for key, path in located:
+        if not key:
+            raise InputError(f"{MANIFEST}: a row names no file; fill it in or remove the row")
+        if path is None:
             raise InputError(
-                f"{MANIFEST}: no DICOM file of {root} has the {UID} {key}; fix it or remove the row"
+                f"{MANIFEST}: no DICOM file of {root} has the {UID} {excerpt(key)}; fix it or "
+                f"remove the row"
             )
-    return keys, [known[key] for key in keys]
+        keys.append(key)
+        files.append(path)
+    return keys, files
 
 
-def _column(table: pd.DataFrame, name: str, role: str, remedy: str = "") -> str:
-    if name not in table.columns:
+def _sorted_files(located: list[tuple[str, Path | None]]) -> Iterator[Path]:
+    yield from sorted({path for _, path in located if path is not None}, key=Path.as_posix)
+
+
+def _column(table: CaseTable, name: str, role: str, remedy: str = "") -> str:
+    if name not in table.header:
         raise InputError(
-            f"{MANIFEST} has no {role} column {name!r}{remedy}; {did_you_mean(name, table.columns)}"
+            f"{MANIFEST} has no {role} column {excerpt(name)!r}{remedy}; "
+            f"{did_you_mean(name, table.header)}"
         )
     return name
 
 
-def _filter(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    try:
-        kept = table.query(where, engine="python", local_dict={}, global_dict={})
-    except Exception as error:  # noqa: BLE001  (a query can fail in any way that Python can)
+def _filtered(table: CaseTable, row_filter: RowFilter) -> tuple[CaseTable, list[int]]:
+    """The rows that a filter keeps, and their numbers."""
+    for name in sorted(row_filter.columns):
+        if name not in table.header:
+            raise InputError(
+                f"the filter names a column {excerpt(name)!r} that {MANIFEST} does not have; "
+                f"{did_you_mean(name, table.header)}"
+            )
+    kept = row_filter.rows(table.rows).nonzero()[0]
+    if not len(kept):
         raise InputError(
-            f"the filter {where!r} does not work on {MANIFEST}: {first_line(error)}; "
-            f"its columns are {', '.join(table.columns)}"
-        ) from None
-    if not isinstance(kept, pd.DataFrame) or kept.empty:
-        raise InputError(f"the filter {where!r} matches no row of {MANIFEST}; change it")
-    return kept.reset_index(drop=True)
-
-
-def _split(table: pd.DataFrame, split: str | None) -> tuple[pd.Series[bool], str]:
-    everything = pd.Series(True, index=table.index)
-    if split == "all" or (split is None and "split" not in table.columns):
-        return everything, "all"
-    _column(table, "split", "split", ' (or split = "all")')
-    chosen_split = split or "test"
-    chosen = table["split"].astype(str) == chosen_split
-    if not chosen.any():
-        known = sorted(table["split"].astype(str).unique())
-        raise InputError(
-            f"{MANIFEST} has no rows of split {chosen_split!r}; {did_you_mean(chosen_split, known)}"
+            f"the filter matches no row of {MANIFEST}, which has {len(table.rows)}; change it"
         )
-    return chosen, chosen_split
+    rows = table.rows.iloc[kept].reset_index(drop=True)
+    return dataclasses.replace(table, rows=rows), [int(row) for row in kept]
+
+
+def _split(table: CaseTable, split: str | None) -> tuple[Mask, str]:
+    if split == "all" or (split is None and "split" not in table.header):
+        return np.ones(len(table.rows), bool), "all"
+    _column(table, "split", "split", ' (or split = "all")')
+    wanted = split or "test"
+    values = table.rows["split"]
+    chosen = np.asarray(values == wanted)
+    if not chosen.any():
+        known = sorted(values.dropna().unique())
+        raise InputError(
+            f"{MANIFEST} has no rows of split {excerpt(wanted)!r}; "
+            + (did_you_mean(wanted, known) if known else 'its column is empty; set split = "all"')
+        )
+    return chosen, wanted
 
 
 def _labels(
-    table: pd.DataFrame, column: str, classes: Sequence[str] | None
+    table: CaseTable, column: str, classes: Sequence[str] | None
 ) -> tuple[tuple[str, ...], list[int]]:
-    values = table[column]
+    values = table.rows[column]
     if values.isna().any():
-        file = table["file"][values.isna()].iloc[0] if "file" in table.columns else "a row"
+        file = table.rows["file"][values.isna()].iloc[0] if "file" in table.header else "a row"
         raise InputError(f"{MANIFEST}: {file} has no {column}; fill it in or exclude it with where")
     if pd.api.types.is_bool_dtype(values):
         values = values.astype(int)
     if not pd.api.types.is_numeric_dtype(values):
         texts = values.astype(str)
+        if texts.nunique() > MOST_CLASSES:
+            raise InputError(
+                f"{MANIFEST}: {column} has {texts.nunique()} values, too many for classes; choose "
+                f"another label column"
+            )
         names = tuple(classes) if classes is not None else tuple(sorted(texts.unique()))
         for text in texts.unique():
             if text not in names:
@@ -203,10 +226,10 @@ def _labels(
     return tuple(classes), numbers
 
 
-def _names(table: pd.DataFrame, column: str, numbers: list[int]) -> list[str]:
+def _names(table: CaseTable, column: str, numbers: list[int]) -> list[str]:
     names = [str(i) for i in range(max(numbers) + 1)]
-    if f"{column}_name" in table.columns:
-        pairs = zip(numbers, table[f"{column}_name"].astype(str), strict=True)
+    if f"{column}_name" in table.header:
+        pairs = zip(numbers, table.rows[f"{column}_name"].astype(str), strict=True)
         for number, name in dict.fromkeys(pairs):
             if names[number] not in (str(number), name):
                 raise InputError(
@@ -219,18 +242,19 @@ def _names(table: pd.DataFrame, column: str, numbers: list[int]) -> list[str]:
 
 def _subgroup(values: pd.Series[Any]) -> list[str]:
     """Values as text; a number with many values becomes its quartile, an empty cell `unknown`."""
+    texts = values.astype(object)
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > FEW_VALUES:
-        edges = values.quantile([0.25, 0.5, 0.75]).unique()
-        names = [f"to {edges[0]:.10g}"]
-        names += [f"over {a:.10g} to {b:.10g}" for a, b in itertools.pairwise(edges)]
-        names += [f"over {edges[-1]:.10g}"]
-        texts = pd.cut(values, [-math.inf, *edges, math.inf], labels=names).astype(object)
-    else:
-        texts = values.astype(object)
+        known = values.dropna().to_numpy(float)
+        edges = np.unique(np.quantile(known[np.isfinite(known)], [0.25, 0.5, 0.75]))
+        digits = ".10g" if len({f"{edge:.10g}" for edge in edges}) == len(edges) else ".17g"
+        ends = [format(edge, digits) for edge in edges]
+        names = [f"to {ends[0]}", *(f"over {a} to {b}" for a, b in itertools.pairwise(ends))]
+        names.append(f"over {ends[-1]}")
+        texts[values.notna()] = [names[place] for place in np.searchsorted(edges, known)]
     if texts.nunique() > 50:
         raise InputError(
-            f"{MANIFEST}: {values.name} has {texts.nunique()} values, too many for subgroups; "
-            f"choose a column with at most 50"
+            f"{MANIFEST}: {excerpt(values.name)} has {texts.nunique()} values, too many for "
+            f"subgroups; choose a column with at most 50"
         )
     return [
         "unknown" if pd.isna(v) else f"{v:.10g}" if isinstance(v, float) else str(v) for v in texts

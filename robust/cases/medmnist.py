@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import tempfile
 import zipfile
@@ -61,6 +62,9 @@ def open_medmnist(
         pixels: Pixels = np.array(images[row])
         return pixels
 
+    def digest(row: int) -> str:
+        return hashlib.sha256(read(row).tobytes()).hexdigest()
+
     ids = [f"{wanted}-{i}" for i in range(len(numbers))]
     return Cases(
         source=f"MedMNIST {path.stem}",
@@ -70,6 +74,7 @@ def open_medmnist(
         findings=finding_indices(names, findings),
         grouped=False,
         split=wanted,
+        digest=digest,
         noun=next((noun for name, noun in NOUNS.items() if path.stem.startswith(name)), "images"),
     )
 

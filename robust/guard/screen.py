@@ -9,6 +9,7 @@ from pathlib import Path
 from robust.cases.case import Cases, Entry
 from robust.cases.formats import SUFFIXES, is_image
 from robust.cases.images import read_image
+from robust.cases.walk import is_folder, is_there, walk_files
 from robust.errors import InputError
 from robust.guard.artifact import GuardArtifact, Record
 from robust.guard.guard import BATCH, Guard
@@ -107,12 +108,12 @@ def open_classifier(record: Record, plan: Path | None, weights: Path | None) -> 
 
 
 def _images(path: Path) -> Iterator[Path]:
-    if path.is_dir():
-        found = [file for file in sorted(path.rglob("*")) if is_image(file)]
+    if is_folder(path):
+        found = [file for file in walk_files(path) if is_image(file)]
         if not found:
             raise InputError(f"no images under {path}; looked for {', '.join(SUFFIXES)}")
         yield from found
-    elif path.exists():
+    elif is_there(path):
         yield path
     else:
         raise InputError(f"no such image or folder: {path}")

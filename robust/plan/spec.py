@@ -82,7 +82,7 @@ class DataSpec(PlanTable):
     label: str | None = None
     """Label column: of cases.csv (default `label`), or the column number of a MedMNIST file."""
     where: str | None = None
-    """Row filter for cases.csv, a pandas query such as `source == "odir" and age > 40`."""
+    """Row filter for cases.csv, such as `source == "odir" and age > 40`."""
     classes: tuple[str, ...] | None = None
     """Class names in the order of the labels. Default: as the data name them."""
     findings: tuple[str, ...] | None = None
@@ -94,7 +94,7 @@ class DataSpec(PlanTable):
     subgroups: tuple[str, ...] = ()
     """Columns of metadata for which the report gives separate numbers."""
     keep_names: bool = False
-    """Use file names and patients as they are written; otherwise hashes replace them."""
+    """Use file names and patients as they are written; otherwise pseudonyms replace them."""
     limit: int | None = Field(default=None, ge=1)
     """Maximum number of cases, taken evenly over the set. Default: all."""
     size: Size | None = None

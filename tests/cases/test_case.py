@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +59,43 @@ def test_the_fingerprint_tells_sets_apart(tmp_path: Path) -> None:
     Image.new("L", (50, 40), 3).save(tmp_path / "b" / "scan3.png")
     prints.add(open_cases(tmp_path).fingerprint())
     assert len(prints) == len(others) + 2
+
+
+def test_the_content_is_that_of_the_file(tmp_path: Path) -> None:
+    """A file of the same name, size and time is noticed; the rest of the set stays as it was."""
+    cases = open_cases(write_table(tmp_path))
+    before = [cases.content(i) for i in range(len(cases))]
+    path = tmp_path / "b" / "scan3.png"
+    assert before[2] == hashlib.sha256(path.read_bytes()).hexdigest()
+    state, content = path.stat(), bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    after = [cases.content(i) for i in range(len(cases))]
+    assert [a == b for a, b in zip(after, before)] == [True, True, False]
+    path.unlink()
+    with pytest.raises(InputError, match=r"scan3\.png cannot be read: there is no such file"):
+        cases.content(2)
+
+
+def test_the_content_of_cases_without_files() -> None:
+    """That of invented pixels is their hash, that of drawn ones what they are drawn from."""
+
+    def read(row: int) -> npt.NDArray[Any]:
+        return np.full((2, 3) if row < 2 else (3, 2), max(row, 1), np.uint8 if row < 3 else "u2")
+
+    entries = tuple(Entry(str(i), 0, str(i), {}, i) for i in range(4))
+    invented = Cases("invented", ("a", "b"), entries, read)
+    assert invented.content(0) == invented.content(1)
+    assert len({invented.content(i) for i in range(4)}) == 3, "values, shape and type count"
+
+    def drawn(**options: Any) -> list[str]:
+        cases = open_cases("phantom:fundus", count=4, **options)
+        return [cases.content(i) for i in range(4)]
+
+    first = drawn()
+    assert len(set(first)) == 4 and first == drawn()
+    assert not set(first) & {*drawn(pixels=65), *drawn(seed=1), *drawn(split="val")}
 
 
 class Shelf:

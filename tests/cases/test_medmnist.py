@@ -56,6 +56,15 @@ def test_medmnist_order_of_memory_and_label_columns(tmp_path: Path) -> None:
         open_cases(tmp_path / "b.npz", group="none", label="2")
 
 
+def test_the_content_of_a_row(tmp_path: Path) -> None:
+    arrays = medmnist()
+    first = open_cases(write_npz(tmp_path / "a.npz", **arrays), group="none")
+    arrays["test_images"][4, 0, 0] ^= 1
+    second = open_cases(write_npz(tmp_path / "a.npz", **arrays), group="none")
+    same = [first.content(i) == second.content(i) for i in range(6)]
+    assert same == [True, True, True, True, False, True]
+
+
 def test_medmnist_with_two_classes_or_names(tmp_path: Path) -> None:
     arrays = medmnist()
     arrays["test_labels"] = np.zeros(6, np.int64)

@@ -311,7 +311,7 @@ def test_images_without_patients(robust: Robust) -> None:
         (["well", "sick", "sikc"], {"classes": ["well", "sick"]}, "did you mean sick?"),
         ([0, 1], {"label": "lable"}, "no label column 'lable'; did you mean label?"),
         ([0, 1], {"subgroups": ["sex"]}, "no subgroup column 'sex'; there are: file"),
-        ([0, 1], {"where": "age > 3"}, "name 'age' is not defined; its columns are file"),
+        ([0, 1], {"where": "age > 3"}, "a column 'age' that cases.csv does not have"),
         ([0, 1], {"where": "label > 3"}, "matches no row"),
         ([0, 1], {"split": "test"}, "no split column 'split'"),
     ],

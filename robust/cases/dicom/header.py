@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,10 @@ from robust.cases.dicom.parse import (
     parse,
     with_input_errors,
 )
+from robust.cases.pseudonyms import pseudonym
+from robust.cases.walk import file_size, walk_files
 from robust.errors import InputError
+from robust.files import open_regular
 
 MOST_FILES = 1_000_000
 
@@ -60,7 +62,7 @@ def _patient(dataset: Dataset, salt: bytes) -> str | None:
     if not number:
         return None
     issuer = str(dataset.get("IssuerOfPatientID") or "").strip()
-    return hashlib.sha256(salt + f"{issuer}\\{number}".encode()).hexdigest()[:12]
+    return pseudonym(f"{issuer}\\{number}", salt)
 
 
 def by_uid(root: Path, directory: Path | None) -> dict[str, Path]:
@@ -70,10 +72,11 @@ def by_uid(root: Path, directory: Path | None) -> dict[str, Path]:
     from robust.cases.formats import is_dicom
 
     found: dict[str, Path] = {}
-    for count, path in enumerate(sorted(root.rglob("*"))):
+    for count, path in enumerate(walk_files(root)):
         if count >= MOST_FILES:
             raise InputError(f"{root} holds more than {MOST_FILES} files; name them in cases.csv")
-        if path.is_file() and is_dicom(path):
+        if is_dicom(path) and file_size(path) is not None:
+            open_regular(path).close()  # one that may not be read is not passed over as broken
             try:
                 uid = with_input_errors(path, lambda p=path: _uid(p))  # type: ignore[misc]
             except InputError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from functools import partial
 
@@ -59,7 +60,13 @@ def open_phantoms(
         phantom=True,
         split=wanted,
         noun=NOUNS[modality],
+        digest=partial(_digest, pixels),
     )
+
+
+def _digest(pixels: int, location: tuple[str, bool, int]) -> str:
+    """Of what the image is drawn from."""
+    return hashlib.sha256(repr((pixels, *location)).encode()).hexdigest()
 
 
 def _draw(pixels: int, location: tuple[str, bool, int]) -> Pixels:
