@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from detectors._hooks import hooked
 from detectors._logistic_head import fit_logistic, logistic
 from detectors.contract import Detector, ExtraPasses, Learned, Reference
 from detectors.features import Features, dropout_layers
@@ -78,10 +79,6 @@ def uncertainty(model: nn.Module, x: Tensor, *, passes: int, seed: int = 0) -> T
         kept = torch.rand(out.shape[1:], generator=draw) >= module.p
         return args[0] * (kept / max(1 - module.p, 1e-12)).to(out)
 
-    handles = [layer.register_forward_hook(drop) for layer in dropout_layers(model)]
-    try:
+    with hooked(after=[(layer, drop) for layer in dropout_layers(model)]):
         drawn = torch.stack([model(x).softmax(1) for _ in range(passes)])
-    finally:
-        for handle in handles:
-            handle.remove()
     return drawn.var(0).sum(1, keepdim=True)

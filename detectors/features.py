@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+
+from detectors._hooks import Hook, hooked
 
 INPUT = ":input"
 """Suffix of a layer's name that means the input of the layer."""
@@ -61,8 +62,9 @@ class Extractor:
 
     A name is that of a module, or its end where that is unique (`layer4` for `network.layer4`);
     with `:input` it means the input of the module. Gradients flow where asked for. The model should
-    be in evaluation mode, at float32 and without folded layers. Hooks are removed after every
-    call, also after one that raises. ValueError for an unknown name, with the nearest ones.
+    be in evaluation mode, at float32 and without folded layers. Several threads may call it at
+    once. No hook is left after a call, also after one that raises. ValueError for an unknown name,
+    with the nearest ones.
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
@@ -80,20 +82,19 @@ class Extractor:
                 # Pooled at once: a later layer may overwrite its input in place.
                 pooled[name] = pool(value, x)
 
-        def hook(name: str, module: nn.Module) -> RemovableHandle:
-            if name.endswith(INPUT):
-                return module.register_forward_pre_hook(lambda _, args: keep(name, args[0]))
-            return module.register_forward_hook(lambda _, args, out: keep(name, out))
+        def keep_input(name: str) -> Hook:
+            return lambda module, args: keep(name, args[0] if args else None)
+
+        def keep_output(name: str) -> Hook:
+            return lambda module, args, out: keep(name, out)
 
         modules = dict(self.model.named_modules())
-        handles = []
-        try:
-            for name in self.layers:
-                handles.append(hook(name, modules[name.removesuffix(INPUT)]))
+        inputs = [name for name in self.layers if name.endswith(INPUT)]
+        with hooked(
+            before=[(modules[name.removesuffix(INPUT)], keep_input(name)) for name in inputs],
+            after=[(modules[name], keep_output(name)) for name in self.layers if name in modules],
+        ):
             logits = self.model(x)
-        finally:
-            for handle in handles:
-                handle.remove()
         missing = [name for name in self.layers if name not in pooled]
         if missing:
             raise ValueError(
@@ -146,20 +147,16 @@ class _Call:
 def _trace(model: nn.Module, x: Tensor) -> list[_Call]:
     trace: list[_Call] = []
 
-    def hook(name: str, module: nn.Module) -> RemovableHandle:
-        def record(_: nn.Module, args: object, out: object) -> None:
+    def record(name: str) -> Hook:
+        def after(module: nn.Module, args: object, out: object) -> None:
             if isinstance(out, Tensor):
                 trace.append(_Call(name, module, out.shape))
 
-        return module.register_forward_hook(record)
+        return after
 
-    handles = [hook(name, module) for name, module in model.named_modules() if name]
-    try:
-        with torch.no_grad():
-            model(x[:2])
-    finally:
-        for handle in handles:
-            handle.remove()
+    named = [(module, record(name)) for name, module in model.named_modules() if name]
+    with hooked(after=named), torch.no_grad():
+        model(x[:2])
     return trace
 
 

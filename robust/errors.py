@@ -27,7 +27,17 @@ class InputError(ValueError):
 
 def first_line(error: BaseException) -> str:
     """The first 300 characters of the first line of another library's error, else its type."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  (the error of foreign code may fail to describe itself)
+        text = ""
+    return (text.strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def type_and_line(error: BaseException) -> str:
+    """The type of foreign code's error and its first line: `KeyError: 'layer4'`."""
+    name, line = type(error).__name__, first_line(error)
+    return name if line == name else f"{name}: {line}"
 
 
 def excerpt(text: object, limit: int = 80) -> str:

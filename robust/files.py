@@ -8,8 +8,8 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from robust.errors import InputError, excerpt
 
@@ -19,7 +19,7 @@ MOST_TEXT = 16 << 20
 """Bytes of a plan, a recipe or a card; more is another file."""
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """A file opened to read; InputError where it is missing, a folder, a pipe or a device.
 
     A pipe or a device would block for ever or never end.
@@ -33,7 +33,7 @@ def open_regular(path: Path) -> BinaryIO:
         os.close(handle)
         kind = "a folder" if path.is_dir() else "a pipe or a device"
         raise InputError(f"{excerpt(path, 300)} is {kind}, not a file; name a regular file")
-    return os.fdopen(handle, "rb")
+    return open(handle, "rb")
 
 
 def read_bytes(path: Path, most: int) -> bytes:
@@ -105,8 +105,11 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write a file or a folder to; on leaving it takes its place.
 
     It is readable by its owner alone; a file that is replaced keeps its permissions. Where the
-    block raises, `path` stays as it was and nothing is left beside it.
+    block raises, `path` stays as it was and nothing is left beside it. A link is replaced, not what
+    it leads to. InputError where `path` is a device, a pipe or a socket.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{excerpt(path, 300)} is a pipe or a device; name a file to write")
     partial = path.with_name(f".{path.name[:40]}.{os.getpid()}.partial")
     _remove(partial)
     try:
@@ -120,6 +123,11 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         _remove(partial)
         raise
+
+
+def create_private(path: Path) -> None:
+    """Create an empty file that its owner alone can read, to be opened and filled."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, PRIVATE_FILE))
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

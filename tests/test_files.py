@@ -111,3 +111,19 @@ def test_what_is_written_is_private_and_a_replaced_file_keeps_its_permissions(tm
     (tmp_path / "folder/b").chmod(0o640)
     write_atomically(tmp_path / "folder/b", "y")
     assert stat.S_IMODE((tmp_path / "folder/b").stat().st_mode) == 0o640
+
+
+def test_a_pipe_or_a_device_is_never_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(InputError, match="a pipe or a device"):
+            write_atomically(path, "x")
+        assert not path.is_file()
+
+
+def test_a_link_is_replaced_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "report").symlink_to(tmp_path / "mine")
+    write_atomically(tmp_path / "report", "new")
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert (tmp_path / "report").read_text() == "new"

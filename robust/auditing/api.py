@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from attacks import Attack
 from detectors import Detector
 from robust.auditing.assemble import StageResults, make_report, no_gallery
 from robust.cases import Cases
+from robust.cases.case import Entry
 from robust.detection.adaptive.evaluate import evaluate_adaptive
 from robust.detection.detection_run import DetectionRun
 from robust.detection.evaluate import evaluate_detectors
@@ -26,15 +28,17 @@ from robust.detection.start import start_detection
 from robust.diagnostics.probe import probe
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell, make_attacks, make_cells
-from robust.engine.inputs import open_data, open_model, open_plan, open_reference
+from robust.engine.database.connection import DatabaseUnavailable
+from robust.engine.identity.surroundings import threads_restored
+from robust.engine.inputs import open_model, open_plan, open_reference
 from robust.engine.outcome_table import write_table
 from robust.engine.provenance import Provenance
-from robust.engine.run_directory import RunDirectory, open_run
-from robust.engine.run_memory import DETECTION
+from robust.engine.run_directory import RunDirectory, open_run, writing
+from robust.engine.run_memory import CASE_SET, DETECTION, CaseSet
 from robust.engine.run_store import Observations, Outcome, RunStore
 from robust.engine.runner import RunOptions
 from robust.engine.session import RunInputs, Session, start_session
-from robust.errors import InputError
+from robust.errors import InputError, first_line
 from robust.files import write_atomically
 from robust.gallery.select import make_gallery
 from robust.models import Classifier, choose_device, full_precision
@@ -46,6 +50,11 @@ from robust.progress import Progress, no_progress
 from robust.records import GALLERY, Detection, Report
 from robust.scenarios.run import check_scenarios, run_scenarios
 from robust.storage.survival import StorageCheck
+
+MOST_CASES = 100_000_000
+"""More than this is a forged number, for which no memory is taken."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -128,28 +137,61 @@ def audit_plan(
 def unfinished_report(run: str | Path) -> Report:
     """The report on what a run has finished so far, while it goes on or after it was cut short.
 
-    Nothing is written. InputError where there is nothing yet, or where the data are not those of
-    the run or were handed over in Python.
+    It comes from the run directory alone, which may be anybody's: no data are read, no network is
+    loaded, no code is imported, nothing is written. InputError where there is nothing yet.
     """
     directory = Path(run)
     store = RunStore.open_to_read(directory)
     try:
-        provenance = Provenance.load(store)
-        if provenance is None:
-            raise InputError(f"the run in {directory} has not predicted every clean image yet")
-        plan = provenance.plan
-        if plan.data is None:
-            raise InputError(
-                f"the run in {directory} is not finished, and its cases were passed in from "
-                f"Python; call robust.audit again with the same arguments to go on"
-            )
-        cases = open_data(plan.data)
-        if cases.fingerprint() != store.identity("data"):
-            raise InputError(f"the data have changed since the run in {directory} began")
-        cells = make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, len(cases.classes))
-        return make_report(provenance, cases, cells, store)
+        return _report_so_far(store, directory)
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001  (a forged store can hold anything)
+        raise InputError(
+            f"the run in {directory} does not hold what robust writes "
+            f"({type(error).__name__}: {first_line(error)}); audit again"
+        ) from None
     finally:
         store.close()
+
+
+def _report_so_far(store: RunStore, directory: Path) -> Report:
+    provenance, known = Provenance.load(store), store.get(CASE_SET)
+    if store.damage is not None:
+        chunk = provenance.plan.audit.chunk if provenance else 1
+        for line in store.damage.lines(chunk, known.count if known else 0):
+            _log.warning("robust: %s", line.replace("will run again", "counts as not finished"))
+    if provenance is None or known is None:
+        raise InputError(f"the run in {directory} has not predicted every clean image yet")
+    cases = _known_cases(store, known)
+    plan = provenance.plan
+    cells = make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, len(cases.classes))
+    return make_report(provenance, cases, cells, store)
+
+
+def _known_cases(store: RunStore, known: CaseSet) -> Cases:
+    """The cases without their pixels; those of unfinished chunks without all else, too."""
+    if not 0 <= known.count <= MOST_CASES:
+        raise InputError(f"the run file names {known.count} cases")
+    entries = [Entry("", 0, "", {}, None)] * known.count
+    for one in store.known_cases():
+        entries[one.row] = Entry(one.id, one.label, one.group, one.metadata, None)
+    return Cases(
+        source=known.source,
+        classes=known.classes,
+        entries=tuple(entries),
+        read=_no_pixels,
+        findings=known.findings,
+        grouped=known.grouped,
+        phantom=known.phantom,
+        split=known.split,
+        noun=known.noun,
+        showable=known.showable,
+    )
+
+
+def _no_pixels(location: object) -> Any:
+    raise InputError("the report of an unfinished run reads no image")
 
 
 def _run(request: _Request) -> Report:
@@ -159,9 +201,17 @@ def _run(request: _Request) -> Report:
     stages = _Stages(request, directory)
     keep = request.out is not None
     try:
-        with full_precision(), keep_freed_memory(choose_device(request.options.device)):
+        with (
+            threads_restored(),
+            full_precision(),
+            keep_freed_memory(choose_device(request.options.device)),
+        ):
             report = stages.run()
-        write_atomically(directory.path / "report.json", report.to_json())
+        with writing(directory.path):
+            write_atomically(directory.path / "report.json", report.to_json())
+    except DatabaseUnavailable:
+        keep = keep and (stages.attacking or directory.holds_chunks())
+        raise
     except InputError:
         keep = keep and stages.attacking
         raise
@@ -209,18 +259,23 @@ class _Stages:
             detection=detection,
             copies=run.log.population.copies if run else 0,
             scenarios=scenarios,
-            table=write_table(self.directory.path, session.store, session.cases, session.cells),
+            table=self._write_table(session),
             seconds=time.perf_counter() - began,
         )
         gallery = partial(make_gallery, self.directory.path / GALLERY, session)
-        return make_report(
-            session.provenance,
-            session.cases,
-            session.cells,
-            session.store,
-            stages,
-            gallery if request.out else no_gallery,
-        )
+        with writing(self.directory.path):
+            return make_report(
+                session.provenance,
+                session.cases,
+                session.cells,
+                session.store,
+                stages,
+                gallery if request.out else no_gallery,
+            )
+
+    def _write_table(self, session: Session) -> str:
+        with writing(self.directory.path):
+            return write_table(self.directory.path, session.store, session.cases, session.cells)
 
 
 def _attack(session: Session, seed: int, run: DetectionRun | None) -> None:

@@ -15,9 +15,10 @@ from robust.diagnostics.collect import RunResults, collect_evidence
 from robust.engine.accuracy_curve import accuracy_curves
 from robust.engine.cells import Cell, running_order
 from robust.engine.provenance import Provenance
-from robust.engine.run_memory import ACCELERATION, PROBE
+from robust.engine.run_memory import ACCELERATION, CASES_AT_ONCE, PROBE, REPAIRED
 from robust.engine.run_store import RunStore
-from robust.engine.summary import FinishedCases, Summary
+from robust.engine.summary import FinishedCases, Summary, known_images
+from robust.plan.public import public_plan
 from robust.records import (
     AppliedAcceleration,
     AuditedData,
@@ -28,6 +29,7 @@ from robust.records import (
     ProbeCost,
     Report,
     Scenario,
+    SmallerBatch,
     Timings,
     record_from,
 )
@@ -69,8 +71,8 @@ def make_report(
     """
     plan = provenance.plan
     finished = FinishedCases.of(store, cells, plan.audit.chunk)
-    pixels = cases[finished.rows[0]].image.numel()
-    summary = Summary(store, cases, cells, finished, pixels=pixels, seed=plan.audit.seed)
+    known = known_images(store, finished.rows)
+    summary = Summary(store, cases, cells, finished, pixels=known.values, seed=plan.audit.seed)
     results = RunResults(
         provenance=provenance,
         cases=cases,
@@ -83,6 +85,7 @@ def make_report(
         worst=summary.worst_rows(plan.audit.norm),
         detection=stages.detection,
         copies=stages.copies,
+        grey_in_colour=known.grey_in_colour,
     )
     return Report(
         title=plan.title,
@@ -91,9 +94,9 @@ def make_report(
         worst_cases=tuple(results.worst),
         difficulty=tuple(summary.difficulty(results.rows)),
         flags=find_flags(collect_evidence(results)),
-        plan=plan.model_dump(mode="json"),
+        plan=public_plan(plan).model_dump(mode="json"),
         model=record_from(AuditedModel, provenance.model),
-        data=_data(results, pixels),
+        data=_data(results, known.values),
         environment=provenance.environment,
         table_sha256=stages.table,
         timings=_timings(results, stages.seconds),
@@ -123,7 +126,7 @@ def _data(results: RunResults, values: int) -> AuditedData:
         skipped_broken=finished.broken,
         unfinished=len(cases) - len(finished.rows) - finished.broken,
         values_per_image=values,
-        index_sha256=cases.fingerprint(),
+        index_sha256=results.store.identity("data") or "",
         pixels_sha256=hashlib.sha256("".join(finished.hashes).encode()).hexdigest(),
     )
 
@@ -139,7 +142,19 @@ def _timings(results: RunResults, seconds: float) -> Timings:
         acceleration=None
         if acceleration is None
         else AppliedAcceleration(**dataclasses.asdict(acceleration)),
+        repaired=store.get(REPAIRED) or 0,
         probe=None if probe is None else ProbeCost(probe.cases, probe.passes, probe.seconds),
+        smaller_batches=_smaller_batches(store),
+    )
+
+
+def _smaller_batches(store: RunStore) -> tuple[SmallerBatch, ...]:
+    known = store.get(CASES_AT_ONCE)
+    by_shape = known.by_shape if known is not None else {}
+    return tuple(
+        SmallerBatch(shape, size.settled, size.used)
+        for shape, size in by_shape.items()
+        if size.used < size.settled
     )
 
 

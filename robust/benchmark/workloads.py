@@ -32,9 +32,9 @@ class Workload:
     """`(n,)`, as the classifier predicts it."""
 
 
-def from_plan(path: Path, limit: int, device: str) -> Workload:
+def from_plan(path: Path, limit: int, device: str, *, allow_code: bool = False) -> Workload:
     """The plan's classifier, and the first cases of one shape that it classifies correctly."""
-    classifier, cases = open_plan(load_plan(path), device)
+    classifier, cases = open_plan(load_plan(path, allow_code=allow_code), device)
     every = range(len(cases))
     ready = prepare(classifier, choose_device(device), images=first_images(cases, every, BATCH))
     images: list[Tensor] = []

@@ -86,6 +86,8 @@ class Cases(Sequence[Case]):
     """What a report calls the images, in the plural."""
     showable: bool = True
     """False where pixels may show a patient's name: example images then need the plan's consent."""
+    check: Callable[[Entry, Case], None] | None = None
+    """Called with every case that is read; raises InputError for one that may not be used."""
     digest: Callable[[Any], str] | None = None
     """From `Entry.location` to the SHA-256 of what lies there; None: that of the pixels as read."""
 
@@ -111,7 +113,10 @@ class Cases(Sequence[Case]):
             image = F.interpolate(
                 image[None], self.size, mode="bilinear", antialias=True, align_corners=False
             )[0].clamp(0, 1)
-        return Case(entry.id, entry.label, entry.group, image, entry.metadata, found.stored)
+        case = Case(entry.id, entry.label, entry.group, image, entry.metadata, found.stored)
+        if self.check is not None:
+            self.check(entry, case)
+        return case
 
     def stored_image(self, index: int) -> StoredImage:
         """The stored pixels at an index, read now, and how they are displayed; InputError."""

@@ -49,14 +49,11 @@ def _digest_once(path: Path, *_: int) -> str:
 
 
 def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
     with open_regular(path) as file:
         try:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise InputError(cannot(path, "be read", error)) from None
-    return digest.hexdigest()
 
 
 class EntryMaker:

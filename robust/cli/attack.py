@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from robust.cli.options import ATTACKS, DATA, OUTPUT, Device, PlanSettings, SkipBroken
+from robust.cli.options import ATTACKS, DATA, OUTPUT, AllowCode, Device, PlanSettings, SkipBroken
 from robust.errors import InputError
 from robust.plan.spec import Plan
 from robust.progress import progress_bar
@@ -55,6 +55,7 @@ def attack(
     ] = None,
     device: Device = "auto",
     skip_broken: SkipBroken = False,
+    allow_code: AllowCode = False,
     settings: PlanSettings = None,
 ) -> None:
     """Write adversarial images as files.
@@ -74,7 +75,8 @@ def attack(
         changes["audit.eps"] = [part.strip() for part in eps.split(",")]
     if limit is not None:
         changes["data.limit"] = limit
-    resolved = plan_from(plan, {**changes, **parse_settings(settings or (), Plan)})
+    every = {**changes, **parse_settings(settings or (), Plan)}
+    resolved = plan_from(plan, every, allow_code=allow_code)
     dicom = DicomFolder(save_dicom) if save_dicom else None
     with progress_bar() as progress:
         options = RunOptions(device, skip_broken, progress)

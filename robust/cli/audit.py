@@ -24,6 +24,7 @@ from robust.cli.options import (
     DETECTORS,
     MODEL,
     OUTPUT,
+    AllowCode,
     Device,
     Gate,
     NoGallery,
@@ -57,7 +58,12 @@ _MODEL = (
     FieldOption("--architecture", "model.architecture", "Name of a timm or torchvision network."),
     FieldOption("--weights", "model.weights", "File of weights: .pth or .safetensors."),
     FieldOption("--pretrained", "model.pretrained", "Use the library's pretrained weights.", bool),
-    FieldOption("--file", "model.file", "TorchScript or .pt2 file that holds the whole network."),
+    FieldOption(
+        "--file",
+        "model.file",
+        "TorchScript or .pt2 file that holds the whole network. It can run code: take it from "
+        "people you trust.",
+    ),
     FieldOption(
         "--factory", "model.factory", "Function that builds the network: package.module:function."
     ),
@@ -161,6 +167,7 @@ def audit(
     device: Device = "auto",
     skip_broken: SkipBroken = False,
     gate: Gate = False,
+    allow_code: AllowCode = False,
     settings: PlanSettings = None,
     *,
     changes: Mapping[str, Any],
@@ -174,7 +181,8 @@ def audit(
     from robust.cli.overrides import parse_settings, plan_from
 
     no_images = {"report.gallery": 0} if no_gallery else {}
-    resolved = plan_from(plan, {**changes, **no_images, **parse_settings(settings or (), Plan)})
+    every = {**changes, **no_images, **parse_settings(settings or (), Plan)}
+    resolved = plan_from(plan, every, allow_code=allow_code)
     if gate:
         from robust.engine.gate_precheck import check_gates
 
@@ -206,4 +214,4 @@ def run_audit(plan: Plan, out: Path, device: str, *, skip_broken: bool, gate: bo
 
 def _default_out(path: Path | None, plan: Plan) -> Path:
     """The same folder for the same plan, so that the same command resumes."""
-    return Path("runs") / f"{path.stem if path else 'audit'}-{plan.digest()[:8]}"
+    return Path("runs") / f"{path.stem if path else 'audit'}-{plan.short_name()}"

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from robust.cli.options import ATTACKS, DATA, MODEL, RUNNING, Device
+from robust.cli.options import ATTACKS, DATA, MODEL, RUNNING, AllowCode, Device
 from robust.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def bench(
     ] = "auto",
     rounds: Annotated[int, typer.Option(help="Repetitions.", min=1, rich_help_panel=RUNNING)] = 3,
     device: Device = "auto",
+    allow_code: AllowCode = False,
 ) -> None:
     """Compare the speed of attacks with other libraries.
 
@@ -84,7 +85,7 @@ def bench(
     except ValueError as error:
         raise InputError(str(error)) from None
     if plan is not None:
-        load = from_plan(plan, limit, device)
+        load = from_plan(plan, limit, device, allow_code=allow_code)
     else:
         load = from_architecture(str(architecture), size, limit, device)
     console, x = Console(), load.x

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from robust.cli.options import ATTACKS, DETECTORS, OUTPUT, Device
+from robust.cli.options import ATTACKS, DETECTORS, OUTPUT, AllowCode, Device
 from robust.errors import InputError
 from robust.progress import progress_bar
 from robust.records.estimate import TOO_FEW
@@ -56,6 +56,7 @@ def fit_detector(
         str, typer.Option(help="Split that sets the threshold.", rich_help_panel=DETECTORS)
     ] = "val",
     device: Device = "auto",
+    allow_code: AllowCode = False,
 ) -> None:
     """Fit a detector to a classifier and save it for robust screen.
 
@@ -67,7 +68,7 @@ def fit_detector(
 
     with progress_bar() as progress:
         stored = fit_detector(
-            load_plan(plan),
+            load_plan(plan, allow_code=allow_code),
             detector,
             attack=attack,
             eps=eps,

@@ -52,6 +52,16 @@ Gate = Annotated[
 ]
 
 
+AllowCode = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        help="Let the plan of a folder name code to run: a factory, a TorchScript or .pt2 file.",
+        rich_help_panel=RUNNING,
+    ),
+]
+
+
 def _set_option(example: str) -> Any:
     return typer.Option(
         "--set",

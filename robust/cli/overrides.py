@@ -18,14 +18,17 @@ Changes = Mapping[str, Any]
 """Values by the dotted name of the field that they set: `{"audit.seed": 3}`."""
 
 
-def plan_from(path: Path | None, changes: Changes) -> Plan:
-    """The plan in a file with `changes` laid over it, or of `changes` alone; InputError."""
+def plan_from(path: Path | None, changes: Changes, *, allow_code: bool = False) -> Plan:
+    """The plan in a file with `changes` laid over it, or of `changes` alone; InputError.
+
+    The plan of a folder may name code only with `allow_code`.
+    """
     from robust.engine.gate_precheck import check_gates
 
     raw: dict[str, Any] = {}
     if path is not None:
-        check_gates(load_plan(path))
-        raw = read_plan(path)
+        raw = read_plan(path, allow_code=allow_code, named=changes)
+        check_gates(load_plan(path, allow_code=True))
     lay_over(raw, changes)
     if path is None and "attacks" in changes and "audit.eps" not in changes:
         put(raw, "audit.eps", ["1/255"])  # attacks that were chosen by hand want a short run

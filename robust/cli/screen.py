@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from robust.cli.options import MODEL, OUTPUT, Device, SkipBroken
+from robust.cli.options import MODEL, OUTPUT, AllowCode, Device, SkipBroken
 from robust.cli.output import print_errors, write_text
 from robust.errors import InputError
 from robust.progress import progress_bar
@@ -48,6 +50,7 @@ def screen(
     ] = None,
     device: Device = "auto",
     skip_broken: SkipBroken = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Classify images and flag those that look attacked.
 
@@ -58,7 +61,8 @@ def screen(
     from robust.engine.outcome_table import as_cell
     from robust.guard.screen import COLUMNS, screen_files
 
-    with progress_bar() as progress:
+    # The table goes to stdout: what a network prints must not be taken for a row of it.
+    with progress_bar() as progress, contextlib.redirect_stdout(sys.stderr):
         lines, skipped, record = screen_files(
             detector,
             images,
@@ -66,6 +70,7 @@ def screen(
             weights=weights,
             device=device,
             skip_broken=skip_broken,
+            allow_code=allow_code,
             progress=progress,
         )
     rows = [(line.id, line.prediction, line.score, line.flagged) for line in lines]

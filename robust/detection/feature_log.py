@@ -80,16 +80,24 @@ class FeatureLog:
         """Features as rows for the store, which keeps the width of each part once."""
         if not rows:
             return []
-        kinds: dict[str, Mapping[str, Tensor]] = {
-            "": {"logits": features.logits},
-            "layers": features.layers,
-            "extras": features.extras,
-        }
-        layout = {kind: {k: v.shape[1] for k, v in part.items()} for kind, part in kinds.items()}
-        self.store.memo(_layout(source), lambda: layout)
+        self.remember_layout(source, features)
+        kinds = _kinds(features)
         parts = [value.float().cpu() for part in kinds.values() for value in part.values()]
         values = torch.cat(parts, 1).numpy()
         return [(source, row, vector) for row, vector in zip(rows, values, strict=True)]
+
+    def remember_layout(self, source: str, features: Features) -> None:
+        """Keep the width of each part of a row, where it is not known yet.
+
+        Without it no stored row of a source can be read, so a run that goes on asks for it again.
+        """
+        kinds = _kinds(features)
+        layout = {kind: {k: v.shape[1] for k, v in part.items()} for kind, part in kinds.items()}
+        self.store.memo(_layout(source), lambda: layout)
+
+
+def _kinds(features: Features) -> dict[str, Mapping[str, Tensor]]:
+    return {"": {"logits": features.logits}, "layers": features.layers, "extras": features.extras}
 
 
 def _layout(source: str) -> Memo[dict[str, dict[str, int]]]:

@@ -12,6 +12,7 @@ from robust.cases.case import Cases, pixel_hash, spread
 from robust.cases.consistency import check_no_shared_groups
 from robust.detection.feature_log import REFERENCE, FeatureLog
 from robust.engine.batch import read_batches
+from robust.engine.identity.images import contents_of, require_unchanged
 from robust.engine.runner import Runner
 from robust.errors import InputError
 from robust.metrics.groups import group_codes
@@ -39,6 +40,7 @@ def read_reference(
     class is missing.
     """
     rows, done = spread(range(len(cases)), limit), log.store.done()
+    require_unchanged(cases, log.store.contents(REFERENCE), runner.progress)
     for number, start in enumerate(range(0, len(rows), chunk)):
         if (REFERENCE, number) not in done:
             runner.progress(start, len(rows), "reference images")
@@ -70,6 +72,7 @@ def _record_chunk(
     """Read one chunk of rows into the store."""
     audited = {clean.pixels for clean in log.store.clean()}
     began, kept = time.perf_counter(), []
+    contents = contents_of(cases, rows)
     for found, images, x in read_batches(
         cases, rows, runner.template, skip_broken=runner.skip_broken
     ):
@@ -78,4 +81,4 @@ def _record_chunk(
         new = [i for i, case in enumerate(images) if pixel_hash(case.image) not in audited]
         index = torch.tensor(new, dtype=torch.long)
         kept += log.pack(REFERENCE, [found[i] for i in new], features.take(index))
-    log.store.add_features(REFERENCE, number, kept, time.perf_counter() - began)
+    log.store.add_features(REFERENCE, number, kept, time.perf_counter() - began, contents)

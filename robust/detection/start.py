@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
+
 from detectors import Detector, FeatureReader
 from robust.cases import Cases
 from robust.detection.cross_fitting import check_separate
 from robust.detection.detection_run import DetectionRun
 from robust.detection.evaluate import fitting_keys
 from robust.detection.factory import DetectorSuite, fit_detectors, make_extractor
-from robust.detection.feature_log import CLEAN, FeatureLog, logged_cells
+from robust.detection.feature_log import CLEAN, REFERENCE, FeatureLog, logged_cells
 from robust.detection.population import choose_population
 from robust.detection.record import record_clean
 from robust.detection.reference import read_reference
@@ -42,6 +44,8 @@ def start_detection(
     x = next(iter(read_batches(session.cases, first, runner.template)))[2]
     extract = make_extractor(session.classifier, list(detectors.values()), x, spec.layers)
     log = FeatureLog(session.store, population)
+    with torch.no_grad():
+        log.remember_layout(REFERENCE, extract(x))
     learned_from, about = read_reference(
         reference, spec.reference_cases, audit.chunk, extract, log, runner
     )
@@ -55,6 +59,8 @@ def start_detection(
         spec=spec,
         audit=audit,
     )
+    with torch.no_grad():
+        log.remember_layout(CLEAN, run.reader(x))
     record_clean(run)
     folds = folds_by_group(population.groups, audit.seed)
     check_separate(learned_from, log.feature_set(CLEAN), folds, population.groups)

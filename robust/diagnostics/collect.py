@@ -44,6 +44,8 @@ class RunResults:
     detection: Detection | None = None
     copies: int = 0
     """Images that detectors are evaluated on and that are copies of another one."""
+    grey_in_colour: int = 0
+    """Number of the images looked at that are grey in a colour file."""
 
 
 def collect_evidence(results: RunResults) -> Evidence:
@@ -62,7 +64,7 @@ def collect_evidence(results: RunResults) -> Evidence:
         groups=summary.groups,
         head=provenance.model["head"],
         declared_head=provenance.declared_head,
-        grey_in_colour=_grey_in_colour(summary.cases),
+        grey_in_colour=results.grey_in_colour,
         clean=results.clean,
         rows=results.rows,
         failures=failures,
@@ -79,12 +81,6 @@ def collect_evidence(results: RunResults) -> Evidence:
         short_reach=_short_reach(cells),
         probe=results.store.get(PROBE) if plan.doubts.probe else None,
     )
-
-
-def _grey_in_colour(cases: Cases) -> int:
-    """Number of the first 16 cases that hold a grey image in a colour file."""
-    images = [case.image for case in cases[:16]]
-    return sum(len(i) == 3 and bool((i[0] == i[1]).all() and (i[0] == i[2]).all()) for i in images)
 
 
 def _groups_needed(gates: GatesSpec) -> dict[str, int]:

@@ -18,7 +18,8 @@ from robust.diagnostics.reattack import (
 )
 from robust.engine.batch import Batch
 from robust.engine.goal import ANY_ERROR, Goal, eligible_cases
-from robust.engine.run_memory import CASES_AT_ONCE, PROBE
+from robust.engine.mixed_precision import cases_at_once
+from robust.engine.run_memory import PROBE
 from robust.engine.session import Session
 from robust.engine.verified_attack import Recorder
 from robust.models.acceleration.memory import memory_ran_out
@@ -43,7 +44,7 @@ def probe(audit: AuditSpec, session: Session) -> None:
     if not right:
         return
     progress(0, 1, "probing the classifier")
-    most = min(MAX_CASES, store.get(CASES_AT_ONCE) or MAX_CASES)
+    most = min(MAX_CASES, cases_at_once(store) or MAX_CASES)
     while most:
         try:
             store.put(PROBE, _Probe(session, audit, most).run(right))

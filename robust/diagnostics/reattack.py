@@ -103,8 +103,8 @@ def reattack(
             try:
                 x_adv = attack(model, rest.x, rest.y, threat, streams, goal.targets(rest.logits))
                 fooled = _reached(model, x_adv, rest, goal)
-            except RuntimeError as error:
-                if memory_ran_out(error):
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt) or memory_ran_out(error):
                     raise
                 # The model has no gradient: an attack that needs one fools no case.
         found.append(
@@ -132,8 +132,8 @@ def count_robust_without_bounds(model: Model, batch: Batch, seed: int) -> int:
         streams = Streams.of(seed, [case.id for case in rest.cases], "probe", eps, start)
         try:
             x_adv = attack(model, rest.x, rest.y, ThreatModel("Linf", eps), streams)
-        except RuntimeError as error:
-            if memory_ran_out(error):
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) or memory_ran_out(error):
                 raise
             return len(rest.rows)
         fooled = _reached(model, x_adv, rest, ANY_ERROR)

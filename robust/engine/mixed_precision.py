@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,20 +14,64 @@ from attacks import early_stopping
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goal import Goal
-from robust.engine.run_memory import ACCELERATION, CASES_AT_ONCE
+from robust.engine.run_memory import ACCELERATION, CASES_AT_ONCE, CasesAtOnce
 from robust.engine.run_store import Outcome, RunStore
-from robust.engine.verified_attack import AttackTask, OutOfMemory, attack_batch
+from robust.engine.verified_attack import AttackTask, attack_batch
 from robust.models.acceleration.accelerate import FastModels, make_fast_models
-from robust.models.acceleration.memory import max_batch
+from robust.models.acceleration.memory import BatchSize, OutOfMemory, find_batch_size
 from robust.models.classifier import Classifier
 
 MIN_PASSES = 5
 """Fewest passes of an attack for which a first run in low precision saves time."""
 
+_log = logging.getLogger(__name__)
+
+
+class BatchSizes:
+    """How many images of each shape go through the network at once, kept with the run.
+
+    A run that goes on, here or on another machine, repeats them.
+    """
+
+    def __init__(
+        self,
+        model: Callable[[Tensor], Tensor] | None = None,
+        most: int = 1 << 30,
+        store: RunStore | None = None,
+    ) -> None:
+        """Without a `model` nothing is known, and `most` is tried first."""
+        self._model, self._most, self._store = model, most, store
+        known = store.get(CASES_AT_ONCE) if store is not None else None
+        self._by_shape = dict(known.by_shape) if known is not None else {}
+
+    def of(self, x: Tensor) -> BatchSize:
+        """For images of the shape of `x (n, c, h, w)`."""
+        shape = _shape(x)
+        if shape not in self._by_shape:
+            unknown = BatchSize(self._most, self._most)
+            found = find_batch_size(self._model, x, self._most) if self._model else unknown
+            self._set(shape, found)
+        return self._by_shape[shape]
+
+    def halve(self, x: Tensor) -> None:
+        """After memory ran out on a batch `x`, or on as many of its images as were allowed."""
+        self._set(_shape(x), self.of(x).halved(len(x)))
+
+    def _set(self, shape: str, size: BatchSize) -> None:
+        self._by_shape[shape] = size
+        if size.used < size.settled:
+            _log.warning(
+                "robust: memory is short: %d in place of %d images of %s go through the network "
+                "at once; the report says so",
+                *(size.used, size.settled, shape),
+            )
+        if self._store is not None:
+            self._store.put(CASES_AT_ONCE, CasesAtOnce(dict(self._by_shape)))
+
 
 @dataclass
 class MixedPrecisionAttacker:
-    """Runs one cell on one batch, in the precision that is fastest on this machine.
+    """Runs one cell on one batch, in the precision that was settled for the run.
 
     In either precision the classifier itself, at float32, predicts the images and their distance is
     measured. A case counts as robust only after a float32 run has failed on it.
@@ -33,27 +79,26 @@ class MixedPrecisionAttacker:
 
     classifier: Classifier
     models: FastModels
-    max_batch: int = 1 << 30
-    """Most cases in one batch; halved whenever memory runs out."""
+    sizes: BatchSizes = field(default_factory=BatchSizes)
 
     def run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
         """The adversarial images `(n, c, h, w)` and their verified outcomes.
 
-        OutOfMemory, an InputError, where even a single case is too much.
+        Where memory runs out, all of the batch runs again in halves, as it will when the run is
+        resumed. OutOfMemory, an InputError, where even a single case is too much.
         """
-        if len(batch.rows) > self.max_batch:
-            halves = [batch.take(part) for part in _halves(len(batch.rows))]
-            parts = [self.run(cell, half, goal, seed) for half in halves]
-            return torch.cat([x for x, _ in parts]), [o for _, found in parts for o in found]
-        try:
-            return self._run(cell, batch, goal, seed)
-        except OutOfMemory:
-            if len(batch.rows) == 1:
-                raise
-        if batch.x.is_cuda:
-            torch.cuda.empty_cache()
-        self.max_batch = len(batch.rows) // 2
-        return self.run(cell, batch, goal, seed)
+        while True:
+            size = self.sizes.of(batch.x).used
+            parts = [batch.take(rows) for rows in _split(range(len(batch.rows)), size)]
+            try:
+                done = [self._run(cell, part, goal, seed) for part in parts]
+                return torch.cat([x for x, _ in done]), [o for _, found in done for o in found]
+            except OutOfMemory:
+                if min(size, len(batch.rows)) == 1:
+                    raise
+            if batch.x.is_cuda:
+                torch.cuda.empty_cache()
+            self.sizes.halve(batch.x)
 
     def _run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
         low, exact = self.models.low_precision, self.models.float32
@@ -75,14 +120,31 @@ class MixedPrecisionAttacker:
 
 
 def make_mixed_precision_attacker(
-    classifier: Classifier, x: Tensor, precision: str, store: RunStore
+    classifier: Classifier, x: Tensor, precision: str, store: RunStore, most: int = 1 << 30
 ) -> MixedPrecisionAttacker:
-    """Choose precision and batch size by timing on `x (n, c, h, w)`, or as the store remembers."""
+    """Settle precision and batch size for images like `x (n, c, h, w)`, or take what is stored.
+
+    `most` is the largest number of cases in one batch.
+    """
     models = make_fast_models(classifier, x, precision, store.get(ACCELERATION))
     store.memo(ACCELERATION, lambda: models.acceleration)
-    batch_limit = store.memo(CASES_AT_ONCE, lambda: max_batch(models.float32, x))
-    return MixedPrecisionAttacker(classifier, models, batch_limit)
+    return MixedPrecisionAttacker(classifier, models, BatchSizes(models.float32, most, store))
 
 
-def _halves(count: int) -> list[range]:
-    return [range(count // 2), range(count // 2, count)]
+def cases_at_once(store: RunStore) -> int | None:
+    """The fewest images that went through the network at once; None where nothing was attacked."""
+    known = store.get(CASES_AT_ONCE)
+    return None if known is None else min((b.used for b in known.by_shape.values()), default=None)
+
+
+def _shape(x: Tensor) -> str:
+    """The shape of each image: `3 x 224 x 224`."""
+    return " x ".join(map(str, x.shape[1:]))
+
+
+def _split(rows: range, most: int) -> list[range]:
+    """Halves of halves, each of at most `most`."""
+    if len(rows) <= most:
+        return [rows]
+    half = len(rows) // 2
+    return _split(rows[:half], most) + _split(rows[half:], most)

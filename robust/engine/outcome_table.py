@@ -6,6 +6,7 @@ import csv
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
 from robust.engine.run_store import RunStore
-from robust.files import replacing
+from robust.files import create_private, replacing
 from robust.metrics.arrays import Array
 
 _COLUMNS = (
@@ -51,6 +52,7 @@ def write_table(directory: Path, store: RunStore, cases: Cases, cells: Sequence[
     with (
         replacing(table) as new_table,
         replacing(parquet) as new_parquet,
+        _private(new_table, new_parquet),
         new_table.open("w", newline="", encoding="utf-8") as file,
         pq.ParquetWriter(new_parquet, schema, compression="zstd") as columns,
     ):
@@ -62,6 +64,14 @@ def write_table(directory: Path, store: RunStore, cases: Cases, cells: Sequence[
             columns.write_table(pa.table(arrays, schema=schema))
     with table.open("rb") as written:
         return hashlib.file_digest(written, "sha256").hexdigest()
+
+
+@contextmanager
+def _private(*paths: Path) -> Iterator[None]:
+    """Files that nobody else can read while they are written, either."""
+    for path in paths:
+        create_private(path)
+    yield
 
 
 def _schema(classes: Sequence[str], metadata: Sequence[str]) -> pa.Schema:

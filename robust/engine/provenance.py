@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from robust.engine.run_memory import PROVENANCE
 from robust.engine.run_store import RunStore
 from robust.models import Classifier
-from robust.models.environment import find_environment
 from robust.models.trained import read_model_file
+from robust.plan.public import public_plan
 from robust.plan.spec import ModelSpec, Plan
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "pandas")
@@ -34,8 +32,8 @@ class Provenance:
         return self.plan.model.head if self.plan.model else str(self.model["head"])
 
     def save(self, store: RunStore) -> None:
-        """Write it to the run's store."""
-        plan = self.plan.model_dump(mode="json")
+        """Write it to the run's store, without what may name a patient or a place."""
+        plan = public_plan(self.plan).model_dump(mode="json")
         plain = {"plan": plan, "model": dict(self.model), "environment": dict(self.environment)}
         store.put(PROVENANCE, plain)
 
@@ -49,14 +47,15 @@ class Provenance:
 
 
 def find_provenance(
-    plan: Plan, classifier: Classifier, weights: str, device: torch.device
+    plan: Plan, classifier: Classifier, weights: str, environment: Mapping[str, Any]
 ) -> Provenance:
-    """The provenance of a new run; `weights` is the hash of the prepared classifier's weights."""
-    source = plan.model.model_dump(exclude_none=True) if plan.model else {"given": "in Python"}
+    """The provenance of a run; `weights` is the hash of the prepared classifier's weights."""
+    spec = public_plan(plan).model
+    source = spec.model_dump(exclude_none=True) if spec else {"given": "in Python"}
     model = {"source": source, "weights_sha256": weights, **classifier.describe()}
     if claimed := _claimed(plan.model):
         model["claimed"] = claimed
-    return Provenance(plan, model, find_environment(device, PACKAGES))
+    return Provenance(plan, model, environment)
 
 
 def _claimed(spec: ModelSpec | None) -> dict[str, float]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from robust.engine.run_store import DATABASE, FILES, LOCK, RunStore
+from robust.engine.database.connection import DAMAGED, DATABASE, LOCK
+from robust.engine.run_store import RunStore
 from robust.errors import InputError
+from robust.files import cannot
 
 
 @dataclass(frozen=True)
@@ -17,17 +22,39 @@ class RunDirectory:
 
     path: Path
     store: RunStore
-    created: tuple[Path, ...]
-    """Files and folders that this run has created; empty where it resumes an earlier run."""
+    new: bool
+    """Whether the run began here; False where it resumes an earlier one."""
+    created: tuple[Path, ...] = ()
+    """Folders that this run has created, the deepest first."""
+    temporary: bool = False
+    """Whether the folder has a name that nobody else knows."""
+
+    def holds_chunks(self) -> bool:
+        """Whether anything is finished; True where the store cannot say so now."""
+        try:
+            return bool(self.store.done())
+        except InputError:
+            return True
 
     def close(self, *, keep: bool) -> None:
-        """Close the store; without `keep`, remove what this run has created."""
-        self.store.close()
-        for path in () if keep else self.created:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+        """Close the store; without `keep`, remove what this run has created, and nothing else."""
+        if keep or not self.new:
+            self.store.close()
+        elif self.temporary:
+            self.store.close()
+            shutil.rmtree(self.path, ignore_errors=True)
+        else:
+            self.store.remove()
+            _remove_empty(self.created)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an error of the disk, while a run writes to `path`, into its plain line: InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(cannot(error.filename or path, "be written", error)) from None
 
 
 def open_run(out: str | Path | None) -> RunDirectory:
@@ -36,21 +63,33 @@ def open_run(out: str | Path | None) -> RunDirectory:
     InputError where it holds other files, cannot be written or is another process's.
     """
     if out is None:
-        path = Path(tempfile.mkdtemp(prefix="robust-"))
-        return RunDirectory(path, RunStore(path), (path,))
+        try:
+            path = Path(tempfile.mkdtemp(prefix="robust-"))
+        except OSError as error:
+            raise InputError(cannot(tempfile.gettempdir(), "be written", error)) from None
+        return RunDirectory(path, RunStore(path), new=True, temporary=True)
     path = Path(out)
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file; name a folder for the run")
-    present = {one.name for one in path.iterdir()} if path.exists() else set()
+    try:
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path} is a file; name a folder for the run")
+        present = {one.name for one in path.iterdir()} if path.exists() else set()
+        missing = [one for one in (path, *path.parents) if not one.exists()]
+    except (OSError, ValueError) as error:
+        raise InputError(cannot(path, "be used", error)) from None
     resumed = DATABASE in present
-    if not resumed and present - {LOCK}:
+    if not resumed and present - {LOCK, DAMAGED}:
         raise InputError(f"{path} holds other files; name a new or empty folder for the run")
-    missing = [one for one in (path, *path.parents) if not one.exists()]
     try:
         store = RunStore(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from None
-    if resumed:
-        return RunDirectory(path, store, ())
-    # In a folder that was there and empty, only the files of the run are removed again.
-    return RunDirectory(path, store, tuple(missing[-1:] or [path / name for name in FILES]))
+    except BaseException:
+        if not resumed:
+            _remove_empty(missing)
+        raise
+    return RunDirectory(path, store, new=not resumed, created=tuple(missing))
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders that nobody has put anything into; the first is the deepest."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()

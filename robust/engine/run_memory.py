@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from robust.models.acceleration.accelerate import Acceleration
+from robust.models.acceleration.memory import BatchSize
 from robust.records import Detection, Scenario
 from robust.records.from_plain import record_from
 from robust.records.probe import Probed
@@ -49,6 +50,14 @@ class AdaptiveFold:
 
 
 @dataclass(frozen=True)
+class CasesAtOnce:
+    """How many images go through the network at once."""
+
+    by_shape: dict[str, BatchSize]
+    """By the shape of an image, such as `3 x 224 x 224`."""
+
+
+@dataclass(frozen=True)
 class ScenarioResult:
     """One finished scenario."""
 
@@ -68,14 +77,37 @@ class QueryResult:
     """Error of the attack, or an empty text."""
 
 
+@dataclass(frozen=True)
+class CaseSet:
+    """The audited cases without their index: what a report says of them."""
+
+    source: str
+    classes: tuple[str, ...]
+    count: int
+    findings: tuple[int, ...]
+    grouped: bool
+    phantom: bool
+    split: str
+    noun: str
+    showable: bool
+
+
 PROVENANCE = Memo("provenance", dict[str, dict[str, Any]])
 """Plan, model and environment, as `Provenance` has them."""
+START = Memo("start", dict[str, Any])
+"""The environment in which the run began."""
+CASE_SET = Memo("cases", CaseSet)
+"""The audited cases, as a report names them."""
+SURROGATE_OUTPUTS = Memo("surrogate outputs", list[list[float]])
+"""Of the surrogate on a few images `(n, outputs)`, to notice that its code has changed."""
+REPAIRED = Memo("repaired", int)
+"""How many chunks ran again because the run file was damaged."""
 HEAD = Memo("head", str)
 """The classifier's head as it was recognised."""
 ACCELERATION = Memo("acceleration", Acceleration)
-"""How attacks run the network, as measured at the start."""
-CASES_AT_ONCE = Memo("cases at once", int)
-"""How many cases memory allows in one batch."""
+"""How attacks run the network, as settled at the start."""
+CASES_AT_ONCE = Memo("cases at once", CasesAtOnce)
+"""How many cases go through the network at once."""
 FEATURE_LAYOUT = Memo("layout of features", dict[str, dict[str, int]])
 """By kind (empty for the logits, `layers`, `extras`): width of each part of a row, by name."""
 REFERENCE_LAYOUT = Memo("layout of reference features", dict[str, dict[str, int]])

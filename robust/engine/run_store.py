@@ -2,50 +2,65 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
+from robust.engine.database.connection import (
+    DAMAGED,
+    DATABASE,
+    DATABASE_ERRORS,
+    FILES,
+    LOCK,
+    connect_to_read,
+    connect_to_write,
+    is_damage,
+    lock,
+    plain_errors,
+)
+from robust.engine.database.repair import (
+    IDENTITY,
+    Damage,
+    Survey,
+    create,
+    identity_of,
+    is_foreign,
+    is_readable,
+    key_of,
+    layout_of,
+    put_memo,
+    salvage,
+    salvage_without_header,
+    survey,
+)
+from robust.engine.database.tables import (
+    CHUNKS_WIDTH,
+    LAYOUT,
+    TABLES,
+    ChunkChecksum,
+    Row,
+    checksum_key,
+    insert,
+    memo_checksum,
+)
 from robust.engine.run_memory import Memo
 from robust.errors import InputError
+from robust.files import replacing
 from robust.metrics.arrays import Array
+from robust.printable import one_line
 
 T = TypeVar("T")
-
-LAYOUT = "2"
-"""Version of the tables: a store of another version is refused."""
-
-LOCK, DATABASE = "run.lock", "outcomes.sqlite"
-FILES = (LOCK, DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
-"""Every file of a store in its run directory."""
-
-_TABLES = f"""
-BEGIN;
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS clean (
-    row INTEGER PRIMARY KEY, logits BLOB, pixels TEXT, broken TEXT);
-CREATE TABLE IF NOT EXISTS outcomes (
-    cell TEXT, row INTEGER, logits BLOB, linf REAL, l2 REAL, success INTEGER, saturated INTEGER,
-    passes REAL, failure TEXT, PRIMARY KEY (cell, row)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS features (
-    source TEXT, row INTEGER, vector BLOB, PRIMARY KEY (source, row));
-CREATE TABLE IF NOT EXISTS survival (
-    cell TEXT, row INTEGER, computed INTEGER, quantised INTEGER, adversarially_rounded INTEGER,
-    jpeg INTEGER, jpeg_clean INTEGER, eps_levels REAL, grey_levels INTEGER,
-    PRIMARY KEY (cell, row)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS chunks (
-    cell TEXT, chunk INTEGER, seconds REAL, PRIMARY KEY (cell, chunk));
-INSERT OR IGNORE INTO meta VALUES ('layout', '{LAYOUT}');
-COMMIT;
-"""
 
 
 @dataclass(frozen=True)
@@ -78,6 +93,23 @@ class Outcome:
     def distance(self, norm: str) -> float:
         """The distance to the clean image in `Linf` or `L2`."""
         return self.linf if norm == "Linf" else self.l2
+
+
+@dataclass(frozen=True)
+class KnownCase:
+    """A case as a run read it: all that a report needs of it, and what tells a changed file."""
+
+    row: int
+    id: str
+    label: int
+    group: str
+    pixel_values: int
+    """Number of values of its image (c * h * w); 0 where that could not be read."""
+    grey_in_colour: bool
+    """Whether its image has three equal channels."""
+    metadata: Mapping[str, str]
+    content: str
+    """As `Cases.content`; empty where the file could not be read."""
 
 
 @dataclass(frozen=True)
@@ -126,37 +158,33 @@ class Observations:
 
 
 class RunStore:
-    """The database of one run directory. A chunk is there as a whole or not at all."""
+    """The database of one run directory. A chunk is there as a whole or not at all.
+
+    Every chunk and every memo has a checksum, keyed with the identity of the run.
+    """
 
     def __init__(self, directory: Path, *, read_only: bool = False) -> None:
         """Open or create the store; while it is open, no other process can write to it.
 
-        With `read_only` nothing is written, and the run may still be going on elsewhere.
-        InputError where another process is at work, or for a broken or an older store.
+        With `read_only` nothing is written, and the run may still be going on elsewhere; it shows
+        what verifies. A store to write to is verified when it is claimed: `identify`. InputError
+        where another process is at work, for the store of another version, and where the disk
+        refuses.
         """
         self._path = directory / DATABASE
         self._scratch: Path | None = None
         self._lock: FileLock | None = None
-        if not read_only:
-            directory.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(directory / LOCK, thread_local=False)
-            try:
-                self._lock.acquire(timeout=0)
-            except Timeout:
-                raise InputError(
-                    f"another process is using {directory}; wait until it has finished"
-                ) from None
+        self._db: sqlite3.Connection | None = None
+        self._key = checksum_key({})
+        self.damage: Damage | None = None
+        """What did not verify when the store was opened or claimed; None: all of it did."""
+        new = not read_only and not self._path.exists()
         try:
-            self._db = self._connect_to_read() if read_only else sqlite3.connect(self._path)
-            self._check_layout()
-            if not read_only:
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = NORMAL")
-                self._db.executescript(_TABLES)
-        except sqlite3.DatabaseError as error:
-            self._release()
-            raise InputError(f"{self._path} is broken ({error}); start in a new folder") from None
-        except InputError:
+            with plain_errors(self._path):
+                self._open_to_read() if read_only else self._open_to_write()
+        except BaseException:
+            if new and self._lock is not None:
+                self.remove()
             self.close()
             raise
 
@@ -167,67 +195,137 @@ class RunStore:
 
     def close(self) -> None:
         """Let others write to the run directory."""
-        self._db.close()
-        self._release()
-
-    def _release(self) -> None:
+        self._disconnect()
         if self._lock is not None:
             self._lock.release()
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _connect_to_read(self) -> sqlite3.Connection:
-        """A connection that writes nothing; by default SQLite would create or change files."""
-        log, index = (self._path.with_name(self._path.name + end) for end in ("-wal", "-shm"))
-        if not log.exists() or not log.stat().st_size:  # nobody writes
-            return self._connect(self._path, "immutable=1")
-        if index.exists():
-            return self._connect(self._path, "readonly_shm=1")
-        # A copy of a run that was killed, taken without the index of its log.
+    def remove(self) -> None:
+        """Close the store and delete its files, while no other process can have taken them."""
+        self._disconnect()
+        for name in FILES:
+            with contextlib.suppress(OSError):
+                (self._path.parent / name).unlink(missing_ok=True)
+        self.close()
+        with contextlib.suppress(OSError):  # Windows deletes no file that is open
+            if os.name == "nt":
+                (self._path.parent / LOCK).unlink(missing_ok=True)
+
+    def _disconnect(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _open_to_write(self) -> None:
+        self._lock = lock(self._path.parent)
+        self._db = connect_to_write(self._path)
+        if self._check_layout() == "":
+            with self._db:
+                create(self._db)
+        self._set_up()
+
+    def _open_to_read(self) -> None:
         self._scratch = Path(tempfile.mkdtemp(prefix="robust-"))
-        for path in (self._path, log):
-            shutil.copyfile(path, self._scratch / path.name)
-        return self._connect(self._scratch / self._path.name, "")
-
-    @staticmethod
-    def _connect(path: Path, options: str) -> sqlite3.Connection:
-        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&{options}", uri=True)
-
-    def _check_layout(self) -> None:
-        tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master")}
-        if not tables and self._lock is None:
+        self._db = connect_to_read(self._path, self._scratch)
+        if self._check_layout() == "":
             raise InputError(f"the run in {self._path.parent} has not begun yet")
-        known = self._get("layout") if "meta" in tables else None
-        if tables and known != LAYOUT:
+        self._key = key_of(self._db)
+        found = survey(self._db, self._key)
+        self.damage = found.damage
+        if self.damage is not None:
+            whole = sqlite3.connect("")  # in memory, or in a file that has no name
+            salvage(self._db, found, whole)
+            for name in found.memos:
+                if name.startswith(IDENTITY):
+                    put_memo(whole, b"", *found.memos[name][:2])
+            self._disconnect()
+            self._db = whole
+
+    def _check_layout(self) -> str | None:
+        layout = layout_of(self._database)
+        if layout not in (None, "", LAYOUT):
             raise InputError(
                 f"the run in {self._path.parent} was made by another version of robust (its store "
-                f"has layout {known}, this version needs {LAYOUT}); start in a new folder"
+                f"has layout {one_line(str(layout))[:20]}, this version needs {LAYOUT}); start in "
+                f"a new folder"
             )
+        if layout is None and is_foreign(self._database):
+            raise InputError(f"{self._path} is the database of another program; name a new folder")
+        return layout
+
+    def _set_up(self) -> None:
+        try:
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = NORMAL")
+        except DATABASE_ERRORS as error:
+            if not is_damage(error):  # what is damaged is repaired once the key is known
+                raise
+
+    @property
+    def _database(self) -> sqlite3.Connection:
+        assert self._db is not None, "the store is closed"
+        return self._db
 
     def identify(self, identity: Mapping[str, str]) -> None:
-        """Claim a new run directory; InputError where it belongs to another run."""
-        for name, value in identity.items():
-            known = self.identity(name)
-            if known is None:
-                self._put(f"identity|{name}", value)
-            elif known != value:
-                raise InputError(
-                    f"{self._path.parent} belongs to another run: its {name} differs; "
-                    f"choose another folder with --out, or delete this one"
-                )
+        """Claim a run directory and verify all that it holds, with the identity as the key.
+
+        What does not verify is left out, so that it runs again: `damage` says what. InputError
+        where the directory belongs to another run.
+        """
+        with plain_errors(self._path):
+            known = identity_of(self._database)
+            for name, value in identity.items():
+                if known.get(name, value) != value:
+                    raise InputError(
+                        f"{self._path.parent} belongs to another run: its {name} differs; "
+                        f"choose another folder with --out, or delete this one"
+                    )
+            self._key = checksum_key(identity)
+            found = survey(self._database, self._key)
+            self.damage = found.damage
+            if self.damage is not None:
+                self._repair(found)
+                self.damage = found.damage
+            if known != identity or self.damage is not None:
+                with self._database as database:
+                    put_memo(database, b"", "key", self._key.hex())
+                    for name, value in identity.items():
+                        put_memo(database, b"", f"{IDENTITY}{name}", value)
+
+    def _repair(self, found: Survey) -> None:
+        """Put a database with all that verifies in the place of the damaged one, which is kept."""
+        folder = self._path.parent
+        with replacing(self._path) as partial:
+            whole = connect_to_write(partial)
+            try:
+                if is_readable(self._database):
+                    salvage(self._database, found, whole)
+                else:
+                    salvage_without_header(self._path, whole, found, self._key)
+            finally:
+                whole.close()
+            self._disconnect()
+            with replacing(folder / DAMAGED) as aside:
+                shutil.copyfile(self._path, aside)
+            for name in FILES[1:3]:  # they belong to the damaged one
+                (folder / name).unlink(missing_ok=True)
+        self._db = connect_to_write(self._path)
+        self._set_up()
 
     def identity(self, name: str) -> str | None:
         """One of the texts that this run was claimed with."""
-        return self._get(f"identity|{name}")
+        return self._memo(b"", f"{IDENTITY}{name}")
 
     def get(self, memo: Memo[T]) -> T | None:
         """The remembered value, or None."""
-        text = self._get(memo.key)
+        text = self._memo(self._key, memo.key)
         return None if text is None else memo.from_json(text)
 
     def put(self, memo: Memo[T], value: T) -> None:
         """Remember a value."""
-        self._put(memo.key, memo.to_json(value))
+        with plain_errors(self._path), self._database as database:
+            put_memo(database, self._key, memo.key, memo.to_json(value))
 
     def memo(self, memo: Memo[T], make: Callable[[], T]) -> T:
         """The remembered value; where there is none, it is made and remembered."""
@@ -237,30 +335,49 @@ class RunStore:
             self.put(memo, known)
         return known
 
-    def _get(self, key: str) -> str | None:
-        found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return None if found is None else str(found[0])
+    def _memo(self, key: bytes, name: str) -> str | None:
+        for row in self._select("SELECT value, checksum FROM meta WHERE key = ?", name):
+            if isinstance(row[0], str) and memo_checksum(key, name, row[0]) == row[1]:
+                return row[0]
+        return None
 
-    def _put(self, key: str, value: str) -> None:
-        with self._db:
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+    def _select(self, query: str, *values: object) -> Iterator[Row]:
+        with plain_errors(self._path):
+            found = self._database.execute(query, values)
+        while True:
+            with plain_errors(self._path):
+                row = found.fetchone()
+            if row is None:
+                return
+            yield row
 
     def done(self) -> set[tuple[str, int]]:
         """The finished (cell, chunk) pairs; clean predictions are the cell `clean`."""
-        return set(self._db.execute("SELECT cell, chunk FROM chunks"))
+        return {(row[0], row[1]) for row in self._select("SELECT cell, chunk FROM chunks")}
 
     def seconds(self) -> dict[str, float]:
         """Time spent by cell."""
-        return dict(self._db.execute("SELECT cell, sum(seconds) FROM chunks GROUP BY cell"))
+        rows = self._select("SELECT cell, sum(seconds) FROM chunks GROUP BY cell")
+        return {row[0]: row[1] for row in rows}
 
-    def add_clean(self, chunk: int, rows: Iterable[CleanPrediction], seconds: float) -> None:
-        """A chunk of clean predictions."""
-        with self._db:
-            self._db.executemany(
-                "INSERT INTO clean VALUES (?, ?, ?, ?)",
-                [(c.row, _pack(c.logits), c.pixels, c.broken) for c in rows],
+    def add_clean(
+        self,
+        chunk: int,
+        rows: Iterable[CleanPrediction],
+        seconds: float,
+        cases: Sequence[KnownCase] = (),
+    ) -> None:
+        """A chunk of clean predictions, with the cases that they are of."""
+        found = [(c.row, c.pixels, c.broken, _pack(c.logits)) for c in rows]
+        index = [
+            (
+                *(c.row, c.id, c.label, c.group, c.pixel_values, c.grey_in_colour),
+                json.dumps(dict(c.metadata)),
             )
-            self._db.execute("INSERT INTO chunks VALUES ('clean', ?, ?)", (chunk, seconds))
+            for c in cases
+        ]
+        contents = [("clean", c.row, c.content) for c in cases]
+        self._add("clean", chunk, seconds, {"clean": found, "cases": index, "contents": contents})
 
     def add_outcomes(
         self,
@@ -271,90 +388,113 @@ class RunStore:
         observed: Observations = Observations(),
     ) -> None:
         """A chunk of one cell: its outcomes, and the features and survival of its images."""
-        with self._db:
-            self._add_features(observed.features)
-            self._db.executemany(
-                "INSERT INTO survival VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(cell, *astuple(outcome)) for outcome in observed.survival],
+        found = [
+            (
+                *(cell, o.row, o.linf, o.l2, o.success, o.saturated, o.passes, o.failure),
+                _pack(o.logits),
             )
-            self._db.executemany(
-                "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        *(cell, o.row, _pack(o.logits), o.linf, o.l2),
-                        *(int(o.success), int(o.saturated), o.passes, o.failure),
-                    )
-                    for o in rows
-                ],
-            )
-            self._db.execute("INSERT INTO chunks VALUES (?, ?, ?)", (cell, chunk, seconds))
+            for o in rows
+        ]
+        survival = [(cell, *astuple(outcome)) for outcome in observed.survival]
+        features = _packed(observed.features)
+        new = {"outcomes": found, "features": features, "survival": survival}
+        self._add(cell, chunk, seconds, new)
 
     def add_features(
-        self, source: str, chunk: int, rows: Iterable[FeatureRow], seconds: float
+        self,
+        source: str,
+        chunk: int,
+        rows: Iterable[FeatureRow],
+        seconds: float,
+        contents: Mapping[int, str] | None = None,
     ) -> None:
-        """A chunk of images that only detectors read: reference, clean, controls."""
-        with self._db:
-            self._add_features(rows)
-            self._db.execute("INSERT INTO chunks VALUES (?, ?, ?)", (source, chunk, seconds))
+        """A chunk of images that only detectors read: reference, clean, controls.
 
-    def _add_features(self, rows: Iterable[FeatureRow]) -> None:
-        self._db.executemany(
-            "INSERT INTO features VALUES (?, ?, ?)",
-            [(source, row, np.asarray(vector, "<f4").tobytes()) for source, row, vector in rows],
+        `contents` are the digests of the files that were read for it, by row.
+        """
+        digests = [(source, row, digest) for row, digest in (contents or {}).items()]
+        self._add(source, chunk, seconds, {"features": _packed(rows), "contents": digests})
+
+    def _add(
+        self, cell: str, chunk: int, seconds: float, values: Mapping[str, Sequence[Sequence[Any]]]
+    ) -> None:
+        """Store a chunk with its checksum: the values of its rows by table, in one transaction."""
+        with plain_errors(self._path), self._database as database:
+            last = database.execute("SELECT coalesce(max(part), 0) FROM chunks").fetchone()[0]
+            part, total = last + 1, ChunkChecksum(self._key)
+            for table in TABLES:
+                rows = table.ordered(table.row(part, one) for one in values.get(table.name, ()))
+                for row in rows:
+                    total.add(table.name, row)
+                database.executemany(table.insert(), rows)
+            seconds = float(seconds)
+            checksum = total.finish(cell, chunk, part, seconds)
+            found = (cell, chunk, part, seconds, total.rows, checksum)
+            database.execute(insert("chunks", CHUNKS_WIDTH), found)
+
+    def known_cases(self) -> Iterator[KnownCase]:
+        """The cases of all finished clean chunks, in order."""
+        rows = self._select(
+            "SELECT cases.row, id, label, owner, pixel_values, grey, metadata, digest FROM cases"
+            " JOIN contents ON contents.source = 'clean' AND contents.row = cases.row"
+            " ORDER BY cases.row"
         )
+        for r in rows:
+            yield KnownCase(r[0], r[1], r[2], r[3], r[4], bool(r[5]), json.loads(r[6]), r[7])
+
+    def contents(self, source: str) -> dict[int, str]:
+        """By row: the digest of the file read for a source; `clean` are the audited cases."""
+        rows = self._select("SELECT row, digest FROM contents WHERE source = ?", source)
+        return {row[0]: row[1] for row in rows}
 
     def features(self, source: str) -> tuple[list[int], npt.NDArray[np.float32]]:
         """Rows in order and their features `(n, m)`; `(0, 0)` where there are none."""
-        found = self._db.execute(
-            "SELECT row, vector FROM features WHERE source = ? ORDER BY row", (source,)
-        ).fetchall()
+        query = "SELECT row, vector FROM features WHERE source = ? ORDER BY row"
+        found = list(self._select(query, source))
         values = np.frombuffer(b"".join(vector for _, vector in found), "<f4").astype(np.float32)
         return [row for row, _ in found], values.reshape(len(found), -1 if found else 0)
 
     def count(self, source: str) -> int:
         """How many images of a source have features."""
-        found = self._db.execute("SELECT count(*) FROM features WHERE source = ?", (source,))
-        return int(found.fetchone()[0])
+        (found,) = self._select("SELECT count(*) FROM features WHERE source = ?", source)
+        return int(found[0])
 
     def clean(self, first: int = 0, stop: int | None = None) -> Iterator[CleanPrediction]:
         """Clean predictions of rows first <= row < stop, in order."""
-        rows = self._db.execute(
-            "SELECT row, logits, pixels, broken FROM clean WHERE row >= ? AND row < ? ORDER BY row",
-            (first, 2**62 if stop is None else stop),
+        query = (
+            "SELECT row, logits, pixels, broken FROM clean WHERE row >= ? AND row < ? ORDER BY row"
         )
-        for r in rows:
+        for r in self._select(query, first, 2**62 if stop is None else stop):
             yield CleanPrediction(r[0], _unpack(r[1]), r[2], r[3])
 
     def outcomes(self, cell: str, first: int = 0, stop: int | None = None) -> Iterator[Outcome]:
         """Outcomes of one cell for rows first <= row < stop, in order."""
-        rows = self._db.execute(
+        query = (
             "SELECT row, logits, linf, l2, success, saturated, passes, failure FROM outcomes"
-            " WHERE cell = ? AND row >= ? AND row < ? ORDER BY row",
-            (cell, first, 2**62 if stop is None else stop),
+            " WHERE cell = ? AND row >= ? AND row < ? ORDER BY row"
         )
-        for r in rows:
+        for r in self._select(query, cell, first, 2**62 if stop is None else stop):
             yield Outcome(
                 r[0], _filled(r[1]), _nan(r[2]), _nan(r[3]), bool(r[4]), bool(r[5]), *r[6:]
             )
 
     def totals(self, cell: str) -> Totals:
         """Sums over the outcomes of one cell."""
-        found = self._db.execute(
-            "SELECT count(*), total(passes), total(saturated) FROM outcomes WHERE cell = ?", (cell,)
-        ).fetchone()
+        query = "SELECT count(*), total(passes), total(saturated) FROM outcomes WHERE cell = ?"
+        (found,) = self._select(query, cell)
         return Totals(int(found[0]), float(found[1]), int(found[2]))
 
     def failures(self, cell: str) -> list[tuple[int, str]]:
         """Row and reason of every case of one cell without a verdict."""
         query = "SELECT row, failure FROM outcomes WHERE cell = ? AND failure IS NOT NULL"
-        return list(self._db.execute(f"{query} ORDER BY row", (cell,)))
+        return [(row[0], row[1]) for row in self._select(f"{query} ORDER BY row", cell)]
 
     def survival(self, cell: str) -> list[SurvivalOutcome]:
         """Survival of the images of one cell as files, by row."""
-        rows = self._db.execute(
+        rows = self._select(
             "SELECT row, computed, quantised, adversarially_rounded, jpeg, jpeg_clean, eps_levels,"
             " grey_levels FROM survival WHERE cell = ? ORDER BY row",
-            (cell,),
+            cell,
         )
         return [
             SurvivalOutcome(
@@ -362,6 +502,10 @@ class RunStore:
             )
             for r in rows
         ]
+
+
+def _packed(rows: Iterable[FeatureRow]) -> list[Row]:
+    return [(source, row, np.asarray(vector, "<f4").tobytes()) for source, row, vector in rows]
 
 
 def _pack(logits: Array | None) -> bytes | None:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from robust.cases.case import Case, Cases, pixel_hash
+from robust.cases.case import Case, Cases, Entry, pixel_hash
 from robust.cases.consistency import check_outputs
 from robust.engine.batch import Batch, group_by_shape, make_batches, stack_images
 from robust.engine.cells import Cell, running_order
 from robust.engine.goal import Goal, eligible_cases
+from robust.engine.identity.images import ChangedImage, contents_of, with_known_pixels
 from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
 from robust.engine.run_memory import HEAD
-from robust.engine.run_store import CleanPrediction, Observations, Outcome, RunStore
+from robust.engine.run_store import (
+    CleanPrediction,
+    KnownCase,
+    Observations,
+    Outcome,
+    RunStore,
+)
 from robust.engine.verified_attack import slack
 from robust.errors import InputError
 from robust.metrics.arrays import Array
@@ -29,7 +36,7 @@ from robust.progress import Progress, no_progress
 from robust.units import at_eps
 
 TIMING_IMAGES = 16
-"""Number of images on which the fastest way to run the network is measured."""
+"""Number of images on which the gain of the faster network is measured."""
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +84,7 @@ class Runner:
         self.store = store
         self.skip_broken = options.skip_broken
         self.progress = options.progress
-        self._precision = audit.precision
+        self._precision, self._chunk = audit.precision, audit.chunk
         self.template = image_template(classifier)
         """An empty tensor on the device and of the type of images."""
         self._attacker: MixedPrecisionAttacker | None = None
@@ -96,11 +103,14 @@ class Runner:
                 continue
             self.progress(rows.start, len(self.cases), "clean images")
             began = time.perf_counter()
-            found = self._predict(rows)
+            contents = contents_of(self.cases, rows)
+            found, cases = self._predict(rows, contents)
             self.store.memo(HEAD, lambda: self.classifier.head)
-            self.store.add_clean(number, found, time.perf_counter() - began)
+            self.store.add_clean(number, found, time.perf_counter() - began, cases)
         if all(clean.broken is not None for clean in self.store.clean()):
             raise InputError("none of the images could be read; there is nothing to audit")
+        # From here on every image must be the one that was predicted.
+        self.cases = with_known_pixels(self.cases, self.store.clean())
         self.progress(len(self.cases), len(self.cases), "clean images")
 
     def attack(
@@ -142,7 +152,7 @@ class Runner:
         """The adversarial images of one cell on one batch, and their verified outcomes."""
         if self._attacker is None:
             self._attacker = make_mixed_precision_attacker(
-                self.classifier, batch.x[:TIMING_IMAGES], self._precision, self.store
+                self.classifier, batch.x[:TIMING_IMAGES], self._precision, self.store, self._chunk
             )
         return self._attacker.run(cell, batch, goal, seed)
 
@@ -174,6 +184,8 @@ class Runner:
     def _read(self, rows: Sequence[int]) -> list[tuple[int, Case]]:
         found: list[tuple[int, Case]] = []
         for row, case in zip(rows, self.cases.stream(rows), strict=True):
+            if isinstance(case, ChangedImage):
+                raise case
             if isinstance(case, InputError):
                 raise InputError(f"an image changed while the audit ran: {case}")
             found.append((row, case))
@@ -186,9 +198,13 @@ class Runner:
         """
         return self.classifier(x)  # type: ignore[no-any-return]
 
-    def _predict(self, rows: range) -> list[CleanPrediction]:
+    def _predict(
+        self, rows: range, contents: Mapping[int, str]
+    ) -> tuple[list[CleanPrediction], list[KnownCase]]:
+        """The predictions of a chunk, and its cases with the digests of their files."""
         found: dict[int, CleanPrediction] = {}
         good: list[tuple[int, Case]] = []
+        known: list[KnownCase] = []
         for row, case in zip(rows, self.cases.stream(rows), strict=True):
             if isinstance(case, InputError):
                 if not self.skip_broken:
@@ -196,8 +212,10 @@ class Runner:
                 # The path goes to the terminal alone: a file name may name a patient.
                 _log.warning("robust: skipped: %s", case)
                 found[row] = CleanPrediction(row, None, "", "could not be read")
+                known.append(_known(row, self.cases.entries[row], None, contents[row]))
             else:
                 good.append((row, case))
+                known.append(_known(row, self.cases.entries[row], case.image, contents[row]))
         for shaped in group_by_shape(good):
             x = stack_images(shaped, self.template)
             with torch.no_grad():
@@ -205,7 +223,7 @@ class Runner:
             check_outputs(logits, self.cases.classes, ids=[case.id for _, case in shaped])
             for (row, case), values in zip(shaped, logits.double().cpu().numpy(), strict=True):
                 found[row] = CleanPrediction(row, values, pixel_hash(case.image))
-        return [found[row] for row in rows]
+        return [found[row] for row in rows], known
 
     def _fallen(self, cells: Sequence[Cell], cell: Cell, rows: range) -> set[int]:
         """Rows for which some attack has succeeded within this cell's eps."""
@@ -216,3 +234,17 @@ class Runner:
                     if o.success and o.distance(cell.threat.norm) <= slack(cell.threat, 1):
                         fallen.add(o.row)
         return fallen
+
+
+def _known(row: int, entry: Entry, image: Tensor | None, content: str) -> KnownCase:
+    grey = image is not None and len(image) == 3 and bool((image == image[:1]).all())
+    return KnownCase(
+        row=row,
+        id=entry.id,
+        label=entry.label,
+        group=entry.group,
+        pixel_values=0 if image is None else image.numel(),
+        grey_in_colour=grey,
+        metadata=entry.metadata,
+        content=content,
+    )

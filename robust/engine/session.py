@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from attacks import Attack
 from robust.cases import Cases
 from robust.engine.batch import first_images
 from robust.engine.cells import Cell, make_cells
+from robust.engine.database.connection import DAMAGED
 from robust.engine.goal import Goal, goal_of
-from robust.engine.provenance import Provenance, find_provenance
-from robust.engine.run_memory import HEAD
+from robust.engine.identity.images import require_unchanged
+from robust.engine.identity.networks import IMAGES, remember_surrogate, require_same_network
+from robust.engine.identity.surroundings import resume_surroundings
+from robust.engine.provenance import PACKAGES, Provenance, find_provenance
+from robust.engine.run_memory import CASE_SET, HEAD, REPAIRED, CaseSet
 from robust.engine.run_store import RunStore
 from robust.engine.runner import DEFAULT_OPTIONS, Runner, RunOptions
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, prepare
+from robust.models.environment import find_environment
 from robust.models.weights import weights_hash
 from robust.plan.spec import Plan
 from robust.progress import Progress
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,10 +73,7 @@ def start_session(
     if audit.threshold != 0.5 and len(cases.classes) != 2:
         raise InputError("a threshold applies to two classes only; remove it from [audit]")
     device = choose_device(options.device)
-    ready = prepare(inputs.classifier, device, head=store.get(HEAD))
-    if ready.head == "auto":
-        images = first_images(cases, range(len(cases)), audit.chunk)
-        ready = prepare(ready, device, images=images)
+    ready = prepare(inputs.classifier, device)
     cells = make_cells(plan.attacks, inputs.attacks, audit, len(cases.classes))
     weights = weights_hash(ready)
     surrogate = None if inputs.surrogate is None else prepare(inputs.surrogate, device)
@@ -75,20 +81,30 @@ def start_session(
         "plan": plan.digest(),
         "model": f"{weights} {inputs.classifier.describe()}",
         "data": cases.fingerprint(),
+        "findings": str(tuple(cases.findings)),
         "device": device.type,
     }
     if inputs.reference is not None:
         identity["reference"] = inputs.reference.fingerprint()
-    if surrogate is not None:
-        identity["surrogate"] = weights_hash(surrogate)
-    store.identify(identity)
+    if surrogate is not None and inputs.surrogate is not None:
+        identity["surrogate"] = f"{weights_hash(surrogate)} {inputs.surrogate.describe()}"
+    _claim(store, identity, audit.chunk, cases)
+    require_unchanged(cases, store.contents("clean"), options.progress)
+    environment = resume_surroundings(find_environment(device, PACKAGES), store)
+    if ready.head == "auto":
+        known = store.get(HEAD)
+        images = None if known else first_images(cases, range(len(cases)), audit.chunk)
+        ready = prepare(ready, device, images=images, head=known)
+    require_same_network(ready, cases, list(islice(store.clean(), 4 * IMAGES)))
     runner = Runner(ready, cases, store, audit, options)
     runner.predict_clean()
-    provenance = find_provenance(plan, ready, weights, device)
+    if surrogate is not None:
+        remember_surrogate(surrogate, runner.cases, store)
+    provenance = find_provenance(plan, ready, weights, environment)
     provenance.save(store)
     return Session(
         classifier=ready,
-        cases=cases,
+        cases=runner.cases,
         store=store,
         runner=runner,
         cells=cells,
@@ -97,3 +113,26 @@ def start_session(
         surrogate=surrogate,
         progress=options.progress,
     )
+
+
+def _claim(store: RunStore, identity: Mapping[str, str], chunk: int, cases: Cases) -> None:
+    """Claim the store and verify what it holds; damage is said, and runs again."""
+    store.identify(identity)
+    if store.damage is not None:
+        for line in store.damage.lines(chunk, len(cases)):
+            _log.warning("robust: %s", line)
+        _log.warning("robust: the damaged run file is kept as %s", DAMAGED)
+        again = max(1, len(store.damage.chunks))
+        store.put(REPAIRED, (store.get(REPAIRED) or 0) + again)
+    case_set = CaseSet(
+        source=cases.source,
+        classes=tuple(cases.classes),
+        count=len(cases),
+        findings=tuple(cases.findings),
+        grouped=cases.grouped,
+        phantom=cases.phantom,
+        split=cases.split,
+        noun=cases.noun,
+        showable=cases.showable,
+    )
+    store.memo(CASE_SET, lambda: case_set)

@@ -54,6 +54,28 @@ class FinishedCases:
         )
 
 
+LOOKED_AT = 16
+"""Images that are looked at for colour."""
+
+
+@dataclass(frozen=True)
+class KnownImages:
+    """What a report says of the finished images themselves."""
+
+    values: int
+    """Number of values (c * h * w) of the first."""
+    grey_in_colour: int
+    """How many of the first `LOOKED_AT` hold a grey image in a colour file."""
+
+
+def known_images(store: RunStore, rows: Sequence[int]) -> KnownImages:
+    """Of the cases at these rows, from what the run kept of them; no image is read."""
+    wanted = set(rows[:LOOKED_AT])
+    found = {one.row: one for one in store.known_cases() if one.row in wanted}
+    grey = sum(one.grey_in_colour for one in found.values())
+    return KnownImages(found[rows[0]].pixel_values, grey)
+
+
 class Summary:
     """Computes the results of a run from its store."""
 

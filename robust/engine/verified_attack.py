@@ -12,13 +12,9 @@ from attacks.losses import saturated
 from robust.engine.batch import Batch
 from robust.engine.goal import Goal
 from robust.engine.run_store import Outcome
-from robust.errors import InputError, first_line
+from robust.errors import type_and_line
 from robust.metrics.worst_case import Ball
-from robust.models.acceleration.memory import memory_ran_out
-
-
-class OutOfMemory(InputError):
-    """Memory ran out on a batch."""
+from robust.models.acceleration.memory import OutOfMemory, memory_ran_out
 
 
 def slack(threat: ThreatModel, pixels: int) -> float:
@@ -88,12 +84,12 @@ def _run(model: Model, task: AttackTask, batch: Batch) -> tuple[Tensor, list[str
         target = task.goal.targets(batch.logits)
         x_adv = task.attack(model, x, batch.y, threat, streams, target).detach()
         return x_adv, _violations(x_adv, x, threat)
-    except Exception as error:  # noqa: BLE001  (a foreign attack may fail in any way)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  (a foreign attack may even call sys.exit)
         if memory_ran_out(error):
-            raise OutOfMemory(
-                f"memory ran out on a batch of {len(x)}; use smaller images or another device"
-            ) from None
-        return x, [f"{type(error).__name__}: {first_line(error)}"] * len(x)
+            raise OutOfMemory(len(x)) from None
+        return x, [type_and_line(error)] * len(x)
 
 
 def _violations(x_adv: Tensor, x: Tensor, threat: ThreatModel) -> list[str | None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from robust.cases.case import Stored
 from robust.cases.images import as_png
+from robust.files import make_private_folder, write_atomically
 
 BUDGET = 3_000_000
 """Most bytes of all images together: as text in a page a third more, which is below 5 MB."""
@@ -20,6 +23,7 @@ SIDES = (448, 320, 256, 224, 192, 160, 128, 112, 96, 80, 64, 48)
 """Longest sides tried in turn until the pictures fit the budget."""
 
 Picture = npt.NDArray[np.uint8]
+_PICTURE = re.compile(r"\d+-(clean|eps\d+|eps\d+-difference)\.png")
 
 
 def picture(image: Tensor) -> Picture:
@@ -60,10 +64,21 @@ def write_pictures(folder: Path, pictures: Mapping[str, tuple[Picture, bool]]) -
         }
         if sum(map(len, files.values())) <= BUDGET:
             break
-    folder.mkdir()
+    make_private_folder(folder)
     for name, data in files.items():
-        (folder / name).write_bytes(data)
+        write_atomically(folder / name, data)
     return side
+
+
+def remove_pictures(folder: Path) -> None:
+    """Remove the pictures of an earlier gallery, and the folder where nothing else lies in it."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if _PICTURE.fullmatch(path.name):
+            path.unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def reduced_size(size: tuple[int, int], side: int) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,14 @@ from robust.engine.cells import Cell
 from robust.engine.run_store import Outcome
 from robust.engine.session import Session
 from robust.engine.summary import Summary
-from robust.gallery.png import Picture, difference, picture, reduced_size, write_pictures
+from robust.gallery.png import (
+    Picture,
+    difference,
+    picture,
+    reduced_size,
+    remove_pictures,
+    write_pictures,
+)
 from robust.metrics.scores import margins
 from robust.metrics.worst_case import WorstCase
 from robust.plan.spec import ReportSpec
@@ -51,7 +57,7 @@ def make_gallery(folder: Path, session: Session, summary: Summary) -> tuple[Exhi
     plan = session.provenance.plan
     if (existing := load_existing(folder, plan.report)) is not None:
         return existing
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_pictures(folder)
     count = plan.report.gallery
     if count is None:
         count = CASES if summary.cases.showable else 0

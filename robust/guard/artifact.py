@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import torch
@@ -17,7 +17,8 @@ from torch import Tensor
 from detectors import FittedDetector
 from robust.detection.factory import make_detectors
 from robust.errors import InputError, first_line
-from robust.files import replacing
+from robust.files import MOST_TEXT, cannot, open_regular, read_bytes, replacing
+from robust.models.classifier import HEADS
 from robust.plan.spec import DetectorSpec, ModelSpec, PlanTable
 from robust.units import at_eps
 
@@ -28,18 +29,28 @@ _LEARNED, _HEAD = "learned/", "head/"
 _AGAIN = "fit the detector again with robust fit-detector"
 
 Finite = pydantic.FiniteFloat
+Side = Annotated[int, Field(ge=1, le=1 << 14)]
+"""Of an image, in pixels, or its channels."""
+
+
+def _described(description: dict[str, Any]) -> dict[str, Any]:
+    """ValueError where what a guard needs of a description is missing."""
+    head, threshold = description.get("head"), description.get("threshold")
+    if head not in HEADS or not isinstance(threshold, float) or not 0 < threshold < 1:
+        raise ValueError("names no head and threshold of a classifier")
+    return description
 
 
 class ClassifierFingerprint(PlanTable):
     """Identifies the classifier that a detector was fitted to."""
 
     weights_sha256: str
-    description: dict[str, Any]
+    description: Annotated[dict[str, Any], pydantic.AfterValidator(_described)]
     """`Classifier.describe()`: the preprocessing and the head."""
     classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[Side, Side, Side]
     """(c, h, w) of an image that the detector was fitted on."""
-    probe_logits: tuple[Finite, ...]
+    probe_logits: tuple[Finite, ...] = Field(max_length=10**6)
     """Logits on `probe_image` of that shape; they differ where the network's code has changed."""
     model: ModelSpec
     """Where the classifier was loaded from, its head recognised."""
@@ -84,8 +95,8 @@ class Record(PlanTable):
     fields: dict[str, Any]
     """The detector's parameters."""
     layers: tuple[str, ...]
-    dropout_passes: int
-    seed: int
+    dropout_passes: int = Field(ge=0, le=10**5)
+    seed: int = Field(ge=0, lt=2**63)
     threshold: Finite
     """An image with a higher score is flagged."""
     false_alarms: FalseAlarmRate
@@ -95,7 +106,7 @@ class Record(PlanTable):
     reference_images: int
     left_out: int
     """Copies of other images, which were not used."""
-    size: tuple[int, int] | None
+    size: tuple[Side, Side] | None
     """(h, w) to which `[data]` resized images when they were read."""
     grey: bool
     classifier: ClassifierFingerprint
@@ -136,11 +147,11 @@ class GuardArtifact:
         place = Path(folder)
         record, header = _read_record(place)
         tensors = _read_tensors(place / TENSORS, header)
-        spec = DetectorSpec(name=record.name, label=record.label, **record.fields)
         try:
+            spec = DetectorSpec(**{**record.fields, "name": record.name, "label": record.label})
             (detector,) = make_detectors([spec]).values()
-        except InputError as error:
-            raise InputError(f"{place / RECORD}: {error}") from None
+        except ValueError as error:  # also a field that no detector can have
+            raise InputError(f"{place / RECORD}: {first_line(error)}; {_AGAIN}") from None
         head = _part(tensors, _HEAD) or None
         return GuardArtifact(record, FittedDetector(detector, _part(tensors, _LEARNED), head))
 
@@ -191,15 +202,21 @@ class _Header(pydantic.BaseModel):
 
 def _read_record(place: Path) -> tuple[Record, _Header]:
     path = place / RECORD
-    if place.is_file():
-        raise InputError(f"{place} is a file; name the folder that robust fit-detector wrote")
-    if not path.is_file():
-        missing = f"{place} holds no {RECORD}" if place.is_dir() else f"no such detector: {place}"
-        raise InputError(f"{missing}; name the folder that robust fit-detector wrote")
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        if place.is_file():
+            raise InputError(f"{place} is a file; name the folder that robust fit-detector wrote")
+        if not path.exists():
+            missing = (
+                f"{place} holds no {RECORD}" if place.is_dir() else f"no such detector: {place}"
+            )
+            raise InputError(f"{missing}; name the folder that robust fit-detector wrote")
+    except OSError as error:
+        raise InputError(cannot(place, "be read", error)) from None
+    text = read_bytes(path, MOST_TEXT)
+    try:
+        body = json.loads(text)
         header = _Header.model_validate(body)
-    except (ValueError, RecursionError, OSError):  # a pydantic error is a ValueError
+    except (ValueError, RecursionError):  # a pydantic error is a ValueError
         raise InputError(f"{path} is not the record of a detector; {_AGAIN}") from None
     if header.version != VERSION:
         newer = header.version > VERSION
@@ -220,19 +237,19 @@ def _read_record(place: Path) -> tuple[Record, _Header]:
 
 
 def _read_tensors(path: Path, header: _Header) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; {_AGAIN}") from None
+        raise InputError(f"{cannot(path, 'be read', error)}; {_AGAIN}") from None
     if hashlib.sha256(content).hexdigest() != header.tensors_sha256:
         raise InputError(f"{path} is not the file that was stored beside {RECORD}; {_AGAIN}")
     try:
         found: dict[str, Tensor] = load(content)
         return {name: found[name] for name in header.tensors}
-    except (SafetensorError, ValueError, KeyError) as error:
+    except Exception as error:  # noqa: BLE001  (a broken file makes it raise of every kind)
         raise InputError(f"{path} is broken ({first_line(error)}); {_AGAIN}") from None
 
 

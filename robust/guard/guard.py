@@ -15,6 +15,7 @@ from robust.engine.batch import places_by_shape
 from robust.errors import InputError, first_line
 from robust.guard.artifact import ClassifierFingerprint, GuardArtifact, probe_image
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
+from robust.models.acceleration.memory import memory_ran_out
 from robust.models.preparation import image_template
 
 BATCH = 64
@@ -92,11 +93,13 @@ class Guard:
         try:
             features = self._reader(x)
             return features.logits, self._detector.score(features)
-        except InputError:
+        except KeyboardInterrupt:
             raise
-        except torch.OutOfMemoryError:
-            raise InputError(f"memory ran out on {len(x)} images; give fewer at once") from None
-        except (ValueError, RuntimeError, KeyError, IndexError) as error:
+        except BaseException as error:
+            if memory_ran_out(error):
+                raise InputError(f"memory ran out on {len(x)} images; give fewer at once") from None
+            if isinstance(error, InputError):
+                raise
             raise InputError(
                 f"the detector {self.record.label} fails on images of shape {tuple(x.shape[1:])}: "
                 f"{first_line(error)}"

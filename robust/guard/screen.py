@@ -14,7 +14,7 @@ from robust.errors import InputError
 from robust.guard.artifact import GuardArtifact, Record
 from robust.guard.guard import BATCH, Guard
 from robust.models import Classifier, load_classifier
-from robust.plan.load import load_plan
+from robust.plan.load import load_plan, refuse_code
 from robust.progress import Progress
 
 COLUMNS = ("id", "prediction", "score", "flagged")
@@ -39,16 +39,20 @@ def screen_files(
     weights: Path | None = None,
     device: str = "auto",
     skip_broken: bool = False,
+    allow_code: bool = False,
     progress: Progress = lambda done, total, label: None,
 ) -> tuple[list[ScreenedImage], list[str], Record]:
     """Rows in the order of the images, the reasons why files were skipped, and the record.
 
     A folder stands for all images below it. The classifier is loaded as it was for the fit, unless
-    `plan` or `weights` says where it is now. Raises InputError.
+    `plan` or `weights` says where it is now. A factory or a program that the detector's folder
+    names is loaded with `allow_code` alone: the folder may have come from elsewhere. Raises
+    InputError.
     """
     artifact = detector if isinstance(detector, GuardArtifact) else GuardArtifact.load(detector)
     files = [file for path in paths for file in _images(path)]
-    guard = Guard(open_classifier(artifact.record, plan, weights), artifact, device)
+    classifier = open_classifier(artifact.record, plan, weights, allow_code=allow_code)
+    guard = Guard(classifier, artifact, device)
     # As cases, so that they are read in the same way as those of the fit.
     cases = Cases(
         source="files",
@@ -80,19 +84,26 @@ def screen_files(
     return lines, skipped, artifact.record
 
 
-def open_classifier(record: Record, plan: Path | None, weights: Path | None) -> Classifier:
+def open_classifier(
+    record: Record, plan: Path | None, weights: Path | None, *, allow_code: bool = False
+) -> Classifier:
     """The classifier that a record names, or one from `plan` or `weights`."""
     if plan is not None and weights is not None:
         raise InputError("a plan names weights already; give either --plan or --weights")
     model = record.classifier.model
     threshold = float(record.classifier.description["threshold"])
     if plan is not None:
-        made = load_plan(plan)
+        made = load_plan(plan, allow_code=allow_code)
         if made.model is None:
             raise InputError(f"{plan} has no [model] table; it must name the classifier")
         # A sensitivity was turned into a threshold on val, which may be absent now: keep that one.
         threshold = threshold if made.audit.sensitivity is not None else made.audit.threshold
         model = made.model
+    elif not allow_code:
+        # A file that --weights names is the user's own word, a factory in the record is not.
+        own = {"file"} if weights is not None else set()
+        named = model.model_dump(exclude_none=True, exclude=own)
+        refuse_code({"model": named}, "the detector", "--plan")
     if weights is not None:
         place = "weights" if model.file is None else "file"
         model = model.model_copy(update={place: str(weights), "pretrained": False})

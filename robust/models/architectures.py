@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from robust.errors import InputError, did_you_mean
+from robust.models.process_state import ProcessState
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def _fetch_command(library: str, name: str) -> str:
 
 
 @contextmanager
-def _quick_when_offline() -> Iterator[None]:
+def _set_quick_when_offline() -> Iterator[None]:
     """Where the hub has no address, look into the local cache alone: its client retries long."""
     import huggingface_hub.constants as hub
 
@@ -124,6 +125,9 @@ def _quick_when_offline() -> Iterator[None]:
         yield
     finally:
         hub.HF_HUB_OFFLINE = before
+
+
+_quick_when_offline = ProcessState(_set_quick_when_offline)
 
 
 def count_outputs(library: str, name: str, state: Mapping[str, Tensor]) -> int | None:

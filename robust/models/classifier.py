@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robust.errors import InputError, did_you_mean, first_line
+from robust.errors import InputError, did_you_mean, first_line, type_and_line
+from robust.models.acceleration.memory import OutOfMemory, memory_ran_out
 
 HEADS = ("auto", "softmax", "sigmoid", "multilabel", "probabilities")
 FITS = ("squash", "crop", "pad")
@@ -97,25 +98,15 @@ class Classifier(nn.Module):
             x = self._resize(x, self.size)
         try:
             out = self.network((x - self.mean.to(x.dtype)) / self.std.to(x.dtype))
-        except torch.OutOfMemoryError:
+        except KeyboardInterrupt:
             raise
-        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+        except BaseException as error:
+            if memory_ran_out(error):
+                raise OutOfMemory(len(x)) from error
             raise InputError(
-                f"the network fails on images of shape {tuple(x.shape[1:])}: {first_line(error)}; "
-                f"set channels and size in [model] to what it was trained on"
+                f"the network fails on images of shape {tuple(x.shape[1:])}: {_reason(error)}"
             ) from error
-        if not isinstance(out, Tensor):
-            raise InputError(
-                f"the network returns a {type(out).__name__}, not a tensor of outputs; wrap it in "
-                f"a module that returns the logits alone"
-            )
-        if out.ndim == 1:
-            out = out[:, None]
-        if out.ndim != 2:
-            raise InputError(
-                f"the network returns a tensor of shape {tuple(out.shape)}; (n, outputs) is needed"
-            )
-        return out
+        return _checked(out, x)
 
     def to_logits(self, out: Tensor) -> Tensor:
         """Interpret the network's outputs `(n, outputs)` as logits `(n, k)`, k >= 2."""
@@ -213,6 +204,51 @@ def settle_head(classifier: Classifier, x: Tensor) -> None:
     """Replace head `auto` by what the outputs on `x (n, c, h, w)` show it to be."""
     if classifier.head == "auto":
         classifier.head = recognise_head(classifier.outputs(x))
+
+
+_OF_SHAPE = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
+"""What a network raises on images of another shape than its own."""
+
+
+def _reason(error: BaseException) -> str:
+    """Why a network failed, and what to do."""
+    if type(error) in _OF_SHAPE:
+        remedy = "set channels and size in [model] to what it was trained on"
+        return f"{first_line(error)}; {remedy}"
+    return f"{type_and_line(error)}; its own code raises this: mend it there"
+
+
+def _checked(out: object, x: Tensor) -> Tensor:
+    """The outputs `(n, outputs)` of a network on `x`; InputError for anything else."""
+    if not isinstance(out, Tensor):
+        raise InputError(
+            f"the network returns a {type(out).__name__}, not a tensor of outputs; wrap it in "
+            f"a module that returns the logits alone"
+        )
+    if not out.is_floating_point() or out.layout is not torch.strided:
+        kind = str(out.dtype).removeprefix("torch.")
+        kind = kind if out.layout is torch.strided else str(out.layout)
+        raise InputError(
+            f"the network returns {kind} values; wrap it in a module that returns the logits as "
+            f"plain float32"
+        )
+    if out.ndim == 1:
+        out = out[:, None]
+    if out.ndim != 2 or not out.shape[1]:
+        raise InputError(
+            f"the network returns a tensor of shape {tuple(out.shape)}; (n, outputs) is needed"
+        )
+    if len(out) != len(x):
+        raise InputError(
+            f"the network returns {len(out)} rows for {len(x)} images; it must give one row for "
+            f"each image of a batch"
+        )
+    if out.device != x.device:
+        raise InputError(
+            f"the network returns a tensor on {out.device}, its images are on {x.device}; let it "
+            f"stay on the device of its input"
+        )
+    return out
 
 
 def _require_choice(name: str, value: str, choices: Sequence[str]) -> None:

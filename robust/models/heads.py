@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from robust.errors import InputError
 from robust.models.architectures import Preprocessing, build_network, configuration, find_library
 from robust.models.weights import load_strictly
 
+_DRAWING = threading.Lock()
+"""torch has one random state for all threads: two networks must not be drawn from it at once."""
 AUXILIARY = ("googlenet", "inception_v3")
 """Networks of torchvision that have auxiliary outputs in training if pretrained."""
 
@@ -50,7 +53,7 @@ def make_network(
             f"torchvision's pretrained {name} has auxiliary outputs; take timm:inception_v3, or "
             f"another network"
         )
-    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+    with _DRAWING, torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
         network = build_network(library, name, None, pretrained and state is None)

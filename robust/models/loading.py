@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
-from robust.errors import InputError, did_you_mean, first_line
+from robust.errors import InputError, did_you_mean, first_line, type_and_line
 from robust.models.architectures import (
     Preprocessing,
     build_network,
@@ -48,7 +48,8 @@ def load_classifier(
 
     - `architecture`: a timm or torchvision name (`timm:` or `torchvision:` before it decides where
       both have one; timm goes first), with a `weights` file or `pretrained=True`.
-    - `file`: a TorchScript file, or an exported program (`.pt2`).
+    - `file`: a TorchScript file, or an exported program (`.pt2`). Either can run code as it is
+      opened: take it from people you trust.
     - `factory`: `package.module:function`, called without arguments, with an optional `weights`.
     - `folder`: a folder written by `robust train`; it sets everything else but the threshold.
 
@@ -183,19 +184,23 @@ def _call_factory(name: str) -> nn.Module:
         remedy = (
             f"run from the folder that holds {top}" if itself else f"{top} needs it: install it"
         )
-        raise InputError(f"factory {name!r}: {error}; {remedy}") from None
-    except (Exception, SystemExit) as error:  # noqa: BLE001  (a script may even parse arguments)
-        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"factory {name!r}: {first_line(error)}; {remedy}") from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  (a script may even parse arguments)
+        reason = type_and_line(error)
         raise InputError(f"factory {name}: {module_name} cannot be imported: {reason}") from None
-    if not hasattr(module, function):
+    try:
+        build = getattr(module, function, None)
+        if build is not None:
+            network = build()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001
+        raise InputError(f"factory {name} failed: {type_and_line(error)}") from None
+    if build is None:
         public = [known for known in vars(module) if not known.startswith("_")]
         raise InputError(f"{module_name} has no {function!r}; {did_you_mean(function, public)}")
-    try:
-        network = getattr(module, function)()
-    except (Exception, SystemExit) as error:  # noqa: BLE001
-        raise InputError(
-            f"factory {name} failed: {type(error).__name__}: {first_line(error)}"
-        ) from None
     if not isinstance(network, nn.Module):
         raise InputError(f"factory {name} returns a {type(network).__name__}, not an nn.Module")
     return network

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from robust.errors import InputError
+from robust.errors import InputError, type_and_line
 from robust.models.classifier import Classifier, settle_head
+from robust.models.process_state import ProcessState
 
 
 def prepare(
@@ -35,15 +36,23 @@ def prepare(
     try:
         with torch.no_grad():  # else the copy of a scripted module has no leaves
             ready = copy.deepcopy(classifier)
-    except Exception as error:  # noqa: BLE001  (any foreign module, any error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  (any foreign module, any error)
         raise InputError(
-            f"the model cannot be copied ({error}); give robust a factory that builds it"
+            f"the model cannot be copied ({type_and_line(error)}); give robust a factory that "
+            f"builds it"
         ) from None
-    evaluate(ready)
-    for parameter in ready.parameters():
-        parameter.requires_grad_(False)
-        parameter.grad = None
-    ready = ready.to(device)
+    try:
+        evaluate(ready)
+        for parameter in ready.parameters():
+            parameter.requires_grad_(False)
+            parameter.grad = None
+        ready = ready.to(device)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001
+        raise InputError(f"the model cannot be prepared: {type_and_line(error)}") from None
     if ready.head == "auto" and head is not None:
         ready.head = head
     if images is not None:
@@ -74,9 +83,16 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def full_precision() -> AbstractContextManager[None]:
+    """Switch TF32 off and choose deterministic kernels; restore the global settings afterwards.
+
+    They are switched on again once no thread is within it.
+    """
+    return _FULL_PRECISION()
+
+
 @contextmanager
-def full_precision() -> Iterator[None]:
-    """Switch TF32 off and choose deterministic kernels; restore the global settings afterwards."""
+def _at_full_precision() -> Iterator[None]:
     matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, conv.allow_tf32, conv.deterministic, conv.benchmark
     matmul.allow_tf32, conv.allow_tf32, conv.deterministic, conv.benchmark = (
@@ -89,6 +105,9 @@ def full_precision() -> Iterator[None]:
         yield
     finally:
         matmul.allow_tf32, conv.allow_tf32, conv.deterministic, conv.benchmark = before
+
+
+_FULL_PRECISION = ProcessState(_at_full_precision)
 
 
 def image_template(ready: Classifier) -> Tensor:

@@ -14,7 +14,9 @@ import torch
 from torch import nn
 
 from robust.errors import InputError, first_line
-from robust.models.weights import read_state_dict
+from robust.models.archives import check_archive
+from robust.models.process_state import ProcessState
+from robust.models.weights import quiet, read_state_dict
 
 NATIVE = ("aotinductor", "custom_obj", "opaque_obj")
 """Parts of a `.pt2` archive that are machine code or pickles of any kind."""
@@ -23,25 +25,44 @@ NATIVE = ("aotinductor", "custom_obj", "opaque_obj")
 def load_program(path: Path) -> nn.Module:
     """The module in a TorchScript file or, by its suffix `.pt2`, in an exported program.
 
-    Raises InputError, also where a file would be opened by running code that it holds. An exported
-    program is still a program: its symbolic sizes are parsed by sympy, which evaluates text. Take
-    it from people you trust.
+    Raises InputError, also where a file holds machine code or pickles of any kind. Both can run
+    code all the same: the symbolic sizes of an exported program are parsed by sympy, which
+    evaluates text, and a TorchScript file may write files. Take them from people you trust.
     """
-    if not path.is_file():
+    try:
+        missing = not path.exists()
+    except (OSError, ValueError):
+        missing = False  # opening it says what is wrong
+    if missing:
         raise InputError(f"no such model file: {path}; check the path in [model]")
+    archive = check_archive(path, "save it again from the network that it was made of")
     if path.suffix == ".pt2":
         return _load_exported(path)
+    if not archive:
+        read_state_dict(path)  # says so where it is a pickle or broken
+        raise _weights_alone(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             script: nn.Module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
         return script
-    except (RuntimeError, ValueError, OSError):
-        read_state_dict(path)  # says so where it is a pickle or broken
+    except Exception as error:  # noqa: BLE001  (torch raises of every kind here)
+        reason = first_line(error)
+    try:
+        read_state_dict(path)
+    except InputError as error:
+        if "TorchScript" not in str(error):
+            raise
         raise InputError(
-            f"{path} holds weights without an architecture; name the architecture (or a factory) "
-            f"and give this file as weights"
+            f"{path} is not a TorchScript file that this torch can read: {reason}; save it again"
         ) from None
+    raise _weights_alone(path)
+
+
+def _weights_alone(path: Path) -> InputError:
+    return InputError(
+        f"{path} holds weights without an architecture; name the architecture (or a factory) and "
+        f"give this file as weights"
+    )
 
 
 def _load_exported(path: Path) -> nn.Module:
@@ -78,7 +99,7 @@ def _load_exported(path: Path) -> nn.Module:
 
 
 @contextmanager
-def _plain_tensors_only() -> Iterator[None]:
+def _set_plain_tensors_only() -> Iterator[None]:
     """Forbid pickles of any kind in torch.export.load, by a switch of torch."""
     name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
     before = os.environ.get(name)
@@ -93,7 +114,7 @@ def _plain_tensors_only() -> Iterator[None]:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def _set_silent() -> Iterator[None]:
     """Silence the tracebacks that torch logs beside the errors that it raises."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
@@ -103,3 +124,6 @@ def _silent() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+_plain_tensors_only, _silent = ProcessState(_set_plain_tensors_only), ProcessState(_set_silent)

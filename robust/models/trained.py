@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import BaseModel, ConfigDict
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
 
 from robust.errors import InputError
+from robust.files import MOST_TEXT, cannot, read_bytes
 from robust.models.classifier import Classifier
 from robust.models.heads import Head, make_network
 from robust.models.preparation import evaluate
@@ -20,15 +24,19 @@ VERSION = 1
 """Goes up whenever an older reader would misread a newer model.json."""
 
 
+Side = Annotated[int, Field(ge=1, le=1 << 14)]
+"""Of an image, in pixels."""
+
+
 class HeadFile(BaseModel):
     """`head` in model.json."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    classes: int
+    classes: int = Field(ge=2, le=10**5)
     kind: Literal["plain", "ma2021"]
-    hidden: int
-    dropout: float
+    hidden: int = Field(ge=1, le=1 << 16)
+    dropout: float = Field(ge=0, lt=1)
 
 
 class InputFile(BaseModel):
@@ -38,7 +46,7 @@ class InputFile(BaseModel):
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    size: tuple[int, int] | None
+    size: tuple[Side, Side] | None
     channels: int
     interpolation: str
     fit: str
@@ -61,13 +69,18 @@ class ModelFile(BaseModel):
 def read_model_file(folder: Path) -> tuple[ModelFile, dict[str, Any]]:
     """model.json of a folder: the checked part, and its whole content; InputError."""
     path = folder / MODEL
-    if not path.is_file():
+    try:
+        missing = not path.exists()
+    except OSError as error:
+        raise InputError(cannot(folder, "be read", error)) from None
+    if missing:
         raise InputError(
             f"{folder} holds no {MODEL}; name a folder that `robust train` has finished"
         )
+    text = read_bytes(path, MOST_TEXT)
     try:
         # Version first: what a newer one holds may not be checked by this one's rules.
-        content = pydantic.TypeAdapter(dict[str, Any]).validate_json(path.read_bytes())
+        content = pydantic.TypeAdapter(dict[str, Any]).validate_json(text)
         if content.get("version") != VERSION:
             raise InputError(
                 f"{path} has version {content.get('version')!r}, this version of robust reads "
@@ -81,22 +94,44 @@ def read_model_file(folder: Path) -> tuple[ModelFile, dict[str, Any]]:
             f"{path} differs from what `robust train` writes: {f'{where}: ' if where else ''}"
             f"{first['msg']}; train again or copy the folder again"
         ) from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def load_trained(folder: str | Path, threshold: float = 0.5) -> Classifier:
     """The classifier of a folder that `robust train` wrote; InputError where it was changed."""
     folder = Path(folder)
     model_file, _ = read_model_file(folder)
+    state = read_state_dict(folder / WEIGHTS)
+    _check_size(model_file, state, folder)
     classifier = make_classifier(model_file, threshold)
-    load_strictly(classifier.network, read_state_dict(folder / WEIGHTS), folder / WEIGHTS)
+    load_strictly(classifier.network, state, folder / WEIGHTS)
     if weights_hash(classifier) != model_file.weights_sha256:
         raise InputError(
             f"{folder / WEIGHTS} is not the file that {MODEL} was written for: its weights have "
             f"another hash; copy both files again from one training"
         )
     return classifier
+
+
+def _check_size(model_file: ModelFile, state: Mapping[str, Tensor], folder: Path) -> None:
+    """InputError where the network that model.json names is much larger than its weights.
+
+    It is built without memory first: a name alone could ask for many gigabytes.
+    """
+    head = Head(**model_file.head.model_dump())
+    try:
+        with torch.device("meta"):
+            network, _ = make_network(model_file.architecture, head, seed=0)
+    except InputError:
+        raise
+    except Exception:  # noqa: BLE001  (some architectures cannot be built without memory)
+        return
+    needed = sum(value.numel() for value in network.state_dict().values())
+    stored = sum(value.numel() for value in state.values())
+    if needed > 2 * stored + 10**6:
+        raise InputError(
+            f"{folder / MODEL} names {model_file.architecture} with {needed} weights, {WEIGHTS} "
+            f"holds {stored}; copy both files again from one training"
+        )
 
 
 def make_classifier(model_file: ModelFile, threshold: float = 0.5) -> Classifier:

@@ -6,14 +6,18 @@ import hashlib
 import pickle
 import re
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from robust.errors import InputError, did_you_mean, first_line
+from robust.errors import InputError, did_you_mean, first_line, type_and_line
+from robust.files import open_regular
+from robust.models.archives import check_archive
+from robust.models.process_state import ProcessState
 
 NESTED = ("state_dict", "model_state_dict", "model", "net", "network")
 PREFIXES = ("module.", "model.", "network.", "net.", "_orig_mod.")
@@ -27,23 +31,41 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     is never run.
     """
     path = Path(path)
-    if not path.is_file():
+    if not _exists(path):
         raise InputError(f"no such weights file: {path}; check the path in [model]")
+    check_archive(path, "save it again with torch.save or safetensors")
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
-            return _unwrap(load_file(path), path)
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"{path} is not a safetensors file: {error}") from None
+            content: Any = load_file(path)
+        except Exception as error:  # noqa: BLE001  (a broken file makes it raise of every kind)
+            raise InputError(f"{path} is not a safetensors file: {first_line(error)}") from None
+        return _unwrap(content, path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001  (a broken file makes torch raise of every kind)
         raise InputError(f"{path} {_refusal(path, error)}") from None
     return _unwrap(content, path)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return True  # opening it says why not
+
+
+@contextmanager
+def _set_quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+quiet = ProcessState(_set_quiet)
+"""Silences Python's warnings, whose filters are those of all threads."""
 
 
 def _refusal(path: Path, error: Exception) -> str:
@@ -52,7 +74,7 @@ def _refusal(path: Path, error: Exception) -> str:
         return "is a TorchScript program; give it as file, not as weights"
     if isinstance(error, pickle.UnpicklingError):
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             pickled = file.read(1) == b"\x80"
         if named or pickled:
             what = f"a pickled {named[1]}" if named else "a pickled Python object"
@@ -91,17 +113,23 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: objec
             f"{source} does not fit the architecture: it {verb} {name} "
             f"({len(missing)} missing, {len(extra)} unknown); {hint}"
         )
-    network.load_state_dict(dict(state), strict=False)
+    try:
+        network.load_state_dict(dict(state), strict=False)
+    except Exception as error:  # noqa: BLE001  (of foreign code, or a type that is no number)
+        raise InputError(f"{source} cannot be loaded: {type_and_line(error)}") from None
 
 
 def weights_hash(network: nn.Module) -> str:
     """SHA-256 over names, shapes and values of all parameters and buffers."""
     digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        if isinstance(value, Tensor):
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            plain = value.detach().cpu().contiguous()
-            digest.update(plain.flatten().view(torch.uint8).numpy().tobytes())
+    try:
+        for name, value in sorted(network.state_dict().items()):
+            if isinstance(value, Tensor):
+                digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+                plain = value.detach().cpu().contiguous()
+                digest.update(plain.flatten().view(torch.uint8).numpy().tobytes())
+    except Exception as error:  # noqa: BLE001  (a foreign network may name its weights as it likes)
+        raise InputError(f"the weights cannot be read: {type_and_line(error)}") from None
     return digest.hexdigest()
 
 

@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 import pydantic
 from pydantic import BaseModel
 
-from robust.errors import InputError, did_you_mean
+from robust.errors import InputError, did_you_mean, excerpt
 from robust.plan.spec import Plan
 
 PLAN = "plan.toml"
 """Name of the plan in a folder that is given in place of a file."""
 
 
-def load_plan(path: str | Path) -> Plan:
+OWN_FACTORIES = ("robust.demo:network",)
+"""Factories that are code of robust itself."""
+
+
+def load_plan(path: str | Path, *, allow_code: bool = False) -> Plan:
     """Read a plan from TOML; InputError with the first mistake.
 
-    Relative paths in it start at the current folder, as in a shell.
+    Relative paths in it start at the current folder, as in a shell. The plan.toml of a folder may
+    name code (a factory, a TorchScript file, a .pt2) only with `allow_code`: the folder may have
+    come from elsewhere. A plan file that is named itself may always.
     """
-    return make_plan(read_plan(path), str(path))
+    return make_plan(read_plan(path, allow_code=allow_code), str(path))
 
 
-def read_plan(path: str | Path) -> dict[str, Any]:
+def read_plan(
+    path: str | Path, *, allow_code: bool = False, named: Collection[str] = ()
+) -> dict[str, Any]:
     """The tables of a plan as they are written, not yet checked; InputError.
 
     A folder means the plan.toml in it. A model folder that this plan names is then the folder
-    itself, since it may have been moved.
+    itself, since it may have been moved. Fields in `named` (`model.factory`) are replaced by what
+    the user named, so that the folder's plan may hold anything there.
     """
     path = Path(path)
     inside = path / PLAN
@@ -37,7 +46,42 @@ def read_plan(path: str | Path) -> dict[str, Any]:
     raw = read_toml(inside if inside.is_file() else path, "plan", hint)
     if inside.is_file() and "folder" in _table(raw, "model"):
         raw["model"]["folder"] = path.as_posix()
+    if inside.is_file() and not allow_code:
+        refuse_code(_without(raw, named), str(inside))
     return raw
+
+
+def refuse_code(raw: Mapping[str, Any], source: str, yourself: str = "") -> None:
+    """InputError where the tables of a plan from elsewhere name code that loading would run.
+
+    `yourself` says how the user can name the model in its place.
+    """
+    tables = {"": _table(raw, "model")}
+    tables["scenarios.surrogate "] = _table(_table(raw, "scenarios"), "surrogate")
+    for where, table in tables.items():
+        factory, file = table.get("factory"), table.get("file")
+        if factory is not None and factory not in OWN_FACTORIES:
+            what = f"{source} names the {where}factory {excerpt(factory)}, which runs code"
+        elif file is not None:
+            what = f"{source} names the {where}file {excerpt(file)}, which can run code"
+        else:
+            continue
+        option = "--file" if factory is None else "--factory"
+        raise InputError(
+            f"{what}, and the folder may come from elsewhere: if you trust it, add --allow-code "
+            f"(in Python: allow_code=True), or name the model yourself, with "
+            f"{yourself or f'{option} or in a plan file'}"
+        )
+
+
+def _without(raw: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
+    """The tables without some of their fields, by dotted name."""
+    left: dict[str, Any] = {}
+    for name, value in raw.items():
+        inner = {f.removeprefix(f"{name}.") for f in fields if f.startswith(f"{name}.")}
+        if name not in fields:
+            left[name] = _without(value, inner) if isinstance(value, dict) else value
+    return left
 
 
 def read_toml(path: Path, what: str, hint: str) -> dict[str, Any]:

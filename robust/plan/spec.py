@@ -39,7 +39,8 @@ class ModelSpec(PlanTable):
     pretrained: bool = False
     """Use the library's own weights; they are downloaded once."""
     file: str | None = None
-    """TorchScript file, or an exported program (.pt2), that holds the whole network."""
+    """TorchScript file, or an exported program (.pt2), that holds the whole network. It can run
+    code as it is opened: take it from people you trust."""
     factory: str | None = None
     """`package.module:function`, called without arguments; it returns the network."""
     folder: str | None = None
@@ -158,7 +159,8 @@ class AuditSpec(PlanTable):
     """Set the threshold so that the val split reaches this sensitivity. Not with `threshold`."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the network while attacks search. Every adversarial image is confirmed at float32, and
-    cases that resist at bfloat16 are attacked again at float32. `auto` measures which is faster."""
+    cases that resist at bfloat16 are attacked again at float32. `auto` chooses by the processor and
+    the network."""
     seed: int = Field(default=0, ge=0)
     """Seed of all random numbers."""
     chunk: int = Field(default=64, ge=1, le=4096)
@@ -276,9 +278,29 @@ class Plan(PlanTable):
     """`[gates]`: what the results must reach."""
 
     def digest(self) -> str:
-        """SHA-256 of the plan with its defaults; fields that change no number are left out."""
-        content = self.model_dump(mode="json", exclude={"title", "doubts", "report", "gates"})
+        """SHA-256 of the plan with its defaults, without what a run knows by its content.
+
+        Fields that change no number are left out. So are networks, paths and filters: a run knows
+        its weights, cases and files by what they hold. The text may name a patient, and a hash of
+        it would fall to a list of names.
+        """
+        content = self.model_dump(
+            mode="json", exclude={"title", "doubts", "report", "gates", "model"}
+        )
+        for name in ("path", "where", "group_pattern"):
+            (content["data"] or {}).pop(name, None)
+        content["scenarios"]["surrogate"] = self.scenarios.surrogate is not None
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def short_name(self) -> str:
+        """Eight hex digits that stand for the whole plan, for the name of its run directory.
+
+        A slow hash: a folder's name is handed on, and a list of patients that a filter may name
+        would be tried against a fast one.
+        """
+        content = self.model_dump(mode="json", exclude={"title", "doubts", "report", "gates"})
+        text = json.dumps(content, sort_keys=True).encode()
+        return hashlib.scrypt(text, salt=b"robust run", n=2**14, r=8, p=1, dklen=4).hex()
 
 
 def unique_labels(specs: Sequence[AttackSpec]) -> list[str]:

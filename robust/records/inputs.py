@@ -97,7 +97,21 @@ class AppliedAcceleration:
     """Whether attacks searched in bfloat16 first."""
     gain: float
     """Measured time of a forward and backward pass of the plain network, divided by that of the
-    accelerated one."""
+    accelerated one. It differs from run to run and decides nothing."""
+    reason: str = ""
+    """Why the network was run in this way."""
+
+
+@dataclass(frozen=True)
+class SmallerBatch:
+    """Images of one shape, of which memory allowed fewer at once than was settled."""
+
+    shape: str
+    """Channels, height and width: `3 x 224 x 224`."""
+    settled: int
+    """Number of images that go through the network at once where memory allows it."""
+    used: int
+    """Number that did."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +137,11 @@ class Timings:
     passes: PassCounts | None = None
     """Passes of the network; None where they were not counted."""
     acceleration: AppliedAcceleration | None = None
-    """How attacks ran the network; None where it was never measured."""
+    """How attacks ran the network; None where none was run."""
+    smaller_batches: tuple[SmallerBatch, ...] = ()
+    """Where memory was short; results may then differ in their last digits from those of another
+    run."""
     probe: ProbeCost | None = None
     """Cost of the probe; None where the plan switches it off."""
+    repaired: int = 0
+    """How many parts of the run were computed again because its file was damaged; 0 for none."""

@@ -75,6 +75,12 @@ FORMATS: dict[str, Callable[[Rendering], dict[str, bytes]]] = {
 TEMPLATES = ("standard", "regulatory")
 """The orders of sections that HTML and Markdown have."""
 
+UNFINISHED = (
+    *(f"unfinished.{end}" for end in ("html", "md", "json", "tex")),
+    *(f"unfinished-regulatory.{end}" for end in ("html", "md")),
+)
+"""Every file that is written of an unfinished run; once it has finished, they are removed."""
+
 
 def write_report(
     report: Report,
@@ -102,8 +108,8 @@ def write_report(
     rendering = Rendering(report, template, pictures, stem)
     written = []
     if not stem.startswith("unfinished"):
-        for path in folder.glob("unfinished*.*"):
-            path.unlink()
+        for name in UNFINISHED:
+            (folder / name).unlink(missing_ok=True)
     for name in formats or ("html", "md", "json"):
         for file, content in FORMATS[name](rendering).items():
             path = folder / file

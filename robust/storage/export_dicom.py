@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +16,10 @@ from robust.cases.case import Cases
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.provenance import Provenance
+from robust.engine.run_directory import writing
 from robust.engine.session import Session
 from robust.errors import InputError
+from robust.storage.new_files import NewFiles
 from robust.units import format_threat
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ class DicomFolder:
     _frames: dict[str, Frame] = field(default_factory=dict)
     _salt: bytes = b""
 
+    def __post_init__(self) -> None:
+        self._files = NewFiles(self.folder)
+
     def open(self, cases: Cases) -> None:
         """Find the DICOM file of each case; InputError where no case is from DICOM."""
         from robust.cases.dicom.frame import Frame
@@ -63,7 +67,8 @@ class DicomFolder:
         first = next((f.path for f in self._frames.values() if f.path.is_file()), None)
         content = b"" if first is None else first.read_bytes()
         self._salt = hashlib.sha256(b"uids" + content).digest()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with writing(self.folder):
+            self._files.make_folder()
 
     def write(self, session: Session, cell: Cell, batch: Batch, x_adv: Tensor) -> list[list[Any]]:
         """Write the images `(n, c, h, w)` of a batch; for each case the values of `COLUMNS`."""
@@ -107,12 +112,13 @@ class DicomFolder:
             origin = Origin(self._patient(case.group, may_be_name), description, self._salt)
             eps = _max_changes(threat, image, case.image)
             found[i] = write_dicom(frame, image, eps, self.folder, origin)
+            self._files.add(found[i].path)
             self._count(found[i], threat)
         return found
 
     def remove(self) -> None:
         """Delete what was written before something went wrong."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._files.remove()
 
     def summary_lines(self) -> Sequence[str]:
         """A summary of what was written, for the terminal."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from robust.cases.images import as_png
 from robust.engine.batch import Batch
 from robust.engine.cells import make_attacks
 from robust.engine.inputs import open_plan
-from robust.engine.run_directory import open_run
+from robust.engine.run_directory import open_run, writing
 from robust.engine.run_store import Outcome
 from robust.engine.runner import DEFAULT_OPTIONS, RunOptions
 from robust.engine.session import RunInputs, Session, start_session
@@ -26,6 +25,7 @@ from robust.models import full_precision
 from robust.plan.spec import Plan
 from robust.storage.export_dicom import COLUMNS as DICOM_COLUMNS
 from robust.storage.export_dicom import DicomFolder
+from robust.storage.new_files import NewFiles
 from robust.units import at_eps
 
 TABLE = "attacks.csv"
@@ -80,6 +80,7 @@ def export_images(
             raise InputError(f"{folder} exists and is not empty; name a new folder")
     classifier, cases = open_plan(plan, options.device)
     inputs = RunInputs(classifier, cases, make_attacks(plan.attacks))
+    png = _PngFolder(NewFiles(out), bits, cases.classes)
     scratch = open_run(None)
     try:
         with full_precision():
@@ -88,10 +89,10 @@ def export_images(
                 raise InputError("robust attack runs one attack at one eps; name them")
             if dicom:
                 dicom.open(cases)
-            out.mkdir(parents=True, exist_ok=True)
-            return _write(_PngFolder(out, bits, cases.classes), session, dicom)
+            with writing(out):
+                return _write(png, session, dicom)
     except InputError:
-        shutil.rmtree(out, ignore_errors=True)
+        png.files.remove()
         if dicom:
             dicom.remove()
         raise
@@ -104,7 +105,7 @@ def _write(png: _PngFolder, session: Session, dicom: DicomFolder | None) -> Expo
     (cell,) = session.cells
     runner, goal, seed = session.runner, session.goal, session.provenance.plan.audit.seed
     images = fooled = 0
-    with (png.folder / TABLE).open("w", newline="", encoding="utf-8") as file:
+    with png.files.new(TABLE).open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow([*Columns._fields, *(DICOM_COLUMNS if dicom else ())])
         for number, rows in enumerate(runner.chunks):
@@ -128,7 +129,7 @@ def _write(png: _PngFolder, session: Session, dicom: DicomFolder | None) -> Expo
 class _PngFolder:
     """Writes adversarial images as PNG."""
 
-    folder: Path
+    files: NewFiles
     bits: int | None
     """Bit depth of every file; None: that of the file that each case came from."""
     classes: Sequence[str]
@@ -151,7 +152,7 @@ class _PngFolder:
         for i, (case, outcome) in enumerate(zip(batch.cases, outcomes, strict=True)):
             depth = Stored(self.bits or case.stored.depth)
             name = f"{case.id.replace('/', '_')}.png"
-            (self.folder / name).write_bytes(as_png(depth.pixels(stored[i])))
+            self.files.new(name).write_bytes(as_png(depth.pixels(stored[i])))
             moved = stored[i] - batch.x[i]
             line = Columns(
                 case=case.id,

@@ -43,7 +43,7 @@ def rows(text: str) -> list[dict[str, str]]:
 
 
 def test_the_table_says_what_the_guard_says(robust: Robust, guard: Path) -> None:
-    answer = robust("screen", guard, "images")
+    answer = robust("screen", guard, "--allow-code", "images")
     assert answer.code == 0
     table = rows(answer.out)
     assert list(table[0]) == ["id", "prediction", "score", "flagged"]
@@ -66,7 +66,7 @@ def test_a_file_and_a_folder_and_a_table_of_an_earlier_day(
 ) -> None:
     Path("out").mkdir()
     for images, count in ((["images/03.png"], 1), (["images/03.png", "images"], 13)):
-        answer = robust("screen", guard, *images, "--out", "out/seen.csv")
+        answer = robust("screen", guard, "--allow-code", *images, "--out", "out/seen.csv")
         assert (answer.code, answer.out) == (0, "")
         assert len(rows(Path("out/seen.csv").read_text(encoding="utf-8"))) == count
     assert os.listdir("out") == ["seen.csv"]
@@ -74,7 +74,7 @@ def test_a_file_and_a_folder_and_a_table_of_an_earlier_day(
 
 def test_names_that_are_formulas(robust: Robust, guard: Path) -> None:
     shutil.copy("images/00.png", "=1+1.png")
-    (row,) = rows(robust("screen", guard, "=1+1.png").out)
+    (row,) = rows(robust("screen", guard, "--allow-code", "=1+1.png").out)
     assert row["id"] == "'=1+1.png"
 
 
@@ -92,8 +92,14 @@ def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:
             (guard, "images", "--out", "notes.csv"),
             "notes.csv exists and is not a table of robust sc",
         ),
-        ((guard, "images", "--out", "images/00.png"), "is not a table of robust screen"),
-        ((guard, "images", "--out", "plan.toml/a.csv"), "plan.toml/a.csv cannot be written"),
+        (
+            (guard, "images", "--out", "images/00.png"),
+            "is not a table of robust screen",
+        ),
+        (
+            (guard, "images", "--out", "plan.toml/a.csv"),
+            "plan.toml/a.csv cannot be written",
+        ),
         ((guard, "images", "--device", "gpu"), "device 'gpu' is not available"),
         ((guard, "images", "--weights", "w.pth"), "no such weights file: w.pth"),
         ((guard, "images", "--plan", "p.toml"), "no such plan: p.toml"),
@@ -103,21 +109,25 @@ def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:
         ),
     ):
         before = contents(Path("images"))
-        refused(robust("screen", *arguments), said)
+        refused(robust("screen", *arguments, "--allow-code"), said)
         assert contents(Path("images")) == before
     assert Path("notes.csv").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_broken_image_is_named_or_skipped(robust: Robust, guard: Path) -> None:
     Path("images/05.png").write_bytes(Path("images/05.png").read_bytes()[:300])
-    refused(robust("screen", guard, "images"), "images/05.png is broken", "--skip-broken")
-    answer = robust("screen", guard, "images", "--skip-broken")
+    refused(
+        robust("screen", guard, "--allow-code", "images"),
+        "images/05.png is broken",
+        "--skip-broken",
+    )
+    answer = robust("screen", guard, "--allow-code", "images", "--skip-broken")
     assert answer.code == 0 and len(rows(answer.out)) == 11
     skipped, summary = answer.err.splitlines()
     assert skipped.startswith("robust: skipped: images/05.png is broken")
     assert " of 11 images flagged" in summary
     refused(
-        robust("screen", guard, "images/05.png", "--skip-broken"),
+        robust("screen", guard, "--allow-code", "images/05.png", "--skip-broken"),
         "none of the images could be read",
     )
 
@@ -129,9 +139,12 @@ def test_a_classifier_that_is_not_its_own(robust: Robust, guard: Path) -> None:
     torch.save(net.state_dict(), "same.pth")
     net.head.bias.data += 1
     torch.save(net.state_dict(), "other.pth")
-    assert robust("screen", guard, "images", "--weights", "same.pth").code == 0
+    assert robust("screen", guard, "--allow-code", "images", "--weights", "same.pth").code == 0
     foreign = "belongs to another classifier: "
-    refused(robust("screen", guard, "images", "--weights", "other.pth"), f"{foreign}the hash of")
+    refused(
+        robust("screen", guard, "--allow-code", "images", "--weights", "other.pth"),
+        f"{foreign}the hash of",
+    )
     plan = Path("plan.toml").read_text(encoding="utf-8")
     for spoilt, said in (
         ({"audit": {"threshold": 0.3}}, f"{foreign}its threshold is 0.5, here it is 0.3"),
@@ -139,9 +152,9 @@ def test_a_classifier_that_is_not_its_own(robust: Robust, guard: Path) -> None:
         ({"model": {"factory": "toy_factory:three"}}, f"{foreign}the hash of its weights"),
     ):
         write_plan(**spoilt)
-        refused(robust("screen", guard, "images", "--plan", "plan.toml"), said)
+        refused(robust("screen", guard, "--allow-code", "images", "--plan", "plan.toml"), said)
     Path("plan.toml").write_text(plan, encoding="utf-8")
-    assert robust("screen", guard, "images", "--plan", "plan.toml").code == 0
+    assert robust("screen", guard, "--allow-code", "images", "--plan", "plan.toml").code == 0
 
 
 def test_images_are_read_as_for_the_fit(robust: Robust) -> None:
@@ -153,7 +166,7 @@ def test_images_are_read_as_for_the_fit(robust: Robust) -> None:
     assert robust(*fit).code == 0
     Image.open("images/00.png").convert("RGB").save("images/02.png")
     Image.open("images/00.png").resize((56, 56), Image.Resampling.NEAREST).save("images/03.png")
-    table = rows(robust("screen", "guard", "images").out)
+    table = rows(robust("screen", "guard", "images", "--allow-code").out)
     scores = [float(row["score"]) for row in table]
     assert scores[0] != scores[1]
     assert scores[2] == pytest.approx(scores[0], abs=1e-5)
@@ -186,7 +199,16 @@ def test_in_processes_of_their_own(here: Path) -> None:
     assert (fitted.code, fitted.err) == (0, "")
     assert "It learned from" in fitted.out and "which it did not learn from" in fitted.out
     assert json.loads(Path("guard/detector.json").read_text())["training_attack"]["fitted_on"] > 0
-    screened = call("screen", "guard", "images")
+    screened = call("screen", "guard", "images", "--allow-code")
     assert screened.code == 0 and len(rows(screened.out)) == 12
     assert len(screened.err.splitlines()) == 1
-    refused(call("screen", "guard", "nowhere"), "no such image or folder: nowhere")
+    refused(call("screen", "guard", "nowhere", "--allow-code"), "no such image or folder: nowhere")
+
+
+def test_a_detector_from_elsewhere_names_no_code(robust: Robust, guard: Path) -> None:
+    """Its record names a factory, which only the user may name, in a plan or with a word."""
+    said = "the detector names the factory toy_factory:build, which runs code"
+    refused(robust("screen", guard, "images"), said)
+    refused(robust("screen", guard, "images"), "add --allow-code", "--plan")
+    assert robust("screen", guard, "images", "--plan", "plan.toml").code == 0
+    assert robust("screen", guard, "images", "--allow-code").code == 0

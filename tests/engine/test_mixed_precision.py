@@ -16,7 +16,6 @@ from robust.engine.cells import Cell
 from robust.engine.goal import Goal
 from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
 from robust.engine.run_store import RunStore
-from robust.engine.verified_attack import OutOfMemory
 from robust.models import Classifier, prepare
 from robust.models.acceleration import accelerate
 from robust.models.acceleration.accelerate import (
@@ -25,20 +24,22 @@ from robust.models.acceleration.accelerate import (
     float32_copy,
     low_precision_copy,
 )
+from robust.models.acceleration.memory import OutOfMemory
 from tests.models.acceleration.nets import lively
 
 
-def test_what_was_measured_is_kept_with_the_run(
+def test_what_was_settled_is_kept_with_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classifier = prepare(
         Classifier(lively(torchvision.models.resnet18(num_classes=2)), head="softmax")
     )
     x = torch.rand(2, 3, 96, 96)
-    seconds = {"original": 3.0, "float32": 2.0, "bfloat16": 1.0}
-    monkeypatch.setattr(accelerate, "measure_passes", lambda ways, x: {k: seconds[k] for k in ways})
+    monkeypatch.setattr(accelerate, "_features_of_cpu", lambda: {"amx_bf16"})
     store = RunStore(tmp_path)
     first = make_mixed_precision_attacker(classifier, x, "auto", store)
+    # The run goes on on a machine with another processor.
+    monkeypatch.setattr(accelerate, "_features_of_cpu", set)
     monkeypatch.setattr(accelerate, "measure_passes", lambda ways, x: pytest.fail("measured again"))
     again = make_mixed_precision_attacker(classifier, x, "auto", store)
     assert again.models.acceleration == first.models.acceleration
@@ -133,7 +134,8 @@ def test_memory_that_runs_out_halves_the_batch_and_changes_nothing() -> None:
     cell = Cell("PGD", PGD(), ThreatModel("Linf", 0.05), exact=True)
     attacker = MixedPrecisionAttacker(classifier, FastModels(classifier, None, Acceleration()))
     x_adv, outcomes = attacker.run(cell, batch(classifier, x), Goal("error", ()), 0)
-    assert attacker.max_batch <= 4 and [o.row for o in outcomes] == list(range(13))
+    assert attacker.sizes.of(x).used <= 4
+    assert [o.row for o in outcomes] == list(range(13))
     classifier.network.most = 100  # type: ignore[union-attr]
     roomy = MixedPrecisionAttacker(classifier, FastModels(classifier, None, Acceleration()))
     assert torch.equal(roomy.run(cell, batch(classifier, x), Goal("error", ()), 0)[0], x_adv)

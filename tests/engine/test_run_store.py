@@ -19,6 +19,7 @@ from robust.engine.run_memory import (
     QUERIES,
     SCENARIO,
     AdaptiveFold,
+    CasesAtOnce,
     Memo,
     QueryResult,
     ScenarioResult,
@@ -31,6 +32,7 @@ from robust.engine.run_store import (
     SurvivalOutcome,
 )
 from robust.errors import InputError
+from robust.models.acceleration.memory import BatchSize
 from robust.plan.spec import Plan
 from robust.records import Estimate, Scenario
 from robust.records.probe import Gradients, Probed, Search
@@ -106,7 +108,7 @@ def test_a_reader_writes_nothing_after_a_kill_nor_in_a_copy(tmp_path: Path) -> N
     store.close()
 
 
-def test_a_store_of_another_layout_and_a_broken_one_are_refused(tmp_path: Path) -> None:
+def test_a_store_of_another_layout_is_refused(tmp_path: Path) -> None:
     old = sqlite3.connect(tmp_path / "outcomes.sqlite")
     old.executescript(
         "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT); INSERT INTO meta VALUES ('layout', '1')"
@@ -117,10 +119,20 @@ def test_a_store_of_another_layout_and_a_broken_one_are_refused(tmp_path: Path) 
         with pytest.raises(InputError, match=r"another version of robust.*layout 1"):
             how(tmp_path)
     assert (tmp_path / "outcomes.sqlite").read_bytes() == before
-    (tmp_path / "outcomes.sqlite").write_bytes(b"no database at all" * 100)
-    for how in (RunStore, RunStore.open_to_read):
-        with pytest.raises(InputError, match="is broken"):
-            how(tmp_path)
+
+
+def test_a_file_that_is_no_database_is_kept_aside(tmp_path: Path) -> None:
+    (tmp_path / "outcomes.sqlite").write_bytes(b"no database at all" * 1000)
+    reader = RunStore.open_to_read(tmp_path)
+    assert reader.damage is not None and reader.done() == set()
+    reader.close()
+    store = RunStore(tmp_path)
+    store.identify({"plan": "p"})
+    assert store.damage is not None and "0 of its parts are whole" in store.damage.lines(1, 1)[0]
+    store.add_clean(0, [CLEAN], 0.1)
+    store.close()
+    assert (tmp_path / "outcomes.sqlite.damaged").read_bytes() == b"no database at all" * 1000
+    assert rows(tmp_path) == [0]
 
 
 def test_what_a_run_remembers_comes_back_with_its_type(tmp_path: Path) -> None:
@@ -129,7 +141,7 @@ def test_what_a_run_remembers_comes_back_with_its_type(tmp_path: Path) -> None:
     search = Search("Linf", 0.1, 4, 1, 40, 3, 1, 300)
     probed = Probed(16, 9, 0.5, 0.0, 0.0, ("Dropout",), Gradients(16, judged=12), 0, search)
     values: list[tuple[Memo[object], object]] = [
-        (CASES_AT_ONCE, 7),  # type: ignore[list-item]
+        (CASES_AT_ONCE, CasesAtOnce({"3 x 8 x 8": BatchSize(64, 7)})),  # type: ignore[list-item]
         (PROBE, probed),  # type: ignore[list-item]
         (SCENARIO.of("patch", 0.1), ScenarioResult(scenario)),  # type: ignore[list-item]
         (SCENARIO.of("patch", 0.2), ScenarioResult(None)),  # type: ignore[list-item]

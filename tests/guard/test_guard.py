@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,14 @@ import pytest
 import torch
 
 import robust
+from detectors._hooks import hooked
 from robust.errors import InputError
 from robust.guard import Guard, GuardArtifact, fit_detector
 from tests.engine.nets import trained
 from tests.guard.fits import PIXELS, STRONG, classifier, phantoms, plan
+
+READERS = ("Mahalanobis", "BayesianUncertainty")
+"""One that reads every layer, one that drops units with hooks of its own."""
 
 
 def test_the_guard_scores_what_the_detector_itself_does(weights: Path) -> None:
@@ -99,6 +105,55 @@ def test_images_of_several_shapes_come_back_in_order(weights: Path) -> None:
     mixed = [x[0], larger[1], x[2], larger[3], x[4], larger[5]]
     apart = torch.where(torch.arange(6) % 2 == 0, guard(x).score, guard(larger).score)
     assert torch.allclose(guard(mixed).score, apart, atol=1e-6)
+
+
+def hooks_of(guard: Guard) -> int:
+    modules = guard._reader.extract.model.modules()
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules)
+
+
+def test_two_guards_serve_eight_threads_exactly(weights: Path) -> None:
+    """One network each of two guards, and the plain network beside them: as one after another."""
+    net = classifier(weights)
+    made = [fit_detector(plan(weights), name, device="cpu") for name in READERS]
+    guards = [Guard(net, artifact, "cpu") for artifact in made]
+    parts = phantoms()[0].split(8)[:7]
+    alone = [[guard(part).score for part in parts] for guard in guards]
+    logits = [net(part) for part in parts]
+    before = torch.backends.cudnn.deterministic
+
+    def work(thread: int) -> list[bool]:
+        same = []
+        for turn in range(6):
+            at = (thread + turn) % len(parts)
+            for guard, wanted in zip(guards, alone, strict=True):
+                same.append(torch.equal(guard(parts[at]).score, wanted[at]))
+            same.append(torch.equal(net(parts[at]), logits[at]))
+            with pytest.raises(InputError):  # one that fails leaves no hook
+                guards[turn % 2](parts[at][:, :, :20])
+        return same
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = [same for each in pool.map(work, range(8)) for same in each]
+    finally:
+        torch.set_num_threads(threads)
+    assert all(found) and len(found) == 8 * 6 * 3
+    assert [hooks_of(guard) for guard in guards] == [0, 0]
+    assert torch.backends.cudnn.deterministic == before
+
+
+def test_a_copy_made_while_hooks_are_registered_does_not_fire_them() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    seen: list[object] = []
+    with hooked(after=[(network[0], lambda *args: seen.append(args))]):
+        network(torch.zeros(1, 2))
+        copied = copy.deepcopy(network)
+    copied(torch.zeros(1, 2))
+    network(torch.zeros(1, 2))
+    assert len(seen) == 1 and not network[0]._forward_hooks
 
 
 def test_the_public_names() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 from robust.errors import InputError
 from robust.models import Classifier, recognise_head, settle_head
+from robust.models.acceleration.memory import OutOfMemory
 
 GREY = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 
@@ -305,10 +308,103 @@ def test_a_network_that_fails_or_returns_no_tensor() -> None:
         Classifier(Pair(), head="softmax")(images())
 
 
-def test_memory_that_runs_out_is_not_called_a_misfit() -> None:
-    class Hungry(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            raise torch.OutOfMemoryError("too much")
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
 
-    with pytest.raises(torch.OutOfMemoryError):
-        Classifier(Hungry(), head="softmax")(images())
+
+class Ending(BaseException):
+    """One of a network's own."""
+
+
+class Foreign(nn.Module):
+    """Does what it is given in its forward pass."""
+
+    def __init__(self, act: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.act = act
+
+    def forward(self, x: Tensor) -> object:
+        return self.act(x)
+
+
+def raising(error: BaseException) -> Callable[[Tensor], object]:
+    def act(x: Tensor) -> object:
+        raise error
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("layer4"), r"KeyError: 'layer4'"),
+        (AttributeError("no attribute 'k'"), "AttributeError: no attribute 'k'"),
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
+        (RecursionError("too deep"), "RecursionError: too deep"),
+        (OSError(2, "No such file"), "No such file"),
+        (StopIteration(), "StopIteration"),
+        (SystemExit(0), "SystemExit: 0"),
+        (GeneratorExit(), "GeneratorExit"),
+        (Ending("over"), "Ending: over"),
+        (Mute(), "Mute"),
+        (ValueError("a\x1b[2J\nb"), r"a\\x1b"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_whatever_a_network_raises_is_one_line(error: BaseException, said: str) -> None:
+    with pytest.raises(
+        InputError, match=r"fails on images of shape \(3, 8, 6\).*" + said
+    ) as caught:
+        Classifier(Foreign(raising(error)), head="softmax")(images())
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_interrupt_is_no_fault_of_the_network() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Classifier(Foreign(raising(KeyboardInterrupt())), head="softmax")(images())
+
+
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (lambda x: None, "returns a NoneType"),
+        (lambda x: {"logits": x}, "returns a dict"),
+        (lambda x: np.zeros((3, 2)), "returns a ndarray"),
+        (lambda x: torch.zeros(3, 2, dtype=torch.complex64), "returns complex64 values"),
+        (lambda x: torch.zeros(3, 2, dtype=torch.int64), "returns int64 values"),
+        (lambda x: torch.zeros(3, 2, dtype=torch.bool), "returns bool values"),
+        (lambda x: torch.zeros(3, 2).to_sparse(), "returns torch.sparse_coo values"),
+        (lambda x: torch.zeros(1, 2), "returns 1 rows for 3 images"),
+        (lambda x: torch.zeros(4, 2), "returns 4 rows for 3 images"),
+        (lambda x: torch.zeros(()), r"a tensor of shape \(\)"),
+        (lambda x: torch.zeros(3, 0), r"a tensor of shape \(3, 0\)"),
+        (lambda x: torch.zeros(3, 2, 2), r"a tensor of shape \(3, 2, 2\)"),
+        (lambda x: torch.zeros(3, 2, device="meta"), "a tensor on meta, its images are on cpu"),
+    ],
+)
+def test_whatever_a_network_returns_is_checked(act: Callable[[Tensor], object], said: str) -> None:
+    for head in ("softmax", "probabilities"):
+        with pytest.raises(InputError, match=said):
+            Classifier(Foreign(act), head=head)(images())
+    with pytest.raises(InputError, match=said):
+        settle_head(Classifier(Foreign(act)), images())
+
+
+def test_half_precision_and_changes_in_place_do_no_harm() -> None:
+    def act(x: Tensor) -> Tensor:
+        return x.mul_(2).mean((2, 3))[:, :2].half()
+
+    x = images()
+    logits = Classifier(Foreign(act), head="softmax")(x)
+    assert logits.dtype == torch.float32 and torch.equal(x, images())
+
+
+def test_memory_that_runs_out_is_not_called_a_misfit() -> None:
+    for error in (
+        torch.OutOfMemoryError("too much"),
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ):
+        with pytest.raises(OutOfMemory, match="memory ran out on a batch of 3"):
+            Classifier(Foreign(raising(error)), head="softmax")(images())

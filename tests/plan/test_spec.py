@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from robust.cli.overrides import plan_from
+from robust.errors import InputError
 from robust.plan import parse_eps
-from robust.plan.load import make_plan
+from robust.plan.load import load_plan, make_plan
 
 
 @pytest.mark.parametrize(
@@ -26,3 +30,37 @@ def test_the_title_is_no_part_of_the_plans_identity() -> None:
     a, b = make_plan({"title": "a"}), make_plan({"title": "b"})
     assert a.digest() == b.digest()
     assert a.digest() != make_plan({"audit": {"seed": 1}}).digest()
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ('factory = "payload:go"', "factory payload:go, which runs code"),
+        ('file = "m.pt2"', "file m.pt2, which can run code"),
+        ('file = "m.pt"', "file m.pt, which can run code"),
+        ("factory = 3", "factory 3"),
+    ],
+)
+@pytest.mark.parametrize("table", ["model", "scenarios.surrogate"])
+def test_the_plan_of_a_folder_names_no_code(
+    tmp_path: Path, model: str, said: str, table: str
+) -> None:
+    """The folder may have come from elsewhere; a plan file that is named may name what it likes."""
+    first = "" if table == "model" else '[model]\nfolder = "m"\n'
+    plan = tmp_path / "plan.toml"
+    plan.write_text(f'{first}[{table}]\n{model}\n[data]\npath = "phantom:chest_xray"\n')
+    for read in (load_plan, lambda path: plan_from(path, {})):
+        with pytest.raises(InputError, match=said) as caught:
+            read(tmp_path)
+        assert "add --allow-code" in str(caught.value)
+    if model != "factory = 3":
+        assert load_plan(tmp_path, allow_code=True).data == load_plan(plan).data
+        assert plan_from(tmp_path, {}, allow_code=True) is not None
+        # What the user names on the command line takes its place.
+        field = f"{table}.{model.split()[0]}"
+        assert plan_from(tmp_path, {field: "mine:net"}) is not None
+
+
+def test_the_factory_of_the_demonstration_is_robusts_own(tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text('[model]\nfactory = "robust.demo:network"\n')
+    assert load_plan(tmp_path).model is not None

@@ -48,7 +48,8 @@ from robust.detection.detection_run import DetectionRun
 from robust.detection.feature_log import CLEAN, logged_cells
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.run_memory import ADAPTIVE, CASES_AT_ONCE, AdaptiveFold
+from robust.engine.mixed_precision import cases_at_once
+from robust.engine.run_memory import ADAPTIVE, AdaptiveFold
 from robust.engine.run_store import Outcome
 from robust.engine.verified_attack import AttackTask, attack_batch
 from robust.metrics.arrays import Array, Places
@@ -208,7 +209,7 @@ class AdaptiveEvaluation:
     def _batches(self, places: Places) -> Iterator[Batch]:
         rows = [self.rows[place] for place in places]
         # Detector and classifier keep two graphs where an attack on the classifier keeps one.
-        size = max(1, min(self.run.store.get(CASES_AT_ONCE) or 64, 64) // 2)
+        size = max(1, min(cases_at_once(self.run.store) or 64, 64) // 2)
         for start in range(0, len(rows), size):
             yield from self.runner.load(rows[start : start + size], self.run.goal)
 

@@ -1,6 +1,7 @@
 """Faster copies of a classifier for the attack search: folded, channels last, perhaps bfloat16.
 
-What the search finds is confirmed by the classifier itself at float32.
+A rule chooses, not a timing: the same plan runs in the same way on the same kind of processor. What
+the search finds is confirmed by the classifier itself at float32.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,14 +22,19 @@ from robust.models.classifier import Classifier
 
 MIN_OPERATIONS = 5e7
 """Floating-point operations of a forward pass of one image below which nothing is gained."""
-MIN_GAIN, MIN_BFLOAT16_GAIN = 1.05, 1.25
-"""How much faster a copy must be to be used; after bfloat16 the cases that resist run again."""
+MIN_INTENSITY = 200.0
+"""Operations for each value that convolutions and linear layers return, below which memory and not
+arithmetic takes the time, so that bfloat16 gains nothing."""
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Acceleration:
-    """How attacks run the network: measured once at the start of a run, and stored with it."""
+    """How attacks run the network: settled at the start of a run, and stored with it.
+
+    It follows from the network, the processor and the plan. A measurement, which differs from run
+    to run, decides nothing.
+    """
 
     folded: int = 0
     """Normalisations folded into the layer before."""
@@ -35,7 +42,10 @@ class Acceleration:
     bfloat16: bool = False
     """Search in bfloat16 with first and last layer in float32; cases that resist run at float32."""
     gain: float = 1.0
-    """Measured: time of the original network over that of this one, forward and backward."""
+    """Measured, for information: time of the original network over that of this one, forward and
+    backward."""
+    reason: str = ""
+    """Why it was chosen."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a mapping."""
@@ -48,45 +58,77 @@ class FastModels:
 
     float32: Callable[[Tensor], Tensor]
     low_precision: Callable[[Tensor], Tensor] | None
-    """In bfloat16, or None where that is not faster."""
+    """In bfloat16, or None where it is not used."""
     acceleration: Acceleration
 
 
 def make_fast_models(
     classifier: Classifier, x: Tensor, precision: str = "auto", stored: Acceleration | None = None
 ) -> FastModels:
-    """Faster copies of a prepared classifier, chosen by measuring on `x (n, c, h, w)`.
+    """Faster copies of a prepared classifier for images like `x (n, c, h, w)`.
 
-    `stored` is an earlier choice, which is applied again without measuring. A copy whose logits on
-    `x` are not those of the classifier, up to rounding, is not used. Models at float64, models that
-    cannot be copied and models too small to gain run as they are.
+    `stored` is an earlier choice, which is applied again, on another machine as well. A copy whose
+    logits are not those of the classifier, up to rounding, is not used. Models at float64, models
+    that cannot be copied and models too small to gain run as they are.
     """
-    plain = FastModels(classifier, None, Acceleration())
     if stored is not None and not (stored.channels_last or stored.bfloat16):
-        return plain
-    if stored is None and (x.dtype != torch.float32 or _operations(classifier, x) < MIN_OPERATIONS):
-        return plain
-    copied = float32_copy(classifier, x)
+        return FastModels(classifier, None, stored)
+    probe = _probe_images(x)
+    operations = _operations(classifier, probe)
+    if stored is None and (x.dtype != torch.float32 or operations < MIN_OPERATIONS):
+        reason = "the network is small" if x.dtype == torch.float32 else "it runs at float64"
+        return FastModels(classifier, None, Acceleration(reason=reason))
+    copied = float32_copy(classifier, probe)
     if copied is None:
-        return plain
+        reason = "no faster copy of the network can be made"
+        return FastModels(classifier, None, stored or Acceleration(reason=reason))
     fast, folded = copied
-    low = low_precision_copy(fast, x) if precision != "float32" else None
+    wanted, reason = _wants_bfloat16(fast, probe, operations, precision)
+    low = None
+    if stored.bfloat16 if stored is not None else wanted:
+        low = low_precision_copy(fast, probe)
+        reason = reason if low is not None else "the network does not run in bfloat16"
     if stored is not None:
-        return FastModels(fast, low if stored.bfloat16 else None, stored)
-    models: dict[str, Callable[[Tensor], Tensor]] = {"original": classifier, "float32": fast}
-    if low is not None:
-        models["bfloat16"] = low
-    seconds = measure_passes(models, x)
-    gain, low_gain = (
-        seconds["original"] / seconds.get(name, float("inf")) for name in ("float32", "bfloat16")
+        return FastModels(fast, low, stored)
+    gain = _measured_gain(classifier, low or fast, x)
+    return FastModels(fast, low, Acceleration(folded, True, low is not None, gain, reason))
+
+
+def _probe_images(x: Tensor) -> Tensor:
+    """Two fixed images like `x (n, c, h, w)`: a choice must not depend on what is left to do."""
+    draw = torch.Generator().manual_seed(0)
+    return torch.rand((2, *x.shape[1:]), generator=draw, dtype=x.dtype).to(x.device)
+
+
+def _wants_bfloat16(
+    fast: Callable[[Tensor], Tensor], x: Tensor, operations: float, precision: str
+) -> tuple[bool, str]:
+    """Whether bfloat16 should be used, and why."""
+    if precision != "auto":
+        return precision == "bfloat16", f"precision = {precision} in the plan"
+    if not native_bfloat16(x.device):
+        return False, "the processor does not compute in bfloat16"
+    intensity = operations / max(_values_returned(fast, x[:1]), 1)
+    return intensity >= MIN_INTENSITY, (
+        f"the network makes {intensity:.0f} operations for each value that its layers return, and "
+        f"bfloat16 is used from {MIN_INTENSITY:.0f}"
     )
-    if low is not None and (
-        precision == "bfloat16" or low_gain > max(gain, 1.0) * MIN_BFLOAT16_GAIN
-    ):
-        return FastModels(fast, low, Acceleration(folded, True, True, round(low_gain, 2)))
-    if gain > MIN_GAIN:
-        return FastModels(fast, None, Acceleration(folded, True, False, round(gain, 2)))
-    return plain
+
+
+def native_bfloat16(device: torch.device) -> bool:
+    """Whether a processor computes in bfloat16: a GPU from compute capability 8.0, x86 with it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and bool({"avx512_bf16", "amx_bf16"} & _features_of_cpu())
+
+
+def _features_of_cpu() -> set[str]:
+    """What Linux says of an x86 processor; nothing elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return set()
+    return set(next((line for line in lines if line.startswith("flags")), "").split())
 
 
 def float32_copy(
@@ -148,7 +190,7 @@ def low_precision_copy(
     try:
         assert isinstance(fast, nn.Module)
         network = copy.deepcopy(fast)
-        layers = _layers(network, x[:2])
+        layers = list(_layers(network, x[:2]))
         for layer in layers[1:-1]:
             layer.to(torch.bfloat16)
         for layer in {id(one): one for one in (layers[0], layers[-1])}.values():
@@ -161,11 +203,16 @@ def low_precision_copy(
         return None
 
 
-def _layers(model: nn.Module, x: Tensor) -> list[nn.Module]:
-    """Convolutions and linear layers in the order in which they run."""
-    logits: dict[int, nn.Module] = {}
+def _layers(model: nn.Module, x: Tensor) -> dict[nn.Module, int]:
+    """Convolutions and linear layers in the order in which they run, and how much each returns."""
+    values: dict[nn.Module, int] = {}
+
+    def after(module: nn.Module, args: Any, out: Any) -> None:
+        if isinstance(out, Tensor):
+            values[module] = values.get(module, 0) + out.numel()
+
     handles = [
-        module.register_forward_hook(lambda m, args, out: logits.setdefault(id(m), m) and None)
+        module.register_forward_hook(after)
         for module in model.modules()
         if isinstance(module, nn.Conv2d | nn.Linear)
     ]
@@ -175,7 +222,13 @@ def _layers(model: nn.Module, x: Tensor) -> list[nn.Module]:
     finally:
         for handle in handles:
             handle.remove()
-    return list(logits.values())
+    return values
+
+
+def _values_returned(model: Callable[[Tensor], Tensor], x: Tensor) -> int:
+    """By all convolutions and linear layers in one pass over `x`."""
+    assert isinstance(model, nn.Module)
+    return sum(_layers(model, x).values())
 
 
 def _run_at_float32(layer: nn.Module) -> None:
@@ -197,6 +250,15 @@ def _operations(classifier: Classifier, x: Tensor) -> float:
         return float(counter.get_total_flops())
     except Exception:  # noqa: BLE001  (a compiled program may hide what it does)
         return 0.0
+
+
+def _measured_gain(classifier: Classifier, chosen: Callable[[Tensor], Tensor], x: Tensor) -> float:
+    """How much faster the chosen network is; 1 where that cannot be measured."""
+    try:
+        seconds = measure_passes({"original": classifier, "chosen": chosen}, x)
+        return round(seconds["original"] / seconds["chosen"], 2)
+    except Exception:  # noqa: BLE001  (a foreign backward pass may fail; the attack reports it)
+        return 1.0
 
 
 def measure_passes(models: dict[str, Callable[[Tensor], Tensor]], x: Tensor) -> dict[str, float]:

@@ -1,15 +1,22 @@
-"""Memory: the batch that fits into it, and freed memory kept between two passes (glibc)."""
+"""Memory: the batch that a fixed budget allows; freed memory kept between passes (glibc)."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from robust.errors import InputError
+from robust.models.process_state import ProcessState
+
+BATCH_MEMORY = 4 << 30
+"""Bytes that one pass may take. It is fixed: batches that followed what happens to be free would
+change the last digits of a result from run to run."""
 MEMORY_SHARE = 0.6
 """Share of the free memory that a batch may take; the estimate does not count everything."""
 WORKING_MEMORY = 2.0
@@ -19,17 +26,32 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 """Settings of glibc's malloc, by their numbers in malloc.h."""
 
 
-def max_batch(model: Callable[[Tensor], Tensor], x: Tensor) -> int:
-    """Images of the shape of `x (n, c, h, w)` whose gradients fit into one pass, at least 1.
+@dataclass(frozen=True)
+class BatchSize:
+    """How many images of one shape go through the network at once."""
 
-    An estimate, so that a large image does not end the process: on a CPU the system kills what
-    takes too much, and nothing can be caught. Where nothing can be measured, a very large number.
+    settled: int
+    """What `BATCH_MEMORY` allows."""
+    used: int
+    """What the memory of this machine allowed as well."""
+
+    def halved(self, count: int) -> BatchSize:
+        """After memory ran out on a batch of `count`."""
+        return BatchSize(self.settled, max(1, min(self.used, count) // 2))
+
+
+def find_batch_size(model: Callable[[Tensor], Tensor], x: Tensor, most: int) -> BatchSize:
+    """For images of the shape of `x (n, c, h, w)`, at most `most`, at least 1.
+
+    It is halved until it fits into what is free: on a CPU the system kills what takes too much, and
+    nothing can be caught.
     """
-    free = free_memory(x.device)
-    per_image = bytes_for_gradient(model, x[:1])
-    if free is None or not per_image:
-        return 1 << 30
-    return max(1, int(MEMORY_SHARE * free / (WORKING_MEMORY * per_image)))
+    per_image = WORKING_MEMORY * bytes_for_gradient(model, x[:1])
+    settled = max(1, min(most, int(BATCH_MEMORY // per_image))) if per_image else most
+    free, used = free_memory(x.device), settled
+    while free is not None and used > 1 and used * per_image > MEMORY_SHARE * free:
+        used //= 2
+    return BatchSize(settled, used)
 
 
 def bytes_for_gradient(model: Callable[[Tensor], Tensor], x: Tensor) -> int:
@@ -63,7 +85,16 @@ def keep_freed_memory(device: torch.device) -> Iterator[None]:
     By default every tensor above 32 MiB is allocated from the system again and cleared page by
     page, pass after pass: a third of the time of a MobileNetV2 at 224 px, in float32.
     """
-    malloc = _glibc() if device.type == "cpu" else None
+    if device.type != "cpu":
+        yield
+        return
+    with _KEPT():
+        yield
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    malloc = _glibc()
     if malloc is None:
         yield
         return
@@ -78,6 +109,9 @@ def keep_freed_memory(device: torch.device) -> Iterator[None]:
         malloc.malloc_trim(0)
 
 
+_KEPT = ProcessState(_kept)
+
+
 def _glibc() -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL("libc.so.6")
@@ -90,7 +124,8 @@ def _glibc() -> ctypes.CDLL | None:
 def free_memory(device: torch.device) -> int | None:
     """Bytes that may still be taken on this device; None where the system does not say."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     sizes = [size for size in (_available(), _left_to_group()) if size is not None]
     return min(sizes, default=None)
 
@@ -117,8 +152,17 @@ def _left_to_group() -> int | None:
     return None
 
 
-def memory_ran_out(error: Exception) -> bool:
+class OutOfMemory(InputError):
+    """Memory ran out on a batch."""
+
+    def __init__(self, images: int) -> None:
+        super().__init__(
+            f"memory ran out on a batch of {images}; use smaller images or another device"
+        )
+
+
+def memory_ran_out(error: BaseException) -> bool:
     """Whether an error says that memory ran out, of a GPU or of a CPU."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError | OutOfMemory):
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

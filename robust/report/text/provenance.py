@@ -33,6 +33,8 @@ def provenance_facts(report: Report) -> list[tuple[str, str]]:
         ("Seed", str(audit["seed"])),
         ("Per-case table", table),
         ("Cost", _cost(report)),
+        ("Repairs", _repairs(report)),
+        ("Memory", _memory(report)),
         ("Software", ", ".join(f"{key} {value}" for key, value in report.environment.items())),
     ]
     return [(name, flat(text)) for name, text in pairs if text]
@@ -87,6 +89,14 @@ def _cost(report: Report) -> str:
     return f"{text}; {seconds:,.0f} s of computing time{_acceleration(report)}"
 
 
+def _repairs(report: Report) -> str:
+    """That parts of the run file were damaged; empty where none was."""
+    parts = report.timings.repaired
+    if not parts:
+        return ""
+    return f"the run file was damaged; {parts} of its parts were left out and computed again"
+
+
 def _acceleration(report: Report) -> str:
     """How the attacks accelerated the network; empty where they did not."""
     applied = report.timings.acceleration
@@ -97,7 +107,24 @@ def _acceleration(report: Report) -> str:
         how.insert(0, f"{applied.folded} normalisations folded")
     if applied.bfloat16:
         how.append("bfloat16 first, then float32 where that found nothing")
+    why = f", because {plain(applied.reason)}" if applied.reason else ""
+    slow = "; precision = 'float32' may be faster here" if applied.gain < 1 else ""
     return (
-        f"; the attacks ran the network with {', '.join(how)} ({applied.gain:g} times as fast per "
-        f"pass); every image was confirmed on the original network"
+        f"; the attacks ran the network with {', '.join(how)}{why} ({applied.gain:g} times as fast "
+        f"per pass{slow}); every image was confirmed on the original network"
+    )
+
+
+def _memory(report: Report) -> str:
+    """Where memory was short; empty where it was not."""
+    short = [
+        f"{one.used} in place of {one.settled} images of {one.shape}"
+        for one in report.timings.smaller_batches
+    ]
+    if not short:
+        return ""
+    return (
+        f"short: {', '.join(short)} went through the network at once, so that results may differ "
+        f"in their last digits from those of a machine with more memory; a smaller chunk in "
+        f"[audit] gives the same batches on both"
     )

@@ -1,4 +1,4 @@
-"""As many cases at once as memory allows, found before it runs out."""
+"""Batches follow a fixed budget; less where memory is short, before it runs out."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robust.engine.mixed_precision import make_mixed_precision_attacker
+from robust.engine.mixed_precision import cases_at_once, make_mixed_precision_attacker
 from robust.engine.run_store import RunStore
 from robust.models import Classifier, prepare
 from robust.models.acceleration import memory
 from robust.models.acceleration.memory import (
+    BatchSize,
     bytes_for_gradient,
+    find_batch_size,
     free_memory,
     keep_freed_memory,
-    max_batch,
 )
 
 
@@ -36,22 +37,24 @@ def test_what_a_gradient_keeps_grows_with_the_pixels() -> None:
     assert 3.8 * small <= large <= 4.2 * small
 
 
-def test_half_the_memory_half_the_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_budget_and_not_what_is_free_sets_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     classifier, x = convolutions(), torch.rand(4, 3, 32, 32)
-    counts = []
-    for free in (2**24, 2**23, 1):
+    per_image = memory.WORKING_MEMORY * bytes_for_gradient(classifier, x[:1])
+    monkeypatch.setattr(memory, "BATCH_MEMORY", int(40 * per_image))
+    for free in (2**50, 2**40, None, int(70 * per_image)):
         monkeypatch.setattr(memory, "free_memory", lambda device, free=free: free)
-        counts.append(max_batch(classifier, x))
-    assert counts[0] in (2 * counts[1], 2 * counts[1] + 1) and counts[1] > 1 and counts[2] == 1
+        assert find_batch_size(classifier, x, 64) == BatchSize(40, 40)
+        assert find_batch_size(classifier, x, 8) == BatchSize(8, 8)
+    for share, used in ((60, 20), (20, 10), (1, 1), (0, 1)):
+        monkeypatch.setattr(memory, "free_memory", lambda device, s=share: int(s * per_image))
+        assert find_batch_size(classifier, x, 64) == BatchSize(40, used)
 
 
-def test_without_a_measure_there_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_is_known_the_chunk_is_the_limit() -> None:
     def refusing(x: Tensor) -> Tensor:
         raise RuntimeError("not today")
 
-    assert max_batch(refusing, torch.rand(1, 3, 8, 8)) > 10**6
-    monkeypatch.setattr(memory, "free_memory", lambda device: None)
-    assert max_batch(convolutions(), torch.rand(1, 3, 8, 8)) > 10**6
+    assert find_batch_size(refusing, torch.rand(1, 3, 8, 8), 64) == BatchSize(64, 64)
 
 
 def test_this_machine_says_what_is_free() -> None:
@@ -60,17 +63,21 @@ def test_this_machine_says_what_is_free() -> None:
 
 
 def test_a_resumed_run_splits_its_batches_as_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     classifier, x, store = convolutions(), torch.rand(2, 3, 32, 32), RunStore(tmp_path)
     monkeypatch.setattr(memory, "free_memory", lambda device: 2**22)
-    first = make_mixed_precision_attacker(classifier, x, "auto", store)
-    monkeypatch.setattr(memory, "free_memory", lambda device: 2**30)
-    assert (
-        make_mixed_precision_attacker(classifier, x, "auto", store).max_batch
-        == first.max_batch
-        < 100
-    )
+    first = make_mixed_precision_attacker(classifier, x, "auto", store, 64).sizes.of(x)
+    assert first.used < first.settled == 64
+    assert f"{first.used} in place of 64 images of 3 x 32 x 32" in caplog.text
+    monkeypatch.setattr(memory, "free_memory", lambda device: 2**40)
+    again = make_mixed_precision_attacker(classifier, x, "auto", store, 64).sizes
+    assert again.of(x) == first
+    again.halve(x[:2])  # memory ran out although the estimate allowed it
+    assert again.of(x) == BatchSize(64, 1) and cases_at_once(store) == 1
+    assert make_mixed_precision_attacker(classifier, x, "auto", store, 64).sizes.of(x).used == 1
+    other = torch.rand(1, 3, 16, 16)
+    assert again.of(other).used == 64  # another shape has its own
     store.close()
 
 

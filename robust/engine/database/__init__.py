@@ -1,0 +1,1 @@
+"""The database of a run: its tables with their checksums, its file, its repair."""

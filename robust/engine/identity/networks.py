@@ -1,0 +1,90 @@
+"""Networks of a run must stay what they were: a few images are predicted again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robust.cases.case import Case, Cases
+from robust.engine.batch import group_by_shape, stack_images
+from robust.engine.run_memory import SURROGATE_OUTPUTS
+from robust.engine.run_store import CleanPrediction, RunStore
+from robust.errors import InputError
+from robust.metrics.arrays import Array
+from robust.models import Classifier
+from robust.models.preparation import image_template
+
+IMAGES = 8
+"""Images that are predicted again."""
+TOLERANCE = 1e-3
+"""Largest difference, as a share of the spread of the outputs: another processor stays below it."""
+
+
+def require_same_network(
+    classifier: Classifier, cases: Cases, clean: Sequence[CleanPrediction]
+) -> None:
+    """InputError where the classifier gives other logits than `clean`, the first of a run.
+
+    The hash of the weights does not show that the code of a network has changed.
+    """
+    known = {one.row: one.logits for one in clean if one.logits is not None}
+    rows = list(known)[:IMAGES]
+    for shaped in group_by_shape(_read(cases, rows)):
+        expected = np.stack([known[row] for row, _ in shaped])
+        x = stack_images(shaped, image_template(classifier))
+        _require_same(expected, _twice(classifier, x), "the network")
+
+
+def remember_surrogate(surrogate: Classifier, cases: Cases, store: RunStore) -> None:
+    """Keep the surrogate's outputs on a few images; InputError where they are not those kept."""
+    rows = [one.row for one in store.clean(0, 4 * IMAGES) if one.logits is not None][:IMAGES]
+    shaped = group_by_shape(_read(cases, rows))[:1]
+    if not shaped:
+        return
+    x = stack_images(shaped[0], image_template(surrogate))
+    known = store.get(SURROGATE_OUTPUTS)
+    if known is None:
+        store.put(SURROGATE_OUTPUTS, _outputs(surrogate, x).tolist())
+    else:
+        passes = _outputs(surrogate, x), _outputs(surrogate, x)
+        _require_same(np.array(known), passes, "the surrogate network")
+
+
+def _read(cases: Cases, rows: Sequence[int]) -> list[tuple[int, Case]]:
+    found = []
+    for row, case in zip(rows, cases.stream(rows), strict=True):
+        if isinstance(case, InputError):
+            raise case
+        found.append((row, case))
+    return found
+
+
+def _twice(classifier: Classifier, x: Tensor) -> tuple[Array, Array]:
+    with torch.no_grad():
+        first, second = (classifier(x).double().cpu().numpy() for _ in range(2))
+    return first, second
+
+
+def _outputs(network: Classifier, x: Tensor) -> Array:
+    with torch.no_grad():
+        found: Array = network.outputs(x).double().cpu().numpy()
+    return found
+
+
+def _require_same(expected: Array, passes: tuple[Array, Array], what: str) -> None:
+    """InputError where outputs `(n, k)` differ by more than rounding, or than two passes do."""
+    first, second = passes
+    same = first.shape == expected.shape and bool(np.isfinite(first).all())
+    if same:
+        spread = float(np.abs(expected - expected.mean()).max())
+        random = float(np.abs(first - second).max())  # a network may be random on purpose
+        limit = max(TOLERANCE * max(spread, 1e-6), 100 * random)
+        same = float(np.abs(first - expected).max()) <= limit
+    if not same:
+        raise InputError(
+            f"{what} computes something else than when this run began (its code has changed?); "
+            f"choose another folder with --out"
+        )

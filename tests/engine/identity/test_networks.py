@@ -1,0 +1,66 @@
+"""Networks of a run: other code under the same weights is refused, rounding is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robust.auditing import audit
+from robust.engine.identity.networks import require_same_network
+from robust.engine.run_store import CleanPrediction
+from robust.errors import InputError
+from robust.models import Classifier, prepare
+from tests.engine.nets import phantoms, small, smooth
+
+STATE = small().state_dict()
+
+
+class Changed(nn.Module):
+    """A network whose outputs go through one more step."""
+
+    def __init__(self, factor: float = 1.0, noise: float = 0.0) -> None:
+        super().__init__()
+        self.network = small()
+        self.network.load_state_dict(STATE)
+        self.factor, self.noise = factor, noise
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.network(x) * self.factor
+        return out + self.noise * torch.randn_like(out)
+
+
+def predictions(model: nn.Module) -> list[CleanPrediction]:
+    cases = phantoms(10)
+    x = torch.stack([cases[i].image for i in range(10)])
+    with torch.no_grad():
+        logits = Classifier(model, channels=1, head="softmax")(x).double().numpy()
+    return [CleanPrediction(row, one, "") for row, one in enumerate(logits)]
+
+
+@pytest.mark.parametrize("factor", [1.02, -1.0, float("nan")])
+def test_another_function_is_refused(factor: float) -> None:
+    ready = prepare(Classifier(Changed(factor), channels=1, head="softmax"))
+    with pytest.raises(InputError, match="computes something else"):
+        require_same_network(ready, phantoms(10), predictions(Changed()))
+
+
+def test_rounding_and_noise_of_the_network_are_not() -> None:
+    known = predictions(Changed())
+    for model in (Changed(1 + 1e-5), Changed(noise=0.01)):
+        ready = prepare(Classifier(model, channels=1, head="softmax"))
+        require_same_network(ready, phantoms(10), known)
+
+
+def test_a_run_is_not_continued_with_other_code(tmp_path: Path) -> None:
+    def run(model: nn.Module) -> None:
+        model.load_state_dict(STATE)
+        wrapped = Classifier(model, channels=1, head="softmax")
+        audit(wrapped, phantoms(8), attacks=["FGSM"], eps=["4/255"], out=tmp_path, gallery=0)
+
+    run(small())
+    with pytest.raises(InputError, match="computes something else than when this run began"):
+        run(smooth())
+    run(small())
