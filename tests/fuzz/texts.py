@@ -325,6 +325,14 @@ def plan_tables() -> list[dict[str, Any]]:
     }
     full: dict[str, Any] = {
         **small,
+        "data": {
+            **small["data"],
+            "size": [30, 28],
+            "grey": True,
+            "limit": 10,
+            "seed": 3,
+            "split": "val",
+        },
         "title": "A plan",
         "audit": {"eps": ["1/255", 0.03], "norm": "Linf", "seed": 3, "chunk": 16, "goal": "error"},
         "attacks": [{"name": name} for name in ATTACKS],
