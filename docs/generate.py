@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 from attacks import ATTACKS  # noqa: E402
 from detectors import DETECTORS  # noqa: E402
+from docs.dependencies import dependencies  # noqa: E402
 from robust.plan.spec import Plan  # noqa: E402
 from robust.records.flags import FLAG_TEXTS  # noqa: E402
 from robust.report.text.glossary import TERMS  # noqa: E402
@@ -378,6 +379,17 @@ def glossary() -> str:
     return table(("term", "meaning"), [(f"**{term}**", text) for term, text in TERMS.values()])
 
 
+# What robust is built on.
+
+
+def licences() -> str:
+    """Every dependency of the project and its extras, direct or not, with bound and licence."""
+    return table(
+        ("package", "needed by", "bound", "licence"),
+        [(one.name, one.needed_by, one.bound, one.licence) for one in dependencies()],
+    )
+
+
 # Where it is written.
 
 BLOCKS: Mapping[str, Callable[[], str]] = {
@@ -389,6 +401,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "warnings": warnings_reference,
     "verdict rule": lambda: RULE,
     "glossary": glossary,
+    "licences": licences,
 }
 """What stands between `<!-- NAME: generated -->` and `<!-- end -->`, by name."""
 _MARKED = re.compile(r"(<!-- ([\w ]+): generated -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -40,7 +40,11 @@ def read_bytes(path: Path, most: int) -> bytes:
     """The content of a regular file of at most `most` bytes; InputError."""
     with open_regular(path) as file:
         try:
-            content = file.read(most + 1)
+            # A buffer of the size that is asked for is made at once: of the file's, not of `most`.
+            expected = min(os.fstat(file.fileno()).st_size, most)
+            content = file.read(expected + 1)
+            if len(content) > expected:
+                content += file.read(most + 1 - len(content))
         except OSError as error:
             raise InputError(cannot(path, "be read", error)) from None
     if len(content) > most:
@@ -108,8 +112,9 @@ def replacing(path: Path) -> Iterator[Path]:
     block raises, `path` stays as it was and nothing is left beside it. A link is replaced, not what
     it leads to. InputError where `path` is a device, a pipe or a socket.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise InputError(f"{excerpt(path, 300)} is a pipe or a device; name a file to write")
+    if path.exists() and not path.is_file() and not path.is_dir():
+        # Renaming over it would remove it, for all of the machine.
+        raise InputError(f"{excerpt(path, 300)} is a pipe or a device, not a file; name a file")
     partial = path.with_name(f".{path.name[:40]}.{os.getpid()}.partial")
     _remove(partial)
     try:

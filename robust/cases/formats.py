@@ -1,16 +1,52 @@
-"""File formats by suffix and by their first bytes; a leaf that imports no reader."""
+"""File formats by suffix and by first bytes, and the largest files and images that are read.
+
+A leaf that imports no reader.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from robust.cases.walk import file_size
-from robust.errors import InputError
-from robust.files import cannot, open_regular
+from robust.errors import InputError, excerpt
+from robust.files import cannot, open_regular, read_bytes
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 """Of image files that are not DICOM."""
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
+MOST_SAMPLES = 80_000_000
+"""Pixels times channels of one image, whatever its format: a colour photograph of 26 megapixels or
+a scan of 80 fits. Each takes several bytes while it is decoded and shown."""
+DOWNSAMPLE = "downsample it, or cut it into smaller images, first"
+SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+    b"BM": "BMP",
+    b"GIF8": "GIF",
+    b"%PDF": "PDF",
+    b"%!PS": "PostScript",
+    b"\xc5\xd0\xd3\xc6": "PostScript",
+    b"8BPS": "Photoshop",
+    b"SIMPLE": "FITS",
+    b"\xd7\xcd\xc6\x9a": "Windows metafile",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\x89HDF": "HDF5",
+    b"\x93NUMPY": "NumPy",
+    b"PK\x03\x04": "zip",
+    b"\x1f\x8b": "gzip",
+    b"<svg": "SVG",
+    b"<?xml": "XML",
+    b"<!DOC": "HTML",
+    b"<html": "HTML",
+    b"\0\0\1\0": "ICO",
+}
+_HEAD = 132
+"""Bytes that tell the format: a DICOM file says so behind a preamble of 128."""
 
 
 def is_image(path: Path) -> bool:
@@ -32,6 +68,33 @@ def is_dicom(path: Path) -> bool:
         return False
     with open_regular(path) as file:
         try:
-            return file.read(132)[128:] == b"DICM"
+            return file.read(_HEAD)[128:] == b"DICM"
         except OSError as error:
             raise InputError(cannot(path, "be read", error)) from None
+
+
+def format_name(data: bytes) -> str | None:
+    """The format that the first bytes of a file tell, such as `PNG` or `DICOM`; None if unknown."""
+    for start, name in SIGNATURES.items():
+        if data.startswith(start):
+            return name
+    if data[128:_HEAD] == b"DICM":
+        return "DICOM"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    return "HEIF or AVIF" if data[4:8] == b"ftyp" else None
+
+
+def image_bytes(path: Path, most: int) -> bytes:
+    """The content of an image file; InputError where it is missing, odd or too large."""
+    try:
+        size = path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise InputError(
+            f"no such image: {excerpt(path, 300)}; fix the path or remove its row"
+        ) from None
+    except OSError as error:
+        raise InputError(cannot(path, "be read", error)) from None
+    if size > most:
+        raise InputError(f"{excerpt(path, 300)} is larger than {most >> 20} MiB; {DOWNSAMPLE}")
+    return read_bytes(path, most)

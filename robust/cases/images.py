@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-import struct
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ImageOps
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.Image import Image
+from PIL.JpegImagePlugin import jpeg_factory
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from robust.cases.case import Pixels
-from robust.errors import InputError
+from robust.cases.formats import DOWNSAMPLE, MOST_SAMPLES, format_name, image_bytes
+from robust.cases.structure import Malformed, check_jpeg, check_tiff, png_chunks
+from robust.errors import InputError, first_line
 
 DEEP_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I;16R")
 """Unsigned at 16 bits; whatever else Pillow reads as integers has no displayed range."""
-ORIENTATION, PHOTOMETRIC = 274, 262
+ORIENTATION, PHOTOMETRIC, TILE_WIDTH, TILE_LENGTH = 274, 262, 322, 323
 """Tags of EXIF and TIFF; a photometric interpretation of 0 says that 0 is white."""
+MOST_BYTES = 1 << 28
+"""Of a file: `MOST_SAMPLES` at 16 bits without compression, and as much again for metadata."""
+MOST_RLE_SAMPLES, MOST_RLE_BYTES = 1 << 22, 1 << 22
+"""Of a BMP with run lengths, which are read one by one."""
+OPENERS: dict[str, Callable[[BytesIO], Image]] = {
+    "PNG": PngImageFile,
+    "JPEG": jpeg_factory,
+    "TIFF": TiffImageFile,
+    "BMP": BmpImageFile,
+}
+"""Pillow's readers of what is offered, and no others: of PostScript it would start another program.
+Without `Image.open`, whose limit of pixels only warns; `MOST_SAMPLES` is the one that counts."""
 _DEEP = re.compile(";16[BLN]$")
 """Ends the name of a raw mode with 16 bits a channel; `BGR;16` has 5 or 6."""
 _TRANSPARENT = "{path} is partly transparent; flatten it onto its background first"
@@ -25,28 +46,70 @@ _TRANSPARENT = "{path} is partly transparent; flatten it onto its background fir
 def read_image(path: Path) -> Pixels:
     """Stored pixels, upright as a viewer shows them: `(h, w)` or `(h, w, 3)`, uint8 or uint16.
 
-    Raises InputError naming the file where it is missing, broken, or has no one way to be shown.
+    The format is that of the content, whatever the suffix says. Raises InputError naming the file
+    where it is missing, broken, too large, or has no one way to be shown.
     """
-    if not path.is_file():
-        raise InputError(f"no such image: {path}; fix the path or remove its row")
+    data = image_bytes(path, MOST_BYTES)
     try:
-        # Opened here: Pillow maps a file that it opens by name, and scrambles a turned TIFF.
-        with path.open("rb") as file, Image.open(file) as image:
-            frames = getattr(image, "n_frames", 1)
-            if frames > 1:
-                raise InputError(f"{path} holds {frames} frames; split it into images")
-            # Both are gone once the image is loaded.
-            raw, turned = _raw_mode(image), image.getexif().get(ORIENTATION, 1) != 1
-            image.load()
-            if _DEEP.search(raw) and image.mode in ("RGB", "RGBA"):
-                return _read_deep_colour(path, turned, grey=raw.startswith("LA"))
-            return _to_pixels(image, raw, path)
+        return _decode(data, path)
     except InputError:
         raise
-    except UnidentifiedImageError:
-        raise InputError(f"{path} is not an image that can be read; replace or remove it") from None
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} is broken ({error}); replace or remove it") from None
+    except MemoryError:
+        wrong = "needs more memory than there is"
+    except Malformed as error:
+        wrong = str(error)
+    except Exception as error:  # noqa: BLE001  (a broken file makes a decoder raise anything)
+        wrong = first_line(error)
+    raise InputError(f"{path} is broken ({wrong}); replace or remove it")
+
+
+def _decode(data: bytes, path: Path) -> Pixels:
+    kind = format_name(data)
+    if kind is None:
+        raise InputError(f"{path} is not an image that can be read; replace or remove it")
+    if kind not in OPENERS:
+        raise InputError(
+            f"{path} is in the format {kind}; save it as PNG, JPEG, TIFF or "
+            f"BMP, or replace or remove it"
+        )
+    if kind == "PNG":
+        chunks = list(png_chunks(data))
+    elif kind == "JPEG":
+        check_jpeg(data)
+    elif kind == "TIFF":
+        check_tiff(data)
+    # In memory: Pillow maps a file that it opens by name, and scrambles a turned TIFF.
+    with OPENERS[kind](BytesIO(data)) as image:
+        _check_size(image, len(data), path)
+        if getattr(image, "is_animated", False):  # to count them takes a while for each
+            raise InputError(f"{path} holds several frames; split it into images")
+        # Both are gone once the image is loaded.
+        raw, turned = _raw_mode(image), image.getexif().get(ORIENTATION, 1) != 1
+        image.load()
+        if _DEEP.search(raw) and image.mode in ("RGB", "RGBA"):
+            if kind == "PNG":
+                data = data[:8] + b"".join(c for k, c in chunks if k in _NEEDED)
+            size = image.size
+            image.close()
+            return _read_deep_colour(data, size, path, turned, grey=raw.startswith("LA"))
+        upright = ImageOps.exif_transpose(image) if turned else image
+        return _to_pixels(image, upright, raw, path)
+
+
+def _check_size(image: Image, size: int, path: Path) -> None:
+    """InputError where an image, of a file of so many bytes, is too large to be decoded."""
+    width, height = image.size
+    channels = 3 if image.mode in ("P", "PA") else len(image.getbands())
+    tags: Any = getattr(image, "tag_v2", {})
+    tile = int(tags.get(TILE_WIDTH, 1)) * int(tags.get(TILE_LENGTH, 1))
+    if max(width * height, tile) * channels > MOST_SAMPLES:
+        raise InputError(
+            f"{path} has {width} x {height} pixels of {channels} channels; at most "
+            f"{MOST_SAMPLES // 1_000_000} million values are read: {DOWNSAMPLE}"
+        )
+    packed = [tile[0] for tile in getattr(image, "tile", [])] == ["bmp_rle"]
+    if packed and (width * height > MOST_RLE_SAMPLES or size > MOST_RLE_BYTES):
+        raise InputError(f"{path} is a large BMP of run lengths; save it without compression")
 
 
 def as_png(pixels: Pixels) -> bytes:
@@ -59,30 +122,48 @@ def as_png(pixels: Pixels) -> bytes:
     return data.tobytes()
 
 
-def _raw_mode(image: Image.Image) -> str:
+_NEEDED = (b"IHDR", b"tRNS", b"IDAT", b"IEND")
+"""Chunks of a PNG that make its pixels."""
+
+
+def _raw_mode(image: Image) -> str:
     """How the file holds its pixels: `RGB;16B` where Pillow hands out 8 bits of 16."""
     tiles: Any = getattr(image, "tile", [])
     modes = [tile[3] if isinstance(tile[3], str) else tile[3][0] for tile in tiles if tile[3]]
     return str(modes[0]) if modes else image.mode
 
 
-def _read_deep_colour(path: Path, turned: bool, grey: bool) -> Pixels:
+def _read_deep_colour(
+    data: bytes, size: tuple[int, int], path: Path, turned: bool, grey: bool
+) -> Pixels:
     """Colour, or grey with alpha, at 16 bits: Pillow would cut it to 8 without a word."""
     import cv2
 
     if turned:
         raise InputError(f"{path} has 16-bit colour and an EXIF orientation; save it upright")
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
+    with _quiet_cv2():
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.shape[:2] != size[::-1]:
         raise InputError(f"{path} is not 16-bit colour as its header says; save it again")
     if pixels.shape[2] == 4:
         _refuse_transparency(pixels[:, :, 3], 65535, path)
-    found = pixels[:, :, 0] if grey else pixels[:, :, 2::-1]
-    return np.ascontiguousarray(found).astype(np.uint16)
+    return np.ascontiguousarray(pixels[:, :, 0] if grey else pixels[:, :, 2::-1], np.uint16)
 
 
-def _to_pixels(image: Image.Image, raw: str, path: Path) -> Pixels:
-    upright = ImageOps.exif_transpose(image)
+@contextlib.contextmanager
+def _quiet_cv2() -> Iterator[None]:
+    """OpenCV says what is wrong with a file on standard error, beside our one line."""
+    from cv2.utils import logging
+
+    level = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(level)
+
+
+def _to_pixels(image: Image, upright: Image, raw: str, path: Path) -> Pixels:
     if raw in DEEP_GREY:
         return _to_deep_grey(image, np.asarray(upright), path)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
@@ -99,12 +180,12 @@ def _to_pixels(image: Image.Image, raw: str, path: Path) -> Pixels:
     )
 
 
-def _to_deep_grey(image: Image.Image, wide: np.ndarray[Any, Any], path: Path) -> Pixels:
+def _to_deep_grey(image: Image, wide: np.ndarray[Any, Any], path: Path) -> Pixels:
     """Grey at 16 bits, upright: what Pillow leaves to do of transparency and of inverted TIFF."""
     clear = image.info.get("transparency")
     if clear is not None and (wide == clear).any():
         raise InputError(_TRANSPARENT.format(path=path))
-    levels = wide.astype(np.uint16)
+    levels = wide.astype(np.uint16, copy=False)
     return 65535 - levels if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0 else levels
 
 

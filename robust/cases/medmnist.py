@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import struct
-import tempfile
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
 from robust.cases.case import MOST_CLASSES, Cases, Entry, Pixels, finding_indices
-from robust.errors import InputError, did_you_mean
+from robust.cases.formats import DOWNSAMPLE, MOST_SAMPLES
+from robust.cases.npz import load_array
+from robust.errors import InputError
 
 NOUNS = {
     "pneumoniamnist": "chest X-rays",
@@ -23,6 +20,8 @@ NOUNS = {
     "dermamnist": "dermoscopy images",
 }
 """What a report calls the images, by the name that the file begins with."""
+MOST_IMAGES = 1_000_000
+"""Of one split; each takes a record in memory."""
 
 
 def open_medmnist(
@@ -43,13 +42,18 @@ def open_medmnist(
             f'{path.name} does not name patients; set group = "none" (each image its own group)'
         )
     wanted = split or "test"
-    images = _load(path, f"{wanted}_images")
+    images = load_array(path, f"{wanted}_images")
     numbers = _read_labels(path, wanted, label)
     shown = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3))
     if images.dtype != np.uint8 or not shown or len(images) != len(numbers):
         raise InputError(
             f"{path.name}: {wanted}_images must be uint8 (n, h, w) or (n, h, w, 3) with one label "
             f"each; it is {images.dtype} {images.shape} with {len(numbers)} labels"
+        )
+    if images[0].size > MOST_SAMPLES or len(images) > MOST_IMAGES:
+        raise InputError(
+            f"{path.name}: {wanted}_images is {images.shape}; at most {MOST_IMAGES} images of "
+            f"{MOST_SAMPLES // 1_000_000} million values are read: {DOWNSAMPLE}"
         )
     names = tuple(classes or (str(i) for i in range(max(2, max(numbers) + 1))))
     if max(numbers) >= len(names):
@@ -81,7 +85,7 @@ def open_medmnist(
 
 def _read_labels(path: Path, split: str, column: str) -> list[int]:
     """One column of the labels of a split; InputError."""
-    labels = _load(path, f"{split}_labels")
+    labels = load_array(path, f"{split}_labels")
     if labels.ndim not in (1, 2) or not labels.size or labels.dtype.kind not in "iu":
         raise InputError(
             f"{path.name}: {split}_labels must be whole numbers (n,) or (n, columns); "
@@ -101,36 +105,3 @@ def _read_labels(path: Path, split: str, column: str) -> list[int]:
             f"number the classes"
         )
     return numbers
-
-
-def _load(path: Path, name: str) -> np.ndarray[Any, Any]:
-    """One array of an npz, mapped from disk: from an unpacked copy in a temporary file."""
-    try:
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryFile() as unpacked:
-            members = [member.removesuffix(".npy") for member in archive.namelist()]
-            if name not in members:
-                raise InputError(
-                    f"{path.name} has no array {name!r}; {did_you_mean(name, members)}"
-                )
-            with archive.open(f"{name}.npy") as packed:
-                while block := packed.read(1 << 20):
-                    unpacked.write(block)
-            unpacked.seek(0)
-            version = np.lib.format.read_magic(unpacked)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, fortran, dtype = read_header(unpacked)
-            if dtype.hasobject:
-                raise InputError(f"{path.name}: {name} holds Python objects; save plain numbers")
-            order: Literal["F", "C"] = "F" if fortran else "C"
-            # The map has a handle of its own, so that the file may be closed here.
-            return np.memmap(unpacked, dtype, "r", unpacked.tell(), shape, order)
-    except InputError:
-        raise
-    except (
-        *(zipfile.BadZipFile, zlib.error, KeyError, ValueError, OSError, EOFError),
-        *(RuntimeError, struct.error),  # an encrypted archive; a length that lies
-    ) as error:
-        raise InputError(f"{path} is not an npz file that can be read: {error}") from None

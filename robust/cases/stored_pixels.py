@@ -152,7 +152,8 @@ class Stored:
         """Stored `(h, w)` or `(h, w, c)` to displayed `(c, h, w)`, float32 in [0, 1]."""
         array: Any = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
         if self.plain:
-            return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)) / self.levels
+            shown = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+            return shown.div_(self.levels)  # in place: a large image takes enough once
         return torch.from_numpy(self.table()[array.astype(np.int32) - self.low])
 
     def pixels(

@@ -314,7 +314,7 @@ def test_pixels_without_a_displayed_range_are_refused(tmp_path: Path) -> None:
 def test_several_frames_are_refused(tmp_path: Path) -> None:
     frames = [Image.new("L", (8, 8), level) for level in (0, 100, 200)]
     frames[0].save(tmp_path / "stack.tif", save_all=True, append_images=frames[1:])
-    with pytest.raises(InputError, match=r"stack\.tif holds 3 frames; split it"):
+    with pytest.raises(InputError, match=r"stack\.tif holds several frames; split it"):
         read_image(tmp_path / "stack.tif")
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import struct
 
 from robust.cases.dicom.parse import Unreadable
+from robust.cases.structure import Malformed, check_jpeg
 
-MOST_SAMPLES = 1 << 26
-"""In one frame: 8192 x 8192 grey pixels. A decoder takes several bytes for each."""
 MOST_TILES = 4096
 FREE_SAMPLES, MOST_PER_BYTE = 1 << 20, 1000
 """A stream may declare so many samples, and so many more for each of its bytes. Images that show
@@ -21,6 +20,10 @@ def check_codestream(code: bytes, rows: int, columns: int, samples: int) -> None
     """Raises Unreadable where the stream is of another size than the header, or cut to pieces."""
     if code[:2] == b"\xff\xd8":
         found = _jpeg(code)
+        try:
+            check_jpeg(code)
+        except Malformed as error:
+            raise Unreadable(f"holds a JPEG image that is broken ({error})") from None
     elif code[:4] == _J2K or code[4:8] == b"jP  ":
         found = _j2k(code)
     else:

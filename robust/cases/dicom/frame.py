@@ -12,20 +12,36 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
-from pydicom.uid import UID, RLELossless
+from pydicom.uid import (
+    HTJ2K,
+    UID,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000TransferSyntaxes,
+    RLELossless,
+)
 
 from robust.cases.case import Pixels, StoredImage
-from robust.cases.dicom.codestream import MOST_SAMPLES, check_codestream, check_rle
+from robust.cases.dicom import jpeg_decoder
+from robust.cases.dicom.codestream import check_codestream, check_rle
 from robust.cases.dicom.grayscale import by_range, grey_view
 from robust.cases.dicom.parse import Unreadable, load_bytes, parse, with_input_errors
+from robust.cases.formats import MOST_SAMPLES
 from robust.cases.stored_pixels import Stored
+
+jpeg_decoder.register()
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 PALETTE = "PALETTE COLOR"
-DECODER = "pylibjpeg"
-"""Of compressed pixels: named, so that the same file gives the same pixels whatever else is
-installed. Its decoder of RLE panics on broken files; that of pydicom does not."""
+J2K = (*JPEG2000TransferSyntaxes, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL)
+DECODERS = {
+    RLELossless: "pydicom",
+    **dict.fromkeys(jpeg_decoder.DECODER_DEPENDENCIES, jpeg_decoder.PLUGIN),
+    **dict.fromkeys(J2K, "pylibjpeg"),
+}
+"""Of compressed pixels, by transfer syntax: named, so that the same file gives the same pixels
+whatever else is installed. That of pylibjpeg for RLE panics on broken files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +103,8 @@ def layout(dataset: Dataset, size: int) -> Layout:
     samples = found.rows * found.columns * found.samples
     if samples > MOST_SAMPLES:
         raise Unreadable(
-            f"declares {found.rows} x {found.columns} pixels; at most {MOST_SAMPLES} are read"
+            f"declares {found.rows} x {found.columns} pixels of {found.samples} channels; at most "
+            f"{MOST_SAMPLES // 1_000_000} million values are read (downsample it first)"
         )
     # A frame takes an item header in compressed files, and its pixels in others.
     least = 8
@@ -146,10 +163,7 @@ def _decode(dataset: Dataset, index: int, pixel_layout: Layout) -> np.ndarray[An
             check_rle(code, pixel_layout.rows * pixel_layout.columns)
         else:
             check_codestream(code, pixel_layout.rows, pixel_layout.columns, pixel_layout.samples)
-    plugin = "pydicom" if syntax == RLELossless else DECODER
-    array, _ = decoder.as_array(
-        dataset, index=index, decoding_plugin=plugin if syntax.is_encapsulated else ""
-    )
+    array, _ = decoder.as_array(dataset, index=index, decoding_plugin=DECODERS.get(syntax, ""))
     shape = (pixel_layout.rows, pixel_layout.columns, pixel_layout.samples)[
         : 2 + (pixel_layout.samples > 1)
     ]

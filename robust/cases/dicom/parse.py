@@ -28,6 +28,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from robust.cases.formats import image_bytes
 from robust.errors import InputError
 
 MOST_BYTES = 1 << 29
@@ -44,16 +45,7 @@ class Unreadable(Exception):
 
 def load_bytes(path: Path) -> bytes:
     """The bytes of a file; InputError where it is missing, too large, or cannot be read."""
-    if not path.is_file():
-        raise InputError(f"no such image: {path}; fix the path or remove its row")
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(
-                f"{path} is larger than {MOST_BYTES >> 20} MiB; split it into smaller files"
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    return image_bytes(path, MOST_BYTES)
 
 
 def content_id(data: bytes) -> str:
@@ -104,7 +96,9 @@ def with_input_errors(path: Path, work: Callable[[], T]) -> T:
 @contextlib.contextmanager
 def silence_pydicom() -> Iterator[None]:
     """Suppress warnings and log lines of the libraries that read DICOM: both quote values."""
-    loggers = [logging.getLogger(name) for name in ("pydicom", "pylibjpeg", "libjpeg", "openjpeg")]
+    loggers = [
+        logging.getLogger(name) for name in ("pydicom", "pylibjpeg", "openjpeg", "imagecodecs")
+    ]
     with _quiet, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         disabled = [logger.disabled for logger in loggers]
