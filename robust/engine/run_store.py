@@ -33,7 +33,7 @@ from robust.engine.database.repair import (
     IDENTITY,
     Damage,
     Survey,
-    create,
+    create_tables,
     identity_of,
     is_foreign,
     is_readable,
@@ -222,7 +222,7 @@ class RunStore:
         self._db = connect_to_write(self._path)
         if self._check_layout() == "":
             with self._db:
-                create(self._db)
+                create_tables(self._db)
         self._set_up()
 
     def _open_to_read(self) -> None:

@@ -208,7 +208,7 @@ def survey(database: sqlite3.Connection, key: bytes) -> Survey:
 def salvage(damaged: sqlite3.Connection, whole: Survey, new: sqlite3.Connection) -> None:
     """Copy all that verifies into a new, empty database; the identity is left to its claimer."""
     with new:
-        create(new)
+        create_tables(new)
         kept = [row for name, row in whole.memos.items() if not _is_public(name)]
         new.executemany(insert("meta", META_WIDTH), kept)
         new.executemany(insert("chunks", CHUNKS_WIDTH), whole.chunks.values())
@@ -219,7 +219,7 @@ def salvage(damaged: sqlite3.Connection, whole: Survey, new: sqlite3.Connection)
             )
 
 
-def create(database: sqlite3.Connection) -> None:
+def create_tables(database: sqlite3.Connection) -> None:
     """Create the tables of a new database, all or none."""
     for statement in SCHEMA.values():
         database.execute(statement)
@@ -247,7 +247,7 @@ def salvage_without_header(path: Path, new: sqlite3.Connection, found: Survey, k
         fresh, copy = Path(folder) / "fresh", Path(folder) / "copy"
         template = sqlite3.connect(fresh)
         with template:
-            create(template)
+            create_tables(template)
         template.close()
         header = bytearray(fresh.read_bytes()[:_HEADER])
         shutil.copyfile(path, copy)

@@ -17,7 +17,7 @@ _KINDS = {int: "INTEGER", float: "REAL", str: "TEXT", bytes: "BLOB"}
 
 
 @dataclass(frozen=True)
-class Table:
+class ResultTable:
     """One table of results: its key, the number of the chunk that wrote the row, its columns.
 
     Each is a single tree without an index beside it, so that reading it once checks all of it.
@@ -76,14 +76,14 @@ def _plain(kind: type, value: Any) -> Any:
 
 
 TABLES = (
-    Table("clean", {"row": int}, {"pixels": str, "broken": str, "logits": bytes}),
-    Table(
+    ResultTable("clean", {"row": int}, {"pixels": str, "broken": str, "logits": bytes}),
+    ResultTable(
         "cases",
         {"row": int},
         {"id": str, "label": int, "owner": str, "pixel_values": int, "grey": int, "metadata": str},
     ),
-    Table("contents", {"source": str, "row": int}, {"digest": str}),
-    Table(
+    ResultTable("contents", {"source": str, "row": int}, {"digest": str}),
+    ResultTable(
         "outcomes",
         {"cell": str, "row": int},
         {
@@ -96,8 +96,8 @@ TABLES = (
             "logits": bytes,
         },
     ),
-    Table("features", {"source": str, "row": int}, {"vector": bytes}),
-    Table(
+    ResultTable("features", {"source": str, "row": int}, {"vector": bytes}),
+    ResultTable(
         "survival",
         {"cell": str, "row": int},
         {
