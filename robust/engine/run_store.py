@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock
 
 from robust.engine.database.connection import (
     DAMAGED,
@@ -23,6 +22,7 @@ from robust.engine.database.connection import (
     DATABASE_ERRORS,
     FILES,
     LOCK,
+    WriteLock,
     connect_to_read,
     connect_to_write,
     is_damage,
@@ -173,7 +173,7 @@ class RunStore:
         """
         self._path = directory / DATABASE
         self._scratch: Path | None = None
-        self._lock: FileLock | None = None
+        self._lock: WriteLock | None = None
         self._db: sqlite3.Connection | None = None
         self._key = checksum_key({})
         self.damage: Damage | None = None

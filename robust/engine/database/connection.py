@@ -15,6 +15,9 @@ from filelock import FileLock, Timeout
 from robust.errors import InputError, first_line
 from robust.files import PRIVATE_FILE, cannot, make_private_folder, open_regular
 
+WriteLock = FileLock
+"""Held by the one process that may write to a run directory."""
+
 LOCK, DATABASE = "run.lock", "outcomes.sqlite"
 DAMAGED = f"{DATABASE}.damaged"
 """A damaged database, as it was before its repair."""
@@ -86,7 +89,7 @@ def plain_errors(path: Path) -> Iterator[None]:
         raise DatabaseUnavailable(cannot(error.filename or path, "be used", error)) from None
 
 
-def lock(directory: Path) -> FileLock:
+def lock(directory: Path) -> WriteLock:
     """Create the run directory and take its lock; InputError where another process has it.
 
     A lock that a dead process left behind is free.

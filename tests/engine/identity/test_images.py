@@ -33,21 +33,21 @@ def run(cases: Cases, out: Path, **more: Progress) -> None:
 
 
 def test_a_changed_file_is_named_and_nothing_of_it_is_stored(tmp_path: Path) -> None:
-    # Pseudonyms follow from the first eight files: a set that differs there is another one.
-    data = folder(tmp_path / "in", 18)
+    data = folder(tmp_path / "in", 20)
+    # The first files also make the pseudonyms: another one of those is another data set.
     run(open_cases(data, group="none"), tmp_path / "run")
     before = (tmp_path / "run" / "outcomes.csv").read_bytes()
-    old = (data / "opacity" / "p1.png").read_bytes()
+    old = (data / "opacity" / "p9.png").read_bytes()
     new = bytearray(old)
     new[-20] ^= 1  # as long as before: only the content shows it
-    (data / "opacity" / "p1.png").write_bytes(new)
-    with pytest.raises(InputError, match=r"opacity/p1.png has changed since this run began"):
+    (data / "opacity" / "p9.png").write_bytes(new)
+    with pytest.raises(InputError, match=r"opacity/p9.png has changed since this run began"):
         run(open_cases(data, group="none"), tmp_path / "run")
-    (data / "opacity" / "p1.png").write_bytes(old)
+    (data / "opacity" / "p9.png").write_bytes(old)
     run(open_cases(data, group="none"), tmp_path / "run")
     assert (tmp_path / "run" / "outcomes.csv").read_bytes() == before
     for path in (tmp_path / "run").iterdir():
-        assert b"p1.png" not in path.read_bytes(), path.name
+        assert b"p9.png" not in path.read_bytes(), path.name
 
 
 def test_an_npz_replaced_under_its_name_is_refused(tmp_path: Path) -> None:

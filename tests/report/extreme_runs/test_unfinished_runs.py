@@ -144,6 +144,8 @@ def test_the_same_command_goes_on_to_the_same_report(tmp_path: Path) -> None:
     write_report(found, tmp_path / "cut")
     (tmp_path / "plan.toml").write_text(plan_toml(found), encoding="utf-8")
     run = ("audit", str(tmp_path / "plan.toml"), "--out", str(tmp_path / "cut"))
+    # The report names the file of weights without its folder.
+    run = (*run, "--weights", str(tmp_path / "w.safetensors"))
     lines = shell(*run, "--device", "cpu").splitlines()
     assert len(lines) <= 25 and lines[-1] == f"Report: {tmp_path / 'cut' / 'report.html'}"
     assert kept(tmp_path / "cut") == kept(tmp_path / "calm")
