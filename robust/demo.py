@@ -3,61 +3,57 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import tomli_w
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from robust.cases import Cases, open_cases
 from robust.cases.phantoms.draw import NOUNS
-from robust.files import replacing, write_atomically
+from robust.errors import InputError, excerpt
+from robust.files import (
+    cannot,
+    make_private_folder,
+    path_exists,
+    read_text,
+    replacing,
+    write_atomically,
+)
 from robust.progress import Progress
 
+WEIGHTS = "model.safetensors"
 PIXELS = 64
 """Side of the images."""
 EPOCHS = 12
 BATCH = 32
 
-PLAN = """\
-# Made by `robust demo`. Repeat it with: robust audit {folder}/plan.toml --out {folder}
-title = "Demonstration on {noun}"
+HEAD = "# Made by `robust demo`. Repeat it with: robust audit PLAN --out FOLDER\n"
+PLAN: dict[str, Any] = {
+    "audit": {"eps": ["0.5/255", "1/255", "2/255", "4/255", "8/255"]},
+    "detection": {"adaptive": 30, "adaptive_steps": 20},
+    "scenarios": {"universal": [1, 8], "patch": [0.05], "cases": 60},
+    "detectors": [{"name": name} for name in ("KernelDensity", "LID", "Mahalanobis", "MaxSoftmax")],
+}
+"""What the demonstration runs on its network and images."""
 
-[model]
-factory = "robust.demo:network"
-weights = "{folder}/model.safetensors"
-channels = 3
-mean = 0.5
-std = 0.25
 
-[data]
-path = "phantom:{modality}"
-count = {count}
-pixels = {pixels}
-
-[audit]
-eps = ["0.5/255", "1/255", "2/255", "4/255", "8/255"]
-
-[detection]
-adaptive = 30
-adaptive_steps = 20
-
-[scenarios]
-universal = [1, 8]
-patch = [0.05]
-cases = 60
-
-[[detectors]]
-name = "KernelDensity"
-
-[[detectors]]
-name = "LID"
-
-[[detectors]]
-name = "Mahalanobis"
-
-[[detectors]]
-name = "MaxSoftmax"
-"""
+def plan_text(folder: Path, modality: str, count: int) -> str:
+    """The plan of the demonstration in a folder, as TOML."""
+    plan = {
+        "title": f"Demonstration on {NOUNS[modality]}",
+        "model": {
+            "factory": "robust.demo:network",
+            "weights": (folder / WEIGHTS).as_posix(),
+            "channels": 3,
+            "mean": 0.5,
+            "std": 0.25,
+        },
+        "data": {"path": f"phantom:{modality}", "count": count, "pixels": PIXELS},
+        **PLAN,
+    }
+    return HEAD + tomli_w.dumps(plan)
 
 
 def _silent(done: float, total: float, label: str) -> None:
@@ -108,18 +104,28 @@ def train(modality: str, count: int = 600, progress: Progress = _silent) -> nn.M
 
 def write_demo(folder: Path, modality: str, count: int, progress: Progress = _silent) -> Path:
     """Write weights and plan to `folder` unless they are there; returns the plan's path."""
+    if path_exists(folder) and not folder.is_dir():
+        raise InputError(f"{excerpt(folder, 300)} is a file; name a folder")
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"the name {excerpt(folder)} is no UTF-8, so no plan can hold it; name another folder"
+        ) from None
+    try:
+        make_private_folder(folder)
+        return _write_files(folder, modality, count, progress)
+    except OSError as error:
+        raise InputError(cannot(folder, "be written", error)) from None
+
+
+def _write_files(folder: Path, modality: str, count: int, progress: Progress) -> Path:
     from safetensors.torch import save_file
 
-    folder.mkdir(parents=True, exist_ok=True)
-    plan, weights = folder / "plan.toml", folder / "model.safetensors"
-    text = PLAN.format(
-        folder=folder.as_posix(),
-        modality=modality,
-        count=count,
-        pixels=PIXELS,
-        noun=NOUNS[modality],
-    )
-    if not weights.exists() or not plan.exists() or plan.read_text(encoding="utf-8") != text:
+    plan, weights = folder / "plan.toml", folder / WEIGHTS
+    text = plan_text(folder, modality, count)
+    known = path_exists(weights) and path_exists(plan) and read_text(plan) == text
+    if not known:
         trained = train(modality, progress=progress)
         with replacing(weights) as partial:
             save_file(trained.state_dict(), partial)

@@ -46,6 +46,14 @@ def excerpt(text: object, limit: int = 80) -> str:
     return line if len(line) <= limit else f"{line[: limit - 3]}..."
 
 
+def value_text(value: object, limit: int = 80) -> str:
+    """A value as Python writes it, for a message, cut where it is long."""
+    try:
+        return excerpt(repr(value), limit)
+    except (ValueError, RecursionError):  # a number of too many digits; lists in themselves
+        return f"a {type(value).__name__}"
+
+
 def did_you_mean(word: str, known: Iterable[str], limit: int = 12) -> str:
     """The end of an error message: the nearest names, and all of them where they are few."""
     word, names = word[:200], list(known)

@@ -85,6 +85,17 @@ _REASONS = {
 }
 
 
+def path_exists(path: Path) -> bool:
+    """Whether there is something of this name; InputError where the name cannot be looked up."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise InputError(cannot(path, "be used", error)) from None
+    return True
+
+
 def make_private_folder(path: Path) -> None:
     """Create a folder that its owner alone can read; one that is there stays as it is.
 
@@ -92,6 +103,19 @@ def make_private_folder(path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Until the block ends, also what libraries write is readable by its owner alone.
+
+    The mode is that of the whole process, so it is set by commands, not in threads.
+    """
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def make_private(path: Path) -> None:

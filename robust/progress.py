@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from robust.printable import one_line
+
 Progress = Callable[[float, float, str], None]
 """Called with the work done, the whole work, and what runs now."""
 
@@ -50,7 +52,7 @@ def _bar(console: Console) -> Iterator[Progress]:
         task = bar.add_task("starting", total=None)
 
         def show(done: float, total: float, label: str) -> None:
-            bar.update(task, completed=done, total=total, description=label)
+            bar.update(task, completed=done, total=total, description=one_line(label))
 
         yield show
 
@@ -76,7 +78,7 @@ def _lines() -> Iterator[Progress]:
 
 
 def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(one_line(line), file=sys.stderr, flush=True)
 
 
 class ProgressLines:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from fractions import Fraction
+
+from robust.errors import excerpt, value_text
 
 NORMS = ("Linf", "L2")
 """Names of the norms in plans, tables and report.json."""
 
 TOLERANCE = 1e-9
 """Two eps closer than this are one: how they were written can differ by rounding."""
+
+
+MOST_DIGITS = 60
+"""Characters of a number in text."""
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 
 
 def parse_eps(value: object) -> float:
@@ -19,16 +28,25 @@ def parse_eps(value: object) -> float:
             raise ValueError
         if isinstance(value, str):
             top, _, bottom = value.partition("/")
-            eps = float(Fraction(top.strip()) / Fraction(bottom.strip() or 1))
+            eps = float(_exact(top) / _exact(bottom or "1"))
         else:
             eps = float(value)  # type: ignore[arg-type]
-    except (ValueError, TypeError, ZeroDivisionError):
-        raise ValueError(f"eps {value!r} is not a number; write 0.01 or '1/255'") from None
+    except (ValueError, TypeError, ArithmeticError):
+        raise ValueError(
+            f"eps {value_text(value)} is not a number; write 0.01 or '1/255'"
+        ) from None
     if math.isinf(eps):
         raise ValueError("eps is infinite; minimum-norm attacks need none, others a finite one")
     if math.isnan(eps) or eps < 0:
-        raise ValueError(f"eps {value} is below 0; it is a distance in units of [0, 1]")
+        raise ValueError(f"eps {excerpt(value)} is below 0; it is a distance in units of [0, 1]")
     return eps
+
+
+def _exact(text: str) -> Fraction:
+    """A decimal number of common length; ValueError. One of a long exponent would fill memory."""
+    if len(text) > MOST_DIGITS or not _NUMBER.fullmatch(text.strip()):
+        raise ValueError
+    return Fraction(text.strip())
 
 
 def parse_threat(text: str, norm: str) -> tuple[str, float]:

@@ -10,14 +10,16 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from robust.cli import attack, audit, bench, compare, demo, fit_detector, report, screen, train
 from robust.cli import list as listing
+from robust.cli.output import one_line_logs, print_errors
+from robust.cli.process.failures import BAD_INPUT, explain
+from robust.cli.process.stopping import INTERRUPTED, as_interrupts
+from robust.cli.process.streams import safe_streams
 from robust.errors import InputError
-
-BAD_INPUT, BUG, INTERRUPTED = 2, 70, 130
+from robust.files import cannot, private_files
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -65,28 +67,38 @@ def _robust(
 
 
 def main() -> None:
-    """Run the command line. Bad input is one line on stderr and exit code 2, never a traceback."""
-    try:
-        with warnings.catch_warnings():
-            if not sys.warnoptions:  # warnings of libraries would appear beside that one line
-                warnings.simplefilter("ignore")
-            app()
-    except InputError as error:
-        _fail(" ".join(str(error).split()), BAD_INPUT)
-    except (KeyboardInterrupt, SystemExit) as ended:
-        # Typer turns an interrupt into a silent exit.
-        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
-            raise
-        _fail("interrupted; the same command continues from here", INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except Exception as error:
-        if os.environ.get("ROBUST_TRACEBACK"):
-            raise
-        line = " ".join(f"{type(error).__name__}: {error}".split())
-        _fail(f"this is a fault in robust: {line}; ROBUST_TRACEBACK=1 shows where", BUG)
+    """Run the command line.
 
-
-def _fail(message: str, code: int) -> None:
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"robust: {message}", markup=False)
+    Bad input, and whatever the disk or the machine refuses, is one line on stderr and exit code 2,
+    never a traceback. What it writes can be read by its owner alone.
+    """
+    with safe_streams() as output, private_files(), warnings.catch_warnings(), one_line_logs():
+        if not sys.warnoptions:  # warnings of libraries would appear beside that one line
+            warnings.simplefilter("ignore")
+        code, line = _run()
+        output.flush()
+        lost = output.failure
+        if lost is not None and not isinstance(lost, BrokenPipeError) and code == 0:
+            code, line = BAD_INPUT, cannot("the output", "be written", lost)
+        print_errors([line] if line else [])
     sys.exit(code)
+
+
+def _run() -> tuple[int, str]:
+    """The exit code of the command, and the line that explains it, if one is still to be said."""
+    with as_interrupts() as stopped:
+        try:
+            code = app(standalone_mode=False) or 0
+        except (KeyboardInterrupt, typer.Abort):
+            code = INTERRUPTED
+        except typer.Exit as ended:
+            code = ended.exit_code
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        except Exception as error:
+            if os.environ.get("ROBUST_TRACEBACK") and not isinstance(error, InputError):
+                raise
+            return explain(error)
+    if code == INTERRUPTED:  # typer turns an interrupt into this code
+        return stopped.code, "interrupted; the same command continues from here"
+    return code, ""

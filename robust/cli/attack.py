@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from robust.cli.options import ATTACKS, DATA, OUTPUT, AllowCode, Device, PlanSettings, SkipBroken
+from robust.cli.output import make_console
 from robust.errors import InputError
 from robust.plan.spec import Plan
 from robust.progress import progress_bar
@@ -86,4 +86,4 @@ def attack(
         f"saving"
     )
     for line in (first, *(dicom.summary_lines() if dicom else ())):
-        Console().print(line, markup=False)
+        make_console().print(line)

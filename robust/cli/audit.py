@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from robust.cli.fields import (
     CASE_OPTIONS,
@@ -196,7 +195,7 @@ def run_audit(plan: Plan, out: Path, device: str, *, skip_broken: bool, gate: bo
     """Run a plan, write and print its report, and apply its gates where `gate` says so."""
     with progress_bar() as progress:
         from robust.auditing import audit_plan
-        from robust.cli.output import apply_gates
+        from robust.cli.output import apply_gates, make_console
         from robust.report import write_report
         from robust.report.formats.terminal import print_report
 
@@ -205,9 +204,9 @@ def run_audit(plan: Plan, out: Path, device: str, *, skip_broken: bool, gate: bo
         )
         progress(0, 0, "writing the report")
         write_report(result, out, "md", "html")
-    console = Console()
+    console = make_console()
     print_report(result, console)
-    console.print(f"\nReport: {out / 'report.html'}", soft_wrap=True, markup=False)
+    console.print(f"\nReport: {out / 'report.html'}", soft_wrap=True)
     if gate:
         apply_gates(result, out)
 

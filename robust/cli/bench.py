@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from robust.cli.options import ATTACKS, DATA, MODEL, RUNNING, AllowCode, Device
+from robust.cli.output import make_console
 from robust.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ def bench(
         load = from_plan(plan, limit, device, allow_code=allow_code)
     else:
         load = from_architecture(str(architecture), size, limit, device)
-    console, x = Console(), load.x
-    console.print(f"{len(x)} images of {tuple(x.shape[1:])} on {x.device}", markup=False)
+    console, x = make_console(), load.x
+    console.print(f"{len(x)} images of {tuple(x.shape[1:])} on {x.device}")
     for budgeted in benchmark_attacks(names, steps).values():
         everyone, attacker = contest(load, budgeted, radius, rounds=rounds, precision=precision)
         show(everyone, attacker, budgeted, eps, console)
@@ -105,7 +106,7 @@ def show(
     """Print a table of how long each library took and how strong its attack was."""
     from robust.benchmark.contest import FLOOR, OURS
 
-    console.print(f"\n{attack!r}, {attacker.models.acceleration}", markup=False, soft_wrap=True)
+    console.print(f"\n{attack!r}, {attacker.models.acceleration}", soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     measure = "median L2" if attack.minimum_norm else f"robust % at {eps}"
     for column in ("", "time / robust", "time / floor", measure, "peak MiB"):

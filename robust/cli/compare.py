@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from robust.cli.options import OUTPUT, RUNNING
-from robust.cli.output import FAILED, print_errors, write_text
+from robust.cli.output import FAILED, make_console, print_errors, write_text
 from robust.errors import InputError, did_you_mean
 
 EXAMPLE = "Example (after robust demo): robust compare demo-report/run runs/pgd --tolerance 0.02"
@@ -54,7 +53,7 @@ def compare(
 
     comparison = compare_runs(old, new)
     if kind == "text":
-        print_comparison(comparison, tolerance, Console())
+        print_comparison(comparison, tolerance, make_console())
     else:
         text = (as_json if kind == "json" else as_markdown)(comparison, tolerance)
         if out is None:

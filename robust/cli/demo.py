@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from robust.cli.options import DATA, OUTPUT, Device, NoGallery
+from robust.cli.output import make_console
 from robust.errors import InputError, did_you_mean
 from robust.progress import progress_bar
 
@@ -42,9 +42,7 @@ def demo(
         raise InputError(
             f"no synthetic images of {modality!r}; {did_you_mean(modality, MODALITIES)}"
         )
-    if out.is_file():
-        raise InputError(f"{out} is a file; name a folder")
-    console = Console()
+    console = make_console()
     console.print(f"Training a small network on synthetic images ({modality}) ...")
     with progress_bar() as progress:
         path = write_demo(out, modality, count, progress)

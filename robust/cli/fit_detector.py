@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from robust.cli.options import ATTACKS, DETECTORS, OUTPUT, AllowCode, Device
+from robust.cli.output import make_console
 from robust.errors import InputError
 from robust.progress import progress_bar
 from robust.records.estimate import TOO_FEW
@@ -78,7 +78,7 @@ def fit_detector(
             device=device,
             progress=progress,
         )
-    Console(soft_wrap=True, highlight=False).print(summary(stored.record, out), markup=False)
+    make_console(wrap=False).print(summary(stored.record, out))
 
 
 def parse_share(text: str) -> float:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from robust.cli.output import make_console
 from robust.errors import InputError, did_you_mean
 
 EXAMPLE = "Example: robust list models --filter 'resnet*'"
@@ -26,7 +27,7 @@ def list_(
     """List attacks, detectors, models or data formats."""
     if what not in LISTS:
         raise InputError(f"cannot list {what!r}; {did_you_mean(what, LISTS)}")
-    Console().print(LISTS[what](filter))
+    make_console().print(LISTS[what](filter))
 
 
 def _table(*columns: str) -> Table:

@@ -1,15 +1,20 @@
-"""Output that commands share: files, lines on stderr, and the exit code of gates."""
+"""Output that commands share: the console, files, lines on stderr, the exit code of gates."""
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.segment import Segment
 
 from robust.errors import InputError
-from robust.files import write_atomically
+from robust.files import cannot, write_atomically
+from robust.printable import one_line, printable
 from robust.records import Report
 
 FAILED = 1
@@ -28,27 +33,84 @@ def require_gates(report: Report, run: Path) -> None:
 
 
 def apply_gates(report: Report, folder: Path) -> None:
-    """Write junit.xml and the summary of a CI job; exit with code 1 unless all gates pass."""
+    """Write junit.xml and the summary of a CI job; exit with code 1 unless all gates pass.
+
+    Gates are judged whether or not the files can be written; InputError where only that fails.
+    """
     from robust.report.formats.junit import write_junit
     from robust.report.gates import judge_gates
     from robust.report.tables.gates import failed_gate_lines
 
     results = judge_gates(report)
     print_errors(failed_gate_lines(results))
-    write_junit(report, folder)
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        from robust.report.formats.job_summary import append_summary
+    unwritten = ""
+    try:
+        write_junit(report, folder)
+        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+            from robust.report.formats.job_summary import append_summary
 
-        append_summary(report, Path(summary))
+            append_summary(report, Path(summary))
+    except OSError as error:
+        unwritten = cannot(folder, "be written", error)
+    except InputError as error:
+        unwritten = str(error)
     if not all(result.passed for result in results):
+        print_errors([unwritten] if unwritten else [])
         raise typer.Exit(FAILED)
+    if unwritten:
+        raise InputError(unwritten)
+
+
+class _PrintableText(RenderHook):
+    """Shows foreign text without what would command the terminal; styles stay."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Printable(renderable) for renderable in renderables]
+
+
+class _Printable:
+    """Something to print, its text made printable after it was laid out."""
+
+    def __init__(self, renderable: ConsoleRenderable) -> None:
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for part in console.render(self._renderable, options):
+            yield part if part.control else Segment(printable(part.text), part.style)
+
+
+def make_console(*, stderr: bool = False, wrap: bool = True) -> Console:
+    """Where commands print: names are shown as they are, with nothing that commands a terminal.
+
+    Without `wrap` a line is as long as it is, so that a path in it can be copied.
+    """
+    # Square brackets and :colons: in names are no markup.
+    console = Console(stderr=stderr, soft_wrap=not wrap, markup=False, emoji=False, highlight=False)
+    console.push_render_hook(_PrintableText())
+    return console
 
 
 def print_errors(lines: list[str]) -> None:
     """Lines for stderr, each with the program's name."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = make_console(stderr=True, wrap=False)
     for line in lines:
-        console.print(f"robust: {line}", markup=False)
+        console.print(f"robust: {one_line(line)}")
+
+
+@contextmanager
+def one_line_logs() -> Iterator[None]:
+    """Until the block ends, each warning that is logged is one line on stderr."""
+
+    class OneLine(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            make_console(stderr=True, wrap=False).print(one_line(record.getMessage()))
+
+    handler = OneLine(logging.WARNING)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 def write_text(out: Path, text: str) -> None:
@@ -59,5 +121,5 @@ def write_text(out: Path, text: str) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(out, text.encode("utf-8", "surrogateescape"))
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(cannot(out, "be written", error)) from None

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from robust.cli.options import OUTPUT, Gate, NoGallery
 from robust.errors import InputError, did_you_mean
+from robust.files import cannot
 
 EXAMPLE = (
     "Example (after robust demo): robust report demo-report/run --format html --template regulatory"
@@ -37,7 +37,7 @@ def report(
     gate: Gate = False,
 ) -> None:
     """Write or print the report of a run, finished or not."""
-    from robust.cli.output import apply_gates, print_errors, require_gates
+    from robust.cli.output import apply_gates, make_console, print_errors, require_gates
     from robust.report import FORMATS, is_unfinished, read_report, write_report
     from robust.report.formats.terminal import print_report
 
@@ -53,10 +53,10 @@ def report(
     if gate:
         require_gates(result, run)
     formats = format or ["text", "html"]
-    folder = run if run.is_dir() else run.parent
+    folder = run if run.is_dir() else run.parent  # read_report has found it
     files = [name for name in formats if name != "text"]
     if "text" in formats:
-        print_report(result, Console())
+        print_report(result, make_console())
     written: list[Path] = []
     try:
         if files:  # without a name, three formats would be written
@@ -64,11 +64,11 @@ def report(
                 result, folder, *files, template=template, gallery=not no_gallery
             )
     except OSError as error:
-        why = f"nothing can be written to {folder} ({error.strerror})"
+        why = cannot(folder, "be written to", error)
         if format is not None:
             raise InputError(f"{why}; --format text writes no file") from None
         print_errors([f"no HTML report: {why}"])
     for path in written:
-        Console().print(f"wrote {path}", soft_wrap=True, markup=False)
+        make_console(wrap=False).print(f"wrote {path}")
     if gate:
         apply_gates(result, folder)

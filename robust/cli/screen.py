@@ -6,17 +6,20 @@ import contextlib
 import csv
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from robust.cli.options import MODEL, OUTPUT, AllowCode, Device, SkipBroken
-from robust.cli.output import print_errors, write_text
+from robust.cli.output import make_console, print_errors, write_text
 from robust.errors import InputError
+from robust.files import open_regular, path_exists
+from robust.printable import printable
 from robust.progress import progress_bar
+
+_LINE_ENDS = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 EXAMPLE = "Example (after robust demo): robust screen guards/lid adversarial --out seen.csv"
 
@@ -74,38 +77,48 @@ def screen(
             progress=progress,
         )
     rows = [(line.id, line.prediction, line.score, line.flagged) for line in lines]
-    text = _csv([COLUMNS, *([as_cell(value) for value in row] for row in rows)])
+    cells = [[as_cell(value) for value in row] for row in rows]
     if out is None:
-        print(text, end="")
+        # Names with line ends would forge rows and lines; a file shows them between quotes.
+        shown = [[_shown(cell) for cell in row] for row in cells]
+        print(_csv([COLUMNS, *shown]), end="")
     else:
-        write_text(out, text)
+        write_text(out, _csv([COLUMNS, *cells]))
     print_errors([f"skipped: {why}" for why in skipped])
     flagged, expected = (
         sum(line.flagged for line in lines),
         len(lines) * record.false_alarms.requested,
     )
     expected_text = f"{expected:.1f}".removesuffix(".0")
-    Console(stderr=True, soft_wrap=True, highlight=False).print(
+    make_console(stderr=True, wrap=False).print(
         f"{flagged} of {len(lines)} images flagged; about {expected_text} would be flagged if none "
-        f"were attacked",
-        markup=False,
+        f"were attacked"
     )
 
 
-def _csv(rows: Iterable[Iterable[object]]) -> str:
+def _csv(rows: Iterable[Sequence[object]]) -> str:
+    """The table; a row that begins with colons is quoted, lest a CI take it for a command."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    plain = csv.writer(text, lineterminator="\n")
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    for row in rows:
+        (quoted if str(row[0]).lstrip().startswith(":") else plain).writerow(row)
     return text.getvalue()
+
+
+def _shown(cell: object) -> object:
+    r"""A cell for a terminal, on one line: control characters as `\x1b`."""
+    return printable(cell.translate(_LINE_ENDS)) if isinstance(cell, str) else cell
 
 
 def _check_out(out: Path) -> None:
     """InputError where the table would replace another file."""
     from robust.guard.screen import COLUMNS
 
-    if out.is_dir():
-        raise InputError(f"{out} is a folder; name a CSV file")
-    if out.exists():
-        with out.open("rb") as file:
-            is_table = file.readline().rstrip(b"\r\n") == ",".join(COLUMNS).encode()
+    if path_exists(out):
+        if out.is_dir():
+            raise InputError(f"{out} is a folder; name a CSV file")
+        with open_regular(out) as file:
+            is_table = file.readline(1000).rstrip(b"\r\n") == ",".join(COLUMNS).encode()
         if not is_table:
             raise InputError(f"{out} exists and is not a table of robust screen; name a new file")

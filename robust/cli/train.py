@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from robust.cli.fields import (
@@ -31,6 +29,7 @@ from robust.cli.options import (
     Device,
     RecipeSettings,
 )
+from robust.cli.output import make_console
 from robust.errors import InputError
 from robust.training.recipe import Recipe, make_recipe, read_recipe
 
@@ -176,9 +175,8 @@ def train(
     from robust.training.train import train_classifier
 
     folder = out or _default_out(Path(source).stem if source else "model", raw, resolved.digest())
-    command = shlex.join(["robust", *sys.argv[1:]])
-    trained = train_classifier(resolved, folder, device=device, devices=devices, command=command)
-    _show(trained)
+    trained = train_classifier(resolved, folder, device=device, devices=devices)
+    _show(trained, resolved)
 
 
 def lay_over_recipe(raw: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,8 +204,8 @@ def _default_out(name: str, raw: dict[str, Any], digest: str) -> Path:
     return Path("models") / f"{name}-{hashlib.sha256(both.encode()).hexdigest()[:8]}"
 
 
-def _show(trained: Trained) -> None:
-    console = Console()
+def _show(trained: Trained, recipe: Recipe) -> None:
+    console = make_console()
     if trained.already_finished:
         console.print("This training was finished before; nothing was trained or measured again.")
     table = Table(box=None, pad_edge=False)
@@ -226,13 +224,17 @@ def _show(trained: Trained) -> None:
     text = f"\nEpoch {trained.best_epoch} of {len(trained.history)} was best on val."
     if "test" in trained.metrics:
         text += " Test was used once."
-    console.print(text, markup=False)
-    console.print(f"Model card: {trained.folder / 'card.md'}", soft_wrap=True, markup=False)
+    console.print(text)
+    console.print(f"Model card: {trained.folder / 'card.md'}", soft_wrap=True)
     here = shlex.quote(trained.folder.as_posix())
-    following = f"robust audit {here}"
+    kept = recipe.data is not None and recipe.data.path.startswith("phantom:")
+    images = "" if kept else " --data IMAGES"
+    if recipe.data is not None and recipe.data.where:
+        images += " --where FILTER"
+    following = f"robust audit {here}{images}"
     if not (trained.folder / "plan.toml").exists():
         following = f"robust audit --folder {here} --data IMAGES"
-    console.print(f"Next: {following}", soft_wrap=True, markup=False)
+    console.print(f"Next: {following}", soft_wrap=True)
 
 
 def _interval(value: Estimate | None) -> str:

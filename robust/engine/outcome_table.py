@@ -54,7 +54,9 @@ def write_table(directory: Path, store: RunStore, cases: Cases, cells: Sequence[
         replacing(parquet) as new_parquet,
         _private(new_table, new_parquet),
         new_table.open("w", newline="", encoding="utf-8") as file,
-        pq.ParquetWriter(new_parquet, schema, compression="zstd") as columns,
+        # A path is taken for an address: ~ would be the home folder.
+        new_parquet.open("wb") as parquet_file,
+        pq.ParquetWriter(parquet_file, schema, compression="zstd") as columns,
     ):
         writer = csv.writer(_CsvFile(file))
         writer.writerow([_safe(field.name) for field in schema])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -10,15 +11,20 @@ from typing import Any, get_args
 import pydantic
 from pydantic import BaseModel
 
-from robust.errors import InputError, did_you_mean, excerpt
+from robust.errors import InputError, did_you_mean, excerpt, value_text
+from robust.files import path_exists, read_text
 from robust.plan.spec import Plan
 
 PLAN = "plan.toml"
 """Name of the plan in a folder that is given in place of a file."""
 
 
+THIS_FOLDER = "."
+"""Model folder of a plan that lies in it."""
 OWN_FACTORIES = ("robust.demo:network",)
 """Factories that are code of robust itself."""
+MOST_LEVELS, MOST_ENTRIES, MOST_CHARACTERS = 20, 10_000, 10_000
+"""Of tables and lists in one another, of one of them, and of one text."""
 
 
 def load_plan(path: str | Path, *, allow_code: bool = False) -> Plan:
@@ -37,16 +43,20 @@ def read_plan(
     """The tables of a plan as they are written, not yet checked; InputError.
 
     A folder means the plan.toml in it. A model folder that this plan names is then the folder
-    itself, since it may have been moved. Fields in `named` (`model.factory`) are replaced by what
-    the user named, so that the folder's plan may hold anything there.
+    itself, since it may have been moved, and `.` is the folder of the plan. Fields in `named`
+    (`model.factory`) are replaced by what the user named, so that the folder's plan may hold
+    anything there.
     """
     path = Path(path)
     inside = path / PLAN
     hint = "check the path; `robust demo` writes an example"
-    raw = read_toml(inside if inside.is_file() else path, "plan", hint)
-    if inside.is_file() and "folder" in _table(raw, "model"):
-        raw["model"]["folder"] = path.as_posix()
-    if inside.is_file() and not allow_code:
+    in_folder = path_exists(inside)
+    folder = path if in_folder else path.parent
+    raw = read_toml(inside if in_folder else path, "plan", hint)
+    known = _table(raw, "model").get("folder")
+    if known is not None and (in_folder or known == THIS_FOLDER):
+        raw["model"]["folder"] = folder.as_posix()
+    if in_folder and not allow_code:
         refuse_code(_without(raw, named), str(inside))
     return raw
 
@@ -89,16 +99,47 @@ def read_toml(path: Path, what: str, hint: str) -> dict[str, Any]:
 
     `what` names the kind of file for the message.
     """
+    shown = excerpt(path, 300)
+    if not path_exists(path):
+        raise InputError(f"no such {what}: {shown}; {hint}")
+    if path.is_dir():
+        raise InputError(f"{shown} is a folder; give the TOML file in it")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"no such {what}: {path}; {hint}") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder; give the TOML file in it") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from None
+        raw = tomllib.loads(read_text(path))
+    except RecursionError:
+        raise InputError(f"{shown}: its tables or lists are nested too deeply") from None
+    except ValueError as error:  # of TOML, of dates, or a number with too many digits
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{shown} is not valid TOML: {excerpt(error, 300)}") from None
+    return raw
+
+
+def check_values(raw: object, source: str, place: tuple[object, ...] = ()) -> None:
+    """InputError where plain values are larger or deeper than those of any plan or recipe.
+
+    Such numbers overflow in a library far from here, and such texts bury every message.
+    """
+    wrong = ""
+    if len(place) > MOST_LEVELS:
+        wrong = "tables or lists are nested too deeply"
+    elif isinstance(raw, int) and abs(raw) >= 1 << 63:
+        wrong = "the number is too large"
+    elif isinstance(raw, float) and math.isnan(raw):
+        wrong = "nan is not a number; remove the entry or give one"
+    elif isinstance(raw, str) and len(raw) > MOST_CHARACTERS:
+        wrong = f"the text has {len(raw)} characters; {MOST_CHARACTERS} are the most"
+    elif isinstance(raw, Mapping | list | tuple) and len(raw) > MOST_ENTRIES:
+        wrong = f"there are {len(raw)} entries; {MOST_ENTRIES} are the most"
+    if wrong:
+        shown = ".".join(excerpt(part, 40) for part in place[:6])
+        raise InputError(f"{source}: {shown}: {wrong}" if shown else f"{source}: {wrong}")
+    if isinstance(raw, Mapping):
+        for name, value in raw.items():
+            check_values(value, source, (*place, name))
+    elif isinstance(raw, list | tuple):
+        for i, value in enumerate(raw):
+            check_values(value, source, (*place, i))
 
 
 def _table(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -108,6 +149,7 @@ def _table(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def make_plan(raw: dict[str, Any], source: str = "plan") -> Plan:
     """A checked plan from plain values; InputError with the first mistake, after `source`."""
+    check_values(raw, source)
     try:
         plan = Plan.model_validate(raw)
     except pydantic.ValidationError as error:
@@ -137,7 +179,7 @@ def _check_range(plan: Plan, eps: float) -> None:
 def first_error(error: pydantic.ValidationError, schema: type[BaseModel]) -> str:
     """The first mistake in a file with this schema."""
     detail = error.errors()[0]
-    place = [str(part) for part in detail["loc"]]
+    place = [excerpt(part) for part in detail["loc"]]
     where = ".".join(place)
     if detail["type"] == "extra_forbidden":
         table = find_table(schema, place[:-1])
@@ -154,7 +196,7 @@ def first_error(error: pydantic.ValidationError, schema: type[BaseModel]) -> str
     message = expected.get(detail["type"], detail["msg"].removeprefix("Value error, "))
     if detail["type"] in bounds:
         message = bounds[detail["type"]].format(**detail.get("ctx", {}))
-    return f"{where}: {message} (got {detail.get('input')!r})"
+    return f"{where}: {message} (got {value_text(detail.get('input'))})"
 
 
 def find_table(schema: type[BaseModel], tables: Iterable[str]) -> type[BaseModel]:

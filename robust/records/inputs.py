@@ -58,8 +58,8 @@ class AuditedModel:
     """Probability above which the model reports the finding, in [0, 1]."""
     finding_output: int | None = None
     """The audited output of a multilabel model, as an index; None for other models."""
-    channels: int = 3
-    """Number of channels that the network expects."""
+    channels: int | None = 3
+    """Number of channels that the network expects; None: those of each image."""
     size: tuple[int, int] | None = None
     """Height and width that images are resized to, in pixels; None where they keep theirs."""
     interpolation: str = "bilinear"

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from robust.errors import InputError, excerpt
+from robust.files import read_text, write_atomically
+from robust.records.check import (
+    check_curves,
+    check_detection,
+    check_numbers,
+    check_plan,
+    check_results,
+)
 from robust.records.detection import Detection
 from robust.records.flags import Flag
 from robust.records.from_plain import record_from
@@ -21,6 +31,11 @@ from robust.units import same_eps
 
 SCHEMA_VERSION = 4
 """Goes up whenever a reader of an older report.json would misread a newer one."""
+
+MOST_BYTES = 256 << 20
+"""Of a report.json."""
+MOST_DIGITS = 19
+"""Of a whole number in it: a seed has as many."""
 
 GALLERY = "gallery"
 """Folder of a run directory with the image files that `Exhibit` and `ExhibitImage` name."""
@@ -89,36 +104,72 @@ class Report:
 
     def to_json(self) -> str:
         """The text of report.json; `Report.from_json` takes it back to an equal value."""
-        return json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False, ensure_ascii=False)
+        # Half a character, from a file name that is no UTF-8, becomes JSON's own escape of it.
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
     @classmethod
     def from_json(cls, text: str) -> Report:
-        """Read a report.json; ValueError if it is none, or one of another schema version."""
+        """Read a report.json; InputError if it is none, or one of another schema version.
+
+        It may come from anybody: fields of other types, numbers that are none and parts that do not
+        fit together are refused.
+        """
         try:
-            raw = json.loads(text)
+            raw = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
             version = raw["schema_version"]
-        except (ValueError, KeyError, TypeError):
-            raise ValueError("this is not a report.json of robust") from None
-        if not isinstance(version, int):
-            raise ValueError("this is not a report.json of robust")
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise InputError("this is not a report.json of robust") from None
+        if not isinstance(version, int) or isinstance(version, bool):
+            raise InputError("this is not a report.json of robust")
         if version > SCHEMA_VERSION:
-            raise ValueError(
+            raise InputError(
                 f"report.json has schema {version}, this robust reads {SCHEMA_VERSION}; upgrade "
                 f"robust"
             )
         if version < SCHEMA_VERSION:
-            raise ValueError(
+            raise InputError(
                 f"report.json has schema {version} of an older robust, this one reads "
                 f"{SCHEMA_VERSION}; audit again, or read it with the robust that wrote it"
             )
-        report: Report = record_from(cls, raw)
+        try:
+            report: Report = record_from(cls, raw)
+            for wrong in _contradictions(report, raw):
+                raise ValueError(wrong)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise InputError(
+                f"this is not a whole report.json of robust: {excerpt(error)}"
+            ) from None
         return report
 
     def save(self, path: str | Path) -> None:
-        """Write the text of `to_json` to a file."""
-        Path(path).write_text(self.to_json(), encoding="utf-8")
+        """Write the text of `to_json` to a file that its owner alone can read."""
+        write_atomically(Path(path), self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> Report:
-        """Read a report.json file; ValueError as for `from_json`."""
-        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        """Read a report.json file; InputError as for `from_json`."""
+        return cls.from_json(read_text(Path(path), MOST_BYTES))
+
+
+def _contradictions(report: Report, raw: object) -> Iterator[str]:
+    rows = (report.clean, *report.rows, *report.worst_cases)
+    yield from check_numbers(raw)
+    yield from check_results(rows, report.worst_cases, tuple(report.data.classes))
+    yield from check_curves(report.accuracy_curves)
+    yield from check_plan(report.plan)
+    if report.detection is not None:
+        yield from check_detection(report.detection)
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError(f"{text} is not a number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
+
+
+def _whole(text: str) -> int:
+    return int(text) if len(text) < MOST_DIGITS else _refuse(text)

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robust.errors import InputError, did_you_mean
-from robust.files import write_atomically
+from robust.errors import InputError, did_you_mean, excerpt
+from robust.files import make_private_folder, path_exists, read_bytes, write_atomically
 from robust.records import GALLERY, Report
 
 if TYPE_CHECKING:
     from robust.report.layout.blocks import Order
+
+
+MOST_PICTURE = 64 << 20
+"""Bytes of one example image."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,14 @@ def _html(rendering: Rendering) -> dict[str, bytes]:
     from robust.report.formats.html import render_html
 
     page = render_html(rendering.report, _order(rendering), rendering.pictures)
-    return {f"{rendering.stem}.html": page.encode()}
+    return {f"{rendering.stem}.html": _bytes(page)}
 
 
 def _markdown(rendering: Rendering) -> dict[str, bytes]:
     from robust.report.formats.markdown import render_markdown
 
-    return {f"{rendering.stem}.md": render_markdown(rendering.report, _order(rendering)).encode()}
+    text = render_markdown(rendering.report, _order(rendering))
+    return {f"{rendering.stem}.md": _bytes(text)}
 
 
 def _json(rendering: Rendering) -> dict[str, bytes]:
@@ -47,7 +52,7 @@ def _json(rendering: Rendering) -> dict[str, bytes]:
 def _latex(rendering: Rendering) -> dict[str, bytes]:
     from robust.report.formats.latex import render_latex
 
-    return {f"{_plain_stem(rendering)}.tex": render_latex(rendering.report).encode()}
+    return {f"{_plain_stem(rendering)}.tex": _bytes(render_latex(rendering.report))}
 
 
 def _svg(rendering: Rendering) -> dict[str, bytes]:
@@ -113,7 +118,7 @@ def write_report(
     for name in formats or ("html", "md", "json"):
         for file, content in FORMATS[name](rendering).items():
             path = folder / file
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(path.parent)
             write_atomically(path, content)
             written.append(path)
     return written
@@ -122,26 +127,26 @@ def write_report(
 def is_unfinished(run: str | Path) -> bool:
     """Whether this is the directory of a run that has not finished."""
     path = Path(run)
-    return (path / "outcomes.sqlite").exists() and not (path / "report.json").exists()
+    return path_exists(path / "outcomes.sqlite") and not path_exists(path / "report.json")
 
 
 def read_report(run: str | Path) -> Report:
     """The report of a run directory or a report.json; raises InputError where there is none."""
     path = Path(run)
-    if path.is_dir():
-        if is_unfinished(path):
-            raise InputError(
-                f"the run in {path} is not finished; give the same audit command again"
-            )
+    if is_unfinished(path):
+        raise InputError(
+            f"the run in {excerpt(path, 300)} is not finished; give the same audit command again"
+        )
+    if path_exists(path) and path.is_dir():
         path = path / "report.json"
+    if not path_exists(path):
+        raise InputError(
+            f"no report at {excerpt(path, 300)}; name the folder that `robust audit` wrote"
+        )
     try:
         return Report.load(path)
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(
-            f"no report at {path}; name the folder that `robust audit` wrote"
-        ) from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: {error}") from None
+    except InputError as error:
+        raise InputError(f"{excerpt(path, 300)}: {error}") from None
 
 
 def _order(rendering: Rendering) -> Order:
@@ -157,4 +162,10 @@ def _plain_stem(rendering: Rendering) -> str:
 
 
 def _pictures(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((folder / GALLERY).glob("*.png"))}
+    found = sorted((folder / GALLERY).glob("*.png"))
+    return {path.name: read_bytes(path, MOST_PICTURE) for path in found}
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8; half a character, from a file name that is no UTF-8, becomes a question mark."""
+    return text.encode("utf-8", "replace")

@@ -16,6 +16,7 @@ from robust.cases.images import as_png
 from robust.engine.batch import Batch
 from robust.engine.cells import make_attacks
 from robust.engine.inputs import open_plan
+from robust.engine.outcome_table import as_cell
 from robust.engine.run_directory import open_run, writing
 from robust.engine.run_store import Outcome
 from robust.engine.runner import DEFAULT_OPTIONS, RunOptions
@@ -119,7 +120,11 @@ def _write(png: _PngFolder, session: Session, dicom: DicomFolder | None) -> Expo
                 reached = goal.reached(prediction, batch.y)
                 lines = png.write(batch, stored, outcomes, prediction, reached)
                 more = dicom.write(session, cell, batch, x_adv) if dicom else [[]] * len(lines)
-                table.writerows([*line, *beside] for line, beside in zip(lines, more, strict=True))
+                whole = ([*line, *beside] for line, beside in zip(lines, more, strict=True))
+                table.writerows(
+                    [as_cell(value) if isinstance(value, str) else value for value in line]
+                    for line in whole
+                )
                 images += len(lines)
                 fooled += int(reached.sum())
     return Exported(images, fooled)

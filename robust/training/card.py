@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from robust.report.formats.markdown import escape_markdown
+from robust.report.text.format import plain
 from robust.units import at_eps
 
 ROWS = ("accuracy", "sensitivity", "specificity", "auc")
@@ -13,7 +15,7 @@ ROWS = ("accuracy", "sensitivity", "specificity", "auc")
 def card(content: Mapping[str, Any], *, has_plan: bool) -> str:
     """The card in Markdown, from the content of model.json."""
     parts = [
-        f"# {content['title']}",
+        f"# {_text(content['title'])}",
         _description(content),
         "## Intended use\n\nTo be written by the user of the model: for which patients and images, "
         "and under whose supervision. This card does not claim that it is fit for clinical use.",
@@ -35,10 +37,10 @@ def _description(content: Mapping[str, Any]) -> str:
         f"a linear layer, as in Ma et al. 2021",
     }
     findings = content["findings"]
-    findings_text = f" Findings: {', '.join(findings)}." if findings else ""
+    findings_text = f" Findings: {', '.join(map(_text, findings))}." if findings else ""
     return (
-        f"An image classifier: {content['architecture']} {kinds[head['kind']]}. "
-        f"Classes: {', '.join(content['classes'])}.{findings_text}"
+        f"An image classifier: {_text(content['architecture'])} {kinds[head['kind']]}. "
+        f"Classes: {', '.join(map(_text, content['classes']))}.{findings_text}"
     )
 
 
@@ -50,7 +52,7 @@ def _data(data: Mapping[str, Any]) -> str:
         + f" | `{s['fingerprint'][:16]}` |"
         for role, s in data["splits"].items()
     ]
-    table = _table(["split", "images", "groups", *map(_cell, classes), "hash of the index"], rows)
+    table = _table(["split", "images", "groups", *map(_text, classes), "hash of the index"], rows)
     grouped = all(s["grouped"] for s in data["splits"].values())
     shared = (
         "No group (patient or lesion) is in two splits."
@@ -58,7 +60,7 @@ def _data(data: Mapping[str, Any]) -> str:
         else "No patient column was given: each image counts as its own group, and one patient may "
         "be in two splits."
     )
-    return f"From {data['source']}.\n\n{table}\n\n{shared}"
+    return f"From {_text(data['source'])}.\n\n{table}\n\n{shared}"
 
 
 def _images(given: Mapping[str, Any]) -> str:
@@ -80,7 +82,7 @@ def _results(content: Mapping[str, Any]) -> str:
             rows.append(f"| {label} | " + " | ".join(map(_interval, values)) + " |")
     for name in content["classes"]:
         values = [scores["scores"]["recall"][name] for scores in metrics.values()]
-        rows.append(f"| recall of {_cell(name)} | " + " | ".join(map(_interval, values)) + " |")
+        rows.append(f"| recall of {_text(name)} | " + " | ".join(map(_interval, values)) + " |")
     table = _table(["", *metrics], rows)
     units = ", ".join(
         f"{role}: {splits[role]['groups']} groups" if splits[role]["grouped"] else f"{role}: images"
@@ -135,7 +137,7 @@ def _limits(content: Mapping[str, Any], has_plan: bool) -> str:
     lines = [
         "All splits come from one source. Results at another hospital or on another device are not "
         "known. A network may learn the camera instead of the disease.",
-        f"The smallest class is {weakest[2]} in {weakest[1]}, with {weakest[0]} groups.",
+        f"The smallest class is {_text(weakest[2])} in {weakest[1]}, with {weakest[0]} groups.",
         "The model answers for every image, also for images of another kind, often with high "
         "confidence.",
         "Probabilities are not calibrated.",
@@ -147,8 +149,8 @@ def _limits(content: Mapping[str, Any], has_plan: bool) -> str:
 
 def _provenance(content: Mapping[str, Any]) -> str:
     environment = content["environment"]
-    versions = ", ".join(f"{name} {value}" for name, value in environment.items())
-    command = f"```\n{content['command']}\n```\n\n" if content["command"] else ""
+    versions = ", ".join(_text(f"{name} {value}") for name, value in environment.items())
+    command = f"```\n{content['command']}\n```\n\n"
     return f"{command}{versions}.\n\nSHA-256 of the weights: `{content['weights_sha256']}`"
 
 
@@ -167,5 +169,6 @@ def _list(values: list[float]) -> str:
     return ", ".join(f"{value:.4g}" for value in values)
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+def _text(name: object) -> str:
+    """A name from outside, which neither Markdown nor HTML takes for more than a name."""
+    return escape_markdown(plain(name))

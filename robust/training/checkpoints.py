@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from robust.errors import InputError
-from robust.files import write_atomically
+from robust.files import make_private_folder, write_atomically
 
 LAST, PREVIOUS, OWNER = "last.ckpt", "previous.ckpt", "owner.json"
 
@@ -52,7 +52,7 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
 def claim(folder: Path, owner: Mapping[str, str]) -> None:
     """Write which training the checkpoints are of; InputError where they are of another one."""
     path = folder / OWNER
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     if not (folder / LAST).exists() and not (folder / PREVIOUS).exists():
         # Before its first finished epoch a training has no checkpoint that another could replace.
         write_atomically(path, json.dumps(dict(owner), indent=1) + "\n")
@@ -77,7 +77,7 @@ def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows([{**row, "epoch": int(row["epoch"])} for row in rows])
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     write_atomically(path, text.getvalue())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 
 from robust.cases import Cases
 from robust.errors import InputError
+from robust.files import private_files
 from robust.models import Classifier, choose_device, settle_head
 from robust.models.acceleration.memory import keep_freed_memory
 from robust.models.weights import load_strictly
 from robust.training.checkpoints import CheckpointWriter, claim, newest_checkpoint
 from robust.training.data import Images, stack
-from robust.training.lightning_output import EpochBar, silence_lightning
+from robust.training.lightning_output import EpochBar, silence_lightning, without_host_name
 from robust.training.module import MetricRow, Training, displayed, finished
 from robust.training.recipe import Recipe
 
@@ -220,7 +221,11 @@ def _train(module: Training, trainer: L.Trainer, start: Path | None) -> None:
     module.classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     gpus = range(torch.cuda.device_count()) if on_gpu else []
     memory = keep_freed_memory(trainer.strategy.root_device)
-    with silence_lightning(), _plain_errors(), memory, torch.random.fork_rng(gpus):
+    with ExitStack() as stack:
+        for context in (silence_lightning(), private_files(), without_host_name(), memory):
+            stack.enter_context(context)
+        stack.enter_context(_plain_errors())
+        stack.enter_context(torch.random.fork_rng(gpus))
         trainer.fit(module, ckpt_path=start, weights_only=True)
 
 

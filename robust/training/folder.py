@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,9 +13,12 @@ import tomli_w
 
 from robust.cases import Cases
 from robust.errors import InputError
-from robust.files import replacing, write_atomically
+from robust.files import cannot, make_private_folder, path_exists, replacing, write_atomically
 from robust.models import Classifier
 from robust.models.trained import MODEL, WEIGHTS
+from robust.plan.load import THIS_FOLDER
+from robust.plan.public import public_plan
+from robust.plan.spec import Plan
 from robust.records import Estimate, Scores
 from robust.training.card import card
 from robust.training.measure import SplitScores
@@ -22,14 +26,19 @@ from robust.training.recipe import Recipe
 from robust.training.splits import Splits, count_classes
 
 CARD, RECIPE, PLAN, CURVES = "card.md", "recipe.toml", "plan.toml", "curves.png"
+_PUBLIC = re.compile(r"MedMNIST [a-z]+mnist(3d)?(_[0-9]+)?")
+"""Names of the official files, which say nothing of a patient or a place."""
 OUR_FILES = {MODEL, WEIGHTS, CARD, RECIPE, PLAN, CURVES, "checkpoints", "logs"}
 
 
 def check_folder(folder: Path) -> None:
     """Make the folder; InputError where it holds anything but an interrupted training."""
-    if folder.exists() and not folder.is_dir():
+    if path_exists(folder) and not folder.is_dir():
         raise InputError(f"{folder} is a file; name a folder for the model")
-    present = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    try:
+        present = {path.name for path in folder.iterdir()} if path_exists(folder) else set()
+    except OSError as error:
+        raise InputError(cannot(folder, "be read", error)) from None
     foreign = sorted(
         name for name in present - OUR_FILES if not name.endswith((".new", ".partial"))
     )
@@ -38,9 +47,9 @@ def check_folder(folder: Path) -> None:
             f"{folder} holds other files ({foreign[0]}); name a new or empty folder for the model"
         )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror}") from None
+        raise InputError(cannot(folder, "be written", error)) from None
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,6 @@ class FinishedTraining:
     """One row per epoch."""
     best_epoch: int
     """Counted from 1."""
-    command: str | None
     environment: Mapping[str, Any]
 
     def content(self, model_file: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,7 +73,7 @@ class FinishedTraining:
             **model_file,
             "title": self.recipe.title,
             "data": {
-                "source": splits.train.source,
+                "source": source_text(splits.train),
                 "splits": {role: _describe(cases) for role, cases in splits.named.items()},
             },
             "metrics": {role: asdict(split_scores) for role, split_scores in self.measured.items()},
@@ -74,11 +82,36 @@ class FinishedTraining:
                 "epochs": len(history),
                 "history": history,
             },
-            "recipe": self.recipe.to_toml(),
+            "recipe": public_recipe(self.recipe).to_toml(),
             "recipe_sha256": self.recipe.digest(),
-            "command": self.command,
+            "command": command_text(self.recipe),
             "environment": dict(self.environment),
         }
+
+
+def public_recipe(recipe: Recipe) -> Recipe:
+    """The recipe without the text of filters and the paths of data; of weights the last name."""
+    network, weights = recipe.network, recipe.network.weights
+    if weights is not None:
+        network = network.model_copy(update={"weights": Path(weights).name})
+    data = public_plan(Plan(data=recipe.data)).data
+    return recipe.model_copy(update={"network": network, "data": data})
+
+
+def source_text(cases: Cases) -> str:
+    """Where the images are from, without a name of a file or folder that is not public."""
+    if cases.phantom or _PUBLIC.fullmatch(cases.source):
+        return cases.source
+    kind = "a file of images" if cases.source.startswith("MedMNIST") else "a folder of images"
+    return f"{kind}, whose name is not kept"
+
+
+def command_text(recipe: Recipe) -> str:
+    """The command that repeats the training; IMAGES and FILTER stand for what is not kept."""
+    parts = ["robust train recipe.toml"]
+    if recipe.data is not None and not recipe.data.path.startswith("phantom:"):
+        parts += ["--data IMAGES", *(["--where FILTER"] if recipe.data.where else [])]
+    return " ".join([*parts, "--out AGAIN"])
 
 
 def _describe(cases: Cases) -> dict[str, Any]:
@@ -107,8 +140,8 @@ def save_trained(
     tensors = {k: v.detach().contiguous() for k, v in classifier.network.state_dict().items()}
     with replacing(folder / WEIGHTS) as partial:
         save_file(tensors, partial)
-    write_atomically(folder / RECIPE, tomli_w.dumps(recipe.to_toml()))
-    plan = make_plan_for(folder, recipe)
+    write_atomically(folder / RECIPE, tomli_w.dumps(public_recipe(recipe).to_toml()))
+    plan = make_plan_for(recipe)
     if plan is not None:
         write_atomically(folder / PLAN, tomli_w.dumps(plan))
     figure = training_figure(training.history, training.best_epoch)
@@ -117,20 +150,26 @@ def save_trained(
     write_atomically(folder / MODEL, json.dumps(content, indent=1) + "\n")
 
 
-def make_plan_for(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
+def make_plan_for(recipe: Recipe) -> dict[str, Any] | None:
     """The plan that audits a trained folder on its test split, or on val without one.
 
-    None where val is a share of the train split, which no plan can name.
+    None where val is a share of the train split, which no plan can name. Paths of data and filters
+    are left out, since the folder is made to be handed on.
     """
     assert recipe.data is not None  # open_training_splits checks
     split = recipe.splits.test or recipe.splits.val
     if not isinstance(split, str):
         return None
-    data = recipe.data.model_dump(mode="json", exclude_defaults=True)
+    data = public_recipe(recipe).data
+    assert data is not None
     return {
         "title": f"{recipe.title}: robustness audit",
-        "model": {"folder": folder.as_posix()},
-        "data": {**data, "path": recipe.data.path, "split": split},
+        "model": {"folder": THIS_FOLDER},
+        "data": {
+            **data.model_dump(mode="json", exclude_defaults=True),
+            "path": data.path,
+            "split": split,
+        },
         "detection": {"reference": recipe.splits.train},
     }
 

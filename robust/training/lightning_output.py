@@ -7,6 +7,7 @@ import multiprocessing
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 from lightning.pytorch.callbacks import Callback
@@ -30,6 +31,21 @@ def silence_lightning() -> Iterator[None]:
         finally:
             for logger, level in before:
                 logger.setLevel(level)
+
+
+@contextmanager
+def without_host_name() -> Iterator[None]:
+    """Let the files of TensorBoard, which bear the name of the machine, be called `host`."""
+    from tensorboard.summary.writer import (  # type: ignore[import-untyped]
+        event_file_writer as writer,
+    )
+
+    before = writer.socket
+    writer.socket = SimpleNamespace(gethostname=lambda: "host")
+    try:
+        yield
+    finally:
+        writer.socket = before
 
 
 if multiprocessing.parent_process() is not None:

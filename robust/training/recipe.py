@@ -12,7 +12,8 @@ import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from robust.errors import InputError, did_you_mean
-from robust.plan.load import first_error, read_toml
+from robust.files import path_exists
+from robust.plan.load import check_values, first_error, read_toml
 from robust.plan.spec import DataSpec, Eps, PlanTable, Size
 
 FOLDER = Path(__file__).parent.parent / "recipes"
@@ -206,7 +207,7 @@ def read_recipe(source: str | Path) -> dict[str, Any]:
     path = Path(source)
     if str(source) in RECIPES:
         path = FOLDER / f"{source}.toml"
-    elif path.suffix != ".toml" and not path.exists():
+    elif path.suffix != ".toml" and not path_exists(path):
         raise InputError(
             f"no recipe {str(source)!r}; {did_you_mean(str(source), RECIPES)}; or name a TOML file"
         )
@@ -215,6 +216,7 @@ def read_recipe(source: str | Path) -> dict[str, Any]:
 
 def make_recipe(raw: Mapping[str, Any], source: str = "recipe") -> Recipe:
     """A checked recipe from plain values; InputError with the first mistake, after `source`."""
+    check_values(raw, source)
     try:
         recipe = Recipe.model_validate(dict(raw))
     except pydantic.ValidationError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from robust.errors import InputError
+from robust.files import path_exists
 from robust.models import choose_device
 from robust.models.environment import find_environment
 from robust.models.trained import MODEL, load_trained, read_model_file
@@ -48,7 +49,6 @@ def train_classifier(
     device: str = "auto",
     devices: int = 1,
     progress: bool = True,
-    command: str | None = None,
 ) -> Trained:
     """Train by a recipe into a folder; the same call continues a training that was interrupted.
 
@@ -57,7 +57,7 @@ def train_classifier(
     """
     folder = Path(out)
     splits = open_training_splits(recipe)
-    if (folder / MODEL).exists():
+    if path_exists(folder / MODEL):
         return _finished(folder, recipe, splits)
     fit, target = _import_fit(), choose_device(device)
     classifier = make_untrained(recipe, len(splits.train.classes))
@@ -85,7 +85,6 @@ def train_classifier(
         measured=measured,
         history=fitted.history,
         best_epoch=fitted.best_epoch,
-        command=command,
         environment=find_environment(target, PACKAGES),
     )
     save_trained(folder, model_file, trained, finished)

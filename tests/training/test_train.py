@@ -45,9 +45,7 @@ def recipe(**over: dict[str, Any]) -> Recipe:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("trained") / "model"
-    return train_classifier(
-        recipe(), folder, device="cpu", progress=False, command="robust train it"
-    )
+    return train_classifier(recipe(), folder, device="cpu", progress=False)
 
 
 def content(folder: Path) -> dict[str, Any]:
@@ -97,14 +95,19 @@ def test_the_audit_takes_the_folder_as_it_is_and_finds_the_same_numbers(
     assert report.clean.scores.auc == trained.metrics["test"].auc
     assert report.model.weights_sha256 == content(moved)["weights_sha256"]
     # A plan of its own is obeyed: only a folder in place of a plan means itself.
-    assert load_plan(moved / "plan.toml").model.folder == trained.folder.as_posix()  # type: ignore[union-attr]
+    assert load_plan(moved / "plan.toml").model.folder == moved.as_posix()  # type: ignore[union-attr]
 
 
 def test_what_else_lies_in_the_folder(trained: Trained) -> None:
     card = (trained.folder / "card.md").read_text(encoding="utf-8")
     area = trained.metrics["test"].auc
     assert area is not None and f"{area.value:.3f} [{area.low:.3f}, {area.high:.3f}]" in card
-    for said in ("Test was used once", "robust train it", "60 groups", "melanoma-like"):
+    for said in (
+        "Test was used once",
+        "robust train recipe.toml --out",
+        "60 groups",
+        "melanoma-like",
+    ):
         assert said in card
     assert content(trained.folder)["weights_sha256"] in card
     assert load_recipe(trained.folder / "recipe.toml") == recipe()
@@ -244,7 +247,7 @@ def test_the_command(
         assert ("nothing was trained" in out) == again
         assert "Next: robust audit --folder model --data IMAGES" in out
     found = content(tmp_path / "model")
-    assert found["command"] == command
+    assert found["command"] == "robust train recipe.toml --out AGAIN"
     assert found["data"]["splits"]["train"]["cases"] == 30
     assert set(found["metrics"]) == {"val"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from robust.errors import InputError
+from robust.files import cannot, path_exists
 from robust.records import Report
 from robust.report.formats.markdown import render_markdown
 from robust.report.gates import judge_gates
@@ -22,12 +23,14 @@ def job_summary(report: Report) -> str:
 def append_summary(report: Report, path: Path) -> None:
     """Append the job summary to the file; raises InputError if it cannot be written."""
     try:
-        with path.open("a", encoding="utf-8") as file:
+        if path_exists(path) and path.is_fifo():  # would wait for a reader
+            raise InputError(f"GITHUB_STEP_SUMMARY: {path} is a pipe; name a file")
+        with path.open("a", encoding="utf-8", errors="replace") as file:
             file.write(job_summary(report))
-    except OSError as error:
-        raise InputError(
-            f"GITHUB_STEP_SUMMARY: {path} cannot be written: {error.strerror}"
-        ) from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"GITHUB_STEP_SUMMARY: {cannot(path, 'be written', error)}") from None
 
 
 def _order(report: Report) -> tuple[DocumentSection, ...]:

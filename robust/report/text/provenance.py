@@ -43,8 +43,9 @@ def provenance_facts(report: Report) -> list[tuple[str, str]]:
 def _preprocessing(model: AuditedModel) -> str:
     size = f"size {model.size[0]} x {model.size[1]}, " if model.size else ""
     mean, std = (", ".join(f"{value:g}" for value in one) for one in (model.mean, model.std))
+    channels = model.channels or "as each image has them"
     return (
-        f"channels {model.channels}, {size}interpolation {model.interpolation}, fit {model.fit}, "
+        f"channels {channels}, {size}interpolation {model.interpolation}, fit {model.fit}, "
         f"mean {mean}, std {std}"
     )
 

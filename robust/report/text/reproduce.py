@@ -37,15 +37,20 @@ def _without_none(value: Any, norm: str = "Linf") -> Any:
     if isinstance(value, Mapping):
         norm = value.get("norm") or norm
         return {
-            key: [_eps(eps, norm) for eps in item]
-            if key in ("eps", "fit_eps")
-            else _without_none(item, norm)
+            key: _all_eps(item, norm) if key in ("eps", "fit_eps") else _without_none(item, norm)
             for key, item in value.items()
             if item is not None
         }
     return (
         [_without_none(item, norm) for item in value] if isinstance(value, list | tuple) else value
     )
+
+
+def _all_eps(eps: Any, norm: str) -> Any:
+    """One eps or several as text; what is no number stays as it is."""
+    if isinstance(eps, list | tuple):
+        return [_all_eps(one, norm) for one in eps]
+    return _eps(eps, norm) if isinstance(eps, int | float) else eps
 
 
 def _eps(eps: float, norm: str) -> float | str:

@@ -1,0 +1,91 @@
+"""Whether the parts of a report fit together: a report.json may come from anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from robust.records.detection import Detection
+from robust.records.scores import AccuracyCurve, AttackResult
+from robust.units import NORMS
+
+LARGEST = 1e12
+"""No number of a report comes near; a figure cannot be drawn of much larger ones."""
+FALSE_ALARM_RATES = ("0.01", "0.05", "0.1")
+"""Keys of detection and evasion rates."""
+
+
+def check_results(
+    rows: Sequence[AttackResult], worst_cases: Sequence[AttackResult], classes: Sequence[str]
+) -> Iterator[str]:
+    """What is wrong with results, of which `rows` are all: each line contradicts another part."""
+    if not worst_cases:
+        yield "worst_cases is empty"
+    size = len(classes)
+    for row in rows:
+        if row.kind != "clean" and row.norm not in NORMS:
+            yield "a result has an unknown norm"
+        if row.eps is not None and not 0 <= row.eps < LARGEST:
+            yield "a result has an eps that is no distance"
+        if row.confusion and any(len(line) != size for line in (row.confusion, *row.confusion)):
+            yield "a confusion matrix does not have a line for each class"
+        if set(row.scores.recall) - set(classes):
+            yield "a recall is of no class"
+    if any(row.eps is None for row in worst_cases):
+        yield "a worst case has no eps"
+
+
+def check_curves(curves: Sequence[AccuracyCurve]) -> Iterator[str]:
+    """What is wrong with accuracy curves."""
+    for curve in curves:
+        if len(curve.eps) != len(curve.robust_accuracy) or not curve.eps:
+            yield "an accuracy curve has another number of eps than of values"
+
+
+def check_numbers(value: object) -> Iterator[str]:
+    """Numbers that no audit finds, in plain values."""
+    if isinstance(value, float) and abs(value) > LARGEST:
+        yield f"{value:g} is no result of an audit"
+    elif isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from check_numbers(inner)
+
+
+def check_plan(plan: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the plan in a report."""
+    audit = plan.get("audit")
+    if not isinstance(audit, Mapping) or not {"goal", "seed", "target"} <= set(audit):
+        yield "the plan has no complete [audit]"
+        return
+    if not isinstance(audit["goal"], str) or not isinstance(audit["target"], str | None):
+        yield "the plan has an unknown goal or target"
+    if plan.get("gates") and audit.get("norm") not in NORMS:
+        yield "the plan has gates and an unknown norm"
+    for name in ("model", "data", "gates", "detection", "scenarios", "report", "doubts"):
+        if not isinstance(plan.get(name), Mapping | None):
+            yield f"[{name}] of the plan is no table"
+
+
+def check_detection(detection: Detection) -> Iterator[str]:
+    """What is wrong with the evaluation of detectors."""
+    sets = range(len(detection.image_sets))
+    places = [detection.key_attack]
+    for score in detection.detector_scores:
+        places += [score.fitted_on, score.image_set]
+        if score.detector not in detection.detectors:
+            yield "a score is of no detector"
+    for control in detection.null_controls:
+        places.append(control.fitted_on)
+    places += [feature_map.image_set for feature_map in detection.feature_maps]
+    if any(place is not None and place not in sets for place in places):
+        yield "a place is of no set of images"
+    for curve in detection.score_curves:
+        bins = len(curve.bin_edges) - 1
+        if not curve.roc or any(len(c) != bins for c in (curve.clean, curve.attacked, curve.noise)):
+            yield "a histogram does not fit its edges"
+    for one in detection.adaptive:
+        for rates in (one.evasion_rates, one.static_evasion_rates):
+            if not set(FALSE_ALARM_RATES) <= set(rates):
+                yield "an evasion rate is missing"
+    if any(one.norm not in ("", *NORMS) for one in detection.image_sets):
+        yield "a set of images has an unknown norm"
