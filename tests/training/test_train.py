@@ -100,7 +100,7 @@ def test_the_audit_takes_the_folder_as_it_is_and_finds_the_same_numbers(
     for broken in ({"test": 3}, {"test": {"scores": {"auc": 1}}}, []):
         changed = content(trained.folder) | {"metrics": broken}
         (moved / "model.json").write_text(json.dumps(changed), encoding="utf-8")
-        with pytest.raises(InputError, match="the scores in .* were changed"):
+        with pytest.raises(InputError, match=r"the scores in .* were changed"):
             audit_plan(small, device="cpu")
     # A plan of its own is obeyed: only a folder in place of a plan means itself.
     assert load_plan(moved / "plan.toml").model.folder == moved.as_posix()  # type: ignore[union-attr]
