@@ -2,6 +2,7 @@
 
     python -m tests.fuzz [--target NAME] [--count N] [--seed S] [--workers N]
     python -m tests.fuzz png=500 dicom=20000
+    python -m tests.fuzz --target dicom --files ../shared/data/dicom
     python -m tests.fuzz --replay fuzz-finds/png-0-17.zip
 
 Mutants depend on the seed and their number alone. A find is an exception that is no InputError, a
@@ -31,20 +32,23 @@ PROGRESS = 10.0
 """Seconds between two lines on a target."""
 
 
-def fuzz(target: Target, count: int, seed: int, workers: int, finds: Path, first: int = 0) -> Tally:
+def fuzz(target: Target, count: int, given: argparse.Namespace) -> Tally:
     """Run the mutants of one target, printing as they go."""
     began = said = time.monotonic()
+    seed, first = given.seed, given.first
     tally = Tally(target.name, seed)
     with tempfile.TemporaryDirectory(dir=machine.memory_folder()) as home:
         subject = target.prepare(Path(home))
+        if given.files is not None:
+            subject = machine.with_files(subject, given.files)
 
         def make(number: int) -> machine.Files:
             return subject.mutant(target.name, seed, number)
 
-        for outcome in machine.run(subject, make, range(first, first + count), workers):
+        for outcome in machine.run(subject, make, range(first, first + count), given.workers):
             if tally.add(outcome):
                 files = make(outcome.number)
-                path = machine.save(outcome, files, target.name, seed, finds)
+                path = machine.save(outcome, files, target.name, seed, given.finds)
                 print(f"FIND {path}: {outcome}", flush=True)
             if time.monotonic() > said + PROGRESS:
                 said = time.monotonic()
@@ -86,6 +90,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="mutants of each target; default: its own")
     parser.add_argument("--first", type=int, default=0, help="number of the first mutant")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--files", type=Path, help="a folder of files of your own as further seeds")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--finds", type=Path, default=Path("fuzz-finds"))
     parser.add_argument("--tally", type=Path, help="a JSON file for the counts of each target")
@@ -96,11 +101,8 @@ def main() -> None:
         outcome = replay(given.replay)
         print(f"{given.replay}: {outcome}")
         sys.exit(outcome.found)
-    tallies = []
-    for name, count in _counts(parser, given).items():
-        tallies.append(
-            fuzz(TARGETS[name], count, given.seed, given.workers, given.finds, given.first)
-        )
+    chosen = _counts(parser, given)
+    tallies = [fuzz(TARGETS[name], count, given) for name, count in chosen.items()]
     for tally in tallies:
         print(tally)
     if given.tally is not None:

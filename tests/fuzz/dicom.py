@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -116,15 +117,15 @@ class _Seed:
 
 
 def prepare_dicom(home: Path) -> Subject:
-    known = {data: _parsed(data) for data in _files(home)}
+    parsed = cache(_parsed)
 
     def damage(files: Files, rng: random.Random) -> Files:
-        return {"ill/a.dcm": _damage(known[files["ill/a.dcm"]], rng)}
+        return {"ill/a.dcm": _damage(parsed(files["ill/a.dcm"]), rng)}
 
     def use(folder: Path) -> None:
         check_cases(open_cases(folder))
 
-    return Subject([{"ill/a.dcm": data} for data in known], damage, use)
+    return Subject([{"ill/a.dcm": data} for data in _files(home)], damage, use)
 
 
 def _files(home: Path) -> Iterator[bytes]:
@@ -197,9 +198,9 @@ def _packed(colour: Any) -> Iterator[tuple[Dataset, str]]:
 
 def _parsed(data: bytes) -> _Seed:
     """A file with the places of its elements, those of a deflated data set after inflating."""
-    read = dcmread(io.BytesIO(data))
-    start = 144 + int(read.file_meta.FileMetaInformationGroupLength)
-    syntax, deflated = read.file_meta.TransferSyntaxUID, 0
+    read = dcmread(io.BytesIO(data), force=True)
+    start = 144 + int(read.file_meta.get("FileMetaInformationGroupLength", 0))
+    syntax, deflated = read.file_meta.get("TransferSyntaxUID"), 0
     if syntax == DeflatedExplicitVRLittleEndian:
         data, deflated = data[:start] + zlib.decompress(data[start:], -zlib.MAX_WBITS), start
     explicit, big = syntax != ImplicitVRLittleEndian, syntax == "1.2.840.10008.1.2.2"
@@ -217,26 +218,25 @@ def _parsed(data: bytes) -> _Seed:
 def _elements(
     dataset: Dataset, data: bytes, explicit: bool, big: bool, shift: int
 ) -> Iterator[_Element]:
-    for tag in dataset:
-        raw = dataset.get_item(tag.tag)
-        order = ">" if big else "<"
-        code = struct.pack(f"{order}HH", tag.tag.group, tag.tag.element)
-        size = len(data) if tag.tag == PIXELS else 0
-        value = data.find(code) + 8
+    order = ">" if big else "<"
+    for tag in dataset.keys():  # noqa: SIM118  (iterating over a data set would decode it)
+        raw = dataset.get_item(tag)
         if isinstance(raw, RawDataElement):
-            value = raw.value_tell + shift
-            size = min(raw.length, size) if size else raw.length
+            value, size = raw.value_tell + shift, raw.length
+        else:  # decoded already, as most of the file meta information is
+            value, size = int(raw.file_tell or 0) + shift, (len(str(raw.value)) + 1) // 2 * 2
+        code = struct.pack(f"{order}HH", tag.group, tag.element)
         start = data.rfind(code, 0, value)
-        size = min(size, len(data) - value)
         if start >= 0:
-            yield _Element(int(tag.tag), start, value, value + size, explicit, big)
+            end = min(value + size, len(data))  # a length may be undefined
+            yield _Element(int(tag), start, value, end, explicit, big)
 
 
 def _damage(seed: _Seed, rng: random.Random) -> bytes:
     data = bytearray(seed.data)
     kinds = (_size, _size, _view, _length, _type, _value, _syntax, _tag, _drop, _fragments)
     # From the end, so that the places of those before stay right.
-    chosen = rng.choices(seed.elements, k=rng.choice((1, 1, 2, 3)))
+    chosen = rng.choices(seed.elements, k=rng.choice((1, 1, 2, 3))) if seed.elements else []
     for element in sorted(chosen, key=lambda e: e.start, reverse=True):
         rng.choice(kinds)(data, element, seed, rng)
     found = bytes(data)

@@ -19,7 +19,7 @@ import warnings
 import zipfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import connection
 from pathlib import Path
 
@@ -67,6 +67,16 @@ class Subject:
         """The mutant of a number: the same for the same seeds and seed."""
         rng = random.Random(f"{name}-{seed}-{number}")
         return self.damage(dict(self.seeds[number % len(self.seeds)]), rng)
+
+
+def with_files(subject: Subject, folder: Path) -> Subject:
+    """The same with every file of a folder as a further seed."""
+    names = {name for seed in subject.seeds for name in seed}
+    if len(names) != 1:
+        raise InputError("a seed of this target is more than one file: it takes no others")
+    (name,) = names
+    others = [{name: path.read_bytes()} for path in sorted(folder.iterdir()) if path.is_file()]
+    return replace(subject, seeds=[*subject.seeds, *others])
 
 
 @dataclass(frozen=True)

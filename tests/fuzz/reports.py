@@ -23,6 +23,16 @@ from tests.records.test_report import report
 from tests.report.detected import SCENARIO_REPORT, detection, evaded, report_on
 from tests.report.hostile import hostile_report
 
+GATED = {
+    "gates": {
+        "clean_accuracy": 0.5,
+        "robust_accuracy": {"1/255": 0.2, "L2 0.5": 0.1},
+        "detector_auc": 0.7,
+        "withstands": {"LID": 0.3},
+        "no_flags": ["few groups"],
+    }
+}
+
 
 def prepare_report(home: Path) -> Subject:
     """Drawn reports with detectors, scenarios and hostile names, and one of a real audit."""
@@ -46,7 +56,7 @@ def _completed(drawn: Report) -> Report:
     data = dataclasses.replace(
         drawn.data, classes={**drawn.data.classes, **dict.fromkeys(names, 4)}
     )
-    return dataclasses.replace(drawn, data=data, plan=make_plan({}).model_dump(mode="json"))
+    return dataclasses.replace(drawn, data=data, plan=make_plan(GATED).model_dump(mode="json"))
 
 
 def _use(folder: Path) -> None:
