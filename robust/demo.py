@@ -37,6 +37,8 @@ PLAN: dict[str, Any] = {
     "detectors": [{"name": name} for name in ("KernelDensity", "LID", "Mahalanobis", "MaxSoftmax")],
 }
 """What the demonstration runs on its network and images."""
+FEWEST_FOR_DETECTORS = 60
+"""Images below which too few are left for detectors: the plan then has none."""
 
 
 def plan_text(folder: Path, modality: str, count: int) -> str:
@@ -53,6 +55,9 @@ def plan_text(folder: Path, modality: str, count: int) -> str:
         "data": {"path": f"phantom:{modality}", "count": count, "pixels": PIXELS},
         **PLAN,
     }
+    if count < FEWEST_FOR_DETECTORS:
+        for name in ("detection", "detectors"):
+            del plan[name]
     return HEAD + tomli_w.dumps(plan)
 
 

@@ -136,6 +136,7 @@ _DETECTORS = (
     ),
 )
 _REPORT = (
+    FieldOption("--title", "title", "Title of the report."),
     FieldOption(
         "--images",
         "report.images",

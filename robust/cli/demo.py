@@ -36,7 +36,7 @@ def demo(
     from robust.cases.phantoms.draw import MODALITIES
     from robust.cli.audit import run_audit
     from robust.cli.overrides import plan_from
-    from robust.demo import write_demo
+    from robust.demo import FEWEST_FOR_DETECTORS, write_demo
 
     if modality not in MODALITIES:
         raise InputError(
@@ -46,6 +46,8 @@ def demo(
     console.print(f"Training a small network on synthetic images ({modality}) ...")
     with progress_bar() as progress:
         path = write_demo(out, modality, count, progress)
+    if count < FEWEST_FOR_DETECTORS:
+        console.print(f"Detectors are left out: they need {FEWEST_FOR_DETECTORS} images or more.")
     console.print("Auditing it ...")
     plan = plan_from(path, {"report.gallery": 0} if no_gallery else {})
     run_audit(plan, out / "run", device, skip_broken=False, gate=False)

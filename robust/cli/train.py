@@ -82,6 +82,7 @@ _DATA = (
     FieldOption("--grey/--colour", "data.grey", "Read colour files as grey.", bool),
 )
 _TRAINING = (
+    FieldOption("--title", "title", "Title of the model's card."),
     FieldOption("--epochs", "training.epochs", "Epochs.", int),
     FieldOption("--batch", "training.batch", "Batch size.", int),
     FieldOption("--lr", "training.lr", "Highest learning rate.", float),
