@@ -107,8 +107,8 @@ def train(modality: str, count: int = 600, progress: Progress = _silent) -> nn.M
     return net.eval()
 
 
-def write_demo(folder: Path, modality: str, count: int, progress: Progress = _silent) -> Path:
-    """Write weights and plan to `folder` unless they are there; returns the plan's path."""
+def check_folder(folder: Path) -> None:
+    """InputError where `folder` cannot be that of a demonstration."""
     if path_exists(folder) and not folder.is_dir():
         raise InputError(f"{excerpt(folder, 300)} is a file; name a folder")
     try:
@@ -117,6 +117,11 @@ def write_demo(folder: Path, modality: str, count: int, progress: Progress = _si
         raise InputError(
             f"the name {excerpt(folder)} is no UTF-8, so no plan can hold it; name another folder"
         ) from None
+
+
+def write_demo(folder: Path, modality: str, count: int, progress: Progress = _silent) -> Path:
+    """Write weights and plan to `folder` unless they are there; returns the plan's path."""
+    check_folder(folder)
     try:
         make_private_folder(folder)
         return _write_files(folder, modality, count, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import statistics
@@ -71,10 +72,12 @@ def contest(
     threat = ThreatModel(attack.norms[0], math.inf if attack.minimum_norm else eps)
     exact = Cell(type(attack).__name__, attack, threat, exact=True)
     curve = dataclasses.replace(exact, exact=False)
-    with tempfile.TemporaryDirectory() as folder, full_precision():
-        store = RunStore(Path(folder))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(RunStore(Path(folder))) as store,
+        full_precision(),
+    ):
         attacker = make_mixed_precision_attacker(classifier, x[:TIMING_IMAGES], precision, store)
-        store.close()
         batch = _batch(workload)
 
         def ours(seed: int, cell: Cell = exact) -> Tensor:

@@ -215,7 +215,7 @@ _OF_SHAPE = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 def _reason(error: BaseException) -> str:
     """Why a network failed, and what to do."""
     if type(error) in _OF_SHAPE:
-        remedy = "set channels and size in [model] to what it was trained on"
+        remedy = "set its channels and size to what it was trained on"
         return f"{first_line(error)}; {remedy}"
     return f"{type_and_line(error)}; its own code raises this: mend it there"
 

@@ -6,7 +6,7 @@ import torch
 
 from attacks import APGD, Noise, Streams
 from robust.cases.consistency import check_outputs
-from robust.errors import InputError, first_line
+from robust.errors import InputError
 from robust.models import Classifier, prepare
 from robust.records import Scenario
 from robust.scenarios.holdout import Holdout
@@ -55,11 +55,8 @@ def _prepared(surrogate: Classifier, holdout: Holdout) -> Classifier:
     try:
         ready = prepare(surrogate, x.device, images=x)
         logits = torch.cat([ready(part) for part in parts])
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise InputError(
-            f"the surrogate fails on images of shape {tuple(x.shape[1:])}: {first_line(error)}; "
-            f"set channels and size in [scenarios.surrogate] to what it was trained on"
-        ) from None
+    except InputError as error:
+        raise InputError(f"the surrogate does not fit: {error}") from None
     check_outputs(
         logits,
         holdout.classes,

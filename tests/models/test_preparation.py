@@ -105,7 +105,9 @@ def test_prepare_wants_a_classifier_that_can_be_copied() -> None:
         def __deepcopy__(self, memo: dict[int, Any]) -> nn.Module:
             raise RuntimeError("no copies")
 
-    with pytest.raises(InputError, match=r"cannot be copied \(no copies\); give robust a factory"):
+    with pytest.raises(
+        InputError, match=r"cannot be copied \(RuntimeError: no copies\); give robust a factory"
+    ):
         prepare(Classifier(Stubborn()))
 
 

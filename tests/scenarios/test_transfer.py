@@ -27,8 +27,12 @@ class _Blind(nn.Module):
     [
         (_Wide(), 1, "has 5 outputs, the data 2 classes"),
         (_Blind(), 1, "NaN or infinite logits"),
-        (trained(28), 3, "the surrogate fails on images of shape"),
-        (nn.Sequential(nn.Flatten(), nn.Linear(10, 2)), 1, "the surrogate fails on images"),
+        (trained(28), 3, "the surrogate does not fit: the network fails on images of shape"),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(10, 2)),
+            1,
+            "the surrogate does not fit: the network fails on images",
+        ),
     ],
 )
 def test_a_surrogate_that_does_not_fit_is_refused_in_one_line(

@@ -68,9 +68,12 @@ def _twice(classifier: Classifier, x: Tensor) -> tuple[Array, Array]:
     return first, second
 
 
-def _outputs(network: Classifier, x: Tensor) -> Array:
-    with torch.no_grad():
-        found: Array = network.outputs(x).double().cpu().numpy()
+def _outputs(surrogate: Classifier, x: Tensor) -> Array:
+    try:
+        with torch.no_grad():
+            found: Array = surrogate.outputs(x).double().cpu().numpy()
+    except InputError as error:
+        raise InputError(f"the surrogate does not fit: {error}") from None
     return found
 
 

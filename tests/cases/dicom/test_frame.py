@@ -19,6 +19,8 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
 )
 
 from robust.cases.case import StoredImage
@@ -308,8 +310,12 @@ def test_the_real_files_decode_as_pydicom_decodes_them_or_are_refused(data: Path
             refused.add(row["file"])
             continue
         pixels, dataset = as_pydicom(path)
-        np.testing.assert_array_equal(picture.pixels, pixels)
-        if picture.pixels.ndim == 3:
+        lossy = dataset.file_meta.TransferSyntaxUID in (JPEGBaseline8Bit, JPEGExtended12Bit)
+        # Decoders may round the inverse cosine transform differently: by one level of luminance or chrominance, so two of colour.
+        np.testing.assert_allclose(
+            picture.pixels.astype(int), pixels, rtol=0, atol=pixels.ndim - 1 if lossy else 0
+        )
+        if picture.pixels.ndim == 3 or lossy:
             continue
         values = apply_voi_lut(apply_modality_lut(pixels, dataset), dataset).astype(float)
         bits = int(dataset.BitsStored)

@@ -88,6 +88,7 @@ def write_run(
     none = Scores(None)
     made = dataclasses.replace(
         report(),
+        clean=dataclasses.replace(report().clean, scores=none, confusion=()),
         rows=tuple(AttackResult(attack, "Linf", eps, "exact", none) for attack, eps in fallen),
         worst_cases=tuple(
             AttackResult("worst case", "Linf", eps, "exact", none)
