@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Mapping
@@ -54,5 +55,7 @@ def _all_eps(eps: Any, norm: str) -> Any:
 
 
 def _eps(eps: float, norm: str) -> float | str:
+    if not 0 <= eps < math.inf:  # no plan has it, but a report.json may come from anybody
+        return eps
     text = eps_text(eps, norm)
     return text if "/" in text and parse_eps(text) == eps else eps

@@ -22,8 +22,8 @@ def test_the_plan_of_detectors_reads_back() -> None:
 
 def test_a_plan_of_anybody_is_written_without_what_toml_does_not_have() -> None:
     plan = make_plan({}).model_dump(mode="json")
-    plan["audit"]["eps"] = [None, {"a": None, "b": [None, 1]}]
+    plan["audit"]["eps"] = [None, {"a": None, "b": [None, 1]}, -0.5]
     plan["detection"]["layers"] = [None, "fc"]
     found = tomllib.loads(plan_toml(report_on(plan=plan)))
-    assert found["audit"]["eps"] == [{"b": [1]}]
+    assert found["audit"]["eps"] == [{"b": [1]}, -0.5]
     assert found["detection"]["layers"] == ["fc"]
