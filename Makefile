@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test slow benchmark check docs peers picture clean
+.PHONY: demo test slow fuzz benchmark check docs peers picture clean
 
 demo: $(READY)
 	$(BIN)/robust demo --out demo-report
@@ -12,6 +12,11 @@ test: $(READY)
 
 slow: $(READY)
 	$(BIN)/python -m pytest -q -m slow
+
+# Damaged files of every kind that robust reads, under an hour; finds are saved in fuzz-finds.
+#   make fuzz ARGS="--target png --count 100000 --seed 7"
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 # Every attack, every detector, the loader. Stored in .benchmarks; to compare with the last:
 #   make benchmark ARGS="--benchmark-compare --benchmark-compare-fail=mean:20%"
@@ -52,4 +57,4 @@ $(READY): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peers demo-report runs site .pytest_cache .mypy_cache .ruff_cache .benchmarks
+	rm -rf .venv .venv-peers demo-report runs site fuzz-finds .pytest_cache .mypy_cache .ruff_cache .benchmarks

@@ -16,9 +16,12 @@ from robust.cases.manifest import MANIFEST, open_manifest
 from robust.cases.medmnist import open_medmnist
 from robust.cases.phantoms.cases import PREFIX, open_phantoms
 from robust.cases.walk import file_size, is_folder, is_there
-from robust.errors import InputError
+from robust.errors import InputError, excerpt
 
 __all__ = ["Case", "Cases", "Stored", "open_cases"]
+
+MOST_PIXELS = 8192
+"""Of a side of a resized image."""
 
 
 def open_cases(
@@ -51,8 +54,10 @@ def open_cases(
             raise InputError(f"limit {limit} selects no case; use 1 or more")
         cases = cases.spread(limit)
     pair = (size, size) if isinstance(size, int) else size
-    if pair is not None and min(pair) < 1:
-        raise InputError(f"[data] size must be 1 or more pixels, not {tuple(pair)}")
+    if pair is not None and not 1 <= min(pair) <= max(pair) <= MOST_PIXELS:
+        raise InputError(
+            f"[data] size must be 1 to {MOST_PIXELS} pixels, not {excerpt(tuple(pair))}"
+        )
     if pair is not None or grey:
         cases = dataclasses.replace(cases, size=pair, grey=grey)
     return cases

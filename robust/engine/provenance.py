@@ -9,6 +9,7 @@ from typing import Any
 
 from robust.engine.run_memory import PROVENANCE
 from robust.engine.run_store import RunStore
+from robust.errors import InputError
 from robust.models import Classifier
 from robust.models.trained import read_model_file
 from robust.plan.public import PATHS, public_plan
@@ -65,6 +66,12 @@ def _claimed(spec: ModelSpec | None) -> dict[str, float]:
     """Accuracy and AUC on the test split, from the folder of a trained model."""
     if spec is None or spec.folder is None:
         return {}
-    scores = read_model_file(Path(spec.folder))[1].get("metrics", {}).get("test", {})
-    known = {name: scores.get("scores", {}).get(name) for name in ("accuracy", "auc")}
-    return {name: float(found["value"]) for name, found in known.items() if found}
+    content = read_model_file(Path(spec.folder))[1]
+    try:
+        scores = content.get("metrics", {}).get("test", {}).get("scores", {})
+        known = {name: scores.get(name) for name in ("accuracy", "auc")}
+        return {name: float(found["value"]) for name, found in known.items() if found}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise InputError(
+            f"the scores in {spec.folder} were changed after the training; copy the folder again"
+        ) from None

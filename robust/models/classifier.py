@@ -16,6 +16,8 @@ from robust.models.acceleration.memory import OutOfMemory, memory_ran_out
 HEADS = ("auto", "softmax", "sigmoid", "multilabel", "probabilities")
 FITS = ("squash", "crop", "pad")
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
+MOST_PIXELS = 8192
+"""Of a side of a network's input."""
 
 
 class Classifier(nn.Module):
@@ -60,8 +62,8 @@ class Classifier(nn.Module):
         if channels not in (None, 1, 3):
             raise InputError(f"channels must be 1 or 3, not {channels}")
         size = (size, size) if isinstance(size, int) else size
-        if size is not None and min(size) < 1:
-            raise InputError(f"size must be 1 or more pixels, not {size}")
+        if size is not None and not 1 <= min(size) <= max(size) <= MOST_PIXELS:
+            raise InputError(f"size must be 1 or more pixels and at most {MOST_PIXELS}, not {size}")
         if not 0 < threshold < 1:
             raise InputError(f"threshold must be between 0 and 1, not {threshold}")
         if head == "multilabel" and finding is None:

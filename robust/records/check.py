@@ -7,10 +7,13 @@ from typing import Any
 
 from robust.records.detection import Detection
 from robust.records.scores import AccuracyCurve, AttackResult
-from robust.units import NORMS
+from robust.units import NORMS, parse_threat
 
 LARGEST = 1e12
 """No number of a report comes near; a figure cannot be drawn of much larger ones."""
+BY_EPS = ("robust_accuracy", "sensitivity", "specificity")
+BY_DETECTOR = ("detector_auc", "adaptive_auc", "withstands")
+"""Gates with one bound for all, or with one for each eps or detector."""
 FALSE_ALARM_RATES = ("0.01", "0.05", "0.1")
 """Keys of detection and evasion rates."""
 
@@ -61,9 +64,42 @@ def check_plan(plan: Mapping[str, Any]) -> Iterator[str]:
         yield "the plan has an unknown goal or target"
     if plan.get("gates") and audit.get("norm") not in NORMS:
         yield "the plan has gates and an unknown norm"
+    yield from _check_gates(plan.get("gates") or {})
     for name in ("model", "data", "gates", "detection", "scenarios", "report", "doubts"):
         if not isinstance(plan.get(name), Mapping | None):
             yield f"[{name}] of the plan is no table"
+
+
+def _check_gates(gates: object) -> Iterator[str]:
+    """What is wrong with the gates of a plan: bounds are numbers, warnings have names."""
+    for name, required in gates.items() if isinstance(gates, Mapping) else ():
+        if required is None:
+            continue
+        if name == "no_flags":
+            if not isinstance(required, bool) and not _are_names(required):
+                yield "a gate names no warnings"
+            continue
+        single = name not in BY_EPS + BY_DETECTOR or not isinstance(required, Mapping)
+        if not all(map(_is_share, [required] if single else required.values())):
+            yield "a gate is no number above 0 and below 1"
+        elif not single and name in BY_EPS and not all(map(_is_threat, required)):
+            yield "a gate is at no eps"
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+
+
+def _is_share(bound: object) -> bool:
+    return isinstance(bound, int | float) and not isinstance(bound, bool) and 0 < bound < 1
+
+
+def _is_threat(key: str) -> bool:
+    try:
+        parse_threat(key, NORMS[0])
+    except ValueError:
+        return False
+    return True
 
 
 def check_detection(detection: Detection) -> Iterator[str]:

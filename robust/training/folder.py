@@ -11,14 +11,14 @@ from typing import Any
 import tomli_w
 
 from robust.cases import Cases
-from robust.errors import InputError
+from robust.errors import InputError, first_line
 from robust.files import cannot, make_private_folder, path_exists, replacing, write_atomically
 from robust.models import Classifier
 from robust.models.trained import MODEL, WEIGHTS
 from robust.plan.load import THIS_FOLDER
 from robust.plan.public import NOT_KEPT, public_plan
 from robust.plan.spec import Plan
-from robust.records import Estimate, Scores
+from robust.records import Scores, record_from
 from robust.training.card import card
 from robust.training.measure import SplitScores
 from robust.training.recipe import Recipe
@@ -163,15 +163,40 @@ def make_plan_for(recipe: Recipe) -> dict[str, Any] | None:
     }
 
 
-def scores_of(content: Mapping[str, Any], role: str) -> Scores | None:
-    """The scores on a split from the content of model.json; None where it was not measured."""
-    split_scores = content.get("metrics", {}).get(role)
-    if split_scores is None:
-        return None
-    entries = dict(split_scores["scores"])
-    recall = {name: _estimate(value) for name, value in entries.pop("recall").items()}
-    return Scores(**{name: _estimate(value) for name, value in entries.items()}, recall=recall)
+@dataclass(frozen=True)
+class StoredTraining:
+    """What model.json says of a finished training."""
+
+    recipe_sha256: str
+    fingerprints: Mapping[str, str]
+    """Of the images, by role."""
+    scores: Mapping[str, Scores]
+    """By role, of the splits that were measured."""
+    best_epoch: int
+    history: list[dict[str, float]]
 
 
-def _estimate(value: Mapping[str, Any] | None) -> Estimate | None:
-    return None if value is None else Estimate(**value)
+def stored_training(content: Mapping[str, Any]) -> StoredTraining:
+    """The training in the content of model.json; InputError where it is not what was written."""
+    try:
+        training, splits = content["training"], content["data"]["splits"]
+        rows = [dict(row) for row in training["history"]]
+        numbers = [value for row in rows for value in row.values()]
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise TypeError("the history holds no numbers")
+        return StoredTraining(
+            recipe_sha256=str(content["recipe_sha256"]),
+            fingerprints={role: str(split["fingerprint"]) for role, split in splits.items()},
+            scores={
+                role: record_from(Scores, split["scores"])
+                for role, split in content["metrics"].items()
+                if split is not None
+            },
+            best_epoch=record_from(int, training["best_epoch"]),
+            history=rows,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{MODEL} was changed after the training ({type(error).__name__}: "
+            f"{first_line(error)}); copy the folder again, or train into a new one"
+        ) from None

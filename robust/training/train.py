@@ -15,7 +15,7 @@ from robust.models import choose_device
 from robust.models.environment import find_environment
 from robust.models.trained import MODEL, load_trained, read_model_file
 from robust.records import Scores
-from robust.training.folder import FinishedTraining, check_folder, save_trained, scores_of
+from robust.training.folder import FinishedTraining, check_folder, save_trained, stored_training
 from robust.training.measure import measure
 from robust.training.network import make_untrained, rebuild
 from robust.training.recipe import Recipe
@@ -95,21 +95,18 @@ def train_classifier(
 def _finished(folder: Path, recipe: Recipe, splits: Splits) -> Trained:
     """The result in a finished folder; InputError where it is of another training."""
     model_file, content = read_model_file(folder)
-    stored = content["data"]["splits"]
-    known = {role: split_scores["fingerprint"] for role, split_scores in stored.items()}
-    if content.get("recipe_sha256") != recipe.digest():
+    stored = stored_training(content)
+    if stored.recipe_sha256 != recipe.digest():
         raise InputError(f"{folder} holds a model trained with another recipe; name a new folder")
-    if known != {role: cases.fingerprint() for role, cases in splits.named.items()}:
+    if stored.fingerprints != {role: cases.fingerprint() for role, cases in splits.named.items()}:
         raise InputError(f"{folder} holds a model trained on other images; name a new folder")
     load_trained(folder)
-    scores = {role: scores_of(content, role) for role in content["metrics"]}
-    training = content["training"]
     return Trained(
         folder,
-        {role: split_scores for role, split_scores in scores.items() if split_scores is not None},
+        stored.scores,
         model_file.classes,
-        training["best_epoch"],
-        training["history"],
+        stored.best_epoch,
+        stored.history,
         already_finished=True,
     )
 

@@ -124,7 +124,7 @@ BAD_PLANS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("count", {"data": DATA | {"count": 0}}, ("count must be at least 2",)),
     ("phantom seed", {"data": DATA | {"seed": -1}}, ("synthetic images: seed -1 is negative",)),
     ("split", {"data": DATA | {"split": "tset"}}, ("no split 'tset'; did you mean test?",)),
-    ("data size", {"data": DATA | {"size": 0}}, ("[data] size must be 1 or more pixels",)),
+    ("data size", {"data": DATA | {"size": 0}}, ("[data] size must be 1 to 8192 pixels",)),
     ("findings", {"data": DATA | {"findings": ["opactiy"]}}, ("did you mean opacity?",)),
     ("all found", {"data": DATA | {"findings": ["normal", "opacity"]}}, ("every class is named",)),
     # Models that are none.

@@ -270,6 +270,7 @@ def test_mean_and_std_are_no_weights() -> None:
         ({"mean": float("nan")}, "mean must be one number or three"),
         ({"channels": 1, "mean": (0.1, 0.2, 0.3)}, "three values, the network has 1 channel"),
         ({"size": 0}, "size must be 1 or more"),
+        ({"size": 8193}, "size must be 1 or more pixels and at most 8192"),
         ({"size": (4, -1)}, "size must be 1 or more"),
     ],
 )

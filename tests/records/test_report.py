@@ -84,3 +84,25 @@ def test_a_report_of_another_version_is_refused(version: object, said: str) -> N
     with pytest.raises(ValueError, match=said) as raised:
         Report.from_json(json.dumps(raw))
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "gates",
+    [
+        {"clean_accuracy": "high"},
+        {"clean_accuracy": {"a": 0.5}},
+        {"robust_accuracy": {"1/255": None}},
+        {"robust_accuracy": {"near": 0.5}},
+        {"detector_auc": True},
+        {"withstands": 1.5},
+        {"no_flags": [1]},
+        {"no_flags": "few groups"},
+    ],
+)
+def test_gates_that_no_plan_has_are_refused(gates: dict[str, object]) -> None:
+    plan = {"audit": {"seed": 0, "goal": "error", "target": None, "norm": "Linf"}}
+    known = {"robust_accuracy": {"L2 0.5": 0.5}, "no_flags": ["few groups"], "withstands": None}
+    text = report(plan={**plan, "gates": known}).to_json()
+    assert Report.from_json(text).plan["gates"] == known
+    with pytest.raises(ValueError, match="a gate"):
+        Report.from_json(report(plan={**plan, "gates": gates}).to_json())

@@ -94,6 +94,14 @@ def test_the_audit_takes_the_folder_as_it_is_and_finds_the_same_numbers(
     assert report.clean.scores.accuracy == trained.metrics["test"].accuracy
     assert report.clean.scores.auc == trained.metrics["test"].auc
     assert report.model.weights_sha256 == content(moved)["weights_sha256"]
+    assert report.model.claimed == {
+        name: getattr(report.clean.scores, name).value for name in ("accuracy", "auc")
+    }
+    for broken in ({"test": 3}, {"test": {"scores": {"auc": 1}}}, []):
+        changed = content(trained.folder) | {"metrics": broken}
+        (moved / "model.json").write_text(json.dumps(changed), encoding="utf-8")
+        with pytest.raises(InputError, match=r"the scores in .* were changed"):
+            audit_plan(small, device="cpu")
     # A plan of its own is obeyed: only a folder in place of a plan means itself.
     assert load_plan(moved / "plan.toml").model.folder == moved.as_posix()  # type: ignore[union-attr]
 
@@ -127,6 +135,29 @@ def test_the_same_again_trains_nothing_and_another_is_refused(trained: Trained) 
         train_classifier(recipe(training={"epochs": 7}), trained.folder, device="cpu")
     with pytest.raises(InputError, match="other images"):
         train_classifier(recipe(data={"count": 122}), trained.folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"training": None},
+        {"training": {"best_epoch": "1", "history": []}},
+        {"training": {"best_epoch": 1, "history": ["x"]}},
+        {"data": {"splits": {"train": 3}}},
+        {"data": {}},
+        {"metrics": {"test": {"scores": {"accuracy": "high"}}}},
+        {"metrics": {"test": {"scores": {"no such score": None}}}},
+        {"metrics": {"test": {}}},
+        {"metrics": []},
+    ],
+)
+def test_a_model_json_that_was_changed_is_one_line(
+    trained: Trained, tmp_path: Path, damage: dict[str, Any]
+) -> None:
+    folder = Path(shutil.copytree(trained.folder, tmp_path / "changed"))
+    (folder / "model.json").write_text(json.dumps(content(folder) | damage), encoding="utf-8")
+    with pytest.raises(InputError, match=r"model\.json was changed after the training"):
+        train_classifier(recipe(), folder, device="cpu", progress=False)
 
 
 def test_cut_short_before_its_end_it_writes_the_same_folder(

@@ -8,10 +8,15 @@ from functools import partial
 
 from robust.cases.case import Cases, Entry, Pixels, finding_indices
 from robust.cases.phantoms.draw import CLASSES, MODALITIES, NOUNS, phantom
-from robust.errors import InputError, did_you_mean
+from robust.errors import InputError, did_you_mean, excerpt
 
 PREFIX = "phantom:"
 SPLITS = {"train": 0, "val": 1, "test": 2}
+MOST_CASES = 1_000_000
+"""Of a split; more would be drawn from the seeds of the next split."""
+MOST_PIXELS = 1024
+"""Of a side: drawing takes some 300 bytes of memory for every pixel."""
+MOST_SEED = (1 << 32) - 1
 
 
 def open_phantoms(
@@ -33,16 +38,22 @@ def open_phantoms(
         raise InputError(
             f"no synthetic images of {modality!r}; {did_you_mean(modality, MODALITIES)}"
         )
-    if count < 2 or pixels < 28:
-        raise InputError("synthetic images: count must be at least 2 and pixels at least 28")
-    if seed < 0:
-        raise InputError(f"synthetic images: seed {seed} is negative; use 0 or a positive integer")
+    for name, value, least, most in (
+        ("count", count, 2, MOST_CASES),
+        ("pixels", pixels, 28, MOST_PIXELS),
+        ("seed", seed, 0, MOST_SEED),
+    ):
+        if not least <= value <= most:
+            raise InputError(
+                f"synthetic images: {name} must be at least {least} and at most {most}, not "
+                f"{excerpt(value)}"
+            )
     wanted = split or "test"
     if wanted not in SPLITS:
         raise InputError(
             f"synthetic images have no split {wanted!r}; {did_you_mean(wanted, SPLITS)}"
         )
-    first = (seed * len(SPLITS) + SPLITS[wanted]) * 1_000_000
+    first = (seed * len(SPLITS) + SPLITS[wanted]) * MOST_CASES
     entries = []
     for i in range(count):
         patient, finding = i // 2, i // 2 % 2

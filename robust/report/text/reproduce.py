@@ -41,16 +41,16 @@ def _without_none(value: Any, norm: str = "Linf") -> Any:
             for key, item in value.items()
             if item is not None
         }
-    return (
-        [_without_none(item, norm) for item in value] if isinstance(value, list | tuple) else value
-    )
+    if isinstance(value, list | tuple):
+        return [_without_none(item, norm) for item in value if item is not None]
+    return value
 
 
 def _all_eps(eps: Any, norm: str) -> Any:
     """One eps or several as text; what is no number stays as it is."""
     if isinstance(eps, list | tuple):
-        return [_all_eps(one, norm) for one in eps]
-    return _eps(eps, norm) if isinstance(eps, int | float) else eps
+        return [_all_eps(one, norm) for one in eps if one is not None]
+    return _eps(eps, norm) if isinstance(eps, int | float) else _without_none(eps, norm)
 
 
 def _eps(eps: float, norm: str) -> float | str:

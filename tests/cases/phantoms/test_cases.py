@@ -42,7 +42,12 @@ def test_phantoms_by_seed_and_size() -> None:
     [
         ("phantom:chest", {}, "no synthetic images of 'chest'; did you mean chest_xray"),
         ("phantom:fundus", {"count": 1}, "count must be at least 2"),
-        ("phantom:fundus", {"pixels": 27}, "pixels at least 28"),
+        ("phantom:fundus", {"pixels": 27}, "pixels must be at least 28"),
+        ("phantom:fundus", {"pixels": 10**400}, "pixels must be .* at most 1024, not 1000"),
+        ("phantom:fundus", {"count": 1_000_001}, "count must be .* at most 1000000"),
+        ("phantom:fundus", {"seed": -1}, "seed must be at least 0"),
+        ("phantom:fundus", {"seed": 2**64}, "seed must be .* at most 4294967295"),
+        ("phantom:fundus", {"size": 10**9}, "size must be 1 to 8192 pixels"),
         ("phantom:fundus", {"split": "tests"}, "no split 'tests'; did you mean test"),
         ("phantom:fundus", {"label": "dx"}, "label = 'dx' does not apply"),
     ],

@@ -18,3 +18,12 @@ def test_the_plan_of_detectors_reads_back() -> None:
     text = plan_toml(report_on(plan=plan.model_dump(mode="json")))
     assert 'fit_eps = [\n    "1/255",\n    0.03,\n]' in text
     assert make_plan(tomllib.loads(text)) == plan
+
+
+def test_a_plan_of_anybody_is_written_without_what_toml_does_not_have() -> None:
+    plan = make_plan({}).model_dump(mode="json")
+    plan["audit"]["eps"] = [None, {"a": None, "b": [None, 1]}]
+    plan["detection"]["layers"] = [None, "fc"]
+    found = tomllib.loads(plan_toml(report_on(plan=plan)))
+    assert found["audit"]["eps"] == [{"b": [1]}]
+    assert found["detection"]["layers"] == ["fc"]
