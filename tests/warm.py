@@ -63,7 +63,7 @@ class Running:
             self.ended = self.warm.ask(poll=self.pid)
         return self.ended
 
-    def wait(self, seconds: float = 90) -> Done:
+    def wait(self, seconds: float = 240) -> Done:
         """Its end; AssertionError where that takes longer."""
         end = time.monotonic() + seconds
         while (code := self.code()) is None:
