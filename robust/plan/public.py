@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from robust.plan.spec import DataSpec, ModelSpec, Plan
+from robust.plan.spec import NOT_KEPT, DataSpec, ModelSpec, Plan
 
-NOT_KEPT = "not kept: fill this in"
-"""Stands where the plan has a path or a filter, and cannot be mistaken for either."""
 PATHS = ("weights", "file", "folder")
 """Fields of `[model]` that name a file or a folder."""
 _SYNTHETIC = "phantom:"

@@ -72,6 +72,10 @@ class ModelSpec(PlanTable):
     architecture's own, else those of each image."""
 
 
+NOT_KEPT = "not kept: fill this in"
+"""Stands where a plan that is handed on had a path or a filter."""
+
+
 class DataSpec(PlanTable):
     """`[data]`: the cases; the fields are those of `open_cases`."""
 
@@ -113,7 +117,18 @@ class DataSpec(PlanTable):
     """Seed of synthetic images. Default: 0."""
 
     def options(self) -> dict[str, Any]:
-        """Keyword arguments of `open_cases`."""
+        """Keyword arguments of `open_cases`; InputError for the gaps of a plan handed on."""
+        remedies = {
+            "path": "name the images: --data IMAGES",
+            "where": "give the filter: --where FILTER, or take where out of [data]",
+            "group_pattern": "give the pattern: --group-pattern PATTERN",
+        }
+        for name, remedy in remedies.items():
+            if getattr(self, name) == NOT_KEPT:
+                raise InputError(
+                    f"the plan does not say its [data] {name}, which could name a patient and is "
+                    f"not handed on; {remedy}"
+                )
         return self.model_dump(exclude={"path"})
 
 

@@ -16,8 +16,8 @@ from robust.files import cannot, make_private_folder, path_exists, replacing, wr
 from robust.models import Classifier
 from robust.models.trained import MODEL, WEIGHTS
 from robust.plan.load import THIS_FOLDER
-from robust.plan.public import NOT_KEPT, public_plan
-from robust.plan.spec import Plan
+from robust.plan.public import public_plan
+from robust.plan.spec import NOT_KEPT, Plan
 from robust.records import Scores, record_from
 from robust.training.card import card
 from robust.training.measure import SplitScores
