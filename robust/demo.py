@@ -107,7 +107,7 @@ def train(modality: str, count: int = 600, progress: Progress = _silent) -> nn.M
     return net.eval()
 
 
-def check_folder(folder: Path) -> None:
+def check_demo_folder(folder: Path) -> None:
     """InputError where `folder` cannot be that of a demonstration."""
     if path_exists(folder) and not folder.is_dir():
         raise InputError(f"{excerpt(folder, 300)} is a file; name a folder")
@@ -121,7 +121,7 @@ def check_folder(folder: Path) -> None:
 
 def write_demo(folder: Path, modality: str, count: int, progress: Progress = _silent) -> Path:
     """Write weights and plan to `folder` unless they are there; returns the plan's path."""
-    check_folder(folder)
+    check_demo_folder(folder)
     try:
         make_private_folder(folder)
         return _write_files(folder, modality, count, progress)

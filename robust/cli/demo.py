@@ -36,13 +36,13 @@ def demo(
     from robust.cases.phantoms.draw import MODALITIES
     from robust.cli.audit import run_audit
     from robust.cli.overrides import plan_from
-    from robust.demo import FEWEST_FOR_DETECTORS, check_folder, write_demo
+    from robust.demo import FEWEST_FOR_DETECTORS, check_demo_folder, write_demo
 
     if modality not in MODALITIES:
         raise InputError(
             f"no synthetic images of {modality!r}; {did_you_mean(modality, MODALITIES)}"
         )
-    check_folder(out)
+    check_demo_folder(out)
     console = make_console()
     console.print(f"Training a small network on synthetic images ({modality}) ...")
     with progress_bar() as progress:

@@ -298,7 +298,9 @@ def test_outputs_that_the_head_does_not_fit(
 
 
 def test_a_network_that_fails_or_returns_no_tensor() -> None:
-    with pytest.raises(InputError, match=r"fails on images of shape \(3, 8, 6\): .*set channels"):
+    with pytest.raises(
+        InputError, match=r"fails on images of shape \(3, 8, 6\): .*set its channels"
+    ):
         Classifier(nn.Conv2d(1, 2, 3), head="softmax")(images())
 
     class Pair(nn.Module):

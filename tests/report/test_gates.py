@@ -376,7 +376,7 @@ def test_exit_codes_as_a_pipeline_meets_them(here: Path, robust: Robust) -> None
     write_plan(top=FAILS, data={"path": "phantom:chest_xray", "count": 24, "pixels": 28})
     summary = here / "summary.md"
     summary.write_text("before\n", encoding="utf-8")
-    environment = {**os.environ, "GITHUB_STEP_SUMMARY": str(summary)}
+    environment = {**os.environ, "GITHUB_STEP_SUMMARY": str(summary), "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join([str(Path(package.__file__).parents[1]), str(here)])
     command = [sys.executable, "-m", "robust", *GATED]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
