@@ -214,6 +214,10 @@ def _command(request: Mapping[str, Any]) -> int:
     from robust.cli import app
     from robust.cli import audit as audit_command
 
+    # A background job of a shell ignores Ctrl-C, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     folder = Path(request["folder"])
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, name in ((1, "out"), (2, "err")):
