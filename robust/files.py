@@ -61,7 +61,12 @@ def read_text(path: Path, most: int = MOST_TEXT) -> str:
 
 
 def cannot(path: Path | str, verb: str, error: BaseException) -> str:
-    """The line for a failed system call: `m.npz cannot be read: no space left on the disk`."""
+    """The line for a failed system call: `m.npz cannot be read: no space left on the disk`.
+
+    An InputError, which is a ValueError, has said it already.
+    """
+    if isinstance(error, InputError):
+        return str(error)
     number = error.errno if isinstance(error, OSError) else None
     reason = _REASONS.get(number or 0) or getattr(error, "strerror", None) or str(error)
     return f"{excerpt(path, 300)} cannot {verb}: {reason}"

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from robust.errors import InputError
-from robust.files import make_private_folder, read_bytes, read_text, replacing, write_atomically
+from robust.files import (
+    cannot,
+    make_private_folder,
+    read_bytes,
+    read_text,
+    replacing,
+    write_atomically,
+)
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -127,3 +134,7 @@ def test_a_link_is_replaced_and_not_what_it_leads_to(tmp_path: Path) -> None:
     write_atomically(tmp_path / "report", "new")
     assert (tmp_path / "mine").read_text() == "mine"
     assert (tmp_path / "report").read_text() == "new"
+
+
+def test_what_is_said_already_is_not_said_twice() -> None:
+    assert cannot("run", "be used", InputError("run is a file")) == "run is a file"

@@ -146,7 +146,9 @@ def read_report(run: str | Path) -> Report:
     try:
         return Report.load(path)
     except InputError as error:
-        raise InputError(f"{excerpt(path, 300)}: {error}") from None
+        name = excerpt(path, 300)
+        said = str(error)
+        raise InputError(said if said.startswith(name) else f"{name}: {said}") from None
 
 
 def _order(rendering: Rendering) -> Order:
