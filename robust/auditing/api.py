@@ -43,6 +43,7 @@ from robust.files import write_atomically
 from robust.gallery.select import make_gallery
 from robust.models import Classifier, choose_device, full_precision
 from robust.models.acceleration.memory import keep_freed_memory
+from robust.models.backward import backward_errors
 from robust.plan.load import make_plan
 from robust.plan.parameters import parameters_of
 from robust.plan.spec import Plan
@@ -205,6 +206,7 @@ def _run(request: _Request) -> Report:
             threads_restored(),
             full_precision(),
             keep_freed_memory(choose_device(request.options.device)),
+            backward_errors(),
         ):
             report = stages.run()
         with writing(directory.path):

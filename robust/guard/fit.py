@@ -41,6 +41,7 @@ from robust.guard.fit_inputs import FitInputs, cell_text, on_split, open_inputs
 from robust.metrics.arrays import Array, Places
 from robust.metrics.groups import folds_by_group, group_codes
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
+from robust.models.backward import backward_errors
 from robust.models.preparation import image_template
 from robust.plan.parameters import parameters_of
 from robust.plan.spec import Plan
@@ -99,7 +100,7 @@ def fit_detector(
     inputs = open_inputs(plan, detector, attack, eps, split)
     folds = _folds(inputs.calibration, plan.audit.seed)
     classifier, _ = open_plan(on_split(plan, split), device)
-    with full_precision(), torch.no_grad():
+    with full_precision(), backward_errors(), torch.no_grad():
         images = first_images(inputs.reference, range(len(inputs.reference)), plan.audit.chunk)
         ready = prepare(classifier, choose_device(device), images=images)
         learned = fit_reference(inputs, ready, progress)

@@ -23,6 +23,7 @@ from robust.engine.runner import DEFAULT_OPTIONS, RunOptions
 from robust.engine.session import RunInputs, Session, start_session
 from robust.errors import InputError
 from robust.models import full_precision
+from robust.models.backward import backward_errors
 from robust.plan.spec import Plan
 from robust.storage.export_dicom import COLUMNS as DICOM_COLUMNS
 from robust.storage.export_dicom import DicomFolder
@@ -84,7 +85,7 @@ def export_images(
     png = _PngFolder(NewFiles(out), bits, cases.classes)
     scratch = open_run(None)
     try:
-        with full_precision():
+        with full_precision(), backward_errors():
             session = start_session(plan, inputs, scratch.store, options)
             if len(session.cells) != 1:
                 raise InputError("robust attack runs one attack at one eps; name them")
