@@ -57,7 +57,8 @@ class Dictionary:
                     if len(digest) >= 8:
                         self._raw[struct.unpack("<Q", digest[:8])[0]] = what
         self._known = np.array(sorted(self._raw), np.uint64)
-        for word in {STEM, *self.words}:
+        # A machine may be called `vm`, whose hex stands in many a file by chance.
+        for word in {STEM, *(word for word in self.words if len(word) >= len(STEM))}:
             self._needles |= _encoded(word)
 
     def search(self, content: bytes, *, inside: bool = True) -> list[str]:
