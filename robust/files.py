@@ -167,9 +167,8 @@ def create_private(path: Path) -> None:
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a whole file or nothing; text as UTF-8 with its line ends as they are."""
     with replacing(path) as partial:
-        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, PRIVATE_FILE)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+        create_private(partial)
+        partial.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 def _remove(path: Path) -> None:

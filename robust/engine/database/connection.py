@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from robust.errors import InputError, first_line
-from robust.files import PRIVATE_FILE, cannot, make_private_folder, open_regular
+from robust.files import PRIVATE_FILE, cannot, create_private, make_private_folder, open_regular
 
 WriteLock = FileLock
 """Held by the one process that may write to a run directory."""
@@ -128,7 +128,7 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
             open_regular(path).close()
         else:
             # SQLite gives its log and its index the permissions of the database.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
+            create_private(path)
         return _prepared(sqlite3.connect(path))
 
 
