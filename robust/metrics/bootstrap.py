@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -145,7 +146,7 @@ class Bootstrap:
         # At 0 or 1 the pairs that could disagree are as many as the rarer side has groups.
         rarer = min(len(np.unique(codes[p])), len(np.unique(codes[~p])))
         estimate = self._with_interval(value, draws, len(s), rarer)
-        return Estimate(estimate.value, estimate.low, estimate.high, len(s), len(np.unique(codes)))
+        return replace(estimate, cases=len(s), groups=len(np.unique(codes)))
 
     def median(self, values: npt.ArrayLike, mask: Mask) -> Estimate | None:
         """Median over the cases in `mask`; the interval is the spread of resampled medians."""
