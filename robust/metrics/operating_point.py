@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+from scipy import special, stats
 
 from robust.metrics.arrays import Array, Places
 from robust.metrics.bootstrap import LEVEL
@@ -98,6 +98,54 @@ def detection_rate(
         count,
         groups,
     )
+
+
+@dataclass(frozen=True)
+class FalseAlarms:
+    """What is known of the false-alarm rate of a threshold that n clean images have set.
+
+    Above the k-th highest of n scores lies a share of all further images that is distributed as
+    Beta(k, n + 1 - k), whatever the distribution of the scores (Wilks 1941). Groups make n smaller;
+    where scores are equal, k lies between two numbers.
+    """
+
+    fewest: float
+    """The smallest k, as a number of independent images."""
+    most: float
+    """The largest k."""
+    images: float
+    """n + 1."""
+
+    @property
+    def expected(self) -> float:
+        """Mean false-alarm rate over all sets of clean images that could have set the threshold."""
+        return self.most / self.images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the false-alarm rate of this threshold lies, 95 %."""
+        fewest, most, n = self.fewest, self.most, self.images
+        low = float(special.betaincinv(fewest, n - fewest, _TAIL)) if fewest else 0.0
+        return low, float(special.betaincinv(most, n - most, 1 - _TAIL))
+
+    def count_interval(self, further: int) -> tuple[int, int]:
+        """How many of so many further clean images are flagged, 95 %: images of one patient each.
+
+        The quantiles of a beta-binomial distribution.
+        """
+        fewest, most, n = self.fewest, self.most, self.images
+        low = stats.betabinom.ppf(_TAIL, further, fewest, n - fewest) if fewest else 0
+        return int(low), int(stats.betabinom.ppf(1 - _TAIL, further, most, n - most))
+
+
+def known_false_alarms(clean: GroupedScores, limit: float) -> FalseAlarms:
+    """What is known of the false-alarm rate of a threshold that is one of the clean scores."""
+    count, above = len(clean.scores), int(clean.above(limit).sum())
+    tied = int((clean.scores == limit).sum()) > 1
+    stable = _descending(clean.scores)[max(above, _alarms(count, STABLE_RATE))]
+    scale = effective_size(clean.above(float(stable)), clean.groups) / count
+    fewest = above if tied else above + 1
+    return FalseAlarms(fewest * scale, (above + 1) * scale, (count + 1) * scale)
 
 
 def effective_size(hits: npt.NDArray[np.bool_], groups: Places) -> float:
