@@ -57,7 +57,7 @@ def test_an_adaptive_attack_never_does_worse_than_the_key_attack(found: Detectio
             assert (passes is None) == (static is None)
             if passes is not None and static is not None:
                 assert static.value <= passes.value <= one.fooled.value
-        assert passed and [p.value for p in passed] == sorted((p.value for p in passed))[::-1]
+        assert passed and [p.value for p in passed] == sorted(p.value for p in passed)[::-1]
         assert sum(one.cases_by_attack.values()) == round(CASES * one.fooled.value)
 
 
