@@ -281,8 +281,9 @@ def simulate_promise(
     found = []
     for run in range(repeats):
         clean = draw(world, codes, rng)[0]
-        limit = conformal_threshold(clean, requested)
-        known, true = known_false_alarms(GroupedScores(clean, codes), limit), norm.sf(limit)
+        grouped = GroupedScores(clean, codes)
+        limit = conformal_threshold(grouped, requested)
+        known, true = known_false_alarms(grouped, limit), norm.sf(limit)
         low, high = known.interval
         holds = math.nan
         if run < COUNTED:

@@ -139,27 +139,29 @@ class FalseAlarms:
         return int(low), int(stats.betabinom.ppf(1 - _TAIL, further, most, n - most))
 
 
-def conformal_threshold(clean: Array, share: float) -> float:
+def conformal_threshold(clean: GroupedScores, share: float) -> float:
     """Threshold that a new clean image exceeds with probability at most `share` (split conformal).
 
     The probability is over the draw of all images; the plain quantile would be exceeded a little
-    more often. InputError where there are too few scores for such a share.
+    more often. Images of one group count as fewer. InputError where there are too few for a share.
     """
-    rank = math.ceil((1 - share) * (len(clean) + 1) - 1e-9)
-    if rank > len(clean):
+    count, ordered = len(clean.scores), _descending(clean.scores)
+    size = _clean_size(clean, ordered, share)
+    alarms = share * (size + 1) - 1 + 1e-9
+    if alarms < 0:
         raise InputError(
-            f"{len(clean)} clean images are left to set the threshold; {share:.3g} false alarms "
-            f"need {math.ceil(1 / share - 1 - 1e-9)} or more: allow more, or give more images"
+            f"{count} clean images in {_occupied(clean.groups)} groups are left to set the "
+            f"threshold; {share:.3g} false alarms need {math.ceil(1 / share - 1 - 1e-9)} groups or "
+            f"more: allow more, or give more images"
         )
-    return float(np.sort(clean)[rank - 1])
+    return float(ordered[math.floor(alarms * count / size)])
 
 
 def known_false_alarms(clean: GroupedScores, limit: float) -> FalseAlarms:
     """What is known of the false-alarm rate of a threshold that is one of the clean scores."""
     count, above = len(clean.scores), int(clean.above(limit).sum())
     tied = int((clean.scores == limit).sum()) > 1
-    stable = _descending(clean.scores)[max(above, _alarms(count, STABLE_RATE))]
-    size = effective_size(clean.above(float(stable)), clean.groups)
+    size = _clean_size(clean, _descending(clean.scores), above / count)
     alarms = above * size / count
     return FalseAlarms(alarms if tied else alarms + 1, alarms + 1, size + 1)
 
@@ -183,6 +185,12 @@ def _descending(scores: Array) -> Array:
 def _alarms(images: int, rate: float) -> int:
     """How many of the clean images may lie above the threshold, at most this share."""
     return images - 1 - math.ceil((images - 1) * (1 - rate))
+
+
+def _clean_size(clean: GroupedScores, ordered: Array, rate: float) -> float:
+    """Effective size of the clean images near a threshold."""
+    limit = float(ordered[_alarms(len(ordered), max(rate, STABLE_RATE))])
+    return effective_size(clean.above(limit), clean.groups)
 
 
 def _equal_groups(groups: Places) -> float:
@@ -234,8 +242,7 @@ def _alarm_range(clean: GroupedScores, ordered: Array, rate: float) -> tuple[flo
 
     Mid-P limits of the binomial distribution, fractional.
     """
-    limit = float(ordered[_alarms(len(ordered), max(rate, STABLE_RATE))])
-    size = effective_size(clean.above(limit), clean.groups)
+    size = _clean_size(clean, ordered, rate)
     scale = len(ordered) / size
     few = float(special.bdtrik(_TAIL, size, rate)) + 0.5
     many = float(special.bdtrik(1 - _TAIL, size, rate)) + 0.5
