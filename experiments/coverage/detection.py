@@ -24,7 +24,7 @@ import numpy.typing as npt
 from scipy.stats import norm
 
 from robust.metrics.arrays import Array, Mask, Places
-from robust.metrics.bootstrap import clopper_pearson
+from robust.metrics.intervals import clopper_pearson
 from robust.metrics.operating_point import (
     GroupedScores,
     conformal_threshold,

@@ -18,7 +18,8 @@ from scipy import special, stats
 
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Places
-from robust.metrics.bootstrap import LEVEL
+from robust.metrics.bootstrap import FEWEST
+from robust.metrics.intervals import LEVEL, equal_groups
 from robust.records import Estimate
 
 EXPECTED_ALARMS = 2
@@ -74,8 +75,8 @@ def detection_rate(
     """Share of `positive` above the threshold of this false-alarm rate, with its interval.
 
     The interval is one for the rate at the threshold whose false-alarm rate is exact. It is left
-    out below `groups_needed_for` clean groups; None below `fewest_groups_for`, and where there is
-    nothing to detect.
+    out below `groups_needed_for` clean groups, and below `FEWEST` groups of positives. None below
+    `fewest_groups_for` clean groups, and where there is nothing to detect.
     """
     count, units = len(positive.scores), _equal_groups(clean.groups)
     if not count or units < fewest_groups_for(false_alarm_rate) - 1e-9:
@@ -88,6 +89,8 @@ def detection_rate(
     if units < needed - 1e-9:
         about = math.ceil(needed * _occupied(clean.groups) / units)
         return Estimate(value, None, None, count, groups, about)
+    if groups < FEWEST:
+        return Estimate(value, None, None, count, groups, FEWEST)
     low, high = _wilson(value, _rate_size(found, positive.groups))
     few, many = _alarm_range(clean, ordered, false_alarm_rate)
     down, up = (_rate_with_alarms(ordered, positive, alarms) for alarms in (few, many))
@@ -195,8 +198,7 @@ def _clean_size(clean: GroupedScores, ordered: Array, rate: float) -> float:
 
 def _equal_groups(groups: Places) -> float:
     """As many groups of equal size as would weigh the same, at most their number (Kish 1965)."""
-    sizes = np.bincount(groups)
-    return float(sizes.sum() ** 2 / np.square(sizes, dtype=np.float64).sum())
+    return equal_groups(np.bincount(groups).astype(np.float64))
 
 
 def _occupied(groups: Places) -> int:
