@@ -341,7 +341,7 @@ def main() -> None:
             for groups in GROUPS
             for structure in STRUCTURES
             for requested in ALARM_RATES
-            if requested * groups >= 1
+            if requested * groups >= 2
         ]
         _write(RESULTS / "promise.csv", promises)
     stored: list[dict[str, str]] = []
