@@ -1,7 +1,7 @@
 """Rates, medians and AUC with their intervals by group; resamples of groups for all else.
 
 Intervals of a single share come from a jackknife over groups (`intervals`). What has no such
-interval, a difference or a rate at an estimated threshold, is resampled (Davison and Hinkley 1997),
+interval is resampled (Davison and Hinkley 1997),
 every one on the same resamples. Written out here since scipy.stats.bootstrap resamples no clusters
 and shares no resamples.
 """
