@@ -8,7 +8,7 @@ from robust.records import Report
 from robust.report.tables.adaptive import adaptive_table
 from robust.report.tables.classes import confusion_tables, recall_table, subgroup_table
 from robust.report.tables.detection import detector_table
-from robust.report.tables.model import Table, TableCell
+from robust.report.tables.model import NO_INTERVAL, Table, TableCell
 from robust.report.tables.results import difficulty_table, results_table
 from robust.report.tables.scenarios import scenario_table
 from robust.report.tables.storage import storage_table
@@ -43,6 +43,7 @@ _ESCAPES = {
     "∞": r"$_\infty$",
     "–": "--",  # noqa: RUF001
     "…": r"\ldots{}",
+    "†": r"\textdagger{}",
     "\N{REPLACEMENT CHARACTER}": "?",
 }
 _SPECIAL = re.compile("|".join(re.escape(mark) for mark in _ESCAPES))
@@ -80,7 +81,7 @@ def _table(table: Table, title: str) -> str:
             body.append(r"\addlinespace")
         cells = [_cell(cell, row.strong) for cell in row.cells]
         body.append(" & ".join(cells) + r" \\")
-    note = f" {escape_latex(table.note)}" if table.note else ""
+    note = f" {escape_latex(table.whole_note)}" if table.whole_note else ""
     caption = f"{escape_latex(plain(title))}. {escape_latex(table.title)}.{note}"
     return "\n".join(
         (
@@ -107,4 +108,5 @@ def _cell(cell: TableCell, strong: bool) -> str:
     if strong:
         text = rf"\textbf{{{text}}}"
     # A cell must not begin with a bracket: the \\ before it would take it as its argument.
-    return rf"{text} {{\scriptsize {cell.interval}}}" if cell.interval else text
+    interval = r"\textdagger" if cell.interval == NO_INTERVAL else cell.interval
+    return rf"{text} {{\scriptsize {interval}}}" if interval else text

@@ -33,6 +33,8 @@ class FoldedBlock:
     """Large tables, each with its note; closed on a screen until opened, open on paper."""
 
     tables: tuple[Table, ...]
+    summary: Table
+    """What stands in place of all of them where space is short."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,8 @@ class Document:
     """The line below the title: what was audited."""
     lead: tuple[str, ...]
     """The main results in a few sentences."""
+    facts: tuple[tuple[str, tuple[str, ...]], ...]
+    """Dates, model, intended use, limits and next steps: names, each with its sentences."""
     sections: tuple[DocumentSection, ...]
 
 

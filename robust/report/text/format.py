@@ -102,10 +102,17 @@ def decimal(estimate: Estimate | None, interval: bool = True) -> str:
 
 
 def distance_text(estimate: Estimate | None, norm: str) -> str:
-    """A median distance of three digits: in 255ths for L-inf, in units of [0, 1] for L2."""
+    """A median distance: in 255ths for L-inf, in units of [0, 1] for L2."""
     if estimate is None:
         return NONE
-    return f"{estimate.value * 255:.3g}/255" if norm == "Linf" else f"{estimate.value:.3g}"
+    if norm == "Linf":
+        return f"{decimals(255 * estimate.value, 2)}/255"
+    return decimals(estimate.value, 3)
+
+
+def decimals(value: float, digits: int) -> str:
+    """With that many decimals; a value that they would leave one digit or none has two digits."""
+    return f"{value:.{digits}f}" if value >= 10 ** (1 - digits) else f"{value:.2g}"
 
 
 def median_distance(row: AttackResult) -> Estimate | None:

@@ -25,7 +25,7 @@ def test_numbers_in_words() -> None:
     assert eps_text(0.03) == "0.03"
     assert eps_text(1.0, "L2") == "1"
     assert distance_text(Estimate(0.004 / 255, 0, 1, 1, 1), "Linf") == "0.004/255"
-    assert distance_text(Estimate(2 / 255, 0, 1, 1, 1), "Linf") == "2/255"
+    assert distance_text(Estimate(2 / 255, 0, 1, 1, 1), "Linf") == "2.00/255"
 
 
 @pytest.mark.parametrize(
