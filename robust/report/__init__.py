@@ -68,10 +68,15 @@ def _png(rendering: Rendering) -> dict[str, bytes]:
 
 
 def _csv(rendering: Rendering) -> dict[str, bytes]:
-    from robust.report.formats.transfer_csv import FILE, transfer_csv
+    from robust.report.formats.csv_tables import MATRIX, RESULTS, results_csv, transfer_csv
 
-    detection = rendering.report.detection
-    return {} if detection is None else {FILE: _bytes(transfer_csv(detection))}
+    report, stem = rendering.report, _plain_stem(rendering)
+    results = _bytes(results_csv(report))
+    if stem != "report":
+        return {f"{stem}.csv": results}
+    if report.detection is None:
+        return {RESULTS: results}
+    return {RESULTS: results, MATRIX: _bytes(transfer_csv(report.detection))}
 
 
 FORMATS: dict[str, Callable[[Rendering], dict[str, bytes]]] = {
@@ -89,7 +94,7 @@ TEMPLATES = ("standard", "regulatory")
 """The orders of sections that HTML and Markdown have."""
 
 UNFINISHED = (
-    *(f"unfinished.{end}" for end in ("html", "md", "json", "tex")),
+    *(f"unfinished.{end}" for end in ("html", "md", "json", "csv", "tex")),
     *(f"unfinished-regulatory.{end}" for end in ("html", "md")),
 )
 """Every file that is written of an unfinished run; once it has finished, they are removed."""

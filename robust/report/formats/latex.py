@@ -13,7 +13,9 @@ from robust.report.tables.results import difficulty_table, results_table
 from robust.report.tables.scenarios import scenario_table
 from robust.report.tables.storage import storage_table
 from robust.report.tables.verdicts import verdict_table
+from robust.report.tables.visibility import visibility_table
 from robust.report.text.format import flat, plain
+from robust.report.text.opening import opening_facts
 
 HEAD = """\
 % Made by robust from report.json. In the preamble: \\usepackage{booktabs,graphicx}
@@ -50,9 +52,10 @@ _SPECIAL = re.compile("|".join(re.escape(mark) for mark in _ESCAPES))
 
 
 def render_latex(report: Report) -> str:
-    """Every table but the gates and the transfer matrices; empty tables are left out."""
+    """The opening, then each table but gates and transfer matrices; empty ones are left out."""
     chosen = [
         verdict_table(report),
+        visibility_table(report),
         results_table(report),
         difficulty_table(report),
         storage_table(report),
@@ -64,12 +67,36 @@ def render_latex(report: Report) -> str:
     ]
     if (subgroups := subgroup_table(report)) is not None:
         chosen.append(subgroups)
-    return HEAD + "\n".join(_table(table, report.title) for table in chosen if table.rows)
+    tables = [_table(table, report.title) for table in chosen if table.rows]
+    return HEAD + "\n".join([_opening(report), *tables])
 
 
 def escape_latex(text: object) -> str:
     """Text in which no character has a meaning for LaTeX."""
     return _SPECIAL.sub(lambda found: _ESCAPES[found[0]], flat(text))
+
+
+def _opening(report: Report) -> str:
+    """Dates, model, intended use, limits and next steps, as a table of two columns of text."""
+    lines = [
+        rf"{escape_latex(name)} & {escape_latex(' '.join(texts))} \\"
+        for name, texts in opening_facts(report)
+    ]
+    return "\n".join(
+        (
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{escape_latex(plain(report.title))}. About this audit.}}",
+            r"\label{tab:robust-about}",
+            r"\begin{tabular}{p{0.24\linewidth}p{0.7\linewidth}}",
+            r"\toprule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        )
+    )
 
 
 def _table(table: Table, title: str) -> str:

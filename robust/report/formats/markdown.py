@@ -29,7 +29,7 @@ _TITLED = ("difficulty", "detectors", "adaptive", "heat-matched")
 """Tables whose title is not that of their section."""
 MOST = 60_000
 """Characters of the whole text: GitHub takes 65,536 in a comment."""
-ROWS = (1000, 60, 24, 8)
+ROWS = (1000, 60, 24)
 """Rows of a table, tried in turn until the whole text fits."""
 WHERE = "The HTML report and report.json have them."
 MATRICES = (
@@ -69,7 +69,7 @@ def _joined(pieces: Iterable[_Piece]) -> str:
 def _fitting(pieces: Sequence[_Piece]) -> list[_Piece]:
     """Those that fit into `MOST`, in order; a line stands for what is left out of a section."""
     named = dict.fromkeys(piece.section for piece in pieces)
-    lines = {title: _left_out(f"parts of the section {title!r}") for title in named}
+    lines = {name: _left_out(f"parts of {name!r}" if name else "parts of this") for name in named}
     room = MOST - sum(len(line) + 2 for line in lines.values())
     kept: list[_Piece] = []
     said: set[str] = set()

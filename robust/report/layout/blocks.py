@@ -64,6 +64,17 @@ class GalleryBlock:
 
     exhibits: tuple[Exhibit, ...]
 
+    @property
+    def opened(self) -> int:
+        """The image that is shown first: at the smallest eps that fools, else at the largest."""
+        fooled = [
+            place
+            for exhibit in self.exhibits
+            for place, image in enumerate(exhibit.images)
+            if image.success
+        ]
+        return min(fooled, default=len(self.exhibits[0].images) - 1)
+
 
 @dataclass(frozen=True)
 class CodeBlock:

@@ -1,9 +1,9 @@
-"""Opening facts: dates, model, intended use, acceptance criteria, visibility, limits, next steps."""
+"""Opening facts: dates, model, intended use, criteria, visibility, limits, next steps."""
 
 from __future__ import annotations
 
 from robust.records import Exhibit, Report, Visibility
-from robust.report.text.format import counted, decimals, flat, images, listed
+from robust.report.text.format import counted, decimals, flat, images, listed, of_hundred
 from robust.report.text.headline import verdicts
 from robust.report.text.provenance import provenance_facts
 from robust.units import eps_text, norm_text
@@ -77,7 +77,7 @@ def levels_text(linf: float) -> str:
 
 
 def ssim_text(gallery: tuple[Exhibit, ...], visibility: Visibility) -> str:
-    """`0.998 to 1.000`: SSIM of the example images that fool at this eps; empty without any."""
+    """`0.987 to 0.992`: SSIM of the example images that fool at this eps; empty without any."""
     found = [
         frame.ssim
         for exhibit in gallery
@@ -87,7 +87,9 @@ def ssim_text(gallery: tuple[Exhibit, ...], visibility: Visibility) -> str:
     ]
     if not found:
         return ""
-    low, high = f"{min(found):.3f}", f"{max(found):.3f}"
+    low, high = (
+        f"{one:.3f}" if one < 0.9995 else "above 0.999" for one in (min(found), max(found))
+    )
     return low if low == high else f"{low} to {high}"
 
 
@@ -110,9 +112,8 @@ def next_steps(report: Report) -> tuple[str, ...]:
     if report.data.unfinished:
         steps.append("Finish the audit: give the same command again.")
     if report.flags:
-        steps.append(
-            f"Read the {counted(len(report.flags), 'warning')}: they weaken these numbers."
-        )
+        warnings = "warning" if len(report.flags) == 1 else f"{len(report.flags)} warnings"
+        steps.append(f"Read the {warnings} first: the numbers mean less where one applies.")
     steps += _by_verdict(report)
     if not any((report.plan.get("gates") or {}).values()):
         steps.append(
@@ -132,8 +133,10 @@ def _by_verdict(report: Report) -> list[str]:
     undecided = [v for v in found if v.word == "undecided"]
     steps = []
     if broken is not None:
+        success = broken.worst_case.scores.success
+        part = "" if success is None else f" in {of_hundred(success.value)} of 100 images"
         steps.append(
-            f"An attacker who may {broken.threat} misleads the model. Decide whether that is "
+            f"An attacker who may {broken.threat} misleads the model{part}. Decide whether that is "
             "acceptable for the intended use. If it is not, harden the model by adversarial "
             "training, audit it again and compare the two runs."
         )

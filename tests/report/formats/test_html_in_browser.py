@@ -298,7 +298,8 @@ def test_the_slider_shows_each_eps(visit: Visitor, made: Made, name: str) -> Non
     assert page.locator(".exhibit").count() == len(made.report.gallery) == 6
     slider.focus()
     assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "2px"
-    places = [(None, 2), ("Home", 0), ("ArrowRight", 1), ("End", 2), ("ArrowLeft", 1)]
+    fooled = [i for e in made.report.gallery for i, f in enumerate(e.images) if f.success]
+    places = [(None, min(fooled)), ("Home", 0), ("ArrowRight", 1), ("End", 2), ("ArrowLeft", 1)]
     for key, place in places:
         if key:
             page.keyboard.press(key)
@@ -424,7 +425,7 @@ def test_without_script_all_is_there_and_no_control_is_dead(
     assert page.locator(".exhibit:visible").count() == 6
     for card in page.locator(".exhibit").all():
         captions = card.locator("figcaption:visible").all_inner_texts()
-        assert len(captions) == 3 and captions[1].startswith("L∞ 6/255")
+        assert len(captions) == 3 and captions[1].startswith("L∞ 1/255")
     whole = 1 + len(made.report.rows) + len(made.report.worst_cases)
     assert page.locator("#table-results tbody tr:visible").count() == whole
     page.locator("summary").click()
