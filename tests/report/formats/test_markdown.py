@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -31,6 +32,7 @@ def test_markdown_keeps_names_as_text() -> None:
             assert len(re.findall(r"(?<!\\)\|", line)) in widths | {3, 8}
 
 
+@cache
 def large(eps: int, classes: int, subgroups: int) -> Report:
     """Many results, classes and subgroups, every field of `[report]` full, and a long plan."""
     rate = Estimate(0.5, 0.25, 0.75, 800, 400)
