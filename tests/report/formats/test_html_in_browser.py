@@ -451,6 +451,49 @@ def test_on_paper(visit: Visitor, name: str, tmp_path: Path) -> None:
     assert page.locator(".exhibit").first.locator("figcaption:visible").count() == 3
 
 
+FIGURES = """() => [...document.querySelectorAll(".plot")].map((plot) => {
+  const shown = [...plot.querySelectorAll("svg")].filter((e) => e.checkVisibility());
+  const box = shown[0].getBoundingClientRect();
+  return {
+    shown: shown.map((e) => e.classList[0]),
+    inside: box.left >= 0 && box.right <= innerWidth,
+    scrolls: [plot, ...plot.querySelectorAll("div")].some((e) => e.scrollWidth > e.clientWidth),
+    scale: box.width / shown[0].viewBox.baseVal.width,
+  };
+})"""
+
+
+@pytest.mark.parametrize("name", [*PAGES, "watched/report"])
+def test_no_figure_is_cut_on_a_phone_and_its_text_can_be_read(visit: Visitor, name: str) -> None:
+    """The smallest text has 7 points, legends have 9; a point is scaled to so many pixels."""
+    for width, wanted in ((390, "narrow"), (1440, "broad")):
+        page = visit(name, viewport={"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        figures = page.evaluate(FIGURES)
+        assert len(figures) >= 2
+        for figure in figures:
+            assert figure["shown"] == [wanted] and figure["inside"] and not figure["scrolls"]
+            assert figure["scale"] > 1.2
+
+
+def test_pages_are_numbered_on_paper(visit: Visitor) -> None:
+    page = visit()
+    rules = "[...document.styleSheets[0].cssRules].map((r) => [...(r.cssRules ?? [])])"
+    texts = page.evaluate(f"{rules}.flat().map((r) => r.cssText)")
+    assert any("counter(page)" in text and "counter(pages)" in text for text in texts)
+
+
+def test_the_gallery_opens_where_a_finding_is_missed(visit: Visitor, made: Made) -> None:
+    first, *_ = made.report.gallery
+    fooled = [i for e in made.report.gallery for i, f in enumerate(e.images) if f.success]
+    card = visit().locator(".exhibit").first
+    assert card.locator("h3 > bdi").inner_text() == first.case
+    assert first.label in made.report.data.findings
+    shown = first.images[min(fooled)]
+    assert card.locator(f".frame[data-frame='{min(fooled)}'] img").first.is_visible()
+    assert shown.success and shown.prediction not in made.report.data.findings
+
+
 @pytest.mark.parametrize(("name", "width"), [("watched/report", 1440), ("few/report", 390)])
 def test_detectors_in_both_schemes(visit: Visitor, name: str, width: int) -> None:
     for scheme in ("light", "dark"):
