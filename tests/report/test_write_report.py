@@ -10,7 +10,6 @@ from robust.errors import InputError
 from robust.report import read_report, write_report
 from tests.records.test_report import report
 
-
 FILES = ["report.html", "report.json", "report.md", "results.csv"]
 
 
