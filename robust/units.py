@@ -63,20 +63,28 @@ def same_eps(one: float | None, other: float | None) -> bool:
 def eps_text(eps: float | None, norm: str = "Linf") -> str:
     """The one way to print eps; `parse_eps` of it gives eps back within `TOLERANCE`.
 
-    In L-infinity multiples of a quarter of 1/255 are `1/255`, `0.5/255`; then numbers of up to four
-    digits stay numbers (`0.03`); others are parts of 255 (`0.1/255`) where four digits are enough.
-    All else is a number with as many digits as it takes. None, no bound, is `nearest`.
+    In L-infinity a part of 255, `1/255` or `0.1/255`, with as many digits as it takes; a number of
+    one or two digits that is no quarter of 1/255, as `0.03`, stays a number. In L2 a number, but a
+    part of 255 where that alone is short. None, no bound, is `nearest`.
     """
     if eps is None:
         return "nearest"
     if eps == 0:
         return "0"
-    number, levels = f"{eps:.4g}", f"{eps * 255:.4g}"
-    in_parts = norm == "Linf" and same_eps(float(levels) / 255, eps)
-    if in_parts and (float(levels) % 0.25 == 0 or not same_eps(float(number), eps)):
-        return f"{levels}/255"
-    texts = (f"{eps:.{digits}g}" for digits in range(4, 18))
-    return next(text for text in texts if same_eps(float(text), eps))
+    levels = f"{eps * 255:.4g}"
+    in_parts = same_eps(float(levels) / 255, eps)
+    if norm == "Linf":
+        if not (in_parts and float(levels) % 0.25 == 0) and same_eps(float(f"{eps:.2g}"), eps):
+            return f"{eps:.2g}"
+        return f"{_digits(eps, 255)}/255"
+    short = same_eps(float(f"{eps:.4g}"), eps)
+    return f"{levels}/255" if in_parts and not short else _digits(eps, 1)
+
+
+def _digits(eps: float, parts: int) -> str:
+    """Eps times `parts`, with the fewest digits from four on that give eps back."""
+    texts = (f"{eps * parts:.{digits}g}" for digits in range(4, 18))
+    return next(text for text in texts if same_eps(float(text) / parts, eps))
 
 
 def format_threat(norm: str, eps: float | None, default: str = "Linf") -> str:

@@ -92,14 +92,17 @@ def audit(
     `detectors` (names or instances, not fitted) learn from `reference`, cases of the split that
     the classifier learned from, and are evaluated on the attacks. `settings` are the fields of a
     plan's `[audit]` table: norm, eps, cells, goal, target, threshold, seed, chunk; `detection`,
-    `scenarios` and `doubts` are dicts of those of its tables of that name. Images made on
-    `surrogate`, another model, are shown to the classifier. With `out` the run lives in that folder
-    and resumes from it, and `gallery` cases are drawn there as pictures (default: 6, or none where
-    a picture may carry a name). The classifier is copied, never changed. Raises InputError.
+    `scenarios`, `doubts` and `report` are dicts of those of its tables of that name. Images made
+    on `surrogate`, another model, are shown to the classifier. With `out` the run lives in that
+    folder and resumes from it, and `gallery` cases are drawn there as pictures (default: 6, or
+    none where a picture may carry a name). The classifier is copied, never changed. Raises
+    InputError.
     """
-    raw: dict[str, Any] = {"title": title, "report": {"gallery": gallery}}
-    for table in ("detection", "scenarios", "doubts"):
+    raw: dict[str, Any] = {"title": title}
+    for table in ("detection", "scenarios", "doubts", "report"):
         raw[table] = settings.pop(table, {})
+    if gallery is not None and isinstance(raw["report"], dict):
+        raw["report"] = {"gallery": gallery, **raw["report"]}
     raw["audit"] = settings
     raw["detectors"] = [_as_spec(detector) for detector in detectors]
     made: list[Attack] | None = None

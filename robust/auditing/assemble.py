@@ -14,10 +14,11 @@ from robust.diagnostics.checks import find_flags
 from robust.diagnostics.collect import RunResults, collect_evidence
 from robust.engine.accuracy_curve import accuracy_curves
 from robust.engine.cells import Cell, running_order
-from robust.engine.provenance import Provenance
-from robust.engine.run_memory import ACCELERATION, CASES_AT_ONCE, PROBE, REPAIRED
+from robust.engine.provenance import Provenance, utc_now
+from robust.engine.run_memory import ACCELERATION, BEGAN, CASES_AT_ONCE, PROBE, REPAIRED
 from robust.engine.run_store import RunStore
 from robust.engine.summary import FinishedCases, Summary, known_images
+from robust.gallery.visibility import measure_visibility
 from robust.plan.public import public_plan
 from robust.records import (
     AppliedAcceleration,
@@ -102,6 +103,7 @@ def make_report(
         timings=_timings(results, stages.seconds),
         attacks={cell.label: _described(cell.attack) for cell in cells},
         gallery=make_gallery(summary),
+        visibility=measure_visibility(summary, plan.audit.norm, known.values_of),
         detection=stages.detection,
         scenarios=stages.scenarios,
         accuracy_curves=accuracy_curves(cells, summary),
@@ -136,6 +138,8 @@ def _timings(results: RunResults, seconds: float) -> Timings:
     acceleration = store.get(ACCELERATION)
     probe = store.get(PROBE) if results.provenance.plan.doubts.probe else None
     return Timings(
+        audited=store.get(BEGAN) or "",
+        reported=utc_now(),
         seconds=round(seconds, 3),
         by_cell=store.seconds(),
         passes=_passes(store, results.cells),

@@ -204,7 +204,7 @@ def run_audit(plan: Plan, out: Path, device: str, *, skip_broken: bool, gate: bo
             plan, out=out, device=device, skip_broken=skip_broken, progress=progress
         )
         progress(0, 0, "writing the report")
-        write_report(result, out, "md", "html")
+        write_report(result, out, "md", "csv", "html")
     console = make_console()
     print_report(result, console)
     console.print(f"\nReport: {out / 'report.html'}", soft_wrap=True)

@@ -61,9 +61,9 @@ def screen(
     """
     if out is not None:
         _check_out(out)
-    from robust.engine.outcome_table import as_cell
     from robust.guard.screen import COLUMNS, screen_files
     from robust.metrics.operating_point import FalseAlarms
+    from robust.printable import as_cell
 
     # The table goes to stdout: what a network prints must not be taken for a row of it.
     with progress_bar() as progress, contextlib.redirect_stdout(sys.stderr):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from robust.engine.cells import Cell
 from robust.engine.run_store import RunStore
 from robust.files import create_private, replacing
 from robust.metrics.arrays import Array
+from robust.printable import as_cell
 
 _COLUMNS = (
     *(("case", pa.string()), ("group", pa.string()), ("label", pa.string())),
@@ -31,11 +31,6 @@ _COLUMNS = (
 )
 _BLOCK = 10_000
 """Rows in memory at a time, which are one row group of the Parquet file."""
-
-_FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-"""First characters of a spreadsheet formula, full-width forms included."""
-
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def write_table(directory: Path, store: RunStore, cases: Cases, cells: Sequence[Cell]) -> str:
@@ -59,7 +54,7 @@ def write_table(directory: Path, store: RunStore, cases: Cases, cells: Sequence[
         pq.ParquetWriter(parquet_file, schema, compression="zstd") as columns,
     ):
         writer = csv.writer(_CsvFile(file))
-        writer.writerow([_safe(field.name) for field in schema])
+        writer.writerow([as_cell(field.name) for field in schema])
         while block := list(islice(lines, _BLOCK)):
             writer.writerows([as_cell(value) for value in line] for line in block)
             arrays = [pa.array(c, f.type) for c, f in zip(zip(*block), schema, strict=True)]
@@ -139,17 +134,3 @@ def _floats(logits: Array) -> list[float | None]:
 
 def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
-
-
-def as_cell(value: object) -> object:
-    """A value as the CSV has it: 0 or 1 for a bool, nine digits, and no formula."""
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, float):
-        return f"{value:.9g}"
-    return _safe(value) if isinstance(value, str) else value
-
-
-def _safe(text: str) -> str:
-    """Text that no spreadsheet takes for a formula; a plain number stays as it is."""
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text

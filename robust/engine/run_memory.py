@@ -94,6 +94,8 @@ class CaseSet:
 
 PROVENANCE = Memo("provenance", dict[str, dict[str, Any]])
 """Plan, model and environment, as `Provenance` has them."""
+BEGAN = Memo("began", str)
+"""When the run began, as `Timings.audited`."""
 START = Memo("start", dict[str, Any])
 """The environment in which the run began."""
 CASE_SET = Memo("cases", CaseSet)

@@ -16,8 +16,8 @@ from robust.engine.goal import Goal, goal_of
 from robust.engine.identity.images import require_unchanged
 from robust.engine.identity.networks import IMAGES, remember_surrogate, require_same_network
 from robust.engine.identity.surroundings import resume_surroundings
-from robust.engine.provenance import PACKAGES, Provenance, find_provenance
-from robust.engine.run_memory import CASE_SET, HEAD, REPAIRED, CaseSet
+from robust.engine.provenance import PACKAGES, Provenance, find_provenance, utc_now
+from robust.engine.run_memory import BEGAN, CASE_SET, HEAD, REPAIRED, CaseSet
 from robust.engine.run_store import RunStore
 from robust.engine.runner import DEFAULT_OPTIONS, Runner, RunOptions
 from robust.errors import InputError
@@ -136,3 +136,4 @@ def _claim(store: RunStore, identity: Mapping[str, str], chunk: int, cases: Case
         showable=cases.showable,
     )
     store.memo(CASE_SET, lambda: case_set)
+    store.memo(BEGAN, utc_now)

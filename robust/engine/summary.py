@@ -62,18 +62,24 @@ LOOKED_AT = 16
 class KnownImages:
     """What a report says of the finished images themselves."""
 
-    values: int
-    """Number of values (c * h * w) of the first."""
+    values_of: tuple[int, ...]
+    """Number of values (c * h * w) of each."""
     grey_in_colour: int
     """How many of the first `LOOKED_AT` hold a grey image in a colour file."""
+
+    @property
+    def values(self) -> int:
+        """Number of values of the first."""
+        return self.values_of[0]
 
 
 def known_images(store: RunStore, rows: Sequence[int]) -> KnownImages:
     """Of the cases at these rows, from what the run kept of them; no image is read."""
-    wanted = set(rows[:LOOKED_AT])
-    found = {one.row: one for one in store.known_cases() if one.row in wanted}
-    grey = sum(one.grey_in_colour for one in found.values())
-    return KnownImages(found[rows[0]].pixel_values, grey)
+    first, grey, values = set(rows[:LOOKED_AT]), 0, {}
+    for one in store.known_cases():
+        values[one.row] = one.pixel_values
+        grey += one.grey_in_colour and one.row in first
+    return KnownImages(tuple(values[row] for row in rows), grey)
 
 
 class Summary:

@@ -15,6 +15,7 @@ from robust.engine.run_store import Outcome
 from robust.errors import type_and_line
 from robust.metrics.worst_case import Ball
 from robust.models.acceleration.memory import OutOfMemory, memory_ran_out
+from robust.units import eps_text
 
 
 def slack(threat: ThreatModel, pixels: int) -> float:
@@ -108,7 +109,8 @@ def _violations(x_adv: Tensor, x: Tensor, threat: ThreatModel) -> list[str | Non
         elif low[i] < 0 or high[i] > 1:
             found.append(f"left the box: pixels from {low[i]:.6g} to {high[i]:.6g}")
         elif moved[i] > allowed:
-            found.append(f"moved {moved[i]:.6g} in {threat.norm}, allowed {threat.eps:.6g}")
+            size, most = (eps_text(one, threat.norm) for one in (moved[i], threat.eps))
+            found.append(f"moved {size} in {threat.norm}, allowed {most}")
         else:
             found.append(None)
     return found

@@ -1,4 +1,4 @@
-"""Example images of a run: the first cases to be fooled and the last, attacked again."""
+"""Example images of a run: missed findings, first cases to fall and last, attacked again."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from robust.gallery.png import (
     remove_pictures,
     write_pictures,
 )
+from robust.gallery.visibility import psnr, ssim
 from robust.metrics.scores import margins
 from robust.metrics.worst_case import WorstCase
 from robust.plan.spec import ReportSpec
@@ -64,10 +65,10 @@ def make_gallery(folder: Path, session: Session, summary: Summary) -> tuple[Exhi
     every = summary.threats(plan.audit.norm)
     threats = [threat for threat in every if threat.norm == every[0].norm]
     worst = [summary.worst(threat) for threat in threats]
-    chosen = choose_cases(worst, summary.labels, count)
+    chosen = choose_cases(worst, summary.labels, summary.cases.findings, count)
     if not chosen:
         return ()
-    shown = sorted({round(i) for i in np.linspace(0, len(threats) - 1, min(MAX_EPS, len(threats)))})
+    shown = shown_eps(len(threats), [one.first_success for one in chosen])
     builder = ExhibitBuilder(
         cells=session.cells,
         summary=summary,
@@ -81,25 +82,52 @@ def make_gallery(folder: Path, session: Session, summary: Summary) -> tuple[Exhi
 
 
 def choose_cases(
-    worst: Sequence[WorstCase], labels: npt.NDArray[np.int64], count: int
+    worst: Sequence[WorstCase],
+    labels: npt.NDArray[np.int64],
+    findings: Sequence[int],
+    count: int,
 ) -> list[Chosen]:
     """`count` attacked cases, fewer where there are fewer; `worst` by eps, ascending.
 
-    Half are fooled at the smallest eps, those with the largest margin first; half are robust up to
-    the largest eps, those with the smallest margin first.
+    Half are fooled: one at the smallest eps at which any is, then missed findings before others,
+    each from the smallest eps and the largest margin. The rest are robust up to the largest eps,
+    those with the smallest margin first. Missed findings come first, then all others that are
+    fooled.
     """
     end = len(worst)
     last = worst[-1].condition
     success = np.stack([w.condition.success for w in worst])
     fell = np.where(success.any(0), success.argmax(0), end)
-    margin = np.stack([margins(w.condition.logits, labels) for w in worst])
-    lead = margin[np.minimum(fell, end - 1), np.arange(len(labels))]
+    outputs = np.stack([w.condition.logits for w in worst])
+    margin = np.stack([margins(logits, labels) for logits in outputs])
+    at, every = np.minimum(fell, end - 1), np.arange(len(labels))
+    lead = margin[at, every]
+    read = outputs[at, every].argmax(1)
+    missed = np.isin(labels, findings) & ~np.isin(read, findings) & (fell < end)
+
+    def by_gravity(place: int) -> tuple[bool, int, float]:
+        return not missed[place], int(fell[place]), -lead[place]
+
     places = np.flatnonzero(last.attacked & ~last.failed).tolist()
-    fallen = sorted((p for p in places if fell[p] < end), key=lambda p: (fell[p], -lead[p]))
+    fallen = sorted((p for p in places if fell[p] < end), key=by_gravity)
+    earliest = min(fallen, key=lambda p: fell[p], default=None)
+    fallen.sort(key=lambda p: p != earliest)
     first = fallen[: (count + 1) // 2]
     held = sorted(set(places) - set(first), key=lambda p: (-fell[p], lead[p], p))
-    both = first + held[: count - len(first)]
-    return [Chosen(p, int(fell[p]) if fell[p] < end else None) for p in both]
+    both = [*first, *held[: count - len(first)]]
+    both = [*sorted((p for p in both if fell[p] < end), key=by_gravity), *both]
+    return [Chosen(p, int(fell[p]) if fell[p] < end else None) for p in dict.fromkeys(both)]
+
+
+def shown_eps(count: int, first_successes: Sequence[int | None]) -> list[int]:
+    """Indices of at most `MAX_EPS` of `count` eps, with that of the first success among them."""
+    spread = np.linspace(0, count - 1, min(MAX_EPS, count))
+    shown = {round(i) for i in spread}
+    first = min((i for i in first_successes if i is not None), default=None)
+    if first is not None and first not in shown:
+        shown.remove(min(shown - {0, count - 1}, key=lambda i: abs(i - first)))
+        shown.add(first)
+    return sorted(shown)
 
 
 def load_existing(folder: Path, spec: ReportSpec) -> tuple[Exhibit, ...] | None:
@@ -110,7 +138,7 @@ def load_existing(folder: Path, spec: ReportSpec) -> tuple[Exhibit, ...] | None:
         return None
     names = {e.image for e in report.gallery}
     names |= {name for e in report.gallery for f in e.images for name in (f.image, f.difference)}
-    same = report.plan.get("report") == spec.model_dump(mode="json")
+    same = (report.plan.get("report") or {}).get("gallery") == spec.gallery
     whole = all((folder / name).is_file() for name in names - {""})
     return report.gallery if same and whole else None
 
@@ -202,6 +230,8 @@ class ExhibitBuilder:
             magnification=factor,
             image=f"{name}.png",
             difference="" if changed is None else f"{name}-difference.png",
+            psnr=psnr(x_adv, case.image),
+            ssim=ssim(x_adv, case.image),
         )
 
     def _predicted(self, logits: npt.NDArray[np.float64]) -> tuple[str, float]:

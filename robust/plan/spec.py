@@ -252,9 +252,26 @@ class DoubtsSpec(PlanTable):
     """AUC on unmodified images that the model's maker states, as above."""
 
 
-class ReportSpec(PlanTable):
-    """`[report]`: how the report shows the results; nothing here changes a number."""
+Line = Annotated[str, Field(min_length=1, max_length=120)]
+Paragraph = Annotated[str, Field(min_length=1, max_length=1000)]
 
+
+class ReportSpec(PlanTable):
+    """`[report]`: what the report says of the audit; nothing here changes a number.
+
+    The report quotes these texts as they are written, and says "not stated" where one is left out.
+    """
+
+    model_name: Line | None = None
+    """Name of the model. Default: what `[model]` says of it."""
+    model_version: Line | None = None
+    """Version of the model."""
+    operator: Line | None = None
+    """Who ran the audit."""
+    intended_use: Paragraph | None = None
+    """What the model is for, on whose images, and who acts on its output."""
+    acceptance_criteria: Paragraph | None = None
+    """What the results must show for the model to be used; `[gates]` can check numbers."""
     images: str | None = Field(default=None, min_length=1, max_length=60)
     """What the report calls the images, in the plural: "chest X-rays". Default: from the data."""
     gallery: int | None = Field(default=None, ge=0, le=24)

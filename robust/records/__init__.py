@@ -18,6 +18,7 @@ from robust.records.flags import FlagText as FlagText
 from robust.records.from_plain import record_from as record_from
 from robust.records.gallery import Exhibit as Exhibit
 from robust.records.gallery import ExhibitImage as ExhibitImage
+from robust.records.gallery import Visibility as Visibility
 from robust.records.inputs import AppliedAcceleration as AppliedAcceleration
 from robust.records.inputs import AuditedData as AuditedData
 from robust.records.inputs import AuditedModel as AuditedModel

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from robust.records.detection import Detection
+from robust.records.inputs import Timings
 from robust.records.scores import AccuracyCurve, AttackResult
 from robust.units import NORMS, parse_threat
 
 LARGEST = 1e12
 """No number of a report comes near; a figure cannot be drawn of much larger ones."""
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 BY_EPS = ("robust_accuracy", "sensitivity", "specificity")
 BY_DETECTOR = ("detector_auc", "adaptive_auc", "withstands")
 """Gates with one bound for all, or with one for each eps or detector."""
@@ -43,6 +46,13 @@ def check_curves(curves: Sequence[AccuracyCurve]) -> Iterator[str]:
     for curve in curves:
         if len(curve.eps) != len(curve.robust_accuracy) or not curve.eps:
             yield "an accuracy curve has another number of eps than of values"
+
+
+def check_dates(timings: Timings) -> Iterator[str]:
+    """What is wrong with the dates of a report."""
+    for date in (timings.audited, timings.reported):
+        if date and not _DATE.fullmatch(date):
+            yield "a date is not UTC in ISO 8601"
 
 
 def check_numbers(value: object) -> Iterator[str]:

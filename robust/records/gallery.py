@@ -1,4 +1,4 @@
-"""Example images of a report: one exhibit per case, one image per eps."""
+"""Example images of a report, one exhibit per case, and how visible the changes are."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ class ExhibitImage:
     """File name of the adversarial image within the run's gallery folder."""
     difference: str
     """File name of the magnified difference image; empty where nothing was changed."""
+    psnr: float | None = None
+    """Peak signal-to-noise ratio to the clean image, in dB; None where nothing was changed."""
+    ssim: float | None = None
+    """Structural similarity to the clean image (Wang et al. 2004), at most 1, the mean of the
+    channels; None where nothing was changed or the image is smaller than the window."""
 
 
 @dataclass(frozen=True)
@@ -56,3 +61,22 @@ class Exhibit:
     """File name of the clean image within the run's gallery folder."""
     images: tuple[ExhibitImage, ...]
     """The adversarial images, eps ascending."""
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """How large the changes of the worst case are, over all its successful images."""
+
+    norm: str
+    """`Linf` or `L2`."""
+    eps: float | None
+    """As in `AttackResult`."""
+    images: int
+    """Number of successful adversarial images measured."""
+    median_linf: float
+    """Median of the largest change of a pixel, in [0, 1] pixel units."""
+    median_psnr: float
+    """Median of the peak signal-to-noise ratio to the clean image, in dB; higher is less
+    visible."""
+    lowest_psnr: float
+    """The same of the image that changed most, in dB."""

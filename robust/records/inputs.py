@@ -128,7 +128,7 @@ class ProbeCost:
 
 @dataclass(frozen=True)
 class Timings:
-    """Cost of the run: the only part that differs between two runs of the same plan."""
+    """Dates and cost of the run: the only part that differs between two runs of the same plan."""
 
     seconds: float = 0.0
     """Wall-clock time of the last call, in seconds; a resumed run counts its last call alone."""
@@ -145,3 +145,8 @@ class Timings:
     """Cost of the probe; None where the plan switches it off."""
     repaired: int = 0
     """How many parts of the run were computed again because its file was damaged; 0 for none."""
+    audited: str = ""
+    """When the run began: UTC in ISO 8601, such as `2026-11-26T12:46:02Z`. A resumed run keeps the
+    date of its first call. Empty where it is not known."""
+    reported: str = ""
+    """When these results were put together, as `audited`; a page rendered again keeps it."""

@@ -14,6 +14,7 @@ from robust.errors import InputError, excerpt
 from robust.files import read_text, write_atomically
 from robust.records.check import (
     check_curves,
+    check_dates,
     check_detection,
     check_numbers,
     check_plan,
@@ -22,7 +23,7 @@ from robust.records.check import (
 from robust.records.detection import Detection
 from robust.records.flags import Flag
 from robust.records.from_plain import record_from
-from robust.records.gallery import Exhibit
+from robust.records.gallery import Exhibit, Visibility
 from robust.records.inputs import AuditedData, AuditedModel, Timings
 from robust.records.scenarios import Scenario
 from robust.records.scores import AccuracyCurve, AttackResult, Difficulty
@@ -68,11 +69,14 @@ class Report:
     table_sha256: str
     """SHA-256 of outcomes.csv, the per-case table; empty where the run is not finished."""
     timings: Timings = field(default_factory=Timings)
-    """Cost of the run; the only part that differs between two runs of the same plan."""
+    """Dates and cost of the run; the only part that differs between two runs of the same plan."""
     attacks: Mapping[str, str] = field(default_factory=dict)
     """Each attack by its name in the plan, with all its parameters."""
     gallery: tuple[Exhibit, ...] = ()
-    """Example images: cases that were misread first, then those that stayed correct longest."""
+    """Example images: missed findings, then other misread cases, each from the smallest eps; then
+    those that stayed correct longest."""
+    visibility: tuple[Visibility, ...] = ()
+    """How large the changes are: one for each norm and eps at which an attack succeeded."""
     detection: Detection | None = None
     """Detector results; None where the plan names no detector, or the run is not finished."""
     accuracy_curves: tuple[AccuracyCurve, ...] = ()
@@ -158,6 +162,7 @@ def _contradictions(report: Report, raw: object) -> Iterator[str]:
     yield from check_results(rows, report.worst_cases, tuple(report.data.classes))
     yield from check_curves(report.accuracy_curves)
     yield from check_plan(report.plan)
+    yield from check_dates(report.timings)
     if report.detection is not None:
         yield from check_detection(report.detection)
 

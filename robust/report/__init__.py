@@ -1,4 +1,4 @@
-"""Writes and reads reports: HTML, Markdown, JSON, LaTeX and figures; loads no torch."""
+"""Writes and reads reports: HTML, Markdown, JSON, CSV, LaTeX and figures; loads no torch."""
 
 from __future__ import annotations
 
@@ -67,10 +67,23 @@ def _png(rendering: Rendering) -> dict[str, bytes]:
     return {f"figures/{f.name}.png": f.png() for f in report_figures(rendering.report)}
 
 
+def _csv(rendering: Rendering) -> dict[str, bytes]:
+    from robust.report.formats.csv_tables import MATRIX, RESULTS, results_csv, transfer_csv
+
+    report, stem = rendering.report, _plain_stem(rendering)
+    results = _bytes(results_csv(report))
+    if stem != "report":
+        return {f"{stem}.csv": results}
+    if report.detection is None:
+        return {RESULTS: results}
+    return {RESULTS: results, MATRIX: _bytes(transfer_csv(report.detection))}
+
+
 FORMATS: dict[str, Callable[[Rendering], dict[str, bytes]]] = {
     "html": _html,
     "md": _markdown,
     "json": _json,
+    "csv": _csv,
     "latex": _latex,
     "svg": _svg,
     "png": _png,
@@ -81,7 +94,7 @@ TEMPLATES = ("standard", "regulatory")
 """The orders of sections that HTML and Markdown have."""
 
 UNFINISHED = (
-    *(f"unfinished.{end}" for end in ("html", "md", "json", "tex")),
+    *(f"unfinished.{end}" for end in ("html", "md", "json", "csv", "tex")),
     *(f"unfinished-regulatory.{end}" for end in ("html", "md")),
 )
 """Every file that is written of an unfinished run; once it has finished, they are removed."""
@@ -94,7 +107,7 @@ def write_report(
     template: str = "standard",
     gallery: bool = True,
 ) -> list[Path]:
-    """Write the report in these formats (HTML, Markdown and JSON by default).
+    """Write the report in these formats (HTML, Markdown, CSV and JSON by default).
 
     Each file appears whole or not at all. The gallery is shown if its images are in the
     directory. The files of an unfinished run are called `unfinished`. Returns the paths. Raises
@@ -115,7 +128,7 @@ def write_report(
     if not stem.startswith("unfinished"):
         for name in UNFINISHED:
             (folder / name).unlink(missing_ok=True)
-    for name in formats or ("html", "md", "json"):
+    for name in formats or ("html", "md", "csv", "json"):
         for file, content in FORMATS[name](rendering).items():
             path = folder / file
             make_private_folder(path.parent)

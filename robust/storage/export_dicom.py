@@ -20,7 +20,7 @@ from robust.engine.run_directory import writing
 from robust.engine.session import Session
 from robust.errors import InputError
 from robust.storage.new_files import NewFiles
-from robust.units import format_threat
+from robust.units import eps_text, format_threat
 
 if TYPE_CHECKING:
     from robust.cases.dicom.frame import Frame
@@ -97,7 +97,8 @@ class DicomFolder:
         from robust.cases.dicom.write import Origin, write_dicom
 
         threat, weights = cell.threat, provenance.model["weights_sha256"]
-        description = f"Adversarial image: {cell.label}, {threat.norm}, eps {threat.eps:.9g}"
+        size = eps_text(cell.eps, threat.norm)
+        description = f"Adversarial image: {cell.label}, {threat.norm}, eps {size}"
         description = f"{description[:900]}, target model {weights}".encode(
             "ascii", "replace"
         ).decode()

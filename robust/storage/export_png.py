@@ -16,7 +16,6 @@ from robust.cases.images import as_png
 from robust.engine.batch import Batch
 from robust.engine.cells import make_attacks
 from robust.engine.inputs import open_plan
-from robust.engine.outcome_table import as_cell
 from robust.engine.run_directory import open_run, writing
 from robust.engine.run_store import Outcome
 from robust.engine.runner import DEFAULT_OPTIONS, RunOptions
@@ -25,6 +24,7 @@ from robust.errors import InputError
 from robust.models import full_precision
 from robust.models.backward import backward_errors
 from robust.plan.spec import Plan
+from robust.printable import as_cell
 from robust.storage.export_dicom import COLUMNS as DICOM_COLUMNS
 from robust.storage.export_dicom import DicomFolder
 from robust.storage.new_files import NewFiles

@@ -13,7 +13,7 @@ import torch
 
 from robust.auditing import audit
 from robust.cases import Cases
-from robust.gallery.select import choose_cases
+from robust.gallery.select import choose_cases, shown_eps
 from robust.metrics.scores import Condition
 from robust.metrics.worst_case import WorstCase
 from robust.records import GALLERY, Report
@@ -74,7 +74,9 @@ def test_first_to_fall_and_last_to_hold(run: tuple[Report, Path]) -> None:
         for e in report.gallery
     ]
     assert places[:3] == [0, 0, 0]
-    assert min(places[3:]) > 0 and places[3:] == sorted(places[3:], reverse=True)
+    assert min(places[3:]) > 0 and places[3:] == sorted(places[3:])
+    missed = [e.label == "opacity" and e.images[0].prediction != e.label for e in report.gallery]
+    assert missed[:3] == sorted(missed[:3], reverse=True) and any(missed)
     for exhibit in report.gallery:
         for frame in exhibit.images:
             fallen = exhibit.smallest_success_eps is not None and exhibit.smallest_success_eps <= (
@@ -93,18 +95,38 @@ def test_cases_are_chosen_by_eps_and_then_by_margin() -> None:
         attacked = np.array([True] * 4 + [False])
         condition = dataclasses.replace(condition, attacked=attacked, success=(lead > 0) & attacked)
         worst.append(WorstCase(condition, np.zeros(5, int)))
-    assert [(c.place, c.first_success) for c in choose_cases(worst, labels, 2)] == [
+    assert [(c.place, c.first_success) for c in choose_cases(worst, labels, (), 2)] == [
         (1, 0),
         (3, None),
     ]
-    assert [(c.place, c.first_success) for c in choose_cases(worst, labels, 4)] == [
+    assert [(c.place, c.first_success) for c in choose_cases(worst, labels, (), 4)] == [
         (1, 0),
         (0, 0),
-        (3, None),
         (2, 1),
+        (3, None),
     ]
-    assert [c.place for c in choose_cases(worst, labels, 9)] == [1, 0, 2, 3]
-    assert choose_cases(worst, labels, 0) == []
+    assert [c.place for c in choose_cases(worst, labels, (), 9)] == [1, 0, 2, 3]
+    assert choose_cases(worst, labels, (), 0) == []
+
+
+def test_missed_findings_come_first_and_the_smallest_eps_is_among_them() -> None:
+    """Of six fooled cases the false alarms fall first; a missed finding falls at each later eps."""
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    fell = np.array([0, 0, 1, 1, 2, 2])
+    worst = []
+    for step in range(3):
+        fooled = fell <= step
+        read = np.where(fooled, 1 - labels, labels)
+        logits = np.eye(2)[read] * (1 + np.arange(6))[:, None]
+        condition = dataclasses.replace(
+            Condition.clean(logits), attacked=np.ones(6, bool), success=fooled
+        )
+        worst.append(WorstCase(condition, np.zeros(6, int)))
+    for count, wanted in ((1, [1]), (2, [4, 1]), (4, [3, 5, 4, 1]), (6, [3, 5, 4, 1, 0, 2])):
+        assert [c.place for c in choose_cases(worst, labels, (1,), count)] == wanted, count
+    assert shown_eps(5, [3, None]) == [0, 1, 2, 3, 4]
+    many = shown_eps(40, [3, None, 39])
+    assert len(many) == 8 and 3 in many and many[-1] == 39 and many[0] == 0
 
 
 def test_off_where_a_picture_may_carry_a_name_unless_asked(tmp_path: Path) -> None:

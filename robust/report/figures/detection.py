@@ -15,6 +15,7 @@ from robust.report.figures.style import (
     Axes,
     Figure,
     ReportFigure,
+    add_key,
     add_legend,
     legend_name,
     style_axes,
@@ -164,15 +165,7 @@ def _titled(axes: Axes, name: str) -> None:
 def _key(figure: Figure, axes: Axes) -> None:
     """One legend for all panels, below them."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=len(labels),
-        frameon=False,
-        fontsize=9,
-        labelcolor=INK,
-    )
+    add_key(figure, handles, labels, len(labels))
 
 
 def _shares(counts: Sequence[int]) -> list[float]:

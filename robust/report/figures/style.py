@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -24,6 +24,10 @@ MARKERS = "os^Dv<>P*X"
 INK, BAND = "#1b1f24", "#8c959f"
 MOST_LINES = 12
 """Attacks or detectors that a figure shows; report.json has them all."""
+NARROW = 3.9
+"""Inches: the text of a figure of this width can be read on a phone."""
+MOST_LETTERS = 36
+"""Of all labels that fit beside each other on a narrow axis."""
 LABEL = 28
 """Characters of an attack's name in a legend."""
 
@@ -40,12 +44,16 @@ class ReportFigure:
     draw: Callable[[], Figure]
     """A new matplotlib figure at each call."""
 
-    def svg(self, *, themed: bool = False) -> str:
-        """SVG text, equal for equal reports. `themed`: colours as variables of the page's style."""
+    def svg(self, *, themed: bool = False, narrow: bool = False) -> str:
+        """SVG text, equal for equal reports. `themed`: colours as variables of the page's style.
+
+        `narrow`: the panels below each other and the legend under them, for a phone.
+        """
         file = io.StringIO()
         meta = {"Date": None, "Creator": None}
         with matplotlib.rc_context({"svg.hashsalt": self.name, "svg.fonttype": "path"}):
-            self._save(file, format="svg", metadata=meta, transparent=themed)
+            figure = narrowed(self.draw()) if narrow else self.draw()
+            _save(figure, file, format="svg", metadata=meta, transparent=themed)
         svg = file.getvalue()
         if not themed:
             return svg
@@ -56,14 +64,60 @@ class ReportFigure:
     def png(self, dots: int = 200) -> bytes:
         """PNG file on white, at `dots` per inch."""
         data = io.BytesIO()
-        self._save(data, format="png", dpi=dots, metadata={"Software": None})
+        _save(self.draw(), data, format="png", dpi=dots, metadata={"Software": None})
         return data.getvalue()
 
-    def _save(self, file: IO[Any], **options: Any) -> None:
-        with warnings.catch_warnings():
-            # A name in a script that the font lacks shows boxes; the tables have it in full.
-            warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
-            self.draw().savefig(file, **options)
+
+def _save(figure: Figure, file: IO[Any], **options: Any) -> None:
+    with warnings.catch_warnings():
+        # A name in a script that the font lacks shows boxes; the tables have it in full.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
+        figure.savefig(file, **options)
+
+
+def narrowed(figure: Figure) -> Figure:
+    """The same figure `NARROW` inches wide: panels below each other, one legend under them."""
+    panels = figure.axes
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        handles |= {name: mark for mark, name in zip(*axes.get_legend_handles_labels())}
+        if (legend := axes.get_legend()) is not None:
+            legend.remove()
+    for legend in figure.legends[:]:
+        legend.remove()
+    grid = figure.add_gridspec(len(panels), 1)
+    for place, axes in enumerate(panels):
+        axes.set_subplotspec(grid[place])
+        # Labels that the axis sets itself are not drawn yet, and their number fits the width.
+        if sum(len(tick.get_text()) for tick in axes.get_xticklabels()) > MOST_LETTERS:
+            axes.tick_params(axis="x", rotation=90)
+    lines = -(-len(handles) // 2)
+    square = any(axes.get_aspect() != "auto" for axes in panels)
+    height = NARROW - 0.6 if square else 2.6 if len(panels) == 1 else 1.8
+    figure.set_size_inches(NARROW, height * len(panels) + 0.25 * lines + 0.3)
+    if handles:
+        add_key(figure, list(handles.values()), list(handles), 1 if _long(handles) else 2)
+    return figure
+
+
+def _long(names: Iterable[str]) -> bool:
+    """Whether two of the names do not fit beside each other on a phone."""
+    return max(map(len, names)) > 16
+
+
+def add_key(figure: Figure, handles: Sequence[Any], labels: Sequence[str], across: int) -> None:
+    """One legend for all panels, below them."""
+    legend = figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=across,
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def legend_name(label: str) -> str:

@@ -8,12 +8,14 @@ from robust.records import Report
 from robust.report.tables.adaptive import adaptive_table
 from robust.report.tables.classes import confusion_tables, recall_table, subgroup_table
 from robust.report.tables.detection import detector_table
-from robust.report.tables.model import Table, TableCell
+from robust.report.tables.model import NO_INTERVAL, Table, TableCell
 from robust.report.tables.results import difficulty_table, results_table
 from robust.report.tables.scenarios import scenario_table
 from robust.report.tables.storage import storage_table
 from robust.report.tables.verdicts import verdict_table
+from robust.report.tables.visibility import visibility_table
 from robust.report.text.format import flat, plain
+from robust.report.text.opening import opening_facts
 
 HEAD = """\
 % Made by robust from report.json. In the preamble: \\usepackage{booktabs,graphicx}
@@ -43,15 +45,17 @@ _ESCAPES = {
     "∞": r"$_\infty$",
     "–": "--",  # noqa: RUF001
     "…": r"\ldots{}",
+    "†": r"\textdagger{}",
     "\N{REPLACEMENT CHARACTER}": "?",
 }
 _SPECIAL = re.compile("|".join(re.escape(mark) for mark in _ESCAPES))
 
 
 def render_latex(report: Report) -> str:
-    """Every table but the gates and the transfer matrices; empty tables are left out."""
+    """The opening, then each table but gates and transfer matrices; empty ones are left out."""
     chosen = [
         verdict_table(report),
+        visibility_table(report),
         results_table(report),
         difficulty_table(report),
         storage_table(report),
@@ -63,12 +67,36 @@ def render_latex(report: Report) -> str:
     ]
     if (subgroups := subgroup_table(report)) is not None:
         chosen.append(subgroups)
-    return HEAD + "\n".join(_table(table, report.title) for table in chosen if table.rows)
+    tables = [_table(table, report.title) for table in chosen if table.rows]
+    return HEAD + "\n".join([_opening(report), *tables])
 
 
 def escape_latex(text: object) -> str:
     """Text in which no character has a meaning for LaTeX."""
     return _SPECIAL.sub(lambda found: _ESCAPES[found[0]], flat(text))
+
+
+def _opening(report: Report) -> str:
+    """Dates, model, intended use, limits and next steps, as a table of two columns of text."""
+    lines = [
+        rf"{escape_latex(name)} & {escape_latex(' '.join(texts))} \\"
+        for name, texts in opening_facts(report)
+    ]
+    return "\n".join(
+        (
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{escape_latex(plain(report.title))}. About this audit.}}",
+            r"\label{tab:robust-about}",
+            r"\begin{tabular}{p{0.24\linewidth}p{0.7\linewidth}}",
+            r"\toprule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        )
+    )
 
 
 def _table(table: Table, title: str) -> str:
@@ -80,7 +108,7 @@ def _table(table: Table, title: str) -> str:
             body.append(r"\addlinespace")
         cells = [_cell(cell, row.strong) for cell in row.cells]
         body.append(" & ".join(cells) + r" \\")
-    note = f" {escape_latex(table.note)}" if table.note else ""
+    note = f" {escape_latex(table.whole_note)}" if table.whole_note else ""
     caption = f"{escape_latex(plain(title))}. {escape_latex(table.title)}.{note}"
     return "\n".join(
         (
@@ -107,4 +135,5 @@ def _cell(cell: TableCell, strong: bool) -> str:
     if strong:
         text = rf"\textbf{{{text}}}"
     # A cell must not begin with a bracket: the \\ before it would take it as its argument.
-    return rf"{text} {{\scriptsize {cell.interval}}}" if cell.interval else text
+    interval = r"\textdagger" if cell.interval == NO_INTERVAL else cell.interval
+    return rf"{text} {{\scriptsize {interval}}}" if interval else text

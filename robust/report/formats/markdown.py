@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from robust.records import Flag, Report
 from robust.report.layout.blocks import (
     Block,
     CodeBlock,
+    Document,
     FactsBlock,
     FoldedBlock,
     GlossaryBlock,
@@ -20,27 +22,93 @@ from robust.report.layout.blocks import (
 from robust.report.layout.document import make_document
 from robust.report.layout.standard import standard
 from robust.report.tables.model import Table, row_texts
-from robust.report.text.format import flat, plain
+from robust.report.text.format import counted, flat, plain
 
 _MARKS = re.compile(r"([\\|*_`\[\]#~$])")
 _TITLED = ("difficulty", "detectors", "adaptive", "heat-matched")
 """Tables whose title is not that of their section."""
+MOST = 60_000
+"""Characters of the whole text: GitHub takes 65,536 in a comment."""
+ROWS = (1000, 60, 24)
+"""Rows of a table, tried in turn until the whole text fits."""
+WHERE = "The HTML report and report.json have them."
+MATRICES = (
+    "The whole transfer matrix of each detector is in the HTML report and in transfer\\_matrix.csv "
+    "(`robust report RUN --format csv`)."
+)
 _ADDRESS = re.compile(r"(@|www(?=\.)|:(?=//))")
 
 
 def render_markdown(report: Report, order: Order = standard) -> str:
-    """All sections without figures and images."""
+    """All sections without figures and images, in at most `MOST` characters.
+
+    Of long tables the last rows are left out first, then whole blocks; a line says what is missing
+    and where it is.
+    """
     document = make_document(report, order)
-    parts = [f"# {escape_markdown(document.title)}", escape_markdown(document.subtitle)]
-    parts.append(" ".join(escape_markdown(sentence) for sentence in document.lead))
+    for rows in ROWS:
+        pieces = _pieces(report, document, rows)
+        if sum(len(piece.text) + 2 for piece in pieces) < MOST:
+            return _joined(pieces)
+    return _joined(_fitting(pieces))
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A heading or a block as Markdown."""
+
+    text: str
+    section: str = ""
+    """Title of its section; empty for the head of the document."""
+
+
+def _joined(pieces: Iterable[_Piece]) -> str:
+    return "\n\n".join(piece.text for piece in pieces) + "\n"
+
+
+def _fitting(pieces: Sequence[_Piece]) -> list[_Piece]:
+    """Those that fit into `MOST`, in order; a line stands for what is left out of a section."""
+    named = dict.fromkeys(piece.section for piece in pieces)
+    lines = {name: _left_out(f"parts of {name!r}" if name else "parts of this") for name in named}
+    room = MOST - sum(len(line) + 2 for line in lines.values())
+    kept: list[_Piece] = []
+    said: set[str] = set()
+    for piece in pieces:
+        if (room := room - len(piece.text) - 2) >= 0:
+            kept.append(piece)
+            continue
+        room += len(piece.text) + 2
+        if piece.section not in said:
+            said.add(piece.section)
+            kept.append(_Piece(lines[piece.section], piece.section))
+    return kept
+
+
+def _left_out(what: str) -> str:
+    return f"*Left out here, where space is short: {escape_markdown(what)}. {WHERE}*"
+
+
+def _pieces(report: Report, document: Document, rows: int) -> list[_Piece]:
+    """Everything in order; of tables at most `rows` rows."""
+    head = [f"# {escape_markdown(document.title)}", escape_markdown(document.subtitle)]
+    head.append(" ".join(escape_markdown(sentence) for sentence in document.lead))
     if report.flags:
         names = ", ".join(escape_markdown(plain(flag.name)) for flag in report.flags)
-        parts.append(f"**Warnings:** {names}.")
+        head.append(f"**Warnings:** {names}.")
+    head.append("\n".join(_fact(name, texts) for name, texts in document.facts))
+    pieces = [_Piece(text) for text in head]
     for section in document.sections:
-        blocks = [text for block in section.blocks if (text := _block(block))]
+        blocks = [text for block in section.blocks if (text := _block(block, rows))]
         if blocks:
-            parts += [f"## {section.title}", *blocks]
-    return "\n\n".join(parts) + "\n"
+            pieces.append(_Piece(f"## {section.title}", section.title))
+            pieces += [_Piece(text, section.title) for text in blocks]
+    return pieces
+
+
+def _fact(name: str, texts: Sequence[str]) -> str:
+    if len(texts) == 1:
+        return f"- **{name}:** {escape_markdown(texts[0])}"
+    return "\n".join([f"- **{name}:**", *(f"  - {escape_markdown(text)}" for text in texts)])
 
 
 def escape_markdown(text: object) -> str:
@@ -51,16 +119,18 @@ def escape_markdown(text: object) -> str:
     return _ADDRESS.sub("\\1\N{ZERO WIDTH JOINER}", out)
 
 
-def _block(block: Block) -> str:
+def _block(block: Block, rows: int) -> str:
     match block:
         case TextBlock(visual=True):
             return ""
         case TextBlock(paragraphs):
             return "\n\n".join(escape_markdown(paragraph) for paragraph in paragraphs)
         case TablesBlock(found):
-            return "\n\n".join(_table(table, len(found) > 1) for table in found)
-        case FoldedBlock(found):
-            return "\n\n".join(_folded_table(i, table) for i, table in enumerate(found, 1))
+            return "\n\n".join(_table(table, len(found) > 1, rows) for table in found)
+        case FoldedBlock(summary=summary):
+            parts = (_table(summary, False, rows), escape_markdown(summary.whole_note))
+            text = "\n\n".join(part for part in (*parts, MATRICES) if part)
+            return _folded("transfer matrix", text)
         case WarningsBlock(flags):
             return "\n".join(_flag(flag) for flag in flags)
         case FactsBlock(pairs):
@@ -77,21 +147,15 @@ def _block(block: Block) -> str:
             return ""
 
 
-def _table(table: Table, titled: bool) -> str:
+def _table(table: Table, titled: bool, rows: int) -> str:
     header = [escape_markdown(column.title) for column in table.columns]
-    lines = _rows([header, ["---"] * len(header), *_escaped(row_texts(table.rows))])
-    return (
-        f"**{escape_markdown(table.title)}**\n\n{lines}"
-        if titled or table.name in _TITLED
-        else lines
-    )
-
-
-def _folded_table(number: int, table: Table) -> str:
-    """The summary has no names: Markdown does not remove their escapes there."""
-    parts = (_table(table, True), escape_markdown(table.note))
-    text = "\n\n".join(part for part in parts if part)
-    return _folded(f"transfer matrix {number}", text)
+    shown = _escaped(row_texts(table.rows[:rows]))
+    text = _rows([header, ["---"] * len(header), *shown])
+    if (more := len(table.rows) - rows) > 0:
+        text += "\n\n" + _left_out(counted(more, "more row"))
+    if not (titled or table.name in _TITLED):
+        return text
+    return f"**{escape_markdown(table.title)}**\n\n{text}"
 
 
 def _escaped(lines: Iterable[Sequence[str]]) -> list[list[str]]:

@@ -23,6 +23,7 @@ from robust.report.text.format import (
     whole_percent,
 )
 from robust.report.text.headline import attack_sentences, verdicts
+from robust.report.text.opening import date_text
 from robust.units import eps_text, norm_text
 
 LINES = 23
@@ -39,7 +40,9 @@ _STYLES = {"fails": "red", "mostly fooled": "red", "partly robust": "yellow", "r
 
 def render_terminal(report: Report, attacks: int = 4, warnings: int = 3) -> RenderableType:
     """What `robust audit` prints at the end, with at most so many attacks and warnings."""
-    parts: list[RenderableType] = [_line(report.title, "bold")]
+    audited = report.timings.audited
+    title = f"{report.title} ({date_text(audited)})" if audited else report.title
+    parts: list[RenderableType] = [_line(title, "bold")]
     opening = null_control_warning(report.detection) if report.detection else ()
     parts += [Text(sentence) for sentence in (*opening, *attack_sentences(report))]
     if report.detection:

@@ -33,6 +33,8 @@ class FoldedBlock:
     """Large tables, each with its note; closed on a screen until opened, open on paper."""
 
     tables: tuple[Table, ...]
+    summary: Table
+    """What stands in place of all of them where space is short."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,17 @@ class GalleryBlock:
     """Example images; left out where the image files are missing."""
 
     exhibits: tuple[Exhibit, ...]
+
+    @property
+    def opened(self) -> int:
+        """The image that is shown first: at the smallest eps that fools, else at the largest."""
+        fooled = [
+            place
+            for exhibit in self.exhibits
+            for place, image in enumerate(exhibit.images)
+            if image.success
+        ]
+        return min(fooled, default=len(self.exhibits[0].images) - 1)
 
 
 @dataclass(frozen=True)
@@ -113,6 +126,8 @@ class Document:
     """The line below the title: what was audited."""
     lead: tuple[str, ...]
     """The main results in a few sentences."""
+    facts: tuple[tuple[str, tuple[str, ...]], ...]
+    """Dates, model, intended use, limits and next steps: names, each with its sentences."""
     sections: tuple[DocumentSection, ...]
 
 

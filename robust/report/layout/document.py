@@ -17,6 +17,7 @@ from robust.report.layout.blocks import (
 )
 from robust.report.text.format import counted, plain
 from robust.report.text.headline import headline
+from robust.report.text.opening import opening_facts
 
 
 def make_document(report: Report, order: Order) -> Document:
@@ -29,12 +30,13 @@ def make_document(report: Report, order: Order) -> Document:
         for s in order(report)
         if (blocks := tuple(block for block in s.blocks if _has_content(block)))
     )
-    return Document(plain(report.title), subtitle, tuple(headline(report)), sections)
+    lead = tuple(headline(report))
+    return Document(plain(report.title), subtitle, lead, opening_facts(report), sections)
 
 
 def _has_content(block: Block) -> bool:
     match block:
-        case TablesBlock(content) | FoldedBlock(content):
+        case TablesBlock(content) | FoldedBlock(tables=content):
             return any(table.rows for table in content)
         case TextBlock(paragraphs):
             return bool(paragraphs)

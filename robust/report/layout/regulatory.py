@@ -28,12 +28,14 @@ from robust.report.layout.sections import (
     subgroup_blocks,
     threat_model_blocks,
     verdict_blocks,
+    visibility_blocks,
     warning_blocks,
 )
 from robust.report.tables.model import Column, Table, TableCell, TableRow
 from robust.report.text.detection import detector_sentences, null_control_warning
 from robust.report.text.format import images, plain
 from robust.report.text.headline import attack_sentences
+from robust.report.text.opening import ELSEWHERE, UPPER_BOUND
 from robust.report.text.provenance import provenance_facts
 
 PURPOSE = (
@@ -74,11 +76,9 @@ SCENARIOS = (
 )
 
 LIMITS = (
-    "Attacks give an upper bound: robust accuracy is at most the value shown, and another attack "
-    "may find more. The numbers hold for this model file, this preprocessing and this population. "
+    f"Attacks give an upper bound. {UPPER_BOUND}",
     "Covered: evasion by digital changes of single images, by an attacker who knows the model. Not "
-    "covered: poisoning of data or model, extraction of the model or of patient data, changes made "
-    "before the image is acquired, and attacks on the software and network around the model.",
+    f"covered: {ELSEWHERE}.",
 )
 
 REFERENCES = Table(
@@ -163,6 +163,7 @@ def _results(report: Report) -> tuple[Block, ...]:
         *detection_blocks(report),
         *scenario_blocks(report),
         *gallery_blocks(report),
+        *visibility_blocks(report),
     )
 
 

@@ -24,6 +24,7 @@ from robust.report.tables.detection import (
     COLOURS,
     MATRICES,
     detector_table,
+    key_attack_table,
     matched_table,
     transfer_tables,
 )
@@ -33,6 +34,7 @@ from robust.report.tables.results import difficulty_table, results_table
 from robust.report.tables.scenarios import scenario_table
 from robust.report.tables.storage import storage_table
 from robust.report.tables.verdicts import verdict_table
+from robust.report.tables.visibility import visibility_table
 from robust.report.text.detection import (
     LEGEND,
     detector_sentences,
@@ -55,12 +57,12 @@ GATES = (
 def gate_blocks(report: Report) -> tuple[Block, ...]:
     """The gates of the plan; nothing where it has none."""
     results = judge_gates(report)
-    return (TablesBlock((gate_table(results),)), _note(GATES)) if results else ()
+    return (*_with_note(gate_table(results)), _note(GATES)) if results else ()
 
 
 def verdict_blocks(report: Report) -> tuple[Block, ...]:
     """A verdict for each threat, and the rule."""
-    return TablesBlock((verdict_table(report),)), _note(RULE)
+    return *_with_note(verdict_table(report)), _note(RULE)
 
 
 def accuracy_blocks(report: Report) -> tuple[Block, ...]:
@@ -71,6 +73,11 @@ def accuracy_blocks(report: Report) -> tuple[Block, ...]:
 def gallery_blocks(report: Report) -> tuple[Block, ...]:
     """Cases as images, clean and attacked."""
     return (GalleryBlock(report.gallery),)
+
+
+def visibility_blocks(report: Report) -> tuple[Block, ...]:
+    """Size of the changes: grey levels, PSNR, SSIM."""
+    return _with_note(visibility_table(report))
 
 
 def results_blocks(report: Report) -> tuple[Block, ...]:
@@ -101,7 +108,7 @@ def recall_blocks(report: Report) -> tuple[Block, ...]:
 def subgroup_blocks(report: Report) -> tuple[Block, ...]:
     """Scores by subgroup."""
     table = subgroup_table(report)
-    return (TablesBlock((table,)),) if table else ()
+    return _with_note(table) if table else ()
 
 
 def detection_blocks(report: Report) -> tuple[Block, ...]:
@@ -119,7 +126,7 @@ def detection_blocks(report: Report) -> tuple[Block, ...]:
         *_with_note(matched_table(report)),
         TextBlock((COLOURS,), note=True, visual=True),
         _note(MATRICES),
-        FoldedBlock(tuple(transfer_tables(report))),
+        FoldedBlock(tuple(transfer_tables(report)), key_attack_table(report)),
     )
 
 
@@ -175,9 +182,9 @@ def glossary_blocks() -> tuple[Block, ...]:
 
 def _with_note(table: Table) -> tuple[Block, ...]:
     """A table and, where it has rows, its note."""
-    if not (table.rows and table.note):
+    if not (table.rows and table.whole_note):
         return (TablesBlock((table,)),)
-    return TablesBlock((table,)), _note(table.note)
+    return TablesBlock((table,)), _note(table.whole_note)
 
 
 def _note(text: str) -> TextBlock:

@@ -21,6 +21,7 @@ from robust.report.layout.sections import (
     subgroup_blocks,
     threat_model_blocks,
     verdict_blocks,
+    visibility_blocks,
     warning_blocks,
 )
 
@@ -32,6 +33,7 @@ def standard(report: Report) -> tuple[DocumentSection, ...]:
         ("verdicts", "Verdict for each threat", verdict_blocks(report)),
         ("accuracy", "Accuracy under attack", accuracy_blocks(report)),
         ("gallery", "Example images", gallery_blocks(report)),
+        ("visibility", "How visible are the changes?", visibility_blocks(report)),
         ("results", "All results", results_blocks(report)),
         ("confusion", "Confusion matrices", confusion_blocks(report)),
         (

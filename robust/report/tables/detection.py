@@ -19,6 +19,8 @@ from robust.report.text.format import FALSE_ALARM_RATE, NONE, plain
 
 FEW = "*"
 ALARM = "!"
+MOST_DETECTORS = 12
+"""Detectors of a table that has a column for each; report.json has them all."""
 BRACKETS = "In brackets: 95 % intervals, by group."
 MARKS = {
     FEW: "fewer than 30 images: no verdict.",
@@ -110,6 +112,35 @@ def transfer_tables(report: Report) -> list[Table]:
         _transfer_table(detection, cells, number, name)
         for number, name in enumerate(detection.detectors)
     ]
+
+
+def key_attack_table(report: Report) -> Table:
+    """One column of each transfer matrix: detectors fitted on the key attack, tested on all."""
+    detection = report.detection
+    if detection is None or detection.key_attack is None:
+        return Table("transfer", "", (), ())
+    cells, key = _Cells.of(detection), detection.key_attack
+    names = list(detection.detectors)[:MOST_DETECTORS]
+    fitted = [key if cells.needs_fitting(name) else None for name in names]
+    rows = tuple(
+        TableRow(
+            (
+                TableCell(_head(detection, place)),
+                *(
+                    cells.auc(cells.scores.get((name, on, place)), digits=2)
+                    for name, on in zip(names, fitted, strict=True)
+                ),
+            )
+        )
+        for place in range(len(detection.image_sets))
+    )
+    columns = (
+        Column("tested on, AUC", "transfer-matrix"),
+        *(Column(plain(name)) for name in names),
+    )
+    title = f"Detectors fitted on {image_set_text(detection.image_sets[key])}"
+    note = f"{title}, or not fitted on attacks.{_mark_notes(rows)}"
+    return Table("transfer", title, columns, rows, note)
 
 
 def _transfer_table(detection: Detection, cells: _Cells, number: int, name: str) -> Table:

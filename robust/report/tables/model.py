@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from robust.records import Estimate
 from robust.report.text.format import NONE, bracket
 
+NO_INTERVAL = "†"
+"""Stands in a cell where an estimate has no interval; the table's note says why."""
+
 
 @dataclass(frozen=True)
 class TableCell:
@@ -25,6 +28,8 @@ class TableCell:
     """Shading of an AUC, in [-1, 1]: one colour above 0, another below."""
     framed: bool = False
     """Whether the cell has a frame."""
+    groups_needed: int | None = None
+    """About how many groups an interval would take; None where there is one or nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,18 @@ class Table:
     rows: tuple[TableRow, ...]
     note: str = ""
 
+    @property
+    def whole_note(self) -> str:
+        """The note, and what `NO_INTERVAL` means where a cell has it."""
+        cells = [cell for row in self.rows for cell in row.cells if cell.interval == NO_INTERVAL]
+        if not cells:
+            return self.note
+        meaning = f"{NO_INTERVAL} No interval: there are too few groups for one."
+        if needed := sorted({c.groups_needed for c in cells if c.groups_needed is not None}):
+            span = f"{needed[0]}" if len(needed) == 1 else f"{needed[0]} to {needed[-1]}"
+            meaning += f" It would take about {span} groups."
+        return f"{self.note} {meaning}".strip()
+
 
 def row_texts(rows: Iterable[TableRow]) -> list[Sequence[str]]:
     """Rows as plain text, each number with its interval."""
@@ -82,4 +99,6 @@ def _number_cell(
     if estimate is None:
         return TableCell(NONE)
     value = f"{scale * estimate.value:.{digits}f}"
+    if estimate.interval is None:
+        return TableCell(value, NO_INTERVAL, path, mark=mark, groups_needed=estimate.groups_needed)
     return TableCell(value, bracket(estimate, scale, digits), path, mark=mark)

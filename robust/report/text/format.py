@@ -105,7 +105,14 @@ def distance_text(estimate: Estimate | None, norm: str) -> str:
     """A median distance: in 255ths for L-inf, in units of [0, 1] for L2."""
     if estimate is None:
         return NONE
-    return f"{estimate.value * 255:.2f}/255" if norm == "Linf" else f"{estimate.value:.3f}"
+    if norm == "Linf":
+        return f"{decimals(255 * estimate.value, 2)}/255"
+    return decimals(estimate.value, 3)
+
+
+def decimals(value: float, digits: int) -> str:
+    """With that many decimals; a value that they would leave one digit or none has two digits."""
+    return f"{value:.{digits}f}" if value >= 10 ** (1 - digits) else f"{value:.2g}"
 
 
 def median_distance(row: AttackResult) -> Estimate | None:
@@ -124,13 +131,9 @@ def threat_text(eps: float | None, norm: str) -> str:
 
 def size_text(eps: float, norm: str) -> str:
     """`up to 2 of 255 grey levels`: the largest change that an attacker may make."""
-    text = eps_text(eps, norm)
     if norm != "Linf":
-        return f"an {norm_text(norm)} distance of up to {text}"
-    if "/" not in text:
-        return f"up to {text} of its range"
-    unseen = " (not visible)" if eps * 255 < 1 else ""
-    return f"up to {text.removesuffix('/255')} of 255 grey levels{unseen}"
+        return f"an {norm_text(norm)} distance of up to {eps_text(eps, norm)}"
+    return f"up to {eps * 255:.4g} of 255 grey levels"
 
 
 def condition(row: AttackResult) -> str:

@@ -156,6 +156,16 @@ TERMS: dict[str, tuple[str, str]] = {
         "A two-dimensional map of the deep features of images: neighbours look alike to the model. "
         "Size and distance of groups on the map mean little.",
     ),
+    "psnr": (
+        "PSNR",
+        "Peak signal-to-noise ratio: how small a change is, averaged over the image, in decibels. "
+        "Higher is less visible; 20 dB more is a tenth of the change.",
+    ),
+    "ssim": (
+        "SSIM",
+        "Structural similarity of two images (Wang et al. 2004): 1 for equal images, near 0 for "
+        "unrelated ones.",
+    ),
     "operating-threshold": (
         "operating threshold",
         "The probability above which the model reports the finding.",

@@ -24,6 +24,7 @@ def test_numbers_in_words() -> None:
     assert eps_text(8 / 255) == "8/255"
     assert eps_text(0.03) == "0.03"
     assert eps_text(1.0, "L2") == "1"
+    assert distance_text(Estimate(0.004 / 255, 0, 1, 1, 1), "Linf") == "0.004/255"
     assert distance_text(Estimate(2 / 255, 0, 1, 1, 1), "Linf") == "2.00/255"
 
 
@@ -41,9 +42,9 @@ def test_of_a_hundred_images_none_is_said_of_none_alone(share: float, text: str)
     [
         (None, "L2", "change the image as little as needed"),
         (0.0, "Linf", "change nothing"),
-        (0.5 / 255, "Linf", "change each pixel by up to 0.5 of 255 grey levels (not visible)"),
+        (0.5 / 255, "Linf", "change each pixel by up to 0.5 of 255 grey levels"),
         (8 / 255, "Linf", "change each pixel by up to 8 of 255 grey levels"),
-        (0.03, "Linf", "change each pixel by up to 0.03 of its range"),
+        (0.03, "Linf", "change each pixel by up to 7.65 of 255 grey levels"),
         (0.5, "L2", "change the image by an L2 distance of up to 0.5"),
     ],
 )

@@ -1,0 +1,163 @@
+"""Opening facts: dates, model, intended use, criteria, visibility, limits, next steps."""
+
+from __future__ import annotations
+
+from robust.records import Exhibit, Report, Visibility
+from robust.report.text.format import counted, decimals, flat, images, listed, of_hundred
+from robust.report.text.headline import verdicts
+from robust.report.text.provenance import provenance_facts
+from robust.units import eps_text, norm_text
+
+NOT_STATED = "not stated"
+STATED = {
+    "model_version": "Model version",
+    "operator": "Operator",
+    "intended_use": "Intended use",
+    "acceptance_criteria": "Acceptance criteria",
+}
+"""Fields of the plan's `[report]` that the opening quotes, with their names on the page."""
+UPPER_BOUND = (
+    "Robust accuracy is at most the value shown: another attack may find more. The numbers hold "
+    "for this model file, this preprocessing and this population."
+)
+ELSEWHERE = (
+    "changes made before the image is acquired, poisoning of data or model, extraction of the "
+    "model or of patient data, and attacks on the software and network around the model"
+)
+_SCENARIOS = {
+    "universal": "universal perturbations",
+    "patch": "patches",
+    "transfer": "images made on another model",
+    "queries": "decision-based attacks, which see labels alone",
+}
+"""Attackers with less knowledge, by the name of the scenario in the records."""
+_BROKEN = ("fails", "mostly fooled", "partly robust")
+
+
+def opening_facts(report: Report) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Names, each with one or more sentences."""
+    stated, timings = report.plan.get("report") or {}, report.timings
+    name = stated.get("model_name") or dict(provenance_facts(report)).get("Model") or NOT_STATED
+    facts = [
+        ("Date of the audit", (date_text(timings.audited),)),
+        ("Date of the report", (date_text(timings.reported),)),
+        ("Model", (flat(name),)),
+        *((title, (_stated(stated.get(field)),)) for field, title in STATED.items()),
+        ("Visibility of the change", (visibility_sentence(report),)),
+        ("Not tested", limits(report)),
+        ("What to do next", next_steps(report)),
+    ]
+    return tuple((title, texts) for title, texts in facts)
+
+
+def date_text(date: str) -> str:
+    """`2026-11-26 12:46 UTC`, from UTC in ISO 8601."""
+    return f"{date[:10]} {date[11:16]} UTC" if date else "not known"
+
+
+def visibility_sentence(report: Report) -> str:
+    """What was measured of the smallest change that fools; whether a reader sees it was not."""
+    if not report.visibility:
+        return "No image fooled the model, so that there is no change to measure."
+    first = report.visibility[0]
+    text = (
+        f"The smallest change that fools the model ({norm_text(first.norm)} "
+        f"{eps_text(first.eps, first.norm)}): median PSNR {first.median_psnr:.1f} dB over "
+        f"{counted(first.images, 'image')}, the largest change of a pixel "
+        f"{levels_text(first.median_linf)} of 255 grey levels (median)"
+    )
+    if similarity := ssim_text(report.gallery, first):
+        text += f", SSIM {similarity} in the example images"
+    return f"{text}. Whether a reader sees it was not tested."
+
+
+def levels_text(linf: float) -> str:
+    """A change of a pixel in grey levels of 255: `0.50`, `0.004`."""
+    return decimals(255 * linf, 2)
+
+
+def ssim_text(gallery: tuple[Exhibit, ...], visibility: Visibility) -> str:
+    """`0.987 to 0.992`: SSIM of the example images that fool at this eps; empty without any."""
+    found = [
+        frame.ssim
+        for exhibit in gallery
+        for frame in exhibit.images
+        if exhibit.norm == visibility.norm and frame.eps == visibility.eps
+        if frame.success and frame.ssim is not None
+    ]
+    if not found:
+        return ""
+    low, high = (
+        f"{one:.3f}" if one < 0.9995 else "above 0.999" for one in (min(found), max(found))
+    )
+    return low if low == high else f"{low} to {high}"
+
+
+def limits(report: Report) -> tuple[str, ...]:
+    """What this audit did not test, and what its numbers hold for."""
+    used = {row.norm for row in report.rows} | {row.norm for row in report.worst_cases}
+    left = [f"attacks in {norm_text(norm)}" for norm in ("Linf", "L2") if norm not in used]
+    if report.detection is None:
+        left.append("detection of attacks")
+    elif not report.detection.adaptive:
+        left.append("attackers who know the detector")
+    known = {scenario.name for scenario in report.scenarios}
+    left += [words for name, words in _SCENARIOS.items() if name not in known]
+    return (*([f"{_sentence(left)}."] if left else []), f"{_sentence([ELSEWHERE])}.", UPPER_BOUND)
+
+
+def next_steps(report: Report) -> tuple[str, ...]:
+    """What a reader should do, the most urgent first."""
+    steps = []
+    if report.data.unfinished:
+        steps.append("Finish the audit: give the same command again.")
+    if report.flags:
+        warnings = "warning" if len(report.flags) == 1 else f"{len(report.flags)} warnings"
+        steps.append(f"Read the {warnings} first: the numbers mean less where one applies.")
+    steps += _by_verdict(report)
+    if not any((report.plan.get("gates") or {}).values()):
+        steps.append(
+            "Put the values that you need into [gates] of the plan: a later audit that misses them "
+            "then fails."
+        )
+    stated = report.plan.get("report") or {}
+    missing = [name.lower() for field, name in STATED.items() if not stated.get(field)]
+    if missing:
+        steps.append(f"State in [report] of the plan: {listed(missing, most=len(missing))}.")
+    return tuple(steps)
+
+
+def _by_verdict(report: Report) -> list[str]:
+    found = verdicts(report)
+    broken = next((v for v in found if v.word in _BROKEN), None)
+    undecided = [v for v in found if v.word == "undecided"]
+    steps = []
+    if broken is not None:
+        success = broken.worst_case.scores.success
+        part = "" if success is None else f" in {of_hundred(success.value)} of 100 images"
+        steps.append(
+            f"An attacker who may {broken.threat} misleads the model{part}. Decide whether that is "
+            "acceptable for the intended use. If it is not, harden the model by adversarial "
+            "training, audit it again and compare the two runs."
+        )
+    if undecided:
+        groups = counted(report.data.groups, "group")
+        steps.append(
+            f"Audit more groups: with {groups}, {counted(len(undecided), 'verdict')} of "
+            f"{len(found)} could not be given."
+        )
+    if found and all(v.word == "robust" for v in found):
+        steps.append(
+            "Before you rely on this, run stronger attacks and larger eps: no attack that was run "
+            f"misleads the model on many {images(report)}, and others may."
+        )
+    return steps
+
+
+def _sentence(parts: list[str]) -> str:
+    text = listed(parts, most=len(parts))
+    return text[0].upper() + text[1:]
+
+
+def _stated(value: object) -> str:
+    return flat(value) if value else NOT_STATED
