@@ -21,7 +21,7 @@ from robust.cases.case import Entry
 from robust.detection.adaptive.evaluate import evaluate_adaptive
 from robust.detection.detection_run import DetectionRun
 from robust.detection.evaluate import evaluate_detectors
-from robust.detection.factory import make_detectors
+from robust.detection.factory import detector_labels, make_detectors
 from robust.detection.record import attack_features, record_controls
 from robust.detection.reference import check_reference
 from robust.detection.start import start_detection
@@ -29,6 +29,7 @@ from robust.diagnostics.probe import probe
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell, make_attacks, make_cells
 from robust.engine.database.connection import DatabaseUnavailable
+from robust.engine.identity.attacks import attacks_of_run
 from robust.engine.identity.surroundings import threads_restored
 from robust.engine.inputs import open_model, open_plan, open_reference
 from robust.engine.outcome_table import write_table
@@ -46,7 +47,7 @@ from robust.models.acceleration.memory import keep_freed_memory
 from robust.models.backward import backward_errors
 from robust.plan.load import make_plan
 from robust.plan.parameters import parameters_of
-from robust.plan.spec import Plan
+from robust.plan.spec import DetectorSpec, Plan
 from robust.progress import Progress, no_progress
 from robust.records import GALLERY, Detection, Report
 from robust.scenarios.run import check_scenarios, run_scenarios
@@ -109,10 +110,7 @@ def audit(
     if attacks is not None:
         named = iter(make_attacks([s for s, a in zip(plan.attacks, attacks) if isinstance(a, str)]))
         made = [next(named) if isinstance(a, str) else a for a in attacks]
-    known = make_detectors(plan.detectors)
-    for label, given in zip(known, detectors, strict=True):
-        if isinstance(given, Detector):
-            known[label] = given
+    known = _detectors(plan.detectors, detectors)
     inputs = RunInputs(classifier, cases, made or make_attacks(plan.attacks), reference, surrogate)
     return _run(_Request(plan, inputs, known, out, RunOptions(device, skip_broken, progress)))
 
@@ -166,7 +164,8 @@ def _report_so_far(store: RunStore, directory: Path) -> Report:
         raise InputError(f"the run in {directory} has not predicted every clean image yet")
     cases = _known_cases(store, known)
     plan = provenance.plan
-    cells = make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, len(cases.classes))
+    attacks = attacks_of_run(plan.attacks, store)
+    cells = make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))
     return make_report(provenance, cases, cells, store)
 
 
@@ -304,6 +303,16 @@ def _detect(session: Session, run: DetectionRun) -> Detection:
         return dataclasses.replace(found, adaptive=evaluate_adaptive(run, cells, found))
 
     return session.store.memo(DETECTION, evaluate)
+
+
+def _detectors(
+    specs: Sequence[DetectorSpec], given: Sequence[str | Detector]
+) -> dict[str, Detector]:
+    """By label: instances as they are given, also of classes that nobody has registered."""
+    found: dict[str, Detector] = {}
+    for label, spec, one in zip(detector_labels(specs), specs, given, strict=True):
+        found[label] = one if isinstance(one, Detector) else make_detectors([spec])[label]
+    return found
 
 
 def _as_spec(thing: str | Attack | Detector) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 from robust.errors import InputError, did_you_mean
+from robust.plan.code import names_code
 from robust.plan.load import find_table, load_plan, make_plan, read_plan
 from robust.plan.spec import Plan
 
@@ -23,12 +24,10 @@ def plan_from(path: Path | None, changes: Changes, *, allow_code: bool = False) 
 
     The plan of a folder may name code only with `allow_code`.
     """
-    from robust.engine.gate_precheck import check_gates
-
     raw: dict[str, Any] = {}
     if path is not None:
         raw = read_plan(path, allow_code=allow_code, named=changes)
-        check_gates(load_plan(path, allow_code=True))
+        _check_own_gates(load_plan(path, allow_code=True), changes)
     lay_over(raw, changes)
     if path is None and "attacks" in changes and "audit.eps" not in changes:
         put(raw, "audit.eps", ["1/255"])  # attacks that were chosen by hand want a short run
@@ -41,6 +40,17 @@ def plan_from(path: Path | None, changes: Changes, *, allow_code: bool = False) 
             "--factory, --folder) and --data; `robust demo` needs neither"
         )
     return make_plan(raw, str(path or "the options"))
+
+
+def _check_own_gates(plan: Plan, changes: Changes) -> None:
+    """InputError where a file's gates name what the same file does not have.
+
+    Attacks that the user has replaced are not made: of a folder, their code may not run.
+    """
+    if plan.gates and not ("attacks" in changes and any(names_code(a.name) for a in plan.attacks)):
+        from robust.engine.gate_precheck import check_gates
+
+        check_gates(plan)
 
 
 def parse_settings(texts: Iterable[str], model: type[BaseModel]) -> dict[str, Any]:

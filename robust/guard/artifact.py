@@ -14,11 +14,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from detectors import FittedDetector
+from detectors import DETECTORS, Detector, FittedDetector
 from robust.detection.factory import make_detectors
 from robust.errors import InputError, first_line
 from robust.files import MOST_TEXT, cannot, open_regular, read_bytes, replacing
 from robust.models.classifier import HEADS
+from robust.plan.load import refuse_code
 from robust.plan.spec import DetectorSpec, ModelSpec, PlanTable
 from robust.units import at_eps
 
@@ -91,6 +92,7 @@ class Record(PlanTable):
     """The content of detector.json."""
 
     name: str
+    """As a plan names it: the class, or `package.module:Class` of one that is no part of robust."""
     label: str
     fields: dict[str, Any]
     """The detector's parameters."""
@@ -132,6 +134,11 @@ class GuardArtifact:
         tensors |= {_HEAD + name: value for name, value in head.items()}
         content = save(tensors)
         record = _record_text(self.record, list(tensors), content)
+        if self.record.name.startswith("__main__:"):
+            raise InputError(
+                f"{self.record.label} is defined in a script, where nobody else finds it; put its "
+                f"class into a module and import it"
+            )
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             with replacing(place) as partial:
@@ -142,10 +149,16 @@ class GuardArtifact:
             raise InputError(f"{folder} cannot be written: {error.strerror}") from None
 
     @staticmethod
-    def load(folder: str | Path) -> GuardArtifact:
-        """The artifact that `save` wrote; InputError in one line for anything else."""
+    def load(folder: str | Path, *, allow_code: bool = False) -> GuardArtifact:
+        """The artifact that `save` wrote; InputError in one line for anything else.
+
+        A detector that is no part of robust is imported by its name, which runs code, with
+        `allow_code` alone: the folder may have come from elsewhere.
+        """
         place = Path(folder)
         record, header = _read_record(place)
+        if not allow_code:
+            refuse_code({"detectors": [{"name": record.name}]}, str(place / RECORD), "a new fit")
         tensors = _read_tensors(place / TENSORS, header)
         try:
             spec = DetectorSpec(**{**record.fields, "name": record.name, "label": record.label})
@@ -154,6 +167,13 @@ class GuardArtifact:
             raise InputError(f"{place / RECORD}: {first_line(error)}; {_AGAIN}") from None
         head = _part(tensors, _HEAD) or None
         return GuardArtifact(record, FittedDetector(detector, _part(tensors, _LEARNED), head))
+
+
+def name_of(detector: Detector) -> str:
+    """The name by which a detector is made again: of one of the user `package.module:Class`."""
+    kind = type(detector)
+    own = DETECTORS.get(kind.__name__) is kind
+    return kind.__name__ if own else f"{kind.__module__}:{kind.__qualname__}"
 
 
 def as_stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

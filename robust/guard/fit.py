@@ -187,7 +187,7 @@ def _record(
     scores = _scores(fitted, calibration.clean(kept))
     threshold = _threshold(inputs.label, scores, false_alarms, cases)
     return Record(
-        name=type(inputs.detector).__name__,
+        name=name_of(inputs.detector),
         label=inputs.label,
         fields=parameters_of(inputs.detector),
         layers=learned.extract.layers,
@@ -275,5 +275,6 @@ def _fingerprint(
         classes=inputs.calibration.classes,
         image_shape=shape,
         probe_logits=tuple(logits[0].double().tolist()),
-        model=model.model_copy(update={"head": ready.head}),
+        # A trained folder sets its head itself, and says so of any other.
+        model=model if model.folder else model.model_copy(update={"head": ready.head}),
     )
