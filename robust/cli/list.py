@@ -71,7 +71,15 @@ def attacks(pattern: str) -> Group:
         row = (name, ", ".join(attack.norms), finds, needs, str(attack.passes))
         entries.append((row, _idea(kind)))
     foolbox = ("foolbox:NAME", "Linf, L2", "either", "depends", "")
-    return _entries(head, [*entries, (foolbox, "Any attack of foolbox, if it is installed")])
+    own = ("MODULE:CLASS", "", "", "", "")
+    return _entries(
+        head,
+        [
+            *entries,
+            (foolbox, "Any attack of foolbox, if it is installed"),
+            (own, "An attack of your own, such as mine:MyAttack of mine.py"),
+        ],
+    )
 
 
 def detectors(pattern: str) -> Group:
@@ -85,6 +93,8 @@ def detectors(pattern: str) -> Group:
         needs += ["dropout"] if kind.needs_dropout else []
         gradient = "yes" if kind.differentiable else "no"
         entries.append(((name, learns, ", ".join(needs), gradient), _idea(kind)))
+    own = ("MODULE:CLASS", "", "", "")
+    entries.append((own, "A detector of your own, such as mine:MyDetector of mine.py"))
     return _entries(("detector", "learns from", "needs", "gradient"), entries)
 
 

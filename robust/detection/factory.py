@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from detectors import Detector, Extractor, FittedDetector, Reference, find_layers, make_detector
-from detectors.features import dropout_layers
+from detectors.features import LOGITS, dropout_layers
 from robust.errors import InputError, first_line, type_and_line
 from robust.models import Classifier
 from robust.plan.code import load_named, names_code
@@ -99,7 +99,7 @@ def make_extractor(
     has none.
     """
     try:
-        extract = Extractor(classifier, layers or find_layers(classifier, x))
+        extract = Extractor(classifier, layers or _visible_layers(classifier, detectors, x))
         if any(detector.needs_dropout for detector in detectors):
             dropout_layers(classifier)
         with torch.no_grad():
@@ -107,6 +107,18 @@ def make_extractor(
         return extract
     except ValueError as error:
         raise InputError(f"[detection] {error}") from None
+
+
+def _visible_layers(
+    classifier: Classifier, detectors: Sequence[Detector], x: Tensor
+) -> tuple[str, ...]:
+    """The layers to read; the logits alone of a program, where no detector needs more."""
+    try:
+        return find_layers(classifier, x)
+    except ValueError:
+        if any(detector.needs_layers for detector in detectors):
+            raise
+        return (LOGITS,)
 
 
 def fit_detectors(

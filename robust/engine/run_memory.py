@@ -7,7 +7,6 @@ import json
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
-from attacks import Knowledge
 from robust.models.acceleration.accelerate import Acceleration
 from robust.models.acceleration.memory import BatchSize
 from robust.records import Detection, Scenario
@@ -66,7 +65,7 @@ class AttackFacts:
     none."""
     norms: tuple[str, ...]
     minimum_norm: bool
-    knowledge: Knowledge
+    knowledge: str
     passes: int
     stream_key: str
     baseline: bool

@@ -158,7 +158,7 @@ class GuardArtifact:
         place = Path(folder)
         record, header = _read_record(place)
         if not allow_code:
-            refuse_code({"detectors": [{"name": record.name}]}, str(place / RECORD), "a new fit")
+            refuse_code({"detectors": [{"name": record.name}]}, str(place / RECORD))
         tensors = _read_tensors(place / TENSORS, header)
         try:
             spec = DetectorSpec(**{**record.fields, "name": record.name, "label": record.label})

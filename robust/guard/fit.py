@@ -29,6 +29,7 @@ from robust.guard.artifact import (
     TrainingAttack,
     as_stored,
     check_free,
+    name_of,
     probe_image,
 )
 from robust.guard.calibration import (

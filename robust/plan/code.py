@@ -6,7 +6,12 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from robust.errors import InputError, did_you_mean, excerpt, first_line, type_and_line
@@ -62,12 +67,37 @@ def _import_remedy(module_name: str, error: ImportError) -> str:
     top = module_name.split(".")[0]
     if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
         return f"{top} needs it: install it"
-    if top in OWN_PACKAGES or top == "robust":
-        return (
-            f"{top} is the package of robust in {excerpt(ROOT / top, 300)}, which comes before a "
-            f"folder {top} in {excerpt(os.getcwd(), 300)}: rename that folder"
-        )
+    if top in (*OWN_PACKAGES, "robust"):
+        here = f"{excerpt(ROOT / top, 300)} is the package {top} of robust"
+        own = Path(top).resolve()
+        if own.is_dir() and own != ROOT / top:
+            return f"{here} and comes before {excerpt(own, 300)}: rename that folder"
+        return f"{here}; name a module of your own"
     return f"run from the folder that holds {top}"
+
+
+class OwnPackages(MetaPathFinder):
+    """Finds `attacks` and `detectors` beside `robust`, whatever else has these names."""
+
+    def find_spec(
+        self, fullname: str, path: object = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Where the package is; None for all other modules."""
+        return PathFinder.find_spec(fullname, [str(ROOT)]) if fullname in OWN_PACKAGES else None
+
+
+@contextmanager
+def own_packages_first() -> Iterator[None]:
+    """Until the block ends, no folder of the user can hide `attacks` and `detectors` of robust.
+
+    For a process that is robust's own; in one of the user his packages keep their names.
+    """
+    finder = OwnPackages()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
 
 
 def require_own_packages() -> None:
@@ -85,5 +115,5 @@ def require_own_packages() -> None:
         if place is not None and place.resolve() != ROOT / name / "__init__.py":
             raise InputError(
                 f"{excerpt(place, 300)} hides the package {name} of robust in "
-                f"{excerpt(ROOT / name, 300)}: rename yours, or run from another folder"
+                f"{excerpt(ROOT / name, 300)}: rename yours"
             )

@@ -78,17 +78,18 @@ def refuse_code(raw: Mapping[str, Any], source: str, yourself: str = "") -> None
         else:
             continue
         option = "--file" if factory is None else "--factory"
-        _refuse(what, "the model", yourself or f"{option} or in a plan file")
+        own = yourself or f"{option} or in a plan file"
+        _refuse(what, f"name the model yourself, with {own}")
     for kind in ("attack", "detector"):
         for name in _code_names(raw.get(f"{kind}s")):
             what = f"{source} names the {kind} {excerpt(name)}, which runs code"
-            _refuse(what, f"the {kind}", yourself or f"--{kind} or in a plan file")
+            _refuse(what, f"name the {kind} yourself, with --{kind} or in a plan file")
 
 
-def _refuse(what: str, whose: str, yourself: str) -> NoReturn:
+def _refuse(what: str, instead: str) -> NoReturn:
     raise InputError(
         f"{what}, and the folder may come from elsewhere: if you trust it, add --allow-code "
-        f"(in Python: allow_code=True), or name {whose} yourself, with {yourself}"
+        f"(in Python: allow_code=True), or {instead}"
     )
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from torch import Tensor
 
@@ -51,7 +52,7 @@ class RecordedAttack:
     @property
     def knowledge(self) -> Knowledge:
         """As `Attack.knowledge`."""
-        return self.facts.knowledge
+        return cast(Knowledge, self.facts.knowledge)
 
     @property
     def passes(self) -> int:
