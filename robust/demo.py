@@ -12,7 +12,7 @@ from torch import nn
 
 from robust.cases import Cases, open_cases
 from robust.cases.phantoms.draw import NOUNS
-from robust.errors import InputError, excerpt
+from robust.errors import InputError
 from robust.files import (
     cannot,
     make_private_folder,
@@ -21,6 +21,7 @@ from robust.files import (
     replacing,
     write_atomically,
 )
+from robust.plan.paths import require_plan_folder
 from robust.progress import Progress
 
 WEIGHTS = "model.safetensors"
@@ -107,21 +108,9 @@ def train(modality: str, count: int = 600, progress: Progress = _silent) -> nn.M
     return net.eval()
 
 
-def check_demo_folder(folder: Path) -> None:
-    """InputError where `folder` cannot be that of a demonstration."""
-    if path_exists(folder) and not folder.is_dir():
-        raise InputError(f"{excerpt(folder, 300)} is a file; name a folder")
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError:
-        raise InputError(
-            f"the name {excerpt(folder)} is no UTF-8, so no plan can hold it; name another folder"
-        ) from None
-
-
 def write_demo(folder: Path, modality: str, count: int, progress: Progress = _silent) -> Path:
     """Write weights and plan to `folder` unless they are there; returns the plan's path."""
-    check_demo_folder(folder)
+    require_plan_folder(folder)
     try:
         make_private_folder(folder)
         return _write_files(folder, modality, count, progress)

@@ -77,6 +77,11 @@ def bench(
         raise InputError(f"precision must be auto, float32 or bfloat16, not {precision!r}")
     if (plan is None) == (architecture is None):
         raise InputError("give a plan, or --architecture for synthetic images")
+    if plan is not None:
+        from robust.plan.load import load_plan
+        from robust.plan.paths import check_paths
+
+        check_paths(load_plan(plan, allow_code=allow_code))
     from robust.benchmark.contest import benchmark_attacks, contest
     from robust.benchmark.workloads import from_architecture, from_plan
     from robust.units import parse_eps

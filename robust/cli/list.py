@@ -114,7 +114,7 @@ def models(pattern: str) -> Table:
 
 def data(pattern: str) -> Table:
     """The forms that `path` in `[data]` may take."""
-    from robust.cases.phantoms.draw import MODALITIES
+    from robust.plan.paths import MODALITIES
 
     table = _table("path", "what is read", "groups")
     table.add_row(

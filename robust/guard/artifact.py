@@ -20,12 +20,13 @@ from robust.errors import InputError, first_line
 from robust.files import MOST_TEXT, cannot, open_regular, read_bytes, replacing
 from robust.models.classifier import HEADS
 from robust.plan.load import refuse_code
+from robust.plan.paths import GUARD_RECORD, require_detector, require_new
 from robust.plan.spec import DetectorSpec, ModelSpec, PlanTable
 from robust.units import at_eps
 
 FORMAT, VERSION = "robust detector", 2
 """Format and its version: folders of another version are refused."""
-RECORD, TENSORS = "detector.json", "detector.safetensors"
+RECORD, TENSORS = GUARD_RECORD, "detector.safetensors"
 _LEARNED, _HEAD = "learned/", "head/"
 _AGAIN = "fit the detector again with robust fit-detector"
 
@@ -183,14 +184,8 @@ def as_stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def check_free(folder: str | Path) -> Path:
     """The folder's absolute path; InputError where it is not empty."""
-    place = Path(folder).resolve()
-    try:
-        taken = place.exists() and (not place.is_dir() or any(place.iterdir()))
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror}") from None
-    if taken:
-        raise InputError(f"{folder} exists and is not empty; name a new folder for the detector")
-    return place
+    require_new(Path(folder), " for the detector")
+    return Path(folder).resolve()
 
 
 def _record_text(record: Record, tensors: list[str], content: bytes) -> str:
@@ -222,16 +217,7 @@ class _Header(pydantic.BaseModel):
 
 def _read_record(place: Path) -> tuple[Record, _Header]:
     path = place / RECORD
-    try:
-        if place.is_file():
-            raise InputError(f"{place} is a file; name the folder that robust fit-detector wrote")
-        if not path.exists():
-            missing = (
-                f"{place} holds no {RECORD}" if place.is_dir() else f"no such detector: {place}"
-            )
-            raise InputError(f"{missing}; name the folder that robust fit-detector wrote")
-    except OSError as error:
-        raise InputError(cannot(place, "be read", error)) from None
+    require_detector(place)
     text = read_bytes(path, MOST_TEXT)
     try:
         body = json.loads(text)

@@ -19,8 +19,6 @@ from robust.plan.load import load_plan, refuse_code
 from robust.plan.spec import ModelSpec
 from robust.progress import Progress
 
-COLUMNS = ("id", "prediction", "score", "flagged")
-
 
 @dataclass(frozen=True)
 class ScreenedImage:

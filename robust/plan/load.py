@@ -32,8 +32,8 @@ def load_plan(path: str | Path, *, allow_code: bool = False) -> Plan:
     """Read a plan from TOML; InputError with the first mistake.
 
     Relative paths in it start at the current folder, as in a shell. The plan.toml of a folder may
-    name code (a factory, a TorchScript file, a .pt2, a `module:Class`) only with `allow_code`: the folder may have
-    come from elsewhere. A plan file that is named itself may always.
+    name code (a factory, a TorchScript file, a .pt2, a `module:Class`) only with `allow_code`: the
+    folder may have come from elsewhere. A plan file that is named itself may always.
     """
     return make_plan(read_plan(path, allow_code=allow_code), str(path))
 
@@ -93,7 +93,7 @@ def _refuse(what: str, instead: str) -> NoReturn:
     )
 
 
-def _code_names(tables: object) -> list[str]:
+def _code_names(tables: object) -> list[object]:
     """The names in `[[attacks]]` or `[[detectors]]` that stand for code of somebody."""
     entries = tables if isinstance(tables, list | tuple) else []
     names = [entry.get("name") for entry in entries if isinstance(entry, Mapping)]

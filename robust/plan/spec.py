@@ -148,7 +148,8 @@ class AttackSpec(BaseModel):
     cells: Literal["exact", "curve"] | None = None
     """As in `[audit]`, which is the default."""
     label: str | None = None
-    """Its name in the report, needed where one attack is listed twice. Default: `name`, or the class."""
+    """Its name in the report, needed where one attack is listed twice. Default: `name`, or the
+    class."""
 
     def fields(self) -> dict[str, Any]:
         """The attack's own parameters."""
@@ -193,7 +194,8 @@ class DetectorSpec(BaseModel):
     """Name of the detector, as `robust list detectors` prints it, or `package.module:Class` for one
     of your own."""
     label: str | None = None
-    """Its name in the report, needed where one detector is listed twice. Default: `name`, or the class."""
+    """Its name in the report, needed where one detector is listed twice. Default: `name`, or the
+    class."""
 
     def fields(self) -> dict[str, Any]:
         """The detector's own parameters."""

@@ -1,4 +1,4 @@
-"""Attacks of a run that are no part of robust: what its report needs of them, without their code."""
+"""Foreign attacks of a run: what its report needs of them, without their code."""
 
 from __future__ import annotations
 
