@@ -77,12 +77,12 @@ def attack(
     resolved = plan_from(plan, every, allow_code=allow_code)
     for folder in (out, *([save_dicom] if save_dicom else [])):
         require_new(folder)
-    from robust.engine.runner import RunOptions
-    from robust.storage.export_dicom import DicomFolder
-    from robust.storage.export_png import export_images
-
-    dicom = DicomFolder(save_dicom) if save_dicom else None
     with progress_bar() as progress:
+        from robust.engine.runner import RunOptions
+        from robust.storage.export_dicom import DicomFolder
+        from robust.storage.export_png import export_images
+
+        dicom = DicomFolder(save_dicom) if save_dicom else None
         options = RunOptions(device, skip_broken, progress)
         exported = export_images(resolved, out, bits=bits, dicom=dicom, options=options)
     first = (

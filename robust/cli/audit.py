@@ -201,8 +201,14 @@ def run_audit(plan: Plan, out: Path, device: str, *, skip_broken: bool, gate: bo
         from robust.report.formats.terminal import print_report
 
         result = audit_plan(
-            plan, out=out, device=device, skip_broken=skip_broken, progress=progress
+            plan,
+            out=out,
+            device=device,
+            skip_broken=skip_broken,
+            progress=progress,
+            announce=progress.announce,
         )
+        progress.announce("Writing the report")
         progress(0, 0, "writing the report")
         write_report(result, out, "md", "html")
     console = make_console()

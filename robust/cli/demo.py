@@ -39,11 +39,11 @@ def demo(
     require_modality(modality)
     require_plan_folder(out)
     require_writable(out)
-    from robust.demo import FEWEST_FOR_DETECTORS, write_demo
-
     console = make_console()
     console.print(f"Training a small network on synthetic images ({modality}) ...")
     with progress_bar() as progress:
+        from robust.demo import FEWEST_FOR_DETECTORS, write_demo
+
         path = write_demo(out, modality, count, progress)
     if count < FEWEST_FOR_DETECTORS:
         console.print(f"Detectors are left out: they need {FEWEST_FOR_DETECTORS} images or more.")

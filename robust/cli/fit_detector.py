@@ -69,9 +69,9 @@ def fit_detector(
     loaded = load_plan(plan, allow_code=allow_code)
     check_paths(loaded)
     require_new(out, " for the detector")
-    from robust.guard.fit import fit_detector
-
     with progress_bar() as progress:
+        from robust.guard.fit import fit_detector
+
         stored = fit_detector(
             loaded,
             detector,

@@ -73,11 +73,11 @@ def screen(
         require_weights(weights)
     if plan is not None:
         check_paths(load_plan(plan, allow_code=allow_code))
-    from robust.engine.outcome_table import as_cell
-    from robust.guard.screen import screen_files
-
     # The table goes to stdout: what a network prints must not be taken for a row of it.
     with progress_bar() as progress, contextlib.redirect_stdout(sys.stderr):
+        from robust.engine.outcome_table import as_cell
+        from robust.guard.screen import screen_files
+
         lines, skipped, record = screen_files(
             detector,
             images,

@@ -17,6 +17,8 @@ MODALITIES: tuple[str, ...] = ("chest_xray", "fundus", "dermoscopy")
 """Of synthetic images. A modality's place here is part of its seed: append, never reorder."""
 TRAINED = "model.json"
 """In a folder written by `robust train`."""
+RUN, REPORT = "outcomes.sqlite", "report.json"
+"""In a folder written by `robust audit`, the latter once it has finished."""
 GUARD_RECORD = "detector.json"
 """In a folder written by `robust fit-detector`."""
 
@@ -80,6 +82,15 @@ def require_detector(place: Path) -> None:
     if missing:
         what = f"{place} holds no {GUARD_RECORD}" if folder else f"no such detector: {place}"
         raise InputError(f"{what}; name the folder that robust fit-detector wrote")
+
+
+def require_run(run: Path) -> None:
+    """InputError where there is neither a run nor a report."""
+    inside = run / REPORT if path_exists(run) and run.is_dir() else run
+    if not path_exists(inside) and not (inside != run and path_exists(run / RUN)):
+        raise InputError(
+            f"no report at {excerpt(inside, 300)}; name the folder that `robust audit` wrote"
+        )
 
 
 def require_images(paths: Iterable[Path]) -> None:
