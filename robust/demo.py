@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from robust.files import (
     replacing,
     write_atomically,
 )
+from robust.plan.load import PLAN as PLAN_FILE
 from robust.plan.paths import require_plan_folder
+from robust.printable import one_line
 from robust.progress import Progress
 
 WEIGHTS = "model.safetensors"
@@ -30,7 +33,11 @@ PIXELS = 64
 EPOCHS = 12
 BATCH = 32
 
-HEAD = "# Made by `robust demo`. Repeat it with: robust audit PLAN --out FOLDER\n"
+HEAD = (
+    "# Made by `robust demo`. Repeat it with: {}\n# from the folder in which `robust demo` ran.\n"
+)
+AGAIN = "again"
+"""Folder of the repeated run, beside the plan."""
 PLAN: dict[str, Any] = {
     "audit": {"eps": ["0.5/255", "1/255", "2/255", "4/255", "8/255"]},
     "detection": {"adaptive": 30, "adaptive_steps": 20},
@@ -59,7 +66,13 @@ def plan_text(folder: Path, modality: str, count: int) -> str:
     if count < FEWEST_FOR_DETECTORS:
         for name in ("detection", "detectors"):
             del plan[name]
-    return HEAD + tomli_w.dumps(plan)
+    return HEAD.format(repeat_command(folder)) + tomli_w.dumps(plan)
+
+
+def repeat_command(folder: Path) -> str:
+    """The command that repeats the demonstration in a folder; on one line, whatever its name."""
+    words = ["robust", "audit", (folder / PLAN_FILE).as_posix()]
+    return one_line(shlex.join([*words, "--out", (folder / AGAIN).as_posix()]))
 
 
 def _silent(done: float, total: float, label: str) -> None:
@@ -121,7 +134,7 @@ def write_demo(folder: Path, modality: str, count: int, progress: Progress = _si
 def _write_files(folder: Path, modality: str, count: int, progress: Progress) -> Path:
     from safetensors.torch import save_file
 
-    plan, weights = folder / "plan.toml", folder / WEIGHTS
+    plan, weights = folder / PLAN_FILE, folder / WEIGHTS
     text = plan_text(folder, modality, count)
     known = path_exists(weights) and path_exists(plan) and read_text(plan) == text
     if not known:
