@@ -19,7 +19,7 @@ from robust.printable import one_line
 Progress = Callable[[float, float, str], None]
 """Called with the work done, the whole work, and what runs now."""
 Announce = Callable[[str], None]
-"""Called with a line that stays: what a run will cost, which stage begins."""
+"""Called with lines that stay: the folder and the cost of a run, then each stage as it begins."""
 
 
 def no_progress(done: float, total: float, label: str) -> None:
@@ -69,8 +69,11 @@ class StagedProgress:
         """Expected seconds of the present stage and those after it."""
         return sum(self._expected.values())
 
-    def begin(self, stage: str) -> None:
-        """Announce a stage; all before it have ended. Nothing where it is not expected."""
+    def begin(self, stage: str, *before: str) -> None:
+        """Announce a stage, after the lines `before`; nothing where it is not expected.
+
+        All stages before it have ended.
+        """
         if stage not in self._names:
             return
         for name in list(self._expected):
@@ -78,7 +81,8 @@ class StagedProgress:
                 break
             del self._expected[name]
         self._ended, self._stage = self.clock() - self._began, stage
-        self.announce(f"Stage {self._names.index(stage) + 1} of {len(self._names)}: {stage}")
+        place = f"Stage {self._names.index(stage) + 1} of {len(self._names)}: {stage}"
+        self.announce("\n".join([*before, place]))
         self(0, 0, stage)
 
     def __call__(self, done: float, total: float, label: str) -> None:
@@ -142,7 +146,8 @@ def _bar(console: Console) -> Iterator[Shown]:
                 bar.update(task, description=one_line(label))
 
         def announce(line: str) -> None:
-            bar.console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
+            for part in line.splitlines():
+                bar.console.print(one_line(part), markup=False, highlight=False, soft_wrap=True)
 
         yield Shown(show, announce)
 
@@ -153,7 +158,7 @@ def _lines() -> Iterator[Shown]:
 
     def watch() -> None:
         try:
-            while not over.wait(min(1.0, EVERY)):
+            while not over.wait(1.0):
                 lines.tick()
         except (OSError, ValueError):  # nobody reads stderr any more
             return
@@ -162,6 +167,7 @@ def _lines() -> Iterator[Shown]:
     watcher.start()
     try:
         yield Shown(lines.show, lines.announce)
+        lines.release()
     finally:
         over.set()
         watcher.join()
@@ -172,7 +178,11 @@ def _print(line: str) -> None:
 
 
 class ProgressLines:
-    """Prints what runs and how far it is, whenever `EVERY` seconds have gone by."""
+    """Prints what runs and how far it is, whenever `EVERY` seconds have gone by.
+
+    What is announced is printed at once, but the first announcement waits for the second, or for
+    `EVERY` seconds: of a command whose input is refused at once, the error is the only line.
+    """
 
     def __init__(
         self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic
@@ -180,15 +190,30 @@ class ProgressLines:
         self._write, self._clock = write, clock
         self._began = self._printed = clock()
         self._now: tuple[float, float, str] = (0.0, 0.0, "starting")
+        self._held: str | None = None
+        self._opened = False
+        self._lock = threading.Lock()
 
     def show(self, done: float, total: float, label: str) -> None:
         """Note where the work is; nothing is printed here."""
         self._now = (done, total, label)
 
     def announce(self, line: str) -> None:
-        """Print a line at once."""
+        """Print lines, the first of all a little later."""
+        if not self._opened:
+            self._opened, self._held = True, line
+            return
+        self.release()
         self._printed = self._clock()
-        self._write(line)
+        for part in line.splitlines():
+            self._write(part)
+
+    def release(self) -> None:
+        """Print what still waits."""
+        with self._lock:
+            held, self._held = self._held, None
+        for part in (held or "").splitlines():
+            self._write(part)
 
     def tick(self) -> None:
         """Print a line if it is time for one."""
@@ -196,6 +221,7 @@ class ProgressLines:
         if now - self._printed < EVERY:
             return
         self._printed = now
+        self.release()
         done, total, label = self._now
         share = f" {100 * done / total:.0f} %" if total else ""
         elapsed = now - self._began

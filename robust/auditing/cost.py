@@ -140,11 +140,10 @@ class ToldCost:
     def announce(self, folder: Path | None) -> Callable[[str], None]:
         """Name the run folder, the cost and the first stage; returns what begins a stage."""
         self._cost = estimate(self.plan, self.cells, self.size)
-        if folder is not None:
-            self.progress.announce(f"Run folder: {folder}")
-        self.progress.announce(cost_text(self._cost, self.cells, self.size.cases))
+        lines = [] if folder is None else [f"Run folder: {folder}"]
+        lines.append(cost_text(self._cost, self.cells, self.size.cases))
         self.progress.expect(self._cost.seconds())
-        self.progress.begin(CLEAN)
+        self.progress.begin(CLEAN, *lines)
         return self.progress.begin
 
     def measure(self, session: Session) -> None:

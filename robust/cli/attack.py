@@ -66,6 +66,8 @@ def attack(
     from robust.cli.overrides import parse_settings, plan_from
     from robust.plan.paths import require_new
 
+    for folder in (out, *([save_dicom] if save_dicom else [])):
+        require_new(folder)
     if bits not in (None, 8, 16):
         raise InputError(f"bits must be 8 or 16, not {bits}")
     changes: dict[str, Any] = {"attacks": [{"name": attack}]}
@@ -75,8 +77,6 @@ def attack(
         changes["data.limit"] = limit
     every = {**changes, **parse_settings(settings or (), Plan)}
     resolved = plan_from(plan, every, allow_code=allow_code)
-    for folder in (out, *([save_dicom] if save_dicom else [])):
-        require_new(folder)
     with progress_bar() as progress:
         from robust.engine.runner import RunOptions
         from robust.storage.export_dicom import DicomFolder

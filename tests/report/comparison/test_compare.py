@@ -152,7 +152,11 @@ def test_a_run_beside_itself_shows_no_difference(runs: tuple[Path, Path]) -> Non
         assert one.difference.low < 0 < one.difference.high
     assert found.lost(0.0) == []
     assert found.agree and "The two runs agree on every case." in as_markdown(found, None)
-    assert not compare_runs(*runs).agree
+    assert {change.result for change in found.changes} == {"equal on every case"}
+    assert "| equal on every case |" in as_markdown(found, None)
+    other = compare_runs(*runs)
+    assert not other.agree and 0 < other.differ <= other.cases
+    assert f"The two runs differ on {other.differ} of " in as_markdown(other, None)
 
 
 def test_turned_around_it_says_the_opposite(tmp_path: Path) -> None:
