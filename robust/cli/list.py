@@ -100,9 +100,9 @@ def detectors(pattern: str) -> Group:
 
 def models(pattern: str) -> Table:
     """Architectures whose names match a shell pattern."""
-    from robust.models import list_models
+    from robust.plan.architecture_names import architecture_names
 
-    found = list_models(pattern)
+    found = architecture_names(pattern)
     if not any(found.values()):
         raise InputError(f"no architecture matches {pattern!r}; try a pattern such as 'resnet*'")
     table = _table("library", "architecture")

@@ -131,7 +131,11 @@ BAD_PLANS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("none", {"model": {}}, ("exactly one of architecture, file, factory and folder; got none",)),
     ("two", {"model": MODEL | {"file": "x.pt"}}, ("got file and factory",)),
     ("no weights", {"model": {"architecture": "resnet18"}}, ("weights file or pretrained = true",)),
-    ("name", {"model": {"architecture": "resnet81", "weights": "x"}}, ("resnet18", "nearest of")),
+    (
+        "name",
+        {"model": {"architecture": "resnet81", "weights": "toy_factory.py"}},
+        ("resnet18", "nearest of"),
+    ),
     ("weights", {"model": MODEL | {"weights": "x.pth"}}, ("no such weights file: x.pth",)),
     ("file", {"model": {"file": "x.pt"}}, ("no such model file: x.pt; check the path",)),
     ("form", {"model": {"factory": "toy_factory"}}, ("must look like package.module:function",)),
