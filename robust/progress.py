@@ -30,8 +30,8 @@ def no_announcement(line: str) -> None:
     """Say nothing."""
 
 
-EVERY = 5.0
-"""Seconds between two lines in a log: well below ten, also on a busy machine."""
+EVERY = 8.0
+"""Seconds between two lines in a log; a wait of a second more keeps them below ten."""
 _TELLING = 0.02
 """Share of the work below which the time that is left is not estimated."""
 

@@ -31,8 +31,8 @@ def test_a_line_at_least_every_ten_seconds_also_while_nothing_is_reported() -> N
         told.tick()
         times += [second] * (len(lines) - before)
     assert all(b - a <= 10 for a, b in zip([0, *times], times))
-    assert lines[0] == "starting: (0:05 elapsed)"
-    assert lines[3] == "PGD at 1/255: 25 % (0:20 elapsed, about 1:00 left)"
+    assert lines[0] == "starting: (0:08 elapsed)"
+    assert lines[2] == "PGD at 1/255: 25 % (0:24 elapsed, about 1:12 left)"
     assert lines[-1].startswith("t-SNE plot: (1:")
 
 

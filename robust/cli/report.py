@@ -9,7 +9,7 @@ import typer
 
 from robust.cli.options import OUTPUT, Gate, NoGallery
 from robust.errors import InputError, did_you_mean
-from robust.files import cannot
+from robust.files import cannot, path_exists
 from robust.progress import progress_bar
 
 EXAMPLE = (
@@ -40,7 +40,8 @@ def report(
     """Write or print the report of a run, finished or not."""
     from robust.plan.paths import require_run
 
-    require_run(run)
+    if not path_exists(run):
+        require_run(run)
     from robust.cli.output import apply_gates, make_console, print_errors, require_gates
     from robust.report import FORMATS, is_unfinished, read_report, write_report
     from robust.report.formats.terminal import print_report

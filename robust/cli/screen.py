@@ -69,7 +69,7 @@ def screen(
         _check_out(out)
     require_detector(detector)
     require_images(images)
-    if weights is not None:
+    if weights is not None and plan is None:  # with both, the plan is refused
         require_weights(weights)
     if plan is not None:
         check_paths(load_plan(plan, allow_code=allow_code))
