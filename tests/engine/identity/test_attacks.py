@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
 from attacks import PGD
 from robust.auditing import audit_plan, unfinished_report
@@ -15,6 +16,7 @@ from robust.engine.run_store import RunStore
 from robust.errors import InputError
 from robust.plan.load import make_plan
 from robust.plan.spec import AttackSpec
+from tests.engine.nets import trained
 
 MINE = """
 from dataclasses import dataclass
@@ -58,8 +60,14 @@ def test_a_run_with_an_attack_of_the_user(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     write(tmp_path)
+    save_file(trained(28).state_dict(), "w.safetensors")
     raw: dict[str, Any] = {
-        "model": {"factory": "tests.engine.nets:small", "channels": 1, "head": "softmax"},
+        "model": {
+            "factory": "tests.engine.nets:small",
+            "weights": "w.safetensors",
+            "channels": 1,
+            "head": "softmax",
+        },
         "data": {"path": "phantom:chest_xray", "count": 16, "pixels": 28},
         "attacks": [{"name": "mine_attacks:MyAttack", "scale": 2.0}],
         "audit": {"eps": ["2/255"], "chunk": 8},
