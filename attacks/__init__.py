@@ -24,6 +24,7 @@ from attacks.contract import AttackFunction as AttackFunction
 from attacks.contract import AttackTraits as AttackTraits
 from attacks.contract import Knowledge as Knowledge
 from attacks.contract import Model as Model
+from attacks.contract import require_attack_class as require_attack_class
 from attacks.contract import require_members as require_members
 from attacks.ensembles.auto_attack import AutoAttack as AutoAttack
 from attacks.ensembles.minimum_norm_ensemble import MinimumNormEnsemble as MinimumNormEnsemble
@@ -46,16 +47,22 @@ ATTACKS: dict[str, type[Any]] = attack_classes(globals())
 """Every attack by name. The import above is the registration: one line adds an attack."""
 
 
-def make_attack(name: str, **fields: Any) -> Attack:
-    """The attack of that name with those fields; `foolbox:NAME` takes one from foolbox.
+def make_attack(what: str | type[Any], **fields: Any) -> Attack:
+    """The attack of that name or class with those fields; `foolbox:NAME` takes one from foolbox.
 
-    Raises ValueError for an unknown name or field, with the nearest that exists.
+    Raises ValueError for an unknown name or field, with the nearest that exists, and for a class
+    that breaks the contract.
     """
-    if name.startswith("foolbox:"):
-        return _make_from_foolbox(name.removeprefix("foolbox:"), fields)
-    kind = ATTACKS.get(name)
-    if kind is None:
-        raise ValueError(unknown_name(name, list(ATTACKS)))
+    if isinstance(what, str):
+        if what.startswith("foolbox:"):
+            return _make_from_foolbox(what.removeprefix("foolbox:"), fields)
+        kind = ATTACKS.get(what)
+        if kind is None:
+            raise ValueError(unknown_name(what, list(ATTACKS)))
+    else:
+        kind = what
+        require_attack_class(kind)
+    name = kind.__name__
     names = [field.name for field in dataclasses.fields(kind) if field.repr]
     for field in fields:
         if field not in names:

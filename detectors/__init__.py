@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from detectors._registry import nearest_name, registered_detectors
+from detectors._registry import nearest_name, registered_detectors, require_detector_class
 from detectors.bayesian_uncertainty import BayesianUncertainty as BayesianUncertainty
 from detectors.contract import Detector as Detector
 from detectors.contract import FeatureDetector as FeatureDetector
@@ -31,14 +31,18 @@ DETECTORS: dict[str, type[Detector]] = registered_detectors(globals())
 """Every detector by name."""
 
 
-def make_detector(name: str, **fields: Any) -> Detector:
-    """The detector of that name with those fields.
+def make_detector(what: str | type[Any], **fields: Any) -> Detector:
+    """The detector of that name or class with those fields.
 
-    Raises ValueError for an unknown name or field, with the nearest that exists.
+    Raises ValueError for an unknown name or field, with the nearest that exists, and TypeError for
+    a class that breaks the contract.
     """
-    kind: Any = DETECTORS.get(name)
+    kind: Any = DETECTORS.get(what) if isinstance(what, str) else what
     if kind is None:
-        raise ValueError(f"unknown detector {name!r}; {nearest_name(name, list(DETECTORS))}")
+        raise ValueError(f"unknown detector {what!r}; {nearest_name(str(what), list(DETECTORS))}")
+    if not isinstance(what, str):
+        require_detector_class(kind)
+    name = kind.__name__
     names = [field.name for field in dataclasses.fields(kind)]
     for field in fields:
         if field not in names:

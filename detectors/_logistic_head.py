@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from detectors.contract import Learned
@@ -15,6 +14,8 @@ def fit_logistic(clean: Tensor, adversarial: Tensor) -> Learned:
     Both sides weigh the same whatever their numbers: by class weights, never by copies. The scaler
     is fitted on what the head is fitted on. ValueError for NaN or infinity.
     """
+    from sklearn.linear_model import LogisticRegression  # a second, so only where it is used
+
     rows, attacked = stack_sides(clean, adversarial)
     if not bool(torch.isfinite(rows).all()):
         raise ValueError("a statistic of the calibration is NaN or infinite")

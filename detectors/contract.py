@@ -81,6 +81,8 @@ class Detector(ABC):
     """Whether there is no score without a head."""
     differentiable: ClassVar[bool]
     """Whether gradients flow from the score to the features."""
+    needs_layers: ClassVar[bool] = True
+    """Whether it reads more than the logits: layers of the network must then be visible."""
     needs_dropout: ClassVar[bool] = False
     """Whether the network must have a dropout layer."""
 
@@ -131,6 +133,7 @@ class LogitDetector(Detector):
     has_head: ClassVar[bool] = False
     needs_head: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
+    needs_layers: ClassVar[bool] = False
 
     @abstractmethod
     def logit_score(self, logits: Tensor) -> Tensor:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor
 
 from detectors._logistic_head import stack_sides
 from detectors.contract import FeatureDetector, Learned, Reference
 from detectors.features import Features
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestClassifier
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class DeepFeatures(FeatureDetector):
 
     def fit_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
         """The forest, as tensors."""
+        from sklearn.ensemble import RandomForestClassifier  # a second, so only where it is used
+
         rows, attacked = stack_sides(clean, adversarial)
         forest = RandomForestClassifier(self.trees, class_weight="balanced", random_state=self.seed)
         forest.fit(rows.numpy(), attacked.numpy())

@@ -14,6 +14,9 @@ from detectors._hooks import Hook, hooked
 INPUT = ":input"
 """Suffix of a layer's name that means the input of the layer."""
 
+LOGITS = ":logits"
+"""In place of a layer's name: the logits, for a network that shows no layer (a program)."""
+
 STAGES = 4
 """Number of blocks read where all have one resolution, as in a vision transformer."""
 
@@ -89,12 +92,15 @@ class Extractor:
             return lambda module, args, out: keep(name, out)
 
         modules = dict(self.model.named_modules())
+        _require_visible(modules, self.layers)
         inputs = [name for name in self.layers if name.endswith(INPUT)]
         with hooked(
             before=[(modules[name.removesuffix(INPUT)], keep_input(name)) for name in inputs],
             after=[(modules[name], keep_output(name)) for name in self.layers if name in modules],
         ):
             logits = self.model(x)
+        if LOGITS in self.layers:
+            pooled[LOGITS] = logits
         missing = [name for name in self.layers if name not in pooled]
         if missing:
             raise ValueError(
@@ -154,7 +160,11 @@ def _trace(model: nn.Module, x: Tensor) -> list[_Call]:
 
         return after
 
-    named = [(module, record(name)) for name, module in model.named_modules() if name]
+    named = [
+        (module, record(name))
+        for name, module in model.named_modules()
+        if name and not isinstance(module, torch.jit.ScriptModule)
+    ]
     with hooked(after=named), torch.no_grad():
         model(x[:2])
     return trace
@@ -230,7 +240,19 @@ def _blocks(trace: Sequence[_Call]) -> list[str]:
     ]
 
 
+def _require_visible(modules: Mapping[str, nn.Module], layers: Sequence[str]) -> None:
+    """ValueError for a layer inside a program, which torch lets nobody look into."""
+    for name in layers:
+        if isinstance(modules.get(name.removesuffix(INPUT)), torch.jit.ScriptModule):
+            raise ValueError(
+                f"layer {name!r} lies in a TorchScript program, which shows none; detectors need "
+                f"the network as an nn.Module"
+            )
+
+
 def _resolve(model: nn.Module, layer: str) -> str:
+    if layer == LOGITS:
+        return layer
     name, is_input = layer.removesuffix(INPUT), layer.endswith(INPUT)
     names: list[str] = [path for path, _ in model.named_modules() if path]
     matches = [k for k in names if k == name] or [k for k in names if k.endswith(f".{name}")]

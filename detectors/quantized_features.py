@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from sklearn.svm import SVC
 from torch import Tensor
 
 from detectors._distances import squared_distances
@@ -44,6 +43,8 @@ class QuantizedFeatures(FeatureDetector):
 
     def fit_head(self, clean: Tensor, adversarial: Tensor) -> Learned:
         """The support vectors with their weights, and the bias."""
+        from sklearn.svm import SVC  # a second, so only where it is used
+
         rows, attacked = stack_sides(clean, adversarial)
         machine = SVC(kernel="precomputed", class_weight="balanced")
         machine.fit(self._kernel(rows, rows).numpy(), attacked.numpy())

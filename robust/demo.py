@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from robust.cases import Cases, open_cases
 from robust.cases.phantoms.draw import NOUNS
-from robust.errors import InputError, excerpt
+from robust.errors import InputError
 from robust.files import (
     cannot,
     make_private_folder,
@@ -21,6 +22,9 @@ from robust.files import (
     replacing,
     write_atomically,
 )
+from robust.plan.load import PLAN as PLAN_FILE
+from robust.plan.paths import require_plan_folder
+from robust.printable import one_line
 from robust.progress import Progress
 
 WEIGHTS = "model.safetensors"
@@ -29,7 +33,11 @@ PIXELS = 64
 EPOCHS = 12
 BATCH = 32
 
-HEAD = "# Made by `robust demo`. Repeat it with: robust audit PLAN --out FOLDER\n"
+HEAD = (
+    "# Made by `robust demo`. Repeat it with: {}\n# from the folder in which `robust demo` ran.\n"
+)
+AGAIN = "again"
+"""Folder of the repeated run, beside the plan."""
 PLAN: dict[str, Any] = {
     "audit": {"eps": ["0.5/255", "1/255", "2/255", "4/255", "8/255"]},
     "detection": {"adaptive": 30, "adaptive_steps": 20},
@@ -58,7 +66,13 @@ def plan_text(folder: Path, modality: str, count: int) -> str:
     if count < FEWEST_FOR_DETECTORS:
         for name in ("detection", "detectors"):
             del plan[name]
-    return HEAD + tomli_w.dumps(plan)
+    return HEAD.format(repeat_command(folder)) + tomli_w.dumps(plan)
+
+
+def repeat_command(folder: Path) -> str:
+    """The command that repeats the demonstration in a folder; on one line, whatever its name."""
+    words = ["robust", "audit", (folder / PLAN_FILE).as_posix()]
+    return one_line(shlex.join([*words, "--out", (folder / AGAIN).as_posix()]))
 
 
 def _silent(done: float, total: float, label: str) -> None:
@@ -107,21 +121,9 @@ def train(modality: str, count: int = 600, progress: Progress = _silent) -> nn.M
     return net.eval()
 
 
-def check_demo_folder(folder: Path) -> None:
-    """InputError where `folder` cannot be that of a demonstration."""
-    if path_exists(folder) and not folder.is_dir():
-        raise InputError(f"{excerpt(folder, 300)} is a file; name a folder")
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError:
-        raise InputError(
-            f"the name {excerpt(folder)} is no UTF-8, so no plan can hold it; name another folder"
-        ) from None
-
-
 def write_demo(folder: Path, modality: str, count: int, progress: Progress = _silent) -> Path:
     """Write weights and plan to `folder` unless they are there; returns the plan's path."""
-    check_demo_folder(folder)
+    require_plan_folder(folder)
     try:
         make_private_folder(folder)
         return _write_files(folder, modality, count, progress)
@@ -132,7 +134,7 @@ def write_demo(folder: Path, modality: str, count: int, progress: Progress = _si
 def _write_files(folder: Path, modality: str, count: int, progress: Progress) -> Path:
     from safetensors.torch import save_file
 
-    plan, weights = folder / "plan.toml", folder / WEIGHTS
+    plan, weights = folder / PLAN_FILE, folder / WEIGHTS
     text = plan_text(folder, modality, count)
     known = path_exists(weights) and path_exists(plan) and read_text(plan) == text
     if not known:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from robust.progress import EVERY, ProgressLines, progress_bar
+from robust.progress import EVERY, ProgressLines, StagedProgress, left_text, progress_bar
 
 
 class Clock:
@@ -32,7 +32,7 @@ def test_a_line_at_least_every_ten_seconds_also_while_nothing_is_reported() -> N
         times += [second] * (len(lines) - before)
     assert all(b - a <= 10 for a, b in zip([0, *times], times))
     assert lines[0] == "starting: (0:08 elapsed)"
-    assert lines[2] == "PGD at 1/255: 25 % (0:24 elapsed)"
+    assert lines[2] == "PGD at 1/255: 25 % (0:24 elapsed, about 1:12 left)"
     assert lines[-1].startswith("t-SNE plot: (1:")
 
 
@@ -56,3 +56,54 @@ def test_the_watching_thread_ends_with_the_block(
     assert "progress" not in {thread.name for thread in threading.enumerate()}
     out, err = capfd.readouterr()
     assert out == "" and err.startswith("clean images: 50 % (0:0")
+
+
+def test_the_first_announcement_waits_for_the_second_or_for_its_time() -> None:
+    """So the error of a command that is refused at once is its only line."""
+    clock, lines = Clock(), list[str]()
+    told = ProgressLines(lines.append, clock)
+    told.announce("Run folder: run\nStage 1 of 2: clean predictions")
+    assert not lines
+    told.announce("Stage 2 of 2: attacks")
+    assert lines == ["Run folder: run", "Stage 1 of 2: clean predictions", "Stage 2 of 2: attacks"]
+    lines = list[str]()
+    slow = ProgressLines(lines.append, clock)
+    slow.announce("Run folder: run")
+    clock.now += EVERY
+    slow.tick()
+    assert lines[0] == "Run folder: run" and lines[1].startswith("starting:")
+
+
+def test_the_share_is_of_all_stages_and_never_falls() -> None:
+    clock, seen, said = Clock(), list[float](), list[str]()
+    staged = StagedProgress(
+        lambda done, total, label: seen.append(done / total), said.append, clock=clock
+    )
+    staged.expect({"clean": 10.0, "attacks": 60.0, "probe": 30.0})
+    staged.begin("clean", "Run folder: run")
+    staged(1, 2, "images")
+    assert seen[-1] == pytest.approx(0.05)
+    clock.now += 10
+    staged.begin("attacks")
+    staged(1, 2, "PGD")
+    assert seen[-1] == pytest.approx(0.4)
+    staged.expect({"clean": 10.0, "attacks": 600.0, "probe": 300.0})  # ten times as slow as thought
+    staged(1, 2, "PGD")
+    clock.now += 600
+    staged.begin("no such stage")
+    staged.begin("probe")
+    assert staged.left() == 300.0
+    staged(1, 1, "probe finished")
+    assert seen[-1] == pytest.approx(1.0) and seen == sorted(seen)
+    assert said == [
+        "Run folder: run\nStage 1 of 3: clean",
+        "Stage 2 of 3: attacks",
+        "Stage 3 of 3: probe",
+    ]
+
+
+def test_the_time_that_is_left() -> None:
+    assert left_text(60, 0.25) == ", about 3:00 left" and left_text(3600, 0.25).endswith(
+        "3:00:00 left"
+    )
+    assert left_text(9, 0.001) == left_text(9, 1.0) == left_text(None, 0.5) == ""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
-from robust.auditing.api import audit as audit
-from robust.auditing.api import audit_plan as audit_plan
-from robust.auditing.api import unfinished_report as unfinished_report
+from robust.plan.code import require_own_packages
+
+require_own_packages()
+
+from robust.auditing.api import audit as audit  # noqa: E402
+from robust.auditing.api import audit_plan as audit_plan  # noqa: E402
+from robust.auditing.api import unfinished_report as unfinished_report  # noqa: E402

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,14 @@ from torch import Tensor
 
 from attacks import Attack
 from detectors import Detector
+from robust.auditing import cost
 from robust.auditing.assemble import StageResults, make_report, no_gallery
 from robust.cases import Cases
 from robust.cases.case import Entry
 from robust.detection.adaptive.evaluate import evaluate_adaptive
 from robust.detection.detection_run import DetectionRun
 from robust.detection.evaluate import evaluate_detectors
-from robust.detection.factory import make_detectors
+from robust.detection.factory import detector_labels, make_detectors
 from robust.detection.record import attack_features, record_controls
 from robust.detection.reference import check_reference
 from robust.detection.start import start_detection
@@ -29,6 +29,7 @@ from robust.diagnostics.probe import probe
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell, make_attacks, make_cells
 from robust.engine.database.connection import DatabaseUnavailable
+from robust.engine.identity.attacks import attacks_of_run
 from robust.engine.identity.surroundings import threads_restored
 from robust.engine.inputs import open_model, open_plan, open_reference
 from robust.engine.outcome_table import write_table
@@ -38,6 +39,7 @@ from robust.engine.run_memory import CASE_SET, DETECTION, CaseSet
 from robust.engine.run_store import Observations, Outcome, RunStore
 from robust.engine.runner import RunOptions
 from robust.engine.session import RunInputs, Session, start_session
+from robust.engine.summary import Summary
 from robust.errors import InputError, first_line
 from robust.files import write_atomically
 from robust.gallery.select import make_gallery
@@ -46,9 +48,15 @@ from robust.models.acceleration.memory import keep_freed_memory
 from robust.models.backward import backward_errors
 from robust.plan.load import make_plan
 from robust.plan.parameters import parameters_of
-from robust.plan.spec import Plan
-from robust.progress import Progress, no_progress
-from robust.records import GALLERY, Detection, Report
+from robust.plan.spec import DetectorSpec, Plan
+from robust.progress import (
+    Announce,
+    Progress,
+    StagedProgress,
+    no_announcement,
+    no_progress,
+)
+from robust.records import GALLERY, Detection, Exhibit, Report
 from robust.scenarios.run import check_scenarios, run_scenarios
 from robust.storage.survival import StorageCheck
 
@@ -68,7 +76,14 @@ class _Request:
     """By label."""
     out: str | Path | None
     """The run directory; None: a temporary one."""
-    options: RunOptions
+    progress: StagedProgress
+    device: str
+    skip_broken: bool
+
+    @property
+    def options(self) -> RunOptions:
+        """How the run works."""
+        return RunOptions(self.device, self.skip_broken, self.progress)
 
 
 def audit(
@@ -85,6 +100,7 @@ def audit(
     device: str = "auto",
     skip_broken: bool = False,
     progress: Progress = no_progress,
+    announce: Announce = no_announcement,
     **settings: Any,
 ) -> Report:
     """Audit a classifier on cases. `attacks` are names or instances (default: those of Ma et al.).
@@ -95,7 +111,8 @@ def audit(
     `scenarios`, `doubts` and `report` are dicts of those of its tables of that name. Images made
     on `surrogate`, another model, are shown to the classifier. With `out` the run lives in that
     folder and resumes from it, and `gallery` cases are drawn there as pictures (default: 6, or
-    none where a picture may carry a name). The classifier is copied, never changed. Raises
+    none where a picture may carry a name). `progress` is told how far the whole run is, `announce`
+    the folder, the cost and each stage in a line. The classifier is copied, never changed. Raises
     InputError.
     """
     raw: dict[str, Any] = {"title": title}
@@ -112,12 +129,10 @@ def audit(
     if attacks is not None:
         named = iter(make_attacks([s for s, a in zip(plan.attacks, attacks) if isinstance(a, str)]))
         made = [next(named) if isinstance(a, str) else a for a in attacks]
-    known = make_detectors(plan.detectors)
-    for label, given in zip(known, detectors, strict=True):
-        if isinstance(given, Detector):
-            known[label] = given
+    known = _detectors(plan.detectors, detectors)
     inputs = RunInputs(classifier, cases, made or make_attacks(plan.attacks), reference, surrogate)
-    return _run(_Request(plan, inputs, known, out, RunOptions(device, skip_broken, progress)))
+    staged = StagedProgress(progress, announce)
+    return _run(_Request(plan, inputs, known, out, staged, device, skip_broken))
 
 
 def audit_plan(
@@ -127,15 +142,20 @@ def audit_plan(
     device: str = "auto",
     skip_broken: bool = False,
     progress: Progress = no_progress,
+    announce: Announce = no_announcement,
 ) -> Report:
-    """Audit what a plan names; with the same plan and `out`, an interrupted run is resumed."""
+    """Audit what a plan names; with the same plan and `out`, an interrupted run is resumed.
+
+    `progress` is told how far the whole run is, `announce` the folder, the cost and each stage.
+    """
     attacks, detectors = make_attacks(plan.attacks), make_detectors(plan.detectors)
     classifier, cases = open_plan(plan, device)
     reference = open_reference(plan.data, plan.detection.reference) if detectors else None
     other = plan.scenarios.surrogate
     surrogate = None if other is None else open_model(other)
     inputs = RunInputs(classifier, cases, attacks, reference, surrogate)
-    return _run(_Request(plan, inputs, detectors, out, RunOptions(device, skip_broken, progress)))
+    staged = StagedProgress(progress, announce)
+    return _run(_Request(plan, inputs, detectors, out, staged, device, skip_broken))
 
 
 def unfinished_report(run: str | Path) -> Report:
@@ -169,7 +189,8 @@ def _report_so_far(store: RunStore, directory: Path) -> Report:
         raise InputError(f"the run in {directory} has not predicted every clean image yet")
     cases = _known_cases(store, known)
     plan = provenance.plan
-    cells = make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, len(cases.classes))
+    attacks = attacks_of_run(plan.attacks, store)
+    cells = make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))
     return make_report(provenance, cases, cells, store)
 
 
@@ -201,8 +222,9 @@ def _no_pixels(location: object) -> Any:
 def _run(request: _Request) -> Report:
     """Check, run every stage, and write the report; a run that never began leaves nothing."""
     _check(request)
+    costs = _cost(request)
     directory = open_run(request.out)
-    stages = _Stages(request, directory)
+    stages = _Stages(request, directory, costs)
     keep = request.out is not None
     try:
         with (
@@ -225,6 +247,19 @@ def _run(request: _Request) -> Report:
     return report
 
 
+def _cost(request: _Request) -> cost.ToldCost:
+    """The cost of a request, which its progress and what it announces are made of."""
+    plan, inputs = request.plan, request.inputs
+    cells = make_cells(plan.attacks, inputs.attacks, plan.audit, len(inputs.cases.classes))
+    size = cost.RunSize(
+        cases=len(inputs.cases),
+        reference=0 if inputs.reference is None else len(inputs.reference),
+        detectors=len(request.detectors),
+        pictures=request.out is not None and plan.report.gallery != 0,
+    )
+    return cost.ToldCost(plan, cells, size, request.progress)
+
+
 def _check(request: _Request) -> None:
     """InputError for a request that cannot work, before the run directory is opened."""
     check_scenarios(request.plan.scenarios)
@@ -242,6 +277,7 @@ class _Stages:
 
     request: _Request
     directory: RunDirectory
+    costs: cost.ToldCost
     attacking: bool = False
     """Whether attacks have begun, so that an error keeps the run directory."""
 
@@ -249,17 +285,24 @@ class _Stages:
         """From opened inputs to the report."""
         began = time.perf_counter()
         request, plan = self.request, self.request.plan
+        stage = self.costs.announce(self.directory.path if request.out else None)
         session = start_session(plan, request.inputs, self.directory.store, request.options)
+        self.costs.measure(session)
         reference, run = request.inputs.reference, None
         if reference is not None:
+            stage(cost.REFERENCE)
             detectors = request.detectors
             run = start_detection(session, detectors, reference, plan.detection, plan.audit)
         self.attacking = True
+        stage(cost.ATTACKS)
         _attack(session, plan.audit.seed, run)
-        detection = None if run is None else _detect(session, run)
+        detection = None if run is None else _detect(session, run, stage)
+        stage(cost.SCENARIOS)
         scenarios = run_scenarios(plan.scenarios, plan.audit, session)
         if plan.doubts.probe:
+            stage(cost.PROBE)
             probe(plan.audit, session)
+        stage(cost.RESULTS)
         stages = StageResults(
             detection=detection,
             copies=run.log.population.copies if run else 0,
@@ -267,7 +310,11 @@ class _Stages:
             table=self._write_table(session),
             seconds=time.perf_counter() - began,
         )
-        gallery = partial(make_gallery, self.directory.path / GALLERY, session)
+
+        def gallery(summary: Summary) -> tuple[Exhibit, ...]:
+            stage(cost.GALLERY)
+            return make_gallery(self.directory.path / GALLERY, session, summary)
+
         with writing(self.directory.path):
             return make_report(
                 session.provenance,
@@ -297,16 +344,29 @@ def _attack(session: Session, seed: int, run: DetectionRun | None) -> None:
     session.runner.attack(session.cells, session.goal, seed, observe)
 
 
-def _detect(session: Session, run: DetectionRun) -> Detection:
+def _detect(session: Session, run: DetectionRun, stage: Callable[[str], None]) -> Detection:
     """Evaluate the detectors, against adaptive attacks too, unless the store has it already."""
     cells = session.cells
+    stage(cost.CONTROLS)
     record_controls(run, cells)
 
     def evaluate() -> Detection:
+        stage(cost.DETECTORS)
         found = evaluate_detectors(run.log, run.suite, cells, run.spec, run.audit, session.progress)
+        stage(cost.ADAPTIVE)
         return dataclasses.replace(found, adaptive=evaluate_adaptive(run, cells, found))
 
     return session.store.memo(DETECTION, evaluate)
+
+
+def _detectors(
+    specs: Sequence[DetectorSpec], given: Sequence[str | Detector]
+) -> dict[str, Detector]:
+    """By label: instances as they are given, also of classes that nobody has registered."""
+    found: dict[str, Detector] = {}
+    for label, spec, one in zip(detector_labels(specs), specs, given, strict=True):
+        found[label] = one if isinstance(one, Detector) else make_detectors([spec])[label]
+    return found
 
 
 def _as_spec(thing: str | Attack | Detector) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from attacks import Attack
 from robust.cases.case import Cases
 from robust.diagnostics.checks import find_flags
 from robust.diagnostics.collect import RunResults, collect_evidence
 from robust.engine.accuracy_curve import accuracy_curves
 from robust.engine.cells import Cell, running_order
+from robust.engine.identity.attacks import attack_text
 from robust.engine.provenance import Provenance, utc_now
 from robust.engine.run_memory import ACCELERATION, BEGAN, CASES_AT_ONCE, PROBE, REPAIRED
 from robust.engine.run_store import RunStore
@@ -101,7 +101,7 @@ def make_report(
         environment=provenance.environment,
         table_sha256=stages.table,
         timings=_timings(results, stages.seconds),
-        attacks={cell.label: _described(cell.attack) for cell in cells},
+        attacks={cell.label: attack_text(cell.attack) for cell in cells},
         gallery=make_gallery(summary),
         visibility=measure_visibility(summary, plan.audit.norm, known.values_of),
         detection=stages.detection,
@@ -170,11 +170,3 @@ def _passes(store: RunStore, cells: Sequence[Cell]) -> PassCounts:
     made = sum(found.passes for found in totals)
     full = sum(2 * cell.attack.passes for cell in own) * cases
     return PassCounts(made, float(full))
-
-
-def _described(attack: Attack) -> str:
-    """The attack with its parameters; the class name alone for what is no dataclass.
-
-    Its `repr` may hold a memory address, which differs between runs.
-    """
-    return repr(attack) if dataclasses.is_dataclass(attack) else type(attack).__name__

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks import Attack, Streams, ThreatModel, make_attack
+from attacks import Attack, Streams, ThreatModel
 from attacks.contract import require_fit
 from attacks.losses import climb
+from robust.engine.cells import make_attacks
 from robust.engine.verified_attack import Recorder
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, prepare
+from robust.plan.spec import AttackSpec
 from robust.units import parse_eps
 
 
@@ -110,7 +112,7 @@ def choose_threat(
 
     `eps` may be None for a minimum-norm attack, `norm` where the attack's first one will do.
     """
-    made = make_attack(attack) if isinstance(attack, str) else attack
+    made = make_attacks([AttackSpec(name=attack)])[0] if isinstance(attack, str) else attack
     if eps is None and not made.minimum_norm:
         raise InputError(f"{type(made).__name__} needs eps, such as '4/255'")
     threat = ThreatModel(norm or made.norms[0], math.inf if eps is None else parse_eps(eps))

@@ -20,6 +20,7 @@ from robust.cli.process.stopping import INTERRUPTED, as_interrupts
 from robust.cli.process.streams import safe_streams
 from robust.errors import InputError
 from robust.files import cannot, private_files
+from robust.plan.code import own_packages_first
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -72,7 +73,13 @@ def main() -> None:
     Bad input, and whatever the disk or the machine refuses, is one line on stderr and exit code 2,
     never a traceback. What it writes can be read by its owner alone.
     """
-    with safe_streams() as output, private_files(), warnings.catch_warnings(), one_line_logs():
+    with (
+        safe_streams() as output,
+        private_files(),
+        warnings.catch_warnings(),
+        one_line_logs(),
+        own_packages_first(),
+    ):
         if not sys.warnoptions:  # warnings of libraries would appear beside that one line
             warnings.simplefilter("ignore")
         code, line = _run()

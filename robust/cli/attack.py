@@ -64,10 +64,10 @@ def attack(
     --save-dicom a second folder receives DICOM files, which contain no patient data.
     """
     from robust.cli.overrides import parse_settings, plan_from
-    from robust.engine.runner import RunOptions
-    from robust.storage.export_dicom import DicomFolder
-    from robust.storage.export_png import export_images
+    from robust.plan.paths import require_new
 
+    for folder in (out, *([save_dicom] if save_dicom else [])):
+        require_new(folder)
     if bits not in (None, 8, 16):
         raise InputError(f"bits must be 8 or 16, not {bits}")
     changes: dict[str, Any] = {"attacks": [{"name": attack}]}
@@ -77,8 +77,12 @@ def attack(
         changes["data.limit"] = limit
     every = {**changes, **parse_settings(settings or (), Plan)}
     resolved = plan_from(plan, every, allow_code=allow_code)
-    dicom = DicomFolder(save_dicom) if save_dicom else None
     with progress_bar() as progress:
+        from robust.engine.runner import RunOptions
+        from robust.storage.export_dicom import DicomFolder
+        from robust.storage.export_png import export_images
+
+        dicom = DicomFolder(save_dicom) if save_dicom else None
         options = RunOptions(device, skip_broken, progress)
         exported = export_images(resolved, out, bits=bits, dicom=dicom, options=options)
     first = (

@@ -45,9 +45,9 @@ def as_detectors(flag: str, names: list[str]) -> list[dict[str, str]]:
 
     Few networks have the dropout that it needs. Named beside `all`, it is added.
     """
-    from detectors import DETECTORS, BayesianUncertainty
-
     if "all" in names:
+        from detectors import DETECTORS, BayesianUncertainty
+
         every = [name for name in DETECTORS if name != BayesianUncertainty.__name__]
         names = list(dict.fromkeys([*every, *(name for name in names if name != "all")]))
     return as_tables(flag, names)
@@ -182,7 +182,7 @@ def audit(
 
     no_images = {"report.gallery": 0} if no_gallery else {}
     every = {**changes, **no_images, **parse_settings(settings or (), Plan)}
-    resolved = plan_from(plan, every, allow_code=allow_code)
+    resolved = plan_from(plan, every, allow_code=allow_code, folders=[out])
     if gate:
         from robust.engine.gate_precheck import check_gates
 
@@ -201,8 +201,14 @@ def run_audit(plan: Plan, out: Path, device: str, *, skip_broken: bool, gate: bo
         from robust.report.formats.terminal import print_report
 
         result = audit_plan(
-            plan, out=out, device=device, skip_broken=skip_broken, progress=progress
+            plan,
+            out=out,
+            device=device,
+            skip_broken=skip_broken,
+            progress=progress,
+            announce=progress.announce,
         )
+        progress.announce("Writing the report")
         progress(0, 0, "writing the report")
         write_report(result, out, "md", "csv", "html")
     console = make_console()

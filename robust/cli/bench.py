@@ -14,6 +14,7 @@ from rich.table import Table
 from robust.cli.options import ATTACKS, DATA, MODEL, RUNNING, AllowCode, Device
 from robust.cli.output import make_console
 from robust.errors import InputError, did_you_mean
+from robust.progress import progress_bar
 
 if TYPE_CHECKING:
     from attacks import Attack
@@ -77,6 +78,11 @@ def bench(
         raise InputError(f"precision must be auto, float32 or bfloat16, not {precision!r}")
     if (plan is None) == (architecture is None):
         raise InputError("give a plan, or --architecture for synthetic images")
+    if plan is not None:
+        from robust.plan.load import load_plan
+        from robust.plan.paths import check_paths
+
+        check_paths(load_plan(plan, allow_code=allow_code))
     from robust.benchmark.contest import benchmark_attacks, contest
     from robust.benchmark.workloads import from_architecture, from_plan
     from robust.units import parse_eps
@@ -91,8 +97,11 @@ def bench(
         load = from_architecture(str(architecture), size, limit, device)
     console, x = make_console(), load.x
     console.print(f"{len(x)} images of {tuple(x.shape[1:])} on {x.device}")
-    for budgeted in benchmark_attacks(names, steps).values():
-        everyone, attacker = contest(load, budgeted, radius, rounds=rounds, precision=precision)
+    budgets = benchmark_attacks(names, steps)
+    for number, (name, budgeted) in enumerate(budgets.items()):
+        with progress_bar() as progress:
+            progress(number, len(budgets), f"measuring {name}")
+            everyone, attacker = contest(load, budgeted, radius, rounds=rounds, precision=precision)
         show(everyone, attacker, budgeted, eps, console)
 
 

@@ -10,6 +10,7 @@ import typer
 from robust.cli.options import OUTPUT, RUNNING
 from robust.cli.output import FAILED, make_console, print_errors, write_text
 from robust.errors import InputError, did_you_mean
+from robust.progress import progress_bar
 
 EXAMPLE = "Example (after robust demo): robust compare demo-report/run runs/pgd --tolerance 0.02"
 FORMATS = ("text", "md", "json")
@@ -48,10 +49,16 @@ def compare(
     if tolerance is not None and not 0 <= tolerance < 1:
         raise InputError(f"--tolerance {tolerance:g}: write a share of the cases, 0.02 for 2 %")
     kind = _format(format, out)
-    from robust.report.comparison.compare import compare_runs
-    from robust.report.comparison.show import as_json, as_markdown, print_comparison
+    from robust.plan.paths import require_run
 
-    comparison = compare_runs(old, new)
+    for run in (old, new):
+        require_run(run)
+    with progress_bar() as progress:
+        progress(0, 0, "comparing")
+        from robust.report.comparison.compare import compare_runs
+        from robust.report.comparison.show import as_json, as_markdown, print_comparison
+
+        comparison = compare_runs(old, new)
     if kind == "text":
         print_comparison(comparison, tolerance, make_console())
     else:

@@ -9,7 +9,6 @@ import typer
 
 from robust.cli.options import DATA, OUTPUT, Device, NoGallery
 from robust.cli.output import make_console
-from robust.errors import InputError, did_you_mean
 from robust.progress import progress_bar
 
 EXAMPLE = "Example: robust demo --modality fundus --out demo-fundus"
@@ -33,19 +32,18 @@ def demo(
 
     The command trains the network, audits it and writes a report. It downloads nothing.
     """
-    from robust.cases.phantoms.draw import MODALITIES
     from robust.cli.audit import run_audit
     from robust.cli.overrides import plan_from
-    from robust.demo import FEWEST_FOR_DETECTORS, check_demo_folder, write_demo
+    from robust.plan.paths import require_modality, require_plan_folder, require_writable
 
-    if modality not in MODALITIES:
-        raise InputError(
-            f"no synthetic images of {modality!r}; {did_you_mean(modality, MODALITIES)}"
-        )
-    check_demo_folder(out)
+    require_modality(modality)
+    require_plan_folder(out)
+    require_writable(out)
     console = make_console()
     console.print(f"Training a small network on synthetic images ({modality}) ...")
     with progress_bar() as progress:
+        from robust.demo import FEWEST_FOR_DETECTORS, write_demo
+
         path = write_demo(out, modality, count, progress)
     if count < FEWEST_FOR_DETECTORS:
         console.print(f"Detectors are left out: they need {FEWEST_FOR_DETECTORS} images or more.")

@@ -63,12 +63,17 @@ def fit_detector(
     The detector learns from the train split. Its threshold is set on clean images of another split.
     """
     share = parse_share(false_alarms)
-    from robust.guard.fit import fit_detector
     from robust.plan.load import load_plan
+    from robust.plan.paths import check_paths, require_new
 
+    loaded = load_plan(plan, allow_code=allow_code)
+    check_paths(loaded)
+    require_new(out, " for the detector")
     with progress_bar() as progress:
+        from robust.guard.fit import fit_detector
+
         stored = fit_detector(
-            load_plan(plan, allow_code=allow_code),
+            loaded,
             detector,
             attack=attack,
             eps=eps,

@@ -71,7 +71,15 @@ def attacks(pattern: str) -> Group:
         row = (name, ", ".join(attack.norms), finds, needs, str(attack.passes))
         entries.append((row, _idea(kind)))
     foolbox = ("foolbox:NAME", "Linf, L2", "either", "depends", "")
-    return _entries(head, [*entries, (foolbox, "Any attack of foolbox, if it is installed")])
+    own = ("MODULE:CLASS", "", "", "", "")
+    return _entries(
+        head,
+        [
+            *entries,
+            (foolbox, "Any attack of foolbox, if it is installed"),
+            (own, "An attack of your own, such as mine:MyAttack of mine.py"),
+        ],
+    )
 
 
 def detectors(pattern: str) -> Group:
@@ -85,14 +93,16 @@ def detectors(pattern: str) -> Group:
         needs += ["dropout"] if kind.needs_dropout else []
         gradient = "yes" if kind.differentiable else "no"
         entries.append(((name, learns, ", ".join(needs), gradient), _idea(kind)))
+    own = ("MODULE:CLASS", "", "", "")
+    entries.append((own, "A detector of your own, such as mine:MyDetector of mine.py"))
     return _entries(("detector", "learns from", "needs", "gradient"), entries)
 
 
 def models(pattern: str) -> Table:
     """Architectures whose names match a shell pattern."""
-    from robust.models import list_models
+    from robust.plan.architecture_names import architecture_names
 
-    found = list_models(pattern)
+    found = architecture_names(pattern)
     if not any(found.values()):
         raise InputError(f"no architecture matches {pattern!r}; try a pattern such as 'resnet*'")
     table = _table("library", "architecture")
@@ -104,7 +114,7 @@ def models(pattern: str) -> Table:
 
 def data(pattern: str) -> Table:
     """The forms that `path` in `[data]` may take."""
-    from robust.cases.phantoms.draw import MODALITIES
+    from robust.plan.paths import MODALITIES
 
     table = _table("path", "what is read", "groups")
     table.add_row(

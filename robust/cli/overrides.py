@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import datetime
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
 from robust.errors import InputError, did_you_mean
+from robust.plan.code import names_code
 from robust.plan.load import find_table, load_plan, make_plan, read_plan
+from robust.plan.paths import check_paths
 from robust.plan.spec import Plan
 
 Changes = Mapping[str, Any]
 """Values by the dotted name of the field that they set: `{"audit.seed": 3}`."""
 
 
-def plan_from(path: Path | None, changes: Changes, *, allow_code: bool = False) -> Plan:
+def plan_from(
+    path: Path | None,
+    changes: Changes,
+    *,
+    allow_code: bool = False,
+    folders: Sequence[Path | None] = (),
+) -> Plan:
     """The plan in a file with `changes` laid over it, or of `changes` alone; InputError.
 
-    The plan of a folder may name code only with `allow_code`.
+    The plan of a folder may name code only with `allow_code`. The files that it names must be
+    there, and `folders` must be writable: that is known before anything heavy is imported.
     """
-    from robust.engine.gate_precheck import check_gates
-
     raw: dict[str, Any] = {}
     if path is not None:
         raw = read_plan(path, allow_code=allow_code, named=changes)
-        check_gates(load_plan(path, allow_code=True))
     lay_over(raw, changes)
     if path is None and "attacks" in changes and "audit.eps" not in changes:
         put(raw, "audit.eps", ["1/255"])  # attacks that were chosen by hand want a short run
@@ -40,7 +46,22 @@ def plan_from(path: Path | None, changes: Changes, *, allow_code: bool = False) 
             "an audit needs a model and data: give a plan, or --architecture (or --file, "
             "--factory, --folder) and --data; `robust demo` needs neither"
         )
-    return make_plan(raw, str(path or "the options"))
+    plan = make_plan(raw, str(path or "the options"))
+    check_paths(plan, *folders)
+    if path is not None:
+        _check_own_gates(load_plan(path, allow_code=True), changes)
+    return plan
+
+
+def _check_own_gates(plan: Plan, changes: Changes) -> None:
+    """InputError where a file's gates name what the same file does not have.
+
+    Attacks that the user has replaced are not made: of a folder, their code may not run.
+    """
+    if plan.gates and not ("attacks" in changes and any(names_code(a.name) for a in plan.attacks)):
+        from robust.engine.gate_precheck import check_gates
+
+        check_gates(plan)
 
 
 def parse_settings(texts: Iterable[str], model: type[BaseModel]) -> dict[str, Any]:

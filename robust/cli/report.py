@@ -9,7 +9,8 @@ import typer
 
 from robust.cli.options import OUTPUT, Gate, NoGallery
 from robust.errors import InputError, did_you_mean
-from robust.files import cannot
+from robust.files import cannot, path_exists
+from robust.progress import progress_bar
 
 EXAMPLE = (
     "Example (after robust demo): robust report demo-report/run --format html --template regulatory"
@@ -37,6 +38,10 @@ def report(
     gate: Gate = False,
 ) -> None:
     """Write or print the report of a run, finished or not."""
+    from robust.plan.paths import require_run
+
+    if not path_exists(run):
+        require_run(run)
     from robust.cli.output import apply_gates, make_console, print_errors, require_gates
     from robust.report import FORMATS, is_unfinished, read_report, write_report
     from robust.report.formats.terminal import print_report
@@ -60,9 +65,11 @@ def report(
     written: list[Path] = []
     try:
         if files:  # without a name, three formats would be written
-            written = write_report(
-                result, folder, *files, template=template, gallery=not no_gallery
-            )
+            with progress_bar() as progress:
+                progress(0, 0, "writing the report")
+                written = write_report(
+                    result, folder, *files, template=template, gallery=not no_gallery
+                )
     except OSError as error:
         why = cannot(folder, "be written to", error)
         if format is not None:

@@ -21,6 +21,9 @@ from robust.progress import progress_bar
 
 _LINE_ENDS = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
+COLUMNS = ("id", "prediction", "score", "flagged")
+"""Of the table."""
+
 EXAMPLE = "Example (after robust demo): robust screen guards/lid adversarial --out seen.csv"
 
 
@@ -59,14 +62,23 @@ def screen(
 
     The table has one row per image with the columns id, prediction, score and flagged (1 or 0).
     """
+    from robust.plan.load import load_plan
+    from robust.plan.paths import check_paths, require_detector, require_images, require_weights
+
     if out is not None:
         _check_out(out)
-    from robust.guard.screen import COLUMNS, screen_files
-    from robust.metrics.operating_point import FalseAlarms
-    from robust.printable import as_cell
-
+    require_detector(detector)
+    require_images(images)
+    if weights is not None and plan is None:  # with both, the plan is refused
+        require_weights(weights)
+    if plan is not None:
+        check_paths(load_plan(plan, allow_code=allow_code))
     # The table goes to stdout: what a network prints must not be taken for a row of it.
     with progress_bar() as progress, contextlib.redirect_stdout(sys.stderr):
+        from robust.guard.screen import screen_files
+        from robust.metrics.operating_point import FalseAlarms
+        from robust.printable import as_cell
+
         lines, skipped, record = screen_files(
             detector,
             images,
@@ -112,8 +124,6 @@ def _shown(cell: object) -> object:
 
 def _check_out(out: Path) -> None:
     """InputError where the table would replace another file."""
-    from robust.guard.screen import COLUMNS
-
     if path_exists(out):
         if out.is_dir():
             raise InputError(f"{out} is a folder; name a CSV file")

@@ -173,6 +173,14 @@ def train(
         )
     raw = lay_over_recipe(read_recipe(source) if source else {"network": {}}, changes)
     resolved = make_recipe(raw, str(source or "the options"))
+    from robust.plan.paths import check_data_path, require_weights, require_writable
+
+    if resolved.data is not None:
+        check_data_path(resolved.data)
+    if resolved.network.weights is not None:
+        require_weights(Path(resolved.network.weights))
+    if out is not None:
+        require_writable(out)
     from robust.training.train import train_classifier
 
     folder = out or _default_out(Path(source).stem if source else "model", raw, resolved.digest())

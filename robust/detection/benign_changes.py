@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
 from robust.cases.jpeg import through_jpeg
 
@@ -26,12 +25,16 @@ def brightness(x: Tensor) -> Tensor:
 
 def rotation(x: Tensor) -> Tensor:
     """A slight turn around the centre; the corners become black."""
+    from torchvision.transforms.v2 import functional as F  # seconds, so only where it is used
+
     turned: Tensor = F.rotate(x, ROTATION_DEGREES, F.InterpolationMode.BILINEAR)
     return turned.clamp(0, 1)
 
 
 def blur(x: Tensor) -> Tensor:
     """Gaussian blur with a sigma of one pixel at 224 px, in proportion elsewhere, at least 0.5."""
+    from torchvision.transforms.v2 import functional as F
+
     sigma = max(0.5, max(x.shape[2:]) / 224)
     size = 2 * round(3 * sigma) + 1
     blurred: Tensor = F.gaussian_blur(x, [size, size], [sigma, sigma])

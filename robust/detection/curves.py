@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.manifold import TSNE
 
 from robust.detection.cross_fitting import FALSE_ALARM_RATES, ScoredImages
 from robust.detection.feature_log import CLEAN, FeatureLog, noise_key
@@ -90,6 +89,8 @@ def feature_maps(
 
 def _embed(points: torch.Tensor, seed: int) -> list[tuple[float, float]]:
     """t-SNE of points `(n, d)` in two dimensions."""
+    from sklearn.manifold import TSNE  # a second, so only where it is used
+
     tsne = TSNE(perplexity=min(30.0, (len(points) - 1) / 3), random_state=seed)
     flat = tsne.fit_transform(points.double().numpy())
     return [(round(float(x), 2), round(float(y), 2)) for x, y in flat]

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from detectors import Detector, Extractor, FittedDetector, Reference, find_layers, make_detector
-from detectors.features import dropout_layers
-from robust.errors import InputError, first_line
+from detectors.features import LOGITS, dropout_layers
+from robust.errors import InputError, first_line, type_and_line
 from robust.models import Classifier
-from robust.plan.spec import DetectorSpec
+from robust.plan.code import load_named, names_code
+from robust.plan.spec import DetectorSpec, label_of
 from robust.records import ReferenceSet
 
 
@@ -32,28 +33,57 @@ class DetectorSuite:
 
 
 def make_detectors(specs: Sequence[DetectorSpec]) -> dict[str, Detector]:
-    """The detectors of a plan by label; InputError for an unknown name, field or value."""
+    """The detectors of a plan by label; InputError for an unknown name, field or value.
+
+    A name `package.module:Class` imports that class, which runs its code.
+    """
     made: dict[str, Detector] = {}
-    for spec in specs:
-        label = spec.label or spec.name
-        if label in made:
-            raise InputError(f"two detectors would be called {label!r}; give one its own label")
-        try:
-            detector = make_detector(spec.name)
-            for field in spec.fields():
-                make_detector(spec.name, **{field: getattr(detector, field, None)})
-            kind: Any = pydantic.TypeAdapter(type(detector))
-            made[label] = kind.validate_python(spec.fields())
-        except pydantic.ValidationError as error:
-            detail = error.errors()[0]
-            place = ".".join(str(part) for part in detail["loc"][:1])
-            message = detail["msg"].removeprefix("Value error, ")
-            raise InputError(
-                f"detector {label}: {place} {message} (got {detail['input']!r})".replace("  ", " ")
-            ) from None
-        except ValueError as error:
-            raise InputError(f"[[detectors]] {error}") from None
+    for label, spec in zip(detector_labels(specs), specs, strict=True):
+        made[label] = _make_own(spec) if names_code(spec.name) else _make(label, spec)
     return made
+
+
+def detector_labels(specs: Sequence[DetectorSpec]) -> list[str]:
+    """The report's name for each detector of a plan; InputError where two would be the same."""
+    labels = [label_of(spec) for spec in specs]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise InputError(f"two detectors would be called {label!r}; give one its own label")
+    return labels
+
+
+def _make(label: str, spec: DetectorSpec) -> Detector:
+    try:
+        detector = make_detector(spec.name)
+        for field in spec.fields():
+            make_detector(spec.name, **{field: getattr(detector, field, None)})
+        kind: Any = pydantic.TypeAdapter(type(detector))
+        made: Detector = kind.validate_python(spec.fields())
+        return made
+    except pydantic.ValidationError as error:
+        detail = error.errors()[0]
+        place = ".".join(str(part) for part in detail["loc"][:1])
+        message = detail["msg"].removeprefix("Value error, ")
+        raise InputError(
+            f"detector {label}: {place} {message} (got {detail['input']!r})".replace("  ", " ")
+        ) from None
+    except ValueError as error:
+        raise InputError(f"[[detectors]] {error}") from None
+
+
+def _make_own(spec: DetectorSpec) -> Detector:
+    """A detector of the user, whose class is imported by its name."""
+    kind = load_named(spec.name, "detector")
+    try:
+        if not isinstance(kind, type):
+            raise InputError(f"it is a {type(kind).__name__}, not a class")
+        return make_detector(kind, **spec.fields())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  (of foreign code)
+        plain = isinstance(error, ValueError | TypeError)
+        reason = first_line(error) if plain else type_and_line(error)
+        raise InputError(f"detector {spec.name}: {reason}") from None
 
 
 def make_extractor(
@@ -69,7 +99,7 @@ def make_extractor(
     has none.
     """
     try:
-        extract = Extractor(classifier, layers or find_layers(classifier, x))
+        extract = Extractor(classifier, layers or _visible_layers(classifier, detectors, x))
         if any(detector.needs_dropout for detector in detectors):
             dropout_layers(classifier)
         with torch.no_grad():
@@ -77,6 +107,18 @@ def make_extractor(
         return extract
     except ValueError as error:
         raise InputError(f"[detection] {error}") from None
+
+
+def _visible_layers(
+    classifier: Classifier, detectors: Sequence[Detector], x: Tensor
+) -> tuple[str, ...]:
+    """The layers to read; the logits alone of a program, where no detector needs more."""
+    try:
+        return find_layers(classifier, x)
+    except ValueError:
+        if any(detector.needs_layers for detector in detectors):
+            raise
+        return (LOGITS,)
 
 
 def fit_detectors(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from attacks import Attack, ThreatModel, canonical, make_attack, require_members
 from attacks.contract import require_fit
-from robust.errors import InputError
+from robust.errors import InputError, type_and_line
+from robust.plan.code import load_named, names_code
 from robust.plan.spec import AttackSpec, AuditSpec, unique_labels
 
 
@@ -37,11 +38,29 @@ class Cell:
 
 
 def make_attacks(specs: Sequence[AttackSpec]) -> list[Attack]:
-    """The attacks of a plan, each with its fields; InputError for an unknown name or field."""
+    """The attacks of a plan, each with its fields; InputError for an unknown name or field.
+
+    A name `package.module:Class` imports that class, which runs its code.
+    """
+    return [_make(spec) for spec in specs]
+
+
+def _make(spec: AttackSpec) -> Attack:
+    if not names_code(spec.name):
+        try:
+            return make_attack(spec.name, **spec.fields())
+        except ValueError as error:
+            raise InputError(str(error)) from None
+    kind = load_named(spec.name, "attack")
     try:
-        return [make_attack(spec.name, **spec.fields()) for spec in specs]
-    except ValueError as error:
-        raise InputError(str(error)) from None
+        if not isinstance(kind, type):
+            raise InputError(f"it is a {type(kind).__name__}, not a class")
+        return make_attack(kind, **spec.fields())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  (of foreign code)
+        reason = str(error) if isinstance(error, ValueError) else type_and_line(error)
+        raise InputError(f"attack {spec.name}: {reason}") from None
 
 
 def make_cells(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from robust.engine.cells import Cell, make_attacks, make_cells
 from robust.errors import InputError, did_you_mean
-from robust.plan.spec import Plan
+from robust.plan.spec import Plan, label_of
 from robust.units import format_threat, parse_threat, same_eps
 
 
@@ -27,7 +27,7 @@ def check_gates(plan: Plan, *, required: bool = False) -> None:
             cells = make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, classes=2)
             for key in wanted:
                 _check_eps(name, key, cells, plan.audit.norm)
-    detectors = [spec.label or spec.name for spec in plan.detectors]
+    detectors = [label_of(spec) for spec in plan.detectors]
     for name in ("detector_auc", "adaptive_auc", "withstands"):
         wanted = getattr(gates, name)
         if wanted is None:

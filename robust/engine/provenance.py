@@ -8,9 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from robust.engine.run_memory import PROVENANCE
 from robust.engine.run_store import RunStore
-from robust.errors import InputError
+from robust.errors import InputError, excerpt
 from robust.models import Classifier
 from robust.models.trained import read_model_file
 from robust.plan.public import PATHS, public_plan
@@ -63,16 +66,25 @@ def find_provenance(
         if name in source:
             source[name] = "not named here"
     model = {"source": source, "weights_sha256": weights, **classifier.describe()}
-    if claimed := _claimed(plan.model):
-        model["claimed"] = claimed
+    if plan.model is not None and plan.model.folder is not None:
+        content = read_model_file(Path(plan.model.folder))[1]
+        source["architecture"] = excerpt(content["architecture"])
+        source["name"] = excerpt(content.get("title") or "", 200)
+        if claimed := _claimed(plan.model, content):
+            model["claimed"] = claimed
+    elif "architecture" not in source:
+        source["network"] = _class_name(classifier.network)
     return Provenance(plan, model, environment)
 
 
-def _claimed(spec: ModelSpec | None) -> dict[str, float]:
-    """Accuracy and AUC on the test split, from the folder of a trained model."""
-    if spec is None or spec.folder is None:
-        return {}
-    content = read_model_file(Path(spec.folder))[1]
+def _class_name(network: nn.Module) -> str:
+    """What the code of a network calls it; of a TorchScript file what it was called before."""
+    scripted = isinstance(network, torch.jit.ScriptModule)
+    return excerpt(network.original_name if scripted else type(network).__name__)
+
+
+def _claimed(spec: ModelSpec, content: Mapping[str, Any]) -> dict[str, float]:
+    """Accuracy and AUC on the test split, as the folder of a trained model states them."""
     try:
         scores = content.get("metrics", {}).get("test", {}).get("scores", {})
         known = {name: scores.get(name) for name in ("accuracy", "auc")}

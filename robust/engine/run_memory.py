@@ -30,12 +30,17 @@ class Memo(Generic[T]):
 
     def to_json(self, value: T) -> str:
         """The text that the store keeps."""
-        plain = dataclasses.asdict(cast(Any, value)) if dataclasses.is_dataclass(value) else value
-        return json.dumps(plain)
+        return json.dumps(_plain(value))
 
     def from_json(self, text: str) -> T:
         """The value from a text of `to_json`."""
         return cast(T, record_from(self.type, json.loads(text)))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return dataclasses.asdict(cast(Any, value)) if dataclasses.is_dataclass(value) else value
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,26 @@ class AdaptiveFold:
     the classifier), and the attack that found it."""
     agreement: float | None
     """Rank correlation of detector and surrogate; None where no surrogate was needed."""
+
+
+@dataclass(frozen=True)
+class AttackFacts:
+    """An attack that is no part of robust, as far as a report needs it."""
+
+    text: str
+    """With its parameters."""
+    equal_to: str
+    """The same of the attack that does the same to every such model; its own where there is
+    none."""
+    norms: tuple[str, ...]
+    minimum_norm: bool
+    knowledge: str
+    passes: int
+    stream_key: str
+    baseline: bool
+    steps: int
+    travel: float | None
+    """None where it is infinite."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +125,8 @@ START = Memo("start", dict[str, Any])
 """The environment in which the run began."""
 CASE_SET = Memo("cases", CaseSet)
 """The audited cases, as a report names them."""
+FOREIGN_ATTACKS = Memo("foreign attacks", dict[str, AttackFacts])
+"""By label, of attacks that are no part of robust: a report on an unfinished run runs no code."""
 SURROGATE_OUTPUTS = Memo("surrogate outputs", list[list[float]])
 """Of the surrogate on a few images `(n, outputs)`, to notice that its code has changed."""
 REPAIRED = Memo("repaired", int)

@@ -87,6 +87,8 @@ class Runner:
         self._precision, self._chunk = audit.precision, audit.chunk
         self.template = image_template(classifier)
         """An empty tensor on the device and of the type of images."""
+        self.forward_seconds: float | None = None
+        """Time of the network for one image, of the fastest batch of clean predictions so far."""
         self._attacker: MixedPrecisionAttacker | None = None
         rows = range(len(cases))
         self.chunks = [rows[i : i + audit.chunk] for i in range(0, len(rows), audit.chunk)]
@@ -122,17 +124,24 @@ class Runner:
         """
         done = self.store.done()
         cells = running_order(cells)
-        total = float(sum(cell.attack.passes for cell in cells) * len(self.cases))
-        work = 0.0
         left = [n for n in range(len(self.chunks)) if any((c.key, n) not in done for c in cells)]
+        total = float(
+            sum(
+                cell.attack.passes * len(rows)
+                for number, rows in enumerate(self.chunks)
+                for cell in cells
+                if (cell.key, number) not in done
+            )
+        )
+        work = 0.0
         ahead = self._batches_ahead(left, goal)
         for number, rows in enumerate(self.chunks):
             batches = next(ahead) if number in left else []
             for cell in cells:
-                self.progress(work, total, at_eps(cell.label, cell.threat.norm, cell.eps))
-                work += cell.attack.passes * len(rows)
                 if (cell.key, number) in done:
                     continue
+                self.progress(work, total, at_eps(cell.label, cell.threat.norm, cell.eps))
+                work += cell.attack.passes * len(rows)
                 began = time.perf_counter()
                 fallen = set() if cell.exact else self._fallen(cells, cell, rows)
                 found: list[Outcome] = []
@@ -218,12 +227,18 @@ class Runner:
                 known.append(_known(row, self.cases.entries[row], case.image, contents[row]))
         for shaped in group_by_shape(good):
             x = stack_images(shaped, self.template)
+            began = time.perf_counter()
             with torch.no_grad():
                 logits = self.logits(x)
+            self._note_speed((time.perf_counter() - began) / len(x))
             check_outputs(logits, self.cases.classes, ids=[case.id for _, case in shaped])
             for (row, case), values in zip(shaped, logits.double().cpu().numpy(), strict=True):
                 found[row] = CleanPrediction(row, values, pixel_hash(case.image))
         return [found[row] for row in rows], known
+
+    def _note_speed(self, seconds: float) -> None:
+        known = self.forward_seconds
+        self.forward_seconds = seconds if known is None else min(known, seconds)
 
     def _fallen(self, cells: Sequence[Cell], cell: Cell, rows: range) -> set[int]:
         """Rows for which some attack has succeeded within this cell's eps."""

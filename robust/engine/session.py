@@ -13,6 +13,7 @@ from robust.engine.batch import first_images
 from robust.engine.cells import Cell, make_cells
 from robust.engine.database.connection import DAMAGED
 from robust.engine.goal import Goal, goal_of
+from robust.engine.identity.attacks import remember_attacks
 from robust.engine.identity.images import require_unchanged
 from robust.engine.identity.networks import IMAGES, remember_surrogate, require_same_network
 from robust.engine.identity.surroundings import resume_surroundings
@@ -100,6 +101,7 @@ def start_session(
     runner.predict_clean()
     if surrogate is not None:
         remember_surrogate(surrogate, runner.cases, store)
+    remember_attacks(plan.attacks, inputs.attacks, len(cases.classes), store)
     provenance = find_provenance(plan, ready, weights, environment)
     provenance.save(store)
     return Session(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
-from robust.guard.artifact import GuardArtifact as GuardArtifact
-from robust.guard.fit import fit_detector as fit_detector
-from robust.guard.guard import Guard as Guard
+from robust.plan.code import require_own_packages
+
+require_own_packages()
+
+from robust.guard.artifact import GuardArtifact as GuardArtifact  # noqa: E402
+from robust.guard.fit import fit_detector as fit_detector  # noqa: E402
+from robust.guard.guard import Guard as Guard  # noqa: E402

@@ -14,17 +14,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from detectors import FittedDetector
+from detectors import DETECTORS, Detector, FittedDetector
 from robust.detection.factory import make_detectors
 from robust.errors import InputError, first_line
 from robust.files import MOST_TEXT, cannot, open_regular, read_bytes, replacing
 from robust.models.classifier import HEADS
+from robust.plan.load import refuse_code
+from robust.plan.paths import GUARD_RECORD, require_detector, require_new
 from robust.plan.spec import DetectorSpec, ModelSpec, PlanTable
 from robust.units import at_eps
 
 FORMAT, VERSION = "robust detector", 3
 """Format and its version: folders of another version are refused."""
-RECORD, TENSORS = "detector.json", "detector.safetensors"
+RECORD, TENSORS = GUARD_RECORD, "detector.safetensors"
 _LEARNED, _HEAD = "learned/", "head/"
 _AGAIN = "fit the detector again with robust fit-detector"
 
@@ -122,6 +124,7 @@ class Record(PlanTable):
     """The content of detector.json."""
 
     name: str
+    """As a plan names it: the class, or `package.module:Class` of one that is no part of robust."""
     label: str
     fields: dict[str, Any]
     """The detector's parameters."""
@@ -163,6 +166,11 @@ class GuardArtifact:
         tensors |= {_HEAD + name: value for name, value in head.items()}
         content = save(tensors)
         record = _record_text(self.record, list(tensors), content)
+        if self.record.name.startswith("__main__:"):
+            raise InputError(
+                f"{self.record.label} is defined in a script, where nobody else finds it; put its "
+                f"class into a module and import it"
+            )
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             with replacing(place) as partial:
@@ -173,10 +181,16 @@ class GuardArtifact:
             raise InputError(f"{folder} cannot be written: {error.strerror}") from None
 
     @staticmethod
-    def load(folder: str | Path) -> GuardArtifact:
-        """The artifact that `save` wrote; InputError in one line for anything else."""
+    def load(folder: str | Path, *, allow_code: bool = False) -> GuardArtifact:
+        """The artifact that `save` wrote; InputError in one line for anything else.
+
+        A detector that is no part of robust is imported by its name, which runs code, with
+        `allow_code` alone: the folder may have come from elsewhere.
+        """
         place = Path(folder)
         record, header = _read_record(place)
+        if not allow_code:
+            refuse_code({"detectors": [{"name": record.name}]}, str(place / RECORD))
         tensors = _read_tensors(place / TENSORS, header)
         try:
             spec = DetectorSpec(**{**record.fields, "name": record.name, "label": record.label})
@@ -187,6 +201,13 @@ class GuardArtifact:
         return GuardArtifact(record, FittedDetector(detector, _part(tensors, _LEARNED), head))
 
 
+def name_of(detector: Detector) -> str:
+    """The name by which a detector is made again: of one of the user `package.module:Class`."""
+    kind = type(detector)
+    own = DETECTORS.get(kind.__name__) is kind
+    return kind.__name__ if own else f"{kind.__module__}:{kind.__qualname__}"
+
+
 def as_stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors as loading gives them, memory layout included: sums depend on it."""
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
@@ -194,14 +215,8 @@ def as_stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def check_free(folder: str | Path) -> Path:
     """The folder's absolute path; InputError where it is not empty."""
-    place = Path(folder).resolve()
-    try:
-        taken = place.exists() and (not place.is_dir() or any(place.iterdir()))
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror}") from None
-    if taken:
-        raise InputError(f"{folder} exists and is not empty; name a new folder for the detector")
-    return place
+    require_new(Path(folder), " for the detector")
+    return Path(folder).resolve()
 
 
 def _record_text(record: Record, tensors: list[str], content: bytes) -> str:
@@ -233,16 +248,7 @@ class _Header(pydantic.BaseModel):
 
 def _read_record(place: Path) -> tuple[Record, _Header]:
     path = place / RECORD
-    try:
-        if place.is_file():
-            raise InputError(f"{place} is a file; name the folder that robust fit-detector wrote")
-        if not path.exists():
-            missing = (
-                f"{place} holds no {RECORD}" if place.is_dir() else f"no such detector: {place}"
-            )
-            raise InputError(f"{missing}; name the folder that robust fit-detector wrote")
-    except OSError as error:
-        raise InputError(cannot(place, "be read", error)) from None
+    require_detector(place)
     text = read_bytes(path, MOST_TEXT)
     try:
         body = json.loads(text)

@@ -30,6 +30,7 @@ from robust.guard.artifact import (
     TrainingAttack,
     as_stored,
     check_free,
+    name_of,
     probe_image,
 )
 from robust.guard.calibration import (
@@ -184,7 +185,7 @@ def _record(
     known = known_false_alarms(clean, threshold)
     low, high = known.interval
     return Record(
-        name=type(inputs.detector).__name__,
+        name=name_of(inputs.detector),
         label=inputs.label,
         fields=parameters_of(inputs.detector),
         layers=learned.extract.layers,
@@ -281,5 +282,6 @@ def _fingerprint(
         classes=inputs.calibration.classes,
         image_shape=shape,
         probe_logits=tuple(logits[0].double().tolist()),
-        model=model.model_copy(update={"head": ready.head}),
+        # A trained folder sets its head itself, and says so of any other.
+        model=model if model.folder else model.model_copy(update={"head": ready.head}),
     )

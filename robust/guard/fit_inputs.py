@@ -12,8 +12,7 @@ from robust.engine.cells import Cell, make_attacks, make_cells
 from robust.engine.goal import Goal, goal_of
 from robust.errors import InputError
 from robust.plan.load import make_plan
-from robust.plan.parameters import parameters_of
-from robust.plan.spec import AttackSpec, DetectorSpec, Plan, parse_eps
+from robust.plan.spec import AttackSpec, DetectorSpec, Plan, label_of, parse_eps
 from robust.units import at_eps
 
 
@@ -71,14 +70,13 @@ def cell_text(cell: Cell) -> str:
 def _detector(plan: Plan, detector: str | Detector) -> tuple[str, Detector]:
     """Its label, and the detector with the plan's parameters where the plan names it."""
     if isinstance(detector, Detector):
-        spec = DetectorSpec(name=type(detector).__name__, **parameters_of(detector))
-    else:
-        known = [s for s in plan.detectors if detector in (s.label, s.name)]
-        named = [s for s in known if s.label == detector]
-        if len(known) > 1 and not named:
-            labels = ", ".join(s.label or s.name for s in known)
-            raise InputError(f"the plan has several {detector}; name one by its label: {labels}")
-        spec = (named or known or [DetectorSpec(name=detector)])[0]
+        return type(detector).__name__, detector
+    known = [s for s in plan.detectors if detector in (label_of(s), s.name)]
+    named = [s for s in known if s.label == detector]
+    if len(known) > 1 and not named:
+        labels = ", ".join(label_of(s) for s in known)
+        raise InputError(f"the plan has several {detector}; name one by its label: {labels}")
+    spec = (named or known or [DetectorSpec(name=detector)])[0]
     ((label, made),) = make_detectors([spec]).items()
     return label, made
 
@@ -116,7 +114,7 @@ def _open(plan: Plan, split: str, remedy: str) -> Cases:
 
 def _cell(plan: Plan, attack: str, eps: str | float | None, classes: int) -> Cell:
     """The one attack at one eps that is named, with the fields that the plan gives it."""
-    known = [s for s in plan.attacks if attack in (s.label, s.name)]
+    known = [s for s in plan.attacks if attack in (label_of(s), s.name)]
     spec = known[0] if known else AttackSpec(name=attack)
     try:
         radii = {} if eps is None else {"eps": (parse_eps(eps),)}

@@ -39,15 +39,21 @@ class Guard:
 
     Images are displayed pixels in [0, 1], `(n, c, h, w)` or a list of `(c, h, w)` of any shapes,
     read in the same way as those of the fit. `detector` is a folder that `fit_detector` wrote, or
-    what it returned. The classifier is copied, never changed. Raises InputError for a classifier
-    that the detector was not fitted to: other weights, preprocessing, threshold, or code.
+    what it returned; a folder whose detector is no part of robust is opened with `allow_code`
+    alone. The classifier is copied, never changed. Raises InputError for a classifier that the
+    detector was not fitted to: other weights, preprocessing, threshold, or code.
     """
 
     def __init__(
-        self, classifier: Classifier, detector: str | Path | GuardArtifact, device: str = "auto"
+        self,
+        classifier: Classifier,
+        detector: str | Path | GuardArtifact,
+        device: str = "auto",
+        *,
+        allow_code: bool = False,
     ) -> None:
         if not isinstance(detector, GuardArtifact):
-            detector = GuardArtifact.load(detector)
+            detector = GuardArtifact.load(detector, allow_code=allow_code)
         self.record = detector.record
         known = self.record.classifier
         where = choose_device(device)

@@ -14,10 +14,10 @@ from robust.errors import InputError
 from robust.guard.artifact import GuardArtifact, Record
 from robust.guard.guard import BATCH, Guard
 from robust.models import Classifier, load_classifier
+from robust.models.trained import WEIGHTS
 from robust.plan.load import load_plan, refuse_code
+from robust.plan.spec import ModelSpec
 from robust.progress import Progress
-
-COLUMNS = ("id", "prediction", "score", "flagged")
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,15 @@ def screen_files(
     """Rows in the order of the images, the reasons why files were skipped, and the record.
 
     A folder stands for all images below it. The classifier is loaded as it was for the fit, unless
-    `plan` or `weights` says where it is now. A factory or a program that the detector's folder
-    names is loaded with `allow_code` alone: the folder may have come from elsewhere. Raises
-    InputError.
+    `plan` or `weights` says where it is now; `weights` is also the folder of a trained classifier,
+    or the file of weights in it. Code that the detector's folder names (a factory, a program, a
+    detector that is no part of robust) runs with `allow_code` alone: the folder may have come from
+    elsewhere. Raises InputError.
     """
-    artifact = detector if isinstance(detector, GuardArtifact) else GuardArtifact.load(detector)
+    if isinstance(detector, GuardArtifact):
+        artifact = detector
+    else:
+        artifact = GuardArtifact.load(detector, allow_code=allow_code)
     files = [file for path in paths for file in _images(path)]
     classifier = open_classifier(artifact.record, plan, weights, allow_code=allow_code)
     guard = Guard(classifier, artifact, device)
@@ -90,7 +94,7 @@ def open_classifier(
     """The classifier that a record names, or one from `plan` or `weights`."""
     if plan is not None and weights is not None:
         raise InputError("a plan names weights already; give either --plan or --weights")
-    model = record.classifier.model
+    model = _stored_model(record)
     threshold = float(record.classifier.description["threshold"])
     if plan is not None:
         made = load_plan(plan, allow_code=allow_code)
@@ -105,8 +109,7 @@ def open_classifier(
         named = model.model_dump(exclude_none=True, exclude=own)
         refuse_code({"model": named}, "the detector", "--plan")
     if weights is not None:
-        place = "weights" if model.file is None else "file"
-        model = model.model_copy(update={place: str(weights), "pretrained": False})
+        model = _moved(model, weights)
     try:
         return load_classifier(**model.model_dump(), threshold=threshold)
     except InputError as error:
@@ -116,6 +119,22 @@ def open_classifier(
             f"{error}; the classifier has moved since the detector was fitted: give its new place "
             f"with --weights or --plan"
         ) from None
+
+
+def _stored_model(record: Record) -> ModelSpec:
+    """Where the classifier was at the fit; a trained folder sets all else itself."""
+    model = record.classifier.model
+    return model if model.folder is None else ModelSpec(folder=model.folder)
+
+
+def _moved(model: ModelSpec, place: Path) -> ModelSpec:
+    """The same model, its weights, program or trained folder at another place."""
+    if model.folder is not None:
+        return ModelSpec(folder=str(place.parent if place.name == WEIGHTS else place))
+    if is_folder(place):
+        raise InputError(f"{place} is a folder; name the file of weights with --weights")
+    kind = "weights" if model.file is None else "file"
+    return model.model_copy(update={kind: str(place), "pretrained": False})
 
 
 def _images(path: Path) -> Iterator[Path]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
 
-from robust.errors import InputError, did_you_mean, first_line, type_and_line
+from robust.errors import InputError, did_you_mean, type_and_line
 from robust.models.architectures import (
     Preprocessing,
     build_network,
@@ -23,6 +20,7 @@ from robust.models.preparation import evaluate
 from robust.models.programs import load_program
 from robust.models.trained import load_trained
 from robust.models.weights import load_strictly, read_state_dict
+from robust.plan.code import load_named
 
 
 def load_classifier(
@@ -171,36 +169,13 @@ def _from_factory(name: str, weights: str | Path | None) -> nn.Module:
 
 
 def _call_factory(name: str) -> nn.Module:
-    module_name, _, function = name.partition(":")
-    if not function or not all(part.isidentifier() for part in module_name.split(".")):
-        raise InputError(f"factory {name!r} must look like package.module:function")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    build = load_named(name, "factory")
     try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        top = module_name.split(".")[0]
-        itself = error.name is not None and f"{module_name}.".startswith(f"{error.name}.")
-        remedy = (
-            f"run from the folder that holds {top}" if itself else f"{top} needs it: install it"
-        )
-        raise InputError(f"factory {name!r}: {first_line(error)}; {remedy}") from None
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001  (a script may even parse arguments)
-        reason = type_and_line(error)
-        raise InputError(f"factory {name}: {module_name} cannot be imported: {reason}") from None
-    try:
-        build = getattr(module, function, None)
-        if build is not None:
-            network = build()
+        network = build()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001
         raise InputError(f"factory {name} failed: {type_and_line(error)}") from None
-    if build is None:
-        public = [known for known in vars(module) if not known.startswith("_")]
-        raise InputError(f"{module_name} has no {function!r}; {did_you_mean(function, public)}")
     if not isinstance(network, nn.Module):
         raise InputError(f"factory {name} returns a {type(network).__name__}, not an nn.Module")
     return network

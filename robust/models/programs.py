@@ -17,6 +17,7 @@ from robust.errors import InputError, first_line
 from robust.models.archives import check_archive
 from robust.models.process_state import ProcessState
 from robust.models.weights import quiet, read_state_dict
+from robust.plan.paths import require_program
 
 NATIVE = ("aotinductor", "custom_obj", "opaque_obj")
 """Parts of a `.pt2` archive that are machine code or pickles of any kind."""
@@ -29,12 +30,7 @@ def load_program(path: Path) -> nn.Module:
     code all the same: the symbolic sizes of an exported program are parsed by sympy, which
     evaluates text, and a TorchScript file may write files. Take them from people you trust.
     """
-    try:
-        missing = not path.exists()
-    except (OSError, ValueError):
-        missing = False  # opening it says what is wrong
-    if missing:
-        raise InputError(f"no such model file: {path}; check the path in [model]")
+    require_program(path)
     archive = check_archive(path, "save it again from the network that it was made of")
     if path.suffix == ".pt2":
         return _load_exported(path)

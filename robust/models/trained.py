@@ -13,13 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from robust.errors import InputError
-from robust.files import MOST_TEXT, cannot, read_bytes
+from robust.files import MOST_TEXT, read_bytes
 from robust.models.classifier import Classifier
 from robust.models.heads import Head, make_network
 from robust.models.preparation import evaluate
 from robust.models.weights import load_strictly, read_state_dict, weights_hash
+from robust.plan.paths import TRAINED, require_trained
 
-MODEL, WEIGHTS = "model.json", "model.safetensors"
+MODEL, WEIGHTS = TRAINED, "model.safetensors"
 VERSION = 1
 """Goes up whenever an older reader would misread a newer model.json."""
 
@@ -69,14 +70,7 @@ class ModelFile(BaseModel):
 def read_model_file(folder: Path) -> tuple[ModelFile, dict[str, Any]]:
     """model.json of a folder: the checked part, and its whole content; InputError."""
     path = folder / MODEL
-    try:
-        missing = not path.exists()
-    except OSError as error:
-        raise InputError(cannot(folder, "be read", error)) from None
-    if missing:
-        raise InputError(
-            f"{folder} holds no {MODEL}; name a folder that `robust train` has finished"
-        )
+    require_trained(folder)
     text = read_bytes(path, MOST_TEXT)
     try:
         # Version first: what a newer one holds may not be checked by this one's rules.

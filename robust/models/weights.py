@@ -18,6 +18,7 @@ from robust.errors import InputError, did_you_mean, first_line, type_and_line
 from robust.files import open_regular
 from robust.models.archives import check_archive
 from robust.models.process_state import ProcessState
+from robust.plan.paths import require_weights
 
 NESTED = ("state_dict", "model_state_dict", "model", "net", "network")
 PREFIXES = ("module.", "model.", "network.", "net.", "_orig_mod.")
@@ -31,8 +32,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     is never run.
     """
     path = Path(path)
-    if not _exists(path):
-        raise InputError(f"no such weights file: {path}; check the path in [model]")
+    require_weights(path)
     check_archive(path, "save it again with torch.save or safetensors")
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
@@ -48,13 +48,6 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     except Exception as error:  # noqa: BLE001  (a broken file makes torch raise of every kind)
         raise InputError(f"{path} {_refusal(path, error)}") from None
     return _unwrap(content, path)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return True  # opening it says why not
 
 
 @contextmanager

@@ -6,13 +6,14 @@ import math
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
 import pydantic
 from pydantic import BaseModel
 
 from robust.errors import InputError, did_you_mean, excerpt, value_text
 from robust.files import path_exists, read_text
+from robust.plan.code import names_code
 from robust.plan.spec import Plan
 
 PLAN = "plan.toml"
@@ -31,8 +32,8 @@ def load_plan(path: str | Path, *, allow_code: bool = False) -> Plan:
     """Read a plan from TOML; InputError with the first mistake.
 
     Relative paths in it start at the current folder, as in a shell. The plan.toml of a folder may
-    name code (a factory, a TorchScript file, a .pt2) only with `allow_code`: the folder may have
-    come from elsewhere. A plan file that is named itself may always.
+    name code (a factory, a TorchScript file, a .pt2, a `module:Class`) only with `allow_code`: the
+    folder may have come from elsewhere. A plan file that is named itself may always.
     """
     return make_plan(read_plan(path, allow_code=allow_code), str(path))
 
@@ -64,7 +65,7 @@ def read_plan(
 def refuse_code(raw: Mapping[str, Any], source: str, yourself: str = "") -> None:
     """InputError where the tables of a plan from elsewhere name code that loading would run.
 
-    `yourself` says how the user can name the model in its place.
+    `yourself` says how the user can name it in place of the source.
     """
     tables = {"": _table(raw, "model")}
     tables["scenarios.surrogate "] = _table(_table(raw, "scenarios"), "surrogate")
@@ -77,11 +78,26 @@ def refuse_code(raw: Mapping[str, Any], source: str, yourself: str = "") -> None
         else:
             continue
         option = "--file" if factory is None else "--factory"
-        raise InputError(
-            f"{what}, and the folder may come from elsewhere: if you trust it, add --allow-code "
-            f"(in Python: allow_code=True), or name the model yourself, with "
-            f"{yourself or f'{option} or in a plan file'}"
-        )
+        own = yourself or f"{option} or in a plan file"
+        _refuse(what, f"name the model yourself, with {own}")
+    for kind in ("attack", "detector"):
+        for name in _code_names(raw.get(f"{kind}s")):
+            what = f"{source} names the {kind} {excerpt(name)}, which runs code"
+            _refuse(what, f"name the {kind} yourself, with --{kind} or in a plan file")
+
+
+def _refuse(what: str, instead: str) -> NoReturn:
+    raise InputError(
+        f"{what}, and the folder may come from elsewhere: if you trust it, add --allow-code "
+        f"(in Python: allow_code=True), or {instead}"
+    )
+
+
+def _code_names(tables: object) -> list[object]:
+    """The names in `[[attacks]]` or `[[detectors]]` that stand for code of somebody."""
+    entries = tables if isinstance(tables, list | tuple) else []
+    names = [entry.get("name") for entry in entries if isinstance(entry, Mapping)]
+    return [name for name in names if names_code(name)]
 
 
 def _without(raw: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:

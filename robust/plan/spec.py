@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from robust.errors import InputError
+from robust.plan.code import names_code
 from robust.plan.gates import GatesSpec
 from robust.units import parse_eps as parse_eps
 
@@ -138,7 +139,8 @@ class AttackSpec(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
-    """Name of the attack, as `robust list attacks` prints it."""
+    """Name of the attack, as `robust list attacks` prints it, or `package.module:Class` for one of
+    your own."""
     norm: Literal["Linf", "L2"] | None = None
     """Norm of its size. Default: that of `[audit]`."""
     eps: tuple[Eps, ...] | None = None
@@ -146,7 +148,8 @@ class AttackSpec(BaseModel):
     cells: Literal["exact", "curve"] | None = None
     """As in `[audit]`, which is the default."""
     label: str | None = None
-    """Its name in the report, needed where one attack is listed twice. Default: `name`."""
+    """Its name in the report, needed where one attack is listed twice. Default: `name`, or the
+    class."""
 
     def fields(self) -> dict[str, Any]:
         """The attack's own parameters."""
@@ -188,9 +191,11 @@ class DetectorSpec(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
-    """Name of the detector, as `robust list detectors` prints it."""
+    """Name of the detector, as `robust list detectors` prints it, or `package.module:Class` for one
+    of your own."""
     label: str | None = None
-    """Its name in the report, needed where one detector is listed twice. Default: `name`."""
+    """Its name in the report, needed where one detector is listed twice. Default: `name`, or the
+    class."""
 
     def fields(self) -> dict[str, Any]:
         """The detector's own parameters."""
@@ -335,9 +340,14 @@ class Plan(PlanTable):
         return hashlib.scrypt(text, salt=b"robust run", n=2**14, r=8, p=1, dklen=4).hex()
 
 
+def label_of(spec: AttackSpec | DetectorSpec) -> str:
+    """The report's name for an attack or a detector: of `package.module:Class` the class."""
+    return spec.label or (spec.name.rpartition(":")[2] if names_code(spec.name) else spec.name)
+
+
 def unique_labels(specs: Sequence[AttackSpec]) -> list[str]:
     """The report's name for each attack of a plan; InputError where two would be the same."""
-    labels = [spec.label or spec.name for spec in specs]
+    labels = [label_of(spec) for spec in specs]
     for label in labels:
         if label in ("clean", "worst case"):
             raise InputError(

@@ -11,7 +11,13 @@ import pytest
 from rich.console import Console
 
 from robust.errors import InputError, did_you_mean
-from robust.pytest_plugin.options import TABLES, default_device, default_plan, refuse
+from robust.pytest_plugin.options import (
+    TABLES,
+    default_device,
+    default_plan,
+    quiet_libraries,
+    refuse,
+)
 from robust.records import Report
 from robust.report.formats.terminal import render_terminal
 from robust.report.text.format import condition, counted, listed, percent, plain
@@ -79,7 +85,8 @@ class Robustness:
 
     def _try_run(self, *arguments: Any) -> Report | InputError:
         try:
-            return self._run(*arguments)
+            with quiet_libraries():
+                return self._run(*arguments)
         except InputError as error:
             return error
 

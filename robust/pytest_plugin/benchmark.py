@@ -7,7 +7,7 @@ import math
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from robust.pytest_plugin.options import refuse
+from robust.pytest_plugin.options import quiet_libraries, refuse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,10 +43,11 @@ class AttackBenchmark:
         attacks the same images with the same random numbers and makes its bare passes just before,
         so that both meet the same machine. With --benchmark-disable there is one round.
         """
-        from robust.benchmark.attack_speed import TimedAttack, choose_threat
-        from robust.models import full_precision
+        with quiet_libraries():
+            from robust.benchmark.attack_speed import TimedAttack, choose_threat
+            from robust.models import full_precision
 
-        with full_precision():
+        with quiet_libraries(), full_precision():
             wrong: ValueError | None = None
             try:
                 resolved, threat = choose_threat(attack, eps, norm)

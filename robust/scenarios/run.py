@@ -39,10 +39,11 @@ def run_scenarios(spec: ScenariosSpec, audit: AuditSpec, session: Session) -> tu
         return ()
     progress = session.progress
     found: list[Scenario | None] = []
+    kinds = len(spec.universal) + len(spec.patch) + (surrogate is not None) + bool(spec.queries)
 
     def run(name: str, parameter: object, label: str, make: Callable[[], Scenario | None]) -> None:
         def made() -> ScenarioResult:
-            progress(0, 1, label)
+            progress(len(found), kinds, label)
             return ScenarioResult(make())
 
         memo = SCENARIO.of(name, parameter)
@@ -61,7 +62,7 @@ def run_scenarios(spec: ScenariosSpec, audit: AuditSpec, session: Session) -> tu
 
         def memoise(number: int, make: Callable[[], QueryResult]) -> QueryResult:
             def made() -> QueryResult:
-                progress(number, count, "decision-based attack")
+                progress(kinds - 1 + number / count, kinds, "decision-based attack")
                 return make()
 
             return session.store.memo(QUERIES.of(number), made)

@@ -23,6 +23,7 @@ from robust.engine.session import RunInputs, Session, start_session
 from robust.errors import InputError
 from robust.models import full_precision
 from robust.models.backward import backward_errors
+from robust.plan.paths import require_new
 from robust.plan.spec import Plan
 from robust.printable import as_cell
 from robust.storage.export_dicom import COLUMNS as DICOM_COLUMNS
@@ -78,8 +79,7 @@ def export_images(
     InputError no file is left.
     """
     for folder in (out, *([dicom.folder] if dicom else [])):
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(f"{folder} exists and is not empty; name a new folder")
+        require_new(folder)
     classifier, cases = open_plan(plan, options.device)
     inputs = RunInputs(classifier, cases, make_attacks(plan.attacks))
     png = _PngFolder(NewFiles(out), bits, cases.classes)

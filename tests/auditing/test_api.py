@@ -19,9 +19,16 @@ def state(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.iterdir()}
 
 
-def stop_at_the_third_chunk(done: float, total: float, label: str) -> None:
-    if label.startswith("FGSM") and done > total / 2:
-        raise KeyboardInterrupt
+class StopAt:
+    """Interrupts FGSM in a chunk, counted from 1."""
+
+    def __init__(self, chunk: int) -> None:
+        self.left = chunk
+
+    def __call__(self, done: float, total: float, label: str) -> None:
+        self.left -= label.startswith("FGSM")
+        if not self.left:
+            raise KeyboardInterrupt
 
 
 def test_the_report_of_a_read_only_run(tmp_path: Path) -> None:
@@ -37,7 +44,7 @@ def test_the_report_of_a_read_only_run(tmp_path: Path) -> None:
     )
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        audit_plan(plan, out=run, device="cpu", progress=stop_at_the_third_chunk)
+        audit_plan(plan, out=run, device="cpu", progress=StopAt(3))
     for name in ("run.lock", "outcomes.sqlite-shm", "outcomes.sqlite-wal"):
         before = state(run)
         report = unfinished_report(run)
@@ -57,7 +64,7 @@ def test_a_run_whose_cases_were_handed_over_in_python_is_reported_on_too(tmp_pat
             attacks=["FGSM"],
             chunk=8,
             out=tmp_path,
-            progress=stop_at_the_third_chunk,
+            progress=StopAt(8),
         )
     found = unfinished_report(tmp_path)
     assert (found.data.cases, found.data.unfinished) == (8, 16)

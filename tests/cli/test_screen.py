@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -22,8 +23,12 @@ from robust import load_classifier
 from robust.cases import open_cases
 from robust.cli import app as cli
 from robust.guard.guard import Guard
+from robust.models.heads import Head
+from robust.models.trained import ModelFile, make_classifier
+from robust.models.weights import weights_hash
 from tests.cli.commands import MODEL, Answer, Robust, contents, refused, write_plan
 from tests.cli.detectors import COUNT, write_images
+from tests.detection.test_factory import MINE
 from tests.engine.nets import trained
 
 
@@ -215,3 +220,66 @@ def test_a_detector_from_elsewhere_names_no_code(robust: Robust, guard: Path) ->
     refused(robust("screen", guard, "images"), "add --allow-code", "--plan")
     assert robust("screen", guard, "images", "--plan", "plan.toml").code == 0
     assert robust("screen", guard, "images", "--allow-code").code == 0
+
+
+def write_trained(folder: Path) -> None:
+    """A folder as `robust train` leaves it, of a network that nobody has trained."""
+    folder.mkdir()
+    head = Head(classes=2, kind="plain", hidden=1, dropout=0.0)
+    given = {"mean": [0.5], "std": [0.25], "size": [28, 28], "channels": 3}
+    about = {
+        "version": 1,
+        "architecture": "timm:test_efficientnet",
+        "head": dataclasses.asdict(head),
+        "classes": ["normal", "opacity"],
+        "findings": ["opacity"],
+        "preprocessing": {**given, "interpolation": "bilinear", "fit": "squash"},
+        "weights_sha256": "",
+        "title": "Chest classifier",
+    }
+    made = make_classifier(ModelFile.model_validate(about))
+    save_file(made.network.state_dict(), folder / "model.safetensors")
+    about["weights_sha256"] = weights_hash(made)
+    (folder / "model.json").write_text(json.dumps(about), encoding="utf-8")
+    data = f'[data]\npath = "phantom:chest_xray"\ncount = {COUNT}\npixels = 28\n'
+    (folder / "plan.toml").write_text(f'[model]\nfolder = "."\n{data}', encoding="utf-8")
+
+
+def test_a_guard_of_a_trained_folder(robust: Robust) -> None:
+    """Fitted by the folder or by a plan that names it, screened in every way, moved, reported on."""
+    write_trained(Path("trained"))
+    write_images(4)
+    write_plan({"folder": "trained"}, {"path": "phantom:chest_xray", "count": COUNT, "pixels": 28})
+    for source, guard in (("trained", "by_folder"), ("plan.toml", "by_plan")):
+        fit = robust("fit-detector", source, "--detector", "MaxSoftmax", "--out", guard)
+        assert fit.code == 0, fit.err
+    seen = robust("screen", "by_folder", "images")
+    assert seen.code == 0 and len(rows(seen.out)) == 4
+    for guard in ("by_folder", "by_plan"):
+        for more in ([], ["--plan", "trained"], ["--plan", "plan.toml"], ["--weights", "trained"]):
+            assert robust("screen", guard, "images", *more).out == seen.out, (guard, more)
+    Path("trained").rename("moved")
+    refused(robust("screen", "by_folder", "images"), "trained holds no model.json", "--weights")
+    for place in ("moved", "moved/model.safetensors"):
+        assert robust("screen", "by_folder", "images", "--weights", place).out == seen.out
+    audited = robust("audit", "moved", "--attack", "FGSM", "--limit", 8, "--out", "run")
+    assert audited.code == 0, audited.err
+    report = json.loads(Path("run/report.json").read_text(encoding="utf-8"))
+    source = report["model"]["source"]
+    assert source["name"] == "Chest classifier" and "moved" not in json.dumps(report)
+    assert source["architecture"] == "timm:test_efficientnet"
+    named = "name Chest classifier, architecture timm:test_efficientnet, folder of robust train"
+    assert robust("report", "run", "--format", "html", "--template", "regulatory").code == 0
+    for page in ("report.html", "regulatory.html", "report.md"):
+        assert named in Path("run", page).read_text(encoding="utf-8").replace("\\_", "_"), page
+
+
+def test_a_detector_of_the_user_is_imported_with_a_word_alone(robust: Robust) -> None:
+    Path("mine_screen.py").write_text(MINE, encoding="utf-8")
+    write_plan(data={"path": "phantom:chest_xray", "count": COUNT, "pixels": 28})
+    write_images(4)
+    fit = ("fit-detector", "plan.toml", "--detector", "mine_screen:MyDetector", "--out", "guard")
+    assert robust(*fit).code == 0
+    said = "guard/detector.json names the detector mine_screen:MyDetector, which runs code"
+    refused(robust("screen", "guard", "images", "--plan", "plan.toml"), said, "add --allow-code")
+    assert robust("screen", "guard", "images", "--allow-code").code == 0

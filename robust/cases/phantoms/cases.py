@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from robust.cases.case import Cases, Entry, Pixels, finding_indices
-from robust.cases.phantoms.draw import CLASSES, MODALITIES, NOUNS, phantom
+from robust.cases.phantoms.draw import CLASSES, NOUNS, phantom
 from robust.errors import InputError, did_you_mean, excerpt
+from robust.plan.paths import PHANTOM, require_modality
 
-PREFIX = "phantom:"
+PREFIX = PHANTOM
 SPLITS = {"train": 0, "val": 1, "test": 2}
 MOST_CASES = 1_000_000
 """Of a split; more would be drawn from the seeds of the next split."""
@@ -34,10 +35,7 @@ def open_phantoms(
     Two images that share a label count as one patient, so that groups have something to group;
     their anatomy differs. Splits are drawn from different seeds and share none.
     """
-    if modality not in MODALITIES:
-        raise InputError(
-            f"no synthetic images of {modality!r}; {did_you_mean(modality, MODALITIES)}"
-        )
+    require_modality(modality)
     for name, value, least, most in (
         ("count", count, 2, MOST_CASES),
         ("pixels", pixels, 28, MOST_PIXELS),

@@ -17,9 +17,7 @@ from robust.cases.phantoms.chest import chest
 from robust.cases.phantoms.dermoscopy import dermoscopy
 from robust.cases.phantoms.fundus import fundus
 from robust.errors import InputError, did_you_mean
-
-MODALITIES: tuple[str, ...] = ("chest_xray", "fundus", "dermoscopy")
-"""A modality's place here is part of its seed: append, never reorder."""
+from robust.plan.paths import MODALITIES as MODALITIES
 
 CLASSES: dict[str, tuple[str, str]] = {
     "chest_xray": ("normal", "opacity"),

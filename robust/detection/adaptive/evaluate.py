@@ -122,7 +122,7 @@ def evaluate_adaptive(
     labels = [null.detector for null in detection.null_controls if null.fitted_on in fitted_on]
     evaluation = AdaptiveEvaluation(run, key)
     return tuple(
-        evaluation.evaluate(label, place / len(labels)) for place, label in enumerate(labels)
+        evaluation.evaluate(label, place, len(labels)) for place, label in enumerate(labels)
     )
 
 
@@ -146,13 +146,14 @@ class AdaptiveEvaluation:
         """By row an image that fools the classifier, for cases on which the key attack failed; None
         where the search found none. It does not depend on the detector."""
 
-    def evaluate(self, label: str, done: float) -> AdaptiveResult:
-        """One detector under all attacks; `done` is the share of detectors already evaluated."""
+    def evaluate(self, label: str, place: int = 0, count: int = 1) -> AdaptiveResult:
+        """One detector under all attacks; `place` of `count` detectors are already evaluated."""
         defence = self._defence(label)
         best: dict[int, BestEvasion] = {}
         agreements: list[float] = []
         for fold in range(len(defence.folds)):
-            self.runner.progress(done, 1.0, f"adaptive attack on {label}")
+            done = place + fold / len(defence.folds)
+            self.runner.progress(done, count, f"adaptive attack on {label}")
             found, agreement = self._fold(defence, fold)
             best |= {one.row: one for one in found}
             agreements += [] if agreement is None else [agreement]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from detectors import Features, Reference
@@ -62,6 +61,8 @@ class FeatureLikelihood:
 
 def fit_feature_likelihood(reference: Reference, seed: int) -> FeatureLikelihood:
     """Fit the mixtures on the clean images that detectors learn from."""
+    from sklearn.mixture import GaussianMixture  # a second, so only where it is used
+
     mixtures = {}
     for name, values in reference.features.layers.items():
         x = values.detach().double().cpu().numpy()

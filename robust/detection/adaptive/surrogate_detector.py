@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.stats import spearmanr
-from sklearn.kernel_ridge import KernelRidge
 from torch import Tensor
 
 from detectors._distances import squared_distances
@@ -52,6 +51,8 @@ def fit_surrogate(
     score: Callable[[Features], Tensor], clean: Features, attacked: Features
 ) -> SurrogateDetector:
     """Query a detector's `score` on clean and attacked features and on mixtures; fit it."""
+    from sklearn.kernel_ridge import KernelRidge  # a second, so only where it is used
+
     queried = _queries(clean, attacked)
     with torch.no_grad():
         scores = score(queried).double().cpu().numpy()

@@ -27,6 +27,9 @@ from robust.report.comparison.outcomes import (
 from robust.report.text.format import bracket, counted, listed, plain, short
 from robust.units import eps_text, norm_text
 
+EQUAL = "equal on every case"
+"""Result of a score for which the runs do not differ on any case."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -44,6 +47,8 @@ class Change:
     """NEW - OLD, in [-1, 1], with its paired interval."""
     overall: bool
     """Whether it is of clean images or of the worst case, not of one attack."""
+    equal: bool = False
+    """Whether both runs count the same cases, and every one of them in the same way."""
 
     @property
     def tolerance_applies(self) -> bool:
@@ -53,7 +58,9 @@ class Change:
 
     @property
     def result(self) -> str:
-        """`better` or `worse` where the whole interval is on one side of 0."""
+        """`equal on every case`; `better` or `worse` where the interval is on one side of 0."""
+        if self.equal:
+            return EQUAL
         low, high = self.difference.interval or (-1.0, 1.0)
         if low > 0:
             return "better"
@@ -92,6 +99,8 @@ class Comparison:
     """Number of cases in NEW alone."""
     agree: bool
     """Whether the predictions are equal on every case, clean and under every attack of both."""
+    differ: int
+    """Number of cases on which they are not."""
     changes: tuple[Change, ...]
     """All scores: clean, worst case at each eps, then attack by attack."""
     notes: tuple[str, ...]
@@ -133,6 +142,7 @@ def compare_runs(old: Path, new: Path) -> Comparison:
     only_old, only_new = (len(table) - len(names) for table in usable)
     shared, notes = _shared_cells(first, second, before, after)
     pair = _Pair((first, second), (before, after), shared)
+    differ = pair.differing_cases()
     return Comparison(
         old=_named(before),
         new=_named(after),
@@ -140,7 +150,8 @@ def compare_runs(old: Path, new: Path) -> Comparison:
         groups=len(set(first.groups)),
         only_old=only_old,
         only_new=only_new,
-        agree=pair.agree(),
+        agree=not differ,
+        differ=differ,
         changes=tuple(pair.changes()),
         notes=(*notes, *_caveats(before, after, only_old, only_new)),
     )
@@ -173,18 +184,17 @@ class _Pair:
         findings = old.findings if old.findings == new.findings else ()
         self._findings: Places = np.array([names.index(name) for name in findings], dtype=np.int64)
 
-    def agree(self) -> bool:
-        """Whether predictions are equal on every case, clean and under every attack of both."""
+    def differing_cases(self) -> int:
+        """Cases whose predictions differ, clean or under an attack that both ran alike."""
         old, new = self._runs
+        differs = np.zeros(len(old.labels), bool)
         pairs = [(old.clean, new.clean)]
         for cell in self._cells:
             pairs.append((old.at(cell), new.at(find_cell(new.cells, *cell))))
-        return all(
-            (a.logits.argmax(1) == b.logits.argmax(1)).all()
-            and (a.attacked == b.attacked).all()
-            and (a.failed == b.failed).all()
-            for a, b in pairs
-        )
+        for a, b in pairs:
+            differs |= a.logits.argmax(1) != b.logits.argmax(1)
+            differs |= (a.attacked != b.attacked) | (a.failed != b.failed)
+        return int(differs.sum())
 
     def changes(self) -> Iterator[Change]:
         """Clean, then the worst case at each eps, then attack by attack."""
@@ -237,7 +247,9 @@ class _Pair:
             before, after = self._single.rates(sides)
             difference = self._paired.difference(*sides)
             if before is not None and after is not None and difference is not None:
-                yield Change(score, condition, before, after, difference, overall)
+                (a, in_a), (b, in_b) = sides
+                equal = bool((in_a == in_b).all() and (a == b)[in_a].all())
+                yield Change(score, condition, before, after, difference, overall, equal)
 
 
 def _check_alike(old: Report, new: Report) -> None:

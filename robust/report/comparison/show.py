@@ -10,14 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from robust.records import Estimate
-from robust.report.comparison.compare import Change, Comparison
+from robust.report.comparison.compare import EQUAL, Change, Comparison
 from robust.report.formats.markdown import escape_markdown
 from robust.report.text.format import bracket, counted, plain
 
 LEGEND = (
-    "In percent of cases. NEW - OLD with its 95 % interval, paired by "
-    "groups. Better or worse: the whole interval lies on one side of 0; otherwise no difference is "
-    "shown. Each interval is for one number: of twenty, one may miss the true value by chance."
+    "In percent of cases. NEW - OLD with its 95 % interval, paired by groups. Equal: the same on "
+    "every case. Better or worse: the whole interval lies on one side of 0; otherwise no "
+    "difference is shown. Each interval is for one number: of twenty, one may miss the true value "
+    "by chance."
 )
 """How to read the table."""
 
@@ -28,7 +29,7 @@ TOLERANCE_LEGEND = (
 )
 """How to read the column of the tolerance."""
 
-_BRIEF = {"no difference shown": "none shown"}
+_BRIEF = {"no difference shown": "none shown", EQUAL: "equal"}
 """For a narrow terminal."""
 _STYLES = {"better": "green", "worse": "red"}
 
@@ -93,8 +94,9 @@ def _opening(comparison: Comparison) -> list[str]:
     cases, groups = counted(comparison.cases, "case"), counted(comparison.groups, "group")
     names = f"OLD {plain(comparison.old)}, NEW {plain(comparison.new)}"
     first = f"{names}: {cases} of {groups} in both runs."
-    agree = ["The two runs agree on every case."] if comparison.agree else []
-    return [first, *agree, *(f"Note: {plain(note)}." for note in comparison.notes)]
+    differ = f"The two runs differ on {comparison.differ} of {cases}."
+    agree = "The two runs agree on every case." if comparison.agree else differ
+    return [first, agree, *(f"Note: {plain(note)}." for note in comparison.notes)]
 
 
 def _closing(comparison: Comparison, tolerance: float | None) -> list[str]:

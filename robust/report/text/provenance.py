@@ -10,15 +10,12 @@ from robust.report.text.format import flat, plain
 def provenance_facts(report: Report) -> list[tuple[str, str]]:
     """Pairs of name and text."""
     data, model, audit = report.data, report.model, report.plan["audit"]
-    named = ("architecture", "file", "factory", "weights", "given")
-    source = ", ".join(f"{key} {model.source[key]}" for key in named if key in model.source)
-    source += ", pretrained weights" if model.source.get("pretrained") else ""
     classes = ", ".join(f"{count} {plain(name)}" for name, count in data.classes.items())
     left = f"; {data.skipped_broken} unreadable files left out" if data.skipped_broken else ""
     attacks = "; ".join(_with_label(*one) for one in report.attacks.items())
     table = f"outcomes.csv, SHA-256 {report.table_sha256}" if report.table_sha256 else ""
     pairs = [
-        ("Model", source),
+        ("Model", _model(model)),
         ("Weights", f"SHA-256 {model.weights_sha256}"),
         ("Head", f"{model.head}, operating threshold {model.threshold:g}"),
         ("Preprocessing", _preprocessing(model)),
@@ -38,6 +35,16 @@ def provenance_facts(report: Report) -> list[tuple[str, str]]:
         ("Software", ", ".join(f"{key} {value}" for key, value in report.environment.items())),
     ]
     return [(name, flat(text)) for name, text in pairs if text]
+
+
+def _model(model: AuditedModel) -> str:
+    """What the model is called, by whoever trained it or by its code; no path."""
+    source = model.source
+    named = ("name", "architecture", "network", "factory", "file", "weights", "given")
+    parts = [f"{key} {source[key]}" for key in named if source.get(key)]
+    parts += ["folder of robust train"] if "folder" in source else []
+    parts += ["pretrained weights"] if source.get("pretrained") else []
+    return ", ".join(parts)
 
 
 def _preprocessing(model: AuditedModel) -> str:

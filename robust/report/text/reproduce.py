@@ -4,26 +4,55 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 import tomli_w
 
+from robust.plan.public import PATHS
+from robust.plan.spec import NOT_KEPT
 from robust.records import Report
 from robust.units import eps_text, parse_eps
 
 PLAN = "plan.toml"
+_MODEL_GAPS = (
+    ("weights", "--weights WEIGHTS"),
+    ("file", "--file FILE"),
+    ("folder", "--folder FOLDER"),
+)
+_DATA_GAPS = (
+    ("path", "--data IMAGES"),
+    ("where", "--where FILTER"),
+    ("group_pattern", "--group-pattern PATTERN"),
+)
 
 _CONTROLS = re.compile("[\x80-\x9f\u202a-\u202e\u2066-\u2069]")
 """Characters that move a cursor or change the direction of text, and that TOML allows."""
 
 
 def command_line(report: Report) -> str:
-    """The command for the saved plan.toml; empty where classifier or cases came from Python."""
-    if report.plan.get("model") is None or report.plan.get("data") is None:
+    """The command for the saved plan.toml; empty where classifier or cases came from Python.
+
+    Paths and filters, which no report keeps, are words in capitals to be filled in.
+    """
+    model, data = report.plan.get("model"), report.plan.get("data")
+    if model is None or data is None:
         return ""
-    return shlex.join(["robust", "audit", PLAN, "--out", "again"])
+    surrogate = (report.plan.get("scenarios") or {}).get("surrogate") or {}
+    gaps = [
+        *(word for name, word in _MODEL_GAPS if _is_gap(model, name)),
+        *(word for name, word in _DATA_GAPS if _is_gap(data, name)),
+        *(
+            f"--set scenarios.surrogate.{name}={name.upper()}"
+            for name in PATHS
+            if _is_gap(surrogate, name)
+        ),
+    ]
+    return " ".join(["robust audit", PLAN, *gaps, "--out again"])
+
+
+def _is_gap(table: Any, name: str) -> bool:
+    return isinstance(table, Mapping) and table.get(name) == NOT_KEPT
 
 
 def plan_toml(report: Report) -> str:

@@ -148,11 +148,15 @@ def test_a_run_beside_itself_shows_no_difference(runs: tuple[Path, Path]) -> Non
     found = compare_runs(runs[0], runs[0] / "report.json")
     assert len(found.changes) == 19
     for one in found.changes:
-        assert one.difference.value == 0 and one.result == "no difference shown"
+        assert one.difference.value == 0 and one.result == "equal on every case"
         assert one.difference.low < 0 < one.difference.high
     assert found.lost(0.0) == []
     assert found.agree and "The two runs agree on every case." in as_markdown(found, None)
-    assert not compare_runs(*runs).agree
+    assert {change.result for change in found.changes} == {"equal on every case"}
+    assert "| equal on every case |" in as_markdown(found, None)
+    other = compare_runs(*runs)
+    assert not other.agree and 0 < other.differ <= other.cases
+    assert f"The two runs differ on {other.differ} of " in as_markdown(other, None)
 
 
 def test_turned_around_it_says_the_opposite(tmp_path: Path) -> None:
@@ -377,7 +381,9 @@ def test_exit_codes_as_a_pipeline_meets_them(tmp_path: Path) -> None:
     assert call(old, new).returncode == 0
     worse = call(old, new, "--tolerance", "0.02", "--out", tmp_path / "made" / "diff.md")
     assert worse.returncode == 1
-    assert len(worse.stderr.splitlines()) == 1
+    assert [line[:8] for line in worse.stderr.splitlines() if "elapsed)" not in line] == [
+        "robust: "
+    ]
     assert worse.stderr.startswith("robust: robust accuracy, worst case, L∞ 25.5/255: -48.3 [")
     assert "a loss of more than 2 is shown" in worse.stderr
     assert "lost more" in (tmp_path / "made" / "diff.md").read_text(encoding="utf-8")

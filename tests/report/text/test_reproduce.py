@@ -5,7 +5,8 @@ from __future__ import annotations
 import tomllib
 
 from robust.plan.load import make_plan
-from robust.report.text.reproduce import plan_toml
+from robust.plan.public import public_plan
+from robust.report.text.reproduce import command_line, plan_toml
 from tests.report.detected import report_on
 
 
@@ -27,3 +28,21 @@ def test_a_plan_of_anybody_is_written_without_what_toml_does_not_have() -> None:
     found = tomllib.loads(plan_toml(report_on(plan=plan)))
     assert found["audit"]["eps"] == [{"b": [1]}, -0.5]
     assert found["detection"]["layers"] == ["fc"]
+
+
+def test_the_command_names_the_gaps_of_a_plan_that_was_handed_on() -> None:
+    other = {"architecture": "resnet18", "weights": "/secret/b.pth"}
+    raw = {
+        "model": {"architecture": "resnet18", "weights": "/secret/a.pth"},
+        "data": {"path": "/secret/images", "where": "age > 40"},
+        "scenarios": {"surrogate": other},
+    }
+    plan = public_plan(make_plan(raw)).model_dump(mode="json")
+    assert command_line(report_on(plan=plan)) == (
+        "robust audit plan.toml --weights WEIGHTS --data IMAGES --where FILTER "
+        "--set scenarios.surrogate.weights=WEIGHTS --out again"
+    )
+    whole = {"model": {"factory": "a:b"}, "data": {"path": "phantom:fundus"}}
+    plan = public_plan(make_plan(whole)).model_dump(mode="json")
+    assert command_line(report_on(plan=plan)) == "robust audit plan.toml --out again"
+    assert command_line(report_on(plan=make_plan({}).model_dump(mode="json"))) == ""

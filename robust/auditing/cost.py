@@ -1,0 +1,202 @@
+"""What an audit will cost: passes of single images through the network, and seconds by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from attacks.image_agnostic.patch import AdversarialPatch
+from attacks.image_agnostic.universal import UniversalPerturbation
+from robust.detection.adaptive.evaluate import adaptive_attacks
+from robust.detection.benign_changes import BENIGN_CHANGES
+from robust.detection.feature_log import logged_cells
+from robust.diagnostics.probe import MAX_CASES
+from robust.engine.cells import Cell, running_order
+from robust.engine.run_memory import DETECTION
+from robust.engine.run_memory import PROBE as PROBE_RESULTS
+from robust.engine.session import Session
+from robust.plan.spec import Plan
+from robust.progress import StagedProgress, clock_text
+from robust.report.text.format import counted
+from robust.storage.survival import is_measured
+
+CLEAN = "clean predictions"
+REFERENCE = "features of clean images"
+ATTACKS = "attacks"
+CONTROLS = "features of control images"
+DETECTORS = "evaluating detectors"
+ADAPTIVE = "adaptive attacks on detectors"
+SCENARIOS = "scenarios"
+PROBE = "probe of the classifier"
+RESULTS = "results by case, storage and intervals"
+GALLERY = "example images"
+STAGES = (CLEAN, REFERENCE, ATTACKS, CONTROLS, DETECTORS, ADAPTIVE, SCENARIOS, PROBE, RESULTS)
+"""In their order; `GALLERY` follows where there is one."""
+
+PROBE_PASSES = 1200
+"""For each case that is probed: finite differences, attacks without bounds, longer attacks."""
+STORAGE_PASSES = 6
+"""For each case and cell: quantised, rounded by the attacker, and as JPEG."""
+_PASS = 5e-4
+"""Seconds of one pass of one image, until it has been measured."""
+_BACKWARD = 1.4
+"""A pass of an attack against one without gradients: half of them go backward."""
+_READ = 5e-3
+"""Seconds to read or to draw an image and to predict it."""
+_SCORED = 0.02
+"""Seconds to score a detector on one image set, with the intervals of its figures."""
+_MAP = 2.0
+"""Seconds of the plots of a feature space."""
+_SHOWN = 3.0
+"""Seconds for the example images."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """An estimate from a plan, before or during its run."""
+
+    passes: Mapping[str, float]
+    """By stage: forward and backward passes of single images, at most."""
+    other: Mapping[str, float]
+    """By stage: seconds of work beside the network."""
+
+    def seconds(self, per_pass: float = _PASS) -> dict[str, float]:
+        """By stage, in their order, without stages that have nothing to do."""
+        both = {
+            name: self.passes.get(name, 0.0) * per_pass + self.other.get(name, 0.0)
+            for name in (*STAGES, GALLERY)
+        }
+        return {name: found for name, found in both.items() if found}
+
+
+@dataclass(frozen=True)
+class RunSize:
+    """How much there is to audit."""
+
+    cases: int
+    reference: int = 0
+    """Images that detectors may learn from."""
+    detectors: int = 0
+    pictures: bool = False
+    """Whether example images are drawn."""
+
+
+def estimate(plan: Plan, cells: Sequence[Cell], size: RunSize) -> Cost:
+    """The cost of a plan, before anything has run."""
+    own, cases = running_order(cells), size.cases
+    measured = sum(map(is_measured, own))
+    passes = {
+        CLEAN: float(cases),
+        ATTACKS: float(sum(2 * cell.attack.passes for cell in own) + STORAGE_PASSES * measured)
+        * cases,
+        SCENARIOS: _scenario_passes(plan, cases),
+    }
+    other = {CLEAN: _READ * cases, RESULTS: 0.5 + 1e-3 * cases * len(own)}
+    if plan.doubts.probe:
+        passes[PROBE] = float(PROBE_PASSES * min(MAX_CASES, cases))
+    if size.pictures:
+        other[GALLERY] = _SHOWN
+    if size.detectors:
+        logged = logged_cells(cells)
+        scored = min(cases, plan.detection.cases)
+        sets = 2 * len(logged) + len(BENIGN_CHANGES)
+        learned = min(size.reference, plan.detection.reference_cases)
+        passes[REFERENCE] = float(learned + scored)
+        other[REFERENCE] = _READ * learned
+        passes[ATTACKS] += float(len(logged) * scored)
+        passes[CONTROLS] = float((len(logged) + len(BENIGN_CHANGES)) * scored)
+        other[DETECTORS] = _SCORED * size.detectors * len(logged) * sets + _MAP
+        most = plan.detection.adaptive_steps
+        steps = 2 * most * len(adaptive_attacks(most, median_clean_margin=1.0))
+        passes[ADAPTIVE] = float(size.detectors * min(scored, plan.detection.adaptive) * steps)
+    return Cost(passes, other)
+
+
+def _scenario_passes(plan: Plan, cases: int) -> float:
+    spec = plan.scenarios
+    used = min(cases, spec.cases)
+    total = 0.0
+    for attack, count in (
+        (UniversalPerturbation(), len(spec.universal)),
+        (AdversarialPatch(), len(spec.patch)),
+    ):
+        # Two halves, and a fit for each of two labels or more.
+        total += count * 4 * (2 * attack.steps * attack.batch + 2 * used)
+    total += used * sum(spec.queries)
+    total += 40 * used if spec.surrogate is not None else 0
+    return total
+
+
+@dataclass
+class ToldCost:
+    """Announces the cost of a run, and keeps its progress in step with it."""
+
+    plan: Plan
+    cells: Sequence[Cell]
+    size: RunSize
+    progress: StagedProgress
+
+    def announce(self, folder: Path | None) -> Callable[[str], None]:
+        """Name the run folder, the cost and the first stage; returns what begins a stage."""
+        self._cost = estimate(self.plan, self.cells, self.size)
+        lines = [] if folder is None else [f"Run folder: {folder}"]
+        lines.append(cost_text(self._cost, self.cells, self.size.cases))
+        self.progress.expect(self._cost.seconds())
+        self.progress.begin(CLEAN, *lines)
+        return self.progress.begin
+
+    def measure(self, session: Session) -> None:
+        """Announce the time that is left, from the speed of the network and what is finished."""
+        store = session.store
+        done = store.done()
+        own = running_order(self.cells)
+        work = {(cell.key, n): cell.attack.passes for cell in own for n in range(_chunks(session))}
+        finished = sum(passes for key, passes in work.items() if key in done)
+        seconds = self._cost.seconds(_speed(session, own))
+        seconds[ATTACKS] *= 1 - finished / max(sum(work.values()), 1)
+        if store.get(DETECTION) is not None:
+            seconds.update(dict.fromkeys((CONTROLS, DETECTORS, ADAPTIVE), 0.0))
+        if store.get(PROBE_RESULTS) is not None and PROBE in seconds:
+            seconds[PROBE] = 0.0
+        self.progress.expect(seconds)
+        self.progress.announce(time_text(self.progress.left() - seconds[CLEAN]))
+
+
+def _chunks(session: Session) -> int:
+    return len(session.runner.chunks)
+
+
+def _speed(session: Session, cells: Sequence[Cell]) -> float:
+    """Seconds of one pass of one image: of finished attacks, else of clean predictions."""
+    totals = {cell.key: session.store.totals(cell.key) for cell in cells}
+    passes = sum(total.passes for total in totals.values())
+    seconds = session.store.seconds()
+    spent = sum(seconds.get(key, 0.0) for key in totals)
+    if passes and spent:
+        return spent / passes
+    measured = session.runner.forward_seconds
+    return _PASS if measured is None else _BACKWARD * measured
+
+
+def cost_text(cost: Cost, cells: Sequence[Cell], cases: int) -> str:
+    """What is told before work begins: `200 cases x 5 attacks x 5 eps: at most ... passes`."""
+    attacks = len({cell.label for cell in cells})
+    sizes = len({(cell.threat.norm, cell.threat.eps) for cell in cells})
+    total = sum(cost.passes.values())
+    return (
+        f"Cost: {counted(cases, 'case')} x {counted(attacks, 'attack')} x {sizes} eps, "
+        f"{counted(len(running_order(cells)), 'run')} of an attack on all cases: at most "
+        f"{_rounded(total)} passes of single images through the network, all stages together"
+    )
+
+
+def time_text(seconds: float) -> str:
+    """What is told once the speed of the network is known."""
+    return f"Time: about {clock_text(seconds)} (minutes:seconds) at the speed measured so far"
+
+
+def _rounded(number: float) -> str:
+    """Three digits, as the number is an estimate: `1,230,000`."""
+    digits = max(len(f"{number:.0f}") - 3, 0)
+    return f"{round(number, -digits):,.0f}"

@@ -1,0 +1,170 @@
+"""Whether files and folders that a command names are there: known at once, without torch."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from robust.errors import InputError, did_you_mean, excerpt
+from robust.files import cannot, path_exists
+from robust.plan.spec import DataSpec, ModelSpec, Plan
+
+PHANTOM = "phantom:"
+"""Before the modality of synthetic images, in `[data] path`."""
+MODALITIES: tuple[str, ...] = ("chest_xray", "fundus", "dermoscopy")
+"""Of synthetic images. A modality's place here is part of its seed: append, never reorder."""
+TRAINED = "model.json"
+"""In a folder written by `robust train`."""
+RUN, REPORT = "outcomes.sqlite", "report.json"
+"""In a folder written by `robust audit`, the latter once it has finished."""
+GUARD_RECORD = "detector.json"
+"""In a folder written by `robust fit-detector`."""
+
+
+def check_paths(plan: Plan, *folders: Path | None) -> None:
+    """InputError where a file that a plan names is missing, or a folder cannot be written to."""
+    for spec in (plan.model, plan.scenarios.surrogate):
+        if spec is not None:
+            check_model_paths(spec)
+    if plan.data is not None:
+        check_data_path(plan.data)
+    for folder in folders:
+        if folder is not None:
+            require_writable(folder)
+
+
+def check_model_paths(spec: ModelSpec) -> None:
+    """InputError where the weights, the program or the trained folder is missing."""
+    if [spec.architecture, spec.file, spec.factory, spec.folder].count(None) != 3:
+        return  # said where the model is loaded
+    if spec.folder is not None:
+        require_trained(Path(spec.folder))
+    if spec.file is not None:
+        require_program(Path(spec.file))
+    if spec.weights is not None:
+        require_weights(Path(spec.weights))
+
+
+def require_weights(path: Path) -> None:
+    """InputError where there is no such file; one that may not be looked at says so on opening."""
+    if _missing(path):
+        raise InputError(f"no such weights file: {path}; check the path in [model]")
+
+
+def require_program(path: Path) -> None:
+    """InputError as `require_weights`, for a TorchScript file or a .pt2."""
+    if _missing(path):
+        raise InputError(f"no such model file: {path}; check the path in [model]")
+
+
+def require_trained(folder: Path) -> None:
+    """InputError where a folder holds no model of `robust train`."""
+    try:
+        missing = not (folder / TRAINED).exists()
+    except OSError as error:
+        raise InputError(cannot(folder, "be read", error)) from None
+    if missing:
+        raise InputError(
+            f"{folder} holds no {TRAINED}; name a folder that `robust train` has finished"
+        )
+
+
+def require_detector(place: Path) -> None:
+    """InputError where a folder holds no detector of `robust fit-detector`."""
+    try:
+        if place.is_file():
+            raise InputError(f"{place} is a file; name the folder that robust fit-detector wrote")
+        missing, folder = not (place / GUARD_RECORD).exists(), place.is_dir()
+    except OSError as error:
+        raise InputError(cannot(place, "be read", error)) from None
+    if missing:
+        what = f"{place} holds no {GUARD_RECORD}" if folder else f"no such detector: {place}"
+        raise InputError(f"{what}; name the folder that robust fit-detector wrote")
+
+
+def require_run(run: Path) -> None:
+    """InputError where there is neither a run nor a report."""
+    inside = run / REPORT if path_exists(run) and run.is_dir() else run
+    if not path_exists(inside) and not (inside != run and path_exists(run / RUN)):
+        raise InputError(
+            f"no report at {excerpt(inside, 300)}; name the folder that `robust audit` wrote"
+        )
+
+
+def require_images(paths: Iterable[Path]) -> None:
+    """InputError for the first image or folder that is not there."""
+    for path in paths:
+        if not os.path.lexists(path) and not path_exists(path):
+            raise InputError(f"no such image or folder: {path}")
+
+
+def check_data_path(spec: DataSpec) -> None:
+    """InputError for images that are not there, and for a file that holds none."""
+    spec.options()  # a plan that was handed on has gaps
+    path = spec.path
+    if path.startswith(PHANTOM):
+        require_modality(path.removeprefix(PHANTOM))
+        return
+    place = Path(os.path.expanduser(path))
+    if not os.path.lexists(place) and not path_exists(place):
+        raise InputError(f"no such folder or file: {path}; check the path in [data]")
+    if place.is_file() and place.suffix != ".npz" and place.name.upper() != "DICOMDIR":
+        raise InputError(
+            f"{path} is neither a folder of images nor a MedMNIST .npz file; name one of these"
+        )
+
+
+def require_modality(modality: str) -> None:
+    """InputError where there are no synthetic images of this kind."""
+    if modality not in MODALITIES:
+        raise InputError(
+            f"no synthetic images of {modality!r}; {did_you_mean(modality, MODALITIES)}"
+        )
+
+
+def require_writable(folder: Path) -> None:
+    """InputError where a folder is a file, or nobody may create it there."""
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file; name a folder for the run")
+        above = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(cannot(folder, "be used", error)) from None
+    if not above.is_dir():
+        raise InputError(cannot(folder, "be written", NotADirectoryError(errno.ENOTDIR, "")))
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(cannot(folder, "be written", PermissionError(errno.EACCES, "")))
+
+
+def require_new(folder: Path, what: str = "") -> None:
+    """InputError where a folder is not empty, or nobody may create it there."""
+    try:
+        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    except (OSError, ValueError) as error:
+        raise InputError(cannot(folder, "be written", error)) from None
+    if taken:
+        raise InputError(f"{excerpt(folder, 300)} exists and is not empty; name a new folder{what}")
+    require_writable(folder)
+
+
+def require_plan_folder(folder: Path) -> None:
+    """InputError where `folder` cannot hold a plan that names files in it."""
+    if path_exists(folder) and not folder.is_dir():
+        raise InputError(f"{excerpt(folder, 300)} is a file; name a folder")
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"the name {excerpt(folder)} is no UTF-8, so no plan can hold it; name another folder"
+        ) from None
+
+
+def _missing(path: Path) -> bool:
+    try:
+        return not path.exists()
+    except (OSError, ValueError):
+        return False  # opening it says why not
