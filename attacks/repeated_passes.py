@@ -1,0 +1,42 @@
+"""Networks with random outputs, read as the mean of several passes: Athalye et al. 2018 (EOT)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks.contract import Model
+
+PASSES = 10
+"""Passes in a mean. A single pass would count luck: of many attacks some pass is always misread."""
+TOLERANCE = 1e-4
+"""Largest change between two passes, as a share of the spread of logits, that the order of
+additions may cause."""
+
+
+@torch.no_grad()
+def is_random(model: Model, x: Tensor) -> bool:
+    """Whether two passes of the batch `x (n, c, h, w)` give different logits."""
+    first, again = model(x), model(x)
+    spread = (first.max() - first.min()).clamp_min(torch.finfo(first.dtype).tiny)
+    return float((first - again).abs().max() / spread) > TOLERANCE
+
+
+@dataclass(frozen=True)
+class MeanOfPasses:
+    """A model that gives the mean logits of several passes, and so their mean gradient.
+
+    This is expectation over transformation (arXiv 1802.00420), over the network's own randomness.
+    """
+
+    model: Model
+    passes: int = PASSES
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The mean logits `(n, k)`."""
+        total = self.model(x)
+        for _ in range(self.passes - 1):
+            total = total + self.model(x)
+        return total / self.passes
