@@ -81,17 +81,6 @@ class Blocks(Masked):
         return out
 
 
-class Staircase(Masked):
-    """A smooth staircase: nearly flat at every grey level of an 8-bit image, steep between them."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        levels = x * 255 / 4
-        out: Tensor = self.network(
-            x - 0.98 * torch.sin(2 * math.pi * levels) / (2 * math.pi) * 4 / 255
-        )
-        return out
-
-
 class Resized(Masked):
     """Resizes and pads the input at random (Xie et al. 2018)."""
 
@@ -146,21 +135,6 @@ class Certain(Masked):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.softmax(self.network(x) * 200, 1)
-
-
-class Rippled(Masked):
-    """A ripple over the logits whose slope drowns theirs, two grey levels from crest to crest."""
-
-    def __init__(self, network: nn.Module, seed: int = 0) -> None:
-        super().__init__(network, seed)
-        self.waves = torch.rand(PIXELS, PIXELS, generator=self.draws).sub(0.5).sign()
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.network(x)
-        reach = x.shape[1] * PIXELS**2 / 255  # one grey level along the waves
-        phase = (x * self.waves).flatten(1).sum(1) / reach * math.pi
-        ripple = 0.3 * logits.std() * torch.sin(phase)
-        return logits + ripple[:, None] * F.one_hot(logits.argmax(1), logits.shape[1])
 
 
 class Reshaped(Masked):
@@ -235,21 +209,6 @@ class SteepWells(Wells):
         return levels * (1 - 2 * (off < self.width).to(levels))
 
 
-class CrossWells(Masked):
-    """Narrow wells along a direction of their own, which the classifier's gradient never names."""
-
-    def __init__(self, network: nn.Module, seed: int = 0) -> None:
-        super().__init__(network, seed)
-        self.across = torch.rand(PIXELS, PIXELS, generator=self.draws).sub(0.5).sign()
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.network(x)
-        reach = x.shape[1] * PIXELS**2 / 255
-        off = torch.remainder((x * self.across).flatten(1).sum(1) / reach, 1.0) - 0.5
-        well = torch.exp(-((off / 0.03) ** 2) / 2)[:, None]
-        return logits * (1 - 2 * well)
-
-
 class Winners(nn.Module):
     """k-winners-take-all in place of an activation (Xiao et al. 2020)."""
 
@@ -265,16 +224,16 @@ def winners(channels: int, classes: int) -> nn.Module:
     return made
 
 
-class Flat(nn.Module):
-    """A sigmoid so steep that it is flat nearly everywhere."""
+class Binary(nn.Module):
+    """Activations of -1 and 1, for which training puts a steep smooth function."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(60 * x)
+        return torch.tanh(3 * x) if self.training else x.sign()
 
 
-def flattened(channels: int, classes: int) -> nn.Module:
+def binary(channels: int, classes: int) -> nn.Module:
     made = smooth(channels, classes)
-    made[1] = Flat()
+    made[1] = Binary()
     return made
 
 
@@ -290,7 +249,7 @@ class Mask:
 
 
 AWAY = "gradients point away from the boundary"
-NARROW = "adversarial regions too narrow for the steps"
+NARROW = "adversarial regions narrower than a step"
 VANISH, MISLEAD = "gradients vanish", "gradients mislead"
 RANDOM, ROUND = "random outputs", "input is rounded"
 
@@ -298,7 +257,6 @@ MASKS = {
     "rounded to 16 levels": Mask(Rounded, Recipe(plain), (VANISH, ROUND)),
     "thermometer": Mask(Thermometer, Recipe(wide, lr=1e-3), (VANISH, ROUND)),
     "JPEG-like": Mask(Blocks, Recipe(deep, epochs=30), (VANISH, ROUND)),
-    "smooth staircase": Mask(Staircase, Recipe(plain), (VANISH, MISLEAD, AWAY)),
     "resized at random": Mask(Resized, Recipe(plain), (RANDOM,)),
     "dropped pixels": Mask(Dropping, Recipe(wide, lr=1e-3), (RANDOM,)),
     "noise at test": Mask(Noisy, Recipe(wide, lr=1e-3, noise=0.1), (RANDOM,)),
@@ -307,16 +265,14 @@ MASKS = {
     "probabilities, low temperature": Mask(
         Certain, Recipe(plain), (VANISH, "probabilities instead of logits")
     ),
-    "ripple": Mask(Rippled, Recipe(plain), (MISLEAD, AWAY)),
     "hill": Mask(Hill, Recipe(plain), (AWAY,)),
     "far hill, linear": Mask(FarHill, Recipe(linear), (AWAY,)),
     "bent": Mask(Bent, Recipe(deep, epochs=30), (AWAY,)),
     "wells": Mask(Wells, Recipe(plain), (NARROW,)),
     "rare wells, linear": Mask(RareWells, Recipe(linear), (NARROW,)),
     "steep wells, transformer": Mask(SteepWells, Recipe(Attention, epochs=30), (NARROW,)),
-    "wells across, four classes": Mask(CrossWells, Recipe(normalised, "skin and eye"), (NARROW,)),
+    "binary activations": Mask(None, Recipe(binary, epochs=30), (VANISH,)),
     "k-winners": Mask(None, Recipe(winners), (MISLEAD, AWAY, NARROW)),
-    "flat activations": Mask(None, Recipe(flattened, epochs=40), (VANISH, MISLEAD)),
 }
 """Every kind of masking of the table."""
 
