@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from robust.cases.case import Entry, Pixels
 PIXELS = 28
 
 
+@cache
 def phantoms(task: str, split: str, count: int, seed: int) -> Cases:
     """`chest`, `skin` or `eye` with two classes each, `skin and eye` with all four of theirs, or
     `patterns` with ten."""
@@ -23,9 +25,10 @@ def phantoms(task: str, split: str, count: int, seed: int) -> Cases:
         return patterns(count, 3 * seed + ("train", "val", "test").index(split))
     names = {"chest": "chest_xray", "skin": "dermoscopy", "eye": "fundus"}
     if task in names:
-        return open_cases(
+        cases = open_cases(
             f"phantom:{names[task]}", split=split, count=count, pixels=PIXELS, seed=seed
         )
+        return replace(cases, read=cache(cases.read))
     skin, eye = (phantoms(part, split, count // 2, seed) for part in ("skin", "eye"))
     moved = [
         replace(e, id=f"eye-{e.id}", group=f"eye-{e.group}", label=e.label + 2) for e in eye.entries
@@ -156,6 +159,7 @@ class Scaled(nn.Module):
         return out
 
 
+@cache
 def trained(recipe: Recipe, seed: int, count: int = 400) -> nn.Module:
     """In evaluation mode, without gradients of its weights."""
     cases = phantoms(recipe.task, "train", count, seed)
