@@ -10,7 +10,10 @@ from torch import Tensor
 from attacks.contract import Model
 
 PASSES = 10
-"""Passes in a mean. A single pass would count luck: of many attacks some pass is always misread."""
+"""Passes in the mean that an attack climbs."""
+JUDGING_PASSES = 32
+"""Passes in the mean that is a prediction. A single pass would count luck: of many attacks some
+pass is always misread."""
 TOLERANCE = 1e-4
 """Largest change between two passes, as a share of the spread of logits, that the order of
 additions may cause."""
@@ -33,9 +36,19 @@ class MeanOfPasses:
 
     model: Model
     passes: int = PASSES
+    seed: int | None = None
+    """Draws of torch's own generators begin here at every call, so that all images meet the same;
+    their state is put back. None: they go on. Generators of the model's own are beyond reach."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """The mean logits `(n, k)`."""
+        if self.seed is None:
+            return self._mean(x)
+        with torch.random.fork_rng([x.device] if x.is_cuda else []):
+            torch.manual_seed(self.seed)
+            return self._mean(x)
+
+    def _mean(self, x: Tensor) -> Tensor:
         total = self.model(x)
         for _ in range(self.passes - 1):
             total = total + self.model(x)

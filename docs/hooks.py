@@ -23,6 +23,7 @@ EXPERIMENTS = {
     "adaptive": "Detectors against adaptive attacks",
     "ma2021": "Ma et al. 2021, reproduced",
     "storage": "Effect of saving the image",
+    "doubts": "False alarms and misses of warnings",
     "pneumoniamnist": "A published PneumoniaMNIST classifier",
 }
 """Folders of `experiments/` whose RESULTS.md is a page, and what the page is called."""

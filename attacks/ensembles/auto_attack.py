@@ -25,7 +25,7 @@ from attacks.losses import MAX_TARGETS, margin
 from attacks.margin_pgd import MarginPGD
 from attacks.minimum_norm.fab import FAB
 from attacks.pgd import PGD
-from attacks.repeated_passes import PASSES, MeanOfPasses, is_random
+from attacks.repeated_passes import JUDGING_PASSES, PASSES, MeanOfPasses, is_random
 from attacks.square import Square
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel
@@ -84,8 +84,11 @@ class AutoAttack:
         fab_runs = sum(attack.minimum_norm for attack in stages)
         closing = self._search.passes + len(WIDER) * self._approach.passes
         usual = 3 + sum(attack.passes + 1 for attack in stages) + fab_runs * closing
-        means = sum(attack.passes + 1 for attack in self._stages_on_means())
-        return max(usual + LOCAL_PASSES + FURTHER_PASSES, 3 + PASSES * means)
+        stages = list(self._stages_on_means())
+        means = sum(attack.passes for attack in stages)
+        return max(
+            usual + LOCAL_PASSES + FURTHER_PASSES, 3 + PASSES * means + JUDGING_PASSES * len(stages)
+        )
 
     @property
     def _search(self) -> APGD:
@@ -111,6 +114,7 @@ class AutoAttack:
 
     def _stages_on_means(self) -> Iterator[Attack]:
         """For a network with random outputs; none stops at a success that may be luck."""
+        yield PGD(self.steps, step_size=max(4 / self.steps, 0.05))
         yield APGD(self.steps, start="image")
         yield APGD(self.steps, loss="dlr")
         yield MarginPGD()
@@ -157,11 +161,18 @@ class AutoAttack:
             if not len(batch.rows):
                 break
             x_adv = attack(mean, batch.x, batch.y, threat, batch.streams, batch.target)
+            worst = torch.full_like(best_so_far.margin[batch.rows], torch.inf)
+
+            def judged(z: Tensor, part: ActiveCases = batch, worst: Tensor = worst) -> Tensor:
+                logits = model(z)
+                value = margin(logits, part.y, part.target)
+                torch.minimum(worst, value.to(worst), out=worst)
+                return logits
+
             with torch.no_grad():
-                passes = [model(x_adv) for _ in range(PASSES)]
-            best_so_far.offer(batch, x_adv, torch.stack(passes).mean(0))
-            values = torch.stack([margin(one, batch.y, batch.target) for one in passes])
-            batch = batch.take((values <= 0).any(0))
+                logits = MeanOfPasses(judged, JUDGING_PASSES, seed=1)(x_adv)
+            best_so_far.offer(batch, x_adv, logits)
+            batch = batch.take(worst <= 0)
         return best_so_far.x_adv
 
     def _close_in(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.repeated_passes import MeanOfPasses, is_random
+from attacks.repeated_passes import JUDGING_PASSES, MeanOfPasses, is_random
 from robust.cases.case import Case, Cases, Entry, pixel_hash
 from robust.cases.consistency import check_outputs
 from robust.engine.batch import Batch, group_by_shape, make_batches, stack_images
@@ -202,8 +202,9 @@ class Runner:
         """
         if self._random is None:
             self._random = self.store.memo(RANDOM, lambda: is_random(self.classifier, x))
-        predict = MeanOfPasses(self.classifier) if self._random else self.classifier
-        return predict(x)  # type: ignore[no-any-return]
+        if self._random:
+            return MeanOfPasses(self.classifier, JUDGING_PASSES, seed=0)(x)
+        return self.classifier(x)  # type: ignore[no-any-return]
 
     def _predict(
         self, rows: range, contents: Mapping[int, str]

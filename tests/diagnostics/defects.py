@@ -144,14 +144,10 @@ class Wells(Bent):
 class Resized(Defective):
     """Resizes and pads the input at random (Xie et al. 2018)."""
 
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__(network)
-        self.draws = torch.Generator().manual_seed(0)
-
     def forward(self, x: Tensor) -> Tensor:
         whole = x.shape[-1]
-        side = int(torch.randint(whole - 6, whole + 1, (), generator=self.draws))
-        left, top = torch.randint(0, whole - side + 1, (2,), generator=self.draws).tolist()
+        side = int(torch.randint(whole - 6, whole + 1, ()))
+        left, top = torch.randint(0, whole - side + 1, (2,)).tolist()
         small, room = F.interpolate(x, (side, side), mode="bilinear"), whole - side
         out: Tensor = self.network(F.pad(small, (left, room - left, top, room - top)))
         return out
