@@ -382,7 +382,7 @@ def counted_doubts() -> str:
     shown: list[tuple[object, ...]] = []
     for name, *counts in rows:
         pairs = [counts[i : i + 2] for i in (0, 2, 4)]
-        shown.append((name, *(f"{a} of {b}" if int(b) else "–" for a, b in pairs)))
+        shown.append((name, *(f"{a} of {b}" if int(b) else "none" for a, b in pairs)))
     header = ("warning", "sound models (false alarms)", "masks that it names", "other masks")
     return table(header, shown)
 

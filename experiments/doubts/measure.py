@@ -40,6 +40,7 @@ DOUBTS = (
     *("no better than noise", "more steps still help", "clipped outputs"),
     *("outputs depend on the batch", "cross-entropy saturates"),
 )
+COUNTS = ("doubt", "sound, raised", "sound", "own, raised", "own", "other, raised", "other")
 COLUMNS = ("model", "masked", "seed", "cases", "reported", "known attack", "passes", "doubts")
 
 
@@ -129,9 +130,8 @@ def main() -> None:
         new = measured(name, asked.seed + number % 3, asked.count)
         rows.append(dict(zip(COLUMNS, map(str, new), strict=True)))
         write(table, COLUMNS, [[row[column] for column in COLUMNS] for row in rows])
+        write(asked.out / "doubts.csv", COUNTS, counted(rows))
         print(*new, sep=", ", flush=True)
-    header = ("doubt", "sound, raised", "sound", "own, raised", "own", "other, raised", "other")
-    write(asked.out / "doubts.csv", header, counted(rows))
 
 
 def write(path: Path, columns: tuple[str, ...], rows: list[list[object]]) -> None:
