@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from robust.errors import InputError
+from robust.records.estimate import interval_text
 from robust.training.recipe import Recipe, load_recipe
 from robust.training.train import train_classifier
 
@@ -153,7 +154,7 @@ def main(names: list[str]) -> None:
         )
         for split, scores in done.metrics.items():
             auc = scores.auc
-            said = f"{auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}]" if auc else "none"
+            said = f"{auc.value:.3f} {interval_text(auc)}" if auc else "none"
             print(f"{name}, {split}: AUC {said}", flush=True)
 
 

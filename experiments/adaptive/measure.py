@@ -76,7 +76,7 @@ def main(asked: Options) -> None:
         write(asked, "adaptive", COLUMNS, rows)
         if (eps, steps) == BUDGETS[0]:
             found = report.detection.adaptive
-            standing = [one.detector for one in found if one.auc and one.auc.high >= 0.5]
+            standing = [one.detector for one in found if one.auc and not one.auc.is_below(0.5)]
         if not standing:
             break
 

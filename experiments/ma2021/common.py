@@ -22,6 +22,7 @@ from robust.auditing import audit_plan
 from robust.errors import InputError
 from robust.plan.load import make_plan, read_plan
 from robust.records import Estimate, Report
+from robust.records.estimate import interval_text
 from robust.report.figures.style import ReportFigure
 
 RUNS = Path("runs/ma2021")
@@ -173,7 +174,7 @@ def percent(one: Estimate | None) -> str:
     """`91.2 [88.0, 94.1]`."""
     if one is None:
         return "none"
-    return f"{100 * one.value:.1f} [{100 * one.low:.1f}, {100 * one.high:.1f}]"
+    return f"{100 * one.value:.1f} {interval_text(one, 100, 1)}"
 
 
 def started(main: Any, doc: str | None, home: Path = RESULTS) -> None:

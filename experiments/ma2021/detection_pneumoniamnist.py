@@ -65,7 +65,12 @@ def name(shown: ImageSet) -> str:
 
 def numbers(*estimates: Estimate | None) -> list[str]:
     """Value, low and high of each."""
-    return [f"{v:.4f}" for e in estimates if e is not None for v in (e.value, e.low, e.high)]
+    return [
+        "" if v is None else f"{v:.4f}"
+        for e in estimates
+        if e is not None
+        for v in (e.value, e.low, e.high)
+    ]
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from experiments.ma2021.common import (
 from robust.metrics.bootstrap import Bootstrap
 from robust.models import full_precision, prepare, settle_head
 from robust.records import Estimate
+from robust.records.estimate import interval_text
 from robust.report.figures.style import Figure, ReportFigure
 
 MODELS = ("mobilenet-pretrained", "mobilenet-random", "squeezenet-pretrained", "squeezenet-random")
@@ -106,7 +107,7 @@ def draw(shown: dict[tuple[str, str], Estimate]) -> Figure:
         for j, target in enumerate(MODELS):
             one = shown[source, target]
             colour = "black" if one.value > 0.6 else "white"
-            text = f"{100 * one.value:.0f}\n[{100 * one.low:.0f}, {100 * one.high:.0f}]"
+            text = f"{100 * one.value:.0f}\n{interval_text(one, 100, 0)}"
             axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=8)
     two_lines = [name.replace("-", "\n") for name in MODELS]
     axes.set_xticks(range(len(MODELS)), two_lines, fontsize=8)

@@ -239,4 +239,6 @@ def _show(trained: Trained, recipe: Recipe) -> None:
 
 
 def _interval(value: Estimate | None) -> str:
-    return "-" if value is None else f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
+    from robust.records.estimate import interval_text
+
+    return "-" if value is None else f"{value.value:.3f} {interval_text(value)}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 
 from robust.diagnostics.evidence import Evidence
+from robust.records.estimate import interval_text
 from robust.units import percent_text
 
 CLAIM_TOLERANCE = 0.02
@@ -41,9 +42,9 @@ def below_the_claim(e: Evidence) -> str | None:
         ("AUC", e.claim.auc, e.clean.scores.auc),
     )
     missed = [
-        f"{name} is {seen.value:.3f} [{seen.low:.3f}, {seen.high:.3f}], {claimed:.3f} was claimed"
+        f"{name} is {seen.value:.3f} {interval_text(seen)}, {claimed:.3f} was claimed"
         for name, claimed, seen in claims
-        if claimed is not None and seen is not None and seen.high < claimed - CLAIM_TOLERANCE
+        if claimed is not None and seen is not None and seen.is_below(claimed - CLAIM_TOLERANCE)
     ]
     return f"on clean images {' and '.join(missed)} by {e.claim.by}" if missed else None
 

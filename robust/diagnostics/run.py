@@ -7,7 +7,7 @@ the warning matters and what to do.
 from __future__ import annotations
 
 from robust.diagnostics.evidence import Evidence
-from robust.records.estimate import TOO_FEW
+from robust.records.estimate import TOO_FEW, interval_text
 from robust.units import percent_text
 
 WIDE = 0.3
@@ -23,7 +23,7 @@ def null_alarm(e: Evidence) -> str | None:
     names = ", ".join(dict.fromkeys(null.detector for null in loud))
     return (
         f"{names}: trained to find attacks among clean images alone, {worst.detector} reaches an "
-        f"AUC of {worst.auc.value:.2f} [{worst.auc.low:.2f}, {worst.auc.high:.2f}]"
+        f"AUC of {worst.auc.value:.2f} {interval_text(worst.auc, 1, 2)}"
     )
 
 
@@ -50,17 +50,18 @@ def too_few_cases(e: Evidence) -> str | None:
     """Raised if a worst-case interval is wider than `WIDE`, or a gate needs more groups."""
     short = {name: least for name, least in e.groups_needed.items() if least > e.groups}
     wide = [
-        (estimate.high - estimate.low, row, estimate)
+        (high - low, row, (low, high))
         for row in e.worst
         if (estimate := row.scores.robust_accuracy) is not None
-        and estimate.high - estimate.low > WIDE
+        for low, high in [estimate.interval or (0.0, 1.0)]
+        if high - low > WIDE
     ]
     seen = []
     if wide:
-        _, row, estimate = max(wide, key=lambda found: found[0])
+        _, row, (low, high) = max(wide, key=lambda found: found[0])
         seen.append(
             f"robust accuracy at {row.condition.removeprefix('worst case, ')} lies anywhere from "
-            f"{percent_text(estimate.low)} to {percent_text(estimate.high)}"
+            f"{percent_text(low)} to {percent_text(high)}"
         )
     if short:
         name, least = max(short.items(), key=lambda item: item[1])

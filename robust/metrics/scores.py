@@ -132,11 +132,19 @@ class Scorer:
         defined = [e for e in each if e is not None]
         if not defined:
             return None
-        value = float(np.mean([estimate.value for estimate in defined]))
-        low = float(np.mean([estimate.low for estimate in defined]))
-        high = float(np.mean([estimate.high for estimate in defined]))
-        # The mean of the classes' bounds is wider than the bound of their mean: never too narrow.
-        return Estimate(value, low, high, defined[0].cases, defined[0].groups)
+        return _mean(defined)
+
+
+def _mean(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean, with the mean of the bounds: wider than the bound of the mean, never too narrow."""
+    value = float(np.mean([one.value for one in estimates]))
+    ends = [one.interval for one in estimates if one.interval is not None]
+    first = estimates[0]
+    if len(ends) < len(estimates):
+        needed = max((one.groups_needed or 0 for one in estimates), default=0)
+        return Estimate(value, None, None, first.cases, first.groups, needed or None)
+    low, high = (float(np.mean([end[side] for end in ends])) for side in (0, 1))
+    return Estimate(value, low, high, first.cases, first.groups)
 
 
 def finding_score(logits: Array, findings: Sequence[int]) -> Array:

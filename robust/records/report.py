@@ -29,7 +29,7 @@ from robust.records.scores import AccuracyCurve, AttackResult, Difficulty
 from robust.records.storage import Survival
 from robust.units import same_eps
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Goes up whenever a reader of an older report.json would misread a newer one."""
 
 MOST_BYTES = 256 << 20

@@ -38,4 +38,5 @@ class Scenario:
     @property
     def beats_control(self) -> bool:
         """Whether the two intervals do not overlap, and the attack's is the higher one."""
-        return self.fooled.low > self.control.high
+        low, high = self.fooled.low, self.control.high
+        return low is not None and high is not None and low > high

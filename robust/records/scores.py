@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import overload
 
-from robust.records.estimate import Estimate
+from robust.records.estimate import Estimate, interval_text
 from robust.units import format_threat
 
 
@@ -148,7 +148,7 @@ class AttackResult:
             return f"<{self.condition}: no {name}, {self.attacked} attacked>"
         return (
             f"<{self.condition}: {name} {estimate.value:.3f} "
-            f"[{estimate.low:.3f}, {estimate.high:.3f}], "
+            f"{interval_text(estimate)}, "
             f"{estimate.cases} cases, {estimate.groups} groups>"
         )
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from robust.metrics.bootstrap import clopper_pearson
-from robust.metrics.bootstrap import groups_needed as groups_needed
+from robust.metrics.intervals import clopper_pearson
+from robust.metrics.intervals import groups_needed as groups_needed
 from robust.records import AttackResult, Detection, Estimate, Flag, Report
 from robust.report.text.format import (
     FALSE_ALARM_RATE,
@@ -54,7 +54,7 @@ class _Figure:
     """An estimate of the report as a gate reads it."""
 
     estimate: Estimate
-    bound: float
+    bound: float | None
     groups: int
     """Groups that it can rest on at most."""
     path: str
@@ -96,7 +96,7 @@ def _compare(name: str, required: float, figure: _Figure) -> GateResult:
     required_text = figure.share(required)
     perfect = clopper_pearson(figure.groups, figure.groups)[0]
     outcome: GateOutcome = "failed"
-    if figure.estimate.high < required:
+    if figure.estimate.is_below(required):
         why = f"{figure.text}: the whole interval lies below {required_text}"
     elif perfect < required:
         outcome = "undecided"
@@ -106,7 +106,7 @@ def _compare(name: str, required: float, figure: _Figure) -> GateResult:
             f"showing {required_text} needs {groups_needed(required)} groups "
             f"(observed: {figure.text})"
         )
-    elif figure.bound >= required:
+    elif figure.bound is not None and figure.bound >= required:
         outcome, why = "passed", f"{figure.text}: the lower bound reaches {required_text}"
     else:
         why = f"{figure.text}: {required_text} is not shown, the lower bound lies below it"
@@ -142,7 +142,8 @@ def _rate(name: str, required: float, row: AttackResult, entry: str, path: str) 
             kind = "with" if entry == "sensitivity" else "without"
             why += f": too many cases could not be evaluated, or no case is {kind} a finding"
         return GateResult(name, "undecided", why, required)
-    bound = estimate.low * estimate.cases / (estimate.cases + row.failed)
+    counted_share = estimate.cases / (estimate.cases + row.failed)
+    bound = None if estimate.low is None else estimate.low * counted_share
     note = f", {counted(row.failed, 'case')} that could not be evaluated counted as misread"
     figure = _Figure(
         estimate,
@@ -215,9 +216,7 @@ def _adaptive_figure(detection: Detection, detector: str, entry: str) -> _Figure
     path = f"/detection/adaptive/{detection.adaptive.index(result)}"
     if entry == "withstands":
         evasion = result.evasion_rates[FALSE_ALARM_RATE]
-        withstood = Estimate(
-            1 - evasion.value, 1 - evasion.high, 1 - evasion.low, evasion.cases, evasion.groups
-        )
+        withstood = evasion.complement
         where = f"{path}/evasion_rates/{FALSE_ALARM_RATE}"
         return _Figure(withstood, withstood.low, withstood.groups, where)
     if result.auc is None:

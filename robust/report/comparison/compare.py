@@ -54,15 +54,16 @@ class Change:
     @property
     def result(self) -> str:
         """`better` or `worse` where the whole interval is on one side of 0."""
-        if self.difference.low > 0:
+        low, high = self.difference.interval or (-1.0, 1.0)
+        if low > 0:
             return "better"
-        return "worse" if self.difference.high < 0 else "no difference shown"
+        return "worse" if high < 0 else "no difference shown"
 
     def tolerance_result(self, tolerance: float) -> str:
         """`lost more` than the tolerance, `kept` or `undecided`, by the whole interval."""
-        if self.difference.high < -tolerance:
+        if self.difference.is_below(-tolerance):
             return "lost more"
-        return "kept" if self.difference.low >= -tolerance else "undecided"
+        return "kept" if self.difference.is_at_least(-tolerance) else "undecided"
 
     def lost_text(self, tolerance: float) -> str:
         """One line: `robust accuracy, worst case, L∞ 1/255: -12.3 [-15.0, -9.9] of 100, ...`."""
@@ -156,7 +157,7 @@ def _table(run: Path, report: Report) -> pd.DataFrame:
 
 
 class _Pair:
-    """Two runs on the same cases, OLD first, both on the same resamples."""
+    """Two runs on the same cases, OLD first."""
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -120,8 +121,7 @@ def _every_eps(curve: AccuracyCurve, scale: float) -> Figure:
     robust_accuracy = curve.robust_accuracy
     axes.fill_between(
         eps,
-        [100 * e.low for e in robust_accuracy],
-        [100 * e.high for e in robust_accuracy],
+        *_band(robust_accuracy),
         step="post",
         color=BAND,
         alpha=0.3,
@@ -183,17 +183,21 @@ def _line(
     spots = [x for x, _ in known]
     axes.fill_between(
         spots,
-        [100 * e.low for _, e in known],
-        [100 * e.high for _, e in known],
+        *_band([e for _, e in known]),
         color=band,
         alpha=0.22,
         linewidth=0,
     )
     if len(known) == 1:  # a band without width would be invisible
-        ((x, e),) = known
-        axes.vlines(x, 100 * e.low, 100 * e.high, color=band, linewidth=6, alpha=0.35)
+        axes.vlines(spots, *_band([e for _, e in known]), color=band, linewidth=6, alpha=0.35)
         style.setdefault("marker", "o")
     axes.plot(spots, [100 * e.value for _, e in known], **style)  # type: ignore[arg-type]
+
+
+def _band(estimates: Sequence[Estimate]) -> tuple[list[float], list[float]]:
+    """Lower and upper ends in percent; NaN, which is not drawn, where there is no interval."""
+    ends = [estimate.interval or (math.nan, math.nan) for estimate in estimates]
+    return [100 * low for low, _ in ends], [100 * high for _, high in ends]
 
 
 def _in_words(what: str, rows: Sequence[AttackResult], estimates: Sequence[Estimate | None]) -> str:

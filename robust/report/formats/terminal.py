@@ -15,6 +15,7 @@ from robust.report.tables.gates import gate_line
 from robust.report.text.detection import detection_lines, null_control_warning
 from robust.report.text.format import (
     NONE,
+    bracket,
     counted,
     median_distance,
     norms,
@@ -146,10 +147,7 @@ def _score(estimate: Estimate | None, score: str) -> str:
     if estimate is None:
         return NONE
     scale, digits = (1, 2) if score == "auc" else (100, 0)
-    value, low, high = (
-        f"{scale * number:.{digits}f}" for number in (estimate.value, estimate.low, estimate.high)
-    )
-    return f"{value} [{low}, {high}]"
+    return f"{scale * estimate.value:.{digits}f} {bracket(estimate, scale, digits)}"
 
 
 def _minimum_norm_line(row: AttackResult) -> Text:
@@ -176,4 +174,4 @@ def _robust_accuracy_text(row: AttackResult | None) -> str:
 
 def _interval(row: AttackResult) -> str:
     estimate = row.scores.robust_accuracy
-    return NONE if estimate is None else f"[{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+    return NONE if estimate is None else bracket(estimate, 100, 0)

@@ -6,6 +6,7 @@ from robust.records import Detection, DetectorScore, Estimate, ImageSet, NullCon
 from robust.report.text.adaptive import adaptive_line, adaptive_sentences, adaptive_summary
 from robust.report.text.format import (
     FALSE_ALARM_RATE,
+    bracket,
     counted,
     listed,
     of_hundred,
@@ -165,7 +166,7 @@ def worst_harmless_change(detection: Detection, detector: str) -> DetectorScore 
 
 def auc_text(estimate: Estimate) -> str:
     """`0.61 [0.55, 0.67]`."""
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+    return f"{estimate.value:.2f} {bracket(estimate, 1, 2)}"
 
 
 def _trusted(detection: Detection) -> list[str]:
@@ -217,12 +218,12 @@ def _rate_sentence(score: DetectorScore, detector: str, images_text: str) -> str
 
 def _chance_sentence(score: DetectorScore, auc: Estimate) -> str:
     """Says so where a result is not shown to be better than chance; empty otherwise."""
-    if auc.high < 0.5:
+    if auc.is_below(0.5):
         return f" It rates them as less suspicious than clean images (AUC {auc_text(auc)})."
-    if auc.low <= 0.5:
+    if auc.low is None or auc.low <= 0.5:
         return f" This is no better than chance (AUC {auc_text(auc)})."
     rate = score.detection_rates.get(FALSE_ALARM_RATE)
-    if rate is None or rate.low > float(FALSE_ALARM_RATE):
+    if rate is None or rate.low is None or rate.low > float(FALSE_ALARM_RATE):
         return ""
     verb = "is" if rate.value <= float(FALSE_ALARM_RATE) else "may be"
     return f" This {verb} no more than the share of clean images that it flags."

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from robust.records import AttackResult, Estimate, Report
+from robust.records.estimate import interval_text, no_interval_text
 from robust.units import eps_text, norm_text
 
 NONE = "–"  # noqa: RUF001  (an en dash on purpose)
@@ -64,7 +65,9 @@ def of_hundred(share: float, digits: int = 4) -> str:
 
 def whole_interval(estimate: Estimate) -> str:
     """`[80, 86]`: the interval of a share as numbers of 100, as `of_hundred` rounds them."""
-    return f"[{of_hundred(estimate.low, 1)}, {of_hundred(estimate.high, 1)}]"
+    if (ends := estimate.interval) is None:
+        return no_interval_text(estimate)
+    return f"[{of_hundred(ends[0], 1)}, {of_hundred(ends[1], 1)}]"
 
 
 def rate_of_hundred(estimate: Estimate) -> str:
@@ -78,8 +81,8 @@ def whole_percent(estimate: Estimate) -> str:
 
 
 def bracket(estimate: Estimate, scale: float = 100, digits: int = 1) -> str:
-    """`[80.6, 85.9]`: the interval, multiplied by `scale`."""
-    return f"[{scale * estimate.low:.{digits}f}, {scale * estimate.high:.{digits}f}]"
+    """`[80.6, 85.9]`: the interval, multiplied by `scale`; says so where there is none."""
+    return interval_text(estimate, scale, digits)
 
 
 def percent(estimate: Estimate | None, interval: bool = True) -> str:

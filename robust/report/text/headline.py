@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robust.metrics.scores import too_many_failed
-from robust.records import AttackResult, Estimate, Report
+from robust.records import AttackResult, Report
 from robust.report.text.detection import detection_summary, null_control_warning
 from robust.report.text.format import (
     counted,
@@ -161,7 +161,7 @@ def _amount(row: AttackResult) -> str:
         return f"all of them {whole_interval(success)}"
     if success.value == 0:
         return f"none of them {whole_interval(success)}"
-    unchanged = Estimate(1 - success.value, 1 - success.high, 1 - success.low, 0, 0)
+    unchanged = success.complement
     if unchanged.value <= 0.1:
         return f"all but {rate_of_hundred(unchanged)}"
     return rate_of_hundred(success)
@@ -217,11 +217,12 @@ def _verdict_word(row: AttackResult) -> str:
     success = row.scores.success
     if success is None or too_many_failed(row.failed, row.attacked):
         return "undecided"
-    low, high = 1 - success.high, 1 - success.low
-    if high < 0.1:
+    correct = success.complement
+    if correct.is_below(0.1):
         return "fails"
-    if high < 0.5:
+    if correct.is_below(0.5):
         return "mostly fooled"
-    if low >= 0.9:
+    if correct.is_at_least(0.9):
         return "robust"
-    return "partly robust" if low >= 0.5 and high < 0.9 else "undecided"
+    between = correct.is_at_least(0.5) and correct.is_below(0.9)
+    return "partly robust" if between else "undecided"
