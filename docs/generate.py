@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import csv
 import dataclasses
 import inspect
 import itertools
@@ -374,6 +375,18 @@ def warnings_reference() -> str:
     )
 
 
+def counted_doubts() -> str:
+    """How often doubts about masked gradients were raised on models made for this count."""
+    file = ROOT / "experiments" / "doubts" / "results" / "doubts.csv"
+    rows = list(csv.reader(file.read_text(encoding="utf-8").splitlines()))[1:]
+    shown: list[tuple[object, ...]] = []
+    for name, *counts in rows:
+        pairs = [counts[i : i + 2] for i in (0, 2, 4)]
+        shown.append((name, *(f"{a} of {b}" if int(b) else "none" for a, b in pairs)))
+    header = ("warning", "sound models (false alarms)", "masks that it names", "other masks")
+    return table(header, shown)
+
+
 def glossary() -> str:
     """The terms that a report explains."""
     return table(("term", "meaning"), [(f"**{term}**", text) for term, text in TERMS.values()])
@@ -399,6 +412,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "detector pages": lambda: detector_table("{}.md"),
     "plan": plan_reference,
     "warnings": warnings_reference,
+    "counted doubts": counted_doubts,
     "verdict rule": lambda: RULE,
     "glossary": glossary,
     "licences": licences,

@@ -24,6 +24,7 @@ EXPERIMENTS = {
     "ma2021": "Ma et al. 2021, reproduced",
     "coverage": "How often intervals hold the truth",
     "storage": "Effect of saving the image",
+    "doubts": "False alarms and misses of warnings",
     "pneumoniamnist": "A published PneumoniaMNIST classifier",
 }
 """Folders of `experiments/` whose RESULTS.md is a page, and what the page is called."""

@@ -20,25 +20,39 @@ from attacks.contract import (
     require_fit,
     require_positive,
 )
-from attacks.losses import MAX_TARGETS
+from attacks.line_search import FURTHER_PASSES, LOCAL_PASSES, search_lines
+from attacks.losses import MAX_TARGETS, margin
+from attacks.margin_pgd import MarginPGD
 from attacks.minimum_norm.fab import FAB
+from attacks.pgd import PGD
+from attacks.repeated_passes import JUDGING_PASSES, PASSES, MeanOfPasses, is_random
 from attacks.square import Square
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel
 
 WIDER = (2.0, 1.4)
 """Radii, in units of eps, of the balls that APGD narrows from an image outside to within eps."""
+FINAL: tuple[Attack, ...] = (
+    PGD(step_size=0.05, schedule="constant", start="image", stop=True),
+    PGD(step_size=0.1, schedule="constant", start="image", loss="margin", stop=True),
+    PGD(stop=True),
+)
+"""An audit's usual attacks, with which an ensemble must keep up: BIM, MarginPGD and PGD."""
 
 
 @dataclass(frozen=True)
 class AutoAttack:
-    """APGD, FAB and Square one after the other, each on the cases that are still robust.
+    """APGD, FAB, Square and shorter searches in turn, each on the cases that are still robust.
 
     Use it for the final number within an eps, with any number of classes, two included: it has
     budgets (`steps`, `queries`) and nothing to tune. Where gradients near the image vanish, FAB,
     which also starts far away, often finds an image outside the ball, and APGD goes on from there
     through narrowing balls. Targeted runs and DLR need three classes; with two, where the gradients
-    of all losses are parallel, further starts replace them.
+    of all losses are parallel, further starts replace them. At the end come the usual attacks of 20
+    steps and a search along lines: they may find what the others pass over.
+
+    A network whose outputs are random is attacked by the mean gradient of several passes
+    (expectation over transformation), and a case is done when every pass of its image is misread.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
@@ -69,7 +83,12 @@ class AutoAttack:
         stages = list(self._stages(MAX_TARGETS + 1, False))
         fab_runs = sum(attack.minimum_norm for attack in stages)
         closing = self._search.passes + len(WIDER) * self._approach.passes
-        return 1 + sum(attack.passes + 1 for attack in stages) + fab_runs * closing
+        usual = 3 + sum(attack.passes + 1 for attack in stages) + fab_runs * closing
+        stages = list(self._stages_on_means())
+        means = sum(attack.passes for attack in stages)
+        return max(
+            usual + LOCAL_PASSES + FURTHER_PASSES, 3 + PASSES * means + JUDGING_PASSES * len(stages)
+        )
 
     @property
     def _search(self) -> APGD:
@@ -91,6 +110,15 @@ class AutoAttack:
             yield FAB(self.steps, restarts=3)
             yield FAB(self.steps, targets=targets)
         yield Square(self.queries)
+        yield from FINAL
+
+    def _stages_on_means(self) -> Iterator[Attack]:
+        """For a network with random outputs; none stops at a success that may be luck."""
+        yield PGD(self.steps, step_size=max(4 / self.steps, 0.05))
+        yield APGD(self.steps, start="image")
+        yield APGD(self.steps, loss="dlr")
+        yield MarginPGD()
+        yield Square(max(self.queries // PASSES, 1))
 
     def __call__(
         self,
@@ -106,6 +134,8 @@ class AutoAttack:
         best_so_far, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
         with torch.no_grad():
             logits = model(x)
+        if is_random(model, x):
+            return self._attack_means(model, batch, threat)
         batch = batch.take(~best_so_far.offer(batch, x, logits))
         for attack in self._stages(logits.shape[1], target is not None):
             if not len(batch.rows):
@@ -118,6 +148,31 @@ class AutoAttack:
             batch, x_adv = batch.take(~success), x_adv[~success]
             if attack.minimum_norm and len(batch.rows):
                 batch = self._close_in(model, best_so_far, batch, x_adv, threat, target)
+        if len(batch.rows):
+            x_adv = search_lines(model, batch.x, batch.y, threat, batch.streams, batch.target).x_adv
+            with torch.no_grad():
+                best_so_far.offer(batch, x_adv, model(x_adv))
+        return best_so_far.x_adv
+
+    def _attack_means(self, model: Model, batch: ActiveCases, threat: ThreatModel) -> Tensor:
+        """The image with the largest mean margin, for a network with random outputs."""
+        mean, best_so_far = MeanOfPasses(model), BestSoFar(batch.x)
+        for attack in self._stages_on_means():
+            if not len(batch.rows):
+                break
+            x_adv = attack(mean, batch.x, batch.y, threat, batch.streams, batch.target)
+            worst = torch.full_like(best_so_far.margin[batch.rows], torch.inf)
+
+            def judged(z: Tensor, part: ActiveCases = batch, worst: Tensor = worst) -> Tensor:
+                logits = model(z)
+                value = margin(logits, part.y, part.target)
+                torch.minimum(worst, value.to(worst), out=worst)
+                return logits
+
+            with torch.no_grad():
+                logits = MeanOfPasses(judged, JUDGING_PASSES, seed=1)(x_adv)
+            best_so_far.offer(batch, x_adv, logits)
+            batch = batch.take(worst <= 0)
         return best_so_far.x_adv
 
     def _close_in(

@@ -23,6 +23,8 @@ CHECKS: dict[str, Check] = {
     "attacks without a verdict": run.not_evaluated,
     "gradients vanish": gradient_masking.vanishing_gradients,
     "gradients mislead": gradient_masking.misleading_gradients,
+    "gradients point away from the boundary": gradient_masking.gradients_point_away,
+    "adversarial regions narrower than a step": gradient_masking.narrow_regions,
     "black box beats white box": gradient_masking.black_box_wins,
     "attacks fail without bounds": gradient_masking.unbounded_failure,
     "accuracy rises with eps": gradient_masking.rises_with_eps,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from attacks import ThreatModel
 from robust.cases.case import Cases
@@ -17,7 +18,7 @@ from robust.engine.run_memory import PROBE
 from robust.engine.run_store import RunStore
 from robust.engine.summary import FinishedCases, Summary
 from robust.metrics.intervals import groups_needed
-from robust.metrics.scores import margins
+from robust.metrics.scores import Condition, margins
 from robust.plan.gates import GatesSpec
 from robust.plan.spec import AuditSpec
 from robust.records import AttackResult, Detection
@@ -78,6 +79,7 @@ def collect_evidence(results: RunResults) -> Evidence:
         clipped=_clipped(summary, finished.hashes),
         iterative=frozenset(cell.label for cell in cells if is_iterative(cell)),
         stuck=list(_stuck(plan.audit, cells, summary)),
+        saturated=list(_saturated(plan.audit, cells, results.store, summary)),
         short_reach=_short_reach(cells),
         probe=results.store.get(PROBE) if plan.doubts.probe else None,
     )
@@ -126,17 +128,13 @@ def is_iterative(cell: Cell) -> bool:
 
 
 def _stuck(spec: AuditSpec, cells: Sequence[Cell], summary: Summary) -> Iterator[Stuck]:
-    """By threat model: cases whose margin no attack raised. Nothing for a goal with a target.
+    """By threat model: cases whose margin no attack raised.
 
     All attacks at one eps together: with three classes cross-entropy may rise where the margin
     does not, and then an attack on the margin shows that it could rise.
     """
-    if spec.target is not None:
+    if not _any_error(spec, summary):
         return
-    if spec.goal != "error" and summary.clean.logits.shape[1] > 2:
-        return
-    before = margins(summary.clean.logits, summary.labels)
-    least = MIN_RISE * float(np.abs(before).mean())
     by_threat: dict[ThreatModel, list[Cell]] = {}
     for cell in cells:
         if cell.exact and is_iterative(cell) and cell.same_as is None:
@@ -144,16 +142,43 @@ def _stuck(spec: AuditSpec, cells: Sequence[Cell], summary: Summary) -> Iterator
     for threat, own in by_threat.items():
         conditions = [summary.condition(cell.key) for cell in own]
         evaluated = np.any([one.evaluated for one in conditions], axis=0)
-        risen = np.any(
-            [
-                one.evaluated & (margins(one.logits, summary.labels) - before > least)
-                for one in conditions
-            ],
-            axis=0,
-        )
+        risen = np.any([_risen(one, summary) for one in conditions], axis=0)
         names = ", ".join(cell.label for cell in own)
         stuck = int((evaluated & ~risen).sum())
         yield Stuck(names, threat.norm, threat.eps, stuck, int(evaluated.sum()))
+
+
+def _saturated(
+    spec: AuditSpec, cells: Sequence[Cell], store: RunStore, summary: Summary
+) -> Iterator[Stuck]:
+    """By attack: cases whose cross-entropy saturated, and whose margin the attack did not raise."""
+    if not _any_error(spec, summary):
+        return
+    for cell in cells:
+        if cell.same_as is not None or cell.attack.minimum_norm:
+            continue
+        rows = {o.row for o in store.outcomes(cell.key) if o.saturated}
+        if not rows:
+            continue
+        saturated = np.array([row in rows for row in summary.rows])
+        condition = summary.condition(cell.key)
+        stuck = condition.evaluated & saturated & ~condition.success & ~_risen(condition, summary)
+        found = int(stuck.sum()), int(condition.evaluated.sum())
+        yield Stuck(cell.label, cell.threat.norm, cell.threat.eps, *found)
+
+
+def _any_error(spec: AuditSpec, summary: Summary) -> bool:
+    """Whether a larger margin is nearer to the goal; it need not be with a target."""
+    error = spec.goal == "error" or summary.clean.logits.shape[1] == 2
+    return spec.target is None and error
+
+
+def _risen(condition: Condition, summary: Summary) -> npt.NDArray[np.bool_]:
+    """The cases `(n,)` that were evaluated and whose margin rose by more than rounding."""
+    before = margins(summary.clean.logits, summary.labels)
+    least = MIN_RISE * float(np.abs(before).mean())
+    rise = margins(condition.logits, summary.labels) - before
+    return np.asarray(condition.evaluated & (rise > least))
 
 
 def _short_reach(cells: Sequence[Cell]) -> dict[str, float]:

@@ -25,7 +25,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Stuck:
-    """Cases that all iterative attacks at one eps left no nearer to their goal."""
+    """Cases that an attack, or all iterative attacks at one eps, left no nearer to their goal."""
 
     attacks: str
     """Names of the attacks."""
@@ -81,6 +81,8 @@ class Evidence:
     """Names of the iterative attacks in the plan."""
     stuck: Sequence[Stuck] = ()
     """Cases left no nearer to their goal, by eps."""
+    saturated: Sequence[Stuck] = ()
+    """Of each attack, those of these cases whose cross-entropy saturated."""
     short_reach: Mapping[str, float] = field(default_factory=dict)
     """By attack with a random start whose steps add up to less than 2 eps: their sum, in eps."""
     probe: Probed | None = None

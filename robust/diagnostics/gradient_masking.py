@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from robust.diagnostics.evidence import Evidence
 from robust.records import AttackResult
+from robust.records.probe import LineSearch
 from robust.units import format_threat, percent_text
 
 MIN_CASES = 3
@@ -54,6 +55,35 @@ def rounded_input(e: Evidence) -> str | None:
     return (
         f"on {e.probe.gradients.steps} of {e.probe.cases} cases a change of a tenth of a grey "
         f"level leaves every logit identical to the last bit, a larger one does not"
+    )
+
+
+def gradients_point_away(e: Evidence) -> str | None:
+    """Raised if lines that the gradient leads away from reach a misreading, on 2 %."""
+    found = e.probe.lines if e.probe else None
+    if found is None or not _many(found.away, found.cases, 0.02):
+        return None
+    return (
+        f"{_searched(found)}, {found.away} were misread on a line against the gradient, or on one "
+        f"along which the margin falls before it rises"
+    )
+
+
+def narrow_regions(e: Evidence) -> str | None:
+    """Raised if lines cross misread stretches of at most an eighth of eps, on 2 %."""
+    found = e.probe.lines if e.probe else None
+    if found is None or not _many(found.narrow, found.cases, 0.02):
+        return None
+    return (
+        f"{_searched(found)}, {found.narrow} were misread on a stretch of at most an eighth of eps "
+        f"of a line, with correct images on both sides"
+    )
+
+
+def _searched(found: LineSearch) -> str:
+    return (
+        f"of {found.cases} cases that the plan's attacks with gradients left correct at "
+        f"{format_threat(found.norm, found.eps, '')}, and that further steps left correct too"
     )
 
 
@@ -153,11 +183,13 @@ def short_steps(e: Evidence) -> str | None:
 
 
 def saturation(e: Evidence) -> str | None:
-    """Raised if the cross-entropy saturates on an attacked case."""
-    worst = max(e.rows, key=lambda row: row.saturated, default=None)
-    if worst is None or not worst.saturated:
+    """Raised if the cross-entropy saturates and leaves 2 % no nearer to a wrong class."""
+    left = [one for one in e.saturated if _many(one.stuck, one.attacked, 0.02)]
+    if not left:
         return None
+    worst = max(left, key=lambda one: one.stuck)
     return (
-        f"on {worst.saturated} of {worst.attacked} cases under {worst.attack} the probability of "
-        f"the true class is so near 1 that the gradient of cross-entropy has lost half its digits"
+        f"{worst.stuck} of {worst.attacked} cases under {worst.attacks} are no nearer to a wrong "
+        f"class: the probability of the true class is so near 1 that the gradient of cross-entropy "
+        f"has lost half its digits"
     )

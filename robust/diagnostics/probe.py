@@ -11,12 +11,14 @@ import torch
 from attacks import Model, Streams
 from robust.cases.case import spread
 from robust.diagnostics.finite_differences import probe_gradients, span
+from robust.diagnostics.line_search import LineSearcher, affordable
 from robust.diagnostics.reattack import (
     count_robust_without_bounds,
     find_robust_cases,
     reattack,
 )
 from robust.engine.batch import Batch
+from robust.engine.cells import running_order
 from robust.engine.goal import ANY_ERROR, Goal, eligible_cases
 from robust.engine.mixed_precision import cases_at_once
 from robust.engine.run_memory import PROBE
@@ -24,9 +26,14 @@ from robust.engine.session import Session
 from robust.engine.verified_attack import Recorder
 from robust.models.acceleration.memory import memory_ran_out
 from robust.plan.spec import AuditSpec
-from robust.records.probe import Gradients, Probed, Search
+from robust.records.probe import Gradients, LineSearch, Probed, Search
 
 MAX_CASES = 16
+MAX_SEARCHED = 256
+"""Cases searched along and against the gradient, at most."""
+SHARE = 0.2
+"""Most passes of the search along further lines, as a share of those of the plan's attacks; the
+first `MAX_CASES` are searched so in any case."""
 REPEAT_TOLERANCE = 1e-5
 """Largest change between two passes, as a share of the spread of logits, that the order of
 additions may cause on a GPU."""
@@ -68,7 +75,8 @@ class _Probe:
         """Probe on some of these rows, whose cases are classified correctly."""
         began = time.perf_counter()
         batch = self._load(right, ANY_ERROR)
-        model = Recorder(self.session.runner.logits, batch.y)
+        # The network itself: the runner reads random outputs as the mean of several passes.
+        model = Recorder(self.session.classifier, batch.y)
         repeat, neighbours = _agreement(model, batch)
         streams = Streams.of(self.audit.seed, [case.id for case in batch.cases], "probe")
         gradients = Gradients(len(batch.rows))
@@ -78,7 +86,7 @@ class _Probe:
         self._show(2, "attack without bounds")
         boundless = count_robust_without_bounds(model, batch, self.audit.seed)
         self._show(3, "longer attacks on robust cases")
-        found, passes = self._search()
+        found, lines, passes = self._search(batch, len(right))
         return Probed(
             cases=len(batch.rows),
             passes=model.forward + model.backward + passes,
@@ -89,18 +97,30 @@ class _Probe:
             gradients=gradients,
             boundless=boundless,
             search=found,
+            lines=lines,
         )
 
-    def _search(self) -> tuple[Search | None, int]:
-        """Results of longer attacks on the robust cases, and the passes that they took."""
+    def _search(self, others: Batch, eligible: int) -> tuple[Search | None, LineSearch | None, int]:
+        """Results of longer attacks and of lines on the robust cases, and the passes they took."""
         session, norm = self.session, self.audit.norm
         left = find_robust_cases(session.store, session.cells, norm, self.most)
         if left is None:
-            return None, 0
+            return None, None, 0
         batch = self._load(left.rows, session.goal)
-        model = Recorder(session.runner.logits, batch.y)
+        model = Recorder(session.classifier, batch.y)
         found = reattack(model, batch, left, session.cells, session.goal, self.audit.seed)
-        return found, model.forward + model.backward
+        self._show(4, "lines through robust cases")
+        rows = spread(left.rows, MAX_SEARCHED)
+        step = min(cases_at_once(session.store) or MAX_SEARCHED, MAX_SEARCHED)
+        batches = [
+            part
+            for i in range(0, len(rows), step)
+            for part in session.runner.load(rows[i : i + step], session.goal)
+        ]
+        passes = eligible * sum(cell.attack.passes for cell in running_order(session.cells))
+        most = max(affordable(SHARE * passes), self.most)
+        searcher = LineSearcher(model, left, others, session.goal, self.audit.seed)
+        return found, searcher.search(batches, most), model.forward + model.backward
 
     def _load(self, rows: Sequence[int], goal: Goal) -> Batch:
         """At most `most` of these cases, evenly over them; of the commonest shape."""
@@ -108,7 +128,7 @@ class _Probe:
         return max(parts, key=lambda batch: len(batch.rows))
 
     def _show(self, step: int, label: str) -> None:
-        self.session.progress(step, 4, f"probing the classifier: {label}")
+        self.session.progress(step, 5, f"probing the classifier: {label}")
 
 
 @torch.no_grad()

@@ -77,7 +77,8 @@ class MixedPrecisionAttacker:
     measured. A case counts as robust only after a float32 run has failed on it.
     """
 
-    classifier: Classifier
+    classifier: Callable[[Tensor], Tensor]
+    """Predicts the adversarial images, at float32."""
     models: FastModels
     sizes: BatchSizes = field(default_factory=BatchSizes)
 

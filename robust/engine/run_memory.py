@@ -133,6 +133,8 @@ REPAIRED = Memo("repaired", int)
 """How many chunks ran again because the run file was damaged."""
 HEAD = Memo("head", str)
 """The classifier's head as it was recognised."""
+RANDOM = Memo("random outputs", bool)
+"""Whether the network's outputs differ from pass to pass: then means of passes are predictions."""
 ACCELERATION = Memo("acceleration", Acceleration)
 """How attacks run the network, as settled at the start."""
 CASES_AT_ONCE = Memo("cases at once", CasesAtOnce)

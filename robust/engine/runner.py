@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attacks.repeated_passes import JUDGING_PASSES, MeanOfPasses, is_random
 from robust.cases.case import Case, Cases, Entry, pixel_hash
 from robust.cases.consistency import check_outputs
 from robust.engine.batch import Batch, group_by_shape, make_batches, stack_images
@@ -18,7 +19,7 @@ from robust.engine.cells import Cell, running_order
 from robust.engine.goal import Goal, eligible_cases
 from robust.engine.identity.images import ChangedImage, contents_of, with_known_pixels
 from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
-from robust.engine.run_memory import HEAD
+from robust.engine.run_memory import HEAD, RANDOM
 from robust.engine.run_store import (
     CleanPrediction,
     KnownCase,
@@ -90,6 +91,7 @@ class Runner:
         self.forward_seconds: float | None = None
         """Time of the network for one image, of the fastest batch of clean predictions so far."""
         self._attacker: MixedPrecisionAttacker | None = None
+        self._random: bool | None = None
         rows = range(len(cases))
         self.chunks = [rows[i : i + audit.chunk] for i in range(0, len(rows), audit.chunk)]
         """Rows of the cases that are attacked as one batch and stored as one unit."""
@@ -163,6 +165,7 @@ class Runner:
             self._attacker = make_mixed_precision_attacker(
                 self.classifier, batch.x[:TIMING_IMAGES], self._precision, self.store, self._chunk
             )
+            self._attacker.classifier = self.logits
         return self._attacker.run(cell, batch, goal, seed)
 
     def load(self, rows: Sequence[int], goal: Goal) -> list[Batch]:
@@ -203,8 +206,13 @@ class Runner:
     def logits(self, x: Tensor) -> Tensor:
         """The logits `(n, k)` that every result is based on: at the classifier's own precision.
 
-        InputError where the network cannot take such images.
+        Of a network whose outputs are random, the mean of several passes: one pass would count
+        luck. InputError where the network cannot take such images.
         """
+        if self._random is None:
+            self._random = self.store.memo(RANDOM, lambda: is_random(self.classifier, x))
+        if self._random:
+            return MeanOfPasses(self.classifier, JUDGING_PASSES, seed=0)(x)
         return self.classifier(x)  # type: ignore[no-any-return]
 
     def _predict(

@@ -77,9 +77,10 @@ _TEXTS = (
     FlagText(
         "random outputs",
         "two passes of the same batch differ by more than 0.001 of the spread of logits",
-        "each gradient belongs to another network: attacks look weaker, and whether a case counts "
-        "as robust depends on chance",
-        "switch off dropout and random preprocessing, or attack the average of many passes",
+        "each gradient belongs to another network, so attacks look weaker; predictions in this "
+        "report are those of the mean of 32 passes, which still depends on chance",
+        "switch off dropout and random preprocessing, or add AutoAttack to the plan, which then "
+        "attacks the mean of several passes",
     ),
     FlagText(
         "outputs depend on the batch",
@@ -115,6 +116,27 @@ _TEXTS = (
         "changes the margin by less than a third or more than three times of what it predicts",
         "the gradient is not that of the function: attacks that follow it are weak",
         "look for custom backward passes and sparse activations; use attacks without gradients",
+    ),
+    FlagText(
+        "gradients point away from the boundary",
+        "a search along straight lines finds adversarial images on at least 2 % of the cases, and "
+        "at least 3, that the plan's attacks with gradients and further steps left correct, on "
+        "lines along which the attacks would not go: against the gradient, or such that the margin "
+        "falls before it rises",
+        "there is a hill between the image and the boundary: attacks that climb the gradient walk "
+        "away from it and call the case robust, so true robust accuracy is lower",
+        "look for custom backward passes and for activations or losses that are not monotone; add "
+        "Square and AutoAttack to the plan, or attack a surrogate without the hill",
+    ),
+    FlagText(
+        "adversarial regions narrower than a step",
+        "a search along straight lines finds adversarial images on at least 2 % of the cases, and "
+        "at least 3, that the plan's attacks with gradients and further steps left correct, in "
+        "stretches of at most an eighth of eps with correct images on both sides",
+        "the steps of attacks, a tenth of eps or more, pass over regions so narrow and call the "
+        "case robust, so true robust accuracy is lower",
+        "take smaller steps from many starts, and add AutoAttack; look for what makes the outputs "
+        "jump back and forth: quantisation, sparse activations, periodic functions",
     ),
     FlagText(
         "black box beats white box",
@@ -249,11 +271,12 @@ _TEXTS = (
     ),
     FlagText(
         "cross-entropy saturates",
-        "under an attack the probability of the true class is so near 1 that the gradient of "
-        "cross-entropy has lost half its digits",
-        "an attack on cross-entropy alone may stop there and call the case robust; the attacks of "
-        "this project maximise the margin on such cases",
-        "nothing for these attacks; distrust figures from other attacks that do not use the margin",
+        "on at least 2 % of the cases under an attack, and at least 3, the probability of the true "
+        "class is so near 1 that the gradient of cross-entropy has lost half its digits, and the "
+        "attack leaves the case no nearer to a wrong class",
+        "an attack on cross-entropy stops there and calls the case robust",
+        "distrust this attack; use one that maximises the margin: those of this project do so "
+        "where cross-entropy saturates, unless margin_fallback is off",
     ),
     FlagText(
         "the same attack twice",

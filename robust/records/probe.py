@@ -53,6 +53,25 @@ class Search:
 
 
 @dataclass(frozen=True)
+class LineSearch:
+    """Cases that the plan's attacks with gradients left correct, searched along straight lines."""
+
+    norm: str
+    """`Linf` or `L2`."""
+    eps: float
+    """In [0, 1] units of the displayed image."""
+    cases: int
+    """Number of cases searched along and against the gradient."""
+    everywhere: int
+    """Of these, cases searched along averaged gradients, to other classes and at random too."""
+    narrow: int
+    """Cases misread on a stretch of a line too short for the steps of attacks, and not misread
+    under further steps from the image."""
+    away: int
+    """The same for a longer stretch, where the gradient points away from it."""
+
+
+@dataclass(frozen=True)
 class Probed:
     """Everything that the probe observed."""
 
@@ -74,3 +93,5 @@ class Probed:
     """Cases that stay correct although the attack may change every pixel to any value."""
     search: Search | None = None
     """Attacks repeated where the plan's attacks failed; None where every case was misread."""
+    lines: LineSearch | None = None
+    """Search along lines where the plan's attacks failed; None where every case was misread."""

@@ -106,6 +106,53 @@ class Winners(nn.Module):
         return torch.where(flat >= kept, flat, 0.0).view_as(x)
 
 
+class Bent(Defective):
+    """Its margin, `levels` grey levels from the boundary along the gradient, is bent by `shape`."""
+
+    def __init__(self, network: nn.Module, x: Tensor) -> None:
+        super().__init__(network)
+        x = x.clone().requires_grad_()
+        out = network(x)
+        (gradient,) = torch.autograd.grad((out[:, 1] - out[:, 0]).sum(), x)
+        self.slope = float(gradient.abs().flatten(1).sum(1).median()) / 255
+
+    def shape(self, levels: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.network(x)
+        new = self.slope * self.shape((out[:, 1] - out[:, 0]) / self.slope)
+        return torch.stack([-new / 2, new / 2], 1)
+
+
+class Hill(Bent):
+    """Smooth, with a gradient of its own: beyond one grey level it points away from the boundary."""
+
+    def shape(self, levels: Tensor) -> Tensor:
+        return levels / (1 + levels**2)
+
+
+class Wells(Bent):
+    """Narrow wells of the other class, three grey levels apart."""
+
+    def shape(self, levels: Tensor) -> Tensor:
+        off = torch.remainder(levels.abs() - 1, 3.0)
+        off = torch.minimum(off, 3 - off)
+        return levels * (1 - 2 * torch.exp(-((off / 0.03) ** 2)))
+
+
+class Resized(Defective):
+    """Resizes and pads the input at random (Xie et al. 2018)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        whole = x.shape[-1]
+        side = int(torch.randint(whole - 6, whole + 1, ()))
+        left, top = torch.randint(0, whole - side + 1, (2,)).tolist()
+        small, room = F.interpolate(x, (side, side), mode="bilinear"), whole - side
+        out: Tensor = self.network(F.pad(small, (left, room - left, top, room - top)))
+        return out
+
+
 class Clipped(Defective):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.network(x).clamp(-0.5, 0.5)

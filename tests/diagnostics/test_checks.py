@@ -31,7 +31,7 @@ from robust.records import (
     Scores,
 )
 from robust.records.estimate import TOO_FEW
-from robust.records.probe import Gradients, Probed, Search
+from robust.records.probe import Gradients, LineSearch, Probed, Search
 
 
 def rate(value: float) -> Estimate:
@@ -72,6 +72,7 @@ def probed(**more: Any) -> Probed:
         "gradients": Gradients(16, judged=16),
         "boundless": 0,
         "search": Search("Linf", 1 / 255, 16, 1, 40, 3, 1, 300),
+        "lines": LineSearch("Linf", 1 / 255, 90, 20, 2, 2),
     }
     return Probed(**{**plain, **more})
 
@@ -122,6 +123,12 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
     "gradients vanish": probing(gradients=Gradients(16, vanishing=4, judged=12)),
     "gradients mislead": probing(gradients=Gradients(16, judged=16, misleading=8)),
     "input is rounded": probing(gradients=Gradients(16, judged=16, steps=16)),
+    "gradients point away from the boundary": probing(
+        lines=LineSearch("Linf", 1 / 255, 90, 20, 0, 3)
+    ),
+    "adversarial regions narrower than a step": probing(
+        lines=LineSearch("Linf", 1 / 255, 90, 20, 3, 0)
+    ),
     "black box beats white box": probing(search=Search("Linf", 1 / 255, 16, 0, 40, 3, 4, 300)),
     "more steps still help": probing(search=Search("Linf", 1 / 255, 16, 4, 40, 3, 0, 300)),
     "attacks fail without bounds": probing(boundless=5),
@@ -151,7 +158,9 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
         e, clean=replace(e.clean, scores=Scores(accuracy=rate(0.5)))
     ),
     "attacks without a verdict": lambda e: replace(e, failures=Counter({"IndexError: x": 3})),
-    "cross-entropy saturates": lambda e: replace(e, rows=(row("PGD", 0.8, saturated=4),)),
+    "cross-entropy saturates": lambda e: replace(
+        e, saturated=[Stuck("PGD", "Linf", 1 / 255, 4, 90)]
+    ),
     "no better than noise": lambda e: replace(
         e, rows=(row("uniform", 0.3, baseline=True), row("PGD", 0.3))
     ),
@@ -183,6 +192,9 @@ def test_every_check_has_its_texts_and_its_defect() -> None:
         ("clipped outputs", f"{100 * model.CLIPPED:g} %"),
         ("clipped outputs", gradient_masking.MIN_CASES),
         ("gradients vanish", gradient_masking.MIN_CASES),
+        ("cross-entropy saturates", gradient_masking.MIN_CASES),
+        ("gradients point away from the boundary", gradient_masking.MIN_CASES),
+        ("adversarial regions narrower than a step", gradient_masking.MIN_CASES),
     ],
 )
 def test_the_text_names_the_limit_of_the_check(name: str, limit: object) -> None:

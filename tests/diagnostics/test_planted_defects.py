@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from attacks import BIM, FGSM, PGD, AutoAttack, MarginPGD, Noise
@@ -35,6 +36,7 @@ MASKED = frozenset(
     {
         *("black box beats white box", "attacks fail without bounds", "no better than noise"),
         *("the objective does not rise", "accuracy rises with eps", "more steps still help"),
+        *("gradients point away from the boundary", "adversarial regions narrower than a step"),
     }
 )
 """The symptoms that one mask may show together."""
@@ -51,6 +53,14 @@ class Planted:
 
 def behind(kind: Callable[[nn.Module], nn.Module], *besides: str, **options: Any) -> Planted:
     return Planted(lambda: kind(network(BASE)), MASKED | set(besides), options=options)
+
+
+def bent(kind: type[defects.Bent]) -> Planted:
+    def made() -> nn.Module:
+        x = torch.stack([case.image for case in cases_of(BASE, count=80)])
+        return kind(network(BASE), x)
+
+    return Planted(made, MASKED, options={"eps": ["4/255"]})
 
 
 def data(change: Callable[[Cases], Cases], *besides: str, eps: str = "4/255") -> Planted:
@@ -114,6 +124,8 @@ ZOO: dict[str, Planted] = {
     "black box beats white box": behind(
         defects.Squeezed, "gradients vanish", "input is rounded", eps=["4/255"]
     ),
+    "gradients point away from the boundary": bent(defects.Hill),
+    "adversarial regions narrower than a step": bent(defects.Wells),
     "attacks fail without bounds": behind(defects.Turned, "gradients mislead"),
     "the objective does not rise": behind(
         defects.Turned, "gradients mislead", attacks=["BIM"], doubts={"probe": False}
@@ -135,7 +147,11 @@ ZOO: dict[str, Planted] = {
     "outputs depend on the batch": Planted(averaging, MASKED),
     "parts in training mode": behind(lambda made: nn.Sequential(made, defects.Stubborn(0.0))),
     "probabilities instead of logits": behind(lambda made: nn.Sequential(made, nn.Softmax(1))),
-    "cross-entropy saturates": Planted(lambda: loud(40.0)),
+    "cross-entropy saturates": Planted(
+        lambda: loud(40.0),
+        MASKED,
+        options={"attacks": [PGD(margin_fallback=False), MarginPGD()]},
+    ),
     "steps too short to cross the ball": attacked(
         PGD(steps=5, step_size=0.2), besides=("more steps still help",)
     ),
@@ -187,6 +203,27 @@ def test_an_ensemble_with_a_black_box_does_not_hide_a_mask(mask: bool) -> None:
     assert report.worst.robust_accuracy.value < 0.8
     assert ("black box beats white box" in names(report)) is mask
     assert "more steps still help" not in names(report)
+
+
+def test_a_sound_model_that_saturates_raises_no_flag() -> None:
+    """The margin has taken over from cross-entropy."""
+    report = audit(Classifier(loud(40.0)), cases_of(BASE, count=80), eps=["4/255"], device="cpu")
+    assert max(row.saturated for row in report.rows) > 20 and names(report) == set()
+
+
+def test_chance_gives_usual_attacks_no_lead_over_the_ensemble() -> None:
+    """Of many single passes some are misread by luck: a prediction is the mean of several."""
+    attacks = ["FGSM", "BIM", "PGD", "MarginPGD", AutoAttack(steps=25, queries=300)]
+    report = audit(
+        Classifier(defects.Resized(network(BASE))),
+        cases_of(BASE, count=40),
+        attacks=attacks,
+        eps=["4/255"],
+        device="cpu",
+        doubts={"probe": False},
+    )
+    robust = [row.robust_accuracy.value for row in report.rows]
+    assert robust[-1] <= min(robust[:-1]) and robust[-1] == report.worst.robust_accuracy.value
 
 
 class Uniform(Noise):

@@ -35,7 +35,7 @@ from robust.errors import InputError
 from robust.models.acceleration.memory import BatchSize
 from robust.plan.spec import Plan
 from robust.records import Estimate, Scenario
-from robust.records.probe import Gradients, Probed, Search
+from robust.records.probe import Gradients, LineSearch, Probed, Search
 
 CLEAN = CleanPrediction(0, np.array([0.5, -0.5]), "hash")
 
@@ -139,7 +139,8 @@ def test_what_a_run_remembers_comes_back_with_its_type(tmp_path: Path) -> None:
     share = Estimate(0.5, 0.25, 0.75, 4, 2)
     scenario = Scenario("patch", "AdversarialPatch()", 3, 0.1, None, share, share)
     search = Search("Linf", 0.1, 4, 1, 40, 3, 1, 300)
-    probed = Probed(16, 9, 0.5, 0.0, 0.0, ("Dropout",), Gradients(16, judged=12), 0, search)
+    lines = LineSearch("Linf", 0.1, 40, 16, 1, 2)
+    probed = Probed(16, 9, 0.5, 0.0, 0.0, ("Dropout",), Gradients(16, judged=12), 0, search, lines)
     values: list[tuple[Memo[object], object]] = [
         (CASES_AT_ONCE, CasesAtOnce({"3 x 8 x 8": BatchSize(64, 7)})),  # type: ignore[list-item]
         (PROBE, probed),  # type: ignore[list-item]

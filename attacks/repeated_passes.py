@@ -1,0 +1,55 @@
+"""Networks with random outputs, read as the mean of several passes: Athalye et al. 2018 (EOT)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks.contract import Model
+
+PASSES = 10
+"""Passes in the mean that an attack climbs."""
+JUDGING_PASSES = 32
+"""Passes in the mean that is a prediction. A single pass would count luck: of many attacks some
+pass is always misread."""
+TOLERANCE = 1e-4
+"""Largest change between two passes, as a share of the spread of logits, that the order of
+additions may cause."""
+
+
+@torch.no_grad()
+def is_random(model: Model, x: Tensor) -> bool:
+    """Whether two passes of the batch `x (n, c, h, w)` give different logits."""
+    first, again = model(x), model(x)
+    spread = (first.max() - first.min()).clamp_min(torch.finfo(first.dtype).tiny)
+    return float((first - again).abs().max() / spread) > TOLERANCE
+
+
+@dataclass(frozen=True)
+class MeanOfPasses:
+    """A model that gives the mean logits of several passes, and so their mean gradient.
+
+    This is expectation over transformation (arXiv 1802.00420), over the network's own randomness.
+    """
+
+    model: Model
+    passes: int = PASSES
+    seed: int | None = None
+    """Draws of torch's own generators begin here at every call, so that all images meet the same;
+    their state is put back. None: they go on. Generators of the model's own are beyond reach."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The mean logits `(n, k)`."""
+        if self.seed is None:
+            return self._mean(x)
+        with torch.random.fork_rng([x.device] if x.is_cuda else []):
+            torch.manual_seed(self.seed)
+            return self._mean(x)
+
+    def _mean(self, x: Tensor) -> Tensor:
+        total = self.model(x)
+        for _ in range(self.passes - 1):
+            total = total + self.model(x)
+        return total / self.passes
