@@ -1,10 +1,10 @@
 """Near copies in feature space: images far nearer to another one than chance brings them.
 
 For n independent images whose features fill D dimensions, the distance to the nearest one over that
-to the k-th nearest is below t with probability (k - 1) t^D, whatever the density there. D is
-estimated from the two nearest neighbours of each image (Facco et al. 2017, "Estimating the
-intrinsic dimension of datasets by a minimal neighborhood information"); a ratio of two neighbours
-is also how Lowe (2004) tells a match from a chance likeness.
+to the k-th nearest is below t with probability about (k - 1) t^D, whatever the density there. D is
+estimated from the distances to further neighbours (Levina and Bickel 2005, "Maximum likelihood
+estimation of intrinsic dimension"), since the nearest may be a copy. A ratio of two neighbours is
+also how Lowe (2004) tells a match from a chance likeness.
 """
 
 from __future__ import annotations
@@ -96,14 +96,13 @@ def _limit(among: Neighbours, count: int) -> float:
     `among` are the neighbours of independent images among each other.
     """
     k = among.distances.shape[1]
-    if k < 2:
+    middle = (k + 1) // 2
+    inner, outer = among.distances[:, middle - 1], among.distances[:, k - 1]
+    apart = (inner > 0) & np.isfinite(outer)
+    if k < 2 or not apart.any():
         return 0.0
-    first, second = among.distances[:, 0], among.distances[:, 1]
-    apart = (first > 0) & np.isfinite(second)
-    if not apart.any():
-        return 0.0
-    growth = float(np.log(np.median(second[apart] / first[apart])))
-    dimensions = np.log(2) / max(growth, 1e-9)
+    growth = float(np.log(outer[apart] / inner[apart]).mean())
+    dimensions = sum(1 / rank for rank in range(middle, k)) / max(growth, 1e-9)
     chance = CHANCE / (max(count, 1) * (k - 1))
     return float(min(MOST_RATIO, chance ** (1 / dimensions)))
 

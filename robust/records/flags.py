@@ -231,7 +231,7 @@ _TEXTS = (
         "copies of images",
         "audited images show one picture (equal to the bit, or another exposure, a small shift, a "
         "file saved again), or one that detectors learn from",
-        "a picture that is there twice is no second patient, and a detector knows a picture that it "
+        "a picture that is there twice is no second patient, and a detector knows one that it has "
         "learned from. Copies count as one group, and those in the reference are left out; but a "
         "model that was trained on copies of these images looks better than it is",
         "remove the copies from the data, and from all splits but one",

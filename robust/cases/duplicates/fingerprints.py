@@ -61,8 +61,7 @@ class Fingerprints:
 
     def thumbnails(self, rows: Places) -> Floats:
         """`(m, SIDE, SIDE)`, from 0 for the darkest to 1 for the brightest pixel of each."""
-        found: Floats = self._levels[rows] / np.float32(255)
-        return found
+        return np.asarray(self._levels[rows] / 255, np.float32)
 
     def _coarse_detail(self) -> Floats:
         found = np.zeros((len(self), COARSE * COARSE), np.float32)

@@ -64,6 +64,8 @@ def same_picture(first: Floats, second: Floats) -> Mask:
     same: Mask = _agreement(detail(first), wanted) >= SAME_IN_PLACE
     maps, alike = _align(_halved(first), _halved(second))
     rows = np.flatnonzero(~same & (alike >= ALIGNED_CORRELATION))
+    if not len(rows):
+        return same
     moved = detail(_moved(first[rows], maps[rows]))
     same[rows] = _agreement(moved, wanted[rows]) >= SAME_MOVED
     return same
