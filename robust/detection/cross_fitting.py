@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from detectors import Detector, Features, FittedDetector, Reference
-from robust.detection.feature_copies import copies_among, copies_of_reference, nearness
+from robust.detection.feature_copies import copies_among, likeness
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Places
 from robust.metrics.bootstrap import Bootstrap
@@ -25,7 +25,7 @@ from robust.records import Estimate
 from robust.records.estimate import TOO_FEW
 
 MOST_NEARNESS = 0.9
-"""Largest `nearness` of the scored images to the reference; 0.5 is that of other patients."""
+"""Largest `Likeness.nearness` to the reference of images to be scored; 0.5: of other patients."""
 
 FALSE_ALARM_RATES = (0.01, 0.05, 0.10)
 
@@ -104,16 +104,16 @@ def check_separate(reference: Reference, clean: FeatureSet, folds: Places, group
 def _check_no_near_copies(
     reference: Reference, clean: FeatureSet, folds: Places, groups: Places
 ) -> None:
-    near = copies_of_reference(clean.features, reference)
-    if near:
+    like = likeness(clean.features, reference)
+    if like.copies:
         raise InputError(
-            f"{len(near)} of {len(clean.cases)} images to be scored are near copies of reference "
-            f"images; the train and test splits must not share any"
+            f"{len(like.copies)} of {len(clean.cases)} images to be scored are near copies of "
+            f"reference images; the train and test splits must not share any"
         )
-    if (share := nearness(clean.features, reference)) > MOST_NEARNESS:
+    if like.nearness > MOST_NEARNESS:
         raise InputError(
             f"the images to be scored lie nearer to the reference than its own images to each "
-            f"other (AUC of the distances {share:.2f}): they were derived from them, and a "
+            f"other (AUC of the distances {like.nearness:.2f}): they were derived from them, and a "
             f"detector would know them; name another reference"
         )
     pairs = copies_among(clean.features, groups[clean.cases])

@@ -48,10 +48,29 @@ class Neighbours:
         return [(int(row), int(self.places[row])) for row in near.nonzero()[0]]
 
 
-def copies_of_reference(images: Features, reference: Reference) -> Pairs:
+@dataclass(frozen=True)
+class Likeness:
+    """How images lie to a reference in feature space."""
+
+    copies: Pairs
     """Places of images, and of a reference image that each is a near copy of."""
-    among, found = _compared(images, reference)
-    return found.closer_than(_limit(among, len(images)))
+    nearness: float
+    """How often an image lies nearer to the reference than one of the reference itself does.
+
+    Compared within each predicted class, with reference images that are predicted correctly, and
+    without neighbours of their own group: 0.5 where both come from the same patients, 1 where every
+    image is a near copy of one. NaN where no class has both.
+    """
+
+
+def likeness(images: Features, reference: Reference) -> Likeness:
+    """Compare images with what a detector learns from."""
+    own, target = _standardised(images, reference.features)
+    groups = reference.groups
+    codes = np.arange(len(target)) if groups is None else groups.cpu().numpy()
+    among, found = _nearest(target, target, codes), _nearest(own, target)
+    copies = found.closer_than(_limit(among, len(images)))
+    return Likeness(copies, _nearness(images, reference, among, found))
 
 
 def copies_among(images: Features, groups: Places) -> Pairs:
@@ -61,18 +80,13 @@ def copies_among(images: Features, groups: Places) -> Pairs:
     return among.closer_than(_limit(among, len(images)))
 
 
-def nearness(images: Features, reference: Reference) -> float:
-    """How often an image lies nearer to the reference than one of the reference itself does.
-
-    Compared within each predicted class, with reference images that are predicted correctly, and
-    without neighbours of their own group: 0.5 where both come from the same patients, 1 where every
-    image is a near copy of one. NaN where no class has both.
-    """
-    among, found = _compared(images, reference)
+def _nearness(
+    images: Features, reference: Reference, among: Neighbours, found: Neighbours
+) -> float:
     predicted = images.logits.argmax(1).cpu().numpy()
     right = (reference.features.logits.argmax(1) == reference.labels).cpu().numpy()
     total, weight = 0.0, 0
-    for label in reference.classes():
+    for label in sorted(set(reference.labels.tolist())):
         far = among.distances[right & (reference.labels == label).cpu().numpy(), 0]
         near = found.distances[predicted == label, 0]
         if len(far) and len(near):
@@ -80,14 +94,6 @@ def nearness(images: Features, reference: Reference) -> float:
             area = auc(values, np.arange(len(values)) >= len(near))[0]
             total, weight = total + len(near) * float(area), weight + len(near)
     return total / weight if weight else float("nan")
-
-
-def _compared(images: Features, reference: Reference) -> tuple[Neighbours, Neighbours]:
-    """Neighbours within the reference, without those of the own group, and those of the images."""
-    own, target = _standardised(images, reference.features)
-    groups = reference.groups
-    codes = np.arange(len(target)) if groups is None else groups.cpu().numpy()
-    return _nearest(target, target, codes), _nearest(own, target)
 
 
 def _limit(among: Neighbours, count: int) -> float:

@@ -14,7 +14,7 @@ from robust.detection.cross_fitting import check_separate
 from robust.detection.detection_run import DetectionRun
 from robust.detection.evaluate import fitting_keys
 from robust.detection.factory import DetectorSuite, fit_detectors, make_extractor
-from robust.detection.feature_copies import copies_among, copies_of_reference
+from robust.detection.feature_copies import copies_among, likeness
 from robust.detection.feature_log import CLEAN, REFERENCE, FeatureLog, logged_cells
 from robust.detection.population import Population, choose_population
 from robust.detection.record import record_clean
@@ -103,14 +103,15 @@ def _find_feature_copies(
     """Repeated until there are none: without a copy, another one may be the nearest."""
     rows: list[int] = []
     parts = []
-    for batch in session.runner.load(population.rows, session.goal):
-        for start in range(0, len(batch.rows), EVALUATED_AT_ONCE):
+    for start in range(0, len(population.rows), EVALUATED_AT_ONCE):
+        some = population.rows[start : start + EVALUATED_AT_ONCE]
+        for batch in session.runner.load(some, session.goal):
             with torch.no_grad():
-                parts.append(extract(batch.x[start : start + EVALUATED_AT_ONCE]))
-        rows += batch.rows
+                parts.append(extract(batch.x))
+            rows += batch.rows
     features = Features.cat(parts).take(torch.from_numpy(np.argsort(rows)))
     known: list[tuple[int, int]] = []
-    while near := copies_of_reference(features, images.reference()):
+    while near := likeness(features, images.reference()).copies:
         pairs = [(images.rows[there], population.rows[here]) for here, there in near]
         images = images.without([(row, "") for row, _ in pairs])
         known += pairs

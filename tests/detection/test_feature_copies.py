@@ -9,7 +9,7 @@ from torch import Tensor
 
 from detectors import Features, FittedDetector, KernelDensity, Reference
 from robust.detection.cross_fitting import FeatureSet
-from robust.detection.feature_copies import copies_among, copies_of_reference, nearness
+from robust.detection.feature_copies import copies_among, likeness
 from robust.detection.transfer_matrix import EvaluationData, evaluate_transfer
 from robust.errors import InputError
 
@@ -36,9 +36,9 @@ def test_independent_images_are_no_copies_whatever_the_dimensions(dimensions: in
     for seed in range(0, 10, 2):
         known = reference(draw(dimensions, seed))
         images = features(draw(dimensions, seed + 1), LABELS)
-        assert not copies_of_reference(images, known)
+        like = likeness(images, known)
+        assert not like.copies and abs(like.nearness - 0.5) < 0.12
         assert not copies_among(images, np.arange(N))
-        assert abs(nearness(images, known) - 0.5) < 0.12
 
 
 @pytest.mark.parametrize(("dimensions", "noise"), [(4, 0.005), (16, 0.1), (64, 0.1)])
@@ -47,7 +47,7 @@ def test_near_copies_are_found_with_what_they_are_copies_of(dimensions: int, noi
     others[:30] = known[50:80] + noise * draw(dimensions, 2)[:30]
     others[100:110] = others[190:200] + noise * draw(dimensions, 3)[:10]
     images = features(others, LABELS)
-    found = copies_of_reference(images, reference(known))
+    found = likeness(images, reference(known)).copies
     assert {a for a, _ in found} <= set(range(30)) and len(found) >= 28
     assert all(b == a + 50 for a, b in found)
     pairs = {frozenset(pair) for pair in copies_among(images, np.arange(N))}
@@ -59,7 +59,7 @@ def test_near_copies_are_found_with_what_they_are_copies_of(dimensions: int, noi
 
 def test_features_without_detail_have_no_copies() -> None:
     same = features(torch.ones(N, 5), LABELS)
-    assert not copies_of_reference(same, reference(torch.ones(N, 5)))
+    assert not likeness(same, reference(torch.ones(N, 5))).copies
     assert not copies_among(same, np.arange(N))
 
 
@@ -91,7 +91,7 @@ def test_features_without_signal_give_no_auc_of_one_through_near_copies() -> Non
 def test_images_derived_from_the_reference_are_refused_though_none_is_a_near_copy() -> None:
     known = draw(32, 0)
     derived = known + 0.75 * draw(32, 2)
-    assert not copies_of_reference(features(derived, LABELS), reference(known))
+    assert not likeness(features(derived, LABELS), reference(known)).copies
     with pytest.raises(InputError, match="lie nearer to the reference"):
         evaluated(derived, known)
 
