@@ -77,7 +77,8 @@ def copies_among(images: Features, groups: Places) -> Pairs:
     """Places of images of two groups that are near copies of each other."""
     own, _ = _standardised(images, images)
     among = _nearest(own, own, groups)
-    return among.closer_than(_limit(among, len(images)))
+    near = among.closer_than(_limit(among, len(images)))
+    return sorted({(min(pair), max(pair)) for pair in near})
 
 
 def _nearness(
@@ -136,12 +137,13 @@ def _standardised(images: Features, scale: Features) -> tuple[Tensor, Tensor]:
     In double precision, so that the distance of near copies is not lost in that to the origin.
     """
     own, target = [], []
-    for values, known in zip(_layers(images), _layers(scale), strict=True):
-        centre = known.double().mean(0)
-        spread = float((known.double() - centre).square().sum(1).mean().sqrt()) or 1.0
-        own.append((values.double() - centre) / spread)
-        target.append((known.double() - centre) / spread)
-    return torch.cat(own, 1).cpu(), torch.cat(target, 1).cpu()
+    for layer, known_layer in zip(_layers(images), _layers(scale), strict=True):
+        values, known = layer.cpu().double(), known_layer.cpu().double()
+        centre = known.mean(0)
+        spread = float((known - centre).square().sum(1).mean().sqrt()) or 1.0
+        own.append((values - centre) / spread)
+        target.append((known - centre) / spread)
+    return torch.cat(own, 1), torch.cat(target, 1)
 
 
 def _layers(features: Features) -> Iterable[Tensor]:
