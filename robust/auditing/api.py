@@ -35,7 +35,7 @@ from robust.engine.inputs import open_model, open_plan, open_reference
 from robust.engine.outcome_table import write_table
 from robust.engine.provenance import Provenance
 from robust.engine.run_directory import RunDirectory, open_run, writing
-from robust.engine.run_memory import CASE_SET, DETECTION, CaseSet
+from robust.engine.run_memory import CASE_SET, DETECTION, MERGED_GROUPS, CaseSet
 from robust.engine.run_store import Observations, Outcome, RunStore
 from robust.engine.runner import RunOptions
 from robust.engine.session import RunInputs, Session, start_session
@@ -187,7 +187,9 @@ def _report_so_far(store: RunStore, directory: Path) -> Report:
             _log.warning("robust: %s", line.replace("will run again", "counts as not finished"))
     if provenance is None or known is None:
         raise InputError(f"the run in {directory} has not predicted every clean image yet")
-    cases = _known_cases(store, known)
+    cases, merged = _known_cases(store, known), store.get(MERGED_GROUPS)
+    if merged is not None:
+        cases = merged.applied(cases)
     plan = provenance.plan
     attacks = attacks_of_run(plan.attacks, store)
     cells = make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))
@@ -305,7 +307,6 @@ class _Stages:
         stage(cost.RESULTS)
         stages = StageResults(
             detection=detection,
-            copies=run.log.population.copies if run else 0,
             scenarios=scenarios,
             table=self._write_table(session),
             seconds=time.perf_counter() - began,

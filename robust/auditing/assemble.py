@@ -49,8 +49,6 @@ class StageResults:
     """Results of the stages after the attacks; empty while a run is not finished."""
 
     detection: Detection | None = None
-    copies: int = 0
-    """Images that detectors are evaluated on and that are copies of another one."""
     scenarios: tuple[Scenario, ...] = ()
     table: str = ""
     """Hash of outcomes.csv."""
@@ -85,7 +83,6 @@ def make_report(
         rows=summary.cell_rows(),
         worst=summary.worst_rows(plan.audit.norm),
         detection=stages.detection,
-        copies=stages.copies,
         grey_in_colour=known.grey_in_colour,
     )
     return Report(
@@ -129,6 +126,7 @@ def _data(results: RunResults, values: int) -> AuditedData:
         unfinished=len(cases) - len(finished.rows) - finished.broken,
         values_per_image=values,
         index_sha256=results.store.identity("data") or "",
+        copies=results.copies,
         pixels_sha256=hashlib.sha256("".join(finished.hashes).encode()).hexdigest(),
     )
 

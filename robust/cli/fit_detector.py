@@ -128,5 +128,5 @@ def summary(record: Record, out: Path) -> str:
             f"which it did not learn from{share}{few}."
         )
     if record.left_out:
-        lines.append(f"{record.left_out} copies of other images were left out.")
+        lines.append(f"{record.left_out} copies or near copies of other images were left out.")
     return "\n".join(lines)

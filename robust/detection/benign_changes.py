@@ -1,15 +1,18 @@
-"""Benign transformations (JPEG, brightness, rotation, blur): negative controls for detectors."""
+"""Benign transformations (exposure, JPEG, shift, blur): negative controls for detectors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from robust.cases.jpeg import through_jpeg
 
 JPEG_QUALITY = 75
 BRIGHTNESS_FACTOR = 1.05
+GAMMA = 0.95
+CONTRAST_FACTOR = 1.05
 ROTATION_DEGREES = 3.0
 
 
@@ -21,6 +24,21 @@ def jpeg(x: Tensor) -> Tensor:
 def brightness(x: Tensor) -> Tensor:
     """Every pixel brighter by the same factor."""
     return (x * BRIGHTNESS_FACTOR).clamp(0, 1)
+
+
+def gamma(x: Tensor) -> Tensor:
+    """Another exposure: dark parts brighter, black and white as they were."""
+    return x.clamp(0, 1) ** GAMMA
+
+
+def window(x: Tensor) -> Tensor:
+    """A narrower window around the middle grey: more contrast, the extremes cut off."""
+    return ((x - 0.5) * CONTRAST_FACTOR + 0.5).clamp(0, 1)
+
+
+def shift(x: Tensor) -> Tensor:
+    """One pixel down and to the right; the edge is repeated."""
+    return torch.nn.functional.pad(x, (1, 0, 1, 0), mode="replicate")[..., :-1, :-1]
 
 
 def rotation(x: Tensor) -> Tensor:
@@ -44,6 +62,9 @@ def blur(x: Tensor) -> Tensor:
 BENIGN_CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
     f"JPEG at quality {JPEG_QUALITY}": jpeg,
     f"brightness + {100 * (BRIGHTNESS_FACTOR - 1):.0f} %": brightness,
+    f"gamma {GAMMA:g}": gamma,
+    f"contrast + {100 * (CONTRAST_FACTOR - 1):.0f} %": window,
+    "shift by one pixel": shift,
     f"rotation by {ROTATION_DEGREES:g} degrees": rotation,
     "blur": blur,
 }

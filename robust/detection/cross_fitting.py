@@ -17,12 +17,16 @@ import torch
 from torch import Tensor
 
 from detectors import Detector, Features, FittedDetector, Reference
+from robust.detection.feature_copies import copies_among, likeness
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Places
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.operating_point import GroupedScores, detection_rate
 from robust.records import Estimate
 from robust.records.estimate import TOO_FEW
+
+MOST_NEARNESS = 0.9
+"""Largest `Likeness.nearness` to the reference of images to be scored; 0.5: of other patients."""
 
 FALSE_ALARM_RATES = (0.01, 0.05, 0.10)
 
@@ -76,7 +80,8 @@ class ScoredImages:
 def check_separate(reference: Reference, clean: FeatureSet, folds: Places, groups: Places) -> None:
     """InputError where a group or an image is in two folds, or an image is in the reference too.
 
-    Images whose activations are equal in every layer, to the last bit, count as the same image.
+    Images whose activations are equal in every layer count as the same image, and so do those that
+    lie far nearer to each other than chance brings two images (`feature_copies`).
     """
     for group in np.unique(groups):
         if len(set(folds[groups == group].tolist())) > 1:
@@ -94,6 +99,27 @@ def check_separate(reference: Reference, clean: FeatureSet, folds: Places, group
     for row, case in zip(rows, clean.cases, strict=True):
         if fold_of.setdefault(row, int(folds[case])) != folds[case]:
             raise InputError("an image and its duplicate lie in two folds; remove the duplicates")
+    _check_no_near_copies(reference, clean, folds, groups)
+
+
+def _check_no_near_copies(
+    reference: Reference, clean: FeatureSet, folds: Places, groups: Places
+) -> None:
+    like = likeness(clean.features, reference)
+    if like.copies:
+        raise InputError(
+            f"{len(like.copies)} of {len(clean.cases)} images to be scored are near copies of "
+            f"reference images; the train and test splits must not share any"
+        )
+    if like.nearness > MOST_NEARNESS:
+        raise InputError(
+            f"the images to be scored lie nearer to the reference than its own images to each "
+            f"other (AUC of the distances {like.nearness:.2f}): they were derived from them, and a "
+            f"detector would know them; name another reference"
+        )
+    pairs = copies_among(clean.features, groups[clean.cases])
+    if any(folds[clean.cases[a]] != folds[clean.cases[b]] for a, b in pairs):
+        raise InputError("an image and its near copy lie in two folds; put them into one group")
 
 
 def check_positives(images: FeatureSet, labels: npt.NDArray[np.int64], name: str) -> None:

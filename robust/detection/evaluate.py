@@ -62,6 +62,7 @@ def evaluate_detectors(
         cases=len(population.rows),
         groups=len(set(population.groups.tolist())),
         correct_cases=population.correct_cases,
+        joined_by_features=population.joined_pairs,
         folds=FOLDS,
         key_attack=place[key.key] if key else None,
         image_sets=tuple(

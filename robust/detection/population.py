@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,8 @@ from robust.cases.case import Cases, spread
 from robust.engine.goal import Goal, eligible_cases
 from robust.engine.run_store import CleanPrediction
 from robust.errors import InputError
-from robust.metrics.groups import FOLDS, merge_duplicates
+from robust.metrics.arrays import Places
+from robust.metrics.groups import FOLDS, group_codes, joined_groups
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,22 @@ class Population:
     labels: npt.NDArray[np.int64]
     """`(n,)`, the true labels."""
     groups: npt.NDArray[np.int64]
-    """`(n,)`, equal for images of one patient and for copies of an image."""
+    """`(n,)`, equal for images of one patient and for copies and near copies of an image."""
     correct_cases: int
     """How many cases are eligible and correct when clean, evaluated or not."""
-    copies: int
-    """Images that are copies of another evaluated one."""
+    joined_pairs: int = 0
+    """Pairs of cases of two groups that were joined, since they are near copies to the network."""
+
+    def joined(self, pairs: Sequence[tuple[int, int]]) -> Population:
+        """With the groups of each pair of rows joined; InputError where too few are left."""
+        if not pairs:
+            return self
+        place = {row: i for i, row in enumerate(self.rows)}
+        groups = joined_groups(
+            [str(group) for group in self.groups], [(place[a], place[b]) for a, b in pairs]
+        )
+        _check_groups(groups)
+        return dataclasses.replace(self, groups=groups, joined_pairs=len(pairs))
 
 
 def choose_population(
@@ -40,18 +53,20 @@ def choose_population(
     if not correct:
         raise InputError("no case is correct without attack; detectors cannot be evaluated")
     rows = spread(sorted(correct), limit)
-    pixels = [correct[row].pixels for row in rows]
-    groups = merge_duplicates([entries[row].group for row in rows], pixels)
-    count = len(set(groups.tolist()))
-    if count < 2 * FOLDS:
-        raise InputError(
-            f"detectors need {2 * FOLDS} groups or more that are correct without attack, there are "
-            f"{count}; audit more cases, or remove [[detectors]]"
-        )
+    groups = group_codes([entries[row].group for row in rows])
+    _check_groups(groups)
     return Population(
         rows=tuple(rows),
         labels=np.array([entries[row].label for row in rows], np.int64),
         groups=groups,
         correct_cases=len(correct),
-        copies=len(pixels) - len(set(pixels)),
     )
+
+
+def _check_groups(groups: Places) -> None:
+    count = len(np.unique(groups))
+    if count < 2 * FOLDS:
+        raise InputError(
+            f"detectors need {2 * FOLDS} groups or more that are correct without attack, there are "
+            f"{count}; audit more cases, or remove [[detectors]]"
+        )

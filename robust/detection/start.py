@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+import numpy as np
 import torch
 
-from detectors import Detector, FeatureReader
+from detectors import Detector, Extractor, FeatureReader, Features
 from robust.cases import Cases
 from robust.detection.cross_fitting import check_separate
 from robust.detection.detection_run import DetectionRun
 from robust.detection.evaluate import fitting_keys
 from robust.detection.factory import DetectorSuite, fit_detectors, make_extractor
+from robust.detection.feature_copies import copies_among, likeness
 from robust.detection.feature_log import CLEAN, REFERENCE, FeatureLog, logged_cells
-from robust.detection.population import choose_population
+from robust.detection.population import Population, choose_population
 from robust.detection.record import record_clean
-from robust.detection.reference import read_reference
+from robust.detection.reference import ReferenceImages, read_reference
 from robust.engine.batch import read_batches
+from robust.engine.run_memory import FEATURE_COPIES, FeatureCopies
 from robust.engine.session import Session
 from robust.errors import InputError
 from robust.metrics.groups import folds_by_group
 from robust.plan.spec import AuditSpec, DetectionSpec
+
+EVALUATED_AT_ONCE = 64
+"""Images in one forward pass."""
 
 
 def start_detection(
@@ -46,12 +53,12 @@ def start_detection(
     log = FeatureLog(session.store, population)
     with torch.no_grad():
         log.remember_layout(REFERENCE, extract(x))
-    learned_from, about = read_reference(
-        reference, spec.reference_cases, audit.chunk, extract, log, runner
-    )
+    images = read_reference(reference, spec.reference_cases, audit.chunk, extract, log, runner)
+    images, log = _without_feature_copies(images, log, extract, session)
+    learned_from, population = images.reference(), log.population
     fitted = fit_detectors(detectors, learned_from)
     run = DetectionRun(
-        suite=DetectorSuite(fitted, learned_from, about, extract.layers),
+        suite=DetectorSuite(fitted, learned_from, images.described(), extract.layers),
         log=log,
         reader=FeatureReader(extract, fitted.values(), dropout_passes=spec.passes, seed=audit.seed),
         runner=runner,
@@ -71,3 +78,45 @@ def start_detection(
             f"there are {known}, at the eps of [audit]"
         )
     return run
+
+
+def _without_feature_copies(
+    images: ReferenceImages, log: FeatureLog, extract: Extractor, session: Session
+) -> tuple[ReferenceImages, FeatureLog]:
+    """Leave out reference images, and join groups, whose features are near copies.
+
+    They are looked for once; the run remembers what was found.
+    """
+
+    def look() -> FeatureCopies:
+        return _find_feature_copies(images, log.population, extract, session)
+
+    found = session.store.memo(FEATURE_COPIES, look)
+    entries = session.cases.entries
+    images = images.without([(row, entries[case].id) for row, case in found.reference])
+    return images, replace(log, population=log.population.joined(found.evaluated))
+
+
+def _find_feature_copies(
+    images: ReferenceImages, population: Population, extract: Extractor, session: Session
+) -> FeatureCopies:
+    """Repeated until there are none: without a copy, another one may be the nearest."""
+    rows: list[int] = []
+    parts = []
+    for start in range(0, len(population.rows), EVALUATED_AT_ONCE):
+        some = population.rows[start : start + EVALUATED_AT_ONCE]
+        for batch in session.runner.load(some, session.goal):
+            with torch.no_grad():
+                parts.append(extract(batch.x))
+            rows += batch.rows
+    features = Features.cat(parts).take(torch.from_numpy(np.argsort(rows)))
+    known: list[tuple[int, int]] = []
+    while near := likeness(features, images.reference()).copies:
+        pairs = [(images.rows[there], population.rows[here]) for here, there in near]
+        images = images.without([(row, "") for row, _ in pairs])
+        known += pairs
+    joined: list[tuple[int, int]] = []
+    while near := copies_among(features, population.groups):
+        joined += [(population.rows[a], population.rows[b]) for a, b in near]
+        population = population.joined(joined)
+    return FeatureCopies(tuple(known), tuple(joined))

@@ -41,7 +41,7 @@ CHECKS: dict[str, Check] = {
     "few groups": data.few_groups,
     "missing class": data.missing_class,
     "few attacked images for detectors": run.few_successes,
-    "copies of images": run.copied_images,
+    "copies of images": data.copied_images,
     "probabilities instead of logits": model.probability_outputs,
     "grey images in colour files": data.grey_in_colour,
     "cross-entropy saturates": gradient_masking.saturation,

@@ -14,14 +14,14 @@ from robust.cases.case import Cases
 from robust.diagnostics.evidence import Claim, Evidence, Stuck
 from robust.engine.cells import Cell
 from robust.engine.provenance import Provenance
-from robust.engine.run_memory import PROBE
+from robust.engine.run_memory import MERGED_GROUPS, PROBE
 from robust.engine.run_store import RunStore
 from robust.engine.summary import FinishedCases, Summary
 from robust.metrics.intervals import groups_needed
 from robust.metrics.scores import Condition, margins
 from robust.plan.gates import GatesSpec
 from robust.plan.spec import AuditSpec
-from robust.records import AttackResult, Detection
+from robust.records import AttackResult, CopiedImages, Detection
 
 MIN_RISE = 1e-6
 """Smallest rise of a margin that counts, as a share of the mean clean margin; less is rounding."""
@@ -43,10 +43,14 @@ class RunResults:
     rows: Sequence[AttackResult]
     worst: Sequence[AttackResult]
     detection: Detection | None = None
-    copies: int = 0
-    """Images that detectors are evaluated on and that are copies of another one."""
     grey_in_colour: int = 0
     """Number of the images looked at that are grey in a colour file."""
+
+    @property
+    def copies(self) -> CopiedImages:
+        """The copies among the audited images."""
+        merged = self.store.get(MERGED_GROUPS)
+        return CopiedImages() if merged is None else merged.copies
 
 
 def collect_evidence(results: RunResults) -> Evidence:

@@ -1,4 +1,4 @@
-"""Warnings about the cases: synthetic or broken images, groups, classes, metadata shortcuts.
+"""Warnings about the cases: synthetic or broken images, copies, groups, classes, shortcuts.
 
 Each check returns what it observed where its warning is raised, else None; `FLAG_TEXTS` says why
 the warning matters and what to do.
@@ -6,10 +6,16 @@ the warning matters and what to do.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from robust.diagnostics.evidence import Evidence
 from robust.diagnostics.metadata_shortcuts import find_shortcuts
+from robust.records import CopyPair
 from robust.records.estimate import TOO_FEW
 from robust.units import percent_text
+
+_NAMED = 3
+"""Pairs of copies that a warning names."""
 
 
 def phantoms(e: Evidence) -> str | None:
@@ -63,3 +69,42 @@ def grey_in_colour(e: Evidence) -> str | None:
     if not e.grey_in_colour:
         return None
     return f"{e.grey_in_colour} of the images looked at have three equal channels"
+
+
+def copied_images(e: Evidence) -> str | None:
+    """Raised if audited images show one picture, or one that detectors learn from."""
+    seen = [*_audited_copies(e), *_copies_for_detectors(e)]
+    return "; ".join(seen) or None
+
+
+def _audited_copies(e: Evidence) -> Iterator[str]:
+    found = e.copies
+    if not found.images:
+        return
+    nearly = found.images - found.identical
+    labels = f", {found.other_label} pairs with two labels" if found.other_label else ""
+    yield (
+        f"{found.images} of the {len(e.cases)} audited images are copies of another one "
+        f"({found.identical} equal to the bit, {nearly} nearly so{labels}): {_named(found.pairs)}"
+    )
+
+
+def _copies_for_detectors(e: Evidence) -> Iterator[str]:
+    if e.detection is None:
+        return
+    reference = e.detection.reference
+    if reference.left_out:
+        yield (
+            f"{reference.left_out} of {reference.left_out + reference.cases} images of the "
+            f"reference are copies of audited ones and were left out: {_named(reference.copies)}"
+        )
+    if e.detection.joined_by_features:
+        yield (
+            f"{e.detection.joined_by_features} pairs of images that detectors are evaluated on are "
+            f"near copies to the network alone"
+        )
+
+
+def _named(pairs: Sequence[CopyPair]) -> str:
+    named = ", ".join(f"{pair.image} and {pair.copy}" for pair in pairs[:_NAMED])
+    return named + (", ..." if len(pairs) > _NAMED else "")

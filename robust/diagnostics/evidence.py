@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from robust.cases.case import Cases
-from robust.records import AttackResult, Detection
+from robust.records import AttackResult, CopiedImages, Detection
 from robust.records.probe import Probed
 
 
@@ -65,8 +65,8 @@ class Evidence:
     """Number of cases that the run has not finished."""
     detection: Detection | None = None
     """Detector results; None where the plan names no detector."""
-    copies: int = 0
-    """Number of images that detectors are evaluated on and that are copies of another one."""
+    copies: CopiedImages = field(default_factory=CopiedImages)
+    """Audited images that show the picture of another one."""
     worst: Sequence[AttackResult] = ()
     """Worst cases over all attacks."""
     groups_needed: Mapping[str, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Warnings about a run: unfinished, not evaluated, too few cases, null controls, duplicates.
+"""Warnings about a run: unfinished, not evaluated, too few cases, null controls, attacks.
 
 Each check returns what it observed where its warning is raised, else None; `FLAG_TEXTS` says why
 the warning matters and what to do.
@@ -78,13 +78,6 @@ def few_successes(e: Evidence) -> str | None:
     if not few:
         return None
     return f"{few} of {len(attacks)} attacks have fewer than {TOO_FEW} successes"
-
-
-def copied_images(e: Evidence) -> str | None:
-    """Raised if images that detectors are evaluated on are copies of each other."""
-    if not e.copies:
-        return None
-    return f"{e.copies} of the images that detectors are evaluated on are copies of another one"
 
 
 def same_attack_twice(e: Evidence) -> str | None:

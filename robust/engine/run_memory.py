@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
+from robust.cases.duplicates.merging import MergedGroups
 from robust.models.acceleration.accelerate import Acceleration
 from robust.models.acceleration.memory import BatchSize
 from robust.records import Detection, Scenario
@@ -103,6 +104,16 @@ class QueryResult:
 
 
 @dataclass(frozen=True)
+class FeatureCopies:
+    """Near copies in feature space, beyond those that the images themselves show; all by row."""
+
+    reference: tuple[tuple[int, int], ...]
+    """Images of the reference, each with the evaluated case that is a near copy of it."""
+    evaluated: tuple[tuple[int, int], ...]
+    """Pairs of evaluated cases of two groups."""
+
+
+@dataclass(frozen=True)
 class CaseSet:
     """The audited cases without their index: what a report says of them."""
 
@@ -127,6 +138,12 @@ CASE_SET = Memo("cases", CaseSet)
 """The audited cases, as a report names them."""
 FOREIGN_ATTACKS = Memo("foreign attacks", dict[str, AttackFacts])
 """By label, of attacks that are no part of robust: a report on an unfinished run runs no code."""
+MERGED_GROUPS = Memo("merged groups", MergedGroups)
+"""The copies among the audited images, and the groups that they join."""
+REFERENCE_COPIES = Memo("copies in the reference", list[list[int]])
+"""Row of an image of the reference, row of the audited image that it is a copy of."""
+FEATURE_COPIES = Memo("copies in feature space", FeatureCopies)
+"""Near copies that detectors would know again."""
 SURROGATE_OUTPUTS = Memo("surrogate outputs", list[list[float]])
 """Of the surrogate on a few images `(n, outputs)`, to notice that its code has changed."""
 REPAIRED = Memo("repaired", int)

@@ -366,8 +366,12 @@ class RunStore:
         rows: Iterable[CleanPrediction],
         seconds: float,
         cases: Sequence[KnownCase] = (),
+        fingerprints: Mapping[int, bytes] | None = None,
     ) -> None:
-        """A chunk of clean predictions, with the cases that they are of."""
+        """A chunk of clean predictions, with the cases that they are of.
+
+        `fingerprints` are those of the images that could be read, by row.
+        """
         found = [(c.row, c.pixels, c.broken, _pack(c.logits)) for c in rows]
         index = [
             (
@@ -376,8 +380,13 @@ class RunStore:
             )
             for c in cases
         ]
-        contents = [("clean", c.row, c.content) for c in cases]
-        self._add("clean", chunk, seconds, {"clean": found, "cases": index, "contents": contents})
+        new: dict[str, Sequence[Row]] = {
+            "clean": found,
+            "cases": index,
+            "contents": [("clean", c.row, c.content) for c in cases],
+            "fingerprints": _by_source("clean", fingerprints),
+        }
+        self._add("clean", chunk, seconds, new)
 
     def add_outcomes(
         self,
@@ -407,13 +416,19 @@ class RunStore:
         rows: Iterable[FeatureRow],
         seconds: float,
         contents: Mapping[int, str] | None = None,
+        fingerprints: Mapping[int, bytes] | None = None,
     ) -> None:
         """A chunk of images that only detectors read: reference, clean, controls.
 
-        `contents` are the digests of the files that were read for it, by row.
+        `contents` are the digests of the files that were read for it, `fingerprints` those of its
+        images, by row.
         """
-        digests = [(source, row, digest) for row, digest in (contents or {}).items()]
-        self._add(source, chunk, seconds, {"features": _packed(rows), "contents": digests})
+        new = {
+            "features": _packed(rows),
+            "contents": _by_source(source, contents),
+            "fingerprints": _by_source(source, fingerprints),
+        }
+        self._add(source, chunk, seconds, new)
 
     def _add(
         self, cell: str, chunk: int, seconds: float, values: Mapping[str, Sequence[Sequence[Any]]]
@@ -446,6 +461,11 @@ class RunStore:
         """By row: the digest of the file read for a source; `clean` are the audited cases."""
         rows = self._select("SELECT row, digest FROM contents WHERE source = ?", source)
         return {row[0]: row[1] for row in rows}
+
+    def fingerprints(self, source: str) -> dict[int, bytes]:
+        """By row: the fingerprint of each image of a source; `clean` are the audited cases."""
+        query = "SELECT row, thumbnail FROM fingerprints WHERE source = ? ORDER BY row"
+        return {row[0]: row[1] for row in self._select(query, source)}
 
     def features(self, source: str) -> tuple[list[int], npt.NDArray[np.float32]]:
         """Rows in order and their features `(n, m)`; `(0, 0)` where there are none."""
@@ -506,6 +526,10 @@ class RunStore:
 
 def _packed(rows: Iterable[FeatureRow]) -> list[Row]:
     return [(source, row, np.asarray(vector, "<f4").tobytes()) for source, row, vector in rows]
+
+
+def _by_source(source: str, values: Mapping[int, object] | None) -> list[Row]:
+    return [(source, row, value) for row, value in (values or {}).items()]
 
 
 def _pack(logits: Array | None) -> bytes | None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from attacks.repeated_passes import JUDGING_PASSES, MeanOfPasses, is_random
 from robust.cases.case import Case, Cases, Entry, pixel_hash
 from robust.cases.consistency import check_outputs
+from robust.cases.duplicates.fingerprints import fingerprint_of
 from robust.engine.batch import Batch, group_by_shape, make_batches, stack_images
 from robust.engine.cells import Cell, running_order
 from robust.engine.goal import Goal, eligible_cases
@@ -65,6 +66,16 @@ def observe_nothing(
     return Observations()
 
 
+@dataclass(frozen=True)
+class _CleanChunk:
+    """What a run keeps of one chunk of clean images."""
+
+    found: list[CleanPrediction]
+    known: list[KnownCase]
+    fingerprints: dict[int, bytes]
+    """By row, of the images that could be read."""
+
+
 class Runner:
     """One run: a prepared classifier, cases, and the store that remembers finished chunks.
 
@@ -108,9 +119,10 @@ class Runner:
             self.progress(rows.start, len(self.cases), "clean images")
             began = time.perf_counter()
             contents = contents_of(self.cases, rows)
-            found, cases = self._predict(rows, contents)
+            read = self._predict(rows, contents)
             self.store.memo(HEAD, lambda: self.classifier.head)
-            self.store.add_clean(number, found, time.perf_counter() - began, cases)
+            seconds = time.perf_counter() - began
+            self.store.add_clean(number, read.found, seconds, read.known, read.fingerprints)
         if all(clean.broken is not None for clean in self.store.clean()):
             raise InputError("none of the images could be read; there is nothing to audit")
         # From here on every image must be the one that was predicted.
@@ -215,10 +227,8 @@ class Runner:
             return MeanOfPasses(self.classifier, JUDGING_PASSES, seed=0)(x)
         return self.classifier(x)  # type: ignore[no-any-return]
 
-    def _predict(
-        self, rows: range, contents: Mapping[int, str]
-    ) -> tuple[list[CleanPrediction], list[KnownCase]]:
-        """The predictions of a chunk, and its cases with the digests of their files."""
+    def _predict(self, rows: range, contents: Mapping[int, str]) -> _CleanChunk:
+        """Read and predict one chunk; `contents` are the digests of its files by row."""
         found: dict[int, CleanPrediction] = {}
         good: list[tuple[int, Case]] = []
         known: list[KnownCase] = []
@@ -242,7 +252,8 @@ class Runner:
             check_outputs(logits, self.cases.classes, ids=[case.id for _, case in shaped])
             for (row, case), values in zip(shaped, logits.double().cpu().numpy(), strict=True):
                 found[row] = CleanPrediction(row, values, pixel_hash(case.image))
-        return [found[row] for row in rows], known
+        fingerprints = {row: fingerprint_of(case.image) for row, case in good}
+        return _CleanChunk([found[row] for row in rows], known, fingerprints)
 
     def _note_speed(self, seconds: float) -> None:
         known = self.forward_seconds

@@ -9,6 +9,7 @@ from itertools import islice
 
 from attacks import Attack
 from robust.cases import Cases
+from robust.cases.duplicates.merging import MergedGroups, find_merged_groups
 from robust.engine.batch import first_images
 from robust.engine.cells import Cell, make_cells
 from robust.engine.database.connection import DAMAGED
@@ -18,7 +19,7 @@ from robust.engine.identity.images import require_unchanged
 from robust.engine.identity.networks import IMAGES, remember_surrogate, require_same_network
 from robust.engine.identity.surroundings import resume_surroundings
 from robust.engine.provenance import PACKAGES, Provenance, find_provenance, utc_now
-from robust.engine.run_memory import BEGAN, CASE_SET, HEAD, REPAIRED, CaseSet
+from robust.engine.run_memory import BEGAN, CASE_SET, HEAD, MERGED_GROUPS, REPAIRED, CaseSet
 from robust.engine.run_store import RunStore
 from robust.engine.runner import DEFAULT_OPTIONS, Runner, RunOptions
 from robust.errors import InputError
@@ -99,6 +100,7 @@ def start_session(
     require_same_network(ready, cases, list(islice(store.clean(), 4 * IMAGES)))
     runner = Runner(ready, cases, store, audit, options)
     runner.predict_clean()
+    runner.cases = store.memo(MERGED_GROUPS, lambda: _copies(cases, store)).applied(runner.cases)
     if surrogate is not None:
         remember_surrogate(surrogate, runner.cases, store)
     remember_attacks(plan.attacks, inputs.attacks, len(cases.classes), store)
@@ -115,6 +117,12 @@ def start_session(
         surrogate=surrogate,
         progress=options.progress,
     )
+
+
+def _copies(cases: Cases, store: RunStore) -> MergedGroups:
+    """The copies among the predicted cases."""
+    pixels = {one.row: one.pixels for one in store.clean()}
+    return find_merged_groups(cases, store.fingerprints("clean"), pixels)
 
 
 def _claim(store: RunStore, identity: Mapping[str, str], chunk: int, cases: Cases) -> None:

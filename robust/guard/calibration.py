@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from detectors import Extractor, FeatureReader, Features, FittedDetector, Reference
-from robust.cases.case import Case, Cases, pixel_hash
+from robust.cases.case import Case, Cases
 from robust.cases.consistency import check_outputs
+from robust.cases.duplicates.fingerprints import Fingerprints, fingerprint_of
+from robust.cases.duplicates.search import near_duplicates
 from robust.detection.factory import fit_detectors, make_extractor
 from robust.engine.batch import Batch, read_batches
 from robust.engine.cells import Cell
@@ -36,8 +38,8 @@ class ReferenceFit:
     extract: Extractor
     image_shape: tuple[int, int, int]
     """(c, h, w) of the first image."""
-    hashes: frozenset[str]
-    """`pixel_hash` of every image."""
+    fingerprints: tuple[bytes, ...]
+    """`fingerprint_of` every image."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class CalibrationFeatures:
     failure: str | None
     """Error of the first attack that failed; None where none failed."""
     copies: int
-    """Images left out because they are copies of another one."""
+    """Images left out because they are copies or near copies of another one."""
 
 
 def fit_reference(inputs: FitInputs, ready: Classifier, progress: Progress) -> ReferenceFit:
@@ -68,13 +70,13 @@ def fit_reference(inputs: FitInputs, ready: Classifier, progress: Progress) -> R
     """
     plan, cases = inputs.plan, inputs.reference
     extract, shape = None, (0, 0, 0)
-    hashes: set[str] = set()
+    fingerprints: list[bytes] = []
     parts, order = [], []
     for rows, images, x in _batches(inputs, cases, ready, progress, "reference images"):
         if extract is None:
             extract = make_extractor(ready, [inputs.detector], x, plan.detection.layers)
             shape = x.shape[1], x.shape[2], x.shape[3]
-        hashes.update(pixel_hash(case.image) for case in images)
+        fingerprints += [fingerprint_of(case.image) for case in images]
         with torch.no_grad():
             parts.append(_on_cpu(extract(x)))
         order += rows
@@ -87,25 +89,31 @@ def fit_reference(inputs: FitInputs, ready: Classifier, progress: Progress) -> R
     reference = Reference(features, labels, torch.from_numpy(groups))
     (fitted,) = fit_detectors({inputs.label: inputs.detector}, reference).values()
     fitted = replace(fitted, learned=as_stored(fitted.learned))
-    return ReferenceFit(fitted, extract, shape, frozenset(hashes))
+    return ReferenceFit(fitted, extract, shape, tuple(fingerprints))
 
 
 def read_calibration(
     inputs: FitInputs,
     ready: Classifier,
     reader: FeatureReader,
-    known: frozenset[str],
+    known: Sequence[bytes],
     progress: Progress,
 ) -> CalibrationFeatures:
     """Read calibration images, attack those that are correct, read the successes.
 
-    Copies of an image whose hash is in `known`, or of an earlier one, are left out.
+    Copies and near copies of an image of the reference, whose fingerprints are `known`, or of an
+    earlier one are left out.
     """
-    cases, found = inputs.calibration, _CalibrationReader(inputs, ready, reader, set(known))
+    cases = inputs.calibration
+    copies = _copies(inputs, ready, known, progress)
+    found = _CalibrationReader(inputs, ready, reader, copies)
     for rows, images, x in _batches(inputs, cases, ready, progress, "calibration images"):
         found.read(rows, images, x)
     if not found.places:
-        raise InputError(f"every image of {cases.split} is a copy of a reference image")
+        raise InputError(
+            f"every image of {cases.split} is a copy or near copy of a reference image; name "
+            f"another split with --split"
+        )
     clean = Features.cat(found.clean)
     check_outputs(clean.logits, cases.classes)
     return CalibrationFeatures(
@@ -116,8 +124,25 @@ def read_calibration(
         attacked_places=np.array(found.attacked_places, np.int64),
         attempts=found.attempts,
         failure=found.failure,
-        copies=found.copies,
+        copies=len(copies),
     )
+
+
+def _copies(
+    inputs: FitInputs, ready: Classifier, known: Sequence[bytes], progress: Progress
+) -> frozenset[int]:
+    """Rows of calibration images that show one of the reference or one of an earlier row."""
+    order: list[int] = []
+    own: list[bytes] = []
+    label = "calibration images, for copies"
+    for rows, cases, _ in _batches(inputs, inputs.calibration, ready, progress, label):
+        order += rows
+        own += [fingerprint_of(case.image) for case in cases]
+    places = np.argsort(order)
+    images = Fingerprints([own[place] for place in places])
+    learned = {place for place, _ in near_duplicates(images, Fingerprints(known))}
+    later = {place for _, place in near_duplicates(images)}
+    return frozenset(order[places[place]] for place in learned | later)
 
 
 @dataclass
@@ -127,8 +152,8 @@ class _CalibrationReader:
     inputs: FitInputs
     ready: Classifier
     reader: FeatureReader
-    known: set[str]
-    """Hashes of all images so far."""
+    copies: frozenset[int]
+    """Rows that are left out."""
     clean: list[Features] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
     correct: list[bool] = field(default_factory=list)
@@ -136,25 +161,16 @@ class _CalibrationReader:
     attacked_places: list[int] = field(default_factory=list)
     attempts: int = 0
     failure: str | None = None
-    copies: int = 0
 
     def read(self, rows: Sequence[int], cases: Sequence[Case], x: Tensor) -> None:
         """Read images `(n, c, h, w)` that are no copies, and attack those that are correct."""
-        new = [i for i, case in enumerate(cases) if self._is_new(case)]
+        new = [i for i, row in enumerate(rows) if row not in self.copies]
         if not new:
             return
         batch = self._read_clean([rows[i] for i in new], [cases[i] for i in new], x[new])
         eligible = self.inputs.goal.eligible(batch.y) & (batch.logits.argmax(1) == batch.y)
         if self.inputs.cell is not None and eligible.any():
             self._attack(self.inputs.cell, batch.take(eligible.nonzero()[:, 0].tolist()))
-
-    def _is_new(self, case: Case) -> bool:
-        """Whether no earlier image is the same."""
-        digest = pixel_hash(case.image)
-        new = digest not in self.known
-        self.known.add(digest)
-        self.copies += not new
-        return new
 
     def _read_clean(self, rows: Sequence[int], cases: Sequence[Case], x: Tensor) -> Batch:
         with torch.no_grad():

@@ -121,7 +121,7 @@ def fit_detector(
             dropout_passes=plan.detection.passes,
             seed=plan.audit.seed,
         )
-        features = read_calibration(inputs, ready, reader, learned.hashes, progress)
+        features = read_calibration(inputs, ready, reader, learned.fingerprints, progress)
         calibration = _Calibration(features, folds, groups)
         fitted = _fit_head(inputs, learned.fitted, calibration)
         record = _record(inputs, ready, learned, fitted, calibration, false_alarms)

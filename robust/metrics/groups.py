@@ -1,4 +1,4 @@
-"""Groups (patients, lesions): folds and halves that share no group, duplicate images merged."""
+"""Groups (patients, lesions): folds and halves that share no group, groups that are joined."""
 
 from __future__ import annotations
 
@@ -54,17 +54,15 @@ def half_of_the_groups(
     return chosen
 
 
-def merge_duplicates(groups: Sequence[str], pixels: Sequence[str]) -> Places:
-    """Group of each case as a number `(n,)`, groups that share an image merged into one.
+def joined_groups(groups: Sequence[str], pairs: Sequence[tuple[int, int]]) -> Places:
+    """Group of each case as a number `(n,)`, with the groups of each pair of cases joined into one.
 
-    `pixels` are hashes of the images. Merging follows chains: if A and B share an image, and B and
-    C another one, all three are one group.
+    Joining follows chains: if A and B are joined, and B and C, all three are one group.
     """
-    _, a = np.unique(list(groups), return_inverse=True)
-    _, b = np.unique(list(pixels), return_inverse=True)
-    size = int(a.max()) + int(b.max()) + 2
-    links: Any = coo_matrix((np.ones(len(a)), (a, b + int(a.max()) + 1)), shape=(size, size))
+    names, codes = np.unique(list(groups), return_inverse=True)
+    first, second = codes[[a for a, _ in pairs]], codes[[b for _, b in pairs]]
+    size = len(names)
+    links: Any = coo_matrix((np.ones(len(pairs)), (first, second)), shape=(size, size))
     _, parts = connected_components(links, directed=False)
-    _, codes = np.unique(parts[a], return_inverse=True)
-    merged: Places = codes.astype(np.int64)
-    return merged
+    joined: Places = parts[codes].astype(np.int64)
+    return joined

@@ -22,6 +22,8 @@ from robust.records.gallery import Visibility as Visibility
 from robust.records.inputs import AppliedAcceleration as AppliedAcceleration
 from robust.records.inputs import AuditedData as AuditedData
 from robust.records.inputs import AuditedModel as AuditedModel
+from robust.records.inputs import CopiedImages as CopiedImages
+from robust.records.inputs import CopyPair as CopyPair
 from robust.records.inputs import PassCounts as PassCounts
 from robust.records.inputs import ProbeCost as ProbeCost
 from robust.records.inputs import SmallerBatch as SmallerBatch

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from robust.records.estimate import Estimate
+from robust.records.inputs import CopyPair
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,11 @@ class ReferenceSet:
     groups: int
     """Number of groups (patients, lesions)."""
     left_out: int
-    """Images left out because they are copies of images that are scored."""
+    """Images left out because they are copies or near copies of audited images."""
     source: str = ""
     """Where the images come from, as in `AuditedData.source`."""
+    copies: tuple[CopyPair, ...] = ()
+    """The first of those left out, each with the audited image that it shows."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,9 @@ class Detection:
     """One for each detector; empty where no attack succeeded."""
     feature_maps: tuple[FeatureMap, ...] = ()
     """One for each attack that is drawn; empty where no attack succeeded."""
+    joined_by_features: int = 0
+    """Number of pairs of evaluated images of two groups that are near copies to the network; their
+    groups count as one here."""
     adaptive: tuple[AdaptiveResult, ...] = ()
     """One for each detector; empty where the plan asks for none, or where the key attack has no
     bound."""

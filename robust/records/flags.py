@@ -44,8 +44,8 @@ _TEXTS = (
         "0.03 from 0.5, significant at 1 % after Holm's correction",
         "a detector that finds attacks among clean images has learned from what it scores: none of "
         "its figures can be trusted",
-        "look for images that are both in the reference and audited, and for copies of images in "
-        "different groups",
+        "look for images that are both in the reference and audited, and for copies of images that "
+        "are in different groups and were not found",
     ),
     FlagText(
         "run cut short",
@@ -252,9 +252,12 @@ _TEXTS = (
     ),
     FlagText(
         "copies of images",
-        "images that detectors are evaluated on are copies of each other",
-        "copies in different groups would be both learned from and scored; they count as one group",
-        "remove the copies from the data",
+        "audited images show one picture (equal to the bit, or another exposure, a small shift, a "
+        "file saved again), or one that detectors learn from",
+        "a picture that is there twice is no second patient, and a detector knows one that it has "
+        "learned from. Copies count as one group, and those in the reference are left out; but a "
+        "model that was trained on copies of these images looks better than it is",
+        "remove the copies from the data, and from all splits but one",
     ),
     FlagText(
         "probabilities instead of logits",

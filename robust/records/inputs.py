@@ -8,6 +8,33 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class CopyPair:
+    """Two images that show one picture."""
+
+    image: str
+    """Identifier of the case; a pseudonym where a file name could name a patient."""
+    copy: str
+    """Identifier of the other one."""
+
+
+@dataclass(frozen=True)
+class CopiedImages:
+    """Audited images that show the picture of another one: equal to the bit, or nearly so."""
+
+    images: int = 0
+    """Number of images that are a copy of another one, each picture's first aside. Near copies
+    within one group are not counted."""
+    identical: int = 0
+    """How many of them are equal to the bit."""
+    joined_groups: int = 0
+    """How many fewer groups there are because images of several show one picture."""
+    other_label: int = 0
+    """Number of pairs of copies that have different labels."""
+    pairs: tuple[CopyPair, ...] = ()
+    """The first pairs."""
+
+
+@dataclass(frozen=True)
 class AuditedData:
     """The cases that were audited."""
 
@@ -41,6 +68,8 @@ class AuditedData:
     """SHA-256 of the list of cases: identifiers, labels and groups."""
     pixels_sha256: str = ""
     """SHA-256 of the pixels of all audited images, in order."""
+    copies: CopiedImages = field(default_factory=CopiedImages)
+    """Images that show the picture of another one; all of them count as one group."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from robust.engine.session import Session
 from robust.errors import InputError
 from robust.metrics.arrays import Mask, Places
 from robust.metrics.bootstrap import Bootstrap
-from robust.metrics.groups import folds_by_group, merge_duplicates
+from robust.metrics.groups import folds_by_group, group_codes
 from robust.records import Estimate
 
 BATCH_SIZE = 32
@@ -111,9 +111,7 @@ def make_holdout(session: Session, seed: int, threat: ThreatModel, limit: int) -
     shape = first.x.shape[1:]
     affordable = max(2, MAX_PIXELS // first.x.numel())
     batch = _of_one_shape(load, spread(eligible, min(limit, affordable)), goal, shape)
-    groups = merge_duplicates(
-        [entries[row].group for row in batch.rows], [right[row].pixels for row in batch.rows]
-    )
+    groups = group_codes([entries[row].group for row in batch.rows])
     if len(set(groups.tolist())) < 2:
         return None
     others = _of_one_shape(load, spread(list(right), min(BATCH_SIZE, affordable)), ANY_ERROR, shape)

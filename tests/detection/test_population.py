@@ -34,7 +34,10 @@ def test_copies_are_one_group_and_said() -> None:
         reference=cases(120, "train"), gallery=0, detection={"adaptive": 0},
     )  # fmt: skip
     (flag,) = (f for f in report.flags if f.name == "copies of images")
-    assert flag.observed.startswith("3 of the images")
+    assert flag.observed.startswith(
+        "3 of the 100 audited images are copies of another one (3 equal"
+    )
+    assert report.data.copies.images == report.data.copies.identical == 3
 
 
 def classifier_says(classifier: Classifier, source: Cases, row: int) -> torch.Tensor:

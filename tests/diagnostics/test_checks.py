@@ -23,6 +23,7 @@ from robust.records import (
     FLAG_TEXTS,
     FLAGS,
     AttackResult,
+    CopiedImages,
     Detection,
     Estimate,
     ImageSet,
@@ -166,7 +167,7 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
     ),
     "a null control raised an alarm": lambda e: replace(e, detection=detection(0.9, 80, True)),
     "few attacked images for detectors": lambda e: replace(e, detection=detection(0.5, 29, False)),
-    "copies of images": lambda e: replace(e, copies=2),
+    "copies of images": lambda e: replace(e, copies=CopiedImages(images=2)),
     "the same attack twice": lambda e: replace(
         e, rows=(*e.rows, row("MarginPGD", 0.8, same_as="PGD"))
     ),

@@ -1,4 +1,4 @@
-"""Groups: folds and halves share none, and duplicates are merged along chains."""
+"""Groups: folds and halves share none, and groups are joined along chains."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robust.errors import InputError
-from robust.metrics.groups import FOLDS, folds_by_group, half_of_the_groups, merge_duplicates
+from robust.metrics.groups import FOLDS, folds_by_group, half_of_the_groups, joined_groups
 
 
 def test_folds_and_halves_share_no_group_and_are_balanced() -> None:
@@ -25,9 +25,8 @@ def test_folds_and_halves_share_no_group_and_are_balanced() -> None:
         folds_by_group(np.arange(3), 0)
 
 
-def test_groups_that_share_an_image_are_merged_along_chains() -> None:
+def test_groups_of_paired_cases_are_joined_along_chains() -> None:
     groups = ["a", "a", "b", "b", "c", "d"]
-    pixels = ["1", "2", "2", "3", "3", "4"]
-    merged = merge_duplicates(groups, pixels)
-    assert len(set(merged[:5])) == 1 and merged[5] != merged[0]
-    assert len(set(merge_duplicates(groups, "123456"))) == 4
+    joined = joined_groups(groups, [(1, 2), (3, 4)])
+    assert len(set(joined[:5])) == 1 and joined[5] != joined[0]
+    assert len(set(joined_groups(groups, []))) == 4

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-LAYOUT = "3"
+LAYOUT = "4"
 """Version of the tables: a database of another version is refused."""
 
 Row = tuple[Any, ...]
@@ -83,6 +83,7 @@ TABLES = (
         {"id": str, "label": int, "owner": str, "pixel_values": int, "grey": int, "metadata": str},
     ),
     ResultTable("contents", {"source": str, "row": int}, {"digest": str}),
+    ResultTable("fingerprints", {"source": str, "row": int}, {"thumbnail": bytes}),
     ResultTable(
         "outcomes",
         {"cell": str, "row": int},

@@ -68,7 +68,10 @@ def _detectors(report: Report) -> list[tuple[str, str]]:
         f"case is scored by detectors fitted on the other folds."
     )
     if left:
-        learned += f" {left} of the other images were left out as copies of evaluated images."
+        learned += (
+            f" {left} images of the split that detectors learn from were left out as copies or "
+            "near copies of audited images."
+        )
     return [
         ("Detectors", "; ".join(_with_label(*one) for one in detection.detectors.items())),
         ("Layers read", ", ".join(plain(layer) for layer in detection.layers)),

@@ -1,0 +1,1 @@
+"""Duplicates: images that show one picture, found among all images of a data set."""
