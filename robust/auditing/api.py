@@ -34,7 +34,7 @@ from robust.engine.inputs import open_model, open_plan, open_reference
 from robust.engine.outcome_table import write_table
 from robust.engine.provenance import Provenance
 from robust.engine.run_directory import RunDirectory, open_run, writing
-from robust.engine.run_memory import CASE_SET, DETECTION, CaseSet
+from robust.engine.run_memory import CASE_SET, DETECTION, SCENARIOS, CaseSet
 from robust.engine.run_store import Observations, Outcome, RunStore
 from robust.engine.runner import RunOptions
 from robust.engine.session import RunInputs, Session, start_session
@@ -167,7 +167,11 @@ def _report_so_far(store: RunStore, directory: Path) -> Report:
     cases = _known_cases(store, known)
     plan = provenance.plan
     cells = make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, len(cases.classes))
-    return make_report(provenance, cases, cells, store)
+    scenarios = store.get(SCENARIOS)
+    found = StageResults(
+        detection=store.get(DETECTION), scenarios=scenarios.scenarios if scenarios else ()
+    )
+    return make_report(provenance, cases, cells, store, found)
 
 
 def _known_cases(store: RunStore, known: CaseSet) -> Cases:

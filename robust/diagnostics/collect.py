@@ -46,6 +46,8 @@ class RunResults:
     """Images that detectors are evaluated on and that are copies of another one."""
     grey_in_colour: int = 0
     """Number of the images looked at that are grey in a colour file."""
+    missing_stages: tuple[str, ...] = ()
+    """Stages that the run has not finished."""
 
 
 def collect_evidence(results: RunResults) -> Evidence:
@@ -69,6 +71,8 @@ def collect_evidence(results: RunResults) -> Evidence:
         rows=results.rows,
         failures=failures,
         unfinished=len(results.cases) - len(finished.rows) - finished.broken,
+        missing_stages=results.missing_stages,
+        predicted=_predicted(summary),
         detection=results.detection,
         copies=results.copies,
         worst=results.worst,
@@ -81,6 +85,12 @@ def collect_evidence(results: RunResults) -> Evidence:
         short_reach=_short_reach(cells),
         probe=results.store.get(PROBE) if plan.doubts.probe else None,
     )
+
+
+def _predicted(summary: Summary) -> dict[int, int]:
+    """How many clean images are read as each class."""
+    classes, counts = np.unique(summary.clean.logits.argmax(1), return_counts=True)
+    return dict(zip(classes.tolist(), counts.tolist(), strict=True))
 
 
 def _groups_needed(gates: GatesSpec) -> dict[str, int]:

@@ -11,19 +11,10 @@ import numpy.typing as npt
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.bootstrap import Bootstrap
 from robust.records import Estimate, Scores
+from robust.records.verdicts import too_many_failed
 
 CONFUSION_CLASSES = 20
 """Largest number of classes with a confusion matrix."""
-
-MAX_FAILED = 0.05
-"""Largest share of attacked cases that may fail to be evaluated before rates over all cases are
-withheld: what is left would mostly be the cases already misread without attack."""
-
-
-def too_many_failed(failed: int, attacked: int) -> bool:
-    """Whether too many of the attacked cases could not be evaluated for a rate over all cases."""
-    return failed > MAX_FAILED * attacked
-
 
 @dataclass(frozen=True)
 class Condition:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from robust.records import AttackResult, Estimate, Report
+from robust.records.flags import voiding
 from robust.report.gates import judge_gates
 from robust.report.tables.gates import gate_line
 from robust.report.text.detection import detection_lines, null_control_warning
@@ -22,7 +23,7 @@ from robust.report.text.format import (
     plain,
     whole_percent,
 )
-from robust.report.text.headline import attack_sentences, verdicts
+from robust.report.text.headline import attack_sentences, unfinished_sentence
 from robust.units import eps_text, norm_text
 
 LINES = 23
@@ -34,15 +35,18 @@ MOST_EPS = 5
 NAME = 18
 """Columns for the name of an attack."""
 
+_AUCS = {"auc": "AUC", "attacker_auc": "attacker's AUC"}
+"""Head of the column, by the field of `Scores`."""
 _STYLES = {"fails": "red", "mostly fooled": "red", "partly robust": "yellow", "robust": "green"}
 
 
 def render_terminal(report: Report, attacks: int = 4, warnings: int = 3) -> RenderableType:
     """What `robust audit` prints at the end, with at most so many attacks and warnings."""
     parts: list[RenderableType] = [_line(report.title, "bold")]
-    opening = null_control_warning(report.detection) if report.detection else ()
+    alarms = null_control_warning(report.detection) if report.detection else ()
+    opening = (*unfinished_sentence(report), *alarms)
     parts += [Text(sentence) for sentence in (*opening, *attack_sentences(report))]
-    if report.detection:
+    if report.detection and voiding(report.flags, "attacks") is None:
         parts += [_line(line) for line in detection_lines(report.detection)]
     if gates := gate_line(judge_gates(report)):
         parts.append(_line(gates, "bold"))
@@ -98,7 +102,7 @@ def _attack_table(report: Report, norm: str, most: int) -> Table:
     whole = f"worst of {len(attacks)} attacks" if len(attacks) > 1 else "worst case"
     table.add_row(whole, *(_robust_accuracy_text(row) for row in worst), style="bold")
     table.add_row("  95 % interval", *(_interval(row) for row in worst), style="dim")
-    words = {id(v.worst_case): v.word for v in verdicts(report)}
+    words = dict(zip(map(id, report.worst_cases), report.verdicts, strict=True))
     table.add_row("verdict", *(_verdict(words[id(row)]) for row in worst))
     return table
 
@@ -119,7 +123,8 @@ def _attacks(report: Report, norm: str) -> dict[str, AttackResult]:
 
 
 def _verdict(word: str) -> Text:
-    """A verdict of two words takes two lines, so that five columns fit."""
+    """A verdict of two words takes two lines, so that five columns fit; the lead says why none."""
+    word = word.split(":")[0]
     return Text(word.replace(" ", "\n"), _STYLES.get(word, ""), justify="right")
 
 
@@ -130,14 +135,14 @@ def _error_table(report: Report, norm: str) -> list[RenderableType]:
         ("without attack", report.clean),
         (f"{norm_text(norm)} {eps_text(last.eps, norm)}", last),
     ]
-    scores = ("sensitivity", "specificity", "auc")
+    scores = ("sensitivity", "specificity", "auc", "attacker_auc")
     shown = [s for s in scores if any(getattr(row.scores, s) for _, row in rows)]
     if not shown:
         return []
     table = Table(box=None, pad_edge=False)
     table.add_column("", no_wrap=True, min_width=NAME)
     for score in shown:
-        table.add_column("AUC" if score == "auc" else f"{score} %", no_wrap=True)
+        table.add_column(_AUCS.get(score, f"{score} %"), no_wrap=True)
     for name, row in rows:
         table.add_row(name, *(_score(getattr(row.scores, score), score) for score in shown))
     return [table]
@@ -146,7 +151,7 @@ def _error_table(report: Report, norm: str) -> list[RenderableType]:
 def _score(estimate: Estimate | None, score: str) -> str:
     if estimate is None:
         return NONE
-    scale, digits = (1, 2) if score == "auc" else (100, 0)
+    scale, digits = (1, 2) if score in _AUCS else (100, 0)
     return f"{scale * estimate.value:.{digits}f} {bracket(estimate, scale, digits)}"
 
 
