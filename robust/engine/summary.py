@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,13 @@ from robust.errors import InputError
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.scores import Condition, Scorer, confusion
-from robust.metrics.worst_case import Ball, CellOutcome, WorstCase, worst_case
+from robust.metrics.worst_case import (
+    Ball,
+    CellOutcome,
+    WorstCase,
+    pushed_scores,
+    worst_case,
+)
 from robust.records import AttackResult, Difficulty, Subgroup
 
 DIFFICULT = 0.99
@@ -126,7 +132,9 @@ class Summary:
                 continue
             key = self._origin(cell).key
             totals = self._store.totals(key)
-            row = self._row(cell.label, cell.threat.norm, cell.eps, "exact", self.condition(key))
+            condition = self.condition(key)
+            pushed = self._pushed(cell.threat, [CellOutcome(condition, cell.threat.eps)])
+            row = self._row(cell.label, cell.threat.norm, cell.eps, "exact", condition, pushed)
             row = replace(
                 row,
                 saturated=totals.saturated,
@@ -151,7 +159,8 @@ class Summary:
             own = [c for c in self._cells if c.threat == threat]
             kind = "exact" if all(c.exact for c in own) else "curve"
             condition = self.worst(threat).condition
-            rows.append(self._row("worst case", threat.norm, own[0].eps, kind, condition))
+            pushed = self._pushed(threat, self._outcomes_in(threat.norm))
+            rows.append(self._row("worst case", threat.norm, own[0].eps, kind, condition, pushed))
         return rows
 
     def difficulty(self, rows: Sequence[AttackResult]) -> list[Difficulty]:
@@ -197,6 +206,17 @@ class Summary:
         # The clean image, -1, takes the last entry.
         return WorstCase(found.condition, np.array([*places, -1])[found.cell])
 
+    def _pushed(self, threat: ThreatModel, outcomes: Iterable[CellOutcome]) -> Array:
+        """The scores that an attacker on the AUC reaches within a threat model."""
+        ball = Ball(threat.norm, threat.eps, self._pixels)
+        return pushed_scores(self.clean, self._scorer.ranking, outcomes, ball)
+
+    def _outcomes_in(self, norm: str) -> Iterator[CellOutcome]:
+        """All that ran in one norm."""
+        for cell in self._cells:
+            if cell.same_as is None and cell.threat.norm == norm:
+                yield CellOutcome(self.condition(cell.key), cell.threat.eps)
+
     def _row(
         self,
         attack: str,
@@ -204,8 +224,9 @@ class Summary:
         eps: float | None,
         kind: str,
         condition: Condition,
+        pushed: Array | None = None,
     ) -> AttackResult:
-        scores, *parts = self._scorer.score(condition, self._populations)
+        scores, *parts = self._scorer.score(condition, self._populations, pushed)
         return AttackResult(
             attack=attack,
             norm=norm,
