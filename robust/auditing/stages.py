@@ -25,18 +25,18 @@ def missing_stages(
     """
     attacked = ended["attacks"]
     surrogate = plan.scenarios.surrogate or store.get(SURROGATE_OUTPUTS)
-    wanted = {
+    missing = {
         "attacks": not attacked,
-        "detectors": bool(plan.detectors) and not (attacked and store.get(DETECTION)),
+        "detectors": bool(plan.detectors) and (not attacked or store.get(DETECTION) is None),
         "storage": not attacked and any(is_measured(cell) for cell in cells),
         "scenarios": asks_for_scenarios(plan.scenarios, surrogate)
-        and not (attacked and store.get(SCENARIOS)),
+        and (not attacked or store.get(SCENARIOS) is None),
         "probe": plan.doubts.probe and not (attacked and _is_probed(store, cases)),
         "table": not ended["table"],
         "gallery": _shows_images(plan, cases) and not ended["gallery"],
     }
-    wanted["adaptive"] = wanted["detectors"] and plan.detection.adaptive > 0
-    return tuple(stage for stage in STAGES if wanted[stage])
+    missing["adaptive"] = missing["detectors"] and plan.detection.adaptive > 0
+    return tuple(stage for stage in STAGES if missing[stage])
 
 
 def _is_probed(store: RunStore, cases: Cases) -> bool:

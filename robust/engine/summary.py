@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from attacks import ThreatModel
 from robust.cases.case import Cases
-from robust.engine.cells import Cell, running_order
+from robust.engine.cells import Cell, misread_cells, running_order
 from robust.engine.run_store import RunStore
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Mask
@@ -47,7 +47,7 @@ class FinishedCases:
     def of(store: RunStore, cells: Sequence[Cell], chunk: int) -> FinishedCases:
         """Read them from a store with `chunk` cases in a chunk; InputError where there are none."""
         done = store.done()
-        keys = [cell.key for cell in running_order(cells)]
+        keys = [*(cell.key for cell in running_order(cells)), *misread_cells(cells)]
         whole = [n for key, n in done if key == "clean" and all((k, n) in done for k in keys)]
         every_row = {row for n in whole for row in range(n * chunk, (n + 1) * chunk)}
         clean = [one for one in store.clean() if one.row in every_row]
@@ -132,9 +132,7 @@ class Summary:
                 continue
             key = self._origin(cell).key
             totals = self._store.totals(key)
-            condition = self.condition(key)
-            pushed = self._pushed(cell.threat, [CellOutcome(condition, cell.threat.eps)])
-            row = self._row(cell.label, cell.threat.norm, cell.eps, "exact", condition, pushed)
+            row = self._row(cell.label, cell.threat.norm, cell.eps, "exact", self.condition(key))
             row = replace(
                 row,
                 saturated=totals.saturated,
@@ -159,7 +157,7 @@ class Summary:
             own = [c for c in self._cells if c.threat == threat]
             kind = "exact" if all(c.exact for c in own) else "curve"
             condition = self.worst(threat).condition
-            pushed = self._pushed(threat, self._outcomes_in(threat.norm))
+            pushed = self._pushed(threat)
             rows.append(self._row("worst case", threat.norm, own[0].eps, kind, condition, pushed))
         return rows
 
@@ -206,16 +204,17 @@ class Summary:
         # The clean image, -1, takes the last entry.
         return WorstCase(found.condition, np.array([*places, -1])[found.cell])
 
-    def _pushed(self, threat: ThreatModel, outcomes: Iterable[CellOutcome]) -> Array:
+    def _pushed(self, threat: ThreatModel) -> Array:
         """The scores that an attacker on the AUC reaches within a threat model."""
+        own = [(c.key, c) for c in self._cells if c.same_as is None]
+        every = [*own, *misread_cells(self._cells).items()]
+        outcomes = (
+            CellOutcome(self.condition(key), cell.threat.eps)
+            for key, cell in every
+            if cell.threat.norm == threat.norm
+        )
         ball = Ball(threat.norm, threat.eps, self._pixels)
         return pushed_scores(self.clean, self._scorer.ranking, outcomes, ball)
-
-    def _outcomes_in(self, norm: str) -> Iterator[CellOutcome]:
-        """All that ran in one norm."""
-        for cell in self._cells:
-            if cell.same_as is None and cell.threat.norm == norm:
-                yield CellOutcome(self.condition(cell.key), cell.threat.eps)
 
     def _row(
         self,

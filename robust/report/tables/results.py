@@ -31,9 +31,9 @@ SCORE_COLUMNS: tuple[tuple[str, str, str], ...] = (
 
 NOTE = (
     "In brackets: 95 % intervals, resampled by group. Accuracy, sensitivity, specificity and AUC "
-    "count all cases, including images already misread before the attack. AUC takes the image that "
-    "counts for robust accuracy; the attacker's AUC takes, of each attacked case, the image that "
-    "harms the AUC most, whether or not its reading changed. Robust accuracy, misses "
+    "count all cases, including images already misread before the attack, which stay as they are. "
+    "The attacker's AUC is that of an attacker who aims at the AUC: of every case, misread before "
+    "or not, the image that harms it most. Robust accuracy, misses "
     "and false alarms count only the attacked cases, all read correctly before. Distance: the "
     "median of the successful images."
 )

@@ -44,10 +44,10 @@ TERMS: dict[str, tuple[str, str]] = {
     ),
     "attacker-auc": (
         "attacker's AUC",
-        "The AUC if the attacker aims at it: each attacked image lowers the score of a finding, or "
-        "raises that of its absence, as far as the attacks could, whether or not the reading "
-        "changed. Images that the model misreads without attack are not attacked. It is never "
-        "above the AUC.",
+        "The AUC if the attacker aims at it: every image is changed so that the score of a finding "
+        "falls, or rises where there is none, as far as the attacks could, whether or not the "
+        "reading changed. Images misread without attack are changed as well, which the AUC leaves "
+        "as they are. It is never above the AUC.",
     ),
     "worst-case": (
         "worst case",
