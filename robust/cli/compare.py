@@ -22,7 +22,8 @@ def compare(
         float | None,
         typer.Option(
             help="Exit with code 1 if a clean or robust accuracy is worse by more than this "
-            "(0.02 is 2 of 100 cases), with the whole 95 % interval. Exit code 0 does not show "
+            "(0.02 is 2 of 100 cases), with the whole 95 % interval, or if a warning of a run "
+            "voids the answer. Exit code 0 does not show "
             "that less was lost: see the last column.",
             rich_help_panel=RUNNING,
         ),
@@ -48,6 +49,7 @@ def compare(
     if tolerance is not None and not 0 <= tolerance < 1:
         raise InputError(f"--tolerance {tolerance:g}: write a share of the cases, 0.02 for 2 %")
     kind = _format(format, out)
+    _require_finished(old, new)
     from robust.report.comparison.compare import compare_runs
     from robust.report.comparison.show import as_json, as_markdown, print_comparison
 
@@ -63,11 +65,30 @@ def compare(
     lines = (
         []
         if tolerance is None
-        else [row.lost_text(tolerance) for row in comparison.lost(tolerance)]
+        else [
+            *(row.lost_text(tolerance) for row in comparison.lost(tolerance)),
+            *(row.withheld_text(tolerance) for row in comparison.withheld(tolerance)),
+        ]
     )
     print_errors(lines)
     if lines:
         raise typer.Exit(FAILED)
+
+
+def _require_finished(*runs: Path) -> None:
+    """InputError for the directory of a run that has not finished, with what is missing."""
+    from robust.records import stages_text
+    from robust.report import is_unfinished
+
+    for run in runs:
+        if is_unfinished(run):
+            from robust.auditing import unfinished_report
+
+            missing = stages_text(unfinished_report(run).missing_stages)
+            raise InputError(
+                f"the run in {run} is not finished; missing: {missing}; give the same audit "
+                f"command again"
+            )
 
 
 def _format(named: str | None, out: Path | None) -> str:
