@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Voided = Literal["", "robustness", "attacks", "everything"]
+Voided = Literal["", "robustness", "attacks"]
 """What a warning voids, each more than the one before: nothing; every claim that images stay
-correct under attack; every verdict on an attack; scores on clean images as well."""
-_VOIDED: tuple[Voided, ...] = ("", "robustness", "attacks", "everything")
+correct under attack; every verdict on an attack. Clean scores stand: they are what was measured."""
+_VOIDED: tuple[Voided, ...] = ("", "robustness", "attacks")
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,10 @@ class FlagText:
         return {
             "": "",
             "robustness": (
-                "no verdict that images stay correct, and no gate on robust accuracy, sensitivity, "
-                "specificity or detection under attack passes"
+                "every verdict that images stay correct, and no gate on robust accuracy, "
+                "sensitivity, specificity or `withstands` passes"
             ),
-            "attacks": "no verdict on any attack, and no gate on attacks passes",
-            "everything": "no verdict at all, and no gate passes",
+            "attacks": "every verdict on an attack, and no gate on attacks or detectors passes",
         }[self.voids]
 
     def flag(self, observed: str) -> Flag:
@@ -80,7 +79,7 @@ _TEXTS = (
         "cases run in the order of the data, often class by class: the first ones are not a fair "
         "sample; and a stage that did not run has raised no warning",
         "give the same audit command again; it continues where it stopped",
-        voids="everything",
+        voids="attacks",
     ),
     FlagText(
         "synthetic images",
@@ -94,7 +93,7 @@ _TEXTS = (
         "the 5 % level, one-sided, by groups",
         "labels, preprocessing or weights may not belong together; then no other figure counts",
         "check the order of the classes, mean, std and size",
-        voids="everything",
+        voids="attacks",
     ),
     FlagText(
         "constant predictions",
@@ -104,7 +103,7 @@ _TEXTS = (
         "high and means nothing",
         "set the operating threshold to a sensitivity (`sensitivity` in `[audit]`), or train on "
         "weighted classes",
-        voids="everything",
+        voids="attacks",
     ),
     FlagText(
         "clean accuracy below the claim",

@@ -15,7 +15,7 @@ from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.paired import Paired
 from robust.metrics.scores import Condition
 from robust.records import Estimate, Report, stages_text
-from robust.records.flags import Voided, voiding
+from robust.records.flags import voiding
 from robust.records.verdicts import WITHHELD, is_withheld
 from robust.report import read_report
 from robust.report.comparison.outcomes import (
@@ -275,17 +275,16 @@ class _Pair:
             before, after = self._single.rates(sides)
             difference = self._paired.difference(*sides)
             if before is not None and after is not None and difference is not None:
-                void = self._void(clean=condition == "clean")
+                void = ("", "") if condition == "clean" else self._void()
                 yield Change(score, condition, before, after, difference, overall, *void)
 
-    def _void(self, *, clean: bool) -> tuple[str, str]:
-        """Which warnings void a gain and a loss."""
+    def _void(self) -> tuple[str, str]:
+        """Which warnings void a gain and a loss under attack."""
         old, new = (report.flags for report in self._reports)
-        least: Voided = "everything" if clean else "attacks"
-        both = [voiding(flags, least) for flags in (old, new)]
+        both = [voiding(flags, "attacks") for flags in (old, new)]
         texts = [f"{plain(f.name)} in {run}" for f, run in zip(both, RUNS, strict=True) if f]
-        if texts or clean:
-            return (texts[-1], texts[-1]) if texts else ("", "")
+        if texts:
+            return texts[-1], texts[-1]
         gain, loss = voiding(new, "robustness"), voiding(old, "robustness")
         return (
             f"{plain(gain.name)} in NEW" if gain else "",

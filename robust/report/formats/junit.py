@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robust.files import write_atomically
-from robust.records import Report, stages_text
+from robust.records import Report
 from robust.report.gates import GateResult, judge_gates
 from robust.report.text.format import flat
 
@@ -18,16 +18,12 @@ _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 does not allow."""
 
 
-def junit(title: str, results: Sequence[GateResult], missing: Sequence[str] = ()) -> bytes:
-    """A test suite with one test case for each gate; `missing` stages become a property of it."""
+def junit(title: str, results: Sequence[GateResult]) -> bytes:
+    """A test suite with one test case for each gate; of an unfinished run all fail and say why."""
     failures = [r for r in results if not r.passed]
     counts = {"tests": str(len(results)), "failures": str(len(failures)), "errors": "0"}
     root = ET.Element("testsuites", counts)
     suite = ET.SubElement(root, "testsuite", {"name": _legal(title), **counts, "skipped": "0"})
-    if missing:
-        properties = ET.SubElement(suite, "properties")
-        unfinished = {"name": "missing stages", "value": _legal(stages_text(missing))}
-        ET.SubElement(properties, "property", unfinished)
     for result in results:
         named = {"classname": "robust.gates", "name": _legal(result.name), "time": "0"}
         case = ET.SubElement(suite, "testcase", named)
@@ -41,7 +37,7 @@ def junit(title: str, results: Sequence[GateResult], missing: Sequence[str] = ()
 def write_junit(report: Report, folder: Path) -> Path:
     """Write junit.xml into the run directory, whole or not at all."""
     path = folder / JUNIT
-    write_atomically(path, junit(report.title, judge_gates(report), report.missing_stages))
+    write_atomically(path, junit(report.title, judge_gates(report)))
     return path
 
 
