@@ -39,7 +39,7 @@ def test_it_is_the_auc_after_an_attack_on_every_case(tmp_path: Path) -> None:
             logits = net(x_adv)
         found = auc((logits[:, 1] - logits[:, 0]).numpy(), (y == 1).numpy())[0]
         assert row.attacker_auc.value == pytest.approx(found, abs=0.01)
-        assert row.attacker_auc.value < row.auc.value - 0.05  # 17 of 40 are misread when clean
+        assert row.attacker_auc.value < row.auc.value - 0.03  # 17 of 40 are misread when clean
     assert report.clean.scores.attacker_auc is None
 
 

@@ -35,8 +35,6 @@ MOST_EPS = 5
 NAME = 18
 """Columns for the name of an attack."""
 
-_AUCS = {"auc": "AUC", "attacker_auc": "attacker's AUC"}
-"""Head of the column, by the field of `Scores`."""
 _STYLES = {"fails": "red", "mostly fooled": "red", "partly robust": "yellow", "robust": "green"}
 
 
@@ -135,23 +133,26 @@ def _error_table(report: Report, norm: str) -> list[RenderableType]:
         ("without attack", report.clean),
         (f"{norm_text(norm)} {eps_text(last.eps, norm)}", last),
     ]
-    scores = ("sensitivity", "specificity", "auc", "attacker_auc")
+    scores = ("sensitivity", "specificity", "auc")
     shown = [s for s in scores if any(getattr(row.scores, s) for _, row in rows)]
     if not shown:
         return []
     table = Table(box=None, pad_edge=False)
     table.add_column("", no_wrap=True, min_width=NAME)
     for score in shown:
-        table.add_column(_AUCS.get(score, f"{score} %"), no_wrap=True)
+        table.add_column("AUC" if score == "auc" else f"{score} %", no_wrap=True)
     for name, row in rows:
         table.add_row(name, *(_score(getattr(row.scores, score), score) for score in shown))
+    if last.scores.attacker_auc is not None:
+        blank = [""] * (len(shown) - 1)
+        table.add_row("  attacker's AUC", *blank, _score(last.scores.attacker_auc, "auc"))
     return [table]
 
 
 def _score(estimate: Estimate | None, score: str) -> str:
     if estimate is None:
         return NONE
-    scale, digits = (1, 2) if score in _AUCS else (100, 0)
+    scale, digits = (1, 2) if score == "auc" else (100, 0)
     return f"{scale * estimate.value:.{digits}f} {bracket(estimate, scale, digits)}"
 
 
