@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from robust.metrics.bootstrap import clopper_pearson
-from robust.metrics.bootstrap import groups_needed as groups_needed
+from robust.metrics.intervals import clopper_pearson
+from robust.metrics.intervals import groups_needed as groups_needed
 from robust.records import (
     FLAG_TEXTS,
     AttackResult,
