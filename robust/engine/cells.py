@@ -97,7 +97,9 @@ def misread_cells(cells: Sequence[Cell]) -> dict[str, Cell]:
             continue
         if cell.threat not in found or _rank(cell) > _rank(found[cell.threat]):
             found[cell.threat] = replace(cell, exact=True)
-    return {f"misread|{cell.key}": cell for cell in found.values()}
+    return {
+        replace(cell, label=f"{cell.label} on misread cases").key: cell for cell in found.values()
+    }
 
 
 def _rank(cell: Cell) -> tuple[bool, int]:

@@ -24,9 +24,11 @@ def verdict(row: AttackResult, flags: Sequence[Flag]) -> str:
     """`robust`, `partly robust`, `mostly fooled`, `fails`, `undecided`, or `no verdict: ` and why.
 
     A warning that robust accuracy is too high leaves `fails` and `mostly fooled` as they are: an
-    image that fools the model has been found.
+    image that fools the model has been found. Where nothing was measured, nothing is withheld.
     """
     word = _word(row)
+    if row.scores.success is None:
+        return word
     shown = word in ("fails", "mostly fooled")
     flag = voiding(flags, "attacks" if shown else "robustness")
     return word if flag is None else f"{WITHHELD}: {flag.name}"

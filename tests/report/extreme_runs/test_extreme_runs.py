@@ -34,6 +34,7 @@ from robust.models import Classifier
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
 from robust.records import AttackResult, Report
+from robust.records.verdicts import is_withheld
 from robust.report import FORMATS, TEMPLATES, read_report, write_report
 from robust.report.figures.style import ReportFigure
 from robust.report.formats.terminal import print_report
@@ -495,6 +496,9 @@ def test_no_verdict_contradicts_its_numbers(runs: Runs, name: str) -> None:
         success = verdict.worst_case.scores.success
         if success is None:
             assert verdict.word == "undecided"
+        elif is_withheld(verdict.word):
+            name_of_flag = verdict.word.removeprefix("no verdict: ")
+            assert name_of_flag in {flag.name for flag in run.report.flags}
         elif success.value == 0:
             assert verdict.word in ("robust", "undecided")
         elif success.value == 1:
