@@ -10,11 +10,13 @@ import math
 from collections import Counter
 
 from robust.diagnostics.evidence import Evidence
-from robust.records.estimate import interval_text
+from robust.records.estimate import TOO_FEW, interval_text
 from robust.units import percent_text
 
 ABOVE = 1.645
 """Standard errors above chance that count as above it: the 5 % level, one-sided."""
+ABOVE_IF_FEW = 1.0
+"""The same below `TOO_FEW` groups, where even good models may miss the 5 % level."""
 RARELY = 0.1
 """Share of the labels' rarer classes below which predictions count as constant."""
 CLAIM_TOLERANCE = 0.02
@@ -72,15 +74,16 @@ def _above_chance(e: Evidence, accuracy: float, share: float) -> bool:
     recalls, auc = _recalls(e), e.clean.scores.auc
     if not recalls and auc is None:
         return accuracy > share
+    above = ABOVE if e.groups >= TOO_FEW else ABOVE_IF_FEW
     groups = {label: _groups(e, {label}) for label in recalls}
     if recalls:
         images = sum(e.predicted.values())
         read = {k: e.predicted.get(k, 0) / images if images else 1 / len(recalls) for k in recalls}
         errors = [math.sqrt(read[k] * (1 - read[k]) / groups[k]) for k in recalls]
         rise = sum(recalls.values()) / len(recalls) - 1 / len(recalls)
-        if rise > ABOVE * sum(errors) / len(errors):
+        if rise > above * sum(errors) / len(errors):
             return True
-    return auc is not None and auc.value - 0.5 > ABOVE * _auc_error(e)
+    return auc is not None and auc.value - 0.5 > above * _auc_error(e)
 
 
 def _auc_error(e: Evidence) -> float:

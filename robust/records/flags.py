@@ -90,7 +90,7 @@ _TEXTS = (
     FlagText(
         "clean accuracy no better than a constant",
         "neither the mean recall over the classes nor the AUC on clean images is above chance at "
-        "the 5 % level, one-sided, by groups",
+        "the 5 % level, one-sided, by groups; with fewer than 30 groups, by one standard error",
         "labels, preprocessing or weights may not belong together; then no other figure counts",
         "check the order of the classes, mean, std and size",
         voids="attacks",

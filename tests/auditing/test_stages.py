@@ -32,7 +32,6 @@ STOPS = {
     "probe": ("probe", "table", "gallery"),
     "write_table": ("table", "gallery"),
     "make_gallery": ("table", "gallery"),
-    "write_atomically": ("table", "gallery"),
 }
 """Function of a stage that is interrupted, and what is missing then."""
 
