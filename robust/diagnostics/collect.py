@@ -149,7 +149,8 @@ def _stuck(spec: AuditSpec, cells: Sequence[Cell], summary: Summary) -> Iterator
     least = MIN_RISE * float(np.abs(before).mean())
     by_threat: dict[ThreatModel, list[Cell]] = {}
     for cell in cells:
-        if cell.exact and is_iterative(cell) and cell.same_as is None:
+        # Where the attack may change nothing, nothing rises.
+        if cell.exact and is_iterative(cell) and cell.same_as is None and cell.threat.eps > 0:
             by_threat.setdefault(cell.threat, []).append(cell)
     for threat, own in by_threat.items():
         conditions = [summary.condition(cell.key) for cell in own]
