@@ -437,15 +437,15 @@ SAYS: dict[str, tuple[str, ...]] = {
     "all crash": ("Attacks were run, but none could be evaluated",),
     "crashes at first": ("by up to 2 of 255 grey levels changes the reading of none of them",),
     "nothing allowed, then something": ("With the larger change, the model misses",),
-    "25 classes": ("With the larger change, class 'class ",),
-    "nearest alone": ("as little as needed changes the reading of all of them [",),
+    "25 classes": ("No verdict on robustness is given: more steps still help (of ",),
+    "nearest alone": ("is given: clean accuracy no better than a constant (",),
     "miss": ("with a finding that the model reads correctly", "hides the finding in"),
     "false alarm": (
         "without a finding that the model reads",
         "makes the model report a finding in",
     ),
     "miss without findings": ("the attack goal applies to none of the images that the model",),
-    "target": ("that are not of class 'class 1' and that the model reads", "as 'class 1'"),
+    "target": ("is given: clean accuracy no better than a constant (",),
     "target is all": ("the attack goal applies to none of the images that the model",),
     "two norms": ("Of 100 chest X-rays of adults in the emergency department that the model",),
 }
