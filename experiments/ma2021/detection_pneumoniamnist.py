@@ -68,8 +68,7 @@ def numbers(*estimates: Estimate | None) -> list[str]:
     return [
         "" if v is None else f"{v:.4f}"
         for e in estimates
-        if e is not None
-        for v in (e.value, e.low, e.high)
+        for v in ((None, None, None) if e is None else (e.value, e.low, e.high))
     ]
 
 

@@ -20,6 +20,7 @@ from detectors import Detector, Features, FittedDetector, Reference
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Places
 from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.operating_point import GroupedScores, detection_rate
 from robust.records import Estimate
 from robust.records.estimate import TOO_FEW
 
@@ -210,7 +211,7 @@ class DetectionMetrics:
     """Clean against positive; None without a positive."""
     detection_rates: Mapping[float, Estimate | None]
     """By false-alarm rate, the share of positives above the threshold, which is a quantile of the
-    clean images alone."""
+    clean images alone; None without a positive, or with too few clean groups for that rate."""
     positives: int
 
     @property
@@ -227,17 +228,11 @@ def detection_metrics(scored: ScoredImages, bootstrap: Bootstrap) -> DetectionMe
     scores = np.concatenate([scored.clean, scored.positive])
     attacked = np.arange(len(scores)) >= len(scored.clean)
     own = bootstrap.at(np.concatenate([scored.clean_cases, scored.positive_cases]))
-    limits = [threshold(scored.clean, rate) for rate in FALSE_ALARM_RATES]
-    rates = own.rates([(scores > limit, attacked) for limit in limits])
+    clean = GroupedScores(scored.clean, own.codes[~attacked])
+    positive = GroupedScores(scored.positive, own.codes[attacked])
+    rates = {rate: detection_rate(clean, positive, rate) for rate in FALSE_ALARM_RATES}
     area = own.auc(scores, attacked, np.ones(len(scores), bool)) if attacked.any() else None
-    return DetectionMetrics(
-        area, dict(zip(FALSE_ALARM_RATES, rates, strict=True)), int(attacked.sum())
-    )
-
-
-def threshold(clean: Array, false_alarm_rate: float) -> float:
-    """The score that at most this share of the clean images exceeds."""
-    return float(np.quantile(clean, 1 - false_alarm_rate, method="higher"))
+    return DetectionMetrics(area, rates, int(attacked.sum()))
 
 
 def _scores(detector: FittedDetector, images: StatisticSet) -> Array:

@@ -60,7 +60,9 @@ class DetectorScore:
     images than clean images do. None where the set is empty."""
     detection_rates: Mapping[str, Estimate | None]
     """Share of the set above the threshold, by the false-alarm rate (`0.01`, `0.05`, `0.1`) that
-    the threshold has on clean images. None where the set is empty."""
+    the threshold has on clean images. The threshold is itself an estimate, which the interval takes
+    into account: it is left out below 368, 72 and 36 clean groups. None below 200, 40 and 20, and
+    where the set is empty."""
     too_few: bool
     """Whether the set has fewer than 30 images: too few for a verdict."""
 
@@ -133,10 +135,11 @@ class AdaptiveResult:
     classifier."""
     static_auc: Estimate | None
     """The same AUC for the key attack, which does not know the detector, on the same cases."""
-    evasion_rates: Mapping[str, Estimate]
+    evasion_rates: Mapping[str, Estimate | None]
     """Share of all cases for which an image fools the classifier and raises no alarm, by the
-    detector's false-alarm rate on clean images (`0.01`, `0.05`, `0.1`)."""
-    static_evasion_rates: Mapping[str, Estimate]
+    detector's false-alarm rate on clean images (`0.01`, `0.05`, `0.1`). With too few clean groups
+    there is no interval, or None, as in `DetectorScore.detection_rates`."""
+    static_evasion_rates: Mapping[str, Estimate | None]
     """The same share for the key attack, which does not know the detector."""
     cases_by_attack: Mapping[str, int]
     """Number of cases by the attack that found the image that counts."""

@@ -42,7 +42,6 @@ from robust.detection.cross_fitting import (
     StatisticSet,
     fit_folds,
     score_folds,
-    threshold,
 )
 from robust.detection.detection_run import DetectionRun
 from robust.detection.feature_log import CLEAN, logged_cells
@@ -55,6 +54,7 @@ from robust.engine.verified_attack import AttackTask, attack_batch
 from robust.metrics.arrays import Array, Places
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.groups import folds_by_group
+from robust.metrics.operating_point import GroupedScores, detection_rate, threshold
 from robust.records import AdaptiveResult, Detection, Estimate
 from robust.records.estimate import TOO_FEW
 
@@ -302,9 +302,12 @@ class AdaptiveEvaluation:
             name: sum(one.attack == name for one in found) for name in (self.cell.label, *by_name)
         }
 
-        def passing(scores: Array) -> dict[str, Estimate]:
-            limits = defence.limits.items()
-            return {f"{rate:g}": _require(own.rate(scores <= limit)) for rate, limit in limits}
+        clean = GroupedScores(defence.clean, self.bootstrap.at(self.clean.cases).codes)
+
+        def passing(scores: Array) -> dict[str, Estimate | None]:
+            attacked = GroupedScores(scores, own.codes)
+            seen = {rate: detection_rate(clean, attacked, rate) for rate in defence.limits}
+            return {f"{rate:g}": one and one.complement for rate, one in seen.items()}
 
         return AdaptiveResult(
             detector=defence.label,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robust.records import AdaptiveResult, Report
-from robust.report.tables.detection import FEW
+from robust.report.tables.detection import FEW, alarm_rate_note
 from robust.report.tables.model import Column, Table, TableCell, TableRow, auc_cell, percent_cell
 from robust.report.text.format import FALSE_ALARM_RATE, NONE, listed, plain, short
 
@@ -46,6 +46,7 @@ def adaptive_table(report: Report) -> Table:
     note = f"{NOTE}{SURROGATE if surrogate else ''} {cases} cases; in brackets: 95 % intervals."
     if any(one.too_few for one in detection.adaptive):
         note += f" {FEW} fewer than 30 images fooled the model: no verdict."
+    note += alarm_rate_note(one.evasion_rates for one in detection.adaptive)
     return Table("adaptive", "Adaptive attacks", columns, tuple(rows), note)
 
 

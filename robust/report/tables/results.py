@@ -30,7 +30,7 @@ SCORE_COLUMNS: tuple[tuple[str, str, str], ...] = (
 """Title of the column, field of `Scores`, id of the glossary entry."""
 
 NOTE = (
-    "In brackets: 95 % intervals, resampled by group. Accuracy, sensitivity, specificity and AUC "
+    "In brackets: 95 % intervals, by group. Accuracy, sensitivity, specificity and AUC "
     "count all cases, including images already misread before the attack, which stay as they are. "
     "The attacker's AUC is that of an attacker who aims at the AUC: of every case, misread before "
     "or not, the image that harms it most. Robust accuracy, misses "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from robust.metrics.operating_point import fewest_groups_for
 from robust.records import AdaptiveResult, Detection, Estimate
 from robust.report.text.format import (
     FALSE_ALARM_RATE,
@@ -21,6 +22,11 @@ def adaptive_sentences(detection: Detection, detector: str) -> str:
         return ""
     evasion = result.evasion_rates[FALSE_ALARM_RATE]
     static = result.static_evasion_rates[FALSE_ALARM_RATE]
+    if evasion is None or static is None:
+        return (
+            " How often an attacker who knows this detector passes it is unknown: 5 % false alarms "
+            f"take at least {fewest_groups_for(float(FALSE_ALARM_RATE))} groups of clean images."
+        )
     known = short(detection.image_sets[detection.key_attack].name)
     text = (
         f" When the attacker knows this detector, {whole_percent(evasion)} of the images fool the "
@@ -62,4 +68,4 @@ def _results(detection: Detection, detectors: Sequence[str]) -> list[AdaptiveRes
 def _evasion_rates(detection: Detection, detectors: Sequence[str]) -> list[Estimate]:
     """In ascending order."""
     rates = [one.evasion_rates[FALSE_ALARM_RATE] for one in _results(detection, detectors)]
-    return sorted(rates, key=lambda estimate: estimate.value)
+    return sorted((one for one in rates if one is not None), key=lambda one: one.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robust.metrics.operating_point import fewest_groups_for
 from robust.records import Detection, DetectorScore, Estimate, ImageSet, NullControl
 from robust.report.text.adaptive import adaptive_line, adaptive_sentences, adaptive_summary
 from robust.report.text.format import (
@@ -212,7 +213,11 @@ def _detector_sentences(detection: Detection, name: str) -> str:
 def _rate_sentence(score: DetectorScore, detector: str, images_text: str) -> str:
     rate = score.detection_rates.get(FALSE_ALARM_RATE)
     if rate is None:
-        return f"It is unknown how many {images_text} {detector} detects at 5 % false alarms."
+        needed = fewest_groups_for(float(FALSE_ALARM_RATE))
+        return (
+            f"It is unknown how many {images_text} {detector} detects at 5 % false alarms: that "
+            f"takes at least {needed} groups of clean images."
+        )
     return f"At 5 % false alarms, {detector} detects {whole_percent(rate)} of {images_text}."
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from robust.report.text.adaptive import adaptive_summary
+import dataclasses
+
+from robust.report.text.adaptive import adaptive_line, adaptive_sentences, adaptive_summary
 from robust.report.text.detection import detection_lines, detection_summary, detector_sentences
 from tests.report.detected import detection, evaded
 
@@ -33,3 +35,14 @@ def test_the_headline_and_the_terminal_name_the_range() -> None:
         "detector, 50 [43, 57] of 100 images fool the model and raise no alarm; without a detector, 90 fool the model."
     )
     assert adaptive_summary(detection(), ["LID"]) == ""
+
+
+def test_what_too_few_clean_images_leave_unknown_is_called_unknown() -> None:
+    (one,) = evaded(detection(), LID=0.9).adaptive
+    made = dataclasses.replace(one, evasion_rates={**one.evasion_rates, "0.05": None})
+    found = dataclasses.replace(detection(), adaptive=(made,))
+    assert adaptive_sentences(found, "LID") == (
+        " How often an attacker who knows this detector passes it is unknown: 5 % false alarms take "
+        "at least 40 groups of clean images."
+    )
+    assert adaptive_summary(found, ["LID"]) == adaptive_line(found, ["LID"]) == ""
