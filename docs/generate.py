@@ -365,12 +365,13 @@ def _type_words(annotation: Any, metadata: list[Any] | tuple[Any, ...]) -> str:
 
 
 def warnings_reference() -> str:
-    """Every warning that a report may show: when it is raised, why it matters, what to do."""
+    """Every warning that a report may show: when it is raised, why, what to do, what it voids."""
     return "\n\n".join(
         f"### {name}\n\n"
         f"**Raised if** {text.raised_if}.\n\n"
         f"**Why it matters**: {text.why}.\n\n"
         f"**What to do**: {text.remedy}."
+        + (f"\n\n**Withheld**: {text.void_text}." if text.void_text else "")
         for name, text in FLAG_TEXTS.items()
     )
 

@@ -35,7 +35,7 @@ from robust.engine.inputs import open_model, open_plan, open_reference
 from robust.engine.outcome_table import write_table
 from robust.engine.provenance import Provenance
 from robust.engine.run_directory import RunDirectory, open_run, writing
-from robust.engine.run_memory import CASE_SET, DETECTION, MERGED_GROUPS, CaseSet
+from robust.engine.run_memory import CASE_SET, DETECTION, MERGED_GROUPS, SCENARIOS, CaseSet
 from robust.engine.run_store import Observations, Outcome, RunStore
 from robust.engine.runner import RunOptions
 from robust.engine.session import RunInputs, Session, start_session
@@ -193,7 +193,11 @@ def _report_so_far(store: RunStore, directory: Path) -> Report:
     plan = provenance.plan
     attacks = attacks_of_run(plan.attacks, store)
     cells = make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))
-    return make_report(provenance, cases, cells, store)
+    scenarios = store.get(SCENARIOS)
+    found = StageResults(
+        detection=store.get(DETECTION), scenarios=scenarios.scenarios if scenarios else ()
+    )
+    return make_report(provenance, cases, cells, store, found)
 
 
 def _known_cases(store: RunStore, known: CaseSet) -> Cases:

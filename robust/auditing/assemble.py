@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from robust.auditing.stages import missing_stages
 from robust.cases.case import Cases
 from robust.diagnostics.checks import find_flags
 from robust.diagnostics.collect import RunResults, collect_evidence
@@ -46,12 +47,12 @@ def no_gallery(summary: Summary) -> tuple[Exhibit, ...]:
 
 @dataclass(frozen=True)
 class StageResults:
-    """Results of the stages after the attacks; empty while a run is not finished."""
+    """Results of the stages after the attacks, as far as they are finished."""
 
     detection: Detection | None = None
     scenarios: tuple[Scenario, ...] = ()
     table: str = ""
-    """Hash of outcomes.csv."""
+    """Hash of outcomes.csv; empty where it has not been written."""
     seconds: float = 0.0
     """Time that this call took."""
 
@@ -62,14 +63,20 @@ def make_report(
     cells: Sequence[Cell],
     store: RunStore,
     stages: StageResults = StageResults(),
-    make_gallery: MakeGallery = no_gallery,
+    make_gallery: MakeGallery | None = None,
 ) -> Report:
     """The report on all cases whose cells are finished; on a finished run that is every case.
 
-    InputError where no case is finished.
+    Without `make_gallery` there are no example images yet. InputError where no case is finished.
     """
     plan = provenance.plan
     finished = FinishedCases.of(store, cells, plan.audit.chunk)
+    unfinished = len(cases) - len(finished.rows) - finished.broken
+    ended = {
+        "attacks": not unfinished,
+        "table": bool(stages.table),
+        "gallery": make_gallery is not None,
+    }
     known = known_images(store, finished.rows)
     summary = Summary(store, cases, cells, finished, pixels=known.values, seed=plan.audit.seed)
     results = RunResults(
@@ -84,6 +91,7 @@ def make_report(
         worst=summary.worst_rows(plan.audit.norm),
         detection=stages.detection,
         grey_in_colour=known.grey_in_colour,
+        missing_stages=missing_stages(provenance.plan, cases, cells, store, ended),
     )
     return Report(
         title=plan.title,
@@ -99,8 +107,9 @@ def make_report(
         table_sha256=stages.table,
         timings=_timings(results, stages.seconds),
         attacks={cell.label: attack_text(cell.attack) for cell in cells},
-        gallery=make_gallery(summary),
+        gallery=() if make_gallery is None else make_gallery(summary),
         visibility=measure_visibility(summary, plan.audit.norm, known.values_of),
+        missing_stages=results.missing_stages,
         detection=stages.detection,
         scenarios=stages.scenarios,
         accuracy_curves=accuracy_curves(cells, summary),

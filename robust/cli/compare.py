@@ -23,7 +23,8 @@ def compare(
         float | None,
         typer.Option(
             help="Exit with code 1 if a clean or robust accuracy is worse by more than this "
-            "(0.02 is 2 of 100 cases), with the whole 95 % interval. Exit code 0 does not show "
+            "(0.02 is 2 of 100 cases), with the whole 95 % interval, or if a warning of a run "
+            "voids the answer. Exit code 0 does not show "
             "that less was lost: see the last column.",
             rich_help_panel=RUNNING,
         ),
@@ -53,6 +54,7 @@ def compare(
 
     for run in (old, new):
         require_run(run)
+    _require_finished(old, new)
     with progress_bar() as progress:
         progress(0, 0, "comparing")
         from robust.report.comparison.compare import compare_runs
@@ -70,11 +72,30 @@ def compare(
     lines = (
         []
         if tolerance is None
-        else [row.lost_text(tolerance) for row in comparison.lost(tolerance)]
+        else [
+            *(row.lost_text(tolerance) for row in comparison.lost(tolerance)),
+            *(row.withheld_text(tolerance) for row in comparison.withheld(tolerance)),
+        ]
     )
     print_errors(lines)
     if lines:
         raise typer.Exit(FAILED)
+
+
+def _require_finished(*runs: Path) -> None:
+    """InputError for the directory of a run that has not finished, with what is missing."""
+    from robust.records import stages_text
+    from robust.report import is_unfinished
+
+    for run in runs:
+        if is_unfinished(run):
+            from robust.auditing import unfinished_report
+
+            missing = stages_text(unfinished_report(run).missing_stages)
+            raise InputError(
+                f"the run in {run} is not finished; missing: {missing}; give the same audit "
+                f"command again"
+            )
 
 
 def _format(named: str | None, out: Path | None) -> str:

@@ -16,6 +16,7 @@ CHECKS: dict[str, Check] = {
     "run cut short": run.cut_short,
     "synthetic images": data.phantoms,
     "clean accuracy no better than a constant": model.weak_clean,
+    "constant predictions": model.constant_predictions,
     "clean accuracy below the claim": model.below_the_claim,
     "random outputs": model.random_outputs,
     "outputs depend on the batch": model.batch_dependence,

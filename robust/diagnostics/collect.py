@@ -45,6 +45,8 @@ class RunResults:
     detection: Detection | None = None
     grey_in_colour: int = 0
     """Number of the images looked at that are grey in a colour file."""
+    missing_stages: tuple[str, ...] = ()
+    """Stages that the run has not finished."""
 
     @property
     def copies(self) -> CopiedImages:
@@ -74,6 +76,8 @@ def collect_evidence(results: RunResults) -> Evidence:
         rows=results.rows,
         failures=failures,
         unfinished=len(results.cases) - len(finished.rows) - finished.broken,
+        missing_stages=results.missing_stages,
+        predicted=_predicted(summary),
         detection=results.detection,
         copies=results.copies,
         worst=results.worst,
@@ -87,6 +91,12 @@ def collect_evidence(results: RunResults) -> Evidence:
         short_reach=_short_reach(cells),
         probe=results.store.get(PROBE) if plan.doubts.probe else None,
     )
+
+
+def _predicted(summary: Summary) -> dict[int, int]:
+    """How many clean images are read as each class."""
+    classes, counts = np.unique(summary.clean.logits.argmax(1), return_counts=True)
+    return dict(zip(classes.tolist(), counts.tolist(), strict=True))
 
 
 def _groups_needed(gates: GatesSpec) -> dict[str, int]:
@@ -141,7 +151,8 @@ def _stuck(spec: AuditSpec, cells: Sequence[Cell], summary: Summary) -> Iterator
         return
     by_threat: dict[ThreatModel, list[Cell]] = {}
     for cell in cells:
-        if cell.exact and is_iterative(cell) and cell.same_as is None:
+        # Where the attack may change nothing, nothing rises.
+        if cell.exact and is_iterative(cell) and cell.same_as is None and cell.threat.eps > 0:
             by_threat.setdefault(cell.threat, []).append(cell)
     for threat, own in by_threat.items():
         conditions = [summary.condition(cell.key) for cell in own]

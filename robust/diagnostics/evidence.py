@@ -63,6 +63,10 @@ class Evidence:
     """Why attacks could not be evaluated: number of cases by message."""
     unfinished: int = 0
     """Number of cases that the run has not finished."""
+    missing_stages: tuple[str, ...] = ()
+    """Stages that the run has not finished, as `Report.missing_stages`."""
+    predicted: Mapping[int, int] = field(default_factory=dict)
+    """How many clean images are read as each class, by the class's number."""
     detection: Detection | None = None
     """Detector results; None where the plan names no detector."""
     copies: CopiedImages = field(default_factory=CopiedImages)

@@ -6,12 +6,19 @@ the warning matters and what to do.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 from robust.diagnostics.evidence import Evidence
-from robust.records.estimate import interval_text
+from robust.records.estimate import TOO_FEW, interval_text
 from robust.units import percent_text
 
+ABOVE = 1.645
+"""Standard errors above chance that count as above it: the 5 % level, one-sided."""
+ABOVE_IF_FEW = 1.0
+"""The same below `TOO_FEW` groups, where even good models may miss the 5 % level."""
+RARELY = 0.1
+"""Share of the labels' rarer classes below which predictions count as constant."""
 CLAIM_TOLERANCE = 0.02
 """How far the upper end of the interval must lie below a claim: claims are rounded figures."""
 OUTPUT_TOLERANCE = 1e-3
@@ -22,17 +29,84 @@ CLIPPED = 0.05
 
 
 def weak_clean(e: Evidence) -> str | None:
-    """Raised if clean accuracy is not above the share of the most frequent class."""
+    """Raised if neither mean recall nor AUC on clean images is above chance at the 5 % level."""
     accuracy = e.clean.scores.accuracy
     counts = Counter(entry.label for entry in e.cases.entries)
     label, most = counts.most_common(1)[0]
     share = most / len(e.cases)
-    if accuracy is None or len(counts) < 2 or accuracy.value > share:
+    if accuracy is None or len(counts) < 2 or _above_chance(e, accuracy.value, share):
         return None
-    return (
+    seen = [
         f"{percent_text(accuracy.value)} correct on clean images; always predicting "
         f"{e.cases.classes[label]!r} gives {percent_text(share)}"
+    ]
+    if recalls := _recalls(e):
+        mean = sum(recalls.values()) / len(recalls)
+        seen.append(f"mean recall {percent_text(mean)} ({percent_text(1 / len(recalls))} by chance")
+        auc = e.clean.scores.auc
+        seen[-1] += ")" if auc is None else f"), AUC {auc.value:.2f}"
+    return "; ".join(seen)
+
+
+def constant_predictions(e: Evidence) -> str | None:
+    """Raised if other classes than the most frequent are read a tenth as often as they occur."""
+    labels = Counter(entry.label for entry in e.cases.entries)
+    read = Counter(e.predicted)
+    if not read or len(labels) < 2:
+        return None
+    (answer, often), (_, most) = read.most_common(1)[0], labels.most_common(1)[0]
+    images = read.total()
+    if (images - often) / images >= RARELY * (1 - most / labels.total()):
+        return None
+    return (
+        f"{often} of {images} clean images are read as {e.cases.classes[answer]!r}; "
+        f"{labels[answer]} of them are labelled so"
     )
+
+
+def _above_chance(e: Evidence, accuracy: float, share: float) -> bool:
+    """Whether mean recall or AUC lies above chance by more than `ABOVE` standard errors.
+
+    The errors are those without any signal (Mann and Whitney 1947 for the AUC), with groups in
+    place of images, and as if all classes erred together: rather too large. Accuracy says nothing
+    where one class is rare; without the others it is compared with the most frequent class.
+    """
+    recalls, auc = _recalls(e), e.clean.scores.auc
+    if not recalls and auc is None:
+        return accuracy > share
+    above = ABOVE if e.groups >= TOO_FEW else ABOVE_IF_FEW
+    groups = {label: _groups(e, {label}) for label in recalls}
+    if recalls:
+        images = sum(e.predicted.values())
+        read = {k: e.predicted.get(k, 0) / images if images else 1 / len(recalls) for k in recalls}
+        errors = [math.sqrt(read[k] * (1 - read[k]) / groups[k]) for k in recalls]
+        rise = sum(recalls.values()) / len(recalls) - 1 / len(recalls)
+        if rise > above * sum(errors) / len(errors):
+            return True
+    return auc is not None and auc.value - 0.5 > above * _auc_error(e)
+
+
+def _auc_error(e: Evidence) -> float:
+    """Standard error of an AUC without signal; of several classes the mean over them."""
+    labels = {entry.label for entry in e.cases.entries}
+    sides = [set(e.cases.findings)] if e.cases.findings else [{label} for label in labels]
+    errors = []
+    for side in sides:
+        with_it, without = _groups(e, side), _groups(e, labels - side)
+        if with_it and without:
+            errors.append(math.sqrt((with_it + without + 1) / (12 * with_it * without)))
+    return sum(errors) / len(errors) if errors else math.inf
+
+
+def _recalls(e: Evidence) -> dict[int, float]:
+    """Recall by class, of the classes with a case."""
+    found = (e.clean.scores.recall.get(name) for name in e.cases.classes)
+    return {label: recall.value for label, recall in enumerate(found) if recall is not None}
+
+
+def _groups(e: Evidence, labels: set[int]) -> int:
+    """Number of groups with a case of one of these classes."""
+    return len({entry.group for entry in e.cases.entries if entry.label in labels})
 
 
 def below_the_claim(e: Evidence) -> str | None:

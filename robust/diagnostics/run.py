@@ -7,6 +7,7 @@ the warning matters and what to do.
 from __future__ import annotations
 
 from robust.diagnostics.evidence import Evidence
+from robust.records import stages_text
 from robust.records.estimate import TOO_FEW, interval_text
 from robust.units import percent_text
 
@@ -28,11 +29,18 @@ def null_alarm(e: Evidence) -> str | None:
 
 
 def cut_short(e: Evidence) -> str | None:
-    """Raised if the run has not finished all cases."""
-    if not e.unfinished:
+    """Raised if the run has not finished all its stages on all cases."""
+    if not (e.unfinished or e.missing_stages):
         return None
     done = len(e.cases) + e.broken
-    return f"{done} of {done + e.unfinished} cases are finished; all numbers are of these alone"
+    said = []
+    if e.unfinished:
+        said.append(
+            f"{done} of {done + e.unfinished} cases are finished; all numbers are of these alone"
+        )
+    if e.missing_stages:
+        said.append(f"not finished: {stages_text(e.missing_stages)}")
+    return "; ".join(said)
 
 
 def not_evaluated(e: Evidence) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from attacks import Attack, ThreatModel, canonical, make_attack, require_members
 from attacks.contract import require_fit
@@ -100,6 +100,29 @@ def running_order(cells: Sequence[Cell]) -> list[Cell]:
     """The cells that run: exact ones first, then eps ascending and attacks from cheap to costly."""
     own = [cell for cell in cells if cell.same_as is None]
     return sorted(own, key=lambda c: (not c.exact, c.threat.eps, c.attack.passes))
+
+
+def misread_cells(cells: Sequence[Cell]) -> dict[str, Cell]:
+    """The cells that also run on the cases misread without attack, by the key of their outcomes.
+
+    One for each norm and eps, in full: the costliest of the plan that follows gradients alone (an
+    ensemble stops at an image that is misread already), else the costliest of any kind. They serve
+    the attacker's AUC and no other number. None of a baseline, and none without a bound.
+    """
+    found: dict[ThreatModel, Cell] = {}
+    for cell in cells:
+        bounded = not cell.attack.minimum_norm and math.isfinite(cell.threat.eps)
+        if cell.same_as is not None or cell.attack.traits.baseline or not bounded:
+            continue
+        if cell.threat not in found or _rank(cell) > _rank(found[cell.threat]):
+            found[cell.threat] = replace(cell, exact=True)
+    return {
+        replace(cell, label=f"{cell.label} on misread cases").key: cell for cell in found.values()
+    }
+
+
+def _rank(cell: Cell) -> tuple[bool, int]:
+    return cell.attack.knowledge == "gradients", cell.attack.passes
 
 
 def _require_attack(attack: object) -> None:

@@ -77,6 +77,19 @@ def goal_of(spec: AuditSpec, cases: Cases) -> Goal:
     return Goal(spec.goal, cases.findings, place)
 
 
+def misread_cases(
+    clean: Iterable[CleanPrediction], entries: Sequence[Entry], goal: Goal
+) -> dict[int, CleanPrediction]:
+    """By row the cases that are eligible for the goal and misread when clean, as there."""
+    wrong = {
+        prediction.row: prediction
+        for prediction in clean
+        if prediction.logits is not None
+        and int(prediction.logits.argmax()) != entries[prediction.row].label
+    }
+    return _eligible(wrong, entries, goal)
+
+
 def eligible_cases(
     clean: Iterable[CleanPrediction], entries: Sequence[Entry], goal: Goal = ANY_ERROR
 ) -> dict[int, CleanPrediction]:
@@ -90,5 +103,12 @@ def eligible_cases(
         if prediction.logits is not None
         and int(prediction.logits.argmax()) == entries[prediction.row].label
     }
-    eligible = goal.eligible(torch.tensor([entries[row].label for row in right], dtype=torch.long))
-    return {row: right[row] for row, fits in zip(right, eligible.tolist(), strict=True) if fits}
+    return _eligible(right, entries, goal)
+
+
+def _eligible(
+    cases: dict[int, CleanPrediction], entries: Sequence[Entry], goal: Goal
+) -> dict[int, CleanPrediction]:
+    labels = torch.tensor([entries[row].label for row in cases], dtype=torch.long)
+    fitting = goal.eligible(labels).tolist()
+    return {row: cases[row] for row, fits in zip(cases, fitting, strict=True) if fits}

@@ -92,6 +92,13 @@ class ScenarioResult:
 
 
 @dataclass(frozen=True)
+class FinishedScenarios:
+    """All scenarios of a plan, once the last of them is finished."""
+
+    scenarios: tuple[Scenario, ...]
+
+
+@dataclass(frozen=True)
 class QueryResult:
     """The decision-based attack on some cases of the held-out split."""
 
@@ -166,6 +173,8 @@ ADAPTIVE = Memo("adaptive", AdaptiveFold)
 """By detector and fold."""
 SCENARIO = Memo("scenario", ScenarioResult)
 """By name and parameter."""
+SCENARIOS = Memo("scenarios", FinishedScenarios)
+"""Every scenario, in the order of the report; there once all are finished."""
 QUERIES = Memo("queries", QueryResult)
 """By number of the batch of cases."""
 PROBE = Memo("probe", Probed)

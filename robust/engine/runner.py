@@ -16,8 +16,8 @@ from robust.cases.case import Case, Cases, Entry, pixel_hash
 from robust.cases.consistency import check_outputs
 from robust.cases.duplicates.fingerprints import fingerprint_of
 from robust.engine.batch import Batch, group_by_shape, make_batches, stack_images
-from robust.engine.cells import Cell, running_order
-from robust.engine.goal import Goal, eligible_cases
+from robust.engine.cells import Cell, misread_cells, running_order
+from robust.engine.goal import Goal, eligible_cases, misread_cases
 from robust.engine.identity.images import ChangedImage, contents_of, with_known_pixels
 from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
 from robust.engine.run_memory import HEAD, RANDOM
@@ -135,6 +135,7 @@ class Runner:
         """Run all cells chunk by chunk, so that an image is read once for all of them.
 
         What `observe` returns for the adversarial images of a batch is stored with their outcomes.
+        Cases misread when clean are attacked last in each chunk, for the attacker's AUC alone.
         """
         done = self.store.done()
         cells = running_order(cells)
@@ -169,7 +170,25 @@ class Runner:
                         observed += observe(cell, part, x_adv, outcomes)
                 seconds = time.perf_counter() - began
                 self.store.add_outcomes(cell.key, number, found, seconds, observed)
+            self._attack_misread(misread_cells(cells), number, goal, seed)
         self.progress(total, total, "attacks finished")
+
+    def _attack_misread(
+        self, cells: Mapping[str, Cell], number: int, goal: Goal, seed: int
+    ) -> None:
+        """Push the cases of a chunk that are misread when clean further to the wrong side."""
+        done, rows = self.store.done(), self.chunks[number]
+        left = {key: cell for key, cell in cells.items() if (key, number) not in done}
+        if not left:
+            return
+        part = self.store.clean(rows[0], rows[-1] + 1)
+        wrong = misread_cases(part, self.cases.entries, goal)
+        clean = {row: one.logits for row, one in wrong.items() if one.logits is not None}
+        batches = make_batches(self._read(list(clean)), clean, self.template)
+        for key, cell in left.items():
+            began = time.perf_counter()
+            found = [o for batch in batches for o in self.run(cell, batch, goal, seed)[1]]
+            self.store.add_outcomes(key, number, found, time.perf_counter() - began)
 
     def run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
         """The adversarial images of one cell on one batch, and their verified outcomes."""

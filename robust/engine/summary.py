@@ -9,13 +9,19 @@ import numpy as np
 
 from attacks import ThreatModel
 from robust.cases.case import Cases
-from robust.engine.cells import Cell, running_order
+from robust.engine.cells import Cell, misread_cells, running_order
 from robust.engine.run_store import RunStore
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.scores import Condition, Scorer, confusion
-from robust.metrics.worst_case import Ball, CellOutcome, WorstCase, worst_case
+from robust.metrics.worst_case import (
+    Ball,
+    CellOutcome,
+    WorstCase,
+    pushed_scores,
+    worst_case,
+)
 from robust.records import AttackResult, Difficulty, Subgroup
 
 DIFFICULT = 0.99
@@ -41,7 +47,7 @@ class FinishedCases:
     def of(store: RunStore, cells: Sequence[Cell], chunk: int) -> FinishedCases:
         """Read them from a store with `chunk` cases in a chunk; InputError where there are none."""
         done = store.done()
-        keys = [cell.key for cell in running_order(cells)]
+        keys = [*(cell.key for cell in running_order(cells)), *misread_cells(cells)]
         whole = [n for key, n in done if key == "clean" and all((k, n) in done for k in keys)]
         every_row = {row for n in whole for row in range(n * chunk, (n + 1) * chunk)}
         clean = [one for one in store.clean() if one.row in every_row]
@@ -157,7 +163,8 @@ class Summary:
             own = [c for c in self._cells if c.threat == threat]
             kind = "exact" if all(c.exact for c in own) else "curve"
             condition = self.worst(threat).condition
-            rows.append(self._row("worst case", threat.norm, own[0].eps, kind, condition))
+            pushed = self._pushed(threat)
+            rows.append(self._row("worst case", threat.norm, own[0].eps, kind, condition, pushed))
         return rows
 
     def difficulty(self, rows: Sequence[AttackResult]) -> list[Difficulty]:
@@ -203,6 +210,18 @@ class Summary:
         # The clean image, -1, takes the last entry.
         return WorstCase(found.condition, np.array([*places, -1])[found.cell])
 
+    def _pushed(self, threat: ThreatModel) -> Array:
+        """The scores that an attacker on the AUC reaches within a threat model."""
+        own = [(c.key, c) for c in self._cells if c.same_as is None]
+        every = [*own, *misread_cells(self._cells).items()]
+        outcomes = (
+            CellOutcome(self.condition(key), cell.threat.eps)
+            for key, cell in every
+            if cell.threat.norm == threat.norm
+        )
+        ball = Ball(threat.norm, threat.eps, self._pixels)
+        return pushed_scores(self.clean, self._scorer.ranking, outcomes, ball)
+
     def _row(
         self,
         attack: str,
@@ -210,8 +229,9 @@ class Summary:
         eps: float | None,
         kind: str,
         condition: Condition,
+        pushed: Array | None = None,
     ) -> AttackResult:
-        scores, *parts = self._scorer.score(condition, self._populations)
+        scores, *parts = self._scorer.score(condition, self._populations, pushed)
         return AttackResult(
             attack=attack,
             norm=norm,

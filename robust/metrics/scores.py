@@ -11,18 +11,10 @@ import numpy.typing as npt
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.bootstrap import Bootstrap
 from robust.records import Estimate, Scores
+from robust.records.verdicts import too_many_failed
 
 CONFUSION_CLASSES = 20
 """Largest number of classes with a confusion matrix."""
-
-MAX_FAILED = 0.05
-"""Largest share of attacked cases that may fail to be evaluated before rates over all cases are
-withheld: what is left would mostly be the cases already misread without attack."""
-
-
-def too_many_failed(failed: int, attacked: int) -> bool:
-    """Whether too many of the attacked cases could not be evaluated for a rate over all cases."""
-    return failed > MAX_FAILED * attacked
 
 
 @dataclass(frozen=True)
@@ -66,6 +58,45 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class Ranking:
+    """The scores that an AUC ranks cases by: of a finding, or else of each class against the rest.
+
+    `(n, s)` with a column for each AUC.
+    """
+
+    labels: npt.NDArray[np.int64]
+    """`(n,)`: class of each case."""
+    findings: tuple[int, ...]
+    """Classes that count as a finding; empty for none."""
+    classes: int
+    """Number of classes."""
+
+    @property
+    def _sides(self) -> list[tuple[int, ...]]:
+        return [self.findings] if self.findings else [(k,) for k in range(self.classes)]
+
+    @property
+    def positive(self) -> Mask:
+        """Which cases should have a high score `(n, s)`."""
+        return np.stack([np.isin(self.labels, side) for side in self._sides], 1)
+
+    def of(self, logits: Array) -> Array:
+        """The scores of logits `(n, k)`."""
+        return np.stack([finding_score(logits, side) for side in self._sides], 1)
+
+    def pushed(self, before: Array, logits: Array, mask: Mask) -> Array:
+        """Scores `(n, s)` after an attacker on the AUC has taken the images where they help.
+
+        `mask (n,)`: the cases with such an image, whose logits are `logits`. A positive goes down
+        and another case goes up, or stays where it was `before`.
+        """
+        after = self.of(logits)
+        worse = np.where(self.positive, np.minimum(before, after), np.maximum(before, after))
+        chosen: Array = np.where(mask[:, None], worse, before)
+        return chosen
+
+
+@dataclass(frozen=True)
 class Scorer:
     """Scores conditions of one set of cases; all numbers share the same resamples."""
 
@@ -78,8 +109,19 @@ class Scorer:
     findings: tuple[int, ...]
     """Classes that count as a finding; empty for none."""
 
-    def score(self, condition: Condition, populations: Sequence[Mask]) -> list[Scores]:
-        """The scores of each population `(n,)` bool."""
+    @property
+    def ranking(self) -> Ranking:
+        """The scores that an AUC ranks by."""
+        return Ranking(self.labels, self.findings, len(self.classes))
+
+    def score(
+        self, condition: Condition, populations: Sequence[Mask], pushed: Array | None = None
+    ) -> list[Scores]:
+        """The scores of each population `(n,)` bool.
+
+        `pushed (n, s)` are the scores that an attacker on the AUC reaches; None without attack.
+        """
+        ranked = self.ranking.of(condition.logits)
         predicted = condition.logits.argmax(1)
         correct = predicted == self.labels
         counted, attacked = condition.countable, condition.evaluated
@@ -113,7 +155,8 @@ class Scorer:
                     false_alarms=alarms,
                     sensitivity=sensitivity,
                     specificity=specificity,
-                    auc=self._auc(condition.logits, counted & who),
+                    auc=self._auc(ranked, counted & who),
+                    attacker_auc=None if pushed is None else self._auc(pushed, counted & who),
                     recall=dict(zip(self.classes, recall, strict=True)),
                     median_l2=self.bootstrap.median(condition.l2, broken),
                     median_linf=self.bootstrap.median(condition.linf, broken),
@@ -121,18 +164,16 @@ class Scorer:
             )
         return results
 
-    def _auc(self, logits: Array, mask: Mask) -> Estimate | None:
-        if self.findings:
-            with_finding = np.isin(self.labels, self.findings)
-            return self.bootstrap.auc(finding_score(logits, self.findings), with_finding, mask)
+    def _auc(self, scores: Array, mask: Mask) -> Estimate | None:
+        """The AUC of scores `(n, s)`; the mean over their columns."""
+        positive = self.ranking.positive
         each = [
-            self.bootstrap.auc(finding_score(logits, (k,)), self.labels == k, mask)
-            for k in range(len(self.classes))
+            self.bootstrap.auc(scores[:, k], positive[:, k], mask) for k in range(scores.shape[1])
         ]
         defined = [e for e in each if e is not None]
         if not defined:
             return None
-        return _mean(defined)
+        return defined[0] if self.findings else _mean(defined)
 
 
 def _mean(estimates: Sequence[Estimate]) -> Estimate:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from robust.metrics.scores import Condition, margins
+from robust.metrics.arrays import Array, Mask
+from robust.metrics.scores import Condition, Ranking, margins
 from robust.units import TOLERANCE
 
 
@@ -54,6 +55,27 @@ class WorstCase:
     """`(n,)`: the attack whose image it is, as an index into the cells; -1 for the clean image."""
 
 
+def pushed_scores(
+    clean: Condition, ranking: Ranking, cells: Iterable[CellOutcome], ball: Ball
+) -> Array:
+    """The scores `(n, s)` that an attacker on the AUC reaches with the images within the ball.
+
+    Of every attacked case the image counts that moves its score furthest to the wrong side, whether
+    or not it reached the goal of the attack that made it. Others keep their clean score.
+    """
+    scores = ranking.of(clean.logits)
+    for cell in cells:
+        scores = ranking.pushed(scores, cell.condition.logits, _inside(cell.condition, ball))
+    return scores
+
+
+def _inside(condition: Condition, ball: Ball) -> Mask:
+    """The cases with an image within the ball `(n,)`."""
+    moved = condition.linf if ball.norm == "Linf" else condition.l2
+    inside: Mask = condition.evaluated & (moved <= ball.limit)
+    return inside
+
+
 def worst_case(
     clean: Condition,
     labels: npt.NDArray[np.int64],
@@ -73,8 +95,7 @@ def worst_case(
     origin = np.full(n, -1)
     for place, cell in enumerate(cells):
         condition = cell.condition
-        moved = condition.linf if ball.norm == "Linf" else condition.l2
-        inside = condition.evaluated & (moved <= ball.limit)
+        inside = _inside(condition, ball)
         # A minimum-norm attack without a bound has looked for an image at every eps.
         if cell.eps <= ball.eps + TOLERANCE or math.isinf(cell.eps):
             attacked |= condition.attacked

@@ -30,7 +30,9 @@ from robust.records.inputs import SmallerBatch as SmallerBatch
 from robust.records.inputs import Timings as Timings
 from robust.records.report import GALLERY as GALLERY
 from robust.records.report import SCHEMA_VERSION as SCHEMA_VERSION
+from robust.records.report import STAGES as STAGES
 from robust.records.report import Report as Report
+from robust.records.report import stages_text as stages_text
 from robust.records.scenarios import Scenario as Scenario
 from robust.records.scores import AccuracyCurve as AccuracyCurve
 from robust.records.scores import AttackResult as AttackResult

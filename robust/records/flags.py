@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
+
+Voided = Literal["", "robustness", "attacks"]
+"""What a warning voids, each more than the one before: nothing; every claim that images stay
+correct under attack; every verdict on an attack. Clean scores stand: they are what was measured."""
+_VOIDED: tuple[Voided, ...] = ("", "robustness", "attacks")
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,23 @@ class FlagText:
     """Why it weakens a number; a sentence without its full stop."""
     remedy: str
     """What to do about it; a sentence without its full stop."""
+    voids: Voided = ""
+    """What the warning voids. `robustness` where robust accuracy is then too high: an attack that
+    succeeds still counts, one that fails shows nothing."""
+    probed: bool = False
+    """Whether only the probe can raise it, so that it is not checked without the probe."""
+
+    @property
+    def void_text(self) -> str:
+        """What is withheld where the warning is raised, as a sentence without its full stop."""
+        return {
+            "": "",
+            "robustness": (
+                "every verdict that images stay correct, and no gate on robust accuracy, "
+                "sensitivity, specificity or `withstands` passes"
+            ),
+            "attacks": "every verdict on an attack, and no gate on attacks or detectors passes",
+        }[self.voids]
 
     def flag(self, observed: str) -> Flag:
         """The warning with what was observed in one run."""
@@ -49,10 +73,13 @@ _TEXTS = (
     ),
     FlagText(
         "run cut short",
-        "the run has not finished all cases",
+        "the run has not finished all its stages: attacks on every case, detectors, adaptive "
+        "attacks, scenarios, the probe, the effect of saving, example images and the table, as far "
+        "as the plan asks for them",
         "cases run in the order of the data, often class by class: the first ones are not a fair "
-        "sample",
+        "sample; and a stage that did not run has raised no warning",
         "give the same audit command again; it continues where it stopped",
+        voids="attacks",
     ),
     FlagText(
         "synthetic images",
@@ -62,9 +89,21 @@ _TEXTS = (
     ),
     FlagText(
         "clean accuracy no better than a constant",
-        "clean accuracy is not above the share of the most frequent class",
+        "neither the mean recall over the classes nor the AUC on clean images is above chance at "
+        "the 5 % level, one-sided, by groups; with fewer than 30 groups, by one standard error",
         "labels, preprocessing or weights may not belong together; then no other figure counts",
         "check the order of the classes, mean, std and size",
+        voids="attacks",
+    ),
+    FlagText(
+        "constant predictions",
+        "the model reads images as other classes than its most frequent reading less than a tenth "
+        "as often as the labels have other classes than their most frequent one",
+        "a model that always gives the same answer cannot be led astray: its robust accuracy is "
+        "high and means nothing",
+        "set the operating threshold to a sensitivity (`sensitivity` in `[audit]`), or train on "
+        "weighted classes",
+        voids="attacks",
     ),
     FlagText(
         "clean accuracy below the claim",
@@ -81,6 +120,8 @@ _TEXTS = (
         "report are those of the mean of 32 passes, which still depends on chance",
         "switch off dropout and random preprocessing, or add AutoAttack to the plan, which then "
         "attacks the mean of several passes",
+        voids="attacks",
+        probed=True,
     ),
     FlagText(
         "outputs depend on the batch",
@@ -89,12 +130,15 @@ _TEXTS = (
         "batch normalisation in training mode, or another layer, mixes the images of a batch: what "
         "an attack finds in one batch need not hold in another, nor for a single patient",
         "put every normalisation into evaluation mode, with the statistics of training",
+        voids="attacks",
+        probed=True,
     ),
     FlagText(
         "parts in training mode",
         "a part of the model stays in training mode after `eval()`",
         "dropout, normalisation or augmentation for training may still be active",
         "let train(False) reach every part of the model",
+        probed=True,
     ),
     FlagText(
         "attacks without a verdict",
@@ -109,6 +153,8 @@ _TEXTS = (
         "an attack that follows gradients does not move there and calls the case robust",
         "remove what blocks gradients (rounding, clipping, a library outside torch), or attack a "
         "differentiable surrogate and use attacks without gradients",
+        voids="robustness",
+        probed=True,
     ),
     FlagText(
         "gradients mislead",
@@ -116,6 +162,8 @@ _TEXTS = (
         "changes the margin by less than a third or more than three times of what it predicts",
         "the gradient is not that of the function: attacks that follow it are weak",
         "look for custom backward passes and sparse activations; use attacks without gradients",
+        voids="robustness",
+        probed=True,
     ),
     FlagText(
         "gradients point away from the boundary",
@@ -127,6 +175,8 @@ _TEXTS = (
         "away from it and call the case robust, so true robust accuracy is lower",
         "look for custom backward passes and for activations or losses that are not monotone; add "
         "Square and AutoAttack to the plan, or attack a surrogate without the hill",
+        voids="robustness",
+        probed=True,
     ),
     FlagText(
         "adversarial regions narrower than a step",
@@ -137,6 +187,8 @@ _TEXTS = (
         "case robust, so true robust accuracy is lower",
         "take smaller steps from many starts, and add AutoAttack; look for what makes the outputs "
         "jump back and forth: quantisation, sparse activations, periodic functions",
+        voids="robustness",
+        probed=True,
     ),
     FlagText(
         "black box beats white box",
@@ -145,6 +197,8 @@ _TEXTS = (
         "an attacker with gradients can do all that an attacker without them can: gradients are "
         "masked, and true robust accuracy is lower",
         "add Square to the plan; attack a surrogate whose gradients are those of the function",
+        voids="robustness",
+        probed=True,
     ),
     FlagText(
         "attacks fail without bounds",
@@ -152,6 +206,8 @@ _TEXTS = (
         "change every pixel to any value",
         "an image of another class is within reach there, so the attack fails, not the attacker",
         "look for masked gradients; use attacks without gradients",
+        voids="robustness",
+        probed=True,
     ),
     FlagText(
         "accuracy rises with eps",
@@ -160,6 +216,7 @@ _TEXTS = (
         "whatever lies within the smaller eps lies within the larger: the attack fails to find it",
         "use the worst case, which keeps what was found at smaller eps; look for masked gradients "
         "and take more steps",
+        voids="robustness",
     ),
     FlagText(
         "the objective does not rise",
@@ -167,6 +224,7 @@ _TEXTS = (
         "3, no nearer to a wrong class than the clean image",
         "an attack that does not improve on doing nothing says nothing about robustness",
         "look for masked gradients and steps of the wrong size; add an attack on the margin",
+        voids="robustness",
     ),
     FlagText(
         "no better than noise",
@@ -180,6 +238,8 @@ _TEXTS = (
         "plan's attacks left correct",
         "the attacks had not converged: true robust accuracy is lower",
         "raise steps and restarts until no further case is misread",
+        voids="robustness",
+        probed=True,
     ),
     FlagText(
         "input is rounded",
@@ -189,6 +249,7 @@ _TEXTS = (
         "changes vanish that a file with more bits would carry",
         "audit the model without the rounding, or with a differentiable replacement in its "
         "backward pass",
+        probed=True,
     ),
     FlagText(
         "clipped outputs",
@@ -196,6 +257,7 @@ _TEXTS = (
         "images and at least 3",
         "beyond the clip the gradient is zero and ranks tie: attacks that follow it do not move",
         "audit the model without the part that bounds its outputs",
+        voids="robustness",
     ),
     FlagText(
         "steps too short to cross the ball",
@@ -294,3 +356,13 @@ FLAG_TEXTS = {text.name: text for text in _TEXTS}
 
 FLAGS = tuple(FLAG_TEXTS)
 """Names of all warnings in the same order; gates name them."""
+
+
+def voiding(flags: Iterable[Flag], what: Voided) -> Flag | None:
+    """The gravest of these warnings that voids `what`; None where it stands."""
+    least = _VOIDED.index(what)
+    for flag in flags:
+        text = FLAG_TEXTS.get(flag.name)
+        if text is not None and _VOIDED.index(text.voids) >= least:
+            return flag
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from robust.records.inputs import AuditedData, AuditedModel, Timings
 from robust.records.scenarios import Scenario
 from robust.records.scores import AccuracyCurve, AttackResult, Difficulty
 from robust.records.storage import Survival
+from robust.records.verdicts import verdict
 from robust.units import same_eps
 
 SCHEMA_VERSION = 5
@@ -37,6 +38,27 @@ MOST_BYTES = 256 << 20
 """Of a report.json."""
 MOST_DIGITS = 19
 """Of a whole number in it: a seed has as many."""
+
+STAGES = (
+    *("attacks", "detectors", "adaptive", "storage", "scenarios"),
+    *("probe", "table", "gallery"),
+)
+"""Stages of a run: attacks on every case, detectors, adaptive attacks on them, the effect of saving
+adversarial images, scenarios, the probe, the per-case table, example images."""
+
+_STAGE_WORDS = {
+    "adaptive": "adaptive attacks",
+    "storage": "the effect of saving",
+    "probe": "the probe",
+    "table": "the per-case table",
+    "gallery": "example images",
+}
+
+
+def stages_text(stages: Iterable[str]) -> str:
+    """`attacks, the probe, example images`: stages as a report names them."""
+    return ", ".join(_STAGE_WORDS.get(stage, stage) for stage in stages)
+
 
 GALLERY = "gallery"
 """Folder of a run directory with the image files that `Exhibit` and `ExhibitImage` name."""
@@ -86,12 +108,33 @@ class Report:
     ask for it."""
     scenarios: tuple[Scenario, ...] = ()
     """Attackers with less knowledge or other means, as far as the plan asks for them."""
+    missing_stages: tuple[str, ...] = ()
+    """Stages that the plan asks for and that the run has not finished, of `STAGES`; empty for a
+    finished run. No gate passes while any is missing."""
     schema_version: int = SCHEMA_VERSION
     """Version of this format."""
+    verdicts: tuple[str, ...] = field(init=False)
+    """The verdict on each of `worst_cases`: `robust`, `partly robust`, `mostly fooled`, `fails`,
+    `undecided`, or `no verdict: ` and the name of the warning that voids it. It follows from the
+    results and the flags, and is computed anew when a report is read."""
+
+    def __post_init__(self) -> None:
+        words = tuple(verdict(row, self.flags) for row in self.worst_cases)
+        object.__setattr__(self, "verdicts", words)
 
     def __repr__(self) -> str:
         """One line: the whole is thousands of them, and `to_json` shows it."""
         return f"<Report {self.title!r}: {len(self.rows)} results, {len(self.flags)} flags>"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every stage that the plan asks for is finished, on every case."""
+        return not self.missing_stages and not self.data.unfinished
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the run has not come to its end, so that there is no per-case table yet."""
+        return bool(self.data.unfinished) or "table" in self.missing_stages
 
     @property
     def worst(self) -> AttackResult:
@@ -137,6 +180,7 @@ class Report:
                 f"{SCHEMA_VERSION}; audit again, or read it with the robust that wrote it"
             )
         try:
+            raw.pop("verdicts", None)
             report: Report = record_from(cls, raw)
             for wrong in _contradictions(report, raw):
                 raise ValueError(wrong)

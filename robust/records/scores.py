@@ -36,6 +36,11 @@ class Scores:
     auc: Estimate | None = None
     """AUC of finding against no finding over all cases; the mean over classes, each against the
     rest, where the plan names no finding."""
+    attacker_auc: Estimate | None = None
+    """The same AUC if the attacker aims at it: of every case that the attack goal applies to, also
+    of those misread without attack, the image that was found within eps and moves its score
+    furthest to the wrong side, whether or not it reached the goal. Never above `auc`. Only of a
+    worst case; an upper bound, as every figure under attack."""
     recall: Mapping[str, Estimate | None] = field(default_factory=dict)
     """By class name: the share of all cases of the class that are read as it."""
     median_l2: Estimate | None = None
@@ -132,6 +137,7 @@ class AttackResult:
     sensitivity = _Score()
     specificity = _Score()
     auc = _Score()
+    attacker_auc = _Score()
 
     @property
     def condition(self) -> str:

@@ -120,7 +120,7 @@ def write_report(
             raise InputError(f"unknown format {name!r}; {did_you_mean(name, FORMATS)}")
     folder = Path(directory)
     stem = "report" if template == "standard" else template
-    if report.data.unfinished:
+    if report.cut_short:
         stem = "unfinished" if template == "standard" else f"unfinished-{template}"
     pictures = _pictures(folder) if gallery else {}
     rendering = Rendering(report, template, pictures, stem)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from robust.metrics.intervals import clopper_pearson
 from robust.metrics.intervals import groups_needed as groups_needed
 from robust.metrics.operating_point import groups_needed_for
-from robust.records import AttackResult, Detection, Estimate, Flag, Report
+from robust.records import (
+    FLAG_TEXTS,
+    AttackResult,
+    Detection,
+    Estimate,
+    Flag,
+    Report,
+    stages_text,
+)
+from robust.records.flags import Voided, voiding
 from robust.report.text.format import (
     FALSE_ALARM_RATE,
     bracket,
@@ -22,7 +31,7 @@ from robust.report.text.format import (
 from robust.units import eps_text, norm_text, parse_threat, same_eps
 
 GateOutcome = Literal["passed", "failed", "undecided"]
-"""`undecided`: the number is missing, or there are too few groups to show it."""
+"""`undecided`: the number is missing or void, or there are too few groups to show it."""
 
 
 @dataclass(frozen=True)
@@ -74,22 +83,50 @@ class _Figure:
 
 
 def judge_gates(report: Report) -> tuple[GateResult, ...]:
-    """Every gate of the report's plan, in the order of the plan's fields."""
+    """Every gate of the report's plan, in the order of the plan's fields.
+
+    Of a run that is not finished none is decided. A gate on a number that a warning voids does not
+    pass: see `FlagText.voids`.
+    """
     gates: Mapping[str, Any] = report.plan.get("gates") or {}
     results: list[GateResult] = []
     if (required := gates.get("clean_accuracy")) is not None:
         results.append(_rate("clean accuracy", required, report.clean, "accuracy", "/clean"))
     for entry in ("robust_accuracy", "sensitivity", "specificity"):
         if (required := gates.get(entry)) is not None:
-            results += _worst_case(report, entry, required)
+            found = _worst_case(report, entry, required)
+            results += [_unless_void(result, report.flags, "robustness") for result in found]
     for entry in ("detector_auc", "adaptive_auc", "withstands"):
         if (required := gates.get(entry)) is not None:
-            results += _detectors(report.detection, entry, required)
+            what: Voided = "robustness" if entry == "withstands" else "attacks"
+            found = _detectors(report.detection, entry, required)
+            results += [_unless_void(result, report.flags, what) for result in found]
     if (names := gates.get("no_flags")) is not None:
-        results += _no_flags(report.flags, names)
-    if report.data.unfinished:
-        return tuple(GateResult(g.name, "undecided", "the run is not finished") for g in results)
+        results += _no_flags(report.flags, names, probed=_is_probed(report))
+    if not report.is_finished:
+        return tuple(_unfinished(result, report) for result in results)
     return tuple(results)
+
+
+def _unfinished(result: GateResult, report: Report) -> GateResult:
+    missing = stages_text(report.missing_stages)
+    why = f"the run is not finished{f'; missing: {missing}' if missing else ''}"
+    return GateResult(result.name, "undecided", why, result.required)
+
+
+def _unless_void(result: GateResult, flags: tuple[Flag, ...], what: Voided) -> GateResult:
+    """The result; undecided where it passed and a warning voids what it rests on."""
+    flag = voiding(flags, what)
+    if flag is None or result.outcome != "passed":
+        return result
+    why = f"no verdict: {plain(flag.name)} ({plain(flag.observed)}); observed: {result.why}"
+    return replace(result, outcome="undecided", why=why)
+
+
+def _is_probed(report: Report) -> bool:
+    """Whether the plan asks for the probe, which some warnings need."""
+    doubts = report.plan.get("doubts") or {}
+    return doubts.get("probe", True) is not False
 
 
 def _compare(name: str, required: float, figure: _Figure) -> GateResult:
@@ -236,20 +273,37 @@ def _auc(auc: Estimate, images: int, path: str) -> _Figure:
     return _Figure(auc, auc.low, min(auc.groups, images), path, percent=False)
 
 
-def _no_flags(flags: tuple[Flag, ...], names: bool | list[str]) -> Iterator[GateResult]:
-    """The absence of all warnings, or of each that is named."""
+_NOT_PROBED = "the probe that looks for it is switched off: set probe = true in [doubts]"
+
+
+def _no_flags(
+    flags: tuple[Flag, ...], names: bool | list[str], *, probed: bool
+) -> Iterator[GateResult]:
+    """The absence of all warnings, or of each that is named; one not looked for is undecided."""
     if isinstance(names, bool):
         raised = listed([plain(flag.name) for flag in flags], most=20)
-        outcome: GateOutcome = "failed" if raised else "passed"
-        yield GateResult("no warning", outcome, raised or "none was raised")
+        name = "no warning"
+        if raised:
+            yield GateResult(name, "failed", raised)
+        elif probed:
+            yield GateResult(name, "passed", "none was raised")
+        else:
+            some = sum(text.probed for text in FLAG_TEXTS.values())
+            why = f"{some} warnings were not looked for: set probe = true in [doubts]"
+            yield GateResult(name, "undecided", why)
         return
-    for name in names:
-        observed = next((flag.observed for flag in flags if flag.name == name), None)
-        yield GateResult(
-            f"no warning: {plain(name)}",
-            "passed" if observed is None else "failed",
-            "not raised" if observed is None else plain(observed),
-        )
+    for flag_name in names:
+        name = f"no warning: {plain(flag_name)}"
+        observed = next((flag.observed for flag in flags if flag.name == flag_name), None)
+        text = FLAG_TEXTS.get(flag_name)
+        if observed is not None:
+            yield GateResult(name, "failed", plain(observed))
+        elif text is None:
+            yield GateResult(name, "undecided", "this version of robust has no such warning")
+        elif text.probed and not probed:
+            yield GateResult(name, "undecided", _NOT_PROBED)
+        else:
+            yield GateResult(name, "passed", "not raised")
 
 
 def _path(report: Report, row: AttackResult) -> str:

@@ -7,7 +7,14 @@ from collections.abc import Callable
 from functools import partial
 
 from attacks import ThreatModel
-from robust.engine.run_memory import QUERIES, SCENARIO, QueryResult, ScenarioResult
+from robust.engine.run_memory import (
+    QUERIES,
+    SCENARIO,
+    SCENARIOS,
+    FinishedScenarios,
+    QueryResult,
+    ScenarioResult,
+)
 from robust.engine.session import Session
 from robust.errors import InputError
 from robust.plan.spec import AuditSpec, ScenariosSpec
@@ -25,14 +32,25 @@ def check_scenarios(spec: ScenariosSpec) -> None:
         raise InputError("[scenarios] queries needs foolbox; pip install foolbox")
 
 
+def asks_for_scenarios(spec: ScenariosSpec, surrogate: object) -> bool:
+    """Whether there is any scenario to run; `surrogate` is the other model, or None."""
+    return bool(spec.universal or spec.patch or spec.queries or surrogate is not None)
+
+
 def run_scenarios(spec: ScenariosSpec, audit: AuditSpec, session: Session) -> tuple[Scenario, ...]:
     """Every scenario of the plan, at its eps; each is stored as soon as it is finished.
 
     Empty where fewer than two patients have an eligible case.
     """
-    surrogate = session.surrogate
-    if not (spec.universal or spec.patch or spec.queries or surrogate):
+    if not asks_for_scenarios(spec, session.surrogate):
         return ()
+    found = _run_all(spec, audit, session)
+    session.store.memo(SCENARIOS, lambda: FinishedScenarios(found))
+    return found
+
+
+def _run_all(spec: ScenariosSpec, audit: AuditSpec, session: Session) -> tuple[Scenario, ...]:
+    surrogate = session.surrogate
     eps = max(audit.eps) if spec.eps is None else spec.eps
     holdout = make_holdout(session, audit.seed, ThreatModel(audit.norm, eps), spec.cases)
     if holdout is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -158,6 +159,7 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
     "clean accuracy no better than a constant": lambda e: replace(
         e, clean=replace(e.clean, scores=Scores(accuracy=rate(0.5)))
     ),
+    "constant predictions": lambda e: replace(e, predicted={0: 98, 1: 2}),
     "attacks without a verdict": lambda e: replace(e, failures=Counter({"IndexError: x": 3})),
     "cross-entropy saturates": lambda e: replace(
         e, saturated=[Stuck("PGD", "Linf", 1 / 255, 4, 90)]
@@ -179,6 +181,17 @@ def test_every_check_has_its_texts_and_its_defect() -> None:
     assert set(DEFECTS) == set(CHECKS) and len(set(CHECKS.values())) == len(CHECKS)
     for name, check in CHECKS.items():
         assert (check.__doc__ or "").startswith("Raised if "), name
+
+
+def test_a_flag_says_whether_only_the_probe_can_raise_it() -> None:
+    for name, check in CHECKS.items():
+        assert FLAG_TEXTS[name].probed is ("e.probe" in inspect.getsource(check)), name
+
+
+def test_what_a_stage_would_have_raised_is_not_known_before_it_ran() -> None:
+    (flag,) = find_flags(replace(sound(), missing_stages=("probe", "gallery")))
+    assert flag.name == "run cut short"
+    assert flag.observed == "not finished: the probe, example images"
 
 
 @pytest.mark.parametrize(

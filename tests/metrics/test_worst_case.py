@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from robust.metrics.scores import Condition, margins
-from robust.metrics.worst_case import Ball, CellOutcome, worst_case
+from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.scores import Condition, Ranking, Scorer, margins
+from robust.metrics.worst_case import Ball, CellOutcome, pushed_scores, worst_case
 
 CASES, CLASSES = 200, 3
 
@@ -73,3 +75,35 @@ def test_without_an_attack_it_is_the_clean_image() -> None:
     found = worst_case(clean, np.zeros(2, int), [], Ball("Linf", 0.1, 1))
     assert (found.cell == -1).all() and not found.condition.attacked.any()
     assert (found.condition.logits == clean.logits).all()
+
+
+@pytest.mark.parametrize("findings", [(), (1,), (1, 2)])
+def test_the_attacker_on_the_auc_takes_every_image_and_never_does_worse(
+    findings: tuple[int, ...],
+) -> None:
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        labels = np.arange(CASES) % CLASSES
+        clean = Condition.clean(rng.normal(size=(CASES, CLASSES)))
+        cells = [
+            CellOutcome(condition(rng, clean.logits, seed % 2 == 0), eps) for eps in (0.1, 0.2, 0.3)
+        ]
+        ball = Ball("Linf", 0.2, values=12)
+        ranking = Ranking(labels, findings, CLASSES)
+        pushed = pushed_scores(clean, ranking, cells, ball)
+        for case in range(0, CASES, 17):
+            inside = [c.condition for c in cells]
+            own = [
+                ranking.of(c.logits)[case]
+                for c in inside
+                if c.evaluated[case] and c.linf[case] <= ball.limit
+            ]
+            every = np.stack([ranking.of(clean.logits)[case], *own])
+            up = ranking.positive[case]
+            assert (pushed[case] == np.where(up, every.min(0), every.max(0))).all()
+        scorer = Scorer(Bootstrap(range(CASES), draws=20), labels, ("a", "b", "c"), findings)
+        worst = worst_case(clean, labels, cells, ball).condition
+        worst = replace(worst, failed=np.zeros(CASES, bool))  # with many of them, no AUC is given
+        (scores,) = scorer.score(worst, [np.ones(CASES, bool)], pushed)
+        assert scores.auc is not None and scores.attacker_auc is not None
+        assert scores.attacker_auc.value <= scores.auc.value

@@ -21,7 +21,15 @@ from robust.engine.gate_precheck import check_gates
 from robust.errors import InputError
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
-from robust.records import AttackResult, Detection, Estimate, Flag, Report, Scores
+from robust.records import (
+    FLAG_TEXTS,
+    AttackResult,
+    Detection,
+    Estimate,
+    Flag,
+    Report,
+    Scores,
+)
 from robust.report.formats.html import render_html
 from robust.report.formats.job_summary import job_summary
 from robust.report.formats.junit import junit
@@ -188,6 +196,53 @@ def test_nothing_is_decided_before_the_run_is_finished() -> None:
     data = dataclasses.replace(made.data, unfinished=3)
     found = judge_gates(dataclasses.replace(made, data=data))
     assert {(r.outcome, r.why) for r in found} == {("undecided", "the run is not finished")}
+
+
+def test_an_unfinished_run_passes_no_gate_and_every_gate_says_what_is_missing() -> None:
+    gates = {"clean_accuracy": 0.1, "no_flags": ["few groups"], "detector_auc": {"KD": 0.1}}
+    made = gated(gates, flags=(), missing_stages=("probe", "gallery"))
+    found = judge_gates(made)
+    why = "the run is not finished; missing: the probe, example images"
+    assert {(r.outcome, r.why) for r in found} == {("undecided", why)} and len(found) == 3
+    assert {told for *_, told in check_junit(junit("t", found))} == {why}
+
+
+@pytest.mark.parametrize(
+    ("name", "passing"),
+    [
+        ("few groups", {"clean accuracy", "robust accuracy", "specificity"}),
+        ("gradients vanish", {"clean accuracy"}),
+        ("random outputs", {"clean accuracy"}),
+        ("constant predictions", {"clean accuracy"}),
+        ("clean accuracy no better than a constant", {"clean accuracy"}),
+    ],
+)
+def test_a_gate_on_a_number_that_a_warning_voids_does_not_pass(
+    name: str, passing: set[str]
+) -> None:
+    flag = FLAG_TEXTS[name].flag("seen on 9 of 16")
+    row = worst(1 / 255, robust_accuracy=GOOD, specificity=GOOD)
+    clean = dataclasses.replace(report().clean, scores=Scores(GOOD))
+    bounds = {"clean_accuracy": 0.6, "robust_accuracy": 0.6, "specificity": 0.6}
+    found = judge_gates(gated(bounds, flags=(flag,), worst_cases=(row,), clean=clean))
+    assert {r.name.split(" at ")[0] for r in found if r.passed} == passing
+    for result in found:
+        if not result.passed:
+            assert result.outcome == "undecided"
+            assert result.why.startswith(f"no verdict: {name} (seen on 9 of 16)")
+    low = judge_gates(gated({"robust_accuracy": 0.95}, flags=(flag,), worst_cases=(row,)))
+    assert [r.outcome for r in low] == ["failed"]
+
+
+def test_a_warning_that_nothing_looked_for_is_not_absent() -> None:
+    made = gated({"no_flags": ["gradients vanish", "few groups"]}, flags=())
+    off = dataclasses.replace(made, plan={**made.plan, "doubts": {"probe": False}})
+    assert [r.outcome for r in judge_gates(made)] == ["passed", "passed"]
+    assert [r.outcome for r in judge_gates(off)] == ["undecided", "passed"]
+    every = gated({"no_flags": True}, flags=())
+    off = dataclasses.replace(every, plan={**every.plan, "doubts": {"probe": False}})
+    (result,) = judge_gates(off)
+    assert result.outcome == "undecided" and "not looked for" in result.why
 
 
 def test_a_report_without_gates_says_nothing_of_them() -> None:

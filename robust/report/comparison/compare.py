@@ -14,7 +14,9 @@ from robust.metrics.arrays import Mask, Places
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.paired import Paired
 from robust.metrics.scores import Condition
-from robust.records import Estimate, Report
+from robust.records import Estimate, Report, stages_text
+from robust.records.flags import voiding
+from robust.records.verdicts import WITHHELD, is_withheld
 from robust.report import read_report
 from robust.report.comparison.outcomes import (
     CellName,
@@ -49,6 +51,10 @@ class Change:
     """Whether it is of clean images or of the worst case, not of one attack."""
     equal: bool = False
     """Whether both runs count the same cases, and every one of them in the same way."""
+    void_gain: str = ""
+    """Which warning voids a gain, and of which run: `gradients vanish in NEW`; empty for none."""
+    void_loss: str = ""
+    """The same of a loss."""
 
     @property
     def tolerance_applies(self) -> bool:
@@ -58,19 +64,25 @@ class Change:
 
     @property
     def result(self) -> str:
-        """`equal on every case`; `better` or `worse` where the interval is on one side of 0."""
+        """`equal on every case`; `better` or `worse` where the interval is on one side of 0.
+
+        `no verdict: ` where it is void: that a number is too high in NEW voids a gain, in OLD a
+        loss.
+        """
         if self.equal:
             return EQUAL
         low, high = self.difference.interval or (-1.0, 1.0)
         if low > 0:
-            return "better"
-        return "worse" if high < 0 else "no difference shown"
+            return _or_void("better", self.void_gain)
+        return _or_void("worse", self.void_loss) if high < 0 else "no difference shown"
 
     def tolerance_result(self, tolerance: float) -> str:
-        """`lost more` than the tolerance, `kept` or `undecided`, by the whole interval."""
+        """`lost more` than the tolerance, `kept` or `undecided`; `no verdict: ` where void."""
         if self.difference.is_below(-tolerance):
-            return "lost more"
-        return "kept" if self.difference.is_at_least(-tolerance) else "undecided"
+            return _or_void("lost more", self.void_loss)
+        if self.difference.is_at_least(-tolerance):
+            return _or_void("kept", self.void_gain)
+        return "undecided"
 
     def lost_text(self, tolerance: float) -> str:
         """One line: `robust accuracy, worst case, L∞ 1/255: -12.3 [-15.0, -9.9] of 100, ...`."""
@@ -79,6 +91,14 @@ class Change:
             f"{self.score}, {self.condition}: {100 * d.value:+.1f} {bracket(d)} of 100, "
             f"a loss of more than {100 * tolerance:g} is shown"
         )
+
+    def withheld_text(self, tolerance: float) -> str:
+        """One line: `robust accuracy, clean: no verdict: gradients vanish in NEW`."""
+        return f"{self.score}, {self.condition}: {self.tolerance_result(tolerance)}"
+
+
+def _or_void(word: str, why: str) -> str:
+    return f"{WITHHELD}: {why}" if why else word
 
 
 @dataclass(frozen=True)
@@ -114,10 +134,29 @@ class Comparison:
             if c.tolerance_applies and c.tolerance_result(tolerance) == "lost more"
         ]
 
+    def withheld(self, tolerance: float) -> list[Change]:
+        """Changes that the tolerance applies to and that get no verdict."""
+        return [
+            c
+            for c in self.changes
+            if c.tolerance_applies and is_withheld(c.tolerance_result(tolerance))
+        ]
+
+
+RUNS = ("OLD", "NEW")
+"""What the two runs are called."""
+
 
 def compare_runs(old: Path, new: Path) -> Comparison:
     """Compare two finished run directories. InputError where they cannot be compared."""
     before, after = read_report(old), read_report(new)
+    for run, report in ((old, before), (new, after)):
+        if report.cut_short:
+            missing = stages_text(report.missing_stages) or "attacks"
+            raise InputError(
+                f"the run in {run} is not finished; missing: {missing}; give the same audit "
+                f"command again"
+            )
     _check_alike(before, after)
     tables = _table(old, before), _table(new, after)
     usable = [readable(table).set_index("case") for table in tables]
@@ -249,7 +288,21 @@ class _Pair:
             if before is not None and after is not None and difference is not None:
                 (a, in_a), (b, in_b) = sides
                 equal = bool((in_a == in_b).all() and (a == b)[in_a].all())
-                yield Change(score, condition, before, after, difference, overall, equal)
+                void = ("", "") if condition == "clean" else self._void()
+                yield Change(score, condition, before, after, difference, overall, equal, *void)
+
+    def _void(self) -> tuple[str, str]:
+        """Which warnings void a gain and a loss under attack."""
+        old, new = (report.flags for report in self._reports)
+        both = [voiding(flags, "attacks") for flags in (old, new)]
+        texts = [f"{plain(f.name)} in {run}" for f, run in zip(both, RUNS, strict=True) if f]
+        if texts:
+            return texts[-1], texts[-1]
+        gain, loss = voiding(new, "robustness"), voiding(old, "robustness")
+        return (
+            f"{plain(gain.name)} in NEW" if gain else "",
+            f"{plain(loss.name)} in OLD" if loss else "",
+        )
 
 
 def _check_alike(old: Report, new: Report) -> None:
@@ -314,6 +367,12 @@ def _among(cells: list[CellName], cell: CellName) -> bool:
 
 def _caveats(old: Report, new: Report, only_old: int, only_new: int) -> list[str]:
     notes = []
+    for run, report in zip(RUNS, (old, new), strict=True):
+        flag = voiding(report.flags, "robustness")
+        if flag is not None:
+            notes.append(f"{run}: {plain(flag.name)} ({plain(flag.observed)})")
+        if not report.is_finished:
+            notes.append(f"{run} is not finished; missing: {stages_text(report.missing_stages)}")
     if only_old or only_new:
         notes.append(
             f"compared on the cases that both runs have: {counted(only_old, 'case')} in OLD alone, "

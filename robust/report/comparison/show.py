@@ -25,7 +25,8 @@ LEGEND = (
 TOLERANCE_LEGEND = (
     "Tolerance {0:g}, for clean accuracy and the robust accuracy of the worst case. Lost more: the "
     "whole interval shows a larger loss. Kept: the whole interval shows no larger loss. Undecided: "
-    "the interval allows both; the command does not fail on it."
+    "the interval allows both; the command does not fail on it. No verdict: a warning of a run "
+    "voids the answer; the command fails on it."
 )
 """How to read the column of the tolerance."""
 
@@ -53,13 +54,18 @@ def print_comparison(comparison: Comparison, tolerance: float | None, console: C
         texts = [
             f"  {change.score}",
             *cells[:3],
-            _BRIEF.get(change.result, change.result),
-            *cells[4:],
+            _brief(change.result),
+            *map(_brief, cells[4:]),
         ]
         table.add_row(*(Text(text, _STYLES.get(change.result, "")) for text in texts))
     console.print(table)
     for line in _closing(comparison, tolerance):
         console.print(Text(line, style="dim"))
+
+
+def _brief(result: str) -> str:
+    """A result without the reason why there is no verdict: that is among the notes."""
+    return _BRIEF.get(result, result.split(":")[0])
 
 
 def as_markdown(comparison: Comparison, tolerance: float | None) -> str:

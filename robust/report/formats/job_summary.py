@@ -17,6 +17,8 @@ from robust.report.tables.gates import gate_table
 def job_summary(report: Report) -> str:
     """Markdown for the page of a CI job."""
     text = render_markdown(report, _order)
+    if report.cut_short:
+        return f"{text}\nThe run is not finished: give the same audit command again.\n\n"
     return f"{text}\nThe full report is in report.html in the run directory.\n\n"
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 
@@ -20,6 +21,10 @@ PUBLISHED = Path(__file__).with_name("report.schema.json")
 def report_schema() -> dict[str, Any]:
     """JSON Schema 2020-12 of the report, every type and field with its docstring as description."""
     schema = TypeAdapter(Report).json_schema(mode="serialization")
+    for part in dataclasses.fields(Report):
+        if not part.init:  # computed, so that pydantic leaves it out
+            computed = TypeAdapter(get_type_hints(Report)[part.name]).json_schema()
+            schema["properties"][part.name] = computed
     described = _descriptions()
     for name, part in {"Report": schema, **schema.pop("$defs")}.items():
         part["additionalProperties"] = False

@@ -19,7 +19,7 @@ _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(title: str, results: Sequence[GateResult]) -> bytes:
-    """A test suite with one test case for each gate."""
+    """A test suite with one test case for each gate; of an unfinished run all fail and say why."""
     failures = [r for r in results if not r.passed]
     counts = {"tests": str(len(results)), "failures": str(len(failures)), "errors": "0"}
     root = ET.Element("testsuites", counts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from robust.records import Report
+from robust.records import Report, stages_text
 from robust.report.tables.adaptive import adaptive_table
 from robust.report.tables.classes import confusion_tables, recall_table, subgroup_table
 from robust.report.tables.detection import detector_table
@@ -67,7 +67,10 @@ def render_latex(report: Report) -> str:
     ]
     if (subgroups := subgroup_table(report)) is not None:
         chosen.append(subgroups)
-    tables = [_table(table, report.title) for table in chosen if table.rows]
+    title = report.title
+    if not report.is_finished:
+        title += f" (not finished; missing: {stages_text(report.missing_stages) or 'attacks'})"
+    tables = [_table(table, title) for table in chosen if table.rows]
     return HEAD + "\n".join([_opening(report), *tables])
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from robust.records import AttackResult, Estimate, Report
+from robust.records.flags import voiding
 from robust.report.gates import judge_gates
 from robust.report.tables.gates import gate_line
 from robust.report.text.detection import detection_lines, null_control_warning
@@ -22,7 +23,7 @@ from robust.report.text.format import (
     plain,
     whole_percent,
 )
-from robust.report.text.headline import attack_sentences, verdicts
+from robust.report.text.headline import attack_sentences, unfinished_sentence
 from robust.report.text.opening import date_text
 from robust.units import eps_text, norm_text
 
@@ -43,9 +44,10 @@ def render_terminal(report: Report, attacks: int = 4, warnings: int = 3) -> Rend
     audited = report.timings.audited
     title = f"{report.title} ({date_text(audited)})" if audited else report.title
     parts: list[RenderableType] = [_line(title, "bold")]
-    opening = null_control_warning(report.detection) if report.detection else ()
+    alarms = null_control_warning(report.detection) if report.detection else ()
+    opening = (*unfinished_sentence(report), *alarms)
     parts += [Text(sentence) for sentence in (*opening, *attack_sentences(report))]
-    if report.detection:
+    if report.detection and voiding(report.flags, "attacks") is None:
         parts += [_line(line) for line in detection_lines(report.detection)]
     if gates := gate_line(judge_gates(report)):
         parts.append(_line(gates, "bold"))
@@ -101,7 +103,7 @@ def _attack_table(report: Report, norm: str, most: int) -> Table:
     whole = f"worst of {len(attacks)} attacks" if len(attacks) > 1 else "worst case"
     table.add_row(whole, *(_robust_accuracy_text(row) for row in worst), style="bold")
     table.add_row("  95 % interval", *(_interval(row) for row in worst), style="dim")
-    words = {id(v.worst_case): v.word for v in verdicts(report)}
+    words = dict(zip(map(id, report.worst_cases), report.verdicts, strict=True))
     table.add_row("verdict", *(_verdict(words[id(row)]) for row in worst))
     return table
 
@@ -122,7 +124,8 @@ def _attacks(report: Report, norm: str) -> dict[str, AttackResult]:
 
 
 def _verdict(word: str) -> Text:
-    """A verdict of two words takes two lines, so that five columns fit."""
+    """A verdict of two words takes two lines, so that five columns fit; the lead says why none."""
+    word = word.split(":")[0]
     return Text(word.replace(" ", "\n"), _STYLES.get(word, ""), justify="right")
 
 
@@ -143,6 +146,9 @@ def _error_table(report: Report, norm: str) -> list[RenderableType]:
         table.add_column("AUC" if score == "auc" else f"{score} %", no_wrap=True)
     for name, row in rows:
         table.add_row(name, *(_score(getattr(row.scores, score), score) for score in shown))
+    if last.scores.attacker_auc is not None:
+        blank = [""] * (len(shown) - 1)
+        table.add_row("  attacker's AUC", *blank, _score(last.scores.attacker_auc, "auc"))
     return [table]
 
 

@@ -25,12 +25,15 @@ SCORE_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("sensitivity %", "sensitivity", "sensitivity"),
     ("specificity %", "specificity", "specificity"),
     ("AUC", "auc", "auc"),
+    ("attacker's AUC", "attacker_auc", "attacker-auc"),
 )
 """Title of the column, field of `Scores`, id of the glossary entry."""
 
 NOTE = (
     "In brackets: 95 % intervals, by group. Accuracy, sensitivity, specificity and AUC "
-    "count all cases, including images already misread before the attack. Robust accuracy, misses "
+    "count all cases, including images already misread before the attack, which stay as they are. "
+    "The attacker's AUC is that of an attacker who aims at the AUC: of every case, misread before "
+    "or not, the image that harms it most. Robust accuracy, misses "
     "and false alarms count only the attacked cases, all read correctly before. Distance: the "
     "median of the successful images."
 )
@@ -92,7 +95,7 @@ def conditions(report: Report) -> list[tuple[str, AttackResult]]:
 
 def score_cell(scores: Scores, name: str, path: str) -> TableCell:
     """One field of `scores`, which lie at the JSON pointer `path`."""
-    cell = auc_cell if name == "auc" else percent_cell
+    cell = auc_cell if name in ("auc", "attacker_auc") else percent_cell
     return cell(getattr(scores, name), f"{path}/{name}")
 
 

@@ -42,6 +42,13 @@ TERMS: dict[str, tuple[str, str]] = {
         "The probability that an image with the finding gets a higher score than one without. 0.5 "
         "is chance, 1 is perfect; below 0.5 the order is reversed.",
     ),
+    "attacker-auc": (
+        "attacker's AUC",
+        "The AUC if the attacker aims at it: every image is changed so that the score of a finding "
+        "falls, or rises where there is none, as far as the attacks could, whether or not the "
+        "reading changed. Images misread without attack are changed as well, which the AUC leaves "
+        "as they are. It is never above the AUC.",
+    ),
     "worst-case": (
         "worst case",
         "For each image, the most damaging change within eps that any of the attacks found.",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robust.metrics.scores import too_many_failed
-from robust.records import AttackResult, Report
+from robust.records import AttackResult, Report, stages_text
+from robust.records.flags import voiding
+from robust.records.verdicts import WITHHELD, is_withheld
 from robust.report.text.detection import detection_summary, null_control_warning
 from robust.report.text.format import (
     counted,
@@ -25,7 +26,8 @@ RULE = (
     "correct readings stay correct. Mostly fooled: fewer than 50. Partly robust: between 50 and "
     "90. Robust: 90 or more, against the attacks that were run; a stronger attack may find more. "
     "Undecided: the interval crosses 50 or 90, or more than 5 of 100 attacked cases could not be "
-    "evaluated."
+    "evaluated. No verdict: a warning voids it; the warning is named, and its figures are not "
+    "quoted at the top."
 )
 
 
@@ -34,7 +36,8 @@ class Verdict:
     """The verdict on one threat (norm and eps), and what stands beside it."""
 
     word: str
-    """`robust`, `partly robust`, `mostly fooled`, `fails` or `undecided`."""
+    """`robust`, `partly robust`, `mostly fooled`, `fails`, `undecided`, or `no verdict: ` and the
+    name of the warning that voids it."""
     threat: str
     """What the attacker may do, as `threat_text` says it."""
     worst_case: AttackResult
@@ -47,21 +50,33 @@ class Verdict:
 def headline(report: Report) -> list[str]:
     """The lead: what not to trust, what the attacks did, whether detectors detect them."""
     detection = report.detection
-    if detection is None:
-        return attack_sentences(report)
-    lead = (
-        *null_control_warning(detection),
-        *attack_sentences(report),
-        detection_summary(detection),
-    )
+    lead = [*unfinished_sentence(report), *attack_sentences(report)]
+    if detection is not None:
+        lead = [*null_control_warning(detection), *lead]
+        if voiding(report.flags, "attacks") is None:
+            lead.append(detection_summary(detection))
     return [sentence for sentence in lead if sentence]
 
 
+def unfinished_sentence(report: Report) -> tuple[str, ...]:
+    """What a run that was cut short has not done; empty for a finished one."""
+    if report.is_finished:
+        return ()
+    missing = stages_text(report.missing_stages) or "attacks"
+    return (
+        f"This run is not finished, so no gate passes and no verdict is given. Missing: {missing}.",
+    )
+
+
 def attack_sentences(report: Report) -> list[str]:
-    """At most three: accuracy without attack, effect of the attacks, errors that they cause."""
-    sentences = [_clean_sentence(report)]
+    """At most four: accuracy without attack, what is withheld, effect of attacks, their errors."""
+    sentences = [_clean_sentence(report), *withheld_sentence(report)]
     every = [row for row in report.worst_cases if row.norm == norms(report)[0]]
-    rows = [row for row in every if row.scores.success is not None]
+    words = dict(zip(map(id, report.worst_cases), report.verdicts, strict=True))
+    valid = [row for row in every if not is_withheld(words[id(row)])]
+    if every and not valid:
+        return sentences
+    rows = [row for row in valid if row.scores.success is not None]
     if not rows:
         return [*sentences, _nothing_attacked(report, every)]
     first, last = rows[0], rows[-1]
@@ -79,17 +94,30 @@ def attack_sentences(report: Report) -> list[str]:
     return sentences
 
 
+def withheld_sentence(report: Report) -> tuple[str, ...]:
+    """Which verdicts are withheld and why; empty where all are given, or the run is cut short."""
+    withheld = [word for word in report.verdicts if is_withheld(word)]
+    reasons = dict.fromkeys(plain(word.removeprefix(f"{WITHHELD}: ")) for word in withheld)
+    if not withheld or not report.is_finished:
+        return ()
+    every = len(withheld) == len(report.verdicts)
+    which = "" if every else f" at {len(withheld)} of {len(report.verdicts)} sizes of the attack"
+    seen = {flag.name: plain(flag.observed) for flag in report.flags}
+    why = "; ".join(f"{name} ({seen.get(name, '')})" for name in reasons)
+    return (f"No verdict on robustness is given{which}: {why}.",)
+
+
 def verdicts(report: Report) -> list[Verdict]:
     """One for each norm and eps, in the order of the report."""
     return [
         Verdict(
-            _verdict_word(row),
+            plain(word),
             threat_text(row.eps, row.norm),
             row,
             _strongest(report, row),
             next((r for r in _same_threat(report, row) if r.baseline), None),
         )
-        for row in report.worst_cases
+        for word, row in zip(report.verdicts, report.worst_cases, strict=True)
     ]
 
 
@@ -211,18 +239,3 @@ def _strongest(report: Report, row: AttackResult) -> tuple[str, ...]:
 
 def _same_threat(report: Report, row: AttackResult) -> list[AttackResult]:
     return [r for r in report.rows if r.norm == row.norm and r.eps == row.eps]
-
-
-def _verdict_word(row: AttackResult) -> str:
-    success = row.scores.success
-    if success is None or too_many_failed(row.failed, row.attacked):
-        return "undecided"
-    correct = success.complement
-    if correct.is_below(0.1):
-        return "fails"
-    if correct.is_below(0.5):
-        return "mostly fooled"
-    if correct.is_at_least(0.9):
-        return "robust"
-    between = correct.is_at_least(0.5) and correct.is_below(0.9)
-    return "partly robust" if between else "undecided"

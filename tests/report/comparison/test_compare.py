@@ -20,7 +20,7 @@ from robust.auditing import audit
 from robust.cases import open_cases
 from robust.errors import InputError
 from robust.models import Classifier
-from robust.records import AttackResult, Estimate, Report, Scores
+from robust.records import FLAG_TEXTS, AttackResult, Estimate, Report, Scores
 from robust.report.comparison.compare import Change, Comparison, compare_runs
 from robust.report.comparison.show import as_json, as_markdown, print_comparison
 from tests.engine.nets import trained
@@ -389,6 +389,54 @@ def test_exit_codes_as_a_pipeline_meets_them(tmp_path: Path) -> None:
     assert "lost more" in (tmp_path / "made" / "diff.md").read_text(encoding="utf-8")
     again = compare_runs(new, old)
     assert again.lost(0) == [] and json.loads(as_json(again, 0))["tolerance"] == 0
+
+
+def flagged(run: Path, name: str) -> Path:
+    """The run, with this warning in its report."""
+    made = Report.load(run / "report.json")
+    flags = (FLAG_TEXTS[name].flag("on 9 of 16 cases"),)
+    dataclasses.replace(made, flags=flags).save(run / "report.json")
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "gain", "loss"),
+    [
+        ("gradients vanish", ("gradients vanish in NEW", ""), ("", "gradients vanish in OLD")),
+        ("constant predictions", *[("constant predictions in {}",) * 2] * 2),
+        ("few groups", ("", ""), ("", "")),
+    ],
+)
+def test_a_warning_voids_what_it_makes_too_high(
+    tmp_path: Path, name: str, gain: tuple[str, str], loss: tuple[str, str]
+) -> None:
+    """`gain` and `loss`: what is void where NEW, and where OLD, has the warning."""
+    few = write_run(tmp_path / "few", set(), {("PGD", 0.1): {0}}, count=60)
+    many = write_run(tmp_path / "many", set(), {("PGD", 0.1): set(range(30))}, count=60)
+    bad = flagged(write_run(tmp_path / "bad", set(), {("PGD", 0.1): {0}}, count=60), name)
+    for old, new, run, void in ((many, bad, "NEW", gain), (bad, many, "OLD", loss)):
+        found = compare_runs(old, new)
+        one = change(found, "robust accuracy", "worst case, L∞ 25.5/255")
+        assert (one.void_gain, one.void_loss) == tuple(text.format(run) for text in void)
+        word, kept, why = (
+            ("better", "kept", one.void_gain)
+            if run == "NEW"
+            else ("worse", "lost more", one.void_loss)
+        )
+        assert one.result == (f"no verdict: {why}" if why else word)
+        assert one.tolerance_result(0.02) == (f"no verdict: {why}" if why else kept)
+        withheld = [c.score for c in found.withheld(0.02)]
+        assert withheld == (["robust accuracy"] if why else [])
+        assert any(f"{run}: {name}" in note for note in found.notes) is bool(why)
+        assert change(found, "accuracy", "clean").void_gain == ""
+    assert compare_runs(few, many).lost(0.02)
+
+
+def test_an_unfinished_run_is_not_compared(runs: tuple[Path, Path]) -> None:
+    made = Report.load(runs[1] / "report.json")
+    dataclasses.replace(made, missing_stages=("probe", "table")).save(runs[1] / "report.json")
+    with pytest.raises(InputError, match="not finished; missing: the probe, the per-case table"):
+        compare_runs(*runs)
 
 
 @pytest.mark.parametrize(
