@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from detectors import Detector, Features, FittedDetector, Reference
+from robust.detection.selection import AttackAUC, attack_auc
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Places
 from robust.metrics.bootstrap import Bootstrap
@@ -206,8 +207,8 @@ def _fit_without(
 class DetectionMetrics:
     """How well a detector's scores separate one image set from clean images."""
 
-    auc: Estimate | None
-    """Clean against positive; None without a positive."""
+    auc: AttackAUC
+    """Against all clean images, paired, and the selection control."""
     detection_rates: Mapping[float, Estimate | None]
     """By false-alarm rate, the share of positives above the threshold, which is a quantile of the
     clean images alone."""
@@ -220,7 +221,7 @@ class DetectionMetrics:
 
 
 def detection_metrics(scored: ScoredImages, bootstrap: Bootstrap) -> DetectionMetrics:
-    """AUC and detection rates, with a bootstrap over groups; a case and its twin are in one group.
+    """AUCs and detection rates, with a bootstrap over groups; a case and its twin are in one group.
 
     `bootstrap` is that of the population.
     """
@@ -229,7 +230,8 @@ def detection_metrics(scored: ScoredImages, bootstrap: Bootstrap) -> DetectionMe
     own = bootstrap.at(np.concatenate([scored.clean_cases, scored.positive_cases]))
     limits = [threshold(scored.clean, rate) for rate in FALSE_ALARM_RATES]
     rates = own.rates([(scores > limit, attacked) for limit in limits])
-    area = own.auc(scores, attacked, np.ones(len(scores), bool)) if attacked.any() else None
+    cases = scored.clean_cases, scored.positive_cases
+    area = attack_auc(scored.clean, scored.positive, *cases, bootstrap)
     return DetectionMetrics(
         area, dict(zip(FALSE_ALARM_RATES, rates, strict=True)), int(attacked.sum())
     )

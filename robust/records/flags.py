@@ -48,6 +48,16 @@ _TEXTS = (
         "different groups",
     ),
     FlagText(
+        "which cases fall explains detection",
+        "a detector's AUC against all clean images differs from 0.5, the selection control (clean "
+        "images of the cases that fall against those of the others) does so on the same side, "
+        "significant at 1 % after Holm's correction, and the paired AUC keeps less than half of "
+        "the distance from 0.5",
+        "cases that fall lie near the decision boundary and look suspicious before anybody attacks "
+        "them: the detector tells cases apart, and not attacks",
+        "quote the paired AUC; audit a larger eps as well, at which more cases fall",
+    ),
+    FlagText(
         "run cut short",
         "the run has not finished all cases",
         "cases run in the order of the data, often class by class: the first ones are not a fair "

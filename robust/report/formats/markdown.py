@@ -23,7 +23,7 @@ from robust.report.tables.model import Table, row_texts
 from robust.report.text.format import flat, plain
 
 _MARKS = re.compile(r"([\\|*_`\[\]#~$])")
-_TITLED = ("difficulty", "detectors", "adaptive", "heat-matched")
+_TITLED = ("difficulty", "detectors", "adaptive", "heat-matched", "selection")
 """Tables whose title is not that of their section."""
 _ADDRESS = re.compile(r"(@|www(?=\.)|:(?=//))")
 
