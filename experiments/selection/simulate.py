@@ -1,11 +1,10 @@
-"""How often the doubt of selection is raised where there is none, and where there is.
+"""How often selection is said to explain detection: where cases fall by chance, and by nearness.
 
-Run: `python -m experiments.selection.simulate [REPEATS]` (about twenty minutes on one CPU core with
-500 repeats). Writes `results/simulation.csv`. Each repeat draws cases with a distance to the decision
-boundary, which of them fall, and the scores of eight detectors; the doubt is judged over the eight,
-as an audit judges it. `false alarms` are worlds where cases fall by chance alone (no selection):
-the share of repeats in which any detector is doubted. `doubted` are worlds where those near the
-boundary fall: the share of detectors that are doubted.
+Run: `python -m experiments.selection.simulate [REPEATS]` (about twenty minutes on one CPU core).
+Writes `results/simulation.csv`. Each repeat draws cases with a distance to the decision boundary,
+which of them fall, and the scores of eight detectors; the doubt is judged over the eight, as an
+audit judges it. With `selection` 0 cases fall by chance, and any doubt is a false alarm; else those
+near the boundary fall, and clean scores rise with nearness by so many deviations.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class World:
 
 
 def draw(world: World, rng: np.random.Generator) -> tuple[Array, Array, Array, Array]:
-    """Clean scores `(8, n)`, attacked ones `(8, m)`, the cases that fell, the group of each case."""
+    """Clean scores `(8, n)`, attacked ones `(8, m)`, the cases that fell, all groups."""
     n = world.groups * world.per_group
     groups = np.repeat(np.arange(world.groups), world.per_group)
     near = _grouped(rng, groups, world.groups)
@@ -110,4 +109,4 @@ def main(repeats: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 500)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)

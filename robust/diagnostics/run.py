@@ -38,8 +38,8 @@ def selection_explains(e: Evidence) -> str | None:
     if not static and not adaptive:
         return None
     static.sort(key=lambda one: (one.image_set != key, one.fitted_on not in (None, key)))
-    names = ", ".join(dict.fromkeys(one.detector for one in (*static, *adaptive)))
-    worst: DetectorScore | AdaptiveResult = (static or adaptive)[0]
+    every: list[DetectorScore | AdaptiveResult] = [*static, *adaptive]
+    names, worst = ", ".join(dict.fromkeys(one.detector for one in every)), every[0]
     where = "in adaptive attacks"
     if isinstance(worst, DetectorScore):
         images = sets[worst.image_set]

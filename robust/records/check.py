@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from robust.records.detection import Detection
+from robust.records.detection import AdaptiveResult, Detection, DetectorScore
 from robust.records.scores import AccuracyCurve, AttackResult
 from robust.units import NORMS, parse_threat
 
@@ -115,8 +115,10 @@ def check_detection(detection: Detection) -> Iterator[str]:
     places += [feature_map.image_set for feature_map in detection.feature_maps]
     if any(place is not None and place not in sets for place in places):
         yield "a place is of no set of images"
-    for one in (*detection.detector_scores, *detection.adaptive):
-        if one.explained_by_selection and None in (one.auc, one.paired_auc, one.selection_auc):
+    judged: list[DetectorScore | AdaptiveResult] = [*detection.detector_scores, *detection.adaptive]
+    for figure in judged:
+        areas = figure.auc, figure.paired_auc, figure.selection_auc
+        if figure.explained_by_selection and None in areas:
             yield "a figure is explained by a selection control that is missing"
     for curve in detection.score_curves:
         bins = len(curve.bin_edges) - 1

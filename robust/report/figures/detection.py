@@ -66,10 +66,10 @@ def _score_figure(detection: Detection, curves: Sequence[ScoreCurves]) -> Report
     return ReportFigure(
         "detectors-scores",
         f"{_key_attack(detection)}: scores of each detector; further right is more suspicious. "
-        "Grey: clean. Dotted: clean images of the cases that fall. Line: attacked. Dashed: noise of "
-        "the same size. The less the solid and the dotted line overlap, the better the detector "
-        "separates them; a dotted line apart from the grey shows which cases fall. Where the dashed line follows the solid "
-        "line, the detector reacts to any change, not to the attack."
+        "Grey: clean. Dotted: clean images of the cases that fall. Line: attacked. Dashed: noise "
+        "of the same size. The less solid and dotted line overlap, the better the detector "
+        "separates them; a dotted line apart from the grey shows which cases fall. Where the "
+        "dashed line follows the solid line, the detector reacts to any change, not to the attack."
         f"{_left_out(detection, curves)}",
         f"Histograms of scores, one panel for each detector. {_rates(detection, curves)}",
         partial(_scores, curves),

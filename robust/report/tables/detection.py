@@ -28,8 +28,9 @@ MARKS = {
 COLOURS = (
     "Blue: AUC above 0.5, darker is higher. Orange: AUC below 0.5 (attacked images look less "
     "suspicious than clean ones), darker is lower. No colour: AUC of 0.5, too few images, or not "
-    "to be trusted. Each AUC is paired: against the clean images of the same cases. In a frame: tested on the attack that the detector was fitted on. Intervals "
-    "that do not fit into the cells appear on hover; report.json has all of them."
+    "to be trusted. Each AUC is paired: against the clean images of the same cases. In a frame: "
+    "tested on the attack that the detector was fitted on. Intervals that do not fit into the "
+    "cells appear on hover; report.json has all of them."
 )
 MATRICES = (
     "Transfer matrices, one table for each detector: the rows are the attacks that it was fitted "
@@ -119,8 +120,8 @@ def selection_table(report: Report) -> Table:
         rows.append(TableRow((cells.name(name), *shown)))
     columns = (Column("detector, AUC", "selection-control"), *_columns(detection, places))
     note = (
-        f"{BRACKETS} No image is attacked here. An attack that fools the model on every case, or on "
-        f"none, has no such control.{_mark_notes(rows)}"
+        f"{BRACKETS} No image is attacked here. An attack that fools the model on every case, or "
+        f"on none, has no such control.{_mark_notes(rows)}"
     )
     title = "Selection control: clean images of the cases that fall against those of the others"
     return Table("selection", title, columns, tuple(rows), note)

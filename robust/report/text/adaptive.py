@@ -50,7 +50,7 @@ def adaptive_line(detection: Detection, detectors: Sequence[str]) -> str:
         return ""
     low, high = (of_hundred(e.value) for e in (rates[0], rates[-1]))
     share = low if low == high else f"{low} to {high}"
-    return f"If the attacker knows the detector, {share} of 100 raise no alarm."
+    return f"If the attacker knows the detector, {share} of 100 pass."
 
 
 def _whole_sentence(result: AdaptiveResult, passing: Estimate) -> str:

@@ -25,10 +25,10 @@ LEGEND = (
     "the clean images of the same cases. The AUC against all clean images also counts which cases "
     "fall: those near the decision boundary, which may look suspicious before anybody attacks "
     "them. The selection control measures that alone: clean images of the cases that fall against "
-    "clean images of the others; the expected AUC is 0.5. The null control repeats the whole evaluation "
-    "with unmodified images used in place of attacked ones: the expected AUC is 0.5, because "
-    "there is nothing to find. It raises an alarm if its AUC is more than 0.03 away from 0.5 and "
-    "the difference is significant (level 1 % over all null controls, Holm's correction)."
+    "clean images of the others; the expected AUC is 0.5. The null control repeats the whole "
+    "evaluation with unmodified images used in place of attacked ones: the expected AUC is 0.5, "
+    "because there is nothing to find. It raises an alarm if its AUC is more than 0.03 away from "
+    "0.5 and the difference is significant (level 1 % over all null controls, Holm's correction)."
 )
 
 SELECTION_ALONE = (
@@ -88,6 +88,10 @@ def detection_summary(detection: Detection) -> str:
             f"Of 100 images that fool the model, {share} raise no alarm at 5 false alarms per 100 "
             f"clean images{known}."
         )
+    if doubted := selection_doubts(detection):
+        names = listed([short(name) for name in doubted])
+        verb = "get" if len(doubted) > 1 else "gets"
+        sentences.append(f"{names} {verb} no verdict, because which cases fall explains the AUC.")
     return " ".join(sentences)
 
 
@@ -98,15 +102,11 @@ def detection_lines(detection: Detection) -> list[str]:
     judged = _with_verdict(detection)
     if not judged:
         return [SELECTION_LINE] if selection_doubts(detection) else []
-    areas = _range(
-        [f"{area.value:.2f}" for area in _ordered(s.paired_auc for s in judged)], "", "to"
-    )
+    areas = _range([f"{a.value:.2f}" for a in _ordered(s.paired_auc for s in judged)], "", "to")
     lines = [f"Detectors: AUC {areas} against the same cases' clean images (0.5: chance)."]
     if passing := _undetected(judged):
         share = _range([of_hundred(rate.value) for rate in passing], "", "to")
-        lines.append(
-            f"Of 100 images that fool the model, {share} raise no alarm (at 5 % false ones)."
-        )
+        lines.append(f"At 5 % false alarms, {share} of 100 images that fool the model pass.")
         if known := adaptive_line(detection, [score.detector for score in judged]):
             lines.append(known)
     return lines
