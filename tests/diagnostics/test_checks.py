@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from robust.cases.case import Cases, Entry
+from robust.detection import selection
 from robust.diagnostics import gradient_masking, model, run
 from robust.diagnostics.checks import CHECKS, find_flags
 from robust.diagnostics.collect import claim_of
@@ -24,6 +25,7 @@ from robust.records import (
     FLAGS,
     AttackResult,
     Detection,
+    DetectorScore,
     Estimate,
     ImageSet,
     NullControl,
@@ -103,6 +105,23 @@ def detection(null: float, successes: int, alarm: bool) -> Detection:
     )
 
 
+def selected() -> Detection:
+    """The same without an alarm; on its attack the detector sees which cases fall."""
+    found = detection(0.5, 80, False)
+    paired, every, control = (Estimate(v, v - 0.04, v + 0.04, 90, 50) for v in (0.53, 0.88, 0.94))
+    score = DetectorScore("KD", 0, 0, paired, every, control, {}, False, True)
+    return replace(found, detector_scores=(score,))
+
+
+def test_selection_is_told_with_all_three_figures() -> None:
+    (flag,) = find_flags(replace(sound(), detection=selected()))
+    assert flag.observed == (
+        "KD: on PGD at 1/255, KD reaches a paired AUC of 0.53 [0.49, 0.57]; against all clean "
+        "images 0.88 [0.84, 0.92], and without any attack the cases that fall against the others "
+        "0.94 [0.90, 0.98]"
+    )
+
+
 def test_a_sound_run_raises_none() -> None:
     assert find_flags(sound()) == ()
     assert find_flags(replace(sound(), detection=detection(0.52, 80, False))) == ()
@@ -156,6 +175,7 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
         e, rows=(row("uniform", 0.3, baseline=True), row("PGD", 0.3))
     ),
     "a null control raised an alarm": lambda e: replace(e, detection=detection(0.9, 80, True)),
+    "which cases fall explains detection": lambda e: replace(e, detection=selected()),
     "few attacked images for detectors": lambda e: replace(e, detection=detection(0.5, 29, False)),
     "copies of images": lambda e: replace(e, copies=2),
     "the same attack twice": lambda e: replace(
@@ -175,6 +195,7 @@ def test_every_check_has_its_texts_and_its_defect() -> None:
     ("name", "limit"),
     [
         ("few groups", TOO_FEW),
+        ("which cases fall explains detection", f"{100 * selection.SIGNIFICANCE:g} %"),
         ("few attacked images for detectors", TOO_FEW),
         ("too few cases for the claim", run.WIDE),
         ("clean accuracy below the claim", model.CLAIM_TOLERANCE),

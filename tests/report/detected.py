@@ -125,7 +125,7 @@ def evaded(made: Detection, **passes: float) -> Detection:
             detector=name,
             attacks={"JointPGD": "JointPGD(steps=100)"},
             fooled=estimate(0.9),
-            undetected_rates={"0.01": estimate(share), "0.05": estimate(share), "0.1": estimate(share)},
+            undetected_rates={rate: estimate(share / 0.9) for rate in ("0.01", "0.05", "0.1")},
             static_undetected_rates={"0.01": estimate(0.35), "0.05": estimate(0.3), "0.1": estimate(0.22)},
             paired_auc=estimate(0.43, 0.032),
             static_paired_auc=estimate(0.74, 0.041),
