@@ -17,6 +17,8 @@ from typing import Any
 import torch
 
 from robust.errors import InputError
+from robust.plan.load import load_plan
+from robust.plan.spec import NOT_KEPT, DataSpec
 from robust.records.estimate import interval_text
 from robust.training.recipe import Recipe, load_recipe
 from robust.training.train import train_classifier
@@ -147,6 +149,15 @@ def built(name: str) -> Path:
     if not (folder / "model.safetensors").exists():
         raise InputError(f"{folder} is missing: python -m experiments.models {name}")
     return folder
+
+
+def data_of(name: str, folder: Path) -> DataSpec:
+    """The data of a trained folder; what its plan does not keep is that of the model's recipe."""
+    kept = load_plan(folder).data
+    assert kept is not None  # robust train writes it
+    told = recipe_of(name).data
+    gaps = [field for field in ("path", "where") if getattr(kept, field) == NOT_KEPT]
+    return kept.model_copy(update={field: getattr(told, field) for field in gaps})
 
 
 def main(names: list[str]) -> None:

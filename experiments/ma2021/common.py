@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.models import built
+from experiments.models import built, data_of
 from robust.auditing import audit_plan
 from robust.errors import InputError
 from robust.plan.load import make_plan, read_plan
@@ -109,7 +109,8 @@ def audited(
     """
     folder = asked.folder(model)
     raw = read_plan(folder)
-    raw["data"] = {**raw["data"], "limit": limit, **(data or {})}
+    raw["data"] = {**data_of(model, folder).model_dump(exclude_none=True), "limit": limit}
+    raw["data"] |= data or {}
     raw["audit"] = {"eps": list(eps), **audit}
     raw["attacks"], raw["detectors"] = list(attacks), list(detectors)
     raw["detection"] = {**raw.get("detection", {}), **(detection or {})}
