@@ -93,6 +93,11 @@ def parse_share(text: str) -> float:
     return share
 
 
+def share_text(share: float) -> str:
+    """A share in percent: `0.3`, `12`."""
+    return f"{100 * share:.{1 if share < 0.1 else 0}f}"
+
+
 def _separation_lines(trained: TrainingAttack) -> list[str]:
     """The paired AUC first; what else it says where which cases fall explains the other."""
     if trained.paired_auc is None or trained.auc is None:
@@ -122,15 +127,23 @@ def summary(record: Record, out: Path) -> str:
     lines = [
         f"Saved {record.label} to {out}. Its threshold is {record.threshold:.6g}, set for "
         f"{100 * alarms.requested:.3g} % false alarms on {alarms.images} clean images of "
-        f"{alarms.split}{groups}."
+        f"{alarms.split}{groups}: of further clean images it flags {share_text(alarms.low)} to "
+        f"{share_text(alarms.high)} % (95 % interval)."
     ]
     if trained is not None:
         if trained.fitted_on:
             lines.append(f"It learned from {trained.fitted_on} images of {trained}.")
         few = " (too few to rely on)" if trained.held_out < TOO_FEW else ""
+        ends = trained.held_out_low, trained.held_out_high
+        share = (
+            ""
+            if ends[0] is None or ends[1] is None
+            else f", {share_text(ends[0])} to {share_text(ends[1])} % (95 % interval)"
+        )
         lines.append(
             f"It flags {trained.held_out_flagged} of {trained.held_out} other images of {trained}, "
-            f"which it did not learn from{few}, and {trained.originals_flagged} of their originals."
+            f"which it did not learn from{share}{few}, and {trained.originals_flagged} of their "
+            "originals."
         )
         lines += _separation_lines(trained)
     if record.left_out:

@@ -63,6 +63,7 @@ def screen(
         _check_out(out)
     from robust.engine.outcome_table import as_cell
     from robust.guard.screen import COLUMNS, screen_files
+    from robust.metrics.operating_point import FalseAlarms
 
     # The table goes to stdout: what a network prints must not be taken for a row of it.
     with progress_bar() as progress, contextlib.redirect_stdout(sys.stderr):
@@ -85,14 +86,12 @@ def screen(
     else:
         write_text(out, _csv([COLUMNS, *cells]))
     print_errors([f"skipped: {why}" for why in skipped])
-    flagged, expected = (
-        sum(line.flagged for line in lines),
-        len(lines) * record.false_alarms.requested,
-    )
-    expected_text = f"{expected:.1f}".removesuffix(".0")
+    known = FalseAlarms(**record.false_alarms.counted.model_dump())
+    expected, (low, high) = known.expected * len(lines), known.count_interval(len(lines))
     make_console(stderr=True, wrap=False).print(
-        f"{flagged} of {len(lines)} images flagged; about {expected_text} would be flagged if none "
-        f"were attacked"
+        f"{sum(line.flagged for line in lines)} of {len(lines)} images flagged; if none were "
+        f"attacked, about {f'{expected:.1f}'.removesuffix('.0')} would be, {low} to {high} in 95 "
+        f"of 100 such sets (if each shows another patient)"
     )
 
 

@@ -21,6 +21,7 @@ from robust.detection.selection import AttackAUC, attack_auc
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Places
 from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.operating_point import GroupedScores, detection_rate
 from robust.records import Estimate
 from robust.records.estimate import TOO_FEW
 
@@ -211,7 +212,7 @@ class DetectionMetrics:
     """Against all clean images, paired, and the selection control."""
     detection_rates: Mapping[float, Estimate | None]
     """By false-alarm rate, the share of positives above the threshold, which is a quantile of the
-    clean images alone."""
+    clean images alone; None without a positive, or with too few clean groups for that rate."""
     positives: int
 
     @property
@@ -225,21 +226,12 @@ def detection_metrics(scored: ScoredImages, bootstrap: Bootstrap) -> DetectionMe
 
     `bootstrap` is that of the population.
     """
-    scores = np.concatenate([scored.clean, scored.positive])
-    attacked = np.arange(len(scores)) >= len(scored.clean)
-    own = bootstrap.at(np.concatenate([scored.clean_cases, scored.positive_cases]))
-    limits = [threshold(scored.clean, rate) for rate in FALSE_ALARM_RATES]
-    rates = own.rates([(scores > limit, attacked) for limit in limits])
+    clean = GroupedScores(scored.clean, bootstrap.codes[scored.clean_cases])
+    positive = GroupedScores(scored.positive, bootstrap.codes[scored.positive_cases])
+    rates = {rate: detection_rate(clean, positive, rate) for rate in FALSE_ALARM_RATES}
     cases = scored.clean_cases, scored.positive_cases
     area = attack_auc(scored.clean, scored.positive, *cases, bootstrap)
-    return DetectionMetrics(
-        area, dict(zip(FALSE_ALARM_RATES, rates, strict=True)), int(attacked.sum())
-    )
-
-
-def threshold(clean: Array, false_alarm_rate: float) -> float:
-    """The score that at most this share of the clean images exceeds."""
-    return float(np.quantile(clean, 1 - false_alarm_rate, method="higher"))
+    return DetectionMetrics(area, rates, len(scored.positive))
 
 
 def _scores(detector: FittedDetector, images: StatisticSet) -> Array:

@@ -9,10 +9,11 @@ import numpy.typing as npt
 import torch
 from sklearn.manifold import TSNE
 
-from robust.detection.cross_fitting import FALSE_ALARM_RATES, ScoredImages, threshold
+from robust.detection.cross_fitting import FALSE_ALARM_RATES, ScoredImages
 from robust.detection.feature_log import CLEAN, FeatureLog, noise_key
 from robust.detection.transfer_matrix import TransferMatrix
 from robust.engine.cells import Cell
+from robust.metrics.operating_point import threshold
 from robust.records import FeatureMap, ScoreCurves
 
 MAX_MAPS, MAX_POINTS = 6, 300

@@ -56,6 +56,26 @@ class ClassifierFingerprint(PlanTable):
     """Where the classifier was loaded from, its head recognised."""
 
 
+class FalseAlarmCount(PlanTable):
+    """The k-th highest of n scores set the threshold, counted in independent images.
+
+    The true false-alarm rate is distributed as Beta(k, n + 1 - k).
+    """
+
+    fewest: float = Field(ge=0, lt=10**9)
+    """The smallest k; it differs from the largest where scores are equal."""
+    most: float = Field(gt=0, lt=10**9)
+    """The largest k."""
+    images: float = Field(gt=0, lt=10**9)
+    """n + 1."""
+
+    @pydantic.model_validator(mode="after")
+    def _ordered(self) -> FalseAlarmCount:
+        if not self.fewest <= self.most < self.images:
+            raise ValueError("counts more false alarms than images")
+        return self
+
+
 class FalseAlarmRate(PlanTable):
     """The share of clean images that the threshold flags."""
 
@@ -63,6 +83,12 @@ class FalseAlarmRate(PlanTable):
     """Of all clean images."""
     measured: float = Field(ge=0, lt=1)
     """On the images that set the threshold."""
+    low: float = Field(ge=0, lt=1)
+    """Lower end of the 95 % interval of the true rate: the images that set the threshold are a
+    sample."""
+    high: float = Field(gt=0, le=1)
+    """Upper end."""
+    counted: FalseAlarmCount
     split: str
     images: int
     groups: int
@@ -103,6 +129,11 @@ class TrainingAttack(PlanTable):
     where all or none fell."""
     explained_by_selection: bool
     """Whether which cases fall explains `auc`, as in `robust.records.DetectorScore`."""
+    held_out_low: float | None = Field(ge=0, le=1)
+    """Lower end of the 95 % interval, by group, of the share that this detector flags; None where
+    there is no interval."""
+    held_out_high: float | None = Field(ge=0, le=1)
+    """Upper end."""
 
     def __str__(self) -> str:
         return at_eps(self.attack, self.norm, self.eps)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from robust.engine.inputs import open_plan
 from robust.errors import InputError, first_line
 from robust.guard.artifact import (
     ClassifierFingerprint,
+    FalseAlarmCount,
     FalseAlarmRate,
     GuardArtifact,
     Record,
@@ -40,7 +41,9 @@ from robust.guard.calibration import (
 from robust.guard.fit_inputs import FitInputs, cell_text, on_split, open_inputs
 from robust.guard.separation import HeldOut, separation
 from robust.metrics.arrays import Array, Places
+from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.groups import folds_by_group, group_codes
+from robust.metrics.operating_point import GroupedScores, known_false_alarms
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
 from robust.models.backward import backward_errors
 from robust.models.preparation import image_template
@@ -59,6 +62,8 @@ class _Calibration:
     features: CalibrationFeatures
     folds: Places
     """`(n,)`: the fold of every case of the split."""
+    groups: Places
+    """`(n,)`: the group of every case of the split."""
 
     def clean(self, mask: npt.NDArray[np.bool_]) -> Features:
         """The clean images where `mask (n,)` is true."""
@@ -99,7 +104,8 @@ def fit_detector(
     if out is not None:
         check_free(out)
     inputs = open_inputs(plan, detector, attack, eps, split)
-    folds = _folds(inputs.calibration, plan.audit.seed)
+    groups = group_codes([entry.group for entry in inputs.calibration.entries])
+    folds = _folds(groups, inputs.calibration.split, plan.audit.seed)
     classifier, _ = open_plan(on_split(plan, split), device)
     with full_precision(), backward_errors(), torch.no_grad():
         images = first_images(inputs.reference, range(len(inputs.reference)), plan.audit.chunk)
@@ -112,7 +118,7 @@ def fit_detector(
             seed=plan.audit.seed,
         )
         features = read_calibration(inputs, ready, reader, learned.hashes, progress)
-        calibration = _Calibration(features, folds)
+        calibration = _Calibration(features, folds, groups)
         fitted = _fit_head(inputs, learned.fitted, calibration)
         record = _record(inputs, ready, learned, fitted, calibration, false_alarms)
     artifact = GuardArtifact(record, fitted)
@@ -136,13 +142,12 @@ def conformal_threshold(clean: Array, share: float) -> float:
     return float(np.sort(clean)[rank - 1])
 
 
-def _folds(cases: Cases, seed: int) -> Places:
-    groups = group_codes([entry.group for entry in cases.entries])
+def _folds(groups: Places, split: str, seed: int) -> Places:
     try:
         return folds_by_group(groups, seed, FOLDS)
     except InputError:
         raise InputError(
-            f"{cases.split} has {len(set(groups))} groups; {FOLDS} or more are needed to keep "
+            f"{split} has {len(set(groups.tolist()))} groups; {FOLDS} or more are needed to keep "
             f"those that fit the head from those that set the threshold"
         ) from None
 
@@ -187,6 +192,8 @@ def _record(
     kept = np.ones(len(places), bool) if fitted.head is None else ~calibration.for_head
     scores = _scores(fitted, calibration.clean(kept))
     threshold = _threshold(inputs.label, scores, false_alarms, cases)
+    known = known_false_alarms(GroupedScores(scores, calibration.groups[places[kept]]), threshold)
+    low, high = known.interval
     return Record(
         name=type(inputs.detector).__name__,
         label=inputs.label,
@@ -198,9 +205,12 @@ def _record(
         false_alarms=FalseAlarmRate(
             requested=false_alarms,
             measured=float((scores > threshold).mean()),
+            low=low,
+            high=high,
+            counted=FalseAlarmCount(**asdict(known)),
             split=cases.split,
             images=len(scores),
-            groups=len({cases.entries[place].group for place in places[kept]}),
+            groups=len(set(calibration.groups[places[kept]].tolist())),
         ),
         training_attack=_held_out_detection_rate(inputs, fitted, calibration, scores, threshold),
         reference=inputs.reference.split,
@@ -237,10 +247,14 @@ def _held_out_detection_rate(
     for_head = calibration.attacked_for_head & (fitted.head is not None)
     held_out = flagged = 0
     scores = np.zeros(0)
+    share = None
     if features.adversarial is not None:
         held_out = int((~for_head).sum())
         scores = _scores(fitted, features.adversarial.take(torch.from_numpy(~for_head)))
-        flagged = int((scores > threshold).sum())
+        seen = scores > threshold
+        flagged = int(seen.sum())
+        groups = calibration.groups[features.attacked_places[~for_head]]
+        share = Bootstrap(groups.tolist()).rate(seen)
         if held_out and len(np.unique(np.concatenate([clean, scores]))) == 1:
             raise InputError(
                 f"{inputs.label} gives every image the same score, clean or attacked: it could "
@@ -254,6 +268,8 @@ def _held_out_detection_rate(
         fitted_on=int(for_head.sum()),
         held_out=held_out,
         held_out_flagged=flagged,
+        held_out_low=share.low if share else None,
+        held_out_high=share.high if share else None,
         **vars(separation(_held_out(inputs, fitted, calibration, scores, ~for_head), threshold)),
     )
 
@@ -279,7 +295,7 @@ def _held_out(
         attacked=attacked,
         clean_places=features.places[possible],
         attacked_places=features.attacked_places[chosen],
-        groups=group_codes([entry.group for entry in entries]),
+        groups=calibration.groups,
     )
 
 

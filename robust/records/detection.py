@@ -69,7 +69,9 @@ class DetectorScore:
     are special. None where the set is empty or shows every case."""
     detection_rates: Mapping[str, Estimate | None]
     """Share of the set above the threshold, by the false-alarm rate (`0.01`, `0.05`, `0.1`) that
-    the threshold has on clean images. None where the set is empty."""
+    the threshold has on clean images. The threshold is itself an estimate, which the interval takes
+    into account: it is left out below 368, 72 and 36 clean groups. None below 200, 40 and 20, and
+    where the set is empty."""
     too_few: bool
     """Whether the set has fewer than 30 images: too few for a verdict."""
     explained_by_selection: bool
@@ -168,10 +170,11 @@ class AdaptiveResult:
     clean images of those that were attacked and did not fall. None where all or none fell."""
     static_selection_auc: Estimate | None
     """The same for the cases that fell to the key attack."""
-    evasion_rates: Mapping[str, Estimate]
+    evasion_rates: Mapping[str, Estimate | None]
     """Share of all cases for which an image fools the classifier and raises no alarm, by the
-    detector's false-alarm rate on clean images (`0.01`, `0.05`, `0.1`)."""
-    static_evasion_rates: Mapping[str, Estimate]
+    detector's false-alarm rate on clean images (`0.01`, `0.05`, `0.1`). With too few clean groups
+    there is no interval, or None, as in `DetectorScore.detection_rates`."""
+    static_evasion_rates: Mapping[str, Estimate | None]
     """The same share for the key attack, which does not know the detector."""
     cases_by_attack: Mapping[str, int]
     """Number of cases by the attack that found the image that counts."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from robust.metrics.bootstrap import clopper_pearson
 from robust.metrics.bootstrap import groups_needed as groups_needed
+from robust.metrics.operating_point import groups_needed_for
 from robust.records import AttackResult, Detection, Estimate, Flag, Report
 from robust.report.text.format import (
     FALSE_ALARM_RATE,
@@ -216,6 +217,9 @@ def _adaptive_figure(detection: Detection, detector: str, entry: str) -> _Figure
     path = f"/detection/adaptive/{detection.adaptive.index(result)}"
     if entry == "withstands":
         evasion = result.evasion_rates[FALSE_ALARM_RATE]
+        if evasion is None or evasion.interval is None:
+            needed = groups_needed_for(float(FALSE_ALARM_RATE))
+            return f"5 % false alarms need {needed} groups of clean images"
         withstood = evasion.complement
         where = f"{path}/evasion_rates/{FALSE_ALARM_RATE}"
         return _Figure(withstood, withstood.low, withstood.groups, where)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,7 +35,9 @@ def guard(robust: Robust) -> Path:
     answer = robust("fit-detector", "plan.toml", "--detector", "MaxSoftmax", "--out", "guard")
     assert (answer.code, answer.err) == (0, ""), answer.err
     assert "Saved MaxSoftmax to guard. Its threshold is 0." in answer.out
-    assert "for 5 % false alarms on 60 clean images of val in 30 groups" in answer.out
+    assert "for 5 % false alarms on 60 clean images of val in 30 groups: of" in answer.out
+    ends = re.search(r"it flags ([\d.]+) to ([\d.]+) % \(95 % interval\)", answer.out)
+    assert ends is not None and float(ends[1]) < 1.5 and 8 < float(ends[2]) < 20
     return Path("guard")
 
 
@@ -55,8 +58,8 @@ def test_the_table_says_what_the_guard_says(robust: Robust, guard: Path) -> None
     assert [float(row["score"]) for row in table] == pytest.approx(seen.score.tolist(), abs=1e-6)
     assert [row["flagged"] for row in table] == [str(int(flag)) for flag in seen.flagged]
     assert answer.err == (
-        f"{int(seen.flagged.sum())} of 12 images flagged; about 0.6 would be flagged if none "
-        "were attacked\n"
+        f"{int(seen.flagged.sum())} of 12 images flagged; if none were attacked, about 0.6 would "
+        "be, 0 to 3 in 95 of 100 such sets (if each shows another patient)\n"
     )
 
 

@@ -29,6 +29,8 @@ def trained(found: Separation) -> TrainingAttack:
         fitted_on=0,
         held_out=50,
         held_out_flagged=10,
+        held_out_low=None,
+        held_out_high=None,
         **vars(found),
     )
 

@@ -42,7 +42,6 @@ from robust.detection.cross_fitting import (
     StatisticSet,
     fit_folds,
     score_folds,
-    threshold,
 )
 from robust.detection.detection_run import DetectionRun
 from robust.detection.feature_log import CLEAN, logged_cells
@@ -56,6 +55,7 @@ from robust.engine.verified_attack import AttackTask, attack_batch
 from robust.metrics.arrays import Array, Places
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.groups import folds_by_group
+from robust.metrics.operating_point import GroupedScores, detection_rate, threshold
 from robust.records import AdaptiveResult, Detection, Estimate
 from robust.records.estimate import TOO_FEW
 
@@ -307,13 +307,16 @@ class AdaptiveEvaluation:
             name: sum(one.attack == name for one in found) for name in (self.cell.label, *by_name)
         }
 
-        def passing(scores: Array) -> dict[str, Estimate]:
-            limits = defence.limits.items()
-            return {f"{rate:g}": _require(own.rate(scores <= limit)) for rate, limit in limits}
+        clean = GroupedScores(defence.clean, self.bootstrap.at(self.clean.cases).codes)
+
+        def passing(scores: Array, groups: Places) -> dict[str, Estimate | None]:
+            attacked = GroupedScores(scores, groups)
+            seen = {rate: detection_rate(clean, attacked, rate) for rate in defence.limits}
+            return {f"{rate:g}": one and one.complement for rate, one in seen.items()}
 
         def undetected(scores: Array) -> dict[str, Estimate | None]:
-            limits, fooled = defence.limits.items(), np.isfinite(scores)
-            return {f"{rate:g}": own.rate(scores <= limit, fooled) for rate, limit in limits}
+            fooled = np.isfinite(scores)
+            return passing(scores[fooled], own.codes[fooled])
 
         areas, static_areas = (self._auc(defence.clean, scores) for scores in (adaptive, static))
         return AdaptiveResult(
@@ -328,8 +331,8 @@ class AdaptiveEvaluation:
             static_auc=static_areas.all_clean,
             selection_auc=areas.selection,
             static_selection_auc=static_areas.selection,
-            evasion_rates=passing(adaptive),
-            static_evasion_rates=passing(static),
+            evasion_rates=passing(adaptive, own.codes),
+            static_evasion_rates=passing(static, own.codes),
             cases_by_attack={name: count for name, count in counts.items() if count},
             too_few=int(np.isfinite(adaptive).sum()) < TOO_FEW,
             explained_by_selection=False,  # judged over all detectors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robust.records import AdaptiveResult, Report
-from robust.report.tables.detection import FEW, MARKS, SELECTION
+from robust.report.tables.detection import FEW, MARKS, SELECTION, alarm_rate_note
 from robust.report.tables.model import Column, Table, TableCell, TableRow, auc_cell, percent_cell
 from robust.report.text.format import FALSE_ALARM_RATE, NONE, listed, plain, short
 
@@ -51,6 +51,7 @@ def adaptive_table(report: Report) -> Table:
         note += f" {SELECTION} {MARKS[SELECTION]}"
     if any(one.too_few for one in detection.adaptive):
         note += f" {FEW} fewer than 30 images fooled the model: no verdict."
+    note += alarm_rate_note(one.evasion_rates for one in detection.adaptive)
     return Table("adaptive", "Adaptive attacks", columns, tuple(rows), note)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from robust.metrics.operating_point import fewest_groups_for, groups_needed_for
 from robust.records import Detection, DetectorScore, Estimate, NullControl, Report
+from robust.records.check import FALSE_ALARM_RATES
 from robust.report.tables.model import Column, Table, TableCell, TableRow, auc_cell, percent_cell
 from robust.report.text.detection import (
     image_set_text,
@@ -75,7 +77,7 @@ def detector_table(report: Report) -> Table:
                     cells.auc(score, "paired_auc"),
                     cells.auc(score, "auc"),
                     cells.auc(score, "selection_auc"),
-                    *(cells.rate(score, rate) for rate in ("0.01", FALSE_ALARM_RATE, "0.1")),
+                    *(cells.rate(score, rate) for rate in FALSE_ALARM_RATES),
                     cells.null(detection.null_control(name)),
                     cells.auc(on_noise, "paired_auc"),
                     cells.rate(worst, FALSE_ALARM_RATE),
@@ -84,7 +86,10 @@ def detector_table(report: Report) -> Table:
             )
         )
     title = f"Each detector on {image_set_text(detection.image_sets[detection.key_attack])}"
-    return Table("detectors", title, columns, tuple(rows), f"{BRACKETS}{_mark_notes(rows)}")
+    scores = [detection.score(name, detection.key_attack) for name in detection.detectors]
+    missing = alarm_rate_note(one.detection_rates for one in scores if one and one.auc)
+    note = f"{BRACKETS}{_mark_notes(rows)}{missing}"
+    return Table("detectors", title, columns, tuple(rows), note)
 
 
 def matched_table(report: Report) -> Table:
@@ -250,6 +255,21 @@ def _mark_notes(rows: Sequence[TableRow]) -> str:
     """The meaning of the marks in these rows."""
     used = {cell.mark for row in rows for cell in row.cells}
     return "".join(f" {mark} {meaning}" for mark, meaning in MARKS.items() if mark in used)
+
+
+def alarm_rate_note(rates: Iterable[Mapping[str, Estimate | None]]) -> str:
+    """Why there is no share, or none with an interval, at a false-alarm rate; empty otherwise."""
+    found = list(rates)
+    short_of = [
+        key
+        for key in FALSE_ALARM_RATES
+        if any((rate := one.get(key)) is None or rate.interval is None for one in found)
+    ]
+    return "".join(
+        f" {100 * float(key):g} % false alarms take {fewest_groups_for(float(key))} groups of "
+        f"clean images for a figure, and {groups_needed_for(float(key))} for an interval."
+        for key in short_of
+    )
 
 
 def _unfitted_note(detection: Detection) -> str:

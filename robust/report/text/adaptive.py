@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from robust.metrics.operating_point import fewest_groups_for
 from robust.records import AdaptiveResult, Detection, Estimate
 from robust.report.text.format import (
     FALSE_ALARM_RATE,
@@ -24,7 +25,10 @@ def adaptive_sentences(detection: Detection, detector: str) -> str:
     passing = result.undetected_rates[FALSE_ALARM_RATE]
     static = result.static_undetected_rates[FALSE_ALARM_RATE]
     if passing is None:
-        return ""
+        return (
+            " How often an attacker who knows this detector passes it is unknown: 5 % false alarms "
+            f"take at least {fewest_groups_for(float(FALSE_ALARM_RATE))} groups of clean images."
+        )
     known = short(detection.image_sets[detection.key_attack].name)
     alone = "" if static is None else f"; of those of {known} alone, {whole_percent(static)}"
     return (
@@ -56,6 +60,8 @@ def adaptive_line(detection: Detection, detectors: Sequence[str]) -> str:
 def _whole_sentence(result: AdaptiveResult, passing: Estimate) -> str:
     """What the detector stops, and how many of all cases fall nevertheless."""
     evasion = result.evasion_rates[FALSE_ALARM_RATE]
+    if evasion is None:
+        return ""
     of_all = f"Of all cases, {whole_percent(evasion)} fall unnoticed"
     if passing.value > 0.995:
         return f" The detector stopped none of them. {of_all}."
@@ -63,11 +69,11 @@ def _whole_sentence(result: AdaptiveResult, passing: Estimate) -> str:
 
 
 def _undetected_rates(detection: Detection, detectors: Sequence[str]) -> list[Estimate]:
-    """Of the adaptive attacks that get a verdict, in ascending order."""
+    """Of the adaptive attacks that get a verdict, those with an interval, in ascending order."""
     results = [detection.adaptive_result(name) for name in detectors]
     rates = [
         one.undetected_rates[FALSE_ALARM_RATE]
         for one in results
         if one and not one.too_few and not one.explained_by_selection
     ]
-    return sorted((rate for rate in rates if rate is not None), key=lambda one: one.value)
+    return sorted((rate for rate in rates if rate and rate.interval), key=lambda one: one.value)

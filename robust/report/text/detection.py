@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from robust.metrics.operating_point import fewest_groups_for
 from robust.records import Detection, DetectorScore, Estimate, ImageSet, NullControl
 from robust.report.text.adaptive import adaptive_line, adaptive_sentences, adaptive_summary
 from robust.report.text.format import (
@@ -224,9 +225,9 @@ def _with_verdict(detection: Detection) -> list[DetectorScore]:
 
 
 def _undetected(scores: Sequence[DetectorScore]) -> list[Estimate]:
-    """Of attacked images, the share that raises no alarm, in ascending order."""
+    """Of attacked images, the shares with an interval that raise no alarm, in ascending order."""
     rates = (score.detection_rates.get(FALSE_ALARM_RATE) for score in scores)
-    return _ordered(None if rate is None else rate.complement for rate in rates)
+    return _ordered(rate.complement for rate in rates if rate and rate.interval)
 
 
 def _ordered(estimates: Iterable[Estimate | None]) -> list[Estimate]:
@@ -287,7 +288,11 @@ def _rate_sentence(score: DetectorScore) -> str:
     """How many attacked images are detected, and whether clean ones are flagged as often."""
     rate = score.detection_rates.get(FALSE_ALARM_RATE)
     if rate is None:
-        return " It is unknown how many of them it detects at 5 % false alarms."
+        needed = fewest_groups_for(float(FALSE_ALARM_RATE))
+        return (
+            " It is unknown how many of them it detects at 5 % false alarms: that takes at least "
+            f"{needed} groups of clean images."
+        )
     text = f" At 5 % false alarms, it detects {whole_percent(rate)} of them."
     if rate.low is None or rate.low > float(FALSE_ALARM_RATE):
         return text

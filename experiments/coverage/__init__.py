@@ -1,0 +1,1 @@
+"""How often intervals, gates and promises hold what they say, by simulation."""
