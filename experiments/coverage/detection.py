@@ -1,7 +1,8 @@
 """How often the interval of a detection rate at a fixed false-alarm rate holds the truth.
 
 Run: `python -m experiments.coverage.detection` (one CPU core: about ten minutes; `--groups
-50 100` does part of it). Writes `results/detection-GROUPS.csv` and prints a summary of all of them.
+50 100` does part of it). Writes `results/detection-GROUPS.csv` and prints a summary of all of them,
+and `results/promise.csv`: how often the false-alarm rate of a fitted guard lies where it says.
 
 Scores are normal: of a clean image N(0, 1), of its attacked twin N(mu, spread squared), with
 correlation `within` between the images of a group and .5 between twins. The truth is the rate at
@@ -14,8 +15,8 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,20 @@ from scipy.stats import norm
 
 from robust.metrics.arrays import Array, Mask, Places
 from robust.metrics.bootstrap import clopper_pearson
-from robust.metrics.operating_point import GroupedScores, detection_rate, threshold
+from robust.metrics.operating_point import (
+    GroupedScores,
+    conformal_threshold,
+    detection_rate,
+    known_false_alarms,
+    threshold,
+)
 
 RESULTS = Path(__file__).parent / "results"
 ALARM_RATES = (0.01, 0.05, 0.10)
 GROUPS = (50, 100, 200, 300, 400, 1000)
 DRAWS, TWIN = 1000, 0.5
+COUNTED = 400
+"""Runs whose interval of a count is looked at: beta-binomial quantiles take time."""
 STRUCTURES = ((1, 1, 0.0), (1, 3, 0.5), (2, 2, 1.0))
 """Smallest and largest group, and the correlation within groups."""
 
@@ -120,10 +129,7 @@ def draw(world: World, codes: Places, rng: np.random.Generator) -> tuple[Array, 
 
 def simulate(world: World, repeats: int, resampled: int = 0, seed: int = 0) -> Iterator[Row]:
     """One row for each false-alarm rate; `resampled` runs resample the threshold as well."""
-    span = world.largest - world.smallest + 1
-    codes = np.repeat(
-        np.arange(world.groups), world.smallest + np.arange(world.groups) % span
-    ).astype(np.int64)
+    codes = _codes(world)
     rng = np.random.default_rng([seed, world.groups])
     runs = [draw(world, codes, rng) for _ in range(repeats)]
     weights = rng.multinomial(world.groups, [1 / world.groups] * world.groups, DRAWS)
@@ -159,6 +165,13 @@ def simulate(world: World, repeats: int, resampled: int = 0, seed: int = 0) -> I
             else math.nan,
             repeats=repeats,
         )
+
+
+def _codes(world: World) -> Places:
+    """The group of every image: sizes from the smallest to the largest in turn."""
+    numbers = np.arange(world.groups)
+    sizes = world.smallest + numbers % (world.largest - world.smallest + 1)
+    return np.repeat(numbers, sizes).astype(np.int64)
 
 
 def _counted(world: World, fell: Mask) -> Mask:
@@ -235,6 +248,51 @@ def _resampled(
     return float(low), float(high)
 
 
+@dataclass(frozen=True)
+class PromiseRow:
+    """What a fitted guard promises, and how often it holds."""
+
+    groups: int
+    images: int
+    within: float
+    requested: float
+    expected: float
+    """Mean of the true false-alarm rate as the guard tells it."""
+    true_mean: float
+    """Its mean over all runs."""
+    at_most_requested: float
+    """Share of runs whose true rate is no more than requested: what was said before."""
+    interval_holds: float
+    """Share of runs whose interval holds the true rate."""
+    count_holds: float
+    """Share of runs whose interval holds the number flagged of 100 further clean images."""
+    highest: float
+    """Mean of the interval's upper end."""
+    repeats: int
+
+
+def simulate_promise(
+    groups: int, structure: tuple[int, int, float], requested: float, repeats: int
+) -> PromiseRow:
+    """Guards fitted on normal scores, whose true false-alarm rate is known."""
+    world = World("control", groups, *structure, 1.0, 0.5)
+    codes = _codes(world)
+    rng = np.random.default_rng([groups, 1])
+    found = []
+    for run in range(repeats):
+        clean = draw(world, codes, rng)[0]
+        limit = conformal_threshold(clean, requested)
+        known, true = known_false_alarms(GroupedScores(clean, codes), limit), norm.sf(limit)
+        low, high = known.interval
+        holds = math.nan
+        if run < COUNTED:
+            few, many = known.count_interval(100)
+            holds = float(few <= rng.binomial(100, true) <= many)
+        found.append((known.expected, true, true <= requested, low <= true <= high, holds, high))
+    means = np.nanmean(found, axis=0).round(4).tolist()
+    return PromiseRow(groups, len(codes), world.within, requested, *means, repeats)
+
+
 def summary(rows: list[dict[str, str]]) -> Iterator[str]:
     """By false-alarm rate and groups: least and mean coverage, before and after."""
     yield "| false alarms | groups | cells | before, least | before, mean | least | mean | width |"
@@ -253,10 +311,19 @@ def summary(rows: list[dict[str, str]]) -> Iterator[str]:
             )
 
 
+def _write(path: Path, rows: Sequence[Row] | Sequence[PromiseRow]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, list(asdict(rows[0])), lineterminator="\n")
+        table.writeheader()
+        table.writerows(asdict(row) for row in rows)
+    print(f"{path.name}: {len(rows)} rows", flush=True)
+
+
 def main() -> None:
     """Simulate, and write a table for each number of groups."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--groups", type=int, nargs="*", default=list(GROUPS))
+    parser.add_argument("--promise", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--repeats", type=int, default=2000)
     parser.add_argument("--resampled", type=int, default=500)
     chosen = parser.parse_args()
@@ -266,12 +333,16 @@ def main() -> None:
         for world in worlds(groups):
             alone = groups <= 300 and world.largest == 1 and world.fell == 1 and world.auc > 0.9
             rows += simulate(world, chosen.repeats, chosen.resampled if alone else 0)
-        path = RESULTS / f"detection-{groups}.csv"
-        with path.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, [f.name for f in fields(Row)], lineterminator="\n")
-            table.writeheader()
-            table.writerows(asdict(row) for row in rows)
-        print(f"{path.name}: {len(rows)} rows", flush=True)
+        _write(RESULTS / f"detection-{groups}.csv", rows)
+    if chosen.promise:
+        promises = [
+            simulate_promise(groups, structure, requested, chosen.repeats)
+            for groups in GROUPS
+            for structure in STRUCTURES
+            for requested in ALARM_RATES
+            if requested * groups >= 1
+        ]
+        _write(RESULTS / "promise.csv", promises)
     stored: list[dict[str, str]] = []
     for path in sorted(RESULTS.glob("detection-*.csv")):
         with path.open(encoding="utf-8") as file:

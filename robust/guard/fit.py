@@ -43,7 +43,11 @@ from robust.guard.separation import HeldOut, separation
 from robust.metrics.arrays import Array, Places
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.groups import folds_by_group, group_codes
-from robust.metrics.operating_point import GroupedScores, known_false_alarms
+from robust.metrics.operating_point import (
+    GroupedScores,
+    conformal_threshold,
+    known_false_alarms,
+)
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
 from robust.models.backward import backward_errors
 from robust.models.preparation import image_template
@@ -125,21 +129,6 @@ def fit_detector(
     if out is not None:
         artifact.save(out)
     return artifact
-
-
-def conformal_threshold(clean: Array, share: float) -> float:
-    """Threshold that a new clean image exceeds with probability at most `share` (split conformal).
-
-    The probability is over the draw of all images; the plain quantile would be exceeded a little
-    more often. InputError where there are too few scores for such a share.
-    """
-    rank = math.ceil((1 - share) * (len(clean) + 1) - 1e-9)
-    if rank > len(clean):
-        raise InputError(
-            f"{len(clean)} clean images are left to set the threshold; {share:.3g} false alarms "
-            f"need {math.ceil(1 / share - 1 - 1e-9)} or more: allow more, or give more images"
-        )
-    return float(np.sort(clean)[rank - 1])
 
 
 def _folds(groups: Places, split: str, seed: int) -> Places:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
+from robust.errors import InputError
 from robust.metrics.arrays import Array, Places
 from robust.metrics.bootstrap import LEVEL
 from robust.records import Estimate
@@ -138,14 +139,29 @@ class FalseAlarms:
         return int(low), int(stats.betabinom.ppf(1 - _TAIL, further, most, n - most))
 
 
+def conformal_threshold(clean: Array, share: float) -> float:
+    """Threshold that a new clean image exceeds with probability at most `share` (split conformal).
+
+    The probability is over the draw of all images; the plain quantile would be exceeded a little
+    more often. InputError where there are too few scores for such a share.
+    """
+    rank = math.ceil((1 - share) * (len(clean) + 1) - 1e-9)
+    if rank > len(clean):
+        raise InputError(
+            f"{len(clean)} clean images are left to set the threshold; {share:.3g} false alarms "
+            f"need {math.ceil(1 / share - 1 - 1e-9)} or more: allow more, or give more images"
+        )
+    return float(np.sort(clean)[rank - 1])
+
+
 def known_false_alarms(clean: GroupedScores, limit: float) -> FalseAlarms:
     """What is known of the false-alarm rate of a threshold that is one of the clean scores."""
     count, above = len(clean.scores), int(clean.above(limit).sum())
     tied = int((clean.scores == limit).sum()) > 1
     stable = _descending(clean.scores)[max(above, _alarms(count, STABLE_RATE))]
-    scale = effective_size(clean.above(float(stable)), clean.groups) / count
-    fewest = above if tied else above + 1
-    return FalseAlarms(fewest * scale, (above + 1) * scale, (count + 1) * scale)
+    size = effective_size(clean.above(float(stable)), clean.groups)
+    alarms = above * size / count
+    return FalseAlarms(alarms if tied else alarms + 1, alarms + 1, size + 1)
 
 
 def effective_size(hits: npt.NDArray[np.bool_], groups: Places) -> float:

@@ -13,26 +13,7 @@ from detectors import LID, Detector, KernelDensity, Mahalanobis, MaxSoftmax
 from detectors.contract import Learned
 from robust.errors import InputError
 from robust.guard import Guard, fit_detector
-from robust.guard.fit import conformal_threshold
 from tests.guard.fits import BITS, STRONG, attacked, classifier, phantoms, plan
-
-
-@pytest.mark.parametrize("share", [0.01, 0.05, 0.1, 0.37])
-@pytest.mark.parametrize("count", [100, 119, 120, 137])
-def test_a_further_clean_image_exceeds_the_threshold_as_seldom_as_promised(
-    count: int, share: float
-) -> None:
-    rng = np.random.default_rng(0)
-    # Scores are uniform, so that what lies above a threshold is known exactly.
-    above = [1 - conformal_threshold(rng.random(count), share) for _ in range(4000)]
-    error = 4 * float(np.std(above)) / np.sqrt(len(above))
-    assert share - 1 / (count + 1) - error < np.mean(above) < share + error
-
-
-def test_too_few_clean_images_for_a_promise() -> None:
-    assert conformal_threshold(np.arange(19.0), 0.05) == 18
-    with pytest.raises(InputError, match=r"18 clean images .* 0.05 false alarms need 19 or more"):
-        conformal_threshold(np.arange(18.0), 0.05)
 
 
 @pytest.mark.parametrize("name", ["KernelDensity", "LID", "MaxSoftmax"])

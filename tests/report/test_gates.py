@@ -291,6 +291,14 @@ def test_gates_on_adaptive_attacks() -> None:
     assert adaptive_gate("withstands", 0.05).outcome == "failed"
     untried = adaptive_gate("withstands", 0.05, detection())
     assert untried.outcome == "undecided" and "no adaptive attack was run" in untried.why
+    for unknown in (None, Estimate(0.9, None, None, 60, 40, 72)):
+        made = tuple(
+            dataclasses.replace(a, evasion_rates={**a.evasion_rates, "0.05": unknown})
+            for a in FOUND.adaptive
+        )
+        vague = adaptive_gate("withstands", 0.02, dataclasses.replace(FOUND, adaptive=made))
+        assert vague.outcome == "undecided"
+        assert vague.why == "5 % false alarms need 72 groups of clean images"
     few = tuple(dataclasses.replace(a, too_few=True) for a in FOUND.adaptive)
     assert (
         "too few"

@@ -51,13 +51,13 @@ def test_an_adaptive_attack_never_does_worse_than_the_key_attack(found: Detectio
     assert [one.detector for one in found.adaptive] == LABELS
     for one in found.adaptive:
         assert one.fooled.cases == CASES
+        passed = [rate for rate in one.evasion_rates.values() if rate is not None]
         for share, passes in one.evasion_rates.items():
-            assert one.static_evasion_rates[share].value <= passes.value <= one.fooled.value
-        assert (
-            one.evasion_rates["0.01"].value
-            >= one.evasion_rates["0.05"].value
-            >= one.evasion_rates["0.1"].value
-        )
+            static = one.static_evasion_rates[share]
+            assert (passes is None) == (static is None)
+            if passes is not None and static is not None:
+                assert static.value <= passes.value <= one.fooled.value
+        assert passed and [p.value for p in passed] == sorted(p.value for p in passed)[::-1]
         assert sum(one.cases_by_attack.values()) == round(CASES * one.fooled.value)
 
 

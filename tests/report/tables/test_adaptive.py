@@ -33,3 +33,18 @@ def test_the_table_names_every_number_and_marks_the_few() -> None:
     assert [c.mark for c in table.rows[0].cells] == [*[""] * 3, "?", *[""] * 8]
     assert "? which cases fall explains the AUC" in table.note
     assert not adaptive_table(report_on(detection())).rows
+
+
+def test_a_share_that_too_few_clean_images_leave_unknown_is_a_dash_with_its_reason() -> None:
+    (one,) = evaded(detection(), LID=0.9).adaptive
+    vague = dataclasses.replace(one.fooled, low=None, high=None, groups_needed=72)
+    unknown = dataclasses.replace(
+        one, evasion_rates={**one.evasion_rates, "0.01": None, "0.05": vague}
+    )
+    table = adaptive_table(report_on(dataclasses.replace(FOUND, adaptive=(unknown,))))
+    assert [c.text for c in table.rows[0].cells[5:8]] == ["–", "90.0", "80.0"]  # noqa: RUF001
+    assert table.note.endswith(
+        " 1 % false alarms take 200 groups of clean images for a figure, and 368 for an interval. "
+        "5 % false alarms take 40 groups of clean images for a figure, and 72 for an interval."
+    )
+    assert "72" not in adaptive_table(report_on(FOUND)).note

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from robust.report.text.adaptive import adaptive_summary
+from robust.report.text.adaptive import adaptive_line, adaptive_sentences, adaptive_summary
 from robust.report.text.detection import detection_lines, detection_summary, detector_sentences
 from tests.report.detected import detection, estimate, evaded, without
 
@@ -54,3 +54,14 @@ def test_figures_without_a_verdict_are_not_quoted_at_the_top() -> None:
     for changes in ({"too_few": True}, {"explained_by_selection": True}):
         doubted = tuple(dataclasses.replace(one, **changes) for one in FOUND.adaptive)
         assert "knows" not in detection_summary(dataclasses.replace(FOUND, adaptive=doubted))
+
+
+def test_what_too_few_clean_images_leave_unknown_is_called_unknown() -> None:
+    (one,) = evaded(detection(), LID=0.9).adaptive
+    made = dataclasses.replace(one, undetected_rates={**one.undetected_rates, "0.05": None})
+    found = dataclasses.replace(detection(), adaptive=(made,))
+    assert adaptive_sentences(found, "LID") == (
+        " How often an attacker who knows this detector passes it is unknown: 5 % false alarms take "
+        "at least 40 groups of clean images."
+    )
+    assert adaptive_summary(found, ["LID"]) == adaptive_line(found, ["LID"]) == ""

@@ -116,7 +116,8 @@ HONEST = {
     "few": ({"too_few": True}, "LID gets no verdict: there are only 61 attacked images (PGD"),
     "no threshold": (
         {"detection_rates": {"0.05": None}},
-        "It is unknown how many of them it detects at 5 % false alarms: that takes at least 40",
+        "It is unknown how many of them it detects at 5 % false alarms: that takes at least 40 groups "
+        "of clean images.",
     ),
     "no number": (
         {"paired_auc": None},
