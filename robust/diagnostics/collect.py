@@ -16,7 +16,7 @@ from robust.engine.provenance import Provenance
 from robust.engine.run_memory import PROBE
 from robust.engine.run_store import RunStore
 from robust.engine.summary import FinishedCases, Summary
-from robust.metrics.bootstrap import groups_needed
+from robust.metrics.intervals import groups_needed
 from robust.metrics.scores import margins
 from robust.plan.gates import GatesSpec
 from robust.plan.spec import AuditSpec

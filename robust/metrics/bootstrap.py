@@ -1,7 +1,9 @@
-"""Cluster bootstrap of rates, medians and AUC (Davison and Hinkley 1997), resampled by group.
+"""Rates, medians and AUC with their intervals by group; resamples of groups for all else.
 
-Percentile intervals; exact binomial bounds (Clopper and Pearson 1934) where the estimate is 0 or 1.
-Written out here since scipy.stats.bootstrap resamples no clusters and shares no resamples.
+Intervals of a single share come from a jackknife over groups (`intervals`). What has no such
+interval, a difference or a rate at an estimated threshold, is resampled (Davison and Hinkley 1997),
+every one on the same resamples. Written out here since scipy.stats.bootstrap resamples no clusters
+and shares no resamples.
 """
 
 from __future__ import annotations
@@ -9,40 +11,33 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats as scipy_stats
+from scipy.stats import rankdata
 
 from robust.metrics.arrays import Array, Mask
+from robust.metrics.intervals import (
+    EVEN_SIZES,
+    Precision,
+    equal_groups,
+    jackknife_variance,
+    share_interval,
+)
 from robust.records import Estimate
-
-LEVEL = 0.95
-"""Confidence level of every interval."""
 
 MAX_UNITS = 20_000
 """Most units that are resampled. More groups than this are merged into that many units, drawn as
 one: memory and time stay bounded, and the widths of intervals change by less than a hundredth."""
 
+RATE_DOUBT, AUC_DOUBT = 2.0, 0.3
+"""How many disagreeing groups weigh as much as the assumption that images of a group are alike."""
 
-def clopper_pearson(hits: float, trials: int) -> tuple[float, float]:
-    """Exact 95 % interval of a binomial proportion (Clopper and Pearson 1934).
-
-    Hits may be fractional. The ends are 0 and 1 where there is no hit, or nothing else.
-    """
-    tail = (1 - LEVEL) / 2
-    low = 0.0 if hits <= 0 else float(scipy_stats.beta.ppf(tail, hits, trials - hits + 1))
-    high = 1.0 if hits >= trials else float(scipy_stats.beta.ppf(1 - tail, hits + 1, trials - hits))
-    return low, high
-
-
-def groups_needed(bound: float) -> int:
-    """Fewest groups with which the lower bound reaches `bound` if all are correct."""
-    least = max(1, math.floor(math.log(0.025) / math.log(bound)))
-    while clopper_pearson(least, least)[0] < bound:
-        least += 1
-    return least
+FEWEST = 5
+"""Groups below which a rate or a median gets no interval: with fewer, none holds its level."""
+FEWEST_EACH = 10
+"""Groups with a positive, and with a negative, below which an AUC gets no interval."""
 
 
 def auc(scores: Array, positive: Mask, weights: Array | None = None) -> Array:
@@ -66,71 +61,34 @@ def auc(scores: Array, positive: Mask, weights: Array | None = None) -> Array:
 
 
 class Bootstrap:
-    """Resamples groups with replacement; all numbers of a report share the same resamples.
+    """Estimates by group; what is resampled shares the same resamples.
 
     `groups` is `(n,)`, any hashable per case. A resample gives each group a weight, how often it
-    was drawn, so that a rate is a ratio of two weighted sums. Intervals are percentile intervals
-    (Davison and Hinkley 1997, "Bootstrap Methods and their Application", section 5.3).
+    was drawn, so that a rate is a ratio of two weighted sums.
     """
 
     def __init__(self, groups: Sequence[object], draws: int = 1000, seed: int = 0) -> None:
         _, codes = np.unique(np.asarray([str(g) for g in groups]), return_inverse=True)
         self.codes: npt.NDArray[np.int64] = codes.astype(np.int64)
         self.count = int(codes.max()) + 1 if len(codes) else 0
-        rng = np.random.Generator(np.random.PCG64(seed))
-        self._unit: npt.NDArray[np.int64] = np.arange(self.count)
-        if self.count > MAX_UNITS:
-            self._unit = rng.permutation(self.count) % MAX_UNITS
-        units = min(self.count, MAX_UNITS)
-        self._weights = np.zeros((draws, units), dtype=np.uint8)
-        for row in self._weights:
-            drawn = np.bincount(rng.integers(0, units, units), minlength=units)
-            row[:] = np.minimum(drawn, 255)
+        self._resamples = _Resamples(self.count, draws, seed)
 
     def at(self, rows: npt.NDArray[np.int64]) -> Bootstrap:
-        """The same resamples for these cases, in this order; a case may occur twice."""
+        """The same groups and resamples for these cases, in this order; a case may occur twice."""
         other = copy.copy(self)
         other.codes = self.codes[rows]
         return other
 
     def rate(self, values: npt.ArrayLike, mask: npt.ArrayLike | None = None) -> Estimate | None:
-        """Mean of `values (n,)` over the cases in `mask`; None where there is no case."""
+        """Mean of `values (n,)`, each 0 or 1, over the cases in `mask`; None without a case."""
         where = np.ones(len(self.codes), bool) if mask is None else np.asarray(mask, bool)
         return self.rates([(values, where)])[0]
 
     def rates(
         self, columns: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]]
     ) -> list[Estimate | None]:
-        """Many rates at once, each `(values, mask)`: one product of matrices for all of them."""
-        sums = np.empty((self.count, 2 * len(columns)), dtype=np.float32)
-        masks = []
-        for i, (values, where) in enumerate(columns):
-            mask = np.asarray(where, bool)
-            masks.append(mask)
-            inside = np.where(mask, np.asarray(values, np.float64), 0.0)
-            sums[:, 2 * i] = np.bincount(self.codes, inside, self.count)
-            sums[:, 2 * i + 1] = np.bincount(self.codes, mask, self.count)
-        drawn = self.draw(sums)
-        estimates: list[Estimate | None] = []
-        for i, mask in enumerate(masks):
-            cases = int(mask.sum())
-            if cases == 0:
-                estimates.append(None)
-                continue
-            hits, size = float(sums[:, 2 * i].sum(dtype=np.float64)), cases
-            groups = int((sums[:, 2 * i + 1] > 0).sum())
-            with np.errstate(invalid="ignore", divide="ignore"):
-                ratios = drawn[:, 2 * i].astype(np.float64) / drawn[:, 2 * i + 1]
-            estimates.append(self._with_interval(hits / size, ratios, cases, groups))
-        return estimates
-
-    def draw(self, sums: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Weighted sum over groups for every resample: `(groups, c)` to `(draws, c)`."""
-        units = self._weights.shape[1]
-        if units < self.count:
-            merged = [np.bincount(self._unit, column, units) for column in sums.T]
-            sums = np.stack(merged, 1).astype(np.float32)
-        return np.concatenate([block @ sums for block in self._blocks(sums.shape[1])])
+        """Many rates, each `(values, mask)`."""
+        return [self._rate(np.asarray(v, np.float64), np.asarray(m, bool)) for v, m in columns]
 
     def auc(self, scores: npt.ArrayLike, positive: npt.ArrayLike, mask: Mask) -> Estimate | None:
         """AUC over the cases in `mask`; None unless both sides occur."""
@@ -138,46 +96,182 @@ class Bootstrap:
         if not p.any() or p.all():
             return None
         codes = self.codes[mask]
-        units = self._unit[codes]
-        value = float(auc(s, p)[0])
-        draws = np.concatenate(
-            [auc(s, p, b[:, units].astype(np.float64)) for b in self._blocks(len(s))]
-        )
-        # At 0 or 1 the pairs that could disagree are as many as the rarer side has groups.
-        rarer = min(len(np.unique(codes[p])), len(np.unique(codes[~p])))
-        estimate = self._with_interval(value, draws, len(s), rarer)
-        return replace(estimate, cases=len(s), groups=len(np.unique(codes)))
+        pairs = _Pairs.of(s, p, codes)
+        groups, rarer = len(np.unique(codes)), min(len(np.unique(codes[side])) for side in (p, ~p))
+        if rarer < FEWEST_EACH:
+            needed = math.ceil(groups * FEWEST_EACH / rarer)
+            return Estimate(pairs.area, None, None, len(s), groups, needed)
+        low, high = share_interval(pairs.area, pairs.precision(rarer))
+        return Estimate(pairs.area, low, high, len(s), groups)
 
     def median(self, values: npt.ArrayLike, mask: Mask) -> Estimate | None:
-        """Median over the cases in `mask`; the interval is the spread of resampled medians."""
+        """Median over the cases in `mask`, between two order statistics (Woodruff 1952).
+
+        "Confidence intervals for medians and other position measures": the interval of the share
+        of values up to the median, read as places among the values.
+        """
         inside = np.asarray(values, np.float64)[mask]
         if len(inside) == 0:
             return None
-        order = np.argsort(inside, kind="stable")
-        ordered, codes = inside[order], self.codes[mask][order]
-        units = self._unit[codes]
-        medians = []
-        for block in self._blocks(len(inside)):
-            reached = np.cumsum(block[:, units], axis=1)
-            total = reached[:, -1:]
-            at = (reached * 2 >= total).argmax(1)
-            medians.append(ordered[at][total[:, 0] > 0])
-        low, high = np.quantile(np.concatenate(medians), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        value = float(np.median(inside))
-        groups = len(np.unique(codes))
-        return Estimate(value, min(float(low), value), max(float(high), value), len(inside), groups)
+        value, codes = float(np.median(inside)), self.codes[mask]
+        cases, groups = len(inside), len(np.unique(codes))
+        if groups < FEWEST:
+            return Estimate(value, None, None, cases, groups, FEWEST)
+        # Values in the middle count half, so that ties move neither end.
+        below = (inside < value) + 0.5 * (inside == value)
+        low, high = share_interval(0.5, _rate_precision(*self._sums(below, codes)))
+        ordered = np.sort(inside)
+        first = max(math.ceil(low * cases) - 1, 0)
+        last = min(math.floor(high * cases), cases - 1)
+        ends = float(ordered[first]), float(ordered[last])
+        return Estimate(value, min(ends[0], value), max(ends[1], value), cases, groups)
+
+    def draw(self, sums: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Weighted sum over groups for every resample: `(groups, c)` to `(draws, c)`."""
+        units = self._resamples.weights.shape[1]
+        if units < self.count:
+            merged = [np.bincount(self._unit, column, units) for column in sums.T]
+            sums = np.stack(merged, 1).astype(np.float32)
+        return np.concatenate([block @ sums for block in self._blocks(sums.shape[1])])
+
+    @property
+    def _unit(self) -> npt.NDArray[np.int64]:
+        """`(groups,)`: the unit that each group is drawn with."""
+        return self._resamples.unit
 
     def _blocks(self, width: int) -> Iterator[npt.NDArray[np.float32]]:
         """The weights `(draws, units)` a block of draws at a time, to bound memory."""
-        step = max(1, int(2e6 // max(width, self._weights.shape[1], 1)))
-        for start in range(0, len(self._weights), step):
-            yield self._weights[start : start + step].astype(np.float32)
+        weights = self._resamples.weights
+        step = max(1, int(2e6 // max(width, weights.shape[1], 1)))
+        for start in range(0, len(weights), step):
+            yield weights[start : start + step].astype(np.float32)
 
-    @staticmethod
-    def _with_interval(value: float, draws: Array, cases: int, groups: int) -> Estimate:
-        draws = draws[np.isfinite(draws)]
-        low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        if value in (0.0, 1.0) or high - low < 1e-9:
-            # All resamples agree, so the bootstrap's interval would be a point.
-            low, high = clopper_pearson(value * groups, groups)
-        return Estimate(value, min(float(low), value), max(float(high), value), cases, groups)
+    def _rate(self, values: Array, mask: Mask) -> Estimate | None:
+        if not mask.any():
+            return None
+        hits, sizes = self._sums(values[mask], self.codes[mask])
+        share, cases, groups = float(hits.sum() / sizes.sum()), int(mask.sum()), len(sizes)
+        if groups < FEWEST:
+            return Estimate(share, None, None, cases, groups, FEWEST)
+        low, high = share_interval(share, _rate_precision(hits, sizes))
+        return Estimate(share, low, high, cases, groups)
+
+    def _sums(self, values: Array, codes: npt.NDArray[np.int64]) -> tuple[Array, Array]:
+        """Sum of the values and number of cases by group, of the groups that have a case."""
+        sizes = np.bincount(codes, minlength=self.count).astype(np.float64)
+        hits: Array = np.bincount(codes, values, self.count).astype(np.float64)
+        return hits[sizes > 0], sizes[sizes > 0]
+
+
+class _Resamples:
+    """How often each unit was drawn in each resample; drawn when they are first needed."""
+
+    def __init__(self, groups: int, draws: int, seed: int) -> None:
+        self._groups, self._draws, self._seed = groups, draws, seed
+
+    @cached_property
+    def unit(self) -> npt.NDArray[np.int64]:
+        """`(groups,)`: the unit of each group."""
+        order = np.random.Generator(np.random.PCG64([self._seed, 1])).permutation(self._groups)
+        return order % MAX_UNITS if self._groups > MAX_UNITS else np.arange(self._groups)
+
+    @cached_property
+    def weights(self) -> npt.NDArray[np.uint8]:
+        """`(draws, units)`."""
+        units = min(self._groups, MAX_UNITS)
+        rng = np.random.Generator(np.random.PCG64(self._seed))
+        weights = np.zeros((self._draws, units), dtype=np.uint8)
+        for row in weights:
+            drawn = np.bincount(rng.integers(0, units, units), minlength=units)
+            row[:] = np.minimum(drawn, 255)
+        return weights
+
+
+def _rate_precision(hits: Array, sizes: Array) -> Precision:
+    """Precision of the rate `hits.sum() / sizes.sum()`, from both by group."""
+    cases = float(sizes.sum())
+    with np.errstate(invalid="ignore", divide="ignore"):
+        without = (hits.sum() - hits) / (cases - sizes)
+    equal = equal_groups(sizes)
+    disagreeing = min(equal_groups(hits), equal_groups(sizes - hits))
+    groups = min(float(len(sizes)), EVEN_SIZES * equal)
+    return Precision(
+        variance=jackknife_variance(without) if len(sizes) > 1 else 0.0,
+        groups=groups,
+        degrees=min(float(len(sizes)), equal) - 1,
+        most=cases,
+        least=equal,
+        doubt=RATE_DOUBT / (RATE_DOUBT + disagreeing),
+    )
+
+
+class _Pairs:
+    """Pairs of a positive and a negative case that are ranked right, by group (Obuchowski 1997)."""
+
+    def __init__(self, ranked: tuple[Array, Array, Array], sizes: tuple[Array, Array]) -> None:
+        """`ranked` are pairs ranked right whose positive, negative, or both lie in each group."""
+        self._positive, self._negative, both = ranked
+        self._sizes = sizes
+        positives, negatives = (float(size.sum()) for size in sizes)
+        right = float(self._positive.sum())
+        self.area = right / (positives * negatives)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            without = (right - self._positive - self._negative + both) / (
+                (positives - sizes[0]) * (negatives - sizes[1])
+            )
+        self._without = without[np.isfinite(without)]
+
+    @classmethod
+    def of(cls, scores: Array, positive: Mask, codes: npt.NDArray[np.int64]) -> _Pairs:
+        """Count them; ties count half."""
+        _, codes = np.unique(codes, return_inverse=True)
+        groups = int(codes.max()) + 1
+        ranks = rankdata(scores, "dense").astype(np.int64)
+        up, down = ranks[positive], ranks[~positive]
+        of_up, of_down = codes[positive], codes[~positive]
+        below = _places(np.sort(down), up)
+        above = len(up) - _places(np.sort(up), down)
+        # Ranks of different groups in disjoint ranges count the pairs within a group.
+        span = int(ranks.max()) + 1
+        inside = np.sort(of_down * span + down)
+        within = _places(inside, of_up * span + up) - np.searchsorted(inside, of_up * span)
+        sums = tuple(
+            np.bincount(of, pairs, groups).astype(np.float64)
+            for of, pairs in ((of_up, below), (of_down, above), (of_up, within))
+        )
+        sizes = [np.bincount(of, minlength=groups).astype(np.float64) for of in (of_up, of_down)]
+        return cls((sums[0], sums[1], sums[2]), (sizes[0], sizes[1]))
+
+    def precision(self, rarer: int) -> Precision:
+        """`rarer` is the number of groups on the side that has fewer."""
+        ups, downs = (equal_groups(size) for size in self._sizes)
+        positives, negatives = (float(size.sum()) for size in self._sizes)
+        right = self._positive, self._negative
+        wrong = negatives * self._sizes[0] - right[0], positives * self._sizes[1] - right[1]
+        disagreeing = min(map(equal_groups, (*right, *wrong)))
+        return Precision(
+            variance=jackknife_variance(self._without),
+            groups=min(float(rarer), EVEN_SIZES * min(ups, downs)),
+            degrees=2 / (1 / ups + 1 / downs) - 1,
+            most=positives * negatives,
+            least=_auc_size(self.area, ups, downs),
+            doubt=AUC_DOUBT / (AUC_DOUBT + disagreeing),
+        )
+
+
+def _places(ordered: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -> Array:
+    """How many of `ordered` lie below each value; equal ones count half."""
+    first = np.searchsorted(ordered, values, "left")
+    places: Array = (first + np.searchsorted(ordered, values, "right")) / 2
+    return places
+
+
+def _auc_size(area: float, positives: float, negatives: float) -> float:
+    """Effective sample size of an AUC of independent cases, by Hanley and McNeil (1982)."""
+    a = max(area, 1 - area)
+    variance = (
+        a * (1 - a)
+        + max(positives - 1, 0) * (a / (2 - a) - a * a)
+        + max(negatives - 1, 0) * (2 * a * a / (1 + a) - a * a)
+    ) / (positives * negatives)
+    return a * (1 - a) / variance if variance > 0 else min(positives, negatives)

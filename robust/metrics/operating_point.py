@@ -18,7 +18,7 @@ from scipy import special, stats
 
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Places
-from robust.metrics.bootstrap import LEVEL
+from robust.metrics.intervals import LEVEL
 from robust.records import Estimate
 
 EXPECTED_ALARMS = 2

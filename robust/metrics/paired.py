@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from robust.metrics.bootstrap import LEVEL, Bootstrap
+from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.intervals import LEVEL
 from robust.records import Estimate
 
 Side = tuple[npt.ArrayLike, npt.ArrayLike]

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from robust.metrics.bootstrap import clopper_pearson
-from robust.metrics.bootstrap import groups_needed as groups_needed
+from robust.metrics.intervals import clopper_pearson
+from robust.metrics.intervals import groups_needed as groups_needed
 from robust.metrics.operating_point import groups_needed_for
 from robust.records import AttackResult, Detection, Estimate, Flag, Report
 from robust.report.text.format import (

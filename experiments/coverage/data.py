@@ -1,0 +1,98 @@
+"""Groups of images with a known truth: readings, scores and distances that are alike in a group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from robust.metrics.arrays import Array, Mask, Places
+
+MOST_IMAGES = 6
+"""Images of a group: 1 to this many, equally often."""
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Two readings of the same images, right or wrong."""
+
+    groups: Places
+    first: Mask
+    second: Mask
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of positive and negative images; higher is more likely positive."""
+
+    groups: Places
+    scores: Array
+    positive: Mask
+
+
+def images(rng: np.random.Generator, groups: int) -> Places:
+    """The group of each image."""
+    return np.repeat(np.arange(groups), rng.integers(1, MOST_IMAGES + 1, groups))
+
+
+def chances(
+    rng: np.random.Generator, shape: int | tuple[int, ...], rate: float, alike: float
+) -> Array:
+    """For each group the chance of a hit; `alike` is the correlation of two images of a group."""
+    if alike == 0:
+        return np.full(shape, rate)
+    if alike == 1:
+        return (rng.random(shape) < rate).astype(float)
+    odds = (1 - alike) / alike
+    return rng.beta(rate * odds, (1 - rate) * odds, shape)
+
+
+def readings(
+    rng: np.random.Generator, groups: int, rates: tuple[float, float], alike: float
+) -> Readings:
+    """Two readings with these rates of hits; images and groups that are hard are hard in both.
+
+    Hits follow from one hidden ease per image, so that the second reading agrees with the first as
+    far as the rates allow, but for one image in five that is read anew.
+    """
+    of = images(rng, groups)
+    shared, own = rng.normal(size=groups)[of], rng.normal(size=len(of))
+    again = np.where(rng.random(len(of)) < 0.2, rng.normal(size=len(of)), own)
+    ease = [np.sqrt(alike) * shared + np.sqrt(1 - alike) * part for part in (own, again)]
+    cut = [stats.norm.ppf(rate) for rate in rates]
+    return Readings(of, ease[0] < cut[0], ease[1] < cut[1])
+
+
+def scored(
+    rng: np.random.Generator, groups: int, area: float, prevalence: float, kind: str, alike: float
+) -> Scored:
+    """Normal scores with this AUC.
+
+    `kind`: `group`, all images of a group have one label; `image`, each its own; `twin`, negatives
+    are clean images and positives the same images attacked, as far as the attack succeeds.
+    """
+    of = images(rng, groups)
+    if kind == "twin":
+        fell = rng.random(len(of)) < prevalence
+        of = np.concatenate([of, of[fell]])
+        positive = np.arange(len(of)) >= len(fell)
+        own = rng.normal(size=len(fell))
+        shared = (rng.normal(size=groups)[of] + np.concatenate([own, own[fell]])) / np.sqrt(2)
+    else:
+        drawn = rng.random(groups if kind == "group" else len(of)) < prevalence
+        positive = drawn[of] if kind == "group" else drawn
+        shared = rng.normal(size=groups)[of]
+    shift = np.sqrt(2) * stats.norm.ppf(area) * positive
+    noise = np.sqrt(alike) * shared + np.sqrt(1 - alike) * rng.normal(size=len(of))
+    return Scored(of, shift + noise, positive)
+
+
+def distances(
+    rng: np.random.Generator, groups: int, alike: float
+) -> tuple[Places, npt.NDArray[np.float64]]:
+    """Log-normal distances, such as a minimum-norm attack needs; the true median is 1."""
+    of = images(rng, groups)
+    noise = np.sqrt(alike) * rng.normal(size=groups)[of]
+    return of, np.exp(0.7 * (noise + np.sqrt(1 - alike) * rng.normal(size=len(of))))
