@@ -42,7 +42,7 @@ def test_a_share_that_too_few_clean_images_leave_unknown_is_a_dash_with_its_reas
         one, evasion_rates={**one.evasion_rates, "0.01": None, "0.05": vague}
     )
     table = adaptive_table(report_on(dataclasses.replace(FOUND, adaptive=(unknown,))))
-    assert [c.text for c in table.rows[0].cells[5:8]] == ["–", "90.0", "80.0"]  # noqa: RUF001
+    assert [c.text for c in table.rows[0].cells[8:11]] == ["–", "90.0", "80.0"]  # noqa: RUF001
     assert table.note.endswith(
         " 1 % false alarms take 200 groups of clean images for a figure, and 368 for an interval. "
         "5 % false alarms take 40 groups of clean images for a figure, and 72 for an interval."
