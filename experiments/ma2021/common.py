@@ -134,14 +134,28 @@ def audited(
 def write_table(
     asked: Options, name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
 ) -> Path:
-    """A CSV file of the results; numbers with four decimals, None as nothing."""
+    """A CSV file of the results; numbers with four decimals, None as nothing.
+
+    With `--only` the rows of other models stay as they are.
+    """
     path = asked.results() / f"{name}.csv"
+    others = _other_rows(asked, path, columns)
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(columns)
-        table.writerows([_cell(value) for value in row] for row in rows)
+        table.writerows([_cell(value) for value in row] for row in (*others, *rows))
     print(f"wrote {path}", flush=True)
     return path
+
+
+def _other_rows(asked: Options, path: Path, columns: Sequence[str]) -> list[list[str]]:
+    """Those of models that were not asked for, where the table had the same columns."""
+    if not asked.only or columns[0] != "model" or not path.exists():
+        return []
+    known = read_table(path)
+    if not known or tuple(known[0]) != tuple(columns):
+        return []
+    return [list(row.values()) for row in known if row["model"] not in asked.only]
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
