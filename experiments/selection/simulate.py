@@ -85,7 +85,7 @@ def worlds() -> list[World]:
     some = [
         World(groups, 1, fall, strength, shift, 0.5)
         for groups, fall, strength, shift in product(
-            (100, 300), (0.2, 0.6), (0.5, 2.0), (0.0, 0.3, 3.0)
+            (150, 300), (0.2, 0.6), (0.5, 2.0), (0.0, 0.3, 3.0)
         )
     ]
     return none + some
