@@ -24,7 +24,7 @@ import numpy.typing as npt
 from scipy.stats import norm
 
 from robust.metrics.arrays import Array, Mask, Places
-from robust.metrics.bootstrap import clopper_pearson
+from robust.metrics.intervals import clopper_pearson
 from robust.metrics.operating_point import (
     GroupedScores,
     conformal_threshold,
@@ -281,8 +281,9 @@ def simulate_promise(
     found = []
     for run in range(repeats):
         clean = draw(world, codes, rng)[0]
-        limit = conformal_threshold(clean, requested)
-        known, true = known_false_alarms(GroupedScores(clean, codes), limit), norm.sf(limit)
+        grouped = GroupedScores(clean, codes)
+        limit = conformal_threshold(grouped, requested)
+        known, true = known_false_alarms(grouped, limit), norm.sf(limit)
         low, high = known.interval
         holds = math.nan
         if run < COUNTED:
@@ -340,7 +341,7 @@ def main() -> None:
             for groups in GROUPS
             for structure in STRUCTURES
             for requested in ALARM_RATES
-            if requested * groups >= 1
+            if requested * groups >= 2
         ]
         _write(RESULTS / "promise.csv", promises)
     stored: list[dict[str, str]] = []

@@ -180,8 +180,9 @@ def _record(
     # A head has seen the images that it was fitted on; without one all images are new.
     kept = np.ones(len(places), bool) if fitted.head is None else ~calibration.for_head
     scores = _scores(fitted, calibration.clean(kept))
-    threshold = _threshold(inputs.label, scores, false_alarms, cases)
-    known = known_false_alarms(GroupedScores(scores, calibration.groups[places[kept]]), threshold)
+    clean = GroupedScores(scores, calibration.groups[places[kept]])
+    threshold = _threshold(inputs.label, clean, false_alarms, cases)
+    known = known_false_alarms(clean, threshold)
     low, high = known.interval
     return Record(
         name=type(inputs.detector).__name__,
@@ -199,7 +200,7 @@ def _record(
             counted=FalseAlarmCount(**asdict(known)),
             split=cases.split,
             images=len(scores),
-            groups=len(set(calibration.groups[places[kept]].tolist())),
+            groups=len(set(clean.groups.tolist())),
         ),
         training_attack=_held_out_detection_rate(inputs, fitted, calibration, scores, threshold),
         reference=inputs.reference.split,
@@ -212,8 +213,8 @@ def _record(
     )
 
 
-def _threshold(label: str, scores: Array, share: float, cases: Cases) -> float:
-    threshold = conformal_threshold(scores, share)
+def _threshold(label: str, clean: GroupedScores, share: float, cases: Cases) -> float:
+    threshold = conformal_threshold(clean, share)
     if not math.isfinite(threshold):
         raise InputError(
             f"{label} gives more than {share:.3g} of the clean images of {cases.split} an infinite "
@@ -257,8 +258,8 @@ def _held_out_detection_rate(
         fitted_on=int(for_head.sum()),
         held_out=held_out,
         held_out_flagged=flagged,
-        held_out_low=share.low if share else None,
-        held_out_high=share.high if share else None,
+        held_out_low=None if share is None else share.low,
+        held_out_high=None if share is None else share.high,
         **vars(separation(_held_out(inputs, fitted, calibration, scores, ~for_head), threshold)),
     )
 

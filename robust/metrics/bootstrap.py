@@ -119,7 +119,7 @@ class Bootstrap:
             return Estimate(value, None, None, cases, groups, FEWEST)
         # Values in the middle count half, so that ties move neither end.
         below = (inside < value) + 0.5 * (inside == value)
-        low, high = share_interval(0.5, _rate_precision(*self._sums(below, codes)))
+        low, high = share_interval(0.5, rate_precision(*self._sums(below, codes)))
         ordered = np.sort(inside)
         first = max(math.ceil(low * cases) - 1, 0)
         last = min(math.floor(high * cases), cases - 1)
@@ -153,7 +153,7 @@ class Bootstrap:
         share, cases, groups = float(hits.sum() / sizes.sum()), int(mask.sum()), len(sizes)
         if groups < FEWEST:
             return Estimate(share, None, None, cases, groups, FEWEST)
-        low, high = share_interval(share, _rate_precision(hits, sizes))
+        low, high = share_interval(share, rate_precision(hits, sizes))
         return Estimate(share, low, high, cases, groups)
 
     def _sums(self, values: Array, codes: npt.NDArray[np.int64]) -> tuple[Array, Array]:
@@ -187,8 +187,11 @@ class _Resamples:
         return weights
 
 
-def _rate_precision(hits: Array, sizes: Array) -> Precision:
-    """Precision of the rate `hits.sum() / sizes.sum()`, from both by group."""
+def rate_precision(hits: Array, sizes: Array, doubt: float = RATE_DOUBT) -> Precision:
+    """Precision of the rate `hits.sum() / sizes.sum()`, from both by group; no size is 0.
+
+    `doubt` is how many disagreeing groups weigh as much as the assumption that images are alike.
+    """
     cases = float(sizes.sum())
     with np.errstate(invalid="ignore", divide="ignore"):
         without = (hits.sum() - hits) / (cases - sizes)
@@ -201,7 +204,7 @@ def _rate_precision(hits: Array, sizes: Array) -> Precision:
         degrees=min(float(len(sizes)), equal) - 1,
         most=cases,
         least=equal,
-        doubt=RATE_DOUBT / (RATE_DOUBT + disagreeing),
+        doubt=doubt / (doubt + disagreeing),
     )
 
 

@@ -50,6 +50,14 @@ class Precision:
     doubt: float
     """Weight of `least`, in [0, 1]."""
 
+    def size(self, share: float) -> float:
+        """Effective sample size of a share in [0, 1]."""
+        spread = share * (1 - share)
+        if spread <= 0 or self.variance <= 0:
+            return self.groups
+        size = min(spread / self.variance, self.most)
+        return 1 / ((1 - self.doubt) / size + self.doubt / min(size, self.least))
+
 
 def clopper_pearson(hits: float, trials: float) -> tuple[float, float]:
     """Exact 95 % interval of a binomial proportion (Clopper and Pearson 1934).
@@ -73,13 +81,10 @@ def groups_needed(bound: float) -> int:
 
 def share_interval(share: float, known: Precision) -> tuple[float, float]:
     """The 95 % interval of a share in [0, 1]."""
-    spread = share * (1 - share)
-    if spread <= 0 or known.variance <= 0:
-        return clopper_pearson(share * known.groups, known.groups)
-    size = min(spread / known.variance, known.most)
-    size = 1 / ((1 - known.doubt) / size + known.doubt / min(size, known.least))
-    student = float(scipy_stats.t.ppf(1 - _TAIL, max(known.degrees, 1.0)))
-    size *= (_NORMAL / student) ** 2
+    size = known.size(share)
+    if 0 < share < 1 and known.variance > 0:
+        student = float(scipy_stats.t.ppf(1 - _TAIL, max(known.degrees, 1.0)))
+        size *= (_NORMAL / student) ** 2
     low, high = clopper_pearson(share * size, size)
     return min(low, share), max(high, share)
 

@@ -18,7 +18,8 @@ from scipy import special, stats
 
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Places
-from robust.metrics.intervals import LEVEL
+from robust.metrics.bootstrap import FEWEST
+from robust.metrics.intervals import LEVEL, equal_groups
 from robust.records import Estimate
 
 EXPECTED_ALARMS = 2
@@ -74,8 +75,8 @@ def detection_rate(
     """Share of `positive` above the threshold of this false-alarm rate, with its interval.
 
     The interval is one for the rate at the threshold whose false-alarm rate is exact. It is left
-    out below `groups_needed_for` clean groups; None below `fewest_groups_for`, and where there is
-    nothing to detect.
+    out below `groups_needed_for` clean groups, and below `FEWEST` groups of positives. None below
+    `fewest_groups_for` clean groups, and where there is nothing to detect.
     """
     count, units = len(positive.scores), _equal_groups(clean.groups)
     if not count or units < fewest_groups_for(false_alarm_rate) - 1e-9:
@@ -88,6 +89,8 @@ def detection_rate(
     if units < needed - 1e-9:
         about = math.ceil(needed * _occupied(clean.groups) / units)
         return Estimate(value, None, None, count, groups, about)
+    if groups < FEWEST:
+        return Estimate(value, None, None, count, groups, FEWEST)
     low, high = _wilson(value, _rate_size(found, positive.groups))
     few, many = _alarm_range(clean, ordered, false_alarm_rate)
     down, up = (_rate_with_alarms(ordered, positive, alarms) for alarms in (few, many))
@@ -139,27 +142,29 @@ class FalseAlarms:
         return int(low), int(stats.betabinom.ppf(1 - _TAIL, further, most, n - most))
 
 
-def conformal_threshold(clean: Array, share: float) -> float:
+def conformal_threshold(clean: GroupedScores, share: float) -> float:
     """Threshold that a new clean image exceeds with probability at most `share` (split conformal).
 
     The probability is over the draw of all images; the plain quantile would be exceeded a little
-    more often. InputError where there are too few scores for such a share.
+    more often. Images of one group count as fewer. InputError where there are too few for a share.
     """
-    rank = math.ceil((1 - share) * (len(clean) + 1) - 1e-9)
-    if rank > len(clean):
+    count, ordered = len(clean.scores), _descending(clean.scores)
+    size = _clean_size(clean, ordered, share)
+    alarms = share * (size + 1) - 1 + 1e-9
+    if alarms < 0:
         raise InputError(
-            f"{len(clean)} clean images are left to set the threshold; {share:.3g} false alarms "
-            f"need {math.ceil(1 / share - 1 - 1e-9)} or more: allow more, or give more images"
+            f"{count} clean images in {_occupied(clean.groups)} groups are left to set the "
+            f"threshold; {share:.3g} false alarms need {math.ceil(1 / share - 1 - 1e-9)} groups or "
+            f"more: allow more, or give more images"
         )
-    return float(np.sort(clean)[rank - 1])
+    return float(ordered[math.floor(alarms * count / size)])
 
 
 def known_false_alarms(clean: GroupedScores, limit: float) -> FalseAlarms:
     """What is known of the false-alarm rate of a threshold that is one of the clean scores."""
     count, above = len(clean.scores), int(clean.above(limit).sum())
     tied = int((clean.scores == limit).sum()) > 1
-    stable = _descending(clean.scores)[max(above, _alarms(count, STABLE_RATE))]
-    size = effective_size(clean.above(float(stable)), clean.groups)
+    size = _clean_size(clean, _descending(clean.scores), above / count)
     alarms = above * size / count
     return FalseAlarms(alarms if tied else alarms + 1, alarms + 1, size + 1)
 
@@ -185,10 +190,15 @@ def _alarms(images: int, rate: float) -> int:
     return images - 1 - math.ceil((images - 1) * (1 - rate))
 
 
+def _clean_size(clean: GroupedScores, ordered: Array, rate: float) -> float:
+    """Effective size of the clean images near a threshold."""
+    limit = float(ordered[_alarms(len(ordered), max(rate, STABLE_RATE))])
+    return effective_size(clean.above(limit), clean.groups)
+
+
 def _equal_groups(groups: Places) -> float:
     """As many groups of equal size as would weigh the same, at most their number (Kish 1965)."""
-    sizes = np.bincount(groups)
-    return float(sizes.sum() ** 2 / np.square(sizes, dtype=np.float64).sum())
+    return equal_groups(np.bincount(groups).astype(np.float64))
 
 
 def _occupied(groups: Places) -> int:
@@ -234,8 +244,7 @@ def _alarm_range(clean: GroupedScores, ordered: Array, rate: float) -> tuple[flo
 
     Mid-P limits of the binomial distribution, fractional.
     """
-    limit = float(ordered[_alarms(len(ordered), max(rate, STABLE_RATE))])
-    size = effective_size(clean.above(limit), clean.groups)
+    size = _clean_size(clean, ordered, rate)
     scale = len(ordered) / size
     few = float(special.bdtrik(_TAIL, size, rate)) + 0.5
     many = float(special.bdtrik(1 - _TAIL, size, rate)) + 0.5

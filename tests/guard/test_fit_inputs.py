@@ -25,7 +25,7 @@ BAD_FITS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("reference", {}, {"detection": {"reference": "trian"}}, "'trian'; did you mean train?"),
     ("layer", {}, {"detection": {"layers": ["netwrk.3"]}}, "no layer 'netwrk.3'; nearest: "),
     ("share", {"false_alarms": 1.5}, {}, "between 0 and 1, not 1.5; write 0.05"),
-    ("rare", {"false_alarms": 0.001}, {}, "0.001 false alarms need 999 or more"),
+    ("rare", {"false_alarms": 0.001}, {}, "0.001 false alarms need 999 groups or more"),
     (
         "k",
         {},

@@ -81,13 +81,13 @@ def test_it_covers_the_truth_at_least_as_often_as_it_says(
     """
     rng = np.random.default_rng(1)
     names = np.repeat(np.arange(groups), images)
-    n, trials, covered = groups * images, 150, 0
-    for trial in range(trials):
+    n, trials, covered = groups * images, 400, 0
+    for _ in range(trials):
         old = rng.random(n) < 0.5
         drawn = rng.random(groups)[names] if lumped else rng.random(n)
         new = np.where(old, drawn >= down, drawn < up)
-        found = Paired(names, draws=500, seed=trial).difference((old, ones(n)), (new, ones(n)))
+        found = Paired(names).difference((old, ones(n)), (new, ones(n)))
         assert found is not None
         covered += found.low <= (up - down) / 2 <= found.high
-    # 95 of 100 with room for chance in 150 trials.
-    assert covered / trials > 0.91
+    # 95 of 100 with room for chance in 400 trials.
+    assert covered / trials > 0.92
