@@ -22,6 +22,7 @@ EXPERIMENTS = {
     "speed": "Speed against other libraries",
     "adaptive": "Detectors against adaptive attacks",
     "ma2021": "Ma et al. 2021, reproduced",
+    "coverage": "How often intervals hold the truth",
     "storage": "Effect of saving the image",
     "pneumoniamnist": "A published PneumoniaMNIST classifier",
 }

@@ -92,17 +92,27 @@ class Bootstrap:
 
     def auc(self, scores: npt.ArrayLike, positive: npt.ArrayLike, mask: Mask) -> Estimate | None:
         """AUC over the cases in `mask`; None unless both sides occur."""
-        s, p = np.asarray(scores, np.float64)[mask], np.asarray(positive, bool)[mask]
-        if not p.any() or p.all():
-            return None
+        return self.mean_auc([(scores, positive)], mask)
+
+    def mean_auc(
+        self, columns: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]], mask: Mask
+    ) -> Estimate | None:
+        """Mean of AUCs, each `(scores, positive)`; those without both sides are left out."""
         codes = self.codes[mask]
-        pairs = _Pairs.of(s, p, codes)
-        groups, rarer = len(np.unique(codes)), min(len(np.unique(codes[side])) for side in (p, ~p))
-        if rarer < FEWEST_EACH:
-            needed = math.ceil(groups * FEWEST_EACH / rarer)
-            return Estimate(pairs.area, None, None, len(s), groups, needed)
-        low, high = share_interval(pairs.area, pairs.precision(rarer))
-        return Estimate(pairs.area, low, high, len(s), groups)
+        cases, groups = len(codes), len(np.unique(codes))
+        every = []
+        for scores, positive in columns:
+            p = np.asarray(positive, bool)[mask]
+            if p.any() and not p.all():
+                every.append(_Pairs.of(np.asarray(scores, np.float64)[mask], p, codes))
+        if not every:
+            return None
+        area = float(np.mean([pairs.area for pairs in every]))
+        if (rarest := min(pairs.rarer for pairs in every)) < FEWEST_EACH:
+            needed = math.ceil(groups * FEWEST_EACH / rarest)
+            return Estimate(area, None, None, cases, groups, needed)
+        low, high = share_interval(area, _mean_precision(every))
+        return Estimate(area, low, high, cases, groups)
 
     def median(self, values: npt.ArrayLike, mask: Mask) -> Estimate | None:
         """Median over the cases in `mask`, between two order statistics (Woodruff 1952).
@@ -222,7 +232,10 @@ class _Pairs:
             without = (right - self._positive - self._negative + both) / (
                 (positives - sizes[0]) * (negatives - sizes[1])
             )
-        self._without = without[np.isfinite(without)]
+        self.without: Array = without
+        """The area without each group in turn."""
+        self.rarer = min(int((size > 0).sum()) for size in sizes)
+        """Groups on the side that has fewer."""
 
     @classmethod
     def of(cls, scores: Array, positive: Mask, codes: npt.NDArray[np.int64]) -> _Pairs:
@@ -245,21 +258,34 @@ class _Pairs:
         sizes = [np.bincount(of, minlength=groups).astype(np.float64) for of in (of_up, of_down)]
         return cls((sums[0], sums[1], sums[2]), (sizes[0], sizes[1]))
 
-    def precision(self, rarer: int) -> Precision:
-        """`rarer` is the number of groups on the side that has fewer."""
+    def precision(self) -> Precision:
+        """Precision of the area."""
         ups, downs = (equal_groups(size) for size in self._sizes)
         positives, negatives = (float(size.sum()) for size in self._sizes)
         right = self._positive, self._negative
         wrong = negatives * self._sizes[0] - right[0], positives * self._sizes[1] - right[1]
         disagreeing = min(map(equal_groups, (*right, *wrong)))
         return Precision(
-            variance=jackknife_variance(self._without),
-            groups=min(float(rarer), EVEN_SIZES * min(ups, downs)),
+            variance=jackknife_variance(self.without),
+            groups=min(float(self.rarer), EVEN_SIZES * min(ups, downs)),
             degrees=2 / (1 / ups + 1 / downs) - 1,
             most=positives * negatives,
             least=_auc_size(self.area, ups, downs),
             doubt=AUC_DOUBT / (AUC_DOUBT + disagreeing),
         )
+
+
+def _mean_precision(every: Sequence[_Pairs]) -> Precision:
+    """Precision of the mean of some areas on the same groups, as poor as that of the poorest."""
+    known = [pairs.precision() for pairs in every]
+    return Precision(
+        variance=jackknife_variance(np.mean([pairs.without for pairs in every], axis=0)),
+        groups=min(one.groups for one in known),
+        degrees=min(one.degrees for one in known),
+        most=max(one.most for one in known),
+        least=min(one.least for one in known),
+        doubt=max(one.doubt for one in known),
+    )
 
 
 def _places(ordered: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -> Array:

@@ -23,7 +23,7 @@ class Estimate:
     cases: int
     """Number of cases that the value is computed from."""
     groups: int
-    """Number of groups (patients, lesions) among these cases: the unit of resampling."""
+    """Number of groups (patients, lesions) among these cases: the unit of every interval."""
     groups_needed: int | None = None
     """About how many groups an interval would take; None where there is one."""
 

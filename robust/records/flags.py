@@ -222,7 +222,8 @@ _TEXTS = (
     FlagText(
         "few groups",
         "there are fewer than 30 groups",
-        "a bootstrap over so few groups gives intervals that are too narrow",
+        "a few patients cannot stand for all: intervals are wide, and what the others are like is "
+        "not known",
         "audit at least 30 patients",
     ),
     FlagText(

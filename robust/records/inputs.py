@@ -18,7 +18,7 @@ class AuditedData:
     cases: int
     """Number of cases that every figure is computed from."""
     groups: int
-    """Number of groups (patients, lesions) among them: the unit of resampling."""
+    """Number of groups (patients, lesions) among them: the unit of every interval."""
     classes: Mapping[str, int]
     """Number of cases by class name, in the order of the model's outputs."""
     findings: tuple[str, ...] = ()

@@ -105,7 +105,7 @@ def test_the_jackknife_of_an_auc_leaves_out_one_group_at_a_time() -> None:
     without = [roc_auc_score(positive[groups != one], scores[groups != one]) for one in range(30)]
     pairs = stats._Pairs.of(scores, positive, groups)
     assert pairs.area == pytest.approx(roc_auc_score(positive, scores), abs=1e-12)
-    found = pairs.precision(30).variance
+    found = pairs.precision().variance
     assert found == pytest.approx(29 / 30 * np.sum((without - np.mean(without)) ** 2), rel=1e-9)
 
 
@@ -126,3 +126,17 @@ def test_more_groups_than_units_are_drawn_together(monkeypatch: pytest.MonkeyPat
     drawn = Bootstrap(range(3_000)).draw(np.stack([positive, np.ones(3_000)], 1).astype(np.float32))
     rates = drawn[:, 0] / drawn[:, 1]
     assert rates.std() == pytest.approx((0.3 * 0.7 / 3_000) ** 0.5, rel=0.12)
+
+
+def test_the_mean_of_the_classes_areas_varies_less_than_each() -> None:
+    rng = np.random.default_rng(7)
+    labels = rng.integers(0, 3, 300)
+    logits = rng.normal(size=(300, 3)) + 1.5 * np.eye(3)[labels]
+    bootstrap, every = Bootstrap(range(300)), np.ones(300, bool)
+    columns = [(logits[:, k], labels == k) for k in range(3)]
+    each = [bootstrap.auc(*column, every) for column in columns]
+    mean = bootstrap.mean_auc(columns, every)
+    wanted = np.mean([roc_auc_score(labels == k, logits[:, k]) for k in range(3)])
+    assert mean is not None and mean.value == pytest.approx(wanted, abs=1e-12)
+    assert width(mean) < min(map(width, each))
+    assert bootstrap.mean_auc([*columns, (logits[:, 0], labels == 9)], every) == mean

@@ -157,7 +157,7 @@ def _table(run: Path, report: Report) -> pd.DataFrame:
 
 
 class _Pair:
-    """Two runs on the same cases, OLD first, both on the same resamples."""
+    """Two runs on the same cases, OLD first."""
 
     def __init__(
         self,

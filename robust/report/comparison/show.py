@@ -15,7 +15,7 @@ from robust.report.formats.markdown import escape_markdown
 from robust.report.text.format import bracket, counted, plain
 
 LEGEND = (
-    "In percent of cases. NEW - OLD with its 95 % interval, both runs on the same resamples of "
+    "In percent of cases. NEW - OLD with its 95 % interval, paired by "
     "groups. Better or worse: the whole interval lies on one side of 0; otherwise no difference is "
     "shown. Each interval is for one number: of twenty, one may miss the true value by chance."
 )

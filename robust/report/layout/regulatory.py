@@ -52,8 +52,9 @@ METHOD = (
     "are recomputed independently of the attack, in float32. An image outside its limits, a crash "
     "or a NaN counts neither as robust nor as fooled. The worst case takes, for each image, the "
     "most damaging change within eps that any attack found.",
-    "Intervals are 95 %, from 1,000 bootstrap resamples of groups. At 0 and 100 % they are exact "
-    "binomial bounds (Clopper and Pearson) on the number of groups.",
+    "Intervals are 95 %: exact binomial ones (Clopper and Pearson 1934) for as many independent "
+    "cases as the groups are worth (Korn and Graubard 1998, with a jackknife over groups). Where "
+    "too few groups are there, no interval is given.",
 )
 
 DETECTORS = (
@@ -171,7 +172,7 @@ def _population(report: Report) -> str:
     findings = ", ".join(plain(name) for name in data.findings) or "none named"
     return (
         f"Cases: {data.cases} ({images(report)}). "
-        f"Groups (patients or lesions): {data.groups}, the unit of resampling. "
+        f"Groups (patients or lesions): {data.groups}, the unit of every interval. "
         f"Findings: {findings}. Subgroups reported: {subgroups or 'none'}. "
         f"Unreadable images left out: {data.skipped_broken}."
     )

@@ -21,7 +21,7 @@ from robust.report.text.format import FALSE_ALARM_RATE, NONE, plain
 FEW = "*"
 ALARM = "!"
 SELECTION = "?"
-BRACKETS = "In brackets: 95 % intervals, resampled by group."
+BRACKETS = "In brackets: 95 % intervals, by group."
 MARKS = {
     FEW: "fewer than 30 images: no verdict.",
     ALARM: "the null control differs from 0.5: do not trust any figure of this detector.",

@@ -29,7 +29,7 @@ SCORE_COLUMNS: tuple[tuple[str, str, str], ...] = (
 """Title of the column, field of `Scores`, id of the glossary entry."""
 
 NOTE = (
-    "In brackets: 95 % intervals, resampled by group. Accuracy, sensitivity, specificity and AUC "
+    "In brackets: 95 % intervals, by group. Accuracy, sensitivity, specificity and AUC "
     "count all cases, including images already misread before the attack. Robust accuracy, misses "
     "and false alarms count only the attacked cases, all read correctly before. Distance: the "
     "median of the successful images."

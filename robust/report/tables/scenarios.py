@@ -12,7 +12,7 @@ from robust.report.text.scenarios import SCENARIO_WORDS, scenario_effort, scenar
 OVERLAP = "="
 NOTE = (
     "Tested on cases that the model reads correctly without attack, of patients whose images the "
-    "attacker did not use. In brackets: 95 % intervals, resampled by group. The control is the "
+    "attacker did not use. In brackets: 95 % intervals, by group. The control is the "
     "same procedure without an attack."
 )
 OVERLAP_NOTE = (

@@ -12,7 +12,7 @@ NOTE = (
     "pixel is rounded to the nearest level of its own file that stays within eps. Saved, rounded "
     "to keep the attack: if that fails, rounding chosen by the attacker. After JPEG (quality 95) "
     "the limit eps no longer applies. The last column is not an attack: unmodified images whose "
-    "reading changes after JPEG. In brackets: 95 % intervals, resampled by group."
+    "reading changes after JPEG. In brackets: 95 % intervals, by group."
 )
 
 

@@ -49,8 +49,9 @@ TERMS: dict[str, tuple[str, str]] = {
     "interval": (
         "95 % interval",
         "The numbers in brackets. If the audit were repeated on other patients, 95 of 100 such "
-        "intervals would contain the true number. Computed from 1,000 bootstrap resamples of "
-        "groups; at 0 and 100 % exact bounds (Clopper and Pearson) on the number of groups.",
+        "intervals would contain the true number. Computed from groups: an exact binomial interval "
+        "(Clopper and Pearson) for as many independent cases as the groups are worth (Korn and "
+        "Graubard 1998). Where too few groups are there for that, no interval is given.",
     ),
     "group": (
         "group",
