@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.models import built
+from experiments.models import built, data_of
 from robust.auditing import audit_plan
 from robust.errors import InputError
 from robust.plan.load import make_plan, read_plan
@@ -109,7 +109,8 @@ def audited(
     """
     folder = asked.folder(model)
     raw = read_plan(folder)
-    raw["data"] = {**raw["data"], "limit": limit, **(data or {})}
+    raw["data"] = {**data_of(model, folder).model_dump(exclude_none=True), "limit": limit}
+    raw["data"] |= data or {}
     raw["audit"] = {"eps": list(eps), **audit}
     raw["attacks"], raw["detectors"] = list(attacks), list(detectors)
     raw["detection"] = {**raw.get("detection", {}), **(detection or {})}
@@ -133,14 +134,28 @@ def audited(
 def write_table(
     asked: Options, name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
 ) -> Path:
-    """A CSV file of the results; numbers with four decimals, None as nothing."""
+    """A CSV file of the results; numbers with four decimals, None as nothing.
+
+    With `--only` the rows of other models stay as they are.
+    """
     path = asked.results() / f"{name}.csv"
+    others = _other_rows(asked, path, columns)
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(columns)
-        table.writerows([_cell(value) for value in row] for row in rows)
+        table.writerows([_cell(value) for value in row] for row in (*others, *rows))
     print(f"wrote {path}", flush=True)
     return path
+
+
+def _other_rows(asked: Options, path: Path, columns: Sequence[str]) -> list[list[str]]:
+    """Those of models that were not asked for, where the table had the same columns."""
+    if not asked.only or columns[0] != "model" or not path.exists():
+        return []
+    known = read_table(path)
+    if not known or tuple(known[0]) != tuple(columns):
+        return []
+    return [list(row.values()) for row in known if row["model"] not in asked.only]
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

@@ -2,8 +2,8 @@
 
 Run: `python -m experiments.ma2021.detection [--quick]` (a few minutes a modality after
 `attack_table.py`, with which it shares the audit). Writes `results/detection.csv` (every detector,
-fitted on every attack, against every attack, its null control beside it) and
-`results/as_released.csv`.
+fitted on every attack, against every attack: the paired AUC, that against all clean images, the
+selection control, the null control) and `results/as_released.csv`.
 
 What is called `as released` follows the published code with its leaks on the same network and the
 same attack (PGD at 1/255): a density of bandwidth 1 that is fitted on the very images it scores;
@@ -32,8 +32,9 @@ from experiments.ma2021.common import (
     write_table,
 )
 from experiments.ma2021.leaks import LEARNED, released_density, released_split
+from experiments.models import data_of
 from robust.models import prepare, settle_head
-from robust.records import Detection, Estimate, ImageSet
+from robust.records import Detection, ImageSet
 from robust.units import eps_text
 
 LIMIT, SEEDS = 80, range(5)
@@ -61,8 +62,14 @@ def matrix(model: str, found: Detection) -> list[list[object]]:
             names[one.image_set],
             found.image_sets[one.image_set].cases,
         ]
-        figures = numbers(one.auc, one.detection_rates[SEEN], null.auc)
-        rows.append([*start, *figures, "few" if one.too_few else "", "alarm" if null.alarm else ""])
+        areas = numbers(one.paired_auc, one.auc, one.selection_auc)
+        marks = (
+            ("few", one.too_few),
+            ("alarm", null.alarm),
+            ("selection", one.explained_by_selection),
+        )
+        figures = *areas, *numbers(one.detection_rates[SEEN], null.auc)
+        rows.append([*start, *figures, *(mark if holds else "" for mark, holds in marks)])
     return rows
 
 
@@ -72,12 +79,12 @@ def features(asked: Options, model: str) -> tuple[Features, Features, Features, 
     Labels are those of the first. The others are of the val split: nothing was done to them.
     """
     folder = asked.folder(model)
-    plan = robust.load_plan(folder)
+    data = data_of(model, folder)
     classifier = prepare(robust.load_classifier(folder=folder))
     limit = 24 if asked.quick else LIMIT
-    options = {**plan.data.options(), "limit": None}
-    test = robust.open_cases(plan.data.path, **options)
-    val = robust.open_cases(plan.data.path, **{**options, "split": "val"})
+    options = {**data.options(), "limit": None}
+    test = robust.open_cases(data.path, **options)
+    val = robust.open_cases(data.path, **{**options, "split": "val"})
     (x, y, ids), (other, *_) = stacked(test.spread(limit)), stacked(val.spread(limit))
     settle_head(classifier, x[:2])
     extract = Extractor(classifier, find_layers(classifier, x[:1])[-1:])
@@ -145,8 +152,9 @@ def main(asked: Options) -> None:
         leaking += released(asked, model)
         for line in leaking[-3:]:
             print(*line)
-    ends = interval("auc", "seen_at_5_percent", "null")
-    write_table(asked, "detection", (*COLUMNS, *ends, "few", "null_alarm"), rows)
+    ends = interval("paired_auc", "auc", "selection_auc", "seen_at_5_percent", "null")
+    marks = "few", "null_alarm", "explained_by_selection"
+    write_table(asked, "detection", (*COLUMNS, *ends, *marks), rows)
     columns = ("model", "detector", "images", "attacks_that_succeed")
     write_table(asked, "as_released", (*columns, "auc_attacked", "auc_other_clean"), leaking)
 
@@ -155,9 +163,10 @@ def show(model: str, found: Detection) -> None:
     names = [name(shown) for shown in found.image_sets]
     for one in found.detector_scores:
         fitted = None if one.fitted_on is None else names[one.fitted_on]
-        if names[one.image_set] == "PGD 1/255" and fitted in (None, "PGD 1/255"):
-            auc: Estimate | None = one.auc
-            print(f"{model}: {one.detector}: PGD 1/255 AUC {percent(auc)}")
+        attacked = found.image_sets[one.image_set].kind == "attack"
+        if attacked and fitted in (None, names[one.image_set]):
+            areas = one.paired_auc, one.auc, one.selection_auc
+            print(f"{model}: {one.detector}: {names[one.image_set]}", *map(percent, areas))
 
 
 if __name__ == "__main__":

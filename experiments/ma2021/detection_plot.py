@@ -1,7 +1,7 @@
 """The transfer matrix as a plot: each detector fitted on each attack, shown every attack.
 
 Run: `python -m experiments.ma2021.detection_plot` (seconds, after `detection.py`). Reads
-`results/detection.csv`, writes `results/detection.png`: AUC in hundredths, 50 is chance.
+`results/detection.csv`, writes `results/detection.png`: paired AUC in hundredths, 50 is chance.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from experiments.ma2021.common import Options, read_table, started, write_plot
 from robust.report.figures.style import Figure, ReportFigure
 
 ATTACKS = ("FGSM 1/255", "BIM 1/255", "CW 1/255", "PGD 0.5/255", "PGD 1/255", "PGD 4/255")
+COLUMNS = ("model", "detector", "fitted_on", "shown")
 DETECTORS = ("KernelDensity", "LID", "Mahalanobis", "DeepFeatures", "QuantizedFeatures")
 
 
 def draw(rows: list[dict[str, str]]) -> Figure:
     """A row of panels for each model, a panel for each detector."""
     found = {
-        (row["model"], row["detector"], row["fitted_on"], row["shown"]): float(row["auc"] or "nan")
+        (row["model"], row["detector"], row["fitted_on"], row["shown"]): float(
+            row["paired_auc"] or "nan"
+        )
         for row in rows
     }
     models = list(dict.fromkeys(row["model"] for row in rows))

@@ -24,8 +24,10 @@ from robust.units import eps_text
 HERE = Path(__file__).parent
 OUT = Path("runs/detection")
 SHARES = ("0.01", "0.05", "0.1")
+AREAS = ("paired_auc", "auc", "selection_auc")
 COLUMNS = (
-    *("detector", "fitted", "shown", "images", "auc", "auc_low", "auc_high"),
+    *("detector", "fitted", "shown", "images"),
+    *(f"{area}{end}" for area in AREAS for end in ("", "_low", "_high")),
     *(f"seen_at_{share}{end}" for share in SHARES for end in ("", "_low", "_high")),
 )
 
@@ -52,11 +54,12 @@ def write(found: Detection, path: Path) -> None:
             rates = [one.detection_rates[share] for share in SHARES]
             images = found.image_sets[one.image_set].cases
             start = [one.detector, fitted, names[one.image_set], images]
-            table.writerow([*start, *numbers(one.auc, *rates)])
+            areas = one.paired_auc, one.auc, one.selection_auc
+            table.writerow([*start, *numbers(*areas, *rates)])
         for null in found.null_controls:
             fitted = "" if null.fitted_on is None else names[null.fitted_on]
             start = [null.detector, fitted, "null control", null.auc.cases]
-            table.writerow([*start, *numbers(null.auc)])
+            table.writerow([*start, *numbers(None, null.auc)])
 
 
 def name(shown: ImageSet) -> str:
@@ -64,7 +67,7 @@ def name(shown: ImageSet) -> str:
 
 
 def numbers(*estimates: Estimate | None) -> list[str]:
-    """Value, low and high of each."""
+    """Value, low and high of each; nothing for what there is not."""
     return [
         "" if v is None else f"{v:.4f}"
         for e in estimates

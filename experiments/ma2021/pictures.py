@@ -35,6 +35,7 @@ from experiments.ma2021.common import (
     write_plot,
     write_table,
 )
+from experiments.models import data_of
 from robust.models import prepare, settle_head
 from robust.report.figures.style import COLOURS, Figure, ReportFigure
 
@@ -67,9 +68,9 @@ class Looked:
 
 def look(asked: Options, model: str) -> Looked:
     folder = asked.folder(model)
-    plan = robust.load_plan(folder)
+    data = data_of(model, folder)
     classifier = prepare(robust.load_classifier(folder=folder))
-    cases = robust.open_cases(plan.data.path, **{**plan.data.options(), "limit": None})
+    cases = robust.open_cases(data.path, **{**data.options(), "limit": None})
     drawn = list(cases.spread(8 if asked.quick else 2 * COUNT))
     x = torch.stack([case.image for case in drawn])
     y = torch.tensor([case.label for case in drawn])

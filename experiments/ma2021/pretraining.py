@@ -29,6 +29,7 @@ from experiments.ma2021.common import (
     write_plot,
     write_table,
 )
+from experiments.models import data_of
 from robust.metrics.bootstrap import Bootstrap
 from robust.models import full_precision, prepare, settle_head
 from robust.records import Estimate
@@ -65,10 +66,9 @@ def made_on(
 
 
 def main(asked: Options) -> None:
-    folder = asked.folder(MODELS[0])
-    plan = robust.load_plan(folder)
+    data = data_of(MODELS[0], asked.folder(MODELS[0]))
     limit = 24 if asked.quick else LIMIT
-    cases = robust.open_cases(plan.data.path, **{**plan.data.options(), "limit": None})
+    cases = robust.open_cases(data.path, **{**data.options(), "limit": None})
     chosen = list(cases.spread(limit))
     x = torch.stack([case.image for case in chosen])
     y = torch.tensor([case.label for case in chosen])

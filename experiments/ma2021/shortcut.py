@@ -30,6 +30,7 @@ from experiments.ma2021.common import (
     started,
     write_table,
 )
+from experiments.models import data_of
 from robust.metrics.bootstrap import Bootstrap
 from robust.models import prepare
 
@@ -43,8 +44,7 @@ DARK = 0.06
 
 def opened(asked: Options, split: str) -> robust.Cases:
     """All four classes at the size that the model was trained on."""
-    data = robust.load_plan(asked.folder(WITH)).data
-    assert data is not None
+    data = data_of(WITH, asked.folder(WITH))
     cases = robust.open_cases(data.path, **{**data.options(), "split": split, "limit": None})
     return cases.spread(60) if asked.quick else cases
 
@@ -122,8 +122,7 @@ def recalls(asked: Options, test: tuple[Tensor, list[str], list[str]]) -> None:
     for model in (WITH, WITHOUT):
         folder = asked.folder(model)
         classifier = prepare(robust.load_classifier(folder=folder))
-        data = robust.load_plan(folder).data
-        assert data is not None
+        data = data_of(model, folder)
         classes = robust.open_cases(data.path, **{**data.options(), "limit": None}).classes
         for look, shown in (("as photographed", images), ("colours of the other source", other)):
             with torch.no_grad():

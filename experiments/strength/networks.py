@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import robust
 from attacks import PGD, Streams, ThreatModel
-from experiments.models import built
+from experiments.models import built, data_of
 from experiments.speed.audits import pneumonia as published
 from robust.cases.phantoms.draw import phantom
 from robust.models import prepare, settle_head
@@ -98,8 +98,7 @@ def pneumonia() -> Network:
 def trained(name: str, count: int, eps: dict[str, float]) -> Network:
     """A folder of `experiments.models`, at its own size, at a budget that one core can afford."""
     folder = built(name)
-    data = robust.load_plan(folder).data
-    assert data is not None
+    data = data_of(name, folder)
     model = prepare(robust.load_classifier(folder=folder))
     cases = robust.open_cases(data.path, **{**data.options(), "limit": None})
     drawn = list(cases.spread(2 * count))

@@ -15,7 +15,7 @@ from robust.progress import progress_bar
 from robust.records.estimate import TOO_FEW
 
 if TYPE_CHECKING:
-    from robust.guard.artifact import Record
+    from robust.guard.artifact import AUC, Record, TrainingAttack
 
 EXAMPLE = (
     "Example (after robust demo): robust fit-detector demo-report/plan.toml --detector LID "
@@ -103,6 +103,28 @@ def share_text(share: float) -> str:
     return f"{100 * share:.{1 if share < 0.1 else 0}f}"
 
 
+def _separation_lines(trained: TrainingAttack) -> list[str]:
+    """The paired AUC first; what else it says where which cases fall explains the other."""
+    if trained.paired_auc is None or trained.auc is None:
+        return []
+    line = (
+        f"Against the clean images of the same cases, these attacked images have an AUC of "
+        f"{_auc_text(trained.paired_auc)} (0.5 is chance); against all clean images "
+        f"{_auc_text(trained.auc)}"
+    )
+    if (control := trained.selection_auc) is None:
+        return [f"{line}."]
+    line += f"; without any attack, the cases that fall against the others {_auc_text(control)}."
+    if not trained.explained_by_selection:
+        return [line]
+    return [line, "It notices which cases fall, and not the attack: expect no detection of it."]
+
+
+def _auc_text(auc: AUC) -> str:
+    ends = "no interval" if auc.low is None else f"{auc.low:.2f}, {auc.high:.2f}"
+    return f"{auc.value:.2f} [{ends}]"
+
+
 def summary(record: Record, out: Path) -> str:
     """What was fitted and on how many images, and how often it flags attacked ones."""
     alarms, trained = record.false_alarms, record.training_attack
@@ -125,8 +147,10 @@ def summary(record: Record, out: Path) -> str:
         )
         lines.append(
             f"It flags {trained.held_out_flagged} of {trained.held_out} other images of {trained}, "
-            f"which it did not learn from{share}{few}."
+            f"which it did not learn from{share}{few}, and {trained.originals_flagged} of their "
+            "originals."
         )
+        lines += _separation_lines(trained)
     if record.left_out:
         lines.append(f"{record.left_out} copies or near copies of other images were left out.")
     return "\n".join(lines)

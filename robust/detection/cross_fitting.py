@@ -18,6 +18,7 @@ from torch import Tensor
 
 from detectors import Detector, Features, FittedDetector, Reference
 from robust.detection.feature_copies import copies_among, likeness
+from robust.detection.selection import AttackAUC, attack_auc
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Places
 from robust.metrics.bootstrap import Bootstrap
@@ -233,8 +234,8 @@ def _fit_without(
 class DetectionMetrics:
     """How well a detector's scores separate one image set from clean images."""
 
-    auc: Estimate | None
-    """Clean against positive; None without a positive."""
+    auc: AttackAUC
+    """Against all clean images, paired, and the selection control."""
     detection_rates: Mapping[float, Estimate | None]
     """By false-alarm rate, the share of positives above the threshold, which is a quantile of the
     clean images alone; None without a positive, or with too few clean groups for that rate."""
@@ -247,18 +248,16 @@ class DetectionMetrics:
 
 
 def detection_metrics(scored: ScoredImages, bootstrap: Bootstrap) -> DetectionMetrics:
-    """AUC and detection rates, with a bootstrap over groups; a case and its twin are in one group.
+    """AUCs and detection rates, with a bootstrap over groups; a case and its twin are in one group.
 
     `bootstrap` is that of the population.
     """
-    scores = np.concatenate([scored.clean, scored.positive])
-    attacked = np.arange(len(scores)) >= len(scored.clean)
-    own = bootstrap.at(np.concatenate([scored.clean_cases, scored.positive_cases]))
-    clean = GroupedScores(scored.clean, own.codes[~attacked])
-    positive = GroupedScores(scored.positive, own.codes[attacked])
+    clean = GroupedScores(scored.clean, bootstrap.codes[scored.clean_cases])
+    positive = GroupedScores(scored.positive, bootstrap.codes[scored.positive_cases])
     rates = {rate: detection_rate(clean, positive, rate) for rate in FALSE_ALARM_RATES}
-    area = own.auc(scores, attacked, np.ones(len(scores), bool)) if attacked.any() else None
-    return DetectionMetrics(area, rates, int(attacked.sum()))
+    cases = scored.clean_cases, scored.positive_cases
+    area = attack_auc(scored.clean, scored.positive, *cases, bootstrap)
+    return DetectionMetrics(area, rates, len(scored.positive))
 
 
 def _scores(detector: FittedDetector, images: StatisticSet) -> Array:

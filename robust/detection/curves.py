@@ -32,12 +32,7 @@ def score_curves(matrix: TransferMatrix, key: Cell) -> Iterator[ScoreCurves]:
 
 
 def _curves(detector: str, one: ScoredImages, noise: npt.NDArray[np.float64]) -> ScoreCurves:
-    grid = np.round(np.linspace(0, 1, 101), 2).tolist()
-    roc = [(0.0, 0.0)]
-    for rate in sorted({0.0, 1.0, *FALSE_ALARM_RATES, *grid}):
-        limit = threshold(one.clean, rate)
-        point = float(np.mean(one.clean > limit)), float(np.mean(one.positive > limit))
-        roc.append((round(point[0], 4), round(point[1], 4)))
+    clean_fallen = one.clean[np.isin(one.clean_cases, one.positive_cases)]
     every = np.concatenate([one.clean, one.positive])
     low, high = np.quantile(every[np.isfinite(every)], [0.01, 0.99])
     edges = np.linspace(float(low), float(high), BINS + 1)
@@ -48,12 +43,27 @@ def _curves(detector: str, one: ScoredImages, noise: npt.NDArray[np.float64]) ->
 
     return ScoreCurves(
         detector,
-        tuple(dict.fromkeys([*roc, (1.0, 1.0)])),
+        _roc(clean_fallen, one.positive),
+        _roc(one.clean, one.positive),
         tuple(float(f"{edge:.6g}") for edge in edges),
         count(one.clean),
+        count(clean_fallen),
         count(one.positive),
         count(noise),
     )
+
+
+def _roc(
+    clean: npt.NDArray[np.float64], positive: npt.NDArray[np.float64]
+) -> tuple[tuple[float, float], ...]:
+    """Points at whole percents of the clean images, from (0, 0) to (1, 1)."""
+    grid = np.round(np.linspace(0, 1, 101), 2).tolist()
+    points = [(0.0, 0.0)]
+    for rate in sorted({0.0, 1.0, *FALSE_ALARM_RATES, *grid}):
+        limit = threshold(clean, rate)
+        point = float(np.mean(clean > limit)), float(np.mean(positive > limit))
+        points.append((round(point[0], 4), round(point[1], 4)))
+    return tuple(dict.fromkeys([*points, (1.0, 1.0)]))
 
 
 def feature_maps(

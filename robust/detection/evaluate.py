@@ -134,10 +134,19 @@ def _image_sets(log: FeatureLog, cells: Sequence[Cell]) -> dict[str, ImageSet]:
 
 
 def _scores(matrix: TransferMatrix, place: Mapping[str, int]) -> Iterator[DetectorScore]:
-    for (detector, fitted, scored), found in matrix.metrics.items():
-        rates = {f"{share:g}": rate for share, rate in found.detection_rates.items()}
-        at = place.get(fitted), place[scored]
-        yield DetectorScore(detector, *at, found.auc, rates, found.too_few)
+    for key, found in matrix.metrics.items():
+        detector, fitted, scored = key
+        yield DetectorScore(
+            detector=detector,
+            fitted_on=place.get(fitted),
+            image_set=place[scored],
+            paired_auc=found.auc.paired,
+            auc=found.auc.all_clean,
+            selection_auc=found.auc.selection,
+            detection_rates={f"{share:g}": rate for share, rate in found.detection_rates.items()},
+            too_few=found.too_few,
+            explained_by_selection=key in matrix.explained,
+        )
 
 
 def _null_controls(matrix: TransferMatrix, place: Mapping[str, int]) -> Iterator[NullControl]:

@@ -21,6 +21,7 @@ from robust.detection.cross_fitting import (
     detection_metrics,
 )
 from robust.detection.null_control import NullResult, alarms, null_control
+from robust.detection.selection import explained_by_selection
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.groups import folds_by_group
 
@@ -59,6 +60,8 @@ class TransferMatrix:
     """Null controls with an alarm; the metrics of these detectors and attacks are void."""
     unfitted_reasons: Mapping[str, str]
     """Attacks that no head could be fitted on, and why."""
+    explained: frozenset[Key]
+    """Attacks whose AUC is explained by which cases fall, judged together."""
     scores: Mapping[Key, ScoredImages]
     """Image by image, for detectors without a head or fitted on `key_attack`."""
 
@@ -103,7 +106,14 @@ def evaluate_transfer(
     names = {f"{detector}\n{attack}": (detector, attack) for detector, attack in nulls}
     raised = alarms({name: nulls[pair] for name, pair in names.items()})
     alarmed = tuple(pair for name, pair in names.items() if name in raised)
-    return TransferMatrix(metrics, nulls, alarmed, reasons, scores)
+    attacks = {
+        key: found.auc
+        for key, found in metrics.items()
+        if key[2] in data.attacks and not found.too_few
+    }
+    judged = zip(attacks, explained_by_selection(list(attacks.values())), strict=True)
+    explained = frozenset(key for key, is_explained in judged if is_explained)
+    return TransferMatrix(metrics, nulls, alarmed, reasons, explained, scores)
 
 
 def _measure(

@@ -13,6 +13,7 @@ Check = Callable[[Evidence], str | None]
 
 CHECKS: dict[str, Check] = {
     "a null control raised an alarm": run.null_alarm,
+    "which cases fall explains detection": run.selection_explains,
     "run cut short": run.cut_short,
     "synthetic images": data.phantoms,
     "clean accuracy no better than a constant": model.weak_clean,

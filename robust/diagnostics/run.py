@@ -7,9 +7,9 @@ the warning matters and what to do.
 from __future__ import annotations
 
 from robust.diagnostics.evidence import Evidence
-from robust.records import stages_text
+from robust.records import AdaptiveResult, DetectorScore, Estimate, stages_text
 from robust.records.estimate import TOO_FEW, interval_text
-from robust.units import percent_text
+from robust.units import at_eps, percent_text
 
 WIDE = 0.3
 """Width of an interval above which it leaves most of the question open."""
@@ -24,8 +24,37 @@ def null_alarm(e: Evidence) -> str | None:
     names = ", ".join(dict.fromkeys(null.detector for null in loud))
     return (
         f"{names}: trained to find attacks among clean images alone, {worst.detector} reaches an "
-        f"AUC of {worst.auc.value:.2f} {interval_text(worst.auc, 1, 2)}"
+        f"AUC of {_auc(worst.auc)}"
     )
+
+
+def selection_explains(e: Evidence) -> str | None:
+    """Raised if which cases fall explains the AUC of a detector; the key attack is named first."""
+    if e.detection is None:
+        return None
+    key, sets = e.detection.key_attack, e.detection.image_sets
+    static = [one for one in e.detection.detector_scores if one.explained_by_selection]
+    adaptive = [one for one in e.detection.adaptive if one.explained_by_selection]
+    if not static and not adaptive:
+        return None
+    static.sort(key=lambda one: (one.image_set != key, one.fitted_on not in (None, key)))
+    every: list[DetectorScore | AdaptiveResult] = [*static, *adaptive]
+    names, worst = ", ".join(dict.fromkeys(one.detector for one in every)), every[0]
+    where = "in adaptive attacks"
+    if isinstance(worst, DetectorScore):
+        images = sets[worst.image_set]
+        where = f"on {at_eps(images.name, images.norm, images.eps)}"
+    assert worst.auc is not None and worst.paired_auc is not None
+    assert worst.selection_auc is not None  # a figure that is explained has all three
+    return (
+        f"{names}: {where}, {worst.detector} reaches a paired AUC of {_auc(worst.paired_auc)}; "
+        f"against all clean images {_auc(worst.auc)}, and without any attack the cases that fall "
+        f"against the others {_auc(worst.selection_auc)}"
+    )
+
+
+def _auc(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f} {interval_text(estimate, 1, 2)}"
 
 
 def cut_short(e: Evidence) -> str | None:

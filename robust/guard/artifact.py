@@ -96,6 +96,14 @@ class FalseAlarmRate(PlanTable):
     groups: int
 
 
+class AUC(PlanTable):
+    """An area under the ROC curve with its 95 % interval by group; None where it has none."""
+
+    value: float = Field(ge=0, le=1)
+    low: float | None = Field(ge=0, le=1)
+    high: float | None = Field(ge=0, le=1)
+
+
 class TrainingAttack(PlanTable):
     """The attack that the detector was fitted on, and its detection rate on held-out images."""
 
@@ -110,6 +118,19 @@ class TrainingAttack(PlanTable):
     """Successful attacks on held-out images, which neither head nor statistics were fitted on."""
     held_out_flagged: int
     """How many of those held out the detector flags."""
+    originals_flagged: int
+    """How many of the clean images of those cases the detector flags: without any attack."""
+    paired_auc: AUC | None
+    """Held-out attacked images against the clean images of the same cases: the figure to quote.
+    None where no attack on a held-out image succeeded."""
+    auc: AUC | None
+    """The same against all clean images that were held out and attacked: also counts which cases
+    fall."""
+    selection_auc: AUC | None
+    """Selection control: clean images of the cases that fell against those of the others. None
+    where all or none fell."""
+    explained_by_selection: bool
+    """Whether which cases fall explains `auc`, as in `robust.records.DetectorScore`."""
     held_out_low: float | None = Field(ge=0, le=1)
     """Lower end of the 95 % interval, by group, of the share that this detector flags; None where
     there is no interval."""

@@ -40,6 +40,7 @@ from robust.guard.calibration import (
     read_calibration,
 )
 from robust.guard.fit_inputs import FitInputs, cell_text, on_split, open_inputs
+from robust.guard.separation import HeldOut, separation
 from robust.metrics.arrays import Array, Places
 from robust.metrics.bootstrap import Bootstrap
 from robust.metrics.groups import folds_by_group, group_codes
@@ -236,6 +237,7 @@ def _held_out_detection_rate(
         return None
     for_head = calibration.attacked_for_head & (fitted.head is not None)
     held_out = flagged = 0
+    scores = np.zeros(0)
     share = None
     if features.adversarial is not None:
         held_out = int((~for_head).sum())
@@ -259,6 +261,32 @@ def _held_out_detection_rate(
         held_out_flagged=flagged,
         held_out_low=None if share is None else share.low,
         held_out_high=None if share is None else share.high,
+        **vars(separation(_held_out(inputs, fitted, calibration, scores, ~for_head), threshold)),
+    )
+
+
+def _held_out(
+    inputs: FitInputs,
+    fitted: FittedDetector,
+    calibration: _Calibration,
+    attacked: Array,
+    chosen: npt.NDArray[np.bool_],
+) -> HeldOut:
+    """Beside the scores of the `chosen` attacked images those of all cases that could have fallen.
+
+    These are held out, classified correctly, and eligible for the goal of the attack.
+    """
+    features, entries = calibration.features, inputs.calibration.entries
+    labels = torch.tensor([entries[place].label for place in features.places])
+    possible = features.correct & inputs.goal.eligible(labels).numpy()
+    if fitted.head is not None:
+        possible &= ~calibration.for_head
+    return HeldOut(
+        clean=_scores(fitted, calibration.clean(possible)),
+        attacked=attacked,
+        clean_places=features.places[possible],
+        attacked_places=features.attacked_places[chosen],
+        groups=calibration.groups,
     )
 
 

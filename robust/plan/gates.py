@@ -80,10 +80,10 @@ class GatesSpec(BaseModel):
     specificity: BoundByEps = None
     """Specificity in the worst case over all attacks, by eps."""
     detector_auc: BoundByName = None
-    """AUC of a detector against the key attack, by the detector's name; a single number is for
-    every detector."""
+    """AUC of a detector on the key attack, against the clean images of the same cases (paired), by
+    the detector's name; a single number is for every detector."""
     adaptive_auc: BoundByName = None
-    """AUC of a detector against adaptive attacks, as `detector_auc`."""
+    """The paired AUC of a detector on adaptive attacks, as `detector_auc`."""
     withstands: BoundByName = None
     """Share of cases in which no adaptive attack fools both the model and the detector, at 5 %
     false alarms, as `detector_auc`."""

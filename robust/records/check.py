@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from robust.records.detection import Detection
+from robust.records.detection import AdaptiveResult, Detection, DetectorScore
 from robust.records.inputs import Timings
 from robust.records.scores import AccuracyCurve, AttackResult
 from robust.units import NORMS, parse_threat
@@ -125,12 +125,23 @@ def check_detection(detection: Detection) -> Iterator[str]:
     places += [feature_map.image_set for feature_map in detection.feature_maps]
     if any(place is not None and place not in sets for place in places):
         yield "a place is of no set of images"
+    judged: list[DetectorScore | AdaptiveResult] = [*detection.detector_scores, *detection.adaptive]
+    for figure in judged:
+        areas = figure.auc, figure.paired_auc, figure.selection_auc
+        if figure.explained_by_selection and None in areas:
+            yield "a figure is explained by a selection control that is missing"
     for curve in detection.score_curves:
         bins = len(curve.bin_edges) - 1
-        if not curve.roc or any(len(c) != bins for c in (curve.clean, curve.attacked, curve.noise)):
+        counts = (curve.clean, curve.clean_fallen, curve.attacked, curve.noise)
+        if not curve.roc or not curve.paired_roc or any(len(c) != bins for c in counts):
             yield "a histogram does not fit its edges"
     for one in detection.adaptive:
-        for rates in (one.evasion_rates, one.static_evasion_rates):
+        for rates in (
+            one.evasion_rates,
+            one.static_evasion_rates,
+            one.undetected_rates,
+            one.static_undetected_rates,
+        ):
             if not set(FALSE_ALARM_RATES) <= set(rates):
                 yield "an evasion rate is missing"
     if any(one.norm not in ("", *NORMS) for one in detection.image_sets):

@@ -58,9 +58,18 @@ class DetectorScore:
     a detector that is not fitted on attacks."""
     image_set: int
     """The images scored, as an index into `Detection.image_sets`."""
+    paired_auc: Estimate | None
+    """AUC of this set against the clean images of the same cases; 0.5 is chance. It sees what was
+    done to the images and nothing else, so that it is the figure to quote. None where the set is
+    empty."""
     auc: Estimate | None
-    """AUC of clean images against this set; 0.5 is chance. Below 0.5 the set looks more like clean
-    images than clean images do. None where the set is empty."""
+    """AUC of this set against all clean images. Of an attack it also counts which cases fall: those
+    near the decision boundary, which may look suspicious without any attack. None where the set is
+    empty."""
+    selection_auc: Estimate | None
+    """Selection control: AUC of the clean images of this set's cases against the clean images of
+    all other cases. Nobody attacked either side, so that 0.5 is expected unless the cases that fall
+    are special. None where the set is empty or shows every case."""
     detection_rates: Mapping[str, Estimate | None]
     """Share of the set above the threshold, by the false-alarm rate (`0.01`, `0.05`, `0.1`) that
     the threshold has on clean images. The threshold is itself an estimate, which the interval takes
@@ -68,6 +77,10 @@ class DetectorScore:
     where the set is empty."""
     too_few: bool
     """Whether the set has fewer than 30 images: too few for a verdict."""
+    explained_by_selection: bool
+    """Whether the cases that fall explain `auc`: its interval excludes 0.5, `selection_auc` lies on
+    the same side, significantly at 1 % after Holm's correction over all attacks, and `paired_auc`
+    keeps less than half of the distance from 0.5. Then `auc` is no evidence of detection."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +106,18 @@ class ScoreCurves:
 
     detector: str
     """Name of the detector in the plan."""
+    paired_roc: tuple[tuple[float, float], ...]
+    """Points (share of the same cases' clean images above a threshold, detection rate), ascending
+    from (0, 0) to (1, 1): the curve of `paired_auc`."""
     roc: tuple[tuple[float, float], ...]
-    """Points (false-alarm rate, detection rate), ascending from (0, 0) to (1, 1)."""
+    """The same with the share of all clean images, the false-alarm rate: the curve of `auc`."""
     bin_edges: tuple[float, ...]
     """Edges of the histogram's bins, ascending, in units of the detector's score; scores outside
     count in the outermost bins."""
     clean: tuple[int, ...]
     """Number of clean images in each bin."""
+    clean_fallen: tuple[int, ...]
+    """Number of clean images in each bin of the cases on which the key attack succeeded."""
     attacked: tuple[int, ...]
     """Number of successful images of the key attack in each bin."""
     noise: tuple[int, ...]
@@ -133,11 +151,28 @@ class AdaptiveResult:
     """The adaptive attacks by name, each with all its parameters, in the order of the first run."""
     fooled: Estimate
     """Share of cases for which some image fools the classifier, detected or not."""
+    undetected_rates: Mapping[str, Estimate | None]
+    """Of the cases for which some image fools the classifier, the share with one that raises no
+    alarm, by the detector's false-alarm rate on clean images (`0.01`, `0.05`, `0.1`). None where no
+    image fools the classifier."""
+    static_undetected_rates: Mapping[str, Estimate | None]
+    """Of the same cases' images of the key attack that fool the classifier, the share that raises
+    no alarm. None where there is none."""
+    paired_auc: Estimate | None
+    """AUC of the images that count against the clean images of the same cases: the figure to quote,
+    as in `DetectorScore`. None where no image fools the classifier."""
+    static_paired_auc: Estimate | None
+    """The same for the key attack, which does not know the detector, on the same cases."""
     auc: Estimate | None
-    """AUC of clean images against the images that count; None where no image fools the
+    """AUC of the images that count against all clean images; None where no image fools the
     classifier."""
     static_auc: Estimate | None
     """The same AUC for the key attack, which does not know the detector, on the same cases."""
+    selection_auc: Estimate | None
+    """Selection control, as in `DetectorScore`: clean images of the cases that fell against the
+    clean images of those that were attacked and did not fall. None where all or none fell."""
+    static_selection_auc: Estimate | None
+    """The same for the cases that fell to the key attack."""
     evasion_rates: Mapping[str, Estimate | None]
     """Share of all cases for which an image fools the classifier and raises no alarm, by the
     detector's false-alarm rate on clean images (`0.01`, `0.05`, `0.1`). With too few clean groups
@@ -147,7 +182,10 @@ class AdaptiveResult:
     cases_by_attack: Mapping[str, int]
     """Number of cases by the attack that found the image that counts."""
     too_few: bool
-    """Whether there are fewer than 30 such images: too few for a verdict on either AUC."""
+    """Whether there are fewer than 30 such images: too few for a verdict on any AUC."""
+    explained_by_selection: bool
+    """Whether the cases that fall explain `auc`, as in `DetectorScore`; the correction is over all
+    detectors."""
     surrogate_agreement: float | None = None
     """For a detector without a gradient: Spearman's rank correlation, in [-1, 1], between the
     differentiable surrogate that was attacked and the detector, on images that the surrogate was

@@ -72,6 +72,16 @@ _TEXTS = (
         "are in different groups and were not found",
     ),
     FlagText(
+        "which cases fall explains detection",
+        "a detector's AUC against all clean images differs from 0.5, the selection control (clean "
+        "images of the cases that fall against those of the others) does so on the same side, "
+        "significant at 1 % after Holm's correction, and the paired AUC keeps less than half of "
+        "the distance from 0.5",
+        "cases that fall lie near the decision boundary and look suspicious before anybody attacks "
+        "them: the detector tells cases apart, and not attacks",
+        "quote the paired AUC; audit a larger eps as well, at which more cases fall",
+    ),
+    FlagText(
         "run cut short",
         "the run has not finished all its stages: attacks on every case, detectors, adaptive "
         "attacks, scenarios, the probe, the effect of saving, example images and the table, as far "

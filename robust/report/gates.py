@@ -194,8 +194,8 @@ def _rate(name: str, required: float, row: AttackResult, entry: str, path: str) 
 
 
 _DETECTOR_GATES = {
-    "detector_auc": "AUC",
-    "adaptive_auc": "AUC",
+    "detector_auc": "paired AUC",
+    "adaptive_auc": "paired AUC",
     "withstands": "cases correct or detected",
 }
 
@@ -239,12 +239,12 @@ def _static_figure(detection: Detection, detector: str) -> _Figure | str:
     assert detection.key_attack is not None
     key = detection.image_sets[detection.key_attack]
     score = detection.score(detector, detection.key_attack)
-    if score is None or score.auc is None:
+    if score is None or score.paired_auc is None:
         return "the number could not be evaluated"
     if score.too_few:
         return f"{counted(key.cases, 'attacked image')} are too few for a verdict"
-    path = f"/detection/detector_scores/{detection.detector_scores.index(score)}/auc"
-    return _auc(score.auc, key.cases, path)
+    path = f"/detection/detector_scores/{detection.detector_scores.index(score)}/paired_auc"
+    return _auc(score.paired_auc, key.cases, path)
 
 
 def _adaptive_figure(detection: Detection, detector: str, entry: str) -> _Figure | str:
@@ -260,16 +260,19 @@ def _adaptive_figure(detection: Detection, detector: str, entry: str) -> _Figure
         withstood = evasion.complement
         where = f"{path}/evasion_rates/{FALSE_ALARM_RATE}"
         return _Figure(withstood, withstood.low, withstood.groups, where)
-    if result.auc is None:
+    if result.paired_auc is None:
         return "no image fooled the model"
     images = round(result.fooled.value * result.fooled.cases)
     if result.too_few:
         return f"{counted(images, 'attacked image')} are too few for a verdict"
-    return _auc(result.auc, images, f"{path}/auc")
+    return _auc(result.paired_auc, images, f"{path}/paired_auc")
 
 
 def _auc(auc: Estimate, images: int, path: str) -> _Figure:
-    """The rarer side limits what can be shown; it has no more groups than images."""
+    """A paired AUC: which cases fall cannot let a gate pass.
+
+    The attacked images limit what can be shown; they have no more groups than images.
+    """
     return _Figure(auc, auc.low, min(auc.groups, images), path, percent=False)
 
 

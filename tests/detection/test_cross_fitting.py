@@ -71,7 +71,7 @@ def test_a_shift_is_seen_and_more_of_it_better() -> None:
         sides = {name: side.measure(detector) for name, side in (("near", near), ("far", far))}
         found = cross_fit(detector, w.clean.measure(detector), sides["far"], sides, folds)
         seen = {name: detection_metrics(one, Bootstrap(w.groups)) for name, one in found.items()}
-        far_auc, near_auc = seen["far"].auc, seen["near"].auc
+        far_auc, near_auc = seen["far"].auc.all_clean, seen["near"].auc.all_clean
         assert far_auc is not None and near_auc is not None
         assert far_auc.value > 0.95 > near_auc.value > 0.5
         assert far_auc.low <= far_auc.value <= far_auc.high
@@ -86,8 +86,9 @@ def test_figures_are_those_of_scikit_learn_and_thresholds_of_clean_images() -> N
         ScoredImages(clean, positive, np.arange(400), np.arange(150)), Bootstrap(np.arange(400))
     )
     truth = np.r_[np.zeros(400), np.ones(150)]
-    assert found.auc is not None and found.positives == 150 and not found.too_few
-    assert found.auc.value == pytest.approx(roc_auc_score(truth, np.r_[clean, positive]))
+    area = found.auc.all_clean
+    assert area is not None and found.positives == 150 and not found.too_few
+    assert area.value == pytest.approx(roc_auc_score(truth, np.r_[clean, positive]))
     for share, rate in found.detection_rates.items():
         threshold = np.sort(clean)[::-1][int(share * 400)]
         assert rate is not None and rate.value == pytest.approx(
@@ -98,7 +99,7 @@ def test_figures_are_those_of_scikit_learn_and_thresholds_of_clean_images() -> N
 
 def test_without_a_positive_there_is_no_auc() -> None:
     none = ScoredImages(np.zeros(9), np.zeros(0), np.arange(9), np.arange(0))
-    assert detection_metrics(none, Bootstrap(np.arange(9))).auc is None
+    assert detection_metrics(none, Bootstrap(np.arange(9))).auc.all_clean is None
 
 
 def test_planted_groups_on_two_sides() -> None:

@@ -14,9 +14,11 @@ def test_curves_and_bins_tell_the_same_as_the_figures(found: Detection) -> None:
     for trace in found.score_curves:
         sighting = found.score(trace.detector, found.key_attack)
         assert sighting is not None and sighting.auc is not None
-        x, y = np.array(trace.roc).T
-        assert (np.diff(x) >= 0).all() and (x[0], y[0]) == (0, 0) and (x[-1], y[-1]) == (1, 1)
-        assert float(np.trapezoid(y, x)) == pytest.approx(sighting.auc.value, abs=0.03)
+        for curve, area in ((trace.roc, sighting.auc), (trace.paired_roc, sighting.paired_auc)):
+            x, y = np.array(curve).T
+            assert (np.diff(x) >= 0).all() and (x[0], y[0]) == (0, 0) and (x[-1], y[-1]) == (1, 1)
+            assert area and float(np.trapezoid(y, x)) == pytest.approx(area.value, abs=0.03)
+        assert sum(trace.clean_fallen) == sum(trace.attacked)
         assert sum(trace.clean) == found.cases
         assert sum(trace.attacked) == found.image_sets[found.key_attack].cases
         assert sum(trace.noise) == found.cases

@@ -42,7 +42,10 @@ def test_the_matrix_with_controls() -> None:
     assert len(matrix.metrics) == 3 * 2 * 3 and len(matrix.null_controls) == 6
     assert matrix.alarms == () and matrix.unfitted_reasons == {}
     for detector in detectors:
-        here = {name: matrix.metrics[detector, "strong", name].auc for name in ("strong", "noise")}
+        here = {
+            name: matrix.metrics[detector, "strong", name].auc.all_clean
+            for name in ("strong", "noise")
+        }
         assert here["strong"] is not None and here["noise"] is not None
         assert here["strong"].value > 0.8 and abs(here["noise"].value - 0.5) < 0.15
 

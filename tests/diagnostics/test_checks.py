@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from robust.cases.case import Cases, Entry
+from robust.detection import selection
 from robust.diagnostics import gradient_masking, model, run
 from robust.diagnostics.checks import CHECKS, find_flags
 from robust.diagnostics.collect import claim_of
@@ -26,6 +27,7 @@ from robust.records import (
     AttackResult,
     CopiedImages,
     Detection,
+    DetectorScore,
     Estimate,
     ImageSet,
     NullControl,
@@ -106,6 +108,23 @@ def detection(null: float, successes: int, alarm: bool) -> Detection:
     )
 
 
+def selected() -> Detection:
+    """The same without an alarm; on its attack the detector sees which cases fall."""
+    found = detection(0.5, 80, False)
+    paired, every, control = (Estimate(v, v - 0.04, v + 0.04, 90, 50) for v in (0.53, 0.88, 0.94))
+    score = DetectorScore("KD", 0, 0, paired, every, control, {}, False, True)
+    return replace(found, detector_scores=(score,))
+
+
+def test_selection_is_told_with_all_three_figures() -> None:
+    (flag,) = find_flags(replace(sound(), detection=selected()))
+    assert flag.observed == (
+        "KD: on PGD at 1/255, KD reaches a paired AUC of 0.53 [0.49, 0.57]; against all clean "
+        "images 0.88 [0.84, 0.92], and without any attack the cases that fall against the others "
+        "0.94 [0.90, 0.98]"
+    )
+
+
 def test_a_sound_run_raises_none() -> None:
     assert find_flags(sound()) == ()
     assert find_flags(replace(sound(), detection=detection(0.52, 80, False))) == ()
@@ -168,6 +187,7 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
         e, rows=(row("uniform", 0.3, baseline=True), row("PGD", 0.3))
     ),
     "a null control raised an alarm": lambda e: replace(e, detection=detection(0.9, 80, True)),
+    "which cases fall explains detection": lambda e: replace(e, detection=selected()),
     "few attacked images for detectors": lambda e: replace(e, detection=detection(0.5, 29, False)),
     "copies of images": lambda e: replace(e, copies=CopiedImages(images=2)),
     "the same attack twice": lambda e: replace(
@@ -198,6 +218,7 @@ def test_what_a_stage_would_have_raised_is_not_known_before_it_ran() -> None:
     ("name", "limit"),
     [
         ("few groups", TOO_FEW),
+        ("which cases fall explains detection", f"{100 * selection.SIGNIFICANCE:g} %"),
         ("few attacked images for detectors", TOO_FEW),
         ("too few cases for the claim", run.WIDE),
         ("clean accuracy below the claim", model.CLAIM_TOLERANCE),

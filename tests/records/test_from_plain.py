@@ -14,7 +14,9 @@ RATE = Estimate(0.5, 0.4, 0.6, 10, 5)
 
 def test_mappings_optionals_and_tuples_come_back() -> None:
     rates = {"0.05": RATE}
-    made = AdaptiveResult("LID", {"PGD": "PGD()"}, RATE, None, RATE, rates, rates, {"PGD": 3}, True)
+    areas = RATE, None, RATE, None, RATE, None
+    shares = rates, rates, {"PGD": 3}, True, False
+    made = AdaptiveResult("LID", {"PGD": "PGD()"}, RATE, rates, {"0.05": None}, *areas, *shares)
     plain = json.loads(json.dumps(dataclasses.asdict(made)))
     assert record_from(AdaptiveResult, plain) == made
     assert record_from(AppliedAcceleration | None, None) is None

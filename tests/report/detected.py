@@ -71,7 +71,14 @@ def detection(
                 if one.cases
             }
             sightings += [
-                DetectorScore(name, fitted, i, *_worth(clean, own), too_few=len(own) < 30)
+                DetectorScore(
+                    name,
+                    fitted,
+                    i,
+                    *_worth(clean, own, len(own) < CLEAN),
+                    too_few=len(own) < 30,
+                    explained_by_selection=False,
+                )
                 for i, own in scores.items()
             ]
             value = 0.5 + (0.12 if name in alarms else float(rng.normal(0, 0.008)))
@@ -118,12 +125,19 @@ def evaded(made: Detection, **passes: float) -> Detection:
             detector=name,
             attacks={"JointPGD": "JointPGD(steps=100)"},
             fooled=estimate(0.9),
+            undetected_rates={rate: estimate(share / 0.9) for rate in ("0.01", "0.05", "0.1")},
+            static_undetected_rates={"0.01": estimate(0.35), "0.05": estimate(0.3), "0.1": estimate(0.22)},
+            paired_auc=estimate(0.43, 0.032),
+            static_paired_auc=estimate(0.74, 0.041),
             auc=estimate(0.4, 0.031),
             static_auc=estimate(0.8, 0.042),
+            selection_auc=estimate(0.57, 0.061),
+            static_selection_auc=estimate(0.59, 0.062),
             evasion_rates={"0.01": estimate(share + 0.05), "0.05": estimate(share), "0.1": estimate(share - 0.1)},
             static_evasion_rates={"0.01": estimate(0.3), "0.05": estimate(0.25), "0.1": estimate(0.2)},
             cases_by_attack={"PGD": 10, "JointPGD": 44},
             too_few=False,
+            explained_by_selection=False,
             surrogate_agreement=0.83 if name == "DeepFeatures" else None,
         )
         for name, share in chosen.items()
@@ -147,7 +161,10 @@ def _shift(strength: float, shown: ImageSet, matched: bool) -> float:
     return strength * size * (1 if matched else 0.7 if shown.kind == "attack" else 0.25)
 
 
-def _worth(clean: Scores, own: Scores) -> tuple[Estimate, dict[str, Estimate]]:
+def _worth(
+    clean: Scores, own: Scores, selected: bool
+) -> tuple[Estimate, Estimate, Estimate | None, dict[str, Estimate]]:
+    """Paired AUC, a little below that against all clean images, its control, detection rates."""
     positive = np.arange(len(clean) + len(own)) >= len(clean)
     value = float(auc(np.concatenate([clean, own]), positive)[0])
     groups = max(1, len(own) // 2)
@@ -160,7 +177,9 @@ def _worth(clean: Scores, own: Scores) -> tuple[Estimate, dict[str, Estimate]]:
     for share in (0.01, 0.05, 0.1):
         rate = float(np.mean(own > np.quantile(clean, 1 - share)))
         seen[f"{share:g}"] = estimate(rate, 1.96 * np.sqrt(rate * (1 - rate) / groups))
-    return estimate(value, 0.9 / np.sqrt(groups + 5)), seen
+    reach = 0.9 / np.sqrt(groups + 5)
+    paired = estimate(0.5 + 0.9 * (value - 0.5), reach)
+    return paired, estimate(value, reach), estimate(0.56, reach) if selected else None, seen
 
 
 def _noise(shown: Sequence[ImageSet], key: int) -> int:
@@ -177,8 +196,9 @@ def _trace(name: str, clean: Scores, attacked: Scores, noise: Scores) -> ScoreCu
     def count(values: Scores) -> tuple[int, ...]:
         return tuple(int(n) for n in np.histogram(np.clip(values, -3, 5), edges)[0])
 
-    parts = count(clean), count(attacked), count(noise)
-    return ScoreCurves(name, ((0.0, 0.0), *roc, (1.0, 1.0)), tuple(map(float, edges)), *parts)
+    parts = count(clean), count(clean[: len(attacked)]), count(attacked), count(noise)
+    curve = (0.0, 0.0), *roc, (1.0, 1.0)
+    return ScoreCurves(name, curve, curve, tuple(map(float, edges)), *parts)
 
 
 def _scatters(rng: np.random.Generator, attacks: Sequence[ImageSet], key: int) -> list[FeatureMap]:

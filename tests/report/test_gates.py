@@ -42,7 +42,7 @@ from robust.report.text.reproduce import plan_toml
 from tests.cli.commands import Robust, refused, write_plan
 from tests.cli.conftest import here, robust  # noqa: F401  (fixtures)
 from tests.records.test_report import report
-from tests.report.detected import ATTACKS, detection, evaded
+from tests.report.detected import ATTACKS, detection, evaded, without
 from tests.report.hostile import NAMES, ElementPage, calm, controls
 from tests.report.pages import ORDERS
 
@@ -150,19 +150,26 @@ def seeing(wanted: object, found: Detection | None) -> tuple[GateResult, ...]:
 def test_a_detector_is_judged_on_the_key_attack() -> None:
     found = detection()
     auc = {name: found.score(name, found.key_attack) for name in found.detectors}
-    results = {r.name.split()[2]: r for r in seeing(0.6, found)}
+    results = {r.name.split()[3]: r for r in seeing(0.6, found)}
     assert set(results) == set(found.detectors)
     for name, sighting in auc.items():
-        assert sighting is not None and sighting.auc is not None
-        result = results[name]
-        assert result.estimate == sighting.auc and result.bound == sighting.auc.low
-        assert result.passed == (sighting.auc.low >= 0.6)
-        assert f"AUC of {name} on PGD, L∞ 1/255" == result.name
+        assert sighting is not None and sighting.paired_auc is not None
+        result, paired = results[name], sighting.paired_auc
+        assert result.estimate == paired and result.bound == paired.low
+        assert result.passed == paired.is_at_least(0.6)
+        assert f"paired AUC of {name} on PGD, L∞ 1/255" == result.name
     assert {r.outcome for r in results.values()} == {"passed", "failed"}
     (single,) = seeing({"LID": 0.05}, found)
-    assert single.passed and single.path.endswith("/auc")
+    assert single.passed and single.path.endswith("/paired_auc")
     (single,) = seeing({"LID": 0.95}, found)
     assert not single.passed
+
+
+def test_which_cases_fall_lets_no_gate_pass() -> None:
+    areas = {"auc": Estimate(0.9, 0.87, 0.93, 200, 100), "explained_by_selection": True}
+    areas["paired_auc"] = Estimate(0.52, 0.47, 0.57, 120, 60)
+    (single,) = seeing({"LID": 0.6}, without(detection(), "LID", **areas))
+    assert single.outcome == "failed" and single.estimate == areas["paired_auc"]
 
 
 def test_a_detector_that_is_not_to_be_believed_passes_nothing() -> None:
@@ -330,9 +337,9 @@ def adaptive_gate(gate: str, wanted: float, found: object = FOUND) -> GateResult
 
 
 def test_gates_on_adaptive_attacks() -> None:
-    assert adaptive_gate("adaptive_auc", 0.36).passed
-    assert adaptive_gate("adaptive_auc", 0.38).outcome == "failed"
-    assert adaptive_gate("adaptive_auc", 0.36).path == "/detection/adaptive/0/auc"
+    assert adaptive_gate("adaptive_auc", 0.39).passed
+    assert adaptive_gate("adaptive_auc", 0.41).outcome == "failed"
+    assert adaptive_gate("adaptive_auc", 0.36).path == "/detection/adaptive/0/paired_auc"
     held = adaptive_gate("withstands", 0.02)
     assert held.passed and held.estimate is not None
     assert abs(held.estimate.value - 0.1) < 1e-9 and abs(held.estimate.low - 0.03) < 1e-9
@@ -416,7 +423,7 @@ def test_hostile_names_stay_text() -> None:
     made = gated({"detector_auc": wanted}, detection=found, title="".join(names) + "\ufffe\ud800")
     told = check_junit(junit(made.title, judge_gates(made)))
     assert [name for name, *_ in told] == [
-        f"AUC of {plain(name)} on PGD, L∞ 1/255" for name in names
+        f"paired AUC of {plain(name)} on PGD, L∞ 1/255" for name in names
     ]
     lines = failed_gate_lines(judge_gates(made))
     assert not controls("".join(lines)) and len(lines) == len(names)

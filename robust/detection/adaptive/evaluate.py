@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -45,6 +45,7 @@ from robust.detection.cross_fitting import (
 )
 from robust.detection.detection_run import DetectionRun
 from robust.detection.feature_log import CLEAN, logged_cells
+from robust.detection.selection import AttackAUC, attack_auc, explained_by_selection
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.mixed_precision import cases_at_once
@@ -121,9 +122,13 @@ def evaluate_adaptive(
     fitted_on = (None, detection.key_attack)
     labels = [null.detector for null in detection.null_controls if null.fitted_on in fitted_on]
     evaluation = AdaptiveEvaluation(run, key)
-    return tuple(
-        evaluation.evaluate(label, place, len(labels)) for place, label in enumerate(labels)
+    found = [evaluation.evaluate(label, place, len(labels)) for place, label in enumerate(labels)]
+    judged = [one for one in found if not one.too_few]
+    explained = explained_by_selection(
+        [AttackAUC(one.auc, one.paired_auc, one.selection_auc) for one in judged]
     )
+    doubted = [one.detector for one, doubt in zip(judged, explained, strict=True) if doubt]
+    return tuple(replace(one, explained_by_selection=one.detector in doubted) for one in found)
 
 
 class AdaptiveEvaluation:
@@ -305,21 +310,33 @@ class AdaptiveEvaluation:
 
         clean = GroupedScores(defence.clean, self.bootstrap.at(self.clean.cases).codes)
 
-        def passing(scores: Array) -> dict[str, Estimate | None]:
-            attacked = GroupedScores(scores, own.codes)
+        def passing(scores: Array, groups: Places) -> dict[str, Estimate | None]:
+            attacked = GroupedScores(scores, groups)
             seen = {rate: detection_rate(clean, attacked, rate) for rate in defence.limits}
             return {f"{rate:g}": one and one.complement for rate, one in seen.items()}
 
+        def undetected(scores: Array) -> dict[str, Estimate | None]:
+            fooled = np.isfinite(scores)
+            return passing(scores[fooled], own.codes[fooled])
+
+        areas, static_areas = (self._auc(defence.clean, scores) for scores in (adaptive, static))
         return AdaptiveResult(
             detector=defence.label,
             attacks={name: "; ".join(map(repr, every)) for name, every in by_name.items()},
             fooled=_require(own.rate(np.isfinite(adaptive))),
-            auc=self._auc(defence.clean, adaptive),
-            static_auc=self._auc(defence.clean, static),
-            evasion_rates=passing(adaptive),
-            static_evasion_rates=passing(static),
+            undetected_rates=undetected(adaptive),
+            static_undetected_rates=undetected(static),
+            paired_auc=areas.paired,
+            static_paired_auc=static_areas.paired,
+            auc=areas.all_clean,
+            static_auc=static_areas.all_clean,
+            selection_auc=areas.selection,
+            static_selection_auc=static_areas.selection,
+            evasion_rates=passing(adaptive, own.codes),
+            static_evasion_rates=passing(static, own.codes),
             cases_by_attack={name: count for name, count in counts.items() if count},
             too_few=int(np.isfinite(adaptive).sum()) < TOO_FEW,
+            explained_by_selection=False,  # judged over all detectors
             surrogate_agreement=agreement,
         )
 
@@ -330,13 +347,11 @@ class AdaptiveEvaluation:
             found.setdefault(type(attack).__name__, []).append(attack)
         return found
 
-    def _auc(self, clean: Array, attacked: Array) -> Estimate | None:
-        """All clean images against the attacked ones that fool the classifier."""
+    def _auc(self, clean: Array, attacked: Array) -> AttackAUC:
+        """Of the attacked images that fool the classifier."""
         fooled = np.isfinite(attacked)
-        scores = np.concatenate([clean, attacked[fooled]])
-        positive = np.arange(len(scores)) >= len(clean)
-        own = self.bootstrap.at(np.concatenate([self.clean.cases, self.places[fooled]]))
-        return own.auc(scores, positive, np.ones(len(scores), bool))
+        cases = self.clean.cases, self.places[fooled]
+        return attack_auc(clean, attacked[fooled], *cases, self.bootstrap, self.places)
 
 
 def _update_best(

@@ -16,7 +16,6 @@ from robust.report.figures.style import (
     Figure,
     ReportFigure,
     add_key,
-    add_legend,
     legend_name,
     style_axes,
 )
@@ -53,10 +52,13 @@ def detection_figures(detection: Detection) -> list[ReportFigure]:
 def _roc_figure(detection: Detection, curves: Sequence[ScoreCurves]) -> ReportFigure:
     return ReportFigure(
         "detectors-roc",
-        f"{_key_attack(detection)}: the share of attacked images that each detector detects, at "
-        "each rate of false alarms (ROC curve). Dotted: chance. The thin vertical line marks 5 % "
-        f"false alarms.{_left_out(detection, curves)}",
-        f"Detected share against the rate of false alarms. {_aucs(detection, curves)}",
+        f"{_key_attack(detection)}: the share of attacked images that each detector detects (ROC "
+        "curves). Left: against the share of the clean images of the same cases that it flags. "
+        "Right: against the rate of false alarms on all clean images; a curve that is higher on "
+        "the right owes that to which cases fall. Dotted: chance. The thin vertical line marks 5 "
+        f"%.{_left_out(detection, curves)}",
+        "Detected share against the share of flagged clean images, of the same cases and of all. "
+        f"{_aucs(detection, curves)}",
         partial(_roc, curves),
     )
 
@@ -65,9 +67,10 @@ def _score_figure(detection: Detection, curves: Sequence[ScoreCurves]) -> Report
     return ReportFigure(
         "detectors-scores",
         f"{_key_attack(detection)}: scores of each detector; further right is more suspicious. "
-        "Grey: clean. Line: attacked. Dashed: noise of the same size. The less line and grey "
-        "overlap, the better the detector separates them. Where the dashed line follows the solid "
-        "line, the detector reacts to any change, not to the attack."
+        "Grey: clean. Dotted: clean images of the cases that fall. Line: attacked. Dashed: noise "
+        "of the same size. The less solid and dotted line overlap, the better the detector "
+        "separates them; a dotted line apart from the grey shows which cases fall. Where the "
+        "dashed line follows the solid line, the detector reacts to any change, not to the attack."
         f"{_left_out(detection, curves)}",
         f"Histograms of scores, one panel for each detector. {_rates(detection, curves)}",
         partial(_scores, curves),
@@ -85,34 +88,46 @@ def _left_out(detection: Detection, curves: Sequence[ScoreCurves]) -> str:
 
 
 def _roc(curves: Sequence[ScoreCurves]) -> Figure:
-    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
-    axes = figure.add_subplot()
-    axes.plot([0, 100], [0, 100], color=INK, linestyle=(0, (1, 3)), linewidth=1.2)
-    axes.axvline(100 * float(FALSE_ALARM_RATE), color=BAND, linewidth=0.8, alpha=0.5)
-    for i, curve in enumerate(curves):
-        axes.plot(
-            [100 * x for x, _ in curve.roc],
-            [100 * y for _, y in curve.roc],
-            label=legend_name(curve.detector),
-            color=COLOURS[i % len(COLOURS)],
-            linestyle=STYLES[i % len(STYLES)],
-            linewidth=1.7,
-        )
-    axes.set_xlim(-1, 101)
-    axes.set_ylim(-1, 101)
-    axes.set_aspect("equal")
-    style_axes(axes, "false alarms: clean images flagged (%)", "attacked images detected (%)")
-    add_legend(axes)
+    figure = Figure(figsize=(7.2, 3.9), layout="constrained")
+    paired, every = figure.subplots(1, 2, sharex=True, sharey=True)
+    for axes, across in ((paired, "same cases"), (every, "all cases: false alarms")):
+        axes.plot([0, 100], [0, 100], color=INK, linestyle=(0, (1, 3)), linewidth=1.2)
+        axes.axvline(100 * float(FALSE_ALARM_RATE), color=BAND, linewidth=0.8, alpha=0.5)
+        for i, curve in enumerate(curves):
+            points = curve.paired_roc if axes is paired else curve.roc
+            axes.plot(
+                [100 * x for x, _ in points],
+                [100 * y for _, y in points],
+                label=legend_name(curve.detector),
+                color=COLOURS[i % len(COLOURS)],
+                linestyle=STYLES[i % len(STYLES)],
+                linewidth=1.7,
+            )
+        axes.set_xlim(-1, 101)
+        axes.set_ylim(-1, 101)
+        axes.set_aspect("equal")
+        style_axes(axes, f"clean images flagged (%), {across}")
+    paired.set_ylabel("attacked images detected (%)", color=INK)
+    _key(figure, paired, across=3)
     return figure
 
 
 def _scores(curves: Sequence[ScoreCurves]) -> Figure:
     figure, panels = _panels(len(curves), 2.0)
     for axes, curve in zip(panels, curves):
-        clean, attacked, noise = (
-            _shares(counts) for counts in (curve.clean, curve.attacked, curve.noise)
+        clean, fallen, attacked, noise = (
+            _shares(counts)
+            for counts in (curve.clean, curve.clean_fallen, curve.attacked, curve.noise)
         )
         axes.stairs(clean, curve.bin_edges, fill=True, color=BAND, alpha=0.45, label="clean")
+        axes.stairs(
+            fallen,
+            curve.bin_edges,
+            color=INK,
+            linestyle=":",
+            linewidth=1.2,
+            label="clean, cases that fall",
+        )
         axes.stairs(noise, curve.bin_edges, color=COLOURS[0], linestyle="--", label="noise")
         axes.stairs(attacked, curve.bin_edges, color=COLOURS[1], linewidth=1.5, label="attacked")
         style_axes(axes)
@@ -162,10 +177,10 @@ def _titled(axes: Axes, name: str) -> None:
     axes.set_title(legend_name(name), fontsize=9, color=INK).set_parse_math(False)
 
 
-def _key(figure: Figure, axes: Axes) -> None:
-    """One legend for all panels, below them."""
+def _key(figure: Figure, axes: Axes, across: int = MOST_LINES) -> None:
+    """One legend for all panels, below them, with at most so many entries in a line."""
     handles, labels = axes.get_legend_handles_labels()
-    add_key(figure, handles, labels, len(labels))
+    add_key(figure, handles, labels, min(len(labels), across))
 
 
 def _shares(counts: Sequence[int]) -> list[float]:
@@ -176,8 +191,11 @@ def _aucs(detection: Detection, curves: Sequence[ScoreCurves]) -> str:
     figures = []
     for curve in curves:
         score = detection.score(curve.detector, detection.key_attack)
-        if score is not None and score.auc is not None:
-            figures.append(f"{short(curve.detector)}: AUC {decimal(score.auc)}")
+        if score is not None and score.paired_auc is not None:
+            figures.append(
+                f"{short(curve.detector)}: AUC {decimal(score.paired_auc)} paired, "
+                f"{decimal(score.auc)} against all clean images"
+            )
     return f"{'; '.join(figures)}."
 
 

@@ -26,6 +26,7 @@ from robust.report.tables.detection import (
     detector_table,
     key_attack_table,
     matched_table,
+    selection_table,
     transfer_tables,
 )
 from robust.report.tables.gates import gate_table
@@ -124,6 +125,7 @@ def detection_blocks(report: Report) -> tuple[Block, ...]:
         *_with_note(adaptive_table(report)),
         FiguresBlock(tuple(detection_figures(detection))),
         *_with_note(matched_table(report)),
+        *_with_note(selection_table(report)),
         TextBlock((COLOURS,), note=True, visual=True),
         _note(MATRICES),
         FoldedBlock(tuple(transfer_tables(report)), key_attack_table(report)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from robust.metrics.operating_point import fewest_groups_for, groups_needed_for
 from robust.records import Detection, DetectorScore, Estimate, NullControl, Report
@@ -21,16 +22,19 @@ FEW = "*"
 ALARM = "!"
 MOST_DETECTORS = 12
 """Detectors of a table that has a column for each; report.json has them all."""
+SELECTION = "?"
 BRACKETS = "In brackets: 95 % intervals, by group."
 MARKS = {
     FEW: "fewer than 30 images: no verdict.",
     ALARM: "the null control differs from 0.5: do not trust any figure of this detector.",
+    SELECTION: "which cases fall explains the AUC against all clean images: no verdict on it.",
 }
 COLOURS = (
     "Blue: AUC above 0.5, darker is higher. Orange: AUC below 0.5 (attacked images look less "
     "suspicious than clean ones), darker is lower. No colour: AUC of 0.5, too few images, or not "
-    "to be trusted. In a frame: tested on the attack that the detector was fitted on. Intervals "
-    "that do not fit into the cells appear on hover; report.json has all of them."
+    "to be trusted. Each AUC is paired: against the clean images of the same cases. In a frame: "
+    "tested on the attack that the detector was fitted on. Intervals that do not fit into the "
+    "cells appear on hover; report.json has all of them."
 )
 MATRICES = (
     "Transfer matrices, one table for each detector: the rows are the attacks that it was fitted "
@@ -39,17 +43,21 @@ MATRICES = (
     "attacks."
 )
 
+AUCField = Literal["paired_auc", "auc", "selection_auc"]
+
 
 def detector_table(report: Report) -> Table:
     """Each detector on the key attack, fitted on it, with its controls."""
     columns = (
         Column("detector", "detector"),
-        Column("AUC", "detector-auc"),
+        Column("AUC, paired", "paired-auc"),
+        Column("AUC against all clean images", "detector-auc"),
+        Column("selection control, AUC", "selection-control"),
         Column("detected % at 1 % false alarms", "detector-alarm"),
         Column("detected % at 5 %", "detector-alarm"),
         Column("detected % at 10 %", "detector-alarm"),
         Column("null control, AUC", "null-control"),
-        Column("AUC on noise of the same size", "noise-control"),
+        Column("AUC, paired, on noise of the same size", "noise-control"),
         Column("false alarms % on the worst harmless change, at 5 %", "harmless-change"),
         Column("worst harmless change", "harmless-change"),
     )
@@ -68,10 +76,12 @@ def detector_table(report: Report) -> Table:
             TableRow(
                 (
                     cells.name(name),
-                    cells.auc(score),
+                    cells.auc(score, "paired_auc"),
+                    cells.auc(score, "auc"),
+                    cells.auc(score, "selection_auc"),
                     *(cells.rate(score, rate) for rate in FALSE_ALARM_RATES),
                     cells.null(detection.null_control(name)),
-                    cells.auc(on_noise),
+                    cells.auc(on_noise, "paired_auc"),
                     cells.rate(worst, FALSE_ALARM_RATE),
                     TableCell(change),
                 )
@@ -96,10 +106,32 @@ def matched_table(report: Report) -> Table:
         fits = cells.needs_fitting(name)
         scores = (cells.scores.get((name, place if fits else None, place)) for place in places)
         rows.append(TableRow((cells.name(name), *(cells.heat(score) for score in scores))))
-    columns = (Column("detector, AUC", "detector-auc"), *_columns(detection, places))
+    columns = (Column("detector, paired AUC", "paired-auc"), *_columns(detection, places))
     note = f"{BRACKETS}{_mark_notes(rows)}{_unfitted_note(detection)}"
     title = "Each detector, fitted and tested on the same attack"
     return Table("heat-matched", title, columns, tuple(rows), note)
+
+
+def selection_table(report: Report) -> Table:
+    """The selection control of each detector on each attack, fitted on the same attack."""
+    detection = report.detection
+    if detection is None:
+        return Table("selection", "", (), ())
+    cells = _Cells.of(detection)
+    places = [i for i, images in enumerate(detection.image_sets) if images.kind == "attack"]
+    rows = []
+    for name in detection.detectors:
+        fits = cells.needs_fitting(name)
+        scores = (cells.scores.get((name, place if fits else None, place)) for place in places)
+        shown = (cells.auc(score, "selection_auc", digits=2) for score in scores)
+        rows.append(TableRow((cells.name(name), *shown)))
+    columns = (Column("detector, AUC", "selection-control"), *_columns(detection, places))
+    note = (
+        f"{BRACKETS} No image is attacked here. An attack that fools the model on every case, or "
+        f"on none, has no such control.{_mark_notes(rows)}"
+    )
+    title = "Selection control: clean images of the cases that fall against those of the others"
+    return Table("selection", title, columns, tuple(rows), note)
 
 
 def transfer_tables(report: Report) -> list[Table]:
@@ -127,7 +159,7 @@ def key_attack_table(report: Report) -> Table:
             (
                 TableCell(_head(detection, place)),
                 *(
-                    cells.auc(cells.scores.get((name, on, place)), digits=2)
+                    cells.heat(cells.scores.get((name, on, place)))
                     for name, on in zip(names, fitted, strict=True)
                 ),
             )
@@ -135,7 +167,7 @@ def key_attack_table(report: Report) -> Table:
         for place in range(len(detection.image_sets))
     )
     columns = (
-        Column("tested on, AUC", "transfer-matrix"),
+        Column("tested on, paired AUC", "paired-auc"),
         *(Column(plain(name)) for name in names),
     )
     title = f"Detectors fitted on {image_set_text(detection.image_sets[key])}"
@@ -207,18 +239,23 @@ class _Cells:
         return TableCell(plain(detector), mark=ALARM if detector in self.alarms else "")
 
     def heat(self, score: DetectorScore | None, *, framed: bool = False) -> TableCell:
-        cell = self.auc(score, digits=2)
-        if score is None or score.auc is None:
+        cell = self.auc(score, "paired_auc", digits=2)
+        if score is None or score.paired_auc is None:
             return cell
         trusted = not score.too_few and score.detector not in self.alarms
-        heat = 2 * score.auc.value - 1 if trusted else None
-        return replace(cell, heat=heat, framed=framed)
+        heat = 2 * score.paired_auc.value - 1 if trusted else None
+        mark = SELECTION if score.explained_by_selection else cell.mark
+        return replace(cell, heat=heat, framed=framed, mark=mark)
 
-    def auc(self, score: DetectorScore | None, digits: int = 3) -> TableCell:
+    def auc(self, score: DetectorScore | None, field: AUCField, digits: int = 3) -> TableCell:
         if score is None:
             return TableCell(NONE)
-        path = f"/detection/detector_scores/{self.places[id(score)]}/auc"
-        return auc_cell(score.auc, path, FEW if score.too_few else "", digits)
+        path = f"/detection/detector_scores/{self.places[id(score)]}/{field}"
+        estimate: Estimate | None = getattr(score, field)
+        mark = FEW if score.too_few else ""
+        if score.explained_by_selection and field == "auc":
+            mark = SELECTION
+        return auc_cell(estimate, path, mark, digits)
 
     def rate(self, score: DetectorScore | None, false_alarms: str) -> TableCell:
         if score is None:

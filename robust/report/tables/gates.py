@@ -58,4 +58,4 @@ def _required(result: GateResult, value: float) -> str:
 
 
 def _is_auc(result: GateResult) -> bool:
-    return result.name.startswith("AUC")
+    return result.name.startswith("paired AUC")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from robust.metrics.operating_point import fewest_groups_for
 from robust.records import Detection, DetectorScore, Estimate, ImageSet, NullControl
 from robust.report.text.adaptive import adaptive_line, adaptive_sentences, adaptive_summary
@@ -20,11 +22,21 @@ from robust.units import eps_text, norm_text
 LEGEND = (
     "A detector reads the activations inside the model and gives each image a score: the higher "
     "the score, the more suspicious the image. A false alarm of a detector is a clean "
-    "(unmodified) image that it flags as attacked. The null control repeats the whole evaluation "
-    "with unmodified images used in place of attacked ones: the expected AUC is 0.5, because "
-    "there is nothing to find. It raises an alarm if its AUC is more than 0.03 away from 0.5 and "
-    "the difference is significant (level 1 % over all null controls, Holm's correction)."
+    "(unmodified) image that it flags as attacked. The paired AUC compares attacked images with "
+    "the clean images of the same cases. The AUC against all clean images also counts which cases "
+    "fall: those near the decision boundary, which may look suspicious before anybody attacks "
+    "them. The selection control measures that alone: clean images of the cases that fall against "
+    "clean images of the others; the expected AUC is 0.5. The null control repeats the whole "
+    "evaluation with unmodified images used in place of attacked ones: the expected AUC is 0.5, "
+    "because there is nothing to find. It raises an alarm if its AUC is more than 0.03 away from "
+    "0.5 and the difference is significant (level 1 % over all null controls, Holm's correction)."
 )
+
+SELECTION_ALONE = (
+    "Whether the attack can be detected is not shown: what the detectors notice is which cases "
+    "fall, and not the attack."
+)
+SELECTION_LINE = "The detectors notice which cases fall, not the attack: no verdict."
 
 
 def null_control_warning(detection: Detection) -> tuple[str, ...]:
@@ -53,31 +65,58 @@ def null_control_alarms(detection: Detection) -> dict[str, NullControl]:
 
 
 def detection_summary(detection: Detection) -> str:
-    """All detectors as a range with intervals, no best one chosen; empty if none can be trusted."""
+    """All detectors with a verdict as a range with intervals, no best one chosen.
+
+    Paired AUC first, then how many of the images that fool the model pass undetected, without and
+    with knowledge of the detector. Without a verdict on any detector there is no figure: one
+    sentence where which cases fall explains what they show, else nothing.
+    """
     if detection.key_attack is None:
         return "Whether attacks can be detected is unknown: no detector could be evaluated."
-    if not (rates := _detection_rates(detection)):
-        return ""
-    low, high = rate_of_hundred(rates[0]), rate_of_hundred(rates[-1])
-    share = low if low == high else f"between {low} and {high}"
-    known = adaptive_summary(detection, _trusted(detection))
-    return (
-        f"At 5 false alarms per 100 clean images, {_detectors_detect(len(rates))} {share} of 100 "
-        f"{key_images_text(detection)}. {known}"
-    ).rstrip()
+    judged = _with_verdict(detection)
+    if not judged:
+        return SELECTION_ALONE if selection_doubts(detection) else ""
+    areas = _ordered(score.paired_auc for score in judged)
+    sentences = [
+        f"Against the unmodified images of the same cases, {_detectors_reach(len(judged))} an AUC "
+        f"{_range([auc_text(area) for area in areas], 'of ')} on {key_images_text(detection)}; 0.5 "
+        "is chance."
+    ]
+    if passing := _undetected(judged):
+        share = _range([rate_of_hundred(rate) for rate in passing])
+        known = adaptive_summary(detection, [score.detector for score in judged])
+        sentences.append(
+            f"Of 100 images that fool the model, {share} raise no alarm at 5 false alarms per 100 "
+            f"clean images{known}."
+        )
+    if doubted := selection_doubts(detection):
+        names = listed([short(name) for name in doubted])
+        verb = "get" if len(doubted) > 1 else "gets"
+        sentences.append(f"{names} {verb} no verdict, because which cases fall explains the AUC.")
+    return " ".join(sentences)
 
 
 def detection_lines(detection: Detection) -> list[str]:
     """The same without intervals, as lines of about 80 characters."""
     if detection.key_attack is None:
         return ["No detector could be evaluated."]
-    if not (rates := _detection_rates(detection)):
-        return []
-    low, high = (of_hundred(e.value) for e in (rates[0], rates[-1]))
-    share = low if low == high else f"{low} to {high}"
-    line = f"At 5 % false alarms, {_detectors_detect(len(rates))} {share} of 100 attacked images."
-    known = adaptive_line(detection, _trusted(detection))
-    return [line, known] if known else [line]
+    judged = _with_verdict(detection)
+    if not judged:
+        return [SELECTION_LINE] if selection_doubts(detection) else []
+    areas = _range([f"{a.value:.2f}" for a in _ordered(s.paired_auc for s in judged)], "", "to")
+    lines = [f"Detectors: AUC {areas} against the same cases' clean images (0.5: chance)."]
+    if passing := _undetected(judged):
+        share = _range([of_hundred(rate.value) for rate in passing], "", "to")
+        lines.append(f"At 5 % false alarms, {share} of 100 images that fool the model pass.")
+        if known := adaptive_line(detection, [score.detector for score in judged]):
+            lines.append(known)
+    return lines
+
+
+def selection_doubts(detection: Detection) -> list[str]:
+    """Detectors whose AUC on the key attack is explained by which cases fall."""
+    scores = {name: detection.score(name, detection.key_attack) for name in detection.detectors}
+    return [name for name, score in scores.items() if score and score.explained_by_selection]
 
 
 def detector_sentences(detection: Detection) -> tuple[str, ...]:
@@ -175,16 +214,36 @@ def _trusted(detection: Detection) -> list[str]:
     return [name for name in detection.detectors if name not in alarms]
 
 
-def _detection_rates(detection: Detection) -> list[Estimate]:
-    """Of every trusted detector on the key attack, in ascending order."""
+def _with_verdict(detection: Detection) -> list[DetectorScore]:
+    """On the key attack: without the few images, a null control's alarm or doubt of selection."""
     scores = [detection.score(name, detection.key_attack) for name in _trusted(detection)]
-    rates = [s.detection_rates.get(FALSE_ALARM_RATE) for s in scores if s and not s.too_few]
-    defined = [rate for rate in rates if rate is not None]
-    return sorted(defined, key=lambda estimate: estimate.value)
+    return [
+        score
+        for score in scores
+        if score and score.paired_auc and not score.too_few and not score.explained_by_selection
+    ]
 
 
-def _detectors_detect(count: int) -> str:
-    return f"{count} detectors detect" if count > 1 else "the detector detects"
+def _undetected(scores: Sequence[DetectorScore]) -> list[Estimate]:
+    """Of attacked images, the shares with an interval that raise no alarm, in ascending order."""
+    rates = (score.detection_rates.get(FALSE_ALARM_RATE) for score in scores)
+    return _ordered(rate.complement for rate in rates if rate and rate.interval)
+
+
+def _ordered(estimates: Iterable[Estimate | None]) -> list[Estimate]:
+    return sorted((one for one in estimates if one is not None), key=lambda one: one.value)
+
+
+def _range(texts: Sequence[str], single: str = "", word: str = "") -> str:
+    """`between the first and the last`, `first to last` with a word, or the only one."""
+    first, last = texts[0], texts[-1]
+    if first == last:
+        return f"{single}{first}"
+    return f"{first} {word} {last}" if word else f"between {first} and {last}"
+
+
+def _detectors_reach(count: int) -> str:
+    return f"{count} detectors reach" if count > 1 else "the detector reaches"
 
 
 def _detector_sentences(detection: Detection, name: str) -> str:
@@ -197,38 +256,65 @@ def _detector_sentences(detection: Detection, name: str) -> str:
         )
     images = detection.image_sets[detection.key_attack]
     score = detection.score(name, detection.key_attack)
-    if score is None or score.auc is None:
+    if score is None or score.paired_auc is None:
         why = images.unfitted_reason or "it was not fitted on them"
         return f"{detector} has no result on {images_text}: {why}."
     if score.too_few:
         return f"{detector} gets no verdict: there are only {images.cases} {images_text}."
     null = detection.null_control(name)
     control = f"AUC {auc_text(null.auc)}, expected 0.5" if null else "none"
+    paired = (
+        f"Against the unmodified images of the same cases, {detector} reaches an AUC of "
+        f"{auc_text(score.paired_auc)} on {images_text}{_chance_text(score.paired_auc)}."
+    )
+    if score.explained_by_selection:
+        return f"{paired}{_selection_sentences(score)}{adaptive_sentences(detection, name)}"
     return (
-        f"{_rate_sentence(score, detector, images_text)}{_chance_sentence(score, score.auc)} "
-        f"Null control: {control}.{adaptive_sentences(detection, name)}"
+        f"{paired}{_rate_sentence(score)}{_all_clean_sentence(score)} Null control: {control}."
+        f"{adaptive_sentences(detection, name)}"
     )
 
 
-def _rate_sentence(score: DetectorScore, detector: str, images_text: str) -> str:
+def _chance_text(paired: Estimate) -> str:
+    """Says so where a result is not shown to be better than chance; empty otherwise."""
+    if paired.is_below(0.5):
+        return ": it rates them as less suspicious"
+    if paired.low is None or paired.low <= 0.5:
+        return ": no better than chance"
+    return ""
+
+
+def _rate_sentence(score: DetectorScore) -> str:
+    """How many attacked images are detected, and whether clean ones are flagged as often."""
     rate = score.detection_rates.get(FALSE_ALARM_RATE)
     if rate is None:
         needed = fewest_groups_for(float(FALSE_ALARM_RATE))
         return (
-            f"It is unknown how many {images_text} {detector} detects at 5 % false alarms: that "
-            f"takes at least {needed} groups of clean images."
+            " It is unknown how many of them it detects at 5 % false alarms: that takes at least "
+            f"{needed} groups of clean images."
         )
-    return f"At 5 % false alarms, {detector} detects {whole_percent(rate)} of {images_text}."
-
-
-def _chance_sentence(score: DetectorScore, auc: Estimate) -> str:
-    """Says so where a result is not shown to be better than chance; empty otherwise."""
-    if auc.is_below(0.5):
-        return f" It rates them as less suspicious than clean images (AUC {auc_text(auc)})."
-    if auc.low is None or auc.low <= 0.5:
-        return f" This is no better than chance (AUC {auc_text(auc)})."
-    rate = score.detection_rates.get(FALSE_ALARM_RATE)
-    if rate is None or rate.low is None or rate.low > float(FALSE_ALARM_RATE):
-        return ""
+    text = f" At 5 % false alarms, it detects {whole_percent(rate)} of them."
+    if rate.low is None or rate.low > float(FALSE_ALARM_RATE):
+        return text
     verb = "is" if rate.value <= float(FALSE_ALARM_RATE) else "may be"
-    return f" This {verb} no more than the share of clean images that it flags."
+    return f"{text} This {verb} no more than the share of clean images that it flags."
+
+
+def _all_clean_sentence(score: DetectorScore) -> str:
+    """The AUC that counts selection as well, with its control; empty where they are one."""
+    if score.auc is None or score.selection_auc is None:
+        return ""
+    return (
+        f" Against all clean images its AUC is {auc_text(score.auc)}; without any attack, the "
+        f"cases that fall differ from the others by an AUC of {auc_text(score.selection_auc)}."
+    )
+
+
+def _selection_sentences(score: DetectorScore) -> str:
+    """Why an AUC against all clean images is no evidence."""
+    assert score.auc is not None and score.selection_auc is not None  # as it is explained
+    return (
+        f" Its AUC of {auc_text(score.auc)} against all clean images gets no verdict, because "
+        "which cases fall explains it: without any attack, their unmodified images differ from "
+        f"those of the other cases by an AUC of {auc_text(score.selection_auc)}."
+    )

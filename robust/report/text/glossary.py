@@ -92,10 +92,21 @@ TERMS: dict[str, tuple[str, str]] = {
         "of the model. The accepted rate of false alarms (1, 5 or 10 of 100) sets the threshold of "
         "the detector, on clean images alone.",
     ),
+    "paired-auc": (
+        "AUC of a detector, paired",
+        "The probability that an attacked image gets a higher score than a clean image of the same "
+        "cases. 0.5 is chance, 1 is perfect; below 0.5 attacked images look less suspicious than "
+        "clean ones.",
+    ),
     "detector-auc": (
-        "AUC of a detector",
-        "The probability that an attacked image gets a higher score than a clean one. 0.5 is "
-        "chance, 1 is perfect; below 0.5 attacked images look less suspicious than clean ones.",
+        "AUC of a detector against all clean images",
+        "The same with the clean images of all cases. It is also high if the cases that fall look "
+        "suspicious before anybody attacks them.",
+    ),
+    "selection-control": (
+        "selection control",
+        "Clean images of the cases that fall against clean images of all other cases. No image is "
+        "attacked: an AUC far from 0.5 shows that the cases that fall are special.",
     ),
     "adaptive-attack": (
         "adaptive attack",

@@ -17,12 +17,13 @@ def test_figures_show_each_detector_and_every_point(tmp_path: Path) -> None:
     assert found is not None
     drawn = {f.name: f for f in report_figures(shown) if f.name.startswith("detectors")}
     assert list(drawn) == ["detectors-roc", "detectors-scores", "detectors-features"]
-    (axes,) = drawn["detectors-roc"].draw().axes
-    legend = axes.get_legend()
-    assert legend is not None
+    figure = drawn["detectors-roc"].draw()
+    paired, every = figure.axes
+    (legend,) = figure.legends
     assert [t.get_text() for t in legend.get_texts()] == list(found.detectors)
-    for line, trace in zip(axes.get_lines()[2:], found.score_curves, strict=True):
-        np.testing.assert_allclose(line.get_xydata() / 100, trace.roc)
+    for axes, curve in ((paired, "paired_roc"), (every, "roc")):
+        for line, trace in zip(axes.get_lines()[2:], found.score_curves, strict=True):
+            np.testing.assert_allclose(line.get_xydata() / 100, getattr(trace, curve))
     panels = drawn["detectors-scores"].draw().axes
     assert [a.get_title() for a in panels] == list(found.detectors)
     maps = drawn["detectors-features"].draw().axes

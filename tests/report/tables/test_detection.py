@@ -49,9 +49,10 @@ def test_cells_are_marked_shaded_and_framed_for_what_they_are() -> None:
             assert len(cells) == len(found.image_sets)
             for place, (kind, text) in enumerate(cells):
                 own = only(found, name, fitted, place)
-                assert own.auc is not None
-                assert text.startswith(f"{own.auc.value:.2f}{'*' * own.too_few} [")
-                side = "" if own.too_few else "below" if own.auc.value < 0.5 else "above"
+                assert own.paired_auc is not None
+                value = own.paired_auc.value
+                assert text.startswith(f"{value:.2f}{'*' * own.too_few} [")
+                side = "" if own.too_few else "below" if value < 0.5 else "above"
                 assert kind.split() == [s for s in (side, "framed" * (fitted == place)) if s]
                 kinds["few"] += own.too_few
                 kinds["framed"] += fitted == place
@@ -97,7 +98,7 @@ def test_each_cell_points_at_its_number(template: str) -> None:
         digits = 3 if re.match(r"\d\.\d{3}", text) else 2
         scale, digits = (1, digits) if path.endswith("auc") else (100, 1)
         value, low, high = (f"{scale * found[k]:.{digits}f}" for k in ("value", "low", "high"))
-        own = at(raw, path.rsplit("/auc")[0].split("/seen")[0])
+        own = at(raw, "/".join(path.split("/")[:4]))
         mark = "*" if own.get("too_few") else "!" if own.get("alarm") else ""
         assert text == f"{value}{mark} [{low}, {high}]", path
 
@@ -113,13 +114,15 @@ def test_the_summary_points_at_the_fitting_on_the_key_attack() -> None:
     lines = re.findall(r"<bdi>(\w+)</bdi>(.*?)</tr>", table[table.index("<tbody>") :], re.S)
     assert [name for name, _ in lines] == list(found.detectors)
     for name, line in lines:
-        auc, at1, at5, at10, null, noise, change = re.findall(r'data-path="(.*?)"', line)
+        paired, auc, control, at1, at5, at10, null, noise, change = re.findall(
+            r'data-path="(.*?)"', line
+        )
         place = found.detector_scores.index(
             only(found, name, None if name == "MaxSoftmax" else 1, 1)
         )
         own = f"/detection/detector_scores/{place}"
-        assert [auc, at1, at5, at10] == [
-            f"{own}/auc",
+        assert [paired, auc, control, at1, at5, at10] == [
+            *(f"{own}/{name}" for name in ("paired_auc", "auc", "selection_auc")),
             *(f"{own}/detection_rates/{s}" for s in ("0.01", "0.05", "0.1")),
         ]
         assert found.null_controls[int(null.split("/")[3])] is found.null_control(name)
@@ -144,7 +147,11 @@ def test_no_number_stands_there_that_report_json_has_not(template: str, tmp_path
     shown, html = pages(template)
     shown.save(tmp_path / "report.json")
     allowed = known_numbers(tmp_path)
-    own = html[html.index("Can attacks be" if template == "standard" else "At 5 false") :]
+    own = html[
+        html.index(
+            "Can attacks be" if template == "standard" else "Against the unmodified images"
+        ) :
+    ]
     numbers = {n for text in NumberPage(own).text for n in NUMBER.findall(text)}
     assert len(numbers) > 200
     assert numbers <= allowed, sorted(numbers - allowed)

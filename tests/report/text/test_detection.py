@@ -17,6 +17,8 @@ from robust.report.formats.markdown import render_markdown
 from robust.report.formats.terminal import print_report
 from robust.report.layout.regulatory import regulatory
 from robust.report.text.detection import (
+    SELECTION_ALONE,
+    SELECTION_LINE,
     auc_text,
     detection_summary,
     detector_sentences,
@@ -58,42 +60,67 @@ def said_of(name: str, found: Detection) -> str:
 
 def test_a_sentence_says_what_is_detected_at_5_percent_false_alarms() -> None:
     seen = {"0.01": None, "0.05": rate(0.612, 0.548, 0.671), "0.1": None}
-    found = key_changed(auc=rate(0.8, 0.7, 0.9), detection_rates=seen)
+    areas = {"paired_auc": rate(0.7, 0.6, 0.8), "auc": rate(0.8, 0.7, 0.9)}
+    found = key_changed(**areas, selection_auc=rate(0.6, 0.52, 0.68), detection_rates=seen)
     null = found.null_control("LID")
     assert null is not None
     assert said_of("LID", found) == (
-        "At 5 % false alarms, LID detects 61 % [55, 67] of attacked images (PGD, eps 1/255). Null "
-        f"control: AUC {auc_text(null.auc)}, expected 0.5."
+        "Against the unmodified images of the same cases, LID reaches an AUC of 0.70 [0.60, 0.80] "
+        "on attacked images (PGD, eps 1/255). At 5 % false alarms, it detects 61 % [55, 67] of "
+        "them. Against all clean images its AUC is 0.80 [0.70, 0.90]; without any attack, the "
+        "cases that fall differ from the others by an AUC of 0.60 [0.52, 0.68]. Null control: AUC "
+        f"{auc_text(null.auc)}, expected 0.5."
     )
+    assert "all clean" not in said_of("LID", key_changed(selection_auc=None))
+
+
+def test_what_selection_explains_gets_no_verdict_and_the_paired_auc_comes_first() -> None:
+    areas = {"paired_auc": rate(0.535, 0.49, 0.58), "auc": rate(0.883, 0.852, 0.911)}
+    areas["selection_auc"] = rate(0.941, 0.92, 0.96)
+    found = key_changed(**areas, explained_by_selection=True)
+    assert said_of("LID", found) == (
+        "Against the unmodified images of the same cases, LID reaches an AUC of 0.54 [0.49, 0.58] "
+        "on attacked images (PGD, eps 1/255): no better than chance. Its AUC of 0.88 [0.85, 0.91] "
+        "against all clean images gets no verdict, because which cases fall explains it: without "
+        "any attack, their unmodified images differ from those of the other cases by an AUC of "
+        "0.94 [0.92, 0.96]."
+    )
+    summary = detection_summary(found)
+    assert "3 detectors reach" in summary and "0.54" not in summary
+    assert summary.endswith("LID gets no verdict, because which cases fall explains the AUC.")
+    scores = [dataclasses.replace(s, explained_by_selection=True) for s in found.detector_scores]
+    every = dataclasses.replace(found, detector_scores=tuple(scores))
+    assert detection_summary(every) == SELECTION_ALONE
+    assert not re.search(r"\d", SELECTION_ALONE) and SELECTION_LINE in terminal(report_on(every))
 
 
 HONEST = {
     "below chance": (
-        {"auc": rate(0.31, 0.25, 0.37)},
-        "It rates them as less suspicious than clean images (AUC 0.31 [0.25, 0.37]).",
+        {"paired_auc": rate(0.31, 0.25, 0.37)},
+        "an AUC of 0.31 [0.25, 0.37] on attacked images (PGD, eps 1/255): it rates them as less "
+        "suspicious.",
     ),
     "chance": (
-        {"auc": rate(0.53, 0.48, 0.58)},
-        "This is no better than chance (AUC 0.53 [0.48, 0.58]).",
+        {"paired_auc": rate(0.53, 0.48, 0.58)},
+        "an AUC of 0.53 [0.48, 0.58] on attacked images (PGD, eps 1/255): no better than chance.",
     ),
     "as of clean ones": (
-        {"auc": rate(0.62, 0.55, 0.68), "detection_rates": {"0.05": rate(0.03, 0.0, 0.08)}},
-        "LID detects 3 % [0, 8] of attacked images (PGD, eps 1/255). This is no more than the "
-        "share of clean images",
+        {"paired_auc": rate(0.62, 0.55, 0.68), "detection_rates": {"0.05": rate(0.03, 0.0, 0.08)}},
+        "(PGD, eps 1/255). At 5 % false alarms, it detects 3 % [0, 8] of them. This is no more "
+        "than the share of clean images",
     ),
     "perhaps as of clean ones": (
-        {"auc": rate(0.62, 0.55, 0.68), "detection_rates": {"0.05": rate(0.09, 0.04, 0.15)}},
-        "[4, 15] of attacked images (PGD, eps 1/255). This may be no more than the share "
-        "of clean images",
+        {"paired_auc": rate(0.62, 0.55, 0.68), "detection_rates": {"0.05": rate(0.09, 0.04, 0.15)}},
+        "[4, 15] of them. This may be no more than the share of clean images",
     ),
     "few": ({"too_few": True}, "LID gets no verdict: there are only 61 attacked images (PGD"),
     "no threshold": (
         {"detection_rates": {"0.05": None}},
-        "It is unknown how many attacked images (PGD, eps 1/255) LID detects at 5 % false alarms: "
-        "that takes at least 40 groups of clean images.",
+        "It is unknown how many of them it detects at 5 % false alarms: that takes at least 40 groups "
+        "of clean images.",
     ),
     "no number": (
-        {"auc": None},
+        {"paired_auc": None},
         "LID has no result on attacked images (PGD, eps 1/255): it was not",
     ),
 }
@@ -144,10 +171,10 @@ def test_a_null_alarm_opens_every_format_and_its_detector_gets_no_figure() -> No
     assert said_of("LID", found).startswith(
         "The results of LID cannot be trusted: the AUC of its null control is 0.62"
     )
-    assert "3 detectors detect" in headline(loud)[-1]
+    assert "3 detectors reach" in headline(loud)[-1]
     page = render_html(loud)
     (line,) = [row for row in cells_of(page, "table-detectors") if row[0][1].startswith("LID")]
-    assert line[0][1] == "LID!" and "!" in line[5][1]
+    assert line[0][1] == "LID!" and "!" in line[7][1]
     heat = [row for row in cells_of(page, "table-heat-matched") if row[0][1].startswith("LID")]
     assert heat and not any("above" in kind or "below" in kind for kind, _ in heat[0])
     assert opening in "".join(
@@ -168,16 +195,20 @@ def test_two_loud_detectors_are_named_and_three_more_counted() -> None:
 def test_at_a_glance_stands_the_range_and_no_choice_of_the_best() -> None:
     found = detection()
     every = [s for name in STRENGTHS if (s := found.score(name, found.key_attack))]
-    values = sorted(e.value for s in every if (e := s.detection_rates["0.05"]))
+    values = sorted(1 - e.value for s in every if (e := s.detection_rates["0.05"]))
     low, high = (of_hundred(value) for value in (values[0], values[-1]))
+    areas = sorted(s.paired_auc.value for s in every if s.paired_auc)
+    least, most = (f"{area:.2f}" for area in (areas[0], areas[-1]))
     sentence = detection_summary(found)
     assert re.fullmatch(
-        rf"At 5 false alarms per 100 clean images, 4 detectors detect between {low} \[\d+, \d+\] "
-        rf"and {high} \[\d+, \d+\] of 100 attacked images \(PGD, eps 1/255\)\.",
+        r"Against the unmodified images of the same cases, 4 detectors reach an AUC between "
+        rf"{least} \[[\d., ]+\] and {most} \[[\d., ]+\] on attacked images \(PGD, eps 1/255\); "
+        rf"0\.5 is chance\. Of 100 images that fool the model, between {low} \[\d+, \d+\] and "
+        rf"{high} \[\d+, \d+\] raise no alarm at 5 false alarms per 100 clean images\.",
         sentence,
     )
-    one = detection({"LID": 0.7})
-    assert detection_summary(one).startswith("At 5 false alarms per 100 clean images, the detector")
+    one = detection_summary(detection({"LID": 0.7}))
+    assert "same cases, the detector reaches an AUC of 0." in one
     few = [dataclasses.replace(s, too_few=True) for s in found.detector_scores]
     assert detection_summary(dataclasses.replace(found, detector_scores=tuple(few))) == ""
 
@@ -212,5 +243,7 @@ def test_the_terminal_keeps_to_its_lines(alarms: Sequence[str]) -> None:
     if len(alarms) == 4:
         assert line == ""
     else:
-        detect = f"At 5 % false alarms, {4 - len(alarms)} detectors detect "
-        assert re.fullmatch(rf"{detect}\d+ to \d+ of 100 attacked images\.", line)
+        pass_by = r"\d+ to \d+ of 100 images that fool the model pass"
+        assert re.fullmatch(rf"At 5 % false alarms, {pass_by}\.", line)
+        reach = r"Detectors: AUC 0\.\d\d to 0\.\d\d against the same cases' clean images"
+        assert sum(re.match(reach, line) is not None for line in lines) == 1
