@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import stats as scipy_stats
 
 from robust.metrics.arrays import Array, Mask
-from robust.metrics.bootstrap import FEWEST, rate_precision
+from robust.metrics.by_group import FEWEST, rate_precision
 from robust.metrics.intervals import LEVEL, jackknife_variance
 from robust.records import Estimate
 
