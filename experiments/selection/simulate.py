@@ -23,7 +23,7 @@ from robust.metrics.by_group import ByGroup
 from robust.records.estimate import TOO_FEW
 
 RESULTS = Path(__file__).parent / "results"
-DETECTORS, DRAWS = 8, 200
+DETECTORS = 8
 
 
 @dataclass(frozen=True)
