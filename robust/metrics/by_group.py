@@ -23,6 +23,10 @@ from robust.records import Estimate
 RATE_DOUBT, AUC_DOUBT = 2.0, 0.3
 """How many disagreeing groups weigh as much as the assumption that images of a group are alike."""
 
+AUC_INNER = 0.015
+"""As `inner` of `share_interval`: an AUC varies more the nearer it is to 0.5, so that with even
+tails the truth would lie beyond the inner end more often than beyond the outer one."""
+
 FEWEST = 5
 """Groups below which a rate or a median gets no interval: with fewer, none holds its level."""
 FEWEST_EACH = 10
@@ -87,7 +91,7 @@ class ByGroup:
         if (rarest := min(pairs.rarer for pairs in every)) < FEWEST_EACH:
             needed = math.ceil(groups * FEWEST_EACH / rarest)
             return Estimate(area, None, None, cases, groups, needed)
-        low, high = share_interval(area, _mean_precision(every))
+        low, high = share_interval(area, _mean_precision(every), AUC_INNER)
         return Estimate(area, low, high, cases, groups)
 
     def median(self, values: npt.ArrayLike, mask: Mask) -> Estimate | None:

@@ -16,7 +16,7 @@ from robust.records import Estimate
 Side = tuple[npt.ArrayLike, npt.ArrayLike]
 """Values `(n,)`, each 0 or 1, and the mask `(n,)` of the cases that their rate is taken over."""
 
-CHANGED_DOUBT = 4.0
+CHANGED_DOUBT = 3.0
 """As `RATE_DOUBT`, of the share of cases that differ between the two sides."""
 
 
