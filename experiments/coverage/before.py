@@ -8,7 +8,6 @@ import numpy as np
 
 from experiments.coverage.data import Scored
 from robust.metrics.arrays import Array, Mask, Places
-from robust.metrics.bootstrap import auc
 from robust.metrics.intervals import clopper_pearson
 
 DRAWS = 500
@@ -35,8 +34,9 @@ def percentile_auc(data: Scored) -> tuple[float, float] | None:
         return None
     drawn = weights(int(data.groups.max()) + 1)[:100, data.groups]
     rarer = min(len(np.unique(data.groups[side])) for side in (data.positive, ~data.positive))
-    found = auc(data.scores, data.positive, drawn)
-    return _ends(float(auc(data.scores, data.positive)[0]), found, rarer)
+    found = _weighted_auc(data.scores, data.positive, drawn)
+    value = _weighted_auc(data.scores, data.positive, np.ones((1, len(data.scores))))
+    return _ends(float(value[0]), found, rarer)
 
 
 def percentile_median(groups: Places, values: Array) -> tuple[float, float]:
@@ -47,6 +47,19 @@ def percentile_median(groups: Places, values: Array) -> tuple[float, float]:
     low, high = np.quantile(values[order][at], QUANTILES)
     middle = float(np.median(values))
     return min(float(low), middle), max(float(high), middle)
+
+
+def _weighted_auc(scores: Array, positive: Mask, weights: Array) -> Array:
+    """AUC of each resample `(draws,)`, for weights `(draws, n)`; ties count half."""
+    order = np.argsort(scores, kind="stable")
+    ordered, is_positive, weights = scores[order], positive[order], weights[:, order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    ups = np.add.reduceat(weights * is_positive, starts, axis=1)
+    downs = np.add.reduceat(weights * ~is_positive, starts, axis=1)
+    below = np.cumsum(downs, axis=1) - downs
+    with np.errstate(invalid="ignore", divide="ignore"):
+        area: Array = (ups * (below + downs / 2)).sum(1) / (ups.sum(1) * downs.sum(1))
+    return area
 
 
 def _ends(value: float, draws: Array, groups: int) -> tuple[float, float]:

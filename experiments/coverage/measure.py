@@ -23,7 +23,7 @@ from scipy import stats
 
 from experiments.coverage.before import percentile_auc, percentile_median, percentile_rate
 from experiments.coverage.data import chances, distances, images, readings, scored
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.metrics.paired import Paired
 from robust.records import Estimate
 
@@ -108,7 +108,7 @@ def rate_cells() -> Iterator[Cell]:
             of = images(rng, groups)
             hits = rng.random(len(of)) < chances(rng, groups, rate, alike)[of]
             return {
-                "now": ends_of(Bootstrap(of.tolist(), draws=1).rate(hits)),
+                "now": ends_of(ByGroup(of.tolist()).rate(hits)),
                 "before": percentile_rate(of, hits),
                 "Wilson": wilson(of, hits),
             }
@@ -127,7 +127,7 @@ def auc_cells() -> Iterator[Cell]:
         ) -> dict[str, Ends]:
             data = scored(rng, *given)
             every = np.ones(len(data.groups), bool)
-            own = Bootstrap(data.groups.tolist(), draws=1)
+            own = ByGroup(data.groups.tolist())
             found = {"now": ends_of(own.auc(data.scores, data.positive, every))}
             if rng.random() < 0.25:  # it takes far longer
                 found["before"] = percentile_auc(data)
@@ -148,7 +148,7 @@ def median_cells() -> Iterator[Cell]:
             of, values = distances(rng, groups, alike)
             every = np.ones(len(of), bool)
             return {
-                "now": ends_of(Bootstrap(of.tolist(), draws=1).median(values, every)),
+                "now": ends_of(ByGroup(of.tolist()).median(values, every)),
                 "before": percentile_median(of, values),
             }
 
@@ -216,7 +216,7 @@ def gates(repeats: int) -> list[list[object]]:
         for _ in range(repeats):
             of = images(rng, groups)
             hits = rng.random(len(of)) < chances(rng, groups, wanted - 1e-6, alike)[of]
-            now = Bootstrap(of.tolist(), draws=1).rate(hits)
+            now = ByGroup(of.tolist()).rate(hits)
             before = percentile_rate(of, hits)
             passed["now"] += now is not None and now.is_at_least(wanted)
             passed["before"] += before is not None and before[0] >= wanted

@@ -28,7 +28,7 @@ from detectors import (
 )
 from robust.detection.cross_fitting import FeatureSet
 from robust.detection.transfer_matrix import EvaluationData, evaluate_transfer
-from robust.metrics.bootstrap import auc
+from robust.metrics.by_group import auc
 
 D = 128
 MAJORITY, MINORITY = 200, 40
@@ -104,7 +104,7 @@ def closed(make: type[Detector], deviation: float, seed: int = 0) -> tuple[float
 
 def area(detector: FittedDetector, clean: Features, attacked: Features) -> float:
     scores = torch.cat([detector.score(clean), detector.score(attacked)]).numpy()
-    return float(auc(scores, np.arange(len(scores)) >= len(clean))[0])
+    return auc(scores, np.arange(len(scores)) >= len(clean))
 
 
 class UnitDensity(KernelDensity):

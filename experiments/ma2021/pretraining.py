@@ -30,7 +30,7 @@ from experiments.ma2021.common import (
     write_table,
 )
 from experiments.models import data_of
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.models import full_precision, prepare, settle_head
 from robust.records import Estimate
 from robust.records.estimate import interval_text
@@ -73,7 +73,7 @@ def main(asked: Options) -> None:
     x = torch.stack([case.image for case in chosen])
     y = torch.tensor([case.label for case in chosen])
     ids = [case.id for case in chosen]
-    drawn = Bootstrap([case.group for case in chosen])
+    drawn = ByGroup([case.group for case in chosen])
     models = {name: prepare(robust.load_classifier(folder=asked.folder(name))) for name in MODELS}
     for model in models.values():
         settle_head(model, x[:2])

@@ -31,7 +31,7 @@ from experiments.ma2021.common import (
     write_table,
 )
 from experiments.models import data_of
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.models import prepare
 
 WITH, WITHOUT = "fundus-eyepacs-224", "fundus-224"
@@ -88,7 +88,7 @@ def source_told(asked: Options, test: tuple[Tensor, list[str], list[str]]) -> No
         kept = np.isin(labels, [one, *others])
         scores = np.full(len(labels), np.nan)
         scores[kept] = model.decision_function(table[kept])
-        area = Bootstrap(test[2]).auc(scores, labels == one, kept)
+        area = ByGroup(test[2]).auc(scores, labels == one, kept)
         rows.append([question, int(kept.sum()), *numbers(area)])
         print(f"{question}: AUC {percent(area)} %")
     write_table(asked, "shortcut_source", ("question", "images", *interval("auc")), rows)
@@ -117,7 +117,7 @@ def recalls(asked: Options, test: tuple[Tensor, list[str], list[str]]) -> None:
     """(2): recall of each class, and what is called retinopathy, as photographed and recoloured."""
     images, names, groups = test
     other = recoloured(images, names)
-    bootstrap = Bootstrap(groups)
+    by_group = ByGroup(groups)
     rows = []
     for model in (WITH, WITHOUT):
         folder = asked.folder(model)
@@ -130,8 +130,8 @@ def recalls(asked: Options, test: tuple[Tensor, list[str], list[str]]) -> None:
             said = np.array([classes[i] for i in logits.argmax(1).tolist()])
             for name in sorted(set(names)):
                 mine = np.array(names) == name
-                right = bootstrap.rate(said == name, mine) if name in classes else None
-                called = bootstrap.rate(said == EYEPACS, mine) if EYEPACS in classes else None
+                right = by_group.rate(said == name, mine) if name in classes else None
+                called = by_group.rate(said == EYEPACS, mine) if EYEPACS in classes else None
                 rows.append([model, look, name, int(mine.sum()), *numbers(right, called)])
                 print(f"{model}, {look}, {name}: recall {percent(right)}")
     columns = ("model", "look", "class", "images")

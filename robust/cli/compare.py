@@ -45,7 +45,7 @@ def compare(
     """Compare two runs on the same cases, with a paired interval for each difference.
 
     Accuracy, sensitivity and specificity come from outcomes.csv of both runs. Differences are
-    NEW - OLD. Each interval is a bootstrap over groups with the same resamples for both runs.
+    NEW - OLD. Each interval is paired, by group.
     """
     if tolerance is not None and not 0 <= tolerance < 1:
         raise InputError(f"--tolerance {tolerance:g}: write a share of the cases, 0.02 for 2 %")

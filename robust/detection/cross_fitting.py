@@ -21,7 +21,7 @@ from robust.detection.feature_copies import copies_among, likeness
 from robust.detection.selection import AttackAUC, attack_auc
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Places
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.metrics.operating_point import GroupedScores, detection_rate
 from robust.records import Estimate
 from robust.records.estimate import TOO_FEW
@@ -247,16 +247,16 @@ class DetectionMetrics:
         return self.positives < TOO_FEW
 
 
-def detection_metrics(scored: ScoredImages, bootstrap: Bootstrap) -> DetectionMetrics:
-    """AUCs and detection rates, with a bootstrap over groups; a case and its twin are in one group.
+def detection_metrics(scored: ScoredImages, by_group: ByGroup) -> DetectionMetrics:
+    """AUCs and detection rates, with intervals by group; a case and its twin are in one group.
 
-    `bootstrap` is that of the population.
+    `by_group` is that of the population.
     """
-    clean = GroupedScores(scored.clean, bootstrap.codes[scored.clean_cases])
-    positive = GroupedScores(scored.positive, bootstrap.codes[scored.positive_cases])
+    clean = GroupedScores(scored.clean, by_group.codes[scored.clean_cases])
+    positive = GroupedScores(scored.positive, by_group.codes[scored.positive_cases])
     rates = {rate: detection_rate(clean, positive, rate) for rate in FALSE_ALARM_RATES}
     cases = scored.clean_cases, scored.positive_cases
-    area = attack_auc(scored.clean, scored.positive, *cases, bootstrap)
+    area = attack_auc(scored.clean, scored.positive, *cases, by_group)
     return DetectionMetrics(area, rates, len(scored.positive))
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from detectors import Features, Reference
 from robust.metrics.arrays import Array, Places
-from robust.metrics.bootstrap import auc
+from robust.metrics.by_group import auc
 
 NEIGHBOURS = 10
 """The nearest image is compared with the one of this rank."""
@@ -92,7 +92,7 @@ def _nearness(
         near = found.distances[predicted == label, 0]
         if len(far) and len(near):
             values = np.concatenate([near, far])
-            area = auc(values, np.arange(len(values)) >= len(near))[0]
+            area = auc(values, np.arange(len(values)) >= len(near))
             total, weight = total + len(near) * float(area), weight + len(near)
     return total / weight if weight else float("nan")
 

@@ -13,7 +13,7 @@ from detectors import FittedDetector
 from robust.detection.cross_fitting import StatisticSet, cross_fit
 from robust.errors import InputError
 from robust.metrics.arrays import Places
-from robust.metrics.bootstrap import auc
+from robust.metrics.by_group import auc
 from robust.metrics.groups import half_of_the_groups
 from robust.records import Estimate
 
@@ -45,7 +45,7 @@ def null_control(
     """AUC of a detector where there is nothing to detect; it should be 0.5.
 
     Heads that are fitted on noise agree between folds, so a single AUC differs from 0.5 by more
-    than its bootstrap interval says. Therefore the relabelled half is drawn several times: given
+    than its interval says. Therefore the relabelled half is drawn several times: given
     the images, the draws are independent, and the interval comes from their spread.
     """
     found = []
@@ -56,7 +56,7 @@ def null_control(
             raise InputError("the null control needs two groups in a fold; audit more cases")
         (scored,) = cross_fit(detector, *halves, {"null": halves[1]}, folds).values()
         scores = np.concatenate([scored.clean, scored.positive])
-        found.append(float(auc(scores, np.arange(len(scores)) >= len(scored.clean))[0]))
+        found.append(auc(scores, np.arange(len(scores)) >= len(scored.clean)))
     # As scipy.stats.ttest_1samp, but also where all draws are equal.
     mean, error = float(np.mean(found)), float(np.std(found, ddof=1)) / np.sqrt(draws)
     reach = float(scipy_stats.t.ppf(0.975, draws - 1)) * error

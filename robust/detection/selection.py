@@ -19,7 +19,7 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from robust.metrics.arrays import Array, Places
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.records import Estimate
 
 SIGNIFICANCE = 0.01
@@ -46,7 +46,7 @@ def attack_auc(
     positive: Array,
     clean_cases: Places,
     positive_cases: Places,
-    bootstrap: Bootstrap,
+    by_group: ByGroup,
     attacked_cases: Places | None = None,
 ) -> AttackAUC:
     """AUCs of scores `clean (n,)` and `positive (m,)`, with the case of each and its resamples.
@@ -60,7 +60,7 @@ def attack_auc(
     attacked = np.arange(len(scores)) >= len(clean)
     cases = np.concatenate([clean_cases, positive_cases])
     fell = np.isin(cases, positive_cases)
-    own = bootstrap.at(cases)
+    own = by_group.at(cases)
     every = own.auc(scores, attacked, np.ones(len(scores), bool))
     if fell.all():
         return AttackAUC(every, every, None)

@@ -22,7 +22,7 @@ from robust.detection.cross_fitting import (
 )
 from robust.detection.null_control import NullResult, alarms, null_control
 from robust.detection.selection import explained_by_selection
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.metrics.groups import folds_by_group
 
 UNFITTED = ""
@@ -87,7 +87,7 @@ def evaluate_transfer(
         check_learns_nothing(detector, data.clean.features)
     images, reasons = _measure(detectors, data, folds)
     fitting = [n for n in data.attacks if n not in reasons and (fit_on is None or n in fit_on)]
-    bootstrap = Bootstrap(groups.tolist(), seed=seed)
+    by_group = ByGroup(groups.tolist())
     metrics: dict[Key, DetectionMetrics] = {}
     nulls: dict[tuple[str, str], NullResult] = {}
     scores: dict[Key, ScoredImages] = {}
@@ -98,7 +98,7 @@ def evaluate_transfer(
             progress(done, len(detectors), f"evaluating {label}")
             fitted_on = scored.get(attack, clean)
             for name, one in cross_fit(detector, clean, fitted_on, scored, folds).items():
-                metrics[label, attack, name] = detection_metrics(one, bootstrap)
+                metrics[label, attack, name] = detection_metrics(one, by_group)
                 if attack in (key_attack, UNFITTED):
                     scores[label, attack, name] = one
             null_seed = seed + 1000 * place

@@ -40,7 +40,7 @@ def _curve(cells: Sequence[Cell], summary: Summary, norm: str) -> AccuracyCurve 
         return None
     places = np.unique(np.linspace(0, len(reached) - 1, MAX_POINTS).round().astype(int))
     eps = [0.0, *reached[places].tolist()]
-    rates = summary.bootstrap.rates([(nearest > size, evaluated) for size in eps])
+    rates = summary.by_group.rates([(nearest > size, evaluated) for size in eps])
     points = [(size, rate) for size, rate in zip(eps, rates, strict=True) if rate is not None]
     return AccuracyCurve(
         attacks=tuple(dict.fromkeys(cell.label for cell in minimal)),

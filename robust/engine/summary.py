@@ -13,7 +13,7 @@ from robust.engine.cells import Cell, misread_cells, running_order
 from robust.engine.run_store import RunStore
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Mask
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.metrics.scores import Condition, Scorer, confusion
 from robust.metrics.worst_case import (
     Ball,
@@ -110,21 +110,21 @@ class Summary:
         self.clean = Condition.clean(finished.logits)
         self._place = {row: i for i, row in enumerate(self.rows.tolist())}
         self._cells = list(cells)
-        bootstrap = Bootstrap([entry.group for entry in self.cases.entries], seed=seed)
-        self._scorer = Scorer(bootstrap, self.labels, cases.classes, cases.findings)
-        self.groups = bootstrap.count
+        by_group = ByGroup([entry.group for entry in self.cases.entries])
+        self._scorer = Scorer(by_group, self.labels, cases.classes, cases.findings)
+        self.groups = by_group.count
         self._subgroups = _subgroups(self.cases)
         self._conditions: dict[str, Condition] = {}
         self._populations = [np.ones(len(self.rows), bool), *(mask for *_, mask in self._subgroups)]
 
     @property
-    def bootstrap(self) -> Bootstrap:
+    def by_group(self) -> ByGroup:
         """The resamples of every figure, for all cases in order."""
-        return self._scorer.bootstrap
+        return self._scorer.by_group
 
-    def bootstrap_at(self, rows: Sequence[int]) -> Bootstrap:
+    def by_group_at(self, rows: Sequence[int]) -> ByGroup:
         """The resamples for some cases, by their rows."""
-        return self.bootstrap.at(np.array([self._place[row] for row in rows]))
+        return self.by_group.at(np.array([self._place[row] for row in rows]))
 
     def clean_row(self) -> AttackResult:
         """Result without attack."""

@@ -42,7 +42,7 @@ from robust.guard.calibration import (
 from robust.guard.fit_inputs import FitInputs, cell_text, on_split, open_inputs
 from robust.guard.separation import HeldOut, separation
 from robust.metrics.arrays import Array, Places
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.metrics.groups import folds_by_group, group_codes
 from robust.metrics.operating_point import (
     GroupedScores,
@@ -245,7 +245,7 @@ def _held_out_detection_rate(
         seen = scores > threshold
         flagged = int(seen.sum())
         groups = calibration.groups[features.attacked_places[~for_head]]
-        share = Bootstrap(groups.tolist()).rate(seen)
+        share = ByGroup(groups.tolist()).rate(seen)
         if held_out and len(np.unique(np.concatenate([clean, scores]))) == 1:
             raise InputError(
                 f"{inputs.label} gives every image the same score, clean or attacked: it could "

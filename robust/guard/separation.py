@@ -10,7 +10,7 @@ import numpy.typing as npt
 from robust.detection.selection import attack_auc, explained_by_selection
 from robust.guard.artifact import AUC
 from robust.metrics.arrays import Array, Places
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.records import Estimate
 from robust.records.estimate import TOO_FEW
 
@@ -49,7 +49,7 @@ def separation(images: HeldOut, threshold: float) -> Separation:
         images.attacked,
         images.clean_places,
         images.attacked_places,
-        Bootstrap(images.groups.tolist()),
+        ByGroup(images.groups.tolist()),
     )
     fell: npt.NDArray[np.bool_] = np.isin(images.clean_places, images.attacked_places)
     return Separation(

@@ -1,1 +1,1 @@
-"""Statistics on arrays: scores, cluster bootstrap, paired differences, groups, worst case."""
+"""Statistics on arrays: scores, intervals by group, paired differences, groups, worst case."""

@@ -59,15 +59,18 @@ class Precision:
         return 1 / ((1 - self.doubt) / size + self.doubt / min(size, self.least))
 
 
-def clopper_pearson(hits: float, trials: float) -> tuple[float, float]:
+def clopper_pearson(
+    hits: float, trials: float, tails: tuple[float, float] = (_TAIL, _TAIL)
+) -> tuple[float, float]:
     """Exact 95 % interval of a binomial proportion (Clopper and Pearson 1934).
 
     Hits and trials may be fractional. The ends are 0 and 1 where there is no hit, or nothing else.
+    `tails` are the chances that the truth lies below, and above.
     """
-    low = 0.0 if hits <= 0 else float(scipy_stats.beta.ppf(_TAIL, hits, trials - hits + 1))
+    low = 0.0 if hits <= 0 else float(scipy_stats.beta.ppf(tails[0], hits, trials - hits + 1))
     high = 1.0
     if hits < trials:
-        high = float(scipy_stats.beta.ppf(1 - _TAIL, hits + 1, trials - hits))
+        high = float(scipy_stats.beta.ppf(1 - tails[1], hits + 1, trials - hits))
     return low, high
 
 
@@ -79,13 +82,20 @@ def groups_needed(bound: float) -> int:
     return least
 
 
-def share_interval(share: float, known: Precision) -> tuple[float, float]:
-    """The 95 % interval of a share in [0, 1]."""
+def share_interval(share: float, known: Precision, inner: float = _TAIL) -> tuple[float, float]:
+    """The 95 % interval of a share in [0, 1].
+
+    `inner` is the chance that the truth lies beyond the end nearer to 0.5; the rest of 5 % lies
+    beyond the other end.
+    """
     size = known.size(share)
-    if 0 < share < 1 and known.variance > 0:
-        student = float(scipy_stats.t.ppf(1 - _TAIL, max(known.degrees, 1.0)))
-        size *= (_NORMAL / student) ** 2
-    low, high = clopper_pearson(share * size, size)
+    if share in (0.0, 1.0) or known.variance <= 0:
+        return clopper_pearson(share * size, size)
+    student = float(scipy_stats.t.ppf(1 - _TAIL, max(known.degrees, 1.0)))
+    size *= (_NORMAL / student) ** 2
+    outer = 2 * _TAIL - inner
+    tails = (inner, outer) if share > 0.5 else (outer, inner)
+    low, high = clopper_pearson(share * size, size, tails)
     return min(low, share), max(high, share)
 
 

@@ -18,7 +18,7 @@ from scipy import special, stats
 
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Places
-from robust.metrics.bootstrap import FEWEST
+from robust.metrics.by_group import FEWEST
 from robust.metrics.intervals import LEVEL, equal_groups
 from robust.records import Estimate
 

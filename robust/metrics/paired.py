@@ -9,14 +9,14 @@ import numpy.typing as npt
 from scipy import stats as scipy_stats
 
 from robust.metrics.arrays import Array, Mask
-from robust.metrics.bootstrap import FEWEST, rate_precision
+from robust.metrics.by_group import FEWEST, rate_precision
 from robust.metrics.intervals import LEVEL, jackknife_variance
 from robust.records import Estimate
 
 Side = tuple[npt.ArrayLike, npt.ArrayLike]
 """Values `(n,)`, each 0 or 1, and the mask `(n,)` of the cases that their rate is taken over."""
 
-CHANGED_DOUBT = 4.0
+CHANGED_DOUBT = 3.0
 """As `RATE_DOUBT`, of the share of cases that differ between the two sides."""
 
 

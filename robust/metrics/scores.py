@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robust.metrics.arrays import Array, Mask
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.records import Estimate, Scores
 from robust.records.verdicts import too_many_failed
 
@@ -100,7 +100,7 @@ class Ranking:
 class Scorer:
     """Scores conditions of one set of cases; all numbers share the same resamples."""
 
-    bootstrap: Bootstrap
+    by_group: ByGroup
     """Resamples of the cases' groups."""
     labels: npt.NDArray[np.int64]
     """`(n,)`: class of each case."""
@@ -139,7 +139,7 @@ class Scorer:
             *((correct, counted & (self.labels == label)) for label in range(len(self.classes))),
         ]
         columns = [(v, m & who) for who in populations for v, m in ratios]
-        rates = self.bootstrap.rates(columns)
+        rates = self.by_group.rates(columns)
         results = []
         for i, who in enumerate(populations):
             (accuracy, robust, success, misses, alarms, sensitivity, specificity, *recall) = rates[
@@ -158,8 +158,8 @@ class Scorer:
                     auc=self._auc(ranked, counted & who),
                     attacker_auc=None if pushed is None else self._auc(pushed, counted & who),
                     recall=dict(zip(self.classes, recall, strict=True)),
-                    median_l2=self.bootstrap.median(condition.l2, broken),
-                    median_linf=self.bootstrap.median(condition.linf, broken),
+                    median_l2=self.by_group.median(condition.l2, broken),
+                    median_linf=self.by_group.median(condition.linf, broken),
                 )
             )
         return results
@@ -167,25 +167,8 @@ class Scorer:
     def _auc(self, scores: Array, mask: Mask) -> Estimate | None:
         """The AUC of scores `(n, s)`; the mean over their columns."""
         positive = self.ranking.positive
-        each = [
-            self.bootstrap.auc(scores[:, k], positive[:, k], mask) for k in range(scores.shape[1])
-        ]
-        defined = [e for e in each if e is not None]
-        if not defined:
-            return None
-        return defined[0] if self.findings else _mean(defined)
-
-
-def _mean(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean, with the mean of the bounds: wider than the bound of the mean, never too narrow."""
-    value = float(np.mean([one.value for one in estimates]))
-    ends = [one.interval for one in estimates if one.interval is not None]
-    first = estimates[0]
-    if len(ends) < len(estimates):
-        needed = max((one.groups_needed or 0 for one in estimates), default=0)
-        return Estimate(value, None, None, first.cases, first.groups, needed or None)
-    low, high = (float(np.mean([end[side] for end in ends])) for side in (0, 1))
-    return Estimate(value, low, high, first.cases, first.groups)
+        columns = [(scores[:, k], positive[:, k]) for k in range(scores.shape[1])]
+        return self.by_group.mean_auc(columns, mask)
 
 
 def finding_score(logits: Array, findings: Sequence[int]) -> Array:

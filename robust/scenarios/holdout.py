@@ -17,7 +17,7 @@ from robust.engine.goal import ANY_ERROR, Goal, eligible_cases
 from robust.engine.session import Session
 from robust.errors import InputError
 from robust.metrics.arrays import Mask, Places
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.metrics.groups import folds_by_group, group_codes
 from robust.records import Estimate
 
@@ -41,7 +41,7 @@ class Holdout:
     """Correctly classified clean images of every label, which an attacker may start from."""
     half: Places
     """`(n,)`, 0 or 1: no patient and no copy of an image is in both."""
-    bootstrap: Bootstrap
+    by_group: ByGroup
 
     @property
     def classes(self) -> int:
@@ -63,7 +63,7 @@ class Holdout:
 
     def rate(self, hits: Mask) -> Estimate:
         """The rate of a mask `(n,)` over all cases, with its interval by group."""
-        found = self.bootstrap.rate(hits)
+        found = self.by_group.rate(hits)
         assert found is not None  # there are cases
         return found
 
@@ -116,8 +116,8 @@ def make_holdout(session: Session, seed: int, threat: ThreatModel, limit: int) -
         return None
     others = _of_one_shape(load, spread(list(right), min(BATCH_SIZE, affordable)), ANY_ERROR, shape)
     halves = folds_by_group(groups, seed, 2)
-    bootstrap = Bootstrap(groups.tolist(), seed=seed)
-    return Holdout(session.runner.logits, goal, seed, threat, batch, others, halves, bootstrap)
+    by_group = ByGroup(groups.tolist())
+    return Holdout(session.runner.logits, goal, seed, threat, batch, others, halves, by_group)
 
 
 def _of_one_shape(

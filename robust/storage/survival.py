@@ -122,10 +122,10 @@ def _survival(eps: float, worst: dict[int, SurvivalOutcome], summary: Summary) -
     if not rows:
         return None
     every = [worst[row] for row in rows]
-    bootstrap = summary.bootstrap_at(rows)
+    by_group = summary.by_group_at(rows)
 
     def rate(flags: Iterable[bool | None]) -> Estimate:
-        found = bootstrap.rate(np.array([bool(flag) for flag in flags]))
+        found = by_group.rate(np.array([bool(flag) for flag in flags]))
         assert found is not None  # there are rows
         return found
 

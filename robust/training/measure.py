@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robust.cases import Cases
 from robust.errors import InputError
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.metrics.scores import Condition, Scorer, confusion
 from robust.models import Classifier, full_precision, prepare
 from robust.records import Scores
@@ -34,7 +34,7 @@ def measure(classifier: Classifier, cases: Cases, device: torch.device) -> Split
         logits = predict(prepare(classifier, device), cases)
     labels = np.array([entry.label for entry in cases.entries])
     groups = [entry.group for entry in cases.entries]
-    scorer = Scorer(Bootstrap(groups), labels, cases.classes, cases.findings)
+    scorer = Scorer(ByGroup(groups), labels, cases.classes, cases.findings)
     condition = Condition.clean(logits.double().numpy())
     (scores,) = scorer.score(condition, [np.ones(len(labels), bool)])
     return SplitScores(scores, confusion(condition, labels))

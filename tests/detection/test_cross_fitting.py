@@ -23,7 +23,7 @@ from robust.detection.cross_fitting import (
     detection_metrics,
 )
 from robust.errors import InputError
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.metrics.groups import folds_by_group
 from tests.detection.worlds import density, successes, world
 
@@ -70,7 +70,7 @@ def test_a_shift_is_seen_and_more_of_it_better() -> None:
     for detector in (density(w), Mahalanobis().fit(w.reference)):
         sides = {name: side.measure(detector) for name, side in (("near", near), ("far", far))}
         found = cross_fit(detector, w.clean.measure(detector), sides["far"], sides, folds)
-        seen = {name: detection_metrics(one, Bootstrap(w.groups)) for name, one in found.items()}
+        seen = {name: detection_metrics(one, ByGroup(w.groups)) for name, one in found.items()}
         far_auc, near_auc = seen["far"].auc.all_clean, seen["near"].auc.all_clean
         assert far_auc is not None and near_auc is not None
         assert far_auc.value > 0.95 > near_auc.value > 0.5
@@ -83,7 +83,7 @@ def test_figures_are_those_of_scikit_learn_and_thresholds_of_clean_images() -> N
     rng = np.random.default_rng(0)
     clean, positive = rng.normal(0, 1, 400), rng.normal(1, 2, 150)
     found = detection_metrics(
-        ScoredImages(clean, positive, np.arange(400), np.arange(150)), Bootstrap(np.arange(400))
+        ScoredImages(clean, positive, np.arange(400), np.arange(150)), ByGroup(np.arange(400))
     )
     truth = np.r_[np.zeros(400), np.ones(150)]
     area = found.auc.all_clean
@@ -99,7 +99,7 @@ def test_figures_are_those_of_scikit_learn_and_thresholds_of_clean_images() -> N
 
 def test_without_a_positive_there_is_no_auc() -> None:
     none = ScoredImages(np.zeros(9), np.zeros(0), np.arange(9), np.arange(0))
-    assert detection_metrics(none, Bootstrap(np.arange(9))).auc.all_clean is None
+    assert detection_metrics(none, ByGroup(np.arange(9))).auc.all_clean is None
 
 
 def test_planted_groups_on_two_sides() -> None:

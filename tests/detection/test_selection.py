@@ -16,7 +16,7 @@ from robust.auditing import audit
 from robust.cases.case import Cases, Entry
 from robust.detection.selection import AttackAUC, attack_auc, explained_by_selection
 from robust.metrics.arrays import Array
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.models import Classifier
 from robust.records import Estimate, Report
 from robust.report.gates import judge_gates
@@ -28,7 +28,7 @@ N = 300
 
 def areas(clean: Array, positive: Array, fell: Any, **more: Any) -> AttackAUC:
     every = np.arange(len(clean))
-    return attack_auc(clean, positive, every, np.asarray(fell), Bootstrap(every.tolist()), **more)
+    return attack_auc(clean, positive, every, np.asarray(fell), ByGroup(every.tolist()), **more)
 
 
 def drawn(seed: int = 0) -> tuple[np.random.Generator, Array, Any]:
@@ -122,12 +122,12 @@ def test_cases_that_fall_by_chance_raise_no_doubt() -> None:
     for seed in range(40):
         rng = np.random.default_rng(seed)
         fell = np.sort(rng.choice(120, 40, replace=False))
-        bootstrap, every = Bootstrap(list(range(120)), draws=80, seed=seed), np.arange(120)
+        by_group, every = ByGroup(list(range(120))), np.arange(120)
         found = []
         for _ in range(8):
             clean = rng.normal(size=120)
             positive = clean[fell] + rng.normal(0, 0.3, 40)
-            found.append(attack_auc(clean, positive, every, fell, bootstrap))
+            found.append(attack_auc(clean, positive, every, fell, by_group))
         raised += any(explained_by_selection(found))
     assert raised <= 4  # at a true rate of 3 % more happen in less than 1 of 100
 

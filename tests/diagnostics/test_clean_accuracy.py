@@ -12,7 +12,7 @@ from scipy.stats import norm
 from robust.cases.case import Cases, Entry
 from robust.diagnostics.evidence import Evidence
 from robust.diagnostics.model import constant_predictions, weak_clean
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.metrics.scores import Condition, Scorer
 from tests.diagnostics.test_checks import sound
 
@@ -30,7 +30,7 @@ def evidence(logits: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Evid
         for i, (label, group) in enumerate(zip(labels, groups, strict=True))
     )
     cases = Cases("folder", names, entries, lambda _: np.zeros((2, 2), np.uint8), findings)
-    scorer = Scorer(Bootstrap(groups.tolist(), draws=20), labels, names, findings)
+    scorer = Scorer(ByGroup(groups.tolist()), labels, names, findings)
     scores = scorer.score(Condition.clean(logits), [np.ones(len(labels), bool)])[0]
     e = sound()
     predicted = Counter(logits.argmax(1).tolist())

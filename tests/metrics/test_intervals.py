@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from experiments.coverage.data import chances, distances, images, scored
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.metrics.intervals import clopper_pearson, equal_groups, groups_needed
 from robust.records import Estimate
 
@@ -46,7 +46,7 @@ def test_equal_groups_after_kish() -> None:
 
 def test_independent_images_have_the_exact_interval_of_their_number() -> None:
     """Korn and Graubard's size is the number of cases, corrected by t for the number of groups."""
-    found = Bootstrap(range(400)).rate(np.arange(400) < 120)
+    found = ByGroup(range(400)).rate(np.arange(400) < 120)
     size = 399 * (stats.norm.ppf(0.975) / stats.t.ppf(0.975, 399)) ** 2
     assert found is not None and found.interval is not None
     assert found.interval == pytest.approx(clopper_pearson(0.3 * size, size), abs=2e-4)
@@ -63,7 +63,7 @@ def test_intervals_of_rates_hold_the_truth(groups: int, alike: float, rate: floa
     for _ in range(REPEATS):
         of = images(rng, groups)
         hits = rng.random(len(of)) < chances(rng, groups, rate, alike)[of]
-        held += holds(Bootstrap(of.tolist()).rate(hits), rate)
+        held += holds(ByGroup(of.tolist()).rate(hits), rate)
     assert not rarely(held)
 
 
@@ -79,7 +79,7 @@ def test_intervals_of_an_auc_hold_the_truth(
     for _ in range(REPEATS):
         data = scored(rng, groups, area, prevalence, kind, alike)
         every = np.ones(len(data.groups), bool)
-        found = Bootstrap(data.groups.tolist()).auc(data.scores, data.positive, every)
+        found = ByGroup(data.groups.tolist()).auc(data.scores, data.positive, every)
         if found is not None and found.interval is not None:
             held, tried = held + holds(found, area), tried + 1
     assert tried > 0.9 * REPEATS and not rarely(held, tried)
@@ -91,7 +91,7 @@ def test_intervals_of_medians_hold_the_truth(groups: int, alike: float) -> None:
     held = 0
     for _ in range(REPEATS):
         of, values = distances(rng, groups, alike)
-        found = Bootstrap(of.tolist()).median(values, np.ones(len(of), bool))
+        found = ByGroup(of.tolist()).median(values, np.ones(len(of), bool))
         held += holds(found, 1.0)
     assert not rarely(held)
 
@@ -104,7 +104,7 @@ def test_a_gate_rarely_passes_what_misses_it_by_a_hair(groups: int, alike: float
     for _ in range(REPEATS):
         of = images(rng, groups)
         hits = rng.random(len(of)) < chances(rng, groups, 0.95 - 1e-6, alike)[of]
-        found = Bootstrap(of.tolist()).rate(hits)
+        found = ByGroup(of.tolist()).rate(hits)
         passed += found is not None and found.is_at_least(0.95)
     # So many would come out in one of 1,000 tests if 3.5 of 100 passed.
     assert stats.binom.sf(passed - 1, REPEATS, 0.035) > 0.001

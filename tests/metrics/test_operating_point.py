@@ -10,7 +10,7 @@ from scipy import stats
 
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Places
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.metrics.operating_point import (
     FalseAlarms,
     GroupedScores,
@@ -60,7 +60,7 @@ def test_the_interval_holds_the_rate_at_the_true_threshold(
         held.append(found.interval[0] <= truth <= found.interval[1])
         if run < 100:
             flagged = attacked > threshold(clean, rate)
-            before = Bootstrap(groups.tolist()).rate(flagged, fell)
+            before = ByGroup(groups.tolist()).rate(flagged, fell)
             assert before is not None and before.interval is not None
             known.append(before.interval[0] <= truth <= before.interval[1])
     assert 0.93 <= np.mean(held) < 0.995

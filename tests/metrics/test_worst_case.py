@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.metrics.scores import Condition, Ranking, Scorer, margins
 from robust.metrics.worst_case import Ball, CellOutcome, pushed_scores, worst_case
 
@@ -101,7 +101,7 @@ def test_the_attacker_on_the_auc_takes_every_image_and_never_does_worse(
             every = np.stack([ranking.of(clean.logits)[case], *own])
             up = ranking.positive[case]
             assert (pushed[case] == np.where(up, every.min(0), every.max(0))).all()
-        scorer = Scorer(Bootstrap(range(CASES), draws=20), labels, ("a", "b", "c"), findings)
+        scorer = Scorer(ByGroup(range(CASES)), labels, ("a", "b", "c"), findings)
         worst = worst_case(clean, labels, cells, ball).condition
         worst = replace(worst, failed=np.zeros(CASES, bool))  # with many of them, no AUC is given
         (scores,) = scorer.score(worst, [np.ones(CASES, bool)], pushed)

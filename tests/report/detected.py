@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robust.metrics.bootstrap import auc
+from robust.metrics.by_group import auc
 from robust.records import (
     AdaptiveResult,
     Detection,
@@ -166,7 +166,7 @@ def _worth(
 ) -> tuple[Estimate, Estimate, Estimate | None, dict[str, Estimate]]:
     """Paired AUC, a little below that against all clean images, its control, detection rates."""
     positive = np.arange(len(clean) + len(own)) >= len(clean)
-    value = float(auc(np.concatenate([clean, own]), positive)[0])
+    value = auc(np.concatenate([clean, own]), positive)
     groups = max(1, len(own) // 2)
 
     def estimate(share: float, spread: float) -> Estimate:

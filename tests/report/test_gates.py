@@ -83,7 +83,7 @@ def one(gates: dict[str, Any], **changes: Any) -> GateResult:
         # 0.025 ** (1 / 7) = 0.590 and 0.025 ** (1 / 8) = 0.631
         (Estimate(1.0, 0.59, 1.0, 70, 7), 0.6, "undecided", "7 groups cannot show it"),
         (Estimate(1.0, 0.631, 1.0, 80, 8), 0.6, "passed", "reaches 60 %"),
-        # A bootstrap over few groups is too narrow: what a perfect result cannot, it cannot.
+        # What a perfect result cannot, it cannot.
         (Estimate(0.97, 0.94, 0.99, 70, 7), 0.6, "undecided", "needs 8 groups (observed: 97.0 %"),
         (Estimate(0.1, 0.0, 0.5, 70, 7), 0.6, "failed", "lies below 60 %"),
     ],

@@ -53,7 +53,7 @@ from robust.engine.run_memory import ADAPTIVE, AdaptiveFold
 from robust.engine.run_store import Outcome
 from robust.engine.verified_attack import AttackTask, attack_batch
 from robust.metrics.arrays import Array, Places
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.metrics.groups import folds_by_group
 from robust.metrics.operating_point import GroupedScores, detection_rate, threshold
 from robust.records import AdaptiveResult, Detection, Estimate
@@ -140,7 +140,7 @@ class AdaptiveEvaluation:
         spec, seed, population = run.spec, run.audit.seed, run.log.population
         self.rows = population.rows
         self.folds = folds_by_group(population.groups, seed)
-        self.bootstrap = Bootstrap(population.groups.tolist(), seed=seed)
+        self.by_group = ByGroup(population.groups.tolist())
         self.places = np.array(spread(range(len(self.rows)), spec.adaptive), np.int64)
         top = self.clean.features.logits.double().topk(2).values
         median_clean_margin = float((top[:, 0] - top[:, 1]).median())
@@ -299,7 +299,7 @@ class AdaptiveEvaluation:
     def _result(
         self, defence: _Defence, best: Mapping[int, BestEvasion], agreement: float | None
     ) -> AdaptiveResult:
-        own = self.bootstrap.at(self.places)
+        own = self.by_group.at(self.places)
         found = [best[self.rows[place]] for place in self.places]
         adaptive = np.array([np.inf if one.score is None else one.score for one in found])
         static = np.array([defence.static.get(one.row, np.inf) for one in found])
@@ -308,7 +308,7 @@ class AdaptiveEvaluation:
             name: sum(one.attack == name for one in found) for name in (self.cell.label, *by_name)
         }
 
-        clean = GroupedScores(defence.clean, self.bootstrap.at(self.clean.cases).codes)
+        clean = GroupedScores(defence.clean, self.by_group.at(self.clean.cases).codes)
 
         def passing(scores: Array, groups: Places) -> dict[str, Estimate | None]:
             attacked = GroupedScores(scores, groups)
@@ -351,7 +351,7 @@ class AdaptiveEvaluation:
         """Of the attacked images that fool the classifier."""
         fooled = np.isfinite(attacked)
         cases = self.clean.cases, self.places[fooled]
-        return attack_auc(clean, attacked[fooled], *cases, self.bootstrap, self.places)
+        return attack_auc(clean, attacked[fooled], *cases, self.by_group, self.places)
 
 
 def _update_best(

@@ -11,7 +11,7 @@ import pandas as pd
 
 from robust.errors import InputError
 from robust.metrics.arrays import Mask, Places
-from robust.metrics.bootstrap import Bootstrap
+from robust.metrics.by_group import ByGroup
 from robust.metrics.paired import Paired
 from robust.metrics.scores import Condition
 from robust.records import Estimate, Report, stages_text
@@ -217,7 +217,7 @@ class _Pair:
     ) -> None:
         """`cells` are the attacks that both ran alike."""
         self._runs, self._reports, self._cells = runs, reports, cells
-        self._single, self._paired = Bootstrap(runs[0].groups), Paired(runs[0].groups)
+        self._single, self._paired = ByGroup(runs[0].groups), Paired(runs[0].groups)
         old, new = (report.data for report in reports)
         names = list(old.classes)
         findings = old.findings if old.findings == new.findings else ()

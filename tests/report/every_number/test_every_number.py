@@ -16,7 +16,7 @@ import pytest
 from attacks import CarliniWagnerL2
 from robust.auditing import audit
 from robust.cases import open_cases
-from robust.metrics.bootstrap import auc
+from robust.metrics.by_group import auc
 from robust.models import Classifier
 from robust.records import Report
 from robust.report import write_report
@@ -122,7 +122,7 @@ def metric(report: Report, cases: pd.DataFrame, name: str, norm: str, of: str) -
     attacked = cases.attacked
     if name == "auc":
         return float(
-            auc((cases[f"logit_{finding}"] - cases.logit_normal).to_numpy(), sick.to_numpy())[0]
+            auc((cases[f"logit_{finding}"] - cases.logit_normal).to_numpy(), sick.to_numpy())
         )
     if name.startswith("median"):
         return float(np.median(cases[name.removeprefix("median_")][cases.success == 1]))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from robust.metrics import bootstrap as stats
-from robust.metrics.bootstrap import Bootstrap, auc
+from robust.metrics import by_group
+from robust.metrics.by_group import ByGroup, auc
 from robust.records import Estimate
 
 
@@ -16,20 +16,17 @@ def width(found: Estimate | None) -> float:
     return found.interval[1] - found.interval[0]
 
 
-def test_auc_against_scikit_learn_with_ties_and_weights() -> None:
+def test_auc_against_scikit_learn_with_ties() -> None:
     rng = np.random.default_rng(0)
     scores = rng.integers(0, 12, 300).astype(float)
     positive = rng.random(300) < 0.4
-    weights = rng.integers(0, 4, (5, 300)).astype(float)
-    assert auc(scores, positive)[0] == pytest.approx(roc_auc_score(positive, scores), abs=1e-12)
-    for row, value in zip(weights, auc(scores, positive, weights), strict=True):
-        wanted = roc_auc_score(positive, scores, sample_weight=row)
-        assert value == pytest.approx(wanted, abs=1e-12)
+    assert auc(scores, positive) == pytest.approx(roc_auc_score(positive, scores), abs=1e-12)
+    assert np.isnan(auc(scores, np.zeros(300, bool)))
 
 
 def test_a_rate_at_the_edge_is_bounded_by_the_number_of_groups_not_of_images() -> None:
     groups = [i // 10 for i in range(100)]
-    found = Bootstrap(groups).rate(np.ones(100))
+    found = ByGroup(groups).rate(np.ones(100))
     assert found is not None
     assert (found.value, found.high, found.groups, found.cases) == (1.0, 1.0, 10, 100)
     assert found.low == pytest.approx(0.025 ** (1 / 10))
@@ -38,8 +35,8 @@ def test_a_rate_at_the_edge_is_bounded_by_the_number_of_groups_not_of_images() -
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_a_few_groups_get_no_interval_and_are_told_how_many_it_takes(groups: int) -> None:
     codes = (np.arange(50) % groups).tolist()
-    rate = Bootstrap(codes).rate(np.arange(50) < 20)
-    median = Bootstrap(codes).median(np.arange(50.0), np.ones(50, bool))
+    rate = ByGroup(codes).rate(np.arange(50) < 20)
+    median = ByGroup(codes).median(np.arange(50.0), np.ones(50, bool))
     for found, value in ((rate, 0.4), (median, 24.5)):
         assert found is not None and found.value == value
         assert found.interval is None and found.groups_needed == 5
@@ -47,7 +44,7 @@ def test_a_few_groups_get_no_interval_and_are_told_how_many_it_takes(groups: int
 
 def test_an_auc_needs_ten_groups_on_either_side() -> None:
     positive = np.arange(40) < 8
-    found = Bootstrap(range(40)).auc(np.arange(40.0), positive, np.ones(40, bool))
+    found = ByGroup(range(40)).auc(np.arange(40.0), positive, np.ones(40, bool))
     assert found is not None and (found.value, found.groups_needed) == (0.0, 50)
     assert found.interval is None
 
@@ -55,29 +52,29 @@ def test_an_auc_needs_ten_groups_on_either_side() -> None:
 def test_images_of_one_patient_widen_the_interval() -> None:
     rng = np.random.default_rng(1)
     right = np.repeat(rng.random(60) < 0.7, 10)
-    by_image = Bootstrap(list(range(600))).rate(right)
-    by_patient = Bootstrap([i // 10 for i in range(600)]).rate(right)
+    by_image = ByGroup(list(range(600))).rate(right)
+    by_patient = ByGroup([i // 10 for i in range(600)]).rate(right)
     ratio = width(by_patient) / width(by_image)
     assert ratio == pytest.approx(np.sqrt(10), rel=0.15)
 
 
 def test_many_rates_at_once_equal_single_ones() -> None:
     rng = np.random.default_rng(3)
-    bootstrap = Bootstrap(rng.integers(0, 40, 200).tolist())
+    by_group = ByGroup(rng.integers(0, 40, 200).tolist())
     columns = [(rng.random(200) < p, rng.random(200) < 0.8) for p in (0.1, 0.5, 0.9)]
-    together = bootstrap.rates(columns)
+    together = by_group.rates(columns)
     for (values, mask), found in zip(columns, together, strict=True):
-        alone = bootstrap.rate(values, mask)
+        alone = by_group.rate(values, mask)
         assert alone is not None and found is not None
         assert found.value == pytest.approx(float(values[mask].mean()), abs=1e-12)
         assert (found.low, found.high) == pytest.approx((alone.low, alone.high), abs=1e-6)
-    assert bootstrap.rate(np.ones(200), np.zeros(200, bool)) is None
+    assert by_group.rate(np.ones(200), np.zeros(200, bool)) is None
 
 
 def test_median_and_its_interval() -> None:
     rng = np.random.default_rng(4)
     values = rng.exponential(size=400)
-    found = Bootstrap(list(range(400)), draws=2000).median(values, np.ones(400, bool))
+    found = ByGroup(list(range(400))).median(values, np.ones(400, bool))
     assert found is not None
     assert found.value == np.median(values)
     ordered = np.sort(values)
@@ -90,7 +87,7 @@ def test_auc_interval_against_delongs_variance() -> None:
     rng = np.random.default_rng(5)
     positive = np.arange(400) < 200
     scores = rng.normal(size=400) + positive
-    found = Bootstrap(list(range(400))).auc(scores, positive, np.ones(400, bool))
+    found = ByGroup(list(range(400))).auc(scores, positive, np.ones(400, bool))
     assert found is not None
     wins = (scores[:200, None] > scores[None, 200:]).astype(float)
     spread = np.sqrt(wins.mean(1).var(ddof=1) / 200 + wins.mean(0).var(ddof=1) / 200)
@@ -103,7 +100,7 @@ def test_the_jackknife_of_an_auc_leaves_out_one_group_at_a_time() -> None:
     groups, positive = rng.integers(0, 30, 200), rng.random(200) < 0.4
     scores = np.round(rng.normal(size=200) + positive, 1)
     without = [roc_auc_score(positive[groups != one], scores[groups != one]) for one in range(30)]
-    pairs = stats._Pairs.of(scores, positive, groups)
+    pairs = by_group._Pairs.of(scores, positive, groups)
     assert pairs.area == pytest.approx(roc_auc_score(positive, scores), abs=1e-12)
     found = pairs.precision().variance
     assert found == pytest.approx(29 / 30 * np.sum((without - np.mean(without)) ** 2), rel=1e-9)
@@ -114,29 +111,20 @@ def test_infinite_scores_rank_last() -> None:
     finite = np.where(positive, 1e6, np.arange(40.0))
     infinite = np.where(positive, np.inf, np.arange(40.0))
     every = np.ones(40, bool)
-    assert Bootstrap(range(40)).auc(finite, positive, every) == Bootstrap(range(40)).auc(
+    assert ByGroup(range(40)).auc(finite, positive, every) == ByGroup(range(40)).auc(
         infinite, positive, every
     )
-
-
-def test_more_groups_than_units_are_drawn_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dealt into units, sums spread as theory says."""
-    monkeypatch.setattr(stats, "MAX_UNITS", 2_000)
-    positive = np.arange(3_000) < 900
-    drawn = Bootstrap(range(3_000)).draw(np.stack([positive, np.ones(3_000)], 1).astype(np.float32))
-    rates = drawn[:, 0] / drawn[:, 1]
-    assert rates.std() == pytest.approx((0.3 * 0.7 / 3_000) ** 0.5, rel=0.12)
 
 
 def test_the_mean_of_the_classes_areas_varies_less_than_each() -> None:
     rng = np.random.default_rng(7)
     labels = rng.integers(0, 3, 300)
     logits = rng.normal(size=(300, 3)) + 1.5 * np.eye(3)[labels]
-    bootstrap, every = Bootstrap(range(300)), np.ones(300, bool)
+    grouped, every = ByGroup(range(300)), np.ones(300, bool)
     columns = [(logits[:, k], labels == k) for k in range(3)]
-    each = [bootstrap.auc(*column, every) for column in columns]
-    mean = bootstrap.mean_auc(columns, every)
+    each = [grouped.auc(*column, every) for column in columns]
+    mean = grouped.mean_auc(columns, every)
     wanted = np.mean([roc_auc_score(labels == k, logits[:, k]) for k in range(3)])
     assert mean is not None and mean.value == pytest.approx(wanted, abs=1e-12)
     assert width(mean) < min(map(width, each))
-    assert bootstrap.mean_auc([*columns, (logits[:, 0], labels == 9)], every) == mean
+    assert grouped.mean_auc([*columns, (logits[:, 0], labels == 9)], every) == mean

@@ -1,17 +1,10 @@
-"""Rates, medians and AUC with their intervals by group; resamples of groups for all else.
-
-Intervals of a single share come from a jackknife over groups (`intervals`). What has no such
-interval is resampled (Davison and Hinkley 1997),
-every one on the same resamples. Written out here since scipy.stats.bootstrap resamples no clusters
-and shares no resamples.
-"""
+"""Rates, medians and AUC with 95 % intervals by group: jackknife, effective sample size."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +20,12 @@ from robust.metrics.intervals import (
 )
 from robust.records import Estimate
 
-MAX_UNITS = 20_000
-"""Most units that are resampled. More groups than this are merged into that many units, drawn as
-one: memory and time stay bounded, and the widths of intervals change by less than a hundredth."""
-
 RATE_DOUBT, AUC_DOUBT = 2.0, 0.3
 """How many disagreeing groups weigh as much as the assumption that images of a group are alike."""
+
+AUC_INNER = 0.015
+"""As `inner` of `share_interval`: an AUC varies more the nearer it is to 0.5, so that with even
+tails the truth would lie beyond the inner end more often than beyond the outer one."""
 
 FEWEST = 5
 """Groups below which a rate or a median gets no interval: with fewer, none holds its level."""
@@ -40,41 +33,28 @@ FEWEST_EACH = 10
 """Groups with a positive, and with a negative, below which an AUC gets no interval."""
 
 
-def auc(scores: Array, positive: Mask, weights: Array | None = None) -> Array:
-    """Area under the ROC curve, ties counted half: `(draws,)` for weights `(draws, n)`.
+def auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
+    """Area under the ROC curve, ties counted half; NaN where one side is empty.
 
-    Higher scores should go with `positive`. NaN where one side is empty.
+    Higher scores should go with `positive`; an infinite one ranks last.
     """
-    if weights is None:
-        weights = np.ones((1, len(scores)))
-    order = np.argsort(scores, kind="stable")
-    ordered, is_positive = scores[order], positive[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    weights = weights[:, order]
-    ups = np.add.reduceat(weights * is_positive, starts, axis=1)
-    downs = np.add.reduceat(weights * ~is_positive, starts, axis=1)
-    below = np.cumsum(downs, axis=1) - downs
-    pairs = ups.sum(1) * downs.sum(1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        area: Array = (ups * (below + downs / 2)).sum(1) / pairs
-    return area
+    ranks, up = rankdata(np.asarray(scores, np.float64)), np.asarray(positive, bool)
+    pairs = int(up.sum()) * int((~up).sum())
+    return (float(ranks[up].sum()) - up.sum() * (up.sum() + 1) / 2) / pairs if pairs else math.nan
 
 
-class Bootstrap:
-    """Estimates by group; what is resampled shares the same resamples.
+class ByGroup:
+    """Estimates for cases in groups (patients, lesions); `groups` is `(n,)`, one for each case."""
 
-    `groups` is `(n,)`, any hashable per case. A resample gives each group a weight, how often it
-    was drawn, so that a rate is a ratio of two weighted sums.
-    """
-
-    def __init__(self, groups: Sequence[object], draws: int = 1000, seed: int = 0) -> None:
+    def __init__(self, groups: Sequence[object]) -> None:
         _, codes = np.unique(np.asarray([str(g) for g in groups]), return_inverse=True)
         self.codes: npt.NDArray[np.int64] = codes.astype(np.int64)
+        """`(n,)`: number of each case's group."""
         self.count = int(codes.max()) + 1 if len(codes) else 0
-        self._resamples = _Resamples(self.count, draws, seed)
+        """Number of groups."""
 
-    def at(self, rows: npt.NDArray[np.int64]) -> Bootstrap:
-        """The same groups and resamples for these cases, in this order; a case may occur twice."""
+    def at(self, rows: npt.NDArray[np.int64]) -> ByGroup:
+        """The same groups for these cases, in this order; a case may occur twice."""
         other = copy.copy(self)
         other.codes = self.codes[rows]
         return other
@@ -111,7 +91,7 @@ class Bootstrap:
         if (rarest := min(pairs.rarer for pairs in every)) < FEWEST_EACH:
             needed = math.ceil(groups * FEWEST_EACH / rarest)
             return Estimate(area, None, None, cases, groups, needed)
-        low, high = share_interval(area, _mean_precision(every))
+        low, high = share_interval(area, _mean_precision(every), AUC_INNER)
         return Estimate(area, low, high, cases, groups)
 
     def median(self, values: npt.ArrayLike, mask: Mask) -> Estimate | None:
@@ -136,26 +116,6 @@ class Bootstrap:
         ends = float(ordered[first]), float(ordered[last])
         return Estimate(value, min(ends[0], value), max(ends[1], value), cases, groups)
 
-    def draw(self, sums: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Weighted sum over groups for every resample: `(groups, c)` to `(draws, c)`."""
-        units = self._resamples.weights.shape[1]
-        if units < self.count:
-            merged = [np.bincount(self._unit, column, units) for column in sums.T]
-            sums = np.stack(merged, 1).astype(np.float32)
-        return np.concatenate([block @ sums for block in self._blocks(sums.shape[1])])
-
-    @property
-    def _unit(self) -> npt.NDArray[np.int64]:
-        """`(groups,)`: the unit that each group is drawn with."""
-        return self._resamples.unit
-
-    def _blocks(self, width: int) -> Iterator[npt.NDArray[np.float32]]:
-        """The weights `(draws, units)` a block of draws at a time, to bound memory."""
-        weights = self._resamples.weights
-        step = max(1, int(2e6 // max(width, weights.shape[1], 1)))
-        for start in range(0, len(weights), step):
-            yield weights[start : start + step].astype(np.float32)
-
     def _rate(self, values: Array, mask: Mask) -> Estimate | None:
         if not mask.any():
             return None
@@ -171,30 +131,6 @@ class Bootstrap:
         sizes = np.bincount(codes, minlength=self.count).astype(np.float64)
         hits: Array = np.bincount(codes, values, self.count).astype(np.float64)
         return hits[sizes > 0], sizes[sizes > 0]
-
-
-class _Resamples:
-    """How often each unit was drawn in each resample; drawn when they are first needed."""
-
-    def __init__(self, groups: int, draws: int, seed: int) -> None:
-        self._groups, self._draws, self._seed = groups, draws, seed
-
-    @cached_property
-    def unit(self) -> npt.NDArray[np.int64]:
-        """`(groups,)`: the unit of each group."""
-        order = np.random.Generator(np.random.PCG64([self._seed, 1])).permutation(self._groups)
-        return order % MAX_UNITS if self._groups > MAX_UNITS else np.arange(self._groups)
-
-    @cached_property
-    def weights(self) -> npt.NDArray[np.uint8]:
-        """`(draws, units)`."""
-        units = min(self._groups, MAX_UNITS)
-        rng = np.random.Generator(np.random.PCG64(self._seed))
-        weights = np.zeros((self._draws, units), dtype=np.uint8)
-        for row in weights:
-            drawn = np.bincount(rng.integers(0, units, units), minlength=units)
-            row[:] = np.minimum(drawn, 255)
-        return weights
 
 
 def rate_precision(hits: Array, sizes: Array, doubt: float = RATE_DOUBT) -> Precision:
