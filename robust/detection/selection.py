@@ -49,7 +49,7 @@ def attack_auc(
     by_group: ByGroup,
     attacked_cases: Places | None = None,
 ) -> AttackAUC:
-    """AUCs of scores `clean (n,)` and `positive (m,)`, with the case of each and its resamples.
+    """AUCs of scores `clean (n,)` and `positive (m,)`, with the case of each and their groups.
 
     `attacked_cases` are those that could have fallen, without it all: only they are in the
     selection control, since a case that nobody attacked might have fallen as well.
