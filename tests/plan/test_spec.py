@@ -43,7 +43,7 @@ def test_the_title_is_no_part_of_the_plans_identity() -> None:
 )
 @pytest.mark.parametrize("table", ["model", "scenarios.surrogate"])
 def test_the_plan_of_a_folder_names_no_code(
-    tmp_path: Path, model: str, said: str, table: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, said: str, table: str
 ) -> None:
     """The folder may have come from elsewhere; a plan file that is named may name what it likes."""
     first = "" if table == "model" else '[model]\nfolder = "m"\n'
@@ -54,6 +54,10 @@ def test_the_plan_of_a_folder_names_no_code(
             read(tmp_path)
         assert "add --allow-code" in str(caught.value)
     if model != "factory = 3":
+        monkeypatch.chdir(tmp_path)
+        for name in ("m.pt", "m.pt2", "m/model.json"):
+            Path(name).parent.mkdir(exist_ok=True)
+            Path(name).touch()
         assert load_plan(tmp_path, allow_code=True).data == load_plan(plan).data
         assert plan_from(tmp_path, {}, allow_code=True) is not None
         # What the user names on the command line takes its place.
