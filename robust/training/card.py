@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from robust.records.estimate import Estimate, interval_text
 from robust.report.formats.markdown import escape_markdown
 from robust.report.text.format import plain
 from robust.units import at_eps
@@ -96,7 +97,7 @@ def _results(content: Mapping[str, Any]) -> str:
         else "The epoch was chosen on val, so these results are too good; there was no test split."
     )
     return (
-        f"{table}\n\n95 % intervals from resampling groups ({units}). AUC: {auc}. The predicted "
+        f"{table}\n\n95 % intervals by group ({units}). AUC: {auc}. The predicted "
         f"class has the largest output. {once}"
     )
 
@@ -154,10 +155,11 @@ def _provenance(content: Mapping[str, Any]) -> str:
     return f"{command}{versions}.\n\nSHA-256 of the weights: `{content['weights_sha256']}`"
 
 
-def _interval(value: Mapping[str, float] | None) -> str:
+def _interval(value: Mapping[str, Any] | None) -> str:
     if value is None:
         return "-"
-    return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+    estimate = Estimate(**value)
+    return f"{estimate.value:.3f} {interval_text(estimate)}"
 
 
 def _table(head: list[str], rows: list[str]) -> str:
