@@ -296,7 +296,7 @@ def _chance_text(paired: Estimate) -> str:
     if paired.is_below(0.5):
         return ": it rates them as less suspicious"
     if paired.low is None or paired.low <= 0.5:
-        return ": no better than chance"
+        return ": not shown to be better than chance"
     return ""
 
 

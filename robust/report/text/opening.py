@@ -99,6 +99,8 @@ def ssim_text(gallery: tuple[Exhibit, ...], visibility: Visibility) -> str:
     low, high = (
         f"{one:.3f}" if one < 0.9995 else "above 0.999" for one in (min(found), max(found))
     )
+    if low != high and high.startswith("above"):
+        return f"{low} or more"
     return low if low == high else f"{low} to {high}"
 
 
