@@ -80,7 +80,11 @@ def released(found: list[Row], leaking: list[Row]) -> str:
         fair = [_row(found, THREE[kind], name, *WHOLE, *WHOLE) for kind in kinds]
         rows += [
             [name, "as released", *(cell(row, "auc_attacked") for row in own)],
-            ["", "as released, on nothing", *(f"**{cell(row, 'auc_other_clean')}**" for row in own)],
+            [
+                "",
+                "as released, on nothing",
+                *(f"**{cell(row, 'auc_other_clean')}**" for row in own),
+            ],
             ["", "leak-free, all clean", *(cell(row, "auc") for row in fair)],
             ["", "leak-free, paired", *(cell(row, "paired_auc") for row in fair)],
             ["", "leak-free, null control", *(cell(row, "null") for row in fair)],
@@ -108,12 +112,12 @@ def hardened(found: list[Row]) -> str:
     rows = [
         [
             *(row["eps"], f"{row['fallen']} of {row['images']}", row["detector"]),
-            *(cell(row, area) for area in ("auc", "selection_auc", "paired_auc")),
+            *(cell(row, area) for area in AREAS),
             row["by_selection"],
         ]
         for row in found
     ]
-    columns = ("eps", "fallen", "detector", "all clean", "selection", "paired", "")
+    columns = ("eps", "fallen", "detector", "paired", "all clean", "selection", "")
     return markdown(columns, rows)
 
 
