@@ -133,9 +133,9 @@ def next_steps(report: Report) -> tuple[str, ...]:
             "then fails."
         )
     stated = report.plan.get("report") or {}
-    missing = [name.lower() for field, name in STATED.items() if not stated.get(field)]
-    if missing:
-        steps.append(f"State in [report] of the plan: {listed(missing, most=len(missing))}.")
+    left_out = [name.lower() for field, name in STATED.items() if not stated.get(field)]
+    if left_out:
+        steps.append(f"State in [report] of the plan: {listed(left_out, most=len(left_out))}.")
     return tuple(steps)
 
 
