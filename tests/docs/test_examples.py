@@ -11,7 +11,6 @@ import pytest
 import typer
 
 from robust.cli import app as cli
-from robust.demo import write_demo
 from robust.engine.gate_precheck import check_gates
 from robust.plan.load import make_plan
 from tests.docs.conftest import call
@@ -44,30 +43,6 @@ def test_the_plan_of_the_demonstration_says_how_to_repeat_it(in_demo: Path) -> N
         (in_demo / "demo-report" / run / "outcomes.csv").read_bytes() for run in ("run", "again")
     )
     assert first == again
-
-
-@pytest.mark.slow
-def test_the_detector_of_the_readme_detects(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """The line that README and the page on detectors print is the one that comes out."""
-    monkeypatch.chdir(tmp_path)
-    write_demo(Path("demo-report"), "chest_xray", 200)
-    printed = re.compile(r"^(\d+) of (\d+) images flagged; ", re.MULTILINE)
-    for block in blocks("console", "slow"):
-        if not (shown := printed.search(block.text)):
-            continue
-        capfd.readouterr()
-        for command in block.commands():
-            call(command)
-        found = printed.search(capfd.readouterr().err)
-        assert found is not None
-        flagged, images = (abs(int(a) - int(b)) for a, b in zip(shown.groups(), found.groups()))
-        assert flagged <= 2 and images <= 1, found.group()
-        assert int(found[1]) > int(found[2]) / 2
-        break
-    else:
-        raise AssertionError("no page shows a detector that detects")
 
 
 @pytest.mark.slow
