@@ -2,10 +2,11 @@
 
 Run: `python -m experiments.adaptive.measure [--quick]` after `python -m experiments.models
 mobilenet-pretrained` (chest X-rays at 112 px; about an hour on one core). The detectors are fitted
-on PGD and judged on 100 cases at 1/255, with 50 steps of each attack. Where one stands (an AUC
-whose interval reaches a half), more steps and a larger eps tell a detector that holds from an
-attack that is weak. Writes `results/adaptive.csv`: AUC and passes of the attack that does not know
-the detector and of those that do, with intervals by patient.
+on PGD and judged on 100 cases at 1/255, with 50 steps of each attack. Where one stands (a paired
+AUC whose interval reaches a half), more steps and a larger eps tell a detector that holds from an
+attack that is weak. Writes `results/adaptive.csv`: paired AUC, AUC against all clean images,
+selection control and passes of the attack that does not know the detector and of those that do,
+with intervals by patient.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ BUDGETS: tuple[tuple[str, int], ...] = (("1/255", 50), ("1/255", 150), ("2/255",
 """eps and steps of each attack: the first is the result, the others are what it is held against."""
 COLUMNS = (
     *("eps", "steps", "detector", "cases", "follows"),
-    *interval("fooled", "static_auc", "adaptive_auc"),
+    *interval("fooled", "static_paired_auc", "adaptive_paired_auc"),
+    *interval("static_auc", "adaptive_auc"),
+    *interval("static_selection_auc", "adaptive_selection_auc"),
     *interval("static_1", "static_5", "static_10", "adaptive_1", "adaptive_5", "adaptive_10"),
     "found_by",
 )
@@ -64,19 +67,23 @@ def main(asked: Options) -> None:
                 for part in (one.static_evasion_rates, one.evasion_rates)
                 for share in SHARES
             ]
-            figures = numbers(one.fooled, one.static_auc, one.auc, *passes)
+            paired = one.static_paired_auc, one.paired_auc
+            others = one.static_auc, one.auc, one.static_selection_auc, one.selection_auc
+            figures = numbers(one.fooled, *paired, *others, *passes)
             start = [eps, steps, one.detector, one.fooled.cases, one.surrogate_agreement]
             rows.append([*start, *figures, by])
             print(
-                f"{eps} {steps} {one.detector}: AUC {percent(one.static_auc)} -> "
-                f"{percent(one.auc)}, passes {percent(one.static_evasion_rates['0.05'])} -> "
+                f"{eps} {steps} {one.detector}: paired AUC {' -> '.join(map(percent, paired))}, "
+                f"passes {percent(one.static_evasion_rates['0.05'])} -> "
                 f"{percent(one.evasion_rates['0.05'])}",
                 flush=True,
             )
         write(asked, "adaptive", COLUMNS, rows)
         if (eps, steps) == BUDGETS[0]:
             found = report.detection.adaptive
-            standing = [one.detector for one in found if one.auc and not one.auc.is_below(0.5)]
+            standing = [
+                one.detector for one in found if one.paired_auc and not one.paired_auc.is_below(0.5)
+            ]
         if not standing:
             break
 

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from experiments.coverage.data import Scored
+from experiments.coverage.data import Readings, Scored
 from robust.metrics.arrays import Array, Mask, Places
 from robust.metrics.intervals import clopper_pearson
 
@@ -47,6 +47,19 @@ def percentile_median(groups: Places, values: Array) -> tuple[float, float]:
     low, high = np.quantile(values[order][at], QUANTILES)
     middle = float(np.median(values))
     return min(float(low), middle), max(float(high), middle)
+
+
+def percentile_difference(data: Readings) -> tuple[float, float]:
+    """Interval of a paired difference; two artificial groups join, after Bonett and Price 2012."""
+    groups = int(data.groups.max()) + 1
+    sizes = np.bincount(data.groups).astype(float)
+    gained = np.bincount(data.groups, data.second.astype(float) - data.first)
+    unit = sizes.mean()
+    drawn = weights(groups + 2)
+    found = drawn @ np.append(gained, [unit, -unit]) / (drawn @ np.append(sizes, [unit, unit]))
+    low, high = np.quantile(found, QUANTILES)
+    value = float(data.second.mean() - data.first.mean())
+    return min(float(low), value), max(float(high), value)
 
 
 def _weighted_auc(scores: Array, positive: Mask, weights: Array) -> Array:

@@ -1,12 +1,12 @@
 """Coverage of every interval that a report prints, by simulation with a known truth.
 
 Run: `python -m experiments.coverage.measure [--repeats 2000]`. Writes a table of each kind, a
-line for each method, number of groups, correlation and truth: how often the
-interval holds the truth, how often it lies wholly above and below it, its width, and how often
+line for each method, number of groups, correlation and truth: how often the interval
+holds the truth, how often it lies wholly above and below it, its width, and how often
 there was none. `results/gates.csv` has how often a gate passes a model that misses it by a hair.
 
 `now` is what reports print; `before` is the percentile interval of a cluster bootstrap, which they
-printed until version 0.9; `Wilson` is the score interval on the effective sample size.
+printed before; `Wilson` is the score interval on the effective sample size.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from experiments.coverage.before import percentile_auc, percentile_median, percentile_rate
+from experiments.coverage.before import (
+    percentile_auc,
+    percentile_difference,
+    percentile_median,
+    percentile_rate,
+)
 from experiments.coverage.data import chances, distances, images, readings, scored
 from robust.metrics.by_group import ByGroup
 from robust.metrics.paired import Paired
@@ -168,7 +173,10 @@ def difference_cells() -> Iterator[Cell]:
             data = readings(rng, groups, rates, alike)
             every = np.ones(len(data.groups), bool)
             paired = Paired(data.groups.tolist())
-            return {"now": ends_of(paired.difference((data.first, every), (data.second, every)))}
+            return {
+                "now": ends_of(paired.difference((data.first, every), (data.second, every))),
+                "before": percentile_difference(data),
+            }
 
         rarer = 3.5 * groups * min(min(rate, 1 - rate) for rate in rates)
         what = f"{rates[0]:g} and {rates[1]:g}"

@@ -15,6 +15,7 @@ from robust.errors import InputError
 from robust.metrics.arrays import Places
 from robust.metrics.by_group import auc
 from robust.metrics.groups import half_of_the_groups
+from robust.metrics.multiple_tests import holm
 from robust.records import Estimate
 
 DRAWS = 8
@@ -68,10 +69,9 @@ def null_control(
 
 def alarms(nulls: Mapping[str, NullResult]) -> list[str]:
     """Names of the null controls whose AUC differs from 0.5, after Holm's correction."""
-    found = []
-    for rank, (name, null) in enumerate(sorted(nulls.items(), key=lambda item: item[1].p)):
-        if null.p > SIGNIFICANCE / (len(nulls) - rank):
-            break
-        if abs(null.auc.value - 0.5) > AUC_TOLERANCE:
-            found.append(name)
-    return found
+    rejected = holm([null.p for null in nulls.values()], SIGNIFICANCE)
+    return [
+        name
+        for (name, null), differs in zip(nulls.items(), rejected, strict=True)
+        if differs and abs(null.auc.value - 0.5) > AUC_TOLERANCE
+    ]

@@ -20,6 +20,7 @@ from scipy import stats as scipy_stats
 
 from robust.metrics.arrays import Array, Places
 from robust.metrics.by_group import ByGroup
+from robust.metrics.multiple_tests import holm
 from robust.records import Estimate
 
 SIGNIFICANCE = 0.01
@@ -49,7 +50,7 @@ def attack_auc(
     by_group: ByGroup,
     attacked_cases: Places | None = None,
 ) -> AttackAUC:
-    """AUCs of scores `clean (n,)` and `positive (m,)`, with the case of each and its resamples.
+    """AUCs of scores `clean (n,)` and `positive (m,)`, with the case of each and their groups.
 
     `attacked_cases` are those that could have fallen, without it all: only they are in the
     selection control, since a case that nobody attacked might have fallen as well.
@@ -77,7 +78,7 @@ def explained_by_selection(found: Sequence[AttackAUC]) -> list[bool]:
     lies on the same side of 0.5, significantly after Holm's correction over all of `found`; and
     the paired AUC keeps less than half of the AUC's distance from 0.5.
     """
-    significant = _holm([_p_value(one) for one in found], SIGNIFICANCE)
+    significant = holm([_p_value(one) for one in found], SIGNIFICANCE)
     return [_explains(one) and beyond for one, beyond in zip(found, significant, strict=True)]
 
 
@@ -108,13 +109,3 @@ def _p_value(one: AttackAUC) -> float:
     error = max(arm, 1e-9) / scipy_stats.norm.ppf(0.975)
     rarer = min(paired.groups, control.groups - paired.groups)
     return float(2 * scipy_stats.t.sf(abs(control.value - 0.5) / error, max(1, rarer - 1)))
-
-
-def _holm(p_values: Sequence[float], level: float) -> list[bool]:
-    """Which hypotheses are rejected (Holm 1979)."""
-    rejected = [False] * len(p_values)
-    for rank, place in enumerate(np.argsort(p_values, kind="stable")):
-        if p_values[place] > level / (len(p_values) - rank):
-            break
-        rejected[place] = True
-    return rejected

@@ -304,10 +304,10 @@ def _rate_sentence(score: DetectorScore) -> str:
     """How many attacked images are detected, and whether clean ones are flagged as often."""
     rate = score.detection_rates.get(FALSE_ALARM_RATE)
     if rate is None:
-        needed = fewest_groups_for(float(FALSE_ALARM_RATE))
+        fewest = fewest_groups_for(float(FALSE_ALARM_RATE))
         return (
             " It is unknown how many of them it detects at 5 % false alarms: that takes at least "
-            f"{needed} groups of clean images."
+            f"{fewest} groups of clean images."
         )
     if rate.interval is None:
         needed = rate.groups_needed

@@ -109,7 +109,7 @@ def limits(report: Report) -> tuple[str, ...]:
     used = {row.norm for row in report.rows} | {row.norm for row in report.worst_cases}
     left = [f"attacks in {norm_text(norm)}" for norm in ("Linf", "L2") if norm not in used]
     if report.detection is None:
-        left.append("detection of attacks")
+        left += ["detection of attacks", "copies of these images among those learned from"]
     elif not report.detection.adaptive:
         left.append("attackers who know the detector")
     known = {scenario.name for scenario in report.scenarios}
@@ -133,9 +133,9 @@ def next_steps(report: Report) -> tuple[str, ...]:
             "then fails."
         )
     stated = report.plan.get("report") or {}
-    missing = [name.lower() for field, name in STATED.items() if not stated.get(field)]
-    if missing:
-        steps.append(f"State in [report] of the plan: {listed(missing, most=len(missing))}.")
+    left_out = [name.lower() for field, name in STATED.items() if not stated.get(field)]
+    if left_out:
+        steps.append(f"State in [report] of the plan: {listed(left_out, most=len(left_out))}.")
     return tuple(steps)
 
 
