@@ -150,7 +150,7 @@ def huge() -> dict[str, Any]:
 
 
 def no_warnings() -> dict[str, Any]:
-    return {"cases": dataclasses.replace(phantoms(70), phantom=False), "attacks": [QUICK]}
+    return {"cases": dataclasses.replace(phantoms(130), phantom=False), "attacks": [QUICK]}
 
 
 QUICK = PGD(steps=6, step_size=0.4)
@@ -369,7 +369,8 @@ def fallen(run: Run, row: AttackResult) -> float | None:
     return 100 * len(inside & judged) / len(judged) if judged else None
 
 
-AMOUNT = r"(?:all but )?(?:[\d.]+ \[[\d.]+, [\d.]+\]|none of them|all of them)"
+INTERVAL = r"\[(?:[\d.]+, [\d.]+|no interval: about \d+ groups needed)\]"
+AMOUNT = rf"(?:all but )?(?:[\d.]+ {INTERVAL}|none of them|all of them)"
 VERBS = "changes the reading of|hides the finding in|report a finding in|makes the model read"
 
 
@@ -431,7 +432,10 @@ SAYS: dict[str, tuple[str, ...]] = {
         "Under this attack, the model misses 100",
     ),
     "one class": ("change, the model misses",),  # which change depends on the processor
-    "one case": ("reads 100 of 100", "(95 % interval [3, 100]; measured on 1 image of 1 group)"),
+    "one case": (
+        "reads 100 of 100",
+        "(no 95 % interval: about 5 groups needed; measured on 1 image of 1 group)",
+    ),
     "one group": ("measured on 30 images of 1 group)",),
     "all wrong": ("reads 0 of 100", "No image was attacked, because the model reads none"),
     "all crash": ("Attacks were run, but none could be evaluated",),
@@ -447,7 +451,10 @@ SAYS: dict[str, tuple[str, ...]] = {
     "miss without findings": ("the attack goal applies to none of the images that the model",),
     "target": ("is given: clean accuracy no better than a constant (",),
     "target is all": ("the attack goal applies to none of the images that the model",),
-    "two norms": ("Of 100 chest X-rays of adults in the emergency department that the model",),
+    "two norms": (
+        "of 100 chest X-rays of adults in the emergency department correctly",
+        "is given: clean accuracy no better than a constant (",
+    ),
 }
 
 

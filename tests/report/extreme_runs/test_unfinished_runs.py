@@ -93,7 +93,7 @@ def test_a_run_cut_short_is_reported_on_as_its_finished_cases(cut: tuple[Plan, P
 def shell(*arguments: str) -> str:
     done = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
     assert done.exit_code == 0
-    return done.output
+    return done.stdout
 
 
 def test_the_command_calls_it_unfinished_in_every_format(cut: tuple[Plan, Path]) -> None:

@@ -80,8 +80,8 @@ def test_what_selection_explains_gets_no_verdict_and_the_paired_auc_comes_first(
     found = key_changed(**areas, explained_by_selection=True)
     assert said_of("LID", found) == (
         "Against the unmodified images of the same cases, LID reaches an AUC of 0.54 [0.49, 0.58] "
-        "on attacked images (PGD, eps 1/255): not shown to be better than chance. Its AUC of 0.88 [0.85, 0.91] "
-        "against all clean images gets no verdict, because which cases fall explains it: without "
+        "on attacked images (PGD, eps 1/255): not shown to be better than chance. Its AUC of "
+        "0.88 [0.85, 0.91] against all clean images gets no verdict, because which cases fall explains it: without "
         "any attack, their unmodified images differ from those of the other cases by an AUC of "
         "0.94 [0.92, 0.96]."
     )
@@ -94,6 +94,26 @@ def test_what_selection_explains_gets_no_verdict_and_the_paired_auc_comes_first(
     assert not re.search(r"\d", SELECTION_ALONE) and SELECTION_LINE in terminal(report_on(every))
 
 
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        (None, "that takes at least 72 groups of clean images, and there are 80."),
+        (90, "that takes at least 90 groups of clean images, and there are 80."),
+        (5, "is not known: too few groups have such an image."),
+    ],
+)
+def test_where_no_detection_rate_is_known_the_summary_says_how_many_groups_it_takes(
+    known: int | None, words: str
+) -> None:
+    alone = None if known is None else Estimate(0.6, None, None, 50, 40, known)
+    found = detection()
+    scores = [
+        dataclasses.replace(s, detection_rates={"0.05": alone}) for s in found.detector_scores
+    ]
+    said = detection_summary(dataclasses.replace(found, detector_scores=tuple(scores)))
+    assert said.endswith(words) and "None" not in said
+
+
 HONEST = {
     "below chance": (
         {"paired_auc": rate(0.31, 0.25, 0.37)},
@@ -102,7 +122,8 @@ HONEST = {
     ),
     "chance": (
         {"paired_auc": rate(0.53, 0.48, 0.58)},
-        "an AUC of 0.53 [0.48, 0.58] on attacked images (PGD, eps 1/255): not shown to be better than chance.",
+        "an AUC of 0.53 [0.48, 0.58] on attacked images (PGD, eps 1/255): not shown to be "
+        "better than chance.",
     ),
     "as of clean ones": (
         {"paired_auc": rate(0.62, 0.55, 0.68), "detection_rates": {"0.05": rate(0.03, 0.0, 0.08)}},

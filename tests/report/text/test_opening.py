@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from robust.records import Estimate, Exhibit, ExhibitImage, Report, Timings, Visibility
+from robust.records import Estimate, Exhibit, ExhibitImage, Flag, Report, Timings, Visibility
 from robust.report.formats.html import render_html
 from robust.report.formats.latex import render_latex
 from robust.report.formats.markdown import render_markdown
@@ -88,16 +89,21 @@ def test_limits_name_what_did_not_run() -> None:
 
 
 def test_next_steps_follow_the_verdicts() -> None:
-    def steps(value: float, low: float, high: float) -> str:
+    def steps(value: float, low: float, high: float, *flags: Flag) -> str:
         success = Estimate(1 - value, 1 - high, 1 - low, 100, 50)
         scores = report().clean.scores
-        from dataclasses import replace
-
         worst = tuple(
             replace(row, scores=replace(scores, success=success)) for row in report().worst_cases
         )
-        return " ".join(next_steps(report(worst_cases=worst, flags=())))
+        return " ".join(next_steps(report(worst_cases=worst, flags=flags)))
 
+    flag = replace(report().flags[0], name="constant predictions")
+    withheld = steps(0.97, 0.95, 0.99, flag)
+    assert "2 of 2 verdicts cannot be given" in withheld and "stronger attacks" not in withheld
+    assert "follow the advice beside the warning 'constant predictions'" in withheld
+    unfinished = next_steps(report(flags=(), missing_stages=("probe",)))
+    assert unfinished[0].startswith("Finish the audit: give the same command again. Missing: ")
+    assert "probe" in unfinished[0]
     assert "misleads the model in 90 of 100 images" in steps(0.1, 0.05, 0.2)
     assert "Audit more groups: with 4 groups, 2 verdicts of 2" in steps(0.5, 0.3, 0.7)
     robust = steps(0.97, 0.95, 0.99)
