@@ -254,6 +254,8 @@ def _command(request: Mapping[str, Any]) -> int:
 
 def _note_stages(command: Any, stages: int) -> None:
     """Let the progress of `robust audit` be noted in a file, each label as it appears."""
+    from robust.progress import Shown
+
     shown = command.progress_bar
 
     @contextlib.contextmanager
@@ -268,7 +270,7 @@ def _note_stages(command: Any, stages: int) -> None:
                     os.write(stages, f"{time.time():.4f} {label}\n".encode())
                 show(done, total, label)
 
-            yield note
+            yield Shown(note, show.announce)
 
     command.progress_bar = noting
 

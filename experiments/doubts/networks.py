@@ -137,7 +137,7 @@ SOUND = {
     "four classes": Recipe(normalised, "skin and eye"),
     "four classes, hardened": Recipe(wide, "skin and eye", lr=1e-3, eps=2 / 255),
     "ten classes": Recipe(normalised, "patterns"),
-    "hardened at 1/255": Recipe(plain, eps=1 / 255),
+    "hardened at 1/255": Recipe(plain, "chest", eps=1 / 255, epochs=40),
     "hardened at 2/255": Recipe(wide, lr=1e-3, eps=2 / 255, epochs=30),
     "noise in training": Recipe(wide, lr=1e-3, noise=0.1),
     "sure": Recipe(plain, smoothing=0.0, epochs=60),

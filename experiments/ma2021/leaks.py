@@ -97,7 +97,7 @@ def closed(make: type[Detector], deviation: float, seed: int = 0) -> tuple[float
     detectors = {make.__name__: make().fit(reference)}
     data = EvaluationData(reference, clean, {"none": attacked}, {}, cases % 2, cases)
     matrix = evaluate_transfer(detectors, data, seed)
-    cell = matrix.metrics[make.__name__, "none", "none"].auc.paired
+    cell = matrix.metrics[make.__name__, "none", "none"].auc.all_clean
     assert cell is not None
     return cell.value, matrix.null_controls[make.__name__, "none"].auc.value
 

@@ -214,9 +214,13 @@ def _default_out(name: str, raw: dict[str, Any], digest: str) -> Path:
 
 
 def _show(trained: Trained, recipe: Recipe) -> None:
+    from robust.records import left_out_text
+
     console = make_console()
     if trained.already_finished:
         console.print("This training was finished before; nothing was trained or measured again.")
+    for copies in trained.copies:
+        console.print(f"{left_out_text(copies)}.", soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     table.add_column("95 % intervals by group", no_wrap=True)
     for role in trained.metrics:

@@ -6,16 +6,13 @@ the warning matters and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from robust.diagnostics.evidence import Evidence
 from robust.diagnostics.metadata_shortcuts import find_shortcuts
-from robust.records import CopyPair
+from robust.records import named_copies
 from robust.records.estimate import TOO_FEW
 from robust.units import percent_text
-
-_NAMED = 3
-"""Pairs of copies that a warning names."""
 
 
 def phantoms(e: Evidence) -> str | None:
@@ -85,7 +82,8 @@ def _audited_copies(e: Evidence) -> Iterator[str]:
     labels = f", {found.other_label} pairs with two labels" if found.other_label else ""
     yield (
         f"{found.images} of the {len(e.cases)} audited images are copies of another one "
-        f"({found.identical} equal to the bit, {nearly} nearly so{labels}): {_named(found.pairs)}"
+        f"({found.identical} equal to the bit, {nearly} nearly so{labels}): "
+        f"{named_copies(found.pairs)}"
     )
 
 
@@ -96,15 +94,11 @@ def _copies_for_detectors(e: Evidence) -> Iterator[str]:
     if reference.left_out:
         yield (
             f"{reference.left_out} of {reference.left_out + reference.cases} images of the "
-            f"reference are copies of audited ones and were left out: {_named(reference.copies)}"
+            f"reference are copies of audited ones and were left out: "
+            f"{named_copies(reference.copies)}"
         )
     if e.detection.joined_by_features:
         yield (
             f"{e.detection.joined_by_features} pairs of images that detectors are evaluated on are "
             f"near copies to the network alone"
         )
-
-
-def _named(pairs: Sequence[CopyPair]) -> str:
-    named = ", ".join(f"{pair.image} and {pair.copy}" for pair in pairs[:_NAMED])
-    return named + (", ..." if len(pairs) > _NAMED else "")

@@ -124,11 +124,11 @@ def below_the_claim(e: Evidence) -> str | None:
 
 
 def random_outputs(e: Evidence) -> str | None:
-    """Raised if two passes of the same batch differ by more than `OUTPUT_TOLERANCE`."""
+    """Raised if passes of the same batch differ by more than `OUTPUT_TOLERANCE`."""
     if e.probe is None or e.probe.repeat <= OUTPUT_TOLERANCE:
         return None
     return (
-        f"two passes of the same {e.probe.cases} images differ by {e.probe.repeat:.2g} of the "
+        f"passes of the same {e.probe.cases} images differ by {e.probe.repeat:.2g} of the "
         f"spread of logits"
     )
 

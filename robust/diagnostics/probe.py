@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from attacks import Model, Streams
+from attacks.repeated_passes import AGAIN
 from robust.cases.case import spread
 from robust.diagnostics.finite_differences import probe_gradients, span
 from robust.diagnostics.line_search import LineSearcher, affordable
@@ -133,11 +134,13 @@ class _Probe:
 
 @torch.no_grad()
 def _agreement(model: Model, batch: Batch) -> tuple[float, float]:
-    """Largest change between two passes of a batch, and between a batch and its halves.
+    """Largest change between passes of a batch, and between a batch and its halves.
 
-    Both as shares of the spread of logits.
+    Both as shares of the spread of logits. Of several passes: random outputs may agree by chance,
+    and then chance would pass for what the halves change.
     """
-    first, again = model(batch.x), model(batch.x)
+    first = model(batch.x)
+    again = torch.stack([model(batch.x) for _ in range(AGAIN)])
     repeat = float((first - again).abs().max() / span(first))
     half = len(batch.rows) // 2
     if half < 2:

@@ -16,7 +16,7 @@ from robust.engine.database.connection import DAMAGED
 from robust.engine.goal import Goal, goal_of
 from robust.engine.identity.attacks import remember_attacks
 from robust.engine.identity.images import require_unchanged
-from robust.engine.identity.networks import IMAGES, remember_surrogate, require_same_network
+from robust.engine.identity.networks import remember_surrogate, require_same_network
 from robust.engine.identity.surroundings import resume_surroundings
 from robust.engine.provenance import PACKAGES, Provenance, find_provenance, utc_now
 from robust.engine.run_memory import BEGAN, CASE_SET, HEAD, MERGED_GROUPS, REPAIRED, CaseSet
@@ -97,7 +97,7 @@ def start_session(
         known = store.get(HEAD)
         images = None if known else first_images(cases, range(len(cases)), audit.chunk)
         ready = prepare(ready, device, images=images, head=known)
-    require_same_network(ready, cases, list(islice(store.clean(), 4 * IMAGES)))
+    require_same_network(ready, cases, list(islice(store.clean(), audit.chunk)))
     runner = Runner(ready, cases, store, audit, options)
     runner.predict_clean()
     runner.cases = store.memo(MERGED_GROUPS, lambda: _copies(cases, store)).applied(runner.cases)

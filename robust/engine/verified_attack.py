@@ -109,7 +109,9 @@ def _violations(x_adv: Tensor, x: Tensor, threat: ThreatModel) -> list[str | Non
         elif low[i] < 0 or high[i] > 1:
             found.append(f"left the box: pixels from {low[i]:.6g} to {high[i]:.6g}")
         elif moved[i] > allowed:
-            size, most = (eps_text(one, threat.norm) for one in (moved[i], threat.eps))
+            # A float32 has seven digits.
+            sizes = float(f"{moved[i]:.7g}"), threat.eps
+            size, most = (eps_text(one, threat.norm) for one in sizes)
             found.append(f"moved {size} in {threat.norm}, allowed {most}")
         else:
             found.append(None)

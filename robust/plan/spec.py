@@ -341,8 +341,14 @@ class Plan(PlanTable):
 
 
 def label_of(spec: AttackSpec | DetectorSpec) -> str:
-    """The report's name for an attack or a detector: of `package.module:Class` the class."""
-    return spec.label or (spec.name.rpartition(":")[2] if names_code(spec.name) else spec.name)
+    """The report's name for an attack or a detector: of `package.module:Class` the class.
+
+    The name of a class that Python code made may hold a colon elsewhere: it stays whole.
+    """
+    module, _, attribute = spec.name.rpartition(":")
+    parts = [*module.split("."), attribute]
+    is_code = names_code(spec.name) and all(part.isidentifier() for part in parts)
+    return spec.label or (attribute if is_code else spec.name)
 
 
 def unique_labels(specs: Sequence[AttackSpec]) -> list[str]:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from robust.records.copies import CopiedImages as CopiedImages
+from robust.records.copies import CopyPair as CopyPair
+from robust.records.copies import SplitCopies as SplitCopies
+from robust.records.copies import left_out_text as left_out_text
+from robust.records.copies import named_copies as named_copies
 from robust.records.detection import AdaptiveResult as AdaptiveResult
 from robust.records.detection import Detection as Detection
 from robust.records.detection import DetectorScore as DetectorScore
@@ -22,8 +27,6 @@ from robust.records.gallery import Visibility as Visibility
 from robust.records.inputs import AppliedAcceleration as AppliedAcceleration
 from robust.records.inputs import AuditedData as AuditedData
 from robust.records.inputs import AuditedModel as AuditedModel
-from robust.records.inputs import CopiedImages as CopiedImages
-from robust.records.inputs import CopyPair as CopyPair
 from robust.records.inputs import PassCounts as PassCounts
 from robust.records.inputs import ProbeCost as ProbeCost
 from robust.records.inputs import SmallerBatch as SmallerBatch

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from robust.records.copies import CopyPair
 from robust.records.estimate import Estimate
-from robust.records.inputs import CopyPair
 
 
 @dataclass(frozen=True)

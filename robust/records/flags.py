@@ -125,7 +125,7 @@ _TEXTS = (
     ),
     FlagText(
         "random outputs",
-        "two passes of the same batch differ by more than 0.001 of the spread of logits",
+        "passes of the same batch differ by more than 0.001 of the spread of logits",
         "each gradient belongs to another network, so attacks look weaker; predictions in this "
         "report are those of the mean of 32 passes, which still depends on chance",
         "switch off dropout and random preprocessing, or add AutoAttack to the plan, which then "

@@ -6,32 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-
-@dataclass(frozen=True)
-class CopyPair:
-    """Two images that show one picture."""
-
-    image: str
-    """Identifier of the case; a pseudonym where a file name could name a patient."""
-    copy: str
-    """Identifier of the other one."""
-
-
-@dataclass(frozen=True)
-class CopiedImages:
-    """Audited images that show the picture of another one: equal to the bit, or nearly so."""
-
-    images: int = 0
-    """Number of images that are a copy of another one, each picture's first aside. Near copies
-    within one group are not counted."""
-    identical: int = 0
-    """How many of them are equal to the bit."""
-    joined_groups: int = 0
-    """How many fewer groups there are because images of several show one picture."""
-    other_label: int = 0
-    """Number of pairs of copies that have different labels."""
-    pairs: tuple[CopyPair, ...] = ()
-    """The first pairs."""
+from robust.records.copies import CopiedImages
 
 
 @dataclass(frozen=True)

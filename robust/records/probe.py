@@ -82,7 +82,7 @@ class Probed:
     seconds: float
     """Wall-clock time, in seconds."""
     repeat: float
-    """Largest change of a logit between two passes of one batch, over the spread of logits."""
+    """Largest change of a logit between passes of one batch, over the spread of logits."""
     neighbours: float
     """Largest change of a logit between a batch and its halves, over the spread of logits."""
     training: tuple[str, ...]

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from robust.records import Estimate, SplitCopies, left_out_text, record_from
+from robust.records.estimate import interval_text
 from robust.report.formats.markdown import escape_markdown
 from robust.report.text.format import plain
 from robust.units import at_eps
 
+_COPIES_LEFT = (
+    "The splits shared pictures. Those that were found are left out; mirrored and rotated copies "
+    "are not looked for, so the results may still be too good."
+)
 ROWS = ("accuracy", "sensitivity", "specificity", "auc")
 
 
@@ -60,7 +66,20 @@ def _data(data: Mapping[str, Any]) -> str:
         else "No patient column was given: each image counts as its own group, and one patient may "
         "be in two splits."
     )
-    return f"From {_text(data['source'])}.\n\n{table}\n\n{shared}"
+    return f"From {_text(data['source'])}.\n\n{table}\n\n{shared} {_copies(data['copies'])}"
+
+
+def _copies(found: Mapping[str, Any]) -> str:
+    """What was found of images that show one picture."""
+    between = record_from(tuple[SplitCopies, ...], found["between"])
+    lines = [_text(f"{left_out_text(one)}.") for one in between]
+    if not lines:
+        lines = ["No image of a split is a copy or near copy of one of another split."]
+    for role, one in found["within"].items():
+        if one["images"]:
+            copies = "1 is a copy" if one["images"] == 1 else f"{one['images']} are copies"
+            lines.append(f"Of the {role} images {copies} of another one; they are one group.")
+    return " ".join(lines)
 
 
 def _images(given: Mapping[str, Any]) -> str:
@@ -96,7 +115,7 @@ def _results(content: Mapping[str, Any]) -> str:
         else "The epoch was chosen on val, so these results are too good; there was no test split."
     )
     return (
-        f"{table}\n\n95 % intervals from resampling groups ({units}). AUC: {auc}. The predicted "
+        f"{table}\n\n95 % intervals by group ({units}). AUC: {auc}. The predicted "
         f"class has the largest output. {once}"
     )
 
@@ -141,6 +160,7 @@ def _limits(content: Mapping[str, Any], has_plan: bool) -> str:
         "The model answers for every image, also for images of another kind, often with high "
         "confidence.",
         "Probabilities are not calibrated.",
+        *(_COPIES_LEFT for _ in content["data"]["copies"]["between"][:1]),
         "These results are without attack"
         + ("; `robust audit` on this folder measures them under attack." if has_plan else "."),
     ]
@@ -154,10 +174,11 @@ def _provenance(content: Mapping[str, Any]) -> str:
     return f"{command}{versions}.\n\nSHA-256 of the weights: `{content['weights_sha256']}`"
 
 
-def _interval(value: Mapping[str, float] | None) -> str:
+def _interval(value: Mapping[str, Any] | None) -> str:
     if value is None:
         return "-"
-    return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+    estimate = record_from(Estimate, value)
+    return f"{estimate.value:.3f} {interval_text(estimate)}"
 
 
 def _table(head: list[str], rows: list[str]) -> str:

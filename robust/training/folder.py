@@ -18,7 +18,7 @@ from robust.models.trained import MODEL, WEIGHTS
 from robust.plan.load import THIS_FOLDER
 from robust.plan.public import public_plan
 from robust.plan.spec import NOT_KEPT, Plan
-from robust.records import Scores, record_from
+from robust.records import Scores, SplitCopies, record_from
 from robust.training.card import card
 from robust.training.measure import SplitScores
 from robust.training.recipe import Recipe
@@ -29,7 +29,7 @@ OUR_FILES = {MODEL, WEIGHTS, CARD, RECIPE, PLAN, CURVES, "checkpoints", "logs"}
 
 
 def check_folder(folder: Path) -> None:
-    """Make the folder; InputError where it holds anything but an interrupted training."""
+    """InputError where a folder holds anything but an interrupted training."""
     if path_exists(folder) and not folder.is_dir():
         raise InputError(f"{folder} is a file; name a folder for the model")
     try:
@@ -43,6 +43,10 @@ def check_folder(folder: Path) -> None:
         raise InputError(
             f"{folder} holds other files ({foreign[0]}); name a new or empty folder for the model"
         )
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder; InputError where that cannot be done."""
     try:
         make_private_folder(folder)
     except OSError as error:
@@ -54,7 +58,10 @@ class FinishedTraining:
     """Everything in model.json beside the part that rebuilds the classifier."""
 
     recipe: Recipe
+    opened: Splits
+    """As the recipe names them."""
     splits: Splits
+    """The same without copies."""
     measured: Mapping[str, SplitScores]
     """By role."""
     history: list[dict[str, float]]
@@ -71,7 +78,14 @@ class FinishedTraining:
             "title": self.recipe.title,
             "data": {
                 "source": splits.train.source,
-                "splits": {role: _describe(cases) for role, cases in splits.named.items()},
+                "splits": {
+                    role: _describe(cases, self.opened.named[role])
+                    for role, cases in splits.named.items()
+                },
+                "copies": {
+                    "between": [asdict(one) for one in splits.copies],
+                    "within": {role: asdict(one) for role, one in splits.within.items()},
+                },
             },
             "metrics": {role: asdict(split_scores) for role, split_scores in self.measured.items()},
             "training": {
@@ -103,14 +117,15 @@ def command_text(recipe: Recipe) -> str:
     return " ".join([*parts, "--out AGAIN"])
 
 
-def _describe(cases: Cases) -> dict[str, Any]:
+def _describe(cases: Cases, opened: Cases) -> dict[str, Any]:
+    """A split as it was used; its fingerprint is that of the index before copies left it."""
     return {
         "split": cases.split,
         "cases": len(cases),
         "groups": len({entry.group for entry in cases.entries}),
         "grouped": cases.grouped,
         "classes": count_classes(cases),
-        "fingerprint": cases.fingerprint(),
+        "fingerprint": opened.fingerprint(),
     }
 
 
@@ -174,6 +189,8 @@ class StoredTraining:
     """By role, of the splits that were measured."""
     best_epoch: int
     history: list[dict[str, float]]
+    copies: tuple[SplitCopies, ...]
+    """Images that were left out."""
 
 
 def stored_training(content: Mapping[str, Any]) -> StoredTraining:
@@ -194,6 +211,7 @@ def stored_training(content: Mapping[str, Any]) -> StoredTraining:
             },
             best_epoch=record_from(int, training["best_epoch"]),
             history=rows,
+            copies=record_from(tuple[SplitCopies, ...], content["data"]["copies"]["between"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(

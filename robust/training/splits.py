@@ -1,4 +1,4 @@
-"""The splits of a training: the same classes in each, and no group in two of them."""
+"""The splits of a training: the same classes in each, no group and no picture in two of them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import hashlib
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from robust.cases import Cases, open_cases
 from robust.cases.consistency import check_no_shared_groups
+from robust.cases.duplicates.separation import separate
 from robust.errors import InputError
+from robust.progress import Progress
+from robust.records import CopiedImages, SplitCopies
 from robust.training.recipe import Recipe
 
 
@@ -22,6 +25,10 @@ class Splits:
     train: Cases
     val: Cases
     test: Cases | None
+    copies: tuple[SplitCopies, ...] = ()
+    """Images that were left out because they show a picture of a later split."""
+    within: Mapping[str, CopiedImages] = field(default_factory=dict)
+    """By role: copies inside val and test. Those of one picture are one group."""
 
     @property
     def named(self) -> dict[str, Cases]:
@@ -50,6 +57,21 @@ def open_training_splits(recipe: Recipe) -> Splits:
     _check_classes(splits)
     _check_groups(splits)
     return splits
+
+
+def separate_splits(splits: Splits, progress: Progress) -> Splits:
+    """The splits without images of train that show one of val or test, and of val one of test.
+
+    Every image is read. InputError for one that cannot be, and where too few images are left.
+    """
+    found = separate(splits.named, progress)
+    kept = found.splits
+    separated = Splits(kept["train"], kept["val"], kept.get("test"), found.between, found.within)
+    try:
+        _check_classes(separated)
+    except InputError as error:
+        raise InputError(f"without copies of images of later splits, {error}") from None
+    return separated
 
 
 def split_off_val(train: Cases, share: float, seed: int) -> tuple[Cases, Cases]:

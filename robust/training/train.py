@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,19 @@ from robust.files import path_exists
 from robust.models import choose_device
 from robust.models.environment import find_environment
 from robust.models.trained import MODEL, load_trained, read_model_file
-from robust.records import Scores
-from robust.training.folder import FinishedTraining, check_folder, save_trained, stored_training
+from robust.progress import no_progress, progress_bar
+from robust.records import Scores, SplitCopies
+from robust.training.folder import (
+    FinishedTraining,
+    check_folder,
+    make_folder,
+    save_trained,
+    stored_training,
+)
 from robust.training.measure import measure
 from robust.training.network import make_untrained, rebuild
 from robust.training.recipe import Recipe
-from robust.training.splits import Splits, open_training_splits
+from robust.training.splits import Splits, open_training_splits, separate_splits
 
 if TYPE_CHECKING:
     from robust.training.fit import FitResult
@@ -38,6 +46,8 @@ class Trained:
     best_epoch: int
     history: list[dict[str, float]]
     """One row per epoch."""
+    copies: tuple[SplitCopies, ...] = ()
+    """Images that were left out because they show a picture of a later split."""
     already_finished: bool = False
     """True where it was finished before: nothing was trained or measured now."""
 
@@ -52,17 +62,20 @@ def train_classifier(
 ) -> Trained:
     """Train by a recipe into a folder; the same call continues a training that was interrupted.
 
-    The epoch is chosen on val; test is measured once, at the end. A finished folder is returned as
+    The epoch is chosen on val; test is measured once, at the end. Images that show a picture of a
+    split that they are evaluated on are left out. A finished folder is returned as
     it is; a folder of another recipe or of other images is refused. Raises InputError.
     """
     folder = Path(out)
-    splits = open_training_splits(recipe)
+    opened = open_training_splits(recipe)
     if path_exists(folder / MODEL):
-        return _finished(folder, recipe, splits)
+        return _finished(folder, recipe, opened)
     fit, target = _import_fit(), choose_device(device)
-    classifier = make_untrained(recipe, len(splits.train.classes))
-    _check_forward(classifier, splits)
+    classifier = make_untrained(recipe, len(opened.train.classes))
+    _check_forward(classifier, opened)
     check_folder(folder)
+    splits = _separated(opened, progress)
+    make_folder(folder)
     fitted = fit(
         classifier,
         splits.train,
@@ -81,6 +94,7 @@ def train_classifier(
     measured = {role: measure(trained, cases, target) for role, cases in held_out.items()}
     finished = FinishedTraining(
         recipe=recipe,
+        opened=opened,
         splits=splits,
         measured=measured,
         history=fitted.history,
@@ -89,7 +103,12 @@ def train_classifier(
     )
     save_trained(folder, model_file, trained, finished)
     scores = {role: split_scores.scores for role, split_scores in measured.items()}
-    return Trained(folder, scores, names, fitted.best_epoch, fitted.history)
+    return Trained(folder, scores, names, fitted.best_epoch, fitted.history, splits.copies)
+
+
+def _separated(splits: Splits, progress: bool) -> Splits:
+    with progress_bar() if progress else nullcontext(no_progress) as shown:
+        return separate_splits(splits, shown)
 
 
 def _finished(folder: Path, recipe: Recipe, splits: Splits) -> Trained:
@@ -107,6 +126,7 @@ def _finished(folder: Path, recipe: Recipe, splits: Splits) -> Trained:
         model_file.classes,
         stored.best_epoch,
         stored.history,
+        stored.copies,
         already_finished=True,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -46,3 +48,11 @@ def test_the_ensemble_is_not_done_at_a_lucky_pass() -> None:
     bare = PGD(loss="margin", start="image")(model, x, y, threat, streams)
     assert bool(fooled(model, bare, y).any())
     assert int(fooled(model, x_adv, y).sum()) >= int(fooled(model, bare, y).sum())
+
+
+def test_a_network_that_draws_seldom_is_random_as_well() -> None:
+    """It resizes in one of four passes, say: two passes mostly agree."""
+    model, x, _ = linear_cases("free", n=32)
+    for first in range(4):
+        passes = itertools.count(first)
+        assert is_random(lambda x, passes=passes: model(x) + (next(passes) % 4 == 0), x)

@@ -24,6 +24,7 @@ from robust.report.formats.terminal import print_report
 from robust.report.gates import judge_gates
 from tests.engine.nets import trained
 from tests.report.extreme_runs.test_extreme_runs import classifier, model, phantoms
+from tests.report.extreme_runs.test_unfinished_runs import Stop
 
 STOPS = {
     "_attack": STAGES,
@@ -74,16 +75,10 @@ def stop(patched: pytest.MonkeyPatch, name: str, after_calls: int = 0) -> None:
     patched.setattr(api, name, interrupted)
 
 
-def cut_attacks(done: float, total: float, label: str) -> None:
-    """Interrupts the attacks in their second chunk."""
-    if " at " in label and done >= total / 2:
-        raise KeyboardInterrupt
-
-
 def interrupt(plan: Plan, out: Path, name: str) -> None:
     with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
         if name == "_attack":
-            audit_plan(plan, out=out, device="cpu", progress=cut_attacks)
+            audit_plan(plan, out=out, device="cpu", progress=Stop(cells=1))
         stop(patched, name)
         audit_plan(plan, out=out, device="cpu")
 

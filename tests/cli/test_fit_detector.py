@@ -52,7 +52,7 @@ BAD_FITS: list[tuple[tuple[str, ...], str]] = [
     (("--false-alarms", "5"), "--false-alarms '5': write a share of the images, as 5% or 0.05"),
     (("--false-alarms", "0%"), "write a share of the images"),
     (("--false-alarms", "nan"), "write a share of the images"),
-    (("--false-alarms", "1%"), "60 clean images are left to set the threshold"),
+    (("--false-alarms", "1%"), "60 clean images in 30 groups are left to set the threshold"),
     (("--split", "vall"), "no split 'vall'; did you mean val?"),
     (("--split", "train"), "name another split with --split"),
     (("--attack", "PDG"), "unknown attack 'PDG'; did you mean PGD?"),

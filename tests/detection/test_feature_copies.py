@@ -7,17 +7,30 @@ import pytest
 import torch
 from torch import Tensor
 
-from detectors import Features, FittedDetector, KernelDensity, Reference
+from detectors import (
+    BayesianUncertainty,
+    Detector,
+    Features,
+    FittedDetector,
+    KernelDensity,
+    Reference,
+)
+from detectors.bayesian_uncertainty import UNCERTAINTY
 from robust.detection.cross_fitting import FeatureSet
 from robust.detection.feature_copies import copies_among, likeness
 from robust.detection.transfer_matrix import EvaluationData, evaluate_transfer
 from robust.errors import InputError
 
 N = 200
+DETECTORS = pytest.mark.parametrize(
+    "detector", [KernelDensity(), BayesianUncertainty()], ids=lambda one: type(one).__name__
+)
 
 
 def features(values: Tensor, labels: Tensor) -> Features:
-    return Features(3 * torch.eye(2)[labels], {"deep": values})
+    chance = torch.Generator().manual_seed(int(values.abs().sum() * 100))
+    noise = torch.rand(len(values), 1, generator=chance)
+    return Features(3 * torch.eye(2)[labels], {"deep": values}, {UNCERTAINTY: noise})
 
 
 def draw(dimensions: int, seed: int, count: int = N) -> Tensor:
@@ -63,10 +76,10 @@ def test_features_without_detail_have_no_copies() -> None:
     assert not copies_among(same, np.arange(N))
 
 
-def evaluated(clean: Tensor, known: Tensor) -> float:
-    """The AUC of a kernel density on features in which attacks leave no trace."""
+def evaluated(clean: Tensor, known: Tensor, detector: Detector) -> float:
+    """The AUC of a detector on features in which attacks leave no trace."""
     at, learned = draw(32, 9), reference(known)
-    detectors: dict[str, FittedDetector] = {"KernelDensity": KernelDensity().fit(learned)}
+    detectors: dict[str, FittedDetector] = {"detector": detector.fit(learned)}
     data = EvaluationData(
         learned,
         FeatureSet(features(clean, LABELS), np.arange(N)),
@@ -76,28 +89,33 @@ def evaluated(clean: Tensor, known: Tensor) -> float:
         np.arange(N),
     )
     (found,) = evaluate_transfer(detectors, data).metrics.values()
-    assert found.auc is not None
-    return found.auc.value
+    assert found.auc.all_clean is not None
+    return found.auc.all_clean.value
 
 
-def test_features_without_signal_give_no_auc_of_one_through_near_copies() -> None:
+@DETECTORS
+def test_features_without_signal_give_no_auc_of_one_through_near_copies(detector: Detector) -> None:
     known = draw(32, 0)
-    assert 0.4 < evaluated(draw(32, 1), known) < 0.6
+    assert 0.4 < evaluated(draw(32, 1), known, detector) < 0.6
     for noise in (1e-4, 0.05, 0.3):
         with pytest.raises(InputError, match="near copies of reference images"):
-            evaluated(known + noise * draw(32, 2), known)
+            evaluated(known + noise * draw(32, 2), known, detector)
 
 
-def test_images_derived_from_the_reference_are_refused_though_none_is_a_near_copy() -> None:
+@DETECTORS
+def test_images_derived_from_the_reference_are_refused_though_none_is_a_near_copy(
+    detector: Detector,
+) -> None:
     known = draw(32, 0)
     derived = known + 0.75 * draw(32, 2)
     assert not likeness(features(derived, LABELS), reference(known)).copies
     with pytest.raises(InputError, match="lie nearer to the reference"):
-        evaluated(derived, known)
+        evaluated(derived, known, detector)
 
 
-def test_near_copies_in_two_folds_are_refused() -> None:
+@DETECTORS
+def test_near_copies_in_two_folds_are_refused(detector: Detector) -> None:
     clean = draw(32, 1)
     clean[1::2] = clean[::2] + 0.05 * draw(32, 3)[::2]
     with pytest.raises(InputError, match="near copy lie in two folds"):
-        evaluated(clean, draw(32, 0))
+        evaluated(clean, draw(32, 0), detector)

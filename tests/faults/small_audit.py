@@ -70,19 +70,25 @@ CHUNKS = "SELECT * FROM chunks"
 MEMOS = "SELECT key, value FROM meta"
 
 PHASES = {
+    "clean predictions": "clean",
     "clean images": "clean",
+    "features of clean images": "features",
     "reference images": "features",
     "clean images for detectors": "features",
     "attacks finished": "attacks",
+    "features of control images": "detectors",
     "controls for detectors": "detectors",
+    "scenarios": "scenarios",
     "universal": "scenarios",
     "adversarial patch": "scenarios",
     "transfer attack": "scenarios",
     "probe finished": "report",
+    "probe of the classifier": "probe",
     "probing": "probe",
     "adaptive attack": "adaptive",
     "evaluating": "detectors",
     "t-SNE": "detectors",
+    "results by case": "report",
     "example images": "report",
     "writing the report": "writing",
 }
@@ -201,10 +207,20 @@ def same_outcome(run: Path, calm: Calm) -> None:
     assert found.gallery == calm.outcome.gallery
 
 
+ANNOUNCED = ("Run folder: ", "Cost: ", "Time: ", "Stage ", "Writing the report")
+"""How the lines begin that an audit prints before it ends."""
+
+
+def messages(done: Done) -> list[str]:
+    """The lines on standard error, progress aside."""
+    told = (line for line in done.err.splitlines() if not line.startswith(ANNOUNCED))
+    return [line for line in told if " elapsed" not in line]
+
+
 def one_line(done: Done, code: int, *said: str) -> None:
-    """A command that ended with this exit code and one line on standard error."""
+    """A command that ended with this exit code and one line on standard error, progress aside."""
     assert done.code == code, done
-    lines = [line for line in done.err.splitlines() if " elapsed)" not in line]
+    lines = messages(done)
     assert len(lines) == 1 and lines[0].startswith("robust: "), done.err
     assert "Traceback" not in done.out
     for part in said:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.small_audit import AUDIT, Calm, outcome
+from tests.faults.small_audit import AUDIT, Calm, messages, outcome
 from tests.faults.test_kills import stop_in
 from tests.warm import Warm
 
@@ -201,9 +201,9 @@ def check(commands: Warm, calm: Calm, folder: Path, what: str) -> str:
         found = outcome(folder / "run")
         assert found.table == calm.outcome.table, f"{what}: another table"
         assert found.report == calm.outcome.report, f"{what}: another report"
-        return "the same report" if not done.err else "the same report, with a word"
+        return "the same report" if not messages(done) else "the same report, with a word"
     assert done.code == 2, f"{what}: {done}"
-    lines = [line for line in done.err.splitlines() if " elapsed)" not in line]
+    lines = messages(done)
     assert len(lines) == 1 and lines[0].startswith("robust: "), f"{what}: {done.err}"
     return "one line"
 

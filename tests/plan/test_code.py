@@ -19,6 +19,7 @@ def test_what_names_code() -> None:
     assert not any(map(names_code, ("PGD", "foolbox:LinfPGD", None, 3)))
     assert label_of(AttackSpec(name="a.b:C")) == "C"
     assert label_of(AttackSpec(name="foolbox:C")) == "foolbox:C"
+    assert label_of(AttackSpec(name="a b:C/D")) == "a b:C/D"
     assert label_of(AttackSpec(name="a.b:C", label="mine")) == "mine"
 
 

@@ -43,7 +43,7 @@ def test_the_title_is_no_part_of_the_plans_identity() -> None:
 )
 @pytest.mark.parametrize("table", ["model", "scenarios.surrogate"])
 def test_the_plan_of_a_folder_names_no_code(
-    tmp_path: Path, model: str, said: str, table: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, said: str, table: str
 ) -> None:
     """The folder may have come from elsewhere; a plan file that is named may name what it likes."""
     first = "" if table == "model" else '[model]\nfolder = "m"\n'
@@ -54,11 +54,15 @@ def test_the_plan_of_a_folder_names_no_code(
             read(tmp_path)
         assert "add --allow-code" in str(caught.value)
     if model != "factory = 3":
+        monkeypatch.chdir(tmp_path)
+        for name in ("m.pt", "m.pt2", "own.pt", "model.json"):
+            Path(name).touch()
         assert load_plan(tmp_path, allow_code=True).data == load_plan(plan).data
         assert plan_from(tmp_path, {}, allow_code=True) is not None
         # What the user names on the command line takes its place.
-        field = f"{table}.{model.split()[0]}"
-        assert plan_from(tmp_path, {field: "mine:net"}) is not None
+        field = model.split()[0]
+        own = {"factory": "mine:net", "file": "own.pt"}[field]
+        assert plan_from(tmp_path, {f"{table}.{field}": own}) is not None
 
 
 def test_the_factory_of_the_demonstration_is_robusts_own(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from robust.auditing import audit_plan
@@ -297,3 +298,54 @@ def test_an_interrupt_says_how_to_go_on(
         cli.main()
     assert ended.value.code == cli.INTERRUPTED
     assert "the same command continues" in capsys.readouterr().err
+
+
+def leaking(root: Path) -> Path:
+    """Images of which two of train and one of val show an image of test a little darker."""
+    pictures = [
+        case.image for case in open_cases("phantom:dermoscopy", split="test", count=60, pixels=48)
+    ]
+    table = ["file,label,group,split"]
+    splits = ["train"] * 32 + ["val"] * 12 + ["test"] * 12
+    for i, split in enumerate(splits):
+        source, exposure = {5: (50, 0.93), 20: (51, 1.0), 40: (52, 0.93)}.get(i, (i, 1.0))
+        pixels = (pictures[source] * exposure * 255).round().to(torch.uint8)
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(root / f"{i}.png")
+        table.append(f"{i}.png,{'ab'[i % 2]},p{i},{split}")
+    (root / "cases.csv").write_text("\n".join(table) + "\n", encoding="utf-8")
+    return root
+
+
+def test_near_copies_of_test_images_are_not_learned_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    monkeypatch.chdir(tmp_path)
+    line = (
+        f"robust train --data {leaking(images).name} --random --size 32 --architecture "
+        "timm:test_resnet --epochs 2 --batch 16 --device cpu --out"
+    )
+    for out in ("model", "model", "cut"):
+        if out == "cut":  # as after an interruption behind its last epoch
+            shutil.copytree("model", out)
+            (Path(out) / "model.json").unlink()
+        monkeypatch.setattr(sys, "argv", [*shlex.split(line), out])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code in (0, None)
+        said = capsys.readouterr().out
+        assert "2 train images are copies or near copies of test images" in said
+        assert "1 val image is a copy or near copy of a test image" in said
+    found, again = content(tmp_path / "model"), content(tmp_path / "cut")
+    splits = {role: split["cases"] for role, split in found["data"]["splits"].items()}
+    assert splits == {"train": 30, "val": 11, "test": 12}
+    assert [(one["split"], one["images"]) for one in found["data"]["copies"]["between"]] == [
+        ("train", 2),
+        ("val", 1),
+    ]
+    for key in ("data", "metrics", "weights_sha256", "training"):
+        assert again[key] == found[key]
+    card = (tmp_path / "model" / "card.md").read_text(encoding="utf-8")
+    assert "2 train images are copies" in card and "The splits shared pictures." in card
+    assert card == (tmp_path / "cut" / "card.md").read_text(encoding="utf-8")

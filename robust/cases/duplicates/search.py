@@ -32,8 +32,8 @@ STEPS, MOST_SHIFT, MOST_STRETCH = 3, 0.1, 0.12
 """Steps of the alignment, and the most it moves, stretches or turns, in halves of the width."""
 NO_DETAIL = 1e-3
 """Length below which a detail is none."""
-_COMPARED, _ALIGNED = 1024, 512
-"""Images that are compared with all others at once; pairs that are aligned at once."""
+_COMPARED, _ALIGNED = 1 << 24, 512
+"""Pairs that are compared at once, and pairs that are aligned at once."""
 
 Pairs = list[tuple[int, int]]
 """Places of two images, first and second, ascending."""
@@ -91,16 +91,18 @@ def _candidates(
     count = min(CANDIDATES, len(others) - within)
     if count < 1:
         return
-    for start in range(0, len(images), _COMPARED):
-        part = images.coarse[start : start + _COMPARED]
+    step = max(1, _COMPARED // len(others))
+    for start in range(0, len(images), step):
+        part = images.coarse[start : start + step]
         alike = part @ others.coarse.T
         places = np.arange(len(part))
         if within:
             alike[places, start + places] = -1
-        best = np.argpartition(-alike, count - 1, axis=1)[:, :count].reshape(-1)
-        rows = np.repeat(places, count)
-        likely = alike[rows, best] >= CANDIDATE_CORRELATION
-        yield from zip((rows[likely] + start).tolist(), best[likely].tolist(), strict=True)
+        rows, found = np.nonzero(alike >= CANDIDATE_CORRELATION)
+        order = np.lexsort((-alike[rows, found], rows))
+        rows, found = rows[order], found[order]
+        best = np.arange(len(rows)) - np.searchsorted(rows, rows) < count
+        yield from zip((rows[best] + start).tolist(), found[best].tolist(), strict=True)
 
 
 def _agreement(first: Floats, second: Floats) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -26,16 +26,26 @@ TOLERANCE = 1e-3
 def require_same_network(
     classifier: Classifier, cases: Cases, clean: Sequence[CleanPrediction]
 ) -> None:
-    """InputError where the classifier gives other logits than `clean`, the first of a run.
+    """InputError where the classifier gives other logits than `clean`, the first chunk of a run.
 
     The hash of the weights does not show that the code of a network has changed.
     """
     known = {one.row: one.logits for one in clean if one.logits is not None}
-    rows = list(known)[:IMAGES]
-    for shaped in group_by_shape(_read(cases, rows)):
+    # Where outputs depend on the batch, only the batches of the run itself give the same again.
+    for rows in (list(known)[:IMAGES], list(known)):
+        if _is_same(classifier, cases, {row: known[row] for row in rows}):
+            return
+    raise _changed("the network")
+
+
+def _is_same(classifier: Classifier, cases: Cases, known: Mapping[int, Array]) -> bool:
+    """Whether the logits of these rows are those known, in one batch for each image shape."""
+    for shaped in group_by_shape(_read(cases, list(known))):
         expected = np.stack([known[row] for row, _ in shaped])
         x = stack_images(shaped, image_template(classifier))
-        _require_same(expected, _twice(classifier, x), "the network")
+        if not _agree(expected, _twice(classifier, x)):
+            return False
+    return True
 
 
 def remember_surrogate(surrogate: Classifier, cases: Cases, store: RunStore) -> None:
@@ -50,7 +60,8 @@ def remember_surrogate(surrogate: Classifier, cases: Cases, store: RunStore) -> 
         store.put(SURROGATE_OUTPUTS, _outputs(surrogate, x).tolist())
     else:
         passes = _outputs(surrogate, x), _outputs(surrogate, x)
-        _require_same(np.array(known), passes, "the surrogate network")
+        if not _agree(np.array(known), passes):
+            raise _changed("the surrogate network")
 
 
 def _read(cases: Cases, rows: Sequence[int]) -> list[tuple[int, Case]]:
@@ -77,17 +88,19 @@ def _outputs(surrogate: Classifier, x: Tensor) -> Array:
     return found
 
 
-def _require_same(expected: Array, passes: tuple[Array, Array], what: str) -> None:
-    """InputError where outputs `(n, k)` differ by more than rounding, or than two passes do."""
+def _agree(expected: Array, passes: tuple[Array, Array]) -> bool:
+    """Whether outputs `(n, k)` differ by no more than rounding, or than two passes do."""
     first, second = passes
-    same = first.shape == expected.shape and bool(np.isfinite(first).all())
-    if same:
-        spread = float(np.abs(expected - expected.mean()).max())
-        random = float(np.abs(first - second).max())  # a network may be random on purpose
-        limit = max(TOLERANCE * max(spread, 1e-6), 100 * random)
-        same = float(np.abs(first - expected).max()) <= limit
-    if not same:
-        raise InputError(
-            f"{what} computes something else than when this run began (its code has changed?); "
-            f"choose another folder with --out"
-        )
+    if first.shape != expected.shape or not np.isfinite(first).all():
+        return False
+    spread = float(np.abs(expected - expected.mean()).max())
+    random = float(np.abs(first - second).max())  # a network may be random on purpose
+    limit = max(TOLERANCE * max(spread, 1e-6), 100 * random)
+    return float(np.abs(first - expected).max()) <= limit
+
+
+def _changed(what: str) -> InputError:
+    return InputError(
+        f"{what} computes something else than when this run began (its code has changed?); "
+        f"choose another folder with --out"
+    )

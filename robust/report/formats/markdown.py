@@ -29,7 +29,7 @@ _TITLED = ("difficulty", "detectors", "adaptive", "heat-matched", "selection")
 """Tables whose title is not that of their section."""
 MOST = 60_000
 """Characters of the whole text: GitHub takes 65,536 in a comment."""
-ROWS = (1000, 60, 24)
+ROWS = (1000, 60, 24, 12)
 """Rows of a table, tried in turn until the whole text fits."""
 WHERE = "The HTML report and report.json have them."
 MATRICES = (

@@ -13,6 +13,7 @@ from robust.records import AttackResult, Estimate, Report
 from robust.records.flags import voiding
 from robust.report.gates import judge_gates
 from robust.report.tables.gates import gate_line
+from robust.report.tables.model import NO_INTERVAL, no_interval_meaning
 from robust.report.text.detection import detection_lines, null_control_warning
 from robust.report.text.format import (
     NONE,
@@ -20,8 +21,9 @@ from robust.report.text.format import (
     counted,
     median_distance,
     norms,
+    of_hundred,
     plain,
-    whole_percent,
+    whole_interval,
 )
 from robust.report.text.headline import attack_sentences, unfinished_sentence
 from robust.report.text.opening import date_text
@@ -33,6 +35,8 @@ DETAIL = ((4, 3), (3, 3), (2, 3), (1, 3), (2, 2), (1, 2), (2, 1), (1, 1), (0, 1)
 """Attacks of each norm and warnings that are shown: the first pair that fits into `LINES`."""
 MOST_EPS = 5
 """Columns of eps that a table shows, the largest eps among them."""
+ERRORS = ("sensitivity", "specificity", "auc")
+"""Scores that the second table shows."""
 NAME = 18
 """Columns for the name of an attack."""
 
@@ -57,6 +61,7 @@ def render_terminal(report: Report, attacks: int = 4, warnings: int = 3) -> Rend
             parts += _error_table(report, norm)
     if attacks:
         parts += [_minimum_norm_line(row) for row in report.rows if row.eps is None][:2]
+    parts += _dagger_lines(report, attacks)
     return Group(*parts, *_warning_lines(report, warnings))
 
 
@@ -89,7 +94,7 @@ def _warning_lines(report: Report, most: int) -> list[RenderableType]:
 
 def _attack_table(report: Report, norm: str, most: int) -> Table:
     """Share of the correctly read images that stay correct: a row for each attack, eps across."""
-    worst = _spread([row for row in report.worst_cases if row.norm == norm])
+    worst = _worst(report, norm)
     table = Table(box=None, pad_edge=False)
     table.add_column(f"still correct %, {norm_text(norm)}", no_wrap=True)
     for row in worst:
@@ -136,8 +141,7 @@ def _error_table(report: Report, norm: str) -> list[RenderableType]:
         ("without attack", report.clean),
         (f"{norm_text(norm)} {eps_text(last.eps, norm)}", last),
     ]
-    scores = ("sensitivity", "specificity", "auc")
-    shown = [s for s in scores if any(getattr(row.scores, s) for _, row in rows)]
+    shown = [s for s in ERRORS if any(getattr(row.scores, s) for _, row in rows)]
     if not shown:
         return []
     table = Table(box=None, pad_edge=False)
@@ -156,7 +160,12 @@ def _score(estimate: Estimate | None, score: str) -> str:
     if estimate is None:
         return NONE
     scale, digits = (1, 2) if score == "auc" else (100, 0)
-    return f"{scale * estimate.value:.{digits}f} {bracket(estimate, scale, digits)}"
+    return f"{scale * estimate.value:.{digits}f} {_bracket(estimate, scale, digits)}"
+
+
+def _bracket(estimate: Estimate, scale: float, digits: int) -> str:
+    """The interval; a mark in its place where there is none."""
+    return bracket(estimate, scale, digits) if estimate.interval else NO_INTERVAL
 
 
 def _minimum_norm_line(row: AttackResult) -> Text:
@@ -167,7 +176,27 @@ def _minimum_norm_line(row: AttackResult) -> Text:
     distance_text = (
         "" if distance is None else f", median {norm_text(row.norm)} distance {distance.value:.3g}"
     )
-    return _line(f"{name} fools the model on {whole_percent(success)} of images{distance_text}")
+    interval = whole_interval(success) if success.interval else NO_INTERVAL
+    share = f"{of_hundred(success.value)} % {interval}"
+    return _line(f"{name} fools the model on {share} of images{distance_text}")
+
+
+def _dagger_lines(report: Report, attacks: int) -> list[RenderableType]:
+    """What the mark in the tables means; empty where every interval is shown."""
+    shown = [r.scores.robust_accuracy for n in norms(report)[:2] for r in _worst(report, n)]
+    if attacks:
+        shown += [row.scores.success for row in report.rows if row.eps is None][:2]
+    if attacks and len(norms(report)) == 1:
+        last = _worst(report, norms(report)[0])[-1].scores
+        shown += [getattr(s, n) for s in (report.clean.scores, last) for n in ERRORS]
+        shown.append(last.attacker_auc)
+    missing = [e.groups_needed for e in shown if e is not None and e.interval is None]
+    return [Text(no_interval_meaning(missing), style="dim")] if missing else []
+
+
+def _worst(report: Report, norm: str) -> list[AttackResult]:
+    """The worst cases that the table of this norm shows."""
+    return _spread([row for row in report.worst_cases if row.norm == norm])
 
 
 def _name(text: str) -> str:
@@ -183,4 +212,4 @@ def _robust_accuracy_text(row: AttackResult | None) -> str:
 
 def _interval(row: AttackResult) -> str:
     estimate = row.scores.robust_accuracy
-    return NONE if estimate is None else bracket(estimate, 100, 0)
+    return NONE if estimate is None else _bracket(estimate, 100, 0)

@@ -119,13 +119,20 @@ def selection_table(report: Report) -> Table:
         return Table("selection", "", (), ())
     cells = _Cells.of(detection)
     places = [i for i, images in enumerate(detection.image_sets) if images.kind == "attack"]
+    names = list(detection.detectors)[:MOST_DETECTORS]
+    fits = [cells.needs_fitting(name) for name in names]
     rows = []
-    for name in detection.detectors:
-        fits = cells.needs_fitting(name)
-        scores = (cells.scores.get((name, place if fits else None, place)) for place in places)
+    for place in places:
+        scores = (
+            cells.scores.get((name, place if fit else None, place))
+            for name, fit in zip(names, fits, strict=True)
+        )
         shown = (cells.auc(score, "selection_auc", digits=2) for score in scores)
-        rows.append(TableRow((cells.name(name), *shown)))
-    columns = (Column("detector, AUC", "selection-control"), *_columns(detection, places))
+        rows.append(TableRow((TableCell(_head(detection, place)), *shown)))
+    columns = (
+        Column("cases that fall under, AUC", "selection-control"),
+        *(Column(plain(name)) for name in names),
+    )
     note = (
         f"{BRACKETS} No image is attacked here. An attack that fools the model on every case, or "
         f"on none, has no such control.{_mark_notes(rows)}"

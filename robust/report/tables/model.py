@@ -71,11 +71,16 @@ class Table:
         cells = [cell for row in self.rows for cell in row.cells if cell.interval == NO_INTERVAL]
         if not cells:
             return self.note
-        meaning = f"{NO_INTERVAL} No interval: there are too few groups for one."
-        if needed := sorted({c.groups_needed for c in cells if c.groups_needed is not None}):
-            span = f"{needed[0]}" if len(needed) == 1 else f"{needed[0]} to {needed[-1]}"
-            meaning += f" It would take about {span} groups."
-        return f"{self.note} {meaning}".strip()
+        return f"{self.note} {no_interval_meaning(c.groups_needed for c in cells)}".strip()
+
+
+def no_interval_meaning(groups_needed: Iterable[int | None]) -> str:
+    """What `NO_INTERVAL` means, and about how many groups an interval would take."""
+    meaning = f"{NO_INTERVAL} No interval: there are too few groups for one."
+    if needed := sorted({count for count in groups_needed if count is not None}):
+        span = f"{needed[0]}" if len(needed) == 1 else f"{needed[0]} to {needed[-1]}"
+        meaning += f" It would take about {span} groups."
+    return meaning
 
 
 def row_texts(rows: Iterable[TableRow]) -> list[Sequence[str]]:

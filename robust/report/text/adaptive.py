@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from robust.metrics.operating_point import fewest_groups_for
 from robust.records import AdaptiveResult, Detection, Estimate
+from robust.records.estimate import TOO_FEW
 from robust.report.text.format import (
     FALSE_ALARM_RATE,
     of_hundred,
@@ -21,7 +22,10 @@ def adaptive_sentences(detection: Detection, detector: str) -> str:
     if result is None or detection.key_attack is None:
         return ""
     if result.too_few:
-        return " Too few images fooled the model in adaptive attacks for a verdict."
+        return (
+            f" Fewer than {TOO_FEW} images fooled the model in adaptive attacks: too few for a "
+            "verdict."
+        )
     passing = result.undetected_rates[FALSE_ALARM_RATE]
     static = result.static_undetected_rates[FALSE_ALARM_RATE]
     if passing is None:

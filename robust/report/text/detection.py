@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from robust.metrics.operating_point import fewest_groups_for
+from robust.metrics.operating_point import fewest_groups_for, groups_needed_for
 from robust.records import Detection, DetectorScore, Estimate, ImageSet, NullControl
 from robust.report.text.adaptive import adaptive_line, adaptive_sentences, adaptive_summary
 from robust.report.text.format import (
@@ -89,6 +89,8 @@ def detection_summary(detection: Detection) -> str:
             f"Of 100 images that fool the model, {share} raise no alarm at 5 false alarms per 100 "
             f"clean images{known}."
         )
+    else:
+        sentences.append(_unknown_passing(detection, judged))
     if doubted := selection_doubts(detection):
         names = listed([short(name) for name in doubted])
         verb = "get" if len(doubted) > 1 else "gets"
@@ -230,6 +232,20 @@ def _undetected(scores: Sequence[DetectorScore]) -> list[Estimate]:
     return _ordered(rate.complement for rate in rates if rate and rate.interval)
 
 
+def _unknown_passing(detection: Detection, scores: Sequence[DetectorScore]) -> str:
+    """Why it is not said how many images pass undetected: too few groups, and how many it takes."""
+    clean = groups_needed_for(float(FALSE_ALARM_RATE))
+    rates = (score.detection_rates.get(FALSE_ALARM_RATE) for score in scores)
+    needed = [clean if rate is None else rate.groups_needed or 0 for rate in rates]
+    unknown = "How many images that fool the model raise no alarm is not known"
+    if max(needed) < clean:
+        return f"{unknown}: too few groups have such an image."
+    return (
+        f"{unknown}: at 5 false alarms per 100 clean images, that takes at least {max(needed)} "
+        f"groups of clean images, and there are {detection.groups}."
+    )
+
+
 def _ordered(estimates: Iterable[Estimate | None]) -> list[Estimate]:
     return sorted((one for one in estimates if one is not None), key=lambda one: one.value)
 
@@ -280,7 +296,7 @@ def _chance_text(paired: Estimate) -> str:
     if paired.is_below(0.5):
         return ": it rates them as less suspicious"
     if paired.low is None or paired.low <= 0.5:
-        return ": no better than chance"
+        return ": not shown to be better than chance"
     return ""
 
 
@@ -288,10 +304,16 @@ def _rate_sentence(score: DetectorScore) -> str:
     """How many attacked images are detected, and whether clean ones are flagged as often."""
     rate = score.detection_rates.get(FALSE_ALARM_RATE)
     if rate is None:
-        needed = fewest_groups_for(float(FALSE_ALARM_RATE))
+        fewest = fewest_groups_for(float(FALSE_ALARM_RATE))
         return (
             " It is unknown how many of them it detects at 5 % false alarms: that takes at least "
-            f"{needed} groups of clean images."
+            f"{fewest} groups of clean images."
+        )
+    if rate.interval is None:
+        needed = rate.groups_needed
+        return (
+            f" At 5 % false alarms, it detects {of_hundred(rate.value)} % of them; there are too "
+            f"few groups for an interval{f' (about {needed} are needed)' if needed else ''}."
         )
     text = f" At 5 % false alarms, it detects {whole_percent(rate)} of them."
     if rate.low is None or rate.low > float(FALSE_ALARM_RATE):

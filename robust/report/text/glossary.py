@@ -40,7 +40,8 @@ TERMS: dict[str, tuple[str, str]] = {
     "auc": (
         "AUC",
         "The probability that an image with the finding gets a higher score than one without. 0.5 "
-        "is chance, 1 is perfect; below 0.5 the order is reversed.",
+        "is chance, 1 is perfect; below 0.5 the order is reversed. Under attack, images "
+        "misread before stay as they are; the attacker's AUC changes them as well.",
     ),
     "attacker-auc": (
         "attacker's AUC",
@@ -58,7 +59,7 @@ TERMS: dict[str, tuple[str, str]] = {
         "The numbers in brackets. If the audit were repeated on other patients, 95 of 100 such "
         "intervals would contain the true number. Computed from groups: an exact binomial interval "
         "(Clopper and Pearson) for as many independent cases as the groups are worth (Korn and "
-        "Graubard 1998). Where too few groups are there for that, no interval is given.",
+        "Graubard 1998). No interval is given where there are too few groups for one.",
     ),
     "group": (
         "group",

@@ -137,10 +137,14 @@ def _clean_sentence(report: Report) -> str:
     groups = counted(data.groups, "group")
     if accuracy is None:
         return f"The model was given {data.cases} {images(report)}; there is no accuracy."
+    interval = f"95 % interval {whole_interval(accuracy)}"
+    if accuracy.interval is None:
+        needed = accuracy.groups_needed
+        interval = "no 95 % interval" + (f": about {needed} groups needed" if needed else "")
     return (
         f"On unmodified images, the model reads {of_hundred(accuracy.value)} of 100 "
-        f"{images(report)} correctly (95 % interval {whole_interval(accuracy)}; measured on "
-        f"{counted(data.cases, 'image')} of {groups})."
+        f"{images(report)} correctly ({interval}; measured on {counted(data.cases, 'image')} of "
+        f"{groups})."
     )
 
 

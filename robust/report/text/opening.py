@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from robust.records import Exhibit, Report, Visibility
-from robust.report.text.format import counted, decimals, flat, images, listed, of_hundred
-from robust.report.text.headline import verdicts
+from robust.records import Exhibit, Report, Visibility, stages_text
+from robust.records.verdicts import WITHHELD, is_withheld
+from robust.report.text.format import (
+    counted,
+    decimals,
+    flat,
+    images,
+    listed,
+    of_hundred,
+    quoted,
+)
+from robust.report.text.headline import Verdict, verdicts
 from robust.report.text.provenance import provenance_facts
 from robust.units import eps_text, norm_text
 
@@ -90,6 +99,8 @@ def ssim_text(gallery: tuple[Exhibit, ...], visibility: Visibility) -> str:
     low, high = (
         f"{one:.3f}" if one < 0.9995 else "above 0.999" for one in (min(found), max(found))
     )
+    if low != high and high.startswith("above"):
+        return f"{low} or more"
     return low if low == high else f"{low} to {high}"
 
 
@@ -98,7 +109,7 @@ def limits(report: Report) -> tuple[str, ...]:
     used = {row.norm for row in report.rows} | {row.norm for row in report.worst_cases}
     left = [f"attacks in {norm_text(norm)}" for norm in ("Linf", "L2") if norm not in used]
     if report.detection is None:
-        left.append("detection of attacks")
+        left += ["detection of attacks", "copies of these images among those learned from"]
     elif not report.detection.adaptive:
         left.append("attackers who know the detector")
     known = {scenario.name for scenario in report.scenarios}
@@ -109,8 +120,9 @@ def limits(report: Report) -> tuple[str, ...]:
 def next_steps(report: Report) -> tuple[str, ...]:
     """What a reader should do, the most urgent first."""
     steps = []
-    if report.data.unfinished:
-        steps.append("Finish the audit: give the same command again.")
+    if not report.is_finished:
+        missing = stages_text(report.missing_stages) or "attacks"
+        steps.append(f"Finish the audit: give the same command again. Missing: {missing}.")
     if report.flags:
         warnings = "warning" if len(report.flags) == 1 else f"{len(report.flags)} warnings"
         steps.append(f"Read the {warnings} first: the numbers mean less where one applies.")
@@ -121,9 +133,9 @@ def next_steps(report: Report) -> tuple[str, ...]:
             "then fails."
         )
     stated = report.plan.get("report") or {}
-    missing = [name.lower() for field, name in STATED.items() if not stated.get(field)]
-    if missing:
-        steps.append(f"State in [report] of the plan: {listed(missing, most=len(missing))}.")
+    left_out = [name.lower() for field, name in STATED.items() if not stated.get(field)]
+    if left_out:
+        steps.append(f"State in [report] of the plan: {listed(left_out, most=len(left_out))}.")
     return tuple(steps)
 
 
@@ -132,6 +144,8 @@ def _by_verdict(report: Report) -> list[str]:
     broken = next((v for v in found if v.word in _BROKEN), None)
     undecided = [v for v in found if v.word == "undecided"]
     steps = []
+    if report.is_finished and (step := _withheld_step(found)):
+        steps.append(step)
     if broken is not None:
         success = broken.worst_case.scores.success
         part = "" if success is None else f" in {of_hundred(success.value)} of 100 images"
@@ -152,6 +166,21 @@ def _by_verdict(report: Report) -> list[str]:
             f"misleads the model on many {images(report)}, and others may."
         )
     return steps
+
+
+def _withheld_step(found: list[Verdict]) -> str:
+    """What to do about verdicts that warnings void; empty where all are given."""
+    withheld = [v.word for v in found if is_withheld(v.word)]
+    if not withheld:
+        return ""
+    names = list(dict.fromkeys(word.removeprefix(f"{WITHHELD}: ") for word in withheld))
+    warnings = "warning" if len(names) == 1 else "warnings"
+    them = "it" if len(withheld) == 1 else "them"
+    return (
+        f"{len(withheld)} of {counted(len(found), 'verdict')} cannot be given: follow the advice "
+        f"beside the {warnings} {listed([quoted(name) for name in names])}, then audit again to "
+        f"get {them}."
+    )
 
 
 def _sentence(parts: list[str]) -> str:

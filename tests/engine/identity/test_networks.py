@@ -54,6 +54,32 @@ def test_rounding_and_noise_of_the_network_are_not() -> None:
         require_same_network(ready, phantoms(10), known)
 
 
+class BatchDependent(Changed):
+    """Outputs in units of their spread over the batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = super().forward(x)
+        return out / out.std(0, keepdim=True)
+
+
+def test_outputs_that_depend_on_the_batch_are_compared_in_the_batches_of_the_run() -> None:
+    known = predictions(BatchDependent())
+    ready = prepare(Classifier(BatchDependent(), channels=1, head="softmax"))
+    require_same_network(ready, phantoms(10), known)
+    other = prepare(Classifier(BatchDependent(-1.0), channels=1, head="softmax"))
+    with pytest.raises(InputError, match="computes something else"):
+        require_same_network(other, phantoms(10), known)
+
+
+def test_a_random_network_that_predicted_by_means_of_passes_goes_on(tmp_path: Path) -> None:
+    for _ in range(2):
+        noisy = Classifier(Changed(noise=0.1), channels=1, head="softmax")
+        off = {"probe": False}
+        audit(
+            noisy, phantoms(8), attacks=["FGSM"], eps=["4/255"], out=tmp_path, gallery=0, doubts=off
+        )
+
+
 def test_a_run_is_not_continued_with_other_code(tmp_path: Path) -> None:
     def run(model: nn.Module) -> None:
         model.load_state_dict(STATE)

@@ -84,7 +84,8 @@ def test_ten_numbers_drawn_at_random_follow_from_the_per_case_table(run: Path) -
     raw = json.loads(report.to_json())
     table = pd.read_csv(run / "outcomes.csv", dtype={"eps": float})
     # The table holds attacks as they were computed, and not what storing leaves of them.
-    other = ("difficulty", "survival")
+    # Nor has it the images of cases misread without attack, which the attacker's AUC counts.
+    other = ("difficulty", "survival", "attacker_auc")
     paths = sorted({p for p, _ in page(run).named if p and not any(o in p for o in other)})
     seed = random.randrange(2**32)
     for path in random.Random(seed).sample(paths, 10):
@@ -92,6 +93,20 @@ def test_ten_numbers_drawn_at_random_follow_from_the_per_case_table(run: Path) -
         expected = recomputed(report, table, path)
         shown = found["value"] if isinstance(found, dict) else found
         assert shown == pytest.approx(expected, abs=1e-6), (path, f"seed {seed}")
+
+
+def test_the_attackers_auc_is_at_most_what_the_per_case_table_gives(run: Path) -> None:
+    report = Report.load(run / "report.json")
+    table = pd.read_csv(run / "outcomes.csv", dtype={"eps": float})
+    for row in report.worst_cases:
+        assert row.scores.attacker_auc is not None and row.scores.auc is not None
+        tried = table[(table.attack == "clean") | (table[row.norm.lower()] <= row.eps + 1e-6)]
+        lead = (tried.logit_opacity - tried.logit_normal).groupby(tried.case)
+        label = table[table.attack == "clean"].set_index("case").label
+        sick = (label == "opacity").to_numpy()
+        worst = np.where(sick, lead.min()[label.index], lead.max()[label.index])
+        assert row.scores.attacker_auc.value <= auc(worst, sick) + 1e-9 <= row.scores.auc.value
+    assert auc(worst, sick) < row.scores.auc.value
 
 
 def recomputed(report: Report, table: pd.DataFrame, path: str) -> float:

@@ -297,7 +297,7 @@ def rendered(report: Report, folder: Path) -> dict[str, str]:
         assert set(formats) <= set(FORMATS)
         with pytest.MonkeyPatch.context() as patch:
             if template != "standard":
-                patch.setattr(ReportFigure, "svg", lambda figure, themed: "<svg></svg>")
+                patch.setattr(ReportFigure, "svg", lambda figure, **_: "<svg></svg>")
             written = write_report(report, folder, *formats, template=template)
         for path in written:
             assert path.stat().st_size > 0

@@ -138,7 +138,7 @@ def kept(folder: Path) -> tuple[Any, bytes, list[str]]:
 def test_the_same_command_goes_on_to_the_same_report(tmp_path: Path) -> None:
     plan = cut_short_plan(tmp_path)
     audit_plan(plan, out=tmp_path / "calm", device="cpu")
-    for cells in (3, 9, 14):
+    for cells in (3, 9, 4):  # of 18, 15 and 6 that are left
         interrupt(plan, tmp_path / "cut", cells)
     found = unfinished_report(tmp_path / "cut")
     write_report(found, tmp_path / "cut")

@@ -37,7 +37,7 @@ def large(eps: int, classes: int, subgroups: int) -> Report:
     """Many results, classes and subgroups, every field of `[report]` full, and a long plan."""
     rate = Estimate(0.5, 0.25, 0.75, 800, 400)
     names = [f"Class_{i}" for i in range(classes)]
-    scores = Scores(rate, rate, rate, rate, rate, rate, rate, rate, dict.fromkeys(names, rate))
+    scores = Scores(*[rate] * 9, recall=dict.fromkeys(names, rate))
     parts = tuple(Subgroup("site", f"site {i}", 8, scores) for i in range(subgroups))
     counts = ((10,) * classes,) * classes
     clean = AttackResult("clean", "", 0.0, "clean", scores, parts, confusion=counts)

@@ -80,7 +80,7 @@ def test_what_selection_explains_gets_no_verdict_and_the_paired_auc_comes_first(
     found = key_changed(**areas, explained_by_selection=True)
     assert said_of("LID", found) == (
         "Against the unmodified images of the same cases, LID reaches an AUC of 0.54 [0.49, 0.58] "
-        "on attacked images (PGD, eps 1/255): no better than chance. Its AUC of 0.88 [0.85, 0.91] "
+        "on attacked images (PGD, eps 1/255): not shown to be better than chance. Its AUC of 0.88 [0.85, 0.91] "
         "against all clean images gets no verdict, because which cases fall explains it: without "
         "any attack, their unmodified images differ from those of the other cases by an AUC of "
         "0.94 [0.92, 0.96]."
@@ -102,7 +102,7 @@ HONEST = {
     ),
     "chance": (
         {"paired_auc": rate(0.53, 0.48, 0.58)},
-        "an AUC of 0.53 [0.48, 0.58] on attacked images (PGD, eps 1/255): no better than chance.",
+        "an AUC of 0.53 [0.48, 0.58] on attacked images (PGD, eps 1/255): not shown to be better than chance.",
     ),
     "as of clean ones": (
         {"paired_auc": rate(0.62, 0.55, 0.68), "detection_rates": {"0.05": rate(0.03, 0.0, 0.08)}},
