@@ -43,7 +43,7 @@ def main(asked: Options) -> None:
     rows = [
         [
             *(change.condition, change.score, change.old.cases),
-            *(*numbers(change.old, change.new, change.difference), change.word),
+            *(*numbers(change.old, change.new, change.difference), change.result),
         ]
         for change in found.changes
     ]
@@ -51,7 +51,7 @@ def main(asked: Options) -> None:
     write_table(asked, "hardening", (*columns, "word"), rows)
     for change in found.changes:
         if change.overall:
-            print(change.condition, change.score, percent(change.difference), change.word)
+            print(change.condition, change.score, percent(change.difference), change.result)
     for note in found.notes:
         print(note)
 

@@ -127,11 +127,11 @@ def main(names: list[str]) -> None:
             print(
                 f"\n{name}: {len(cases)} images, clean accuracy {accuracy and accuracy.value:.3f}"
             )
-            print(f"speed: {report.timings['speed']}")
+            print(f"speed: {report.timings.acceleration}")
             print("script / audit:", ", ".join(f"{ratio:.2f}" for ratio in ratios))
             print("robust accuracy %, audit | script")
             for attack in attacks:
-                row = [(report.row(attack, _number(e)).scores, theirs[attack, e]) for e in eps]
+                row = [(report.result(attack, _number(e)).scores, theirs[attack, e]) for e in eps]
                 said = [
                     f"{100 * s.robust_accuracy.value:.1f} | {100 * t:.1f}"
                     for s, t in row
