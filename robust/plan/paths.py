@@ -137,7 +137,9 @@ def require_writable(folder: Path) -> None:
     if not above.is_dir():
         raise InputError(cannot(folder, "be written", NotADirectoryError(errno.ENOTDIR, "")))
     if not os.access(above, os.W_OK | os.X_OK):
-        raise InputError(cannot(folder, "be written", PermissionError(errno.EACCES, "")))
+        read_only = os.statvfs(above).f_flag & os.ST_RDONLY
+        refusal = OSError(errno.EROFS if read_only else errno.EACCES, "")
+        raise InputError(cannot(folder, "be written", refusal))
 
 
 def require_new(folder: Path, what: str = "") -> None:
