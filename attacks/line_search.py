@@ -27,9 +27,11 @@ AVERAGED, FAR = 6, 3.0
 GRIDS = (0, 4, 1, 2, 0, 8, 4, 0)
 """Cells along each side of the random directions, in turn; 0: as many as there are pixels."""
 
+COARSE_PASSES = COARSE + REFINED + 1
+"""Forward passes per case at most on a random line, or on one to another image."""
 LOCAL_PASSES = 2 + 2 * (FINE + REFINED + 1)
-FURTHER_PASSES = 1 + AVERAGED + FINE + REFINED + 1 + len(GRIDS) * (COARSE + REFINED + 1)
-"""Forward passes per case at most, without images to go to: those cost 13 each."""
+FURTHER_PASSES = 1 + AVERAGED + FINE + REFINED + 1 + len(GRIDS) * COARSE_PASSES
+"""Forward passes per case at most, without lines to other images."""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def make_report(
         "gallery": make_gallery is not None,
     }
     known = known_images(store, finished.rows)
-    summary = Summary(store, cases, cells, finished, pixels=known.values, seed=plan.audit.seed)
+    summary = Summary(store, cases, cells, finished, pixels=known.values)
     results = RunResults(
         provenance=provenance,
         cases=cases,

@@ -151,7 +151,11 @@ class ToldCost:
         store = session.store
         done = store.done()
         own = running_order(self.cells)
-        work = {(cell.key, n): cell.attack.passes for cell in own for n in range(_chunks(session))}
+        work = {
+            (cell.key, n): cell.attack.passes
+            for cell in own
+            for n in range(len(session.runner.chunks))
+        }
         finished = sum(passes for key, passes in work.items() if key in done)
         seconds = self._cost.seconds(_speed(session, own))
         seconds[ATTACKS] *= 1 - finished / max(sum(work.values()), 1)
@@ -161,10 +165,6 @@ class ToldCost:
             seconds[PROBE] = 0.0
         self.progress.expect(seconds)
         self.progress.announce(time_text(self.progress.left() - seconds[CLEAN]))
-
-
-def _chunks(session: Session) -> int:
-    return len(session.runner.chunks)
 
 
 def _speed(session: Session, cells: Sequence[Cell]) -> float:

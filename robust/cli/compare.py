@@ -84,18 +84,14 @@ def compare(
 
 def _require_finished(*runs: Path) -> None:
     """InputError for the directory of a run that has not finished, with what is missing."""
-    from robust.records import stages_text
     from robust.report import is_unfinished
 
     for run in runs:
         if is_unfinished(run):
             from robust.auditing import unfinished_report
+            from robust.report.comparison.compare import not_finished
 
-            missing = stages_text(unfinished_report(run).missing_stages)
-            raise InputError(
-                f"the run in {run} is not finished; missing: {missing}; give the same audit "
-                f"command again"
-            )
+            raise not_finished(run, unfinished_report(run))
 
 
 def _format(named: str | None, out: Path | None) -> str:

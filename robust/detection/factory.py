@@ -14,7 +14,7 @@ from detectors import Detector, Extractor, FittedDetector, Reference, find_layer
 from detectors.features import LOGITS, dropout_layers
 from robust.errors import InputError, first_line, type_and_line
 from robust.models import Classifier
-from robust.plan.code import load_named, names_code
+from robust.plan.code import load_class, names_code
 from robust.plan.spec import DetectorSpec, label_of
 from robust.records import ReferenceSet
 
@@ -73,10 +73,8 @@ def _make(label: str, spec: DetectorSpec) -> Detector:
 
 def _make_own(spec: DetectorSpec) -> Detector:
     """A detector of the user, whose class is imported by its name."""
-    kind = load_named(spec.name, "detector")
+    kind = load_class(spec.name, "detector")
     try:
-        if not isinstance(kind, type):
-            raise InputError(f"it is a {type(kind).__name__}, not a class")
         return make_detector(kind, **spec.fields())
     except KeyboardInterrupt:
         raise

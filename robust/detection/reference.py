@@ -15,7 +15,7 @@ from robust.cases.case import Cases, spread
 from robust.cases.consistency import check_no_shared_groups
 from robust.cases.duplicates.fingerprints import Fingerprints, fingerprint_of
 from robust.cases.duplicates.merging import named_pairs
-from robust.cases.duplicates.search import near_duplicates
+from robust.cases.duplicates.search import partners
 from robust.detection.feature_log import REFERENCE, FeatureLog
 from robust.engine.batch import read_batches
 from robust.engine.identity.images import contents_of, require_unchanged
@@ -129,9 +129,8 @@ def _copies(store: RunStore) -> list[list[int]]:
     """Rows of reference images, each with the row of an audited image that shows the same."""
     own, audited = store.fingerprints(REFERENCE), store.fingerprints("clean")
     rows, others = list(own), list(audited)
-    pairs = near_duplicates(Fingerprints(list(own.values())), Fingerprints(list(audited.values())))
-    first = dict(reversed(pairs))
-    return [[rows[a], others[b]] for a, b in sorted(first.items())]
+    found = partners(Fingerprints(list(own.values())), Fingerprints(list(audited.values())))
+    return [[rows[a], others[b]] for a, b in found.items()]
 
 
 def _record_chunk(

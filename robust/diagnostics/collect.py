@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from attacks import ThreatModel
 from robust.cases.case import Cases
@@ -17,6 +16,7 @@ from robust.engine.provenance import Provenance
 from robust.engine.run_memory import MERGED_GROUPS, PROBE
 from robust.engine.run_store import RunStore
 from robust.engine.summary import FinishedCases, Summary
+from robust.metrics.arrays import Mask
 from robust.metrics.intervals import groups_needed
 from robust.metrics.scores import Condition, margins
 from robust.plan.gates import GatesSpec
@@ -149,6 +149,7 @@ def _stuck(spec: AuditSpec, cells: Sequence[Cell], summary: Summary) -> Iterator
     """
     if not _any_error(spec, summary):
         return
+    rises = _rise(summary)
     by_threat: dict[ThreatModel, list[Cell]] = {}
     for cell in cells:
         # Where the attack may change nothing, nothing rises.
@@ -157,7 +158,7 @@ def _stuck(spec: AuditSpec, cells: Sequence[Cell], summary: Summary) -> Iterator
     for threat, own in by_threat.items():
         conditions = [summary.condition(cell.key) for cell in own]
         evaluated = np.any([one.evaluated for one in conditions], axis=0)
-        risen = np.any([_risen(one, summary) for one in conditions], axis=0)
+        risen = np.any([rises(one) for one in conditions], axis=0)
         names = ", ".join(cell.label for cell in own)
         stuck = int((evaluated & ~risen).sum())
         yield Stuck(names, threat.norm, threat.eps, stuck, int(evaluated.sum()))
@@ -169,15 +170,16 @@ def _saturated(
     """By attack: cases whose cross-entropy saturated, and whose margin the attack did not raise."""
     if not _any_error(spec, summary):
         return
+    rises = _rise(summary)
     for cell in cells:
         if cell.same_as is not None or cell.attack.minimum_norm:
             continue
-        rows = {o.row for o in store.outcomes(cell.key) if o.saturated}
-        if not rows:
+        if not store.totals(cell.key).saturated:  # so that outcomes are rarely read again
             continue
+        rows = {o.row for o in store.outcomes(cell.key) if o.saturated}
         saturated = np.array([row in rows for row in summary.rows])
         condition = summary.condition(cell.key)
-        stuck = condition.evaluated & saturated & ~condition.success & ~_risen(condition, summary)
+        stuck = condition.evaluated & saturated & ~condition.success & ~rises(condition)
         found = int(stuck.sum()), int(condition.evaluated.sum())
         yield Stuck(cell.label, cell.threat.norm, cell.threat.eps, *found)
 
@@ -188,12 +190,16 @@ def _any_error(spec: AuditSpec, summary: Summary) -> bool:
     return spec.target is None and error
 
 
-def _risen(condition: Condition, summary: Summary) -> npt.NDArray[np.bool_]:
-    """The cases `(n,)` that were evaluated and whose margin rose by more than rounding."""
+def _rise(summary: Summary) -> Callable[[Condition], Mask]:
+    """Tells of a condition which cases `(n,)` have a margin that rose by more than rounding."""
     before = margins(summary.clean.logits, summary.labels)
     least = MIN_RISE * float(np.abs(before).mean())
-    rise = margins(condition.logits, summary.labels) - before
-    return np.asarray(condition.evaluated & (rise > least))
+
+    def rises(condition: Condition) -> Mask:
+        rise = margins(condition.logits, summary.labels) - before
+        return np.asarray(condition.evaluated & (rise > least))
+
+    return rises
 
 
 def _short_reach(cells: Sequence[Cell]) -> dict[str, float]:

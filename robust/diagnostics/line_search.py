@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from attacks import PGD, Model, Streams
-from attacks.line_search import FURTHER_PASSES, search_lines
+from attacks.line_search import COARSE_PASSES, FURTHER_PASSES, search_lines
 from robust.cases.case import spread
 from robust.diagnostics.reattack import RobustCases
 from robust.engine.batch import Batch
@@ -25,7 +25,7 @@ FURTHER_STEPS = PGD(steps=20, restarts=2, loss="margin", start="image", stop=Tru
 
 def affordable(passes: float) -> int:
     """The number of cases that so many passes search along further lines."""
-    return int(passes / (FURTHER_PASSES + 13 * TOWARDS))
+    return int(passes / (FURTHER_PASSES + COARSE_PASSES * TOWARDS))
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,14 @@ class LineSearcher:
         for batch in batches:
             found = torch.zeros(len(batch.rows), dtype=torch.bool)
             for local in (True, False):
-                right = [i for i, row in enumerate(batch.rows) if local or row in chosen]
-                rest = batch.take([i for i in right if not found[i]])
-                if rest.rows:
-                    hit, short, turned = self._lines(rest, local)
+                rest = [
+                    i
+                    for i, row in enumerate(batch.rows)
+                    if (local or row in chosen) and not found[i]
+                ]
+                if rest:
+                    found[rest], short, turned = self._lines(batch.take(rest), local)
                     narrow, away = narrow + short, away + turned
-                    found[[i for i in right if not found[i]]] = hit
         threat = self.left.threat
         return LineSearch(threat.norm, threat.eps, len(every), min(most, len(every)), narrow, away)
 

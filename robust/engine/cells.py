@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from attacks import Attack, ThreatModel, canonical, make_attack, require_members
 from attacks.contract import require_fit
 from robust.errors import InputError, type_and_line
-from robust.plan.code import load_named, names_code
+from robust.plan.code import load_class, names_code
 from robust.plan.spec import AttackSpec, AuditSpec, unique_labels
 
 
@@ -51,10 +51,8 @@ def _make(spec: AttackSpec) -> Attack:
             return make_attack(spec.name, **spec.fields())
         except ValueError as error:
             raise InputError(str(error)) from None
-    kind = load_named(spec.name, "attack")
+    kind = load_class(spec.name, "attack")
     try:
-        if not isinstance(kind, type):
-            raise InputError(f"it is a {type(kind).__name__}, not a class")
         return make_attack(kind, **spec.fields())
     except KeyboardInterrupt:
         raise

@@ -99,7 +99,6 @@ class Summary:
         finished: FinishedCases,
         *,
         pixels: int,
-        seed: int,
     ) -> None:
         """`pixels` is the number of values of an image (c * h * w): distances round accordingly."""
         self._store = store
@@ -119,11 +118,11 @@ class Summary:
 
     @property
     def by_group(self) -> ByGroup:
-        """The resamples of every figure, for all cases in order."""
+        """Estimates by group, for all cases in order."""
         return self._scorer.by_group
 
     def by_group_at(self, rows: Sequence[int]) -> ByGroup:
-        """The resamples for some cases, by their rows."""
+        """The same for some cases, by their rows."""
         return self.by_group.at(np.array([self._place[row] for row in rows]))
 
     def clean_row(self) -> AttackResult:

@@ -14,7 +14,7 @@ from detectors import Extractor, FeatureReader, Features, FittedDetector, Refere
 from robust.cases.case import Case, Cases
 from robust.cases.consistency import check_outputs
 from robust.cases.duplicates.fingerprints import Fingerprints, fingerprint_of
-from robust.cases.duplicates.search import near_duplicates
+from robust.cases.duplicates.search import near_duplicates, partners
 from robust.detection.factory import fit_detectors, make_extractor
 from robust.engine.batch import Batch, read_batches
 from robust.engine.cells import Cell
@@ -140,9 +140,9 @@ def _copies(
         own += [fingerprint_of(case.image) for case in cases]
     places = np.argsort(order)
     images = Fingerprints([own[place] for place in places])
-    learned = {place for place, _ in near_duplicates(images, Fingerprints(known))}
+    learned = partners(images, Fingerprints(known))
     later = {place for _, place in near_duplicates(images)}
-    return frozenset(order[places[place]] for place in learned | later)
+    return frozenset(order[places[place]] for place in {*learned, *later})
 
 
 @dataclass

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 from robust.metrics.arrays import Array, Mask
+from robust.metrics.groups import group_codes
 from robust.metrics.intervals import (
     EVEN_SIZES,
     Precision,
@@ -47,10 +48,9 @@ class ByGroup:
     """Estimates for cases in groups (patients, lesions); `groups` is `(n,)`, one for each case."""
 
     def __init__(self, groups: Sequence[object]) -> None:
-        _, codes = np.unique(np.asarray([str(g) for g in groups]), return_inverse=True)
-        self.codes: npt.NDArray[np.int64] = codes.astype(np.int64)
+        self.codes = group_codes([str(group) for group in groups])
         """`(n,)`: number of each case's group."""
-        self.count = int(codes.max()) + 1 if len(codes) else 0
+        self.count = int(self.codes.max()) + 1 if len(self.codes) else 0
         """Number of groups."""
 
     def at(self, rows: npt.NDArray[np.int64]) -> ByGroup:

@@ -10,6 +10,7 @@ from scipy import stats as scipy_stats
 
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.by_group import FEWEST, rate_precision
+from robust.metrics.groups import group_codes
 from robust.metrics.intervals import LEVEL, jackknife_variance
 from robust.records import Estimate
 
@@ -32,8 +33,7 @@ class Paired:
     """
 
     def __init__(self, groups: Sequence[object]) -> None:
-        _, codes = np.unique(np.asarray([str(g) for g in groups]), return_inverse=True)
-        self.codes: npt.NDArray[np.int64] = codes.astype(np.int64)
+        self.codes = group_codes([str(group) for group in groups])
 
     def difference(self, old: Side, new: Side) -> Estimate | None:
         """Rate of `new` minus rate of `old`, in [-1, 1]; None where either has no case.

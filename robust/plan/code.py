@@ -63,6 +63,14 @@ def load_named(name: str, what: str) -> Any:
     return found
 
 
+def load_class(name: str, what: str) -> type[Any]:
+    """The class that `package.module:Class` stands for; InputError as for `load_named`."""
+    found = load_named(name, what)
+    if not isinstance(found, type):
+        raise InputError(f"{what} {name}: it is a {type(found).__name__}, not a class")
+    return found
+
+
 def _import_remedy(module_name: str, error: ImportError) -> str:
     top = module_name.split(".")[0]
     if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):

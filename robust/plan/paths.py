@@ -131,8 +131,6 @@ def require_writable(folder: Path) -> None:
             raise InputError(f"{folder} is a file; name a folder for the run")
         above = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(cannot(folder, "be used", error)) from None
     if not above.is_dir():
         raise InputError(cannot(folder, "be written", NotADirectoryError(errno.ENOTDIR, "")))

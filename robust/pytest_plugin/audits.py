@@ -18,7 +18,7 @@ from robust.pytest_plugin.options import (
     quiet_libraries,
     refuse,
 )
-from robust.records import Report, stages_text
+from robust.records import Report
 from robust.records.verdicts import is_withheld
 from robust.report.formats.terminal import render_terminal
 from robust.report.text.format import condition, counted, listed, percent, plain
@@ -212,7 +212,7 @@ def result_lines(report: Report) -> list[str]:
         withheld = f"; {verdict.word}" if is_withheld(verdict.word) else ""
         lines.append(line + _strongest_text(verdict) + withheld)
     if not report.is_finished:
-        lines.append(f"not finished; missing: {stages_text(report.missing_stages) or 'attacks'}")
+        lines.append(f"not finished; missing: {report.missing_text}")
     if report.flags:
         lines.append(f"warnings: {', '.join(plain(flag.name) for flag in report.flags)}")
     return lines

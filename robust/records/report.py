@@ -132,6 +132,11 @@ class Report:
         return not self.missing_stages and not self.data.unfinished
 
     @property
+    def missing_text(self) -> str:
+        """What a run that is not finished lacks, as a report names it."""
+        return stages_text(self.missing_stages) or "attacks"
+
+    @property
     def cut_short(self) -> bool:
         """Whether the run has not come to its end, so that there is no per-case table yet."""
         return bool(self.data.unfinished) or "table" in self.missing_stages

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from robust.records.flags import Flag, voiding
 from robust.records.scores import AttackResult
@@ -37,6 +37,11 @@ def verdict(row: AttackResult, flags: Sequence[Flag]) -> str:
 def is_withheld(word: str) -> bool:
     """Whether a verdict is withheld."""
     return word.startswith(WITHHELD)
+
+
+def withholding(words: Iterable[str]) -> list[str]:
+    """Names of the warnings that these withheld verdicts name, each once."""
+    return list(dict.fromkeys(word.removeprefix(f"{WITHHELD}: ") for word in words))
 
 
 def _word(row: AttackResult) -> str:

@@ -19,6 +19,7 @@ from robust.records import (
     stages_text,
 )
 from robust.records.flags import Voided, voiding
+from robust.records.verdicts import WITHHELD
 from robust.report.text.format import (
     FALSE_ALARM_RATE,
     bracket,
@@ -119,7 +120,7 @@ def _unless_void(result: GateResult, flags: tuple[Flag, ...], what: Voided) -> G
     flag = voiding(flags, what)
     if flag is None or result.outcome != "passed":
         return result
-    why = f"no verdict: {plain(flag.name)} ({plain(flag.observed)}); observed: {result.why}"
+    why = f"{WITHHELD}: {plain(flag.name)} ({plain(flag.observed)}); observed: {result.why}"
     return replace(result, outcome="undecided", why=why)
 
 

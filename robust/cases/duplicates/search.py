@@ -58,6 +58,11 @@ def near_duplicates(images: Fingerprints, others: Fingerprints | None = None) ->
     return sorted((a, b) for a, b in found if not within or a < b)
 
 
+def partners(images: Fingerprints, others: Fingerprints) -> dict[int, int]:
+    """Place of each image that has a near duplicate among `others`, and of the first of these."""
+    return dict(sorted(dict(reversed(near_duplicates(images, others))).items()))
+
+
 def same_picture(first: Floats, second: Floats) -> Mask:
     """Which pairs of thumbnails `(m, SIDE, SIDE)` show one picture."""
     wanted = detail(second)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from robust.cases.case import Cases, pixel_hash
 from robust.cases.duplicates.fingerprints import Fingerprints, fingerprint_of
 from robust.cases.duplicates.merging import find_merged_groups, named_pairs
-from robust.cases.duplicates.search import near_duplicates
+from robust.cases.duplicates.search import partners
 from robust.errors import InputError
 from robust.progress import Progress, no_progress
 from robust.records import CopiedImages, SplitCopies
@@ -42,11 +42,10 @@ def separate(splits: Mapping[str, Cases], progress: Progress = no_progress) -> S
     left_out: dict[str, set[int]] = {role: set() for role in splits}
     between = []
     for one, other in itertools.combinations(splits, 2):
-        pairs = near_duplicates(seen[one].fingerprints, seen[other].fingerprints)
-        if not pairs:
+        first = partners(seen[one].fingerprints, seen[other].fingerprints)
+        if not first:
             continue
         entries, others = splits[one].entries, splits[other].entries
-        first = dict(reversed(pairs))
         left_out[one] |= set(first)
         between.append(
             SplitCopies(
@@ -54,9 +53,7 @@ def separate(splits: Mapping[str, Cases], progress: Progress = no_progress) -> S
                 other=other,
                 images=len(first),
                 other_label=sum(entries[a].label != others[b].label for a, b in first.items()),
-                pairs=named_pairs(
-                    [(entries[a].id, others[b].id) for a, b in sorted(first.items())]
-                ),
+                pairs=named_pairs([(entries[a].id, others[b].id) for a, b in first.items()]),
             )
         )
     kept, within = {}, {}

@@ -14,7 +14,7 @@ from robust.metrics.arrays import Mask, Places
 from robust.metrics.by_group import ByGroup
 from robust.metrics.paired import Paired
 from robust.metrics.scores import Condition
-from robust.records import Estimate, Report, stages_text
+from robust.records import Estimate, Report
 from robust.records.flags import voiding
 from robust.records.verdicts import WITHHELD, is_withheld
 from robust.report import read_report
@@ -147,16 +147,20 @@ RUNS = ("OLD", "NEW")
 """What the two runs are called."""
 
 
+def not_finished(run: Path, report: Report) -> InputError:
+    """The error for a run whose report says that it was cut short."""
+    return InputError(
+        f"the run in {run} is not finished; missing: {report.missing_text}; give the same audit "
+        f"command again"
+    )
+
+
 def compare_runs(old: Path, new: Path) -> Comparison:
     """Compare two finished run directories. InputError where they cannot be compared."""
     before, after = read_report(old), read_report(new)
     for run, report in ((old, before), (new, after)):
         if report.cut_short:
-            missing = stages_text(report.missing_stages) or "attacks"
-            raise InputError(
-                f"the run in {run} is not finished; missing: {missing}; give the same audit "
-                f"command again"
-            )
+            raise not_finished(run, report)
     _check_alike(before, after)
     tables = _table(old, before), _table(new, after)
     usable = [readable(table).set_index("case") for table in tables]
@@ -372,7 +376,7 @@ def _caveats(old: Report, new: Report, only_old: int, only_new: int) -> list[str
         if flag is not None:
             notes.append(f"{run}: {plain(flag.name)} ({plain(flag.observed)})")
         if not report.is_finished:
-            notes.append(f"{run} is not finished; missing: {stages_text(report.missing_stages)}")
+            notes.append(f"{run} is not finished; missing: {report.missing_text}")
     if only_old or only_new:
         notes.append(
             f"compared on the cases that both runs have: {counted(only_old, 'case')} in OLD alone, "

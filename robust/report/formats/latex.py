@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from robust.records import Report, stages_text
+from robust.records import Report
 from robust.report.tables.adaptive import adaptive_table
 from robust.report.tables.classes import confusion_tables, recall_table, subgroup_table
 from robust.report.tables.detection import detector_table
@@ -69,7 +69,7 @@ def render_latex(report: Report) -> str:
         chosen.append(subgroups)
     title = report.title
     if not report.is_finished:
-        title += f" (not finished; missing: {stages_text(report.missing_stages) or 'attacks'})"
+        title += f" (not finished; missing: {report.missing_text})"
     tables = [_table(table, title) for table in chosen if table.rows]
     return HEAD + "\n".join([_opening(report), *tables])
 

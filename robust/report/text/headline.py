@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robust.records import AttackResult, Report, stages_text
+from robust.records import AttackResult, Report
 from robust.records.flags import voiding
-from robust.records.verdicts import WITHHELD, is_withheld
+from robust.records.verdicts import is_withheld, withholding
 from robust.report.text.detection import detection_summary, null_control_warning
 from robust.report.text.format import (
     counted,
@@ -62,9 +62,9 @@ def unfinished_sentence(report: Report) -> tuple[str, ...]:
     """What a run that was cut short has not done; empty for a finished one."""
     if report.is_finished:
         return ()
-    missing = stages_text(report.missing_stages) or "attacks"
     return (
-        f"This run is not finished, so no gate passes and no verdict is given. Missing: {missing}.",
+        "This run is not finished, so no gate passes and no verdict is given. Missing: "
+        f"{report.missing_text}.",
     )
 
 
@@ -97,7 +97,7 @@ def attack_sentences(report: Report) -> list[str]:
 def withheld_sentence(report: Report) -> tuple[str, ...]:
     """Which verdicts are withheld and why; empty where all are given, or the run is cut short."""
     withheld = [word for word in report.verdicts if is_withheld(word)]
-    reasons = dict.fromkeys(plain(word.removeprefix(f"{WITHHELD}: ")) for word in withheld)
+    reasons = map(plain, withholding(withheld))
     if not withheld or not report.is_finished:
         return ()
     every = len(withheld) == len(report.verdicts)

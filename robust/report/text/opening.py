@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from robust.records import Exhibit, Report, Visibility, stages_text
-from robust.records.verdicts import WITHHELD, is_withheld
+from robust.records import Exhibit, Report, Visibility
+from robust.records.verdicts import is_withheld, withholding
 from robust.report.text.format import (
     counted,
     decimals,
@@ -47,7 +47,7 @@ def opening_facts(report: Report) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Names, each with one or more sentences."""
     stated, timings = report.plan.get("report") or {}, report.timings
     name = stated.get("model_name") or dict(provenance_facts(report)).get("Model") or NOT_STATED
-    facts = [
+    facts: list[tuple[str, tuple[str, ...]]] = [
         ("Date of the audit", (date_text(timings.audited),)),
         ("Date of the report", (date_text(timings.reported),)),
         ("Model", (flat(name),)),
@@ -56,7 +56,7 @@ def opening_facts(report: Report) -> tuple[tuple[str, tuple[str, ...]], ...]:
         ("Not tested", limits(report)),
         ("What to do next", next_steps(report)),
     ]
-    return tuple((title, texts) for title, texts in facts)
+    return tuple(facts)
 
 
 def date_text(date: str) -> str:
@@ -121,8 +121,9 @@ def next_steps(report: Report) -> tuple[str, ...]:
     """What a reader should do, the most urgent first."""
     steps = []
     if not report.is_finished:
-        missing = stages_text(report.missing_stages) or "attacks"
-        steps.append(f"Finish the audit: give the same command again. Missing: {missing}.")
+        steps.append(
+            f"Finish the audit: give the same command again. Missing: {report.missing_text}."
+        )
     if report.flags:
         warnings = "warning" if len(report.flags) == 1 else f"{len(report.flags)} warnings"
         steps.append(f"Read the {warnings} first: the numbers mean less where one applies.")
@@ -173,7 +174,7 @@ def _withheld_step(found: list[Verdict]) -> str:
     withheld = [v.word for v in found if is_withheld(v.word)]
     if not withheld:
         return ""
-    names = list(dict.fromkeys(word.removeprefix(f"{WITHHELD}: ") for word in withheld))
+    names = withholding(withheld)
     warnings = "warning" if len(names) == 1 else "warnings"
     them = "it" if len(withheld) == 1 else "them"
     return (
