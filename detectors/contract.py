@@ -30,6 +30,11 @@ class Reference:
     groups: Tensor | None = None
     """`(n,)` integers, equal for images of one patient; None: each image is its own group."""
 
+    def to(self, device: torch.device | str) -> Reference:
+        """The same images on a device."""
+        groups = None if self.groups is None else self.groups.to(device)
+        return Reference(self.features.to(device), self.labels.to(device), groups)
+
     def classes(self) -> list[int]:
         """The labels that occur, ascending; ValueError where there are fewer than two."""
         found = sorted(set(self.labels.tolist()))
