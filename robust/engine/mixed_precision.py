@@ -97,6 +97,7 @@ class MixedPrecisionAttacker:
             except OutOfMemory:
                 if min(size, len(batch.rows)) == 1:
                     raise
+            self.models.release()
             if batch.x.is_cuda:
                 torch.cuda.empty_cache()
             self.sizes.halve(batch.x)
@@ -121,13 +122,22 @@ class MixedPrecisionAttacker:
 
 
 def make_mixed_precision_attacker(
-    classifier: Classifier, x: Tensor, precision: str, store: RunStore, most: int = 1 << 30
+    classifier: Classifier,
+    x: Tensor,
+    precision: str,
+    store: RunStore,
+    most: int = 1 << 30,
+    *,
+    passes: float = 0,
 ) -> MixedPrecisionAttacker:
     """Settle precision and batch size for images like `x (n, c, h, w)`, or take what is stored.
 
-    `most` is the largest number of cases in one batch.
+    `most` is the largest number of cases in one batch, `passes` how often the whole run will
+    differentiate the network on an image.
     """
-    models = make_fast_models(classifier, x, precision, store.get(ACCELERATION))
+    models = make_fast_models(
+        classifier, x, precision, store.get(ACCELERATION), passes=passes, rows=most
+    )
     store.memo(ACCELERATION, lambda: models.acceleration)
     return MixedPrecisionAttacker(classifier, models, BatchSizes(models.float32, most, store))
 

@@ -201,21 +201,23 @@ class Runner:
 
     def load(self, rows: Sequence[int], goal: Goal) -> list[Batch]:
         """The eligible cases among `rows`, a batch for each image shape."""
-        clean = self._eligible(rows, goal)
-        return make_batches(self._read(list(clean)), clean, self.template)
+        return self._make_batches(self._eligible(rows, goal))
 
     def _batches_ahead(self, chunks: Sequence[int], goal: Goal) -> Iterator[list[Batch]]:
-        """The batches of each chunk, whose files are read while the chunk before is attacked."""
+        """The batches of each chunk, read and moved to the device while the one before runs."""
         with ThreadPoolExecutor(1, thread_name_prefix="chunks") as pool:
-            waiting: list[tuple[dict[int, Array], Future[list[tuple[int, Case]]]]] = []
+            waiting: list[Future[list[Batch]]] = []
             for number in chunks:
                 wanted = self._eligible(self.chunks[number], goal)
-                waiting.append((wanted, pool.submit(self._read, list(wanted))))
+                waiting.append(pool.submit(self._make_batches, wanted))
                 if len(waiting) > 1:
-                    clean, read = waiting.pop(0)
-                    yield make_batches(read.result(), clean, self.template)
-            for clean, read in waiting:
-                yield make_batches(read.result(), clean, self.template)
+                    yield waiting.pop(0).result()
+            for batches in waiting:
+                yield batches.result()
+
+    def _make_batches(self, clean: Mapping[int, Array]) -> list[Batch]:
+        """A batch for each image shape, of the cases whose clean logits are given by row."""
+        return make_batches(self._read(list(clean)), clean, self.template)
 
     def _eligible(self, rows: Sequence[int], goal: Goal) -> dict[int, Array]:
         """Clean logits by row, of the cases to attack."""
