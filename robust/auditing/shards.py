@@ -62,6 +62,10 @@ def audit_shard(plan: Plan, shard: Shard, settings: RunSettings) -> Path:
     require_place_for_shards(run)
     folder, costs = shard.folder(run), _cost(request, chunks)
     stage = costs.announce(folder)
+    if not chunks:
+        request.progress.announce(
+            f"{shard.name} has nothing to do: the cases make {request.chunk_count} chunks"
+        )
     with computing(request.device):
         settled = settled_values(run, lambda store: settle(request, store), request.progress)
         directory = open_run(folder, begin_with=settled)

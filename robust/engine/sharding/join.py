@@ -175,9 +175,9 @@ def _memos(sources: Sequence[_Source]) -> dict[str, str]:
         for other, its_text in values[1:]:
             if compared(its_text) != compared(text):
                 raise InputError(
-                    f"{first.name} and {other.name} were settled apart: their "
-                    f"{_WORDS.get(key, key.split('|')[0])} differ; give every machine a copy of "
-                    f"one {SETTLED} before it begins, and run one of them again"
+                    f"{first.name} and {other.name} were settled apart, and differ in "
+                    f"{_WORDS.get(key, key.split('|')[0])}; give every machine a copy of one "
+                    f"{SETTLED} before it begins, and run one of them again"
                 )
         joined[key] = _JOINED.get(key, _first)([text for _, text in values])
     if REPAIRED.key in found:  # a joined store has counted those of its shards already
