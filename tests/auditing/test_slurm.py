@@ -98,7 +98,9 @@ def test_jobs_in_processes_of_their_own(plan: Plan, tmp_path: Path) -> None:
     )
     assert audit_on_slurm(plan, waiting, settings) is None
     failing = plan.model_copy(update={"audit": plan.audit.model_copy(update={"seed": 1})})
+    end = time.monotonic() + 300
     while len(list((run / "jobs").glob("*_result.pkl"))) < 2:
+        assert time.monotonic() < end, [p.read_text() for p in (run / "jobs").glob("*.err")]
         time.sleep(0.1)
     assert attacked_shards(run, 2) == {1, 2}
     shutil.copytree(run, tmp_path / "other")
