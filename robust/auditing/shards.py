@@ -67,8 +67,10 @@ def audit_shard(plan: Plan, shard: Shard, settings: RunSettings) -> Path:
             f"{shard.name} has nothing to do: the cases make {request.chunk_count} chunks"
         )
     with computing(request.device):
-        settled = settled_values(run, lambda store: settle(request, store), request.progress)
-        directory = open_run(folder, begin_with=settled)
+        begin_with = None
+        if not path_exists(folder / DATABASE):
+            begin_with = settled_values(run, lambda new: settle(request, new), request.progress)
+        directory = open_run(folder, begin_with=begin_with)
         keep, attacking = True, False
         try:
             attacks = from_settled(request, directory.store, shard)

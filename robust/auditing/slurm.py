@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DEFAULT_MINUTES = 24 * 60
 """Time limit of a job where none is named: that of submitit would end it after five minutes."""
 
+_SHARED = ("timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node")
+"""Options that every executor of submitit takes; all others are of Slurm alone."""
 _RULE = "-" * 22
 """Before and after the traceback in an error of submitit."""
 
@@ -102,11 +104,10 @@ def _executor(folder: Path, options: Mapping[str, str]) -> submitit.AutoExecutor
         raise InputError("--engine slurm needs submitit; pip install submitit") from None
     cluster = options.get("cluster", "slurm")
     parameters: dict[str, Any] = {"name": "robust", "timeout_min": DEFAULT_MINUTES}
-    shared = submitit.AutoExecutor._typed_parameters()
     for name, text in options.items():
         if name != "cluster":
             value = int(text) if text.isascii() and text.isdecimal() else text
-            parameters[name if name in shared else f"slurm_{name}"] = value
+            parameters[name if name in _SHARED else f"slurm_{name}"] = value
     make_private_folder(folder)
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster=cluster)

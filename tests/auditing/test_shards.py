@@ -185,12 +185,14 @@ def test_detectors_and_example_images_are_those_of_a_single_run(
     assert outcome(tmp_path / "run").gallery == outcome(tmp_path / "single").gallery
 
 
-def test_machines_without_a_common_disk_share_one_file(
-    plan: Plan, single: Path, tmp_path: Path
+@pytest.mark.parametrize("copied", [True, False])
+def test_machines_without_a_common_disk(
+    plan: Plan, single: Path, copied: bool, tmp_path: Path
 ) -> None:
+    """They begin with a copy of one file, or settle on the same each for itself."""
     for number in (1, 2):
         own = tmp_path / f"machine {number}"
-        if number > 1:
+        if number > 1 and copied:
             own.mkdir()
             shutil.copyfile(tmp_path / "machine 1" / SETTLED, own / SETTLED)
         audit_shard(plan, Shard(number, 2), RunSettings(out=own, device="cpu"))
@@ -216,6 +218,18 @@ def test_a_missing_shard_is_named_or_attacked_here(
         audit_plan(plan, out=run, device="cpu")
     merge_shards(run, plan, settings, incomplete=True)
     assert bare(run) == bare(single)
+
+
+def test_a_shard_that_has_begun_needs_the_settled_values_no_more(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = RunSettings(out=tmp_path / "run", device="cpu")
+    folder = audit_shard(plan, Shard(1, 2), settings)
+    before = chunks(folder)
+    (tmp_path / "run" / SETTLED).unlink()
+    monkeypatch.setattr("robust.auditing.shards.settle", lambda *_: pytest.fail("settled again"))
+    audit_shard(plan, Shard(1, 2), settings)
+    assert chunks(folder) == before
 
 
 def test_shards_of_another_plan_are_not_merged(plan: Plan, tmp_path: Path) -> None:
