@@ -31,7 +31,8 @@ def settle(request: AuditRequest, store: RunStore) -> AttackStage:
     That is all that is measured once, the clean predictions of the first cases and, where there are
     detectors, of all cases: which of them detectors are evaluated on depends on them all.
     """
-    stage = prepare_attacks(request, store, chunks=None if request.detectors else ())
+    every = request.inputs.reference is not None
+    stage = prepare_attacks(request, store, chunks=None if every else ())
     stage.settle()
     return stage
 
@@ -88,10 +89,7 @@ def audit_shard(plan: Plan, shard: Shard, settings: RunSettings) -> Path:
 
 
 def attacked_shards(run: Path, count: int) -> set[int]:
-    """Numbers of the shards, of so many, that have been attacked to the end; InputError.
-
-    InputError where one is at work.
-    """
+    """Numbers of the shards, of so many, that are finished; InputError where one is at work."""
     done = set()
     for shard in (Shard(number, count) for number in range(1, count + 1)):
         folder = shard.folder(run)

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from robust.auditing import audit_plan, audit_shard, merge_shards
-from robust.auditing.request import RunSettings
-from robust.auditing.shards import attacked_shards
+from robust.auditing.attack_stage import prepare_attacks
+from robust.auditing.request import RunSettings, open_request
+from robust.auditing.shards import attacked_shards, settle
 from robust.engine.run_memory import (
     ACCELERATION,
     CASES_AT_ONCE,
@@ -119,6 +120,28 @@ def test_what_is_settled_is_what_a_single_run_settles(
         assert own_rows and own_rows == [str(o) for o in whole.outcomes(cell, 32, 40)]
     whole.close()
     part.close()
+
+
+def test_chunks_are_handed_to_a_settled_stage_one_by_one(
+    plan: Plan, single: Path, tmp_path: Path
+) -> None:
+    """As to a worker that does not know yet which it will attack."""
+    request = open_request(plan, RunSettings(out=tmp_path, device="cpu"))
+    driver = RunStore(tmp_path / "driver")
+    settle(request, driver)
+    driver.snapshot(tmp_path / SETTLED)
+    driver.close()
+    worker = RunStore(tmp_path / "worker", begin_with=tmp_path / SETTLED)
+    stage = prepare_attacks(request, worker, chunks=())
+    whole = RunStore.open_to_read(single)
+    for number in (4, 2):
+        stage.run([number])
+        assert {n for _, n in worker.done()} == {0, 4, number}
+        for cell in {cell for cell, _ in whole.done()} - {"clean"}:
+            part = [str(o) for o in worker.outcomes(cell, number * 8, number * 8 + 8)]
+            assert part == [str(o) for o in whole.outcomes(cell, number * 8, number * 8 + 8)]
+    whole.close()
+    worker.close()
 
 
 def test_shards_that_start_at_the_same_moment_settle_once(

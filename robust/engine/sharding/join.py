@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -24,12 +23,11 @@ from robust.engine.run_memory import (
     CasesAtOnce,
 )
 from robust.engine.run_store import RunStore
+from robust.engine.session import note_damage
 from robust.errors import InputError
 from robust.files import cannot
 from robust.models.acceleration.memory import BatchSize
 from robust.plan.machines import SETTLED, SHARDS, Shard
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -104,9 +102,7 @@ def _open(folder: Path, wanted: Wanted) -> RunStore:
                 f"shard again in an empty folder"
             )
         store.identify(wanted.identity)
-        if store.damage is not None:
-            for line in store.damage.lines(wanted.chunk, wanted.cases):
-                _log.warning("robust: %s: %s", folder, line)
+        note_damage(store, wanted.chunk, wanted.cases, f"{folder}: ")
     except BaseException:
         store.close()
         raise

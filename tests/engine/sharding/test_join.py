@@ -271,6 +271,9 @@ def test_a_damaged_chunk_counts_as_missing_until_it_ran_again(
     store.close()
     join(tmp_path)
     assert rows(tmp_path) == single
+    whole = RunStore.open_to_read(tmp_path)
+    assert whole.get(REPAIRED) == 1
+    whole.close()
 
 
 def test_a_join_that_fails_leaves_the_run_as_it_was(
