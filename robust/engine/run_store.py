@@ -29,7 +29,12 @@ from robust.engine.database.connection import (
     lock,
     plain_errors,
 )
-from robust.engine.database.joining import chunk_sums, content_sums, join
+from robust.engine.database.joining import (
+    chunk_sums,
+    content_sums,
+    copy_database,
+    join,
+)
 from robust.engine.database.repair import (
     IDENTITY,
     Damage,
@@ -319,7 +324,7 @@ class RunStore:
     def snapshot(self, path: Path) -> None:
         """Write all that the store holds now to a file that another one can begin with."""
         with plain_errors(self._path), replacing(path) as partial:
-            self._database.execute("VACUUM INTO ?", (str(partial),))
+            copy_database(self._database, partial)
 
     def absorb(self, others: Sequence[RunStore], memos: Mapping[str, str]) -> None:
         """Take in, all or nothing, every chunk of others that this one lacks, and set memos.
@@ -327,7 +332,7 @@ class RunStore:
         All have been claimed with the same identity, so that every checksum still holds.
         """
         with plain_errors(self._path), replacing(self._path) as partial:
-            self._database.execute("VACUUM INTO ?", (str(partial),))
+            copy_database(self._database, partial)
             join(partial, [other._path for other in others], self._key, memos)
             self._disconnect()
             for name in FILES[1:3]:

@@ -24,7 +24,7 @@ from robust.engine.run_memory import (
 )
 from robust.engine.run_store import RunStore
 from robust.engine.session import note_damage
-from robust.errors import InputError
+from robust.errors import InputError, first_line
 from robust.files import cannot
 from robust.models.acceleration.memory import BatchSize
 from robust.plan.machines import SETTLED, SHARDS, Shard
@@ -58,6 +58,18 @@ def join_shards(whole: RunStore, run: Path, wanted: Wanted, *, incomplete: bool)
     anything is missing.
     """
     whole.identify(wanted.identity)
+    try:
+        _join(whole, run, wanted, incomplete=incomplete)
+    except InputError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # of a forged memo
+        raise InputError(
+            f"the shards in {run / SHARDS} do not hold what robust writes "
+            f"({type(error).__name__}: {first_line(error)}); run them again"
+        ) from None
+
+
+def _join(whole: RunStore, run: Path, wanted: Wanted, *, incomplete: bool) -> None:
     with ExitStack() as stack:
         shards: dict[Shard, _Source] = {}
         for folder in _folders(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sqlite3
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from robust.engine.database.repair import put_memo
+from robust.engine.database.tables import checksum_key
 from robust.engine.run_memory import (
     ACCELERATION,
     BEGAN,
@@ -19,6 +22,7 @@ from robust.engine.run_memory import (
     SHARD,
     START,
     CasesAtOnce,
+    Memo,
 )
 from robust.engine.run_store import (
     CleanPrediction,
@@ -252,6 +256,26 @@ def test_shards_that_were_settled_apart_must_agree(tmp_path: Path) -> None:
     store.close()
     with pytest.raises(InputError, match=r"settled apart, and differ in head"):
         join(tmp_path)
+
+
+def test_a_folder_whose_name_is_no_utf8(single: dict[str, list[object]], tmp_path: Path) -> None:
+    run = tmp_path / os.fsdecode(b"odd \xff 'name?x=1")
+    make_shards(run, 2)
+    join(run)
+    assert rows(run) == single
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[1]", '"a"', "{}"])
+@pytest.mark.parametrize("memo", [START, CASES_AT_ONCE, SHARD, REPAIRED])
+def test_a_forged_memo_is_one_line(memo: Memo[object], text: str, tmp_path: Path) -> None:
+    make_shards(tmp_path, 2)
+    database = sqlite3.connect(tmp_path / "shards" / "2" / "outcomes.sqlite")
+    with database:
+        put_memo(database, checksum_key(IDENTITY), memo.key, text)
+    database.close()
+    with pytest.raises(InputError):
+        join(tmp_path)
+    assert not rows(tmp_path)["chunks"]
 
 
 def test_a_damaged_chunk_counts_as_missing_until_it_ran_again(
