@@ -102,6 +102,7 @@ class Runner:
         self.forward_seconds: float | None = None
         """Time of the network for one image, of the fastest batch of clean predictions so far."""
         self._attacker: MixedPrecisionAttacker | None = None
+        self._passes = 0.0
         self._random: bool | None = None
         rows = range(len(cases))
         self.chunks = [rows[i : i + audit.chunk] for i in range(0, len(rows), audit.chunk)]
@@ -140,6 +141,7 @@ class Runner:
 
         Chunks up to the first with a case to attack are predicted for it.
         """
+        self._expect(cells)
         for number, rows in enumerate(self.chunks):
             self.predict_clean([number])
             batches = self.load(rows, goal)
@@ -167,6 +169,7 @@ class Runner:
         What `observe` returns for the adversarial images of a batch is stored with their outcomes.
         Cases misread when clean are attacked last in each chunk, for the attacker's AUC alone.
         """
+        self._expect(cells)
         done = self.store.done()
         cells = running_order(cells)
         wanted = self._numbers(chunks)
@@ -229,11 +232,18 @@ class Runner:
         """The adversarial images of one cell on one batch, and their verified outcomes."""
         return self._settled_for(batch).run(cell, batch, goal, seed)
 
+    def _expect(self, cells: Sequence[Cell]) -> None:
+        """Note how often the whole run will differentiate the network, at most."""
+        passes = sum(cell.attack.passes for cell in running_order(cells))
+        self._passes = float(passes) * len(self.cases)
+
     def _settled_for(self, batch: Batch) -> MixedPrecisionAttacker:
         """How attacks run the network: as the run has settled it, else settled on this batch."""
         if self._attacker is None:
             self._attacker = make_mixed_precision_attacker(
-                self.classifier, batch.x[:TIMING_IMAGES], self._precision, self.store, self._chunk
+                *(self.classifier, batch.x[:TIMING_IMAGES], self._precision, self.store),
+                self._chunk,
+                passes=self._passes,
             )
             self._attacker.classifier = self.logits
         return self._attacker
@@ -308,6 +318,8 @@ class Runner:
             began = time.perf_counter()
             with torch.no_grad():
                 logits = self.logits(x)
+            if x.is_cuda:
+                torch.cuda.synchronize(x.device)
             self._note_speed((time.perf_counter() - began) / len(x))
             check_outputs(logits, self.cases.classes, ids=[case.id for _, case in shaped])
             for (row, case), values in zip(shaped, logits.double().cpu().numpy(), strict=True):

@@ -106,7 +106,7 @@ class _ToFloat32(nn.Module):
         return out
 
 
-def _read_in_two_parts(layer: nn.Module) -> None:
+def _read_in_two_parts(layer: Any) -> None:
     """Let a layer read its input as a sum of two numbers at bfloat16, in place.
 
     Their sum has 16 digits. The sum is made in the layer, on twice as many channels and at the
