@@ -19,7 +19,7 @@ from torch import Tensor
 
 from attacks import PGD, Attack, CarliniWagnerL2, ThreatModel
 from robust.benchmark.attack_speed import bare_passes
-from robust.benchmark.peers import installed_peers, seeded
+from robust.benchmark.peers import PeerAttack, installed_peers, seeded
 from robust.benchmark.workloads import Workload
 from robust.cases.case import Case
 from robust.engine.batch import Batch
@@ -66,6 +66,7 @@ def contest(
     rounds: int = 3,
     precision: str = "auto",
     passes: float = 0,
+    defaults: bool = False,
 ) -> tuple[list[Contestant], MixedPrecisionAttacker]:
     """Run every library's implementation of the attack on a workload.
 
@@ -73,7 +74,8 @@ def contest(
     attack with all its steps can take: its passes without the attack, in the precision that ours
     runs in. A bounded attack runs twice: as in an exact cell, and as in a curve cell, where it
     stops at the first success on a case. `passes` is how many an audit would make, from which it
-    follows whether the network is compiled.
+    follows whether the network is compiled. With `defaults` the other libraries run as torch sets
+    itself up, with TF32 in the convolutions of a GPU, else at full float32.
     """
     classifier, x, y = workload.classifier, workload.x, workload.y
     threat = ThreatModel(attack.norms[0], math.inf if attack.minimum_norm else eps)
@@ -107,14 +109,26 @@ def contest(
         if not attack.minimum_norm:
             contestants.insert(1, Contestant(OURS_EARLY_STOP, lambda seed: ours(seed, curve)))
         for name, peer in installed_peers(attack).items():
-            contestants.append(
-                Contestant(name, lambda _, peer=peer: peer(classifier, x, y, eps))  # type: ignore[misc]
-            )
+
+            def theirs(_: int, peer: PeerAttack = peer) -> Tensor:
+                with library_defaults() if defaults else nullcontext():
+                    return peer(classifier, x, y, eps)
+
+            contestants.append(Contestant(name, theirs))
         for number in range(rounds + 1):
             for one in contestants:
                 if not one.failed:
                     _measure(one, number, workload, threat)
     return contestants, attacker
+
+
+@contextmanager
+def library_defaults() -> Iterator[None]:
+    """TF32 in convolutions and any kernel, as torch sets itself up; restored afterwards."""
+    with torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=False, allow_tf32=True
+    ):
+        yield
 
 
 def _measure(one: Contestant, number: int, workload: Workload, threat: ThreatModel) -> None:

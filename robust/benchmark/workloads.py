@@ -56,27 +56,35 @@ def from_plan(path: Path, limit: int, device: str, *, allow_code: bool = False) 
     return Workload(ready, x, y)
 
 
-def from_architecture(name: str, size: int, limit: int, device: str) -> Workload:
+def from_architecture(
+    name: str, size: int, limit: int, device: str, *, outputs: int = 2
+) -> Workload:
     """A network with random weights and synthetic images, labelled as it predicts them.
 
     With random weights all images get the same label, by logits that differ in their last digits.
-    Batch norm is therefore set to these images, and the lead of the second logit shifted and scaled
-    to median 0 and deviation 1: then half of the images lie on either side, well apart.
+    Batch norm is therefore set to these images, and the logits of each class are shifted to mean 0
+    and scaled to deviation 1. Of two classes the lead of the second is, and its median is 0: then
+    half of the images lie on either side, well apart.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        classifier = random_classifier(name)
+        classifier = random_classifier(name, outputs)
     phantoms = open_cases("phantom:chest_xray", count=max(limit, 2), pixels=size)
     where = choose_device(device)
     x = torch.stack([case.image.expand(3, -1, -1) for case in phantoms[:limit]]).to(where)
     _set_norms(classifier.to(where), x)
     logits = _logits(prepare(classifier, where), x)
-    lead = logits[:, 1] - logits[:, 0]
-    scale = 1 / float(lead.std().clamp_min(1e-12)) if limit > 1 else 1.0
-    spread = nn.Linear(2, 2)
+    spread = nn.Linear(outputs, outputs)
     with torch.no_grad():
-        spread.weight.copy_(scale * torch.eye(2))
-        spread.bias.copy_(torch.tensor([0.0, -scale * float(lead.median())]))
+        if outputs == 2:
+            lead = logits[:, 1] - logits[:, 0]
+            scale = 1 / float(lead.std().clamp_min(1e-12)) if limit > 1 else 1.0
+            spread.weight.copy_(scale * torch.eye(2))
+            spread.bias.copy_(torch.tensor([0.0, -scale * float(lead.median())]))
+        else:
+            scales = 1 / logits.std(0).clamp_min(1e-12)
+            spread.weight.copy_(torch.diag(scales))
+            spread.bias.copy_(-scales * logits.mean(0))
     classifier.network = nn.Sequential(classifier.network, spread)
     ready = prepare(classifier, where)
     return Workload(ready, x, _logits(ready, x).argmax(1))
