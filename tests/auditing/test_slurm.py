@@ -19,7 +19,7 @@ from robust.plan.spec import Plan
 from tests.auditing.test_shards import bare
 from tests.faults.small_audit import write_inputs
 
-pytest.importorskip("submitit")
+submitit = pytest.importorskip("submitit")
 DEBUG = {"cluster": "debug"}
 
 
@@ -85,6 +85,17 @@ def test_an_option_that_submitit_does_not_know_is_one_line(plan: Plan, tmp_path:
     ):
         with pytest.raises(InputError, match=f"^--slurm: .*{said}"):
             audit_on_slurm(plan, SlurmJobs(2, options), settings)
+
+
+def test_jobs_that_the_cluster_refuses_are_one_line(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise submitit.core.utils.FailedJobError("sbatch: error: invalid partition specified: gpu")
+
+    monkeypatch.setattr(submitit.AutoExecutor, "map_array", refuse)
+    with pytest.raises(InputError, match="takes no jobs: sbatch: error: invalid partition"):
+        audit_on_slurm(plan, SlurmJobs(2, DEBUG), RunSettings(tmp_path / "run", "cpu"))
 
 
 @pytest.mark.slow
