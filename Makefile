@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test slow fuzz benchmark check docs peers picture clean
+.PHONY: demo test slow fuzz benchmark gpu check docs peers picture clean
 
 demo: $(READY)
 	$(BIN)/robust demo --out demo-report
@@ -22,6 +22,15 @@ fuzz: $(READY)
 #   make benchmark ARGS="--benchmark-compare --benchmark-compare-fail=mean:20%"
 benchmark: $(READY)
 	$(BIN)/python -m pytest -q tests/benchmarks --benchmark-only --benchmark-autosave $(ARGS)
+
+# What needs a GPU, in eight minutes; GPU_DATA holds what experiments/gpu/data.py packs.
+#   make gpu GPU_PYTHON=python3   where torch and what else is needed are there already
+GPU_PYTHON ?= $(BIN)/python
+GPU_DATA ?= gpu-data
+GPU_OUT ?= gpu-results
+gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(READY))
+	$(GPU_PYTHON) -m experiments.gpu.run --data $(GPU_DATA) --out $(GPU_OUT) $(ARGS)
+	$(GPU_PYTHON) -m experiments.gpu.tables $(GPU_OUT) | tee $(GPU_OUT)/RESULTS.md
 
 check: $(READY)
 	$(BIN)/ruff format --check .

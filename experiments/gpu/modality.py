@@ -50,7 +50,9 @@ def run(name: str, data: Path, rehearse: bool) -> dict[str, Any]:
         "seconds of training": trained - began,
         "seconds of the audit": audited - trained,
         "card": {k: card[k] for k in ("precision", "environment") if k in card},
-        "report": {k: report[k] for k in ("clean", "rows", "flags", "detection", "environment")},
+        "report": {
+            k: report[k] for k in ("clean", "worst_cases", "flags", "detection", "environment")
+        },
     }
 
 

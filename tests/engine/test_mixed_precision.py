@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,11 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from attacks import PGD, ThreatModel
+from attacks import FMN, PGD, Attack, CarliniWagnerL2, ThreatModel
 from robust.cases.case import Case
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.goal import Goal
+from robust.engine.goal import ANY_ERROR, Goal
 from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
 from robust.engine.run_store import RunStore
 from robust.models import Classifier, prepare
@@ -26,6 +27,7 @@ from robust.models.acceleration.accelerate import (
 from robust.models.acceleration.low_precision import low_precision_copy
 from robust.models.acceleration.memory import OutOfMemory
 from tests.models.acceleration.nets import lively
+from tests.toys import trained
 
 
 def test_what_was_settled_is_kept_with_the_run(
@@ -157,3 +159,26 @@ def test_a_curve_cell_leaves_the_fallen_alone() -> None:
     assert [o.success for o in full] == [o.success for o in curve]
     assert sum(o.success for o in full) > 0
     assert curve[0].passes < 0.8 * full[0].passes
+
+
+@pytest.mark.parametrize("attack", [CarliniWagnerL2(steps=20, binary_steps=5), FMN(steps=60)])
+def test_the_nearest_images_are_as_near(attack: Attack) -> None:
+    """Searched in bfloat16 and brought over the boundary at float32, a hundredth farther."""
+    net, x, _ = trained()
+    classifier = prepare(Classifier(net, head="softmax"))
+    copied = float32_copy(classifier, x)
+    assert copied is not None
+    low = low_precision_copy(copied[0], x)
+    cell = Cell("nearest", attack, ThreatModel("L2", math.inf), exact=True)
+    distances = []
+    for models in (
+        FastModels(classifier, None, Acceleration()),
+        FastModels(classifier, low, Acceleration(0, True, True)),
+    ):
+        attacker = MixedPrecisionAttacker(classifier, models)
+        _, found = attacker.run(cell, batch(classifier, x), ANY_ERROR, 0)
+        assert all(o.success for o in found)
+        distances.append(torch.tensor([o.l2 for o in found]))
+    ratio = distances[1] / distances[0]
+    assert 0.99 < float(ratio.median()) < 1.01
+    assert float(ratio.max()) < 1.15
