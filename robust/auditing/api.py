@@ -28,7 +28,7 @@ from robust.detection.start import start_detection
 from robust.diagnostics.probe import probe
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell, make_attacks, make_cells
-from robust.engine.database.connection import DatabaseUnavailable
+from robust.engine.database.errors import DatabaseUnavailable
 from robust.engine.identity.attacks import attacks_of_run
 from robust.engine.identity.surroundings import threads_restored
 from robust.engine.inputs import open_model, open_plan, open_reference

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from robust.engine.database.connection import DAMAGED, DATABASE, LOCK
+from robust.engine.database.connection import DAMAGED, DATABASE, JOURNAL, LOCK, LOG
 from robust.engine.run_store import RunStore
 from robust.errors import InputError
 from robust.files import cannot
@@ -77,7 +77,7 @@ def open_run(out: str | Path | None) -> RunDirectory:
     except (OSError, ValueError) as error:
         raise InputError(cannot(path, "be used", error)) from None
     resumed = DATABASE in present
-    if not resumed and present - {LOCK, DAMAGED}:
+    if not resumed and any(not _of_a_store(name) for name in present):
         raise InputError(f"{path} holds other files; name a new or empty folder for the run")
     try:
         store = RunStore(path)
@@ -86,6 +86,12 @@ def open_run(out: str | Path | None) -> RunDirectory:
             _remove_empty(missing)
         raise
     return RunDirectory(path, store, new=not resumed, created=tuple(missing))
+
+
+def _of_a_store(name: str) -> bool:
+    """Whether a run that a kill ended before it had a database can have left a file."""
+    cut_short = name.startswith(f".{DATABASE}") and name.endswith(".partial")
+    return cut_short or name in (LOCK, *(f"{DAMAGED}{end}" for end in ("", LOG, JOURNAL)))
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

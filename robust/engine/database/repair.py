@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from robust.engine.database.connection import DATABASE_ERRORS, is_damage
+from robust.engine.database.errors import DATABASE_ERRORS, is_damage
 from robust.engine.database.tables import (
     CHUNKS_WIDTH,
     LAYOUT,
