@@ -39,9 +39,9 @@ from robust.engine.database.repair import (
     Damage,
     Survey,
     create_tables,
+    has_header,
     identity_of,
     is_foreign,
-    is_readable,
     key_of,
     layout_of,
     put_memo,
@@ -342,7 +342,7 @@ class RunStore:
         with replacing(self._path) as partial:
             whole = connect_to_write(partial)
             try:
-                if is_readable(self._database):
+                if has_header(self._path, self._database):
                     salvage(self._database, found, whole)
                 else:
                     salvage_without_header(self._path, whole, found, self._key)

@@ -17,6 +17,7 @@ from robust.engine.database.errors import (
     cause_of,
     is_damage,
     plain_errors,
+    suppress_damage,
 )
 from robust.errors import InputError
 from robust.files import PRIVATE_FILE, cannot, create_private, make_private_folder, open_regular
@@ -95,21 +96,27 @@ def settle_journal(database: sqlite3.Connection, path: Path) -> sqlite3.Connecti
     """
     with plain_errors(path):
         try:
-            (answer,) = database.execute("PRAGMA journal_mode = WAL").fetchone()
-            _touch(database)  # the answer comes before the log is opened
-        except DATABASE_ERRORS as error:
-            if is_damage(error):
+            if _writes_a_log(database):
                 return database
-            answer = ""
-        if answer == "wal":
-            database.execute("PRAGMA synchronous = NORMAL")
-            return database
+        except DATABASE_ERRORS as error:
+            if is_damage(error):  # what is damaged is repaired once the key is known
+                return database
         database.close()
-        merge_log(path)
+        with suppress_damage():
+            merge_log(path)
         database = _connect(path)
-        database.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
-        database.execute("PRAGMA synchronous = FULL")
+        with suppress_damage():
+            database.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
+            database.execute("PRAGMA synchronous = FULL")
         return database
+
+
+def _writes_a_log(database: sqlite3.Connection) -> bool:
+    (answer,) = database.execute("PRAGMA journal_mode = WAL").fetchone()
+    _touch(database)  # the answer comes before the log is opened
+    if answer == "wal":
+        database.execute("PRAGMA synchronous = NORMAL")
+    return bool(answer == "wal")
 
 
 def merge_log(path: Path) -> None:

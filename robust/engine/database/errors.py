@@ -70,6 +70,8 @@ _BY_CODE = {
 _BY_EXTENDED_CODE = {
     sqlite3.SQLITE_ERROR_RETRY: Cause.FAULT,
     sqlite3.SQLITE_ERROR_SNAPSHOT: Cause.FAULT,
+    1 | 5 << 8: Cause.FAULT,  # SQLITE_ERROR_KEY and _UNABLE, of encrypting extensions
+    1 | 6 << 8: Cause.FAULT,
     sqlite3.SQLITE_READONLY_DBMOVED: Cause.MOVED,
     sqlite3.SQLITE_IOERR_VNODE: Cause.MOVED,
     sqlite3.SQLITE_IOERR_SHORT_READ: Cause.DAMAGE,  # the file was cut
@@ -113,6 +115,16 @@ def cause_of(error: Exception) -> Cause:
 def is_damage(error: Exception) -> bool:
     """Whether one of `DATABASE_ERRORS` lies in what the file holds, not in disk or machine."""
     return cause_of(error) is Cause.DAMAGE
+
+
+@contextmanager
+def suppress_damage() -> Iterator[None]:
+    """Go on after an error that lies in what the file holds: it is repaired later."""
+    try:
+        yield
+    except DATABASE_ERRORS as error:
+        if not is_damage(error):
+            raise
 
 
 @contextmanager

@@ -20,12 +20,7 @@ from robust.engine.database.connection import (
     keep_aside,
     merge_log,
 )
-from robust.engine.database.errors import (
-    DATABASE_ERRORS,
-    DatabaseUnavailable,
-    is_damage,
-    plain_errors,
-)
+from robust.engine.database.errors import DatabaseUnavailable, plain_errors, suppress_damage
 from robust.errors import InputError
 from robust.files import cannot, create_private, replacing
 
@@ -68,12 +63,9 @@ class WorkingCopy:
                 left.unlink(missing_ok=True)  # of a copy that a kill cut short
             if not self._target.exists():
                 return
-            try:
-                if any(self._beside(end).exists() for end in (LOG, JOURNAL)):
+            if any(self._beside(end).exists() for end in (LOG, JOURNAL)):
+                with suppress_damage():
                     merge_log(self._target)  # of a run that began on a local disk
-            except DATABASE_ERRORS as error:
-                if not is_damage(error):
-                    raise
             for end in ("", LOG, JOURNAL):
                 if self._beside(end).exists():
                     shutil.copyfile(self._beside(end), self.path.with_name(DATABASE + end))
