@@ -90,7 +90,7 @@ def open_run(out: str | Path | None) -> RunDirectory:
 
 def _of_a_store(name: str) -> bool:
     """Whether a run that a kill ended before it had a database can have left a file."""
-    cut_short = name.startswith(f".{DATABASE}") and name.endswith(".partial")
+    cut_short = name.startswith(f".{DATABASE}") and ".partial" in name
     return cut_short or name in (LOCK, *(f"{DAMAGED}{end}" for end in ("", LOG, JOURNAL)))
 
 

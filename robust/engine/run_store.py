@@ -30,9 +30,10 @@ from robust.engine.database.connection import (
     connect_to_write,
     keep_aside,
     lock,
+    merge_log,
     settle_journal,
 )
-from robust.engine.database.errors import plain_errors
+from robust.engine.database.errors import plain_errors, suppress_damage
 from robust.engine.database.network_disk import network_disk
 from robust.engine.database.repair import (
     IDENTITY,
@@ -182,6 +183,8 @@ class RunStore:
         self._home = directory / DATABASE
         self._path = self._home
         self._copy: WorkingCopy | None = None
+        self._network = False
+        """Whether the database that is written to lies on a network disk."""
         self._scratch: Path | None = None
         self._lock: WriteLock | None = None
         self._db: sqlite3.Connection | None = None
@@ -241,31 +244,39 @@ class RunStore:
             self._db = None
 
     def _open_to_write(self) -> None:
-        folder = self._home.parent
-        self._lock = lock(folder)
-        if kind := network_disk(folder):
-            where = Path(tempfile.gettempdir())
-            if network_disk(where):
-                _log.warning(
-                    "robust: %s is on a network disk (%s), and %s too: writing there is slow; set "
-                    "TMPDIR to a folder on a local disk",
-                    *(folder, kind, where),
-                )
-            else:
-                self._copy = WorkingCopy(self._home)
-                self._path = self._copy.path
-                _log.warning(
-                    "robust: %s is on a network disk (%s): the run works in %s, and what is "
-                    "finished is copied every few seconds; what a crash of this machine cuts off "
-                    "runs again",
-                    *(folder, kind, self._copy.folder),
-                )
+        self._lock = lock(self._home.parent)
+        self._choose_disk()
         with plain_errors(self._path):
             self._db = connect_to_write(self._path)
             if self._check_layout() == "":
                 with self._db:
                     create_tables(self._db)
             self._settle_journal()
+
+    def _choose_disk(self) -> None:
+        """Work beside the run directory where that is on a network disk, and say so."""
+        folder, temporary = self._home.parent, Path(tempfile.gettempdir())
+        kind = network_disk(folder)
+        if not kind:
+            return
+        begin = f"{folder} is on a network disk ({kind})"
+        self._network = bool(network_disk(temporary))
+        if self._network:
+            line = (
+                f"{begin}, and {temporary} is too: writing is slow; set TMPDIR to a folder on a "
+                f"local disk"
+            )
+            if self._home.exists():
+                with plain_errors(self._home), suppress_damage():
+                    merge_log(self._home)
+        else:
+            self._copy = WorkingCopy(self._home)
+            self._path = self._copy.path
+            line = (
+                f"{begin}: the run works in {self._copy.folder}, and what is finished is copied "
+                f"every few seconds; what a crash of this machine cuts off runs again"
+            )
+        _log.warning("robust: %s", line)
 
     def _open_to_read(self) -> None:
         with plain_errors(self._path):
@@ -298,7 +309,7 @@ class RunStore:
         return layout
 
     def _settle_journal(self) -> None:
-        self._db = settle_journal(self._database, self._path)
+        self._db = settle_journal(self._database, self._path, network=self._network)
 
     def _written(self) -> None:
         if self._copy is not None:
@@ -315,6 +326,7 @@ class RunStore:
         What does not verify is left out, so that it runs again: `damage` says what. InputError
         where the directory belongs to another run.
         """
+        changed = False
         with plain_errors(self._path):
             known = identity_of(self._database)
             for name, value in identity.items():
@@ -334,7 +346,9 @@ class RunStore:
                     put_memo(database, b"", "key", self._key.hex())
                     for name, value in identity.items():
                         put_memo(database, b"", f"{IDENTITY}{name}", value)
-        self._written()
+                changed = True
+        if changed:
+            self._written()
 
     def _repair(self, found: Survey) -> None:
         """Put a database with all that verifies in the place of the damaged one, which is kept."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -89,14 +89,17 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
         return database
 
 
-def settle_journal(database: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+def settle_journal(
+    database: sqlite3.Connection, path: Path, *, network: bool
+) -> sqlite3.Connection:
     """Let each transaction outlive a kill: by a write-ahead log, else by a rollback journal.
 
-    A log needs shared memory, which network disks do not have. The connection may be a new one.
+    A log needs shared memory, which a `network` disk only seems to have. The connection may be a
+    new one.
     """
     with plain_errors(path):
         try:
-            if _writes_a_log(database):
+            if not network and _writes_a_log(database):
                 return database
         except DATABASE_ERRORS as error:
             if is_damage(error):  # what is damaged is repaired once the key is known
@@ -164,7 +167,10 @@ def connect_to_read(path: Path, scratch: Path) -> sqlite3.Connection:
         if not log.exists() or not log.stat().st_size:  # nobody writes
             return _read_only(path, "immutable=1")
         if index.exists():
-            return _read_only(path, "readonly_shm=1")
+            with suppress(*DATABASE_ERRORS):  # on a disk without shared memory
+                database = _read_only(path, "readonly_shm=1")
+                _touch(database)
+                return database
         # A copy of a run that was killed, taken without the index of its log.
         return _copied((path, log), scratch)
 
