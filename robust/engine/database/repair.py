@@ -56,6 +56,8 @@ class Damage:
     """Keys of values that are computed again."""
     structure: str
     """What SQLite says of the file; empty where it can be read."""
+    strays: tuple[str, ...]
+    """Cells and sources with rows of no chunk: that a chunk was finished may be what is lost."""
     kept: int
     """How many chunks verify."""
 
@@ -80,8 +82,12 @@ class Damage:
         if self.memos:
             names = ", ".join(sorted({one_line(key.split("|")[0])[:40] for key in self.memos}))
             lines.append(f"the run file is damaged: {names}: computed again")
-        if not lines:
-            lines.append("the run file is damaged: rows that belong to nothing were left out")
+        if self.strays and not self.structure:
+            names = ", ".join(map(_words, self.strays[:10]))
+            lines.append(
+                f"the run file is damaged: rows of {names} that belong to no finished part were "
+                f"left out; what is missing {again}"
+            )
         return lines[:20]
 
 
@@ -116,8 +122,8 @@ class Survey:
     """Rows of `chunks`, by the number that their rows carry."""
     bad_chunks: list[tuple[str, int]] = field(default_factory=list)
     bad_memos: list[str] = field(default_factory=list)
-    strays: int = 0
-    """Rows that belong to no chunk."""
+    strays: set[str] = field(default_factory=set)
+    """Cells and sources of rows that belong to no chunk."""
     structure: str = ""
 
     @property
@@ -126,7 +132,11 @@ class Survey:
         if not (self.bad_chunks or self.bad_memos or self.strays or self.structure):
             return None
         return Damage(
-            tuple(self.bad_chunks), tuple(self.bad_memos), self.structure, len(self.chunks)
+            tuple(self.bad_chunks),
+            tuple(self.bad_memos),
+            self.structure,
+            tuple(sorted(self.strays)),
+            len(self.chunks),
         )
 
 
@@ -197,7 +207,7 @@ def survey(database: sqlite3.Connection, key: bytes) -> Survey:
         for row in _scan(database, table.name):
             mine = sums.get(table.part(row))
             if mine is None:
-                found.strays += 1
+                found.strays.add(str(row[0]) if len(table.keys) > 1 else "clean")
             else:
                 mine.add(table.name, row)
     for part, row in claimed.items():

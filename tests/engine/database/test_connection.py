@@ -8,10 +8,8 @@ import os
 import shutil
 import signal
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,21 +18,15 @@ from robust.engine.database.connection import DATABASE, JOURNAL, LOCK, LOG
 from robust.engine.database.errors import DatabaseUnavailable
 from robust.engine.run_store import CleanPrediction, RunStore
 from robust.errors import InputError
-from tests.engine.database.test_repair import CHUNKS, IDENTITY, content, fill
+from tests.engine.database.stores import (
+    CHUNKS,
+    IDENTITY,
+    content,
+    fill,
+    in_child,
+    without_shared_memory,
+)
 from tests.faults.kernel import needs_filter, refuse
-
-
-def in_child(act: Callable[[], None]) -> int:
-    """Do something in a process of its own; its exit code, or minus the signal that ended it."""
-    child = os.fork()
-    if child == 0:
-        try:
-            act()
-        except BaseException as error:  # noqa: BLE001  (a fork must not return)
-            print(f"{type(error).__name__}: {error}", flush=True)
-            os._exit(1)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def journal_of(folder: Path) -> tuple[str, int]:
@@ -46,19 +38,6 @@ def journal_of(folder: Path) -> tuple[str, int]:
     )
     store.close()
     return mode, level
-
-
-def without_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let SQLite use its own layer without locks and shared memory."""
-    connect = sqlite3.connect
-
-    def changed(name: Any, *values: Any, uri: bool = False, **options: Any) -> sqlite3.Connection:
-        if not uri and not str(name).endswith((DATABASE, ".partial")):
-            return connect(name, *values, **options)
-        address = name if uri else f"{Path(name).absolute().as_uri()}?"
-        return connect(f"{address}&vfs=unix-none", *values, uri=True, **options)
-
-    monkeypatch.setattr(sqlite3, "connect", changed)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,7 @@ from robust.engine.database.errors import DatabaseUnavailable
 from robust.engine.database.working_copy import WorkingCopy
 from robust.engine.run_store import CleanPrediction, RunStore
 from robust.errors import InputError
-from tests.engine.database.test_connection import in_child
-from tests.engine.database.test_repair import CHUNKS, IDENTITY, content, fill, statement
+from tests.engine.database.stores import CHUNKS, IDENTITY, content, fill, in_child, statement
 from tests.faults.disks import disk, needs_disk
 
 
