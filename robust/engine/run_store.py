@@ -34,6 +34,7 @@ from robust.engine.database.connection import (
     settle_journal,
 )
 from robust.engine.database.errors import plain_errors, suppress_damage
+from robust.engine.database.log_repair import mend_log
 from robust.engine.database.network_disk import network_disk
 from robust.engine.database.repair import (
     IDENTITY,
@@ -245,6 +246,8 @@ class RunStore:
 
     def _open_to_write(self) -> None:
         self._lock = lock(self._home.parent)
+        with plain_errors(self._home):
+            mend_log(self._home.with_name(DATABASE + LOG))
         self._choose_disk()
         with plain_errors(self._path):
             self._db = connect_to_write(self._path)

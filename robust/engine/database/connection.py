@@ -19,6 +19,7 @@ from robust.engine.database.errors import (
     plain_errors,
     suppress_damage,
 )
+from robust.engine.database.log_repair import mend_log
 from robust.errors import InputError
 from robust.files import PRIVATE_FILE, cannot, create_private, make_private_folder, open_regular
 
@@ -193,6 +194,7 @@ def _copied(files: tuple[Path, ...], scratch: Path) -> sqlite3.Connection:
     for one in files:
         if one.exists():
             shutil.copyfile(one, scratch / one.name)
+    mend_log(scratch / f"{files[0].name}{LOG}")
     return _in_one_transaction(_connect(scratch / files[0].name))
 
 
