@@ -214,7 +214,7 @@ class RunStore:
         """
         try:
             if self._copy is not None:
-                self._copy.put_back()
+                self._copy.put_back(last=True)
         finally:
             self._let_go()
 
@@ -258,10 +258,12 @@ class RunStore:
 
     def _choose_disk(self) -> None:
         """Work beside the run directory where that is on a network disk, and say so."""
-        folder, temporary = self._home.parent, Path(tempfile.gettempdir())
+        folder = self._home.parent
         kind = network_disk(folder)
         if not kind:
             return
+        with plain_errors(self._home):  # where no folder for temporary files can be written
+            temporary = Path(tempfile.gettempdir())
         begin = f"{folder} is on a network disk ({kind})"
         self._network = bool(network_disk(temporary))
         if self._network:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sqlite3
@@ -24,6 +25,7 @@ from robust.engine.database.errors import DatabaseUnavailable, plain_errors, sup
 from robust.errors import InputError
 from robust.files import cannot, create_private, replacing
 
+_log = logging.getLogger(__name__)
 _EVERY = 10.0
 """Seconds of work after which what is finished is copied."""
 _SHARE = 0.05
@@ -76,20 +78,26 @@ class WorkingCopy:
         if self._clock() >= self._due:
             self.put_back()
 
-    def put_back(self) -> None:
-        """Replace the database in the run directory; InputError, which names the local one."""
+    def put_back(self, *, last: bool = False) -> None:
+        """Replace the database in the run directory; InputError, which names the local one.
+
+        The local one stays where that fails, or where the `last` time is interrupted.
+        """
         if self._stranded or not self._changed:
             return
         began = self._clock()
+        where = f"all that is finished is in {self.path}: copy that file to {self._target}"
         try:
             with plain_errors(self._target):
                 self._replace()
         except InputError as error:
             self._stranded = True
-            raise DatabaseUnavailable(
-                f"{error}; all that is finished is in {self.path}: copy that file to "
-                f"{self._target} to go on from there"
-            ) from None
+            raise DatabaseUnavailable(f"{error}; {where} to go on from there") from None
+        except BaseException:
+            if last:
+                self._stranded = True
+                _log.warning("robust: %s to go on from there", where)
+            raise
         self._changed = False
         ended = self._clock()
         self._due = ended + max(_EVERY, (ended - began) / _SHARE)

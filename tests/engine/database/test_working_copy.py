@@ -291,3 +291,27 @@ def test_a_disk_that_goes_away(
     kept.close()
     monkeypatch.undo()
     assert done(run) == set(), "the copy of the claim"
+
+
+def test_a_second_interrupt_keeps_the_local_file(
+    run: Path,
+    local: Path,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def interrupt(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    store = begun(run)
+    monkeypatch.setattr(working_copy, "_sync", interrupt)
+    clock.now = 20
+    with pytest.raises(KeyboardInterrupt):
+        add(store, 0)
+    with pytest.raises(KeyboardInterrupt):
+        store.close()
+    (folder,) = local.iterdir()
+    assert str(folder / DATABASE) in caplog.messages[-1]
+    monkeypatch.undo()
+    (run / DATABASE).write_bytes((folder / DATABASE).read_bytes())
+    assert done(run) == {0}
