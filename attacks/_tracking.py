@@ -59,7 +59,8 @@ class BestSoFar:
         if len(batch.rows) == len(self.x_adv):
             self.x_adv = torch.where(per_case(better, candidate), candidate, self.x_adv)
         else:
-            self.x_adv[batch.rows[better]] = candidate[better]
+            kept = self.x_adv[batch.rows]
+            self.x_adv[batch.rows] = torch.where(per_case(better, candidate), candidate, kept)
         self.margin[batch.rows] = torch.where(better, value, before)
         return beyond_rounding(value, logits)
 

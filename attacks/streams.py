@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
+
+MANY = 1 << 18
+"""Numbers in a draw for a GPU from which several threads share it."""
 
 
 class Verbatim(str):
@@ -79,5 +84,16 @@ class Streams:
     def _draw(self, kind: Callable[..., Tensor], like: Tensor) -> Tensor:
         if len(like) != len(self):
             raise ValueError(f"{len(self)} streams cannot serve a batch of {len(like)}")
-        rows = [kind(like.shape[1:], generator=g, dtype=torch.float32) for g in self._generators]
-        return torch.stack(rows).to(like)
+        rows = torch.empty(like.shape, dtype=torch.float32, pin_memory=like.is_cuda)
+
+        def fill(row: int) -> None:
+            kind(like.shape[1:], generator=self._generators[row], out=rows[row])
+
+        if like.is_cuda and rows.numel() >= MANY:
+            # A GPU would wait longer for one thread than it takes for a step.
+            with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+                list(pool.map(fill, range(len(rows))))
+        else:
+            for row in range(len(rows)):
+                fill(row)
+        return rows.to(like.device, like.dtype, non_blocking=True)

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from detectors.features import Extractor, Features
 
+MEASURED_AT_ONCE = 4096
+"""Images whose features are moved to another device at a time."""
+
 Learned = Mapping[str, Tensor]
 """What was learned, by name. Tensors and nothing else, so that a detector can be stored."""
 
@@ -29,6 +32,11 @@ class Reference:
     """`(n,)` integers, the true labels."""
     groups: Tensor | None = None
     """`(n,)` integers, equal for images of one patient; None: each image is its own group."""
+
+    def to(self, device: torch.device | str) -> Reference:
+        """The same images on a device."""
+        groups = None if self.groups is None else self.groups.to(device)
+        return Reference(self.features.to(device), self.labels.to(device), groups)
 
     def classes(self) -> list[int]:
         """The labels that occur, ascending; ValueError where there are fewer than two."""
@@ -184,15 +192,30 @@ class FittedDetector:
         if not len(clean) or not len(adversarial):
             raise ValueError("a head needs clean and successfully attacked images, one has 0")
         head = self.detector.fit_head(clean.detach(), adversarial.detach())
-        return dataclasses.replace(self, head=head)
+        return dataclasses.replace(self, head={k: v.to(self.device) for k, v in head.items()})
 
     def extras(self, passes: ExtraPasses) -> Mapping[str, Tensor]:
         """What the detector reads beyond one forward pass, for `Features.extras`."""
         return self.detector.extras(passes, self.learned)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it keeps what it has learned."""
+        return next((one.device for one in self.learned.values()), torch.device("cpu"))
+
     def statistics(self, features: Features) -> Tensor:
         """`(n, m)`, each image by itself."""
         return self.detector.statistics(features, self.learned)
+
+    @torch.no_grad()
+    def measure(self, features: Features) -> Tensor:
+        """The statistics `(n, m)` on the device of `features`, computed where it has learned."""
+        here = features.logits.device
+        if here == self.device:
+            return self.statistics(features)
+        parts = torch.arange(len(features), device=here).split(MEASURED_AT_ONCE)  # type: ignore[no-untyped-call]
+        found = [self.statistics(features.take(rows).to(self.device)).to(here) for rows in parts]
+        return torch.cat(found)
 
     def combine(self, statistics: Tensor) -> Tensor:
         """Scores `(n,)` of statistics; RuntimeError where the head is missing that is needed."""

@@ -46,6 +46,12 @@ class Features:
         extras = {name: values[rows] for name, values in self.extras.items()}
         return Features(self.logits[rows], layers, extras)
 
+    def to(self, device: torch.device | str) -> Features:
+        """The same features on a device."""
+        layers = {name: values.to(device) for name, values in self.layers.items()}
+        extras = {name: values.to(device) for name, values in self.extras.items()}
+        return Features(self.logits.to(device), layers, extras)
+
     def extra(self, name: str) -> Tensor:
         """One of `extras`; ValueError where it was not read."""
         if name not in self.extras:

@@ -79,13 +79,14 @@ def choose_bandwidth(reference: Reference) -> float:
     """The bandwidth under which each reference image is likeliest given those of other groups."""
     deep = reference.features.deep.detach().double()
     groups = torch.arange(len(deep)) if reference.groups is None else reference.groups
-    likelihood = torch.zeros(len(GRID), dtype=torch.float64)
+    groups = groups.to(deep.device)
+    likelihood = deep.new_zeros(len(GRID))
     squares, nearest = [], []
     for label in reference.classes():
         in_class = reference.labels == label
         distances = squared_distances(deep[in_class], deep[in_class])
         same_group = groups[in_class][:, None] == groups[in_class][None]
-        distances = distances.masked_fill(same_group.to(distances.device), torch.inf)
+        distances = distances.masked_fill(same_group, torch.inf)
         usable = torch.isfinite(distances).any(1)
         squares.append(distances[usable])
         nearest.append(distances[usable].amin(1).sqrt())

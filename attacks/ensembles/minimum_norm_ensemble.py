@@ -19,7 +19,7 @@ from attacks.contract import (
     require_positive,
 )
 from attacks.losses import MAX_TARGETS, margin
-from attacks.minimum_norm._geometry import line_search
+from attacks.minimum_norm.geometry import line_search
 from attacks.minimum_norm.fab import FAB
 from attacks.minimum_norm.fmn import FMN, run_fmn
 from attacks.streams import Streams, call_text

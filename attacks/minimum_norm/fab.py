@@ -12,7 +12,7 @@ from attacks._starts import DRAWS, far_start
 from attacks._tracking import Nearest
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
 from attacks.losses import AttackLoss, climb, likeliest_wrong, margin
-from attacks.minimum_norm._geometry import line_search, to_hyperplane
+from attacks.minimum_norm.geometry import line_search, to_hyperplane
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, above_zero, per_case
 

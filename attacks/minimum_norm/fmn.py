@@ -12,7 +12,7 @@ from torch import Tensor
 from attacks._tracking import ActiveCases, Nearest
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
 from attacks.losses import AttackLoss, climb, margin
-from attacks.minimum_norm._geometry import line_search
+from attacks.minimum_norm.geometry import line_search
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, above_zero, per_case
 

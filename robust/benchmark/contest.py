@@ -59,14 +59,21 @@ class Contestant:
 
 
 def contest(
-    workload: Workload, attack: Attack, eps: float, *, rounds: int = 3, precision: str = "auto"
+    workload: Workload,
+    attack: Attack,
+    eps: float,
+    *,
+    rounds: int = 3,
+    precision: str = "auto",
+    passes: float = 0,
 ) -> tuple[list[Contestant], MixedPrecisionAttacker]:
     """Run every library's implementation of the attack on a workload.
 
     After a round to warm up, `rounds` rounds of each in turn. The floor is the least time that an
     attack with all its steps can take: its passes without the attack, in the precision that ours
     runs in. A bounded attack runs twice: as in an exact cell, and as in a curve cell, where it
-    stops at the first success on a case.
+    stops at the first success on a case. `passes` is how many an audit would make, from which it
+    follows whether the network is compiled.
     """
     classifier, x, y = workload.classifier, workload.x, workload.y
     threat = ThreatModel(attack.norms[0], math.inf if attack.minimum_norm else eps)
@@ -77,7 +84,9 @@ def contest(
         contextlib.closing(RunStore(Path(folder))) as store,
         full_precision(),
     ):
-        attacker = make_mixed_precision_attacker(classifier, x[:TIMING_IMAGES], precision, store)
+        attacker = make_mixed_precision_attacker(
+            classifier, x[:TIMING_IMAGES], precision, store, len(x), passes=passes
+        )
         batch = _batch(workload)
 
         def ours(seed: int, cell: Cell = exact) -> Tensor:

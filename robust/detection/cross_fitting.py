@@ -46,8 +46,7 @@ class FeatureSet:
 
     def measure(self, detector: FittedDetector) -> StatisticSet:
         """The detector's statistics of these images."""
-        with torch.no_grad():
-            return StatisticSet(detector.statistics(self.features), self.cases)
+        return StatisticSet(detector.measure(self.features), self.cases)
 
 
 @dataclass(frozen=True)
@@ -143,8 +142,7 @@ def check_learns_nothing(detector: FittedDetector, features: Features) -> None:
     A scaler that is fitted while scoring does that.
     """
     half = _first_half(len(features))
-    with torch.no_grad():
-        whole, part = detector.statistics(features), detector.statistics(features.take(half))
+    whole, part = detector.measure(features), detector.measure(features.take(half))
     _check_same(detector.detector, whole[half], part)
 
 

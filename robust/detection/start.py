@@ -56,7 +56,7 @@ def start_detection(
     images = read_reference(reference, spec.reference_cases, audit.chunk, extract, log, runner)
     images, log = _without_feature_copies(images, log, extract, session)
     learned_from, population = images.reference(), log.population
-    fitted = fit_detectors(detectors, learned_from)
+    fitted = fit_detectors(detectors, learned_from.to(x.device))
     run = DetectionRun(
         suite=DetectorSuite(fitted, learned_from, images.described(), extract.layers),
         log=log,

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from attacks import early_stopping
+from attacks import Attack, Model, Streams, ThreatModel, early_stopping
+from attacks.minimum_norm.geometry import line_search
+from attacks.threat import per_case
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.goal import Goal
@@ -23,6 +25,17 @@ from robust.models.classifier import Classifier
 
 MIN_PASSES = 5
 """Fewest passes of an attack for which a first run in low precision saves time."""
+
+REACHES = (1.01, 1.03, 1.1)
+"""How far along its line an image of a minimum-norm attack in low precision is moved, where the
+classifier at float32 reads it correctly, in units of its distance."""
+EXTENDING_STEPS = 6
+"""Bisections between the image that does not fool the classifier and the one that does."""
+COARSE = 0.1
+"""Error of the logits in low precision, in units of the margin of the clean image, from which a
+minimum-norm attack runs at float32: the boundary lies about so much nearer or farther."""
+EXTENDING = 2 + len(REACHES) + EXTENDING_STEPS
+"""Forward passes of both together."""
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +110,7 @@ class MixedPrecisionAttacker:
             except OutOfMemory:
                 if min(size, len(batch.rows)) == 1:
                     raise
+            self.models.release()
             if batch.x.is_cuda:
                 torch.cuda.empty_cache()
             self.sizes.halve(batch.x)
@@ -106,10 +120,19 @@ class MixedPrecisionAttacker:
         attack = cell.attack if cell.exact else early_stopping(cell.attack)
         # The form that stops early draws what the attack itself draws.
         task = AttackTask(attack, cell.attack.stream_key, cell.threat, goal, seed)
-        if low is None or attack.minimum_norm or attack.passes < MIN_PASSES:
+        if low is None or attack.passes < MIN_PASSES:
             return attack_batch(self.classifier, task, batch, exact)
-        x_adv, outcomes = attack_batch(self.classifier, task, batch, low)
-        left = [i for i, outcome in enumerate(outcomes) if not outcome.success]
+        coarse = [False] * len(batch.rows)
+        if attack.minimum_norm:
+            coarse = _too_coarse(low, batch)
+            extended = _Extended(attack, self.classifier, goal)
+            x_adv, outcomes = attack_batch(
+                self.classifier, dataclasses.replace(task, attack=extended), batch, low
+            )
+            outcomes = [dataclasses.replace(o, passes=o.passes + EXTENDING) for o in outcomes]
+        else:
+            x_adv, outcomes = attack_batch(self.classifier, task, batch, low)
+        left = [i for i, outcome in enumerate(outcomes) if not outcome.success or coarse[i]]
         if left:
             again, found = attack_batch(self.classifier, task, batch.take(left), exact)
             x_adv = x_adv.clone()
@@ -120,14 +143,70 @@ class MixedPrecisionAttacker:
         return x_adv, outcomes
 
 
+@torch.no_grad()
+def _too_coarse(low: Model, batch: Batch) -> list[bool]:
+    """The cases so near to the boundary that the errors of low precision would move it visibly."""
+    error = (low(batch.x) - batch.logits).abs().amax(1)
+    first, second = batch.logits.topk(2, 1).values.T
+    return (error > COARSE * (first - second)).tolist()  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class _Extended:
+    """A minimum-norm attack on a network in low precision, its images brought over the boundary.
+
+    They lie at the boundary of that network. Where the classifier reads them correctly, the nearest
+    image farther along the same line that it misreads takes their place.
+    """
+
+    attack: Attack
+    exact: Model
+    goal: Goal
+
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        streams: Streams,
+        target: Tensor | None = None,
+    ) -> Tensor:
+        """The images of the attack, or those behind them on the line from the clean image."""
+        x_adv = self.attack(model, x, y, threat, streams, target)
+
+        def success(z: Tensor) -> Tensor:
+            return self.goal.reached(self.exact(z).argmax(1), y)
+
+        with torch.no_grad():
+            inside = success(x_adv)
+            best = x_adv
+            for reach in REACHES:
+                farther = (x + reach * (x_adv - x)).clamp(0, 1)
+                new = ~inside & success(farther)
+                best = torch.where(per_case(new, x), farther, best)
+                inside |= new
+        # Between the attack's image, which does not do, and the farther one, which does.
+        return line_search(x_adv, best, success, EXTENDING_STEPS)
+
+
 def make_mixed_precision_attacker(
-    classifier: Classifier, x: Tensor, precision: str, store: RunStore, most: int = 1 << 30
+    classifier: Classifier,
+    x: Tensor,
+    precision: str,
+    store: RunStore,
+    most: int = 1 << 30,
+    *,
+    passes: float = 0,
 ) -> MixedPrecisionAttacker:
     """Settle precision and batch size for images like `x (n, c, h, w)`, or take what is stored.
 
-    `most` is the largest number of cases in one batch.
+    `most` is the largest number of cases in one batch, `passes` how often the whole run will
+    differentiate the network on an image.
     """
-    models = make_fast_models(classifier, x, precision, store.get(ACCELERATION))
+    models = make_fast_models(
+        classifier, x, precision, store.get(ACCELERATION), passes=passes, rows=most
+    )
     store.memo(ACCELERATION, lambda: models.acceleration)
     return MixedPrecisionAttacker(classifier, models, BatchSizes(models.float32, most, store))
 

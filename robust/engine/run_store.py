@@ -9,7 +9,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +34,12 @@ from robust.engine.database.connection import (
     settle_journal,
 )
 from robust.engine.database.errors import plain_errors, suppress_damage
+from robust.engine.database.joining import (
+    chunk_sums,
+    content_sums,
+    copy_database,
+    join,
+)
 from robust.engine.database.log_repair import mend_log
 from robust.engine.database.network_disk import network_disk
 from robust.engine.database.repair import (
@@ -60,6 +66,7 @@ from robust.engine.database.tables import (
     checksum_key,
     insert,
     memo_checksum,
+    part_of,
 )
 from robust.engine.database.working_copy import WorkingCopy
 from robust.engine.run_memory import Memo
@@ -173,9 +180,12 @@ class RunStore:
     Every chunk and every memo has a checksum, keyed with the identity of the run.
     """
 
-    def __init__(self, directory: Path, *, read_only: bool = False) -> None:
+    def __init__(
+        self, directory: Path, *, read_only: bool = False, begin_with: Path | None = None
+    ) -> None:
         """Open or create the store; while it is open, no other process can write to it.
 
+        A new one begins with what the snapshot `begin_with` holds.
         With `read_only` nothing is written, and the run may still be going on elsewhere; it shows
         what verifies. A store to write to is verified when it is claimed: `identify`. InputError
         where another process is at work, for the store of another version, and where the disk
@@ -190,11 +200,12 @@ class RunStore:
         self._lock: WriteLock | None = None
         self._db: sqlite3.Connection | None = None
         self._key = checksum_key({})
+        self._claim: Mapping[str, str] | None = None
         self.damage: Damage | None = None
         """What did not verify when the store was opened or claimed; None: all of it did."""
         new = not read_only and not self._home.exists()
         try:
-            self._open_to_read() if read_only else self._open_to_write()
+            self._open_to_read() if read_only else self._open_to_write(begin_with)
         except BaseException:
             if new and self._lock is not None:
                 self.remove()
@@ -244,12 +255,17 @@ class RunStore:
             self._db.close()
             self._db = None
 
-    def _open_to_write(self) -> None:
+    def _open_to_write(self, begin_with: Path | None) -> None:
         self._lock = lock(self._home.parent)
         with plain_errors(self._home):
+            for left in self._home.parent.glob(f".{DATABASE}.*.partial*"):
+                left.unlink(missing_ok=True)  # by a process that was killed
             mend_log(self._home.with_name(DATABASE + LOG))
         self._choose_disk()
         with plain_errors(self._path):
+            if begin_with is not None and not self._home.exists():
+                with replacing(self._path) as partial:
+                    shutil.copyfile(begin_with, partial)
             self._db = connect_to_write(self._path)
             if self._check_layout() == "":
                 with self._db:
@@ -329,17 +345,18 @@ class RunStore:
         """Claim a run directory and verify all that it holds, with the identity as the key.
 
         What does not verify is left out, so that it runs again: `damage` says what. InputError
-        where the directory belongs to another run.
+        where the directory belongs to another run. Claimed again in the same way, nothing is done.
         """
+        if self._claim == identity:
+            return
+        if name := self.other_than(identity):
+            raise InputError(
+                f"{self._home.parent} belongs to another run: its {name} differs; "
+                f"choose another folder with --out, or delete this one"
+            )
         changed = False
         with plain_errors(self._path):
             known = identity_of(self._database)
-            for name, value in identity.items():
-                if known.get(name, value) != value:
-                    raise InputError(
-                        f"{self._home.parent} belongs to another run: its {name} differs; "
-                        f"choose another folder with --out, or delete this one"
-                    )
             self._key = checksum_key(identity)
             found = survey(self._database, self._key)
             self.damage = found.damage
@@ -354,6 +371,50 @@ class RunStore:
                 changed = True
         if changed:
             self._written()
+        self._claim = dict(identity)
+
+    def other_than(self, identity: Mapping[str, str]) -> str:
+        """What tells the run of this store from another one, such as `model`; empty: nothing."""
+        with plain_errors(self._path):
+            known = identity_of(self._database)
+        return next(
+            (name for name in identity if known.get(name, identity[name]) != identity[name]), ""
+        )
+
+    def snapshot(self, path: Path) -> None:
+        """Write all that the store holds now to a file that another one can begin with."""
+        with plain_errors(self._path), replacing(path) as partial:
+            copy_database(self._database, partial)
+
+    def absorb(self, others: Sequence[RunStore], memos: Mapping[str, str]) -> None:
+        """Take in, all or nothing, every chunk of others that this one lacks, and set memos.
+
+        All have been claimed with the same identity, so that every checksum still holds.
+        """
+        with plain_errors(self._path), replacing(self._path) as partial:
+            copy_database(self._database, partial)
+            join(partial, [other._path for other in others], self._key, memos)
+            self._disconnect()
+            for end in (LOG, JOURNAL, INDEX):
+                self._path.with_name(DATABASE + end).unlink(missing_ok=True)
+        self._db = connect_to_write(self._path)
+        self._settle_journal()
+        self._written()
+
+    def chunk_sums(self) -> dict[tuple[str, int], tuple[int, bytes]]:
+        """By cell and number: the part and the checksum of every finished chunk."""
+        with plain_errors(self._path):
+            return chunk_sums(self._database)
+
+    def content_sums(self, parts: Collection[int]) -> dict[int, bytes]:
+        """Digests of what these parts hold, whatever time they took."""
+        with plain_errors(self._path):
+            return content_sums(self._database, parts)
+
+    def memos(self) -> dict[str, str]:
+        """By key the text of everything that is remembered."""
+        rows = self._select("SELECT key, value, checksum FROM meta")
+        return {r[0]: r[1] for r in rows if memo_checksum(self._key, r[0], r[1]) == r[2]}
 
     def _repair(self, found: Survey) -> None:
         """Put a database with all that verifies in the place of the damaged one, which is kept."""
@@ -500,8 +561,7 @@ class RunStore:
     ) -> None:
         """Store a chunk with its checksum: the values of its rows by table, in one transaction."""
         with plain_errors(self._path), self._database as database:
-            last = database.execute("SELECT coalesce(max(part), 0) FROM chunks").fetchone()[0]
-            part, total = last + 1, ChunkChecksum(self._key)
+            part, total = part_of(cell, chunk), ChunkChecksum(self._key)
             for table in TABLES:
                 rows = table.ordered(table.row(part, one) for one in values.get(table.name, ()))
                 for row in rows:

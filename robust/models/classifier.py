@@ -16,6 +16,8 @@ from robust.models.acceleration.memory import OutOfMemory, memory_ran_out
 HEADS = ("auto", "softmax", "sigmoid", "multilabel", "probabilities")
 FITS = ("squash", "crop", "pad")
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
+GREY = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R 601)."""
 MOST_PIXELS = 8192
 """Of a side of a network's input."""
 
@@ -33,6 +35,7 @@ class Classifier(nn.Module):
 
     mean: Tensor
     std: Tensor
+    grey: Tensor
 
     def __init__(
         self,
@@ -78,6 +81,7 @@ class Classifier(nn.Module):
         self.threshold = threshold
         self.register_buffer("mean", _per_channel("mean", mean), persistent=False)
         self.register_buffer("std", _per_channel("std", std), persistent=False)
+        self.register_buffer("grey", _per_channel("grey", GREY), persistent=False)
         if (self.std <= 0).any():
             raise InputError("std must be above 0 in every channel")
         if channels == 1 and max(self.mean.shape[1], self.std.shape[1]) == 3:
@@ -155,7 +159,7 @@ class Classifier(nn.Module):
         if self.channels == 3 and x.shape[1] == 1:
             return x.expand(-1, 3, -1, -1)
         if self.channels == 1 and x.shape[1] == 3:
-            return (x * x.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+            return (x * self.grey.to(x.dtype)).sum(1, keepdim=True)
         return x
 
     def _resize(self, x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -104,6 +104,8 @@ class AppliedAcceleration:
     accelerated one. It differs from run to run and decides nothing."""
     reason: str = ""
     """Why the network was run in this way."""
+    compiled: bool = False
+    """Whether full batches ran compiled, on a GPU."""
 
 
 @dataclass(frozen=True)

@@ -64,20 +64,23 @@ def streams(cases: int | Tensor, seed: int = 0) -> Streams:
     return Streams.of(seed, range(cases if isinstance(cases, int) else len(cases)))
 
 
-def with_detector(attack: Attack, model: Model, classes: int) -> AttackFunction:
+def with_detector(
+    attack: Attack, model: Model, classes: int, device: torch.device | str = "cpu"
+) -> AttackFunction:
     """The attack with access to a toy detector of that model, where it can use one."""
     if not attack.traits.detector_aware:
         return attack
     aware: Any = attack
-    return partial(aware, access=toy_access(model, classes))
+    return partial(aware, access=toy_access(model, classes, device))
 
 
-def toy_access(model: Model, classes: int) -> DetectorAccess:
+def toy_access(model: Model, classes: int, device: torch.device | str = "cpu") -> DetectorAccess:
     """A detector that alarms at bright images; features are logits, the guides two of each label."""
-    guides = 3 * torch.eye(classes).repeat(2, 1)
+    guides = 3 * torch.eye(classes, device=device).repeat(2, 1)
     guides[classes:] *= 2
+    labels = torch.arange(2 * classes, device=device) % classes
     return DetectorAccess(
         suspicion=lambda x: x.flatten(1).mean(1) - 0.5,
-        guides=Guides(model, guides, torch.arange(2 * classes) % classes),
+        guides=Guides(model, guides, labels),
         likelihood=lambda x: model(x).log_softmax(1),
     )

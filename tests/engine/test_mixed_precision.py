@@ -22,8 +22,8 @@ from robust.models.acceleration.accelerate import (
     Acceleration,
     FastModels,
     float32_copy,
-    low_precision_copy,
 )
+from robust.models.acceleration.low_precision import low_precision_copy
 from robust.models.acceleration.memory import OutOfMemory
 from tests.models.acceleration.nets import lively
 
@@ -88,7 +88,7 @@ def test_low_precision_that_flatters_is_not_believed() -> None:
     alone = MixedPrecisionAttacker(classifier, FastModels(low, None, Acceleration()))
     assert not any(o.success for o in alone.run(cell, b, goal, 0)[1])
     both = MixedPrecisionAttacker(
-        classifier, FastModels(found[0], low, Acceleration(0, True, True, 2.0))
+        classifier, FastModels(found[0], low, Acceleration(0, True, True))
     )
     x_adv, outcomes = both.run(cell, b, goal, 0)
     assert all(o.success for o in outcomes)
@@ -108,7 +108,7 @@ def test_what_low_precision_found_and_the_classifier_denies_is_no_success() -> N
     b = batch(classifier, torch.full((3, 1, 8, 8), 0.9))
     cell = Cell("PGD", PGD(), ThreatModel("Linf", 0.01), exact=True)
     found = MixedPrecisionAttacker(
-        classifier, FastModels(classifier, agreeing, Acceleration(0, True, True, 2.0))
+        classifier, FastModels(classifier, agreeing, Acceleration(0, True, True))
     )
     assert not any(o.success for o in found.run(cell, b, Goal("error", ()), 0)[1])
 

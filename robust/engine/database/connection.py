@@ -41,6 +41,10 @@ _PATIENCE = 30.0
 """Seconds that a connection waits for another one's lock."""
 
 
+class InUse(InputError):
+    """Another process holds the lock of a run directory."""
+
+
 def lock(directory: Path) -> WriteLock:
     """Create the run directory and take its lock; InputError where another process has it.
 
@@ -55,9 +59,7 @@ def lock(directory: Path) -> WriteLock:
     try:
         held.acquire(timeout=0)
     except Timeout:
-        raise InputError(
-            f"another process is using {directory}; wait until it has finished"
-        ) from None
+        raise InUse(f"another process is using {directory}; wait until it has finished") from None
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
             raise DatabaseUnavailable(cannot(directory, "be written", error)) from None
@@ -66,6 +68,11 @@ def lock(directory: Path) -> WriteLock:
             f"name a folder on another disk"
         ) from None
     return held
+
+
+def require_idle(directory: Path) -> None:
+    """InUse where a process is writing to a run directory."""
+    lock(directory).release()
 
 
 def connect_to_write(path: Path) -> sqlite3.Connection:

@@ -35,6 +35,7 @@ _PUBLIC = ("layout", "key")
 """Keys of `meta`, beside the identity, that are read before the identity is known."""
 _KEYS = {"meta": "key", "chunks": "cell, chunk"} | {t.name: ", ".join(t.keys) for t in TABLES}
 _WIDTHS = {"meta": META_WIDTH, "chunks": CHUNKS_WIDTH} | {t.name: t.width for t in TABLES}
+_SIZED = (str, bytes)
 _HEADER = 100
 """Bytes at the start of a database that describe it."""
 _CONSTANT = (slice(0, 18), slice(20, 24), slice(44, 92))
@@ -74,10 +75,7 @@ class Damage:
         for cell, number in self.chunks:
             by_cell.setdefault(cell, []).append(number)
         for cell, numbers in by_cell.items():
-            places = ", ".join(
-                f"{start * chunk + 1} to {min((end + 1) * chunk, max(cases, end * chunk + 1))}"
-                for start, end in _spans(sorted(numbers))
-            )
+            places = ", ".join(_places(*one, chunk, cases) for one in _spans(sorted(numbers)))
             lines.append(f"the run file is damaged: {_words(cell)}, cases {places}, {again}")
         if self.memos:
             names = ", ".join(sorted({one_line(key.split("|")[0])[:40] for key in self.memos}))
@@ -89,6 +87,15 @@ class Damage:
                 f"left out; what is missing {again}"
             )
         return lines[:20]
+
+
+def chunk_words(cell: str, number: int, chunk: int, cases: int) -> str:
+    """`PGD at 2/255, cases 65 to 128`: one chunk, of `chunk` of so many cases."""
+    return f"{_words(cell)}, cases {_places(number, number, chunk, cases)}"
+
+
+def _places(start: int, end: int, chunk: int, cases: int) -> str:
+    return f"{start * chunk + 1} to {min((end + 1) * chunk, max(cases, end * chunk + 1))}"
 
 
 def _spans(numbers: list[int]) -> list[tuple[int, int]]:
@@ -382,7 +389,9 @@ def _scan(database: sqlite3.Connection, table: str) -> Iterator[Row]:
 def _rows(database: sqlite3.Connection, query: str, width: int, most: int) -> Iterator[Row]:
     """Rows of so many values, of at most so many bytes together."""
     for row in database.execute(query):
-        most -= sum(len(value) for value in row if isinstance(value, str | bytes))
+        for value in row:
+            if type(value) in _SIZED:
+                most -= len(value)
         if len(row) != width or most < 0:
             return
         yield row

@@ -61,8 +61,6 @@ class WorkingCopy:
 
     def _fetch(self) -> None:
         with plain_errors(self._target):
-            for left in self._target.parent.glob(f".{DATABASE}*.partial*"):
-                left.unlink(missing_ok=True)  # of a copy that a kill cut short
             if not self._target.exists():
                 return
             if any(self._beside(end).exists() for end in (LOG, JOURNAL)):

@@ -16,8 +16,9 @@ from robust.errors import InputError
 from robust.models.process_state import ProcessState
 
 BATCH_MEMORY = 4 << 30
-"""Bytes that one pass may take. It is fixed: batches that followed what happens to be free would
-change the last digits of a result from run to run."""
+"""Bytes that one pass may take on a CPU; on a GPU it is half of the card's memory. Either is fixed:
+batches that followed what happens to be free would change the last digits of a result from run to
+run."""
 MEMORY_SHARE = 0.6
 """Share of the free memory that a batch may take; the estimate does not count everything."""
 WORKING_MEMORY = 2.0
@@ -51,11 +52,18 @@ def find_batch_size(model: Callable[[Tensor], Tensor], x: Tensor, most: int) -> 
     nothing can be caught.
     """
     per_image = WORKING_MEMORY * bytes_for_gradient(model, x[:1])
-    settled = max(1, min(most, int(BATCH_MEMORY // per_image))) if per_image else most
+    settled = max(1, min(most, int(batch_memory(x.device) // per_image))) if per_image else most
     free, used = free_memory(x.device), settled
     while free is not None and used > 1 and used * per_image > MEMORY_SHARE * free:
         used //= 2
     return BatchSize(settled, used)
+
+
+def batch_memory(device: torch.device) -> int:
+    """Bytes that one pass may take on a device of this kind."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory // 2)
+    return BATCH_MEMORY
 
 
 def bytes_for_gradient(model: Callable[[Tensor], Tensor], x: Tensor) -> int:

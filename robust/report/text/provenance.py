@@ -119,6 +119,8 @@ def _acceleration(report: Report) -> str:
         how.insert(0, f"{applied.folded} normalisations folded")
     if applied.bfloat16:
         how.append("bfloat16 first, then float32 where that found nothing")
+    if applied.compiled:
+        how.append("full batches compiled")
     why = f", because {plain(applied.reason)}" if applied.reason else ""
     slow = "; precision = 'float32' may be faster here" if applied.gain < 1 else ""
     return (

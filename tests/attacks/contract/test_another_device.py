@@ -1,0 +1,29 @@
+"""Every attack keeps to the device of its images, and finds there what it finds on the CPU."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from tests.another_device import DEVICE, another_device
+from tests.attacks.cases import EVERY, images, make, streams, with_detector
+from tests.toys import untrained
+
+
+@pytest.mark.parametrize(("classes", "targeted"), [(2, False), (6, False), (6, True)])
+@pytest.mark.parametrize(("name", "norm"), EVERY)
+def test_the_same_images_as_on_the_cpu(name: str, norm: str, classes: int, targeted: bool) -> None:
+    attack, threat = make(name, norm)
+    model, x = untrained(classes), images(4)
+    y = model(x).argmax(1)
+    target = (y + 1) % classes if targeted else None
+    here = with_detector(attack, model, classes)(model, x, y, threat, streams(4), target)
+    with another_device():
+        moved = copy.deepcopy(model).to(DEVICE)
+        given = [None if one is None else one.to(DEVICE) for one in (x, y, target)]
+        call = with_detector(attack, moved, classes, DEVICE)
+        there = call(moved, given[0], given[1], threat, streams(4), given[2])
+        assert there.device == DEVICE
+        assert torch.equal(there.cpu(), here)
