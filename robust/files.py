@@ -87,6 +87,11 @@ _REASONS = {
     errno.ENFILE: "too many files are open on this machine; close some",
     errno.ELOOP: "its links lead in a circle; mend them",
     errno.EIO: "the disk reports an error; copy the data to another one",
+    errno.ESTALE: "the network disk lost the file (stale handle); mount it anew, then try again",
+    errno.ETIMEDOUT: "the network disk does not answer; try again once it does",
+    errno.EHOSTDOWN: "the network disk does not answer; try again once it does",
+    errno.ENOTCONN: "the network disk is no longer connected; mount it anew, then try again",
+    errno.ENOLCK: "the disk has no locks; name a place on another disk",
 }
 
 

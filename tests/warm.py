@@ -115,10 +115,13 @@ class Warm:
         uid: int | None = None,
         threads: int = 1,
         module: str | None = None,
+        refused: Mapping[str, int] | None = None,
+        network: str | None = None,
     ) -> Running:
         """Begin `robust ARGUMENTS` in a folder, or another module than robust.
 
-        `limits` are those of `resource`, by name.
+        `limits` are those of `resource`, by name; `refused` is what the kernel refuses it, with an
+        error number (tests/faults/kernel.py); folders named `network` lie on an NFS disk.
         """
         self._count += 1
         folder = self._scratch / str(self._count)
@@ -131,6 +134,8 @@ class Warm:
             uid=uid,
             threads=threads,
             module=module,
+            refused=dict(refused or {}),
+            network=network,
             folder=str(folder),
         )
         return Running(self, pid, folder)
@@ -242,6 +247,16 @@ def _command(request: Mapping[str, Any]) -> int:
         os.setuid(request["uid"])
     for name, most in request["limits"].items():
         resource.setrlimit(getattr(resource, name), (most, most))
+    for name, number in request["refused"].items():
+        from tests.faults.kernel import refuse
+
+        refuse(name, number)
+    if request["network"] is not None:
+        from robust.engine import run_store
+        from robust.engine.database import working_copy
+
+        working_copy._EVERY = 0.1  # an audit of a few seconds is copied several times
+        run_store.network_disk = lambda path: "nfs4" * (request["network"] in path.parts)
     try:
         if request["module"] is None:
             app.main()

@@ -26,7 +26,7 @@ from robust.detection.factory import detector_labels, make_detectors
 from robust.detection.record import record_controls
 from robust.diagnostics.probe import probe
 from robust.engine.cells import make_attacks, make_cells
-from robust.engine.database.connection import DatabaseUnavailable
+from robust.engine.database.errors import DatabaseUnavailable
 from robust.engine.identity.attacks import attacks_of_run
 from robust.engine.outcome_table import write_table
 from robust.engine.provenance import Provenance

@@ -10,11 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from robust.engine.database.connection import DAMAGED, DATABASE, LOCK
+from robust.engine.database.connection import DAMAGED, DATABASE, JOURNAL, LOCK, LOG
 from robust.engine.run_store import RunStore
 from robust.errors import InputError
 from robust.files import cannot
 from robust.plan.machines import OF_SHARDS, SHARDS
+
+_LEFT = (LOCK, *(f"{DAMAGED}{end}" for end in ("", LOG, JOURNAL)))
+"""What can be left of a run that has no database."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def open_run(
             f"{path} holds shards of a run; join them: robust merge {path} PLAN, or name another "
             f"folder for the run"
         )
-    if not resumed and present - {LOCK, DAMAGED, *(OF_SHARDS if shards else ())}:
+    if not resumed and present - {*_LEFT, *(OF_SHARDS if shards else ())}:
         raise _holds_other_files(path)
     try:
         store = RunStore(path, begin_with=begin_with)
@@ -104,14 +107,14 @@ def require_place_for_shards(run: Path) -> None:
         present = _names(run)
     except (OSError, ValueError) as error:
         raise InputError(cannot(run, "be used", error)) from None
-    if DATABASE not in present and present - {LOCK, DAMAGED, *OF_SHARDS}:
+    if DATABASE not in present and present - {*_LEFT, *OF_SHARDS}:
         raise _holds_other_files(run)
 
 
 def _names(folder: Path) -> set[str]:
     """What lies in a folder, beside files that a killed process left behind half written."""
     names = (one.name for one in folder.iterdir()) if folder.exists() else ()
-    return {one for one in names if not (one.startswith(".") and one.endswith(".partial"))}
+    return {one for one in names if not (one.startswith(".") and ".partial" in one)}
 
 
 def _holds_other_files(path: Path) -> InputError:

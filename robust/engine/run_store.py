@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import sqlite3
@@ -19,30 +20,36 @@ import numpy.typing as npt
 from robust.engine.database.connection import (
     DAMAGED,
     DATABASE,
-    DATABASE_ERRORS,
     FILES,
+    INDEX,
+    JOURNAL,
     LOCK,
+    LOG,
     WriteLock,
     connect_to_read,
     connect_to_write,
-    is_damage,
+    keep_aside,
     lock,
-    plain_errors,
+    merge_log,
+    settle_journal,
 )
+from robust.engine.database.errors import plain_errors, suppress_damage
 from robust.engine.database.joining import (
     chunk_sums,
     content_sums,
     copy_database,
     join,
 )
+from robust.engine.database.log_repair import mend_log
+from robust.engine.database.network_disk import network_disk
 from robust.engine.database.repair import (
     IDENTITY,
     Damage,
     Survey,
     create_tables,
+    has_header,
     identity_of,
     is_foreign,
-    is_readable,
     key_of,
     layout_of,
     put_memo,
@@ -61,6 +68,7 @@ from robust.engine.database.tables import (
     memo_checksum,
     part_of,
 )
+from robust.engine.database.working_copy import WorkingCopy
 from robust.engine.run_memory import Memo
 from robust.errors import InputError
 from robust.files import replacing
@@ -68,6 +76,8 @@ from robust.metrics.arrays import Array
 from robust.printable import one_line
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -181,7 +191,11 @@ class RunStore:
         where another process is at work, for the store of another version, and where the disk
         refuses.
         """
-        self._path = directory / DATABASE
+        self._home = directory / DATABASE
+        self._path = self._home
+        self._copy: WorkingCopy | None = None
+        self._network = False
+        """Whether the database that is written to lies on a network disk."""
         self._scratch: Path | None = None
         self._lock: WriteLock | None = None
         self._db: sqlite3.Connection | None = None
@@ -189,14 +203,14 @@ class RunStore:
         self._claim: Mapping[str, str] | None = None
         self.damage: Damage | None = None
         """What did not verify when the store was opened or claimed; None: all of it did."""
-        new = not read_only and not self._path.exists()
+        new = not read_only and not self._home.exists()
         try:
-            with plain_errors(self._path):
-                self._open_to_read() if read_only else self._open_to_write(begin_with)
+            self._open_to_read() if read_only else self._open_to_write(begin_with)
         except BaseException:
             if new and self._lock is not None:
                 self.remove()
-            self.close()
+            else:
+                self._let_go()
             raise
 
     @classmethod
@@ -205,23 +219,36 @@ class RunStore:
         return cls(directory, read_only=True)
 
     def close(self) -> None:
-        """Let others write to the run directory."""
-        self._disconnect()
-        if self._lock is not None:
-            self._lock.release()
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        """Let others write to the run directory.
+
+        InputError where a network disk does not take what is finished; it says where that is.
+        """
+        try:
+            if self._copy is not None:
+                self._copy.put_back(last=True)
+        finally:
+            self._let_go()
 
     def remove(self) -> None:
         """Close the store and delete its files, while no other process can have taken them."""
         self._disconnect()
         for name in FILES:
             with contextlib.suppress(OSError):
-                (self._path.parent / name).unlink(missing_ok=True)
-        self.close()
+                (self._home.parent / name).unlink(missing_ok=True)
+        self._let_go()
         with contextlib.suppress(OSError):  # Windows deletes no file that is open
             if os.name == "nt":
-                (self._path.parent / LOCK).unlink(missing_ok=True)
+                (self._home.parent / LOCK).unlink(missing_ok=True)
+
+    def _let_go(self) -> None:
+        self._disconnect()
+        if self._copy is not None:
+            self._copy.discard()
+        if self._lock is not None:
+            with contextlib.suppress(OSError):  # of a disk that is gone: so is the lock
+                self._lock.release()
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _disconnect(self) -> None:
         if self._db is not None:
@@ -229,56 +256,85 @@ class RunStore:
             self._db = None
 
     def _open_to_write(self, begin_with: Path | None) -> None:
-        self._lock = lock(self._path.parent)
-        for left in self._path.parent.glob(
-            f".{DATABASE}.*.partial"
-        ):  # by a process that was killed
-            left.unlink(missing_ok=True)
-        if begin_with is not None and not self._path.exists():
-            with replacing(self._path) as partial:
-                shutil.copyfile(begin_with, partial)
-        self._db = connect_to_write(self._path)
-        if self._check_layout() == "":
-            with self._db:
-                create_tables(self._db)
-        self._set_up()
+        self._lock = lock(self._home.parent)
+        with plain_errors(self._home):
+            for left in self._home.parent.glob(f".{DATABASE}.*.partial*"):
+                left.unlink(missing_ok=True)  # by a process that was killed
+            mend_log(self._home.with_name(DATABASE + LOG))
+        self._choose_disk()
+        with plain_errors(self._path):
+            if begin_with is not None and not self._home.exists():
+                with replacing(self._path) as partial:
+                    shutil.copyfile(begin_with, partial)
+            self._db = connect_to_write(self._path)
+            if self._check_layout() == "":
+                with self._db:
+                    create_tables(self._db)
+            self._settle_journal()
+
+    def _choose_disk(self) -> None:
+        """Work beside the run directory where that is on a network disk, and say so."""
+        folder = self._home.parent
+        kind = network_disk(folder)
+        if not kind:
+            return
+        with plain_errors(self._home):  # where no folder for temporary files can be written
+            temporary = Path(tempfile.gettempdir())
+        begin = f"{folder} is on a network disk ({kind})"
+        self._network = bool(network_disk(temporary))
+        if self._network:
+            line = (
+                f"{begin}, and {temporary} is too: writing is slow; set TMPDIR to a folder on a "
+                f"local disk"
+            )
+            if self._home.exists():
+                with plain_errors(self._home), suppress_damage():
+                    merge_log(self._home)
+        else:
+            self._copy = WorkingCopy(self._home)
+            self._path = self._copy.path
+            line = (
+                f"{begin}: the run works in {self._copy.folder}, and what is finished is copied "
+                f"every few seconds; what a crash of this machine cuts off runs again"
+            )
+        _log.warning("robust: %s", line)
 
     def _open_to_read(self) -> None:
-        self._scratch = Path(tempfile.mkdtemp(prefix="robust-"))
-        self._db = connect_to_read(self._path, self._scratch)
-        if self._check_layout() == "":
-            raise InputError(f"the run in {self._path.parent} has not begun yet")
-        self._key = key_of(self._db)
-        found = survey(self._db, self._key)
-        self.damage = found.damage
-        if self.damage is not None:
-            whole = sqlite3.connect("")  # in memory, or in a file that has no name
-            salvage(self._db, found, whole)
-            for name in found.memos:
-                if name.startswith(IDENTITY):
-                    put_memo(whole, b"", *found.memos[name][:2])
-            self._disconnect()
-            self._db = whole
+        with plain_errors(self._path):
+            self._scratch = Path(tempfile.mkdtemp(prefix="robust-"))
+            self._db = connect_to_read(self._path, self._scratch)
+            if self._check_layout() == "":
+                raise InputError(f"the run in {self._home.parent} has not begun yet")
+            self._key = key_of(self._db)
+            found = survey(self._db, self._key)
+            self.damage = found.damage
+            if self.damage is not None:
+                whole = sqlite3.connect("")  # in memory, or in a file that has no name
+                salvage(self._db, found, whole)
+                for name in found.memos:
+                    if name.startswith(IDENTITY):
+                        put_memo(whole, b"", *found.memos[name][:2])
+                self._disconnect()
+                self._db = whole
 
     def _check_layout(self) -> str | None:
         layout = layout_of(self._database)
         if layout not in (None, "", LAYOUT):
             raise InputError(
-                f"the run in {self._path.parent} was made by another version of robust (its store "
+                f"the run in {self._home.parent} was made by another version of robust (its store "
                 f"has layout {one_line(str(layout))[:20]}, this version needs {LAYOUT}); start in "
                 f"a new folder"
             )
         if layout is None and is_foreign(self._database):
-            raise InputError(f"{self._path} is the database of another program; name a new folder")
+            raise InputError(f"{self._home} is the database of another program; name a new folder")
         return layout
 
-    def _set_up(self) -> None:
-        try:
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = NORMAL")
-        except DATABASE_ERRORS as error:
-            if not is_damage(error):  # what is damaged is repaired once the key is known
-                raise
+    def _settle_journal(self) -> None:
+        self._db = settle_journal(self._database, self._path, network=self._network)
+
+    def _written(self) -> None:
+        if self._copy is not None:
+            self._copy.written()
 
     @property
     def _database(self) -> sqlite3.Connection:
@@ -295,9 +351,10 @@ class RunStore:
             return
         if name := self.other_than(identity):
             raise InputError(
-                f"{self._path.parent} belongs to another run: its {name} differs; "
+                f"{self._home.parent} belongs to another run: its {name} differs; "
                 f"choose another folder with --out, or delete this one"
             )
+        changed = False
         with plain_errors(self._path):
             known = identity_of(self._database)
             self._key = checksum_key(identity)
@@ -311,6 +368,9 @@ class RunStore:
                     put_memo(database, b"", "key", self._key.hex())
                     for name, value in identity.items():
                         put_memo(database, b"", f"{IDENTITY}{name}", value)
+                changed = True
+        if changed:
+            self._written()
         self._claim = dict(identity)
 
     def other_than(self, identity: Mapping[str, str]) -> str:
@@ -335,10 +395,11 @@ class RunStore:
             copy_database(self._database, partial)
             join(partial, [other._path for other in others], self._key, memos)
             self._disconnect()
-            for name in FILES[1:3]:
-                (self._path.parent / name).unlink(missing_ok=True)
+            for end in (LOG, JOURNAL, INDEX):
+                self._path.with_name(DATABASE + end).unlink(missing_ok=True)
         self._db = connect_to_write(self._path)
-        self._set_up()
+        self._settle_journal()
+        self._written()
 
     def chunk_sums(self) -> dict[tuple[str, int], tuple[int, bytes]]:
         """By cell and number: the part and the checksum of every finished chunk."""
@@ -357,23 +418,25 @@ class RunStore:
 
     def _repair(self, found: Survey) -> None:
         """Put a database with all that verifies in the place of the damaged one, which is kept."""
-        folder = self._path.parent
+        aside = self._home.with_name(DAMAGED)
         with replacing(self._path) as partial:
             whole = connect_to_write(partial)
             try:
-                if is_readable(self._database):
+                if has_header(self._path, self._database):
                     salvage(self._database, found, whole)
                 else:
                     salvage_without_header(self._path, whole, found, self._key)
             finally:
                 whole.close()
             self._disconnect()
-            with replacing(folder / DAMAGED) as aside:
-                shutil.copyfile(self._path, aside)
-            for name in FILES[1:3]:  # they belong to the damaged one
-                (folder / name).unlink(missing_ok=True)
+            for end in (LOG, JOURNAL):  # of an earlier repair
+                aside.with_name(aside.name + end).unlink(missing_ok=True)
+            with replacing(aside) as copy:
+                shutil.copyfile(self._path, copy)
+            keep_aside(self._path, aside)
+            self._path.with_name(DATABASE + INDEX).unlink(missing_ok=True)
         self._db = connect_to_write(self._path)
-        self._set_up()
+        self._settle_journal()
 
     def identity(self, name: str) -> str | None:
         """One of the texts that this run was claimed with."""
@@ -388,6 +451,7 @@ class RunStore:
         """Remember a value."""
         with plain_errors(self._path), self._database as database:
             put_memo(database, self._key, memo.key, memo.to_json(value))
+        self._written()
 
     def memo(self, memo: Memo[T], make: Callable[[], T]) -> T:
         """The remembered value; where there is none, it is made and remembered."""
@@ -507,6 +571,7 @@ class RunStore:
             checksum = total.finish(cell, chunk, part, seconds)
             found = (cell, chunk, part, seconds, total.rows, checksum)
             database.execute(insert("chunks", CHUNKS_WIDTH), found)
+        self._written()
 
     def known_cases(self) -> Iterator[KnownCase]:
         """The cases of all finished clean chunks, in order."""

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from robust.engine.database.connection import DATABASE_ERRORS, is_damage
+from robust.engine.database.connection import LOG
+from robust.engine.database.errors import DATABASE_ERRORS, is_damage
 from robust.engine.database.tables import (
     CHUNKS_WIDTH,
     LAYOUT,
@@ -37,6 +38,10 @@ _WIDTHS = {"meta": META_WIDTH, "chunks": CHUNKS_WIDTH} | {t.name: t.width for t 
 _SIZED = (str, bytes)
 _HEADER = 100
 """Bytes at the start of a database that describe it."""
+_CONSTANT = (slice(0, 18), slice(20, 24), slice(44, 92))
+"""The parts of it that are the same in every database of a run."""
+_FORMAT = 2
+"""The newest format of a database file."""
 _OLD_META = re.compile(r"CREATE TABLE meta \([\w ,]+\)")
 _MOST_FLIPPED = 16
 """Characters by which the statement of a table may differ from ours, of the same length."""
@@ -52,6 +57,8 @@ class Damage:
     """Keys of values that are computed again."""
     structure: str
     """What SQLite says of the file; empty where it can be read."""
+    strays: tuple[str, ...]
+    """Cells and sources with rows of no chunk: that a chunk was finished may be what is lost."""
     kept: int
     """How many chunks verify."""
 
@@ -73,8 +80,12 @@ class Damage:
         if self.memos:
             names = ", ".join(sorted({one_line(key.split("|")[0])[:40] for key in self.memos}))
             lines.append(f"the run file is damaged: {names}: computed again")
-        if not lines:
-            lines.append("the run file is damaged: rows that belong to nothing were left out")
+        if self.strays and not self.structure:
+            names = ", ".join(map(_words, self.strays[:10]))
+            lines.append(
+                f"the run file is damaged: rows of {names} that belong to no finished part were "
+                f"left out; what is missing {again}"
+            )
         return lines[:20]
 
 
@@ -118,8 +129,8 @@ class Survey:
     """Rows of `chunks`, by the number that their rows carry."""
     bad_chunks: list[tuple[str, int]] = field(default_factory=list)
     bad_memos: list[str] = field(default_factory=list)
-    strays: int = 0
-    """Rows that belong to no chunk."""
+    strays: set[str] = field(default_factory=set)
+    """Cells and sources of rows that belong to no chunk."""
     structure: str = ""
 
     @property
@@ -128,7 +139,11 @@ class Survey:
         if not (self.bad_chunks or self.bad_memos or self.strays or self.structure):
             return None
         return Damage(
-            tuple(self.bad_chunks), tuple(self.bad_memos), self.structure, len(self.chunks)
+            tuple(self.bad_chunks),
+            tuple(self.bad_memos),
+            self.structure,
+            tuple(sorted(self.strays)),
+            len(self.chunks),
         )
 
 
@@ -199,7 +214,7 @@ def survey(database: sqlite3.Connection, key: bytes) -> Survey:
         for row in _scan(database, table.name):
             mine = sums.get(table.part(row))
             if mine is None:
-                found.strays += 1
+                found.strays.add(str(row[0]) if len(table.keys) > 1 else "clean")
             else:
                 mine.add(table.name, row)
     for part, row in claimed.items():
@@ -239,37 +254,44 @@ def put_memo(database: sqlite3.Connection, key: bytes, name: str, value: str) ->
     database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", row)
 
 
-def is_readable(database: sqlite3.Connection) -> bool:
-    """Whether the list of its tables can be read, if nothing else."""
-    return bool(_schema(database))
+def has_header(path: Path, database: sqlite3.Connection) -> bool:
+    """Whether SQLite can read a database with its own header, which is that of every run."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER)
+    ours = _header()
+    return bool(_schema(database)) and all(header[part] == ours[part] for part in _CONSTANT)
+
+
+def _header() -> bytearray:
+    with tempfile.TemporaryDirectory(prefix="robust-") as folder:
+        path = Path(folder) / "fresh"
+        with contextlib.closing(sqlite3.connect(path)) as template, template:
+            create_tables(template)
+        return bytearray(path.read_bytes()[:_HEADER])
 
 
 def salvage_without_header(path: Path, new: sqlite3.Connection, found: Survey, key: bytes) -> None:
-    """As `salvage`, from a file that is no database to SQLite; adds to `found` what verifies.
+    """As `salvage`, from a file with a damaged header; adds to `found` what verifies.
 
     All fields at the start of the file but the number of pages are the same in every database of a
     run, so those of a new one can stand in for them.
     """
+    header = _header()
     with tempfile.TemporaryDirectory(prefix="robust-") as folder:
-        fresh, copy = Path(folder) / "fresh", Path(folder) / "copy"
-        template = sqlite3.connect(fresh)
-        with template:
-            create_tables(template)
-        template.close()
-        header = bytearray(fresh.read_bytes()[:_HEADER])
+        copy = Path(folder) / "copy"
         shutil.copyfile(path, copy)
+        log = path.with_name(path.name + LOG)
+        if log.exists():
+            shutil.copyfile(log, copy.with_name(copy.name + LOG))
         pages = copy.stat().st_size // int.from_bytes(header[16:18], "big")
         header[28:32] = (pages % 2**32).to_bytes(4, "big")
         with copy.open("r+b") as file:
             file.write(header)
-        damaged = sqlite3.connect(copy)
-        try:
+        with contextlib.closing(sqlite3.connect(copy)) as damaged:
             again = survey(damaged, key)
             found.memos, found.chunks = again.memos, again.chunks
             found.bad_memos, found.bad_chunks = again.bad_memos, again.bad_chunks
             salvage(damaged, again, new)
-        finally:
-            damaged.close()
 
 
 def _is_public(name: str) -> bool:
@@ -292,6 +314,8 @@ def _name(row: Row) -> tuple[str, int]:
 
 def _structure(database: sqlite3.Connection) -> str:
     try:
+        if _newest_format(database) > _FORMAT:
+            return "its header asks for a newer SQLite"  # to which it would be read-only
         for (line,) in database.execute("PRAGMA quick_check(1)"):
             return "" if line == "ok" else first_line(ValueError(str(line).split(": ")[-1]))
     except DATABASE_ERRORS as error:
@@ -299,6 +323,15 @@ def _structure(database: sqlite3.Connection) -> str:
             raise
         return first_line(error)
     return ""
+
+
+def _newest_format(database: sqlite3.Connection) -> int:
+    """The format that a program must know to write to the file; 0 where there is no file."""
+    (path,) = (row[2] for row in database.execute("PRAGMA database_list") if row[1] == "main")
+    if not path:
+        return 0
+    with open(path, "rb") as file:
+        return max(file.read(_HEADER)[18:20], default=0)
 
 
 def _schema(database: sqlite3.Connection) -> Mapping[str, str]:

@@ -105,7 +105,8 @@ def _repairs(report: Report) -> str:
     parts = report.timings.repaired
     if not parts:
         return ""
-    return f"the run file was damaged; {parts} of its parts were left out and computed again"
+    was = "was" if parts == 1 else "were"
+    return f"the run file was damaged; {parts} of its parts {was} left out and computed again"
 
 
 def _acceleration(report: Report) -> str:

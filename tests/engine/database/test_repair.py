@@ -6,9 +6,8 @@ import contextlib
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,67 +15,25 @@ import pytest
 from robust.auditing import audit, unfinished_report
 from robust.engine.database.connection import DAMAGED, DATABASE
 from robust.engine.run_memory import HEAD, REPAIRED
-from robust.engine.run_store import (
-    CleanPrediction,
-    KnownCase,
-    Observations,
-    Outcome,
-    RunStore,
-    SurvivalOutcome,
-)
+from robust.engine.run_store import Outcome, RunStore
 from robust.errors import InputError
+from robust.records import Report
+from robust.report.formats.html import render_html
+from robust.report.formats.markdown import render_markdown
 from tests.auditing.test_resume import found
+from tests.engine.database.stores import (
+    CELLS,
+    CHUNK,
+    CHUNKS,
+    IDENTITY,
+    content,
+    fill,
+    statement,
+    without_shared_memory,
+)
 from tests.engine.nets import classifier, phantoms
 
-IDENTITY = {"plan": "p" * 64, "data": "d" * 64}
-CELLS = [f"PGD|Linf|{eps}" for eps in (0.00392156862745098, 0.00784313725490196)]
-CHUNK, CHUNKS = 4, 6
 PAGE = 4096
-
-
-def fill(folder: Path, identity: dict[str, str] = IDENTITY) -> None:
-    """A small store: clean predictions and two cells of six chunks, a memo."""
-    rng = np.random.default_rng(0)
-    store = RunStore(folder)
-    store.identify(identity)
-    store.put(HEAD, "softmax")
-    for number in range(CHUNKS):
-        rows = range(number * CHUNK, (number + 1) * CHUNK)
-        clean = [CleanPrediction(row, rng.normal(size=3), f"{row:064x}") for row in rows]
-        cases = [KnownCase(row, f"c{row}", 0, "g", 9, False, {"a": "b"}, "0" * 64) for row in rows]
-        store.add_clean(number, clean, 0.5, cases)
-        for cell in CELLS:
-            outcomes = [
-                Outcome(row, rng.normal(size=3), 0.004, float("nan"), row % 2 > 0, False, 10.0)
-                for row in rows
-            ]
-            survival = [
-                SurvivalOutcome(r, True, r % 2 > 0, True, None, None, 1.0, 256) for r in rows
-            ]
-            features = [(cell, row, rng.normal(size=40).astype(np.float32)) for row in rows]
-            store.add_outcomes(cell, number, outcomes, 0.25, Observations(features, survival))
-    store.close()
-
-
-def content(store: RunStore) -> dict[tuple[str, int], Any]:
-    """Everything stored, by finished chunk."""
-    every: dict[tuple[str, int], Any] = {}
-    for cell, number in store.done():
-        first, stop = number * CHUNK, (number + 1) * CHUNK
-        if cell == "clean":
-            rows: list[object] = list(store.clean(first, stop))
-            rows += [one for one in store.known_cases() if first <= one.row < stop]
-        else:
-            rows = list(store.outcomes(cell, first, stop))
-            rows += [one for one in store.survival(cell) if first <= one.row < stop]
-            places, vectors = store.features(cell)
-            rows += [
-                (row, vector.tolist())
-                for row, vector in zip(places, vectors, strict=True)
-                if first <= row < stop
-            ]
-        every[cell, number] = [repr(row) for row in rows]
-    return every
 
 
 def flip(content: bytearray, rng: random.Random) -> None:
@@ -111,9 +68,8 @@ def no_header(content: bytearray, rng: random.Random) -> None:
     content[:100] = rng.randbytes(100)
 
 
-MUTATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (
-    *(flip, overwrite, cut, lengthen, zero, swap, no_header),
-)
+Mutation = Callable[[bytearray, random.Random], None]
+MUTATIONS: tuple[Mutation, ...] = (*(flip, overwrite, cut, lengthen, zero, swap, no_header),)
 
 
 @pytest.fixture(scope="module")
@@ -128,42 +84,73 @@ def copy(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "copy"))
 
 
-@pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda one: one.__name__)
-def test_what_is_used_of_a_damaged_store_is_what_was_stored(
-    whole: Path, tmp_path: Path, mutate: Callable[[bytearray, random.Random], None]
-) -> None:
+def told(store: RunStore, expected: Iterable[tuple[str, int]]) -> None:
+    """Every finished chunk that is gone, and every memo, is part of what is said."""
+    damage, lost = store.damage, set(expected) - store.done()
+    if damage is None:
+        assert not lost and store.get(HEAD) == "softmax"
+        return
+    assert damage.lines(CHUNK, CHUNK * CHUNKS)
+    for chunk in lost:
+        assert chunk in damage.chunks or chunk[0] in damage.strays or damage.structure, chunk
+    assert store.get(HEAD) == "softmax" or "head" in damage.memos or damage.structure
+
+
+def check_mutant(whole: Path, folder: Path, mutate: Mutation, seed: int) -> int:
+    """Damage a copy: what is used of it is what was stored, all else is told; how much was lost."""
     store = RunStore.open_to_read(whole)
     expected = content(store)
     store.close()
-    lost = 0
-    for seed in range(12):
-        folder = Path(shutil.copytree(whole, tmp_path / str(seed)))
-        damaged = bytearray((folder / DATABASE).read_bytes())
-        mutate(damaged, random.Random(seed))
-        (folder / DATABASE).write_bytes(damaged)
-        try:
-            reader = RunStore.open_to_read(folder)
-        except InputError as error:
-            assert "has not begun" in str(error), "only an empty file is no run"
-        else:
-            seen = content(reader)
-            assert all(seen[key] == expected[key] for key in seen), seed
-            reader.close()
-        writer = RunStore(folder)
-        writer.identify(IDENTITY)
-        kept = content(writer)
-        assert all(kept[key] == expected[key] for key in kept), seed
-        if len(kept) < len(expected) and damaged:
-            lost += 1
-            assert writer.damage is not None and writer.damage.lines(CHUNK, CHUNK * CHUNKS), seed
-            assert (folder / DAMAGED).read_bytes()[: len(damaged)] != b"", seed
-        writer.close()
-        again = RunStore(folder)
-        again.identify(IDENTITY)
-        assert again.damage is None, f"{seed}: repaired once, and for all"
-        assert content(again) == kept
-        again.close()
-    assert lost or mutate in (no_header, lengthen), "this damage never hit anything"
+    shutil.copytree(whole, folder)
+    damaged = bytearray((folder / DATABASE).read_bytes())
+    mutate(damaged, random.Random(seed))
+    (folder / DATABASE).write_bytes(damaged)
+    try:
+        reader = RunStore.open_to_read(folder)
+    except InputError as error:
+        assert "has not begun" in str(error) and not damaged, "only an empty file is no run"
+    else:
+        seen = content(reader)
+        assert all(seen[key] == expected[key] for key in seen), seed
+        told(reader, expected)
+        reader.close()
+    writer = RunStore(folder)
+    writer.identify(IDENTITY)
+    kept = content(writer)
+    assert all(kept[key] == expected[key] for key in kept), seed
+    if damaged:
+        told(writer, expected)
+        assert writer.damage is None or (folder / DAMAGED).stat().st_size
+    if writer.get(HEAD) is None:
+        writer.put(HEAD, "softmax")
+    writer.close()
+    again = RunStore(folder)
+    again.identify(IDENTITY)
+    assert again.damage is None, f"{seed}: repaired once, and for all"
+    assert content(again) == kept and again.get(HEAD) == "softmax"
+    again.close()
+    return len(expected) - len(kept)
+
+
+@pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda one: one.__name__)
+def test_what_is_used_of_a_damaged_store_is_what_was_stored(
+    whole: Path, tmp_path: Path, mutate: Mutation
+) -> None:
+    lost = [check_mutant(whole, tmp_path / str(seed), mutate, seed) for seed in range(5)]
+    assert any(lost) or mutate in (flip, overwrite, no_header, lengthen), "it never hit anything"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("log", [True, False], ids=["log", "rollback journal"])
+def test_two_hundred_damaged_stores(
+    log: bool, tmp_path: Path, mutate: Mutation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not log:
+        without_shared_memory(monkeypatch)
+    fill(tmp_path / "whole")
+    for seed in range(100, 115):
+        check_mutant(tmp_path / "whole", tmp_path / str(seed), mutate, seed)
 
 
 def test_one_flipped_bit_is_named_in_words_and_costs_one_chunk(copy: Path) -> None:
@@ -205,6 +192,38 @@ def test_a_chunk_with_other_rows_or_times_goes_again(copy: Path, damage: str) ->
     store.close()
 
 
+@pytest.mark.parametrize("place", [0, 16, 18, 20, 21, 45, 56])
+def test_a_flipped_bit_in_the_header_costs_nothing(copy: Path, place: int) -> None:
+    """That of a newer SQLite (18) would let it read for ever, and never write."""
+    store = RunStore.open_to_read(copy)
+    expected = store.done()
+    store.close()
+    for bit in (0, 6):
+        damaged = bytearray((copy / DATABASE).read_bytes())
+        damaged[place] ^= 1 << bit
+        (copy / DATABASE).write_bytes(damaged)
+        store = RunStore(copy)
+        store.identify(IDENTITY)
+        assert store.damage is not None or place in (45, 56), "SQLite never reads those"
+        assert {*store.done()} >= expected and store.get(HEAD) == "softmax"
+        add = Outcome(0, np.zeros(3), 0.1, 0.1, True, False, 1.0)
+        store.add_outcomes(f"{place} {bit}", 0, [add], 0.1)
+        store.close()
+
+
+def test_a_chunk_without_its_line_is_told(copy: Path) -> None:
+    statement(copy, "DELETE FROM chunks WHERE cell = ? AND chunk = 2", CELLS[0])
+    store = RunStore(copy)
+    store.identify(IDENTITY)
+    told(store, {*store.done(), (CELLS[0], 2)})
+    assert store.damage is not None
+    assert store.damage.lines(CHUNK, CHUNK * CHUNKS) == [
+        "the run file is damaged: rows of PGD at 1/255 that belong to no finished part were left "
+        "out; what is missing will run again"
+    ]
+    store.close()
+
+
 def test_rows_of_no_chunk_are_left_out(copy: Path) -> None:
     statement(copy, "INSERT INTO clean VALUES (99, 77, 'x', NULL, NULL)")
     store = RunStore(copy)
@@ -240,13 +259,6 @@ def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="another program"):
         RunStore(tmp_path)
     assert (tmp_path / DATABASE).read_bytes() == before
-
-
-def statement(folder: Path, text: str, *values: object) -> None:
-    database = sqlite3.connect(folder / DATABASE)
-    with database:
-        database.execute(text, values)
-    database.close()
 
 
 HOSTILE = {
@@ -318,9 +330,15 @@ def test_a_damaged_run_ends_in_the_same_report_and_says_so(
             unfinished_report(folder)
         run(folder)
         assert found(folder) == found(finished), seed
-    statement(folder, "UPDATE outcomes SET success = 1 - success WHERE row = 2")
+    folder = Path(shutil.copytree(finished, tmp_path / "one bit"))
+    statement(folder, "UPDATE outcomes SET success = 1 - success WHERE row = 2 AND cell LIKE 'F%'")
     run(folder)
     store = RunStore.open_to_read(folder)
-    assert store.get(REPAIRED)
+    assert store.get(REPAIRED) == 1
     store.close()
+    text = "the run file was damaged; 1 of its parts was left out and computed again"
+    report = Report.load(folder / "report.json")
+    assert report.timings.repaired == 1
+    for page in (render_markdown(report), render_html(report)):
+        assert text in page
     assert "FGSM at 8/255, cases 1 to 4, will run again" in caplog.text
