@@ -29,6 +29,9 @@ from robust.records.estimate import TOO_FEW
 MOST_NEARNESS = 0.9
 """Largest `Likeness.nearness` to the reference of images to be scored; 0.5: of other patients."""
 
+MIN_SPREAD = float(np.finfo(np.float32).tiny ** 0.5)
+"""Spread of clean scores below which they count as equal."""
+
 FALSE_ALARM_RATES = (0.01, 0.05, 0.10)
 
 
@@ -224,7 +227,9 @@ def _fit_without(
     again = fitted.combine(own.statistics[half])
     _check_same(fitted.detector, torch.from_numpy(clean_scores)[half], again)
     centre = float(np.median(clean_scores))
-    scale = float(np.subtract(*np.quantile(clean_scores, [0.75, 0.25]))) or 1.0
+    spread = float(np.subtract(*np.quantile(clean_scores, [0.75, 0.25])))
+    # A kernel that reaches no image leaves denormal numbers: divided by those, others are infinite.
+    scale = spread if spread > MIN_SPREAD else 1.0
     return FoldDetector(fitted, centre, scale)
 
 

@@ -21,6 +21,7 @@ from robust.detection.cross_fitting import (
     check_separate,
     cross_fit,
     detection_metrics,
+    fit_folds,
 )
 from robust.errors import InputError
 from robust.metrics.by_group import ByGroup
@@ -140,3 +141,21 @@ def test_learning_while_scoring_is_noticed_and_nothing_else() -> None:
             sides = fitted.statistics(clean), fitted.statistics(adversarial)
             fitted = fitted.with_head(*sides)
         check_learns_nothing(fitted, clean)
+
+
+@dataclass(frozen=True)
+class Vanishing(DeepFeatures):
+    """Scores that differ by denormal numbers alone, as those of a kernel that reaches no image."""
+
+    def combine(self, statistics: Tensor, learned: Learned, head: Learned | None) -> Tensor:
+        return statistics[:, 0].double() * 1e-44
+
+
+def test_scores_that_hardly_differ_stay_finite() -> None:
+    w = world()
+    folds = folds_by_group(w.groups, 0)
+    fitted = Vanishing(trees=3).fit(w.reference)
+    clean, moved = w.clean.measure(fitted), w.attacked(2.0).measure(fitted)
+    for fold in fit_folds(fitted, clean, moved, folds):
+        found = fold.suspicion(w.attacked(2.0).features)
+        assert bool(torch.isfinite(found).all()) and float(found.abs().max()) < 1e-30

@@ -56,6 +56,9 @@ def fit_surrogate(
     queried = _queries(clean, attacked)
     with torch.no_grad():
         scores = score(queried).double().cpu().numpy()
+    # An image without a score is as suspicious as any.
+    finite = np.isfinite(scores)
+    scores = np.where(finite, scores, scores[finite].max(initial=0.0))
     deep = queried.deep.double().cpu()
     centre, scale = deep.mean(0), deep.std(0)
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))

@@ -28,3 +28,20 @@ def test_a_surrogate_ranks_images_as_the_detector_does() -> None:
     deep = unseen.deep.clone().requires_grad_()
     surrogate(deep).sum().backward()  # type: ignore[no-untyped-call]
     assert deep.grad is not None and np.isfinite(deep.grad.numpy()).all()
+
+
+def test_an_image_without_a_score_is_as_suspicious_as_any() -> None:
+    generator = torch.Generator().manual_seed(0)
+    deep = torch.randn(60, 6, generator=generator)
+    seen = Features(deep[:, :2], {"deep": deep})
+
+    def score(of: Features) -> Tensor:
+        high = of.deep.sum(1).double()
+        return torch.where(high > 2, torch.inf, high)
+
+    surrogate = fit_surrogate(score, seen, seen)
+    found = surrogate(deep)
+    assert bool(torch.isfinite(found).all())
+    assert float(found[deep.sum(1) > 2].mean()) > float(found[deep.sum(1) < 0].mean())
+    nothing = fit_surrogate(lambda of: torch.full((len(of),), torch.inf), seen, seen)
+    assert bool(torch.isfinite(nothing(deep)).all())
