@@ -43,16 +43,17 @@ def lines(folder: Path) -> Iterator[str]:
 
 def _network(name: str, found: dict[str, Any]) -> Iterator[str]:
     yield f"## {name}, {found['images']} images of {found['size']} px\n"
-    how = found["acceleration"]
-    yield (
-        f"Ran with {how['folded']} normalisations folded, bfloat16 {how['bfloat16']}, compiled "
-        f"{how['compiled']}; a pass takes 1/{how['gain']} of the plain network's time at float32.\n"
-    )
-    yield "| attack, others | who | gradients a second | time / ours | peak MiB | strength |"
+    yield f"{found.get('card', 'CPU')}, torch {found['torch']}."
+    if how := found.get("acceleration"):
+        yield (
+            f"robust ran with {how['folded']} normalisations folded, bfloat16 {how['bfloat16']}, "
+            f"compiled {how['compiled']}; a pass of the plain network at float32 takes "
+            f"{how['gain']} times as long."
+        )
+    yield "\n| attack, others | who | gradients a second | time / ours | MiB | strength |"
     yield "|---|---|---|---|---|---|"
-    for title, block in found.items():
-        if not isinstance(block, dict) or "rows" not in block:
-            continue
+    contests = {k: v for k, v in found.items() if isinstance(v, dict) and "rows" in v}
+    for title, block in contests.items():
         ours = block["rows"]["robust"]["seconds"]
         for who, row in block["rows"].items():
             if row["failed"]:
@@ -64,19 +65,18 @@ def _network(name: str, found: dict[str, Any]) -> Iterator[str]:
                 f"{row['seconds'] / ours:.2f} | {row['peak MiB']:,.0f} | {strength} |"
             )
     yield ""
-    for title, block in found.items():
-        if isinstance(block, dict) and "rows" in block:
-            yield (
-                f"- {title}: fastest other / ours {block['fastest other / ours']:.2f}, ours / bare "
-                f"passes as quick {block['ours / floor']:.2f}."
-            )
-    twice = found["twice"]
-    yield (
-        f"- The same cell twice: images {'equal' if twice['equal'] else 'DIFFERENT'}; of "
-        f"{twice['cases']} cases {twice['confirmed at float32']} were confirmed at float32, "
-        f"{twice['attacked again at float32']} were attacked again at float32."
-    )
-    for attack, rows in found["ensembles"].items():
+    for title, block in contests.items():
+        yield (
+            f"- {title}: fastest other / ours {block['fastest other / ours']:.2f}, ours / bare "
+            f"passes as quick {block['ours / floor']:.2f}."
+        )
+    if twice := found.get("twice"):
+        yield (
+            f"- The same cell twice: images {'equal' if twice['equal'] else 'DIFFERENT'}; of "
+            f"{twice['cases']} cases {twice['confirmed at float32']} were confirmed at float32, "
+            f"{twice['attacked again at float32']} were attacked again at float32."
+        )
+    for attack, rows in found.get("ensembles", {}).items():
         cells = []
         for who, row in rows.items():
             text = row.get("failed") or f"{row['seconds']:.2f} s, robust {row['strength']:.1%}"

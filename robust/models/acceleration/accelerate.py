@@ -46,13 +46,13 @@ class Acceleration:
     channels_last: bool = False
     bfloat16: bool = False
     """Search in bfloat16 with first and last layer in float32; cases that resist run at float32."""
-    compiled: bool = False
-    """Whether full batches run compiled (`torch.compile`)."""
     gain: float = 1.0
     """Measured, for information: time of the original network over that of this one, forward and
     backward."""
     reason: str = ""
     """Why it was chosen."""
+    compiled: bool = False
+    """Whether full batches run compiled (`torch.compile`)."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a mapping."""
@@ -116,7 +116,7 @@ def make_fast_models(
         compiled, chosen = False, _replayed(low or fast, x)
     if stored is None:
         gain = _measured_gain(classifier, chosen, x)
-        stored = Acceleration(folded, True, low is not None, compiled, gain, reason)
+        stored = Acceleration(folded, True, low is not None, gain, reason, compiled)
     if low is None:
         return FastModels(chosen, None, stored)
     return FastModels(_replayed(fast, x), chosen, stored)
