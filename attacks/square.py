@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from attacks._prospects import Prospects
 from attacks._tracking import ActiveCases, BestSoFar
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
+from attacks.losses import margin
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, per_case
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Queries, of 10,000, after which the area of the square is halved."""
+FIRST = 64
+"""Queries after which a search that may give up is judged first."""
 ROLLS = 5
 """Random numbers per query beside one per channel: two corners and an orientation."""
 
@@ -38,6 +42,9 @@ class Square:
     """Images shown to the model per case, at most."""
     share: float = 0.8
     """Share of the image's area in the first square; the paper takes less on easy models."""
+    give_up: bool = field(default=False, repr=False)
+    """End each case whose margin, as it has risen, would not reach zero (`_prospects`). No field of
+    a plan; part of AutoAttack."""
 
     def __post_init__(self) -> None:
         require_positive(self, "queries", "share")
@@ -47,7 +54,8 @@ class Square:
     @property
     def stream_key(self) -> str:
         """As the first release wrote it."""
-        return call_text("Square", queries=self.queries, share=self.share)
+        longer = {"give_up": True} if self.give_up else {}
+        return call_text("Square", queries=self.queries, share=self.share, **longer)
 
     @property
     def passes(self) -> int:
@@ -70,9 +78,14 @@ class Square:
         # Drawn at once, so that a case's numbers do not depend on when attacks on others succeed.
         rolls = streams.uniform(x.new_empty(n, self.queries, ROLLS + channels))
         best_so_far, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
+        prospects = Prospects(self.queries, FIRST)
         candidate = _stripes(batch, threat) if threat.norm == "Linf" else _bumps(batch, threat)
         for query in range(1, self.queries + 1):
-            active = ~best_so_far.offer(batch, candidate, model(candidate))
+            logits = model(candidate)
+            active = ~best_so_far.offer(batch, candidate, logits)
+            if self.give_up:
+                active &= ~prospects.offer(query, margin(logits, batch.y, batch.target))
+                prospects.take(active)
             batch = batch.take(active)
             if query == self.queries or not len(batch.rows):
                 break

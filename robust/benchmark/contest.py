@@ -31,6 +31,7 @@ from robust.engine.runner import TIMING_IMAGES
 from robust.errors import first_line
 from robust.models import full_precision
 from robust.models.acceleration.memory import keep_freed_memory
+from robust.progress import Progress, no_progress
 
 OURS, OURS_EARLY_STOP = "robust", "robust, first success"
 FLOOR, PLAIN = "bare passes, as quick", "bare passes, plain network"
@@ -59,7 +60,13 @@ class Contestant:
 
 
 def contest(
-    workload: Workload, attack: Attack, eps: float, *, rounds: int = 3, precision: str = "auto"
+    workload: Workload,
+    attack: Attack,
+    eps: float,
+    *,
+    rounds: int = 3,
+    precision: str = "auto",
+    progress: Progress = no_progress,
 ) -> tuple[list[Contestant], MixedPrecisionAttacker]:
     """Run every library's implementation of the attack on a workload.
 
@@ -101,8 +108,11 @@ def contest(
             contestants.append(
                 Contestant(name, lambda _, peer=peer: peer(classifier, x, y, eps))  # type: ignore[misc]
             )
+        turns = (rounds + 1) * len(contestants)
         for number in range(rounds + 1):
-            for one in contestants:
+            stage = f"round {number} of {rounds}" if number else "warming up"
+            for place, one in enumerate(contestants):
+                progress(number * len(contestants) + place, turns, f"{stage}, {one.name}")
                 if not one.failed:
                     _measure(one, number, workload, threat)
     return contestants, attacker
