@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-FIRST = 8
+FIRST = 16
 """Steps after which a search is judged first; then at every power of two."""
 SAFETY = 2.0
 """How many times the progress of the last doubling of steps each further doubling may bring."""
@@ -19,8 +19,8 @@ also where it stands still until its steps become shorter."""
 class Prospects:
     """The best values `(n,)` of one search so far, and whether they may still reach zero."""
 
-    def __init__(self, budget: int, first: int = FIRST) -> None:
-        self._budget, self._first = budget, first
+    def __init__(self, budget: int, first: int = FIRST, share: float = SHARE) -> None:
+        self._budget, self._first, self._share = budget, first, share
         self._values: tuple[Tensor, Tensor, Tensor] | None = None
         """At the start, at the last power of two, and the best."""
 
@@ -36,7 +36,7 @@ class Prospects:
         if steps & (steps - 1) == 0:
             if self._first <= steps < self._budget:
                 ahead = SAFETY * math.log2(self._budget / steps) * (best - half)
-                hopeless = best + torch.maximum(ahead, SHARE * (best - start)) < 0
+                hopeless = best + torch.maximum(ahead, self._share * (best - start)) < 0
             half = best
         self._values = start, half, best
         return hopeless

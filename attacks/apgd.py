@@ -74,7 +74,7 @@ class APGD:
 
     @property
     def stream_key(self) -> str:
-        """As the first release wrote it; `stop` is no part of it."""
+        """As the first release wrote it; `stop` and `give_up` are no part of it."""
         return call_text(
             "APGD",
             steps=self.steps,
@@ -82,7 +82,6 @@ class APGD:
             objective=self.loss,
             targets=self.targets,
             start=self.start,
-            **({"give_up": True} if self.give_up else {}),
         )
 
     @property

@@ -32,6 +32,8 @@ from attacks.threat import ThreatModel
 
 WIDER = (2.0, 1.4)
 """Radii, in units of eps, of the balls that APGD narrows from an image outside to within eps."""
+PROBED = 4
+"""Images of which several passes tell whether the network's outputs are random."""
 NEARER = 0.95
 """Of the distance from which APGD has begun already: from further away it does not begin again."""
 FINAL: tuple[Attack, ...] = (
@@ -114,7 +116,7 @@ class AutoAttack:
             yield replace(self._search, targets=targets)
             yield FAB(self.steps, restarts=3)
             yield FAB(self.steps, targets=targets)
-        yield Square(self.queries, give_up=not self.full)
+        yield Square(self.queries)
         yield from FINAL
 
     def _stages_on_means(self) -> Iterator[Attack]:
@@ -139,7 +141,7 @@ class AutoAttack:
         best_so_far, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
         with torch.no_grad():
             logits = model(x)
-        if is_random(model, x):
+        if is_random(model, x if self.full else x[:PROBED]):
             return self._attack_means(model, batch, threat)
         batch = batch.take(~best_so_far.offer(batch, x, logits))
         closest = torch.full_like(best_so_far.margin, torch.inf)
@@ -151,7 +153,11 @@ class AutoAttack:
                     attack, model, best_so_far, batch, threat, target, closest
                 )
                 continue
-            x_adv = attack(model, batch.x, batch.y, threat, batch.streams, batch.target)
+            goal = batch.x, batch.y, threat, batch.streams, batch.target
+            if isinstance(attack, Square) and not self.full:
+                x_adv = attack.search(model, *goal, reached=best_so_far.margin[batch.rows])
+            else:
+                x_adv = attack(model, *goal)
             with torch.no_grad():
                 batch = batch.take(~best_so_far.offer(batch, x_adv, model(x_adv)))
         if len(batch.rows):

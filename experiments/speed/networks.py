@@ -22,7 +22,8 @@ import robust
 from attacks import PGD, Streams, ThreatModel
 from experiments.models import BUILT
 
-KINDS = ("fragile", "half-robust", "hardened")
+KINDS = ("fragile", "half-robust", "hardened", "masked")
+"""Masked: the fragile one behind a coarse rounding of pixels, which has no gradient."""
 MEDICAL = {
     "chest_xray": ("subtype", ("normal", "bacteria", "virus")),
     "dermoscopy": ("dx", ("nv", "mel", "bkl")),
@@ -99,11 +100,22 @@ class Trained:
     """Accuracy on all test images."""
 
 
+class Rounded(nn.Module):
+    """Pixels rounded to as many levels."""
+
+    def __init__(self, levels: float) -> None:
+        super().__init__()
+        self.levels = levels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * self.levels).round() / self.levels
+
+
 def trained(task: str, kind: str, data: Path, count: int) -> Trained:
     """The network of that task and kind, trained if it was not yet; `count` images, mixed."""
     how = TASKS[task]
     train, (x, y) = how.load(data)
-    path = BUILT / "ensembles" / f"{task}-{kind}.pth"
+    path = BUILT / "ensembles" / f"{task}-{kind.replace('masked', 'fragile')}.pth"
     model = _network(train[0].shape[1], how.width)
     model(train[0][:1])
     if path.exists():
@@ -112,6 +124,8 @@ def trained(task: str, kind: str, data: Path, count: int) -> Trained:
         _fit(model, *train, how, kind)
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(model.state_dict(), path)
+    if kind == "masked":
+        model = nn.Sequential(Rounded(1 / how.eps), model)
     model.eval().requires_grad_(False)
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     x, y = x[order], y[order]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from robust.models.acceleration.batchnorm_folding import fold
+from robust.models.acceleration.pointwise import prefer_onednn
 from robust.models.classifier import Classifier
 
 MIN_OPERATIONS = 5e7
@@ -145,6 +146,8 @@ def float32_copy(
         try:
             inner = copy.deepcopy(classifier)
             folded = fold(inner.network, inner, x[:2]) if folding else 0
+            if x.device.type == "cpu":
+                prefer_onednn(inner.network)
             fast = _ChannelsLast(inner.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
             with torch.no_grad():
                 logits = fast(x)
