@@ -10,7 +10,8 @@ from torch import Tensor
 FIRST = 16
 """Steps after which a search is judged first; then at every power of two."""
 SAFETY = 2.0
-"""How many times the progress of the last doubling of steps each further doubling may bring."""
+"""How many times the progress of the last doubling of steps each further doubling may bring: a
+search slows down, and one that goes on like the root of its steps still counts as promising."""
 SHARE = 0.25
 """Share of all progress so far that may always be still to come: a search near its goal goes on,
 also where it stands still until its steps become shorter."""

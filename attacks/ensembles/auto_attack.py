@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attacks._starts import random_start
 from attacks._tracking import ActiveCases, BestSoFar
 from attacks.apgd import APGD
 from attacks.contract import (
@@ -21,7 +22,7 @@ from attacks.contract import (
     require_positive,
 )
 from attacks.line_search import FURTHER_PASSES, LOCAL_PASSES, search_lines
-from attacks.losses import MAX_TARGETS, margin
+from attacks.losses import MAX_TARGETS, likeliest_wrong, margin
 from attacks.margin_pgd import MarginPGD
 from attacks.minimum_norm.fab import FAB
 from attacks.pgd import PGD
@@ -153,6 +154,9 @@ class AutoAttack:
                     attack, model, best_so_far, batch, threat, target, closest
                 )
                 continue
+            if isinstance(attack, APGD) and attack.targets and not self.full:
+                batch = _towards_labels(attack, model, best_so_far, batch, threat)
+                continue
             goal = batch.x, batch.y, threat, batch.streams, batch.target
             if isinstance(attack, Square) and not self.full:
                 x_adv = attack.search(model, *goal, reached=best_so_far.margin[batch.rows])
@@ -243,3 +247,18 @@ class AutoAttack:
             x_adv = outside.x_adv
         x_adv = threat.project(x_adv, batch.x)
         return self._search.run_from(x_adv, model, batch, best_so_far, threat, target)
+
+
+def _towards_labels(
+    attack: APGD, model: Model, best_so_far: BestSoFar, batch: ActiveCases, threat: ThreatModel
+) -> ActiveCases:
+    """APGD towards each label, from the likeliest on the most damaging image so far."""
+    ranked = likeliest_wrong(model, best_so_far.x_adv[batch.rows], batch.y)[:, : attack.targets]
+    labels = ranked.new_zeros(len(best_so_far.margin), ranked.shape[1])
+    labels[batch.rows] = ranked
+    for label in labels.T:
+        start = random_start(batch.x, threat, batch.streams)
+        batch = attack.run_from(start, model, batch, best_so_far, threat, label)
+        if not len(batch.rows):
+            break
+    return batch
