@@ -73,8 +73,21 @@ class Nearest:
         self.distance = torch.full_like(x[:, 0, 0, 0], torch.inf)
         self._margin = torch.full_like(self.distance, -torch.inf)
 
-    def offer(self, candidate: Tensor, distance: Tensor, value: Tensor) -> None:
-        """Keep the better images, by margin (`value`) and distance, `(n,)` each."""
+    def offer(
+        self, candidate: Tensor, distance: Tensor, value: Tensor, rows: Tensor | None = None
+    ) -> None:
+        """Keep the better images, by margin (`value`) and distance, `(n,)` each.
+
+        They are those of some `rows` of the batch, or of all.
+        """
+        if rows is not None and len(rows) < len(self.distance):
+            part = Nearest(candidate)
+            part.x_adv, part.distance = self.x_adv[rows], self.distance[rows]
+            part._margin = self._margin[rows]
+            part.offer(candidate, distance, value)
+            self.x_adv[rows], self.distance[rows] = part.x_adv, part.distance
+            self._margin[rows] = part._margin
+            return
         value, distance = value.to(self.distance), distance.to(self.distance)
         none_yet = self.distance.isinf() & (value > self._margin)
         better = torch.where(value > 0, distance < self.distance, none_yet)

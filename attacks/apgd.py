@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attacks._prospects import Prospects
 from attacks._starts import random_start
 from attacks._tracking import ActiveCases, BestSoFar
 from attacks.contract import (
@@ -19,7 +20,7 @@ from attacks.contract import (
     require_fit,
     require_positive,
 )
-from attacks.losses import LOSSES, AttackLoss, climb, likeliest_wrong
+from attacks.losses import LOSSES, AttackLoss, climb, likeliest_wrong, margin
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, per_case
 
@@ -56,6 +57,9 @@ class APGD:
     """`random`, or `image`: then the first run begins at the image, any further at random."""
     stop: bool = field(default=False, repr=False)
     """As in PGD: end each case at its first success beyond rounding."""
+    give_up: bool = field(default=False, repr=False)
+    """With `stop`: end also each run of a case whose margin, as it has risen, would not reach zero
+    (`_prospects`). No field of a plan; part of AutoAttack."""
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "restarts")
@@ -70,7 +74,7 @@ class APGD:
 
     @property
     def stream_key(self) -> str:
-        """As the first release wrote it; `stop` is no part of it."""
+        """As the first release wrote it; `stop` and `give_up` are no part of it."""
         return call_text(
             "APGD",
             steps=self.steps,
@@ -127,6 +131,8 @@ class APGD:
         """
         check = period = max(int(0.22 * self.steps), 1)
         state: _RunState | None = None
+        every, fallen = batch, torch.zeros_like(best_so_far.margin, dtype=torch.bool)
+        prospects = Prospects(self.steps)
         for step in range(self.steps):
             label = None if run_target is None else run_target[batch.rows]
             loss = AttackLoss(self.loss, batch.y, label)
@@ -137,10 +143,16 @@ class APGD:
             else:
                 state = state.evaluated(x_adv, gradient, value)
             success = best_so_far.offer(batch, x_adv, logits)
-            if self.stop and bool(success.any()):
-                batch, state = batch.take(~success), state.take(~success)
-                if not len(batch.rows):
-                    return batch
+            if self.stop:
+                fallen[batch.rows] = gone = success
+                if self.give_up:
+                    goal = batch.target if label is None else label
+                    gone = gone | prospects.offer(step + 1, margin(logits, batch.y, goal))
+                if bool(gone.any()):
+                    batch, state = batch.take(~gone), state.take(~gone)
+                    prospects.take(~gone)
+                    if not len(batch.rows):
+                        return every.take(~fallen[every.rows])
             if step == check:
                 state = state.at_checkpoint(period)
                 shorter = period - max(int(0.03 * self.steps), 1)
@@ -150,7 +162,9 @@ class APGD:
             x_adv = state.x
         with torch.no_grad():
             success = best_so_far.offer(batch, x_adv, model(x_adv))
-        return batch.take(~success) if self.stop else batch
+        if self.stop:
+            fallen[batch.rows] = success
+        return every.take(~fallen[every.rows])
 
 
 @dataclass(frozen=True)

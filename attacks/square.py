@@ -8,13 +8,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attacks._prospects import Prospects
 from attacks._tracking import ActiveCases, BestSoFar
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
+from attacks.losses import margin
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, per_case
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Queries, of 10,000, after which the area of the square is halved."""
+FIRST = 256
+"""Queries after which a search that may give up is judged first."""
 ROLLS = 5
 """Random numbers per query beside one per channel: two corners and an orientation."""
 
@@ -54,7 +58,6 @@ class Square:
         """One per query."""
         return self.queries
 
-    @torch.no_grad()
     def __call__(
         self,
         model: Model,
@@ -66,13 +69,39 @@ class Square:
     ) -> Tensor:
         """The image with the largest margin of all that were shown."""
         require_fit(self, threat)
+        return self.search(model, x, y, threat, streams, target)
+
+    @torch.no_grad()
+    def search(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        streams: Streams,
+        target: Tensor | None,
+        reached: Tensor | None = None,
+    ) -> Tensor:
+        """The same.
+
+        With `reached (n,)`, the largest margins that attacks with gradients reached, a case ends
+        where the search lies behind them and would not, as it has risen, get to zero
+        (`_prospects`): where gradients mislead, a black box is ahead of them.
+        """
         n, channels = x.shape[:2]
         # Drawn at once, so that a case's numbers do not depend on when attacks on others succeed.
         rolls = streams.uniform(x.new_empty(n, self.queries, ROLLS + channels))
         best_so_far, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
+        prospects = Prospects(self.queries, FIRST, share=0.0)
         candidate = _stripes(batch, threat) if threat.norm == "Linf" else _bumps(batch, threat)
         for query in range(1, self.queries + 1):
-            active = ~best_so_far.offer(batch, candidate, model(candidate))
+            logits = model(candidate)
+            active = ~best_so_far.offer(batch, candidate, logits)
+            if reached is not None:
+                hopeless = prospects.offer(query, margin(logits, batch.y, batch.target))
+                behind = best_so_far.margin[batch.rows] < reached[batch.rows]
+                active &= ~(hopeless & behind)
+                prospects.take(active)
             batch = batch.take(active)
             if query == self.queries or not len(batch.rows):
                 break

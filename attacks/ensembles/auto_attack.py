@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attacks._starts import random_start
 from attacks._tracking import ActiveCases, BestSoFar
 from attacks.apgd import APGD
 from attacks.contract import (
@@ -21,7 +22,7 @@ from attacks.contract import (
     require_positive,
 )
 from attacks.line_search import FURTHER_PASSES, LOCAL_PASSES, search_lines
-from attacks.losses import MAX_TARGETS, margin
+from attacks.losses import MAX_TARGETS, likeliest_wrong, margin
 from attacks.margin_pgd import MarginPGD
 from attacks.minimum_norm.fab import FAB
 from attacks.pgd import PGD
@@ -32,6 +33,10 @@ from attacks.threat import ThreatModel
 
 WIDER = (2.0, 1.4)
 """Radii, in units of eps, of the balls that APGD narrows from an image outside to within eps."""
+PROBED = 4
+"""Images of which several passes tell whether the network's outputs are random."""
+NEARER = 0.95
+"""Of the distance from which APGD has begun already: from further away it does not begin again."""
 FINAL: tuple[Attack, ...] = (
     PGD(step_size=0.05, schedule="constant", start="image", stop=True),
     PGD(step_size=0.1, schedule="constant", start="image", loss="margin", stop=True),
@@ -63,6 +68,8 @@ class AutoAttack:
     """Gradient steps of each run of APGD and FAB."""
     queries: int = 5000
     """Queries of Square per case."""
+    full: bool = False
+    """Spend the whole budget on every case that stands, whatever its searches' progress."""
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "queries")
@@ -70,7 +77,8 @@ class AutoAttack:
     @property
     def stream_key(self) -> str:
         """As the first release wrote it, which called the ensemble Standard."""
-        return call_text("Standard", steps=self.steps, queries=self.queries)
+        longer = {"full": True} if self.full else {}
+        return call_text("Standard", steps=self.steps, queries=self.queries, **longer)
 
     @property
     def traits(self) -> AttackTraits:
@@ -92,7 +100,7 @@ class AutoAttack:
 
     @property
     def _search(self) -> APGD:
-        return APGD(self.steps, loss="dlr", stop=True)
+        return APGD(self.steps, loss="dlr", stop=True, give_up=not self.full)
 
     @property
     def _approach(self) -> APGD:
@@ -100,7 +108,7 @@ class AutoAttack:
 
     def _stages(self, classes: int, targeted: bool) -> Iterator[Attack]:
         """From cheap to costly."""
-        yield APGD(self.steps, stop=True)
+        yield APGD(self.steps, stop=True, give_up=not self.full)
         if classes == 2 or targeted:
             yield replace(self._search, start="image", restarts=8)
             yield FAB(self.steps, restarts=5)
@@ -134,20 +142,28 @@ class AutoAttack:
         best_so_far, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
         with torch.no_grad():
             logits = model(x)
-        if is_random(model, x):
+        if is_random(model, x if self.full else x[:PROBED]):
             return self._attack_means(model, batch, threat)
         batch = batch.take(~best_so_far.offer(batch, x, logits))
+        closest = torch.full_like(best_so_far.margin, torch.inf)
         for attack in self._stages(logits.shape[1], target is not None):
             if not len(batch.rows):
                 break
-            stage_threat = ThreatModel(threat.norm, math.inf) if attack.minimum_norm else threat
-            x_adv = attack(model, batch.x, batch.y, stage_threat, batch.streams, batch.target)
-            inside = threat.project(x_adv, batch.x)
+            if isinstance(attack, FAB):
+                batch = self._from_outside(
+                    attack, model, best_so_far, batch, threat, target, closest
+                )
+                continue
+            if isinstance(attack, APGD) and attack.targets and not self.full:
+                batch = _towards_labels(attack, model, best_so_far, batch, threat)
+                continue
+            goal = batch.x, batch.y, threat, batch.streams, batch.target
+            if isinstance(attack, Square) and not self.full:
+                x_adv = attack.search(model, *goal, reached=best_so_far.margin[batch.rows])
+            else:
+                x_adv = attack(model, *goal)
             with torch.no_grad():
-                success = best_so_far.offer(batch, inside, model(inside))
-            batch, x_adv = batch.take(~success), x_adv[~success]
-            if attack.minimum_norm and len(batch.rows):
-                batch = self._close_in(model, best_so_far, batch, x_adv, threat, target)
+                batch = batch.take(~best_so_far.offer(batch, x_adv, model(x_adv)))
         if len(batch.rows):
             x_adv = search_lines(model, batch.x, batch.y, threat, batch.streams, batch.target).x_adv
             with torch.no_grad():
@@ -175,6 +191,43 @@ class AutoAttack:
             batch = batch.take(worst <= 0)
         return best_so_far.x_adv
 
+    def _from_outside(
+        self,
+        attack: FAB,
+        model: Model,
+        best_so_far: BestSoFar,
+        batch: ActiveCases,
+        threat: ThreatModel,
+        target: Tensor | None,
+        closest: Tensor,
+    ) -> ActiveCases:
+        """The nearest images of FAB; APGD from those outside the ball.
+
+        `closest (n,)`: the distances from which APGD has begun already.
+        """
+        free = ThreatModel(threat.norm, math.inf)
+        goal = batch.x, batch.y, free, batch.streams, batch.target
+        x_adv = (
+            attack(model, *goal)
+            if self.full
+            else attack.search(model, *goal, within=threat.eps).x_adv
+        )
+        inside = threat.project(x_adv, batch.x)
+        with torch.no_grad():
+            success = best_so_far.offer(batch, inside, model(inside))
+        batch, x_adv = batch.take(~success), x_adv[~success]
+        distance = threat.distance(x_adv, batch.x)
+        nearer = distance < NEARER * closest[batch.rows]
+        nearer |= self.full
+        closest[batch.rows[nearer]] = distance[nearer]
+        if bool(nearer.any()):
+            part = batch.take(nearer)
+            left = self._close_in(model, best_so_far, part, x_adv[nearer], threat, target)
+            kept = ~nearer
+            kept[nearer] = torch.isin(batch.rows[nearer], left.rows)
+            batch = batch.take(kept)
+        return batch
+
     def _close_in(
         self,
         model: Model,
@@ -194,3 +247,18 @@ class AutoAttack:
             x_adv = outside.x_adv
         x_adv = threat.project(x_adv, batch.x)
         return self._search.run_from(x_adv, model, batch, best_so_far, threat, target)
+
+
+def _towards_labels(
+    attack: APGD, model: Model, best_so_far: BestSoFar, batch: ActiveCases, threat: ThreatModel
+) -> ActiveCases:
+    """APGD towards each label, from the likeliest on the most damaging image so far."""
+    ranked = likeliest_wrong(model, best_so_far.x_adv[batch.rows], batch.y)[:, : attack.targets]
+    labels = ranked.new_zeros(len(best_so_far.margin), ranked.shape[1])
+    labels[batch.rows] = ranked
+    for label in labels.T:
+        start = random_start(batch.x, threat, batch.streams)
+        batch = attack.run_from(start, model, batch, best_so_far, threat, label)
+        if not len(batch.rows):
+            break
+    return batch

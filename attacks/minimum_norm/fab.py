@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from attacks._prospects import Prospects
 from attacks._starts import DRAWS, far_start
-from attacks._tracking import Nearest
+from attacks._tracking import ActiveCases, Nearest
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
 from attacks.losses import AttackLoss, climb, likeliest_wrong, margin
 from attacks.minimum_norm.geometry import line_search, to_hyperplane
@@ -88,6 +89,26 @@ class FAB:
     ) -> Tensor:
         """The nearest adversarial image of all runs."""
         require_fit(self, threat)
+        nearest = self.search(model, x, y, threat, streams, target)
+        return line_search(
+            x, nearest.x_adv, lambda z: margin(model(z), y, target) > 0, self.line_steps
+        )
+
+    def search(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        streams: Streams,
+        target: Tensor | None,
+        within: float = 0.0,
+    ) -> Nearest:
+        """All runs, without the line search at the end.
+
+        With `within`, a distance, a case ends where it is that near, and a run of a case where the
+        distance, as it has shrunk, would not get there (`_prospects`).
+        """
         nearest = Nearest(x)
         to_each = self.targets > 0 and target is None
         run_targets: list[Tensor | None] = [target] * self.restarts
@@ -101,18 +122,45 @@ class FAB:
                 if bool(lost.any()):
                     goal = None if target is None else target[lost]
                     x_adv[lost] = far_start(model, x[lost], y[lost], goal, streams[lost])
-            for _ in range(self.steps):
-                logits, gradient = climb(model, x_adv, AttackLoss("margin", y, run_target))
-                reached = margin(logits, y, target).to(x)
-                nearest.offer(x_adv, threat.distance(x_adv, x), reached)
-                value = margin(logits, y, run_target).to(x)
-                x_adv = _step(x, x_adv, value, gradient, reached > 0, threat)
-            with torch.no_grad():
-                reached = margin(model(x_adv), y, target)
-            nearest.offer(x_adv, threat.distance(x_adv, x), reached)
-        return line_search(
-            x, nearest.x_adv, lambda z: margin(model(z), y, target) > 0, self.line_steps
-        )
+            active = nearest.distance > within
+            every = ActiveCases.of(x, y, streams, target).take(active)
+            if len(every.rows):
+                self._run(model, every, x_adv[active], run_target, threat, nearest, within)
+        return nearest
+
+    def _run(
+        self,
+        model: Model,
+        batch: ActiveCases,
+        x_adv: Tensor,
+        run_target: Tensor | None,
+        threat: ThreatModel,
+        nearest: Nearest,
+        within: float,
+    ) -> None:
+        """One run from `x_adv`, an image for each case of the batch."""
+        prospects = Prospects(self.steps)
+        own = torch.full_like(x_adv[:, 0, 0, 0], torch.inf)
+        for step in range(self.steps):
+            label = None if run_target is None else run_target[batch.rows]
+            logits, gradient = climb(model, x_adv, AttackLoss("margin", batch.y, label))
+            reached = margin(logits, batch.y, batch.target).to(x_adv)
+            distance = threat.distance(x_adv, batch.x)
+            nearest.offer(x_adv, distance, reached, batch.rows)
+            value = margin(logits, batch.y, label).to(x_adv)
+            x_adv = _step(batch.x, x_adv, value, gradient, reached > 0, threat)
+            if within:
+                own = torch.minimum(own, torch.where(reached > 0, distance, torch.inf))
+                gone = prospects.offer(step + 1, within - own)
+                gone |= own <= within
+                if bool(gone.any()):
+                    prospects.take(~gone)
+                    batch, x_adv, own = batch.take(~gone), x_adv[~gone], own[~gone]
+                    if not len(batch.rows):
+                        return
+        with torch.no_grad():
+            reached = margin(model(x_adv), batch.y, batch.target)
+        nearest.offer(x_adv, threat.distance(x_adv, batch.x), reached, batch.rows)
 
 
 def _step(

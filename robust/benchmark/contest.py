@@ -31,6 +31,7 @@ from robust.engine.runner import TIMING_IMAGES
 from robust.errors import first_line
 from robust.models import full_precision
 from robust.models.acceleration.memory import keep_freed_memory
+from robust.progress import Progress, no_progress
 
 OURS, OURS_EARLY_STOP = "robust", "robust, first success"
 FLOOR, PLAIN = "bare passes, as quick", "bare passes, plain network"
@@ -67,6 +68,7 @@ def contest(
     precision: str = "auto",
     passes: float = 0,
     defaults: bool = False,
+    progress: Progress = no_progress,
 ) -> tuple[list[Contestant], MixedPrecisionAttacker]:
     """Run every library's implementation of the attack on a workload.
 
@@ -115,8 +117,11 @@ def contest(
                     return peer(classifier, x, y, eps)
 
             contestants.append(Contestant(name, theirs))
+        turns = (rounds + 1) * len(contestants)
         for number in range(rounds + 1):
-            for one in contestants:
+            stage = f"round {number} of {rounds}" if number else "warming up"
+            for place, one in enumerate(contestants):
+                progress(number * len(contestants) + place, turns, f"{stage}, {one.name}")
                 if not one.failed:
                     _measure(one, number, workload, threat)
     return contestants, attacker

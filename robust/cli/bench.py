@@ -84,6 +84,7 @@ def bench(
 
         check_paths(load_plan(plan, allow_code=allow_code))
     from robust.benchmark.contest import benchmark_attacks, contest
+    from robust.benchmark.estimate import estimate
     from robust.benchmark.workloads import from_architecture, from_plan
     from robust.units import parse_eps
 
@@ -91,17 +92,26 @@ def bench(
         radius = parse_eps(eps)
     except ValueError as error:
         raise InputError(str(error)) from None
-    if plan is not None:
-        load = from_plan(plan, limit, device, allow_code=allow_code)
-    else:
-        load = from_architecture(str(architecture), size, limit, device)
-    console, x = make_console(), load.x
+    console = make_console()
+    console.print(f"Preparing {plan or architecture} and at most {limit} images.")
+    with progress_bar() as progress:
+        progress(0, 0, "preparing the network and the images")
+        if plan is not None:
+            load = from_plan(plan, limit, device, allow_code=allow_code)
+        else:
+            load = from_architecture(str(architecture), size, limit, device)
+        progress(0, 0, "measuring one pass")
+        budgets = benchmark_attacks(names, steps)
+        needed = {name: estimate(load, each, rounds) for name, each in budgets.items()}
+    x = load.x
     console.print(f"{len(x)} images of {tuple(x.shape[1:])} on {x.device}")
-    budgets = benchmark_attacks(names, steps)
-    for number, (name, budgeted) in enumerate(budgets.items()):
+    for name, budgeted in budgets.items():
+        console.print(f"\n{name}. {needed[name].text}", soft_wrap=True)
         with progress_bar() as progress:
-            progress(number, len(budgets), f"measuring {name}")
-            everyone, attacker = contest(load, budgeted, radius, rounds=rounds, precision=precision)
+            progress(0, 0, "making the faster network")
+            everyone, attacker = contest(
+                load, budgeted, radius, rounds=rounds, precision=precision, progress=progress
+            )
         show(everyone, attacker, budgeted, eps, console)
 
 

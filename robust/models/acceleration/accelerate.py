@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from robust.models.acceleration.batchnorm_folding import fold
 from robust.models.acceleration.cuda_graphs import Replayed, compiles
 from robust.models.acceleration.low_precision import layers_of, low_precision_copy
+from robust.models.acceleration.pointwise import prefer_onednn
 from robust.models.classifier import Classifier
 
 MIN_OPERATIONS = 5e7
@@ -185,6 +186,8 @@ def float32_copy(
         try:
             inner = copy.deepcopy(classifier)
             folded = fold(inner.network, inner, x[:2]) if folding else 0
+            if x.device.type == "cpu":
+                prefer_onednn(inner.network)
             fast = _ChannelsLast(inner.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
             with torch.no_grad():
                 logits = fast(x)
