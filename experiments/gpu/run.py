@@ -21,6 +21,8 @@ MODALITIES = ("chest_xray", "fundus", "dermoscopy")
 NETWORKS = ("torchvision:resnet50", "timm:vit_small_patch16_224")
 SIDE_BY_SIDE, ALONE = 150, 155
 """Seconds that the parts together may take, and each of those that run alone."""
+REHEARSAL = 1200
+"""Seconds of each part in a rehearsal."""
 
 
 @dataclass
@@ -43,23 +45,24 @@ def main() -> None:
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     tiny = ["--rehearse"] if given.rehearse else []
+    side_by_side, alone_for = (REHEARSAL,) * 2 if given.rehearse else (SIDE_BY_SIDE, ALONE)
     module = [sys.executable, "-m"]
     tests = [*module, "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", "-m", "gpu"]
     tests += ["tests/gpu", *([] if given.rehearse else ["-n", "8"]), "--durations=5"]
-    beside = [Part("tests", tests, SIDE_BY_SIDE)]
+    beside = [Part("tests", tests, side_by_side)]
     for name in MODALITIES:
         command = [*module, "experiments.gpu.modality", name, str(given.data)]
         out = str(given.out / f"{name}.json")
-        beside.append(Part(name, [*command, out, *tiny], SIDE_BY_SIDE))
+        beside.append(Part(name, [*command, out, *tiny], side_by_side))
     if not given.rehearse:
         # What the compiler makes is kept on disk, and found again by what is timed.
         for name in NETWORKS:
             command = [*module, "experiments.gpu.compile_ahead", name]
-            beside.append(Part(f"compiling {name}", command, SIDE_BY_SIDE))
+            beside.append(Part(f"compiling {name}", command, side_by_side))
     alone = []
     for name in NETWORKS:
         out = str(given.out / f"{name.partition(':')[2]}.json")
-        alone.append(Part(name, [*module, "experiments.gpu.speed", name, out, *tiny], ALONE))
+        alone.append(Part(name, [*module, "experiments.gpu.speed", name, out, *tiny], alone_for))
     environment = {**os.environ, **({"ROBUST_REHEARSE": "cpu"} if given.rehearse else {})}
     with (given.out / "log.txt").open("w") as log:
         _run(beside, log, environment, together=True)

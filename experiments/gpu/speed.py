@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--rehearse", action="store_true", help="tiny sizes, on the CPU")
     given = parser.parse_args()
-    sizes = ("cpu", 8, 64, 2) if given.rehearse else ("cuda", 256, 224, 20)
+    sizes = ("cpu", 8, 224, 2) if given.rehearse else ("cuda", 256, 224, 20)
     found: dict[str, Any] = {"network": given.network, "images": sizes[1], "size": sizes[2]}
     if sizes[0] == "cuda":
         found["card"] = torch.cuda.get_device_name()

@@ -89,14 +89,14 @@ def _modality(found: dict[str, Any]) -> str:
     report = found["report"]
     detection = report["detection"]
     worst = ", ".join(
-        f"{row['eps'] * 255:.3g}/255 {row['accuracy']['value']:.2f}"
+        f"{row['eps'] * 255:.3g}/255 {row['scores']['accuracy']['value']:.2f}"
         for row in report["worst_cases"]
         if row["eps"]
     )
     return (
         f"| {found['name']} | {found['seconds of training']:.0f} | "
-        f"{found['seconds of the audit']:.0f} | {report['clean']['accuracy']['cases']} | "
-        f"{report['clean']['accuracy']['value']:.2f} | {worst} | {len(detection['detectors'])} | "
+        f"{found['seconds of the audit']:.0f} | {report['clean']['scores']['accuracy']['cases']} | "
+        f"{report['clean']['scores']['accuracy']['value']:.2f} | {worst} | {len(detection['detectors'])} | "
         f"{len(detection['adaptive'])} |"
     )
 
