@@ -116,7 +116,7 @@ def make_fast_models(
     if compiled and not (x.is_cuda and compiles(chosen, _full_batch(x, rows))):
         compiled, chosen = False, _replayed(low or fast, x)
     if stored is None:
-        gain = _measured_gain(classifier, chosen, x)
+        gain = _measured_gain(classifier, chosen, _full_batch(x, rows) if compiled else x)
         stored = Acceleration(folded, True, low is not None, gain, reason, compiled)
     if low is None:
         return FastModels(chosen, None, stored)
