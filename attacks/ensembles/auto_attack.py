@@ -56,6 +56,11 @@ class AutoAttack:
     of all losses are parallel, further starts replace them. At the end come the usual attacks of 20
     steps and a search along lines: they may find what the others pass over.
 
+    A search of a case ends where its own progress, extended generously, would not reach the
+    boundary: cases that stand far away cost a fraction of the budget, near ones all of it. Square
+    ends only where it also lies behind the attacks with gradients, so that it keeps its budget
+    where these are masked. `full` switches this off.
+
     A network whose outputs are random is attacked by the mean gradient of several passes
     (expectation over transformation), and a case is done when every pass of its image is misread.
     """

@@ -84,7 +84,7 @@ def bench(
 
         check_paths(load_plan(plan, allow_code=allow_code))
     from robust.benchmark.contest import benchmark_attacks, contest
-    from robust.benchmark.estimate import estimate
+    from robust.benchmark.contest_cost import expect_cost
     from robust.benchmark.workloads import from_architecture, from_plan
     from robust.units import parse_eps
 
@@ -102,7 +102,7 @@ def bench(
             load = from_architecture(str(architecture), size, limit, device)
         progress(0, 0, "measuring one pass")
         budgets = benchmark_attacks(names, steps)
-        needed = {name: estimate(load, each, rounds) for name, each in budgets.items()}
+        needed = {name: expect_cost(load, each, rounds) for name, each in budgets.items()}
     x = load.x
     console.print(f"{len(x)} images of {tuple(x.shape[1:])} on {x.device}")
     for name, budgeted in budgets.items():

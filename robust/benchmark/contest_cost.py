@@ -23,7 +23,7 @@ GIB = 2**30
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ContestCost:
     """Upper bounds, roughly: faster copies of the network and early successes take less."""
 
     pass_seconds: float
@@ -52,7 +52,7 @@ def _size(count: int) -> str:
     return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / 2**20:.0f} MiB"
 
 
-def estimate(workload: Workload, attack: Attack, rounds: int) -> Estimate:
+def expect_cost(workload: Workload, attack: Attack, rounds: int) -> ContestCost:
     """Measure one pass and count those that the attack's rounds and the one before will make."""
     classifier, x, y = workload.classifier, workload.x, workload.y
     part, labels = x[:MEASURED], y[:MEASURED]
@@ -70,4 +70,4 @@ def estimate(workload: Workload, attack: Attack, rounds: int) -> Estimate:
         memory = WORKING_MEMORY * bytes_for_gradient(classifier, x[:1]) * len(x)
     everyone = OWN - attack.minimum_norm + len(installed_peers(attack))
     seconds = pass_seconds * len(x) * attack.passes * everyone * (rounds + 1)
-    return Estimate(pass_seconds, seconds, int(memory), free_memory(x.device))
+    return ContestCost(pass_seconds, seconds, int(memory), free_memory(x.device))

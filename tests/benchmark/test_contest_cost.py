@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from attacks import PGD, CarliniWagnerL2
-from robust.benchmark import estimate as module
+from robust.benchmark import contest_cost as module
 from robust.benchmark.contest import contest
-from robust.benchmark.estimate import Estimate, estimate
+from robust.benchmark.contest_cost import ContestCost, expect_cost
 from robust.benchmark.workloads import Workload
 from robust.models import Classifier, prepare
 
@@ -37,7 +37,7 @@ def test_it_counts_the_passes_of_the_comparison(
         nonlocal rows
         rows += len(out) if out.requires_grad else 0
 
-    found = estimate(load, attack, rounds)
+    found = expect_cost(load, attack, rounds)
     load.classifier.register_forward_hook(count)
     contest(load, attack, 1 / 255, rounds=rounds)
     told = found.seconds / found.pass_seconds
@@ -45,13 +45,13 @@ def test_it_counts_the_passes_of_the_comparison(
 
 
 def test_memory_grows_with_the_images() -> None:
-    few, many = (estimate(workload(n), PGD(steps=2), 1) for n in (2, 20))
+    few, many = (expect_cost(workload(n), PGD(steps=2), 1) for n in (2, 20))
     assert few.memory > 0
     assert many.memory == 10 * few.memory
 
 
 def test_its_words() -> None:
-    told = Estimate(0.21, 750.0, 3 * module.GIB, 8 * module.GIB)
+    told = ContestCost(0.21, 750.0, 3 * module.GIB, 8 * module.GIB)
     assert told.text == (
         "This will take about 12:30 at most (one image forward and backward: 0.21 s) and 3.0 GiB "
         "of memory."
