@@ -79,9 +79,8 @@ def _plan(model: Path, data: Path, where: list[str], limit: int, rehearse: bool)
 
 def _robust(*arguments: object) -> None:
     command = [sys.executable, "-m", "robust", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    if code := subprocess.run(command).returncode:
+        raise SystemExit(code)
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def main() -> None:
     tiny = ["--rehearse"] if given.rehearse else []
     side_by_side, alone_for = (REHEARSAL,) * 2 if given.rehearse else (SIDE_BY_SIDE, ALONE)
     module = [sys.executable, "-m"]
-    tests = [*module, "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", "-m", "gpu"]
+    tests = [*module, "pytest", "-v", "-p", "no:cacheprovider", "-W", "ignore", "-m", "gpu"]
     tests += ["tests/gpu", *([] if given.rehearse else ["-n", "8"]), "--durations=5"]
     beside = [Part("tests", tests, side_by_side)]
     for name in MODALITIES:
@@ -63,7 +63,9 @@ def main() -> None:
     for name in NETWORKS:
         out = str(given.out / f"{name.partition(':')[2]}.json")
         alone.append(Part(name, [*module, "experiments.gpu.speed", name, out, *tiny], alone_for))
-    environment = {**os.environ, **({"ROBUST_REHEARSE": "cpu"} if given.rehearse else {})}
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONUNBUFFERED": "1"}
+    if given.rehearse:
+        environment["ROBUST_REHEARSE"] = "cpu"
     with (given.out / "log.txt").open("w") as log:
         _run(beside, log, environment, together=True)
         _run(alone, log, environment, together=False)

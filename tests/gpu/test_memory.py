@@ -55,3 +55,16 @@ def test_half_a_batch_goes_on(
     used = cases_at_once(store)
     store.close()
     assert used is not None and used < 64
+
+
+def test_recorded_passes_are_not_counted_as_more_images(tmp_path: Path, gpu: torch.device) -> None:
+    """They fill a batch up; the memory of an image is that of an image."""
+    ready = prepare(Classifier(torchvision.models.resnet18(num_classes=2), head="softmax"), gpu)
+    x = torch.rand(2, 3, 224, 224, device=gpu)
+    store = RunStore(tmp_path)
+    with full_precision():
+        attacker = make_mixed_precision_attacker(ready, x, "float32", store, 1 << 20)
+        size = attacker.sizes.of(x)
+    store.close()
+    per_image = memory.batch_memory(gpu) / size.settled
+    assert per_image < 2 * memory.WORKING_MEMORY * memory.bytes_for_gradient(ready, x[:1])

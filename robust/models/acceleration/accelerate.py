@@ -69,6 +69,11 @@ class FastModels:
     """In bfloat16, or None where it is not used."""
     acceleration: Acceleration
 
+    @property
+    def measured(self) -> Callable[[Tensor], Tensor]:
+        """The network at float32 on exactly the images given, to measure the memory of a pass."""
+        return self.float32.network if isinstance(self.float32, Replayed) else self.float32
+
     def release(self) -> None:
         """Give back the memory that recorded passes keep."""
         for model in (self.float32, self.low_precision):
