@@ -60,6 +60,15 @@ def main() -> None:
             command = [*module, "experiments.gpu.compile_ahead", name]
             beside.append(Part(f"compiling {name}", command, side_by_side))
     alone = []
+    for name in (*NETWORKS, "torchvision:mobilenet_v2"):
+        out = str(given.out / f"passes_{name.partition(':')[2]}.json")
+        alone.append(
+            Part(
+                f"passes of {name}",
+                [*module, "experiments.gpu.passes", name, out, *tiny],
+                alone_for,
+            )
+        )
     for name in NETWORKS:
         out = str(given.out / f"{name.partition(':')[2]}.json")
         alone.append(Part(name, [*module, "experiments.gpu.speed", name, out, *tiny], alone_for))

@@ -88,6 +88,7 @@ def _network(name: str, found: dict[str, Any]) -> Iterator[str]:
 def _modality(found: dict[str, Any]) -> str:
     report = found["report"]
     detection = report["detection"]
+    clean = report["clean"]["scores"]["accuracy"]
     worst = ", ".join(
         f"{row['eps'] * 255:.3g}/255 {row['scores']['accuracy']['value']:.2f}"
         for row in report["worst_cases"]
@@ -95,8 +96,8 @@ def _modality(found: dict[str, Any]) -> str:
     )
     return (
         f"| {found['name']} | {found['seconds of training']:.0f} | "
-        f"{found['seconds of the audit']:.0f} | {report['clean']['scores']['accuracy']['cases']} | "
-        f"{report['clean']['scores']['accuracy']['value']:.2f} | {worst} | {len(detection['detectors'])} | "
+        f"{found['seconds of the audit']:.0f} | {clean['cases']} | "
+        f"{clean['value']:.2f} | {worst} | {len(detection['detectors'])} | "
         f"{len(detection['adaptive'])} |"
     )
 
