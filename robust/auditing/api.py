@@ -5,47 +5,39 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from attacks import Attack
 from detectors import Detector
 from robust.auditing import cost
 from robust.auditing.assemble import StageResults, make_report, no_gallery
+from robust.auditing.attack_stage import computing, prepare_attacks
+from robust.auditing.request import AuditRequest, RunSettings, open_request
 from robust.cases import Cases
 from robust.cases.case import Entry
 from robust.detection.adaptive.evaluate import evaluate_adaptive
 from robust.detection.detection_run import DetectionRun
 from robust.detection.evaluate import evaluate_detectors
 from robust.detection.factory import detector_labels, make_detectors
-from robust.detection.record import attack_features, record_controls
-from robust.detection.reference import check_reference
-from robust.detection.start import start_detection
+from robust.detection.record import record_controls
 from robust.diagnostics.probe import probe
-from robust.engine.batch import Batch
-from robust.engine.cells import Cell, make_attacks, make_cells
+from robust.engine.cells import make_attacks, make_cells
 from robust.engine.database.connection import DatabaseUnavailable
 from robust.engine.identity.attacks import attacks_of_run
-from robust.engine.identity.surroundings import threads_restored
-from robust.engine.inputs import open_model, open_plan, open_reference
 from robust.engine.outcome_table import write_table
 from robust.engine.provenance import Provenance
 from robust.engine.run_directory import RunDirectory, open_run, writing
 from robust.engine.run_memory import CASE_SET, DETECTION, MERGED_GROUPS, SCENARIOS, CaseSet
-from robust.engine.run_store import Observations, Outcome, RunStore
-from robust.engine.runner import RunOptions
-from robust.engine.session import RunInputs, Session, start_session
+from robust.engine.run_store import RunStore
+from robust.engine.session import RunInputs, Session
 from robust.engine.summary import Summary
 from robust.errors import InputError, first_line
 from robust.files import write_atomically
 from robust.gallery.select import make_gallery
-from robust.models import Classifier, choose_device, full_precision
-from robust.models.acceleration.memory import keep_freed_memory
-from robust.models.backward import backward_errors
+from robust.models import Classifier
 from robust.plan.load import make_plan
 from robust.plan.parameters import parameters_of
 from robust.plan.spec import DetectorSpec, Plan
@@ -57,33 +49,12 @@ from robust.progress import (
     no_progress,
 )
 from robust.records import GALLERY, Detection, Exhibit, Report
-from robust.scenarios.run import check_scenarios, run_scenarios
-from robust.storage.survival import StorageCheck
+from robust.scenarios.run import run_scenarios
 
 MOST_CASES = 100_000_000
 """More than this is a forged number, for which no memory is taken."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Request:
-    """The arguments of one audit, opened."""
-
-    plan: Plan
-    inputs: RunInputs
-    detectors: Mapping[str, Detector]
-    """By label."""
-    out: str | Path | None
-    """The run directory; None: a temporary one."""
-    progress: StagedProgress
-    device: str
-    skip_broken: bool
-
-    @property
-    def options(self) -> RunOptions:
-        """How the run works."""
-        return RunOptions(self.device, self.skip_broken, self.progress)
 
 
 def audit(
@@ -132,7 +103,7 @@ def audit(
     known = _detectors(plan.detectors, detectors)
     inputs = RunInputs(classifier, cases, made or make_attacks(plan.attacks), reference, surrogate)
     staged = StagedProgress(progress, announce)
-    return _run(_Request(plan, inputs, known, out, staged, device, skip_broken))
+    return _run(AuditRequest(plan, inputs, known, out, staged, device, skip_broken))
 
 
 def audit_plan(
@@ -148,14 +119,8 @@ def audit_plan(
 
     `progress` is told how far the whole run is, `announce` the folder, the cost and each stage.
     """
-    attacks, detectors = make_attacks(plan.attacks), make_detectors(plan.detectors)
-    classifier, cases = open_plan(plan, device)
-    reference = open_reference(plan.data, plan.detection.reference) if detectors else None
-    other = plan.scenarios.surrogate
-    surrogate = None if other is None else open_model(other)
-    inputs = RunInputs(classifier, cases, attacks, reference, surrogate)
-    staged = StagedProgress(progress, announce)
-    return _run(_Request(plan, inputs, detectors, out, staged, device, skip_broken))
+    settings = RunSettings(out, device, skip_broken, progress, announce)
+    return _run(open_request(plan, settings))
 
 
 def unfinished_report(run: str | Path) -> Report:
@@ -225,20 +190,15 @@ def _no_pixels(location: object) -> Any:
     raise InputError("the report of an unfinished run reads no image")
 
 
-def _run(request: _Request) -> Report:
+def _run(request: AuditRequest) -> Report:
     """Check, run every stage, and write the report; a run that never began leaves nothing."""
-    _check(request)
+    request.check()
     costs = _cost(request)
     directory = open_run(request.out)
     stages = _Stages(request, directory, costs)
     keep = request.out is not None
     try:
-        with (
-            threads_restored(),
-            full_precision(),
-            keep_freed_memory(choose_device(request.options.device)),
-            backward_errors(),
-        ):
+        with computing(request.device):
             report = stages.run()
         with writing(directory.path):
             write_atomically(directory.path / "report.json", report.to_json())
@@ -253,7 +213,7 @@ def _run(request: _Request) -> Report:
     return report
 
 
-def _cost(request: _Request) -> cost.ToldCost:
+def _cost(request: AuditRequest) -> cost.ToldCost:
     """The cost of a request, which its progress and what it announces are made of."""
     plan, inputs = request.plan, request.inputs
     cells = make_cells(plan.attacks, inputs.attacks, plan.audit, len(inputs.cases.classes))
@@ -266,22 +226,11 @@ def _cost(request: _Request) -> cost.ToldCost:
     return cost.ToldCost(plan, cells, size, request.progress)
 
 
-def _check(request: _Request) -> None:
-    """InputError for a request that cannot work, before the run directory is opened."""
-    check_scenarios(request.plan.scenarios)
-    if request.detectors:
-        if request.inputs.reference is None:
-            raise InputError(
-                "detectors need reference: the cases of the split that they learn from"
-            )
-        check_reference(request.inputs.reference, request.inputs.cases)
-
-
 @dataclass
 class _Stages:
     """The stages of one audit, one after another."""
 
-    request: _Request
+    request: AuditRequest
     directory: RunDirectory
     costs: cost.ToldCost
     attacking: bool = False
@@ -292,16 +241,17 @@ class _Stages:
         began = time.perf_counter()
         request, plan = self.request, self.request.plan
         stage = self.costs.announce(self.directory.path if request.out else None)
-        session = start_session(plan, request.inputs, self.directory.store, request.options)
-        self.costs.measure(session)
-        reference, run = request.inputs.reference, None
-        if reference is not None:
-            stage(cost.REFERENCE)
-            detectors = request.detectors
-            run = start_detection(session, detectors, reference, plan.detection, plan.audit)
+
+        def started(session: Session) -> None:
+            self.costs.measure(session)
+            if request.inputs.reference is not None:
+                stage(cost.REFERENCE)
+
+        attacks = prepare_attacks(request, self.directory.store, started=started)
+        session, run = attacks.session, attacks.detection
         self.attacking = True
         stage(cost.ATTACKS)
-        _attack(session, plan.audit.seed, run)
+        attacks.run()
         detection = None if run is None else _detect(session, run, stage)
         stage(cost.SCENARIOS)
         scenarios = run_scenarios(plan.scenarios, plan.audit, session)
@@ -333,20 +283,6 @@ class _Stages:
     def _write_table(self, session: Session) -> str:
         with writing(self.directory.path):
             return write_table(self.directory.path, session.store, session.cases, session.cells)
-
-
-def _attack(session: Session, seed: int, run: DetectionRun | None) -> None:
-    """Run the attacks; record survival after storage, and the features that detectors read."""
-    storage = StorageCheck(session.runner.logits, session.goal)
-
-    def observe(
-        cell: Cell, batch: Batch, x_adv: Tensor, outcomes: Sequence[Outcome]
-    ) -> Observations:
-        survival = storage.observe(cell, batch, x_adv, outcomes)
-        features = attack_features(run, cell, x_adv, outcomes) if run else ()
-        return Observations(features, survival)
-
-    session.runner.attack(session.cells, session.goal, seed, observe)
 
 
 def _detect(session: Session, run: DetectionRun, stage: Callable[[str], None]) -> Detection:

@@ -57,10 +57,11 @@ def writing(path: Path) -> Iterator[None]:
         raise InputError(cannot(error.filename or path, "be written", error)) from None
 
 
-def open_run(out: str | Path | None) -> RunDirectory:
+def open_run(out: str | Path | None, begin_with: Path | None = None) -> RunDirectory:
     """Open the directory `out` of a new run or of one to resume; None: a temporary one.
 
-    InputError where it holds other files, cannot be written or is another process's.
+    A new run begins with what `begin_with`, the snapshot of a store, holds. InputError where it
+    holds other files, cannot be written or is another process's.
     """
     if out is None:
         try:
@@ -80,7 +81,7 @@ def open_run(out: str | Path | None) -> RunDirectory:
     if not resumed and present - {LOCK, DAMAGED}:
         raise InputError(f"{path} holds other files; name a new or empty folder for the run")
     try:
-        store = RunStore(path)
+        store = RunStore(path, begin_with=begin_with)
     except BaseException:
         if not resumed:
             _remove_empty(missing)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from robust.cases.duplicates.merging import MergedGroups
+from robust.engine.sharding.shard import Shard
 from robust.models.acceleration.accelerate import Acceleration
 from robust.models.acceleration.memory import BatchSize
 from robust.records import Detection, Scenario
@@ -153,6 +154,8 @@ FEATURE_COPIES = Memo("copies in feature space", FeatureCopies)
 """Near copies that detectors would know again."""
 SURROGATE_OUTPUTS = Memo("surrogate outputs", list[list[float]])
 """Of the surrogate on a few images `(n, outputs)`, to notice that its code has changed."""
+SHARD = Memo("shard", Shard)
+"""Which part of a run the store is of; the store of a whole run does not have it."""
 REPAIRED = Memo("repaired", int)
 """How many chunks ran again because the run file was damaged."""
 HEAD = Memo("head", str)

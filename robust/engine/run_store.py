@@ -163,9 +163,12 @@ class RunStore:
     Every chunk and every memo has a checksum, keyed with the identity of the run.
     """
 
-    def __init__(self, directory: Path, *, read_only: bool = False) -> None:
+    def __init__(
+        self, directory: Path, *, read_only: bool = False, begin_with: Path | None = None
+    ) -> None:
         """Open or create the store; while it is open, no other process can write to it.
 
+        A new one begins with what the snapshot `begin_with` holds.
         With `read_only` nothing is written, and the run may still be going on elsewhere; it shows
         what verifies. A store to write to is verified when it is claimed: `identify`. InputError
         where another process is at work, for the store of another version, and where the disk
@@ -176,12 +179,13 @@ class RunStore:
         self._lock: WriteLock | None = None
         self._db: sqlite3.Connection | None = None
         self._key = checksum_key({})
+        self._claim: Mapping[str, str] | None = None
         self.damage: Damage | None = None
         """What did not verify when the store was opened or claimed; None: all of it did."""
         new = not read_only and not self._path.exists()
         try:
             with plain_errors(self._path):
-                self._open_to_read() if read_only else self._open_to_write()
+                self._open_to_read() if read_only else self._open_to_write(begin_with)
         except BaseException:
             if new and self._lock is not None:
                 self.remove()
@@ -217,8 +221,11 @@ class RunStore:
             self._db.close()
             self._db = None
 
-    def _open_to_write(self) -> None:
+    def _open_to_write(self, begin_with: Path | None) -> None:
         self._lock = lock(self._path.parent)
+        if begin_with is not None and not self._path.exists():
+            with replacing(self._path) as partial:
+                shutil.copyfile(begin_with, partial)
         self._db = connect_to_write(self._path)
         if self._check_layout() == "":
             with self._db:
@@ -271,16 +278,17 @@ class RunStore:
         """Claim a run directory and verify all that it holds, with the identity as the key.
 
         What does not verify is left out, so that it runs again: `damage` says what. InputError
-        where the directory belongs to another run.
+        where the directory belongs to another run. Claimed again in the same way, nothing is done.
         """
+        if self._claim == identity:
+            return
+        if name := self.other_than(identity):
+            raise InputError(
+                f"{self._path.parent} belongs to another run: its {name} differs; "
+                f"choose another folder with --out, or delete this one"
+            )
         with plain_errors(self._path):
             known = identity_of(self._database)
-            for name, value in identity.items():
-                if known.get(name, value) != value:
-                    raise InputError(
-                        f"{self._path.parent} belongs to another run: its {name} differs; "
-                        f"choose another folder with --out, or delete this one"
-                    )
             self._key = checksum_key(identity)
             found = survey(self._database, self._key)
             self.damage = found.damage
@@ -292,6 +300,20 @@ class RunStore:
                     put_memo(database, b"", "key", self._key.hex())
                     for name, value in identity.items():
                         put_memo(database, b"", f"{IDENTITY}{name}", value)
+        self._claim = dict(identity)
+
+    def other_than(self, identity: Mapping[str, str]) -> str:
+        """What tells the run of this store from another one, such as `model`; empty: nothing."""
+        with plain_errors(self._path):
+            known = identity_of(self._database)
+        return next(
+            (name for name in identity if known.get(name, identity[name]) != identity[name]), ""
+        )
+
+    def snapshot(self, path: Path) -> None:
+        """Write all that the store holds now to a file that another one can begin with."""
+        with plain_errors(self._path), replacing(path) as partial:
+            self._database.execute("VACUUM INTO ?", (str(partial),))
 
     def _repair(self, found: Survey) -> None:
         """Put a database with all that verifies in the place of the damaged one, which is kept."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -107,15 +107,16 @@ class Runner:
         self.chunks = [rows[i : i + audit.chunk] for i in range(0, len(rows), audit.chunk)]
         """Rows of the cases that are attacked as one batch and stored as one unit."""
 
-    def predict_clean(self) -> None:
-        """Predict every case that has no prediction yet.
+    def predict_clean(self, chunks: Collection[int] | None = None) -> None:
+        """Predict every case, or those of `chunks`, that has no prediction yet.
 
         InputError for a broken image, NaN, or a head of the wrong size.
         """
         done = self.store.done()
-        for number, rows in enumerate(self.chunks):
+        for number in self._numbers(chunks):
             if ("clean", number) in done:
                 continue
+            rows = self.chunks[number]
             self.progress(rows.start, len(self.cases), "clean images")
             began = time.perf_counter()
             contents = contents_of(self.cases, rows)
@@ -123,34 +124,65 @@ class Runner:
             self.store.memo(HEAD, lambda: self.classifier.head)
             seconds = time.perf_counter() - began
             self.store.add_clean(number, read.found, seconds, read.known, read.fingerprints)
-        if all(clean.broken is not None for clean in self.store.clean()):
+        if self.has_predicted_all() and all(one.broken is not None for one in self.store.clean()):
             raise InputError("none of the images could be read; there is nothing to audit")
         # From here on every image must be the one that was predicted.
         self.cases = with_known_pixels(self.cases, self.store.clean())
         self.progress(len(self.cases), len(self.cases), "clean images")
 
+    def has_predicted_all(self) -> bool:
+        """Whether every case has its clean prediction."""
+        done = self.store.done()
+        return all(("clean", number) in done for number in range(len(self.chunks)))
+
+    def settle(self, cells: Sequence[Cell], goal: Goal) -> None:
+        """Settle how attacks run the network, on the images that a run attacks first.
+
+        Chunks up to the first with a case to attack are predicted for it.
+        """
+        for number, rows in enumerate(self.chunks):
+            self.predict_clean([number])
+            batches = self.load(rows, goal)
+            if not batches and misread_cells(cells):
+                batches = self._load_misread(rows, goal)
+            for batch in batches:
+                self._settled_for(batch).sizes.of(batch.x)
+            if batches:
+                return
+
+    def _numbers(self, chunks: Collection[int] | None) -> Sequence[int]:
+        return range(len(self.chunks)) if chunks is None else sorted(chunks)
+
     def attack(
-        self, cells: Sequence[Cell], goal: Goal, seed: int, observe: Observe = observe_nothing
+        self,
+        cells: Sequence[Cell],
+        goal: Goal,
+        seed: int,
+        observe: Observe = observe_nothing,
+        chunks: Collection[int] | None = None,
     ) -> None:
         """Run all cells chunk by chunk, so that an image is read once for all of them.
 
+        With `chunks` those of them alone, whose clean images have been predicted.
         What `observe` returns for the adversarial images of a batch is stored with their outcomes.
         Cases misread when clean are attacked last in each chunk, for the attacker's AUC alone.
         """
         done = self.store.done()
         cells = running_order(cells)
-        left = [n for n in range(len(self.chunks)) if any((c.key, n) not in done for c in cells)]
+        wanted = self._numbers(chunks)
+        left = [n for n in wanted if any((c.key, n) not in done for c in cells)]
         total = float(
             sum(
-                cell.attack.passes * len(rows)
-                for number, rows in enumerate(self.chunks)
+                cell.attack.passes * len(self.chunks[number])
+                for number in wanted
                 for cell in cells
                 if (cell.key, number) not in done
             )
         )
         work = 0.0
         ahead = self._batches_ahead(left, goal)
-        for number, rows in enumerate(self.chunks):
+        for number in wanted:
+            rows = self.chunks[number]
             batches = next(ahead) if number in left else []
             for cell in cells:
                 if (cell.key, number) in done:
@@ -181,23 +213,30 @@ class Runner:
         left = {key: cell for key, cell in cells.items() if (key, number) not in done}
         if not left:
             return
-        part = self.store.clean(rows[0], rows[-1] + 1)
-        wrong = misread_cases(part, self.cases.entries, goal)
-        clean = {row: one.logits for row, one in wrong.items() if one.logits is not None}
-        batches = make_batches(self._read(list(clean)), clean, self.template)
+        batches = self._load_misread(rows, goal)
         for key, cell in left.items():
             began = time.perf_counter()
             found = [o for batch in batches for o in self.run(cell, batch, goal, seed)[1]]
             self.store.add_outcomes(key, number, found, time.perf_counter() - began)
 
+    def _load_misread(self, rows: Sequence[int], goal: Goal) -> list[Batch]:
+        part = self.store.clean(rows[0], rows[-1] + 1)
+        wrong = misread_cases(part, self.cases.entries, goal)
+        clean = {row: one.logits for row, one in wrong.items() if one.logits is not None}
+        return make_batches(self._read(list(clean)), clean, self.template)
+
     def run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
         """The adversarial images of one cell on one batch, and their verified outcomes."""
+        return self._settled_for(batch).run(cell, batch, goal, seed)
+
+    def _settled_for(self, batch: Batch) -> MixedPrecisionAttacker:
+        """How attacks run the network: as the run has settled it, else settled on this batch."""
         if self._attacker is None:
             self._attacker = make_mixed_precision_attacker(
                 self.classifier, batch.x[:TIMING_IMAGES], self._precision, self.store, self._chunk
             )
             self._attacker.classifier = self.logits
-        return self._attacker.run(cell, batch, goal, seed)
+        return self._attacker
 
     def load(self, rows: Sequence[int], goal: Goal) -> list[Batch]:
         """The eligible cases among `rows`, a batch for each image shape."""

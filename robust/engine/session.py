@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -64,10 +64,15 @@ class Session:
 
 
 def start_session(
-    plan: Plan, inputs: RunInputs, store: RunStore, options: RunOptions = DEFAULT_OPTIONS
+    plan: Plan,
+    inputs: RunInputs,
+    store: RunStore,
+    options: RunOptions = DEFAULT_OPTIONS,
+    chunks: Collection[int] | None = None,
 ) -> Session:
     """Claim the store for this run and predict the clean images.
 
+    With `chunks`, those that are attacked here, theirs alone; the other model is not touched then.
     InputError for inputs that do not fit together, before any attack runs.
     """
     cases, audit = inputs.cases, plan.audit
@@ -79,19 +84,10 @@ def start_session(
     cells = make_cells(plan.attacks, inputs.attacks, audit, len(cases.classes))
     weights = weights_hash(ready)
     surrogate = None if inputs.surrogate is None else prepare(inputs.surrogate, device)
-    identity = {
-        "plan": plan.digest(),
-        "model": f"{weights} {inputs.classifier.describe()}",
-        "data": cases.fingerprint(),
-        "findings": str(tuple(cases.findings)),
-        "device": device.type,
-    }
-    if inputs.reference is not None:
-        identity["reference"] = inputs.reference.fingerprint()
-    if surrogate is not None and inputs.surrogate is not None:
-        identity["surrogate"] = f"{weights_hash(surrogate)} {inputs.surrogate.describe()}"
-    _claim(store, identity, audit.chunk, cases)
-    require_unchanged(cases, store.contents("clean"), options.progress)
+    _claim(store, _identity(plan, inputs, ready, surrogate), audit.chunk, cases)
+    known_files = store.contents("clean").items()
+    mine = {row: d for row, d in known_files if chunks is None or row // audit.chunk in chunks}
+    require_unchanged(cases, mine, options.progress)
     environment = resume_surroundings(find_environment(device, PACKAGES), store)
     if ready.head == "auto":
         known = store.get(HEAD)
@@ -99,9 +95,11 @@ def start_session(
         ready = prepare(ready, device, images=images, head=known)
     require_same_network(ready, cases, list(islice(store.clean(), audit.chunk)))
     runner = Runner(ready, cases, store, audit, options)
-    runner.predict_clean()
-    runner.cases = store.memo(MERGED_GROUPS, lambda: _copies(cases, store)).applied(runner.cases)
-    if surrogate is not None:
+    runner.predict_clean(chunks)
+    if runner.has_predicted_all():
+        merged = store.memo(MERGED_GROUPS, lambda: _copies(cases, store))
+        runner.cases = merged.applied(runner.cases)
+    if surrogate is not None and chunks is None:
         remember_surrogate(surrogate, runner.cases, store)
     remember_attacks(plan.attacks, inputs.attacks, len(cases.classes), store)
     provenance = find_provenance(plan, ready, weights, environment)
@@ -117,6 +115,31 @@ def start_session(
         surrogate=surrogate,
         progress=options.progress,
     )
+
+
+def identity_of_run(plan: Plan, inputs: RunInputs, device: str = "auto") -> dict[str, str]:
+    """What a run of this plan on these inputs is claimed with: whose it is."""
+    chosen = choose_device(device)
+    other = None if inputs.surrogate is None else prepare(inputs.surrogate, chosen)
+    return _identity(plan, inputs, prepare(inputs.classifier, chosen), other)
+
+
+def _identity(
+    plan: Plan, inputs: RunInputs, ready: Classifier, surrogate: Classifier | None
+) -> dict[str, str]:
+    """The same, of prepared networks."""
+    identity = {
+        "plan": plan.digest(),
+        "model": f"{weights_hash(ready)} {inputs.classifier.describe()}",
+        "data": inputs.cases.fingerprint(),
+        "findings": str(tuple(inputs.cases.findings)),
+        "device": ready.mean.device.type,
+    }
+    if inputs.reference is not None:
+        identity["reference"] = inputs.reference.fingerprint()
+    if surrogate is not None and inputs.surrogate is not None:
+        identity["surrogate"] = f"{weights_hash(surrogate)} {inputs.surrogate.describe()}"
+    return identity
 
 
 def _copies(cases: Cases, store: RunStore) -> MergedGroups:

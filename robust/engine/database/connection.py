@@ -47,6 +47,10 @@ class DatabaseUnavailable(InputError):
     """The database cannot be read or written at this moment; what it holds is whole."""
 
 
+class InUse(InputError):
+    """Another process holds the lock of a run directory."""
+
+
 DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What reading a database can raise: a message about a damaged schema may be no UTF-8."""
 
@@ -109,9 +113,7 @@ def lock(directory: Path) -> WriteLock:
         make_private_folder(directory)
         held.acquire(timeout=0)
     except Timeout:
-        raise InputError(
-            f"another process is using {directory}; wait until it has finished"
-        ) from None
+        raise InUse(f"another process is using {directory}; wait until it has finished") from None
     except NotImplementedError:
         raise InputError(
             f"the disk of {directory} has no locks; name a folder on another disk"

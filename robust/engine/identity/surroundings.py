@@ -11,12 +11,24 @@ import torch
 
 from robust.engine.run_memory import START
 from robust.engine.run_store import RunStore
+from robust.errors import InputError
 
 _MOST_THREADS = 4096
 _COMPUTING = ("robust", "torch")
 """Packages whose other version may give other numbers."""
 
 _log = logging.getLogger(__name__)
+
+
+def require_same_versions(environment: Mapping[str, Any], store: RunStore) -> None:
+    """InputError where what computes has another version here than where the run began."""
+    began = store.get(START) or {}
+    for name in _COMPUTING:
+        if began.get(name) not in (None, environment.get(name)):
+            raise InputError(
+                f"this run was settled with {name} {began[name]}, and here is {name} "
+                f"{environment.get(name)}; install the same version"
+            )
 
 
 @contextmanager
