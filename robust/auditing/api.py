@@ -16,6 +16,7 @@ from robust.auditing import cost
 from robust.auditing.assemble import StageResults, make_report, no_gallery
 from robust.auditing.attack_stage import computing, prepare_attacks
 from robust.auditing.request import AuditRequest, RunSettings, open_request
+from robust.auditing.shards import join_request
 from robust.cases import Cases
 from robust.cases.case import Entry
 from robust.detection.adaptive.evaluate import evaluate_adaptive
@@ -123,6 +124,19 @@ def audit_plan(
     return _run(open_request(plan, settings))
 
 
+def merge_shards(
+    run: str | Path, plan: Plan, settings: RunSettings, *, incomplete: bool = False
+) -> Report:
+    """Join the shards of a plan in a run directory, then go on as `audit_plan` does.
+
+    The report is that of a run without shards. InputError, with nothing merged, where shards do not
+    fit together or to the plan, and, unless `incomplete`, where anything is missing: with it, what
+    is missing is attacked here.
+    """
+    request = open_request(plan, dataclasses.replace(settings, out=run))
+    return _run(request, lambda store: join_request(request, store, Path(run), incomplete))
+
+
 def unfinished_report(run: str | Path) -> Report:
     """The report on what a run has finished so far, while it goes on or after it was cut short.
 
@@ -190,15 +204,20 @@ def _no_pixels(location: object) -> Any:
     raise InputError("the report of an unfinished run reads no image")
 
 
-def _run(request: AuditRequest) -> Report:
-    """Check, run every stage, and write the report; a run that never began leaves nothing."""
+def _run(request: AuditRequest, join: Callable[[RunStore], None] | None = None) -> Report:
+    """Check, run every stage, and write the report; a run that never began leaves nothing.
+
+    `join` is called with the opened store, before the first stage.
+    """
     request.check()
     costs = _cost(request)
-    directory = open_run(request.out)
+    directory = open_run(request.out, shards=join is not None)
     stages = _Stages(request, directory, costs)
     keep = request.out is not None
     try:
         with computing(request.device):
+            if join is not None:
+                join(directory.store)
             report = stages.run()
         with writing(directory.path):
             write_atomically(directory.path / "report.json", report.to_json())

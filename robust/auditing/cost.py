@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +60,14 @@ class Cost:
     """By stage: forward and backward passes of single images, at most."""
     other: Mapping[str, float]
     """By stage: seconds of work beside the network."""
+
+    def until_attacks(self) -> Cost:
+        """Of the stages up to the attacks alone."""
+        first = STAGES[: STAGES.index(ATTACKS) + 1]
+        return Cost(
+            {name: n for name, n in self.passes.items() if name in first},
+            {name: seconds for name, seconds in self.other.items() if name in first},
+        )
 
     def seconds(self, per_pass: float = _PASS) -> dict[str, float]:
         """By stage, in their order, without stages that have nothing to do."""
@@ -136,10 +144,14 @@ class ToldCost:
     cells: Sequence[Cell]
     size: RunSize
     progress: StagedProgress
+    chunks: Collection[int] | None = None
+    """Of a shard, which ends with its attacks, the chunks that it attacks."""
 
     def announce(self, folder: Path | None) -> Callable[[str], None]:
         """Name the run folder, the cost and the first stage; returns what begins a stage."""
         self._cost = estimate(self.plan, self.cells, self.size)
+        if self.chunks is not None:
+            self._cost = self._cost.until_attacks()
         lines = [] if folder is None else [f"Run folder: {folder}"]
         lines.append(cost_text(self._cost, self.cells, self.size.cases))
         self.progress.expect(self._cost.seconds())
@@ -154,7 +166,7 @@ class ToldCost:
         work = {
             (cell.key, n): cell.attack.passes
             for cell in own
-            for n in range(len(session.runner.chunks))
+            for n in (range(len(session.runner.chunks)) if self.chunks is None else self.chunks)
         }
         finished = sum(passes for key, passes in work.items() if key in done)
         seconds = self._cost.seconds(_speed(session, own))

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from robust.auditing import cost
 from robust.auditing.attack_stage import AttackStage, computing, prepare_attacks
 from robust.auditing.request import AuditRequest, RunSettings, open_request
+from robust.engine.cells import make_cells, misread_cells, running_order
+from robust.engine.database.connection import DATABASE, require_idle
 from robust.engine.identity.surroundings import require_same_versions
 from robust.engine.provenance import PACKAGES
-from robust.engine.run_directory import open_run
-from robust.engine.run_memory import SHARD
+from robust.engine.run_directory import open_run, require_place_for_shards
+from robust.engine.run_memory import SHARD, SHARD_ATTACKED
 from robust.engine.run_store import RunStore
 from robust.engine.session import identity_of_run
+from robust.engine.sharding.join import Wanted, join_shards
 from robust.engine.sharding.settled import settled_values
-from robust.engine.sharding.shard import Shard
 from robust.errors import InputError
+from robust.files import path_exists
 from robust.models import choose_device
 from robust.models.environment import find_environment
+from robust.plan.machines import Shard
 from robust.plan.spec import Plan
 
 
@@ -53,19 +58,72 @@ def audit_shard(plan: Plan, shard: Shard, settings: RunSettings) -> Path:
     request.check()
     if request.out is None:
         raise InputError("a shard needs a run directory; name it with --out")
-    run = Path(request.out)
+    run, chunks = Path(request.out), shard.chunks(request.chunk_count)
+    require_place_for_shards(run)
+    folder, costs = shard.folder(run), _cost(request, chunks)
+    stage = costs.announce(folder)
     with computing(request.device):
         settled = settled_values(run, lambda store: settle(request, store), request.progress)
-        folder = shard.folder(run)
         directory = open_run(folder, begin_with=settled)
         keep, attacking = True, False
         try:
-            stage = from_settled(request, directory.store, shard)
+            attacks = from_settled(request, directory.store, shard)
             attacking = True
-            stage.run(shard.chunks(request.chunk_count))
+            costs.measure(attacks.session)
+            stage(cost.ATTACKS)
+            attacks.run(chunks)
+            directory.store.put(SHARD_ATTACKED, True)
         except InputError:
             keep = attacking
             raise
         finally:
             directory.close(keep=keep)
     return folder
+
+
+def attacked_shards(run: Path, count: int) -> set[int]:
+    """Numbers of the shards, of so many, that have been attacked to the end; InputError.
+
+    InputError where one is at work.
+    """
+    done = set()
+    for shard in (Shard(number, count) for number in range(1, count + 1)):
+        folder = shard.folder(run)
+        if not path_exists(folder / DATABASE):
+            continue
+        require_idle(folder)
+        store = RunStore.open_to_read(folder)
+        if store.damage is None and store.get(SHARD) == shard and store.get(SHARD_ATTACKED):
+            done.add(shard.number)
+        store.close()
+    return done
+
+
+def _cost(request: AuditRequest, chunks: range) -> cost.ToldCost:
+    """The cost of one shard."""
+    plan, inputs = request.plan, request.inputs
+    cells = make_cells(plan.attacks, inputs.attacks, plan.audit, len(inputs.cases.classes))
+    size = cost.RunSize(
+        cases=min(len(chunks) * plan.audit.chunk, len(inputs.cases)),
+        reference=0 if inputs.reference is None else len(inputs.reference),
+        detectors=len(request.detectors),
+    )
+    return cost.ToldCost(plan, cells, size, request.progress, chunks)
+
+
+def join_request(request: AuditRequest, store: RunStore, run: Path, incomplete: bool) -> None:
+    """Take the shards in a run directory into the store of the run; InputError: it stays as it was.
+
+    With `incomplete` what is missing stays so, and is attacked as in a run that goes on.
+    """
+    plan, inputs = request.plan, request.inputs
+    cells = make_cells(plan.attacks, inputs.attacks, plan.audit, len(inputs.cases.classes))
+    keys = ["clean", *(cell.key for cell in running_order(cells)), *misread_cells(cells)]
+    wanted = Wanted(
+        identity=identity_of_run(plan, inputs, request.device),
+        chunks={(key, number) for key in keys for number in range(request.chunk_count)},
+        chunk=plan.audit.chunk,
+        cases=len(inputs.cases),
+    )
+    request.progress(0, 0, "joining the shards")
+    join_shards(store, run, wanted, incomplete=incomplete)

@@ -12,7 +12,18 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from robust.cli import attack, audit, bench, compare, demo, fit_detector, report, screen, train
+from robust.cli import (
+    attack,
+    audit,
+    bench,
+    compare,
+    demo,
+    fit_detector,
+    merge,
+    report,
+    screen,
+    train,
+)
 from robust.cli import list as listing
 from robust.cli.output import one_line_logs, print_errors
 from robust.cli.process.failures import BAD_INPUT, explain
@@ -40,6 +51,7 @@ def _register(name: str, command: Callable[..., None], example: str) -> None:
 
 _register("demo", demo.demo, demo.EXAMPLE)
 _register("audit", audit.audit, audit.EXAMPLE)
+_register("merge", merge.merge, merge.EXAMPLE)
 _register("attack", attack.attack, attack.EXAMPLE)
 _register("report", report.report, report.EXAMPLE)
 _register("compare", compare.compare, compare.EXAMPLE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +21,7 @@ from robust.cli.options import (
     ATTACKS,
     DATA,
     DETECTORS,
+    MACHINES,
     MODEL,
     OUTPUT,
     AllowCode,
@@ -31,8 +32,12 @@ from robust.cli.options import (
     RunFolder,
     SkipBroken,
 )
+from robust.cli.output import make_console
+from robust.errors import InputError, did_you_mean
+from robust.plan.machines import MOST_SHARDS, Shard, SlurmJobs
 from robust.plan.spec import Plan
-from robust.progress import progress_bar
+from robust.progress import Shown, progress_bar
+from robust.records import Report
 
 EXAMPLE = (
     "Example (after robust demo): robust audit demo-report/plan.toml --attack PGD "
@@ -169,6 +174,47 @@ def audit(
     gate: Gate = False,
     allow_code: AllowCode = False,
     settings: PlanSettings = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Attack part K of N alone, in RUN/shards/K. robust merge joins the parts.",
+            rich_help_panel=MACHINES,
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="slurm: submit a job for each shard to the cluster, wait, and merge.",
+            rich_help_panel=MACHINES,
+        ),
+    ] = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            help="With --engine slurm: number of shards.",
+            min=1,
+            max=MOST_SHARDS,
+            rich_help_panel=MACHINES,
+        ),
+    ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Option of the jobs, as submitit names it: partition=gpu, gpus_per_node=1, "
+            "timeout_min=600. May be repeated.",
+            rich_help_panel=MACHINES,
+        ),
+    ] = None,
+    no_wait: Annotated[
+        bool,
+        typer.Option(
+            "--no-wait",
+            help="Do not wait for the jobs. The same command, given later, merges.",
+            rich_help_panel=MACHINES,
+        ),
+    ] = False,
     *,
     changes: Mapping[str, Any],
 ) -> None:
@@ -178,29 +224,104 @@ def audit(
     outcomes.parquet. The same command continues a run that was interrupted. Exit codes: 0 success,
     1 a gate did not pass (with --gate), 2 bad input, 70 a fault in robust.
     """
+    part = None if shard is None else Shard.parse(shard)
+    options = slurm_jobs(engine, shards, slurm, no_wait)
+    if part is not None and (gate or options is not None):
+        raise InputError(
+            "--shard attacks one part alone: give --gate to robust merge, and leave --engine out"
+        )
+    resolved = resolve_plan(
+        plan, changes, settings, out, no_gallery=no_gallery, allow_code=allow_code, gate=gate
+    )
+    folder = out or _default_out(plan, resolved)
+    if part is not None:
+        return _audit_shard(resolved, part, folder, device, skip_broken=skip_broken)
+    if options is not None:
+        return _audit_on_slurm(
+            resolved, options, folder, device, skip_broken=skip_broken, gate=gate
+        )
+    run_audit(resolved, folder, device, skip_broken=skip_broken, gate=gate)
+
+
+def resolve_plan(
+    path: Path | None,
+    changes: Mapping[str, Any],
+    settings: list[str] | None,
+    out: Path | None,
+    *,
+    no_gallery: bool,
+    allow_code: bool,
+    gate: bool,
+) -> Plan:
+    """The plan in a file with the options laid over it; InputError, also where it lacks gates."""
     from robust.cli.overrides import parse_settings, plan_from
 
     no_images = {"report.gallery": 0} if no_gallery else {}
     every = {**changes, **no_images, **parse_settings(settings or (), Plan)}
-    resolved = plan_from(plan, every, allow_code=allow_code, folders=[out])
+    resolved = plan_from(path, every, allow_code=allow_code, folders=[out])
     if gate:
         from robust.engine.gate_precheck import check_gates
 
         check_gates(resolved, required=True)
-    run_audit(
-        resolved, out or _default_out(plan, resolved), device, skip_broken=skip_broken, gate=gate
+    return resolved
+
+
+def slurm_jobs(
+    engine: str | None, shards: int | None, slurm: list[str] | None, no_wait: bool
+) -> SlurmJobs | None:
+    """What the options of a cluster say together; None where no engine is named. InputError."""
+    if engine is None:
+        if shards is not None or slurm or no_wait:
+            raise InputError("--shards, --slurm and --no-wait need --engine slurm")
+        return None
+    if engine != "slurm":
+        raise InputError(f"unknown engine {engine!r}; {did_you_mean(engine, ['slurm'])}")
+    if shards is None:
+        raise InputError("--engine slurm needs the number of shards: --shards 16")
+    given = {}
+    for text in slurm or ():
+        name, equals, value = text.partition("=")
+        if not (name.strip() and equals and value.strip()):
+            raise InputError(f"--slurm {text!r}: write NAME=VALUE, for example partition=gpu")
+        given[name.strip()] = value.strip()
+    return SlurmJobs(shards, given, wait=not no_wait)
+
+
+def _audit_shard(plan: Plan, shard: Shard, out: Path, device: str, *, skip_broken: bool) -> None:
+    """Attack one part of a plan."""
+    with progress_bar() as progress:
+        from robust.auditing import audit_shard
+        from robust.auditing.request import RunSettings
+
+        settings = RunSettings(out, device, skip_broken, progress, progress.announce)
+        folder = audit_shard(plan, shard, settings)
+    make_console(wrap=False).print(
+        f"Finished {shard.name}: {folder}\nWhen all are: robust merge {out} PLAN"
     )
+
+
+def _audit_on_slurm(
+    plan: Plan, options: SlurmJobs, out: Path, device: str, *, skip_broken: bool, gate: bool
+) -> None:
+    """Submit the shards of a plan, and show the report once they are merged."""
+
+    def run(progress: Shown) -> Report | None:
+        from robust.auditing.request import RunSettings
+        from robust.auditing.slurm import audit_on_slurm
+
+        settings = RunSettings(out, device, skip_broken, progress, progress.announce)
+        return audit_on_slurm(plan, options, settings)
+
+    show_run(run, out, gate=gate)
 
 
 def run_audit(plan: Plan, out: Path, device: str, *, skip_broken: bool, gate: bool) -> None:
     """Run a plan, write and print its report, and apply its gates where `gate` says so."""
-    with progress_bar() as progress:
-        from robust.auditing import audit_plan
-        from robust.cli.output import apply_gates, make_console
-        from robust.report import write_report
-        from robust.report.formats.terminal import print_report
 
-        result = audit_plan(
+    def run(progress: Shown) -> Report:
+        from robust.auditing import audit_plan
+
+        return audit_plan(
             plan,
             out=out,
             device=device,
@@ -208,6 +329,23 @@ def run_audit(plan: Plan, out: Path, device: str, *, skip_broken: bool, gate: bo
             progress=progress,
             announce=progress.announce,
         )
+
+    show_run(run, out, gate=gate)
+
+
+def show_run(run: Callable[[Shown], Report | None], out: Path, *, gate: bool) -> None:
+    """Run under a progress bar, write and print the report, and apply gates where `gate` says so.
+
+    Nothing more where there is no report yet.
+    """
+    with progress_bar() as progress:
+        result = run(progress)
+        if result is None:
+            return
+        from robust.cli.output import apply_gates
+        from robust.report import write_report
+        from robust.report.formats.terminal import print_report
+
         progress.announce("Writing the report")
         progress(0, 0, "writing the report")
         write_report(result, out, "md", "csv", "html")

@@ -15,6 +15,7 @@ TRAINING = "Training"
 HARDENING = "Adversarial training"
 OUTPUT = "Output"
 RUNNING = "Running"
+MACHINES = "Many machines"
 
 RunFolder = Annotated[
     Path | None,

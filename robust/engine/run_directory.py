@@ -14,6 +14,7 @@ from robust.engine.database.connection import DAMAGED, DATABASE, LOCK
 from robust.engine.run_store import RunStore
 from robust.errors import InputError
 from robust.files import cannot
+from robust.plan.machines import OF_SHARDS, SHARDS
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,14 @@ def writing(path: Path) -> Iterator[None]:
         raise InputError(cannot(error.filename or path, "be written", error)) from None
 
 
-def open_run(out: str | Path | None, begin_with: Path | None = None) -> RunDirectory:
+def open_run(
+    out: str | Path | None, *, begin_with: Path | None = None, shards: bool = False
+) -> RunDirectory:
     """Open the directory `out` of a new run or of one to resume; None: a temporary one.
 
-    A new run begins with what `begin_with`, the snapshot of a store, holds. InputError where it
-    holds other files, cannot be written or is another process's.
+    A new run begins with what `begin_with`, the snapshot of a store, holds. With `shards` those of
+    the run may lie there. InputError where it holds other files, cannot be written or is another
+    process's.
     """
     if out is None:
         try:
@@ -73,13 +77,18 @@ def open_run(out: str | Path | None, begin_with: Path | None = None) -> RunDirec
     try:
         if path.exists() and not path.is_dir():
             raise InputError(f"{path} is a file; name a folder for the run")
-        present = {one.name for one in path.iterdir()} if path.exists() else set()
+        present = _names(path)
         missing = [one for one in (path, *path.parents) if not one.exists()]
     except (OSError, ValueError) as error:
         raise InputError(cannot(path, "be used", error)) from None
     resumed = DATABASE in present
-    if not resumed and present - {LOCK, DAMAGED}:
-        raise InputError(f"{path} holds other files; name a new or empty folder for the run")
+    if not resumed and SHARDS in present and not shards:
+        raise InputError(
+            f"{path} holds shards of a run; join them: robust merge {path} PLAN, or name another "
+            f"folder for the run"
+        )
+    if not resumed and present - {LOCK, DAMAGED, *(OF_SHARDS if shards else ())}:
+        raise _holds_other_files(path)
     try:
         store = RunStore(path, begin_with=begin_with)
     except BaseException:
@@ -87,6 +96,26 @@ def open_run(out: str | Path | None, begin_with: Path | None = None) -> RunDirec
             _remove_empty(missing)
         raise
     return RunDirectory(path, store, new=not resumed, created=tuple(missing))
+
+
+def require_place_for_shards(run: Path) -> None:
+    """InputError where a folder cannot take the shards of a run: it holds other files."""
+    try:
+        present = _names(run)
+    except (OSError, ValueError) as error:
+        raise InputError(cannot(run, "be used", error)) from None
+    if DATABASE not in present and present - {LOCK, DAMAGED, *OF_SHARDS}:
+        raise _holds_other_files(run)
+
+
+def _names(folder: Path) -> set[str]:
+    """What lies in a folder, beside files that a killed process left behind half written."""
+    names = (one.name for one in folder.iterdir()) if folder.exists() else ()
+    return {one for one in names if not (one.startswith(".") and one.endswith(".partial"))}
+
+
+def _holds_other_files(path: Path) -> InputError:
+    return InputError(f"{path} holds other files; name a new or empty folder for the run")
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

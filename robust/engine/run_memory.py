@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from robust.cases.duplicates.merging import MergedGroups
-from robust.engine.sharding.shard import Shard
 from robust.models.acceleration.accelerate import Acceleration
 from robust.models.acceleration.memory import BatchSize
+from robust.plan.machines import Shard
 from robust.records import Detection, Scenario
 from robust.records.from_plain import record_from
 from robust.records.probe import Probed
@@ -156,6 +156,8 @@ SURROGATE_OUTPUTS = Memo("surrogate outputs", list[list[float]])
 """Of the surrogate on a few images `(n, outputs)`, to notice that its code has changed."""
 SHARD = Memo("shard", Shard)
 """Which part of a run the store is of; the store of a whole run does not have it."""
+SHARD_ATTACKED = Memo("shard attacked", bool)
+"""Whether every chunk of the shard has been attacked."""
 REPAIRED = Memo("repaired", int)
 """How many chunks ran again because the run file was damaged."""
 HEAD = Memo("head", str)

@@ -8,7 +8,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from robust.engine.database.connection import (
     lock,
     plain_errors,
 )
+from robust.engine.database.joining import chunk_sums, content_sums, join
 from robust.engine.database.repair import (
     IDENTITY,
     Damage,
@@ -53,6 +54,7 @@ from robust.engine.database.tables import (
     checksum_key,
     insert,
     memo_checksum,
+    part_of,
 )
 from robust.engine.run_memory import Memo
 from robust.errors import InputError
@@ -223,6 +225,10 @@ class RunStore:
 
     def _open_to_write(self, begin_with: Path | None) -> None:
         self._lock = lock(self._path.parent)
+        for left in self._path.parent.glob(
+            f".{DATABASE}.*.partial"
+        ):  # by a process that was killed
+            left.unlink(missing_ok=True)
         if begin_with is not None and not self._path.exists():
             with replacing(self._path) as partial:
                 shutil.copyfile(begin_with, partial)
@@ -314,6 +320,35 @@ class RunStore:
         """Write all that the store holds now to a file that another one can begin with."""
         with plain_errors(self._path), replacing(path) as partial:
             self._database.execute("VACUUM INTO ?", (str(partial),))
+
+    def absorb(self, others: Sequence[RunStore], memos: Mapping[str, str]) -> None:
+        """Take in, all or nothing, every chunk of others that this one lacks, and set memos.
+
+        All have been claimed with the same identity, so that every checksum still holds.
+        """
+        with plain_errors(self._path), replacing(self._path) as partial:
+            self._database.execute("VACUUM INTO ?", (str(partial),))
+            join(partial, [other._path for other in others], self._key, memos)
+            self._disconnect()
+            for name in FILES[1:3]:
+                (self._path.parent / name).unlink(missing_ok=True)
+        self._db = connect_to_write(self._path)
+        self._set_up()
+
+    def chunk_sums(self) -> dict[tuple[str, int], tuple[int, bytes]]:
+        """By cell and number: the part and the checksum of every finished chunk."""
+        with plain_errors(self._path):
+            return chunk_sums(self._database)
+
+    def content_sums(self, parts: Collection[int]) -> dict[int, bytes]:
+        """Digests of what these parts hold, whatever time they took."""
+        with plain_errors(self._path):
+            return content_sums(self._database, parts)
+
+    def memos(self) -> dict[str, str]:
+        """By key the text of everything that is remembered."""
+        rows = self._select("SELECT key, value, checksum FROM meta")
+        return {r[0]: r[1] for r in rows if memo_checksum(self._key, r[0], r[1]) == r[2]}
 
     def _repair(self, found: Survey) -> None:
         """Put a database with all that verifies in the place of the damaged one, which is kept."""
@@ -457,8 +492,7 @@ class RunStore:
     ) -> None:
         """Store a chunk with its checksum: the values of its rows by table, in one transaction."""
         with plain_errors(self._path), self._database as database:
-            last = database.execute("SELECT coalesce(max(part), 0) FROM chunks").fetchone()[0]
-            part, total = last + 1, ChunkChecksum(self._key)
+            part, total = part_of(cell, chunk), ChunkChecksum(self._key)
             for table in TABLES:
                 rows = table.ordered(table.row(part, one) for one in values.get(table.name, ()))
                 for row in rows:

@@ -22,9 +22,9 @@ from robust.engine.run_memory import (
 )
 from robust.engine.run_store import RunStore
 from robust.engine.sharding.settled import SETTLED
-from robust.engine.sharding.shard import Shard
 from robust.errors import InputError
 from robust.plan.load import load_plan
+from robust.plan.machines import Shard
 from robust.plan.spec import Plan
 from tests.faults.small_audit import write_inputs
 

@@ -16,7 +16,7 @@ from tests.docs.conftest import call
     "command",
     [
         *("demo", "audit", "attack", "fit-detector", "screen", "compare", "bench", "report"),
-        *("list", "train"),
+        *("list", "train", "merge"),
     ],
 )
 def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,8 +32,10 @@ def test_help_examples_work_as_printed(
     shutil.copytree(demo_folder / "demo-report", tmp_path / "demo-report")
     monkeypatch.chdir(tmp_path)
     examples = [info.epilog or "" for info in cli.app.registered_commands]
-    assert len(examples) == 10
+    assert len(examples) == 11
     for example in examples:
-        command = re.search(r"Example(?: \(after robust demo\))?: (robust .*)$", example)
+        command = re.search(r"Example(?: \(after (robust [^)]*)\))?: (robust .*)$", example)
         assert command, example
-        call(command[1])
+        if command[1] not in (None, "robust demo"):
+            call(command[1])
+        call(command[2])

@@ -123,6 +123,11 @@ def lock(directory: Path) -> WriteLock:
     return held
 
 
+def require_idle(directory: Path) -> None:
+    """InUse where a process is writing to a run directory."""
+    lock(directory).release()
+
+
 def connect_to_write(path: Path) -> sqlite3.Connection:
     """A connection to a database that is created where there is none, readable by its owner."""
     with plain_errors(path):

@@ -67,10 +67,7 @@ class Damage:
         for cell, number in self.chunks:
             by_cell.setdefault(cell, []).append(number)
         for cell, numbers in by_cell.items():
-            places = ", ".join(
-                f"{start * chunk + 1} to {min((end + 1) * chunk, max(cases, end * chunk + 1))}"
-                for start, end in _spans(sorted(numbers))
-            )
+            places = ", ".join(_places(*one, chunk, cases) for one in _spans(sorted(numbers)))
             lines.append(f"the run file is damaged: {_words(cell)}, cases {places}, {again}")
         if self.memos:
             names = ", ".join(sorted({one_line(key.split("|")[0])[:40] for key in self.memos}))
@@ -78,6 +75,15 @@ class Damage:
         if not lines:
             lines.append("the run file is damaged: rows that belong to nothing were left out")
         return lines[:20]
+
+
+def chunk_words(cell: str, number: int, chunk: int, cases: int) -> str:
+    """`PGD at 2/255, cases 65 to 128`: one chunk, of `chunk` of so many cases."""
+    return f"{_words(cell)}, cases {_places(number, number, chunk, cases)}"
+
+
+def _places(start: int, end: int, chunk: int, cases: int) -> str:
+    return f"{start * chunk + 1} to {min((end + 1) * chunk, max(cases, end * chunk + 1))}"
 
 
 def _spans(numbers: list[int]) -> list[tuple[int, int]]:

@@ -15,12 +15,9 @@ from robust.engine.database.connection import InUse
 from robust.engine.run_directory import open_run
 from robust.engine.run_store import RunStore
 from robust.files import path_exists
+from robust.plan.machines import SETTLED, SETTLING
 from robust.progress import Progress
 
-SETTLED = "settled.sqlite"
-"""The file in a run directory that travels with the plan to every shard."""
-SETTLING = "settling"
-"""Folder of the store in which they are made."""
 _EVERY = 0.5
 """Seconds between two looks at whether another process has made them."""
 
@@ -42,6 +39,8 @@ def settled_values(run: Path, make: Callable[[RunStore], object], progress: Prog
         store = directory.store
         try:
             if not path_exists(path):
+                for partial in run.glob(f".{SETTLED}.*.partial"):
+                    partial.unlink(missing_ok=True)  # of a process that was killed
                 make(store)
                 store.snapshot(path)
         except BaseException:

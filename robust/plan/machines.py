@@ -1,8 +1,9 @@
-"""`Shard`: one of the parts that the chunks of a run are dealt out to."""
+"""Where a plan runs: its shards, and the jobs of a cluster."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +11,20 @@ from robust.errors import InputError
 
 SHARDS = "shards"
 """Folder of a run directory with a run directory for each shard."""
+SETTLED = "settled.sqlite"
+"""The file in a run directory that travels with the plan to every shard."""
+SETTLING = "settling"
+"""Folder of the store in which it is made."""
+JOBS = "jobs"
+"""Folder with the logs of jobs on a cluster."""
+OF_SHARDS = (SHARDS, SETTLED, SETTLING, JOBS)
+"""What lies in a run directory before its shards are joined."""
 MOST_SHARDS = 100_000
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Part `number` of `count`, from 1."""
+    """Part `number` of `count`, from 1: some of the chunks that the cases of a run are cut into."""
 
     number: int
     count: int
@@ -46,3 +55,16 @@ class Shard:
                 f"{text!r} is no shard; write its number and how many there are: 1/16 to 16/16"
             )
         return Shard(number, count)
+
+
+@dataclass(frozen=True)
+class SlurmJobs:
+    """How the jobs of an audit are submitted to a cluster."""
+
+    shards: int
+    """How many jobs attack, each a shard."""
+    options: Mapping[str, str]
+    """Options of the jobs by their names in submitit, such as `slurm_partition` without `slurm_`.
+    `cluster` is another executor of submitit: `local` or `debug`."""
+    wait: bool = True
+    """Wait for the jobs, and merge."""
