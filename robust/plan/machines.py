@@ -58,6 +58,18 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class WorkerChoice:
+    """On how many workers an audit attacks, and what starts them."""
+
+    count: int | None = None
+    """None: one for each GPU of a cluster, or else one for each machine."""
+    engine: str = "processes"
+    """`processes` of this machine, or `ray`."""
+    address: str | None = None
+    """Of a Ray cluster; None: that in RAY_ADDRESS, or a new one on this machine."""
+
+
+@dataclass(frozen=True)
 class SlurmJobs:
     """How the jobs of an audit are submitted to a cluster."""
 
