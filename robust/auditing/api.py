@@ -317,6 +317,7 @@ class _Stages:
         """Let workers attack; the stage that is returned has nothing left to attack."""
         request, store = self.request, self.directory.store
         with gather(choice, request.device) as crew:
+            self.costs.workers = crew.count
             settle_threads(request, store, crew)
             settled = settle(request, store, started)
             begin()

@@ -20,6 +20,7 @@ JOBS = "jobs"
 OF_SHARDS = (SHARDS, SETTLED, SETTLING, JOBS)
 """What lies in a run directory before its shards are joined."""
 MOST_SHARDS = 100_000
+MOST_WORKERS = 10_000
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from robust.engine.run_directory import open_run
 from robust.engine.run_memory import CASES_AT_ONCE, CasesAtOnce
 from robust.engine.run_store import ChunkRows
 from robust.errors import InputError
+from robust.files import private_files
 from robust.models import choose_device
 from robust.models.environment import processor_name
 from robust.plan.code import own_packages_first
@@ -77,7 +78,9 @@ class ChunkWorker:
     def __init__(self, settings: WorkerSettings) -> None:
         """Open all that the plan names; InputError."""
         self._held = ExitStack()
-        os.umask(0o077)
+        self._held.enter_context(private_files())
+        self._held.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
         sys.path[:0] = [path for path in settings.modules if path not in sys.path]
         try:
             os.chdir(settings.folder)
@@ -89,8 +92,8 @@ class ChunkWorker:
         self._held.enter_context(own_packages_first())
         self._warnings = self._held.enter_context(_Caught())
         settled = settings.settled
-        self.shared = settled.parent if isinstance(settled, Path) else None
-        folder = Path(tempfile.mkdtemp(prefix="robust-worker-", dir=self.shared))
+        shared = settled.parent if isinstance(settled, Path) else None
+        folder = Path(tempfile.mkdtemp(prefix="robust-worker-", dir=shared))
         self._held.callback(shutil.rmtree, folder, ignore_errors=True)
         if isinstance(settled, bytes):
             content, settled = settled, folder / "settled.sqlite"
@@ -132,13 +135,14 @@ class _Caught(logging.Handler):
         self.lines: list[str] = []
 
     def __enter__(self) -> _Caught:
-        warnings.simplefilter("ignore")
         logger = logging.getLogger("robust")
+        self._before = logger.handlers, logger.propagate
         logger.handlers, logger.propagate = [self], False
         return self
 
     def __exit__(self, *ended: object) -> None:
-        logging.getLogger("robust").removeHandler(self)
+        logger = logging.getLogger("robust")
+        logger.handlers, logger.propagate = self._before
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one line."""
@@ -150,9 +154,11 @@ class Serving:
 
     def __init__(self) -> None:
         self._worker: ChunkWorker | None = None
+        self._settled: bytes | Path = b""
 
     def begin(self, settings: WorkerSettings) -> Place | Refused:
         """Open the run."""
+        self._settled = settings.settled
         try:
             self._worker = ChunkWorker(settings)
         except InputError as error:
@@ -167,10 +173,13 @@ class Serving:
         except InputError as error:
             return Refused(str(error))
 
-    def close(self, orphaned: bool = False) -> None:
-        """Remove its store, and the folder of all workers where the driver can no longer do so."""
+    def close(self) -> None:
+        """Remove its store."""
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.close()
-            if orphaned and worker.shared is not None:
-                shutil.rmtree(worker.shared, ignore_errors=True)
+
+    def abandon(self) -> None:
+        """Remove the folder of all workers, since the driver can no longer do so."""
+        if isinstance(self._settled, Path):
+            shutil.rmtree(self._settled.parent, ignore_errors=True)

@@ -187,7 +187,7 @@ class Team:
     def _close(self, *, now: bool) -> None:
         for member in self._members:
             with suppress(*self.engine.lost):
-                member.worker.close(now=now)
+                member.worker.close(now=now or member.place is None)
 
 
 @dataclass(frozen=True)

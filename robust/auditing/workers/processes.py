@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import signal
@@ -23,6 +22,9 @@ from robust.auditing.workers.chunk_worker import (
 
 T = TypeVar("T")
 
+METHOD = "spawn"
+"""How processes start: a forked one would inherit threads and locks that nobody serves."""
+
 _SERVING = Serving()
 """The worker of this process, where it is one."""
 
@@ -31,10 +33,11 @@ class ProcessWorker:
     """A pool of one process, so that its death is nobody else's."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context(METHOD)
         self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_alone)
-        self._pid = self._submit(os.getpid)
+        others = set(multiprocessing.active_children())
         self.begun: Future[Place | Refused] = self._submit(_begin, settings)
+        self._started = set(multiprocessing.active_children()) - others
 
     def compute(self, number: int) -> Future[ChunkResult | Refused]:
         """Attack one chunk."""
@@ -43,8 +46,8 @@ class ProcessWorker:
     def close(self, *, now: bool) -> None:
         """End the process once it has nothing to do, or `now`."""
         if now:
-            with contextlib.suppress(Exception):
-                os.kill(self._pid.result(0), signal.SIGTERM)
+            for process in self._started:
+                process.kill()
         else:
             self._submit(_close)
         self._pool.shutdown(wait=not now, cancel_futures=True)
@@ -84,7 +87,7 @@ def _alone() -> None:
     def watch() -> None:
         if parent is not None:
             parent.join()
-            _SERVING.close(orphaned=True)
+            _SERVING.abandon()
             os._exit(1)
 
     threading.Thread(target=watch, name="driver", daemon=True).start()
