@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -25,6 +26,8 @@ from robust.errors import InputError, first_line
 from robust.models import choose_device
 from robust.plan.machines import WorkerChoice
 
+_PATIENCE = 20.0
+"""Seconds in which a cluster must answer."""
 _STORE = 256 << 20
 """Bytes of memory for what actors send, of a cluster that is started here."""
 
@@ -111,6 +114,7 @@ def connected(choice: WorkerChoice, device: str) -> Iterator[Cluster]:
     with _quiet(), _signals_kept():
         if ours:
             try:
+                _require_listening(address)
                 _connect(address)
             except Exception as error:  # noqa: BLE001  (Ray raises what its parts raise)
                 raise InputError(
@@ -122,6 +126,13 @@ def connected(choice: WorkerChoice, device: str) -> Iterator[Cluster]:
         finally:
             if ours:
                 ray.shutdown()
+
+
+def _require_listening(address: str) -> None:
+    """OSError where nobody listens at `host:port`: Ray would try for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
 
 
 def _connect(address: str) -> None:
