@@ -9,10 +9,12 @@ drawing 100,000 takes longer than attacking them), a CNN of 24,000 parameters, F
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,6 +78,7 @@ def plan_of(folder: Path, detectors: Sequence[str]) -> Plan:
 def measure(count: int, folder: Path, workers: int) -> None:
     torch.set_num_threads(1)
     before, began, out = _peak(), time.perf_counter(), folder / f"run-{count}"
+    worker = WorkerPeak()
     choice = WorkerChoice(workers) if workers else None
     plan = plan_of(folder, FEWER if workers else DETECTORS)
     report = audit_plan(plan, out=out, device="cpu", workers=choice)
@@ -87,7 +90,7 @@ def measure(count: int, folder: Path, workers: int) -> None:
     print(
         f"| {count:,} | {1e3 * seconds / count:.2f} | {1e3 * sum(spent) / count:.2f} | "
         f"{1e3 * spent[1] / count:.2f} | {before:.0f} | {_peak():.0f} | "
-        f"{_peak(resource.RUSAGE_CHILDREN):.0f} | {accuracy and accuracy.value:.3f} | {steps} |",
+        f"{worker.mib:.0f} | {accuracy and accuracy.value:.3f} | {steps} |",
         flush=True,
     )
 
@@ -98,9 +101,28 @@ def _spent(of: int) -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _peak(of: int = resource.RUSAGE_SELF) -> float:
-    """Largest memory of a process; of all children the largest one's."""
-    return resource.getrusage(of).ru_maxrss / 1024
+class WorkerPeak(threading.Thread):
+    """Largest memory of any worker so far; for `getrusage` a child begins with its parent's."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.mib = 0.0
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            for process in multiprocessing.active_children():
+                self.mib = max(self.mib, _peak(process.pid or 0))
+            time.sleep(0.5)
+
+
+def _peak(process: int | str = "self") -> float:
+    """Largest memory of a process in MiB; 0 where it has ended."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def main(counts: list[int], workers: int) -> None:

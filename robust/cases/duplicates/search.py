@@ -32,7 +32,7 @@ STEPS, MOST_SHIFT, MOST_STRETCH = 3, 0.1, 0.12
 """Steps of the alignment, and the most it moves, stretches or turns, in halves of the width."""
 NO_DETAIL = 1e-3
 """Length below which a detail is none."""
-_COMPARED, _ALIGNED = 1 << 24, 512
+_COMPARED, _ALIGNED = 1 << 21, 512
 """Pairs that are compared at once, and pairs that are aligned at once."""
 
 Pairs = list[tuple[int, int]]
