@@ -322,7 +322,7 @@ class _Stages:
             settled = settle(request, store, started)
             begin()
             attack_on_workers(request, settled, crew)
-        if request.detectors:  # all clean images were predicted before
+        if request.inputs.reference is not None:  # all clean images were predicted before
             return settled
         return prepare_attacks(request, store)
 

@@ -172,13 +172,14 @@ class ToldCost:
         }
         finished = sum(passes for key, passes in work.items() if key in done)
         seconds = self._cost.seconds(_speed(session, own))
-        seconds[ATTACKS] *= (1 - finished / max(sum(work.values()), 1)) / self.workers
+        if ATTACKS in seconds:  # a shard may have nothing to do
+            seconds[ATTACKS] *= (1 - finished / max(sum(work.values()), 1)) / self.workers
         if store.get(DETECTION) is not None:
             seconds.update(dict.fromkeys((CONTROLS, DETECTORS, ADAPTIVE), 0.0))
         if store.get(PROBE_RESULTS) is not None and PROBE in seconds:
             seconds[PROBE] = 0.0
         self.progress.expect(seconds)
-        self.progress.announce(time_text(self.progress.left() - seconds[CLEAN]))
+        self.progress.announce(time_text(self.progress.left() - seconds.get(CLEAN, 0.0)))
 
 
 def _speed(session: Session, cells: Sequence[Cell]) -> float:

@@ -42,7 +42,8 @@ def settle(
     detectors, of all cases: which of them detectors are evaluated on depends on them all. `started`
     is told the session before the detectors start.
     """
-    stage = prepare_attacks(request, store, None if request.detectors else (), started)
+    every = request.inputs.reference is not None
+    stage = prepare_attacks(request, store, None if every else (), started)
     stage.settle()
     return stage
 
@@ -78,9 +79,15 @@ def audit_shard(plan: Plan, shard: Shard, settings: RunSettings) -> Path:
     require_place_for_shards(run)
     folder, costs = shard.folder(run), _cost(request, chunks)
     stage = costs.announce(folder)
+    if not chunks:
+        request.progress.announce(
+            f"{shard.name} has nothing to do: the cases make {request.chunk_count} chunks"
+        )
     with computing(request.device):
-        settled = settled_values(run, lambda store: settle(request, store), request.progress)
-        directory = open_run(folder, begin_with=settled)
+        begin_with = None
+        if not path_exists(folder / DATABASE):
+            begin_with = settled_values(run, lambda new: settle(request, new), request.progress)
+        directory = open_run(folder, begin_with=begin_with)
         keep, attacking = True, False
         try:
             _claim_shard(request, directory.store, shard)
@@ -99,10 +106,7 @@ def audit_shard(plan: Plan, shard: Shard, settings: RunSettings) -> Path:
 
 
 def attacked_shards(run: Path, count: int) -> set[int]:
-    """Numbers of the shards, of so many, that have been attacked to the end; InputError.
-
-    InputError where one is at work.
-    """
+    """Numbers of the shards, of so many, that are finished; InputError where one is at work."""
     done = set()
     for shard in (Shard(number, count) for number in range(1, count + 1)):
         folder = shard.folder(run)

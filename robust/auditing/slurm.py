@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DEFAULT_MINUTES = 24 * 60
 """Time limit of a job where none is named: that of submitit would end it after five minutes."""
 
+_SHARED = ("timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node")
+"""Options that every executor of submitit takes; all others are of Slurm alone."""
 _RULE = "-" * 22
 """Before and after the traceback in an error of submitit."""
 
@@ -82,14 +84,16 @@ def audit_on_slurm(plan: Plan, jobs: SlurmJobs, settings: RunSettings) -> Report
     there = RunSettings(run, settings.device, settings.skip_broken)
     if todo:
         settings.announce(f"Submitting {len(todo)} of {jobs.shards} shards; logs: {run / JOBS}")
-        submitted = executor.map_array(ShardJob(plan, jobs.shards, there), todo)
+        job = ShardJob(plan, jobs.shards, there)
+        submitted = _submit(lambda: executor.map_array(job, todo))
         if not jobs.wait:
             settings.announce("Submitted. Give the same command again later, to merge")
             return None
         names = [Shard(number, jobs.shards).name for number in todo]
         _wait(names, submitted, settings)
     settings.announce("Submitting the merge")
-    _wait(["the merge"], [executor.submit(MergeJob(plan, run, there))], settings)
+    last = MergeJob(plan, run, there)
+    _wait(["the merge"], _submit(lambda: [executor.submit(last)]), settings)
     for pickled in (run / JOBS).glob("*.pkl"):  # the plan in them may name a patient or a place
         pickled.unlink()
     return Report.load(run / "report.json")
@@ -102,11 +106,10 @@ def _executor(folder: Path, options: Mapping[str, str]) -> submitit.AutoExecutor
         raise InputError("--engine slurm needs submitit; pip install submitit") from None
     cluster = options.get("cluster", "slurm")
     parameters: dict[str, Any] = {"name": "robust", "timeout_min": DEFAULT_MINUTES}
-    shared = submitit.AutoExecutor._typed_parameters()
     for name, text in options.items():
         if name != "cluster":
             value = int(text) if text.isascii() and text.isdecimal() else text
-            parameters[name if name in shared else f"slurm_{name}"] = value
+            parameters[name if name in _SHARED else f"slurm_{name}"] = value
     make_private_folder(folder)
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
@@ -114,6 +117,14 @@ def _executor(folder: Path, options: Mapping[str, str]) -> submitit.AutoExecutor
     except (NameError, AssertionError, ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"--slurm: {first_line(error)}") from None
     return executor
+
+
+def _submit(submit: Callable[[], list[submitit.Job[Any]]]) -> list[submitit.Job[Any]]:
+    """Submitted jobs; InputError where the cluster refuses them."""
+    try:
+        return submit()
+    except (RuntimeError, OSError) as error:
+        raise InputError(f"the cluster takes no jobs: {_reason(error)}") from None
 
 
 def _wait(names: Sequence[str], jobs: Sequence[submitit.Job[Any]], settings: RunSettings) -> None:

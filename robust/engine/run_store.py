@@ -29,7 +29,12 @@ from robust.engine.database.connection import (
     lock,
     plain_errors,
 )
-from robust.engine.database.joining import chunk_sums, content_sums, join
+from robust.engine.database.joining import (
+    chunk_sums,
+    content_sums,
+    copy_database,
+    join,
+)
 from robust.engine.database.repair import (
     IDENTITY,
     Damage,
@@ -345,7 +350,7 @@ class RunStore:
     def snapshot(self, path: Path, without: Iterable[str] = ()) -> None:
         """Write what the store holds, without some cells, to a file to begin another one with."""
         with plain_errors(self._path), replacing(path) as partial:
-            self._database.execute("VACUUM INTO ?", (str(partial),))
+            copy_database(self._database, partial)
             if without:
                 self._leave_out(partial, without)
 
@@ -367,7 +372,7 @@ class RunStore:
         All have been claimed with the same identity, so that every checksum still holds.
         """
         with plain_errors(self._path), replacing(self._path) as partial:
-            self._database.execute("VACUUM INTO ?", (str(partial),))
+            copy_database(self._database, partial)
             join(partial, [other._path for other in others], self._key, memos)
             self._disconnect()
             for name in FILES[1:3]:

@@ -148,15 +148,24 @@ def _copies(cases: Cases, store: RunStore) -> MergedGroups:
     return find_merged_groups(cases, store.fingerprints("clean"), pixels)
 
 
+def note_damage(store: RunStore, chunk: int, cases: int, where: str = "") -> None:
+    """Say what was damaged in a store that has just been claimed, and count it for the report.
+
+    `chunk` is the cases of a chunk, of so many `cases`; `where` comes before each line.
+    """
+    if store.damage is None:
+        return
+    for line in store.damage.lines(chunk, cases):
+        _log.warning("robust: %s%s", where, line)
+    _log.warning("robust: %sthe damaged run file is kept as %s", where, DAMAGED)
+    again = max(1, len(store.damage.chunks))
+    store.put(REPAIRED, (store.get(REPAIRED) or 0) + again)
+
+
 def _claim(store: RunStore, identity: Mapping[str, str], chunk: int, cases: Cases) -> None:
     """Claim the store and verify what it holds; damage is said, and runs again."""
     store.identify(identity)
-    if store.damage is not None:
-        for line in store.damage.lines(chunk, len(cases)):
-            _log.warning("robust: %s", line)
-        _log.warning("robust: the damaged run file is kept as %s", DAMAGED)
-        again = max(1, len(store.damage.chunks))
-        store.put(REPAIRED, (store.get(REPAIRED) or 0) + again)
+    note_damage(store, chunk, len(cases))
     case_set = CaseSet(
         source=cases.source,
         classes=tuple(cases.classes),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from robust.errors import InputError, did_you_mean, excerpt
 from robust.files import cannot, path_exists
+from robust.plan.machines import SHARDS
 from robust.plan.spec import DataSpec, ModelSpec, Plan
 
 PHANTOM = "phantom:"
@@ -88,9 +89,17 @@ def require_run(run: Path) -> None:
     """InputError where there is neither a run nor a report."""
     inside = run / REPORT if path_exists(run) and run.is_dir() else run
     if not path_exists(inside) and not (inside != run and path_exists(run / RUN)):
-        raise InputError(
-            f"no report at {excerpt(inside, 300)}; name the folder that `robust audit` wrote"
-        )
+        raise no_report(inside)
+
+
+def no_report(path: Path) -> InputError:
+    """What is said where there is no `path`, the report of a run."""
+    if path.name == REPORT and path_exists(path.with_name(SHARDS)):
+        run = excerpt(path.parent, 300)
+        return InputError(f"{run} holds shards of a run; join them: robust merge {run} PLAN")
+    return InputError(
+        f"no report at {excerpt(path, 300)}; name the folder that `robust audit` wrote"
+    )
 
 
 def require_images(paths: Iterable[Path]) -> None:

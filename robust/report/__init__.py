@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from robust.errors import InputError, did_you_mean, excerpt
 from robust.files import make_private_folder, path_exists, read_bytes, write_atomically
+from robust.plan.paths import no_report
 from robust.records import GALLERY, Report
 
 if TYPE_CHECKING:
@@ -153,9 +154,7 @@ def read_report(run: str | Path) -> Report:
     if path_exists(path) and path.is_dir():
         path = path / "report.json"
     if not path_exists(path):
-        raise InputError(
-            f"no report at {excerpt(path, 300)}; name the folder that `robust audit` wrote"
-        )
+        raise no_report(path)
     try:
         return Report.load(path)
     except InputError as error:

@@ -24,7 +24,7 @@ from robust.models.weights import load_strictly
 from robust.training.checkpoints import CheckpointWriter, claim, newest_checkpoint
 from robust.training.data import Images, smallest_batch, stack
 from robust.training.lightning.output import EpochBar, silence_lightning, without_host_name
-from robust.training.lightning.processes import Processes, explained_ends, settle_devices
+from robust.training.lightning.processes import SpawnedDDP, explained_ends, settle_devices
 from robust.training.module import MetricRow, Training, displayed, finished
 from robust.training.recipe import Recipe
 
@@ -174,7 +174,7 @@ def _trainer(
     accelerator_devices: Any = devices
     if target.type == "cuda" and devices == 1:
         accelerator_devices = [target.index or 0]
-    strategy: Any = Processes(target) if devices > 1 else "auto"
+    strategy: Any = SpawnedDDP(target) if devices > 1 else "auto"
     with silence_lightning():
         return L.Trainer(
             accelerator={"cuda": "gpu"}.get(target.type, target.type),

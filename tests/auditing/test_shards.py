@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import random
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
-from robust.auditing import audit_plan
-from robust.auditing.request import RunSettings
-from robust.auditing.shards import audit_shard
+from robust.auditing import audit_plan, audit_shard, merge_shards
+from robust.auditing.attack_stage import prepare_attacks
+from robust.auditing.request import RunSettings, open_request
+from robust.auditing.shards import attacked_shards, settle
 from robust.engine.run_memory import (
     ACCELERATION,
     CASES_AT_ONCE,
@@ -26,7 +30,8 @@ from robust.errors import InputError
 from robust.plan.load import load_plan
 from robust.plan.machines import Shard
 from robust.plan.spec import Plan
-from tests.faults.small_audit import write_inputs
+from robust.records import Report
+from tests.faults.small_audit import outcome, write_inputs
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plan(folder: Path) -> Plan:
     """The small audit without detectors and later stages."""
     text = (folder / "plan.toml").read_text("utf-8").split("[[detectors]]")[0]
+    text = text.replace('head = "softmax"\n', "")  # so that it is recognised
     (folder / "short.toml").write_text(f"{text}\n[doubts]\nprobe = false\n", "utf-8")
     return load_plan(folder / "short.toml", allow_code=True)
 
@@ -60,6 +66,23 @@ def single(folder: Path, plan: Plan, tmp_path_factory: pytest.TempPathFactory) -
     finally:
         os.chdir(before)
     return out
+
+
+@pytest.fixture(scope="module")
+def detecting(folder: Path) -> Plan:
+    """The small audit with detectors, without adaptive attacks and scenarios."""
+    text = (folder / "plan.toml").read_text("utf-8").replace("adaptive = 8", "adaptive = 0")
+    before, scenarios = text.split("[scenarios]")
+    text = f"{before}[report]{scenarios.split('[report]')[1]}\n[doubts]\nprobe = false\n"
+    (folder / "detecting.toml").write_text(text, "utf-8")
+    return load_plan(folder / "detecting.toml", allow_code=True)
+
+
+def bare(run: Path) -> tuple[str, bytes]:
+    """report.json without the timings, and outcomes.csv."""
+    report = json.loads((run / "report.json").read_text("utf-8"))
+    del report["timings"]
+    return json.dumps(report), (run / "outcomes.csv").read_bytes()
 
 
 def chunks(folder: Path) -> set[tuple[str, int]]:
@@ -99,6 +122,28 @@ def test_what_is_settled_is_what_a_single_run_settles(
     part.close()
 
 
+def test_chunks_are_handed_to_a_settled_stage_one_by_one(
+    plan: Plan, single: Path, tmp_path: Path
+) -> None:
+    """As to a worker that does not know yet which it will attack."""
+    request = open_request(plan, RunSettings(out=tmp_path, device="cpu"))
+    driver = RunStore(tmp_path / "driver")
+    settle(request, driver)
+    driver.snapshot(tmp_path / SETTLED)
+    driver.close()
+    worker = RunStore(tmp_path / "worker", begin_with=tmp_path / SETTLED)
+    stage = prepare_attacks(request, worker, chunks=())
+    whole = RunStore.open_to_read(single)
+    for number in (4, 2):
+        stage.run([number])
+        assert {n for _, n in worker.done()} == {0, 4, number}
+        for cell in {cell for cell, _ in whole.done()} - {"clean"}:
+            part = [str(o) for o in worker.outcomes(cell, number * 8, number * 8 + 8)]
+            assert part == [str(o) for o in whole.outcomes(cell, number * 8, number * 8 + 8)]
+    whole.close()
+    worker.close()
+
+
 def test_shards_that_start_at_the_same_moment_settle_once(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,3 +176,96 @@ def test_a_shard_of_another_plan_or_of_another_count_is_refused(plan: Plan, tmp_
     assert not (tmp_path / "run" / "shards" / "1").exists()
     with pytest.raises(InputError, match="holds shard 6 of 6, not shard 6 of 7"):
         audit_shard(plan, Shard(6, 7), settings)
+
+
+@pytest.mark.parametrize("count", [2, 7])
+def test_the_merged_report_is_that_of_a_single_run(
+    plan: Plan, single: Path, count: int, tmp_path: Path
+) -> None:
+    """Of seven shards one has nothing to do: there are six chunks."""
+    settings = RunSettings(out=tmp_path / "run", device="cpu")
+    numbers = list(range(1, count + 1))
+    random.Random(count).shuffle(numbers)
+    for number in numbers:
+        audit_shard(plan, Shard(number, count), settings)
+    assert attacked_shards(tmp_path / "run", count) == set(numbers)
+    report = merge_shards(tmp_path / "run", plan, settings)
+    assert bare(tmp_path / "run") == bare(single)
+    assert report == Report.load(tmp_path / "run" / "report.json")
+    again = audit_plan(plan, out=tmp_path / "run", device="cpu")
+    assert again.rows == report.rows, "it resumes as any run"
+
+
+def test_detectors_and_example_images_are_those_of_a_single_run(
+    detecting: Plan, tmp_path: Path
+) -> None:
+    audit_plan(detecting, out=tmp_path / "single", device="cpu")
+    settings = RunSettings(out=tmp_path / "run", device="cpu")
+    for number in (2, 1):
+        audit_shard(detecting, Shard(number, 2), settings)
+    merge_shards(tmp_path / "run", detecting, settings)
+    assert bare(tmp_path / "run") == bare(tmp_path / "single")
+    assert outcome(tmp_path / "run").gallery == outcome(tmp_path / "single").gallery
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_machines_without_a_common_disk(
+    plan: Plan, single: Path, copied: bool, tmp_path: Path
+) -> None:
+    """They begin with a copy of one file, or settle on the same each for itself."""
+    for number in (1, 2):
+        own = tmp_path / f"machine {number}"
+        if number > 1 and copied:
+            own.mkdir()
+            shutil.copyfile(tmp_path / "machine 1" / SETTLED, own / SETTLED)
+        audit_shard(plan, Shard(number, 2), RunSettings(out=own, device="cpu"))
+    shutil.copytree(
+        tmp_path / "machine 2" / "shards" / "2", tmp_path / "machine 1" / "shards" / "2"
+    )
+    merge_shards(tmp_path / "machine 1", plan, RunSettings(device="cpu"))
+    assert bare(tmp_path / "machine 1") == bare(single)
+
+
+def test_a_missing_shard_is_named_or_attacked_here(
+    plan: Plan, single: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    settings = RunSettings(out=run, device="cpu")
+    for number in (1, 3):
+        audit_shard(plan, Shard(number, 3), settings)
+    assert attacked_shards(run, 3) == {1, 3}
+    with pytest.raises(InputError, match="shard 2 of 3 is not finished"):
+        merge_shards(run, plan, settings)
+    assert sorted(p.name for p in run.iterdir() if p.name != "run.lock") == [SETTLED, "shards"]
+    with pytest.raises(InputError, match="holds shards of a run; join them: robust merge"):
+        audit_plan(plan, out=run, device="cpu")
+    merge_shards(run, plan, settings, incomplete=True)
+    assert bare(run) == bare(single)
+
+
+def test_a_shard_that_has_begun_needs_the_settled_values_no_more(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = RunSettings(out=tmp_path / "run", device="cpu")
+    folder = audit_shard(plan, Shard(1, 2), settings)
+    before = chunks(folder)
+    (tmp_path / "run" / SETTLED).unlink()
+    monkeypatch.setattr("robust.auditing.shards.settle", lambda *_: pytest.fail("settled again"))
+    audit_shard(plan, Shard(1, 2), settings)
+    assert chunks(folder) == before
+
+
+def test_shards_of_another_plan_are_not_merged(plan: Plan, tmp_path: Path) -> None:
+    settings = RunSettings(out=tmp_path / "run", device="cpu")
+    audit_shard(plan, Shard(1, 1), settings)
+    other = plan.model_copy(update={"audit": plan.audit.model_copy(update={"seed": 1})})
+    with pytest.raises(InputError, match=r"shards/1 is of another run: its plan differs"):
+        merge_shards(tmp_path / "run", other, settings)
+    assert not (tmp_path / "run" / "outcomes.sqlite").exists()
+
+
+def test_a_folder_with_other_files_takes_no_shards(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine", "utf-8")
+    with pytest.raises(InputError, match="holds other files"):
+        audit_shard(plan, Shard(1, 2), RunSettings(out=tmp_path, device="cpu"))
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]

@@ -135,6 +135,7 @@ def test_what_a_room_does_not_know(folder: str, forbidden: tuple[str, ...]) -> N
         ("pydicom", "robust/cases/dicom/"),
         ("jinja2", "robust/report/formats/html.py"),
         ("filelock", "robust/engine/database/connection.py"),
+        ("submitit", "robust/auditing/slurm.py"),
         ("lightning", "robust/training/"),
         ("torchmetrics", "robust/training/"),
         ("tensorboard", "robust/training/"),

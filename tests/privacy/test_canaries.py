@@ -187,6 +187,15 @@ def test_an_audit_with_everything_on(world: World) -> None:
     nothing(world.found(out))
 
 
+def test_shards(world: World) -> None:
+    plan, out = world.plan(world.mark("data"), FULL), world.out("shards")
+    for part in ("1/2", "2/2"):
+        world.run("audit", plan, "--shard", part, "--out", out)
+    nothing(world.found(out))
+    world.run("merge", out, plan)
+    nothing(world.found(out))
+
+
 def test_dicom_files(world: World) -> None:
     plan, out = world.plan(world.mark("dicoms"), QUICK), world.out("dicom")
     world.run("audit", plan, "--out", out, "--set", "report.gallery=2")

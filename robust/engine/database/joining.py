@@ -1,4 +1,4 @@
-"""Joining of databases of one run: chunks that one lacks are copied, checksums included.
+"""Copies of databases, and joins of one run's: chunks that one lacks, checksums included.
 
 All of them are keyed with the identity of the run, and a chunk has the same number in all of them.
 """
@@ -18,6 +18,16 @@ _CACHE = 256 << 10
 """KiB of pages kept in memory: shards take turns in every part of the tables."""
 
 
+def copy_database(database: sqlite3.Connection, path: Path) -> None:
+    """Write all that a database holds now to a file that needs no other beside it."""
+    copy = connect_to_write(path)
+    try:
+        database.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
+    finally:
+        copy.close()
+
+
 def join(target: Path, others: Sequence[Path], key: bytes, memos: Mapping[str, str]) -> None:
     """Copy into a database every chunk of `others` that it lacks, and set its memos.
 
@@ -29,7 +39,8 @@ def join(target: Path, others: Sequence[Path], key: bytes, memos: Mapping[str, s
         database.execute("PRAGMA synchronous = OFF")
         database.execute(f"PRAGMA cache_size = -{_CACHE}")
         for other in others:
-            database.execute("ATTACH ? AS other", (str(other),))
+            # As bytes: a name may be no UTF-8.
+            database.execute("ATTACH ? AS other", (os.fsencode(other),))
             with database:
                 _copy_new(database)
             database.execute("DETACH other")

@@ -34,6 +34,7 @@ _PUBLIC = ("layout", "key")
 """Keys of `meta`, beside the identity, that are read before the identity is known."""
 _KEYS = {"meta": "key", "chunks": "cell, chunk"} | {t.name: ", ".join(t.keys) for t in TABLES}
 _WIDTHS = {"meta": META_WIDTH, "chunks": CHUNKS_WIDTH} | {t.name: t.width for t in TABLES}
+_SIZED = (str, bytes)
 _HEADER = 100
 """Bytes at the start of a database that describe it."""
 _OLD_META = re.compile(r"CREATE TABLE meta \([\w ,]+\)")
@@ -355,7 +356,9 @@ def _scan(database: sqlite3.Connection, table: str) -> Iterator[Row]:
 def _rows(database: sqlite3.Connection, query: str, width: int, most: int) -> Iterator[Row]:
     """Rows of so many values, of at most so many bytes together."""
     for row in database.execute(query):
-        most -= sum(len(value) for value in row if isinstance(value, str | bytes))
+        for value in row:
+            if type(value) in _SIZED:
+                most -= len(value)
         if len(row) != width or most < 0:
             return
         yield row

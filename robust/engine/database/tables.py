@@ -148,11 +148,10 @@ class ChunkChecksum:
         """Take in one row."""
         last = row[-1]
         # The text of a value shows its type; a blob, always the last, is taken as it is.
-        end = last if isinstance(last, bytes) else repr(last).encode()
+        blob = isinstance(last, bytes)
+        end = last if blob else repr(last).encode()
         start = repr((table, *row[:-1])).encode()
-        self._sum.update(b"%d %d %d " % (isinstance(last, bytes), len(start), len(end)))
-        self._sum.update(start)
-        self._sum.update(end)
+        self._sum.update(b"%d %d %d %b%b" % (blob, len(start), len(end), start, end))
         self.rows += 1
 
     def finish(self, cell: str, chunk: int, part: int, seconds: float) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -25,11 +24,10 @@ from robust.engine.run_memory import (
     CasesAtOnce,
 )
 from robust.engine.run_store import RunStore
-from robust.errors import InputError
+from robust.engine.session import note_damage
+from robust.errors import InputError, first_line
 from robust.files import cannot
 from robust.plan.machines import SETTLED, SHARDS, Shard
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,18 @@ def join_shards(whole: RunStore, run: Path, wanted: Wanted, *, incomplete: bool)
     anything is missing.
     """
     whole.identify(wanted.identity)
+    try:
+        _join(whole, run, wanted, incomplete=incomplete)
+    except InputError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # of a forged memo
+        raise InputError(
+            f"the shards in {run / SHARDS} do not hold what robust writes "
+            f"({type(error).__name__}: {first_line(error)}); run them again"
+        ) from None
+
+
+def _join(whole: RunStore, run: Path, wanted: Wanted, *, incomplete: bool) -> None:
     with ExitStack() as stack:
         shards: dict[Shard, _Source] = {}
         for folder in _folders(run):
@@ -104,9 +114,7 @@ def _open(folder: Path, wanted: Wanted) -> RunStore:
                 f"shard again in an empty folder"
             )
         store.identify(wanted.identity)
-        if store.damage is not None:
-            for line in store.damage.lines(wanted.chunk, wanted.cases):
-                _log.warning("robust: %s: %s", folder, line)
+        note_damage(store, wanted.chunk, wanted.cases, f"{folder}: ")
     except BaseException:
         store.close()
         raise
@@ -175,9 +183,9 @@ def _memos(sources: Sequence[_Source]) -> dict[str, str]:
         for other, its_text in values[1:]:
             if compared(its_text) != compared(text):
                 raise InputError(
-                    f"{first.name} and {other.name} were settled apart: their "
-                    f"{_WORDS.get(key, key.split('|')[0])} differ; give every machine a copy of "
-                    f"one {SETTLED} before it begins, and run one of them again"
+                    f"{first.name} and {other.name} were settled apart, and differ in "
+                    f"{_WORDS.get(key, key.split('|')[0])}; give every machine a copy of one "
+                    f"{SETTLED} before it begins, and run one of them again"
                 )
         joined[key] = _JOINED.get(key, _first)([text for _, text in values])
     if REPAIRED.key in found:  # a joined store has counted those of its shards already

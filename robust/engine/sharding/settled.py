@@ -14,6 +14,7 @@ from pathlib import Path
 from robust.engine.database.connection import InUse
 from robust.engine.run_directory import open_run
 from robust.engine.run_store import RunStore
+from robust.errors import InputError
 from robust.files import path_exists
 from robust.plan.machines import SETTLED, SETTLING
 from robust.progress import Progress
@@ -43,8 +44,11 @@ def settled_values(run: Path, make: Callable[[RunStore], object], progress: Prog
                     partial.unlink(missing_ok=True)  # of a process that was killed
                 make(store)
                 store.snapshot(path)
+        except InputError:
+            directory.close(keep=False)
+            raise
         except BaseException:
-            directory.close(keep=directory.holds_chunks())
+            directory.close(keep=True)
             raise
         store.remove()
         with contextlib.suppress(OSError):  # the lock of a process that waits lies there

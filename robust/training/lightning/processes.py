@@ -48,7 +48,7 @@ def settle_devices(target: torch.device, asked: int | None, most: int) -> int:
     return asked
 
 
-class Processes(DDPStrategy):
+class SpawnedDDP(DDPStrategy):
     """One process a device, started from Python: to run the command again, only scripts support."""
 
     def __init__(self, target: torch.device) -> None:
