@@ -103,7 +103,9 @@ def _candidates(
         places = np.arange(len(part))
         if within:
             alike[places, start + places] = -1
-        rows, found = np.nonzero(alike >= CANDIDATE_CORRELATION)
+        # Where most images resemble each other, only the best are worth sorting.
+        least = np.partition(alike, -count, axis=1)[:, -count, None]
+        rows, found = np.nonzero(alike >= np.maximum(least, CANDIDATE_CORRELATION))
         order = np.lexsort((-alike[rows, found], rows))
         rows, found = rows[order], found[order]
         best = np.arange(len(rows)) - np.searchsorted(rows, rows) < count
