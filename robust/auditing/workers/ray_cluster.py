@@ -103,6 +103,9 @@ def connected(choice: WorkerChoice, device: str) -> Iterator[Cluster]:
     A connection that the caller's program has made itself is used and kept.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if (Path.home() / ".ray" / "auth_token").exists():
+        # `ray start` asks for the token where there is one; a driver must be told to show it.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
     except ModuleNotFoundError as error:
@@ -119,7 +122,8 @@ def connected(choice: WorkerChoice, device: str) -> Iterator[Cluster]:
             except Exception as error:  # noqa: BLE001  (Ray raises what its parts raise)
                 raise InputError(
                     f"there is no Ray cluster at {address!r}: {first_line(error)}; start one with "
-                    f"ray start --head, or leave the address out"
+                    f"ray start --head and give its token (RAY_AUTH_MODE=token), or leave the "
+                    f"address out"
                 ) from None
         try:
             yield _cluster(choice, device)
