@@ -22,11 +22,11 @@ from robust.engine.provenance import Provenance
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
 from robust.records import (
-    CellAgain,
-    ComputedAgain,
     FLAG_TEXTS,
     FLAGS,
     AttackResult,
+    CellAgain,
+    ComputedAgain,
     CopiedImages,
     Detection,
     DetectorScore,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from robust.records import CellAgain, ComputedAgain, Timings, Workers
 from robust.report.text.provenance import provenance_facts
-from tests.report.detected import report_on
+from tests.records.test_report import report
 
 CELLS = (
     CellAgain("clean", "", 0.0, 8, 0, 0, 0.0, 0.0),
@@ -16,7 +16,7 @@ WORKERS = Workers(2, "ray", 1, ("EPYC", "Xeon"), 120)
 
 
 def facts(workers: Workers | None) -> dict[str, str]:
-    return dict(provenance_facts(report_on(timings=Timings(workers=workers))))
+    return dict(provenance_facts(report(timings=Timings(workers=workers))))
 
 
 def test_nothing_is_said_without_workers() -> None:
