@@ -14,9 +14,10 @@ from attacks import Attack
 from detectors import Detector
 from robust.auditing import cost
 from robust.auditing.assemble import StageResults, make_report, no_gallery
-from robust.auditing.attack_stage import computing, prepare_attacks
+from robust.auditing.attack_stage import AttackStage, computing, prepare_attacks
 from robust.auditing.request import AuditRequest, RunSettings, open_request
-from robust.auditing.shards import join_request
+from robust.auditing.shards import join_request, settle
+from robust.auditing.workers.attack import attack_on_workers, gather, settle_threads
 from robust.cases import Cases
 from robust.cases.case import Entry
 from robust.detection.adaptive.evaluate import evaluate_adaptive
@@ -40,6 +41,7 @@ from robust.files import write_atomically
 from robust.gallery.select import make_gallery
 from robust.models import Classifier
 from robust.plan.load import make_plan
+from robust.plan.machines import WorkerChoice
 from robust.plan.parameters import parameters_of
 from robust.plan.spec import DetectorSpec, Plan
 from robust.progress import (
@@ -115,12 +117,15 @@ def audit_plan(
     skip_broken: bool = False,
     progress: Progress = no_progress,
     announce: Announce = no_announcement,
+    workers: WorkerChoice | None = None,
 ) -> Report:
     """Audit what a plan names; with the same plan and `out`, an interrupted run is resumed.
 
     `progress` is told how far the whole run is, `announce` the folder, the cost and each stage.
+    `workers` attack in place of this process; a script that names some guards its code with
+    `if __name__ == "__main__"`, since they import it.
     """
-    settings = RunSettings(out, device, skip_broken, progress, announce)
+    settings = RunSettings(out, device, skip_broken, progress, announce, workers)
     return _run(open_request(plan, settings))
 
 
@@ -266,11 +271,18 @@ class _Stages:
             if request.inputs.reference is not None:
                 stage(cost.REFERENCE)
 
-        attacks = prepare_attacks(request, self.directory.store, started=started)
-        session, run = attacks.session, attacks.detection
-        self.attacking = True
-        stage(cost.ATTACKS)
+        def attack() -> None:
+            self.attacking = True
+            stage(cost.ATTACKS)
+
+        store = self.directory.store
+        if request.workers is None:
+            attacks = prepare_attacks(request, store, started=started)
+            attack()
+        else:
+            attacks = self._on_workers(request.workers, started, attack)
         attacks.run()
+        session, run = attacks.session, attacks.detection
         detection = None if run is None else _detect(session, run, stage)
         stage(cost.SCENARIOS)
         scenarios = run_scenarios(plan.scenarios, plan.audit, session)
@@ -298,6 +310,21 @@ class _Stages:
                 stages,
                 gallery if request.out else no_gallery,
             )
+
+    def _on_workers(
+        self, choice: WorkerChoice, started: Callable[[Session], None], begin: Callable[[], None]
+    ) -> AttackStage:
+        """Let workers attack; the stage that is returned has nothing left to attack."""
+        request, store = self.request, self.directory.store
+        with gather(choice, request.device) as crew:
+            self.costs.workers = crew.count
+            settle_threads(request, store, crew)
+            settled = settle(request, store, started)
+            begin()
+            attack_on_workers(request, settled, crew)
+        if request.inputs.reference is not None:  # all clean images were predicted before
+            return settled
+        return prepare_attacks(request, store)
 
     def _write_table(self, session: Session) -> str:
         with writing(self.directory.path):

@@ -156,6 +156,7 @@ def _timings(results: RunResults, seconds: float) -> Timings:
         repaired=store.get(REPAIRED) or 0,
         probe=None if probe is None else ProbeCost(probe.cases, probe.passes, probe.seconds),
         smaller_batches=_smaller_batches(store),
+        workers=results.workers,
     )
 
 

@@ -70,7 +70,7 @@ class AttackStage:
         self.session.runner.settle(self.session.cells, self.session.goal)
 
 
-def _nothing(session: Session) -> None:
+def ignore_session(session: Session) -> None:
     """Nothing is to be done between session and detectors."""
 
 
@@ -78,7 +78,7 @@ def prepare_attacks(
     request: AuditRequest,
     store: RunStore,
     chunks: Collection[int] | None = None,
-    started: Callable[[Session], None] = _nothing,
+    started: Callable[[Session], None] = ignore_session,
 ) -> AttackStage:
     """Predict the clean images of all chunks, or of those that are attacked here; fit detectors.
 

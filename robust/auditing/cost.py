@@ -146,6 +146,8 @@ class ToldCost:
     progress: StagedProgress
     chunks: Collection[int] | None = None
     """Of a shard, which ends with its attacks, the chunks that it attacks."""
+    workers: int = 1
+    """How many attack at the same time."""
 
     def announce(self, folder: Path | None) -> Callable[[str], None]:
         """Name the run folder, the cost and the first stage; returns what begins a stage."""
@@ -171,7 +173,7 @@ class ToldCost:
         finished = sum(passes for key, passes in work.items() if key in done)
         seconds = self._cost.seconds(_speed(session, own))
         if ATTACKS in seconds:  # a shard may have nothing to do
-            seconds[ATTACKS] *= 1 - finished / max(sum(work.values()), 1)
+            seconds[ATTACKS] *= (1 - finished / max(sum(work.values()), 1)) / self.workers
         if store.get(DETECTION) is not None:
             seconds.update(dict.fromkeys((CONTROLS, DETECTORS, ADAPTIVE), 0.0))
         if store.get(PROBE_RESULTS) is not None and PROBE in seconds:

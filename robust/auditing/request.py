@@ -15,6 +15,7 @@ from robust.engine.inputs import open_model, open_plan, open_reference
 from robust.engine.runner import RunOptions
 from robust.engine.session import RunInputs
 from robust.errors import InputError
+from robust.plan.machines import WorkerChoice
 from robust.plan.spec import Plan
 from robust.progress import Announce, Progress, StagedProgress, no_announcement, no_progress
 from robust.scenarios.run import check_scenarios
@@ -33,6 +34,8 @@ class AuditRequest:
     progress: StagedProgress
     device: str
     skip_broken: bool
+    workers: WorkerChoice | None = None
+    """None: this process attacks."""
 
     @property
     def options(self) -> RunOptions:
@@ -64,6 +67,7 @@ class RunSettings:
     skip_broken: bool = False
     progress: Progress = no_progress
     announce: Announce = no_announcement
+    workers: WorkerChoice | None = None
 
 
 def open_request(plan: Plan, settings: RunSettings) -> AuditRequest:
@@ -83,4 +87,5 @@ def open_request(plan: Plan, settings: RunSettings) -> AuditRequest:
         progress=staged,
         device=settings.device,
         skip_broken=settings.skip_broken,
+        workers=settings.workers,
     )

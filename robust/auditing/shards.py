@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from robust.auditing import cost
-from robust.auditing.attack_stage import AttackStage, computing, prepare_attacks
+from robust.auditing.attack_stage import (
+    AttackStage,
+    computing,
+    ignore_session,
+    prepare_attacks,
+)
 from robust.auditing.request import AuditRequest, RunSettings, open_request
 from robust.engine.cells import make_cells, misread_cells, running_order
 from robust.engine.database.connection import DATABASE, require_idle
@@ -14,7 +20,7 @@ from robust.engine.provenance import PACKAGES
 from robust.engine.run_directory import open_run, require_place_for_shards
 from robust.engine.run_memory import SHARD, SHARD_ATTACKED
 from robust.engine.run_store import RunStore
-from robust.engine.session import identity_of_run
+from robust.engine.session import Session, identity_of_run
 from robust.engine.sharding.join import Wanted, join_shards
 from robust.engine.sharding.settled import settled_values
 from robust.errors import InputError
@@ -25,29 +31,39 @@ from robust.plan.machines import Shard
 from robust.plan.spec import Plan
 
 
-def settle(request: AuditRequest, store: RunStore) -> AttackStage:
+def settle(
+    request: AuditRequest,
+    store: RunStore,
+    started: Callable[[Session], None] = ignore_session,
+) -> AttackStage:
     """Fill a store with what every part of a run begins with; returns the stage, settled.
 
     That is all that is measured once, the clean predictions of the first cases and, where there are
-    detectors, of all cases: which of them detectors are evaluated on depends on them all.
+    detectors, of all cases: which of them detectors are evaluated on depends on them all. `started`
+    is told the session before the detectors start.
     """
     every = request.inputs.reference is not None
-    stage = prepare_attacks(request, store, chunks=None if every else ())
+    stage = prepare_attacks(request, store, None if every else (), started)
     stage.settle()
     return stage
 
 
-def from_settled(request: AuditRequest, store: RunStore, shard: Shard) -> AttackStage:
-    """The stage that attacks the chunks of a shard, from a store that begins with settled values.
+def from_settled(request: AuditRequest, store: RunStore, chunks: Collection[int]) -> AttackStage:
+    """The stage that attacks these chunks, from a store that begins with settled values.
 
-    InputError for a store of another run, another shard, or other versions of what computes.
+    InputError for a store of another run, or other versions of what computes.
     """
+    store.identify(identity_of_run(request.plan, request.inputs, request.device))
+    require_same_versions(find_environment(choose_device(request.device), PACKAGES), store)
+    return prepare_attacks(request, store, chunks)
+
+
+def _claim_shard(request: AuditRequest, store: RunStore, shard: Shard) -> None:
+    """InputError for a store of another run, or of another shard."""
     store.identify(identity_of_run(request.plan, request.inputs, request.device))
     known = store.memo(SHARD, lambda: shard)
     if known != shard:
         raise InputError(f"the folder holds {known.name}, not {shard.name}; choose another --out")
-    require_same_versions(find_environment(choose_device(request.device), PACKAGES), store)
-    return prepare_attacks(request, store, shard.chunks(request.chunk_count))
 
 
 def audit_shard(plan: Plan, shard: Shard, settings: RunSettings) -> Path:
@@ -74,7 +90,8 @@ def audit_shard(plan: Plan, shard: Shard, settings: RunSettings) -> Path:
         directory = open_run(folder, begin_with=begin_with)
         keep, attacking = True, False
         try:
-            attacks = from_settled(request, directory.store, shard)
+            _claim_shard(request, directory.store, shard)
+            attacks = from_settled(request, directory.store, chunks)
             attacking = True
             costs.measure(attacks.session)
             stage(cost.ATTACKS)

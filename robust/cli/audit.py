@@ -34,7 +34,7 @@ from robust.cli.options import (
 )
 from robust.cli.output import make_console
 from robust.errors import InputError, did_you_mean
-from robust.plan.machines import MOST_SHARDS, Shard, SlurmJobs
+from robust.plan.machines import MOST_SHARDS, MOST_WORKERS, Shard, SlurmJobs, WorkerChoice
 from robust.plan.spec import Plan
 from robust.progress import Shown, progress_bar
 from robust.records import Report
@@ -185,8 +185,28 @@ def audit(
     engine: Annotated[
         str | None,
         typer.Option(
-            help="slurm: submit a job for each shard to the cluster, wait, and merge.",
+            help="ray: attack on workers of a Ray cluster. slurm: submit a job for each shard to "
+            "the cluster, wait, and merge.",
             rich_help_panel=MACHINES,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Attack in so many processes of this machine, or with --engine ray on so many "
+            "workers of the cluster.",
+            min=1,
+            max=MOST_WORKERS,
+            rich_help_panel=MACHINES,
+            show_default="this process alone; with --engine ray one for each GPU or machine",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="With --engine ray: address of the cluster.",
+            rich_help_panel=MACHINES,
+            show_default="RAY_ADDRESS, or a cluster that is started here",
         ),
     ] = None,
     shards: Annotated[
@@ -226,9 +246,11 @@ def audit(
     """
     part = None if shard is None else Shard.parse(shard)
     options = slurm_jobs(engine, shards, slurm, no_wait)
-    if part is not None and (gate or options is not None):
+    team = worker_choice(engine, workers, address)
+    if part is not None and (gate or options is not None or team is not None):
         raise InputError(
-            "--shard attacks one part alone: give --gate to robust merge, and leave --engine out"
+            "--shard attacks one part alone: give --gate to robust merge, and leave --engine and "
+            "--workers out"
         )
     resolved = resolve_plan(
         plan, changes, settings, out, no_gallery=no_gallery, allow_code=allow_code, gate=gate
@@ -240,7 +262,7 @@ def audit(
         return _audit_on_slurm(
             resolved, options, folder, device, skip_broken=skip_broken, gate=gate
         )
-    run_audit(resolved, folder, device, skip_broken=skip_broken, gate=gate)
+    run_audit(resolved, folder, device, skip_broken=skip_broken, gate=gate, workers=team)
 
 
 def resolve_plan(
@@ -270,12 +292,14 @@ def slurm_jobs(
     engine: str | None, shards: int | None, slurm: list[str] | None, no_wait: bool
 ) -> SlurmJobs | None:
     """What the options of a cluster say together; None where no engine is named. InputError."""
-    if engine is None:
+    if engine in (None, "ray"):
         if shards is not None or slurm or no_wait:
             raise InputError("--shards, --slurm and --no-wait need --engine slurm")
         return None
     if engine != "slurm":
-        raise InputError(f"unknown engine {engine!r}; {did_you_mean(engine, ['slurm'])}")
+        raise InputError(
+            f"unknown engine {engine!r}; {did_you_mean(str(engine), ['ray', 'slurm'])}"
+        )
     if shards is None:
         raise InputError("--engine slurm needs the number of shards: --shards 16")
     given = {}
@@ -285,6 +309,19 @@ def slurm_jobs(
             raise InputError(f"--slurm {text!r}: write NAME=VALUE, for example partition=gpu")
         given[name.strip()] = value.strip()
     return SlurmJobs(shards, given, wait=not no_wait)
+
+
+def worker_choice(
+    engine: str | None, workers: int | None, address: str | None
+) -> WorkerChoice | None:
+    """What the options of workers say together; None where this process attacks. InputError."""
+    if engine == "slurm" and workers is not None:
+        raise InputError("--engine slurm takes --shards in place of --workers")
+    if engine == "ray":
+        return WorkerChoice(workers, engine, address)
+    if address is not None:
+        raise InputError("--address needs --engine ray")
+    return None if workers is None else WorkerChoice(workers)
 
 
 def _audit_shard(plan: Plan, shard: Shard, out: Path, device: str, *, skip_broken: bool) -> None:
@@ -315,7 +352,15 @@ def _audit_on_slurm(
     show_run(run, out, gate=gate)
 
 
-def run_audit(plan: Plan, out: Path, device: str, *, skip_broken: bool, gate: bool) -> None:
+def run_audit(
+    plan: Plan,
+    out: Path,
+    device: str,
+    *,
+    skip_broken: bool,
+    gate: bool,
+    workers: WorkerChoice | None = None,
+) -> None:
     """Run a plan, write and print its report, and apply its gates where `gate` says so."""
 
     def run(progress: Shown) -> Report:
@@ -328,6 +373,7 @@ def run_audit(plan: Plan, out: Path, device: str, *, skip_broken: bool, gate: bo
             skip_broken=skip_broken,
             progress=progress,
             announce=progress.announce,
+            workers=workers,
         )
 
     show_run(run, out, gate=gate)

@@ -146,11 +146,14 @@ def train(
     ] = None,
     device: Device = "auto",
     devices: Annotated[
-        int,
+        int | None,
         typer.Option(
-            help="Number of GPUs, or of processes on a CPU.", min=1, rich_help_panel=RUNNING
+            help="Number of GPUs, or of processes on a CPU.",
+            min=1,
+            rich_help_panel=RUNNING,
+            show_default="every GPU; 1 on a CPU",
         ),
-    ] = 1,
+    ] = None,
     settings: RecipeSettings = None,
     *,
     changes: Mapping[str, Any],

@@ -15,13 +15,14 @@ from robust.engine.cells import Cell
 from robust.engine.provenance import Provenance
 from robust.engine.run_memory import MERGED_GROUPS, PROBE
 from robust.engine.run_store import RunStore
+from robust.engine.sharding.again import workers_of
 from robust.engine.summary import FinishedCases, Summary
 from robust.metrics.arrays import Mask
 from robust.metrics.intervals import groups_needed
 from robust.metrics.scores import Condition, margins
 from robust.plan.gates import GatesSpec
 from robust.plan.spec import AuditSpec
-from robust.records import AttackResult, CopiedImages, Detection
+from robust.records import AttackResult, CopiedImages, Detection, Workers
 
 MIN_RISE = 1e-6
 """Smallest rise of a margin that counts, as a share of the mean clean margin; less is rounding."""
@@ -47,6 +48,11 @@ class RunResults:
     """Number of the images looked at that are grey in a colour file."""
     missing_stages: tuple[str, ...] = ()
     """Stages that the run has not finished."""
+
+    @property
+    def workers(self) -> Workers | None:
+        """Who attacked the cases, where others than the process of the run did."""
+        return workers_of(self.store, self.provenance.plan.audit.seed)
 
     @property
     def copies(self) -> CopiedImages:
@@ -90,6 +96,7 @@ def collect_evidence(results: RunResults) -> Evidence:
         saturated=list(_saturated(plan.audit, cells, results.store, summary)),
         short_reach=_short_reach(cells),
         probe=results.store.get(PROBE) if plan.doubts.probe else None,
+        again=None if results.workers is None else results.workers.again,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from robust.cases.case import Cases
-from robust.records import AttackResult, CopiedImages, Detection
+from robust.records import AttackResult, ComputedAgain, CopiedImages, Detection
 from robust.records.probe import Probed
 
 
@@ -91,3 +91,5 @@ class Evidence:
     """By attack with a random start whose steps add up to less than 2 eps: their sum, in eps."""
     probe: Probed | None = None
     """Results of the probe; None where the plan switches it off."""
+    again: ComputedAgain | None = None
+    """What was computed again on another worker; None where there was none."""

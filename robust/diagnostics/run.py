@@ -83,6 +83,17 @@ def not_evaluated(e: Evidence) -> str | None:
     )
 
 
+def workers_disagree(e: Evidence) -> str | None:
+    """Raised if another worker found another verdict on a case that it computed again."""
+    if e.again is None or not e.again.verdicts:
+        return None
+    worst = max(e.again.cells, key=lambda cell: cell.verdicts)
+    return (
+        f"{e.again.verdicts} of {e.again.compared} outcomes that were computed again have another "
+        f"verdict, most ({worst.verdicts} of {worst.compared}) of {worst.name}"
+    )
+
+
 def too_few_cases(e: Evidence) -> str | None:
     """Raised if a worst-case interval is wider than `WIDE`, or a gate needs more groups."""
     short = {name: least for name, least in e.groups_needed.items() if least > e.groups}

@@ -11,7 +11,7 @@ from robust.cases.duplicates.merging import MergedGroups
 from robust.models.acceleration.accelerate import Acceleration
 from robust.models.acceleration.memory import BatchSize
 from robust.plan.machines import Shard
-from robust.records import Detection, Scenario
+from robust.records import ComputedAgain, Detection, Scenario, Workers
 from robust.records.from_plain import record_from
 from robust.records.probe import Probed
 
@@ -82,6 +82,14 @@ class CasesAtOnce:
 
     by_shape: dict[str, BatchSize]
     """By the shape of an image, such as `3 x 224 x 224`."""
+
+    def joined(self, other: CasesAtOnce) -> CasesAtOnce:
+        """Every shape of both; where memory was short on one machine, its number."""
+        joined = dict(self.by_shape)
+        for shape, size in other.by_shape.items():
+            used = min(size.used, joined.get(shape, size).used)
+            joined[shape] = dataclasses.replace(size, used=used)
+        return CasesAtOnce(joined)
 
 
 @dataclass(frozen=True)
@@ -182,5 +190,9 @@ SCENARIOS = Memo("scenarios", FinishedScenarios)
 """Every scenario, in the order of the report; there once all are finished."""
 QUERIES = Memo("queries", QueryResult)
 """By number of the batch of cases."""
+WORKERS = Memo("workers", Workers)
+"""Who attacked the cases, without what they computed again."""
+AGAIN = Memo("computed again", ComputedAgain)
+"""By number of the chunk: what another worker found that computed it again."""
 PROBE = Memo("probe", Probed)
 """Results of the probe of the classifier."""

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -174,6 +174,30 @@ class Observations:
         return Observations([*self.features, *other.features], [*self.survival, *other.survival])
 
 
+@dataclass(frozen=True)
+class ChunkRows:
+    """All that one chunk of a cell has in a store, to hand it to another store of the run."""
+
+    cell: str
+    chunk: int
+    seconds: float
+    rows: Mapping[str, Sequence[Row]]
+    """By table: the values of each row, in the order of its keys and columns."""
+
+    def outcomes(self) -> list[Outcome]:
+        """Its outcomes, in order."""
+        rows = self.rows.get("outcomes", ())
+        return [
+            Outcome(row, _filled(logits), linf, l2, bool(success), bool(saturated), passes, failure)
+            for _, row, linf, l2, success, saturated, passes, failure, logits in rows
+        ]
+
+    def clean(self) -> list[CleanPrediction]:
+        """Its clean predictions, in order."""
+        rows = self.rows.get("clean", ())
+        return [CleanPrediction(row, _unpack(v), p, broken) for row, p, broken, v in rows]
+
+
 class RunStore:
     """The database of one run directory. A chunk is there as a whole or not at all.
 
@@ -203,6 +227,8 @@ class RunStore:
         self._claim: Mapping[str, str] | None = None
         self.damage: Damage | None = None
         """What did not verify when the store was opened or claimed; None: all of it did."""
+        self.taken: list[ChunkRows] | None = None
+        """Where this is a list, every chunk that is stored is added to it as well."""
         new = not read_only and not self._home.exists()
         try:
             self._open_to_read() if read_only else self._open_to_write(begin_with)
@@ -381,10 +407,24 @@ class RunStore:
             (name for name in identity if known.get(name, identity[name]) != identity[name]), ""
         )
 
-    def snapshot(self, path: Path) -> None:
-        """Write all that the store holds now to a file that another one can begin with."""
+    def snapshot(self, path: Path, without: Iterable[str] = ()) -> None:
+        """Write what the store holds, without some cells, to a file to begin another one with."""
         with plain_errors(self._path), replacing(path) as partial:
             copy_database(self._database, partial)
+            if without:
+                self._leave_out(partial, without)
+
+    def _leave_out(self, path: Path, cells: Iterable[str]) -> None:
+        database = sqlite3.connect(path)
+        try:
+            with database:
+                mine = [(cell,) for cell in cells]
+                database.executemany("DELETE FROM chunks WHERE cell = ?", mine)
+                for table in TABLES:
+                    left = "part NOT IN (SELECT part FROM chunks)"
+                    database.execute(f"DELETE FROM {table.name} WHERE {left}")
+        finally:
+            database.close()
 
     def absorb(self, others: Sequence[RunStore], memos: Mapping[str, str]) -> None:
         """Take in, all or nothing, every chunk of others that this one lacks, and set memos.
@@ -556,8 +596,23 @@ class RunStore:
         }
         self._add(source, chunk, seconds, new)
 
+    def add_rows(self, chunk: ChunkRows) -> None:
+        """A chunk as another store of the run had it."""
+        self._add(chunk.cell, chunk.chunk, chunk.seconds, chunk.rows)
+
+    def forget(self, chunks: Iterable[ChunkRows]) -> None:
+        """Remove chunks that another store has taken over."""
+        with plain_errors(self._path), self._database as database:
+            for chunk in chunks:
+                for table in TABLES:
+                    keys = (row[: len(table.keys)] for row in chunk.rows.get(table.name, ()))
+                    database.executemany(table.delete(), keys)
+                found = (chunk.cell, chunk.chunk)
+                database.execute("DELETE FROM chunks WHERE cell = ? AND chunk = ?", found)
+        self._written()
+
     def _add(
-        self, cell: str, chunk: int, seconds: float, values: Mapping[str, Sequence[Sequence[Any]]]
+        self, cell: str, chunk: int, seconds: float, values: Mapping[str, Sequence[Row]]
     ) -> None:
         """Store a chunk with its checksum: the values of its rows by table, in one transaction."""
         with plain_errors(self._path), self._database as database:
@@ -572,6 +627,8 @@ class RunStore:
             found = (cell, chunk, part, seconds, total.rows, checksum)
             database.execute(insert("chunks", CHUNKS_WIDTH), found)
         self._written()
+        if self.taken is not None:
+            self.taken.append(ChunkRows(cell, chunk, seconds, values))
 
     def known_cases(self) -> Iterator[KnownCase]:
         """The cases of all finished clean chunks, in order."""

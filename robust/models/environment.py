@@ -5,9 +5,24 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+
+from robust.errors import excerpt
+
+
+def processor_name(device: torch.device) -> str:
+    """What computes: the GPU, or the processor as Linux names it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return excerpt(next(named, platform.processor() or platform.machine()), 100)
 
 
 def find_environment(device: torch.device, packages: Sequence[str]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ JOBS = "jobs"
 OF_SHARDS = (SHARDS, SETTLED, SETTLING, JOBS)
 """What lies in a run directory before its shards are joined."""
 MOST_SHARDS = 100_000
+MOST_WORKERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,18 @@ class Shard:
                 f"{text!r} is no shard; write its number and how many there are: 1/16 to 16/16"
             )
         return Shard(number, count)
+
+
+@dataclass(frozen=True)
+class WorkerChoice:
+    """On how many workers an audit attacks, and what starts them."""
+
+    count: int | None = None
+    """None: one for each GPU of a cluster, or else one for each machine."""
+    engine: str = "processes"
+    """`processes` of this machine, or `ray`."""
+    address: str | None = None
+    """Of a Ray cluster; None: that in RAY_ADDRESS, or a new one on this machine."""
 
 
 @dataclass(frozen=True)

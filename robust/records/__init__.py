@@ -43,3 +43,6 @@ from robust.records.scores import Difficulty as Difficulty
 from robust.records.scores import Scores as Scores
 from robust.records.scores import Subgroup as Subgroup
 from robust.records.storage import Survival as Survival
+from robust.records.workers import CellAgain as CellAgain
+from robust.records.workers import ComputedAgain as ComputedAgain
+from robust.records.workers import Workers as Workers

@@ -157,6 +157,15 @@ _TEXTS = (
         "fix or remove the attack",
     ),
     FlagText(
+        "workers disagree",
+        "a chunk of cases was computed again on another worker, and an attack succeeds on a case "
+        "there that it fails on here, or the other way round",
+        "the same computation rounds differently on another processor or another version of a "
+        "library: cases at the edge of a success count by chance",
+        "run all workers on processors of one kind with the same versions, or read the rates as "
+        "uncertain by as many cases as differ",
+    ),
+    FlagText(
         "gradients vanish",
         "the model gives no gradient, or that of the margin is nearly zero on at least 10 % of the "
         "probed cases, and at least 3",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from robust.records.copies import CopiedImages
+from robust.records.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,9 @@ class Timings:
     run."""
     probe: ProbeCost | None = None
     """Cost of the probe; None where the plan switches it off."""
+    workers: Workers | None = None
+    """Who attacked the cases, and whether another worker found the same again; None where the
+    process of the audit attacked them itself."""
     repaired: int = 0
     """How many parts of the run were computed again because its file was damaged; 0 for none."""
     audited: str = ""

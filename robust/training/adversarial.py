@@ -27,10 +27,14 @@ def adversarial_loss(
     spec: AdversarialSpec,
     streams: Streams,
     loss: Loss,
+    share: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """The loss to minimise on displayed images `x (n, c, h, w)`, and the logits behind it."""
+    """The loss to minimise on displayed images `x (n, c, h, w)`, and the logits behind it.
+
+    `share` multiplies means over cases that are not in `loss`: 1 but for a part of a batch.
+    """
     if spec.method == "trades":
-        return trades(model, x, y, spec, streams, loss)
+        return trades(model, x, y, spec, streams, loss, share)
     return pgd_at(model, x, y, spec, streams, loss)
 
 
@@ -54,11 +58,13 @@ def trades(
     spec: AdversarialSpec,
     streams: Streams,
     loss: Loss,
+    share: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """The clean loss plus beta times the KL divergence to adversarial images; the clean logits."""
     x_adv = perturb(model, x, y, spec, streams)
     clean = model(x)
-    return loss(clean, y) + spec.beta * divergence(clean, model(x_adv)).mean(), clean
+    moved = share * divergence(clean, model(x_adv)).mean()
+    return loss(clean, y) + spec.beta * moved, clean
 
 
 def divergence(clean: Tensor, moved: Tensor) -> Tensor:

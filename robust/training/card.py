@@ -138,11 +138,26 @@ def _training(content: Mapping[str, Any]) -> str:
         + ("robust accuracy" if hard else "AUC")
         + " on val. All settings are in recipe.toml, the training curves in curves.png."
     )
+    text += "".join(map(_computed_on, training["computed_on"]))
     if hard is not None:
         text += (
             f"\n\nAdversarial training: {at_eps(hard['method'], 'Linf', hard['eps'])} in L-inf of "
             f"the displayed image, {hard['steps']} steps."
         )
+    return text
+
+
+def _computed_on(on: Mapping[str, Any]) -> str:
+    on_cpu, count = on["device"] == "cpu", on["devices"]
+    if count == 1:
+        processor = "the CPU" if on_cpu else _text(on["device"])
+    else:
+        processor = (
+            f"{count} processes of the CPU" if on_cpu else f"{count} x {_text(on['device'])}"
+        )
+    text = f" Trained on {processor} in {on['precision']}."
+    if not on["whole_batches"]:
+        text += " Each process normalised its part of a batch by itself."
     return text
 
 

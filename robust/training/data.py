@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,18 @@ from robust.training.recipe import AugmentationSpec
 CACHE_BYTES = 2 << 30
 """Bytes of decoded images in memory; images beyond it are read again every epoch."""
 
-ImageBatch = tuple[Tensor, Tensor, Tensor]
-"""Images `(n, c, h, w)` uint8, labels `(n,)`, rows in the set `(n,)`."""
+
+class ImageBatch(NamedTuple):
+    """A batch, or one process's part of it."""
+
+    x: Tensor
+    """Images `(n, c, h, w)` uint8."""
+    y: Tensor
+    """Labels `(n,)`."""
+    rows: Tensor
+    """Rows in the set `(n,)`."""
+    whole: Tensor
+    """Labels of the whole batch `(m,)`, of which the other processes have the rest."""
 
 
 class Images(Dataset[Tensor]):
@@ -105,20 +115,27 @@ class Batches:
         return steps_per_epoch(len(self.images), self.batch)
 
     def rows(self) -> list[Tensor]:
+        """The rows that this process takes of each batch."""
+        return [self._part(whole) for whole in self._whole()]
+
+    def _whole(self) -> list[Tensor]:
         """The rows of each batch; batches differ by one in size, and none is left over."""
         n = len(self.images)
         order = torch.arange(n)
         if self.shuffle:
             order = torch.randperm(n, generator=_generator(self.seed, "order", self.epoch))
+        return list(order.tensor_split(len(self)))
+
+    def _part(self, whole: Tensor) -> Tensor:
         rank, world = self.share
-        return [rows[rank::world] for rows in order.tensor_split(len(self))]
+        return whole[rank::world]
 
     def __iter__(self) -> Iterator[ImageBatch]:
         with ThreadPoolExecutor(self.threads, thread_name_prefix="batches") as pool:
             waiting: list[Future[ImageBatch]] = []
             try:
-                for rows in self.rows():
-                    waiting.append(pool.submit(self._make, rows))
+                for whole in self._whole():
+                    waiting.append(pool.submit(self._make, whole))
                     if len(waiting) > self.threads + 1:
                         yield waiting.pop(0).result()
                 while waiting:
@@ -127,9 +144,10 @@ class Batches:
                 for future in waiting:
                     future.cancel()
 
-    def _make(self, rows: Tensor) -> ImageBatch:
+    def _make(self, whole: Tensor) -> ImageBatch:
+        rows, labels = self._part(whole), self.images.labels
         x = stack([self._variant(int(row)) for row in rows])
-        return (x.pin_memory() if self.pin else x), self.images.labels[rows], rows
+        return ImageBatch(x.pin_memory() if self.pin else x, labels[rows], rows, labels[whole])
 
     def _variant(self, row: int) -> Tensor:
         image = self.images[row]
@@ -142,6 +160,11 @@ class Batches:
 def steps_per_epoch(cases: int, batch: int) -> int:
     """Batches in an epoch, at least 1."""
     return max(1, -(-cases // batch))
+
+
+def smallest_batch(cases: int, batch: int) -> int:
+    """Cases in the smallest batch of an epoch: batches differ by one in size."""
+    return cases // steps_per_epoch(cases, batch)
 
 
 def stack(images: Sequence[Tensor]) -> Tensor:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
-from torch.multiprocessing.spawn import ProcessRaisedException
 
 from robust.cases import Cases
 from robust.errors import InputError
@@ -25,8 +22,9 @@ from robust.models import Classifier, choose_device, settle_head
 from robust.models.acceleration.memory import keep_freed_memory
 from robust.models.weights import load_strictly
 from robust.training.checkpoints import CheckpointWriter, claim, newest_checkpoint
-from robust.training.data import Images, stack
-from robust.training.lightning_output import EpochBar, silence_lightning, without_host_name
+from robust.training.data import Images, smallest_batch, stack
+from robust.training.lightning.output import EpochBar, silence_lightning, without_host_name
+from robust.training.lightning.processes import SpawnedDDP, explained_ends, settle_devices
 from robust.training.module import MetricRow, Training, displayed, finished
 from robust.training.recipe import Recipe
 
@@ -50,6 +48,8 @@ class FitResult:
     """Counted from 1, as in the history."""
     epochs: int
     """Epochs trained: fewer than the recipe's where patience ended it."""
+    computed_on: list[dict[str, Any]]
+    """Device, number of devices and precision: one row, more where it went on elsewhere."""
 
 
 def fit(
@@ -60,7 +60,7 @@ def fit(
     folder: Path,
     *,
     device: str = "auto",
-    devices: int = 1,
+    devices: int | None = None,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
 ) -> FitResult:
@@ -68,11 +68,15 @@ def fit(
 
     `folder/checkpoints` holds the last two finished epochs: a call that finds some continues from
     there with the random numbers of an uninterrupted training, and on a CPU ends with the same
-    weights. `folder/logs` holds epochs.csv and the files of TensorBoard. With several
-    `devices` every step's batch is shared out among processes. Raises InputError.
+    weights. `folder/logs` holds epochs.csv and the files of TensorBoard. `devices` defaults to
+    every GPU, or one process on a CPU; several share out each step's batch, and loss, gradient and
+    metrics are those of the whole batch. Raises InputError.
     """
     target = choose_device(device)
-    _check(classifier, train, val, recipe, target, devices)
+    batch = recipe.training.batch
+    smallest = min(smallest_batch(len(train), batch), smallest_batch(len(val), batch))
+    devices = settle_devices(target, devices, smallest // 2)
+    _check(classifier, train, val, recipe, target)
     checkpoints, logs = folder / "checkpoints", folder / "logs"
     claim(
         checkpoints,
@@ -113,7 +117,13 @@ def fit(
 
 def _result(checkpoint: dict[str, Any]) -> FitResult:
     history: list[MetricRow] = checkpoint["history"]
-    return FitResult(checkpoint["best"], history, checkpoint["best_epoch"] + 1, len(history))
+    return FitResult(
+        checkpoint["best"],
+        history,
+        checkpoint["best_epoch"] + 1,
+        len(history),
+        list(checkpoint.get("computed_on", [])),
+    )
 
 
 def _check(
@@ -122,7 +132,6 @@ def _check(
     val: Cases,
     recipe: Recipe,
     target: torch.device,
-    devices: int,
 ) -> None:
     """InputError for what would otherwise fail in the middle of training."""
     if train.classes != val.classes:
@@ -137,15 +146,6 @@ def _check(
                 f"{name} has cases of {len(present)} class{'' if len(present) == 1 else 'es'} "
                 f"only ({len(cases)} cases); training needs at least two"
             )
-    if devices < 1:
-        raise InputError(f"devices must be 1 or more, not {devices}")
-    if target.type == "cuda" and devices > torch.cuda.device_count():
-        raise InputError(f"{devices} GPUs are requested, {torch.cuda.device_count()} are available")
-    if devices > 1 and target.type not in ("cpu", "cuda"):
-        raise InputError(f"{target.type} trains on one device; remove devices = {devices}")
-    smallest = min(len(val), len(train), recipe.training.batch) // 2
-    if devices > max(1, smallest):
-        raise InputError(f"{devices} devices are too many for this batch size; use fewer")
     if recipe.training.precision == "float16" and target.type != "cuda":
         raise InputError("precision float16 needs a GPU; use auto, float32 or bfloat16")
     _check_network(classifier, train)
@@ -174,14 +174,7 @@ def _trainer(
     accelerator_devices: Any = devices
     if target.type == "cuda" and devices == 1:
         accelerator_devices = [target.index or 0]
-    # Processes are started from Python, not by running the command again, which only scripts
-    # support.
-    strategy: Any = "auto"
-    if devices > 1:
-        strategy = DDPStrategy(
-            start_method="spawn",
-            process_group_backend="gloo" if target.type == "cpu" else "nccl",
-        )
+    strategy: Any = SpawnedDDP(target) if devices > 1 else "auto"
     with silence_lightning():
         return L.Trainer(
             accelerator={"cuda": "gpu"}.get(target.type, target.type),
@@ -224,22 +217,6 @@ def _train(module: Training, trainer: L.Trainer, start: Path | None) -> None:
     with ExitStack() as stack:
         for context in (silence_lightning(), private_files(), without_host_name(), memory):
             stack.enter_context(context)
-        stack.enter_context(_plain_errors())
+        stack.enter_context(explained_ends(trainer))
         stack.enter_context(torch.random.fork_rng(gpus))
         trainer.fit(module, ckpt_path=start, weights_only=True)
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Turn errors of other processes, memory and interrupts into plain ones."""
-    try:
-        yield
-    except ProcessRaisedException as error:
-        messages = re.findall(r"^robust\.errors\.InputError: (.*)$", str(error), re.MULTILINE)
-        if messages:
-            raise InputError(messages[-1]) from None
-        raise
-    except torch.OutOfMemoryError:
-        raise InputError("the device has too little memory for this batch; lower batch") from None
-    except SystemExit:
-        raise KeyboardInterrupt from None

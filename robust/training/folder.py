@@ -68,6 +68,8 @@ class FinishedTraining:
     """One row per epoch."""
     best_epoch: int
     """Counted from 1."""
+    computed_on: list[dict[str, Any]]
+    """Device, number of devices and precision."""
     environment: Mapping[str, Any]
 
     def content(self, model_file: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,6 +94,7 @@ class FinishedTraining:
                 "best_epoch": self.best_epoch,
                 "epochs": len(history),
                 "history": history,
+                "computed_on": self.computed_on,
             },
             "recipe": public_recipe(self.recipe).to_toml(),
             "recipe_sha256": self.recipe.digest(),

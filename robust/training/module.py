@@ -30,6 +30,7 @@ from robust.training.data import (
     stack,
     steps_per_epoch,
 )
+from robust.training.lightning.processes import computed_on, end_when_told
 from robust.training.recipe import Recipe
 from robust.training.schedule import learning_rate, make_optimiser
 
@@ -53,6 +54,7 @@ class Training(L.LightningModule):
         self.history: list[MetricRow] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = -1
+        self.computed_on: list[dict[str, Any]] = []
         classes = len(train.cases.classes)
         self.weights: Tensor | None
         weights = class_weights(train.labels, classes) if recipe.training.class_weights else None
@@ -109,6 +111,15 @@ class Training(L.LightningModule):
         """The optimiser of the recipe."""
         return make_optimiser(self.classifier, self.recipe.training)
 
+    def on_train_start(self) -> None:
+        """Note what this part of the training is computed on."""
+        world = self.trainer.world_size
+        if world > 1:
+            end_when_told()
+        on = computed_on(self.classifier, self.device, world, self.trainer.precision)
+        if on not in self.computed_on:
+            self.computed_on.append(on)
+
     def on_train_epoch_start(self) -> None:
         """Seed the epoch, so that a resumed training repeats it."""
         self._began = time.perf_counter()
@@ -126,21 +137,38 @@ class Training(L.LightningModule):
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         """The loss of a batch, on attacked images where the recipe says so."""
-        x, y, rows = batch
+        x, y, rows, whole = batch
         hard = self.recipe.adversarial
         x = displayed(x)
+        cases, weight = self._shares(y, whole)
+
+        def mean(logits: Tensor, y: Tensor) -> Tensor:
+            return self.loss(logits, y) * weight
+
         if hard is None:
-            loss = self.loss(self.classifier(x), y)
+            loss = mean(self.classifier(x), y)
         else:
             ids = [self.images.ids[int(row)] for row in rows]
             streams = Streams.of(self.recipe.training.seed, ids, "adversarial", self.current_epoch)
             eps = warmed_up_eps(hard.eps, hard.warmup, self.global_step / self.per_epoch)
             hard = hard.model_copy(update={"eps": eps})
-            loss, _ = adversarial_loss(self.classifier, x, y, hard, streams, self.loss)
+            loss, _ = adversarial_loss(self.classifier, x, y, hard, streams, mean, cases)
         if x.device.type == "cpu" or batch_idx % LOSS_CHECK_EVERY == 0:
             self._refuse_nan(loss)
-        self.train_mean.update(loss.detach(), len(y))
+        self.train_mean.update(loss.detach(), len(whole) / self.trainer.world_size)
         return loss
+
+    def _shares(self, y: Tensor, whole: Tensor) -> tuple[float, Tensor | float]:
+        """What part of a whole batch is here, by cases and by their weight; 1 is an even part.
+
+        Gradients of processes are averaged. Where each process takes its own mean times its share,
+        their average is the gradient of the mean over the whole batch.
+        """
+        world = self.trainer.world_size
+        cases = world * len(y) / len(whole)
+        if self.weights is None:
+            return cases, cases
+        return cases, world * self.weights[y].sum() / self.weights[whole].sum()
 
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """Cross-entropy, weighted by class where the recipe says so."""
@@ -163,7 +191,7 @@ class Training(L.LightningModule):
 
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
         """Update the metrics on val."""
-        x, y, _ = batch
+        x, y, *_ = batch
         logits = self.evaluated(displayed(x)).float()
         self.val_mean.update(F.cross_entropy(logits, y), len(y))
         self.val_auc.update(logits.softmax(1), y)
@@ -237,11 +265,13 @@ class Training(L.LightningModule):
         """Store the history and the best weights."""
         checkpoint["history"], checkpoint["best"] = self.history, self.best
         checkpoint["best_epoch"] = self.best_epoch
+        checkpoint["computed_on"] = self.computed_on
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the history and the best weights."""
         self.history, self.best = list(checkpoint["history"]), dict(checkpoint["best"])
         self.best_epoch = checkpoint["best_epoch"]
+        self.computed_on = list(checkpoint.get("computed_on", []))
 
 
 def displayed(x: Tensor) -> Tensor:

@@ -57,14 +57,15 @@ def train_classifier(
     out: str | Path,
     *,
     device: str = "auto",
-    devices: int = 1,
+    devices: int | None = None,
     progress: bool = True,
 ) -> Trained:
     """Train by a recipe into a folder; the same call continues a training that was interrupted.
 
-    The epoch is chosen on val; test is measured once, at the end. Images that show a picture of a
-    split that they are evaluated on are left out. A finished folder is returned as
-    it is; a folder of another recipe or of other images is refused. Raises InputError.
+    `devices` is the number of GPUs, or of processes on a CPU: every GPU by default, and one
+    process. The epoch is chosen on val; test is measured once, at the end. Images that show a
+    picture of a split that they are evaluated on are left out. A finished folder is returned as it
+    is; a folder of another recipe or of other images is refused. Raises InputError.
     """
     folder = Path(out)
     opened = open_training_splits(recipe)
@@ -99,6 +100,7 @@ def train_classifier(
         measured=measured,
         history=fitted.history,
         best_epoch=fitted.best_epoch,
+        computed_on=fitted.computed_on,
         environment=find_environment(target, PACKAGES),
     )
     save_trained(folder, model_file, trained, finished)

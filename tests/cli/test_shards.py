@@ -52,7 +52,9 @@ def test_what_is_no_shard_is_one_line(text: str, robust: Robust) -> None:
 def test_options_that_do_not_go_together(robust: Robust) -> None:
     write_small_plan()
     refused(robust(*SHARD, "1/2", "--gate"), "--shard attacks one part alone")
-    refused(robust(*SHARD, "1/2", "--engine", "slurm", "--shards", "2"), "leave --engine out")
+    refused(
+        robust(*SHARD, "1/2", "--engine", "slurm", "--shards", "2"), "leave --engine and --workers"
+    )
     refused(robust(*RUN, "--shards", "2"), "need --engine slurm")
     refused(robust(*RUN, "--no-wait"), "need --engine slurm")
     refused(robust(*RUN, "--engine", "slurm"), "--shards 16")

@@ -25,6 +25,8 @@ from robust.records import (
     FLAG_TEXTS,
     FLAGS,
     AttackResult,
+    CellAgain,
+    ComputedAgain,
     CopiedImages,
     Detection,
     DetectorScore,
@@ -88,6 +90,15 @@ def probing(**more: Any) -> Callable[[Evidence], Evidence]:
 def with_device(cases: Cases) -> Cases:
     entries = tuple(replace(e, metadata={"device": str(e.label)}) for e in cases.entries)
     return replace(cases, entries=entries)
+
+
+def again(verdicts: int) -> ComputedAgain:
+    """A chunk of which another worker found two cases otherwise, in some digit."""
+    return ComputedAgain(1, ("A", "B"), (CellAgain("PGD", "Linf", 0.01, 8, 2, verdicts, 0.0, 1.0),))
+
+
+def test_workers_that_differ_in_digits_alone_raise_none() -> None:
+    assert not find_flags(replace(sound(), again=again(verdicts=0)))
 
 
 def detection(null: float, successes: int, alarm: bool) -> Detection:
@@ -179,6 +190,7 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
         e, clean=replace(e.clean, scores=Scores(accuracy=rate(0.5)))
     ),
     "constant predictions": lambda e: replace(e, predicted={0: 98, 1: 2}),
+    "workers disagree": lambda e: replace(e, again=again(verdicts=1)),
     "attacks without a verdict": lambda e: replace(e, failures=Counter({"IndexError: x": 3})),
     "cross-entropy saturates": lambda e: replace(
         e, saturated=[Stuck("PGD", "Linf", 1 / 255, 4, 90)]

@@ -29,6 +29,13 @@ def test_no_bound_admits_a_known_hole(name: str, last: str) -> None:
     assert last not in LISTED[name].specifier
 
 
+@pytest.mark.parametrize("extra", ["ray", "dev"])
+def test_no_bound_admits_a_ray_whose_dashboard_is_open(extra: str) -> None:
+    lines = map(Requirement, project()["optional-dependencies"][extra])
+    (ray,) = [one for one in lines if one.name == "ray"]
+    assert "2.53.0" not in ray.specifier and ray.specifier.contains(version("ray"))
+
+
 @pytest.mark.parametrize("extra", ["train", "dev"])
 def test_the_malicious_releases_of_lightning_are_left_out(extra: str) -> None:
     lines = map(Requirement, project()["optional-dependencies"][extra])

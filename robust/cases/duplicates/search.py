@@ -32,7 +32,7 @@ STEPS, MOST_SHIFT, MOST_STRETCH = 3, 0.1, 0.12
 """Steps of the alignment, and the most it moves, stretches or turns, in halves of the width."""
 NO_DETAIL = 1e-3
 """Length below which a detail is none."""
-_COMPARED, _ALIGNED = 1 << 24, 512
+_COMPARED, _ALIGNED = 1 << 21, 512
 """Pairs that are compared at once, and pairs that are aligned at once."""
 
 Pairs = list[tuple[int, int]]
@@ -103,7 +103,9 @@ def _candidates(
         places = np.arange(len(part))
         if within:
             alike[places, start + places] = -1
-        rows, found = np.nonzero(alike >= CANDIDATE_CORRELATION)
+        # Where most images resemble each other, only the best are worth sorting.
+        least = np.partition(alike, -count, axis=1)[:, -count, None]
+        rows, found = np.nonzero(alike >= np.maximum(least, CANDIDATE_CORRELATION))
         order = np.lexsort((-alike[rows, found], rows))
         rows, found = rows[order], found[order]
         best = np.arange(len(rows)) - np.searchsorted(rows, rows) < count

@@ -39,6 +39,10 @@ class ResultTable:
         """Number of values in a row."""
         return len(self.keys) + 1 + len(self.columns)
 
+    def delete(self) -> str:
+        """The statement that removes a row by its key."""
+        return f"DELETE FROM {self.name} WHERE {' AND '.join(f'{key} = ?' for key in self.keys)}"
+
     def row(self, part: int, values: Sequence[Any]) -> Row:
         """A row as SQLite will give it back, from the values of its key and its columns."""
         kinds = [*self.keys.values(), *self.columns.values()]

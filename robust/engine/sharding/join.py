@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from robust.engine.run_store import RunStore
 from robust.engine.session import note_damage
 from robust.errors import InputError, first_line
 from robust.files import cannot
-from robust.models.acceleration.memory import BatchSize
 from robust.plan.machines import SETTLED, SHARDS, Shard
 
 
@@ -201,12 +201,8 @@ def _first(texts: Sequence[str]) -> str:
 
 def _sizes(texts: Sequence[str]) -> str:
     """Of every shape of images; where memory was short on a machine, its number."""
-    by_shape: dict[str, BatchSize] = {}
-    for text in texts:
-        for shape, size in CASES_AT_ONCE.from_json(text).by_shape.items():
-            used = min(size.used, by_shape.get(shape, size).used)
-            by_shape[shape] = replace(size, used=used)
-    return CASES_AT_ONCE.to_json(CasesAtOnce(by_shape))
+    found = [CASES_AT_ONCE.from_json(text) for text in texts]
+    return CASES_AT_ONCE.to_json(functools.reduce(CasesAtOnce.joined, found))
 
 
 def _without(*names: str) -> Callable[[str], Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robust.records import AuditedModel, Report
 from robust.report.text.detection import population_text
-from robust.report.text.format import flat, plain
+from robust.report.text.format import counted, flat, plain
 
 
 def provenance_facts(report: Report) -> list[tuple[str, str]]:
@@ -30,6 +30,8 @@ def provenance_facts(report: Report) -> list[tuple[str, str]]:
         ("Seed", str(audit["seed"])),
         ("Per-case table", table),
         ("Cost", _cost(report)),
+        ("Workers", _workers(report)),
+        ("Reproducibility", _reproducibility(report)),
         ("Repairs", _repairs(report)),
         ("Memory", _memory(report)),
         ("Software", ", ".join(f"{key} {value}" for key, value in report.environment.items())),
@@ -98,6 +100,42 @@ def _cost(report: Report) -> str:
         text += f", and {probe.passes:,.0f} on {probe.cases} cases to check the classifier"
         seconds += probe.seconds
     return f"{text}; {seconds:,.0f} s of computing time{_acceleration(report)}"
+
+
+def _workers(report: Report) -> str:
+    """Who attacked the cases; empty where the process of the audit did."""
+    workers = report.timings.workers
+    if workers is None:
+        return ""
+    text = f"{counted(workers.count, 'worker')} ({plain(workers.engine)}) of "
+    text += f"{counted(workers.threads, 'thread')}, on {', '.join(map(plain, workers.processors))}"
+    if workers.replaced:
+        text += f"; {workers.replaced} ended before their work was done and were replaced"
+    return text
+
+
+def _reproducibility(report: Report) -> str:
+    """What another worker found that computed a part again; empty where none did."""
+    workers = report.timings.workers
+    again = workers.again if workers else None
+    if workers is None or again is None:
+        return ""
+    text = (
+        f"{again.chunks} of {workers.chunks} parts of the cases were computed again on another "
+        f"worker ({', '.join(map(plain, again.processors))}): "
+    )
+    if not again.compared:
+        return f"{text}no case in them was attacked"
+    if not again.differing:
+        return f"{text}all {again.compared} outcomes are equal to the last digit"
+    cells = "; ".join(
+        f"{plain(cell.name)}: {cell.differing} of {cell.compared}, by at most {cell.distance:.2g} "
+        f"in distance and {cell.logits:.2g} in a logit"
+        for cell in again.cells
+        if cell.differing
+    )
+    verdicts = f"{again.verdicts} with another verdict" if again.verdicts else "no verdict differs"
+    return f"{text}{again.differing} of {again.compared} outcomes differ, {verdicts} ({cells})"
 
 
 def _repairs(report: Report) -> str:

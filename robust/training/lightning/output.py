@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,12 @@ from lightning.pytorch.callbacks import Callback
 
 from robust.progress import progress_bar
 
-LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning")
+LOGGERS = (
+    "lightning.pytorch",
+    "lightning.fabric",
+    "lightning",
+    "torch.multiprocessing.spawn",
+)
 
 
 @contextmanager
@@ -46,13 +50,6 @@ def without_host_name() -> Iterator[None]:
         yield
     finally:
         writer.socket = before
-
-
-if multiprocessing.parent_process() is not None:
-    # A process that was started to train beside others: no caller's logging is disturbed.
-    for _name in LOGGERS:
-        logging.getLogger(_name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"(lightning|torchmetrics|torch)\b")
 
 
 class EpochBar(Callback):

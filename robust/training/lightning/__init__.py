@@ -1,0 +1,1 @@
+"""What Lightning is told: what it shows, and on which processes it trains."""
