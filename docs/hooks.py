@@ -20,6 +20,7 @@ import generate
 EXPERIMENTS = {
     "strength": "Attack strength against other libraries",
     "speed": "Speed against other libraries",
+    "gpu": "What ran on a GPU",
     "adaptive": "Detectors against adaptive attacks",
     "ma2021": "Ma et al. 2021, reproduced",
     "coverage": "How often intervals hold the truth",

@@ -14,9 +14,11 @@ from robust.models import Classifier, prepare
 from robust.models.acceleration import accelerate
 from robust.models.acceleration.accelerate import (
     Acceleration,
+    FastModels,
     make_fast_models,
     native_bfloat16,
 )
+from robust.models.acceleration.cuda_graphs import Replayed
 from tests.models.acceleration.nets import lively
 
 
@@ -97,3 +99,10 @@ def test_a_processor_says_whether_it_computes_in_bfloat16(monkeypatch: pytest.Mo
     assert not native_bfloat16(torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
     assert native_bfloat16(torch.device("cuda"))
+
+
+def test_memory_is_measured_on_the_images_given() -> None:
+    """Recorded passes fill a batch up: measured through them, an image would seem to need more."""
+    network = prepare(Classifier(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), head="softmax"))
+    assert FastModels(Replayed(network), None, Acceleration()).measured is network
+    assert FastModels(network, None, Acceleration()).measured is network
