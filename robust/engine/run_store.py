@@ -198,6 +198,18 @@ class ChunkRows:
         return [CleanPrediction(row, _unpack(v), p, broken) for row, p, broken, v in rows]
 
 
+class OtherRun(InputError):
+    """A run directory was claimed by another run."""
+
+    def __init__(self, folder: Path, part: str) -> None:
+        super().__init__(
+            f"{folder} belongs to another run: its {part} differs; "
+            f"choose another folder with --out, or delete this one"
+        )
+        self.part = part
+        """What differs, such as `model`."""
+
+
 class RunStore:
     """The database of one run directory. A chunk is there as a whole or not at all.
 
@@ -376,10 +388,7 @@ class RunStore:
         if self._claim == identity:
             return
         if name := self.other_than(identity):
-            raise InputError(
-                f"{self._home.parent} belongs to another run: its {name} differs; "
-                f"choose another folder with --out, or delete this one"
-            )
+            raise OtherRun(self._home.parent, name)
         changed = False
         with plain_errors(self._path):
             known = identity_of(self._database)

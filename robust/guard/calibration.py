@@ -141,7 +141,7 @@ def _copies(
     places = np.argsort(order)
     images = Fingerprints([own[place] for place in places])
     learned = partners(images, Fingerprints(known))
-    later = {place for _, place in near_duplicates(images)}
+    later = set(near_duplicates(images)[:, 1].tolist())
     return frozenset(order[places[place]] for place in {*learned, *later})
 
 

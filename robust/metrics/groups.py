@@ -54,13 +54,15 @@ def half_of_the_groups(
     return chosen
 
 
-def joined_groups(groups: Sequence[str], pairs: Sequence[tuple[int, int]]) -> Places:
+def joined_groups(
+    groups: Sequence[str], pairs: Sequence[tuple[int, int]] | npt.NDArray[np.int64]
+) -> Places:
     """Group of each case as a number `(n,)`, with the groups of each pair of cases joined into one.
 
     Joining follows chains: if A and B are joined, and B and C, all three are one group.
     """
     names, codes = np.unique(list(groups), return_inverse=True)
-    first, second = codes[[a for a, _ in pairs]], codes[[b for _, b in pairs]]
+    first, second = codes[np.asarray(pairs, np.int64).reshape(-1, 2).T]
     size = len(names)
     links: Any = coo_matrix((np.ones(len(pairs)), (first, second)), shape=(size, size))
     _, parts = connected_components(links, directed=False)

@@ -18,7 +18,7 @@ from robust.auditing.request import RunSettings, open_request
 from robust.auditing.shards import from_settled
 from robust.engine.run_directory import open_run
 from robust.engine.run_memory import CASES_AT_ONCE, CasesAtOnce
-from robust.engine.run_store import ChunkRows
+from robust.engine.run_store import ChunkRows, OtherRun
 from robust.errors import InputError
 from robust.files import private_files
 from robust.models import choose_device
@@ -103,7 +103,13 @@ class ChunkWorker:
         request = open_request(settings.plan, options)
         store = open_run(folder / "run", begin_with=settled).store
         self._held.callback(store.close)
-        self._stage = from_settled(request, store, ())
+        try:
+            self._stage = from_settled(request, store, ())
+        except OtherRun as error:
+            raise InputError(
+                f"a worker opens another {error.part} than the command: all machines need the same "
+                f"files, and a factory must build the same network each time (give it weights)"
+            ) from None
         self._store = store
         self._warnings.lines.clear()  # the driver has opened the same plan, and said them
         self.place = Place(processor_name(choose_device(settings.device)), socket.gethostname())

@@ -10,7 +10,8 @@ import numpy as np
 
 from robust.cases.case import Cases
 from robust.cases.duplicates.fingerprints import Fingerprints
-from robust.cases.duplicates.search import near_duplicates
+from robust.cases.duplicates.search import Pairs, near_duplicates
+from robust.metrics.arrays import Mask
 from robust.metrics.groups import joined_groups
 from robust.records import CopiedImages, CopyPair
 
@@ -48,11 +49,9 @@ def find_merged_groups(
     groups = [cases.entries[row].group for row in rows]
     labels = [cases.entries[row].label for row in rows]
     hashes = [pixels[row] for row in rows]
-    pairs = [
-        (a, b)
-        for a, b in near_duplicates(Fingerprints([fingerprints[row] for row in rows]))
-        if groups[a] != groups[b] or hashes[a] == hashes[b]
-    ]
+    pairs = near_duplicates(Fingerprints([fingerprints[row] for row in rows]))
+    same_group, equal = (_same(values, pairs) for values in (groups, hashes))
+    pairs = pairs[~same_group | equal]
     joined = joined_groups(groups, pairs)
     first = dict(zip(joined[::-1].tolist(), groups[::-1], strict=True))
     new = {old: first[code] for old, code in zip(groups, joined.tolist(), strict=True)}
@@ -61,12 +60,19 @@ def find_merged_groups(
         images=len(rows) - len(np.unique(pictures)),
         identical=len(rows) - len(set(hashes)),
         joined_groups=len(set(groups)) - len(np.unique(joined)),
-        other_label=sum(labels[a] != labels[b] for a, b in pairs),
+        other_label=int((~_same(labels, pairs)).sum()),
         pairs=named_pairs(
-            [(cases.entries[rows[a]].id, cases.entries[rows[b]].id) for a, b in pairs]
+            [(cases.entries[rows[a]].id, cases.entries[rows[b]].id) for a, b in pairs[:NAMED]]
         ),
     )
     return MergedGroups(copies, {old: name for old, name in new.items() if old != name})
+
+
+def _same(values: Sequence[object], pairs: Pairs) -> Mask:
+    """For which pairs of places `(m, 2)` the values are equal."""
+    codes = np.unique(values, return_inverse=True)[1]  # type: ignore[call-overload]
+    found: Mask = codes[pairs[:, 0]] == codes[pairs[:, 1]]
+    return found
 
 
 def named_pairs(pairs: Sequence[tuple[str, str]]) -> tuple[CopyPair, ...]:

@@ -7,10 +7,10 @@ The coarse detail of two fingerprints makes them candidates. One is then moved o
 from __future__ import annotations
 
 import functools
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
@@ -35,8 +35,9 @@ NO_DETAIL = 1e-3
 _COMPARED, _ALIGNED = 1 << 21, 512
 """Pairs that are compared at once, and pairs that are aligned at once."""
 
-Pairs = list[tuple[int, int]]
-"""Places of two images, first and second, ascending."""
+Pairs = npt.NDArray[np.int64]
+"""Places of two images in each row `(m, 2)`, ascending. One array: of many images that show one
+picture there are millions."""
 
 
 def near_duplicates(images: Fingerprints, others: Fingerprints | None = None) -> Pairs:
@@ -46,21 +47,37 @@ def near_duplicates(images: Fingerprints, others: Fingerprints | None = None) ->
     """
     target = images if others is None else others
     within = others is None
-    found = set(_equal(images, target))
-    candidates = {pair for pair in _candidates(images, target, within) if pair not in found}
-    if within:
-        candidates = {(min(pair), max(pair)) for pair in candidates}
-    ordered = sorted(candidates)
-    for start in range(0, len(ordered), _ALIGNED):
-        part = np.array(ordered[start : start + _ALIGNED], np.int64)
+    found = _ascending([_equal(images, target)], within)
+    candidates = _without(_ascending(_candidates(images, target, within), within), found)
+    parts = [found]
+    for start in range(0, len(candidates), _ALIGNED):
+        part = candidates[start : start + _ALIGNED]
         first, second = images.thumbnails(part[:, 0]), target.thumbnails(part[:, 1])
-        found.update((int(a), int(b)) for a, b in part[same_picture(first, second)])
-    return sorted((a, b) for a, b in found if not within or a < b)
+        parts.append(part[same_picture(first, second)])
+    return _ascending(parts, within)
 
 
 def partners(images: Fingerprints, others: Fingerprints) -> dict[int, int]:
     """Place of each image that has a near duplicate among `others`, and of the first of these."""
-    return dict(sorted(dict(reversed(near_duplicates(images, others))).items()))
+    pairs = near_duplicates(images, others)
+    places, first = np.unique(pairs[:, 0], return_index=True)
+    return dict(zip(places.tolist(), pairs[first, 1].tolist(), strict=True))
+
+
+def _ascending(parts: Iterable[Pairs], within: bool) -> Pairs:
+    """Each pair once; among the images themselves the lower place first, and none with itself."""
+    every = np.concatenate([np.zeros((0, 2), np.int64), *parts])
+    if within:
+        every = np.sort(every, axis=1)
+        every = every[every[:, 0] < every[:, 1]]
+    return np.unique(every, axis=0)
+
+
+def _without(pairs: Pairs, known: Pairs) -> Pairs:
+    """The pairs that are not among the known ones."""
+    width = 1 + max((int(one.max()) for one in (pairs, known) if len(one)), default=0)
+    left: Pairs = pairs[~np.isin(pairs @ [width, 1], known @ [width, 1])]
+    return left
 
 
 def same_picture(first: Floats, second: Floats) -> Mask:
@@ -76,22 +93,20 @@ def same_picture(first: Floats, second: Floats) -> Mask:
     return same
 
 
-def _equal(images: Fingerprints, others: Fingerprints) -> Iterator[tuple[int, int]]:
+def _equal(images: Fingerprints, others: Fingerprints) -> Pairs:
     """Pairs with equal thumbnails, and of blank images: each with the first of its kind."""
     first: dict[bytes, int] = {}
-    rows: dict[bytes, list[int]] = defaultdict(list)
     for place, (key, blank) in enumerate(zip(others.keys, others.blank, strict=True)):
         first.setdefault(b"" if blank else key, place)
-    for place, (key, blank) in enumerate(zip(images.keys, images.blank, strict=True)):
-        rows[b"" if blank else key].append(place)
-    for key, place in first.items():
-        for row in rows[key]:
-            yield (min(row, place), max(row, place)) if images is others else (row, place)
+    pairs = [
+        (place, first[kind])
+        for place, (key, blank) in enumerate(zip(images.keys, images.blank, strict=True))
+        if (kind := b"" if blank else key) in first
+    ]
+    return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def _candidates(
-    images: Fingerprints, others: Fingerprints, within: bool
-) -> Iterator[tuple[int, int]]:
+def _candidates(images: Fingerprints, others: Fingerprints, within: bool) -> Iterator[Pairs]:
     """Each image with those of the others that resemble it most."""
     count = min(CANDIDATES, len(others) - within)
     if count < 1:
@@ -109,7 +124,7 @@ def _candidates(
         order = np.lexsort((-alike[rows, found], rows))
         rows, found = rows[order], found[order]
         best = np.arange(len(rows)) - np.searchsorted(rows, rows) < count
-        yield from zip((rows[best] + start).tolist(), found[best].tolist(), strict=True)
+        yield np.stack([rows[best] + start, found[best]], 1)
 
 
 def _agreement(first: Floats, second: Floats) -> Floats:

@@ -120,8 +120,9 @@ def _reproducibility(report: Report) -> str:
     again = workers.again if workers else None
     if workers is None or again is None:
         return ""
+    was = "was" if again.chunks == 1 else "were"
     text = (
-        f"{again.chunks} of {workers.chunks} parts of the cases were computed again on another "
+        f"{again.chunks} of {workers.chunks} parts of the cases {was} computed again on another "
         f"worker ({', '.join(map(plain, again.processors))}): "
     )
     if not again.compared:

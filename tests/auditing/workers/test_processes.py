@@ -19,6 +19,7 @@ from robust.auditing import audit_plan
 from robust.engine.run_memory import WORKERS
 from robust.engine.run_store import RunStore
 from robust.errors import InputError
+from robust.plan.load import make_plan
 from robust.plan.machines import WorkerChoice
 from robust.progress import no_progress
 from robust.records import Report
@@ -201,3 +202,16 @@ def test_no_cluster_at_an_address_is_one_line(folder: Path, tmp_path: Path) -> N
             device="cpu",
             workers=replace(choice, count=50, address=None),
         )
+
+
+def test_a_factory_that_builds_another_network_each_time_is_one_line(tmp_path: Path) -> None:
+    random = make_plan(
+        {
+            "model": {"factory": "tests.engine.nets:small", "channels": 1, "head": "softmax"},
+            "data": {"path": "phantom:chest_xray", "count": 16, "pixels": 28},
+            "attacks": [{"name": "FGSM"}],
+            "audit": {"eps": ["2/255"], "chunk": 8},
+        }
+    )
+    with pytest.raises(InputError, match="a worker opens another model than the command"):
+        audit_plan(random, out=tmp_path / "run", device="cpu", workers=WorkerChoice(2))

@@ -48,7 +48,7 @@ def images(modality: str, count: int = 40, pixels: int = 96) -> list[Tensor]:
 def found(first: list[Tensor], second: list[Tensor] | None = None) -> list[tuple[int, int]]:
     own = Fingerprints([fingerprint_of(x) for x in first])
     other = None if second is None else Fingerprints([fingerprint_of(x) for x in second])
-    return near_duplicates(own, other)
+    return [(a, b) for a, b in near_duplicates(own, other).tolist()]
 
 
 @pytest.fixture(scope="module")
