@@ -32,7 +32,7 @@ def test_workers_and_what_they_computed_again() -> None:
         "replaced"
     )
     assert found["Reproducibility"] == (
-        "1 of 120 parts of the cases were computed again on another worker (EPYC, Xeon): 3 of 16 "
+        "1 of 120 parts of the cases was computed again on another worker (EPYC, Xeon): 3 of 16 "
         "outcomes differ, 1 with another verdict (PGD at 2/255: 3 of 8, by at most 0.0012 in "
         "distance and 0.5 in a logit)"
     )
