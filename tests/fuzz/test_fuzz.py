@@ -22,7 +22,7 @@ from tests.fuzz.targets import TARGETS
 
 COUNT = 120
 FEWER = {"run": 20, "trained": 30, "report.json": 50}
-"""Targets of which so many take more than ten seconds; `make slow` runs 200."""
+"""Targets of which so many take more than ten seconds; `make slow` runs all of them."""
 ROOT = Path(__file__).parent.parent.parent
 
 
