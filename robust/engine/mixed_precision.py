@@ -136,9 +136,14 @@ class MixedPrecisionAttacker:
         if left:
             again, found = attack_batch(self.classifier, task, batch.take(left), exact)
             x_adv = x_adv.clone()
-            x_adv[torch.tensor(left, device=x_adv.device)] = again
-            for i, new in zip(left, found, strict=True):
-                both = outcomes[i].passes + new.passes
+            for place, i in enumerate(left):
+                first, new = outcomes[i], found[place]
+                both = first.passes + new.passes
+                norm = cell.threat.norm
+                if first.success and (not new.success or first.distance(norm) < new.distance(norm)):
+                    new = first
+                else:
+                    x_adv[i] = again[place]
                 outcomes[i] = dataclasses.replace(new, passes=both)
         return x_adv, outcomes
 
