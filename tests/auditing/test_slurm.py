@@ -100,8 +100,11 @@ def test_jobs_that_the_cluster_refuses_are_one_line(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # jobs left alone
-def test_jobs_in_processes_of_their_own(plan: Plan, tmp_path: Path) -> None:
+def test_jobs_in_processes_of_their_own(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """submitit's local executor: scripts, pickled jobs, logs and results as on a cluster."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as many threads as in this process
     run = tmp_path / "run"
     settings = RunSettings(run, "cpu")
     waiting = SlurmJobs(
