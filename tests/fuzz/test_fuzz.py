@@ -1,4 +1,4 @@
-"""200 mutants of every target end in one line or in a result; `make fuzz` runs thousands."""
+"""120 mutants of every target end in one line or in a result; `make fuzz` runs thousands."""
 
 from __future__ import annotations
 
