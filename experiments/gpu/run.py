@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 MODALITIES = ("chest_xray", "fundus", "dermoscopy")
 NETWORKS = ("torchvision:resnet50", "timm:vit_small_patch16_224")
@@ -80,11 +82,14 @@ def main() -> None:
     sys.exit(any(part.code for part in (*beside, *alone)))
 
 
-def _run(parts: list[Part], log: object, environment: dict[str, str], *, together: bool) -> None:
+def _run(parts: list[Part], log: TextIO, environment: dict[str, str], *, together: bool) -> None:
     running: list[tuple[Part, subprocess.Popen[bytes], float]] = []
     for part in parts:
         began = time.monotonic()
-        process = subprocess.Popen(part.command, stdout=log, stderr=log, env=environment)  # type: ignore[call-overload]
+        # A group of its own, so that what a part has started ends with it.
+        process = subprocess.Popen(
+            part.command, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
         running.append((part, process, began))
         if not together:
             _wait(running)
@@ -98,7 +103,7 @@ def _wait(running: list[tuple[Part, subprocess.Popen[bytes], float]]) -> None:
             part.seconds = time.monotonic() - began
             part.code = process.poll()
             if part.code is None and part.seconds > part.limit:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
                 part.code = 124
             if part.code is not None:
                 process.wait()
