@@ -80,17 +80,11 @@ class Nearest:
 
         They are those of some `rows` of the batch, or of all.
         """
-        if rows is not None and len(rows) < len(self.distance):
-            part = Nearest(candidate)
-            part.x_adv, part.distance = self.x_adv[rows], self.distance[rows]
-            part._margin = self._margin[rows]
-            part.offer(candidate, distance, value)
-            self.x_adv[rows], self.distance[rows] = part.x_adv, part.distance
-            self._margin[rows] = part._margin
-            return
-        value, distance = value.to(self.distance), distance.to(self.distance)
-        none_yet = self.distance.isinf() & (value > self._margin)
-        better = torch.where(value > 0, distance < self.distance, none_yet)
-        self.x_adv = torch.where(per_case(better, candidate), candidate, self.x_adv)
-        self.distance = torch.where(better & (value > 0), distance, self.distance)
-        self._margin = torch.maximum(self._margin, value)
+        own = slice(None) if rows is None else rows
+        nearest, largest = self.distance[own], self._margin[own]
+        value, distance = value.to(nearest), distance.to(nearest)
+        none_yet = nearest.isinf() & (value > largest)
+        better = torch.where(value > 0, distance < nearest, none_yet)
+        self.x_adv[own] = torch.where(per_case(better, candidate), candidate, self.x_adv[own])
+        self.distance[own] = torch.where(better & (value > 0), distance, nearest)
+        self._margin[own] = torch.maximum(largest, value)

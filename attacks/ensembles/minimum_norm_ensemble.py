@@ -90,7 +90,7 @@ class MinimumNormEnsemble:
                 value = margin(model(x_adv), y, target)
             nearest.offer(x_adv, threat.distance(x_adv, x), value)
         cases = ActiveCases.of(x, y, streams, target)
-        run_fmn(model, cases, threat, nearest, nearest.x_adv, self.steps)
+        run_fmn(model, cases, threat, nearest, nearest.x_adv.clone(), self.steps)
         return line_search(
             x, nearest.x_adv, lambda z: margin(model(z), y, target) > 0, self.line_steps
         )

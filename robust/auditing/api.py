@@ -215,7 +215,7 @@ def _run(request: AuditRequest, join: Callable[[RunStore], None] | None = None) 
     `join` is called with the opened store, before the first stage.
     """
     request.check()
-    costs = _cost(request)
+    costs = cost.told_cost(request)
     directory = open_run(request.out, shards=join is not None)
     stages = _Stages(request, directory, costs)
     keep = request.out is not None
@@ -235,19 +235,6 @@ def _run(request: AuditRequest, join: Callable[[RunStore], None] | None = None) 
     finally:
         directory.close(keep=keep)
     return report
-
-
-def _cost(request: AuditRequest) -> cost.ToldCost:
-    """The cost of a request, which its progress and what it announces are made of."""
-    plan, inputs = request.plan, request.inputs
-    cells = make_cells(plan.attacks, inputs.attacks, plan.audit, len(inputs.cases.classes))
-    size = cost.RunSize(
-        cases=len(inputs.cases),
-        reference=0 if inputs.reference is None else len(inputs.reference),
-        detectors=len(request.detectors),
-        pictures=request.out is not None and plan.report.gallery != 0,
-    )
-    return cost.ToldCost(plan, cells, size, request.progress)
 
 
 @dataclass

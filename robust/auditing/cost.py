@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attacks.image_agnostic.patch import AdversarialPatch
 from attacks.image_agnostic.universal import UniversalPerturbation
+from robust.auditing.request import AuditRequest
 from robust.detection.adaptive.evaluate import adaptive_attacks
 from robust.detection.benign_changes import BENIGN_CHANGES
 from robust.detection.feature_log import logged_cells
@@ -180,6 +181,19 @@ class ToldCost:
             seconds[PROBE] = 0.0
         self.progress.expect(seconds)
         self.progress.announce(time_text(self.progress.left() - seconds.get(CLEAN, 0.0)))
+
+
+def told_cost(request: AuditRequest, chunks: range | None = None) -> ToldCost:
+    """The cost of a request, or of the shard of it that attacks these chunks."""
+    plan, inputs = request.plan, request.inputs
+    cases = len(inputs.cases)
+    size = RunSize(
+        cases=cases if chunks is None else min(len(chunks) * plan.audit.chunk, cases),
+        reference=0 if inputs.reference is None else len(inputs.reference),
+        detectors=len(request.detectors),
+        pictures=request.out is not None and plan.report.gallery != 0,
+    )
+    return ToldCost(plan, request.cells, size, request.progress, chunks)
 
 
 def _speed(session: Session, cells: Sequence[Cell]) -> float:

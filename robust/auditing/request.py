@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from detectors import Detector
 from robust.detection.factory import make_detectors
 from robust.detection.reference import check_reference
-from robust.engine.cells import make_attacks
+from robust.engine.cells import Cell, make_attacks, make_cells
 from robust.engine.inputs import open_model, open_plan, open_reference
 from robust.engine.runner import RunOptions
-from robust.engine.session import RunInputs
+from robust.engine.session import RunInputs, identity_of_run
 from robust.errors import InputError
 from robust.plan.machines import WorkerChoice
 from robust.plan.spec import Plan
@@ -46,6 +47,17 @@ class AuditRequest:
     def chunk_count(self) -> int:
         """How many chunks the cases are cut into."""
         return math.ceil(len(self.inputs.cases) / self.plan.audit.chunk)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every attack of the plan at every eps."""
+        plan, inputs = self.plan, self.inputs
+        return make_cells(plan.attacks, inputs.attacks, plan.audit, len(inputs.cases.classes))
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """What its run is claimed with; found once, since it takes a copy of the network."""
+        return identity_of_run(self.plan, self.inputs, self.device)
 
     def check(self) -> None:
         """InputError for a request that cannot work, before a run directory is opened."""

@@ -13,14 +13,14 @@ from robust.auditing.attack_stage import (
     prepare_attacks,
 )
 from robust.auditing.request import AuditRequest, RunSettings, open_request
-from robust.engine.cells import make_cells, misread_cells, running_order
+from robust.engine.cells import misread_cells, running_order
 from robust.engine.database.connection import DATABASE, require_idle
 from robust.engine.identity.surroundings import require_same_versions
 from robust.engine.provenance import PACKAGES
 from robust.engine.run_directory import open_run, require_place_for_shards
 from robust.engine.run_memory import SHARD, SHARD_ATTACKED
 from robust.engine.run_store import RunStore
-from robust.engine.session import Session, identity_of_run
+from robust.engine.session import Session
 from robust.engine.sharding.join import Wanted, join_shards
 from robust.engine.sharding.settled import settled_values
 from robust.errors import InputError
@@ -53,14 +53,14 @@ def from_settled(request: AuditRequest, store: RunStore, chunks: Collection[int]
 
     InputError for a store of another run, or other versions of what computes.
     """
-    store.identify(identity_of_run(request.plan, request.inputs, request.device))
+    store.identify(request.identity)
     require_same_versions(find_environment(choose_device(request.device), PACKAGES), store)
     return prepare_attacks(request, store, chunks)
 
 
 def _claim_shard(request: AuditRequest, store: RunStore, shard: Shard) -> None:
     """InputError for a store of another run, or of another shard."""
-    store.identify(identity_of_run(request.plan, request.inputs, request.device))
+    store.identify(request.identity)
     known = store.memo(SHARD, lambda: shard)
     if known != shard:
         raise InputError(f"the folder holds {known.name}, not {shard.name}; choose another --out")
@@ -77,7 +77,7 @@ def audit_shard(plan: Plan, shard: Shard, settings: RunSettings) -> Path:
         raise InputError("a shard needs a run directory; name it with --out")
     run, chunks = Path(request.out), shard.chunks(request.chunk_count)
     require_place_for_shards(run)
-    folder, costs = shard.folder(run), _cost(request, chunks)
+    folder, costs = shard.folder(run), cost.told_cost(request, chunks)
     stage = costs.announce(folder)
     if not chunks:
         request.progress.announce(
@@ -120,31 +120,18 @@ def attacked_shards(run: Path, count: int) -> set[int]:
     return done
 
 
-def _cost(request: AuditRequest, chunks: range) -> cost.ToldCost:
-    """The cost of one shard."""
-    plan, inputs = request.plan, request.inputs
-    cells = make_cells(plan.attacks, inputs.attacks, plan.audit, len(inputs.cases.classes))
-    size = cost.RunSize(
-        cases=min(len(chunks) * plan.audit.chunk, len(inputs.cases)),
-        reference=0 if inputs.reference is None else len(inputs.reference),
-        detectors=len(request.detectors),
-    )
-    return cost.ToldCost(plan, cells, size, request.progress, chunks)
-
-
 def join_request(request: AuditRequest, store: RunStore, run: Path, incomplete: bool) -> None:
     """Take the shards in a run directory into the store of the run; InputError: it stays as it was.
 
     With `incomplete` what is missing stays so, and is attacked as in a run that goes on.
     """
-    plan, inputs = request.plan, request.inputs
-    cells = make_cells(plan.attacks, inputs.attacks, plan.audit, len(inputs.cases.classes))
+    cells = request.cells
     keys = ["clean", *(cell.key for cell in running_order(cells)), *misread_cells(cells)]
     wanted = Wanted(
-        identity=identity_of_run(plan, inputs, request.device),
+        identity=request.identity,
         chunks={(key, number) for key in keys for number in range(request.chunk_count)},
-        chunk=plan.audit.chunk,
-        cases=len(inputs.cases),
+        chunk=request.plan.audit.chunk,
+        cases=len(request.inputs.cases),
     )
     request.progress(0, 0, "joining the shards")
     join_shards(store, run, wanted, incomplete=incomplete)

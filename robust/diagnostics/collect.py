@@ -64,7 +64,7 @@ class RunResults:
 def collect_evidence(results: RunResults) -> Evidence:
     """The evidence for `find_flags`; nothing is attacked or predicted here."""
     provenance, cells, summary = results.provenance, results.cells, results.summary
-    plan, finished = provenance.plan, results.finished
+    plan, finished, workers = provenance.plan, results.finished, results.workers
     failures = Counter(
         reason
         for cell in cells
@@ -96,7 +96,7 @@ def collect_evidence(results: RunResults) -> Evidence:
         saturated=list(_saturated(plan.audit, cells, results.store, summary)),
         short_reach=_short_reach(cells),
         probe=results.store.get(PROBE) if plan.doubts.probe else None,
-        again=None if results.workers is None else results.workers.again,
+        again=None if workers is None else workers.again,
     )
 
 

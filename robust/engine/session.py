@@ -84,7 +84,8 @@ def start_session(
     cells = make_cells(plan.attacks, inputs.attacks, audit, len(cases.classes))
     weights = weights_hash(ready)
     surrogate = None if inputs.surrogate is None else prepare(inputs.surrogate, device)
-    _claim(store, _identity(plan, inputs, ready, surrogate), audit.chunk, cases)
+    identity = _identity(plan, inputs, weights, surrogate, device.type)
+    _claim(store, identity, audit.chunk, cases)
     known_files = store.contents("clean").items()
     mine = {row: d for row, d in known_files if chunks is None or row // audit.chunk in chunks}
     require_unchanged(cases, mine, options.progress)
@@ -121,19 +122,20 @@ def identity_of_run(plan: Plan, inputs: RunInputs, device: str = "auto") -> dict
     """What a run of this plan on these inputs is claimed with: whose it is."""
     chosen = choose_device(device)
     other = None if inputs.surrogate is None else prepare(inputs.surrogate, chosen)
-    return _identity(plan, inputs, prepare(inputs.classifier, chosen), other)
+    weights = weights_hash(prepare(inputs.classifier, chosen))
+    return _identity(plan, inputs, weights, other, chosen.type)
 
 
 def _identity(
-    plan: Plan, inputs: RunInputs, ready: Classifier, surrogate: Classifier | None
+    plan: Plan, inputs: RunInputs, weights: str, surrogate: Classifier | None, device: str
 ) -> dict[str, str]:
-    """The same, of prepared networks."""
+    """The same, of the hash of the classifier's weights and the prepared surrogate."""
     identity = {
         "plan": plan.digest(),
-        "model": f"{weights_hash(ready)} {inputs.classifier.describe()}",
+        "model": f"{weights} {inputs.classifier.describe()}",
         "data": inputs.cases.fingerprint(),
         "findings": str(tuple(inputs.cases.findings)),
-        "device": ready.mean.device.type,
+        "device": device,
     }
     if inputs.reference is not None:
         identity["reference"] = inputs.reference.fingerprint()

@@ -17,12 +17,16 @@ def processor_name(device: torch.device) -> str:
     """What computes: the GPU, or the processor as Linux names it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    return excerpt(cpu_info("model name") or platform.processor() or platform.machine(), 100)
+
+
+def cpu_info(field: str) -> str:
+    """What Linux says of the first processor under a name; empty elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return excerpt(next(named, platform.processor() or platform.machine()), 100)
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")
 
 
 def find_environment(device: torch.device, packages: Sequence[str]) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from robust.auditing.workers.processes import Processes
 from robust.engine.cells import misread_cells, running_order
 from robust.engine.run_memory import AGAIN, CASES_AT_ONCE, START, WORKERS
 from robust.engine.run_store import RunStore
-from robust.engine.session import identity_of_run
 from robust.engine.sharding.again import chosen_chunks, compare
 from robust.models import choose_device
 from robust.plan.machines import WorkerChoice
@@ -60,7 +59,7 @@ def gather(choice: WorkerChoice, device: str) -> Iterator[Crew]:
 
 def settle_threads(request: AuditRequest, store: RunStore, crew: Crew) -> None:
     """Let the run, the driver included, compute with the threads of one worker from its start."""
-    store.identify(identity_of_run(request.plan, request.inputs, request.device))
+    store.identify(request.identity)
     if store.get(START) is None:
         torch.set_num_threads(crew.threads)
 

@@ -10,7 +10,6 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from robust.models.acceleration.cuda_graphs import Replayed, compiles
 from robust.models.acceleration.low_precision import layers_of, low_precision_copy
 from robust.models.acceleration.pointwise import prefer_onednn
 from robust.models.classifier import Classifier
+from robust.models.environment import cpu_info
 
 MIN_OPERATIONS = 5e7
 """Floating-point operations of a forward pass of one image below which nothing is gained."""
@@ -170,11 +170,7 @@ def native_bfloat16(device: torch.device) -> bool:
 
 def _features_of_cpu() -> set[str]:
     """What Linux says of an x86 processor; nothing elsewhere."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return set()
-    return set(next((line for line in lines if line.startswith("flags")), "").split())
+    return set(cpu_info("flags").split())
 
 
 def float32_copy(

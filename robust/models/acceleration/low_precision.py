@@ -56,7 +56,7 @@ def layers_of(model: nn.Module, x: Tensor) -> dict[nn.Module, int]:
 
 
 def _at_bfloat16(fast: Any, x: Tensor) -> Callable[[Tensor], Tensor]:
-    """All weights but those of the outer layers at bfloat16, and so all that lies between."""
+    """All weights but those of the last layer at bfloat16, and so all that lies before it."""
     layers = list(layers_of(fast, x[:2]))
     first, last = layers[0], layers[-1]
     for module in fast.classifier.network.modules():
