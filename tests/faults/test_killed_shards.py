@@ -29,7 +29,10 @@ def run_shards(
         while waiting and len(running) < at_once:
             number, tries = waiting.pop()
             command = ("audit", "plan.toml", "--shard", f"{number}/{count}", "--out", "run")
-            dies = time.monotonic() + rng.uniform(0, 4) if tries < MOST_KILLS else float("inf")
+            # At first early, which also a machine that is done in a second does not escape.
+            longest = 4 if tries else 0.5
+            life = rng.uniform(0, longest) if tries < MOST_KILLS else float("inf")
+            dies = time.monotonic() + life
             running.append((commands.start(folder, *command), number, tries, dies))
         time.sleep(0.01)
         for one in list(running):
