@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from robust.errors import InputError, did_you_mean, first_line, type_and_line
 from robust.models.acceleration.memory import OutOfMemory, memory_ran_out
+from robust.models.formats.contract import ModelOrigin
 
 HEADS = ("auto", "softmax", "sigmoid", "multilabel", "probabilities")
 FITS = ("squash", "crop", "pad")
@@ -50,6 +51,7 @@ class Classifier(nn.Module):
         head: str = "auto",
         finding: int | None = None,
         threshold: float = 0.5,
+        origin: ModelOrigin | None = None,
     ) -> None:
         """Set `channels` of the network (None: as in the image) and `size` (h, w) in pixels.
 
@@ -79,6 +81,7 @@ class Classifier(nn.Module):
         self.head = head
         self.finding = finding
         self.threshold = threshold
+        self.origin = origin or ModelOrigin("module")
         self.register_buffer("mean", _per_channel("mean", mean), persistent=False)
         self.register_buffer("std", _per_channel("std", std), persistent=False)
         self.register_buffer("grey", _per_channel("grey", GREY), persistent=False)

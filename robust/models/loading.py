@@ -9,18 +9,20 @@ from torch import nn
 
 from robust.errors import InputError, did_you_mean, type_and_line
 from robust.models.architectures import (
-    Preprocessing,
     build_network,
     configuration,
     count_outputs,
     find_library,
 )
 from robust.models.classifier import Classifier
+from robust.models.formats import load_file, load_folder, load_library
+from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
+from robust.models.formats.registry import LIBRARIES
 from robust.models.preparation import evaluate
-from robust.models.programs import load_program
 from robust.models.trained import load_trained
 from robust.models.weights import load_strictly, read_state_dict
 from robust.plan.code import load_named
+from robust.plan.paths import TRAINED
 
 
 def load_classifier(
@@ -40,16 +42,20 @@ def load_classifier(
     interpolation: str | None = None,
     fit: str = "squash",
     channels: int | None = None,
+    prompts: Sequence[str] = (),
+    allow_code: bool = False,
     threshold: float = 0.5,
 ) -> Classifier:
     """A classifier from exactly one of four sources.
 
     - `architecture`: a timm or torchvision name (`timm:` or `torchvision:` before it decides where
-      both have one; timm goes first), with a `weights` file or `pretrained=True`.
-    - `file`: a TorchScript file, or an exported program (`.pt2`). Either can run code as it is
-      opened: take it from people you trust.
+      both have one; timm goes first), with a `weights` file or `pretrained=True`; or a name of
+      another library, with its prefix.
+    - `file`: a file that contains its architecture. TorchScript files and exported programs
+      (`.pt2`) can run code as they are opened: take them from people you trust.
     - `factory`: `package.module:function`, called without arguments, with an optional `weights`.
-    - `folder`: a folder written by `robust train`; it sets everything else but the threshold.
+    - `folder`: a folder written by `robust train`, which sets everything else but the threshold, or
+      a folder of another library.
 
     `outputs` is the number of outputs, or their names; by default it is read from the weights.
     `finding` is the output to audit of a multilabel head, by name or number. Mean, std,
@@ -57,7 +63,7 @@ def load_classifier(
     Raises InputError.
     """
     _check_source(architecture=architecture, file=file, factory=factory, folder=folder)
-    if folder is not None:
+    if folder is not None and (Path(folder) / TRAINED).exists():
         _refuse_more(
             weights=weights,
             pretrained=pretrained or None,
@@ -73,21 +79,38 @@ def load_classifier(
         )
         return load_trained(folder, threshold)
     count = outputs if isinstance(outputs, int) or outputs is None else len(outputs)
-    known = Preprocessing()
+    pair = None if size is None else _as_pair(size)
+    options = LoaderOptions(
+        weights=None if weights is None else Path(weights),
+        pretrained=pretrained,
+        outputs=count,
+        channels=channels,
+        size=(pair, pair) if isinstance(pair, int) else pair,
+        prompts=tuple(prompts),
+        allow_code=allow_code,
+    )
     if architecture is not None:
-        network, known = _from_architecture(architecture, weights, pretrained, count)
+        library = architecture.partition(":")[0]
+        load = load_library if library in LIBRARIES else _from_architecture
+        loaded = load(architecture, options)
     elif file is not None:
-        network = load_program(Path(file))
+        loaded = load_file(Path(file), options)
+    elif folder is not None:
+        loaded = load_folder(Path(folder), options)
     else:
-        network = _from_factory(str(factory), weights)
-    output = _find_output(finding, outputs)
-    evaluate(network)
+        loaded = LoadedNetwork(_from_factory(str(factory), weights), ModelOrigin("factory"))
+    known = loaded.known
+    output = _find_output(finding, outputs if outputs is not None else loaded.output_names)
+    if head == "auto" and loaded.head is not None:
+        head = loaded.head
+    evaluate(loaded.network)
     return Classifier(
-        network,
+        loaded.network,
+        origin=loaded.origin,
         mean=known.mean if mean is None else mean,
         std=known.std if std is None else std,
         channels=known.channels if channels is None else channels,
-        size=known.size if size is None else _as_pair(size),
+        size=known.size if pair is None else pair,
         interpolation=known.interpolation if interpolation is None else interpolation,
         fit=fit,
         head="multilabel" if output is not None and head == "auto" else head,
@@ -143,22 +166,22 @@ def _as_pair(size: int | Sequence[int]) -> int | tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
-def _from_architecture(
-    name: str, weights: str | Path | None, pretrained: bool, outputs: int | None
-) -> tuple[nn.Module, Preprocessing]:
-    if (weights is None) != pretrained:
+def _from_architecture(name: str, options: LoaderOptions) -> LoadedNetwork:
+    weights, outputs = options.weights, options.outputs
+    if (weights is None) != options.pretrained:
         raise InputError(
             f"{name} needs either a weights file or pretrained = true; it has "
-            + ("both" if pretrained else "neither")
+            + ("both" if options.pretrained else "neither")
         )
     library, name = find_library(name)
     state = read_state_dict(weights) if weights is not None else None
     if state is not None and outputs is None:
         outputs = count_outputs(library, name, state)
-    network = build_network(library, name, outputs, pretrained)
+    network = build_network(library, name, outputs, options.pretrained)
     if state is not None:
         load_strictly(network, state, weights)
-    return network, configuration(library, name, network)
+    known = configuration(library, name, network)
+    return LoadedNetwork(network, ModelOrigin(f"{library}:{name}"), known)
 
 
 def _from_factory(name: str, weights: str | Path | None) -> nn.Module:

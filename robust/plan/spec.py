@@ -71,6 +71,10 @@ class ModelSpec(PlanTable):
     channels: int | None = None
     """Input channels of the network, 1 or 3; grey becomes RGB or the reverse. Default: the
     architecture's own, else those of each image."""
+    prompts: tuple[str, ...] = ()
+    """Texts of a zero-shot model, one for each class in order."""
+    allow_code: bool = False
+    """Run code that the model's files hold or name. Only for files from people you trust."""
 
 
 NOT_KEPT = "not kept: fill this in"

@@ -1,0 +1,72 @@
+"""The contract of a loader of a model format: to a network, its preprocessing and its origin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from robust.models.architectures import Preprocessing
+
+NativeRuntime = Callable[[Tensor], Tensor]
+"""The format's own runtime: input of the network `(n, c, h, w)`, already resized and normalised, to
+its outputs `(n, outputs)`; float32 on the CPU, without gradients."""
+
+
+@dataclass(frozen=True)
+class LoaderOptions:
+    """The fields of `[model]` that a loader may use; it refuses those that it cannot."""
+
+    weights: Path | None = None
+    pretrained: bool = False
+    outputs: int | None = None
+    channels: int | None = None
+    size: tuple[int, int] | None = None
+    prompts: tuple[str, ...] = ()
+    """Texts of a zero-shot model, one for each class in order."""
+    allow_code: bool = False
+    """Whether the user allows code that the files hold or name."""
+
+
+@dataclass(frozen=True)
+class ModelOrigin:
+    """Where a network comes from, for the proof before an audit and for the report.
+
+    It belongs to the file and not to a copy of the network: copies share it.
+    """
+
+    format: str
+    """In words, such as `ONNX, opset 18, converted by onnx2pytorch`."""
+    native: NativeRuntime | None = None
+    """None where the network itself is what the format's own library runs."""
+    differentiable: bool = True
+    """False where no gradient leads to the input, so that only gradient-free attacks can run."""
+    notes: tuple[str, ...] = ()
+    """Sentences that the user and the report are told, such as which of two sets of weights."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ModelOrigin:
+        return self
+
+
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """What a loader has made of a file, a folder or a library's name."""
+
+    network: nn.Module
+    """From normalised images `(n, c, h, w)` to outputs `(n, outputs)`."""
+    origin: ModelOrigin
+    known: Preprocessing = field(default_factory=Preprocessing)
+    """Preprocessing that the files or the library ask for; the user's own values go first."""
+    head: str | None = None
+    """The head, where the format says it; None leaves it to `auto`."""
+    output_names: Sequence[str] | None = None
+    """Names of the outputs in order, where the format knows them."""
+
+
+FileLoader = Callable[[Path, LoaderOptions], LoadedNetwork]
+"""Of `file` and `folder`. Raises InputError."""
+LibraryLoader = Callable[[str, LoaderOptions], LoadedNetwork]
+"""Of `architecture = "library:name"`: takes the name behind the colon. Raises InputError."""
