@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from robust.auditing import audit, audit_plan
+    from robust.auditing import audit, audit_findings, audit_plan
     from robust.cases import Case, Cases, open_cases
     from robust.errors import InputError
     from robust.guard import Guard, fit_detector
@@ -23,6 +23,7 @@ __all__ = [
     "Plan",
     "Report",
     "audit",
+    "audit_findings",
     "audit_plan",
     "fit_detector",
     "load_classifier",
@@ -39,6 +40,7 @@ _HOMES = {
     "Plan": "robust.plan",
     "Report": "robust.records",
     "audit": "robust.auditing",
+    "audit_findings": "robust.auditing",
     "audit_plan": "robust.auditing",
     "fit_detector": "robust.guard",
     "load_classifier": "robust.models",

@@ -106,7 +106,7 @@ def audit(
     known = _detectors(plan.detectors, detectors)
     inputs = RunInputs(classifier, cases, made or make_attacks(plan.attacks), reference, surrogate)
     staged = StagedProgress(progress, announce)
-    return _run(AuditRequest(plan, inputs, known, out, staged, device, skip_broken))
+    return run_request(AuditRequest(plan, inputs, known, out, staged, device, skip_broken))
 
 
 def audit_plan(
@@ -126,7 +126,7 @@ def audit_plan(
     `if __name__ == "__main__"`, since they import it.
     """
     settings = RunSettings(out, device, skip_broken, progress, announce, workers)
-    return _run(open_request(plan, settings))
+    return run_request(open_request(plan, settings))
 
 
 def merge_shards(
@@ -139,7 +139,7 @@ def merge_shards(
     is missing is attacked here.
     """
     request = open_request(plan, dataclasses.replace(settings, out=run))
-    return _run(request, lambda store: join_request(request, store, Path(run), incomplete))
+    return run_request(request, lambda store: join_request(request, store, Path(run), incomplete))
 
 
 def unfinished_report(run: str | Path) -> Report:
@@ -209,7 +209,7 @@ def _no_pixels(location: object) -> Any:
     raise InputError("the report of an unfinished run reads no image")
 
 
-def _run(request: AuditRequest, join: Callable[[RunStore], None] | None = None) -> Report:
+def run_request(request: AuditRequest, join: Callable[[RunStore], None] | None = None) -> Report:
     """Check, run every stage, and write the report; a run that never began leaves nothing.
 
     `join` is called with the opened store, before the first stage.

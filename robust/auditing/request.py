@@ -12,6 +12,7 @@ from detectors import Detector
 from robust.detection.factory import make_detectors
 from robust.detection.reference import check_reference
 from robust.engine.cells import Cell, make_attacks, make_cells
+from robust.engine.clean_outputs import CleanOutputs
 from robust.engine.inputs import open_model, open_plan, open_reference
 from robust.engine.runner import RunOptions
 from robust.engine.session import RunInputs, identity_of_run
@@ -37,11 +38,13 @@ class AuditRequest:
     skip_broken: bool
     workers: WorkerChoice | None = None
     """None: this process attacks."""
+    clean_outputs: CleanOutputs | None = None
+    """Shared by the audits of several findings of one network."""
 
     @property
     def options(self) -> RunOptions:
         """How the run works."""
-        return RunOptions(self.device, self.skip_broken, self.progress)
+        return RunOptions(self.device, self.skip_broken, self.progress, self.clean_outputs)
 
     @property
     def chunk_count(self) -> int:

@@ -11,12 +11,13 @@ import typer
 from robust.cli.fields import (
     CASE_OPTIONS,
     FieldOption,
-    as_name_or_number,
+    as_findings,
     as_names,
     as_numbers,
     as_tables,
     with_fields,
 )
+from robust.cli.findings import audit_each
 from robust.cli.options import (
     ATTACKS,
     DATA,
@@ -34,6 +35,7 @@ from robust.cli.options import (
 )
 from robust.cli.output import make_console
 from robust.errors import InputError, did_you_mean
+from robust.plan.findings import asks_for_several
 from robust.plan.machines import MOST_SHARDS, MOST_WORKERS, Shard, SlurmJobs, WorkerChoice
 from robust.plan.spec import Plan
 from robust.progress import Shown, progress_bar
@@ -80,8 +82,8 @@ _MODEL = (
     FieldOption(
         "--finding",
         "model.finding",
-        "Output to audit (multilabel models), by name or number.",
-        read=as_name_or_number,
+        "Output to audit (multilabel models), by name or number: one, several as in a,b, or all.",
+        read=as_findings,
     ),
     FieldOption(
         "--mean",
@@ -256,6 +258,12 @@ def audit(
         plan, changes, settings, out, no_gallery=no_gallery, allow_code=allow_code, gate=gate
     )
     folder = out or _default_out(plan, resolved)
+    if resolved.model is not None and asks_for_several(resolved.model):
+        if part is not None or options is not None:
+            raise InputError("shards take one finding at a time; name one with --finding")
+        return audit_each(
+            resolved, folder, device, skip_broken=skip_broken, gate=gate, workers=team
+        )
     if part is not None:
         return _audit_shard(resolved, part, folder, device, skip_broken=skip_broken)
     if options is not None:

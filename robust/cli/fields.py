@@ -49,6 +49,12 @@ def as_name_or_number(flag: str, value: str) -> str | int:
     return int(value) if value.lstrip("-").isdigit() else value
 
 
+def as_findings(flag: str, value: str) -> str | int | list[str | int]:
+    """A name or a number, or several with commas."""
+    parts = [as_name_or_number(flag, part.strip()) for part in value.split(",")]
+    return parts[0] if len(parts) == 1 else parts
+
+
 def as_split_or_share(flag: str, value: str) -> str | float:
     """A split's name, or a share between 0 and 1."""
     try:

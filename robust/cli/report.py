@@ -44,11 +44,16 @@ def report(
         require_run(run)
     from robust.cli.output import apply_gates, make_console, print_errors, require_gates
     from robust.report import FORMATS, is_unfinished, read_report, write_report
+    from robust.report.findings import is_findings
     from robust.report.formats.terminal import print_report
 
     for name in format or ():
         if name not in (*FORMATS, "text"):
             raise InputError(f"unknown format {name!r}; {did_you_mean(name, [*FORMATS, 'text'])}")
+    if run.is_dir() and is_findings(run):
+        from robust.cli.findings import report_each
+
+        return report_each(run, format, gate=gate)
     if is_unfinished(run):
         from robust.auditing import unfinished_report
 

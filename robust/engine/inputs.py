@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from robust.cases import Cases, open_cases
+from robust.cases.case import Case, pixel_hash
 from robust.engine.batch import first_images, read_batches
+from robust.engine.clean_outputs import CleanOutputs
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, full_precision, load_classifier, prepare
 from robust.models.preparation import image_template
+from robust.plan.findings import asks_for_several
 from robust.plan.spec import DataSpec, ModelSpec, Plan
 
 
@@ -46,7 +52,15 @@ def open_data(spec: DataSpec) -> Cases:
 
 
 def open_model(spec: ModelSpec, threshold: float = 0.5) -> Classifier:
-    """The classifier that a plan's `[model]` table names, at an operating threshold."""
+    """The classifier that a plan's `[model]` table names, at an operating threshold.
+
+    InputError where it names several findings.
+    """
+    if asks_for_several(spec):
+        raise InputError(
+            "the plan asks for several findings, which only `robust audit` takes (in Python: "
+            "audit_findings); name one: finding = ... in [model]"
+        )
     return load_classifier(**spec.model_dump(), threshold=threshold)
 
 
@@ -57,11 +71,13 @@ def threshold_for(
     sensitivity: float,
     device: torch.device | str = "cpu",
     batch: int = 64,
+    shared: CleanOutputs | None = None,
 ) -> float:
     """The largest threshold at which at least this share of the findings in `cases` is detected.
 
     `classifier` is at threshold 0.5 and has two classes. The threshold lies halfway between two
-    probabilities that occur. Raises InputError where `cases` hold no finding.
+    probabilities that occur. `shared` holds outputs that audits of other findings have computed.
+    Raises InputError where `cases` hold no finding.
     """
     findings = [i for i, entry in enumerate(cases.entries) if entry.label == 1]
     if not findings:
@@ -70,14 +86,14 @@ def threshold_for(
         )
     ready = prepare(classifier, device, images=first_images(cases, findings, batch))
     probabilities: list[float] = []
-    for _, _, x in read_batches(
+    for _, read, x in read_batches(
         cases,
         findings,
         image_template(ready),
         size=batch,
         remedy="; the threshold needs every image of the val split",
     ):
-        logits = ready(x)
+        logits = ready(x) if shared is None else _shared_logits(ready, read, x, shared)
         if logits.shape[1] != 2:
             raise InputError("a sensitivity can be set for two classes only; set threshold")
         probabilities.extend(logits.double().softmax(1)[:, 1].tolist())
@@ -89,3 +105,10 @@ def threshold_for(
     if not 0 < threshold < 1:
         raise InputError(f"no threshold reaches a sensitivity of {sensitivity} on val")
     return threshold
+
+
+def _shared_logits(
+    ready: Classifier, cases: Sequence[Case], x: Tensor, shared: CleanOutputs
+) -> Tensor:
+    outputs = shared.get([pixel_hash(case.image) for case in cases], lambda: ready.outputs(x))
+    return ready.from_outputs(outputs.to(x.device))

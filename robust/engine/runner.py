@@ -17,6 +17,7 @@ from robust.cases.consistency import check_outputs
 from robust.cases.duplicates.fingerprints import fingerprint_of
 from robust.engine.batch import Batch, group_by_shape, make_batches, stack_images
 from robust.engine.cells import Cell, misread_cells, running_order
+from robust.engine.clean_outputs import CleanOutputs
 from robust.engine.goal import Goal, eligible_cases, misread_cases
 from robust.engine.identity.images import ChangedImage, contents_of, with_known_pixels
 from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
@@ -54,6 +55,8 @@ class RunOptions:
     skip_broken: bool = False
     """Go on without images that cannot be read."""
     progress: Progress = no_progress
+    clean_outputs: CleanOutputs | None = None
+    """What audits of other findings of the same network have computed; None: there are none."""
 
 
 DEFAULT_OPTIONS = RunOptions()
@@ -101,6 +104,7 @@ class Runner:
         """An empty tensor on the device and of the type of images."""
         self.forward_seconds: float | None = None
         """Time of the network for one image, of the fastest batch of clean predictions so far."""
+        self._clean_outputs = options.clean_outputs
         self._attacker: MixedPrecisionAttacker | None = None
         self._passes = 0.0
         self._random: bool | None = None
@@ -291,11 +295,23 @@ class Runner:
         Of a network whose outputs are random, the mean of several passes: one pass would count
         luck. InputError where the network cannot take such images.
         """
-        if self._random is None:
-            self._random = self.store.memo(RANDOM, lambda: is_random(self.classifier, x))
-        if self._random:
+        if self._is_random(x):
             return MeanOfPasses(self.classifier, JUDGING_PASSES, seed=0)(x)
         return self.classifier(x)  # type: ignore[no-any-return]
+
+    def _is_random(self, x: Tensor) -> bool:
+        if self._random is None:
+            self._random = self.store.memo(RANDOM, lambda: is_random(self.classifier, x))
+        return self._random
+
+    def _clean_logits(self, x: Tensor, cases: Sequence[Case]) -> Tensor:
+        """As `logits`; outputs that audits of other findings have computed are taken from there."""
+        shared = self._clean_outputs
+        if shared is None or self._is_random(x):
+            return self.logits(x)
+        hashes = [pixel_hash(case.image) for case in cases]
+        outputs = shared.get(hashes, lambda: self.classifier.outputs(x))
+        return self.classifier.from_outputs(outputs.to(x.device))
 
     def _predict(self, rows: range, contents: Mapping[int, str]) -> _CleanChunk:
         """Read and predict one chunk; `contents` are the digests of its files by row."""
@@ -317,7 +333,7 @@ class Runner:
             x = stack_images(shaped, self.template)
             began = time.perf_counter()
             with torch.no_grad():
-                logits = self.logits(x)
+                logits = self._clean_logits(x, [case for _, case in shaped])
             if x.is_cuda:
                 torch.cuda.synchronize(x.device)
             self._note_speed((time.perf_counter() - began) / len(x))

@@ -52,6 +52,7 @@ class Classifier(nn.Module):
         finding: int | None = None,
         threshold: float = 0.5,
         origin: ModelOrigin | None = None,
+        output_names: Sequence[str] = (),
     ) -> None:
         """Set `channels` of the network (None: as in the image) and `size` (h, w) in pixels.
 
@@ -82,6 +83,8 @@ class Classifier(nn.Module):
         self.finding = finding
         self.threshold = threshold
         self.origin = origin or ModelOrigin("module")
+        self.output_names = tuple(output_names)
+        """Names of the network's outputs in order; empty where nobody has said them."""
         self.register_buffer("mean", _per_channel("mean", mean), persistent=False)
         self.register_buffer("std", _per_channel("std", std), persistent=False)
         self.register_buffer("grey", _per_channel("grey", GREY), persistent=False)
@@ -94,7 +97,11 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `(n, k)`, shifted by the threshold where there are two classes."""
-        logits = self.to_logits(self.outputs(x))
+        return self.from_outputs(self.outputs(x))
+
+    def from_outputs(self, out: Tensor) -> Tensor:
+        """Logits `(n, k)` at the threshold, of the network's own outputs `(n, outputs)`."""
+        logits = self.to_logits(out)
         if self.threshold != 0.5 and logits.shape[1] == 2:
             odds = math.log(self.threshold / (1 - self.threshold))
             logits = torch.stack([logits[:, 0], logits[:, 1] - odds], 1)

@@ -107,6 +107,7 @@ def load_classifier(
     return Classifier(
         loaded.network,
         origin=loaded.origin,
+        output_names=_names_of(outputs, loaded),
         mean=known.mean if mean is None else mean,
         std=known.std if std is None else std,
         channels=known.channels if channels is None else channels,
@@ -117,6 +118,11 @@ def load_classifier(
         finding=output,
         threshold=threshold,
     )
+
+
+def _names_of(outputs: int | Sequence[str] | None, loaded: LoadedNetwork) -> Sequence[str]:
+    """Names of the outputs: the user's go first."""
+    return outputs if isinstance(outputs, Sequence) else loaded.output_names or ()
 
 
 def random_classifier(architecture: str, outputs: int = 2) -> Classifier:

@@ -48,8 +48,9 @@ class ModelSpec(PlanTable):
     """Folder written by `robust train`; it needs no other field."""
     outputs: int | tuple[str, ...] | None = None
     """Number of outputs, or their names in order. Default: read from the weights."""
-    finding: int | str | None = None
-    """Output to audit of a multilabel model, by number or name. It makes the head multilabel."""
+    finding: int | str | tuple[int | str, ...] | None = None
+    """Output to audit of a multilabel model, by number or name. It makes the head multilabel.
+    `all`, or a list: each is audited, with a row of its own in the report."""
     head: str = "auto"
     """How the outputs are read: `softmax` (logits), `sigmoid` (one logit), `multilabel` (one logit
     for each finding), `probabilities`, or `auto`, which decides from the outputs on real images."""

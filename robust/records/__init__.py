@@ -16,6 +16,9 @@ from robust.records.detection import NullControl as NullControl
 from robust.records.detection import ReferenceSet as ReferenceSet
 from robust.records.detection import ScoreCurves as ScoreCurves
 from robust.records.estimate import Estimate as Estimate
+from robust.records.findings import INDEX as INDEX
+from robust.records.findings import FindingEntry as FindingEntry
+from robust.records.findings import FindingsReport as FindingsReport
 from robust.records.flags import FLAG_TEXTS as FLAG_TEXTS
 from robust.records.flags import FLAGS as FLAGS
 from robust.records.flags import Flag as Flag

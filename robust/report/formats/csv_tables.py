@@ -8,7 +8,15 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 
 from robust.printable import as_cell
-from robust.records import AttackResult, Detection, DetectorScore, Estimate, ImageSet, Report
+from robust.records import (
+    AttackResult,
+    Detection,
+    DetectorScore,
+    Estimate,
+    FindingsReport,
+    ImageSet,
+    Report,
+)
 
 RESULTS, MATRIX = "results.csv", "transfer_matrix.csv"
 """Names of the files."""
@@ -24,8 +32,16 @@ def results_csv(report: Report) -> str:
     As all these files: `eps` in [0, 1] units with nine digits, and no text that a spreadsheet
     would take for a formula.
     """
-    rows = (report.clean, *report.rows, *report.worst_cases)
-    return _text(_result(row) for row in rows)
+    return _text(map(_result, _conditions(report)))
+
+
+def findings_csv(found: FindingsReport) -> str:
+    """The lines of `results_csv` of every finding, with its name and its threshold."""
+    return _text(
+        {"finding": entry.finding, "threshold": report.model.threshold, **_result(row)}
+        for entry, report in found.reports
+        for row in _conditions(report)
+    )
 
 
 def transfer_csv(detection: Detection) -> str:
@@ -34,6 +50,10 @@ def transfer_csv(detection: Detection) -> str:
     `fitted_on` is empty for a detector that is not fitted on attacks.
     """
     return _text(_score(detection, score) for score in detection.detector_scores)
+
+
+def _conditions(report: Report) -> tuple[AttackResult, ...]:
+    return (report.clean, *report.rows, *report.worst_cases)
 
 
 def _result(row: AttackResult) -> Line:

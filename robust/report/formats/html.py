@@ -15,6 +15,7 @@ from markupsafe import Markup
 from robust.records import Report
 from robust.report.layout.blocks import (
     CodeBlock,
+    Document,
     DocumentSection,
     FactsBlock,
     FiguresBlock,
@@ -56,13 +57,16 @@ def render_html(
 
     `pictures` are the PNG files of the gallery by name; if one is missing there is no gallery.
     """
-    document = make_document(report, order)
+    return render_page(make_document(report, order), pictures)
+
+
+def render_page(document: Document, pictures: Mapping[str, bytes] = _NO_PICTURES) -> str:
+    """The page of any document, as `render_html`."""
     script = _read("page.js")
     return (
         _environment()
         .get_template("page.html.j2")
         .render(
-            report=report,
             document=document,
             sections=_with_pictures(document.sections, pictures),
             terms=TERMS,

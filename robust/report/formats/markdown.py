@@ -45,9 +45,13 @@ def render_markdown(report: Report, order: Order = standard) -> str:
     Of long tables the last rows are left out first, then whole blocks; a line says what is missing
     and where it is.
     """
-    document = make_document(report, order)
+    return render_text(make_document(report, order))
+
+
+def render_text(document: Document) -> str:
+    """Any document, as `render_markdown`."""
     for rows in ROWS:
-        pieces = _pieces(report, document, rows)
+        pieces = _pieces(document, rows)
         if sum(len(piece.text) + 2 for piece in pieces) < MOST:
             return _joined(pieces)
     return _joined(_fitting(pieces))
@@ -88,12 +92,12 @@ def _left_out(what: str) -> str:
     return f"*Left out here, where space is short: {escape_markdown(what)}. {WHERE}*"
 
 
-def _pieces(report: Report, document: Document, rows: int) -> list[_Piece]:
+def _pieces(document: Document, rows: int) -> list[_Piece]:
     """Everything in order; of tables at most `rows` rows."""
     head = [f"# {escape_markdown(document.title)}", escape_markdown(document.subtitle)]
     head.append(" ".join(escape_markdown(sentence) for sentence in document.lead))
-    if report.flags:
-        names = ", ".join(escape_markdown(plain(flag.name)) for flag in report.flags)
+    if document.flags:
+        names = ", ".join(escape_markdown(plain(flag.name)) for flag in document.flags)
         head.append(f"**Warnings:** {names}.")
     head.append("\n".join(_fact(name, texts) for name, texts in document.facts))
     pieces = [_Piece(text) for text in head]

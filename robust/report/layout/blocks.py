@@ -129,6 +129,8 @@ class Document:
     facts: tuple[tuple[str, tuple[str, ...]], ...]
     """Dates, model, intended use, limits and next steps: names, each with its sentences."""
     sections: tuple[DocumentSection, ...]
+    flags: tuple[Flag, ...] = ()
+    """Warnings that the top of the page names."""
 
 
 Order = Callable[[Report], tuple[DocumentSection, ...]]

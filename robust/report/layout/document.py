@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from robust.records import Report
 from robust.report.layout.blocks import (
     Block,
@@ -25,13 +27,19 @@ def make_document(report: Report, order: Order) -> Document:
     data = report.data
     population = f"{counted(data.cases, 'case')}, {counted(data.groups, 'group')}"
     subtitle = f"{plain(data.source)} · split {plain(data.split)} · {population}"
-    sections = tuple(
+    lead = tuple(headline(report))
+    sections = with_content(order(report))
+    title = plain(report.title)
+    return Document(title, subtitle, lead, opening_facts(report), sections, report.flags)
+
+
+def with_content(sections: Iterable[DocumentSection]) -> tuple[DocumentSection, ...]:
+    """The sections and blocks that have content."""
+    return tuple(
         DocumentSection(s.name, s.title, blocks)
-        for s in order(report)
+        for s in sections
         if (blocks := tuple(block for block in s.blocks if _has_content(block)))
     )
-    lead = tuple(headline(report))
-    return Document(plain(report.title), subtitle, lead, opening_facts(report), sections)
 
 
 def _has_content(block: Block) -> bool:

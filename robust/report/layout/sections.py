@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from robust.records import Report
 from robust.report.figures.accuracy import robust_accuracy_figures, sensitivity_figures
 from robust.report.figures.detection import detection_figures
@@ -179,7 +181,7 @@ def repeat_blocks(report: Report) -> tuple[Block, ...]:
 
 def glossary_blocks() -> tuple[Block, ...]:
     """The terms of the report."""
-    return (GlossaryBlock(tuple((name, *entry) for name, entry in TERMS.items())),)
+    return (make_glossary(TERMS),)
 
 
 def _with_note(table: Table) -> tuple[Block, ...]:
@@ -191,3 +193,8 @@ def _with_note(table: Table) -> tuple[Block, ...]:
 
 def _note(text: str) -> TextBlock:
     return TextBlock((text,), note=True)
+
+
+def make_glossary(names: Iterable[str]) -> GlossaryBlock:
+    """The glossary of these terms."""
+    return GlossaryBlock(tuple((name, *TERMS[name]) for name in names))

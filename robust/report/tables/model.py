@@ -28,6 +28,8 @@ class TableCell:
     """Shading of an AUC, in [-1, 1]: one colour above 0, another below."""
     framed: bool = False
     """Whether the cell has a frame."""
+    link: str = ""
+    """Relative address of a file that the cell leads to on a page; empty without one."""
     groups_needed: int | None = None
     """About how many groups an interval would take; None where there is one or nobody knows."""
 

@@ -1,0 +1,214 @@
+"""Audits of several findings of a multilabel model: one each, their clean passes shared."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from robust.auditing.api import run_request
+from robust.auditing.request import AuditRequest, RunSettings
+from robust.cases import Cases
+from robust.detection.factory import make_detectors
+from robust.engine.cells import make_attacks
+from robust.engine.clean_outputs import CleanOutputs
+from robust.engine.inputs import open_data, open_model, open_reference, threshold_for
+from robust.engine.session import RunInputs
+from robust.errors import InputError, did_you_mean
+from robust.models import Classifier, choose_device, full_precision, prepare
+from robust.models.weights import weights_hash
+from robust.plan.findings import ALL, asks_for_several, finding_data
+from robust.plan.machines import WorkerChoice
+from robust.plan.spec import ModelSpec, Plan
+from robust.progress import Announce, Progress, StagedProgress, no_announcement, no_progress
+from robust.records import FindingEntry, FindingsReport, Report
+
+
+class NoContrast(InputError):
+    """Every case has a finding, or none: the message names no file."""
+
+
+Written = Callable[[FindingEntry, Report], None]
+"""Called with each report as soon as it is finished."""
+
+
+def nothing_written(entry: FindingEntry, report: Report) -> None:
+    """Nothing more is to be done with a report."""
+
+
+def audit_findings(
+    plan: Plan,
+    *,
+    out: str | Path | None = None,
+    device: str = "auto",
+    skip_broken: bool = False,
+    progress: Progress = no_progress,
+    announce: Announce = no_announcement,
+    workers: WorkerChoice | None = None,
+    written: Written = nothing_written,
+) -> FindingsReport:
+    """Audit each finding that `[model] finding`, a list or `all`, names.
+
+    Each is an audit of its own in a folder below `out`: it has its own cases, threshold,
+    intervals, warnings and verdicts, and resumes by itself. The network runs once on each clean
+    image. A finding that no case has, or every case, keeps its place with the reason. Raises
+    InputError where none can be audited.
+    """
+    if plan.model is None or plan.data is None or not asks_for_several(plan.model):
+        raise InputError('name the findings: [model] finding = "all", or a list')
+    classifier = open_model(_of_any_finding(plan.model), plan.audit.threshold)
+    names = _names(plan.model, classifier)
+    settings = RunSettings(out, device, skip_broken, progress, announce, workers)
+    place = None if out is None else Path(out)
+    shared = CleanOutputs(place, _identity(classifier, device))
+    folders = _folders([name for _, name in names])
+    entries: list[FindingEntry] = []
+    reports: list[tuple[FindingEntry, Report]] = []
+    for (output, name), folder in zip(names, folders, strict=True):
+        announce(f"Finding {len(entries) + 1} of {len(names)}: {name}")
+        one = _FindingAudit(plan, settings, classifier, shared, output, name)
+        try:
+            request = one.request(None if place is None else place / folder)
+        except NoContrast as error:
+            entries.append(FindingEntry(name, folder, str(error)))
+            announce(f"Not audited: {name}: {error}")
+            continue
+        report = run_request(request)
+        entries.append(FindingEntry(name, folder))
+        reports.append((entries[-1], report))
+        written(entries[-1], report)
+    if not reports:
+        raise InputError(f"no finding can be audited: {entries[0].finding}: {entries[0].why_not}")
+    found = FindingsReport(plan.title, tuple(entries), tuple(reports))
+    if place is not None:
+        found.save(place)
+    shared.remove()
+    return found
+
+
+@dataclass(frozen=True)
+class _FindingAudit:
+    """What the audit of one finding is made from."""
+
+    plan: Plan
+    settings: RunSettings
+    classifier: Classifier
+    """Of any finding: the network is shared."""
+    shared: CleanOutputs
+    output: int
+    name: str
+
+    def request(self, out: Path | None) -> AuditRequest:
+        """Its request; InputError where its cases cannot be audited."""
+        plan, settings = self._plan(), self.settings
+        assert plan.data is not None  # audit_findings checks
+        cases = open_data(plan.data)
+        _require_both(cases)
+        classifier = self._classifier(plan)
+        attacks, detectors = make_attacks(plan.attacks), make_detectors(plan.detectors)
+        reference = open_reference(plan.data, plan.detection.reference) if detectors else None
+        surrogate = plan.scenarios.surrogate
+        other = None if surrogate is None else open_model(surrogate)
+        inputs = RunInputs(classifier, cases, attacks, reference, other)
+        return AuditRequest(
+            plan=plan,
+            inputs=inputs,
+            detectors=detectors,
+            out=out,
+            progress=StagedProgress(settings.progress, settings.announce),
+            device=settings.device,
+            skip_broken=settings.skip_broken,
+            workers=settings.workers,
+            clean_outputs=self.shared,
+        )
+
+    def _plan(self) -> Plan:
+        """The plan of this finding alone: the same audit by itself, and what it is known by."""
+        assert self.plan.model is not None and self.plan.data is not None
+        model = self.plan.model.model_copy(update={"finding": self.output})
+        title = f"{self.plan.title}: {self.name}"
+        data = finding_data(self.plan.data, self.name, self.output)
+        return self.plan.model_copy(update={"model": model, "data": data, "title": title})
+
+    def _classifier(self, plan: Plan) -> Classifier:
+        """The shared network, asked for this finding, at its threshold."""
+        classifier = copy.copy(self.classifier)
+        classifier.finding = self.output
+        if plan.audit.sensitivity is not None:
+            assert plan.data is not None
+            val = open_data(plan.data.model_copy(update={"split": "val", "limit": None}))
+            with full_precision():
+                classifier.threshold = threshold_for(
+                    classifier,
+                    val,
+                    plan.audit.sensitivity,
+                    choose_device(self.settings.device),
+                    shared=self.shared,
+                )
+        return classifier
+
+
+def _of_any_finding(model: ModelSpec) -> ModelSpec:
+    head = "multilabel" if model.head == "auto" else model.head
+    return model.model_copy(update={"finding": 0, "head": head})
+
+
+def _names(model: ModelSpec, classifier: Classifier) -> list[tuple[int, str]]:
+    """Numbers and names of the outputs to audit, in their order; InputError."""
+    known = list(classifier.output_names)
+    if model.finding == ALL:
+        if not known:
+            raise InputError(
+                'finding = "all" needs the names of the outputs: outputs = ["...", ...] in [model]'
+            )
+        return [(place, name) for place, name in enumerate(known) if name]
+    assert isinstance(model.finding, tuple)
+    found: dict[int, str] = {}
+    for one in model.finding:
+        if isinstance(one, int):
+            if known and not 0 <= one < len(known):
+                raise InputError(f"finding {one} is out of range: there are {len(known)} outputs")
+            found[one] = known[one] if known else str(one)
+        elif one in known:
+            found[known.index(one)] = one
+        else:
+            hint = did_you_mean(one, known) if known else "name them: outputs = [...]"
+            raise InputError(f"finding {one!r} is not among the outputs; {hint}")
+    return sorted(found.items())
+
+
+def _require_both(cases: Cases) -> None:
+    """NoContrast where a finding is never, or always, there: nothing could be said of it."""
+    if len(cases.classes) != 2:
+        raise InputError(
+            f"the labels of a finding have {len(cases.classes)} classes; absence and presence are "
+            f"needed"
+        )
+    counts = [sum(entry.label == label for entry in cases.entries) for label in (0, 1)]
+    if not all(counts):
+        which = "no case has it" if not counts[1] else "every case has it"
+        raise NoContrast(f"{which} in split {cases.split}")
+
+
+def _folders(names: Sequence[str]) -> list[str]:
+    """A folder for each finding: its name in plain letters, unique."""
+    found: list[str] = []
+    for name in names:
+        plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "finding"
+        count = 2
+        unique = plain
+        while unique in found:
+            unique, count = f"{plain}-{count}", count + 1
+        found.append(unique)
+    return found
+
+
+def _identity(classifier: Classifier, device: str) -> str:
+    """What outputs belong to: the weights and the preprocessing."""
+    said = classifier.describe()
+    for name in ("finding_output", "threshold"):
+        said.pop(name)
+    weights = weights_hash(prepare(classifier, choose_device(device)))
+    return f"{weights} {said}"

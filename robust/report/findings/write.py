@@ -1,0 +1,74 @@
+"""Writes, reads and prints the report on several findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from robust.errors import InputError, did_you_mean
+from robust.files import path_exists, write_atomically
+from robust.records import INDEX, FindingsReport
+from robust.report.findings.document import attacked_tables, clean_table, findings_document, lead
+from robust.report.formats.csv_tables import RESULTS, findings_csv
+from robust.report.formats.html import render_page
+from robust.report.formats.markdown import render_text
+from robust.report.tables.model import Table, row_texts
+
+_FORMATS: dict[str, tuple[str, Callable[[FindingsReport], str]]] = {
+    "html": ("report.html", lambda found: render_page(findings_document(found))),
+    "md": ("report.md", lambda found: render_text(findings_document(found))),
+    "csv": (RESULTS, findings_csv),
+}
+"""File and rendering by format."""
+
+
+def write_findings(found: FindingsReport, folder: Path, *formats: str) -> list[Path]:
+    """Write report.html, report.md and results.csv, or those of these formats; the paths.
+
+    InputError for a format that a report on several findings does not have.
+    """
+    written = []
+    for name in formats or tuple(_FORMATS):
+        if name not in _FORMATS:
+            raise InputError(
+                f"a report on several findings has no format {name!r}; "
+                f"{did_you_mean(name, list(_FORMATS))}; the folder of each finding has its own"
+            )
+        file, render = _FORMATS[name]
+        path = folder / file
+        write_atomically(path, render(found).encode("utf-8", "replace"))
+        written.append(path)
+    return written
+
+
+def is_findings(run: Path) -> bool:
+    """Whether this is the folder of an audit of several findings."""
+    return path_exists(run / INDEX)
+
+
+def read_findings(run: Path) -> FindingsReport:
+    """The report in a folder; InputError."""
+    return FindingsReport.load(run)
+
+
+def print_findings(found: FindingsReport, console: Console) -> None:
+    """Print the lead and the tables."""
+    for sentence in lead(found):
+        console.print(Text(sentence))
+    for table in (clean_table(found.reports), *attacked_tables(found.reports)):
+        console.print()
+        console.print(_shown(table))
+
+
+def _shown(table: Table) -> RichTable:
+    shown = RichTable(box=None, pad_edge=False)
+    for place, column in enumerate(table.columns):
+        shown.add_column(column.title, justify="left" if place == 0 else "right")
+    for texts in row_texts(table.rows):
+        # The reason of a verdict that is withheld is on the page.
+        shown.add_row(*(Text(text.split(": ")[0]) for text in texts))
+    return shown
