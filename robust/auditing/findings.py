@@ -13,7 +13,7 @@ from robust.auditing.request import AuditRequest, RunSettings
 from robust.cases import Cases
 from robust.detection.factory import make_detectors
 from robust.engine.cells import make_attacks
-from robust.engine.clean_outputs import CleanOutputs
+from robust.engine.database.clean_outputs import CleanOutputs
 from robust.engine.inputs import open_data, open_model, open_reference, threshold_for
 from robust.engine.session import RunInputs
 from robust.errors import InputError, did_you_mean

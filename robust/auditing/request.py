@@ -12,7 +12,7 @@ from detectors import Detector
 from robust.detection.factory import make_detectors
 from robust.detection.reference import check_reference
 from robust.engine.cells import Cell, make_attacks, make_cells
-from robust.engine.clean_outputs import CleanOutputs
+from robust.engine.database.clean_outputs import CleanOutputs
 from robust.engine.inputs import open_model, open_plan, open_reference
 from robust.engine.runner import RunOptions
 from robust.engine.session import RunInputs, identity_of_run

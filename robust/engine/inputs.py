@@ -11,7 +11,7 @@ from torch import Tensor
 from robust.cases import Cases, open_cases
 from robust.cases.case import Case, pixel_hash
 from robust.engine.batch import first_images, read_batches
-from robust.engine.clean_outputs import CleanOutputs
+from robust.engine.database.clean_outputs import CleanOutputs
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, full_precision, load_classifier, prepare
 from robust.models.preparation import image_template

@@ -17,7 +17,7 @@ from robust.cases.consistency import check_outputs
 from robust.cases.duplicates.fingerprints import fingerprint_of
 from robust.engine.batch import Batch, group_by_shape, make_batches, stack_images
 from robust.engine.cells import Cell, misread_cells, running_order
-from robust.engine.clean_outputs import CleanOutputs
+from robust.engine.database.clean_outputs import CleanOutputs
 from robust.engine.goal import Goal, eligible_cases, misread_cases
 from robust.engine.identity.images import ChangedImage, contents_of, with_known_pixels
 from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from robust.auditing import findings as audited_findings
-from robust.engine.clean_outputs import CleanOutputs
+from robust.engine.database.clean_outputs import CleanOutputs
 from robust.errors import InputError
 from robust.plan.load import load_plan, make_plan
 from robust.records import FindingsReport, Report
@@ -70,7 +70,7 @@ def write_files(finding: str = '"all"', audit: str = "", data: str = "", gates: 
         images[labels[:, k] == 1, 7 * k : 7 * k + 7] += 80
     arrays = {
         f"{s}_{what}": a
-        for s in ("test", "val")
+        for s in ("test", "val", "train")
         for what, a in (("images", images), ("labels", labels))
     }
     np.savez("chestmnist.npz", **arrays)
@@ -209,7 +209,6 @@ def test_findings_that_are_not_there(robust: Robust, finding: str, said: tuple[s
 def test_shards_take_one_finding(robust: Robust) -> None:
     write_files()
     refused(robust("audit", "plan.toml", "--shard", "1/2", "--out", "run"), "one finding")
-    write_files(gates='[detection]\nreference = "val"')
     fit = robust("fit-detector", "plan.toml", "--detector", "LID", "--out", "guard")
     assert fit.code == 2 and "several findings" in fit.err
 

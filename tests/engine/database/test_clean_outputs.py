@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from robust.engine.clean_outputs import NAME, CleanOutputs
+from robust.engine.database.clean_outputs import NAME, CleanOutputs
 
 
 def never() -> torch.Tensor:
