@@ -10,7 +10,7 @@ from pathlib import Path
 
 from robust.auditing.api import run_request
 from robust.auditing.request import AuditRequest, RunSettings
-from robust.cases import Cases
+from robust.cases import Cases, finding_names
 from robust.detection.factory import make_detectors
 from robust.engine.cells import make_attacks
 from robust.engine.database.clean_outputs import CleanOutputs
@@ -19,15 +19,15 @@ from robust.engine.session import RunInputs
 from robust.errors import InputError, did_you_mean
 from robust.models import Classifier, choose_device, full_precision, prepare
 from robust.models.weights import weights_hash
-from robust.plan.findings import ALL, asks_for_several, finding_data
+from robust.plan.findings import ALL, asks_for_several
 from robust.plan.machines import WorkerChoice
 from robust.plan.spec import ModelSpec, Plan
 from robust.progress import Announce, Progress, StagedProgress, no_announcement, no_progress
 from robust.records import FindingEntry, FindingsReport, Report
 
 
-class NoContrast(InputError):
-    """Every case has a finding, or none: the message names no file."""
+class CannotAuditFinding(InputError):
+    """Why one finding of several is not audited; the message names no file."""
 
 
 Written = Callable[[FindingEntry, Report], None]
@@ -53,13 +53,14 @@ def audit_findings(
 
     Each is an audit of its own in a folder below `out`: it has its own cases, threshold,
     intervals, warnings and verdicts, and resumes by itself. The network runs once on each clean
-    image. A finding that no case has, or every case, keeps its place with the reason. Raises
-    InputError where none can be audited.
+    image. A finding that the labels do not know, or that no case has or every case, keeps its place
+    with the reason. Raises InputError where none can be audited.
     """
     if plan.model is None or plan.data is None or not asks_for_several(plan.model):
         raise InputError('name the findings: [model] finding = "all", or a list')
     classifier = open_model(_of_any_finding(plan.model), plan.audit.threshold)
     names = _names(plan.model, classifier)
+    known = finding_names(plan.data.path, **plan.data.options())
     settings = RunSettings(out, device, skip_broken, progress, announce, workers)
     place = None if out is None else Path(out)
     shared = CleanOutputs(place, _identity(classifier, device))
@@ -68,10 +69,10 @@ def audit_findings(
     reports: list[tuple[FindingEntry, Report]] = []
     for (output, name), folder in zip(names, folders, strict=True):
         announce(f"Finding {len(entries) + 1} of {len(names)}: {name}")
-        one = _FindingAudit(plan, settings, classifier, shared, output, name)
+        one = _FindingAudit(plan, settings, classifier, shared, known, output, name)
         try:
             request = one.request(None if place is None else place / folder)
-        except NoContrast as error:
+        except CannotAuditFinding as error:
             entries.append(FindingEntry(name, folder, str(error)))
             announce(f"Not audited: {name}: {error}")
             continue
@@ -97,6 +98,8 @@ class _FindingAudit:
     classifier: Classifier
     """Of any finding: the network is shared."""
     shared: CleanOutputs
+    known: Sequence[str]
+    """Findings that the data have labels of."""
     output: int
     name: str
 
@@ -129,7 +132,9 @@ class _FindingAudit:
         assert self.plan.model is not None and self.plan.data is not None
         model = self.plan.model.model_copy(update={"finding": self.output})
         title = f"{self.plan.title}: {self.name}"
-        data = finding_data(self.plan.data, self.name, self.output)
+        label = _label_of(self.name, self.output, self.known)
+        only = {"label": label} if self.plan.data.path.endswith(".npz") else {"positive": (label,)}
+        data = self.plan.data.model_copy(update=only)
         return self.plan.model_copy(update={"model": model, "data": data, "title": title})
 
     def _classifier(self, plan: Plan) -> Classifier:
@@ -179,8 +184,25 @@ def _names(model: ModelSpec, classifier: Classifier) -> list[tuple[int, str]]:
     return sorted(found.items())
 
 
+def _label_of(name: str, output: int, known: Sequence[str]) -> str:
+    """What the data call a finding; CannotAuditFinding where they do not know it.
+
+    Capitals, blanks and underscores make no difference. Columns without names go by number.
+    """
+    if all(one.isdigit() for one in known):
+        name = str(output)
+    for one in known:
+        if _folded(one) == _folded(name):
+            return one
+    raise CannotAuditFinding("the data have no labels of it; outputs can name it as they do")
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
+
+
 def _require_both(cases: Cases) -> None:
-    """NoContrast where a finding is never, or always, there: nothing could be said of it."""
+    """CannotAuditFinding where a finding is never there, or always."""
     if len(cases.classes) != 2:
         raise InputError(
             f"the labels of a finding have {len(cases.classes)} classes; absence and presence are "
@@ -189,7 +211,7 @@ def _require_both(cases: Cases) -> None:
     counts = [sum(entry.label == label for entry in cases.entries) for label in (0, 1)]
     if not all(counts):
         which = "no case has it" if not counts[1] else "every case has it"
-        raise NoContrast(f"{which} in split {cases.split}")
+        raise CannotAuditFinding(f"{which} in split {cases.split}")
 
 
 def _folders(names: Sequence[str]) -> list[str]:

@@ -22,6 +22,7 @@ from robust.plan.paths import FOLDERS_ALONE, is_table
 
 __all__ = ["Case", "Cases", "Stored", "open_cases", "open_findings"]
 
+OpenCases = Callable[[], Cases]
 MOST_PIXELS = 8192
 """Of a side of a resized image."""
 
@@ -66,17 +67,7 @@ def open_findings(
     `uncertain` and `blank` leave out is missing there. `names` chooses findings; the options are
     those of `open_cases`. Raises InputError, also for data with labels of one kind alone.
     """
-    given = {name: value for name, value in options.items() if value is not None}
-    place = _at_home(path)
-    found: Mapping[str, Callable[[], Cases]]
-    if place.suffix == ".npz":
-        found = medmnist_findings(place, **_known(open_medmnist, given, str(path)))
-    else:
-        table = None if str(path).startswith(PREFIX) else _table_of(place, given)
-        if table is None:
-            raise InputError(f"{path} has one label for each image; a table can have more findings")
-        opened = _open_table(*table, given)
-        found = {name: functools.partial(opened.cases, name) for name in opened.finding_names()}
+    found = _findings_of(path, options)
     chosen = tuple(found) if names == "all" else (names,) if isinstance(names, str) else names
     for name in chosen:
         if name not in found:
@@ -84,6 +75,26 @@ def open_findings(
                 f"{path} has no finding {excerpt(name)!r}; {did_you_mean(name, found)}"
             )
     return {name: _as_shown(found[name](), None, size, grey) for name in chosen}
+
+
+def finding_names(path: str | Path, **options: Any) -> tuple[str, ...]:
+    """Names of the findings that `open_findings` would open, with the same options; InputError."""
+    for name in ("limit", "size", "grey"):
+        options.pop(name, None)
+    return tuple(_findings_of(path, options))
+
+
+def _findings_of(path: str | Path, options: Mapping[str, Any]) -> Mapping[str, OpenCases]:
+    """What opens the cases of each finding, by its name."""
+    given = {name: value for name, value in options.items() if value is not None}
+    place = _at_home(path)
+    if place.suffix == ".npz":
+        return medmnist_findings(place, **_known(open_medmnist, given, str(path)))
+    table = None if str(path).startswith(PREFIX) else _table_of(place, given)
+    if table is None:
+        raise InputError(f"{path} has one label for each image; a table can have more findings")
+    opened = _open_table(*table, given)
+    return {name: functools.partial(opened.cases, name) for name in opened.finding_names()}
 
 
 def _as_shown(

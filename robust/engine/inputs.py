@@ -33,6 +33,7 @@ def open_plan(plan: Plan, device: str = "auto") -> tuple[Classifier, Cases]:
     """The classifier, at the plan's threshold, and the cases that a plan names."""
     if plan.model is None or plan.data is None:
         raise InputError("a plan needs a [model] and a [data] table")
+    _require_one_finding(plan.model)
     cases = open_data(plan.data)
     if plan.audit.threshold != 0.5 and plan.audit.sensitivity is not None:
         raise InputError("[audit] give either threshold or sensitivity, not both")
@@ -56,12 +57,16 @@ def open_model(spec: ModelSpec, threshold: float = 0.5) -> Classifier:
 
     InputError where it names several findings.
     """
+    _require_one_finding(spec)
+    return load_classifier(**spec.model_dump(), threshold=threshold)
+
+
+def _require_one_finding(spec: ModelSpec) -> None:
     if asks_for_several(spec):
         raise InputError(
             "the plan asks for several findings, which only `robust audit` takes (in Python: "
             "audit_findings); name one: finding = ... in [model]"
         )
-    return load_classifier(**spec.model_dump(), threshold=threshold)
 
 
 @torch.no_grad()
