@@ -14,6 +14,7 @@ from robust.engine.batch import first_images, sample_images
 from robust.engine.cells import Cell, make_cells
 from robust.engine.database.connection import DAMAGED
 from robust.engine.goal import Goal, goal_of
+from robust.engine.gradient_free import require_fitting_attacks
 from robust.engine.identity.attacks import remember_attacks
 from robust.engine.identity.images import require_unchanged
 from robust.engine.identity.networks import remember_surrogate, require_same_network
@@ -94,6 +95,7 @@ def start_session(
     device = choose_device(options.device)
     ready = prepare(inputs.classifier, device)
     cells = make_cells(plan.attacks, inputs.attacks, audit, len(cases.classes))
+    require_fitting_attacks(ready, ((cell.label, cell.attack) for cell in cells))
     weights = weights_hash(ready)
     surrogate = None if inputs.surrogate is None else prepare(inputs.surrogate, device)
     identity = _identity(plan, inputs, weights, surrogate, device.type)
