@@ -14,6 +14,7 @@ from robust.cases import Cases, finding_names
 from robust.detection.factory import make_detectors
 from robust.engine.cells import make_attacks
 from robust.engine.database.clean_outputs import CleanOutputs
+from robust.engine.gradient_free import fitting_plan
 from robust.engine.inputs import open_data, open_model, open_reference, threshold_for
 from robust.engine.session import RunInputs
 from robust.errors import InputError, did_you_mean
@@ -110,10 +111,11 @@ class _FindingAudit:
         cases = open_data(plan.data)
         _require_both(cases)
         classifier = self._classifier(plan)
-        attacks, detectors = make_attacks(plan.attacks), make_detectors(plan.detectors)
-        reference = open_reference(plan.data, plan.detection.reference) if detectors else None
         surrogate = plan.scenarios.surrogate
         other = None if surrogate is None else open_model(surrogate)
+        plan = fitting_plan(plan, classifier, other)
+        attacks, detectors = make_attacks(plan.attacks), make_detectors(plan.detectors)
+        reference = open_reference(plan.data, plan.detection.reference) if detectors else None
         inputs = RunInputs(classifier, cases, attacks, reference, other)
         return AuditRequest(
             plan=plan,
