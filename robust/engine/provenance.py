@@ -66,6 +66,7 @@ def find_provenance(
         if name in source:
             source[name] = "not named here"
     model = {"source": source, "weights_sha256": weights, **classifier.describe()}
+    model |= {"format": classifier.origin.format, "notes": list(classifier.origin.notes)}
     if plan.model is not None and plan.model.folder is not None:
         content = read_model_file(Path(plan.model.folder))[1]
         source["architecture"] = excerpt(content["architecture"])
