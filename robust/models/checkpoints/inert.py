@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _compat_pickle
 import pickle
 import sys
 from collections import OrderedDict
@@ -12,20 +13,17 @@ from typing import Any, ClassVar
 
 import torch
 
-_STANDARD = sys.stdlib_module_names | {"__builtin__", "copy_reg"}
 _HARMLESS_MODULES = ("datetime", "enum", "pathlib", "typing", "zoneinfo", "decimal", "fractions")
 _HARMLESS = {
     "argparse.Namespace",
     "types.SimpleNamespace",
     "uuid.UUID",
     "copyreg._reconstructor",
-    "copy_reg._reconstructor",
     "_codecs.encode",
     "_pydatetime.datetime",
     *(f"collections.{name}" for name in ("Counter", "OrderedDict", "defaultdict", "deque")),
     *(
-        f"{module}.{name}"
-        for module in ("builtins", "__builtin__")
+        f"builtins.{name}"
         for name in (
             *("bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int"),
             *("list", "object", "range", "set", "slice", "str", "tuple", "type", "NoneType"),
@@ -129,11 +127,13 @@ class _Reader(pickle._Unpickler):  # type: ignore[misc,name-defined]
 
     def find_class(self, module: str, name: str) -> Any:
         """What a file may call, or a class that does nothing; UnpicklingError for a program."""
+        module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
+        module = _compat_pickle.IMPORT_MAPPING.get(module, module)  # names of Python 2
         full = f"{module}.{name}"
         if full in _REAL:
             return _REAL[full]
         known = full in _HARMLESS or module in _HARMLESS_MODULES
-        if module.partition(".")[0] in _STANDARD and not known:
+        if module.partition(".")[0] in sys.stdlib_module_names and not known:
             raise pickle.UnpicklingError(f"GLOBAL {full}")
         if not known:
             self.found[full] = None

@@ -220,6 +220,8 @@ def _other_head(
         )
     }
     local = begin + place.removeprefix(within)
+    if sum(_outer(layer) == local for layer in groups) > 1:
+        return None  # a head of several layers
     for is_head in (
         lambda layer: _outer(layer) == local or _outer(local) == layer,
         lambda layer: _last_word(layer) in _HEADS,
