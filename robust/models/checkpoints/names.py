@@ -28,11 +28,12 @@ _FOR_TRAINING = re.compile(
 )
 """Heads that a network has in training alone."""
 _BESIDE = re.compile(
-    r"^(criterion\w*|loss|losses|loss_\w+|\w+_loss(es)?|loss_?fns?|metrics?|\w+_metrics?"
-    r"|(\w+_)?(acc|accuracy|auroc|auc|auprc|f1|f1_score|precision_metric|confusion_matrix|confmat)"
+    r"^(crit|criterion\w*|loss|losses|loss_\w+|\w+_loss(es)?|loss_?fns?|metrics?|\w+_metrics?"
+    r"|metric_\w+|b?ce|cross_entropy|focal|(\w+_)?(acc|accuracy|auroc|auc|auprc|ap|f1|f1_score|"
+    r"precision|recall|sensitivity|specificity|kappa|mcc|mae|mse|confusion_matrix|confmat)(_best)?"
     r"|optimizer\w*|scheduler\w*|pos_weight|class_weights?|loss_weights?|n_averaged|num_updates"
     r"|ema_decay|decay|initted|step|steps|epoch|global_step|_dummy_variable|device_indicator)"
-    r"(\.|$)|(^|\.)(total_ops|total_params|n_averaged)$",
+    r"(\.|$)|(^|\.)(total_ops|total_params|n_averaged|pos_weight)$",
     re.IGNORECASE,
 )
 """Losses, metrics and counters that a trainer keeps beside the network."""

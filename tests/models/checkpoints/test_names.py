@@ -44,6 +44,7 @@ def test_any_common_beginning_is_taken_off(beginning: str) -> None:
     [
         *("criterion.pos_weight", "loss.weight", "loss_fn.weight", "train_acc.tp", "pos_weight"),
         *("val_auroc.measure.bins", "metrics.f1.tp", "n_averaged", "class_weights", "total_ops"),
+        *("val_acc_best.value", "val_precision.tp", "bce.pos_weight", "ce.weight"),
         *("optimizer.state", "ema_decay", "train_loss.value", "epoch", "test_accuracy.total"),
     ],
 )
