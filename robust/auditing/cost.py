@@ -17,6 +17,7 @@ from robust.engine.cells import Cell, running_order
 from robust.engine.run_memory import DETECTION
 from robust.engine.run_memory import PROBE as PROBE_RESULTS
 from robust.engine.session import Session
+from robust.models import Classifier
 from robust.plan.spec import Plan
 from robust.progress import StagedProgress, clock_text
 from robust.report.text.format import counted
@@ -149,13 +150,16 @@ class ToldCost:
     """Of a shard, which ends with its attacks, the chunks that it attacks."""
     workers: int = 1
     """How many attack at the same time."""
+    notes: tuple[str, ...] = ()
+    """What the user is told of the model as it was loaded."""
 
     def announce(self, folder: Path | None) -> Callable[[str], None]:
         """Name the run folder, the cost and the first stage; returns what begins a stage."""
         self._cost = estimate(self.plan, self.cells, self.size)
         if self.chunks is not None:
             self._cost = self._cost.until_attacks()
-        lines = [] if folder is None else [f"Run folder: {folder}"]
+        lines = [f"Model: {note}" for note in self.notes]
+        lines += [] if folder is None else [f"Run folder: {folder}"]
         lines.append(cost_text(self._cost, self.cells, self.size.cases))
         self.progress.expect(self._cost.seconds())
         self.progress.begin(CLEAN, *lines)
@@ -193,7 +197,20 @@ def told_cost(request: AuditRequest, chunks: range | None = None) -> ToldCost:
         detectors=len(request.detectors),
         pictures=request.out is not None and plan.report.gallery != 0,
     )
-    return ToldCost(plan, request.cells, size, request.progress, chunks)
+    return ToldCost(
+        plan,
+        request.cells,
+        size,
+        request.progress,
+        chunks,
+        notes=(*_notes(inputs.classifier), *_notes(inputs.surrogate, "the surrogate: ")),
+    )
+
+
+def _notes(model: object, before: str = "") -> tuple[str, ...]:
+    """What is known of a model; of what is no Classifier nothing, which is refused later."""
+    known = model.origin.notes if isinstance(model, Classifier) else ()
+    return tuple(before + note for note in known)
 
 
 def _speed(session: Session, cells: Sequence[Cell]) -> float:

@@ -59,7 +59,7 @@ def audit_findings(
     """
     if plan.model is None or plan.data is None or not asks_for_several(plan.model):
         raise InputError('name the findings: [model] finding = "all", or a list')
-    classifier = open_model(_of_any_finding(plan.model), plan.audit.threshold)
+    classifier = open_model(plan.model.model_copy(update={"finding": 0}), plan.audit.threshold)
     names = _names(plan.model, classifier)
     known = finding_names(plan.data.path, **plan.data.options())
     settings = RunSettings(out, device, skip_broken, progress, announce, workers)
@@ -155,11 +155,6 @@ class _FindingAudit:
                     shared=self.shared,
                 )
         return classifier
-
-
-def _of_any_finding(model: ModelSpec) -> ModelSpec:
-    head = "multilabel" if model.head == "auto" else model.head
-    return model.model_copy(update={"finding": 0, "head": head})
 
 
 def _names(model: ModelSpec, classifier: Classifier) -> list[tuple[int, str]]:

@@ -74,6 +74,12 @@ def _require_one_finding(spec: ModelSpec) -> None:
         )
 
 
+def tell_notes(classifier: Classifier) -> None:
+    """Log what the user should know of a model as it was loaded."""
+    for note in classifier.origin.notes:
+        _log.warning("robust: the model: %s", note)
+
+
 @torch.no_grad()
 def threshold_for(
     classifier: Classifier,

@@ -20,7 +20,7 @@ from detectors import Detector, FeatureReader, Features, FittedDetector
 from robust.cases import Cases
 from robust.engine.batch import first_images
 from robust.engine.gradient_free import require_fitting_attacks
-from robust.engine.inputs import open_plan
+from robust.engine.inputs import open_plan, tell_notes
 from robust.errors import InputError, first_line
 from robust.guard.artifact import (
     ClassifierFingerprint,
@@ -115,6 +115,7 @@ def fit_detector(
     classifier, _ = open_plan(on_split(plan, split), device)
     if inputs.cell is not None:
         require_fitting_attacks(classifier, [(inputs.cell.label, inputs.cell.attack)])
+    tell_notes(classifier)
     with full_precision(), backward_errors(), torch.no_grad():
         images = first_images(inputs.reference, range(len(inputs.reference)), plan.audit.chunk)
         ready = prepare(classifier, choose_device(device), images=images)

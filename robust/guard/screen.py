@@ -10,6 +10,7 @@ from robust.cases.case import Cases, Entry
 from robust.cases.formats import SUFFIXES, is_image
 from robust.cases.images import read_image
 from robust.cases.walk import is_folder, is_there, walk_files
+from robust.engine.inputs import tell_notes
 from robust.errors import InputError
 from robust.guard.artifact import GuardArtifact, Record
 from robust.guard.guard import BATCH, Guard
@@ -111,7 +112,7 @@ def open_classifier(
     if weights is not None:
         model = _moved(model, weights)
     try:
-        return load_classifier(**model.model_dump(), threshold=threshold)
+        classifier = load_classifier(**model.model_dump(), threshold=threshold)
     except InputError as error:
         if plan is not None or weights is not None:
             raise
@@ -119,6 +120,8 @@ def open_classifier(
             f"{error}; the classifier has moved since the detector was fitted: give its new place "
             f"with --weights or --plan"
         ) from None
+    tell_notes(classifier)
+    return classifier
 
 
 def _stored_model(record: Record) -> ModelSpec:

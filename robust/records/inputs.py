@@ -88,6 +88,10 @@ class AuditedModel:
     """How images are resized."""
     fit: str = "squash"
     """How images of another shape are fitted to `size`: `squash`, `crop` or `pad`."""
+    crop_pct: float = 1.0
+    """Share of each side of a resized image that the centre crop keeps; 1 for whole images."""
+    output_key: str | int | None = None
+    """Which of several tensors the network returns as its logits; None where that is plain."""
     mean: tuple[float, ...] = ()
     """Per channel: subtracted from pixels in [0, 1] before the network."""
     std: tuple[float, ...] = ()
@@ -101,7 +105,7 @@ class AuditedModel:
     differentiable: bool = True
     """Whether gradients lead through the model; where not, only attacks that need none ran."""
     notes: tuple[str, ...] = ()
-    """What was decided when the model was read, as sentences."""
+    """What was chosen or left out as the model was read, as sentences."""
     proof: FormatProof | None = None
     """Comparison with the format's own runtime; None for torch's own formats, and for a model
     without gradients, of which the audit asks that runtime itself."""

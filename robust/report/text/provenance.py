@@ -17,6 +17,7 @@ def provenance_facts(report: Report) -> list[tuple[str, str]]:
     pairs = [
         ("Model", _model(model)),
         ("Model format", _format(model)),
+        ("Notes on the model", "; ".join(plain(note.rstrip(".")) for note in model.notes)),
         ("Proof of the format", _proof(model)),
         ("Weights", f"SHA-256 {model.weights_sha256}"),
         ("Head", f"{model.head}, operating threshold {model.threshold:g}"),
@@ -52,11 +53,9 @@ def _model(model: AuditedModel) -> str:
 
 
 def _format(model: AuditedModel) -> str:
-    """The format of the model's file, and what was decided when it was read."""
+    """The format of the model's file, and whether gradients lead through it."""
     gradients = "" if model.differentiable else "without gradients"
-    words = ", ".join(part for part in (plain(model.format), gradients) if part)
-    notes = (plain(note.rstrip(".")) for note in model.notes)
-    return "; ".join(part for part in (words, *notes) if part)
+    return ", ".join(part for part in (plain(model.format), gradients) if part)
 
 
 def _proof(model: AuditedModel) -> str:
@@ -82,9 +81,21 @@ def _preprocessing(model: AuditedModel) -> str:
     size = f"size {model.size[0]} x {model.size[1]}, " if model.size else ""
     mean, std = (", ".join(f"{value:g}" for value in one) for one in (model.mean, model.std))
     channels = model.channels or "as each image has them"
+    output = "" if model.output_key is None else f", logits under {plain(str(model.output_key))}"
     return (
-        f"channels {channels}, {size}interpolation {model.interpolation}, fit {model.fit}, "
-        f"mean {mean}, std {std}"
+        f"channels {channels}, {size}interpolation {model.interpolation}, {_fit(model)}, "
+        f"mean {mean}, std {std}{output}"
+    )
+
+
+def _fit(model: AuditedModel) -> str:
+    """How images of another shape are fitted, with what a centre crop leaves out."""
+    if model.crop_pct == 1:
+        return f"fit {model.fit}"
+    side = "the short side" if model.fit == "crop" else "each side"
+    return (
+        f"fit {model.fit} with crop_pct {model.crop_pct:g} (resized so that the centre crop keeps "
+        f"{100 * model.crop_pct:.4g} % of {side})"
     )
 
 
