@@ -9,6 +9,7 @@ from robust.cases import Cases, open_cases
 from robust.engine.batch import first_images, read_batches
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, full_precision, load_classifier, prepare
+from robust.models.class_order import match_classes
 from robust.models.preparation import image_template
 from robust.plan.spec import DataSpec, ModelSpec, Plan
 
@@ -31,6 +32,7 @@ def open_plan(plan: Plan, device: str = "auto") -> tuple[Classifier, Cases]:
     if plan.audit.threshold != 0.5 and plan.audit.sensitivity is not None:
         raise InputError("[audit] give either threshold or sensitivity, not both")
     classifier = open_model(plan.model, plan.audit.threshold)
+    match_classes(classifier, cases.classes)
     if plan.audit.sensitivity is not None:
         val = open_data(plan.data.model_copy(update={"split": "val", "limit": None}))
         with full_precision():

@@ -14,6 +14,7 @@ from robust.errors import InputError
 from robust.guard.artifact import GuardArtifact, Record
 from robust.guard.guard import BATCH, Guard
 from robust.models import Classifier, load_classifier
+from robust.models.class_order import match_classes
 from robust.models.trained import WEIGHTS
 from robust.plan.load import load_plan, refuse_code
 from robust.plan.spec import ModelSpec
@@ -111,7 +112,9 @@ def open_classifier(
     if weights is not None:
         model = _moved(model, weights)
     try:
-        return load_classifier(**model.model_dump(), threshold=threshold)
+        classifier = load_classifier(**model.model_dump(), threshold=threshold)
+        match_classes(classifier, record.classifier.classes)
+        return classifier
     except InputError as error:
         if plan is not None or weights is not None:
             raise

@@ -83,7 +83,7 @@ def create(library: str, name: str, outputs: int | None, pretrained: bool) -> nn
         import timm
 
         extra: dict[str, Any] = {} if outputs is None else {"num_classes": outputs}
-        with _quick_when_offline() if pretrained else nullcontext():
+        with quick_when_offline() if pretrained else nullcontext():
             network: nn.Module = timm.create_model(name, pretrained=pretrained, **extra)
         return network
     import torchvision.models
@@ -116,18 +116,25 @@ def _set_quick_when_offline() -> Iterator[None]:
     import huggingface_hub.constants as hub
 
     before = hub.HF_HUB_OFFLINE
-    if not before and not urllib.request.getproxies():
-        try:
-            socket.getaddrinfo(urllib.parse.urlsplit(hub.ENDPOINT).hostname, 443)
-        except OSError:
-            hub.HF_HUB_OFFLINE = True
+    hub.HF_HUB_OFFLINE = before or is_unreachable(hub.ENDPOINT)
     try:
         yield
     finally:
         hub.HF_HUB_OFFLINE = before
 
 
-_quick_when_offline = ProcessState(_set_quick_when_offline)
+quick_when_offline = ProcessState(_set_quick_when_offline)
+
+
+def is_unreachable(url: str) -> bool:
+    """Whether the host of a URL has no address here, and no proxy would know it."""
+    if urllib.request.getproxies():
+        return False
+    try:
+        socket.getaddrinfo(urllib.parse.urlsplit(url).hostname, 443)
+    except OSError:
+        return True
+    return False
 
 
 def count_outputs(library: str, name: str, state: Mapping[str, Tensor]) -> int | None:

@@ -52,6 +52,7 @@ class Classifier(nn.Module):
         finding: int | None = None,
         threshold: float = 0.5,
         origin: ModelOrigin | None = None,
+        output_names: Sequence[str] | None = None,
     ) -> None:
         """Set `channels` of the network (None: as in the image) and `size` (h, w) in pixels.
 
@@ -82,6 +83,8 @@ class Classifier(nn.Module):
         self.finding = finding
         self.threshold = threshold
         self.origin = origin or ModelOrigin("module")
+        self.output_names = None if output_names is None else tuple(output_names)
+        self.class_order: tuple[int, ...] | None = None
         self.register_buffer("mean", _per_channel("mean", mean), persistent=False)
         self.register_buffer("std", _per_channel("std", std), persistent=False)
         self.register_buffer("grey", _per_channel("grey", GREY), persistent=False)
@@ -102,11 +105,9 @@ class Classifier(nn.Module):
 
     def outputs(self, x: Tensor) -> Tensor:
         """The network's own outputs `(n, outputs)`, before the head is interpreted; InputError."""
-        x = self._channels(x)
-        if self.size is not None and tuple(x.shape[2:]) != self.size:
-            x = self._resize(x, self.size)
+        x = self.network_input(x)
         try:
-            out = self.network((x - self.mean.to(x.dtype)) / self.std.to(x.dtype))
+            out = self.network(x)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -116,6 +117,13 @@ class Classifier(nn.Module):
                 f"the network fails on images of shape {tuple(x.shape[1:])}: {_reason(error)}"
             ) from error
         return _checked(out, x)
+
+    def network_input(self, x: Tensor) -> Tensor:
+        """What the network sees of displayed pixels: its channels, its size, normalised."""
+        x = self._channels(x)
+        if self.size is not None and tuple(x.shape[2:]) != self.size:
+            x = self._resize(x, self.size)
+        return (x - self.mean.to(x.dtype)) / self.std.to(x.dtype)
 
     def to_logits(self, out: Tensor) -> Tensor:
         """Interpret the network's outputs `(n, outputs)` as logits `(n, k)`, k >= 2."""
@@ -137,12 +145,12 @@ class Classifier(nn.Module):
             return torch.cat([torch.zeros_like(out), out], 1)
         if self.head == "probabilities":
             p = torch.cat([1 - out, out], 1) if out.shape[1] == 1 else out
-            return p.clamp_min(torch.finfo(p.dtype).tiny).log()
+            return self._ordered(p.clamp_min(torch.finfo(p.dtype).tiny).log())
         if out.shape[1] < 2:
             raise InputError(
                 "a softmax head needs 2 outputs or more; this one has 1, so use sigmoid"
             )
-        return out
+        return self._ordered(out)
 
     def describe(self) -> dict[str, Any]:
         """Preprocessing and head as plain values, for the report."""
@@ -154,9 +162,13 @@ class Classifier(nn.Module):
             "size": list(self.size) if self.size else None,
             "interpolation": self.interpolation,
             "fit": self.fit,
+            **({} if self.class_order is None else {"class_order": list(self.class_order)}),
             "mean": [round(float(v), 6) for v in self.mean.flatten()],
             "std": [round(float(v), 6) for v in self.std.flatten()],
         }
+
+    def _ordered(self, logits: Tensor) -> Tensor:
+        return logits if self.class_order is None else logits[:, list(self.class_order)]
 
     def _channels(self, x: Tensor) -> Tensor:
         if self.channels == 3 and x.shape[1] == 1:

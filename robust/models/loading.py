@@ -17,7 +17,7 @@ from robust.models.architectures import (
 from robust.models.classifier import Classifier
 from robust.models.formats import load_file, load_folder, load_library
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
-from robust.models.formats.registry import LIBRARIES
+from robust.models.formats.registry import prefix_of
 from robust.models.preparation import evaluate
 from robust.models.trained import load_trained
 from robust.models.weights import load_strictly, read_state_dict
@@ -42,7 +42,7 @@ def load_classifier(
     interpolation: str | None = None,
     fit: str = "squash",
     channels: int | None = None,
-    prompts: Sequence[str] = (),
+    prompts: Sequence[str | Sequence[str]] = (),
     allow_code: bool = False,
     threshold: float = 0.5,
 ) -> Classifier:
@@ -86,23 +86,29 @@ def load_classifier(
         outputs=count,
         channels=channels,
         size=(pair, pair) if isinstance(pair, int) else pair,
-        prompts=tuple(prompts),
+        prompts=tuple(p if isinstance(p, str) else tuple(p) for p in prompts),
         allow_code=allow_code,
     )
     if architecture is not None:
-        library = architecture.partition(":")[0]
-        load = load_library if library in LIBRARIES else _from_architecture
-        loaded = load(architecture, options)
+        prefix = prefix_of(architecture)
+        if prefix is None:
+            loaded = _from_architecture(architecture, options)
+        else:
+            loaded = load_library(prefix, architecture, options)
     elif file is not None:
         loaded = load_file(Path(file), options)
     elif folder is not None:
         loaded = load_folder(Path(folder), options)
     else:
         loaded = LoadedNetwork(_from_factory(str(factory), weights), ModelOrigin("factory"))
+    if prompts and not loaded.prompted:
+        raise InputError("prompts are for zero-shot models, such as open_clip:NAME; remove prompts")
     known = loaded.known
-    output = _find_output(finding, outputs if outputs is not None else loaded.output_names)
+    names = outputs if isinstance(outputs, Sequence) else loaded.output_names
+    output = _find_output(finding, names)
     if head == "auto" and loaded.head is not None:
         head = loaded.head
+        _check_finding(head, output, names)
     evaluate(loaded.network)
     return Classifier(
         loaded.network,
@@ -115,6 +121,7 @@ def load_classifier(
         fit=fit,
         head="multilabel" if output is not None and head == "auto" else head,
         finding=output,
+        output_names=names,
         threshold=threshold,
     )
 
@@ -145,17 +152,34 @@ def _refuse_more(**given: object) -> None:
             raise InputError(f"[model] folder sets {name} itself; remove {name}")
 
 
-def _find_output(finding: int | str | None, outputs: int | Sequence[str] | None) -> int | None:
+def _find_output(finding: int | str | None, outputs: Sequence[str] | None) -> int | None:
     """The number of the output that `finding` names; InputError."""
+    names = list(outputs or ())
+    if isinstance(finding, int) and finding in range(len(names)) and not names[finding]:
+        raise InputError(f"output {finding} was not trained; {did_you_mean('', _trained(names))}")
     if not isinstance(finding, str):
         return finding
-    names = list(outputs) if isinstance(outputs, Sequence) else []
-    if finding not in names:
+    if finding not in _trained(names):
         raise InputError(
             f"finding {finding!r} is not among the outputs; "
-            + (did_you_mean(finding, names) if names else "name them: outputs = [...]")
+            + (did_you_mean(finding, _trained(names)) if names else "name them: outputs = [...]")
         )
     return names.index(finding)
+
+
+def _trained(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name]
+
+
+def _check_finding(head: str, finding: int | None, names: Sequence[str] | None) -> None:
+    """InputError where a head that the files name does not fit whether a finding was chosen."""
+    if head == "multilabel" and finding is None:
+        hint = did_you_mean("", _trained(names), limit=20) if names else "give its number"
+        raise InputError(f"the model has an output for each finding: set finding; {hint}")
+    if head != "multilabel" and finding is not None:
+        raise InputError(
+            f"the model's outputs are read as {head}, not as findings of their own; remove finding"
+        )
 
 
 def _as_pair(size: int | Sequence[int]) -> int | tuple[int, int]:
