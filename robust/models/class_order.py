@@ -36,7 +36,7 @@ def match_classes(classifier: Classifier, classes: Sequence[str]) -> None:
             f"outputs = [...]"
         )
     else:
-        note = f"the model's outputs have other names than the classes and are taken in order: {listed}"
+        note = f"the model's outputs are named otherwise and are taken in order: {listed}"
     origin = classifier.origin
     classifier.origin = dataclasses.replace(origin, notes=(*origin.notes, note))
 

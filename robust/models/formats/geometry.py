@@ -57,6 +57,4 @@ class _ShortestSide(nn.Module):
             return x
         if self.interpolation == "nearest":
             return F.interpolate(x, size, mode="nearest")
-        return F.interpolate(
-            x, size, mode=self.interpolation, antialias=True, align_corners=False
-        )
+        return F.interpolate(x, size, mode=self.interpolation, antialias=True, align_corners=False)

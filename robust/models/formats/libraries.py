@@ -21,9 +21,7 @@ def import_library(module: str, extra: str) -> ModuleType:
             return importlib.import_module(module)
     except ImportError as error:
         what = f"{module.partition('.')[0]} ({first_line(error)})"
-        raise InputError(
-            f"this model needs {what}: pip install 'robust-audit[{extra}]'"
-        ) from None
+        raise InputError(f"this model needs {what}: pip install 'robust-audit[{extra}]'") from None
 
 
 @contextmanager

@@ -75,11 +75,12 @@ def _build(library: Any, name: str, outputs: int) -> nn.Module:
             return dense
         import torchvision.models
 
-        residual = torchvision.models.get_model(
+        residual: Any = torchvision.models.get_model(
             name.partition("-")[0], weights=None, num_classes=outputs
         )
         residual.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
-        return residual
+        network: nn.Module = residual
+        return network
 
 
 def _read_weights(library: Any, path: Path) -> dict[str, Tensor]:

@@ -123,7 +123,9 @@ def _with_weights(library: Any, model: str, path: Path) -> Any:
             library.load_checkpoint(network, str(path), strict=True, weights_only=True)
     except Exception as error:  # noqa: BLE001  (of any file)
         read_state_dict(path)  # says so where it is broken or a pickle of any kind
-        raise InputError(f"{path} does not fit open_clip's {model}: {type_and_line(error)}") from None
+        raise InputError(
+            f"{path} does not fit open_clip's {model}: {type_and_line(error)}"
+        ) from None
     return network
 
 
@@ -176,9 +178,7 @@ def _zero_shot(
     )
 
 
-def _text_features(
-    library: Any, model: Any, tokenizer_of: str, options: LoaderOptions
-) -> Tensor:
+def _text_features(library: Any, model: Any, tokenizer_of: str, options: LoaderOptions) -> Tensor:
     """Features `(classes, d)` of length 1: of several texts of a class their mean.
 
     They are found at float64 and then rounded, so that every machine finds the same.
@@ -200,8 +200,8 @@ def _text_features(
         for text, row in zip(texts, of_class.tolist(), strict=True):
             if (other := rows.setdefault(tuple(row), text)) != text:
                 raise InputError(
-                    f"the prompts {excerpt(other)!r} and {excerpt(text)!r} read alike once they are "
-                    f"cut to {len(row)} tokens; make them differ earlier"
+                    f"the prompts {excerpt(other)!r} and {excerpt(text)!r} read alike once they "
+                    f"are cut to {len(row)} tokens; make them differ earlier"
                 )
     with torch.no_grad():
         model.double()

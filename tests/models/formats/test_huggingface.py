@@ -117,7 +117,10 @@ TRANSFORMS = {
         "size": {"height": 37, "width": 37},
         "crop_size": {"height": 32, "width": 32},
     },
-    "LevitImageProcessor": {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}},
+    "LevitImageProcessor": {
+        "size": {"shortest_edge": 32},
+        "crop_size": {"height": 32, "width": 32},
+    },
     "EfficientNetImageProcessor": {"size": {"height": 32, "width": 32}, "rescale_offset": True},
     "MobileViTImageProcessor": {
         "size": {"shortest_edge": 36},
@@ -136,9 +139,7 @@ TRANSFORMS = {
 def test_every_kind_of_preprocessing_is_rebuilt(tmp_path: Path, name: str) -> None:
     folder = vit(tmp_path / "model", getattr(transformers, name)(**TRANSFORMS[name]))
     for shape in ((45, 61), (67, 38)):
-        require_own_pixels_and_logits(
-            load_classifier(folder=folder), folder, odd_images(2, *shape)
-        )
+        require_own_pixels_and_logits(load_classifier(folder=folder), folder, odd_images(2, *shape))
 
 
 def test_preprocessing_that_is_not_rebuilt_is_refused_with_the_difference(tmp_path: Path) -> None:
@@ -245,7 +246,7 @@ def test_classes_are_matched_by_name(tmp_path: Path) -> None:
     others = load_classifier(folder=folder)
     match_classes(others, ["a", "b", "c"])
     assert others.class_order is None
-    assert "are taken in order: normal, benign, malignant; the classes" in others.origin.notes[-1]
+    assert "taken in order: normal, benign, malignant; the classes" in others.origin.notes[-1]
     with pytest.raises(InputError, match="at another place"):
         match_classes(load_classifier(folder=folder), ["benign", "other", "malignant"])
 

@@ -35,4 +35,3 @@ def read_config(path: Path) -> Mapping[str, Any]:
             f"your own"
         )
     return content
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from robust.errors import InputError, type_and_line
@@ -66,10 +67,8 @@ def _fetch(repository: str, revision: str | None) -> Path:
 
     config = fetch(CONFIG)
     read_config(config)  # refused before anything large is fetched
-    try:
+    with suppress(EntryNotFoundError):
         fetch(PROCESSOR)
-    except EntryNotFoundError:
-        pass
     for file in (*WEIGHTS, *INDICES):
         try:
             found = fetch(file)

@@ -28,7 +28,6 @@ MOST_OFF = 0.004
 a crop that is one pixel beside the library's lies far above."""
 
 
-
 def rebuild_processor(
     library: Any, folder: Path, channels: int
 ) -> tuple[Preprocessing, list[nn.Module]]:
@@ -108,16 +107,14 @@ def _normalisation(processor: Any) -> tuple[tuple[float, ...], tuple[float, ...]
     )
 
 
-def _compare(
-    processor: Any, known: Preprocessing, layers: list[nn.Module], folder: Path
-) -> None:
+def _compare(processor: Any, known: Preprocessing, layers: list[nn.Module], folder: Path) -> None:
     """InputError where the library's processor gives other images than `known` and `layers`."""
     image = _smooth_image(known.size or (224, 224))
     try:
         with in_silence():
-            wanted = processor(
-                (image[0] * 255).round().to(torch.uint8), return_tensors="pt"
-            )["pixel_values"]
+            wanted = processor((image[0] * 255).round().to(torch.uint8), return_tensors="pt")[
+                "pixel_values"
+            ]
     except Exception as error:  # noqa: BLE001  (of a processor of any kind)
         raise _unlike(folder, f"it fails on an image ({type_and_line(error)})") from None
     adapter = Classifier(
@@ -128,7 +125,7 @@ def _compare(
         interpolation=known.interpolation,
         channels=3,
     )
-    found = nn.Sequential(*layers)((adapter.network_input(image)))
+    found = nn.Sequential(*layers)(adapter.network_input(image))
     if found.shape != wanted.shape:
         raise _unlike(folder, f"it makes images {tuple(wanted.shape[2:])}")
     off = float(((found - wanted).abs() * adapter.std).mean())

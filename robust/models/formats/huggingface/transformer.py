@@ -92,7 +92,8 @@ def _classifier_class(library: Any, folder: Path, config: Mapping[str, Any]) -> 
                 f"{folder} holds {what}, which has no exact gradient here; save the full model at "
                 f"float32"
             )
-    return getattr(library, name)
+    found: type[Any] = getattr(library, name)
+    return found
 
 
 def _load_network(kind: type[Any], folder: Path) -> tuple[Any, tuple[str, ...]]:
@@ -144,13 +145,13 @@ def _set_local_alone() -> Iterator[None]:
 
     before, hub.HF_HUB_OFFLINE = hub.HF_HUB_OFFLINE, True
     drawn = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         hub.HF_HUB_OFFLINE = before
         if drawn:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 _local_alone = ProcessState(_set_local_alone)
@@ -163,9 +164,7 @@ def _labels(settings: Any) -> tuple[str, ...] | None:
     return None if placeholders else names
 
 
-def _head(
-    folder: Path, problem: str | None, outputs: int
-) -> tuple[str | None, tuple[str, ...]]:
+def _head(folder: Path, problem: str | None, outputs: int) -> tuple[str | None, tuple[str, ...]]:
     """The head that the problem and the number of outputs mean, and what is to be said of it."""
     if problem == "regression":
         raise InputError(
@@ -174,7 +173,7 @@ def _head(
         )
     if outputs == 1:
         return "sigmoid", ("its one output is read as the logit of the finding",)
-    return HEADS[problem] if problem in HEADS else "softmax", ()
+    return HEADS.get(problem or "", "softmax"), ()
 
 
 def _channels(settings: Any) -> int:

@@ -107,7 +107,7 @@ def _format(metadata: Mapping[str, Any], side: str) -> Mapping[str, Any]:
     """What metadata.json says of the first input or output; empty where it says nothing."""
     data = metadata.get("network_data_format")
     tables = data.get(side) if isinstance(data, dict) else None
-    first = next(iter(tables.values()), {}) if isinstance(tables, dict) else {}
+    first = next(iter(tables.values()), None) if isinstance(tables, dict) else None
     return first if isinstance(first, dict) else {}
 
 
@@ -172,23 +172,30 @@ def _network(folder: Path, config: Mapping[str, Any], options: LoaderOptions) ->
 
 
 def _build(folder: Path, config: Mapping[str, Any], options: LoaderOptions) -> nn.Module:
-    from monai.bundle import ConfigParser
+    from monai.bundle.config_parser import ConfigParser
 
     entry = next((known for known in NETWORKS if known in config), None)
     if entry is None:
         raise InputError(f"{folder} has no network_def in its inference config")
     plain, code = _filled(config[entry], config, 0)
-    content: Mapping[str, Any] = config
-    if code is None:
-        content = {entry: _with_known_targets(plain, folder)}
-    else:
-        _require_code(options, f"{folder} holds {excerpt(code)!r} in its network, which is code")
+    full = _with_full_names(plain)
+    code = code or _foreign_target(full)
+    content: Mapping[str, Any] = {entry: full}
+    if code is not None:
+        _require_code(
+            options,
+            f"{folder} names {excerpt(code)!r} in its network, which is no network of MONAI or "
+            f"torch.nn but code",
+        )
+        content = config
         sys.path.insert(0, str(folder))
     try:
         with in_silence():
             network = ConfigParser(dict(content)).get_parsed_content(entry)
     except Exception as error:  # noqa: BLE001  (of any names and arguments)
-        raise InputError(f"MONAI cannot build {entry} of {folder}: {type_and_line(error)}") from None
+        raise InputError(
+            f"MONAI cannot build {entry} of {folder}: {type_and_line(error)}"
+        ) from None
     finally:
         if code is not None and str(folder) in sys.path:
             sys.path.remove(str(folder))
@@ -237,23 +244,26 @@ def _look_up(reference: str, config: Mapping[str, Any]) -> Any:
     return found
 
 
-def _with_known_targets(value: Any, folder: Path) -> Any:
-    """The same with full names; InputError for what is no layer or network of torch or MONAI."""
+def _with_full_names(value: Any) -> Any:
+    """The same; a bare name is one of MONAI's networks, and is built, not debugged or returned."""
     if isinstance(value, list):
-        return [_with_known_targets(inner, folder) for inner in value]
+        return [_with_full_names(inner) for inner in value]
     if not isinstance(value, Mapping):
         return value
-    plain = {k: _with_known_targets(v, folder) for k, v in value.items() if k != "_mode_"}
-    if "_target_" in plain:
-        target = str(plain["_target_"])
-        target = target if "." in target else f"monai.networks.nets.{target}"
-        if not _is_layer(target):
-            raise InputError(
-                f"{folder} builds {excerpt(target)}, which is no network of MONAI or torch.nn: "
-                f"build it in a factory of your own, or export it with torch.export"
-            )
-        plain["_target_"] = target
+    plain = {key: _with_full_names(inner) for key, inner in value.items() if key != "_mode_"}
+    if "." not in str(plain.get("_target_", ".")):
+        plain["_target_"] = f"monai.networks.nets.{plain['_target_']}"
     return plain
+
+
+def _foreign_target(value: Any) -> str | None:
+    """The first `_target_` that is no layer or network of torch or MONAI, or None."""
+    inner: Sequence[Any] = value if isinstance(value, list) else ()
+    if isinstance(value, Mapping):
+        if "_target_" in value and not _is_layer(str(value["_target_"])):
+            return str(value["_target_"])
+        inner = list(value.values())
+    return next((found for one in inner if (found := _foreign_target(one)) is not None), None)
 
 
 def _is_layer(target: str) -> bool:

@@ -31,9 +31,7 @@ def load_monai_network(name: str, options: LoaderOptions) -> LoadedNetwork:
     """
     library = import_library("monai.networks.nets", EXTRA)
     if name not in NAMES:
-        raise InputError(
-            f"robust builds no network {name!r} of MONAI; {did_you_mean(name, NAMES)}"
-        )
+        raise InputError(f"robust builds no network {name!r} of MONAI; {did_you_mean(name, NAMES)}")
     if options.weights is None or options.pretrained:
         raise InputError(
             f"monai:{name} needs a weights file: its published weights come as bundles, which "
