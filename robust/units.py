@@ -24,13 +24,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 def parse_eps(value: object) -> float:
     """`"1/255"`, `"0.5/255"` or a number, in [0, 1] units of the displayed image; ValueError."""
     try:
-        if isinstance(value, bool):
-            raise ValueError
-        if isinstance(value, str):
-            top, _, bottom = value.partition("/")
-            eps = float(_exact(top) / _exact(bottom or "1"))
-        else:
-            eps = float(value)  # type: ignore[arg-type]
+        eps = _ratio(value)
     except (ValueError, TypeError, ArithmeticError):
         raise ValueError(
             f"eps {value_text(value)} is not a number; write 0.01 or '1/255'"
@@ -40,6 +34,27 @@ def parse_eps(value: object) -> float:
     if math.isnan(eps) or eps < 0:
         raise ValueError(f"eps {excerpt(value)} is below 0; it is a distance in units of [0, 1]")
     return eps
+
+
+def parse_share(value: object) -> float:
+    """`"224/256"` or a number, of a whole; ValueError."""
+    try:
+        share = _ratio(value)
+    except (ValueError, TypeError, ArithmeticError):
+        raise ValueError(f"{value_text(value)} is not a number; write 0.875 or '224/256'") from None
+    if not (math.isfinite(share) and share > 0):
+        raise ValueError(f"{excerpt(value)} is no share; write 0.875 or '224/256'")
+    return share
+
+
+def _ratio(value: object) -> float:
+    """A number, or text of one or of a ratio; ValueError, TypeError or ArithmeticError."""
+    if isinstance(value, bool):
+        raise ValueError
+    if isinstance(value, str):
+        top, _, bottom = value.partition("/")
+        return float(_exact(top) / _exact(bottom or "1"))
+    return float(value)  # type: ignore[arg-type]
 
 
 def _exact(text: str) -> Fraction:

@@ -149,13 +149,16 @@ class ToldCost:
     """Of a shard, which ends with its attacks, the chunks that it attacks."""
     workers: int = 1
     """How many attack at the same time."""
+    notes: tuple[str, ...] = ()
+    """What the user is told of the model as it was loaded."""
 
     def announce(self, folder: Path | None) -> Callable[[str], None]:
         """Name the run folder, the cost and the first stage; returns what begins a stage."""
         self._cost = estimate(self.plan, self.cells, self.size)
         if self.chunks is not None:
             self._cost = self._cost.until_attacks()
-        lines = [] if folder is None else [f"Run folder: {folder}"]
+        lines = [f"Model: {note}" for note in self.notes]
+        lines += [] if folder is None else [f"Run folder: {folder}"]
         lines.append(cost_text(self._cost, self.cells, self.size.cases))
         self.progress.expect(self._cost.seconds())
         self.progress.begin(CLEAN, *lines)
@@ -193,7 +196,15 @@ def told_cost(request: AuditRequest, chunks: range | None = None) -> ToldCost:
         detectors=len(request.detectors),
         pictures=request.out is not None and plan.report.gallery != 0,
     )
-    return ToldCost(plan, request.cells, size, request.progress, chunks)
+    other = () if inputs.surrogate is None else inputs.surrogate.origin.notes
+    return ToldCost(
+        plan,
+        request.cells,
+        size,
+        request.progress,
+        chunks,
+        notes=(*inputs.classifier.origin.notes, *(f"the surrogate: {note}" for note in other)),
+    )
 
 
 def _speed(session: Session, cells: Sequence[Cell]) -> float:

@@ -60,7 +60,16 @@ def as_detectors(flag: str, names: list[str]) -> list[dict[str, str]]:
 
 _MODEL = (
     FieldOption("--architecture", "model.architecture", "Name of a timm or torchvision network."),
-    FieldOption("--weights", "model.weights", "File of weights: .pth or .safetensors."),
+    FieldOption(
+        "--weights",
+        "model.weights",
+        "File of weights: .safetensors, .pth, or a checkpoint of a trainer.",
+    ),
+    FieldOption(
+        "--weights-key",
+        "model.weights_key",
+        "Which of several sets of weights in the file, such as state_dict_ema.",
+    ),
     FieldOption("--pretrained", "model.pretrained", "Use the library's pretrained weights.", bool),
     FieldOption(
         "--file",
@@ -96,7 +105,23 @@ _MODEL = (
         "Standard deviation, in the same form as the mean.",
         read=as_numbers,
     ),
+    FieldOption(
+        "--output-key",
+        "model.output_key",
+        "Name or place of the logits, if the network returns several tensors.",
+        read=as_name_or_number,
+    ),
     FieldOption("--size", "model.size", "Input size of the network in pixels.", int),
+    FieldOption(
+        "--fit",
+        "model.fit",
+        "Images of another shape: squash, crop or pad.",
+    ),
+    FieldOption(
+        "--crop-pct",
+        "model.crop_pct",
+        "Share of each side that the centre crop keeps: 0.875 or 224/256.",
+    ),
     FieldOption("--channels", "model.channels", "Input channels of the network: 1 or 3.", int),
 )
 _DATA = (

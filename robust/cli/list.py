@@ -1,4 +1,4 @@
-"""`robust list`: the attacks, detectors, architectures and data formats that there are."""
+"""`robust list`: the attacks, detectors, architectures, model and data formats that there are."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Row = tuple[str, ...]
 
 
 def list_(
-    what: Annotated[str, typer.Argument(help="attacks, detectors, models or data.")],
+    what: Annotated[str, typer.Argument(help="attacks, detectors, models, formats or data.")],
     filter: Annotated[str, typer.Option(help="Shell pattern for the names of models.")] = "*",
 ) -> None:
-    """List attacks, detectors, models or data formats."""
+    """List attacks, detectors, models, model formats or data formats."""
     if what not in LISTS:
         raise InputError(f"cannot list {what!r}; {did_you_mean(what, LISTS)}")
     make_console().print(LISTS[what](filter))
@@ -115,6 +115,20 @@ def models(pattern: str) -> Table:
     return table
 
 
+def formats(pattern: str) -> Table:
+    """The forms in which a network may be given, and the fields of `[model]` for them."""
+    table = _table("field", "what is read", "remarks")
+    for row in (
+        ("weights", ".safetensors, .pth, .ckpt: state dicts, checkpoints of trainers", "no code"),
+        ("file", ".pt2: exported program of torch.export", "can run code"),
+        ("file", ".pt: TorchScript", "can run code; deprecated by PyTorch: export a .pt2"),
+        ("factory", "package.module:function that returns the network", "is code"),
+        ("folder", "what robust train wrote", "no code"),
+    ):
+        table.add_row(*row)
+    return table
+
+
 def data(pattern: str) -> Table:
     """The forms that `path` in `[data]` may take."""
     from robust.plan.paths import MODALITIES
@@ -148,5 +162,6 @@ LISTS: dict[str, Callable[[str], RenderableType]] = {
     "attacks": attacks,
     "detectors": detectors,
     "models": models,
+    "formats": formats,
     "data": data,
 }

@@ -24,6 +24,8 @@ from robust.plan.gates import GatesSpec
 from robust.plan.spec import AuditSpec
 from robust.records import AttackResult, CopiedImages, Detection, Workers
 
+FEW_IMAGES = 4
+"""Of fewer, logits may all lie in [0, 1] by chance."""
 MIN_RISE = 1e-6
 """Smallest rise of a margin that counts, as a share of the mean clean margin; less is rounding."""
 
@@ -90,6 +92,7 @@ def collect_evidence(results: RunResults) -> Evidence:
         groups_needed=_groups_needed(plan.gates),
         claim=claim_of(provenance),
         seed=plan.audit.seed,
+        within_one=_within_one(summary, provenance.model["head"], provenance.model["threshold"]),
         clipped=_clipped(summary, finished.hashes),
         iterative=frozenset(cell.label for cell in cells if is_iterative(cell)),
         stuck=list(_stuck(plan.audit, cells, summary)),
@@ -129,6 +132,17 @@ def claim_of(provenance: Provenance) -> Claim:
     return Claim(
         model_card.get("accuracy") if half else None, model_card.get("auc"), "its model card"
     )
+
+
+def _within_one(summary: Summary, head: str, threshold: float) -> bool:
+    """Whether all outputs that are read as logits lie in [0, 1], on more than a few images."""
+    if head == "probabilities" or len(summary.clean.logits) < FEW_IMAGES:
+        return False
+    outputs = summary.clean.logits.astype(np.float64)
+    if outputs.shape[1] == 2:  # undo the shift by the threshold
+        outputs[:, 1] += np.log(threshold / (1 - threshold))
+    outputs = outputs if head == "softmax" else outputs[:, 1]
+    return bool(((outputs >= -1e-6) & (outputs <= 1 + 1e-6)).all())
 
 
 def _clipped(summary: Summary, hashes: Sequence[str]) -> tuple[int, int]:

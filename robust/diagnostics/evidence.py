@@ -79,6 +79,8 @@ class Evidence:
     """Clean scores claimed for the classifier."""
     seed: int = 0
     """Seed of the plan."""
+    within_one: bool = False
+    """Whether all outputs that are read as logits lie in [0, 1]."""
     clipped: tuple[int, int] = (0, 0)
     """Number of different images that share the extreme value of an output exactly, and of all."""
     iterative: frozenset[str] = frozenset()

@@ -153,7 +153,9 @@ def training_mode(e: Evidence) -> str | None:
 
 
 def probability_outputs(e: Evidence) -> str | None:
-    """Raised if the model's outputs are probabilities."""
+    """Raised if the model's outputs are probabilities, or are read as logits and look like them."""
+    if e.within_one:
+        return f"every output lies between 0 and 1, and the head reads them as logits ({e.head})"
     if e.head != "probabilities":
         return None
     how = "was declared" if e.declared_head == "probabilities" else "was observed"

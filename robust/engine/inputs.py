@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import torch
 
@@ -12,6 +14,8 @@ from robust.models import Classifier, choose_device, full_precision, load_classi
 from robust.models.class_order import match_classes
 from robust.models.preparation import image_template
 from robust.plan.spec import DataSpec, ModelSpec, Plan
+
+_log = logging.getLogger(__name__)
 
 
 def open_reference(spec: DataSpec | None, split: str) -> Cases:
@@ -50,6 +54,12 @@ def open_data(spec: DataSpec) -> Cases:
 def open_model(spec: ModelSpec, threshold: float = 0.5) -> Classifier:
     """The classifier that a plan's `[model]` table names, at an operating threshold."""
     return load_classifier(**spec.model_dump(), threshold=threshold)
+
+
+def tell_notes(classifier: Classifier) -> None:
+    """Log what the user should know of a model as it was loaded."""
+    for note in classifier.origin.notes:
+        _log.warning("robust: the model: %s", note)
 
 
 @torch.no_grad()

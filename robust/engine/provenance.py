@@ -67,6 +67,7 @@ def find_provenance(
         if name in source:
             source[name] = "not named here"
     model = {"source": source, "weights_sha256": weights, **classifier.describe()}
+    model |= {"format": classifier.origin.format, "notes": list(classifier.origin.notes)}
     folder = None if plan.model is None else plan.model.folder
     if plan.model is not None and folder is not None and (Path(folder) / TRAINED).exists():
         content = read_model_file(Path(folder))[1]

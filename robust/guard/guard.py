@@ -126,6 +126,8 @@ class Guard:
 
 
 _FOREIGN = "this detector belongs to another classifier"
+_UNSTATED = {"crop_pct": 1.0, "output_key": None}
+"""Of classifiers that were described before there was another value."""
 
 
 def check_fingerprint(known: ClassifierFingerprint, ready: Classifier) -> None:
@@ -136,10 +138,11 @@ def check_fingerprint(known: ClassifierFingerprint, ready: Classifier) -> None:
             f"{_FOREIGN}: the hash of its weights is {known.weights_sha256[:12]}, here it is "
             f"{found[:12]}; fit one to this classifier with robust fit-detector"
         )
+    stated = {**_UNSTATED, **known.description}
     for name, value in ready.describe().items():
-        if value != known.description.get(name):
+        if value != stated.get(name):
             raise InputError(
-                f"{_FOREIGN}: its {name} is {known.description.get(name)}, here it is {value}; "
+                f"{_FOREIGN}: its {name} is {stated.get(name)}, here it is {value}; "
                 f"set it as it was, or fit a detector to this classifier"
             )
 

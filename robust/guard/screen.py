@@ -10,6 +10,7 @@ from robust.cases.case import Cases, Entry
 from robust.cases.formats import SUFFIXES, is_image
 from robust.cases.images import read_image
 from robust.cases.walk import is_folder, is_there, walk_files
+from robust.engine.inputs import tell_notes
 from robust.errors import InputError
 from robust.guard.artifact import GuardArtifact, Record
 from robust.guard.guard import BATCH, Guard
@@ -115,7 +116,6 @@ def open_classifier(
     try:
         classifier = load_classifier(**model.model_dump(), threshold=threshold)
         match_classes(classifier, record.classifier.classes)
-        return classifier
     except InputError as error:
         if plan is not None or weights is not None:
             raise
@@ -123,6 +123,8 @@ def open_classifier(
             f"{error}; the classifier has moved since the detector was fitted: give its new place "
             f"with --weights or --plan"
         ) from None
+    tell_notes(classifier)
+    return classifier
 
 
 def _stored_model(record: Record) -> ModelSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import urllib.parse
 import urllib.request
@@ -27,6 +28,30 @@ class Preprocessing:
     size: tuple[int, int] | None = None
     interpolation: str = "bilinear"
     channels: int | None = None
+    fit: str = "squash"
+    crop_pct: float = 1.0
+    """Share of a resized image that the centre crop keeps, by side."""
+    half_pixel: str = "even"
+    """Where half a pixel of a crop's border goes: to the `even` number, as in torchvision and timm,
+    or `down`."""
+
+
+@dataclass(frozen=True)
+class Construction:
+    """In what a network differs from the usual one of its name; None: in nothing."""
+
+    channels: int | None = None
+    size: tuple[int, int] | None = None
+    """Height and width of the images that a transformer is built for."""
+    any_size: bool = False
+    """Whether a transformer of timm interpolates its position embeddings to other sizes."""
+
+
+PLAIN = Construction()
+AUXILIARY = ("googlenet", "inception_v3")
+"""Networks of torchvision that have auxiliary outputs in training if pretrained."""
+_FITS = {"center": "crop", "squash": "squash", "border": "pad"}
+"""By what timm calls `crop_mode`."""
 
 
 def list_models(pattern: str = "*") -> dict[str, list[str]]:
@@ -60,10 +85,16 @@ def find_library(name: str) -> tuple[str, str]:
     raise InputError(f"unknown architecture {rest!r}; {did_you_mean(rest, everything)}")
 
 
-def build_network(library: str, name: str, outputs: int | None, pretrained: bool) -> nn.Module:
+def build_network(
+    library: str,
+    name: str,
+    outputs: int | None,
+    pretrained: bool,
+    construction: Construction = PLAIN,
+) -> nn.Module:
     """The network; InputError where it cannot be built or its weights cannot be downloaded."""
     try:
-        return create(library, name, outputs, pretrained)
+        return create(library, name, outputs, pretrained, construction)
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001
@@ -77,28 +108,61 @@ def build_network(library: str, name: str, outputs: int | None, pretrained: bool
         ) from None
 
 
-def create(library: str, name: str, outputs: int | None, pretrained: bool) -> nn.Module:
+def create(
+    library: str,
+    name: str,
+    outputs: int | None,
+    pretrained: bool,
+    construction: Construction = PLAIN,
+) -> nn.Module:
     """The network; raises whatever the library raises."""
     if library == "timm":
         import timm
 
         extra: dict[str, Any] = {} if outputs is None else {"num_classes": outputs}
+        if construction.channels is not None:
+            extra["in_chans"] = construction.channels
+        if construction.size is not None:
+            extra["img_size"] = construction.size
+        if construction.any_size:
+            extra["dynamic_img_size"] = True
         with quick_when_offline() if pretrained else nullcontext():
             network: nn.Module = timm.create_model(name, pretrained=pretrained, **extra)
         return network
     import torchvision.models
 
     arguments: dict[str, Any] = {"weights": "DEFAULT" if pretrained else None}
-    if name in ("googlenet", "inception_v3") and not pretrained:
+    if name in AUXILIARY and not pretrained:
         arguments |= {"aux_logits": False, "init_weights": False}
     if outputs is not None and not pretrained:
         arguments["num_classes"] = outputs
+    if construction.size is not None:
+        arguments["image_size"] = construction.size[0]
     built: nn.Module = torchvision.models.get_model(name, **arguments)
+    if construction.channels is not None:
+        _replace_first_convolution(built, construction.channels)
     if pretrained and outputs not in (None, 1000):
         raise InputError(
             f"torchvision's pretrained {name} has 1000 outputs, not {outputs}; fine-tune it first"
         )
     return built
+
+
+def _replace_first_convolution(network: nn.Module, channels: int) -> None:
+    """As people do it who train on grey images, with new weights."""
+    for place, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            above, _, last = place.rpartition(".")
+            new = nn.Conv2d(
+                channels,
+                module.out_channels,
+                module.kernel_size,  # type: ignore[arg-type]
+                module.stride,  # type: ignore[arg-type]
+                module.padding,  # type: ignore[arg-type]
+                bias=module.bias is not None,
+            )
+            setattr(network.get_submodule(above), last, new)
+            return
 
 
 def _fetch_command(library: str, name: str) -> str:
@@ -137,11 +201,15 @@ def is_unreachable(url: str) -> bool:
     return False
 
 
-def count_outputs(library: str, name: str, state: Mapping[str, Tensor]) -> int | None:
-    """Outputs of the head in a state dict, where they differ from the usual 1000; else None."""
+def initial_state(library: str, name: str, construction: Construction = PLAIN) -> dict[str, Tensor]:
+    """The state dict of a network with the library's own head, without memory for its values."""
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        initial = create(library, name, None, pretrained=False).state_dict()
+        return create(library, name, None, False, construction).state_dict()
+
+
+def count_outputs(initial: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> int | None:
+    """Outputs of the head in a state dict, where they differ from those of `initial`; else None."""
     differing = {
         state[key].shape[0]
         for key, value in initial.items()
@@ -151,6 +219,86 @@ def count_outputs(library: str, name: str, state: Mapping[str, Tensor]) -> int |
         and state[key].shape[1:] == value.shape[1:]
     }
     return differing.pop() if len(differing) == 1 else None
+
+
+def find_construction(
+    library: str,
+    name: str,
+    initial: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    size: tuple[int, int] | None,
+) -> Construction:
+    """How a network is built that these weights fit: its channels, and of a transformer its size.
+
+    `initial` is the state dict of the usual one; `size` is what the user feeds.
+    """
+    channels = _count_channels(initial, state)
+    usual = _usual_size(library, name)
+    if usual is None:
+        return Construction(channels)
+    trained = _trained_size(initial, state, usual)
+    if trained is None and size in (None, usual):
+        return Construction(channels)
+    if size is None or library == "torchvision":
+        return Construction(channels, trained)
+    for one in (
+        Construction(channels, size),
+        Construction(channels, trained, any_size=True),
+    ):
+        if _fits(library, name, one, state):
+            return one
+    return Construction(channels, trained)
+
+
+def _count_channels(initial: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> int | None:
+    """Input channels of the first convolution in a state dict, where they are not the usual 3."""
+    for key, value in initial.items():
+        if value.ndim == 4 and value.shape[1] == 3 and key in state:
+            found = state[key].shape
+            others = found[:1] + found[2:] == value.shape[:1] + value.shape[2:]
+            return int(found[1]) if len(found) == 4 and found[1] != 3 and others else None
+    return None
+
+
+def _usual_size(library: str, name: str) -> tuple[int, int] | None:
+    """The image size that a network is built for; None where it takes any."""
+    if library == "timm":
+        from timm.models import get_pretrained_cfg
+
+        config = get_pretrained_cfg(name)
+        if config is None or not config.fixed_input_size:
+            return None
+        return (int(config.input_size[1]), int(config.input_size[2]))
+    return (224, 224) if name.startswith("vit_") else None
+
+
+def _trained_size(
+    initial: Mapping[str, Tensor], state: Mapping[str, Tensor], usual: tuple[int, int]
+) -> tuple[int, int] | None:
+    """The image size that a square grid of position embeddings stands for, if not the usual."""
+    for key, value in initial.items():
+        if key.rpartition(".")[2] not in ("pos_embed", "pos_embedding") or key not in state:
+            continue
+        found = state[key].shape
+        if value.ndim != 3 or len(found) != 3 or found == value.shape:
+            continue
+        side = math.isqrt(value.shape[1])
+        grid = math.isqrt(found[1] - (value.shape[1] - side**2))
+        if side and grid and usual[0] % side == 0:
+            pixels = grid * (usual[0] // side)
+            return pixels, pixels
+    return None
+
+
+def _fits(library: str, name: str, construction: Construction, state: Mapping[str, Tensor]) -> bool:
+    """Whether a network can be built so, and all but its head has the shapes of a state dict."""
+    try:
+        built = initial_state(library, name, construction)
+    except Exception:  # noqa: BLE001  (a library raises of every kind for what it does not know)
+        return False
+    return all(
+        state[key].shape[1:] == value.shape[1:] for key, value in built.items() if key in state
+    )
 
 
 def configuration(library: str, name: str, network: nn.Module) -> Preprocessing:
@@ -165,6 +313,8 @@ def configuration(library: str, name: str, network: nn.Module) -> Preprocessing:
             size=tuple(config["input_size"][1:]),
             interpolation=config["interpolation"].replace("random", "bilinear"),
             channels=config["input_size"][0],
+            fit=_FITS.get(config["crop_mode"], "squash"),
+            crop_pct=float(config["crop_pct"]),
         )
     import torchvision.models
 
@@ -172,7 +322,13 @@ def configuration(library: str, name: str, network: nn.Module) -> Preprocessing:
         preset: Any = torchvision.models.get_model_weights(name).DEFAULT.transforms()
         size = int(preset.crop_size[0])
         return Preprocessing(
-            preset.mean, preset.std, (size, size), preset.interpolation.value, channels=3
+            preset.mean,
+            preset.std,
+            (size, size),
+            preset.interpolation.value,
+            channels=3,
+            fit="crop",
+            crop_pct=size / int(preset.resize_size[0]),
         )
     except (ValueError, AttributeError):
         return Preprocessing(channels=3)

@@ -10,6 +10,7 @@ from typing import Any
 
 from robust.errors import InputError, excerpt, type_and_line
 from robust.files import open_regular
+from robust.models.checkpoints.inert import Inert
 
 MOST_UNPACKED = 64 << 20
 """Bytes that the compressed parts of an archive may hold: torch compresses source code alone."""
@@ -86,28 +87,6 @@ def _check_storages(archive: zipfile.ZipFile, name: str, scripted: bool) -> None
             raise ValueError(f"the values of a tensor are missing: {excerpt(key)}")
 
 
-class _Inert:
-    """Stands for everything that a pickle names: it can be called, filled and changed to no end."""
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        pass
-
-    def __call__(self, *args: object, **kwargs: object) -> _Inert:
-        return _Inert()
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-    def __setitem__(self, key: object, value: object) -> None:
-        pass
-
-    def append(self, value: object) -> None:
-        """Nothing."""
-
-    def extend(self, values: object) -> None:
-        """Nothing."""
-
-
 class _StorageReader(pickle._Unpickler):  # type: ignore[misc,name-defined]
     """Finds the storages of a pickle and runs nothing of it.
 
@@ -121,10 +100,10 @@ class _StorageReader(pickle._Unpickler):  # type: ignore[misc,name-defined]
 
     def find_class(self, module: str, name: str) -> type:
         """A type of that name which does nothing."""
-        return type(str(name).rpartition(".")[2] or "_", (_Inert,), {})
+        return type(str(name).rpartition(".")[2] or "_", (Inert,), {})
 
-    def persistent_load(self, pid: Any) -> _Inert:
+    def persistent_load(self, pid: Any) -> Inert:
         """A storage: `("storage", type, key, device, number of values)`."""
         if isinstance(pid, tuple) and len(pid) == 5 and isinstance(pid[4], int):
             self.storages.append((getattr(pid[1], "__name__", ""), str(pid[2]), pid[4]))
-        return _Inert()
+        return Inert()

@@ -10,17 +10,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robust.errors import InputError, did_you_mean, first_line, type_and_line
+from robust.errors import InputError, did_you_mean
 from robust.models.acceleration.memory import OutOfMemory, memory_ran_out
 from robust.models.formats.contract import ModelOrigin
+from robust.models.forward import checked_logits, failure_reason
 
 HEADS = ("auto", "softmax", "sigmoid", "multilabel", "probabilities")
 FITS = ("squash", "crop", "pad")
+HALF_PIXELS = ("even", "down")
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 GREY = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R 601)."""
 MOST_PIXELS = 8192
 """Of a side of a network's input."""
+LEAST_CROP = 0.1
+"""Least share of a side that a centre crop may keep."""
 
 
 class Classifier(nn.Module):
@@ -31,7 +35,8 @@ class Classifier(nn.Module):
 
     Heads: `softmax` logits; one `sigmoid` logit z, read as (0, z); `multilabel`, where the logit of
     `finding` is read like a sigmoid; `probabilities`, read as their logarithms (they saturate:
-    attacks on logits are stronger). `auto` leaves the choice to `recognise_head`.
+    attacks on logits are stronger), with a `finding` as that finding's. `auto` leaves the choice to
+    `recognise_head`.
     """
 
     mean: Tensor
@@ -48,8 +53,11 @@ class Classifier(nn.Module):
         size: int | tuple[int, int] | None = None,
         interpolation: str = "bilinear",
         fit: str = "squash",
+        crop_pct: float = 1.0,
+        half_pixel: str = "even",
         head: str = "auto",
         finding: int | None = None,
+        output_key: str | int | None = None,
         threshold: float = 0.5,
         origin: ModelOrigin | None = None,
         output_names: Sequence[str] | None = None,
@@ -57,19 +65,29 @@ class Classifier(nn.Module):
         """Set `channels` of the network (None: as in the image) and `size` (h, w) in pixels.
 
         `fit` treats images of another shape than the network's: `squash` them, `crop` the centre,
-        `pad` with black. With two classes the second is predicted where its
-        probability exceeds `threshold`; the shift is part of the logits, so that attacks aim at the
-        decision that is made. Raises InputError for values out of range.
+        `pad` with black. With `crop_pct` below 1 they are first resized to `size / crop_pct`, of
+        which the centre is taken, as torchvision and timm do; `half_pixel` says whether half a
+        pixel of the border goes to the `even` number, as with them, or `down`. `output_key` names
+        the logits where the network returns several tensors. With two classes the second is
+        predicted where its probability exceeds `threshold`; the shift is part of the logits, so
+        that attacks aim at the decision that is made. Raises InputError for values out of range.
         """
         super().__init__()
         _require_choice("head", head, HEADS)
         _require_choice("fit", fit, FITS)
         _require_choice("interpolation", interpolation, INTERPOLATIONS)
+        _require_choice("half_pixel", half_pixel, HALF_PIXELS)
         if channels not in (None, 1, 3):
             raise InputError(f"channels must be 1 or 3, not {channels}")
         size = (size, size) if isinstance(size, int) else size
         if size is not None and not 1 <= min(size) <= max(size) <= MOST_PIXELS:
             raise InputError(f"size must be 1 or more pixels and at most {MOST_PIXELS}, not {size}")
+        if not LEAST_CROP <= crop_pct <= 1 / LEAST_CROP:
+            raise InputError(
+                f"crop_pct must be {LEAST_CROP} or more, and 1 for whole images; not {crop_pct}"
+            )
+        if fit == "pad" and crop_pct < 1:
+            raise InputError("crop_pct has no meaning with fit = 'pad'; remove one of them")
         if not 0 < threshold < 1:
             raise InputError(f"threshold must be between 0 and 1, not {threshold}")
         if head == "multilabel" and finding is None:
@@ -79,8 +97,11 @@ class Classifier(nn.Module):
         self.size = size
         self.interpolation = interpolation
         self.fit = fit
+        self.crop_pct = crop_pct
+        self.half_pixel = half_pixel
         self.head = head
         self.finding = finding
+        self.output_key = output_key
         self.threshold = threshold
         self.origin = origin or ModelOrigin("module")
         self.output_names = None if output_names is None else tuple(output_names)
@@ -114,14 +135,15 @@ class Classifier(nn.Module):
             if memory_ran_out(error):
                 raise OutOfMemory(len(x)) from error
             raise InputError(
-                f"the network fails on images of shape {tuple(x.shape[1:])}: {_reason(error)}"
+                f"the network fails on images of shape {tuple(x.shape[1:])}: "
+                f"{failure_reason(error, self.network, x)}"
             ) from error
-        return _checked(out, x)
+        return checked_logits(out, x, self.output_key)
 
     def network_input(self, x: Tensor) -> Tensor:
         """What the network sees of displayed pixels: its channels, its size, normalised."""
         x = self._channels(x)
-        if self.size is not None and tuple(x.shape[2:]) != self.size:
+        if self.size is not None and (tuple(x.shape[2:]) != self.size or self.crop_pct != 1):
             x = self._resize(x, self.size)
         return (x - self.mean.to(x.dtype)) / self.std.to(x.dtype)
 
@@ -131,12 +153,12 @@ class Classifier(nn.Module):
             out = out.float()
         if self.head == "auto":
             raise InputError("the head is still auto: call settle_head(classifier, x) first")
+        if self.finding is not None and not -out.shape[1] <= self.finding < out.shape[1]:
+            raise InputError(
+                f"finding {self.finding} is out of range: the head has {out.shape[1]} outputs"
+            )
         if self.head == "multilabel":
             assert self.finding is not None  # __init__ checks
-            if not -out.shape[1] <= self.finding < out.shape[1]:
-                raise InputError(
-                    f"finding {self.finding} is out of range: the head has {out.shape[1]} outputs"
-                )
             z = out[:, self.finding]
             return torch.stack([torch.zeros_like(z), z], 1)
         if self.head == "sigmoid":
@@ -144,6 +166,8 @@ class Classifier(nn.Module):
                 raise InputError(f"a sigmoid head has 1 output, this one has {out.shape[1]}")
             return torch.cat([torch.zeros_like(out), out], 1)
         if self.head == "probabilities":
+            if self.finding is not None:
+                out = out[:, [self.finding]]
             p = torch.cat([1 - out, out], 1) if out.shape[1] == 1 else out
             return self._ordered(p.clamp_min(torch.finfo(p.dtype).tiny).log())
         if out.shape[1] < 2:
@@ -162,6 +186,9 @@ class Classifier(nn.Module):
             "size": list(self.size) if self.size else None,
             "interpolation": self.interpolation,
             "fit": self.fit,
+            "crop_pct": round(self.crop_pct, 6),
+            "output_key": self.output_key,
+            **({} if self.half_pixel == "even" else {"half_pixel": self.half_pixel}),
             **({} if self.class_order is None else {"class_order": list(self.class_order)}),
             "mean": [round(float(v), 6) for v in self.mean.flatten()],
             "std": [round(float(v), 6) for v in self.std.flatten()],
@@ -179,42 +206,66 @@ class Classifier(nn.Module):
 
     def _resize(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         height, width = x.shape[2:]
-        if self.fit == "crop":
-            scale = max(size[0] / height, size[1] / width)
-            x = self._interpolate(x, (round(height * scale), round(width * scale)))
-            top, left = (x.shape[2] - size[0]) // 2, (x.shape[3] - size[1]) // 2
-            return x[:, :, top : top + size[0], left : left + size[1]]
         if self.fit == "pad":
             scale = min(size[0] / height, size[1] / width)
             inside = (max(1, round(height * scale)), max(1, round(width * scale)))
-            x = self._interpolate(x, inside)
-            down, right = size[0] - x.shape[2], size[1] - x.shape[3]
-            return F.pad(x, (right // 2, right - right // 2, down // 2, down - down // 2))
-        return self._interpolate(x, size)
+            return self._centred(self._interpolate(x, inside), size)
+        inner = (resized_side(size[0], self.crop_pct), resized_side(size[1], self.crop_pct))
+        if self.fit == "crop":
+            # As torchvision rounds the longer side: down.
+            if inner[0] * width >= inner[1] * height:
+                inner = (inner[0], max(inner[1], int(inner[0] * width / height)))
+            else:
+                inner = (max(inner[0], int(inner[1] * height / width)), inner[1])
+        return self._centred(self._interpolate(x, inner), size)
+
+    def _centred(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """The centre of images, with black around it where they are smaller."""
+        down, right = size[0] - x.shape[2], size[1] - x.shape[3]
+        if down > 0 or right > 0:
+            down, right = max(0, down), max(0, right)
+            x = F.pad(x, (right // 2, right - right // 2, down // 2, down - down // 2))
+        borders = (x.shape[2] - size[0], x.shape[3] - size[1])
+        if self.half_pixel == "even":
+            top, left = (round(border / 2) for border in borders)
+        else:
+            top, left = (border // 2 for border in borders)
+        return x[:, :, top : top + size[0], left : left + size[1]]
 
     def _interpolate(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        if tuple(x.shape[2:]) == size:
+            return x
         if self.interpolation == "nearest":
             return F.interpolate(x, size, mode="nearest")
         return F.interpolate(x, size, mode=self.interpolation, antialias=True, align_corners=False)
 
 
-def recognise_head(outputs: Tensor, head: str = "auto") -> str:
+def resized_side(size: int, crop_pct: float) -> int:
+    """Pixels of a side before the centre crop, as timm rounds them: down."""
+    return max(1, math.floor(size / crop_pct + 1e-6))
+
+
+def recognise_head(outputs: Tensor, head: str = "auto", finding: int | None = None) -> str:
     """The head that `auto` stands for, from outputs `(n, outputs)` on real images.
 
-    One output is a logit unless all lie in [0, 1]; several are probabilities where no entry is
-    negative and all rows add up to 1. Raises InputError where too few outputs decide nothing.
+    One output, or one finding among several, is a logit unless all outputs lie in [0, 1]; several
+    without a finding are probabilities where no entry is negative and all rows add up to 1. Raises
+    InputError where too few outputs decide nothing.
     """
     if head != "auto":
         return head
     inside = bool(((outputs >= 0) & (outputs <= 1)).all())
-    if outputs.shape[1] == 1:
+    if outputs.shape[1] == 1 or finding is not None:
+        logits = "sigmoid" if finding is None else "multilabel"
         # A handful of logits may fall into [0, 1] by chance; many do not.
         if inside and len(outputs) < 4:
+            count = "one output" if finding is None else f"{outputs.shape[1]} outputs"
+            each = "a probability or a logit" if finding is None else "probabilities or logits"
             raise InputError(
-                f"the network has one output; {len(outputs)} images do not show whether it is a "
-                f"probability or a logit: set head to probabilities or sigmoid"
+                f"the network has {count}; {len(outputs)} images do not show whether it gives "
+                f"{each}: set head to probabilities or {logits}"
             )
-        return "probabilities" if inside else "sigmoid"
+        return "probabilities" if inside else logits
     rows = outputs.sum(1)
     adds_up = bool(torch.allclose(rows, torch.ones_like(rows), atol=1e-3))
     return "probabilities" if inside and adds_up else "softmax"
@@ -224,52 +275,8 @@ def recognise_head(outputs: Tensor, head: str = "auto") -> str:
 def settle_head(classifier: Classifier, x: Tensor) -> None:
     """Replace head `auto` by what the outputs on `x (n, c, h, w)` show it to be."""
     if classifier.head == "auto":
-        classifier.head = recognise_head(classifier.outputs(x))
-
-
-_OF_SHAPE = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
-"""What a network raises on images of another shape than its own."""
-
-
-def _reason(error: BaseException) -> str:
-    """Why a network failed, and what to do."""
-    if type(error) in _OF_SHAPE:
-        remedy = "set its channels and size to what it was trained on"
-        return f"{first_line(error)}; {remedy}"
-    return f"{type_and_line(error)}; its own code raises this: mend it there"
-
-
-def _checked(out: object, x: Tensor) -> Tensor:
-    """The outputs `(n, outputs)` of a network on `x`; InputError for anything else."""
-    if not isinstance(out, Tensor):
-        raise InputError(
-            f"the network returns a {type(out).__name__}, not a tensor of outputs; wrap it in "
-            f"a module that returns the logits alone"
-        )
-    if not out.is_floating_point() or out.layout is not torch.strided:
-        kind = str(out.dtype).removeprefix("torch.")
-        kind = kind if out.layout is torch.strided else str(out.layout)
-        raise InputError(
-            f"the network returns {kind} values; wrap it in a module that returns the logits as "
-            f"plain float32"
-        )
-    if out.ndim == 1:
-        out = out[:, None]
-    if out.ndim != 2 or not out.shape[1]:
-        raise InputError(
-            f"the network returns a tensor of shape {tuple(out.shape)}; (n, outputs) is needed"
-        )
-    if len(out) != len(x):
-        raise InputError(
-            f"the network returns {len(out)} rows for {len(x)} images; it must give one row for "
-            f"each image of a batch"
-        )
-    if out.device != x.device:
-        raise InputError(
-            f"the network returns a tensor on {out.device}, its images are on {x.device}; let it "
-            f"stay on the device of its input"
-        )
-    return out
+        outputs = classifier.outputs(x)
+        classifier.head = recognise_head(outputs, finding=classifier.finding)
 
 
 def _require_choice(name: str, value: str, choices: Sequence[str]) -> None:

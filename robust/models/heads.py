@@ -12,13 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from robust.errors import InputError
-from robust.models.architectures import Preprocessing, build_network, configuration, find_library
+from robust.models.architectures import (
+    AUXILIARY,
+    Preprocessing,
+    build_network,
+    configuration,
+    find_library,
+)
+from robust.models.checkpoints.names import fits
 from robust.models.weights import load_strictly
 
 _DRAWING = threading.Lock()
 """torch has one random state for all threads: two networks must not be drawn from it at once."""
-AUXILIARY = ("googlenet", "inception_v3")
-"""Networks of torchvision that have auxiliary outputs in training if pretrained."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ def make_network(
     if state is not None:
         initial = network.state_dict()
         new = {n: v for n, v in initial.items() if n.startswith(f"{place}.")}
+        features = {n: v for n, v in initial.items() if n not in new}
+        state = fits(features, state)[0].renamed(state)
         fitting = {n: state[n] for n in new if n in state and state[n].shape == new[n].shape}
         rest = {n: v for n, v in state.items() if not n.startswith(f"{place}.")}
         load_strictly(network, {**new, **fitting, **rest}, source)

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
 from robust.errors import InputError, did_you_mean, type_and_line
 from robust.models.architectures import (
+    AUXILIARY,
+    Construction,
+    Preprocessing,
     build_network,
     configuration,
     count_outputs,
+    find_construction,
     find_library,
+    initial_state,
 )
-from robust.models.classifier import Classifier
+from robust.models.classifier import Classifier, resized_side
 from robust.models.formats import load_file, load_folder, load_library
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
 from robust.models.formats.registry import prefix_of
 from robust.models.preparation import evaluate
 from robust.models.trained import load_trained
-from robust.models.weights import load_strictly, read_state_dict
+from robust.models.weights import load_strictly, read_weights
 from robust.plan.code import load_named
 from robust.plan.paths import TRAINED
 
@@ -29,6 +35,7 @@ def load_classifier(
     architecture: str | None = None,
     *,
     weights: str | Path | None = None,
+    weights_key: str | None = None,
     pretrained: bool = False,
     file: str | Path | None = None,
     factory: str | None = None,
@@ -36,11 +43,13 @@ def load_classifier(
     outputs: int | Sequence[str] | None = None,
     finding: int | str | None = None,
     head: str = "auto",
+    output_key: str | int | None = None,
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
     size: int | Sequence[int] | None = None,
     interpolation: str | None = None,
-    fit: str = "squash",
+    fit: str | None = None,
+    crop_pct: float | None = None,
     channels: int | None = None,
     prompts: Sequence[str | Sequence[str]] = (),
     allow_code: bool = False,
@@ -58,34 +67,40 @@ def load_classifier(
       a folder of another library.
 
     `outputs` is the number of outputs, or their names; by default it is read from the weights.
-    `finding` is the output to audit of a multilabel head, by name or number. Mean, std,
-    size, interpolation and channels come from the architecture's configuration where it has one.
-    Raises InputError.
+    `finding` is the output to audit of a multilabel head, by name or number. `weights_key` chooses
+    among several sets of weights in a file, `output_key` among several outputs. Mean, std, size,
+    interpolation, fit, crop_pct and channels come from the architecture's configuration where it
+    has one. What a user should know of the weights stands in `origin.notes`. Raises InputError.
     """
     _check_source(architecture=architecture, file=file, factory=factory, folder=folder)
     if folder is not None and (Path(folder) / TRAINED).exists():
         _refuse_more(
             weights=weights,
+            weights_key=weights_key,
             pretrained=pretrained or None,
             outputs=outputs,
             finding=finding,
             head=None if head == "auto" else head,
+            output_key=output_key,
             mean=mean,
             std=std,
             size=size,
             interpolation=interpolation,
             fit=None if fit == "squash" else fit,
+            crop_pct=crop_pct,
             channels=channels,
         )
         return load_trained(folder, threshold)
     count = outputs if isinstance(outputs, int) or outputs is None else len(outputs)
     pair = None if size is None else _as_pair(size)
+    whole = (pair, pair) if isinstance(pair, int) else pair
     options = LoaderOptions(
         weights=None if weights is None else Path(weights),
+        weights_key=weights_key,
         pretrained=pretrained,
         outputs=count,
         channels=channels,
-        size=(pair, pair) if isinstance(pair, int) else pair,
+        size=whole,
         prompts=tuple(p if isinstance(p, str) else tuple(p) for p in prompts),
         allow_code=allow_code,
     )
@@ -100,7 +115,7 @@ def load_classifier(
     elif folder is not None:
         loaded = load_folder(Path(folder), options)
     else:
-        loaded = LoadedNetwork(_from_factory(str(factory), weights), ModelOrigin("factory"))
+        loaded = _from_factory(str(factory), options)
     if prompts and not loaded.prompted:
         raise InputError("prompts are for zero-shot models, such as open_clip:NAME; remove prompts")
     known = loaded.known
@@ -110,18 +125,25 @@ def load_classifier(
         head = loaded.head
         _check_finding(head, output, names)
     evaluate(loaded.network)
+    origin = loaded.origin
+    if fit is None and crop_pct is None and (note := _crop_note(known, whole)):
+        origin = replace(origin, notes=(*origin.notes, note))
+    own = fit in (None, known.fit)
     return Classifier(
         loaded.network,
-        origin=loaded.origin,
+        origin=origin,
         mean=known.mean if mean is None else mean,
         std=known.std if std is None else std,
         channels=known.channels if channels is None else channels,
         size=known.size if pair is None else pair,
         interpolation=known.interpolation if interpolation is None else interpolation,
-        fit=fit,
-        head="multilabel" if output is not None and head == "auto" else head,
+        fit=known.fit if fit is None else fit,
+        crop_pct=crop_pct if crop_pct is not None else known.crop_pct if own else 1.0,
+        half_pixel=known.half_pixel,
+        head=head,
         finding=output,
         output_names=names,
+        output_key=output_key,
         threshold=threshold,
     )
 
@@ -198,21 +220,98 @@ def _from_architecture(name: str, options: LoaderOptions) -> LoadedNetwork:
             + ("both" if options.pretrained else "neither")
         )
     library, name = find_library(name)
-    state = read_state_dict(weights) if weights is not None else None
-    if state is not None and outputs is None:
-        outputs = count_outputs(library, name, state)
-    network = build_network(library, name, outputs, options.pretrained)
-    if state is not None:
-        load_strictly(network, state, weights)
-    known = configuration(library, name, network)
-    return LoadedNetwork(network, ModelOrigin(f"{library}:{name}"), known)
+    if weights is None:
+        if options.channels == 1:
+            raise InputError(
+                f"the pretrained weights of {name} take 3 channels; leave channels out: grey "
+                f"images are shown to all three"
+            )
+        network = build_network(library, name, outputs, True)
+        known = configuration(library, name, network)
+        return LoadedNetwork(network, ModelOrigin(f"{library}:{name}"), known)
+    initial = initial_state(library, name)
+    found = read_weights(weights, initial, options.weights_key)
+    construction = find_construction(library, name, initial, found.state, options.size)
+    if outputs is None:
+        outputs = count_outputs(initial, found.state)
+    network = build_network(library, name, outputs, False, construction)
+    notes = load_strictly(network, found.state, weights)
+    known, changes = _known(library, name, network, construction, options)
+    origin = ModelOrigin(f"{library}:{name}", notes=(*found.notes, *notes, *changes))
+    return LoadedNetwork(network, origin, known)
 
 
-def _from_factory(name: str, weights: str | Path | None) -> nn.Module:
-    network = _call_factory(name)
-    if weights is not None:
-        load_strictly(network, read_state_dict(weights), weights)
-    return network
+def _known(
+    library: str,
+    name: str,
+    network: nn.Module,
+    construction: Construction,
+    options: LoaderOptions,
+) -> tuple[Preprocessing, tuple[str, ...]]:
+    """The preprocessing of an architecture with these weights, and notes on it; InputError."""
+    known, notes = configuration(library, name, network), []
+    channels = construction.channels or 3
+    if channels not in (1, 3):
+        raise InputError(
+            f"the weights are those of a network with {channels} input channels; images have 1 or 3"
+        )
+    if options.channels not in (None, channels):
+        remedy = (
+            "leave channels out: grey images are shown to all three"
+            if channels == 3
+            else ("leave channels out: colour images are read as grey")
+        )
+        raise InputError(
+            f"the weights take {channels} channel{'s' * (channels > 1)}, channels = "
+            f"{options.channels} cannot be; {remedy}"
+        )
+    if channels == 1:
+        mean, std = _average(known.mean), _average(known.std)
+        known = replace(known, channels=1, mean=mean, std=std)
+        notes.append(
+            f"the weights take one channel; mean {mean:g} and std {std:g} are the averages of the "
+            f"architecture's own three, where mean and std in [model] do not say otherwise"
+        )
+    if construction.size is not None:
+        known = replace(known, size=construction.size)
+    if library == "torchvision" and name in AUXILIARY:
+        notes.append(
+            f"transform_input of {name} is off; a network that was fine-tuned from torchvision's "
+            f"own weights has it on: give a factory then"
+        )
+    return known, tuple(notes)
+
+
+def _average(values: float | Sequence[float]) -> float:
+    return float(values) if isinstance(values, int | float) else sum(values) / len(values)
+
+
+def _crop_note(known: Preprocessing, size: tuple[int, int] | None) -> str:
+    """What a library's own transform leaves out of an image; empty where it leaves out nothing."""
+    if known.fit == "squash" and known.crop_pct == 1:
+        return ""
+    size = size or known.size
+    if size is None:
+        return ""
+    if known.fit == "pad":
+        what = "padded with black to the network's shape"
+    else:
+        side = resized_side(min(size), known.crop_pct)
+        whole = "the short side" if known.fit == "crop" else "both sides"
+        what = f"resized to {side} pixels on {whole}, and the centre {size[0]} x {size[1]} is taken"
+    return (
+        f"images are {what}, as the architecture's own transform does it; fit = 'squash' in "
+        f"[model] shows whole images to the network"
+    )
+
+
+def _from_factory(name: str, options: LoaderOptions) -> LoadedNetwork:
+    network, notes = _call_factory(name), tuple[str, ...]()
+    if options.weights is not None:
+        expected = network.state_dict()
+        found = read_weights(options.weights, expected, options.weights_key)
+        notes = (*found.notes, *load_strictly(network, found.state, options.weights))
+    return LoadedNetwork(network, ModelOrigin("factory", notes=notes))
 
 
 def _call_factory(name: str) -> nn.Module:

@@ -6,110 +6,101 @@ import hashlib
 import pickle
 import re
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from robust.errors import InputError, did_you_mean, first_line, type_and_line
+from robust.errors import InputError, did_you_mean, excerpt, first_line, type_and_line
 from robust.files import open_regular
 from robust.models.archives import check_archive
+from robust.models.checkpoints.foreign import refuse_foreign
+from robust.models.checkpoints.inert import Inert, Opened, open_inert
+from robust.models.checkpoints.names import Fitted, fits
+from robust.models.checkpoints.sets import (
+    WeightSet,
+    choose_set,
+    entries_of,
+    find_sets,
+    is_averaged,
+    unnamed_note,
+)
+from robust.models.checkpoints.settings import settings_note
 from robust.models.process_state import ProcessState
 from robust.plan.paths import require_weights
 
-NESTED = ("state_dict", "model_state_dict", "model", "net", "network")
-PREFIXES = ("module.", "model.", "network.", "net.", "_orig_mod.")
+
+@dataclass(frozen=True)
+class Weights:
+    """A state dict from a file, and what the user should know of it."""
+
+    state: dict[str, Tensor]
+    notes: tuple[str, ...] = ()
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """The state dict of a file, as `read_weights` finds it; names stand as in the file."""
+    return read_weights(path).state
+
+
+def read_weights(
+    path: str | Path, network: Mapping[str, Tensor] | None = None, key: str | None = None
+) -> Weights:
     """The state dict of a `.safetensors` or a `.pth`/`.pt`/`.ckpt`/`.bin` file, on the CPU.
 
-    Checkpoints that hold it under `state_dict` or the like are opened, and a prefix that all names
-    share (`module.` of data-parallel training) is taken off. Raises InputError; code inside a file
-    is never run.
+    Checkpoints of trainers are opened: a state dict under any key, the averaged one of two. With
+    the state dict of a `network`, names become those of the network: those behind a wrapper's,
+    heads of training left out. `key` chooses among several sets of weights. The notes say what was
+    chosen, left out or read otherwise. Raises InputError, also where nothing decides which weights
+    are meant; code inside a file is never run.
     """
     path = Path(path)
-    require_weights(path)
-    check_archive(path, "save it again with torch.save or safetensors")
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        try:
-            content: Any = load_file(path)
-        except Exception as error:  # noqa: BLE001  (a broken file makes it raise of every kind)
-            raise InputError(f"{path} is not a safetensors file: {first_line(error)}") from None
-        return _unwrap(content, path)
-    try:
-        with quiet():
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001  (a broken file makes torch raise of every kind)
-        raise InputError(f"{path} {_refusal(path, error)}") from None
-    return _unwrap(content, path)
+    content, notes = _open(path)
+    sets = _sets(content, path)
+    if network is None:
+        alone = choose_set(sets, path, lambda state: True, key)
+        return Weights(alone.state, (*alone.notes, *notes))
+    chosen = choose_set(sets, path, lambda state: _holds(network, state), key)
+    fitted, way = _the_way(fits(network, chosen.state), path)
+    return Weights(fitted.renamed(chosen.state), (*chosen.notes, *fitted.notes, *way, *notes))
 
 
-@contextmanager
-def _set_quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def load_strictly(
+    network: nn.Module, state: Mapping[str, Tensor], source: object
+) -> tuple[str, ...]:
+    """Load every tensor into its place; InputError that names the first that does not fit.
 
-
-quiet = ProcessState(_set_quiet)
-"""Silences Python's warnings, whose filters are those of all threads."""
-
-
-def _refusal(path: Path, error: Exception) -> str:
-    """Why torch would not open a file: a pickle, a program, or broken."""
-    if "TorchScript" in str(error):
-        return "is a TorchScript program; give it as file, not as weights"
-    if isinstance(error, pickle.UnpicklingError):
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        with open_regular(path) as file:
-            pickled = file.read(1) == b"\x80"
-        if named or pickled:
-            what = f"a pickled {named[1]}" if named else "a pickled Python object"
-            return (
-                f"holds {what}, which could run any code when opened: refused; save the weights "
-                f"alone with torch.save(model.state_dict(), ...) or safetensors"
-            )
-    reason = "" if isinstance(error, pickle.UnpicklingError) else f" ({first_line(error)})"
-    return (
-        f"is broken or is not a weights file{reason}; save it again with torch.save or safetensors"
-    )
-
-
-def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: object) -> None:
-    """Load every tensor into its place; InputError that names the first that does not fit."""
+    Returns what the user should know, such as heads of training that were left out.
+    """
     expected = network.state_dict()
-    # The state has lost what wrappers put before its names; the network may be a wrapper itself.
-    prefix = _shared_prefix(expected)
-    if prefix and not any(name.startswith(prefix) for name in state):
-        state = {prefix + name: value for name, value in state.items()}
+    fitted, way = _the_way(fits(expected, state), source)
+    renamed = fitted.renamed(state)
     for name, value in expected.items():
-        if name in state and state[name].shape != value.shape:
+        if name in renamed and renamed[name].shape != value.shape:
             raise InputError(
-                f"{source}: {name} has shape {tuple(state[name].shape)}, the network needs "
+                f"{source}: {name} has shape {tuple(renamed[name].shape)}, the network needs "
                 f"{tuple(value.shape)}; choose the architecture and number of outputs it was "
                 f"trained with"
             )
-    # Checkpoints from before batch-norm counted its batches lack that counter; it decides nothing.
-    missing = [n for n in expected if n not in state and not n.endswith("num_batches_tracked")]
-    extra = [n for n in state if n not in expected]
-    if missing or extra:
-        name = (missing or extra)[0]
-        verb = "lacks" if missing else "holds, unknown to the network,"
-        hint = did_you_mean(name, extra if missing else list(expected), limit=4)
+    extra = [name for name in renamed if name not in expected]
+    if fitted.missing or extra:
+        name = (fitted.missing or extra)[0]
+        verb = "lacks" if fitted.missing else "holds, unknown to the network,"
+        hint = did_you_mean(name, extra if fitted.missing else list(expected), limit=4)
         raise InputError(
-            f"{source} does not fit the architecture: it {verb} {name} "
-            f"({len(missing)} missing, {len(extra)} unknown); {hint}"
+            f"{source} does not fit the architecture: it {verb} {excerpt(name)} "
+            f"({len(fitted.missing)} missing, {len(extra)} unknown); {hint}"
         )
     try:
-        network.load_state_dict(dict(state), strict=False)
+        network.load_state_dict(renamed, strict=False)
     except Exception as error:  # noqa: BLE001  (of foreign code, or a type that is no number)
         raise InputError(f"{source} cannot be loaded: {type_and_line(error)}") from None
+    return (*fitted.notes, *way)
 
 
 def weights_hash(network: nn.Module) -> str:
@@ -126,27 +117,124 @@ def weights_hash(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _unwrap(content: Any, path: Path) -> dict[str, Tensor]:
-    while isinstance(content, Mapping):
-        key = next((k for k in NESTED if isinstance(content.get(k), Mapping)), None)
-        if key is None:
-            break
-        content = content[key]
-    if not isinstance(content, Mapping) or not content:
+@contextmanager
+def _set_quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+quiet = ProcessState(_set_quiet)
+"""Silences Python's warnings, whose filters are those of all threads."""
+
+
+def _open(path: Path) -> tuple[Any, tuple[str, ...]]:
+    """The content of a file of weights, and notes on what it says of the training."""
+    require_weights(path)
+    refuse_foreign(path)
+    check_archive(path, "save it again with torch.save or safetensors")
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path), ()
+        except Exception as error:  # noqa: BLE001  (a broken file makes it raise of every kind)
+            raise InputError(f"{path} is not a safetensors file: {first_line(error)}") from None
+    try:
+        with quiet():
+            return _noted(Opened(torch.load(path, map_location="cpu", weights_only=True)))
+    except Exception as error:  # noqa: BLE001  (a broken file makes torch raise of every kind)
+        refused = error
+    if not (isinstance(refused, pickle.UnpicklingError) and _is_checkpoint(path)):
+        raise InputError(f"{path} {_refusal(path, refused)}") from None
+    try:
+        with quiet():
+            opened = open_inert(path)
+    except Exception as error:  # noqa: BLE001
+        named = error if isinstance(error, pickle.UnpicklingError) else refused
+        raise InputError(f"{path} {_refusal(path, named)}") from None
+    if isinstance(opened.content, Inert) and not opened.content.entries:
+        raise InputError(f"{path} holds {_pickled(opened.content.named)}")
+    if opened.stand_ins and not any(one.state for one in find_sets(opened.content)):
+        raise InputError(f"{path} holds {_pickled(opened.stand_ins[0])}")
+    return _noted(opened)
+
+
+def _noted(opened: Opened) -> tuple[Any, tuple[str, ...]]:
+    """The content, and what it says of weights without names, of classes and of the training."""
+    notes = [unnamed_note(opened.content), settings_note(opened.content)]
+    if opened.stand_ins:
+        more = f" and {len(opened.stand_ins) - 3} more" if len(opened.stand_ins) > 3 else ""
+        named = ", ".join(excerpt(name, 60) for name in opened.stand_ins[:3])
+        notes.append(f"pickled objects in the weights file were not loaded: {named}{more}")
+    return opened.content, tuple(note for note in notes if note)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether torch.save wrote the file and not torch.jit.save, whose files torch.load runs."""
+    with open_regular(path) as file:
+        start = file.read(2)
+        if start != b"PK":
+            return start[:1] == b"\x80"
+        with zipfile.ZipFile(file) as archive:
+            return not any("constants.pkl" in name for name in archive.namelist())
+
+
+def _refusal(path: Path, error: Exception) -> str:
+    """Why torch would not open a file: a pickle, a program, or broken."""
+    if "TorchScript" in str(error):
+        return "is a TorchScript program; give it as file, not as weights"
+    if isinstance(error, pickle.UnpicklingError):
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        with open_regular(path) as file:
+            pickled = file.read(1) == b"\x80"
+        if named or pickled:
+            return f"holds {_pickled(named[1] if named else 'Python object')}"
+    reason = "" if isinstance(error, pickle.UnpicklingError) else f" ({first_line(error)})"
+    return (
+        f"is broken or is not a weights file{reason}; save it again with torch.save or safetensors"
+    )
+
+
+def _pickled(what: str) -> str:
+    return (
+        f"a pickled {excerpt(what)}, which could run any code when opened: refused; save the "
+        f"weights alone with torch.save(model.state_dict(), ...) or safetensors"
+    )
+
+
+def _sets(content: Any, path: Path) -> list[WeightSet]:
+    """The sets of weights in the content of a file; InputError where there is none."""
+    entries = entries_of(content)
+    if not entries:
         raise InputError(f"{path} holds no state dict but a {type(content).__name__}")
-    state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    if not state:
-        raise InputError(f"{path} holds no tensors; save model.state_dict()")
-    prefix = _shared_prefix(state)
-    return {name.removeprefix(prefix): value for name, value in state.items()}
+    sets = find_sets(content)
+    if not sets:
+        keys = ", ".join(excerpt(key, 40) for key in list(entries)[:8])
+        raise InputError(f"{path} holds no tensors under {keys}; save model.state_dict()")
+    return sets
 
 
-def _shared_prefix(names: Collection[str]) -> str:
-    """What wrappers have put before all names, such as `module.model.`."""
-    prefix = ""
-    while names:
-        more = next((p for p in PREFIXES if all(n.startswith(prefix + p) for n in names)), None)
-        if more is None:
-            break
-        prefix += more
-    return prefix
+def _holds(network: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> bool:
+    return any(way.complete for way in fits(network, state))
+
+
+def _the_way(ways: list[Fitted], source: object) -> tuple[Fitted, tuple[str, ...]]:
+    """The only way, or that of the averaged weights; InputError where several may be meant."""
+    if len(ways) == 1:
+        return ways[0], ()
+    titles = [way.beginning.rstrip(".") or "no beginning" for way in ways]
+    averaged = [way for way, title in zip(ways, titles, strict=True) if is_averaged(title)]
+    if len(averaged) == 1 and len(ways) == 2:
+        other = next(way for way in ways if way is not averaged[0])
+        note = (
+            f"the weights are the averaged ones, whose names begin with "
+            f"{excerpt(averaged[0].beginning)}; those of {excerpt(other.beginning or 'the others')}"
+            f" are not used (weights_key in [model] chooses)"
+        )
+        return averaged[0], (note,)
+    raise InputError(
+        f"{source} holds {len(ways)} networks whose names begin with "
+        f"{', '.join(excerpt(title) for title in titles[:8])}; choose one: "
+        f"weights_key = {excerpt(titles[0])!r} in [model]"
+    )

@@ -13,9 +13,12 @@ from robust.errors import InputError
 from robust.plan.code import names_code
 from robust.plan.gates import GatesSpec
 from robust.units import parse_eps as parse_eps
+from robust.units import parse_share
 
 Eps = Annotated[float, BeforeValidator(parse_eps)]
 """An attack size in [0, 1] units of the displayed image: a number, or text such as "1/255"."""
+Share = Annotated[float, BeforeValidator(parse_share)]
+"""A share: a number, or text such as "224/256"."""
 Size = int | tuple[int, int]
 """Pixels of a square's side, or (height, width)."""
 
@@ -37,7 +40,11 @@ class ModelSpec(PlanTable):
     library. Or `hf:owner/name` of the Hugging Face hub, and names with `open_clip:`,
     `torchxrayvision:` or `monai:` before them. It needs `weights` or `pretrained`."""
     weights: str | None = None
-    """File of weights, .pth or .safetensors, for `architecture` or `factory`."""
+    """File of weights for `architecture` or `factory`: .safetensors, .pth or a checkpoint of a
+    trainer."""
+    weights_key: str | None = None
+    """Which of several sets of weights in the file: its key, such as `state_dict_ema`, or what its
+    names begin with. Default: the only one, or the averaged one (EMA) of two."""
     pretrained: bool = False
     """Use the library's own weights; they are downloaded once."""
     file: str | None = None
@@ -51,10 +58,15 @@ class ModelSpec(PlanTable):
     outputs: int | tuple[str, ...] | None = None
     """Number of outputs, or their names in order. Default: read from the weights."""
     finding: int | str | None = None
-    """Output to audit of a multilabel model, by number or name. It makes the head multilabel."""
+    """Output to audit of a multilabel model, by number or name. With head `auto` it makes the head
+    multilabel, or probabilities where all outputs lie in [0, 1]."""
     head: str = "auto"
     """How the outputs are read: `softmax` (logits), `sigmoid` (one logit), `multilabel` (one logit
-    for each finding), `probabilities`, or `auto`, which decides from the outputs on real images."""
+    for each finding), `probabilities` (with `finding`: one for each finding), or `auto`, which
+    decides from the outputs on real images."""
+    output_key: str | int | None = None
+    """Name or place of the logits, where the network returns several tensors. Default: `logits`,
+    `out`, `output` and the like, or the only tensor with a row for each image."""
     mean: float | tuple[float, ...] | None = None
     """Mean that pixels in [0, 1] are normalised with: one number, or one for each channel.
     Default: the architecture's own, else 0."""
@@ -67,9 +79,12 @@ class ModelSpec(PlanTable):
     interpolation: str | None = None
     """Resizing to `size`: bilinear, bicubic or nearest. Default: the architecture's own, else
     bilinear."""
-    fit: str = "squash"
+    fit: str | None = None
     """Images of another shape than `size`: `squash` ignores the aspect ratio, `crop` takes the
-    centre, `pad` adds black borders."""
+    centre, `pad` adds black borders. Default: the architecture's own, else `squash`."""
+    crop_pct: Share | None = None
+    """Share of each side that the centre crop keeps after resizing: 0.875, or "224/256", is a short
+    side of 256 pixels for a network of 224. Default: the architecture's own, else 1."""
     channels: int | None = None
     """Input channels of the network, 1 or 3; grey becomes RGB or the reverse. Default: the
     architecture's own, else those of each image."""

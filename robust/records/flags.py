@@ -342,9 +342,11 @@ _TEXTS = (
     ),
     FlagText(
         "probabilities instead of logits",
-        "the model's outputs are probabilities",
-        "probabilities round to 0 and 1: gradients vanish, ranks tie, attacks look weaker",
-        "audit the model without its last softmax or sigmoid",
+        "the model's outputs are probabilities, or every output that is read as a logit lies "
+        "between 0 and 1 on at least 4 images",
+        "probabilities round to 0 and 1: gradients vanish, ranks tie, attacks look weaker; read as "
+        "logits, they put the threshold at the wrong place",
+        "audit the model without its last softmax or sigmoid, or set head to probabilities",
     ),
     FlagText(
         "grey images in colour files",

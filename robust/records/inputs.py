@@ -71,6 +71,10 @@ class AuditedModel:
     """How images are resized."""
     fit: str = "squash"
     """How images of another shape are fitted to `size`: `squash`, `crop` or `pad`."""
+    crop_pct: float = 1.0
+    """Share of each side of a resized image that the centre crop keeps; 1 for whole images."""
+    output_key: str | int | None = None
+    """Which of several tensors the network returns as its logits; None where that is plain."""
     mean: tuple[float, ...] = ()
     """Per channel: subtracted from pixels in [0, 1] before the network."""
     std: tuple[float, ...] = ()
@@ -78,6 +82,10 @@ class AuditedModel:
     claimed: Mapping[str, float] = field(default_factory=dict)
     """Clean `accuracy` and `auc` that the model's folder states for its test split; empty where it
     states none."""
+    format: str = ""
+    """Format that the network came in, in words."""
+    notes: tuple[str, ...] = ()
+    """What was chosen or left out as the network was loaded, such as one of two sets of weights."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from robust.cases.case import Case, Stored
 from robust.cases.images import as_png
 from robust.engine.batch import Batch
 from robust.engine.cells import make_attacks
-from robust.engine.inputs import open_plan
+from robust.engine.inputs import open_plan, tell_notes
 from robust.engine.run_directory import open_run, writing
 from robust.engine.run_store import Outcome
 from robust.engine.runner import DEFAULT_OPTIONS, RunOptions
@@ -81,6 +81,7 @@ def export_images(
     for folder in (out, *([dicom.folder] if dicom else [])):
         require_new(folder)
     classifier, cases = open_plan(plan, options.device)
+    tell_notes(classifier)
     inputs = RunInputs(classifier, cases, make_attacks(plan.attacks))
     png = _PngFolder(NewFiles(out), bits, cases.classes)
     scratch = open_run(None)

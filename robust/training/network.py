@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from robust.models import Classifier
 from robust.models.heads import Head, make_network
 from robust.models.trained import ModelFile, describe, make_classifier
-from robust.models.weights import load_strictly, read_state_dict
+from robust.models.weights import load_strictly, read_weights
 from robust.training.recipe import Recipe
+
+_log = logging.getLogger(__name__)
 
 
 def head_of(recipe: Recipe, classes: int) -> Head:
@@ -20,10 +23,13 @@ def head_of(recipe: Recipe, classes: int) -> Head:
 def make_untrained(recipe: Recipe, classes: int) -> Classifier:
     """The classifier before training; the same recipe makes the same one. Raises InputError."""
     spec = recipe.network
+    weights = None if spec.weights is None else read_weights(spec.weights)
+    for note in weights.notes if weights is not None else ():
+        _log.warning("robust: %s", note)
     network, known = make_network(
         spec.architecture,
         head_of(recipe, classes),
-        state=read_state_dict(spec.weights) if spec.weights is not None else None,
+        state=None if weights is None else weights.state,
         source=spec.weights,
         pretrained=spec.pretrained and spec.weights is None,
         seed=recipe.training.seed,

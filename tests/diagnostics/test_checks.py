@@ -97,6 +97,11 @@ def again(verdicts: int) -> ComputedAgain:
     return ComputedAgain(1, ("A", "B"), (CellAgain("PGD", "Linf", 0.01, 8, 2, verdicts, 0.0, 1.0),))
 
 
+def test_outputs_within_one_that_are_read_as_logits_raise_a_warning() -> None:
+    (flag,) = find_flags(replace(sound(), within_one=True))
+    assert flag.name == "probabilities instead of logits" and "(softmax)" in flag.observed
+
+
 def test_workers_that_differ_in_digits_alone_raise_none() -> None:
     assert not find_flags(replace(sound(), again=again(verdicts=0)))
 

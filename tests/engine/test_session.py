@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attacks import FGSM
 from robust.auditing import audit
 from robust.errors import InputError
 from robust.models import Classifier
+from robust.models.formats.contract import ModelOrigin
+from robust.report.text.provenance import provenance_facts
 from tests.engine.nets import classifier, phantoms, trained
 
 
@@ -44,6 +46,54 @@ def test_heads_of_every_size() -> None:
         report = audit(wrapped, phantoms(30), attacks=["PGD", FGSM()], eps=["8/255"])
         success = report.result("PGD", 8 / 255).scores.success
         assert success is not None and success.value > 0
+
+
+class Findings(nn.Module):
+    """Fourteen findings, of which the sixth is the trained network's."""
+
+    def __init__(self, end: nn.Module) -> None:
+        super().__init__()
+        self.net, self.end = trained(28), end
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.net(x)
+        found: Tensor = self.end((z[:, 1:] - z[:, :1]).expand(-1, 14))
+        return found
+
+
+def test_probabilities_of_findings_are_read_as_such() -> None:
+    """The same numbers as of the logits, and a warning."""
+    found = {}
+    for end in (nn.Identity(), nn.Sigmoid()):
+        made = Classifier(Findings(end), channels=1, finding=6)
+        found[end] = audit(made, phantoms(30), attacks=["FGSM"], eps=["1/255"])
+    logits, probabilities = found.values()
+    assert (logits.model.head, probabilities.model.head) == ("multilabel", "probabilities")
+    for rows in zip((logits.clean, *logits.rows), (probabilities.clean, *probabilities.rows)):
+        assert rows[0].scores.accuracy == rows[1].scores.accuracy
+        assert rows[0].scores.specificity == rows[1].scores.specificity
+    name = "probabilities instead of logits"
+    assert [any(flag.name == name for flag in one.flags) for one in found.values()] == [False, True]
+
+
+def test_probabilities_declared_as_logits_are_doubted() -> None:
+    made = Classifier(Findings(nn.Sigmoid()), channels=1, finding=6, head="multilabel")
+    report = audit(made, phantoms(30), attacks=["FGSM"], eps=["1/255"], threshold=0.6)
+    assert any(
+        flag.name == "probabilities instead of logits" and "reads them as logits" in flag.observed
+        for flag in report.flags
+    )
+
+
+def test_what_is_known_of_the_model_reaches_user_and_report() -> None:
+    said: list[str] = []
+    origin = ModelOrigin("torch weights", notes=("one of two sets of weights was taken",))
+    made = Classifier(trained(28), channels=1, head="softmax", origin=origin)
+    report = audit(made, phantoms(30), attacks=["FGSM"], eps=["1/255"], announce=said.append)
+    assert "Model: one of two sets of weights was taken" in said
+    assert (report.model.format, report.model.notes) == (origin.format, origin.notes)
+    facts = dict(provenance_facts(report))
+    assert facts["Format"] == "torch weights" and facts["Notes on the model"] == origin.notes[0]
 
 
 def test_probabilities_are_recognised_and_flagged() -> None:

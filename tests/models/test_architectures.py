@@ -49,8 +49,12 @@ def test_timm_by_name_takes_all_but_the_weights_from_its_configuration(
     classifier = load_classifier(TINY, weights=tmp_path / "w.pth", head="softmax")
     told = classifier.describe()
     assert (told["size"], told["channels"]) == ([160, 160], 3)
+    assert (told["fit"], told["crop_pct"]) == ("crop", 0.95)
+    assert "resized to 168 pixels on the short side" in classifier.origin.notes[-1]
     assert (told["mean"], told["std"]) == ([0.5] * 3, [0.5] * 3)
     assert told["interpolation"] == "bilinear"
+    classifier = load_classifier(TINY, weights=tmp_path / "w.pth", head="softmax", fit="squash")
+    assert classifier.crop_pct == 1 and not classifier.origin.notes
     x = images(2, 160)
     wanted = tiny((x - 0.5) / 0.5)
     assert wanted.shape == (2, 3), "three outputs, read from the weights"
@@ -61,7 +65,8 @@ def test_timm_by_name_takes_all_but_the_weights_from_its_configuration(
     other = load_classifier(
         TINY, weights=tmp_path / "w.pth", mean=0.1, std=(0.2, 0.3, 0.4), size=[64, 48], fit="pad"
     )
-    assert other.size == (64, 48) and other.fit == "pad"
+    assert other.size == (64, 48) and (other.fit, other.crop_pct) == ("pad", 1)
+    assert load_classifier(TINY, weights=tmp_path / "w.pth", crop_pct=0.5).crop_pct == 0.5
     torch.testing.assert_close(other.mean.flatten(), torch.tensor([0.1]))
     torch.testing.assert_close(other.std.flatten(), torch.tensor([0.2, 0.3, 0.4]))
 

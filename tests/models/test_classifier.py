@@ -116,6 +116,36 @@ def test_a_head_is_not_guessed_from_too_few_outputs() -> None:
     assert recognise_head(few, "sigmoid") == "sigmoid"
 
 
+@pytest.mark.parametrize(
+    ("outputs", "head"),
+    [
+        (torch.rand(12, 18), "probabilities"),
+        (torch.rand(4, 2), "probabilities"),
+        (torch.rand(12, 18) - 0.01, "multilabel"),
+        (torch.full((4, 3), 1.01), "multilabel"),
+        (torch.tensor([[0.2, -3.0]]), "multilabel"),
+    ],
+)
+def test_a_finding_is_a_probability_where_all_outputs_look_like_one(
+    outputs: Tensor, head: str
+) -> None:
+    classifier = Classifier(Seen(outputs), finding=1)
+    settle_head(classifier, images(len(outputs)))
+    assert classifier.head == head
+    found = classifier(images(len(outputs)))
+    p = outputs[:, 1] if head == "probabilities" else outputs[:, 1].sigmoid()
+    torch.testing.assert_close(found.softmax(1)[:, 1], p, rtol=1e-4, atol=1e-6)
+
+
+def test_a_finding_on_too_few_images_is_asked_for() -> None:
+    few = torch.rand(3, 14)
+    with pytest.raises(InputError, match=r"has 14 outputs; 3 images do not show .*multilabel"):
+        recognise_head(few, finding=2)
+    assert recognise_head(few, "multilabel", 2) == "multilabel"
+    with pytest.raises(InputError, match="finding 14 is out of range: the head has 14 outputs"):
+        logits(few, head="probabilities", finding=14)
+
+
 def test_settling_a_head_needs_no_gradient_and_changes_no_other() -> None:
     classifier = Classifier(Seen(torch.tensor([[0.25, 0.75]])), head="softmax")
     settle_head(classifier, images(1))
@@ -270,6 +300,9 @@ def test_mean_and_std_are_no_weights() -> None:
         ({"mean": float("nan")}, "mean must be one number or three"),
         ({"channels": 1, "mean": (0.1, 0.2, 0.3)}, "three values, the network has 1 channel"),
         ({"size": 0}, "size must be 1 or more"),
+        ({"crop_pct": 0.01}, "crop_pct must be 0.1 or more"),
+        ({"crop_pct": float("nan")}, "crop_pct must be 0.1 or more"),
+        ({"crop_pct": 0.9, "fit": "pad"}, "no meaning with fit = 'pad'"),
         ({"size": 8193}, "size must be 1 or more pixels and at most 8192"),
         ({"size": (4, -1)}, "size must be 1 or more"),
     ],
@@ -307,7 +340,7 @@ def test_a_network_that_fails_or_returns_no_tensor() -> None:
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
             return x, x
 
-    with pytest.raises(InputError, match="returns a tuple, not a tensor"):
+    with pytest.raises(InputError, match="returns several tensors"):
         Classifier(Pair(), head="softmax")(images())
 
 
@@ -372,7 +405,7 @@ def test_an_interrupt_is_no_fault_of_the_network() -> None:
     ("act", "said"),
     [
         (lambda x: None, "returns a NoneType"),
-        (lambda x: {"logits": x}, "returns a dict"),
+        (lambda x: {"logits": x}, r"a tensor of shape \(3, 3, 8, 6\)"),
         (lambda x: np.zeros((3, 2)), "returns a ndarray"),
         (lambda x: torch.zeros(3, 2, dtype=torch.complex64), "returns complex64 values"),
         (lambda x: torch.zeros(3, 2, dtype=torch.int64), "returns int64 values"),

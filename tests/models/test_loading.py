@@ -9,9 +9,7 @@ import pytest
 import torch
 
 from robust.errors import InputError
-from robust.models import (
-    load_classifier,
-)
+from robust.models import load_classifier, settle_head
 from tests.models.nets import TINY, images, small, wrapped
 
 
@@ -32,7 +30,9 @@ def test_findings_by_name_and_by_number(tmp_path: Path, monkeypatch: pytest.Monk
     name = factory(tmp_path, monkeypatch, "from tests.models.nets import small as build\n")
     names = ["effusion", "mass", "nodule"]
     by_name = load_classifier(factory=name, outputs=names, finding="mass")
-    assert (by_name.head, by_name.finding) == ("multilabel", 1)
+    assert (by_name.head, by_name.finding) == ("auto", 1)
+    settle_head(by_name, images())
+    assert by_name.head == "multilabel"
     wanted = small()(images())
     torch.testing.assert_close(by_name(images())[:, 1], wanted[:, 1])
     assert load_classifier(factory=name, finding=2).finding == 2

@@ -39,7 +39,7 @@ def test_weights_as_people_save_them(tmp_path: Path, tiny: nn.Module, kind: str)
             "deep": {"model": {"state_dict": wrapped(state, "_orig_mod.")}, "lr": 0.1},
         }[kind]
         torch.save(content, path)
-    found = load_classifier(TINY, weights=path, head="softmax")
+    found = load_classifier(TINY, weights=path, head="softmax", fit="squash")
     assert weights_hash(found.network) == weights_hash(tiny)
     torch.testing.assert_close(found(images(2, 160)), tiny((images(2, 160) - 0.5) / 0.5))
 
@@ -68,7 +68,7 @@ def test_old_checkpoints_may_lack_the_counter_of_batch_norm(
     state = {k: v for k, v in tiny.state_dict().items() if not k.endswith("batches_tracked")}
     assert len(state) < len(tiny.state_dict())
     torch.save(state, tmp_path / "w.pth")
-    found = load_classifier(TINY, weights=tmp_path / "w.pth", head="softmax")
+    found = load_classifier(TINY, weights=tmp_path / "w.pth", head="softmax", fit="squash")
     torch.testing.assert_close(found(images(1, 160)), tiny((images(1, 160) - 0.5) / 0.5))
 
 

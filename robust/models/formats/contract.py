@@ -21,6 +21,8 @@ class LoaderOptions:
     """The fields of `[model]` that a loader may use; it refuses those that it cannot."""
 
     weights: Path | None = None
+    weights_key: str | None = None
+    """Which of several sets of weights in the file is meant."""
     pretrained: bool = False
     outputs: int | None = None
     channels: int | None = None

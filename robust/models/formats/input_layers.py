@@ -7,27 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class CentreCrop(nn.Module):
-    """The centre of images, `(height, width)`.
-
-    Of an odd border the smaller half lies above; with `half_to_even` half a pixel is rounded to
-    the even number, as torchvision does.
-    """
-
-    def __init__(self, size: tuple[int, int], *, half_to_even: bool = False) -> None:
-        super().__init__()
-        self.size = size
-        self.half_to_even = half_to_even
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The centre `(n, c, height, width)`."""
-        top, left = (self._start(x.shape[axis + 2] - self.size[axis]) for axis in (0, 1))
-        return x[:, :, top : top + self.size[0], left : left + self.size[1]]
-
-    def _start(self, border: int) -> int:
-        return round(border / 2) if self.half_to_even else border // 2
-
-
 class ReversedChannels(nn.Module):
     """Blue, green, red in place of red, green, blue."""
 

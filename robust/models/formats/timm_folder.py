@@ -10,7 +10,7 @@ from robust.errors import InputError, type_and_line
 from robust.models.architectures import configuration, create
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
 from robust.models.formats.libraries import in_silence
-from robust.models.weights import load_strictly, read_state_dict
+from robust.models.weights import load_strictly, read_weights
 
 FILES = ("model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth")
 """Of weights, in timm's own order."""
@@ -30,7 +30,8 @@ def load_timm_folder(
         raise InputError(
             f"timm cannot build what {folder / 'config.json'} describes: {type_and_line(error)}"
         ) from None
-    load_strictly(network, read_state_dict(path), path)
+    weights = read_weights(path, network.state_dict())
+    notes = (*weights.notes, *load_strictly(network, weights.state, path))
     asked = getattr(network, "pretrained_cfg", {})
     names = asked.get("label_names") or ()
     outputs = int(getattr(network, "num_classes", 0))
@@ -40,7 +41,7 @@ def load_timm_folder(
         raise InputError(f"{folder} has {outputs} outputs, not {options.outputs}; remove outputs")
     return LoadedNetwork(
         network,
-        ModelOrigin(f"timm folder, {config['architecture']}"),
+        ModelOrigin(f"timm folder, {config['architecture']}", notes=notes),
         configuration("timm", str(config["architecture"]), network),
         output_names=tuple(map(str, names)) if len(names) == outputs else None,
     )

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from robust.errors import InputError, did_you_mean, type_and_line
 from robust.models.architectures import Preprocessing, is_unreachable
 from robust.models.archives import check_archive
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
 from robust.models.formats.libraries import import_library, in_silence
-from robust.models.weights import load_strictly, read_state_dict
+from robust.models.weights import Weights, load_strictly, read_weights
 from robust.plan.paths import require_weights
 
 EXTRA = "torchxrayvision"
@@ -52,16 +52,17 @@ def load_xray_network(name: str, options: LoaderOptions) -> LoadedNetwork:
         )
     path = options.weights or _downloaded(library, name, str(described["weights_url"]))
     network = _build(library, name, len(labels))
-    state = _read_weights(library, path)
-    state.pop("op_threshs", None)
-    load_strictly(network, state, path)
+    weights = _read_weights(library, path, network, options.weights_key)
+    state = {name: value for name, value in weights.state.items() if name != "op_threshs"}
+    notes = (*weights.notes, *load_strictly(network, state, path))
     side = int(described["input_resolution"])
     untrained = sum(not label for label in labels)
-    notes = (f"{untrained} of its {len(labels)} outputs were not trained",) if untrained else ()
+    if untrained:
+        notes += (f"{untrained} of its {len(labels)} outputs were not trained",)
     return LoadedNetwork(
         network,
         ModelOrigin(f"torchxrayvision, {name}", notes=notes),
-        Preprocessing(MEAN, STD, size=(side, side), channels=1),
+        Preprocessing(MEAN, STD, (side, side), channels=1, fit="crop"),
         head="multilabel",
         output_names=labels,
     )
@@ -83,14 +84,14 @@ def _build(library: Any, name: str, outputs: int) -> nn.Module:
         return network
 
 
-def _read_weights(library: Any, path: Path) -> dict[str, Tensor]:
+def _read_weights(library: Any, path: Path, network: nn.Module, key: str | None) -> Weights:
     """The state dict in a file; the library publishes whole networks, pickled.
 
     Such a network is opened with its own classes alone, so that no other code can run.
     """
     require_weights(path)
     if path.suffix == ".safetensors":
-        return read_state_dict(path)
+        return read_weights(path, network.state_dict(), key)
     check_archive(path, "download it again")
     models = library.models
     classes = [
@@ -104,10 +105,10 @@ def _read_weights(library: Any, path: Path) -> dict[str, Tensor]:
             if isinstance(content, nn.Module):
                 for module in content.modules():  # those of old versions of torch lack it
                     module.__dict__.setdefault("_non_persistent_buffers_set", set())
-                return dict(content.state_dict())
+                return Weights(dict(content.state_dict()), ())
     except Exception:  # noqa: BLE001
-        return read_state_dict(path)  # says what is wrong
-    return read_state_dict(path)
+        pass  # what is wrong is said below
+    return read_weights(path, network.state_dict(), key)
 
 
 def _downloaded(library: Any, name: str, url: str) -> Path:

@@ -5,7 +5,6 @@ Radford et al., "Learning Transferable Visual Models From Natural Language Super
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,14 @@ from robust.errors import InputError, did_you_mean, excerpt, type_and_line
 from robust.models.architectures import Preprocessing, quick_when_offline
 from robust.models.archives import check_archive
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
-from robust.models.formats.geometry import Geometry
 from robust.models.formats.libraries import import_library, in_silence
 from robust.models.weights import read_state_dict
 from robust.plan.paths import require_weights
 
 EXTRA = "open-clip"
 HUB = "hf-hub:"
+FITS = {"shortest": "crop", "squash": "squash", "longest": "pad"}
+"""By what open_clip calls `resize_mode`."""
 
 
 class ZeroShotNetwork(nn.Module):
@@ -167,12 +167,11 @@ def _zero_shot(
     with torch.no_grad():
         scale = model.logit_scale.detach().exp().reshape(())
         shift = torch.zeros(()) if bias is None else bias.detach().clone().reshape(())
-    known, layers = _asked(library, model)
     network = ZeroShotNetwork(model.visual, texts, scale, shift)
     return LoadedNetwork(
-        nn.Sequential(*layers, network) if layers else network,
+        network,
         ModelOrigin(f"open_clip zero-shot, {name}"),
-        known,
+        _asked(library, model),
         head="softmax",
         prompted=True,
     )
@@ -210,20 +209,15 @@ def _text_features(library: Any, model: Any, tokenizer_of: str, options: LoaderO
         return nn.functional.normalize(torch.stack(means), dim=-1).float()
 
 
-def _asked(library: Any, model: Any) -> tuple[Preprocessing, list[nn.Module]]:
-    """What the library's own transform does, and the layers before the tower that it needs."""
+def _asked(library: Any, model: Any) -> Preprocessing:
+    """What the library's own transform does; InputError for what has no counterpart."""
     asked = library.get_model_preprocess_cfg(model)
-    side, interpolation = asked["size"], asked["interpolation"]
+    side, mode = asked["size"], asked["resize_mode"]
     size = (side, side) if isinstance(side, int) else (int(side[0]), int(side[1]))
-    if asked["resize_mode"] == "shortest" and size[0] == size[1]:
-        geometry = Geometry(shortest=size[0], crop=size, half_to_even=True)
-    elif asked["resize_mode"] == "squash":
-        geometry = Geometry(exact=size)
-    else:
+    if mode not in FITS or asked["fill_color"]:
         raise InputError(
-            f"open_clip fits images to {size} by {asked['resize_mode']!r}, which robust does not "
-            f"rebuild; export its image tower with torch.export"
+            f"open_clip fits images to {size} by {mode!r} on {asked['fill_color']}, which robust "
+            f"does not rebuild; export its image tower with torch.export"
         )
-    geometry = replace(geometry, interpolation=interpolation)
     mean, std = tuple(asked["mean"]), tuple(asked["std"])
-    return Preprocessing(mean, std, geometry.size, interpolation, 3), geometry.layers()
+    return Preprocessing(mean, std, size, asked["interpolation"], 3, fit=FITS[mode])

@@ -16,6 +16,8 @@ def provenance_facts(report: Report) -> list[tuple[str, str]]:
     table = f"outcomes.csv, SHA-256 {report.table_sha256}" if report.table_sha256 else ""
     pairs = [
         ("Model", _model(model)),
+        ("Format", plain(model.format)),
+        ("Notes on the model", "; ".join(plain(note) for note in model.notes)),
         ("Weights", f"SHA-256 {model.weights_sha256}"),
         ("Head", f"{model.head}, operating threshold {model.threshold:g}"),
         ("Preprocessing", _preprocessing(model)),
@@ -53,9 +55,21 @@ def _preprocessing(model: AuditedModel) -> str:
     size = f"size {model.size[0]} x {model.size[1]}, " if model.size else ""
     mean, std = (", ".join(f"{value:g}" for value in one) for one in (model.mean, model.std))
     channels = model.channels or "as each image has them"
+    output = "" if model.output_key is None else f", logits under {plain(str(model.output_key))}"
     return (
-        f"channels {channels}, {size}interpolation {model.interpolation}, fit {model.fit}, "
-        f"mean {mean}, std {std}"
+        f"channels {channels}, {size}interpolation {model.interpolation}, {_fit(model)}, "
+        f"mean {mean}, std {std}{output}"
+    )
+
+
+def _fit(model: AuditedModel) -> str:
+    """How images of another shape are fitted, with what a centre crop leaves out."""
+    if model.crop_pct == 1:
+        return f"fit {model.fit}"
+    side = "the short side" if model.fit == "crop" else "each side"
+    return (
+        f"fit {model.fit} with crop_pct {model.crop_pct:g} (resized so that the centre crop keeps "
+        f"{100 * model.crop_pct:.4g} % of {side})"
     )
 
 

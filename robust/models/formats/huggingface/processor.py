@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ from torch import Tensor, nn
 
 from robust.errors import InputError, type_and_line
 from robust.models.architectures import Preprocessing
-from robust.models.classifier import Classifier
-from robust.models.formats.geometry import Geometry
+from robust.models.classifier import Classifier, resized_side
 from robust.models.formats.huggingface.files import PROCESSOR, read_config
 from robust.models.formats.input_layers import ReversedChannels
 from robust.models.formats.libraries import in_silence
@@ -55,24 +53,35 @@ def _as_preprocessing(
     number = int(_get(processor, "resample", 2))
     if _get(processor, "do_resize", False) and number not in RESAMPLING:
         raise _unlike(folder, f"it resizes in a way that robust does not have (resample {number})")
-    geometry = replace(
-        _geometry(processor, folder), interpolation=RESAMPLING.get(number, "bilinear")
-    )
+    size, fit, crop_pct = _geometry(processor, folder)
     mean, std = _normalisation(processor)
-    layers = geometry.layers()
+    layers: list[nn.Module] = []
     if _get(processor, "do_flip_channel_order", False):
         layers.append(ReversedChannels())
-    return Preprocessing(mean, std, geometry.size, geometry.interpolation, channels), layers
+    known = Preprocessing(
+        mean,
+        std,
+        size,
+        RESAMPLING.get(number, "bilinear"),
+        channels,
+        fit=fit,
+        crop_pct=crop_pct,
+        half_pixel="down",
+    )
+    return known, layers
 
 
-def _geometry(processor: Any, folder: Path) -> Geometry:
+def _geometry(processor: Any, folder: Path) -> tuple[tuple[int, int] | None, str, float]:
+    """Size, fit and crop_pct; InputError for a resize that no such three values say."""
     size, crop = _sides(processor, "size"), None
     if _get(processor, "do_center_crop", False):
         crop = _pair(_sides(processor, "crop_size"))
     if not _get(processor, "do_resize", False):
-        return Geometry(crop=crop)
+        if crop is not None:
+            raise _unlike(folder, "it crops without a resize")
+        return None, "squash", 1.0
     if (exact := _pair(size)) is not None:
-        return Geometry(exact=exact, crop=crop)
+        return _cropped(folder, exact, crop or exact, "squash")
     shortest = size.get("shortest_edge")
     if shortest is None or size.get("longest_edge"):
         raise _unlike(folder, f"it resizes to {size}")
@@ -80,13 +89,23 @@ def _geometry(processor: Any, folder: Path) -> Geometry:
     if type(processor).__name__.startswith("Levit"):
         shortest = int(256 / 224 * shortest)  # its class does so, whatever the file says
     if share is not None and crop is None and shortest >= WARPED_FROM:
-        return Geometry(exact=(shortest, shortest))
+        return (shortest, shortest), "squash", 1.0
     if share is not None:
         crop = crop or (shortest, shortest)
         shortest = int(shortest / share)
-    if crop is None:
-        raise _unlike(folder, "it keeps the shape of each image, without a crop")
-    return Geometry(shortest=shortest, crop=crop)
+    if crop is None or crop[0] != crop[1]:
+        raise _unlike(folder, "it keeps the shape of each image, without a square crop")
+    return _cropped(folder, (shortest, shortest), crop, "crop")
+
+
+def _cropped(
+    folder: Path, resized: tuple[int, int], crop: tuple[int, int], fit: str
+) -> tuple[tuple[int, int], str, float]:
+    """A crop from a resized image as a share of it; InputError where one share says not both."""
+    share = crop[0] / resized[0]
+    if tuple(resized_side(side, share) for side in crop) != resized:
+        raise _unlike(folder, f"it crops {crop} from {resized}")
+    return crop, fit, share
 
 
 def _normalisation(processor: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -123,6 +142,9 @@ def _compare(processor: Any, known: Preprocessing, layers: list[nn.Module], fold
         std=known.std,
         size=known.size,
         interpolation=known.interpolation,
+        fit=known.fit,
+        crop_pct=known.crop_pct,
+        half_pixel=known.half_pixel,
         channels=3,
     )
     found = nn.Sequential(*layers)(adapter.network_input(image))

@@ -23,7 +23,7 @@ from robust.models.formats.input_layers import Logits
 from robust.models.formats.libraries import import_library, in_silence
 from robust.models.formats.monai.transforms import rebuild_transforms, short_name
 from robust.models.programs import load_program
-from robust.models.weights import load_strictly, read_state_dict
+from robust.models.weights import load_strictly, read_weights
 
 EXTRA = "monai"
 CONFIGS = ("inference.json", "inference.yaml", "inference.yml")
@@ -44,16 +44,17 @@ def load_bundle(folder: Path, options: LoaderOptions) -> LoadedNetwork:
     import_library("monai.bundle", EXTRA)
     config, metadata = _read_config(folder), _read_metadata(folder)
     _require_flat_classifier(folder, config, metadata)
-    network = _network(folder, config, options)
+    network, notes = _network(folder, config, options)
     layers = _preprocessing(folder, config)
     names = _channel_names(metadata)
     image = _format(metadata, "inputs")
     channels = options.channels or image.get("num_channels")
     if options.outputs is not None and names and options.outputs != len(names):
         raise InputError(f"{folder} has {len(names)} outputs, not {options.outputs}")
+    called = excerpt(metadata.get("name") or type(network).__name__)
     return LoadedNetwork(
         nn.Sequential(*layers, Logits(network)),
-        ModelOrigin(f"MONAI bundle, {excerpt(metadata.get('name') or type(network).__name__)}"),
+        ModelOrigin(f"MONAI bundle, {called}", notes=notes),
         Preprocessing(channels=int(channels) if channels in (1, 3) else None),
         head=_head(config, len(names)),
         output_names=names or None,
@@ -160,15 +161,18 @@ def _listed(config: Mapping[str, Any], entry: str) -> list[Mapping[str, Any]]:
 # --- the network ---
 
 
-def _network(folder: Path, config: Mapping[str, Any], options: LoaderOptions) -> nn.Module:
+def _network(
+    folder: Path, config: Mapping[str, Any], options: LoaderOptions
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network with its weights, and what is to be said of these."""
     if not (folder / MODEL).exists():
         if not (folder / PROGRAM).exists():
             raise InputError(f"{folder} holds no {MODEL.as_posix()}; copy the weights into it")
         _require_code(options, f"{folder / PROGRAM} is TorchScript, which can run code")
-        return load_program(folder / PROGRAM)
+        return load_program(folder / PROGRAM), ()
     network = _build(folder, config, options)
-    load_strictly(network, read_state_dict(folder / MODEL), folder / MODEL)
-    return network
+    weights = read_weights(folder / MODEL, network.state_dict(), options.weights_key)
+    return network, (*weights.notes, *load_strictly(network, weights.state, folder / MODEL))
 
 
 def _build(folder: Path, config: Mapping[str, Any], options: LoaderOptions) -> nn.Module:

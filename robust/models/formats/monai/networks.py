@@ -12,7 +12,7 @@ from robust.models.architectures import Preprocessing
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
 from robust.models.formats.input_layers import Logits
 from robust.models.formats.libraries import import_library, in_silence
-from robust.models.weights import load_strictly, read_state_dict
+from robust.models.weights import load_strictly, read_weights
 
 EXTRA = "monai"
 _DENSE = ("DenseNet121", "DenseNet169", "DenseNet201", "DenseNet264")
@@ -37,7 +37,8 @@ def load_monai_network(name: str, options: LoaderOptions) -> LoadedNetwork:
             f"monai:{name} needs a weights file: its published weights come as bundles, which "
             f"[model] folder takes"
         )
-    state = read_state_dict(options.weights)
+    weights = read_weights(options.weights, key=options.weights_key)
+    state = weights.state
     try:
         with in_silence():
             network = _build(library, name, state, options)
@@ -45,13 +46,13 @@ def load_monai_network(name: str, options: LoaderOptions) -> LoadedNetwork:
         raise
     except Exception as error:  # noqa: BLE001
         raise InputError(f"monai:{name} cannot be built: {type_and_line(error)}") from None
-    load_strictly(network, state, options.weights)
+    notes = (*weights.notes, *load_strictly(network, state, options.weights))
     channels = options.channels or _first_channels(state)
     return LoadedNetwork(
         Logits(network) if name == "ViT" else network,
         ModelOrigin(
             f"MONAI, {name}",
-            notes=("what its weights do not show of its construction is MONAI's default",),
+            notes=(*notes, "what its weights do not show of its construction is MONAI's default"),
         ),
         Preprocessing(channels=channels, size=options.size),
     )

@@ -1,0 +1,142 @@
+"""What a network's forward pass returns or raises: the logits in it, the reason of a failure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from robust.errors import InputError, did_you_mean, excerpt, first_line, type_and_line
+
+NAMES = ("logits", "logit", "out", "output", "outputs", "pred", "preds", "prediction", "y_hat")
+"""Under which a network returns its logits beside other tensors; the first that is there counts."""
+_OF_SHAPE = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
+"""What a network raises on images of another shape than its own."""
+_SIGNATURE = re.compile(r"forward\(\) missing \d+ required positional arguments?: (.*)")
+_GPU = re.compile(r"NVIDIA driver|not compiled with CUDA|No CUDA GPUs|on the same device", re.I)
+_BATCHES = (1, 2, 4, 8, 16, 32)
+"""Tried after a failure, to tell a fixed batch from a wrong shape."""
+
+
+def checked_logits(out: object, x: Tensor, key: str | int | None = None) -> Tensor:
+    """The outputs `(n, outputs)` in what a network returns on `x`; InputError for anything else.
+
+    Of several tensors those under `key`, else under a name in `NAMES`, else the only one `(n, k)`.
+    """
+    out = _chosen(out, x, key)
+    if not isinstance(out, Tensor):
+        raise InputError(
+            f"the network returns a {type(out).__name__}, not a tensor of outputs; wrap it in "
+            f"a module that returns the logits alone"
+        )
+    if not out.is_floating_point() or out.layout is not torch.strided:
+        kind = str(out.dtype).removeprefix("torch.")
+        kind = kind if out.layout is torch.strided else str(out.layout)
+        raise InputError(
+            f"the network returns {kind} values; wrap it in a module that returns the logits as "
+            f"plain float32"
+        )
+    if out.ndim == 1:
+        out = out[:, None]
+    if out.ndim != 2 or not out.shape[1]:
+        raise InputError(
+            f"the network returns a tensor of shape {tuple(out.shape)}; (n, outputs) is needed"
+        )
+    if len(out) != len(x):
+        raise InputError(
+            f"the network returns {len(out)} rows for {len(x)} images; it must give one row for "
+            f"each image of a batch"
+        )
+    if out.device != x.device:
+        raise InputError(
+            f"the network returns a tensor on {out.device}, its images are on {x.device}; let it "
+            f"stay on the device of its input"
+        )
+    return out
+
+
+def failure_reason(error: BaseException, network: nn.Module, x: Tensor) -> str:
+    """Why a network failed on its input `x`, and what to do."""
+    line = first_line(error)
+    needed = _SIGNATURE.search(line)
+    if isinstance(error, TypeError) and needed:
+        return (
+            f"its forward needs more than images: {needed[1]}; give a factory whose module takes "
+            f"images alone and sets the rest"
+        )
+    if isinstance(error, RuntimeError | AssertionError) and _GPU.search(line):
+        return (
+            f"{line}; its forward moves tensors to a device of its own (.cuda() or a fixed "
+            f"device): let them follow its input"
+        )
+    if type(error) not in _OF_SHAPE:
+        return f"{type_and_line(error)}; its own code raises this: mend it there"
+    works = [count for count in _BATCHES if count != len(x) and _runs(network, x, count)]
+    if works:
+        counts = ", ".join(map(str, works))
+        return (
+            f"{line}; it takes batches of {counts} images and not of {len(x)}: its forward fixes "
+            f"the batch, let it take any"
+        )
+    return f"{line}; set its channels and size to what it was trained on"
+
+
+@torch.no_grad()
+def _runs(network: nn.Module, x: Tensor, count: int) -> bool:
+    """Whether a network takes a batch of so many images."""
+    try:
+        network(x[:1].expand(count, *x.shape[1:]).contiguous())
+    except Exception:  # noqa: BLE001  (foreign code; it has failed once already)
+        return False
+    return True
+
+
+def _chosen(out: object, x: Tensor, key: str | int | None) -> object:
+    """The tensor that is meant among several; InputError that names them where none is plain."""
+    named = _named(out)
+    if named is None:
+        if key is not None:
+            raise InputError(
+                f"the network returns one {type(out).__name__}, so that output_key = {key!r} "
+                f"chooses nothing; remove it"
+            )
+        return out
+    if key is not None:
+        if key not in named:
+            names = [str(name) for name in named]
+            raise InputError(
+                f"the network returns nothing under output_key = {key!r}; "
+                f"{did_you_mean(str(key), names)}"
+            )
+        return named[key]
+    for name in NAMES:
+        if isinstance(named.get(name), Tensor):
+            return named[name]
+    tensors = {name: value for name, value in named.items() if isinstance(value, Tensor)}
+    fitting = [n for n, t in tensors.items() if t.ndim in (1, 2) and t.shape[:1] == x.shape[:1]]
+    if len(fitting) == 1:
+        return named[fitting[0]]
+    if len(tensors) == 1:
+        return next(iter(tensors.values()))
+    shown = ", ".join(
+        f"{excerpt(repr(name), 40)} {tuple(value.shape)}" for name, value in tensors.items()
+    )
+    what = f"several tensors: {shown}" if tensors else f"a {type(out).__name__} without a tensor"
+    first = next(iter(tensors), "logits")
+    raise InputError(
+        f"the network returns {what}; say which are the logits: output_key = {first!r} in [model]"
+    )
+
+
+def _named(out: object) -> Mapping[str | int, object] | None:
+    """What a network returns by name or place; None for a tensor or anything else."""
+    if isinstance(out, Mapping):
+        return dict(out)
+    if isinstance(out, tuple) and hasattr(out, "_asdict"):
+        return dict(out._asdict())
+    if isinstance(out, Sequence) and not isinstance(out, str):
+        return dict(enumerate(out))
+    fields = getattr(type(out), "__dataclass_fields__", None)
+    return None if fields is None else {name: getattr(out, name) for name in fields}
