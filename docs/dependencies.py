@@ -12,7 +12,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
-GROUPS = ("foolbox", "pytest", "ray", "slurm", "train", "docs")
+GROUPS = (
+    *("foolbox", "huggingface", "monai", "open-clip", "pytest", "ray", "slurm"),
+    *("torchxrayvision", "train", "docs"),
+)
 """Extras that users install; `dev` is for those who work on the project."""
 
 

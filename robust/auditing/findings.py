@@ -159,7 +159,7 @@ class _FindingAudit:
 
 def _names(model: ModelSpec, classifier: Classifier) -> list[tuple[int, str]]:
     """Numbers and names of the outputs to audit, in their order; InputError."""
-    known = list(classifier.output_names)
+    known = list(classifier.output_names or ())
     if model.finding == ALL:
         if not known:
             raise InputError(

@@ -18,6 +18,7 @@ from robust.engine.inputs import open_model, open_plan, open_reference
 from robust.engine.runner import RunOptions
 from robust.engine.session import RunInputs, identity_of_run
 from robust.errors import InputError
+from robust.models.class_order import match_classes
 from robust.plan.machines import WorkerChoice
 from robust.plan.spec import Plan
 from robust.progress import Announce, Progress, StagedProgress, no_announcement, no_progress
@@ -94,6 +95,8 @@ def open_request(plan: Plan, settings: RunSettings) -> AuditRequest:
     reference = open_reference(plan.data, plan.detection.reference) if detectors else None
     other = plan.scenarios.surrogate
     surrogate = None if other is None else open_model(other)
+    if surrogate is not None:
+        match_classes(surrogate, cases.classes)
     plan = fitting_plan(plan, classifier, surrogate)
     inputs = RunInputs(classifier, cases, make_attacks(plan.attacks), reference, surrogate)
     staged = StagedProgress(settings.progress, settings.announce)

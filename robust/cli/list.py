@@ -109,6 +109,9 @@ def models(pattern: str) -> Table:
     for library, names in found.items():
         for name in names:
             table.add_row(library, name)
+    if pattern == "*":
+        for prefix, form in OTHER_LIBRARIES:
+            table.add_row(prefix, form)
     return table
 
 
@@ -147,6 +150,14 @@ def data(pattern: str) -> Table:
     return table
 
 
+OTHER_LIBRARIES = (
+    ("hf", "hf:OWNER/NAME: an image classifier on the Hugging Face hub"),
+    ("timm", "timm:hf-hub:OWNER/NAME: a network of timm on the Hugging Face hub"),
+    ("open_clip", "open_clip:ViT-B-32 or open_clip:ViT-B-32/TAG: zero-shot, with prompts"),
+    ("torchxrayvision", "torchxrayvision:densenet121-res224-all and its others: chest X-rays"),
+    ("monai", "monai:DenseNet121, resnet18, SEResNet50, efficientnet-b0, ViT and others"),
+)
+"""Names that take a prefix, and their forms."""
 LISTS: dict[str, Callable[[str], RenderableType]] = {
     "attacks": attacks,
     "detectors": detectors,

@@ -36,6 +36,8 @@ def plan_from(
     if path is not None:
         raw = read_plan(path, allow_code=allow_code, named=changes)
     lay_over(raw, changes)
+    if allow_code and "model.folder" in changes:
+        put(raw, "model.allow_code", True)
     if path is None and "attacks" in changes and "audit.eps" not in changes:
         put(raw, "audit.eps", ["1/255"])  # attacks that were chosen by hand want a short run
     missing = [name for name in ("model", "data") if name not in raw]

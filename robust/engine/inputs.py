@@ -15,6 +15,7 @@ from robust.engine.batch import first_images, read_batches
 from robust.engine.database.clean_outputs import CleanOutputs
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, full_precision, load_classifier, prepare
+from robust.models.class_order import match_classes
 from robust.models.preparation import image_template
 from robust.plan.findings import asks_for_several
 from robust.plan.spec import DataSpec, ModelSpec, Plan
@@ -41,8 +42,7 @@ def open_plan(plan: Plan, device: str = "auto") -> tuple[Classifier, Cases]:
     if plan.audit.threshold != 0.5 and plan.audit.sensitivity is not None:
         raise InputError("[audit] give either threshold or sensitivity, not both")
     classifier = open_model(plan.model, plan.audit.threshold)
-    for note in classifier.origin.notes:
-        _log.warning("robust: %s", note)
+    match_classes(classifier, cases.classes)
     if plan.audit.sensitivity is not None:
         val = open_data(plan.data.model_copy(update={"split": "val", "limit": None}))
         with full_precision():

@@ -17,6 +17,7 @@ from robust.engine.run_store import RunStore
 from robust.errors import InputError, excerpt
 from robust.models import Classifier
 from robust.models.trained import read_model_file
+from robust.plan.paths import TRAINED
 from robust.plan.public import PATHS, public_plan
 from robust.plan.spec import ModelSpec, Plan
 from robust.records import FormatProof
@@ -86,8 +87,9 @@ def find_provenance(
         "notes": [excerpt(note, 500) for note in origin.notes],
         "proof": None if proof is None else dataclasses.asdict(proof),
     }
-    if plan.model is not None and plan.model.folder is not None:
-        content = read_model_file(Path(plan.model.folder))[1]
+    folder = None if plan.model is None else plan.model.folder
+    if plan.model is not None and folder is not None and (Path(folder) / TRAINED).exists():
+        content = read_model_file(Path(folder))[1]
         source["architecture"] = excerpt(content["architecture"])
         source["name"] = excerpt(content.get("title") or "", 200)
         if claimed := _claimed(plan.model, content):

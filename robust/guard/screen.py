@@ -15,8 +15,10 @@ from robust.errors import InputError
 from robust.guard.artifact import GuardArtifact, Record
 from robust.guard.guard import BATCH, Guard
 from robust.models import Classifier, load_classifier
+from robust.models.class_order import match_classes
 from robust.models.trained import WEIGHTS
 from robust.plan.load import load_plan, refuse_code
+from robust.plan.paths import TRAINED
 from robust.plan.spec import ModelSpec
 from robust.progress import Progress
 
@@ -113,6 +115,7 @@ def open_classifier(
         model = _moved(model, weights)
     try:
         classifier = load_classifier(**model.model_dump(), threshold=threshold)
+        match_classes(classifier, record.classifier.classes)
     except InputError as error:
         if plan is not None or weights is not None:
             raise
@@ -127,13 +130,17 @@ def open_classifier(
 def _stored_model(record: Record) -> ModelSpec:
     """Where the classifier was at the fit; a trained folder sets all else itself."""
     model = record.classifier.model
-    return model if model.folder is None else ModelSpec(folder=model.folder)
+    trained = model.folder is not None and (Path(model.folder) / TRAINED).exists()
+    return ModelSpec(folder=model.folder) if trained else model
 
 
 def _moved(model: ModelSpec, place: Path) -> ModelSpec:
     """The same model, its weights, program or trained folder at another place."""
     if model.folder is not None:
-        return ModelSpec(folder=str(place.parent if place.name == WEIGHTS else place))
+        folder = place.parent if place.name == WEIGHTS else place
+        if (folder / TRAINED).exists():
+            return ModelSpec(folder=str(folder))
+        return model.model_copy(update={"folder": str(folder)})
     if is_folder(place):
         raise InputError(f"{place} is a folder; name the file of weights with --weights")
     kind = "weights" if model.file is None else "file"

@@ -31,6 +31,9 @@ class Preprocessing:
     fit: str = "squash"
     crop_pct: float = 1.0
     """Share of a resized image that the centre crop keeps, by side."""
+    half_pixel: str = "even"
+    """Where half a pixel of a crop's border goes: to the `even` number, as in torchvision and timm,
+    or `down`."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def create(
             extra["img_size"] = construction.size
         if construction.any_size:
             extra["dynamic_img_size"] = True
-        with _quick_when_offline() if pretrained else nullcontext():
+        with quick_when_offline() if pretrained else nullcontext():
             network: nn.Module = timm.create_model(name, pretrained=pretrained, **extra)
         return network
     import torchvision.models
@@ -177,18 +180,25 @@ def _set_quick_when_offline() -> Iterator[None]:
     import huggingface_hub.constants as hub
 
     before = hub.HF_HUB_OFFLINE
-    if not before and not urllib.request.getproxies():
-        try:
-            socket.getaddrinfo(urllib.parse.urlsplit(hub.ENDPOINT).hostname, 443)
-        except OSError:
-            hub.HF_HUB_OFFLINE = True
+    hub.HF_HUB_OFFLINE = before or is_unreachable(hub.ENDPOINT)
     try:
         yield
     finally:
         hub.HF_HUB_OFFLINE = before
 
 
-_quick_when_offline = ProcessState(_set_quick_when_offline)
+quick_when_offline = ProcessState(_set_quick_when_offline)
+
+
+def is_unreachable(url: str) -> bool:
+    """Whether the host of a URL has no address here, and no proxy would know it."""
+    if urllib.request.getproxies():
+        return False
+    try:
+        socket.getaddrinfo(urllib.parse.urlsplit(url).hostname, 443)
+    except OSError:
+        return True
+    return False
 
 
 def initial_state(library: str, name: str, construction: Construction = PLAIN) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from robust.models.forward import checked_logits, failure_reason
 
 HEADS = ("auto", "softmax", "sigmoid", "multilabel", "probabilities")
 FITS = ("squash", "crop", "pad")
+HALF_PIXELS = ("even", "down")
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 GREY = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R 601)."""
@@ -53,26 +54,29 @@ class Classifier(nn.Module):
         interpolation: str = "bilinear",
         fit: str = "squash",
         crop_pct: float = 1.0,
+        half_pixel: str = "even",
         head: str = "auto",
         finding: int | None = None,
         output_key: str | int | None = None,
         threshold: float = 0.5,
         origin: ModelOrigin | None = None,
-        output_names: Sequence[str] = (),
+        output_names: Sequence[str] | None = None,
     ) -> None:
         """Set `channels` of the network (None: as in the image) and `size` (h, w) in pixels.
 
         `fit` treats images of another shape than the network's: `squash` them, `crop` the centre,
         `pad` with black. With `crop_pct` below 1 they are first resized to `size / crop_pct`, of
-        which the centre is taken, as torchvision and timm do. `output_key` names the logits where
-        the network returns several tensors. With two classes the second is predicted where its
-        probability exceeds `threshold`; the shift is part of the logits, so that attacks aim at the
-        decision that is made. Raises InputError for values out of range.
+        which the centre is taken, as torchvision and timm do; `half_pixel` says whether half a
+        pixel of the border goes to the `even` number, as with them, or `down`. `output_key` names
+        the logits where the network returns several tensors. With two classes the second is
+        predicted where its probability exceeds `threshold`; the shift is part of the logits, so
+        that attacks aim at the decision that is made. Raises InputError for values out of range.
         """
         super().__init__()
         _require_choice("head", head, HEADS)
         _require_choice("fit", fit, FITS)
         _require_choice("interpolation", interpolation, INTERPOLATIONS)
+        _require_choice("half_pixel", half_pixel, HALF_PIXELS)
         if channels not in (None, 1, 3):
             raise InputError(f"channels must be 1 or 3, not {channels}")
         size = (size, size) if isinstance(size, int) else size
@@ -94,13 +98,14 @@ class Classifier(nn.Module):
         self.interpolation = interpolation
         self.fit = fit
         self.crop_pct = crop_pct
+        self.half_pixel = half_pixel
         self.head = head
         self.finding = finding
         self.output_key = output_key
         self.threshold = threshold
         self.origin = origin or ModelOrigin("module")
-        self.output_names = tuple(output_names)
-        """Names of the network's outputs in order; empty where nobody has said them."""
+        self.output_names = None if output_names is None else tuple(output_names)
+        self.class_order: tuple[int, ...] | None = None
         self.register_buffer("mean", _per_channel("mean", mean), persistent=False)
         self.register_buffer("std", _per_channel("std", std), persistent=False)
         self.register_buffer("grey", _per_channel("grey", GREY), persistent=False)
@@ -168,12 +173,12 @@ class Classifier(nn.Module):
             if self.finding is not None:
                 out = out[:, [self.finding]]
             p = torch.cat([1 - out, out], 1) if out.shape[1] == 1 else out
-            return p.clamp_min(torch.finfo(p.dtype).tiny).log()
+            return self._ordered(p.clamp_min(torch.finfo(p.dtype).tiny).log())
         if out.shape[1] < 2:
             raise InputError(
                 "a softmax head needs 2 outputs or more; this one has 1, so use sigmoid"
             )
-        return out
+        return self._ordered(out)
 
     def describe(self) -> dict[str, Any]:
         """Preprocessing and head as plain values, for the report."""
@@ -187,9 +192,14 @@ class Classifier(nn.Module):
             "fit": self.fit,
             "crop_pct": round(self.crop_pct, 6),
             "output_key": self.output_key,
+            **({} if self.half_pixel == "even" else {"half_pixel": self.half_pixel}),
+            **({} if self.class_order is None else {"class_order": list(self.class_order)}),
             "mean": [round(float(v), 6) for v in self.mean.flatten()],
             "std": [round(float(v), 6) for v in self.std.flatten()],
         }
+
+    def _ordered(self, logits: Tensor) -> Tensor:
+        return logits if self.class_order is None else logits[:, list(self.class_order)]
 
     def _channels(self, x: Tensor) -> Tensor:
         if self.channels == 3 and x.shape[1] == 1:
@@ -203,7 +213,7 @@ class Classifier(nn.Module):
         if self.fit == "pad":
             scale = min(size[0] / height, size[1] / width)
             inside = (max(1, round(height * scale)), max(1, round(width * scale)))
-            return _centred(self._interpolate(x, inside), size)
+            return self._centred(self._interpolate(x, inside), size)
         inner = (resized_side(size[0], self.crop_pct), resized_side(size[1], self.crop_pct))
         if self.fit == "crop":
             # As torchvision rounds the longer side: down.
@@ -211,7 +221,20 @@ class Classifier(nn.Module):
                 inner = (inner[0], max(inner[1], int(inner[0] * width / height)))
             else:
                 inner = (max(inner[0], int(inner[1] * height / width)), inner[1])
-        return _centred(self._interpolate(x, inner), size)
+        return self._centred(self._interpolate(x, inner), size)
+
+    def _centred(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """The centre of images, with black around it where they are smaller."""
+        down, right = size[0] - x.shape[2], size[1] - x.shape[3]
+        if down > 0 or right > 0:
+            down, right = max(0, down), max(0, right)
+            x = F.pad(x, (right // 2, right - right // 2, down // 2, down - down // 2))
+        borders = (x.shape[2] - size[0], x.shape[3] - size[1])
+        if self.half_pixel == "even":
+            top, left = (round(border / 2) for border in borders)
+        else:
+            top, left = (border // 2 for border in borders)
+        return x[:, :, top : top + size[0], left : left + size[1]]
 
     def _interpolate(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         if tuple(x.shape[2:]) == size:
@@ -226,17 +249,6 @@ class Classifier(nn.Module):
 def resized_side(size: int, crop_pct: float) -> int:
     """Pixels of a side before the centre crop, as timm rounds them: down."""
     return max(1, math.floor(size / crop_pct + 1e-6))
-
-
-def _centred(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """The centre of images, with black around it where they are smaller."""
-    down, right = size[0] - x.shape[2], size[1] - x.shape[3]
-    if down > 0 or right > 0:
-        down, right = max(0, down), max(0, right)
-        x = F.pad(x, (right // 2, right - right // 2, down // 2, down - down // 2))
-    # As torchvision places the crop.
-    top, left = round((x.shape[2] - size[0]) / 2), round((x.shape[3] - size[1]) / 2)
-    return x[:, :, top : top + size[0], left : left + size[1]]
 
 
 def recognise_head(outputs: Tensor, head: str = "auto", finding: int | None = None) -> str:

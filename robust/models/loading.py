@@ -23,7 +23,7 @@ from robust.models.architectures import (
 from robust.models.classifier import Classifier, resized_side
 from robust.models.formats import load_file, load_folder, load_library
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
-from robust.models.formats.registry import LIBRARIES
+from robust.models.formats.registry import prefix_of
 from robust.models.preparation import evaluate
 from robust.models.trained import load_trained
 from robust.models.weights import load_strictly, read_weights
@@ -51,7 +51,7 @@ def load_classifier(
     fit: str | None = None,
     crop_pct: float | None = None,
     channels: int | None = None,
-    prompts: Sequence[str] = (),
+    prompts: Sequence[str | Sequence[str]] = (),
     allow_code: bool = False,
     threshold: float = 0.5,
 ) -> Classifier:
@@ -101,23 +101,29 @@ def load_classifier(
         outputs=count,
         channels=channels,
         size=whole,
-        prompts=tuple(prompts),
+        prompts=tuple(p if isinstance(p, str) else tuple(p) for p in prompts),
         allow_code=allow_code,
     )
     if architecture is not None:
-        library = architecture.partition(":")[0]
-        load = load_library if library in LIBRARIES else _from_architecture
-        loaded = load(architecture, options)
+        prefix = prefix_of(architecture)
+        if prefix is None:
+            loaded = _from_architecture(architecture, options)
+        else:
+            loaded = load_library(prefix, architecture, options)
     elif file is not None:
         loaded = load_file(Path(file), options)
     elif folder is not None:
         loaded = load_folder(Path(folder), options)
     else:
         loaded = _from_factory(str(factory), options)
+    if prompts and not loaded.prompted:
+        raise InputError("prompts are for zero-shot models, such as open_clip:NAME; remove prompts")
     known = loaded.known
-    output = _find_output(finding, outputs if outputs is not None else loaded.output_names)
+    names = outputs if isinstance(outputs, Sequence) else loaded.output_names
+    output = _find_output(finding, names)
     if head == "auto" and loaded.head is not None:
         head = loaded.head
+        _check_finding(head, output, names)
     evaluate(loaded.network)
     origin = loaded.origin
     if fit is None and crop_pct is None and (note := _crop_note(known, whole)):
@@ -126,7 +132,6 @@ def load_classifier(
     return Classifier(
         loaded.network,
         origin=origin,
-        output_names=_names_of(outputs, loaded),
         mean=known.mean if mean is None else mean,
         std=known.std if std is None else std,
         channels=known.channels if channels is None else channels,
@@ -134,16 +139,13 @@ def load_classifier(
         interpolation=known.interpolation if interpolation is None else interpolation,
         fit=known.fit if fit is None else fit,
         crop_pct=crop_pct if crop_pct is not None else known.crop_pct if own else 1.0,
+        half_pixel=known.half_pixel,
         head=head,
         finding=output,
+        output_names=names,
         output_key=output_key,
         threshold=threshold,
     )
-
-
-def _names_of(outputs: int | Sequence[str] | None, loaded: LoadedNetwork) -> Sequence[str]:
-    """Names of the outputs: the user's go first."""
-    return outputs if isinstance(outputs, Sequence) else loaded.output_names or ()
 
 
 def random_classifier(architecture: str, outputs: int = 2) -> Classifier:
@@ -172,17 +174,34 @@ def _refuse_more(**given: object) -> None:
             raise InputError(f"[model] folder sets {name} itself; remove {name}")
 
 
-def _find_output(finding: int | str | None, outputs: int | Sequence[str] | None) -> int | None:
+def _find_output(finding: int | str | None, outputs: Sequence[str] | None) -> int | None:
     """The number of the output that `finding` names; InputError."""
+    names = list(outputs or ())
+    if isinstance(finding, int) and finding in range(len(names)) and not names[finding]:
+        raise InputError(f"output {finding} was not trained; {did_you_mean('', _trained(names))}")
     if not isinstance(finding, str):
         return finding
-    names = list(outputs) if isinstance(outputs, Sequence) else []
-    if finding not in names:
+    if finding not in _trained(names):
         raise InputError(
             f"finding {finding!r} is not among the outputs; "
-            + (did_you_mean(finding, names) if names else "name them: outputs = [...]")
+            + (did_you_mean(finding, _trained(names)) if names else "name them: outputs = [...]")
         )
     return names.index(finding)
+
+
+def _trained(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name]
+
+
+def _check_finding(head: str, finding: int | None, names: Sequence[str] | None) -> None:
+    """InputError where a head that the files name does not fit whether a finding was chosen."""
+    if head == "multilabel" and finding is None:
+        hint = did_you_mean("", _trained(names), limit=20) if names else "give its number"
+        raise InputError(f"the model has an output for each finding: set finding; {hint}")
+    if head != "multilabel" and finding is not None:
+        raise InputError(
+            f"the model's outputs are read as {head}, not as findings of their own; remove finding"
+        )
 
 
 def _as_pair(size: int | Sequence[int]) -> int | tuple[int, int]:

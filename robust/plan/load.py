@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from robust.errors import InputError, did_you_mean, excerpt, value_text
 from robust.files import path_exists, read_text
 from robust.plan.code import names_code
+from robust.plan.paths import TRAINED
 from robust.plan.spec import Plan
 
 PLAN = "plan.toml"
@@ -43,10 +44,10 @@ def read_plan(
 ) -> dict[str, Any]:
     """The tables of a plan as they are written, not yet checked; InputError.
 
-    A folder means the plan.toml in it. A model folder that this plan names is then the folder
-    itself, since it may have been moved, and `.` is the folder of the plan. Fields in `named`
-    (`model.factory`) are replaced by what the user named, so that the folder's plan may hold
-    anything there.
+    A folder means the plan.toml in it. A model folder that the plan of a trained model names is
+    then the folder itself, since it may have been moved, and `.` is the folder of the plan. Fields
+    in `named` (`model.factory`) are replaced by what the user named, so that the folder's plan may
+    hold anything there.
     """
     path = Path(path)
     inside = path / PLAN
@@ -55,8 +56,11 @@ def read_plan(
     folder = path if in_folder else path.parent
     raw = read_toml(inside if in_folder else path, "plan", hint)
     known = _table(raw, "model").get("folder")
-    if known is not None and (in_folder or known == THIS_FOLDER):
+    moved = in_folder and path_exists(folder / TRAINED)
+    if known is not None and (moved or known == THIS_FOLDER):
         raw["model"]["folder"] = folder.as_posix()
+    if allow_code and known is not None:
+        raw["model"]["allow_code"] = True
     if in_folder and not allow_code:
         refuse_code(_without(raw, named), str(inside))
     return raw
@@ -75,6 +79,11 @@ def refuse_code(raw: Mapping[str, Any], source: str, yourself: str = "") -> None
             what = f"{source} names the {where}factory {excerpt(factory)}, which runs code"
         elif file is not None:
             what = f"{source} names the {where}file {excerpt(file)}, which can run code"
+        elif table.get("allow_code"):
+            _refuse(
+                f"{source} sets allow_code for the {where}model, whose files may hold code",
+                "name the model yourself, with --folder or in a plan file",
+            )
         else:
             continue
         option = "--file" if factory is None else "--factory"

@@ -64,7 +64,8 @@ class ModelSpec(PlanTable):
 
     architecture: str | None = None
     """Name of a timm or torchvision network; `timm:` or `torchvision:` before it chooses the
-    library. It needs `weights` or `pretrained`."""
+    library. Or `hf:owner/name` of the Hugging Face hub, and names with `open_clip:`,
+    `torchxrayvision:` or `monai:` before them. It needs `weights` or `pretrained`."""
     weights: FilePath | None = None
     """File of weights for `architecture` or `factory`: .safetensors, .pth or a checkpoint of a
     trainer."""
@@ -79,7 +80,8 @@ class ModelSpec(PlanTable):
     factory: str | None = None
     """`package.module:function`, called without arguments; it returns the network."""
     folder: FilePath | None = None
-    """Folder written by `robust train`; it needs no other field."""
+    """Folder written by `robust train`, which needs no other field; or by transformers, timm or
+    open_clip, or a MONAI bundle."""
     outputs: int | tuple[str, ...] | None = None
     """Number of outputs, or their names in order. Default: read from the weights."""
     finding: int | str | tuple[int | str, ...] | None = None
@@ -114,8 +116,8 @@ class ModelSpec(PlanTable):
     channels: int | None = None
     """Input channels of the network, 1 or 3; grey becomes RGB or the reverse. Default: the
     architecture's own, else those of each image."""
-    prompts: tuple[str, ...] = ()
-    """Texts of a zero-shot model, one for each class in order."""
+    prompts: tuple[str | tuple[str, ...], ...] = ()
+    """Texts of a zero-shot model, one for each class in order, or a list of several texts."""
     allow_code: bool = False
     """Run code that the model's files hold or name. Only for files from people you trust."""
 

@@ -93,7 +93,9 @@ def test_what_is_known_of_the_model_reaches_user_and_report() -> None:
     assert "Model: one of two sets of weights was taken" in "\n".join(said).splitlines()
     assert (report.model.format, report.model.notes) == (origin.format, origin.notes)
     facts = dict(provenance_facts(report))
-    assert facts["Format"] == "torch weights" and facts["Notes on the model"] == origin.notes[0]
+    assert (
+        facts["Model format"] == "torch weights" and facts["Notes on the model"] == origin.notes[0]
+    )
 
 
 def test_probabilities_are_recognised_and_flagged() -> None:

@@ -27,8 +27,8 @@ class LoaderOptions:
     outputs: int | None = None
     channels: int | None = None
     size: tuple[int, int] | None = None
-    prompts: tuple[str, ...] = ()
-    """Texts of a zero-shot model, one for each class in order."""
+    prompts: tuple[str | tuple[str, ...], ...] = ()
+    """Texts of a zero-shot model, one or several for each class in order."""
     allow_code: bool = False
     """Whether the user allows code that the files hold or name."""
 
@@ -65,7 +65,10 @@ class LoadedNetwork:
     head: str | None = None
     """The head, where the format says it; None leaves it to `auto`."""
     output_names: Sequence[str] | None = None
-    """Names of the outputs in order, where the format knows them."""
+    """Names of the outputs in order, where the format knows them; empty for one that was not
+    trained."""
+    prompted: bool = False
+    """Whether the prompts are part of the network."""
 
 
 FileLoader = Callable[[Path, LoaderOptions], LoadedNetwork]

@@ -14,9 +14,22 @@ FILES: dict[str, str] = {".onnx": "onnx_file:load"}
 """By suffix in lower case: `module:function` in this package, a `FileLoader`."""
 DEFAULT_FILE = "torch_programs:load"
 """Of a file with any other suffix."""
-LIBRARIES: dict[str, str] = {}
-"""By the text before the colon of `architecture`: a `LibraryLoader`."""
-FOLDERS: dict[str, str] = {}
+LIBRARIES: dict[str, str] = {
+    "hf": "huggingface.names:load_hub_name",
+    "hf-hub": "huggingface.names:load_hub_name",
+    "hf_hub": "huggingface.names:load_hub_name",
+    "timm:hf-hub": "huggingface.names:load_hub_name",
+    "timm:hf_hub": "huggingface.names:load_hub_name",
+    "open_clip": "zero_shot:load_zero_shot",
+    "torchxrayvision": "torchxrayvision:load_xray_network",
+    "monai": "monai.networks:load_monai_network",
+}
+"""By the text before a colon of `architecture`: a `LibraryLoader`."""
+FOLDERS: dict[str, str] = {
+    "open_clip_config.json": "zero_shot:load_zero_shot_folder",
+    "config.json": "huggingface.folder:load_hub_folder",
+    "configs": "monai.bundle:load_bundle",
+}
 """By a file that such a folder holds, as a path in it: a `FileLoader`. The first that is there
 decides."""
 
@@ -27,10 +40,15 @@ def load_file(path: Path, options: LoaderOptions) -> LoadedNetwork:
     return found
 
 
-def load_library(name: str, options: LoaderOptions) -> LoadedNetwork:
-    """The network that `library:name` stands for, of a library in `LIBRARIES`; InputError."""
-    library, _, rest = name.partition(":")
-    found: LoadedNetwork = _loader(LIBRARIES[library])(rest, options)
+def prefix_of(architecture: str) -> str | None:
+    """The prefix in `LIBRARIES` that a name begins with, or None."""
+    return next((known for known in LIBRARIES if architecture.startswith(f"{known}:")), None)
+
+
+def load_library(prefix: str, architecture: str, options: LoaderOptions) -> LoadedNetwork:
+    """The network that a name with a prefix in `LIBRARIES` stands for; InputError."""
+    name = architecture.removeprefix(f"{prefix}:")
+    found: LoadedNetwork = _loader(LIBRARIES[prefix])(name, options)
     return found
 
 
