@@ -41,7 +41,7 @@ def check_model_paths(spec: ModelSpec) -> None:
     if [spec.architecture, spec.file, spec.factory, spec.folder].count(None) != 3:
         return  # said where the model is loaded
     if spec.folder is not None:
-        require_trained(Path(spec.folder))
+        require_model_folder(Path(spec.folder))
     if spec.file is not None:
         require_program(Path(spec.file))
     if spec.weights is not None:
@@ -58,6 +58,12 @@ def require_program(path: Path) -> None:
     """InputError as `require_weights`, for a TorchScript file or a .pt2."""
     if _missing(path):
         raise InputError(f"no such model file: {path}; check the path in [model]")
+
+
+def require_model_folder(folder: Path) -> None:
+    """InputError where there is no such folder; what it holds shows where it is read."""
+    if _missing(folder):
+        raise InputError(f"no such model folder: {folder}; check the path in [model]")
 
 
 def require_trained(folder: Path) -> None:

@@ -10,13 +10,22 @@ from robust.errors import InputError
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions
 from robust.plan.paths import TRAINED
 
-FILES: dict[str, str] = {}
+FILES: dict[str, str] = {
+    ".keras": "keras.loader:load_keras",
+    ".h5": "keras.loader:load_hdf5",
+    ".hdf5": "keras.loader:load_hdf5",
+    ".tflite": "tflite:load_tflite",
+}
 """By suffix in lower case: `module:function` in this package, a `FileLoader`."""
 DEFAULT_FILE = "torch_programs:load"
 """Of a file with any other suffix."""
 LIBRARIES: dict[str, str] = {}
 """By the text before the colon of `architecture`: a `LibraryLoader`."""
-FOLDERS: dict[str, str] = {}
+FOLDERS: dict[str, str] = {
+    "saved_model.pb": "tensorflow:refuse_saved_model",
+    "checkpoint": "tensorflow:refuse_checkpoint",
+    "models/checkpoint": "tensorflow:refuse_checkpoint",
+}
 """By a file that such a folder holds, as a path in it: a `FileLoader`. The first that is there
 decides."""
 
