@@ -12,7 +12,7 @@ from detectors import Detector
 from robust.detection.factory import make_detectors
 from robust.detection.reference import check_reference
 from robust.engine.cells import Cell, make_attacks, make_cells
-from robust.engine.inputs import open_model, open_plan, open_reference
+from robust.engine.inputs import open_model, open_plan, open_reference, open_twin
 from robust.engine.runner import RunOptions
 from robust.engine.session import RunInputs, identity_of_run
 from robust.errors import InputError
@@ -20,6 +20,7 @@ from robust.plan.machines import WorkerChoice
 from robust.plan.spec import Plan
 from robust.progress import Announce, Progress, StagedProgress, no_announcement, no_progress
 from robust.scenarios.run import check_scenarios
+from robust.scenarios.twin import check_twin
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class AuditRequest:
     def check(self) -> None:
         """InputError for a request that cannot work, before a run directory is opened."""
         check_scenarios(self.plan.scenarios)
+        check_twin(self.inputs.twin)
         if self.detectors:
             if self.inputs.reference is None:
                 raise InputError(
@@ -89,7 +91,8 @@ def open_request(plan: Plan, settings: RunSettings) -> AuditRequest:
     reference = open_reference(plan.data, plan.detection.reference) if detectors else None
     other = plan.scenarios.surrogate
     surrogate = None if other is None else open_model(other)
-    inputs = RunInputs(classifier, cases, attacks, reference, surrogate)
+    twin = None if plan.twin is None else open_twin(plan.twin, classifier)
+    inputs = RunInputs(classifier, cases, attacks, reference, surrogate, twin)
     staged = StagedProgress(settings.progress, settings.announce)
     return AuditRequest(
         plan=plan,

@@ -22,7 +22,7 @@ from robust.metrics.intervals import groups_needed
 from robust.metrics.scores import Condition, margins
 from robust.plan.gates import GatesSpec
 from robust.plan.spec import AuditSpec
-from robust.records import AttackResult, CopiedImages, Detection, Workers
+from robust.records import AttackResult, CopiedImages, Detection, Twin, Workers
 
 MIN_RISE = 1e-6
 """Smallest rise of a margin that counts, as a share of the mean clean margin; less is rounding."""
@@ -44,6 +44,7 @@ class RunResults:
     rows: Sequence[AttackResult]
     worst: Sequence[AttackResult]
     detection: Detection | None = None
+    twin: Twin | None = None
     grey_in_colour: int = 0
     """Number of the images looked at that are grey in a colour file."""
     missing_stages: tuple[str, ...] = ()
@@ -85,6 +86,7 @@ def collect_evidence(results: RunResults) -> Evidence:
         missing_stages=results.missing_stages,
         predicted=_predicted(summary),
         detection=results.detection,
+        twin=results.twin,
         copies=results.copies,
         worst=results.worst,
         groups_needed=_groups_needed(plan.gates),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 
@@ -9,8 +11,9 @@ from robust.cases import Cases, open_cases
 from robust.engine.batch import first_images, read_batches
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, full_precision, load_classifier, prepare
+from robust.models.formats.half_precision import LowPrecisionNetwork
 from robust.models.preparation import image_template
-from robust.plan.spec import DataSpec, ModelSpec, Plan
+from robust.plan.spec import DataSpec, ModelSpec, Plan, TwinSpec
 
 
 def open_reference(spec: DataSpec | None, split: str) -> Cases:
@@ -48,6 +51,32 @@ def open_data(spec: DataSpec) -> Cases:
 def open_model(spec: ModelSpec, threshold: float = 0.5) -> Classifier:
     """The classifier that a plan's `[model]` table names, at an operating threshold."""
     return load_classifier(**spec.model_dump(), threshold=threshold)
+
+
+def open_twin(spec: TwinSpec, audited: Classifier) -> Classifier:
+    """The classifier that a plan's `[twin]` table names, at the audited one's threshold."""
+    fields = spec.model_dump(exclude={"precision"})
+    sources = [fields[name] for name in ("architecture", "file", "factory", "folder")]
+    if not any(sources):
+        if spec.precision == "float32":
+            raise InputError(
+                "[twin] is the audited model itself; name its version (file, architecture, ...), "
+                "or a precision: precision = 'float16'"
+            )
+        with torch.no_grad():  # else the copy of a scripted module has no leaves
+            twin = copy.deepcopy(audited)
+    else:
+        if spec.file is not None or spec.factory is not None:
+            shared = audited.preprocessing()
+            fields |= {n: v for n, v in shared.items() if n not in spec.model_fields_set}
+        try:
+            twin = load_classifier(**fields)
+        except InputError as error:
+            raise InputError(f"[twin]: {error}") from None
+    twin.threshold = audited.threshold
+    if spec.precision != "float32":
+        twin.network = LowPrecisionNetwork(twin.network, getattr(torch, spec.precision))
+    return twin
 
 
 @torch.no_grad()

@@ -16,10 +16,19 @@ from robust.engine.database.connection import DAMAGED
 from robust.engine.goal import Goal, goal_of
 from robust.engine.identity.attacks import remember_attacks
 from robust.engine.identity.images import require_unchanged
-from robust.engine.identity.networks import remember_surrogate, require_same_network
+from robust.engine.identity.networks import remember_outputs, require_same_network
 from robust.engine.identity.surroundings import resume_surroundings
 from robust.engine.provenance import PACKAGES, Provenance, find_provenance, utc_now
-from robust.engine.run_memory import BEGAN, CASE_SET, HEAD, MERGED_GROUPS, REPAIRED, CaseSet
+from robust.engine.run_memory import (
+    BEGAN,
+    CASE_SET,
+    HEAD,
+    MERGED_GROUPS,
+    REPAIRED,
+    SURROGATE_OUTPUTS,
+    TWIN_OUTPUTS,
+    CaseSet,
+)
 from robust.engine.run_store import RunStore
 from robust.engine.runner import DEFAULT_OPTIONS, Runner, RunOptions
 from robust.errors import InputError
@@ -34,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunInputs:
-    """The classifier, cases and attacks of an audit, with the reference and the surrogate."""
+    """The classifier, cases and attacks of an audit, with the reference and the other models."""
 
     classifier: Classifier
     cases: Cases
@@ -44,6 +53,14 @@ class RunInputs:
     """Cases of the split that detectors learn from."""
     surrogate: Classifier | None = None
     """Another model, on which the images of the transfer attack are made."""
+    twin: Classifier | None = None
+    """The version of the classifier that is deployed."""
+
+    @property
+    def others(self) -> dict[str, Classifier]:
+        """The models beside the audited one, by what they are called."""
+        known = {"surrogate": self.surrogate, "twin": self.twin}
+        return {name: other for name, other in known.items() if other is not None}
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,8 @@ class Session:
     provenance: Provenance
     surrogate: Classifier | None
     """Prepared; the transfer attack recognises its head on the cases that it attacks."""
+    twin: Classifier | None
+    """Prepared; its head is recognised where it is compared."""
     progress: Progress
 
 
@@ -83,8 +102,8 @@ def start_session(
     ready = prepare(inputs.classifier, device)
     cells = make_cells(plan.attacks, inputs.attacks, audit, len(cases.classes))
     weights = weights_hash(ready)
-    surrogate = None if inputs.surrogate is None else prepare(inputs.surrogate, device)
-    identity = _identity(plan, inputs, weights, surrogate, device.type)
+    others = {name: prepare(other, device) for name, other in inputs.others.items()}
+    identity = _identity(plan, inputs, weights, others, device.type)
     _claim(store, identity, audit.chunk, cases)
     known_files = store.contents("clean").items()
     mine = {row: d for row, d in known_files if chunks is None or row // audit.chunk in chunks}
@@ -100,8 +119,9 @@ def start_session(
     if runner.has_predicted_all():
         merged = store.memo(MERGED_GROUPS, lambda: _copies(cases, store))
         runner.cases = merged.applied(runner.cases)
-    if surrogate is not None and chunks is None:
-        remember_surrogate(surrogate, runner.cases, store)
+    for name, memo in (("surrogate", SURROGATE_OUTPUTS), ("twin", TWIN_OUTPUTS)):
+        if name in others and chunks is None:
+            remember_outputs(others[name], runner.cases, store, memo, name)
     remember_attacks(plan.attacks, inputs.attacks, len(cases.classes), store)
     provenance = find_provenance(plan, ready, weights, environment)
     provenance.save(store)
@@ -113,7 +133,8 @@ def start_session(
         cells=cells,
         goal=goal,
         provenance=provenance,
-        surrogate=surrogate,
+        surrogate=others.get("surrogate"),
+        twin=others.get("twin"),
         progress=options.progress,
     )
 
@@ -121,15 +142,15 @@ def start_session(
 def identity_of_run(plan: Plan, inputs: RunInputs, device: str = "auto") -> dict[str, str]:
     """What a run of this plan on these inputs is claimed with: whose it is."""
     chosen = choose_device(device)
-    other = None if inputs.surrogate is None else prepare(inputs.surrogate, chosen)
+    others = {name: prepare(other, chosen) for name, other in inputs.others.items()}
     weights = weights_hash(prepare(inputs.classifier, chosen))
-    return _identity(plan, inputs, weights, other, chosen.type)
+    return _identity(plan, inputs, weights, others, chosen.type)
 
 
 def _identity(
-    plan: Plan, inputs: RunInputs, weights: str, surrogate: Classifier | None, device: str
+    plan: Plan, inputs: RunInputs, weights: str, others: Mapping[str, Classifier], device: str
 ) -> dict[str, str]:
-    """The same, of the hash of the classifier's weights and the prepared surrogate."""
+    """The same, of the hash of the classifier's weights and the other models, prepared."""
     identity = {
         "plan": plan.digest(),
         "model": f"{weights} {inputs.classifier.describe()}",
@@ -139,8 +160,8 @@ def _identity(
     }
     if inputs.reference is not None:
         identity["reference"] = inputs.reference.fingerprint()
-    if surrogate is not None and inputs.surrogate is not None:
-        identity["surrogate"] = f"{weights_hash(surrogate)} {inputs.surrogate.describe()}"
+    for name, other in inputs.others.items():
+        identity[name] = f"{weights_hash(others[name])} {other.describe()}"
     return identity
 
 

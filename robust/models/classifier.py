@@ -158,6 +158,18 @@ class Classifier(nn.Module):
             "std": [round(float(v), 6) for v in self.std.flatten()],
         }
 
+    def preprocessing(self) -> dict[str, Any]:
+        """What is done to images before the network, as arguments of a classifier."""
+        return {
+            "mean": self.mean.flatten().tolist(),
+            "std": self.std.flatten().tolist(),
+            "size": self.size,
+            "interpolation": self.interpolation,
+            "fit": self.fit,
+            "channels": self.channels,
+            "finding": self.finding,
+        }
+
     def _channels(self, x: Tensor) -> Tensor:
         if self.channels == 3 and x.shape[1] == 1:
             return x.expand(-1, 3, -1, -1)

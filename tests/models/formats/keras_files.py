@@ -73,13 +73,18 @@ def _older(thing: Any) -> Any:
             fields.pop(new, None)
     if "inbound_nodes" in found:
         found["inbound_nodes"] = [
-            [[*one["config"]["keras_history"], {}] for one in node["args"]]
+            [[*one["config"]["keras_history"], {}] for one in _flat(node["args"])]
             for node in found["inbound_nodes"]
         ]
     for ends in ("input_layers", "output_layers"):
         if ends in found:
             found[ends] = [found[ends]]
     return found
+
+
+def _flat(arguments: list[Any]) -> list[Any]:
+    """The tensors among arguments, those in lists too, as `Add` has them."""
+    return [x for one in arguments for x in (one if isinstance(one, list) else [one])]
 
 
 def with_configuration(source: Path, target: Path, change: Any) -> Path:
