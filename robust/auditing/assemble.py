@@ -117,7 +117,7 @@ def make_report(
         scenarios=stages.scenarios,
         twin=stages.twin,
         accuracy_curves=accuracy_curves(cells, summary),
-        survival=survivals(store, cells, summary),
+        survival=survivals(store, cells, summary, provenance.differentiable),
     )
 
 

@@ -12,6 +12,7 @@ from detectors import Detector
 from robust.detection.factory import make_detectors
 from robust.detection.reference import check_reference
 from robust.engine.cells import Cell, make_attacks, make_cells
+from robust.engine.gradient_free import fitting_plan
 from robust.engine.inputs import open_model, open_plan, open_reference, open_twin
 from robust.engine.runner import RunOptions
 from robust.engine.session import RunInputs, identity_of_run
@@ -86,12 +87,15 @@ class RunSettings:
 
 def open_request(plan: Plan, settings: RunSettings) -> AuditRequest:
     """Open all that a plan names."""
-    attacks, detectors = make_attacks(plan.attacks), make_detectors(plan.detectors)
+    make_attacks(plan.attacks)  # a mistake in one is said before a model is read
+    detectors = make_detectors(plan.detectors)
     classifier, cases = open_plan(plan, settings.device)
     reference = open_reference(plan.data, plan.detection.reference) if detectors else None
     other = plan.scenarios.surrogate
     surrogate = None if other is None else open_model(other)
     twin = None if plan.twin is None else open_twin(plan.twin, classifier)
+    plan = fitting_plan(plan, classifier, surrogate)
+    attacks = make_attacks(plan.attacks)
     inputs = RunInputs(classifier, cases, attacks, reference, surrogate, twin)
     staged = StagedProgress(settings.progress, settings.announce)
     return AuditRequest(

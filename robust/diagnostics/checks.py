@@ -25,6 +25,7 @@ CHECKS: dict[str, Check] = {
     "the deployed version reads otherwise": model.twin_disagrees,
     "attacks without a verdict": run.not_evaluated,
     "workers disagree": run.workers_disagree,
+    "no gradients": model.no_gradients,
     "gradients vanish": gradient_masking.vanishing_gradients,
     "gradients mislead": gradient_masking.misleading_gradients,
     "gradients point away from the boundary": gradient_masking.gradients_point_away,

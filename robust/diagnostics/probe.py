@@ -11,7 +11,7 @@ import torch
 from attacks import Model, Streams
 from attacks.repeated_passes import AGAIN
 from robust.cases.case import spread
-from robust.diagnostics.finite_differences import probe_gradients, span
+from robust.diagnostics.finite_differences import probe_gradients
 from robust.diagnostics.line_search import LineSearcher, affordable
 from robust.diagnostics.reattack import (
     count_robust_without_bounds,
@@ -21,11 +21,13 @@ from robust.diagnostics.reattack import (
 from robust.engine.batch import Batch
 from robust.engine.cells import running_order
 from robust.engine.goal import ANY_ERROR, Goal, eligible_cases
+from robust.engine.gradient_free import has_gradients
 from robust.engine.mixed_precision import cases_at_once
 from robust.engine.run_memory import PROBE
 from robust.engine.session import Session
 from robust.engine.verified_attack import Recorder
 from robust.models.acceleration.memory import memory_ran_out
+from robust.models.proof import span
 from robust.plan.spec import AuditSpec
 from robust.records.probe import Gradients, LineSearch, Probed, Search
 
@@ -80,12 +82,16 @@ class _Probe:
         model = Recorder(self.session.classifier, batch.y)
         repeat, neighbours = _agreement(model, batch)
         streams = Streams.of(self.audit.seed, [case.id for case in batch.cases], "probe")
-        gradients = Gradients(len(batch.rows))
-        if repeat < REPEAT_TOLERANCE:  # of random outputs, finite differences mean nothing
+        gradients, boundless = Gradients(len(batch.rows)), 0
+        known = has_gradients(self.session.classifier)  # else nobody is misled by them
+        if (
+            known and repeat < REPEAT_TOLERANCE
+        ):  # of random outputs, finite differences mean nothing
             self._show(1, "gradients")
             gradients = probe_gradients(model, batch.x, batch.y, streams)
-        self._show(2, "attack without bounds")
-        boundless = count_robust_without_bounds(model, batch, self.audit.seed)
+        if known:
+            self._show(2, "attack without bounds")
+            boundless = count_robust_without_bounds(model, batch, self.audit.seed)
         self._show(3, "longer attacks on robust cases")
         found, lines, passes = self._search(batch, len(right))
         return Probed(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import logging
 
 import numpy as np
 import torch
@@ -14,6 +16,8 @@ from robust.models import Classifier, choose_device, full_precision, load_classi
 from robust.models.formats.half_precision import LowPrecisionNetwork
 from robust.models.preparation import image_template
 from robust.plan.spec import DataSpec, ModelSpec, Plan, TwinSpec
+
+_log = logging.getLogger(__name__)
 
 
 def open_reference(spec: DataSpec | None, split: str) -> Cases:
@@ -34,6 +38,8 @@ def open_plan(plan: Plan, device: str = "auto") -> tuple[Classifier, Cases]:
     if plan.audit.threshold != 0.5 and plan.audit.sensitivity is not None:
         raise InputError("[audit] give either threshold or sensitivity, not both")
     classifier = open_model(plan.model, plan.audit.threshold)
+    for note in classifier.origin.notes:
+        _log.warning("robust: %s", note)
     if plan.audit.sensitivity is not None:
         val = open_data(plan.data.model_copy(update={"split": "val", "limit": None}))
         with full_precision():
@@ -76,6 +82,12 @@ def open_twin(spec: TwinSpec, audited: Classifier) -> Classifier:
     twin.threshold = audited.threshold
     if spec.precision != "float32":
         twin.network = LowPrecisionNetwork(twin.network, getattr(torch, spec.precision))
+        twin.origin = dataclasses.replace(
+            twin.origin,
+            format=f"{twin.origin.format}, at {spec.precision}",
+            native=None,
+            differentiable=False,  # rounded: its gradients are not used, nor could they be proven
+        )
     return twin
 
 

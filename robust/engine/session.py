@@ -10,10 +10,11 @@ from itertools import islice
 from attacks import Attack
 from robust.cases import Cases
 from robust.cases.duplicates.merging import MergedGroups, find_merged_groups
-from robust.engine.batch import first_images
+from robust.engine.batch import first_images, sample_images
 from robust.engine.cells import Cell, make_cells
 from robust.engine.database.connection import DAMAGED
 from robust.engine.goal import Goal, goal_of
+from robust.engine.gradient_free import require_fitting_attacks
 from robust.engine.identity.attacks import remember_attacks
 from robust.engine.identity.images import require_unchanged
 from robust.engine.identity.networks import remember_outputs, require_same_network
@@ -22,21 +23,26 @@ from robust.engine.provenance import PACKAGES, Provenance, find_provenance, utc_
 from robust.engine.run_memory import (
     BEGAN,
     CASE_SET,
+    FORMAT_PROOF,
     HEAD,
     MERGED_GROUPS,
     REPAIRED,
     SURROGATE_OUTPUTS,
     TWIN_OUTPUTS,
     CaseSet,
+    Memo,
 )
 from robust.engine.run_store import RunStore
 from robust.engine.runner import DEFAULT_OPTIONS, Runner, RunOptions
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, prepare
 from robust.models.environment import find_environment
+from robust.models.proof import CASES as PROOF_CASES
+from robust.models.proof import needs_proof, prove
 from robust.models.weights import weights_hash
 from robust.plan.spec import Plan
 from robust.progress import Progress
+from robust.records import FormatProof
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +107,7 @@ def start_session(
     device = choose_device(options.device)
     ready = prepare(inputs.classifier, device)
     cells = make_cells(plan.attacks, inputs.attacks, audit, len(cases.classes))
+    require_fitting_attacks(ready, ((cell.label, cell.attack) for cell in cells))
     weights = weights_hash(ready)
     others = {name: prepare(other, device) for name, other in inputs.others.items()}
     identity = _identity(plan, inputs, weights, others, device.type)
@@ -113,6 +120,7 @@ def start_session(
         known = store.get(HEAD)
         images = None if known else first_images(cases, range(len(cases)), audit.chunk)
         ready = prepare(ready, device, images=images, head=known)
+    proof = _prove(ready, cases, store)
     require_same_network(ready, cases, list(islice(store.clean(), audit.chunk)))
     runner = Runner(ready, cases, store, audit, options)
     runner.predict_clean(chunks)
@@ -121,9 +129,10 @@ def start_session(
         runner.cases = merged.applied(runner.cases)
     for name, memo in (("surrogate", SURROGATE_OUTPUTS), ("twin", TWIN_OUTPUTS)):
         if name in others and chunks is None:
+            _prove_other(others[name], runner.cases, store, name)
             remember_outputs(others[name], runner.cases, store, memo, name)
     remember_attacks(plan.attacks, inputs.attacks, len(cases.classes), store)
-    provenance = find_provenance(plan, ready, weights, environment)
+    provenance = find_provenance(plan, ready, weights, environment, proof)
     provenance.save(store)
     return Session(
         classifier=ready,
@@ -137,6 +146,31 @@ def start_session(
         twin=others.get("twin"),
         progress=options.progress,
     )
+
+
+def _prove(
+    ready: Classifier, cases: Cases, store: RunStore, memo: Memo[FormatProof] = FORMAT_PROOF
+) -> FormatProof | None:
+    """The proof of a classifier's format on a few of the cases, once a run; None: it needs none."""
+    if not needs_proof(ready.origin):
+        return None
+    return store.memo(memo, lambda: prove(ready, sample_images(cases, PROOF_CASES)))
+
+
+def _prove_other(other: Classifier, cases: Cases, store: RunStore, name: str) -> None:
+    """The same for another model, whose head is recognised when it is used; InputError."""
+    if not needs_proof(other.origin):
+        return
+    images = first_images(cases, range(len(cases)), PROOF_CASES)
+    try:
+        _prove(
+            prepare(other, other.mean.device, images=images),
+            cases,
+            store,
+            FORMAT_PROOF.of(name),
+        )
+    except InputError as error:
+        raise InputError(f"the {name} does not fit: {error}") from None
 
 
 def identity_of_run(plan: Plan, inputs: RunInputs, device: str = "auto") -> dict[str, str]:

@@ -19,6 +19,7 @@ import torch
 from detectors import Detector, FeatureReader, Features, FittedDetector
 from robust.cases import Cases
 from robust.engine.batch import first_images
+from robust.engine.gradient_free import require_fitting_attacks
 from robust.engine.inputs import open_plan
 from robust.errors import InputError, first_line
 from robust.guard.artifact import (
@@ -112,6 +113,8 @@ def fit_detector(
     groups = group_codes([entry.group for entry in inputs.calibration.entries])
     folds = _folds(groups, inputs.calibration.split, plan.audit.seed)
     classifier, _ = open_plan(on_split(plan, split), device)
+    if inputs.cell is not None:
+        require_fitting_attacks(classifier, [(inputs.cell.label, inputs.cell.attack)])
     with full_precision(), backward_errors(), torch.no_grad():
         images = first_images(inputs.reference, range(len(inputs.reference)), plan.audit.chunk)
         ready = prepare(classifier, choose_device(device), images=images)

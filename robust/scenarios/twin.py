@@ -28,7 +28,6 @@ from robust.errors import InputError
 from robust.metrics.arrays import Mask
 from robust.metrics.by_group import ByGroup
 from robust.models import Classifier, prepare, weights_hash
-from robust.models.formats.half_precision import LowPrecisionNetwork
 from robust.models.preparation import image_template
 from robust.plan.spec import AuditSpec, ScenariosSpec
 from robust.records import Estimate, Twin, TwinShownImages
@@ -84,7 +83,7 @@ class _Comparison:
         twin = self.twin
         return dataclasses.replace(
             self._clean_results(found),
-            source=_source(twin),
+            source=twin.origin.format,
             weights_sha256=weights_hash(twin),
             describe=twin.describe(),
             shown=() if holdouts is None else self._shown(*holdouts),
@@ -241,10 +240,3 @@ def _rate(by_group: ByGroup, values: Mask) -> Estimate:
     found = by_group.rate(values)
     assert found is not None  # there are cases
     return found
-
-
-def _source(twin: Classifier) -> str:
-    network = twin.network
-    low = isinstance(network, LowPrecisionNetwork)
-    precision = str(network.kind).removeprefix("torch.") if low else ""
-    return f"{twin.origin.format}, at {precision}" if precision else twin.origin.format
