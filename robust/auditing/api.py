@@ -33,7 +33,7 @@ from robust.engine.identity.attacks import attacks_of_run
 from robust.engine.outcome_table import write_table
 from robust.engine.provenance import Provenance
 from robust.engine.run_directory import RunDirectory, open_run, writing
-from robust.engine.run_memory import CASE_SET, DETECTION, MERGED_GROUPS, SCENARIOS, CaseSet
+from robust.engine.run_memory import CASE_SET, DETECTION, MERGED_GROUPS, SCENARIOS, TWIN, CaseSet
 from robust.engine.run_store import RunStore
 from robust.engine.session import RunInputs, Session
 from robust.engine.summary import Summary
@@ -54,6 +54,7 @@ from robust.progress import (
 )
 from robust.records import GALLERY, Detection, Exhibit, Report
 from robust.scenarios.run import run_scenarios
+from robust.scenarios.twin import compare_twin
 
 MOST_CASES = 100_000_000
 """More than this is a forged number, for which no memory is taken."""
@@ -69,6 +70,7 @@ def audit(
     detectors: Sequence[str | Detector] = (),
     reference: Cases | None = None,
     surrogate: Classifier | None = None,
+    twin: Classifier | None = None,
     out: str | Path | None = None,
     title: str = "Robustness audit",
     gallery: int | None = None,
@@ -85,10 +87,11 @@ def audit(
     evaluated on the attacks. `settings` are the fields of a plan's `[audit]` table: norm, eps,
     cells, goal, target, threshold, seed, chunk; `detection`, `scenarios`, `doubts` and `report` are
     dicts of those of its tables of that name. Images made on `surrogate`, another model, are shown
-    to the classifier. With `out` the run lives in that folder and resumes from it, and `gallery`
-    cases are drawn there as pictures (default: 6, or none where a picture may carry a name).
-    `progress` is told how far the whole run is, `announce` the folder, the cost and each stage in a
-    line. The classifier is copied, never changed. Raises InputError.
+    to the classifier; `twin`, the version of it that is deployed, is compared with it. With `out`
+    the run lives in that folder and resumes from it, and `gallery` cases are drawn there as
+    pictures (default: 6, or none where a picture may carry a name). `progress` is told how far the
+    whole run is, `announce` the folder, the cost and each stage in a line. The classifier is
+    copied, never changed. Raises InputError.
     """
     raw: dict[str, Any] = {"title": title}
     for table in ("detection", "scenarios", "doubts", "report"):
@@ -105,7 +108,8 @@ def audit(
         named = iter(make_attacks([s for s, a in zip(plan.attacks, attacks) if isinstance(a, str)]))
         made = [next(named) if isinstance(a, str) else a for a in attacks]
     known = _detectors(plan.detectors, detectors)
-    inputs = RunInputs(classifier, cases, made or make_attacks(plan.attacks), reference, surrogate)
+    made = made or make_attacks(plan.attacks)
+    inputs = RunInputs(classifier, cases, made, reference, surrogate, twin)
     staged = StagedProgress(progress, announce)
     return run_request(AuditRequest(plan, inputs, known, out, staged, device, skip_broken))
 
@@ -179,8 +183,11 @@ def _report_so_far(store: RunStore, directory: Path) -> Report:
     attacks = attacks_of_run(plan.attacks, store)
     cells = make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))
     scenarios = store.get(SCENARIOS)
+    twin = store.get(TWIN)
     found = StageResults(
-        detection=store.get(DETECTION), scenarios=scenarios.scenarios if scenarios else ()
+        detection=store.get(DETECTION),
+        scenarios=scenarios.scenarios if scenarios else (),
+        twin=twin.twin if twin else None,
     )
     return make_report(provenance, cases, cells, store, found)
 
@@ -274,6 +281,8 @@ class _Stages:
         detection = None if run is None else _detect(session, run, stage)
         stage(cost.SCENARIOS)
         scenarios = run_scenarios(plan.scenarios, plan.audit, session)
+        stage(cost.DEPLOYED)
+        twin = compare_twin(plan.scenarios, plan.audit, session)
         if plan.doubts.probe:
             stage(cost.PROBE)
             probe(plan.audit, session)
@@ -281,6 +290,7 @@ class _Stages:
         stages = StageResults(
             detection=detection,
             scenarios=scenarios,
+            twin=twin,
             table=self._write_table(session),
             seconds=time.perf_counter() - began,
         )

@@ -33,6 +33,7 @@ from robust.records import (
     Scenario,
     SmallerBatch,
     Timings,
+    Twin,
     record_from,
 )
 from robust.storage.survival import survivals
@@ -51,6 +52,7 @@ class StageResults:
 
     detection: Detection | None = None
     scenarios: tuple[Scenario, ...] = ()
+    twin: Twin | None = None
     table: str = ""
     """Hash of outcomes.csv; empty where it has not been written."""
     seconds: float = 0.0
@@ -90,6 +92,7 @@ def make_report(
         rows=summary.cell_rows(),
         worst=summary.worst_rows(plan.audit.norm),
         detection=stages.detection,
+        twin=stages.twin,
         grey_in_colour=known.grey_in_colour,
         missing_stages=missing_stages(provenance.plan, cases, cells, store, ended),
     )
@@ -112,6 +115,7 @@ def make_report(
         missing_stages=results.missing_stages,
         detection=stages.detection,
         scenarios=stages.scenarios,
+        twin=stages.twin,
         accuracy_curves=accuracy_curves(cells, summary),
         survival=survivals(store, cells, summary, provenance.differentiable),
     )

@@ -21,6 +21,7 @@ from robust.models import Classifier
 from robust.plan.spec import Plan
 from robust.progress import StagedProgress, clock_text
 from robust.report.text.format import counted
+from robust.scenarios.twin import query_budget, shown_cells
 from robust.storage.survival import is_measured
 
 CLEAN = "clean predictions"
@@ -30,10 +31,14 @@ CONTROLS = "features of control images"
 DETECTORS = "evaluating detectors"
 ADAPTIVE = "adaptive attacks on detectors"
 SCENARIOS = "scenarios"
+DEPLOYED = "deployed version"
 PROBE = "probe of the classifier"
 RESULTS = "results by case, storage and intervals"
 GALLERY = "example images"
-STAGES = (CLEAN, REFERENCE, ATTACKS, CONTROLS, DETECTORS, ADAPTIVE, SCENARIOS, PROBE, RESULTS)
+STAGES = (
+    *(CLEAN, REFERENCE, ATTACKS, CONTROLS, DETECTORS, ADAPTIVE),
+    *(SCENARIOS, DEPLOYED, PROBE, RESULTS),
+)
 """In their order; `GALLERY` follows where there is one."""
 
 PROBE_PASSES = 1200
@@ -102,6 +107,8 @@ def estimate(plan: Plan, cells: Sequence[Cell], size: RunSize) -> Cost:
         * cases,
         SCENARIOS: _scenario_passes(plan, cases),
     }
+    if plan.twin is not None:
+        passes[DEPLOYED] = _twin_passes(plan, own, cases)
     other = {CLEAN: _READ * cases, RESULTS: 0.5 + 1e-3 * cases * len(own)}
     if plan.doubts.probe:
         passes[PROBE] = float(PROBE_PASSES * min(MAX_CASES, cases))
@@ -136,6 +143,13 @@ def _scenario_passes(plan: Plan, cases: int) -> float:
     total += used * sum(spec.queries)
     total += 40 * used if spec.surrogate is not None else 0
     return total
+
+
+def _twin_passes(plan: Plan, cells: Sequence[Cell], cases: int) -> float:
+    used = min(cases, plan.scenarios.cases)
+    shown = sum(2 * cell.attack.passes + 1 for cell in shown_cells(cells))
+    direct = 2 * query_budget(plan.scenarios) * (len(plan.audit.eps) + 1)
+    return float(cases + used * (shown + direct))
 
 
 @dataclass

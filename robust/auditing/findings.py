@@ -5,25 +5,21 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from robust.auditing.api import run_request
-from robust.auditing.request import AuditRequest, RunSettings
+from robust.auditing.request import AuditRequest, RunSettings, request_on
 from robust.cases import Cases, finding_names
-from robust.detection.factory import make_detectors
-from robust.engine.cells import make_attacks
 from robust.engine.database.clean_outputs import CleanOutputs
-from robust.engine.gradient_free import fitting_plan
-from robust.engine.inputs import open_data, open_model, open_reference, threshold_for
-from robust.engine.session import RunInputs
+from robust.engine.inputs import open_data, open_model, threshold_for
 from robust.errors import InputError, did_you_mean
 from robust.models import Classifier, choose_device, full_precision, prepare
 from robust.models.weights import weights_hash
 from robust.plan.findings import ALL, asks_for_several
 from robust.plan.machines import WorkerChoice
 from robust.plan.spec import ModelSpec, Plan
-from robust.progress import Announce, Progress, StagedProgress, no_announcement, no_progress
+from robust.progress import Announce, Progress, no_announcement, no_progress
 from robust.records import FindingEntry, FindingsReport, Report
 
 
@@ -106,28 +102,12 @@ class _FindingAudit:
 
     def request(self, out: Path | None) -> AuditRequest:
         """Its request; InputError where its cases cannot be audited."""
-        plan, settings = self._plan(), self.settings
+        plan = self._plan()
         assert plan.data is not None  # audit_findings checks
         cases = open_data(plan.data)
         _require_both(cases)
-        classifier = self._classifier(plan)
-        surrogate = plan.scenarios.surrogate
-        other = None if surrogate is None else open_model(surrogate)
-        plan = fitting_plan(plan, classifier, other)
-        attacks, detectors = make_attacks(plan.attacks), make_detectors(plan.detectors)
-        reference = open_reference(plan.data, plan.detection.reference) if detectors else None
-        inputs = RunInputs(classifier, cases, attacks, reference, other)
-        return AuditRequest(
-            plan=plan,
-            inputs=inputs,
-            detectors=detectors,
-            out=out,
-            progress=StagedProgress(settings.progress, settings.announce),
-            device=settings.device,
-            skip_broken=settings.skip_broken,
-            workers=settings.workers,
-            clean_outputs=self.shared,
-        )
+        settings = replace(self.settings, out=out)
+        return request_on(plan, self._classifier(plan), cases, settings, self.shared)
 
     def _plan(self) -> Plan:
         """The plan of this finding alone: the same audit by itself, and what it is known by."""
@@ -137,7 +117,11 @@ class _FindingAudit:
         label = _label_of(self.name, self.output, self.known)
         only = {"label": label} if self.plan.data.path.endswith(".npz") else {"positive": (label,)}
         data = self.plan.data.model_copy(update=only)
-        return self.plan.model_copy(update={"model": model, "data": data, "title": title})
+        twin = self.plan.twin
+        if twin is not None and twin.finding is None:
+            twin = twin.model_copy(update={"finding": self.output})
+        changes = {"model": model, "data": data, "title": title, "twin": twin}
+        return self.plan.model_copy(update=changes)
 
     def _classifier(self, plan: Plan) -> Classifier:
         """The shared network, asked for this finding, at its threshold."""

@@ -9,20 +9,23 @@ from functools import cached_property
 from pathlib import Path
 
 from detectors import Detector
+from robust.cases import Cases
 from robust.detection.factory import make_detectors
 from robust.detection.reference import check_reference
 from robust.engine.cells import Cell, make_attacks, make_cells
 from robust.engine.database.clean_outputs import CleanOutputs
 from robust.engine.gradient_free import fitting_plan
-from robust.engine.inputs import open_model, open_plan, open_reference
+from robust.engine.inputs import open_model, open_plan, open_reference, open_twin
 from robust.engine.runner import RunOptions
 from robust.engine.session import RunInputs, identity_of_run
 from robust.errors import InputError
+from robust.models import Classifier
 from robust.models.class_order import match_classes
 from robust.plan.machines import WorkerChoice
 from robust.plan.spec import Plan
 from robust.progress import Announce, Progress, StagedProgress, no_announcement, no_progress
 from robust.scenarios.run import check_scenarios
+from robust.scenarios.twin import check_twin
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class AuditRequest:
     def check(self) -> None:
         """InputError for a request that cannot work, before a run directory is opened."""
         check_scenarios(self.plan.scenarios)
+        check_twin(self.inputs.twin)
         if self.detectors:
             if self.inputs.reference is None:
                 raise InputError(
@@ -90,23 +94,36 @@ class RunSettings:
 def open_request(plan: Plan, settings: RunSettings) -> AuditRequest:
     """Open all that a plan names."""
     make_attacks(plan.attacks)  # a mistake in one is said before a model is read
-    detectors = make_detectors(plan.detectors)
+    make_detectors(plan.detectors)
     classifier, cases = open_plan(plan, settings.device)
+    return request_on(plan, classifier, cases, settings)
+
+
+def request_on(
+    plan: Plan,
+    classifier: Classifier,
+    cases: Cases,
+    settings: RunSettings,
+    clean_outputs: CleanOutputs | None = None,
+) -> AuditRequest:
+    """The request of a plan whose classifier and cases are open; what else it names is opened."""
+    detectors = make_detectors(plan.detectors)
     reference = open_reference(plan.data, plan.detection.reference) if detectors else None
     other = plan.scenarios.surrogate
     surrogate = None if other is None else open_model(other)
     if surrogate is not None:
         match_classes(surrogate, cases.classes)
+    twin = None if plan.twin is None else open_twin(plan.twin, classifier)
     plan = fitting_plan(plan, classifier, surrogate)
-    inputs = RunInputs(classifier, cases, make_attacks(plan.attacks), reference, surrogate)
-    staged = StagedProgress(settings.progress, settings.announce)
+    attacks = make_attacks(plan.attacks)
     return AuditRequest(
         plan=plan,
-        inputs=inputs,
+        inputs=RunInputs(classifier, cases, attacks, reference, surrogate, twin),
         detectors=detectors,
         out=settings.out,
-        progress=staged,
+        progress=StagedProgress(settings.progress, settings.announce),
         device=settings.device,
         skip_broken=settings.skip_broken,
         workers=settings.workers,
+        clean_outputs=clean_outputs,
     )

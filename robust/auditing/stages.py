@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
 from robust.engine.goal import eligible_cases
-from robust.engine.run_memory import DETECTION, PROBE, SCENARIOS, SURROGATE_OUTPUTS
+from robust.engine.run_memory import (
+    DETECTION,
+    PROBE,
+    SCENARIOS,
+    SURROGATE_OUTPUTS,
+    TWIN,
+    TWIN_OUTPUTS,
+)
 from robust.engine.run_store import RunStore
 from robust.plan.spec import Plan
 from robust.records import STAGES
@@ -31,6 +38,8 @@ def missing_stages(
         "storage": not attacked and any(is_measured(cell) for cell in cells),
         "scenarios": asks_for_scenarios(plan.scenarios, surrogate)
         and (not attacked or store.get(SCENARIOS) is None),
+        "twin": (plan.twin is not None or store.get(TWIN_OUTPUTS) is not None)
+        and (not attacked or store.get(TWIN) is None),
         "probe": plan.doubts.probe and not (attacked and _is_probed(store, cases)),
         "table": not ended["table"],
         "gallery": _shows_images(plan, cases) and not ended["gallery"],

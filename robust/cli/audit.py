@@ -127,6 +127,14 @@ _MODEL = (
     ),
     FieldOption("--channels", "model.channels", "Input channels of the network: 1 or 3.", int),
 )
+_TWIN = (
+    FieldOption(
+        "--twin",
+        "twin.file",
+        "File of the deployed version (exported, quantised), which is compared with the model. "
+        "--set twin.precision=float16 takes the same weights at half precision.",
+    ),
+)
 _DATA = (
     FieldOption("--data", "data.path", "Image folder, DICOMDIR, MedMNIST .npz or phantom:NAME."),
     FieldOption("--split", "data.split", "Split to audit.", default="test"),
@@ -177,7 +185,7 @@ _REPORT = (
     ),
 )
 PANELS = (
-    (MODEL, _MODEL),
+    (MODEL, (*_MODEL, *_TWIN)),
     (DATA, _DATA),
     (ATTACKS, _ATTACKS),
     (DETECTORS, _DETECTORS),

@@ -22,6 +22,7 @@ CHECKS: dict[str, Check] = {
     "random outputs": model.random_outputs,
     "outputs depend on the batch": model.batch_dependence,
     "parts in training mode": model.training_mode,
+    "the deployed version reads otherwise": model.twin_disagrees,
     "attacks without a verdict": run.not_evaluated,
     "workers disagree": run.workers_disagree,
     "no gradients": model.no_gradients,

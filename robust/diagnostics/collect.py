@@ -22,7 +22,7 @@ from robust.metrics.intervals import groups_needed
 from robust.metrics.scores import Condition, margins
 from robust.plan.gates import GatesSpec
 from robust.plan.spec import AuditSpec
-from robust.records import AttackResult, CopiedImages, Detection, Workers
+from robust.records import AttackResult, CopiedImages, Detection, Twin, Workers
 
 FEW_IMAGES = 4
 """Of fewer, logits may all lie in [0, 1] by chance."""
@@ -46,6 +46,7 @@ class RunResults:
     rows: Sequence[AttackResult]
     worst: Sequence[AttackResult]
     detection: Detection | None = None
+    twin: Twin | None = None
     grey_in_colour: int = 0
     """Number of the images looked at that are grey in a colour file."""
     missing_stages: tuple[str, ...] = ()
@@ -88,6 +89,7 @@ def collect_evidence(results: RunResults) -> Evidence:
         missing_stages=results.missing_stages,
         predicted=_predicted(summary),
         detection=results.detection,
+        twin=results.twin,
         copies=results.copies,
         worst=results.worst,
         groups_needed=_groups_needed(plan.gates),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from robust.cases.case import Cases
-from robust.records import AttackResult, ComputedAgain, CopiedImages, Detection
+from robust.records import AttackResult, ComputedAgain, CopiedImages, Detection, Twin
 from robust.records.probe import Probed
 
 
@@ -69,6 +69,8 @@ class Evidence:
     """How many clean images are read as each class, by the class's number."""
     detection: Detection | None = None
     """Detector results; None where the plan names no detector."""
+    twin: Twin | None = None
+    """The deployed version beside the model; None where the plan names none."""
     copies: CopiedImages = field(default_factory=CopiedImages)
     """Audited images that show the picture of another one."""
     worst: Sequence[AttackResult] = ()

@@ -28,6 +28,10 @@ CLIPPED = 0.05
 """Smallest share of different images with the same extreme output."""
 
 
+MIN_DIFFERENT, MIN_DIFFERENT_SHARE = 3, 0.02
+"""Unmodified images that a deployed version reads otherwise: the fewest, and as a share."""
+
+
 def weak_clean(e: Evidence) -> str | None:
     """Raised if neither mean recall nor AUC on clean images is above chance at the 5 % level."""
     accuracy = e.clean.scores.accuracy
@@ -46,6 +50,21 @@ def weak_clean(e: Evidence) -> str | None:
         auc = e.clean.scores.auc
         seen[-1] += ")" if auc is None else f"), AUC {auc.value:.2f}"
     return "; ".join(seen)
+
+
+def twin_disagrees(e: Evidence) -> str | None:
+    """Raised if the deployed version reads more clean images otherwise than rounding explains."""
+    if e.twin is None:
+        return None
+    one = e.twin.agreement
+    differ = round((1 - one.value) * one.cases)
+    if differ < MIN_DIFFERENT or differ < MIN_DIFFERENT_SHARE * one.cases:
+        return None
+    return (
+        f"{differ} of {one.cases} unmodified images are read otherwise; accuracy is "
+        f"{percent_text(e.twin.audited_accuracy.value)} for the model and "
+        f"{percent_text(e.twin.twin_accuracy.value)} for the deployed version"
+    )
 
 
 def constant_predictions(e: Evidence) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import logging
 from collections.abc import Sequence
 
@@ -16,9 +18,10 @@ from robust.engine.database.clean_outputs import CleanOutputs
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, full_precision, load_classifier, prepare
 from robust.models.class_order import match_classes
+from robust.models.formats.half_precision import LowPrecisionNetwork
 from robust.models.preparation import image_template
 from robust.plan.findings import asks_for_several
-from robust.plan.spec import DataSpec, ModelSpec, Plan
+from robust.plan.spec import DataSpec, ModelSpec, Plan, TwinSpec
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +81,38 @@ def tell_notes(classifier: Classifier) -> None:
     """Log what the user should know of a model as it was loaded."""
     for note in classifier.origin.notes:
         _log.warning("robust: the model: %s", note)
+
+
+def open_twin(spec: TwinSpec, audited: Classifier) -> Classifier:
+    """The classifier that a plan's `[twin]` table names, at the audited one's threshold."""
+    fields = spec.model_dump(exclude={"precision"})
+    sources = [fields[name] for name in ("architecture", "file", "factory", "folder")]
+    if not any(sources):
+        if spec.precision == "float32":
+            raise InputError(
+                "[twin] is the audited model itself; name its version (file, architecture, ...), "
+                "or a precision: precision = 'float16'"
+            )
+        with torch.no_grad():  # else the copy of a scripted module has no leaves
+            twin = copy.deepcopy(audited)
+    else:
+        if spec.file is not None or spec.factory is not None:
+            shared = audited.preprocessing()
+            fields |= {n: v for n, v in shared.items() if n not in spec.model_fields_set}
+        try:
+            twin = load_classifier(**fields)
+        except InputError as error:
+            raise InputError(f"[twin]: {error}") from None
+    twin.threshold = audited.threshold
+    if spec.precision != "float32":
+        twin.network = LowPrecisionNetwork(twin.network, getattr(torch, spec.precision))
+        twin.origin = dataclasses.replace(
+            twin.origin,
+            format=f"{twin.origin.format}, at {spec.precision}",
+            native=None,
+            differentiable=False,  # rounded: its gradients are not used, nor could they be proven
+        )
+    return twin
 
 
 @torch.no_grad()

@@ -73,7 +73,7 @@ def find_provenance(
 ) -> Provenance:
     """The provenance of a run; `weights` is the hash of the prepared classifier's weights."""
     spec = public_plan(plan).model
-    source = spec.model_dump(exclude_none=True) if spec else {"given": "in Python"}
+    source = spec.model_dump(mode="json", exclude_none=True) if spec else {"given": "in Python"}
     for name in PATHS:
         if name in source:
             source[name] = "not named here"

@@ -11,7 +11,7 @@ from robust.cases.duplicates.merging import MergedGroups
 from robust.models.acceleration.accelerate import Acceleration
 from robust.models.acceleration.memory import BatchSize
 from robust.plan.machines import Shard
-from robust.records import ComputedAgain, Detection, FormatProof, Scenario, Workers
+from robust.records import ComputedAgain, Detection, FormatProof, Scenario, Twin, Workers
 from robust.records.from_plain import record_from
 from robust.records.probe import Probed
 
@@ -120,6 +120,43 @@ class QueryResult:
 
 
 @dataclass(frozen=True)
+class TwinPredictions:
+    """What the deployed version reads in the clean images of one chunk."""
+
+    labels: tuple[tuple[int, int], ...]
+    """Row of a case, and the label that is predicted."""
+
+
+@dataclass(frozen=True)
+class TwinShown:
+    """One attack's images of the audited model, shown to both; one entry a case."""
+
+    alike: list[bool]
+    """Whether both predict the same label."""
+    audited: list[bool]
+    """Whether the image reaches the goal on the audited model."""
+    twin: list[bool]
+    """Whether it does so on the deployed version."""
+
+
+@dataclass(frozen=True)
+class TwinDirect:
+    """One attack on each of both models, on some cases: which are fooled, by eps as text."""
+
+    audited: dict[str, list[bool]]
+    twin: dict[str, list[bool]]
+    failed: str
+    """Error of an attack, or an empty text."""
+
+
+@dataclass(frozen=True)
+class FinishedTwin:
+    """The comparison with the deployed version."""
+
+    twin: Twin
+
+
+@dataclass(frozen=True)
 class FeatureCopies:
     """Near copies in feature space, beyond those that the images themselves show; all by row."""
 
@@ -162,6 +199,16 @@ FEATURE_COPIES = Memo("copies in feature space", FeatureCopies)
 """Near copies that detectors would know again."""
 SURROGATE_OUTPUTS = Memo("surrogate outputs", list[list[float]])
 """Of the surrogate on a few images `(n, outputs)`, to notice that its code has changed."""
+TWIN_OUTPUTS = Memo("twin outputs", list[list[float]])
+"""The same of the version that is deployed."""
+TWIN_CLEAN = Memo("twin on clean images", TwinPredictions)
+"""By number of the chunk."""
+TWIN_SHOWN = Memo("twin on attacked images", TwinShown)
+"""By cell and number of the batch of cases."""
+TWIN_DIRECT = Memo("attacks on the twin", TwinDirect)
+"""By attack, norm, eps and number of the batch of cases."""
+TWIN = Memo("twin", FinishedTwin)
+"""The whole comparison; there once it is finished."""
 SHARD = Memo("shard", Shard)
 """Which part of a run the store is of; the store of a whole run does not have it."""
 SHARD_ATTACKED = Memo("shard attacked", bool)

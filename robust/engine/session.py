@@ -17,7 +17,7 @@ from robust.engine.goal import Goal, goal_of
 from robust.engine.gradient_free import require_fitting_attacks
 from robust.engine.identity.attacks import remember_attacks
 from robust.engine.identity.images import require_unchanged
-from robust.engine.identity.networks import remember_surrogate, require_same_network
+from robust.engine.identity.networks import remember_outputs, require_same_network
 from robust.engine.identity.surroundings import resume_surroundings
 from robust.engine.provenance import PACKAGES, Provenance, find_provenance, utc_now
 from robust.engine.run_memory import (
@@ -27,6 +27,8 @@ from robust.engine.run_memory import (
     HEAD,
     MERGED_GROUPS,
     REPAIRED,
+    SURROGATE_OUTPUTS,
+    TWIN_OUTPUTS,
     CaseSet,
     Memo,
 )
@@ -47,7 +49,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunInputs:
-    """The classifier, cases and attacks of an audit, with the reference and the surrogate."""
+    """The classifier, cases and attacks of an audit, with the reference and the other models."""
 
     classifier: Classifier
     cases: Cases
@@ -57,6 +59,14 @@ class RunInputs:
     """Cases of the split that detectors learn from."""
     surrogate: Classifier | None = None
     """Another model, on which the images of the transfer attack are made."""
+    twin: Classifier | None = None
+    """The version of the classifier that is deployed."""
+
+    @property
+    def others(self) -> dict[str, Classifier]:
+        """The models beside the audited one, by what they are called."""
+        known = {"surrogate": self.surrogate, "twin": self.twin}
+        return {name: other for name, other in known.items() if other is not None}
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,8 @@ class Session:
     provenance: Provenance
     surrogate: Classifier | None
     """Prepared; the transfer attack recognises its head on the cases that it attacks."""
+    twin: Classifier | None
+    """Prepared; its head is recognised where it is compared."""
     progress: Progress
 
 
@@ -97,8 +109,8 @@ def start_session(
     cells = make_cells(plan.attacks, inputs.attacks, audit, len(cases.classes))
     require_fitting_attacks(ready, ((cell.label, cell.attack) for cell in cells))
     weights = weights_hash(ready)
-    surrogate = None if inputs.surrogate is None else prepare(inputs.surrogate, device)
-    identity = _identity(plan, inputs, weights, surrogate, device.type)
+    others = {name: prepare(other, device) for name, other in inputs.others.items()}
+    identity = _identity(plan, inputs, weights, others, device.type)
     _claim(store, identity, audit.chunk, cases)
     known_files = store.contents("clean").items()
     mine = {row: d for row, d in known_files if chunks is None or row // audit.chunk in chunks}
@@ -115,9 +127,10 @@ def start_session(
     if runner.has_predicted_all():
         merged = store.memo(MERGED_GROUPS, lambda: _copies(cases, store))
         runner.cases = merged.applied(runner.cases)
-    if surrogate is not None and chunks is None:
-        _prove_surrogate(surrogate, runner.cases, store)
-        remember_surrogate(surrogate, runner.cases, store)
+    for name, memo in (("surrogate", SURROGATE_OUTPUTS), ("twin", TWIN_OUTPUTS)):
+        if name in others and chunks is None:
+            _prove_other(others[name], runner.cases, store, name)
+            remember_outputs(others[name], runner.cases, store, memo, name)
     remember_attacks(plan.attacks, inputs.attacks, len(cases.classes), store)
     provenance = find_provenance(plan, ready, weights, environment, proof)
     provenance.save(store)
@@ -129,7 +142,8 @@ def start_session(
         cells=cells,
         goal=goal,
         provenance=provenance,
-        surrogate=surrogate,
+        surrogate=others.get("surrogate"),
+        twin=others.get("twin"),
         progress=options.progress,
     )
 
@@ -143,34 +157,34 @@ def _prove(
     return store.memo(memo, lambda: prove(ready, sample_images(cases, PROOF_CASES)))
 
 
-def _prove_surrogate(surrogate: Classifier, cases: Cases, store: RunStore) -> None:
-    """The same for the other model, whose head is recognised when it attacks; InputError."""
-    if not needs_proof(surrogate.origin):
+def _prove_other(other: Classifier, cases: Cases, store: RunStore, name: str) -> None:
+    """The same for another model, whose head is recognised when it is used; InputError."""
+    if not needs_proof(other.origin):
         return
     images = first_images(cases, range(len(cases)), PROOF_CASES)
     try:
         _prove(
-            prepare(surrogate, surrogate.mean.device, images=images),
+            prepare(other, other.mean.device, images=images),
             cases,
             store,
-            FORMAT_PROOF.of("surrogate"),
+            FORMAT_PROOF.of(name),
         )
     except InputError as error:
-        raise InputError(f"the surrogate does not fit: {error}") from None
+        raise InputError(f"the {name} does not fit: {error}") from None
 
 
 def identity_of_run(plan: Plan, inputs: RunInputs, device: str = "auto") -> dict[str, str]:
     """What a run of this plan on these inputs is claimed with: whose it is."""
     chosen = choose_device(device)
-    other = None if inputs.surrogate is None else prepare(inputs.surrogate, chosen)
+    others = {name: prepare(other, chosen) for name, other in inputs.others.items()}
     weights = weights_hash(prepare(inputs.classifier, chosen))
-    return _identity(plan, inputs, weights, other, chosen.type)
+    return _identity(plan, inputs, weights, others, chosen.type)
 
 
 def _identity(
-    plan: Plan, inputs: RunInputs, weights: str, surrogate: Classifier | None, device: str
+    plan: Plan, inputs: RunInputs, weights: str, others: Mapping[str, Classifier], device: str
 ) -> dict[str, str]:
-    """The same, of the hash of the classifier's weights and the prepared surrogate."""
+    """The same, of the hash of the classifier's weights and the other models, prepared."""
     identity = {
         "plan": plan.digest(),
         "model": f"{weights} {inputs.classifier.describe()}",
@@ -180,8 +194,8 @@ def _identity(
     }
     if inputs.reference is not None:
         identity["reference"] = inputs.reference.fingerprint()
-    if surrogate is not None and inputs.surrogate is not None:
-        identity["surrogate"] = f"{weights_hash(surrogate)} {inputs.surrogate.describe()}"
+    for name, other in inputs.others.items():
+        identity[name] = f"{weights_hash(others[name])} {other.describe()}"
     return identity
 
 

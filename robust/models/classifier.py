@@ -198,6 +198,19 @@ class Classifier(nn.Module):
             "std": [round(float(v), 6) for v in self.std.flatten()],
         }
 
+    def preprocessing(self) -> dict[str, Any]:
+        """What is done to images before the network, as arguments of a classifier."""
+        return {
+            "mean": self.mean.flatten().tolist(),
+            "std": self.std.flatten().tolist(),
+            "size": self.size,
+            "interpolation": self.interpolation,
+            "fit": self.fit,
+            "crop_pct": self.crop_pct,
+            "channels": self.channels,
+            "finding": self.finding,
+        }
+
     def _ordered(self, logits: Tensor) -> Tensor:
         return logits if self.class_order is None else logits[:, list(self.class_order)]
 

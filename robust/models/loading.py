@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from robust.errors import InputError, did_you_mean, type_and_line
+from robust.files import path_exists
 from robust.models.architectures import (
     AUXILIARY,
     Construction,
@@ -24,6 +25,7 @@ from robust.models.classifier import Classifier, resized_side
 from robust.models.formats import load_file, load_folder, load_library
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
 from robust.models.formats.registry import prefix_of
+from robust.models.formats.tensorflow import refuse_as_weights
 from robust.models.preparation import evaluate
 from robust.models.trained import load_trained
 from robust.models.weights import load_strictly, read_weights
@@ -60,8 +62,9 @@ def load_classifier(
     - `architecture`: a timm or torchvision name (`timm:` or `torchvision:` before it decides where
       both have one; timm goes first), with a `weights` file or `pretrained=True`; or a name of
       another library, with its prefix.
-    - `file`: a file that contains its architecture. TorchScript files and exported programs
-      (`.pt2`) can run code as they are opened: take them from people you trust.
+    - `file`: a file that contains its architecture: a TorchScript file or an exported program
+      (`.pt2`), a Keras or a TFLite file. The first two can run code as they are opened: take
+      them from people you trust.
     - `factory`: `package.module:function`, called without arguments, with an optional `weights`.
     - `folder`: a folder written by `robust train`, which sets everything else but the threshold, or
       a folder of another library.
@@ -91,6 +94,8 @@ def load_classifier(
             channels=channels,
         )
         return load_trained(folder, threshold)
+    if weights is not None and path_exists(Path(weights)):
+        refuse_as_weights(Path(weights))
     count = outputs if isinstance(outputs, int) or outputs is None else len(outputs)
     pair = None if size is None else _as_pair(size)
     whole = (pair, pair) if isinstance(pair, int) else pair

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from robust.plan.spec import NOT_KEPT, DataSpec, ModelSpec, Plan
+
+Spec = TypeVar("Spec", bound=ModelSpec)
 
 PATHS = ("weights", "file", "folder")
 """Fields of `[model]` that name a file or a folder."""
@@ -22,6 +26,7 @@ def public_plan(plan: Plan) -> Plan:
         update={
             "model": None if plan.model is None else _model(plan.model),
             "data": None if plan.data is None else _data(plan.data),
+            "twin": None if plan.twin is None else _model(plan.twin),
             "scenarios": scenarios,
         }
     )
@@ -39,6 +44,6 @@ def _data(spec: DataSpec) -> DataSpec:
     return spec.model_copy(update={"path": NOT_KEPT, **hidden})
 
 
-def _model(spec: ModelSpec) -> ModelSpec:
+def _model(spec: Spec) -> Spec:
     hidden = [name for name in PATHS if getattr(spec, name)]
     return spec.model_copy(update=dict.fromkeys(hidden, NOT_KEPT))

@@ -122,6 +122,19 @@ class ModelSpec(PlanTable):
     """Run code that the model's files hold or name. Only for files from people you trust."""
 
 
+class TwinSpec(ModelSpec):
+    """`[twin]`: the exported, quantised or half-precision version of the audited model.
+
+    The fields are those of `[model]`. Of `file` and `factory`, what is left out of mean, std, size,
+    interpolation, fit, channels and finding is that of `[model]`. Without any source it is the
+    audited model itself, at another `precision`. `[scenarios]` says how many cases are attacked
+    (`cases`) and the query budget of the attacks on it (the largest of `queries`, else 500).
+    """
+
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    """Of its weights and of what it computes, between the images and its outputs."""
+
+
 NOT_KEPT = "not kept: fill this in"
 """Stands where a plan that is handed on had a path or a filter."""
 
@@ -386,6 +399,8 @@ class Plan(PlanTable):
     """`[model]`: the classifier."""
     data: DataSpec | None = None
     """`[data]`: the cases."""
+    twin: TwinSpec | None = None
+    """`[twin]`: the version of the model that is deployed, compared with it. Default: none."""
     attacks: tuple[AttackSpec, ...] = tuple(AttackSpec(name=name) for name in DEFAULT_ATTACKS)
     """`[[attacks]]`: a table for each attack."""
     audit: AuditSpec = AuditSpec()
@@ -416,6 +431,7 @@ class Plan(PlanTable):
         for name in ("path", "table", "join", "splits", "where", "group_pattern"):
             (content["data"] or {}).pop(name, None)
         content["scenarios"]["surrogate"] = self.scenarios.surrogate is not None
+        content["twin"] = self.twin is not None
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def short_name(self) -> str:

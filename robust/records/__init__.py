@@ -41,6 +41,9 @@ from robust.records.report import STAGES as STAGES
 from robust.records.report import Report as Report
 from robust.records.report import stages_text as stages_text
 from robust.records.scenarios import Scenario as Scenario
+from robust.records.scenarios import Twin as Twin
+from robust.records.scenarios import TwinAttacked as TwinAttacked
+from robust.records.scenarios import TwinShownImages as TwinShownImages
 from robust.records.scores import AccuracyCurve as AccuracyCurve
 from robust.records.scores import AttackResult as AttackResult
 from robust.records.scores import Difficulty as Difficulty

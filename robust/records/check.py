@@ -75,7 +75,7 @@ def check_plan(plan: Mapping[str, Any]) -> Iterator[str]:
     if plan.get("gates") and audit.get("norm") not in NORMS:
         yield "the plan has gates and an unknown norm"
     yield from _check_gates(plan.get("gates") or {})
-    for name in ("model", "data", "gates", "detection", "scenarios", "report", "doubts"):
+    for name in ("model", "data", "gates", "detection", "scenarios", "twin", "report", "doubts"):
         if not isinstance(plan.get(name), Mapping | None):
             yield f"[{name}] of the plan is no table"
 

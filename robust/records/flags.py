@@ -151,6 +151,15 @@ _TEXTS = (
         probed=True,
     ),
     FlagText(
+        "the deployed version reads otherwise",
+        "the deployed version (`[twin]`) reads at least 2 % of the unmodified images, and at least "
+        "3, otherwise than the model",
+        "rounding changes few readings: it may be another model or have other preprocessing, and "
+        "the results of the audit then say little of it",
+        "compare mean, std, size, the order of the classes and the threshold of both; calibrate "
+        "the quantisation on images of the data",
+    ),
+    FlagText(
         "attacks without a verdict",
         "an attack could not be evaluated on some case: it crashed, gave NaN, or broke its limits",
         "these cases count neither as robust nor as misread; rates are computed without them",

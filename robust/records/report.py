@@ -25,7 +25,7 @@ from robust.records.flags import Flag
 from robust.records.from_plain import record_from
 from robust.records.gallery import Exhibit, Visibility
 from robust.records.inputs import AuditedData, AuditedModel, Timings
-from robust.records.scenarios import Scenario
+from robust.records.scenarios import Scenario, Twin
 from robust.records.scores import AccuracyCurve, AttackResult, Difficulty
 from robust.records.storage import Survival
 from robust.records.verdicts import verdict
@@ -40,15 +40,17 @@ MOST_DIGITS = 19
 """Of a whole number in it: a seed has as many."""
 
 STAGES = (
-    *("attacks", "detectors", "adaptive", "storage", "scenarios"),
+    *("attacks", "detectors", "adaptive", "storage", "scenarios", "twin"),
     *("probe", "table", "gallery"),
 )
 """Stages of a run: attacks on every case, detectors, adaptive attacks on them, the effect of saving
-adversarial images, scenarios, the probe, the per-case table, example images."""
+adversarial images, scenarios, the comparison with the deployed version, the probe, the per-case
+table, example images."""
 
 _STAGE_WORDS = {
     "adaptive": "adaptive attacks",
     "storage": "the effect of saving",
+    "twin": "the comparison with the deployed version",
     "probe": "the probe",
     "table": "the per-case table",
     "gallery": "example images",
@@ -108,6 +110,9 @@ class Report:
     ask for it."""
     scenarios: tuple[Scenario, ...] = ()
     """Attackers with less knowledge or other means, as far as the plan asks for them."""
+    twin: Twin | None = None
+    """The deployed version beside the audited model; None where the plan names none, or the run is
+    not finished."""
     missing_stages: tuple[str, ...] = ()
     """Stages that the plan asks for and that the run has not finished, of `STAGES`; empty for a
     finished run. No gate passes while any is missing."""

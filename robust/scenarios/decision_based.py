@@ -106,9 +106,9 @@ def _attack(holdout: Holdout, places: Places, budgets: Sequence[int]) -> QueryRe
     if started:
         part = batch.take(started)
         images = holdout.others.x[[start for start in starts if start is not None]]
-        nearest, failed = _hop_skip_jump(holdout, part, images, budgets)
+        nearest, failed = hop_skip_jump(holdout, part, images, budgets)
         for budget, x_adv in nearest.items():
-            hits[budget][started] = _within(holdout, x_adv, part)
+            hits[budget][started] = within(holdout, x_adv, part, holdout.threat)
     control = {budget: _random_search(holdout, batch, budget) for budget in budgets}
     return QueryResult(
         fooled={str(budget): mask.tolist() for budget, mask in hits.items()},
@@ -117,7 +117,7 @@ def _attack(holdout: Holdout, places: Places, budgets: Sequence[int]) -> QueryRe
     )
 
 
-def _hop_skip_jump(
+def hop_skip_jump(
     holdout: Holdout, batch: Batch, starts: Tensor, budgets: Sequence[int]
 ) -> tuple[dict[int, Tensor], str]:
     """By budget the nearest images that reach the goal, and the attack's error or an empty text."""
@@ -141,9 +141,9 @@ def _hop_skip_jump(
     }, failed
 
 
-def _within(holdout: Holdout, x_adv: Tensor, batch: Batch) -> Mask:
-    """Which images reach the goal inside the ball and the box."""
-    near = holdout.threat.distance(x_adv, batch.x) <= slack(holdout.threat, batch.x[0].numel())
+def within(holdout: Holdout, x_adv: Tensor, batch: Batch, threat: ThreatModel) -> Mask:
+    """Which images reach the goal inside the ball of a threat model and the box."""
+    near = threat.distance(x_adv, batch.x) <= slack(threat, batch.x[0].numel())
     boxed = ((x_adv >= 0) & (x_adv <= 1)).flatten(1).all(1)
     mask: Mask = holdout.reached(x_adv, batch) & (near & boxed).cpu().numpy()
     return mask

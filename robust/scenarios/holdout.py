@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,11 +99,23 @@ class Holdout:
         return choice[number % len(choice)] if choice else None
 
 
-def make_holdout(session: Session, seed: int, threat: ThreatModel, limit: int) -> Holdout | None:
-    """Split at most `limit` eligible cases; None where fewer than two patients have one."""
+def make_holdout(
+    session: Session,
+    seed: int,
+    threat: ThreatModel,
+    limit: int,
+    without: Collection[int] = (),
+) -> Holdout | None:
+    """Split at most `limit` eligible cases; None where fewer than two patients have one.
+
+    Cases in rows `without` are left out.
+    """
     goal, load = session.goal, session.runner.load
     entries = session.cases.entries
-    right = eligible_cases(session.store.clean(), entries)
+    left_out = set(without)
+    right = eligible_cases(
+        (one for one in session.store.clean() if one.row not in left_out), entries
+    )
     eligible = list(eligible_cases(right.values(), entries, goal))
     if not eligible:
         return None

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robust.cases.case import Case, Cases
 from robust.engine.batch import group_by_shape, stack_images
-from robust.engine.run_memory import SURROGATE_OUTPUTS
+from robust.engine.run_memory import Memo
 from robust.engine.run_store import CleanPrediction, RunStore
 from robust.errors import InputError
 from robust.metrics.arrays import Array
@@ -48,20 +48,22 @@ def _is_same(classifier: Classifier, cases: Cases, known: Mapping[int, Array]) -
     return True
 
 
-def remember_surrogate(surrogate: Classifier, cases: Cases, store: RunStore) -> None:
-    """Keep the surrogate's outputs on a few images; InputError where they are not those kept."""
+def remember_outputs(
+    other: Classifier, cases: Cases, store: RunStore, memo: Memo[list[list[float]]], name: str
+) -> None:
+    """Keep another network's outputs on a few images; InputError where they are not those kept."""
     rows = [one.row for one in store.clean(0, 4 * IMAGES) if one.logits is not None][:IMAGES]
     shaped = group_by_shape(_read(cases, rows))[:1]
     if not shaped:
         return
-    x = stack_images(shaped[0], image_template(surrogate))
-    known = store.get(SURROGATE_OUTPUTS)
+    x = stack_images(shaped[0], image_template(other))
+    known = store.get(memo)
     if known is None:
-        store.put(SURROGATE_OUTPUTS, _outputs(surrogate, x).tolist())
+        store.put(memo, _outputs(other, x, name).tolist())
     else:
-        passes = _outputs(surrogate, x), _outputs(surrogate, x)
+        passes = _outputs(other, x, name), _outputs(other, x, name)
         if not _agree(np.array(known), passes):
-            raise _changed("the surrogate network")
+            raise _changed(f"the {name} network")
 
 
 def _read(cases: Cases, rows: Sequence[int]) -> list[tuple[int, Case]]:
@@ -79,12 +81,12 @@ def _twice(classifier: Classifier, x: Tensor) -> tuple[Array, Array]:
     return first, second
 
 
-def _outputs(surrogate: Classifier, x: Tensor) -> Array:
+def _outputs(other: Classifier, x: Tensor, name: str) -> Array:
     try:
         with torch.no_grad():
-            found: Array = surrogate.outputs(x).double().cpu().numpy()
+            found: Array = other.outputs(x).double().cpu().numpy()
     except InputError as error:
-        raise InputError(f"the surrogate does not fit: {error}") from None
+        raise InputError(f"the {name} does not fit: {error}") from None
     return found
 
 

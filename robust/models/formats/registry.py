@@ -10,7 +10,13 @@ from robust.errors import InputError
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions
 from robust.plan.paths import TRAINED
 
-FILES: dict[str, str] = {".onnx": "onnx_file:load"}
+FILES: dict[str, str] = {
+    ".keras": "keras.loader:load_keras",
+    ".h5": "keras.loader:load_hdf5",
+    ".hdf5": "keras.loader:load_hdf5",
+    ".onnx": "onnx_file:load",
+    ".tflite": "tflite:load_tflite",
+}
 """By suffix in lower case: `module:function` in this package, a `FileLoader`."""
 DEFAULT_FILE = "torch_programs:load"
 """Of a file with any other suffix."""
@@ -29,6 +35,9 @@ FOLDERS: dict[str, str] = {
     "open_clip_config.json": "zero_shot:load_zero_shot_folder",
     "config.json": "huggingface.folder:load_hub_folder",
     "configs": "monai.bundle:load_bundle",
+    "saved_model.pb": "tensorflow:refuse_saved_model",
+    "checkpoint": "tensorflow:refuse_checkpoint",
+    "models/checkpoint": "tensorflow:refuse_checkpoint",
 }
 """By a file that such a folder holds, as a path in it: a `FileLoader`. The first that is there
 decides."""

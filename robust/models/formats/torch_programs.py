@@ -6,6 +6,7 @@ from pathlib import Path
 
 from robust.models.checkpoints.foreign import refuse_unreadable
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
+from robust.models.formats.tensorflow import refuse_tensorflow
 from robust.models.programs import load_program
 from robust.plan.paths import require_program
 
@@ -17,9 +18,10 @@ DEPRECATED = (
 
 def load(path: Path, options: LoaderOptions) -> LoadedNetwork:
     """The network in a TorchScript file or a `.pt2`; InputError."""
-    exported = path.suffix == ".pt2"
     require_program(path)
+    refuse_tensorflow(path)
     refuse_unreadable(path)
+    exported = path.suffix == ".pt2"
     network = load_program(path)
     if exported:
         return LoadedNetwork(network, ModelOrigin("exported program"))

@@ -12,6 +12,7 @@ from robust.report.tables.model import NO_INTERVAL, Table, TableCell
 from robust.report.tables.results import difficulty_table, results_table
 from robust.report.tables.scenarios import scenario_table
 from robust.report.tables.storage import storage_table
+from robust.report.tables.twin import direct_table, shown_table
 from robust.report.tables.verdicts import verdict_table
 from robust.report.tables.visibility import visibility_table
 from robust.report.text.format import flat, plain
@@ -62,6 +63,8 @@ def render_latex(report: Report) -> str:
         detector_table(report),
         adaptive_table(report),
         scenario_table(report),
+        shown_table(report),
+        direct_table(report),
         recall_table(report),
         *confusion_tables(report),
     ]

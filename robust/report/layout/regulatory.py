@@ -27,6 +27,7 @@ from robust.report.layout.sections import (
     storage_blocks,
     subgroup_blocks,
     threat_model_blocks,
+    twin_blocks,
     verdict_blocks,
     visibility_blocks,
     warning_blocks,
@@ -69,6 +70,10 @@ STATIC = "No adaptive attack was run, in which the attacker knows the detector a
 ADAPTIVE = (
     "In adaptive attacks the attacker knows the detector and looks for images that fool the model "
     "and raise no alarm. Each image is confirmed on a detector that was fitted without that case."
+)
+TWIN = (
+    "The deployed version of the model (exported, quantised or at lower precision) was shown the "
+    "images that attacks made on the audited model, and was attacked itself without its gradients."
 )
 SCENARIOS = (
     "Attackers with less knowledge or other means were tested too. A perturbation or a patch that "
@@ -162,6 +167,7 @@ def _results(report: Report) -> tuple[Block, ...]:
         *subgroup_blocks(report),
         *detection_blocks(report),
         *scenario_blocks(report),
+        *twin_blocks(report),
         *gallery_blocks(report),
         *visibility_blocks(report),
     )
@@ -183,7 +189,9 @@ def _method(report: Report) -> tuple[str, ...]:
     sentences = list(METHOD)
     if report.detection is not None:
         sentences += [*DETECTORS, ADAPTIVE if report.detection.adaptive else STATIC]
-    return (*sentences, SCENARIOS) if report.scenarios else tuple(sentences)
+    if report.scenarios:
+        sentences.append(SCENARIOS)
+    return (*sentences, TWIN) if report.twin is not None else tuple(sentences)
 
 
 def _references(report: Report) -> Table:

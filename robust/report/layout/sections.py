@@ -36,6 +36,7 @@ from robust.report.tables.model import Table
 from robust.report.tables.results import difficulty_table, results_table
 from robust.report.tables.scenarios import scenario_table
 from robust.report.tables.storage import storage_table
+from robust.report.tables.twin import direct_table, shown_table
 from robust.report.tables.verdicts import verdict_table
 from robust.report.tables.visibility import visibility_table
 from robust.report.text.detection import (
@@ -49,6 +50,7 @@ from robust.report.text.headline import RULE, goal_text
 from robust.report.text.provenance import provenance_facts
 from robust.report.text.reproduce import PLAN, command_line, plan_toml
 from robust.report.text.scenarios import scenario_sentences
+from robust.report.text.twin import twin_sentences
 
 GATES = (
     "A gate passes if the lower end of the 95 % interval reaches the required value. It is "
@@ -137,6 +139,15 @@ def detection_blocks(report: Report) -> tuple[Block, ...]:
 def scenario_blocks(report: Report) -> tuple[Block, ...]:
     """Attackers with less knowledge: a sentence for each, and the table."""
     return TextBlock(scenario_sentences(report)), *_with_note(scenario_table(report))
+
+
+def twin_blocks(report: Report) -> tuple[Block, ...]:
+    """The deployed version beside the model: sentences, attacked images, direct attacks."""
+    return (
+        TextBlock(twin_sentences(report)),
+        *_with_note(shown_table(report)),
+        *_with_note(direct_table(report)),
+    )
 
 
 def warning_blocks(report: Report) -> tuple[Block, ...]:

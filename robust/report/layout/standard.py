@@ -20,6 +20,7 @@ from robust.report.layout.sections import (
     storage_blocks,
     subgroup_blocks,
     threat_model_blocks,
+    twin_blocks,
     verdict_blocks,
     visibility_blocks,
     warning_blocks,
@@ -46,6 +47,7 @@ def standard(report: Report) -> tuple[DocumentSection, ...]:
         ("subgroups", "Subgroups", subgroup_blocks(report)),
         ("detection", "Can attacks be detected automatically?", detection_blocks(report)),
         ("scenarios", "Attackers with less knowledge", scenario_blocks(report)),
+        ("twin", "The deployed version", twin_blocks(report)),
         ("warnings", "Warnings", warning_blocks(report)),
         (
             "method",

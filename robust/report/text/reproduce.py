@@ -41,14 +41,18 @@ def command_line(report: Report) -> str:
     model, data = report.plan.get("model"), report.plan.get("data")
     if model is None or data is None:
         return ""
-    surrogate = (report.plan.get("scenarios") or {}).get("surrogate") or {}
+    others = {
+        "scenarios.surrogate": (report.plan.get("scenarios") or {}).get("surrogate"),
+        "twin": report.plan.get("twin"),
+    }
     gaps = [
         *(word for name, word in _MODEL_GAPS if _is_gap(model, name)),
         *(word for name, word in _DATA_GAPS if _is_gap(data, name)),
         *(
-            f"--set scenarios.surrogate.{name}={name.upper()}"
+            f"--set {table}.{name}={name.upper()}"
+            for table, spec in others.items()
             for name in PATHS
-            if _is_gap(surrogate, name)
+            if _is_gap(spec, name)
         ),
     ]
     return " ".join(["robust audit", PLAN, *gaps, "--out again"])
