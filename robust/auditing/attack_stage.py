@@ -54,12 +54,13 @@ class AttackStage:
         done = session.store.done()
         if new := [number for number in chunks or () if ("clean", number) not in done]:
             session.runner.predict_clean(new)
+        black_box = session.classifier.origin.is_black_box  # saving is not worth its queries
         storage = StorageCheck(session.runner.logits, session.goal)
 
         def observe(
             cell: Cell, batch: Batch, x_adv: Tensor, outcomes: Sequence[Outcome]
         ) -> Observations:
-            survival = storage.observe(cell, batch, x_adv, outcomes)
+            survival = [] if black_box else storage.observe(cell, batch, x_adv, outcomes)
             features = attack_features(run, cell, x_adv, outcomes) if run else ()
             return Observations(features, survival)
 

@@ -170,6 +170,8 @@ REPAIRED = Memo("repaired", int)
 """How many chunks ran again because the run file was damaged."""
 HEAD = Memo("head", str)
 """The classifier's head as it was recognised."""
+ASKED = Memo("asked", dict[str, int])
+"""Images that a black box has answered, by purpose, in all calls of the run together."""
 RANDOM = Memo("random outputs", bool)
 """Whether the network's outputs differ from pass to pass: then means of passes are predictions."""
 ACCELERATION = Memo("acceleration", Acceleration)

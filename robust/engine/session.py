@@ -19,7 +19,7 @@ from robust.engine.identity.images import require_unchanged
 from robust.engine.identity.networks import remember_surrogate, require_same_network
 from robust.engine.identity.surroundings import resume_surroundings
 from robust.engine.provenance import PACKAGES, Provenance, find_provenance, utc_now
-from robust.engine.run_memory import BEGAN, CASE_SET, HEAD, MERGED_GROUPS, REPAIRED, CaseSet
+from robust.engine.run_memory import ASKED, BEGAN, CASE_SET, HEAD, MERGED_GROUPS, REPAIRED, CaseSet
 from robust.engine.run_store import RunStore
 from robust.engine.runner import DEFAULT_OPTIONS, Runner, RunOptions
 from robust.errors import InputError
@@ -86,6 +86,7 @@ def start_session(
     surrogate = None if inputs.surrogate is None else prepare(inputs.surrogate, device)
     identity = _identity(plan, inputs, weights, surrogate, device.type)
     _claim(store, identity, audit.chunk, cases)
+    _count_queries(ready, store)
     known_files = store.contents("clean").items()
     mine = {row: d for row, d in known_files if chunks is None or row // audit.chunk in chunks}
     require_unchanged(cases, mine, options.progress)
@@ -95,6 +96,7 @@ def start_session(
         images = None if known else first_images(cases, range(len(cases)), audit.chunk)
         ready = prepare(ready, device, images=images, head=known)
     require_same_network(ready, cases, list(islice(store.clean(), audit.chunk)))
+    ready.origin.asks_for("clean predictions")
     runner = Runner(ready, cases, store, audit, options)
     runner.predict_clean(chunks)
     if runner.has_predicted_all():
@@ -116,6 +118,15 @@ def start_session(
         surrogate=surrogate,
         progress=options.progress,
     )
+
+
+def _count_queries(ready: Classifier, store: RunStore) -> None:
+    """Go on counting the queries of a black box where the store has come to."""
+    queries = ready.origin.queries
+    if queries is not None:
+        known = store.get(ASKED)
+        queries.resume(known or {}, lambda now: store.put(ASKED, dict(now)))
+        queries.purpose = "head, and the same model as before"
 
 
 def identity_of_run(plan: Plan, inputs: RunInputs, device: str = "auto") -> dict[str, str]:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robust.errors import InputError, did_you_mean, first_line, type_and_line
+from robust.errors import BlackBoxFailure, InputError, did_you_mean, first_line, type_and_line
 from robust.models.acceleration.memory import OutOfMemory, memory_ran_out
 from robust.models.formats.contract import ModelOrigin
 
@@ -107,7 +107,7 @@ class Classifier(nn.Module):
             x = self._resize(x, self.size)
         try:
             out = self.network((x - self.mean.to(x.dtype)) / self.std.to(x.dtype))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, BlackBoxFailure):
             raise
         except BaseException as error:
             if memory_ran_out(error):

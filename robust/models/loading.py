@@ -14,6 +14,21 @@ from robust.models.architectures import (
     count_outputs,
     find_library,
 )
+from robust.models.blackbox.answers import Answers
+from robust.models.blackbox.endpoint import (
+    EndpointOptions,
+    Layout,
+    load_endpoint,
+    require_fitting_input,
+)
+from robust.models.blackbox.network import (
+    MOST_AT_ONCE,
+    Ask,
+    Questions,
+    Takes,
+    load_callable,
+    require_labels_fit,
+)
 from robust.models.classifier import Classifier
 from robust.models.formats import load_file, load_folder, load_library
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
@@ -44,9 +59,19 @@ def load_classifier(
     channels: int | None = None,
     prompts: Sequence[str] = (),
     allow_code: bool = False,
+    endpoint: str | None = None,
+    endpoint_token_env: str | None = None,
+    endpoint_output: str | None = None,
+    endpoint_layout: Layout | None = None,
+    endpoint_timeout: float = 60.0,
+    endpoint_patience: float = 60.0,
+    answers: Answers | None = None,
+    takes: Takes = "numpy",
+    at_once: int | None = None,
+    queries: int | None = None,
     threshold: float = 0.5,
 ) -> Classifier:
-    """A classifier from exactly one of four sources.
+    """A classifier from exactly one of five sources.
 
     - `architecture`: a timm or torchvision name (`timm:` or `torchvision:` before it decides where
       both have one; timm goes first), with a `weights` file or `pretrained=True`; or a name of
@@ -54,6 +79,9 @@ def load_classifier(
     - `file`: a file that contains its architecture. TorchScript files and exported programs
       (`.pt2`) can run code as they are opened: take them from people you trust.
     - `factory`: `package.module:function`, called without arguments, with an optional `weights`.
+      Where it returns a function and no network, that is a black box, which `takes` numpy arrays or
+      tensors.
+    - `endpoint`: a black box behind the Open Inference Protocol v2, whose server is asked at once.
     - `folder`: a folder written by `robust train`, which sets everything else but the threshold, or
       a folder of another library.
 
@@ -62,7 +90,9 @@ def load_classifier(
     size, interpolation and channels come from the architecture's configuration where it has one.
     Raises InputError.
     """
-    _check_source(architecture=architecture, file=file, factory=factory, folder=folder)
+    _check_source(
+        architecture=architecture, file=file, factory=factory, folder=folder, endpoint=endpoint
+    )
     if folder is not None and (Path(folder) / TRAINED).exists():
         _refuse_more(
             weights=weights,
@@ -79,6 +109,7 @@ def load_classifier(
         )
         return load_trained(folder, threshold)
     count = outputs if isinstance(outputs, int) or outputs is None else len(outputs)
+    names = () if isinstance(outputs, int) or outputs is None else tuple(outputs)
     pair = None if size is None else _as_pair(size)
     options = LoaderOptions(
         weights=None if weights is None else Path(weights),
@@ -97,9 +128,26 @@ def load_classifier(
         loaded = load_file(Path(file), options)
     elif folder is not None:
         loaded = load_folder(Path(folder), options)
+    elif endpoint is not None:
+        asked = EndpointOptions(
+            token_env=endpoint_token_env,
+            output=endpoint_output,
+            layout=endpoint_layout,
+            timeout=endpoint_timeout,
+            patience=endpoint_patience,
+            answers=answers,
+            at_once=at_once,
+            queries=queries,
+            outputs=count,
+            names=names,
+        )
+        loaded = load_endpoint(endpoint, asked)
+        require_fitting_input(loaded, mean, std, channels, options.size)
     else:
-        loaded = LoadedNetwork(_from_factory(str(factory), weights), ModelOrigin("factory"))
+        questions = Questions(answers or "scores", count, names, takes, at_once or MOST_AT_ONCE)
+        loaded = _from_factory(str(factory), weights, questions, queries)
     known = loaded.known
+    require_labels_fit(loaded.origin.answers, threshold)
     output = _find_output(finding, outputs if outputs is not None else loaded.output_names)
     if head == "auto" and loaded.head is not None:
         head = loaded.head
@@ -133,7 +181,7 @@ def _check_source(**sources: object) -> None:
     given = [name for name, value in sources.items() if value is not None]
     if len(given) != 1:
         raise InputError(
-            f"[model] needs exactly one of architecture, file, factory and folder; "
+            f"[model] needs exactly one of architecture, file, factory, folder and endpoint; "
             f"got {' and '.join(given) or 'none'}"
         )
 
@@ -184,21 +232,34 @@ def _from_architecture(name: str, options: LoaderOptions) -> LoadedNetwork:
     return LoadedNetwork(network, ModelOrigin(f"{library}:{name}"), known)
 
 
-def _from_factory(name: str, weights: str | Path | None) -> nn.Module:
-    network = _call_factory(name)
+def _from_factory(
+    name: str, weights: str | Path | None, questions: Questions, queries: int | None
+) -> LoadedNetwork:
+    """The network that a factory returns, or the black box."""
+    made = _call_factory(name)
+    if isinstance(made, nn.Module):
+        if weights is not None:
+            load_strictly(made, read_state_dict(weights), weights)
+        return LoadedNetwork(made, ModelOrigin("factory"))
     if weights is not None:
-        load_strictly(network, read_state_dict(weights), weights)
-    return network
+        raise InputError(
+            f"factory {name} returns a function, a black box, which takes no weights; remove them"
+        )
+    return load_callable(made, questions, name, queries)
 
 
-def _call_factory(name: str) -> nn.Module:
+def _call_factory(name: str) -> nn.Module | Ask:
     build = load_named(name, "factory")
     try:
-        network = build()
+        made = build()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001
         raise InputError(f"factory {name} failed: {type_and_line(error)}") from None
-    if not isinstance(network, nn.Module):
-        raise InputError(f"factory {name} returns a {type(network).__name__}, not an nn.Module")
-    return network
+    if not isinstance(made, nn.Module) and not callable(made):
+        raise InputError(
+            f"factory {name} returns a {type(made).__name__}, neither an nn.Module nor a function "
+            f"of images"
+        )
+    found: nn.Module | Ask = made
+    return found

@@ -97,6 +97,8 @@ def make_fast_models(
     that cannot be copied and models too small to gain run as they are. `passes` is how often the
     run will differentiate the network on an image, `rows` how many images a full batch has.
     """
+    if not classifier.origin.differentiable:
+        return FastModels(classifier, None, Acceleration(reason="it runs elsewhere"))
     if stored is not None and not (stored.channels_last or stored.bfloat16):
         return FastModels(_replayed(classifier, x), None, stored)
     probe = _probe_images(x)
