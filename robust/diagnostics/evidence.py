@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from robust.cases.case import Cases
+from robust.diagnostics.answer_form import AnswerForm
 from robust.records import AttackResult, ComputedAgain, CopiedImages, Detection
 from robust.records.probe import Probed
 
@@ -79,6 +80,12 @@ class Evidence:
     """Clean scores claimed for the classifier."""
     seed: int = 0
     """Seed of the plan."""
+    form: AnswerForm = field(default_factory=AnswerForm)
+    """What is missing from the scores of clean images."""
+    declared_labels: bool = False
+    """Whether the model is known to answer labels alone."""
+    grey_levels: int | None = None
+    """Grey levels that the input of the model can hold; None: any value."""
     clipped: tuple[int, int] = (0, 0)
     """Number of different images that share the extreme value of an output exactly, and of all."""
     iterative: frozenset[str] = frozenset()

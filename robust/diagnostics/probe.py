@@ -79,6 +79,10 @@ class _Probe:
         # The network itself: the runner reads random outputs as the mean of several passes.
         model = Recorder(self.session.classifier, batch.y)
         repeat, neighbours = _agreement(model, batch)
+        if (
+            self.session.classifier.origin.is_black_box
+        ):  # all else has no gradient, or costs too much
+            return _answers_alone(model, batch, time.perf_counter() - began, repeat, neighbours)
         streams = Streams.of(self.audit.seed, [case.id for case in batch.cases], "probe")
         gradients = Gradients(len(batch.rows))
         if repeat < REPEAT_TOLERANCE:  # of random outputs, finite differences mean nothing
@@ -130,6 +134,22 @@ class _Probe:
 
     def _show(self, step: int, label: str) -> None:
         self.session.progress(step, 5, f"probing the classifier: {label}")
+
+
+def _answers_alone(
+    model: Recorder, batch: Batch, seconds: float, repeat: float, neighbours: float
+) -> Probed:
+    """What is known of a black box: whether it gives the same answer twice."""
+    return Probed(
+        cases=len(batch.rows),
+        passes=model.forward,
+        seconds=round(seconds, 3),
+        repeat=repeat,
+        neighbours=neighbours,
+        training=(),
+        gradients=Gradients(),
+        boundless=0,
+    )
 
 
 @torch.no_grad()

@@ -65,7 +65,13 @@ def find_provenance(
     for name in PATHS:
         if name in source:
             source[name] = "not named here"
-    model = {"source": source, "weights_sha256": weights, **classifier.describe()}
+    model = {
+        "source": source,
+        "weights_sha256": weights,
+        **classifier.describe(),
+        "answers": classifier.origin.answers,
+        "grey_levels": classifier.origin.grey_levels,
+    }
     if plan.model is not None and plan.model.folder is not None:
         content = read_model_file(Path(plan.model.folder))[1]
         source["architecture"] = excerpt(content["architecture"])

@@ -63,10 +63,10 @@ def load_classifier(
     endpoint_token_env: str | None = None,
     endpoint_output: str | None = None,
     endpoint_layout: Layout | None = None,
-    endpoint_timeout: float = 60.0,
-    endpoint_patience: float = 60.0,
+    endpoint_timeout: float | None = None,
+    endpoint_patience: float | None = None,
     answers: Answers | None = None,
-    takes: Takes = "numpy",
+    takes: Takes | None = None,
     at_once: int | None = None,
     queries: int | None = None,
     threshold: float = 0.5,
@@ -144,7 +144,9 @@ def load_classifier(
         loaded = load_endpoint(endpoint, asked)
         require_fitting_input(loaded, mean, std, channels, options.size)
     else:
-        questions = Questions(answers or "scores", count, names, takes, at_once or MOST_AT_ONCE)
+        questions = Questions(
+            answers or "scores", count, names, takes or "numpy", at_once or MOST_AT_ONCE
+        )
         loaded = _from_factory(str(factory), weights, questions, queries)
     known = loaded.known
     require_labels_fit(loaded.origin.answers, threshold)

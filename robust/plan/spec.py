@@ -88,15 +88,16 @@ class ModelSpec(PlanTable):
     """Output of the endpoint's model, where it has several."""
     endpoint_layout: Literal["NCHW", "NHWC"] | None = None
     """Order of the axes of an image. Default: as the endpoint's shape shows it."""
-    endpoint_timeout: float = Field(default=60.0, gt=0, le=86400)
-    """Seconds that one request may take."""
-    endpoint_patience: float = Field(default=60.0, ge=0, le=86400)
-    """Seconds for which a request that fails (no connection, 429, 502, 503, 504) is sent again."""
+    endpoint_timeout: float | None = Field(default=None, gt=0, le=86400)
+    """Seconds that one request may take. Default: 60."""
+    endpoint_patience: float | None = Field(default=None, ge=0, le=86400)
+    """Seconds for which a request that fails (no connection, 429, 502, 503, 504) is sent again.
+    Default: 60."""
     answers: Literal["scores", "labels"] | None = None
     """What a black box answers: a score for each class, or labels alone, which need `outputs`.
     Default: scores, or what the type of the endpoint's output says."""
-    takes: Literal["numpy", "tensor"] = "numpy"
-    """What a black box that `factory` returns is given: numpy arrays or tensors."""
+    takes: Literal["numpy", "tensor"] | None = None
+    """What a black box that `factory` returns is given. Default: numpy arrays."""
     at_once: int | None = Field(default=None, ge=1, le=4096)
     """Most images of one question to a black box. Default: 32 for an endpoint, else 64."""
     queries: int | None = Field(default=None, ge=1)

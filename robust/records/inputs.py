@@ -78,6 +78,10 @@ class AuditedModel:
     claimed: Mapping[str, float] = field(default_factory=dict)
     """Clean `accuracy` and `auc` that the model's folder states for its test split; empty where it
     states none."""
+    answers: str = "scores"
+    """What the model tells of an image: `scores`, or `labels` alone, which are read as 0 and 1."""
+    grey_levels: int | None = None
+    """Grey levels that the model's input holds, to which images are rounded; None: any value."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ from robust.plan.endpoints import EndpointAddress, parse_endpoint, token_header
 Layout = Literal["NCHW", "NHWC"]
 BINARY = "binary_tensor_data"
 """Extension of the protocol with which tensors travel as bytes in place of JSON."""
+TIMEOUT, PATIENCE = 60.0, 60.0
+"""Seconds that a request may take, and for which one that fails is sent again, unless set."""
 MOST_AT_ONCE = 32
 """Images of one request, unless it is set or the model takes fewer."""
 _CLASSIFICATION = re.compile(r"(?P<score>[-+.\deE]+):(?P<label>\d+)(:.*)?")
@@ -44,8 +46,8 @@ class EndpointOptions:
     token_env: str | None = None
     output: str | None = None
     layout: Layout | None = None
-    timeout: float = 60.0
-    patience: float = 60.0
+    timeout: float | None = None
+    patience: float | None = None
     answers: Answers | None = None
     at_once: int | None = None
     queries: int | None = None
@@ -160,8 +162,8 @@ def load_endpoint(url: str, options: EndpointOptions) -> LoadedNetwork:
     connection = Connection(
         address.shown,
         token_header(options.token_env),
-        timeout=options.timeout,
-        patience=options.patience,
+        timeout=TIMEOUT if options.timeout is None else options.timeout,
+        patience=PATIENCE if options.patience is None else options.patience,
         local=address.loopback,
     )
     model = read_metadata(_metadata(connection, address), options.output)
@@ -176,6 +178,7 @@ def load_endpoint(url: str, options: EndpointOptions) -> LoadedNetwork:
         format=_format(model, form, binary),
         identity=model.text,
         notes=_notes(address, form),
+        grey_levels=256 if form.datatype == "UINT8" else None,
         budget=options.queries,
     )
     known = Preprocessing(size=form.size, channels=form.channels)
@@ -190,7 +193,7 @@ def require_fitting_input(
     size: tuple[int, int] | None,
 ) -> None:
     """InputError where the plan wants other images than an endpoint takes."""
-    if BYTES_NOTE in loaded.origin.notes and (mean is not None or std is not None):
+    if loaded.origin.grey_levels is not None and (mean is not None or std is not None):
         raise InputError(
             "the endpoint takes bytes, which are not normalised; remove mean and std from [model]"
         )

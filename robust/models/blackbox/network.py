@@ -120,6 +120,7 @@ def load_black_box(
     format: str,
     identity: str,
     notes: Sequence[str] = (),
+    grey_levels: int | None = None,
     budget: int | None = None,
 ) -> LoadedNetwork:
     """A black box as a loaded network; `format` and `notes` are for the report."""
@@ -131,6 +132,7 @@ def load_black_box(
             format,
             differentiable=False,
             answers=questions.answers,
+            grey_levels=grey_levels,
             queries=queries,
             notes=tuple(notes),
         ),

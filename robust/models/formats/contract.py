@@ -48,6 +48,8 @@ class ModelOrigin:
     """False where no gradient leads to the input, so that only gradient-free attacks can run."""
     answers: Answers = "scores"
     """What the model tells of an image: labels alone are read as one-hot logits."""
+    grey_levels: int | None = None
+    """Grey levels that the model's input holds, to which images are rounded; None: any value."""
     queries: QueryCounter | None = None
     """Of a black box, whose queries are counted; None: the network is here."""
     notes: tuple[str, ...] = ()
