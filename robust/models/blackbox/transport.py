@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,7 @@ class Reply:
 
 
 class Connection:
-    """Connections with one server, kept open between requests."""
+    """Connections with one server, open until nothing refers to this object."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class Connection:
             ) from None
         self._httpx = httpx
         self._client = httpx.Client(timeout=timeout, trust_env=not local, follow_redirects=False)
+        weakref.finalize(self, self._client.close)
         self._headers = dict(headers)
         self._shown, self._timeout, self._patience = shown, timeout, patience
 
@@ -73,10 +75,6 @@ class Connection:
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         """The answer to a POST request; BlackBoxFailure where there is none."""
         return self._send("POST", url, body, headers)
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._client.close()
 
     def without_secrets(self, text: object) -> str:
         """Text of a server for a message: one that echoes a header must not show it."""

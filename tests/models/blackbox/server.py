@@ -70,7 +70,8 @@ class Served:
     headers: list[dict[str, str]] = field(default_factory=list)
     images: list[Numbers] = field(default_factory=list)
     """The tensors of the first requests, as they arrived."""
-    stop: Callable[[], None] = lambda: None
+    die: Callable[[], None] = lambda: None
+    """Closes the port and every connection at once; called by the server itself."""
 
     @property
     def url(self) -> str:
@@ -164,8 +165,8 @@ def make_app(model: nn.Module, served: Served) -> Any:
         if s.busy_every and served.requests % s.busy_every == 0:
             return plain({"error": "busy"}, 503)
         if s.dies_after is not None and served.requests > s.dies_after:
-            served.stop()
-            raise SystemExit
+            served.die()
+            return Response()  # to nobody
         if s.seconds:
             time.sleep(s.seconds)
         body = await request.body()
@@ -218,7 +219,14 @@ def serving(model: nn.Module, port: int = 0, **switches: Any) -> Iterator[Served
     def stop() -> None:
         server.should_exit = server.force_exit = True
 
-    served.stop = stop
+    def die() -> None:
+        for one in server.servers:
+            one.close()
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+        stop()
+
+    served.die = die
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     end = time.monotonic() + 20
