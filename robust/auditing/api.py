@@ -15,6 +15,7 @@ from detectors import Detector
 from robust.auditing import cost
 from robust.auditing.assemble import StageResults, make_report, no_gallery
 from robust.auditing.attack_stage import AttackStage, computing, prepare_attacks
+from robust.auditing.offered_knowledge import plan_for
 from robust.auditing.request import AuditRequest, RunSettings, open_request
 from robust.auditing.shards import join_request, settle
 from robust.auditing.workers.attack import attack_on_workers, gather, settle_threads
@@ -40,6 +41,7 @@ from robust.errors import BlackBoxFailure, InputError, first_line
 from robust.files import write_atomically
 from robust.gallery.select import make_gallery
 from robust.models import Classifier
+from robust.models.preparation import require_classifier
 from robust.plan.load import make_plan
 from robust.plan.machines import WorkerChoice
 from robust.plan.parameters import parameters_of
@@ -100,6 +102,9 @@ def audit(
     if attacks is not None:
         raw["attacks"] = [_as_spec(attack) for attack in attacks]
     plan = make_plan(raw, "audit")
+    for model in (classifier,) if surrogate is None else (classifier, surrogate):
+        require_classifier(model)
+    plan = plan_for(plan, classifier.origin)
     if attacks is not None:
         named = iter(make_attacks([s for s, a in zip(plan.attacks, attacks) if isinstance(a, str)]))
         made = [next(named) if isinstance(a, str) else a for a in attacks]

@@ -250,12 +250,20 @@ def cost_text(cost: Cost, cells: Sequence[Cell], size: RunSize) -> str:
     attacks = len({cell.label for cell in cells})
     sizes = len({(cell.threat.norm, cell.threat.eps) for cell in cells})
     total = sum(cost.passes.values())
-    what = f"{_rounded(total)} passes of single images through the network, all stages together"
+    what = (
+        f"at most {_rounded(total)} passes of single images through the network, all stages "
+        f"together"
+    )
     if size.black_box:
-        what = f"{total:,.0f} queries to the black box, all stages together{_left_out(total, size)}"
+        bounded = all(cell.attack.traits.counts_passes for cell in cells)
+        most = "at most" if bounded else "perhaps more than"
+        what = (
+            f"{most} {total:,.0f} queries to the black box, all stages together"
+            f"{_left_out(total, size)}"
+        )
     return (
         f"Cost: {counted(size.cases, 'case')} x {counted(attacks, 'attack')} x {sizes} eps, "
-        f"{counted(len(running_order(cells)), 'run')} of an attack on all cases: at most "
+        f"{counted(len(running_order(cells)), 'run')} of an attack on all cases: "
         f"{what}"
     )
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from detectors import Detector
+from robust.auditing.offered_knowledge import plan_for, require_offered
 from robust.detection.factory import make_detectors
 from robust.detection.reference import check_reference
 from robust.engine.cells import Cell, make_attacks, make_cells
@@ -75,6 +76,12 @@ class AuditRequest:
                 "a black box is asked by one process, so that its queries are counted and kept "
                 "within the budget; leave --shard, --engine and --workers out"
             )
+        require_offered(self.plan, self.inputs.attacks, self.inputs.classifier.origin)
+        if self.inputs.surrogate is not None and not self.inputs.surrogate.origin.differentiable:
+            raise InputError(
+                "the surrogate gives no gradients, which the transfer attack follows on it; name "
+                "another model in [scenarios.surrogate]"
+            )
         check_scenarios(self.plan.scenarios)
         if self.detectors:
             if self.inputs.reference is None:
@@ -98,8 +105,11 @@ class RunSettings:
 
 def open_request(plan: Plan, settings: RunSettings) -> AuditRequest:
     """Open all that a plan names."""
-    attacks, detectors = make_attacks(plan.attacks), make_detectors(plan.detectors)
+    make_attacks(plan.attacks)  # a wrong name is known before anything is opened
+    detectors = make_detectors(plan.detectors)
     classifier, cases = open_plan(plan, settings.device)
+    plan = plan_for(plan, classifier.origin)
+    attacks = make_attacks(plan.attacks)
     reference = open_reference(plan.data, plan.detection.reference) if detectors else None
     other = plan.scenarios.surrogate
     surrogate = None if other is None else open_model(other)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
-from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 from robust.errors import InputError, excerpt
 
@@ -31,6 +32,10 @@ class EndpointAddress:
     loopback: bool
     """Whether it is this machine."""
     encrypted: bool
+    login: bool
+    """Whether it holds a user or a password."""
+    secrets: tuple[str, ...] = field(repr=False)
+    """What no message may show, whatever a server sends back."""
 
 
 def parse_endpoint(url: str) -> EndpointAddress:
@@ -54,7 +59,17 @@ def parse_endpoint(url: str) -> EndpointAddress:
         shown=shown,
         loopback=_LOOPBACK.fullmatch(parts.hostname) is not None,
         encrypted=parts.scheme == "https",
+        login="@" in parts.netloc,
+        secrets=_secrets(parts),
     )
+
+
+def _secrets(parts: SplitResult) -> tuple[str, ...]:
+    login = unquote(parts.netloc.rpartition("@")[0])
+    basic = base64.b64encode(login.encode()).decode()
+    values = (value for _, value in parse_qsl(parts.query))
+    every = [parts.query, *values, *((login, parts.password or "", basic) if login else ())]
+    return tuple(one for one in every if one)
 
 
 def bare_endpoint(url: str) -> str:

@@ -160,11 +160,10 @@ def load_endpoint(url: str, options: EndpointOptions) -> LoadedNetwork:
     """Ask a server what the model is, and make a network of it; InputError."""
     address = parse_endpoint(url)
     connection = Connection(
-        address.shown,
-        token_header(options.token_env),
+        address,
+        _headers(address, options.token_env),
         timeout=TIMEOUT if options.timeout is None else options.timeout,
         patience=PATIENCE if options.patience is None else options.patience,
-        local=address.loopback,
     )
     model = read_metadata(_metadata(connection, address), options.output)
     _require_ready(connection, address)
@@ -183,6 +182,17 @@ def load_endpoint(url: str, options: EndpointOptions) -> LoadedNetwork:
     )
     known = Preprocessing(size=form.size, channels=form.channels)
     return LoadedNetwork(loaded.network, loaded.origin, known, loaded.head, loaded.output_names)
+
+
+def _headers(address: EndpointAddress, variable: str | None) -> dict[str, str]:
+    """The header with the token; InputError where the address brings another login."""
+    found = token_header(variable)
+    if "Authorization" in found and address.login:
+        raise InputError(
+            "the endpoint has a user in its address and a token in endpoint_token_env, of which "
+            "only one can be sent; remove one"
+        )
+    return found
 
 
 def require_fitting_input(

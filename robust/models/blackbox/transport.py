@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from robust.errors import BlackBoxFailure, InputError, excerpt, first_line
+from robust.plan.endpoints import EndpointAddress
 
 TRIED_AGAIN = (429, 502, 503, 504)
 """Answers of a server that is busy or not there for the moment."""
@@ -44,17 +45,16 @@ class Connection:
 
     def __init__(
         self,
-        shown: str,
+        address: EndpointAddress,
         headers: Mapping[str, str],
         *,
         timeout: float,
         patience: float,
-        local: bool,
     ) -> None:
-        """`shown` is the address as messages name it, `headers` go with every request.
+        """`headers` go with every request.
 
         A request may take `timeout` seconds; where it fails, it is sent again for `patience`
-        seconds. A `local` server is asked past any proxy. InputError without httpx.
+        seconds. A server on this machine is asked past any proxy. InputError without httpx.
         """
         try:
             import httpx
@@ -63,10 +63,14 @@ class Connection:
                 "[model] endpoint needs httpx: pip install 'robust-audit[endpoint]'"
             ) from None
         self._httpx = httpx
-        self._client = httpx.Client(timeout=timeout, trust_env=not local, follow_redirects=False)
+        self._client = httpx.Client(
+            timeout=timeout, trust_env=not address.loopback, follow_redirects=False
+        )
         weakref.finalize(self, self._client.close)
         self._headers = dict(headers)
-        self._shown, self._timeout, self._patience = shown, timeout, patience
+        self._shown, self._timeout, self._patience = address.shown, timeout, patience
+        tokens = [part for value in headers.values() for part in (value, value.rpartition(" ")[2])]
+        self._secrets = (*tokens, *address.secrets)
 
     def get(self, url: str) -> Reply:
         """The answer to a GET request; BlackBoxFailure where there is none."""
@@ -79,9 +83,8 @@ class Connection:
     def without_secrets(self, text: object) -> str:
         """Text of a server for a message: one that echoes a header must not show it."""
         shown = str(text)
-        for value in self._headers.values():
-            for secret in (value, value.rpartition(" ")[2]):
-                shown = shown.replace(secret, "***")
+        for secret in self._secrets:
+            shown = shown.replace(secret, "***")
         return excerpt(shown, 300)
 
     def _send(self, method: str, url: str, body: bytes | None, extra: Mapping[str, str]) -> Reply:

@@ -187,7 +187,7 @@ def test_a_redirect_on_the_same_server_is_followed() -> None:
 def test_nobody_listens() -> None:
     with serving(trained(28)) as served:
         url = served.url
-    with pytest.raises(BlackBoxFailure, match="does not answer .* Connection refused"):
+    with pytest.raises(BlackBoxFailure, match=r"does not answer .* Connection refused"):
         load_classifier(endpoint=url, endpoint_patience=0.2)
 
 
@@ -233,6 +233,12 @@ def test_a_whole_header_may_stand_in_the_variable(monkeypatch: pytest.MonkeyPatc
     with serving(trained(28)) as served:
         loaded(served, endpoint_token_env="ROBUST_TEST_TOKEN")
         assert {headers.get("x-api-key") for headers in served.headers} == {"k3y"}
+
+
+def test_two_logins_are_refused(guarded: Served) -> None:
+    address = guarded.url.replace("127", "me:pass-w0rd@127")
+    with pytest.raises(InputError, match="only one can be sent"):
+        load_classifier(endpoint=address, endpoint_token_env="ROBUST_TEST_TOKEN")
 
 
 @pytest.mark.parametrize(("value", "said"), [("", "is empty"), ("a\nb", "one line")])
