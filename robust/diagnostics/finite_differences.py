@@ -8,6 +8,7 @@ from torch import Tensor
 from attacks import Model, Streams
 from attacks.losses import climb, margin
 from robust.models.acceleration.memory import memory_ran_out
+from robust.models.proof import span
 from robust.records.probe import Gradients
 
 LEVEL = 1 / 255
@@ -66,11 +67,6 @@ def probe_gradients(model: Model, x: Tensor, y: Tensor, streams: Streams) -> Gra
         misleading=int(misleading.sum()),
         steps=int(steps.sum()),
     )
-
-
-def span(logits: Tensor) -> Tensor:
-    """The spread between the largest and the smallest logit of a batch, never zero."""
-    return (logits.max() - logits.min()).clamp_min(torch.finfo(logits.dtype).tiny)
 
 
 def _predicted_change(gradient: Tensor, x: Tensor, length: float) -> tuple[Tensor, Tensor]:

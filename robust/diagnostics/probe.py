@@ -11,7 +11,7 @@ import torch
 from attacks import Model, Streams
 from attacks.repeated_passes import AGAIN
 from robust.cases.case import spread
-from robust.diagnostics.finite_differences import probe_gradients, span
+from robust.diagnostics.finite_differences import probe_gradients
 from robust.diagnostics.line_search import LineSearcher, affordable
 from robust.diagnostics.reattack import (
     count_robust_without_bounds,
@@ -26,6 +26,7 @@ from robust.engine.run_memory import PROBE
 from robust.engine.session import Session
 from robust.engine.verified_attack import Recorder
 from robust.models.acceleration.memory import memory_ran_out
+from robust.models.proof import span
 from robust.plan.spec import AuditSpec
 from robust.records.probe import Gradients, LineSearch, Probed, Search
 

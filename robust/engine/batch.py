@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robust.cases.case import Case, Cases
+from robust.cases.case import Case, Cases, spread
 from robust.errors import InputError
 from robust.metrics.arrays import Array
 from robust.models.acceleration.cuda_graphs import RECORDING
@@ -108,6 +108,17 @@ def first_images(cases: Cases, rows: Sequence[int], size: int) -> Tensor | None:
         if readable:
             return torch.stack([case.image for _, case in group_by_shape(readable)[0]])
     return None
+
+
+def sample_images(cases: Cases, count: int) -> list[Tensor]:
+    """At most so many images, evenly over the cases: a batch `(n, c, h, w)` for each shape.
+
+    Images that cannot be read are passed over without a word.
+    """
+    rows = spread(range(len(cases)), count)
+    every = zip(rows, cases.stream(rows), strict=True)
+    readable = [(row, case) for row, case in every if not isinstance(case, InputError)]
+    return [torch.stack([case.image for _, case in one]) for one in group_by_shape(readable)]
 
 
 def read_batches(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from robust.models import Classifier
 from robust.models.trained import read_model_file
 from robust.plan.public import PATHS, public_plan
 from robust.plan.spec import ModelSpec, Plan
+from robust.records import FormatProof
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "pandas")
 """Packages whose versions a report names."""
@@ -57,7 +59,11 @@ class Provenance:
 
 
 def find_provenance(
-    plan: Plan, classifier: Classifier, weights: str, environment: Mapping[str, Any]
+    plan: Plan,
+    classifier: Classifier,
+    weights: str,
+    environment: Mapping[str, Any],
+    proof: FormatProof | None = None,
 ) -> Provenance:
     """The provenance of a run; `weights` is the hash of the prepared classifier's weights."""
     spec = public_plan(plan).model
@@ -65,12 +71,17 @@ def find_provenance(
     for name in PATHS:
         if name in source:
             source[name] = "not named here"
+    origin = classifier.origin
     model = {
         "source": source,
         "weights_sha256": weights,
         **classifier.describe(),
-        "answers": classifier.origin.answers,
-        "grey_levels": classifier.origin.grey_levels,
+        "answers": origin.answers,
+        "grey_levels": origin.grey_levels,
+        "format": "" if origin.format == "module" else excerpt(origin.format, 300),
+        "differentiable": origin.differentiable,
+        "notes": [excerpt(note, 500) for note in origin.notes],
+        "proof": None if proof is None else dataclasses.asdict(proof),
     }
     if plan.model is not None and plan.model.folder is not None:
         content = read_model_file(Path(plan.model.folder))[1]

@@ -11,7 +11,7 @@ from robust.cases.duplicates.merging import MergedGroups
 from robust.models.acceleration.accelerate import Acceleration
 from robust.models.acceleration.memory import BatchSize
 from robust.plan.machines import Shard
-from robust.records import ComputedAgain, Detection, Scenario, Workers
+from robust.records import ComputedAgain, Detection, FormatProof, Scenario, Workers
 from robust.records.from_plain import record_from
 from robust.records.probe import Probed
 
@@ -172,6 +172,8 @@ HEAD = Memo("head", str)
 """The classifier's head as it was recognised."""
 ASKED = Memo("asked", dict[str, int])
 """Images that a black box has answered, by purpose, in all calls of the run together."""
+FORMAT_PROOF = Memo("format proof", FormatProof)
+"""That a model of a foreign format computes what its own runtime does; the surrogate's likewise."""
 RANDOM = Memo("random outputs", bool)
 """Whether the network's outputs differ from pass to pass: then means of passes are predictions."""
 ACCELERATION = Memo("acceleration", Acceleration)

@@ -10,7 +10,7 @@ from itertools import islice
 from attacks import Attack
 from robust.cases import Cases
 from robust.cases.duplicates.merging import MergedGroups, find_merged_groups
-from robust.engine.batch import first_images
+from robust.engine.batch import first_images, sample_images
 from robust.engine.cells import Cell, make_cells
 from robust.engine.database.connection import DAMAGED
 from robust.engine.goal import Goal, goal_of
@@ -19,15 +19,28 @@ from robust.engine.identity.images import require_unchanged
 from robust.engine.identity.networks import remember_surrogate, require_same_network
 from robust.engine.identity.surroundings import resume_surroundings
 from robust.engine.provenance import PACKAGES, Provenance, find_provenance, utc_now
-from robust.engine.run_memory import ASKED, BEGAN, CASE_SET, HEAD, MERGED_GROUPS, REPAIRED, CaseSet
+from robust.engine.run_memory import (
+    ASKED,
+    BEGAN,
+    CASE_SET,
+    FORMAT_PROOF,
+    HEAD,
+    MERGED_GROUPS,
+    REPAIRED,
+    CaseSet,
+    Memo,
+)
 from robust.engine.run_store import RunStore
 from robust.engine.runner import DEFAULT_OPTIONS, Runner, RunOptions
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, prepare
 from robust.models.environment import find_environment
+from robust.models.proof import CASES as PROOF_CASES
+from robust.models.proof import needs_proof, prove
 from robust.models.weights import weights_hash
 from robust.plan.spec import Plan
 from robust.progress import Progress
+from robust.records import FormatProof
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +108,7 @@ def start_session(
         known = store.get(HEAD)
         images = None if known else first_images(cases, range(len(cases)), audit.chunk)
         ready = prepare(ready, device, images=images, head=known)
+    proof = _prove(ready, cases, store)
     require_same_network(ready, cases, list(islice(store.clean(), audit.chunk)))
     ready.origin.asks_for("clean predictions")
     runner = Runner(ready, cases, store, audit, options)
@@ -103,9 +117,10 @@ def start_session(
         merged = store.memo(MERGED_GROUPS, lambda: _copies(cases, store))
         runner.cases = merged.applied(runner.cases)
     if surrogate is not None and chunks is None:
+        _prove_surrogate(surrogate, runner.cases, store)
         remember_surrogate(surrogate, runner.cases, store)
     remember_attacks(plan.attacks, inputs.attacks, len(cases.classes), store)
-    provenance = find_provenance(plan, ready, weights, environment)
+    provenance = find_provenance(plan, ready, weights, environment, proof)
     provenance.save(store)
     return Session(
         classifier=ready,
@@ -127,6 +142,31 @@ def _count_queries(ready: Classifier, store: RunStore) -> None:
         known = store.get(ASKED)
         queries.resume(known or {}, lambda now: store.put(ASKED, dict(now)))
         queries.purpose = "head, and the same model as before"
+
+
+def _prove(
+    ready: Classifier, cases: Cases, store: RunStore, memo: Memo[FormatProof] = FORMAT_PROOF
+) -> FormatProof | None:
+    """The proof of a classifier's format on a few of the cases, once a run; None: it needs none."""
+    if not needs_proof(ready.origin):
+        return None
+    return store.memo(memo, lambda: prove(ready, sample_images(cases, PROOF_CASES)))
+
+
+def _prove_surrogate(surrogate: Classifier, cases: Cases, store: RunStore) -> None:
+    """The same for the other model, whose head is recognised when it attacks; InputError."""
+    if not needs_proof(surrogate.origin):
+        return
+    images = first_images(cases, range(len(cases)), PROOF_CASES)
+    try:
+        _prove(
+            prepare(surrogate, surrogate.mean.device, images=images),
+            cases,
+            store,
+            FORMAT_PROOF.of("surrogate"),
+        )
+    except InputError as error:
+        raise InputError(f"the surrogate does not fit: {error}") from None
 
 
 def identity_of_run(plan: Plan, inputs: RunInputs, device: str = "auto") -> dict[str, str]:

@@ -102,20 +102,25 @@ class Classifier(nn.Module):
 
     def outputs(self, x: Tensor) -> Tensor:
         """The network's own outputs `(n, outputs)`, before the head is interpreted; InputError."""
-        x = self._channels(x)
-        if self.size is not None and tuple(x.shape[2:]) != self.size:
-            x = self._resize(x, self.size)
+        given = self.network_input(x)
         try:
-            out = self.network((x - self.mean.to(x.dtype)) / self.std.to(x.dtype))
+            out = self.network(given)
         except (KeyboardInterrupt, BlackBoxFailure):
             raise
         except BaseException as error:
             if memory_ran_out(error):
                 raise OutOfMemory(len(x)) from error
             raise InputError(
-                f"the network fails on images of shape {tuple(x.shape[1:])}: {_reason(error)}"
+                f"the network fails on images of shape {tuple(given.shape[1:])}: {_reason(error)}"
             ) from error
         return _checked(out, x)
+
+    def network_input(self, x: Tensor) -> Tensor:
+        """What the network itself is given: channels, size and normalisation as it wants them."""
+        x = self._channels(x)
+        if self.size is not None and tuple(x.shape[2:]) != self.size:
+            x = self._resize(x, self.size)
+        return (x - self.mean.to(x.dtype)) / self.std.to(x.dtype)
 
     def to_logits(self, out: Tensor) -> Tensor:
         """Interpret the network's outputs `(n, outputs)` as logits `(n, k)`, k >= 2."""

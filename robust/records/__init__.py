@@ -27,6 +27,7 @@ from robust.records.gallery import Visibility as Visibility
 from robust.records.inputs import AppliedAcceleration as AppliedAcceleration
 from robust.records.inputs import AuditedData as AuditedData
 from robust.records.inputs import AuditedModel as AuditedModel
+from robust.records.inputs import FormatProof as FormatProof
 from robust.records.inputs import PassCounts as PassCounts
 from robust.records.inputs import ProbeCost as ProbeCost
 from robust.records.inputs import QueryCounts as QueryCounts

@@ -49,6 +49,23 @@ class AuditedData:
 
 
 @dataclass(frozen=True)
+class FormatProof:
+    """How a model of a foreign format was compared with its own runtime before any attack."""
+
+    cases: int
+    """Number of images that were compared."""
+    outputs: float | None
+    """Largest deviation from the outputs of the format's own runtime, as a share of their spread;
+    None where the network itself is what that runtime runs."""
+    gradients: float
+    """Median relative error of the network's gradient against central differences."""
+    directions: int
+    """Number of random directions that the median is over."""
+    precision: str
+    """Floating-point type in which gradients were compared."""
+
+
+@dataclass(frozen=True)
 class AuditedModel:
     """The model that was audited, with its preprocessing."""
 
@@ -82,6 +99,16 @@ class AuditedModel:
     """What the model tells of an image: `scores`, or `labels` alone, which are read as 0 and 1."""
     grey_levels: int | None = None
     """Grey levels that the model's input holds, to which images are rounded; None: any value."""
+    format: str = ""
+    """Format of the model's file and how it became a network, in words; empty where Python gave the
+    network."""
+    differentiable: bool = True
+    """Whether gradients lead through the model; where not, only attacks that need none ran."""
+    notes: tuple[str, ...] = ()
+    """What was decided when the model was read, as sentences."""
+    proof: FormatProof | None = None
+    """Comparison with the format's own runtime; None for torch's own formats, and for a model
+    without gradients, of which the audit asks that runtime itself."""
 
 
 @dataclass(frozen=True)

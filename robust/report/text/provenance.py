@@ -16,6 +16,8 @@ def provenance_facts(report: Report) -> list[tuple[str, str]]:
     table = f"outcomes.csv, SHA-256 {report.table_sha256}" if report.table_sha256 else ""
     pairs = [
         ("Model", _model(model)),
+        ("Model format", _format(model)),
+        ("Proof of the format", _proof(model)),
         ("Weights", f"SHA-256 {model.weights_sha256}"),
         ("Head", f"{model.head}, operating threshold {model.threshold:g}"),
         ("Preprocessing", _preprocessing(model)),
@@ -48,6 +50,33 @@ def _model(model: AuditedModel) -> str:
     parts += ["folder of robust train"] if "folder" in source else []
     parts += ["pretrained weights"] if source.get("pretrained") else []
     return ", ".join(parts)
+
+
+def _format(model: AuditedModel) -> str:
+    """The format of the model's file, and what was decided when it was read."""
+    gradients = "" if model.differentiable else "without gradients"
+    words = ", ".join(part for part in (plain(model.format), gradients) if part)
+    notes = (plain(note.rstrip(".")) for note in model.notes)
+    return "; ".join(part for part in (words, *notes) if part)
+
+
+def _proof(model: AuditedModel) -> str:
+    """How the network was compared with the format's own runtime; empty for torch's own formats."""
+    if not model.differentiable:
+        return "the audit asks the format's own runtime itself, which gives no gradients"
+    if model.proof is None:
+        return ""
+    proof, parts = model.proof, []
+    if proof.outputs is not None:
+        parts.append(
+            f"the outputs differ from those of the format's own runtime by at most "
+            f"{proof.outputs:.2g} of their spread"
+        )
+    parts.append(
+        f"the gradients differ from central differences by {proof.gradients:.2g}, the median over "
+        f"{counted(proof.directions, 'random direction')} ({plain(proof.precision)})"
+    )
+    return f"on {counted(proof.cases, 'image')} {'; '.join(parts)}"
 
 
 def _preprocessing(model: AuditedModel) -> str:
