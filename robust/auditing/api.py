@@ -15,7 +15,6 @@ from detectors import Detector
 from robust.auditing import cost
 from robust.auditing.assemble import StageResults, make_report, no_gallery
 from robust.auditing.attack_stage import AttackStage, computing, prepare_attacks
-from robust.auditing.offered_knowledge import plan_for
 from robust.auditing.request import AuditRequest, RunSettings, open_request
 from robust.auditing.shards import join_request, settle
 from robust.auditing.workers.attack import attack_on_workers, gather, settle_threads
@@ -41,6 +40,7 @@ from robust.errors import BlackBoxFailure, InputError, first_line
 from robust.files import write_atomically
 from robust.gallery.select import make_gallery
 from robust.models import Classifier
+from robust.models.offered_knowledge import plan_for
 from robust.models.preparation import require_classifier
 from robust.plan.load import make_plan
 from robust.plan.machines import WorkerChoice

@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 
 from detectors import Detector
-from robust.auditing.offered_knowledge import plan_for, require_offered
 from robust.detection.factory import make_detectors
 from robust.detection.reference import check_reference
 from robust.engine.cells import Cell, make_attacks, make_cells
@@ -18,6 +17,7 @@ from robust.engine.runner import RunOptions
 from robust.engine.session import RunInputs, identity_of_run
 from robust.errors import InputError
 from robust.models.blackbox.queries import QueryCounter
+from robust.models.offered_knowledge import plan_for, require_layers, require_scenarios_offered
 from robust.plan.machines import WorkerChoice
 from robust.plan.spec import Plan
 from robust.progress import Announce, Progress, StagedProgress, no_announcement, no_progress
@@ -76,13 +76,16 @@ class AuditRequest:
                 "a black box is asked by one process, so that its queries are counted and kept "
                 "within the budget; leave --shard, --engine and --workers out"
             )
-        require_offered(self.plan, self.inputs.attacks, self.inputs.classifier.origin)
+        plan, origin = self.plan, self.inputs.classifier.origin
+        require_scenarios_offered(plan.scenarios, origin)
+        if self.detectors:
+            require_layers(origin)
         if self.inputs.surrogate is not None and not self.inputs.surrogate.origin.differentiable:
             raise InputError(
                 "the surrogate gives no gradients, which the transfer attack follows on it; name "
                 "another model in [scenarios.surrogate]"
             )
-        check_scenarios(self.plan.scenarios)
+        check_scenarios(plan.scenarios)
         if self.detectors:
             if self.inputs.reference is None:
                 raise InputError(

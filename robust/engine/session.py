@@ -35,6 +35,7 @@ from robust.engine.runner import DEFAULT_OPTIONS, Runner, RunOptions
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, prepare
 from robust.models.environment import find_environment
+from robust.models.offered_knowledge import require_offered
 from robust.models.proof import CASES as PROOF_CASES
 from robust.models.proof import needs_proof, prove
 from robust.models.weights import weights_hash
@@ -95,6 +96,7 @@ def start_session(
     device = choose_device(options.device)
     ready = prepare(inputs.classifier, device)
     cells = make_cells(plan.attacks, inputs.attacks, audit, len(cases.classes))
+    require_offered(((cell.label, cell.attack) for cell in cells), ready.origin)
     weights = weights_hash(ready)
     surrogate = None if inputs.surrogate is None else prepare(inputs.surrogate, device)
     identity = _identity(plan, inputs, weights, surrogate, device.type)

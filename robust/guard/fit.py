@@ -51,6 +51,7 @@ from robust.metrics.operating_point import (
 )
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
 from robust.models.backward import backward_errors
+from robust.models.offered_knowledge import require_layers
 from robust.models.preparation import image_template
 from robust.plan.parameters import parameters_of
 from robust.plan.spec import Plan
@@ -112,6 +113,7 @@ def fit_detector(
     groups = group_codes([entry.group for entry in inputs.calibration.entries])
     folds = _folds(groups, inputs.calibration.split, plan.audit.seed)
     classifier, _ = open_plan(on_split(plan, split), device)
+    require_layers(classifier.origin)
     with full_precision(), backward_errors(), torch.no_grad():
         images = first_images(inputs.reference, range(len(inputs.reference)), plan.audit.chunk)
         ready = prepare(classifier, choose_device(device), images=images)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from attacks import ATTACKS, Attack, Knowledge
 from robust.errors import InputError
 from robust.models.formats.contract import ModelOrigin
-from robust.plan.spec import AttackSpec, Plan, unique_labels
+from robust.plan.spec import AttackSpec, Plan, ScenariosSpec
 
 ORDER: tuple[Knowledge, ...] = ("none", "labels", "scores", "gradients", "gradients and scores")
 """From little to much; the last two need the same of a model."""
@@ -41,30 +41,40 @@ def plan_for(plan: Plan, origin: ModelOrigin) -> Plan:
     return plan.model_copy(update=changed)
 
 
-def require_offered(plan: Plan, attacks: Sequence[Attack], origin: ModelOrigin) -> None:
-    """InputError for an attack, a scenario or a detector that needs more than the model offers."""
-    if origin.differentiable:
-        return
+def require_offered(attacks: Iterable[tuple[str, Attack]], origin: ModelOrigin) -> None:
+    """InputError for an attack, with its name, that needs to know more than the model offers."""
     offer = offered(origin)
-    why = f"this model gives {offer} alone ({origin.format})"
-    for label, attack in zip(unique_labels(plan.attacks), attacks, strict=True):
-        if not _enough(attack.knowledge, offer):
-            possible = [n for n, kind in ATTACKS.items() if _enough(kind.knowledge, offer)]
+    for label, attack in attacks:
+        if not origin.differentiable and not _enough(attack.knowledge, offer):
+            possible = [name for name, kind in ATTACKS.items() if _enough(kind.knowledge, offer)]
             raise InputError(
-                f"{label} needs {attack.knowledge} and {why}; take {' or '.join(possible)}, and "
-                f"the decision-based attack: queries = [500] in [scenarios]"
+                f"{label} needs {attack.knowledge} and {_why(origin)}; take "
+                f"{' or '.join(possible)}, and the decision-based attack: queries = [500] in "
+                f"[scenarios]"
             )
+
+
+def require_scenarios_offered(spec: ScenariosSpec, origin: ModelOrigin) -> None:
+    """InputError for a scenario that needs gradients of a model that has none."""
     for name in ("universal", "patch"):
-        if getattr(plan.scenarios, name):
+        if getattr(spec, name) and not origin.differentiable:
             raise InputError(
-                f"[scenarios] {name} needs gradients and {why}; remove it, or make such images on "
-                f"another model: [scenarios.surrogate]"
+                f"[scenarios] {name} needs gradients and {_why(origin)}; remove it, or let images "
+                f"of another model be shown to this one: [scenarios.surrogate]"
             )
-    if plan.detectors:
+
+
+def require_layers(origin: ModelOrigin) -> None:
+    """InputError for a model whose layers no detector can read."""
+    if not origin.differentiable:
         raise InputError(
-            f"detectors read the layers of a network and {why}; remove them, or audit the network "
-            f"itself"
+            f"detectors read the layers of a network and {_why(origin)}; remove them, or take the "
+            f"network itself"
         )
+
+
+def _why(origin: ModelOrigin) -> str:
+    return f"this model gives {offered(origin)} alone ({origin.format})"
 
 
 def _enough(needed: Knowledge, offer: Knowledge) -> bool:
