@@ -28,6 +28,7 @@ from robust.detection.record import record_controls
 from robust.diagnostics.probe import probe
 from robust.engine.cells import make_attacks, make_cells
 from robust.engine.database.errors import DatabaseUnavailable
+from robust.engine.gradient_free import fitting_plan
 from robust.engine.identity.attacks import attacks_of_run
 from robust.engine.outcome_table import write_table
 from robust.engine.provenance import Provenance
@@ -40,7 +41,6 @@ from robust.errors import BlackBoxFailure, InputError, first_line
 from robust.files import write_atomically
 from robust.gallery.select import make_gallery
 from robust.models import Classifier
-from robust.models.offered_knowledge import plan_for
 from robust.models.preparation import require_classifier
 from robust.plan.load import make_plan
 from robust.plan.machines import WorkerChoice
@@ -81,15 +81,15 @@ def audit(
 ) -> Report:
     """Audit a classifier on cases. `attacks` are names or instances (default: those of Ma et al.).
 
-    `detectors` (names or instances, not fitted) learn from `reference`, cases of the split that
-    the classifier learned from, and are evaluated on the attacks. `settings` are the fields of a
-    plan's `[audit]` table: norm, eps, cells, goal, target, threshold, seed, chunk; `detection`,
-    `scenarios`, `doubts` and `report` are dicts of those of its tables of that name. Images made
-    on `surrogate`, another model, are shown to the classifier. With `out` the run lives in that
-    folder and resumes from it, and `gallery` cases are drawn there as pictures (default: 6, or
-    none where a picture may carry a name). `progress` is told how far the whole run is, `announce`
-    the folder, the cost and each stage in a line. The classifier is copied, never changed. Raises
-    InputError.
+    The default for a model without gradients is Noise and Square. `detectors` (names or instances,
+    not fitted) learn from `reference`, cases of the split that the classifier learned from, and are
+    evaluated on the attacks. `settings` are the fields of a plan's `[audit]` table: norm, eps,
+    cells, goal, target, threshold, seed, chunk; `detection`, `scenarios`, `doubts` and `report` are
+    dicts of those of its tables of that name. Images made on `surrogate`, another model, are shown
+    to the classifier. With `out` the run lives in that folder and resumes from it, and `gallery`
+    cases are drawn there as pictures (default: 6, or none where a picture may carry a name).
+    `progress` is told how far the whole run is, `announce` the folder, the cost and each stage in a
+    line. The classifier is copied, never changed. Raises InputError.
     """
     raw: dict[str, Any] = {"title": title}
     for table in ("detection", "scenarios", "doubts", "report"):
@@ -104,7 +104,7 @@ def audit(
     plan = make_plan(raw, "audit")
     for model in (classifier,) if surrogate is None else (classifier, surrogate):
         require_classifier(model)
-    plan = plan_for(plan, classifier.origin)
+    plan = fitting_plan(plan, classifier, surrogate)
     if attacks is not None:
         named = iter(make_attacks([s for s, a in zip(plan.attacks, attacks) if isinstance(a, str)]))
         made = [next(named) if isinstance(a, str) else a for a in attacks]

@@ -115,7 +115,7 @@ def make_report(
         detection=stages.detection,
         scenarios=stages.scenarios,
         accuracy_curves=accuracy_curves(cells, summary),
-        survival=survivals(store, cells, summary),
+        survival=survivals(store, cells, summary, provenance.differentiable),
     )
 
 

@@ -14,6 +14,7 @@ from robust.detection.record import attack_features
 from robust.detection.start import start_detection
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
+from robust.engine.gradient_free import has_gradients
 from robust.engine.identity.surroundings import threads_restored
 from robust.engine.run_store import Observations, Outcome, RunStore
 from robust.engine.session import Session, start_session
@@ -55,7 +56,9 @@ class AttackStage:
         if new := [number for number in chunks or () if ("clean", number) not in done]:
             session.runner.predict_clean(new)
         black_box = session.classifier.origin.is_black_box  # saving is not worth its queries
-        storage = StorageCheck(session.runner.logits, session.goal)
+        storage = StorageCheck(
+            session.runner.logits, session.goal, has_gradients(session.classifier)
+        )
 
         def observe(
             cell: Cell, batch: Batch, x_adv: Tensor, outcomes: Sequence[Outcome]

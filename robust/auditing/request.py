@@ -12,12 +12,12 @@ from detectors import Detector
 from robust.detection.factory import make_detectors
 from robust.detection.reference import check_reference
 from robust.engine.cells import Cell, make_attacks, make_cells
+from robust.engine.gradient_free import fitting_plan
 from robust.engine.inputs import open_model, open_plan, open_reference
 from robust.engine.runner import RunOptions
 from robust.engine.session import RunInputs, identity_of_run
 from robust.errors import InputError
 from robust.models.blackbox.queries import QueryCounter
-from robust.models.offered_knowledge import plan_for, require_layers, require_scenarios_offered
 from robust.plan.machines import WorkerChoice
 from robust.plan.spec import Plan
 from robust.progress import Announce, Progress, StagedProgress, no_announcement, no_progress
@@ -76,16 +76,7 @@ class AuditRequest:
                 "a black box is asked by one process, so that its queries are counted and kept "
                 "within the budget; leave --shard, --engine and --workers out"
             )
-        plan, origin = self.plan, self.inputs.classifier.origin
-        require_scenarios_offered(plan.scenarios, origin)
-        if self.detectors:
-            require_layers(origin)
-        if self.inputs.surrogate is not None and not self.inputs.surrogate.origin.differentiable:
-            raise InputError(
-                "the surrogate gives no gradients, which the transfer attack follows on it; name "
-                "another model in [scenarios.surrogate]"
-            )
-        check_scenarios(plan.scenarios)
+        check_scenarios(self.plan.scenarios)
         if self.detectors:
             if self.inputs.reference is None:
                 raise InputError(
@@ -108,15 +99,14 @@ class RunSettings:
 
 def open_request(plan: Plan, settings: RunSettings) -> AuditRequest:
     """Open all that a plan names."""
-    make_attacks(plan.attacks)  # a wrong name is known before anything is opened
+    make_attacks(plan.attacks)  # a mistake in one is said before a model is read
     detectors = make_detectors(plan.detectors)
     classifier, cases = open_plan(plan, settings.device)
-    plan = plan_for(plan, classifier.origin)
-    attacks = make_attacks(plan.attacks)
     reference = open_reference(plan.data, plan.detection.reference) if detectors else None
     other = plan.scenarios.surrogate
     surrogate = None if other is None else open_model(other)
-    inputs = RunInputs(classifier, cases, attacks, reference, surrogate)
+    plan = fitting_plan(plan, classifier, surrogate)
+    inputs = RunInputs(classifier, cases, make_attacks(plan.attacks), reference, surrogate)
     staged = StagedProgress(settings.progress, settings.announce)
     return AuditRequest(
         plan=plan,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from robust.cases import open_cases
 from robust.engine.batch import first_images, read_batches
+from robust.engine.gradient_free import has_gradients
 from robust.engine.inputs import open_plan
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, full_precision, prepare, random_classifier
@@ -35,6 +36,11 @@ class Workload:
 def from_plan(path: Path, limit: int, device: str, *, allow_code: bool = False) -> Workload:
     """The plan's classifier, and the first cases of one shape that it classifies correctly."""
     classifier, cases = open_plan(load_plan(path, allow_code=allow_code), device)
+    if not has_gradients(classifier):
+        raise InputError(
+            "robust bench times attacks that follow gradients, and this model gives none; name "
+            "another model"
+        )
     every = range(len(cases))
     ready = prepare(classifier, choose_device(device), images=first_images(cases, every, BATCH))
     images: list[Tensor] = []

@@ -79,6 +79,7 @@ def collect_evidence(results: RunResults) -> Evidence:
         groups=summary.groups,
         head=head,
         declared_head=provenance.declared_head,
+        differentiable=provenance.differentiable,
         grey_in_colour=results.grey_in_colour,
         clean=results.clean,
         rows=results.rows,

@@ -98,5 +98,7 @@ class Evidence:
     """By attack with a random start whose steps add up to less than 2 eps: their sum, in eps."""
     probe: Probed | None = None
     """Results of the probe; None where the plan switches it off."""
+    differentiable: bool = True
+    """Whether gradients lead through the model."""
     again: ComputedAgain | None = None
     """What was computed again on another worker; None where there was none."""

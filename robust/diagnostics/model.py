@@ -152,6 +152,14 @@ def training_mode(e: Evidence) -> str | None:
     return f"these parts stay in training mode after eval(): {', '.join(e.probe.training)}"
 
 
+def no_gradients(e: Evidence) -> str | None:
+    """Raised if no gradient leads through the model."""
+    if e.differentiable:
+        return None
+    names = ", ".join(dict.fromkeys(row.attack for row in e.rows if not row.baseline))
+    return f"the model gives no gradients: beside random noise it was attacked by {names or 'none'}"
+
+
 def probability_outputs(e: Evidence) -> str | None:
     """Raised if the model's outputs are probabilities."""
     if e.head != "probabilities":

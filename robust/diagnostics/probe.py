@@ -21,6 +21,7 @@ from robust.diagnostics.reattack import (
 from robust.engine.batch import Batch
 from robust.engine.cells import running_order
 from robust.engine.goal import ANY_ERROR, Goal, eligible_cases
+from robust.engine.gradient_free import has_gradients
 from robust.engine.mixed_precision import cases_at_once
 from robust.engine.run_memory import PROBE
 from robust.engine.session import Session
@@ -80,17 +81,20 @@ class _Probe:
         # The network itself: the runner reads random outputs as the mean of several passes.
         model = Recorder(self.session.classifier, batch.y)
         repeat, neighbours = _agreement(model, batch)
-        if (
-            self.session.classifier.origin.is_black_box
-        ):  # all else has no gradient, or costs too much
+        # All else has no gradient, or costs thousands of queries.
+        if self.session.classifier.origin.is_black_box:
             return _answers_alone(model, batch, time.perf_counter() - began, repeat, neighbours)
         streams = Streams.of(self.audit.seed, [case.id for case in batch.cases], "probe")
-        gradients = Gradients(len(batch.rows))
-        if repeat < REPEAT_TOLERANCE:  # of random outputs, finite differences mean nothing
+        gradients, boundless = Gradients(len(batch.rows)), 0
+        known = has_gradients(self.session.classifier)  # else nobody is misled by them
+        if (
+            known and repeat < REPEAT_TOLERANCE
+        ):  # of random outputs, finite differences mean nothing
             self._show(1, "gradients")
             gradients = probe_gradients(model, batch.x, batch.y, streams)
-        self._show(2, "attack without bounds")
-        boundless = count_robust_without_bounds(model, batch, self.audit.seed)
+        if known:
+            self._show(2, "attack without bounds")
+            boundless = count_robust_without_bounds(model, batch, self.audit.seed)
         self._show(3, "longer attacks on robust cases")
         found, lines, passes = self._search(batch, len(right))
         return Probed(

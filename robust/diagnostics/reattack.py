@@ -13,6 +13,7 @@ from attacks import PGD, Model, Square, Streams, ThreatModel
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell, running_order
 from robust.engine.goal import ANY_ERROR, Goal
+from robust.engine.gradient_free import WITH_GRADIENTS
 from robust.engine.run_store import RunStore
 from robust.engine.verified_attack import slack
 from robust.models.acceleration.memory import memory_ran_out
@@ -26,8 +27,6 @@ STEPS = 40, 200
 """Fewest and most steps of the longer attack; between them, twice the plan's longest attack."""
 UNBOUNDED = ((1.0, "image"), (0.25, "image"), (1.0, "random"))
 """Eps in L-inf and start of the attacks that may return any image, in turn."""
-WITH_GRADIENTS = ("gradients", "gradients and scores")
-"""Knowledge of the attacks that use gradients, alone or in part."""
 
 
 @dataclass(frozen=True)

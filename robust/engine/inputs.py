@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import torch
 
@@ -11,6 +13,8 @@ from robust.errors import InputError
 from robust.models import Classifier, choose_device, full_precision, load_classifier, prepare
 from robust.models.preparation import image_template
 from robust.plan.spec import DataSpec, ModelSpec, Plan
+
+_log = logging.getLogger(__name__)
 
 
 def open_reference(spec: DataSpec | None, split: str) -> Cases:
@@ -31,6 +35,8 @@ def open_plan(plan: Plan, device: str = "auto") -> tuple[Classifier, Cases]:
     if plan.audit.threshold != 0.5 and plan.audit.sensitivity is not None:
         raise InputError("[audit] give either threshold or sensitivity, not both")
     classifier = open_model(plan.model, plan.audit.threshold)
+    for note in classifier.origin.notes:
+        _log.warning("robust: %s", note)
     if plan.audit.sensitivity is not None:
         val = open_data(plan.data.model_copy(update={"split": "val", "limit": None}))
         with full_precision():

@@ -43,6 +43,11 @@ class Provenance:
         """The head that the plan declares; `auto` where it declares none."""
         return self.plan.model.head if self.plan.model else str(self.model["head"])
 
+    @property
+    def differentiable(self) -> bool:
+        """Whether gradients lead through the model."""
+        return bool(self.model.get("differentiable", True))
+
     def save(self, store: RunStore) -> None:
         """Write it to the run's store, without what may name a patient or a place."""
         plan = public_plan(self.plan).model_dump(mode="json")

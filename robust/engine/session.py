@@ -14,6 +14,7 @@ from robust.engine.batch import first_images, sample_images
 from robust.engine.cells import Cell, make_cells
 from robust.engine.database.connection import DAMAGED
 from robust.engine.goal import Goal, goal_of
+from robust.engine.gradient_free import require_fitting_attacks
 from robust.engine.identity.attacks import remember_attacks
 from robust.engine.identity.images import require_unchanged
 from robust.engine.identity.networks import remember_surrogate, require_same_network
@@ -35,7 +36,6 @@ from robust.engine.runner import DEFAULT_OPTIONS, Runner, RunOptions
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, prepare
 from robust.models.environment import find_environment
-from robust.models.offered_knowledge import require_offered
 from robust.models.proof import CASES as PROOF_CASES
 from robust.models.proof import needs_proof, prove
 from robust.models.weights import weights_hash
@@ -96,7 +96,7 @@ def start_session(
     device = choose_device(options.device)
     ready = prepare(inputs.classifier, device)
     cells = make_cells(plan.attacks, inputs.attacks, audit, len(cases.classes))
-    require_offered(((cell.label, cell.attack) for cell in cells), ready.origin)
+    require_fitting_attacks(ready, ((cell.label, cell.attack) for cell in cells))
     weights = weights_hash(ready)
     surrogate = None if inputs.surrogate is None else prepare(inputs.surrogate, device)
     identity = _identity(plan, inputs, weights, surrogate, device.type)

@@ -19,6 +19,7 @@ import torch
 from detectors import Detector, FeatureReader, Features, FittedDetector
 from robust.cases import Cases
 from robust.engine.batch import first_images
+from robust.engine.gradient_free import require_fitting_attacks, require_network
 from robust.engine.inputs import open_plan
 from robust.errors import InputError, first_line
 from robust.guard.artifact import (
@@ -51,7 +52,6 @@ from robust.metrics.operating_point import (
 )
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
 from robust.models.backward import backward_errors
-from robust.models.offered_knowledge import require_layers
 from robust.models.preparation import image_template
 from robust.plan.parameters import parameters_of
 from robust.plan.spec import Plan
@@ -113,7 +113,9 @@ def fit_detector(
     groups = group_codes([entry.group for entry in inputs.calibration.entries])
     folds = _folds(groups, inputs.calibration.split, plan.audit.seed)
     classifier, _ = open_plan(on_split(plan, split), device)
-    require_layers(classifier.origin)
+    require_network(classifier)
+    if inputs.cell is not None:
+        require_fitting_attacks(classifier, [(inputs.cell.label, inputs.cell.attack)])
     with full_precision(), backward_errors(), torch.no_grad():
         images = first_images(inputs.reference, range(len(inputs.reference)), plan.audit.chunk)
         ready = prepare(classifier, choose_device(device), images=images)

@@ -166,6 +166,15 @@ _TEXTS = (
         "uncertain by as many cases as differ",
     ),
     FlagText(
+        "no gradients",
+        "no gradient leads through the model: a quantised file, operators without a derivative, or "
+        "a model that is asked from outside",
+        "attacks without gradients find fewer adversarial images, so true robust accuracy is "
+        "lower; adaptive attacks on detectors and the attacker's own rounding did not run",
+        "audit the network that the model was made from, or attack it as a surrogate",
+        voids="robustness",
+    ),
+    FlagText(
         "gradients vanish",
         "the model gives no gradient, or that of the margin is nearly zero on at least 10 % of the "
         "probed cases, and at least 3",

@@ -24,8 +24,9 @@ class Survival:
     """Fooled by the images as the attacks computed them, which no file holds exactly."""
     quantised: Estimate
     """Fooled after each pixel is rounded to the nearest level of its file that keeps within eps."""
-    adversarially_rounded: Estimate
-    """Fooled by those images, or else by images whose rounding the attacker chose."""
+    adversarially_rounded: Estimate | None
+    """Fooled by those images, or else by images whose rounding the attacker chose; None where the
+    model gives no gradients to choose it by."""
     jpeg: Estimate | None
     """Fooled after JPEG at quality 95; None where images have neither 1 nor 3 channels."""
     jpeg_clean: Estimate | None

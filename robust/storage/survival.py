@@ -36,6 +36,8 @@ class StorageCheck:
 
     logits: Model
     goal: Goal
+    gradients: bool = True
+    """Whether the model gives gradients, which an attacker needs to choose the rounding."""
 
     def observe(
         self, cell: Cell, batch: Batch, x_adv: Tensor, outcomes: Sequence[Outcome]
@@ -48,7 +50,7 @@ class StorageCheck:
         computed = torch.tensor([o.success for o in outcomes], device=batch.x.device)
         quantised = self._fooled(images, batch)
         rounded = quantised.clone()
-        if lost := (computed & ~quantised).nonzero().flatten().tolist():
+        if self.gradients and (lost := (computed & ~quantised).nonzero().flatten().tolist()):
             part = batch.take(lost)
             target = self.goal.targets(part.logits)
             again = adversarial_rounding(
@@ -85,9 +87,12 @@ def as_jpeg(x: Tensor) -> Tensor:
     return through_jpeg(x, QUALITY)
 
 
-def survivals(store: RunStore, cells: Sequence[Cell], summary: Summary) -> tuple[Survival, ...]:
+def survivals(
+    store: RunStore, cells: Sequence[Cell], summary: Summary, gradients: bool = True
+) -> tuple[Survival, ...]:
     """For each eps how many cases any attack within it fools, before and after storing.
 
+    Without `gradients` of the model no attacker has chosen the rounding.
     An eps is left out where an attack was not run in full: what it skipped would seem robust.
     """
     partly = {cell.threat.eps for cell in cells if not cell.exact}
@@ -98,7 +103,7 @@ def survivals(store: RunStore, cells: Sequence[Cell], summary: Summary) -> tuple
             if is_measured(cell) and cell.threat.eps == eps:
                 for one in store.survival(cell.key):
                     worst[one.row] = _either(worst[one.row], one) if one.row in worst else one
-        if one_eps := _survival(eps, worst, summary):
+        if one_eps := _survival(eps, worst, summary, gradients):
             found.append(one_eps)
     return tuple(found)
 
@@ -117,7 +122,9 @@ def _either(a: SurvivalOutcome, b: SurvivalOutcome) -> SurvivalOutcome:
     )
 
 
-def _survival(eps: float, worst: dict[int, SurvivalOutcome], summary: Summary) -> Survival | None:
+def _survival(
+    eps: float, worst: dict[int, SurvivalOutcome], summary: Summary, gradients: bool
+) -> Survival | None:
     rows = [row for row in summary.rows.tolist() if row in worst]
     if not rows:
         return None
@@ -137,7 +144,9 @@ def _survival(eps: float, worst: dict[int, SurvivalOutcome], summary: Summary) -
         file_levels=depths.pop() if len(depths) == 1 else None,
         computed=rate(one.computed for one in every),
         quantised=rate(one.quantised for one in every),
-        adversarially_rounded=rate(one.adversarially_rounded for one in every),
+        adversarially_rounded=(
+            rate(one.adversarially_rounded for one in every) if gradients else None
+        ),
         jpeg=rate(one.jpeg for one in every) if has_jpeg else None,
         jpeg_clean=rate(one.jpeg_clean for one in every) if has_jpeg else None,
     )

@@ -275,9 +275,12 @@ def test_token_and_password_are_in_no_file_of_the_run(commands: Warm, tmp_path: 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--attack", "PGD"), "PGD needs gradients and this model gives scores alone"),
+        (
+            ("--attack", "PGD"),
+            "PGD follows gradients, and this model gives none; use Square or Noise",
+        ),
         (("--set", "scenarios.patch=[0.1]"), "patch needs gradients"),
-        (("--detector", "MaxSoftmax"), "detectors read the layers"),
+        (("--detector", "MaxSoftmax"), "detectors read a network"),
         (("--workers", "2"), "asked by one process"),
         (("--shard", "1/2"), "asked by one process"),
     ],
@@ -303,7 +306,9 @@ def test_labels_alone_are_audited_by_attacks_that_need_no_more(
         write(tmp_path, model, SQUARE)
         done = commands.run(tmp_path, *RUN)
         assert done.code == 2
-        assert "Square needs scores and this model gives labels alone" in last_line(done)
+        assert "Square reads scores, and this model gives labels alone; use Noise, " in last_line(
+            done
+        )
         write(tmp_path, model, NOISE)
         assert commands.run(tmp_path, *RUN).code == 0
     report = report_in(tmp_path)
@@ -392,7 +397,7 @@ def test_default_attacks_are_those_that_a_black_box_allows() -> None:
     assert {row.attack for row in report.rows} == {"Noise", "Square"}
     report = run(BlackBox(labels, answers="labels", outputs=2, channels=1))
     assert {row.attack for row in report.rows} == {"Noise"}
-    assert [(one.name, one.budget) for one in report.scenarios] == [("queries", 500)]
+    assert [(one.name, one.budget) for one in report.scenarios] == [("queries", 1000)]
 
 
 def test_images_of_another_model_are_shown_to_a_callable() -> None:

@@ -98,7 +98,8 @@ def make_fast_models(
     run will differentiate the network on an image, `rows` how many images a full batch has.
     """
     if not classifier.origin.differentiable:
-        return FastModels(classifier, None, Acceleration(reason="it runs elsewhere"))
+        reason = "the network gives no gradients"
+        return FastModels(classifier, None, stored or Acceleration(reason=reason))
     if stored is not None and not (stored.channels_last or stored.bfloat16):
         return FastModels(_replayed(classifier, x), None, stored)
     probe = _probe_images(x)
