@@ -37,6 +37,8 @@ class AttackTraits:
     travel: float = math.inf
     """Length of all steps from a random start together, in units of eps; below 2 they cannot cross
     an L-inf ball. Infinite where runs begin at the image or steps have no fixed length."""
+    counts_passes: bool = True
+    """Whether `passes` is an upper bound; else an estimate."""
     early_stopping: Attack | None = None
     """The same attack with early stopping: each case ends at its first success."""
     equals: Attack | None = None

@@ -51,7 +51,7 @@ class FromFoolbox:
     still depends on the other cases of the batch.
     """
 
-    traits: ClassVar[AttackTraits] = AttackTraits()
+    traits: ClassVar[AttackTraits] = AttackTraits(counts_passes=False)
 
     attack: Any
     """An instance of `foolbox.attacks.base.Attack`."""

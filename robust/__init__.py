@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from robust.cases import Case, Cases, open_cases
     from robust.errors import InputError
     from robust.guard import Guard, fit_detector
-    from robust.models import Classifier, load_classifier
+    from robust.models import BlackBox, Classifier, load_classifier
     from robust.plan import Plan, load_plan
     from robust.records import Report
 
 __all__ = [
+    "BlackBox",
     "Case",
     "Cases",
     "Classifier",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BlackBox": "robust.models",
     "Case": "robust.cases",
     "Cases": "robust.cases",
     "Classifier": "robust.models",

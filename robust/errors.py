@@ -25,6 +25,13 @@ class InputError(ValueError):
         super().__init__(line)
 
 
+class BlackBoxFailure(InputError):
+    """A black box does not answer, or its answer cannot be used: no attack may take that for one.
+
+    What a run has finished is kept, and the same command continues from there.
+    """
+
+
 def first_line(error: BaseException) -> str:
     """The first 300 characters of the first line of another library's error, else its type."""
     try:

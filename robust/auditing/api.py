@@ -37,10 +37,11 @@ from robust.engine.run_memory import CASE_SET, DETECTION, MERGED_GROUPS, SCENARI
 from robust.engine.run_store import RunStore
 from robust.engine.session import RunInputs, Session
 from robust.engine.summary import Summary
-from robust.errors import InputError, first_line
+from robust.errors import BlackBoxFailure, InputError, first_line
 from robust.files import write_atomically
 from robust.gallery.select import make_gallery
 from robust.models import Classifier
+from robust.models.preparation import require_classifier
 from robust.plan.load import make_plan
 from robust.plan.machines import WorkerChoice
 from robust.plan.parameters import parameters_of
@@ -103,7 +104,10 @@ def audit(
     made: list[Attack] | None = None
     if attacks is not None:
         raw["attacks"] = [_as_spec(attack) for attack in attacks]
-    plan = fitting_plan(make_plan(raw, "audit"), classifier, surrogate)
+    plan = make_plan(raw, "audit")
+    for model in (classifier,) if surrogate is None else (classifier, surrogate):
+        require_classifier(model)
+    plan = fitting_plan(plan, classifier, surrogate)
     if attacks is not None:
         named = iter(make_attacks([s for s, a in zip(plan.attacks, attacks) if isinstance(a, str)]))
         made = [next(named) if isinstance(a, str) else a for a in attacks]
@@ -234,13 +238,15 @@ def run_request(request: AuditRequest, join: Callable[[RunStore], None] | None =
             report = stages.run()
         with writing(directory.path):
             write_atomically(directory.path / "report.json", report.to_json())
-    except DatabaseUnavailable:
+    except (DatabaseUnavailable, BlackBoxFailure):
         keep = keep and (stages.attacking or directory.holds_chunks())
         raise
     except InputError:
         keep = keep and stages.attacking
         raise
     finally:
+        if request.queries is not None:
+            request.queries.stop()
         directory.close(keep=keep)
     return report
 
@@ -259,7 +265,12 @@ class _Stages:
         """From opened inputs to the report."""
         began = time.perf_counter()
         request, plan = self.request, self.request.plan
-        stage = self.costs.announce(self.directory.path if request.out else None)
+        origin = request.inputs.classifier.origin
+        told = self.costs.announce(self.directory.path if request.out else None)
+
+        def stage(name: str) -> None:
+            origin.asks_for(name)
+            told(name)
 
         def started(session: Session) -> None:
             self.costs.measure(session)
@@ -287,6 +298,8 @@ class _Stages:
             stage(cost.PROBE)
             probe(plan.audit, session)
         stage(cost.RESULTS)
+        if request.queries is not None:
+            request.queries.save()
         stages = StageResults(
             detection=detection,
             scenarios=scenarios,
@@ -297,7 +310,10 @@ class _Stages:
 
         def gallery(summary: Summary) -> tuple[Exhibit, ...]:
             stage(cost.GALLERY)
-            return make_gallery(self.directory.path / GALLERY, session, summary)
+            shown = make_gallery(self.directory.path / GALLERY, session, summary)
+            if request.queries is not None:
+                request.queries.save()
+            return shown
 
         with writing(self.directory.path):
             return make_report(

@@ -16,7 +16,7 @@ from robust.engine.accuracy_curve import accuracy_curves
 from robust.engine.cells import Cell, running_order
 from robust.engine.identity.attacks import attack_text
 from robust.engine.provenance import Provenance, utc_now
-from robust.engine.run_memory import ACCELERATION, BEGAN, CASES_AT_ONCE, PROBE, REPAIRED
+from robust.engine.run_memory import ACCELERATION, ASKED, BEGAN, CASES_AT_ONCE, PROBE, REPAIRED
 from robust.engine.run_store import RunStore
 from robust.engine.summary import FinishedCases, Summary, known_images
 from robust.gallery.visibility import measure_visibility
@@ -29,6 +29,7 @@ from robust.records import (
     Exhibit,
     PassCounts,
     ProbeCost,
+    QueryCounts,
     Report,
     Scenario,
     SmallerBatch,
@@ -96,6 +97,7 @@ def make_report(
         grey_in_colour=known.grey_in_colour,
         missing_stages=missing_stages(provenance.plan, cases, cells, store, ended),
     )
+    gallery = () if make_gallery is None else make_gallery(summary)
     return Report(
         title=plan.title,
         clean=results.clean,
@@ -110,7 +112,7 @@ def make_report(
         table_sha256=stages.table,
         timings=_timings(results, stages.seconds),
         attacks={cell.label: attack_text(cell.attack) for cell in cells},
-        gallery=() if make_gallery is None else make_gallery(summary),
+        gallery=gallery,
         visibility=measure_visibility(summary, plan.audit.norm, known.values_of),
         missing_stages=results.missing_stages,
         detection=stages.detection,
@@ -157,11 +159,20 @@ def _timings(results: RunResults, seconds: float) -> Timings:
         acceleration=None
         if acceleration is None
         else AppliedAcceleration(**dataclasses.asdict(acceleration)),
+        queries=_queries(results.provenance, store),
         repaired=store.get(REPAIRED) or 0,
         probe=None if probe is None else ProbeCost(probe.cases, probe.passes, probe.seconds),
         smaller_batches=_smaller_batches(store),
         workers=results.workers,
     )
+
+
+def _queries(provenance: Provenance, store: RunStore) -> QueryCounts | None:
+    answered = store.get(ASKED)
+    if answered is None:
+        return None
+    spec = provenance.plan.model
+    return QueryCounts(answered, None if spec is None else spec.queries)
 
 
 def _smaller_batches(store: RunStore) -> tuple[SmallerBatch, ...]:

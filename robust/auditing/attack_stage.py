@@ -55,6 +55,7 @@ class AttackStage:
         done = session.store.done()
         if new := [number for number in chunks or () if ("clean", number) not in done]:
             session.runner.predict_clean(new)
+        black_box = session.classifier.origin.is_black_box  # saving is not worth its queries
         storage = StorageCheck(
             session.runner.logits, session.goal, has_gradients(session.classifier)
         )
@@ -62,7 +63,7 @@ class AttackStage:
         def observe(
             cell: Cell, batch: Batch, x_adv: Tensor, outcomes: Sequence[Outcome]
         ) -> Observations:
-            survival = storage.observe(cell, batch, x_adv, outcomes)
+            survival = [] if black_box else storage.observe(cell, batch, x_adv, outcomes)
             features = attack_features(run, cell, x_adv, outcomes) if run else ()
             return Observations(features, survival)
 

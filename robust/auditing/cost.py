@@ -8,14 +8,16 @@ from pathlib import Path
 
 from attacks.image_agnostic.patch import AdversarialPatch
 from attacks.image_agnostic.universal import UniversalPerturbation
+from attacks.repeated_passes import AGAIN, JUDGING_PASSES
 from robust.auditing.request import AuditRequest
 from robust.detection.adaptive.evaluate import adaptive_attacks
 from robust.detection.benign_changes import BENIGN_CHANGES
 from robust.detection.feature_log import logged_cells
 from robust.diagnostics.probe import MAX_CASES
 from robust.engine.cells import Cell, running_order
-from robust.engine.run_memory import DETECTION
+from robust.engine.run_memory import DETECTION, RANDOM
 from robust.engine.run_memory import PROBE as PROBE_RESULTS
+from robust.engine.runner import RANDOM_QUERIES
 from robust.engine.session import Session
 from robust.models import Classifier
 from robust.plan.spec import Plan
@@ -95,10 +97,16 @@ class RunSize:
     detectors: int = 0
     pictures: bool = False
     """Whether example images are drawn."""
+    black_box: bool = False
+    """Whether every pass is a query to a black box."""
+    budget: int | None = None
+    """Most queries that the plan allows."""
 
 
 def estimate(plan: Plan, cells: Sequence[Cell], size: RunSize) -> Cost:
     """The cost of a plan, before anything has run."""
+    if size.black_box:
+        return _queries(plan, cells, size.cases)
     own, cases = running_order(cells), size.cases
     measured = sum(map(is_measured, own))
     passes = {
@@ -128,6 +136,30 @@ def estimate(plan: Plan, cells: Sequence[Cell], size: RunSize) -> Cost:
         steps = 2 * most * len(adaptive_attacks(most, median_clean_margin=1.0))
         passes[ADAPTIVE] = float(size.detectors * min(scored, plan.detection.adaptive) * steps)
     return Cost(passes, other)
+
+
+def _queries(plan: Plan, cells: Sequence[Cell], cases: int, answers: int = 1) -> Cost:
+    """Queries to a black box, at most; `answers` are those of which one prediction is made.
+
+    The effect of saving is not measured, the probe compares answers alone, and example images are
+    attacked again where the plan asks for them.
+    """
+    own, spec = running_order(cells), plan.scenarios
+    used = min(cases, spec.cases)
+    attempts = sum(cell.attack.passes for cell in own)
+    scenarios = len(spec.queries) * 2 + sum(spec.queries) + max(spec.queries, default=0)
+    if spec.surrogate is not None:
+        scenarios += 2
+    passes = {
+        CLEAN: float(answers * cases + plan.audit.chunk + (AGAIN + 1) * RANDOM_QUERIES),
+        ATTACKS: float(attempts + answers * len(own)) * cases,
+        SCENARIOS: float(answers * scenarios * used),
+    }
+    if plan.doubts.probe:
+        passes[PROBE] = float((AGAIN + 2) * min(MAX_CASES, cases))
+    if plan.report.gallery:
+        passes[GALLERY] = float(plan.report.gallery * (attempts + answers * len(own)))
+    return Cost(passes, {CLEAN: _READ * cases, RESULTS: 0.5 + 1e-3 * cases * len(own)})
 
 
 def _scenario_passes(plan: Plan, cases: int) -> float:
@@ -174,7 +206,7 @@ class ToldCost:
             self._cost = self._cost.until_attacks()
         lines = [f"Model: {note}" for note in self.notes]
         lines += [] if folder is None else [f"Run folder: {folder}"]
-        lines.append(cost_text(self._cost, self.cells, self.size.cases))
+        lines.append(cost_text(self._cost, self.cells, self.size))
         self.progress.expect(self._cost.seconds())
         self.progress.begin(CLEAN, *lines)
         return self.progress.begin
@@ -182,6 +214,9 @@ class ToldCost:
     def measure(self, session: Session) -> None:
         """Announce the time that is left, from the speed of the network and what is finished."""
         store = session.store
+        if self.size.black_box and store.get(RANDOM):
+            self._cost = _queries(self.plan, self.cells, self.size.cases, JUDGING_PASSES)
+            self.progress.announce(_random_text(self._cost))
         done = store.done()
         own = running_order(self.cells)
         work = {
@@ -210,6 +245,8 @@ def told_cost(request: AuditRequest, chunks: range | None = None) -> ToldCost:
         reference=0 if inputs.reference is None else len(inputs.reference),
         detectors=len(request.detectors),
         pictures=request.out is not None and plan.report.gallery != 0,
+        black_box=request.queries is not None,
+        budget=None if request.queries is None else request.queries.budget,
     )
     return ToldCost(
         plan,
@@ -239,15 +276,42 @@ def _speed(session: Session, cells: Sequence[Cell]) -> float:
     return _PASS if measured is None else _BACKWARD * measured
 
 
-def cost_text(cost: Cost, cells: Sequence[Cell], cases: int) -> str:
+def cost_text(cost: Cost, cells: Sequence[Cell], size: RunSize) -> str:
     """What is told before work begins: `200 cases x 5 attacks x 5 eps: at most ... passes`."""
     attacks = len({cell.label for cell in cells})
     sizes = len({(cell.threat.norm, cell.threat.eps) for cell in cells})
     total = sum(cost.passes.values())
+    what = (
+        f"at most {_rounded(total)} passes of single images through the network, all stages "
+        f"together"
+    )
+    if size.black_box:
+        bounded = all(cell.attack.traits.counts_passes for cell in cells)
+        most = "at most" if bounded else "perhaps more than"
+        what = (
+            f"{most} {total:,.0f} queries to the black box, all stages together"
+            f"{_left_out(total, size)}"
+        )
     return (
-        f"Cost: {counted(cases, 'case')} x {counted(attacks, 'attack')} x {sizes} eps, "
-        f"{counted(len(running_order(cells)), 'run')} of an attack on all cases: at most "
-        f"{_rounded(total)} passes of single images through the network, all stages together"
+        f"Cost: {counted(size.cases, 'case')} x {counted(attacks, 'attack')} x {sizes} eps, "
+        f"{counted(len(running_order(cells)), 'run')} of an attack on all cases: "
+        f"{what}"
+    )
+
+
+def _left_out(total: float, size: RunSize) -> str:
+    """What a black box is not asked for, and that its budget may end before the audit does."""
+    text = "; left out: the effect of saving, tests of gradients, example images unless asked for"
+    if size.budget is not None and size.budget < total:
+        text += f"; the plan allows {size.budget:,}, where the audit stops if it needs more"
+    return text
+
+
+def _random_text(cost: Cost) -> str:
+    return (
+        f"The black box gives other answers to the same image: each prediction is the mean of "
+        f"{JUDGING_PASSES} answers, so that at most {sum(cost.passes.values()):,.0f} "
+        f"queries are needed"
     )
 
 

@@ -20,6 +20,7 @@ from robust.engine.runner import RunOptions
 from robust.engine.session import RunInputs, identity_of_run
 from robust.errors import InputError
 from robust.models import Classifier
+from robust.models.blackbox.queries import QueryCounter
 from robust.models.class_order import match_classes
 from robust.plan.machines import WorkerChoice
 from robust.plan.spec import Plan
@@ -47,6 +48,11 @@ class AuditRequest:
     """Shared by the audits of several findings of one network."""
 
     @property
+    def queries(self) -> QueryCounter | None:
+        """Of a black box; None for a model that is here."""
+        return self.inputs.classifier.origin.queries
+
+    @property
     def options(self) -> RunOptions:
         """How the run works."""
         return RunOptions(self.device, self.skip_broken, self.progress, self.clean_outputs)
@@ -67,8 +73,16 @@ class AuditRequest:
         """What its run is claimed with; found once, since it takes a copy of the network."""
         return identity_of_run(self.plan, self.inputs, self.device)
 
-    def check(self) -> None:
-        """InputError for a request that cannot work, before a run directory is opened."""
+    def check(self, *, parts: bool = False) -> None:
+        """InputError for a request that cannot work, before a run directory is opened.
+
+        `parts` says that other processes do the other parts of it.
+        """
+        if self.queries is not None and (parts or self.workers is not None):
+            raise InputError(
+                "a black box is asked by one process, so that its queries are counted and kept "
+                "within the budget; leave --shard, --engine and --workers out"
+            )
         check_scenarios(self.plan.scenarios)
         check_twin(self.inputs.twin)
         if self.detectors:

@@ -72,7 +72,7 @@ def audit_shard(plan: Plan, shard: Shard, settings: RunSettings) -> Path:
     The shard that comes first also makes `settled.sqlite` there, and the others wait for it.
     """
     request = open_request(plan, settings)
-    request.check()
+    request.check(parts=True)
     if request.out is None:
         raise InputError("a shard needs a run directory; name it with --out")
     run, chunks = Path(request.out), shard.chunks(request.chunk_count)

@@ -85,6 +85,12 @@ _MODEL = (
     ),
     FieldOption("--folder", "model.folder", "Folder written by robust train."),
     FieldOption(
+        "--endpoint",
+        "model.endpoint",
+        "Model that is asked over HTTP, http://HOST:PORT/v2/models/NAME/infer. All images are "
+        "sent there.",
+    ),
+    FieldOption(
         "--head",
         "model.head",
         "How the outputs are read: auto, softmax, sigmoid, multilabel or probabilities.",

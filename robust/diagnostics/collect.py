@@ -10,6 +10,7 @@ import numpy as np
 
 from attacks import ThreatModel
 from robust.cases.case import Cases
+from robust.diagnostics.answer_form import answer_form, clipped_probabilities
 from robust.diagnostics.evidence import Claim, Evidence, Stuck
 from robust.engine.cells import Cell
 from robust.engine.provenance import Provenance
@@ -17,7 +18,7 @@ from robust.engine.run_memory import MERGED_GROUPS, PROBE
 from robust.engine.run_store import RunStore
 from robust.engine.sharding.again import workers_of
 from robust.engine.summary import FinishedCases, Summary
-from robust.metrics.arrays import Mask
+from robust.metrics.arrays import Array, Mask
 from robust.metrics.intervals import groups_needed
 from robust.metrics.scores import Condition, margins
 from robust.plan.gates import GatesSpec
@@ -68,6 +69,7 @@ def collect_evidence(results: RunResults) -> Evidence:
     """The evidence for `find_flags`; nothing is attacked or predicted here."""
     provenance, cells, summary = results.provenance, results.cells, results.summary
     plan, finished, workers = provenance.plan, results.finished, results.workers
+    head, threshold = provenance.model["head"], float(provenance.model["threshold"])
     failures = Counter(
         reason
         for cell in cells
@@ -78,7 +80,7 @@ def collect_evidence(results: RunResults) -> Evidence:
         cases=summary.cases,
         broken=finished.broken,
         groups=summary.groups,
-        head=provenance.model["head"],
+        head=head,
         declared_head=provenance.declared_head,
         differentiable=provenance.differentiable,
         grey_in_colour=results.grey_in_colour,
@@ -95,8 +97,11 @@ def collect_evidence(results: RunResults) -> Evidence:
         groups_needed=_groups_needed(plan.gates),
         claim=claim_of(provenance),
         seed=plan.audit.seed,
-        within_one=_within_one(summary, provenance.model["head"], provenance.model["threshold"]),
-        clipped=_clipped(summary, finished.hashes),
+        within_one=_within_one(summary, head, threshold),
+        form=answer_form(_of_different_images(summary, finished.hashes), head, threshold),
+        declared_labels=provenance.model.get("answers") == "labels",
+        grey_levels=provenance.model.get("grey_levels"),
+        clipped=_clipped(summary, finished.hashes, head, threshold),
         iterative=frozenset(cell.label for cell in cells if is_iterative(cell)),
         stuck=list(_stuck(plan.audit, cells, summary)),
         saturated=list(_saturated(plan.audit, cells, results.store, summary)),
@@ -148,16 +153,29 @@ def _within_one(summary: Summary, head: str, threshold: float) -> bool:
     return bool(((outputs >= -1e-6) & (outputs <= 1 + 1e-6)).all())
 
 
-def _clipped(summary: Summary, hashes: Sequence[str]) -> tuple[int, int]:
+def _clipped(
+    summary: Summary, hashes: Sequence[str], head: str, threshold: float
+) -> tuple[int, int]:
     """Number of different images with the same extreme value of an output, and of all of them."""
-    _, first = np.unique(np.array(hashes), return_index=True)
-    logits = summary.clean.logits[first]
+    logits = _of_different_images(summary, hashes)
+    if head == "probabilities":
+        logits = clipped_probabilities(logits, head, threshold)
     most = 0
     for output in logits.T:
+        output = output[~np.isnan(output)]
+        if not len(output):
+            continue
         low, high = output.min(), output.max()
         if low < high:  # the zero beside a single logit is no clip
             most = max(most, int((output == low).sum()), int((output == high).sum()))
-    return (most if most > 1 else 0), len(first)
+    return (most if most > 1 else 0), len(logits)
+
+
+def _of_different_images(summary: Summary, hashes: Sequence[str]) -> Array:
+    """Clean logits `(n, k)`, of the first of several images with the same pixels."""
+    _, first = np.unique(np.array(hashes), return_index=True)
+    found: Array = summary.clean.logits[first]
+    return found
 
 
 def is_iterative(cell: Cell) -> bool:

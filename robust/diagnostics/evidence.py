@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from robust.cases.case import Cases
+from robust.diagnostics.answer_form import AnswerForm
 from robust.records import AttackResult, ComputedAgain, CopiedImages, Detection, Twin
 from robust.records.probe import Probed
 
@@ -83,6 +84,12 @@ class Evidence:
     """Seed of the plan."""
     within_one: bool = False
     """Whether all outputs that are read as logits lie in [0, 1]."""
+    form: AnswerForm = field(default_factory=AnswerForm)
+    """What is missing from the scores of clean images."""
+    declared_labels: bool = False
+    """Whether the model is known to answer labels alone."""
+    grey_levels: int | None = None
+    """Grey levels that the input of the model can hold; None: any value."""
     clipped: tuple[int, int] = (0, 0)
     """Number of different images that share the extreme value of an output exactly, and of all."""
     iterative: frozenset[str] = frozenset()

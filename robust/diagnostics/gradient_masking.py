@@ -49,7 +49,15 @@ def misleading_gradients(e: Evidence) -> str | None:
 
 
 def rounded_input(e: Evidence) -> str | None:
-    """Raised if a tenth of a grey level changes no logit, and a larger change does, on 25 %."""
+    """Raised if a tenth of a grey level changes no logit, and a larger change does, on 25 %.
+
+    Or if it is known of the model.
+    """
+    if e.grey_levels is not None:
+        return (
+            f"the model takes images of {e.grey_levels} grey levels: every attacked image is "
+            f"rounded before the model sees it"
+        )
     if e.probe is None or not _many(e.probe.gradients.steps, e.probe.cases, 0.25):
         return None
     return (

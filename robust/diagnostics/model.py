@@ -189,10 +189,47 @@ def probability_outputs(e: Evidence) -> str | None:
     return f"the model {how} to give probabilities"
 
 
+def labels_alone(e: Evidence) -> str | None:
+    """Raised if the model answers labels, or scores that are no more than labels."""
+    if e.declared_labels:
+        return "the model answers the predicted class alone; it is read as a score of 0 or 1"
+    if not e.form.labels:
+        return None
+    return f"the scores of {e.form.images} different images are 0 and 1 alone: labels in disguise"
+
+
+def scores_cut(e: Evidence) -> str | None:
+    """Raised if only the best classes have a score."""
+    if e.form.kept is None:
+        return None
+    return (
+        f"on each of {e.form.images} different images {e.form.kept} of {e.form.classes} classes "
+        f"have a score, the others have 0"
+    )
+
+
+def scores_rounded(e: Evidence) -> str | None:
+    """Raised if all scores are rounded to a few digits."""
+    digits = e.form.digits
+    if digits is None:
+        return None
+    what = "probabilities" if e.head == "probabilities" else "scores"
+    return (
+        f"all {what} of {e.form.images} different images are rounded to {digits} "
+        f"{'digit' if digits == 1 else 'digits'} behind the point: a change below "
+        f"{10.0**-digits:g} does not show"
+    )
+
+
 def clipped_outputs(e: Evidence) -> str | None:
-    """Raised if an output has the same extreme value on many different images."""
+    """Raised if an output has the same extreme value on many different images.
+
+    Labels, rounded scores and those that are missing tie for another reason. Probabilities at 0 and
+    1 do not count.
+    """
     same, of = e.clipped
-    if e.head == "probabilities" or same < 3 or same < CLIPPED * of:
+    coarse = e.declared_labels or e.form.labels or e.form.kept or e.form.digits is not None
+    if coarse or same < 3 or same < CLIPPED * of:
         return None
     return (
         f"on {same} of {of} different images an output has the same extreme value, to the last bit"

@@ -81,6 +81,9 @@ class _Probe:
         # The network itself: the runner reads random outputs as the mean of several passes.
         model = Recorder(self.session.classifier, batch.y)
         repeat, neighbours = _agreement(model, batch)
+        # All else has no gradient, or costs thousands of queries.
+        if self.session.classifier.origin.is_black_box:
+            return _answers_alone(model, batch, time.perf_counter() - began, repeat, neighbours)
         streams = Streams.of(self.audit.seed, [case.id for case in batch.cases], "probe")
         gradients, boundless = Gradients(len(batch.rows)), 0
         known = has_gradients(self.session.classifier)  # else nobody is misled by them
@@ -136,6 +139,22 @@ class _Probe:
 
     def _show(self, step: int, label: str) -> None:
         self.session.progress(step, 5, f"probing the classifier: {label}")
+
+
+def _answers_alone(
+    model: Recorder, batch: Batch, seconds: float, repeat: float, neighbours: float
+) -> Probed:
+    """What is known of a black box: whether it gives the same answer twice."""
+    return Probed(
+        cases=len(batch.rows),
+        passes=model.forward,
+        seconds=round(seconds, 3),
+        repeat=repeat,
+        neighbours=neighbours,
+        training=(),
+        gradients=Gradients(),
+        boundless=0,
+    )
 
 
 @torch.no_grad()

@@ -10,8 +10,8 @@ from robust.errors import InputError
 from robust.models import Classifier
 from robust.plan.spec import AttackSpec, Plan
 
-DEFAULT_ATTACKS = ("Noise", "Square")
-"""Attacks of a plan that names none, for a model without gradients."""
+DEFAULT_ATTACKS = {"scores": ("Noise", "Square"), "labels": ("Noise",)}
+"""Attacks of a plan that names none, for a model without gradients, by what it answers."""
 DEFAULT_QUERIES = 1000
 """Queries for each case of the decision-based attack that such a plan runs too."""
 WITH_GRADIENTS = ("gradients", "gradients and scores")
@@ -27,15 +27,18 @@ def fitting_plan(plan: Plan, classifier: object, surrogate: object = None) -> Pl
     """The plan as it can run on this model, unchanged where gradients lead through it.
 
     A plan that names no attacks gets those that need no gradients. Adaptive attacks on detectors,
-    which all do, are left out. InputError for scenarios that need gradients.
+    which all do, are left out. InputError for scenarios that need gradients, and for detectors of a
+    black box.
     """
     if not has_gradients(surrogate):
         raise InputError(
             "the surrogate gives no gradients, and images for a transfer attack are made by "
             "following them; name another network in [scenarios] surrogate"
         )
-    if has_gradients(classifier):
+    if not isinstance(classifier, Classifier) or has_gradients(classifier):
         return plan
+    if plan.detectors:
+        require_network(classifier)
     scenarios = plan.scenarios
     for name in ("universal", "patch"):
         if getattr(scenarios, name):
@@ -45,19 +48,35 @@ def fitting_plan(plan: Plan, classifier: object, surrogate: object = None) -> Pl
             )
     changes: dict[str, object] = {"detection": plan.detection.model_copy(update={"adaptive": 0})}
     if "attacks" not in plan.model_fields_set:
-        changes["attacks"] = tuple(AttackSpec(name=name) for name in DEFAULT_ATTACKS)
+        names = DEFAULT_ATTACKS[classifier.origin.answers]
+        changes["attacks"] = tuple(AttackSpec(name=name) for name in names)
         if not scenarios.queries and importlib.util.find_spec("foolbox") is not None:
             changes["scenarios"] = scenarios.model_copy(update={"queries": (DEFAULT_QUERIES,)})
     return plan.model_copy(update=changes)
 
 
+def require_network(classifier: Classifier) -> None:
+    """InputError for a black box, of which a detector would have nothing but costly answers."""
+    if classifier.origin.is_black_box:
+        raise InputError(
+            "detectors read a network, and a black box gives answers alone; take them out, or name "
+            "the network itself in [model]"
+        )
+
+
 def require_fitting_attacks(classifier: Classifier, attacks: Iterable[tuple[str, Attack]]) -> None:
-    """InputError for the first attack, by its label, that needs gradients which the model lacks."""
+    """InputError for the first attack, by its label, that needs more than the model gives."""
     if has_gradients(classifier):
         return
+    answers = classifier.origin.answers
+    names = " or ".join(reversed(DEFAULT_ATTACKS[answers]))
     for label, attack in attacks:
         if attack.knowledge in WITH_GRADIENTS:
-            raise InputError(
-                f"{label} follows gradients, and this model gives none; use Square or Noise, "
-                f"[scenarios] queries, or [scenarios] surrogate"
-            )
+            wrong = "follows gradients, and this model gives none"
+        elif attack.knowledge == "scores" and answers == "labels":
+            wrong = "reads scores, and this model gives labels alone"
+        else:
+            continue
+        raise InputError(
+            f"{label} {wrong}; use {names}, [scenarios] queries, or [scenarios] surrogate"
+        )

@@ -213,7 +213,9 @@ def make_mixed_precision_attacker(
         classifier, x, precision, store.get(ACCELERATION), passes=passes, rows=most
     )
     store.memo(ACCELERATION, lambda: models.acceleration)
-    return MixedPrecisionAttacker(classifier, models, BatchSizes(models.measured, most, store))
+    # A black box takes no memory here.
+    measured = None if classifier.origin.is_black_box else models.measured
+    return MixedPrecisionAttacker(classifier, models, BatchSizes(measured, most, store))
 
 
 def cases_at_once(store: RunStore) -> int | None:

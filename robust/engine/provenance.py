@@ -82,6 +82,8 @@ def find_provenance(
         "source": source,
         "weights_sha256": weights,
         **classifier.describe(),
+        "answers": origin.answers,
+        "grey_levels": origin.grey_levels,
         "format": "" if origin.format == "module" else excerpt(origin.format, 300),
         "differentiable": origin.differentiable,
         "notes": [excerpt(note, 500) for note in origin.notes],

@@ -217,6 +217,8 @@ REPAIRED = Memo("repaired", int)
 """How many chunks ran again because the run file was damaged."""
 HEAD = Memo("head", str)
 """The classifier's head as it was recognised."""
+ASKED = Memo("asked", dict[str, int])
+"""Images that a black box has answered, by purpose, in all calls of the run together."""
 FORMAT_PROOF = Memo("format proof", FormatProof)
 """That a model of a foreign format computes what its own runtime does; the surrogate's likewise."""
 RANDOM = Memo("random outputs", bool)

@@ -40,6 +40,8 @@ from robust.units import at_eps
 
 TIMING_IMAGES = 16
 """Number of images on which the gain of the faster network is measured."""
+RANDOM_QUERIES = 16
+"""Number of images on which it is seen whether the answers of a black box are random."""
 
 _log = logging.getLogger(__name__)
 
@@ -234,6 +236,7 @@ class Runner:
 
     def run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
         """The adversarial images of one cell on one batch, and their verified outcomes."""
+        self.classifier.origin.asks_for(at_eps(cell.label, cell.threat.norm, cell.eps))
         return self._settled_for(batch).run(cell, batch, goal, seed)
 
     def _expect(self, cells: Sequence[Cell]) -> None:
@@ -301,7 +304,8 @@ class Runner:
 
     def _is_random(self, x: Tensor) -> bool:
         if self._random is None:
-            self._random = self.store.memo(RANDOM, lambda: is_random(self.classifier, x))
+            few = x[:RANDOM_QUERIES] if self.classifier.origin.is_black_box else x
+            self._random = self.store.memo(RANDOM, lambda: is_random(self.classifier, few))
         return self._random
 
     def _clean_logits(self, x: Tensor, cases: Sequence[Case]) -> Tensor:

@@ -21,6 +21,7 @@ from robust.engine.identity.networks import remember_outputs, require_same_netwo
 from robust.engine.identity.surroundings import resume_surroundings
 from robust.engine.provenance import PACKAGES, Provenance, find_provenance, utc_now
 from robust.engine.run_memory import (
+    ASKED,
     BEGAN,
     CASE_SET,
     FORMAT_PROOF,
@@ -112,6 +113,7 @@ def start_session(
     others = {name: prepare(other, device) for name, other in inputs.others.items()}
     identity = _identity(plan, inputs, weights, others, device.type)
     _claim(store, identity, audit.chunk, cases)
+    _count_queries(ready, store)
     known_files = store.contents("clean").items()
     mine = {row: d for row, d in known_files if chunks is None or row // audit.chunk in chunks}
     require_unchanged(cases, mine, options.progress)
@@ -122,6 +124,7 @@ def start_session(
         ready = prepare(ready, device, images=images, head=known)
     proof = _prove(ready, cases, store)
     require_same_network(ready, cases, list(islice(store.clean(), audit.chunk)))
+    ready.origin.asks_for("clean predictions")
     runner = Runner(ready, cases, store, audit, options)
     runner.predict_clean(chunks)
     if runner.has_predicted_all():
@@ -146,6 +149,15 @@ def start_session(
         twin=others.get("twin"),
         progress=options.progress,
     )
+
+
+def _count_queries(ready: Classifier, store: RunStore) -> None:
+    """Go on counting the queries of a black box where the store has come to."""
+    queries = ready.origin.queries
+    if queries is not None:
+        known = store.get(ASKED)
+        queries.resume(known or {}, lambda now: store.put(ASKED, dict(now)))
+        queries.purpose = "head, and the same model as before"
 
 
 def _prove(

@@ -12,7 +12,7 @@ from attacks.losses import saturated
 from robust.engine.batch import Batch
 from robust.engine.goal import Goal
 from robust.engine.run_store import Outcome
-from robust.errors import type_and_line
+from robust.errors import BlackBoxFailure, type_and_line
 from robust.metrics.worst_case import Ball
 from robust.models.acceleration.memory import OutOfMemory, memory_ran_out
 from robust.units import eps_text
@@ -42,7 +42,7 @@ def attack_batch(
 
     The attack runs on `quick` in place of the model, where there is one. A crash, a NaN or an image
     outside the threat model is a failure, and its image the clean one. Raises OutOfMemory where a
-    smaller batch may do.
+    smaller batch may do, and BlackBoxFailure, which says nothing of the attack.
     """
     x, y = batch.x, batch.y
     recorder = Recorder(quick or model, y)
@@ -85,7 +85,7 @@ def _run(model: Model, task: AttackTask, batch: Batch) -> tuple[Tensor, list[str
         target = task.goal.targets(batch.logits)
         x_adv = task.attack(model, x, batch.y, threat, streams, target).detach()
         return x_adv, _violations(x_adv, x, threat)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BlackBoxFailure):
         raise
     except BaseException as error:  # noqa: BLE001  (a foreign attack may even call sys.exit)
         if memory_ran_out(error):

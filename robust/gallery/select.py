@@ -61,7 +61,9 @@ def make_gallery(folder: Path, session: Session, summary: Summary) -> tuple[Exhi
     remove_pictures(folder)
     count = plan.report.gallery
     if count is None:
-        count = CASES if summary.cases.showable else 0
+        # An example is attacked again: of a black box only where the plan asks for it.
+        wanted = summary.cases.showable and not session.classifier.origin.is_black_box
+        count = CASES if wanted else 0
     every = summary.threats(plan.audit.norm)
     threats = [threat for threat in every if threat.norm == every[0].norm]
     worst = [summary.worst(threat) for threat in threats]

@@ -19,7 +19,7 @@ import torch
 from detectors import Detector, FeatureReader, Features, FittedDetector
 from robust.cases import Cases
 from robust.engine.batch import first_images
-from robust.engine.gradient_free import require_fitting_attacks
+from robust.engine.gradient_free import require_fitting_attacks, require_network
 from robust.engine.inputs import open_plan, tell_notes
 from robust.errors import InputError, first_line
 from robust.guard.artifact import (
@@ -113,6 +113,7 @@ def fit_detector(
     groups = group_codes([entry.group for entry in inputs.calibration.entries])
     folds = _folds(groups, inputs.calibration.split, plan.audit.seed)
     classifier, _ = open_plan(on_split(plan, split), device)
+    require_network(classifier)
     if inputs.cell is not None:
         require_fitting_attacks(classifier, [(inputs.cell.label, inputs.cell.attack)])
     tell_notes(classifier)

@@ -21,6 +21,21 @@ from robust.models.architectures import (
     find_library,
     initial_state,
 )
+from robust.models.blackbox.answers import Answers
+from robust.models.blackbox.endpoint import (
+    EndpointOptions,
+    Layout,
+    load_endpoint,
+    require_fitting_input,
+)
+from robust.models.blackbox.network import (
+    MOST_AT_ONCE,
+    Ask,
+    Questions,
+    Takes,
+    load_callable,
+    require_labels_fit,
+)
 from robust.models.classifier import Classifier, resized_side
 from robust.models.formats import load_file, load_folder, load_library
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
@@ -55,9 +70,19 @@ def load_classifier(
     channels: int | None = None,
     prompts: Sequence[str | Sequence[str]] = (),
     allow_code: bool = False,
+    endpoint: str | None = None,
+    endpoint_token_env: str | None = None,
+    endpoint_output: str | None = None,
+    endpoint_layout: Layout | None = None,
+    endpoint_timeout: float | None = None,
+    endpoint_patience: float | None = None,
+    answers: Answers | None = None,
+    takes: Takes | None = None,
+    at_once: int | None = None,
+    queries: int | None = None,
     threshold: float = 0.5,
 ) -> Classifier:
-    """A classifier from exactly one of four sources.
+    """A classifier from exactly one of five sources.
 
     - `architecture`: a timm or torchvision name (`timm:` or `torchvision:` before it decides where
       both have one; timm goes first), with a `weights` file or `pretrained=True`; or a name of
@@ -66,6 +91,9 @@ def load_classifier(
       (`.pt2`), a Keras or a TFLite file. The first two can run code as they are opened: take
       them from people you trust.
     - `factory`: `package.module:function`, called without arguments, with an optional `weights`.
+      Where it returns a function and no network, that is a black box, which `takes` numpy arrays or
+      tensors.
+    - `endpoint`: a black box behind the Open Inference Protocol v2, whose server is asked at once.
     - `folder`: a folder written by `robust train`, which sets everything else but the threshold, or
       a folder of another library.
 
@@ -75,7 +103,9 @@ def load_classifier(
     interpolation, fit, crop_pct and channels come from the architecture's configuration where it
     has one. What a user should know of the weights stands in `origin.notes`. Raises InputError.
     """
-    _check_source(architecture=architecture, file=file, factory=factory, folder=folder)
+    _check_source(
+        architecture=architecture, file=file, factory=factory, folder=folder, endpoint=endpoint
+    )
     if folder is not None and (Path(folder) / TRAINED).exists():
         _refuse_more(
             weights=weights,
@@ -97,6 +127,7 @@ def load_classifier(
     if weights is not None and path_exists(Path(weights)):
         refuse_as_weights(Path(weights))
     count = outputs if isinstance(outputs, int) or outputs is None else len(outputs)
+    named = () if isinstance(outputs, int) or outputs is None else tuple(outputs)
     pair = None if size is None else _as_pair(size)
     whole = (pair, pair) if isinstance(pair, int) else pair
     options = LoaderOptions(
@@ -119,11 +150,30 @@ def load_classifier(
         loaded = load_file(Path(file), options)
     elif folder is not None:
         loaded = load_folder(Path(folder), options)
+    elif endpoint is not None:
+        asked = EndpointOptions(
+            token_env=endpoint_token_env,
+            output=endpoint_output,
+            layout=endpoint_layout,
+            timeout=endpoint_timeout,
+            patience=endpoint_patience,
+            answers=answers,
+            at_once=at_once,
+            queries=queries,
+            outputs=count,
+            names=named,
+        )
+        loaded = load_endpoint(endpoint, asked)
+        require_fitting_input(loaded, mean, std, channels, options.size)
     else:
-        loaded = _from_factory(str(factory), options)
+        questions = Questions(
+            answers or "scores", count, named, takes or "numpy", at_once or MOST_AT_ONCE
+        )
+        loaded = _from_factory(str(factory), options, questions, queries)
     if prompts and not loaded.prompted:
         raise InputError("prompts are for zero-shot models, such as open_clip:NAME; remove prompts")
     known = loaded.known
+    require_labels_fit(loaded.origin.answers, threshold)
     names = outputs if isinstance(outputs, Sequence) else loaded.output_names
     output = _find_output(finding, names)
     if head == "auto" and loaded.head is not None:
@@ -167,7 +217,7 @@ def _check_source(**sources: object) -> None:
     given = [name for name, value in sources.items() if value is not None]
     if len(given) != 1:
         raise InputError(
-            f"[model] needs exactly one of architecture, file, factory and folder; "
+            f"[model] needs exactly one of architecture, file, factory, folder and endpoint; "
             f"got {' and '.join(given) or 'none'}"
         )
 
@@ -310,23 +360,37 @@ def _crop_note(known: Preprocessing, size: tuple[int, int] | None) -> str:
     )
 
 
-def _from_factory(name: str, options: LoaderOptions) -> LoadedNetwork:
-    network, notes = _call_factory(name), tuple[str, ...]()
+def _from_factory(
+    name: str, options: LoaderOptions, questions: Questions, queries: int | None
+) -> LoadedNetwork:
+    """The network that a factory returns, or the black box."""
+    made = _call_factory(name)
+    if not isinstance(made, nn.Module):
+        if options.weights is not None:
+            raise InputError(
+                f"factory {name} returns a function, a black box, which takes no weights; remove "
+                f"them"
+            )
+        return load_callable(made, questions, name, queries)
+    notes = tuple[str, ...]()
     if options.weights is not None:
-        expected = network.state_dict()
-        found = read_weights(options.weights, expected, options.weights_key)
-        notes = (*found.notes, *load_strictly(network, found.state, options.weights))
-    return LoadedNetwork(network, ModelOrigin("factory", notes=notes))
+        found = read_weights(options.weights, made.state_dict(), options.weights_key)
+        notes = (*found.notes, *load_strictly(made, found.state, options.weights))
+    return LoadedNetwork(made, ModelOrigin("factory", notes=notes))
 
 
-def _call_factory(name: str) -> nn.Module:
+def _call_factory(name: str) -> nn.Module | Ask:
     build = load_named(name, "factory")
     try:
-        network = build()
+        made = build()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001
         raise InputError(f"factory {name} failed: {type_and_line(error)}") from None
-    if not isinstance(network, nn.Module):
-        raise InputError(f"factory {name} returns a {type(network).__name__}, not an nn.Module")
-    return network
+    if not isinstance(made, nn.Module) and not callable(made):
+        raise InputError(
+            f"factory {name} returns a {type(made).__name__}, neither an nn.Module nor a function "
+            f"of images"
+        )
+    found: nn.Module | Ask = made
+    return found

@@ -30,11 +30,7 @@ def prepare(
     InputError for what is no Classifier or cannot be copied, and where memory is limited too much.
     """
     require_memory()
-    if not isinstance(classifier, Classifier):
-        raise InputError(
-            f"a Classifier is needed, got a {type(classifier).__name__}; wrap the network: "
-            f"Classifier(network, mean=..., std=..., size=...)"
-        )
+    require_classifier(classifier)
     try:
         with torch.no_grad():  # else the copy of a scripted module has no leaves
             ready = copy.deepcopy(classifier)
@@ -61,6 +57,16 @@ def prepare(
         with torch.no_grad():
             settle_head(ready, images.to(image_template(ready)))
     return ready
+
+
+def require_classifier(thing: object) -> None:
+    """InputError for what is no Classifier."""
+    if not isinstance(thing, Classifier):
+        raise InputError(
+            f"a Classifier is needed, got a {type(thing).__name__}; wrap the network: "
+            f"Classifier(network, mean=..., std=..., size=...), or a function of images: "
+            f"BlackBox(function)"
+        )
 
 
 def evaluate(network: nn.Module) -> None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from robust.errors import InputError, did_you_mean, excerpt, value_text
 from robust.files import path_exists, read_text
 from robust.plan.code import names_code
+from robust.plan.endpoints import bare_endpoint
 from robust.plan.paths import TRAINED
 from robust.plan.spec import Plan
 
@@ -76,7 +77,12 @@ def refuse_code(raw: Mapping[str, Any], source: str, yourself: str = "") -> None
     tables["twin "] = _table(raw, "twin")
     for where, table in tables.items():
         factory, file = table.get("factory"), table.get("file")
-        if factory is not None and factory not in OWN_FACTORIES:
+        option = "--file" if factory is None else "--factory"
+        if table.get("endpoint") is not None:
+            shown = excerpt(bare_endpoint(str(table["endpoint"])))
+            what = f"{source} names the {where}endpoint {shown}, to which all images would be sent"
+            option = "--endpoint"
+        elif factory is not None and factory not in OWN_FACTORIES:
             what = f"{source} names the {where}factory {excerpt(factory)}, which runs code"
         elif file is not None:
             what = f"{source} names the {where}file {excerpt(file)}, which can run code"
@@ -87,7 +93,6 @@ def refuse_code(raw: Mapping[str, Any], source: str, yourself: str = "") -> None
             )
         else:
             continue
-        option = "--file" if factory is None else "--factory"
         own = yourself or f"{option} or in a plan file"
         _refuse(what, f"name the model yourself, with {own}")
     for kind in ("attack", "detector"):

@@ -1,9 +1,10 @@
-"""A plan as others may read it: without paths and filters, which can name a patient or a place."""
+"""A plan as others may read it: without paths, filters and the secrets of an endpoint's address."""
 
 from __future__ import annotations
 
 from typing import TypeVar
 
+from robust.plan.endpoints import bare_endpoint
 from robust.plan.spec import NOT_KEPT, DataSpec, ModelSpec, Plan
 
 Spec = TypeVar("Spec", bound=ModelSpec)
@@ -45,5 +46,7 @@ def _data(spec: DataSpec) -> DataSpec:
 
 
 def _model(spec: Spec) -> Spec:
-    hidden = [name for name in PATHS if getattr(spec, name)]
-    return spec.model_copy(update=dict.fromkeys(hidden, NOT_KEPT))
+    hidden: dict[str, str] = {name: NOT_KEPT for name in PATHS if getattr(spec, name)}
+    if spec.endpoint is not None:
+        hidden["endpoint"] = bare_endpoint(spec.endpoint)
+    return spec.model_copy(update=hidden)

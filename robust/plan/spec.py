@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from robust.errors import InputError
 from robust.plan.code import names_code
+from robust.plan.endpoints import bare_endpoint
 from robust.plan.gates import GatesSpec
 from robust.units import parse_eps as parse_eps
 from robust.units import parse_share
@@ -59,7 +60,7 @@ class PlanTable(BaseModel):
 class ModelSpec(PlanTable):
     """`[model]`: the classifier; the fields are those of `load_classifier`.
 
-    Exactly one of `architecture`, `file`, `factory` and `folder` is needed.
+    Exactly one of `architecture`, `file`, `factory`, `folder` and `endpoint` is needed.
     """
 
     architecture: str | None = None
@@ -78,7 +79,8 @@ class ModelSpec(PlanTable):
     """TorchScript file, or an exported program (.pt2), that holds the whole network. It can run
     code as it is opened: take it from people you trust."""
     factory: str | None = None
-    """`package.module:function`, called without arguments; it returns the network."""
+    """`package.module:function`, called without arguments; it returns the network, or a black box:
+    a function of images `(n, c, h, w)` that returns scores `(n, k)` or labels `(n,)`."""
     folder: FilePath | None = None
     """Folder written by `robust train`, which needs no other field; or by transformers, timm or
     open_clip, or a MONAI bundle."""
@@ -120,6 +122,32 @@ class ModelSpec(PlanTable):
     """Texts of a zero-shot model, one for each class in order, or a list of several texts."""
     allow_code: bool = False
     """Run code that the model's files hold or name. Only for files from people you trust."""
+    endpoint: str | None = None
+    """Address of a model that is asked over HTTP, a black box:
+    `http://HOST:PORT/v2/models/NAME/infer` of the Open Inference Protocol v2. All images are sent
+    there."""
+    endpoint_token_env: str | None = None
+    """Name of the environment variable with the endpoint's token, or with a whole header
+    `Name: value`. The token itself is kept nowhere."""
+    endpoint_output: str | None = None
+    """Output of the endpoint's model, where it has several."""
+    endpoint_layout: Literal["NCHW", "NHWC"] | None = None
+    """Order of the axes of an image. Default: as the endpoint's shape shows it."""
+    endpoint_timeout: float | None = Field(default=None, gt=0, le=86400)
+    """Seconds that one request may take. Default: 60."""
+    endpoint_patience: float | None = Field(default=None, ge=0, le=86400)
+    """Seconds for which a request that fails (no connection, 429, 502, 503, 504) is sent again.
+    Default: 60."""
+    answers: Literal["scores", "labels"] | None = None
+    """What a black box answers: a score for each class, or labels alone, which need `outputs`.
+    Default: scores, or what the type of the endpoint's output says."""
+    takes: Literal["numpy", "tensor"] | None = None
+    """What a black box that `factory` returns is given. Default: numpy arrays."""
+    at_once: int | None = Field(default=None, ge=1, le=4096)
+    """Most images of one question to a black box. Default: 32 for an endpoint, else 64."""
+    queries: int | None = Field(default=None, ge=1)
+    """Most images that the whole audit may ask a black box; it stops there, and goes on with the
+    same command once this is raised. Default: no limit."""
 
 
 class TwinSpec(ModelSpec):
@@ -441,6 +469,9 @@ class Plan(PlanTable):
         would be tried against a fast one.
         """
         content = self.model_dump(mode="json", exclude={"title", "doubts", "report", "gates"})
+        for spec in (content["model"], content["scenarios"]["surrogate"]):
+            if spec is not None and spec["endpoint"] is not None:
+                spec["endpoint"] = bare_endpoint(spec["endpoint"])
         text = json.dumps(content, sort_keys=True).encode()
         return hashlib.scrypt(text, salt=b"robust run", n=2**14, r=8, p=1, dklen=4).hex()
 

@@ -33,6 +33,7 @@ from robust.records.inputs import AuditedModel as AuditedModel
 from robust.records.inputs import FormatProof as FormatProof
 from robust.records.inputs import PassCounts as PassCounts
 from robust.records.inputs import ProbeCost as ProbeCost
+from robust.records.inputs import QueryCounts as QueryCounts
 from robust.records.inputs import SmallerBatch as SmallerBatch
 from robust.records.inputs import Timings as Timings
 from robust.records.report import GALLERY as GALLERY

@@ -281,7 +281,7 @@ _TEXTS = (
     FlagText(
         "input is rounded",
         "on at least 25 % of the probed cases, and at least 3, a change of a tenth of a grey level "
-        "leaves every logit identical, and a larger change does not",
+        "leaves every logit identical, and a larger change does not; or an endpoint takes bytes",
         "the model is a step function (quantisation, JPEG): its true gradient is zero, and small "
         "changes vanish that a file with more bits would carry",
         "audit the model without the rounding, or with a differentiable replacement in its "
@@ -289,9 +289,36 @@ _TEXTS = (
         probed=True,
     ),
     FlagText(
+        "labels in place of scores",
+        "the model answers labels alone, or its scores on all images are 0 and 1",
+        "an attack that follows scores (Square) sees no change until it has succeeded: it is "
+        "blind, and the cases that it leaves correct show nothing",
+        "run the decision-based attack, which needs labels alone (`queries` in `[scenarios]`), and "
+        "the transfer attack (`surrogate`); audit the model behind the labels if you can",
+        voids="robustness",
+    ),
+    FlagText(
+        "scores of the best classes alone",
+        "on every image the same number of classes has a score, and the others have 0",
+        "a class without a score gives an attack on scores nothing to follow until it is among the "
+        "best: true robust accuracy may be lower",
+        "let the service give the scores of all classes; run the decision-based attack (`queries` "
+        "in `[scenarios]`)",
+        voids="robustness",
+    ),
+    FlagText(
+        "scores are rounded",
+        "all scores of clean images are numbers of at most 4 digits behind the point",
+        "a step that changes the score by less than its last digit does not show: an attack on "
+        "scores walks blindly there, and gradients vanish",
+        "audit the model without the rounding; of a service, run the decision-based attack too "
+        "(`queries` in `[scenarios]`), which needs no scores",
+        voids="robustness",
+    ),
+    FlagText(
         "clipped outputs",
-        "an output has the same extreme value, to the last bit, on at least 5 % of the different "
-        "images and at least 3",
+        "an output has the same extreme value (of probabilities one other than 0 and 1), to the "
+        "last bit, on at least 5 % of the different images and at least 3",
         "beyond the clip the gradient is zero and ranks tie: attacks that follow it do not move",
         "audit the model without the part that bounds its outputs",
         voids="robustness",

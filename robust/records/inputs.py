@@ -99,6 +99,10 @@ class AuditedModel:
     claimed: Mapping[str, float] = field(default_factory=dict)
     """Clean `accuracy` and `auc` that the model's folder states for its test split; empty where it
     states none."""
+    answers: str = "scores"
+    """What the model tells of an image: `scores`, or `labels` alone, which are read as 0 and 1."""
+    grey_levels: int | None = None
+    """Grey levels that the model's input holds, to which images are rounded; None: any value."""
     format: str = ""
     """Format of the model's file and how it became a network, in words; empty where Python gave the
     network."""
@@ -165,6 +169,18 @@ class ProbeCost:
 
 
 @dataclass(frozen=True)
+class QueryCounts:
+    """Images that a black box has answered; requests that failed and were sent again count once."""
+
+    answered: Mapping[str, int]
+    """By purpose: an attack at an eps with the confirmation of what it found, or a stage of the
+    run. A run that was killed and continued counts what it asked twice; it may lack the last second
+    before the kill."""
+    budget: int | None = None
+    """Most images that the plan allowed; None: any number."""
+
+
+@dataclass(frozen=True)
 class Timings:
     """Dates and cost of the run: the only part that differs between two runs of the same plan."""
 
@@ -184,6 +200,8 @@ class Timings:
     workers: Workers | None = None
     """Who attacked the cases, and whether another worker found the same again; None where the
     process of the audit attacked them itself."""
+    queries: QueryCounts | None = None
+    """Queries of a black box; None for a model that the audit had itself."""
     repaired: int = 0
     """How many parts of the run were computed again because its file was damaged; 0 for none."""
     audited: str = ""

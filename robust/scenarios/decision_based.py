@@ -15,7 +15,7 @@ from attacks.threat import per_case
 from robust.engine.batch import Batch
 from robust.engine.run_memory import QueryResult
 from robust.engine.verified_attack import slack
-from robust.errors import first_line
+from robust.errors import BlackBoxFailure, first_line
 from robust.metrics.arrays import Mask, Places
 from robust.records import Scenario
 from robust.scenarios.holdout import Holdout
@@ -134,6 +134,8 @@ def hop_skip_jump(
         )
     except QueriesSpent:
         pass
+    except BlackBoxFailure:
+        raise
     except Exception as error:  # noqa: BLE001  (foreign code; what it had found counts)
         failed = f"{type(error).__name__}: {first_line(error)}"
     return {

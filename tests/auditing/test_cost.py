@@ -22,7 +22,7 @@ def test_the_passes_are_counted_from_the_plan() -> None:
     cost = estimate(plan, cells, RunSize(cases=100))
     own = sum(2 * cell.attack.passes + 6 for cell in cells)
     assert cost.passes["attacks"] == 100 * own and cost.passes["clean predictions"] == 100
-    text = cost_text(cost, cells, 100)
+    text = cost_text(cost, cells, RunSize(100))
     assert text.startswith("Cost: 100 cases x 2 attacks x 2 eps, 4 runs of an attack on all cases")
     plan = make_plan({**raw, "detectors": [{"name": "LID"}], "scenarios": {"universal": [8]}})
     more = estimate(plan, cells, RunSize(cases=100, reference=100, detectors=1, pictures=True))

@@ -159,6 +159,30 @@ class Clipped(Defective):
         return out
 
 
+class Digits(Defective):
+    """Answers with two digits behind the point."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.network(x)
+        return out.round(decimals=2)
+
+
+class Labels(Defective):
+    """Answers 1 for the predicted class and 0 for the others."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.network(x)
+        return F.one_hot(out.argmax(1), out.shape[1]).to(out)
+
+
+class Best(Defective):
+    """Answers the probability of the predicted class alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.network(x).softmax(1)
+        return out * (out == out.amax(1, keepdim=True))
+
+
 class Dropping(Defective):
     """Drops pixels, whatever mode it is told to be in."""
 

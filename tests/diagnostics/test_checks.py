@@ -15,6 +15,7 @@ import pytest
 from robust.cases.case import Cases, Entry
 from robust.detection import selection
 from robust.diagnostics import gradient_masking, model, run
+from robust.diagnostics.answer_form import AnswerForm
 from robust.diagnostics.checks import CHECKS, find_flags
 from robust.diagnostics.collect import claim_of
 from robust.diagnostics.evidence import Claim, Evidence, Stuck
@@ -178,6 +179,9 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
     "the objective does not rise": lambda e: replace(
         e, stuck=[Stuck("PGD", "Linf", 1 / 255, 20, 90)]
     ),
+    "labels in place of scores": lambda e: replace(e, declared_labels=True),
+    "scores of the best classes alone": lambda e: replace(e, form=AnswerForm(kept=2, classes=5)),
+    "scores are rounded": lambda e: replace(e, form=AnswerForm(digits=2)),
     "clipped outputs": lambda e: replace(e, clipped=(20, 100)),
     "steps too short to cross the ball": lambda e: replace(e, short_reach={"PGD": 1.0}),
     "a column gives the label away": lambda e: replace(e, cases=with_device(e.cases)),

@@ -152,6 +152,15 @@ ZOO: dict[str, Planted] = {
     "more steps still help": attacked(PGD(steps=2, step_size=0.1, start="image")),
     "input is rounded": behind(defects.Rounded),
     "attacks without a verdict": behind(defects.Detached, "gradients vanish", "input is rounded"),
+    "scores are rounded": behind(defects.Digits, "gradients vanish", "input is rounded"),
+    "labels in place of scores": behind(
+        defects.Labels,
+        *("gradients vanish", "probabilities instead of logits", "input is rounded"),
+        "attacks without a verdict",
+    ),
+    "scores of the best classes alone": behind(
+        defects.Best, "probabilities instead of logits", "gradients vanish", "gradients mislead"
+    ),
     "clipped outputs": behind(defects.Clipped, "gradients vanish"),
     "random outputs": behind(defects.Dropping),
     "outputs depend on the batch": Planted(averaging, MASKED),

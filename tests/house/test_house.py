@@ -139,6 +139,7 @@ def test_what_a_room_does_not_know(folder: str, forbidden: tuple[str, ...]) -> N
         ("lightning", "robust/training/"),
         ("torchmetrics", "robust/training/"),
         ("tensorboard", "robust/training/"),
+        ("httpx", "robust/models/blackbox/transport.py"),
     ],
 )
 def test_what_is_heavy_is_imported_in_one_place(package: str, home: str) -> None:

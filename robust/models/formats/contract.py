@@ -10,6 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from robust.models.architectures import Preprocessing
+from robust.models.blackbox.answers import Answers
+from robust.models.blackbox.queries import QueryCounter
 
 NativeRuntime = Callable[[Tensor], Tensor]
 """The format's own runtime: input of the network `(n, c, h, w)`, already resized and normalised, to
@@ -46,8 +48,24 @@ class ModelOrigin:
     """None where the network itself is what the format's own library runs."""
     differentiable: bool = True
     """False where no gradient leads to the input, so that only gradient-free attacks can run."""
+    answers: Answers = "scores"
+    """What the model tells of an image: labels alone are read as one-hot logits."""
+    grey_levels: int | None = None
+    """Grey levels that the model's input holds, to which images are rounded; None: any value."""
+    queries: QueryCounter | None = None
+    """Of a black box, whose queries are counted; None: the network is here."""
     notes: tuple[str, ...] = ()
     """Sentences that the user and the report are told, such as which of two sets of weights."""
+
+    @property
+    def is_black_box(self) -> bool:
+        """Whether only answers are known, each of which is a query that is counted."""
+        return self.queries is not None
+
+    def asks_for(self, purpose: str) -> None:
+        """Name what the next queries of a black box are for; nothing for any other model."""
+        if self.queries is not None:
+            self.queries.purpose = purpose
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ModelOrigin:
         return self

@@ -33,6 +33,7 @@ def provenance_facts(report: Report) -> list[tuple[str, str]]:
         ("Seed", str(audit["seed"])),
         ("Per-case table", table),
         ("Cost", _cost(report)),
+        ("Queries", _queries(report)),
         ("Workers", _workers(report)),
         ("Reproducibility", _reproducibility(report)),
         ("Repairs", _repairs(report)),
@@ -140,6 +141,21 @@ def _cost(report: Report) -> str:
         text += f", and {probe.passes:,.0f} on {probe.cases} cases to check the classifier"
         seconds += probe.seconds
     return f"{text}; {seconds:,.0f} s of computing time{_acceleration(report)}"
+
+
+def _queries(report: Report) -> str:
+    """How many images a black box has answered, and for what; empty for a model that was here."""
+    queries = report.timings.queries
+    if queries is None:
+        return ""
+    total = sum(queries.answered.values())
+    parts = ", ".join(f"{plain(name)} {count:,}" for name, count in queries.answered.items())
+    budget = "" if queries.budget is None else f" of {queries.budget:,} allowed"
+    return (
+        f"{total:,}{budget}, each one image that was answered ({parts}). Requests that failed and "
+        f"were sent again count once. Left out for a black box: the effect of saving, tests of "
+        f"gradients, and example images unless the plan asks for them"
+    )
 
 
 def _workers(report: Report) -> str:

@@ -1,0 +1,1 @@
+"""Black boxes: classifiers of which only answers are known, over HTTP or as a Python callable."""
