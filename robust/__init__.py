@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from robust.auditing import audit, audit_plan
-    from robust.cases import Case, Cases, open_cases
+    from robust.cases import Case, Cases, cases_from, open_cases
     from robust.errors import InputError
     from robust.guard import Guard, fit_detector
     from robust.models import Classifier, load_classifier
@@ -24,6 +24,7 @@ __all__ = [
     "Report",
     "audit",
     "audit_plan",
+    "cases_from",
     "fit_detector",
     "load_classifier",
     "load_plan",
@@ -40,6 +41,7 @@ _HOMES = {
     "Report": "robust.records",
     "audit": "robust.auditing",
     "audit_plan": "robust.auditing",
+    "cases_from": "robust.cases",
     "fit_detector": "robust.guard",
     "load_classifier": "robust.models",
     "load_plan": "robust.plan",

@@ -91,6 +91,7 @@ def make_report(
         worst=summary.worst_rows(plan.audit.norm),
         detection=stages.detection,
         grey_in_colour=known.grey_in_colour,
+        brightest=known.brightest,
         missing_stages=missing_stages(provenance.plan, cases, cells, store, ended),
     )
     return Report(
@@ -136,6 +137,7 @@ def _data(results: RunResults, values: int) -> AuditedData:
         values_per_image=values,
         index_sha256=results.store.identity("data") or "",
         copies=results.copies,
+        left_out=cases.notes.left_out,
         pixels_sha256=hashlib.sha256("".join(finished.hashes).encode()).hexdigest(),
     )
 

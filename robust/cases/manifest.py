@@ -14,6 +14,7 @@ import pandas as pd
 from robust.cases.case import MOST_CLASSES, Cases, Entry, finding_indices
 from robust.cases.case_table import CaseTable, read_case_table
 from robust.cases.entries import EntryMaker, check_unique, digest_of_file, read_case
+from robust.cases.index.spelling import check_class_spelling, tidy
 from robust.cases.row_filter import Mask, RowFilter, parse_filter
 from robust.cases.walk import file_size
 from robust.errors import InputError, did_you_mean, excerpt
@@ -57,6 +58,7 @@ def open_manifest(
         table, kept = _filtered(table, row_filter)
         located = [everything[row] for row in kept]
     names, labels = _labels(table, _column(table, label, "label"), classes)
+    in_order = classes is not None or pd.api.types.is_numeric_dtype(table.rows[label])
     chosen, split = _split(table, split)
     keys, files = _found(located, root)
     # From all rows, so that a patient has one pseudonym whatever the split and the filter.
@@ -84,11 +86,12 @@ def open_manifest(
         classes=names,
         entries=tuple(entries),
         read=read_case,
-        findings=finding_indices(names, findings),
+        findings=finding_indices(names, findings, in_order=in_order),
         grouped=grouped,
         split=split,
         showable=not maker.dicom,
         digest=digest_of_file,
+        notes=maker.notes,
     )
 
 
@@ -194,13 +197,15 @@ def _labels(
     if pd.api.types.is_bool_dtype(values):
         values = values.astype(int)
     if not pd.api.types.is_numeric_dtype(values):
-        texts = values.astype(str)
+        texts = values.astype(str).map(tidy)
         if texts.nunique() > MOST_CLASSES:
             raise InputError(
                 f"{MANIFEST}: {column} has {texts.nunique()} values, too many for classes; choose "
                 f"another label column"
             )
         names = tuple(classes) if classes is not None else tuple(sorted(texts.unique()))
+        if classes is None:
+            check_class_spelling(names, f"{MANIFEST}, {column}")
         for text in texts.unique():
             if text not in names:
                 raise InputError(
