@@ -13,7 +13,7 @@ from robust.cases.case import Cases, Entry, finding_indices
 from robust.cases.entries import EntryMaker, check_unique, digest_of_file, read_case
 from robust.cases.formats import READ
 from robust.cases.index.class_folders import SPLITS, find_class_folders
-from robust.cases.index.files import image_files, left_out_remedy, left_out_text
+from robust.cases.index.files import image_files, unread_remedy, unread_text
 from robust.cases.index.spelling import tidy
 from robust.cases.walk import list_folder
 from robust.errors import InputError, did_you_mean, excerpt
@@ -65,10 +65,10 @@ def open_folder(
         entries += maker.entries(path, key, label, owner, {})
     check_unique(entries, str(folder))
     if not entries:
-        left = f"; {left_out_text(found.left_out)}" if found.left_out else ""
+        left = f"; {unread_text(found.left_out)}" if found.left_out else ""
         raise InputError(f"no images under {folder}; looked for {READ}{left}")
     if found.left_out:
-        _log.warning("robust: %s: %s; %s", folder, left_out_text(found.left_out), left_out_remedy())
+        _log.warning("robust: %s: %s; %s", folder, unread_text(found.left_out), unread_remedy())
     if found.without_images:
         shown = ", ".join(repr(excerpt(name, 40)) for name in found.without_images[:5])
         _log.warning(

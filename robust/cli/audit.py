@@ -104,6 +104,12 @@ _DATA = (
     FieldOption("--split", "data.split", "Split to audit.", default="test"),
     *CASE_OPTIONS,
     FieldOption(
+        "--subgroups",
+        "data.subgroups",
+        "Columns for whose values the report gives separate numbers: sex,age.",
+        read=as_names,
+    ),
+    FieldOption(
         "--limit",
         "data.limit",
         "Maximum number of cases, drawn at random, stratified by class and group.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from robust.cases.index.files import left_out_text
+from robust.cases.index.files import unread_text
 from robust.diagnostics.evidence import Evidence
 from robust.diagnostics.metadata_shortcuts import find_shortcuts
 from robust.records import named_copies
@@ -75,7 +75,7 @@ def grey_in_colour(e: Evidence) -> str | None:
 
 def left_out(e: Evidence) -> str | None:
     """Raised if files with images were left out, since their format is not read."""
-    return left_out_text(e.notes.left_out) if e.notes.left_out else None
+    return unread_text(e.notes.left_out) if e.notes.left_out else None
 
 
 def groups_alike(e: Evidence) -> str | None:

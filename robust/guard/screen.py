@@ -11,7 +11,7 @@ from pathlib import Path
 from robust.cases.case import Cases, Entry
 from robust.cases.formats import READ
 from robust.cases.images import read_image
-from robust.cases.index.files import image_files, left_out_remedy, left_out_text
+from robust.cases.index.files import image_files, unread_remedy, unread_text
 from robust.cases.walk import is_folder, is_there
 from robust.errors import InputError
 from robust.guard.artifact import GuardArtifact, Record
@@ -63,7 +63,7 @@ def screen_files(
     left_out: Counter[str] = Counter()
     files = [file for path in paths for file in _images(path, left_out)]
     if left_out:
-        _log.warning("robust: %s; %s", left_out_text(left_out), left_out_remedy(dicom=False))
+        _log.warning("robust: %s; %s", unread_text(left_out), unread_remedy(dicom=False))
     classifier = open_classifier(artifact.record, plan, weights, allow_code=allow_code)
     guard = Guard(classifier, artifact, device)
     # As cases, so that they are read in the same way as those of the fit.
@@ -151,7 +151,7 @@ def _images(path: Path, left_out: Counter[str]) -> Iterator[Path]:
     if is_folder(path):
         found = list(image_files(path, left_out, dicom=False))
         if not found:
-            left = f"; {left_out_text(left_out)}" if left_out else ""
+            left = f"; {unread_text(left_out)}" if left_out else ""
             read = READ.replace(", GIF and DICOM", " and GIF")
             raise InputError(f"no images under {path}; looked for {read}{left}")
         yield from found
