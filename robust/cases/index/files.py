@@ -29,14 +29,14 @@ def image_files(
             left_out[_suffix(path)] += 1
 
 
-def left_out_text(left_out: Mapping[str, int]) -> str:
+def unread_text(left_out: Mapping[str, int]) -> str:
     """`3 files (2 .heic, 1 .jp2) are in formats that are not read`."""
     count = sum(left_out.values())
     kinds = ", ".join(f"{n} {suffix}" for suffix, n in sorted(left_out.items()))
     return f"{count} {'file' if count == 1 else 'files'} with images left out ({kinds})"
 
 
-def left_out_remedy(dicom: bool = True) -> str:
+def unread_remedy(dicom: bool = True) -> str:
     """What to do about files that were left out."""
     read = READ if dicom else READ.replace(", GIF and DICOM", " and GIF")
     return f"{read} are read by their suffix: save or rename them, or remove them"
