@@ -15,6 +15,7 @@ from robust.cases.case import Case, Cases, Stored
 from robust.cases.folder import open_folder
 from robust.cases.in_memory import cases_from
 from robust.cases.index.findings import finding_notice
+from robust.cases.index.spelling import tidy
 from robust.cases.manifest import MANIFEST, open_manifest
 from robust.cases.medmnist import open_medmnist
 from robust.cases.phantoms.cases import PREFIX, open_phantoms
@@ -57,6 +58,9 @@ def open_cases(
                 del options[name]
                 continue
             raise InputError(f"[data] {name} = {value!r} does not apply to {path}; remove it")
+    for name in ("classes", "findings"):
+        if options.get(name):
+            options[name] = tuple(map(tidy, options[name]))
     cases = reader(place, **{k: v for k, v in options.items() if v is not None})
     if limit is not None:
         if limit < 1:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from robust.cases.formats import is_image
 from robust.cases.index.files import image_files
 from robust.cases.index.spelling import check_class_spelling, tidy
 from robust.cases.walk import list_folder
@@ -57,6 +58,9 @@ def find_class_folders(folder: Path, classes: Sequence[str] | None) -> ClassFold
         )
     for name, place in places.items():
         images[name] = list(image_files(folder / place, left_out, once))
+    for one in list_folder(folder):
+        if not one.is_folder and is_image(one.path):
+            left_out["beside the class folders"] += 1
     empty = [name for name, own in images.items() if not own]
     copies = [name for name in images if _is_nested_copy(folder / places[name], name, images)]
     found = [name for name in images if name not in (*empty, *copies)]

@@ -114,5 +114,8 @@ def test_a_folder_whose_name_is_no_utf8_is_a_class(tmp_path: Path) -> None:
 
 def test_class_names_are_found_in_either_unicode_form(tmp_path: Path) -> None:
     write_images(tmp_path, "gru\u0308n/1.png", "rot/2.png")
-    cases = open_cases(tmp_path, group="none", classes=("rot", "gr\u00fcn"))
-    assert [entry.label for entry in cases.entries] == [0, 1]
+    for written in ("gr\u00fcn", "gru\u0308n"):
+        classes = ("rot", written)
+        cases = open_cases(tmp_path, group="none", classes=classes, findings=(written,))
+        assert [entry.label for entry in cases.entries] == [0, 1]
+        assert cases.findings == (1,)

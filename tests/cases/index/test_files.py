@@ -49,6 +49,7 @@ def test_other_files_with_images_are_counted_and_said(
 ) -> None:
     write_each(tmp_path / "ill")
     write_each(tmp_path / "well")
+    Image.new("L", (4, 4)).save(tmp_path / "loose.png")
     for name in ("a.heic", "b.HEIC", "c.jp2", "d.nii.gz", "e.npy"):
         (tmp_path / "ill" / name).write_bytes(b"0")
     (tmp_path / "well" / "0.png").rename(tmp_path / "well" / "0.png~")
@@ -58,9 +59,10 @@ def test_other_files_with_images_are_counted_and_said(
     with caplog.at_level(logging.WARNING):
         cases = open_cases(tmp_path, group="none")
     wanted = {".heic": 2, ".jp2": 1, ".nii.gz": 1, ".npy": 1, ".png~": 1, "without suffix": 1}
+    wanted |= {"beside the class folders": 1}
     assert cases.notes.left_out == wanted
     assert len(cases) == 2 * len(READ) - 2
-    assert "7 files with images left out (2 .heic, 1 .jp2, 1 .nii.gz," in caplog.text
+    assert "8 files with images left out (2 .heic, 1 .jp2, 1 .nii.gz," in caplog.text
 
 
 def test_a_folder_of_other_formats_alone_says_so(tmp_path: Path) -> None:
