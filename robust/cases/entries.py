@@ -21,6 +21,15 @@ from robust.files import cannot, open_regular
 if TYPE_CHECKING:
     from robust.cases.dicom.frame import Frame
 
+FEW_GROUPS = 8
+"""Groups below which names of files show nothing."""
+MOST_OF_NAMES = 0.75
+"""Different beginnings of file names, as a share of the groups."""
+MOST_EACH = 20
+"""Images of a patient; a beginning that more share is that of a site or a year."""
+_ENDING = re.compile(r"[_\-. ]+(left|right|l|r|od|os|pa|ap|lat|lateral|frontal|\d{1,3})$", re.I)
+"""What tells the images of one patient apart at the end of a file's name."""
+
 
 def read_case(location: Path | Frame) -> Pixels | StoredImage:
     """The pixels at `Entry.location`; InputError names the file."""
@@ -156,24 +165,18 @@ def check_unique(entries: Sequence[Entry], source: str) -> None:
 
 
 def _finer_than_names(keys: Mapping[str, Collection[str]]) -> tuple[int, int]:
-    """As `CaseNotes.finer_than_names`, of the files of each group.
+    """As `CaseNotes.finer_than_names`, of the file names of each group.
 
-    A name says nothing where it is the group itself, or where its beginning has no number in it.
+    They say nothing where a group is called as its file, or where one begins without a number.
     """
-    if len(keys) < FEW or any(len(own) > 1 or group in own for group, own in keys.items()):
+    if len(keys) < FEW_GROUPS or any(len(own) > 1 or group in own for group, own in keys.items()):
         return 0, 0
     stems = [_ENDING.sub("", PurePosixPath(key).stem) for own in keys.values() for key in own]
-    found = {stem for stem in stems if re.search(r"\d", stem)}
-    if len(found) > MOST_OF_NAMES * len(keys) or len(keys) > MOST_EACH * max(len(found), 1):
+    found = len(set(stems))
+    told = all(re.search(r"\d", stem) for stem in stems)
+    if not told or found > MOST_OF_NAMES * len(keys) or len(keys) > MOST_EACH * found:
         return 0, 0
-    return (0, 0) if any(not re.search(r"\d", stem) for stem in stems) else (len(found), len(keys))
+    return found, len(keys)
 
 
-FEW = 8
-"""Groups below which names of files show nothing."""
-MOST_OF_NAMES = 0.75
-MOST_EACH = 20
-"""Images of a patient; a beginning that more share is that of a site or a year."""
-_ENDING = re.compile(r"[_\-. ]+(left|right|l|r|od|os|pa|ap|lat|lateral|frontal|\d{1,3})$", re.I)
-"""What tells the images of one patient apart at the end of a file's name."""
 _GROUPS = 'add a group column to cases.csv, or set group = "none"'

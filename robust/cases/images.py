@@ -54,6 +54,9 @@ OPENERS: dict[str, Callable[[BytesIO], Image]] = {
 """Pillow's readers of what is offered, and no others: of PostScript it would start another program.
 The reader of JPEG shows the first picture of a file with several (MPO), as every viewer does.
 Without `Image.open`, whose limit of pixels only warns; `MOST_SAMPLES` is the one that counts."""
+GREY_IN_COLOUR = {"GIF": 0, "WebP": 1}
+"""Formats without grey images, and by how many levels the channels of one differ there: WebP rounds
+them on the way from YUV."""
 _DEEP = re.compile(";16[BLN]$")
 """Ends the name of a raw mode with 16 bits a channel; `BGR;16` has 5 or 6."""
 _TRANSPARENT = "{path} is partly transparent; flatten it onto its background first"
@@ -113,9 +116,9 @@ def _decode(data: bytes, path: Path) -> Pixels:
             return _read_deep_colour(data, size, path, turned, grey=raw.startswith("LA"))
         upright = ImageOps.exif_transpose(image) if turned else image
         pixels = _to_pixels(image, upright, raw, path)
-        # These formats have no grey images but such as hold three equal channels.
-        if kind in ("GIF", "WebP") and pixels.ndim == 3 and not np.ptp(pixels, 2).any():
-            return np.ascontiguousarray(pixels[:, :, 0], np.uint8)
+        if kind in GREY_IN_COLOUR and pixels.ndim == 3:
+            if int(np.ptp(pixels, 2).max()) <= GREY_IN_COLOUR[kind]:
+                return np.ascontiguousarray(pixels[:, :, 1], np.uint8)
         return pixels
 
 

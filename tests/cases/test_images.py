@@ -362,6 +362,16 @@ def test_webp_and_gif_keep_every_level_and_grey_ones_one_channel(
     np.testing.assert_array_equal(found, wanted)
 
 
+def test_grey_stays_grey_in_a_lossy_webp(tmp_path: Path) -> None:
+    ramp = np.add.outer(np.arange(16) * 6, np.arange(24) * 5).astype(np.uint8)
+    Image.fromarray(ramp).save(tmp_path / "a.webp", quality=95)
+    with Image.open(tmp_path / "a.webp") as image:
+        assert 0 < np.ptp(np.asarray(image).astype(int), 2).max() <= 1
+    found = read_image(tmp_path / "a.webp")
+    assert found.shape == ramp.shape
+    assert np.abs(found.astype(int) - ramp).max() < 12
+
+
 @pytest.mark.parametrize("suffix", [".webp", ".gif"])
 def test_webp_and_gif_are_read_if_opaque_and_whole(tmp_path: Path, suffix: str) -> None:
     opaque = Image.fromarray(levels(np.uint8, True)).convert("RGBA")

@@ -115,7 +115,7 @@ def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:
         (("images", "images"), "images holds no detector.json"),
         (("plan.toml", "images"), "plan.toml is a file; name the folder"),
         ((guard, "imagse"), "no such image or folder: imagse"),
-        ((guard, "empty"), "no images under empty; looked for .png"),
+        ((guard, "empty"), "no images under empty; looked for PNG, JPEG"),
         ((guard, "images", "--out", "empty"), "empty is a folder; name a CSV file"),
         (
             (guard, "images", "--out", "notes.csv"),

@@ -30,7 +30,7 @@ def image_files(
 
 
 def unread_text(left_out: Mapping[str, int]) -> str:
-    """`3 files (2 .heic, 1 .jp2) are in formats that are not read`."""
+    """`3 files with images left out (2 .heic, 1 .jp2)`."""
     count = sum(left_out.values())
     kinds = ", ".join(f"{n} {suffix}" for suffix, n in sorted(left_out.items()))
     return f"{count} {'file' if count == 1 else 'files'} with images left out ({kinds})"
