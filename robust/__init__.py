@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from robust.auditing import audit, audit_findings, audit_plan
-    from robust.cases import Case, Cases, open_cases
+    from robust.cases import Case, Cases, cases_from, open_cases
     from robust.errors import InputError
     from robust.guard import Guard, fit_detector
     from robust.models import BlackBox, Classifier, load_classifier
@@ -26,6 +26,7 @@ __all__ = [
     "audit",
     "audit_findings",
     "audit_plan",
+    "cases_from",
     "fit_detector",
     "load_classifier",
     "load_plan",
@@ -44,6 +45,7 @@ _HOMES = {
     "audit": "robust.auditing",
     "audit_findings": "robust.auditing",
     "audit_plan": "robust.auditing",
+    "cases_from": "robust.cases",
     "fit_detector": "robust.guard",
     "load_classifier": "robust.models",
     "load_plan": "robust.plan",

@@ -85,7 +85,7 @@ def features(asked: Options, model: str) -> tuple[Features, Features, Features, 
     options = {**data.options(), "limit": None}
     test = robust.open_cases(data.path, **options)
     val = robust.open_cases(data.path, **{**options, "split": "val"})
-    (x, y, ids), (other, *_) = stacked(test.spread(limit)), stacked(val.spread(limit))
+    (x, y, ids), (other, *_) = stacked(test.sample(limit)), stacked(val.sample(limit))
     settle_head(classifier, x[:2])
     extract = Extractor(classifier, find_layers(classifier, x[:1])[-1:])
 

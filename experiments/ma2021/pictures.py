@@ -71,7 +71,7 @@ def look(asked: Options, model: str) -> Looked:
     data = data_of(model, folder)
     classifier = prepare(robust.load_classifier(folder=folder))
     cases = robust.open_cases(data.path, **{**data.options(), "limit": None})
-    drawn = list(cases.spread(8 if asked.quick else 2 * COUNT))
+    drawn = list(cases.sample(8 if asked.quick else 2 * COUNT))
     x = torch.stack([case.image for case in drawn])
     y = torch.tensor([case.label for case in drawn])
     settle_head(classifier, x[:2])

@@ -69,7 +69,7 @@ def main(asked: Options) -> None:
     data = data_of(MODELS[0], asked.folder(MODELS[0]))
     limit = 24 if asked.quick else LIMIT
     cases = robust.open_cases(data.path, **{**data.options(), "limit": None})
-    chosen = list(cases.spread(limit))
+    chosen = list(cases.sample(limit))
     x = torch.stack([case.image for case in chosen])
     y = torch.tensor([case.label for case in chosen])
     ids = [case.id for case in chosen]

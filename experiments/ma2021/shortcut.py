@@ -46,7 +46,7 @@ def opened(asked: Options, split: str) -> robust.Cases:
     """All four classes at the size that the model was trained on."""
     data = data_of(WITH, asked.folder(WITH))
     cases = robust.open_cases(data.path, **{**data.options(), "split": split, "limit": None})
-    return cases.spread(60) if asked.quick else cases
+    return cases.sample(60) if asked.quick else cases
 
 
 def statistics(image: Tensor) -> list[float]:

@@ -57,7 +57,7 @@ def chest(count: int = 100) -> tuple[robust.Classifier, Cases, tuple[str, ...]]:
     network.load_state_dict(torch.load(weights, weights_only=True))
     network.classifier = nn.Sequential(nn.Flatten())
     folder = DATA / "chest_xray"
-    train = robust.open_cases(folder, split="train", group="group", label="label_name").spread(400)
+    train = robust.open_cases(folder, split="train", group="group", label="label_name").sample(400)
     features = prepare(robust.Classifier(network, mean=0.5, std=0.5, channels=3, head="softmax"))
     x, y = _stacked(train)
     with torch.no_grad():
@@ -70,7 +70,7 @@ def chest(count: int = 100) -> tuple[robust.Classifier, Cases, tuple[str, ...]]:
     network.classifier = nn.Sequential(nn.Flatten(), linear)
     classifier = robust.Classifier(network, mean=0.5, std=0.5, channels=3, head="sigmoid")
     cases = robust.open_cases(folder, split="test", group="group", label="label_name")
-    return classifier, cases.spread(count), EPS
+    return classifier, cases.sample(count), EPS
 
 
 def straightforward(classifier: robust.Classifier, cases: Cases, eps: tuple[str, ...]) -> Any:

@@ -27,7 +27,7 @@ def wrapped(source: str, bits: int, count: int, pixels: int) -> Path:
     if (folder / "cases.csv").exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    cases = robust.open_cases(source, split="test", size=pixels, grey=True).spread(count)
+    cases = robust.open_cases(source, split="test", size=pixels, grey=True).sample(count)
     rows = []
     for number, case in enumerate(cases):
         name = f"{number:04}.dcm"

@@ -88,7 +88,7 @@ def patterns(classes: int, eps: float = 0.0) -> Network:
 def pneumonia() -> Network:
     """The published CNN on PneumoniaMNIST."""
     classifier, cases, _ = published()
-    model, drawn = prepare(classifier), list(cases.spread(140))
+    model, drawn = prepare(classifier), list(cases.sample(140))
     x = torch.stack([case.image for case in drawn])
     y = torch.tensor([case.label for case in drawn])
     settle_head(model, x[:2])
@@ -101,7 +101,7 @@ def trained(name: str, count: int, eps: dict[str, float]) -> Network:
     data = data_of(name, folder)
     model = prepare(robust.load_classifier(folder=folder))
     cases = robust.open_cases(data.path, **{**data.options(), "limit": None})
-    drawn = list(cases.spread(2 * count))
+    drawn = list(cases.sample(2 * count))
     x = torch.stack([case.image for case in drawn])
     y = torch.tensor([case.label for case in drawn])
     settle_head(model, x[:2])

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from attacks import Attack
 from detectors import Detector
 from robust.auditing import cost
@@ -18,7 +20,7 @@ from robust.auditing.attack_stage import AttackStage, computing, prepare_attacks
 from robust.auditing.request import AuditRequest, RunSettings, open_request
 from robust.auditing.shards import join_request, settle
 from robust.auditing.workers.attack import attack_on_workers, gather, settle_threads
-from robust.cases import Cases
+from robust.cases import Cases, cases_from
 from robust.cases.case import Entry
 from robust.detection.adaptive.evaluate import evaluate_adaptive
 from robust.detection.detection_run import DetectionRun
@@ -65,11 +67,11 @@ _log = logging.getLogger(__name__)
 
 def audit(
     classifier: Classifier,
-    cases: Cases,
+    cases: Any,
     *,
     attacks: Sequence[str | Attack] | None = None,
     detectors: Sequence[str | Detector] = (),
-    reference: Cases | None = None,
+    reference: Any = None,
     surrogate: Classifier | None = None,
     twin: Classifier | None = None,
     out: str | Path | None = None,
@@ -83,7 +85,8 @@ def audit(
 ) -> Report:
     """Audit a classifier on cases. `attacks` are names or instances (default: those of Ma et al.).
 
-    The default for a model without gradients is Noise and Square. `detectors` (names or instances,
+    `cases` and `reference` are `Cases`, or what `robust.cases_from` takes, such as `(x, y)`. The
+    default for a model without gradients is Noise and Square. `detectors` (names or instances,
     not fitted) learn from `reference`, cases of the split that the classifier learned from, and are
     evaluated on the attacks. `settings` are the fields of a plan's `[audit]` table: norm, eps,
     cells, goal, target, threshold, seed, chunk; `detection`, `scenarios`, `doubts` and `report` are
@@ -94,6 +97,9 @@ def audit(
     whole run is, `announce` the folder, the cost and each stage in a line. The classifier is
     copied, never changed. Raises InputError.
     """
+    _require_classifier(classifier)
+    cases = cases_from(cases)
+    reference = None if reference is None else cases_from(reference)
     raw: dict[str, Any] = {"title": title}
     for table in ("detection", "scenarios", "doubts", "report"):
         raw[table] = settings.pop(table, {})
@@ -116,6 +122,15 @@ def audit(
     inputs = RunInputs(classifier, cases, made, reference, surrogate, twin)
     staged = StagedProgress(progress, announce)
     return run_request(AuditRequest(plan, inputs, known, out, staged, device, skip_broken))
+
+
+def _require_classifier(classifier: object) -> None:
+    if isinstance(classifier, Classifier):
+        return
+    how = "robust.load_classifier(...) loads one from files"
+    if isinstance(classifier, nn.Module):
+        how = "robust.Classifier(network, channels=3, mean=..., std=...) makes one of a network"
+    raise InputError(f"a {type(classifier).__name__} is no classifier: {how}")
 
 
 def audit_plan(
@@ -214,6 +229,7 @@ def _known_cases(store: RunStore, known: CaseSet) -> Cases:
         split=known.split,
         noun=known.noun,
         showable=known.showable,
+        notes=known.notes,
     )
 
 

@@ -95,6 +95,7 @@ def make_report(
         detection=stages.detection,
         twin=stages.twin,
         grey_in_colour=known.grey_in_colour,
+        brightest=known.brightest,
         missing_stages=missing_stages(provenance.plan, cases, cells, store, ended),
     )
     gallery = () if make_gallery is None else make_gallery(summary)
@@ -142,6 +143,7 @@ def _data(results: RunResults, values: int) -> AuditedData:
         values_per_image=values,
         index_sha256=results.store.identity("data") or "",
         copies=results.copies,
+        left_out=cases.notes.left_out,
         pixels_sha256=hashlib.sha256("".join(finished.hashes).encode()).hexdigest(),
     )
 

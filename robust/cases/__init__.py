@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 
 from robust.cases.case import Case, Cases, Stored
 from robust.cases.folder import open_folder
+from robust.cases.in_memory import cases_from
+from robust.cases.index.findings import finding_notice
+from robust.cases.index.spelling import tidy
 from robust.cases.medmnist import medmnist_findings, open_medmnist
 from robust.cases.phantoms.cases import PREFIX, open_phantoms
 from robust.cases.tables.beside import table_remedy
@@ -20,17 +24,30 @@ from robust.cases.walk import file_size, is_folder, is_there
 from robust.errors import InputError, did_you_mean, excerpt
 from robust.plan.paths import FOLDERS_ALONE, is_table
 
-__all__ = ["Case", "Cases", "Stored", "open_cases", "open_findings"]
+__all__ = [
+    "Case",
+    "Cases",
+    "Stored",
+    "cases_from",
+    "finding_names",
+    "open_cases",
+    "open_findings",
+]
 
 OpenCases = Callable[[], Cases]
 MOST_PIXELS = 8192
 """Of a side of a resized image."""
+MOST_BITS = 16
+"""Of a value in an image file."""
+_log = logging.getLogger(__name__)
 
 
 def open_cases(
     path: str | Path,
     *,
     limit: int | None = None,
+    limit_seed: int | None = None,
+    depth: int | None = None,
     size: int | tuple[int, int] | None = None,
     grey: bool = False,
     **options: Any,
@@ -40,17 +57,26 @@ def open_cases(
     Further options are those of the reader that fits (`TableOptions`, `open_folder`,
     `open_medmnist`, `open_phantoms`): table, file, split, label, where, classes, findings, group,
     subgroups, window. DICOM files lie in folders as other images do, or a DICOMDIR with cases.csv
-    beside it. `limit` takes so many cases evenly over the set; `size`, (h, w) or one number, and
-    `grey` change what is read, and so what the attacker may touch. Raises InputError.
+    beside it. `limit` draws so many cases with `limit_seed` (0), stratified by class and group;
+    `size`, (h, w) or one number, and `grey` change what is read, and so what the attacker may
+    touch. `depth` says that image files hold values of so many bits, such as 12 in files of 16.
+    Raises InputError.
     """
-    given = {name: value for name, value in options.items() if value is not None}
+    given = _given(options)
     place = None if str(path).startswith(PREFIX) else _table_of(_at_home(path), given)
     if place is not None:
         cases = _open_table(*place, given).cases()
     else:
         reader, source = _reader(str(path))
         cases = reader(source, **_known(reader, given, str(path)))
-    return _as_shown(cases, limit, size, grey)
+    if limit is not None:
+        if limit < 1:
+            raise InputError(f"limit {limit} selects no case; use 1 or more")
+        cases = cases.sample(limit, limit_seed or 0)
+    if given.get("findings") is None and len(cases.classes) == 2:
+        if notice := finding_notice(cases.classes, cases.findings):
+            _log.warning("robust: %s", notice)
+    return _as_shown(cases, size, grey, depth)
 
 
 def open_findings(
@@ -59,6 +85,7 @@ def open_findings(
     *,
     size: int | tuple[int, int] | None = None,
     grey: bool = False,
+    depth: int | None = None,
     **options: Any,
 ) -> dict[str, Cases]:
     """The cases of each finding that a table or a MedMNIST file has labels of, by its name.
@@ -74,19 +101,19 @@ def open_findings(
             raise InputError(
                 f"{path} has no finding {excerpt(name)!r}; {did_you_mean(name, found)}"
             )
-    return {name: _as_shown(found[name](), None, size, grey) for name in chosen}
+    return {name: _as_shown(found[name](), size, grey, depth) for name in chosen}
 
 
 def finding_names(path: str | Path, **options: Any) -> tuple[str, ...]:
     """Names of the findings that `open_findings` would open, with the same options; InputError."""
-    for name in ("limit", "size", "grey"):
+    for name in ("limit", "limit_seed", "size", "grey", "depth"):
         options.pop(name, None)
     return tuple(_findings_of(path, options))
 
 
 def _findings_of(path: str | Path, options: Mapping[str, Any]) -> Mapping[str, OpenCases]:
     """What opens the cases of each finding, by its name."""
-    given = {name: value for name, value in options.items() if value is not None}
+    given = _given(options)
     place = _at_home(path)
     if place.suffix == ".npz":
         return medmnist_findings(place, **_known(open_medmnist, given, str(path)))
@@ -97,13 +124,22 @@ def _findings_of(path: str | Path, options: Mapping[str, Any]) -> Mapping[str, O
     return {name: functools.partial(opened.cases, name) for name in opened.finding_names()}
 
 
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that say something, with class names as they are kept."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in ("classes", "findings"):
+        if given.get(name):
+            given[name] = tuple(map(tidy, given[name]))
+    return given
+
+
 def _as_shown(
-    cases: Cases, limit: int | None, size: int | tuple[int, int] | None, grey: bool
+    cases: Cases, size: int | tuple[int, int] | None, grey: bool, depth: int | None
 ) -> Cases:
-    if limit is not None:
-        if limit < 1:
-            raise InputError(f"limit {limit} selects no case; use 1 or more")
-        cases = cases.spread(limit)
+    if depth is not None:
+        if not 1 <= depth <= MOST_BITS:
+            raise InputError(f"[data] depth must be 1 to {MOST_BITS} bits, not {excerpt(depth)}")
+        cases = dataclasses.replace(cases, depth=depth)
     pair = (size, size) if isinstance(size, int) else size
     if pair is not None and not 1 <= min(pair) <= max(pair) <= MOST_PIXELS:
         raise InputError(

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from robust.cases.index.findings import finding_of_two
+from robust.cases.index.sampling import Unit, sample
 from robust.cases.stored_pixels import Pixels as Pixels
 from robust.cases.stored_pixels import Stored as Stored
 from robust.errors import InputError, did_you_mean
@@ -61,6 +63,19 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class CaseNotes:
+    """What was seen of a data set as it was opened: of all of it, not of the cases alone."""
+
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """By suffix: how many files with images were left out, since their format is not read."""
+    groups_alike: int = 0
+    """How many groups differ from another one in spelling alone (`P7`, `p-07`)."""
+    finer_than_names: tuple[int, int] = (0, 0)
+    """Where each image is a group of its own, and file names differ at their end alone: the number
+    of groups that the names would make, and of images; else zeros."""
+
+
+@dataclass(frozen=True)
 class Cases(Sequence[Case]):
     """An ordered set of cases. The index is in memory, pixels are read when asked for."""
 
@@ -90,6 +105,9 @@ class Cases(Sequence[Case]):
     """Called with every case that is read; raises InputError for one that may not be used."""
     digest: Callable[[Any], str] | None = None
     """From `Entry.location` to the SHA-256 of what lies there; None: that of the pixels as read."""
+    depth: int | None = None
+    """Bits of the values in image files; None: as many as the file has room for."""
+    notes: CaseNotes = field(default_factory=lambda: CaseNotes())
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -120,8 +138,11 @@ class Cases(Sequence[Case]):
 
     def stored_image(self, index: int) -> StoredImage:
         """The stored pixels at an index, read now, and how they are displayed; InputError."""
-        found = self.read(self.entries[index].location)
-        return found if isinstance(found, StoredImage) else StoredImage(found, stored_as(found))
+        location = self.entries[index].location
+        found = self.read(location)
+        if isinstance(found, StoredImage):
+            return found
+        return StoredImage(found, stored_as(found, self.depth, location))
 
     def content(self, index: int) -> str:
         """SHA-256 in hex digits of what lies at an index now, so that a change of it is noticed.
@@ -139,9 +160,11 @@ class Cases(Sequence[Case]):
         """The cases at these rows, in this order."""
         return dataclasses.replace(self, entries=tuple(self.entries[i] for i in rows))
 
-    def spread(self, limit: int) -> Cases:
-        """At most `limit` cases, evenly over the index: sorted classes keep their shares."""
-        return self if limit >= len(self) else self.select(spread(range(len(self)), limit))
+    def sample(self, limit: int, seed: int = 0) -> Cases:
+        """At most `limit` cases in their order, drawn by seed, stratified by class and group."""
+        if limit >= len(self):
+            return self
+        return self.select(sample_rows(self.entries, range(len(self)), limit, seed))
 
     def stream(
         self, rows: Sequence[int], ahead: int = 32, workers: int = 2
@@ -169,16 +192,32 @@ class Cases(Sequence[Case]):
 
     def fingerprint(self) -> str:
         """SHA-256 over ids, labels, groups, metadata and file sizes: the index, not the pixels."""
-        digest = hashlib.sha256(json.dumps([self.classes, self.size, self.grey]).encode())
+        read_as = [self.classes, self.size, self.grey, *([self.depth] if self.depth else [])]
+        digest = hashlib.sha256(json.dumps(read_as).encode())
         for e in self.entries:
             line = [e.id, e.label, e.group, sorted(e.metadata.items()), e.size]
             digest.update(json.dumps(line).encode())
         return digest.hexdigest()
 
 
-def stored_as(pixels: Pixels) -> Stored:
-    """The display of pixels whose whole range is shown, such as those of a PNG file."""
-    return Stored(8 * pixels.dtype.itemsize)
+def stored_as(pixels: Pixels, depth: int | None = None, where: object = "the image") -> Stored:
+    """The display of pixels whose whole range is shown, such as those of a PNG file.
+
+    With `depth` that of values of so many bits; InputError, naming `where` they come from, where
+    the pixels have fewer bits or a value has more.
+    """
+    bits = 8 * pixels.dtype.itemsize
+    if depth is None:
+        return Stored(bits)
+    if depth > bits:
+        raise InputError(f"{where} has {bits} bits a value, [data] depth = {depth}; remove depth")
+    highest = int(pixels.max(initial=0))
+    if highest >= 1 << depth:
+        raise InputError(
+            f"{where} holds the value {highest}, more than depth = {depth} bits in [data] can; "
+            f"give the depth of these images"
+        )
+    return Stored(depth)
 
 
 def pixel_hash(image: Tensor) -> str:
@@ -186,16 +225,23 @@ def pixel_hash(image: Tensor) -> str:
     return hashlib.sha256(image.numpy().tobytes()).hexdigest()
 
 
-def finding_indices(names: Sequence[str], findings: Sequence[str] | None) -> tuple[int, ...]:
-    """The indices of the classes that are findings; with two classes the second by default.
+def finding_indices(
+    names: Sequence[str], findings: Sequence[str] | None, *, in_order: bool = False
+) -> tuple[int, ...]:
+    """The indices of the classes that are findings; none by default where they are not two.
 
-    Raises InputError for an unknown name, a class named twice, or where every class is a finding.
+    Of two classes their names tell which one it is, or their order where it means something
+    (`in_order`: numbers, or the order in which the user named them). Raises InputError for an
+    unknown name, a class named twice, or where every class is a finding.
     """
     if len(set(names)) < len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
         raise InputError(f"two classes are called {twice!r}; give each its own name in classes")
     if findings is None:
-        return (1,) if len(names) == 2 else ()
+        found = finding_of_two(names, in_order=in_order) if len(names) == 2 else None
+        return () if found is None else (found,)
+    if list(findings) == ["none"] and "none" not in names:
+        return ()
     for name in findings:
         if name not in names:
             raise InputError(f"finding {name!r} is not a class; {did_you_mean(name, names)}")
@@ -204,7 +250,10 @@ def finding_indices(names: Sequence[str], findings: Sequence[str] | None) -> tup
     return tuple(sorted({names.index(name) for name in findings}))
 
 
-def spread(rows: Sequence[int], limit: int) -> list[int]:
-    """At most `limit` of the rows, evenly over them."""
-    count = len(rows)
-    return [rows[i * count // limit] for i in range(limit)] if count > limit else list(rows)
+def sample_rows(
+    entries: Sequence[Entry | Case], rows: Sequence[int], limit: int, seed: int = 0
+) -> list[int]:
+    """At most `limit` of these rows of `entries`, drawn and stratified as by `Cases.sample`."""
+    own = [entries[row] for row in rows]
+    units = [Unit(entry.id, entry.label, entry.group) for entry in own]
+    return [rows[place] for place in sample(units, limit, seed)]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from robust.cases.case import Entry, Pixels, StoredImage
+from robust.cases.case import CaseNotes, Entry, Pixels, StoredImage
 from robust.cases.formats import is_dicom
 from robust.cases.images import read_image
+from robust.cases.index.spelling import spelled_alike, tidy
 from robust.cases.pseudonyms import pseudonym, salt_of
 from robust.cases.walk import file_size
 from robust.errors import InputError
@@ -18,6 +20,15 @@ from robust.files import cannot, open_regular
 
 if TYPE_CHECKING:
     from robust.cases.dicom.frame import Frame
+
+FEW_GROUPS = 8
+"""Groups below which names of files show nothing."""
+MOST_OF_NAMES = 0.75
+"""Different beginnings of file names, as a share of the groups."""
+MOST_EACH = 20
+"""Images of a patient; a beginning that more share is that of a site or a year."""
+_ENDING = re.compile(r"[_\-. ]+(left|right|l|r|od|os|pa|ap|lat|lateral|frontal|\d{1,3})$", re.I)
+"""What tells the images of one patient apart at the end of a file's name."""
 
 
 def read_case(location: Path | Frame) -> Pixels | StoredImage:
@@ -80,6 +91,7 @@ class EntryMaker:
         if window is not None and window < 1:
             raise InputError(f"[data] window = {window}: windows are counted from 1")
         self._keep, self._window, self._everything = keep_names, window, everything
+        self._owners: dict[str, set[str]] = {}
 
     @functools.cached_property
     def _salt(self) -> bytes:
@@ -88,6 +100,14 @@ class EntryMaker:
     def _name(self, text: str) -> str:
         return text if self._keep else pseudonym(text, self._salt)
 
+    @property
+    def notes(self) -> CaseNotes:
+        """What the names of groups and files show that were given to `entries`."""
+        return CaseNotes(
+            groups_alike=spelled_alike(self._owners),
+            finer_than_names=_finer_than_names(self._owners),
+        )
+
     def entries(
         self, path: Path, key: str, label: int, owner: str | None, metadata: Mapping[str, str]
     ) -> list[Entry]:
@@ -95,7 +115,10 @@ class EntryMaker:
 
         InputError where the file then names none.
         """
-        name = self._name(key)
+        name = self._name(tidy(key))
+        if owner is not None:
+            owner = tidy(owner)
+            self._owners.setdefault(owner, set()).add(key)
         group = "" if owner is None else self._name(owner)
         size = file_size(path)
         if not is_dicom(path):
@@ -139,6 +162,21 @@ def check_unique(entries: Sequence[Entry], source: str) -> None:
         if other is not None:
             raise InputError(f"{source}: {place} is a copy of {other}; keep one of them")
         seen[entry.id] = place
+
+
+def _finer_than_names(keys: Mapping[str, Collection[str]]) -> tuple[int, int]:
+    """As `CaseNotes.finer_than_names`, of the file names of each group.
+
+    They say nothing where a group is called as its file, or where one begins without a number.
+    """
+    if len(keys) < FEW_GROUPS or any(len(own) > 1 or group in own for group, own in keys.items()):
+        return 0, 0
+    stems = [_ENDING.sub("", PurePosixPath(key).stem) for own in keys.values() for key in own]
+    found = len(set(stems))
+    told = all(re.search(r"\d", stem) for stem in stems)
+    if not told or found > MOST_OF_NAMES * len(keys) or len(keys) > MOST_EACH * found:
+        return 0, 0
+    return found, len(keys)
 
 
 _GROUPS = 'add a group column to cases.csv, or set group = "none"'

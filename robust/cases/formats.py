@@ -11,8 +11,13 @@ from robust.cases.walk import file_size
 from robust.errors import InputError, excerpt
 from robust.files import cannot, open_regular, read_bytes
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".mpo"),
+    *(".tif", ".tiff", ".bmp", ".webp", ".gif"),
+)
 """Of image files that are not DICOM."""
+READ = "PNG, JPEG, TIFF, BMP, WebP, GIF and DICOM"
+"""The formats that are read, for messages."""
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
 MOST_SAMPLES = 80_000_000
 """Pixels times channels of one image, whatever its format: a colour photograph of 26 megapixels or
@@ -27,6 +32,8 @@ SIGNATURES = {
     b"MM\0+": "TIFF",
     b"BM": "BMP",
     b"GIF8": "GIF",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\xff\x0a": "JPEG XL",
     b"%PDF": "PDF",
     b"%!PS": "PostScript",
     b"\xc5\xd0\xd3\xc6": "PostScript",
@@ -45,6 +52,15 @@ SIGNATURES = {
     b"<html": "HTML",
     b"\0\0\1\0": "ICO",
 }
+OTHER_SUFFIXES = (
+    *(".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jxl", ".jls"),
+    *(".pgm", ".ppm", ".pnm", ".pbm", ".tga", ".ico", ".psd", ".svg", ".exr", ".hdr", ".fits"),
+    *(".cr2", ".nef", ".arw", ".dng", ".raw", ".svs", ".ndpi", ".mrxs", ".czi", ".lif", ".apng"),
+    *(".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".npy", ".npz", ".mat", ".pdf", ".eps"),
+)
+"""Of files that hold images or volumes in formats that are not read."""
+NO_IMAGES = ("zip", "gzip", "XML", "HTML", "PostScript", "HDF5")
+"""Formats told by `format_name` whose files are rather no images."""
 _HEAD = 132
 """Bytes that tell the format: a DICOM file says so behind a preamble of 128."""
 
@@ -52,6 +68,27 @@ _HEAD = 132
 def is_image(path: Path) -> bool:
     """Whether a file is an image by its suffix; DICOM and hidden files are not."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def is_left_image(path: Path) -> bool:
+    """Whether a file that is read neither as an image nor as DICOM may hold one all the same.
+
+    Its suffix or its first bytes say so: a HEIF file, a volume, a JPEG under another suffix. Hidden
+    files do not count, nor do files of the operating system. InputError where it may not be read.
+    """
+    if path.name.startswith(".") or path.name.lower() in _OF_SYSTEMS or file_size(path) is None:
+        return False
+    if path.suffix.lower() in OTHER_SUFFIXES or path.name.lower().endswith(".nii.gz"):
+        return True
+    with open_regular(path) as file:
+        try:
+            head = file.read(_HEAD)
+        except OSError as error:
+            raise InputError(cannot(path, "be read", error)) from None
+    return format_name(head) not in (None, "DICOM", *NO_IMAGES)
+
+
+_OF_SYSTEMS = ("thumbs.db", "desktop.ini", "icon\r", "ehthumbs.db", "dicomdir")
 
 
 def is_dicom(path: Path) -> bool:

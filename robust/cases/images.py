@@ -1,4 +1,4 @@
-"""Reads PNG, JPEG, TIFF and BMP files to stored pixels at their own depth and channels."""
+"""Reads PNG, JPEG, TIFF, BMP, WebP and GIF files to pixels at their own depth and channels."""
 
 from __future__ import annotations
 
@@ -12,32 +12,51 @@ from typing import Any
 import numpy as np
 from PIL import ImageOps
 from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.Image import Image
-from PIL.JpegImagePlugin import jpeg_factory
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from robust.cases.case import Pixels
 from robust.cases.formats import DOWNSAMPLE, MOST_SAMPLES, format_name, image_bytes
-from robust.cases.structure import Malformed, check_jpeg, check_tiff, png_chunks
+from robust.cases.structure import (
+    Malformed,
+    check_gif,
+    check_jpeg,
+    check_tiff,
+    png_chunks,
+    webp_size,
+)
 from robust.errors import InputError, first_line
 
 DEEP_GREY = ("I;16", "I;16B", "I;16L", "I;16N", "I;16R")
 """Unsigned at 16 bits; whatever else Pillow reads as integers has no displayed range."""
-ORIENTATION, PHOTOMETRIC, TILE_WIDTH, TILE_LENGTH = 274, 262, 322, 323
+ORIENTATION, PHOTOMETRIC, TILE_WIDTH, TILE_LENGTH, SUBFILE = 274, 262, 322, 323, 254
 """Tags of EXIF and TIFF; a photometric interpretation of 0 says that 0 is white."""
+SMALLER_OR_MASK = 0b101
+"""Bits of the subfile type: a smaller version of the first page, or its mask."""
+MOST_PAGES = 16
+"""Of a TIFF, to be looked at: a pyramid has about ten."""
 MOST_BYTES = 1 << 28
 """Of a file: `MOST_SAMPLES` at 16 bits without compression, and as much again for metadata."""
 MOST_RLE_SAMPLES, MOST_RLE_BYTES = 1 << 22, 1 << 22
 """Of a BMP with run lengths, which are read one by one."""
 OPENERS: dict[str, Callable[[BytesIO], Image]] = {
     "PNG": PngImageFile,
-    "JPEG": jpeg_factory,
+    "JPEG": JpegImageFile,
     "TIFF": TiffImageFile,
     "BMP": BmpImageFile,
+    "WebP": WebPImageFile,
+    "GIF": GifImageFile,
 }
 """Pillow's readers of what is offered, and no others: of PostScript it would start another program.
+The reader of JPEG shows the first picture of a file with several (MPO), as every viewer does.
 Without `Image.open`, whose limit of pixels only warns; `MOST_SAMPLES` is the one that counts."""
+GREY_IN_COLOUR = {"GIF": 0, "WebP": 1}
+"""Formats without grey images, and by how many levels the channels of one differ there: WebP rounds
+them on the way from YUV."""
 _DEEP = re.compile(";16[BLN]$")
 """Ends the name of a raw mode with 16 bits a channel; `BGR;16` has 5 or 6."""
 _TRANSPARENT = "{path} is partly transparent; flatten it onto its background first"
@@ -69,8 +88,7 @@ def _decode(data: bytes, path: Path) -> Pixels:
         raise InputError(f"{path} is not an image that can be read; replace or remove it")
     if kind not in OPENERS:
         raise InputError(
-            f"{path} is in the format {kind}; save it as PNG, JPEG, TIFF or "
-            f"BMP, or replace or remove it"
+            f"{path} is in the format {kind}; save it as PNG, JPEG or TIFF, or replace or remove it"
         )
     if kind == "PNG":
         chunks = list(png_chunks(data))
@@ -78,10 +96,14 @@ def _decode(data: bytes, path: Path) -> Pixels:
         check_jpeg(data)
     elif kind == "TIFF":
         check_tiff(data)
+    elif kind == "GIF":
+        check_gif(data)
+    elif kind == "WebP":  # its reader takes the memory for all pixels as it opens the file
+        _require_few(*webp_size(data), 4, path)
     # In memory: Pillow maps a file that it opens by name, and scrambles a turned TIFF.
     with OPENERS[kind](BytesIO(data)) as image:
         _check_size(image, len(data), path)
-        if getattr(image, "is_animated", False):  # to count them takes a while for each
+        if getattr(image, "is_animated", False) and not _is_one_picture(image):
             raise InputError(f"{path} holds several frames; split it into images")
         # Both are gone once the image is loaded.
         raw, turned = _raw_mode(image), image.getexif().get(ORIENTATION, 1) != 1
@@ -93,7 +115,11 @@ def _decode(data: bytes, path: Path) -> Pixels:
             image.close()
             return _read_deep_colour(data, size, path, turned, grey=raw.startswith("LA"))
         upright = ImageOps.exif_transpose(image) if turned else image
-        return _to_pixels(image, upright, raw, path)
+        pixels = _to_pixels(image, upright, raw, path)
+        if kind in GREY_IN_COLOUR and pixels.ndim == 3:
+            if int(np.ptp(pixels, 2).max()) <= GREY_IN_COLOUR[kind]:
+                return np.ascontiguousarray(pixels[:, :, 1], np.uint8)
+        return pixels
 
 
 def _check_size(image: Image, size: int, path: Path) -> None:
@@ -102,14 +128,35 @@ def _check_size(image: Image, size: int, path: Path) -> None:
     channels = 3 if image.mode in ("P", "PA") else len(image.getbands())
     tags: Any = getattr(image, "tag_v2", {})
     tile = int(tags.get(TILE_WIDTH, 1)) * int(tags.get(TILE_LENGTH, 1))
+    _require_few(width, height, channels, path, tile)
+    packed = [tile[0] for tile in getattr(image, "tile", [])] == ["bmp_rle"]
+    if packed and (width * height > MOST_RLE_SAMPLES or size > MOST_RLE_BYTES):
+        raise InputError(f"{path} is a large BMP of run lengths; save it without compression")
+
+
+def _require_few(width: int, height: int, channels: int, path: Path, tile: int = 0) -> None:
+    """InputError where an image, or a tile of it, has more values than are read."""
     if max(width * height, tile) * channels > MOST_SAMPLES:
         raise InputError(
             f"{path} has {width} x {height} pixels of {channels} channels; at most "
             f"{MOST_SAMPLES // 1_000_000} million values are read: {DOWNSAMPLE}"
         )
-    packed = [tile[0] for tile in getattr(image, "tile", [])] == ["bmp_rle"]
-    if packed and (width * height > MOST_RLE_SAMPLES or size > MOST_RLE_BYTES):
-        raise InputError(f"{path} is a large BMP of run lengths; save it without compression")
+
+
+def _is_one_picture(image: Image) -> bool:
+    """Whether all further pages of a TIFF are smaller versions of its first one, or its masks."""
+    if not isinstance(image, TiffImageFile):
+        return False
+    try:
+        for page in range(1, MOST_PAGES):
+            image.seek(page)
+            if not int(image.tag_v2.get(SUBFILE, 0)) & SMALLER_OR_MASK:
+                return False
+    except EOFError:
+        return True
+    finally:
+        image.seek(0)
+    return False
 
 
 def as_png(pixels: Pixels) -> bytes:

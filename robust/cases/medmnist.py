@@ -93,7 +93,7 @@ def open_medmnist(
         classes=names,
         entries=tuple(Entry(i, n, i, {}, row) for row, (i, n) in enumerate(zip(ids, numbers))),
         read=read,
-        findings=finding_indices(names, findings),
+        findings=finding_indices(names, findings, in_order=True),
         grouped=False,
         split=wanted,
         digest=digest,

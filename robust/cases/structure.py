@@ -1,4 +1,4 @@
-"""Chunks of a PNG, segments of a JPEG and tags of a TIFF, counted before a library walks them.
+"""Chunks, segments, tags and blocks of image files, counted before a library walks them.
 
 A library takes time and memory for each, in Python or for all pixels again, so that a small file of
 very many of them hangs.
@@ -18,6 +18,8 @@ MOST_SCANS = 32
 """Of a JPEG; a progressive one has about ten. Each goes over all pixels again."""
 MOST_TAGS, MOST_VALUES = 4096, 1 << 17
 """Tags of a TIFF, and values in one of them, such as its strips or tiles."""
+MOST_BLOCKS = 1 << 20
+"""Of a GIF, up to its second frame; a full one has 255 bytes."""
 _BYTES = (1, 2, 6, 7)
 """Types of tags that stay one string of bytes, such as a colour profile."""
 
@@ -84,3 +86,41 @@ def check_tiff(data: bytes) -> None:
                 raise Malformed(f"more than {MOST_VALUES} values in a tag")
     except (struct.error, OverflowError):
         raise Malformed("truncated") from None
+
+
+def check_gif(data: bytes) -> None:
+    """Raises Malformed where a GIF has very many blocks up to its second frame, or no end."""
+    at = 13 + _palette(data[10:11])
+    frames, blocks = 0, 0
+    while frames < 2 and data[at : at + 1] != b"\x3b":
+        if data[at : at + 1] == b"\x2c":
+            frames += 1
+            at += 11 + _palette(data[at + 9 : at + 10])
+        elif data[at : at + 1] == b"\x21":
+            at += 2
+        else:
+            raise Malformed("truncated" if at >= len(data) else "its blocks cannot be followed")
+        while length := data[at] if at < len(data) else 0:
+            at, blocks = at + 1 + length, blocks + 1
+            if blocks > MOST_BLOCKS:
+                raise Malformed(f"more than {MOST_BLOCKS} blocks")
+        at += 1
+
+
+def _palette(flags: bytes) -> int:
+    """Bytes of the palette that follows a descriptor with these flags."""
+    return 3 << ((flags[0] & 7) + 1) if flags and flags[0] & 128 else 0
+
+
+def webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height as the header of a WebP says them; Malformed where it does not."""
+    kind, body = data[12:16], data[20:30]
+    if len(body) == 10 and kind == b"VP8X":
+        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
+    if len(body) == 10 and kind == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":
+        width, height = struct.unpack("<HH", body[6:10])
+        return width & 0x3FFF, height & 0x3FFF
+    if len(body) == 10 and kind == b"VP8L" and body[0] == 0x2F:
+        packed = int.from_bytes(body[1:5], "little")
+        return 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
+    raise Malformed("its header cannot be followed")

@@ -12,6 +12,12 @@ from typing import NamedTuple
 from robust.errors import InputError
 from robust.files import cannot
 
+_OF_SYSTEMS = (
+    *("__macosx", "@eadir", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "lost+found"),
+    *("system volume information", "__pycache__"),
+)
+"""Folders that operating systems and network disks make, in small letters."""
+
 
 class Listed(NamedTuple):
     """What lies in a folder."""
@@ -20,12 +26,18 @@ class Listed(NamedTuple):
     is_folder: bool
     is_link: bool
 
+    @property
+    def is_system(self) -> bool:
+        """Whether it is hidden, or a folder that a system makes: it holds nothing of the user's."""
+        return self.path.name.startswith(".") or self.path.name.lower() in _OF_SYSTEMS
+
 
 def walk_files(root: Path, once: dict[str, Path] | None = None) -> Iterator[Path]:
     """All that is below a folder and is no folder, sorted by the parts of its path.
 
-    Links are followed, but not back up, and each folder is entered once. `once` holds the folders
-    that were entered, for several walks together: a folder that two paths lead to is an InputError
+    Hidden folders and those of operating systems (`__MACOSX`, `@eaDir`) are not entered. Links are
+    followed, but not back up, and each folder is entered once. `once` holds the folders that were
+    entered, for several walks together: a folder that two paths lead to is an InputError
     then, because its images would count for one of the paths alone. Raises InputError for a folder
     that cannot be read: its images must not be missing without a word.
     """
@@ -44,6 +56,8 @@ def walk_files(root: Path, once: dict[str, Path] | None = None) -> Iterator[Path
         path, is_folder, is_link = found
         if not is_folder:
             yield path
+            continue
+        if found.is_system:
             continue
         target = os.path.realpath(path) if is_link else os.path.join(real, path.name)
         if target in above or any(target == one for one, _ in waiting):

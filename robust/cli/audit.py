@@ -145,7 +145,26 @@ _DATA = (
     FieldOption("--data", "data.path", "Image folder, DICOMDIR, MedMNIST .npz or phantom:NAME."),
     FieldOption("--split", "data.split", "Split to audit.", default="test"),
     *CASE_OPTIONS,
-    FieldOption("--limit", "data.limit", "Maximum number of cases.", int),
+    FieldOption(
+        "--subgroups",
+        "data.subgroups",
+        "Columns for whose values the report gives separate numbers: sex,age.",
+        read=as_names,
+    ),
+    FieldOption(
+        "--limit",
+        "data.limit",
+        "Maximum number of cases, drawn at random, stratified by class and group.",
+        int,
+    ),
+    FieldOption("--limit-seed", "data.limit_seed", "Seed of that draw.", int, default="0"),
+    FieldOption(
+        "--depth",
+        "data.depth",
+        "Bits of the values in image files, for example 12 where files of 16 bits hold values of "
+        "12.",
+        int,
+    ),
     FieldOption("--grey", "data.grey", "Read colour files as grey.", bool),
     FieldOption(
         "--window", "data.window", "Which window of DICOM files to use, counted from 1.", int
@@ -164,7 +183,7 @@ _ATTACKS = (
     FieldOption(
         "--threshold",
         "audit.threshold",
-        "Operating threshold: the probability above which the model reports the finding.",
+        "Operating threshold: the probability above which the second of two classes is predicted.",
         float,
     ),
     FieldOption(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from robust.cases.case import Cases, spread
+from robust.cases.case import Cases, sample_rows
 from robust.engine.goal import Goal, eligible_cases
 from robust.engine.run_store import CleanPrediction
 from robust.errors import InputError
@@ -45,14 +45,14 @@ class Population:
 
 
 def choose_population(
-    cases: Cases, clean: Iterable[CleanPrediction], goal: Goal, limit: int
+    cases: Cases, clean: Iterable[CleanPrediction], goal: Goal, limit: int, seed: int
 ) -> Population:
-    """At most `limit` cases, spread evenly; InputError where there are too few groups."""
+    """At most `limit` cases, drawn by seed; InputError where there are too few groups."""
     entries = cases.entries
     correct = eligible_cases(clean, entries, goal)
     if not correct:
         raise InputError("no case is correct without attack; detectors cannot be evaluated")
-    rows = spread(sorted(correct), limit)
+    rows = sample_rows(entries, sorted(correct), limit, seed)
     groups = group_codes([entries[row].group for row in rows])
     _check_groups(groups)
     return Population(

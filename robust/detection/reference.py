@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from detectors import Extractor, Features, Reference
-from robust.cases.case import Cases, spread
+from robust.cases.case import Cases, sample_rows
 from robust.cases.consistency import check_no_shared_groups
 from robust.cases.duplicates.fingerprints import Fingerprints, fingerprint_of
 from robust.cases.duplicates.merging import named_pairs
@@ -44,14 +44,21 @@ def check_reference(reference: Cases, cases: Cases) -> None:
 
 
 def read_reference(
-    cases: Cases, limit: int, chunk: int, extract: Extractor, log: FeatureLog, runner: Runner
+    cases: Cases,
+    limit: int,
+    chunk: int,
+    extract: Extractor,
+    log: FeatureLog,
+    runner: Runner,
+    seed: int,
 ) -> ReferenceImages:
-    """At most `limit` images, without copies and near copies of audited ones.
+    """At most `limit` images, drawn by seed, without copies and near copies of audited ones.
 
     They are read in chunks of `chunk`; chunks in the store are not read again. InputError where
     too few are left, or a class is missing.
     """
-    rows, done = spread(range(len(cases)), limit), log.store.done()
+    rows = sample_rows(cases.entries, range(len(cases)), limit, seed)
+    done = log.store.done()
     require_unchanged(cases, log.store.contents(REFERENCE), runner.progress)
     for number, start in enumerate(range(0, len(rows), chunk)):
         if (REFERENCE, number) not in done:

@@ -46,14 +46,17 @@ def start_detection(
         raise InputError(
             "detectors need an attack that is run in full; set cells = 'exact' in [audit]"
         )
-    population = choose_population(session.cases, session.store.clean(), session.goal, spec.cases)
+    clean = session.store.clean()
+    population = choose_population(session.cases, clean, session.goal, spec.cases, audit.seed)
     first = population.rows[:1]
     x = next(iter(read_batches(session.cases, first, runner.template)))[2]
     extract = make_extractor(session.classifier, list(detectors.values()), x, spec.layers)
     log = FeatureLog(session.store, population)
     with torch.no_grad():
         log.remember_layout(REFERENCE, extract(x))
-    images = read_reference(reference, spec.reference_cases, audit.chunk, extract, log, runner)
+    images = read_reference(
+        reference, spec.reference_cases, audit.chunk, extract, log, runner, audit.seed
+    )
     images, log = _without_feature_copies(images, log, extract, session)
     learned_from, population = images.reference(), log.population
     fitted = fit_detectors(detectors, learned_from.to(x.device))

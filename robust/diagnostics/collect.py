@@ -50,6 +50,8 @@ class RunResults:
     twin: Twin | None = None
     grey_in_colour: int = 0
     """Number of the images looked at that are grey in a colour file."""
+    brightest: float = 1.0
+    """The highest value of all images, in [0, 1] as displayed."""
     missing_stages: tuple[str, ...] = ()
     """Stages that the run has not finished."""
 
@@ -84,6 +86,8 @@ def collect_evidence(results: RunResults) -> Evidence:
         declared_head=provenance.declared_head,
         differentiable=provenance.differentiable,
         grey_in_colour=results.grey_in_colour,
+        brightest=results.brightest,
+        notes=results.cases.notes,
         clean=results.clean,
         rows=results.rows,
         failures=failures,

@@ -6,13 +6,18 @@ the warning matters and what to do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
+from robust.cases.index.files import unread_text
 from robust.diagnostics.evidence import Evidence
 from robust.diagnostics.metadata_shortcuts import find_shortcuts
 from robust.records import named_copies
 from robust.records.estimate import TOO_FEW
 from robust.units import percent_text
+
+DARK = 0.5
+"""Brightest value of all images below which a bit of each value, or more, is not used."""
 
 
 def phantoms(e: Evidence) -> str | None:
@@ -66,6 +71,40 @@ def grey_in_colour(e: Evidence) -> str | None:
     if not e.grey_in_colour:
         return None
     return f"{e.grey_in_colour} of the images looked at have three equal channels"
+
+
+def left_out(e: Evidence) -> str | None:
+    """Raised if files with images were left out, since their format is not read."""
+    return unread_text(e.notes.left_out) if e.notes.left_out else None
+
+
+def groups_alike(e: Evidence) -> str | None:
+    """Raised if groups differ from one another in spelling alone."""
+    if not e.notes.groups_alike:
+        return None
+    return f"{e.notes.groups_alike} groups are written like another one but for the spelling"
+
+
+def groups_finer_than_names(e: Evidence) -> str | None:
+    """Raised if each image is a group, and file names that differ at their end alone make fewer."""
+    groups, images = e.notes.finer_than_names
+    if not images:
+        return None
+    return (
+        f"each of {images} images is its own group, while their file names, without what tells "
+        f"views or numbers apart at the end, are {groups}"
+    )
+
+
+def part_of_range(e: Evidence) -> str | None:
+    """Raised if no image is brighter than half of the range that is displayed."""
+    if not 0 < e.brightest < DARK:
+        return None
+    bits = 16 - int(math.log2(1 / e.brightest)) if e.brightest else 0
+    return (
+        f"the brightest value of all images is {e.brightest:.3g} of the range that their files "
+        f"have room for: in a file of 16 bits, values of {bits}"
+    )
 
 
 def copied_images(e: Evidence) -> str | None:

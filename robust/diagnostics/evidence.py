@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from robust.cases.case import Cases
+from robust.cases.case import CaseNotes, Cases
 from robust.diagnostics.answer_form import AnswerForm
 from robust.records import AttackResult, ComputedAgain, CopiedImages, Detection, Twin
 from robust.records.probe import Probed
@@ -62,6 +62,10 @@ class Evidence:
     """Results of the attacks."""
     failures: Counter[str]
     """Why attacks could not be evaluated: number of cases by message."""
+    brightest: float = 1.0
+    """The highest value of all images, in [0, 1] as displayed."""
+    notes: CaseNotes = field(default_factory=CaseNotes)
+    """What was seen of the data set as it was opened."""
     unfinished: int = 0
     """Number of cases that the run has not finished."""
     missing_stages: tuple[str, ...] = ()

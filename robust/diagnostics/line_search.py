@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attacks import PGD, Model, Streams
 from attacks.line_search import COARSE_PASSES, FURTHER_PASSES, search_lines
-from robust.cases.case import spread
+from robust.cases.case import sample_rows
 from robust.diagnostics.reattack import RobustCases
 from robust.engine.batch import Batch
 from robust.engine.goal import Goal
@@ -41,7 +41,8 @@ class LineSearcher:
     def search(self, batches: Sequence[Batch], most: int) -> LineSearch:
         """Search all along and against the gradient, then `most` along further lines."""
         every = [row for batch in batches for row in batch.rows]
-        chosen = set(spread(every, most))
+        cases = [case for batch in batches for case in batch.cases]
+        chosen = {every[i] for i in sample_rows(cases, range(len(cases)), most, self.seed)}
         narrow, away = 0, 0
         for batch in batches:
             found = torch.zeros(len(batch.rows), dtype=torch.bool)

@@ -9,6 +9,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import binom
+
 from robust.diagnostics.evidence import Evidence
 from robust.records.estimate import TOO_FEW, interval_text
 from robust.units import percent_text
@@ -19,6 +23,8 @@ ABOVE_IF_FEW = 1.0
 """The same below `TOO_FEW` groups, where even good models may miss the 5 % level."""
 RARELY = 0.1
 """Share of the labels' rarer classes below which predictions count as constant."""
+BY_CHANCE = 0.001
+"""Likelihood of the readings as another class, if they were a toss-up with the own one."""
 CLAIM_TOLERANCE = 0.02
 """How far the upper end of the interval must lie below a claim: claims are rounded figures."""
 OUTPUT_TOLERANCE = 1e-3
@@ -140,6 +146,35 @@ def below_the_claim(e: Evidence) -> str | None:
         if claimed is not None and seen is not None and seen.is_below(claimed - CLAIM_TOLERANCE)
     ]
     return f"on clean images {' and '.join(missed)} by {e.claim.by}" if missed else None
+
+
+def other_order(e: Evidence) -> str | None:
+    """Raised if other names for the classes would make most misread images right."""
+    if not e.clean.confusion:
+        return None
+    counts = np.array(e.clean.confusion)
+    _, order = linear_sum_assignment(-counts)
+    moved = [k for k, other in enumerate(order) if k != other and counts[k].sum()]
+    wrong, left = (
+        int(counts.sum() - found)
+        for found in (np.trace(counts), counts[range(len(order)), order].sum())
+    )
+    if not moved or left > wrong / 2:
+        return None
+    as_other, as_own = (
+        sum(int(counts[k, to(k)]) for k in moved) for to in (order.__getitem__, int)
+    )
+    # Groups, not images, are what the reading of several images of one patient is evidence of.
+    share = e.groups / max(len(e.cases), 1)
+    chance = binom.sf(round(as_other * share) - 1, round((as_other + as_own) * share), 0.5)
+    if chance > BY_CHANCE or any(2 * counts[k, order[k]] <= counts[k].sum() for k in moved):
+        return None
+    names = e.cases.classes
+    swaps = ", ".join(f"{names[k]!r} is read as {names[order[k]]!r}" for k in moved)
+    return (
+        f"{swaps}: with the classes in that order {left} of {len(e.cases)} images would be "
+        f"misread, not {wrong}"
+    )
 
 
 def random_outputs(e: Evidence) -> str | None:

@@ -10,7 +10,7 @@ import torch
 
 from attacks import Model, Streams
 from attacks.repeated_passes import AGAIN
-from robust.cases.case import spread
+from robust.cases.case import sample_rows
 from robust.diagnostics.finite_differences import probe_gradients
 from robust.diagnostics.line_search import LineSearcher, affordable
 from robust.diagnostics.reattack import (
@@ -120,7 +120,7 @@ class _Probe:
         model = Recorder(session.classifier, batch.y)
         found = reattack(model, batch, left, session.cells, session.goal, self.audit.seed)
         self._show(4, "lines through robust cases")
-        rows = spread(left.rows, MAX_SEARCHED)
+        rows = self._drawn(left.rows, MAX_SEARCHED)
         step = min(cases_at_once(session.store) or MAX_SEARCHED, MAX_SEARCHED)
         batches = [
             part
@@ -133,9 +133,12 @@ class _Probe:
         return found, searcher.search(batches, most), model.forward + model.backward
 
     def _load(self, rows: Sequence[int], goal: Goal) -> Batch:
-        """At most `most` of these cases, evenly over them; of the commonest shape."""
-        parts = self.session.runner.load(spread(rows, self.most), goal)
+        """At most `most` of these cases, drawn by seed; of the commonest shape."""
+        parts = self.session.runner.load(self._drawn(rows, self.most), goal)
         return max(parts, key=lambda batch: len(batch.rows))
+
+    def _drawn(self, rows: Sequence[int], most: int) -> list[int]:
+        return sample_rows(self.session.cases.entries, rows, most, self.audit.seed)
 
     def _show(self, step: int, label: str) -> None:
         self.session.progress(step, 5, f"probing the classifier: {label}")

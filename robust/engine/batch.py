@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robust.cases.case import Case, Cases, spread
+from robust.cases.case import Case, Cases, sample_rows
 from robust.errors import InputError
 from robust.metrics.arrays import Array
 from robust.models.acceleration.cuda_graphs import RECORDING
@@ -111,11 +111,11 @@ def first_images(cases: Cases, rows: Sequence[int], size: int) -> Tensor | None:
 
 
 def sample_images(cases: Cases, count: int) -> list[Tensor]:
-    """At most so many images, evenly over the cases: a batch `(n, c, h, w)` for each shape.
+    """A sample of at most so many images of the cases: a batch `(n, c, h, w)` for each shape.
 
     Images that cannot be read are passed over without a word.
     """
-    rows = spread(range(len(cases)), count)
+    rows = sample_rows(cases.entries, range(len(cases)), count)
     every = zip(rows, cases.stream(rows), strict=True)
     readable = [(row, case) for row, case in every if not isinstance(case, InputError)]
     return [torch.stack([case.image for _, case in one]) for one in group_by_shape(readable)]

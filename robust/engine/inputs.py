@@ -124,13 +124,15 @@ def threshold_for(
     batch: int = 64,
     shared: CleanOutputs | None = None,
 ) -> float:
-    """The largest threshold at which at least this share of the findings in `cases` is detected.
+    """The threshold nearest to the finding at which this share of the findings is detected.
 
-    `classifier` is at threshold 0.5 and has two classes. The threshold lies halfway between two
-    probabilities that occur. `shared` holds outputs that audits of other findings have computed.
+    `classifier` is at threshold 0.5 and has two classes; the finding is that of `cases`, the second
+    class where they name none. The threshold, of the second class's probability, lies halfway
+    between two that occur. `shared` holds outputs that audits of other findings have computed.
     Raises InputError where `cases` hold no finding.
     """
-    findings = [i for i, entry in enumerate(cases.entries) if entry.label == 1]
+    (finding,) = cases.findings or (1,)
+    findings = [i for i, entry in enumerate(cases.entries) if entry.label == finding]
     if not findings:
         raise InputError(
             f"the {cases.split} split has no case with a finding to set a sensitivity on"
@@ -147,7 +149,7 @@ def threshold_for(
         logits = ready(x) if shared is None else _shared_logits(ready, read, x, shared)
         if logits.shape[1] != 2:
             raise InputError("a sensitivity can be set for two classes only; set threshold")
-        probabilities.extend(logits.double().softmax(1)[:, 1].tolist())
+        probabilities.extend(logits.double().softmax(1)[:, finding].tolist())
     ordered = np.sort(probabilities)[::-1]
     needed = int(np.ceil(sensitivity * len(ordered) - 1e-9))
     lowest = ordered[needed - 1]
@@ -155,7 +157,7 @@ def threshold_for(
     threshold = float((lowest + (below[0] if len(below) else 0.0)) / 2)
     if not 0 < threshold < 1:
         raise InputError(f"no threshold reaches a sensitivity of {sensitivity} on val")
-    return threshold
+    return threshold if finding == 1 else 1 - threshold
 
 
 def _shared_logits(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
+from robust.cases.case import CaseNotes
 from robust.cases.duplicates.merging import MergedGroups
 from robust.models.acceleration.accelerate import Acceleration
 from robust.models.acceleration.memory import BatchSize
@@ -179,6 +180,7 @@ class CaseSet:
     split: str
     noun: str
     showable: bool
+    notes: CaseNotes = field(default_factory=CaseNotes)
 
 
 PROVENANCE = Memo("provenance", dict[str, dict[str, Any]])

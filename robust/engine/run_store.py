@@ -124,6 +124,8 @@ class KnownCase:
     """Number of values of its image (c * h * w); 0 where that could not be read."""
     grey_in_colour: bool
     """Whether its image has three equal channels."""
+    brightest: float
+    """Its highest value in [0, 1], as displayed; 0 where it could not be read."""
     metadata: Mapping[str, str]
     content: str
     """As `Cases.content`; empty where the file could not be read."""
@@ -550,7 +552,7 @@ class RunStore:
         found = [(c.row, c.pixels, c.broken, _pack(c.logits)) for c in rows]
         index = [
             (
-                *(c.row, c.id, c.label, c.group, c.pixel_values, c.grey_in_colour),
+                *(c.row, c.id, c.label, c.group, c.pixel_values, c.grey_in_colour, c.brightest),
                 json.dumps(dict(c.metadata)),
             )
             for c in cases
@@ -642,12 +644,14 @@ class RunStore:
     def known_cases(self) -> Iterator[KnownCase]:
         """The cases of all finished clean chunks, in order."""
         rows = self._select(
-            "SELECT cases.row, id, label, owner, pixel_values, grey, metadata, digest FROM cases"
+            "SELECT cases.row, id, label, owner, pixel_values, grey, brightest, metadata, digest"
+            " FROM cases"
             " JOIN contents ON contents.source = 'clean' AND contents.row = cases.row"
             " ORDER BY cases.row"
         )
         for r in rows:
-            yield KnownCase(r[0], r[1], r[2], r[3], r[4], bool(r[5]), json.loads(r[6]), r[7])
+            grey, metadata = bool(r[5]), json.loads(r[7])
+            yield KnownCase(r[0], r[1], r[2], r[3], r[4], grey, r[6], metadata, r[8])
 
     def contents(self, source: str) -> dict[int, str]:
         """By row: the digest of the file read for a source; `clean` are the audited cases."""

@@ -371,6 +371,7 @@ def _known(row: int, entry: Entry, image: Tensor | None, content: str) -> KnownC
         group=entry.group,
         pixel_values=0 if image is None else image.numel(),
         grey_in_colour=grey,
+        brightest=0.0 if image is None else float(image.max()),
         metadata=entry.metadata,
         content=content,
     )

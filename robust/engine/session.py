@@ -245,6 +245,7 @@ def _claim(store: RunStore, identity: Mapping[str, str], chunk: int, cases: Case
         split=cases.split,
         noun=cases.noun,
         showable=cases.showable,
+        notes=cases.notes,
     )
     store.memo(CASE_SET, lambda: case_set)
     store.memo(BEGAN, utc_now)

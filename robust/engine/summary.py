@@ -72,6 +72,8 @@ class KnownImages:
     """Number of values (c * h * w) of each."""
     grey_in_colour: int
     """How many of the first `LOOKED_AT` hold a grey image in a colour file."""
+    brightest: float = 1.0
+    """The highest value of them all, in [0, 1] as displayed."""
 
     @property
     def values(self) -> int:
@@ -81,11 +83,12 @@ class KnownImages:
 
 def known_images(store: RunStore, rows: Sequence[int]) -> KnownImages:
     """Of the cases at these rows, from what the run kept of them; no image is read."""
-    first, grey, values = set(rows[:LOOKED_AT]), 0, {}
+    first, grey, values, brightest = set(rows[:LOOKED_AT]), 0, {}, 0.0
     for one in store.known_cases():
         values[one.row] = one.pixel_values
+        brightest = max(brightest, one.brightest)
         grey += one.grey_in_colour and one.row in first
-    return KnownImages(tuple(values[row] for row in rows), grey)
+    return KnownImages(tuple(values[row] for row in rows), grey, brightest)
 
 
 class Summary:

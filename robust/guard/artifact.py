@@ -164,6 +164,8 @@ class Record(PlanTable):
     size: tuple[Side, Side] | None
     """(h, w) to which `[data]` resized images when they were read."""
     grey: bool
+    depth: int | None = None
+    """Bits of the values in image files, as `[data]` says them."""
     classifier: ClassifierFingerprint
     robust_version: str
     """The version that fitted the detector."""

@@ -214,6 +214,7 @@ def _record(
         left_out=calibration.features.copies,
         size=cases.size,
         grey=cases.grey,
+        depth=cases.depth,
         classifier=_fingerprint(inputs, ready, learned.image_shape),
         robust_version=importlib.metadata.version("robust-audit"),
     )

@@ -98,8 +98,8 @@ def _open_splits(plan: Plan, split: str) -> tuple[Cases, Cases]:
         )
     check_no_shared_groups(reference, calibration, (first, split))
     return (
-        reference.spread(plan.detection.reference_cases),
-        calibration.spread(plan.detection.cases),
+        reference.sample(plan.detection.reference_cases, plan.audit.seed),
+        calibration.sample(plan.detection.cases, plan.audit.seed),
     )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from robust.cases.case import Cases, Entry
-from robust.cases.formats import SUFFIXES, is_image
+from robust.cases.formats import READ
 from robust.cases.images import read_image
-from robust.cases.walk import is_folder, is_there, walk_files
+from robust.cases.index.files import image_files, unread_remedy, unread_text
+from robust.cases.walk import is_folder, is_there
 from robust.engine.inputs import tell_notes
 from robust.errors import InputError
 from robust.guard.artifact import GuardArtifact, Record
@@ -21,6 +24,8 @@ from robust.plan.load import load_plan, refuse_code
 from robust.plan.paths import TRAINED
 from robust.plan.spec import ModelSpec
 from robust.progress import Progress
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,8 @@ def screen_files(
 ) -> tuple[list[ScreenedImage], list[str], Record]:
     """Rows in the order of the images, the reasons why files were skipped, and the record.
 
-    A folder stands for all images below it. The classifier is loaded as it was for the fit, unless
+    A folder stands for all images below it; files in other formats are counted in
+    a warning. The classifier is loaded as it was for the fit, unless
     `plan` or `weights` says where it is now; `weights` is also the folder of a trained classifier,
     or the file of weights in it. Code that the detector's folder names (a factory, a program, a
     detector that is no part of robust) runs with `allow_code` alone: the folder may have come from
@@ -57,7 +63,10 @@ def screen_files(
         artifact = detector
     else:
         artifact = GuardArtifact.load(detector, allow_code=allow_code)
-    files = [file for path in paths for file in _images(path)]
+    left_out: Counter[str] = Counter()
+    files = [file for path in paths for file in _images(path, left_out)]
+    if left_out:
+        _log.warning("robust: %s; %s", unread_text(left_out), unread_remedy(dicom=False))
     classifier = open_classifier(artifact.record, plan, weights, allow_code=allow_code)
     guard = Guard(classifier, artifact, device)
     # As cases, so that they are read in the same way as those of the fit.
@@ -68,6 +77,7 @@ def screen_files(
         read=read_image,
         size=artifact.record.size,
         grey=artifact.record.grey,
+        depth=artifact.record.depth,
     )
     lines: list[ScreenedImage] = []
     skipped: list[str] = []
@@ -147,11 +157,13 @@ def _moved(model: ModelSpec, place: Path) -> ModelSpec:
     return model.model_copy(update={kind: str(place), "pretrained": False})
 
 
-def _images(path: Path) -> Iterator[Path]:
+def _images(path: Path, left_out: Counter[str]) -> Iterator[Path]:
     if is_folder(path):
-        found = [file for file in walk_files(path) if is_image(file)]
+        found = list(image_files(path, left_out, dicom=False))
         if not found:
-            raise InputError(f"no images under {path}; looked for {', '.join(SUFFIXES)}")
+            left = f"; {unread_text(left_out)}" if left_out else ""
+            read = READ.replace(", GIF and DICOM", " and GIF")
+            raise InputError(f"no images under {path}; looked for {read}{left}")
         yield from found
     elif is_there(path):
         yield path

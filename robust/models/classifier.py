@@ -21,6 +21,8 @@ HALF_PIXELS = ("even", "down")
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 GREY = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R 601)."""
+MOST_MEAN, MOST_STD = 2.0, 10.0
+"""Of pixels in [0, 1]; grey levels of 255 have larger ones."""
 MOST_PIXELS = 8192
 """Of a side of a network's input."""
 LEAST_CROP = 0.1
@@ -111,6 +113,7 @@ class Classifier(nn.Module):
         self.register_buffer("grey", _per_channel("grey", GREY), persistent=False)
         if (self.std <= 0).any():
             raise InputError("std must be above 0 in every channel")
+        _require_displayed(self.mean, self.std)
         if channels == 1 and max(self.mean.shape[1], self.std.shape[1]) == 3:
             raise InputError(
                 "mean and std have three values, the network has 1 channel; give one value"
@@ -314,6 +317,18 @@ def settle_head(classifier: Classifier, x: Tensor) -> None:
 def _require_choice(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         raise InputError(f"unknown {name} {value!r}; {did_you_mean(value, choices)}")
+
+
+def _require_displayed(mean: Tensor, std: Tensor) -> None:
+    """InputError for a mean or std in grey levels, which shows every image as nearly one colour."""
+    for name, values, most in (("mean", mean, MOST_MEAN), ("std", std, MOST_STD)):
+        if float(values.abs().max()) > most:
+            shown = ",".join(f"{value:g}" for value in values.flatten().tolist())
+            in_range = ",".join(f"{value / 255:.4g}" for value in values.flatten().tolist())
+            raise InputError(
+                f"{name} = {shown} is in grey levels, but pixels here are in [0, 1]: divide mean "
+                f"and std by the largest level, for 8 bits {name} = {in_range}"
+            )
 
 
 def _per_channel(name: str, value: float | Sequence[float]) -> Tensor:

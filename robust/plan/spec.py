@@ -217,7 +217,8 @@ class DataSpec(PlanTable):
     classes: tuple[str, ...] | None = None
     """Class names in the order of the labels. Default: as the data name them."""
     findings: tuple[str, ...] | None = None
-    """Classes that are findings. Default: the second of two classes, none of more."""
+    """Classes that are findings, or `none`. Default: of two classes the one that their names tell
+    (`NORMAL` is none), else the second if they are numbers or named by `classes`. Of more: none."""
     group: str | None = None
     """Column of the patient or lesion (default `group`), or `none`: each image is its own group."""
     group_pattern: str | None = None
@@ -229,7 +230,12 @@ class DataSpec(PlanTable):
     keep_names: bool = False
     """Use file names and patients as they are written; otherwise pseudonyms replace them."""
     limit: int | None = Field(default=None, ge=1)
-    """Maximum number of cases, taken evenly over the set. Default: all."""
+    """Maximum number of cases, drawn at random and stratified by class and group. Default: all."""
+    limit_seed: int | None = Field(default=None, ge=0)
+    """Seed of the draw of `limit`. Default: 0."""
+    depth: int | None = Field(default=None, ge=1, le=16)
+    """Bits of the values in image files: 12 where a file of 16 bits holds values of 12. Default: as
+    many as the file has room for."""
     size: Size | None = None
     """Resize images when they are read, to one number of pixels or (height, width); the attacker
     then changes the resized image. Default: images keep their size."""
@@ -345,10 +351,10 @@ class DetectionSpec(PlanTable):
     fit_eps: tuple[Eps, ...] | None = None
     """Attack sizes that detectors are fitted on. Default: every size."""
     cases: int = Field(default=2000, ge=10)
-    """Maximum number of cases for the evaluation, taken evenly over those that are correct without
-    attack."""
+    """Maximum number of cases for the evaluation, drawn from those that are correct without attack,
+    stratified by class and group."""
     reference_cases: int = Field(default=5000, ge=10)
-    """Maximum number of reference cases, taken evenly over the split."""
+    """Maximum number of reference cases, drawn from the split, stratified by class and group."""
     passes: int = Field(default=50, ge=2)
     """Dropout passes of BayesianUncertainty."""
     adaptive: int = Field(default=100, ge=0)
@@ -372,7 +378,8 @@ class ScenariosSpec(PlanTable):
     eps: Eps | None = None
     """Attack size, in [0, 1] units of the displayed image. Default: the plan's largest."""
     cases: int = Field(default=200, ge=2)
-    """Maximum number of attacked cases, taken evenly over those that are correct without attack."""
+    """Maximum number of attacked cases, drawn from those that are correct without attack,
+    stratified by class and group."""
 
 
 class DoubtsSpec(PlanTable):

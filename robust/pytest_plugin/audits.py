@@ -115,15 +115,11 @@ class Robustness:
 
     def _run_objects(self, classifier: Any, cases: Any, settings: dict[str, Any]) -> Report:
         from robust.auditing import audit
-        from robust.cases import Cases
+        from robust.cases import cases_from
 
-        if not isinstance(cases, Cases):
-            raise InputError(
-                f"a classifier is audited on cases, got {type(cases).__name__}; "
-                f"robust.open_cases(folder) opens them"
-            )
+        opened = cases_from(cases)
         limit = self._config.getoption("--robust-limit")
-        return audit(classifier, cases if limit is None else cases.spread(limit), **settings)
+        return audit(classifier, opened if limit is None else opened.sample(limit), **settings)
 
     def _run_plan(self, subject: Plan | str | Path, settings: dict[str, Any]) -> Report:
         from robust.auditing import audit_plan

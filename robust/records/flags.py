@@ -106,6 +106,16 @@ _TEXTS = (
         voids="attacks",
     ),
     FlagText(
+        "classes in another order",
+        "other names for the classes would halve the misread clean images or more: most images of "
+        "each class concerned are read as one and the same other class, more than a toss-up would "
+        "do at the 0.1 % level, by groups",
+        "the names of the classes are then not in the order of the model's outputs: every figure "
+        "counts right readings as wrong ones",
+        "give classes in the order of the model's outputs (`classes` in `[data]`)",
+        voids="attacks",
+    ),
+    FlagText(
         "constant predictions",
         "the model reads images as other classes than its most frequent reading less than a tenth "
         "as often as the labels have other classes than their most frequent one",
@@ -352,10 +362,40 @@ _TEXTS = (
         "fix the files and run again without --skip-broken",
     ),
     FlagText(
+        "image files left out",
+        "files with images were left out, because their format is not read or their suffix is none "
+        "of an image",
+        "the images left out may differ from the others: from another device, site or date",
+        "save them as PNG, JPEG or TIFF, or take them out of the folders",
+    ),
+    FlagText(
+        "images use a part of their range",
+        "no image has a value above half of the range that its file has room for",
+        "eps is a share of the range that is displayed: where files of 16 bits hold values of 12, "
+        "a viewer shows a change 16 times as large, and robustness looks far too low",
+        "say how many bits the values have (`depth = 12` in `[data]`), and give mean and std of "
+        "images displayed so; for DICOM choose a window",
+    ),
+    FlagText(
         "no groups",
         "no patient or lesion column is given",
         "images of one patient resemble each other, so that intervals may be too narrow",
         "name the group column, if the patients are known",
+    ),
+    FlagText(
+        "groups differ in spelling alone",
+        "two groups differ in letter case, blanks, leading zeros, hyphens or Unicode forms alone",
+        "one patient may then count as two: intervals are too narrow, and a patient may be in two "
+        "splits",
+        "write each patient in one way",
+    ),
+    FlagText(
+        "groups finer than file names",
+        "each image is a group of its own, though file names that differ at their end alone (left, "
+        "right, a number) make at most three quarters as many",
+        "images of one patient resemble each other, so that intervals may be too narrow",
+        "check that the group is the patient and not the image; group_pattern takes it from the "
+        "file name",
     ),
     FlagText(
         "few groups",

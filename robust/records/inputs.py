@@ -35,6 +35,8 @@ class AuditedData:
     """Whether the data name the group of each case; if not, each case is its own group."""
     skipped_broken: int = 0
     """Number of cases left out because their file could not be read."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """By suffix: number of files with images that are no cases, as their format is not read."""
     unfinished: int = 0
     """Number of cases that the run has not finished; 0 for a complete run."""
     values_per_image: int = 1
@@ -77,7 +79,7 @@ class AuditedModel:
     """What the outputs are: `softmax` (one logit per class), `sigmoid` (one logit), `multilabel` or
     `probabilities`."""
     threshold: float
-    """Probability above which the model reports the finding, in [0, 1]."""
+    """Probability above which the second of two classes is predicted, in [0, 1]."""
     finding_output: int | None = None
     """The audited output of a multilabel model, as an index; None for other models."""
     channels: int | None = 3

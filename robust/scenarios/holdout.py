@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attacks import Model, ThreatModel
 from attacks.streams import stream_seed
-from robust.cases.case import spread
+from robust.cases.case import sample_rows
 from robust.engine.batch import Batch
 from robust.engine.goal import ANY_ERROR, Goal, eligible_cases
 from robust.engine.session import Session
@@ -122,11 +122,13 @@ def make_holdout(
     (first,) = load(eligible[:1], goal)
     shape = first.x.shape[1:]
     affordable = max(2, MAX_PIXELS // first.x.numel())
-    batch = _of_one_shape(load, spread(eligible, min(limit, affordable)), goal, shape)
+    drawn = sample_rows(entries, eligible, min(limit, affordable), seed)
+    batch = _of_one_shape(load, drawn, goal, shape)
     groups = group_codes([entries[row].group for row in batch.rows])
     if len(set(groups.tolist())) < 2:
         return None
-    others = _of_one_shape(load, spread(list(right), min(BATCH_SIZE, affordable)), ANY_ERROR, shape)
+    drawn = sample_rows(entries, list(right), min(BATCH_SIZE, affordable), seed)
+    others = _of_one_shape(load, drawn, ANY_ERROR, shape)
     halves = folds_by_group(groups, seed, 2)
     by_group = ByGroup(groups.tolist())
     return Holdout(session.runner.logits, goal, seed, threat, batch, others, halves, by_group)

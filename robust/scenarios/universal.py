@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attacks import UniversalPerturbation
 from attacks.image_agnostic.universal import apply_perturbation
-from robust.cases.case import spread
+from robust.cases.case import sample_rows
 from robust.engine.batch import Batch
 from robust.records import Scenario
 from robust.scenarios.fitting import fit_best_target
@@ -36,7 +36,7 @@ def universal(holdout: Holdout, images: int) -> Scenario | None:
 
         delta = fit_best_target(
             holdout,
-            batch.take(spread(fitting.tolist(), images)),
+            batch.take(sample_rows(batch.cases, fitting.tolist(), images, holdout.seed)),
             fit,
             lambda batch, delta: apply_perturbation(batch.x, delta, threat),
         )

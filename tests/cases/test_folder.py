@@ -63,8 +63,8 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"neither cases\.csv nor subfolders"):
         open_cases(tmp_path, group="none")
     (tmp_path / "x").mkdir()
-    (tmp_path / "x" / "a.gif").write_bytes(b"GIF89a")
-    with pytest.raises(InputError, match=r"no images under .*looked for \.png"):
+    (tmp_path / "x" / "a.txt").write_bytes(b"text")
+    with pytest.raises(InputError, match=r"no images under .*looked for PNG, JPEG"):
         open_cases(tmp_path, group="none")
 
 

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from robust.cases.formats import is_dicom
-from robust.cases.images import read_image
+from robust.cases.images import OPENERS, read_image
+from robust.cases.structure import MOST_BLOCKS
 from robust.errors import InputError
 
 
@@ -95,11 +96,10 @@ def test_a_bomb_is_refused_before_it_is_decoded(
     ("content", "kind"),
     [
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript"),
-        (b"GIF89a" + bytes(20), "GIF"),
         (b"%PDF-1.7", "PDF"),
         (b"8BPS\0\1", "Photoshop"),
         (b"SIMPLE  =", "FITS"),
-        (b"RIFF\0\0\0\0WEBP", "WebP"),
+        (b"\0\0\0\x18ftypheic", "HEIF or AVIF"),
         (bytes(128) + b"DICM", "DICOM"),
     ],
 )
@@ -124,3 +124,28 @@ def test_a_pipe_or_a_very_large_file_is_refused(tmp_path: Path) -> None:
         file.truncate(1 << 33)
     with pytest.raises(InputError, match="is larger than 256 MiB"):
         read_image(tmp_path / "y.png")
+
+
+@pytest.mark.parametrize("chunk", ["VP8X", "VP8L", "VP8 "])
+def test_a_webp_of_very_many_pixels_is_refused_before_its_reader_takes_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: str
+) -> None:
+    side = 16_000
+    body = {
+        "VP8X": bytes(4) + (side - 1).to_bytes(3, "little") * 2,
+        "VP8L": b"\x2f" + ((side - 1) | (side - 1) << 14).to_bytes(4, "little") + bytes(5),
+        "VP8 ": bytes(3) + b"\x9d\x01\x2a" + side.to_bytes(2, "little") * 2,
+    }[chunk]
+    data = b"WEBP" + chunk.encode() + (10).to_bytes(4, "little") + body
+    (tmp_path / "x.webp").write_bytes(b"RIFF" + len(data).to_bytes(4, "little") + data)
+    monkeypatch.setitem(OPENERS, "WebP", lambda file: pytest.fail("it was opened"))
+    with pytest.raises(InputError, match=r"x\.webp has 16000 x 16000 pixels"):
+        read_image(tmp_path / "x.webp")
+
+
+def test_a_gif_of_very_many_blocks_is_refused(tmp_path: Path) -> None:
+    head = b"GIF89a" + b"\1\0\1\0\x80\0\0" + bytes(6)
+    frame = b"\x2c" + bytes(4) + b"\1\0\1\0\0" + b"\2"
+    (tmp_path / "x.gif").write_bytes(head + frame + b"\1\0" * (MOST_BLOCKS + 9) + b"\0;")
+    with pytest.raises(InputError, match="more than 1048576 blocks"):
+        read_image(tmp_path / "x.gif")

@@ -16,7 +16,7 @@ from PIL import Image
 
 from robust.cases.case import Stored
 from robust.cases.formats import is_image
-from robust.cases.images import as_png, read_image
+from robust.cases.images import SUBFILE, as_png, read_image
 from robust.errors import InputError
 
 Array = npt.NDArray[Any]
@@ -314,8 +314,78 @@ def test_pixels_without_a_displayed_range_are_refused(tmp_path: Path) -> None:
 def test_several_frames_are_refused(tmp_path: Path) -> None:
     frames = [Image.new("L", (8, 8), level) for level in (0, 100, 200)]
     frames[0].save(tmp_path / "stack.tif", save_all=True, append_images=frames[1:])
-    with pytest.raises(InputError, match=r"stack\.tif holds several frames; split it"):
-        read_image(tmp_path / "stack.tif")
+    frames[0].save(tmp_path / "turns.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "turns.webp", save_all=True, append_images=frames[1:], lossless=True)
+    frames[0].save(tmp_path / "turns.png", save_all=True, append_images=frames[1:])
+    for name in ("stack.tif", "turns.gif", "turns.webp", "turns.png"):
+        with pytest.raises(InputError, match=rf"{name} holds several frames; split it"):
+            read_image(tmp_path / name)
+
+
+def test_the_first_picture_of_a_camera_file_is_read(tmp_path: Path) -> None:
+    """Every viewer shows it; the others are previews or another eye."""
+    first = Image.fromarray(levels(np.uint8, True))
+    first.save(tmp_path / "one.jpg", quality=90)
+    others = [first.resize((4, 4)), first.rotate(180)]
+    first.save(tmp_path / "m.jpg", "MPO", save_all=True, append_images=others, quality=90)
+    with Image.open(tmp_path / "m.jpg") as opened:
+        assert opened.n_frames == 3
+    np.testing.assert_array_equal(read_image(tmp_path / "m.jpg"), read_image(tmp_path / "one.jpg"))
+
+
+def test_smaller_versions_of_a_tiff_are_no_frames(tmp_path: Path) -> None:
+    wanted = levels(np.uint8, True)
+    page, small = Image.fromarray(wanted), Image.fromarray(wanted[:4, :4].copy())
+    for subfile, read in ((1, True), (4, True), (0, False), (2, False)):
+        small.encoderinfo = {"tiffinfo": {SUBFILE: subfile}}
+        page.save(tmp_path / "p.tif", save_all=True, append_images=[small])
+        if read:
+            np.testing.assert_array_equal(read_image(tmp_path / "p.tif"), wanted)
+        else:
+            with pytest.raises(InputError, match="several frames"):
+                read_image(tmp_path / "p.tif")
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".gif"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_webp_and_gif_keep_every_level_and_grey_ones_one_channel(
+    tmp_path: Path, suffix: str, colour: bool
+) -> None:
+    wanted = levels(np.uint8, colour) // 64 * 64
+    image = Image.fromarray(wanted)
+    if suffix == ".gif" and colour:
+        image = image.quantize(64, dither=Image.Dither.NONE)
+        wanted = np.asarray(image.convert("RGB"))
+    image.save(tmp_path / f"a{suffix}", lossless=True)
+    found = read_image(tmp_path / f"a{suffix}")
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_grey_stays_grey_in_a_lossy_webp(tmp_path: Path) -> None:
+    ramp = np.add.outer(np.arange(16) * 6, np.arange(24) * 5).astype(np.uint8)
+    Image.fromarray(ramp).save(tmp_path / "a.webp", quality=95)
+    with Image.open(tmp_path / "a.webp") as image:
+        assert 0 < np.ptp(np.asarray(image).astype(int), 2).max() <= 1
+    found = read_image(tmp_path / "a.webp")
+    assert found.shape == ramp.shape
+    assert np.abs(found.astype(int) - ramp).max() < 12
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".gif"])
+def test_webp_and_gif_are_read_if_opaque_and_whole(tmp_path: Path, suffix: str) -> None:
+    opaque = Image.fromarray(levels(np.uint8, True)).convert("RGBA")
+    opaque.save(tmp_path / f"a{suffix}", lossless=True)
+    assert read_image(tmp_path / f"a{suffix}").shape == (9, 13, 3)
+    whole = (tmp_path / f"a{suffix}").read_bytes()
+    for size in (6, 12, 20, len(whole) // 2):
+        (tmp_path / f"cut{suffix}").write_bytes(whole[:size])
+        with pytest.raises(InputError, match=rf"cut{suffix} is (broken|not an image)"):
+            read_image(tmp_path / f"cut{suffix}")
+    opaque.putpixel((3, 3), (0, 0, 0, 0))
+    opaque.save(tmp_path / f"b{suffix}", lossless=True)
+    with pytest.raises(InputError, match="partly transparent"):
+        read_image(tmp_path / f"b{suffix}")
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
@@ -391,5 +461,6 @@ def test_display_goes_to_the_nearest_level_and_stays_in_range() -> None:
 
 
 def test_only_visible_files_with_a_known_suffix_are_images() -> None:
-    names = ["a.png", "a.JPG", "a.tiff", "a.bmp", ".a.png", "a.txt", "png", "a.png.csv"]
-    assert [n for n in names if is_image(Path(n))] == names[:4]
+    known = ["a.png", "a.JPG", "a.tiff", "a.bmp", "a.webp", "a.GIF", "a.jfif", "a.JPG.jpe"]
+    others = [".a.png", "a.txt", "png", "a.png.csv", "a.heic"]
+    assert [n for n in [*known, *others] if is_image(Path(n))] == known

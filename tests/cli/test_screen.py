@@ -50,6 +50,27 @@ def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
+def test_images_of_every_suffix_are_screened_and_the_others_counted(
+    robust: Robust, guard: Path
+) -> None:
+    Path("inbox/deep").mkdir(parents=True)
+    kinds = {".png": "PNG", ".jfif": "JPEG", ".jpe": "JPEG", ".webp": "WEBP", ".gif": "GIF"}
+    for suffix, kind in kinds.items():
+        with Image.open("images/00.png") as image:
+            image.save(f"inbox/deep/a{suffix}", kind)
+    if os.name == "posix":
+        os.symlink(Path("images").absolute(), "inbox/more")
+    for name in ("a.heic", "b.heic", "c.nii.gz", "d.dcm", "notes.txt", "._x.png"):
+        Path("inbox", name).write_bytes(b"0")
+    answer = robust("screen", guard, "--allow-code", "inbox")
+    assert answer.code == 0
+    assert len(rows(answer.out)) == len(kinds) + (12 if os.name == "posix" else 0)
+    assert "4 files with images left out (2 .heic, 1 .nii.gz, 1 DICOM)" in answer.err
+    shutil.rmtree("inbox/deep")
+    (Path("inbox") / "more").unlink(missing_ok=True)
+    refused(robust("screen", guard, "--allow-code", "inbox"), "no images under inbox", "2 .heic")
+
+
 def test_the_table_says_what_the_guard_says(robust: Robust, guard: Path) -> None:
     answer = robust("screen", guard, "--allow-code", "images")
     assert answer.code == 0
@@ -94,7 +115,7 @@ def test_screening_that_cannot_be(robust: Robust, guard: Path) -> None:
         (("images", "images"), "images holds no detector.json"),
         (("plan.toml", "images"), "plan.toml is a file; name the folder"),
         ((guard, "imagse"), "no such image or folder: imagse"),
-        ((guard, "empty"), "no images under empty; looked for .png"),
+        ((guard, "empty"), "no images under empty; looked for PNG, JPEG"),
         ((guard, "images", "--out", "empty"), "empty is a folder; name a CSV file"),
         (
             (guard, "images", "--out", "notes.csv"),

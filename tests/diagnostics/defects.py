@@ -196,3 +196,10 @@ class Stubborn(nn.Dropout):
 
     def train(self, mode: bool = True) -> Stubborn:
         return super().train(True)
+
+
+class Swapped(nn.Module):
+    """Logits in the opposite order of the classes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flip(1)

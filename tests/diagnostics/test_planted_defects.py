@@ -18,7 +18,7 @@ from torch import nn
 from attacks import BIM, FGSM, PGD, AutoAttack, MarginPGD, Noise
 from robust.auditing import audit
 from robust.cases import Cases
-from robust.cases.case import Pixels
+from robust.cases.case import CaseNotes, Pixels
 from robust.models import Classifier
 from robust.records import FLAGS, Report
 from tests.diagnostics import defects
@@ -128,6 +128,16 @@ def coarse(cases: Cases) -> Cases:
     return replace(cases, read=rounded)
 
 
+def twelve_bits(cases: Cases) -> Cases:
+    """Values of 12 bits in files of 16."""
+    read = cases.read
+    return replace(cases, read=lambda where: read(where).astype(np.uint16) * 16)
+
+
+def noted(**notes: Any) -> Callable[[Cases], Cases]:
+    return lambda cases: replace(cases, notes=CaseNotes(**notes))
+
+
 ZOO: dict[str, Planted] = {
     "gradients vanish": behind(defects.Blocked),
     "gradients mislead": behind(defects.Scrambled),
@@ -189,7 +199,19 @@ ZOO: dict[str, Planted] = {
     "clean accuracy no better than a constant": Planted(
         # Few are right, so few are attacked: how many depends on the processor.
         lambda: loud(-1.0),
-        besides=frozenset({"too few cases for the claim"}),
+        besides=frozenset({"too few cases for the claim", "classes in another order"}),
+    ),
+    "classes in another order": Planted(
+        lambda: nn.Sequential(network(BASE), defects.Swapped()),
+        MASKED | {"too few cases for the claim", "clean accuracy no better than a constant"},
+    ),
+    "image files left out": data(noted(left_out={".heic": 3})),
+    "groups differ in spelling alone": data(noted(groups_alike=2)),
+    "groups finer than file names": data(noted(finer_than_names=(40, 80))),
+    "images use a part of their range": Planted(
+        cases=lambda: twelve_bits(cases_of(BASE, count=80)),
+        model={"std": 16 * 255 / 65535},
+        options={"doubts": {"probe": False}, "attacks": ["BIM"], "eps": ["0.25/255"]},
     ),
     "constant predictions": Planted(lambda: shifted(5.0), MASKED),
     "a column gives the label away": data(by_device),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from torch import Tensor, nn
 
 from robust.cases import open_cases
 from robust.engine.inputs import open_plan, threshold_for
@@ -26,6 +29,22 @@ def test_the_threshold_reaches_the_sensitivity_and_no_more() -> None:
         higher = np.sort(p[y == 1])
         above = higher[higher > threshold][0] + 1e-6
         assert (p[y == 1] > above).mean() < wanted + 1 / 60
+
+
+def test_the_finding_may_be_the_first_class() -> None:
+    """The threshold is always that of the second class."""
+    made = open_cases("phantom:chest_xray", split="val", count=120, pixels=28)
+    entries = tuple(replace(entry, label=1 - entry.label) for entry in made.entries)
+    cases = replace(made, entries=entries, findings=(0,))
+    second = Classifier(trained(28), channels=1, head="softmax")
+    first = Classifier(nn.Sequential(trained(28), Flipped()), channels=1, head="softmax")
+    wanted = threshold_for(prepare(second), made, 0.9)
+    assert threshold_for(prepare(first), cases, 0.9) == pytest.approx(1 - wanted)
+
+
+class Flipped(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flip(1)
 
 
 def test_a_plan_that_names_a_sensitivity(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Targets PNG, JPEG, TIFF, BMP and npz: images as files, and as a MedMNIST archive."""
+"""Targets PNG, JPEG, TIFF, BMP, WebP, GIF and npz: image files, and a MedMNIST archive."""
 
 from __future__ import annotations
 
@@ -335,6 +335,22 @@ def prepare_bmp(home: Path) -> Subject:
     rows = _noise((HEIGHT, WIDTH + 1), np.uint16).tobytes()
     seeds += [_bitmap(16, 0, rows), _bitmap(16, 3, rows, struct.pack("<III", 0xF800, 0x7E0, 0x1F))]
     return _subject("bmp", seeds, _damage_bmp)
+
+
+def prepare_webp(home: Path) -> Subject:
+    seeds = [_written(_of_mode(mode), "WEBP", lossless=True) for mode in ("L", "RGB", "RGBA")]
+    seeds += [_written(_of_mode("RGB"), "WEBP", quality=60), _frames("WEBP")]
+    return _subject("webp", seeds, mutate_bytes)
+
+
+def prepare_gif(home: Path) -> Subject:
+    seeds = [_written(_of_mode(mode), "GIF") for mode in ("1", "L", "P", "RGB")]
+    seeds += [_written(_of_mode("P"), "GIF", interlace=1, transparency=3), _frames("GIF")]
+    return _subject("gif", seeds, mutate_bytes)
+
+
+def _frames(kind: str) -> bytes:
+    return _written(_of_mode("RGB"), kind, save_all=True, append_images=[_of_mode("L")])
 
 
 def _bitmap(bits: int, packing: int, pixels: bytes, table: bytes = b"") -> bytes:

@@ -12,6 +12,8 @@ TARGETS: dict[str, Target] = {
         Target("jpeg", images.prepare_jpeg),
         Target("tiff", images.prepare_tiff),
         Target("bmp", images.prepare_bmp),
+        Target("webp", images.prepare_webp),
+        Target("gif", images.prepare_gif),
         Target("npz", images.prepare_npz),
         Target("cases.csv", texts.prepare_table),
         Target("where", texts.prepare_filter),

@@ -296,6 +296,12 @@ def test_mean_and_std_are_no_weights() -> None:
         ({"threshold": float("nan")}, "threshold must be between 0 and 1"),
         ({"head": "multilabel"}, "needs the finding"),
         ({"std": (0.1, 0.0, 0.1)}, "std must be above 0"),
+        (
+            {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)},
+            r"mean = 123\.675,116\.28,103\.53 is in grey levels.*mean = 0\.485,0\.456,0\.406",
+        ),
+        ({"mean": 0.5, "std": 255.0}, "std = 255 is in grey levels.*std = 1"),
+        ({"mean": 127.5, "std": 1.0}, "mean = 127.5 is in grey levels"),
         ({"mean": (0.1, 0.2)}, "mean must be one number or three"),
         ({"mean": float("nan")}, "mean must be one number or three"),
         ({"channels": 1, "mean": (0.1, 0.2, 0.3)}, "three values, the network has 1 channel"),

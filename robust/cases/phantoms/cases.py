@@ -64,7 +64,7 @@ def open_phantoms(
         classes=CLASSES[modality],
         entries=tuple(entries),
         read=partial(_draw, pixels),
-        findings=finding_indices(CLASSES[modality], findings),
+        findings=finding_indices(CLASSES[modality], findings, in_order=True),
         grouped=group != "none",
         phantom=True,
         split=wanted,

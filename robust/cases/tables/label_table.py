@@ -16,6 +16,7 @@ from robust.cases.case import Cases, Entry, Pixels, StoredImage, finding_indices
 from robust.cases.cell_types import EMPTY_WORDS, WORDS, typed
 from robust.cases.entries import EntryMaker, check_unique, digest_of_file, read_case
 from robust.cases.formats import SUFFIXES
+from robust.cases.index.spelling import tidy
 from robust.cases.row_filter import RowFilter, parse_filter
 from robust.cases.tables.columns import Column, Tables
 from robust.cases.tables.columns_in_use import UID, file_columns, label_columns
@@ -331,7 +332,7 @@ class LabelTable:
     def _label_columns(self) -> list[LabelColumn]:
         """The label cells of the kept images."""
         keys = [self._located[place].key for place in self._kept]
-        cells = [[column[place] for place in self._kept] for column in self._label_cells()]
+        cells = [[tidy(column[place]) for place in self._kept] for column in self._label_cells()]
         names = self._labels.names
         if len(cells) < len(names):
             return [LabelColumn(self.name, " and ".join(names), cells[0], keys)]
@@ -409,11 +410,14 @@ class LabelTable:
             classes=labels.classes,
             entries=tuple(entries),
             read=self._reader(),
-            findings=finding_indices(labels.classes, findings),
+            findings=finding_indices(
+                labels.classes, findings, in_order=labels.finding or labels.in_order
+            ),
             grouped=options.group != "none",
             split=self.split,
             showable=not self._maker.dicom,
             digest=digest_of_file,
+            notes=self._maker.notes,
         )
 
     @cached_property

@@ -8,6 +8,7 @@ from typing import Literal
 
 from robust.cases.case import MOST_CLASSES
 from robust.cases.cell_types import EMPTY_WORDS, is_blank
+from robust.cases.index.spelling import check_class_spelling
 from robust.cases.tables.label_cells import check_single, numbers_of, values_of
 from robust.errors import InputError, did_you_mean, excerpt
 
@@ -60,6 +61,8 @@ class Labels:
     """Whether the classes are the absence and the presence of a finding."""
     note: str = ""
     """What the report says of the values that were named as the finding."""
+    in_order: bool = False
+    """Whether the order of the classes means something: numbers, or as the plan names them."""
 
 
 def read_labels(column: LabelColumn, rules: LabelRules) -> Labels:
@@ -110,6 +113,7 @@ def read_columns(columns: Sequence[LabelColumn], rules: LabelRules) -> Labels:
         classes,
         [LEFT_OUT if out else row.index(1) for row, out in zip(zip(*values), left_out)],
         False,
+        in_order=True,
     )
 
 
@@ -286,15 +290,16 @@ def _class_words(column: LabelColumn, rules: LabelRules, kept: Sequence[bool]) -
             f"column"
         )
     names = rules.classes if rules.classes is not None else tuple(sorted(present))
+    if rules.classes is None:
+        check_class_spelling(names, column.where)
     for text in sorted(present):
         if text not in names:
             raise InputError(
                 f"{column.where} {text!r} is not among the classes; {did_you_mean(text, names)}"
             )
     places = {name: place for place, name in reversed([*enumerate(names)])}
-    return Labels(
-        names, [places[c] if keep else LEFT_OUT for c, keep in zip(column.cells, kept)], False
-    )
+    numbers = [places[c] if keep else LEFT_OUT for c, keep in zip(column.cells, kept)]
+    return Labels(names, numbers, False, in_order=rules.classes is not None)
 
 
 def _class_numbers(
@@ -322,7 +327,7 @@ def _class_numbers(
             f"{', '.join(classes)}; name more classes or filter the rows"
         )
     whole = [int(n) if keep and n is not None else LEFT_OUT for n, keep in zip(numbers, kept)]
-    return Labels(tuple(classes), whole, False)
+    return Labels(tuple(classes), whole, False, in_order=True)
 
 
 def _shown(number: float) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from robust.cases.split_names import SPLITS, find_split
+from robust.cases.split_names import WORDS, find_split, split_meant
 from robust.cases.tables.image_index import ImageIndex, Located
 from robust.errors import InputError, did_you_mean, excerpt
 from robust.files import read_text
@@ -25,14 +25,14 @@ def splits_by_path(located: Sequence[Located], cells: Sequence[str]) -> list[str
     if missing:
         raise InputError(
             f'[data] splits = "path": {missing} of {len(found)} images lie in no folder '
-            f"{', '.join(SPLITS)}; name a column or lists of images"
+            f"{', '.join(WORDS)}; name a column or lists of images"
         )
     return found
 
 
 def _in_path(text: str) -> str:
     folders = PurePosixPath(text.replace("\\", "/")).parts[:-1]
-    return next((part for part in folders if part in SPLITS), "")
+    return next((part for part in folders if split_meant(part)), "")
 
 
 def splits_by_lists(

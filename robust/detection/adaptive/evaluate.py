@@ -27,7 +27,7 @@ from attacks import (
     SelectivePGD,
 )
 from detectors import Features
-from robust.cases.case import spread
+from robust.cases.case import sample_rows
 from robust.detection.adaptive.feature_likelihood import fit_feature_likelihood
 from robust.detection.adaptive.joint_model import JointModel
 from robust.detection.adaptive.surrogate_detector import (
@@ -141,7 +141,9 @@ class AdaptiveEvaluation:
         self.rows = population.rows
         self.folds = folds_by_group(population.groups, seed)
         self.by_group = ByGroup(population.groups.tolist())
-        self.places = np.array(spread(range(len(self.rows)), spec.adaptive), np.int64)
+        entries, every = run.runner.cases.entries, range(len(self.rows))
+        own = [entries[row] for row in self.rows]
+        self.places = np.array(sample_rows(own, every, spec.adaptive, seed), np.int64)
         top = self.clean.features.logits.double().topk(2).values
         median_clean_margin = float((top[:, 0] - top[:, 1]).median())
         self.attacks = adaptive_attacks(spec.adaptive_steps, median_clean_margin)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from detectors._distances import squared_distances
 from detectors.features import Features
-from robust.cases.case import spread
+from robust.cases.index.sampling import sample_places
 
 MIXING_WEIGHTS = (0.25, 0.5, 0.75)
 """Weights of the attacked features in queried mixtures with clean features."""
@@ -90,7 +90,7 @@ def rank_agreement(
 def _queries(clean: Features, attacked: Features) -> Features:
     """Clean and attacked features and mixtures of pairs of them, at most `MAX_QUERIES`."""
     share = MAX_QUERIES // (2 + len(MIXING_WEIGHTS))
-    a, b = (side.take(torch.tensor(spread(range(len(side)), share))) for side in (clean, attacked))
+    a, b = (side.take(torch.tensor(sample_places(len(side), share))) for side in (clean, attacked))
     pairs = max(len(a), len(b))
     one, other = (side.take(torch.arange(pairs) % len(side)) for side in (a, b))
     return Features.cat([a, b, *(_mixture(one, other, weight) for weight in MIXING_WEIGHTS)])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-LAYOUT = "4"
+LAYOUT = "5"
 """Version of the tables: a database of another version is refused."""
 
 Row = tuple[Any, ...]
@@ -84,7 +84,15 @@ TABLES = (
     ResultTable(
         "cases",
         {"row": int},
-        {"id": str, "label": int, "owner": str, "pixel_values": int, "grey": int, "metadata": str},
+        {
+            "id": str,
+            "label": int,
+            "owner": str,
+            "pixel_values": int,
+            "grey": int,
+            "brightest": float,
+            "metadata": str,
+        },
     ),
     ResultTable("contents", {"source": str, "row": int}, {"digest": str}),
     ResultTable("fingerprints", {"source": str, "row": int}, {"thumbnail": bytes}),

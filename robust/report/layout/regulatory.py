@@ -181,7 +181,8 @@ def _population(report: Report) -> str:
         f"Cases: {data.cases} ({images(report)}). "
         f"Groups (patients or lesions): {data.groups}, the unit of every interval. "
         f"Findings: {findings}. Subgroups reported: {subgroups or 'none'}. "
-        f"Unreadable images left out: {data.skipped_broken}."
+        f"Unreadable images left out: {data.skipped_broken}; files in formats that are not read: "
+        f"{sum(data.left_out.values())}."
     )
 
 

@@ -187,7 +187,7 @@ TERMS: dict[str, tuple[str, str]] = {
     ),
     "operating-threshold": (
         "operating threshold",
-        "The probability above which the model reports the finding.",
+        "The probability above which the model predicts the second of two classes.",
     ),
 }
 """By the id of the entry: the term and its meaning."""

@@ -204,7 +204,9 @@ def _error_sentence(report: Report, row: AttackResult, when: str) -> str:
     s = row.scores
     parts = []
     if s.misses is not None:
-        parts.append(f"misses {rate_of_hundred(s.misses)} of 100 findings it had detected")
+        parts.append(
+            f"misses {rate_of_hundred(s.misses)} of 100 findings {_named(report)}it had detected"
+        )
     if s.false_alarms is not None:
         parts.append(
             f"reports a finding in {rate_of_hundred(s.false_alarms)} of 100 images it had called "
@@ -227,6 +229,12 @@ def _error_sentence(report: Report, row: AttackResult, when: str) -> str:
         f"{when}, class {quoted(name)} is affected most: of 100 of its images, the model reads "
         f"{rate_of_hundred(left)} correctly, down from {rate_of_hundred(clean)}."
     )
+
+
+def _named(report: Report) -> str:
+    """`(PNEUMONIA) `: which classes are meant by findings, where they are few."""
+    names = report.data.findings
+    return f"({', '.join(map(plain, names))}) " if 0 < len(names) <= 3 else ""
 
 
 def _strongest(report: Report, row: AttackResult) -> tuple[str, ...]:

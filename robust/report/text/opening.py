@@ -52,11 +52,26 @@ def opening_facts(report: Report) -> tuple[tuple[str, tuple[str, ...]], ...]:
         ("Date of the report", (date_text(timings.reported),)),
         ("Model", (flat(name),)),
         *((title, (_stated(stated.get(field)),)) for field, title in STATED.items()),
+        ("Finding", (finding_sentence(report),)),
         ("Visibility of the change", (visibility_sentence(report),)),
         ("Not tested", limits(report)),
         ("What to do next", next_steps(report)),
     ]
     return tuple(facts)
+
+
+def finding_sentence(report: Report) -> str:
+    """Which classes count as a finding, and who said so."""
+    data = report.data
+    names = listed([quoted(name) for name in data.findings], most=6)
+    if not data.findings:
+        return "No class is named as a finding, so there is no sensitivity and no specificity."
+    table = report.plan.get("data")
+    if not table:
+        return f"{names}."
+    if table.get("findings"):
+        return f"{names}, as the plan says."
+    return f"{names}, told by the names or the order of the classes; the plan names no finding."
 
 
 def date_text(date: str) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from robust.cases import Cases
+from robust.cases.case import Entry
 
 TABLE = """\
 file,label,label_name,group,split,site,age,sex,source
@@ -35,3 +37,13 @@ def write_table(root: Path, text: str = TABLE) -> Path:
 
 def labels(cases: Cases) -> list[int]:
     return [entry.label for entry in cases.entries]
+
+
+def cases_in_turn(count: int) -> Cases:
+    """Left and right eye in turn, two images a patient, two classes patient by patient."""
+    entries = tuple(
+        Entry(str(i), i // 2 % 2, f"p{i // 2}", {"eye": ("left", "right")[i % 2]}, i)
+        for i in range(count)
+    )
+    pixels = np.zeros((4, 4), np.uint8)
+    return Cases(source="", classes=("a", "b"), entries=entries, read=lambda i: pixels + i)

@@ -36,7 +36,9 @@ def fill(folder: Path, identity: dict[str, str] = IDENTITY) -> None:
     for number in range(CHUNKS):
         rows = range(number * CHUNK, (number + 1) * CHUNK)
         clean = [CleanPrediction(row, rng.normal(size=3), f"{row:064x}") for row in rows]
-        cases = [KnownCase(row, f"c{row}", 0, "g", 9, False, {"a": "b"}, "0" * 64) for row in rows]
+        cases = [
+            KnownCase(row, f"c{row}", 0, "g", 9, False, 1.0, {"a": "b"}, "0" * 64) for row in rows
+        ]
         store.add_clean(number, clean, 0.5, cases)
         for cell in CELLS:
             outcomes = [

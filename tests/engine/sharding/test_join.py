@@ -53,7 +53,7 @@ def add(store: RunStore, number: int, seconds: float = 0.5, cells: list[str] = C
     """A chunk of clean predictions and of every cell, always with the same values."""
     rng, rows = np.random.default_rng(number), range(number * CHUNK, (number + 1) * CHUNK)
     clean = [CleanPrediction(row, rng.normal(size=3), f"{row:064x}") for row in rows]
-    cases = [KnownCase(row, f"c{row}", 0, "g", 9, False, {"a": "b"}, "0" * 64) for row in rows]
+    cases = [KnownCase(row, f"c{row}", 0, "g", 9, False, 1.0, {"a": "b"}, "0" * 64) for row in rows]
     if ("clean", number) not in store.done():
         store.add_clean(number, clean, seconds, cases, {row: bytes(4) for row in rows})
     for cell in cells:

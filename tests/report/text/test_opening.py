@@ -9,7 +9,13 @@ from robust.records import Estimate, Exhibit, ExhibitImage, Flag, Report, Timing
 from robust.report.formats.html import render_html
 from robust.report.formats.latex import render_latex
 from robust.report.formats.markdown import render_markdown
-from robust.report.text.opening import next_steps, opening_facts, ssim_text, visibility_sentence
+from robust.report.text.opening import (
+    finding_sentence,
+    next_steps,
+    opening_facts,
+    ssim_text,
+    visibility_sentence,
+)
 from tests.records.test_report import report
 from tests.report.detected import report_on
 from tests.report.pages import ORDERS
@@ -51,6 +57,23 @@ def test_what_is_left_out_is_not_stated() -> None:
         "State in [report] of the plan: model version, operator, intended use and acceptance "
         "criteria."
     )
+
+
+def test_the_opening_says_which_class_is_meant_by_a_finding() -> None:
+    shown = report()
+    none = replace(shown, data=replace(shown.data, findings=()))
+    assert finding_sentence(none).startswith("No class is named as a finding")
+    two = replace(shown.data, findings=("tumour", "nodule"))
+    assert finding_sentence(replace(none, data=two, plan={})) == "'tumour' and 'nodule'."
+    plan = {**shown.plan, "data": {"path": "x", "findings": None}}
+    told = replace(shown, data=two, plan=plan)
+    assert finding_sentence(told) == (
+        "'tumour' and 'nodule', told by the names or the order of the classes; the plan names no "
+        "finding."
+    )
+    named = replace(told, plan={**plan, "data": {"findings": ["tumour", "nodule"]}})
+    assert finding_sentence(named) == "'tumour' and 'nodule', as the plan says."
+    assert "- **Finding:** 'tumour' and 'nodule', told by" in render_markdown(told)
 
 
 def test_visibility_says_what_was_measured_and_no_more() -> None:

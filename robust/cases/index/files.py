@@ -1,0 +1,50 @@
+"""The image files below a folder, and how many files with images are left out, by suffix."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from robust.cases.formats import READ, is_dicom, is_image, is_left_image
+from robust.cases.walk import walk_files
+
+
+def image_files(
+    root: Path, left_out: Counter[str], once: dict[str, Path] | None = None, *, dicom: bool = True
+) -> Iterator[Path]:
+    """The image files below a folder, as `walk_files`; other files with images are counted.
+
+    `left_out` counts them by suffix. Without `dicom` such files count as left out, too.
+    """
+    for path in walk_files(root, once):
+        if is_image(path):
+            yield path
+        elif is_dicom(path):
+            if dicom:
+                yield path
+            else:
+                left_out["DICOM"] += 1
+        elif is_left_image(path):
+            left_out[_suffix(path)] += 1
+
+
+def unread_text(left_out: Mapping[str, int]) -> str:
+    """`3 files with images left out (2 .heic, 1 .jp2)`."""
+    count = sum(left_out.values())
+    kinds = ", ".join(f"{n} {suffix}" for suffix, n in sorted(left_out.items()))
+    return f"{count} {'file' if count == 1 else 'files'} with images left out ({kinds})"
+
+
+def unread_remedy(dicom: bool = True) -> str:
+    """What to do about files that were left out."""
+    read = READ if dicom else READ.replace(", GIF and DICOM", " and GIF")
+    return f"{read} are read by their suffix: save or rename them, or remove them"
+
+
+def _suffix(path: Path) -> str:
+    return (
+        ".nii.gz"
+        if path.name.lower().endswith(".nii.gz")
+        else path.suffix.lower()[:12] or ("without suffix")
+    )
