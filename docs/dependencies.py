@@ -13,8 +13,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 GROUPS = (
-    *("foolbox", "huggingface", "monai", "open-clip", "pytest", "ray", "slurm"),
-    *("torchxrayvision", "train", "docs"),
+    *("endpoint", "foolbox", "huggingface", "keras", "monai", "onnx", "open-clip", "pytest", "ray"),
+    *("slurm", "tflite", "torchxrayvision", "train", "xlsx", "docs"),
 )
 """Extras that users install; `dev` is for those who work on the project."""
 

@@ -32,7 +32,7 @@ from robust.cases.tables.labels import (
     read_columns,
     read_labels,
 )
-from robust.cases.tables.shares import draw_splits
+from robust.cases.tables.shares import are_shares, draw_splits, drawn_text
 from robust.cases.tables.splits import (
     BY_PATH,
     check_no_leak,
@@ -255,7 +255,7 @@ class LabelTable:
         if isinstance(splits, Mapping):
             return (
                 self._drawn(splits)
-                if _are_shares(splits)
+                if are_shares(splits)
                 else splits_by_lists(
                     {name: str(file) for name, file in splits.items()},
                     self.root,
@@ -281,11 +281,7 @@ class LabelTable:
         strata = ["\0".join(cells) for cells in zip(*self._label_cells())]
         drawn = draw_splits(groups, strata, shares, self.options.split_seed)
         unit = "image" if self.options.group == "none" else "group"
-        parts = ", ".join(f"{name} {share:g}" for name, share in shares.items())
-        self._notes.append(
-            f"splits drawn by {unit} with seed {self.options.split_seed}, stratified by label: "
-            f"{parts}"
-        )
+        self._notes.append(drawn_text(shares, self.options.split_seed, unit))
         return drawn
 
     def _choose(self, kept: Sequence[bool]) -> tuple[list[bool] | None, str]:
@@ -509,15 +505,6 @@ class LabelTable:
 
 
 _OWN = ' (or group = "none", each image its own group; or group_pattern, the patient in its path)'
-
-
-def _are_shares(splits: Mapping[str, float | str]) -> bool:
-    kinds = {isinstance(value, str) for value in splits.values()}
-    if len(kinds) != 1:
-        raise InputError(
-            "[data] splits names lists of images, or shares of the patients, for every split"
-        )
-    return kinds == {False}
 
 
 def _text(cells: Sequence[str]) -> pd.Series[Any]:
