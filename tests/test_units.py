@@ -14,6 +14,7 @@ from robust.units import (
     eps_text,
     format_threat,
     parse_eps,
+    parse_share,
     parse_threat,
     same_eps,
 )
@@ -71,3 +72,16 @@ def test_what_is_no_eps_is_refused(value: object) -> None:
 def test_no_bound_equals_itself_alone() -> None:
     assert same_eps(None, None) and not same_eps(None, 0.0) and not same_eps(0.0, None)
     assert same_eps(0.1, 0.1 + 1e-12) and not same_eps(0.1, 0.1001)
+
+
+@pytest.mark.parametrize(
+    ("value", "share"), [(0.875, 0.875), ("224/256", 0.875), ("0.9", 0.9), (1, 1.0)]
+)
+def test_a_share_is_a_number_or_a_ratio(value: object, share: float) -> None:
+    assert parse_share(value) == share
+
+
+@pytest.mark.parametrize("value", [0, -1, "x", "1/0", True, None, float("nan"), float("inf")])
+def test_what_is_no_share(value: object) -> None:
+    with pytest.raises(ValueError, match=r"write 0\.875 or '224/256'"):
+        parse_share(value)

@@ -17,6 +17,7 @@ from robust.engine.cells import Cell, running_order
 from robust.engine.run_memory import DETECTION
 from robust.engine.run_memory import PROBE as PROBE_RESULTS
 from robust.engine.session import Session
+from robust.models import Classifier
 from robust.plan.spec import Plan
 from robust.progress import StagedProgress, clock_text
 from robust.report.text.format import counted
@@ -196,15 +197,20 @@ def told_cost(request: AuditRequest, chunks: range | None = None) -> ToldCost:
         detectors=len(request.detectors),
         pictures=request.out is not None and plan.report.gallery != 0,
     )
-    other = () if inputs.surrogate is None else inputs.surrogate.origin.notes
     return ToldCost(
         plan,
         request.cells,
         size,
         request.progress,
         chunks,
-        notes=(*inputs.classifier.origin.notes, *(f"the surrogate: {note}" for note in other)),
+        notes=(*_notes(inputs.classifier), *_notes(inputs.surrogate, "the surrogate: ")),
     )
+
+
+def _notes(model: object, before: str = "") -> tuple[str, ...]:
+    """What is known of a model; of what is no Classifier nothing, which is refused later."""
+    known = model.origin.notes if isinstance(model, Classifier) else ()
+    return tuple(before + note for note in known)
 
 
 def _speed(session: Session, cells: Sequence[Cell]) -> float:

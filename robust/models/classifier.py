@@ -237,7 +237,9 @@ class Classifier(nn.Module):
             return x
         if self.interpolation == "nearest":
             return F.interpolate(x, size, mode="nearest")
-        return F.interpolate(x, size, mode=self.interpolation, antialias=True, align_corners=False)
+        x = F.interpolate(x, size, mode=self.interpolation, antialias=True, align_corners=False)
+        # Bicubic weights leave [0, 1] at edges, where image libraries clip.
+        return x.clamp(0, 1) if self.interpolation == "bicubic" else x
 
 
 def resized_side(size: int, crop_pct: float) -> int:

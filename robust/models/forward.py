@@ -14,8 +14,15 @@ NAMES = ("logits", "logit", "out", "output", "outputs", "pred", "preds", "predic
 """Under which a network returns its logits beside other tensors; the first that is there counts."""
 _OF_SHAPE = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 """What a network raises on images of another shape than its own."""
-_SIGNATURE = re.compile(r"forward\(\) missing \d+ required positional arguments?: (.*)")
-_GPU = re.compile(r"NVIDIA driver|not compiled with CUDA|No CUDA GPUs|on the same device", re.I)
+_SIGNATURE = re.compile(
+    r"forward\(\) (?:missing \d+ required positional arguments?:|is missing value for argument)"
+    r" (.*)"
+)
+_GPU = re.compile(
+    r"NVIDIA driver|not compiled with CUDA|No CUDA GPUs|on the same device"
+    r"|input type .* weight type",
+    re.IGNORECASE,
+)
 _BATCHES = (1, 2, 4, 8, 16, 32)
 """Tried after a failure, to tell a fixed batch from a wrong shape."""
 
@@ -61,7 +68,7 @@ def failure_reason(error: BaseException, network: nn.Module, x: Tensor) -> str:
     """Why a network failed on its input `x`, and what to do."""
     line = first_line(error)
     needed = _SIGNATURE.search(line)
-    if isinstance(error, TypeError) and needed:
+    if needed:
         return (
             f"its forward needs more than images: {needed[1]}; give a factory whose module takes "
             f"images alone and sets the rest"

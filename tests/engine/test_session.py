@@ -90,7 +90,7 @@ def test_what_is_known_of_the_model_reaches_user_and_report() -> None:
     origin = ModelOrigin("torch weights", notes=("one of two sets of weights was taken",))
     made = Classifier(trained(28), channels=1, head="softmax", origin=origin)
     report = audit(made, phantoms(30), attacks=["FGSM"], eps=["1/255"], announce=said.append)
-    assert "Model: one of two sets of weights was taken" in said
+    assert "Model: one of two sets of weights was taken" in "\n".join(said).splitlines()
     assert (report.model.format, report.model.notes) == (origin.format, origin.notes)
     facts = dict(provenance_facts(report))
     assert facts["Format"] == "torch weights" and facts["Notes on the model"] == origin.notes[0]

@@ -15,6 +15,10 @@ import robust
 from detectors._hooks import hooked
 from robust.errors import InputError
 from robust.guard import Guard, GuardArtifact, fit_detector
+from robust.guard.artifact import ClassifierFingerprint
+from robust.guard.guard import check_fingerprint
+from robust.models import prepare, weights_hash
+from robust.plan.spec import ModelSpec
 from tests.engine.nets import trained
 from tests.guard.fits import PIXELS, STRONG, classifier, phantoms, plan
 
@@ -158,3 +162,22 @@ def test_a_copy_made_while_hooks_are_registered_does_not_fire_them() -> None:
 
 def test_the_public_names() -> None:
     assert robust.Guard is Guard and robust.fit_detector is fit_detector
+
+
+def test_a_classifier_that_was_described_before_it_could_crop(weights: Path) -> None:
+    """Older detectors do not state `crop_pct` and `output_key`: whole images, one tensor."""
+    ready = prepare(classifier(weights))
+    described = ready.describe()
+    older = {k: v for k, v in described.items() if k not in ("crop_pct", "output_key")}
+    fingerprint = ClassifierFingerprint(
+        weights_sha256=weights_hash(ready),
+        description=older,
+        classes=("normal", "finding"),
+        image_shape=(1, PIXELS, PIXELS),
+        probe_logits=(0.0,),
+        model=ModelSpec(factory="tests.engine.nets:dropping"),
+    )
+    check_fingerprint(fingerprint, ready)
+    ready.crop_pct = 0.9
+    with pytest.raises(InputError, match=r"its crop_pct is 1\.0, here it is 0\.9"):
+        check_fingerprint(fingerprint, ready)

@@ -10,6 +10,7 @@ from robust.cli.overrides import plan_from
 from robust.errors import InputError
 from robust.plan import parse_eps
 from robust.plan.load import load_plan, make_plan
+from robust.plan.spec import ModelSpec
 
 
 @pytest.mark.parametrize(
@@ -68,3 +69,10 @@ def test_the_plan_of_a_folder_names_no_code(
 def test_the_factory_of_the_demonstration_is_robusts_own(tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text('[model]\nfactory = "robust.demo:network"\n')
     assert load_plan(tmp_path).model is not None
+
+
+def test_fields_of_a_model_that_choose_weights_outputs_and_crop() -> None:
+    model = {"factory": "a:b", "weights_key": "state_dict_ema", "output_key": 0, "fit": "crop"}
+    spec = make_plan({"model": {**model, "crop_pct": "224/256"}}).model
+    assert spec is not None and spec.crop_pct == 0.875 and spec.output_key == 0
+    assert ModelSpec(factory="a:b").fit is None, "the architecture's own"

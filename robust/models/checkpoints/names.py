@@ -28,11 +28,12 @@ _FOR_TRAINING = re.compile(
 )
 """Heads that a network has in training alone."""
 _BESIDE = re.compile(
-    r"^(criterion\w*|loss|losses|loss_\w+|\w+_loss(es)?|loss_?fns?|metrics?|\w+_metrics?"
-    r"|(\w+_)?(acc|accuracy|auroc|auc|auprc|f1|f1_score|precision_metric|confusion_matrix|confmat)"
+    r"^(crit|criterion\w*|loss|losses|loss_\w+|\w+_loss(es)?|loss_?fns?|metrics?|\w+_metrics?"
+    r"|metric_\w+|b?ce|cross_entropy|focal|(\w+_)?(acc|accuracy|auroc|auc|auprc|ap|f1|f1_score|"
+    r"precision|recall|sensitivity|specificity|kappa|mcc|mae|mse|confusion_matrix|confmat)(_best)?"
     r"|optimizer\w*|scheduler\w*|pos_weight|class_weights?|loss_weights?|n_averaged|num_updates"
     r"|ema_decay|decay|initted|step|steps|epoch|global_step|_dummy_variable|device_indicator)"
-    r"(\.|$)|(^|\.)(total_ops|total_params|n_averaged)$",
+    r"(\.|$)|(^|\.)(total_ops|total_params|n_averaged|pos_weight)$",
     re.IGNORECASE,
 )
 """Losses, metrics and counters that a trainer keeps beside the network."""
@@ -211,17 +212,17 @@ def _other_head(
     for plain, name in rest.items():
         layer, _, leaf = plain.rpartition(".")
         groups[layer][leaf] = name
+    beside = Counter(_outer(layer) for layer in groups)
     fitting = {
         layer: found
         for layer, found in groups.items()
         if found.keys() == leaves.keys()
+        and not (_outer(layer) and beside[_outer(layer)] > 1)  # a head of several layers
         and all(
             network[leaves[leaf]].shape[1:] == state[name].shape[1:] for leaf, name in found.items()
         )
     }
     local = begin + place.removeprefix(within)
-    if sum(_outer(layer) == local for layer in groups) > 1:
-        return None  # a head of several layers
     for is_head in (
         lambda layer: _outer(layer) == local or _outer(local) == layer,
         lambda layer: _last_word(layer) in _HEADS,
@@ -231,7 +232,7 @@ def _other_head(
             new = {leaves[leaf]: name for leaf, name in fitting[heads].items()}
             return new, (
                 f"{excerpt(heads, 60)} in the weights is read as the network's last layer, "
-                f"{excerpt(place, 60)}: no activation between them is known of"
+                f"{excerpt(place, 60)}; a layer without weights before it would not show"
             )
     return None
 

@@ -92,7 +92,7 @@ def _walk(content: Any, key: str, depth: int) -> Iterator[WeightSet]:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenSet:
     """One set of weights, and what the user should know of the choice."""
 
     state: dict[str, Tensor]
@@ -104,14 +104,14 @@ def choose_set(
     source: object,
     fits: Callable[[Mapping[str, Tensor]], bool],
     key: str | None = None,
-) -> Chosen:
+) -> ChosenSet:
     """The set named by `key`, else the only one that fits, else the averaged one of two.
 
     So do timm's own loaders (`state_dict_ema`, `model_ema`). What an average lacks, the buffers, is
     that of the other set. InputError that names the keys where nothing decides.
     """
     if key is not None:
-        return Chosen(dict(_named(sets, key, source).state))
+        return ChosenSet(dict(_named(sets, key, source).state))
     most = max(len(one.state) for one in sets)
     large = [one for one in sets if len(one.state) >= max(1, LEAST_SHARE * most)]
     small = [one for one in sets if one not in large and len(one.state) > 1]
@@ -119,19 +119,19 @@ def choose_set(
     plain = [one for one in large if one not in averaged]
     notes = _left_out(small)
     if len(large) == 1:
-        return Chosen(dict(large[0].state), notes)
+        return ChosenSet(dict(large[0].state), notes)
     if len(averaged) == 1:
         filled = _completed(averaged[0], [one for one in plain if fits(one.state)], fits)
         if filled is not None:
-            return Chosen(filled.state, (*filled.notes, *notes))
+            return ChosenSet(filled.state, (*filled.notes, *notes))
     fitting = [one for one in large if fits(one.state)]
     by_key = {one.key: one for one in fitting}
     if len(fitting) == 2 and {"state_dict", _LIGHTNING} == set(by_key):
         note = f"the weights are those in state_dict, the average; {_LIGHTNING} is not used"
-        return Chosen(dict(by_key["state_dict"].state), (note, *notes))
+        return ChosenSet(dict(by_key["state_dict"].state), (note, *notes))
     if len(fitting) == 1:
         others = [one for one in sets if one is not fitting[0] and len(one.state) > 1]
-        return Chosen(dict(fitting[0].state), _left_out(others))
+        return ChosenSet(dict(fitting[0].state), _left_out(others))
     listed = ", ".join(one.title for one in (fitting or large)[:8])
     example = (fitting or large)[-1].title
     which = "that fit" if fitting else "and none fits as it is"
@@ -145,7 +145,7 @@ def _completed(
     averaged: WeightSet,
     plain: Sequence[WeightSet],
     fits: Callable[[Mapping[str, Tensor]], bool],
-) -> Chosen | None:
+) -> ChosenSet | None:
     """The averaged weights, with the buffers of the only plain set; None where they do not fit."""
     if len(plain) > 1:
         return None
@@ -154,12 +154,12 @@ def _completed(
     note += f" takes them; those in {other} are not used" if other else " takes them"
     change = f"; weights_key = {other!r} in [model] takes the others" if other else ""
     if fits(averaged.state):
-        return Chosen(dict(averaged.state), (note + change,))
+        return ChosenSet(dict(averaged.state), (note + change,))
     if plain:
         together = {**plain[0].state, **averaged.state}
         if len(together) == len(plain[0].state) and fits(together):
             note = f"the weights are the averaged ones in {averaged.title}, which lack buffers;"
-            return Chosen(together, (f"{note} those are of {other}{change}",))
+            return ChosenSet(together, (f"{note} those are of {other}{change}",))
     return None
 
 
