@@ -100,7 +100,7 @@ def load_zero_shot_folder(folder: Path, options: LoaderOptions) -> LoadedNetwork
             )
     except Exception as error:  # noqa: BLE001  (of any file)
         raise InputError(f"open_clip cannot load {folder}: {type_and_line(error)}") from None
-    return _zero_shot(library, network, name, folder.name, options)
+    return _zero_shot(library, network, name, "of a folder", options)
 
 
 def _require_prompts(options: LoaderOptions) -> None:
