@@ -55,7 +55,7 @@ def open_folder(
     if classes is None and not folders_alone:
         check_no_label_table(root)
     folder, wanted = _find_split(root, split, splits)
-    found = find_class_folders(folder, classes)
+    found = find_class_folders(folder, classes, certain=folders_alone)
     names, images = found.names, found.images
     if group not in (None, "none"):
         raise InputError(

@@ -124,6 +124,10 @@ def formats(pattern: str) -> Table:
         ("file", ".pt: TorchScript", "can run code; deprecated by PyTorch: export a .pt2"),
         ("factory", "package.module:function that returns the network", "is code"),
         ("folder", "what robust train wrote", "no code"),
+        ("folder", "config.json and weights of transformers or timm", "no code"),
+        ("folder", "open_clip_config.json and weights, with prompts", "no code"),
+        ("folder", "a MONAI bundle of a 2-D classifier", "expressions are code"),
+        ("architecture", "hf:, timm:hf-hub:, open_clip:, torchxrayvision:, monai:", "no code"),
     ):
         table.add_row(*row)
     return table

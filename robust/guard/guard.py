@@ -126,7 +126,7 @@ class Guard:
 
 
 _FOREIGN = "this detector belongs to another classifier"
-_UNSTATED = {"crop_pct": 1.0, "output_key": None}
+_UNSTATED = {"crop_pct": 1.0, "output_key": None, "half_pixel": "even", "class_order": None}
 """Of classifiers that were described before there was another value."""
 
 

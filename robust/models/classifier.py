@@ -195,8 +195,8 @@ class Classifier(nn.Module):
             "fit": self.fit,
             "crop_pct": round(self.crop_pct, 6),
             "output_key": self.output_key,
-            **({} if self.half_pixel == "even" else {"half_pixel": self.half_pixel}),
-            **({} if self.class_order is None else {"class_order": list(self.class_order)}),
+            "half_pixel": self.half_pixel,
+            "class_order": None if self.class_order is None else list(self.class_order),
             "mean": [round(float(v), 6) for v in self.mean.flatten()],
             "std": [round(float(v), 6) for v in self.std.flatten()],
         }

@@ -91,7 +91,8 @@ def load_strictly(
     if fitted.missing or extra:
         name = (fitted.missing or extra)[0]
         verb = "lacks" if fitted.missing else "holds, unknown to the network,"
-        hint = did_you_mean(name, extra if fitted.missing else list(expected), limit=4)
+        others = extra if fitted.missing else list(expected)
+        hint = did_you_mean(name, others, limit=4) if others else "choose the architecture"
         raise InputError(
             f"{source} does not fit the architecture: it {verb} {excerpt(name)} "
             f"({len(fitted.missing)} missing, {len(extra)} unknown); {hint}"

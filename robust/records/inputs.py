@@ -92,6 +92,10 @@ class AuditedModel:
     """How images of another shape are fitted to `size`: `squash`, `crop` or `pad`."""
     crop_pct: float = 1.0
     """Share of each side of a resized image that the centre crop keeps; 1 for whole images."""
+    half_pixel: str = "even"
+    """Where half a pixel of a crop's border goes: to the `even` number, or `down`."""
+    class_order: tuple[int, ...] | None = None
+    """Which output stands for each class, matched by name; None where they stand in order."""
     output_key: str | int | None = None
     """Which of several tensors the network returns as its logits; None where that is plain."""
     mean: tuple[float, ...] = ()

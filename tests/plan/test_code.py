@@ -58,6 +58,20 @@ def test_a_folder_names_no_attack_and_no_detector(tmp_path: Path) -> None:
     refuse_code({"attacks": [{"name": "PGD"}, {"name": "foolbox:X"}, 3], "detectors": 4}, "x")
 
 
+def test_a_folder_may_not_allow_its_models_files_to_hold_code(tmp_path: Path) -> None:
+    plan = '[model]\nfolder = "bundle"\nallow_code = true\n'
+    (tmp_path / "plan.toml").write_text(plan, encoding="utf-8")
+    with pytest.raises(InputError, match=r"sets allow_code for the model.*add --allow-code"):
+        read_plan(tmp_path)
+    assert read_plan(tmp_path, allow_code=True)["model"]["folder"] == "bundle"
+    assert read_plan(tmp_path / "plan.toml")["model"]["allow_code"]
+    (tmp_path / "plan.toml").write_text('[model]\nfolder = "bundle"\n', encoding="utf-8")
+    assert "allow_code" not in read_plan(tmp_path)["model"]
+    assert read_plan(tmp_path, allow_code=True)["model"]["allow_code"]
+    (tmp_path / "model.json").touch()  # of a trained model, which may have been moved
+    assert read_plan(tmp_path)["model"]["folder"] == tmp_path.as_posix()
+
+
 SCRIPT = "import robust\ntry:\n    robust.audit\nexcept ValueError as error:\n    print(error)\n"
 
 

@@ -41,8 +41,13 @@ class ClassFolders:
     """Names of the folders that are no classes, since they hold no image or a nested copy."""
 
 
-def find_class_folders(folder: Path, classes: Sequence[str] | None) -> ClassFolders:
-    """The classes of a folder; InputError where its subfolders are none, or `classes` lacks one."""
+def find_class_folders(
+    folder: Path, classes: Sequence[str] | None, *, certain: bool = False
+) -> ClassFolders:
+    """The classes of a folder; InputError where its subfolders are none, or `classes` lacks one.
+
+    `certain` says that they are classes, whatever their names look like.
+    """
     left_out: Counter[str] = Counter()
     once: dict[str, Path] = {}
     images: dict[str, list[Path]] = {}
@@ -61,7 +66,7 @@ def find_class_folders(folder: Path, classes: Sequence[str] | None) -> ClassFold
     empty = [name for name, own in images.items() if not own]
     copies = [name for name in images if _is_nested_copy(folder / places[name], name, images)]
     found = [name for name in images if name not in (*empty, *copies)]
-    if classes is None:
+    if classes is None and not certain:
         _require_classes(folder, found)
     names = tuple(found) if classes is None else tuple(map(tidy, classes))
     for name in found:

@@ -212,17 +212,17 @@ def _other_head(
     for plain, name in rest.items():
         layer, _, leaf = plain.rpartition(".")
         groups[layer][leaf] = name
+    beside = Counter(_outer(layer) for layer in groups)
     fitting = {
         layer: found
         for layer, found in groups.items()
         if found.keys() == leaves.keys()
+        and not (_outer(layer) and beside[_outer(layer)] > 1)  # a head of several layers
         and all(
             network[leaves[leaf]].shape[1:] == state[name].shape[1:] for leaf, name in found.items()
         )
     }
     local = begin + place.removeprefix(within)
-    if sum(_outer(layer) == local for layer in groups) > 1:
-        return None  # a head of several layers
     for is_head in (
         lambda layer: _outer(layer) == local or _outer(local) == layer,
         lambda layer: _last_word(layer) in _HEADS,
@@ -232,7 +232,7 @@ def _other_head(
             new = {leaves[leaf]: name for leaf, name in fitting[heads].items()}
             return new, (
                 f"{excerpt(heads, 60)} in the weights is read as the network's last layer, "
-                f"{excerpt(place, 60)}: no activation between them is known of"
+                f"{excerpt(place, 60)}; a layer without weights before it would not show"
             )
     return None
 

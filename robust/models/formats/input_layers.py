@@ -23,22 +23,6 @@ class Transposed(nn.Module):
         return x.transpose(2, 3)
 
 
-class Logits(nn.Module):
-    """The tensor of logits of a network that returns more than that."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Outputs `(n, outputs)`."""
-        found = self.network(x)
-        if isinstance(found, Tensor):
-            return found
-        logits: Tensor = found[0] if isinstance(found, tuple | list) else found.logits
-        return logits
-
-
 class Scaled(nn.Module):
     """Images times a factor, plus an offset."""
 

@@ -18,7 +18,7 @@ FILES: dict[str, str] = {
     ".tflite": "tflite:load_tflite",
 }
 """By suffix in lower case: `module:function` in this package, a `FileLoader`."""
-DEFAULT_FILE = "torch_programs:load"
+DEFAULT_FILE = "torch_programs:load_torch_program"
 """Of a file with any other suffix."""
 LIBRARIES: dict[str, str] = {
     "hf": "huggingface.names:load_hub_name",

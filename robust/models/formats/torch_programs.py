@@ -16,7 +16,7 @@ DEPRECATED = (
 )
 
 
-def load(path: Path, options: LoaderOptions) -> LoadedNetwork:
+def load_torch_program(path: Path, options: LoaderOptions) -> LoadedNetwork:
     """The network in a TorchScript file or a `.pt2`; InputError."""
     require_program(path)
     refuse_tensorflow(path)

@@ -5,6 +5,7 @@ Radford et al., "Learning Transferable Visual Models From Natural Language Super
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,12 @@ from torch import Tensor, nn
 from robust.errors import InputError, did_you_mean, excerpt, type_and_line
 from robust.models.architectures import Preprocessing, quick_when_offline
 from robust.models.archives import check_archive
-from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
+from robust.models.formats.contract import (
+    LoadedNetwork,
+    LoaderOptions,
+    ModelOrigin,
+    NativeRuntime,
+)
 from robust.models.formats.libraries import import_library, in_silence
 from robust.models.weights import read_state_dict
 from robust.plan.paths import require_weights
@@ -94,7 +100,7 @@ def load_zero_shot_folder(folder: Path, options: LoaderOptions) -> LoadedNetwork
             )
     except Exception as error:  # noqa: BLE001  (of any file)
         raise InputError(f"open_clip cannot load {folder}: {type_and_line(error)}") from None
-    return _zero_shot(library, network, name, folder.name, options)
+    return _zero_shot(library, network, name, "of a folder", options)
 
 
 def _require_prompts(options: LoaderOptions) -> None:
@@ -162,7 +168,8 @@ def _zero_shot(
 ) -> LoadedNetwork:
     """The image tower of a model with the features of the prompts; InputError."""
     model.eval()
-    texts = _text_features(library, model, tokenizer_of, options)
+    tokens = _tokens(library, tokenizer_of, options)
+    texts = _text_features(model, tokens)
     bias = getattr(model, "logit_bias", None)
     with torch.no_grad():
         scale = model.logit_scale.detach().exp().reshape(())
@@ -170,18 +177,15 @@ def _zero_shot(
     network = ZeroShotNetwork(model.visual, texts, scale, shift)
     return LoadedNetwork(
         network,
-        ModelOrigin(f"open_clip zero-shot, {name}"),
+        ModelOrigin(f"open_clip zero-shot, {name}", _native(model, tokens)),
         _asked(library, model),
         head="softmax",
         prompted=True,
     )
 
 
-def _text_features(library: Any, model: Any, tokenizer_of: str, options: LoaderOptions) -> Tensor:
-    """Features `(classes, d)` of length 1: of several texts of a class their mean.
-
-    They are found at float64 and then rounded, so that every machine finds the same.
-    """
+def _tokens(library: Any, tokenizer_of: str, options: LoaderOptions) -> list[Tensor]:
+    """The prompts of each class as numbers `(texts, length)`; InputError where two read alike."""
     classes = [(text,) if isinstance(text, str) else tuple(text) for text in options.prompts]
     if not all(text.strip() for texts in classes for text in texts) or not all(classes):
         raise InputError("a prompt is empty; give a text for each class")
@@ -202,11 +206,33 @@ def _text_features(library: Any, model: Any, tokenizer_of: str, options: LoaderO
                     f"the prompts {excerpt(other)!r} and {excerpt(text)!r} read alike once they "
                     f"are cut to {len(row)} tokens; make them differ earlier"
                 )
+    return tokens
+
+
+def _text_features(model: Any, tokens: Sequence[Tensor]) -> Tensor:
+    """Features `(classes, d)` of length 1: of several texts of a class their mean.
+
+    They are found at float64 and then rounded, so that every machine finds the same.
+    """
     with torch.no_grad():
         model.double()
         means = [model.encode_text(t, normalize=True).mean(0) for t in tokens]
         model.float()
         return nn.functional.normalize(torch.stack(means), dim=-1).float()
+
+
+def _native(model: Any, tokens: Sequence[Tensor]) -> NativeRuntime:
+    """The library's own way from both towers to logits, at float32."""
+
+    @torch.no_grad()
+    def logits(pixels: Tensor) -> Tensor:
+        means = [model.encode_text(texts, normalize=True).mean(0) for texts in tokens]
+        texts = nn.functional.normalize(torch.stack(means), dim=-1)
+        cosines = model.encode_image(pixels, normalize=True) @ texts.T
+        found: Tensor = model.logit_scale.exp() * cosines
+        return found if getattr(model, "logit_bias", None) is None else found + model.logit_bias
+
+    return logits
 
 
 def _asked(library: Any, model: Any) -> Preprocessing:

@@ -48,7 +48,7 @@ def _model(model: AuditedModel) -> str:
     source = model.source
     named = ("name", "architecture", "network", "factory", "file", "weights", "given")
     parts = [f"{key} {source[key]}" for key in named if source.get(key)]
-    parts += ["folder of robust train"] if "folder" in source else []
+    parts += ["folder of robust train"] if "folder" in source and "name" in source else []
     parts += ["pretrained weights"] if source.get("pretrained") else []
     return ", ".join(parts)
 

@@ -84,11 +84,14 @@ def test_numbered_classes_are_classes(tmp_path: Path, names: tuple[str, ...]) ->
 def test_splits_are_known_by_their_usual_names(tmp_path: Path) -> None:
     write_images(tmp_path, *(f"{s}/{c}/1.png" for s in ("Training", "Testing") for c in "xy"))
     write_images(tmp_path, "valid/x/1.png", "valid/y/2.png")
-    for split in ("test", "train", "val", "validation", "Testing"):
+    for split, found in (
+        *(("test", "Testing"), ("train", "Training"), ("Testing", "Testing")),
+        *(("val", "valid"), ("validation", "valid")),
+    ):
         cases = open_cases(tmp_path, group="none", split=split)
-        assert (len(cases), cases.split) == (2, split)
+        assert (len(cases), cases.split) == (2, found)
     write_images(tmp_path, "dev/x/1.png")
-    with pytest.raises(InputError, match="has the folders dev, valid: name the split"):
+    with pytest.raises(InputError, match="dev and valid could each be the split .val."):
         open_cases(tmp_path, group="none", split="val")
 
 

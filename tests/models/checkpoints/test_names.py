@@ -125,11 +125,12 @@ def test_a_head_out_of_its_sequential() -> None:
             "head.2.weight": (3, 8),
             "head.2.bias": (3,),
         },
+        {"fc.0.weight": (8, 16), "fc.0.bias": (8,), "fc.2.weight": (3, 8), "fc.2.bias": (3,)},
         {"projection.weight": (3, 16), "projection.bias": (3,)},
         {"fc.weight": (3, 99), "fc.bias": (3,)},
         {"fc.weight": (3, 16)},
     ],
-    ids=["two layers", "no name of a head", "another width", "no bias"],
+    ids=["two layers", "two layers beside", "no name of a head", "another width", "no bias"],
 )
 def test_what_is_no_plain_head_is_refused(head: dict[str, tuple[int, ...]]) -> None:
     state = {k: v for k, v in shifted().items() if not k.startswith("head.")}

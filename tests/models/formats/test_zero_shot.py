@@ -77,6 +77,9 @@ def test_logits_are_scaled_cosines_with_the_prompts(tiny: tuple[Any, Path]) -> N
         with torch.no_grad():
             torch.testing.assert_close(found(x), wanted, rtol=1e-4, atol=1e-4)
         assert found.head == "softmax"
+        native = found.origin.native
+        assert native is not None
+        torch.testing.assert_close(native(pixels), wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_pixels_are_those_of_the_librarys_transform(tiny: tuple[Any, Path]) -> None:

@@ -16,7 +16,6 @@ from robust.models.archives import check_archive
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
 from robust.models.formats.huggingface.files import INDICES, PROCESSOR, WEIGHTS
 from robust.models.formats.huggingface.processor import rebuild_processor
-from robust.models.formats.input_layers import Logits
 from robust.models.formats.libraries import import_library, in_silence
 from robust.models.process_state import ProcessState
 from robust.models.weights import read_state_dict
@@ -57,9 +56,8 @@ def load_transformers_folder(
             f"{folder} holds no {PROCESSOR}, so its size, mean and std are unknown; copy the one "
             f"that the model was trained with into it"
         )
-    wrapped: nn.Module = Logits(network)
     return LoadedNetwork(
-        nn.Sequential(*layers, wrapped) if layers else wrapped,
+        nn.Sequential(*layers, network) if layers else network,
         ModelOrigin(f"transformers, {kind.__name__}", notes=notes),
         known,
         head=head,

@@ -19,7 +19,6 @@ from robust.errors import InputError, excerpt, type_and_line
 from robust.files import read_text
 from robust.models.architectures import Preprocessing
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
-from robust.models.formats.input_layers import Logits
 from robust.models.formats.libraries import import_library, in_silence
 from robust.models.formats.monai.transforms import rebuild_transforms, short_name
 from robust.models.programs import load_program
@@ -53,7 +52,7 @@ def load_bundle(folder: Path, options: LoaderOptions) -> LoadedNetwork:
         raise InputError(f"{folder} has {len(names)} outputs, not {options.outputs}")
     called = excerpt(metadata.get("name") or type(network).__name__)
     return LoadedNetwork(
-        nn.Sequential(*layers, Logits(network)),
+        nn.Sequential(*layers, network),
         ModelOrigin(f"MONAI bundle, {called}", notes=notes),
         Preprocessing(channels=int(channels) if channels in (1, 3) else None),
         head=_head(config, len(names)),

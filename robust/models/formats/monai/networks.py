@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from robust.errors import InputError, did_you_mean, type_and_line
 from robust.models.architectures import Preprocessing
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
-from robust.models.formats.input_layers import Logits
 from robust.models.formats.libraries import import_library, in_silence
 from robust.models.weights import load_strictly, read_weights
 
@@ -49,7 +48,7 @@ def load_monai_network(name: str, options: LoaderOptions) -> LoadedNetwork:
     notes = (*weights.notes, *load_strictly(network, state, options.weights))
     channels = options.channels or _first_channels(state)
     return LoadedNetwork(
-        Logits(network) if name == "ViT" else network,
+        network,
         ModelOrigin(
             f"MONAI, {name}",
             notes=(*notes, "what its weights do not show of its construction is MONAI's default"),
