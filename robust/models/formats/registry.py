@@ -10,7 +10,7 @@ from robust.errors import InputError
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions
 from robust.plan.paths import TRAINED
 
-FILES: dict[str, str] = {".onnx": "onnx_file:load"}
+FILES: dict[str, str] = {".onnx": "onnx_file:load_onnx"}
 """By suffix in lower case: `module:function` in this package, a `FileLoader`."""
 DEFAULT_FILE = "torch_programs:load"
 """Of a file with any other suffix."""
