@@ -51,8 +51,8 @@ def load_classifier(
     - `architecture`: a timm or torchvision name (`timm:` or `torchvision:` before it decides where
       both have one; timm goes first), with a `weights` file or `pretrained=True`; or a name of
       another library, with its prefix.
-    - `file`: a file that contains its architecture. TorchScript files and exported programs
-      (`.pt2`) can run code as they are opened: take them from people you trust.
+    - `file`: a file that contains its architecture: ONNX, TorchScript or an exported program
+      (`.pt2`). The last two can run code as they are opened: take them from people you trust.
     - `factory`: `package.module:function`, called without arguments, with an optional `weights`.
     - `folder`: a folder written by `robust train`, which sets everything else but the threshold, or
       a folder of another library.

@@ -40,8 +40,8 @@ class ModelSpec(PlanTable):
     pretrained: bool = False
     """Use the library's own weights; they are downloaded once."""
     file: str | None = None
-    """TorchScript file, or an exported program (.pt2), that holds the whole network. It can run
-    code as it is opened: take it from people you trust."""
+    """File that holds the whole network: ONNX (.onnx), TorchScript, or an exported program (.pt2).
+    The last two can run code as they are opened: take them from people you trust."""
     factory: str | None = None
     """`package.module:function`, called without arguments; it returns the network."""
     folder: str | None = None
@@ -226,7 +226,8 @@ class DetectionSpec(PlanTable):
     passes: int = Field(default=50, ge=2)
     """Dropout passes of BayesianUncertainty."""
     adaptive: int = Field(default=100, ge=0)
-    """Cases for adaptive attacks, whose attacker knows the detector; 0 runs none."""
+    """Cases for adaptive attacks, whose attacker knows the detector; 0 runs none, and none runs on
+    a model without gradients."""
     adaptive_steps: int = Field(default=100, ge=1)
     """Steps of each adaptive attack."""
 
@@ -289,7 +290,7 @@ class ReportSpec(PlanTable):
 
 
 DEFAULT_ATTACKS = ("Noise", "FGSM", "BIM", "PGD", "MarginPGD")
-"""Attacks of a plan that names none."""
+"""Attacks of a plan that names none, for a model with gradients."""
 
 
 class Plan(PlanTable):

@@ -92,3 +92,20 @@ LINEAR = [
     ("MatMul", ["flat", "weight"], ["logits"], {}),
 ]
 """The graph that `linear` are the weights of."""
+
+
+def outside(path: Path, location: str) -> Path:
+    """A graph whose weights lie at `location`."""
+    import onnx
+
+    by_hand(path, LINEAR, linear())
+    model = onnx.load(path)
+    tensor = next(one for one in model.graph.initializer if one.name == "weight")
+    raw = tensor.raw_data
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", "0"), ("length", str(len(raw)))):
+        tensor.external_data.add(key=key, value=value)
+    path.write_bytes(model.SerializeToString())
+    (path.parent / "weights.bin").write_bytes(raw)
+    return path

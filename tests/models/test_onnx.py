@@ -18,7 +18,7 @@ from robust.models import Classifier, load_classifier, prepare
 from robust.models.proof import prove
 from robust.models.weights import weights_hash
 from robust.plan.load import make_plan
-from tests.models.onnx_files import LINEAR, by_hand, export, images, linear, small
+from tests.models.onnx_files import LINEAR, by_hand, export, images, linear, outside, small
 
 onnx = pytest.importorskip("onnx")
 for needed in ("onnxruntime", "onnx2pytorch", "onnx2torch"):
@@ -170,21 +170,6 @@ def test_another_file_is_another_model(tmp_path: Path) -> None:
         for seed in (0, 1, 0)
     ]
     assert hashes[0] == hashes[2] != hashes[1]
-
-
-def outside(path: Path, location: str) -> Path:
-    """A graph whose weights lie at `location`."""
-    by_hand(path, LINEAR, linear())
-    model = onnx.load(path)
-    tensor = next(one for one in model.graph.initializer if one.name == "weight")
-    raw = tensor.raw_data
-    tensor.ClearField("raw_data")
-    tensor.data_location = onnx.TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", "0"), ("length", str(len(raw)))):
-        tensor.external_data.add(key=key, value=value)
-    path.write_bytes(model.SerializeToString())
-    (path.parent / "weights.bin").write_bytes(raw)
-    return path
 
 
 def test_external_data_stay_in_their_folder(tmp_path: Path) -> None:
