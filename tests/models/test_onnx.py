@@ -11,13 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-from robust.auditing import audit_plan
+from robust.auditing import audit, audit_plan, audit_shard, merge_shards
+from robust.auditing.request import RunSettings
 from robust.cases import open_cases
 from robust.errors import InputError
 from robust.models import Classifier, load_classifier, prepare
 from robust.models.proof import prove
 from robust.models.weights import weights_hash
 from robust.plan.load import make_plan
+from robust.plan.machines import Shard
 from tests.models.onnx_files import LINEAR, by_hand, export, images, linear, outside, small
 
 onnx = pytest.importorskip("onnx")
@@ -321,3 +323,42 @@ def test_an_invalid_graph_of_others_is_refused() -> None:
     path = SHARED / "models_more" / "refused" / "m2unet_drive_upsample.onnx"
     with pytest.raises(InputError, match=r"no valid ONNX graph .*Upsample.*export it again"):
         load_classifier(file=path)
+
+
+def test_the_shards_of_a_run_take_over_its_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = export(small(outputs=2), tmp_path / "m.onnx", images(2), dynamo=False)
+    plan = make_plan(
+        {
+            "model": {"file": str(path)},
+            "data": {"path": "phantom:chest_xray", "count": 12, "pixels": 32},
+            "attacks": [{"name": "FGSM"}],
+            "audit": {"eps": ["4/255"], "chunk": 4},
+            "doubts": {"probe": False},
+        }
+    )
+    proofs = []
+
+    def counted(*arguments: Any) -> Any:
+        proofs.append(prove(*arguments))
+        return proofs[-1]
+
+    monkeypatch.setattr("robust.engine.session.prove", counted)
+    for number in (1, 2):
+        audit_shard(plan, Shard(number, 2), RunSettings(tmp_path / "run"))
+    report = merge_shards(tmp_path / "run", plan, RunSettings())
+    assert [report.model.proof] == proofs
+
+
+def test_detectors_that_read_layers_are_refused_without_any(tmp_path: Path) -> None:
+    nodes = [("Round", ["image"], ["steps"], {}), ("Reshape", ["steps", "shape"], ["flat"], {})]
+    path = by_hand(
+        tmp_path / "m.onnx", [*nodes, LINEAR[1]], linear(pixels=784), shape=("n", 1, 28, 28)
+    )
+    given: dict[str, Any] = {"attacks": ["Square"], "eps": ["24/255"]}
+    given["reference"] = open_cases("phantom:chest_xray", split="train", count=40, pixels=28)
+    cases = open_cases("phantom:chest_xray", count=120, pixels=28)
+    with pytest.raises(InputError, match="layer") as refusal:
+        audit(load_classifier(file=path), cases, detectors=["LID"], **given)
+    assert "\n" not in str(refusal.value)
