@@ -77,8 +77,8 @@ _MODEL = (
     FieldOption(
         "--file",
         "model.file",
-        "TorchScript or .pt2 file that holds the whole network. It can run code: take it from "
-        "people you trust.",
+        "ONNX, TorchScript or .pt2 file that holds the whole network. The last two can run code: "
+        "take them from people you trust.",
     ),
     FieldOption(
         "--factory", "model.factory", "Function that builds the network: package.module:function."

@@ -87,9 +87,9 @@ def load_classifier(
     - `architecture`: a timm or torchvision name (`timm:` or `torchvision:` before it decides where
       both have one; timm goes first), with a `weights` file or `pretrained=True`; or a name of
       another library, with its prefix.
-    - `file`: a file that contains its architecture: a TorchScript file or an exported program
-      (`.pt2`), a Keras or a TFLite file. The first two can run code as they are opened: take
-      them from people you trust.
+    - `file`: a file that contains its architecture: ONNX, Keras or TFLite, a TorchScript file or an
+      exported program (`.pt2`). The last two can run code as they are opened: take them from people
+      you trust.
     - `factory`: `package.module:function`, called without arguments, with an optional `weights`.
       Where it returns a function and no network, that is a black box, which `takes` numpy arrays or
       tensors.

@@ -76,8 +76,9 @@ class ModelSpec(PlanTable):
     pretrained: bool = False
     """Use the library's own weights; they are downloaded once."""
     file: FilePath | None = None
-    """TorchScript file, or an exported program (.pt2), that holds the whole network. It can run
-    code as it is opened: take it from people you trust."""
+    """File that holds the whole network: ONNX (.onnx), Keras (.keras, .h5), TFLite (.tflite),
+    TorchScript, or an exported program (.pt2). The last two can run code as they are opened: take
+    them from people you trust."""
     factory: str | None = None
     """`package.module:function`, called without arguments; it returns the network, or a black box:
     a function of images `(n, c, h, w)` that returns scores `(n, k)` or labels `(n,)`."""
@@ -358,7 +359,8 @@ class DetectionSpec(PlanTable):
     passes: int = Field(default=50, ge=2)
     """Dropout passes of BayesianUncertainty."""
     adaptive: int = Field(default=100, ge=0)
-    """Cases for adaptive attacks, whose attacker knows the detector; 0 runs none."""
+    """Cases for adaptive attacks, whose attacker knows the detector; 0 runs none, and none runs on
+    a model without gradients."""
     adaptive_steps: int = Field(default=100, ge=1)
     """Steps of each adaptive attack."""
 
@@ -422,7 +424,7 @@ class ReportSpec(PlanTable):
 
 
 DEFAULT_ATTACKS = ("Noise", "FGSM", "BIM", "PGD", "MarginPGD")
-"""Attacks of a plan that names none."""
+"""Attacks of a plan that names none, for a model with gradients."""
 
 
 class Plan(PlanTable):

@@ -91,7 +91,7 @@ def test_splits_are_known_by_their_usual_names(tmp_path: Path) -> None:
         cases = open_cases(tmp_path, group="none", split=split)
         assert (len(cases), cases.split) == (2, found)
     write_images(tmp_path, "dev/x/1.png")
-    with pytest.raises(InputError, match="dev and valid could each be the split .val."):
+    with pytest.raises(InputError, match="dev and valid could each be the split"):
         open_cases(tmp_path, group="none", split="val")
 
 
