@@ -40,8 +40,8 @@ class ModelSpec(PlanTable):
     pretrained: bool = False
     """Use the library's own weights; they are downloaded once."""
     file: str | None = None
-    """TorchScript file, or an exported program (.pt2), that holds the whole network. It can run
-    code as it is opened: take it from people you trust."""
+    """File that holds the whole network: TorchScript, an exported program (.pt2), ONNX, Keras or
+    TFLite. The first two can run code as they are opened: take them from people you trust."""
     factory: str | None = None
     """`package.module:function`, called without arguments; it returns the network."""
     folder: str | None = None
