@@ -28,7 +28,6 @@ from robust.detection.record import record_controls
 from robust.diagnostics.probe import probe
 from robust.engine.cells import make_attacks, make_cells
 from robust.engine.database.errors import DatabaseUnavailable
-from robust.engine.gradient_free import fitting_plan
 from robust.engine.identity.attacks import attacks_of_run
 from robust.engine.outcome_table import write_table
 from robust.engine.provenance import Provenance
@@ -41,6 +40,7 @@ from robust.errors import InputError, first_line
 from robust.files import write_atomically
 from robust.gallery.select import make_gallery
 from robust.models import Classifier
+from robust.models.gradient_free import fitting_plan
 from robust.plan.load import make_plan
 from robust.plan.machines import WorkerChoice
 from robust.plan.parameters import parameters_of

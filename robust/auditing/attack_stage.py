@@ -14,13 +14,13 @@ from robust.detection.record import attack_features
 from robust.detection.start import start_detection
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.gradient_free import has_gradients
 from robust.engine.identity.surroundings import threads_restored
 from robust.engine.run_store import Observations, Outcome, RunStore
 from robust.engine.session import Session, start_session
 from robust.models import choose_device, full_precision
 from robust.models.acceleration.memory import keep_freed_memory
 from robust.models.backward import backward_errors
+from robust.models.gradient_free import has_gradients
 from robust.storage.survival import StorageCheck
 
 

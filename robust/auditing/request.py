@@ -12,11 +12,11 @@ from detectors import Detector
 from robust.detection.factory import make_detectors
 from robust.detection.reference import check_reference
 from robust.engine.cells import Cell, make_attacks, make_cells
-from robust.engine.gradient_free import fitting_plan
 from robust.engine.inputs import open_model, open_plan, open_reference, open_twin
 from robust.engine.runner import RunOptions
 from robust.engine.session import RunInputs, identity_of_run
 from robust.errors import InputError
+from robust.models.gradient_free import fitting_plan
 from robust.plan.machines import WorkerChoice
 from robust.plan.spec import Plan
 from robust.progress import Announce, Progress, StagedProgress, no_announcement, no_progress

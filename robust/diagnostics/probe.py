@@ -21,12 +21,12 @@ from robust.diagnostics.reattack import (
 from robust.engine.batch import Batch
 from robust.engine.cells import running_order
 from robust.engine.goal import ANY_ERROR, Goal, eligible_cases
-from robust.engine.gradient_free import has_gradients
 from robust.engine.mixed_precision import cases_at_once
 from robust.engine.run_memory import PROBE
 from robust.engine.session import Session
 from robust.engine.verified_attack import Recorder
 from robust.models.acceleration.memory import memory_ran_out
+from robust.models.gradient_free import has_gradients
 from robust.models.proof import span
 from robust.plan.spec import AuditSpec
 from robust.records.probe import Gradients, LineSearch, Probed, Search

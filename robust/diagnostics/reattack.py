@@ -13,10 +13,10 @@ from attacks import PGD, Model, Square, Streams, ThreatModel
 from robust.engine.batch import Batch
 from robust.engine.cells import Cell, running_order
 from robust.engine.goal import ANY_ERROR, Goal
-from robust.engine.gradient_free import WITH_GRADIENTS
 from robust.engine.run_store import RunStore
 from robust.engine.verified_attack import slack
 from robust.models.acceleration.memory import memory_ran_out
+from robust.models.gradient_free import WITH_GRADIENTS
 from robust.records.probe import Search
 
 QUERIES = 300

@@ -14,7 +14,6 @@ from robust.engine.batch import first_images, sample_images
 from robust.engine.cells import Cell, make_cells
 from robust.engine.database.connection import DAMAGED
 from robust.engine.goal import Goal, goal_of
-from robust.engine.gradient_free import require_fitting_attacks
 from robust.engine.identity.attacks import remember_attacks
 from robust.engine.identity.images import require_unchanged
 from robust.engine.identity.networks import remember_outputs, require_same_network
@@ -37,6 +36,7 @@ from robust.engine.runner import DEFAULT_OPTIONS, Runner, RunOptions
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, prepare
 from robust.models.environment import find_environment
+from robust.models.gradient_free import require_fitting_attacks
 from robust.models.proof import CASES as PROOF_CASES
 from robust.models.proof import needs_proof, prove
 from robust.models.weights import weights_hash

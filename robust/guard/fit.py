@@ -19,7 +19,6 @@ import torch
 from detectors import Detector, FeatureReader, Features, FittedDetector
 from robust.cases import Cases
 from robust.engine.batch import first_images
-from robust.engine.gradient_free import require_fitting_attacks
 from robust.engine.inputs import open_plan
 from robust.errors import InputError, first_line
 from robust.guard.artifact import (
@@ -52,6 +51,7 @@ from robust.metrics.operating_point import (
 )
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
 from robust.models.backward import backward_errors
+from robust.models.gradient_free import require_fitting_attacks
 from robust.models.preparation import image_template
 from robust.plan.parameters import parameters_of
 from robust.plan.spec import Plan

@@ -54,7 +54,7 @@ def load_classifier(
       both have one; timm goes first), with a `weights` file or `pretrained=True`; or a name of
       another library, with its prefix.
     - `file`: a file that contains its architecture: a TorchScript file or an exported program
-      (`.pt2`), a Keras or a TFLite file. The first two can run code as they are opened: take
+      (`.pt2`), an ONNX, Keras or TFLite file. The first two can run code as they are opened: take
       them from people you trust.
     - `factory`: `package.module:function`, called without arguments, with an optional `weights`.
     - `folder`: a folder written by `robust train`, which sets everything else but the threshold, or

@@ -239,7 +239,8 @@ class DetectionSpec(PlanTable):
     passes: int = Field(default=50, ge=2)
     """Dropout passes of BayesianUncertainty."""
     adaptive: int = Field(default=100, ge=0)
-    """Cases for adaptive attacks, whose attacker knows the detector; 0 runs none."""
+    """Cases for adaptive attacks, whose attacker knows the detector; 0 runs none, and none runs on
+    a model without gradients."""
     adaptive_steps: int = Field(default=100, ge=1)
     """Steps of each adaptive attack."""
 
@@ -302,7 +303,7 @@ class ReportSpec(PlanTable):
 
 
 DEFAULT_ATTACKS = ("Noise", "FGSM", "BIM", "PGD", "MarginPGD")
-"""Attacks of a plan that names none."""
+"""Attacks of a plan that names none, for a model with gradients."""
 
 
 class Plan(PlanTable):

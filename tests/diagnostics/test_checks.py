@@ -153,6 +153,7 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
     "random outputs": probing(repeat=0.1, neighbours=0.1),
     "outputs depend on the batch": probing(neighbours=0.01),
     "parts in training mode": probing(training=("Dropout",)),
+    "no gradients": lambda e: replace(e, differentiable=False),
     "gradients vanish": probing(gradients=Gradients(16, vanishing=4, judged=12)),
     "gradients mislead": probing(gradients=Gradients(16, judged=16, misleading=8)),
     "input is rounded": probing(gradients=Gradients(16, judged=16, steps=16)),

@@ -139,6 +139,29 @@ def _damage_member(name: str, data: bytes, rng: random.Random) -> bytes:
 # --- programs ---
 
 
+def prepare_onnx(home: Path) -> Subject:
+    """Without the runtime: what it does with a graph that onnx has checked is its own affair."""
+    from robust.models.formats.onnx_graph import OnnxGraph, gradient_obstacle, read_graph, tidied
+    from tests.models.onnx_files import LINEAR, by_hand, linear, outside
+
+    whole = by_hand(home / "m.onnx", LINEAR, linear()).read_bytes()
+    parts = outside(home / "m.onnx", "weights.bin").read_bytes()
+    data = (home / "weights.bin").read_bytes()
+
+    def damaged(files: Files, rng: random.Random) -> Files:
+        name = rng.choice(sorted(files)) if rng.random() < 0.2 else "m.onnx"
+        return {**files, name: mutate_bytes(files[name], rng)}
+
+    def use(folder: Path) -> None:
+        graph = read_graph(folder / "m.onnx")
+        promise(isinstance(graph, OnnxGraph) and len(graph.digest) == 32, "no digest")
+        gradient_obstacle(graph)
+        tidied(graph.model)
+
+    seeds: list[Files] = [{"m.onnx": whole}, {"m.onnx": parts, "weights.bin": data}]
+    return Subject(seeds, damaged, use)
+
+
 def _program_subject(name: str, seeds: list[bytes]) -> Subject:
     def damage(files: Files, rng: random.Random) -> Files:
         if rng.random() < 0.25:

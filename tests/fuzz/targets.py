@@ -22,6 +22,7 @@ TARGETS: dict[str, Target] = {
         Target("pth", networks.prepare_pth),
         Target("torchscript", networks.prepare_torchscript),
         Target("pt2", networks.prepare_pt2),
+        Target("onnx", networks.prepare_onnx),
         Target("guard", networks.prepare_guard),
         Target("trained", networks.prepare_trained),
         Target("run", runs.prepare_run, count=300),

@@ -48,7 +48,7 @@ TRIED = 3
 """Images that a conversion is tried on."""
 
 
-def load(path: Path, options: LoaderOptions) -> LoadedNetwork:
+def load_onnx(path: Path, options: LoaderOptions) -> LoadedNetwork:
     """The network in an ONNX file, with its external data beside it; InputError."""
     require_program(path)
     missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
@@ -144,7 +144,7 @@ def _convert(
     graph: OnnxGraph, model: onnx.ModelProto, batch: int | None, x: Tensor, expected: Tensor
 ) -> tuple[tuple[nn.Module, str] | None, str]:
     """The first torch network with the outputs `expected` on `x`, and how; else why not."""
-    reasons = []
+    reasons: dict[str, str] = {}
     for how, make in _conversions(tidied(model)):
         try:
             with warnings.catch_warnings():
@@ -154,15 +154,17 @@ def _convert(
                 out = network.eval()(moving)
                 deviation = output_deviation(out, expected)
                 if not deviation <= OUTPUT_TOLERANCE:
-                    reasons.append(f"{how} changes the outputs by {deviation:.2g} of their spread")
+                    reason = f"the outputs change by {deviation:.2g} of their spread"
+                    reasons.setdefault(how.split()[0], reason)
                     continue
                 torch.autograd.grad(out.sum(), moving)
             return (network, how), ""
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  (converters raise of every kind)
-            reasons.append(f"{how}: {type_and_line(error)}")
-    return None, f"no converter takes the graph ({'; '.join(dict.fromkeys(reasons))})"
+            reasons.setdefault(how.split()[0], type_and_line(error))
+    why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    return None, f"no converter takes the graph ({why})"
 
 
 def _conversions(model: onnx.ModelProto) -> Iterator[tuple[str, Callable[[], nn.Module]]]:

@@ -14,7 +14,7 @@ FILES: dict[str, str] = {
     ".keras": "keras.loader:load_keras",
     ".h5": "keras.loader:load_hdf5",
     ".hdf5": "keras.loader:load_hdf5",
-    ".onnx": "onnx_file:load",
+    ".onnx": "onnx_file:load_onnx",
     ".tflite": "tflite:load_tflite",
 }
 """By suffix in lower case: `module:function` in this package, a `FileLoader`."""

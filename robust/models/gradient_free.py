@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from attacks import Attack
 from robust.errors import InputError
-from robust.models import Classifier
+from robust.models.classifier import Classifier
 from robust.plan.spec import AttackSpec, Plan
 
 DEFAULT_ATTACKS = ("Noise", "Square")
