@@ -77,8 +77,8 @@ _MODEL = (
     FieldOption(
         "--file",
         "model.file",
-        "ONNX, TorchScript or .pt2 file that holds the whole network. The last two can run code: "
-        "take them from people you trust.",
+        "File that holds the whole network: TorchScript, .pt2, ONNX, Keras or TFLite. The first "
+        "two can run code: take them from people you trust.",
     ),
     FieldOption(
         "--factory", "model.factory", "Function that builds the network: package.module:function."

@@ -281,3 +281,34 @@ def test_a_plan_from_elsewhere_may_not_name_a_program_as_twin(tmp_path: Path) ->
     (tmp_path / "plan.toml").write_text('[twin]\nfile = "x.pt"\n', encoding="utf-8")
     with pytest.raises(InputError, match=r"names the twin file x\.pt, which can run code"):
         read_plan(tmp_path)
+
+
+@pytest.mark.slow
+def test_an_int8_file_beside_the_float_file_it_was_made_of(data: Path) -> None:
+    """One network of a third party as ONNX, and its quantised version, which has no gradients."""
+    files = data / "models_more" / "classifiers"
+    raw = {
+        "model": {"file": str(files / "pneumoniamnist_cnn.onnx"), "mean": 0.5, "std": 0.5},
+        "data": {
+            "path": str(data / "medmnist" / "pneumoniamnist.npz"),
+            "limit": 200,
+            "group": "none",
+        },
+        "attacks": [{"name": "FGSM"}, {"name": "PGD"}],
+        "audit": {"eps": ["1/255", "4/255"]},
+        "twin": {"file": str(files / "pneumoniamnist_cnn_int8.onnx")},
+        "scenarios": {"cases": 100},
+        "doubts": {"probe": False},
+        "report": {"gallery": 0},
+    }
+    report = audit_plan(make_plan(raw), device="cpu")
+    twin = compared(report)
+    print(twin)
+    assert twin.agreement.value >= 0.97
+    assert "onnxruntime" in twin.source
+    assert FLAG not in names(report)
+    for one in twin.shown:
+        assert one.agreement.value >= 0.9
+        assert one.twin_fooled.value == pytest.approx(one.audited_fooled.value, abs=0.1)
+    for found in twin.attacked:
+        assert found.twin_correct.value == pytest.approx(found.audited_correct.value, abs=0.1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from robust.errors import InputError, type_and_line
 from robust.files import read_bytes
 from robust.models.architectures import Preprocessing
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
+from robust.models.process_state import ProcessState
 
 MOST_BYTES = 2**31
 """Of a file: a flatbuffer is never larger."""
@@ -132,13 +135,28 @@ class TFLiteNetwork(nn.Module):
 
 
 def _interpreter(content: bytes) -> Any:
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    from ai_edge_litert.interpreter import Interpreter
 
-    # Its default, XNNPACK, writes to the terminal.
-    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    found = Interpreter(model_content=content, num_threads=1, experimental_op_resolver_type=plain)
-    found.allocate_tensors()
+    with _without_messages():
+        found = Interpreter(model_content=content, num_threads=1)
+        found.allocate_tensors()
     return found
+
+
+@contextmanager
+def _set_without_messages() -> Iterator[None]:
+    """Keep what LiteRT's C++ says of its delegates from the terminal."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+_without_messages = ProcessState(_set_without_messages)
 
 
 def _quantised(image: Any, details: Mapping[str, Any]) -> Any:

@@ -34,7 +34,7 @@ def write(path: Path, int8: bool = False, inputs: int = 1, channels: int = 3) ->
     from ai_edge_litert import schema_py_generated as schema
 
     weight, bias = weights()
-    weight = weight[:, : SIDE * SIDE * channels]
+    weight = np.resize(weight, (CLASSES, SIDE * SIDE * channels))
     if int8:
         stored = [
             np.round(weight / WEIGHT_SCALE).astype(np.int8),
