@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -20,8 +21,9 @@ from robust.models.architectures import (
     find_library,
 )
 from robust.models.checkpoints.names import fits
-from robust.models.weights import load_strictly
+from robust.models.weights import load_strictly, only_way
 
+_log = logging.getLogger(__name__)
 _DRAWING = threading.Lock()
 """torch has one random state for all threads: two networks must not be drawn from it at once."""
 
@@ -67,7 +69,10 @@ def make_network(
         initial = network.state_dict()
         new = {n: v for n, v in initial.items() if n.startswith(f"{place}.")}
         features = {n: v for n, v in initial.items() if n not in new}
-        state = fits(features, state)[0].renamed(state)
+        fitted, notes = only_way(fits(features, state), source)
+        for note in (*fitted.notes, *notes):
+            _log.warning("robust: %s", note)
+        state = fitted.renamed(state)
         fitting = {n: state[n] for n in new if n in state and state[n].shape == new[n].shape}
         rest = {n: v for n, v in state.items() if not n.startswith(f"{place}.")}
         load_strictly(network, {**new, **fitting, **rest}, source)

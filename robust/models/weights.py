@@ -66,7 +66,7 @@ def read_weights(
         alone = choose_set(sets, path, lambda state: True, key)
         return Weights(alone.state, (*alone.notes, *notes))
     chosen = choose_set(sets, path, lambda state: _holds(network, state), key)
-    fitted, way = _the_way(fits(network, chosen.state), path)
+    fitted, way = only_way(fits(network, chosen.state), path)
     return Weights(fitted.renamed(chosen.state), (*chosen.notes, *fitted.notes, *way, *notes))
 
 
@@ -78,7 +78,7 @@ def load_strictly(
     Returns what the user should know, such as heads of training that were left out.
     """
     expected = network.state_dict()
-    fitted, way = _the_way(fits(expected, state), source)
+    fitted, way = only_way(fits(expected, state), source)
     renamed = fitted.renamed(state)
     for name, value in expected.items():
         if name in renamed and renamed[name].shape != value.shape:
@@ -102,6 +102,27 @@ def load_strictly(
     except Exception as error:  # noqa: BLE001  (of foreign code, or a type that is no number)
         raise InputError(f"{source} cannot be loaded: {type_and_line(error)}") from None
     return (*fitted.notes, *way)
+
+
+def only_way(ways: list[Fitted], source: object) -> tuple[Fitted, tuple[str, ...]]:
+    """The only way, or that of the averaged weights; InputError where several may be meant."""
+    if len(ways) == 1:
+        return ways[0], ()
+    titles = [way.beginning.rstrip(".") or "no beginning" for way in ways]
+    averaged = [way for way, title in zip(ways, titles, strict=True) if is_averaged(title)]
+    if len(averaged) == 1 and len(ways) == 2:
+        other = next(way for way in ways if way is not averaged[0])
+        note = (
+            f"the weights are the averaged ones, whose names begin with "
+            f"{excerpt(averaged[0].beginning)}; those of {excerpt(other.beginning or 'the others')}"
+            f" are not used (weights_key in [model] chooses)"
+        )
+        return averaged[0], (note,)
+    raise InputError(
+        f"{source} holds {len(ways)} networks whose names begin with "
+        f"{', '.join(excerpt(title) for title in titles[:8])}; choose one: "
+        f"weights_key = {excerpt(titles[0])!r} in [model]"
+    )
 
 
 def weights_hash(network: nn.Module) -> str:
@@ -218,24 +239,3 @@ def _sets(content: Any, path: Path) -> list[WeightSet]:
 
 def _holds(network: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> bool:
     return any(way.complete for way in fits(network, state))
-
-
-def _the_way(ways: list[Fitted], source: object) -> tuple[Fitted, tuple[str, ...]]:
-    """The only way, or that of the averaged weights; InputError where several may be meant."""
-    if len(ways) == 1:
-        return ways[0], ()
-    titles = [way.beginning.rstrip(".") or "no beginning" for way in ways]
-    averaged = [way for way, title in zip(ways, titles, strict=True) if is_averaged(title)]
-    if len(averaged) == 1 and len(ways) == 2:
-        other = next(way for way in ways if way is not averaged[0])
-        note = (
-            f"the weights are the averaged ones, whose names begin with "
-            f"{excerpt(averaged[0].beginning)}; those of {excerpt(other.beginning or 'the others')}"
-            f" are not used (weights_key in [model] chooses)"
-        )
-        return averaged[0], (note,)
-    raise InputError(
-        f"{source} holds {len(ways)} networks whose names begin with "
-        f"{', '.join(excerpt(title) for title in titles[:8])}; choose one: "
-        f"weights_key = {excerpt(titles[0])!r} in [model]"
-    )

@@ -28,7 +28,7 @@ from tests.models.nets import TINY, images
 )
 def test_torchvision_by_name(data: Path, name: str, options: dict[str, Any]) -> None:
     weights = data / "weights" / f"{name}_imagenet.pth"
-    classifier = load_classifier(name, weights=weights, head="softmax", **options)
+    classifier = load_classifier(name, weights=weights, head="softmax", fit="squash", **options)
     original = torchvision.models.get_model(name, weights=None)
     original.load_state_dict(torch.load(weights, weights_only=True), strict=True)
     mean, std = classifier.mean, classifier.std

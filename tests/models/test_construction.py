@@ -36,7 +36,9 @@ def test_weights_of_one_channel_are_found(tmp_path: Path, told: int | None) -> N
         load_classifier(TINY, weights=tmp_path / "w.pth", channels=3)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "densenet121", "squeezenet1_1"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", pytest.param("densenet121", marks=pytest.mark.slow), "squeezenet1_1"]
+)
 def test_torchvision_with_another_first_convolution(tmp_path: Path, name: str) -> None:
     network = torchvision.models.get_model(name, num_classes=2)
     place, old = next((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d))
@@ -92,7 +94,9 @@ def test_torchvisions_transformer_at_another_size(tmp_path: Path) -> None:
     assert built.size == (96, 96)
 
 
-@pytest.mark.parametrize("name", ["inception_v3", "googlenet"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("inception_v3", marks=pytest.mark.slow), "googlenet"]
+)
 def test_heads_of_training_are_dropped(tmp_path: Path, name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -79,6 +79,22 @@ def test_weights_of_another_network() -> None:
         make_network(SMALL, Head(2), state=state, source=Path("my.pth"))
 
 
+def test_first_weights_in_a_checkpoint(caplog: pytest.LogCaptureFixture) -> None:
+    state = {n: v + 1 if v.is_floating_point() else v for n, v in _small_state().items()}
+    wrapped = {f"model.{name}": value for name, value in state.items()}
+    wrapped["criterion.pos_weight"] = torch.ones(1)
+    found = make_network(SMALL, Head(2), state=wrapped, seed=0)[0].state_dict()
+    assert all(torch.equal(v, state[n]) for n, v in found.items() if n in state)
+    assert "criterion.pos_weight" in caplog.text
+    two = {f"{who}.{n}": v for who in ("student", "teacher") for n, v in state.items()}
+    with pytest.raises(InputError, match="2 networks whose names begin with"):
+        make_network(SMALL, Head(2), state=two)
+
+
+def _small_state() -> dict[str, torch.Tensor]:
+    return make_network(SMALL, Head(2), seed=0)[0].state_dict()
+
+
 def test_a_network_with_two_heads_is_refused() -> None:
     with pytest.raises(InputError, match="does not end in one linear layer"):
         make_network("timm:deit_tiny_distilled_patch16_224", Head(2))

@@ -161,6 +161,10 @@ TRAINERS: dict[str, Write] = {
 }
 
 
+LENGTHY = ("lightning_fit", "compiled")
+"""They import or compile for seconds."""
+
+
 def check(name: str, trainer: str, folder: Path) -> None:
     """Every logit of the loaded network is that of the network behind the file, to the bit."""
     path = folder / ("last.ckpt" if trainer == "lightning_fit" else "c.pth.tar")
@@ -176,7 +180,9 @@ def check(name: str, trainer: str, folder: Path) -> None:
     assert ("average" in notes) == (trainer in ("timm_saver", "torchvision_average"))
 
 
-@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize(
+    "trainer", [pytest.param(t, marks=[pytest.mark.slow] * (t in LENGTHY)) for t in TRAINERS]
+)
 @pytest.mark.parametrize("name", SMALL)
 def test_a_trainers_checkpoint(tmp_path: Path, name: str, trainer: str) -> None:
     check(name, trainer, tmp_path)
@@ -189,6 +195,7 @@ def test_a_trainers_checkpoint_at_full_size(tmp_path: Path, name: str, trainer: 
     check(name, trainer, tmp_path)
 
 
+@pytest.mark.slow
 def test_what_lightning_says_of_its_training_is_a_hint(tmp_path: Path) -> None:
     lightning_fit("test_resnet", build("timm:test_resnet"), tmp_path / "last.ckpt")
     found = load_classifier("timm:test_resnet", weights=tmp_path / "last.ckpt", fit="squash")
