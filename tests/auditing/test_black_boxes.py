@@ -16,10 +16,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from attacks import Square
 from robust import BlackBox
 from robust.auditing import audit
+from robust.engine.gradient_free import fitting_plan
 from robust.errors import BlackBoxFailure, InputError
 from robust.models import Classifier
+from robust.plan.load import make_plan
 from robust.records import Report
 from tests.engine.nets import classifier, phantoms, trained
 from tests.models.blackbox.server import Served, serving
@@ -170,7 +173,10 @@ def undated(folder: Path) -> dict[str, Any]:
     return {name: value for name, value in content.items() if name != "timings"}
 
 
-@pytest.mark.parametrize("after", [2, 30, 150])
+@pytest.mark.parametrize(
+    "after",
+    [pytest.param(2, marks=pytest.mark.slow), 30, pytest.param(150, marks=pytest.mark.slow)],
+)
 def test_a_server_that_dies_ends_the_run_in_one_line_and_it_goes_on_to_the_same_report(
     after: int, commands: Warm, tmp_path: Path, from_endpoint: tuple[Path, Served, Done]
 ) -> None:
@@ -384,20 +390,30 @@ def factory() -> Callable[..., Any]:
     return scores
 
 
-@pytest.mark.parametrize(("ask", "takes"), [(scores, "numpy"), (tensors, "tensor")])
-def test_any_callable_gives_the_numbers_of_its_network(ask: Any, takes: Any) -> None:
-    options: dict[str, Any] = {"attacks": ["Noise", "Square"], "scenarios": {"queries": [30]}}
-    one = run(BlackBox(ask, takes=takes, channels=1, head="softmax"), **options)
-    same_results(one, run(classifier(head="softmax"), **options))
-    assert one.timings.queries is not None
+def test_any_callable_gives_the_numbers_of_its_network() -> None:
+    options: dict[str, Any] = {
+        "attacks": ["Noise", Square(queries=60)],
+        "scenarios": {"queries": [30], "cases": 8},
+    }
+    plain = run(classifier(head="softmax"), **options)
+    for model in (
+        BlackBox(scores, channels=1, head="softmax"),
+        BlackBox(tensors, takes="tensor", at_once=5, channels=1, head="softmax"),
+    ):
+        found = run(model, **options)
+        same_results(found, plain)
+        assert sum(asked(found).values()) > 24
 
 
 def test_default_attacks_are_those_that_a_black_box_allows() -> None:
-    report = run(BlackBox(scores, channels=1, head="softmax"), scenarios={"queries": [20]})
-    assert {row.attack for row in report.rows} == {"Noise", "Square"}
-    report = run(BlackBox(labels, answers="labels", outputs=2, channels=1))
-    assert {row.attack for row in report.rows} == {"Noise"}
-    assert [(one.name, one.budget) for one in report.scenarios] == [("queries", 1000)]
+    by_scores = BlackBox(scores, channels=1)
+    plan = fitting_plan(make_plan({}), by_scores)
+    assert [one.name for one in plan.attacks] == ["Noise", "Square"]
+    by_labels = BlackBox(labels, answers="labels", outputs=2, channels=1)
+    plan = fitting_plan(make_plan({}), by_labels)
+    assert [one.name for one in plan.attacks] == ["Noise"] and plan.scenarios.queries == (1000,)
+    with pytest.raises(InputError, match="Square reads scores, and this model gives labels alone"):
+        run(by_labels, attacks=["Square"])
 
 
 def test_images_of_another_model_are_shown_to_a_callable() -> None:
@@ -409,8 +425,6 @@ def test_images_of_another_model_are_shown_to_a_callable() -> None:
     )
     (transfer,) = report.scenarios
     assert transfer.name == "transfer" and transfer.fooled.value > transfer.control.value
-    with pytest.raises(InputError, match="the surrogate gives no gradients"):
-        run(classifier(), surrogate=BlackBox(scores, channels=1))
 
 
 def test_a_callable_that_fails_ends_the_audit_and_not_an_attack() -> None:

@@ -132,7 +132,11 @@ BAD_PLANS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("findings", {"data": DATA | {"findings": ["opactiy"]}}, ("did you mean opacity?",)),
     ("all found", {"data": DATA | {"findings": ["normal", "opacity"]}}, ("every class is named",)),
     # Models that are none.
-    ("none", {"model": {}}, ("exactly one of architecture, file, factory and folder; got none",)),
+    (
+        "none",
+        {"model": {}},
+        ("exactly one of architecture, file, factory, folder and endpoint; got none",),
+    ),
     ("two", {"model": MODEL | {"file": "x.pt"}}, ("got file and factory",)),
     ("no weights", {"model": {"architecture": "resnet18"}}, ("weights file or pretrained = true",)),
     (
@@ -154,7 +158,11 @@ BAD_PLANS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         {"model": {"factory": "toy_factory:failing"}},
         ("factory toy_factory:failing failed: RuntimeError: the checkpoint is gone",),
     ),
-    ("number", {"model": {"factory": "toy_factory:number"}}, ("returns a int, not an nn.Module",)),
+    (
+        "number",
+        {"model": {"factory": "toy_factory:number"}},
+        ("returns a int, neither an nn.Module",),
+    ),
     # Models that do not fit.
     ("head", {"model": MODEL | {"head": "sofmax"}}, ("'sofmax'; did you mean softmax?",)),
     ("sigmoid", {"model": MODEL | {"head": "sigmoid"}}, ("has 1 output, this one has 2",)),

@@ -15,7 +15,7 @@ from tests.models.nets import TINY, images, small, wrapped
 
 def test_one_source_and_one_kind_of_weights(tmp_path: Path) -> None:
     for options, said in (
-        ({}, "exactly one of architecture, file, factory and folder; got none"),
+        ({}, "exactly one of architecture, file, factory, folder and endpoint; got none"),
         ({"file": "a", "factory": "b:c"}, "got file and factory"),
         ({"architecture": TINY}, "either a weights file or pretrained = true; it has neither"),
         ({"architecture": TINY, "weights": "w", "pretrained": True}, "it has both"),
@@ -93,7 +93,7 @@ build = Wrapper
     ("code", "said"),
     [
         ("def build():\n    raise KeyError('weights')\n", "failed: KeyError: 'weights'"),
-        ("def build():\n    return 3\n", "returns a int, not an nn.Module"),
+        ("def build():\n    return 3\n", "returns a int, neither an nn.Module nor a function"),
         ("def built():\n    pass\n", "has no 'build'; did you mean built"),
         ("import nowhere_to_be_found\n", "No module named 'nowhere_to_be_found'; plant_"),
         ("def build(:\n", "cannot be imported: SyntaxError"),
