@@ -85,7 +85,9 @@ class TableOptions:
     window: int | None = None
 
     def __post_init__(self) -> None:
-        """InputError for a policy or a vote that there is not."""
+        """InputError for a policy or a vote that there is not, and for an empty separator."""
+        if self.separator == "":
+            raise InputError("[data] separator is empty; name the sign between values, or list")
         for name, known in _WORDS_OF.items():
             value = getattr(self, name)
             if value is not None and value not in known:
@@ -191,7 +193,7 @@ class LabelTable:
             self._located = self._instances(directory)
             self._cells = self._columns[UID]
             return
-        cells = [self._files.cells(t, self._columns) for t in self._files.templates]
+        cells = [name.cells(self._columns) for name in self._files.names]
         if len(cells) > 1:
             # A row without one of its images has the others.
             pairs = [
@@ -318,8 +320,8 @@ class LabelTable:
     def _label_cells(self) -> list[Column]:
         """The cells of each label column, by image; of a column for each image one alone."""
         names = self._labels.names
-        files = self._files.templates if self._files is not None else ("",)
-        if len(names) == len(files) > 1:
+        images = 1 if self._files is None else len(self._files.names)
+        if len(names) == images > 1:
             columns = [self._columns[name] for name in names]
             pairs = zip(self._rows_of, self._place_of)
             return [[columns[place][row] for row, place in pairs]]
