@@ -12,7 +12,7 @@ from robust.errors import InputError
 from tests.cases.tables import labels, write_images, write_table
 
 
-def test_a_limit_spreads_evenly(tmp_path: Path) -> None:
+def test_a_limit_is_a_sample_of_every_class(tmp_path: Path) -> None:
     rows = "".join(f"{i}.png,{i // 10},{i},test\n" for i in range(30))
     write_table(tmp_path, "file,label,group,split\n" + rows)
     cases = open_cases(tmp_path, limit=6)
