@@ -74,7 +74,7 @@ seen = []
 
 def test_plan_of_the_command_line(robustness):
     seen.append(robustness())
-    assert seen[0].title == "Of the plan" and seen[0].data.cases == 10
+    assert seen[0].title == "Of the plan" and seen[0].data.cases == 12
     assert len(seen[0].rows) == 1
 
 def test_once_a_session(robustness):
@@ -158,7 +158,7 @@ def test_a_repository_without_a_conftest(tmp_path: Path) -> None:
     project(tmp_path, test_stranger=STRANGER, test_marked=MARKED, test_planned=PLANNED)
     (tmp_path / "plan.toml").write_text(PLAN, encoding="utf-8")
     (tmp_path / "bad.toml").write_text(PLAN.replace("eps", "esp"), encoding="utf-8")
-    plan = ("--robust-plan", "plan.toml", "--robust-limit", "10", "--robust-device", "cpu")
+    plan = ("--robust-plan", "plan.toml", "--robust-limit", "12", "--robust-device", "cpu")
     ran = run(tmp_path, "-q", "--junitxml=out.xml", *plan)
     found = outcomes(tmp_path)
     failures = {
@@ -170,7 +170,7 @@ def test_a_repository_without_a_conftest(tmp_path: Path) -> None:
     assert len(found) == 10 and ran.code == 1
     assert not [name for name, case in found.items() if case.find("error") is not None]
 
-    # A failure names attack, eps, cases and groups: of the 10 cases of --robust-limit six are of
+    # A failure names attack, eps, cases and groups: of the 12 cases of --robust-limit six are of
     # the class that is read rightly.
     for text in (str(failures["test_large"].text), ran.out):
         assert "worst case, L∞ 204/255: robust accuracy 0.0 % [0.0, " in text
