@@ -89,6 +89,8 @@ class RunSize:
     detectors: int = 0
     pictures: bool = False
     """Whether example images are drawn."""
+    read: float = _READ
+    """Seconds to read an image and to predict it."""
 
 
 def estimate(plan: Plan, cells: Sequence[Cell], size: RunSize) -> Cost:
@@ -101,7 +103,7 @@ def estimate(plan: Plan, cells: Sequence[Cell], size: RunSize) -> Cost:
         * cases,
         SCENARIOS: _scenario_passes(plan, cases),
     }
-    other = {CLEAN: _READ * cases, RESULTS: 0.5 + 1e-3 * cases * len(own)}
+    other = {CLEAN: size.read * cases, RESULTS: 0.5 + 1e-3 * cases * len(own)}
     if plan.doubts.probe:
         passes[PROBE] = float(PROBE_PASSES * min(MAX_CASES, cases))
     if size.pictures:
@@ -112,7 +114,7 @@ def estimate(plan: Plan, cells: Sequence[Cell], size: RunSize) -> Cost:
         sets = 2 * len(logged) + len(BENIGN_CHANGES)
         learned = min(size.reference, plan.detection.reference_cases)
         passes[REFERENCE] = float(learned + scored)
-        other[REFERENCE] = _READ * learned
+        other[REFERENCE] = size.read * learned
         passes[ATTACKS] += float(len(logged) * scored)
         passes[CONTROLS] = float((len(logged) + len(BENIGN_CHANGES)) * scored)
         other[DETECTORS] = _SCORED * size.detectors * len(logged) * sets + _MAP
@@ -216,7 +218,7 @@ def cost_text(cost: Cost, cells: Sequence[Cell], cases: int) -> str:
     return (
         f"Cost: {counted(cases, 'case')} x {counted(attacks, 'attack')} x {sizes} eps, "
         f"{counted(len(running_order(cells)), 'run')} of an attack on all cases: at most "
-        f"{_rounded(total)} passes of single images through the network, all stages together"
+        f"{rounded(total)} passes of single images through the network, all stages together"
     )
 
 
@@ -225,7 +227,7 @@ def time_text(seconds: float) -> str:
     return f"Time: about {clock_text(seconds)} (minutes:seconds) at the speed measured so far"
 
 
-def _rounded(number: float) -> str:
+def rounded(number: float) -> str:
     """Three digits, as the number is an estimate: `1,230,000`."""
     digits = max(len(f"{number:.0f}") - 3, 0)
     return f"{round(number, -digits):,.0f}"
