@@ -14,7 +14,7 @@ from torch import Tensor
 from robust.auditing import cost, disk
 from robust.auditing.attack_stage import computing
 from robust.auditing.request import AuditRequest, RunSettings, open_request
-from robust.cases.case import Case, spread
+from robust.cases.case import Case
 from robust.cases.consistency import check_outputs
 from robust.detection.factory import make_extractor
 from robust.engine.batch import group_by_shape, stack_images
@@ -123,7 +123,7 @@ def measure_speed(request: AuditRequest) -> Speed:
     plan, cases = request.plan, request.inputs.cases
     began = time.perf_counter()
     good: list[tuple[int, Case]] = []
-    rows = spread(range(len(cases)), plan.audit.chunk)
+    rows = range(len(cases))[:: max(1, len(cases) // plan.audit.chunk)][: plan.audit.chunk]
     for row, case in zip(rows, cases.stream(rows, ahead=4)):
         if not isinstance(case, InputError):
             good.append((row, case))
