@@ -1,4 +1,4 @@
-"""Reads cases from cases.csv, class folders, DICOM, MedMNIST or synthetic images: `open_cases`."""
+"""Reads cases from tables, class folders, DICOM, MedMNIST or synthetic images: `open_cases`."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import dataclasses
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from robust.cases.case import Case, Cases, Stored
 from robust.cases.folder import open_folder
-from robust.cases.manifest import MANIFEST, open_manifest
-from robust.cases.medmnist import open_medmnist
+from robust.cases.medmnist import medmnist_findings, open_medmnist
 from robust.cases.phantoms.cases import PREFIX, open_phantoms
+from robust.cases.tables.beside import table_remedy
+from robust.cases.tables.label_table import MANIFEST, LabelTable, TableOptions
 from robust.cases.walk import file_size, is_folder, is_there
-from robust.errors import InputError, excerpt
+from robust.errors import InputError, did_you_mean, excerpt
+from robust.plan.paths import FOLDERS_ALONE, is_table
 
-__all__ = ["Case", "Cases", "Stored", "open_cases"]
+__all__ = ["Case", "Cases", "Stored", "open_cases", "open_findings"]
 
 MOST_PIXELS = 8192
 """Of a side of a resized image."""
@@ -32,23 +34,61 @@ def open_cases(
     grey: bool = False,
     **options: Any,
 ) -> Cases:
-    """The cases of a folder, a MedMNIST file, or `phantom:chest_xray|fundus|dermoscopy`.
+    """The cases of a folder, a table, a MedMNIST file, or `phantom:chest_xray|fundus|dermoscopy`.
 
-    Further options are those of the reader that fits (`open_manifest`, `open_folder`,
-    `open_medmnist`, `open_phantoms`): split, label, where, classes, findings, group, subgroups,
-    window. DICOM files lie in folders as other images do, or a DICOMDIR with cases.csv beside it.
-    `limit` takes so many cases evenly over the set; `size`, (h, w) or one number, and `grey` change
-    what is read, and so what the attacker may touch. Raises InputError.
+    Further options are those of the reader that fits (`TableOptions`, `open_folder`,
+    `open_medmnist`, `open_phantoms`): table, file, split, label, where, classes, findings, group,
+    subgroups, window. DICOM files lie in folders as other images do, or a DICOMDIR with cases.csv
+    beside it. `limit` takes so many cases evenly over the set; `size`, (h, w) or one number, and
+    `grey` change what is read, and so what the attacker may touch. Raises InputError.
     """
-    reader, place = _reader(str(path))
-    known = [name for name in inspect.signature(reader).parameters if name != "directory"]
-    for name, value in list(options.items()):
-        if name not in known:
-            if value in (None, (), [], False):
-                del options[name]
-                continue
-            raise InputError(f"[data] {name} = {value!r} does not apply to {path}; remove it")
-    cases = reader(place, **{k: v for k, v in options.items() if v is not None})
+    given = {name: value for name, value in options.items() if value is not None}
+    place = None if str(path).startswith(PREFIX) else _table_of(_at_home(path), given)
+    if place is not None:
+        cases = _open_table(*place, given).cases()
+    else:
+        reader, source = _reader(str(path))
+        cases = reader(source, **_known(reader, given, str(path)))
+    return _as_shown(cases, limit, size, grey)
+
+
+def open_findings(
+    path: str | Path,
+    names: str | tuple[str, ...] = "all",
+    *,
+    size: int | tuple[int, int] | None = None,
+    grey: bool = False,
+    **options: Any,
+) -> dict[str, Cases]:
+    """The cases of each finding that a table or a MedMNIST file has labels of, by its name.
+
+    Images, ids and groups are the same for each; an image whose label of a finding the policies
+    `uncertain` and `blank` leave out is missing there. `names` chooses findings; the options are
+    those of `open_cases`. Raises InputError, also for data with labels of one kind alone.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    place = _at_home(path)
+    found: Mapping[str, Callable[[], Cases]]
+    if place.suffix == ".npz":
+        found = medmnist_findings(place, **_known(open_medmnist, given, str(path)))
+    else:
+        table = None if str(path).startswith(PREFIX) else _table_of(place, given)
+        if table is None:
+            raise InputError(f"{path} has one label for each image; a table can have more findings")
+        opened = _open_table(*table, given)
+        found = {name: functools.partial(opened.cases, name) for name in opened.finding_names()}
+    chosen = tuple(found) if names == "all" else (names,) if isinstance(names, str) else names
+    for name in chosen:
+        if name not in found:
+            raise InputError(
+                f"{path} has no finding {excerpt(name)!r}; {did_you_mean(name, found)}"
+            )
+    return {name: _as_shown(found[name](), None, size, grey) for name in chosen}
+
+
+def _as_shown(
+    cases: Cases, limit: int | None, size: int | tuple[int, int] | None, grey: bool
+) -> Cases:
     if limit is not None:
         if limit < 1:
             raise InputError(f"limit {limit} selects no case; use 1 or more")
@@ -63,24 +103,79 @@ def open_cases(
     return cases
 
 
+def _at_home(path: str | Path) -> Path:
+    return Path(os.path.expanduser(path))
+
+
+def _known(reader: Callable[..., Any], given: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """The options; InputError for one that the reader does not have and that says something."""
+    known = inspect.signature(reader).parameters
+    for name, value in given.items():
+        if name not in known and value not in ((), [], False):
+            if reader is open_folder and name in inspect.signature(TableOptions).parameters:
+                raise InputError(
+                    f"[data] {name} = {value!r} needs a table of labels, and {path} has no "
+                    f"cases.csv{table_remedy(_at_home(path))}"
+                )
+            raise InputError(f"[data] {name} = {value!r} does not apply to {path}; remove it")
+    return {name: value for name, value in given.items() if name in known}
+
+
+def _table_of(place: Path, given: dict[str, Any]) -> tuple[Path, Path | None] | None:
+    """The folder of images with a table, and the DICOMDIR that names them; None without a table.
+
+    The names of the tables are put into the options.
+    """
+    tables = given.pop("table", ())
+    tables = (tables,) if isinstance(tables, str) else tuple(tables)
+    if tables == (FOLDERS_ALONE,):
+        given["folders_alone"] = True
+        return None
+    given |= {"table": tables} if tables else {}
+    if is_table(place.name) and file_size(place) is not None:
+        if tables:
+            raise InputError(
+                f"{place} is a table itself; name the folder in path, or leave out table"
+            )
+        given["table"] = (place.name,)
+        return place.parent, None
+    if place.name.upper() == "DICOMDIR" and file_size(place) is not None:
+        if not tables and not is_there(place.parent / MANIFEST):
+            raise InputError(
+                f"{place} does not contain labels; write a cases.csv beside it with the columns "
+                f"sop_instance_uid and label"
+            )
+        return place.parent, place
+    # Also a pipe or a link that leads nowhere: class folders would be another data set.
+    if is_folder(place) and (tables or is_there(place / MANIFEST)):
+        return place, None
+    return None
+
+
+def _open_table(folder: Path, directory: Path | None, given: Mapping[str, Any]) -> LabelTable:
+    options: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in _known(TableOptions, given, str(folder)).items()
+    }
+    for name in ("table", "join", "positive"):
+        if isinstance(options.get(name), str):
+            options[name] = (options[name],)
+    if not options.get("table", True):
+        del options["table"]
+    return LabelTable(folder, TableOptions(**options), directory)
+
+
 def _reader(path: str) -> tuple[Callable[..., Cases], Any]:
     if path.startswith(PREFIX):
         return open_phantoms, path.removeprefix(PREFIX)
-    place = Path(os.path.expanduser(path))
+    place = _at_home(path)
     if place.suffix == ".npz" and file_size(place) is not None:
         return open_medmnist, place
-    if place.name.upper() == "DICOMDIR" and file_size(place) is not None:
-        if not is_there(place.parent / MANIFEST):
-            raise InputError(
-                f"{path} does not contain labels; write a cases.csv beside it with the columns "
-                f"sop_instance_uid and label"
-            )
-        return functools.partial(open_manifest, directory=place), place.parent
     if is_folder(place):
-        # Also a pipe or a link that leads nowhere: class folders would be another data set.
-        return (open_manifest if is_there(place / MANIFEST) else open_folder), place
+        return open_folder, place
     if is_there(place):
         raise InputError(
-            f"{path} is neither a folder of images nor a MedMNIST .npz file; name one of these"
+            f"{path} is neither a folder of images, a table nor a MedMNIST .npz file; name one of "
+            f"these"
         )
     raise InputError(f"no such folder or file: {path}; check the path in [data]")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from robust.cases.case import Cases, Entry, finding_indices
 from robust.cases.entries import EntryMaker, check_unique, digest_of_file, read_case
 from robust.cases.formats import SUFFIXES, is_dicom, is_image
+from robust.cases.split_names import SPLITS, find_split
+from robust.cases.tables.beside import check_no_label_table, table_remedy
+from robust.cases.tables.groups import group_in_path
 from robust.cases.walk import list_folder, walk_files
 from robust.errors import InputError, did_you_mean
-
-SPLITS = ("train", "val", "valid", "validation", "test")
 
 
 def open_folder(
@@ -25,14 +25,18 @@ def open_folder(
     group_pattern: str | None = None,
     keep_names: bool = False,
     window: int | None = None,
+    folders_alone: bool = False,
 ) -> Cases:
     """The cases of class folders, with the classes in alphabetical order or that of `classes`.
 
     DICOM files name their patients. Other images have no groups: `group_pattern` takes them from
     the file's path (first bracket of a regular expression), or `group = "none"` says that there are
-    none. `window` chooses a view of DICOM files.
+    none. `window` chooses a view of DICOM files. A table that names the images is an error, since
+    it and not the folders has their labels, unless `folders_alone` or `classes` say otherwise.
     """
     name = root.resolve().name
+    if classes is None and not folders_alone:
+        check_no_label_table(root)
     folder, split = _find_split(root, split)
     names, images = _find_images(folder, classes)
     if group not in (None, "none"):
@@ -51,7 +55,9 @@ def open_folder(
     entries: list[Entry] = []
     for label, path in images:
         key = path.relative_to(root).as_posix()
-        owner = key if group == "none" else _group(key, group_pattern) if group_pattern else None
+        owner = (
+            key if group == "none" else group_in_path(key, group_pattern) if group_pattern else None
+        )
         entries += maker.entries(path, key, label, owner, {})
     check_unique(entries, str(folder))
     if not entries:
@@ -82,6 +88,7 @@ def _find_images(
         raise InputError(
             f"{folder} has neither cases.csv nor subfolders; make one subfolder for each class, "
             f"or write a cases.csv with the columns file, label, group and split"
+            f"{table_remedy(folder)}"
         )
     names = tuple(classes) if classes is not None else tuple(found)
     for name in found:
@@ -110,21 +117,10 @@ def _find_split(root: Path, split: str | None) -> tuple[Path, str]:
             )
         return root, "all"
     wanted = split or "test"
-    if wanted not in present:
+    found = find_split(wanted, present)
+    if found is None:
         raise InputError(
             f"{root} has no split folder {wanted!r}; "
             + (did_you_mean(wanted, present) if present else 'set split = "all"')
         )
-    return root / wanted, wanted
-
-
-def _group(key: str, pattern: str | None) -> str:
-    try:
-        match = re.search(pattern or "", key)
-    except re.error as error:
-        raise InputError(
-            f"group_pattern {pattern!r} is not a regular expression: {error}"
-        ) from None
-    if match is None or not match.groups() or match.group(1) is None:
-        raise InputError(f"group_pattern {pattern!r} finds no group in {key!r}; fix the pattern")
-    return match.group(1)
+    return root / found, found

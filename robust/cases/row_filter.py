@@ -23,19 +23,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from robust.cases.cell_types import EMPTY_WORDS, plain_numbers
 from robust.errors import InputError, excerpt
 
 MOST_CHARACTERS = 4_000
 MOST_DEPTH = 50
 """Of brackets and of `not` inside each other."""
-EMPTY_WORDS = frozenset(
-    (
-        *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND"),
-        *("1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
-    )
-)
-"""Cells that are read as empty."""
-
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Condition: TypeAlias = Callable[[pd.DataFrame], Mask]
 """Which rows of a table it holds for."""
@@ -401,6 +394,10 @@ def _fitting(table: pd.DataFrame, column: _Column, constants: Sequence[_Value]) 
     """
     values = table[column.name]
     kind = _kind(values)
+    if kind == _TEXTS and all(_kind_of_value(c.value) == _NUMBERS for c in constants):
+        # Names of patients and files are text, also where each of them is a plain number.
+        numbers = plain_numbers(values)
+        values, kind = (values, kind) if numbers is None else (numbers, _NUMBERS)
     for constant in constants:
         if isinstance(constant.value, str) and constant.value in EMPTY_WORDS:
             raise InputError(

@@ -62,6 +62,19 @@ def as_tables(flag: str, value: list[str]) -> list[dict[str, str]]:
     return [{"name": name} for name in value]
 
 
+def as_splits(flag: str, value: str) -> str | dict[str, str | float]:
+    """A column or `path`; or `test=list.txt` or `train=0.8,test=0.2` as a table."""
+    if "=" not in value:
+        return value
+    found: dict[str, str | float] = {}
+    for part in as_names(flag, value):
+        name, equals, source = part.partition("=")
+        if not equals or not name.strip() or not source.strip():
+            raise InputError(f"{flag} {value!r}: write test=LIST, or train=0.8,test=0.2")
+        found[name.strip()] = as_split_or_share(flag, source.strip())
+    return found
+
+
 @dataclass(frozen=True)
 class FieldOption:
     """One option and the one field that it sets."""
@@ -97,7 +110,41 @@ class FieldOption:
 
 
 CASE_OPTIONS = (
-    FieldOption("--label", "data.label", "Label column of cases.csv.", default="label"),
+    FieldOption(
+        "--table",
+        "data.table",
+        "Table of labels: CSV, TSV (also .gz) or XLSX; several with commas. none: folders are "
+        "classes.",
+        read=as_names,
+        default="cases.csv",
+    ),
+    FieldOption(
+        "--join", "data.join", "Further tables, joined on the columns they share.", read=as_names
+    ),
+    FieldOption(
+        "--file-column",
+        "data.file",
+        "Column that names the image, several with commas, or a template: '{dir}/{id}.png'.",
+        default="file",
+    ),
+    FieldOption("--label", "data.label", "Label column; several with commas.", default="label"),
+    FieldOption("--separator", "data.separator", "Between several values of a label cell: '|'."),
+    FieldOption(
+        "--positive",
+        "data.positive",
+        "Label values, or label columns, that are the finding: b,c.",
+        read=as_names,
+    ),
+    FieldOption(
+        "--uncertain",
+        "data.uncertain",
+        "What -1 in a label counts as: positive, negative, exclude.",
+    ),
+    FieldOption(
+        "--blank", "data.blank", "What an empty label counts as: positive, negative, exclude."
+    ),
+    FieldOption("--reader", "data.reader", "Column of the reader, where several label an image."),
+    FieldOption("--vote", "data.vote", "How readers or rows are joined: majority, any, all."),
     FieldOption("--where", "data.where", "Row filter, for example 'source == \"odir\"'."),
     FieldOption("--classes", "data.classes", "Class names in order: a,b,c.", read=as_names),
     FieldOption("--findings", "data.findings", "Classes that are findings: b,c.", read=as_names),
@@ -109,6 +156,15 @@ CASE_OPTIONS = (
         "data.group_pattern",
         "Regular expression that extracts the patient from the file name.",
     ),
+    FieldOption("--blank-group", "data.blank_group", "own: an empty group cell is its own group."),
+    FieldOption(
+        "--splits",
+        "data.splits",
+        "Column of the split, path, lists (test=list.txt) or shares (train=0.8,test=0.2).",
+        read=as_splits,
+        default="split",
+    ),
+    FieldOption("--split-seed", "data.split_seed", "Seed of splits by shares.", int, default="0"),
 )
 """Options that say which cases, labels, classes and groups a data set has."""
 

@@ -12,6 +12,10 @@ from robust.files import cannot, path_exists
 from robust.plan.machines import SHARDS
 from robust.plan.spec import DataSpec, ModelSpec, Plan
 
+TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".xlsx")
+"""Of files that are read as tables; another suffix is read where the plan names the file."""
+FOLDERS_ALONE = "none"
+"""As `[data] table`: no table is read, the folders are classes."""
 PHANTOM = "phantom:"
 """Before the modality of synthetic images, in `[data] path`."""
 MODALITIES: tuple[str, ...] = ("chest_xray", "fundus", "dermoscopy")
@@ -119,10 +123,35 @@ def check_data_path(spec: DataSpec) -> None:
     place = Path(os.path.expanduser(path))
     if not os.path.lexists(place) and not path_exists(place):
         raise InputError(f"no such folder or file: {path}; check the path in [data]")
-    if place.is_file() and place.suffix != ".npz" and place.name.upper() != "DICOMDIR":
+    if place.is_file() and not _holds_images(place):
         raise InputError(
-            f"{path} is neither a folder of images nor a MedMNIST .npz file; name one of these"
+            f"{path} is neither a folder of images, a table nor a MedMNIST .npz file; name one of "
+            f"these"
         )
+    root = place if place.is_dir() else place.parent
+    for name in (*spec.table, *spec.join):
+        if name != FOLDERS_ALONE:
+            find_table_file(root, name)
+
+
+def _holds_images(place: Path) -> bool:
+    return is_table(place.name) or place.suffix == ".npz" or place.name.upper() == "DICOMDIR"
+
+
+def is_table(name: str) -> bool:
+    """Whether a file is a table by the end of its name; hidden files are not."""
+    return name.lower().endswith(TABLES) and not name.startswith(".")
+
+
+def find_table_file(root: Path, name: str) -> Path:
+    """A table or list that a plan names: in the folder of the images, else from the current folder.
+
+    InputError where it is in neither.
+    """
+    for place in (root / name, Path(name)):
+        if os.path.lexists(place) or path_exists(place):
+            return place
+    raise InputError(f"no such table: {name}, neither in {root} nor in the current folder")
 
 
 def require_modality(modality: str) -> None:

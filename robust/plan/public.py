@@ -30,7 +30,12 @@ def public_plan(plan: Plan) -> Plan:
 def _data(spec: DataSpec) -> DataSpec:
     if spec.path.startswith(_SYNTHETIC):
         return spec
-    hidden = {name: NOT_KEPT for name in ("where", "group_pattern") if getattr(spec, name)}
+    hidden: dict[str, str | tuple[str, ...]] = {
+        name: NOT_KEPT for name in ("where", "group_pattern") if getattr(spec, name)
+    }
+    hidden |= {name: (NOT_KEPT,) for name in ("table", "join") if getattr(spec, name)}
+    if isinstance(spec.splits, dict) and any(isinstance(v, str) for v in spec.splits.values()):
+        hidden["splits"] = NOT_KEPT  # paths of lists; shares and columns name nobody
     return spec.model_copy(update={"path": NOT_KEPT, **hidden})
 
 

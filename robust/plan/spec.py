@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,32 @@ Eps = Annotated[float, BeforeValidator(parse_eps)]
 """An attack size in [0, 1] units of the displayed image: a number, or text such as "1/255"."""
 Size = int | tuple[int, int]
 """Pixels of a square's side, or (height, width)."""
+
+
+def _at_home(value: object) -> object:
+    return os.path.expanduser(value) if isinstance(value, str) else value
+
+
+def _one_or_several(value: object) -> object:
+    return (value,) if isinstance(value, str | int | float) else value
+
+
+def _texts(value: object) -> object:
+    """Numbers as text, as a table holds them."""
+    several = _one_or_several(value)
+    if not isinstance(several, list | tuple):
+        return several
+    return tuple(str(one) if isinstance(one, int | float) else one for one in several)
+
+
+FilePath = Annotated[str, BeforeValidator(_at_home)]
+"""A path; `~` in front is the home folder."""
+FilePaths = Annotated[tuple[FilePath, ...], BeforeValidator(_one_or_several)]
+"""One path, or several in a list."""
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+"""One text or number, or several in a list."""
+Policy = Literal["positive", "negative", "exclude"]
+"""What a cell without a sure answer counts as."""
 
 
 class PlanTable(BaseModel):
@@ -35,16 +62,16 @@ class ModelSpec(PlanTable):
     architecture: str | None = None
     """Name of a timm or torchvision network; `timm:` or `torchvision:` before it chooses the
     library. It needs `weights` or `pretrained`."""
-    weights: str | None = None
+    weights: FilePath | None = None
     """File of weights, .pth or .safetensors, for `architecture` or `factory`."""
     pretrained: bool = False
     """Use the library's own weights; they are downloaded once."""
-    file: str | None = None
+    file: FilePath | None = None
     """TorchScript file, or an exported program (.pt2), that holds the whole network. It can run
     code as it is opened: take it from people you trust."""
     factory: str | None = None
     """`package.module:function`, called without arguments; it returns the network."""
-    folder: str | None = None
+    folder: FilePath | None = None
     """Folder written by `robust train`; it needs no other field."""
     outputs: int | tuple[str, ...] | None = None
     """Number of outputs, or their names in order. Default: read from the weights."""
@@ -84,15 +111,50 @@ NOT_KEPT = "not kept: fill this in"
 class DataSpec(PlanTable):
     """`[data]`: the cases; the fields are those of `open_cases`."""
 
-    path: str
-    """Folder with cases.csv or class folders, DICOMDIR, MedMNIST .npz, or phantom:NAME for
-    synthetic images."""
+    path: FilePath
+    """Folder with cases.csv, another table or class folders, a table itself, DICOMDIR, MedMNIST
+    .npz, or phantom:NAME for synthetic images."""
+    table: FilePaths = ()
+    """Table of labels, or several with the same columns: CSV, TSV (also .gz) or XLSX, looked for in
+    `path` and then in the current folder. Default: cases.csv. `none`: the folders are classes,
+    whatever tables lie beside them."""
+    join: FilePaths = ()
+    """Further tables, whose columns are added to the rows of `table` by the columns that both
+    have."""
+    file: str | tuple[str, ...] | None = None
+    """Column that names the image (default `file`), a template such as "{ImageDir}/{ImageID}", or
+    several columns where a row has several images. An image is found by its path, its name or its
+    name without suffix, anywhere in `path`."""
     split: str | None = None
-    """Split to audit. Default: `test`, or all cases where there are no splits."""
-    label: str | None = None
-    """Label column: of cases.csv (default `label`), or the column number of a MedMNIST file."""
+    """Split to audit. Default: `test`, or all cases where there are no splits. `val`, `valid`,
+    `validation` and `dev` are one."""
+    splits: str | dict[str, float | str] | None = None
+    """Where splits come from: a column (default `split`); `path`, the folders train, val, test in a
+    file's path; `{test = "list.txt"}`, files with one image a line; or shares of the patients,
+    `{train = 0.7, val = 0.1, test = 0.2}`."""
+    split_seed: int | None = Field(default=None, ge=0)
+    """Seed of splits by shares. Default: 0."""
+    label: str | tuple[str, ...] | None = None
+    """Label column (default `label`), or several: a column for each class, for each finding, or for
+    each image of a row. Of a MedMNIST file: number or published name of a column."""
+    separator: str | None = None
+    """What stands between several values in one label cell, such as "|"; `list` for lists as Python
+    writes them."""
+    positive: Texts = ()
+    """Values of the label, or of several columns the columns, that are the finding. The classes are
+    then its absence and its presence."""
+    uncertain: Policy | None = None
+    """What -1 in a label column counts as: positive, negative, or exclude (the image is left
+    out)."""
+    blank: Policy | None = None
+    """What an empty label cell counts as, in the same words."""
+    reader: str | None = None
+    """Column of the reader, where several readers label one image."""
+    vote: Literal["majority", "any", "all"] | None = None
+    """How several rows of one image become one label: by `reader`, or row by row. Default: rows
+    that agree are one, others are an error."""
     where: str | None = None
-    """Row filter for cases.csv, such as `source == "odir" and age > 40`."""
+    """Row filter for a table, such as `source == "odir" and age > 40`."""
     classes: tuple[str, ...] | None = None
     """Class names in the order of the labels. Default: as the data name them."""
     findings: tuple[str, ...] | None = None
@@ -100,7 +162,9 @@ class DataSpec(PlanTable):
     group: str | None = None
     """Column of the patient or lesion (default `group`), or `none`: each image is its own group."""
     group_pattern: str | None = None
-    """Regular expression whose first bracket is the patient in a file's path (class folders)."""
+    """Regular expression whose first bracket is the patient in a file's path."""
+    blank_group: Literal["own"] | None = None
+    """`own`: an image whose group cell is empty is its own group. Default: it is an error."""
     subgroups: tuple[str, ...] = ()
     """Columns of metadata for which the report gives separate numbers."""
     keep_names: bool = False
@@ -125,11 +189,14 @@ class DataSpec(PlanTable):
         """Keyword arguments of `open_cases`; InputError for the gaps of a plan handed on."""
         remedies = {
             "path": "name the images: --data IMAGES",
+            "table": "name the table: --table TABLE",
+            "join": "name the tables: --join TABLES",
+            "splits": "name the lists: --splits test=LIST",
             "where": "give the filter: --where FILTER, or take where out of [data]",
             "group_pattern": "give the pattern: --group-pattern PATTERN",
         }
         for name, remedy in remedies.items():
-            if getattr(self, name) == NOT_KEPT:
+            if getattr(self, name) in (NOT_KEPT, (NOT_KEPT,)):
                 raise InputError(
                     f"the plan does not say its [data] {name}, which could name a patient and is "
                     f"not handed on; {remedy}"
@@ -328,7 +395,7 @@ class Plan(PlanTable):
         content = self.model_dump(
             mode="json", exclude={"title", "doubts", "report", "gates", "model"}
         )
-        for name in ("path", "where", "group_pattern"):
+        for name in ("path", "table", "join", "splits", "where", "group_pattern"):
             (content["data"] or {}).pop(name, None)
         content["scenarios"]["surrogate"] = self.scenarios.surrogate is not None
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from robust.errors import InputError, did_you_mean
 from robust.files import path_exists
 from robust.plan.load import check_values, first_error, read_toml
-from robust.plan.spec import DataSpec, Eps, PlanTable, Size
+from robust.plan.spec import DataSpec, Eps, FilePath, PlanTable, Size
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 RECIPES: tuple[str, ...] = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
@@ -35,7 +35,7 @@ def _share(value: str | float) -> str | float:
 class RecipeData(DataSpec):
     """`[data]`: the cases, as in a plan; recipes that come with the package leave `path` open."""
 
-    path: str = ""
+    path: FilePath = ""
     """As in a plan; `--data` sets it."""
 
 
@@ -57,7 +57,7 @@ class NetworkSpec(PlanTable):
     """Name of a timm or torchvision network."""
     pretrained: bool = True
     """Start from the library's weights; false without `weights` starts from random ones."""
-    weights: str | None = None
+    weights: FilePath | None = None
     """File of weights to start from, in place of the library's."""
     head: Literal["ma2021", "plain"] = "plain"
     """`ma2021`: global average pool, a linear layer, dropout, a linear layer. `plain`: the

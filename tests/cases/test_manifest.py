@@ -129,7 +129,7 @@ def test_rows_that_a_filter_leaves_out_need_no_file_and_no_label(tmp_path: Path)
 
 def test_groups_from_another_column_or_none(tmp_path: Path) -> None:
     write_table(tmp_path)
-    assert len({c.group for c in open_cases(tmp_path, group="site")}) == 2
+    assert len({c.group for c in open_cases(tmp_path, group="site", split="all")}) == 2
     single = open_cases(tmp_path, group="none")
     assert not single.grouped
     assert len({case.group for case in single}) == 3

@@ -28,7 +28,7 @@ def test_what_is_nowhere_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="no such folder or file"):
             open_cases(path)
     write_images(tmp_path, "a.png")
-    with pytest.raises(InputError, match="neither a folder of images nor a MedMNIST"):
+    with pytest.raises(InputError, match="neither a folder of images, a table nor a MedMNIST"):
         open_cases(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"count = 8 does not apply"):
         open_cases(tmp_path, count=8, group="none")

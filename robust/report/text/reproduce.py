@@ -22,6 +22,9 @@ _MODEL_GAPS = (
 )
 _DATA_GAPS = (
     ("path", "--data IMAGES"),
+    ("table", "--table TABLE"),
+    ("join", "--join TABLES"),
+    ("splits", "--splits test=LIST"),
     ("where", "--where FILTER"),
     ("group_pattern", "--group-pattern PATTERN"),
 )
@@ -52,7 +55,7 @@ def command_line(report: Report) -> str:
 
 
 def _is_gap(table: Any, name: str) -> bool:
-    return isinstance(table, Mapping) and table.get(name) == NOT_KEPT
+    return isinstance(table, Mapping) and table.get(name) in (NOT_KEPT, [NOT_KEPT], (NOT_KEPT,))
 
 
 def plan_toml(report: Report) -> str:
