@@ -397,7 +397,7 @@ class LabelTable:
                 f"{self.name}: every image of split {self.split} is left out for want of a sure "
                 f"label; choose another policy: uncertain, blank"
             )
-        notes = list(self._notes)
+        notes = [*self._notes, *([labels.note] if labels.note else [])]
         if left_out:
             notes.append(f"{left_out} images without a sure label left out")
         findings = options.findings if finding is None else None

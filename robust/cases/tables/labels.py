@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,6 +58,8 @@ class Labels:
     values: list[int]
     finding: bool
     """Whether the classes are the absence and the presence of a finding."""
+    note: str = ""
+    """What the report says of the values that were named as the finding."""
 
 
 def read_labels(column: LabelColumn, rules: LabelRules) -> Labels:
@@ -141,9 +143,11 @@ def _numbers(column: LabelColumn, rules: LabelRules, numbers: Sequence[float | N
         numbers = [-2.0 if number == -1 else number for number in numbers]  # no longer uncertain
     _require_policies(column, rules, numbers)
     if rules.positive:
-        wanted = {-2.0 if n == -1 else n for n in _positive_numbers(column, rules, numbers)}
-        names = _finding_names(rules, column.name)
-        return Labels(names, _presence(rules, numbers, wanted), True)
+        wanted = _positive_numbers(column, rules)
+        known = {f"{n:g}" for n in numbers if n is not None and n != -1}
+        note = _absent(column, [f"{number:g}" for number in wanted], known)
+        values = _presence(rules, numbers, {*wanted})
+        return Labels(_finding_names(rules, column.name), values, True, note)
     if (rules.uncertain or rules.blank) and _sure(numbers) <= {0, 1}:
         names = tuple(rules.classes or (f"no {column.name}", column.name))
         if len(names) != 2:
@@ -177,17 +181,14 @@ def _presence(rules: LabelRules, numbers: Sequence[float | None], wanted: set[fl
     return [blank if n is None else unsure if n == -1 else int(n in wanted) for n in numbers]
 
 
-def _positive_numbers(
-    column: LabelColumn, rules: LabelRules, numbers: Sequence[float | None]
-) -> list[float]:
-    """The numbers that are the finding; InputError where one is in no row."""
-    known = {number for number in numbers if number is not None}
+def _positive_numbers(column: LabelColumn, rules: LabelRules) -> list[float]:
+    """The numbers that are the finding, -2 for -1; InputError for a word."""
     found = []
     for text in rules.positive:
         (number,) = numbers_of([text]) or [None]
-        if number is None or (-2.0 if number == -1 else number) not in known:
-            raise _unknown(column, text, [f"{n:g}" for n in sorted(known) if n >= 0])
-        found.append(number)
+        if number is None:
+            raise InputError(f"{column.where} holds numbers; positive {excerpt(text)!r} is none")
+        found.append(-2.0 if number == -1 else number)
     return found
 
 
@@ -200,20 +201,23 @@ def _words(column: LabelColumn, rules: LabelRules) -> Labels:
         if any(blank):
             _only_exclude(column, rules)
         return _class_words(column, rules, [not out for out in blank])
-    for text in rules.positive:
-        if text not in column.cells:
-            raise _unknown(column, text, sorted(set(column.cells)))
+    note = _absent(column, rules.positive, set(column.cells))
     empty = rules.policy(rules.blank)
     values = [
         empty if out else int(cell in rules.positive) for cell, out in zip(column.cells, blank)
     ]
-    return Labels(_finding_names(rules), values, True)
+    return Labels(_finding_names(rules), values, True, note)
 
 
-def _unknown(column: LabelColumn, text: str, known: Sequence[str]) -> InputError:
-    return InputError(
-        f"{column.where} is {excerpt(text)!r} in no row; {did_you_mean(text, known, limit=20)}"
-    )
+def _absent(column: LabelColumn, wanted: Sequence[str], known: Collection[str]) -> str:
+    """What to say of values of the finding that are in no row; InputError where none is."""
+    absent = [text for text in wanted if text not in known]
+    if len(absent) == len(wanted):
+        raise InputError(
+            f"{column.where} is {excerpt(wanted[0])!r} in no row; "
+            f"{did_you_mean(wanted[0], sorted(known), limit=20)}"
+        )
+    return f"no row has the {column.name} {' or '.join(absent)}" if absent else ""
 
 
 def _one_of_several(column: LabelColumn, rules: LabelRules) -> Labels:
@@ -223,12 +227,10 @@ def _one_of_several(column: LabelColumn, rules: LabelRules) -> Labels:
     blank = [not several for several in values]
     _require_blank_policy(column, rules, blank, several=True)
     if rules.positive:
-        for text in rules.positive:
-            if text not in known:
-                raise _unknown(column, text, known)
+        note = _absent(column, rules.positive, {*known})
         wanted, empty = set(rules.positive), rules.policy(rules.blank)
         found = [int(bool(wanted.intersection(v))) if v else empty for v in values]
-        return Labels(_finding_names(rules), found, True)
+        return Labels(_finding_names(rules), found, True, note)
     many = sum(len(several) > 1 for several in values)
     if many:
         raise InputError(

@@ -77,7 +77,7 @@ def test_cases_are_named_by_their_content(tmp_path: Path) -> None:
     table(tmp_path, "file,label\nmoved,0\ncopy.dcm,0\n")
     with pytest.raises(InputError, match=r"copy\.dcm is a copy of .*moved; keep one"):
         open_cases(tmp_path)
-    table(tmp_path, "file,label\nmoved,0\n./moved,0\n")
+    table(tmp_path, "file,label\nmoved,0\n./moved,1\n")
     with pytest.raises(InputError, match=r"names .*moved twice"):
         open_cases(tmp_path)
 
