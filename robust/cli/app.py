@@ -19,6 +19,7 @@ from robust.cli import (
     compare,
     demo,
     fit_detector,
+    init,
     merge,
     report,
     screen,
@@ -50,6 +51,7 @@ def _register(name: str, command: Callable[..., None], example: str) -> None:
 
 
 _register("demo", demo.demo, demo.EXAMPLE)
+_register("init", init.init, init.EXAMPLE)
 _register("audit", audit.audit, audit.EXAMPLE)
 _register("merge", merge.merge, merge.EXAMPLE)
 _register("attack", attack.attack, attack.EXAMPLE)

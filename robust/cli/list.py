@@ -21,10 +21,10 @@ Row = tuple[str, ...]
 
 
 def list_(
-    what: Annotated[str, typer.Argument(help="attacks, detectors, models or data.")],
+    what: Annotated[str, typer.Argument(help="attacks, detectors, models, data or layouts.")],
     filter: Annotated[str, typer.Option(help="Shell pattern for the names of models.")] = "*",
 ) -> None:
-    """List attacks, detectors, models or data formats."""
+    """List attacks, detectors, models, data formats or layouts of public data sets."""
     if what not in LISTS:
         raise InputError(f"cannot list {what!r}; {did_you_mean(what, LISTS)}")
     make_console().print(LISTS[what](filter))
@@ -133,9 +133,21 @@ def data(pattern: str) -> Table:
     return table
 
 
+def layouts(pattern: str) -> Table:
+    """Layouts of public data sets, for `robust init --layout`."""
+    from robust.drafting.layouts import LAYOUTS, read_layout
+
+    table = _table("layout", "data set", "tables")
+    for layout in map(read_layout, LAYOUTS):
+        files = [names[0] for names in layout.files.values()]
+        table.add_row(layout.key, layout.name, ", ".join(files) or "none")
+    return table
+
+
 LISTS: dict[str, Callable[[str], RenderableType]] = {
     "attacks": attacks,
     "detectors": detectors,
     "models": models,
     "data": data,
+    "layouts": layouts,
 }

@@ -1,1 +1,1 @@
-"""Drafts a plan from what a user has: looks at images, tables and model files, and marks guesses."""
+"""Drafts a plan from what a user has: looks at images, tables and models, and marks guesses."""

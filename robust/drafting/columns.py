@@ -73,7 +73,9 @@ def find_roles(columns: Mapping[str, Sequence[str]], index: ImageIndex) -> Roles
         group=group,
         split=split,
         reader=reader,
-        subgroups=tuple(n for n in labels[1:] if re.search(r"sex|gender|site|view|camera", n, re.I)),
+        subgroups=tuple(
+            n for n in labels[1:] if re.search(r"sex|gender|site|view|camera", n, re.I)
+        ),
     )
 
 

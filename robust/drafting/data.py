@@ -1,4 +1,4 @@
-"""Drafts the `[data]` table from a folder, a table or an npz file: images, labels, groups, splits."""
+"""Drafts `[data]` from a folder of images or a table: images, labels, groups, splits."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from robust.cases.cell_types import EMPTY_WORDS
-from robust.cases.entries import is_dicom
-from robust.cases.formats import is_image
+from robust.cases.formats import is_dicom, is_image
 from robust.cases.split_names import SPLITS
 from robust.cases.tables.beside import tables_in
 from robust.cases.tables.groups import find_group
@@ -32,6 +31,8 @@ PATTERNS = (
 _SAMPLE = 2000
 """Files whose names are looked at."""
 _MANIFEST = "cases.csv"
+SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
+"""Of the groups, where nothing else divides the images."""
 
 
 def draft_data(draft: Draft, path: Path, finding: str | None, images: Path | None) -> None:
@@ -108,9 +109,7 @@ def _draft_table(
                 f"{root} holds no image that {', '.join(tables)} names; give the folder of the "
                 f"images: --images FOLDER"
             )
-        draft.ask(
-            Question("data.file", "Which column names the images?", names[0], tuple(names))
-        )
+        draft.ask(Question("data.file", "Which column names the images?", names[0], tuple(names)))
     elif roles.files:
         several = len(roles.files) > 1
         draft.set(
@@ -216,7 +215,9 @@ def _draft_values(
         )
         _draft_findings(draft, values, finding)
     if roles.reader is not None:
-        draft.set("data.reader", roles.reader, "several rows of an image have others here", guess=True)
+        draft.set(
+            "data.reader", roles.reader, "several rows of an image have others here", guess=True
+        )
         draft.set("data.vote", "majority", "how readers become one label; or any, all", guess=True)
     _draft_policies(draft, label, cells)
 
@@ -333,7 +334,9 @@ def _draft_split(draft: Draft, columns: Mapping[str, Sequence[str]], roles: Role
         return
     draft.set("data.splits", roles.split, "Its values are names of splits.")
     values = Counter(cell for cell in columns[roles.split] if cell not in EMPTY_WORDS)
-    draft.set("data.split", _split_to_audit(values), "the split that the model did not see", guess=True)
+    draft.set(
+        "data.split", _split_to_audit(values), "the split that the model did not see", guess=True
+    )
 
 
 def _split_to_audit(names: Mapping[str, int] | Sequence[str]) -> str:
@@ -343,6 +346,21 @@ def _split_to_audit(names: Mapping[str, int] | Sequence[str]) -> str:
         if found is not None:
             return found
     return next(iter(names))
+
+
+def draft_shares(draft: Draft) -> None:
+    """Divide images that nothing else divides, before they are opened."""
+    folders = draft.get("data.table") == ["none"]
+    if draft.get("data.split") != "all" or draft.has("data.splits") or folders:
+        return
+    draft.set(
+        "data.splits",
+        SHARES,
+        "nothing divides the images: shares of the groups, drawn with split_seed",
+        guess=True,
+    )
+    draft.set("data.split_seed", 0)
+    draft.set("data.split", "test")
 
 
 # --- folders ---

@@ -1,4 +1,4 @@
-"""`Draft`: a plan or a recipe in the making, each value with its reason and whether it is a guess."""
+"""`Draft`: a plan or a recipe in the making; each value has its reason, or is marked as a guess."""
 
 from __future__ import annotations
 

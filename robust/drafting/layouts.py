@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -55,6 +56,24 @@ class Layout:
     """The finding for a model of two classes, where the set has more."""
     outputs: tuple[str, ...]
     """The usual order of the outputs of a network for all findings."""
+    sets: Mapping[str, Mapping[str, Any]]
+    """Of a layout of several sets: what differs, by the beginning of the file's name."""
+
+    @property
+    def columns(self) -> set[str]:
+        """Columns by which the table is recognised."""
+        found: set[str] = set()
+        for name in ("file", "label", "group", "reader"):
+            value = self.data.get(name, [])
+            for one in [value] if isinstance(value, str) else value:
+                if name == "label" and one == PLACEHOLDER:
+                    found.add(str(self.findings.get(self.default or "", "")))
+                elif "{" in one:
+                    found.update(re.findall(r"\{([^{}]+)\}", one))
+                elif one != "none":
+                    found.add(one)
+        joined = len(self.files) > 1 and "join" in self.data
+        return found - ({str(self.data.get("group"))} if joined else set())
 
 
 def read_layout(key: str) -> Layout:
@@ -88,6 +107,7 @@ def _read(key: str) -> Layout:
         default=finding.get("default"),
         binary=finding.get("binary"),
         outputs=tuple(finding.get("outputs", ())),
+        sets=raw.get("sets", {}),
     )
 
 
@@ -145,7 +165,12 @@ def apply_layout(draft: Draft, layout: Layout, folder: Path, finding: str | None
     inside = folder / layout.folder if layout.folder else folder
     draft.set("data.path", (inside if path_exists(inside) else folder).as_posix())
     draft.about.append(f"{layout.name}. {layout.about}")
+    several = (
+        {"classes", "findings"} if finding is not None and "positive" in layout.data else set()
+    )
     for name, value in layout.data.items():
+        if name in several:
+            continue
         value = _filled(value, files, layout, finding)
         if value is not None:
             why = layout.why.get(name, "")

@@ -148,7 +148,7 @@ def _file(path: Path, architecture: str | None) -> ModelFacts:
             return ModelFacts("TorchScript", whole)
         if any(".json" in name and "model" in name for name in inside) or path.suffix == ".pt2":
             return ModelFacts("an exported program", whole)
-        if any(name.startswith("word/") or name.startswith("xl/") for name in inside):
+        if any(name.startswith(("word/", "xl/")) for name in inside):
             raise InputError(f"{path} is an Office document, not a model; name a model file")
         return _weights(path, architecture)
     if head.startswith(b"\x89HDF"):
@@ -242,7 +242,7 @@ def _onnx(path: Path) -> ModelFacts:
         sides = shape[2:] if place == 1 else shape[1:3]
         size = (sides[0], sides[1]) if all(sides) else None
     outputs = last[-1] if len(last) == 2 and last[-1] else None
-    notes = ()
+    notes: tuple[str, ...] = ()
     if len(inputs) > 1:
         notes = (f"The file has {len(inputs)} inputs; robust audits networks of one image.",)
     return ModelFacts("ONNX", whole, outputs, (), channels, size, notes=notes)
