@@ -43,7 +43,7 @@ def cost_table(found: DryRun) -> Table:
     by = "" if found.workers == 1 else f", with {found.workers} workers"
     table.add_row("Time", f"at most about {clock_text(found.seconds)} (minutes:seconds){by}")
     for stage, seconds in found.stages.items():
-        if seconds >= 0.05 * found.seconds:
+        if seconds >= max(1, 0.05 * found.seconds):
             table.add_row("", f"  {clock_text(seconds)} {stage}")
     table.add_row("Disk", f"about {size_text(found.bytes)} in the run folder")
     return table

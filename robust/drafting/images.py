@@ -40,8 +40,9 @@ class ImageFacts:
     def text(self) -> str:
         """A sentence."""
         kinds = ", ".join(f"{name or 'no suffix'} {count}" for name, count in self.suffixes[:4])
+        kinds = f"Files: {kinds}. " if kinds else ""
         if not self.sampled:
-            return f"Files: {kinds}."
+            return kinds.strip()
         heights = sorted({height for height, _ in self.sizes})
         widths = sorted({width for _, width in self.sizes})
         colour = self.sampled - self.grey - self.grey_in_colour
@@ -56,7 +57,7 @@ class ImageFacts:
         ]
         depth = " and ".join(map(str, self.bits))
         return (
-            f"Files: {kinds}. Of {counted(self.sampled, 'image')}: {_range(heights)} x "
+            f"{kinds}Of {counted(self.sampled, 'image')}: {_range(heights)} x "
             f"{_range(widths)} pixels, {depth} bits, {', '.join(channels)}."
         )
 
@@ -75,7 +76,8 @@ def look_at_images(cases: Cases) -> ImageFacts:
         bits.add(8 * pixels.dtype.itemsize)
         grey += pixels.ndim == 2
         grey_in_colour += bool(pixels.ndim == 3 and (pixels == pixels[:, :, :1]).all())
-        twelve += bool(pixels.dtype.itemsize == 2 and pixels.max() < TWELVE_BITS)
+        in_file = isinstance(cases.entries[row].location, Path)  # DICOM says its bits itself
+        twelve += bool(in_file and pixels.dtype.itemsize == 2 and pixels.max() < TWELVE_BITS)
     return ImageFacts(
         sampled=len(sizes),
         sizes=tuple(sizes),

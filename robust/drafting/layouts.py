@@ -56,6 +56,8 @@ class Layout:
     """The finding for a model of two classes, where the set has more."""
     outputs: tuple[str, ...]
     """The usual order of the outputs of a network for all findings."""
+    named: tuple[str, ...]
+    """Names of the two classes where one finding is audited, with `{name}` in them."""
     sets: Mapping[str, Mapping[str, Any]]
     """Of a layout of several sets: what differs, by the beginning of the file's name."""
 
@@ -107,6 +109,7 @@ def _read(key: str) -> Layout:
         default=finding.get("default"),
         binary=finding.get("binary"),
         outputs=tuple(finding.get("outputs", ())),
+        named=tuple(finding.get("classes", ())),
         sets=raw.get("sets", {}),
     )
 
@@ -165,16 +168,15 @@ def apply_layout(draft: Draft, layout: Layout, folder: Path, finding: str | None
     inside = folder / layout.folder if layout.folder else folder
     draft.set("data.path", (inside if path_exists(inside) else folder).as_posix())
     draft.about.append(f"{layout.name}. {layout.about}")
-    several = (
-        {"classes", "findings"} if finding is not None and "positive" in layout.data else set()
-    )
     for name, value in layout.data.items():
-        if name in several:
+        if finding is not None and "positive" in layout.data and name in ("classes", "findings"):
             continue
         value = _filled(value, files, layout, finding)
         if value is not None:
             why = layout.why.get(name, "")
             draft.set(f"data.{name}", value, why, guess=name in layout.guesses)
+    if finding is not None and layout.named:
+        draft.set("data.classes", [text.replace("{name}", finding) for text in layout.named])
     draft.set("report.images", layout.images)
 
 
@@ -183,8 +185,11 @@ def _filled(value: Any, files: Mapping[str, str], layout: Layout, finding: str |
     if isinstance(value, Mapping):
         return {name: _filled(one, files, layout, finding) for name, one in value.items()}
     if isinstance(value, list):
-        parts = [_filled(one, files, layout, finding) for one in value]
-        return [part for part in parts if part is not None] or None
+        parts: list[Any] = []
+        for one in value:
+            part = _filled(one, files, layout, finding)
+            parts += part if isinstance(part, list) else [] if part is None else [part]
+        return parts or None
     if value == PLACEHOLDER:
         return None if finding is None else layout.findings[finding]
     if isinstance(value, str) and value.startswith("file:"):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from robust.cases import Cases
 from robust.drafting.draft import Draft, Question
 from robust.drafting.model_file import ModelFacts
+from robust.drafting.trial import NORMALISATIONS, find_normalisation
 
 
 def draft_model(draft: Draft, facts: ModelFacts | None) -> None:
@@ -33,8 +35,8 @@ def draft_model(draft: Draft, facts: ModelFacts | None) -> None:
                 "torchvision:resnet50",
             )
         )
-    if facts.channels == 1:
-        draft.set("model.channels", 1, "The first layer takes one channel.")
+    if facts.channels is not None and ("file" in facts.fields or facts.channels == 1):
+        draft.set("model.channels", facts.channels, "Channels of its input.")
     if facts.size is not None:
         draft.set("model.size", list(facts.size), "The size of its input.")
     draft.notes += facts.notes
@@ -53,26 +55,41 @@ def _why(name: str, facts: ModelFacts) -> str:
     if name in ("file", "folder", "weights"):
         known = [f"{facts.outputs} outputs"] if facts.outputs else []
         known += [f"{facts.channels} input channels"] if facts.channels else []
-        return ", ".join([facts.kind, *known]).capitalize() + "."
+        text = ", ".join([facts.kind, *known])
+        return f"{text[:1].upper()}{text[1:]}."
     return ""
 
 
-def draft_preparation(draft: Draft, facts: ModelFacts, images: Sequence[tuple[int, int]]) -> None:
+def draft_preparation(draft: Draft, images: Sequence[tuple[int, int]], cases: Cases) -> None:
     """What a whole network in a file does not say: how its images are resized and normalised."""
-    if facts.prepares or "folder" in facts.fields:
-        return
-    if facts.size is None and (len(set(images)) > 1 or max(map(max, images), default=0) > 512):
+    if not draft.has("model.size") and (
+        len(set(images)) > 1 or max(map(max, images), default=0) > 512
+    ):
         draft.set(
             "model.size",
             224,
-            "the file does not say its input size, and the images have several or large ones",
+            "the model does not say its input size, and the images have several or large ones",
             guess=True,
         )
-    if not draft.has("model.mean"):
+    if draft.has("model.mean") or draft.questions:
+        return
+    found = find_normalisation(draft.tables()["model"], cases)
+    if found is None:
         draft.notes.append(
-            "The model file does not say how its input is normalised. Set mean and std in [model] "
-            "if it was trained with others than 0 and 1."
+            "The model does not say how its input is normalised: set mean and std in [model] if it "
+            "was trained with others than 0 and 1."
         )
+        return
+    name, reading, plain = found
+    mean, std = NORMALISATIONS[name]
+    draft.set(
+        "model.mean",
+        mean,
+        f"the model does not say it: with mean and std {name} it reads {reading.correct} of "
+        f"{reading.images} images correctly, without {plain.correct}",
+        guess=True,
+    )
+    draft.set("model.std", std)
 
 
 def draft_outputs(

@@ -48,6 +48,11 @@ class ModelFacts:
     """Whether the format or the architecture says how images are normalised and resized."""
     notes: tuple[str, ...] = field(default=())
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing to load it."""
+        return "weights" not in self.fields or bool({"architecture", "factory"} & {*self.fields})
+
 
 def look_at_model(given: str, architecture: str | None = None) -> ModelFacts:
     """What `given` is: a file, a folder, `library:name`, or `package.module:function`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from robust.drafting.layouts import (
 from robust.drafting.medmnist import draft_npz
 from robust.drafting.model import draft_model, draft_outputs, draft_preparation
 from robust.drafting.model_file import ModelFacts, look_at_model
+from robust.drafting.trial import try_network
 from robust.errors import InputError, excerpt
 from robust.files import path_exists
 from robust.plan.load import make_plan
@@ -67,6 +68,25 @@ def draft_plan(request: DraftRequest) -> Drafted:
     facts = None
     if request.model is not None:
         facts = look_at_model(request.model, request.architecture)
+    drafted = _draft(request, facts)
+    if facts is None or drafted.cases is None or facts.outputs is not None or not facts.complete:
+        return drafted
+    given = {name.partition(".")[2]: v for name, v in request.changes.items() if "model." in name}
+    try:
+        trial = try_network({**facts.fields, **given}, drafted.cases)
+    except InputError as error:
+        return replace(drafted, problem=str(error))
+    seen = replace(
+        facts,
+        outputs=trial.outputs,
+        channels=trial.channels or facts.channels,
+        size=trial.size or facts.size,
+    )
+    return _draft(request, seen)
+
+
+def _draft(request: DraftRequest, facts: ModelFacts | None) -> Drafted:
+    """A plan from what is known of the model."""
     draft = Draft()
     draft.give(request.changes)
     draft.set("title", "Robustness audit")
@@ -80,11 +100,20 @@ def draft_plan(request: DraftRequest) -> Drafted:
     if cases is not None:
         images = look_at_images(cases)
         _draft_reading(draft, images)
+        empty = _empty_classes(cases)
+        if empty:
+            draft.notes.append(f"The split {cases.split} has no case of {', '.join(empty)}.")
         if facts is not None:
-            draft_preparation(draft, facts, images.sizes)
             order = layout.outputs if layout is not None else ()
             draft_outputs(draft, facts, len(cases.classes), finding, order)
+            if not facts.prepares:
+                draft_preparation(draft, images.sizes, cases)
     return Drafted(draft, facts, layout, cases, images, problem)
+
+
+def _empty_classes(cases: Cases) -> list[str]:
+    present = {entry.label for entry in cases.entries}
+    return [name for i, name in enumerate(cases.classes) if i not in present]
 
 
 def _draft_cases(
