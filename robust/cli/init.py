@@ -134,7 +134,9 @@ def _check_options(model: str | None, train: bool, files: list[Path], replace_fi
     if train and model is not None:
         raise InputError("--train is for data without a model: leave --model out")
     for file in files:
-        if path_exists(file) and (file.is_dir() or not replace_files):
+        if path_exists(file) and file.is_dir():
+            raise InputError(f"{file} is a folder; name a file with --out")
+        if path_exists(file) and not replace_files:
             raise InputError(f"{file} exists; name another file with --out, or add --replace")
 
 
@@ -161,6 +163,8 @@ def _asked(console: Console, question: Question) -> Any:
         parts = [part.strip() for part in answer.split(",")] if question.several else [answer]
         known = [_choice(question, part) for part in parts]
         if all(one is not None for one in known):
+            if isinstance(question.example, int) and parts[0].isdigit():
+                return int(parts[0])
             return known if question.several else known[0]
         console.print("Give one of the list, by name or number.")
 

@@ -15,10 +15,14 @@ MOST_CLASSES = 40
 """Values of a column that is taken for a label."""
 PATIENT = r"patient|subject|person|participant|case|mrn|lesion|study|eye"
 """Words in the name of a column of patients or lesions, the widest unit first."""
+NO_PATIENT = r"age|sex|gender|birth|date|year|weight|height|name"
+"""Words that say something of a patient, and not which one."""
 LABEL = r"label|class|diagnos|target|finding|grade|level|dx|category|disease|outcome|severity|y"
 """Words in the name of a label column, the likeliest first."""
 READER = r"reader|rater|annotator|grader|observer|rad"
 SPLIT = r"split|fold|subset|partition|set"
+SIGNS = ("|", "\uff0c")
+"""That stand between several values in a cell, and in no name."""
 _SPLIT_WORDS = {*SPLITS, "training", "testing", "validate"}
 _SAMPLE = 200
 
@@ -50,17 +54,20 @@ def find_roles(columns: Mapping[str, Sequence[str]], index: ImageIndex) -> Roles
     left = {name: cells for name, cells in columns.items() if name and name not in files}
     split = next((n for n, c in left.items() if _is_split(n, c)), None)
     left.pop(split or "", None)
-    reader = _named(left, READER, lambda cells: 2 <= len(set(cells)) < len(cells) / 2)
+    reader = _named(left, READER, lambda cells: len(set(cells)) > 1)
     if reader is not None and files and len(set(columns[files[0]])) == len(columns[files[0]]):
         reader = None  # each image has one row
     left.pop(reader or "", None)
     binary = tuple(name for name, cells in left.items() if _is_binary(cells))
     one_hot = binary if _is_one_hot([left[name] for name in binary]) else ()
     others = {n: c for n, c in left.items() if n not in binary}
-    group = _named(others, PATIENT, lambda cells: len(_full(cells)) > 1)
+    persons = {n: c for n, c in others.items() if not re.search(NO_PATIENT, n, re.IGNORECASE)}
+    group = _named(persons, PATIENT, lambda cells: len(_full(cells)) > 1)
+    if group is None and len(files) > 1:  # a row is a patient with several images
+        group = _named(persons, "id", lambda cells: len(set(cells)) == len(cells))
     others.pop(group or "", None)
     words = {n: c for n, c in others.items() if _separator(c) is not None or _is_label(c)}
-    labels = sorted(words, key=lambda name: name_rank(name, LABEL))
+    labels = sorted(words, key=lambda name: (name_rank(name, LABEL), len(name)))
     if binary and not one_hot and (not labels or name_rank(labels[0], LABEL) > 20):
         labels = sorted(binary, key=lambda name: name_rank(name, LABEL)) if len(binary) == 1 else []
     known = [name for name in labels if name_rank(name, LABEL) < 20]
@@ -139,9 +146,7 @@ def _separator(cells: Sequence[str]) -> str | None:
     full = _full(cells)[:_SAMPLE]
     if full and all(re.fullmatch(r"\[.*\]", cell, re.S) for cell in full):
         return "list"
-    if any("|" in cell for cell in full):
-        return "|"
-    return None
+    return next((sign for sign in SIGNS if any(sign in cell for cell in full)), None)
 
 
 def _named(

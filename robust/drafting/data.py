@@ -170,6 +170,13 @@ def _draft_label(
         )
         return
     label = candidates[0]
+    alike = [n for n in candidates if name_rank(n, LABEL) == name_rank(label, LABEL)]
+    if 1 < len(roles.files) == len(alike):
+        in_order = [name for name in columns if name in alike]
+        draft.set("data.label", in_order, "a column for each image of a row", guess=True)
+        cells = [cell for name in in_order for cell in columns[name]]
+        _draft_values(draft, label, cells, roles, finding)
+        return
     others = ", ".join(candidates[1:6])
     draft.set(
         "data.label",
@@ -431,7 +438,7 @@ def _nothing_to_audit(given: Path, folder: Path, found: Mapping[str, Sequence[Pa
     elif _has_images(folder):
         what = f"{folder} has images, but no folders of classes"
     elif any(True for _ in walk_files(folder)):
-        what = f"{folder} holds no image that robust reads"
+        return f"{folder} holds no image that robust reads: PNG, JPEG, TIFF, BMP or DICOM"
     else:
         return f"{folder} is empty; name a folder of images"
     if names:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 _ABSENCE = re.compile(
-    r"(no|non|not|without|un)[ _-]?[a-z]+|normal|healthy|negative|control|benign|absent|none|clear|"
-    r"n|neg|0|false|regular|unremarkable",
+    r"(no|non|not|without|un)[ _-]?[a-z]+|normal|healthy|negative|control|benign|"
+    r"absent|absence|none|clear|no|n|neg|0|false|regular|unremarkable",
     re.IGNORECASE,
 )
 """Whole names: `no finding`, `NORMAL`, `nodr`."""

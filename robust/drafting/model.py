@@ -126,7 +126,3 @@ def draft_outputs(
             )
         )
         return
-    draft.notes.append(
-        f"The network has {count} outputs, the data {classes} classes: choose the label, or "
-        f"--finding, so that both agree."
-    )

@@ -167,9 +167,9 @@ def _file(path: Path, architecture: str | None) -> ModelFacts:
     from robust.cases.formats import format_name
 
     kind = format_name(head + bytes(132))
-    what = f"a file of {kind}" if kind is not None else "in no format that robust knows"
+    what = f"is {kind}, not a model" if kind is not None else "is no model that robust knows"
     raise InputError(
-        f"{path} is {what}, not a model; name weights (.pth, .safetensors), a TorchScript, .pt2, "
+        f"{path} {what}; name weights (.pth, .safetensors), a TorchScript, .pt2, "
         f".onnx or .keras file, or a folder"
     )
 
