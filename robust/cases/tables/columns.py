@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from robust.cases.tables.table_file import TableFile
@@ -37,19 +38,18 @@ class Tables:
         """What messages call the tables."""
         return ", ".join(file.path.name for file in self.stacked)
 
-    @property
+    @cached_property
     def own_header(self) -> tuple[str, ...]:
         """Columns that all stacked tables have."""
         first, *others = self.stacked
-        return tuple(n for n in first.header if all(n in other.header for other in others))
+        shared = [frozenset(other.header) for other in others]
+        return tuple(n for n in first.header if all(n in other for other in shared))
 
-    @property
+    @cached_property
     def header(self) -> tuple[str, ...]:
         """Columns of the stacked tables, then those that the joined ones add."""
-        found = list(self.own_header)
-        for file in self.joined:
-            found += [name for name in file.header if name not in found]
-        return tuple(found)
+        names = (*self.own_header, *(name for file in self.joined for name in file.header))
+        return tuple(dict.fromkeys(names)) if self.joined else names
 
     def require(self, name: str, role: str, remedy: str = "") -> str:
         """The name of a column that is there; InputError names its neighbours."""

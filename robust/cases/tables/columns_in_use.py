@@ -74,17 +74,22 @@ def file_columns(
 
 
 def naming_columns(tables: Tables, index: ImageIndex) -> list[str]:
-    """The columns whose first cells all name images of the folder, those of most images alone."""
-    header = [name for name in tables.own_header if tables.own_header.count(name) == 1]
-    if len(header) > MOST_TRIED:
+    """The columns whose first cells all name images of the folder.
+
+    Short numbers (the labels 0 and 1) and columns of few values name images by chance.
+    """
+    if len(tables.own_header) > MOST_TRIED:
         return []
+    header = [name for name in tables.own_header if tables.own_header.count(name) == 1]
     sample = tables.stacked[0].columns(header, most=_SAMPLE)
     most: dict[str, int] = {}
     for name, cells in sample.items():
         full = {cell for cell in cells if cell not in EMPTY_WORDS}
         if full and all(_names_image(index, cell) for cell in full):
             most[name] = len(full)
-    return [name for name, count in most.items() if count == max(most.values())]
+    short = [name for name in most if all(len(cell) < 3 for cell in sample[name])]
+    named = [name for name in most if name not in short] or short
+    return [name for name in named if 2 * most[name] >= max(most[one] for one in named)]
 
 
 def _names_image(index: ImageIndex, cell: str) -> bool:

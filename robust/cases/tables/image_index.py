@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -24,9 +25,14 @@ class Located(NamedTuple):
 
     key: str
     """The path as written, or inside the folder where the image was looked for; may be empty."""
-    path: Path | None
+    place: str | None
     """Where the image lies, or would lie; None where nothing says."""
     found: bool
+
+    @property
+    def path(self) -> Path | None:
+        """`place` as a path."""
+        return None if self.place is None else Path(self.place)
 
 
 class ImageIndex:
@@ -37,6 +43,7 @@ class ImageIndex:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._walked = False
 
     def locate(self, cells: Iterable[str]) -> list[Located]:
         """What each cell names; InputError where two images, or two cells, could be meant."""
@@ -47,12 +54,12 @@ class ImageIndex:
             found = known.get(cell)
             if found is None:
                 found = known[cell] = self._locate(cell)
-                written = PurePosixPath(cell.replace("\\", "/")).as_posix()
+                written = _posix(cell.replace("\\", "/"))
                 other = owners.setdefault(found.key, written)
                 if found.found and other != written:
                     raise InputError(
                         f"{excerpt(other)} and {excerpt(written)} are both the image "
-                        f"{excerpt(found.path, 300)}; name each image by its path"
+                        f"{excerpt(found.place, 300)}; name each image by its path"
                     )
             located.append(found)
         return located
@@ -66,13 +73,13 @@ class ImageIndex:
         if not parts:
             return None
         names, stems = self._images
-        suffix = PurePosixPath(parts[-1]).suffix
-        for known, last in (
-            (names, parts[-1]),
-            (stems, parts[-1]),
-            (stems, _normal(parts[-1].removesuffix(suffix)) if suffix in _IMAGES else ""),
-        ):
-            found = _fitting([*parts[:-1]], known.get(last, ()))
+        *folders, name = parts
+        stem, _, suffix = name.rpartition(".")
+        other = _normal(stem) if f".{suffix}" in _IMAGES else ""
+        for known, last in ((names, name), (stems, name), (stems, other)):
+            if last not in known:
+                continue
+            found = _fitting(folders, known[last])
             if len(found) > 1:
                 raise InputError(
                     f"{excerpt(cell)} could be {excerpt(found[0], 200)} or "
@@ -84,38 +91,61 @@ class ImageIndex:
         return None
 
     def _locate(self, cell: str) -> Located:
-        key = PurePosixPath(cell).as_posix()
-        direct = self.root / key
-        if file_size(direct) is not None:
-            return Located(key, direct, True)
+        key = _posix(cell)
+        # To ask for each file takes longer than to walk once; most tables need no walk.
+        if self._walked and key in self._inside:
+            return Located(key, self._place(key), True)
+        if not self._walked and file_size(self.root / key) is not None:
+            return Located(key, self._place(key), True)
         inside = self.find(cell)
         if inside is not None:
-            return Located(inside, self.root / inside, True)
-        return Located(key, direct, False)
+            return Located(inside, self._place(inside), True)
+        return Located(key, self._place(key), file_size(self.root / key) is not None)
+
+    def _place(self, key: str) -> str:
+        return os.path.join(self._prefix, key)
+
+    @cached_property
+    def _prefix(self) -> str:
+        return os.fspath(self.root)
+
+    @cached_property
+    def _inside(self) -> frozenset[str]:
+        names, _ = self._images
+        return frozenset(inside for images in names.values() for _, inside in images)
 
     @cached_property
     def _images(self) -> tuple[dict[str, list[tuple[Parts, str]]], ...]:
         """By name, and by stem: the folders of each image, and its path inside the root."""
+        self._walked = True
         names: dict[str, list[tuple[Parts, str]]] = {}
         stems: dict[str, list[tuple[Parts, str]]] = {}
+        start = len(os.fspath(self.root / "_")) - 1
         for path in walk_files(self.root):
-            inside = path.relative_to(self.root)
-            if is_table(path.name) or any(
-                part.startswith(".") or part in _LEFT_OUT for part in inside.parts
-            ):
+            inside = os.fspath(path)[start:].replace(os.sep, "/")
+            *folders, name = _parts(inside)
+            if is_table(name) or name.startswith("."):
                 continue
-            *folders, name = _parts(inside.as_posix())
-            image = (tuple(folders), inside.as_posix())
+            if any(part.startswith(".") or part in _LEFT_OUT for part in folders):
+                continue
+            image = (tuple(folders), inside)
             names.setdefault(name, []).append(image)
-            suffix = PurePosixPath(name).suffix
-            if suffix in _IMAGES:
-                stems.setdefault(_normal(name.removesuffix(suffix)), []).append(image)
+            stem, dot, suffix = name.rpartition(".")
+            if dot and f".{suffix}" in _IMAGES:
+                stems.setdefault(_normal(stem), []).append(image)
         return names, stems
+
+
+def _posix(cell: str) -> str:
+    """A path without `.` and doubled slashes."""
+    simple = "/" not in cell and cell != "."
+    return cell if simple else PurePosixPath(cell).as_posix()
 
 
 def _parts(text: str) -> list[str]:
     """The parts of a path in one form: composed characters, `/`, the suffix in small letters."""
-    *folders, name = unicodedata.normalize("NFC", text).replace("\\", "/").split("/")
+    text = text if text.isascii() else unicodedata.normalize("NFC", text)
+    *folders, name = text.replace("\\", "/").split("/")
     return [part for part in (*folders, _normal(name)) if part not in ("", ".")]
 
 
@@ -124,8 +154,10 @@ def _normal(name: str) -> str:
     return f"{stem}.{suffix.lower()}" if dot and stem else name
 
 
-def _fitting(folders: list[str], images: Iterable[tuple[Parts, str]]) -> list[str]:
+def _fitting(folders: list[str], images: Sequence[tuple[Parts, str]]) -> list[str]:
     """Images whose folders end as these do, or these as the image's: the longest such path."""
+    if len(images) == 1 and not folders:
+        return [images[0][1]]
     best: list[str] = []
     length = -1
     for owner, inside in images:

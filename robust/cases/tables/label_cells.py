@@ -67,13 +67,14 @@ def check_single(cells: Sequence[str], known: Collection[str], where: str) -> No
     `known` are words that were named as such.
     """
     present = set(cells)
+    every = present.union(known)
     for cell in sorted(present):
         if cell in known:
             continue
         if cell.startswith("[") and cell.endswith("]") and "'" in cell:
             sign, shown = LISTS, LISTS
         else:
-            sign = next((sign for sign in _SIGNS if _cut(cell, sign, present | set(known))), "")
+            sign = next((sign for sign in _SIGNS if _cut(cell, sign, every)), "")
             shown = sign
         if sign:
             raise InputError(
@@ -83,8 +84,9 @@ def check_single(cells: Sequence[str], known: Collection[str], where: str) -> No
 
 
 def _cut(cell: str, sign: str, present: Collection[str]) -> bool:
-    """Whether a sign cuts a cell into values; a comma may also stand inside one."""
+    """Whether a sign cuts a cell into values; all but `|` may also stand inside one."""
     parts = [part.strip() for part in cell.split(sign)]
     if len(parts) < 2:
         return False
-    return sign == "|" or all(part in present for part in parts)
+    known = [part in present for part in parts]
+    return sign == "|" or all(known) or (sign != "," and any(known))

@@ -15,6 +15,7 @@ import pandas as pd
 from robust.cases.case import Cases, Entry, Pixels, StoredImage, finding_indices
 from robust.cases.cell_types import EMPTY_WORDS, WORDS, typed
 from robust.cases.entries import EntryMaker, check_unique, digest_of_file, read_case
+from robust.cases.formats import SUFFIXES
 from robust.cases.row_filter import RowFilter, parse_filter
 from robust.cases.tables.columns import Column, Tables
 from robust.cases.tables.columns_in_use import UID, file_columns, label_columns
@@ -207,7 +208,7 @@ class LabelTable:
 
         if directory is None and file_size(self.root / "DICOMDIR") is not None:
             directory = self.root / "DICOMDIR"
-        known = by_uid(self.root, directory)
+        known = {uid: str(path) for uid, path in by_uid(self.root, directory).items()}
         return [
             Located(cell, known.get(cell), cell in known)
             for cell in ("" if cell in EMPTY_WORDS else cell for cell in self._columns[UID])
@@ -298,23 +299,22 @@ class LabelTable:
     def _check_kept(self) -> None:
         """InputError for a kept row without an image, and where no row has one."""
         for place in self._kept:
-            key, path, _ = self._located[place]
+            key, where, _ = self._located[place]
             if not key:
                 raise InputError(f"{self.name}: a row names no file; fill it in or remove the row")
-            if path is None:
+            if where is None:
                 raise InputError(
                     f"{self.name}: no DICOM file of {self.root} has the {UID} {excerpt(key)}; fix "
                     f"it or remove the row"
                 )
         missing = [place for place in self._kept if not self._located[place].found]
         if len(missing) == len(self._kept):
-            first = self._located[missing[0]]
             raise InputError(
                 f"{self.name}: none of its {len(missing)} images lies in {self.root}, "
-                f"{excerpt(first.path, 300)} first: there is no such file; name their folder in "
-                f"path, and the column that names them: file"
+                f"{excerpt(self._located[missing[0]].place, 300)} first: there is no such file; "
+                f"name their folder in path, and the column that names them: file"
             )
-        self._missing = {self._located[place].path: len(missing) for place in missing}
+        self._missing = {self._located[place].path for place in missing}
 
     # --- labels ---
 
@@ -391,7 +391,9 @@ class LabelTable:
             label = by_image[numbers[key]]
             left_out += label == LEFT_OUT
             if label != LEFT_OUT:
-                entries += [replace(entry, label=label) for entry in of_image]
+                entries += [
+                    Entry(e.id, label, e.group, e.metadata, e.location, e.size) for e in of_image
+                ]
         if not entries:
             raise InputError(
                 f"{self.name}: every image of split {self.split} is left out for want of a sure "
@@ -434,21 +436,18 @@ class LabelTable:
                 key = self._located[place].key
                 if values[first[key]] != values[place]:
                     raise InputError(
-                        f"{self.name} names {excerpt(self._located[place].path, 300)} twice, with "
+                        f"{self.name} names {excerpt(self._located[place].place, 300)} twice, with "
                         f"another {excerpt(what)}; keep one row per image, or make them agree"
                     )
 
     @cached_property
     def _maker(self) -> EntryMaker:
         # From all rows, so that a patient has one pseudonym whatever the split and the filter.
-        every = {place.path for place in self._located if place.path is not None}
-        files = [path for place in self._kept if (path := self._located[place].path) is not None]
-        return EntryMaker(
-            files,
-            self.options.keep_names,
-            self.options.window,
-            iter(sorted(every, key=Path.as_posix)),
-        )
+        every = sorted({place.place for place in self._located if place.place is not None})
+        kept = {self._located[place].place for place in self._kept}
+        # Suffixes tell most; 200,000 paths take a second to make.
+        doubtful = (Path(p) for p in kept if p is not None and not p.lower().endswith(SUFFIXES))
+        return EntryMaker(doubtful, self.options.keep_names, self.options.window, map(Path, every))
 
     @cached_property
     def _entries(self) -> dict[str, list[Entry]]:
@@ -459,14 +458,14 @@ class LabelTable:
         metadata = self._metadata()
         found: dict[str, list[Entry]] = {}
         for place in self._chosen:
-            key, path, _ = self._located[place]
-            if self._first_of[key] != place or path is None:
+            key, where, _ = self._located[place]
+            if self._first_of[key] != place or where is None:
                 continue
             owner = None if groups is None else groups[place]
             if owner == "":
                 owner = self._own(key)
             found[key] = self._maker.entries(
-                path, key, 0, owner, metadata[place] if metadata else {}
+                Path(where), key, 0, owner, metadata[place] if metadata else {}
             )
         check_unique([entry for of_image in found.values() for entry in of_image], self.name)
         return found
@@ -492,16 +491,15 @@ class LabelTable:
 
     def _reader(self) -> Callable[[Any], Pixels | StoredImage]:
         missing, images = self._missing, len(self._first_of)
+        count = len(missing)
 
         def read(location: Any) -> Pixels | StoredImage:
             try:
                 return read_case(location)
             except InputError as error:
-                if location not in missing or missing[location] == 1:
+                if location not in missing or count == 1:
                     raise
-                raise InputError(
-                    f"{error} ({missing[location]} of {images} images are missing)"
-                ) from None
+                raise InputError(f"{error} ({count} of {images} images are missing)") from None
 
         return read if missing else read_case
 

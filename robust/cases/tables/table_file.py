@@ -6,7 +6,6 @@ import csv
 import gzip
 import importlib.util
 import io
-import re
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Sequence
@@ -22,8 +21,8 @@ MOST_LINE = 16 << 20
 """Characters of a line."""
 SEPARATORS = (",", ";", "\t", "|")
 _TRIED_ROWS = 10
-_ROUNDED = re.compile(r"-?\d{16,}(\.0)?|-?\d\.\d+e\+\d+", re.IGNORECASE)
-"""A number that Excel does not hold exactly."""
+_EXACT = 10**15
+"""Numbers from here on lose digits in a spreadsheet."""
 
 
 class TableFile:
@@ -36,10 +35,13 @@ class TableFile:
         if content.startswith(b"\x1f\x8b"):
             content = _unpacked(path, content)
         self._sheet: list[list[str]] | None = None
+        self._rounded: set[int] = set()
         self._text = b""
         self.separator = ","
         if content.startswith(b"PK\x03\x04"):
-            self._sheet = _sheet(path, content)
+            rows = _sheet(path, content)
+            self._sheet = [[str(cell) for cell in row] for row in rows]
+            self._rounded = {p for row in rows for p, cell in enumerate(row) if _is_rounded(cell)}
         elif content.startswith(b"\xd0\xcf\x11\xe0"):
             raise InputError(f"{path} is an old Excel file; save it as XLSX or CSV")
         else:
@@ -97,6 +99,11 @@ class TableFile:
                 raise InputError(
                     f"{self.path} has {found.count(name)} columns {excerpt(name)!r}; keep one"
                 )
+        for place in self._rounded.intersection(places):
+            raise InputError(
+                f"{self.path}: {excerpt(self.header[place])} holds numbers of more than 15 digits, "
+                f"which a spreadsheet rounds; save that column as text"
+            )
         return places
 
     def _read_header(self) -> tuple[str, ...]:
@@ -186,8 +193,8 @@ def _unpacked(path: Path, content: bytes) -> bytes:
     return found
 
 
-def _sheet(path: Path, content: bytes) -> list[list[str]]:
-    """The rows of the only sheet of a spreadsheet that holds any, as text."""
+def _sheet(path: Path, content: bytes) -> list[list[object]]:
+    """The rows of the only sheet of a spreadsheet that holds any."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             size = sum(member.file_size for member in archive.infolist())
@@ -206,7 +213,7 @@ def _sheet(path: Path, content: bytes) -> list[list[str]]:
             io.BytesIO(content),
             sheet_name=None,
             header=None,
-            dtype=str,
+            dtype=object,
             keep_default_na=False,
             na_filter=False,
             engine="openpyxl",
@@ -221,11 +228,8 @@ def _sheet(path: Path, content: bytes) -> list[list[str]]:
             f"{path} has {len(full)} sheets with rows ({', '.join(map(excerpt, full))}); save the "
             f"one to read as CSV"
         )
-    rows = [[str(cell) for cell in row] for sheet in full.values() for row in sheet.to_numpy()]
-    odd = next((cell for row in rows for cell in row if _ROUNDED.fullmatch(cell)), None)
-    if odd is not None:
-        raise InputError(
-            f"{path} holds numbers of more than 15 digits, which a spreadsheet rounds; save that "
-            f"column as text"
-        )
-    return rows
+    return [list(row) for sheet in full.values() for row in sheet.to_numpy(object)]
+
+
+def _is_rounded(cell: object) -> bool:
+    return isinstance(cell, int | float) and abs(cell) >= _EXACT
