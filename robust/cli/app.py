@@ -19,13 +19,13 @@ from robust.cli import (
     compare,
     demo,
     fit_detector,
-    init,
     merge,
     report,
     screen,
     train,
 )
 from robust.cli import list as listing
+from robust.cli.drafts import init
 from robust.cli.output import one_line_logs, print_errors
 from robust.cli.process.failures import BAD_INPUT, explain
 from robust.cli.process.stopping import INTERRUPTED, as_interrupts

@@ -293,7 +293,7 @@ def _dry_run(plan: Plan, device: str, *, skip_broken: bool, workers: WorkerChoic
         from robust.auditing.request import RunSettings
 
         found = dry_run(plan, RunSettings(None, device, skip_broken, workers=workers))
-    from robust.cli.dry_run import cost_table
+    from robust.auditing.cost_table import cost_table
 
     console = make_console()
     console.print(cost_table(found))

@@ -24,7 +24,7 @@ _DEEPEST = 2
 
 
 @dataclass(frozen=True)
-class Layout:
+class PublicLayout:
     """How a public data set is distributed."""
 
     key: str
@@ -78,7 +78,7 @@ class Layout:
         return found - ({str(self.data.get("group"))} if joined else set())
 
 
-def read_layout(key: str) -> Layout:
+def read_layout(key: str) -> PublicLayout:
     """The layout of a name; InputError."""
     if key not in LAYOUTS:
         raise InputError(f"no layout {key!r}; {did_you_mean(key, LAYOUTS, limit=20)}")
@@ -86,14 +86,14 @@ def read_layout(key: str) -> Layout:
 
 
 @functools.cache
-def _read(key: str) -> Layout:
+def _read(key: str) -> PublicLayout:
     raw = tomllib.loads(read_text(FOLDER / f"{key}.toml"))
     files = {
         role: (names,) if isinstance(names, str) else tuple(names)
         for role, names in raw.get("files", {}).items()
     }
     finding = raw.get("finding", {})
-    return Layout(
+    return PublicLayout(
         key=key,
         name=raw["name"],
         about=raw["about"],
@@ -114,7 +114,7 @@ def _read(key: str) -> Layout:
     )
 
 
-def find_files(layout: Layout, folder: Path) -> dict[str, str]:
+def find_files(layout: PublicLayout, folder: Path) -> dict[str, str]:
     """The table of each role, as a path below the folder, or in the current one; InputError."""
     found: dict[str, str] = {}
     missing: list[str] = []
@@ -147,7 +147,7 @@ def _near(folder: Path, depth: int = _DEEPEST) -> Iterator[Path]:
             yield from _near(below, depth - 1)
 
 
-def choose_finding(layout: Layout, given: str | None, outputs: int | None) -> str | None:
+def choose_finding(layout: PublicLayout, given: str | None, outputs: int | None) -> str | None:
     """The name of the finding that is audited; None: the classes as they are. InputError."""
     if given is not None:
         if given not in layout.findings:
@@ -159,7 +159,7 @@ def choose_finding(layout: Layout, given: str | None, outputs: int | None) -> st
     return layout.default
 
 
-def apply_layout(draft: Draft, layout: Layout, folder: Path, finding: str | None) -> None:
+def apply_layout(draft: Draft, layout: PublicLayout, folder: Path, finding: str | None) -> None:
     """Fill `[data]` from a layout, for the finding that is audited.
 
     A list of the set's findings says which are chosen where the user has not.
@@ -180,7 +180,7 @@ def apply_layout(draft: Draft, layout: Layout, folder: Path, finding: str | None
     draft.set("report.images", layout.images)
 
 
-def _filled(value: Any, files: Mapping[str, str], layout: Layout, finding: str | None) -> Any:
+def _filled(value: Any, files: Mapping[str, str], layout: PublicLayout, finding: str | None) -> Any:
     """A value of a layout with its files and its finding; None where it does not apply."""
     if isinstance(value, Mapping):
         return {name: _filled(one, files, layout, finding) for name, one in value.items()}

@@ -7,11 +7,11 @@ from pathlib import Path
 from robust.cases.medmnist import COLUMNS
 from robust.cases.npz import load_array
 from robust.drafting.draft import Draft, Question
-from robust.drafting.layouts import Layout
+from robust.drafting.layouts import PublicLayout
 from robust.errors import InputError, did_you_mean
 
 
-def draft_npz(draft: Draft, path: Path, layout: Layout, finding: str | None) -> None:
+def draft_npz(draft: Draft, path: Path, layout: PublicLayout, finding: str | None) -> None:
     """Fill `[data]` from the labels of an npz file; InputError where it has none."""
     stem = path.stem.partition("_")[0]
     public = layout.sets.get(stem)

@@ -14,7 +14,7 @@ from robust.drafting.draft import Draft
 from robust.drafting.images import ImageFacts, look_at_images
 from robust.drafting.layouts import (
     LAYOUTS,
-    Layout,
+    PublicLayout,
     apply_layout,
     choose_finding,
     find_files,
@@ -53,7 +53,7 @@ class Drafted:
 
     draft: Draft
     facts: ModelFacts | None
-    layout: Layout | None
+    layout: PublicLayout | None
     cases: Cases | None
     """Those that are audited; None where they cannot be opened yet."""
     images: ImageFacts | None
@@ -118,7 +118,7 @@ def _empty_classes(cases: Cases) -> list[str]:
 
 def _draft_cases(
     draft: Draft, request: DraftRequest, facts: ModelFacts | None
-) -> tuple[Layout | None, str | None]:
+) -> tuple[PublicLayout | None, str | None]:
     """Fill `[data]`; the layout that was used, and the finding that is audited."""
     path = request.path
     layout = None if request.layout is None else read_layout(request.layout)
@@ -155,7 +155,7 @@ def _npz_in(path: Path) -> Path | None:
     return found[0] if found else None
 
 
-def recognise(path: Path) -> Layout | None:
+def recognise(path: Path) -> PublicLayout | None:
     """The layout whose table lies in a folder, or is a file, with all columns that it names."""
     folder = path if path.is_dir() else path.parent
     for layout in map(read_layout, LAYOUTS):

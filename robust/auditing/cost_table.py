@@ -1,15 +1,13 @@
-"""What a dry run has found, as a command prints it."""
+"""What a dry run has found, as a table for the terminal."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rich.table import Table
 
+from robust.auditing.cost import rounded
+from robust.auditing.dry_run import DryRun
 from robust.progress import clock_text
-
-if TYPE_CHECKING:
-    from robust.auditing.dry_run import DryRun
+from robust.report.text.format import counted
 
 MOST_CLASSES = 8
 """Named with their numbers of cases."""
@@ -17,9 +15,6 @@ MOST_CLASSES = 8
 
 def cost_table(found: DryRun) -> Table:
     """Cases, passes, time and disk, a line each."""
-    from robust.auditing.cost import rounded
-    from robust.report.text.format import counted
-
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -45,7 +40,7 @@ def cost_table(found: DryRun) -> Table:
     for stage, seconds in found.stages.items():
         if seconds >= max(1, 0.05 * found.seconds):
             table.add_row("", f"  {clock_text(seconds)} {stage}")
-    table.add_row("Disk", f"about {size_text(found.bytes)} in the run folder")
+    table.add_row("Disk", f"about {disk_text(found.bytes)} in the run folder")
     return table
 
 
@@ -59,7 +54,7 @@ def cases_text(found: DryRun) -> str:
     return f"{found.cases}{of} ({', '.join(parts)})"
 
 
-def size_text(count: int) -> str:
+def disk_text(count: int) -> str:
     """Bytes in MB, with one digit below 10."""
     size = count / 1e6
     return f"{size:.1f} MB" if size < 10 else f"{size:,.0f} MB"

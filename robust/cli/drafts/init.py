@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from robust.cli.drafts.questions import ask
 from robust.cli.fields import CASE_OPTIONS, FieldOption, with_fields
 from robust.cli.options import DATA, MODEL, OUTPUT, Device
 from robust.cli.output import FAILED, make_console, print_errors, write_text
@@ -22,7 +23,7 @@ from robust.progress import progress_bar
 
 if TYPE_CHECKING:
     from robust.auditing.dry_run import DryRun
-    from robust.drafting.draft import Draft, Question
+    from robust.drafting.draft import Draft
     from robust.drafting.plan import Drafted, DraftRequest
 
 EXAMPLE = "Example: robust init HAM10000/ --layout ham10000 --model model.pth --out plan.toml"
@@ -116,7 +117,7 @@ def init(
     console = make_console()
     while drafted.draft.questions and sys.stdin.isatty() and sys.stdout.isatty():
         question = drafted.draft.questions[0]
-        given = {**request.changes, question.place: _asked(console, question)}
+        given = {**request.changes, question.place: ask(console, question)}
         request = replace(request, changes=given)
         drafted = _draft(request, out)
     write_text(out, drafted.draft.text())
@@ -151,35 +152,6 @@ def _draft(request: DraftRequest, out: Path) -> Drafted:
 
 def _trained(out: Path) -> str:
     return (Path("models") / out.stem).as_posix()
-
-
-def _asked(console: Console, question: Question) -> Any:
-    """The answer of somebody at a terminal; a choice also by its number in the list."""
-    console.print(f"\n{question.text}")
-    for number, choice in enumerate(question.choices, 1):
-        console.print(f"  {number:3} {choice}")
-    while True:
-        answer = str(typer.prompt("Answer", default=_default_answer(question))).strip()
-        parts = [part.strip() for part in answer.split(",")] if question.several else [answer]
-        known = [_choice(question, part) for part in parts]
-        if all(one is not None for one in known):
-            if isinstance(question.example, int) and parts[0].isdigit():
-                return int(parts[0])
-            return known if question.several else known[0]
-        console.print("Give one of the list, by name or number.")
-
-
-def _default_answer(question: Question) -> str:
-    example = question.example
-    return ",".join(example) if isinstance(example, list) else str(example)
-
-
-def _choice(question: Question, text: str) -> str | None:
-    if not question.choices or text in question.choices:
-        return text
-    if text.isdigit() and 1 <= int(text) <= len(question.choices):
-        return question.choices[int(text) - 1]
-    return None
 
 
 def _show(console: Console, drafted: Drafted, out: Path) -> None:
@@ -245,7 +217,7 @@ def _show_cost(console: Console, out: Path, device: str) -> int:
         print_errors([f"the plan does not run yet: {error}"])
         console.print(f"\nAudit once it does: {_command(out)}", soft_wrap=True)
         return 1
-    from robust.cli.dry_run import cost_table
+    from robust.auditing.cost_table import cost_table
 
     console.print(cost_table(found))
     console.print(f"\nAudit:  {_command(out)}", soft_wrap=True)
