@@ -357,9 +357,13 @@ def _split_to_audit(names: Mapping[str, int] | Sequence[str]) -> str:
 
 def draft_shares(draft: Draft) -> None:
     """Divide images that nothing else divides, before they are opened."""
-    folders = draft.get("data.table") == ["none"]
-    if draft.get("data.split") != "all" or draft.has("data.splits") or folders:
+    if draft.get("data.split") != "all" or draft.has("data.splits"):
         return
+    if draft.get("data.table") == [FOLDERS_ALONE]:
+        raise InputError(
+            f"{draft.get('data.path')} has no folders train, val and test, so that nothing says "
+            f"what to learn from; divide it by patient, or lay a table of labels beside the images"
+        )
     draft.set(
         "data.splits",
         SHARES,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from robust.cases.split_names import SPLITS
 from robust.drafting.draft import Draft
 from robust.drafting.plan import Drafted
+from robust.plan.paths import FOLDERS_ALONE
 from robust.training.recipe import read_recipe
 
 VAL = 0.15
@@ -33,13 +35,22 @@ def draft_recipe(drafted: Drafted) -> Draft:
     for place, known in plan.values.items():
         if place.startswith("data.") and place != "data.split":
             recipe.values[place] = known
-    for split, value in splits_of(plan.get("data.splits")).items():
+    for split, value in _splits_of(plan).items():
         recipe.set(f"splits.{split}", value)
     return recipe
 
 
-def splits_of(splits: Any) -> dict[str, Any]:
-    """`[splits]` for the splits that data have: a share of train for val where there is none."""
-    if isinstance(splits, dict) and not set(SPLITS[1:-1]) & set(splits):
-        return {"val": VAL}
-    return {}
+def _splits_of(plan: Draft) -> dict[str, Any]:
+    """`[splits]` that differ from train, val and test: a share of train where there is no val."""
+    splits, split = plan.get("data.splits"), plan.get("data.split")
+    if plan.get("data.table") == [FOLDERS_ALONE]:
+        root = Path(plan.get("data.path"))
+        names = {name for name in SPLITS if (root / name).is_dir()}
+    elif isinstance(splits, dict):
+        names = set(splits)
+    else:
+        return {}
+    found: dict[str, Any] = {} if names & {*SPLITS[1:-1]} else {"val": VAL}
+    return (
+        found if "test" in names else {**found, "test": "none" if split in SPLITS[:-1] else split}
+    )

@@ -13,8 +13,10 @@ from robust.cases import open_cases
 from robust.drafting.data import find_pattern
 from robust.drafting.findings import absence_in
 from robust.drafting.plan import Drafted, DraftRequest, draft_plan, recognise
+from robust.drafting.recipe import draft_recipe
 from robust.errors import InputError
 from robust.plan.load import make_plan
+from robust.training.recipe import make_recipe
 from tests.drafting import sets
 
 
@@ -168,6 +170,22 @@ def test_training_divides_what_nothing_divides(tmp_path: Path) -> None:
     assert data_of(drafted(root))["split"] == "all"
     data = data_of(drafted(root, train=True))
     assert data["splits"] == {"train": 0.7, "val": 0.1, "test": 0.2} and data["split"] == "test"
+
+
+def test_undivided_folders_cannot_train(tmp_path: Path) -> None:
+    for n in range(4):
+        sets.write(tmp_path / "set" / ("no", "yes")[n % 2] / f"{n}.png", n)
+    with pytest.raises(InputError, match="nothing says what to learn from"):
+        drafted(tmp_path / "set", train=True)
+
+
+def test_a_recipe_without_a_val_folder(tmp_path: Path) -> None:
+    for n in range(8):
+        split = ("train", "test")[n // 4]
+        sets.write(tmp_path / "set" / split / ("no", "yes")[n % 2] / f"{n}.png", n)
+    recipe = draft_recipe(drafted(tmp_path / "set", train=True))
+    assert recipe.get("splits.val") == 0.15 and not recipe.has("splits.test")
+    make_recipe(recipe.tables())
 
 
 def test_plans_load_also_with_lines_to_fill_in(tmp_path: Path) -> None:

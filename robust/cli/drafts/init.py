@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from robust.drafting.draft import Draft
     from robust.drafting.plan import Drafted, DraftRequest
 
-EXAMPLE = "Example: robust init HAM10000/ --layout ham10000 --model model.pth --out plan.toml"
+EXAMPLE = "Example: robust init HAM10000/ --layout ham10000 --model model.pth"
 
 _DATA = (*CASE_OPTIONS, FieldOption("--split", "data.split", "Split to audit.", default="test"))
 PANELS = ((DATA, _DATA),)
