@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
-GROUPS = ("foolbox", "pytest", "ray", "slurm", "train", "docs")
+GROUPS = ("foolbox", "pytest", "ray", "slurm", "train", "xlsx", "docs")
 """Extras that users install; `dev` is for those who work on the project."""
 
 

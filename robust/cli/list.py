@@ -123,6 +123,11 @@ def data(pattern: str) -> Table:
         "a column",
     )
     table.add_row(
+        "FOLDER, table = TABLE",
+        "images below it, labels as published: CSV, TSV, XLSX; columns named in [data]",
+        "a column or group_pattern",
+    )
+    table.add_row(
         "FOLDER/CLASS/*.png",
         "one subfolder per class, perhaps inside train, val and test",
         "group_pattern",

@@ -191,6 +191,7 @@ class DataSpec(PlanTable):
             "path": "name the images: --data IMAGES",
             "table": "name the table: --table TABLE",
             "join": "name the tables: --join TABLES",
+            "file": "give the template: --file-column TEMPLATE",
             "splits": "name the lists: --splits test=LIST",
             "where": "give the filter: --where FILTER, or take where out of [data]",
             "group_pattern": "give the pattern: --group-pattern PATTERN",
@@ -395,7 +396,7 @@ class Plan(PlanTable):
         content = self.model_dump(
             mode="json", exclude={"title", "doubts", "report", "gates", "model"}
         )
-        for name in ("path", "table", "join", "splits", "where", "group_pattern"):
+        for name in ("path", "table", "join", "file", "splits", "where", "group_pattern"):
             (content["data"] or {}).pop(name, None)
         content["scenarios"]["surrogate"] = self.scenarios.surrogate is not None
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -73,3 +73,28 @@ def test_the_folder_is_called_by_its_name_from_within(
 ) -> None:
     monkeypatch.chdir(write_images(tmp_path / "cohort", "x/1.png", "y/2.png"))
     assert open_cases(".", group="none").source == "a folder of images"
+
+
+def test_class_folders_are_divided_by_shares_of_the_patients(tmp_path: Path) -> None:
+    files = [
+        f"{kind}/p{i}_{k}.png" for kind in ("ill", "well") for i in range(10) for k in range(2)
+    ]
+    write_images(tmp_path, *files)
+    shares = {"train": 0.8, "test": 0.2}
+    options = {"splits": shares, "group_pattern": r"(\w+/p\d)_"}
+    test, train = (open_cases(tmp_path, split=s, **options) for s in ("test", "train"))
+    assert (len(test), len(train)) == (8, 32)
+    assert sorted(labels(test)) == [0] * 4 + [1] * 4
+    assert not {e.group for e in test.entries} & {e.group for e in train.entries}
+    assert "splits drawn by group with seed 0" in test.source and test.split == "test"
+    assert len(open_cases(tmp_path, split="all", **options)) == 40
+    for more, said in (
+        ({"splits": "path"}, "class folders take shares"),
+        ({"splits": {"test": "list.txt"}}, "are shares of the patients"),
+        ({"split": "val"}, "no rows of split 'val'"),
+    ):
+        with pytest.raises(InputError, match=said):
+            open_cases(tmp_path, **{**options, **more})
+    write_images(tmp_path, "test/ill/p0_0.png")
+    with pytest.raises(InputError, match="is divided into test; leave out splits"):
+        open_cases(tmp_path, **options)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from robust.cases import open_cases
+from robust.cases import open_cases, open_findings
 from robust.errors import InputError
 from tests.cases.tables import labels
 
@@ -135,3 +135,22 @@ def test_medmnist_as_published(
     case = open_cases(path, group="none")[5]
     np.testing.assert_array_equal(case.stored.pixels(case.image), wanted)
     assert labels(open_cases(path, group="none")) == numbers[:, 0].tolist()
+
+
+def test_a_file_of_several_labels_asks_which(tmp_path: Path) -> None:
+    numbers = np.eye(14, dtype=np.uint8)[[6, 0, 6, 2]]
+    arrays = {f"{s}_images": np.zeros((4, 9, 9), np.uint8) for s in ("val", "test")}
+    arrays |= {f"{s}_labels": numbers for s in ("val", "test")}
+    path = write_npz(tmp_path / "chestmnist.npz", **arrays)
+    with pytest.raises(
+        InputError, match=r"has 14 label columns; name the one to audit: --label .*pneumonia"
+    ):
+        open_cases(path, group="none")
+    for name in ("6", "pneumonia"):
+        cases = open_cases(path, group="none", label=name, split="valid")
+        assert cases.classes == ("no pneumonia", "pneumonia") and cases.split == "val"
+        assert labels(cases) == [1, 0, 1, 0]
+    found = open_findings(path, group="none")
+    assert len(found) == 14 and labels(found["effusion"]) == [0, 0, 0, 1]
+    with pytest.raises(InputError, match="names one finding"):
+        open_findings(path, group="none", label="6")

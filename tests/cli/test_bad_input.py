@@ -79,7 +79,7 @@ BAD_PLANS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     # Entries that nobody knows.
     ("top", {"top": 'tilte = "x"'}, ("unknown entry tilte; did you mean title?",)),
     ("model entry", {"model": MODEL | {"arhitecture": "x"}}, ("did you mean architecture?",)),
-    ("data entry", {"data": DATA | {"groups": "x"}}, ("data.groups; did you mean group?",)),
+    ("data entry", {"data": DATA | {"groups": "x"}}, ("data.groups; nearest of", "group")),
     ("audit entry", {"audit": {"ep": 1}}, ("unknown entry audit.ep; did you mean eps?",)),
     ("idle entry", {"data": DATA | {"label": "x"}}, ("[data] label = 'x' does not apply",)),
     # Attacks.
@@ -119,7 +119,11 @@ BAD_PLANS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("limit", {"data": DATA | {"limit": 0}}, ("data.limit", "(got 0)")),
     # Data that are not there.
     ("folder", {"data": {"path": "nowhere"}}, ("no such folder or file: nowhere; check the path",)),
-    ("a file", {"data": {"path": "toy_factory.py"}}, ("neither a folder of images nor a MedMN",)),
+    (
+        "a file",
+        {"data": {"path": "toy_factory.py"}},
+        ("neither a folder of images, a table nor a MedMN",),
+    ),
     ("phantom", {"data": {"path": "phantom:chest"}}, ("'chest'; did you mean chest_xray?",)),
     ("count", {"data": DATA | {"count": 0}}, ("count must be at least 2",)),
     ("phantom seed", {"data": DATA | {"seed": -1}}, ("synthetic images: seed must be at least 0",)),
@@ -320,7 +324,7 @@ def test_images_without_patients(robust: Robust) -> None:
         ([0, 1, 7], {}, "the model has 2 outputs, the data 8 classes"),
         ([0, 1, -1], {}, "label -1 is out of range"),
         ([0, 1, 0.5], {}, "label 0.5 is out of range"),
-        ([0, 1, ""], {}, "2.png has no label; fill it in"),
+        ([0, 1, ""], {}, "2.png has no label, as 1 of 3 rows; fill it in"),
         (["well", "sick", "sikc"], {"classes": ["well", "sick"]}, "did you mean sick?"),
         ([0, 1], {"label": "lable"}, "no label column 'lable'; did you mean label?"),
         ([0, 1], {"subgroups": ["sex"]}, "no subgroup column 'sex'; there are: file"),

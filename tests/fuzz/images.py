@@ -383,7 +383,7 @@ def prepare_npz(home: Path) -> Subject:
         return {"chestmnist.npz": data}
 
     def use(folder: Path) -> None:
-        check_cases(open_cases(folder / "chestmnist.npz", group="none"))
+        check_cases(open_cases(folder / "chestmnist.npz", group="none", label="0"))
 
     return Subject(seeds, damage, use)
 

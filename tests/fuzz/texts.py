@@ -105,6 +105,24 @@ WORDS: tuple[Any, ...] = (
     ),
     *("train", "val", "a" * 300, "é", "\0", "sop_instance_uid", "x", "index", "1"),
 )
+LABEL_OPTIONS: dict[str, tuple[Any, ...]] = {
+    "label": (["label", "age"], ["site", "sex"], "label,age"),
+    "file": ("{site}/{file}", "{file}", ["file", "site"], "file,file"),
+    "separator": ("|", ",", "list", "o", ""),
+    "positive": (["normal"], ["1"], ["-1"], ["1", "x"], "0", [""]),
+    "uncertain": ("positive", "exclude"),
+    "blank": ("negative", "exclude"),
+    "reader": ("site",),
+    "vote": ("majority", "any", "all"),
+    "group_pattern": (r"(\w+)/", r"(\w)", "("),
+    "blank_group": ("own",),
+    "table": (["cases.csv"], ["cases.csv", "cases.csv"], "none", [OPTIONS]),
+    "join": ("cases.csv", ["cases.csv", OPTIONS]),
+}
+SPLITS: tuple[Any, ...] = (
+    *("path", "site", "split", "no", "", {}, {"test": 1.0}, {"train": 0.5, "test": 0.5}),
+    *({"test": "cases.csv"}, {"test": OPTIONS, "train": "cases.csv"}, {"test": "x", "train": 0.5}),
+)
 FILTERS = ("age > 40", "source == 'hospital'", "site in ('north',)", "label == 1 and age < 60")
 
 
@@ -136,6 +154,12 @@ def prepare_table(home: Path) -> Subject:
             options["classes"] = rng.choices(WORDS, k=rng.randint(0, 3))
         if rng.random() < 0.2:
             options["where"] = rng.choice(FILTERS)
+        if rng.random() < 0.3:
+            options["splits"] = rng.choice(SPLITS)
+            options["split_seed"] = rng.choice((0, 1, 1 << 40))
+        for name, values in LABEL_OPTIONS.items():
+            if rng.random() < 0.1:
+                options[name] = rng.choice((*values, rng.choice(WORDS)))
         if rng.random() < 0.2:
             options |= {
                 "keep_names": True,

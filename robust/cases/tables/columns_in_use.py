@@ -22,30 +22,39 @@ _FIELD = re.compile(r"\{([^{}]+)\}")
 
 
 @dataclass(frozen=True)
-class FileColumns:
-    """Where a row names its images: each entry gives one image a row."""
+class ImageName:
+    """Where a row has the name of one image."""
 
-    templates: tuple[str, ...]
-    """With columns in braces."""
+    columns: tuple[str, ...]
+    template: str | None = None
+    """With the columns in braces; None where one column is the name."""
+
+    def cells(self, rows: dict[str, Column]) -> Column:
+        """What each row calls its image; empty where one of the columns is."""
+        named = [rows[column] for column in self.columns]
+        template = self.template
+        if template is None:
+            return ["" if cell in EMPTY_WORDS else cell for cell in named[0]]
+        found = []
+        for cells in zip(*named):
+            values = dict(zip(self.columns, cells))
+            empty = any(cell in EMPTY_WORDS for cell in cells)
+            found.append("" if empty else _FIELD.sub(lambda m: values[m[1]], template))  # noqa: B023
+        return found
+
+
+@dataclass(frozen=True)
+class FileColumns:
+    """Where a row has its images: each entry gives one."""
+
+    names: tuple[ImageName, ...]
     said: str = ""
     """What was found out and not said by the plan, for the report."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that the templates name."""
-        return tuple(dict.fromkeys(c for t in self.templates for c in _FIELD.findall(t)))
-
-    def cells(self, template: str, rows: dict[str, Column]) -> Column:
-        """What each row calls its image; empty where a column of the template is."""
-        columns = _FIELD.findall(template)
-        if template == f"{{{columns[0]}}}":
-            return ["" if cell in EMPTY_WORDS else cell for cell in rows[columns[0]]]
-        found = []
-        for cells in zip(*(rows[column] for column in columns)):
-            values = dict(zip(columns, cells))
-            empty = any(cell in EMPTY_WORDS for cell in cells)
-            found.append("" if empty else _FIELD.sub(lambda m: values[m[1]], template))  # noqa: B023
-        return found
+        """The columns in use."""
+        return tuple(dict.fromkeys(column for name in self.names for column in name.columns))
 
 
 def file_columns(
@@ -53,24 +62,28 @@ def file_columns(
 ) -> FileColumns:
     """The columns that name images; InputError where none or several do and none is named."""
     if given is not None:
-        names = _named(tables, given)
-        templates = tuple(n if _FIELD.search(n) else f"{{{n}}}" for n in names)
-        found = FileColumns(templates)
+        texts = _named(tables, given, "file")
+        found = FileColumns(tuple(_image_name(tables, text) for text in texts))
         for name in found.columns:
             tables.require(name, "file")
         return found
     if FILE in tables.header:
-        return FileColumns((f"{{{FILE}}}",))
+        return FileColumns((ImageName((FILE,)),))
     candidates = naming_columns(tables, index)
     if len(candidates) == 1:
         (name,) = candidates
-        return FileColumns((f"{{{name}}}",), f"images named by column {name}")
+        return FileColumns((ImageName((name,)),), f"images named by column {name}")
     there = ", ".join(map(excerpt, candidates or tables.header[:20]))
     known = "several name images" if candidates else "there are"
     raise InputError(
         f"{tables.name} has no file column {FILE!r}, as a cases.csv has; name the column of the "
         f"images: --file-column, or file in [data]; {known}: {there}"
     )
+
+
+def _image_name(tables: Tables, text: str) -> ImageName:
+    columns = () if text in tables.header else tuple(dict.fromkeys(_FIELD.findall(text)))
+    return ImageName(columns, text) if columns else ImageName((text,))
 
 
 def naming_columns(tables: Tables, index: ImageIndex) -> list[str]:
@@ -80,7 +93,7 @@ def naming_columns(tables: Tables, index: ImageIndex) -> list[str]:
     """
     if len(tables.own_header) > MOST_TRIED:
         return []
-    header = [name for name in tables.own_header if tables.own_header.count(name) == 1]
+    header = [n for n in tables.own_header if n and tables.own_header.count(n) == 1]
     sample = tables.stacked[0].columns(header, most=_SAMPLE)
     most: dict[str, int] = {}
     for name, cells in sample.items():
@@ -117,7 +130,7 @@ def label_columns(
     where they are one-hot. InputError lists the columns otherwise.
     """
     if given is not None:
-        names = _named(tables, given)
+        names = _named(tables, given, "label")
         for name in names:
             tables.require(name, "label")
         return LabelColumns(names)
@@ -145,8 +158,10 @@ def _one_hot(rows: dict[str, Column], names: Sequence[str]) -> bool:
     return set(sums) == {1.0}
 
 
-def _named(tables: Tables, given: str | Sequence[str]) -> tuple[str, ...]:
+def _named(tables: Tables, given: str | Sequence[str], field: str) -> tuple[str, ...]:
     """Columns as the plan lists them; on the command line with commas between them."""
+    if not given or (not isinstance(given, str) and "" in given):
+        raise InputError(f"[data] {field} is empty; name a column")
     if not isinstance(given, str):
         return tuple(given)
     parts = tuple(part.strip() for part in given.split(","))

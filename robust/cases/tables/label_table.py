@@ -31,7 +31,7 @@ from robust.cases.tables.labels import (
     read_columns,
     read_labels,
 )
-from robust.cases.tables.shares import draw_splits
+from robust.cases.tables.shares import are_shares, draw_splits, drawn_text
 from robust.cases.tables.splits import (
     BY_PATH,
     check_no_leak,
@@ -84,7 +84,9 @@ class TableOptions:
     window: int | None = None
 
     def __post_init__(self) -> None:
-        """InputError for a policy or a vote that there is not."""
+        """InputError for a policy or a vote that there is not, and for an empty separator."""
+        if self.separator == "":
+            raise InputError("[data] separator is empty; name the sign between values, or list")
         for name, known in _WORDS_OF.items():
             value = getattr(self, name)
             if value is not None and value not in known:
@@ -190,7 +192,7 @@ class LabelTable:
             self._located = self._instances(directory)
             self._cells = self._columns[UID]
             return
-        cells = [self._files.cells(t, self._columns) for t in self._files.templates]
+        cells = [name.cells(self._columns) for name in self._files.names]
         if len(cells) > 1:
             # A row without one of its images has the others.
             pairs = [
@@ -254,7 +256,7 @@ class LabelTable:
         if isinstance(splits, Mapping):
             return (
                 self._drawn(splits)
-                if _are_shares(splits)
+                if are_shares(splits)
                 else splits_by_lists(
                     {name: str(file) for name, file in splits.items()},
                     self.root,
@@ -280,11 +282,7 @@ class LabelTable:
         strata = ["\0".join(cells) for cells in zip(*self._label_cells())]
         drawn = draw_splits(groups, strata, shares, self.options.split_seed)
         unit = "image" if self.options.group == "none" else "group"
-        parts = ", ".join(f"{name} {share:g}" for name, share in shares.items())
-        self._notes.append(
-            f"splits drawn by {unit} with seed {self.options.split_seed}, stratified by label: "
-            f"{parts}"
-        )
+        self._notes.append(drawn_text(shares, self.options.split_seed, unit))
         return drawn
 
     def _choose(self, kept: Sequence[bool]) -> tuple[list[bool] | None, str]:
@@ -321,8 +319,8 @@ class LabelTable:
     def _label_cells(self) -> list[Column]:
         """The cells of each label column, by image; of a column for each image one alone."""
         names = self._labels.names
-        files = self._files.templates if self._files is not None else ("",)
-        if len(names) == len(files) > 1:
+        images = 1 if self._files is None else len(self._files.names)
+        if len(names) == images > 1:
             columns = [self._columns[name] for name in names]
             pairs = zip(self._rows_of, self._place_of)
             return [[columns[place][row] for row, place in pairs]]
@@ -505,15 +503,6 @@ class LabelTable:
 
 
 _OWN = ' (or group = "none", each image its own group; or group_pattern, the patient in its path)'
-
-
-def _are_shares(splits: Mapping[str, float | str]) -> bool:
-    kinds = {isinstance(value, str) for value in splits.values()}
-    if len(kinds) != 1:
-        raise InputError(
-            "[data] splits names lists of images, or shares of the patients, for every split"
-        )
-    return kinds == {False}
 
 
 def _text(cells: Sequence[str]) -> pd.Series[Any]:

@@ -119,13 +119,18 @@ def _one_finding(column: LabelColumn, rules: LabelRules) -> list[int]:
     if numbers is None and all(cell in EMPTY_WORDS for cell in column.cells):
         numbers = [None] * len(column.cells)
     if numbers is None or not _sure(numbers) <= {0, 1}:
-        odd = next(c for c in column.cells if (numbers_of([c]) or [0])[0] not in (0, 1, -1))
+        odd = next(cell for cell in column.cells if not _says_presence(cell))
         raise InputError(
             f"{column.where} holds {excerpt(odd, 40)!r}; of several label columns each holds 1, 0, "
             f"-1 or nothing"
         )
     _require_policies(column, rules, numbers)
     return _presence(rules, numbers, {1.0})
+
+
+def _says_presence(cell: str) -> bool:
+    numbers = numbers_of([cell])
+    return cell in EMPTY_WORDS if numbers is None else numbers[0] in (0, 1, -1)
 
 
 def _sure(numbers: Sequence[float | None]) -> set[float]:

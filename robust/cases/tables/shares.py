@@ -11,6 +11,22 @@ from robust.errors import InputError
 _WHOLE = 1e-6
 
 
+def are_shares(splits: Mapping[str, object]) -> bool:
+    """Whether the plan names shares, not lists; InputError where it names both or nothing."""
+    kinds = {isinstance(value, str) for value in splits.values()}
+    if len(kinds) != 1:
+        raise InputError(
+            "[data] splits names lists of images, or shares of the patients, for every split"
+        )
+    return kinds == {False}
+
+
+def drawn_text(shares: Mapping[str, float], seed: int, unit: str) -> str:
+    """What the report says of splits that were drawn; `unit` is a group or an image."""
+    parts = ", ".join(f"{name} {share:g}" for name, share in shares.items())
+    return f"splits drawn by {unit} with seed {seed}, stratified by label: {parts}"
+
+
 def check_shares(shares: Mapping[str, float]) -> None:
     """InputError where shares are not positive or do not add up to 1."""
     if any(not 0 < share <= 1 for share in shares.values()):

@@ -24,6 +24,7 @@ _DATA_GAPS = (
     ("path", "--data IMAGES"),
     ("table", "--table TABLE"),
     ("join", "--join TABLES"),
+    ("file", "--file-column TEMPLATE"),
     ("splits", "--splits test=LIST"),
     ("where", "--where FILTER"),
     ("group_pattern", "--group-pattern PATTERN"),

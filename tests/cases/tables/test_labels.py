@@ -66,6 +66,7 @@ def test_a_finding_is_some_of_the_words(tmp_path: Path) -> None:
         ({"positive": ("mel",), "classes": ("a", "b", "c")}, "makes two classes"),
         ({"blank": "maybe"}, "blank must be positive, negative, exclude, not 'maybe'"),
         ({"vote": "most"}, "vote must be majority, any, all"),
+        ({"separator": ""}, "separator is empty"),
     ):
         with pytest.raises(InputError, match=said):
             open_cases(tmp_path, group="none", label="dx", **options)
@@ -148,6 +149,10 @@ def test_columns_that_are_not_one_hot_ask_for_the_finding(tmp_path: Path) -> Non
     ):
         with pytest.raises(InputError, match=said):
             open_cases(tmp_path, group="none", **{"label": names, **policies, **options})
+    with pytest.raises(InputError, match="A holds 'x'; of several label columns"):
+        opened(tmp_path, "A,B", "x,0", "0,1", label=("A", "B"))
+    with pytest.raises(InputError, match=r"\[data\] label is empty; name a column"):
+        open_cases(tmp_path, group="none", label="")
     with pytest.raises(InputError, match="A holds '2'; of several label columns each holds 1, 0"):
         opened(tmp_path, "A,B", "2,0", "0,1", label=("A", "B"))
 
