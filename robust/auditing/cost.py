@@ -101,6 +101,8 @@ class RunSize:
     """Whether every pass is a query to a black box."""
     budget: int | None = None
     """Most queries that the plan allows."""
+    read: float = _READ
+    """Seconds to read an image and to predict it."""
 
 
 def estimate(plan: Plan, cells: Sequence[Cell], size: RunSize) -> Cost:
@@ -117,7 +119,7 @@ def estimate(plan: Plan, cells: Sequence[Cell], size: RunSize) -> Cost:
     }
     if plan.twin is not None:
         passes[DEPLOYED] = _twin_passes(plan, own, cases)
-    other = {CLEAN: _READ * cases, RESULTS: 0.5 + 1e-3 * cases * len(own)}
+    other = {CLEAN: size.read * cases, RESULTS: 0.5 + 1e-3 * cases * len(own)}
     if plan.doubts.probe:
         passes[PROBE] = float(PROBE_PASSES * min(MAX_CASES, cases))
     if size.pictures:
@@ -128,7 +130,7 @@ def estimate(plan: Plan, cells: Sequence[Cell], size: RunSize) -> Cost:
         sets = 2 * len(logged) + len(BENIGN_CHANGES)
         learned = min(size.reference, plan.detection.reference_cases)
         passes[REFERENCE] = float(learned + scored)
-        other[REFERENCE] = _READ * learned
+        other[REFERENCE] = size.read * learned
         passes[ATTACKS] += float(len(logged) * scored)
         passes[CONTROLS] = float((len(logged) + len(BENIGN_CHANGES)) * scored)
         other[DETECTORS] = _SCORED * size.detectors * len(logged) * sets + _MAP
@@ -282,8 +284,7 @@ def cost_text(cost: Cost, cells: Sequence[Cell], size: RunSize) -> str:
     sizes = len({(cell.threat.norm, cell.threat.eps) for cell in cells})
     total = sum(cost.passes.values())
     what = (
-        f"at most {_rounded(total)} passes of single images through the network, all stages "
-        f"together"
+        f"at most {rounded(total)} passes of single images through the network, all stages together"
     )
     if size.black_box:
         bounded = all(cell.attack.traits.counts_passes for cell in cells)
@@ -320,7 +321,7 @@ def time_text(seconds: float) -> str:
     return f"Time: about {clock_text(seconds)} (minutes:seconds) at the speed measured so far"
 
 
-def _rounded(number: float) -> str:
+def rounded(number: float) -> str:
     """Three digits, as the number is an estimate: `1,230,000`."""
     digits = max(len(f"{number:.0f}") - 3, 0)
     return f"{round(number, -digits):,.0f}"

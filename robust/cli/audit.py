@@ -26,6 +26,7 @@ from robust.cli.options import (
     MACHINES,
     MODEL,
     OUTPUT,
+    RUNNING,
     AllowCode,
     Device,
     Gate,
@@ -234,6 +235,15 @@ def audit(
     skip_broken: SkipBroken = False,
     gate: Gate = False,
     allow_code: AllowCode = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Measure for a few seconds and say what the audit will cost in time and disk. "
+            "Nothing is attacked or written.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = False,
     settings: PlanSettings = None,
     shard: Annotated[
         str | None,
@@ -313,9 +323,19 @@ def audit(
             "--shard attacks one part alone: give --gate to robust merge, and leave --engine and "
             "--workers out"
         )
+    if dry_run and (gate or part is not None or engine is not None):
+        raise InputError("--dry-run attacks nothing: leave --gate, --shard and --engine out")
     resolved = resolve_plan(
-        plan, changes, settings, out, no_gallery=no_gallery, allow_code=allow_code, gate=gate
+        plan,
+        changes,
+        settings,
+        None if dry_run else out,
+        no_gallery=no_gallery,
+        allow_code=allow_code,
+        gate=gate,
     )
+    if dry_run:
+        return _dry_run(resolved, device, skip_broken=skip_broken, workers=team)
     folder = out or _default_out(plan, resolved)
     if resolved.model is not None and asks_for_several(resolved.model):
         if part is not None or options is not None:
@@ -330,6 +350,21 @@ def audit(
             resolved, options, folder, device, skip_broken=skip_broken, gate=gate
         )
     run_audit(resolved, folder, device, skip_broken=skip_broken, gate=gate, workers=team)
+
+
+def _dry_run(plan: Plan, device: str, *, skip_broken: bool, workers: WorkerChoice | None) -> None:
+    """Print what a plan will cost."""
+    with progress_bar() as progress:
+        progress(0, 0, "measuring")
+        from robust.auditing.dry_run import dry_run
+        from robust.auditing.request import RunSettings
+
+        found = dry_run(plan, RunSettings(None, device, skip_broken, workers=workers))
+    from robust.auditing.cost_table import cost_table
+
+    console = make_console()
+    console.print(cost_table(found))
+    console.print("Nothing was attacked or written.")
 
 
 def resolve_plan(

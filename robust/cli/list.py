@@ -21,10 +21,12 @@ Row = tuple[str, ...]
 
 
 def list_(
-    what: Annotated[str, typer.Argument(help="attacks, detectors, models, formats or data.")],
+    what: Annotated[
+        str, typer.Argument(help="attacks, detectors, models, formats, data or layouts.")
+    ],
     filter: Annotated[str, typer.Option(help="Shell pattern for the names of models.")] = "*",
 ) -> None:
-    """List attacks, detectors, models, model formats or data formats."""
+    """List attacks, detectors, models, model formats, data formats or layouts of public sets."""
     if what not in LISTS:
         raise InputError(f"cannot list {what!r}; {did_you_mean(what, LISTS)}")
     make_console().print(LISTS[what](filter))
@@ -159,6 +161,17 @@ def data(pattern: str) -> Table:
     return table
 
 
+def layouts(pattern: str) -> Table:
+    """Layouts of public data sets, for `robust init --layout`."""
+    from robust.drafting.layouts import LAYOUTS, read_layout
+
+    table = _table("layout", "data set", "tables")
+    for layout in map(read_layout, LAYOUTS):
+        files = [names[0] for names in layout.files.values()]
+        table.add_row(layout.key, layout.name, ", ".join(files) or "none")
+    return table
+
+
 OTHER_LIBRARIES = (
     ("hf", "hf:OWNER/NAME: an image classifier on the Hugging Face hub"),
     ("timm", "timm:hf-hub:OWNER/NAME: a network of timm on the Hugging Face hub"),
@@ -173,4 +186,5 @@ LISTS: dict[str, Callable[[str], RenderableType]] = {
     "models": models,
     "formats": formats,
     "data": data,
+    "layouts": layouts,
 }

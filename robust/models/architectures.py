@@ -69,6 +69,18 @@ def list_models(pattern: str = "*") -> dict[str, list[str]]:
     }
 
 
+def shapes_of(architecture: str) -> dict[str, tuple[int, ...]] | None:
+    """Names and shapes in the state dict of a network, built without memory; None if it cannot."""
+    library, _, name = architecture.partition(":")
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            state = create(library, name, None, pretrained=False).state_dict()
+    except Exception:  # noqa: BLE001  (some are not made to be built without memory)
+        return None
+    return {key: tuple(value.shape) for key, value in state.items()}
+
+
 def find_library(name: str) -> tuple[str, str]:
     """Library and name of an architecture, with the library before a colon or not; InputError."""
     library, _, rest = name.rpartition(":")

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from robust.engine.gradient_free import fitting_plan
 from safetensors.torch import save_file
 
 from attacks import Square
 from robust import BlackBox
 from robust.auditing import audit
-from robust.engine.gradient_free import fitting_plan
 from robust.errors import BlackBoxFailure, InputError
 from robust.models import Classifier
 from robust.plan.load import make_plan

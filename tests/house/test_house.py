@@ -28,6 +28,7 @@ ORDER = (
     ("robust.scenarios", "robust.storage", "robust.diagnostics", "robust.guard"),
     ("robust.benchmark", "robust.gallery", "robust.report"),
     ("robust.training",),
+    ("robust.drafting",),
     ("robust.auditing", "robust.demo"),
     ("robust.cli", "robust.pytest_plugin"),
     ("robust.__main__", "robust.__init__"),

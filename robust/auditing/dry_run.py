@@ -1,0 +1,207 @@
+"""A dry run: what an audit would cost in time and disk, from a few seconds of measurement."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robust.auditing import cost, disk
+from robust.auditing.attack_stage import computing
+from robust.auditing.request import AuditRequest, RunSettings, open_request
+from robust.cases.case import Case
+from robust.cases.consistency import check_outputs
+from robust.detection.factory import make_extractor
+from robust.engine.batch import group_by_shape, stack_images
+from robust.engine.cells import running_order
+from robust.engine.goal import goal_of
+from robust.errors import InputError
+from robust.models import Classifier, choose_device, prepare
+from robust.models.acceleration.accelerate import make_fast_models
+from robust.models.preparation import image_template
+from robust.plan.spec import Plan
+
+READING_SECONDS = 1.0
+"""Images are read for so long, at most a chunk of them."""
+PASSING_SECONDS = 2.0
+"""Gradient passes are made for so long, two of them at least."""
+WORKER_START = 8.0
+"""Seconds until a worker process has imported what it needs and opened the data."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured on a few images."""
+
+    images: int
+    correct: int
+    """Of them, read correctly without an attack."""
+    read: float
+    """Seconds to read an image and to predict it."""
+    each: float
+    """Seconds of one pass of one image, the mean of those forward and backward."""
+    gradients: bool
+    """Whether a gradient leads from the outputs to the image."""
+    shape: tuple[int, ...]
+    """Of an image."""
+    features: int
+    """Values that detectors read of an image; 0 without detectors."""
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What an audit would cost."""
+
+    cases: int
+    groups: int
+    grouped: bool
+    classes: Mapping[str, int]
+    """Cases by class."""
+    cells: int
+    """Runs of an attack at one eps on all cases."""
+    attacks: int
+    sizes: int
+    """Different norms and eps."""
+    passes: float
+    """Of single images through the network, at most."""
+    stages: Mapping[str, float]
+    """Seconds by stage."""
+    bytes: int
+    """Of the run directory."""
+    workers: int
+    speed: Speed
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole audit, at most."""
+        return sum(self.stages.values())
+
+
+def dry_run(plan: Plan, settings: RunSettings) -> DryRun:
+    """Open what a plan names, measure for about three seconds, and estimate; nothing is written.
+
+    InputError for a plan that cannot run, as far as a few images show it.
+    """
+    request = open_request(plan, settings)
+    request.check()
+    inputs, cells = request.inputs, request.cells
+    goal_of(plan.audit, inputs.cases)
+    workers = 1 if settings.workers is None else settings.workers.count or 1
+    with computing(settings.device):
+        torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+        speed = measure_speed(request)
+    told = cost.told_cost(request)
+    size = dataclasses.replace(told.size, read=speed.read)
+    expected = cost.estimate(plan, cells, size)
+    stages = expected.seconds(speed.each)
+    if workers > 1:
+        stages[cost.ATTACKS] = stages[cost.ATTACKS] / workers + WORKER_START
+    labels = Counter(entry.label for entry in inputs.cases.entries)
+    return DryRun(
+        cases=len(inputs.cases),
+        groups=len({entry.group for entry in inputs.cases.entries}),
+        grouped=inputs.cases.grouped,
+        classes={name: labels[i] for i, name in enumerate(inputs.cases.classes)},
+        cells=len(running_order(cells)),
+        attacks=len({cell.label for cell in cells}),
+        sizes=len({cell.threat for cell in cells}),
+        passes=sum(expected.passes.values()),
+        stages=stages,
+        bytes=disk.estimate_bytes(plan, inputs.cases, cells, size, speed.shape, speed.features),
+        workers=workers,
+        speed=speed,
+    )
+
+
+def measure_speed(request: AuditRequest) -> Speed:
+    """Read and predict some images, and differentiate the network as attacks would."""
+    plan, cases = request.plan, request.inputs.cases
+    began = time.perf_counter()
+    good: list[tuple[int, Case]] = []
+    rows = range(len(cases))[:: max(1, len(cases) // plan.audit.chunk)][: plan.audit.chunk]
+    for row, case in zip(rows, cases.stream(rows, ahead=4)):
+        if not isinstance(case, InputError):
+            good.append((row, case))
+        elif not request.skip_broken:
+            raise InputError(f"{case}, or go on without it: --skip-broken")
+        if good and time.perf_counter() - began > READING_SECONDS:
+            break
+    if not good:
+        raise InputError("none of the first images could be read; there is nothing to measure")
+    read = (time.perf_counter() - began) / len(good)
+    shaped = max(group_by_shape(good), key=len)
+    device = choose_device(request.device)
+    ready = prepare(request.inputs.classifier, device, images=stack_images(shaped, torch.empty(0)))
+    x = stack_images(shaped, image_template(ready))
+    with torch.no_grad():
+        logits, forward = _timed(lambda: ready(x), x)
+    check_outputs(logits, cases.classes)
+    truth = torch.tensor([case.label for _, case in shaped], device=x.device)
+    each, gradients = _seconds_of_pass(request, ready, x, forward / len(x))
+    features = 0
+    if request.detectors:
+        with torch.no_grad():
+            extract = make_extractor(
+                ready, list(request.detectors.values()), x[:1], plan.detection.layers
+            )
+            found = extract(x[:1])
+        features = found.logits.shape[1] + sum(v.shape[1] for v in found.layers.values())
+    return Speed(
+        images=len(x),
+        correct=int((logits.argmax(1) == truth).sum()),
+        read=read + forward / len(x),
+        each=each,
+        gradients=gradients,
+        shape=tuple(x.shape[1:]),
+        features=features,
+    )
+
+
+def _seconds_of_pass(
+    request: AuditRequest, ready: Classifier, x: Tensor, forward: float
+) -> tuple[float, bool]:
+    """Seconds of a pass of one image, half of them backward, and whether it has a gradient."""
+    if not ready.origin.differentiable:
+        return forward, False
+    passes = sum(float(cell.attack.passes) for cell in running_order(request.cells))
+    chunk = request.plan.audit.chunk
+    models = make_fast_models(
+        ready,
+        x,
+        request.plan.audit.precision,
+        passes=passes * len(request.inputs.cases),
+        rows=chunk,
+    )
+    model = models.low_precision or models.float32
+
+    def both(images: Tensor) -> Callable[[], object]:
+        def run() -> object:
+            free = images.detach().requires_grad_()
+            out = model(free).double().logsumexp(1).sum()
+            return torch.autograd.grad(out, free)
+
+        return run
+
+    try:
+        _, first = _timed(both(x[:1]), x)
+    except RuntimeError:  # an attack will say it in its own words
+        return forward, False
+    count = max(1, min(len(x), int(PASSING_SECONDS / 2 / max(first, 1e-6))))
+    _timed(both(x[:count]), x)  # the first batch of a shape takes longer than those that follow
+    times: list[float] = []
+    while sum(times) < PASSING_SECONDS and len(times) < 50:
+        times.append(_timed(both(x[:count]), x)[1])
+    return min(times) / count / 2, True
+
+
+def _timed(work: Callable[[], Tensor] | Callable[[], object], x: Tensor) -> tuple[Tensor, float]:
+    began = time.perf_counter()
+    found = work()
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)
+    return found, time.perf_counter() - began  # type: ignore[return-value]

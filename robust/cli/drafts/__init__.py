@@ -1,0 +1,1 @@
+"""The command that drafts a plan, and what it asks at a terminal."""

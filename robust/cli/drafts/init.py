@@ -1,0 +1,235 @@
+"""`robust init`: write a plan from a folder or a table of images and a model."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from robust.cli.drafts.questions import ask
+from robust.cli.fields import CASE_OPTIONS, FieldOption, with_fields
+from robust.cli.options import DATA, MODEL, OUTPUT, Device
+from robust.cli.output import FAILED, make_console, print_errors, write_text
+from robust.errors import InputError
+from robust.files import path_exists
+from robust.plan.spec import Plan
+from robust.progress import progress_bar
+
+if TYPE_CHECKING:
+    from robust.auditing.dry_run import DryRun
+    from robust.drafting.draft import Draft
+    from robust.drafting.plan import Drafted, DraftRequest
+
+EXAMPLE = "Example: robust init HAM10000/ --layout ham10000 --model model.pth"
+
+_DATA = (*CASE_OPTIONS, FieldOption("--split", "data.split", "Split to audit.", default="test"))
+PANELS = ((DATA, _DATA),)
+"""Options that set a field of the plan, so that it is not guessed."""
+
+
+@with_fields(Plan, PANELS)
+def init(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of images, a table of labels, or a MedMNIST .npz.", show_default=False
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Weights, a TorchScript, .pt2, .onnx or .keras file, a folder, timm:NAME, or "
+            "package.module:function.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(
+            help="Network of the weights, where their names and shapes do not tell it.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            help="How a public data set is distributed, as robust list layouts prints it.",
+            rich_help_panel=DATA,
+            show_default="recognised, or none",
+        ),
+    ] = None,
+    finding: Annotated[
+        str | None,
+        typer.Option(
+            help="Finding that is audited, as the table or the layout names it.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the images, where PATH is a table that lies elsewhere.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Plan to write.", rich_help_panel=OUTPUT)
+    ] = Path("plan.toml"),
+    train: Annotated[
+        bool,
+        typer.Option(
+            "--train",
+            help="There is no model yet: write recipe.toml too, which trains one on the same data.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    replace_files: Annotated[
+        bool,
+        typer.Option("--replace", help="Replace a plan that is there.", rich_help_panel=OUTPUT),
+    ] = False,
+    device: Device = "auto",
+    *,
+    changes: Mapping[str, Any],
+) -> None:
+    """Write a plan from your images and your model.
+
+    The command looks at the files and writes a commented plan in which each guess is marked. Then
+    it measures for a few seconds, and prints the audit command and what it will cost. It asks only
+    what the files cannot tell, and only at a terminal; elsewhere it leaves a line to fill in. Exit
+    codes: 0 the plan runs, 1 something is to be filled in or mended, 2 bad input.
+    """
+    recipe = out.with_name("recipe.toml") if train else None
+    _check_options(model, train, [out, *([recipe] if recipe is not None else [])], replace_files)
+    from robust.drafting.plan import DraftRequest
+
+    request = DraftRequest(path, model, architecture, images, layout, finding, train, changes)
+    with progress_bar() as progress:
+        progress(0, 0, "looking at the files")
+        drafted = _draft(request, out)
+    console = make_console()
+    while drafted.draft.questions and sys.stdin.isatty() and sys.stdout.isatty():
+        question = drafted.draft.questions[0]
+        given = {**request.changes, question.place: ask(console, question)}
+        request = replace(request, changes=given)
+        drafted = _draft(request, out)
+    write_text(out, drafted.draft.text())
+    _show(console, drafted, out)
+    code = _show_open(console, drafted, out)
+    if recipe is not None:
+        code |= _write_recipe(console, drafted, recipe, out)
+    elif not code:
+        code |= _show_cost(console, out, device)
+    if code:
+        raise typer.Exit(FAILED)
+
+
+def _check_options(model: str | None, train: bool, files: list[Path], replace_files: bool) -> None:
+    if train and model is not None:
+        raise InputError("--train is for data without a model: leave --model out")
+    for file in files:
+        if path_exists(file) and file.is_dir():
+            raise InputError(f"{file} is a folder; name a file with --out")
+        if path_exists(file) and not replace_files:
+            raise InputError(f"{file} exists; name another file with --out, or add --replace")
+
+
+def _draft(request: DraftRequest, out: Path) -> Drafted:
+    from robust.drafting.plan import draft_plan
+
+    drafted = draft_plan(request)
+    if request.train:
+        drafted.draft.set("model.folder", _trained(out), "The folder that robust train writes.")
+    return drafted
+
+
+def _trained(out: Path) -> str:
+    return (Path("models") / out.stem).as_posix()
+
+
+def _show(console: Console, drafted: Drafted, out: Path) -> None:
+    """What was found, and what the user should look at."""
+    if drafted.images is not None:
+        console.print(drafted.images.text())
+    if drafted.facts is not None:
+        console.print(_model_text(drafted))
+    for note in drafted.draft.notes:
+        console.print(note)
+    guesses = [place for place, value in drafted.draft.values.items() if value.guess]
+    console.print(f"\nPlan: {out}", soft_wrap=True)
+    if guesses:
+        console.print(f"Look at the guesses in it: {', '.join(guesses)}")
+
+
+def _model_text(drafted: Drafted) -> str:
+    facts = drafted.facts
+    assert facts is not None
+    text = f"Model: {facts.kind}"
+    if facts.matches:
+        text += f" of {facts.matches[0].name}"
+    if facts.outputs:
+        text += f", {facts.outputs} outputs"
+    return f"{text}."
+
+
+def _show_open(console: Console, drafted: Drafted, out: Path) -> int:
+    """What is to be filled in or mended; the exit code."""
+    for question in drafted.draft.questions:
+        console.print(f"\nTo fill in: {question.place} in {out}. {question.text}")
+        if question.choices:
+            more = ", ..." if len(question.choices) > 20 else ""
+            console.print(f"One of: {', '.join(question.choices[:20])}{more}")
+    if drafted.problem:
+        print_errors([f"the images cannot be opened as the plan says: {drafted.problem}"])
+    return int(bool(drafted.draft.questions or drafted.problem))
+
+
+def _write_recipe(console: Console, drafted: Drafted, recipe: Path, out: Path) -> int:
+    from robust.drafting.recipe import draft_recipe
+    from robust.training.recipe import make_recipe
+
+    draft: Draft = draft_recipe(drafted)
+    make_recipe(draft.tables(), str(recipe))
+    write_text(recipe, draft.text())
+    console.print(f"Recipe: {recipe}", soft_wrap=True)
+    train = ["robust", "train", str(recipe), "--out", _trained(out)]
+    console.print(f"\nTrain:  {shlex.join(train)}", soft_wrap=True)
+    console.print(f"Audit:  {_command(out)}", soft_wrap=True)
+    return 0
+
+
+def _command(out: Path) -> str:
+    return shlex.join(["robust", "audit", str(out)])
+
+
+def _show_cost(console: Console, out: Path, device: str) -> int:
+    """The command, and what it will cost; the exit code."""
+    try:
+        found = _measured(out, device)
+    except InputError as error:
+        print_errors([f"the plan does not run yet: {error}"])
+        console.print(f"\nAudit once it does: {_command(out)}", soft_wrap=True)
+        return 1
+    from robust.auditing.cost_table import cost_table
+
+    console.print(cost_table(found))
+    console.print(f"\nAudit:  {_command(out)}", soft_wrap=True)
+    return 0
+
+
+def _measured(out: Path, device: str) -> DryRun:
+    from robust.cli.overrides import plan_from
+
+    with progress_bar() as progress:
+        progress(0, 0, "measuring")
+        from robust.auditing.dry_run import dry_run
+        from robust.auditing.request import RunSettings
+
+        return dry_run(plan_from(out, {}), RunSettings(None, device))

@@ -1,0 +1,58 @@
+"""Finds the architectures of timm and torchvision that a state dict's names and shapes fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from robust.drafting.architecture_index import Shapes, architectures_like
+from robust.models.architectures import shapes_of
+
+
+@dataclass(frozen=True)
+class Match:
+    """An architecture that a state dict fits."""
+
+    name: str
+    """With its library: `torchvision:resnet18`."""
+    outputs: int | None
+    """Of its last layer, where that can be said."""
+    channels: int
+    """Of its first layer."""
+    own_head: str | None = None
+    """Name of the last layer, where the state dict has other layers in its place."""
+
+
+def find_matches(state: Shapes) -> list[Match]:
+    """Every architecture that fits; those with the library's own head first, then torchvision's.
+
+    Weights of one fit many of both libraries.
+    """
+    found: list[Match] = []
+    for name, head in architectures_like(state):
+        expected = shapes_of(name)
+        match = None if expected is None else compare_shapes(name, head, expected, state)
+        if match is not None:
+            found.append(match)
+    found.sort(key=lambda m: (m.own_head is not None, m.name.startswith("timm:"), len(m.name)))
+    return found
+
+
+def compare_shapes(name: str, head: str, expected: Shapes, state: Shapes) -> Match | None:
+    """How a state dict fits a network whose last layer is `head`; None where it is another's."""
+    channels = 3
+    for key, shape in expected.items():
+        given = state.get(key, shape)
+        if given == shape or key.startswith(f"{head}."):
+            continue
+        first = len(given) == 4 == len(shape) and shape[1] == 3
+        if not first or given != (shape[0], given[1], *shape[2:]):
+            return None
+        channels = given[1]
+    weight, bias = f"{head}.weight", f"{head}.bias"
+    given = state.get(weight, ())
+    if len(given) == len(expected[weight]) and given[1:] == expected[weight][1:]:
+        own = {n for n in state if n.startswith(f"{head}.")} - {weight, bias}
+        if not own:
+            return Match(name, given[0], channels)
+    matrices = [s for n, s in state.items() if n.startswith(f"{head}.") and len(s) == 2]
+    return Match(name, matrices[-1][0] if matrices else None, channels, own_head=head)
