@@ -7,8 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from robust.cli.options import ATTACKS, DATA, OUTPUT, AllowCode, Device, PlanSettings, SkipBroken
 from robust.cli.output import make_console
+from robust.cli.plan_options.options import (
+    ATTACKS,
+    DATA,
+    OUTPUT,
+    AllowCode,
+    Device,
+    PlanSettings,
+    SkipBroken,
+)
 from robust.errors import InputError
 from robust.plan.spec import Plan
 from robust.progress import progress_bar
@@ -63,7 +71,7 @@ def attack(
     The folder receives lossless PNG files and attacks.csv with the result for each image. With
     --save-dicom a second folder receives DICOM files, which contain no patient data.
     """
-    from robust.cli.overrides import parse_settings, plan_from
+    from robust.cli.plan_options.overrides import parse_settings, plan_from
     from robust.plan.paths import require_new
 
     for folder in (out, *([save_dicom] if save_dicom else [])):

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from robust.cli.fields import (
+from robust.cli.findings import audit_each
+from robust.cli.output import make_console
+from robust.cli.plan_options.fields import (
     CASE_OPTIONS,
     FieldOption,
     as_findings,
@@ -18,8 +20,7 @@ from robust.cli.fields import (
     as_tables,
     with_fields,
 )
-from robust.cli.findings import audit_each
-from robust.cli.options import (
+from robust.cli.plan_options.options import (
     ATTACKS,
     DATA,
     DETECTORS,
@@ -35,7 +36,6 @@ from robust.cli.options import (
     RunFolder,
     SkipBroken,
 )
-from robust.cli.output import make_console
 from robust.errors import InputError, did_you_mean
 from robust.plan.findings import asks_for_several
 from robust.plan.machines import MOST_SHARDS, MOST_WORKERS, Shard, SlurmJobs, WorkerChoice
@@ -378,7 +378,7 @@ def resolve_plan(
     gate: bool,
 ) -> Plan:
     """The plan in a file with the options laid over it; InputError, also where it lacks gates."""
-    from robust.cli.overrides import parse_settings, plan_from
+    from robust.cli.plan_options.overrides import parse_settings, plan_from
 
     no_images = {"report.gallery": 0} if no_gallery else {}
     every = {**changes, **no_images, **parse_settings(settings or (), Plan)}

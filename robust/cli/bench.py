@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from robust.cli.options import ATTACKS, DATA, MODEL, RUNNING, AllowCode, Device
 from robust.cli.output import make_console
+from robust.cli.plan_options.options import ATTACKS, DATA, MODEL, RUNNING, AllowCode, Device
 from robust.errors import InputError, did_you_mean
 from robust.progress import progress_bar
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from robust.cli.options import OUTPUT, RUNNING
 from robust.cli.output import FAILED, make_console, print_errors, write_text
+from robust.cli.plan_options.options import OUTPUT, RUNNING
 from robust.errors import InputError, did_you_mean
 from robust.progress import progress_bar
 

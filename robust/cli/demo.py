@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from robust.cli.options import DATA, OUTPUT, Device, NoGallery
 from robust.cli.output import make_console
+from robust.cli.plan_options.options import DATA, OUTPUT, Device, NoGallery
 from robust.progress import progress_bar
 
 EXAMPLE = "Example: robust demo --modality fundus --out demo-fundus"
@@ -33,7 +33,7 @@ def demo(
     The command trains the network, audits it and writes a report. It downloads nothing.
     """
     from robust.cli.audit import run_audit
-    from robust.cli.overrides import plan_from
+    from robust.cli.plan_options.overrides import plan_from
     from robust.plan.paths import require_modality, require_plan_folder, require_writable
 
     require_modality(modality)

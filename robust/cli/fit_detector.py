@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from robust.cli.options import ATTACKS, DETECTORS, OUTPUT, AllowCode, Device
 from robust.cli.output import make_console
+from robust.cli.plan_options.options import ATTACKS, DETECTORS, OUTPUT, AllowCode, Device
 from robust.errors import InputError
 from robust.progress import progress_bar
 from robust.records.estimate import TOO_FEW

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from robust.cli.audit import PANELS, resolve_plan, show_run
-from robust.cli.fields import with_fields
-from robust.cli.options import (
+from robust.cli.plan_options.fields import with_fields
+from robust.cli.plan_options.options import (
     RUNNING,
     AllowCode,
     Device,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from robust.cli.options import OUTPUT, Gate, NoGallery
+from robust.cli.plan_options.options import OUTPUT, Gate, NoGallery
 from robust.errors import InputError, did_you_mean
 from robust.files import cannot, path_exists
 from robust.progress import progress_bar

@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from robust.cli.options import MODEL, OUTPUT, AllowCode, Device, SkipBroken
 from robust.cli.output import make_console, print_errors, write_text
+from robust.cli.plan_options.options import MODEL, OUTPUT, AllowCode, Device, SkipBroken
 from robust.errors import InputError
 from robust.files import open_regular, path_exists
 from robust.printable import printable

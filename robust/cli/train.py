@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from robust.cli.fields import (
+from robust.cli.output import make_console
+from robust.cli.plan_options.fields import (
     CASE_OPTIONS,
     FieldOption,
     as_numbers,
     as_split_or_share,
     with_fields,
 )
-from robust.cli.options import (
+from robust.cli.plan_options.options import (
     DATA,
     HARDENING,
     MODEL,
@@ -29,7 +30,6 @@ from robust.cli.options import (
     Device,
     RecipeSettings,
 )
-from robust.cli.output import make_console
 from robust.errors import InputError
 from robust.training.recipe import Recipe, make_recipe, read_recipe
 
@@ -163,7 +163,7 @@ def train(
     The folder holds the weights, a model card, the training curves and a plan. The same command
     continues a training that was interrupted. Needs pip install 'robust-audit[train]'.
     """
-    from robust.cli.overrides import parse_settings
+    from robust.cli.plan_options.overrides import parse_settings
 
     if recipe_file is not None and recipe is not None:
         raise InputError("give either a recipe file or --recipe, not both")
@@ -196,7 +196,7 @@ def lay_over_recipe(raw: dict[str, Any], changes: Mapping[str, Any]) -> dict[str
 
     A choice of pretrained or random weights removes the recipe's file of weights.
     """
-    from robust.cli.overrides import lay_over
+    from robust.cli.plan_options.overrides import lay_over
 
     hardening = any(field.startswith("adversarial.") for field in changes)
     if hardening and "adversarial.method" not in changes and "adversarial" not in raw:

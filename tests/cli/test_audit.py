@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from robust.cli.audit import as_detectors
-from robust.cli.overrides import plan_from
+from robust.cli.plan_options.overrides import plan_from
 from tests.cli.commands import write_plan
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from robust.cli import audit, train
 from robust.cli.app import app
-from robust.cli.fields import FieldOption, Panels, default_text
+from robust.cli.plan_options.fields import FieldOption, Panels, default_text
 from robust.plan.load import find_table
 from robust.plan.spec import Plan
 from robust.training.recipe import Recipe

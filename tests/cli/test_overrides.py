@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from robust.cli.overrides import lay_over, parse_settings, plan_from
+from robust.cli.plan_options.overrides import lay_over, parse_settings, plan_from
 from robust.errors import InputError
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from robust.cli.overrides import plan_from
+from robust.cli.plan_options.overrides import plan_from
 from robust.errors import InputError
 from robust.plan import parse_eps
 from robust.plan.load import load_plan, make_plan

@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 
 from robust.cli.drafts.questions import ask
-from robust.cli.fields import CASE_OPTIONS, FieldOption, with_fields
-from robust.cli.options import DATA, MODEL, OUTPUT, Device
 from robust.cli.output import FAILED, make_console, print_errors, write_text
+from robust.cli.plan_options.fields import CASE_OPTIONS, FieldOption, with_fields
+from robust.cli.plan_options.options import DATA, MODEL, OUTPUT, Device
 from robust.errors import InputError
 from robust.files import path_exists
 from robust.plan.spec import Plan
@@ -225,7 +225,7 @@ def _show_cost(console: Console, out: Path, device: str) -> int:
 
 
 def _measured(out: Path, device: str) -> DryRun:
-    from robust.cli.overrides import plan_from
+    from robust.cli.plan_options.overrides import plan_from
 
     with progress_bar() as progress:
         progress(0, 0, "measuring")
