@@ -29,7 +29,8 @@ from tests.report.extreme_runs.test_unfinished_runs import Stop
 STOPS = {
     "_attack": STAGES,
     "_detect": tuple(s for s in STAGES if s not in ("attacks", "storage")),
-    "run_scenarios": ("scenarios", "probe", "table", "gallery"),
+    "run_scenarios": ("scenarios", "twin", "probe", "table", "gallery"),
+    "compare_twin": ("twin", "probe", "table", "gallery"),
     "probe": ("probe", "table", "gallery"),
     "write_table": ("table", "gallery"),
     "make_gallery": ("table", "gallery"),
@@ -50,6 +51,7 @@ def plan(base: Path) -> Plan:
             "detectors": [{"name": "MaxSoftmax"}],
             "detection": {"adaptive": 4, "adaptive_steps": 2},
             "scenarios": {"universal": [2], "cases": 12},
+            "twin": {"precision": "bfloat16"},
             "report": {"gallery": 1},
             "gates": {
                 "clean_accuracy": 0.01,
