@@ -29,7 +29,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 OPSETS = (11, 17, 18, 21)
 
 
-def written(name: str, dynamo: bool, opset: int) -> tuple[int, ...]:
+def written(dynamo: bool, opset: int) -> tuple[int, ...]:
     """The opsets that an exporter may write when it is asked for one.
 
     The one by torch.export begins at 18 and goes back where onnx's version converter can; the one
@@ -52,13 +52,16 @@ def test_an_exported_network_is_accepted(
             monkeypatch.setattr(block.attn, "fused_attn", False)
     x = images(3, channels=3, size=224)
     path = export(net, tmp_path / "m.onnx", x[:2], dynamo=dynamo, opset=opset)
-    assert onnx.load(path, load_external_data=False).opset_import[0].version in written(
-        name, dynamo, opset
-    )
+    model = onnx.load(path, load_external_data=False)
+    nodes = model.graph.node
+    assert model.opset_import[0].version in written(dynamo, opset)
     loaded = load_classifier(file=path)
     assert loaded.origin.differentiable, loaded.origin.notes
     with torch.no_grad():
         torch.testing.assert_close(loaded.outputs(x), net(x), atol=1e-4, rtol=1e-3)
     proof = prove(prepare(loaded, images=x), [x])
     assert proof.outputs is not None and proof.outputs < 1e-4
-    assert proof.gradients < 1e-3 and proof.precision == "float64"
+    # ONNX computes a LayerNormalization at float32, whatever its input is.
+    normalises = any(node.op_type == "LayerNormalization" for node in nodes)
+    assert proof.precision == ("float32" if normalises else "float64")
+    assert proof.gradients < (2e-2 if normalises else 1e-3)

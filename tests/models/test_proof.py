@@ -44,6 +44,8 @@ class Changed(nn.Module):
             return self.network(x.detach()) + 0 * x.sum()
         if self.what == "cut":
             return self.network(x.detach())
+        if self.what == "float32 inside":
+            return self.network(x.float().to(x.dtype))
         assert self.what == "float32"
         return self.network(x.float() * self.one)
 
@@ -78,8 +80,9 @@ def test_a_true_copy_is_accepted_at_float64() -> None:
     assert (found.cases, found.directions, found.precision) == (8, 16, "float64")
 
 
-def test_constants_at_float32_are_compared_at_float32() -> None:
-    own = Changed(net(), "float32")
+@pytest.mark.parametrize("what", ["float32", "float32 inside"])
+def test_what_computes_at_float32_is_compared_at_float32(what: str) -> None:
+    own = Changed(net(), what)
     found = prove(ready(own, ModelOrigin("ONNX", own)), [images()])
     assert found.precision == "float32" and found.gradients < 2e-2
 

@@ -34,6 +34,7 @@ from robust.models.formats.onnx_runtime import (
     plain_reason,
 )
 from robust.models.proof import OUTPUT_TOLERANCE, output_deviation
+from robust.models.weights import quiet
 from robust.plan.paths import require_program
 
 if TYPE_CHECKING:
@@ -207,6 +208,10 @@ class ConvertedGraph(nn.Module):
         """The outputs `(n, outputs)` for images `(n, c, h, w)`."""
         if self.channels_last:
             x = x.permute(0, 2, 3, 1)
+        with quiet():  # of the converters, each time a slice is taken
+            return self._outputs(x)
+
+    def _outputs(self, x: Tensor) -> Tensor:
         if self.batch is None:
             return flat_outputs(self.graph(x))
         parts = []
