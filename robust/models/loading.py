@@ -47,6 +47,11 @@ from robust.models.weights import load_strictly, read_weights
 from robust.plan.code import load_named
 from robust.plan.paths import TRAINED
 
+OUTPUTS_WITHOUT_NAMES = (
+    "the model does not name them: give all names in order, outputs = [...] in [model], or the "
+    "output's number, from 0"
+)
+
 
 def load_classifier(
     architecture: str | None = None,
@@ -239,7 +244,7 @@ def _find_output(finding: int | str | None, outputs: Sequence[str] | None) -> in
     if finding not in _trained(names):
         raise InputError(
             f"finding {finding!r} is not among the outputs; "
-            + (did_you_mean(finding, _trained(names)) if names else "name them: outputs = [...]")
+            + (did_you_mean(finding, _trained(names)) if names else OUTPUTS_WITHOUT_NAMES)
         )
     return names.index(finding)
 

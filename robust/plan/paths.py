@@ -56,19 +56,19 @@ def check_model_paths(spec: ModelSpec) -> None:
 def require_weights(path: Path) -> None:
     """InputError where there is no such file; one that may not be looked at says so on opening."""
     if _missing(path):
-        raise InputError(f"no such weights file: {path}; check the path in [model]")
+        raise InputError(f"no such weights file: {path}; check the path")
 
 
 def require_program(path: Path) -> None:
     """InputError as `require_weights`, for a TorchScript file or a .pt2."""
     if _missing(path):
-        raise InputError(f"no such model file: {path}; check the path in [model]")
+        raise InputError(f"no such model file: {path}; check the path")
 
 
 def require_model_folder(folder: Path) -> None:
     """InputError where there is no such folder; what it holds shows where it is read."""
     if _missing(folder):
-        raise InputError(f"no such model folder: {folder}; check the path in [model]")
+        raise InputError(f"no such model folder: {folder}; check the path")
 
 
 def require_trained(folder: Path) -> None:
