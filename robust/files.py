@@ -85,7 +85,7 @@ _REASONS = {
     errno.ENOTDIR: "a part of its path is a file; name a folder",
     errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
     errno.ENFILE: "too many files are open on this machine; close some",
-    errno.ELOOP: "its links lead in a circle; mend them",
+    errno.ELOOP: "its links lead in a circle; fix them",
     errno.EIO: "the disk reports an error; copy the data to another one",
     errno.ESTALE: "the network disk lost the file (stale handle); mount it anew, then try again",
     errno.ETIMEDOUT: "the network disk does not answer; try again once it does",

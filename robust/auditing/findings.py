@@ -15,6 +15,7 @@ from robust.engine.database.clean_outputs import CleanOutputs
 from robust.engine.inputs import open_data, open_model, threshold_for
 from robust.errors import InputError, did_you_mean
 from robust.models import Classifier, choose_device, full_precision, prepare
+from robust.models.loading import OUTPUTS_WITHOUT_NAMES
 from robust.models.weights import weights_hash
 from robust.plan.findings import ALL, asks_for_several
 from robust.plan.machines import WorkerChoice
@@ -160,7 +161,7 @@ def _names(model: ModelSpec, classifier: Classifier) -> list[tuple[int, str]]:
         elif one in known:
             found[known.index(one)] = one
         else:
-            hint = did_you_mean(one, known) if known else "name them: outputs = [...]"
+            hint = did_you_mean(one, known) if known else OUTPUTS_WITHOUT_NAMES
             raise InputError(f"finding {one!r} is not among the outputs; {hint}")
     return sorted(found.items())
 

@@ -139,7 +139,7 @@ def _wait(names: Sequence[str], jobs: Sequence[submitit.Job[Any]], settings: Run
         _log.warning("robust: %s", line)
     if failed:
         raise InputError(
-            f"{failed[0]}; mend the cause and give the same command again, which submits only what "
+            f"{failed[0]}; fix the cause and give the same command again, which submits only what "
             f"is missing"
         )
 

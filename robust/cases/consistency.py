@@ -10,6 +10,9 @@ from torch import Tensor
 from robust.cases.case import Cases
 from robust.errors import InputError
 
+MOST_CLASSES = 12
+"""Named in a message."""
+
 
 def check_no_shared_groups(first: Cases, second: Cases, names: tuple[str, str]) -> None:
     """InputError where images of one group (patient, lesion) are on both sides.
@@ -52,4 +55,5 @@ def check_outputs(
 
 
 def _listed(names: Sequence[str]) -> str:
-    return f" ({', '.join(names)})"
+    more = ", ..." if len(names) > MOST_CLASSES else ""
+    return f" ({', '.join(names[:MOST_CLASSES])}{more})"

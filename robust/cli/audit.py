@@ -63,7 +63,12 @@ def as_detectors(flag: str, names: list[str]) -> list[dict[str, str]]:
 
 
 _MODEL = (
-    FieldOption("--architecture", "model.architecture", "Name of a timm or torchvision network."),
+    FieldOption(
+        "--architecture",
+        "model.architecture",
+        "Name of a timm or torchvision network, or with the prefix of another library, such as "
+        "hf:OWNER/NAME (see robust list formats).",
+    ),
     FieldOption(
         "--weights",
         "model.weights",
@@ -84,12 +89,16 @@ _MODEL = (
     FieldOption(
         "--factory", "model.factory", "Function that builds the network: package.module:function."
     ),
-    FieldOption("--folder", "model.folder", "Folder written by robust train."),
+    FieldOption(
+        "--folder",
+        "model.folder",
+        "Folder of robust train, transformers, timm or open_clip, or a MONAI bundle.",
+    ),
     FieldOption(
         "--endpoint",
         "model.endpoint",
-        "Model that is asked over HTTP, http://HOST:PORT/v2/models/NAME/infer. All images are "
-        "sent there.",
+        "Address of a model that is asked over HTTP: http://HOST:PORT/v2/models/NAME/infer. All "
+        "images are sent there.",
     ),
     FieldOption(
         "--head",
@@ -99,7 +108,8 @@ _MODEL = (
     FieldOption(
         "--finding",
         "model.finding",
-        "Output to audit (multilabel models), by name or number: one, several as in a,b, or all.",
+        "Finding to audit (multilabel models): name or number of the output, several as in a,b, or "
+        "all.",
         read=as_findings,
     ),
     FieldOption(
@@ -118,14 +128,14 @@ _MODEL = (
     FieldOption(
         "--output-key",
         "model.output_key",
-        "Name or place of the logits, if the network returns several tensors.",
+        "Name, or number from 0, of the logits if the network returns several tensors.",
         read=as_name_or_number,
     ),
     FieldOption("--size", "model.size", "Input size of the network in pixels.", int),
     FieldOption(
         "--fit",
         "model.fit",
-        "Images of another shape: squash, crop or pad.",
+        "How images of another shape are fitted: squash, crop or pad.",
     ),
     FieldOption(
         "--crop-pct",
@@ -138,12 +148,16 @@ _TWIN = (
     FieldOption(
         "--twin",
         "twin.file",
-        "File of the deployed version (exported, quantised), which is compared with the model. "
+        "File of the deployed version (exported, quantised), to compare with the model. "
         "--set twin.precision=float16 takes the same weights at half precision.",
     ),
 )
 _DATA = (
-    FieldOption("--data", "data.path", "Image folder, DICOMDIR, MedMNIST .npz or phantom:NAME."),
+    FieldOption(
+        "--data",
+        "data.path",
+        "Folder of images, table of labels, DICOMDIR, MedMNIST .npz, or phantom:NAME (synthetic).",
+    ),
     FieldOption("--split", "data.split", "Split to audit.", default="test"),
     *CASE_OPTIONS,
     FieldOption(
@@ -162,8 +176,7 @@ _DATA = (
     FieldOption(
         "--depth",
         "data.depth",
-        "Bits of the values in image files, for example 12 where files of 16 bits hold values of "
-        "12.",
+        "Bits of the values in image files, for example 12 where 16-bit files hold 12-bit values.",
         int,
     ),
     FieldOption("--grey", "data.grey", "Read colour files as grey.", bool),
@@ -225,7 +238,8 @@ def audit(
     plan: Annotated[
         Path | None,
         typer.Argument(
-            help="Plan in TOML, or a folder with a plan.toml. Options override it.",
+            help="Plan in TOML, as robust init writes it, or a folder with a plan.toml. Options "
+            "override it.",
             show_default=False,
         ),
     ] = None,

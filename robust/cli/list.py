@@ -117,22 +117,12 @@ def models(pattern: str) -> Table:
     return table
 
 
-def formats(pattern: str) -> Table:
-    """The forms in which a network may be given, and the fields of `[model]` for them."""
-    table = _table("field", "what is read", "remarks")
-    for row in (
-        ("weights", ".safetensors, .pth, .ckpt: state dicts, checkpoints of trainers", "no code"),
-        ("file", ".pt2: exported program of torch.export", "can run code"),
-        ("file", ".pt: TorchScript", "can run code; deprecated by PyTorch: export a .pt2"),
-        ("factory", "package.module:function that returns the network", "is code"),
-        ("folder", "what robust train wrote", "no code"),
-        ("folder", "config.json and weights of transformers or timm", "no code"),
-        ("folder", "open_clip_config.json and weights, with prompts", "no code"),
-        ("folder", "a MONAI bundle of a 2-D classifier", "expressions are code"),
-        ("architecture", "hf:, timm:hf-hub:, open_clip:, torchxrayvision:, monai:", "no code"),
-    ):
+def formats(pattern: str) -> Group:
+    """The forms in which a model may be given, by field of `[model]`, with the extra each needs."""
+    table = _table("field", "what is read", "extra", "runs code")
+    for row in MODEL_FORMATS:
         table.add_row(*row)
-    return table
+    return Group(table, Text("\nAn extra is installed with pip install 'robust-audit[EXTRA]'."))
 
 
 def data(pattern: str) -> Table:
@@ -172,6 +162,29 @@ def layouts(pattern: str) -> Table:
     return table
 
 
+MODEL_FORMATS: tuple[Row, ...] = (
+    ("architecture", "a name of timm or torchvision, with weights or pretrained", "", "no"),
+    ("", "timm:hf-hub:OWNER/NAME", "", "no"),
+    ("", "hf:OWNER/NAME", "huggingface", "no"),
+    ("", "open_clip:NAME, with prompts", "open-clip", "no"),
+    ("", "torchxrayvision:NAME", "torchxrayvision", "no"),
+    ("", "monai:NAME", "monai", "no"),
+    ("weights", ".safetensors, .pth, .pt, .ckpt, .bin: of any trainer", "", "no"),
+    ("file", ".onnx: ONNX", "onnx", "no"),
+    ("", ".keras, .h5, .hdf5: Keras 3 and 2", "keras", "no"),
+    ("", ".tflite: TFLite, without gradients", "tflite", "no"),
+    ("", ".pt2: exported program of torch", "", "can"),
+    ("", ".pt: TorchScript (deprecated: export a .pt2)", "", "can"),
+    ("folder", "of robust train", "", "no"),
+    ("", "of transformers", "huggingface", "no"),
+    ("", "of timm", "", "no"),
+    ("", "of open_clip, with prompts", "open-clip", "no"),
+    ("", "a MONAI bundle of a 2-D classifier", "monai", "if allowed"),
+    ("factory", "package.module:function", "", "yes"),
+    ("endpoint", "http://HOST:PORT/v2/models/NAME/infer", "endpoint", "no"),
+)
+"""Field of `[model]` (empty: as above), what it takes, the extra, and whether code of the maker
+runs."""
 OTHER_LIBRARIES = (
     ("hf", "hf:OWNER/NAME: an image classifier on the Hugging Face hub"),
     ("timm", "timm:hf-hub:OWNER/NAME: a network of timm on the Hugging Face hub"),

@@ -16,8 +16,9 @@ def draft_model(draft: Draft, facts: ModelFacts | None) -> None:
         draft.ask(
             Question(
                 "model.folder",
-                "Which model is audited? Give it with --model: weights, a TorchScript, .pt2, .onnx "
-                "or .keras file, a folder, timm:NAME, or package.module:function.",
+                "Which model is audited? Give it with --model: weights (.pth, .safetensors), a "
+                "whole network (.onnx, .keras, .tflite, .pt2), a folder, LIBRARY:NAME, or "
+                "package.module:function.",
                 "models/mine",
             )
         )

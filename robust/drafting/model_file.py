@@ -75,7 +75,7 @@ def look_at_model(given: str, architecture: str | None = None) -> ModelFacts:
             return ModelFacts("a function of Python", {"factory": given})
     raise InputError(
         f"no such model: {excerpt(given, 200)}; name a file, a folder, an architecture with its "
-        f"library (timm:resnet18) or a function (package.module:function)"
+        f"library (timm:resnet18), or a function (package.module:function)"
     )
 
 
@@ -169,8 +169,8 @@ def _file(path: Path, architecture: str | None) -> ModelFacts:
     kind = format_name(head + bytes(132))
     what = f"is {kind}, not a model" if kind is not None else "is no model that robust knows"
     raise InputError(
-        f"{path} {what}; name weights (.pth, .safetensors), a TorchScript, .pt2, "
-        f".onnx or .keras file, or a folder"
+        f"{path} {what}; name weights (.pth, .safetensors), a whole network (.onnx, "
+        f".keras, .tflite, .pt2), or a folder"
     )
 
 

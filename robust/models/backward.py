@@ -27,7 +27,7 @@ def backward_errors() -> Iterator[None]:
         if memory_ran_out(error) or not (isinstance(error, SystemExit) or _in_backward(error)):
             raise
         raise InputError(
-            f"the network's backward pass fails ({type_and_line(error)}); mend it, or wrap it in a "
+            f"the network's backward pass fails ({type_and_line(error)}); fix it, or wrap it in a "
             f"factory whose gradients work"
         ) from None
 

@@ -79,7 +79,7 @@ def failure_reason(error: BaseException, network: nn.Module, x: Tensor) -> str:
             f"device): let them follow its input"
         )
     if type(error) not in _OF_SHAPE:
-        return f"{type_and_line(error)}; its own code raises this: mend it there"
+        return f"{type_and_line(error)}; its own code raises this: fix it there"
     works = [count for count in _BATCHES if count != len(x) and _runs(network, x, count)]
     if works:
         counts = ", ".join(map(str, works))

@@ -40,12 +40,17 @@ from robust.models.classifier import Classifier, resized_side
 from robust.models.formats import load_file, load_folder, load_library
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
 from robust.models.formats.registry import prefix_of
-from robust.models.formats.tensorflow import refuse_as_weights
+from robust.models.formats.tensorflow import refuse_tensorflow
 from robust.models.preparation import evaluate
 from robust.models.trained import load_trained
 from robust.models.weights import load_strictly, read_weights
 from robust.plan.code import load_named
 from robust.plan.paths import TRAINED
+
+OUTPUTS_WITHOUT_NAMES = (
+    "the model does not name them: give all names in order, outputs = [...] in [model], or the "
+    "output's number, from 0"
+)
 
 
 def load_classifier(
@@ -125,7 +130,7 @@ def load_classifier(
         )
         return load_trained(folder, threshold)
     if weights is not None and path_exists(Path(weights)):
-        refuse_as_weights(Path(weights))
+        refuse_tensorflow(Path(weights))
     count = outputs if isinstance(outputs, int) or outputs is None else len(outputs)
     named = () if isinstance(outputs, int) or outputs is None else tuple(outputs)
     pair = None if size is None else _as_pair(size)
@@ -239,7 +244,7 @@ def _find_output(finding: int | str | None, outputs: Sequence[str] | None) -> in
     if finding not in _trained(names):
         raise InputError(
             f"finding {finding!r} is not among the outputs; "
-            + (did_you_mean(finding, _trained(names)) if names else "name them: outputs = [...]")
+            + (did_you_mean(finding, _trained(names)) if names else OUTPUTS_WITHOUT_NAMES)
         )
     return names.index(finding)
 

@@ -58,7 +58,7 @@ def load_named(name: str, what: str) -> Any:
     except BaseException as error:  # noqa: BLE001
         raise InputError(f"{what} {name} failed: {type_and_line(error)}") from None
     if found is None:
-        public = [known for known in vars(module) if not known.startswith("_")]
+        public = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
         raise InputError(f"{module_name} has no {attribute!r}; {did_you_mean(attribute, public)}")
     return found
 

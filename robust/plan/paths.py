@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterable
@@ -55,19 +56,19 @@ def check_model_paths(spec: ModelSpec) -> None:
 def require_weights(path: Path) -> None:
     """InputError where there is no such file; one that may not be looked at says so on opening."""
     if _missing(path):
-        raise InputError(f"no such weights file: {path}; check the path in [model]")
+        raise InputError(f"no such weights file: {path}; check the path")
 
 
 def require_program(path: Path) -> None:
     """InputError as `require_weights`, for a TorchScript file or a .pt2."""
     if _missing(path):
-        raise InputError(f"no such model file: {path}; check the path in [model]")
+        raise InputError(f"no such model file: {path}; check the path")
 
 
 def require_model_folder(folder: Path) -> None:
     """InputError where there is no such folder; what it holds shows where it is read."""
     if _missing(folder):
-        raise InputError(f"no such model folder: {folder}; check the path in [model]")
+        raise InputError(f"no such model folder: {folder}; check the path")
 
 
 def require_trained(folder: Path) -> None:
@@ -149,15 +150,19 @@ def is_table(name: str) -> bool:
     return name.lower().endswith(TABLES) and not name.startswith(".")
 
 
-def find_table_file(root: Path, name: str) -> Path:
+def find_table_file(root: Path, name: str, kind: str = "table") -> Path:
     """A table or list that a plan names: in the folder of the images, else from the current folder.
 
-    InputError where it is in neither.
+    InputError where it is in neither; of a table it names those that are there.
     """
     for place in (root / name, Path(name)):
         if os.path.lexists(place) or path_exists(place):
             return place
-    raise InputError(f"no such table: {name}, neither in {root} nor in the current folder")
+    there: list[str] = []
+    with contextlib.suppress(OSError):
+        there = sorted(other for other in os.listdir(root) if is_table(other))
+    hint = f"; {did_you_mean(name, there)}" if there and kind == "table" else ""
+    raise InputError(f"no such {kind}: {name}, neither in {root} nor in the current folder{hint}")
 
 
 def require_modality(modality: str) -> None:

@@ -38,6 +38,9 @@ def test_outputs_fit_the_classes_and_are_finite() -> None:
         InputError, match="the surrogate has 3 outputs, the data 2 classes; it must"
     ):
         check_outputs(torch.zeros(3, 3), 2, model="the surrogate", remedy="it must answer the same")
+    ages = [str(age) for age in range(40)]
+    with pytest.raises(InputError, match=r"the data 40 classes \(0, 1, .*, 11, \.\.\.\); "):
+        check_outputs(torch.zeros(3, 3), ages)
     bad = torch.tensor([[0.0, 1.0], [torch.nan, 0.0], [0.0, torch.inf]])
     with pytest.raises(InputError, match="NaN or infinite logits on 2 of 3 images, b first"):
         check_outputs(bad, 2, ids=["a", "b", "c"])

@@ -52,7 +52,7 @@ def test_class_folders_need_groups_that_fit(tmp_path: Path) -> None:
         ({"group": "patient"}, "names a column"),
         ({"group_pattern": "("}, "is not a regular expression"),
         ({"group_pattern": r"z(\d)"}, "finds no group in"),
-        ({"group_pattern": r"\d"}, "finds no group in"),
+        ({"group_pattern": r"\d"}, "it has no bracket around the patient"),
         ({"group": "none", "classes": ("x", "z")}, "folder 'y' is not among the classes"),
     ):
         with pytest.raises(InputError, match=said):

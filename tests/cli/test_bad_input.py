@@ -78,7 +78,7 @@ def test_a_plan_that_is_a_folder_or_below_a_file(robust: Robust) -> None:
 BAD_PLANS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     # Entries that nobody knows.
     ("top", {"top": 'tilte = "x"'}, ("unknown entry tilte; did you mean title?",)),
-    ("model entry", {"model": MODEL | {"arhitecture": "x"}}, ("did you mean architecture?",)),
+    ("model entry", {"model": MODEL | {"arhitecture": "x"}}, ("arhitecture", ": architecture")),
     ("data entry", {"data": DATA | {"groups": "x"}}, ("data.groups; nearest of", "group")),
     ("audit entry", {"audit": {"ep": 1}}, ("unknown entry audit.ep; did you mean eps?",)),
     ("idle entry", {"data": DATA | {"label": "x"}}, ("[data] label = 'x' does not apply",)),
@@ -312,7 +312,7 @@ def test_folders_without_images(robust: Robust) -> None:
     write_plan(data={"path": "images", "group": "none"})
     refused(robust(*RUN), "images has neither cases.csv nor subfolders", "write a cases.csv")
     Path("images/a").mkdir()
-    refused(robust(*RUN), "no images under images", ".png")
+    refused(robust(*RUN), "no images under images", "PNG")
 
 
 def test_images_without_patients(robust: Robust) -> None:

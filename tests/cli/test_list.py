@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from docs.dependencies import GROUPS
+from robust.models.formats.registry import FILES, LIBRARIES
 from tests.cli.commands import Robust, refused
 
 
@@ -12,3 +14,15 @@ def test_every_detector_is_listed_with_its_paper(robust: Robust) -> None:
     assert all(name in listed for name in DETECTORS)
     assert "Feinman" in listed and "Ma et al." in listed
     refused(robust("list", "detector"), "did you mean detectors?")
+
+
+def test_every_model_format_is_listed_with_an_extra_that_exists(robust: Robust) -> None:
+    from robust.cli.list import MODEL_FORMATS
+
+    listed = robust("list", "formats").out
+    spellings = {"hf-hub", "hf_hub", "timm:hf_hub"}
+    for name in (*FILES, *(f"{library}:" for library in LIBRARIES if library not in spellings)):
+        assert name in listed, name
+    extras = {extra for _, _, extra, _ in MODEL_FORMATS} - {""}
+    assert extras <= set(GROUPS)
+    assert all(extra in listed for extra in extras)

@@ -1,4 +1,4 @@
-"""The detector that README shows detects, in the whole demonstration.
+"""The detector that the site shows detects, in the whole demonstration.
 
 The other examples run in a small one, for as long as their module runs.
 """
@@ -16,10 +16,10 @@ from tests.docs.pages import blocks
 
 
 @pytest.mark.slow
-def test_the_detector_of_the_readme_detects(
+def test_the_detector_of_the_site_detects(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The line that README and the page on detectors print is the one that comes out."""
+    """The line that the page on detectors in use prints is the one that comes out."""
     monkeypatch.chdir(tmp_path)
     write_demo(Path("demo-report"), "chest_xray", 200)
     printed = re.compile(r"^(\d+) of (\d+) images flagged; ", re.MULTILINE)

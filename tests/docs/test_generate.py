@@ -12,6 +12,7 @@ import pytest
 from attacks import ATTACKS
 from detectors import DETECTORS
 from docs import generate
+from docs.dependencies import GROUPS
 from robust.plan.spec import Plan
 from robust.records import FLAGS
 
@@ -64,6 +65,12 @@ def test_a_detector_page_says_what_the_class_says(name: str) -> None:
     assert page.startswith(f"# {name}\n") and generate.first_line(kind) in page
     for field in generate.own_fields(kind):
         assert f"| `{field.name}` |" in page
+
+
+def test_every_extra_is_on_the_first_page() -> None:
+    page = (generate.ROOT / "docs" / "start.md").read_text(encoding="utf-8")
+    listed = "".join(re.findall(r"^\| `.*", page, flags=re.MULTILINE))
+    assert set(re.findall(r"`([a-z-]+)`", listed)) >= set(GROUPS) - {"docs"}
 
 
 def test_notes_belong_to_classes() -> None:

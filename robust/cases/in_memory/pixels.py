@@ -98,7 +98,7 @@ def _channels_last(array: Array, place: int) -> Array:
 
 def _check_range(array: Array, place: int, every: Sequence[Array]) -> None:
     if not np.isfinite(array).all():
-        raise InputError(f"image {place} holds NaN or infinite values; mend or remove it")
+        raise InputError(f"image {place} holds NaN or infinite values; fix or remove it")
     low, high = float(array.min()), float(array.max())
     if low >= -ROUNDING and high <= 1 + ROUNDING:
         return

@@ -39,7 +39,8 @@ def check_no_label_table(folder: Path) -> None:
             raise InputError(
                 f"{folder} has no cases.csv, but {name} names its images (column "
                 f"{excerpt(columns[0])}); read the labels there: --table {name}, or table = "
-                f'"{name}" in [data]; or say that the folders are classes: table = "none"'
+                f'"{name}" in [data], or let `robust init {excerpt(folder, 200)}` write the plan; '
+                f'or say that the folders are classes: table = "none"'
             )
 
 

@@ -13,7 +13,10 @@ def group_in_path(key: str, pattern: str) -> str:
     """What the first bracket of a regular expression finds in a path; InputError without."""
     found = find_group(key, pattern)
     if found is None:
-        raise InputError(f"group_pattern {pattern!r} finds no group in {key!r}; fix the pattern")
+        lacks = "" if re.compile(pattern).groups else ", since it has no bracket around the patient"
+        raise InputError(
+            f"group_pattern {pattern!r} finds no group in {key!r}{lacks}; fix the pattern"
+        )
     return found
 
 

@@ -506,7 +506,10 @@ class LabelTable:
         return read if missing else read_case
 
 
-_OWN = ' (or group = "none", each image its own group; or group_pattern, the patient in its path)'
+_OWN = (
+    "; name the patient's column (group), take the patient from the path (group_pattern), or say "
+    'that none is known (group = "none")'
+)
 
 
 def _text(cells: Sequence[str]) -> pd.Series[Any]:

@@ -50,7 +50,7 @@ def splits_by_lists(
             by_name.setdefault(text, []).append(number)
     owner: dict[int, str] = {}
     for split, file in lists.items():
-        lines = _lines(find_table_file(root, file))
+        lines = _lines(find_table_file(root, file, "list"))
         named = {by_key.get(line, -1) for line in lines}
         for line in lines:
             if line not in by_key:

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 EXAMPLE = "Example: robust init HAM10000/ --layout ham10000 --model model.pth"
 
-_DATA = (*CASE_OPTIONS, FieldOption("--split", "data.split", "Split to audit.", default="test"))
-PANELS = ((DATA, _DATA),)
-"""Options that set a field of the plan, so that it is not guessed."""
+_DATA = (*CASE_OPTIONS, FieldOption("--split", "data.split", "Split to audit."))
+PANELS = ((DATA, tuple(replace(option, default=None) for option in _DATA)),)
+"""Options that set a field of the plan, so that it is not guessed: none has a default."""
 
 
 @with_fields(Plan, PANELS)
@@ -46,22 +46,22 @@ def init(
         typer.Option(
             "--model",
             "-m",
-            help="Weights, a TorchScript, .pt2, .onnx or .keras file, a folder, timm:NAME, or "
-            "package.module:function.",
+            help="Weights (.pth, .safetensors), a whole network (.onnx, .keras, .tflite, .pt2), a "
+            "folder, LIBRARY:NAME such as timm:resnet18, or package.module:function.",
             rich_help_panel=MODEL,
         ),
     ] = None,
     architecture: Annotated[
         str | None,
         typer.Option(
-            help="Network of the weights, where their names and shapes do not tell it.",
+            help="Name of the network, where the names and shapes of the weights do not tell it.",
             rich_help_panel=MODEL,
         ),
     ] = None,
     layout: Annotated[
         str | None,
         typer.Option(
-            help="How a public data set is distributed, as robust list layouts prints it.",
+            help="Name of a public data set, as robust list layouts prints it.",
             rich_help_panel=DATA,
             show_default="recognised, or none",
         ),
@@ -69,14 +69,14 @@ def init(
     finding: Annotated[
         str | None,
         typer.Option(
-            help="Finding that is audited, as the table or the layout names it.",
+            help="Finding to audit, as the table or the layout names it.",
             rich_help_panel=DATA,
         ),
     ] = None,
     images: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the images, where PATH is a table that lies elsewhere.",
+            help="Folder of the images, where PATH is a table outside it.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -87,13 +87,15 @@ def init(
         bool,
         typer.Option(
             "--train",
-            help="There is no model yet: write recipe.toml too, which trains one on the same data.",
+            help="If there is no model yet: also write recipe.toml, which trains one on the data.",
             rich_help_panel=OUTPUT,
         ),
     ] = False,
     replace_files: Annotated[
         bool,
-        typer.Option("--replace", help="Replace a plan that is there.", rich_help_panel=OUTPUT),
+        typer.Option(
+            "--replace", help="Replace a plan (and recipe) that exists.", rich_help_panel=OUTPUT
+        ),
     ] = False,
     device: Device = "auto",
     *,
@@ -102,9 +104,10 @@ def init(
     """Write a plan from your images and your model.
 
     The command looks at the files and writes a commented plan in which each guess is marked. Then
-    it measures for a few seconds, and prints the audit command and what it will cost. It asks only
-    what the files cannot tell, and only at a terminal; elsewhere it leaves a line to fill in. Exit
-    codes: 0 the plan runs, 1 something is to be filled in or mended, 2 bad input.
+    it measures for a few seconds, and prints the audit command and what it will cost. What an
+    option says is not guessed. The command asks only what the files cannot tell, and only at a
+    terminal; elsewhere it leaves a line to fill in. Exit codes: 0 the plan runs, 1 something is to
+    be filled in or fixed, 2 bad input.
     """
     recipe = out.with_name("recipe.toml") if train else None
     _check_options(model, train, [out, *([recipe] if recipe is not None else [])], replace_files)
@@ -180,7 +183,7 @@ def _model_text(drafted: Drafted) -> str:
 
 
 def _show_open(console: Console, drafted: Drafted, out: Path) -> int:
-    """What is to be filled in or mended; the exit code."""
+    """What is to be filled in or fixed; the exit code."""
     for question in drafted.draft.questions:
         console.print(f"\nTo fill in: {question.place} in {out}. {question.text}")
         if question.choices:

@@ -134,43 +134,61 @@ CASE_OPTIONS = (
         default="file",
     ),
     FieldOption("--label", "data.label", "Label column; several with commas.", default="label"),
-    FieldOption("--separator", "data.separator", "Between several values of a label cell: '|'."),
+    FieldOption(
+        "--separator", "data.separator", "Text between several values of one label cell: '|'."
+    ),
     FieldOption(
         "--positive",
         "data.positive",
-        "Label values, or label columns, that are the finding: b,c.",
+        "Label values, or label columns, that mean the finding: b,c.",
         read=as_names,
     ),
     FieldOption(
         "--uncertain",
         "data.uncertain",
-        "What -1 in a label counts as: positive, negative, exclude.",
+        "What -1 in a label column counts as: positive, negative or exclude.",
     ),
     FieldOption(
-        "--blank", "data.blank", "What an empty label counts as: positive, negative, exclude."
+        "--blank", "data.blank", "What an empty label counts as: positive, negative or exclude."
     ),
-    FieldOption("--reader", "data.reader", "Column of the reader, where several label an image."),
-    FieldOption("--vote", "data.vote", "How readers or rows are joined: majority, any, all."),
+    FieldOption("--reader", "data.reader", "Column of the reader, where several read one image."),
+    FieldOption(
+        "--vote", "data.vote", "How several readers of an image are joined: majority, any or all."
+    ),
     FieldOption("--where", "data.where", "Row filter, for example 'source == \"odir\"'."),
-    FieldOption("--classes", "data.classes", "Class names in order: a,b,c.", read=as_names),
-    FieldOption("--findings", "data.findings", "Classes that are findings: b,c.", read=as_names),
+    FieldOption(
+        "--classes",
+        "data.classes",
+        "Class names in the order of the model's outputs: a,b,c.",
+        read=as_names,
+    ),
+    FieldOption(
+        "--findings", "data.findings", "Classes that count as a finding: b,c.", read=as_names
+    ),
     FieldOption(
         "--group", "data.group", "Column of the patient or lesion, or none.", default="group"
     ),
     FieldOption(
         "--group-pattern",
         "data.group_pattern",
-        "Regular expression that extracts the patient from the file name.",
+        "Regular expression whose first bracket is the patient in a file's path.",
     ),
-    FieldOption("--blank-group", "data.blank_group", "own: an empty group cell is its own group."),
+    FieldOption(
+        "--blank-group",
+        "data.blank_group",
+        "own: an image with an empty group cell is its own group.",
+    ),
     FieldOption(
         "--splits",
         "data.splits",
-        "Column of the split, path, lists (test=list.txt) or shares (train=0.8,test=0.2).",
+        "Where splits come from: a column, path (its folders), lists (test=list.txt) or shares "
+        "(train=0.8,test=0.2).",
         read=as_splits,
         default="split",
     ),
-    FieldOption("--split-seed", "data.split_seed", "Seed of splits by shares.", int, default="0"),
+    FieldOption(
+        "--split-seed", "data.split_seed", "Seed of splits drawn by shares.", int, default="0"
+    ),
 )
 """Options that say which cases, labels, classes and groups a data set has."""
 

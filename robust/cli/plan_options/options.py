@@ -57,8 +57,8 @@ AllowCode = Annotated[
     bool,
     typer.Option(
         "--allow-code",
-        help="Let the plan of a folder name code to run: a factory, a TorchScript or .pt2 file. "
-        "Let the files of a model's folder hold code.",
+        help="Let a plan in a folder name code (a factory, a TorchScript or .pt2 file) or an "
+        "endpoint, and let the files of a model's folder hold code.",
         rich_help_panel=RUNNING,
     ),
 ]

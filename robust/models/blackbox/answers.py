@@ -73,7 +73,7 @@ def _scores(array: Array, classes: int | None) -> Tensor:
     if bad.any():
         raise _unusable(
             f"answers NaN or infinite scores for {int(bad.sum())} of {len(array)} images",
-            "mend it there: such an answer is no prediction",
+            "fix it there: such an answer is no prediction",
         )
     return torch.from_numpy(array.astype(np.float32))
 

@@ -116,7 +116,7 @@ class Endpoint:
         except ProtocolError as error:
             raise BlackBoxFailure(
                 f"the endpoint {self._address.shown} answers what cannot be used: "
-                f"{self._connection.without_secrets(error)}; mend it there, then give the same "
+                f"{self._connection.without_secrets(error)}; fix it there, then give the same "
                 f"command again"
             ) from None
         self._require_same_version(reply)
@@ -345,7 +345,7 @@ def _remedy(status: int) -> str:
     if status == 413:
         return "send fewer images at once: at_once in [model]"
     if status >= 500:
-        return "mend the server, then give the same command again, which continues what has begun"
+        return "fix the server, then give the same command again, which continues what has begun"
     return "check size, channels and endpoint_layout in [model]"
 
 

@@ -94,7 +94,7 @@ class BlackBoxNetwork(nn.Module):
                 raise
             raise BlackBoxFailure(
                 f"the black box fails on {len(x)} images of shape {tuple(x.shape[1:])}: "
-                f"{type_and_line(error)}; mend it and give the same command again"
+                f"{type_and_line(error)}; fix it and give the same command again"
             ) from error
         out = outputs_of(answer, len(x), asks.answers, asks.names, self._outputs)
         self._outputs = out.shape[1]

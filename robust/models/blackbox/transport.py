@@ -103,8 +103,8 @@ class Connection:
             if time.monotonic() + pause > end:
                 raise BlackBoxFailure(
                     f"the endpoint {self._shown} does not answer ({tries} "
-                    f"{'try' if tries == 1 else 'tries'}, the last: {reason}); start it again, "
-                    f"then give the same command, which continues what has begun"
+                    f"{'try' if tries == 1 else 'tries'}, the last: {reason}); check the address "
+                    f"and the server, then give the same command, which continues what has begun"
                 )
             time.sleep(pause)
             wait = min(2 * wait, LONGEST_WAIT)

@@ -180,5 +180,7 @@ def _named(sets: Sequence[WeightSet], key: str, source: object) -> WeightSet:
         if inside:
             return WeightSet(key, inside)
     keys = [one.key for one in sets if one.key]
-    hint = did_you_mean(key, keys) if keys else "its tensors lie under no key: leave it out"
+    hint = (
+        did_you_mean(key, keys) if keys else "its tensors lie under no key: leave weights_key out"
+    )
     raise InputError(f"{source} holds no tensors under weights_key = {key!r}; {hint}")

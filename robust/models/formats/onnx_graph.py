@@ -27,7 +27,7 @@ WITHOUT_GRADIENT = (
 """Operators whose derivative is zero or does not exist."""
 _OF_SHAPES = ("Shape", "Size")
 """Operators whose result does not depend on the values of their input."""
-EXPORT_AGAIN = "export it again: torch.onnx.export(model, images, 'model.onnx', opset_version=17)"
+EXPORT_AGAIN = "export it again: torch.onnx.export(model, images, 'model.onnx', opset_version=18)"
 
 
 @dataclass(frozen=True)

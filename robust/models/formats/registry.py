@@ -67,10 +67,10 @@ def load_folder(folder: Path, options: LoaderOptions) -> LoadedNetwork:
         if (folder / inside).exists():
             found: LoadedNetwork = _loader(where)(folder, options)
             return found
-    others = "".join(f", no {inside}" for inside in FOLDERS)
     raise InputError(
-        f"{folder} holds no {TRAINED}{others}; name a folder that `robust train` has finished, or "
-        f"one of a format that robust reads"
+        f"{folder} holds no {TRAINED} (robust train), no config.json (transformers, timm), no "
+        f"open_clip_config.json (open_clip) and no configs (MONAI bundle); name a folder that one "
+        f"of these has written"
     )
 
 

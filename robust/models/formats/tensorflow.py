@@ -13,7 +13,6 @@ _HEAD = 1 << 16
 """Bytes of a file that are looked at."""
 _TABLE_END = bytes.fromhex("57fb808b247547db")
 """The last eight bytes of a table of TensorFlow, which lists what a checkpoint holds."""
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 _SHARD = re.compile(r"\.data-\d{5}-of-\d{5}$")
 _OPERATORS = (b"Placeholder", b"VariableV2", b"VarHandleOp", b"Const", b"Conv2D")
 TO_ONNX = "python -m tf2onnx.convert"
@@ -31,21 +30,9 @@ def refuse_saved_model(path: Path, options: LoaderOptions) -> LoadedNetwork:
 
 def refuse_tensorflow(path: Path) -> None:
     """InputError for a file of TensorFlow: of a checkpoint, a frozen graph or a SavedModel."""
-    kind = _kind_of(path)
+    kind = None if path.is_dir() else _kind_of(path)
     if kind is not None:
         raise _refused(path, kind)
-
-
-def refuse_as_weights(path: Path) -> None:
-    """InputError for weights that torch cannot read: of TensorFlow, or of Keras."""
-    refuse_tensorflow(path)
-    with open_regular(path) as file:
-        is_hdf5 = file.read(len(_HDF5)) == _HDF5
-    if is_hdf5 or path.suffix == ".keras":
-        raise InputError(
-            f"{path} is a file of Keras; give it as file, not as weights, and without an "
-            f"architecture: it names its own"
-        )
 
 
 def _refused(path: Path, kind: str) -> InputError:

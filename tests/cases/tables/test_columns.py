@@ -83,6 +83,8 @@ def test_a_table_is_looked_for_beside_the_images_and_from_here(
     with pytest.raises(InputError, match=r"no such table: inside\.csv, neither in images nor"):
         open_cases("images", table="inside.csv", group="none")
     write(tmp_path / "images", inside="file,label\n0.png,0\n1.png,1\n")
+    with pytest.raises(InputError, match=r"current folder; did you mean inside\.csv\?"):
+        open_cases("images", table="insides.csv", group="none")
     assert len(open_cases("images/inside.csv", group="none")) == 2, "the table itself"
     with pytest.raises(InputError, match="is a table itself"):
         open_cases("images/inside.csv", table="labels/outside.csv", group="none")

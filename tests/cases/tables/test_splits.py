@@ -155,7 +155,7 @@ def test_splits_by_lists(tmp_path: Path) -> None:
         (tmp_path / "train.txt").write_text(text)
         with pytest.raises(InputError, match=said):
             open_cases(tmp_path, splits=lists)
-    with pytest.raises(InputError, match=r"no such table: nolist\.txt"):
+    with pytest.raises(InputError, match=r"no such list: nolist\.txt"):
         open_cases(tmp_path, splits={"test": "nolist.txt"})
 
 

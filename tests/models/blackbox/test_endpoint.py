@@ -105,7 +105,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "NaN": ({"wrong": "nan"}, "NaN or infinite scores for 1 of 8 images"),
     "an error in a good answer": ({"wrong": "error"}, "ran out of memory"),
     "400": ({"wrong": "400"}, "status 400: no such shape; check size"),
-    "500": ({"wrong": "500"}, "status 500: no such shape; mend the server"),
+    "500": ({"wrong": "500"}, "status 500: no such shape; fix the server"),
     "no JSON": ({"wrong": "text"}, "it is no JSON"),
     "no outputs": ({"wrong": "outputs"}, "no output 'scores'"),
     "never ready": ({"busy_every": 1}, r"does not answer \(\d tries, the last: status 503\)"),

@@ -34,7 +34,7 @@ def test_the_prefix_decides() -> None:
 
 
 def test_a_folder_of_no_format(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds no model.json, no .*config.json.*of a format"):
+    with pytest.raises(InputError, match=r"holds no model.json .*no config.json .*; name a folder"):
         load_classifier(folder=tmp_path)
     for content, said in (
         ("[]", "holds no table"),

@@ -20,5 +20,5 @@ def load_hub_folder(folder: Path, options: LoaderOptions) -> LoadedNetwork:
         return load_timm_folder(folder, config, options)
     raise InputError(
         f"{folder / CONFIG} names neither a model_type (transformers) nor an architecture (timm); "
-        f"give a folder that one of both has written"
+        f"give a folder that one of these libraries has written"
     )
