@@ -15,11 +15,12 @@ from rich.console import Console
 from robust.cli.drafts.questions import ask
 from robust.cli.output import FAILED, make_console, print_errors, write_text
 from robust.cli.plan_options.fields import CASE_OPTIONS, FieldOption, with_fields
-from robust.cli.plan_options.options import DATA, MODEL, OUTPUT, Device
+from robust.cli.plan_options.options import DATA, MODEL, OUTPUT, AllowCode, Device
 from robust.errors import InputError
 from robust.files import path_exists
 from robust.plan.spec import Plan
 from robust.progress import progress_bar
+from robust.report.text.format import counted
 
 if TYPE_CHECKING:
     from robust.auditing.dry_run import DryRun
@@ -46,8 +47,8 @@ def init(
         typer.Option(
             "--model",
             "-m",
-            help="Weights, a TorchScript, .pt2, .onnx or .keras file, a folder, timm:NAME, or "
-            "package.module:function.",
+            help="Weights, a file of a whole network (.onnx, .keras, .pt2 and others), a folder, "
+            "timm:NAME, package.module:function, or the address of an endpoint.",
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -69,7 +70,7 @@ def init(
     finding: Annotated[
         str | None,
         typer.Option(
-            help="Finding that is audited, as the table or the layout names it.",
+            help="Finding that is audited, as the table or the layout names it, or all.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -96,6 +97,7 @@ def init(
         typer.Option("--replace", help="Replace a plan that is there.", rich_help_panel=OUTPUT),
     ] = False,
     device: Device = "auto",
+    allow_code: AllowCode = False,
     *,
     changes: Mapping[str, Any],
 ) -> None:
@@ -110,6 +112,8 @@ def init(
     _check_options(model, train, [out, *([recipe] if recipe is not None else [])], replace_files)
     from robust.drafting.plan import DraftRequest
 
+    if allow_code:
+        changes = {**changes, "model.allow_code": True}
     request = DraftRequest(path, model, architecture, images, layout, finding, train, changes)
     with progress_bar() as progress:
         progress(0, 0, "looking at the files")
@@ -175,7 +179,7 @@ def _model_text(drafted: Drafted) -> str:
     if facts.matches:
         text += f" of {facts.matches[0].name}"
     if facts.outputs:
-        text += f", {facts.outputs} outputs"
+        text += f", {counted(facts.outputs, 'output')}"
     return f"{text}."
 
 
@@ -187,7 +191,7 @@ def _show_open(console: Console, drafted: Drafted, out: Path) -> int:
             more = ", ..." if len(question.choices) > 20 else ""
             console.print(f"One of: {', '.join(question.choices[:20])}{more}")
     if drafted.problem:
-        print_errors([f"the images cannot be opened as the plan says: {drafted.problem}"])
+        print_errors([f"the plan does not run yet: {drafted.problem}"])
     return int(bool(drafted.draft.questions or drafted.problem))
 
 
