@@ -19,21 +19,28 @@ def cost_table(found: DryRun) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row("Cases", cases_text(found))
+    if found.findings:
+        table.add_row("Findings", _findings_text(found))
     table.add_row(
         "Attacks",
         f"{counted(found.attacks, 'attack')} at {counted(found.sizes, 'size')} (eps): "
         f"{counted(found.cells, 'run')} of an attack on all cases",
     )
-    table.add_row("Passes", f"at most {rounded(found.passes)} of single images through the network")
+    if found.black_box:
+        table.add_row("Queries", f"about {rounded(found.passes)} to the black box, all stages")
+    else:
+        passes = f"at most {rounded(found.passes)} of single images through the network"
+        table.add_row("Passes", passes)
     speed = found.speed
     if not speed.gradients:
         table.add_row("Gradients", "none: only attacks that need no gradient can run")
     shape = " x ".join(map(str, speed.shape))
+    of = f" for {found.findings[0]}" if found.findings else ""
     table.add_row(
         "Measured",
         f"on {counted(speed.images, 'image')} of {shape}: {_short(speed.read)} to read and predict "
         f"one, {_short(speed.each)} a pass; the model reads {speed.correct} of {speed.images} "
-        f"correctly",
+        f"correctly{of}",
     )
     by = "" if found.workers == 1 else f", with {found.workers} workers"
     table.add_row("Time", f"at most about {clock_text(found.seconds)} (minutes:seconds){by}")
@@ -42,6 +49,13 @@ def cost_table(found: DryRun) -> Table:
             table.add_row("", f"  {clock_text(seconds)} {stage}")
     table.add_row("Disk", f"about {disk_text(found.bytes)} in the run folder")
     return table
+
+
+def _findings_text(found: DryRun) -> str:
+    """How many are audited, and which are not."""
+    out = "; ".join(f"not {name}: {why}" for name, why in found.not_audited.items())
+    text = f"{len(found.findings)}, each with an audit of its own"
+    return f"{text}; {out}" if out else text
 
 
 def cases_text(found: DryRun) -> str:

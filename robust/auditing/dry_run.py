@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from robust.auditing import cost, disk
 from robust.auditing.attack_stage import computing
+from robust.auditing.findings import CannotAuditFinding, FindingAudit, open_findings
 from robust.auditing.request import AuditRequest, RunSettings, open_request
 from robust.cases.case import Case
 from robust.cases.consistency import check_outputs
@@ -24,12 +25,15 @@ from robust.errors import InputError
 from robust.models import Classifier, choose_device, prepare
 from robust.models.acceleration.accelerate import make_fast_models
 from robust.models.preparation import image_template
+from robust.plan.findings import asks_for_several
 from robust.plan.spec import Plan
 
 READING_SECONDS = 1.0
 """Images are read for so long, at most a chunk of them."""
 PASSING_SECONDS = 2.0
 """Gradient passes are made for so long, two of them at least."""
+BLACK_BOX_IMAGES = 4
+"""A black box is shown no more: each costs a query, here two."""
 WORKER_START = 8.0
 """Seconds until a worker process has imported what it needs and opened the data."""
 
@@ -75,6 +79,13 @@ class DryRun:
     """Of the run directory."""
     workers: int
     speed: Speed
+    black_box: bool = False
+    """Whether every pass is a query to a black box."""
+    findings: tuple[str, ...] = ()
+    """Of several that are audited; `classes` then has the cases with each, and `cells`, `passes`,
+    `stages` and `bytes` are of all together."""
+    not_audited: Mapping[str, str] = field(default_factory=dict)
+    """Why, by finding."""
 
     @property
     def seconds(self) -> float:
@@ -87,14 +98,56 @@ def dry_run(plan: Plan, settings: RunSettings) -> DryRun:
 
     InputError for a plan that cannot run, as far as a few images show it.
     """
-    request = open_request(plan, settings)
+    if plan.model is not None and asks_for_several(plan.model):
+        return _of_findings(open_findings(plan, settings))
+    return _of_request(open_request(plan, settings), settings)
+
+
+def _of_findings(audits: Sequence[FindingAudit]) -> DryRun:
+    """The audits of several findings of one network, whose speed is measured once."""
+    found: dict[str, DryRun] = {}
+    not_audited: dict[str, str] = {}
+    speed = None
+    for one in audits:
+        try:
+            request = one.request(None)
+        except CannotAuditFinding as error:
+            not_audited[one.name] = str(error)
+            continue
+        found[one.name] = _of_request(request, one.settings, speed)
+        speed = found[one.name].speed
+    if not found:
+        name, why = next(iter(not_audited.items()))
+        raise InputError(f"no finding can be audited: {name}: {why}")
+    first, *others = found.values()
+    stages = Counter(first.stages)
+    for other in others:  # they share the clean passes
+        stages.update({name: s for name, s in other.stages.items() if name != cost.CLEAN})
+    return dataclasses.replace(
+        first,
+        cases=max(one.cases for one in found.values()),
+        groups=max(one.groups for one in found.values()),
+        classes={name: [*one.classes.values()][1] for name, one in found.items()},
+        cells=sum(one.cells for one in found.values()),
+        passes=sum(one.passes for one in found.values()),
+        stages=stages,
+        bytes=sum(one.bytes for one in found.values()),
+        findings=tuple(found),
+        not_audited=not_audited,
+    )
+
+
+def _of_request(request: AuditRequest, settings: RunSettings, speed: Speed | None = None) -> DryRun:
+    """One audit; its speed is measured where it is not known."""
     request.check()
+    plan = request.plan
     inputs, cells = request.inputs, request.cells
     goal_of(plan.audit, inputs.cases)
     workers = 1 if settings.workers is None else settings.workers.count or 1
-    with computing(settings.device):
-        torch.set_num_threads(max(1, torch.get_num_threads() // workers))
-        speed = measure_speed(request)
+    if speed is None:
+        with computing(settings.device):
+            torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+            speed = measure_speed(request)
     told = cost.told_cost(request)
     size = dataclasses.replace(told.size, read=speed.read)
     expected = cost.estimate(plan, cells, size)
@@ -115,6 +168,7 @@ def dry_run(plan: Plan, settings: RunSettings) -> DryRun:
         bytes=disk.estimate_bytes(plan, inputs.cases, cells, size, speed.shape, speed.features),
         workers=workers,
         speed=speed,
+        black_box=size.black_box,
     )
 
 
@@ -123,7 +177,9 @@ def measure_speed(request: AuditRequest) -> Speed:
     plan, cases = request.plan, request.inputs.cases
     began = time.perf_counter()
     good: list[tuple[int, Case]] = []
-    rows = range(len(cases))[:: max(1, len(cases) // plan.audit.chunk)][: plan.audit.chunk]
+    most = plan.audit.chunk if request.queries is None else BLACK_BOX_IMAGES
+    rows = range(len(cases))[:: max(1, len(cases) // most)][:most]
+    request.inputs.classifier.origin.asks_for("measuring the speed")
     for row, case in zip(rows, cases.stream(rows, ahead=4)):
         if not isinstance(case, InputError):
             good.append((row, case))

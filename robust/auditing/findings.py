@@ -17,7 +17,7 @@ from robust.errors import InputError, did_you_mean
 from robust.models import Classifier, choose_device, full_precision, prepare
 from robust.models.loading import OUTPUTS_WITHOUT_NAMES
 from robust.models.weights import weights_hash
-from robust.plan.findings import ALL, asks_for_several
+from robust.plan.findings import ALL, asks_for_several, same_finding
 from robust.plan.machines import WorkerChoice
 from robust.plan.spec import ModelSpec, Plan
 from robust.progress import Announce, Progress, no_announcement, no_progress
@@ -54,22 +54,18 @@ def audit_findings(
     image. A finding that the labels do not know, or that no case has or every case, keeps its place
     with the reason. Raises InputError where none can be audited.
     """
-    if plan.model is None or plan.data is None or not asks_for_several(plan.model):
-        raise InputError('name the findings: [model] finding = "all", or a list')
-    classifier = open_model(plan.model.model_copy(update={"finding": 0}), plan.audit.threshold)
-    names = _names(plan.model, classifier)
-    known = finding_names(plan.data.path, **plan.data.options())
     settings = RunSettings(out, device, skip_broken, progress, announce, workers)
+    audits = open_findings(plan, settings)
     place = None if out is None else Path(out)
-    shared = CleanOutputs(place, _identity(classifier, device))
-    folders = _folders([name for _, name in names])
+    shared = CleanOutputs(place, _identity(audits[0].classifier, device))
+    folders = _folders([one.name for one in audits])
     entries: list[FindingEntry] = []
     reports: list[tuple[FindingEntry, Report]] = []
-    for (output, name), folder in zip(names, folders, strict=True):
-        announce(f"Finding {len(entries) + 1} of {len(names)}: {name}")
-        one = _FindingAudit(plan, settings, classifier, shared, known, output, name)
+    for one, folder in zip(audits, folders, strict=True):
+        name = one.name
+        announce(f"Finding {len(entries) + 1} of {len(audits)}: {name}")
         try:
-            request = one.request(None if place is None else place / folder)
+            request = one.request(None if place is None else place / folder, shared)
         except CannotAuditFinding as error:
             entries.append(FindingEntry(name, folder, str(error)))
             announce(f"Not audited: {name}: {error}")
@@ -88,27 +84,29 @@ def audit_findings(
 
 
 @dataclass(frozen=True)
-class _FindingAudit:
+class FindingAudit:
     """What the audit of one finding is made from."""
 
     plan: Plan
     settings: RunSettings
     classifier: Classifier
     """Of any finding: the network is shared."""
-    shared: CleanOutputs
     known: Sequence[str]
     """Findings that the data have labels of."""
     output: int
     name: str
 
-    def request(self, out: Path | None) -> AuditRequest:
-        """Its request; InputError where its cases cannot be audited."""
+    def request(self, out: Path | None, shared: CleanOutputs | None = None) -> AuditRequest:
+        """Its request; CannotAuditFinding where its cases cannot be audited, or InputError.
+
+        `shared` holds the clean outputs of the network for all findings.
+        """
         plan = self._plan()
         assert plan.data is not None  # audit_findings checks
         cases = open_data(plan.data)
         _require_both(cases)
         settings = replace(self.settings, out=out)
-        return request_on(plan, self._classifier(plan), cases, settings, self.shared)
+        return request_on(plan, self._classifier(plan, shared), cases, settings, shared)
 
     def _plan(self) -> Plan:
         """The plan of this finding alone: the same audit by itself, and what it is known by."""
@@ -124,7 +122,7 @@ class _FindingAudit:
         changes = {"model": model, "data": data, "title": title, "twin": twin}
         return self.plan.model_copy(update=changes)
 
-    def _classifier(self, plan: Plan) -> Classifier:
+    def _classifier(self, plan: Plan, shared: CleanOutputs | None) -> Classifier:
         """The shared network, asked for this finding, at its threshold."""
         classifier = copy.copy(self.classifier)
         classifier.finding = self.output
@@ -137,9 +135,21 @@ class _FindingAudit:
                     val,
                     plan.audit.sensitivity,
                     choose_device(self.settings.device),
-                    shared=self.shared,
+                    shared=shared,
                 )
         return classifier
+
+
+def open_findings(plan: Plan, settings: RunSettings) -> list[FindingAudit]:
+    """The audit of each finding that a plan asks for, with one network for all; InputError."""
+    if plan.model is None or plan.data is None or not asks_for_several(plan.model):
+        raise InputError('name the findings: [model] finding = "all", or a list')
+    classifier = open_model(plan.model.model_copy(update={"finding": 0}), plan.audit.threshold)
+    known = finding_names(plan.data.path, **plan.data.options())
+    return [
+        FindingAudit(plan, settings, classifier, known, output, name)
+        for output, name in _names(plan.model, classifier)
+    ]
 
 
 def _names(model: ModelSpec, classifier: Classifier) -> list[tuple[int, str]]:
@@ -169,18 +179,14 @@ def _names(model: ModelSpec, classifier: Classifier) -> list[tuple[int, str]]:
 def _label_of(name: str, output: int, known: Sequence[str]) -> str:
     """What the data call a finding; CannotAuditFinding where they do not know it.
 
-    Capitals, blanks and underscores make no difference. Columns without names go by number.
+    Columns without names go by number.
     """
     if all(one.isdigit() for one in known):
         name = str(output)
     for one in known:
-        if _folded(one) == _folded(name):
+        if same_finding(one, name):
             return one
     raise CannotAuditFinding("the data have no labels of it; outputs can name it as they do")
-
-
-def _folded(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
 
 
 def _require_both(cases: Cases) -> None:

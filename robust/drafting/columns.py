@@ -15,6 +15,8 @@ MOST_CLASSES = 40
 """Values of a column that is taken for a label."""
 PATIENT = r"patient|subject|person|participant|case|mrn|lesion|study|eye"
 """Words in the name of a column of patients or lesions, the widest unit first."""
+GROUP = "group"
+"""The column of patients of a table in robust's own form."""
 NO_PATIENT = r"age|sex|gender|birth|date|year|weight|height|name"
 """Words that say something of a patient, and not which one."""
 LABEL = r"label|class|diagnos|target|finding|grade|level|dx|category|disease|outcome|severity|y"
@@ -62,7 +64,8 @@ def find_roles(columns: Mapping[str, Sequence[str]], index: ImageIndex) -> Roles
     one_hot = binary if _is_one_hot([left[name] for name in binary]) else ()
     others = {n: c for n, c in left.items() if n not in binary}
     persons = {n: c for n, c in others.items() if not re.search(NO_PATIENT, n, re.IGNORECASE)}
-    group = _named(persons, PATIENT, lambda cells: len(_full(cells)) > 1)
+    group = GROUP if len(_full(persons.get(GROUP, ()))) > 1 else None
+    group = group or _named(persons, PATIENT, lambda cells: len(_full(cells)) > 1)
     if group is None and len(files) > 1:  # a row is a patient with several images
         group = _named(persons, "id", lambda cells: len(set(cells)) == len(cells))
     others.pop(group or "", None)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from robust.cases.cell_types import EMPTY_WORDS
 from robust.cases.formats import is_dicom, is_image
+from robust.cases.index.findings import absence_among
 from robust.cases.split_names import split_meant
 from robust.cases.tables.beside import tables_in
 from robust.cases.tables.groups import find_group
@@ -17,7 +18,7 @@ from robust.cases.tables.table_file import TableFile
 from robust.cases.walk import list_folder, walk_files
 from robust.drafting.columns import LABEL, MOST_CLASSES, Roles, find_roles, name_rank
 from robust.drafting.draft import Draft, Question
-from robust.drafting.findings import absence_in
+from robust.drafting.findings import Wanted, draft_all
 from robust.errors import InputError, excerpt
 from robust.plan.paths import FOLDERS_ALONE, is_table
 
@@ -35,21 +36,21 @@ SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 """Of the groups, where nothing else divides the images."""
 
 
-def draft_data(draft: Draft, path: Path, finding: str | None, images: Path | None) -> None:
+def draft_data(draft: Draft, path: Path, wanted: Wanted, images: Path | None) -> None:
     """Fill `[data]` from what lies at a path; InputError where there is nothing to audit.
 
-    `finding` is what the user wants audited, `images` where the images of a table are.
+    `images` is where the images of a table are.
     """
     if path.is_dir():
         tables = _label_tables(path)
         if tables:
-            _draft_table(draft, path, tables, finding)
+            _draft_table(draft, path, tables, wanted)
         else:
-            _draft_folder(draft, path, finding)
+            _draft_folder(draft, path, wanted.finding)
     elif is_table(path.name):
         root = images or path.parent
         inside = path.name if images is None else path.as_posix()
-        _draft_table(draft, root, {inside: TableFile(path)}, finding)
+        _draft_table(draft, root, {inside: TableFile(path)}, wanted)
     else:
         raise InputError(
             f"{path} is neither a folder of images, a table nor a MedMNIST .npz file; name one of "
@@ -90,9 +91,7 @@ def _named_images(file: TableFile, index: ImageIndex) -> int:
     return len(set(columns[roles.files[0]])) if roles.files else 0
 
 
-def _draft_table(
-    draft: Draft, root: Path, tables: Mapping[str, TableFile], finding: str | None
-) -> None:
+def _draft_table(draft: Draft, root: Path, tables: Mapping[str, TableFile], wanted: Wanted) -> None:
     first = next(iter(tables.values()))
     names = [name for name in first.header if name and first.header.count(name) == 1]
     columns: dict[str, list[str]] = {name: [] for name in names}
@@ -117,7 +116,7 @@ def _draft_table(
             list(roles.files) if several else roles.files[0],
             "Each row has several images." if several else "Its cells name images of the folder.",
         )
-    _draft_label(draft, columns, roles, finding)
+    _draft_label(draft, columns, roles, wanted)
     _draft_group(draft, columns, roles)
     _draft_split(draft, columns, roles)
 
@@ -127,17 +126,17 @@ def _has_images(root: Path) -> bool:
 
 
 def _draft_label(
-    draft: Draft, columns: Mapping[str, Sequence[str]], roles: Roles, finding: str | None
+    draft: Draft, columns: Mapping[str, Sequence[str]], roles: Roles, wanted: Wanted
 ) -> None:
-    several = roles.one_hot or roles.findings
+    several, finding = roles.one_hot or roles.findings, wanted.finding
     if draft.has("data.label"):
         label = draft.get("data.label")
         if isinstance(label, str) and label in columns:
-            _draft_values(draft, label, columns[label], roles, finding)
+            _draft_values(draft, label, columns, roles, wanted)
         return
     if several and finding in several:
         draft.set("data.label", finding, "The finding that is audited.")
-        _draft_policies(draft, finding, columns[finding])
+        _draft_policies(draft, columns[finding])
         return
     if roles.one_hot:
         draft.set(
@@ -147,6 +146,11 @@ def _draft_label(
             guess=True,
         )
         _draft_findings(draft, roles.one_hot, finding)
+        return
+    if roles.findings and wanted.are_all(roles.findings):
+        draft.set("data.label", list(roles.findings), "A column for each finding.")
+        _draft_policies(draft, [cell for name in roles.findings for cell in columns[name]])
+        draft_all(draft, wanted, roles.findings, "the order of the columns")
         return
     if roles.findings:
         draft.ask(
@@ -174,8 +178,8 @@ def _draft_label(
     if 1 < len(roles.files) == len(alike):
         in_order = [name for name in columns if name in alike]
         draft.set("data.label", in_order, "a column for each image of a row", guess=True)
-        cells = [cell for name in in_order for cell in columns[name]]
-        _draft_values(draft, label, cells, roles, finding)
+        together = [cell for name in in_order for cell in columns[name]]
+        _draft_values(draft, label, {label: together}, roles, wanted)
         return
     others = ", ".join(candidates[1:6])
     draft.set(
@@ -186,13 +190,14 @@ def _draft_label(
         else "the only column of few values that has no other part",
         guess=True,
     )
-    _draft_values(draft, label, columns[label], roles, finding)
+    _draft_values(draft, label, columns, roles, wanted)
 
 
 def _draft_values(
-    draft: Draft, label: str, cells: Sequence[str], roles: Roles, finding: str | None
+    draft: Draft, label: str, columns: Mapping[str, Sequence[str]], roles: Roles, wanted: Wanted
 ) -> None:
     """What the cells of the label column mean."""
+    cells, finding = columns[label], wanted.finding
     full = [cell for cell in cells if cell not in EMPTY_WORDS]
     separator = roles.separator if label in roles.labels[:1] else None
     if separator is not None:
@@ -203,21 +208,29 @@ def _draft_values(
         values = sorted(set(full), key=_number_or_word)
     if finding is not None and finding in values:
         draft.set("data.positive", [finding], "The finding that is audited.")
+    elif (separator is not None or roles.reader is not None) and wanted.are_all(
+        present := [value for value in values if absence_among([value]) is None]
+    ):
+        draft_all(draft, wanted, present, "")
     elif separator is not None or roles.reader is not None:
         draft.ask(
             Question(
                 "data.positive",
                 "Which value is the finding that is audited?",
-                [next((v for v in values if absence_in([v]) is None), values[0])],
+                [next((v for v in values if absence_among([v]) is None), values[0])],
                 tuple(values[:MOST_CLASSES]),
                 several=True,
             )
         )
     elif not all(value.removesuffix(".0").lstrip("-").isdigit() for value in values):
+        numbers = _numbered(columns, label, values)
+        if numbers is not None:
+            column, values = numbers
+        order = "the alphabet" if numbers is None else f"the numbers in column {column}"
         draft.set(
             "data.classes",
             values,
-            "in the order of the alphabet; it must be that of the network's outputs",
+            f"in the order of {order}; it must be that of the network's outputs",
             guess=True,
         )
         _draft_findings(draft, values, finding)
@@ -226,7 +239,20 @@ def _draft_values(
             "data.reader", roles.reader, "several rows of an image have others here", guess=True
         )
         draft.set("data.vote", "majority", "how readers become one label; or any, all", guess=True)
-    _draft_policies(draft, label, cells)
+    _draft_policies(draft, cells)
+
+
+def _numbered(
+    columns: Mapping[str, Sequence[str]], label: str, values: Sequence[str]
+) -> tuple[str, list[str]] | None:
+    """A column that numbers the classes from 0, and the classes in this order; None without one."""
+    for name, cells in columns.items():
+        pairs = {(cell, word) for cell, word in zip(cells, columns[label]) if word in values}
+        numbers = dict(pairs)
+        wanted = [str(number) for number in range(len(values))]
+        if len(pairs) == len(values) and sorted(numbers) == sorted(wanted):
+            return name, [numbers[number] for number in wanted]
+    return None
 
 
 def _number_or_word(text: str) -> tuple[float, str]:
@@ -236,14 +262,14 @@ def _number_or_word(text: str) -> tuple[float, str]:
         return float("inf"), text
 
 
-def _draft_policies(draft: Draft, label: str, cells: Sequence[str]) -> None:
+def _draft_policies(draft: Draft, cells: Sequence[str]) -> None:
     unsure = sum(cell.removesuffix(".0") == "-1" for cell in cells)
     blank = sum(cell in EMPTY_WORDS for cell in cells)
     if unsure:
         draft.set(
             "data.uncertain",
             "exclude",
-            f"-1 stands in {unsure} of {len(cells)} rows: such images are left out; or positive, "
+            f"-1 stands in {unsure} of {len(cells)} cells: such images are left out; or positive, "
             f"negative",
             guess=True,
         )
@@ -251,7 +277,7 @@ def _draft_policies(draft: Draft, label: str, cells: Sequence[str]) -> None:
         draft.set(
             "data.blank",
             "exclude",
-            f"{blank} of {len(cells)} rows have no label: such images are left out; or positive, "
+            f"{blank} of {len(cells)} cells are empty: such images are left out; or positive, "
             f"negative",
             guess=True,
         )
@@ -262,11 +288,14 @@ def _draft_findings(draft: Draft, classes: Sequence[str], finding: str | None) -
     if finding is not None and finding in classes:
         draft.set("data.findings", [finding], "The finding that is audited.")
         return
-    absence = absence_in(classes)
+    absence = absence_among(classes)
     if absence is not None:
-        others = [name for name in classes if name != absence]
+        others = [name for name in classes if name != classes[absence]]
         draft.set(
-            "data.findings", others, f"{absence} is called as if nothing were found", guess=True
+            "data.findings",
+            others,
+            f"{classes[absence]} is called as if nothing were found",
+            guess=True,
         )
     elif len(classes) == 2:
         draft.ask(

@@ -1,24 +1,65 @@
-"""Which classes mean that nothing was found, by their names."""
+"""Which findings a plan audits: one that the user named, or all that a multilabel model has."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-_ABSENCE = re.compile(
-    r"(no|non|not|without|un)[ _-]?[a-z]+|normal|healthy|negative|control|benign|"
-    r"absent|absence|none|clear|no|n|neg|0|false|regular|unremarkable",
-    re.IGNORECASE,
-)
-"""Whole names: `no finding`, `NORMAL`, `nodr`."""
-_NEVER = re.compile(r"no(se|dul|ma|n-?proliferative).*|un(certain|known|clear).*|not? ?visible")
+from robust.drafting.draft import Draft, Question
+from robust.plan.findings import ALL, same_finding
 
-
-def absence_in(classes: Sequence[str]) -> str | None:
-    """The one class whose name says that nothing was found; None where that is not one of them."""
-    found = [name for name in classes if _ABSENCE.fullmatch(name) and not _is_other(name)]
-    return found[0] if len(found) == 1 else None
+FEWEST_OUTPUTS = 3
+"""Of a model that is taken for one of several findings; two are absence and presence."""
 
 
-def _is_other(name: str) -> bool:
-    return _NEVER.fullmatch(name.lower()) is not None
+@dataclass(frozen=True)
+class Wanted:
+    """What the user named, and the outputs of the model."""
+
+    finding: str | None = None
+    """None: the user named none."""
+    outputs: int | None = None
+    """How many; None: not known."""
+    names: tuple[str, ...] = ()
+    """Of the outputs, where the model says them."""
+
+    def are_all(self, known: Sequence[str]) -> bool:
+        """Whether every finding of `known`, those that the data have labels of, is audited.
+
+        As the user said, or where the model has an output for each, by name or number.
+        """
+        if self.finding is not None:
+            return self.finding == ALL
+        if self.outputs is None or self.outputs < FEWEST_OUTPUTS:
+            return False
+        if self.names:
+            return sum(any(same_finding(name, one) for one in known) for name in self.names) > 1
+        return self.outputs == len(known)
+
+
+def draft_all(draft: Draft, wanted: Wanted, known: Sequence[str], order: str) -> None:
+    """Have every finding audited; `order` says why the outputs may be in that of `known`.
+
+    Where it is not known, the names of the outputs are asked for.
+    """
+    draft.set(
+        "model.finding",
+        ALL,
+        "each finding gets an audit of its own; or name one, or a list",
+        guess=wanted.finding is None,
+    )
+    if wanted.names:
+        return
+    if order and wanted.outputs in (None, len(known)):
+        why = f"{order}; the network's outputs must be in the same"
+        draft.set("model.outputs", list(known), why, guess=True)
+        return
+    count = "the network's outputs" if wanted.outputs is None else f"its {wanted.outputs} outputs"
+    draft.ask(
+        Question(
+            "model.outputs",
+            f"Which finding is each of {count}, in order? The labels know: {', '.join(known)}.",
+            list(known),
+            several=True,
+        )
+    )

@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from robust.cases.tables.table_file import TableFile
 from robust.drafting.draft import Draft
+from robust.drafting.findings import Wanted, draft_all
 from robust.errors import InputError, did_you_mean
 from robust.files import path_exists, read_text
+from robust.plan.findings import ALL
+from robust.plan.paths import find_table_file, is_table
 
 FOLDER = Path(__file__).parent.parent / "layouts"
 LAYOUTS: tuple[str, ...] = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
@@ -147,20 +151,28 @@ def _near(folder: Path, depth: int = _DEEPEST) -> Iterator[Path]:
             yield from _near(below, depth - 1)
 
 
-def choose_finding(layout: PublicLayout, given: str | None, outputs: int | None) -> str | None:
-    """The name of the finding that is audited; None: the classes as they are. InputError."""
+def choose_finding(layout: PublicLayout, wanted: Wanted) -> str | None:
+    """The name of the finding that is audited, or `all`; None: the classes as they are. InputError.
+
+    All are where the user says so, or where the model has an output for each.
+    """
+    given = wanted.finding
+    if layout.outputs and wanted.are_all(layout.outputs):
+        return ALL
     if given is not None:
         if given not in layout.findings:
             known = did_you_mean(given, layout.findings, limit=40)
             raise InputError(f"{layout.name} has no finding {given!r}; {known}")
         return given
-    if layout.default is None and outputs in (1, 2):
+    if layout.default is None and wanted.outputs in (1, 2):
         return layout.binary
     return layout.default
 
 
-def apply_layout(draft: Draft, layout: PublicLayout, folder: Path, finding: str | None) -> None:
-    """Fill `[data]` from a layout, for the finding that is audited.
+def apply_layout(
+    draft: Draft, layout: PublicLayout, folder: Path, finding: str | None, wanted: Wanted
+) -> None:
+    """Fill `[data]` from a layout, for the finding that is audited, or for all.
 
     A list of the set's findings says which are chosen where the user has not.
     """
@@ -171,13 +183,31 @@ def apply_layout(draft: Draft, layout: PublicLayout, folder: Path, finding: str 
     for name, value in layout.data.items():
         if finding is not None and "positive" in layout.data and name in ("classes", "findings"):
             continue
-        value = _filled(value, files, layout, finding)
+        if finding == ALL and name == "label" and value == PLACEHOLDER:
+            value = _columns_of_findings(layout, folder, files)
+        value = _filled(value, files, layout, None if finding == ALL else finding)
         if value is not None:
             why = layout.why.get(name, "")
             draft.set(f"data.{name}", value, why, guess=name in layout.guesses)
-    if finding is not None and layout.named:
+    if finding == ALL:
+        label = draft.get("data.label")
+        known = label if isinstance(label, list) else layout.outputs
+        draft_all(draft, wanted, known, "the usual order of this set's findings")
+    elif finding is not None and layout.named:
         draft.set("data.classes", [text.replace("{name}", finding) for text in layout.named])
     draft.set("report.images", layout.images)
+
+
+def _columns_of_findings(layout: PublicLayout, folder: Path, files: Mapping[str, str]) -> list[str]:
+    """The columns of all findings that the table has, in the usual order."""
+    header = {
+        name
+        for table in map(str, files.values())
+        if is_table(table)
+        for name in TableFile(find_table_file(folder, table)).header
+    }
+    columns = [str(layout.findings[name]) for name in layout.outputs if name in layout.findings]
+    return [name for name in columns if name in header]
 
 
 def _filled(value: Any, files: Mapping[str, str], layout: PublicLayout, finding: str | None) -> Any:

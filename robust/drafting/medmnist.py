@@ -7,13 +7,14 @@ from pathlib import Path
 from robust.cases.medmnist import COLUMNS
 from robust.cases.npz import load_array
 from robust.drafting.draft import Draft, Question
+from robust.drafting.findings import Wanted, draft_all
 from robust.drafting.layouts import PublicLayout
 from robust.errors import InputError, did_you_mean
 
 
-def draft_npz(draft: Draft, path: Path, layout: PublicLayout, finding: str | None) -> None:
+def draft_npz(draft: Draft, path: Path, layout: PublicLayout, wanted: Wanted) -> None:
     """Fill `[data]` from the labels of an npz file; InputError where it has none."""
-    stem = path.stem.partition("_")[0]
+    stem, finding = path.stem.partition("_")[0], wanted.finding
     public = layout.sets.get(stem)
     draft.set("data.path", path.as_posix())
     draft.set("data.group", "none", layout.why["group"])
@@ -27,7 +28,9 @@ def draft_npz(draft: Draft, path: Path, layout: PublicLayout, finding: str | Non
     if count > 1:
         names = COLUMNS.get(stem, ())
         known = names if len(names) == count else tuple(map(str, range(count)))
-        if finding is not None:
+        if wanted.are_all(known):
+            draft_all(draft, wanted, known, "the published order")
+        elif finding is not None:
             if finding not in known:
                 hint = did_you_mean(finding, known, limit=20)
                 raise InputError(f"{path.name} has no finding {finding!r}; {hint}")

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from robust.cases import Cases
 from robust.drafting.draft import Draft, Question
 from robust.drafting.model_file import ModelFacts
-from robust.drafting.trial import NORMALISATIONS, find_normalisation
+from robust.drafting.trial import NORMALISATIONS, Trial, find_normalisation, varied
+from robust.models import Classifier
+from robust.plan.findings import same_finding
+from robust.report.text.format import counted
 
 
 def draft_model(draft: Draft, facts: ModelFacts | None) -> None:
@@ -17,8 +20,8 @@ def draft_model(draft: Draft, facts: ModelFacts | None) -> None:
             Question(
                 "model.folder",
                 "Which model is audited? Give it with --model: weights (.pth, .safetensors), a "
-                "whole network (.onnx, .keras, .tflite, .pt2), a folder, LIBRARY:NAME, or "
-                "package.module:function.",
+                "whole network (.onnx, .keras, .tflite, .pt2), a folder, LIBRARY:NAME, "
+                "package.module:function, or the address of an endpoint.",
                 "models/mine",
             )
         )
@@ -36,11 +39,6 @@ def draft_model(draft: Draft, facts: ModelFacts | None) -> None:
                 "torchvision:resnet50",
             )
         )
-    if facts.channels is not None and ("file" in facts.fields or facts.channels == 1):
-        draft.set("model.channels", facts.channels, "Channels of its input.")
-    if facts.size is not None:
-        draft.set("model.size", list(facts.size), "The size of its input.")
-    draft.notes += facts.notes
 
 
 def _why(name: str, facts: ModelFacts) -> str:
@@ -54,17 +52,41 @@ def _why(name: str, facts: ModelFacts) -> str:
             text += f"; so they do {names}"
         return f"{text}. Mean, std and size are the architecture's own: set them if others are used"
     if name in ("file", "folder", "weights"):
-        known = [f"{facts.outputs} outputs"] if facts.outputs else []
-        known += [f"{facts.channels} input channels"] if facts.channels else []
-        text = ", ".join([facts.kind, *known])
+        outputs = [counted(facts.outputs, "output")] if facts.outputs else []
+        text = ", ".join([facts.kind, *outputs])
         return f"{text[:1].upper()}{text[1:]}."
     return ""
 
 
-def draft_preparation(draft: Draft, images: Sequence[tuple[int, int]], cases: Cases) -> None:
-    """What a whole network in a file does not say: how its images are resized and normalised."""
-    if not draft.has("model.size") and (
-        len(set(images)) > 1 or max(map(max, images), default=0) > 512
+def draft_prompts(draft: Draft, classes: Sequence[str]) -> None:
+    """A text for each class, for a zero-shot model."""
+    draft.set(
+        "model.prompts",
+        [f"an image of {name}" for name in classes],
+        "a text for each class, in their order: put in the words that the model learned from",
+        guess=True,
+    )
+
+
+def draft_input(draft: Draft, trial: Trial) -> None:
+    """What the model takes, where loading it does not show it and images of its own do."""
+    if trial.channels is not None:
+        draft.set("model.channels", trial.channels, "It takes images with so many channels alone.")
+    if trial.size is not None:
+        draft.set("model.size", list(trial.size), "It takes images of this size.", guess=True)
+
+
+def draft_preparation(
+    draft: Draft,
+    images: Sequence[tuple[int, int]],
+    classifier: Classifier,
+    cases: Cases,
+) -> None:
+    """What a network without preprocessing does not say: how images are resized and normalised."""
+    if (
+        classifier.size is None
+        and not draft.has("model.size")
+        and (len(set(images)) > 1 or max(map(max, images), default=0) > 512)
     ):
         draft.set(
             "model.size",
@@ -74,7 +96,10 @@ def draft_preparation(draft: Draft, images: Sequence[tuple[int, int]], cases: Ca
         )
     if draft.has("model.mean") or draft.questions:
         return
-    found = find_normalisation(draft.tables()["model"], cases)
+    found = None
+    if draft.get("model.finding") is None:
+        size, channels = draft.get("model.size"), draft.get("model.channels")
+        found = find_normalisation(varied(classifier, size=size, channels=channels), cases)
     if found is None:
         draft.notes.append(
             "The model does not say how its input is normalised: set mean and std in [model] if it "
@@ -101,7 +126,9 @@ def draft_outputs(
     `order` is the usual one of the set's findings, of which `finding` is audited.
     """
     count = facts.outputs
-    if count is None or count == classes or (count == 1 and classes == 2):
+    if count is None or draft.has("model.finding"):
+        return
+    if not facts.multilabel and (count == classes or (count == 1 and classes == 2)):
         return
     if classes == 2 and finding is not None and count == len(order) and finding in order:
         draft.set(
@@ -112,9 +139,10 @@ def draft_outputs(
         )
         draft.set("model.finding", finding, "the output of the finding that is audited", guess=True)
         return
-    if classes == 2 and count > 2:
-        if finding is not None and finding in facts.names:
-            draft.set("model.finding", finding, "The output of this name.")
+    if classes == 2 and (count > 2 or facts.multilabel):
+        same = [name for name in facts.names if same_finding(name, finding or "")]
+        if same:
+            draft.set("model.finding", same[0], "The output of this name.")
             return
         named = facts.names or tuple(map(str, range(count)))
         draft.ask(
@@ -126,4 +154,3 @@ def draft_outputs(
                 named,
             )
         )
-        return

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from robust.cases import Cases, open_cases
+from robust.cases import Cases, finding_names, open_cases
 from robust.cases.tables.table_file import TableFile
 from robust.drafting.data import draft_data, draft_shares
 from robust.drafting.draft import Draft
-from robust.drafting.images import ImageFacts, look_at_images
+from robust.drafting.findings import Wanted
+from robust.drafting.images import TWELVE_BITS, ImageFacts, look_at_images
 from robust.drafting.layouts import (
     LAYOUTS,
     PublicLayout,
@@ -21,12 +22,22 @@ from robust.drafting.layouts import (
     read_layout,
 )
 from robust.drafting.medmnist import draft_npz
-from robust.drafting.model import draft_model, draft_outputs, draft_preparation
+from robust.drafting.model import (
+    draft_input,
+    draft_model,
+    draft_outputs,
+    draft_preparation,
+    draft_prompts,
+)
 from robust.drafting.model_file import ModelFacts, look_at_model
-from robust.drafting.trial import try_network
+from robust.drafting.trial import load, try_network
 from robust.errors import InputError, excerpt
 from robust.files import path_exists
+from robust.models import Classifier
+from robust.models.formats.contract import MissingField
+from robust.plan.findings import ALL
 from robust.plan.load import make_plan
+from robust.report.text.format import counted
 
 
 @dataclass(frozen=True)
@@ -58,35 +69,17 @@ class Drafted:
     """Those that are audited; None where they cannot be opened yet."""
     images: ImageFacts | None
     problem: str = ""
-    """Why the cases cannot be opened."""
+    """Why the plan cannot run: its images cannot be opened, or the model takes none of them."""
 
 
 def draft_plan(request: DraftRequest) -> Drafted:
     """A plan of what a request names; InputError where that is nothing to audit."""
     if not path_exists(request.path):
         raise InputError(f"no such folder or file: {excerpt(request.path, 300)}; check the path")
-    facts = None
+    facts, classifier = None, None
     if request.model is not None:
         facts = look_at_model(request.model, request.architecture)
-    drafted = _draft(request, facts)
-    if facts is None or drafted.cases is None or facts.outputs is not None or not facts.complete:
-        return drafted
-    given = {name.partition(".")[2]: v for name, v in request.changes.items() if "model." in name}
-    try:
-        trial = try_network({**facts.fields, **given}, drafted.cases)
-    except InputError as error:
-        return replace(drafted, problem=str(error))
-    seen = replace(
-        facts,
-        outputs=trial.outputs,
-        channels=trial.channels or facts.channels,
-        size=trial.size or facts.size,
-    )
-    return _draft(request, seen)
-
-
-def _draft(request: DraftRequest, facts: ModelFacts | None) -> Drafted:
-    """A plan from what is known of the model."""
+        facts, classifier = _loaded(facts, request.changes)
     draft = Draft()
     draft.give(request.changes)
     draft.set("title", "Robustness audit")
@@ -99,16 +92,65 @@ def _draft(request: DraftRequest, facts: ModelFacts | None) -> Drafted:
     images = None
     if cases is not None:
         images = look_at_images(cases)
-        _draft_reading(draft, images)
+        if _draft_reading(draft, images):
+            cases, problem = _open(draft)
+    if cases is not None and images is not None:
         empty = _empty_classes(cases)
-        if empty:
+        if empty and not draft.has("model.finding"):
             draft.notes.append(f"The split {cases.split} has no case of {', '.join(empty)}.")
         if facts is not None:
-            order = layout.outputs if layout is not None else ()
-            draft_outputs(draft, facts, len(cases.classes), finding, order)
-            if not facts.prepares:
-                draft_preparation(draft, images.sizes, cases)
+            order = () if layout is None else layout.outputs
+            problem = _draft_reader(draft, facts, classifier, cases, images, finding, order)
     return Drafted(draft, facts, layout, cases, images, problem)
+
+
+def _loaded(facts: ModelFacts, changes: Mapping[str, Any]) -> tuple[ModelFacts, Classifier | None]:
+    """What loading a model shows of it; InputError where it cannot be loaded."""
+    given = {name.partition(".")[2]: v for name, v in changes.items() if "model." in name}
+    facts = replace(facts, fields={**facts.fields, **given})
+    if not facts.complete:
+        return facts, None
+    try:
+        loaded = load(facts.fields)
+    except MissingField as error:
+        return replace(facts, prompted=error.field == "prompts"), None
+    classifier = loaded.classifier
+    plain = bool((classifier.mean == 0).all() and (classifier.std == 1).all())
+    whole = bool({"file", "factory"} & {*facts.fields}) and not classifier.origin.is_black_box
+    seen = replace(
+        facts,
+        kind=facts.kind if facts.matches else classifier.origin.format,
+        outputs=facts.outputs or loaded.outputs,
+        names=facts.names or tuple(classifier.output_names or ()),
+        multilabel=loaded.multilabel,
+        prepares=not (plain and whole),
+    )
+    return seen, classifier
+
+
+def _draft_reader(
+    draft: Draft,
+    facts: ModelFacts,
+    classifier: Classifier | None,
+    cases: Cases,
+    images: ImageFacts,
+    finding: str | None,
+    order: Sequence[str],
+) -> str:
+    """What the model takes and gives for these cases; why it takes none, or an empty text."""
+    if facts.prompted:
+        draft_prompts(draft, cases.classes)
+    if classifier is None:
+        return ""
+    try:
+        trial = try_network(classifier, cases)
+    except InputError as error:
+        return str(error)
+    draft_input(draft, trial)
+    draft_outputs(draft, replace(facts, outputs=trial.outputs), len(cases.classes), finding, order)
+    if not facts.prepares:
+        draft_preparation(draft, images.sizes, classifier, cases)
+    return ""
 
 
 def _empty_classes(cases: Cases) -> list[str]:
@@ -129,18 +171,21 @@ def _draft_cases(
                 f"This looks like {layout.name}: its layout was used (--layout {layout.key})."
             )
     npz = _npz_in(path) if layout is None or layout.key == "medmnist" else None
+    wanted = Wanted(request.finding)
+    if facts is not None:
+        wanted = Wanted(request.finding, facts.outputs, facts.names)
     if npz is not None:
-        draft_npz(draft, npz, read_layout("medmnist"), request.finding)
+        draft_npz(draft, npz, read_layout("medmnist"), wanted)
         return layout, request.finding
     if layout is None:
-        draft_data(draft, path, request.finding, request.images)
+        draft_data(draft, path, wanted, request.images)
         return None, request.finding
     if layout.key == "medmnist":
         raise InputError(f"{path} holds no .npz file; name one, such as pneumoniamnist.npz")
     folder = path if path.is_dir() else path.parent
-    finding = choose_finding(layout, request.finding, None if facts is None else facts.outputs)
+    finding = choose_finding(layout, wanted)
     draft.set("title", f"Robustness audit on {layout.name}")
-    apply_layout(draft, layout, folder, finding)
+    apply_layout(draft, layout, folder, finding, wanted)
     return layout, finding
 
 
@@ -179,14 +224,21 @@ def _open(draft: Draft) -> tuple[Cases | None, str]:
         return None, ""
     plan = make_plan({"data": draft.tables()["data"]}, "the draft")
     assert plan.data is not None
+    options = plan.data.options()
     try:
-        return open_cases(plan.data.path, **plan.data.options()), ""
+        if draft.get("model.finding") == ALL:
+            first = finding_names(plan.data.path, **options)[0]
+            options |= (
+                {"label": first} if plan.data.path.endswith(".npz") else {"positive": (first,)}
+            )
+        return open_cases(plan.data.path, **options), ""
     except InputError as error:
-        return None, str(error)
+        return None, f"the images cannot be opened as the plan says: {error}"
 
 
-def _draft_reading(draft: Draft, images: ImageFacts) -> None:
-    """How the files are read, from what a sample of them shows."""
+def _draft_reading(draft: Draft, images: ImageFacts) -> bool:
+    """How the files are read, from what a sample shows; whether that differs from the default."""
+    before = dict(draft.values)
     if images.sampled and images.grey_in_colour == images.sampled:
         draft.set(
             "data.grey",
@@ -196,9 +248,13 @@ def _draft_reading(draft: Draft, images: ImageFacts) -> None:
             guess=True,
         )
     if images.twelve_bits and images.twelve_bits == images.sampled:
-        draft.notes.append(
-            "The files have 16 bits, and their values stay below 4096: eps counts in the whole "
-            "range of 16 bits, 16 times as much as such a viewer shows."
+        draft.set(
+            "data.depth",
+            12,
+            f"the files have 16 bits, the values of {counted(images.sampled, 'image')} stay below "
+            f"{TWELVE_BITS}, as those of 12 bits do; a higher value in another image is an error",
+            guess=True,
         )
     if images.problem:
         draft.notes.append(f"{images.problem}.")
+    return draft.values != before

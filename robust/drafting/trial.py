@@ -14,12 +14,16 @@ from robust.cases import Cases
 from robust.cases.consistency import check_outputs
 from robust.errors import InputError
 from robust.models import Classifier, full_precision, load_classifier
+from robust.models.class_order import match_classes
 from robust.models.classifier import settle_head
+from robust.models.formats.contract import MissingField
 
 IMAGES = 48
 """Images that are shown to the network, at most."""
 SIZES = (224, 299, 256, 384, 512)
 """Sides that are tried where the network does not take the images as they are."""
+SMALL = (128, 64, 32, 28)
+"""Sides that are tried last."""
 NORMALISATIONS: Mapping[str, tuple[Any, Any]] = {
     "none": (0.0, 1.0),
     "that of ImageNet": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
@@ -45,37 +49,83 @@ class Trial:
     """None: as the images have it."""
 
 
-def try_network(fields: Mapping[str, Any], cases: Cases) -> Trial:
-    """Load a network and show it an image: with the channels and the size that it takes.
+@dataclass(frozen=True)
+class Loaded:
+    """A network that was loaded to be looked at, and what that shows."""
 
-    InputError where it cannot be loaded, or takes no image.
+    classifier: Classifier
+    outputs: int | None
+    """None: not known before the images are."""
+    multilabel: bool
+    """Whether its format says that each output is a finding of its own."""
+
+
+def load(fields: Mapping[str, Any]) -> Loaded:
+    """The network that `[model]` names; MissingField for prompts, InputError."""
+    try:
+        classifier, multilabel = load_classifier(**fields), False
+    except MissingField as error:
+        if error.field != "finding":
+            raise
+        classifier, multilabel = load_classifier(**{**fields, "finding": 0}), True
+    names = classifier.output_names
+    outputs = _count_outputs(classifier) if names is None else len(names)
+    return Loaded(classifier, outputs, multilabel)
+
+
+def _count_outputs(classifier: Classifier) -> int | None:
+    """How many outputs it has on noise; None where it takes none, or where each image is asked."""
+    if classifier.origin.is_black_box:
+        return None
+    sides = SIZES if classifier.size is None else (max(classifier.size),)
+    for side in (*sides, *SMALL):
+        for channels in (3, 1):
+            image = torch.rand(1, channels, side, side, generator=torch.Generator().manual_seed(0))
+            try:
+                return _count(classifier, image)
+            except InputError:
+                continue
+    return None
+
+
+@torch.no_grad()
+def _count(classifier: Classifier, image: Tensor) -> int:
+    return classifier.outputs(image).shape[1]
+
+
+def try_network(classifier: Classifier, cases: Cases) -> Trial:
+    """Show a network an image, with the channels and the size that it takes.
+
+    InputError where it takes none.
     """
-    classifier = load_classifier(**fields)
     image = _images(cases, 1)[0][None]
     first: InputError | None = None
-    for size in (None, *SIZES):
-        for channels in (None, 3, 1):
-            if classifier.size is not None and size is not None:
-                continue  # the file has said it
+    for size in (None,) if classifier.size is not None else (None, *SIZES, *SMALL):
+        for channels in (None,) if classifier.channels is not None else (None, 3, 1):
             try:
-                outputs = _with(classifier, channels, size).outputs(image)
+                outputs = _count(varied(classifier, channels=channels, size=size), image)
             except InputError as error:
                 first = first or error
                 continue
             pair = None if size is None else (size, size)
-            return Trial(outputs.shape[1], channels, pair)
+            return Trial(outputs, channels, pair)
     assert first is not None
     raise first
 
 
-def _with(classifier: Classifier, channels: int | None, size: int | None) -> Classifier:
+def varied(classifier: Classifier, **changes: Any) -> Classifier:
+    """The same network with some of its preprocessing changed, where a change is not None."""
+    known = {**classifier.preprocessing(), **{k: v for k, v in changes.items() if v is not None}}
+    size = known["size"]
+    known["size"] = tuple(size) if isinstance(size, list) else size
     return Classifier(
         classifier.network,
-        mean=classifier.mean.flatten().tolist(),
-        std=classifier.std.flatten().tolist(),
-        channels=channels or classifier.channels,
-        size=size or classifier.size,
-        head="softmax",
+        head=classifier.head,
+        output_key=classifier.output_key,
+        half_pixel=classifier.half_pixel,
+        output_names=classifier.output_names,
+        origin=classifier.origin,
+        **known,
     )
 
 
@@ -91,9 +141,7 @@ class Reading:
     """Mean over the classes that occur."""
 
 
-def find_normalisation(
-    spec: Mapping[str, Any], cases: Cases
-) -> tuple[str, Reading, Reading] | None:
+def find_normalisation(classifier: Classifier, cases: Cases) -> tuple[str, Reading, Reading] | None:
     """The normalisation with which a network reads images clearly better than with none.
 
     Its name, and the readings with it and with none. None where none is as good, or where too few
@@ -106,8 +154,7 @@ def find_normalisation(
     with full_precision():
         for name, (mean, std) in NORMALISATIONS.items():
             try:
-                classifier = load_classifier(**{**spec, "mean": mean, "std": std})
-                found[name] = _read(classifier, cases, rows)
+                found[name] = _read(varied(classifier, mean=mean, std=std), cases, rows)
             except InputError:
                 continue
     plain = found.get("none")
@@ -123,6 +170,7 @@ def find_normalisation(
 def _read(classifier: Classifier, cases: Cases, rows: Sequence[int]) -> Reading:
     """InputError where an image cannot be read, or the network has other classes."""
     images = [(cases[row].image[None], cases.entries[row].label) for row in rows]
+    match_classes(classifier, cases.classes)
     if classifier.head == "auto":
         settle_head(classifier, _same_shape([image for image, _ in images]))
     logits = torch.cat([classifier(image).double() for image, _ in images])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from robust.errors import InputError, excerpt
 from robust.models.classifier import Classifier
+from robust.plan.findings import plain_name
 
 EXCLUSIVE = ("auto", "softmax", "probabilities")
 """Heads with an output for each class."""
@@ -22,7 +23,7 @@ def match_classes(classifier: Classifier, classes: Sequence[str]) -> None:
     names = classifier.output_names
     if names is None or classifier.head not in EXCLUSIVE or len(names) != len(classes):
         return
-    ours, theirs = [_plain(name) for name in names], [_plain(name) for name in classes]
+    ours, theirs = [plain_name(name) for name in names], [plain_name(name) for name in classes]
     if ours == theirs:
         return
     listed = f"{_listed(names)}; the classes of the data: {_listed(classes)}"
@@ -39,10 +40,6 @@ def match_classes(classifier: Classifier, classes: Sequence[str]) -> None:
         note = f"the model's outputs are named otherwise and are taken in order: {listed}"
     origin = classifier.origin
     classifier.origin = dataclasses.replace(origin, notes=(*origin.notes, note))
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -38,7 +38,12 @@ from robust.models.blackbox.network import (
 )
 from robust.models.classifier import Classifier, resized_side
 from robust.models.formats import load_file, load_folder, load_library
-from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
+from robust.models.formats.contract import (
+    LoadedNetwork,
+    LoaderOptions,
+    MissingField,
+    ModelOrigin,
+)
 from robust.models.formats.registry import prefix_of
 from robust.models.formats.tensorflow import refuse_tensorflow
 from robust.models.preparation import evaluate
@@ -257,7 +262,9 @@ def _check_finding(head: str, finding: int | None, names: Sequence[str] | None) 
     """InputError where a head that the files name does not fit whether a finding was chosen."""
     if head == "multilabel" and finding is None:
         hint = did_you_mean("", _trained(names), limit=20) if names else "give its number"
-        raise InputError(f"the model has an output for each finding: set finding; {hint}")
+        raise MissingField(
+            "finding", f"the model has an output for each finding: set finding; {hint}"
+        )
     if head != "multilabel" and finding is not None:
         raise InputError(
             f"the model's outputs are read as {head}, not as findings of their own; remove finding"

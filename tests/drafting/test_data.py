@@ -11,7 +11,6 @@ import pytest
 
 from robust.cases import open_cases
 from robust.drafting.data import find_pattern
-from robust.drafting.findings import absence_in
 from robust.drafting.plan import Drafted, DraftRequest, draft_plan, recognise
 from robust.drafting.recipe import draft_recipe
 from robust.errors import InputError
@@ -145,7 +144,11 @@ def test_grey_in_colour_files_and_twelve_bits(tmp_path: Path) -> None:
         Image.fromarray(sets.pixels(n, False)).convert("RGB").save(path)
         sets.write(tmp_path / "b" / ("no", "yes")[n % 2] / f"{n}.png", n, deep=True)
     assert data_of(drafted(tmp_path / "a"))["grey"] is True
-    assert any("4096" in note for note in drafted(tmp_path / "b").draft.notes)
+    deep = drafted(tmp_path / "b")
+    assert data_of(deep)["depth"] == 12 and "depth = 12" in deep.draft.text()
+    assert deep.cases is not None and float(deep.cases[0].image.max()) > 0.5
+    known = drafted(tmp_path / "b", changes={"data.depth": 16})
+    assert data_of(known)["depth"] == 16
 
 
 def test_a_table_elsewhere(tmp_path: Path) -> None:
@@ -196,18 +199,6 @@ def test_plans_load_also_with_lines_to_fill_in(tmp_path: Path) -> None:
     found = drafted(tmp_path / "set")
     assert found.draft.questions
     make_plan(tomllib.loads(found.draft.text()))
-
-
-@pytest.mark.parametrize(
-    ("classes", "absence"),
-    [
-        (("COVID", "NORMAL"), "NORMAL"), (("No Finding", "Mass"), "No Finding"), (("benign", "malignant"), "benign"),
-        (("nodule", "none"), "none"), (("nose", "throat"), None), (("bacteria", "virus"), None),
-        (("normal", "healthy"), None), (("no_dr", "nonproliferative"), "no_dr"), (("uncertain", "mass"), None),
-    ],
-)  # fmt: skip
-def test_the_class_without_a_finding(classes: tuple[str, str], absence: str | None) -> None:
-    assert absence_in(classes) == absence
 
 
 def test_patients_in_names() -> None:

@@ -1,4 +1,4 @@
-"""Which of two classes is the finding, told by their names: `NORMAL` is its absence."""
+"""Which classes are findings, told by their names: `NORMAL` is the absence of one."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ ABSENCE = frozenset(_ABSENCE.split())
 """Words for the absence of a finding, in small letters."""
 PRESENCE = frozenset(_PRESENCE.split())
 """Words for a finding."""
+NEVI = frozenset(("naevi", "naevus", "nevi", "nevus", "nv"))
+"""One harmless lesion of several; the absence of a finding where there is one other class."""
 NEGATIONS = frozenset(("n", "no", "non", "not", "un", "without", "wo"))
 _SIGNS = re.compile(r"[^a-z0-9]+")
 
@@ -38,6 +40,20 @@ def finding_of_two(names: Sequence[str], *, in_order: bool) -> int | None:
         if absent.count(True) == 1:
             return absent.index(False)
     return 1 if in_order else None
+
+
+def absence_among(names: Sequence[str]) -> int | None:
+    """The index of the one class whose name says that nothing was found; None without one.
+
+    Of two classes it is the other one than `finding_of_two` tells.
+    """
+    if len(names) == 2:
+        finding = finding_of_two(names, in_order=False)
+        return None if finding is None else 1 - finding
+    absent = [
+        i for i, name in enumerate(names) if _is_absence(name) and NEVI.isdisjoint(_words(name))
+    ]
+    return absent[0] if len(absent) == 1 else None
 
 
 def finding_notice(names: Sequence[str], findings: Sequence[int]) -> str:
@@ -61,7 +77,9 @@ def _is_absence(name: str) -> bool:
     if words in (["0"], ["no"], ["n"]):
         return True
     joined = "".join(words)
-    negated = words[0] in NEGATIONS or (joined.startswith("non") and joined[3:] in PRESENCE)
+    negated = words[0] in NEGATIONS or any(
+        joined == no + one for no in ("no", "non") for one in PRESENCE
+    )
     return negated != any(word in ABSENCE for word in words)
 
 

@@ -402,15 +402,15 @@ class LabelTable:
         if left_out:
             notes.append(f"{left_out} images without a sure label left out")
         findings = options.findings if finding is None else None
+        if labels.finding and findings is None:
+            findings = labels.classes[1:]  # whatever the two are called
         return Cases(
             # Neither the folder's name nor the filter's text, which may hold a patient's name.
             source="; ".join([f"a folder of images with a table{self._filtered}", *notes]),
             classes=labels.classes,
             entries=tuple(entries),
             read=self._reader(),
-            findings=finding_indices(
-                labels.classes, findings, in_order=labels.finding or labels.in_order
-            ),
+            findings=finding_indices(labels.classes, findings, in_order=labels.in_order),
             grouped=options.group != "none",
             split=self.split,
             showable=not self._maker.dicom,

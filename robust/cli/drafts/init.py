@@ -15,11 +15,12 @@ from rich.console import Console
 from robust.cli.drafts.questions import ask
 from robust.cli.output import FAILED, make_console, print_errors, write_text
 from robust.cli.plan_options.fields import CASE_OPTIONS, FieldOption, with_fields
-from robust.cli.plan_options.options import DATA, MODEL, OUTPUT, Device
+from robust.cli.plan_options.options import DATA, MODEL, OUTPUT, AllowCode, Device
 from robust.errors import InputError
 from robust.files import path_exists
 from robust.plan.spec import Plan
 from robust.progress import progress_bar
+from robust.report.text.format import counted
 
 if TYPE_CHECKING:
     from robust.auditing.dry_run import DryRun
@@ -47,7 +48,8 @@ def init(
             "--model",
             "-m",
             help="Weights (.pth, .safetensors), a whole network (.onnx, .keras, .tflite, .pt2), a "
-            "folder, LIBRARY:NAME such as timm:resnet18, or package.module:function.",
+            "folder, LIBRARY:NAME such as timm:resnet18, package.module:function, or the address "
+            "of an endpoint.",
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -69,7 +71,7 @@ def init(
     finding: Annotated[
         str | None,
         typer.Option(
-            help="Finding to audit, as the table or the layout names it.",
+            help="Finding to audit, as the table or the layout names it, or all.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -98,6 +100,7 @@ def init(
         ),
     ] = False,
     device: Device = "auto",
+    allow_code: AllowCode = False,
     *,
     changes: Mapping[str, Any],
 ) -> None:
@@ -113,6 +116,8 @@ def init(
     _check_options(model, train, [out, *([recipe] if recipe is not None else [])], replace_files)
     from robust.drafting.plan import DraftRequest
 
+    if allow_code:
+        changes = {**changes, "model.allow_code": True}
     request = DraftRequest(path, model, architecture, images, layout, finding, train, changes)
     with progress_bar() as progress:
         progress(0, 0, "looking at the files")
@@ -178,7 +183,7 @@ def _model_text(drafted: Drafted) -> str:
     if facts.matches:
         text += f" of {facts.matches[0].name}"
     if facts.outputs:
-        text += f", {facts.outputs} outputs"
+        text += f", {counted(facts.outputs, 'output')}"
     return f"{text}."
 
 
@@ -190,7 +195,7 @@ def _show_open(console: Console, drafted: Drafted, out: Path) -> int:
             more = ", ..." if len(question.choices) > 20 else ""
             console.print(f"One of: {', '.join(question.choices[:20])}{more}")
     if drafted.problem:
-        print_errors([f"the images cannot be opened as the plan says: {drafted.problem}"])
+        print_errors([f"the plan does not run yet: {drafted.problem}"])
     return int(bool(drafted.draft.questions or drafted.problem))
 
 

@@ -73,7 +73,7 @@ def fits(network: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[Fit
 
     Several ways mean several networks in one state dict, such as a student and a teacher.
     """
-    own, theirs = _canonical(network), _canonical(state)
+    own, theirs = names_without_wrappers(network), names_without_wrappers(state)
     ways = [
         _fit(network, state, own, theirs, begin, within)
         for begin, within in _beginnings(own, theirs)
@@ -98,7 +98,7 @@ def _beside(one: Fitted, ways: Iterable[Fitted]) -> tuple[str, ...]:
     return tuple(name for name in one.unknown if name not in known)
 
 
-def _canonical(names: Collection[str]) -> dict[str, str]:
+def names_without_wrappers(names: Collection[str]) -> dict[str, str]:
     """By the name without wrappers and in today's form: the name as it stands."""
     plain = {_OLD_DENSENET.sub(r"\1.\2\3", _WRAPPER.sub("", name)): name for name in names}
     return plain if len(plain) == len(names) else {name: name for name in names}

@@ -9,9 +9,20 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from robust.errors import InputError
 from robust.models.architectures import Preprocessing
 from robust.models.blackbox.answers import Answers
 from robust.models.blackbox.queries import QueryCounter
+
+
+class MissingField(InputError):
+    """A field of `[model]` without which a model cannot be loaded."""
+
+    def __init__(self, field: str, message: str) -> None:
+        """Take the field's name, such as `finding`."""
+        super().__init__(message)
+        self.field = field
+
 
 NativeRuntime = Callable[[Tensor], Tensor]
 """The format's own runtime: input of the network `(n, c, h, w)`, already resized and normalised, to

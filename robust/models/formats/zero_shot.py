@@ -18,6 +18,7 @@ from robust.models.archives import check_archive
 from robust.models.formats.contract import (
     LoadedNetwork,
     LoaderOptions,
+    MissingField,
     ModelOrigin,
     NativeRuntime,
 )
@@ -105,9 +106,10 @@ def load_zero_shot_folder(folder: Path, options: LoaderOptions) -> LoadedNetwork
 
 def _require_prompts(options: LoaderOptions) -> None:
     if len(options.prompts) < 2:
-        raise InputError(
+        raise MissingField(
+            "prompts",
             "a zero-shot model needs a text for each class: set prompts in [model], in the order "
-            "of the classes"
+            "of the classes",
         )
     if options.outputs not in (None, len(options.prompts)):
         raise InputError(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from robust.cases import open_cases
-from robust.cases.index.findings import finding_of_two
+from robust.cases.index.findings import absence_among, finding_of_two
 from tests.cases.tables import write_images
 
 
@@ -20,6 +20,7 @@ from tests.cases.tables import write_images
         ("No Finding", "Finding"),
         ("No_DR", "DR"),
         ("noDR", "DR"),
+        ("nodr", "npdr"),
         ("non-COVID", "COVID"),
         ("nonCOVID", "COVID"),
         ("benign", "malignant"),
@@ -47,6 +48,19 @@ def test_the_names_tell_the_finding_in_either_order(absent: str, finding: str) -
 def test_what_no_name_tells_is_not_guessed_by_the_alphabet(names: tuple[str, str]) -> None:
     assert finding_of_two(names, in_order=False) is None
     assert finding_of_two(names, in_order=True) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "absence"),
+    [
+        (("COVID", "NORMAL"), "NORMAL"), (("No Finding", "Mass", "Edema"), "No Finding"),
+        (("nodule", "none"), "none"), (("nose", "throat", "ear"), None), (("bacteria", "virus"), None),
+        (("normal", "healthy"), None), (("no_dr", "mild", "nonproliferative"), "no_dr"),
+        (("bkl", "mel", "nv"), None), (("nevus", "melanoma"), "nevus"), (("uncertain", "mass", "cyst"), None),
+    ],
+)  # fmt: skip
+def test_the_class_without_a_finding(names: tuple[str, ...], absence: str | None) -> None:
+    assert absence_among(names) == (None if absence is None else names.index(absence))
 
 
 def test_class_folders_say_which_class_is_meant(
