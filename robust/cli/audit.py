@@ -63,7 +63,11 @@ def as_detectors(flag: str, names: list[str]) -> list[dict[str, str]]:
 
 
 _MODEL = (
-    FieldOption("--architecture", "model.architecture", "Name of a timm or torchvision network."),
+    FieldOption(
+        "--architecture",
+        "model.architecture",
+        "Name of a timm or torchvision network, or of another library: hf:owner/name.",
+    ),
     FieldOption(
         "--weights",
         "model.weights",
@@ -82,9 +86,15 @@ _MODEL = (
         "two can run code: take them from people you trust.",
     ),
     FieldOption(
-        "--factory", "model.factory", "Function that builds the network: package.module:function."
+        "--factory",
+        "model.factory",
+        "Function that returns the network or a black box: package.module:function.",
     ),
-    FieldOption("--folder", "model.folder", "Folder written by robust train."),
+    FieldOption(
+        "--folder",
+        "model.folder",
+        "Folder written by robust train, transformers, timm or open_clip, or a MONAI bundle.",
+    ),
     FieldOption(
         "--endpoint",
         "model.endpoint",

@@ -122,14 +122,21 @@ def formats(pattern: str) -> Table:
     table = _table("field", "what is read", "remarks")
     for row in (
         ("weights", ".safetensors, .pth, .ckpt: state dicts, checkpoints of trainers", "no code"),
+        ("architecture", "hf:, timm:hf-hub:, open_clip:, torchxrayvision:, monai:", "no code"),
+        ("file", ".onnx: ONNX", "no code; without gradients where no converter takes it"),
+        ("file", ".keras, .h5, .hdf5: Keras 3 and Keras 2", "no code"),
+        ("file", ".tflite: TensorFlow Lite", "no code; without gradients"),
         ("file", ".pt2: exported program of torch.export", "can run code"),
         ("file", ".pt: TorchScript", "can run code; deprecated by PyTorch: export a .pt2"),
         ("factory", "package.module:function that returns the network", "is code"),
+        ("factory", "the same, that returns a function of images: a black box", "is code"),
         ("folder", "what robust train wrote", "no code"),
-        ("folder", "config.json and weights of transformers or timm", "no code"),
+        ("folder", "Hugging Face: config.json and weights of transformers or timm", "no code"),
         ("folder", "open_clip_config.json and weights, with prompts", "no code"),
         ("folder", "a MONAI bundle of a 2-D classifier", "expressions are code"),
-        ("architecture", "hf:, timm:hf-hub:, open_clip:, torchxrayvision:, monai:", "no code"),
+        ("endpoint", "a server of the Open Inference Protocol v2: a black box", "sends images"),
+        ("none", "TensorFlow: checkpoints, frozen graphs, SavedModels", "refused: make ONNX"),
+        ("none", "Core ML, TensorRT, PaddlePaddle, Flax", "refused, each with its remedy"),
     ):
         table.add_row(*row)
     return table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 from robust.drafting.architecture_index import Shapes
 from robust.drafting.matching import Match, find_matches
 from robust.errors import InputError, excerpt
-from robust.files import cannot, open_regular, path_exists
+from robust.files import cannot, json_table, open_regular, path_exists, read_json_table
 from robust.plan.code import names_code
 from robust.plan.paths import TRAINED
 
@@ -98,7 +97,7 @@ def _folder(path: Path) -> ModelFacts:
     from robust.models.formats.registry import FOLDERS
 
     if path_exists(path / TRAINED):
-        content = _json((path / TRAINED).read_bytes(), path / TRAINED)
+        content = read_json_table(path / TRAINED)
         classes = content.get("classes")
         names = tuple(map(str, classes)) if isinstance(classes, list) else ()
         return ModelFacts(
@@ -120,7 +119,7 @@ def _folder(path: Path) -> ModelFacts:
 
 
 def _hugging_face(path: Path) -> ModelFacts:
-    config = _json((path / "config.json").read_bytes(), path / "config.json")
+    config = read_json_table(path / "config.json")
     labels = config.get("id2label") or config.get("label_names") or {}
     names = tuple(map(str, labels.values() if isinstance(labels, dict) else labels))
     count = config.get("num_classes") or config.get("num_labels") or len(names) or None
@@ -211,7 +210,7 @@ def _keras(path: Path, inside: set[str]) -> ModelFacts:
     with zipfile.ZipFile(path) as archive:
         info = archive.getinfo("config.json")
         content = archive.read(info) if info.file_size <= MOST_JSON else b"{}"
-    config = _json(content, path).get("config") or {}
+    config = json_table(content, path).get("config") or {}
     layers = config.get("layers") if isinstance(config, dict) else None
     outputs = shape = None
     for layer in layers if isinstance(layers, list) else []:
@@ -255,11 +254,3 @@ def _onnx(path: Path) -> ModelFacts:
 
 def _onnx_shape(value: Any) -> list[int]:
     return [int(side.dim_value) for side in value.type.tensor_type.shape.dim]
-
-
-def _json(content: bytes, path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(content)
-    except (ValueError, RecursionError):
-        raise InputError(f"{path} is not the JSON that it should be; copy it again") from None
-    return found if isinstance(found, dict) else {}
