@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import stat
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 from robust.errors import InputError, excerpt
 
@@ -58,6 +60,22 @@ def read_text(path: Path, most: int = MOST_TEXT) -> str:
         return read_bytes(path, most).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{excerpt(path, 300)} is not a text file in UTF-8; save it so") from None
+
+
+def read_json_table(path: Path) -> dict[str, Any]:
+    """The table in a JSON file; InputError."""
+    return json_table(read_text(path), path)
+
+
+def json_table(text: str | bytes, source: object) -> dict[str, Any]:
+    """The table that a JSON text is; InputError, which names its source, for anything else."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InputError(f"{source} is not valid JSON; copy it again") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{source} holds no table; copy it again")
+    return found
 
 
 def cannot(path: Path | str, verb: str, error: BaseException) -> str:

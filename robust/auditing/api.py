@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from attacks import Attack
 from detectors import Detector
 from robust.auditing import cost
@@ -42,6 +40,7 @@ from robust.errors import BlackBoxFailure, InputError, first_line
 from robust.files import write_atomically
 from robust.gallery.select import make_gallery
 from robust.models import Classifier
+from robust.models.class_order import matched
 from robust.models.gradient_free import fitting_plan
 from robust.models.preparation import require_classifier
 from robust.plan.load import make_plan
@@ -97,7 +96,10 @@ def audit(
     whole run is, `announce` the folder, the cost and each stage in a line. The classifier is
     copied, never changed. Raises InputError.
     """
-    _require_classifier(classifier)
+    require_classifier(classifier)
+    for other in (surrogate, twin):
+        if other is not None:
+            require_classifier(other)
     cases = cases_from(cases)
     reference = None if reference is None else cases_from(reference)
     raw: dict[str, Any] = {"title": title}
@@ -111,26 +113,16 @@ def audit(
     if attacks is not None:
         raw["attacks"] = [_as_spec(attack) for attack in attacks]
     plan = make_plan(raw, "audit")
-    for model in (classifier,) if surrogate is None else (classifier, surrogate):
-        require_classifier(model)
     plan = fitting_plan(plan, classifier, surrogate)
     if attacks is not None:
         named = iter(make_attacks([s for s, a in zip(plan.attacks, attacks) if isinstance(a, str)]))
         made = [next(named) if isinstance(a, str) else a for a in attacks]
     known = _detectors(plan.detectors, detectors)
     made = made or make_attacks(plan.attacks)
-    inputs = RunInputs(classifier, cases, made, reference, surrogate, twin)
+    models = (None if m is None else matched(m, cases.classes) for m in (surrogate, twin))
+    inputs = RunInputs(matched(classifier, cases.classes), cases, made, reference, *models)
     staged = StagedProgress(progress, announce)
     return run_request(AuditRequest(plan, inputs, known, out, staged, device, skip_broken))
-
-
-def _require_classifier(classifier: object) -> None:
-    if isinstance(classifier, Classifier):
-        return
-    how = "robust.load_classifier(...) loads one from files"
-    if isinstance(classifier, nn.Module):
-        how = "robust.Classifier(network, channels=3, mean=..., std=...) makes one of a network"
-    raise InputError(f"a {type(classifier).__name__} is no classifier: {how}")
 
 
 def audit_plan(

@@ -256,14 +256,16 @@ def told_cost(request: AuditRequest, chunks: range | None = None) -> ToldCost:
         size,
         request.progress,
         chunks,
-        notes=(*_notes(inputs.classifier), *_notes(inputs.surrogate, "the surrogate: ")),
+        notes=(
+            *_notes(inputs.classifier),
+            *(n for name, other in inputs.others.items() for n in _notes(other, f"the {name}: ")),
+        ),
     )
 
 
-def _notes(model: object, before: str = "") -> tuple[str, ...]:
-    """What is known of a model; of what is no Classifier nothing, which is refused later."""
-    known = model.origin.notes if isinstance(model, Classifier) else ()
-    return tuple(before + note for note in known)
+def _notes(model: Classifier, before: str = "") -> tuple[str, ...]:
+    """What the user should know of a model as it was loaded."""
+    return tuple(before + note for note in model.origin.notes)
 
 
 def _speed(session: Session, cells: Sequence[Cell]) -> float:

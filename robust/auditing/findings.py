@@ -12,9 +12,9 @@ from robust.auditing.api import run_request
 from robust.auditing.request import AuditRequest, RunSettings, request_on
 from robust.cases import Cases, finding_names
 from robust.engine.database.clean_outputs import CleanOutputs
-from robust.engine.inputs import open_data, open_model, threshold_for
+from robust.engine.inputs import open_data, open_model, set_threshold
 from robust.errors import InputError, did_you_mean
-from robust.models import Classifier, choose_device, full_precision, prepare
+from robust.models import Classifier, choose_device, prepare
 from robust.models.loading import OUTPUTS_WITHOUT_NAMES
 from robust.models.weights import weights_hash
 from robust.plan.findings import ALL, asks_for_several, same_finding
@@ -126,17 +126,7 @@ class FindingAudit:
         """The shared network, asked for this finding, at its threshold."""
         classifier = copy.copy(self.classifier)
         classifier.finding = self.output
-        if plan.audit.sensitivity is not None:
-            assert plan.data is not None
-            val = open_data(plan.data.model_copy(update={"split": "val", "limit": None}))
-            with full_precision():
-                classifier.threshold = threshold_for(
-                    classifier,
-                    val,
-                    plan.audit.sensitivity,
-                    choose_device(self.settings.device),
-                    shared=shared,
-                )
+        set_threshold(classifier, plan, self.settings.device, shared)
         return classifier
 
 

@@ -127,7 +127,7 @@ def request_on(
     surrogate = None if other is None else open_model(other)
     if surrogate is not None:
         match_classes(surrogate, cases.classes)
-    twin = None if plan.twin is None else open_twin(plan.twin, classifier)
+    twin = None if plan.twin is None else open_twin(plan.twin, classifier, cases.classes)
     plan = fitting_plan(plan, classifier, surrogate)
     attacks = make_attacks(plan.attacks)
     return AuditRequest(

@@ -87,7 +87,9 @@ _MODEL = (
         "two can run code: take them from people you trust.",
     ),
     FieldOption(
-        "--factory", "model.factory", "Function that builds the network: package.module:function."
+        "--factory",
+        "model.factory",
+        "Function that returns the network or a black box: package.module:function.",
     ),
     FieldOption(
         "--folder",

@@ -182,6 +182,8 @@ MODEL_FORMATS: tuple[Row, ...] = (
     ("", "a MONAI bundle of a 2-D classifier", "monai", "if allowed"),
     ("factory", "package.module:function", "", "yes"),
     ("endpoint", "http://HOST:PORT/v2/models/NAME/infer", "endpoint", "no"),
+    ("refused", "TensorFlow checkpoints, .pb, SavedModels: make ONNX of them", "", ""),
+    ("", "Core ML, TensorRT, PaddlePaddle, Flax: each with its remedy", "", ""),
 )
 """Field of `[model]` (empty: as above), what it takes, the extra, and whether code of the maker
 runs."""

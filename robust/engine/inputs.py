@@ -21,7 +21,7 @@ from robust.models.class_order import match_classes
 from robust.models.formats.half_precision import LowPrecisionNetwork
 from robust.models.preparation import image_template
 from robust.plan.findings import asks_for_several
-from robust.plan.spec import DataSpec, ModelSpec, Plan, TwinSpec
+from robust.plan.spec import AuditSpec, DataSpec, ModelSpec, Plan, TwinSpec
 
 _log = logging.getLogger(__name__)
 
@@ -42,17 +42,33 @@ def open_plan(plan: Plan, device: str = "auto") -> tuple[Classifier, Cases]:
         raise InputError("a plan needs a [model] and a [data] table")
     _require_one_finding(plan.model)
     cases = open_data(plan.data)
-    if plan.audit.threshold != 0.5 and plan.audit.sensitivity is not None:
-        raise InputError("[audit] give either threshold or sensitivity, not both")
+    require_one_threshold(plan.audit)
     classifier = open_model(plan.model, plan.audit.threshold)
     match_classes(classifier, cases.classes)
-    if plan.audit.sensitivity is not None:
-        val = open_data(plan.data.model_copy(update={"split": "val", "limit": None}))
-        with full_precision():
-            classifier.threshold = threshold_for(
-                classifier, val, plan.audit.sensitivity, choose_device(device)
-            )
+    set_threshold(classifier, plan, device)
     return classifier, cases
+
+
+def require_one_threshold(spec: AuditSpec) -> None:
+    """InputError where a plan sets the operating threshold in two ways."""
+    if spec.threshold != 0.5 and spec.sensitivity is not None:
+        raise InputError("[audit] give either threshold or sensitivity, not both")
+
+
+def set_threshold(
+    classifier: Classifier, plan: Plan, device: str, shared: CleanOutputs | None = None
+) -> None:
+    """Move a classifier to the sensitivity on val that a plan asks for, where it asks for one.
+
+    `shared` holds outputs that audits of other findings have computed.
+    """
+    if plan.audit.sensitivity is None or plan.data is None:
+        return
+    val = open_data(plan.data.model_copy(update={"split": "val", "limit": None}))
+    with full_precision():
+        classifier.threshold = threshold_for(
+            classifier, val, plan.audit.sensitivity, choose_device(device), shared=shared
+        )
 
 
 def open_data(spec: DataSpec) -> Cases:
@@ -83,11 +99,12 @@ def tell_notes(classifier: Classifier) -> None:
         _log.warning("robust: the model: %s", note)
 
 
-def open_twin(spec: TwinSpec, audited: Classifier) -> Classifier:
-    """The classifier that a plan's `[twin]` table names, at the audited one's threshold."""
-    fields = spec.model_dump(exclude={"precision"})
-    sources = [fields[name] for name in ("architecture", "file", "factory", "folder")]
-    if not any(sources):
+def open_twin(spec: TwinSpec, audited: Classifier, classes: Sequence[str]) -> Classifier:
+    """The classifier that a plan's `[twin]` table names, at the audited one's threshold.
+
+    `classes` are those of the data, which its outputs are matched with.
+    """
+    if not spec.sources:
         if spec.precision == "float32":
             raise InputError(
                 "[twin] is the audited model itself; name its version (file, architecture, ...), "
@@ -95,12 +112,16 @@ def open_twin(spec: TwinSpec, audited: Classifier) -> Classifier:
             )
         with torch.no_grad():  # else the copy of a scripted module has no leaves
             twin = copy.deepcopy(audited)
+        twin.origin = dataclasses.replace(audited.origin, notes=())  # said of the model itself
     else:
+        fields = spec.model_dump(exclude={"precision"})
         if spec.file is not None or spec.factory is not None:
             shared = audited.preprocessing()
             fields |= {n: v for n, v in shared.items() if n not in spec.model_fields_set}
         try:
+            _require_one_finding(spec)
             twin = load_classifier(**fields)
+            match_classes(twin, classes)
         except InputError as error:
             raise InputError(f"[twin]: {error}") from None
     twin.threshold = audited.threshold

@@ -17,7 +17,7 @@ from robust.engine.run_store import RunStore
 from robust.errors import InputError, excerpt
 from robust.models import Classifier
 from robust.models.trained import read_model_file
-from robust.plan.paths import TRAINED
+from robust.plan.paths import is_trained
 from robust.plan.public import PATHS, public_plan
 from robust.plan.spec import ModelSpec, Plan
 from robust.records import FormatProof
@@ -90,7 +90,7 @@ def find_provenance(
         "proof": None if proof is None else dataclasses.asdict(proof),
     }
     folder = None if plan.model is None else plan.model.folder
-    if plan.model is not None and folder is not None and (Path(folder) / TRAINED).exists():
+    if plan.model is not None and folder is not None and is_trained(Path(folder)):
         content = read_model_file(Path(folder))[1]
         source["architecture"] = excerpt(content["architecture"])
         source["name"] = excerpt(content.get("title") or "", 200)

@@ -16,6 +16,7 @@ from robust.errors import InputError, first_line
 from robust.guard.artifact import ClassifierFingerprint, GuardArtifact, probe_image
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
 from robust.models.acceleration.memory import memory_ran_out
+from robust.models.class_order import match_classes
 from robust.models.preparation import image_template
 
 BATCH = 64
@@ -58,6 +59,7 @@ class Guard:
         known = self.record.classifier
         where = choose_device(device)
         ready = prepare(classifier, where, head=str(known.description["head"]))
+        match_classes(ready, known.classes)
         check_fingerprint(known, ready)
         self._template = image_template(ready)
         self._detector = detector.fitted.to(where)

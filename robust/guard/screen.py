@@ -18,10 +18,9 @@ from robust.errors import InputError
 from robust.guard.artifact import GuardArtifact, Record
 from robust.guard.guard import BATCH, Guard
 from robust.models import Classifier, load_classifier
-from robust.models.class_order import match_classes
 from robust.models.trained import WEIGHTS
 from robust.plan.load import load_plan, refuse_code
-from robust.plan.paths import TRAINED
+from robust.plan.paths import is_trained
 from robust.plan.spec import ModelSpec
 from robust.progress import Progress
 
@@ -52,12 +51,11 @@ def screen_files(
 ) -> tuple[list[ScreenedImage], list[str], Record]:
     """Rows in the order of the images, the reasons why files were skipped, and the record.
 
-    A folder stands for all images below it; files in other formats are counted in
-    a warning. The classifier is loaded as it was for the fit, unless
-    `plan` or `weights` says where it is now; `weights` is also the folder of a trained classifier,
-    or the file of weights in it. Code that the detector's folder names (a factory, a program, a
-    detector that is no part of robust) runs with `allow_code` alone: the folder may have come from
-    elsewhere. Raises InputError.
+    A folder stands for all images below it; files in other formats are counted in a warning. The
+    classifier is loaded as it was for the fit, unless `plan` or `weights` says where it is now;
+    `weights` is also the folder of a trained classifier, or the file of weights in it. Code that
+    the detector's folder names (a factory, a program, a detector that is no part of robust) runs
+    with `allow_code` alone: the folder may have come from elsewhere. Raises InputError.
     """
     if isinstance(detector, GuardArtifact):
         artifact = detector
@@ -125,7 +123,6 @@ def open_classifier(
         model = _moved(model, weights)
     try:
         classifier = load_classifier(**model.model_dump(), threshold=threshold)
-        match_classes(classifier, record.classifier.classes)
     except InputError as error:
         if plan is not None or weights is not None:
             raise
@@ -140,7 +137,7 @@ def open_classifier(
 def _stored_model(record: Record) -> ModelSpec:
     """Where the classifier was at the fit; a trained folder sets all else itself."""
     model = record.classifier.model
-    trained = model.folder is not None and (Path(model.folder) / TRAINED).exists()
+    trained = model.folder is not None and is_trained(Path(model.folder))
     return ModelSpec(folder=model.folder) if trained else model
 
 
@@ -148,7 +145,7 @@ def _moved(model: ModelSpec, place: Path) -> ModelSpec:
     """The same model, its weights, program or trained folder at another place."""
     if model.folder is not None:
         folder = place.parent if place.name == WEIGHTS else place
-        if (folder / TRAINED).exists():
+        if is_trained(folder):
             return ModelSpec(folder=str(folder))
         return model.model_copy(update={"folder": str(folder)})
     if is_folder(place):

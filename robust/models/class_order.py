@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 
@@ -13,6 +14,13 @@ EXCLUSIVE = ("auto", "softmax", "probabilities")
 """Heads with an output for each class."""
 
 
+def matched(classifier: Classifier, classes: Sequence[str]) -> Classifier:
+    """A classifier of the same network that `match_classes` was done to."""
+    found = copy.copy(classifier)
+    match_classes(found, classes)
+    return found
+
+
 def match_classes(classifier: Classifier, classes: Sequence[str]) -> None:
     """Let a classifier give the classes of the data in the data's own order.
 
@@ -21,7 +29,8 @@ def match_classes(classifier: Classifier, classes: Sequence[str]) -> None:
     where some names are the same and stand elsewhere: any order would be a guess.
     """
     names = classifier.output_names
-    if names is None or classifier.head not in EXCLUSIVE or len(names) != len(classes):
+    several = classifier.finding is not None or classifier.head not in EXCLUSIVE
+    if names is None or several or len(names) != len(classes):
         return
     ours, theirs = [plain_name(name) for name in names], [plain_name(name) for name in classes]
     if ours == theirs:
@@ -39,7 +48,8 @@ def match_classes(classifier: Classifier, classes: Sequence[str]) -> None:
     else:
         note = f"the model's outputs are named otherwise and are taken in order: {listed}"
     origin = classifier.origin
-    classifier.origin = dataclasses.replace(origin, notes=(*origin.notes, note))
+    if note not in origin.notes:  # of a classifier that was matched before
+        classifier.origin = dataclasses.replace(origin, notes=(*origin.notes, note))
 
 
 def _listed(names: Sequence[str]) -> str:

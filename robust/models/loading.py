@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -50,7 +51,28 @@ from robust.models.preparation import evaluate
 from robust.models.trained import load_trained
 from robust.models.weights import load_strictly, read_weights
 from robust.plan.code import load_named
-from robust.plan.paths import TRAINED
+from robust.plan.paths import is_trained
+from robust.plan.spec import SOURCES
+
+WITH_TRAINED = ("folder", "allow_code", "threshold")
+"""What a user may say beside a folder of `robust train`."""
+_ASKED = ("factory", "endpoint")
+USED_WITH: dict[str, tuple[str, ...]] = {
+    "weights": ("architecture", "factory"),
+    "weights_key": ("architecture", "factory", "folder"),
+    "pretrained": ("architecture",),
+    "prompts": ("architecture", "folder"),
+    "endpoint_token_env": ("endpoint",),
+    "endpoint_output": ("endpoint",),
+    "endpoint_layout": ("endpoint",),
+    "endpoint_timeout": ("endpoint",),
+    "endpoint_patience": ("endpoint",),
+    "answers": _ASKED,
+    "takes": ("factory",),
+    "at_once": _ASKED,
+    "queries": _ASKED,
+}
+"""Sources that a field of `[model]` belongs to; all others belong to any."""
 
 OUTPUTS_WITHOUT_NAMES = (
     "the model does not name them: give all names in order, outputs = [...] in [model], or the "
@@ -92,7 +114,7 @@ def load_classifier(
     queries: int | None = None,
     threshold: float = 0.5,
 ) -> Classifier:
-    """A classifier from exactly one of five sources.
+    """A classifier from exactly one of these sources.
 
     - `architecture`: a timm or torchvision name (`timm:` or `torchvision:` before it decides where
       both have one; timm goes first), with a `weights` file or `pretrained=True`; or a name of
@@ -113,26 +135,8 @@ def load_classifier(
     interpolation, fit, crop_pct and channels come from the architecture's configuration where it
     has one. What a user should know of the weights stands in `origin.notes`. Raises InputError.
     """
-    _check_source(
-        architecture=architecture, file=file, factory=factory, folder=folder, endpoint=endpoint
-    )
-    if folder is not None and (Path(folder) / TRAINED).exists():
-        _refuse_more(
-            weights=weights,
-            weights_key=weights_key,
-            pretrained=pretrained or None,
-            outputs=outputs,
-            finding=finding,
-            head=None if head == "auto" else head,
-            output_key=output_key,
-            mean=mean,
-            std=std,
-            size=size,
-            interpolation=interpolation,
-            fit=None if fit == "squash" else fit,
-            crop_pct=crop_pct,
-            channels=channels,
-        )
+    _require_fitting_fields(dict(locals()))
+    if folder is not None and is_trained(Path(folder)):
         return load_trained(folder, threshold)
     if weights is not None and path_exists(Path(weights)):
         refuse_tensorflow(Path(weights))
@@ -180,6 +184,8 @@ def load_classifier(
             answers or "scores", count, named, takes or "numpy", at_once or MOST_AT_ONCE
         )
         loaded = _from_factory(str(factory), options, questions, queries)
+    if not loaded.origin.is_black_box:
+        _refuse_questions(answers=answers, takes=takes, at_once=at_once, queries=queries)
     if prompts and not loaded.prompted:
         raise InputError("prompts are for zero-shot models, such as open_clip:NAME; remove prompts")
     known = loaded.known
@@ -222,21 +228,45 @@ def random_classifier(architecture: str, outputs: int = 2) -> Classifier:
     return Classifier(network, mean=known.mean, std=known.std, head="softmax")
 
 
-def _check_source(**sources: object) -> None:
-    """InputError unless exactly one source is given."""
-    given = [name for name, value in sources.items() if value is not None]
-    if len(given) != 1:
+def _require_fitting_fields(fields: Mapping[str, Any]) -> None:
+    """InputError unless exactly one source is given, and with it no field that it has no use for.
+
+    A field that is passed over would be another model than the one that is meant.
+    """
+    given = [name for name, value in fields.items() if not _says_nothing(value)]
+    sources = [name for name in SOURCES if name in given]
+    if len(sources) != 1:
         raise InputError(
-            f"[model] needs exactly one of architecture, file, factory, folder and endpoint; "
-            f"got {' and '.join(given) or 'none'}"
+            f"[model] needs exactly one of {', '.join(SOURCES[:-1])} and {SOURCES[-1]}; "
+            f"got {' and '.join(sources) or 'none'}"
         )
+    (source,) = sources
+    if source == "folder" and is_trained(Path(fields["folder"])):
+        own = {*WITH_TRAINED, *(["fit"] if fields["fit"] == "squash" else [])}
+        if more := [name for name in given if name not in own]:
+            raise InputError(f"[model] folder sets {more[0]} itself; remove {more[0]}")
+    if "weights_key" in given and "weights" not in given and source != "folder":
+        raise InputError("[model] weights_key chooses in a file of weights; name it: weights = ...")
+    for name in given:
+        if source not in USED_WITH.get(name, SOURCES):
+            others = " or ".join(USED_WITH[name])
+            raise InputError(f"[model] {name} belongs to {others}, not to {source}; remove {name}")
 
 
-def _refuse_more(**given: object) -> None:
-    """InputError for what a trained folder sets itself: any other value would be another model."""
-    for name, value in given.items():
+def _refuse_questions(**fields: object) -> None:
+    """InputError for fields of a black box, where a factory returns a network."""
+    for name, value in fields.items():
         if value is not None:
-            raise InputError(f"[model] folder sets {name} itself; remove {name}")
+            raise InputError(
+                f"[model] {name} is for a black box, and the factory returns a network; remove "
+                f"{name}"
+            )
+
+
+def _says_nothing(value: object) -> bool:
+    """Whether a field has its default; 0 is the number of an output."""
+    empty = isinstance(value, str | tuple | list) and value in ("auto", (), [])
+    return value is None or value is False or empty
 
 
 def _find_output(finding: int | str | None, outputs: Sequence[str] | None) -> int | None:

@@ -63,9 +63,9 @@ def require_classifier(thing: object) -> None:
     """InputError for what is no Classifier."""
     if not isinstance(thing, Classifier):
         raise InputError(
-            f"a Classifier is needed, got a {type(thing).__name__}; wrap the network: "
-            f"Classifier(network, mean=..., std=..., size=...), or a function of images: "
-            f"BlackBox(function)"
+            f"a {type(thing).__name__} is no classifier: robust.load_classifier(...) loads one "
+            f"from files, robust.Classifier(network, channels=3, mean=..., std=...) makes one of a "
+            f"network, robust.BlackBox(function) of a function of images"
         )
 
 

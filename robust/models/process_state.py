@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -38,3 +39,14 @@ class ProcessState:
                 if not self._within and self._entered is not None:
                     self._entered.__exit__(None, None, None)
                     self._entered = None
+
+
+@contextmanager
+def _set_quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+quiet = ProcessState(_set_quiet)
+"""Silences Python's warnings, whose filters are those of all threads."""

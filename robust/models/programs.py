@@ -15,8 +15,8 @@ from torch import nn
 
 from robust.errors import InputError, first_line
 from robust.models.archives import check_archive
-from robust.models.process_state import ProcessState
-from robust.models.weights import quiet, read_state_dict
+from robust.models.process_state import ProcessState, quiet
+from robust.models.weights import read_state_dict
 from robust.plan.paths import require_program
 
 NATIVE = ("aotinductor", "custom_obj", "opaque_obj")

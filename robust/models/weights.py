@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
-import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +29,7 @@ from robust.models.checkpoints.sets import (
     unnamed_note,
 )
 from robust.models.checkpoints.settings import settings_note
-from robust.models.process_state import ProcessState
+from robust.models.process_state import quiet
 from robust.plan.paths import require_weights
 
 
@@ -137,17 +135,6 @@ def weights_hash(network: nn.Module) -> str:
     except Exception as error:  # noqa: BLE001  (a foreign network may name its weights as it likes)
         raise InputError(f"the weights cannot be read: {type_and_line(error)}") from None
     return digest.hexdigest()
-
-
-@contextmanager
-def _set_quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-quiet = ProcessState(_set_quiet)
-"""Silences Python's warnings, whose filters are those of all threads."""
 
 
 def _open(path: Path) -> tuple[Any, tuple[str, ...]]:

@@ -15,7 +15,7 @@ from robust.errors import InputError, did_you_mean, excerpt, value_text
 from robust.files import path_exists, read_text
 from robust.plan.code import names_code
 from robust.plan.endpoints import bare_endpoint
-from robust.plan.paths import TRAINED
+from robust.plan.paths import is_trained
 from robust.plan.spec import Plan
 
 PLAN = "plan.toml"
@@ -57,7 +57,7 @@ def read_plan(
     folder = path if in_folder else path.parent
     raw = read_toml(inside if in_folder else path, "plan", hint)
     known = _table(raw, "model").get("folder")
-    moved = in_folder and path_exists(folder / TRAINED)
+    moved = in_folder and is_trained(folder)
     if known is not None and (moved or known == THIS_FOLDER):
         raw["model"]["folder"] = folder.as_posix()
     if allow_code and known is not None:

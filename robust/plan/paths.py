@@ -43,7 +43,7 @@ def check_paths(plan: Plan, *folders: Path | None) -> None:
 
 def check_model_paths(spec: ModelSpec) -> None:
     """InputError where the weights, the program or the trained folder is missing."""
-    if [spec.architecture, spec.file, spec.factory, spec.folder].count(None) != 3:
+    if len(spec.sources) != 1:
         return  # said where the model is loaded
     if spec.folder is not None:
         require_model_folder(Path(spec.folder))
@@ -60,7 +60,7 @@ def require_weights(path: Path) -> None:
 
 
 def require_program(path: Path) -> None:
-    """InputError as `require_weights`, for a TorchScript file or a .pt2."""
+    """InputError as `require_weights`, for a file that holds a whole network."""
     if _missing(path):
         raise InputError(f"no such model file: {path}; check the path")
 
@@ -71,13 +71,17 @@ def require_model_folder(folder: Path) -> None:
         raise InputError(f"no such model folder: {folder}; check the path")
 
 
-def require_trained(folder: Path) -> None:
-    """InputError where a folder holds no model of `robust train`."""
+def is_trained(folder: Path) -> bool:
+    """Whether a folder holds a model of `robust train`; InputError where it cannot be read."""
     try:
-        missing = not (folder / TRAINED).exists()
+        return (folder / TRAINED).exists()
     except OSError as error:
         raise InputError(cannot(folder, "be read", error)) from None
-    if missing:
+
+
+def require_trained(folder: Path) -> None:
+    """InputError where a folder holds no model of `robust train`."""
+    if not is_trained(folder):
         raise InputError(
             f"{folder} holds no {TRAINED}; name a folder that `robust train` has finished"
         )

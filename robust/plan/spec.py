@@ -51,6 +51,10 @@ Policy = Literal["positive", "negative", "exclude"]
 """What a cell without a sure answer counts as."""
 
 
+SOURCES = ("architecture", "file", "factory", "folder", "endpoint")
+"""Fields of `[model]` that say where the model is."""
+
+
 class PlanTable(BaseModel):
     """A table of a TOML file: frozen; an unknown entry is an error."""
 
@@ -149,6 +153,11 @@ class ModelSpec(PlanTable):
     queries: int | None = Field(default=None, ge=1)
     """Most images that the whole audit may ask a black box; it stops there, and goes on with the
     same command once this is raised. Default: no limit."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Those of `SOURCES` that are given."""
+        return tuple(name for name in SOURCES if getattr(self, name) is not None)
 
 
 class TwinSpec(ModelSpec):
@@ -479,7 +488,7 @@ class Plan(PlanTable):
         would be tried against a fast one.
         """
         content = self.model_dump(mode="json", exclude={"title", "doubts", "report", "gates"})
-        for spec in (content["model"], content["scenarios"]["surrogate"]):
+        for spec in (content["model"], content["twin"], content["scenarios"]["surrogate"]):
             if spec is not None and spec["endpoint"] is not None:
                 spec["endpoint"] = bare_endpoint(spec["endpoint"])
         text = json.dumps(content, sort_keys=True).encode()

@@ -117,8 +117,8 @@ class AuditedModel:
     notes: tuple[str, ...] = ()
     """What was chosen or left out as the model was read, as sentences."""
     proof: FormatProof | None = None
-    """Comparison with the format's own runtime; None for torch's own formats, and for a model
-    without gradients, of which the audit asks that runtime itself."""
+    """Comparison with the format's own runtime; None for torch's own formats, for black boxes, and
+    for a file without gradients, of which the audit asks that runtime itself."""
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,16 @@ QUERIES = 500
 """Query budget of the direct attacks where the plan names none."""
 
 
-def check_twin(twin: object) -> None:
+def check_twin(twin: Classifier | None) -> None:
     """InputError, before any work, where an attack on the deployed version cannot run."""
-    if twin is not None and importlib.util.find_spec("foolbox") is None:
+    if twin is None:
+        return
+    if twin.origin.is_black_box:
+        raise InputError(
+            "the twin is a black box, whose queries would not be counted; name the file that is "
+            "deployed in [twin], or audit the black box itself: [model] endpoint or factory"
+        )
+    if importlib.util.find_spec("foolbox") is None:
         raise InputError("[twin] needs foolbox, for HopSkipJump; pip install foolbox")
 
 

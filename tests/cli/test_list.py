@@ -26,3 +26,12 @@ def test_every_model_format_is_listed_with_an_extra_that_exists(robust: Robust) 
     extras = {extra for _, _, extra, _ in MODEL_FORMATS} - {""}
     assert extras <= set(GROUPS)
     assert all(extra in listed for extra in extras)
+
+
+def test_every_source_of_a_model_is_listed_and_has_an_option(robust: Robust) -> None:
+    from robust.plan.spec import SOURCES
+
+    listed, help = robust("list", "formats").out, robust("audit", "--help").out
+    for name in SOURCES:
+        assert name in listed and f"--{name}" in help
+    assert "refused" in listed

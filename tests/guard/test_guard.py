@@ -64,7 +64,7 @@ def test_another_classifier_is_refused(weights: Path, max_softmax: GuardArtifact
         with pytest.raises(InputError, match=said):
             Guard(wrong, max_softmax, "cpu")
     Guard(classifier(weights, "small", head="auto"), max_softmax, "cpu")  # it was recognised before
-    with pytest.raises(InputError, match="a Classifier is needed"):
+    with pytest.raises(InputError, match="is no classifier"):
         Guard(trained(PIXELS), max_softmax, "cpu")  # type: ignore[arg-type]
 
 

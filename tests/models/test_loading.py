@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import torch
 
 from robust.errors import InputError
 from robust.models import load_classifier, settle_head
+from robust.models.loading import USED_WITH
+from robust.plan.spec import SOURCES, ModelSpec
 from tests.models.nets import TINY, images, small, wrapped
 
 
@@ -24,6 +27,39 @@ def test_one_source_and_one_kind_of_weights(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=said):
             load_classifier(**options)  # type: ignore[arg-type]
+
+
+def test_the_fields_of_a_plan_are_the_arguments_and_the_docs_name_every_source() -> None:
+    arguments = dict(inspect.signature(load_classifier).parameters)
+    assert arguments.pop("threshold").default == 0.5  # which `[audit]` sets
+    fields = ModelSpec.model_fields
+    assert set(arguments) == set(fields)
+    assert {name: one.default for name, one in arguments.items()} == {
+        name: one.default for name, one in fields.items()
+    }
+    assert set(USED_WITH) < set(fields)
+    assert all(set(used) < set(SOURCES) for used in USED_WITH.values())
+    page = (Path(__file__).parents[2] / "docs" / "model.md").read_text(encoding="utf-8")
+    assert re.findall(r"(?m)^\| `(\w+)` \|", page)[: len(SOURCES)] == list(SOURCES)
+
+
+def test_no_field_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that has no use for a field refuses it: another model could be meant."""
+    name = factory(tmp_path, monkeypatch, "from tests.models.nets import small as build\n")
+    (tmp_path / "x.pt2").write_bytes(b"")
+    for options, said in (
+        ({"file": tmp_path / "x.pt2", "weights": "w.pth"}, "weights belongs to architecture or"),
+        ({"file": tmp_path / "x.pt2", "pretrained": True}, "pretrained belongs to architecture,"),
+        ({"factory": name, "weights_key": "ema"}, "weights_key chooses in a file of weights"),
+        ({"factory": name, "endpoint_output": "p"}, "endpoint_output belongs to endpoint, not to"),
+        ({"architecture": TINY, "pretrained": True, "queries": 9}, "queries belongs to factory or"),
+        ({"factory": name, "answers": "labels", "outputs": 2}, "the factory returns a network"),
+        ({"factory": name, "at_once": 4}, "at_once is for a black box"),
+        ({"factory": name, "prompts": ["a", "b"]}, "prompts belongs to architecture or folder"),
+    ):
+        with pytest.raises(InputError, match=said):
+            load_classifier(**options)  # type: ignore[arg-type]
+    assert load_classifier(factory=name, finding=0).finding == 0
 
 
 def test_findings_by_name_and_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

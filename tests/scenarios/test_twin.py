@@ -28,8 +28,10 @@ from robust.report.formats.html import render_html
 from robust.report.formats.markdown import render_markdown
 from robust.report.text.reproduce import command_line
 from robust.scenarios import twin as comparison
+from robust.scenarios.twin import check_twin
 from tests.engine.nets import classifier, phantoms, trained
 
+CLASSES = ("normal", "opacity")
 FLAG = "the deployed version reads otherwise"
 
 
@@ -158,14 +160,14 @@ def test_the_same_weights_at_half_precision() -> None:
     from robust.engine.inputs import open_twin
 
     assert plan.twin is not None
-    half = open_twin(plan.twin, classifier(threshold=0.4))
+    half = open_twin(plan.twin, classifier(threshold=0.4), CLASSES)
     assert half.threshold == 0.4
     x = torch.stack([phantoms(8)[i].image for i in range(8)])
     for ready in (half, classifier()):
         ready.head = "softmax"
     error = (half.outputs(x) - classifier().outputs(x)).abs().max()
     assert 0 < error < 0.1 and half.outputs(x).dtype == torch.float32
-    twin = compared(run(open_twin(plan.twin, classifier())))
+    twin = compared(run(open_twin(plan.twin, classifier(), CLASSES)))
     assert twin.source == "module, at bfloat16"
     assert twin.agreement.value > 0.9
     assert all(one.agreement.value > 0.8 for one in twin.shown)
@@ -274,7 +276,49 @@ def test_a_twin_without_a_source_needs_a_precision() -> None:
     plan = make_plan({"twin": {}})
     assert plan.twin is not None
     with pytest.raises(InputError, match="is the audited model itself; name its version"):
-        open_twin(plan.twin, classifier())
+        open_twin(plan.twin, classifier(), CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"endpoint": "http://127.0.0.1:1/v2/models/x/infer"}, r"\[twin\]: .*127\.0\.0\.1"),
+        ({"factory": f"{__name__}:half", "finding": [0, 1]}, r"\[twin\]: .* several findings"),
+        ({"factory": f"{__name__}:asked"}, "the twin is a black box, whose queries would not"),
+    ],
+)
+def test_a_twin_that_cannot_be_compared_is_never_the_audited_model(
+    table: dict[str, Any], said: str
+) -> None:
+    from robust.engine.inputs import open_twin
+
+    plan = make_plan({"twin": {"precision": "bfloat16", **table, "endpoint_patience": 0}})
+    if "endpoint" not in table:
+        plan = make_plan({"twin": table})
+    assert plan.twin is not None
+    with pytest.raises(InputError, match=said):
+        check_twin(open_twin(plan.twin, classifier(), CLASSES))
+
+
+def half() -> nn.Module:
+    return trained(28).eval()
+
+
+def asked() -> Any:
+    return lambda x: x[:, 0, 0, :2]
+
+
+def test_outputs_of_the_twin_are_matched_by_name(tmp_path: Path) -> None:
+    from robust.engine.inputs import open_twin
+
+    plan = make_plan({"twin": {"factory": f"{__name__}:turned", "outputs": ["opacity", "normal"]}})
+    assert plan.twin is not None
+    report = run(open_twin(plan.twin, classifier(), CLASSES))
+    assert compared(report).agreement.value == 1
+
+
+def turned() -> nn.Module:
+    return Then(swapped).eval()
 
 
 def test_a_plan_from_elsewhere_may_not_name_a_program_as_twin(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def plan_from(
     if missing or (isinstance(raw["data"], dict) and "path" not in raw["data"]):
         raise InputError(
             "an audit needs a model and data: give a plan, or --architecture (or --file, "
-            "--factory, --folder) and --data; `robust demo` needs neither"
+            "--factory, --folder, --endpoint) and --data; `robust demo` needs neither"
         )
     plan = make_plan(raw, str(path or "the options"))
     check_paths(plan, *folders)

@@ -33,8 +33,8 @@ from robust.models.formats.onnx_runtime import (
     flat_outputs,
     plain_reason,
 )
+from robust.models.process_state import quiet
 from robust.models.proof import OUTPUT_TOLERANCE, output_deviation
-from robust.models.weights import quiet
 from robust.plan.paths import require_program
 
 if TYPE_CHECKING:

@@ -46,7 +46,7 @@ from robust.report.text.detection import (
     population_text,
 )
 from robust.report.text.glossary import TERMS
-from robust.report.text.headline import RULE, goal_text
+from robust.report.text.headline import RULE, goal_text, knowledge_text
 from robust.report.text.provenance import provenance_facts
 from robust.report.text.reproduce import PLAN, command_line, plan_toml
 from robust.report.text.scenarios import scenario_sentences
@@ -160,9 +160,9 @@ def threat_model_blocks(report: Report) -> tuple[Block, ...]:
     return (
         TextBlock(
             (
-                "The attacker knows the model, its weights and its gradients, sees the displayed "
-                "image, and can change every pixel within the stated distance. Pixel values stay "
-                f"between black and white. Goal: {goal_text(report)}.",
+                f"The attacker {knowledge_text(report)}, sees the displayed image, and can change "
+                "every pixel within the stated distance. Pixel values stay between black and "
+                f"white. Goal: {goal_text(report)}.",
             )
         ),
     )

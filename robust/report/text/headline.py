@@ -121,6 +121,15 @@ def verdicts(report: Report) -> list[Verdict]:
     ]
 
 
+def knowledge_text(report: Report) -> str:
+    """What the attacker knows of the model."""
+    model = report.model
+    if model.differentiable:
+        return "knows the model, its weights and its gradients"
+    answers = "scores" if model.answers == "scores" else "labels alone"
+    return f"asks the model for {answers}, without its weights and gradients"
+
+
 def goal_text(report: Report) -> str:
     """What the attacker wants."""
     audit = report.plan["audit"]

@@ -18,8 +18,8 @@ def provenance_facts(report: Report) -> list[tuple[str, str]]:
         ("Model", _model(model)),
         ("Model format", _format(model)),
         ("Notes on the model", "; ".join(plain(note.rstrip(".")) for note in model.notes)),
-        ("Proof of the format", _proof(model)),
-        ("Weights", f"SHA-256 {model.weights_sha256}"),
+        ("Proof of the format", _proof(report)),
+        ("Weights", _weights(report)),
         ("Head", f"{model.head}, operating threshold {model.threshold:g}"),
         ("Preprocessing", _preprocessing(model)),
         ("Data", f"{plain(data.source)}, split {data.split}: {classes}{left}"),
@@ -59,8 +59,21 @@ def _format(model: AuditedModel) -> str:
     return ", ".join(part for part in (plain(model.format), gradients) if part)
 
 
-def _proof(model: AuditedModel) -> str:
-    """How the network was compared with the format's own runtime; empty for torch's own formats."""
+def _is_black_box(report: Report) -> bool:
+    """Whether only answers of the model are known, which were counted."""
+    return report.timings.queries is not None
+
+
+def _weights(report: Report) -> str:
+    digest = f"SHA-256 {report.model.weights_sha256}"
+    return f"not known; the black box's own name has {digest}" if _is_black_box(report) else digest
+
+
+def _proof(report: Report) -> str:
+    """How the network was compared with the format's own runtime; empty where there is no other."""
+    model = report.model
+    if _is_black_box(report):
+        return ""
     if not model.differentiable:
         return "the audit asks the format's own runtime itself, which gives no gradients"
     if model.proof is None:

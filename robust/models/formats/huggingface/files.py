@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from robust.errors import InputError, excerpt
-from robust.files import read_text
+from robust.files import read_json_table
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -18,14 +17,7 @@ INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 
 def read_config(path: Path) -> Mapping[str, Any]:
     """The content of a config.json; InputError where it is no table or asks for foreign code."""
-    try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is not valid JSON; copy the folder again") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds no table; copy the folder again")
+    content = read_json_table(path)
     if content.get("auto_map"):
         named = content["auto_map"]
         code = next(iter(named.values())) if isinstance(named, dict) else named

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
 
 from robust.errors import InputError, type_and_line
-from robust.files import read_text
+from robust.files import read_json_table
 from robust.models.architectures import quick_when_offline
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions
 from robust.models.formats.huggingface.files import (
@@ -76,7 +75,10 @@ def _fetch(repository: str, revision: str | None) -> Path:
             last = error
             continue
         if file in INDICES:
-            for part in sorted(set(json.loads(read_text(found))["weight_map"].values())):
+            parts = read_json_table(found).get("weight_map")
+            if not isinstance(parts, dict):
+                raise InputError(f"{found} names no files of weights; download it again")
+            for part in sorted(set(map(str, parts.values()))):
                 fetch(part)
         return config.parent
     raise InputError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOr
 from robust.models.formats.keras.configuration import is_legacy, mend_legacy, read_configuration
 from robust.models.formats.keras.hdf5 import count_values
 from robust.models.formats.keras.network import KerasNetwork, run_native, set_precision
-from robust.models.process_state import ProcessState
+from robust.models.process_state import quiet
 
 BYTES_SCALE = 1 / 50
 """A network whose first layer multiplies by less takes grey levels from 0 to 255."""
@@ -41,7 +40,7 @@ def load_keras(path: Path, options: LoaderOptions) -> LoadedNetwork:
         weights = io.BytesIO(archive.read("model.weights.h5"))
     with _open_hdf5(weights, path) as file:
         values = count_values(file)
-    with _silent(), _readable(path):
+    with quiet(), _readable(path):
         _require_memory(keras.saving.deserialize_keras_object, configuration, values)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     return _loaded(model, path, "Keras 3 archive")
@@ -59,7 +58,7 @@ def load_hdf5(path: Path, options: LoaderOptions) -> LoadedNetwork:
         _refuse_without_network(path, groups)
     configuration = read_configuration(text, path)
     old = is_legacy(configuration)
-    with _silent(), _readable(path):
+    with quiet(), _readable(path):
         from keras.src.legacy.saving import saving_utils
 
         def build(configuration: dict[str, Any]) -> Any:
@@ -119,16 +118,6 @@ def _readable(path: Path) -> Iterator[None]:
             f"Keras cannot read {path} ({type_and_line(error)}); {_AGAIN} in the newest Keras that "
             f"reads it, or convert it to ONNX with tf2onnx"
         ) from None
-
-
-@contextmanager
-def _set_silent() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-_silent = ProcessState(_set_silent)
 
 
 def _require_memory(build: Any, configuration: dict[str, Any], values: int) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from robust.errors import InputError, excerpt, type_and_line
-from robust.files import read_text
+from robust.files import read_json_table, read_text
 from robust.models.architectures import Preprocessing
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
 from robust.models.formats.libraries import import_library, in_silence
@@ -72,7 +71,7 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
         )
     path = found[0]
     if path.suffix == ".json":
-        return _as_table(path, _parse_json(path))
+        return read_json_table(path)
     yaml = import_library("yaml", EXTRA)
     try:
         content = yaml.safe_load(read_text(path))
@@ -80,27 +79,14 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is not valid YAML; copy the bundle again") from None
-    return _as_table(path, content)
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no table; copy it again")
+    return content
 
 
 def _read_metadata(folder: Path) -> Mapping[str, Any]:
     path = folder / "configs" / METADATA
-    return _as_table(path, _parse_json(path)) if path.exists() else {}
-
-
-def _parse_json(path: Path) -> Any:
-    try:
-        return json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is not valid JSON; copy the bundle again") from None
-
-
-def _as_table(path: Path, content: Any) -> Mapping[str, Any]:
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds no table; copy the bundle again")
-    return content
+    return read_json_table(path) if path.exists() else {}
 
 
 def _format(metadata: Mapping[str, Any], side: str) -> Mapping[str, Any]:
