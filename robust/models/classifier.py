@@ -297,13 +297,15 @@ def _adds_up(outputs: Tensor) -> bool:
     rest = outputs.double().sum(1) - 1
     if bool((rest.abs() <= 1e-3).all()):
         return True
+    if len(outputs) < 4:  # by chance a handful of rows looks like anything
+        return False
     for digits in (1, 2, 3):  # each is rounded on its own
         rounded = bool(((outputs - outputs.round(decimals=digits)).abs() < 1e-6).all())
         if rounded and bool((rest.abs() <= outputs.shape[1] / 2 * 10.0**-digits + 1e-6).all()):
             return True
     given = (outputs > 0).sum(1)  # a service that gives the best classes alone
     same = bool((given == given[0]).all()) and 0 < int(given[0]) < outputs.shape[1]
-    return len(outputs) >= 4 and same and bool((rest <= 1e-3).all())
+    return same and bool((rest <= 1e-3).all())
 
 
 @torch.no_grad()

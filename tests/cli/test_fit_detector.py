@@ -43,7 +43,7 @@ def test_a_patient_on_both_sides_and_a_copy(robust: Robust) -> None:
     lines[25] = "25.png,1,p7,val"
     table.write_text("\n".join(["file,label,group,split", *lines]), encoding="utf-8")
     refused(
-        robust(*fit), "1 group is in both train and val (p7 first)", "keep all images of a patient"
+        robust(*fit), "1 group (patients or lesions, 2 images)", "1 in train and val", "keep all"
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robust.cases.case import Cases, Entry
+from robust.cases.case import CaseNotes, Cases, Entry
 from robust.detection import selection
 from robust.diagnostics import gradient_masking, model, run
 from robust.diagnostics.answer_form import AnswerForm
@@ -216,6 +216,15 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
     "which cases fall explains detection": lambda e: replace(e, detection=selected()),
     "few attacked images for detectors": lambda e: replace(e, detection=detection(0.5, 29, False)),
     "copies of images": lambda e: replace(e, copies=CopiedImages(images=2)),
+    "classes in another order": lambda e: replace(
+        e, clean=replace(e.clean, confusion=((2, 48), (47, 3)))
+    ),
+    "images use a part of their range": lambda e: replace(e, brightest=4095 / 65535),
+    "image files left out": lambda e: replace(e, notes=CaseNotes(left_out={".heic": 2})),
+    "groups differ in spelling alone": lambda e: replace(e, notes=CaseNotes(groups_alike=2)),
+    "groups finer than file names": lambda e: replace(
+        e, notes=CaseNotes(finer_than_names=(20, 40))
+    ),
     "the same attack twice": lambda e: replace(
         e, rows=(*e.rows, row("MarginPGD", 0.8, same_as="PGD"))
     ),

@@ -23,7 +23,7 @@ def test_an_attack_of_another_norm_needs_its_own_eps() -> None:
 
 
 def test_a_bare_network_is_not_guessed_at() -> None:
-    with pytest.raises(InputError, match="wrap the network"):
+    with pytest.raises(InputError, match="is no classifier"):
         audit(trained(28), phantoms(), attacks=["FGSM"])  # type: ignore[arg-type]
 
 

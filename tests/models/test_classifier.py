@@ -121,7 +121,7 @@ def test_a_head_is_not_guessed_from_too_few_outputs() -> None:
     [
         (torch.rand(12, 18), "probabilities"),
         (torch.rand(4, 2), "probabilities"),
-        (torch.rand(12, 18) - 0.01, "multilabel"),
+        (torch.linspace(-0.01, 1, 216).reshape(12, 18), "multilabel"),
         (torch.full((4, 3), 1.01), "multilabel"),
         (torch.tensor([[0.2, -3.0]]), "multilabel"),
     ],
