@@ -74,7 +74,7 @@ def test_findings_by_name_and_by_number(tmp_path: Path, monkeypatch: pytest.Monk
     assert load_classifier(factory=name, finding=2).finding == 2
     with pytest.raises(InputError, match=r"finding 'mas' is not among.*did you mean mass"):
         load_classifier(factory=name, outputs=names, finding="mas")
-    with pytest.raises(InputError, match=r"name them: outputs = \[\.\.\.\]"):
+    with pytest.raises(InputError, match=r"in order, outputs = \[\.\.\.\]"):
         load_classifier(factory=name, finding="mass")
 
 
