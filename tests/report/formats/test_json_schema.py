@@ -31,7 +31,5 @@ def test_every_type_and_field_is_described(name: str) -> None:
 
 def test_every_record_is_published() -> None:
     kinds = {name for name, kind in vars(records).items() if dataclasses.is_dataclass(kind)}
-    assert (
-        kinds - {"FlagText", "SplitCopies", "FindingEntry", "FindingsReport"} == set(TYPES)
-        and Report.__name__ in kinds
-    )
+    index = {"FindingEntry", "FindingsReport"}  # of several reports, in a file of its own
+    assert kinds - {"FlagText", "SplitCopies", *index} == set(TYPES) and Report.__name__ in kinds
