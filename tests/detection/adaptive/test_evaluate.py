@@ -87,19 +87,18 @@ def test_resuming_repeats_nothing_and_ends_alike(
 
     two = ["KernelDensity", "Energy"]
 
-    real, memo, stored = adapting.attack_batch, RunStore.memo, set[str]()
+    real, put, stored = adapting.attack_batch, RunStore.put, set[str]()
 
-    def storing(self: RunStore, key: Any, make: Any) -> Any:
-        made = memo(self, key, make)
+    def storing(self: RunStore, key: Any, value: Any) -> None:
+        put(self, key, value)
         stored.add(key.key)
-        return made
 
     def cut(*args: Any, **options: Any) -> Any:
         if ADAPTIVE.of("KernelDensity", 0).key in stored:
             raise KeyboardInterrupt
         return real(*args, **options)
 
-    monkeypatch.setattr(RunStore, "memo", storing)
+    monkeypatch.setattr(RunStore, "put", storing)
     monkeypatch.setattr(adapting, "attack_batch", cut)
     with pytest.raises(KeyboardInterrupt):
         run(out=tmp_path / "run", detectors=two)
