@@ -114,6 +114,10 @@ def _loaded(facts: ModelFacts, changes: Mapping[str, Any]) -> tuple[ModelFacts, 
         loaded = load(facts.fields)
     except MissingField as error:
         return replace(facts, prompted=error.field == "prompts"), None
+    except InputError:
+        if any(match.own_head is not None for match in facts.matches[:1]):
+            return facts, None  # the plan tells the network but for its head
+        raise
     classifier = loaded.classifier
     plain = bool((classifier.mean == 0).all() and (classifier.std == 1).all())
     whole = bool({"file", "factory"} & {*facts.fields}) and not classifier.origin.is_black_box

@@ -267,3 +267,15 @@ def test_prompts_are_drafted_from_the_classes(robust: Robust, here: Path) -> Non
     made = robust("init", "images", "--model", here / "clip")
     assert made.code == 0, made.err + made.out
     assert model_of().prompts == tuple(f"an image of {name}" for name in CLASSES)
+
+
+def test_a_head_of_ones_own_leaves_a_plan_to_mend(robust: Robust, here: Path) -> None:
+    from torchvision.models import resnet18
+
+    network = resnet18(num_classes=8)
+    network.fc = nn.Sequential(nn.Linear(512, 8), nn.ReLU(), nn.Linear(8, 3))  # type: ignore[assignment]
+    torch.save(network.state_dict(), here / "own.pth")
+    class_folders(*CLASSES)
+    made = robust("init", "images", "--model", here / "own.pth")
+    assert made.code == 1 and "the plan does not run yet" in made.err
+    assert "but for fc, which is a head of your own" in Path("plan.toml").read_text()
