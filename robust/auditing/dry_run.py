@@ -13,7 +13,7 @@ from torch import Tensor
 
 from robust.auditing import cost, disk
 from robust.auditing.attack_stage import computing
-from robust.auditing.findings import CannotAuditFinding, FindingAudit, open_findings
+from robust.auditing.findings import CannotAuditFinding, FindingAudit, requested_findings
 from robust.auditing.request import AuditRequest, RunSettings, open_request
 from robust.cases.case import Case
 from robust.cases.consistency import check_outputs
@@ -99,7 +99,7 @@ def dry_run(plan: Plan, settings: RunSettings) -> DryRun:
     InputError for a plan that cannot run, as far as a few images show it.
     """
     if plan.model is not None and asks_for_several(plan.model):
-        return _of_findings(open_findings(plan, settings))
+        return _of_findings(requested_findings(plan, settings))
     return _of_request(open_request(plan, settings), settings)
 
 

@@ -55,7 +55,7 @@ def audit_findings(
     with the reason. Raises InputError where none can be audited.
     """
     settings = RunSettings(out, device, skip_broken, progress, announce, workers)
-    audits = open_findings(plan, settings)
+    audits = requested_findings(plan, settings)
     place = None if out is None else Path(out)
     shared = CleanOutputs(place, _identity(audits[0].classifier, device))
     folders = _folders([one.name for one in audits])
@@ -130,7 +130,7 @@ class FindingAudit:
         return classifier
 
 
-def open_findings(plan: Plan, settings: RunSettings) -> list[FindingAudit]:
+def requested_findings(plan: Plan, settings: RunSettings) -> list[FindingAudit]:
     """The audit of each finding that a plan asks for, with one network for all; InputError."""
     if plan.model is None or plan.data is None or not asks_for_several(plan.model):
         raise InputError('name the findings: [model] finding = "all", or a list')

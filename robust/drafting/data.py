@@ -18,7 +18,7 @@ from robust.cases.tables.table_file import TableFile
 from robust.cases.walk import list_folder, walk_files
 from robust.drafting.columns import LABEL, MOST_CLASSES, Roles, find_roles, name_rank
 from robust.drafting.draft import Draft, Question
-from robust.drafting.findings import Wanted, draft_all
+from robust.drafting.findings import AskedFor, draft_all
 from robust.errors import InputError, excerpt
 from robust.plan.paths import FOLDERS_ALONE, is_table
 
@@ -36,7 +36,7 @@ SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 """Of the groups, where nothing else divides the images."""
 
 
-def draft_data(draft: Draft, path: Path, wanted: Wanted, images: Path | None) -> None:
+def draft_data(draft: Draft, path: Path, wanted: AskedFor, images: Path | None) -> None:
     """Fill `[data]` from what lies at a path; InputError where there is nothing to audit.
 
     `images` is where the images of a table are.
@@ -91,7 +91,9 @@ def _named_images(file: TableFile, index: ImageIndex) -> int:
     return len(set(columns[roles.files[0]])) if roles.files else 0
 
 
-def _draft_table(draft: Draft, root: Path, tables: Mapping[str, TableFile], wanted: Wanted) -> None:
+def _draft_table(
+    draft: Draft, root: Path, tables: Mapping[str, TableFile], wanted: AskedFor
+) -> None:
     first = next(iter(tables.values()))
     names = [name for name in first.header if name and first.header.count(name) == 1]
     columns: dict[str, list[str]] = {name: [] for name in names}
@@ -126,7 +128,7 @@ def _has_images(root: Path) -> bool:
 
 
 def _draft_label(
-    draft: Draft, columns: Mapping[str, Sequence[str]], roles: Roles, wanted: Wanted
+    draft: Draft, columns: Mapping[str, Sequence[str]], roles: Roles, wanted: AskedFor
 ) -> None:
     several, finding = roles.one_hot or roles.findings, wanted.finding
     if draft.has("data.label"):
@@ -194,7 +196,7 @@ def _draft_label(
 
 
 def _draft_values(
-    draft: Draft, label: str, columns: Mapping[str, Sequence[str]], roles: Roles, wanted: Wanted
+    draft: Draft, label: str, columns: Mapping[str, Sequence[str]], roles: Roles, wanted: AskedFor
 ) -> None:
     """What the cells of the label column mean."""
     cells, finding = columns[label], wanted.finding

@@ -13,7 +13,7 @@ FEWEST_OUTPUTS = 3
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AskedFor:
     """What the user named, and the outputs of the model."""
 
     finding: str | None = None
@@ -37,7 +37,7 @@ class Wanted:
         return self.outputs == len(known)
 
 
-def draft_all(draft: Draft, wanted: Wanted, known: Sequence[str], order: str) -> None:
+def draft_all(draft: Draft, wanted: AskedFor, known: Sequence[str], order: str) -> None:
     """Have every finding audited; `order` says why the outputs may be in that of `known`.
 
     Where it is not known, the names of the outputs are asked for.

@@ -12,7 +12,7 @@ from typing import Any
 
 from robust.cases.tables.table_file import TableFile
 from robust.drafting.draft import Draft
-from robust.drafting.findings import Wanted, draft_all
+from robust.drafting.findings import AskedFor, draft_all
 from robust.errors import InputError, did_you_mean
 from robust.files import path_exists, read_text
 from robust.plan.findings import ALL
@@ -151,7 +151,7 @@ def _near(folder: Path, depth: int = _DEEPEST) -> Iterator[Path]:
             yield from _near(below, depth - 1)
 
 
-def choose_finding(layout: PublicLayout, wanted: Wanted) -> str | None:
+def choose_finding(layout: PublicLayout, wanted: AskedFor) -> str | None:
     """The name of the finding that is audited, or `all`; None: the classes as they are. InputError.
 
     All are where the user says so, or where the model has an output for each.
@@ -170,7 +170,7 @@ def choose_finding(layout: PublicLayout, wanted: Wanted) -> str | None:
 
 
 def apply_layout(
-    draft: Draft, layout: PublicLayout, folder: Path, finding: str | None, wanted: Wanted
+    draft: Draft, layout: PublicLayout, folder: Path, finding: str | None, wanted: AskedFor
 ) -> None:
     """Fill `[data]` from a layout, for the finding that is audited, or for all.
 

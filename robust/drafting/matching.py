@@ -20,10 +20,6 @@ class Match:
 
     name: str
     """With its library: `torchvision:resnet18`."""
-    outputs: int | None
-    """Of its last layer, where that can be said."""
-    channels: int
-    """Of its first layer."""
     own_head: str | None = None
     """Name of the last layer, where the state dict has other layers in its place."""
 
@@ -62,7 +58,6 @@ def _inside(state: Shapes) -> Iterator[Shapes]:
 
 def compare_shapes(name: str, head: str, expected: Shapes, state: Shapes) -> Match | None:
     """How a state dict fits a network whose last layer is `head`; None where it is another's."""
-    channels = 3
     for key, shape in expected.items():
         given = state.get(key, shape)
         if given == shape or key.startswith(f"{head}."):
@@ -70,12 +65,10 @@ def compare_shapes(name: str, head: str, expected: Shapes, state: Shapes) -> Mat
         first = len(given) == 4 == len(shape) and shape[1] == 3
         if not first or given != (shape[0], given[1], *shape[2:]):
             return None
-        channels = given[1]
     weight, bias = f"{head}.weight", f"{head}.bias"
     given = state.get(weight, ())
     if len(given) == len(expected[weight]) and given[1:] == expected[weight][1:]:
         own = {n for n in state if n.startswith(f"{head}.")} - {weight, bias}
         if not own:
-            return Match(name, given[0], channels)
-    matrices = [s for n, s in state.items() if n.startswith(f"{head}.") and len(s) == 2]
-    return Match(name, matrices[-1][0] if matrices else None, channels, own_head=head)
+            return Match(name)
+    return Match(name, own_head=head)

@@ -7,12 +7,12 @@ from pathlib import Path
 from robust.cases.medmnist import COLUMNS
 from robust.cases.npz import load_array
 from robust.drafting.draft import Draft, Question
-from robust.drafting.findings import Wanted, draft_all
+from robust.drafting.findings import AskedFor, draft_all
 from robust.drafting.layouts import PublicLayout
 from robust.errors import InputError, did_you_mean
 
 
-def draft_npz(draft: Draft, path: Path, layout: PublicLayout, wanted: Wanted) -> None:
+def draft_npz(draft: Draft, path: Path, layout: PublicLayout, wanted: AskedFor) -> None:
     """Fill `[data]` from the labels of an npz file; InputError where it has none."""
     stem, finding = path.stem.partition("_")[0], wanted.finding
     public = layout.sets.get(stem)

@@ -11,7 +11,7 @@ from robust.cases import Cases, finding_names, open_cases
 from robust.cases.tables.table_file import TableFile
 from robust.drafting.data import draft_data, draft_shares
 from robust.drafting.draft import Draft
-from robust.drafting.findings import Wanted
+from robust.drafting.findings import AskedFor
 from robust.drafting.images import TWELVE_BITS, ImageFacts, look_at_images
 from robust.drafting.layouts import (
     LAYOUTS,
@@ -114,6 +114,10 @@ def _loaded(facts: ModelFacts, changes: Mapping[str, Any]) -> tuple[ModelFacts, 
         loaded = load(facts.fields)
     except MissingField as error:
         return replace(facts, prompted=error.field == "prompts"), None
+    except InputError:
+        if any(match.own_head is not None for match in facts.matches[:1]):
+            return facts, None  # the plan tells the network but for its head
+        raise
     classifier = loaded.classifier
     plain = bool((classifier.mean == 0).all() and (classifier.std == 1).all())
     whole = bool({"file", "factory"} & {*facts.fields}) and not classifier.origin.is_black_box
@@ -171,9 +175,9 @@ def _draft_cases(
                 f"This looks like {layout.name}: its layout was used (--layout {layout.key})."
             )
     npz = _npz_in(path) if layout is None or layout.key == "medmnist" else None
-    wanted = Wanted(request.finding)
+    wanted = AskedFor(request.finding)
     if facts is not None:
-        wanted = Wanted(request.finding, facts.outputs, facts.names)
+        wanted = AskedFor(request.finding, facts.outputs, facts.names)
     if npz is not None:
         draft_npz(draft, npz, read_layout("medmnist"), wanted)
         return layout, request.finding

@@ -234,3 +234,48 @@ def test_a_model_of_all_findings_of_medmnist(robust: Robust, here: Path) -> None
     made = robust("init", "set", "--model", many(here, 14))
     assert made.code == 0, made.err + made.out
     assert model_of().finding == "all" and (model_of().outputs or ())[-1] == "hernia"  # type: ignore[index]
+
+
+def test_an_endpoint(robust: Robust) -> None:
+    from tests.models.blackbox.server import serving
+
+    class_folders("normal", "opacity", count=40)
+    with serving(tiny(2), channels=3, pixels=32) as served:
+        made = robust("init", "images", "--model", served.url)
+        assert made.code == 0, made.err + made.out
+        assert model_of().endpoint == served.url
+        assert "Queries" in made.out and "to the black box" in made.out
+
+
+def test_prompts_are_drafted_from_the_classes(robust: Robust, here: Path) -> None:
+    pytest.importorskip("open_clip")
+    import open_clip  # type: ignore[import-not-found, unused-ignore]
+    from safetensors.torch import save_file
+
+    from robust.models.formats.libraries import in_silence
+    from tests.models.formats.test_zero_shot import TINY
+
+    (here / "clip").mkdir()
+    (here / "clip" / "tiny-drafted.json").write_text(json.dumps(TINY), encoding="utf-8")
+    open_clip.add_model_config(here / "clip" / "tiny-drafted.json")
+    with torch.random.fork_rng(), in_silence():
+        network = open_clip.create_model("tiny-drafted").eval()
+    save_file(network.state_dict(), here / "clip" / "open_clip_model.safetensors")
+    config = {"model_cfg": TINY, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
+    (here / "clip" / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
+    class_folders(*CLASSES)
+    made = robust("init", "images", "--model", here / "clip")
+    assert made.code == 0, made.err + made.out
+    assert model_of().prompts == tuple(f"an image of {name}" for name in CLASSES)
+
+
+def test_a_head_of_ones_own_leaves_a_plan_to_mend(robust: Robust, here: Path) -> None:
+    from torchvision.models import resnet18
+
+    network = resnet18(num_classes=8)
+    network.fc = nn.Sequential(nn.Linear(512, 8), nn.ReLU(), nn.Linear(8, 3))  # type: ignore[assignment]
+    torch.save(network.state_dict(), here / "own.pth")
+    class_folders(*CLASSES)
+    made = robust("init", "images", "--model", here / "own.pth")
+    assert made.code == 1 and "the plan does not run yet" in made.err
+    assert "but for fc, which is a head of your own" in Path("plan.toml").read_text()

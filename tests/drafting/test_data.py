@@ -72,6 +72,17 @@ def test_classes_patients_and_splits(tmp_path: Path) -> None:
     assert len(cases) == 8 and len({entry.group for entry in cases.entries}) == 4
 
 
+def test_a_table_in_our_own_form(tmp_path: Path) -> None:
+    """Its `group` is the patient; the numbers beside the names are the order of the classes."""
+    rows = [(f"i{n}", n % 2, ("sick", "fine")[n % 2], f"g{n // 2}") for n in range(8)]
+    data = data_of(
+        drafted(table(tmp_path / "set", "cases.csv", "file,label,label_name,group", rows))
+    )
+    assert data["group"] == "group"
+    assert (data["label"], data["classes"]) == ("label_name", ["sick", "fine"])
+    assert data["findings"] == ["sick"]
+
+
 def test_which_of_several_findings_is_asked(tmp_path: Path) -> None:
     rows = [(f"i{n}", n % 2, (1, 0, -1, "")[n % 4], 1 - n % 2) for n in range(8)]
     root = table(tmp_path / "set", "t.csv", "name,Edema,Mass,Fracture", rows)
