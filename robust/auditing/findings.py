@@ -12,7 +12,7 @@ from robust.auditing.api import run_request
 from robust.auditing.request import AuditRequest, RunSettings, request_on
 from robust.cases import Cases, finding_names
 from robust.engine.database.clean_outputs import CleanOutputs
-from robust.engine.inputs import open_data, open_model, set_threshold
+from robust.engine.inputs import open_data, open_model, require_one_threshold, set_threshold
 from robust.errors import InputError, did_you_mean
 from robust.models import Classifier, choose_device, prepare
 from robust.models.loading import OUTPUTS_WITHOUT_NAMES
@@ -134,6 +134,7 @@ def requested_findings(plan: Plan, settings: RunSettings) -> list[FindingAudit]:
     """The audit of each finding that a plan asks for, with one network for all; InputError."""
     if plan.model is None or plan.data is None or not asks_for_several(plan.model):
         raise InputError('name the findings: [model] finding = "all", or a list')
+    require_one_threshold(plan.audit)
     classifier = open_model(plan.model.model_copy(update={"finding": 0}), plan.audit.threshold)
     known = finding_names(plan.data.path, **plan.data.options())
     return [

@@ -195,6 +195,7 @@ def test_a_server_that_dies_ends_the_run_in_one_line_and_it_goes_on_to_the_same_
     assert undated(tmp_path) == undated(from_endpoint[0])
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_keeps_its_count(
     commands: Warm, tmp_path: Path, from_endpoint: tuple[Path, Served, Done]
 ) -> None:
@@ -216,6 +217,7 @@ def test_a_killed_run_goes_on_and_keeps_its_count(
     assert undated(tmp_path) == undated(from_endpoint[0])
 
 
+@pytest.mark.slow
 def test_another_model_behind_the_same_address_is_noticed(commands: Warm, tmp_path: Path) -> None:
     other = trained(28)
     with torch.no_grad():
@@ -449,6 +451,7 @@ def test_each_audit_of_one_black_box_counts_and_limits_its_own_queries() -> None
         run(black_box, attacks=["Square"])
 
 
+@pytest.mark.slow
 def test_a_factory_of_a_plan_may_return_a_function(
     commands: Warm, tmp_path: Path, from_file: Path
 ) -> None:

@@ -169,6 +169,7 @@ def test_a_run_that_was_cut_short_ends_with_the_same_reports(
         assert without_timings(one) == without_timings(other)
 
 
+@pytest.mark.slow
 def test_a_list_of_findings_and_their_report(robust: Robust) -> None:
     write_files('["Effusion", 0]')
     assert robust("audit", "plan.toml", "--out", "run").code == 0

@@ -30,7 +30,7 @@ def refuse_saved_model(path: Path, options: LoaderOptions) -> LoadedNetwork:
 
 def refuse_tensorflow(path: Path) -> None:
     """InputError for a file of TensorFlow: of a checkpoint, a frozen graph or a SavedModel."""
-    kind = None if path.is_dir() else _kind_of(path)
+    kind = None if path_exists(path) and path.is_dir() else _kind_of(path)
     if kind is not None:
         raise _refused(path, kind)
 
