@@ -37,7 +37,7 @@ class AnswerForm:
 
 def answer_form(logits: Array, head: str, threshold: float = 0.5) -> AnswerForm:
     """The form of the scores behind logits `(n, k)` of different images."""
-    scores = _scores(logits, head, threshold)
+    scores = answered_scores(logits, head, threshold)
     n, k = scores.shape
     found = AnswerForm(classes=k, images=n)
     if n < 2 or k == 0:
@@ -52,11 +52,11 @@ def answer_form(logits: Array, head: str, threshold: float = 0.5) -> AnswerForm:
 
 def clipped_probabilities(logits: Array, head: str, threshold: float = 0.5) -> Array:
     """Probabilities `(n, k)` whose extremes tell of a clip, those at 0 and 1 left out as NaN."""
-    scores = _scores(logits, head, threshold)
+    scores = answered_scores(logits, head, threshold)
     return np.where((scores > INSIDE) & (scores < 1 - INSIDE), scores, np.nan)
 
 
-def _scores(logits: Array, head: str, threshold: float) -> Array:
+def answered_scores(logits: Array, head: str, threshold: float) -> Array:
     """What the model itself has answered: `Classifier.to_logits` and the threshold undone."""
     if logits.shape[1] == 2 and threshold != 0.5:
         odds = math.log(threshold / (1 - threshold))

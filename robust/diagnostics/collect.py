@@ -10,7 +10,7 @@ import numpy as np
 
 from attacks import ThreatModel
 from robust.cases.case import Cases
-from robust.diagnostics.answer_form import answer_form, clipped_probabilities
+from robust.diagnostics.answer_form import answer_form, answered_scores, clipped_probabilities
 from robust.diagnostics.evidence import Claim, Evidence, Stuck
 from robust.engine.cells import Cell
 from robust.engine.provenance import Provenance
@@ -150,10 +150,7 @@ def _within_one(summary: Summary, head: str, threshold: float) -> bool:
     """Whether all outputs that are read as logits lie in [0, 1], on more than a few images."""
     if head == "probabilities" or len(summary.clean.logits) < FEW_IMAGES:
         return False
-    outputs = summary.clean.logits.astype(np.float64)
-    if outputs.shape[1] == 2:  # undo the shift by the threshold
-        outputs[:, 1] += np.log(threshold / (1 - threshold))
-    outputs = outputs if head == "softmax" else outputs[:, 1]
+    outputs = answered_scores(summary.clean.logits, head, threshold)
     return bool(((outputs >= -1e-6) & (outputs <= 1 + 1e-6)).all())
 
 

@@ -272,8 +272,8 @@ def recognise_head(outputs: Tensor, head: str = "auto", finding: int | None = No
 
     One output, or one finding among several, is a logit unless all outputs lie in [0, 1]; several
     without a finding are probabilities where no entry is negative and all rows add up to 1, up to
-    rounding and to classes that are left out. Raises
-    InputError where too few outputs decide nothing.
+    rounding and to classes that are left out. Raises InputError where too few outputs decide
+    nothing.
     """
     if head != "auto":
         return head

@@ -10,7 +10,6 @@ from typing import Any
 from torch import nn
 
 from robust.errors import InputError, did_you_mean, type_and_line
-from robust.files import path_exists
 from robust.models.architectures import (
     AUXILIARY,
     Construction,
@@ -46,7 +45,6 @@ from robust.models.formats.contract import (
     ModelOrigin,
 )
 from robust.models.formats.registry import prefix_of
-from robust.models.formats.tensorflow import refuse_tensorflow
 from robust.models.preparation import evaluate
 from robust.models.trained import load_trained
 from robust.models.weights import load_strictly, read_weights
@@ -138,8 +136,6 @@ def load_classifier(
     _require_fitting_fields(dict(locals()))
     if folder is not None and is_trained(Path(folder)):
         return load_trained(folder, threshold)
-    if weights is not None and path_exists(Path(weights)):
-        refuse_tensorflow(Path(weights))
     count = outputs if isinstance(outputs, int) or outputs is None else len(outputs)
     named = () if isinstance(outputs, int) or outputs is None else tuple(outputs)
     pair = None if size is None else _as_pair(size)

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from robust.errors import InputError
 from robust.files import open_regular
+from robust.models.formats.tensorflow import refuse_tensorflow
 from robust.plan.paths import TRAINED
 
 _TO_ONNX = "convert it to ONNX with tf2onnx and give that as file"
@@ -57,6 +58,7 @@ def refuse_unreadable(path: Path) -> None:
     """InputError for a folder that was given as a file, and for formats that are not read."""
     if os.path.isdir(path):
         raise InputError(f"{path} is a folder, not a file, {_folder(path)}")
+    refuse_tensorflow(path)
     what = _OTHERS.get(path.suffix.lower())
     if what is not None:
         raise InputError(f"{path} is {what}")

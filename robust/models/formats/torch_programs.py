@@ -6,7 +6,6 @@ from pathlib import Path
 
 from robust.models.checkpoints.foreign import refuse_unreadable
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
-from robust.models.formats.tensorflow import refuse_tensorflow
 from robust.models.programs import load_program
 from robust.plan.paths import require_program
 
@@ -19,7 +18,6 @@ DEPRECATED = (
 def load_torch_program(path: Path, options: LoaderOptions) -> LoadedNetwork:
     """The network in a TorchScript file or a `.pt2`; InputError."""
     require_program(path)
-    refuse_tensorflow(path)
     refuse_unreadable(path)
     exported = path.suffix == ".pt2"
     network = load_program(path)
