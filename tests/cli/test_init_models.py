@@ -236,6 +236,7 @@ def test_a_model_of_all_findings_of_medmnist(robust: Robust, here: Path) -> None
     assert model_of().finding == "all" and (model_of().outputs or ())[-1] == "hernia"  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_an_endpoint(robust: Robust) -> None:
     from tests.models.blackbox.server import serving
 
