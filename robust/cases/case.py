@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,8 @@ from robust.cases.stored_pixels import Pixels as Pixels
 from robust.cases.stored_pixels import Stored as Stored
 from robust.errors import InputError, did_you_mean
 
+NOT_OUTLINED = 255
+"""Value of pixels in a mask that do not count."""
 MOST_CLASSES = 10_000
 """A larger number is not a class: another column was named as the label."""
 
@@ -39,13 +41,22 @@ class Case:
     id: str
     """Identifies the case within its source; a pseudonym where a file name could name a patient."""
     label: int
+    """Number of the class; 0 where there is a mask."""
     group: str
     """The patient or lesion: the unit that splits and intervals respect."""
     image: Tensor
-    """`(c, h, w)` float32 in [0, 1], as displayed."""
+    """`(c, h, w)` or, of a volume, `(c, d, h, w)`, float32 in [0, 1], as displayed."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """The columns that the plan names for subgroups, no others."""
     stored: Stored = field(default_factory=Stored)
+    mask: Tensor | None = None
+    """uint8: the class number of each pixel `(h, w)`, of each voxel `(d, h, w)`; or, of structures
+    that overlap, 0 or 1 for each of them `(k, h, w)`, `(k, d, h, w)`. `NOT_OUTLINED` does not
+    count. None where the label is a class."""
+    target_mask: Tensor | None = None
+    """In the same form, what an attacker with the goal `mask` wants to be predicted."""
+    spacing: tuple[float, ...] | None = None
+    """Millimetres from pixel to pixel along each axis of the mask; None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +119,9 @@ class Cases(Sequence[Case]):
     depth: int | None = None
     """Bits of the values in image files; None: as many as the file has room for."""
     notes: CaseNotes = field(default_factory=lambda: CaseNotes())
+    outlines: Literal["exclusive", "overlapping"] | None = None
+    """Of masks: whether a pixel belongs to one class, the first being the background, or to any
+    number of structures; None where labels are classes."""
 
     def __len__(self) -> int:
         return len(self.entries)

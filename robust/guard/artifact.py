@@ -21,7 +21,8 @@ from robust.files import MOST_TEXT, cannot, open_regular, read_bytes, replacing
 from robust.models.classifier import HEADS
 from robust.plan.load import refuse_code
 from robust.plan.paths import GUARD_RECORD, require_detector, require_new
-from robust.plan.spec import DetectorSpec, ModelSpec, PlanTable
+from robust.plan.spec import DetectorSpec, ModelSpec
+from robust.plan.table import PlanTable
 from robust.units import at_eps
 
 FORMAT, VERSION = "robust detector", 3

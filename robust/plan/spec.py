@@ -14,6 +14,8 @@ from robust.errors import InputError
 from robust.plan.code import names_code
 from robust.plan.endpoints import bare_endpoint
 from robust.plan.gates import GatesSpec
+from robust.plan.segmentation import SegmentationSpec
+from robust.plan.table import PlanTable
 from robust.units import parse_eps as parse_eps
 from robust.units import parse_share
 
@@ -47,18 +49,14 @@ FilePaths = Annotated[tuple[FilePath, ...], BeforeValidator(_one_or_several)]
 """One path, or several in a list."""
 Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 """One text or number, or several in a list."""
+Norm = Literal["Linf", "L2", "L2-slice"]
+"""Norm of an attack size."""
 Policy = Literal["positive", "negative", "exclude"]
 """What a cell without a sure answer counts as."""
 
 
 SOURCES = ("architecture", "file", "factory", "folder", "endpoint")
 """Fields of `[model]` that say where the model is."""
-
-
-class PlanTable(BaseModel):
-    """A table of a TOML file: frozen; an unknown entry is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ModelSpec(PlanTable):
@@ -288,7 +286,7 @@ class AttackSpec(BaseModel):
     name: str
     """Name of the attack, as `robust list attacks` prints it, or `package.module:Class` for one of
     your own."""
-    norm: Literal["Linf", "L2"] | None = None
+    norm: Norm | None = None
     """Norm of its size. Default: that of `[audit]`."""
     eps: tuple[Eps, ...] | None = None
     """Its sizes, in [0, 1] units of the displayed image. Default: those of `[audit]`."""
@@ -306,16 +304,22 @@ class AttackSpec(BaseModel):
 class AuditSpec(PlanTable):
     """`[audit]`: the size and goal of all attacks, and how they run."""
 
-    norm: Literal["Linf", "L2"] = "Linf"
-    """Norm of the attack size: the largest change of a pixel (Linf), or the Euclidean length of
-    the whole change (L2)."""
+    norm: Norm = "Linf"
+    """Norm of the attack size: the largest change of a pixel (Linf), the Euclidean length of the
+    whole change (L2), or of its change in each slice of a volume (L2-slice)."""
     eps: tuple[Eps, ...] = tuple(k / 255 for k in (0.5, 1, 2, 4, 8))
     """Attack sizes in [0, 1] units of the displayed image: numbers, or text such as "1/255"."""
     cells: Literal["exact", "curve"] = "exact"
     """`exact` runs every attack in full on every case. `curve` stops early: a case that is misread
     at a smaller eps counts as misread."""
-    goal: Literal["error", "miss", "false alarm"] = "error"
-    """Goal of the attacks: any misclassification, a missed finding, or a false alarm."""
+    goal: Literal["error", "miss", "false alarm", "grow", "shrink", "mask"] = "error"
+    """Goal of the attacks: any misclassification, a missed finding, or a false alarm. Of outlines:
+    `error` makes them bad, `miss` makes the structures vanish, `false alarm` invents one where
+    there is none, `grow` and `shrink` move the border, `mask` reaches the mask that the data
+    name."""
+    touch: Literal["image", "inside", "outside"] = "image"
+    """Where the attacker may change pixels: in the whole image, or only inside or outside the
+    structures of the true mask (segmentation)."""
     target: str | None = None
     """Class that the attacks aim at; only cases of other classes are attacked. Not with `goal`."""
     threshold: float = Field(default=0.5, gt=0, lt=1)
@@ -452,6 +456,8 @@ class Plan(PlanTable):
     """`[[attacks]]`: a table for each attack."""
     audit: AuditSpec = AuditSpec()
     """`[audit]`: the size and goal of all attacks."""
+    segmentation: SegmentationSpec = SegmentationSpec()
+    """`[segmentation]`: when an outline counts as good; for models that outline structures."""
     detectors: tuple[DetectorSpec, ...] = ()
     """`[[detectors]]`: a table for each detector. Default: none is evaluated."""
     detection: DetectionSpec = DetectionSpec()

@@ -48,9 +48,12 @@ from robust.records.scenarios import TwinShownImages as TwinShownImages
 from robust.records.scores import AccuracyCurve as AccuracyCurve
 from robust.records.scores import AttackResult as AttackResult
 from robust.records.scores import Difficulty as Difficulty
+from robust.records.scores import OutlineScores as OutlineScores
 from robust.records.scores import Scores as Scores
+from robust.records.scores import SizeGroup as SizeGroup
 from robust.records.scores import Subgroup as Subgroup
 from robust.records.storage import Survival as Survival
+from robust.records.task import AuditedTask as AuditedTask
 from robust.records.workers import CellAgain as CellAgain
 from robust.records.workers import ComputedAgain as ComputedAgain
 from robust.records.workers import Workers as Workers

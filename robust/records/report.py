@@ -28,6 +28,7 @@ from robust.records.inputs import AuditedData, AuditedModel, Timings
 from robust.records.scenarios import Scenario, Twin
 from robust.records.scores import AccuracyCurve, AttackResult, Difficulty
 from robust.records.storage import Survival
+from robust.records.task import AuditedTask
 from robust.records.verdicts import verdict
 from robust.units import same_eps
 
@@ -110,6 +111,8 @@ class Report:
     ask for it."""
     scenarios: tuple[Scenario, ...] = ()
     """Attackers with less knowledge or other means, as far as the plan asks for them."""
+    task: AuditedTask = field(default_factory=AuditedTask)
+    """What the model does, and when a case counts as right."""
     twin: Twin | None = None
     """The deployed version beside the audited model; None where the plan names none, or the run is
     not finished."""

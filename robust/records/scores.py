@@ -11,6 +11,51 @@ from robust.units import format_threat
 
 
 @dataclass(frozen=True)
+class SizeGroup:
+    """The cases whose structure is small, middling or large: a third of them each."""
+
+    name: str
+    """`small`, `medium` or `large`."""
+    cases: int
+    """Number of cases."""
+    smallest: float
+    """Smallest true volume, in cubic or square millimetres, or in pixels."""
+    largest: float
+    """Largest true volume."""
+    dice: Estimate | None
+    """Mean Dice of the structure."""
+
+
+@dataclass(frozen=True)
+class OutlineScores:
+    """How well one structure is outlined; the cases with it, and those where it is predicted.
+
+    A structure that is missed has Dice, IoU and surface Dice 0, and as HD95 the diagonal of its
+    image. One that is predicted where there is none has them, too. Where there is none and none is
+    predicted, the case does not count.
+    """
+
+    cases: int
+    """Number of cases with the structure."""
+    dice: Estimate | None
+    """Mean Dice."""
+    iou: Estimate | None
+    """Mean intersection over union."""
+    surface_dice: Estimate | None
+    """Mean surface Dice: the share of both borders that lies within the tolerance of the other."""
+    hd95: Estimate | None
+    """Mean 95th percentile of the distances between the borders, in mm or pixels."""
+    volume_error: Estimate | None
+    """Mean of |predicted - true| / true volume, over the cases with the structure."""
+    missed: Estimate | None
+    """Share of the cases with the structure in which no pixel of it is found."""
+    invented: Estimate | None
+    """Share of the cases without the structure in which it is predicted."""
+    by_size: tuple[SizeGroup, ...] = ()
+    """Dice by the true size of the structure; empty where there are too few cases."""
+
+
+@dataclass(frozen=True)
 class Scores:
     """How well the classifier does on one population of cases under one condition.
 
@@ -20,7 +65,8 @@ class Scores:
     """
 
     accuracy: Estimate | None
-    """Share of all cases that are correct, including those already misread before the attack."""
+    """Share of all cases that are correct, including those already misread before the attack. Of
+    outlines: that are outlined well."""
     robust_accuracy: Estimate | None = None
     """Share of the attacked cases, all correct without attack, that stay correct."""
     success: Estimate | None = None
@@ -47,6 +93,10 @@ class Scores:
     """Median L2 distance of successful adversarial images, in [0, 1] pixel units."""
     median_linf: Estimate | None = None
     """Median L-infinity distance of successful adversarial images, in [0, 1] pixel units."""
+    dice: Estimate | None = None
+    """Segmentation: mean Dice of all cases, that of a case being the mean over its structures."""
+    outlines: Mapping[str, OutlineScores] = field(default_factory=dict)
+    """Segmentation: the scores of each structure, by name; the background is none."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from robust.errors import InputError, did_you_mean
 from robust.files import path_exists
 from robust.plan.load import check_values, first_error, read_toml
-from robust.plan.spec import DataSpec, Eps, FilePath, PlanTable, Size
+from robust.plan.spec import DataSpec, Eps, FilePath, Size
+from robust.plan.table import PlanTable
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 RECIPES: tuple[str, ...] = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
