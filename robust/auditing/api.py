@@ -192,7 +192,8 @@ def _report_so_far(store: RunStore, directory: Path) -> Report:
         cases = merged.applied(cases)
     plan = provenance.plan
     attacks = attacks_of_run(plan.attacks, store)
-    cells = make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))
+    task = remembered_task(plan, cases, store.get(TASK))
+    cells = make_cells(plan.attacks, attacks, plan.audit, task)
     scenarios = store.get(SCENARIOS)
     twin = store.get(TWIN)
     found = StageResults(
@@ -200,7 +201,7 @@ def _report_so_far(store: RunStore, directory: Path) -> Report:
         scenarios=scenarios.scenarios if scenarios else (),
         twin=twin.twin if twin else None,
     )
-    return make_report(provenance, cases, cells, store, found)
+    return make_report(provenance, cases, cells, store, task, found)
 
 
 def _known_cases(store: RunStore, known: CaseSet) -> Cases:
@@ -222,6 +223,7 @@ def _known_cases(store: RunStore, known: CaseSet) -> Cases:
         noun=known.noun,
         showable=known.showable,
         notes=known.notes,
+        outlines=known.outlines,
     )
 
 
@@ -329,6 +331,7 @@ class _Stages:
                 session.cases,
                 session.cells,
                 session.store,
+                session.task,
                 stages,
                 gallery if request.out else no_gallery,
             )

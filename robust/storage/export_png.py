@@ -167,7 +167,7 @@ class _PngFolder:
                 label=self.classes[case.label],
                 file=name,
                 bits=depth.bits,
-                prediction=self.classes[int(outcome.logits.argmax())],
+                prediction=self.classes[int(outcome.kept.argmax())],
                 success=int(outcome.success),
                 linf=f"{outcome.linf:.9g}",
                 l2=f"{outcome.l2:.9g}",
