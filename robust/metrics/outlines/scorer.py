@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.by_group import FEWEST, ByGroup
 from robust.metrics.outlines.kept import KeptScores
+from robust.metrics.outlines.worst import damage, worst_by_structure
 from robust.metrics.scores import Condition
+from robust.metrics.worst_case import CellOutcome
 from robust.records import Scores
 from robust.records.scores import OutlineScores, SizeGroup
 
@@ -48,27 +50,33 @@ class OutlineScorer:
     standard: OutlineStandard
     """When a case counts as outlined well."""
 
+    def damage(self, kept: Array) -> Array:
+        """How far the outlines are off `(n,)`: 1 less the Dice of the case, in [0, 1]."""
+        return damage(kept)
+
     def score(
         self, condition: Condition, populations: Sequence[Mask], pushed: Array | None = None
     ) -> list[Scores]:
-        """The scores of each population `(n,)` bool.
-
-        `pushed (n, a)` are kept scores with the worst image for each structure, as
-        `worst_by_structure` has them: the scores by structure are then theirs.
-        """
+        """The scores of each population `(n,)` bool; there is no AUC to be `pushed`."""
         kept = KeptScores(condition.kept)
         well = self.standard.met(kept.case_dice, KeptScores(self.clean).case_dice)
-        by_structure = kept if pushed is None else KeptScores(pushed)
-        return [self._population(condition, kept, by_structure, well, who) for who in populations]
+        return [self._population(condition, kept, well, who) for who in populations]
 
-    def _population(
-        self,
-        condition: Condition,
-        kept: KeptScores,
-        by_structure: KeptScores,
-        well: Mask,
-        who: Mask,
-    ) -> Scores:
+    def pushed(self, clean: Condition, cells: Sequence[CellOutcome]) -> None:
+        """There is no AUC."""
+        return None
+
+    def by_part(self, worst: Condition, cells: Sequence[CellOutcome]) -> Condition:
+        """The worst case, each structure as in the image of the cells that hurts it most."""
+        conditions = [cell.condition for cell in cells]
+        kept, inside = [c.kept for c in conditions], [c.evaluated for c in conditions]
+        return replace(worst, kept=worst_by_structure(worst.kept, kept, inside))
+
+    def confusion(self, condition: Condition) -> tuple[tuple[int, ...], ...]:
+        """A case has no single class."""
+        return ()
+
+    def _population(self, condition: Condition, kept: KeptScores, well: Mask, who: Mask) -> Scores:
         counted, attacked = condition.countable & who, condition.evaluated & who
         broken = condition.success & attacked
         return Scores(
@@ -79,7 +87,7 @@ class OutlineScorer:
             median_linf=self.by_group.median(condition.linf, broken),
             dice=self.by_group.mean(kept.case_dice, counted),
             outlines={
-                name: self._structure(by_structure, place, counted, who)
+                name: self._structure(kept, place, counted, who)
                 for place, name in enumerate(self.structures)
             },
         )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from robust.metrics.arrays import Array, Mask
-from robust.metrics.outlines.kept import CASE_COLUMNS, KeptScores, mean_of_structures
+from robust.metrics.outlines.kept import KeptScores
 
 
 def damage(kept: Array) -> Array:
@@ -20,25 +20,20 @@ def damage(kept: Array) -> Array:
     return harm
 
 
-def worst_by_structure(clean: Array, attacked: Sequence[Array], inside: Sequence[Mask]) -> Array:
-    """For each case and structure the scores of the image that hurts this structure most `(n, a)`.
+def worst_by_structure(worst: Array, attacked: Sequence[Array], inside: Sequence[Mask]) -> Array:
+    """The scores of each structure in the image that hurts this structure most `(n, a)`.
 
-    `clean (n, a)` are the scores without attack, `attacked` those under each attack, `inside (n,)`
-    which of these images count. The lowest Dice hurts most; of equal ones the lowest surface Dice,
-    then the largest HD95, then the first. The Dice of the case is the mean of the worst; of pixel
-    accuracy the lowest counts, of the agreement with a target the highest.
+    `worst (n, a)` are the scores in the worst image for the whole case, `attacked` those in the
+    images of each attack, `inside (n,)` which of these count. The lowest Dice hurts most; of equal
+    ones the lowest surface Dice, then the largest HD95, then the first. The scores of the whole
+    case stay those of `worst`: no single image does all the harm at once.
     """
-    worst = KeptScores(clean.copy())
+    chosen = KeptScores(worst.copy())
     for kept, within in zip(attacked, inside, strict=True):
         new = KeptScores(kept)
-        hurts = _hurts_more(new, worst) & within[:, None]
-        worst.table[hurts] = new.table[hurts]
-        worst.pixel_accuracy[within] = np.fmin(worst.pixel_accuracy, new.pixel_accuracy)[within]
-        agreement = np.fmax(worst.target_agreement, new.target_agreement)
-        worst.target_agreement[within] = agreement[within]
-    place = CASE_COLUMNS.index("case_dice") - len(CASE_COLUMNS)
-    worst.values[:, place] = mean_of_structures(worst.dice)
-    return worst.values
+        hurts = _hurts_more(new, chosen) & within[:, None]
+        chosen.table[hurts] = new.table[hurts]
+    return chosen.values
 
 
 def _hurts_more(new: KeptScores, old: KeptScores) -> Mask:
