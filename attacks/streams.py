@@ -42,9 +42,7 @@ class Streams:
     changes them. A slice shares the streams: its draws advance them.
     """
 
-    def __init__(
-        self, generators: Sequence[torch.Generator], inside: Tensor | None = None
-    ) -> None:
+    def __init__(self, generators: Sequence[torch.Generator], inside: Tensor | None = None) -> None:
         """Normal draws in the shape of an image are zero outside `inside (1, *space)`, bool."""
         self._generators = list(generators)
         self._inside = inside

@@ -32,7 +32,15 @@ from robust.engine.identity.attacks import attacks_of_run
 from robust.engine.outcome_table import write_table
 from robust.engine.provenance import Provenance
 from robust.engine.run_directory import RunDirectory, open_run, writing
-from robust.engine.run_memory import CASE_SET, DETECTION, MERGED_GROUPS, SCENARIOS, TWIN, CaseSet
+from robust.engine.run_memory import (
+    CASE_SET,
+    DETECTION,
+    MERGED_GROUPS,
+    SCENARIOS,
+    TASK,
+    TWIN,
+    CaseSet,
+)
 from robust.engine.run_store import RunStore
 from robust.engine.session import RunInputs, Session
 from robust.engine.summary import Summary
@@ -57,6 +65,7 @@ from robust.progress import (
 from robust.records import GALLERY, Detection, Exhibit, Report
 from robust.scenarios.run import run_scenarios
 from robust.scenarios.twin import compare_twin
+from robust.tasks.make import remembered_task
 
 MOST_CASES = 100_000_000
 """More than this is a forged number, for which no memory is taken."""

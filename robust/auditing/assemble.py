@@ -21,7 +21,6 @@ from robust.engine.run_store import RunStore
 from robust.engine.summary import FinishedCases, Summary, known_images
 from robust.gallery.visibility import measure_visibility
 from robust.plan.public import public_plan
-from robust.tasks.contract import Task
 from robust.records import (
     AppliedAcceleration,
     AuditedData,
@@ -39,6 +38,7 @@ from robust.records import (
     record_from,
 )
 from robust.storage.survival import survivals
+from robust.tasks.contract import Task
 
 MakeGallery = Callable[[Summary], tuple[Exhibit, ...]]
 
@@ -130,7 +130,7 @@ def make_report(
 def _data(results: RunResults, values: int) -> AuditedData:
     """`values` is the size of an image (c * h * w)."""
     cases, finished = results.cases, results.finished
-    counts = results.summary.class_counts
+    counts = Counter(entry.label for entry in results.summary.cases.entries)
     return AuditedData(
         source=cases.source,
         split=cases.split,

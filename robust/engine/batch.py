@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -50,8 +51,7 @@ def stack_images(cases: Iterable[tuple[int, Case]], like: Tensor) -> Tensor:
 def make_batches(
     cases: Iterable[tuple[int, Case]], clean: Mapping[int, Array], like: Tensor, task: Task
 ) -> list[Batch]:
-    """One batch for each image shape; `clean` is what is kept `(a,)` of clean predictions, by row.
-    """
+    """One batch for each image shape; `clean` holds by row what is kept of clean predictions."""
     batches = []
     for shaped in group_by_shape(cases):
         kept = np.stack([clean[row] for row, _ in shaped])

@@ -10,8 +10,8 @@ from attacks import Attack, ThreatModel, canonical, make_attack, require_members
 from attacks.contract import require_fit
 from robust.errors import InputError, type_and_line
 from robust.plan.code import load_class, names_code
-from robust.tasks.contract import Task
 from robust.plan.spec import AttackSpec, AuditSpec, unique_labels
+from robust.tasks.contract import Task
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,13 @@ def make_cells(
             except ValueError as error:
                 raise InputError(str(error)) from None
             cells.append(
-                Cell(label, attack, threat, exact, _equal_earlier(cells, attack, threat, task.class_count))
+                Cell(
+                    label,
+                    attack,
+                    threat,
+                    exact,
+                    _equal_earlier(cells, attack, threat, task.class_count),
+                )
             )
     return cells
 

@@ -193,8 +193,8 @@ class ChunkRows:
         """Its outcomes, in order."""
         rows = self.rows.get("outcomes", ())
         return [
-            Outcome(row, _filled(kept), *moved, bool(success), bool(saturated), passes, failure)
-            for _, row, *moved, success, saturated, passes, failure, kept in rows
+            Outcome(row, _filled(kept), a, b, c, bool(success), bool(saturated), passes, failure)
+            for _, row, a, b, c, success, saturated, passes, failure, kept in rows
         ]
 
     def clean(self) -> list[CleanPrediction]:
@@ -579,7 +579,17 @@ class RunStore:
         """A chunk of one cell: its outcomes, and the features and survival of its images."""
         found = [
             (
-                *(cell, o.row, o.linf, o.l2, o.l2_slice, o.success, o.saturated, o.passes, o.failure),
+                *(
+                    cell,
+                    o.row,
+                    o.linf,
+                    o.l2,
+                    o.l2_slice,
+                    o.success,
+                    o.saturated,
+                    o.passes,
+                    o.failure,
+                ),
                 _pack(o.kept),
             )
             for o in rows
@@ -689,11 +699,20 @@ class RunStore:
     def outcomes(self, cell: str, first: int = 0, stop: int | None = None) -> Iterator[Outcome]:
         """Outcomes of one cell for rows first <= row < stop, in order."""
         query = (
-            "SELECT row, kept, linf, l2, l2_slice, success, saturated, passes, failure FROM outcomes"
-            " WHERE cell = ? AND row >= ? AND row < ? ORDER BY row"
+            "SELECT row, kept, linf, l2, l2_slice, success, saturated, passes, failure"
+            " FROM outcomes WHERE cell = ? AND row >= ? AND row < ? ORDER BY row"
         )
         for r in self._select(query, cell, first, 2**62 if stop is None else stop):
-            yield Outcome(r[0], _filled(r[1]), *map(_nan, r[2:5]), bool(r[5]), bool(r[6]), *r[7:])
+            yield Outcome(
+                r[0],
+                _filled(r[1]),
+                _nan(r[2]),
+                _nan(r[3]),
+                _nan(r[4]),
+                bool(r[5]),
+                bool(r[6]),
+                *r[7:],
+            )
 
     def totals(self, cell: str) -> Totals:
         """Sums over the outcomes of one cell."""

@@ -34,8 +34,8 @@ from robust.metrics.arrays import Array
 from robust.models.classifier import Classifier
 from robust.models.preparation import image_template
 from robust.plan.spec import AuditSpec
-from robust.tasks.contract import Batch, Task
 from robust.progress import Progress, no_progress
+from robust.tasks.contract import Batch, Task
 from robust.units import at_eps
 
 TIMING_IMAGES = 16
@@ -215,9 +215,7 @@ class Runner:
             self._attack_misread(misread_cells(cells), number, seed)
         self.progress(total, total, "attacks finished")
 
-    def _attack_misread(
-        self, cells: Mapping[str, Cell], number: int, seed: int
-    ) -> None:
+    def _attack_misread(self, cells: Mapping[str, Cell], number: int, seed: int) -> None:
         """Push the cases of a chunk that are misread when clean further to the wrong side."""
         done, rows = self.store.done(), self.chunks[number]
         left = {key: cell for key, cell in cells.items() if (key, number) not in done}
@@ -279,9 +277,7 @@ class Runner:
         """A batch for each image shape, of the cases by what is kept of each clean prediction."""
         return make_batches(self._read(list(clean)), clean, self.template, self.task)
 
-    def _eligible(
-        self, rows: Sequence[int], choose: Choose = eligible_cases
-    ) -> dict[int, Array]:
+    def _eligible(self, rows: Sequence[int], choose: Choose = eligible_cases) -> dict[int, Array]:
         """By row what is kept of the clean predictions of the cases to attack."""
         wanted = set(rows)
         part = (one for one in self.store.clean(rows[0], rows[-1] + 1) if one.row in wanted)

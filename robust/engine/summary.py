@@ -37,8 +37,8 @@ class FinishedCases:
     """Rows of all of them, also where the image could not be read."""
     rows: list[int]
     """Rows of those whose images could be read."""
-    logits: Array
-    """Clean logits `(n, k)` of `rows`."""
+    kept: Array
+    """What is kept `(n, a)` of the clean predictions of `rows`."""
     hashes: list[str]
     """SHA-256 of their displayed images."""
     broken: int
@@ -55,9 +55,9 @@ class FinishedCases:
         good = [(one.row, one.kept, one.pixels) for one in clean if one.kept is not None]
         if not good:
             raise InputError("no case is finished yet; look again later, or give the audit again")
-        rows, logits, hashes = zip(*good, strict=True)
+        rows, kept, hashes = zip(*good, strict=True)
         return FinishedCases(
-            every_row, list(rows), np.stack(logits), list(hashes), len(clean) - len(good)
+            every_row, list(rows), np.stack(kept), list(hashes), len(clean) - len(good)
         )
 
 
@@ -111,7 +111,9 @@ class Summary:
         self._pixels = pixels
         self.rows = np.array(finished.rows)
         self.cases = cases.select(finished.rows)
-        self.clean = Condition.clean(finished.logits)
+        self.labels = np.array([entry.label for entry in self.cases.entries])
+        """`(n,)`: class of each case; 0 where it has a mask."""
+        self.clean = Condition.clean(finished.kept)
         self._place = {row: i for i, row in enumerate(self.rows.tolist())}
         self._cells = list(cells)
         by_group = ByGroup([entry.group for entry in self.cases.entries])

@@ -10,8 +10,8 @@ from torch import Tensor
 from attacks import AttackFunction, Model, Streams, ThreatModel
 from attacks.losses import saturated
 from attacks.threat import per_case
-from robust.engine.run_store import Outcome
 from robust.engine.region import WithinRegion
+from robust.engine.run_store import Outcome
 from robust.errors import BlackBoxFailure, type_and_line
 from robust.metrics.worst_case import Ball
 from robust.models.acceleration.memory import OutOfMemory, memory_ran_out

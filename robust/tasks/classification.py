@@ -115,6 +115,10 @@ class Classification:
         wanted = self._finding(labels) == (self.goal == "false alarm")
         return logits.masked_fill(~wanted, -torch.inf).argmax(1)
 
+    def any_error(self) -> Classification:
+        """The same classes, and any other label will do."""
+        return Classification("error", (), None, self.classes)
+
     def universal_targets(self, batch: Batch) -> list[tuple[list[int], Tensor | None]]:
         """Away from every label, and towards each label.
 

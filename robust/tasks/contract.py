@@ -121,6 +121,9 @@ class Task(Protocol):
     def targets(self, batch: Batch) -> Tensor | None:
         """What to steer each case to, in the form of labels; None: anything but the label."""
 
+    def any_error(self) -> Task:
+        """The same task with the goal of any error."""
+
     def universal_targets(self, batch: Batch) -> list[tuple[list[int], Tensor | None]]:
         """The targets to try for one change of all images: places in the batch, and theirs."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -134,6 +135,10 @@ class Segmentation:
             return self._as_labels(torch.stack(masks).to(batch.x.device))
         return torch.stack([self._target(y) for y in batch.y])
 
+    def any_error(self) -> Segmentation:
+        """The same outlines, made bad."""
+        return replace(self, goal="error")
+
     def universal_targets(self, batch: Batch) -> list[tuple[list[int], Tensor | None]]:
         """The goal's own mask, or away from every outline."""
         return [(list(range(len(batch.rows))), self.targets(batch))]
@@ -195,7 +200,7 @@ class Segmentation:
         sizes = (one.flatten(2).sum(2).double() for one in (found, true, found & true))
         return tuple(sizes)  # type: ignore[return-value]
 
-    def _scores(self, predicted: Array, case: Case) -> Array:
+    def _scores(self, predicted: npt.NDArray[np.uint8], case: Case) -> Array:
         target = None if case.target_mask is None else case.target_mask.numpy()
         return kept_scores(
             predicted,
@@ -230,7 +235,9 @@ class Segmentation:
     def _without(self, y: Tensor) -> Tensor:
         if self.record.overlapping:
             y = y.clone()
-            y[list(self.numbers)] = torch.where(y[list(self.numbers)] == 1, 0, y[list(self.numbers)])
+            y[list(self.numbers)] = torch.where(
+                y[list(self.numbers)] == 1, 0, y[list(self.numbers)]
+            )
             return y
         own = torch.isin(y, torch.tensor(self.numbers, device=y.device))
         return torch.where(own, 0, y)
@@ -295,9 +302,7 @@ class Segmentation:
             )
 
 
-def segmentation_of(
-    plan: Plan, cases: Cases, record: AuditedTask | None = None
-) -> Segmentation:
+def segmentation_of(plan: Plan, cases: Cases, record: AuditedTask | None = None) -> Segmentation:
     """The task of a plan on cases with masks; InputError for what does not fit them.
 
     Without the `record` of a run that has begun, the first image that can be read shows whether
@@ -311,7 +316,8 @@ def segmentation_of(
     for name in spec.structures:
         if name not in known:
             raise InputError(
-                f"[segmentation] structure {name!r} is none of the data; {did_you_mean(name, known)}"
+                f"[segmentation] structure {name!r} is none of the data; "
+                f"{did_you_mean(name, known)}"
             )
     names = tuple(name for name in known if not spec.structures or name in spec.structures)
     if record is None:

@@ -41,9 +41,7 @@ def require_same_network(
     raise _changed("the network")
 
 
-def _is_same(
-    classifier: Classifier, cases: Cases, task: Task, known: Mapping[int, Array]
-) -> bool:
+def _is_same(classifier: Classifier, cases: Cases, task: Task, known: Mapping[int, Array]) -> bool:
     """Whether predictions of these rows are those known, in one batch for each image shape."""
     for shaped in group_by_shape(_read(cases, list(known))):
         expected = np.stack([known[row] for row, _ in shaped])
