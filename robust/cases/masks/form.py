@@ -13,6 +13,7 @@ import numpy.typing as npt
 from robust.cases.masks.numbers import read_mask_file
 from robust.cases.masks.stored import BACKGROUND, NOT_OUTLINED, StoredMask
 from robust.cases.volumes.grid import Grid, check_same_grid
+from robust.cases.volumes.kept import read_once
 from robust.errors import InputError, excerpt
 
 MOST_STRUCTURES = 200
@@ -32,6 +33,9 @@ class MaskPlace:
 
     paths: tuple[Path | None, ...]
     """None where a structure is absent and no file says so."""
+    axis: int | None = None
+    """Along which the slice `index` is cut; None: the whole mask."""
+    index: int = 0
 
     def __str__(self) -> str:
         return str(next((path for path in self.paths if path is not None), "an empty mask"))
@@ -57,7 +61,7 @@ class MaskColumn:
             known = min(len(table), self.structures + 1)
             table[:known] = np.arange(known)
             table[NOT_OUTLINED : NOT_OUTLINED + 1] = NOT_OUTLINED
-        found = table[values]
+        found: Numbers = table[values]
         wrong = found == _WRONG
         if wrong.any():
             others = np.unique(values[wrong])
@@ -92,7 +96,7 @@ class MaskForm:
             if path is None:
                 parts.append(np.zeros(shape, np.uint8))
                 continue
-            found = read_mask_file(path)
+            found = _read(path, place)
             _check_shape(found, shape, path)
             check_same_grid(grid, found.grid, path)
             grid = grid or found.grid
@@ -122,6 +126,20 @@ class MaskForm:
             joined = np.where(inside, part + np.uint8(first), joined)
             first += column.structures
         return joined
+
+
+def _read(path: Path, place: MaskPlace) -> StoredMask:
+    if place.axis is None:
+        return read_mask_file(path)
+    whole = read_once(read_mask_file, path)
+    if whole.values.ndim != 3:
+        raise InputError(f"{path} is a flat mask, its image a volume; give a mask of each voxel")
+    if place.index >= whole.values.shape[place.axis]:
+        raise InputError(
+            f"{path} has {whole.values.shape[place.axis]} slices, its image more; bring both to "
+            f"one size"
+        )
+    return StoredMask(np.take(whole.values, place.index, place.axis), whole.grid)
 
 
 def _check_shape(mask: StoredMask, shape: tuple[int, ...], path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from robust.cases.masks.form import MaskForm, MaskPlace, find_form, holds_structure
 from robust.cases.tables.columns import Column, Tables
 from robust.cases.tables.columns_in_use import LABEL, ImageName, image_name, named_columns
 from robust.cases.tables.image_index import ImageIndex, Located
+from robust.cases.volumes.read import VolumePlace
 from robust.cases.walk import file_size
 from robust.errors import InputError, excerpt
 
@@ -140,6 +141,13 @@ class TableMasks:
         if gaps and self._blank == "exclude":
             return None
         return MaskPlace(tuple(place.path for place in located))
+
+
+def at_slice(mask: MaskPlace | None, image: object) -> MaskPlace | None:
+    """The mask of a whole image, cut as the image's place is."""
+    if mask is None or not isinstance(image, VolumePlace) or image.axis is None:
+        return mask
+    return replace(mask, axis=image.axis, index=image.index)
 
 
 def size_of(place: MaskPlace | None) -> int:
