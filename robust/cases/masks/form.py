@@ -187,11 +187,17 @@ def find_form(
 def _look(name: str, paths: Iterable[Path], known: bool) -> MaskColumn:
     """The column of these files; `known` says that its structures are named."""
     seen: set[int] = set()
-    example = None
+    example, problem = None, None
     for path in paths:
-        values = set(np.unique(read_mask_file(path).values).tolist())
+        try:
+            values = set(np.unique(read_mask_file(path).values).tolist())
+        except InputError as error:  # said where it is read, so that broken ones can be skipped
+            problem = problem or error
+            continue
         example = path if example is None or max(values) > max(seen) else example
         seen |= values
+    if problem is not None and not seen:
+        raise problem
     tops = [top for top in _LEVELS if seen - {0} == {top}]
     if tops:
         return MaskColumn(name, 1, tops[0])
@@ -219,11 +225,21 @@ def _as_many(columns: tuple[MaskColumn, ...], count: int) -> tuple[MaskColumn, .
     return columns
 
 
-def holds_structure(form: MaskForm, place: MaskPlace) -> bool:
-    """Whether any pixel of a mask lies in a structure; InputError."""
-    for column, path in zip(form.columns, place.paths, strict=True):
-        if path is not None:
-            numbers = column.numbers(read_mask_file(path).values, path)
+def check_any_structure(form: MaskForm, places: Iterable[MaskPlace]) -> None:
+    """InputError where no pixel of any mask lies in a structure; files that are broken may do."""
+    count = 0
+    for place in places:
+        count += 1
+        for column, path in zip(form.columns, place.paths, strict=True):
+            if path is None:
+                continue
+            try:
+                numbers = column.numbers(read_mask_file(path).values, path)
+            except InputError:
+                return
             if ((numbers > 0) & (numbers != NOT_OUTLINED)).any():
-                return True
-    return False
+                return
+    raise InputError(
+        f"none of the {count} masks holds a structure: every pixel is 0; name another mask column, "
+        f"or check how the masks were saved"
+    )
