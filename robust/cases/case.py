@@ -10,6 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -28,10 +30,15 @@ MOST_CLASSES = 10_000
 
 @dataclass(frozen=True)
 class StoredImage:
-    """Stored pixels, and how they are displayed."""
+    """Stored pixels, and how they are displayed; their mask, where there is one."""
 
     pixels: Pixels
+    """`(h, w)` or `(h, w, c)`; those of a volume `(d, h, w, c)`."""
     stored: Stored
+    mask: npt.NDArray[np.uint8] | None = None
+    """As in `Case`."""
+    spacing: tuple[float, ...] | None = None
+    """As in `Case`."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,19 @@ class Cases(Sequence[Case]):
             image = F.interpolate(
                 image[None], self.size, mode="bilinear", antialias=True, align_corners=False
             )[0].clamp(0, 1)
-        case = Case(entry.id, entry.label, entry.group, image, entry.metadata, found.stored)
+        mask = None if found.mask is None else torch.from_numpy(found.mask)
+        if mask is not None and mask.shape[-2:] != image.shape[-2:]:
+            mask = resized_mask(mask, tuple(image.shape[-2:]))
+        case = Case(
+            entry.id,
+            entry.label,
+            entry.group,
+            image,
+            entry.metadata,
+            found.stored,
+            mask=mask,
+            spacing=found.spacing,
+        )
         if self.check is not None:
             self.check(entry, case)
         return case
@@ -212,6 +231,12 @@ class Cases(Sequence[Case]):
             line = [e.id, e.label, e.group, sorted(e.metadata.items()), e.size]
             digest.update(json.dumps(line).encode())
         return digest.hexdigest()
+
+
+def resized_mask(mask: Tensor, size: tuple[int, ...]) -> Tensor:
+    """A mask `(h, w)` or `(k, h, w)` at another size `(h, w)`: the value of the nearest pixel."""
+    layers = mask.reshape(1, -1, *mask.shape[-2:])
+    return F.interpolate(layers, size, mode="nearest-exact")[0].reshape(*mask.shape[:-2], *size)
 
 
 def stored_as(pixels: Pixels, depth: int | None = None, where: object = "the image") -> Stored:

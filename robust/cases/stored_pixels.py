@@ -149,8 +149,11 @@ class Stored:
         return 1 - shown if self.inverted else shown
 
     def image(self, pixels: Pixels) -> Tensor:
-        """Stored `(h, w)` or `(h, w, c)` to displayed `(c, h, w)`, float32 in [0, 1]."""
-        array: Any = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+        """Stored `(h, w)` or `(h, w, c)` to displayed `(c, h, w)`, float32 in [0, 1].
+
+        Of a volume, `(d, h, w, c)` to `(c, d, h, w)`.
+        """
+        array: Any = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
         if self.plain:
             shown = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
             return shown.div_(self.levels)  # in place: a large image takes enough once
@@ -160,6 +163,8 @@ class Stored:
         self, image: Tensor, original: Pixels | None = None, eps: float | Floats = math.inf
     ) -> Pixels:
         """Displayed `(c, h, w)` to stored `(h, w)` or `(h, w, c)`: the nearest stored values.
+
+        Of a volume, `(c, d, h, w)` to `(d, h, w, c)`.
 
         With the `original` a pixel that shows the same keeps its stored value, though the window
         clips many to one shade; no pixel is shown more than `eps` (one for all, or each its own)
@@ -173,7 +178,7 @@ class Stored:
         if original is None:
             start = np.full(target.shape, self.levels // 2, np.int64)
         else:
-            array = original[None] if original.ndim == 2 else np.moveaxis(original, 2, 0)
+            array = original[None] if original.ndim == 2 else np.moveaxis(original, -1, 0)
             start = array.astype(np.int64) - self.low
             shown = table[start].astype(np.float64)
             target = np.clip(target, shown - eps, shown + eps)
@@ -187,7 +192,8 @@ class Stored:
         return values.astype(np.uint8) if self.bits <= 8 else values.astype(np.uint16)
 
     def _shaped(self, values: npt.NDArray[Any]) -> Pixels:
-        return self.cast(values[0] if len(values) == 1 else np.moveaxis(values, 0, 2))
+        grey = values.ndim == 3 and len(values) == 1
+        return self.cast(values[0] if grey else np.moveaxis(values, 0, -1))
 
 
 def _nearest(
