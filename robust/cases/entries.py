@@ -13,6 +13,7 @@ from robust.cases.case import CaseNotes, Entry, Pixels, StoredImage
 from robust.cases.formats import is_dicom
 from robust.cases.images import read_image
 from robust.cases.index.spelling import spelled_alike, tidy
+from robust.cases.masks.form import MaskPlace
 from robust.cases.pseudonyms import pseudonym, salt_of
 from robust.cases.walk import file_size
 from robust.errors import InputError
@@ -40,13 +41,16 @@ def read_case(location: Path | Frame) -> Pixels | StoredImage:
     return read_dicom(location)
 
 
-def digest_of_file(location: Path | Frame) -> str:
+def digest_of_file(location: Path | Frame | MaskPlace) -> str:
     """SHA-256 in hex digits of the file at `Entry.location`; InputError names the file.
 
-    All frames of a file have one digest.
+    All frames of a file have one digest; the files of a mask have one together.
     """
     if isinstance(location, Path):
         return _digest(location)
+    if isinstance(location, MaskPlace):
+        every = ["" if path is None else _digest(path) for path in location.paths]
+        return hashlib.sha256(" ".join(every).encode()).hexdigest()
     try:
         state = location.path.stat()
     except (OSError, ValueError) as error:

@@ -61,7 +61,7 @@ OTHER_SUFFIXES = (
 """Of files that hold images or volumes in formats that are not read."""
 NO_IMAGES = ("zip", "gzip", "XML", "HTML", "PostScript", "HDF5")
 """Formats told by `format_name` whose files are rather no images."""
-_HEAD = 132
+SMALL_HEAD = 132
 """Bytes that tell the format: a DICOM file says so behind a preamble of 128."""
 
 
@@ -82,7 +82,7 @@ def is_left_image(path: Path) -> bool:
         return True
     with open_regular(path) as file:
         try:
-            head = file.read(_HEAD)
+            head = file.read(SMALL_HEAD)
         except OSError as error:
             raise InputError(cannot(path, "be read", error)) from None
     return format_name(head) not in (None, "DICOM", *NO_IMAGES)
@@ -105,7 +105,7 @@ def is_dicom(path: Path) -> bool:
         return False
     with open_regular(path) as file:
         try:
-            return file.read(_HEAD)[128:] == b"DICM"
+            return file.read(SMALL_HEAD)[128:] == b"DICM"
         except OSError as error:
             raise InputError(cannot(path, "be read", error)) from None
 
@@ -115,7 +115,7 @@ def format_name(data: bytes) -> str | None:
     for start, name in SIGNATURES.items():
         if data.startswith(start):
             return name
-    if data[128:_HEAD] == b"DICM":
+    if data[128:SMALL_HEAD] == b"DICM":
         return "DICOM"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"

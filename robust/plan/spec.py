@@ -249,6 +249,27 @@ class DataSpec(PlanTable):
     then changes the resized image. Default: images keep their size."""
     grey: bool = False
     """Read colour files as grey (ITU-R 601)."""
+    mask: str | tuple[str, ...] | None = None
+    """Column that names the mask of each image (default `mask`, where no column `label` is), or a
+    template, as `file`; or several columns, one file a structure. The data are then outlines, not
+    classes, and `classes` names the structures."""
+    overlap: bool | None = None
+    """Whether a pixel may belong to several structures. Default: yes with several mask columns, no
+    with one."""
+    target_mask: str | tuple[str, ...] | None = None
+    """Column of the mask that an attacker with the goal `mask` wants to be predicted, or as many
+    columns as `mask` has."""
+    volumes: Literal["whole", "slices"] | None = None
+    """Volumes (NIfTI, DICOM series): a case each, or a case for each slice, with the volume as the
+    group unless a group is named. Default: whole."""
+    axis: int | None = Field(default=None, ge=0, le=2)
+    """Axis of a volume along which its slices are cut. Default: 2, the last one of a NIfTI file."""
+    intensities: tuple[float, float] | Literal["percentiles"] | None = None
+    """What a volume shows as 0 and as 1: two values in the units of its file, or `percentiles`, the
+    0.5th and the 99.5th of each volume. Default: percentiles."""
+    spacing: float | tuple[float, ...] | None = None
+    """Millimetres from pixel to pixel, one number or one for each axis, of files that do not say
+    it."""
     window: int | None = Field(default=None, ge=1)
     """Which window of DICOM files is displayed, counted from 1. Default: each file's first."""
     count: int | None = None
@@ -265,6 +286,8 @@ class DataSpec(PlanTable):
             "table": "name the table: --table TABLE",
             "join": "name the tables: --join TABLES",
             "file": "give the template: --file-column TEMPLATE",
+            "mask": "give the template: --mask TEMPLATE",
+            "target_mask": "give the template: --target-mask TEMPLATE",
             "splits": "name the lists: --splits test=LIST",
             "where": "give the filter: --where FILTER, or take where out of [data]",
             "group_pattern": "give the pattern: --group-pattern PATTERN",
@@ -437,6 +460,11 @@ class ReportSpec(PlanTable):
     (DICOM)."""
 
 
+_KNOWN_BY_CONTENT = (
+    *("path", "table", "join", "file", "mask", "target_mask"),
+    *("splits", "where", "group_pattern"),
+)
+"""Fields of `[data]` that a run knows by what they lead to."""
 DEFAULT_ATTACKS = ("Noise", "FGSM", "BIM", "PGD", "MarginPGD")
 """Attacks of a plan that names none, for a model with gradients."""
 
@@ -481,7 +509,7 @@ class Plan(PlanTable):
         content = self.model_dump(
             mode="json", exclude={"title", "doubts", "report", "gates", "model"}
         )
-        for name in ("path", "table", "join", "file", "splits", "where", "group_pattern"):
+        for name in _KNOWN_BY_CONTENT:
             (content["data"] or {}).pop(name, None)
         content["scenarios"]["surrogate"] = self.scenarios.surrogate is not None
         content["twin"] = self.twin is not None

@@ -8,7 +8,16 @@ from functools import partial
 from typing import Any
 
 from robust.cases.case import Cases, Entry, Pixels, StoredImage, finding_indices, stored_as
-from robust.cases.phantoms.draw import CLASSES, NOUNS, OUTLINED, outlined_phantom, phantom
+from robust.cases.masks.stored import BACKGROUND, StoredMask
+from robust.cases.phantoms.draw import (
+    CLASSES,
+    NOUNS,
+    OUTLINED,
+    OutlinedPhantom,
+    outlined_phantom,
+    phantom,
+)
+from robust.cases.volumes.grid import Grid
 from robust.errors import InputError, did_you_mean, excerpt
 from robust.plan.paths import PHANTOM, require_phantom
 
@@ -68,7 +77,9 @@ def open_phantoms(
         patient, finding = i // 2, i // 2 % 2
         owner = f"{wanted}-patient-{patient}" if group != "none" else f"{wanted}-{i}"
         label = finding if outlined is None else 0
-        entries.append(Entry(f"{wanted}-{i}", label, owner, {}, (name, bool(finding), first + i)))
+        place = (name, bool(finding), first + i)
+        mask = None if outlined is None else place
+        entries.append(Entry(f"{wanted}-{i}", label, owner, {}, place, mask=mask))
     common: dict[str, Any] = {
         "source": f"{NOUNS[modality]} (drawn by a program: no patient, no clinical meaning)",
         "entries": tuple(entries),
@@ -87,8 +98,9 @@ def open_phantoms(
         )
     structures = outlined.structures
     return Cases(
-        classes=structures if outlined.overlapping else ("background", *structures),
+        classes=structures if outlined.overlapping else (BACKGROUND, *structures),
         read=partial(_draw_outlined, pixels),
+        read_mask=partial(_draw_mask, pixels),
         outlines="overlapping" if outlined.overlapping else "exclusive",
         **common,
     )
@@ -107,4 +119,14 @@ def _draw(pixels: int, location: tuple[str, bool, int]) -> Pixels:
 def _draw_outlined(pixels: int, location: tuple[str, bool, int]) -> StoredImage:
     name, finding, seed = location
     drawn = outlined_phantom(name, finding, seed, pixels)
-    return StoredImage(drawn.pixels, stored_as(drawn.pixels), drawn.mask, drawn.spacing)
+    return StoredImage(drawn.pixels, stored_as(drawn.pixels), _grid(drawn))
+
+
+def _draw_mask(pixels: int, location: tuple[str, bool, int], space: tuple[int, ...]) -> StoredMask:
+    name, finding, seed = location
+    drawn = outlined_phantom(name, finding, seed, pixels)
+    return StoredMask(drawn.mask, _grid(drawn))
+
+
+def _grid(drawn: OutlinedPhantom) -> Grid | None:
+    return None if drawn.spacing is None else Grid(drawn.spacing)

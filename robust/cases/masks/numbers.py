@@ -1,0 +1,37 @@
+"""Reads the class numbers that a mask file holds, as they are written there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from robust.cases.formats import SMALL_HEAD, format_name
+from robust.cases.images import read_numbers
+from robust.cases.masks.stored import StoredMask
+from robust.errors import InputError
+from robust.files import open_regular
+
+_LOSSY = ("JPEG", "WebP")
+
+
+def read_mask_file(path: Path) -> StoredMask:
+    """Whole numbers `(h, w)`, as the file holds them; InputError names the file.
+
+    A palette of greys is read as grey, since its order says nothing; another palette by its
+    indices, which are the class numbers there.
+    """
+    with open_regular(path) as file:
+        kind = format_name(file.read(SMALL_HEAD))
+    if kind in _LOSSY:
+        raise InputError(
+            f"{path} is a {kind} file, which blurs class numbers; give the mask as PNG, TIFF or GIF"
+        )
+    pixels = read_numbers(path)
+    if pixels.ndim == 3:
+        if (pixels != pixels[:, :, :1]).any():
+            raise InputError(
+                f"{path} is a mask in colour; save the class number of each pixel as grey"
+            )
+        pixels = pixels[:, :, 0]
+    return StoredMask(np.ascontiguousarray(pixels))
