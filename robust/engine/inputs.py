@@ -21,6 +21,7 @@ from robust.models.class_order import match_classes
 from robust.models.formats.half_precision import LowPrecisionNetwork
 from robust.models.preparation import image_template
 from robust.plan.findings import asks_for_several
+from robust.plan.model_fields import loader_arguments
 from robust.plan.spec import AuditSpec, DataSpec, ModelSpec, Plan, TwinSpec
 
 _log = logging.getLogger(__name__)
@@ -82,7 +83,8 @@ def open_model(spec: ModelSpec, threshold: float = 0.5) -> Classifier:
     InputError where it names several findings.
     """
     _require_one_finding(spec)
-    return load_classifier(**spec.model_dump(), threshold=threshold)
+    fields = loader_arguments(spec, "classification")
+    return load_classifier(**fields, threshold=threshold)
 
 
 def _require_one_finding(spec: ModelSpec) -> None:
@@ -114,7 +116,7 @@ def open_twin(spec: TwinSpec, audited: Classifier, classes: Sequence[str]) -> Cl
             twin = copy.deepcopy(audited)
         twin.origin = dataclasses.replace(audited.origin, notes=())  # said of the model itself
     else:
-        fields = spec.model_dump(exclude={"precision"})
+        fields = loader_arguments(spec, "classification")
         if spec.file is not None or spec.factory is not None:
             shared = audited.preprocessing()
             fields |= {n: v for n, v in shared.items() if n not in spec.model_fields_set}

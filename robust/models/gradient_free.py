@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from attacks import Attack
 from robust.errors import InputError
-from robust.models.classifier import Classifier
+from robust.models.adapter import Adapter
 from robust.plan.spec import AttackSpec, Plan
 
 DEFAULT_ATTACKS = {"scores": ("Noise", "Square"), "labels": ("Noise",)}
@@ -19,8 +19,8 @@ WITH_GRADIENTS = ("gradients", "gradients and scores")
 
 
 def has_gradients(classifier: object) -> bool:
-    """Whether gradients lead through a model; what is no Classifier is refused elsewhere."""
-    return not isinstance(classifier, Classifier) or classifier.origin.differentiable
+    """Whether gradients lead through a model; what is no Adapter is refused elsewhere."""
+    return not isinstance(classifier, Adapter) or classifier.origin.differentiable
 
 
 def fitting_plan(plan: Plan, classifier: object, surrogate: object = None) -> Plan:
@@ -35,7 +35,7 @@ def fitting_plan(plan: Plan, classifier: object, surrogate: object = None) -> Pl
             "the surrogate gives no gradients, and images for a transfer attack are made by "
             "following them; name another network in [scenarios] surrogate"
         )
-    if not isinstance(classifier, Classifier) or has_gradients(classifier):
+    if not isinstance(classifier, Adapter) or has_gradients(classifier):
         return plan
     if plan.detectors:
         require_network(classifier)
@@ -55,7 +55,7 @@ def fitting_plan(plan: Plan, classifier: object, surrogate: object = None) -> Pl
     return plan.model_copy(update=changes)
 
 
-def require_network(classifier: Classifier) -> None:
+def require_network(classifier: Adapter) -> None:
     """InputError for a black box, of which a detector would have nothing but costly answers."""
     if classifier.origin.is_black_box:
         raise InputError(
@@ -64,7 +64,7 @@ def require_network(classifier: Classifier) -> None:
         )
 
 
-def require_fitting_attacks(classifier: Classifier, attacks: Iterable[tuple[str, Attack]]) -> None:
+def require_fitting_attacks(classifier: Adapter, attacks: Iterable[tuple[str, Attack]]) -> None:
     """InputError for the first attack, by its label, that needs more than the model gives."""
     if has_gradients(classifier):
         return
