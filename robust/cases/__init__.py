@@ -52,7 +52,7 @@ def open_cases(
     grey: bool = False,
     **options: Any,
 ) -> Cases:
-    """The cases of a folder, a table, a MedMNIST file, or `phantom:chest_xray|fundus|dermoscopy`.
+    """The cases of a folder, a table, a MedMNIST file, or synthetic ones, `phantom:NAME`.
 
     Further options are those of the reader that fits (`TableOptions`, `open_folder`,
     `open_medmnist`, `open_phantoms`): table, file, split, label, where, classes, findings, group,

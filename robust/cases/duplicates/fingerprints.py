@@ -33,11 +33,13 @@ _AT_ONCE = 1024
 def fingerprint_of(image: Tensor) -> bytes:
     """The thumbnail of an image `(c, h, w)` in [0, 1]: its range, then `SIDE` x `SIDE` levels.
 
-    Of a volume `(c, d, h, w)` it is that of the slice in the middle of the first axis.
+    Of a volume `(c, d, h, w)` that of its middle slice.
     """
-    plane = image if image.ndim == 3 else image[:, image.shape[1] // 2]
-    grey = plane.float().mean(0)[None, None]
-    small = F.interpolate(grey, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
+    grey = image.float().mean(0)
+    grey = grey[len(grey) // 2] if grey.ndim == 3 else grey
+    small = F.interpolate(
+        grey[None, None], (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False
+    )
     values: Floats = small[0, 0].cpu().numpy()
     low, high = values.min(), values.max()
     levels = np.rint((values - low) * (255 / max(float(high - low), 1e-9))).astype(np.uint8)
