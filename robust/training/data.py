@@ -15,8 +15,8 @@ from torch.utils.data import Dataset
 
 from attacks.streams import stream_seed
 from robust.cases import Cases
-from robust.errors import InputError
 from robust.cases.case import NOT_OUTLINED
+from robust.errors import InputError
 from robust.models.adapter import Adapter
 from robust.training.augmentation import Sample, augment, pad_behind, random_crop
 from robust.training.network import resizing_alone
