@@ -273,7 +273,12 @@ class Cases(Sequence[Case]):
 
     def fingerprint(self) -> str:
         """SHA-256 over ids, labels, groups, metadata and file sizes: the index, not the pixels."""
-        read_as = [self.classes, self.size, self.grey, *([self.depth] if self.depth else [])]
+        read_as: list[Any] = [
+            self.classes,
+            self.size,
+            self.grey,
+            *([self.depth] if self.depth else []),
+        ]
         read_as += [[self.outlines, self.spacing]] if self.outlines or self.spacing else []
         digest = hashlib.sha256(json.dumps(read_as).encode())
         for e in self.entries:

@@ -69,8 +69,8 @@ def require_adapter(thing: object) -> None:
         require_classifier(thing)
 
 
-def require_classifier(thing: object) -> None:
-    """InputError for what is no Classifier."""
+def require_classifier(thing: object) -> Classifier:
+    """The thing itself; InputError for what is no Classifier."""
     if isinstance(thing, Adapter) and not isinstance(thing, Classifier):
         raise InputError("a Segmenter is no classifier, which this needs: it outlines structures")
     if not isinstance(thing, Classifier):
@@ -80,6 +80,7 @@ def require_classifier(thing: object) -> None:
             f"network, robust.BlackBox(function) of a function of images; robust.load_segmenter "
             f"and robust.Segmenter(network) are for networks that outline structures"
         )
+    return thing
 
 
 def evaluate(network: nn.Module) -> None:

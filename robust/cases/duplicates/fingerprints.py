@@ -37,7 +37,9 @@ def fingerprint_of(image: Tensor) -> bytes:
     """
     grey = image.float().mean(0)
     grey = grey[len(grey) // 2] if grey.ndim == 3 else grey
-    small = F.interpolate(grey[None, None], (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
+    small = F.interpolate(
+        grey[None, None], (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False
+    )
     values: Floats = small[0, 0].cpu().numpy()
     low, high = values.min(), values.max()
     levels = np.rint((values - low) * (255 / max(float(high - low), 1e-9))).astype(np.uint8)

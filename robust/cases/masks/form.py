@@ -13,6 +13,7 @@ import numpy.typing as npt
 from robust.cases.masks.numbers import read_mask_file
 from robust.cases.masks.stored import BACKGROUND, NOT_OUTLINED, StoredMask
 from robust.cases.volumes.grid import Grid, check_same_grid
+from robust.cases.volumes.kept import read_once
 from robust.errors import InputError, excerpt
 
 MOST_STRUCTURES = 200
@@ -32,6 +33,9 @@ class MaskPlace:
 
     paths: tuple[Path | None, ...]
     """None where a structure is absent and no file says so."""
+    axis: int | None = None
+    """Along which the slice `index` is cut; None: the whole mask."""
+    index: int = 0
 
     def __str__(self) -> str:
         return str(next((path for path in self.paths if path is not None), "an empty mask"))
@@ -57,7 +61,7 @@ class MaskColumn:
             known = min(len(table), self.structures + 1)
             table[:known] = np.arange(known)
             table[NOT_OUTLINED : NOT_OUTLINED + 1] = NOT_OUTLINED
-        found = table[values]
+        found: Numbers = table[values]
         wrong = found == _WRONG
         if wrong.any():
             others = np.unique(values[wrong])
@@ -92,7 +96,7 @@ class MaskForm:
             if path is None:
                 parts.append(np.zeros(shape, np.uint8))
                 continue
-            found = read_mask_file(path)
+            found = _read(path, place)
             _check_shape(found, shape, path)
             check_same_grid(grid, found.grid, path)
             grid = grid or found.grid
@@ -122,6 +126,20 @@ class MaskForm:
             joined = np.where(inside, part + np.uint8(first), joined)
             first += column.structures
         return joined
+
+
+def _read(path: Path, place: MaskPlace) -> StoredMask:
+    if place.axis is None:
+        return read_mask_file(path)
+    whole = read_once(read_mask_file, path)
+    if whole.values.ndim != 3:
+        raise InputError(f"{path} is a flat mask, its image a volume; give a mask of each voxel")
+    if place.index >= whole.values.shape[place.axis]:
+        raise InputError(
+            f"{path} has {whole.values.shape[place.axis]} slices, its image more; bring both to "
+            f"one size"
+        )
+    return StoredMask(np.take(whole.values, place.index, place.axis), whole.grid)
 
 
 def _check_shape(mask: StoredMask, shape: tuple[int, ...], path: Path) -> None:
@@ -169,11 +187,17 @@ def find_form(
 def _look(name: str, paths: Iterable[Path], known: bool) -> MaskColumn:
     """The column of these files; `known` says that its structures are named."""
     seen: set[int] = set()
-    example = None
+    example, problem = None, None
     for path in paths:
-        values = set(np.unique(read_mask_file(path).values).tolist())
+        try:
+            values = set(np.unique(read_mask_file(path).values).tolist())
+        except InputError as error:  # said where it is read, so that broken ones can be skipped
+            problem = problem or error
+            continue
         example = path if example is None or max(values) > max(seen) else example
         seen |= values
+    if problem is not None and not seen:
+        raise problem
     tops = [top for top in _LEVELS if seen - {0} == {top}]
     if tops:
         return MaskColumn(name, 1, tops[0])
@@ -201,11 +225,21 @@ def _as_many(columns: tuple[MaskColumn, ...], count: int) -> tuple[MaskColumn, .
     return columns
 
 
-def holds_structure(form: MaskForm, place: MaskPlace) -> bool:
-    """Whether any pixel of a mask lies in a structure; InputError."""
-    for column, path in zip(form.columns, place.paths, strict=True):
-        if path is not None:
-            numbers = column.numbers(read_mask_file(path).values, path)
+def check_any_structure(form: MaskForm, places: Iterable[MaskPlace]) -> None:
+    """InputError where no pixel of any mask lies in a structure; files that are broken may do."""
+    count = 0
+    for place in places:
+        count += 1
+        for column, path in zip(form.columns, place.paths, strict=True):
+            if path is None:
+                continue
+            try:
+                numbers = column.numbers(read_mask_file(path).values, path)
+            except InputError:
+                return
             if ((numbers > 0) & (numbers != NOT_OUTLINED)).any():
-                return True
-    return False
+                return
+    raise InputError(
+        f"none of the {count} masks holds a structure: every pixel is 0; name another mask column, "
+        f"or check how the masks were saved"
+    )

@@ -15,7 +15,7 @@ import pandas as pd
 from robust.cases.case import Cases, Entry, Pixels, StoredImage, finding_indices
 from robust.cases.cell_types import EMPTY_WORDS, WORDS, typed
 from robust.cases.entries import EntryMaker, check_unique, digest_of_file, read_case
-from robust.cases.formats import SUFFIXES
+from robust.cases.formats import NIFTI_SUFFIXES, SUFFIXES
 from robust.cases.index.spelling import tidy
 from robust.cases.row_filter import RowFilter, parse_filter
 from robust.cases.tables.columns import Column, Tables
@@ -37,7 +37,13 @@ from robust.cases.tables.labels import (
     read_columns,
     read_labels,
 )
-from robust.cases.tables.mask_columns import MaskColumns, TableMasks, mask_columns, size_of
+from robust.cases.tables.mask_columns import (
+    MaskColumns,
+    TableMasks,
+    at_slice,
+    mask_columns,
+    size_of,
+)
 from robust.cases.tables.shares import are_shares, draw_splits, drawn_text
 from robust.cases.tables.splits import (
     BY_PATH,
@@ -47,6 +53,7 @@ from robust.cases.tables.splits import (
     splits_by_path,
 )
 from robust.cases.tables.votes import Vote, one_label_each
+from robust.cases.volumes.read import VolumeOptions
 from robust.cases.walk import file_size
 from robust.errors import InputError, did_you_mean, excerpt
 
@@ -93,6 +100,9 @@ class TableOptions:
     overlap: bool | None = None
     target_mask: str | Sequence[str] | None = None
     spacing: tuple[float, ...] | None = None
+    volumes: str | None = None
+    axis: int | None = None
+    intensities: tuple[float, float] | str | None = None
 
     def __post_init__(self) -> None:
         """InputError for a policy or a vote that there is not, and for an empty separator."""
@@ -412,9 +422,7 @@ class LabelTable:
             label = by_image[numbers[key]]
             left_out += label == LEFT_OUT
             if label != LEFT_OUT:
-                entries += [
-                    Entry(e.id, label, e.group, e.metadata, e.location, e.size) for e in of_image
-                ]
+                entries += [replace(entry, label=label) for entry in of_image]
         if not entries:
             raise InputError(
                 f"{self.name}: every image of split {self.split} is left out for want of a sure "
@@ -435,6 +443,7 @@ class LabelTable:
             findings=finding_indices(labels.classes, findings, in_order=labels.in_order),
             grouped=options.group != "none",
             split=self.split,
+            noun=self._noun,
             showable=not self._maker.dicom,
             digest=digest_of_file,
             notes=self._maker.notes,
@@ -460,7 +469,13 @@ class LabelTable:
                 continue
             more = size_of(place) + size_of(target)
             entries += [
-                replace(e, size=e.size + more, mask=place, target_mask=target) for e in of_image
+                replace(
+                    entry,
+                    size=entry.size + more,
+                    mask=at_slice(place, entry.location),
+                    target_mask=at_slice(target, entry.location),
+                )
+                for entry in of_image
             ]
         if not entries:
             raise InputError(f"{self.name}: no image of split {self.split} has a mask; fill it in")
@@ -477,6 +492,7 @@ class LabelTable:
             read=self._reader(),
             grouped=options.group != "none",
             split=self.split,
+            noun=self._noun,
             showable=not self._maker.dicom,
             digest=digest_of_file,
             notes=self._maker.notes,
@@ -516,14 +532,32 @@ class LabelTable:
         every = sorted({place.place for place in self._located if place.place is not None})
         kept = {self._located[place].place for place in self._kept}
         # Suffixes tell most; 200,000 paths take a second to make.
-        doubtful = (Path(p) for p in kept if p is not None and not p.lower().endswith(SUFFIXES))
-        return EntryMaker(doubtful, self.options.keep_names, self.options.window, map(Path, every))
+        told = (*SUFFIXES, *NIFTI_SUFFIXES)
+        doubtful = (Path(p) for p in kept if p is not None and not p.lower().endswith(told))
+        options = self.options
+        volumes = VolumeOptions.of(options.volumes, options.axis, options.intensities)
+        if volumes != VolumeOptions() and not self._has_volumes:
+            raise InputError(
+                f"{self.name} names no volume (.nii, .nii.gz), so that [data] volumes, axis and "
+                f"intensities say nothing; remove them"
+            )
+        return EntryMaker(doubtful, options.keep_names, options.window, map(Path, every), volumes)
+
+    @cached_property
+    def _has_volumes(self) -> bool:
+        places = (self._located[place].place or "" for place in self._kept)
+        return any(place.lower().endswith(NIFTI_SUFFIXES) for place in places)
+
+    @property
+    def _noun(self) -> str:
+        return "volumes" if self._has_volumes and self.options.volumes != "slices" else "images"
 
     @cached_property
     def _entries(self) -> dict[str, list[Entry]]:
         """The entries of each image of the split, by key, without their labels."""
         groups = self._groups
-        if groups is None and not self._maker.dicom:
+        sliced = self._has_volumes and self.options.volumes == "slices"
+        if groups is None and not (self._maker.dicom or sliced):
             self._tables.require(_GROUP, "group", _OWN)
         metadata = self._metadata()
         found: dict[str, list[Entry]] = {}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from robust.cases.masks.form import MaskForm, MaskPlace, find_form, holds_structure
+from robust.cases.masks.form import MaskForm, MaskPlace, check_any_structure, find_form
 from robust.cases.tables.columns import Column, Tables
 from robust.cases.tables.columns_in_use import LABEL, ImageName, image_name, named_columns
 from robust.cases.tables.image_index import ImageIndex, Located
+from robust.cases.volumes.read import VolumePlace
 from robust.cases.walk import file_size
 from robust.errors import InputError, excerpt
 
@@ -110,11 +111,7 @@ class TableMasks:
             overlap,
         )
         places = (self.place(row) for row in kept)
-        if not any(holds_structure(form, place) for place in places if place and _readable(place)):
-            raise InputError(
-                f"none of the {len(kept)} masks holds a structure: every pixel is 0; name another "
-                f"mask column, or check how the masks were saved"
-            )
+        check_any_structure(form, (place for place in places if place is not None))
         return form
 
     def place(self, row: int) -> MaskPlace | None:
@@ -142,6 +139,13 @@ class TableMasks:
         return MaskPlace(tuple(place.path for place in located))
 
 
+def at_slice(mask: MaskPlace | None, image: object) -> MaskPlace | None:
+    """The mask of a whole image, cut as the image's place is."""
+    if mask is None or not isinstance(image, VolumePlace) or image.axis is None:
+        return mask
+    return replace(mask, axis=image.axis, index=image.index)
+
+
 def size_of(place: MaskPlace | None) -> int:
     """Bytes of the files of a mask."""
     paths = () if place is None else place.paths
@@ -152,7 +156,3 @@ def _spread(located: Sequence[Located]) -> Iterator[Path]:
     """A few of the files that are there, evenly over the rows."""
     there = [place.path for place in located if place.found and place.path is not None]
     yield from there[:: max(1, len(there) // _LOOKED_AT)][:_LOOKED_AT]
-
-
-def _readable(place: MaskPlace) -> bool:
-    return all(path is None or file_size(path) is not None for path in place.paths)
