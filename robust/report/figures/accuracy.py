@@ -22,27 +22,29 @@ from robust.report.figures.style import (
     style_axes,
 )
 from robust.report.text.format import listed, norms, plain
+from robust.report.text.vocabulary import Vocabulary
+from robust.report.text.words import words
 from robust.units import eps_text, norm_text
 
 
 def robust_accuracy_figures(report: Report) -> list[ReportFigure]:
     """Robust accuracy against eps: a figure for each norm, then those at every eps."""
-    figures = []
+    figures, said = [], words(report)
     for norm, worst in _worst_cases(report):
         robust_accuracy = [row.scores.robust_accuracy for row in worst]
         if any(robust_accuracy):
             figures.append(
                 ReportFigure(
                     f"robust-accuracy-{norm.lower()}",
-                    "Of the cases that the model reads correctly without attack, the share that "
-                    "stays correct under each attack. Thick line: the worst case over all attacks, "
-                    "with its 95 % interval.",
-                    f"Robust accuracy against eps in {norm_text(norm)}. "
+                    f"Of the cases that the model {said.does_right} without attack, the share that "
+                    f"stays {said.correct} under each attack. Thick line: the worst case over all "
+                    "attacks, with its 95 % interval.",
+                    f"{_capital(said.scores['robust_accuracy'])} against eps in {norm_text(norm)}. "
                     + _in_words("worst case", worst, robust_accuracy),
                     partial(_robust_accuracy, report, norm, worst),
                 )
             )
-    return [*figures, *(_every_eps_figure(curve) for curve in report.accuracy_curves)]
+    return [*figures, *(_every_eps_figure(curve, said) for curve in report.accuracy_curves)]
 
 
 def sensitivity_figures(report: Report) -> list[ReportFigure]:
@@ -73,7 +75,7 @@ def _worst_cases(report: Report) -> Iterator[tuple[str, list[AttackResult]]]:
 
 
 def _robust_accuracy(report: Report, norm: str, worst: Sequence[AttackResult]) -> Figure:
-    figure, axes = _canvas(norm, worst, "still correct (%)")
+    figure, axes = _canvas(norm, worst, f"still {words(report).correct} (%)")
     places = {row.eps: i for i, row in enumerate(worst)}
     _line(
         axes,
@@ -103,18 +105,18 @@ def _robust_accuracy(report: Report, norm: str, worst: Sequence[AttackResult]) -
     return figure
 
 
-def _every_eps_figure(curve: AccuracyCurve) -> ReportFigure:
+def _every_eps_figure(curve: AccuracyCurve, said: Vocabulary) -> ReportFigure:
     scale = 255 if curve.norm == "Linf" else 1
     return ReportFigure(
         f"robust-at-every-eps-{curve.norm.lower()}",
-        "The same at every eps: a case stays correct up to the nearest adversarial image that "
+        f"The same at every eps: a case stays {said.correct} up to the nearest adversarial image that "
         f"{listed([plain(name) for name in curve.attacks])} found. With 95 % intervals.",
-        f"Robust accuracy at every eps in {norm_text(curve.norm)}; report.json has the points.",
-        partial(_every_eps, curve, scale),
+        f"{_capital(said.scores['robust_accuracy'])} at every eps in {norm_text(curve.norm)}; report.json has the points.",
+        partial(_every_eps, curve, scale, said.correct),
     )
 
 
-def _every_eps(curve: AccuracyCurve, scale: float) -> Figure:
+def _every_eps(curve: AccuracyCurve, scale: float, correct: str) -> Figure:
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     axes = figure.add_subplot()
     eps = [scale * size for size in curve.eps]
@@ -131,7 +133,7 @@ def _every_eps(curve: AccuracyCurve, scale: float) -> Figure:
     axes.set_ylim(-4, 104)
     axes.set_xlim(0, max(eps) * 1.02)
     unit = ", in 1/255" if scale != 1 else ""
-    style_axes(axes, f"eps ({norm_text(curve.norm)}){unit}", "still correct (%)")
+    style_axes(axes, f"eps ({norm_text(curve.norm)}){unit}", f"still {correct} (%)")
     return figure
 
 
@@ -207,3 +209,7 @@ def _in_words(what: str, rows: Sequence[AttackResult], estimates: Sequence[Estim
         if e is not None
     ]
     return f"{what.capitalize()}: {', '.join(parts)}."
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
