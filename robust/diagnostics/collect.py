@@ -117,7 +117,7 @@ def collect_evidence(results: RunResults) -> Evidence:
 
 def _predicted(summary: Summary) -> dict[int, int]:
     """How many clean images are read as each class."""
-    classes, counts = np.unique(summary.clean.logits.argmax(1), return_counts=True)
+    classes, counts = np.unique(summary.clean.kept.argmax(1), return_counts=True)
     return dict(zip(classes.tolist(), counts.tolist(), strict=True))
 
 
@@ -148,9 +148,9 @@ def claim_of(provenance: Provenance) -> Claim:
 
 def _within_one(summary: Summary, head: str, threshold: float) -> bool:
     """Whether all outputs that are read as logits lie in [0, 1], on more than a few images."""
-    if head == "probabilities" or len(summary.clean.logits) < FEW_IMAGES:
+    if head == "probabilities" or len(summary.clean.kept) < FEW_IMAGES:
         return False
-    outputs = answered_scores(summary.clean.logits, head, threshold)
+    outputs = answered_scores(summary.clean.kept, head, threshold)
     return bool(((outputs >= -1e-6) & (outputs <= 1 + 1e-6)).all())
 
 
@@ -175,7 +175,7 @@ def _clipped(
 def _of_different_images(summary: Summary, hashes: Sequence[str]) -> Array:
     """Clean logits `(n, k)`, of the first of several images with the same pixels."""
     _, first = np.unique(np.array(hashes), return_index=True)
-    found: Array = summary.clean.logits[first]
+    found: Array = summary.clean.kept[first]
     return found
 
 
@@ -229,17 +229,17 @@ def _saturated(
 
 def _any_error(spec: AuditSpec, summary: Summary) -> bool:
     """Whether a larger margin is nearer to the goal; it need not be with a target."""
-    error = spec.goal == "error" or summary.clean.logits.shape[1] == 2
+    error = spec.goal == "error" or summary.clean.kept.shape[1] == 2
     return spec.target is None and error
 
 
 def _rise(summary: Summary) -> Callable[[Condition], Mask]:
     """Tells of a condition which cases `(n,)` have a margin that rose by more than rounding."""
-    before = margins(summary.clean.logits, summary.labels)
+    before = margins(summary.clean.kept, summary.labels)
     least = MIN_RISE * float(np.abs(before).mean())
 
     def rises(condition: Condition) -> Mask:
-        rise = margins(condition.logits, summary.labels) - before
+        rise = margins(condition.kept, summary.labels) - before
         return np.asarray(condition.evaluated & (rise > least))
 
     return rises

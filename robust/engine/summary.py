@@ -185,7 +185,7 @@ class Summary:
         if key in self._conditions:
             return self._conditions[key]
         n = len(self.labels)
-        logits = self.clean.logits.copy()
+        logits = self.clean.kept.copy()
         attacked, failed, success = (np.zeros(n, bool) for _ in range(3))
         linf, l2 = np.full(n, np.nan), np.full(n, np.nan)
         for o in self._store.outcomes(key):

@@ -100,7 +100,7 @@ def choose_cases(
     last = worst[-1].condition
     success = np.stack([w.condition.success for w in worst])
     fell = np.where(success.any(0), success.argmax(0), end)
-    outputs = np.stack([w.condition.logits for w in worst])
+    outputs = np.stack([w.condition.kept for w in worst])
     margin = np.stack([margins(logits, labels) for logits in outputs])
     at, every = np.minimum(fell, end - 1), np.arange(len(labels))
     lead = margin[at, every]
@@ -187,7 +187,7 @@ class ExhibitBuilder:
         case: Case = self.summary.cases[one.place]
         clean = f"{number}-clean.png"
         self.pictures[clean] = picture(case.image), False
-        prediction, probability = self._predicted(self.summary.clean.logits[one.place])
+        prediction, probability = self._predicted(self.summary.clean.kept[one.place])
         frames = []
         for i, (threat, worst) in enumerate(self.shown):
             cell, eps = int(worst.cell[one.place]), _finite(threat.eps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +70,18 @@ class ByGroup:
     ) -> list[Estimate | None]:
         """Many rates, each `(values, mask)`."""
         return [self._rate(np.asarray(v, np.float64), np.asarray(m, bool)) for v, m in columns]
+
+    def mean(self, values: npt.ArrayLike, mask: Mask, most: float = 1.0) -> Estimate | None:
+        """Mean of `values (n,)`, each from 0 to `most`, over the cases in `mask`.
+
+        None without a case. The interval is that of a share: the variance is by jackknife over the
+        groups, so that values within the bounds that vary less make it narrower.
+        """
+        share = self._rate(np.asarray(values, np.float64) / most, mask)
+        if share is None:
+            return None
+        low, high = (None if end is None else end * most for end in (share.low, share.high))
+        return replace(share, value=share.value * most, low=low, high=high)
 
     def auc(self, scores: npt.ArrayLike, positive: npt.ArrayLike, mask: Mask) -> Estimate | None:
         """AUC over the cases in `mask`; None unless both sides occur."""

@@ -21,11 +21,12 @@ CONFUSION_CLASSES = 20
 class Condition:
     """All cases under one condition; a case that was not attacked is as without attack.
 
-    Arrays are `(n,)`, one entry per case, but for the logits.
+    Arrays are `(n,)`, one entry per case, but for what is kept of predictions.
     """
 
-    logits: Array
-    """`(n, k)`; those of the clean image where the case was not attacked or not evaluated."""
+    kept: Array
+    """`(n, a)`: what the run keeps of a prediction, logits or the scores of an outline; that of the
+    clean image where the case was not attacked or not evaluated."""
     attacked: Mask
     """Whether the attack was run on the case."""
     failed: Mask
@@ -50,11 +51,11 @@ class Condition:
         return ~self.failed
 
     @classmethod
-    def clean(cls, logits: Array) -> Condition:
+    def clean(cls, kept: Array) -> Condition:
         """All cases without attack."""
-        no = np.zeros(len(logits), bool)
-        nan = np.full(len(logits), np.nan)
-        return cls(logits, no, no, no, nan, nan)
+        no = np.zeros(len(kept), bool)
+        nan = np.full(len(kept), np.nan)
+        return cls(kept, no, no, no, nan, nan)
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,8 @@ class Scorer:
 
         `pushed (n, s)` are the scores that an attacker on the AUC reaches; None without attack.
         """
-        ranked = self.ranking.of(condition.logits)
-        predicted = condition.logits.argmax(1)
+        ranked = self.ranking.of(condition.kept)
+        predicted = condition.kept.argmax(1)
         correct = predicted == self.labels
         counted, attacked = condition.countable, condition.evaluated
         with_finding = np.isin(self.labels, self.findings)
@@ -182,11 +183,11 @@ def finding_score(logits: Array, findings: Sequence[int]) -> Array:
 
 def confusion(condition: Condition, labels: npt.NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
     """Cases by label (down) and prediction (across); empty beyond `CONFUSION_CLASSES`."""
-    k = condition.logits.shape[1]
+    k = condition.kept.shape[1]
     if k > CONFUSION_CLASSES:
         return ()
     valid = ~condition.failed
-    pairs = labels[valid] * k + condition.logits[valid].argmax(1)
+    pairs = labels[valid] * k + condition.kept[valid].argmax(1)
     counts = np.bincount(pairs, minlength=k * k).reshape(k, k)
     return tuple(tuple(row) for row in counts.tolist())
 

@@ -63,9 +63,9 @@ def pushed_scores(
     Of every attacked case the image counts that moves its score furthest to the wrong side, whether
     or not it reached the goal of the attack that made it. Others keep their clean score.
     """
-    scores = ranking.of(clean.logits)
+    scores = ranking.of(clean.kept)
     for cell in cells:
-        scores = ranking.pushed(scores, cell.condition.logits, _inside(cell.condition, ball))
+        scores = ranking.pushed(scores, cell.condition.kept, _inside(cell.condition, ball))
     return scores
 
 
@@ -89,7 +89,7 @@ def worst_case(
     images the first counts.
     """
     n = len(labels)
-    logits, lead = clean.logits.copy(), margins(clean.logits, labels)
+    logits, lead = clean.kept.copy(), margins(clean.kept, labels)
     attacked, evaluated, success = (np.zeros(n, bool) for _ in range(3))
     linf, l2 = np.full(n, np.nan), np.full(n, np.nan)
     origin = np.full(n, -1)
@@ -100,11 +100,11 @@ def worst_case(
         if cell.eps <= ball.eps + TOLERANCE or math.isinf(cell.eps):
             attacked |= condition.attacked
             evaluated |= condition.evaluated
-        margin = margins(condition.logits, labels)
+        margin = margins(condition.kept, labels)
         first_success = condition.success & ~success
         larger_margin = (margin > lead) & ~(success & ~condition.success)
         better = inside & (first_success | larger_margin)
-        logits[better], lead[better] = condition.logits[better], margin[better]
+        logits[better], lead[better] = condition.kept[better], margin[better]
         linf[better], l2[better] = condition.linf[better], condition.l2[better]
         origin[better] = place
         success |= inside & condition.success

@@ -235,7 +235,7 @@ class _Pair:
         for cell in self._cells:
             pairs.append((old.at(cell), new.at(find_cell(new.cells, *cell))))
         for a, b in pairs:
-            differs |= a.logits.argmax(1) != b.logits.argmax(1)
+            differs |= a.kept.argmax(1) != b.kept.argmax(1)
             differs |= (a.attacked != b.attacked) | (a.failed != b.failed)
         return int(differs.sum())
 
@@ -271,7 +271,7 @@ class _Pair:
         labels = self._runs[0].labels
         with_finding = np.isin(labels, self._findings)
         defined = np.full(len(labels), bool(len(self._findings)))
-        predicted = [side.logits.argmax(1) for side in (old, new)]
+        predicted = [side.kept.argmax(1) for side in (old, new)]
         correct = [prediction == labels for prediction in predicted]
         read_as_finding = [np.isin(prediction, self._findings) for prediction in predicted]
         counted = [side.countable for side in (old, new)]

@@ -60,7 +60,7 @@ class Outcomes:
         attacked[rows], failed[rows] = True, lost
         success[rows] = lines["success"].to_numpy()
         linf[rows], l2[rows] = lines["linf"].to_numpy(), lines["l2"].to_numpy()
-        logits = self.clean.logits.copy()
+        logits = self.clean.kept.copy()
         logits[rows[~lost]] = self.line_logits[own[~lost]]
         return Condition(logits, attacked, failed, success, linf, l2)
 
