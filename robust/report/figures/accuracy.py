@@ -1,4 +1,4 @@
-"""Figures of accuracy under attack: robust accuracy, sensitivity and specificity against eps."""
+"""Figures of scores against eps: robust accuracy, sensitivity and specificity, Dice."""
 
 from __future__ import annotations
 
@@ -68,6 +68,26 @@ def sensitivity_figures(report: Report) -> list[ReportFigure]:
     return figures
 
 
+def dice_figures(report: Report) -> list[ReportFigure]:
+    """Dice of each structure against eps, a figure for each norm; none for classification."""
+    figures = []
+    for norm, worst in _worst_cases(report):
+        if any(row.scores.dice for row in worst):
+            dice = [row.scores.dice for row in worst]
+            figures.append(
+                ReportFigure(
+                    f"dice-{norm.lower()}",
+                    "Mean Dice of all cases with its 95 % interval: without attack at the left, "
+                    "then in the worst case at each eps. Where there are several structures, thin "
+                    "lines show each, in the image that hurts it most.",
+                    f"Mean Dice against eps in {norm_text(norm)}. "
+                    + _in_words("mean Dice", worst, dice),
+                    partial(_dice, report.clean, norm, worst),
+                )
+            )
+    return figures
+
+
 def _worst_cases(report: Report) -> Iterator[tuple[str, list[AttackResult]]]:
     """Each norm with its worst cases at an eps."""
     for norm in norms(report):
@@ -109,9 +129,10 @@ def _every_eps_figure(curve: AccuracyCurve, said: Vocabulary) -> ReportFigure:
     scale = 255 if curve.norm == "Linf" else 1
     return ReportFigure(
         f"robust-at-every-eps-{curve.norm.lower()}",
-        f"The same at every eps: a case stays {said.correct} up to the nearest adversarial image that "
-        f"{listed([plain(name) for name in curve.attacks])} found. With 95 % intervals.",
-        f"{_capital(said.scores['robust_accuracy'])} at every eps in {norm_text(curve.norm)}; report.json has the points.",
+        f"The same at every eps: a case stays {said.correct} up to the nearest adversarial image "
+        f"that {listed([plain(name) for name in curve.attacks])} found. With 95 % intervals.",
+        f"{_capital(said.scores['robust_accuracy'])} at every eps in {norm_text(curve.norm)}; "
+        f"report.json has the points.",
         partial(_every_eps, curve, scale, said.correct),
     )
 
@@ -159,6 +180,34 @@ def _sensitivity(clean: AttackResult, norm: str, worst: Sequence[AttackResult]) 
         )
     add_legend(axes)
     return figure
+
+
+def _dice(clean: AttackResult, norm: str, worst: Sequence[AttackResult]) -> Figure:
+    rows = [clean, *worst]
+    figure, axes = _canvas(norm, rows, "Dice (%)")
+    places = list(range(len(rows)))
+    all_dice = [row.scores.dice for row in rows]
+    _line(axes, places, all_dice, label="all cases", color=INK, band=BAND, linewidth=2.6)
+    structures = list(clean.scores.outlines) if len(clean.scores.outlines) > 1 else []
+    for i, name in enumerate(structures[:MOST_LINES]):
+        known = [(x, e) for x in places if (e := _structure_dice(rows[x], name)) is not None]
+        axes.plot(
+            [x for x, _ in known],
+            [100 * e.value for _, e in known],
+            label=legend_name(name),
+            color=COLOURS[i % len(COLOURS)],
+            linestyle=STYLES[i % len(STYLES)],
+            marker=MARKERS[i % len(MARKERS)],
+            markersize=5,
+            linewidth=1.5,
+        )
+    add_legend(axes)
+    return figure
+
+
+def _structure_dice(row: AttackResult, name: str) -> Estimate | None:
+    one = row.scores.outlines.get(name)
+    return None if one is None else one.dice
 
 
 def _canvas(norm: str, rows: Sequence[AttackResult], title: str) -> tuple[Figure, Axes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from robust.records import Estimate, Report
 from robust.report.tables.model import Column, Table, TableCell, TableRow, percent_cell
 from robust.report.tables.results import OVERALL, conditions, score_cell
-from robust.report.text.format import condition, plain
+from robust.report.text.format import condition, json_key, plain
 from robust.report.text.words import words
 
 MOST_CLASSES = 20
@@ -32,7 +32,7 @@ def recall_table(report: Report) -> Table:
                 TableCell(plain(name)),
                 *(
                     percent_cell(
-                        row.scores.recall.get(name), f"{path}/scores/recall/{_pointer(name)}"
+                        row.scores.recall.get(name), f"{path}/scores/recall/{json_key(name)}"
                     )
                     for path, row in rows_of
                 ),
@@ -88,11 +88,6 @@ def subgroup_table(report: Report) -> Table | None:
         *(Column(c.title, c.term) for c in chosen),
     )
     return Table("subgroups", "Subgroups", columns, tuple(rows))
-
-
-def _pointer(name: str) -> str:
-    """A key as a JSON pointer (RFC 6901) writes it."""
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 def _value(estimate: Estimate | None) -> float:

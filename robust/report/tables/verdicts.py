@@ -24,9 +24,7 @@ def verdict_table(report: Report) -> Table:
         column = Column("strongest attacks")
         optional.append((column, lambda v: TableCell(", ".join(v.strongest) or NONE)))
     if any(v.noise for v in listed_verdicts):
-        column = Column(
-            f"still {correct} after random noise of the same size %", "noise-control"
-        )
+        column = Column(f"still {correct} after random noise of the same size %", "noise-control")
         optional.append((column, lambda v: _noise_cell(report, v)))
     rows = []
     for place, v in enumerate(listed_verdicts):

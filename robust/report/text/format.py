@@ -120,9 +120,7 @@ def median_distance(row: AttackResult) -> Estimate | None:
     return row.scores.median_linf if row.norm == "Linf" else row.scores.median_l2
 
 
-def threat_text(
-    eps: float | None, norm: str, *, pixel: str = "pixel", image: str = "image"
-) -> str:
+def threat_text(eps: float | None, norm: str, *, pixel: str = "pixel", image: str = "image") -> str:
     """What an attacker may do, to follow `an attacker who may`, without terms of the field."""
     if eps is None:
         return f"change the {image} as little as needed"
@@ -144,6 +142,11 @@ def condition(row: AttackResult) -> str:
     if row.kind == "clean":
         return "clean"
     return f"{plain(row.attack)}, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
+
+
+def json_key(name: str) -> str:
+    """A key as a JSON pointer (RFC 6901) writes it."""
+    return name.replace("~", "~0").replace("/", "~1")
 
 
 def images(report: Report) -> str:

@@ -21,6 +21,7 @@ from robust.report.text.format import (
 )
 from robust.report.text.words import words
 
+
 @dataclass(frozen=True)
 class Verdict:
     """The verdict on one threat (norm and eps), and what stands beside it."""

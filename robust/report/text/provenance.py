@@ -121,8 +121,9 @@ def _detectors(report: Report) -> list[tuple[str, str]]:
     reference = detection.reference
     left = reference.left_out
     learned = (
-        f"{population_text(detection, words(report).does_right)} Cross-fitting in {detection.folds} folds by group: each "
-        f"case is scored by detectors fitted on the other folds."
+        f"{population_text(detection, words(report).does_right)} Cross-fitting in "
+        f"{detection.folds} folds by group: each case is scored by detectors fitted on the other "
+        f"folds."
     )
     if left:
         learned += (
@@ -152,7 +153,9 @@ def _cost(report: Report) -> str:
             f"({timings.passes.in_full:,.0f} if every attack had run in full)"
         )
     if probe := timings.probe:
-        text += f", and {probe.passes:,.0f} on {probe.cases} cases to check the {words(report).model}"
+        text += (
+            f", and {probe.passes:,.0f} on {probe.cases} cases to check the {words(report).model}"
+        )
         seconds += probe.seconds
     return f"{text}; {seconds:,.0f} s of computing time{_acceleration(report)}"
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from robust.records import AttackResult, AuditedTask, Estimate, OutlineScores, Report
+from robust.records import AttackResult, AuditedTask, Estimate, Report
 from robust.report.text.format import (
     bracket,
-    counted,
     images,
     listed,
     plain,
@@ -58,7 +57,8 @@ def segmentation(task: AuditedTask) -> Vocabulary:
         attackers_pixels=f"every {pixel}{where.get(task.touch, '')}",
         clean=(
             f"On unmodified {image}s, the model outlines {{share}} of 100 {{images}} well, with a "
-            f"{_dice(task)} of at least {task.dice:g} ({{interval}}; measured on {{population}})."
+            f"Dice of at least {task.dice:g}{_mean(task).rstrip(',')} ({{interval}}; measured on "
+            f"{{population}})."
         ),
         unknown="The model was given {cases} {images}; how well it outlines them is not known.",
         none_right=f"No {image} was attacked, because the model outlines none of them well.",
@@ -111,7 +111,7 @@ def structures_sentence(report: Report) -> str:
     """Which structures count, and when a case is outlined well."""
     task = report.task
     names = listed([quoted(name) for name in task.structures], most=6)
-    well = f"A case is outlined well where its {_dice(task)} is at least {task.dice:g}"
+    well = f"A case is outlined well where its Dice{_mean(task)} is at least {task.dice:g}"
     if task.drop < 1:
         well += f", and under attack no more than {task.drop:g} below that without attack"
     return f"{names}; the background does not count. {well}. Distances are in {task.unit}."
@@ -122,9 +122,9 @@ def is_one(task: AuditedTask) -> bool:
     return len(task.structures) == 1
 
 
-def _dice(task: AuditedTask) -> str:
-    many = f"mean Dice over its {counted(len(task.structures), 'structure')}"
-    return "Dice" if is_one(task) else many
+def _mean(task: AuditedTask) -> str:
+    """`, the mean over 3 structures,`, where there are several."""
+    return "" if is_one(task) else f", the mean over {len(task.structures)} structures,"
 
 
 def _of(task: AuditedTask) -> str:
@@ -178,9 +178,7 @@ def _effect(report: Report) -> str:
         "grow": f"makes {{amount}} too large by at least {_size(task)}",
         "shrink": f"makes {{amount}} too small by at least {_size(task)}",
         "mask": "turns {amount} into the mask that the attacker wants",
-    }.get(
-        report.plan["audit"]["goal"], f"makes {{amount}} worse than Dice {task.dice:g}{lower}"
-    )
+    }.get(report.plan["audit"]["goal"], f"makes {{amount}} worse than Dice {task.dice:g}{lower}")
 
 
 def _errors(report: Report, row: AttackResult, when: str) -> str:
@@ -188,47 +186,46 @@ def _errors(report: Report, row: AttackResult, when: str) -> str:
     before, after = report.clean.scores, row.scores
     if before.dice is None or after.dice is None:
         return ""
-    verb = "falls to" if after.dice.value < before.dice.value else "is"
-    text = (
-        f"{when}, the mean Dice of all cases {verb} {_decimal(after.dice)}; without attack it is "
-        f"{_decimal(before.dice)}."
-    )
+    text = f"{when}, the mean Dice of all cases stays {_decimal(after.dice)}."
+    if after.dice.value < before.dice.value:
+        text = (
+            f"{when}, the mean Dice of all cases falls from {_decimal(before.dice)} to "
+            f"{_decimal(after.dice)}."
+        )
     if not is_one(report.task):
         text += _most_affected(report, row)
-    for verb, field, where in (
-        ("misses", "missed", "that have it"),
-        ("invents", "invented", "without it"),
-    ):
-        text += _worst_share(report, after.outlines, verb, field, where)
-    return text
+    text += _most_often(report, row, "missed", "The model finds nothing of {name}", "that have it")
+    return text + _most_often(report, row, "invented", "The model outlines {name}", "without it")
 
 
 def _most_affected(report: Report, row: AttackResult) -> str:
-    lost: dict[str, float] = {}
+    both: dict[str, tuple[Estimate, Estimate]] = {}
     for name, one in row.scores.outlines.items():
         clean = report.clean.scores.outlines.get(name)
         if one.dice is not None and clean is not None and clean.dice is not None:
-            lost[name] = clean.dice.value - one.dice.value
+            both[name] = clean.dice, one.dice
+    lost = {name: clean.value - after.value for name, (clean, after) in both.items()}
     name = max(lost, key=lost.__getitem__, default="")
     if lost.get(name, 0) <= 0:
         return ""
-    left, clean = row.scores.outlines[name].dice, report.clean.scores.outlines[name].dice
-    assert left is not None and clean is not None
-    return f" {quoted(name)} loses most: {_decimal(left)}, from {_decimal(clean)}."
+    before, after = both[name]
+    return f" {quoted(name)} loses most, from {_decimal(before)} to {_decimal(after)}."
 
 
-def _worst_share(
-    report: Report, outlines: dict[str, OutlineScores], verb: str, field: str, where: str
-) -> str:
-    """The structure that is missed or invented most often, if any is."""
-    known: dict[str, Estimate] = {
-        name: share for name, one in outlines.items() if (share := getattr(one, field)) is not None
-    }
+def _most_often(report: Report, row: AttackResult, field: str, what: str, where: str) -> str:
+    """Of the structures that are missed or invented more often than without attack, the first."""
+    known: dict[str, Estimate] = {}
+    for name, one in row.scores.outlines.items():
+        share: Estimate | None = getattr(one, field)
+        clean = report.clean.scores.outlines.get(name)
+        before: Estimate | None = None if clean is None else getattr(clean, field)
+        if share is not None and share.value > (0 if before is None else before.value):
+            known[name] = share
     name = max(known, key=lambda one: known[one].value, default="")
-    if not name or known[name].value == 0:
+    if not name:
         return ""
     return (
-        f" The model {verb} {quoted(name)} altogether in {rate_of_hundred(known[name])} of 100 "
+        f" {what.format(name=quoted(name))} in {rate_of_hundred(known[name])} of 100 "
         f"{images(report)} {where}."
     )
 
