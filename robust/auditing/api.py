@@ -32,7 +32,15 @@ from robust.engine.identity.attacks import attacks_of_run
 from robust.engine.outcome_table import write_table
 from robust.engine.provenance import Provenance
 from robust.engine.run_directory import RunDirectory, open_run, writing
-from robust.engine.run_memory import CASE_SET, DETECTION, MERGED_GROUPS, SCENARIOS, TWIN, CaseSet
+from robust.engine.run_memory import (
+    CASE_SET,
+    DETECTION,
+    MERGED_GROUPS,
+    SCENARIOS,
+    TASK,
+    TWIN,
+    CaseSet,
+)
 from robust.engine.run_store import RunStore
 from robust.engine.session import RunInputs, Session
 from robust.engine.summary import Summary
@@ -57,6 +65,7 @@ from robust.progress import (
 from robust.records import GALLERY, Detection, Exhibit, Report
 from robust.scenarios.run import run_scenarios
 from robust.scenarios.twin import compare_twin
+from robust.tasks.make import remembered_task
 
 MOST_CASES = 100_000_000
 """More than this is a forged number, for which no memory is taken."""
@@ -192,7 +201,8 @@ def _report_so_far(store: RunStore, directory: Path) -> Report:
         cases = merged.applied(cases)
     plan = provenance.plan
     attacks = attacks_of_run(plan.attacks, store)
-    cells = make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))
+    task = remembered_task(plan, cases, store.get(TASK))
+    cells = make_cells(plan.attacks, attacks, plan.audit, task)
     scenarios = store.get(SCENARIOS)
     twin = store.get(TWIN)
     found = StageResults(
@@ -200,7 +210,7 @@ def _report_so_far(store: RunStore, directory: Path) -> Report:
         scenarios=scenarios.scenarios if scenarios else (),
         twin=twin.twin if twin else None,
     )
-    return make_report(provenance, cases, cells, store, found)
+    return make_report(provenance, cases, cells, store, task, found)
 
 
 def _known_cases(store: RunStore, known: CaseSet) -> Cases:
@@ -222,6 +232,7 @@ def _known_cases(store: RunStore, known: CaseSet) -> Cases:
         noun=known.noun,
         showable=known.showable,
         notes=known.notes,
+        outlines=known.outlines,
     )
 
 
@@ -329,6 +340,7 @@ class _Stages:
                 session.cases,
                 session.cells,
                 session.store,
+                session.task,
                 stages,
                 gallery if request.out else no_gallery,
             )

@@ -20,13 +20,13 @@ from robust.cases.consistency import check_outputs
 from robust.detection.factory import make_extractor
 from robust.engine.batch import group_by_shape, stack_images
 from robust.engine.cells import running_order
-from robust.engine.goal import goal_of
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, prepare
 from robust.models.acceleration.accelerate import make_fast_models
 from robust.models.preparation import image_template
 from robust.plan.findings import asks_for_several
 from robust.plan.spec import Plan
+from robust.tasks.make import task_of
 
 READING_SECONDS = 1.0
 """Images are read for so long, at most a chunk of them."""
@@ -142,7 +142,7 @@ def _of_request(request: AuditRequest, settings: RunSettings, speed: Speed | Non
     request.check()
     plan = request.plan
     inputs, cells = request.inputs, request.cells
-    goal_of(plan.audit, inputs.cases)
+    task_of(plan, inputs.cases)
     workers = 1 if settings.workers is None else settings.workers.count or 1
     if speed is None:
         with computing(settings.device):

@@ -27,6 +27,8 @@ from robust.plan.spec import Plan
 from robust.progress import Announce, Progress, StagedProgress, no_announcement, no_progress
 from robust.scenarios.run import check_scenarios
 from robust.scenarios.twin import check_twin
+from robust.tasks.contract import Task
+from robust.tasks.make import task_of
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,12 @@ class AuditRequest:
     def cells(self) -> list[Cell]:
         """Every attack of the plan at every eps."""
         plan, inputs = self.plan, self.inputs
-        return make_cells(plan.attacks, inputs.attacks, plan.audit, len(inputs.cases.classes))
+        return make_cells(plan.attacks, inputs.attacks, plan.audit, self.task)
+
+    @cached_property
+    def task(self) -> Task:
+        """What the model is asked."""
+        return task_of(self.plan, self.inputs.cases)
 
     @cached_property
     def identity(self) -> dict[str, str]:

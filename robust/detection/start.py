@@ -47,7 +47,7 @@ def start_detection(
             "detectors need an attack that is run in full; set cells = 'exact' in [audit]"
         )
     clean = session.store.clean()
-    population = choose_population(session.cases, clean, session.goal, spec.cases, audit.seed)
+    population = choose_population(session.cases, clean, session.task, spec.cases, audit.seed)
     first = population.rows[:1]
     x = next(iter(read_batches(session.cases, first, runner.template)))[2]
     extract = make_extractor(session.classifier, list(detectors.values()), x, spec.layers)
@@ -65,7 +65,7 @@ def start_detection(
         log=log,
         reader=FeatureReader(extract, fitted.values(), dropout_passes=spec.passes, seed=audit.seed),
         runner=runner,
-        goal=session.goal,
+        task=session.task,
         spec=spec,
         audit=audit,
     )
@@ -108,7 +108,7 @@ def _find_feature_copies(
     parts = []
     for start in range(0, len(population.rows), EVALUATED_AT_ONCE):
         some = population.rows[start : start + EVALUATED_AT_ONCE]
-        for batch in session.runner.load(some, session.goal):
+        for batch in session.runner.load(some):
             with torch.no_grad():
                 parts.append(extract(batch.x))
             rows += batch.rows

@@ -20,7 +20,7 @@ from robust.engine.sharding.again import workers_of
 from robust.engine.summary import FinishedCases, Summary
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.intervals import groups_needed
-from robust.metrics.scores import Condition, margins
+from robust.metrics.scores import Condition
 from robust.plan.gates import GatesSpec
 from robust.plan.spec import AuditSpec
 from robust.records import AttackResult, CopiedImages, Detection, Twin, Workers
@@ -235,11 +235,11 @@ def _any_error(spec: AuditSpec, summary: Summary) -> bool:
 
 def _rise(summary: Summary) -> Callable[[Condition], Mask]:
     """Tells of a condition which cases `(n,)` have a margin that rose by more than rounding."""
-    before = margins(summary.clean.kept, summary.labels)
+    before = summary.damage(summary.clean.kept)
     least = MIN_RISE * float(np.abs(before).mean())
 
     def rises(condition: Condition) -> Mask:
-        rise = margins(condition.kept, summary.labels) - before
+        rise = summary.damage(condition.kept) - before
         return np.asarray(condition.evaluated & (rise > least))
 
     return rises

@@ -104,11 +104,11 @@ def _lines(
         entry = cases.entries[clean.row]
         line = [entry.id, entry.group, names[entry.label], "clean", *_blanks(2)]
         columns = [entry.metadata.get(name) for name in metadata]
-        if clean.logits is None:
+        if clean.kept is None:
             yield [*line, *_blanks(6), "file could not be read", *columns, *none]
         else:
-            prediction = names[int(np.argmax(clean.logits))]
-            yield [*line, prediction, *_blanks(6), *columns, *_floats(clean.logits)]
+            prediction = names[int(np.argmax(clean.kept))]
+            yield [*line, prediction, *_blanks(6), *columns, *_floats(clean.kept)]
     for cell in cells:
         if cell.same_as is not None:
             continue
@@ -117,10 +117,10 @@ def _lines(
             yield [
                 *(entry.id, entry.group, names[entry.label]),
                 *(cell.label, cell.threat.norm, cell.eps),
-                *(names[int(np.argmax(o.logits))], o.success),
+                *(names[int(np.argmax(o.kept))], o.success),
                 *(_finite(o.linf), _finite(o.l2), o.passes, o.saturated, o.failure),
                 *(entry.metadata.get(name) for name in metadata),
-                *_floats(o.logits),
+                *_floats(o.kept),
             ]
 
 

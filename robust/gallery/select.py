@@ -26,7 +26,6 @@ from robust.gallery.png import (
     write_pictures,
 )
 from robust.gallery.visibility import psnr, ssim
-from robust.metrics.scores import margins
 from robust.metrics.worst_case import WorstCase
 from robust.plan.spec import ReportSpec
 from robust.records import Exhibit, ExhibitImage, Report
@@ -67,7 +66,7 @@ def make_gallery(folder: Path, session: Session, summary: Summary) -> tuple[Exhi
     every = summary.threats(plan.audit.norm)
     threats = [threat for threat in every if threat.norm == every[0].norm]
     worst = [summary.worst(threat) for threat in threats]
-    chosen = choose_cases(worst, summary.labels, summary.cases.findings, count)
+    chosen = choose_cases(worst, summary, count)
     if not chosen:
         return ()
     shown = shown_eps(len(threats), [one.first_success for one in chosen])
@@ -83,12 +82,7 @@ def make_gallery(folder: Path, session: Session, summary: Summary) -> tuple[Exhi
     return tuple(replace(e, display_size=reduced_size(e.image_size, side)) for e in exhibits)
 
 
-def choose_cases(
-    worst: Sequence[WorstCase],
-    labels: npt.NDArray[np.int64],
-    findings: Sequence[int],
-    count: int,
-) -> list[Chosen]:
+def choose_cases(worst: Sequence[WorstCase], summary: Summary, count: int) -> list[Chosen]:
     """`count` attacked cases, fewer where there are fewer; `worst` by eps, ascending.
 
     Half are fooled: one at the smallest eps at which any is, then missed findings before others,
@@ -101,11 +95,12 @@ def choose_cases(
     success = np.stack([w.condition.success for w in worst])
     fell = np.where(success.any(0), success.argmax(0), end)
     outputs = np.stack([w.condition.kept for w in worst])
-    margin = np.stack([margins(logits, labels) for logits in outputs])
-    at, every = np.minimum(fell, end - 1), np.arange(len(labels))
+    margin = np.stack([summary.damage(kept) for kept in outputs])
+    at, every = np.minimum(fell, end - 1), np.arange(len(summary.labels))
     lead = margin[at, every]
     read = outputs[at, every].argmax(1)
-    missed = np.isin(labels, findings) & ~np.isin(read, findings) & (fell < end)
+    findings = summary.cases.findings
+    missed = np.isin(summary.labels, findings) & ~np.isin(read, findings) & (fell < end)
 
     def by_gravity(place: int) -> tuple[bool, int, float]:
         return not missed[place], int(fell[place]), -lead[place]
@@ -157,12 +152,12 @@ def _replay(
         for cell in {int(w.cell[one.place]) for w in worst} - {-1}:
             wanted[cell].append(one.place)
     found = {}
-    runner, goal = session.runner, session.goal
+    runner = session.runner
     for number, (cell, places) in enumerate(sorted(wanted.items())):
         session.progress(number, len(wanted), "example images")
         by_row = {int(summary.rows[place]): place for place in places}
-        for batch in runner.load(sorted(by_row), goal):
-            x_adv, outcomes = runner.run(session.cells[cell], batch, goal, seed)
+        for batch in runner.load(sorted(by_row)):
+            x_adv, outcomes = runner.run(session.cells[cell], batch, seed)
             for image, outcome in zip(x_adv, outcomes, strict=True):
                 found[by_row[outcome.row], cell] = image.cpu(), outcome
     return found
@@ -225,7 +220,7 @@ class ExhibitBuilder:
         return ExhibitImage(
             eps,
             self.cells[cell].label,
-            *self._predicted(outcome.logits),
+            *self._predicted(outcome.kept),
             success=outcome.success,
             linf=outcome.linf,
             l2=outcome.l2,

@@ -284,7 +284,7 @@ def _held_out(
     """
     features, entries = calibration.features, inputs.calibration.entries
     labels = torch.tensor([entries[place].label for place in features.places])
-    possible = features.correct & inputs.goal.eligible(labels).numpy()
+    possible = features.correct & inputs.task.applies(labels).numpy()
     if fitted.head is not None:
         possible &= ~calibration.for_head
     return HeldOut(

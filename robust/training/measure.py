@@ -12,7 +12,7 @@ from torch import Tensor
 from robust.cases import Cases
 from robust.errors import InputError
 from robust.metrics.by_group import ByGroup
-from robust.metrics.scores import Condition, Scorer, confusion
+from robust.metrics.scores import Condition, Scorer
 from robust.models import Classifier, full_precision, prepare
 from robust.records import Scores
 
@@ -37,7 +37,7 @@ def measure(classifier: Classifier, cases: Cases, device: torch.device) -> Split
     scorer = Scorer(ByGroup(groups), labels, cases.classes, cases.findings)
     condition = Condition.clean(logits.double().numpy())
     (scores,) = scorer.score(condition, [np.ones(len(labels), bool)])
-    return SplitScores(scores, confusion(condition, labels))
+    return SplitScores(scores, scorer.confusion(condition))
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ def condition(rng: np.random.Generator, clean: np.ndarray, targeted: bool) -> Co
     if targeted:
         success &= logits.argmax(1) == 0
     moved = np.where(good, rng.choice([0.1, 0.2, 0.3], CASES), np.nan)
-    return Condition(logits, attacked, failed, success, moved, 2 * moved)
+    return Condition(logits, attacked, failed, success, moved, 2 * moved, 2 * moved)
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])

@@ -14,7 +14,7 @@ import pandas as pd
 
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Places
-from robust.metrics.scores import Condition
+from robust.metrics.scores import Condition, margins
 from robust.metrics.worst_case import Ball, CellOutcome, worst_case
 from robust.records import Report
 from robust.units import same_eps
@@ -62,13 +62,17 @@ class Outcomes:
         linf[rows], l2[rows] = lines["linf"].to_numpy(), lines["l2"].to_numpy()
         logits = self.clean.kept.copy()
         logits[rows[~lost]] = self.line_logits[own[~lost]]
-        return Condition(logits, attacked, failed, success, linf, l2)
+        return Condition(logits, attacked, failed, success, linf, l2, l2)
 
     def worst(self, norm: str, eps: float | None, cells: Sequence[CellName]) -> Condition:
         """The worst case over these cells within eps, defined as in the report."""
         ball = Ball(norm, _bound(eps), self.values)
         own = (CellOutcome(self.at(cell), _bound(cell[2])) for cell in cells if cell[1] == norm)
-        return worst_case(self.clean, self.labels, own, ball).condition
+
+        def damage(logits: Array) -> Array:
+            return margins(logits, self.labels)
+
+        return worst_case(self.clean, damage, own, ball).condition
 
 
 def _bound(eps: float | None) -> float:

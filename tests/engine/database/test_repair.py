@@ -206,7 +206,7 @@ def test_a_flipped_bit_in_the_header_costs_nothing(copy: Path, place: int) -> No
         store.identify(IDENTITY)
         assert store.damage is not None or place in (45, 56), "SQLite never reads those"
         assert {*store.done()} >= expected and store.get(HEAD) == "softmax"
-        add = Outcome(0, np.zeros(3), 0.1, 0.1, True, False, 1.0)
+        add = Outcome(0, np.zeros(3), 0.1, 0.1, 0.1, True, False, 1.0)
         store.add_outcomes(f"{place} {bit}", 0, [add], 0.1)
         store.close()
 

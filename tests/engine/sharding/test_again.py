@@ -20,7 +20,7 @@ LOGITS = np.array([1.0, -1.0])
 
 
 def outcome(row: int, **changes: object) -> Outcome:
-    plain = Outcome(row, LOGITS, 0.25, 1.0, success=True, saturated=False, passes=2.0)
+    plain = Outcome(row, LOGITS, 0.25, 1.0, 1.0, success=True, saturated=False, passes=2.0)
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
