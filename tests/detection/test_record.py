@@ -13,9 +13,9 @@ from robust.detection import record
 from robust.detection.benign_changes import BENIGN_CHANGES
 from robust.detection.detection_run import DetectionRun
 from robust.detection.feature_log import CLEAN, REFERENCE
-from robust.tasks.contract import Batch
 from robust.engine.run_store import RunStore
 from robust.records import Detection
+from robust.tasks.contract import Batch
 from tests.detection.runs import NEAREST, cases, lines, run
 
 

@@ -14,13 +14,13 @@ from attacks import PGD, ThreatModel
 from robust.auditing import audit
 from robust.cases.case import Case
 from robust.cases.stored_pixels import Stored
-from robust.tasks.contract import Batch
 from robust.engine.cells import Cell
-from robust.tasks.classification import Classification
 from robust.engine.run_store import Outcome, SurvivalOutcome
 from robust.models import Classifier
 from robust.records import Report
 from robust.storage.survival import StorageCheck, as_jpeg, is_measured
+from robust.tasks.classification import Classification
+from robust.tasks.contract import Batch
 from tests.engine.nets import phantoms as cases
 from tests.engine.nets import trained
 
@@ -89,7 +89,8 @@ def test_images_of_two_channels_are_no_jpeg() -> None:
     assert is_measured(cell)
     outcome = Outcome(0, np.zeros(2), 0.0, 0.0, 0.0, False, False, 1.0)
     storing = StorageCheck(
-        lambda x: torch.stack([x.mean((1, 2, 3)), -x.mean((1, 2, 3))], 1), Classification("error", ())
+        lambda x: torch.stack([x.mean((1, 2, 3)), -x.mean((1, 2, 3))], 1),
+        Classification("error", ()),
     )
     (found,) = storing.observe(cell, batch, batch.x, [outcome])
     assert found == SurvivalOutcome(0, False, False, False, None, None, 1.0, 256)

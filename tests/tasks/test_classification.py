@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from robust.tasks.classification import Classification
 
 from robust.auditing import audit
+from robust.tasks.classification import Classification
 from tests.engine.nets import classifier, phantoms
 
 
