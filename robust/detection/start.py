@@ -24,6 +24,7 @@ from robust.engine.run_memory import FEATURE_COPIES, FeatureCopies
 from robust.engine.session import Session
 from robust.errors import InputError
 from robust.metrics.groups import folds_by_group
+from robust.models.preparation import require_classifier
 from robust.plan.spec import AuditSpec, DetectionSpec
 
 EVALUATED_AT_ONCE = 64
@@ -50,7 +51,8 @@ def start_detection(
     population = choose_population(session.cases, clean, session.task, spec.cases, audit.seed)
     first = population.rows[:1]
     x = next(iter(read_batches(session.cases, first, runner.template)))[2]
-    extract = make_extractor(session.classifier, list(detectors.values()), x, spec.layers)
+    classifier = require_classifier(session.classifier)
+    extract = make_extractor(classifier, list(detectors.values()), x, spec.layers)
     log = FeatureLog(session.store, population)
     with torch.no_grad():
         log.remember_layout(REFERENCE, extract(x))

@@ -19,7 +19,7 @@ from robust.engine.run_store import Outcome, RunStore
 from robust.engine.verified_attack import AttackSetup, attack_batch
 from robust.models.acceleration.accelerate import FastModels, make_fast_models
 from robust.models.acceleration.memory import BatchSize, OutOfMemory, find_batch_size
-from robust.models.classifier import Classifier
+from robust.models.adapter import Adapter
 from robust.tasks.contract import Batch, Task
 
 MIN_PASSES = 5
@@ -196,7 +196,7 @@ class _Extended:
 
 
 def make_mixed_precision_attacker(
-    classifier: Classifier,
+    classifier: Adapter,
     x: Tensor,
     precision: str,
     store: RunStore,

@@ -31,7 +31,7 @@ from robust.engine.run_store import (
 from robust.engine.verified_attack import slack
 from robust.errors import InputError
 from robust.metrics.arrays import Array
-from robust.models.classifier import Classifier
+from robust.models.adapter import Adapter
 from robust.models.preparation import image_template
 from robust.plan.spec import AuditSpec
 from robust.progress import Progress, no_progress
@@ -90,7 +90,7 @@ class Runner:
 
     def __init__(
         self,
-        classifier: Classifier,
+        classifier: Adapter,
         cases: Cases,
         store: RunStore,
         audit: AuditSpec,

@@ -35,7 +35,7 @@ from robust.engine.run_memory import (
 from robust.engine.run_store import RunStore
 from robust.engine.runner import DEFAULT_OPTIONS, Runner, RunOptions
 from robust.errors import InputError
-from robust.models import Classifier, choose_device, prepare
+from robust.models import Adapter, choose_device, prepare
 from robust.models.environment import find_environment
 from robust.models.gradient_free import require_fitting_attacks
 from robust.models.proof import CASES as PROOF_CASES
@@ -54,19 +54,19 @@ _log = logging.getLogger(__name__)
 class RunInputs:
     """The classifier, cases and attacks of an audit, with the reference and the other models."""
 
-    classifier: Classifier
+    classifier: Adapter
     cases: Cases
     attacks: Sequence[Attack]
     """One for each `[[attacks]]` table of the plan, in its order."""
     reference: Cases | None = None
     """Cases of the split that detectors learn from."""
-    surrogate: Classifier | None = None
+    surrogate: Adapter | None = None
     """Another model, on which the images of the transfer attack are made."""
-    twin: Classifier | None = None
+    twin: Adapter | None = None
     """The version of the classifier that is deployed."""
 
     @property
-    def others(self) -> dict[str, Classifier]:
+    def others(self) -> dict[str, Adapter]:
         """The models beside the audited one, by what they are called."""
         known = {"surrogate": self.surrogate, "twin": self.twin}
         return {name: other for name, other in known.items() if other is not None}
@@ -76,7 +76,7 @@ class RunInputs:
 class Session:
     """Everything that the stages of an audit need of a run."""
 
-    classifier: Classifier
+    classifier: Adapter
     """Prepared."""
     cases: Cases
     store: RunStore
@@ -84,9 +84,9 @@ class Session:
     cells: list[Cell]
     task: Task
     provenance: Provenance
-    surrogate: Classifier | None
+    surrogate: Adapter | None
     """Prepared; the transfer attack recognises its head on the cases that it attacks."""
-    twin: Classifier | None
+    twin: Adapter | None
     """Prepared; its head is recognised where it is compared."""
     progress: Progress
 
@@ -153,7 +153,7 @@ def start_session(
     )
 
 
-def _count_queries(ready: Classifier, store: RunStore) -> None:
+def _count_queries(ready: Adapter, store: RunStore) -> None:
     """Go on counting the queries of a black box where the store has come to."""
     queries = ready.origin.queries
     if queries is not None:
@@ -163,7 +163,7 @@ def _count_queries(ready: Classifier, store: RunStore) -> None:
 
 
 def _prove(
-    ready: Classifier, cases: Cases, store: RunStore, memo: Memo[FormatProof] = FORMAT_PROOF
+    ready: Adapter, cases: Cases, store: RunStore, memo: Memo[FormatProof] = FORMAT_PROOF
 ) -> FormatProof | None:
     """The proof of a classifier's format on a few of the cases, once a run; None: it needs none."""
     if not needs_proof(ready.origin):
@@ -171,7 +171,7 @@ def _prove(
     return store.memo(memo, lambda: prove(ready, sample_images(cases, PROOF_CASES)))
 
 
-def _prove_other(other: Classifier, cases: Cases, store: RunStore, name: str) -> None:
+def _prove_other(other: Adapter, cases: Cases, store: RunStore, name: str) -> None:
     """The same for another model, whose head is recognised when it is used; InputError."""
     if not needs_proof(other.origin):
         return
@@ -196,7 +196,7 @@ def identity_of_run(plan: Plan, inputs: RunInputs, device: str = "auto") -> dict
 
 
 def _identity(
-    plan: Plan, inputs: RunInputs, weights: str, others: Mapping[str, Classifier], device: str
+    plan: Plan, inputs: RunInputs, weights: str, others: Mapping[str, Adapter], device: str
 ) -> dict[str, str]:
     """The same, of the hash of the classifier's weights and the other models, prepared."""
     identity = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from robust.gallery.png import (
     write_pictures,
 )
 from robust.gallery.visibility import psnr, ssim
+from robust.metrics.arrays import Array
 from robust.metrics.worst_case import WorstCase
 from robust.plan.spec import ReportSpec
 from robust.records import Exhibit, ExhibitImage, Report
@@ -66,7 +67,7 @@ def make_gallery(folder: Path, session: Session, summary: Summary) -> tuple[Exhi
     every = summary.threats(plan.audit.norm)
     threats = [threat for threat in every if threat.norm == every[0].norm]
     worst = [summary.worst(threat) for threat in threats]
-    chosen = choose_cases(worst, summary, count)
+    chosen = choose_cases(worst, summary.labels, summary.cases.findings, count, summary.damage)
     if not chosen:
         return ()
     shown = shown_eps(len(threats), [one.first_success for one in chosen])
@@ -82,7 +83,13 @@ def make_gallery(folder: Path, session: Session, summary: Summary) -> tuple[Exhi
     return tuple(replace(e, display_size=reduced_size(e.image_size, side)) for e in exhibits)
 
 
-def choose_cases(worst: Sequence[WorstCase], summary: Summary, count: int) -> list[Chosen]:
+def choose_cases(
+    worst: Sequence[WorstCase],
+    labels: npt.NDArray[np.int64],
+    findings: Sequence[int],
+    count: int,
+    damage: Callable[[Array], Array],
+) -> list[Chosen]:
     """`count` attacked cases, fewer where there are fewer; `worst` by eps, ascending.
 
     Half are fooled: one at the smallest eps at which any is, then missed findings before others,
@@ -95,12 +102,11 @@ def choose_cases(worst: Sequence[WorstCase], summary: Summary, count: int) -> li
     success = np.stack([w.condition.success for w in worst])
     fell = np.where(success.any(0), success.argmax(0), end)
     outputs = np.stack([w.condition.kept for w in worst])
-    margin = np.stack([summary.damage(kept) for kept in outputs])
-    at, every = np.minimum(fell, end - 1), np.arange(len(summary.labels))
+    margin = np.stack([damage(kept) for kept in outputs])
+    at, every = np.minimum(fell, end - 1), np.arange(len(labels))
     lead = margin[at, every]
     read = outputs[at, every].argmax(1)
-    findings = summary.cases.findings
-    missed = np.isin(summary.labels, findings) & ~np.isin(read, findings) & (fell < end)
+    missed = np.isin(labels, findings) & ~np.isin(read, findings) & (fell < end)
 
     def by_gravity(place: int) -> tuple[bool, int, float]:
         return not missed[place], int(fell[place]), -lead[place]

@@ -6,14 +6,14 @@ import torch
 
 from attacks import APGD, Noise, Streams
 from robust.errors import InputError
-from robust.models import Classifier, prepare
+from robust.models import Adapter, prepare
 from robust.records import Scenario
 from robust.scenarios.holdout import Holdout
 
 STEPS = 100
 
 
-def transfer(holdout: Holdout, surrogate: Classifier) -> Scenario:
+def transfer(holdout: Holdout, surrogate: Adapter) -> Scenario:
     """Share of cases that images made on a surrogate fool; the control is noise of the same size.
 
     InputError where the surrogate has other classes or takes other images.
@@ -47,7 +47,7 @@ def transfer(holdout: Holdout, surrogate: Classifier) -> Scenario:
 
 
 @torch.no_grad()
-def _prepared(surrogate: Classifier, holdout: Holdout) -> Classifier:
+def _prepared(surrogate: Adapter, holdout: Holdout) -> Adapter:
     """A copy with its head recognised; InputError where it cannot answer for the cases."""
     parts = [holdout.batch.x[places] for places in holdout.chunks()]
     x = parts[0]

@@ -27,8 +27,8 @@ from robust.engine.session import Session
 from robust.errors import InputError
 from robust.metrics.arrays import Mask
 from robust.metrics.by_group import ByGroup
-from robust.models import Classifier, prepare, weights_hash
-from robust.models.preparation import image_template
+from robust.models import Adapter, Classifier, prepare, weights_hash
+from robust.models.preparation import image_template, require_classifier
 from robust.plan.spec import AuditSpec, ScenariosSpec
 from robust.records import Estimate, Twin, TwinShownImages
 from robust.scenarios.holdout import Holdout, make_holdout
@@ -39,7 +39,7 @@ QUERIES = 500
 """Query budget of the direct attacks where the plan names none."""
 
 
-def check_twin(twin: Classifier | None) -> None:
+def check_twin(twin: Adapter | None) -> None:
     """InputError, before any work, where an attack on the deployed version cannot run."""
     if twin is None:
         return
@@ -65,7 +65,7 @@ def compare_twin(spec: ScenariosSpec, audit: AuditSpec, session: Session) -> Twi
     """
     if session.twin is None:
         return None
-    comparison = _Comparison(spec, audit, session, session.twin)
+    comparison = _Comparison(spec, audit, session, require_classifier(session.twin))
     return session.store.memo(TWIN, lambda: FinishedTwin(comparison.run())).twin
 
 

@@ -16,7 +16,7 @@ from robust.errors import InputError, did_you_mean
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.by_group import ByGroup
 from robust.metrics.scores import Condition, Scorer
-from robust.plan.spec import AuditSpec
+from robust.plan.spec import AuditSpec, Plan
 from robust.records.task import AuditedTask
 from robust.tasks.contract import Batch
 
@@ -64,6 +64,9 @@ class Classification:
     def check_attack(self, label: str, attack: Attack) -> None:
         """Every attack serves it."""
 
+    def check_stages(self, plan: Plan, *, twin: bool) -> None:
+        """Every stage serves it."""
+
     def keep(self, logits: Tensor, cases: Sequence[Case]) -> Array:
         """The logits `(n, k)` themselves."""
         return logits.double().cpu().numpy()
@@ -72,11 +75,11 @@ class Classification:
         """The logits."""
         return kept
 
-    def right(self, kept: Array, entries: Sequence[Entry]) -> Mask:
+    def right(self, kept: Array, entries: Sequence[Entry | Case]) -> Mask:
         """Where the label is predicted."""
         return np.asarray(kept.argmax(1) == [entry.label for entry in entries])
 
-    def eligible(self, kept: Array, entries: Sequence[Entry]) -> Mask:
+    def eligible(self, kept: Array, entries: Sequence[Entry | Case]) -> Mask:
         """For which labels the goal makes sense."""
         found: Mask = self.applies(torch.tensor([entry.label for entry in entries])).numpy()
         return found

@@ -14,6 +14,7 @@ from robust.cases.case import Case, Cases, Entry
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.by_group import ByGroup
 from robust.metrics.scores import Condition
+from robust.plan.spec import Plan
 from robust.records import Scores
 from robust.records.task import AuditedTask
 
@@ -103,6 +104,12 @@ class Task(Protocol):
     def check_attack(self, label: str, attack: Attack) -> None:
         """InputError for an attack that cannot serve this task."""
 
+    def check_stages(self, plan: Plan, *, twin: bool) -> None:
+        """InputError for a stage that a plan asks for and that has no meaning here.
+
+        `twin` says whether there is a deployed version to compare with.
+        """
+
     def keep(self, logits: Tensor, cases: Sequence[Case]) -> Array:
         """What is kept of the logits of cases: `(n, a)` float64."""
 
@@ -112,10 +119,10 @@ class Task(Protocol):
         A difference of a thousandth of their spread is rounding.
         """
 
-    def right(self, kept: Array, entries: Sequence[Entry]) -> Mask:
+    def right(self, kept: Array, entries: Sequence[Entry | Case]) -> Mask:
         """Which cases are right, from what is kept `(n, a)`: `(n,)`."""
 
-    def eligible(self, kept: Array, entries: Sequence[Entry]) -> Mask:
+    def eligible(self, kept: Array, entries: Sequence[Entry | Case]) -> Mask:
         """For which cases the attacker's goal makes sense, right or not: `(n,)`."""
 
     def targets(self, batch: Batch) -> Tensor | None:

@@ -99,6 +99,22 @@ class Segmentation:
                 f"`robust list attacks` names those for segmentation"
             )
 
+    def check_stages(self, plan: Plan, *, twin: bool) -> None:
+        """InputError for detectors, a twin, patches and decision-based attacks."""
+        scenarios = plan.scenarios
+        refused = {
+            "[[detectors]]": (bool(plan.detectors), "detectors read what a classifier answers"),
+            "[twin]": (twin, "the comparison with a deployed version counts classes"),
+            "[scenarios] patch": (bool(scenarios.patch), "a patch covers what is outlined"),
+            "[scenarios] queries": (bool(scenarios.queries), "the attack sees one label an image"),
+        }
+        for table, (asked, reason) in refused.items():
+            if asked:
+                raise InputError(
+                    f"{table} has no meaning for a model that outlines structures: {reason}; take "
+                    f"it out"
+                )
+
     def keep(self, logits: Tensor, cases: Sequence[Case]) -> Array:
         """The scores of every case, in the layout of `KeptScores`."""
         predicted = self._predicted(logits).to(torch.uint8).cpu().numpy()
@@ -109,12 +125,12 @@ class Segmentation:
         scores = KeptScores(kept)
         return SCALE * np.stack([scores.case_dice, scores.pixel_accuracy, 0 * scores.case_dice], 1)
 
-    def right(self, kept: Array, entries: Sequence[Entry]) -> Mask:
+    def right(self, kept: Array, entries: Sequence[Entry | Case]) -> Mask:
         """Where the outline is good."""
         dice = KeptScores(kept).case_dice
         return self.standard.met(dice, dice)
 
-    def eligible(self, kept: Array, entries: Sequence[Entry]) -> Mask:
+    def eligible(self, kept: Array, entries: Sequence[Entry | Case]) -> Mask:
         """Cases with a structure to hide or to change, or without one that can be invented."""
         scores = KeptScores(kept)
         there, found = scores.true_volume > 0, scores.predicted_volume > 0

@@ -14,7 +14,7 @@ from robust.engine.run_memory import Memo
 from robust.engine.run_store import CleanPrediction, RunStore
 from robust.errors import InputError
 from robust.metrics.arrays import Array
-from robust.models import Classifier
+from robust.models import Adapter
 from robust.models.preparation import image_template
 from robust.tasks.contract import Task
 
@@ -27,7 +27,7 @@ TOLERANCE = 1e-3
 
 
 def require_same_network(
-    classifier: Classifier, cases: Cases, task: Task, clean: Sequence[CleanPrediction]
+    classifier: Adapter, cases: Cases, task: Task, clean: Sequence[CleanPrediction]
 ) -> None:
     """InputError where the classifier predicts otherwise than `clean`, the first chunk of a run.
 
@@ -41,7 +41,7 @@ def require_same_network(
     raise _changed("the network")
 
 
-def _is_same(classifier: Classifier, cases: Cases, task: Task, known: Mapping[int, Array]) -> bool:
+def _is_same(classifier: Adapter, cases: Cases, task: Task, known: Mapping[int, Array]) -> bool:
     """Whether predictions of these rows are those known, in one batch for each image shape."""
     for shaped in group_by_shape(_read(cases, list(known))):
         expected = np.stack([known[row] for row, _ in shaped])
@@ -53,7 +53,7 @@ def _is_same(classifier: Classifier, cases: Cases, task: Task, known: Mapping[in
 
 
 def remember_outputs(
-    other: Classifier, cases: Cases, store: RunStore, memo: Memo[list[list[float]]], name: str
+    other: Adapter, cases: Cases, store: RunStore, memo: Memo[list[list[float]]], name: str
 ) -> None:
     """Keep another network's outputs on a few images; InputError where they are not those kept."""
     rows = [one.row for one in store.clean(0, 4 * IMAGES) if one.kept is not None][:IMAGES]
@@ -79,14 +79,14 @@ def _read(cases: Cases, rows: Sequence[int]) -> list[tuple[int, Case]]:
 
 
 def _twice(
-    classifier: Classifier, x: Tensor, task: Task, cases: Sequence[Case]
+    classifier: Adapter, x: Tensor, task: Task, cases: Sequence[Case]
 ) -> tuple[Array, Array]:
     with torch.no_grad():
         first, second = (task.keep(classifier(x), cases) for _ in range(2))
     return first, second
 
 
-def _outputs(other: Classifier, x: Tensor, name: str) -> Array:
+def _outputs(other: Adapter, x: Tensor, name: str) -> Array:
     try:
         with torch.no_grad():
             found: Array = other.outputs(x).flatten(1).double().cpu().numpy()
