@@ -29,7 +29,7 @@ from robust.diagnostics.probe import probe
 from robust.engine.cells import make_attacks, make_cells
 from robust.engine.database.errors import DatabaseUnavailable
 from robust.engine.identity.attacks import attacks_of_run
-from robust.engine.outcome_table import write_table
+from robust.engine.outcome_table.write import write_table
 from robust.engine.provenance import Provenance
 from robust.engine.run_directory import RunDirectory, open_run, writing
 from robust.engine.run_memory import (
@@ -367,7 +367,13 @@ class _Stages:
 
     def _write_table(self, session: Session) -> str:
         with writing(self.directory.path):
-            return write_table(self.directory.path, session.store, session.cases, session.cells)
+            return write_table(
+                self.directory.path,
+                session.store,
+                session.cases,
+                session.cells,
+                session.task.record,
+            )
 
 
 def _detect(session: Session, run: DetectionRun, stage: Callable[[str], None]) -> Detection:
