@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attacks.dense import is_dense
 from attacks.losses import margin
 from attacks.streams import Streams
 from attacks.threat import per_case
@@ -16,7 +17,12 @@ ROUNDING = 1e-4
 
 
 def beyond_rounding(value: Tensor, logits: Tensor) -> Tensor:
-    """Where a margin `(n,)` is above zero by more than rounding could account for."""
+    """Where a margin `(n,)` is above zero by more than rounding could account for.
+
+    That of dense logits counts pixels: at zero nothing more can be gained.
+    """
+    if is_dense(logits):
+        return value >= 0
     return value > ROUNDING * logits.abs().amax(1).clamp_min(1)
 
 
@@ -49,7 +55,7 @@ class BestSoFar:
 
     def __init__(self, x: Tensor) -> None:
         self.x_adv = x.clone()
-        self.margin = torch.full_like(x[:, 0, 0, 0], -torch.inf)
+        self.margin = x.new_full((len(x),), -torch.inf)
 
     def offer(self, batch: ActiveCases, candidate: Tensor, logits: Tensor) -> Tensor:
         """Keep the better images; returns `(n,)` where the candidate succeeds beyond rounding."""
@@ -70,7 +76,7 @@ class Nearest:
 
     def __init__(self, x: Tensor) -> None:
         self.x_adv = x.clone()
-        self.distance = torch.full_like(x[:, 0, 0, 0], torch.inf)
+        self.distance = x.new_full((len(x),), torch.inf)
         self._margin = torch.full_like(self.distance, -torch.inf)
 
     def offer(

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attacks._starts import grid_shape
 from attacks._tracking import ActiveCases, beyond_rounding
 from attacks.contract import Model
 from attacks.losses import climb, margin
@@ -138,10 +139,8 @@ def _gradient(model: Model, x: Tensor, part: ActiveCases) -> Tensor:
 
 def _blocks(part: ActiveCases, cells: int) -> Tensor:
     """A random sign for every cell of a grid, and every channel."""
-    height, width = part.x.shape[2:]
-    rows, columns = (min(cells, height), min(cells, width)) if cells else (height, width)
-    draws = part.streams.uniform(part.x.new_empty(*part.x.shape[:2], rows, columns)) - 0.5
-    return F.interpolate(draws.sign(), (height, width), mode="nearest")
+    draws = part.streams.uniform(part.x.new_empty(grid_shape(part.x, cells))) - 0.5
+    return F.interpolate(draws.sign(), part.x.shape[2:], mode="nearest")
 
 
 @dataclass(frozen=True)
