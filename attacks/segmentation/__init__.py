@@ -1,0 +1,1 @@
+"""Attacks on segmenters: they look at single pixels. Of logits `(n, k)` a case is one pixel."""
