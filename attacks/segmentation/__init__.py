@@ -1,1 +1,1 @@
-"""Attacks on segmenters: they look at single pixels. Of logits `(n, k)` a case is one pixel."""
+"""Attacks on segmenters: they look at each pixel, and work on dense logits alone."""

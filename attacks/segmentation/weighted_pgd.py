@@ -23,7 +23,6 @@ from attacks.contract import (
 )
 from attacks.dense import mean_of_counted, pixel_cross_entropy
 from attacks.losses import climb
-from attacks.segmentation.pixels import as_segmenter
 from attacks.streams import Streams, call_text
 from attacks.threat import NORMS, ThreatModel
 
@@ -70,7 +69,7 @@ class WeightedPixelPGD(ABC):
     def traits(self) -> AttackTraits:
         """As those of PGD; there is no success at which it could stop early."""
         travel = self.steps * self.step_size if self.start == "random" else math.inf
-        return AttackTraits(steps=self.steps, travel=travel, dense=True)
+        return AttackTraits(steps=self.steps, travel=travel, dense=True, dense_only=True)
 
     @final
     @property
@@ -101,8 +100,7 @@ class WeightedPixelPGD(ABC):
         target: Tensor | None = None,
     ) -> Tensor:
         """The most damaging iterate of all runs."""
-        require_fit(self, threat)
-        model, y, target = as_segmenter(model, y, target)
+        require_fit(self, threat, y.ndim > 1)
         best_so_far, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
         for restart in range(self.restarts):
             at_image = self.start == "image" and restart == 0
