@@ -62,9 +62,7 @@ class ALMAProx:
     @property
     def stream_key(self) -> str:
         """Name and fields."""
-        return call_text(
-            "ALMAProx", steps=self.steps, share=self.share, bisections=self.bisections
-        )
+        return call_text("ALMAProx", steps=self.steps, share=self.share, bisections=self.bisections)
 
     @property
     def traits(self) -> AttackTraits:

@@ -83,7 +83,9 @@ class CheapestPixels:
         counted = counted_pixels(y if target is None else target)
         won = won_pixels(clean, y, target)
         lack = _lack(clean, y, target)
-        beyond = BEYOND * lack.abs().sum(1, keepdim=True) / counted.sum(1, keepdim=True).clamp_min(1)
+        beyond = (
+            BEYOND * lack.abs().sum(1, keepdim=True) / counted.sum(1, keepdim=True).clamp_min(1)
+        )
         dice = torch.full_like(hard_dice(clean, y), FIRST_DICE)
         for round_ in range(self.rounds):
             if round_:

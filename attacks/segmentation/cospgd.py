@@ -24,9 +24,7 @@ class CosPGD(WeightedPixelPGD):
 
     stream_name: ClassVar[str] = "CosPGD"
 
-    def weights(
-        self, logits: Tensor, y: Tensor, target: Tensor | None, progress: float
-    ) -> Tensor:
+    def weights(self, logits: Tensor, y: Tensor, target: Tensor | None, progress: float) -> Tensor:
         """The cosine with the label, or 1 minus that with the target."""
         if target is None:
             return cosine(logits, y)

@@ -23,9 +23,7 @@ class SegPGD(WeightedPixelPGD):
 
     stream_name: ClassVar[str] = "SegPGD"
 
-    def weights(
-        self, logits: Tensor, y: Tensor, target: Tensor | None, progress: float
-    ) -> Tensor:
+    def weights(self, logits: Tensor, y: Tensor, target: Tensor | None, progress: float) -> Tensor:
         """Half the progress for pixels that are won, the rest for the others."""
         won = won_pixels(logits, y, target)
         share = logits.new_tensor(progress / 2)

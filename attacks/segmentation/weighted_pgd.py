@@ -56,9 +56,7 @@ class WeightedPixelPGD(ABC):
         require_choice(self, start=("random", "image"))
 
     @abstractmethod
-    def weights(
-        self, logits: Tensor, y: Tensor, target: Tensor | None, progress: float
-    ) -> Tensor:
+    def weights(self, logits: Tensor, y: Tensor, target: Tensor | None, progress: float) -> Tensor:
         """Of each pixel's cross-entropy, 0 or more: `(n, pixels)`.
 
         `progress` is the share of the run's steps that lie behind, in [0, 1).
