@@ -25,18 +25,20 @@ def far_start(
 
     Half of their pixels are black or white, as far from the image as the box allows.
     """
-    best, best_margin = x, torch.full_like(x[:, 0, 0, 0], -torch.inf)
-    height, width = x.shape[2:]
+    best, best_margin = x, x.new_full((len(x),), -torch.inf)
     for draw in range(DRAWS):
-        cells = GRIDS[draw % len(GRIDS)]
-        rows, columns = (min(cells, height), min(cells, width)) if cells else (height, width)
-        noise = streams.uniform(x.new_empty(*x.shape[:2], rows, columns))
-        image = F.interpolate((2 * noise - 0.5).clamp(0, 1), (height, width), mode="nearest")
+        noise = streams.uniform(x.new_empty(grid_shape(x, GRIDS[draw % len(GRIDS)])))
+        image = F.interpolate((2 * noise - 0.5).clamp(0, 1), x.shape[2:], mode="nearest")
         value = margin(model(image), y, target).to(best_margin)
         better = value > best_margin
         best = torch.where(per_case(better, x), image, best)
         best_margin = torch.where(better, value, best_margin)
     return best
+
+
+def grid_shape(x: Tensor, cells: int) -> list[int]:
+    """The shape of a grid with so many cells along each side of the images `x`; 0: one a pixel."""
+    return [*x.shape[:2], *(min(cells, side) if cells else side for side in x.shape[2:])]
 
 
 def random_start(x: Tensor, threat: ThreatModel, streams: Streams) -> Tensor:
@@ -49,4 +51,4 @@ def random_start(x: Tensor, threat: ThreatModel, streams: Streams) -> Tensor:
     drawn = threat.random(x, streams)
     if threat.norm == "Linf":
         return drawn
-    return x + streams.uniform(x[:, :1, :1, :1]) / 2 * (drawn - x)
+    return x + per_case(streams.uniform(x.new_empty(len(x))) / 2, x) * (drawn - x)

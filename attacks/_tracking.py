@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.losses import margin
+from attacks.dense import is_dense
+from attacks.losses import LossFunction, margin
 from attacks.streams import Streams
 from attacks.threat import per_case
 
@@ -16,7 +17,12 @@ ROUNDING = 1e-4
 
 
 def beyond_rounding(value: Tensor, logits: Tensor) -> Tensor:
-    """Where a margin `(n,)` is above zero by more than rounding could account for."""
+    """Where a margin `(n,)` is above zero by more than rounding could account for.
+
+    That of dense logits counts pixels: at zero nothing more can be gained.
+    """
+    if is_dense(logits):
+        return value >= 0
     return value > ROUNDING * logits.abs().amax(1).clamp_min(1)
 
 
@@ -45,15 +51,19 @@ class ActiveCases:
 
 
 class BestSoFar:
-    """The most damaging image of each case so far: the one with the largest margin."""
+    """The most damaging image of each case so far: the one with the largest margin.
 
-    def __init__(self, x: Tensor) -> None:
+    Or with the largest value of another function of logits, labels and targets.
+    """
+
+    def __init__(self, x: Tensor, ranked_by: LossFunction = margin) -> None:
+        self._ranked_by = ranked_by
         self.x_adv = x.clone()
-        self.margin = torch.full_like(x[:, 0, 0, 0], -torch.inf)
+        self.margin = x.new_full((len(x),), -torch.inf)
 
     def offer(self, batch: ActiveCases, candidate: Tensor, logits: Tensor) -> Tensor:
         """Keep the better images; returns `(n,)` where the candidate succeeds beyond rounding."""
-        value = margin(logits, batch.y, batch.target).to(self.margin)
+        value = self._ranked_by(logits, batch.y, batch.target).to(self.margin)
         before = self.margin[batch.rows]
         better = value > before
         if len(batch.rows) == len(self.x_adv):
@@ -70,7 +80,7 @@ class Nearest:
 
     def __init__(self, x: Tensor) -> None:
         self.x_adv = x.clone()
-        self.distance = torch.full_like(x[:, 0, 0, 0], torch.inf)
+        self.distance = x.new_full((len(x),), torch.inf)
         self._margin = torch.full_like(self.distance, -torch.inf)
 
     def offer(

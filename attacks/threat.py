@@ -1,4 +1,7 @@
-"""Threat model: a norm and a radius eps around the displayed image, inside the box [0, 1]."""
+"""Threat model: a norm and a radius eps around the displayed image, inside the box [0, 1].
+
+Images are `(n, c, h, w)`, or volumes `(n, c, d, h, w)` of d slices.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from torch import Tensor
 
 from attacks.streams import Streams, Verbatim, call_text
 
-NORMS = ("Linf", "L2")
+NORMS = ("Linf", "L2", "L2-slice")
+"""`L2-slice`: L2 of each slice of a volume on its own, each with the whole eps. The distance is
+that of the slice that was moved furthest. Of an image it is L2."""
 
 
 def per_case(values: Tensor, like: Tensor) -> Tensor:
@@ -51,24 +56,28 @@ class ThreatModel:
 
     def distance(self, x_adv: Tensor, x: Tensor) -> Tensor:
         """How far each image was moved, in this norm: `(n,)`."""
-        delta = (x_adv - x).flatten(1)
-        return delta.abs().amax(1) if self.norm == "Linf" else _l2(delta)
+        delta = x_adv - x
+        if self.norm == "Linf":
+            return delta.flatten(1).abs().amax(1)
+        return _l2(self._budgets(delta)).view(len(x), self._parts(x)).amax(1)
 
     def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
-        """Euclidean projection onto the intersection of ball and box; exact in both norms."""
+        """Euclidean projection onto the intersection of ball and box; exact in all norms."""
         if math.isinf(self.eps):
             return x_adv.clamp(0, 1)
         if self.norm == "Linf":
             return torch.clamp(x_adv, x - self.eps, x + self.eps).clamp(0, 1)
-        return (x + _project_l2(x_adv - x, -x, 1 - x, self.eps)).clamp(0, 1)
+        z, low, high = (self._budgets(v) for v in (x_adv - x, -x, 1 - x))
+        return (x + self._whole(_project_l2(z, low, high, self.eps), x)).clamp(0, 1)
 
     def steepest(self, gradient: Tensor) -> Tensor:
         """The direction of length 1 in this norm along which a linear function grows most."""
         if self.norm == "Linf":
             return gradient.sign()
+        v = self._budgets(gradient)
         # A gradient of 1e-30 has a square that float32 cannot hold: scale by its largest entry.
-        scaled = gradient / per_case(above_zero(gradient.flatten(1).abs().amax(1)), gradient)
-        return scaled / per_case(above_zero(_l2(scaled)), gradient)
+        scaled = v / per_case(above_zero(v.flatten(1).abs().amax(1)), v)
+        return self._whole(scaled / per_case(above_zero(_l2(scaled)), v), gradient)
 
     def random(self, x: Tensor, streams: Streams) -> Tensor:
         """One image per case, drawn uniformly from the ball and then clipped to the box."""
@@ -77,10 +86,24 @@ class ThreatModel:
         if self.norm == "Linf":
             delta = (2 * streams.uniform(x) - 1) * self.eps
         else:
-            direction = self.steepest(streams.normal(x))
-            radius = streams.uniform(x[:, :1, :1, :1]).flatten() ** (1 / x[0].numel())
-            delta = direction * per_case(radius * self.eps, x)
+            direction = self._budgets(self.steepest(streams.normal(x)))
+            drawn = streams.uniform(x.new_empty(len(x), self._parts(x)))
+            radius = drawn.flatten() ** (1 / direction[0].numel())
+            delta = self._whole(direction * per_case(radius * self.eps, direction), x)
         return self.project(x + delta, x)
+
+    def _parts(self, v: Tensor) -> int:
+        """How many parts of each image have a budget of their own: the slices of a volume, or 1."""
+        return v.shape[2] if self.norm == "L2-slice" and v.ndim == 5 else 1
+
+    def _budgets(self, v: Tensor) -> Tensor:
+        """Each of these parts as a row."""
+        return v if self._parts(v) == 1 else v.transpose(1, 2).flatten(0, 1)
+
+    def _whole(self, rows: Tensor, like: Tensor) -> Tensor:
+        """The inverse of `_budgets`: rows in the shape of `like`."""
+        parts = self._parts(like)
+        return rows if parts == 1 else rows.view(len(like), parts, *rows.shape[1:]).transpose(1, 2)
 
 
 def _project_l2(z: Tensor, low: Tensor, high: Tensor, eps: float) -> Tensor:

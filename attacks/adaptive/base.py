@@ -60,7 +60,7 @@ class LeastSuspicious:
     def __init__(self, x: Tensor) -> None:
         self.x_adv = x.clone()
         self._fooled = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-        self._value = torch.full_like(x[:, 0, 0, 0], -torch.inf)
+        self._value = x.new_full((len(x),), -torch.inf)
 
     def offer(self, current: JointEvaluation, preference: Tensor) -> None:
         """Keep the better images; `preference (n,)` ranks those that fool the classifier."""
@@ -149,7 +149,7 @@ class AdaptivePGD(ABC):
         access: DetectorAccess = NO_ACCESS,
     ) -> Tensor:
         """The least suspicious iterate that fools the classifier; with what `access` allows."""
-        require_fit(self, threat)
+        require_fit(self, threat, y.ndim > 1)
 
         def evaluate(images: Tensor, balance: Tensor, restart: int) -> JointEvaluation:
             value = margin(model(images), y, target)
@@ -163,7 +163,7 @@ class AdaptivePGD(ABC):
             x_adv = x if at_image else random_start(x, threat, streams)
             if access.start is not None and restart == 0:
                 x_adv = threat.project(access.start, x)
-            balance = torch.zeros_like(x[:, 0, 0, 0])
+            balance = x.new_zeros(len(x))
             for step in range(self.steps):
                 with torch.enable_grad():
                     x_adv = x_adv.detach().requires_grad_()

@@ -88,7 +88,7 @@ class FAB:
         target: Tensor | None = None,
     ) -> Tensor:
         """The nearest adversarial image of all runs."""
-        require_fit(self, threat)
+        require_fit(self, threat, y.ndim > 1)
         nearest = self.search(model, x, y, threat, streams, target)
         return line_search(
             x, nearest.x_adv, lambda z: margin(model(z), y, target) > 0, self.line_steps
@@ -140,7 +140,7 @@ class FAB:
     ) -> None:
         """One run from `x_adv`, an image for each case of the batch."""
         prospects = Prospects(self.steps)
-        own = torch.full_like(x_adv[:, 0, 0, 0], torch.inf)
+        own = x_adv.new_full((len(x_adv),), torch.inf)
         for step in range(self.steps):
             label = None if run_target is None else run_target[batch.rows]
             logits, gradient = climb(model, x_adv, AttackLoss("margin", batch.y, label))

@@ -46,7 +46,7 @@ def line_search(
 
     `is_adversarial` maps images `(n, c, h, w)` to `(n,)` bool; each step calls it once.
     """
-    outside = torch.zeros_like(x[:, 0, 0, 0])
+    outside = x.new_zeros(len(x))
     inside = torch.ones_like(outside)
     for _ in range(steps):
         middle = (outside + inside) / 2

@@ -10,10 +10,18 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from robust.cases.case import CaseNotes, Entry, Pixels, StoredImage
-from robust.cases.formats import is_dicom
+from robust.cases.formats import is_dicom, is_nifti
 from robust.cases.images import read_image
 from robust.cases.index.spelling import spelled_alike, tidy
+from robust.cases.masks.form import MaskPlace
 from robust.cases.pseudonyms import pseudonym, salt_of
+from robust.cases.volumes.kept import read_once
+from robust.cases.volumes.read import (
+    VolumeOptions,
+    VolumePlace,
+    read_volume,
+    volume_places,
+)
 from robust.cases.walk import file_size
 from robust.errors import InputError
 from robust.files import cannot, open_regular
@@ -31,32 +39,28 @@ _ENDING = re.compile(r"[_\-. ]+(left|right|l|r|od|os|pa|ap|lat|lateral|frontal|\
 """What tells the images of one patient apart at the end of a file's name."""
 
 
-def read_case(location: Path | Frame) -> Pixels | StoredImage:
+def read_case(location: Path | Frame | VolumePlace) -> Pixels | StoredImage:
     """The pixels at `Entry.location`; InputError names the file."""
     if isinstance(location, Path):
         return read_image(location)
+    if isinstance(location, VolumePlace):
+        return read_volume(location)
     from robust.cases.dicom.frame import read_dicom
 
     return read_dicom(location)
 
 
-def digest_of_file(location: Path | Frame) -> str:
+def digest_of_file(location: Path | Frame | VolumePlace | MaskPlace) -> str:
     """SHA-256 in hex digits of the file at `Entry.location`; InputError names the file.
 
-    All frames of a file have one digest.
+    All frames and slices of a file have one digest; the files of a mask have one together.
     """
     if isinstance(location, Path):
         return _digest(location)
-    try:
-        state = location.path.stat()
-    except (OSError, ValueError) as error:
-        raise InputError(cannot(location.path, "be read", error)) from None
-    return _digest_once(location.path, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
-
-
-@functools.lru_cache(maxsize=4)
-def _digest_once(path: Path, *_: int) -> str:
-    return _digest(path)  # not once for each of a file's hundreds of frames
+    if isinstance(location, MaskPlace):
+        every = ["" if path is None else read_once(_digest, path) for path in location.paths]
+        return hashlib.sha256(" ".join(every).encode()).hexdigest()
+    return read_once(_digest, location.path)  # not for each of a file's hundreds of frames
 
 
 def _digest(path: Path) -> str:
@@ -79,6 +83,7 @@ class EntryMaker:
         keep_names: bool,
         window: int | None,
         everything: Iterable[Path],
+        volumes: VolumeOptions = VolumeOptions(),  # noqa: B008
     ) -> None:
         """`everything` are the files of all splits and rows in a fixed order: the salt's source.
 
@@ -91,6 +96,7 @@ class EntryMaker:
         if window is not None and window < 1:
             raise InputError(f"[data] window = {window}: windows are counted from 1")
         self._keep, self._window, self._everything = keep_names, window, everything
+        self._volumes = volumes
         self._owners: dict[str, set[str]] = {}
 
     @functools.cached_property
@@ -121,6 +127,14 @@ class EntryMaker:
             self._owners.setdefault(owner, set()).add(key)
         group = "" if owner is None else self._name(owner)
         size = file_size(path)
+        if is_nifti(path) and (owner is not None or self._volumes.slices):
+            group = group or name  # the slices of a volume are one group
+            places = volume_places(path, self._volumes)
+            ids = [name] if len(places) == 1 else [f"{name}-{k + 1}" for k in range(len(places))]
+            return [
+                Entry(one, label, group, metadata, place, size or 0)
+                for one, place in zip(ids, places)
+            ]
         if not is_dicom(path):
             if owner is None:
                 raise InputError(f"{key} is not DICOM and does not name a patient; {_GROUPS}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from robust.gallery.png import (
     write_pictures,
 )
 from robust.gallery.visibility import psnr, ssim
-from robust.metrics.scores import margins
+from robust.metrics.arrays import Array
 from robust.metrics.worst_case import WorstCase
 from robust.plan.spec import ReportSpec
 from robust.records import Exhibit, ExhibitImage, Report
@@ -67,7 +67,7 @@ def make_gallery(folder: Path, session: Session, summary: Summary) -> tuple[Exhi
     every = summary.threats(plan.audit.norm)
     threats = [threat for threat in every if threat.norm == every[0].norm]
     worst = [summary.worst(threat) for threat in threats]
-    chosen = choose_cases(worst, summary.labels, summary.cases.findings, count)
+    chosen = choose_cases(worst, summary.labels, summary.cases.findings, count, summary.damage)
     if not chosen:
         return ()
     shown = shown_eps(len(threats), [one.first_success for one in chosen])
@@ -88,6 +88,7 @@ def choose_cases(
     labels: npt.NDArray[np.int64],
     findings: Sequence[int],
     count: int,
+    damage: Callable[[Array], Array],
 ) -> list[Chosen]:
     """`count` attacked cases, fewer where there are fewer; `worst` by eps, ascending.
 
@@ -101,7 +102,7 @@ def choose_cases(
     success = np.stack([w.condition.success for w in worst])
     fell = np.where(success.any(0), success.argmax(0), end)
     outputs = np.stack([w.condition.kept for w in worst])
-    margin = np.stack([margins(logits, labels) for logits in outputs])
+    margin = np.stack([damage(kept) for kept in outputs])
     at, every = np.minimum(fell, end - 1), np.arange(len(labels))
     lead = margin[at, every]
     read = outputs[at, every].argmax(1)
@@ -157,12 +158,12 @@ def _replay(
         for cell in {int(w.cell[one.place]) for w in worst} - {-1}:
             wanted[cell].append(one.place)
     found = {}
-    runner, goal = session.runner, session.goal
+    runner = session.runner
     for number, (cell, places) in enumerate(sorted(wanted.items())):
         session.progress(number, len(wanted), "example images")
         by_row = {int(summary.rows[place]): place for place in places}
-        for batch in runner.load(sorted(by_row), goal):
-            x_adv, outcomes = runner.run(session.cells[cell], batch, goal, seed)
+        for batch in runner.load(sorted(by_row)):
+            x_adv, outcomes = runner.run(session.cells[cell], batch, seed)
             for image, outcome in zip(x_adv, outcomes, strict=True):
                 found[by_row[outcome.row], cell] = image.cpu(), outcome
     return found
@@ -225,7 +226,7 @@ class ExhibitBuilder:
         return ExhibitImage(
             eps,
             self.cells[cell].label,
-            *self._predicted(outcome.logits),
+            *self._predicted(outcome.kept),
             success=outcome.success,
             linf=outcome.linf,
             l2=outcome.l2,

@@ -189,6 +189,12 @@ class AttackResult:
     specificity = _Score()
     auc = _Score()
     attacker_auc = _Score()
+    dice = _Score()
+
+    @property
+    def outlines(self) -> Mapping[str, OutlineScores]:
+        """The scores of each structure, by name: `result.outlines["lung"].dice`."""
+        return self.scores.outlines
 
     @property
     def condition(self) -> str:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from robust.cases.formats import DICOM_SUFFIXES, SUFFIXES
+from robust.cases.formats import DICOM_SUFFIXES, NIFTI_SUFFIXES, SUFFIXES
 from robust.cases.walk import file_size, walk_files
 from robust.errors import InputError, excerpt
 from robust.plan.paths import is_table
@@ -74,8 +74,7 @@ class ImageIndex:
             return None
         names, stems = self._images
         *folders, name = parts
-        stem, _, suffix = name.rpartition(".")
-        other = _normal(stem) if f".{suffix}" in _IMAGES else ""
+        other = _normal(_stem(name))
         for known, last in ((names, name), (stems, name), (stems, other)):
             if last not in known:
                 continue
@@ -130,8 +129,8 @@ class ImageIndex:
                 continue
             image = (tuple(folders), inside)
             names.setdefault(name, []).append(image)
-            stem, dot, suffix = name.rpartition(".")
-            if dot and f".{suffix}" in _IMAGES:
+            stem = _stem(name)
+            if stem:
                 stems.setdefault(_normal(stem), []).append(image)
         return names, stems
 
@@ -147,6 +146,15 @@ def _parts(text: str) -> list[str]:
     text = text if text.isascii() else unicodedata.normalize("NFC", text)
     *folders, name = text.replace("\\", "/").split("/")
     return [part for part in (*folders, _normal(name)) if part not in ("", ".")]
+
+
+def _stem(name: str) -> str:
+    """A name without the suffix of an image; empty where it has none."""
+    for suffix in NIFTI_SUFFIXES:
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    stem, _, suffix = name.rpartition(".")
+    return stem if f".{suffix}" in _IMAGES else ""
 
 
 def _normal(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,6 @@ from robust.metrics.by_group import FEWEST, ByGroup
 from robust.metrics.outlines.kept import KeptScores
 from robust.metrics.outlines.worst import damage, worst_by_structure
 from robust.metrics.scores import Condition
-from robust.metrics.worst_case import CellOutcome
 from robust.records import Scores
 from robust.records.scores import OutlineScores, SizeGroup
 
@@ -62,15 +61,13 @@ class OutlineScorer:
         well = self.standard.met(kept.case_dice, KeptScores(self.clean).case_dice)
         return [self._population(condition, kept, well, who) for who in populations]
 
-    def pushed(self, clean: Condition, cells: Sequence[CellOutcome]) -> None:
+    def pushed(self, clean: Condition, found: Iterable[tuple[Array, Mask]]) -> None:
         """There is no AUC."""
         return None
 
-    def by_part(self, worst: Condition, cells: Sequence[CellOutcome]) -> Condition:
-        """The worst case, each structure as in the image of the cells that hurts it most."""
-        conditions = [cell.condition for cell in cells]
-        kept, inside = [c.kept for c in conditions], [c.evaluated for c in conditions]
-        return replace(worst, kept=worst_by_structure(worst.kept, kept, inside))
+    def by_part(self, worst: Condition, found: Iterable[tuple[Array, Mask]]) -> Condition:
+        """The worst case, each structure as in the image that hurts it most."""
+        return replace(worst, kept=worst_by_structure(worst.kept, found))
 
     def confusion(self, condition: Condition) -> tuple[tuple[int, ...], ...]:
         """A case has no single class."""

@@ -6,7 +6,7 @@ segmentation models", ECCV) take the worst of several attacks for every image an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -20,16 +20,16 @@ def damage(kept: Array) -> Array:
     return harm
 
 
-def worst_by_structure(worst: Array, attacked: Sequence[Array], inside: Sequence[Mask]) -> Array:
+def worst_by_structure(worst: Array, found: Iterable[tuple[Array, Mask]]) -> Array:
     """The scores of each structure in the image that hurts this structure most `(n, a)`.
 
-    `worst (n, a)` are the scores in the worst image for the whole case, `attacked` those in the
-    images of each attack, `inside (n,)` which of these count. The lowest Dice hurts most; of equal
+    `worst (n, a)` are the scores in the worst image for the whole case, `found` those in the images
+    of each attack `(n, a)`, and which of these count `(n,)`. The lowest Dice hurts most; of equal
     ones the lowest surface Dice, then the largest HD95, then the first. The scores of the whole
     case stay those of `worst`: no single image does all the harm at once.
     """
     chosen = KeptScores(worst.copy())
-    for kept, within in zip(attacked, inside, strict=True):
+    for kept, within in found:
         new = KeptScores(kept)
         hurts = _hurts_more(new, chosen) & within[:, None]
         chosen.table[hurts] = new.table[hurts]
