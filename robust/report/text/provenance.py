@@ -5,6 +5,7 @@ from __future__ import annotations
 from robust.records import AuditedModel, Report
 from robust.report.text.detection import population_text
 from robust.report.text.format import counted, flat, plain
+from robust.report.text.words import words
 
 
 def provenance_facts(report: Report) -> list[tuple[str, str]]:
@@ -120,8 +121,9 @@ def _detectors(report: Report) -> list[tuple[str, str]]:
     reference = detection.reference
     left = reference.left_out
     learned = (
-        f"{population_text(detection)} Cross-fitting in {detection.folds} folds by group: each "
-        f"case is scored by detectors fitted on the other folds."
+        f"{population_text(detection, words(report).does_right)} Cross-fitting in "
+        f"{detection.folds} folds by group: each case is scored by detectors fitted on the other "
+        f"folds."
     )
     if left:
         learned += (
@@ -151,7 +153,9 @@ def _cost(report: Report) -> str:
             f"({timings.passes.in_full:,.0f} if every attack had run in full)"
         )
     if probe := timings.probe:
-        text += f", and {probe.passes:,.0f} on {probe.cases} cases to check the classifier"
+        text += (
+            f", and {probe.passes:,.0f} on {probe.cases} cases to check the {words(report).model}"
+        )
         seconds += probe.seconds
     return f"{text}; {seconds:,.0f} s of computing time{_acceleration(report)}"
 
