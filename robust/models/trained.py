@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from robust.errors import InputError
 from robust.files import MOST_TEXT, read_bytes
+from robust.models.adapter import Adapter
 from robust.models.classifier import Classifier
 from robust.models.heads import Head, make_network
 from robust.models.preparation import evaluate
@@ -23,6 +24,7 @@ from robust.plan.paths import TRAINED, require_trained
 MODEL, WEIGHTS = TRAINED, "model.safetensors"
 VERSION = 1
 """Goes up whenever an older reader would misread a newer model.json."""
+File = TypeVar("File", bound=BaseModel)
 
 
 Side = Annotated[int, Field(ge=1, le=1 << 14)]
@@ -68,7 +70,15 @@ class ModelFile(BaseModel):
 
 
 def read_model_file(folder: Path) -> tuple[ModelFile, dict[str, Any]]:
-    """model.json of a folder: the checked part, and its whole content; InputError."""
+    """model.json of a classifier: the checked part, and its whole content; InputError."""
+    return read_checked(folder, ModelFile)
+
+
+def read_checked(folder: Path, kind: type[File]) -> tuple[File, dict[str, Any]]:
+    """model.json of a folder: the part that is checked as `kind`, and its whole content.
+
+    Raises InputError, also where it is that of a model for another task.
+    """
     path = folder / MODEL
     require_trained(folder)
     text = read_bytes(path, MOST_TEXT)
@@ -80,7 +90,16 @@ def read_model_file(folder: Path) -> tuple[ModelFile, dict[str, Any]]:
                 f"{path} has version {content.get('version')!r}, this version of robust reads "
                 f"{VERSION}; use the version that wrote it"
             )
-        return ModelFile.model_validate(content), content
+        found, expected = (
+            "segmentation" if made else "classification"
+            for made in (content.get("task") == "segmentation", "task" in kind.model_fields)
+        )
+        if found != expected:
+            raise InputError(
+                f"{path} is that of a model for {found}, and {expected} is asked for: set "
+                f"task = '{found}' in [model], with data of that task"
+            )
+        return kind.model_validate(content), content
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -98,12 +117,17 @@ def load_trained(folder: str | Path, threshold: float = 0.5) -> Classifier:
     _check_size(model_file, state, folder)
     classifier = make_classifier(model_file, threshold)
     load_strictly(classifier.network, state, folder / WEIGHTS)
-    if weights_hash(classifier) != model_file.weights_sha256:
+    require_same_weights(classifier, model_file.weights_sha256, folder)
+    return classifier
+
+
+def require_same_weights(model: Adapter, expected: str, folder: Path) -> None:
+    """InputError where the weights of a folder are not those that its model.json names."""
+    if weights_hash(model) != expected:
         raise InputError(
             f"{folder / WEIGHTS} is not the file that {MODEL} was written for: its weights have "
             f"another hash; copy both files again from one training"
         )
-    return classifier
 
 
 def _check_size(model_file: ModelFile, state: Mapping[str, Tensor], folder: Path) -> None:
