@@ -194,6 +194,10 @@ class Segmentation:
         inside = self._layers(batch.y).any(1, keepdim=True)
         return inside if self.record.touch == "inside" else ~inside
 
+    def outlines(self, batch: Batch, logits: Tensor | None = None) -> Tensor:
+        """Of the structures that count."""
+        return self._layers(batch.y if logits is None else self._predicted(logits))
+
     def scorer(self, by_group: ByGroup, cases: Cases, clean: Condition) -> OutlineScorer:
         """Dice and the like."""
         return OutlineScorer(by_group, clean.kept, self.record.structures, self.standard)
