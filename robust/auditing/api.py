@@ -99,9 +99,9 @@ def audit(
     not fitted) learn from `reference`, cases of the split that the classifier learned from, and are
     evaluated on the attacks. `settings` are the fields of a plan's `[audit]` table: norm, eps,
     cells, goal, target, threshold, seed, chunk; `segmentation`, `detection`, `scenarios`, `doubts`
-    and `report` are dicts of those of its tables of that name. Images made on `surrogate`, another model, are shown
-    to the classifier; `twin`, the version of it that is deployed, is compared with it. With `out`
-    the run lives in that folder and resumes from it, and `gallery` cases are drawn there as
+    and `report` are dicts of those of its tables of that name. Images made on `surrogate`, another
+    model, are shown to the classifier; `twin`, the version of it that is deployed, is compared
+    with it. With `out` the run lives in that folder and resumes from it, and `gallery` cases are drawn there as
     pictures (default: 6, or none where a picture may carry a name). `progress` is told how far the
     whole run is, `announce` the folder, the cost and each stage in a line. The classifier is
     copied, never changed. Raises InputError.
