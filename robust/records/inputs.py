@@ -23,7 +23,8 @@ class AuditedData:
     groups: int
     """Number of groups (patients, lesions) among them: the unit of every interval."""
     classes: Mapping[str, int]
-    """Number of cases by class name, in the order of the model's outputs."""
+    """Number of cases by class name, in the order of the model's outputs; of outlines by the name
+    of each structure that counts."""
     findings: tuple[str, ...] = ()
     """Classes that count as a finding (disease), for sensitivity and specificity; empty where the
     plan names none."""
@@ -84,8 +85,9 @@ class AuditedModel:
     """The audited output of a multilabel model, as an index; None for other models."""
     channels: int | None = 3
     """Number of channels that the network expects; None: those of each image."""
-    size: tuple[int, int] | None = None
-    """Height and width that images are resized to, in pixels; None where they keep theirs."""
+    size: tuple[int, ...] | None = None
+    """Height and width that images are resized to, in pixels (of volumes depth, height, width);
+    None where they keep theirs."""
     interpolation: str = "bilinear"
     """How images are resized."""
     fit: str = "squash"
@@ -116,6 +118,19 @@ class AuditedModel:
     """Whether gradients lead through the model; where not, only attacks that need none ran."""
     notes: tuple[str, ...] = ()
     """What was chosen or left out as the model was read, as sentences."""
+    overlapping: bool = False
+    """Of outlines: whether a pixel may belong to several structures."""
+    spatial_dims: int | None = None
+    """Axes of the images that a segmentation network takes: 2, or 3 for volumes; None: either."""
+    multiple_of: int | None = None
+    """A segmentation network's images are padded with zeros to a multiple of this; None: not."""
+    window: tuple[int, ...] | None = None
+    """Sides of the window that moves over each image or volume, in pixels; None: it is read as a
+    whole."""
+    overlap: float | None = None
+    """Share of a window that the next one covers, too; None without windows."""
+    blend: str | None = None
+    """How windows are put together: `gaussian` or `constant`; None without windows."""
     proof: FormatProof | None = None
     """Comparison with the format's own runtime; None for torch's own formats, for black boxes, and
     for a file without gradients, of which the audit asks that runtime itself."""

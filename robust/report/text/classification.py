@@ -153,6 +153,7 @@ CLASSIFICATION = Vocabulary(
     goal=_goal,
     errors=_errors,
     subject=lambda report: ("Finding", finding_sentence(report)),
+    counts="{}",
     population=_population,
     rule=RULE,
     section="Accuracy under attack",

@@ -71,6 +71,7 @@ def segmentation(task: AuditedTask) -> Vocabulary:
         goal=_goal,
         errors=_errors,
         subject=lambda report: ("Structures", structures_sentence(report)),
+        counts="{} (cases with the structure)",
         population=_population,
         rule=_RULE,
         section="Outlines under attack",

@@ -71,6 +71,8 @@ class Vocabulary:
     """A sentence on the errors under one attack, which begins with the third argument."""
     subject: Callable[[Report], tuple[str, str]]
     """What the data show, for the opening: name of the fact and a sentence."""
+    counts: str
+    """Number of cases by class; field 0."""
     population: Callable[[Report], str]
     """The same in a technical file, a sentence."""
     rule: str
