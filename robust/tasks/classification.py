@@ -142,6 +142,10 @@ class Classification:
         """The whole image."""
         return None
 
+    def outlines(self, batch: Batch, logits: Tensor | None = None) -> None:
+        """There are none."""
+        return None
+
     def scorer(self, by_group: ByGroup, cases: Cases, clean: Condition) -> Scorer:
         """Accuracy, AUC and the like."""
         labels = np.array([entry.label for entry in cases.entries])

@@ -140,5 +140,11 @@ class Task(Protocol):
     def region(self, batch: Batch) -> Tensor | None:
         """Where the attacker may touch, `(n, 1, *space)` bool; None: everywhere."""
 
+    def outlines(self, batch: Batch, logits: Tensor | None = None) -> Tensor | None:
+        """Where each structure is, `(n, S, *space)` bool: by these logits, or without in truth.
+
+        None where there are no structures.
+        """
+
     def scorer(self, by_group: ByGroup, cases: Cases, clean: Condition) -> TaskScorer:
         """What scores these cases, whose clean predictions are `clean`."""
