@@ -103,10 +103,13 @@ class AutoAttack:
         fab_runs = sum(attack.minimum_norm for attack in stages)
         closing = self._search.passes + len(WIDER) * self._approach.passes
         usual = 3 + sum(attack.passes + 1 for attack in stages) + fab_runs * closing
-        stages = list(self._stages_on_means())
-        means = sum(attack.passes for attack in stages)
+        means = [*self._stages_on_means()], [*self._dense_stages(max(self.queries // PASSES, 1))]
         return max(
-            usual + LOCAL_PASSES + FURTHER_PASSES, 3 + PASSES * means + JUDGING_PASSES * len(stages)
+            usual + LOCAL_PASSES + FURTHER_PASSES,
+            *(
+                3 + sum(PASSES * attack.passes + JUDGING_PASSES for attack in stages)
+                for stages in means
+            ),
         )
 
     @property

@@ -94,17 +94,18 @@ def audit(
     """Audit a classifier or a segmenter on cases.
 
     `attacks` are names or instances (default: those of Ma et al., or those for segmentation).
-    `cases` and `reference` are `Cases`, or what `robust.cases_from` takes, such as `(x, y)`. The
-    default for a model without gradients is Noise and Square. `detectors` (names or instances,
-    not fitted) learn from `reference`, cases of the split that the classifier learned from, and are
-    evaluated on the attacks. `settings` are the fields of a plan's `[audit]` table: norm, eps,
-    cells, goal, target, threshold, seed, chunk; `segmentation`, `detection`, `scenarios`, `doubts`
-    and `report` are dicts of those of its tables of that name. Images made on `surrogate`, another
-    model, are shown to the classifier; `twin`, the version of it that is deployed, is compared
-    with it. With `out` the run lives in that folder and resumes from it, and `gallery` cases are drawn there as
-    pictures (default: 6, or none where a picture may carry a name). `progress` is told how far the
-    whole run is, `announce` the folder, the cost and each stage in a line. The classifier is
-    copied, never changed. Raises InputError.
+    `cases` and `reference` are `Cases`, or what `robust.cases_from` takes, such as `(x, y)`.
+    The default for a model without gradients is Noise and Square. `detectors` (names or
+    instances, not fitted) learn from `reference`, cases of the split that the classifier
+    learned from, and are evaluated on the attacks. `settings` are the fields of a plan's
+    `[audit]` table: norm, eps, cells, goal, target, threshold, seed, chunk; `segmentation`,
+    `detection`, `scenarios`, `doubts` and `report` are dicts of those of its tables of that
+    name. Images made on `surrogate`, another model, are shown to the classifier; `twin`, the
+    version of it that is deployed, is compared with it. With `out` the run lives in that folder
+    and resumes from it, and `gallery` cases are drawn there as pictures (default: 6, or none
+    where a picture may carry a name). `progress` is told how far the whole run is, `announce`
+    the folder, the cost and each stage in a line. The classifier is copied, never changed.
+    Raises InputError.
     """
     require_adapter(classifier)
     for other in (surrogate, twin):

@@ -23,8 +23,7 @@ class AuditedData:
     groups: int
     """Number of groups (patients, lesions) among them: the unit of every interval."""
     classes: Mapping[str, int]
-    """Number of cases by class name, in the order of the model's outputs; of outlines by the name
-    of each structure that counts."""
+    """Number of cases by class name, in the order of the model's outputs."""
     findings: tuple[str, ...] = ()
     """Classes that count as a finding (disease), for sensitivity and specificity; empty where the
     plan names none."""
@@ -86,7 +85,7 @@ class AuditedModel:
     channels: int | None = 3
     """Number of channels that the network expects; None: those of each image."""
     size: tuple[int, ...] | None = None
-    """Height and width that images are resized to, in pixels (of volumes depth, height, width);
+    """Height and width (of a volume: depth, height, width) that images are resized to, in pixels;
     None where they keep theirs."""
     interpolation: str = "bilinear"
     """How images are resized."""
@@ -100,6 +99,18 @@ class AuditedModel:
     """Which output stands for each class, matched by name; None where they stand in order."""
     output_key: str | int | None = None
     """Which of several tensors the network returns as its logits; None where that is plain."""
+    overlapping: bool = False
+    """Of a segmenter: whether a pixel may belong to several structures."""
+    spatial_dims: int | None = None
+    """2 for images, 3 for volumes; None where the network takes both, or does not tell."""
+    multiple_of: int | None = None
+    """Of a segmenter: images are padded with zeros to a multiple of so many pixels."""
+    window: tuple[int, ...] | None = None
+    """Of a segmenter: sides of the sliding window, in pixels; None where whole images are shown."""
+    overlap: float = 0.0
+    """Share of a window that the next one covers too."""
+    blend: str = ""
+    """How windows are weighed where they overlap: `gaussian` or `constant`; empty without one."""
     mean: tuple[float, ...] = ()
     """Per channel: subtracted from pixels in [0, 1] before the network."""
     std: tuple[float, ...] = ()
@@ -118,19 +129,6 @@ class AuditedModel:
     """Whether gradients lead through the model; where not, only attacks that need none ran."""
     notes: tuple[str, ...] = ()
     """What was chosen or left out as the model was read, as sentences."""
-    overlapping: bool = False
-    """Of outlines: whether a pixel may belong to several structures."""
-    spatial_dims: int | None = None
-    """Axes of the images that a segmentation network takes: 2, or 3 for volumes; None: either."""
-    multiple_of: int | None = None
-    """A segmentation network's images are padded with zeros to a multiple of this; None: not."""
-    window: tuple[int, ...] | None = None
-    """Sides of the window that moves over each image or volume, in pixels; None: it is read as a
-    whole."""
-    overlap: float | None = None
-    """Share of a window that the next one covers, too; None without windows."""
-    blend: str | None = None
-    """How windows are put together: `gaussian` or `constant`; None without windows."""
     proof: FormatProof | None = None
     """Comparison with the format's own runtime; None for torch's own formats, for black boxes, and
     for a file without gradients, of which the audit asks that runtime itself."""

@@ -224,13 +224,20 @@ class Segmentation:
         target = None if case.target_mask is None else case.target_mask.numpy()
         return kept_scores(
             predicted,
-            _mask_of(case).numpy(),
+            self._counted(_mask_of(case)).numpy(),
             structures=self.numbers,
             overlapping=self.record.overlapping,
             spacing=case.spacing if self.record.unit == "mm" else None,
             tolerance=self.record.tolerance,
             target_mask=target,
         )
+
+    def _counted(self, mask: Tensor) -> Tensor:
+        """The mask of a case, its structures that do not count marked so."""
+        if self.record.overlapping or len(self.numbers) == len(self.classes) - 1:
+            return mask
+        others = [k for k in range(1, len(self.classes)) if k not in self.numbers]
+        return mask.masked_fill(torch.isin(mask, torch.tensor(others)), NOT_OUTLINED)
 
     def _as_labels(self, masks: Tensor) -> Tensor:
         y = masks.long()
