@@ -42,8 +42,10 @@ class Streams:
     changes them. A slice shares the streams: its draws advance them.
     """
 
-    def __init__(self, generators: Sequence[torch.Generator]) -> None:
+    def __init__(self, generators: Sequence[torch.Generator], inside: Tensor | None = None) -> None:
+        """Normal draws in the shape of an image are zero outside `inside (1, *space)`, bool."""
         self._generators = list(generators)
+        self._inside = inside
 
     @classmethod
     def of(cls, seed: int, ids: Sequence[object], *labels: object) -> Streams:
@@ -66,7 +68,11 @@ class Streams:
         index = torch.as_tensor(rows)
         if index.dtype == torch.bool:
             index = index.nonzero().flatten()
-        return Streams([self._generators[int(i)] for i in index])
+        return Streams([self._generators[int(i)] for i in index], self._inside)
+
+    def within(self, inside: Tensor) -> Streams:
+        """The same streams for attacks that may touch only the pixels `inside (1, *space)`."""
+        return Streams(self._generators, inside)
 
     def uniform(self, like: Tensor) -> Tensor:
         """Uniform on [0, 1), with the shape, dtype and device of `like`."""
@@ -74,7 +80,10 @@ class Streams:
 
     def normal(self, like: Tensor) -> Tensor:
         """Standard normal, with the shape, dtype and device of `like`."""
-        return self._draw(torch.randn, like)
+        draws = self._draw(torch.randn, like)
+        if self._inside is None or like.shape[2:] != self._inside.shape[1:]:
+            return draws
+        return draws * self._inside
 
     def seed(self) -> int:
         """One seed drawn from all streams, for foreign code that draws for the whole batch."""

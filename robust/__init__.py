@@ -1,4 +1,4 @@
-"""`robust` audits trained medical image classifiers. Importing it loads no torch."""
+"""`robust` audits trained medical image models. Importing it loads no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from robust.cases import Case, Cases, cases_from, open_cases
     from robust.errors import InputError
     from robust.guard import Guard, fit_detector
-    from robust.models import BlackBox, Classifier, load_classifier
+    from robust.models import BlackBox, Classifier, Segmenter, load_classifier, load_segmenter
     from robust.plan import Plan, load_plan
     from robust.records import Report
 
@@ -23,6 +23,7 @@ __all__ = [
     "InputError",
     "Plan",
     "Report",
+    "Segmenter",
     "audit",
     "audit_findings",
     "audit_plan",
@@ -30,6 +31,7 @@ __all__ = [
     "fit_detector",
     "load_classifier",
     "load_plan",
+    "load_segmenter",
     "open_cases",
 ]
 
@@ -42,6 +44,7 @@ _HOMES = {
     "InputError": "robust.errors",
     "Plan": "robust.plan",
     "Report": "robust.records",
+    "Segmenter": "robust.models",
     "audit": "robust.auditing",
     "audit_findings": "robust.auditing",
     "audit_plan": "robust.auditing",
@@ -49,6 +52,7 @@ _HOMES = {
     "fit_detector": "robust.guard",
     "load_classifier": "robust.models",
     "load_plan": "robust.plan",
+    "load_segmenter": "robust.models",
     "open_cases": "robust.cases",
 }
 

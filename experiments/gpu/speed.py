@@ -22,11 +22,11 @@ from attacks import APGD, PGD, Attack, AutoAttack, CarliniWagnerL2, ThreatModel
 from robust.benchmark.contest import FLOOR, OURS, PLAIN, contest, library_defaults, measure_strength
 from robust.benchmark.workloads import Workload, from_architecture
 from robust.cases.case import Case
-from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.goal import ANY_ERROR
 from robust.engine.mixed_precision import MixedPrecisionAttacker
 from robust.models import full_precision
+from robust.tasks.classification import ANY_ERROR
+from robust.tasks.contract import Batch
 
 EPS = 1 / 255
 LONG = 1e9

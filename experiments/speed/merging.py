@@ -70,7 +70,7 @@ def fill(run: Path, size: Size, number: int) -> None:
         for key in size.keys:
             values = rng.normal(size=(len(rows), 4))
             outcomes = [
-                Outcome(r, v[:2], abs(v[2]), abs(v[3]), r % 3 > 0, False, 40.0)
+                Outcome(r, v[:2], abs(v[2]), abs(v[3]), abs(v[3]), r % 3 > 0, False, 40.0)
                 for r, v in zip(rows, values, strict=True)
             ]
             store.add_outcomes(key, chunk, outcomes, 1.0)

@@ -29,20 +29,28 @@ from robust.diagnostics.probe import probe
 from robust.engine.cells import make_attacks, make_cells
 from robust.engine.database.errors import DatabaseUnavailable
 from robust.engine.identity.attacks import attacks_of_run
-from robust.engine.outcome_table import write_table
+from robust.engine.outcome_table.write import write_table
 from robust.engine.provenance import Provenance
 from robust.engine.run_directory import RunDirectory, open_run, writing
-from robust.engine.run_memory import CASE_SET, DETECTION, MERGED_GROUPS, SCENARIOS, TWIN, CaseSet
+from robust.engine.run_memory import (
+    CASE_SET,
+    DETECTION,
+    MERGED_GROUPS,
+    SCENARIOS,
+    TASK,
+    TWIN,
+    CaseSet,
+)
 from robust.engine.run_store import RunStore
 from robust.engine.session import RunInputs, Session
 from robust.engine.summary import Summary
 from robust.errors import BlackBoxFailure, InputError, first_line
 from robust.files import write_atomically
 from robust.gallery.select import make_gallery
-from robust.models import Classifier
+from robust.models import Adapter
 from robust.models.class_order import matched
 from robust.models.gradient_free import fitting_plan
-from robust.models.preparation import require_classifier
+from robust.models.preparation import require_adapter
 from robust.plan.load import make_plan
 from robust.plan.machines import WorkerChoice
 from robust.plan.parameters import parameters_of
@@ -57,6 +65,7 @@ from robust.progress import (
 from robust.records import GALLERY, Detection, Exhibit, Report
 from robust.scenarios.run import run_scenarios
 from robust.scenarios.twin import compare_twin
+from robust.tasks.make import remembered_task
 
 MOST_CASES = 100_000_000
 """More than this is a forged number, for which no memory is taken."""
@@ -65,14 +74,14 @@ _log = logging.getLogger(__name__)
 
 
 def audit(
-    classifier: Classifier,
+    classifier: Adapter,
     cases: Any,
     *,
     attacks: Sequence[str | Attack] | None = None,
     detectors: Sequence[str | Detector] = (),
     reference: Any = None,
-    surrogate: Classifier | None = None,
-    twin: Classifier | None = None,
+    surrogate: Adapter | None = None,
+    twin: Adapter | None = None,
     out: str | Path | None = None,
     title: str = "Robustness audit",
     gallery: int | None = None,
@@ -82,28 +91,30 @@ def audit(
     announce: Announce = no_announcement,
     **settings: Any,
 ) -> Report:
-    """Audit a classifier on cases. `attacks` are names or instances (default: those of Ma et al.).
+    """Audit a classifier or a segmenter on cases.
 
-    `cases` and `reference` are `Cases`, or what `robust.cases_from` takes, such as `(x, y)`. The
-    default for a model without gradients is Noise and Square. `detectors` (names or instances,
-    not fitted) learn from `reference`, cases of the split that the classifier learned from, and are
-    evaluated on the attacks. `settings` are the fields of a plan's `[audit]` table: norm, eps,
-    cells, goal, target, threshold, seed, chunk; `detection`, `scenarios`, `doubts` and `report` are
-    dicts of those of its tables of that name. Images made on `surrogate`, another model, are shown
-    to the classifier; `twin`, the version of it that is deployed, is compared with it. With `out`
-    the run lives in that folder and resumes from it, and `gallery` cases are drawn there as
-    pictures (default: 6, or none where a picture may carry a name). `progress` is told how far the
-    whole run is, `announce` the folder, the cost and each stage in a line. The classifier is
-    copied, never changed. Raises InputError.
+    `attacks` are names or instances (default: those of Ma et al., or those for segmentation).
+    `cases` and `reference` are `Cases`, or what `robust.cases_from` takes, such as `(x, y)`.
+    The default for a model without gradients is Noise and Square. `detectors` (names or
+    instances, not fitted) learn from `reference`, cases of the split that the classifier
+    learned from, and are evaluated on the attacks. `settings` are the fields of a plan's
+    `[audit]` table: norm, eps, cells, goal, target, threshold, seed, chunk; `segmentation`,
+    `detection`, `scenarios`, `doubts` and `report` are dicts of those of its tables of that
+    name. Images made on `surrogate`, another model, are shown to the classifier; `twin`, the
+    version of it that is deployed, is compared with it. With `out` the run lives in that folder
+    and resumes from it, and `gallery` cases are drawn there as pictures (default: 6, or none
+    where a picture may carry a name). `progress` is told how far the whole run is, `announce`
+    the folder, the cost and each stage in a line. The classifier is copied, never changed.
+    Raises InputError.
     """
-    require_classifier(classifier)
+    require_adapter(classifier)
     for other in (surrogate, twin):
         if other is not None:
-            require_classifier(other)
+            require_adapter(other)
     cases = cases_from(cases)
     reference = None if reference is None else cases_from(reference)
     raw: dict[str, Any] = {"title": title}
-    for table in ("detection", "scenarios", "doubts", "report"):
+    for table in ("segmentation", "detection", "scenarios", "doubts", "report"):
         raw[table] = settings.pop(table, {})
     if gallery is not None and isinstance(raw["report"], dict):
         raw["report"] = {"gallery": gallery, **raw["report"]}
@@ -119,8 +130,12 @@ def audit(
         made = [next(named) if isinstance(a, str) else a for a in attacks]
     known = _detectors(plan.detectors, detectors)
     made = made or make_attacks(plan.attacks)
-    models = (None if m is None else matched(m, cases.classes) for m in (surrogate, twin))
-    inputs = RunInputs(matched(classifier, cases.classes), cases, made, reference, *models)
+
+    def fitted(model: Adapter) -> Adapter:
+        return matched(model, cases.classes, cases.outlines)
+
+    others = (None if m is None else fitted(m) for m in (surrogate, twin))
+    inputs = RunInputs(fitted(classifier), cases, made, reference, *others)
     staged = StagedProgress(progress, announce)
     return run_request(AuditRequest(plan, inputs, known, out, staged, device, skip_broken))
 
@@ -192,7 +207,8 @@ def _report_so_far(store: RunStore, directory: Path) -> Report:
         cases = merged.applied(cases)
     plan = provenance.plan
     attacks = attacks_of_run(plan.attacks, store)
-    cells = make_cells(plan.attacks, attacks, plan.audit, len(cases.classes))
+    task = remembered_task(plan, cases, store.get(TASK))
+    cells = make_cells(plan.attacks, attacks, plan.audit, task)
     scenarios = store.get(SCENARIOS)
     twin = store.get(TWIN)
     found = StageResults(
@@ -200,7 +216,7 @@ def _report_so_far(store: RunStore, directory: Path) -> Report:
         scenarios=scenarios.scenarios if scenarios else (),
         twin=twin.twin if twin else None,
     )
-    return make_report(provenance, cases, cells, store, found)
+    return make_report(provenance, cases, cells, store, task, found)
 
 
 def _known_cases(store: RunStore, known: CaseSet) -> Cases:
@@ -222,6 +238,7 @@ def _known_cases(store: RunStore, known: CaseSet) -> Cases:
         noun=known.noun,
         showable=known.showable,
         notes=known.notes,
+        outlines=known.outlines,
     )
 
 
@@ -329,6 +346,7 @@ class _Stages:
                 session.cases,
                 session.cells,
                 session.store,
+                session.task,
                 stages,
                 gallery if request.out else no_gallery,
             )
@@ -350,7 +368,13 @@ class _Stages:
 
     def _write_table(self, session: Session) -> str:
         with writing(self.directory.path):
-            return write_table(self.directory.path, session.store, session.cases, session.cells)
+            return write_table(
+                self.directory.path,
+                session.store,
+                session.cases,
+                session.cells,
+                session.task.record,
+            )
 
 
 def _detect(session: Session, run: DetectionRun, stage: Callable[[str], None]) -> Detection:

@@ -38,6 +38,7 @@ from robust.records import (
     record_from,
 )
 from robust.storage.survival import survivals
+from robust.tasks.contract import Task
 
 MakeGallery = Callable[[Summary], tuple[Exhibit, ...]]
 
@@ -65,6 +66,7 @@ def make_report(
     cases: Cases,
     cells: Sequence[Cell],
     store: RunStore,
+    task: Task,
     stages: StageResults = StageResults(),
     make_gallery: MakeGallery | None = None,
 ) -> Report:
@@ -81,7 +83,7 @@ def make_report(
         "gallery": make_gallery is not None,
     }
     known = known_images(store, finished.rows)
-    summary = Summary(store, cases, cells, finished, pixels=known.values)
+    summary = Summary(store, cases, cells, finished, task, pixels=known.values)
     results = RunResults(
         provenance=provenance,
         cases=cases,
@@ -96,7 +98,7 @@ def make_report(
         twin=stages.twin,
         grey_in_colour=known.grey_in_colour,
         brightest=known.brightest,
-        missing_stages=missing_stages(provenance.plan, cases, cells, store, ended),
+        missing_stages=missing_stages(provenance.plan, cases, cells, store, ended, task),
     )
     gallery = () if make_gallery is None else make_gallery(summary)
     return Report(
@@ -118,6 +120,7 @@ def make_report(
         missing_stages=results.missing_stages,
         detection=stages.detection,
         scenarios=stages.scenarios,
+        task=task.record,
         twin=stages.twin,
         accuracy_curves=accuracy_curves(cells, summary),
         survival=survivals(store, cells, summary, provenance.differentiable),
@@ -128,12 +131,13 @@ def _data(results: RunResults, values: int) -> AuditedData:
     """`values` is the size of an image (c * h * w)."""
     cases, finished = results.cases, results.finished
     counts = Counter(entry.label for entry in results.summary.cases.entries)
+    outlined = {name: one.cases for name, one in results.clean.scores.outlines.items()}
     return AuditedData(
         source=cases.source,
         split=cases.split,
         cases=len(finished.rows),
         groups=results.summary.groups,
-        classes={name: counts[i] for i, name in enumerate(cases.classes)},
+        classes=outlined or {name: counts[i] for i, name in enumerate(cases.classes)},
         findings=tuple(cases.classes[i] for i in cases.findings),
         images=results.provenance.plan.report.images or cases.noun,
         synthetic=cases.phantom,

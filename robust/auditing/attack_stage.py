@@ -12,7 +12,6 @@ from robust.auditing.request import AuditRequest
 from robust.detection.detection_run import DetectionRun
 from robust.detection.record import attack_features
 from robust.detection.start import start_detection
-from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.identity.surroundings import threads_restored
 from robust.engine.run_store import Observations, Outcome, RunStore
@@ -22,6 +21,7 @@ from robust.models.acceleration.memory import keep_freed_memory
 from robust.models.backward import backward_errors
 from robust.models.gradient_free import has_gradients
 from robust.storage.survival import StorageCheck
+from robust.tasks.contract import Batch
 
 
 @contextmanager
@@ -57,7 +57,7 @@ class AttackStage:
             session.runner.predict_clean(new)
         black_box = session.classifier.origin.is_black_box  # saving is not worth its queries
         storage = StorageCheck(
-            session.runner.logits, session.goal, has_gradients(session.classifier)
+            session.runner.logits, session.task, has_gradients(session.classifier)
         )
 
         def observe(
@@ -67,11 +67,11 @@ class AttackStage:
             features = attack_features(run, cell, x_adv, outcomes) if run else ()
             return Observations(features, survival)
 
-        session.runner.attack(session.cells, session.goal, self.seed, observe, chunks)
+        session.runner.attack(session.cells, self.seed, observe, chunks)
 
     def settle(self) -> None:
         """Settle, before any attack, how attacks run the network."""
-        self.session.runner.settle(self.session.cells, self.session.goal)
+        self.session.runner.settle(self.session.cells)
 
 
 def ignore_session(session: Session) -> None:

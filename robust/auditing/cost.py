@@ -19,7 +19,7 @@ from robust.engine.run_memory import DETECTION, RANDOM
 from robust.engine.run_memory import PROBE as PROBE_RESULTS
 from robust.engine.runner import RANDOM_QUERIES
 from robust.engine.session import Session
-from robust.models import Classifier
+from robust.models import Adapter
 from robust.plan.spec import Plan
 from robust.progress import StagedProgress, clock_text
 from robust.report.text.format import counted
@@ -263,7 +263,7 @@ def told_cost(request: AuditRequest, chunks: range | None = None) -> ToldCost:
     )
 
 
-def _notes(model: Classifier, before: str = "") -> tuple[str, ...]:
+def _notes(model: Adapter, before: str = "") -> tuple[str, ...]:
     """What the user should know of a model as it was loaded."""
     return tuple(before + note for note in model.origin.notes)
 

@@ -16,17 +16,16 @@ from robust.auditing.attack_stage import computing
 from robust.auditing.findings import CannotAuditFinding, FindingAudit, requested_findings
 from robust.auditing.request import AuditRequest, RunSettings, open_request
 from robust.cases.case import Case
-from robust.cases.consistency import check_outputs
 from robust.detection.factory import make_extractor
 from robust.engine.batch import group_by_shape, stack_images
 from robust.engine.cells import running_order
-from robust.engine.goal import goal_of
 from robust.errors import InputError
-from robust.models import Classifier, choose_device, prepare
+from robust.models import Adapter, choose_device, prepare
 from robust.models.acceleration.accelerate import make_fast_models
-from robust.models.preparation import image_template
+from robust.models.preparation import image_template, require_classifier
 from robust.plan.findings import asks_for_several
 from robust.plan.spec import Plan
+from robust.tasks.make import task_of
 
 READING_SECONDS = 1.0
 """Images are read for so long, at most a chunk of them."""
@@ -142,7 +141,7 @@ def _of_request(request: AuditRequest, settings: RunSettings, speed: Speed | Non
     request.check()
     plan = request.plan
     inputs, cells = request.inputs, request.cells
-    goal_of(plan.audit, inputs.cases)
+    task_of(plan, inputs.cases)
     workers = 1 if settings.workers is None else settings.workers.count or 1
     if speed is None:
         with computing(settings.device):
@@ -196,20 +195,24 @@ def measure_speed(request: AuditRequest) -> Speed:
     x = stack_images(shaped, image_template(ready))
     with torch.no_grad():
         logits, forward = _timed(lambda: ready(x), x)
-    check_outputs(logits, cases.classes)
-    truth = torch.tensor([case.label for _, case in shaped], device=x.device)
+    own = [case for _, case in shaped]
+    request.task.check(logits, own)
+    right = request.task.right(request.task.keep(logits, own), own)
     each, gradients = _seconds_of_pass(request, ready, x, forward / len(x))
     features = 0
     if request.detectors:
         with torch.no_grad():
             extract = make_extractor(
-                ready, list(request.detectors.values()), x[:1], plan.detection.layers
+                require_classifier(ready),
+                list(request.detectors.values()),
+                x[:1],
+                plan.detection.layers,
             )
             found = extract(x[:1])
         features = found.logits.shape[1] + sum(v.shape[1] for v in found.layers.values())
     return Speed(
         images=len(x),
-        correct=int((logits.argmax(1) == truth).sum()),
+        correct=int(right.sum()),
         read=read + forward / len(x),
         each=each,
         gradients=gradients,
@@ -219,7 +222,7 @@ def measure_speed(request: AuditRequest) -> Speed:
 
 
 def _seconds_of_pass(
-    request: AuditRequest, ready: Classifier, x: Tensor, forward: float
+    request: AuditRequest, ready: Adapter, x: Tensor, forward: float
 ) -> tuple[float, bool]:
     """Seconds of a pass of one image, half of them backward, and whether it has a gradient."""
     if not ready.origin.differentiable:

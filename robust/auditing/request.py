@@ -14,19 +14,28 @@ from robust.detection.factory import make_detectors
 from robust.detection.reference import check_reference
 from robust.engine.cells import Cell, make_attacks, make_cells
 from robust.engine.database.clean_outputs import CleanOutputs
-from robust.engine.inputs import open_model, open_plan, open_reference, open_twin
+from robust.engine.inputs import (
+    open_model,
+    open_plan,
+    open_reference,
+    open_segmenter,
+    open_twin,
+)
 from robust.engine.runner import RunOptions
 from robust.engine.session import RunInputs, identity_of_run
 from robust.errors import InputError
-from robust.models import Classifier
+from robust.models import Adapter
 from robust.models.blackbox.queries import QueryCounter
 from robust.models.class_order import match_classes
 from robust.models.gradient_free import fitting_plan
+from robust.models.preparation import require_classifier
 from robust.plan.machines import WorkerChoice
 from robust.plan.spec import Plan
 from robust.progress import Announce, Progress, StagedProgress, no_announcement, no_progress
 from robust.scenarios.run import check_scenarios
 from robust.scenarios.twin import check_twin
+from robust.tasks.contract import Task
+from robust.tasks.make import task_of
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,12 @@ class AuditRequest:
     def cells(self) -> list[Cell]:
         """Every attack of the plan at every eps."""
         plan, inputs = self.plan, self.inputs
-        return make_cells(plan.attacks, inputs.attacks, plan.audit, len(inputs.cases.classes))
+        return make_cells(plan.attacks, inputs.attacks, plan.audit, self.task)
+
+    @cached_property
+    def task(self) -> Task:
+        """What the model is asked."""
+        return task_of(self.plan, self.inputs.cases)
 
     @cached_property
     def identity(self) -> dict[str, str]:
@@ -83,6 +97,7 @@ class AuditRequest:
                 "a black box is asked by one process, so that its queries are counted and kept "
                 "within the budget; leave --shard, --engine and --workers out"
             )
+        self.task.check_stages(self.plan, twin=self.inputs.twin is not None)
         check_scenarios(self.plan.scenarios)
         check_twin(self.inputs.twin)
         if self.detectors:
@@ -115,7 +130,7 @@ def open_request(plan: Plan, settings: RunSettings) -> AuditRequest:
 
 def request_on(
     plan: Plan,
-    classifier: Classifier,
+    classifier: Adapter,
     cases: Cases,
     settings: RunSettings,
     clean_outputs: CleanOutputs | None = None,
@@ -124,10 +139,15 @@ def request_on(
     detectors = make_detectors(plan.detectors)
     reference = open_reference(plan.data, plan.detection.reference) if detectors else None
     other = plan.scenarios.surrogate
-    surrogate = None if other is None else open_model(other)
-    if surrogate is not None:
-        match_classes(surrogate, cases.classes)
-    twin = None if plan.twin is None else open_twin(plan.twin, classifier, cases.classes)
+    surrogate: Adapter | None = None
+    if other is not None:
+        surrogate = open_model(other) if cases.outlines is None else open_segmenter(other)
+        match_classes(surrogate, cases.classes, cases.outlines)
+    twin = (
+        None
+        if plan.twin is None
+        else open_twin(plan.twin, require_classifier(classifier), cases.classes)
+    )
     plan = fitting_plan(plan, classifier, surrogate)
     attacks = make_attacks(plan.attacks)
     return AuditRequest(

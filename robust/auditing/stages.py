@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
-from robust.engine.goal import eligible_cases
+from robust.engine.eligible import right_cases
 from robust.engine.run_memory import (
     DETECTION,
     PROBE,
@@ -20,10 +20,16 @@ from robust.plan.spec import Plan
 from robust.records import STAGES
 from robust.scenarios.run import asks_for_scenarios
 from robust.storage.survival import is_measured
+from robust.tasks.contract import Task
 
 
 def missing_stages(
-    plan: Plan, cases: Cases, cells: Sequence[Cell], store: RunStore, ended: Mapping[str, bool]
+    plan: Plan,
+    cases: Cases,
+    cells: Sequence[Cell],
+    store: RunStore,
+    ended: Mapping[str, bool],
+    task: Task,
 ) -> tuple[str, ...]:
     """Stages of `STAGES` that the plan asks for and that are not finished.
 
@@ -40,7 +46,7 @@ def missing_stages(
         and (not attacked or store.get(SCENARIOS) is None),
         "twin": (plan.twin is not None or store.get(TWIN_OUTPUTS) is not None)
         and (not attacked or store.get(TWIN) is None),
-        "probe": plan.doubts.probe and not (attacked and _is_probed(store, cases)),
+        "probe": plan.doubts.probe and not (attacked and _is_probed(store, cases, task)),
         "table": not ended["table"],
         "gallery": _shows_images(plan, cases) and not ended["gallery"],
     }
@@ -48,9 +54,9 @@ def missing_stages(
     return tuple(stage for stage in STAGES if missing[stage])
 
 
-def _is_probed(store: RunStore, cases: Cases) -> bool:
+def _is_probed(store: RunStore, cases: Cases, task: Task) -> bool:
     """Whether the probe has run, or there is no case that it could probe."""
-    return store.get(PROBE) is not None or not eligible_cases(store.clean(), cases.entries)
+    return store.get(PROBE) is not None or not right_cases(store.clean(), cases.entries, task)
 
 
 def _shows_images(plan: Plan, cases: Cases) -> bool:

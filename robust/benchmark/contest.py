@@ -22,9 +22,7 @@ from robust.benchmark.attack_speed import bare_passes
 from robust.benchmark.peers import PeerAttack, installed_peers, seeded
 from robust.benchmark.workloads import Workload
 from robust.cases.case import Case
-from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.goal import ANY_ERROR
 from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
 from robust.engine.run_store import RunStore
 from robust.engine.runner import TIMING_IMAGES
@@ -32,6 +30,8 @@ from robust.errors import first_line
 from robust.models import full_precision
 from robust.models.acceleration.memory import keep_freed_memory
 from robust.progress import Progress, no_progress
+from robust.tasks.classification import ANY_ERROR
+from robust.tasks.contract import Batch
 
 OURS, OURS_EARLY_STOP = "robust", "robust, first success"
 FLOOR, PLAIN = "bare passes, as quick", "bare passes, plain network"

@@ -14,7 +14,7 @@ from robust.engine.inputs import open_plan
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, full_precision, prepare, random_classifier
 from robust.models.gradient_free import has_gradients
-from robust.models.preparation import image_template
+from robust.models.preparation import image_template, require_classifier
 from robust.plan.load import load_plan
 
 BATCH = 64
@@ -59,7 +59,7 @@ def from_plan(path: Path, limit: int, device: str, *, allow_code: bool = False) 
     x, y = torch.cat(images)[:limit], torch.cat(labels)[:limit]
     if not len(x):
         raise InputError("no case is classified correctly; there is nothing to attack")
-    return Workload(ready, x, y)
+    return Workload(require_classifier(ready), x, y)
 
 
 def from_architecture(

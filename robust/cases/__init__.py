@@ -52,15 +52,15 @@ def open_cases(
     grey: bool = False,
     **options: Any,
 ) -> Cases:
-    """The cases of a folder, a table, a MedMNIST file, or `phantom:chest_xray|fundus|dermoscopy`.
+    """The cases of a folder, a table, a MedMNIST file, or synthetic ones, `phantom:NAME`.
 
     Further options are those of the reader that fits (`TableOptions`, `open_folder`,
-    `open_medmnist`, `open_phantoms`): table, file, split, label, where, classes, findings, group,
-    subgroups, window. DICOM files lie in folders as other images do, or a DICOMDIR with cases.csv
-    beside it. `limit` draws so many cases with `limit_seed` (0), stratified by class and group;
-    `size`, (h, w) or one number, and `grey` change what is read, and so what the attacker may
-    touch. `depth` says that image files hold values of so many bits, such as 12 in files of 16.
-    Raises InputError.
+    `open_medmnist`, `open_phantoms`): table, file, split, label, mask, where, classes, findings,
+    group, subgroups, volumes, window. DICOM files lie in folders as other images do, or a DICOMDIR
+    with cases.csv beside it. `limit` draws so many cases with `limit_seed` (0), stratified by class
+    and group; `size`, (h, w) or one number, and `grey` change what is read, and so what the
+    attacker may touch. `depth` says that image files hold values of so many bits, such as 12 in
+    files of 16. Raises InputError.
     """
     given = _given(options)
     place = None if str(path).startswith(PREFIX) else _table_of(_at_home(path), given)
@@ -73,7 +73,7 @@ def open_cases(
         if limit < 1:
             raise InputError(f"limit {limit} selects no case; use 1 or more")
         cases = cases.sample(limit, limit_seed or 0)
-    if given.get("findings") is None and len(cases.classes) == 2:
+    if given.get("findings") is None and len(cases.classes) == 2 and cases.outlines is None:
         if notice := finding_notice(cases.classes, cases.findings):
             _log.warning("robust: %s", notice)
     return _as_shown(cases, size, grey, depth)
@@ -204,6 +204,8 @@ def _open_table(folder: Path, directory: Path | None, given: Mapping[str, Any]) 
         name: tuple(value) if isinstance(value, list) else value
         for name, value in _known(TableOptions, given, str(folder)).items()
     }
+    if isinstance(options.get("spacing"), int | float):
+        options["spacing"] = (options["spacing"],)
     for name in ("table", "join", "positive"):
         if isinstance(options.get(name), str):
             options[name] = (options[name],)

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from robust.cases.index.findings import finding_of_two
 from robust.cases.index.sampling import Unit, sample
+from robust.cases.masks.stored import NOT_OUTLINED as NOT_OUTLINED
+from robust.cases.masks.stored import StoredMask
 from robust.cases.stored_pixels import Pixels as Pixels
 from robust.cases.stored_pixels import Stored as Stored
+from robust.cases.volumes.grid import Grid, check_same_grid
 from robust.errors import InputError, did_you_mean
 
-NOT_OUTLINED = 255
-"""Value of pixels in a mask that do not count."""
 MOST_CLASSES = 10_000
 """A larger number is not a class: another column was named as the label."""
 
@@ -31,7 +32,15 @@ class StoredImage:
     """Stored pixels, and how they are displayed."""
 
     pixels: Pixels
+    """`(h, w)`, `(h, w, c)`, or those of a volume `(d, h, w, c)`."""
     stored: Stored
+    grid: Grid | None = None
+    """None where the file does not say where its pixels lie."""
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """The axes of its pixels without that of channels."""
+        return self.pixels.shape[: 3 if self.pixels.ndim == 4 else 2]
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,11 @@ class Entry:
     location: Any
     """Where the pixels are, in the form that `Cases.read` takes."""
     size: int = 0
-    """Bytes of the file, so that a changed file of the same name is noticed."""
+    """Bytes of the files, so that a changed file of the same name is noticed."""
+    mask: Any = None
+    """Where the mask is, in the form that `Cases.read_mask` takes; None without one."""
+    target_mask: Any = None
+    """As `mask`, of what an attacker wants to be predicted."""
 
 
 @dataclass(frozen=True)
@@ -115,13 +128,19 @@ class Cases(Sequence[Case]):
     check: Callable[[Entry, Case], None] | None = None
     """Called with every case that is read; raises InputError for one that may not be used."""
     digest: Callable[[Any], str] | None = None
-    """From `Entry.location` to the SHA-256 of what lies there; None: that of the pixels as read."""
+    """From `Entry.location`, or where a mask is, to the SHA-256 of what lies there; None: that of
+    the pixels as read."""
     depth: int | None = None
     """Bits of the values in image files; None: as many as the file has room for."""
     notes: CaseNotes = field(default_factory=lambda: CaseNotes())
     outlines: Literal["exclusive", "overlapping"] | None = None
     """Of masks: whether a pixel belongs to one class, the first being the background, or to any
     number of structures; None where labels are classes."""
+    read_mask: Callable[[Any, tuple[int, ...]], StoredMask] | None = None
+    """From `Entry.mask` or `Entry.target_mask` and the axes of the image `(*space)` to the mask of
+    that size, in the form of `Case.mask`. Raises InputError that names the file."""
+    spacing: tuple[float, ...] | None = None
+    """Millimetres from pixel to pixel, of files that do not say it."""
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -141,14 +160,48 @@ class Cases(Sequence[Case]):
         image = found.stored.image(found.pixels)
         if self.grey and len(image) == 3:
             image = (image * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
+        mask, target = (self._mask(one, found) for one in (entry.mask, entry.target_mask))
+        spacing = self._spacing(found, entry.id)
         if self.size is not None and tuple(image.shape[1:]) != self.size:
+            if image.ndim == 4:
+                raise InputError(f"[data] size = {self.size} is for images, {entry.id} is a volume")
+            if spacing is not None:
+                shares = zip(spacing, image.shape[1:], self.size)
+                spacing = tuple(old * before / after for old, before, after in shares)
             image = F.interpolate(
                 image[None], self.size, mode="bilinear", antialias=True, align_corners=False
             )[0].clamp(0, 1)
-        case = Case(entry.id, entry.label, entry.group, image, entry.metadata, found.stored)
+            mask, target = (_resized(one, self.size) for one in (mask, target))
+        case = Case(
+            entry.id,
+            entry.label,
+            entry.group,
+            image,
+            entry.metadata,
+            found.stored,
+            mask,
+            target,
+            spacing,
+        )
         if self.check is not None:
             self.check(entry, case)
         return case
+
+    def _mask(self, location: Any, image: StoredImage) -> Tensor | None:
+        if location is None or self.read_mask is None:
+            return None
+        found = self.read_mask(location, image.space)
+        check_same_grid(image.grid, found.grid, location)
+        return torch.from_numpy(found.values)
+
+    def _spacing(self, image: StoredImage, name: str) -> tuple[float, ...] | None:
+        if image.grid is not None:
+            return image.grid.spacing
+        if self.spacing is not None and len(self.spacing) != len(image.space):
+            raise InputError(
+                f"[data] spacing has {len(self.spacing)} numbers, {name} {len(image.space)} axes"
+            )
+        return self.spacing
 
     def stored_image(self, index: int) -> StoredImage:
         """The stored pixels at an index, read now, and how they are displayed; InputError."""
@@ -161,14 +214,28 @@ class Cases(Sequence[Case]):
     def content(self, index: int) -> str:
         """SHA-256 in hex digits of what lies at an index now, so that a change of it is noticed.
 
-        It is that of the file's bytes where there is a file. Raises InputError.
+        It is that of the file's bytes where there is a file; with a mask, of both. Raises
+        InputError.
         """
-        location = self.entries[index].location
+        entry = self.entries[index]
+        if self.digest is not None:
+            found = self.digest(entry.location)
+        else:
+            image = self.stored_image(index)
+            layout = f"{image.pixels.shape} {image.pixels.dtype.str} {image.stored}\n"
+            found = hashlib.sha256(layout.encode() + image.pixels.tobytes()).hexdigest()
+        for mask in (entry.mask, entry.target_mask):
+            if mask is not None:
+                both = f"{found} {self._mask_digest(index, mask)}"
+                found = hashlib.sha256(both.encode()).hexdigest()
+        return found
+
+    def _mask_digest(self, index: int, location: Any) -> str:
         if self.digest is not None:
             return self.digest(location)
-        found = self.stored_image(index)
-        layout = f"{found.pixels.shape} {found.pixels.dtype.str} {found.stored}\n"
-        return hashlib.sha256(layout.encode() + found.pixels.tobytes()).hexdigest()
+        assert self.read_mask is not None
+        values = self.read_mask(location, self.stored_image(index).space).values
+        return hashlib.sha256(f"{values.shape}\n".encode() + values.tobytes()).hexdigest()
 
     def select(self, rows: Sequence[int]) -> Cases:
         """The cases at these rows, in this order."""
@@ -206,7 +273,13 @@ class Cases(Sequence[Case]):
 
     def fingerprint(self) -> str:
         """SHA-256 over ids, labels, groups, metadata and file sizes: the index, not the pixels."""
-        read_as = [self.classes, self.size, self.grey, *([self.depth] if self.depth else [])]
+        read_as: list[Any] = [
+            self.classes,
+            self.size,
+            self.grey,
+            *([self.depth] if self.depth else []),
+        ]
+        read_as += [[self.outlines, self.spacing]] if self.outlines or self.spacing else []
         digest = hashlib.sha256(json.dumps(read_as).encode())
         for e in self.entries:
             line = [e.id, e.label, e.group, sorted(e.metadata.items()), e.size]
@@ -232,6 +305,15 @@ def stored_as(pixels: Pixels, depth: int | None = None, where: object = "the ima
             f"give the depth of these images"
         )
     return Stored(depth)
+
+
+def _resized(mask: Tensor | None, size: tuple[int, int]) -> Tensor | None:
+    """To (h, w), each pixel that of the nearest one before."""
+    if mask is None:
+        return None
+    stacked = mask if mask.ndim == 3 else mask[None]
+    resized = F.interpolate(stacked[None], size, mode="nearest-exact")[0]
+    return resized if mask.ndim == 3 else resized[0]
 
 
 def pixel_hash(image: Tensor) -> str:

@@ -18,6 +18,8 @@ SUFFIXES = (
 """Of image files that are not DICOM."""
 READ = "PNG, JPEG, TIFF, BMP, WebP, GIF and DICOM"
 """The formats that are read, for messages."""
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+"""Of volumes, which a table names; among class folders they are left out."""
 DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
 MOST_SAMPLES = 80_000_000
 """Pixels times channels of one image, whatever its format: a colour photograph of 26 megapixels or
@@ -56,18 +58,23 @@ OTHER_SUFFIXES = (
     *(".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jxl", ".jls"),
     *(".pgm", ".ppm", ".pnm", ".pbm", ".tga", ".ico", ".psd", ".svg", ".exr", ".hdr", ".fits"),
     *(".cr2", ".nef", ".arw", ".dng", ".raw", ".svs", ".ndpi", ".mrxs", ".czi", ".lif", ".apng"),
-    *(".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".npy", ".npz", ".mat", ".pdf", ".eps"),
+    *(".nrrd", ".nhdr", ".mha", ".mhd", ".npy", ".npz", ".mat", ".pdf", ".eps"),
 )
 """Of files that hold images or volumes in formats that are not read."""
 NO_IMAGES = ("zip", "gzip", "XML", "HTML", "PostScript", "HDF5")
 """Formats told by `format_name` whose files are rather no images."""
-_HEAD = 132
+SMALL_HEAD = 132
 """Bytes that tell the format: a DICOM file says so behind a preamble of 128."""
 
 
 def is_image(path: Path) -> bool:
     """Whether a file is an image by its suffix; DICOM and hidden files are not."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether a file is a NIfTI volume by its suffix."""
+    return path.name.lower().endswith(NIFTI_SUFFIXES)
 
 
 def is_left_image(path: Path) -> bool:
@@ -78,11 +85,11 @@ def is_left_image(path: Path) -> bool:
     """
     if path.name.startswith(".") or path.name.lower() in _OF_SYSTEMS or file_size(path) is None:
         return False
-    if path.suffix.lower() in OTHER_SUFFIXES or path.name.lower().endswith(".nii.gz"):
+    if path.suffix.lower() in OTHER_SUFFIXES or is_nifti(path):
         return True
     with open_regular(path) as file:
         try:
-            head = file.read(_HEAD)
+            head = file.read(SMALL_HEAD)
         except OSError as error:
             raise InputError(cannot(path, "be read", error)) from None
     return format_name(head) not in (None, "DICOM", *NO_IMAGES)
@@ -97,7 +104,9 @@ def is_dicom(path: Path) -> bool:
     InputError where it may not be read: it may be an image, which must not be left out.
     """
     suffix = path.suffix.lower()
-    if suffix in SUFFIXES or path.name.startswith(".") or path.name.upper() == "DICOMDIR":
+    if suffix in SUFFIXES or is_nifti(path) or path.name.startswith("."):
+        return False
+    if path.name.upper() == "DICOMDIR":
         return False
     if suffix in DICOM_SUFFIXES:
         return True
@@ -105,7 +114,7 @@ def is_dicom(path: Path) -> bool:
         return False
     with open_regular(path) as file:
         try:
-            return file.read(_HEAD)[128:] == b"DICM"
+            return file.read(SMALL_HEAD)[128:] == b"DICM"
         except OSError as error:
             raise InputError(cannot(path, "be read", error)) from None
 
@@ -115,7 +124,7 @@ def format_name(data: bytes) -> str | None:
     for start, name in SIGNATURES.items():
         if data.startswith(start):
             return name
-    if data[128:_HEAD] == b"DICM":
+    if data[128:SMALL_HEAD] == b"DICM":
         return "DICOM"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"

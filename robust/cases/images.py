@@ -19,8 +19,8 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from robust.cases.case import Pixels
 from robust.cases.formats import DOWNSAMPLE, MOST_SAMPLES, format_name, image_bytes
+from robust.cases.stored_pixels import Pixels
 from robust.cases.structure import (
     Malformed,
     check_gif,
@@ -68,9 +68,18 @@ def read_image(path: Path) -> Pixels:
     The format is that of the content, whatever the suffix says. Raises InputError naming the file
     where it is missing, broken, too large, or has no one way to be shown.
     """
+    return _read(path, indices=False)
+
+
+def read_numbers(path: Path) -> Pixels:
+    """As `read_image`, but of a palette of colours the indices, which a mask means."""
+    return _read(path, indices=True)
+
+
+def _read(path: Path, *, indices: bool) -> Pixels:
     data = image_bytes(path, MOST_BYTES)
     try:
-        return _decode(data, path)
+        return _decode(data, path, indices)
     except InputError:
         raise
     except MemoryError:
@@ -82,7 +91,7 @@ def read_image(path: Path) -> Pixels:
     raise InputError(f"{path} is broken ({wrong}); replace or remove it")
 
 
-def _decode(data: bytes, path: Path) -> Pixels:
+def _decode(data: bytes, path: Path, indices: bool) -> Pixels:
     kind = format_name(data)
     if kind is None:
         raise InputError(f"{path} is not an image that can be read; replace or remove it")
@@ -115,6 +124,8 @@ def _decode(data: bytes, path: Path) -> Pixels:
             image.close()
             return _read_deep_colour(data, size, path, turned, grey=raw.startswith("LA"))
         upright = ImageOps.exif_transpose(image) if turned else image
+        if indices and upright.mode == "P" and not _is_grey(upright):
+            return np.asarray(upright, dtype=np.uint8)
         pixels = _to_pixels(image, upright, raw, path)
         if kind in GREY_IN_COLOUR and pixels.ndim == 3:
             if int(np.ptp(pixels, 2).max()) <= GREY_IN_COLOUR[kind]:
@@ -208,6 +219,12 @@ def _quiet_cv2() -> Iterator[None]:
         yield
     finally:
         logging.setLogLevel(level)
+
+
+def _is_grey(image: Image) -> bool:
+    """Whether a palette holds greys alone."""
+    colours = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    return bool((colours == colours[:, :1]).all())
 
 
 def _to_pixels(image: Image, upright: Image, raw: str, path: Path) -> Pixels:

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.int16]
+Pixels = (
+    npt.NDArray[np.uint8]
+    | npt.NDArray[np.uint16]
+    | npt.NDArray[np.int16]
+    | npt.NDArray[np.int64]
+    | npt.NDArray[np.float32]
+    | npt.NDArray[np.float64]
+)
 Floats = npt.NDArray[np.float64]
 SLACK = 1e-7
 """Displayed pixels are float32: an image within eps may seem this much further away."""
@@ -74,14 +81,14 @@ def whole_range(low: float, high: float) -> Window:
 
 @dataclass(frozen=True)
 class Stored:
-    """How stored integers of a file are displayed in [0, 1], and the way back.
+    """How stored values of a file are displayed in [0, 1], and the way back.
 
     Grey: rescaling or a table, then a window or a table, then perhaps inverted. Without any of
     them, and for colour, the stored range is shown evenly.
     """
 
     bits: int = 8
-    """Of a stored value, 1 to 16."""
+    """Of a stored value, 1 to 16; of those that are `wide` 32 or 64."""
     signed: bool = False
     slope: float = 1.0
     intercept: float = 0.0
@@ -93,10 +100,15 @@ class Stored:
     """Low values are bright, as in MONOCHROME1."""
     native: bool = True
     """False where the file holds colours in another form (a palette, YBR): `pixels` are RGB."""
+    wide: Literal["whole", "float"] | None = None
+    """Whole numbers of more than 16 bits, or floats, as volumes have them: rescaled, and shown
+    through a window of the function LINEAR_EXACT."""
 
     @property
     def levels(self) -> int:
-        """The largest stored value less the smallest."""
+        """The largest stored value less the smallest; of floats what their digits tell apart."""
+        if self.wide == "float":
+            return (1 << (24 if self.bits == 32 else 53)) - 1
         return (1 << self.bits) - 1
 
     @property
@@ -120,7 +132,23 @@ class Stored:
 
         So eps in stored units is `2 * stored.step` for two grey levels.
         """
+        if self.wide is not None:
+            window = self._window
+            if self.wide == "whole":
+                return abs(self.slope) / window.width
+            highest = np.abs([window.centre - window.width / 2, window.centre + window.width / 2])
+            return float(np.spacing(self._floats(highest.max() / abs(self.slope)))) * (
+                abs(self.slope) / window.width
+            )
         return float(np.abs(np.diff(self._shades())).max())
+
+    @property
+    def _window(self) -> Window:
+        assert isinstance(self.view, Window)  # what is wide has one
+        return self.view
+
+    def _floats(self, values: Any) -> Any:
+        return np.asarray(values, np.float32 if self.bits == 32 else np.float64)
 
     def measured(self, values: Floats) -> Floats:
         """Stored values after rescaling, in the units of windows."""
@@ -149,17 +177,23 @@ class Stored:
         return 1 - shown if self.inverted else shown
 
     def image(self, pixels: Pixels) -> Tensor:
-        """Stored `(h, w)` or `(h, w, c)` to displayed `(c, h, w)`, float32 in [0, 1]."""
-        array: Any = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+        """Stored `(h, w)`, `(h, w, c)` or `(d, h, w, c)` to displayed `(c, *space)`.
+
+        It is float32 in [0, 1].
+        """
+        array = _channels_first(pixels)
+        if self.wide is not None:
+            shown = self._window(self.measured(array.astype(np.float64)))
+            return torch.from_numpy(np.ascontiguousarray(shown, np.float32))
         if self.plain:
-            shown = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-            return shown.div_(self.levels)  # in place: a large image takes enough once
+            even = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+            return even.div_(self.levels)  # in place: a large image takes enough once
         return torch.from_numpy(self.table()[array.astype(np.int32) - self.low])
 
     def pixels(
         self, image: Tensor, original: Pixels | None = None, eps: float | Floats = math.inf
     ) -> Pixels:
-        """Displayed `(c, h, w)` to stored `(h, w)` or `(h, w, c)`: the nearest stored values.
+        """Displayed `(c, *space)` to stored pixels as `image` takes them: the nearest values.
 
         With the `original` a pixel that shows the same keeps its stored value, though the window
         clips many to one shade; no pixel is shown more than `eps` (one for all, or each its own)
@@ -169,25 +203,60 @@ class Stored:
             levels = (image.detach().cpu().double() * self.levels).round().clamp(0, self.levels)
             return self._shaped(levels.numpy())
         target = image.detach().cpu().double().numpy()
+        if self.wide is not None:
+            return self._shaped(self._wide_pixels(target, original, eps))
         table = self.table()
         if original is None:
             start = np.full(target.shape, self.levels // 2, np.int64)
         else:
-            array = original[None] if original.ndim == 2 else np.moveaxis(original, 2, 0)
+            array = _channels_first(original)
             start = array.astype(np.int64) - self.low
             shown = table[start].astype(np.float64)
             target = np.clip(target, shown - eps, shown + eps)
         found = _nearest(table, target, start, math.inf if original is None else eps + SLACK)
         return self._shaped(found + self.low)
 
+    def _wide_pixels(
+        self, target: Floats, original: Pixels | None, eps: float | Floats
+    ) -> npt.NDArray[Any]:
+        window = self._window
+        start = None if original is None else _channels_first(original)
+        shown = None if start is None else self.image(original).numpy().astype(np.float64)  # type: ignore[arg-type]
+        if shown is not None:
+            target = np.clip(target, shown - eps, shown + eps)
+        measured = window.centre + (target - 0.5) * window.width
+        values = (measured - self.intercept) / self.slope
+        if self.wide == "float":
+            found: npt.NDArray[Any] = self._floats(values)
+            return found if start is None else np.where(target == shown, start, found)
+        if start is None or shown is None:
+            return np.rint(values)
+        best, least = start.astype(np.float64), np.abs(shown - target)
+        for tried in (np.floor(values), np.ceil(values)):
+            there = window(self.measured(tried))
+            off = np.where(np.abs(there - shown) <= eps + SLACK, np.abs(there - target), np.inf)
+            best, least = np.where(off < least, tried, best), np.minimum(off, least)
+        return best
+
     def cast(self, values: npt.NDArray[Any]) -> Pixels:
         """Stored values in the smallest type that holds them all."""
+        if self.wide == "float":
+            floats: Pixels = self._floats(values)
+            return floats
+        if self.wide == "whole":
+            return values.astype(np.int64)
         if self.signed:
             return values.astype(np.int16)
         return values.astype(np.uint8) if self.bits <= 8 else values.astype(np.uint16)
 
     def _shaped(self, values: npt.NDArray[Any]) -> Pixels:
+        if values.ndim == 4:
+            return self.cast(np.moveaxis(values, 0, -1))
         return self.cast(values[0] if len(values) == 1 else np.moveaxis(values, 0, 2))
+
+
+def _channels_first(pixels: Pixels) -> npt.NDArray[Any]:
+    return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
 
 
 def _nearest(

@@ -127,12 +127,12 @@ def formats(pattern: str) -> Group:
 
 def data(pattern: str) -> Table:
     """The forms that `path` in `[data]` may take."""
-    from robust.plan.paths import MODALITIES
+    from robust.plan.paths import MODALITIES, OUTLINES
 
     table = _table("path", "what is read", "groups")
     table.add_row(
         "FOLDER with cases.csv",
-        "images and DICOM; columns file, label, group, split, metadata",
+        "images, DICOM and NIfTI; columns file, label (or mask), group, split, metadata",
         "a column",
     )
     table.add_row(
@@ -148,6 +148,8 @@ def data(pattern: str) -> Table:
     table.add_row("FILE.npz", "an official MedMNIST file", 'group = "none"')
     for modality in MODALITIES:
         table.add_row(f"phantom:{modality}", "synthetic images, drawn by a program", "built in")
+    for name in OUTLINES:
+        table.add_row(f"phantom:{name}", "synthetic images with masks", "built in")
     return table
 
 

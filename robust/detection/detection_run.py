@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from detectors import FeatureReader
 from robust.detection.factory import DetectorSuite
 from robust.detection.feature_log import FeatureLog
-from robust.engine.goal import Goal
 from robust.engine.run_store import RunStore
 from robust.engine.runner import Runner
 from robust.plan.spec import AuditSpec, DetectionSpec
+from robust.tasks.contract import Task
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class DetectionRun:
     reader: FeatureReader
     """From images to all features that the detectors read."""
     runner: Runner
-    goal: Goal
+    task: Task
     spec: DetectionSpec
     audit: AuditSpec
 

@@ -55,7 +55,7 @@ class FeatureLog:
         place = {row: i for i, row in enumerate(self.population.rows)}
         rows, features = self.features(source)
         # The prediction that counts is the runner's; another batch may round differently.
-        if outcomes := {o.row: o.logits for o in self.store.outcomes(source)}:
+        if outcomes := {o.row: o.kept for o in self.store.outcomes(source)}:
             known = torch.tensor(np.array([outcomes[row] for row in rows]), dtype=torch.float32)
             features = replace(features, logits=known.reshape(features.logits.shape))
         return FeatureSet(features, np.array([place[row] for row in rows], np.int64))

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from robust.cases.case import Cases, sample_rows
-from robust.engine.goal import Goal, eligible_cases
+from robust.engine.eligible import eligible_cases
 from robust.engine.run_store import CleanPrediction
 from robust.errors import InputError
 from robust.metrics.arrays import Places
 from robust.metrics.groups import FOLDS, group_codes, joined_groups
+from robust.tasks.contract import Task
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,11 @@ class Population:
 
 
 def choose_population(
-    cases: Cases, clean: Iterable[CleanPrediction], goal: Goal, limit: int, seed: int
+    cases: Cases, clean: Iterable[CleanPrediction], task: Task, limit: int, seed: int
 ) -> Population:
     """At most `limit` cases, drawn by seed; InputError where there are too few groups."""
     entries = cases.entries
-    correct = eligible_cases(clean, entries, goal)
+    correct = eligible_cases(clean, entries, task)
     if not correct:
         raise InputError("no case is correct without attack; detectors cannot be evaluated")
     rows = sample_rows(entries, sorted(correct), limit, seed)

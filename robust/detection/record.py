@@ -13,9 +13,9 @@ from attacks import Noise, Streams, ThreatModel
 from robust.detection.benign_changes import BENIGN_CHANGES
 from robust.detection.detection_run import DetectionRun
 from robust.detection.feature_log import CLEAN, CONTROLS, change_key, logged_cells, noise_key
-from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.run_store import FeatureRow, Outcome
+from robust.tasks.contract import Batch
 
 
 def attack_features(
@@ -52,7 +52,7 @@ def _record(run: DetectionRun, name: str, read: Callable[[Batch], list[FeatureRo
             continue
         runner.progress(number, len(runner.chunks), f"{name} for detectors")
         began, found = time.perf_counter(), []
-        for batch in runner.load(rows, run.goal):
+        for batch in runner.load(rows):
             evaluated = [i for i, row in enumerate(batch.rows) if row in population]
             if evaluated:
                 with torch.no_grad():

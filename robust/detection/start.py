@@ -24,6 +24,7 @@ from robust.engine.run_memory import FEATURE_COPIES, FeatureCopies
 from robust.engine.session import Session
 from robust.errors import InputError
 from robust.metrics.groups import folds_by_group
+from robust.models.preparation import require_classifier
 from robust.plan.spec import AuditSpec, DetectionSpec
 
 EVALUATED_AT_ONCE = 64
@@ -47,10 +48,11 @@ def start_detection(
             "detectors need an attack that is run in full; set cells = 'exact' in [audit]"
         )
     clean = session.store.clean()
-    population = choose_population(session.cases, clean, session.goal, spec.cases, audit.seed)
+    population = choose_population(session.cases, clean, session.task, spec.cases, audit.seed)
     first = population.rows[:1]
     x = next(iter(read_batches(session.cases, first, runner.template)))[2]
-    extract = make_extractor(session.classifier, list(detectors.values()), x, spec.layers)
+    classifier = require_classifier(session.classifier)
+    extract = make_extractor(classifier, list(detectors.values()), x, spec.layers)
     log = FeatureLog(session.store, population)
     with torch.no_grad():
         log.remember_layout(REFERENCE, extract(x))
@@ -65,7 +67,7 @@ def start_detection(
         log=log,
         reader=FeatureReader(extract, fitted.values(), dropout_passes=spec.passes, seed=audit.seed),
         runner=runner,
-        goal=session.goal,
+        task=session.task,
         spec=spec,
         audit=audit,
     )
@@ -108,7 +110,7 @@ def _find_feature_copies(
     parts = []
     for start in range(0, len(population.rows), EVALUATED_AT_ONCE):
         some = population.rows[start : start + EVALUATED_AT_ONCE]
-        for batch in session.runner.load(some, session.goal):
+        for batch in session.runner.load(some):
             with torch.no_grad():
                 parts.append(extract(batch.x))
             rows += batch.rows

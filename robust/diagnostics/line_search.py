@@ -12,10 +12,9 @@ from attacks import PGD, Model, Streams
 from attacks.line_search import COARSE_PASSES, FURTHER_PASSES, search_lines
 from robust.cases.case import sample_rows
 from robust.diagnostics.reattack import RobustCases
-from robust.engine.batch import Batch
-from robust.engine.goal import Goal
 from robust.models.acceleration.memory import memory_ran_out
 from robust.records.probe import LineSearch
+from robust.tasks.contract import Batch, Task
 
 TOWARDS = 2
 """Images of other classes that lines lead to, for each case."""
@@ -35,7 +34,7 @@ class LineSearcher:
     model: Model
     left: RobustCases
     others: Batch
-    goal: Goal
+    task: Task
     seed: int
 
     def search(self, batches: Sequence[Batch], most: int) -> LineSearch:
@@ -63,7 +62,7 @@ class LineSearcher:
 
         Without those that further steps from the image find as well.
         """
-        threat, target = self.left.threat, self.goal.targets(batch.logits)
+        threat, target = self.left.threat, self.task.targets(batch)
         streams = self._streams(batch, "lines", local)
         towards = () if local else self._towards(batch)
         try:
@@ -76,7 +75,7 @@ class LineSearcher:
             odd = self._reached(found.x_adv, batch) & (found.narrow | found.away).cpu()
             rest = batch.take(odd.nonzero().flatten().tolist())
             if rest.rows:
-                target, streams = self.goal.targets(rest.logits), self._streams(rest, "steps")
+                target, streams = self.task.targets(rest), self._streams(rest, "steps")
                 x_adv = FURTHER_STEPS(self.model, rest.x, rest.y, threat, streams, target)
                 odd[odd.clone()] = ~self._reached(x_adv, rest)
         except BaseException as error:
@@ -92,7 +91,7 @@ class LineSearcher:
 
     @torch.no_grad()
     def _reached(self, x_adv: Tensor, batch: Batch) -> Tensor:
-        return self.goal.reached(self.model(x_adv).argmax(1), batch.y).cpu()
+        return self.task.success(self.model(x_adv), batch).cpu()
 
     def _towards(self, batch: Batch) -> list[Tensor]:
         """Images with other labels, of the same shape: as many for each case as there are."""

@@ -18,9 +18,8 @@ from robust.diagnostics.reattack import (
     find_robust_cases,
     reattack,
 )
-from robust.engine.batch import Batch
 from robust.engine.cells import running_order
-from robust.engine.goal import ANY_ERROR, Goal, eligible_cases
+from robust.engine.eligible import right_cases
 from robust.engine.mixed_precision import cases_at_once
 from robust.engine.run_memory import PROBE
 from robust.engine.session import Session
@@ -30,6 +29,7 @@ from robust.models.gradient_free import has_gradients
 from robust.models.proof import span
 from robust.plan.spec import AuditSpec
 from robust.records.probe import Gradients, LineSearch, Probed, Search
+from robust.tasks.contract import Batch
 
 MAX_CASES = 16
 MAX_SEARCHED = 256
@@ -50,7 +50,7 @@ def probe(audit: AuditSpec, session: Session) -> None:
     store, progress = session.store, session.progress
     if store.get(PROBE) is not None:
         return
-    right = list(eligible_cases(store.clean(), session.cases.entries))
+    right = list(right_cases(store.clean(), session.cases.entries, session.task))
     if not right:
         return
     progress(0, 1, "probing the classifier")
@@ -77,7 +77,7 @@ class _Probe:
     def run(self, right: Sequence[int]) -> Probed:
         """Probe on some of these rows, whose cases are classified correctly."""
         began = time.perf_counter()
-        batch = self._load(right, ANY_ERROR)
+        batch = self._load(right, every=True)
         # The network itself: the runner reads random outputs as the mean of several passes.
         model = Recorder(self.session.classifier, batch.y)
         repeat, neighbours = _agreement(model, batch)
@@ -94,7 +94,9 @@ class _Probe:
             gradients = probe_gradients(model, batch.x, batch.y, streams)
         if known:
             self._show(2, "attack without bounds")
-            boundless = count_robust_without_bounds(model, batch, self.audit.seed)
+            boundless = count_robust_without_bounds(
+                model, batch, self.session.task.any_error(), self.audit.seed
+            )
         self._show(3, "longer attacks on robust cases")
         found, lines, passes = self._search(batch, len(right))
         return Probed(
@@ -116,25 +118,27 @@ class _Probe:
         left = find_robust_cases(session.store, session.cells, norm, self.most)
         if left is None:
             return None, None, 0
-        batch = self._load(left.rows, session.goal)
+        batch = self._load(left.rows)
         model = Recorder(session.classifier, batch.y)
-        found = reattack(model, batch, left, session.cells, session.goal, self.audit.seed)
+        found = reattack(model, batch, left, session.cells, session.task, self.audit.seed)
+        if not session.task.class_count:  # a line crosses borders of pixels all the time
+            return found, None, model.forward + model.backward
         self._show(4, "lines through robust cases")
         rows = self._drawn(left.rows, MAX_SEARCHED)
         step = min(cases_at_once(session.store) or MAX_SEARCHED, MAX_SEARCHED)
         batches = [
             part
             for i in range(0, len(rows), step)
-            for part in session.runner.load(rows[i : i + step], session.goal)
+            for part in session.runner.load(rows[i : i + step])
         ]
         passes = eligible * sum(cell.attack.passes for cell in running_order(session.cells))
         most = max(affordable(SHARE * passes), self.most)
-        searcher = LineSearcher(model, left, others, session.goal, self.audit.seed)
+        searcher = LineSearcher(model, left, others, session.task, self.audit.seed)
         return found, searcher.search(batches, most), model.forward + model.backward
 
-    def _load(self, rows: Sequence[int], goal: Goal) -> Batch:
+    def _load(self, rows: Sequence[int], *, every: bool = False) -> Batch:
         """At most `most` of these cases, drawn by seed; of the commonest shape."""
-        parts = self.session.runner.load(self._drawn(rows, self.most), goal)
+        parts = self.session.runner.load(self._drawn(rows, self.most), every=every)
         return max(parts, key=lambda batch: len(batch.rows))
 
     def _drawn(self, rows: Sequence[int], most: int) -> list[int]:

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from attacks import PGD, Model, Square, Streams, ThreatModel
-from robust.engine.batch import Batch
 from robust.engine.cells import Cell, running_order
-from robust.engine.goal import ANY_ERROR, Goal
 from robust.engine.run_store import RunStore
 from robust.engine.verified_attack import slack
 from robust.models.acceleration.memory import memory_ran_out
 from robust.models.gradient_free import WITH_GRADIENTS
 from robust.records.probe import Search
+from robust.tasks.contract import Batch, Task
 
 QUERIES = 300
 """Queries per case of the attack without gradients."""
@@ -81,7 +80,7 @@ def reattack(
     batch: Batch,
     left: RobustCases,
     cells: Sequence[Cell],
-    goal: Goal,
+    task: Task,
     seed: int,
 ) -> Search:
     """Attack a batch of cases that withstood again, with more steps, then without gradients.
@@ -100,8 +99,8 @@ def reattack(
         if len(rest.rows):
             streams = Streams.of(seed, [case.id for case in rest.cases], "probe", attack.stream_key)
             try:
-                x_adv = attack(model, rest.x, rest.y, threat, streams, goal.targets(rest.logits))
-                fooled = _reached(model, x_adv, rest, goal)
+                x_adv = attack(model, rest.x, rest.y, threat, streams, task.targets(rest))
+                fooled = _reached(model, x_adv, rest, task)
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt) or memory_ran_out(error):
                     raise
@@ -123,8 +122,8 @@ def reattack(
     )
 
 
-def count_robust_without_bounds(model: Model, batch: Batch, seed: int) -> int:
-    """Number of cases that keep their label although any image is allowed."""
+def count_robust_without_bounds(model: Model, batch: Batch, task: Task, seed: int) -> int:
+    """Number of cases on which `task`, any error, is not reached although any image is allowed."""
     rest = batch
     for eps, start in UNBOUNDED:
         attack = PGD(steps=40, step_size=0.1, loss="margin", start=start, stop=True)
@@ -135,13 +134,13 @@ def count_robust_without_bounds(model: Model, batch: Batch, seed: int) -> int:
             if isinstance(error, KeyboardInterrupt) or memory_ran_out(error):
                 raise
             return len(rest.rows)
-        fooled = _reached(model, x_adv, rest, ANY_ERROR)
+        fooled = _reached(model, x_adv, rest, task)
         rest = rest.take([i for i, success in enumerate(fooled.tolist()) if not success])
         if not rest.rows:
             return 0
     return len(rest.rows)
 
 
-def _reached(model: Model, x_adv: Tensor, batch: Batch, goal: Goal) -> Tensor:
+def _reached(model: Model, x_adv: Tensor, batch: Batch, task: Task) -> Tensor:
     with torch.no_grad():
-        return goal.reached(model(x_adv).argmax(1), batch.y).cpu()
+        return task.success(model(x_adv), batch).cpu()

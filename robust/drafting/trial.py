@@ -14,8 +14,8 @@ from robust.cases import Cases
 from robust.cases.consistency import check_outputs
 from robust.errors import InputError
 from robust.models import Classifier, full_precision, load_classifier
+from robust.models.adapter import settle_head
 from robust.models.class_order import match_classes
-from robust.models.classifier import settle_head
 from robust.models.formats.contract import MissingField
 
 IMAGES = 48

@@ -1,10 +1,9 @@
-"""Batches: cases whose images have one shape, as tensors."""
+"""Batches: cases whose images have one shape, read as tensors."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,35 +13,7 @@ from robust.cases.case import Case, Cases, sample_rows
 from robust.errors import InputError
 from robust.metrics.arrays import Array
 from robust.models.acceleration.cuda_graphs import RECORDING
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Cases of one shape, ready to be attacked."""
-
-    rows: tuple[int, ...]
-    """Their places in `Cases`."""
-    cases: tuple[Case, ...]
-    x: Tensor
-    """Clean images `(n, c, h, w)`."""
-    y: Tensor
-    """Labels `(n,)`."""
-    logits: Tensor
-    """Clean logits `(n, k)`."""
-
-    def take(self, places: Sequence[int]) -> Batch:
-        """Only the cases at these places of the batch."""
-        if len(places) == len(self.rows):
-            return self
-        index = torch.as_tensor(places, dtype=torch.long, device=self.x.device)
-        return Batch(
-            tuple(self.rows[i] for i in places),
-            tuple(self.cases[i] for i in places),
-            self.x[index],
-            self.y[index],
-            self.logits[index],
-        )
-
+from robust.tasks.contract import Batch, Task
 
 _log = logging.getLogger(__name__)
 
@@ -78,19 +49,19 @@ def stack_images(cases: Iterable[tuple[int, Case]], like: Tensor) -> Tensor:
 
 
 def make_batches(
-    cases: Iterable[tuple[int, Case]], clean: Mapping[int, Array], like: Tensor
+    cases: Iterable[tuple[int, Case]], clean: Mapping[int, Array], like: Tensor, task: Task
 ) -> list[Batch]:
-    """One batch for each image shape, from rows, cases, and clean logits `(k,)` by row."""
+    """One batch for each image shape; `clean` holds by row what is kept of clean predictions."""
     batches = []
     for shaped in group_by_shape(cases):
-        logits = np.stack([clean[row] for row, _ in shaped])
+        kept = np.stack([clean[row] for row, _ in shaped])
         batches.append(
             Batch(
                 rows=tuple(row for row, _ in shaped),
                 cases=tuple(case for _, case in shaped),
                 x=stack_images(shaped, like),
-                y=torch.tensor([case.label for _, case in shaped], device=like.device),
-                logits=torch.from_numpy(logits).to(like.device),
+                y=task.labels([case for _, case in shaped], like),
+                kept=torch.from_numpy(kept).to(like.device),
             )
         )
     return batches

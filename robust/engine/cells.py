@@ -11,6 +11,7 @@ from attacks.contract import require_fit
 from robust.errors import InputError, type_and_line
 from robust.plan.code import load_class, names_code
 from robust.plan.spec import AttackSpec, AuditSpec, unique_labels
+from robust.tasks.contract import Task
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def _make(spec: AttackSpec) -> Attack:
 
 
 def make_cells(
-    specs: Sequence[AttackSpec], attacks: Sequence[Attack], audit: AuditSpec, classes: int
+    specs: Sequence[AttackSpec], attacks: Sequence[Attack], audit: AuditSpec, task: Task
 ) -> list[Cell]:
     """All cells in the order of the plan, eps ascending. An attack of one step always runs in full.
 
@@ -71,6 +72,7 @@ def make_cells(
     cells: list[Cell] = []
     for label, spec, attack in zip(unique_labels(specs), specs, attacks, strict=True):
         _require_attack(attack)
+        task.check_attack(label, attack)
         norm = spec.norm or (audit.norm if audit.norm in attack.norms else attack.norms[0])
         # An eps of the audit is one of its norm: an attack in another norm needs its own.
         radii = spec.eps or (audit.eps if norm == audit.norm else ())
@@ -89,7 +91,13 @@ def make_cells(
             except ValueError as error:
                 raise InputError(str(error)) from None
             cells.append(
-                Cell(label, attack, threat, exact, _equal_earlier(cells, attack, threat, classes))
+                Cell(
+                    label,
+                    attack,
+                    threat,
+                    exact,
+                    _equal_earlier(cells, attack, threat, task.class_count),
+                )
             )
     return cells
 

@@ -16,11 +16,21 @@ from robust.cases.case import Case, pixel_hash
 from robust.engine.batch import first_images, read_batches
 from robust.engine.database.clean_outputs import CleanOutputs
 from robust.errors import InputError
-from robust.models import Classifier, choose_device, full_precision, load_classifier, prepare
+from robust.models import (
+    Adapter,
+    Classifier,
+    Segmenter,
+    choose_device,
+    full_precision,
+    load_classifier,
+    load_segmenter,
+    prepare,
+)
 from robust.models.class_order import match_classes
 from robust.models.formats.half_precision import LowPrecisionNetwork
 from robust.models.preparation import image_template
 from robust.plan.findings import asks_for_several
+from robust.plan.model_fields import loader_arguments
 from robust.plan.spec import AuditSpec, DataSpec, ModelSpec, Plan, TwinSpec
 
 _log = logging.getLogger(__name__)
@@ -36,17 +46,34 @@ def open_reference(spec: DataSpec | None, split: str) -> Cases:
         raise InputError(f"[detection] reference = {split!r}: {error}") from None
 
 
-def open_plan(plan: Plan, device: str = "auto") -> tuple[Classifier, Cases]:
-    """The classifier, at the plan's threshold, and the cases that a plan names."""
+def open_plan(plan: Plan, device: str = "auto") -> tuple[Adapter, Cases]:
+    """The model, at the plan's threshold, and the cases that a plan names."""
     if plan.model is None or plan.data is None:
         raise InputError("a plan needs a [model] and a [data] table")
     _require_one_finding(plan.model)
     cases = open_data(plan.data)
     require_one_threshold(plan.audit)
+    if cases.outlines is not None:
+        return _open_segmenter(plan, plan.model, cases), cases
     classifier = open_model(plan.model, plan.audit.threshold)
     match_classes(classifier, cases.classes)
     set_threshold(classifier, plan, device)
     return classifier, cases
+
+
+def _open_segmenter(plan: Plan, spec: ModelSpec, cases: Cases) -> Segmenter:
+    if plan.audit.sensitivity is not None:
+        raise InputError(
+            "[audit] sensitivity is one of classes, and the data have masks; set threshold"
+        )
+    segmenter = open_segmenter(spec, plan.audit.threshold)
+    match_classes(segmenter, cases.classes, cases.outlines)
+    return segmenter
+
+
+def open_segmenter(spec: ModelSpec, threshold: float = 0.5) -> Segmenter:
+    """The segmenter that a plan's `[model]` table names, at an operating threshold."""
+    return load_segmenter(**loader_arguments(spec, "segmentation"), threshold=threshold)
 
 
 def require_one_threshold(spec: AuditSpec) -> None:
@@ -82,7 +109,8 @@ def open_model(spec: ModelSpec, threshold: float = 0.5) -> Classifier:
     InputError where it names several findings.
     """
     _require_one_finding(spec)
-    return load_classifier(**spec.model_dump(), threshold=threshold)
+    fields = loader_arguments(spec, "classification")
+    return load_classifier(**fields, threshold=threshold)
 
 
 def _require_one_finding(spec: ModelSpec) -> None:
@@ -93,9 +121,9 @@ def _require_one_finding(spec: ModelSpec) -> None:
         )
 
 
-def tell_notes(classifier: Classifier) -> None:
+def tell_notes(model: Adapter) -> None:
     """Log what the user should know of a model as it was loaded."""
-    for note in classifier.origin.notes:
+    for note in model.origin.notes:
         _log.warning("robust: the model: %s", note)
 
 
@@ -114,7 +142,7 @@ def open_twin(spec: TwinSpec, audited: Classifier, classes: Sequence[str]) -> Cl
             twin = copy.deepcopy(audited)
         twin.origin = dataclasses.replace(audited.origin, notes=())  # said of the model itself
     else:
-        fields = spec.model_dump(exclude={"precision"})
+        fields = loader_arguments(spec, "classification")
         if spec.file is not None or spec.factory is not None:
             shared = audited.preprocessing()
             fields |= {n: v for n, v in shared.items() if n not in spec.model_fields_set}

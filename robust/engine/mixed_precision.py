@@ -13,15 +13,14 @@ from torch import Tensor
 from attacks import Attack, Model, Streams, ThreatModel, early_stopping
 from attacks.minimum_norm.geometry import line_search
 from attacks.threat import per_case
-from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.goal import Goal
 from robust.engine.run_memory import ACCELERATION, CASES_AT_ONCE, CasesAtOnce
 from robust.engine.run_store import Outcome, RunStore
-from robust.engine.verified_attack import AttackTask, attack_batch
+from robust.engine.verified_attack import AttackSetup, attack_batch
 from robust.models.acceleration.accelerate import FastModels, make_fast_models
 from robust.models.acceleration.memory import BatchSize, OutOfMemory, find_batch_size
-from robust.models.classifier import Classifier
+from robust.models.adapter import Adapter
+from robust.tasks.contract import Batch, Task
 
 MIN_PASSES = 5
 """Fewest passes of an attack for which a first run in low precision saves time."""
@@ -95,7 +94,7 @@ class MixedPrecisionAttacker:
     models: FastModels
     sizes: BatchSizes = field(default_factory=BatchSizes)
 
-    def run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
+    def run(self, cell: Cell, batch: Batch, task: Task, seed: int) -> tuple[Tensor, list[Outcome]]:
         """The adversarial images `(n, c, h, w)` and their verified outcomes.
 
         Where memory runs out, all of the batch runs again in halves, as it will when the run is
@@ -105,7 +104,7 @@ class MixedPrecisionAttacker:
             size = self.sizes.of(batch.x).used
             parts = [batch.take(rows) for rows in _split(range(len(batch.rows)), size)]
             try:
-                done = [self._run(cell, part, goal, seed) for part in parts]
+                done = [self._run(cell, part, task, seed) for part in parts]
                 return torch.cat([x for x, _ in done]), [o for _, found in done for o in found]
             except OutOfMemory:
                 if min(size, len(batch.rows)) == 1:
@@ -115,26 +114,26 @@ class MixedPrecisionAttacker:
                 torch.cuda.empty_cache()
             self.sizes.halve(batch.x)
 
-    def _run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
+    def _run(self, cell: Cell, batch: Batch, task: Task, seed: int) -> tuple[Tensor, list[Outcome]]:
         low, exact = self.models.low_precision, self.models.float32
         attack = cell.attack if cell.exact else early_stopping(cell.attack)
         # The form that stops early draws what the attack itself draws.
-        task = AttackTask(attack, cell.attack.stream_key, cell.threat, goal, seed)
+        setup = AttackSetup(attack, cell.attack.stream_key, cell.threat, task, seed)
         if low is None or attack.passes < MIN_PASSES:
-            return attack_batch(self.classifier, task, batch, exact)
+            return attack_batch(self.classifier, setup, batch, exact)
         coarse = [False] * len(batch.rows)
         if attack.minimum_norm:
             coarse = _too_coarse(low, batch)
-            extended = _Extended(attack, self.classifier, goal)
+            extended = _Extended(attack, self.classifier, task, batch)
             x_adv, outcomes = attack_batch(
-                self.classifier, dataclasses.replace(task, attack=extended), batch, low
+                self.classifier, dataclasses.replace(setup, attack=extended), batch, low
             )
             outcomes = [dataclasses.replace(o, passes=o.passes + EXTENDING) for o in outcomes]
         else:
-            x_adv, outcomes = attack_batch(self.classifier, task, batch, low)
+            x_adv, outcomes = attack_batch(self.classifier, setup, batch, low)
         left = [i for i, outcome in enumerate(outcomes) if not outcome.success or coarse[i]]
         if left:
-            again, found = attack_batch(self.classifier, task, batch.take(left), exact)
+            again, found = attack_batch(self.classifier, setup, batch.take(left), exact)
             x_adv = x_adv.clone()
             for place, i in enumerate(left):
                 first, new = outcomes[i], found[place]
@@ -151,8 +150,8 @@ class MixedPrecisionAttacker:
 @torch.no_grad()
 def _too_coarse(low: Model, batch: Batch) -> list[bool]:
     """The cases so near to the boundary that the errors of low precision would move it visibly."""
-    error = (low(batch.x) - batch.logits).abs().amax(1)
-    first, second = batch.logits.topk(2, 1).values.T
+    error = (low(batch.x) - batch.kept).abs().amax(1)
+    first, second = batch.kept.topk(2, 1).values.T
     return (error > COARSE * (first - second)).tolist()  # type: ignore[no-any-return]
 
 
@@ -166,7 +165,8 @@ class _Extended:
 
     attack: Attack
     exact: Model
-    goal: Goal
+    task: Task
+    batch: Batch
 
     def __call__(
         self,
@@ -181,7 +181,7 @@ class _Extended:
         x_adv = self.attack(model, x, y, threat, streams, target)
 
         def success(z: Tensor) -> Tensor:
-            return self.goal.reached(self.exact(z).argmax(1), y)
+            return self.task.success(self.exact(z), self.batch)
 
         with torch.no_grad():
             inside = success(x_adv)
@@ -196,7 +196,7 @@ class _Extended:
 
 
 def make_mixed_precision_attacker(
-    classifier: Classifier,
+    classifier: Adapter,
     x: Tensor,
     precision: str,
     store: RunStore,

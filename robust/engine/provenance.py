@@ -15,7 +15,7 @@ from torch import nn
 from robust.engine.run_memory import PROVENANCE
 from robust.engine.run_store import RunStore
 from robust.errors import InputError, excerpt
-from robust.models import Classifier
+from robust.models import Adapter
 from robust.models.trained import read_model_file
 from robust.plan.paths import is_trained
 from robust.plan.public import PATHS, public_plan
@@ -66,7 +66,7 @@ class Provenance:
 
 def find_provenance(
     plan: Plan,
-    classifier: Classifier,
+    classifier: Adapter,
     weights: str,
     environment: Mapping[str, Any],
     proof: FormatProof | None = None,

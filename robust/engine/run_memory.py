@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from robust.cases.case import CaseNotes
 from robust.cases.duplicates.merging import MergedGroups
@@ -15,6 +15,7 @@ from robust.plan.machines import Shard
 from robust.records import ComputedAgain, Detection, FormatProof, Scenario, Twin, Workers
 from robust.records.from_plain import record_from
 from robust.records.probe import Probed
+from robust.records.task import AuditedTask
 
 T = TypeVar("T")
 
@@ -181,6 +182,7 @@ class CaseSet:
     noun: str
     showable: bool
     notes: CaseNotes = field(default_factory=CaseNotes)
+    outlines: Literal["exclusive", "overlapping"] | None = None
 
 
 PROVENANCE = Memo("provenance", dict[str, dict[str, Any]])
@@ -191,6 +193,8 @@ START = Memo("start", dict[str, Any])
 """The environment in which the run began."""
 CASE_SET = Memo("cases", CaseSet)
 """The audited cases, as a report names them."""
+TASK = Memo("task", AuditedTask)
+"""What the model is asked, as a report names it."""
 FOREIGN_ATTACKS = Memo("foreign attacks", dict[str, AttackFacts])
 """By label, of attacks that are no part of robust: a report on an unfinished run runs no code."""
 MERGED_GROUPS = Memo("merged groups", MergedGroups)

@@ -85,8 +85,9 @@ class CleanPrediction:
     """The classifier's output on one clean case."""
 
     row: int
-    logits: Array | None
-    """`(k,)`; None where the file was broken."""
+    kept: Array | None
+    """What the task keeps of it `(a,)`, of a classifier the logits; None where the file was
+    broken."""
     pixels: str = ""
     """SHA-256 of the displayed image."""
     broken: str | None = None
@@ -97,10 +98,12 @@ class Outcome:
     """One adversarial image as the runner measured it; `success`: it reached the goal."""
 
     row: int
-    logits: Array
-    """`(k,)`, of the adversarial image."""
+    kept: Array
+    """What the task keeps `(a,)` of the prediction for the adversarial image."""
     linf: float
     l2: float
+    l2_slice: float
+    """The largest L2 distance within one slice of a volume; of an image its L2 distance."""
     success: bool
     saturated: bool
     passes: float
@@ -108,8 +111,8 @@ class Outcome:
     """Why there is no verdict; such a case counts neither as robust nor as broken."""
 
     def distance(self, norm: str) -> float:
-        """The distance to the clean image in `Linf` or `L2`."""
-        return self.linf if norm == "Linf" else self.l2
+        """The distance to the clean image in one of `NORMS`."""
+        return {"Linf": self.linf, "L2": self.l2, "L2-slice": self.l2_slice}[norm]
 
 
 @dataclass(frozen=True)
@@ -190,8 +193,8 @@ class ChunkRows:
         """Its outcomes, in order."""
         rows = self.rows.get("outcomes", ())
         return [
-            Outcome(row, _filled(logits), linf, l2, bool(success), bool(saturated), passes, failure)
-            for _, row, linf, l2, success, saturated, passes, failure, logits in rows
+            Outcome(row, _filled(kept), a, b, c, bool(success), bool(saturated), passes, failure)
+            for _, row, a, b, c, success, saturated, passes, failure, kept in rows
         ]
 
     def clean(self) -> list[CleanPrediction]:
@@ -549,7 +552,7 @@ class RunStore:
 
         `fingerprints` are those of the images that could be read, by row.
         """
-        found = [(c.row, c.pixels, c.broken, _pack(c.logits)) for c in rows]
+        found = [(c.row, c.pixels, c.broken, _pack(c.kept)) for c in rows]
         index = [
             (
                 *(c.row, c.id, c.label, c.group, c.pixel_values, c.grey_in_colour, c.brightest),
@@ -576,8 +579,18 @@ class RunStore:
         """A chunk of one cell: its outcomes, and the features and survival of its images."""
         found = [
             (
-                *(cell, o.row, o.linf, o.l2, o.success, o.saturated, o.passes, o.failure),
-                _pack(o.logits),
+                *(
+                    cell,
+                    o.row,
+                    o.linf,
+                    o.l2,
+                    o.l2_slice,
+                    o.success,
+                    o.saturated,
+                    o.passes,
+                    o.failure,
+                ),
+                _pack(o.kept),
             )
             for o in rows
         ]
@@ -678,7 +691,7 @@ class RunStore:
     def clean(self, first: int = 0, stop: int | None = None) -> Iterator[CleanPrediction]:
         """Clean predictions of rows first <= row < stop, in order."""
         query = (
-            "SELECT row, logits, pixels, broken FROM clean WHERE row >= ? AND row < ? ORDER BY row"
+            "SELECT row, kept, pixels, broken FROM clean WHERE row >= ? AND row < ? ORDER BY row"
         )
         for r in self._select(query, first, 2**62 if stop is None else stop):
             yield CleanPrediction(r[0], _unpack(r[1]), r[2], r[3])
@@ -686,12 +699,19 @@ class RunStore:
     def outcomes(self, cell: str, first: int = 0, stop: int | None = None) -> Iterator[Outcome]:
         """Outcomes of one cell for rows first <= row < stop, in order."""
         query = (
-            "SELECT row, logits, linf, l2, success, saturated, passes, failure FROM outcomes"
-            " WHERE cell = ? AND row >= ? AND row < ? ORDER BY row"
+            "SELECT row, kept, linf, l2, l2_slice, success, saturated, passes, failure"
+            " FROM outcomes WHERE cell = ? AND row >= ? AND row < ? ORDER BY row"
         )
         for r in self._select(query, cell, first, 2**62 if stop is None else stop):
             yield Outcome(
-                r[0], _filled(r[1]), _nan(r[2]), _nan(r[3]), bool(r[4]), bool(r[5]), *r[6:]
+                r[0],
+                _filled(r[1]),
+                _nan(r[2]),
+                _nan(r[3]),
+                _nan(r[4]),
+                bool(r[5]),
+                bool(r[6]),
+                *r[7:],
             )
 
     def totals(self, cell: str) -> Totals:
@@ -728,8 +748,8 @@ def _by_source(source: str, values: Mapping[int, object] | None) -> list[Row]:
     return [(source, row, value) for row, value in (values or {}).items()]
 
 
-def _pack(logits: Array | None) -> bytes | None:
-    return None if logits is None else np.asarray(logits, "<f8").tobytes()
+def _pack(kept: Array | None) -> bytes | None:
+    return None if kept is None else np.asarray(kept, "<f8").tobytes()
 
 
 def _unpack(blob: bytes | None) -> Array | None:

@@ -13,12 +13,11 @@ from torch import Tensor
 
 from attacks.repeated_passes import JUDGING_PASSES, MeanOfPasses, is_random
 from robust.cases.case import Case, Cases, Entry, pixel_hash
-from robust.cases.consistency import check_outputs
 from robust.cases.duplicates.fingerprints import fingerprint_of
-from robust.engine.batch import Batch, group_by_shape, make_batches, stack_images
+from robust.engine.batch import group_by_shape, make_batches, stack_images
 from robust.engine.cells import Cell, misread_cells, running_order
 from robust.engine.database.clean_outputs import CleanOutputs
-from robust.engine.goal import Goal, eligible_cases, misread_cases
+from robust.engine.eligible import Choose, eligible_cases, misread_cases, right_cases
 from robust.engine.identity.images import ChangedImage, contents_of, with_known_pixels
 from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
 from robust.engine.run_memory import HEAD, RANDOM
@@ -32,10 +31,11 @@ from robust.engine.run_store import (
 from robust.engine.verified_attack import slack
 from robust.errors import InputError
 from robust.metrics.arrays import Array
-from robust.models.classifier import Classifier
+from robust.models.adapter import Adapter
 from robust.models.preparation import image_template
 from robust.plan.spec import AuditSpec
 from robust.progress import Progress, no_progress
+from robust.tasks.contract import Batch, Task
 from robust.units import at_eps
 
 TIMING_IMAGES = 16
@@ -90,14 +90,16 @@ class Runner:
 
     def __init__(
         self,
-        classifier: Classifier,
+        classifier: Adapter,
         cases: Cases,
         store: RunStore,
         audit: AuditSpec,
         options: RunOptions,
+        task: Task,
     ) -> None:
         self.classifier = classifier
         self.cases = cases
+        self.task = task
         self.store = store
         self.skip_broken = options.skip_broken
         self.progress = options.progress
@@ -142,7 +144,7 @@ class Runner:
         done = self.store.done()
         return all(("clean", number) in done for number in range(len(self.chunks)))
 
-    def settle(self, cells: Sequence[Cell], goal: Goal) -> None:
+    def settle(self, cells: Sequence[Cell]) -> None:
         """Settle how attacks run the network, on the images that a run attacks first.
 
         Chunks up to the first with a case to attack are predicted for it.
@@ -150,9 +152,9 @@ class Runner:
         self._expect(cells)
         for number, rows in enumerate(self.chunks):
             self.predict_clean([number])
-            batches = self.load(rows, goal)
+            batches = self.load(rows)
             if not batches and misread_cells(cells):
-                batches = self._load_misread(rows, goal)
+                batches = self._load_misread(rows)
             for batch in batches:
                 self._settled_for(batch).sizes.of(batch.x)
             if batches:
@@ -164,7 +166,6 @@ class Runner:
     def attack(
         self,
         cells: Sequence[Cell],
-        goal: Goal,
         seed: int,
         observe: Observe = observe_nothing,
         chunks: Collection[int] | None = None,
@@ -189,7 +190,7 @@ class Runner:
             )
         )
         work = 0.0
-        ahead = self._batches_ahead(left, goal)
+        ahead = self._batches_ahead(left)
         for number in wanted:
             rows = self.chunks[number]
             batches = next(ahead) if number in left else []
@@ -206,38 +207,36 @@ class Runner:
                     remaining = [i for i, row in enumerate(batch.rows) if row not in fallen]
                     if remaining:
                         part = batch.take(remaining)
-                        x_adv, outcomes = self.run(cell, part, goal, seed)
+                        x_adv, outcomes = self.run(cell, part, seed)
                         found += outcomes
                         observed += observe(cell, part, x_adv, outcomes)
                 seconds = time.perf_counter() - began
                 self.store.add_outcomes(cell.key, number, found, seconds, observed)
-            self._attack_misread(misread_cells(cells), number, goal, seed)
+            self._attack_misread(misread_cells(cells), number, seed)
         self.progress(total, total, "attacks finished")
 
-    def _attack_misread(
-        self, cells: Mapping[str, Cell], number: int, goal: Goal, seed: int
-    ) -> None:
+    def _attack_misread(self, cells: Mapping[str, Cell], number: int, seed: int) -> None:
         """Push the cases of a chunk that are misread when clean further to the wrong side."""
         done, rows = self.store.done(), self.chunks[number]
         left = {key: cell for key, cell in cells.items() if (key, number) not in done}
         if not left:
             return
-        batches = self._load_misread(rows, goal)
+        batches = self._load_misread(rows)
         for key, cell in left.items():
             began = time.perf_counter()
-            found = [o for batch in batches for o in self.run(cell, batch, goal, seed)[1]]
+            found = [o for batch in batches for o in self.run(cell, batch, seed)[1]]
             self.store.add_outcomes(key, number, found, time.perf_counter() - began)
 
-    def _load_misread(self, rows: Sequence[int], goal: Goal) -> list[Batch]:
+    def _load_misread(self, rows: Sequence[int]) -> list[Batch]:
         part = self.store.clean(rows[0], rows[-1] + 1)
-        wrong = misread_cases(part, self.cases.entries, goal)
-        clean = {row: one.logits for row, one in wrong.items() if one.logits is not None}
-        return make_batches(self._read(list(clean)), clean, self.template)
+        wrong = misread_cases(part, self.cases.entries, self.task)
+        clean = {row: one.kept for row, one in wrong.items() if one.kept is not None}
+        return make_batches(self._read(list(clean)), clean, self.template, self.task)
 
-    def run(self, cell: Cell, batch: Batch, goal: Goal, seed: int) -> tuple[Tensor, list[Outcome]]:
+    def run(self, cell: Cell, batch: Batch, seed: int) -> tuple[Tensor, list[Outcome]]:
         """The adversarial images of one cell on one batch, and their verified outcomes."""
         self.classifier.origin.asks_for(at_eps(cell.label, cell.threat.norm, cell.eps))
-        return self._settled_for(batch).run(cell, batch, goal, seed)
+        return self._settled_for(batch).run(cell, batch, self.task, seed)
 
     def _expect(self, cells: Sequence[Cell]) -> None:
         """Note how often the whole run will differentiate the network, at most."""
@@ -255,16 +254,19 @@ class Runner:
             self._attacker.classifier = self.logits
         return self._attacker
 
-    def load(self, rows: Sequence[int], goal: Goal) -> list[Batch]:
-        """The eligible cases among `rows`, a batch for each image shape."""
-        return self._make_batches(self._eligible(rows, goal))
+    def load(self, rows: Sequence[int], *, every: bool = False) -> list[Batch]:
+        """The eligible cases among `rows`, a batch for each image shape.
 
-    def _batches_ahead(self, chunks: Sequence[int], goal: Goal) -> Iterator[list[Batch]]:
+        With `every` all that are right when clean, whether or not the goal makes sense for them.
+        """
+        return self._make_batches(self._eligible(rows, right_cases if every else eligible_cases))
+
+    def _batches_ahead(self, chunks: Sequence[int]) -> Iterator[list[Batch]]:
         """The batches of each chunk, read and moved to the device while the one before runs."""
         with ThreadPoolExecutor(1, thread_name_prefix="chunks") as pool:
             waiting: list[Future[list[Batch]]] = []
             for number in chunks:
-                wanted = self._eligible(self.chunks[number], goal)
+                wanted = self._eligible(self.chunks[number])
                 waiting.append(pool.submit(self._make_batches, wanted))
                 if len(waiting) > 1:
                     yield waiting.pop(0).result()
@@ -272,15 +274,15 @@ class Runner:
                 yield batches.result()
 
     def _make_batches(self, clean: Mapping[int, Array]) -> list[Batch]:
-        """A batch for each image shape, of the cases whose clean logits are given by row."""
-        return make_batches(self._read(list(clean)), clean, self.template)
+        """A batch for each image shape, of the cases by what is kept of each clean prediction."""
+        return make_batches(self._read(list(clean)), clean, self.template, self.task)
 
-    def _eligible(self, rows: Sequence[int], goal: Goal) -> dict[int, Array]:
-        """Clean logits by row, of the cases to attack."""
+    def _eligible(self, rows: Sequence[int], choose: Choose = eligible_cases) -> dict[int, Array]:
+        """By row what is kept of the clean predictions of the cases to attack."""
         wanted = set(rows)
         part = (one for one in self.store.clean(rows[0], rows[-1] + 1) if one.row in wanted)
-        found = eligible_cases(part, self.cases.entries, goal)
-        return {row: one.logits for row, one in found.items() if one.logits is not None}
+        found = choose(part, self.cases.entries, self.task)
+        return {row: one.kept for row, one in found.items() if one.kept is not None}
 
     def _read(self, rows: Sequence[int]) -> list[tuple[int, Case]]:
         found: list[tuple[int, Case]] = []
@@ -293,7 +295,7 @@ class Runner:
         return found
 
     def logits(self, x: Tensor) -> Tensor:
-        """The logits `(n, k)` that every result is based on: at the classifier's own precision.
+        """The logits that every result is based on: at the classifier's own precision.
 
         Of a network whose outputs are random, the mean of several passes: one pass would count
         luck. InputError where the network cannot take such images.
@@ -341,9 +343,10 @@ class Runner:
             if x.is_cuda:
                 torch.cuda.synchronize(x.device)
             self._note_speed((time.perf_counter() - began) / len(x))
-            check_outputs(logits, self.cases.classes, ids=[case.id for _, case in shaped])
-            for (row, case), values in zip(shaped, logits.double().cpu().numpy(), strict=True):
-                found[row] = CleanPrediction(row, values, pixel_hash(case.image))
+            own = [case for _, case in shaped]
+            self.task.check(logits, own)
+            for (row, case), kept in zip(shaped, self.task.keep(logits, own), strict=True):
+                found[row] = CleanPrediction(row, kept, pixel_hash(case.image))
         fingerprints = {row: fingerprint_of(case.image) for row, case in good}
         return _CleanChunk([found[row] for row in rows], known, fingerprints)
 

@@ -13,7 +13,6 @@ from robust.cases.duplicates.merging import MergedGroups, find_merged_groups
 from robust.engine.batch import first_images, sample_images
 from robust.engine.cells import Cell, make_cells
 from robust.engine.database.connection import DAMAGED
-from robust.engine.goal import Goal, goal_of
 from robust.engine.identity.attacks import remember_attacks
 from robust.engine.identity.images import require_unchanged
 from robust.engine.identity.networks import remember_outputs, require_same_network
@@ -28,6 +27,7 @@ from robust.engine.run_memory import (
     MERGED_GROUPS,
     REPAIRED,
     SURROGATE_OUTPUTS,
+    TASK,
     TWIN_OUTPUTS,
     CaseSet,
     Memo,
@@ -35,7 +35,7 @@ from robust.engine.run_memory import (
 from robust.engine.run_store import RunStore
 from robust.engine.runner import DEFAULT_OPTIONS, Runner, RunOptions
 from robust.errors import InputError
-from robust.models import Classifier, choose_device, prepare
+from robust.models import Adapter, choose_device, prepare
 from robust.models.environment import find_environment
 from robust.models.gradient_free import require_fitting_attacks
 from robust.models.proof import CASES as PROOF_CASES
@@ -44,6 +44,8 @@ from robust.models.weights import weights_hash
 from robust.plan.spec import Plan
 from robust.progress import Progress
 from robust.records import FormatProof
+from robust.tasks.contract import Task
+from robust.tasks.make import task_of
 
 _log = logging.getLogger(__name__)
 
@@ -52,19 +54,19 @@ _log = logging.getLogger(__name__)
 class RunInputs:
     """The classifier, cases and attacks of an audit, with the reference and the other models."""
 
-    classifier: Classifier
+    classifier: Adapter
     cases: Cases
     attacks: Sequence[Attack]
     """One for each `[[attacks]]` table of the plan, in its order."""
     reference: Cases | None = None
     """Cases of the split that detectors learn from."""
-    surrogate: Classifier | None = None
+    surrogate: Adapter | None = None
     """Another model, on which the images of the transfer attack are made."""
-    twin: Classifier | None = None
+    twin: Adapter | None = None
     """The version of the classifier that is deployed."""
 
     @property
-    def others(self) -> dict[str, Classifier]:
+    def others(self) -> dict[str, Adapter]:
         """The models beside the audited one, by what they are called."""
         known = {"surrogate": self.surrogate, "twin": self.twin}
         return {name: other for name, other in known.items() if other is not None}
@@ -74,17 +76,17 @@ class RunInputs:
 class Session:
     """Everything that the stages of an audit need of a run."""
 
-    classifier: Classifier
+    classifier: Adapter
     """Prepared."""
     cases: Cases
     store: RunStore
     runner: Runner
     cells: list[Cell]
-    goal: Goal
+    task: Task
     provenance: Provenance
-    surrogate: Classifier | None
+    surrogate: Adapter | None
     """Prepared; the transfer attack recognises its head on the cases that it attacks."""
-    twin: Classifier | None
+    twin: Adapter | None
     """Prepared; its head is recognised where it is compared."""
     progress: Progress
 
@@ -102,17 +104,17 @@ def start_session(
     InputError for inputs that do not fit together, before any attack runs.
     """
     cases, audit = inputs.cases, plan.audit
-    goal = goal_of(audit, cases)
-    if audit.threshold != 0.5 and len(cases.classes) != 2:
+    task = task_of(plan, cases)
+    if audit.threshold != 0.5 and task.class_count > 2:
         raise InputError("a threshold applies to two classes only; remove it from [audit]")
     device = choose_device(options.device)
     ready = prepare(inputs.classifier, device)
-    cells = make_cells(plan.attacks, inputs.attacks, audit, len(cases.classes))
+    cells = make_cells(plan.attacks, inputs.attacks, audit, task)
     require_fitting_attacks(ready, ((cell.label, cell.attack) for cell in cells))
     weights = weights_hash(ready)
     others = {name: prepare(other, device) for name, other in inputs.others.items()}
     identity = _identity(plan, inputs, weights, others, device.type)
-    _claim(store, identity, audit.chunk, cases)
+    _claim(store, identity, audit.chunk, cases, task)
     _count_queries(ready, store)
     known_files = store.contents("clean").items()
     mine = {row: d for row, d in known_files if chunks is None or row // audit.chunk in chunks}
@@ -123,9 +125,9 @@ def start_session(
         images = None if known else first_images(cases, range(len(cases)), audit.chunk)
         ready = prepare(ready, device, images=images, head=known)
     proof = _prove(ready, cases, store)
-    require_same_network(ready, cases, list(islice(store.clean(), audit.chunk)))
+    require_same_network(ready, cases, task, list(islice(store.clean(), audit.chunk)))
     ready.origin.asks_for("clean predictions")
-    runner = Runner(ready, cases, store, audit, options)
+    runner = Runner(ready, cases, store, audit, options, task)
     runner.predict_clean(chunks)
     if runner.has_predicted_all():
         merged = store.memo(MERGED_GROUPS, lambda: _copies(cases, store))
@@ -134,7 +136,7 @@ def start_session(
         if name in others and chunks is None:
             _prove_other(others[name], runner.cases, store, name)
             remember_outputs(others[name], runner.cases, store, memo, name)
-    remember_attacks(plan.attacks, inputs.attacks, len(cases.classes), store)
+    remember_attacks(plan.attacks, inputs.attacks, task.class_count, store)
     provenance = find_provenance(plan, ready, weights, environment, proof)
     provenance.save(store)
     return Session(
@@ -143,7 +145,7 @@ def start_session(
         store=store,
         runner=runner,
         cells=cells,
-        goal=goal,
+        task=task,
         provenance=provenance,
         surrogate=others.get("surrogate"),
         twin=others.get("twin"),
@@ -151,7 +153,7 @@ def start_session(
     )
 
 
-def _count_queries(ready: Classifier, store: RunStore) -> None:
+def _count_queries(ready: Adapter, store: RunStore) -> None:
     """Go on counting the queries of a black box where the store has come to."""
     queries = ready.origin.queries
     if queries is not None:
@@ -161,7 +163,7 @@ def _count_queries(ready: Classifier, store: RunStore) -> None:
 
 
 def _prove(
-    ready: Classifier, cases: Cases, store: RunStore, memo: Memo[FormatProof] = FORMAT_PROOF
+    ready: Adapter, cases: Cases, store: RunStore, memo: Memo[FormatProof] = FORMAT_PROOF
 ) -> FormatProof | None:
     """The proof of a classifier's format on a few of the cases, once a run; None: it needs none."""
     if not needs_proof(ready.origin):
@@ -169,7 +171,7 @@ def _prove(
     return store.memo(memo, lambda: prove(ready, sample_images(cases, PROOF_CASES)))
 
 
-def _prove_other(other: Classifier, cases: Cases, store: RunStore, name: str) -> None:
+def _prove_other(other: Adapter, cases: Cases, store: RunStore, name: str) -> None:
     """The same for another model, whose head is recognised when it is used; InputError."""
     if not needs_proof(other.origin):
         return
@@ -194,7 +196,7 @@ def identity_of_run(plan: Plan, inputs: RunInputs, device: str = "auto") -> dict
 
 
 def _identity(
-    plan: Plan, inputs: RunInputs, weights: str, others: Mapping[str, Classifier], device: str
+    plan: Plan, inputs: RunInputs, weights: str, others: Mapping[str, Adapter], device: str
 ) -> dict[str, str]:
     """The same, of the hash of the classifier's weights and the other models, prepared."""
     identity = {
@@ -231,7 +233,9 @@ def note_damage(store: RunStore, chunk: int, cases: int, where: str = "") -> Non
     store.put(REPAIRED, (store.get(REPAIRED) or 0) + again)
 
 
-def _claim(store: RunStore, identity: Mapping[str, str], chunk: int, cases: Cases) -> None:
+def _claim(
+    store: RunStore, identity: Mapping[str, str], chunk: int, cases: Cases, task: Task
+) -> None:
     """Claim the store and verify what it holds; damage is said, and runs again."""
     store.identify(identity)
     note_damage(store, chunk, len(cases))
@@ -246,6 +250,8 @@ def _claim(store: RunStore, identity: Mapping[str, str], chunk: int, cases: Case
         noun=cases.noun,
         showable=cases.showable,
         notes=cases.notes,
+        outlines=cases.outlines,
     )
     store.memo(CASE_SET, lambda: case_set)
+    store.memo(TASK, lambda: task.record)
     store.memo(BEGAN, utc_now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,15 +14,16 @@ from robust.engine.run_store import RunStore
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.by_group import ByGroup
-from robust.metrics.scores import Condition, Scorer, confusion
+from robust.metrics.scores import Condition
 from robust.metrics.worst_case import (
     Ball,
     CellOutcome,
     WorstCase,
-    pushed_scores,
+    inside_of,
     worst_case,
 )
 from robust.records import AttackResult, Difficulty, Subgroup
+from robust.tasks.contract import Found, Task
 
 DIFFICULT = 0.99
 """Difficulty (Ma et al. 2021) is the smallest eps with at least this success rate."""
@@ -36,8 +37,8 @@ class FinishedCases:
     """Rows of all of them, also where the image could not be read."""
     rows: list[int]
     """Rows of those whose images could be read."""
-    logits: Array
-    """Clean logits `(n, k)` of `rows`."""
+    kept: Array
+    """What is kept `(n, a)` of the clean predictions of `rows`."""
     hashes: list[str]
     """SHA-256 of their displayed images."""
     broken: int
@@ -51,12 +52,12 @@ class FinishedCases:
         whole = [n for key, n in done if key == "clean" and all((k, n) in done for k in keys)]
         every_row = {row for n in whole for row in range(n * chunk, (n + 1) * chunk)}
         clean = [one for one in store.clean() if one.row in every_row]
-        good = [(one.row, one.logits, one.pixels) for one in clean if one.logits is not None]
+        good = [(one.row, one.kept, one.pixels) for one in clean if one.kept is not None]
         if not good:
             raise InputError("no case is finished yet; look again later, or give the audit again")
-        rows, logits, hashes = zip(*good, strict=True)
+        rows, kept, hashes = zip(*good, strict=True)
         return FinishedCases(
-            every_row, list(rows), np.stack(logits), list(hashes), len(clean) - len(good)
+            every_row, list(rows), np.stack(kept), list(hashes), len(clean) - len(good)
         )
 
 
@@ -100,20 +101,23 @@ class Summary:
         cases: Cases,
         cells: Sequence[Cell],
         finished: FinishedCases,
+        task: Task,
         *,
         pixels: int,
     ) -> None:
         """`pixels` is the number of values of an image (c * h * w): distances round accordingly."""
+        self.task = task
         self._store = store
         self._pixels = pixels
         self.rows = np.array(finished.rows)
         self.cases = cases.select(finished.rows)
         self.labels = np.array([entry.label for entry in self.cases.entries])
-        self.clean = Condition.clean(finished.logits)
+        """`(n,)`: class of each case; 0 where it has a mask."""
+        self.clean = Condition.clean(finished.kept)
         self._place = {row: i for i, row in enumerate(self.rows.tolist())}
         self._cells = list(cells)
         by_group = ByGroup([entry.group for entry in self.cases.entries])
-        self._scorer = Scorer(by_group, self.labels, cases.classes, cases.findings)
+        self._scorer = task.scorer(by_group, self.cases, self.clean)
         self.groups = by_group.count
         self._subgroups = _subgroups(self.cases)
         self._conditions: dict[str, Condition] = {}
@@ -164,8 +168,8 @@ class Summary:
         for threat in self.threats(first_norm):
             own = [c for c in self._cells if c.threat == threat]
             kind = "exact" if all(c.exact for c in own) else "curve"
-            condition = self.worst(threat).condition
-            pushed = self._pushed(threat)
+            condition = self._scorer.by_part(self.worst(threat).condition, self._found(threat))
+            pushed = self._scorer.pushed(self.clean, self._found(threat, misread=True))
             rows.append(self._row("worst case", threat.norm, own[0].eps, kind, condition, pushed))
         return rows
 
@@ -184,18 +188,18 @@ class Summary:
         """All cases under one cell, by its key; kept, since every worst case needs every cell."""
         if key in self._conditions:
             return self._conditions[key]
-        n = len(self.labels)
-        logits = self.clean.logits.copy()
+        n = len(self.rows)
+        kept = self.clean.kept.copy()
         attacked, failed, success = (np.zeros(n, bool) for _ in range(3))
-        linf, l2 = np.full(n, np.nan), np.full(n, np.nan)
+        linf, l2, l2_slice = (np.full(n, np.nan) for _ in range(3))
         for o in self._store.outcomes(key):
             i = self._place.get(o.row)
             if i is None:
                 continue
             attacked[i], failed[i], success[i] = True, o.failure is not None, o.success
             if o.failure is None:
-                logits[i], linf[i], l2[i] = o.logits, o.linf, o.l2
-        self._conditions[key] = Condition(logits, attacked, failed, success, linf, l2)
+                kept[i], linf[i], l2[i], l2_slice[i] = o.kept, o.linf, o.l2, o.l2_slice
+        self._conditions[key] = Condition(kept, attacked, failed, success, linf, l2, l2_slice)
         return self._conditions[key]
 
     def worst(self, threat: ThreatModel) -> WorstCase:
@@ -208,21 +212,22 @@ class Summary:
         own = [self._cells[place] for place in places]
         outcomes = (CellOutcome(self.condition(c.key), c.threat.eps) for c in own)
         ball = Ball(threat.norm, threat.eps, self._pixels)
-        found = worst_case(self.clean, self.labels, outcomes, ball)
+        found = worst_case(self.clean, self.damage, outcomes, ball)
         # The clean image, -1, takes the last entry.
         return WorstCase(found.condition, np.array([*places, -1])[found.cell])
 
-    def _pushed(self, threat: ThreatModel) -> Array:
-        """The scores that an attacker on the AUC reaches within a threat model."""
-        own = [(c.key, c) for c in self._cells if c.same_as is None]
-        every = [*own, *misread_cells(self._cells).items()]
-        outcomes = (
-            CellOutcome(self.condition(key), cell.threat.eps)
-            for key, cell in every
-            if cell.threat.norm == threat.norm
-        )
+    def damage(self, kept: Array) -> Array:
+        """How far attacks have come with each case, from what is kept `(n, a)`: `(n,)`."""
+        return self._scorer.damage(kept)
+
+    def _found(self, threat: ThreatModel, misread: bool = False) -> Iterator[Found]:
+        """What every attack found within a threat model, also on cases misread when clean."""
         ball = Ball(threat.norm, threat.eps, self._pixels)
-        return pushed_scores(self.clean, self._scorer.ranking, outcomes, ball)
+        cells = {c.key: c for c in self._cells if c.same_as is None}
+        for key, cell in (cells | (misread_cells(self._cells) if misread else {})).items():
+            if cell.threat.norm == threat.norm:
+                condition = self.condition(key)
+                yield condition.kept, inside_of(condition, ball)
 
     def _row(
         self,
@@ -246,7 +251,7 @@ class Summary:
             ),
             attacked=int(condition.attacked.sum()),
             failed=int(condition.failed.sum()),
-            confusion=confusion(condition, self.labels),
+            confusion=self._scorer.confusion(condition),
         )
 
     def _origin(self, cell: Cell) -> Cell:

@@ -9,12 +9,13 @@ from torch import Tensor
 
 from attacks import AttackFunction, Model, Streams, ThreatModel
 from attacks.losses import saturated
-from robust.engine.batch import Batch
-from robust.engine.goal import Goal
+from attacks.threat import per_case
+from robust.engine.region import WithinRegion
 from robust.engine.run_store import Outcome
 from robust.errors import BlackBoxFailure, type_and_line
 from robust.metrics.worst_case import Ball
 from robust.models.acceleration.memory import OutOfMemory, memory_ran_out
+from robust.tasks.contract import Batch, Task
 from robust.units import eps_text
 
 
@@ -24,19 +25,19 @@ def slack(threat: ThreatModel, pixels: int) -> float:
 
 
 @dataclass(frozen=True)
-class AttackTask:
-    """An attack to run on batches, with its threat model, goal and seed."""
+class AttackSetup:
+    """An attack to run on batches, with its threat model, task and seed."""
 
     attack: AttackFunction
     stream_key: str
     """Names the attack in the seeds of its random streams."""
     threat: ThreatModel
-    goal: Goal
+    task: Task
     seed: int
 
 
 def attack_batch(
-    model: Model, task: AttackTask, batch: Batch, quick: Model | None = None
+    model: Model, setup: AttackSetup, batch: Batch, quick: Model | None = None
 ) -> tuple[Tensor, list[Outcome]]:
     """The adversarial images `(n, c, h, w)`, and the outcomes that `model` gives them.
 
@@ -46,27 +47,27 @@ def attack_batch(
     """
     x, y = batch.x, batch.y
     recorder = Recorder(quick or model, y)
-    x_adv, failures = _run(recorder, task, batch)
+    x_adv, failures = _run(recorder, setup, batch)
     sound = torch.tensor([failure is None for failure in failures], device=x.device)
     if not bool(sound.all()):
         usable = x_adv if x_adv.shape == x.shape else x
-        x_adv = torch.where(sound.view(-1, 1, 1, 1), usable, x)
+        x_adv = torch.where(per_case(sound, x), usable, x)
     with torch.no_grad():
         logits = model(x_adv)
-    reached = task.goal.reached(logits.argmax(1), y)
-    finite = torch.isfinite(logits).all(1)
-    linf = ThreatModel("Linf", 0).distance(x_adv, x).tolist()
-    l2 = ThreatModel("L2", 0).distance(x_adv.double(), x.double()).tolist()
-    values = logits.double().cpu().numpy()
+    reached = setup.task.success(logits, batch)
+    finite = torch.isfinite(logits.flatten(1)).all(1)
+    linf, l2, l2_slice = _distances(x_adv, x)
+    kept = setup.task.keep(logits, batch.cases)
     outcomes = []
     for i, row in enumerate(batch.rows):
         failure = failures[i] if bool(finite[i]) else failures[i] or "NaN or infinite logits"
         outcomes.append(
             Outcome(
                 row=row,
-                logits=values[i],
+                kept=kept[i],
                 linf=linf[i],
                 l2=l2[i],
+                l2_slice=l2_slice[i],
                 success=bool(reached[i]) and failure is None,
                 saturated=bool(recorder.saturated[i]),
                 passes=recorder.passes,
@@ -76,14 +77,25 @@ def attack_batch(
     return x_adv, outcomes
 
 
-def _run(model: Model, task: AttackTask, batch: Batch) -> tuple[Tensor, list[str | None]]:
+def _distances(x_adv: Tensor, x: Tensor) -> list[list[float]]:
+    """How far each image was moved in L-inf, in L2, and in L2 within one slice."""
+    exact = x_adv.double(), x.double()
+    linf = ThreatModel("Linf", 0).distance(x_adv, x).tolist()
+    l2 = ThreatModel("L2", 0).distance(*exact).tolist()
+    by_slice = l2 if x.ndim < 5 else ThreatModel("L2-slice", 0).distance(*exact).tolist()
+    return [linf, l2, by_slice]
+
+
+def _run(model: Model, setup: AttackSetup, batch: Batch) -> tuple[Tensor, list[str | None]]:
     """What the attack returns, and for each case why that is a failure, or None."""
-    x, threat = batch.x, task.threat
+    x, threat = batch.x, setup.threat
     ids = [case.id for case in batch.cases]
-    streams = Streams.of(task.seed, ids, task.stream_key, threat.stream_key)
+    streams = Streams.of(setup.seed, ids, setup.stream_key, threat.stream_key)
     try:
-        target = task.goal.targets(batch.logits)
-        x_adv = task.attack(model, x, batch.y, threat, streams, target).detach()
+        target = setup.task.targets(batch)
+        region = setup.task.region(batch)
+        attack = setup.attack if region is None else WithinRegion(setup.attack, region)
+        x_adv = attack(model, x, batch.y, threat, streams, target).detach()
         return x_adv, _violations(x_adv, x, threat)
     except (KeyboardInterrupt, BlackBoxFailure):
         raise
@@ -133,7 +145,7 @@ class Recorder:
         self.saturated = torch.zeros(len(y), dtype=torch.bool, device=y.device)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The logits `(n, k)` of the model."""
+        """The logits of the model."""
         logits = self._model(x)
         rows = len(x)
         self.forward += rows

@@ -18,7 +18,7 @@ from detectors import DETECTORS, Detector, FittedDetector
 from robust.detection.factory import make_detectors
 from robust.errors import InputError, first_line
 from robust.files import MOST_TEXT, cannot, open_regular, read_bytes, replacing
-from robust.models.classifier import HEADS
+from robust.models.adapter import HEADS
 from robust.plan.load import refuse_code
 from robust.plan.paths import GUARD_RECORD, require_detector, require_new
 from robust.plan.spec import DetectorSpec, ModelSpec

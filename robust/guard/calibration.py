@@ -16,9 +16,9 @@ from robust.cases.consistency import check_outputs
 from robust.cases.duplicates.fingerprints import Fingerprints, fingerprint_of
 from robust.cases.duplicates.search import near_duplicates, partners
 from robust.detection.factory import fit_detectors, make_extractor
-from robust.engine.batch import Batch, read_batches
+from robust.engine.batch import read_batches
 from robust.engine.cells import Cell
-from robust.engine.verified_attack import AttackTask, attack_batch
+from robust.engine.verified_attack import AttackSetup, attack_batch
 from robust.errors import InputError
 from robust.guard.artifact import as_stored
 from robust.guard.fit_inputs import FitInputs
@@ -27,6 +27,7 @@ from robust.metrics.groups import group_codes
 from robust.models import Classifier
 from robust.models.preparation import image_template
 from robust.progress import Progress
+from robust.tasks.contract import Batch
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class _CalibrationReader:
         if not new:
             return
         batch = self._read_clean([rows[i] for i in new], [cases[i] for i in new], x[new])
-        eligible = self.inputs.goal.eligible(batch.y) & (batch.logits.argmax(1) == batch.y)
+        eligible = self.inputs.task.applies(batch.y) & (batch.kept.argmax(1) == batch.y)
         if self.inputs.cell is not None and eligible.any():
             self._attack(self.inputs.cell, batch.take(eligible.nonzero()[:, 0].tolist()))
 
@@ -182,9 +183,9 @@ class _CalibrationReader:
         return Batch(tuple(rows), tuple(cases), x, y, features.logits)
 
     def _attack(self, cell: Cell, batch: Batch) -> None:
-        goal, seed = self.inputs.goal, self.inputs.plan.audit.seed
-        task = AttackTask(cell.attack, cell.attack.stream_key, cell.threat, goal, seed)
-        x_adv, outcomes = attack_batch(self.ready, task, batch)
+        task, seed = self.inputs.task, self.inputs.plan.audit.seed
+        setup = AttackSetup(cell.attack, cell.attack.stream_key, cell.threat, task, seed)
+        x_adv, outcomes = attack_batch(self.ready, setup, batch)
         self.attempts += len(outcomes)
         self.failure = self.failure or next((o.failure for o in outcomes if o.failure), None)
         if fooled := [i for i, outcome in enumerate(outcomes) if outcome.success]:

@@ -52,7 +52,7 @@ from robust.metrics.operating_point import (
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
 from robust.models.backward import backward_errors
 from robust.models.gradient_free import require_fitting_attacks, require_network
-from robust.models.preparation import image_template
+from robust.models.preparation import image_template, require_classifier
 from robust.plan.parameters import parameters_of
 from robust.plan.spec import Plan
 from robust.progress import Progress
@@ -112,7 +112,7 @@ def fit_detector(
     inputs = open_inputs(plan, detector, attack, eps, split)
     groups = group_codes([entry.group for entry in inputs.calibration.entries])
     folds = _folds(groups, inputs.calibration.split, plan.audit.seed)
-    classifier, _ = open_plan(on_split(plan, split), device)
+    classifier = require_classifier(open_plan(on_split(plan, split), device)[0])
     require_network(classifier)
     if inputs.cell is not None:
         require_fitting_attacks(classifier, [(inputs.cell.label, inputs.cell.attack)])
@@ -284,7 +284,7 @@ def _held_out(
     """
     features, entries = calibration.features, inputs.calibration.entries
     labels = torch.tensor([entries[place].label for place in features.places])
-    possible = features.correct & inputs.goal.eligible(labels).numpy()
+    possible = features.correct & inputs.task.applies(labels).numpy()
     if fitted.head is not None:
         possible &= ~calibration.for_head
     return HeldOut(

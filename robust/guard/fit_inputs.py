@@ -9,10 +9,10 @@ from robust.cases import Cases, open_cases
 from robust.cases.consistency import check_no_shared_groups
 from robust.detection.factory import make_detectors
 from robust.engine.cells import Cell, make_attacks, make_cells
-from robust.engine.goal import Goal, goal_of
 from robust.errors import InputError
 from robust.plan.load import make_plan
 from robust.plan.spec import AttackSpec, DetectorSpec, Plan, label_of, parse_eps
+from robust.tasks.classification import Classification, classification_of
 from robust.units import at_eps
 
 
@@ -30,7 +30,7 @@ class FitInputs:
     """The images that its head and its threshold come from; no group of the reference."""
     cell: Cell | None
     """The attack that its head is fitted on, at one eps; None: no attack."""
-    goal: Goal
+    task: Classification
 
 
 def open_inputs(
@@ -43,14 +43,15 @@ def open_inputs(
     if eps is not None and attack is None:
         raise InputError("an eps belongs to an attack; name the attack, or leave eps out")
     reference, calibration = _open_splits(plan, split)
+    task = classification_of(plan.audit, calibration)
     return FitInputs(
         plan=plan,
         label=label,
         detector=made,
         reference=reference,
         calibration=calibration,
-        cell=None if attack is None else _cell(plan, attack, eps, len(calibration.classes)),
-        goal=goal_of(plan.audit, calibration),
+        cell=None if attack is None else _cell(plan, attack, eps, task),
+        task=task,
     )
 
 
@@ -112,7 +113,7 @@ def _open(plan: Plan, split: str, remedy: str) -> Cases:
         raise InputError(f"{error} ({remedy})") from None
 
 
-def _cell(plan: Plan, attack: str, eps: str | float | None, classes: int) -> Cell:
+def _cell(plan: Plan, attack: str, eps: str | float | None, task: Classification) -> Cell:
     """The one attack at one eps that is named, with the fields that the plan gives it."""
     known = [s for s in plan.attacks if attack in (label_of(s), s.name)]
     spec = known[0] if known else AttackSpec(name=attack)
@@ -122,7 +123,7 @@ def _cell(plan: Plan, attack: str, eps: str | float | None, classes: int) -> Cel
         raise InputError(str(error)) from None
     raw = {**plan.model_dump(), "attacks": [spec.model_copy(update=radii).model_dump()]}
     made = make_plan(raw, "fit-detector")
-    cells = make_cells(made.attacks, make_attacks(made.attacks), made.audit, classes)
+    cells = make_cells(made.attacks, make_attacks(made.attacks), made.audit, task)
     if len(cells) != 1:
         every = ", ".join(map(cell_text, cells))
         raise InputError(f"a detector is fitted at one eps, the plan has {every}; name it: --eps")

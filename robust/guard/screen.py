@@ -20,6 +20,7 @@ from robust.guard.guard import BATCH, Guard
 from robust.models import Classifier, load_classifier
 from robust.models.trained import WEIGHTS
 from robust.plan.load import load_plan, refuse_code
+from robust.plan.model_fields import loader_arguments
 from robust.plan.paths import is_trained
 from robust.plan.spec import ModelSpec
 from robust.progress import Progress
@@ -122,7 +123,9 @@ def open_classifier(
     if weights is not None:
         model = _moved(model, weights)
     try:
-        classifier = load_classifier(**model.model_dump(), threshold=threshold)
+        classifier = load_classifier(
+            **loader_arguments(model, "classification"), threshold=threshold
+        )
     except InputError as error:
         if plan is not None or weights is not None:
             raise

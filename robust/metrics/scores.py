@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,11 +21,12 @@ CONFUSION_CLASSES = 20
 class Condition:
     """All cases under one condition; a case that was not attacked is as without attack.
 
-    Arrays are `(n,)`, one entry per case, but for the logits.
+    Arrays are `(n,)`, one entry per case, but for what is kept.
     """
 
-    logits: Array
-    """`(n, k)`; those of the clean image where the case was not attacked or not evaluated."""
+    kept: Array
+    """What the task keeps of each prediction `(n, a)`, of a classifier the logits; those of the
+    clean image where the case was not attacked or not evaluated."""
     attacked: Mask
     """Whether the attack was run on the case."""
     failed: Mask
@@ -36,6 +37,12 @@ class Condition:
     """L-infinity distance to the clean image; NaN where not attacked."""
     l2: Array
     """L2 distance to the clean image; NaN where not attacked."""
+    l2_slice: Array
+    """The largest L2 distance within one slice of a volume, or that of an image; NaN likewise."""
+
+    def distance(self, norm: str) -> Array:
+        """The distances in one of the norms."""
+        return {"Linf": self.linf, "L2": self.l2, "L2-slice": self.l2_slice}[norm]
 
     @property
     def evaluated(self) -> Mask:
@@ -50,11 +57,11 @@ class Condition:
         return ~self.failed
 
     @classmethod
-    def clean(cls, logits: Array) -> Condition:
+    def clean(cls, kept: Array) -> Condition:
         """All cases without attack."""
-        no = np.zeros(len(logits), bool)
-        nan = np.full(len(logits), np.nan)
-        return cls(logits, no, no, no, nan, nan)
+        no = np.zeros(len(kept), bool)
+        nan = np.full(len(kept), np.nan)
+        return cls(kept, no, no, no, nan, nan, nan)
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,36 @@ class Scorer:
     findings: tuple[int, ...]
     """Classes that count as a finding; empty for none."""
 
+    def damage(self, kept: Array) -> Array:
+        """The margins by which labels are not predicted `(n,)`."""
+        return margins(kept, self.labels)
+
+    def pushed(self, clean: Condition, found: Iterable[tuple[Array, Mask]]) -> Array:
+        """The scores `(n, s)` that an attacker on the AUC reaches with the images that were found.
+
+        Of every attacked case the image counts that moves its score furthest to the wrong side,
+        whether or not it reached the goal of the attack that made it. Others keep their clean
+        score.
+        """
+        scores = self.ranking.of(clean.kept)
+        for logits, inside in found:
+            scores = self.ranking.pushed(scores, logits, inside)
+        return scores
+
+    def by_part(self, worst: Condition, found: Iterable[tuple[Array, Mask]]) -> Condition:
+        """The worst case as it is: a class is no part of a case."""
+        return worst
+
+    def confusion(self, condition: Condition) -> tuple[tuple[int, ...], ...]:
+        """Cases by label (down) and prediction (across); empty beyond `CONFUSION_CLASSES`."""
+        k = condition.kept.shape[1]
+        if k > CONFUSION_CLASSES:
+            return ()
+        valid = ~condition.failed
+        pairs = self.labels[valid] * k + condition.kept[valid].argmax(1)
+        counts = np.bincount(pairs, minlength=k * k).reshape(k, k)
+        return tuple(tuple(row) for row in counts.tolist())
+
     @property
     def ranking(self) -> Ranking:
         """The scores that an AUC ranks by."""
@@ -121,8 +158,8 @@ class Scorer:
 
         `pushed (n, s)` are the scores that an attacker on the AUC reaches; None without attack.
         """
-        ranked = self.ranking.of(condition.logits)
-        predicted = condition.logits.argmax(1)
+        ranked = self.ranking.of(condition.kept)
+        predicted = condition.kept.argmax(1)
         correct = predicted == self.labels
         counted, attacked = condition.countable, condition.evaluated
         with_finding = np.isin(self.labels, self.findings)
@@ -178,17 +215,6 @@ def finding_score(logits: Array, findings: Sequence[int]) -> Array:
         logits[:, ~inside], axis=1
     )
     return odds
-
-
-def confusion(condition: Condition, labels: npt.NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
-    """Cases by label (down) and prediction (across); empty beyond `CONFUSION_CLASSES`."""
-    k = condition.logits.shape[1]
-    if k > CONFUSION_CLASSES:
-        return ()
-    valid = ~condition.failed
-    pairs = labels[valid] * k + condition.logits[valid].argmax(1)
-    counts = np.bincount(pairs, minlength=k * k).reshape(k, k)
-    return tuple(tuple(row) for row in counts.tolist())
 
 
 def margins(logits: Array, labels: npt.NDArray[np.int64]) -> Array:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from robust.metrics.arrays import Array, Mask
-from robust.metrics.scores import Condition, Ranking, margins
+from robust.metrics.scores import Condition
 from robust.units import TOLERANCE
 
 
@@ -19,7 +19,7 @@ class Ball:
     """The images within a distance of the clean one."""
 
     norm: str
-    """`Linf` or `L2`."""
+    """`Linf`, `L2` or `L2-slice`."""
     eps: float
     """In [0, 1] pixel units; infinite for no bound."""
     values: int
@@ -55,58 +55,44 @@ class WorstCase:
     """`(n,)`: the attack whose image it is, as an index into the cells; -1 for the clean image."""
 
 
-def pushed_scores(
-    clean: Condition, ranking: Ranking, cells: Iterable[CellOutcome], ball: Ball
-) -> Array:
-    """The scores `(n, s)` that an attacker on the AUC reaches with the images within the ball.
-
-    Of every attacked case the image counts that moves its score furthest to the wrong side, whether
-    or not it reached the goal of the attack that made it. Others keep their clean score.
-    """
-    scores = ranking.of(clean.logits)
-    for cell in cells:
-        scores = ranking.pushed(scores, cell.condition.logits, _inside(cell.condition, ball))
-    return scores
-
-
-def _inside(condition: Condition, ball: Ball) -> Mask:
+def inside_of(condition: Condition, ball: Ball) -> Mask:
     """The cases with an image within the ball `(n,)`."""
-    moved = condition.linf if ball.norm == "Linf" else condition.l2
-    inside: Mask = condition.evaluated & (moved <= ball.limit)
+    inside: Mask = condition.evaluated & (condition.distance(ball.norm) <= ball.limit)
     return inside
 
 
 def worst_case(
     clean: Condition,
-    labels: npt.NDArray[np.int64],
+    damage: Callable[[Array], Array],
     cells: Iterable[CellOutcome],
     ball: Ball,
 ) -> WorstCase:
-    """For each case the image with the largest margin among all that were found within the ball.
+    """For each case the image with the largest damage among all that were found within the ball.
 
-    An image found at a smaller eps, or by a minimum-norm attack, lies in the ball as well. A
-    success of a targeted goal outranks a larger margin that leads to another class. Of two equal
-    images the first counts.
+    `damage` tells it `(n,)` from what is kept `(n, a)`. An image found at a smaller eps, or by a
+    minimum-norm attack, lies in the ball as well. A success of a targeted goal outranks a larger
+    damage that leads elsewhere. Of two equal images the first counts.
     """
-    n = len(labels)
-    logits, lead = clean.logits.copy(), margins(clean.logits, labels)
+    kept, lead = clean.kept.copy(), damage(clean.kept)
+    n = len(kept)
     attacked, evaluated, success = (np.zeros(n, bool) for _ in range(3))
-    linf, l2 = np.full(n, np.nan), np.full(n, np.nan)
+    linf, l2, l2_slice = (np.full(n, np.nan) for _ in range(3))
     origin = np.full(n, -1)
     for place, cell in enumerate(cells):
         condition = cell.condition
-        inside = _inside(condition, ball)
+        inside = inside_of(condition, ball)
         # A minimum-norm attack without a bound has looked for an image at every eps.
         if cell.eps <= ball.eps + TOLERANCE or math.isinf(cell.eps):
             attacked |= condition.attacked
             evaluated |= condition.evaluated
-        margin = margins(condition.logits, labels)
+        done = damage(condition.kept)
         first_success = condition.success & ~success
-        larger_margin = (margin > lead) & ~(success & ~condition.success)
-        better = inside & (first_success | larger_margin)
-        logits[better], lead[better] = condition.logits[better], margin[better]
+        more = (done > lead) & ~(success & ~condition.success)
+        better = inside & (first_success | more)
+        kept[better], lead[better] = condition.kept[better], done[better]
         linf[better], l2[better] = condition.linf[better], condition.l2[better]
+        l2_slice[better] = condition.l2_slice[better]
         origin[better] = place
         success |= inside & condition.success
     failed = attacked & ~evaluated
-    return WorstCase(Condition(logits, attacked, failed, success, linf, l2), origin)
+    return WorstCase(Condition(kept, attacked, failed, success, linf, l2, l2_slice), origin)

@@ -10,30 +10,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robust.errors import BlackBoxFailure, InputError, did_you_mean
-from robust.models.acceleration.memory import OutOfMemory, memory_ran_out
+from robust.errors import InputError
+from robust.models.adapter import MOST_PIXELS, Adapter, odds, require_choice
 from robust.models.formats.contract import ModelOrigin
-from robust.models.forward import checked_logits, failure_reason
+from robust.models.forward import checked_logits
 
-HEADS = ("auto", "softmax", "sigmoid", "multilabel", "probabilities")
 FITS = ("squash", "crop", "pad")
 HALF_PIXELS = ("even", "down")
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
-GREY = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grey (ITU-R 601)."""
-MOST_MEAN, MOST_STD = 2.0, 10.0
-"""Of pixels in [0, 1]; grey levels of 255 have larger ones."""
-MOST_PIXELS = 8192
-"""Of a side of a network's input."""
 LEAST_CROP = 0.1
 """Least share of a side that a centre crop may keep."""
 
 
-class Classifier(nn.Module):
+class Classifier(Adapter):
     """Displayed pixels `(n, c, h, w)` in [0, 1], c = 1 or 3, to logits `(n, k)`, k >= 2.
 
     In this order: grey to RGB or back, resize, normalise, the network, its head. Every step is
-    differentiable, so that an attack works on what a reader sees.
+    differentiable, so that an attack works on what a reader sees. Volumes `(n, c, d, h, w)` are
+    taken as they are, without a `size`.
 
     Heads: `softmax` logits; one `sigmoid` logit z, read as (0, z); `multilabel`, where the logit of
     `finding` is read like a sigmoid; `probabilities`, read as their logarithms (they saturate:
@@ -41,9 +35,7 @@ class Classifier(nn.Module):
     `recognise_head`.
     """
 
-    mean: Tensor
-    std: Tensor
-    grey: Tensor
+    size: tuple[int, int] | None
 
     def __init__(
         self,
@@ -63,6 +55,7 @@ class Classifier(nn.Module):
         threshold: float = 0.5,
         origin: ModelOrigin | None = None,
         output_names: Sequence[str] | None = None,
+        spatial_dims: int | None = None,
     ) -> None:
         """Set `channels` of the network (None: as in the image) and `size` (h, w) in pixels.
 
@@ -74,13 +67,21 @@ class Classifier(nn.Module):
         predicted where its probability exceeds `threshold`; the shift is part of the logits, so
         that attacks aim at the decision that is made. Raises InputError for values out of range.
         """
-        super().__init__()
-        _require_choice("head", head, HEADS)
-        _require_choice("fit", fit, FITS)
-        _require_choice("interpolation", interpolation, INTERPOLATIONS)
-        _require_choice("half_pixel", half_pixel, HALF_PIXELS)
-        if channels not in (None, 1, 3):
-            raise InputError(f"channels must be 1 or 3, not {channels}")
+        super().__init__(
+            network,
+            mean=mean,
+            std=std,
+            channels=channels,
+            head=head,
+            output_key=output_key,
+            threshold=threshold,
+            origin=origin,
+            output_names=output_names,
+            spatial_dims=spatial_dims,
+        )
+        require_choice("fit", fit, FITS)
+        require_choice("interpolation", interpolation, INTERPOLATIONS)
+        require_choice("half_pixel", half_pixel, HALF_PIXELS)
         size = (size, size) if isinstance(size, int) else size
         if size is not None and not 1 <= min(size) <= max(size) <= MOST_PIXELS:
             raise InputError(f"size must be 1 or more pixels and at most {MOST_PIXELS}, not {size}")
@@ -90,69 +91,42 @@ class Classifier(nn.Module):
             )
         if fit == "pad" and crop_pct < 1:
             raise InputError("crop_pct has no meaning with fit = 'pad'; remove one of them")
-        if not 0 < threshold < 1:
-            raise InputError(f"threshold must be between 0 and 1, not {threshold}")
         if head == "multilabel" and finding is None:
             raise InputError("a multilabel head needs the finding: name the output to audit")
-        self.network = network
-        self.channels = channels
         self.size = size
         self.interpolation = interpolation
         self.fit = fit
         self.crop_pct = crop_pct
         self.half_pixel = half_pixel
-        self.head = head
         self.finding = finding
-        self.output_key = output_key
-        self.threshold = threshold
-        self.origin = origin or ModelOrigin("module")
-        self.output_names = None if output_names is None else tuple(output_names)
-        self.class_order: tuple[int, ...] | None = None
-        self.register_buffer("mean", _per_channel("mean", mean), persistent=False)
-        self.register_buffer("std", _per_channel("std", std), persistent=False)
-        self.register_buffer("grey", _per_channel("grey", GREY), persistent=False)
-        if (self.std <= 0).any():
-            raise InputError("std must be above 0 in every channel")
-        _require_displayed(self.mean, self.std)
-        if channels == 1 and max(self.mean.shape[1], self.std.shape[1]) == 3:
-            raise InputError(
-                "mean and std have three values, the network has 1 channel; give one value"
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits `(n, k)`, shifted by the threshold where there are two classes."""
-        return self.from_outputs(self.outputs(x))
 
     def from_outputs(self, out: Tensor) -> Tensor:
-        """Logits `(n, k)` at the threshold, of the network's own outputs `(n, outputs)`."""
+        """Logits `(n, k)` of outputs `(n, outputs)`, shifted by the threshold of two classes."""
         logits = self.to_logits(out)
         if self.threshold != 0.5 and logits.shape[1] == 2:
-            odds = math.log(self.threshold / (1 - self.threshold))
-            logits = torch.stack([logits[:, 0], logits[:, 1] - odds], 1)
+            logits = torch.stack([logits[:, 0], logits[:, 1] - odds(self.threshold)], 1)
         return logits
 
     def outputs(self, x: Tensor) -> Tensor:
         """The network's own outputs `(n, outputs)`, before the head is interpreted; InputError."""
-        given = self.network_input(x)
-        try:
-            out = self.network(given)
-        except (KeyboardInterrupt, BlackBoxFailure):
-            raise
-        except BaseException as error:
-            if memory_ran_out(error):
-                raise OutOfMemory(len(x)) from error
-            raise InputError(
-                f"the network fails on images of shape {tuple(given.shape[1:])}: "
-                f"{failure_reason(error, self.network, given)}"
-            ) from error
-        return checked_logits(out, given, self.output_key)
+        return self.network_outputs(self.network_input(x))
 
     def network_input(self, x: Tensor) -> Tensor:
         """What the network itself is given: channels, size and normalisation as it wants them."""
+        self._require_dimensions(x)
         x = self._channels(x)
         if self.size is not None and (tuple(x.shape[2:]) != self.size or self.crop_pct != 1):
+            if x.ndim != 4:
+                raise InputError(
+                    "size, fit and crop_pct are for images, and the cases are volumes, which the "
+                    "network is given as they are; remove them"
+                )
             x = self._resize(x, self.size)
-        return (x - self.mean.to(x.dtype)) / self.std.to(x.dtype)
+        return self._normalised(x)
+
+    def recognise(self, outputs: Tensor) -> str:
+        """The head that `auto` stands for, from outputs `(n, outputs)` on real images."""
+        return recognise_head(outputs, finding=self.finding)
 
     def to_logits(self, out: Tensor) -> Tensor:
         """Interpret the network's outputs `(n, outputs)` as logits `(n, k)`, k >= 2."""
@@ -214,15 +188,8 @@ class Classifier(nn.Module):
             "finding": self.finding,
         }
 
-    def _ordered(self, logits: Tensor) -> Tensor:
-        return logits if self.class_order is None else logits[:, list(self.class_order)]
-
-    def _channels(self, x: Tensor) -> Tensor:
-        if self.channels == 3 and x.shape[1] == 1:
-            return x.expand(-1, 3, -1, -1)
-        if self.channels == 1 and x.shape[1] == 3:
-            return (x * self.grey.to(x.dtype)).sum(1, keepdim=True)
-        return x
+    def _checked(self, out: object, given: Tensor) -> Tensor:
+        return checked_logits(out, given, self.output_key)
 
     def _resize(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         height, width = x.shape[2:]
@@ -306,35 +273,3 @@ def _adds_up(outputs: Tensor) -> bool:
     given = (outputs > 0).sum(1)  # a service that gives the best classes alone
     same = bool((given == given[0]).all()) and 0 < int(given[0]) < outputs.shape[1]
     return same and bool((rest <= 1e-3).all())
-
-
-@torch.no_grad()
-def settle_head(classifier: Classifier, x: Tensor) -> None:
-    """Replace head `auto` by what the outputs on `x (n, c, h, w)` show it to be."""
-    if classifier.head == "auto":
-        outputs = classifier.outputs(x)
-        classifier.head = recognise_head(outputs, finding=classifier.finding)
-
-
-def _require_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise InputError(f"unknown {name} {value!r}; {did_you_mean(value, choices)}")
-
-
-def _require_displayed(mean: Tensor, std: Tensor) -> None:
-    """InputError for a mean or std in grey levels, which shows every image as nearly one colour."""
-    for name, values, most in (("mean", mean, MOST_MEAN), ("std", std, MOST_STD)):
-        if float(values.abs().max()) > most:
-            shown = ",".join(f"{value:g}" for value in values.flatten().tolist())
-            in_range = ",".join(f"{value / 255:.4g}" for value in values.flatten().tolist())
-            raise InputError(
-                f"{name} = {shown} is in grey levels, but pixels here are in [0, 1]: divide mean "
-                f"and std by the largest level, for 8 bits {name} = {in_range}"
-            )
-
-
-def _per_channel(name: str, value: float | Sequence[float]) -> Tensor:
-    values = [float(value)] if isinstance(value, int | float) else [float(v) for v in value]
-    if len(values) not in (1, 3) or not all(math.isfinite(v) for v in values):
-        raise InputError(f"{name} must be one number or three, one for each channel; got {value}")
-    return torch.tensor(values).view(1, -1, 1, 1)

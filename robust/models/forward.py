@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,56 @@ def checked_logits(out: object, x: Tensor, key: str | int | None = None) -> Tens
 
     Of several tensors those under `key`, else under a name in `NAMES`, else the only one `(n, k)`.
     """
-    out = _chosen(out, x, key)
+    found = _plain(_chosen(out, x, key, _is_row_for_each))
+    if found.ndim == 1:
+        found = found[:, None]
+    if found.ndim != 2 or not found.shape[1]:
+        hint = "; a network that outlines structures is a segmenter: task = 'segmentation'"
+        raise InputError(
+            f"the network returns a tensor of shape {tuple(found.shape)}; (n, outputs) is needed"
+            + (hint if found.shape[2:] == x.shape[2:] else "")
+        )
+    _require_fitting(found, x)
+    return found
+
+
+def checked_dense(out: object, x: Tensor, key: str | int | None = None) -> Tensor:
+    """The outputs `(n, outputs, *space)` in what a network returns on `x (n, c, *space)`.
+
+    Of several tensors those under `key`, else under a name in `NAMES`, else the first at the size
+    of `x`: with deep supervision the others are for training. InputError for anything else.
+    """
+    found = _plain(_chosen(out, x, key, _is_dense, take_first=True))
+    if found.ndim != x.ndim or not found.shape[1]:
+        hint = "; a network with an output for each image is a classifier: task = 'classification'"
+        raise InputError(
+            f"the network returns a tensor of shape {tuple(found.shape)} for an input of shape "
+            f"{tuple(x.shape)}; an output for each pixel is needed"
+            + (hint if found.ndim == 2 else "")
+        )
+    if found.shape[2:] != x.shape[2:]:
+        raise InputError(
+            f"the network returns {_sides(found)} pixels for an input of {_sides(x)}; it must "
+            f"return an output for each pixel of its input: set size, multiple_of or window to "
+            f"what it was trained on, or enlarge the logits in a factory"
+        )
+    _require_fitting(found, x)
+    return found
+
+
+def dimensions_of(network: nn.Module) -> int | None:
+    """2 for a network of images and 3 of volumes, as its convolutions show it; None: not shown."""
+    names = {getattr(m, "original_name", type(m).__name__) for m in network.modules()}
+    found = [dims for dims in (2, 3) if f"Conv{dims}d" in names]
+    return found[0] if len(found) == 1 else None
+
+
+def _sides(x: Tensor) -> str:
+    return " x ".join(map(str, x.shape[2:]))
+
+
+def _plain(out: object) -> Tensor:
+    """A tensor of floats; InputError for anything else."""
     if not isinstance(out, Tensor):
         raise InputError(
             f"the network returns a {type(out).__name__}, not a tensor of outputs; wrap it in "
@@ -45,12 +94,11 @@ def checked_logits(out: object, x: Tensor, key: str | int | None = None) -> Tens
             f"the network returns {kind} values; wrap it in a module that returns the logits as "
             f"plain float32"
         )
-    if out.ndim == 1:
-        out = out[:, None]
-    if out.ndim != 2 or not out.shape[1]:
-        raise InputError(
-            f"the network returns a tensor of shape {tuple(out.shape)}; (n, outputs) is needed"
-        )
+    return out
+
+
+def _require_fitting(out: Tensor, x: Tensor) -> None:
+    """InputError where outputs are not those of each image, on the device of the images."""
     if len(out) != len(x):
         raise InputError(
             f"the network returns {len(out)} rows for {len(x)} images; it must give one row for "
@@ -61,7 +109,6 @@ def checked_logits(out: object, x: Tensor, key: str | int | None = None) -> Tens
             f"the network returns a tensor on {out.device}, its images are on {x.device}; let it "
             f"stay on the device of its input"
         )
-    return out
 
 
 def failure_reason(error: BaseException, network: nn.Module, x: Tensor) -> str:
@@ -100,8 +147,26 @@ def _runs(network: nn.Module, x: Tensor, count: int) -> bool:
     return True
 
 
-def _chosen(out: object, x: Tensor, key: str | int | None) -> object:
-    """The tensor that is meant among several; InputError that names them where none is plain."""
+def _is_row_for_each(tensor: Tensor, x: Tensor) -> bool:
+    return tensor.ndim in (1, 2) and tensor.shape[:1] == x.shape[:1]
+
+
+def _is_dense(tensor: Tensor, x: Tensor) -> bool:
+    same = tensor.shape[:1] == x.shape[:1] and tensor.shape[2:] == x.shape[2:]
+    return tensor.ndim == x.ndim and same
+
+
+def _chosen(
+    out: object,
+    x: Tensor,
+    key: str | int | None,
+    fits: Callable[[Tensor, Tensor], bool],
+    take_first: bool = False,
+) -> object:
+    """The tensor that is meant among several; InputError that names them where none is plain.
+
+    Of several that fit, the first is meant with `take_first`, else none.
+    """
     named = _named(out)
     if named is None:
         if key is not None:
@@ -122,8 +187,8 @@ def _chosen(out: object, x: Tensor, key: str | int | None) -> object:
         if isinstance(named.get(name), Tensor):
             return named[name]
     tensors = {name: value for name, value in named.items() if isinstance(value, Tensor)}
-    fitting = [n for n, t in tensors.items() if t.ndim in (1, 2) and t.shape[:1] == x.shape[:1]]
-    if len(fitting) == 1:
+    fitting = [name for name, tensor in tensors.items() if fits(tensor, x)]
+    if len(fitting) == 1 or (fitting and take_first):
         return named[fitting[0]]
     if len(tensors) == 1:
         return next(iter(tensors.values()))

@@ -1,4 +1,4 @@
-"""Models that give no gradients: what a plan then runs, and what it is refused for."""
+"""What a plan runs on models that give no gradients, or outlines, and what it is refused for."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Iterable
 
 from attacks import Attack
 from robust.errors import InputError
-from robust.models.classifier import Classifier
+from robust.models.adapter import Adapter
+from robust.models.segmentation.segmenter import Segmenter
 from robust.plan.spec import AttackSpec, Plan
 
 DEFAULT_ATTACKS = {"scores": ("Noise", "Square"), "labels": ("Noise",)}
 """Attacks of a plan that names none, for a model without gradients, by what it answers."""
+SEGMENTATION_ATTACKS = ("Noise", "FGSM", "PGD", "SegPGD", "CosPGD")
+"""Attacks of a plan that names none, for a segmenter."""
 DEFAULT_QUERIES = 1000
 """Queries for each case of the decision-based attack that such a plan runs too."""
 WITH_GRADIENTS = ("gradients", "gradients and scores")
@@ -19,12 +22,12 @@ WITH_GRADIENTS = ("gradients", "gradients and scores")
 
 
 def has_gradients(classifier: object) -> bool:
-    """Whether gradients lead through a model; what is no Classifier is refused elsewhere."""
-    return not isinstance(classifier, Classifier) or classifier.origin.differentiable
+    """Whether gradients lead through a model; what is no Adapter is refused elsewhere."""
+    return not isinstance(classifier, Adapter) or classifier.origin.differentiable
 
 
 def fitting_plan(plan: Plan, classifier: object, surrogate: object = None) -> Plan:
-    """The plan as it can run on this model, unchanged where gradients lead through it.
+    """The plan as it can run on this model, unchanged for a classifier that gives gradients.
 
     A plan that names no attacks gets those that need no gradients. Adaptive attacks on detectors,
     which all do, are left out. InputError for scenarios that need gradients, and for detectors of a
@@ -35,8 +38,16 @@ def fitting_plan(plan: Plan, classifier: object, surrogate: object = None) -> Pl
             "the surrogate gives no gradients, and images for a transfer attack are made by "
             "following them; name another network in [scenarios] surrogate"
         )
-    if not isinstance(classifier, Classifier) or has_gradients(classifier):
+    if isinstance(classifier, Segmenter) and "attacks" not in plan.model_fields_set:
+        attacks = tuple(AttackSpec(name=name) for name in SEGMENTATION_ATTACKS)
+        plan = plan.model_copy(update={"attacks": attacks})
+    if not isinstance(classifier, Adapter) or has_gradients(classifier):
         return plan
+    if isinstance(classifier, Segmenter):
+        raise InputError(
+            "this segmenter gives no gradients, and attacks on outlines follow them; name the "
+            "network itself in [model]"
+        )
     if plan.detectors:
         require_network(classifier)
     scenarios = plan.scenarios
@@ -55,7 +66,7 @@ def fitting_plan(plan: Plan, classifier: object, surrogate: object = None) -> Pl
     return plan.model_copy(update=changes)
 
 
-def require_network(classifier: Classifier) -> None:
+def require_network(classifier: Adapter) -> None:
     """InputError for a black box, of which a detector would have nothing but costly answers."""
     if classifier.origin.is_black_box:
         raise InputError(
@@ -64,7 +75,7 @@ def require_network(classifier: Classifier) -> None:
         )
 
 
-def require_fitting_attacks(classifier: Classifier, attacks: Iterable[tuple[str, Attack]]) -> None:
+def require_fitting_attacks(classifier: Adapter, attacks: Iterable[tuple[str, Attack]]) -> None:
     """InputError for the first attack, by its label, that needs more than the model gives."""
     if has_gradients(classifier):
         return

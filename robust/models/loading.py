@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
-from robust.errors import InputError, did_you_mean, type_and_line
+from robust.errors import InputError, did_you_mean
 from robust.models.architectures import (
     AUXILIARY,
     Construction,
@@ -30,7 +29,6 @@ from robust.models.blackbox.endpoint import (
 )
 from robust.models.blackbox.network import (
     MOST_AT_ONCE,
-    Ask,
     Questions,
     Takes,
     load_callable,
@@ -44,33 +42,13 @@ from robust.models.formats.contract import (
     MissingField,
     ModelOrigin,
 )
+from robust.models.formats.factory import call_factory, with_weights
 from robust.models.formats.registry import prefix_of
 from robust.models.preparation import evaluate
 from robust.models.trained import load_trained
 from robust.models.weights import load_strictly, read_weights
-from robust.plan.code import load_named
+from robust.plan.model_fields import require_fitting_fields
 from robust.plan.paths import is_trained
-from robust.plan.spec import SOURCES
-
-WITH_TRAINED = ("folder", "allow_code", "threshold")
-"""What a user may say beside a folder of `robust train`."""
-_ASKED = ("factory", "endpoint")
-USED_WITH: dict[str, tuple[str, ...]] = {
-    "weights": ("architecture", "factory"),
-    "weights_key": ("architecture", "factory", "folder"),
-    "pretrained": ("architecture",),
-    "prompts": ("architecture", "folder"),
-    "endpoint_token_env": ("endpoint",),
-    "endpoint_output": ("endpoint",),
-    "endpoint_layout": ("endpoint",),
-    "endpoint_timeout": ("endpoint",),
-    "endpoint_patience": ("endpoint",),
-    "answers": _ASKED,
-    "takes": ("factory",),
-    "at_once": _ASKED,
-    "queries": _ASKED,
-}
-"""Sources that a field of `[model]` belongs to; all others belong to any."""
 
 OUTPUTS_WITHOUT_NAMES = (
     "the model does not name them: give all names in order, outputs = [...] in [model], or the "
@@ -98,6 +76,7 @@ def load_classifier(
     fit: str | None = None,
     crop_pct: float | None = None,
     channels: int | None = None,
+    spatial_dims: int | None = None,
     prompts: Sequence[str | Sequence[str]] = (),
     allow_code: bool = False,
     endpoint: str | None = None,
@@ -131,9 +110,10 @@ def load_classifier(
     `finding` is the output to audit of a multilabel head, by name or number. `weights_key` chooses
     among several sets of weights in a file, `output_key` among several outputs. Mean, std, size,
     interpolation, fit, crop_pct and channels come from the architecture's configuration where it
-    has one. What a user should know of the weights stands in `origin.notes`. Raises InputError.
+    has one; `spatial_dims` is 3 for a network of volumes. What a user should know of the weights
+    stands in `origin.notes`. Raises InputError.
     """
-    _require_fitting_fields(dict(locals()))
+    require_fitting_fields(dict(locals()))
     if folder is not None and is_trained(Path(folder)):
         return load_trained(folder, threshold)
     count = outputs if isinstance(outputs, int) or outputs is None else len(outputs)
@@ -147,6 +127,7 @@ def load_classifier(
         outputs=count,
         channels=channels,
         size=whole,
+        spatial_dims=spatial_dims,
         prompts=tuple(p if isinstance(p, str) else tuple(p) for p in prompts),
         allow_code=allow_code,
     )
@@ -212,6 +193,7 @@ def load_classifier(
         output_names=names,
         output_key=output_key,
         threshold=threshold,
+        spatial_dims=spatial_dims,
     )
 
 
@@ -224,31 +206,6 @@ def random_classifier(architecture: str, outputs: int = 2) -> Classifier:
     return Classifier(network, mean=known.mean, std=known.std, head="softmax")
 
 
-def _require_fitting_fields(fields: Mapping[str, Any]) -> None:
-    """InputError unless exactly one source is given, and with it no field that it has no use for.
-
-    A field that is passed over would be another model than the one that is meant.
-    """
-    given = [name for name, value in fields.items() if not _says_nothing(value)]
-    sources = [name for name in SOURCES if name in given]
-    if len(sources) != 1:
-        raise InputError(
-            f"[model] needs exactly one of {', '.join(SOURCES[:-1])} and {SOURCES[-1]}; "
-            f"got {' and '.join(sources) or 'none'}"
-        )
-    (source,) = sources
-    if source == "folder" and is_trained(Path(fields["folder"])):
-        own = {*WITH_TRAINED, *(["fit"] if fields["fit"] == "squash" else [])}
-        if more := [name for name in given if name not in own]:
-            raise InputError(f"[model] folder sets {more[0]} itself; remove {more[0]}")
-    if "weights_key" in given and "weights" not in given and source != "folder":
-        raise InputError("[model] weights_key chooses in a file of weights; name it: weights = ...")
-    for name in given:
-        if source not in USED_WITH.get(name, SOURCES):
-            others = " or ".join(USED_WITH[name])
-            raise InputError(f"[model] {name} belongs to {others}, not to {source}; remove {name}")
-
-
 def _refuse_questions(**fields: object) -> None:
     """InputError for fields of a black box, where a factory returns a network."""
     for name, value in fields.items():
@@ -257,12 +214,6 @@ def _refuse_questions(**fields: object) -> None:
                 f"[model] {name} is for a black box, and the factory returns a network; remove "
                 f"{name}"
             )
-
-
-def _says_nothing(value: object) -> bool:
-    """Whether a field has its default; 0 is the number of an output."""
-    empty = isinstance(value, str | tuple | list) and value in ("auto", (), [])
-    return value is None or value is False or empty
 
 
 def _find_output(finding: int | str | None, outputs: Sequence[str] | None) -> int | None:
@@ -402,33 +353,11 @@ def _from_factory(
     name: str, options: LoaderOptions, questions: Questions, queries: int | None
 ) -> LoadedNetwork:
     """The network that a factory returns, or the black box."""
-    made = _call_factory(name)
-    if not isinstance(made, nn.Module):
-        if options.weights is not None:
-            raise InputError(
-                f"factory {name} returns a function, a black box, which takes no weights; remove "
-                f"them"
-            )
-        return load_callable(made, questions, name, queries)
-    notes = tuple[str, ...]()
+    made = call_factory(name)
+    if isinstance(made, nn.Module):
+        return with_weights(made, options)
     if options.weights is not None:
-        found = read_weights(options.weights, made.state_dict(), options.weights_key)
-        notes = (*found.notes, *load_strictly(made, found.state, options.weights))
-    return LoadedNetwork(made, ModelOrigin("factory", notes=notes))
-
-
-def _call_factory(name: str) -> nn.Module | Ask:
-    build = load_named(name, "factory")
-    try:
-        made = build()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001
-        raise InputError(f"factory {name} failed: {type_and_line(error)}") from None
-    if not isinstance(made, nn.Module) and not callable(made):
         raise InputError(
-            f"factory {name} returns a {type(made).__name__}, neither an nn.Module nor a function "
-            f"of images"
+            f"factory {name} returns a function, a black box, which takes no weights; remove them"
         )
-    found: nn.Module | Ask = made
-    return found
+    return load_callable(made, questions, name, queries)

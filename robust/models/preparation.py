@@ -1,39 +1,43 @@
-"""Prepares a classifier for evaluation: a frozen copy on a device, at full precision."""
+"""Prepares an adapter for evaluation: a frozen copy on a device, at full precision."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from robust.errors import InputError, type_and_line
 from robust.models.acceleration.memory import require_memory
-from robust.models.classifier import Classifier, settle_head
+from robust.models.adapter import Adapter, settle_head
+from robust.models.classifier import Classifier
 from robust.models.process_state import ProcessState
+
+Kind = TypeVar("Kind", bound=Adapter)
 
 
 def prepare(
-    classifier: Classifier,
+    adapter: Kind,
     device: str | torch.device = "cpu",
     *,
     images: Tensor | None = None,
     head: str | None = None,
-) -> Classifier:
+) -> Kind:
     """A copy on `device` in evaluation mode whose parameters require no gradient.
 
     The user's model keeps its mode, buffers, `.grad` and `requires_grad`; without parameter
     gradients a backward pass costs a third less. A head `auto` becomes `head`, where it was
-    recognised before, or what the outputs on `images (n, c, h, w)` show; without either it stays.
-    InputError for what is no Classifier or cannot be copied, and where memory is limited too much.
+    recognised before, or what the outputs on `images (n, c, *space)` show; without either it stays.
+    InputError for what is no Adapter or cannot be copied, and where memory is limited too much.
     """
     require_memory()
-    require_classifier(classifier)
+    require_adapter(adapter)
     try:
         with torch.no_grad():  # else the copy of a scripted module has no leaves
-            ready = copy.deepcopy(classifier)
+            ready = copy.deepcopy(adapter)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  (any foreign module, any error)
@@ -59,14 +63,24 @@ def prepare(
     return ready
 
 
-def require_classifier(thing: object) -> None:
-    """InputError for what is no Classifier."""
+def require_adapter(thing: object) -> None:
+    """InputError for what is neither a Classifier nor a Segmenter."""
+    if not isinstance(thing, Adapter):
+        require_classifier(thing)
+
+
+def require_classifier(thing: object) -> Classifier:
+    """The thing itself; InputError for what is no Classifier."""
+    if isinstance(thing, Adapter) and not isinstance(thing, Classifier):
+        raise InputError("a Segmenter is no classifier, which this needs: it outlines structures")
     if not isinstance(thing, Classifier):
         raise InputError(
             f"a {type(thing).__name__} is no classifier: robust.load_classifier(...) loads one "
             f"from files, robust.Classifier(network, channels=3, mean=..., std=...) makes one of a "
-            f"network, robust.BlackBox(function) of a function of images"
+            f"network, robust.BlackBox(function) of a function of images; robust.load_segmenter "
+            f"and robust.Segmenter(network) are for networks that outline structures"
         )
+    return thing
 
 
 def evaluate(network: nn.Module) -> None:
@@ -118,8 +132,8 @@ def _at_full_precision() -> Iterator[None]:
 _FULL_PRECISION = ProcessState(_at_full_precision)
 
 
-def image_template(ready: Classifier) -> Tensor:
-    """An empty tensor on the device of a prepared classifier and of the type of its images."""
+def image_template(ready: Adapter) -> Tensor:
+    """An empty tensor on the device of a prepared adapter and of the type of its images."""
     kinds = {parameter.dtype for parameter in ready.parameters()}
     kind = torch.float64 if torch.float64 in kinds else torch.float32
     return torch.empty(0, device=ready.mean.device, dtype=kind)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from robust.errors import InputError, first_line
-from robust.models.archives import check_archive
+from robust.models.checkpoints.archives import check_archive
 from robust.models.process_state import ProcessState, quiet
 from robust.models.weights import read_state_dict
 from robust.plan.paths import require_program

@@ -1,19 +1,20 @@
-"""Rebuilds a trained classifier from the model.json and model.safetensors of its folder."""
+"""Rebuilds a trained network from the model.json and model.safetensors of its folder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 import torch
-from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from torch import Tensor, nn
 
 from robust.errors import InputError
 from robust.files import MOST_TEXT, read_bytes
+from robust.models.adapter import Adapter
 from robust.models.classifier import Classifier
 from robust.models.heads import Head, make_network
 from robust.models.preparation import evaluate
@@ -54,11 +55,12 @@ class InputFile(BaseModel):
 
 
 class ModelFile(BaseModel):
-    """The part of model.json that rebuilds the classifier; the rest of the file is for people."""
+    """The part of model.json that rebuilds a classifier; the rest of the file is for people."""
 
     model_config = ConfigDict(frozen=True)
 
     version: int
+    task: Literal["classification"] = "classification"
     architecture: str
     head: HeadFile
     classes: tuple[str, ...]
@@ -67,7 +69,39 @@ class ModelFile(BaseModel):
     weights_sha256: str
 
 
-def read_model_file(folder: Path) -> tuple[ModelFile, dict[str, Any]]:
+class WindowsFile(BaseModel):
+    """`preprocessing` in the model.json of a segmenter, exact to the last bit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    channels: int
+    size: tuple[Side, ...] | None
+    multiple_of: Side | None
+    window: tuple[Side, ...] | None
+    overlap: float = 0.0
+    blend: str = "gaussian"
+
+
+class SegmenterFile(BaseModel):
+    """The part of model.json that rebuilds a segmenter."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    task: Literal["segmentation"]
+    architecture: str
+    settings: dict[str, JsonValue]
+    spatial_dims: Literal[2, 3]
+    head: Literal["softmax", "multilabel"]
+    classes: tuple[str, ...] = Field(min_length=1, max_length=10**4)
+    """The background first, unless the head is multilabel."""
+    preprocessing: WindowsFile
+    weights_sha256: str
+
+
+def read_model_file(folder: Path) -> tuple[ModelFile | SegmenterFile, dict[str, Any]]:
     """model.json of a folder: the checked part, and its whole content; InputError."""
     path = folder / MODEL
     require_trained(folder)
@@ -80,7 +114,8 @@ def read_model_file(folder: Path) -> tuple[ModelFile, dict[str, Any]]:
                 f"{path} has version {content.get('version')!r}, this version of robust reads "
                 f"{VERSION}; use the version that wrote it"
             )
-        return ModelFile.model_validate(content), content
+        kind = SegmenterFile if content.get("task") == "segmentation" else ModelFile
+        return kind.model_validate(content), content
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -94,27 +129,52 @@ def load_trained(folder: str | Path, threshold: float = 0.5) -> Classifier:
     """The classifier of a folder that `robust train` wrote; InputError where it was changed."""
     folder = Path(folder)
     model_file, _ = read_model_file(folder)
+    if isinstance(model_file, SegmenterFile):
+        raise InputError(
+            f"{folder} holds a model that outlines structures; name data with masks, or task = "
+            f"'segmentation' in [model]"
+        )
+    head = Head(**model_file.head.model_dump())
+    return restore(
+        folder,
+        model_file,
+        lambda: make_network(model_file.architecture, head, seed=0)[0],
+        lambda: make_classifier(model_file, threshold),
+    )
+
+
+AnyAdapter = TypeVar("AnyAdapter", bound=Adapter)
+
+
+def restore(
+    folder: Path,
+    model_file: ModelFile | SegmenterFile,
+    make_network: Callable[[], nn.Module],
+    make_adapter: Callable[[], AnyAdapter],
+) -> AnyAdapter:
+    """The adapter with the weights of the folder; InputError where they are not those it had."""
     state = read_state_dict(folder / WEIGHTS)
-    _check_size(model_file, state, folder)
-    classifier = make_classifier(model_file, threshold)
-    load_strictly(classifier.network, state, folder / WEIGHTS)
-    if weights_hash(classifier) != model_file.weights_sha256:
+    _check_size(model_file.architecture, make_network, state, folder)
+    adapter = make_adapter()
+    load_strictly(adapter.network, state, folder / WEIGHTS)
+    if weights_hash(adapter) != model_file.weights_sha256:
         raise InputError(
             f"{folder / WEIGHTS} is not the file that {MODEL} was written for: its weights have "
             f"another hash; copy both files again from one training"
         )
-    return classifier
+    return adapter
 
 
-def _check_size(model_file: ModelFile, state: Mapping[str, Tensor], folder: Path) -> None:
+def _check_size(
+    name: str, make_network: Callable[[], nn.Module], state: Mapping[str, Tensor], folder: Path
+) -> None:
     """InputError where the network that model.json names is much larger than its weights.
 
     It is built without memory first: a name alone could ask for many gigabytes.
     """
-    head = Head(**model_file.head.model_dump())
     try:
         with torch.device("meta"):
-            network, _ = make_network(model_file.architecture, head, seed=0)
+            network = make_network()
     except InputError:
         raise
     except Exception:  # noqa: BLE001  (some architectures cannot be built without memory)
@@ -123,7 +183,7 @@ def _check_size(model_file: ModelFile, state: Mapping[str, Tensor], folder: Path
     stored = sum(value.numel() for value in state.values())
     if needed > 2 * stored + 10**6:
         raise InputError(
-            f"{folder / MODEL} names {model_file.architecture} with {needed} weights, {WEIGHTS} "
+            f"{folder / MODEL} names {name} with {needed} weights, {WEIGHTS} "
             f"holds {stored}; copy both files again from one training"
         )
 
@@ -155,6 +215,7 @@ def describe(architecture: str, head: Head, classifier: Classifier) -> dict[str,
     """The part of model.json that rebuilds a classifier."""
     return {
         "version": VERSION,
+        "task": "classification",
         "architecture": architecture,
         "head": asdict(head),
         "preprocessing": {

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from robust.errors import InputError, did_you_mean, excerpt, first_line, type_and_line
 from robust.files import open_regular
-from robust.models.archives import check_archive
+from robust.models.checkpoints.archives import check_archive
 from robust.models.checkpoints.foreign import refuse_foreign
 from robust.models.checkpoints.inert import Inert, Opened, open_inert
 from robust.models.checkpoints.names import Fitted, fits

@@ -20,7 +20,9 @@ FOLDERS_ALONE = "none"
 PHANTOM = "phantom:"
 """Before the modality of synthetic images, in `[data] path`."""
 MODALITIES: tuple[str, ...] = ("chest_xray", "fundus", "dermoscopy")
-"""Of synthetic images. A modality's place here is part of its seed: append, never reorder."""
+"""Of synthetic images with a class each."""
+OUTLINES: tuple[str, ...] = ("lungs", "opacity", "vessels", "lesion", "organ")
+"""Of synthetic images with a mask each."""
 TRAINED = "model.json"
 """In a folder written by `robust train`."""
 RUN, REPORT = "outcomes.sqlite", "report.json"
@@ -129,7 +131,7 @@ def check_data_path(spec: DataSpec) -> None:
     spec.options()  # a plan that was handed on has gaps
     path = spec.path
     if path.startswith(PHANTOM):
-        require_modality(path.removeprefix(PHANTOM))
+        require_phantom(path.removeprefix(PHANTOM))
         return
     place = Path(os.path.expanduser(path))
     if not os.path.lexists(place) and not path_exists(place):
@@ -170,11 +172,18 @@ def find_table_file(root: Path, name: str, kind: str = "table") -> Path:
 
 
 def require_modality(modality: str) -> None:
-    """InputError where there are no synthetic images of this kind."""
-    if modality not in MODALITIES:
-        raise InputError(
-            f"no synthetic images of {modality!r}; {did_you_mean(modality, MODALITIES)}"
-        )
+    """InputError where there are no synthetic images with classes of this kind."""
+    _require_one_of(modality, MODALITIES)
+
+
+def require_phantom(name: str) -> None:
+    """InputError where there are no synthetic images, with classes or masks, of this name."""
+    _require_one_of(name, MODALITIES + OUTLINES)
+
+
+def _require_one_of(name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise InputError(f"no synthetic images of {name!r}; {did_you_mean(name, known)}")
 
 
 def require_writable(folder: Path) -> None:

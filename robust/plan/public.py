@@ -40,9 +40,11 @@ def _data(spec: DataSpec) -> DataSpec:
         name: NOT_KEPT for name in ("where", "group_pattern") if getattr(spec, name)
     }
     hidden |= {name: (NOT_KEPT,) for name in ("table", "join") if getattr(spec, name)}
-    named = (spec.file,) if isinstance(spec.file, str) else spec.file or ()
-    if any("/" in name for name in named):
-        hidden["file"] = NOT_KEPT  # a template with folders
+    for field in ("file", "mask", "target_mask"):
+        given = getattr(spec, field)
+        named = (given,) if isinstance(given, str) else given or ()
+        if any("/" in name for name in named):
+            hidden[field] = NOT_KEPT  # a template with folders
     if isinstance(spec.splits, dict) and any(isinstance(v, str) for v in spec.splits.values()):
         hidden["splits"] = NOT_KEPT  # paths of lists; shares and columns name nobody
     return spec.model_copy(update={"path": NOT_KEPT, **hidden})

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from robust.errors import InputError
 from robust.plan.code import names_code
@@ -25,6 +25,10 @@ Share = Annotated[float, BeforeValidator(parse_share)]
 """A share: a number, or text such as "224/256"."""
 Size = int | tuple[int, int]
 """Pixels of a square's side, or (height, width)."""
+Sides = int | tuple[int, int] | tuple[int, int, int]
+"""Pixels along every axis, or one number for each: (height, width), (depth, height, width)."""
+TaskName = Literal["classification", "segmentation"]
+"""What a model does."""
 
 
 def _at_home(value: object) -> object:
@@ -60,15 +64,23 @@ SOURCES = ("architecture", "file", "factory", "folder", "endpoint")
 
 
 class ModelSpec(PlanTable):
-    """`[model]`: the classifier; the fields are those of `load_classifier`.
+    """`[model]`: the model; the fields are those of `load_classifier` and `load_segmenter`.
 
     Exactly one of `architecture`, `file`, `factory`, `folder` and `endpoint` is needed.
     """
 
+    task: TaskName | None = None
+    """What the model does: `classification`, or `segmentation`, which outlines structures.
+    Default: segmentation where the data have masks."""
     architecture: str | None = None
     """Name of a timm or torchvision network; `timm:` or `torchvision:` before it chooses the
     library. Or `hf:owner/name` of the Hugging Face hub, and names with `open_clip:`,
-    `torchxrayvision:` or `monai:` before them. It needs `weights` or `pretrained`."""
+    `torchxrayvision:` or `monai:` before them. It needs `weights` or `pretrained`. A segmenter is
+    `monai:UNet` and the like, or `smp:Unet` of segmentation_models_pytorch."""
+    settings: dict[str, JsonValue] | None = None
+    """Arguments that a segmenter's `architecture` is built with, as its library names them:
+    `{channels = [16, 32, 64], strides = [2, 2]}`. Default: read from the weights where they show
+    it, else the library's own."""
     weights: FilePath | None = None
     """File of weights for `architecture` or `factory`: .safetensors, .pth or a checkpoint of a
     trainer."""
@@ -95,8 +107,8 @@ class ModelSpec(PlanTable):
     with a row of its own in the report."""
     head: str = "auto"
     """How the outputs are read: `softmax` (logits), `sigmoid` (one logit), `multilabel` (one logit
-    for each finding), `probabilities` (with `finding`: one for each finding), or `auto`, which
-    decides from the outputs on real images."""
+    for each finding, or for each structure that may overlap others), `probabilities` (with
+    `finding`: one for each finding), or `auto`, which decides from the outputs on real images."""
     output_key: str | int | None = None
     """Name or place of the logits, where the network returns several tensors. Default: `logits`,
     `out`, `output` and the like, or the only tensor with a row for each image."""
@@ -106,9 +118,24 @@ class ModelSpec(PlanTable):
     std: float | tuple[float, ...] | None = None
     """Standard deviation that pixels are normalised with, as `mean`. Default: the architecture's
     own, else 1."""
-    size: Size | None = None
-    """Input size of the network in pixels: one number, or (height, width). Default: the
-    architecture's own, else the size of each image."""
+    size: Sides | None = None
+    """Input size of the network in pixels: one number, or one for each axis, (height, width).
+    Default: the architecture's own, else the size of each image. The logits of a segmenter are
+    resized back to the image."""
+    multiple_of: int | None = Field(default=None, ge=1)
+    """Pad what a segmenter is shown with zeros to a multiple of this many pixels, and crop its
+    logits. Default: no padding."""
+    window: Sides | None = None
+    """Show images to a segmenter window by window, of so many pixels: one number, or one for each
+    axis. Default: whole images."""
+    overlap: float | None = Field(default=None, ge=0, lt=1)
+    """Share of a window's side that neighbours have in common. Default: 0.25."""
+    blend: Literal["gaussian", "constant"] | None = None
+    """How windows are blended where they overlap: with less weight at their borders, or with the
+    same everywhere. Default: gaussian."""
+    spatial_dims: Literal[2, 3] | None = None
+    """Axes of what the network takes: 2 for images, 3 for volumes. Default: as its convolutions
+    show it."""
     interpolation: str | None = None
     """Resizing to `size`: bilinear, bicubic or nearest. Default: the architecture's own, else
     bilinear."""
@@ -249,6 +276,27 @@ class DataSpec(PlanTable):
     then changes the resized image. Default: images keep their size."""
     grey: bool = False
     """Read colour files as grey (ITU-R 601)."""
+    mask: str | tuple[str, ...] | None = None
+    """Column that names the mask of each image (default `mask`, where no column `label` is), or a
+    template, as `file`; or several columns, one file a structure. The data are then outlines, not
+    classes, and `classes` names the structures."""
+    overlap: bool | None = None
+    """Whether a pixel may belong to several structures. Default: yes with several mask columns, no
+    with one."""
+    target_mask: str | tuple[str, ...] | None = None
+    """Column of the mask that an attacker with the goal `mask` wants to be predicted, or as many
+    columns as `mask` has."""
+    volumes: Literal["whole", "slices"] | None = None
+    """Volumes (NIfTI, DICOM series): a case each, or a case for each slice, with the volume as the
+    group unless a group is named. Default: whole."""
+    axis: int | None = Field(default=None, ge=0, le=2)
+    """Axis of a volume along which its slices are cut. Default: 2, the last one of a NIfTI file."""
+    intensities: tuple[float, float] | Literal["percentiles"] | None = None
+    """What a volume shows as 0 and as 1: two values in the units of its file, or `percentiles`, the
+    0.5th and the 99.5th of each volume. Default: percentiles."""
+    spacing: float | tuple[float, ...] | None = None
+    """Millimetres from pixel to pixel, one number or one for each axis, of files that do not say
+    it."""
     window: int | None = Field(default=None, ge=1)
     """Which window of DICOM files is displayed, counted from 1. Default: each file's first."""
     count: int | None = None
@@ -265,6 +313,8 @@ class DataSpec(PlanTable):
             "table": "name the table: --table TABLE",
             "join": "name the tables: --join TABLES",
             "file": "give the template: --file-column TEMPLATE",
+            "mask": "give the template: --mask TEMPLATE",
+            "target_mask": "give the template: --target-mask TEMPLATE",
             "splits": "name the lists: --splits test=LIST",
             "where": "give the filter: --where FILTER, or take where out of [data]",
             "group_pattern": "give the pattern: --group-pattern PATTERN",
@@ -437,6 +487,11 @@ class ReportSpec(PlanTable):
     (DICOM)."""
 
 
+_KNOWN_BY_CONTENT = (
+    *("path", "table", "join", "file", "mask", "target_mask"),
+    *("splits", "where", "group_pattern"),
+)
+"""Fields of `[data]` that a run knows by what they lead to."""
 DEFAULT_ATTACKS = ("Noise", "FGSM", "BIM", "PGD", "MarginPGD")
 """Attacks of a plan that names none, for a model with gradients."""
 
@@ -481,7 +536,7 @@ class Plan(PlanTable):
         content = self.model_dump(
             mode="json", exclude={"title", "doubts", "report", "gates", "model"}
         )
-        for name in ("path", "table", "join", "file", "splits", "where", "group_pattern"):
+        for name in _KNOWN_BY_CONTENT:
             (content["data"] or {}).pop(name, None)
         content["scenarios"]["surrogate"] = self.scenarios.surrogate is not None
         content["twin"] = self.twin is not None

@@ -84,8 +84,9 @@ class AuditedModel:
     """The audited output of a multilabel model, as an index; None for other models."""
     channels: int | None = 3
     """Number of channels that the network expects; None: those of each image."""
-    size: tuple[int, int] | None = None
-    """Height and width that images are resized to, in pixels; None where they keep theirs."""
+    size: tuple[int, ...] | None = None
+    """Height and width (of a volume: depth, height, width) that images are resized to, in pixels;
+    None where they keep theirs."""
     interpolation: str = "bilinear"
     """How images are resized."""
     fit: str = "squash"
@@ -98,6 +99,18 @@ class AuditedModel:
     """Which output stands for each class, matched by name; None where they stand in order."""
     output_key: str | int | None = None
     """Which of several tensors the network returns as its logits; None where that is plain."""
+    overlapping: bool = False
+    """Of a segmenter: whether a pixel may belong to several structures."""
+    spatial_dims: int | None = None
+    """2 for images, 3 for volumes; None where the network takes both, or does not tell."""
+    multiple_of: int | None = None
+    """Of a segmenter: images are padded with zeros to a multiple of so many pixels."""
+    window: tuple[int, ...] | None = None
+    """Of a segmenter: sides of the sliding window, in pixels; None where whole images are shown."""
+    overlap: float = 0.0
+    """Share of a window that the next one covers too."""
+    blend: str = ""
+    """How windows are weighed where they overlap: `gaussian` or `constant`; empty without one."""
     mean: tuple[float, ...] = ()
     """Per channel: subtracted from pixels in [0, 1] before the network."""
     std: tuple[float, ...] = ()

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from attacks import Noise, Streams, ThreatModel, make_attack
 from attacks.threat import per_case
-from robust.engine.batch import Batch
 from robust.engine.run_memory import QueryResult
 from robust.engine.verified_attack import slack
 from robust.errors import BlackBoxFailure, first_line
 from robust.metrics.arrays import Mask, Places
 from robust.records import Scenario
 from robust.scenarios.holdout import Holdout
+from robust.tasks.contract import Batch
 
 ATTACK = "foolbox:HopSkipJumpAttack"
 
@@ -52,7 +52,7 @@ class LabelOracle:
         with torch.no_grad():
             label = self._holdout.logits(z).argmax(1)
         if z.shape == self._batch.x.shape:
-            good = self._holdout.goal.reached(label, self._batch.y)
+            good = self._holdout.classification.reached(label, self._batch.y)
             distance = self._threat.distance(z, self._batch.x)
             nearer = good & (distance < self._distance)
             self._distance = torch.where(nearer, distance, self._distance)
@@ -60,7 +60,7 @@ class LabelOracle:
         self.count += 1
         if self.count in self._budgets:
             self.nearest_by_budget[self.count] = self.nearest
-        return F.one_hot(label, self._holdout.classes).to(z)
+        return F.one_hot(label, self._holdout.batch.kept.shape[1]).to(z)
 
 
 class QueriesSpent(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,14 +12,15 @@ from torch import Tensor
 from attacks import Model, ThreatModel
 from attacks.streams import stream_seed
 from robust.cases.case import sample_rows
-from robust.engine.batch import Batch
-from robust.engine.goal import ANY_ERROR, Goal, eligible_cases
+from robust.engine.eligible import eligible_cases, right_cases
 from robust.engine.session import Session
 from robust.errors import InputError
 from robust.metrics.arrays import Mask, Places
 from robust.metrics.by_group import ByGroup
 from robust.metrics.groups import folds_by_group, group_codes
 from robust.records import Estimate
+from robust.tasks.classification import Classification
+from robust.tasks.contract import Batch, Task
 
 BATCH_SIZE = 32
 """Number of images in one forward pass."""
@@ -32,7 +33,7 @@ class Holdout:
     """Cases, threat model and measurements that all scenarios share."""
 
     logits: Model
-    goal: Goal
+    task: Task
     seed: int
     threat: ThreatModel
     batch: Batch
@@ -44,16 +45,17 @@ class Holdout:
     by_group: ByGroup
 
     @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return self.batch.logits.shape[1]
+    def classification(self) -> Classification:
+        """The task of a model that answers classes; others are refused before."""
+        assert isinstance(self.task, Classification)
+        return self.task
 
     def reached(self, x_adv: Tensor, batch: Batch) -> Mask:
         """Which images `(n, c, h, w)` reach the goal of their cases; NaN logits never do."""
         found = []
         for rows in torch.split(torch.arange(len(x_adv), device=x_adv.device), BATCH_SIZE):
             with torch.no_grad():
-                success = self.goal.success(self.logits(x_adv[rows]), batch.y[rows])
+                success = self.task.success(self.logits(x_adv[rows]), batch.take(rows.tolist()))
             found.append(success.cpu().numpy())
         return np.concatenate(found)
 
@@ -68,8 +70,8 @@ class Holdout:
         return found
 
     def targets(self, batch: Batch) -> Tensor | None:
-        """The label to steer each case to `(n,)`; None where any wrong one will do."""
-        return self.goal.targets(batch.logits)
+        """What to steer each case to; None where any wrong answer will do."""
+        return self.task.targets(batch)
 
     def generator(self, *labels: object) -> torch.Generator:
         """A generator on the CPU, for random numbers that all cases of a half share."""
@@ -91,7 +93,7 @@ class Holdout:
         `number` chooses among several; None where there is none.
         """
         y = self.batch.y[place].expand(len(self.others.y))
-        good = self.goal.reached(self.others.y, y)
+        good = self.classification.reached(self.others.y, y)
         target = self.targets(self.batch.take([place]))
         if target is not None:
             good &= self.others.y == target
@@ -110,38 +112,32 @@ def make_holdout(
 
     Cases in rows `without` are left out.
     """
-    goal, load = session.goal, session.runner.load
+    task, load = session.task, session.runner.load
     entries = session.cases.entries
     left_out = set(without)
-    right = eligible_cases(
-        (one for one in session.store.clean() if one.row not in left_out), entries
-    )
-    eligible = list(eligible_cases(right.values(), entries, goal))
+    clean = (one for one in session.store.clean() if one.row not in left_out)
+    right = right_cases(clean, entries, task)
+    eligible = list(eligible_cases(right.values(), entries, task))
     if not eligible:
         return None
-    (first,) = load(eligible[:1], goal)
+    (first,) = load(eligible[:1])
     shape = first.x.shape[1:]
     affordable = max(2, MAX_PIXELS // first.x.numel())
     drawn = sample_rows(entries, eligible, min(limit, affordable), seed)
-    batch = _of_one_shape(load, drawn, goal, shape)
+    batch = _of_one_shape(load(drawn), shape)
     groups = group_codes([entries[row].group for row in batch.rows])
     if len(set(groups.tolist())) < 2:
         return None
     drawn = sample_rows(entries, list(right), min(BATCH_SIZE, affordable), seed)
-    others = _of_one_shape(load, drawn, ANY_ERROR, shape)
+    others = _of_one_shape(load(drawn, every=True), shape)
     halves = folds_by_group(groups, seed, 2)
     by_group = ByGroup(groups.tolist())
-    return Holdout(session.runner.logits, goal, seed, threat, batch, others, halves, by_group)
+    return Holdout(session.runner.logits, task, seed, threat, batch, others, halves, by_group)
 
 
-def _of_one_shape(
-    load: Callable[[Sequence[int], Goal], list[Batch]],
-    rows: Sequence[int],
-    goal: Goal,
-    shape: torch.Size,
-) -> Batch:
-    """The cases of these rows whose images have this shape."""
-    parts = [one for one in load(rows, goal) if one.x.shape[1:] == shape]
+def _of_one_shape(batches: Sequence[Batch], shape: torch.Size) -> Batch:
+    """The batch whose images have this shape."""
+    parts = [one for one in batches if one.x.shape[1:] == shape]
     if len(parts) != 1:
         raise InputError("the images changed during the run; start again in a new folder")
     return parts[0]

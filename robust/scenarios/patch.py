@@ -8,11 +8,11 @@ from torch import Tensor
 
 from attacks import AdversarialPatch
 from attacks.image_agnostic.patch import apply_patch, paste_square, random_corners
-from robust.engine.batch import Batch
 from robust.metrics.arrays import Places
 from robust.records import Scenario
 from robust.scenarios.fitting import fit_best_target
 from robust.scenarios.holdout import Holdout
+from robust.tasks.contract import Batch
 
 
 def patch(holdout: Holdout, share: float) -> Scenario:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import torch
 
 from attacks import APGD, Noise, Streams
-from robust.cases.consistency import check_outputs
 from robust.errors import InputError
-from robust.models import Classifier, prepare
+from robust.models import Adapter, prepare
 from robust.records import Scenario
 from robust.scenarios.holdout import Holdout
 
 STEPS = 100
 
 
-def transfer(holdout: Holdout, surrogate: Classifier) -> Scenario:
+def transfer(holdout: Holdout, surrogate: Adapter) -> Scenario:
     """Share of cases that images made on a surrogate fool; the control is noise of the same size.
 
     InputError where the surrogate has other classes or takes other images.
@@ -31,8 +30,8 @@ def transfer(holdout: Holdout, surrogate: Classifier) -> Scenario:
         x_adv = threat.project(x_adv.detach(), part.x)
         hits[places] = holdout.reached(x_adv, part)
         with torch.no_grad():
-            prediction = surrogate(x_adv).argmax(1)
-        surrogate_hits[places] = holdout.goal.reached(prediction, part.y).cpu().numpy()
+            fooled = holdout.task.success(surrogate(x_adv), part)
+        surrogate_hits[places] = fooled.cpu().numpy()
         noise = Noise()(holdout.logits, part.x, part.y, threat, streams)
         control[places] = holdout.reached(noise, part)
     return Scenario(
@@ -48,19 +47,16 @@ def transfer(holdout: Holdout, surrogate: Classifier) -> Scenario:
 
 
 @torch.no_grad()
-def _prepared(surrogate: Classifier, holdout: Holdout) -> Classifier:
+def _prepared(surrogate: Adapter, holdout: Holdout) -> Adapter:
     """A copy with its head recognised; InputError where it cannot answer for the cases."""
     parts = [holdout.batch.x[places] for places in holdout.chunks()]
     x = parts[0]
     try:
         ready = prepare(surrogate, x.device, images=x)
-        logits = torch.cat([ready(part) for part in parts])
+        for places, part in zip(holdout.chunks(), parts):
+            holdout.task.check(ready(part), [holdout.batch.cases[i] for i in places])
     except InputError as error:
-        raise InputError(f"the surrogate does not fit: {error}") from None
-    check_outputs(
-        logits,
-        holdout.classes,
-        model="the surrogate",
-        remedy="it must answer the same question as the audited model",
-    )
+        raise InputError(
+            f"the surrogate does not fit, and must answer the same question: {error}"
+        ) from None
     return ready

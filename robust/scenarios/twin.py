@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attacks import ThreatModel
 from robust.cases.consistency import check_outputs
-from robust.engine.batch import Batch, first_images, read_batches
+from robust.engine.batch import first_images, read_batches
 from robust.engine.cells import Cell, running_order
 from robust.engine.run_memory import (
     TWIN,
@@ -27,18 +27,19 @@ from robust.engine.session import Session
 from robust.errors import InputError
 from robust.metrics.arrays import Mask
 from robust.metrics.by_group import ByGroup
-from robust.models import Classifier, prepare, weights_hash
-from robust.models.preparation import image_template
+from robust.models import Adapter, Classifier, prepare, weights_hash
+from robust.models.preparation import image_template, require_classifier
 from robust.plan.spec import AuditSpec, ScenariosSpec
 from robust.records import Estimate, Twin, TwinShownImages
 from robust.scenarios.holdout import Holdout, make_holdout
 from robust.scenarios.twin_attacks import attack_both
+from robust.tasks.contract import Batch
 
 QUERIES = 500
 """Query budget of the direct attacks where the plan names none."""
 
 
-def check_twin(twin: Classifier | None) -> None:
+def check_twin(twin: Adapter | None) -> None:
     """InputError, before any work, where an attack on the deployed version cannot run."""
     if twin is None:
         return
@@ -64,7 +65,7 @@ def compare_twin(spec: ScenariosSpec, audit: AuditSpec, session: Session) -> Twi
     """
     if session.twin is None:
         return None
-    comparison = _Comparison(spec, audit, session, session.twin)
+    comparison = _Comparison(spec, audit, session, require_classifier(session.twin))
     return session.store.memo(TWIN, lambda: FinishedTwin(comparison.run())).twin
 
 
@@ -115,7 +116,7 @@ class _Comparison:
     def _predict(self, rows: Sequence[int]) -> TwinPredictions:
         session, labels = self.session, []
         known = {
-            one.row for one in session.store.clean(rows[0], rows[-1] + 1) if one.logits is not None
+            one.row for one in session.store.clean(rows[0], rows[-1] + 1) if one.kept is not None
         }
         like = image_template(session.classifier)
         for part, cases, x in read_batches(session.cases, [r for r in rows if r in known], like):
@@ -149,9 +150,7 @@ class _Comparison:
     def _clean_results(self, found: dict[int, int]) -> Twin:
         session = self.session
         audited = {
-            one.row: int(one.logits.argmax())
-            for one in session.store.clean()
-            if one.logits is not None
+            one.row: int(one.kept.argmax()) for one in session.store.clean() if one.kept is not None
         }
         rows = sorted(audited)
         entries = [session.cases.entries[row] for row in rows]
@@ -187,7 +186,7 @@ class _Comparison:
     def _as_seen(self, batch: Batch) -> Batch:
         """The same cases with the logits of the deployed version."""
         logits = torch.cat([self.logits(x) for x in torch.split(batch.x, 32)])
-        return dataclasses.replace(batch, logits=logits.to(batch.logits))
+        return dataclasses.replace(batch, kept=logits.to(batch.kept))
 
     def _shown(self, mine: Holdout, other: Holdout) -> tuple[TwinShownImages, ...]:
         """What the images of all attacks do to both, for each norm and eps."""
@@ -211,14 +210,14 @@ class _Comparison:
 
     def _show(self, cell: Cell, part: Batch) -> TwinShown:
         session = self.session
-        x_adv, outcomes = session.runner.run(cell, part, session.goal, self.audit.seed)
+        x_adv, outcomes = session.runner.run(cell, part, self.audit.seed)
         with torch.no_grad():
             logits = self.logits(x_adv)
-        labels = [int(one.logits.argmax()) for one in outcomes]
+        labels = [int(one.kept.argmax()) for one in outcomes]
         return TwinShown(
             alike=[a == b for a, b in zip(labels, logits.argmax(1).tolist(), strict=True)],
             audited=[one.success for one in outcomes],
-            twin=session.goal.success(logits, part.y).tolist(),
+            twin=session.task.success(logits, part).tolist(),
         )
 
 

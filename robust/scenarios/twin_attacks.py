@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from attacks import Square, ThreatModel
-from robust.engine.batch import Batch
 from robust.engine.run_memory import TWIN_DIRECT, TwinDirect
 from robust.engine.run_store import RunStore
-from robust.engine.verified_attack import AttackTask, attack_batch
+from robust.engine.verified_attack import AttackSetup, attack_batch
 from robust.metrics.arrays import Mask, Places
 from robust.records import TwinAttacked
 from robust.scenarios.decision_based import hop_skip_jump, within
 from robust.scenarios.holdout import Holdout
+from robust.tasks.contract import Batch
 
 NAMES = ("Square", "HopSkipJump")
 
@@ -79,8 +79,8 @@ def _square(holdout: Holdout, places: Places, eps: Sequence[float], queries: int
         left = np.flatnonzero(~fooled).tolist()
         if left:
             threat = ThreatModel(holdout.threat.norm, size)
-            task = AttackTask(attack, attack.stream_key, threat, holdout.goal, holdout.seed)
-            outcomes = attack_batch(holdout.logits, task, batch.take(left))[1]
+            setup = AttackSetup(attack, attack.stream_key, threat, holdout.task, holdout.seed)
+            outcomes = attack_batch(holdout.logits, setup, batch.take(left))[1]
             fooled[left] = [one.success for one in outcomes]
             failed = failed or next((one.failure for one in outcomes if one.failure), "")
         by_eps[str(size)] = fooled.tolist()

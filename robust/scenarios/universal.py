@@ -9,10 +9,10 @@ from torch import Tensor
 from attacks import UniversalPerturbation
 from attacks.image_agnostic.universal import apply_perturbation
 from robust.cases.case import sample_rows
-from robust.engine.batch import Batch
 from robust.records import Scenario
 from robust.scenarios.fitting import fit_best_target
 from robust.scenarios.holdout import Holdout
+from robust.tasks.contract import Batch
 
 
 def universal(holdout: Holdout, images: int) -> Scenario | None:

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from attacks import ThreatModel
 from robust.cases.case import Cases
-from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.provenance import Provenance
 from robust.engine.run_directory import writing
 from robust.engine.session import Session
 from robust.errors import InputError
 from robust.storage.new_files import NewFiles
+from robust.tasks.contract import Batch
 from robust.units import eps_text, format_threat
 
 if TYPE_CHECKING:
@@ -80,9 +80,9 @@ class DicomFolder:
         places = list(files)
         stored = [one.after.stored.image(one.after.pixels) for one in files.values()]
         with torch.no_grad():
-            predicted = session.runner.logits(torch.stack(stored).to(batch.x)).argmax(1)
-        labels = batch.y[torch.tensor(places, device=batch.y.device)]
-        reached = session.goal.reached(predicted, labels)
+            logits = session.runner.logits(torch.stack(stored).to(batch.x))
+        predicted = logits.argmax(1)
+        reached = session.task.success(logits, batch.take(places))
         self.fooled += int(reached.sum())
         for k, (i, one) in enumerate(files.items()):
             linf = float((stored[k].double() - batch.cases[i].image.double()).abs().max())

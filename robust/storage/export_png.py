@@ -13,7 +13,6 @@ from torch import Tensor
 
 from robust.cases.case import Case, Stored
 from robust.cases.images import as_png
-from robust.engine.batch import Batch
 from robust.engine.cells import make_attacks
 from robust.engine.inputs import open_plan, tell_notes
 from robust.engine.run_directory import open_run, writing
@@ -29,6 +28,7 @@ from robust.printable import as_cell
 from robust.storage.export_dicom import COLUMNS as DICOM_COLUMNS
 from robust.storage.export_dicom import DicomFolder
 from robust.storage.new_files import NewFiles
+from robust.tasks.contract import Batch
 from robust.units import at_eps
 
 TABLE = "attacks.csv"
@@ -106,7 +106,7 @@ def export_images(
 def _write(png: _PngFolder, session: Session, dicom: DicomFolder | None) -> Exported:
     """Attack chunk by chunk, write each image, and each line of the table."""
     (cell,) = session.cells
-    runner, goal, seed = session.runner, session.goal, session.provenance.plan.audit.seed
+    runner, task, seed = session.runner, session.task, session.provenance.plan.audit.seed
     images = fooled = 0
     with png.files.new(TABLE).open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
@@ -114,12 +114,12 @@ def _write(png: _PngFolder, session: Session, dicom: DicomFolder | None) -> Expo
         for number, rows in enumerate(runner.chunks):
             label = at_eps(cell.label, cell.threat.norm, cell.eps)
             session.progress(number, len(runner.chunks), label)
-            for batch in runner.load(rows, goal):
-                x_adv, outcomes = runner.run(cell, batch, goal, seed)
+            for batch in runner.load(rows):
+                x_adv, outcomes = runner.run(cell, batch, seed)
                 stored = png.quantise(batch, x_adv)
                 with torch.no_grad():
-                    prediction = runner.logits(stored).argmax(1)
-                reached = goal.reached(prediction, batch.y)
+                    logits = runner.logits(stored)
+                prediction, reached = logits.argmax(1), task.success(logits, batch)
                 lines = png.write(batch, stored, outcomes, prediction, reached)
                 more = dicom.write(session, cell, batch, x_adv) if dicom else [[]] * len(lines)
                 whole = ([*line, *beside] for line, beside in zip(lines, more, strict=True))
@@ -167,7 +167,7 @@ class _PngFolder:
                 label=self.classes[case.label],
                 file=name,
                 bits=depth.bits,
-                prediction=self.classes[int(outcome.logits.argmax())],
+                prediction=self.classes[int(outcome.kept.argmax())],
                 success=int(outcome.success),
                 linf=f"{outcome.linf:.9g}",
                 l2=f"{outcome.l2:.9g}",

@@ -12,13 +12,12 @@ from torch import Tensor
 
 from attacks import Model
 from robust.cases.jpeg import through_jpeg
-from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.goal import Goal
 from robust.engine.run_store import Outcome, RunStore, SurvivalOutcome
 from robust.engine.summary import Summary
 from robust.records import Estimate, Survival
 from robust.storage.rounding import StoredBatch, adversarial_rounding
+from robust.tasks.contract import Batch, Task
 
 QUALITY = 95
 """JPEG quality, at most 100."""
@@ -35,7 +34,7 @@ class StorageCheck:
     """Quantises the adversarial images of a run, and asks the classifier again."""
 
     logits: Model
-    goal: Goal
+    task: Task
     gradients: bool = True
     """Whether the model gives gradients, which an attacker needs to choose the rounding."""
 
@@ -52,7 +51,7 @@ class StorageCheck:
         rounded = quantised.clone()
         if self.gradients and (lost := (computed & ~quantised).nonzero().flatten().tolist()):
             part = batch.take(lost)
-            target = self.goal.targets(part.logits)
+            target = self.task.targets(part)
             again = adversarial_rounding(
                 self.logits, files.take(lost), images[lost], part.y, target
             )
@@ -79,7 +78,7 @@ class StorageCheck:
 
     def _fooled(self, x: Tensor, batch: Batch) -> Tensor:
         with torch.no_grad():
-            return self.goal.success(self.logits(x), batch.y)
+            return self.task.success(self.logits(x), batch)
 
 
 def as_jpeg(x: Tensor) -> Tensor:

@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks import PGD, Streams, ThreatModel
+from attacks.dense import is_dense
 from attacks.losses import climb
 from robust.training.recipe import AdversarialSpec
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Logits `(n, k)` and labels `(n,)` to the mean loss."""
+"""Logits `(n, k)` and labels `(n,)`, or dense ones, to the mean loss."""
 
 TRADES_NOISE = 1e-3
 """Standard deviation of the noise that TRADES starts from: the divergence has no gradient at 0."""
@@ -29,7 +30,7 @@ def adversarial_loss(
     loss: Loss,
     share: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """The loss to minimise on displayed images `x (n, c, h, w)`, and the logits behind it.
+    """The loss to minimise on displayed images `x (n, c, *space)`, and the logits behind it.
 
     `share` multiplies means over cases that are not in `loss`: 1 but for a part of a batch.
     """
@@ -68,15 +69,15 @@ def trades(
 
 
 def divergence(clean: Tensor, moved: Tensor) -> Tensor:
-    """KL(clean || moved) of the predictions, `(n,)`."""
+    """KL(clean || moved) of the predictions, `(n,)`; of dense logits the mean over the pixels."""
     terms = F.kl_div(moved.log_softmax(1), clean.log_softmax(1), reduction="none", log_target=True)
-    return terms.sum(1)
+    return terms.sum(1).flatten(1).mean(1) if is_dense(clean) else terms.sum(1)
 
 
 def perturb(
     model: nn.Module, x: Tensor, y: Tensor, spec: AdversarialSpec, streams: Streams
 ) -> Tensor:
-    """Images within `spec.eps` of `x (n, c, h, w)` that the method of `spec` trains on.
+    """Images within `spec.eps` of `x (n, c, *space)` that the method of `spec` trains on.
 
     The model is in evaluation mode meanwhile (batch statistics of adversarial images would leak
     into what is attacked) and its weights require no gradient; both are restored.

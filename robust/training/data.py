@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from attacks.streams import stream_seed
 from robust.cases import Cases
+from robust.cases.case import NOT_OUTLINED
 from robust.errors import InputError
-from robust.models import Classifier
-from robust.training.augmentation import augment
+from robust.models.adapter import Adapter
+from robust.training.augmentation import Sample, augment, pad_behind, random_crop
+from robust.training.network import resizing_alone
 from robust.training.recipe import AugmentationSpec
 
 CACHE_BYTES = 2 << 30
@@ -27,51 +30,45 @@ class ImageBatch(NamedTuple):
     """A batch, or one process's part of it."""
 
     x: Tensor
-    """Images `(n, c, h, w)` uint8."""
+    """Images `(n, c, *space)` uint8."""
     y: Tensor
-    """Labels `(n,)`."""
+    """Labels `(n,)`, or masks uint8 as in `Case.mask`."""
     rows: Tensor
     """Rows in the set `(n,)`."""
     whole: Tensor
     """Labels of the whole batch `(m,)`, of which the other processes have the rest."""
 
 
-class Images(Dataset[Tensor]):
-    """Images `(c, h, w)` uint8 by row, at the classifier's input size.
+class Images(Dataset[Sample]):
+    """Images and their masks by row, at the input size of an adapter.
 
-    They are resized here, once, as the classifier would: a ball around the resized image holds all
+    They are resized here, once, as the adapter would: a ball around the resized image holds all
     that an attack on the displayed one can do to the network, since resizing averages.
     """
 
-    def __init__(self, cases: Cases, classifier: Classifier, budget: int = CACHE_BYTES) -> None:
+    def __init__(self, cases: Cases, adapter: Adapter, budget: int = CACHE_BYTES) -> None:
         self.cases = cases
         self.labels = torch.tensor([entry.label for entry in cases.entries])
         self.ids = [entry.id for entry in cases.entries]
-        self.size = classifier.size
-        # The classifier without its network: the resizing alone, so that it is one and the same.
-        self._resizer = Classifier(
-            nn.Identity(),
-            size=classifier.size,
-            fit=classifier.fit,
-            interpolation=classifier.interpolation,
-        )
+        self._resizer = resizing_alone(adapter)
         self._budget = budget
-        self._cache: dict[int, Tensor] = {}
+        self._cache: dict[int, Sample] = {}
         self._bytes = 0
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self.cases)
 
-    def __getitem__(self, row: int) -> Tensor:
-        image = self._cache.get(row)
-        if image is None:
-            image = self._read(row)
+    def __getitem__(self, row: int) -> Sample:
+        sample = self._cache.get(row)
+        if sample is None:
+            sample = self._read(row)
+            size = sum(part.numel() for part in sample if part is not None)
             with self._lock:
-                if row not in self._cache and self._bytes + image.numel() <= self._budget:
-                    self._cache[row] = image
-                    self._bytes += image.numel()
-        return image
+                if row not in self._cache and self._bytes + size <= self._budget:
+                    self._cache[row] = sample
+                    self._bytes += size
+        return sample
 
     def __getstate__(self) -> dict[str, Any]:
         """Another process reads its own images."""
@@ -84,11 +81,20 @@ class Images(Dataset[Tensor]):
         self.__dict__.update(state)
         self._lock = threading.Lock()
 
-    def _read(self, row: int) -> Tensor:
-        image: Tensor = self.cases[row].image
-        if self.size is not None and tuple(image.shape[1:]) != self.size:
-            image = self._resizer._resize(image[None], self.size)[0]
-        return (image * 255).round_().clamp_(0, 255).to(torch.uint8)
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Images and labels or masks at these rows, as in `ImageBatch`."""
+        return collate([self[int(row)] for row in rows], self.labels[rows])
+
+    def _read(self, row: int) -> Sample:
+        case = self.cases[row]
+        image = self._resizer.network_input(case.image[None])[0]
+        levels = (image * 255).round_().clamp_(0, 255).to(torch.uint8)
+        if case.mask is None:
+            return Sample(levels)
+        space, axes = image.shape[1:], image.ndim - 1
+        layers = case.mask.view(1, -1, *case.mask.shape[-axes:])
+        resized = F.interpolate(layers, tuple(space), mode="nearest-exact")
+        return Sample(levels, resized.view(*case.mask.shape[:-axes], *space))
 
 
 @dataclass
@@ -105,6 +111,10 @@ class Batches:
     epoch: int = 0
     seed: int = 0
     augmentation: AugmentationSpec | None = None
+    crop: tuple[int, ...] | None = None
+    """Pixels of the random part of each image to take; None: the whole image."""
+    repeats: int = 1
+    """How often each image is shown."""
     shuffle: bool = False
     share: tuple[int, int] = (0, 1)
     """Which process, of how many."""
@@ -112,15 +122,18 @@ class Batches:
     pin: bool = False
 
     def __len__(self) -> int:
-        return steps_per_epoch(len(self.images), self.batch)
+        return steps_per_epoch(self.repeats * len(self.images), self.batch)
 
     def rows(self) -> list[Tensor]:
         """The rows that this process takes of each batch."""
-        return [self._part(whole) for whole in self._whole()]
+        return [self._part(whole) % len(self.images) for whole in self._whole()]
 
     def _whole(self) -> list[Tensor]:
-        """The rows of each batch; batches differ by one in size, and none is left over."""
-        n = len(self.images)
+        """What is in each batch; batches differ by one in size, and none is left over.
+
+        A number is a row plus so many times their count as the image was shown before.
+        """
+        n = self.repeats * len(self.images)
         order = torch.arange(n)
         if self.shuffle:
             order = torch.randperm(n, generator=_generator(self.seed, "order", self.epoch))
@@ -145,16 +158,25 @@ class Batches:
                     future.cancel()
 
     def _make(self, whole: Tensor) -> ImageBatch:
-        rows, labels = self._part(whole), self.images.labels
-        x = stack([self._variant(int(row)) for row in rows])
-        return ImageBatch(x.pin_memory() if self.pin else x, labels[rows], rows, labels[whole])
+        part, labels, n = self._part(whole), self.images.labels, len(self.images)
+        rows = part % n
+        x, y = collate([self._variant(int(number)) for number in part], labels[rows])
+        return ImageBatch(x.pin_memory() if self.pin else x, y, rows, labels[whole % n])
 
-    def _variant(self, row: int) -> Tensor:
-        image = self.images[row]
-        if self.augmentation is None:
-            return image
-        generator = _generator(self.seed, "augmentation", self.epoch, self.images.ids[row])
-        return augment(image, self.augmentation, generator)
+    def _variant(self, number: int) -> Sample:
+        shown, row = divmod(number, len(self.images))
+        sample = self.images[row]
+        if self.augmentation is None and self.crop is None:
+            return sample
+        again = (shown,) if shown else ()
+        case = self.images.ids[row]
+        if self.augmentation is not None:
+            generator = _generator(self.seed, "augmentation", self.epoch, case, *again)
+            sample = augment(sample, self.augmentation, generator)
+        if self.crop is not None:
+            generator = _generator(self.seed, "crop", self.epoch, case, *again)
+            sample = random_crop(sample, self.crop, generator)
+        return sample
 
 
 def steps_per_epoch(cases: int, batch: int) -> int:
@@ -167,15 +189,25 @@ def smallest_batch(cases: int, batch: int) -> int:
     return cases // steps_per_epoch(cases, batch)
 
 
-def stack(images: Sequence[Tensor]) -> Tensor:
-    """Images to a batch; grey ones among colour become colour. InputError where sizes differ."""
+def collate(samples: Sequence[Sample], labels: Tensor) -> tuple[Tensor, Tensor]:
+    """A batch of images, and of labels or, where there are some, masks.
+
+    Grey images among colour become colour. Images with masks that differ in size are padded with
+    black, which does not count; of others InputError.
+    """
+    images = [sample.image for sample in samples]
+    masks = [sample.mask for sample in samples if sample.mask is not None]
     sizes = {tuple(image.shape[1:]) for image in images}
-    if len(sizes) > 1:
-        (a, b), (c, d) = sorted(sizes)[:2]
-        raise InputError(f"the images differ in size ({a}x{b}, {c}x{d}); set size in [network]")
+    if len(sizes) > 1 and not masks:
+        one, other = ("x".join(map(str, size)) for size in sorted(sizes)[:2])
+        raise InputError(f"the images differ in size ({one}, {other}); set size in [network]")
     if len({len(image) for image in images}) > 1:
-        images = [image.expand(3, -1, -1) for image in images]
-    return torch.stack(list(images))
+        images = [image.expand(3, *image.shape[1:]) for image in images]
+    if len(sizes) > 1:
+        largest = tuple(map(max, zip(*sizes, strict=True)))
+        images = [pad_behind(image, largest, 0) for image in images]
+        masks = [pad_behind(mask, largest, NOT_OUTLINED) for mask in masks]
+    return torch.stack(images), torch.stack(masks) if masks else labels
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The Lightning module: a classifier with its loss, optimiser and metrics on val."""
+"""The Lightning module: a classifier or segmenter with its loss, optimiser and metrics on val."""
 
 from __future__ import annotations
 
@@ -10,43 +10,38 @@ from typing import Any
 import lightning as L
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from attacks import PGD, Streams, ThreatModel
-from attacks.losses import margin
 from attacks.streams import stream_seed
 from robust.errors import InputError
-from robust.models import Classifier
+from robust.models.adapter import Adapter
 from robust.training.adversarial import adversarial_loss, frozen, warmed_up_eps
 from robust.training.average import make_average, update_average
-from robust.training.data import (
-    Batches,
-    ImageBatch,
-    Images,
-    class_weights,
-    stack,
-    steps_per_epoch,
-)
+from robust.training.data import Batches, ImageBatch, Images, steps_per_epoch
 from robust.training.lightning.processes import computed_on, end_when_told
-from robust.training.recipe import Recipe
+from robust.training.objectives.classification import ClassObjective
+from robust.training.objectives.contract import Objective
+from robust.training.objectives.segmentation import OutlineObjective
+from robust.training.recipe import Recipe, sides
 from robust.training.schedule import learning_rate, make_optimiser
 
 VAL_CASES, VAL_STEPS = 256, 10
-"""Robust accuracy on val, which chooses the epoch of adversarial training: cases, PGD steps."""
+"""Of the robust score on val, which chooses the epoch of adversarial training: cases, PGD steps."""
 
 LOSS_CHECK_EVERY = 16
 """On a GPU the loss is checked every so many steps, since a check waits for the device."""
+
+OBJECTIVES: tuple[type[Objective], ...] = (ClassObjective, OutlineObjective)
 
 MetricRow = dict[str, float]
 
 
 class Training(L.LightningModule):
-    """A classifier in training. Checkpoints hold its weights, its history and the best epoch."""
+    """A network in training. Checkpoints hold its weights, its history and the best epoch."""
 
-    def __init__(self, classifier: Classifier, train: Images, val: Images, recipe: Recipe) -> None:
+    def __init__(self, classifier: Adapter, train: Images, val: Images, recipe: Recipe) -> None:
         super().__init__()
         self.classifier = classifier
         self.averaged = make_average(classifier) if recipe.training.average else None
@@ -55,18 +50,10 @@ class Training(L.LightningModule):
         self.best: dict[str, Tensor] = {}
         self.best_epoch = -1
         self.computed_on: list[dict[str, Any]] = []
-        classes = len(train.cases.classes)
-        self.weights: Tensor | None
-        weights = class_weights(train.labels, classes) if recipe.training.class_weights else None
-        self.register_buffer("weights", weights, persistent=False)
+        self.objective = objective_of(train, val, recipe)
         self.train_mean, self.val_mean = MeanMetric(), MeanMetric()
-        self.val_auc = MulticlassAUROC(classes, average=None)
-        self.val_accuracy = MulticlassAccuracy(classes, average="micro")
         self.robust_mean = MeanMetric()
         self._began = 0.0
-        # Classes of which val has cases and other cases: the only ones with an AUC.
-        counts = torch.bincount(val.labels, minlength=classes)
-        self._with_auc = (counts > 0) & (counts < len(val))
 
     @property
     def evaluated(self) -> nn.Module:
@@ -76,15 +63,19 @@ class Training(L.LightningModule):
     @property
     def per_epoch(self) -> int:
         """Steps in an epoch."""
-        return steps_per_epoch(len(self.images), self.recipe.training.batch)
+        training = self.recipe.training
+        return steps_per_epoch(training.repeats * len(self.images), training.batch)
 
     def train_dataloader(self) -> Iterable[ImageBatch]:
         """The augmented and shuffled batches of this epoch."""
-        augmentation = self.recipe.augmentation
+        augmentation, window = self.recipe.augmentation, self.recipe.network.window
+        axes = self.images[0].image.ndim - 1
         return self._batches(
             self.images,
             epoch=self.current_epoch,
             augmentation=augmentation if any(augmentation.model_dump().values()) else None,
+            crop=None if window is None else sides(window, axes),
+            repeats=self.recipe.training.repeats,
             shuffle=True,
         )
 
@@ -139,20 +130,21 @@ class Training(L.LightningModule):
         """The loss of a batch, on attacked images where the recipe says so."""
         x, y, rows, whole = batch
         hard = self.recipe.adversarial
-        x = displayed(x)
+        x, y = displayed(x), self.objective.labels(y)
+        learner = self.objective.learner(self.classifier)
         cases, weight = self._shares(y, whole)
 
         def mean(logits: Tensor, y: Tensor) -> Tensor:
-            return self.loss(logits, y) * weight
+            return self.objective.loss(logits, y) * weight
 
         if hard is None:
-            loss = mean(self.classifier(x), y)
+            loss = mean(learner(x), y)
         else:
             ids = [self.images.ids[int(row)] for row in rows]
             streams = Streams.of(self.recipe.training.seed, ids, "adversarial", self.current_epoch)
             eps = warmed_up_eps(hard.eps, hard.warmup, self.global_step / self.per_epoch)
             hard = hard.model_copy(update={"eps": eps})
-            loss, _ = adversarial_loss(self.classifier, x, y, hard, streams, mean, cases)
+            loss, _ = adversarial_loss(learner, x, y, hard, streams, mean, cases)
         if x.device.type == "cpu" or batch_idx % LOSS_CHECK_EVERY == 0:
             self._refuse_nan(loss)
         self.train_mean.update(loss.detach(), len(whole) / self.trainer.world_size)
@@ -166,14 +158,10 @@ class Training(L.LightningModule):
         """
         world = self.trainer.world_size
         cases = world * len(y) / len(whole)
-        if self.weights is None:
+        here, everywhere = self.objective.weight(y), self.objective.weight(whole)
+        if here is None or everywhere is None:
             return cases, cases
-        return cases, world * self.weights[y].sum() / self.weights[whole].sum()
-
-    def loss(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Cross-entropy, weighted by class where the recipe says so."""
-        smoothing = self.recipe.training.label_smoothing
-        return F.cross_entropy(logits, y, self.weights, label_smoothing=smoothing)
+        return cases, world * here / everywhere
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Update the averaged weights."""
@@ -192,18 +180,17 @@ class Training(L.LightningModule):
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
         """Update the metrics on val."""
         x, y, *_ = batch
-        logits = self.evaluated(displayed(x)).float()
-        self.val_mean.update(F.cross_entropy(logits, y), len(y))
-        self.val_auc.update(logits.softmax(1), y)
-        self.val_accuracy.update(logits, y)
+        logits, y = self.evaluated(displayed(x)).float(), self.objective.labels(y)
+        self.val_mean.update(self.objective.val_loss(logits, y), len(y))
+        self.objective.update(logits, y)
 
     def on_validation_epoch_end(self) -> None:
-        """Measure robust accuracy on val, with adversarial training."""
+        """Measure the robust score on val, with adversarial training."""
         if self.recipe.adversarial is not None:
             self._attack_val(self.recipe.adversarial.eps)
 
     def _attack_val(self, eps: float) -> None:
-        """Accuracy on val under PGD at the full eps, with the same random numbers every time."""
+        """The score on val under PGD at the full eps, with the same random numbers every time."""
         n, batch = len(self.val_images), self.recipe.training.batch
         count = min(VAL_CASES, n)
         rows = torch.tensor([i * n // count for i in range(count)])
@@ -212,32 +199,29 @@ class Training(L.LightningModule):
         self.robust_mean.reset()
         with torch.enable_grad(), frozen(self.evaluated):
             for some in torch.split(rows, batch):
-                x = displayed(stack([self.val_images[int(i)] for i in some]).to(self.device))
-                y = self.val_images.labels[some].to(self.device)
+                x, y = (part.to(self.device) for part in self.val_images.batch(some))
+                x, y = displayed(x), self.objective.labels(y)
                 streams = Streams.of(0, [self.val_images.ids[int(i)] for i in some], "val")
                 x_adv = attack(self.evaluated, x, y, threat, streams)
                 with torch.no_grad():
-                    right = margin(self.evaluated(x_adv), y) < 0
-                self.robust_mean.update(right.float())
+                    self.robust_mean.update(self.objective.kept(self.evaluated(x_adv), y))
 
     def on_train_epoch_end(self) -> None:
         """Collect the metrics of the epoch."""
         loss, val_loss = self.train_mean.compute(), self.val_mean.compute()
         self._refuse_nan(loss + val_loss)
-        auc = self.val_auc.compute()[self._with_auc.to(self.device)].mean()
         row = {
             "epoch": float(self.current_epoch + 1),
             "lr": learning_rate(self.recipe.training, self.global_step - 1, self.per_epoch),
             "train_loss": float(loss),
             "val_loss": float(val_loss),
-            "val_auc": float(auc),
-            "val_accuracy": float(self.val_accuracy.compute()),
+            **self.objective.compute(),
         }
         if self.recipe.adversarial is not None:
-            row["val_robust_accuracy"] = float(self.robust_mean.compute())
+            row[self.objective.robust_score] = float(self.robust_mean.compute())
         row["seconds"] = time.perf_counter() - self._began
-        for metric in (self.val_mean, self.val_auc, self.val_accuracy):
-            metric.reset()
+        self.val_mean.reset()
+        self.objective.reset()
         self._record(row)
         for name in set(row) - {"epoch"}:
             self.log(name, row[name], rank_zero_only=True)
@@ -274,14 +258,25 @@ class Training(L.LightningModule):
         self.computed_on = list(checkpoint.get("computed_on", []))
 
 
+def objective_of(train: Images, val: Images, recipe: Recipe) -> Objective:
+    """The objective for the labels that the images have."""
+    if train.cases.outlines is not None:
+        return OutlineObjective()
+    classes = len(train.cases.classes)
+    return ClassObjective(classes, train.labels, val.labels, recipe.training)
+
+
 def displayed(x: Tensor) -> Tensor:
-    """Stored levels `(n, c, h, w)` uint8 to displayed pixels in [0, 1], channels last in memory."""
-    return x.float().div_(255).contiguous(memory_format=torch.channels_last)
+    """Stored levels uint8 to displayed pixels in [0, 1]; channels of images are last in memory."""
+    shown = x.float().div_(255)
+    return shown.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else shown
 
 
 def merit(row: MetricRow) -> tuple[float, ...]:
-    """The order of epochs on val: robust accuracy if any, then AUC, then the smaller loss."""
-    return (row.get("val_robust_accuracy", 0.0), row["val_auc"], -row["val_loss"])
+    """The order of epochs on val: the robust score if any, the clean one, then the smaller loss."""
+    (clean,) = (row[one.score] for one in OBJECTIVES if one.score in row)
+    robust = sum(row.get(one.robust_score, 0.0) for one in OBJECTIVES)
+    return (robust, clean, -row["val_loss"])
 
 
 def finished(recipe: Recipe, history: list[MetricRow], best_epoch: int) -> bool:

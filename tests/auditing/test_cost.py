@@ -9,6 +9,7 @@ from robust.auditing.cost import RunSize, cost_text, estimate
 from robust.engine.cells import make_attacks, make_cells
 from robust.plan.load import make_plan
 from tests.engine.nets import classifier, phantoms
+from tests.tasks.questions import classification
 
 
 def test_the_passes_are_counted_from_the_plan() -> None:
@@ -18,7 +19,7 @@ def test_the_passes_are_counted_from_the_plan() -> None:
         "doubts": {"probe": False},
     }
     plan = make_plan(raw)
-    cells = make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, 2)
+    cells = make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, classification(2))
     cost = estimate(plan, cells, RunSize(cases=100))
     own = sum(2 * cell.attack.passes + 6 for cell in cells)
     assert cost.passes["attacks"] == 100 * own and cost.passes["clean predictions"] == 100

@@ -13,9 +13,9 @@ from robust.detection import record
 from robust.detection.benign_changes import BENIGN_CHANGES
 from robust.detection.detection_run import DetectionRun
 from robust.detection.feature_log import CLEAN, REFERENCE
-from robust.engine.batch import Batch
 from robust.engine.run_store import RunStore
 from robust.records import Detection
+from robust.tasks.contract import Batch
 from tests.detection.runs import NEAREST, cases, lines, run
 
 
@@ -24,7 +24,7 @@ def test_what_is_kept_is_the_successes_and_every_control(folder: Path, found: De
     right = [
         c.row
         for c in store.clean()
-        if c.logits is not None and int(c.logits.argmax()) == cases().entries[c.row].label
+        if c.kept is not None and int(c.kept.argmax()) == cases().entries[c.row].label
     ]
     kinds = {kind: [s for s in found.image_sets if s.kind == kind] for kind in ("noise", "change")}
     assert store.features(CLEAN)[0] == right

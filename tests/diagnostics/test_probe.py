@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from robust.diagnostics.probe import _agreement
-from robust.engine.batch import Batch
+from robust.tasks.contract import Batch
 from tests.diagnostics.sound import network
 
 

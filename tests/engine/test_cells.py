@@ -11,11 +11,12 @@ from robust.engine.cells import Cell, make_attacks, make_cells, running_order
 from robust.errors import InputError
 from robust.plan.load import make_plan
 from robust.plan.spec import AttackSpec, AuditSpec
+from tests.tasks.questions import classification
 
 
 def cells(*specs: dict[str, Any], classes: int = 2, **audit: Any) -> list[Cell]:
     made = [AttackSpec(**spec) for spec in specs]
-    return make_cells(made, make_attacks(made), AuditSpec(**audit), classes)
+    return make_cells(made, make_attacks(made), AuditSpec(**audit), classification(classes))
 
 
 def test_an_attack_of_one_step_always_runs_in_full() -> None:
@@ -58,7 +59,7 @@ def test_what_is_no_attack_is_refused_with_what_it_lacks() -> None:
     bare: Any = Bare()
     made: list[Attack] = [bare]
     with pytest.raises(InputError, match="Bare is not an attack: it has no knowledge, traits, str"):
-        make_cells([AttackSpec(name="Bare")], made, AuditSpec(eps=[0.1]), 2)
+        make_cells([AttackSpec(name="Bare")], made, AuditSpec(eps=[0.1]), classification(2))
 
 
 def test_cells_follow_the_plan_and_run_from_cheap_to_dear() -> None:
@@ -73,7 +74,7 @@ def test_cells_follow_the_plan_and_run_from_cheap_to_dear() -> None:
             "audit": {"eps": ["2/255", "1/255"]},
         }
     )
-    cells = make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, classes=2)
+    cells = make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, classification(2))
     assert [(c.label, c.eps, c.exact) for c in cells] == [
         ("CarliniWagnerL2", None, True),
         ("PGD", 1 / 255, False),
@@ -90,4 +91,4 @@ def test_cells_follow_the_plan_and_run_from_cheap_to_dear() -> None:
 def test_two_rows_of_one_name_are_refused() -> None:
     plan = make_plan({"attacks": [{"name": "PGD"}, {"name": "PGD", "steps": 40}]})
     with pytest.raises(InputError, match="give each its own label"):
-        make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, classes=2)
+        make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, classification(2))

@@ -12,9 +12,7 @@ from torch import Tensor, nn
 
 from attacks import FMN, PGD, Attack, CarliniWagnerL2, ThreatModel
 from robust.cases.case import Case
-from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.goal import ANY_ERROR, Goal
 from robust.engine.mixed_precision import MixedPrecisionAttacker, make_mixed_precision_attacker
 from robust.engine.run_store import RunStore
 from robust.models import Classifier, prepare
@@ -26,6 +24,8 @@ from robust.models.acceleration.accelerate import (
 )
 from robust.models.acceleration.low_precision import low_precision_copy
 from robust.models.acceleration.memory import OutOfMemory
+from robust.tasks.classification import ANY_ERROR, Classification
+from robust.tasks.contract import Batch
 from tests.models.acceleration.nets import lively
 from tests.toys import trained
 
@@ -85,7 +85,7 @@ def test_low_precision_that_flatters_is_not_believed() -> None:
     low = low_precision_copy(found[0], x)
     assert low is not None
     cell = Cell("PGD", PGD(), ThreatModel("Linf", 0.2), exact=True)
-    goal = Goal("error", ())
+    goal = Classification("error", ())
     b = batch(classifier, x)
     alone = MixedPrecisionAttacker(classifier, FastModels(low, None, Acceleration()))
     assert not any(o.success for o in alone.run(cell, b, goal, 0)[1])
@@ -112,7 +112,7 @@ def test_what_low_precision_found_and_the_classifier_denies_is_no_success() -> N
     found = MixedPrecisionAttacker(
         classifier, FastModels(classifier, agreeing, Acceleration(0, True, True))
     )
-    assert not any(o.success for o in found.run(cell, b, Goal("error", ()), 0)[1])
+    assert not any(o.success for o in found.run(cell, b, Classification("error", ()), 0)[1])
 
 
 class Hungry(nn.Module):
@@ -135,15 +135,17 @@ def test_memory_that_runs_out_halves_the_batch_and_changes_nothing() -> None:
     x = torch.rand(13, 1, 8, 8, dtype=torch.float64)
     cell = Cell("PGD", PGD(), ThreatModel("Linf", 0.05), exact=True)
     attacker = MixedPrecisionAttacker(classifier, FastModels(classifier, None, Acceleration()))
-    x_adv, outcomes = attacker.run(cell, batch(classifier, x), Goal("error", ()), 0)
+    x_adv, outcomes = attacker.run(cell, batch(classifier, x), Classification("error", ()), 0)
     assert attacker.sizes.of(x).used <= 4
     assert [o.row for o in outcomes] == list(range(13))
     classifier.network.most = 100  # type: ignore[union-attr]
     roomy = MixedPrecisionAttacker(classifier, FastModels(classifier, None, Acceleration()))
-    assert torch.equal(roomy.run(cell, batch(classifier, x), Goal("error", ()), 0)[0], x_adv)
+    assert torch.equal(
+        roomy.run(cell, batch(classifier, x), Classification("error", ()), 0)[0], x_adv
+    )
     classifier.network.most = 0  # type: ignore[union-attr]
     with pytest.raises(OutOfMemory, match="memory ran out on a batch of 1"):
-        roomy.run(cell, batch(classifier, x), Goal("error", ()), 0)
+        roomy.run(cell, batch(classifier, x), Classification("error", ()), 0)
 
 
 def test_a_curve_cell_leaves_the_fallen_alone() -> None:
@@ -154,8 +156,12 @@ def test_a_curve_cell_leaves_the_fallen_alone() -> None:
     b = batch(classifier, torch.rand(40, 1, 8, 8, dtype=torch.float64))
     attacker = MixedPrecisionAttacker(classifier, FastModels(classifier, None, Acceleration()))
     threat = ThreatModel("Linf", 0.05)
-    full = attacker.run(Cell("PGD", PGD(), threat, exact=True), b, Goal("error", ()), 0)[1]
-    curve = attacker.run(Cell("PGD", PGD(), threat, exact=False), b, Goal("error", ()), 0)[1]
+    full = attacker.run(Cell("PGD", PGD(), threat, exact=True), b, Classification("error", ()), 0)[
+        1
+    ]
+    curve = attacker.run(
+        Cell("PGD", PGD(), threat, exact=False), b, Classification("error", ()), 0
+    )[1]
     assert [o.success for o in full] == [o.success for o in curve]
     assert sum(o.success for o in full) > 0
     assert curve[0].passes < 0.8 * full[0].passes

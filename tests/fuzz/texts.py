@@ -25,6 +25,7 @@ from tests.cases.tables import TABLE
 from tests.fuzz.images import check_cases
 from tests.fuzz.machine import BrokenPromise, Files, Subject, promise
 from tests.fuzz.mutations import mutate_bytes, mutate_tree
+from tests.tasks.questions import classification
 
 OPTIONS = "options.json"
 """Options of `open_cases`, beside the table of a mutant."""
@@ -379,7 +380,7 @@ def prepare_plan(home: Path) -> Subject:
         promise(len(plan.digest()) == 64 and bool(plan.attacks), "a plan without attacks")
         attacks = make_attacks(plan.attacks)
         make_detectors(plan.detectors)
-        make_cells(plan.attacks, attacks, plan.audit, 2)
+        make_cells(plan.attacks, attacks, plan.audit, classification(2))
         if plan.data is not None:
             check_cases(open_cases(plan.data.path, **plan.data.options()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from robust.auditing import audit
 from robust.cases import Cases
 from robust.gallery.select import choose_cases, shown_eps
-from robust.metrics.scores import Condition
+from robust.metrics.scores import Condition, margins
 from robust.metrics.worst_case import WorstCase
 from robust.records import GALLERY, Report
 from tests.engine import nets
@@ -95,18 +96,26 @@ def test_cases_are_chosen_by_eps_and_then_by_margin() -> None:
         attacked = np.array([True] * 4 + [False])
         condition = dataclasses.replace(condition, attacked=attacked, success=(lead > 0) & attacked)
         worst.append(WorstCase(condition, np.zeros(5, int)))
-    assert [(c.place, c.first_success) for c in choose_cases(worst, labels, (), 2)] == [
+    assert [
+        (c.place, c.first_success)
+        for c in choose_cases(worst, labels, (), 2, partial(margins, labels=labels))
+    ] == [
         (1, 0),
         (3, None),
     ]
-    assert [(c.place, c.first_success) for c in choose_cases(worst, labels, (), 4)] == [
+    assert [
+        (c.place, c.first_success)
+        for c in choose_cases(worst, labels, (), 4, partial(margins, labels=labels))
+    ] == [
         (1, 0),
         (0, 0),
         (2, 1),
         (3, None),
     ]
-    assert [c.place for c in choose_cases(worst, labels, (), 9)] == [1, 0, 2, 3]
-    assert choose_cases(worst, labels, (), 0) == []
+    assert [
+        c.place for c in choose_cases(worst, labels, (), 9, partial(margins, labels=labels))
+    ] == [1, 0, 2, 3]
+    assert choose_cases(worst, labels, (), 0, partial(margins, labels=labels)) == []
 
 
 def test_missed_findings_come_first_and_the_smallest_eps_is_among_them() -> None:
@@ -123,7 +132,10 @@ def test_missed_findings_come_first_and_the_smallest_eps_is_among_them() -> None
         )
         worst.append(WorstCase(condition, np.zeros(6, int)))
     for count, wanted in ((1, [1]), (2, [4, 1]), (4, [3, 5, 4, 1]), (6, [3, 5, 4, 1, 0, 2])):
-        assert [c.place for c in choose_cases(worst, labels, (1,), count)] == wanted, count
+        assert [
+            c.place
+            for c in choose_cases(worst, labels, (1,), count, partial(margins, labels=labels))
+        ] == wanted, count
     assert shown_eps(5, [3, None]) == [0, 1, 2, 3, 4]
     many = shown_eps(40, [3, None, 39])
     assert len(many) == 8 and 3 in many and many[-1] == 39 and many[0] == 0

@@ -11,11 +11,11 @@ import torchvision
 
 from attacks import PGD, ThreatModel
 from robust.engine.cells import Cell
-from robust.engine.goal import ANY_ERROR
 from robust.engine.mixed_precision import cases_at_once, make_mixed_precision_attacker
 from robust.engine.run_store import RunStore
 from robust.models import Classifier, full_precision, prepare
 from robust.models.acceleration import memory
+from robust.tasks.classification import ANY_ERROR
 from tests.engine.test_mixed_precision import batch
 from tests.models.acceleration.nets import lively
 

@@ -12,10 +12,10 @@ import torchvision
 
 from attacks import PGD, ThreatModel
 from robust.engine.cells import Cell
-from robust.engine.goal import ANY_ERROR
 from robust.engine.mixed_precision import make_mixed_precision_attacker
 from robust.engine.run_store import RunStore
 from robust.models import Classifier, full_precision, prepare
+from robust.tasks.classification import ANY_ERROR
 from tests.engine.test_mixed_precision import batch
 from tests.models.acceleration.nets import lively
 
@@ -78,5 +78,5 @@ def test_the_same_cell_twice(tmp_path: Path, gpu: torch.device) -> None:
         store.close()
     assert torch.equal(found[0][0], found[1][0])
     for one, two in zip(found[0][1], found[1][1], strict=True):
-        assert (one.logits == two.logits).all()
-        assert dataclasses.replace(one, logits=two.logits) == two
+        assert (one.kept == two.kept).all()
+        assert dataclasses.replace(one, kept=two.kept) == two

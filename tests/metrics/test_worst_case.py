@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from robust.metrics.by_group import ByGroup
 from robust.metrics.scores import Condition, Ranking, Scorer, margins
-from robust.metrics.worst_case import Ball, CellOutcome, pushed_scores, worst_case
+from robust.metrics.worst_case import Ball, CellOutcome, inside_of, worst_case
 
 CASES, CLASSES = 200, 3
 
@@ -26,7 +27,7 @@ def condition(rng: np.random.Generator, clean: np.ndarray, targeted: bool) -> Co
     if targeted:
         success &= logits.argmax(1) == 0
     moved = np.where(good, rng.choice([0.1, 0.2, 0.3], CASES), np.nan)
-    return Condition(logits, attacked, failed, success, moved, 2 * moved)
+    return Condition(logits, attacked, failed, success, moved, 2 * moved, 2 * moved)
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
@@ -37,22 +38,22 @@ def test_it_is_the_image_that_the_definition_chooses(norm: str, targeted: bool) 
     clean = Condition.clean(rng.normal(size=(CASES, CLASSES)))
     scale = 1 if norm == "Linf" else 2
     cells = [
-        CellOutcome(condition(rng, clean.logits, targeted), scale * eps)
+        CellOutcome(condition(rng, clean.kept, targeted), scale * eps)
         for eps in (0.1, 0.2, 0.3, math.inf)
     ]
     ball = Ball(norm, scale * 0.2, values=12)
-    found = worst_case(clean, labels, cells, ball)
+    found = worst_case(clean, partial(margins, labels=labels), cells, ball)
     for case in range(CASES):
-        best, place = (False, margins(clean.logits, labels)[case]), -1
+        best, place = (False, margins(clean.kept, labels)[case]), -1
         for i, cell in enumerate(cells):
             one = cell.condition
             moved = (one.linf if norm == "Linf" else one.l2)[case]
-            value = (bool(one.success[case]), margins(one.logits, labels)[case])
+            value = (bool(one.success[case]), margins(one.kept, labels)[case])
             if one.evaluated[case] and moved <= ball.limit and value > best:
                 best, place = value, i
         assert found.cell[case] == place
         chosen = clean if place < 0 else cells[place].condition
-        assert (found.condition.logits[case] == chosen.logits[case]).all()
+        assert (found.condition.kept[case] == chosen.kept[case]).all()
         assert found.condition.success[case] == best[0]
         tried = [c.condition for c in cells if c.eps <= ball.eps or math.isinf(c.eps)]
         assert found.condition.attacked[case] == any(c.attacked[case] for c in tried)
@@ -64,17 +65,19 @@ def test_an_image_just_outside_the_ball_does_not_count_but_rounding_does() -> No
     yes, no = np.ones(2, bool), np.zeros(2, bool)
     for norm, room in (("Linf", 2e-7), ("L2", 2e-7 * math.sqrt(300))):
         moved = 0.1 + room * np.array([0.9, 1.1])
-        other = Condition(clean.logits[:, ::-1], yes, no, yes, moved, moved)
+        other = Condition(clean.kept[:, ::-1], yes, no, yes, moved, moved, moved)
         ball = Ball(norm, 0.1, values=300)
-        found = worst_case(clean, np.zeros(2, int), [CellOutcome(other, math.inf)], ball)
+        found = worst_case(
+            clean, partial(margins, labels=np.zeros(2, int)), [CellOutcome(other, math.inf)], ball
+        )
         assert found.condition.success.tolist() == [True, False]
 
 
 def test_without_an_attack_it_is_the_clean_image() -> None:
     clean = Condition.clean(np.array([[1.0, 0.0], [0.0, 1.0]]))
-    found = worst_case(clean, np.zeros(2, int), [], Ball("Linf", 0.1, 1))
+    found = worst_case(clean, partial(margins, labels=np.zeros(2, int)), [], Ball("Linf", 0.1, 1))
     assert (found.cell == -1).all() and not found.condition.attacked.any()
-    assert (found.condition.logits == clean.logits).all()
+    assert (found.condition.kept == clean.kept).all()
 
 
 @pytest.mark.parametrize("findings", [(), (1,), (1, 2)])
@@ -86,23 +89,24 @@ def test_the_attacker_on_the_auc_takes_every_image_and_never_does_worse(
         labels = np.arange(CASES) % CLASSES
         clean = Condition.clean(rng.normal(size=(CASES, CLASSES)))
         cells = [
-            CellOutcome(condition(rng, clean.logits, seed % 2 == 0), eps) for eps in (0.1, 0.2, 0.3)
+            CellOutcome(condition(rng, clean.kept, seed % 2 == 0), eps) for eps in (0.1, 0.2, 0.3)
         ]
         ball = Ball("Linf", 0.2, values=12)
         ranking = Ranking(labels, findings, CLASSES)
-        pushed = pushed_scores(clean, ranking, cells, ball)
+        scorer = Scorer(ByGroup(range(CASES)), labels, ("a", "b", "c"), findings)
+        found = [(c.condition.kept, inside_of(c.condition, ball)) for c in cells]
+        pushed = scorer.pushed(clean, found)
         for case in range(0, CASES, 17):
             inside = [c.condition for c in cells]
             own = [
-                ranking.of(c.logits)[case]
+                ranking.of(c.kept)[case]
                 for c in inside
                 if c.evaluated[case] and c.linf[case] <= ball.limit
             ]
-            every = np.stack([ranking.of(clean.logits)[case], *own])
+            every = np.stack([ranking.of(clean.kept)[case], *own])
             up = ranking.positive[case]
             assert (pushed[case] == np.where(up, every.min(0), every.max(0))).all()
-        scorer = Scorer(ByGroup(range(CASES)), labels, ("a", "b", "c"), findings)
-        worst = worst_case(clean, labels, cells, ball).condition
+        worst = worst_case(clean, scorer.damage, cells, ball).condition
         worst = replace(worst, failed=np.zeros(CASES, bool))  # with many of them, no AUC is given
         (scores,) = scorer.score(worst, [np.ones(CASES, bool)], pushed)
         assert scores.auc is not None and scores.attacker_auc is not None

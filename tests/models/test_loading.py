@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from robust.errors import InputError
-from robust.models import load_classifier, settle_head
-from robust.models.loading import USED_WITH
+from robust.models import load_classifier, load_segmenter, settle_head
+from robust.plan.model_fields import OF_TASK, USED_WITH, loader_arguments
 from robust.plan.spec import SOURCES, ModelSpec
 from tests.models.nets import TINY, images, small, wrapped
 
@@ -30,13 +30,14 @@ def test_one_source_and_one_kind_of_weights(tmp_path: Path) -> None:
 
 
 def test_the_fields_of_a_plan_are_the_arguments_and_the_docs_name_every_source() -> None:
-    arguments = dict(inspect.signature(load_classifier).parameters)
-    assert arguments.pop("threshold").default == 0.5  # which `[audit]` sets
     fields = ModelSpec.model_fields
-    assert set(arguments) == set(fields)
-    assert {name: one.default for name, one in arguments.items()} == {
-        name: one.default for name, one in fields.items()
-    }
+    for task, load in (("classification", load_classifier), ("segmentation", load_segmenter)):
+        arguments = dict(inspect.signature(load).parameters)
+        assert arguments.pop("threshold").default == 0.5  # which `[audit]` sets
+        made = loader_arguments(ModelSpec(), task)  # type: ignore[arg-type]
+        assert set(arguments) == set(made)
+        assert made == {name: one.default for name, one in arguments.items()}
+    assert {*OF_TASK["classification"], *OF_TASK["segmentation"]} < set(fields)
     assert set(USED_WITH) < set(fields)
     assert all(set(used) < set(SOURCES) for used in USED_WITH.values())
     page = (Path(__file__).parents[2] / "docs" / "model.md").read_text(encoding="utf-8")

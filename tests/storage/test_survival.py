@@ -14,13 +14,13 @@ from attacks import PGD, ThreatModel
 from robust.auditing import audit
 from robust.cases.case import Case
 from robust.cases.stored_pixels import Stored
-from robust.engine.batch import Batch
 from robust.engine.cells import Cell
-from robust.engine.goal import Goal
 from robust.engine.run_store import Outcome, SurvivalOutcome
 from robust.models import Classifier
 from robust.records import Report
 from robust.storage.survival import StorageCheck, as_jpeg, is_measured
+from robust.tasks.classification import Classification
+from robust.tasks.contract import Batch
 from tests.engine.nets import phantoms as cases
 from tests.engine.nets import trained
 
@@ -87,9 +87,10 @@ def test_images_of_two_channels_are_no_jpeg() -> None:
     batch = Batch((0,), (own,), own.image[None], torch.tensor([0]), torch.zeros(1, 2))
     cell = Cell("PGD", PGD(), ThreatModel("Linf", 1 / 255), exact=True)
     assert is_measured(cell)
-    outcome = Outcome(0, np.zeros(2), 0.0, 0.0, False, False, 1.0)
+    outcome = Outcome(0, np.zeros(2), 0.0, 0.0, 0.0, False, False, 1.0)
     storing = StorageCheck(
-        lambda x: torch.stack([x.mean((1, 2, 3)), -x.mean((1, 2, 3))], 1), Goal("error", ())
+        lambda x: torch.stack([x.mean((1, 2, 3)), -x.mean((1, 2, 3))], 1),
+        Classification("error", ()),
     )
     (found,) = storing.observe(cell, batch, batch.x, [outcome])
     assert found == SurvivalOutcome(0, False, False, False, None, None, 1.0, 256)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robust.cases import open_cases
-from robust.training.augmentation import LEAST_ERASED, MOST_ERASED, augment
+from robust.training.augmentation import LEAST_ERASED, MOST_ERASED, Sample, augment
 from robust.training.data import Batches, Images
 from robust.training.recipe import AugmentationSpec
 from tests.training.tiny import cases_of, chests, classifier
@@ -30,7 +30,8 @@ EVERYTHING: dict[str, Any] = {
 
 
 def variant(image: Tensor, seed: int = 0, **spec: Any) -> Tensor:
-    return augment(image, AugmentationSpec(**spec), torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return augment(Sample(image), AugmentationSpec(**spec), generator).image
 
 
 def skin(pixels: int = 48) -> Tensor:
@@ -78,7 +79,7 @@ def test_a_chest_is_never_upside_down() -> None:
     spec = load_recipe("chest-xray").augmentation
     ramp = torch.linspace(240, 10, 32)[None, :, None].expand(1, 32, 32).round().to(torch.uint8)
     for seed in range(50):
-        x = augment(ramp, spec, torch.Generator().manual_seed(seed)).float()
+        x = augment(Sample(ramp), spec, torch.Generator().manual_seed(seed)).image.float()
         assert x[:, 8:12].mean() > x[:, 20:24].mean() + 30
 
 

@@ -31,9 +31,15 @@ _AT_ONCE = 1024
 
 
 def fingerprint_of(image: Tensor) -> bytes:
-    """The thumbnail of an image `(c, h, w)` in [0, 1]: its range, then `SIDE` x `SIDE` levels."""
-    grey = image.float().mean(0)[None, None]
-    small = F.interpolate(grey, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
+    """The thumbnail of an image `(c, h, w)` in [0, 1]: its range, then `SIDE` x `SIDE` levels.
+
+    Of a volume `(c, d, h, w)` that of its middle slice.
+    """
+    grey = image.float().mean(0)
+    grey = grey[len(grey) // 2] if grey.ndim == 3 else grey
+    small = F.interpolate(
+        grey[None, None], (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False
+    )
     values: Floats = small[0, 0].cpu().numpy()
     low, high = values.min(), values.max()
     levels = np.rint((values - low) * (255 / max(float(high - low), 1e-9))).astype(np.uint8)

@@ -20,6 +20,8 @@ from robust.cases.case import (
     finding_indices,
     stored_as,
 )
+from robust.cases.in_memory.case_list import as_held, from_case_list
+from robust.cases.in_memory.masks import are_masks, as_masks, read_held_mask
 from robust.cases.in_memory.pixels import as_pixels, split_images
 from robust.cases.in_memory.targets import as_groups, as_labels, class_names
 from robust.cases.index.spelling import spelled_alike
@@ -34,7 +36,7 @@ HOW = (
 MOST_CASES = 1_000_000
 """That are held in memory."""
 _IMAGES = ("image", "images", "img", "x", "pixel_values", "input", "inputs")
-_LABELS = ("label", "labels", "y", "target", "targets")
+_LABELS = ("label", "labels", "y", "target", "targets", "mask", "masks")
 _GROUPS = ("group", "groups", "patient", "patient_id")
 
 
@@ -45,15 +47,19 @@ def cases_from(
     *,
     classes: Sequence[str] | None = None,
     findings: Sequence[str] | None = None,
+    spacing: Sequence[float] | None = None,
 ) -> Cases:
     """Cases from images in memory, for `robust.audit(classifier, cases)`.
 
     `x` holds the images: a tensor or an array `(n, c, h, w)`, `(n, h, w, c)` or `(n, h, w)` with 1
     or 3 channels, or a list of such images, PIL images among them, whose sizes may differ. They are
     as displayed, before any normalisation: uint8 and uint16 over their whole range, floats in
-    [0, 1], which are kept at 8 bits where these hold them and else at 16. `y` are whole numbers
-    from 0, one-hot rows, or names. `groups` name the patient of each image; they become pseudonyms.
-    Without them each image is its own group, and the report warns of that.
+    [0, 1], which are kept at 8 bits where these hold them and else at 16. Volumes are
+    `(n, c, d, h, w)`. `y` are whole numbers from 0, one-hot rows, or names; or masks, class numbers
+    `(n, *space)`, or 0 and 1 of structures that may overlap `(n, k, *space)`, with 255 where a
+    pixel does not count. `classes` then name the structures, and `spacing` says how many
+    millimetres lie between pixels along each axis. `groups` name the patient of each image; they
+    become pseudonyms. Without them each image is its own group, and the report warns of that.
 
     In place of both, `x` may be a DataLoader without shuffling, a data set or a list of `(x, y)` or
     `(x, y, group)`, a tuple `(x, y)` or `(x, y, groups)`, a list of `Case`, or `Cases`. Raises
@@ -74,7 +80,7 @@ def cases_from(
         listed = list(_members(x))
         if listed and all(isinstance(one, Case) for one in listed):
             _require_alone("a list of Case", groups)
-            return _from_cases(listed, classes, findings)
+            return from_case_list(listed, classes, findings)
         names = getattr(getattr(x, "dataset", x), "classes", None)
         if classes is None and isinstance(names, Sequence) and all(map(_is_text, names)):
             classes = tuple(names)
@@ -84,9 +90,14 @@ def cases_from(
         images = split_images(x)
     if not images:
         raise InputError(f"there is no image; {HOW}")
-    labels, known = as_labels(y, len(images))
-    names = class_names(labels, known, classes)
     pixels = as_pixels(images)
+    held = as_masks(y, pixels, classes) if are_masks(y) else None
+    known = None
+    if held is not None:
+        names, labels = held.classes, [0] * len(images)
+    else:
+        labels, known = as_labels(y, len(images))
+        names = class_names(labels, known, classes)
     owners = as_groups(groups, len(images))
     salt = hashlib.sha256(b"salt of images in memory\0")
     for image in pixels[:8]:
@@ -94,51 +105,24 @@ def cases_from(
     ids = [str(i) for i in range(len(pixels))]
     hidden = ids if owners is None else [pseudonym(owner, salt.digest()) for owner in owners]
     stored = [StoredImage(image, stored_as(image)) for image in pixels]
+    masks = (None,) * len(stored) if held is None else held.masks
     return Cases(
         source="images in memory",
         classes=names,
         entries=tuple(
-            Entry(name, label, group, {}, stored[i])
+            Entry(name, label, group, {}, stored[i], mask=masks[i])
             for i, (name, label, group) in enumerate(zip(ids, labels, hidden, strict=True))
         ),
-        read=_same,
-        findings=finding_indices(names, findings, in_order=known is None or classes is not None),
+        read=as_held,
+        findings=()
+        if held is not None
+        else finding_indices(names, findings, in_order=known is None or classes is not None),
         grouped=owners is not None,
         notes=CaseNotes(groups_alike=spelled_alike(set(owners or ()))),
+        spacing=None if spacing is None else tuple(map(float, spacing)),
+        outlines=None if held is None else held.outlines,
+        read_mask=read_held_mask,
     )
-
-
-def _from_cases(
-    cases: Sequence[Case], classes: Sequence[str] | None, findings: Sequence[str] | None
-) -> Cases:
-    """Cases with their own ids, groups and metadata; their pixels as their files hold them."""
-    ids = [case.id for case in cases]
-    if len(set(ids)) < len(ids):
-        twice = next(name for i, name in enumerate(ids) if name in ids[:i])
-        raise InputError(f"two cases have the id {twice!r}; give each its own")
-    labels, _ = as_labels([case.label for case in cases], len(cases))
-    names = class_names(labels, None, classes)
-    floats = as_pixels([case.image for case in cases])
-    entries = []
-    for case, label, pixels in zip(cases, labels, floats, strict=True):
-        held = case.stored.pixels(case.image)
-        exact = bool((case.stored.image(held) == case.image).all())
-        place = StoredImage(held, case.stored) if exact else StoredImage(pixels, stored_as(pixels))
-        entries.append(Entry(case.id, label, case.group, case.metadata, place))
-    groups = {case.group for case in cases}
-    return Cases(
-        source="images in memory",
-        classes=names,
-        entries=tuple(entries),
-        read=_same,
-        findings=finding_indices(names, findings, in_order=True),
-        grouped=len(groups) < len(cases) or groups != set(ids),
-        notes=CaseNotes(groups_alike=spelled_alike(groups)),
-    )
-
-
-def _same(location: StoredImage) -> StoredImage:
-    return location
 
 
 def _require_alone(what: str, *others: Any) -> None:

@@ -25,10 +25,10 @@ _CHANNELS = (1, 3)
 def split_images(x: Any) -> list[Any]:
     """The images of a batch: of an array along its first axis, of a list its members."""
     if isinstance(x, Tensor | np.ndarray):
-        if x.ndim not in (3, 4):
+        if x.ndim not in (3, 4, 5):
             raise InputError(
                 f"images have the shape {tuple(x.shape)}; give (n, c, h, w), (n, h, w, c) or "
-                f"(n, h, w), with 1 or 3 channels"
+                f"(n, h, w), with 1 or 3 channels, or volumes (n, c, d, h, w)"
             )
         return list(x)
     if isinstance(x, Iterable) and not isinstance(x, str | bytes | dict):
@@ -39,7 +39,7 @@ def split_images(x: Any) -> list[Any]:
 
 
 def as_pixels(images: Sequence[Any]) -> list[Pixels]:
-    """Images in [0, 1], uint8 or uint16 as `(h, w)` or `(h, w, 3)`, uint8 or uint16.
+    """Images in [0, 1], uint8 or uint16 as `(h, w)`, `(h, w, 3)` or, of volumes, `(d, h, w, c)`.
 
     Floats are kept at 8 bits where every image is exact there, else at 16. InputError for values
     out of range, NaN, other types and other shapes, naming the first image.
@@ -83,7 +83,9 @@ def _array(image: Any, place: int) -> Array:
 
 
 def _channels_last(array: Array, place: int) -> Array:
-    """`(h, w)` or `(h, w, 3)` of `(h, w)`, `(c, h, w)` or `(h, w, c)`."""
+    """`(h, w)` or `(h, w, 3)` of `(h, w)`, `(c, h, w)` or `(h, w, c)`; volumes `(d, h, w, c)`."""
+    if array.ndim == 4 and 0 not in array.shape:
+        return np.moveaxis(array, 0, -1)
     if array.ndim == 3 and array.shape[0] in _CHANNELS:
         array = np.moveaxis(array, 0, 2)
     if array.ndim == 3 and array.shape[2] == 1:

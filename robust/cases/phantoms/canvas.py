@@ -8,6 +8,8 @@ size; what is thinner than a pixel fades instead of breaking up.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,17 @@ CELL_BLUR = 0.6
 
 DAB = 0.6
 """Distance between two dabs of a brush, in pixels; above 1 a stroke would show gaps."""
+
+
+class Drawing(NamedTuple):
+    """An image in [0, 1] and what is outlined in it."""
+
+    image: Field
+    """`(h, w)` grey, `(h, w, 3)` RGB, or a volume `(d, h, w)`."""
+    structures: Mapping[str, Field]
+    """How much of each pixel a structure covers, `(h, w)` or `(d, h, w)`, by its name."""
+    spacing: tuple[float, ...] | None = None
+    """Millimetres between pixels along each axis; None where the picture has no scale."""
 
 
 def grid(size: int) -> tuple[Field, Field]:
@@ -47,6 +60,12 @@ def bump(x: Field, y: Field, cx: float, cy: float, sx: float, sy: float) -> Fiel
 def noise(rng: np.random.Generator, size: int, cells: int) -> Field:
     """A smooth field (size, size) of mean 0 and variance 1 whose features are 1 / cells wide."""
     lattice = rng.standard_normal((cells + 4, cells + 4))
+    weights = lattice_weights(size, cells)
+    return weights @ lattice @ weights.T
+
+
+def lattice_weights(size: int, cells: int) -> Field:
+    """What each node of a noise lattice contributes along an axis, `(size, cells + 4)`."""
     # Two cells of margin on each side keep the variance the same up to the border.
     nodes = np.arange(cells + 4) - 1.5
     blur = max(CELL_BLUR, 0.5 * cells / size)
@@ -54,7 +73,7 @@ def noise(rng: np.random.Generator, size: int, cells: int) -> Field:
     weights = np.exp(-0.5 * ((at[:, None] - nodes[None, :]) / blur) ** 2)
     # The scale gives variance 1 at the natural blur; a wider one (few pixels) rightly fades.
     weights *= math.sqrt(2.0 * math.sqrt(math.pi) * CELL_BLUR) / weights.sum(1, keepdims=True)
-    return weights @ lattice @ weights.T
+    return weights
 
 
 def clouds(rng: np.random.Generator, size: int, cells: int, octaves: int) -> Field:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from robust.cases.phantoms.canvas import (
+    Drawing,
     Field,
     brush,
     bump,
@@ -38,8 +39,12 @@ class Thorax(NamedTuple):
     heart: tuple[float, float, float, float]
 
 
-def chest(anatomy: np.random.Generator, lesion: np.random.Generator | None, size: int) -> Field:
-    """Grey values (size, size) in [0, 1]; with opacities where `lesion` is given."""
+def chest(anatomy: np.random.Generator, lesion: np.random.Generator | None, size: int) -> Drawing:
+    """Grey values (size, size) in [0, 1]; with opacities where `lesion` is given.
+
+    Outlined are the left lung, which is the patient's and so lies on the image's right, the right
+    lung, both without the heart's shadow, and the opacity in them.
+    """
     x, y = grid(size)
     thorax = _thorax(anatomy)
     lungs = _lungs(thorax, x, y)
@@ -56,9 +61,17 @@ def chest(anatomy: np.random.Generator, lesion: np.random.Generator | None, size
     breath = anatomy.uniform(0.76, 0.96)
     density = density - breath * aerated + markings * aerated + bones * (0.25 + 0.75 * body)
     density = density + 0.04 * clouds(anatomy, size, 5, 3) * body
+    opacity = np.zeros((size, size))
     if lesion is not None:
-        density = density + _opacities(lesion, thorax, aerated, size)
-    return _film(anatomy, np.maximum(density, 0.0), x, y)
+        added, opacity = _opacities(lesion, thorax, aerated, size)
+        density = density + added
+    on_left, on_right = lungs * (1.0 - heart)
+    structures = {
+        "left lung": on_right,
+        "right lung": on_left,
+        "opacity": opacity * (np.maximum(on_left, on_right) > 0.5),
+    }
+    return Drawing(_film(anatomy, np.maximum(density, 0.0), x, y), structures)
 
 
 def _thorax(rng: np.random.Generator) -> Thorax:
@@ -219,10 +232,12 @@ def _soft_tissue(rng: np.random.Generator, thorax: Thorax, x: Field, y: Field) -
     return chest_wall + mediastinum + windpipe + abdomen + bubble + breasts
 
 
-def _opacities(rng: np.random.Generator, thorax: Thorax, aerated: Field, size: int) -> Field:
-    """One to three ill-defined patches of consolidated lung, as added density."""
+def _opacities(
+    rng: np.random.Generator, thorax: Thorax, aerated: Field, size: int
+) -> tuple[Field, Field]:
+    """One to three ill-defined patches of consolidated lung: added density, and its extent."""
     x, y = grid(size)
-    total = np.zeros((size, size))
+    total, extent = np.zeros((size, size)), np.zeros((size, size))
     side = 1 if rng.random() < 0.5 else -1
     texture = clouds(rng, size, 9, 3)
     for _ in range(rng.integers(1, 4)):
@@ -235,8 +250,9 @@ def _opacities(rng: np.random.Generator, thorax: Thorax, aerated: Field, size: i
         # The texture eats into the hill's flank, so that no patch has a drawn border.
         patch = inside(hill - 0.42 + 0.16 * texture, 0.22) * np.sqrt(hill)
         total = np.maximum(total, rng.uniform(0.14, 0.62) * patch)
+        extent = np.maximum(extent, patch)
         side = side if rng.random() < 0.6 else -side
-    return total * (0.1 + 0.9 * aerated)
+    return total * (0.1 + 0.9 * aerated), extent
 
 
 def _film(rng: np.random.Generator, density: Field, x: Field, y: Field) -> Field:

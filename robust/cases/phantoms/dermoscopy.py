@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from robust.cases.phantoms.canvas import (
+    Drawing,
     Field,
     absorb,
     brush,
@@ -49,18 +50,21 @@ class Lesion(NamedTuple):
 
 def dermoscopy(
     anatomy: np.random.Generator, lesion: np.random.Generator | None, size: int
-) -> Field:
-    """RGB (size, size, 3) in [0, 1]: a naevus, or a melanoma-like one where `lesion` is given."""
+) -> Drawing:
+    """RGB (size, size, 3) in [0, 1]: a naevus, or a melanoma-like one where `lesion` is given.
+
+    Outlined is either, without streaks and globules beyond its border.
+    """
     place = _lesion(anatomy)
     image = _skin(anatomy, size)
     pattern = _network(anatomy, size, 0.5)
     texture = clouds(anatomy, size, 7, 3)
     if lesion is None:
-        image = _naevus(place, image, pattern, texture)
+        image, body = _naevus(place, image, pattern, texture)
     else:
-        image = _melanoma(lesion, place, image, texture)
+        image, body = _melanoma(lesion, place, image, texture)
     image = _hairs(anatomy, image)
-    return _camera(anatomy, image)
+    return Drawing(_camera(anatomy, image), {"lesion": body})
 
 
 def _lesion(rng: np.random.Generator) -> Lesion:
@@ -122,17 +126,25 @@ def _tone(place: Lesion, away: Field, texture: Field) -> Field:
     return 0.62 + place.contrast * (centre - 0.4) + 2.0 * place.unrest * texture
 
 
-def _naevus(place: Lesion, image: Field, pattern: Field, texture: Field) -> Field:
-    """Round or oval, brown, with a smooth border and a slight and regular network."""
+def _naevus(place: Lesion, image: Field, pattern: Field, texture: Field) -> tuple[Field, Field]:
+    """Round or oval, brown, with a smooth border and a slight and regular network.
+
+    The image with it, and its body.
+    """
     away, _ = _polar(place, len(image))
     body = inside((1.0 + place.unrest * texture - away) * place.radius, place.softness)
     lines = 0.20 * pattern * np.clip(away**2, 0.0, 1.0) * np.clip(1.0 + texture, 0.0, 1.5)
     pigment = place.pigment * body * (_tone(place, away, texture) + lines)
-    return absorb(image, pigment, MELANIN)
+    return absorb(image, pigment, MELANIN), body
 
 
-def _melanoma(rng: np.random.Generator, place: Lesion, image: Field, texture: Field) -> Field:
-    """Ragged and asymmetric, several colours, a coarse broken network, blotches and streaks."""
+def _melanoma(
+    rng: np.random.Generator, place: Lesion, image: Field, texture: Field
+) -> tuple[Field, Field]:
+    """Ragged and asymmetric, several colours, a coarse broken network, blotches and streaks.
+
+    The image with it, and its body.
+    """
     size = len(image)
     # Every sign grows out of the naevus of the same seed, so that the mildest are hard to tell.
     severity = rng.uniform(0.15, 1.0)
@@ -160,7 +172,7 @@ def _melanoma(rng: np.random.Generator, place: Lesion, image: Field, texture: Fi
         # Each colour has its own place, off the centre, and is missing in some lesions.
         where = inside(0.2 * (clouds(rng, size, 4, 3) - rng.uniform(0.4, 1.6)), 0.12)
         image = mix(image, np.array(colour), severity * share * where * body)
-    return _streaks(rng, place, severity, beyond, image)
+    return _streaks(rng, place, severity, beyond, image), body
 
 
 def _streaks(

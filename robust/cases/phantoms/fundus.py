@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from robust.cases.phantoms.canvas import (
+    Drawing,
     Field,
     absorb,
     brush,
@@ -37,16 +38,20 @@ class Eye(NamedTuple):
     macula: tuple[float, float]
 
 
-def fundus(anatomy: np.random.Generator, lesion: np.random.Generator | None, size: int) -> Field:
-    """RGB (size, size, 3) in [0, 1]; with exudates and bleedings where `lesion` is given."""
+def fundus(anatomy: np.random.Generator, lesion: np.random.Generator | None, size: int) -> Drawing:
+    """RGB (size, size, 3) in [0, 1]; with exudates and bleedings where `lesion` is given.
+
+    Outlined are the optic disc and the vessels, where the camera sees them.
+    """
     eye = _eye(anatomy)
     image = _background(anatomy, eye, size)
     image = _drusen(anatomy, eye, image)
-    image = _optic_disc(anatomy, eye, image)
-    image = _vessels(anatomy, eye, image)
+    image, disc = _optic_disc(anatomy, eye, image)
+    image, vessels = _vessels(anatomy, eye, image)
     if lesion is not None:
         image = _retinopathy(lesion, eye, image)
-    return _camera(anatomy, image)
+    image, field = _camera(anatomy, image)
+    return Drawing(image, {"optic disc": disc * field, "vessels": vessels * field})
 
 
 def _eye(rng: np.random.Generator) -> Eye:
@@ -76,7 +81,8 @@ def _drusen(rng: np.random.Generator, eye: Eye, image: Field) -> Field:
     return mix(image, np.array([0.97, 0.80, 0.45]), strength * cover)
 
 
-def _optic_disc(rng: np.random.Generator, eye: Eye, image: Field) -> Field:
+def _optic_disc(rng: np.random.Generator, eye: Eye, image: Field) -> tuple[Field, Field]:
+    """The image with the disc, its cup and its halo, and the disc alone."""
     x, y = grid(len(image))
     (cx, cy), radius = eye.disc, eye.disc_radius
     halo = inside(ellipse(x, y, cx, cy, 1.22 * radius, 1.3 * radius), 0.02)
@@ -85,15 +91,19 @@ def _optic_disc(rng: np.random.Generator, eye: Eye, image: Field) -> Field:
     image = mix(image, np.array([1.0, 0.76, 0.47]), 0.92 * rim)
     cup = radius * rng.uniform(0.35, 0.6)
     bright = inside(ellipse(x, y, cx + eye.temporal * 0.15 * radius, cy, cup, cup), 0.012)
-    return mix(image, np.array([1.0, 0.92, 0.72]), 0.85 * bright)
+    return mix(image, np.array([1.0, 0.92, 0.72]), 0.85 * bright), rim
 
 
-def _vessels(rng: np.random.Generator, eye: Eye, image: Field) -> Field:
-    """Veins, wide and dark, and arteries, narrow and lighter, each with two orders of branches."""
+def _vessels(rng: np.random.Generator, eye: Eye, image: Field) -> tuple[Field, Field]:
+    """Veins, wide and dark, and arteries, narrow and lighter, each with two orders of branches.
+
+    The image with the vessels, and how much of each pixel they cover.
+    """
     size = len(image)
     x, y = grid(size)
     # The fovea has no vessels.
     seen = 1.0 - bump(x, y, *eye.macula, 0.05, 0.05)
+    vessels = np.zeros((size, size))
     for width, loss in ((0.0150, (0.42, 0.78, 0.72)), (0.0105, (0.25, 0.62, 0.62))):
         paths = _arcades(rng, eye)
         widths = width * np.linspace(1.0, 0.3, STEPS) * rng.uniform(0.85, 1.1, (4, 1))
@@ -105,8 +115,10 @@ def _vessels(rng: np.random.Generator, eye: Eye, image: Field) -> Field:
             paths = wander(rng, starts, headings, lengths, rng.normal(0.0, 0.6, n), 0.8, STEPS)
             widths = 0.62 * parents[:, None] * np.linspace(1.0, 0.3, STEPS)
             cover = np.maximum(cover, brush(size, paths, widths))
-        image = image * (1.0 - (np.minimum(cover, 1.0) * seen)[..., None] * np.array(loss))
-    return image
+        cover = np.minimum(cover, 1.0) * seen
+        image = image * (1.0 - cover[..., None] * np.array(loss))
+        vessels = np.maximum(vessels, cover)
+    return image, vessels
 
 
 def _arcades(rng: np.random.Generator, eye: Eye) -> Field:
@@ -152,8 +164,8 @@ def _retinopathy(rng: np.random.Generator, eye: Eye, image: Field) -> Field:
     return mix(image, np.array([0.98, 0.88, 0.50]), rng.uniform(0.75, 0.95) * exudates)
 
 
-def _camera(rng: np.random.Generator, image: Field) -> Field:
-    """The round field of view, uneven light, exposure and white balance."""
+def _camera(rng: np.random.Generator, image: Field) -> tuple[Field, Field]:
+    """Uneven light, exposure and white balance in a round field of view; and that field."""
     x, y = grid(len(image))
     cx, cy = 0.5 + rng.normal(0.0, 0.05, 2)
     falloff = rng.uniform(0.8, 2.0) * ((x - cx) ** 2 + (y - cy) ** 2)
@@ -165,4 +177,4 @@ def _camera(rng: np.random.Generator, image: Field) -> Field:
     crop = rng.uniform(0.40, 0.45) if rng.random() < 0.3 else 0.6
     field = inside(ellipse(x, y, 0.5, 0.5, radius, radius), 0.004)
     field = field * inside(crop - np.abs(y - 0.5), 0.003)
-    return 0.015 + field[..., None] * image
+    return 0.015 + field[..., None] * image, field

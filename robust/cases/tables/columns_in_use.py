@@ -58,18 +58,25 @@ class FileColumns:
 
 
 def file_columns(
-    tables: Tables, given: str | Sequence[str] | None, index: ImageIndex
+    tables: Tables,
+    given: str | Sequence[str] | None,
+    index: ImageIndex,
+    others: Collection[str] = (),
 ) -> FileColumns:
-    """The columns that name images; InputError where none or several do and none is named."""
+    """The columns that name images; InputError where none or several do and none is named.
+
+    `others` name files, too, which are no images.
+    """
     if given is not None:
-        texts = _named(tables, given, "file")
-        found = FileColumns(tuple(_image_name(tables, text) for text in texts))
+        found = FileColumns(
+            tuple(image_name(tables, text) for text in named_columns(tables, given, "file"))
+        )
         for name in found.columns:
             tables.require(name, "file")
         return found
     if FILE in tables.header:
         return FileColumns((ImageName((FILE,)),))
-    candidates = naming_columns(tables, index)
+    candidates = [name for name in naming_columns(tables, index) if name not in others]
     if len(candidates) == 1:
         (name,) = candidates
         return FileColumns((ImageName((name,)),), f"images named by column {name}")
@@ -81,7 +88,8 @@ def file_columns(
     )
 
 
-def _image_name(tables: Tables, text: str) -> ImageName:
+def image_name(tables: Tables, text: str) -> ImageName:
+    """What names an image: a column, or a template with columns in braces."""
     columns = () if text in tables.header else tuple(dict.fromkeys(_FIELD.findall(text)))
     return ImageName(columns, text) if columns else ImageName((text,))
 
@@ -130,7 +138,7 @@ def label_columns(
     where they are one-hot. InputError lists the columns otherwise.
     """
     if given is not None:
-        names = _named(tables, given, "label")
+        names = named_columns(tables, given, "label")
         for name in names:
             tables.require(name, "label")
         return LabelColumns(names)
@@ -158,7 +166,7 @@ def _one_hot(rows: dict[str, Column], names: Sequence[str]) -> bool:
     return set(sums) == {1.0}
 
 
-def _named(tables: Tables, given: str | Sequence[str], field: str) -> tuple[str, ...]:
+def named_columns(tables: Tables, given: str | Sequence[str], field: str) -> tuple[str, ...]:
     """Columns as the plan lists them; on the command line with commas between them."""
     if not given or (not isinstance(given, str) and "" in given):
         raise InputError(f"[data] {field} is empty; name a column")

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from robust.cases.formats import DICOM_SUFFIXES, SUFFIXES
-from robust.cases.walk import file_size, walk_files
+from robust.cases.formats import DICOM_SUFFIXES, NIFTI_SUFFIXES, SUFFIXES, is_dicom
+from robust.cases.walk import file_size, is_folder, list_folder, walk_files
 from robust.errors import InputError, excerpt
 from robust.plan.paths import is_table
 
@@ -74,8 +74,7 @@ class ImageIndex:
             return None
         names, stems = self._images
         *folders, name = parts
-        stem, _, suffix = name.rpartition(".")
-        other = _normal(stem) if f".{suffix}" in _IMAGES else ""
+        other = _normal(_stem(name))
         for known, last in ((names, name), (stems, name), (stems, other)):
             if last not in known:
                 continue
@@ -97,10 +96,19 @@ class ImageIndex:
             return Located(key, self._place(key), True)
         if not self._walked and file_size(self.root / key) is not None:
             return Located(key, self._place(key), True)
+        if self._is_series(key):
+            return Located(key, self._place(key), True)
         inside = self.find(cell)
         if inside is not None:
             return Located(inside, self._place(inside), True)
         return Located(key, self._place(key), file_size(self.root / key) is not None)
+
+    def _is_series(self, key: str) -> bool:
+        """Whether a cell is the path of a folder with DICOM slices."""
+        folder = self.root / key
+        if key in ("", ".", "..") or key.lower().endswith(_IMAGES) or not is_folder(folder):
+            return False
+        return any(not one.is_folder and is_dicom(one.path) for one in list_folder(folder))
 
     def _place(self, key: str) -> str:
         return os.path.join(self._prefix, key)
@@ -130,8 +138,8 @@ class ImageIndex:
                 continue
             image = (tuple(folders), inside)
             names.setdefault(name, []).append(image)
-            stem, dot, suffix = name.rpartition(".")
-            if dot and f".{suffix}" in _IMAGES:
+            stem = _stem(name)
+            if stem:
                 stems.setdefault(_normal(stem), []).append(image)
         return names, stems
 
@@ -147,6 +155,15 @@ def _parts(text: str) -> list[str]:
     text = text if text.isascii() else unicodedata.normalize("NFC", text)
     *folders, name = text.replace("\\", "/").split("/")
     return [part for part in (*folders, _normal(name)) if part not in ("", ".")]
+
+
+def _stem(name: str) -> str:
+    """A name without the suffix of an image; empty where it has none."""
+    for suffix in NIFTI_SUFFIXES:
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    stem, _, suffix = name.rpartition(".")
+    return stem if f".{suffix}" in _IMAGES else ""
 
 
 def _normal(name: str) -> str:

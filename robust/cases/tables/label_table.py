@@ -15,11 +15,16 @@ import pandas as pd
 from robust.cases.case import Cases, Entry, Pixels, StoredImage, finding_indices
 from robust.cases.cell_types import EMPTY_WORDS, WORDS, typed
 from robust.cases.entries import EntryMaker, check_unique, digest_of_file, read_case
-from robust.cases.formats import SUFFIXES
+from robust.cases.formats import NIFTI_SUFFIXES, SUFFIXES, is_dicom, is_nifti
 from robust.cases.index.spelling import tidy
 from robust.cases.row_filter import RowFilter, parse_filter
 from robust.cases.tables.columns import Column, Tables
-from robust.cases.tables.columns_in_use import UID, file_columns, label_columns
+from robust.cases.tables.columns_in_use import (
+    UID,
+    LabelColumns,
+    file_columns,
+    label_columns,
+)
 from robust.cases.tables.groups import find_group, group_in_path, groups_in_cells
 from robust.cases.tables.image_index import ImageIndex, Located
 from robust.cases.tables.label_cells import values_of
@@ -32,6 +37,13 @@ from robust.cases.tables.labels import (
     read_columns,
     read_labels,
 )
+from robust.cases.tables.mask_columns import (
+    MaskColumns,
+    TableMasks,
+    at_slice,
+    mask_columns,
+    size_of,
+)
 from robust.cases.tables.shares import are_shares, draw_splits, drawn_text
 from robust.cases.tables.splits import (
     BY_PATH,
@@ -41,7 +53,8 @@ from robust.cases.tables.splits import (
     splits_by_path,
 )
 from robust.cases.tables.votes import Vote, one_label_each
-from robust.cases.walk import file_size
+from robust.cases.volumes.read import VolumeOptions
+from robust.cases.walk import file_size, is_folder
 from robust.errors import InputError, did_you_mean, excerpt
 
 MANIFEST = "cases.csv"
@@ -83,6 +96,13 @@ class TableOptions:
     subgroups: tuple[str, ...] = ()
     keep_names: bool = False
     window: int | None = None
+    mask: str | Sequence[str] | None = None
+    overlap: bool | None = None
+    target_mask: str | Sequence[str] | None = None
+    spacing: tuple[float, ...] | None = None
+    volumes: str | None = None
+    axis: int | None = None
+    intensities: tuple[float, float] | str | None = None
 
     def __post_init__(self) -> None:
         """InputError for a policy or a vote that there is not, and for an empty separator."""
@@ -128,8 +148,10 @@ class LabelTable:
     def _check_columns(self, row_filter: RowFilter | None) -> None:
         """Find the columns that have a part; InputError for one that is not there."""
         options, tables = self.options, self._tables
+        self._masked = mask_columns(tables, options.mask, options.target_mask, options.label)
+        masks = () if self._masked is None else self._masked.columns
         self._uid = options.file is None and "file" not in tables.header and UID in tables.header
-        self._files = None if self._uid else file_columns(tables, options.file, self._index)
+        self._files = None if self._uid else file_columns(tables, options.file, self._index, masks)
         for name in sorted(row_filter.columns if row_filter else ()):
             if name not in tables.header:
                 raise InputError(
@@ -143,9 +165,12 @@ class LabelTable:
         parts = (self._group_column, self._split_column, options.reader)
         images = (UID,) if self._files is None else self._files.columns
         self._texts = {*images, *(name for name in parts if name)}
-        self._labels = label_columns(
-            tables, options.label, {*self._texts, *options.subgroups, _GROUP, _SPLIT}
-        )
+        self._texts |= {*masks}
+        self._labels = LabelColumns(())
+        if self._masked is None:
+            self._labels = label_columns(
+                tables, options.label, {*self._texts, *options.subgroups, _GROUP, _SPLIT}
+            )
         for found in (self._files, self._labels):
             self._notes += [found.said] if found is not None and found.said else []
         for name in options.subgroups:
@@ -194,6 +219,8 @@ class LabelTable:
             self._cells = self._columns[UID]
             return
         cells = [name.cells(self._columns) for name in self._files.names]
+        if len(cells) > 1 and self._masked is not None:
+            raise InputError("[data] masks need one image a row; name one file column")
         if len(cells) > 1:
             # A row without one of its images has the others.
             pairs = [
@@ -280,7 +307,8 @@ class LabelTable:
             )
         groups = [g or place.key for g, place in zip(self._groups, self._located)]
         # The cells as written: the same splits whichever finding is audited, and with any filter.
-        strata = ["\0".join(cells) for cells in zip(*self._label_cells())]
+        cells = zip(*self._label_cells()) if self._labels.names else [()] * len(groups)
+        strata = ["\0".join(of_image) for of_image in cells]
         drawn = draw_splits(groups, strata, shares, self.options.split_seed)
         unit = "image" if self.options.group == "none" else "group"
         self._notes.append(drawn_text(shares, self.options.split_seed, unit))
@@ -343,6 +371,8 @@ class LabelTable:
 
         Of several label columns the columns, of cells with several values, or of words, all values.
         """
+        if self._masked is not None:
+            raise InputError(f"{self.name} has masks, and so no findings; name a label column")
         columns = self._label_columns()
         if len(columns) > 1:
             return tuple(column.name for column in columns)
@@ -374,6 +404,8 @@ class LabelTable:
         The images, their ids and their groups are the same for each finding; one whose label a
         policy leaves out is missing.
         """
+        if self._masked is not None:
+            return self._outlined(self._masked)
         options = self.options
         labels = self._labels_of(finding)
         numbers = {key: number for number, key in enumerate(self._first_of)}
@@ -390,9 +422,7 @@ class LabelTable:
             label = by_image[numbers[key]]
             left_out += label == LEFT_OUT
             if label != LEFT_OUT:
-                entries += [
-                    Entry(e.id, label, e.group, e.metadata, e.location, e.size) for e in of_image
-                ]
+                entries += [replace(entry, label=label) for entry in of_image]
         if not entries:
             raise InputError(
                 f"{self.name}: every image of split {self.split} is left out for want of a sure "
@@ -413,9 +443,62 @@ class LabelTable:
             findings=finding_indices(labels.classes, findings, in_order=labels.in_order),
             grouped=options.group != "none",
             split=self.split,
+            noun=self._noun,
             showable=not self._maker.dicom,
             digest=digest_of_file,
             notes=self._maker.notes,
+            spacing=options.spacing,
+        )
+
+    def _outlined(self, columns: MaskColumns) -> Cases:
+        """The cases of the split with their masks."""
+        options = self.options
+        for name in ("separator", "positive", "uncertain", "reader", "vote", "findings"):
+            if getattr(options, name):
+                raise InputError(f"[data] {name} is for labels, and the data have masks; remove it")
+        masks = TableMasks(columns, self._columns, self._index, options.blank, self._located)
+        kept = [self._rows_of[place] for place in self._chosen]
+        form = masks.form(kept, options.classes, options.overlap)
+        entries: list[Entry] = []
+        left_out = 0
+        for key, of_image in self._entries.items():
+            row = self._rows_of[self._first_of[key]]
+            place, target = masks.place(row), masks.target(row)
+            left_out += place is None
+            if place is None:
+                continue
+            more = size_of(place) + size_of(target)
+            entries += [
+                replace(
+                    entry,
+                    size=entry.size + more,
+                    mask=at_slice(place, entry.location),
+                    target_mask=at_slice(target, entry.location),
+                )
+                for entry in of_image
+            ]
+        if not entries:
+            raise InputError(f"{self.name}: no image of split {self.split} has a mask; fill it in")
+        return Cases(
+            source="; ".join(
+                [
+                    f"a folder of images with masks in a table{self._filtered}",
+                    *self._notes,
+                    *([f"{left_out} images without a mask left out"] if left_out else []),
+                ]
+            ),
+            classes=form.classes,
+            entries=tuple(entries),
+            read=self._reader(),
+            grouped=options.group != "none",
+            split=self.split,
+            noun=self._noun,
+            showable=not self._maker.dicom,
+            digest=digest_of_file,
+            notes=self._maker.notes,
+            outlines="overlapping" if form.overlapping else "exclusive",
+            read_mask=form.read,
+            spacing=options.spacing,
         )
 
     @cached_property
@@ -430,8 +513,9 @@ class LabelTable:
         return first
 
     def _check_same(self, first: Mapping[str, int]) -> None:
-        subgroups = {name: self._of_images(name) for name in self.options.subgroups}
-        for what, values in {_GROUP: self._groups, _SPLIT: self._splits, **subgroups}.items():
+        masks = () if self._masked is None else self._masked.columns
+        others = {name: self._of_images(name) for name in (*self.options.subgroups, *masks)}
+        for what, values in {_GROUP: self._groups, _SPLIT: self._splits, **others}.items():
             if values is None:
                 continue
             for place in self._kept:
@@ -448,14 +532,40 @@ class LabelTable:
         every = sorted({place.place for place in self._located if place.place is not None})
         kept = {self._located[place].place for place in self._kept}
         # Suffixes tell most; 200,000 paths take a second to make.
-        doubtful = (Path(p) for p in kept if p is not None and not p.lower().endswith(SUFFIXES))
-        return EntryMaker(doubtful, self.options.keep_names, self.options.window, map(Path, every))
+        told = (*SUFFIXES, *NIFTI_SUFFIXES)
+        doubtful = (Path(p) for p in kept if p is not None and not p.lower().endswith(told))
+        options = self.options
+        volumes = VolumeOptions.of(options.volumes, options.axis, options.intensities)
+        if volumes != VolumeOptions() and not self._has_volumes:
+            raise InputError(
+                f"{self.name} names no volume (NIfTI, or a folder of DICOM slices), so that [data] "
+                f"volumes, axis and intensities say nothing; remove them"
+            )
+        return EntryMaker(doubtful, options.keep_names, options.window, map(Path, every), volumes)
+
+    @cached_property
+    def _has_volumes(self) -> bool:
+        places = {self._located[place].path for place in self._kept}
+        return any(path is not None and self._is_volume(path) for path in places)
+
+    def _is_volume(self, path: Path) -> bool:
+        """By the suffix where that tells it; a folder is a series."""
+        if path.name.lower().endswith(SUFFIXES):
+            return False
+        if is_nifti(path) or is_folder(path):
+            return True
+        return self.options.volumes is not None and is_dicom(path)
+
+    @property
+    def _noun(self) -> str:
+        return "volumes" if self._has_volumes and self.options.volumes != "slices" else "images"
 
     @cached_property
     def _entries(self) -> dict[str, list[Entry]]:
         """The entries of each image of the split, by key, without their labels."""
         groups = self._groups
-        if groups is None and not self._maker.dicom:
+        sliced = self._has_volumes and self.options.volumes == "slices"
+        if groups is None and not (self._maker.dicom or sliced):
             self._tables.require(_GROUP, "group", _OWN)
         metadata = self._metadata()
         found: dict[str, list[Entry]] = {}

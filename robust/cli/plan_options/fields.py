@@ -30,6 +30,11 @@ def as_given(flag: str, value: Any) -> Any:
     return value
 
 
+def as_intensities(flag: str, value: str) -> Any:
+    """`percentiles`, or two numbers."""
+    return value if value == "percentiles" else as_numbers(flag, value)
+
+
 def as_names(flag: str, value: str) -> list[str]:
     """`a, b` as a list of its parts."""
     return [part.strip() for part in value.split(",")]
@@ -134,6 +139,42 @@ CASE_OPTIONS = (
         default="file",
     ),
     FieldOption("--label", "data.label", "Label column; several with commas.", default="label"),
+    FieldOption(
+        "--mask",
+        "data.mask",
+        "Column of the mask, several with commas (one file a structure), or a template.",
+        default="mask",
+    ),
+    FieldOption(
+        "--overlap/--no-overlap",
+        "data.overlap",
+        "Whether a pixel may belong to several structures.",
+        bool,
+        default="yes with several mask columns",
+    ),
+    FieldOption(
+        "--target-mask", "data.target_mask", "Column of the mask that the goal 'mask' aims at."
+    ),
+    FieldOption(
+        "--volumes",
+        "data.volumes",
+        "whole: a volume is a case. slices: each slice is.",
+        default="whole",
+    ),
+    FieldOption("--axis", "data.axis", "Axis that slices are cut along.", int, default="2"),
+    FieldOption(
+        "--intensities",
+        "data.intensities",
+        "What a volume shows as 0 and 1: two values, -160,240, or percentiles.",
+        read=as_intensities,
+        default="percentiles",
+    ),
+    FieldOption(
+        "--spacing",
+        "data.spacing",
+        "Millimetres between pixels of files that do not say it: 0.5 or 1,1,3.",
+        read=as_numbers,
+    ),
     FieldOption(
         "--separator", "data.separator", "Text between several values of one label cell: '|'."
     ),

@@ -46,18 +46,18 @@ from robust.detection.cross_fitting import (
 from robust.detection.detection_run import DetectionRun
 from robust.detection.feature_log import CLEAN, logged_cells
 from robust.detection.selection import AttackAUC, attack_auc, explained_by_selection
-from robust.engine.batch import Batch
 from robust.engine.cells import Cell
 from robust.engine.mixed_precision import cases_at_once
 from robust.engine.run_memory import ADAPTIVE, AdaptiveFold
 from robust.engine.run_store import Outcome
-from robust.engine.verified_attack import AttackTask, attack_batch
+from robust.engine.verified_attack import AttackSetup, attack_batch
 from robust.metrics.arrays import Array, Places
 from robust.metrics.by_group import ByGroup
 from robust.metrics.groups import folds_by_group
 from robust.metrics.operating_point import GroupedScores, detection_rate, threshold
 from robust.records import AdaptiveResult, Detection, Estimate
 from robust.records.estimate import TOO_FEW
+from robust.tasks.contract import Batch
 
 KAPPAS = (0.25, 0.5, 1.0)
 """Confidences beyond 0 that are tried, as shares of the median margin of clean images."""
@@ -219,7 +219,7 @@ class AdaptiveEvaluation:
         # Detector and classifier keep two graphs where an attack on the classifier keeps one.
         size = max(1, min(cases_at_once(self.run.store) or 64, 64) // 2)
         for start in range(0, len(rows), size):
-            yield from self.runner.load(rows[start : start + size], self.run.goal)
+            yield from self.runner.load(rows[start : start + size])
 
     def _attack(
         self, joint: JointModel, batch: Batch, low_enough: float, static: Mapping[int, float]
@@ -263,9 +263,9 @@ class AdaptiveEvaluation:
     def _run_attack(
         self, attack: AttackFunction, stream_key: str, batch: Batch, quick: Model | None = None
     ) -> tuple[Tensor, list[Outcome]]:
-        goal, seed = self.run.goal, self.run.audit.seed
-        task = AttackTask(attack, stream_key, self.cell.threat, goal, seed)
-        return attack_batch(self.runner.logits, task, batch, quick)
+        task, seed = self.run.task, self.run.audit.seed
+        setup = AttackSetup(attack, stream_key, self.cell.threat, task, seed)
+        return attack_batch(self.runner.logits, setup, batch, quick)
 
     def _run_adaptive(
         self, joint: JointModel, attack: AdaptiveAttack, batch: Batch, start: Tensor
@@ -291,7 +291,7 @@ class AdaptiveEvaluation:
     ) -> Iterator[tuple[int, float]]:
         """Row and detector score of the images that fool the classifier, without any surrogate."""
         with torch.no_grad():
-            fooled = self.run.goal.success(self.runner.logits(x_adv), batch.y)
+            fooled = self.run.task.success(self.runner.logits(x_adv), batch)
             suspicion = joint.detector.suspicion(self.run.reader(x_adv))
         scores = suspicion.double().cpu().tolist()
         for row, good, score in zip(batch.rows, fooled.tolist(), scores, strict=True):

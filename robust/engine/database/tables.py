@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-LAYOUT = "5"
+LAYOUT = "6"
 """Version of the tables: a database of another version is refused."""
 
 Row = tuple[Any, ...]
@@ -80,7 +80,7 @@ def _plain(kind: type, value: Any) -> Any:
 
 
 TABLES = (
-    ResultTable("clean", {"row": int}, {"pixels": str, "broken": str, "logits": bytes}),
+    ResultTable("clean", {"row": int}, {"pixels": str, "broken": str, "kept": bytes}),
     ResultTable(
         "cases",
         {"row": int},
@@ -102,11 +102,12 @@ TABLES = (
         {
             "linf": float,
             "l2": float,
+            "l2_slice": float,
             "success": int,
             "saturated": int,
             "passes": float,
             "failure": str,
-            "logits": bytes,
+            "kept": bytes,
         },
     ),
     ResultTable("features", {"source": str, "row": int}, {"vector": bytes}),

@@ -94,14 +94,14 @@ class _Found:
 
 
 def _of_clean(one: CleanPrediction) -> _Found:
-    if one.logits is None:
+    if one.kept is None:
         return _Found(one.row, one.broken, (0.0,), np.zeros(0))
-    return _Found(one.row, int(one.logits.argmax()), (0.0,), one.logits)
+    return _Found(one.row, int(one.kept.argmax()), (0.0,), one.kept)
 
 
 def _of_outcome(one: Outcome, norm: str) -> _Found:
     verdict = one.success, one.failure is None
-    return _Found(one.row, verdict, (one.distance(norm), one.linf, one.l2), one.logits)
+    return _Found(one.row, verdict, (one.distance(norm), one.linf, one.l2), one.kept)
 
 
 def _compared(nothing: CellAgain, ours: Iterable[_Found], theirs: Iterable[_Found]) -> CellAgain:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,10 @@ class LoaderOptions:
     outputs: int | None = None
     channels: int | None = None
     size: tuple[int, int] | None = None
+    spatial_dims: int | None = None
+    """2 for a network of images, 3 of volumes; None: not said."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments that a library builds a network with."""
     prompts: tuple[str | tuple[str, ...], ...] = ()
     """Texts of a zero-shot model, one or several for each class in order."""
     allow_code: bool = False

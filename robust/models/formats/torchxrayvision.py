@@ -16,7 +16,7 @@ from torch import nn
 
 from robust.errors import InputError, did_you_mean, type_and_line
 from robust.models.architectures import Preprocessing, is_unreachable
-from robust.models.archives import check_archive
+from robust.models.checkpoints.archives import check_archive
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
 from robust.models.formats.libraries import import_library, in_silence
 from robust.models.weights import Weights, load_strictly, read_weights

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from robust.errors import InputError, did_you_mean, excerpt, type_and_line
 from robust.models.architectures import Preprocessing, quick_when_offline
-from robust.models.archives import check_archive
+from robust.models.checkpoints.archives import check_archive
 from robust.models.formats.contract import (
     LoadedNetwork,
     LoaderOptions,

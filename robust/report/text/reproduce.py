@@ -25,6 +25,8 @@ _DATA_GAPS = (
     ("table", "--table TABLE"),
     ("join", "--join TABLES"),
     ("file", "--file-column TEMPLATE"),
+    ("mask", "--mask TEMPLATE"),
+    ("target_mask", "--target-mask TEMPLATE"),
     ("splits", "--splits test=LIST"),
     ("where", "--where FILTER"),
     ("group_pattern", "--group-pattern PATTERN"),

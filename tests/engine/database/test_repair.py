@@ -172,15 +172,15 @@ def test_one_flipped_bit_is_named_in_words_and_costs_one_chunk(copy: Path) -> No
     "damage",
     [
         "DELETE FROM outcomes WHERE row = 6",
-        "INSERT INTO outcomes SELECT cell, 99, part, linf, l2, success, saturated, passes, failure,"
-        " logits FROM outcomes WHERE row = 6",
+        "INSERT INTO outcomes SELECT cell, 99, part, linf, l2, l2_slice, success, saturated, passes,"
+        " failure, kept FROM outcomes WHERE row = 6",
         "UPDATE chunks SET seconds = 9 WHERE chunk = 1",
         "UPDATE chunks SET rows = 3 WHERE chunk = 1",
         "UPDATE features SET vector = zeroblob(160) WHERE row = 6",
         "UPDATE survival SET jpeg = 1 WHERE row = 6",
         "UPDATE cases SET owner = 'h' WHERE row = 6",
         "UPDATE contents SET digest = '1' WHERE row = 6",
-        "UPDATE clean SET logits = NULL WHERE row = 6",
+        "UPDATE clean SET kept = NULL WHERE row = 6",
     ],
 )
 def test_a_chunk_with_other_rows_or_times_goes_again(copy: Path, damage: str) -> None:
@@ -206,7 +206,7 @@ def test_a_flipped_bit_in_the_header_costs_nothing(copy: Path, place: int) -> No
         store.identify(IDENTITY)
         assert store.damage is not None or place in (45, 56), "SQLite never reads those"
         assert {*store.done()} >= expected and store.get(HEAD) == "softmax"
-        add = Outcome(0, np.zeros(3), 0.1, 0.1, True, False, 1.0)
+        add = Outcome(0, np.zeros(3), 0.1, 0.1, 0.1, True, False, 1.0)
         store.add_outcomes(f"{place} {bit}", 0, [add], 0.1)
         store.close()
 
@@ -264,7 +264,7 @@ def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
 HOSTILE = {
     "endless view": [
         "DROP TABLE clean",
-        "CREATE VIEW clean AS WITH RECURSIVE n(row, part, pixels, broken, logits) AS (SELECT 1, 1,"
+        "CREATE VIEW clean AS WITH RECURSIVE n(row, part, pixels, broken, kept) AS (SELECT 1, 1,"
         " '', '', x'' UNION ALL SELECT row + 1, 1, '', '', x'' FROM n) SELECT * FROM n",
     ],
     "endless meta": [
@@ -275,7 +275,7 @@ HOSTILE = {
     "computed column": [
         "DROP TABLE clean",
         "CREATE TABLE clean (row INTEGER PRIMARY KEY, part, pixels, broken,"
-        " logits AS (zeroblob(900000000)))",
+        " kept AS (zeroblob(900000000)))",
         "INSERT INTO clean (row, part) VALUES (1, 1)",
     ],
     "trigger": ["CREATE TRIGGER t AFTER INSERT ON chunks BEGIN DELETE FROM outcomes; END"],

@@ -14,6 +14,7 @@ from robust.engine.run_store import CleanPrediction
 from robust.errors import InputError
 from robust.models import Classifier, prepare
 from tests.engine.nets import phantoms, small, smooth
+from tests.tasks.questions import classification
 
 STATE = small().state_dict()
 
@@ -44,14 +45,14 @@ def predictions(model: nn.Module) -> list[CleanPrediction]:
 def test_another_function_is_refused(factor: float) -> None:
     ready = prepare(Classifier(Changed(factor), channels=1, head="softmax"))
     with pytest.raises(InputError, match="computes something else"):
-        require_same_network(ready, phantoms(10), predictions(Changed()))
+        require_same_network(ready, phantoms(10), classification(2), predictions(Changed()))
 
 
 def test_rounding_and_noise_of_the_network_are_not() -> None:
     known = predictions(Changed())
     for model in (Changed(1 + 1e-5), Changed(noise=0.01)):
         ready = prepare(Classifier(model, channels=1, head="softmax"))
-        require_same_network(ready, phantoms(10), known)
+        require_same_network(ready, phantoms(10), classification(2), known)
 
 
 class BatchDependent(Changed):
@@ -65,10 +66,10 @@ class BatchDependent(Changed):
 def test_outputs_that_depend_on_the_batch_are_compared_in_the_batches_of_the_run() -> None:
     known = predictions(BatchDependent())
     ready = prepare(Classifier(BatchDependent(), channels=1, head="softmax"))
-    require_same_network(ready, phantoms(10), known)
+    require_same_network(ready, phantoms(10), classification(2), known)
     other = prepare(Classifier(BatchDependent(-1.0), channels=1, head="softmax"))
     with pytest.raises(InputError, match="computes something else"):
-        require_same_network(other, phantoms(10), known)
+        require_same_network(other, phantoms(10), classification(2), known)
 
 
 def test_a_random_network_that_predicted_by_means_of_passes_goes_on(tmp_path: Path) -> None:

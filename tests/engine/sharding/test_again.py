@@ -20,7 +20,7 @@ LOGITS = np.array([1.0, -1.0])
 
 
 def outcome(row: int, **changes: object) -> Outcome:
-    plain = Outcome(row, LOGITS, 0.25, 1.0, success=True, saturated=False, passes=2.0)
+    plain = Outcome(row, LOGITS, 0.25, 1.0, 1.0, success=True, saturated=False, passes=2.0)
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
@@ -63,11 +63,11 @@ def test_equal_to_the_last_digit(tmp_path: Path) -> None:
 def test_each_difference_is_counted(tmp_path: Path) -> None:
     """A digit of a logit; a distance; a verdict; a case that one worker alone attacked."""
     theirs = [
-        outcome(8, logits=LOGITS + np.array([0, 1e-6])),
+        outcome(8, kept=LOGITS + np.array([0, 1e-6])),
         outcome(9, success=True),
         outcome(10, linf=0.2),
     ]
-    seen = [clean(row) for row in range(8, 15)] + [clean(15, logits=LOGITS[::-1])]
+    seen = [clean(row) for row in range(8, 15)] + [clean(15, kept=LOGITS[::-1])]
     clean_again, fgsm = found(tmp_path, theirs, seen)
     assert (clean_again.compared, clean_again.differing, clean_again.verdicts) == (8, 1, 1)
     assert clean_again.logits == 2.0

@@ -12,7 +12,7 @@ from torch import nn
 
 from robust.errors import InputError, did_you_mean, excerpt, type_and_line
 from robust.models.architectures import configuration
-from robust.models.archives import check_archive
+from robust.models.checkpoints.archives import check_archive
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
 from robust.models.formats.huggingface.files import INDICES, PROCESSOR, WEIGHTS
 from robust.models.formats.huggingface.processor import rebuild_processor

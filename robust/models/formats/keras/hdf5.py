@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from robust.errors import excerpt
-from robust.models.archives import MOST_UNPACKED
+from robust.models.checkpoints.archives import MOST_UNPACKED
 
 
 def count_values(file: Any) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from robust.errors import InputError, first_line, type_and_line
 from robust.files import open_regular
 from robust.models.architectures import Preprocessing
-from robust.models.archives import check_archive
+from robust.models.checkpoints.archives import check_archive
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions, ModelOrigin
 from robust.models.formats.keras.configuration import is_legacy, mend_legacy, read_configuration
 from robust.models.formats.keras.hdf5 import count_values

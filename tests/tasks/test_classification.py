@@ -5,19 +5,21 @@ from __future__ import annotations
 import torch
 
 from robust.auditing import audit
-from robust.engine.goal import Goal
+from robust.tasks.classification import Classification
+from robust.tasks.contract import Batch
 from tests.engine.nets import classifier, phantoms
 
 
 def test_goals_with_several_classes() -> None:
     y = torch.tensor([0, 1, 2])
-    miss = Goal("miss", findings=(1, 2))
-    assert miss.eligible(y).tolist() == [False, True, True]
+    miss = Classification("miss", findings=(1, 2))
+    assert miss.applies(y).tolist() == [False, True, True]
     assert miss.reached(torch.tensor([0, 2, 0]), y).tolist() == [False, False, True]
-    targets = miss.targets(torch.tensor([[0.0, 5.0, 1.0]]))
+    batch = Batch((0,), (), torch.zeros(1, 1, 2, 2), y[:1], torch.tensor([[0.0, 5.0, 1.0]]))
+    targets = miss.targets(batch)
     assert targets is not None and targets.tolist() == [0]
-    aimed = Goal("error", (), target=2)
-    assert aimed.eligible(y).tolist() == [True, True, False]
+    aimed = Classification("error", (), target=2)
+    assert aimed.applies(y).tolist() == [True, True, False]
     assert aimed.reached(torch.tensor([2, 1, 2]), y).tolist() == [True, False, True]
 
 

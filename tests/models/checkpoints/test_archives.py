@@ -15,7 +15,7 @@ import torch
 
 from robust.errors import InputError
 from robust.models import load_classifier, weights_hash
-from robust.models.archives import check_archive
+from robust.models.checkpoints.archives import check_archive
 from robust.models.weights import load_strictly, read_state_dict
 from tests.models.nets import small
 

@@ -1,0 +1,1 @@
+"""Masks: class numbers or structures of each pixel, from files."""

@@ -1,0 +1,24 @@
+"""A mask as it is handed over: numbers of classes, or 0 and 1 of structures, and its grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from robust.cases.volumes.grid import Grid
+
+BACKGROUND = "background"
+"""Class 0 of masks in which a pixel belongs to one class."""
+NOT_OUTLINED = 255
+"""Value of pixels in a mask that do not count."""
+
+
+@dataclass(frozen=True)
+class StoredMask:
+    """The mask of an image, in the form of `Case.mask`, or the numbers of one file."""
+
+    values: npt.NDArray[Any]
+    grid: Grid | None = None
+    """None where the file does not say where its pixels lie."""

@@ -1,0 +1,1 @@
+"""Volumes: NIfTI files and DICOM series, whole or slice by slice."""

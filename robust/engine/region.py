@@ -1,0 +1,49 @@
+"""Attacks that may touch a part of each image only: inside or outside its mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks import AttackFunction, Model, Streams, ThreatModel
+
+
+@dataclass(frozen=True)
+class WithinRegion:
+    """An attack whose changes count inside a region alone, `(n, 1, *space)` bool.
+
+    The model shows the clean image outside the region, so that gradients vanish there, and normal
+    draws vanish there too: no part of an L2 budget is spent on pixels that may not change. Cases
+    are attacked one by one, since an attack may drop cases from its batch and the model would not
+    know whose region is meant.
+    """
+
+    attack: AttackFunction
+    region: Tensor
+
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        streams: Streams,
+        target: Tensor | None = None,
+    ) -> Tensor:
+        """The attack's images inside the region, the clean ones outside."""
+        found = []
+        for i in range(len(x)):
+            own, inside = slice(i, i + 1), self.region[i : i + 1]
+            goal = None if target is None else target[own]
+
+            def shown(z: Tensor, own: slice = own, inside: Tensor = inside) -> Tensor:
+                return torch.where(inside, z, x[own])
+
+            def limited(z: Tensor, shown: Model = shown) -> Tensor:
+                return model(shown(z))
+
+            draws = streams[[i]].within(inside[0])
+            found.append(shown(self.attack(limited, x[own], y[own], threat, draws, goal)))
+        return torch.cat(found)

@@ -1,0 +1,1 @@
+"""Segmenters: the adapter to dense logits, sliding windows, loading."""

@@ -1,0 +1,1 @@
+"""What a model is asked: classification, segmentation. One file a task."""

@@ -1,0 +1,1 @@
+"""What a training minimises and what val measures: of classes, of outlines."""
