@@ -60,7 +60,12 @@ def probe_gradients(model: Model, x: Tensor, y: Tensor, streams: Streams) -> Gra
         if length == TINY_CHANGE:
             steps &= (after == logits).flatten(1).all(1)
         ratio = (margin(after) - before) / predicted
-        usable = (predicted > RESOLUTION * logits.abs().flatten(1).amax(1)) & ~vanishing & ~compared & ~steps
+        usable = (
+            (predicted > RESOLUTION * logits.abs().flatten(1).amax(1))
+            & ~vanishing
+            & ~compared
+            & ~steps
+        )
         compared |= usable
         misleading |= usable & ((ratio < 1 / FACTOR) | (ratio > FACTOR))
     return Gradients(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from robust.cases.dicom.frame import GREY, Layout, stored_values, layout
+from robust.cases.dicom.frame import GREY, Layout, layout, stored_values
 from robust.cases.dicom.grayscale import is_inverted, modality_rescaling
 from robust.cases.dicom.parse import Unreadable, load_bytes, parse, with_input_errors
 from robust.cases.formats import is_dicom
