@@ -31,6 +31,7 @@ from attacks.contract import require_attack_class as require_attack_class
 from attacks.contract import require_members as require_members
 from attacks.ensembles.auto_attack import AutoAttack as AutoAttack
 from attacks.ensembles.minimum_norm_ensemble import MinimumNormEnsemble as MinimumNormEnsemble
+from attacks.ensembles.sea import SEA as SEA
 from attacks.fgsm import FGSM as FGSM
 from attacks.foolbox_adapter import from_foolbox as from_foolbox
 from attacks.image_agnostic.patch import AdversarialPatch as AdversarialPatch
@@ -41,6 +42,10 @@ from attacks.minimum_norm.fab import FAB as FAB
 from attacks.minimum_norm.fmn import FMN as FMN
 from attacks.noise import Noise as Noise
 from attacks.pgd import PGD as PGD
+from attacks.segmentation.alma_prox import ALMAProx as ALMAProx
+from attacks.segmentation.cheapest_pixels import CheapestPixels as CheapestPixels
+from attacks.segmentation.cospgd import CosPGD as CosPGD
+from attacks.segmentation.segpgd import SegPGD as SegPGD
 from attacks.square import Square as Square
 from attacks.streams import Streams as Streams
 from attacks.threat import NORMS as NORMS

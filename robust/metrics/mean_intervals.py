@@ -1,8 +1,8 @@
 """Interval of the mean of bounded values (Dice, distances) by group, with a group at the bound.
 
 Student's t interval, with the variance by jackknife over groups, knows only what it has seen: of 20
-patients that are outlined well it concludes that none is missed, and if one in 30 is, with a Dice
-of 0, it lies above the truth in a third of all audits. So does a bootstrap. What the data cannot
+patients that are outlined well it concludes that none is missed. Where one in 20 is, with a Dice of
+0, it lies above the truth in up to 4 of 10 audits, and so does a bootstrap. What the data cannot
 show, the bounds of the values can: each end is that of a t interval to which one more group of mean
 size has joined, at the lower bound for the lower end, at the upper bound for the upper end. (Gaffke
 2005, "Three test statistics for a nonparametric one-sided hypothesis on the mean of a nonnegative

@@ -69,6 +69,8 @@ class Adapter(nn.Module, ABC):
         self.threshold = threshold
         self.origin = origin or ModelOrigin("module")
         self.output_names = None if output_names is None else tuple(output_names)
+        self.tiled = False
+        """Whether the network is shown windows of an image, one after the other."""
         self.class_order: tuple[int, ...] | None = None
         self.spatial_dims = dimensions_of(network) if spatial_dims is None else spatial_dims
         self.register_buffer("mean", _per_channel("mean", mean), persistent=False)

@@ -39,8 +39,8 @@ def match_classes(model: Adapter, classes: Sequence[str], outlines: str | None =
     _match_task(model, outlines)
     names = model.output_names
     one_of_many = isinstance(model, Classifier) and model.finding is not None
-    several = one_of_many or model.head not in EXCLUSIVE
-    if names is None or several or len(names) != len(classes):
+    one_of_two = isinstance(model, Classifier) and model.head not in EXCLUSIVE
+    if names is None or one_of_many or one_of_two or len(names) != len(classes):
         return
     ours, theirs = [plain_name(name) for name in names], [plain_name(name) for name in classes]
     if ours == theirs:
@@ -76,6 +76,11 @@ def _match_task(model: Adapter, outlines: str | None) -> None:
             "mask column: mask = ... in [data]"
         )
     if outlines == "overlapping":
+        if model.head in ("softmax", "sigmoid"):
+            raise InputError(
+                f"the masks of the data may overlap, and head = {model.head!r} has one class for "
+                f"each pixel; set head to multilabel, or overlap = false in [data]"
+            )
         model.overlapping = True
     elif model.overlapping:
         raise InputError(

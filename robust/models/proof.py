@@ -22,7 +22,7 @@ from attacks.losses import climb
 from attacks.threat import per_case
 from robust.errors import InputError, type_and_line
 from robust.models.acceleration.memory import memory_ran_out
-from robust.models.classifier import Classifier
+from robust.models.adapter import Adapter
 from robust.models.formats.contract import ModelOrigin, NativeRuntime
 from robust.models.preparation import image_template
 from robust.records import FormatProof
@@ -84,11 +84,11 @@ def needs_proof(origin: ModelOrigin) -> bool:
     return origin.format not in PLAIN and (library not in PLAIN_LIBRARIES or hub)
 
 
-def prove(classifier: Classifier, images: Sequence[Tensor]) -> FormatProof:
-    """Compare a prepared classifier, its head settled, with its origin, on images of any shapes.
+def prove(classifier: Adapter, images: Sequence[Tensor]) -> FormatProof:
+    """Compare a prepared adapter, its head settled, with its origin, on images of any shapes.
 
-    `images` are batches `(n, c, h, w)`. InputError, with the number, where outputs are not those of
-    the native runtime, or gradients not those of central differences.
+    `images` are batches `(n, c, *space)`. InputError, with the number, where outputs are not those
+    of the native runtime, or gradients not those of central differences.
     """
     template = image_template(classifier)
     batches = [x.to(template) for x in images]
@@ -124,14 +124,13 @@ def span(logits: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _prove_outputs(
-    classifier: Classifier, native: NativeRuntime, batches: Iterable[Tensor]
-) -> float:
+def _prove_outputs(classifier: Adapter, native: NativeRuntime, batches: Iterable[Tensor]) -> float:
     """The largest deviation from the native runtime; InputError where it is too large."""
-    own, expected = [], []
+    own, expected = list[Tensor](), list[Tensor]()
     for x in batches:
-        own.append(classifier.outputs(x))
-        shown = classifier.network_input(x).float().cpu()
+        shown = classifier.network_input(x)
+        own.append(classifier.network_outputs(shown))
+        shown = shown.float().cpu()
         try:
             given = native(shown)
         except Exception as error:  # noqa: BLE001  (a foreign runtime may raise anything)
@@ -140,7 +139,8 @@ def _prove_outputs(
                 f"{type_and_line(error)}; set channels and size to what it was trained on"
             ) from None
         expected.append(given[:, None] if given.ndim == 1 else given)
-    deviation = output_deviation(torch.cat(own), torch.cat(expected))
+    alike = [out.shape for out in own] == [out.shape for out in expected]
+    deviation = output_deviation(_joined(own), _joined(expected)) if alike else math.inf
     if not deviation <= OUTPUT_TOLERANCE:
         raise InputError(
             f"the network made of the model ({classifier.origin.format}) gives other outputs than "
@@ -150,8 +150,13 @@ def _prove_outputs(
     return deviation
 
 
+def _joined(outputs: Sequence[Tensor]) -> Tensor:
+    """All outputs in a row: those of images of other sizes have other shapes."""
+    return torch.cat([out.flatten() for out in outputs])
+
+
 def _prove_gradients(
-    classifier: Classifier, batches: Sequence[Tensor]
+    classifier: Adapter, batches: Sequence[Tensor]
 ) -> tuple[float, _Precision, int]:
     """The median relative error, at which precision, of how many directions; InputError."""
     errors, precision = _in_float64(classifier, batches), FLOAT64
@@ -186,7 +191,7 @@ def _median(errors: Tensor) -> float:
     return float(errors.nan_to_num(math.inf, math.inf).median())
 
 
-def _in_float64(classifier: Classifier, batches: Sequence[Tensor]) -> Tensor | None:
+def _in_float64(classifier: Adapter, batches: Sequence[Tensor]) -> Tensor | None:
     """The relative errors of a copy at float64; None where the model does not allow it."""
     try:
         with warnings.catch_warnings():
@@ -227,16 +232,16 @@ def _relative_errors(model: Model, batches: Sequence[Tensor], precision: _Precis
     """
     each = math.ceil(DIRECTIONS / sum(map(len, batches)))
     draw = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        outputs = model(batches[0][:1]).shape[1]
     errors = []
     for images in batches:
+        with torch.no_grad():
+            shape = model(images[:1]).shape[1:]
         for one in images[:, None]:
             noise = torch.rand(one.shape, generator=draw, dtype=one.dtype).to(one)
             x = INSIDE + (1 - 2 * INSIDE) * one + INSIDE * (2 * noise - 1)
             for _ in range(each):
                 direction = (torch.rand(x.shape, generator=draw) < 0.5).to(x) * 2 - 1
-                weights = torch.randn(outputs, generator=draw).to(x)
+                weights = torch.randn(shape, generator=draw).to(x)
                 errors.append(_relative_error(model, x, direction, weights, precision))
     return torch.stack(errors).cpu()
 
@@ -244,17 +249,18 @@ def _relative_errors(model: Model, batches: Sequence[Tensor], precision: _Precis
 def _relative_error(
     model: Model, x: Tensor, direction: Tensor, weights: Tensor, precision: _Precision
 ) -> Tensor:
-    """The relative error of the derivative along a direction at the image `x (1, c, h, w)`."""
+    """The relative error of the derivative along a direction at the image `x (1, c, *space)`."""
     step, points = precision.step, precision.points
     places = torch.arange(1 - points, points, 2, dtype=x.dtype, device=x.device) / points
     slopes = []
     for part in torch.split(places, CASES):  # type: ignore[no-untyped-call]
         between = x + step * per_case(part, x) * direction
-        _, gradient = climb(model, between, lambda logits: (weights * logits).sum(1))
+        _, gradient = climb(model, between, lambda logits: (weights * logits).flatten(1).sum(1))
         slopes.append((gradient * direction).flatten(1).sum(1))
     predicted = torch.cat(slopes).mean()
     with torch.no_grad():
-        ends = (weights * model(torch.cat([x + step * direction, x - step * direction]))).sum(1)
+        logits = model(torch.cat([x + step * direction, x - step * direction]))
+        ends = (weights * logits).flatten(1).sum(1)
     measured = (ends[0] - ends[1]) / (2 * step)
     rounding = 4 * torch.finfo(x.dtype).eps * ends.abs().max() / step
     wrong = (measured - predicted).abs()

@@ -227,7 +227,8 @@ def precision(recipe: Recipe, target: torch.device) -> Any:
 
 def _train(module: Training, trainer: L.Trainer, start: Path | None) -> None:
     on_gpu = trainer.strategy.root_device.type == "cuda"
-    module.classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if module.classifier.spatial_dims != 3:
+        module.classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     gpus = range(torch.cuda.device_count()) if on_gpu else []
     memory = keep_freed_memory(trainer.strategy.root_device)
     with ExitStack() as stack:

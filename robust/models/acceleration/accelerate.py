@@ -1,7 +1,7 @@
-"""Faster copies of a classifier for the attack search: folded, in bfloat16, compiled.
+"""Faster copies of a model for the attack search: folded, in bfloat16, compiled.
 
 A rule chooses, not a timing: the same plan runs in the same way on the same kind of processor. What
-the search finds is confirmed by the classifier itself at float32.
+the search finds is confirmed by the model itself at float32.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from robust.models.acceleration.batchnorm_folding import fold
 from robust.models.acceleration.cuda_graphs import Replayed, compiles
 from robust.models.acceleration.low_precision import layers_of, low_precision_copy
 from robust.models.acceleration.pointwise import prefer_onednn
-from robust.models.classifier import Classifier
+from robust.models.adapter import Adapter
 from robust.models.environment import cpu_info
 
 MIN_OPERATIONS = 5e7
@@ -62,7 +62,7 @@ class Acceleration:
 
 @dataclass(frozen=True)
 class FastModels:
-    """The networks that attacks run on; each maps `(n, c, h, w)` to logits `(n, k)`."""
+    """The networks that attacks run on; each maps images to logits as the adapter does."""
 
     float32: Callable[[Tensor], Tensor]
     low_precision: Callable[[Tensor], Tensor] | None
@@ -82,7 +82,7 @@ class FastModels:
 
 
 def make_fast_models(
-    classifier: Classifier,
+    classifier: Adapter,
     x: Tensor,
     precision: str = "auto",
     stored: Acceleration | None = None,
@@ -90,15 +90,19 @@ def make_fast_models(
     passes: float = 0,
     rows: int = 0,
 ) -> FastModels:
-    """Faster copies of a prepared classifier for images like `x (n, c, h, w)`.
+    """Faster copies of a prepared adapter for images like `x (n, c, *space)`.
 
     `stored` is an earlier choice, which is applied again, on another machine as well. A copy whose
-    logits are not those of the classifier, up to rounding, is not used. Models at float64, models
-    that cannot be copied and models too small to gain run as they are. `passes` is how often the
-    run will differentiate the network on an image, `rows` how many images a full batch has.
+    logits are not those of the adapter, up to rounding, is not used. Models at float64, models
+    that cannot be copied or that are shown windows, and models too small to gain run as they are.
+    `passes` is how often the run will differentiate the network on an image, `rows` how many images
+    a full batch has.
     """
     if not classifier.origin.differentiable:
         reason = "the network gives no gradients"
+        return FastModels(classifier, None, stored or Acceleration(reason=reason))
+    if classifier.tiled:
+        reason = "images are shown to the network window by window"
         return FastModels(classifier, None, stored or Acceleration(reason=reason))
     if stored is not None and not (stored.channels_last or stored.bfloat16):
         return FastModels(_replayed(classifier, x), None, stored)
@@ -151,6 +155,9 @@ def _wants_bfloat16(
     fast: Callable[[Tensor], Tensor], x: Tensor, operations: float, precision: str
 ) -> tuple[bool, str]:
     """Whether bfloat16 should be used, and why."""
+    with torch.no_grad():
+        if fast(x[:1]).ndim > 2:
+            return False, "outlines are searched at float32"
     if precision != "auto":
         return precision == "bfloat16", f"precision = {precision} in the plan"
     if not native_bfloat16(x.device):
@@ -176,9 +183,7 @@ def _features_of_cpu() -> set[str]:
     return set(cpu_info("flags").split())
 
 
-def float32_copy(
-    classifier: Classifier, x: Tensor
-) -> tuple[Callable[[Tensor], Tensor], int] | None:
+def float32_copy(classifier: Adapter, x: Tensor) -> tuple[Callable[[Tensor], Tensor], int] | None:
     """A copy with folded normalisations and channels last, and how many were folded.
 
     Without folding where that changes the logits on `x (n, c, h, w)`; None where no copy has the
@@ -204,7 +209,7 @@ def float32_copy(
 
 
 class _ChannelsLast(nn.Module):
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, classifier: Adapter) -> None:
         super().__init__()
         self.classifier = classifier
 
@@ -219,7 +224,7 @@ def _values_returned(model: Callable[[Tensor], Tensor], x: Tensor) -> int:
     return sum(layers_of(model, x).values())
 
 
-def _operations(classifier: Classifier, x: Tensor) -> float:
+def _operations(classifier: Adapter, x: Tensor) -> float:
     """Of one forward pass of one image; the same on every machine, unlike a measurement."""
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -229,7 +234,7 @@ def _operations(classifier: Classifier, x: Tensor) -> float:
         return 0.0
 
 
-def _measured_gain(classifier: Classifier, chosen: Callable[[Tensor], Tensor], x: Tensor) -> float:
+def _measured_gain(classifier: Adapter, chosen: Callable[[Tensor], Tensor], x: Tensor) -> float:
     """How much faster the chosen network is; 1 where that cannot be measured."""
     try:
         seconds = measure_passes({"original": classifier, "chosen": chosen}, x)

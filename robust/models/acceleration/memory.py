@@ -23,6 +23,8 @@ MEMORY_SHARE = 0.6
 """Share of the free memory that a batch may take; the estimate does not count everything."""
 WORKING_MEMORY = 2.0
 """Memory that layers and the attack need, as a multiple of what the gradient keeps."""
+DENSE_COPIES = 4
+"""How often a loss on dense logits holds tensors of their size."""
 
 NEEDED_MEMORY = 1 << 30
 """Bytes that a limited process must be allowed to take, beyond what it has."""
@@ -82,10 +84,11 @@ def bytes_for_gradient(model: Callable[[Tensor], Tensor], x: Tensor) -> int:
     try:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
             logits = model(x.detach().requires_grad_(True))
+        of_losses = DENSE_COPIES * logits.numel() * logits.element_size() if logits.ndim > 2 else 0
         del logits
     except Exception:  # noqa: BLE001  (a foreign network may fail in any way; the attack reports it)
         return 0
-    return sum(storages.values()) + 4 * x.numel() * x.element_size()
+    return sum(storages.values()) + of_losses + 4 * x.numel() * x.element_size()
 
 
 @contextmanager

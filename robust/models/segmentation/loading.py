@@ -12,9 +12,12 @@ from robust.errors import InputError
 from robust.models.formats import load_file
 from robust.models.formats.contract import LoadedNetwork, LoaderOptions
 from robust.models.formats.factory import call_factory, with_weights
+from robust.models.formats.named_segmenters import load_named_segmenter
 from robust.models.preparation import evaluate
 from robust.models.segmentation.segmenter import OVERLAP, Segmenter
+from robust.models.segmentation.trained import load_trained_segmenter
 from robust.plan.model_fields import require_fitting_fields
+from robust.plan.paths import require_trained
 
 
 def load_segmenter(
@@ -44,12 +47,22 @@ def load_segmenter(
 ) -> Segmenter:
     """A segmenter from exactly one of these sources.
 
-    - `factory`: `package.module:function`, called without arguments, returns a network `(n, c,
-      *space)` to outputs `(n, outputs, *space)`, with an optional `weights`.
+    - `architecture`: `monai:UNet`, BasicUNet, SegResNet, UNETR or SwinUNETR; `smp:Unet` and the
+      like of segmentation_models_pytorch; with a `weights` file, and with the arguments that it
+      was built with in `settings`, where the weights do not show them.
+    - `file`: ONNX, Keras or TFLite, a TorchScript file or an exported program (`.pt2`). The last
+      two can run code as they are opened: take them from people you trust.
+    - `factory`: `package.module:function`, called without arguments, returns a network of images
+      `(n, c, *space)` to outputs `(n, outputs, *space)`, with an optional `weights`.
+    - `folder`: a folder written by `robust train`, which sets everything else but the threshold.
 
-    The other fields are those of `Segmenter`. Raises InputError.
+    `outputs` are the names of the outputs, or their number. The other fields are those of
+    `Segmenter`. Raises InputError.
     """
     require_fitting_fields(dict(locals()))
+    if folder is not None:
+        require_trained(Path(folder))
+        return load_trained_segmenter(folder, threshold)
     if window is None and (overlap is not None or blend is not None):
         raise InputError("[model] overlap and blend are those of a window; set window")
     names = outputs if isinstance(outputs, Sequence) else None
@@ -63,7 +76,9 @@ def load_segmenter(
         settings=settings or {},
         allow_code=allow_code,
     )
-    if file is not None:
+    if architecture is not None:
+        loaded = load_named_segmenter(architecture, options)
+    elif file is not None:
         loaded = load_file(Path(file), options)
     else:
         loaded = _from_factory(str(factory), options)
@@ -80,7 +95,7 @@ def load_segmenter(
         window=window,
         overlap=OVERLAP if overlap is None else overlap,
         blend=blend or "gaussian",
-        head=head,
+        head=loaded.head if head == "auto" and loaded.head is not None else head,
         output_key=output_key,
         output_names=loaded.output_names if names is None else names,
         threshold=threshold,

@@ -13,7 +13,7 @@ from robust.errors import InputError
 from robust.models.adapter import MOST_PIXELS, Adapter, odds, require_choice
 from robust.models.formats.contract import ModelOrigin
 from robust.models.forward import checked_dense
-from robust.models.segmentation.sliding_window import BLENDS, Window, sides_for, slide
+from robust.models.segmentation.sliding_window import BLENDS, Window, first_window, sides_for, slide
 
 OVERLAP = 0.25
 """Of neighbouring windows, as MONAI's default."""
@@ -99,11 +99,12 @@ class Segmenter(Adapter):
         self.multiple_of = multiple_of
         sides = None if window is None else _as_sides("window", window)
         self.window = None if sides is None else Window(sides, overlap, blend)
+        self.tiled = window is not None
         self.overlapping = overlapping or head == "multilabel"
 
     def outputs(self, x: Tensor) -> Tensor:
         """The network's outputs `(n, outputs, *space)` at each pixel of `x`; InputError."""
-        given = self.network_input(x)
+        given = self._prepared(x)
         if self.window is None:
             out = self.network_outputs(given)
         else:
@@ -114,7 +115,12 @@ class Segmenter(Adapter):
         return _interpolated(out[(slice(None), slice(None), *inside)], space, antialias=False)
 
     def network_input(self, x: Tensor) -> Tensor:
-        """What the network itself is given, or is shown by windows."""
+        """What the network itself is given; with a window, the first of them."""
+        given = self._prepared(x)
+        return given if self.window is None else first_window(given, self.window)
+
+    def _prepared(self, x: Tensor) -> Tensor:
+        """Images with the channels, size, normalisation and padding that the network wants."""
         self._require_dimensions(x)
         x = self._channels(x)
         if self.size is not None:

@@ -71,6 +71,12 @@ def slide(
     return out[(slice(None), slice(None), *layout.inside)]
 
 
+def first_window(x: Tensor, window: Window) -> Tensor:
+    """The first of the windows `(n, c, *sides)` that images `x (n, c, *space)` are shown by."""
+    layout = _lay_out(x, window)
+    return F.pad(x, layout.padding)[(slice(None), slice(None), *layout.places[0])]
+
+
 class _Slide(torch.autograd.Function):
     @staticmethod
     def forward(

@@ -184,7 +184,8 @@ def _sensitivity(clean: AttackResult, norm: str, worst: Sequence[AttackResult]) 
 
 def _dice(clean: AttackResult, norm: str, worst: Sequence[AttackResult]) -> Figure:
     rows = [clean, *worst]
-    figure, axes = _canvas(norm, rows, "Dice (%)")
+    figure, axes = _canvas(norm, rows, "Dice")
+    axes.yaxis.set_major_formatter(lambda percent, _: f"{percent / 100:g}")
     places = list(range(len(rows)))
     all_dice = [row.scores.dice for row in rows]
     _line(axes, places, all_dice, label="all cases", color=INK, band=BAND, linewidth=2.6)

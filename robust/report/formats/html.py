@@ -118,7 +118,9 @@ def _with_pictures(
 def _picture_names(gallery: GalleryBlock) -> list[str]:
     """The image files of a gallery, each once."""
     names = [e.image for e in gallery.exhibits]
-    names += [n for e in gallery.exhibits for f in e.images for n in (f.image, f.difference)]
+    names += [
+        n for e in gallery.exhibits for f in e.images for n in (f.image, f.difference, f.outlined)
+    ]
     return [name for name in dict.fromkeys(names) if name]
 
 

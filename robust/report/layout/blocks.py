@@ -9,6 +9,7 @@ from robust.records import Exhibit, Flag, Report
 from robust.report.figures.style import ReportFigure
 from robust.report.tables.model import Table
 from robust.report.text.glossary import TERMS
+from robust.report.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,7 @@ class GalleryBlock:
     """Example images; left out where the image files are missing."""
 
     exhibits: tuple[Exhibit, ...]
-    chosen: str = ""
-    """How the cases were chosen, a sentence."""
+    words: Vocabulary
 
     @property
     def opened(self) -> int:

@@ -37,7 +37,7 @@ from robust.report.tables.model import Column, Table, TableCell, TableRow
 from robust.report.text.detection import detector_sentences, null_control_warning
 from robust.report.text.format import images, plain
 from robust.report.text.headline import attack_sentences
-from robust.report.text.opening import ELSEWHERE, UPPER_BOUND
+from robust.report.text.opening import ELSEWHERE, upper_bound
 from robust.report.text.provenance import provenance_facts
 from robust.report.text.words import words
 
@@ -83,7 +83,7 @@ SCENARIOS = (
 )
 
 LIMITS = (
-    f"Attacks give an upper bound. {UPPER_BOUND}",
+    "Attacks give an upper bound. {bound}",
     "Covered: evasion by digital changes of single images, by an attacker who knows the model. Not "
     f"covered: {ELSEWHERE}.",
 )
@@ -140,7 +140,7 @@ def regulatory(report: Report) -> tuple[DocumentSection, ...]:
             (TextBlock((_population(report),)), _facts(facts, _POPULATION_FACTS)),
         ),
         ("results", "Results", _results(report)),
-        ("limits", "Limits", (TextBlock(LIMITS), *warning_blocks(report))),
+        ("limits", "Limits", (TextBlock(_limits(report)), *warning_blocks(report))),
         ("risk", "Residual risk", (TextBlock(_risk(report)),)),
         ("repeat", "How to repeat the audit", repeat_blocks(report)),
     )
@@ -190,6 +190,11 @@ def _population(report: Report) -> str:
         f"Unreadable images left out: {data.skipped_broken}; files in formats that are not read: "
         f"{sum(data.left_out.values())}."
     )
+
+
+def _limits(report: Report) -> tuple[str, ...]:
+    bound = upper_bound(report)
+    return tuple(text.format(bound=bound) for text in LIMITS)
 
 
 def _method(report: Report) -> tuple[str, ...]:

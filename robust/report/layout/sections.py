@@ -87,7 +87,7 @@ def outline_blocks(report: Report) -> tuple[Block, ...]:
 
 def gallery_blocks(report: Report) -> tuple[Block, ...]:
     """Cases as images, clean and attacked."""
-    return (GalleryBlock(report.gallery, words(report).gallery),)
+    return (GalleryBlock(report.gallery, words(report)),)
 
 
 def visibility_blocks(report: Report) -> tuple[Block, ...]:

@@ -134,7 +134,7 @@ CLASSIFICATION = Vocabulary(
     does_right="reads correctly",
     do_right="read correctly",
     correct="correct",
-    wrong="misread",
+    kept="Robust accuracy",
     image="image",
     pixel="pixel",
     attackers_pixels="every pixel",
@@ -153,6 +153,7 @@ CLASSIFICATION = Vocabulary(
     goal=_goal,
     errors=_errors,
     subject=lambda report: ("Finding", finding_sentence(report)),
+    counts="{}",
     population=_population,
     rule=RULE,
     section="Accuracy under attack",
@@ -172,6 +173,9 @@ CLASSIFICATION = Vocabulary(
         "specificity": GateWords("specificity"),
     },
     scores={"accuracy": "accuracy", "robust_accuracy": "robust accuracy"},
+    fallen="misread",
+    held="correct",
+    answers="In parentheses: the probability that the model gives to its reading.",
     gallery=(
         "First missed findings, then other misread cases, each from the smallest change; then "
         "those that stayed correct longest. Shown first: the smallest eps at which one of them is "

@@ -27,7 +27,7 @@ STATED = {
 }
 """Fields of the plan's `[report]` that the opening quotes, with their names on the page."""
 UPPER_BOUND = (
-    "Robust accuracy is at most the value shown: another attack may find more. The numbers hold "
+    "{kept} is at most the value shown: another attack may find more. The numbers hold "
     "for this model file, this preprocessing and this population."
 )
 ELSEWHERE = (
@@ -118,7 +118,16 @@ def limits(report: Report) -> tuple[str, ...]:
         left.append("attackers who know the detector")
     known = {scenario.name for scenario in report.scenarios}
     left += [words for name, words in _SCENARIOS.items() if name not in known]
-    return (*([f"{_sentence(left)}."] if left else []), f"{_sentence([ELSEWHERE])}.", UPPER_BOUND)
+    return (
+        *([f"{_sentence(left)}."] if left else []),
+        f"{_sentence([ELSEWHERE])}.",
+        upper_bound(report),
+    )
+
+
+def upper_bound(report: Report) -> str:
+    """That attacks give an upper bound, and what the numbers hold for."""
+    return UPPER_BOUND.format(kept=words(report).kept)
 
 
 def next_steps(report: Report) -> tuple[str, ...]:

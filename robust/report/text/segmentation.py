@@ -51,7 +51,7 @@ def segmentation(task: AuditedTask) -> Vocabulary:
         does_right="outlines well",
         do_right="outline well",
         correct="outlined well",
-        wrong="outlined badly",
+        kept="The share that is still outlined well",
         image=image,
         pixel=f"{pixel}{where.get(task.touch, '')}",
         attackers_pixels=f"every {pixel}{where.get(task.touch, '')}",
@@ -71,6 +71,7 @@ def segmentation(task: AuditedTask) -> Vocabulary:
         goal=_goal,
         errors=_errors,
         subject=lambda report: ("Structures", structures_sentence(report)),
+        counts="{} (cases with the structure)",
         population=_population,
         rule=_RULE,
         section="Outlines under attack",
@@ -95,11 +96,14 @@ def segmentation(task: AuditedTask) -> Vocabulary:
             "robust_accuracy": "still outlined well",
             "dice": "mean Dice",
         },
+        fallen="lost",
+        held="held",
         gallery=(
-            "First cases that fall to an attack, each from the smallest change; then those that "
-            "held longest. Shown first: the smallest eps at which one of them falls. The outlines "
-            f"show all structures{_slice_text(task)}."
+            "First cases that are lost, each from the smallest change; then those that held "
+            "longest. A case is lost where an attack reaches its goal. Shown first: the smallest "
+            "eps at which one of them is lost."
         ),
+        answers=f"Outlines are those of all structures that count{_slice_text(task)}.",
         terms=OUTLINE_TERMS,
     )
 
@@ -137,7 +141,8 @@ def _it(task: AuditedTask) -> str:
 
 
 def _slice_text(task: AuditedTask) -> str:
-    return "; of a volume, the slice with the largest disagreement" if task.volumes else ""
+    where = ". Of each volume the slice is shown in which most voxels are outlined wrongly"
+    return f"{where} at the largest eps" if task.volumes else ""
 
 
 def _size(task: AuditedTask) -> str:

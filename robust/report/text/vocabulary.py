@@ -45,8 +45,8 @@ class Vocabulary:
     """The same of several models: `read correctly`."""
     correct: str
     """Of a case, to follow `stays` and `still`: `correct`."""
-    wrong: str
-    """Of a case: `misread`."""
+    kept: str
+    """The share of the attacked cases that stays so, at the start of a sentence."""
     image: str
     """One image of the data: `image`."""
     pixel: str
@@ -71,6 +71,8 @@ class Vocabulary:
     """A sentence on the errors under one attack, which begins with the third argument."""
     subject: Callable[[Report], tuple[str, str]]
     """What the data show, for the opening: name of the fact and a sentence."""
+    counts: str
+    """Number of cases by class; field 0."""
     population: Callable[[Report], str]
     """The same in a technical file, a sentence."""
     rule: str
@@ -93,7 +95,13 @@ class Vocabulary:
     """By the gate's name in the plan."""
     scores: Mapping[str, str]
     """What a comparison and a failed test call a field of `Scores`."""
+    fallen: str
+    """What a case is called on which an attack succeeds: `misread`."""
+    held: str
+    """And one on which none does: `correct`."""
     gallery: str
-    """How example images are chosen; a sentence."""
+    """How example images are chosen; sentences."""
+    answers: str
+    """What stands beside them; sentences."""
     terms: Mapping[str, tuple[str, str]]
     """The glossary: by the id of the entry, the term and its meaning."""
