@@ -5,6 +5,7 @@ Factories for `[model] factory`, beside `weights`: RGB images in [0, 1] to one v
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 
 import torch
@@ -38,7 +39,7 @@ class _WNet(nn.Module):
 class _UNet(nn.Module):
     def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
         super().__init__()
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(itertools.pairwise(widths))
         self.first = _Block(channels, widths[0])
         self.down_path = nn.ModuleList(_Block(narrow, wide) for narrow, wide in pairs)
         self.up_path = nn.ModuleList(_Up(wide, narrow) for narrow, wide in reversed(pairs))
@@ -164,6 +165,6 @@ class _Inverted(nn.Module):
 def _stage(number: int, widths: tuple[int, ...]) -> nn.Sequential:
     """Inverted residuals from width to width, the first of stride 2; named from a number on."""
     layers = OrderedDict[str, nn.Module]()
-    for i, (given, returned) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (given, returned) in enumerate(itertools.pairwise(widths)):
         layers[str(number + i)] = _Inverted(given, returned, 2 if i == 0 else 1, 6)
     return nn.Sequential(layers)

@@ -87,8 +87,8 @@ def needs_proof(origin: ModelOrigin) -> bool:
 def prove(classifier: Adapter, images: Sequence[Tensor]) -> FormatProof:
     """Compare a prepared adapter, its head settled, with its origin, on images of any shapes.
 
-    `images` are batches `(n, c, *space)`. InputError, with the number, where outputs are not those of
-    the native runtime, or gradients not those of central differences.
+    `images` are batches `(n, c, *space)`. InputError, with the number, where outputs are not those
+    of the native runtime, or gradients not those of central differences.
     """
     template = image_template(classifier)
     batches = [x.to(template) for x in images]

@@ -59,9 +59,7 @@ def test_the_threshold_moves_the_decision_and_not_the_gradient(threshold: float)
     assert torch.equal(logits(z, head="sigmoid", threshold=threshold).argmax(1) == 1, above[:, 0])
     assert torch.equal(logits(z, head="multilabel", threshold=threshold) > 0, above)
     two = torch.cat([torch.zeros_like(z), z], 1)
-    assert torch.equal(
-        logits(two, head="softmax", threshold=threshold).argmax(1) == 1, above[:, 0]
-    )
+    assert torch.equal(logits(two, head="softmax", threshold=threshold).argmax(1) == 1, above[:, 0])
     three = torch.randn(2, 3, 4, 5)
     assert torch.equal(logits(three, head="softmax", threshold=threshold), three)
     several = logits(three, head="multilabel", threshold=threshold)
