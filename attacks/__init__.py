@@ -1,4 +1,7 @@
-"""Attacks on image classifiers: one idea, one file, one paper. Imports torch and numpy alone."""
+"""Attacks on image classifiers and segmenters: one idea, one file, one paper.
+
+Imports torch and numpy alone.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,7 @@ from attacks.contract import require_attack_class as require_attack_class
 from attacks.contract import require_members as require_members
 from attacks.ensembles.auto_attack import AutoAttack as AutoAttack
 from attacks.ensembles.minimum_norm_ensemble import MinimumNormEnsemble as MinimumNormEnsemble
+from attacks.ensembles.sea import SEA as SEA
 from attacks.fgsm import FGSM as FGSM
 from attacks.foolbox_adapter import from_foolbox as from_foolbox
 from attacks.image_agnostic.patch import AdversarialPatch as AdversarialPatch
@@ -38,6 +42,10 @@ from attacks.minimum_norm.fab import FAB as FAB
 from attacks.minimum_norm.fmn import FMN as FMN
 from attacks.noise import Noise as Noise
 from attacks.pgd import PGD as PGD
+from attacks.segmentation.alma_prox import ALMAProx as ALMAProx
+from attacks.segmentation.cheapest_pixels import CheapestPixels as CheapestPixels
+from attacks.segmentation.cospgd import CosPGD as CosPGD
+from attacks.segmentation.segpgd import SegPGD as SegPGD
 from attacks.square import Square as Square
 from attacks.streams import Streams as Streams
 from attacks.threat import NORMS as NORMS
@@ -79,13 +87,15 @@ def early_stopping(attack: Attack) -> Attack:
     return attack.traits.early_stopping or attack
 
 
-def canonical(attack: Attack, classes: int) -> Attack:
+def canonical(attack: Attack, classes: int, dense: bool = False) -> Attack:
     """Equal for two attacks exactly if they do the same to a model with so many classes.
 
     With two classes the gradients of cross-entropy and margin are parallel, and DLR is the margin:
-    PGD on any of them takes the same steps.
+    PGD on any of them takes the same steps. Not so on `dense` logits, whose losses weigh the pixels
+    differently.
     """
-    same = attack.traits.equals_on_two_classes if classes == 2 else None
+    two_classes = classes == 2 and not dense
+    same = attack.traits.equals_on_two_classes if two_classes else None
     return same or attack.traits.equals or attack
 
 

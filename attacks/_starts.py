@@ -42,7 +42,7 @@ def grid_shape(x: Tensor, cells: int) -> list[int]:
 
 
 def random_start(x: Tensor, threat: ThreatModel, streams: Streams) -> Tensor:
-    """Uniform in the L-inf ball; in L2 (of each slice) uniform in direction and, up to eps / 2, in distance.
+    """Uniform in the L-inf ball; in L2 uniform in direction and, up to eps / 2, in distance.
 
     In many dimensions a uniform draw from an L2 ball lies near its surface, at right angles to the
     direction that the attack needs, and steps replace that part slowly: 20 steps of eps / 10 broke

@@ -20,7 +20,15 @@ from attacks.contract import (
     require_fit,
     require_positive,
 )
-from attacks.losses import LOSSES, AttackLoss, climb, likeliest_wrong, margin
+from attacks.losses import (
+    CLASS_LOSSES,
+    DENSE_LOSSES,
+    LOSSES,
+    AttackLoss,
+    climb,
+    likeliest_wrong,
+    margin,
+)
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, per_case
 
@@ -41,7 +49,7 @@ class APGD:
     replaces the `restarts`; called with a target, all runs aim at that.
     """
 
-    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L2-slice")
     minimum_norm: ClassVar[bool] = False
     knowledge: ClassVar[Knowledge] = "gradients"
 
@@ -50,9 +58,11 @@ class APGD:
     restarts: int = 1
     """Runs; the best image of all is kept."""
     loss: str = "cross_entropy"
-    """`cross_entropy`, `margin` or `dlr`."""
+    """`cross_entropy`, `margin` or `dlr`; on dense logits `cross_entropy`, `margin`, `dice` or
+    `cross_entropy_dice`, as in PGD."""
     targets: int = 0
-    """Targeted runs, towards the likeliest wrong labels; 0: untargeted runs."""
+    """Targeted runs, towards the likeliest wrong labels; 0: untargeted runs. They need logits
+    `(n, k)`."""
     start: str = "random"
     """`random`, or `image`: then the first run begins at the image, any further at random."""
     stop: bool = field(default=False, repr=False)
@@ -87,10 +97,13 @@ class APGD:
     @property
     def traits(self) -> AttackTraits:
         """With two classes the gradients of all losses are parallel."""
+        on_classes = self.loss in CLASS_LOSSES
         return AttackTraits(
             steps=self.steps,
             early_stopping=replace(self, stop=True),
-            equals_on_two_classes=replace(self, loss="margin"),
+            equals_on_two_classes=replace(self, loss="margin") if on_classes else None,
+            dense=self.loss in DENSE_LOSSES and not self.targets,
+            dense_only=not on_classes,
         )
 
     def __call__(
@@ -103,7 +116,7 @@ class APGD:
         target: Tensor | None = None,
     ) -> Tensor:
         """The iterate with the largest margin over all runs."""
-        require_fit(self, threat)
+        require_fit(self, threat, y.ndim > 1)
         best_so_far, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
         run_targets: list[Tensor | None] = [target] * self.restarts
         if self.targets and target is None:

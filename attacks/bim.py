@@ -17,7 +17,7 @@ class BIM(NamedPGD):
     of Ma et al. 2021: 20 steps of eps / 20.
     """
 
-    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L2-slice")
 
     steps: int = 20
     """Gradient steps."""

@@ -13,7 +13,11 @@ from attacks.streams import Streams
 from attacks.threat import NORMS, ThreatModel
 
 Model = Callable[[Tensor], Tensor]
-"""Displayed pixels `(n, c, h, w)` in [0, 1] to logits `(n, k)`, k >= 2; rows do not mix."""
+"""Displayed pixels in [0, 1] to logits; rows do not mix.
+
+The pixels are `(n, c, h, w)`, or `(n, c, d, h, w)` of volumes. The logits are `(n, k)`, k >= 2, or
+dense: `(n, k, *space)`, one for each pixel of the image, where k = 1 will do if structures overlap.
+"""
 
 AttackFunction = Callable[[Model, Tensor, Tensor, ThreatModel, Streams, Tensor | None], Tensor]
 """What an attack is to its caller: `(model, x, y, threat, streams, target) -> x_adv`."""
@@ -44,7 +48,12 @@ class AttackTraits:
     equals: Attack | None = None
     """Another attack that does the same to every model."""
     equals_on_two_classes: Attack | None = None
-    """Another attack that does the same to every model with two classes."""
+    """Another attack that does the same to every model with two classes and logits `(n, k)`. Not
+    with dense ones: the gradients of a pixel are parallel, their sums over the pixels are not."""
+    dense: bool = False
+    """It works on dense logits."""
+    dense_only: bool = False
+    """It works on dense logits alone, not on `(n, k)`."""
 
 
 class Attack(Protocol):
@@ -52,10 +61,15 @@ class Attack(Protocol):
 
     Call it as `attack(model, x, y, threat, streams, target=None) -> x_adv`:
 
-    - `x` is `(n, c, h, w)` in [0, 1], `y` is `(n,)` int64, `streams` holds one stream per case.
-    - `target` is None (any label but `y` will do) or `(n,)` int64, the label to reach.
+    - `x` is `(n, c, h, w)` in [0, 1], or `(n, c, d, h, w)`; `streams` holds one stream per case.
+    - `y` is `(n,)` int64. With dense logits it is the class of each pixel, `(n, *space)` int64, or,
+      where structures overlap, 0 and 1 in the shape of the logits; `dense.IGNORE` (-1) marks pixels
+      that do not count.
+    - `target` is None (anything but `y` will do) or, in the form of `y`, the label or mask to
+      reach, IGNORE where the attacker has no wish.
     - `x_adv` has the shape, dtype and device of `x`, lies in [0, 1] and within `threat`. Where the
-      attack finds nothing it returns the most damaging image that it saw, never NaN.
+      attack finds nothing it returns the most damaging image that it saw, never NaN. What is more
+      damaging, `losses.margin` says; an attack that stops early stops where it tells of success.
     - Nothing but the arguments decides the result: no global random state, no state on the model
       (no `.grad`, no change of mode), and a case's result does not depend on its neighbours.
     - Minimum-norm attacks take `threat.eps = inf`; all others refuse it.
@@ -139,18 +153,37 @@ def require_attack_class(kind: type[Any]) -> None:
         raise ValueError(f"{kind.__name__}: traits must be an AttackTraits")
 
 
-def require_fit(attack: Attack, threat: ThreatModel) -> None:
-    """Raise ValueError where this attack cannot work under this threat model."""
+def require_fit(attack: Attack, threat: ThreatModel, dense: bool | None = None) -> None:
+    """Raise ValueError where this attack cannot work under this threat model.
+
+    With `dense`, whether the model's logits are dense, also where it does not work on such logits.
+    """
     name = type(attack).__name__
     if threat.norm not in attack.norms:
         raise ValueError(
             f"{name} works in {' and '.join(attack.norms)}, not in {threat.norm}; "
             f"choose another attack or another norm"
         )
+    if dense and not attack.traits.dense:
+        raise ValueError(
+            f"{_named(attack)} does not work on dense logits (segmentation); choose another attack "
+            f"or loss, such as APGD on dice"
+        )
+    if dense is False and attack.traits.dense_only:
+        raise ValueError(
+            f"{_named(attack)} works on dense logits (segmentation) alone; choose another attack "
+            f"or loss, such as APGD on cross_entropy"
+        )
     if attack.minimum_norm and not math.isinf(threat.eps):
         raise ValueError(f"{name} looks for the nearest adversarial image: give it eps = inf")
     if not attack.minimum_norm and math.isinf(threat.eps):
         raise ValueError(f"{name} needs a finite eps; only minimum-norm attacks take eps = inf")
+
+
+def _named(attack: object) -> str:
+    """The attack's name, with its loss where it has one."""
+    loss = getattr(attack, "loss", None)
+    return type(attack).__name__ + (f" on {loss}" if loss else "")
 
 
 def require_positive(attack: object, *fields: str) -> None:

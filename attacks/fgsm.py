@@ -17,10 +17,11 @@ class FGSM(NamedPGD):
     withstands it has shown nothing, and it may succeed at a small eps and fail at a larger one.
     """
 
-    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L2-slice")
 
     loss: str = "cross_entropy"
-    """`cross_entropy`, `margin` or `dlr`."""
+    """`cross_entropy`, `margin` or `dlr`; on dense logits `cross_entropy`, `margin`, `dice` or
+    `cross_entropy_dice`, as in PGD."""
     margin_fallback: bool = True
     """Whether the margin replaces cross-entropy where that is saturated."""
 

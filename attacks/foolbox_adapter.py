@@ -91,7 +91,7 @@ class FromFoolbox:
         import foolbox
         from foolbox.models.pytorch import PyTorchModel
 
-        require_fit(self, threat)
+        require_fit(self, threat, y.ndim > 1)
         criterion: Any
         if target is None:
             criterion = foolbox.criteria.Misclassification(y)

@@ -13,7 +13,7 @@ from torch import Tensor
 from attacks._starts import grid_shape
 from attacks._tracking import ActiveCases, beyond_rounding
 from attacks.contract import Model
-from attacks.losses import climb, margin
+from attacks.losses import AttackLoss, climb, margin
 from attacks.streams import Streams
 from attacks.threat import ThreatModel, per_case
 
@@ -72,7 +72,7 @@ def search_lines(
     with torch.no_grad():
         logits = model(x)
     before = margin(logits, y, target).to(x)
-    nothing = torch.zeros_like(y, dtype=torch.bool)
+    nothing = x.new_zeros(len(x), dtype=torch.bool)
     found = Lines(x.clone(), nothing, nothing.clone(), nothing.clone())
     best = before.clone()
     active = ActiveCases.of(x, y, streams, target)
@@ -133,7 +133,7 @@ def _further_lines(model: Model, threat: ThreatModel, towards: Sequence[Tensor])
 
 def _gradient(model: Model, x: Tensor, part: ActiveCases) -> Tensor:
     """Of the margin, where it is finite."""
-    _, gradient = climb(model, x, lambda z: margin(z, part.y, part.target))
+    _, gradient = climb(model, x, AttackLoss("margin", part.y, part.target))
     return torch.nan_to_num(gradient, 0.0, 0.0, 0.0)
 
 

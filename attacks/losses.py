@@ -24,6 +24,11 @@ from attacks.dense import (
     right_pixels,
     soft_dice,
 )
+from attacks.segmentation.sea_losses import (
+    jensen_shannon,
+    masked_cross_entropy,
+    masked_spherical,
+)
 
 MAX_TARGETS = 9
 """Targeted runs at most, towards the likeliest wrong labels, as in AutoAttack."""
@@ -132,6 +137,9 @@ DENSE_LOSSES: Mapping[str, LossFunction] = {
     "margin": mean_pixel_margin,
     "dice": dice,
     "cross_entropy_dice": cross_entropy_dice,
+    "jensen_shannon": jensen_shannon,
+    "masked_cross_entropy": masked_cross_entropy,
+    "masked_spherical": masked_spherical,
 }
 """Losses of dense logits, by name."""
 LOSSES = tuple(dict.fromkeys([*CLASS_LOSSES, *DENSE_LOSSES]))

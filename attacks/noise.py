@@ -21,10 +21,10 @@ class Noise:
     Use it in every audit: an attack that succeeds on no more cases than noise has found nothing.
     """
 
-    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L2-slice")
     minimum_norm: ClassVar[bool] = False
     knowledge: ClassVar[Knowledge] = "none"
-    traits: ClassVar[AttackTraits] = AttackTraits(baseline=True)
+    traits: ClassVar[AttackTraits] = AttackTraits(baseline=True, dense=True)
 
     restarts: int = 1
     """Draws; with more than one, the logits decide between them."""
@@ -53,7 +53,7 @@ class Noise:
         target: Tensor | None = None,
     ) -> Tensor:
         """The draw with the largest margin."""
-        require_fit(self, threat)
+        require_fit(self, threat, y.ndim > 1)
         best = threat.random(x, streams)
         if self.restarts == 1:
             return best

@@ -20,7 +20,7 @@ from attacks.contract import (
     require_fit,
     require_positive,
 )
-from attacks.losses import LOSSES, AttackLoss, climb
+from attacks.losses import CLASS_LOSSES, DENSE_LOSSES, LOSSES, AttackLoss, climb
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel
 
@@ -39,7 +39,7 @@ class PGD:
     from 79 to 81. Ma et al. 2021 take those: `step_size=0.1, schedule="constant"`.
     """
 
-    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L2-slice")
     minimum_norm: ClassVar[bool] = False
     knowledge: ClassVar[Knowledge] = "gradients"
 
@@ -54,7 +54,8 @@ class PGD:
     start: str = "random"
     """`random`, or `image`: then the first run begins at the image, any further at random."""
     loss: str = "cross_entropy"
-    """`cross_entropy`, `margin` or `dlr`."""
+    """`cross_entropy`, `margin` or `dlr`; on dense logits `cross_entropy`, `margin` (the mean over
+    the pixels), `dice` or `cross_entropy_dice` (their sum)."""
     keep: str = "best"
     """`best`, or `last`: the last iterate, as the textbook has it."""
     margin_fallback: bool = True
@@ -98,12 +99,14 @@ class PGD:
     @property
     def traits(self) -> AttackTraits:
         """With two classes the gradients of all losses are parallel, saturation apart."""
-        on_margin = replace(self, loss="margin") if self.margin_fallback else None
+        parallel = self.margin_fallback and self.loss in CLASS_LOSSES
         return AttackTraits(
             steps=self.steps,
             travel=self.steps * self.step_size if self.start == "random" else math.inf,
             early_stopping=replace(self, stop=True),
-            equals_on_two_classes=on_margin,
+            equals_on_two_classes=replace(self, loss="margin") if parallel else None,
+            dense=self.loss in DENSE_LOSSES,
+            dense_only=self.loss not in CLASS_LOSSES,
         )
 
     def __call__(
@@ -116,7 +119,7 @@ class PGD:
         target: Tensor | None = None,
     ) -> Tensor:
         """The iterate with the largest margin, or the last one."""
-        require_fit(self, threat)
+        require_fit(self, threat, y.ndim > 1)
         best_so_far = BestSoFar(x)
         batch = ActiveCases.of(x, y, streams, target)
         for restart in range(self.restarts):
@@ -190,5 +193,5 @@ class NamedPGD(ABC):
         target: Tensor | None = None,
     ) -> Tensor:
         """What PGD returns with these fields."""
-        require_fit(self, threat)
+        require_fit(self, threat, y.ndim > 1)
         return self.as_pgd()(model, x, y, threat, streams, target)

@@ -11,7 +11,7 @@ from torch import Tensor
 from attacks._prospects import Prospects
 from attacks._tracking import ActiveCases, BestSoFar
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
-from attacks.losses import margin
+from attacks.losses import cross_entropy_dice, margin
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, per_case
 
@@ -19,8 +19,6 @@ HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Queries, of 10,000, after which the area of the square is halved."""
 FIRST = 256
 """Queries after which a search that may give up is judged first."""
-ROLLS = 5
-"""Random numbers per query beside one per channel: two corners and an orientation."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +28,20 @@ class Square:
     Use it beside a gradient attack: masked gradients do not mislead it. In L-inf it begins with
     vertical stripes; each query gives one square of the image a new sign, which is kept if the
     margin grew. In L2 it begins with a grid of bumps; each query moves the budget of one window
-    into another.
+    into another. In a volume squares are cubes. On dense logits a move is kept if the sum of
+    cross-entropy and Dice loss grew: Dice itself stands still until a pixel changes its class.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
     minimum_norm: ClassVar[bool] = False
     knowledge: ClassVar[Knowledge] = "scores"
-    traits: ClassVar[AttackTraits] = AttackTraits()
+    traits: ClassVar[AttackTraits] = AttackTraits(dense=True)
 
     queries: int = 1000
     """Images shown to the model per case, at most."""
     share: float = 0.8
-    """Share of the image's area in the first square; the paper takes less on easy models."""
+    """Share of the image (its area, a volume's volume) in the first square; the paper takes less on
+    easy models."""
 
     def __post_init__(self) -> None:
         require_positive(self, "queries", "share")
@@ -68,7 +68,7 @@ class Square:
         target: Tensor | None = None,
     ) -> Tensor:
         """The image with the largest margin of all that were shown."""
-        require_fit(self, threat)
+        require_fit(self, threat, y.ndim > 1)
         return self.search(model, x, y, threat, streams, target)
 
     @torch.no_grad()
@@ -90,13 +90,16 @@ class Square:
         """
         n, channels = x.shape[:2]
         # Drawn at once, so that a case's numbers do not depend on when attacks on others succeed.
-        rolls = streams.uniform(x.new_empty(n, self.queries, ROLLS + channels))
+        rolls = streams.uniform(x.new_empty(n, self.queries, _places(x) + channels))
         best_so_far, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
+        guide = best_so_far if y.ndim == 1 else BestSoFar(x, cross_entropy_dice)
         prospects = Prospects(self.queries, FIRST, share=0.0)
         candidate = _stripes(batch, threat) if threat.norm == "Linf" else _bumps(batch, threat)
         for query in range(1, self.queries + 1):
             logits = model(candidate)
             active = ~best_so_far.offer(batch, candidate, logits)
+            if guide is not best_so_far:
+                guide.offer(batch, candidate, logits)
             if reached is not None:
                 hopeless = prospects.offer(query, margin(logits, batch.y, batch.target))
                 behind = best_so_far.margin[batch.rows] < reached[batch.rows]
@@ -110,14 +113,26 @@ class Square:
                 * x[0, 0].numel()
                 / 2 ** sum(10_000 * query / self.queries > halving for halving in HALVINGS)
             )
-            query_rolls, best = rolls[batch.rows, query], best_so_far.x_adv[batch.rows]
+            query_rolls, best = rolls[batch.rows, query], guide.x_adv[batch.rows]
             move = _propose_linf if threat.norm == "Linf" else _propose_l2
             candidate = move(best, batch.x, threat, area, query_rolls)
         return best_so_far.x_adv
 
 
+def _places(x: Tensor) -> int:
+    """Random numbers per query beside one per channel: two corners and an orientation."""
+    return 2 * (x.ndim - 2) + 1
+
+
+def _side(area: float, x: Tensor, least: int) -> int:
+    """The side of a square of so many pixels (of a cube, in a volume), inside the image."""
+    side: int = max(round(area ** (1 / (x.ndim - 2))), least)
+    longest: int = min(x.shape[2:])
+    return min(side, longest)
+
+
 def _stripes(batch: ActiveCases, threat: ThreatModel) -> Tensor:
-    """Vertical stripes: each column of each channel at +eps or -eps."""
+    """Stripes along the first axis: each column of each channel at +eps or -eps."""
     signs = _signs(batch.streams.uniform(batch.x[:, :, :1]))
     return threat.project(batch.x + threat.eps * signs, batch.x)
 
@@ -126,42 +141,46 @@ def _propose_linf(
     best: Tensor, x: Tensor, threat: ThreatModel, area: float, rolls: Tensor
 ) -> Tensor:
     """One square at +eps or -eps, with one sign per channel."""
-    height, width = x.shape[2:]
-    side = min(max(round(area**0.5), 1), height, width)
-    window = _window(x, side, rolls)
-    signs = _signs(rolls[:, ROLLS:])[:, :, None, None]
+    window = _window(x, _side(area, x, 1), rolls)
+    signs = _per_channel(_signs(rolls[:, _places(x) :]), x)
     return threat.project(torch.where(window, x + threat.eps * signs, best), x)
 
 
 def _bumps(batch: ActiveCases, threat: ThreatModel) -> Tensor:
     """A grid of about five by five double bumps, with one sign per channel and bump."""
     x = batch.x
-    n, channels, height, width = x.shape
-    side = max(min(height, width) // 5, 1)
-    down, across = torch.arange(height) // side, torch.arange(width) // side
-    bump = _double_bump(side, x)
-    tiled = bump[torch.arange(height) % side][:, torch.arange(width) % side]
-    grid = x.new_empty(n, channels, int(down[-1]) + 1, int(across[-1]) + 1)
+    space = x.shape[2:]
+    side = max(min(space) // 5, 1)
+    tiled, cells = _double_bump(side, x), []
+    for axis, length in enumerate(space):
+        place = torch.arange(length, device=x.device)
+        tiled = tiled.index_select(axis, place % side)
+        cells.append(place // side)
+    grid = x.new_empty(*x.shape[:2], *(int(cell[-1]) + 1 for cell in cells))
     signs = _signs(batch.streams.uniform(grid))
-    return _scaled_to_eps(tiled * signs[:, :, down][:, :, :, across], x, threat)
+    for axis, cell in enumerate(cells):
+        signs = signs.index_select(2 + axis, cell)
+    return _scaled_to_eps(tiled * signs, x, threat)
 
 
 def _propose_l2(best: Tensor, x: Tensor, threat: ThreatModel, area: float, rolls: Tensor) -> Tensor:
     """Clear the second window and move its budget into a double bump in the first."""
-    height, width = x.shape[2:]
-    side = min(max(round(area**0.5), 3), height, width)
-    first, second = _window(x, side, rolls[:, :2]), _window(x, side, rolls[:, 2:4])
+    axes, places = x.ndim - 2, _places(x)
+    side = _side(area, x, 3)
+    first, second = _window(x, side, rolls), _window(x, side, rolls[:, axes:])
     delta = best - x
-    bump = _placed(_double_bump(side, x), x, side, rolls)
-    transposed = _placed(_double_bump(side, x).T, x, side, rolls)
-    bump = torch.where(per_case(rolls[:, 4] < 0.5, x), bump, transposed)
+    pattern = _double_bump(side, x)
+    bump = _placed(pattern, x, side, rolls)
+    transposed = _placed(pattern.transpose(0, 1), x, side, rolls)
+    bump = torch.where(per_case(rolls[:, places - 1] < 0.5, x), bump, transposed)
     old = torch.where(first, delta, 0.0)
     tiny = torch.finfo(x.dtype).tiny
-    new = bump * _signs(rolls[:, ROLLS:])[:, :, None, None]
-    new = new + old / _norm(old, (1, 2, 3)).clamp_min(tiny)
-    spare = (threat.eps**2 - _norm(delta, (1, 2, 3)) ** 2).clamp_min(0) / x.shape[1]
-    held = _norm(torch.where(first | second, delta, 0.0), (2, 3)) ** 2
-    new = new / _norm(new, (2, 3)).clamp_min(tiny) * (spare + held).sqrt()
+    image, channel = tuple(range(1, x.ndim)), tuple(range(2, x.ndim))
+    new = bump * _per_channel(_signs(rolls[:, places:]), x)
+    new = new + old / _norm(old, image).clamp_min(tiny)
+    spare = (threat.eps**2 - _norm(delta, image) ** 2).clamp_min(0) / x.shape[1]
+    held = _norm(torch.where(first | second, delta, 0.0), channel) ** 2
+    new = new / _norm(new, channel).clamp_min(tiny) * (spare + held).sqrt()
     delta = torch.where(first, new, torch.where(second, 0.0, delta))
     return _scaled_to_eps(delta, x, threat)
 
@@ -172,36 +191,49 @@ def _scaled_to_eps(delta: Tensor, x: Tensor, threat: ThreatModel) -> Tensor:
 
 
 def _window(x: Tensor, side: int, rolls: Tensor) -> Tensor:
-    """A square at a random place in each image: `(n, 1, h, w)` bool."""
-    down, across = _offsets(x, side, rolls)
-    inside = ((down >= 0) & (down < side))[:, :, None] & ((across >= 0) & (across < side))[:, None]
-    return inside[:, None]
+    """A square at a random place in each image: `(n, 1, *space)` bool."""
+    inside = x.new_ones(len(x), 1, *[1] * (x.ndim - 2), dtype=torch.bool)
+    for offset in _offsets(x, side, rolls):
+        inside = inside & ((offset >= 0) & (offset < side))
+    return inside
 
 
 def _placed(pattern: Tensor, x: Tensor, side: int, rolls: Tensor) -> Tensor:
-    """The pattern where `_window` puts the square, zero elsewhere: `(n, 1, h, w)`."""
-    down, across = _offsets(x, side, rolls)
-    shown = pattern[down.clamp(0, side - 1)[:, :, None], across.clamp(0, side - 1)[:, None]]
-    return torch.where(_window(x, side, rolls), shown[:, None], 0.0)
+    """The pattern where `_window` puts the square, zero elsewhere: `(n, 1, *space)`."""
+    places = [offset.clamp(0, side - 1) for offset in _offsets(x, side, rolls)]
+    return torch.where(_window(x, side, rolls), pattern[tuple(places)], 0.0)
 
 
-def _offsets(x: Tensor, side: int, rolls: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows `(n, h)` and columns `(n, w)` counted from the corner of each image's square."""
-    height, width = x.shape[2:]
-    top = (rolls[:, 0] * (height - side + 1)).long().clamp_max(height - side)
-    left = (rolls[:, 1] * (width - side + 1)).long().clamp_max(width - side)
-    down = torch.arange(height, device=x.device) - top[:, None]
-    return down, torch.arange(width, device=x.device) - left[:, None]
+def _offsets(x: Tensor, side: int, rolls: Tensor) -> list[Tensor]:
+    """Along each axis of space, places counted from the corner of each image's square.
+
+    Each has the length of its axis there, and 1 along all others but the first.
+    """
+    offsets = []
+    for axis, length in enumerate(x.shape[2:]):
+        corner = (rolls[:, axis] * (length - side + 1)).long().clamp_max(length - side)
+        shape = [1] * x.ndim
+        shape[2 + axis] = length
+        offsets.append(torch.arange(length, device=x.device).view(shape) - per_case(corner, x))
+    return offsets
+
+
+def _per_channel(values: Tensor, like: Tensor) -> Tensor:
+    """View `(n, c)` as `(n, c, 1, 1, ...)`."""
+    return values.view(*values.shape, *[1] * (like.ndim - 2))
 
 
 def _double_bump(side: int, like: Tensor) -> Tensor:
-    """Two bumps of opposite sign above each other, of Euclidean length 1: `(side, side)`."""
+    """Two bumps of opposite sign above each other, of Euclidean length 1: `(side, side)`.
+
+    In a volume `(side, side, side)`.
+    """
+    axes = like.ndim - 2
     upper = side // 2
-    bump = torch.zeros(side, side, dtype=like.dtype, device=like.device)
+    bump = torch.zeros([side] * axes, dtype=like.dtype, device=like.device)
     for first, rows, sign in ((0, upper, 1.0), (upper, side - upper, -1.0)):
-        down = (torch.arange(rows) - rows // 2).abs()[:, None]
-        across = (torch.arange(side) - side // 2).abs()[None]
-        ring = torch.maximum(down, across)
+        away = [torch.arange(n) - n // 2 for n in (rows, *[side] * (axes - 1))]
+        ring = torch.stack(torch.meshgrid(away, indexing="ij")).abs().amax(0)
         # A sum over rings: ring r lies within all squares of radius r and more.
         weights = 1 / torch.arange(1, side + 2, dtype=torch.float64) ** 2
         height = weights.flip(0).cumsum(0).flip(0)

@@ -103,7 +103,7 @@ class ThreatModel:
     def _whole(self, rows: Tensor, like: Tensor) -> Tensor:
         """The inverse of `_budgets`: rows in the shape of `like`."""
         parts = self._parts(like)
-        return rows if parts == 1 else rows.unflatten(0, (len(like), parts)).transpose(1, 2)
+        return rows if parts == 1 else rows.view(len(like), parts, *rows.shape[1:]).transpose(1, 2)
 
 
 def _project_l2(z: Tensor, low: Tensor, high: Tensor, eps: float) -> Tensor:

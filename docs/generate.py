@@ -32,8 +32,8 @@ from detectors import DETECTORS  # noqa: E402
 from docs.dependencies import dependencies  # noqa: E402
 from robust.plan.spec import Plan  # noqa: E402
 from robust.records.flags import FLAG_TEXTS  # noqa: E402
+from robust.report.text.classification import RULE  # noqa: E402
 from robust.report.text.glossary import TERMS  # noqa: E402
-from robust.report.text.headline import RULE  # noqa: E402
 from robust.units import eps_text, norm_text, parse_eps  # noqa: E402
 
 COMMAND = "python docs/generate.py --write"

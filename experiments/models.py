@@ -21,7 +21,7 @@ from robust.plan.load import load_plan
 from robust.plan.spec import NOT_KEPT, DataSpec
 from robust.records.estimate import interval_text
 from robust.training.recipe import Recipe, load_recipe
-from robust.training.train import train_classifier
+from robust.training.train import train_model
 
 DATA = Path("../shared/data")
 BUILT = Path("experiments/built")
@@ -166,7 +166,7 @@ def main(names: list[str]) -> None:
     if unknown:
         sys.exit(f"no model {', '.join(sorted(unknown))}; there are {', '.join(MODELS)}")
     for name in names or MODELS:
-        done = train_classifier(
+        done = train_model(
             recipe_of(name), BUILT / name, device="cpu", progress=sys.stderr.isatty()
         )
         for split, scores in done.metrics.items():

@@ -149,7 +149,7 @@ class AdaptivePGD(ABC):
         access: DetectorAccess = NO_ACCESS,
     ) -> Tensor:
         """The least suspicious iterate that fools the classifier; with what `access` allows."""
-        require_fit(self, threat)
+        require_fit(self, threat, y.ndim > 1)
 
         def evaluate(images: Tensor, balance: Tensor, restart: int) -> JointEvaluation:
             value = margin(model(images), y, target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -21,6 +21,7 @@ from attacks.contract import (
     require_fit,
     require_positive,
 )
+from attacks.dense import is_dense
 from attacks.line_search import FURTHER_PASSES, LOCAL_PASSES, search_lines
 from attacks.losses import MAX_TARGETS, likeliest_wrong, margin
 from attacks.margin_pgd import MarginPGD
@@ -61,11 +62,16 @@ class AutoAttack:
     ends only where it also lies behind the attacks with gradients, so that it keeps its budget
     where these are masked. `full` switches this off.
 
+    On dense logits it runs APGD on cross-entropy, on Dice and on their sum, then the usual attacks
+    of 20 steps and, on images, Square; of each case the most damaging image of all is kept, by mean
+    hard Dice over the structures. There FAB, targeted runs and lines have no place. Square is left
+    out on volumes, and it and FAB in L2-slice.
+
     A network whose outputs are random is attacked by the mean gradient of several passes
     (expectation over transformation), and a case is done when every pass of its image is misread.
     """
 
-    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L2-slice")
     minimum_norm: ClassVar[bool] = False
     knowledge: ClassVar[Knowledge] = "gradients and scores"
 
@@ -88,7 +94,7 @@ class AutoAttack:
     @property
     def traits(self) -> AttackTraits:
         """It always stops early."""
-        return AttackTraits(steps=self.steps)
+        return AttackTraits(steps=self.steps, dense=True)
 
     @property
     def passes(self) -> int:
@@ -133,6 +139,14 @@ class AutoAttack:
         yield MarginPGD()
         yield Square(max(self.queries // PASSES, 1))
 
+    def _dense_stages(self, usual: Sequence[Attack], queries: int) -> Iterator[Attack]:
+        """For dense logits, where no loss is the best on every case."""
+        for loss in ("cross_entropy", "dice", "cross_entropy_dice"):
+            yield APGD(self.steps, loss=loss, stop=True)
+        yield from usual
+        if queries:
+            yield Square(queries)
+
     def __call__(
         self,
         model: Model,
@@ -143,7 +157,7 @@ class AutoAttack:
         target: Tensor | None = None,
     ) -> Tensor:
         """The image with the largest margin that any stage found within eps."""
-        require_fit(self, threat)
+        require_fit(self, threat, y.ndim > 1)
         best_so_far, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
         with torch.no_grad():
             logits = model(x)
@@ -151,9 +165,16 @@ class AutoAttack:
             return self._attack_means(model, batch, threat)
         batch = batch.take(~best_so_far.offer(batch, x, logits))
         closest = torch.full_like(best_so_far.margin, torch.inf)
-        for attack in self._stages(logits.shape[1], target is not None):
+        dense = is_dense(logits)
+        if dense:
+            stages = self._dense_stages(FINAL, self.queries if x.ndim == 4 else 0)
+        else:
+            stages = self._stages(logits.shape[1], target is not None)
+        for attack in stages:
             if not len(batch.rows):
                 break
+            if threat.norm not in attack.norms:
+                continue
             if isinstance(attack, FAB):
                 batch = self._from_outside(
                     attack, model, best_so_far, batch, threat, target, closest
@@ -163,13 +184,13 @@ class AutoAttack:
                 batch = _towards_labels(attack, model, best_so_far, batch, threat)
                 continue
             goal = batch.x, batch.y, threat, batch.streams, batch.target
-            if isinstance(attack, Square) and not self.full:
+            if isinstance(attack, Square) and not self.full and not dense:
                 x_adv = attack.search(model, *goal, reached=best_so_far.margin[batch.rows])
             else:
                 x_adv = attack(model, *goal)
             with torch.no_grad():
                 batch = batch.take(~best_so_far.offer(batch, x_adv, model(x_adv)))
-        if len(batch.rows):
+        if len(batch.rows) and not dense:
             x_adv = search_lines(model, batch.x, batch.y, threat, batch.streams, batch.target).x_adv
             with torch.no_grad():
                 best_so_far.offer(batch, x_adv, model(x_adv))
@@ -178,9 +199,15 @@ class AutoAttack:
     def _attack_means(self, model: Model, batch: ActiveCases, threat: ThreatModel) -> Tensor:
         """The image with the largest mean margin, for a network with random outputs."""
         mean, best_so_far = MeanOfPasses(model), BestSoFar(batch.x)
-        for attack in self._stages_on_means():
+        dense, images = batch.y.ndim > 1, batch.x.ndim == 4
+        queries = max(self.queries // PASSES, 1) if images else 0
+        by_margin = FINAL[1:2]  # no more: each of its passes costs PASSES
+        stages = self._dense_stages(by_margin, queries) if dense else self._stages_on_means()
+        for attack in stages:
             if not len(batch.rows):
                 break
+            if threat.norm not in attack.norms:
+                continue
             x_adv = attack(mean, batch.x, batch.y, threat, batch.streams, batch.target)
             worst = torch.full_like(best_so_far.margin[batch.rows], torch.inf)
 

@@ -80,7 +80,7 @@ class MinimumNormEnsemble:
         target: Tensor | None = None,
     ) -> Tensor:
         """The nearest adversarial image that any stage found."""
-        require_fit(self, threat)
+        require_fit(self, threat, y.ndim > 1)
         with torch.no_grad():
             classes = model(x[:1]).shape[1]
         nearest = Nearest(x)

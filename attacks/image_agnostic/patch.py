@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from attacks.contract import Model, require_positive
-from attacks.image_agnostic._fitting import MOMENTUM, clean_margin, random_batches
-from attacks.losses import margin
+from attacks.image_agnostic._fitting import MOMENTUM, bounded_margin, clean_margin, random_batches
 from attacks.threat import above_zero
 
 
@@ -48,7 +47,12 @@ class AdversarialPatch:
         generator: torch.Generator,
         target: Tensor | None = None,
     ) -> Tensor:
-        """The patch `(c, s, s)` in [0, 1]; `generator` lives on the CPU."""
+        """The patch `(c, s, s)` in [0, 1]; `generator` lives on the CPU.
+
+        ValueError for labels of dense logits, and for volumes.
+        """
+        if y.ndim > 1 or x.ndim > 4:
+            raise ValueError("AdversarialPatch works on images and logits (n, k), not on outlines")
         height, width = x.shape[2:]
         side = self.side(height, width)
         patch = torch.full((x.shape[1], side, side), 0.5, dtype=x.dtype, device=x.device)
@@ -61,8 +65,9 @@ class AdversarialPatch:
             batch_target = None if target is None else target[rows]
             with torch.enable_grad():
                 patch = patch.detach().requires_grad_()
-                value = margin(model(apply_patch(x[rows], patch, corners)), y[rows], batch_target)
-                (gradient,) = torch.autograd.grad(value.clamp_max(cap).mean(), patch)
+                logits = model(apply_patch(x[rows], patch, corners))
+                value = bounded_margin(logits, y[rows], batch_target, cap)
+                (gradient,) = torch.autograd.grad(value.mean(), patch)
             velocity = MOMENTUM * velocity + gradient / above_zero(gradient.abs().mean())
             move = 2 * self.step_size * (self.steps - step) / (self.steps + 1)
             patch = (patch.detach() + move * velocity.sign()).clamp(0, 1)

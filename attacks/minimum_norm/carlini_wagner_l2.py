@@ -85,7 +85,7 @@ class CarliniWagnerL2:
         target: Tensor | None = None,
     ) -> Tensor:
         """The nearest image whose margin is above the confidence."""
-        require_fit(self, threat)
+        require_fit(self, threat, y.ndim > 1)
 
         def excess(logits: Tensor) -> Tensor:
             return margin(logits, y, target).to(x) - self.confidence

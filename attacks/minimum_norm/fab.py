@@ -88,7 +88,7 @@ class FAB:
         target: Tensor | None = None,
     ) -> Tensor:
         """The nearest adversarial image of all runs."""
-        require_fit(self, threat)
+        require_fit(self, threat, y.ndim > 1)
         nearest = self.search(model, x, y, threat, streams, target)
         return line_search(
             x, nearest.x_adv, lambda z: margin(model(z), y, target) > 0, self.line_steps

@@ -71,7 +71,7 @@ class FMN:
         target: Tensor | None = None,
     ) -> Tensor:
         """The nearest adversarial iterate, after the line search."""
-        require_fit(self, threat)
+        require_fit(self, threat, y.ndim > 1)
         nearest = Nearest(x)
         run_fmn(model, ActiveCases.of(x, y, streams, target), threat, nearest, x, self.steps)
         return line_search(

@@ -96,3 +96,33 @@ def distances(
     of = images(rng, groups)
     noise = np.sqrt(alike) * rng.normal(size=groups)[of]
     return of, np.exp(0.7 * (noise + np.sqrt(1 - alike) * rng.normal(size=len(of))))
+
+
+MARGINS = {
+    "well": (0.02, 20.0, 3.0, 0.0),
+    "skewed": (0.1, 6.0, 1.5, 0.0),
+    "attacked": (0.5, 1.5, 2.5, 0.0),
+    "rarely missed": (0.05, 60.0, 4.0, 0.0),
+    "never missed": (0.0, 60.0, 6.0, 0.0),
+    "distances": (0.0, 1.0, 25.0, 0.05),
+}
+"""Distributions of values in [0, 1]: the share that is 0, the two parameters of the Beta
+distribution of the others, and the share that is 1 (the distance of what is missed)."""
+
+
+def mean_value(kind: str) -> float:
+    """The true mean."""
+    zero, a, b, one = MARGINS[kind]
+    return (1 - zero - one) * a / (a + b) + one
+
+
+def overlaps(
+    rng: np.random.Generator, groups: int, kind: str, alike: float
+) -> tuple[Places, npt.NDArray[np.float64]]:
+    """Dice or the like of each image; one hidden ease per image, alike within a group."""
+    of = images(rng, groups)
+    ease = np.sqrt(alike) * rng.normal(size=groups)[of]
+    place = stats.norm.cdf(ease + np.sqrt(1 - alike) * rng.normal(size=len(of)))
+    zero, a, b, one = MARGINS[kind]
+    between = stats.beta.ppf(np.clip((place - zero) / (1 - zero - one), 0, 1), a, b)
+    return of, np.where(place < zero, 0.0, np.where(place > 1 - one, 1.0, between))

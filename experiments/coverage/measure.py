@@ -27,8 +27,18 @@ from experiments.coverage.before import (
     percentile_median,
     percentile_rate,
 )
-from experiments.coverage.data import chances, distances, images, readings, scored
+from experiments.coverage.data import (
+    MARGINS,
+    chances,
+    distances,
+    images,
+    mean_value,
+    overlaps,
+    readings,
+    scored,
+)
 from robust.metrics.by_group import ByGroup
+from robust.metrics.intervals import jackknife_variance
 from robust.metrics.paired import Paired
 from robust.records import Estimate
 
@@ -160,6 +170,25 @@ def median_cells() -> Iterator[Cell]:
         yield Cell("median", groups, alike, "1", 1.0, 1.75 * groups, draw)
 
 
+def mean_cells() -> Iterator[Cell]:
+    """Means of Dice and of distances; at the group counts of segmentation, too."""
+    for groups, alike, kind in product(sorted({*GROUPS, 30, 40}), ALIKE, MARGINS):
+
+        def draw(
+            rng: np.random.Generator, groups: int = groups, alike: float = alike, kind: str = kind
+        ) -> dict[str, Ends]:
+            of, values = overlaps(rng, groups, kind, alike)
+            own, every = ByGroup(of.tolist()), np.ones(len(of), bool)
+            return {
+                "now": ends_of(own.mean(values, every)),
+                "t": student(of, values),
+                "effective size": ends_of(own.rate(values)),
+                "bootstrap": percentile_rate(of, values),
+            }
+
+        yield Cell("mean", groups, alike, kind, mean_value(kind), 3.5 * groups, draw)
+
+
 def difference_cells() -> Iterator[Cell]:
     """Differences of two rates on the same cases."""
     for groups, alike, rates in product(GROUPS, ALIKE, PAIRS):
@@ -186,6 +215,7 @@ def difference_cells() -> Iterator[Cell]:
 KINDS = {
     "rate": rate_cells,
     "AUC": auc_cells,
+    "mean": mean_cells,
     "median": median_cells,
     "difference": difference_cells,
 }
@@ -202,6 +232,14 @@ def wilson(groups: np.ndarray, hits: np.ndarray) -> Ends:
     centre = (share + z * z / 2 / size) / (1 + z * z / size)
     reach = z / (1 + z * z / size) * np.sqrt(share * (1 - share) / size + z * z / 4 / size**2)
     return float(centre - reach), float(centre + reach)
+
+
+def student(groups: np.ndarray, values: np.ndarray) -> Ends:
+    """Student's t interval of a mean, with the variance by jackknife over groups."""
+    sizes, sums = np.bincount(groups).astype(float), np.bincount(groups, values)
+    without = (sums.sum() - sums) / (sizes.sum() - sizes)
+    reach = stats.t.ppf(0.975, len(sizes) - 1) * jackknife_variance(without) ** 0.5
+    return float(values.mean() - reach), float(values.mean() + reach)
 
 
 def measure(cell: Cell, repeats: int) -> dict[str, Tally]:

@@ -29,7 +29,7 @@ from robust.diagnostics.probe import probe
 from robust.engine.cells import make_attacks, make_cells
 from robust.engine.database.errors import DatabaseUnavailable
 from robust.engine.identity.attacks import attacks_of_run
-from robust.engine.outcome_table import write_table
+from robust.engine.outcome_table.write import write_table
 from robust.engine.provenance import Provenance
 from robust.engine.run_directory import RunDirectory, open_run, writing
 from robust.engine.run_memory import (
@@ -94,17 +94,18 @@ def audit(
     """Audit a classifier or a segmenter on cases.
 
     `attacks` are names or instances (default: those of Ma et al., or those for segmentation).
-    `cases` and `reference` are `Cases`, or what `robust.cases_from` takes, such as `(x, y)`. The
-    default for a model without gradients is Noise and Square. `detectors` (names or instances,
-    not fitted) learn from `reference`, cases of the split that the classifier learned from, and are
-    evaluated on the attacks. `settings` are the fields of a plan's `[audit]` table: norm, eps,
-    cells, goal, target, threshold, seed, chunk; `segmentation`, `detection`, `scenarios`, `doubts`
-    and `report` are dicts of those of its tables of that name. Images made on `surrogate`, another model, are shown
-    to the classifier; `twin`, the version of it that is deployed, is compared with it. With `out`
-    the run lives in that folder and resumes from it, and `gallery` cases are drawn there as
-    pictures (default: 6, or none where a picture may carry a name). `progress` is told how far the
-    whole run is, `announce` the folder, the cost and each stage in a line. The classifier is
-    copied, never changed. Raises InputError.
+    `cases` and `reference` are `Cases`, or what `robust.cases_from` takes, such as `(x, y)`.
+    The default for a model without gradients is Noise and Square. `detectors` (names or
+    instances, not fitted) learn from `reference`, cases of the split that the classifier
+    learned from, and are evaluated on the attacks. `settings` are the fields of a plan's
+    `[audit]` table: norm, eps, cells, goal, target, threshold, seed, chunk; `segmentation`,
+    `detection`, `scenarios`, `doubts` and `report` are dicts of those of its tables of that
+    name. Images made on `surrogate`, another model, are shown to the classifier; `twin`, the
+    version of it that is deployed, is compared with it. With `out` the run lives in that folder
+    and resumes from it, and `gallery` cases are drawn there as pictures (default: 6, or none
+    where a picture may carry a name). `progress` is told how far the whole run is, `announce`
+    the folder, the cost and each stage in a line. The classifier is copied, never changed.
+    Raises InputError.
     """
     require_adapter(classifier)
     for other in (surrogate, twin):
@@ -367,7 +368,13 @@ class _Stages:
 
     def _write_table(self, session: Session) -> str:
         with writing(self.directory.path):
-            return write_table(self.directory.path, session.store, session.cases, session.cells)
+            return write_table(
+                self.directory.path,
+                session.store,
+                session.cases,
+                session.cells,
+                session.task.record,
+            )
 
 
 def _detect(session: Session, run: DetectionRun, stage: Callable[[str], None]) -> Detection:

@@ -131,12 +131,13 @@ def _data(results: RunResults, values: int) -> AuditedData:
     """`values` is the size of an image (c * h * w)."""
     cases, finished = results.cases, results.finished
     counts = Counter(entry.label for entry in results.summary.cases.entries)
+    outlined = {name: one.cases for name, one in results.clean.scores.outlines.items()}
     return AuditedData(
         source=cases.source,
         split=cases.split,
         cases=len(finished.rows),
         groups=results.summary.groups,
-        classes={name: counts[i] for i, name in enumerate(cases.classes)},
+        classes=outlined or {name: counts[i] for i, name in enumerate(cases.classes)},
         findings=tuple(cases.classes[i] for i in cases.findings),
         images=results.provenance.plan.report.images or cases.noun,
         synthetic=cases.phantom,

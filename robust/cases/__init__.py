@@ -55,12 +55,12 @@ def open_cases(
     """The cases of a folder, a table, a MedMNIST file, or synthetic ones, `phantom:NAME`.
 
     Further options are those of the reader that fits (`TableOptions`, `open_folder`,
-    `open_medmnist`, `open_phantoms`): table, file, split, label, where, classes, findings, group,
-    subgroups, window. DICOM files lie in folders as other images do, or a DICOMDIR with cases.csv
-    beside it. `limit` draws so many cases with `limit_seed` (0), stratified by class and group;
-    `size`, (h, w) or one number, and `grey` change what is read, and so what the attacker may
-    touch. `depth` says that image files hold values of so many bits, such as 12 in files of 16.
-    Raises InputError.
+    `open_medmnist`, `open_phantoms`): table, file, split, label, mask, where, classes, findings,
+    group, subgroups, volumes, window. DICOM files lie in folders as other images do, or a DICOMDIR
+    with cases.csv beside it. `limit` draws so many cases with `limit_seed` (0), stratified by class
+    and group; `size`, (h, w) or one number, and `grey` change what is read, and so what the
+    attacker may touch. `depth` says that image files hold values of so many bits, such as 12 in
+    files of 16. Raises InputError.
     """
     given = _given(options)
     place = None if str(path).startswith(PREFIX) else _table_of(_at_home(path), given)

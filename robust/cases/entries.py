@@ -15,14 +15,14 @@ from robust.cases.images import read_image
 from robust.cases.index.spelling import spelled_alike, tidy
 from robust.cases.masks.form import MaskPlace
 from robust.cases.pseudonyms import pseudonym, salt_of
-from robust.cases.volumes.kept import read_once
+from robust.cases.volumes.kept import files_of, read_once
 from robust.cases.volumes.read import (
     VolumeOptions,
     VolumePlace,
     read_volume,
     volume_places,
 )
-from robust.cases.walk import file_size
+from robust.cases.walk import file_size, is_folder
 from robust.errors import InputError
 from robust.files import cannot, open_regular
 
@@ -60,7 +60,16 @@ def digest_of_file(location: Path | Frame | VolumePlace | MaskPlace) -> str:
     if isinstance(location, MaskPlace):
         every = ["" if path is None else read_once(_digest, path) for path in location.paths]
         return hashlib.sha256(" ".join(every).encode()).hexdigest()
-    return read_once(_digest, location.path)  # not for each of a file's hundreds of frames
+    return read_once(_digest_of, location.path)  # not for each of a file's hundreds of frames
+
+
+def _digest_of(path: Path) -> str:
+    """Of a folder that of all its files."""
+    files = files_of(path)
+    if files == [path]:
+        return _digest(path)
+    every = " ".join(f"{file.name} {_digest(file)}" for file in files)
+    return hashlib.sha256(every.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _digest(path: Path) -> str:
@@ -89,7 +98,7 @@ class EntryMaker:
 
         They are read when the first pseudonym is needed.
         """
-        self.dicom = any(is_dicom(path) for path in files)
+        self.dicom = any(is_dicom(path) or is_folder(path) for path in files)
         """Whether any file is DICOM."""
         if window is not None and not self.dicom:
             raise InputError(f"[data] window = {window} is for DICOM files; remove it")
@@ -101,7 +110,8 @@ class EntryMaker:
 
     @functools.cached_property
     def _salt(self) -> bytes:
-        return salt_of(self._everything)
+        files = (files_of(path) if is_folder(path) else [path] for path in self._everything)
+        return salt_of(path for of_one in files for path in of_one)
 
     def _name(self, text: str) -> str:
         return text if self._keep else pseudonym(text, self._salt)
@@ -128,13 +138,9 @@ class EntryMaker:
         group = "" if owner is None else self._name(owner)
         size = file_size(path)
         if is_nifti(path) and (owner is not None or self._volumes.slices):
-            group = group or name  # the slices of a volume are one group
-            places = volume_places(path, self._volumes)
-            ids = [name] if len(places) == 1 else [f"{name}-{k + 1}" for k in range(len(places))]
-            return [
-                Entry(one, label, group, metadata, place, size or 0)
-                for one, place in zip(ids, places)
-            ]
+            return self._of_volume(path, name, label, group or name, metadata)
+        if is_folder(path):
+            return self._of_volume(path, name, label, group or self._patient(path, key), metadata)
         if not is_dicom(path):
             if owner is None:
                 raise InputError(f"{key} is not DICOM and does not name a patient; {_GROUPS}")
@@ -151,6 +157,8 @@ class EntryMaker:
         if owner is None:
             group = header.patient or header.id
         first = name if self._keep else header.id
+        if header.frames > 1 and self._volumes.frames_too:
+            return self._of_volume(path, first, label, group, metadata)
         count = max(header.frames, 1)
         return [
             Entry(
@@ -163,6 +171,29 @@ class EntryMaker:
             )
             for index in range(count)
         ]
+
+    def _of_volume(
+        self, path: Path, name: str, label: int, group: str, metadata: Mapping[str, str]
+    ) -> list[Entry]:
+        if self._window is not None:
+            raise InputError(
+                f"[data] window = {self._window} is for single images; of volumes intensities say "
+                f"what is shown"
+            )
+        size = sum(file_size(file) or 0 for file in files_of(path))
+        places = volume_places(path, self._volumes)
+        ids = [name] if len(places) == 1 else [f"{name}-{k + 1}" for k in range(len(places))]
+        return [Entry(one, label, group, metadata, place, size) for one, place in zip(ids, places)]
+
+    def _patient(self, folder: Path, key: str) -> str:
+        """The patient whom the first slice of a series names; InputError without one."""
+        from robust.cases.dicom.header import read_header
+
+        first = next((file for file in files_of(folder) if is_dicom(file)), None)
+        patient = None if first is None else read_header(first, self._salt).patient
+        if patient is None:
+            raise InputError(f"{key} does not name a patient; {_GROUPS}")
+        return patient
 
 
 def check_unique(entries: Sequence[Entry], source: str) -> None:

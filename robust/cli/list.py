@@ -132,7 +132,7 @@ def data(pattern: str) -> Table:
     table = _table("path", "what is read", "groups")
     table.add_row(
         "FOLDER with cases.csv",
-        "images and DICOM; columns file, label, group, split, metadata",
+        "images, DICOM and NIfTI; columns file, label (or mask), group, split, metadata",
         "a column",
     )
     table.add_row(

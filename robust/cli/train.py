@@ -1,4 +1,4 @@
-"""`robust train`: fine-tune a classifier into a folder that `robust audit` takes."""
+"""`robust train`: fine-tune a network into a folder that `robust audit` takes."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from robust.cli.plan_options.options import (
     RecipeSettings,
 )
 from robust.errors import InputError
-from robust.training.recipe import Recipe, make_recipe, read_recipe
+from robust.training.recipe import RECIPES, Recipe, make_recipe, read_recipe
 
 if TYPE_CHECKING:
-    from robust.records import Estimate
+    from robust.records import Estimate, Scores
     from robust.training.train import Trained
 
 EXAMPLE = (
@@ -43,7 +43,11 @@ EXAMPLE = (
 )
 
 _MODEL = (
-    FieldOption("--architecture", "network.architecture", "Name of a timm or torchvision network."),
+    FieldOption(
+        "--architecture",
+        "network.architecture",
+        "Name of a timm or torchvision network; for masks monai:UNet, smp:Unet or the like.",
+    ),
     FieldOption("--weights", "network.weights", "File of weights to start from."),
     FieldOption(
         "--pretrained/--random",
@@ -128,8 +132,8 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="Recipe that comes with robust: chest-xray, fundus or dermoscopy. It replaces the "
-            "defaults shown here.",
+            help="Recipe that comes with robust: chest-xray, fundus or dermoscopy; for masks "
+            "lungs, vessels, lesion or volume. It replaces the defaults shown here.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -158,10 +162,11 @@ def train(
     *,
     changes: Mapping[str, Any],
 ) -> None:
-    """Fine-tune a classifier and write a folder that robust audit takes.
+    """Fine-tune a classifier or segmenter and write a folder that robust audit takes.
 
-    The folder holds the weights, a model card, the training curves and a plan. The same command
-    continues a training that was interrupted. Needs pip install 'robust-audit[train]'.
+    Data with masks make a segmenter. The folder holds the weights, a model card, the training
+    curves and a plan. The same command continues a training that was interrupted. Needs pip install
+    'robust-audit[train]', and for most segmenters 'robust-audit[segmentation]'.
     """
     from robust.cli.plan_options.overrides import parse_settings
 
@@ -171,8 +176,8 @@ def train(
     changes = {**changes, **parse_settings(settings or (), Recipe)}
     if not source and "network.architecture" not in changes:
         raise InputError(
-            "a training needs a network: give --recipe chest-xray (or fundus, dermoscopy), a "
-            "recipe file, or --architecture"
+            f"a training needs a network: give --recipe chest-xray (or another of "
+            f"{', '.join(RECIPES)}), a recipe file, or --architecture"
         )
     raw = lay_over_recipe(read_recipe(source) if source else {"network": {}}, changes)
     resolved = make_recipe(raw, str(source or "the options"))
@@ -184,10 +189,10 @@ def train(
         require_weights(Path(resolved.network.weights))
     if out is not None:
         require_writable(out)
-    from robust.training.train import train_classifier
+    from robust.training.train import train_model
 
     folder = out or _default_out(Path(source).stem if source else "model", raw, resolved.digest())
-    trained = train_classifier(resolved, folder, device=device, devices=devices)
+    trained = train_model(resolved, folder, device=device, devices=devices)
     _show(trained, resolved)
 
 
@@ -228,14 +233,9 @@ def _show(trained: Trained, recipe: Recipe) -> None:
     table.add_column("95 % intervals by group", no_wrap=True)
     for role in trained.metrics:
         table.add_column(role, justify="right", no_wrap=True)
-    for name in ("auc", "accuracy", "sensitivity", "specificity"):
-        values = [getattr(scores, name) for scores in trained.metrics.values()]
+    for label, values in _rows(list(trained.metrics.values()), trained.classes).items():
         if any(values):
-            table.add_row("AUC" if name == "auc" else name, *map(_interval, values))
-    if len(trained.classes) > 2:
-        for name in trained.classes:
-            values = [scores.recall[name] for scores in trained.metrics.values()]
-            table.add_row(f"recall of {name}", *map(_interval, values))
+            table.add_row(label, *map(_interval, values))
     console.print(table)
     text = f"\nEpoch {trained.best_epoch} of {len(trained.history)} was best on val."
     if "test" in trained.metrics:
@@ -251,6 +251,23 @@ def _show(trained: Trained, recipe: Recipe) -> None:
     if not (trained.folder / "plan.toml").exists():
         following = f"robust audit --folder {here} --data IMAGES"
     console.print(f"Next: {following}", soft_wrap=True)
+
+
+def _rows(splits: list[Scores], classes: tuple[str, ...]) -> dict[str, list[Estimate | None]]:
+    """The scores on each split, by what they are called; all None where they have no meaning."""
+    if splits[0].dice is not None:
+        return {
+            "Dice": [scores.dice for scores in splits],
+            **{
+                f"Dice of {name}": [scores.outlines[name].dice for scores in splits]
+                for name in splits[0].outlines
+            },
+        }
+    names = {"auc": "AUC"} | {name: name for name in ("accuracy", "sensitivity", "specificity")}
+    rows = {label: [getattr(scores, name) for scores in splits] for name, label in names.items()}
+    if len(classes) > 2:
+        rows |= {f"recall of {name}": [s.recall[name] for s in splits] for name in classes}
+    return rows
 
 
 def _interval(value: Estimate | None) -> str:

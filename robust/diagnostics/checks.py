@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from robust.diagnostics import data, gradient_masking, model, run
+from robust.diagnostics import data, gradient_masking, model, outlines, run
 from robust.diagnostics.evidence import Evidence
 from robust.records import FLAG_TEXTS, Flag
 
@@ -18,6 +18,7 @@ CHECKS: dict[str, Check] = {
     "synthetic images": data.phantoms,
     "clean accuracy no better than a constant": model.weak_clean,
     "classes in another order": model.other_order,
+    "few clean images outlined well": outlines.poor_outlines,
     "constant predictions": model.constant_predictions,
     "clean accuracy below the claim": model.below_the_claim,
     "random outputs": model.random_outputs,
@@ -37,6 +38,8 @@ CHECKS: dict[str, Check] = {
     "the objective does not rise": gradient_masking.objective_stuck,
     "no better than noise": gradient_masking.no_better_than_noise,
     "more steps still help": gradient_masking.more_still_helps,
+    "one step as strong as many": outlines.one_step_suffices,
+    "another window in the attack": outlines.other_window,
     "input is rounded": gradient_masking.rounded_input,
     "labels in place of scores": model.labels_alone,
     "scores of the best classes alone": model.scores_cut,
@@ -53,6 +56,8 @@ CHECKS: dict[str, Check] = {
     "groups finer than file names": data.groups_finer_than_names,
     "few groups": data.few_groups,
     "missing class": data.missing_class,
+    "structures missing from masks": outlines.empty_masks,
+    "gaps in masks": outlines.gaps_in_masks,
     "few attacked images for detectors": run.few_successes,
     "copies of images": data.copied_images,
     "probabilities instead of logits": model.probability_outputs,

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from attacks import ThreatModel
 from robust.cases.case import Cases
-from robust.diagnostics.answer_form import answer_form, answered_scores, clipped_probabilities
-from robust.diagnostics.evidence import Claim, Evidence, Stuck
+from robust.diagnostics.answer_form import (
+    AnswerForm,
+    answer_form,
+    answered_scores,
+    clipped_probabilities,
+)
+from robust.diagnostics.evidence import Claim, CleanOutlines, Evidence, Stuck
 from robust.engine.cells import Cell
 from robust.engine.provenance import Provenance
 from robust.engine.run_memory import MERGED_GROUPS, PROBE
@@ -20,6 +26,7 @@ from robust.engine.sharding.again import workers_of
 from robust.engine.summary import FinishedCases, Summary
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.intervals import groups_needed
+from robust.metrics.outlines.kept import KeptScores
 from robust.metrics.scores import Condition
 from robust.plan.gates import GatesSpec
 from robust.plan.spec import AuditSpec
@@ -72,6 +79,8 @@ def collect_evidence(results: RunResults) -> Evidence:
     provenance, cells, summary = results.provenance, results.cells, results.summary
     plan, finished, workers = provenance.plan, results.finished, results.workers
     head, threshold = provenance.model["head"], float(provenance.model["threshold"])
+    by_class = not summary.task.record.is_segmentation
+    answers = _of_different_images(summary, finished.hashes)
     failures = Counter(
         reason
         for cell in cells
@@ -93,7 +102,9 @@ def collect_evidence(results: RunResults) -> Evidence:
         failures=failures,
         unfinished=len(results.cases) - len(finished.rows) - finished.broken,
         missing_stages=results.missing_stages,
-        predicted=_predicted(summary),
+        predicted=_predicted(summary) if by_class else {},
+        outlines=None if by_class else _outlines(summary),
+        windows=_windows(provenance),
         detection=results.detection,
         twin=results.twin,
         copies=results.copies,
@@ -101,11 +112,11 @@ def collect_evidence(results: RunResults) -> Evidence:
         groups_needed=_groups_needed(plan.gates),
         claim=claim_of(provenance),
         seed=plan.audit.seed,
-        within_one=_within_one(summary, head, threshold),
-        form=answer_form(_of_different_images(summary, finished.hashes), head, threshold),
+        within_one=by_class and _within_one(summary, head, threshold),
+        form=answer_form(answers, head, threshold) if by_class else AnswerForm(),
         declared_labels=provenance.model.get("answers") == "labels",
         grey_levels=provenance.model.get("grey_levels"),
-        clipped=_clipped(summary, finished.hashes, head, threshold),
+        clipped=_clipped(answers, head, threshold) if by_class else (0, 0),
         iterative=frozenset(cell.label for cell in cells if is_iterative(cell)),
         stuck=list(_stuck(plan.audit, cells, summary)),
         saturated=list(_saturated(plan.audit, cells, results.store, summary)),
@@ -154,11 +165,30 @@ def _within_one(summary: Summary, head: str, threshold: float) -> bool:
     return bool(((outputs >= -1e-6) & (outputs <= 1 + 1e-6)).all())
 
 
-def _clipped(
-    summary: Summary, hashes: Sequence[str], head: str, threshold: float
-) -> tuple[int, int]:
+def _outlines(summary: Summary) -> CleanOutlines:
+    scores = KeptScores(summary.clean.kept)
+    names = summary.task.record.structures
+    return CleanOutlines(names, scores.true_volume, scores.predicted_volume)
+
+
+def _windows(provenance: Provenance) -> tuple[str, str] | None:
+    """Of a transfer attack and of the audited model, as texts."""
+    surrogate = provenance.plan.scenarios.surrogate
+    if surrogate is None or "window" not in provenance.model:
+        return None
+    fields = ("window", "overlap", "blend")
+    return _window_text(surrogate.model_dump(include=set(fields))), _window_text(provenance.model)
+
+
+def _window_text(model: Mapping[str, Any]) -> str:
+    if model.get("window") is None:
+        return "the whole image"
+    sides = model["window"]
+    return f"{sides} pixels, overlap {model.get('overlap')}, {model.get('blend')} weights"
+
+
+def _clipped(logits: Array, head: str, threshold: float) -> tuple[int, int]:
     """Number of different images with the same extreme value of an output, and of all of them."""
-    logits = _of_different_images(summary, hashes)
     if head == "probabilities":
         logits = clipped_probabilities(logits, head, threshold)
     most = 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from robust.cases.case import CaseNotes, Cases
 from robust.diagnostics.answer_form import AnswerForm
+from robust.metrics.arrays import Array
 from robust.records import AttackResult, ComputedAgain, CopiedImages, Detection, Twin
 from robust.records.probe import Probed
 
@@ -38,6 +39,18 @@ class Stuck:
     """Number of such cases."""
     attacked: int
     """Number of cases that were attacked and evaluated."""
+
+
+@dataclass(frozen=True)
+class CleanOutlines:
+    """What is outlined in clean images, truly and by the model."""
+
+    structures: tuple[str, ...]
+    """Names of those that count."""
+    true_volume: Array
+    """`(n, structures)`."""
+    predicted_volume: Array
+    """`(n, structures)`."""
 
 
 @dataclass(frozen=True)
@@ -108,5 +121,10 @@ class Evidence:
     """Results of the probe; None where the plan switches it off."""
     differentiable: bool = True
     """Whether gradients lead through the model."""
+    outlines: CleanOutlines | None = None
+    """What is outlined in clean images; None of a model that answers classes."""
+    windows: tuple[str, str] | None = None
+    """The sliding windows that a transfer attack is made through, and that the model is shown; None
+    where there is no such attack."""
     again: ComputedAgain | None = None
     """What was computed again on another worker; None where there was none."""

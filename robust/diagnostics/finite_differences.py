@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from attacks import Model, Streams
-from attacks.losses import climb, margin
+from attacks.losses import AttackLoss, climb
 from robust.models.acceleration.memory import memory_ran_out
 from robust.models.proof import span
 from robust.records.probe import Gradients
@@ -30,21 +30,25 @@ FACTOR = 3.0
 
 
 def probe_gradients(model: Model, x: Tensor, y: Tensor, streams: Streams) -> Gradients:
-    """Compare the margin's predicted and real change on correctly classified `x (n, c, h, w)`."""
+    """Compare the margin's predicted and real change on cases `x (n, c, *space)` that are right.
+
+    Of outlines it is the mean margin of the pixels.
+    """
+    margin = AttackLoss("margin", y)
     with torch.no_grad():
         logits = model(x)
         signs = (streams.uniform(x) < 0.5).to(x) * 2 - 1
         after_large = model((x + LARGE_CHANGE * signs).clamp(0, 1))
         after_tiny = model((x + TINY_CHANGE * signs).clamp(0, 1))
-    moves = (after_large - logits).abs().amax(1) > MIN_CHANGE * span(logits)
-    steps = moves & (after_tiny == logits).all(1)
+    moves = (after_large - logits).abs().flatten(1).amax(1) > MIN_CHANGE * span(logits)
+    steps = moves & (after_tiny == logits).flatten(1).all(1)
     try:
-        _, gradient = climb(model, x, lambda z: margin(z, y))
+        _, gradient = climb(model, x, margin)
     except BaseException as error:  # a backward pass of foreign code may raise anything
         if isinstance(error, KeyboardInterrupt) or memory_ran_out(error):
             raise
         return Gradients(cases=len(x), missing=True, steps=int(steps.sum()))
-    before = margin(logits, y)
+    before = margin(logits)
     small = VANISHING * before.abs().mean()
     gradient = torch.nan_to_num(gradient, 0.0, 0.0, 0.0)
     vanishing = _predicted_change(gradient, x, LEVEL)[1] < small
@@ -54,9 +58,14 @@ def probe_gradients(model: Model, x: Tensor, y: Tensor, streams: Streams) -> Gra
         with torch.no_grad():
             after = model(moved)
         if length == TINY_CHANGE:
-            steps &= (after == logits).all(1)
-        ratio = (margin(after, y) - before) / predicted
-        usable = (predicted > RESOLUTION * logits.abs().amax(1)) & ~vanishing & ~compared & ~steps
+            steps &= (after == logits).flatten(1).all(1)
+        ratio = (margin(after) - before) / predicted
+        usable = (
+            (predicted > RESOLUTION * logits.abs().flatten(1).amax(1))
+            & ~vanishing
+            & ~compared
+            & ~steps
+        )
         compared |= usable
         misleading |= usable & ((ratio < 1 / FACTOR) | (ratio > FACTOR))
     return Gradients(

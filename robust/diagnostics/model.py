@@ -44,7 +44,12 @@ def weak_clean(e: Evidence) -> str | None:
     counts = Counter(entry.label for entry in e.cases.entries)
     label, most = counts.most_common(1)[0]
     share = most / len(e.cases)
-    if accuracy is None or len(counts) < 2 or _above_chance(e, accuracy.value, share):
+    if (
+        e.outlines is not None
+        or accuracy is None
+        or len(counts) < 2
+        or _above_chance(e, accuracy.value, share)
+    ):
         return None
     seen = [
         f"{percent_text(accuracy.value)} correct on clean images; always predicting "

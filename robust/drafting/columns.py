@@ -21,6 +21,8 @@ NO_PATIENT = r"age|sex|gender|birth|date|year|weight|height|name"
 """Words that say something of a patient, and not which one."""
 LABEL = r"label|class|diagnos|target|finding|grade|level|dx|category|disease|outcome|severity|y"
 """Words in the name of a label column, the likeliest first."""
+MASK = r"mask|segmentation|outline|annotation"
+"""Words in the name of a column of masks, whose cells name files as well."""
 READER = r"reader|rater|annotator|grader|observer|rad"
 SPLIT = r"split|fold|subset|partition|set"
 SIGNS = ("|", "\uff0c")
@@ -35,6 +37,8 @@ class Roles:
 
     files: tuple[str, ...]
     """Those that name images, as many as a row has images."""
+    masks: tuple[str, ...]
+    """Those that name the masks of images."""
     labels: tuple[str, ...]
     """Those that may be the label, the likeliest first."""
     one_hot: tuple[str, ...]
@@ -52,8 +56,11 @@ class Roles:
 
 def find_roles(columns: Mapping[str, Sequence[str]], index: ImageIndex) -> Roles:
     """The roles of the columns of a table, by their cells first and their names second."""
-    files = _files(columns, index)
-    left = {name: cells for name, cells in columns.items() if name and name not in files}
+    named = _files(columns, index)
+    masks = tuple(name for name in named if re.search(MASK, name, re.IGNORECASE))
+    masks = masks if len(masks) < len(named) else ()
+    files = tuple(name for name in named if name not in masks)
+    left = {name: cells for name, cells in columns.items() if name and name not in named}
     split = next((n for n, c in left.items() if _is_split(n, c)), None)
     left.pop(split or "", None)
     reader = _named(left, READER, lambda cells: len(set(cells)) > 1)
@@ -76,6 +83,7 @@ def find_roles(columns: Mapping[str, Sequence[str]], index: ImageIndex) -> Roles
     known = [name for name in labels if name_rank(name, LABEL) < 20]
     return Roles(
         files=files,
+        masks=masks,
         labels=tuple(labels),
         one_hot=one_hot,
         findings=binary if len(binary) > 1 and not one_hot and not known else (),

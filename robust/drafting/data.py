@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from robust.cases.cell_types import EMPTY_WORDS
-from robust.cases.formats import is_dicom, is_image
+from robust.cases.formats import is_dicom, is_image, is_nifti
 from robust.cases.index.findings import absence_among
 from robust.cases.split_names import split_meant
 from robust.cases.tables.beside import tables_in
@@ -32,6 +32,8 @@ PATTERNS = (
 _SAMPLE = 2000
 """Files whose names are looked at."""
 _MANIFEST = "cases.csv"
+_LABEL, _MASK = "label", "mask"
+"""Columns of a cases.csv."""
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 """Of the groups, where nothing else divides the images."""
 
@@ -124,7 +126,7 @@ def _draft_table(
 
 
 def _has_images(root: Path) -> bool:
-    return any(is_image(path) or is_dicom(path) for path in walk_files(root))
+    return any(is_image(path) or is_nifti(path) or is_dicom(path) for path in walk_files(root))
 
 
 def _draft_label(
@@ -135,6 +137,9 @@ def _draft_label(
         label = draft.get("data.label")
         if isinstance(label, str) and label in columns:
             _draft_values(draft, label, columns, roles, wanted)
+        return
+    if draft.has("data.mask") or (roles.masks and _LABEL not in columns):
+        _draft_mask(draft, roles.masks)
         return
     if several and finding in several:
         draft.set("data.label", finding, "The finding that is audited.")
@@ -193,6 +198,22 @@ def _draft_label(
         guess=True,
     )
     _draft_values(draft, label, columns, roles, wanted)
+
+
+def _draft_mask(draft: Draft, masks: Sequence[str]) -> None:
+    """Images with masks: the data are outlines of structures."""
+    if not masks:
+        return
+    own = (_MASK,) if _MASK in masks else masks
+    others = ", ".join(name for name in masks if name not in own)
+    draft.set(
+        "data.mask",
+        own[0] if len(own) == 1 else list(own),
+        "its cells name the masks of the images"
+        + (f"; other columns that name masks: {others}" if others else "")
+        + "; name the structures with classes",
+        guess=True,
+    )
 
 
 def _draft_values(

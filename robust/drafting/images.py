@@ -22,8 +22,8 @@ class ImageFacts:
     """What the images of a sample are."""
 
     sampled: int
-    sizes: tuple[tuple[int, int], ...]
-    """Height and width of each."""
+    sizes: tuple[tuple[int, ...], ...]
+    """Height and width of each; of a volume all three sides."""
     bits: tuple[int, ...]
     """Of a stored value, each that occurs."""
     grey: int
@@ -43,8 +43,7 @@ class ImageFacts:
         kinds = f"Files: {kinds}. " if kinds else ""
         if not self.sampled:
             return kinds.strip()
-        heights = sorted({height for height, _ in self.sizes})
-        widths = sorted({width for _, width in self.sizes})
+        sides = " x ".join(_range(sorted(set(of_axis))) for of_axis in zip(*self.sizes))
         colour = self.sampled - self.grey - self.grey_in_colour
         channels = [
             f"{count} {what}"
@@ -57,8 +56,8 @@ class ImageFacts:
         ]
         depth = " and ".join(map(str, self.bits))
         return (
-            f"{kinds}Of {counted(self.sampled, 'image')}: {_range(heights)} x "
-            f"{_range(widths)} pixels, {depth} bits, {', '.join(channels)}."
+            f"{kinds}Of {counted(self.sampled, 'image')}: {sides} pixels, {depth} bits, "
+            f"{', '.join(channels)}."
         )
 
 
@@ -72,9 +71,9 @@ def look_at_images(cases: Cases) -> ImageFacts:
         except InputError as error:
             problem = problem or str(error)
             continue
-        sizes.append((int(pixels.shape[0]), int(pixels.shape[1])))
+        sizes.append(tuple(map(int, pixels.shape[: 3 if pixels.ndim == 4 else 2])))
         bits.add(8 * pixels.dtype.itemsize)
-        grey += pixels.ndim == 2
+        grey += pixels.ndim == 2 or pixels.shape[-1] == 1
         grey_in_colour += bool(pixels.ndim == 3 and (pixels == pixels[:, :, :1]).all())
         in_file = isinstance(cases.entries[row].location, Path)  # DICOM says its bits itself
         twelve += bool(in_file and pixels.dtype.itemsize == 2 and pixels.max() < TWELVE_BITS)
@@ -92,7 +91,11 @@ def look_at_images(cases: Cases) -> ImageFacts:
 
 def _suffixes(locations: Sequence[object]) -> tuple[tuple[str, int], ...]:
     paths = [getattr(one, "path", one) for one in locations]
-    counts = Counter(path.suffix.lower() for path in paths if isinstance(path, Path))
+    counts = Counter(
+        ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+        for path in paths
+        if isinstance(path, Path)
+    )
     return tuple(counts.most_common())
 
 

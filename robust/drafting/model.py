@@ -78,7 +78,7 @@ def draft_input(draft: Draft, trial: Trial) -> None:
 
 def draft_preparation(
     draft: Draft,
-    images: Sequence[tuple[int, int]],
+    images: Sequence[tuple[int, ...]],
     classifier: Classifier,
     cases: Cases,
 ) -> None:

@@ -158,6 +158,8 @@ def _draft_reader(
 
 
 def _empty_classes(cases: Cases) -> list[str]:
+    if cases.outlines is not None:
+        return []
     present = {entry.label for entry in cases.entries}
     return [name for i, name in enumerate(cases.classes) if i not in present]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from robust.engine.cells import Cell, make_attacks, make_cells
 from robust.errors import InputError, did_you_mean
 from robust.plan.spec import Plan, label_of
+from robust.records.check import BY_EPS
 from robust.tasks.classification import ANY_ERROR
 from robust.units import format_threat, parse_threat, same_eps
 
@@ -22,7 +23,7 @@ def check_gates(plan: Plan, *, required: bool = False) -> None:
             "--gate needs gates: write a [gates] table into the plan, for example "
             'robust_accuracy = { "1/255" = 0.6 }'
         )
-    for name in ("robust_accuracy", "sensitivity", "specificity"):
+    for name in BY_EPS:
         wanted = getattr(gates, name)
         if isinstance(wanted, dict):
             cells = make_cells(plan.attacks, make_attacks(plan.attacks), plan.audit, ANY_ERROR)

@@ -23,7 +23,7 @@ SIDES = (448, 320, 256, 224, 192, 160, 128, 112, 96, 80, 64, 48)
 """Longest sides tried in turn until the pictures fit the budget."""
 
 Picture = npt.NDArray[np.uint8]
-_PICTURE = re.compile(r"\d+-(clean|eps\d+|eps\d+-difference)\.png")
+_PICTURE = re.compile(r"\d+-(clean|eps\d+)(-difference|-outlined)?\.png")
 
 
 def picture(image: Tensor) -> Picture:

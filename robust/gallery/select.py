@@ -2,51 +2,30 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
-from attacks import ThreatModel
-from robust.cases.case import Case
-from robust.engine.cells import Cell
-from robust.engine.run_store import Outcome
 from robust.engine.session import Session
 from robust.engine.summary import Summary
+from robust.gallery.exhibit import Chosen, ExhibitBuilder
 from robust.gallery.png import (
-    Picture,
-    difference,
-    picture,
     reduced_size,
     remove_pictures,
     write_pictures,
 )
-from robust.gallery.visibility import psnr, ssim
+from robust.gallery.replay import clean_outlines, replay
 from robust.metrics.arrays import Array
 from robust.metrics.worst_case import WorstCase
 from robust.plan.spec import ReportSpec
-from robust.records import Exhibit, ExhibitImage, Report
+from robust.records import Exhibit, Report
 
 CASES = 6
 MAX_EPS = 8
 """Most eps shown of a case, spread evenly over the plan's."""
-
-Replayed = Mapping[tuple[int, int], tuple[Tensor, Outcome]]
-"""Adversarial image and outcome, by the index of the case and the index of the cell."""
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A case for the gallery."""
-
-    place: int
-    """Index into the summary's cases."""
-    first_success: int | None
-    """Index of the smallest eps at which it was fooled; None: at none."""
 
 
 def make_gallery(folder: Path, session: Session, summary: Summary) -> tuple[Exhibit, ...]:
@@ -71,12 +50,17 @@ def make_gallery(folder: Path, session: Session, summary: Summary) -> tuple[Exhi
     if not chosen:
         return ()
     shown = shown_eps(len(threats), [one.first_success for one in chosen])
+    rows = {one.place: int(summary.rows[one.place]) for one in chosen}
+    again = {(row, int(worst[i].cell[place])) for place, row in rows.items() for i in shown}
     builder = ExhibitBuilder(
         cells=session.cells,
         summary=summary,
         threats=threats,
         shown=[(threats[i], worst[i]) for i in shown],
-        replayed=_replay(session, plan.audit.seed, summary, chosen, [worst[i] for i in shown]),
+        replayed=replay(
+            session, plan.audit.seed, sorted((row, cell) for row, cell in again if cell >= 0)
+        ),
+        clean=clean_outlines(session, list(rows.values())),
     )
     exhibits = [builder.build(number, one) for number, one in enumerate(chosen, 1)]
     side = write_pictures(folder, builder.pictures)
@@ -140,109 +124,8 @@ def load_existing(folder: Path, spec: ReportSpec) -> tuple[Exhibit, ...] | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     names = {e.image for e in report.gallery}
-    names |= {name for e in report.gallery for f in e.images for name in (f.image, f.difference)}
+    frames = [frame for e in report.gallery for frame in e.images]
+    names |= {name for f in frames for name in (f.image, f.difference, f.outlined)}
     same = (report.plan.get("report") or {}).get("gallery") == spec.gallery
     whole = all((folder / name).is_file() for name in names - {""})
     return report.gallery if same and whole else None
-
-
-def _replay(
-    session: Session,
-    seed: int,
-    summary: Summary,
-    chosen: Sequence[Chosen],
-    worst: Sequence[WorstCase],
-) -> Replayed:
-    wanted: dict[int, list[int]] = defaultdict(list)
-    for one in chosen:
-        for cell in {int(w.cell[one.place]) for w in worst} - {-1}:
-            wanted[cell].append(one.place)
-    found = {}
-    runner = session.runner
-    for number, (cell, places) in enumerate(sorted(wanted.items())):
-        session.progress(number, len(wanted), "example images")
-        by_row = {int(summary.rows[place]): place for place in places}
-        for batch in runner.load(sorted(by_row)):
-            x_adv, outcomes = runner.run(session.cells[cell], batch, seed)
-            for image, outcome in zip(x_adv, outcomes, strict=True):
-                found[by_row[outcome.row], cell] = image.cpu(), outcome
-    return found
-
-
-@dataclass(frozen=True)
-class ExhibitBuilder:
-    """Makes exhibits of chosen cases, and keeps their pictures by file name."""
-
-    cells: Sequence[Cell]
-    summary: Summary
-    threats: Sequence[ThreatModel]
-    """All threat models of the gallery's norm, eps ascending."""
-    shown: Sequence[tuple[ThreatModel, WorstCase]]
-    """Threat models that get an image, with their worst cases."""
-    replayed: Replayed
-    pictures: dict[str, tuple[Picture, bool]] = field(default_factory=dict)
-    """By file name: the pixels, and whether they show a difference."""
-
-    def build(self, number: int, one: Chosen) -> Exhibit:
-        """The exhibit of a case; its files are 1-clean.png, 1-eps0.png, 1-eps0-difference.png."""
-        case: Case = self.summary.cases[one.place]
-        clean = f"{number}-clean.png"
-        self.pictures[clean] = picture(case.image), False
-        prediction, probability = self._predicted(self.summary.clean.kept[one.place])
-        frames = []
-        for i, (threat, worst) in enumerate(self.shown):
-            cell, eps = int(worst.cell[one.place]), _finite(threat.eps)
-            if cell < 0:
-                frames.append(
-                    ExhibitImage(eps, "", prediction, probability, False, 0.0, 0.0, 0.0, clean, "")
-                )
-            else:
-                frames.append(self._frame(f"{number}-eps{i}", one.place, cell, case, eps))
-        height, width = case.image.shape[1:]
-        return Exhibit(
-            case=case.id,
-            label=self.summary.cases.classes[case.label],
-            prediction=prediction,
-            probability=probability,
-            smallest_success_eps=None
-            if one.first_success is None
-            else _finite(self.threats[one.first_success].eps),
-            norm=self.threats[0].norm,
-            image_size=(height, width),
-            display_size=(height, width),
-            image=clean,
-            images=tuple(frames),
-        )
-
-    def _frame(
-        self, name: str, place: int, cell: int, case: Case, eps: float | None
-    ) -> ExhibitImage:
-        """The adversarial image that a cell found for a case."""
-        x_adv, outcome = self.replayed[place, cell]
-        changed, factor = difference(x_adv, case.image)
-        self.pictures[f"{name}.png"] = picture(x_adv), False
-        if changed is not None:
-            self.pictures[f"{name}-difference.png"] = changed, True
-        return ExhibitImage(
-            eps,
-            self.cells[cell].label,
-            *self._predicted(outcome.kept),
-            success=outcome.success,
-            linf=outcome.linf,
-            l2=outcome.l2,
-            magnification=factor,
-            image=f"{name}.png",
-            difference="" if changed is None else f"{name}-difference.png",
-            psnr=psnr(x_adv, case.image),
-            ssim=ssim(x_adv, case.image),
-        )
-
-    def _predicted(self, logits: npt.NDArray[np.float64]) -> tuple[str, float]:
-        """The predicted class and its softmax probability."""
-        top = int(logits.argmax())
-        share = 1 / float(np.exp(logits - logits[top]).sum())
-        return self.summary.cases.classes[top], share
-
-
-def _finite(eps: float) -> float | None:
-    return eps if np.isfinite(eps) else None

@@ -29,11 +29,13 @@ def psnr(x_adv: Tensor, x: Tensor) -> float | None:
 def ssim(x_adv: Tensor, x: Tensor) -> float | None:
     """Mean SSIM of two images `(c, h, w)` in [0, 1]; None where they are equal or too small.
 
-    Of each channel, over all places at which the whole window lies in the image.
+    Of each channel, and of each slice of volumes `(c, d, h, w)`, over all places at which the whole
+    window lies in the image.
     """
-    if min(x.shape[1:]) < WINDOW or bool((x_adv == x).all()):
+    if min(x.shape[-2:]) < WINDOW or bool((x_adv == x).all()):
         return None
-    planes = zip(x_adv.double().numpy(force=True), x.double().numpy(force=True), strict=True)
+    both = (image.double().flatten(0, -3).numpy(force=True) for image in (x_adv, x))
+    planes = zip(*both, strict=True)
     return float(np.mean([_ssim(one, other) for one, other in planes]))
 
 

@@ -1,11 +1,10 @@
-"""Rates, medians and AUC with 95 % intervals by group: jackknife, effective sample size."""
+"""Rates, means, medians and AUC with 95 % intervals by group: jackknife, effective sample size."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from robust.metrics.intervals import (
     jackknife_variance,
     share_interval,
 )
+from robust.metrics.mean_intervals import mean_interval
 from robust.records import Estimate
 
 RATE_DOUBT, AUC_DOUBT = 2.0, 0.3
@@ -30,7 +30,7 @@ AUC_INNER = 0.015
 tails the truth would lie beyond the inner end more often than beyond the outer one."""
 
 FEWEST = 5
-"""Groups below which a rate or a median gets no interval: with fewer, none holds its level."""
+"""Groups below which a rate, mean or median gets no interval: with fewer, none holds its level."""
 FEWEST_EACH = 10
 """Groups with a positive, and with a negative, below which an AUC gets no interval."""
 
@@ -72,16 +72,15 @@ class ByGroup:
         return [self._rate(np.asarray(v, np.float64), np.asarray(m, bool)) for v, m in columns]
 
     def mean(self, values: npt.ArrayLike, mask: Mask, most: float = 1.0) -> Estimate | None:
-        """Mean of `values (n,)`, each from 0 to `most`, over the cases in `mask`.
-
-        None without a case. The interval is that of a share: the variance is by jackknife over the
-        groups, so that values within the bounds that vary less make it narrower.
-        """
-        share = self._rate(np.asarray(values, np.float64) / most, mask)
-        if share is None:
+        """Mean of `values (n,)`, each from 0 to `most`, over the cases in `mask`; None without."""
+        if not mask.any():
             return None
-        low, high = (None if end is None else end * most for end in (share.low, share.high))
-        return replace(share, value=share.value * most, low=low, high=high)
+        sums, sizes = self._sums(np.asarray(values, np.float64)[mask], self.codes[mask])
+        value, cases, groups = float(sums.sum() / sizes.sum()), int(mask.sum()), len(sizes)
+        if groups < FEWEST:
+            return Estimate(value, None, None, cases, groups, FEWEST)
+        low, high = mean_interval(sums, sizes, most)
+        return Estimate(value, min(low, value), max(high, value), cases, groups)
 
     def auc(self, scores: npt.ArrayLike, positive: npt.ArrayLike, mask: Mask) -> Estimate | None:
         """AUC over the cases in `mask`; None unless both sides occur."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,15 @@ from robust.models.weights import load_strictly, only_way
 _log = logging.getLogger(__name__)
 _DRAWING = threading.Lock()
 """torch has one random state for all threads: two networks must not be drawn from it at once."""
+
+
+@contextmanager
+def drawn_by_seed(seed: int | None) -> Iterator[None]:
+    """What is random inside is the same every time; torch's own random state stays as it was."""
+    with _DRAWING, torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        yield
 
 
 @dataclass(frozen=True)
@@ -60,9 +70,7 @@ def make_network(
             f"torchvision's pretrained {name} has auxiliary outputs; take timm:inception_v3, or "
             f"another network"
         )
-    with _DRAWING, torch.random.fork_rng(devices=[], enabled=seed is not None):
-        if seed is not None:
-            torch.manual_seed(seed)
+    with drawn_by_seed(seed):
         network = build_network(library, name, None, pretrained and state is None)
         place = put_head(network, head, f"{library}:{name}")
     if state is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -25,6 +25,7 @@ MODEL, WEIGHTS = TRAINED, "model.safetensors"
 VERSION = 1
 """Goes up whenever an older reader would misread a newer model.json."""
 File = TypeVar("File", bound=BaseModel)
+Read = TypeVar("Read")
 
 
 Side = Annotated[int, Field(ge=1, le=1 << 14)]
@@ -69,9 +70,19 @@ class ModelFile(BaseModel):
     weights_sha256: str
 
 
-def read_model_file(folder: Path) -> tuple[ModelFile, dict[str, Any]]:
-    """model.json of a classifier: the checked part, and its whole content; InputError."""
-    return read_checked(folder, ModelFile)
+class AnyModelFile(BaseModel):
+    """What model.json of either task says alike."""
+
+    model_config = ConfigDict(frozen=True)
+
+    architecture: str
+    classes: tuple[str, ...]
+
+
+def read_either(folder: Path) -> tuple[AnyModelFile, dict[str, Any]]:
+    """What model.json says alike of a classifier and a segmenter, and its whole content."""
+    content = _read_content(folder)
+    return _validated(folder, AnyModelFile, content), content
 
 
 def read_checked(folder: Path, kind: type[File]) -> tuple[File, dict[str, Any]]:
@@ -79,27 +90,42 @@ def read_checked(folder: Path, kind: type[File]) -> tuple[File, dict[str, Any]]:
 
     Raises InputError, also where it is that of a model for another task.
     """
+    content = _read_content(folder)
+    found, expected = (
+        "segmentation" if made else "classification"
+        for made in (content.get("task") == "segmentation", "task" in kind.model_fields)
+    )
+    if found != expected:
+        raise InputError(
+            f"{folder / MODEL} is that of a model for {found}, and {expected} is asked for: set "
+            f"task = '{found}' in [model], with data of that task"
+        )
+    return _validated(folder, kind, content), content
+
+
+def _read_content(folder: Path) -> dict[str, Any]:
+    """The content of model.json, not checked but for its version; InputError."""
     path = folder / MODEL
     require_trained(folder)
     text = read_bytes(path, MOST_TEXT)
-    try:
-        # Version first: what a newer one holds may not be checked by this one's rules.
-        content = pydantic.TypeAdapter(dict[str, Any]).validate_json(text)
-        if content.get("version") != VERSION:
-            raise InputError(
-                f"{path} has version {content.get('version')!r}, this version of robust reads "
-                f"{VERSION}; use the version that wrote it"
-            )
-        found, expected = (
-            "segmentation" if made else "classification"
-            for made in (content.get("task") == "segmentation", "task" in kind.model_fields)
+    # Version first: what a newer one holds may not be checked by this one's rules.
+    content = _checked(path, lambda: pydantic.TypeAdapter(dict[str, Any]).validate_json(text))
+    if content.get("version") != VERSION:
+        raise InputError(
+            f"{path} has version {content.get('version')!r}, this version of robust reads "
+            f"{VERSION}; use the version that wrote it"
         )
-        if found != expected:
-            raise InputError(
-                f"{path} is that of a model for {found}, and {expected} is asked for: set "
-                f"task = '{found}' in [model], with data of that task"
-            )
-        return kind.model_validate(content), content
+    return content
+
+
+def _validated(folder: Path, kind: type[File], content: dict[str, Any]) -> File:
+    return _checked(folder / MODEL, lambda: kind.model_validate(content))
+
+
+def _checked(path: Path, read: Callable[[], Read]) -> Read:
+    """What `read` returns; InputError where it finds another content than that of a training."""
+    try:
+        return read()
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -112,7 +138,7 @@ def read_checked(folder: Path, kind: type[File]) -> tuple[File, dict[str, Any]]:
 def load_trained(folder: str | Path, threshold: float = 0.5) -> Classifier:
     """The classifier of a folder that `robust train` wrote; InputError where it was changed."""
     folder = Path(folder)
-    model_file, _ = read_model_file(folder)
+    model_file, _ = read_checked(folder, ModelFile)
     state = read_state_dict(folder / WEIGHTS)
     _check_size(model_file, state, folder)
     classifier = make_classifier(model_file, threshold)

@@ -79,6 +79,8 @@ class GatesSpec(BaseModel):
     """Sensitivity in the worst case over all attacks, by eps."""
     specificity: BoundByEps = None
     """Specificity in the worst case over all attacks, by eps."""
+    dice: BoundByEps = None
+    """Mean Dice in the worst case over all attacks, by eps (segmentation)."""
     detector_auc: BoundByName = None
     """AUC of a detector on the key attack, against the clean images of the same cases (paired), by
     the detector's name; a single number is for every detector."""

@@ -14,7 +14,7 @@ from robust.units import NORMS, parse_threat
 LARGEST = 1e12
 """No number of a report comes near; a figure cannot be drawn of much larger ones."""
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-BY_EPS = ("robust_accuracy", "sensitivity", "specificity")
+BY_EPS = ("robust_accuracy", "sensitivity", "specificity", "dice")
 BY_DETECTOR = ("detector_auc", "adaptive_auc", "withstands")
 """Gates with one bound for all, or with one for each eps or detector."""
 FALSE_ALARM_RATES = ("0.01", "0.05", "0.1")

@@ -13,7 +13,8 @@ class Estimate:
     """A number with its 95 % interval by group; without one where no method is known to hold."""
 
     value: float
-    """The point estimate: a share or an AUC in [0, 1], or a distance in [0, 1] pixel units."""
+    """The point estimate: a share, a mean or an AUC in [0, 1], a distance in [0, 1] pixel units, or
+    one between outlines in mm or pixels."""
     low: float | None
     """Lower end of the 95 % interval, in the units of `value`; never above it. None where there is
     no interval."""

@@ -116,6 +116,14 @@ _TEXTS = (
         voids="attacks",
     ),
     FlagText(
+        "few clean images outlined well",
+        "fewer than half of the clean images are outlined well",
+        "labels, preprocessing or weights may not belong together; and only images that are "
+        "outlined well are attacked: figures under attack stand for the easy ones",
+        "check the class numbers of the masks, mean, std, size and window, or lower dice in "
+        "[segmentation]",
+    ),
+    FlagText(
         "constant predictions",
         "the model reads images as other classes than its most frequent reading less than a tenth "
         "as often as the labels have other classes than their most frequent one",
@@ -289,6 +297,21 @@ _TEXTS = (
         probed=True,
     ),
     FlagText(
+        "one step as strong as many",
+        "at one eps, an attack of a single step lowers the mean Dice by nine tenths or more of "
+        "what the strongest attack of many steps does",
+        "many steps should find more: they may be too few or too short, or their gradients may "
+        "mislead; then the outlines are less robust than they look",
+        "raise steps, try APGD, SegPGD and CosPGD, and look for masked gradients",
+    ),
+    FlagText(
+        "another window in the attack",
+        "the images of a transfer attack are made through another sliding window than the audited "
+        "model is shown",
+        "another function is attacked than is judged, so that the attack looks weaker than it is",
+        "give the surrogate the same window, overlap and blend",
+    ),
+    FlagText(
         "input is rounded",
         "on at least 25 % of the probed cases, and at least 3, a change of a tenth of a grey level "
         "leaves every logit identical, and a larger change does not; or an endpoint takes bytes",
@@ -409,6 +432,19 @@ _TEXTS = (
         "a class has no case",
         "accuracy says little, and AUC, sensitivity or specificity nothing, without every class",
         "audit a split that holds all classes",
+    ),
+    FlagText(
+        "structures missing from masks",
+        "a structure that counts is missing in more than 5 % of the masks",
+        "where it is missing and nothing is predicted, its Dice is 0/0 and is left out of the "
+        "mean; where something is predicted, it is 0: its figures stand for fewer cases",
+        "look at `cases` and `invented` of the structure",
+    ),
+    FlagText(
+        "gaps in masks",
+        "a structure is missing in at most 5 % of the masks, and the model outlines it there",
+        "it may have been forgotten when the masks were drawn: a right outline then has Dice 0",
+        "look at these masks; mark what was not outlined with the value 255",
     ),
     FlagText(
         "few attacked images for detectors",

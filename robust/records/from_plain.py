@@ -22,6 +22,10 @@ def record_from(kind: Any, raw: Any) -> Any:
         return kind(**{name: record_from(hints[name], value) for name, value in fields.items()})
     if origin in (types.UnionType, typing.Union):
         return None if raw is None else record_from(arguments[0], raw)
+    if origin is typing.Literal:
+        if raw not in arguments:
+            raise TypeError(f"{type(raw).__name__} in place of one of {arguments}")
+        return raw
     if origin is tuple:
         values = _expect(raw, list | tuple, "a list")
         kinds = arguments[:1] * len(values) if arguments[1:] == (...,) else arguments

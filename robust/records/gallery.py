@@ -14,9 +14,10 @@ class ExhibitImage:
     attack: str
     """Name of the attack with the most damaging image; empty where none beat the clean image."""
     prediction: str
-    """Class that the model predicts on this image."""
-    probability: float
-    """Softmax probability of that class, in [0, 1]; not a calibrated confidence."""
+    """Class that the model predicts on this image; empty where it outlines structures."""
+    probability: float | None
+    """Softmax probability of that class, in [0, 1]; not a calibrated confidence. None where the
+    model outlines structures."""
     success: bool
     """Whether this image reaches the attack's goal."""
     linf: float
@@ -34,7 +35,13 @@ class ExhibitImage:
     """Peak signal-to-noise ratio to the clean image, in dB; None where nothing was changed."""
     ssim: float | None = None
     """Structural similarity to the clean image (Wang et al. 2004), at most 1, the mean of the
-    channels; None where nothing was changed or the image is smaller than the window."""
+    channels (of a volume, of all slices); None where nothing was changed or the image is smaller
+    than the window."""
+    dice: float | None = None
+    """Dice of the case on this image, the mean over its structures; None for classes."""
+    outlined: str = ""
+    """File name of the image with outlines over it: the true ones, the model's without attack and
+    under this attack; empty for classes."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +51,12 @@ class Exhibit:
     case: str
     """Identifier of the case."""
     label: str
-    """Class that the case has."""
+    """Class that the case has; empty where it has outlines."""
     prediction: str
-    """Class that the model predicts on the clean image."""
-    probability: float
-    """Softmax probability of that class, in [0, 1]; not a calibrated confidence."""
+    """Class that the model predicts on the clean image; empty where it outlines structures."""
+    probability: float | None
+    """Softmax probability of that class, in [0, 1]; not a calibrated confidence. None where the
+    model outlines structures."""
     smallest_success_eps: float | None
     """Smallest eps of the plan at which an attack of the run succeeded; None where none did."""
     norm: str
@@ -61,6 +69,13 @@ class Exhibit:
     """File name of the clean image within the run's gallery folder."""
     images: tuple[ExhibitImage, ...]
     """The adversarial images, eps ascending."""
+    dice: float | None = None
+    """Dice of the case without attack, the mean over its structures; None for classes."""
+    shown_slice: int | None = None
+    """Of a volume: number of the slice that the files show, from 1, along its first axis; the one
+    in which most voxels are outlined wrongly at the largest eps. None for images."""
+    slices: int | None = None
+    """Number of slices of the volume; None for images."""
 
 
 @dataclass(frozen=True)

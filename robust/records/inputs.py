@@ -9,6 +9,40 @@ from typing import Any
 from robust.records.copies import CopiedImages
 from robust.records.workers import Workers
 
+CLASSIFICATION = "classification"
+SEGMENTATION = "segmentation"
+
+
+@dataclass(frozen=True)
+class AuditedTask:
+    """The task of an audit, as a report names it; the fields below the name are segmentation's."""
+
+    name: str = CLASSIFICATION
+    """`classification` or `segmentation`."""
+    structures: tuple[str, ...] = ()
+    """Names of the structures that count, in order; the background is none."""
+    overlapping: bool = False
+    """Whether a pixel may belong to several structures."""
+    dice: float = 0.7
+    """A case is outlined well where its Dice, the mean over its structures, is at least this."""
+    drop: float = 1.0
+    """And where an attack has lowered that by no more than this."""
+    tolerance: float = 1.0
+    """Of surface Dice: how far apart two borders may lie and still agree, in `unit`."""
+    change: float = 0.25
+    """Of the goals grow and shrink: by what share of the true volume."""
+    touch: str = "image"
+    """Where the attacker may change pixels: `image`, `inside` or `outside` the structures."""
+    unit: str = "pixels"
+    """Of distances: `mm` where the spacing of all images is known, else `pixels`."""
+    volumes: bool = False
+    """Whether cases are volumes."""
+
+    @property
+    def is_segmentation(self) -> bool:
+        """Whether the model outlines structures."""
+        return self.name == SEGMENTATION
+
 
 @dataclass(frozen=True)
 class AuditedData:
@@ -84,8 +118,9 @@ class AuditedModel:
     """The audited output of a multilabel model, as an index; None for other models."""
     channels: int | None = 3
     """Number of channels that the network expects; None: those of each image."""
-    size: tuple[int, int] | None = None
-    """Height and width that images are resized to, in pixels; None where they keep theirs."""
+    size: tuple[int, ...] | None = None
+    """Height and width (of a volume: depth, height, width) that images are resized to, in pixels;
+    None where they keep theirs."""
     interpolation: str = "bilinear"
     """How images are resized."""
     fit: str = "squash"
@@ -98,6 +133,18 @@ class AuditedModel:
     """Which output stands for each class, matched by name; None where they stand in order."""
     output_key: str | int | None = None
     """Which of several tensors the network returns as its logits; None where that is plain."""
+    overlapping: bool = False
+    """Of a segmenter: whether a pixel may belong to several structures."""
+    spatial_dims: int | None = None
+    """2 for images, 3 for volumes; None where the network takes both, or does not tell."""
+    multiple_of: int | None = None
+    """Of a segmenter: images are padded with zeros to a multiple of so many pixels."""
+    window: tuple[int, ...] | None = None
+    """Of a segmenter: sides of the sliding window, in pixels; None where whole images are shown."""
+    overlap: float = 0.0
+    """Share of a window that the next one covers too."""
+    blend: str = ""
+    """How windows are weighed where they overlap: `gaussian` or `constant`; empty without one."""
     mean: tuple[float, ...] = ()
     """Per channel: subtracted from pixels in [0, 1] before the network."""
     std: tuple[float, ...] = ()

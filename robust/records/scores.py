@@ -38,15 +38,16 @@ class OutlineScores:
     cases: int
     """Number of cases with the structure."""
     dice: Estimate | None
-    """Mean Dice."""
+    """Mean Dice, in [0, 1]."""
     iou: Estimate | None
-    """Mean intersection over union."""
+    """Mean intersection over union, in [0, 1]."""
     surface_dice: Estimate | None
     """Mean surface Dice: the share of both borders that lies within the tolerance of the other."""
     hd95: Estimate | None
     """Mean 95th percentile of the distances between the borders, in mm or pixels."""
     volume_error: Estimate | None
-    """Mean of |predicted - true| / true volume, over the cases with the structure."""
+    """Mean of |predicted - true| / true volume, over the cases with the structure. Each counts at
+    most 1, so that nothing is worse than to miss the structure."""
     missed: Estimate | None
     """Share of the cases with the structure in which no pixel of it is found."""
     invented: Estimate | None
@@ -188,6 +189,12 @@ class AttackResult:
     specificity = _Score()
     auc = _Score()
     attacker_auc = _Score()
+    dice = _Score()
+
+    @property
+    def outlines(self) -> Mapping[str, OutlineScores]:
+        """The scores of each structure, by name: `result.outlines["lung"].dice`."""
+        return self.scores.outlines
 
     @property
     def condition(self) -> str:

@@ -69,15 +69,25 @@ def _png(rendering: Rendering) -> dict[str, bytes]:
 
 
 def _csv(rendering: Rendering) -> dict[str, bytes]:
-    from robust.report.formats.csv_tables import MATRIX, RESULTS, results_csv, transfer_csv
+    from robust.report.formats.csv_tables import (
+        MATRIX,
+        RESULTS,
+        STRUCTURES,
+        results_csv,
+        structures_csv,
+        transfer_csv,
+    )
 
     report, stem = rendering.report, _plain_stem(rendering)
     results = _bytes(results_csv(report))
     if stem != "report":
         return {f"{stem}.csv": results}
-    if report.detection is None:
-        return {RESULTS: results}
-    return {RESULTS: results, MATRIX: _bytes(transfer_csv(report.detection))}
+    files = {RESULTS: results}
+    if report.task.is_segmentation:
+        files[STRUCTURES] = _bytes(structures_csv(report))
+    if report.detection is not None:
+        files[MATRIX] = _bytes(transfer_csv(report.detection))
+    return files
 
 
 FORMATS: dict[str, Callable[[Rendering], dict[str, bytes]]] = {

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from robust.metrics.intervals import clopper_pearson
 from robust.metrics.intervals import groups_needed as groups_needed
+from robust.metrics.mean_intervals import mean_interval
 from robust.metrics.operating_point import groups_needed_for
 from robust.records import (
     FLAG_TEXTS,
@@ -22,13 +26,15 @@ from robust.records.flags import Voided, voiding
 from robust.records.verdicts import WITHHELD
 from robust.report.text.format import (
     FALSE_ALARM_RATE,
-    bracket,
     counted,
+    decimal,
     listed,
     percent,
     plain,
     short,
 )
+from robust.report.text.vocabulary import GateWords
+from robust.report.text.words import words
 from robust.units import eps_text, norm_text, parse_threat, same_eps
 
 GateOutcome = Literal["passed", "failed", "undecided"]
@@ -71,12 +77,15 @@ class _Figure:
     path: str
     percent: bool = True
     note: str = ""
+    perfect: str = "all were correct"
+    """The best result that there could be, to follow `even if`."""
+    mean: bool = False
+    """Whether it is a mean of values in [0, 1], and not a share."""
 
     @property
     def text(self) -> str:
-        if self.percent:
-            return f"{percent(self.estimate)}{self.note}"
-        return f"{self.estimate.value:.3f} {bracket(self.estimate, 1, 3)}"
+        number = percent(self.estimate) if self.percent else decimal(self.estimate)
+        return f"{number}{self.note}"
 
     def share(self, value: float, digits: str = "g") -> str:
         """A value in the units of the figure."""
@@ -92,8 +101,9 @@ def judge_gates(report: Report) -> tuple[GateResult, ...]:
     gates: Mapping[str, Any] = report.plan.get("gates") or {}
     results: list[GateResult] = []
     if (required := gates.get("clean_accuracy")) is not None:
-        results.append(_rate("clean accuracy", required, report.clean, "accuracy", "/clean"))
-    for entry in ("robust_accuracy", "sensitivity", "specificity"):
+        said = _words(report, "clean_accuracy")
+        results.append(_rate(said.name, required, report.clean, "accuracy", "/clean", said))
+    for entry in ("robust_accuracy", "sensitivity", "specificity", "dice"):
         if (required := gates.get(entry)) is not None:
             found = _worst_case(report, entry, required)
             results += [_unless_void(result, report.flags, "robustness") for result in found]
@@ -130,19 +140,24 @@ def _is_probed(report: Report) -> bool:
     return doubts.get("probe", True) is not False
 
 
+def _words(report: Report, entry: str) -> GateWords:
+    """How a gate names its number; a score that the task does not have keeps its own name."""
+    return words(report).gates.get(entry) or GateWords(entry.replace("_", " "))
+
+
 def _compare(name: str, required: float, figure: _Figure) -> GateResult:
     """One figure against what is required of its lower bound."""
     required_text = figure.share(required)
-    perfect = clopper_pearson(figure.groups, figure.groups)[0]
+    perfect = _perfect_bound(figure.groups, mean=figure.mean)
     outcome: GateOutcome = "failed"
     if figure.estimate.is_below(required):
         why = f"{figure.text}: the whole interval lies below {required_text}"
     elif perfect < required:
         outcome = "undecided"
         why = (
-            f"{counted(figure.groups, 'group')} cannot show it: even if all were correct, the "
+            f"{counted(figure.groups, 'group')} cannot show it: even if {figure.perfect}, the "
             f"lower bound would be {figure.share(perfect, '.1f' if figure.percent else '.3f')}; "
-            f"showing {required_text} needs {groups_needed(required)} groups "
+            f"showing {required_text} needs {_groups_needed(required, figure)} groups "
             f"(observed: {figure.text})"
         )
     elif figure.bound is not None and figure.bound >= required:
@@ -152,27 +167,43 @@ def _compare(name: str, required: float, figure: _Figure) -> GateResult:
     return GateResult(name, outcome, why, required, figure.bound, figure.estimate, figure.path)
 
 
+def _perfect_bound(groups: int, *, mean: bool) -> float:
+    """The lower bound of a share, or of a mean in [0, 1], that is 1 on so many groups."""
+    if not mean:
+        return clopper_pearson(groups, groups)[0]
+    return mean_interval(np.ones(groups), np.ones(groups), 1.0)[0]
+
+
+def _groups_needed(required: float, figure: _Figure) -> int:
+    if not figure.mean:
+        return groups_needed(required)
+    more = itertools.count(figure.groups + 1)
+    return next(groups for groups in more if _perfect_bound(groups, mean=True) >= required)
+
+
 def _worst_case(
     report: Report, entry: str, required: float | Mapping[str, float]
 ) -> Iterator[GateResult]:
     """A score of the worst case, at each eps that is named or at the largest."""
-    what = entry.replace("_", " ")
+    said = _words(report, entry)
     if not isinstance(required, Mapping):
         row = report.worst
-        path = _path(report, row)
-        yield _rate(f"{what} at {_threat(row.norm, row.eps)}", required, row, entry, path)
+        name = f"{said.name} at {_threat(row.norm, row.eps)}"
+        yield _rate(name, required, row, entry, _path(report, row), said)
         return
     for key, bound in required.items():
         norm, eps = parse_threat(key, report.plan["audit"]["norm"])
-        name = f"{what} at {_threat(norm, eps)}"
+        name = f"{said.name} at {_threat(norm, eps)}"
         rows = [r for r in report.worst_cases if r.norm == norm and same_eps(r.eps, eps)]
         if rows:
-            yield _rate(name, bound, rows[0], entry, _path(report, rows[0]))
+            yield _rate(name, bound, rows[0], entry, _path(report, rows[0]), said)
         else:
             yield GateResult(name, "undecided", "no attack was run at that eps", bound)
 
 
-def _rate(name: str, required: float, row: AttackResult, entry: str, path: str) -> GateResult:
+def _rate(
+    name: str, required: float, row: AttackResult, entry: str, path: str, said: GateWords
+) -> GateResult:
     """A score of one result; cases that could not be evaluated must not help a gate."""
     estimate: Estimate | None = getattr(row.scores, entry)
     if estimate is None:
@@ -183,13 +214,16 @@ def _rate(name: str, required: float, row: AttackResult, entry: str, path: str) 
         return GateResult(name, "undecided", why, required)
     counted_share = estimate.cases / (estimate.cases + row.failed)
     bound = None if estimate.low is None else estimate.low * counted_share
-    note = f", {counted(row.failed, 'case')} that could not be evaluated counted as misread"
+    note = f", {counted(row.failed, 'case')} that could not be evaluated counted as {said.lost}"
     figure = _Figure(
         estimate,
         bound,
         estimate.groups,
         f"{path}/scores/{entry}",
+        percent=entry != "dice",
+        mean=entry == "dice",
         note=note if row.failed else "",
+        perfect=said.perfect,
     )
     return _compare(name, required, figure)
 

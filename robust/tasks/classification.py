@@ -17,7 +17,7 @@ from robust.metrics.arrays import Array, Mask
 from robust.metrics.by_group import ByGroup
 from robust.metrics.scores import Condition, Scorer
 from robust.plan.spec import AuditSpec, Plan
-from robust.records.task import AuditedTask
+from robust.records.inputs import AuditedTask
 from robust.tasks.contract import Batch
 
 MOST_TARGETS = 10
@@ -140,6 +140,10 @@ class Classification:
 
     def region(self, batch: Batch) -> None:
         """The whole image."""
+        return None
+
+    def outlines(self, batch: Batch, logits: Tensor | None = None) -> None:
+        """There are none."""
         return None
 
     def scorer(self, by_group: ByGroup, cases: Cases, clean: Condition) -> Scorer:

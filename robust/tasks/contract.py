@@ -16,7 +16,7 @@ from robust.metrics.by_group import ByGroup
 from robust.metrics.scores import Condition
 from robust.plan.spec import Plan
 from robust.records import Scores
-from robust.records.task import AuditedTask
+from robust.records.inputs import AuditedTask
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,12 @@ class Task(Protocol):
 
     def region(self, batch: Batch) -> Tensor | None:
         """Where the attacker may touch, `(n, 1, *space)` bool; None: everywhere."""
+
+    def outlines(self, batch: Batch, logits: Tensor | None = None) -> Tensor | None:
+        """Where each structure is, `(n, S, *space)` bool: by these logits, or without in truth.
+
+        None where there are no structures.
+        """
 
     def scorer(self, by_group: ByGroup, cases: Cases, clean: Condition) -> TaskScorer:
         """What scores these cases, whose clean predictions are `clean`."""

@@ -22,7 +22,7 @@ from robust.metrics.outlines.scorer import ROUNDING, OutlineScorer, OutlineStand
 from robust.metrics.outlines.scores import kept_scores
 from robust.metrics.scores import Condition
 from robust.plan.spec import Plan
-from robust.records.task import SEGMENTATION, AuditedTask
+from robust.records.inputs import SEGMENTATION, AuditedTask
 from robust.tasks.contract import Batch
 
 SCALE = 10.0
@@ -194,6 +194,10 @@ class Segmentation:
         inside = self._layers(batch.y).any(1, keepdim=True)
         return inside if self.record.touch == "inside" else ~inside
 
+    def outlines(self, batch: Batch, logits: Tensor | None = None) -> Tensor:
+        """Of the structures that count."""
+        return self._layers(batch.y if logits is None else self._predicted(logits))
+
     def scorer(self, by_group: ByGroup, cases: Cases, clean: Condition) -> OutlineScorer:
         """Dice and the like."""
         return OutlineScorer(by_group, clean.kept, self.record.structures, self.standard)
@@ -220,13 +224,20 @@ class Segmentation:
         target = None if case.target_mask is None else case.target_mask.numpy()
         return kept_scores(
             predicted,
-            _mask_of(case).numpy(),
+            self._counted(_mask_of(case)).numpy(),
             structures=self.numbers,
             overlapping=self.record.overlapping,
             spacing=case.spacing if self.record.unit == "mm" else None,
             tolerance=self.record.tolerance,
             target_mask=target,
         )
+
+    def _counted(self, mask: Tensor) -> Tensor:
+        """The mask of a case, its structures that do not count marked so."""
+        if self.record.overlapping or len(self.numbers) == len(self.classes) - 1:
+            return mask
+        others = [k for k in range(1, len(self.classes)) if k not in self.numbers]
+        return mask.masked_fill(torch.isin(mask, torch.tensor(others)), NOT_OUTLINED)
 
     def _as_labels(self, masks: Tensor) -> Tensor:
         y = masks.long()

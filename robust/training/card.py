@@ -1,4 +1,4 @@
-"""The model card of a trained classifier in Markdown; it names no file and no patient."""
+"""The model card of a trained network in Markdown; it names no file and no patient."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ _COPIES_LEFT = (
     "are not looked for, so the results may still be too good."
 )
 ROWS = ("accuracy", "sensitivity", "specificity", "auc")
+OUTLINE_ROWS = {
+    "dice": "Dice",
+    "surface_dice": "surface Dice",
+    "hd95": "HD95",
+    "missed": "share missed",
+    "invented": "share invented",
+}
+"""Scores of a structure, by their name in the record."""
 
 
 def card(content: Mapping[str, Any], *, has_plan: bool) -> str:
@@ -35,7 +43,23 @@ def card(content: Mapping[str, Any], *, has_plan: bool) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _outlines(content: Mapping[str, Any]) -> bool:
+    return content.get("task") == "segmentation"
+
+
+def _structures(content: Mapping[str, Any]) -> list[str]:
+    """The classes without the background."""
+    return list(content["classes"][0 if content["overlapping"] else 1 :])
+
+
 def _description(content: Mapping[str, Any]) -> str:
+    if _outlines(content):
+        kind = "volumes" if content["preprocessing"]["spatial_dims"] == 3 else "images"
+        overlap = ", which may overlap" if content["overlapping"] else ""
+        return (
+            f"A segmenter of {kind}: {_text(content['architecture'])}. It outlines "
+            f"{', '.join(map(_text, _structures(content)))}{overlap}."
+        )
     head = content["head"]
     kinds = {
         "plain": "with a new last layer",
@@ -54,8 +78,8 @@ def _data(data: Mapping[str, Any]) -> str:
     classes = list(next(iter(data["splits"].values()))["classes"])
     rows = [
         f"| {role} | {s['cases']} | {s['groups'] if s['grouped'] else 'unknown'} | "
-        + " | ".join(str(s["classes"][name]) for name in classes)
-        + f" | `{s['fingerprint'][:16]}` |"
+        + "".join(f"{s['classes'][name]} | " for name in classes)
+        + f"`{s['fingerprint'][:16]}` |"
         for role, s in data["splits"].items()
     ]
     table = _table(["split", "images", "groups", *map(_text, classes), "hash of the index"], rows)
@@ -83,41 +107,75 @@ def _copies(found: Mapping[str, Any]) -> str:
 
 
 def _images(given: Mapping[str, Any]) -> str:
-    size = f"{given['size'][0]} x {given['size'][1]} pixels" if given["size"] else "as they come"
+    size = _pixels(given["size"]) if given["size"] else "as they come"
+    if "fit" in given:
+        size += f" ({given['fit']}, {given['interpolation']})"
+    elif given["window"]:
+        size += f", in windows of {_pixels(given['window'])}"
+    elif given["multiple_of"]:
+        size += f", padded to multiples of {given['multiple_of']}"
     return (
-        f"Displayed pixels in [0, 1]; size: {size} ({given['fit']}, {given['interpolation']}); "
-        f"channels: {given['channels']}; then (pixel - mean) / std with mean {_list(given['mean'])}"
-        f" and std {_list(given['std'])}."
+        f"Displayed pixels in [0, 1]; size: {size}; channels: {given['channels']}; then "
+        f"(pixel - mean) / std with mean {_list(given['mean'])} and std {_list(given['std'])}."
     )
+
+
+def _pixels(sides: list[int]) -> str:
+    return f"{' x '.join(map(str, sides))} pixels"
+
+
+def _class_rows(content: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What is said of a classifier, by its name: one value for each split."""
+    splits = [split["scores"] for split in content["metrics"].values()]
+    names = {row: row.upper() if row == "auc" else row for row in ROWS}
+    rows = {label: [scores[row] for scores in splits] for row, label in names.items()}
+    rows = {label: values for label, values in rows.items() if any(values)}
+    recall = {
+        f"recall of {_text(name)}": [scores["recall"][name] for scores in splits]
+        for name in content["classes"]
+    }
+    return {**rows, **recall}
+
+
+def _outline_rows(content: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The same of a segmenter."""
+    splits = [split["scores"] for split in content["metrics"].values()]
+    rows = {"Dice": [scores["dice"] for scores in splits]}
+    for name in _structures(content):
+        for row, label in OUTLINE_ROWS.items():
+            values = [scores["outlines"][name][row] for scores in splits]
+            if any(values):
+                rows[f"{_text(name)}: {label}"] = values
+    return rows
 
 
 def _results(content: Mapping[str, Any]) -> str:
     metrics, splits = content["metrics"], content["data"]["splits"]
-    names = {row: row.upper() if row == "auc" else row for row in ROWS}
-    rows = []
-    for row, label in names.items():
-        values = [scores["scores"][row] for scores in metrics.values()]
-        if any(values):
-            rows.append(f"| {label} | " + " | ".join(map(_interval, values)) + " |")
-    for name in content["classes"]:
-        values = [scores["scores"]["recall"][name] for scores in metrics.values()]
-        rows.append(f"| recall of {_text(name)} | " + " | ".join(map(_interval, values)) + " |")
+    found = _outline_rows(content) if _outlines(content) else _class_rows(content)
+    rows = [
+        f"| {label} | " + " | ".join(map(_interval, values)) + " |"
+        for label, values in found.items()
+    ]
     table = _table(["", *metrics], rows)
     units = ", ".join(
         f"{role}: {splits[role]['groups']} groups" if splits[role]["grouped"] else f"{role}: images"
         for role in metrics
     )
-    auc = "the findings against the rest" if content["findings"] else "each class against the rest"
+    if _outlines(content):
+        meaning = (
+            "The Dice of a case is the mean over its structures. Distances are in millimetres, or "
+            "in pixels where no spacing is known."
+        )
+    else:
+        side = "the findings" if content["findings"] else "each class"
+        meaning = f"AUC: {side} against the rest. The predicted class has the largest output."
     once = (
         "The epoch was chosen on val, so the results on val are too good. Test was used once, at "
         "the end."
         if "test" in metrics
         else "The epoch was chosen on val, so these results are too good; there was no test split."
     )
-    return (
-        f"{table}\n\n95 % intervals by group ({units}). AUC: {auc}. The predicted "
-        f"class has the largest output. {once}"
-    )
+    return f"{table}\n\n95 % intervals by group ({units}). {meaning} {once}"
 
 
 def _training(content: Mapping[str, Any]) -> str:
@@ -135,7 +193,8 @@ def _training(content: Mapping[str, Any]) -> str:
         f"From {start}; {spec['optimiser']}, learning rate {spec['lr']:g} ({spec['schedule']}), "
         f"batches of {spec['batch']}, seed {spec['seed']}. Epoch {training['best_epoch']} of "
         f"{training['epochs']} was chosen for its "
-        + ("robust accuracy" if hard else "AUC")
+        + ("robust " if hard else "")
+        + ("Dice" if _outlines(content) else "accuracy" if hard else "AUC")
         + " on val. All settings are in recipe.toml, the training curves in curves.png."
     )
     text += "".join(map(_computed_on, training["computed_on"]))
@@ -161,17 +220,30 @@ def _computed_on(on: Mapping[str, Any]) -> str:
     return text
 
 
-def _limits(content: Mapping[str, Any], has_plan: bool) -> str:
-    weakest = min(
-        (scores["scores"]["recall"][name]["groups"], role, name)
-        for role, scores in content["metrics"].items()
+def _rarest(content: Mapping[str, Any]) -> str:
+    """The class or structure with the fewest groups or cases."""
+    splits = {role: split["scores"] for role, split in content["metrics"].items()}
+    if _outlines(content):
+        count, role, name = min(
+            (scores["outlines"][name]["cases"], role, name)
+            for role, scores in splits.items()
+            for name in _structures(content)
+        )
+        return f"The rarest structure is {_text(name)} in {role}, with {count} cases."
+    count, role, name = min(
+        (scores["recall"][name]["groups"], role, name)
+        for role, scores in splits.items()
         for name in content["classes"]
-        if scores["scores"]["recall"][name]
+        if scores["recall"][name]
     )
+    return f"The smallest class is {_text(name)} in {role}, with {count} groups."
+
+
+def _limits(content: Mapping[str, Any], has_plan: bool) -> str:
     lines = [
         "All splits come from one source. Results at another hospital or on another device are not "
         "known. A network may learn the camera instead of the disease.",
-        f"The smallest class is {_text(weakest[2])} in {weakest[1]}, with {weakest[0]} groups.",
+        _rarest(content),
         "The model answers for every image, also for images of another kind, often with high "
         "confidence.",
         "Probabilities are not calibrated.",

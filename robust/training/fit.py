@@ -1,4 +1,4 @@
-"""`fit`: trains a classifier in place with Lightning, and continues an interrupted training."""
+"""`fit`: trains a network in place with Lightning, and continues an interrupted training."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from torch import Tensor
 from robust.cases import Cases
 from robust.errors import InputError
 from robust.files import private_files
-from robust.models import Classifier, choose_device, settle_head
+from robust.models import choose_device, settle_head
 from robust.models.acceleration.memory import keep_freed_memory
+from robust.models.adapter import Adapter
 from robust.models.weights import load_strictly
 from robust.training.checkpoints import CheckpointWriter, claim, newest_checkpoint
-from robust.training.data import Images, smallest_batch, stack
+from robust.training.data import Images, smallest_batch
 from robust.training.lightning.output import EpochBar, silence_lightning, without_host_name
 from robust.training.lightning.processes import SpawnedDDP, explained_ends, settle_devices
 from robust.training.module import MetricRow, Training, displayed, finished
@@ -40,10 +41,10 @@ class FitResult:
     """The best weights of a training, and its history."""
 
     state: dict[str, Tensor]
-    """Weights of the classifier's network in its best epoch on val, on the CPU."""
+    """Weights of the adapter's network in its best epoch on val, on the CPU."""
     history: list[dict[str, float]]
     """One row per epoch: epoch, lr, train_loss, val_loss, val_auc, val_accuracy, seconds, and with
-    adversarial training val_robust_accuracy."""
+    adversarial training val_robust_accuracy. Of outlines val_dice and val_robust_dice."""
     best_epoch: int
     """Counted from 1, as in the history."""
     epochs: int
@@ -53,7 +54,7 @@ class FitResult:
 
 
 def fit(
-    classifier: Classifier,
+    classifier: Adapter,
     train: Cases,
     val: Cases,
     recipe: Recipe,
@@ -64,7 +65,7 @@ def fit(
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
 ) -> FitResult:
-    """Train the classifier's network in place; it ends with its best weights, in evaluation mode.
+    """Train the adapter's network in place; it ends with its best weights, in evaluation mode.
 
     `folder/checkpoints` holds the last two finished epochs: a call that finds some continues from
     there with the random numbers of an uninterrupted training, and on a CPU ends with the same
@@ -127,7 +128,7 @@ def _result(checkpoint: dict[str, Any]) -> FitResult:
 
 
 def _check(
-    classifier: Classifier,
+    classifier: Adapter,
     train: Cases,
     val: Cases,
     recipe: Recipe,
@@ -139,6 +140,24 @@ def _check(
             f"train has the classes {', '.join(train.classes)}, val {', '.join(val.classes)}; "
             f"name the classes in [data]"
         )
+    if train.outlines != val.outlines:
+        raise InputError("train has masks and val has none, or of another kind; give both the same")
+    if train.outlines is None:
+        _check_classes(train, val)
+    elif recipe.training.label_smoothing:
+        raise InputError(
+            "[training] label_smoothing is for classes, the data have masks; remove it"
+        )
+    hard = recipe.adversarial
+    if train.outlines == "overlapping" and hard is not None and hard.method == "trades":
+        raise InputError("TRADES needs classes that exclude each other; use --adversarial pgd-at")
+    if recipe.training.precision == "float16" and target.type != "cuda":
+        raise InputError("precision float16 needs a GPU; use auto, float32 or bfloat16")
+    _check_network(classifier, train)
+
+
+def _check_classes(train: Cases, val: Cases) -> None:
+    """InputError where a split has cases of one class alone."""
     for name, cases in (("train", train), ("val", val)):
         present = {entry.label for entry in cases.entries}
         if len(present) < 2:
@@ -146,16 +165,13 @@ def _check(
                 f"{name} has cases of {len(present)} class{'' if len(present) == 1 else 'es'} "
                 f"only ({len(cases)} cases); training needs at least two"
             )
-    if recipe.training.precision == "float16" and target.type != "cuda":
-        raise InputError("precision float16 needs a GPU; use auto, float32 or bfloat16")
-    _check_network(classifier, train)
 
 
 @torch.no_grad()
-def _check_network(classifier: Classifier, train: Cases) -> None:
+def _check_network(classifier: Adapter, train: Cases) -> None:
     """Settle the head; InputError where its number of classes is not that of the cases."""
     images = Images(train, classifier)
-    x = displayed(stack([images[0], images[len(images) // 2]]))
+    x = displayed(images.batch(torch.tensor([0, len(images) // 2]))[0])
     classifier.eval()
     if classifier.head == "auto" and classifier.outputs(x).shape[1] == 1:
         classifier.head = "sigmoid"  # untrained, one output may lie in [0, 1] by chance
@@ -163,7 +179,7 @@ def _check_network(classifier: Classifier, train: Cases) -> None:
     outputs = classifier(x).shape[1]
     if outputs != len(train.classes):
         raise InputError(
-            f"the network has {outputs} classes, the data {len(train.classes)} "
+            f"the network has {outputs} outputs, the data {len(train.classes)} classes "
             f"({', '.join(train.classes)}); give it a head that fits"
         )
 
@@ -211,7 +227,8 @@ def precision(recipe: Recipe, target: torch.device) -> Any:
 
 def _train(module: Training, trainer: L.Trainer, start: Path | None) -> None:
     on_gpu = trainer.strategy.root_device.type == "cuda"
-    module.classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if module.classifier.spatial_dims != 3:
+        module.classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     gpus = range(torch.cuda.device_count()) if on_gpu else []
     memory = keep_freed_memory(trainer.strategy.root_device)
     with ExitStack() as stack:

@@ -13,7 +13,7 @@ import tomli_w
 from robust.cases import Cases
 from robust.errors import InputError, first_line
 from robust.files import cannot, make_private_folder, path_exists, replacing, write_atomically
-from robust.models import Classifier
+from robust.models.adapter import Adapter
 from robust.models.trained import MODEL, WEIGHTS
 from robust.plan.load import THIS_FOLDER
 from robust.plan.public import public_plan
@@ -55,7 +55,7 @@ def make_folder(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class FinishedTraining:
-    """Everything in model.json beside the part that rebuilds the classifier."""
+    """Everything in model.json beside the part that rebuilds the adapter."""
 
     recipe: Recipe
     opened: Splits
@@ -73,7 +73,7 @@ class FinishedTraining:
     environment: Mapping[str, Any]
 
     def content(self, model_file: Mapping[str, Any]) -> dict[str, Any]:
-        """The content of model.json; `model_file` is the part that rebuilds the classifier."""
+        """The content of model.json; `model_file` is the part that rebuilds the adapter."""
         splits, history = self.splits, self.history
         return {
             **model_file,
@@ -135,7 +135,7 @@ def _describe(cases: Cases, opened: Cases) -> dict[str, Any]:
 def save_trained(
     folder: Path,
     model_file: Mapping[str, Any],
-    classifier: Classifier,
+    adapter: Adapter,
     training: FinishedTraining,
 ) -> None:
     """Write everything; model.json last, since a folder that has one is finished."""
@@ -144,7 +144,7 @@ def save_trained(
     from robust.report.figures.training import training_figure
 
     recipe, content = training.recipe, training.content(model_file)
-    tensors = {k: v.detach().contiguous() for k, v in classifier.network.state_dict().items()}
+    tensors = {k: v.detach().contiguous() for k, v in adapter.network.state_dict().items()}
     with replacing(folder / WEIGHTS) as partial:
         save_file(tensors, partial)
     write_atomically(folder / RECIPE, tomli_w.dumps(public_recipe(recipe).to_toml()))

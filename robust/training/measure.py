@@ -1,4 +1,4 @@
-"""Scores of a trained classifier on a split, as in an audit without attack."""
+"""Scores of a trained network on a split, as in an audit without attack."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from robust.cases import Cases
+from robust.cases import Case, Cases
 from robust.errors import InputError
+from robust.metrics.arrays import Array
 from robust.metrics.by_group import ByGroup
-from robust.metrics.scores import Condition, Scorer
-from robust.models import Classifier, full_precision, prepare
+from robust.metrics.scores import Condition
+from robust.models import full_precision, prepare
+from robust.models.adapter import Adapter
+from robust.plan.spec import Plan
 from robust.records import Scores
+from robust.tasks.contract import Task
+from robust.tasks.make import task_of
 
 BATCH = 64
+PIXELS = 1 << 22
+"""Of a batch at most: a network's features take hundreds of bytes for each."""
 
 
 @dataclass(frozen=True)
@@ -25,37 +31,45 @@ class SplitScores:
 
     scores: Scores
     confusion: tuple[tuple[int, ...], ...]
-    """Cases by label (down) and prediction (across)."""
+    """Cases by label (down) and prediction (across); empty where labels are masks."""
 
 
-def measure(classifier: Classifier, cases: Cases, device: torch.device) -> SplitScores:
+def measure(adapter: Adapter, cases: Cases, device: torch.device) -> SplitScores:
     """Predict every case at float32; InputError for the first that cannot be read."""
+    task = task_of(Plan(), cases)
     with full_precision():
-        logits = predict(prepare(classifier, device), cases)
-    labels = np.array([entry.label for entry in cases.entries])
-    groups = [entry.group for entry in cases.entries]
-    scorer = Scorer(ByGroup(groups), labels, cases.classes, cases.findings)
-    condition = Condition.clean(logits.double().numpy())
-    (scores,) = scorer.score(condition, [np.ones(len(labels), bool)])
+        kept = predict(prepare(adapter, device), cases, task)
+    condition = Condition.clean(kept)
+    groups = ByGroup([entry.group for entry in cases.entries])
+    scorer = task.scorer(groups, cases, condition)
+    (scores,) = scorer.score(condition, [np.ones(len(kept), bool)])
     return SplitScores(scores, scorer.confusion(condition))
 
 
 @torch.no_grad()
-def predict(classifier: Classifier, cases: Cases) -> Tensor:
-    """Logits `(n, k)` of a prepared classifier, on the CPU, in the order of the cases."""
-    device = classifier.mean.device
-    return torch.cat([classifier(x.to(device)).float().cpu() for x in _batches(cases)])
+def predict(adapter: Adapter, cases: Cases, task: Task) -> Array:
+    """What a task keeps of the predictions of a prepared adapter, `(n, a)` in the cases' order."""
+    device = adapter.mean.device
+    kept = []
+    for batch in _batches(cases):
+        x = torch.stack([case.image for case in batch]).to(device)
+        kept.append(task.keep(adapter(x).float().cpu(), batch))
+    return np.concatenate(kept)
 
 
-def _batches(cases: Cases) -> Iterator[Tensor]:
-    """Images `(n, c, h, w)` of one shape, in order."""
-    waiting: list[Tensor] = []
+def _batches(cases: Cases) -> Iterator[list[Case]]:
+    """Cases of one shape, in order."""
+    waiting: list[Case] = []
     for case in cases.stream(range(len(cases))):
         if isinstance(case, InputError):
             raise case
-        if waiting and (len(waiting) == BATCH or waiting[0].shape != case.image.shape):
-            yield torch.stack(waiting)
+        if waiting and (_is_full(waiting) or waiting[0].image.shape != case.image.shape):
+            yield waiting
             waiting = []
-        waiting.append(case.image)
+        waiting.append(case)
     if waiting:
-        yield torch.stack(waiting)
+        yield waiting
+
+
+def _is_full(batch: list[Case]) -> bool:
+    return len(batch) == BATCH or (len(batch) + 1) * batch[0].image[0].numel() > PIXELS

@@ -1,17 +1,55 @@
-"""The network of a recipe: backbone, new head and preprocessing."""
+"""The network of a recipe: a classifier with a new head, or a segmenter; and its preprocessing."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
+from torch import nn
+
+from robust.cases import Cases
+from robust.errors import InputError
 from robust.models import Classifier
-from robust.models.heads import Head, make_network
+from robust.models.adapter import Adapter
+from robust.models.formats.named_segmenters import build_named_segmenter
+from robust.models.heads import Head, drawn_by_seed, make_network
+from robust.models.segmentation.segmenter import OVERLAP, Segmenter
+from robust.models.segmentation.trained import SegmenterFile, describe_segmenter, make_segmenter
 from robust.models.trained import ModelFile, describe, make_classifier
-from robust.models.weights import load_strictly, read_weights
-from robust.training.recipe import Recipe
+from robust.models.weights import Weights, load_strictly, read_weights
+from robust.training.recipe import NetworkSpec, Recipe
 
 _log = logging.getLogger(__name__)
+
+_OF_CLASSIFIERS = ("head", "interpolation", "fit")
+_OF_SEGMENTERS = ("settings", "spatial_dims", "multiple_of", "window", "overlap", "blend")
+
+
+def make_untrained(recipe: Recipe, cases: Cases) -> Adapter:
+    """The adapter before training; the same recipe makes the same one. Raises InputError."""
+    spec = recipe.network
+    if cases.outlines is None:
+        _refuse(spec, _OF_SEGMENTERS, "the data have classes")
+        return _classifier(recipe, len(cases.classes))
+    _refuse(spec, _OF_CLASSIFIERS, "the data have masks")
+    return _segmenter(recipe, cases)
+
+
+def _refuse(spec: NetworkSpec, names: tuple[str, ...], data: str) -> None:
+    """InputError for a field that the data make no use of."""
+    for name in names:
+        if getattr(spec, name) != NetworkSpec.model_fields[name].get_default(
+            call_default_factory=True
+        ):
+            raise InputError(f"[network] {name} does not apply, since {data}; remove it")
+
+
+def _read(spec: NetworkSpec) -> Weights | None:
+    """The weights that a recipe names, with their notes said."""
+    weights = None if spec.weights is None else read_weights(spec.weights)
+    for note in weights.notes if weights is not None else ():
+        _log.warning("robust: %s", note)
+    return weights
 
 
 def head_of(recipe: Recipe, classes: int) -> Head:
@@ -20,12 +58,9 @@ def head_of(recipe: Recipe, classes: int) -> Head:
     return Head(classes, spec.head, spec.hidden, spec.dropout)
 
 
-def make_untrained(recipe: Recipe, classes: int) -> Classifier:
-    """The classifier before training; the same recipe makes the same one. Raises InputError."""
+def _classifier(recipe: Recipe, classes: int) -> Classifier:
     spec = recipe.network
-    weights = None if spec.weights is None else read_weights(spec.weights)
-    for note in weights.notes if weights is not None else ():
-        _log.warning("robust: %s", note)
+    weights = _read(spec)
     network, known = make_network(
         spec.architecture,
         head_of(recipe, classes),
@@ -34,7 +69,7 @@ def make_untrained(recipe: Recipe, classes: int) -> Classifier:
         pretrained=spec.pretrained and spec.weights is None,
         seed=recipe.training.seed,
     )
-    size = (spec.size, spec.size) if isinstance(spec.size, int) else spec.size
+    size: Any = (spec.size, spec.size) if isinstance(spec.size, int) else spec.size
     return Classifier(
         network,
         mean=known.mean if spec.mean is None else spec.mean,
@@ -47,18 +82,70 @@ def make_untrained(recipe: Recipe, classes: int) -> Classifier:
     )
 
 
-def rebuild(
-    recipe: Recipe, classifier: Classifier, classes: tuple[str, ...], findings: tuple[str, ...]
-) -> tuple[dict[str, Any], Classifier]:
-    """The content of model.json for a classifier, and the classifier rebuilt from it.
+def _segmenter(recipe: Recipe, cases: Cases) -> Segmenter:
+    spec = recipe.network
+    weights = _read(spec)
+    if spec.pretrained and weights is None:
+        raise InputError(
+            "a segmenter starts from random weights, --random, or from a file, --weights"
+        )
+    with drawn_by_seed(recipe.training.seed):
+        network = build_named_segmenter(spec.architecture, _settings(spec, len(cases.classes)))
+    if weights is not None:
+        load_strictly(network, weights.state, spec.weights)
+    return Segmenter(
+        network,
+        mean=0.0 if spec.mean is None else spec.mean,
+        std=1.0 if spec.std is None else spec.std,
+        channels=spec.channels,
+        size=spec.size,
+        multiple_of=spec.multiple_of,
+        window=spec.window,
+        overlap=OVERLAP if spec.overlap is None else spec.overlap,
+        blend=spec.blend or "gaussian",
+        head="multilabel" if cases.outlines == "overlapping" else "softmax",
+        output_names=cases.classes,
+        spatial_dims=spec.spatial_dims,
+    )
+
+
+def _settings(spec: NetworkSpec, outputs: int) -> dict[str, Any]:
+    """All arguments of the constructor of a segmenter."""
+    if spec.architecture.startswith("smp:"):
+        return {"in_channels": spec.channels, "classes": outputs, **spec.settings}
+    shape = {"spatial_dims": spec.spatial_dims, "in_channels": spec.channels}
+    return {**shape, "out_channels": outputs, **spec.settings}
+
+
+def resizing_alone(adapter: Adapter) -> Adapter:
+    """An adapter that only resizes, as this one does before its network."""
+    if isinstance(adapter, Classifier):
+        return Classifier(
+            nn.Identity(),
+            size=adapter.size,
+            fit=adapter.fit,
+            interpolation=adapter.interpolation,
+        )
+    return Segmenter(nn.Identity(), size=adapter.size)
+
+
+def rebuild(recipe: Recipe, adapter: Adapter, cases: Cases) -> tuple[dict[str, Any], Adapter]:
+    """The part of model.json that rebuilds the adapter, and the adapter rebuilt from it.
 
     The rebuilt one is measured and stored, so that a reader of the folder gets the same.
     """
-    content = {
-        **describe(recipe.network.architecture, head_of(recipe, len(classes)), classifier),
-        "classes": list(classes),
-        "findings": list(findings),
-    }
-    rebuilt = make_classifier(ModelFile.model_validate(content))
-    load_strictly(rebuilt.network, classifier.network.state_dict(), "the trained network")
+    spec, classes = recipe.network, tuple(cases.classes)
+    rebuilt: Adapter
+    if isinstance(adapter, Classifier):
+        content = {
+            **describe(spec.architecture, head_of(recipe, len(classes)), adapter),
+            "classes": list(classes),
+            "findings": [classes[i] for i in cases.findings],
+        }
+        rebuilt = make_classifier(ModelFile.model_validate(content))
+    else:
+        assert isinstance(adapter, Segmenter)
+        content = describe_segmenter(spec.architecture, _settings(spec, len(classes)), adapter)
+        rebuilt = make_segmenter(SegmenterFile.model_validate(content))
+    load_strictly(rebuilt.network, adapter.network.state_dict(), "the trained network")
     return content, rebuilt

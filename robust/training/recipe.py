@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
 from robust.errors import InputError, did_you_mean
 from robust.files import path_exists
 from robust.plan.load import check_values, first_error, read_toml
-from robust.plan.spec import DataSpec, Eps, FilePath, Size
+from robust.plan.spec import DataSpec, Eps, FilePath, Sides
 from robust.plan.table import PlanTable
 
 FOLDER = Path(__file__).parent.parent / "recipes"
@@ -55,20 +55,35 @@ class NetworkSpec(PlanTable):
     """`[network]`: the network, its first weights, and its input."""
 
     architecture: str
-    """Name of a timm or torchvision network."""
+    """Name of a timm or torchvision network; of one that outlines structures, monai:UNet, smp:Unet
+    or the like."""
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
+    """Arguments of the constructor of a MONAI or smp network, such as its channels."""
+    spatial_dims: Literal[2, 3] = 2
+    """Of a network that outlines structures: 2 for images, 3 for volumes."""
     pretrained: bool = True
     """Start from the library's weights; false without `weights` starts from random ones."""
     weights: FilePath | None = None
     """File of weights to start from, in place of the library's."""
     head: Literal["ma2021", "plain"] = "plain"
-    """`ma2021`: global average pool, a linear layer, dropout, a linear layer. `plain`: the
-    network's own with its last layer replaced."""
+    """Of a classifier. `ma2021`: global average pool, a linear layer, dropout, a linear layer.
+    `plain`: the network's own with its last layer replaced."""
     hidden: int = Field(default=128, ge=1)
     """Width of the first linear layer of a ma2021 head."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout probability of a ma2021 head; a plain head keeps the network's own."""
-    size: Size | None = None
-    """Input size in pixels: one number, or (height, width). Default: the architecture's own."""
+    size: Sides | None = None
+    """Input size in pixels: one number, or one for each axis, (height, width). Default: the
+    architecture's own; of a network that outlines structures, the size of each image."""
+    multiple_of: int | None = Field(default=None, ge=1)
+    """Pad what a segmenter is shown with zeros to a multiple of this many pixels."""
+    window: Sides | None = None
+    """Show images to a segmenter window by window, of so many pixels: one number, or one for each
+    axis. It learns from random parts of this size. Default: whole images."""
+    overlap: float | None = Field(default=None, ge=0, lt=1)
+    """Share of a window's side that neighbours have in common. Default: 0.25."""
+    blend: Literal["gaussian", "constant"] | None = None
+    """How windows are blended where they overlap. Default: gaussian."""
     mean: float | tuple[float, ...] | None = None
     """Mean that pixels in [0, 1] are normalised with. Default: the architecture's own."""
     std: float | tuple[float, ...] | None = None
@@ -102,9 +117,11 @@ class TrainingSpec(PlanTable):
     warmup: float = Field(default=0.0, ge=0)
     """Epochs over which the learning rate grows from 0, not with onecycle."""
     class_weights: bool = True
-    """Weight each case by the inverse of its class's share of the train split."""
+    """Of a classifier: weight each case by the inverse of its class's share of the train split."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """Label smoothing of the cross-entropy."""
+    """Of a classifier: label smoothing of the cross-entropy."""
+    repeats: int = Field(default=1, ge=1)
+    """How often an epoch shows each image, every time changed or cropped anew."""
     patience: int = Field(default=0, ge=0)
     """Stop after this many epochs without an improvement on val; 0 never stops early."""
     average: float = Field(default=0.0, ge=0, lt=1)
@@ -163,7 +180,7 @@ class AdversarialSpec(PlanTable):
 class Recipe(PlanTable):
     """A whole training. `data` is None, or its path empty, until the images are known."""
 
-    title: str = "Fine-tuned classifier"
+    title: str = "Fine-tuned network"
     """Title of the model card."""
     data: RecipeData | None = None
     """`[data]`: the cases."""
@@ -189,6 +206,17 @@ class Recipe(PlanTable):
         if self.splits.test is None:
             content["splits"]["test"] = "none"
         return content
+
+
+def sides(value: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
+    """A number of pixels for each axis; InputError for another number of axes."""
+    given = (value,) * axes if isinstance(value, int) else value
+    if len(given) != axes:
+        raise InputError(
+            f"[network] window names {len(given)} axes, and the images have {axes}; give one "
+            f"number, or one for each axis"
+        )
+    return given
 
 
 def load_recipe(source: str | Path, over: Mapping[str, Mapping[str, Any]] | None = None) -> Recipe:

@@ -94,7 +94,9 @@ def split_off_val(train: Cases, share: float, seed: int) -> tuple[Cases, Cases]:
 
 
 def count_classes(cases: Cases) -> dict[str, int]:
-    """Cases of each class, by name."""
+    """Cases of each class, by name; none where labels are masks."""
+    if cases.outlines is not None:
+        return {}
     counts = Counter(entry.label for entry in cases.entries)
     return {name: counts[label] for label, name in enumerate(cases.classes)}
 
@@ -115,6 +117,8 @@ def _open(recipe: Recipe, split: str, remedy: str, classes: tuple[str, ...] | No
 
 
 def _check_classes(splits: Splits) -> None:
+    if splits.train.outlines is not None:
+        return
     learned = count_classes(splits.train)
     present = [name for name, count in learned.items() if count]
     if len(present) < 2:

@@ -1,4 +1,4 @@
-"""`train_classifier`: trains a classifier by a recipe, into a folder that `robust audit` takes."""
+"""`train_model`: trains a network by a recipe, into a folder that `robust audit` takes."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
+from pydantic import BaseModel
 
 from robust.errors import InputError
 from robust.files import path_exists
 from robust.models import choose_device
+from robust.models.adapter import Adapter
 from robust.models.environment import find_environment
-from robust.models.trained import MODEL, load_trained, read_model_file
+from robust.models.segmentation.trained import SegmenterFile, load_trained_segmenter
+from robust.models.trained import MODEL, ModelFile, load_trained, read_checked
 from robust.progress import no_progress, progress_bar
 from robust.records import Scores, SplitCopies
 from robust.training.folder import (
@@ -52,7 +55,7 @@ class Trained:
     """True where it was finished before: nothing was trained or measured now."""
 
 
-def train_classifier(
+def train_model(
     recipe: Recipe,
     out: str | Path,
     *,
@@ -61,6 +64,8 @@ def train_classifier(
     progress: bool = True,
 ) -> Trained:
     """Train by a recipe into a folder; the same call continues a training that was interrupted.
+
+    Data with masks train a segmenter, others a classifier.
 
     `devices` is the number of GPUs, or of processes on a CPU: every GPU by default, and one
     process. The epoch is chosen on val; test is measured once, at the end. Images that show a
@@ -72,13 +77,13 @@ def train_classifier(
     if path_exists(folder / MODEL):
         return _finished(folder, recipe, opened)
     fit, target = _import_fit(), choose_device(device)
-    classifier = make_untrained(recipe, len(opened.train.classes))
-    _check_forward(classifier, opened)
+    adapter = make_untrained(recipe, opened.train)
+    _check_forward(adapter, opened)
     check_folder(folder)
     splits = _separated(opened, progress)
     make_folder(folder)
     fitted = fit(
-        classifier,
+        adapter,
         splits.train,
         splits.val,
         recipe,
@@ -88,9 +93,8 @@ def train_classifier(
         progress=progress,
     )
     names = splits.train.classes
-    findings = tuple(names[i] for i in splits.train.findings)
-    classifier.cpu().network.load_state_dict(fitted.state)
-    model_file, trained = rebuild(recipe, classifier, names, findings)
+    adapter.cpu().network.load_state_dict(fitted.state)
+    model_file, trained = rebuild(recipe, adapter, splits.train)
     held_out = {role: cases for role, cases in splits.named.items() if role != "train"}
     measured = {role: measure(trained, cases, target) for role, cases in held_out.items()}
     finished = FinishedTraining(
@@ -115,17 +119,22 @@ def _separated(splits: Splits, progress: bool) -> Splits:
 
 def _finished(folder: Path, recipe: Recipe, splits: Splits) -> Trained:
     """The result in a finished folder; InputError where it is of another training."""
-    model_file, content = read_model_file(folder)
+    outlines = splits.train.outlines is not None
+    kind: type[BaseModel] = SegmenterFile if outlines else ModelFile
+    _, content = read_checked(folder, kind)
     stored = stored_training(content)
     if stored.recipe_sha256 != recipe.digest():
         raise InputError(f"{folder} holds a model trained with another recipe; name a new folder")
     if stored.fingerprints != {role: cases.fingerprint() for role, cases in splits.named.items()}:
         raise InputError(f"{folder} holds a model trained on other images; name a new folder")
-    load_trained(folder)
+    if outlines:
+        load_trained_segmenter(folder)
+    else:
+        load_trained(folder)
     return Trained(
         folder,
         stored.scores,
-        model_file.classes,
+        splits.train.classes,
         stored.best_epoch,
         stored.history,
         stored.copies,
@@ -134,11 +143,11 @@ def _finished(folder: Path, recipe: Recipe, splits: Splits) -> Trained:
 
 
 @torch.no_grad()
-def _check_forward(classifier: Any, splits: Splits) -> None:
+def _check_forward(adapter: Adapter, splits: Splits) -> None:
     """Send one image through the network, so that a size that does not fit is an error at once."""
     image = splits.train[0].image[None]
-    classifier.eval()
-    classifier(image)
+    adapter.eval()
+    adapter(image)
 
 
 def _import_fit() -> Callable[..., FitResult]:

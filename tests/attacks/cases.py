@@ -40,8 +40,13 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 """Fields that make a costly attack cheap enough to run a hundred times; the others keep theirs."""
 
-EVERY = [(name, norm) for name, kind in ATTACKS.items() for norm in kind.norms]
-"""Every attack in each of its norms."""
+EVERY = [
+    (name, norm)
+    for name, kind in ATTACKS.items()
+    for norm in kind.norms
+    if norm in NORMS and not kind().traits.dense_only
+]
+"""Every attack on logits `(n, k)` in each of its norms; of an image L2-slice is L2."""
 EPS = {"Linf": 0.05, "L2": 0.4}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from robust.diagnostics import gradient_masking, model, run
 from robust.diagnostics.answer_form import AnswerForm
 from robust.diagnostics.checks import CHECKS, find_flags
 from robust.diagnostics.collect import claim_of
-from robust.diagnostics.evidence import Claim, Evidence, Stuck
+from robust.diagnostics.evidence import Claim, CleanOutlines, Evidence, Stuck
 from robust.engine.provenance import Provenance
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
@@ -154,6 +154,19 @@ def test_an_alarm_comes_first() -> None:
     assert names[0] == "a null control raised an alarm" and len(names) == 3
 
 
+def outlined(attack: str, dice: float, well: float = 0.9) -> AttackResult:
+    scores = Scores(accuracy=rate(well), success=rate(1 - well), dice=rate(dice))
+    return AttackResult(attack, "Linf", 1 / 255, "exact", scores, attacked=90)
+
+
+def outlining(
+    e: Evidence, true: Sequence[float] = (40.0,) * 100, found: Sequence[float] | None = None
+) -> Evidence:
+    """The same run of a segmenter with one structure, which is there and found."""
+    volumes = np.array(true)[:, None], np.array(true if found is None else found)[:, None]
+    return replace(e, outlines=CleanOutlines(("lung",), *volumes))
+
+
 DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
     "clean accuracy below the claim": lambda e: replace(e, claim=Claim(accuracy=0.98)),
     "random outputs": probing(repeat=0.1, neighbours=0.1),
@@ -184,6 +197,20 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
     "scores of the best classes alone": lambda e: replace(e, form=AnswerForm(kept=2, classes=5)),
     "scores are rounded": lambda e: replace(e, form=AnswerForm(digits=2)),
     "clipped outputs": lambda e: replace(e, clipped=(20, 100)),
+    "few clean images outlined well": lambda e: replace(
+        outlining(e), clean=outlined("clean", 0.4, well=0.2)
+    ),
+    "one step as strong as many": lambda e: replace(
+        outlining(e),
+        clean=outlined("clean", 0.9),
+        rows=(outlined("FGSM", 0.602), outlined("PGD", 0.6)),
+        iterative=frozenset({"PGD"}),
+    ),
+    "another window in the attack": lambda e: replace(
+        e, windows=("the whole image", "[64, 64] pixels, overlap 0.5, gaussian weights")
+    ),
+    "structures missing from masks": lambda e: outlining(e, true=[40.0] * 60 + [0.0] * 40),
+    "gaps in masks": lambda e: outlining(e, true=[40.0] * 98 + [0.0] * 2, found=[40.0] * 100),
     "steps too short to cross the ball": lambda e: replace(e, short_reach={"PGD": 1.0}),
     "a column gives the label away": lambda e: replace(e, cases=with_device(e.cases)),
     "too few cases for the claim": lambda e: replace(e, groups_needed={"robust accuracy": 60}),

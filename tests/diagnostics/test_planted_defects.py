@@ -30,7 +30,9 @@ ELSEWHERE = {
     *("a null control raised an alarm", "run cut short", "broken files", "synthetic images"),
     *("few attacked images for detectors", "copies of images", "grey images in colour files"),
     *("which cases fall explains detection", "workers disagree", "no gradients"),
-    "the deployed version reads otherwise",
+    *("the deployed version reads otherwise", "few clean images outlined well"),
+    *("one step as strong as many", "another window in the attack"),
+    *("structures missing from masks", "gaps in masks"),
 }
 """Flags whose defect is audited in the tests of what they are about."""
 

@@ -30,10 +30,16 @@ def check_cases(cases: Cases) -> None:
     for index in sorted({0, len(cases) // 2, len(cases) - 1}):
         case = cases[index]
         image = case.image
-        promise(image.ndim == 3 and len(image) in (1, 3) and image.numel() > 0, f"{image.shape}")
+        flat = image.ndim == 3 and len(image) in (1, 3)
+        promise((flat or image.ndim == 4) and image.numel() > 0, f"{image.shape}")
         promise(image.dtype == torch.float32, f"an image of {image.dtype}")
         promise(bool(((image >= 0) & (image <= 1)).all()), "an image outside [0, 1]")
         promise(0 <= case.label < len(cases.classes), f"label {case.label}")
+        if case.mask is not None:
+            same = case.mask.shape[-image.ndim + 1 :] == image.shape[1:]
+            promise(same and case.mask.dtype == torch.uint8, f"a mask of {case.mask.shape}")
+            numbers = set(case.mask.unique().tolist()) - {255}
+            promise(numbers <= set(range(len(cases.classes))), f"a mask of {sorted(numbers)}")
         if image.numel() > FEW_SAMPLES:
             continue
         found = cases.stored_image(index)

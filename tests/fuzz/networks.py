@@ -23,7 +23,7 @@ from robust.models import Classifier, load_classifier, prepare
 from robust.plan import load_plan
 from robust.plan.load import make_plan
 from robust.training.recipe import load_recipe, make_recipe
-from robust.training.train import train_classifier
+from robust.training.train import train_model
 from tests.fuzz.machine import Files, Subject, promise
 from tests.fuzz.mutations import mutate_bytes, mutate_tree, mutate_zip
 from tests.fuzz.texts import dump_toml
@@ -277,7 +277,7 @@ def prepare_trained(home: Path) -> Subject:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        train_classifier(recipe, home / "model", device="cpu", progress=False)
+        train_model(recipe, home / "model", device="cpu", progress=False)
     names = ("model.json", "model.safetensors", "plan.toml", "recipe.toml", "card.md", "curves.png")
     files = {name: (home / "model" / name).read_bytes() for name in names}
     x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -289,7 +289,7 @@ def prepare_trained(home: Path) -> Subject:
             lambda: check_classifier(load_classifier(folder=folder), x),
             lambda: load_plan(folder),
             lambda: load_recipe(folder / "recipe.toml"),
-            lambda: train_classifier(recipe, folder, device="cpu", progress=False),
+            lambda: train_model(recipe, folder, device="cpu", progress=False),
         )
         # Without a model.json it would train again.
         for reader in readers if (folder / "model.json").exists() else readers[:3]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import dicom, images, networks, reports, runs, texts
+from tests.fuzz import dicom, images, networks, reports, runs, texts, volumes
 from tests.fuzz.machine import Target
 
 TARGETS: dict[str, Target] = {
@@ -15,6 +15,8 @@ TARGETS: dict[str, Target] = {
         Target("webp", images.prepare_webp),
         Target("gif", images.prepare_gif),
         Target("npz", images.prepare_npz),
+        Target("nifti", volumes.prepare_nifti),
+        Target("mask", volumes.prepare_mask),
         Target("cases.csv", texts.prepare_table),
         Target("where", texts.prepare_filter),
         Target("plan.toml", texts.prepare_plan),

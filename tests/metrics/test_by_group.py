@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from robust.metrics import by_group
@@ -37,7 +38,8 @@ def test_a_few_groups_get_no_interval_and_are_told_how_many_it_takes(groups: int
     codes = (np.arange(50) % groups).tolist()
     rate = ByGroup(codes).rate(np.arange(50) < 20)
     median = ByGroup(codes).median(np.arange(50.0), np.ones(50, bool))
-    for found, value in ((rate, 0.4), (median, 24.5)):
+    mean = ByGroup(codes).mean(np.arange(50.0), np.ones(50, bool), 50.0)
+    for found, value in ((rate, 0.4), (median, 24.5), (mean, 24.5)):
         assert found is not None and found.value == value
         assert found.interval is None and found.groups_needed == 5
 
@@ -81,6 +83,47 @@ def test_median_and_its_interval() -> None:
     # The exact interval of a median lies at ranks n/2 +- 1.96 sqrt(n)/2.
     assert found.low == pytest.approx(ordered[180], rel=0.05)
     assert found.high == pytest.approx(ordered[219], rel=0.05)
+
+
+def test_a_mean_has_a_t_interval_with_a_group_at_the_bound() -> None:
+    rng = np.random.default_rng(8)
+    values = rng.beta(20, 3, 25) * 30
+    found = ByGroup(range(25)).mean(values, np.ones(25, bool), 30.0)
+    assert found is not None and (found.cases, found.groups) == (25, 25)
+    assert found.value == pytest.approx(values.mean(), abs=1e-12)
+    for end, bound, place in ((found.low, 0.0, 0), (found.high, 30.0, 1)):
+        joined = np.append(values, bound)
+        student = stats.t.interval(0.95, 25, joined.mean(), stats.sem(joined))
+        assert end == pytest.approx(min(student[place], 30.0), abs=1e-9)
+
+
+def test_a_mean_goes_by_group_and_scales() -> None:
+    rng = np.random.default_rng(9)
+    groups, values = np.arange(120) // 4, rng.random(120)
+    every, some = np.ones(120, bool), rng.random(120) < 0.7
+    grouped = ByGroup(groups.tolist())
+    one, order = grouped.mean(values, some), rng.permutation(120)
+    assert one is not None and one.value == pytest.approx(values[some].mean(), abs=1e-12)
+    moved = ByGroup(groups[order].tolist()).mean(values[order], some[order])
+    larger = grouped.mean(7 * values, some, 7.0)
+    assert moved is not None and larger is not None
+    assert (moved.value, moved.low, moved.high) == pytest.approx((one.value, one.low, one.high))
+    wanted = [7 * end for end in (one.value, one.low or 0, one.high or 0)]
+    assert (larger.value, larger.low, larger.high) == pytest.approx(tuple(wanted))
+    same = grouped.mean(np.repeat(values[:30], 4), every)
+    single = ByGroup(range(30)).mean(values[:30], np.ones(30, bool))
+    assert width(same) == pytest.approx(width(single), abs=1e-12)
+    assert grouped.mean(values, ~every) is None
+
+
+def test_means_at_a_bound() -> None:
+    for value, most in ((0.0, 1.0), (5.0, 5.0)):
+        found = ByGroup(range(12)).mean(np.full(12, value), np.ones(12, bool), most)
+        assert found is not None and found.interval is not None
+        low, high = found.interval
+        assert (low, high) == ((0.0, high) if value == 0 else (low, 5.0))
+        # A share of .3 unseen in 12 groups has a chance of 1 in 70.
+        assert high - low == pytest.approx(0.24 * most, abs=0.02 * most)
 
 
 def test_auc_interval_against_delongs_variance() -> None:

@@ -23,7 +23,7 @@ from robust.models import Classifier, load_classifier, prepare
 from robust.plan import load_plan
 from robust.training.measure import predict
 from robust.training.recipe import Recipe, load_recipe, make_recipe
-from robust.training.train import Trained, train_classifier
+from robust.training.train import Trained, train_model
 
 DATA = {"path": "phantom:dermoscopy", "count": 120, "pixels": 48}
 NETWORK = {
@@ -46,7 +46,7 @@ def recipe(**over: dict[str, Any]) -> Recipe:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("trained") / "model"
-    return train_classifier(recipe(), folder, device="cpu", progress=False)
+    return train_model(recipe(), folder, device="cpu", progress=False)
 
 
 def content(folder: Path) -> dict[str, Any]:
@@ -128,14 +128,14 @@ def test_what_else_lies_in_the_folder(trained: Trained) -> None:
 
 def test_the_same_again_trains_nothing_and_another_is_refused(trained: Trained) -> None:
     before = (trained.folder / "model.json").stat().st_mtime_ns
-    again = train_classifier(recipe(), trained.folder, device="cpu", progress=False)
+    again = train_model(recipe(), trained.folder, device="cpu", progress=False)
     assert again.already_finished and again.metrics == trained.metrics
     assert again.history == trained.history and again.best_epoch == trained.best_epoch
     assert (trained.folder / "model.json").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="another recipe"):
-        train_classifier(recipe(training={"epochs": 7}), trained.folder, device="cpu")
+        train_model(recipe(training={"epochs": 7}), trained.folder, device="cpu")
     with pytest.raises(InputError, match="other images"):
-        train_classifier(recipe(data={"count": 122}), trained.folder, device="cpu")
+        train_model(recipe(data={"count": 122}), trained.folder, device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_model_json_that_was_changed_is_one_line(
     folder = Path(shutil.copytree(trained.folder, tmp_path / "changed"))
     (folder / "model.json").write_text(json.dumps(content(folder) | damage), encoding="utf-8")
     with pytest.raises(InputError, match=r"model\.json was changed after the training"):
-        train_classifier(recipe(), folder, device="cpu", progress=False)
+        train_model(recipe(), folder, device="cpu", progress=False)
 
 
 def test_cut_short_before_its_end_it_writes_the_same_folder(
@@ -168,7 +168,7 @@ def test_cut_short_before_its_end_it_writes_the_same_folder(
     shutil.copytree(trained.folder, folder)
     for name in ("model.json", "card.md", "model.safetensors"):
         (folder / name).unlink()
-    train_classifier(recipe(), folder, device="cpu", progress=False)
+    train_model(recipe(), folder, device="cpu", progress=False)
     assert content(folder)["weights_sha256"] == content(trained.folder)["weights_sha256"]
     assert content(folder)["metrics"] == content(trained.folder)["metrics"]
 
@@ -213,13 +213,13 @@ def test_the_folder_says_everything_but_the_threshold(trained: Trained) -> None:
 def test_a_folder_with_other_files_is_refused_before_work(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("!", encoding="utf-8")
     with pytest.raises(InputError, match=r"holds other files \(thesis\.txt\)"):
-        train_classifier(recipe(), tmp_path, device="cpu")
+        train_model(recipe(), tmp_path, device="cpu")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_a_size_that_the_network_cannot_take(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the network fails on images of shape"):
-        train_classifier(
+        train_model(
             recipe(network={"architecture": "timm:vit_tiny_patch16_224", "size": 48}),
             tmp_path / "out",
             device="cpu",
@@ -291,7 +291,7 @@ def test_an_interrupt_says_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("robust.training.train.train_classifier", interrupted)
+    monkeypatch.setattr("robust.training.train.train_model", interrupted)
     line = "robust train --recipe fundus --data phantom:fundus"
     monkeypatch.setattr(sys, "argv", line.split())
     with pytest.raises(SystemExit) as ended:

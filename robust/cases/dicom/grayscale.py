@@ -38,9 +38,17 @@ def grey_view(
         intercept=intercept,
         modality=modality,
         view=views[wanted - 1] if views else None,
-        inverted=_inverted(dataset),
+        inverted=is_inverted(dataset),
     )
     return stored, bool(views)
+
+
+def modality_rescaling(dataset: Dataset, frame: int) -> tuple[float, float]:
+    """Slope and intercept of a frame; Unreadable where a table stands in their place."""
+    slope, intercept, table = _modality(list(_macros(dataset, frame)), False, 16)
+    if table is not None:
+        raise Unreadable("rescales its values through a table, as no volume does")
+    return slope, intercept
 
 
 def by_range(stored: Stored, pixels: Pixels, dataset: Dataset) -> Window | None:
@@ -142,7 +150,8 @@ def _lut(item: Dataset, signed: bool) -> Lut:
     return Lut(first, max(bits, most.bit_length()), entries[:count].astype("<u2").tobytes())
 
 
-def _inverted(dataset: Dataset) -> bool:
+def is_inverted(dataset: Dataset) -> bool:
+    """Whether low values are bright."""
     shape = str(dataset.get("PresentationLUTShape") or "").strip().upper()
     return dataset.PhotometricInterpretation.strip() == "MONOCHROME1" or shape == "INVERSE"
 

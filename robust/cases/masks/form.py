@@ -36,6 +36,8 @@ class MaskPlace:
     axis: int | None = None
     """Along which the slice `index` is cut; None: the whole mask."""
     index: int = 0
+    image: Path | None = None
+    """Where the image lies, to whose slices those of a DICOM segmentation belong."""
 
     def __str__(self) -> str:
         return str(next((path for path in self.paths if path is not None), "an empty mask"))
@@ -130,8 +132,8 @@ class MaskForm:
 
 def _read(path: Path, place: MaskPlace) -> StoredMask:
     if place.axis is None:
-        return read_mask_file(path)
-    whole = read_once(read_mask_file, path)
+        return read_mask_file(path, place.image)
+    whole = read_once(read_mask_file, path, place.image)
     if whole.values.ndim != 3:
         raise InputError(f"{path} is a flat mask, its image a volume; give a mask of each voxel")
     if place.index >= whole.values.shape[place.axis]:
@@ -152,14 +154,14 @@ def _check_shape(mask: StoredMask, shape: tuple[int, ...], path: Path) -> None:
 
 def find_form(
     names: Sequence[str],
-    samples: Sequence[Iterable[Path]],
+    samples: Sequence[Iterable[MaskPlace]],
     classes: Sequence[str] | None,
     overlap: bool | None,
 ) -> MaskForm:
     """The form of masks from some of their files; InputError where they cannot be masks.
 
-    `names` are those of the mask columns, `samples` files of each. `classes` name the structures,
-    perhaps the background before them.
+    `names` are those of the mask columns, `samples` some masks of each, of one file. `classes` name
+    the structures, perhaps the background before them.
     """
     overlapping = len(names) > 1 if overlap is None else overlap
     named = None if classes is None else tuple(classes)
@@ -184,13 +186,15 @@ def find_form(
     return MaskForm(columns, overlapping, found if overlapping else (BACKGROUND, *found))
 
 
-def _look(name: str, paths: Iterable[Path], known: bool) -> MaskColumn:
+def _look(name: str, places: Iterable[MaskPlace], known: bool) -> MaskColumn:
     """The column of these files; `known` says that its structures are named."""
     seen: set[int] = set()
     example, problem = None, None
-    for path in paths:
+    for place in places:
+        (path,) = place.paths
+        assert path is not None  # a file that is there
         try:
-            values = set(np.unique(read_mask_file(path).values).tolist())
+            values = set(np.unique(read_mask_file(path, place.image).values).tolist())
         except InputError as error:  # said where it is read, so that broken ones can be skipped
             problem = problem or error
             continue
@@ -234,7 +238,7 @@ def check_any_structure(form: MaskForm, places: Iterable[MaskPlace]) -> None:
             if path is None:
                 continue
             try:
-                numbers = column.numbers(read_mask_file(path).values, path)
+                numbers = column.numbers(read_mask_file(path, place.image).values, path)
             except InputError:
                 return
             if ((numbers > 0) & (numbers != NOT_OUTLINED)).any():

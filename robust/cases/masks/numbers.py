@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from robust.cases.formats import SMALL_HEAD, format_name, is_nifti
+from robust.cases.formats import SMALL_HEAD, format_name, is_dicom, is_nifti
 from robust.cases.images import read_numbers
 from robust.cases.masks.stored import StoredMask
 from robust.errors import InputError
@@ -16,14 +16,21 @@ MOST_NUMBER = 65535
 _LOSSY = ("JPEG", "WebP")
 
 
-def read_mask_file(path: Path) -> StoredMask:
+def read_mask_file(path: Path, image: Path | None = None) -> StoredMask:
     """Whole numbers `(h, w)` or `(d, h, w)`, as the file holds them; InputError names the file.
 
+    `image` is where the image lies, to whose slices those of a DICOM segmentation belong.
     A palette of greys is read as grey, since its order says nothing; another palette by its
     indices, which are the class numbers there.
     """
     if is_nifti(path):
         return _read_labels(path)
+    if is_dicom(path):
+        from robust.cases.dicom.segmentation import read_segmentation
+
+        if image is None:
+            raise InputError(f"{path} is DICOM; a DICOM segmentation needs a DICOM image")
+        return StoredMask(read_segmentation(path, image))
     with open_regular(path) as file:
         kind = format_name(file.read(SMALL_HEAD))
     if kind in _LOSSY:

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from robust.cases.formats import DICOM_SUFFIXES, NIFTI_SUFFIXES, SUFFIXES
-from robust.cases.walk import file_size, walk_files
+from robust.cases.formats import DICOM_SUFFIXES, NIFTI_SUFFIXES, SUFFIXES, is_dicom
+from robust.cases.walk import file_size, is_folder, list_folder, walk_files
 from robust.errors import InputError, excerpt
 from robust.plan.paths import is_table
 
@@ -96,10 +96,19 @@ class ImageIndex:
             return Located(key, self._place(key), True)
         if not self._walked and file_size(self.root / key) is not None:
             return Located(key, self._place(key), True)
+        if self._is_series(key):
+            return Located(key, self._place(key), True)
         inside = self.find(cell)
         if inside is not None:
             return Located(inside, self._place(inside), True)
         return Located(key, self._place(key), file_size(self.root / key) is not None)
+
+    def _is_series(self, key: str) -> bool:
+        """Whether a cell is the path of a folder with DICOM slices."""
+        folder = self.root / key
+        if key in ("", ".", "..") or key.lower().endswith(_IMAGES) or not is_folder(folder):
+            return False
+        return any(not one.is_folder and is_dicom(one.path) for one in list_folder(folder))
 
     def _place(self, key: str) -> str:
         return os.path.join(self._prefix, key)

@@ -15,7 +15,7 @@ import pandas as pd
 from robust.cases.case import Cases, Entry, Pixels, StoredImage, finding_indices
 from robust.cases.cell_types import EMPTY_WORDS, WORDS, typed
 from robust.cases.entries import EntryMaker, check_unique, digest_of_file, read_case
-from robust.cases.formats import NIFTI_SUFFIXES, SUFFIXES
+from robust.cases.formats import NIFTI_SUFFIXES, SUFFIXES, is_dicom, is_nifti
 from robust.cases.index.spelling import tidy
 from robust.cases.row_filter import RowFilter, parse_filter
 from robust.cases.tables.columns import Column, Tables
@@ -54,7 +54,7 @@ from robust.cases.tables.splits import (
 )
 from robust.cases.tables.votes import Vote, one_label_each
 from robust.cases.volumes.read import VolumeOptions
-from robust.cases.walk import file_size
+from robust.cases.walk import file_size, is_folder
 from robust.errors import InputError, did_you_mean, excerpt
 
 MANIFEST = "cases.csv"
@@ -456,7 +456,7 @@ class LabelTable:
         for name in ("separator", "positive", "uncertain", "reader", "vote", "findings"):
             if getattr(options, name):
                 raise InputError(f"[data] {name} is for labels, and the data have masks; remove it")
-        masks = TableMasks(columns, self._columns, self._index, options.blank)
+        masks = TableMasks(columns, self._columns, self._index, options.blank, self._located)
         kept = [self._rows_of[place] for place in self._chosen]
         form = masks.form(kept, options.classes, options.overlap)
         entries: list[Entry] = []
@@ -538,15 +538,23 @@ class LabelTable:
         volumes = VolumeOptions.of(options.volumes, options.axis, options.intensities)
         if volumes != VolumeOptions() and not self._has_volumes:
             raise InputError(
-                f"{self.name} names no volume (.nii, .nii.gz), so that [data] volumes, axis and "
-                f"intensities say nothing; remove them"
+                f"{self.name} names no volume (NIfTI, or a folder of DICOM slices), so that [data] "
+                f"volumes, axis and intensities say nothing; remove them"
             )
         return EntryMaker(doubtful, options.keep_names, options.window, map(Path, every), volumes)
 
     @cached_property
     def _has_volumes(self) -> bool:
-        places = (self._located[place].place or "" for place in self._kept)
-        return any(place.lower().endswith(NIFTI_SUFFIXES) for place in places)
+        places = {self._located[place].path for place in self._kept}
+        return any(path is not None and self._is_volume(path) for path in places)
+
+    def _is_volume(self, path: Path) -> bool:
+        """By the suffix where that tells it; a folder is a series."""
+        if path.name.lower().endswith(SUFFIXES):
+            return False
+        if is_nifti(path) or is_folder(path):
+            return True
+        return self.options.volumes is not None and is_dicom(path)
 
     @property
     def _noun(self) -> str:

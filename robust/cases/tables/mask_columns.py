@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from robust.cases.masks.form import MaskForm, MaskPlace, check_any_structure, find_form
 from robust.cases.tables.columns import Column, Tables
@@ -79,14 +78,18 @@ class TableMasks:
         rows: dict[str, Column],
         index: ImageIndex,
         blank: str | None,
+        images: Sequence[Located],
     ) -> None:
-        """`rows` hold the cells of the columns; `blank` is the policy for an empty one."""
+        """`rows` hold the cells of the columns; `blank` is the policy for an empty one.
+
+        `images` are those of the rows.
+        """
         if blank == "positive":
             raise InputError(
                 '[data] blank = "positive" is for labels; an empty mask cell is "negative" (the '
                 'structure is absent) or "exclude" (the image is left out)'
             )
-        self._columns, self._blank = columns, blank
+        self._columns, self._blank, self._images = columns, blank, images
         self._masks = [index.locate(name.cells(rows)) for name in columns.names]
         self._targets = [index.locate(name.cells(rows)) for name in columns.target]
 
@@ -106,7 +109,7 @@ class TableMasks:
                 )
         form = find_form(
             [name.template or name.columns[0] for name in self._columns.names],
-            [list(_spread(located)) for located in self._masks],
+            [self._some(located) for located in self._masks],
             classes,
             overlap,
         )
@@ -136,7 +139,16 @@ class TableMasks:
             )
         if gaps and self._blank == "exclude":
             return None
-        return MaskPlace(tuple(place.path for place in located))
+        return MaskPlace(tuple(place.path for place in located), image=self._images[row].path)
+
+    def _some(self, located: Sequence[Located]) -> list[MaskPlace]:
+        """A few of the masks of a column that are there, evenly over the rows."""
+        there = [
+            MaskPlace((place.path,), image=image.path)
+            for place, image in zip(located, self._images, strict=True)
+            if place.found
+        ]
+        return there[:: max(1, len(there) // _LOOKED_AT)][:_LOOKED_AT]
 
 
 def at_slice(mask: MaskPlace | None, image: object) -> MaskPlace | None:
@@ -150,9 +162,3 @@ def size_of(place: MaskPlace | None) -> int:
     """Bytes of the files of a mask."""
     paths = () if place is None else place.paths
     return sum(file_size(path) or 0 for path in paths if path is not None)
-
-
-def _spread(located: Sequence[Located]) -> Iterator[Path]:
-    """A few of the files that are there, evenly over the rows."""
-    there = [place.path for place in located if place.found and place.path is not None]
-    yield from there[:: max(1, len(there) // _LOOKED_AT)][:_LOOKED_AT]

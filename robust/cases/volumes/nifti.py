@@ -187,7 +187,7 @@ def _shape(header: Any) -> tuple[int, int, int, int]:
 def _dtype(header: Any, nibabel: Any) -> np.dtype[Any]:
     try:
         dtype: np.dtype[Any] = np.dtype(header.get_data_dtype())
-    except nibabel.spatialimages.HeaderDataError:
+    except (nibabel.spatialimages.HeaderDataError, KeyError):
         raise _Wrong("has voxels of an unknown type") from None
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         kind = "complex numbers" if dtype.kind == "c" else f"the type {dtype}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robust.cases.case import Pixels, StoredImage
+from robust.cases.formats import is_nifti
 from robust.cases.stored_pixels import Stored, whole_range
 from robust.cases.volumes.grid import Grid
 from robust.cases.volumes.kept import read_once
@@ -27,6 +28,8 @@ class VolumeOptions:
 
     slices: bool = False
     """A case for each slice, in place of one for the volume."""
+    frames_too: bool = False
+    """Whether the frames of a DICOM file are slices of a volume; else each is an image."""
     axis: int = LAST_AXIS
     """Along which slices are cut."""
     intensities: tuple[float, float] | None = None
@@ -42,7 +45,12 @@ class VolumeOptions:
                 f'[data] axis = {axis} needs volumes = "slices", and must be 0, 1 or 2'
             )
         pair = None if intensities in (None, "percentiles") else _pair(intensities)
-        return VolumeOptions(volumes == "slices", LAST_AXIS if axis is None else axis, pair)
+        return VolumeOptions(
+            slices=volumes == "slices",
+            frames_too=volumes is not None,
+            axis=LAST_AXIS if axis is None else axis,
+            intensities=pair,
+        )
 
 
 def _pair(value: Any) -> tuple[float, float]:
@@ -63,6 +71,7 @@ class VolumePlace:
     """The place of a case's voxels: a file, and of a slice its axis and number."""
 
     path: Path
+    """Of a DICOM series its folder."""
     intensities: tuple[float, float] | None = None
     axis: int | None = None
     index: int = 0
@@ -76,7 +85,7 @@ def volume_places(path: Path, options: VolumeOptions) -> list[VolumePlace]:
     if not options.slices:
         return [VolumePlace(path, options.intensities)]
     try:
-        count = nifti_layout(path).shape[options.axis]
+        count = _shape(path)[options.axis]
     except InputError:
         count = 1
     return [VolumePlace(path, options.intensities, options.axis, i) for i in range(count)]
@@ -89,7 +98,7 @@ def read_volume(place: VolumePlace) -> StoredImage:
     whole = read_once(_whole, place.path, place.intensities)
     if place.index >= whole.pixels.shape[place.axis]:
         raise InputError(f"{place.path} has fewer slices than when it was opened; put it back")
-    assert whole.grid is not None  # of a NIfTI file
+    assert whole.grid is not None  # every volume has one
     pixels = np.ascontiguousarray(np.take(whole.pixels, place.index, place.axis))
     spacing = tuple(n for axis, n in enumerate(whole.grid.spacing) if axis != place.axis)
     grid = Grid(spacing, whole.grid.affine)
@@ -97,17 +106,40 @@ def read_volume(place: VolumePlace) -> StoredImage:
 
 
 def _whole(path: Path, intensities: tuple[float, float] | None) -> StoredImage:
-    volume = read_nifti(path)
-    return displayed(volume, intensities)
+    if is_nifti(path):
+        return with_display(read_nifti(path), intensities)
+    from robust.cases.dicom.series import read_series
+
+    volume = read_series(path)
+    stored = Stored(
+        bits=volume.bits,
+        signed=volume.signed,
+        slope=volume.slope,
+        intercept=volume.intercept,
+        inverted=volume.inverted,
+    )
+    low, high = intensities or _percentiles(volume.values * volume.slope + volume.intercept)
+    stored = replace(stored, view=whole_range(low, high))
+    return StoredImage(stored.cast(volume.values), stored, volume.grid)
 
 
-def displayed(volume: NiftiVolume, intensities: tuple[float, float] | None) -> StoredImage:
+def _shape(path: Path) -> tuple[int, ...]:
+    if is_nifti(path):
+        return nifti_layout(path).shape
+    from robust.cases.dicom.series import series_of
+
+    return series_of(path).shape
+
+
+def _percentiles(values: npt.NDArray[Any]) -> tuple[float, float]:
+    low, high = np.percentile(values, PERCENTILES)
+    return float(low), float(high)
+
+
+def with_display(volume: NiftiVolume, intensities: tuple[float, float] | None) -> StoredImage:
     """The voxels of a file with their display."""
     layout = volume.layout
-    if intensities is None:
-        low, high = (float(n) for n in np.percentile(volume.measured(), PERCENTILES))
-    else:
-        low, high = intensities
+    low, high = intensities or _percentiles(volume.measured())
     pixels, bits, signed, wide = _typed(volume.values)
     stored = Stored(
         bits=bits,

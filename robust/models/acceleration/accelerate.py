@@ -62,7 +62,7 @@ class Acceleration:
 
 @dataclass(frozen=True)
 class FastModels:
-    """The networks that attacks run on; each maps images to logits, as the adapter does."""
+    """The networks that attacks run on; each maps images to logits as the adapter does."""
 
     float32: Callable[[Tensor], Tensor]
     low_precision: Callable[[Tensor], Tensor] | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +11,22 @@ import numpy as np
 import pandas as pd
 
 from robust.errors import InputError
-from robust.metrics.arrays import Mask, Places
+from robust.metrics.arrays import Places
 from robust.metrics.by_group import ByGroup
+from robust.metrics.outlines.scorer import OutlineStandard
 from robust.metrics.paired import Paired
 from robust.metrics.scores import Condition
-from robust.records import Estimate, Report
+from robust.records import AuditedTask, Estimate, Report
 from robust.records.flags import voiding
 from robust.records.verdicts import WITHHELD, is_withheld
 from robust.report import read_report
+from robust.report.comparison.judges import (
+    CLEAN_SCORES,
+    ROBUST_SCORES,
+    ClassJudge,
+    Judge,
+    OutlineJudge,
+)
 from robust.report.comparison.outcomes import (
     CellName,
     Outcomes,
@@ -59,8 +68,8 @@ class Change:
     @property
     def tolerance_applies(self) -> bool:
         """Whether a tolerance applies to it."""
-        watched = "accuracy" if self.condition == "clean" else "robust accuracy"
-        return self.overall and self.score == watched
+        watched = CLEAN_SCORES if self.condition == "clean" else ROBUST_SCORES
+        return self.overall and self.score in watched
 
     @property
     def result(self) -> str:
@@ -222,10 +231,7 @@ class _Pair:
         """`cells` are the attacks that both ran alike."""
         self._runs, self._reports, self._cells = runs, reports, cells
         self._single, self._paired = ByGroup(runs[0].groups), Paired(runs[0].groups)
-        old, new = (report.data for report in reports)
-        names = list(old.classes)
-        findings = old.findings if old.findings == new.findings else ()
-        self._findings: Places = np.array([names.index(name) for name in findings], dtype=np.int64)
+        self._judge = _judge(runs, reports)
 
     def differing_cases(self) -> int:
         """Cases whose predictions differ, clean or under an attack that both ran alike."""
@@ -235,7 +241,7 @@ class _Pair:
         for cell in self._cells:
             pairs.append((old.at(cell), new.at(find_cell(new.cells, *cell))))
         for a, b in pairs:
-            differs |= a.kept.argmax(1) != b.kept.argmax(1)
+            differs |= self._judge.differ(a.kept, b.kept)
             differs |= (a.attacked != b.attacked) | (a.failed != b.failed)
         return int(differs.sum())
 
@@ -246,7 +252,9 @@ class _Pair:
         other_threats = {(row.norm, row.eps) for row in self._reports[1].worst_cases}
         for row in self._reports[0].worst_cases:
             if (row.norm, row.eps) in other_threats:
-                before, after = (r.worst(row.norm, row.eps, self._cells) for r in self._runs)
+                before, after = (
+                    run.worst(row.norm, row.eps, self._cells, self._judge) for run in self._runs
+                )
                 condition = f"worst case, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
                 yield from self._scores(condition, before, after, overall=True)
         listed = {(row.attack, row.norm, row.eps): row for row in self._reports[1].rows}
@@ -268,32 +276,18 @@ class _Pair:
     def _scores(
         self, condition: str, old: Condition, new: Condition, overall: bool = False
     ) -> Iterator[Change]:
-        labels = self._runs[0].labels
-        with_finding = np.isin(labels, self._findings)
-        defined = np.full(len(labels), bool(len(self._findings)))
-        predicted = [side.kept.argmax(1) for side in (old, new)]
-        correct = [prediction == labels for prediction in predicted]
-        read_as_finding = [np.isin(prediction, self._findings) for prediction in predicted]
-        counted = [side.countable for side in (old, new)]
-        rates: list[tuple[str, list[Mask], list[Mask]]] = [
-            ("robust accuracy", correct, [side.evaluated for side in (old, new)]),
-            ("accuracy", correct, counted),
-            ("sensitivity", read_as_finding, [t & with_finding & defined for t in counted]),
-            (
-                "specificity",
-                [~c for c in read_as_finding],
-                [t & ~with_finding & defined for t in counted],
-            ),
-        ]
-        for score, values, masks in rates:
-            sides = list(zip(values, masks, strict=True))
-            before, after = self._single.rates(sides)
+        for score in self._judge.scores((old, new)):
+            sides = list(zip(score.values, score.masks, strict=True))
+            take = self._single.rate if score.share else self._single.mean
+            before, after = (take(values, mask) for values, mask in sides)
             difference = self._paired.difference(*sides)
             if before is not None and after is not None and difference is not None:
                 (a, in_a), (b, in_b) = sides
                 equal = bool((in_a == in_b).all() and (a == b)[in_a].all())
                 void = ("", "") if condition == "clean" else self._void()
-                yield Change(score, condition, before, after, difference, overall, equal, *void)
+                yield Change(
+                    score.name, condition, before, after, difference, overall, equal, *void
+                )
 
     def _void(self) -> tuple[str, str]:
         """Which warnings void a gain and a loss under attack."""
@@ -309,8 +303,32 @@ class _Pair:
         )
 
 
+def _judge(runs: tuple[Outcomes, Outcomes], reports: tuple[Report, Report]) -> Judge:
+    """What the task of both runs compares them by."""
+    old, new = reports
+    task = old.task
+    if task.is_segmentation:
+        standard = OutlineStandard(task.dice, task.drop)
+        return OutlineJudge(task.structures, standard, (runs[0].clean.kept, runs[1].clean.kept))
+    names = list(old.data.classes)
+    findings = old.data.findings if old.data.findings == new.data.findings else ()
+    places: Places = np.array([names.index(name) for name in findings], dtype=np.int64)
+    return ClassJudge(runs[0].labels, places)
+
+
 def _check_alike(old: Report, new: Report) -> None:
     """InputError where the same names do not mean the same thing."""
+    if old.task.name != new.task.name:
+        raise InputError(
+            f"OLD is an audit of {old.task.name}, NEW of {new.task.name}; compare runs of one task"
+        )
+    for entry in dataclasses.fields(AuditedTask):
+        was, now = (getattr(report.task, entry.name) for report in (old, new))
+        if was != now:
+            raise InputError(
+                f"the {entry.name} of the outlines was {was!r} and is {now!r}; compare runs with "
+                f"the same {entry.name}"
+            )
     a, b = (list(report.data.classes) for report in (old, new))
     if a != b:
         raise InputError(

@@ -14,15 +14,18 @@ import pandas as pd
 
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Places
-from robust.metrics.scores import Condition, margins
-from robust.metrics.worst_case import Ball, CellOutcome, worst_case
+from robust.metrics.outlines.kept import COLUMNS, KeptScores, kept_width
+from robust.metrics.scores import Condition
+from robust.metrics.worst_case import Ball, CellOutcome, inside_of, worst_case
 from robust.records import Report
+from robust.report.comparison.judges import Judge
 from robust.units import same_eps
 
 CellName = tuple[str, str, float | None]
 """Attack, norm, eps; None for a minimum-norm attack without a bound."""
 
 TABLE = "outcomes.csv"
+DISTANCES = ("linf", "l2", "l2_slice")
 
 _GUARDED = re.compile("'(?=[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
 """The apostrophe that keeps a spreadsheet from taking text for a formula."""
@@ -35,14 +38,14 @@ class Outcomes:
     groups: tuple[str, ...]
     """Group of each case."""
     labels: Places
-    """Class of each case `(n,)`."""
+    """Class of each case `(n,)`; 0 where cases have outlines."""
     clean: Condition
     """All cases without attack."""
     lines: pd.DataFrame
     """Adversarial images: row (index of the case), cell (index into `cells`), success, linf, l2,
-    failed."""
-    line_logits: Array
-    """Logits `(lines, k)`."""
+    l2_slice, failed."""
+    line_kept: Array
+    """What is kept of their predictions `(lines, a)`: logits, or the scores of outlines."""
     cells: tuple[CellName, ...]
     """Attacks that were run, with norm and eps, in the order of the table."""
     values: int
@@ -56,23 +59,23 @@ class Outcomes:
         rows, lost = lines["row"].to_numpy(), lines["failed"].to_numpy()
         n = len(self.labels)
         attacked, failed, success = (np.zeros(n, bool) for _ in range(3))
-        linf, l2 = np.full(n, np.nan), np.full(n, np.nan)
+        distances = [np.full(n, np.nan) for _ in DISTANCES]
         attacked[rows], failed[rows] = True, lost
         success[rows] = lines["success"].to_numpy()
-        linf[rows], l2[rows] = lines["linf"].to_numpy(), lines["l2"].to_numpy()
-        logits = self.clean.kept.copy()
-        logits[rows[~lost]] = self.line_logits[own[~lost]]
-        return Condition(logits, attacked, failed, success, linf, l2, l2)
+        for name, distance in zip(DISTANCES, distances, strict=True):
+            distance[rows] = lines[name].to_numpy()
+        kept = self.clean.kept.copy()
+        kept[rows[~lost]] = self.line_kept[own[~lost]]
+        return Condition(kept, attacked, failed, success, *distances)
 
-    def worst(self, norm: str, eps: float | None, cells: Sequence[CellName]) -> Condition:
+    def worst(
+        self, norm: str, eps: float | None, cells: Sequence[CellName], judge: Judge
+    ) -> Condition:
         """The worst case over these cells within eps, defined as in the report."""
         ball = Ball(norm, _bound(eps), self.values)
-        own = (CellOutcome(self.at(cell), _bound(cell[2])) for cell in cells if cell[1] == norm)
-
-        def damage(logits: Array) -> Array:
-            return margins(logits, self.labels)
-
-        return worst_case(self.clean, damage, own, ball).condition
+        own = [CellOutcome(self.at(cell), _bound(cell[2])) for cell in cells if cell[1] == norm]
+        found = [(cell.condition.kept, inside_of(cell.condition, ball)) for cell in own]
+        return judge.by_part(worst_case(self.clean, judge.damage, own, ball).condition, found)
 
 
 def _bound(eps: float | None) -> float:
@@ -88,7 +91,10 @@ def find_cell(cells: Sequence[CellName], attack: str, norm: str, eps: float | No
 
 
 def read_table(folder: Path, report: Report) -> pd.DataFrame:
-    """outcomes.csv of a finished run, text as it was; InputError where it is not the report's."""
+    """outcomes.csv of a finished run, text as it was; InputError where it is not the report's.
+
+    A line for each case and attack, with what is kept of it in `_kept_columns`.
+    """
     path = folder / TABLE
     try:
         with path.open("rb") as file:
@@ -97,8 +103,9 @@ def read_table(folder: Path, report: Report) -> pd.DataFrame:
         raise InputError(f"{path} cannot be read: {error.strerror}; keep it with the run") from None
     if digest != report.table_sha256:
         raise InputError(f"{path} is not the table that {folder}/report.json was made from")
-    numbers = ["eps", "linf", "l2", *_logit_columns(report)]
-    texts = ["case", "group", "label", "attack", "norm", "success", "failure"]
+    scores = ["value"] if report.task.is_segmentation else _kept_columns(report)
+    numbers = ["eps", *DISTANCES, *scores]
+    texts = ["case", "group", "label", "attack", "norm", "success", "failure", "score"]
     # Names such as NA are names: only an empty number is missing.
     table = pd.read_csv(
         path,
@@ -107,11 +114,34 @@ def read_table(folder: Path, report: Report) -> pd.DataFrame:
         keep_default_na=False,
         encoding="utf-8",
     ).rename(columns=_plain)
-    for name in numbers:
+    for name in table.columns.intersection(numbers):
         table[name] = pd.to_numeric(table[name].replace("", np.nan))
-    for name in ("case", "group", "label", "attack"):
+    for name in table.columns.intersection(["case", "group", "label", "attack"]):
         table[name] = table[name].map(_plain)
-    return table
+    if "l2_slice" not in table:  # no attack is limited in each slice
+        table["l2_slice"] = table["l2"]
+    return _one_line_each(table, report) if report.task.is_segmentation else table
+
+
+def _one_line_each(table: pd.DataFrame, report: Report) -> pd.DataFrame:
+    """A line for each case and attack, of a table with a line for each of its scores.
+
+    As a label stand the true volumes, by which one knows a mask again.
+    """
+    width = kept_width(len(report.task.structures))
+    scored = table[table["score"] != ""]
+    if len(scored) % width or (scored["score"].to_numpy()[::width] != COLUMNS[0]).any():
+        raise InputError(
+            f"{TABLE} does not have {width} scores for each case and attack, as the structures of "
+            f"report.json need; audit again"
+        )
+    kept = scored["value"].to_numpy(np.float64).reshape(-1, width)
+    names = _kept_columns(report)
+    first = scored.iloc[::width].reset_index(drop=True)
+    wide = pd.concat([first, pd.DataFrame(kept, columns=names)], axis=1)
+    volumes = KeptScores(kept).true_volume
+    wide["label"] = [" + ".join(f"{one:.6g}" for one in line) for line in volumes]
+    return pd.concat([wide, table[table["score"] == ""].assign(label="")], ignore_index=True)
 
 
 def select_cases(table: pd.DataFrame, report: Report, names: Sequence[str]) -> Outcomes:
@@ -123,16 +153,16 @@ def select_cases(table: pd.DataFrame, report: Report, names: Sequence[str]) -> O
     lines = table[table["attack"] != "clean"]
     classes = {name: i for i, name in enumerate(report.data.classes)}
     cells = lines.groupby(["attack", "norm", "eps"], sort=False, dropna=False)
-    kept = lines[["row", "linf", "l2"]].assign(
+    kept = lines[["row", *DISTANCES]].assign(
         cell=cells.ngroup(), success=lines["success"] == "1", failed=lines["failure"] != ""
     )
     named = lines.drop_duplicates(["attack", "norm", "eps"])[["attack", "norm", "eps"]]
     return Outcomes(
         groups=tuple(clean["group"]),
-        labels=np.array([classes[name] for name in clean["label"]], np.int64),
-        clean=Condition.clean(_logits(clean, report)),
+        labels=np.array([classes.get(name, 0) for name in clean["label"]], np.int64),
+        clean=Condition.clean(_kept(clean, report)),
         lines=kept.reset_index(drop=True),
-        line_logits=_logits(lines, report),
+        line_kept=_kept(lines, report),
         cells=tuple(
             (str(attack), str(norm), None if np.isnan(eps) else float(eps))
             for attack, norm, eps in named.itertuples(index=False)
@@ -146,12 +176,17 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table["attack"] == "clean") & (table["failure"] == "")]
 
 
-def _logits(table: pd.DataFrame, report: Report) -> Array:
-    """Logits `(lines, k)`; nine digits give the model's float32 back exactly."""
-    return table[_logit_columns(report)].to_numpy(np.float32).astype(np.float64)
+def _kept(table: pd.DataFrame, report: Report) -> Array:
+    """What is kept of each line `(lines, a)`; of logits nine digits give a float32 back exactly."""
+    found = table[_kept_columns(report)]
+    if report.task.is_segmentation:
+        return found.to_numpy(np.float64)
+    return found.to_numpy(np.float32).astype(np.float64)
 
 
-def _logit_columns(report: Report) -> list[str]:
+def _kept_columns(report: Report) -> list[str]:
+    if report.task.is_segmentation:
+        return [f"kept_{place}" for place in range(kept_width(len(report.task.structures)))]
     return [f"logit_{name}" for name in report.data.classes]
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from robust.records import Estimate
 from robust.report.comparison.compare import EQUAL, Change, Comparison
+from robust.report.comparison.judges import ROBUST_SCORES
 from robust.report.formats.markdown import escape_markdown
 from robust.report.text.format import bracket, counted, plain
 
@@ -45,7 +46,7 @@ def print_comparison(comparison: Comparison, tolerance: float | None, console: C
         table.add_column(title, justify="right" if i < 3 else "left", no_wrap=True)
     before = ""
     for change in comparison.changes:
-        if not change.overall and change.score != "robust accuracy":
+        if not change.overall and change.score not in ROBUST_SCORES:
             continue
         if change.condition != before:
             table.add_row(Text(change.condition, "bold"))

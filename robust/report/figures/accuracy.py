@@ -1,4 +1,4 @@
-"""Figures of accuracy under attack: robust accuracy, sensitivity and specificity against eps."""
+"""Figures of scores against eps: robust accuracy, sensitivity and specificity, Dice."""
 
 from __future__ import annotations
 
@@ -22,27 +22,29 @@ from robust.report.figures.style import (
     style_axes,
 )
 from robust.report.text.format import listed, norms, plain
+from robust.report.text.vocabulary import Vocabulary
+from robust.report.text.words import words
 from robust.units import eps_text, norm_text
 
 
 def robust_accuracy_figures(report: Report) -> list[ReportFigure]:
     """Robust accuracy against eps: a figure for each norm, then those at every eps."""
-    figures = []
+    figures, said = [], words(report)
     for norm, worst in _worst_cases(report):
         robust_accuracy = [row.scores.robust_accuracy for row in worst]
         if any(robust_accuracy):
             figures.append(
                 ReportFigure(
                     f"robust-accuracy-{norm.lower()}",
-                    "Of the cases that the model reads correctly without attack, the share that "
-                    "stays correct under each attack. Thick line: the worst case over all attacks, "
-                    "with its 95 % interval.",
-                    f"Robust accuracy against eps in {norm_text(norm)}. "
+                    f"Of the cases that the model {said.does_right} without attack, the share that "
+                    f"stays {said.correct} under each attack. Thick line: the worst case over all "
+                    "attacks, with its 95 % interval.",
+                    f"{_capital(said.scores['robust_accuracy'])} against eps in {norm_text(norm)}. "
                     + _in_words("worst case", worst, robust_accuracy),
                     partial(_robust_accuracy, report, norm, worst),
                 )
             )
-    return [*figures, *(_every_eps_figure(curve) for curve in report.accuracy_curves)]
+    return [*figures, *(_every_eps_figure(curve, said) for curve in report.accuracy_curves)]
 
 
 def sensitivity_figures(report: Report) -> list[ReportFigure]:
@@ -66,6 +68,26 @@ def sensitivity_figures(report: Report) -> list[ReportFigure]:
     return figures
 
 
+def dice_figures(report: Report) -> list[ReportFigure]:
+    """Dice of each structure against eps, a figure for each norm; none for classification."""
+    figures = []
+    for norm, worst in _worst_cases(report):
+        if any(row.scores.dice for row in worst):
+            dice = [row.scores.dice for row in worst]
+            figures.append(
+                ReportFigure(
+                    f"dice-{norm.lower()}",
+                    "Mean Dice of all cases with its 95 % interval: without attack at the left, "
+                    "then in the worst case at each eps. Where there are several structures, thin "
+                    "lines show each, in the image that hurts it most.",
+                    f"Mean Dice against eps in {norm_text(norm)}. "
+                    + _in_words("mean Dice", worst, dice),
+                    partial(_dice, report.clean, norm, worst),
+                )
+            )
+    return figures
+
+
 def _worst_cases(report: Report) -> Iterator[tuple[str, list[AttackResult]]]:
     """Each norm with its worst cases at an eps."""
     for norm in norms(report):
@@ -73,7 +95,7 @@ def _worst_cases(report: Report) -> Iterator[tuple[str, list[AttackResult]]]:
 
 
 def _robust_accuracy(report: Report, norm: str, worst: Sequence[AttackResult]) -> Figure:
-    figure, axes = _canvas(norm, worst, "still correct (%)")
+    figure, axes = _canvas(norm, worst, f"still {words(report).correct} (%)")
     places = {row.eps: i for i, row in enumerate(worst)}
     _line(
         axes,
@@ -103,18 +125,19 @@ def _robust_accuracy(report: Report, norm: str, worst: Sequence[AttackResult]) -
     return figure
 
 
-def _every_eps_figure(curve: AccuracyCurve) -> ReportFigure:
+def _every_eps_figure(curve: AccuracyCurve, said: Vocabulary) -> ReportFigure:
     scale = 255 if curve.norm == "Linf" else 1
     return ReportFigure(
         f"robust-at-every-eps-{curve.norm.lower()}",
-        "The same at every eps: a case stays correct up to the nearest adversarial image that "
-        f"{listed([plain(name) for name in curve.attacks])} found. With 95 % intervals.",
-        f"Robust accuracy at every eps in {norm_text(curve.norm)}; report.json has the points.",
-        partial(_every_eps, curve, scale),
+        f"The same at every eps: a case stays {said.correct} up to the nearest adversarial image "
+        f"that {listed([plain(name) for name in curve.attacks])} found. With 95 % intervals.",
+        f"{_capital(said.scores['robust_accuracy'])} at every eps in {norm_text(curve.norm)}; "
+        f"report.json has the points.",
+        partial(_every_eps, curve, scale, said.correct),
     )
 
 
-def _every_eps(curve: AccuracyCurve, scale: float) -> Figure:
+def _every_eps(curve: AccuracyCurve, scale: float, correct: str) -> Figure:
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     axes = figure.add_subplot()
     eps = [scale * size for size in curve.eps]
@@ -131,7 +154,7 @@ def _every_eps(curve: AccuracyCurve, scale: float) -> Figure:
     axes.set_ylim(-4, 104)
     axes.set_xlim(0, max(eps) * 1.02)
     unit = ", in 1/255" if scale != 1 else ""
-    style_axes(axes, f"eps ({norm_text(curve.norm)}){unit}", "still correct (%)")
+    style_axes(axes, f"eps ({norm_text(curve.norm)}){unit}", f"still {correct} (%)")
     return figure
 
 
@@ -157,6 +180,35 @@ def _sensitivity(clean: AttackResult, norm: str, worst: Sequence[AttackResult]) 
         )
     add_legend(axes)
     return figure
+
+
+def _dice(clean: AttackResult, norm: str, worst: Sequence[AttackResult]) -> Figure:
+    rows = [clean, *worst]
+    figure, axes = _canvas(norm, rows, "Dice")
+    axes.yaxis.set_major_formatter(lambda percent, _: f"{percent / 100:g}")
+    places = list(range(len(rows)))
+    all_dice = [row.scores.dice for row in rows]
+    _line(axes, places, all_dice, label="all cases", color=INK, band=BAND, linewidth=2.6)
+    structures = list(clean.scores.outlines) if len(clean.scores.outlines) > 1 else []
+    for i, name in enumerate(structures[:MOST_LINES]):
+        known = [(x, e) for x in places if (e := _structure_dice(rows[x], name)) is not None]
+        axes.plot(
+            [x for x, _ in known],
+            [100 * e.value for _, e in known],
+            label=legend_name(name),
+            color=COLOURS[i % len(COLOURS)],
+            linestyle=STYLES[i % len(STYLES)],
+            marker=MARKERS[i % len(MARKERS)],
+            markersize=5,
+            linewidth=1.5,
+        )
+    add_legend(axes)
+    return figure
+
+
+def _structure_dice(row: AttackResult, name: str) -> Estimate | None:
+    one = row.scores.outlines.get(name)
+    return None if one is None else one.dice
 
 
 def _canvas(norm: str, rows: Sequence[AttackResult], title: str) -> tuple[Figure, Axes]:
@@ -207,3 +259,7 @@ def _in_words(what: str, rows: Sequence[AttackResult], estimates: Sequence[Estim
         if e is not None
     ]
     return f"{what.capitalize()}: {', '.join(parts)}."
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from robust.records import Report
-from robust.report.figures.accuracy import robust_accuracy_figures, sensitivity_figures
+from robust.report.figures.accuracy import (
+    dice_figures,
+    robust_accuracy_figures,
+    sensitivity_figures,
+)
 from robust.report.figures.detection import detection_figures
 from robust.report.figures.style import ReportFigure
 
 
 def report_figures(report: Report) -> list[ReportFigure]:
-    """Accuracy under attack, sensitivity and specificity, detectors."""
-    figures = [*robust_accuracy_figures(report), *sensitivity_figures(report)]
+    """Accuracy under attack, Dice, sensitivity and specificity, detectors."""
+    figures = [*robust_accuracy_figures(report), *dice_figures(report)]
+    figures += sensitivity_figures(report)
     return figures if report.detection is None else [*figures, *detection_figures(report.detection)]

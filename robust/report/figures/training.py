@@ -20,6 +20,8 @@ SCORES = {
     "val_auc": "AUC",
     "val_accuracy": "accuracy",
     "val_robust_accuracy": "robust accuracy",
+    "val_dice": "Dice",
+    "val_robust_dice": "robust Dice",
 }
 
 
@@ -38,12 +40,13 @@ def training_figure(history: Sequence[Mapping[str, float]], best_epoch: int) -> 
         return figure
 
     last = history[-1]
+    name = "val_auc" if "val_auc" in last else "val_dice"
     return ReportFigure(
         "curves",
         "Loss on train and val, and the scores on val, by epoch; the vertical line is the epoch "
         "that was kept.",
-        f"{len(history)} epochs, epoch {best_epoch} kept; val AUC at the end "
-        f"{last['val_auc']:.3f}.",
+        f"{len(history)} epochs, epoch {best_epoch} kept; val {SCORES[name]} at the end "
+        f"{last[name]:.3f}.",
         draw,
     )
 

@@ -11,8 +11,9 @@ from robust.report.layout.blocks import Document, DocumentSection, TablesBlock, 
 from robust.report.layout.document import with_content
 from robust.report.layout.sections import make_glossary
 from robust.report.tables.model import Column, Table, TableCell, TableRow, auc_cell, percent_cell
+from robust.report.text.classification import RULE
 from robust.report.text.format import NONE, counted, decimal, listed, plain, size_text
-from robust.report.text.headline import RULE
+from robust.report.text.glossary import TERMS
 from robust.report.text.opening import date_text
 from robust.report.text.provenance import provenance_facts
 from robust.units import eps_text, norm_text, same_eps
@@ -64,7 +65,9 @@ def findings_document(found: FindingsReport) -> Document:
         ),
         DocumentSection("gates", "Gates", (TablesBlock((gates_table(reports),)),)),
         DocumentSection("not-audited", "Not audited", (TablesBlock((not_audited_table(found),)),)),
-        DocumentSection("glossary", "Glossary", (make_glossary(_TERMS),)),
+        DocumentSection(
+            "glossary", "Glossary", (make_glossary({name: TERMS[name] for name in _TERMS}),)
+        ),
     )
     title = plain(found.title)
     return Document(title, subtitle, lead(found), facts, with_content(sections), _flags(reports))

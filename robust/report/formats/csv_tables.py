@@ -1,11 +1,11 @@
-"""CSV: every result, and the whole transfer matrix, each estimate with both ends."""
+"""CSV: every result, scores by structure, the transfer matrix; each estimate with both ends."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from robust.printable import as_cell
 from robust.records import (
@@ -15,13 +15,21 @@ from robust.records import (
     Estimate,
     FindingsReport,
     ImageSet,
+    OutlineScores,
     Report,
 )
 
-RESULTS, MATRIX = "results.csv", "transfer_matrix.csv"
+RESULTS, MATRIX, STRUCTURES = "results.csv", "transfer_matrix.csv", "structures.csv"
 """Names of the files."""
 _SCORE_PLACES = ("detector", "fitted_on", "image_set")
 _RESULT_PLACES = ("subgroups", "confusion")
+_OF_CLASSES = (
+    *("misses", "false_alarms", "sensitivity", "specificity", "auc", "attacker_auc", "recall"),
+    "outlines",
+)
+"""Scores that have no column of their own where outlines are audited."""
+_OF_OUTLINES = ("dice", "outlines")
+"""The same where classes are."""
 
 Line = Mapping[str, object]
 
@@ -32,13 +40,31 @@ def results_csv(report: Report) -> str:
     As all these files: `eps` in [0, 1] units with nine digits, and no text that a spreadsheet
     would take for a formula.
     """
-    return _text(map(_result, _conditions(report)))
+    skipped = _OF_CLASSES if report.task.is_segmentation else _OF_OUTLINES
+    return _text(_result(row, skipped) for row in _conditions(report))
+
+
+def structures_csv(report: Report) -> str:
+    """A line for each condition and structure, and one for each third by size below it.
+
+    `size` is empty on the line of the whole structure; lines of a third have its Dice alone.
+    """
+    return _text(
+        line
+        for row in _conditions(report)
+        for name, scores in row.scores.outlines.items()
+        for line in _structure(row, name, scores)
+    )
 
 
 def findings_csv(found: FindingsReport) -> str:
     """The lines of `results_csv` of every finding, with its name and its threshold."""
     return _text(
-        {"finding": entry.finding, "threshold": report.model.threshold, **_result(row)}
+        {
+            "finding": entry.finding,
+            "threshold": report.model.threshold,
+            **_result(row, _OF_OUTLINES),
+        }
         for entry, report in found.reports
         for row in _conditions(report)
     )
@@ -56,12 +82,28 @@ def _conditions(report: Report) -> tuple[AttackResult, ...]:
     return (report.clean, *report.rows, *report.worst_cases)
 
 
-def _result(row: AttackResult) -> Line:
+def _structure(row: AttackResult, name: str, scores: OutlineScores) -> Iterator[Line]:
+    start = {"attack": row.attack, "norm": row.norm, "eps": row.eps, "structure": name}
+    whole: dict[str, object] = {**start, "size": ""}
+    for field in dataclasses.fields(scores):
+        if field.name != "by_size":
+            whole.update(_columns(field.name, getattr(scores, field.name)))
+    yield whole
+    for group in scores.by_size:
+        line: dict[str, object] = {**start, "size": group.name, "cases": group.cases}
+        line |= {"smallest": group.smallest, "largest": group.largest}
+        line.update(_columns("dice", group.dice))
+        yield line
+
+
+def _result(row: AttackResult, skipped: Collection[str]) -> dict[str, object]:
     line: dict[str, object] = {}
     for field in dataclasses.fields(row):
         value = getattr(row, field.name)
         if field.name == "scores":
             for score in dataclasses.fields(value):
+                if score.name in skipped:
+                    continue
                 line.update(_columns(score.name, getattr(value, score.name)))
         elif field.name not in _RESULT_PLACES:
             line[field.name] = value

@@ -30,7 +30,6 @@ from robust.report.layout.blocks import (
 from robust.report.layout.document import make_document
 from robust.report.layout.standard import standard
 from robust.report.text.format import plain
-from robust.report.text.glossary import TERMS
 from robust.units import eps_text, norm_text
 
 _NO_PICTURES: Mapping[str, bytes] = {}
@@ -69,7 +68,7 @@ def render_page(document: Document, pictures: Mapping[str, bytes] = _NO_PICTURES
         .render(
             document=document,
             sections=_with_pictures(document.sections, pictures),
-            terms=TERMS,
+            terms=document.terms,
             style=Markup(_read("page.css")),
             script=Markup(script),
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -119,7 +118,9 @@ def _with_pictures(
 def _picture_names(gallery: GalleryBlock) -> list[str]:
     """The image files of a gallery, each once."""
     names = [e.image for e in gallery.exhibits]
-    names += [n for e in gallery.exhibits for f in e.images for n in (f.image, f.difference)]
+    names += [
+        n for e in gallery.exhibits for f in e.images for n in (f.image, f.difference, f.outlined)
+    ]
     return [name for name in dict.fromkeys(names) if name]
 
 

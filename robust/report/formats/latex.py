@@ -9,6 +9,7 @@ from robust.report.tables.adaptive import adaptive_table
 from robust.report.tables.classes import confusion_tables, recall_table, subgroup_table
 from robust.report.tables.detection import detector_table
 from robust.report.tables.model import NO_INTERVAL, Table, TableCell
+from robust.report.tables.outlines import size_table, structure_table
 from robust.report.tables.results import difficulty_table, results_table
 from robust.report.tables.scenarios import scenario_table
 from robust.report.tables.storage import storage_table
@@ -59,6 +60,8 @@ def render_latex(report: Report) -> str:
         visibility_table(report),
         results_table(report),
         difficulty_table(report),
+        structure_table(report),
+        size_table(report),
         storage_table(report),
         detector_table(report),
         adaptive_table(report),

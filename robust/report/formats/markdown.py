@@ -25,7 +25,7 @@ from robust.report.tables.model import Table, row_texts
 from robust.report.text.format import counted, flat, plain
 
 _MARKS = re.compile(r"([\\|*_`\[\]#~$])")
-_TITLED = ("difficulty", "detectors", "adaptive", "heat-matched", "selection")
+_TITLED = ("difficulty", "sizes", "detectors", "adaptive", "heat-matched", "selection")
 """Tables whose title is not that of their section."""
 MOST = 60_000
 """Characters of the whole text: GitHub takes 65,536 in a comment."""

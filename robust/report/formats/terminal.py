@@ -27,6 +27,7 @@ from robust.report.text.format import (
 )
 from robust.report.text.headline import attack_sentences, unfinished_sentence
 from robust.report.text.opening import date_text
+from robust.report.text.words import words
 from robust.units import eps_text, norm_text
 
 LINES = 23
@@ -35,11 +36,12 @@ DETAIL = ((4, 3), (3, 3), (2, 3), (1, 3), (2, 2), (1, 2), (2, 1), (1, 1), (0, 1)
 """Attacks of each norm and warnings that are shown: the first pair that fits into `LINES`."""
 MOST_EPS = 5
 """Columns of eps that a table shows, the largest eps among them."""
-ERRORS = ("sensitivity", "specificity", "auc")
+ERRORS = ("sensitivity", "specificity", "auc", "dice")
 """Scores that the second table shows."""
 NAME = 18
 """Columns for the name of an attack."""
 
+_TITLES = dict(zip(ERRORS, ("sensitivity %", "specificity %", "AUC", "mean Dice"), strict=True))
 _STYLES = {"fails": "red", "mostly fooled": "red", "partly robust": "yellow", "robust": "green"}
 
 
@@ -96,7 +98,7 @@ def _attack_table(report: Report, norm: str, most: int) -> Table:
     """Share of the correctly read images that stay correct: a row for each attack, eps across."""
     worst = _worst(report, norm)
     table = Table(box=None, pad_edge=False)
-    table.add_column(f"still correct %, {norm_text(norm)}", no_wrap=True)
+    table.add_column(f"still {words(report).correct} %, {norm_text(norm)}", no_wrap=True)
     for row in worst:
         table.add_column(eps_text(row.eps, norm), justify="right", no_wrap=True)
     attacks = _attacks(report, norm)
@@ -108,8 +110,8 @@ def _attack_table(report: Report, norm: str, most: int) -> Table:
     whole = f"worst of {len(attacks)} attacks" if len(attacks) > 1 else "worst case"
     table.add_row(whole, *(_robust_accuracy_text(row) for row in worst), style="bold")
     table.add_row("  95 % interval", *(_interval(row) for row in worst), style="dim")
-    words = dict(zip(map(id, report.worst_cases), report.verdicts, strict=True))
-    table.add_row("verdict", *(_verdict(words[id(row)]) for row in worst))
+    given = dict(zip(map(id, report.worst_cases), report.verdicts, strict=True))
+    table.add_row("verdict", *(_verdict(given[id(row)]) for row in worst))
     return table
 
 
@@ -135,7 +137,7 @@ def _verdict(word: str) -> Text:
 
 
 def _error_table(report: Report, norm: str) -> list[RenderableType]:
-    """Sensitivity, specificity and AUC without attack and at the largest eps."""
+    """Sensitivity, specificity and AUC, or Dice, without attack and at the largest eps."""
     last = [row for row in report.worst_cases if row.norm == norm][-1]
     rows = [
         ("without attack", report.clean),
@@ -147,7 +149,7 @@ def _error_table(report: Report, norm: str) -> list[RenderableType]:
     table = Table(box=None, pad_edge=False)
     table.add_column("", no_wrap=True, min_width=NAME)
     for score in shown:
-        table.add_column("AUC" if score == "auc" else f"{score} %", no_wrap=True)
+        table.add_column(_TITLES[score], no_wrap=True)
     for name, row in rows:
         table.add_row(name, *(_score(getattr(row.scores, score), score) for score in shown))
     if last.scores.attacker_auc is not None:
@@ -159,7 +161,7 @@ def _error_table(report: Report, norm: str) -> list[RenderableType]:
 def _score(estimate: Estimate | None, score: str) -> str:
     if estimate is None:
         return NONE
-    scale, digits = (1, 2) if score == "auc" else (100, 0)
+    scale, digits = (1, 2) if score in ("auc", "dice") else (100, 0)
     return f"{scale * estimate.value:.{digits}f} {_bracket(estimate, scale, digits)}"
 
 

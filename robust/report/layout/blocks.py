@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from robust.records import Exhibit, Flag, Report
 from robust.report.figures.style import ReportFigure
 from robust.report.tables.model import Table
+from robust.report.text.glossary import TERMS
+from robust.report.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class GalleryBlock:
     """Example images; left out where the image files are missing."""
 
     exhibits: tuple[Exhibit, ...]
+    words: Vocabulary
 
     @property
     def opened(self) -> int:
@@ -131,6 +134,8 @@ class Document:
     sections: tuple[DocumentSection, ...]
     flags: tuple[Flag, ...] = ()
     """Warnings that the top of the page names."""
+    terms: Mapping[str, tuple[str, str]] = field(default_factory=lambda: TERMS)
+    """The glossary: what a reader sees of a term that stands in the head of a column."""
 
 
 Order = Callable[[Report], tuple[DocumentSection, ...]]

@@ -20,6 +20,7 @@ from robust.report.layout.blocks import (
 from robust.report.text.format import counted, plain
 from robust.report.text.headline import headline
 from robust.report.text.opening import opening_facts
+from robust.report.text.words import words
 
 
 def make_document(report: Report, order: Order) -> Document:
@@ -30,7 +31,8 @@ def make_document(report: Report, order: Order) -> Document:
     lead = tuple(headline(report))
     sections = with_content(order(report))
     title = plain(report.title)
-    return Document(title, subtitle, lead, opening_facts(report), sections, report.flags)
+    facts, terms = opening_facts(report), words(report).terms
+    return Document(title, subtitle, lead, facts, sections, report.flags, terms)
 
 
 def with_content(sections: Iterable[DocumentSection]) -> tuple[DocumentSection, ...]:
@@ -52,7 +54,7 @@ def _has_content(block: Block) -> bool:
             return bool(content)
         case WarningsBlock(content):
             return bool(content)
-        case GalleryBlock(content):
+        case GalleryBlock(exhibits=content):
             return bool(content)
         case _:
             return True

@@ -19,6 +19,7 @@ from robust.report.layout.sections import (
     gallery_blocks,
     gate_blocks,
     glossary_blocks,
+    outline_blocks,
     recall_blocks,
     repeat_blocks,
     results_blocks,
@@ -36,11 +37,12 @@ from robust.report.tables.model import Column, Table, TableCell, TableRow
 from robust.report.text.detection import detector_sentences, null_control_warning
 from robust.report.text.format import images, plain
 from robust.report.text.headline import attack_sentences
-from robust.report.text.opening import ELSEWHERE, UPPER_BOUND
+from robust.report.text.opening import ELSEWHERE, upper_bound
 from robust.report.text.provenance import provenance_facts
+from robust.report.text.words import words
 
 PURPOSE = (
-    "This document reports how a trained classifier behaved under adversarial attacks. It is meant "
+    "This document reports how a trained {model} behaved under adversarial attacks. It is meant "
     "as evidence for a technical file: on accuracy, robustness and cybersecurity, which Article 15 "
     "of Regulation (EU) 2024/1689 requires of high-risk AI systems, and on threat modelling and "
     "security testing, which the FDA's guidance on cybersecurity in medical devices requires of a "
@@ -50,7 +52,7 @@ PURPOSE = (
 )
 
 METHOD = (
-    "Each attack runs on every case that the model reads correctly without attack and that the "
+    "Each attack runs on every case that the model {does_right} without attack and that the "
     "attack goal applies to. The size of each change and the prediction on each adversarial image "
     "are recomputed independently of the attack, in float32. An image outside its limits, a crash "
     "or a NaN counts neither as robust nor as fooled. The worst case takes, for each image, the "
@@ -81,7 +83,7 @@ SCENARIOS = (
 )
 
 LIMITS = (
-    f"Attacks give an upper bound. {UPPER_BOUND}",
+    "Attacks give an upper bound. {bound}",
     "Covered: evasion by digital changes of single images, by an attacker who knows the model. Not "
     f"covered: {ELSEWHERE}.",
 )
@@ -121,10 +123,14 @@ _POPULATION_FACTS = ("Data", "Groups", "Pixels")
 
 def regulatory(report: Report) -> tuple[DocumentSection, ...]:
     """Nine numbered sections and two annexes."""
-    facts = dict(provenance_facts(report))
+    facts, said = dict(provenance_facts(report)), words(report)
     elsewhere = (*_METHOD_FACTS, *_POPULATION_FACTS)
     parts: tuple[tuple[str, str, tuple[Block, ...]], ...] = (
-        ("purpose", "Purpose and scope", (TextBlock(PURPOSE),)),
+        (
+            "purpose",
+            "Purpose and scope",
+            (TextBlock(tuple(text.format(model=said.model) for text in PURPOSE)),),
+        ),
         ("system", "System under test", (_facts(facts, [k for k in facts if k not in elsewhere]),)),
         ("threat-model", "Threat model", threat_model_blocks(report)),
         ("method", "Method", (TextBlock(_method(report)), _facts(facts, _METHOD_FACTS))),
@@ -134,7 +140,7 @@ def regulatory(report: Report) -> tuple[DocumentSection, ...]:
             (TextBlock((_population(report),)), _facts(facts, _POPULATION_FACTS)),
         ),
         ("results", "Results", _results(report)),
-        ("limits", "Limits", (TextBlock(LIMITS), *warning_blocks(report))),
+        ("limits", "Limits", (TextBlock(_limits(report)), *warning_blocks(report))),
         ("risk", "Residual risk", (TextBlock(_risk(report)),)),
         ("repeat", "How to repeat the audit", repeat_blocks(report)),
     )
@@ -146,7 +152,7 @@ def regulatory(report: Report) -> tuple[DocumentSection, ...]:
         DocumentSection(
             "references", f"Annex A: {REFERENCES.title}", (TablesBlock((_references(report),)),)
         ),
-        DocumentSection("glossary", "Annex B: Glossary", glossary_blocks()),
+        DocumentSection("glossary", "Annex B: Glossary", glossary_blocks(report)),
     )
 
 
@@ -160,6 +166,7 @@ def _results(report: Report) -> tuple[Block, ...]:
         *verdict_blocks(report),
         *accuracy_blocks(report),
         *results_blocks(report),
+        *outline_blocks(report),
         *confusion_blocks(report),
         *sensitivity_blocks(report),
         *storage_blocks(report),
@@ -176,18 +183,22 @@ def _results(report: Report) -> tuple[Block, ...]:
 def _population(report: Report) -> str:
     data = report.data
     subgroups = ", ".join(dict.fromkeys(plain(part.column) for part in report.clean.subgroups))
-    findings = ", ".join(plain(name) for name in data.findings) or "none named"
     return (
         f"Cases: {data.cases} ({images(report)}). "
         f"Groups (patients or lesions): {data.groups}, the unit of every interval. "
-        f"Findings: {findings}. Subgroups reported: {subgroups or 'none'}. "
+        f"{words(report).population(report)} Subgroups reported: {subgroups or 'none'}. "
         f"Unreadable images left out: {data.skipped_broken}; files in formats that are not read: "
         f"{sum(data.left_out.values())}."
     )
 
 
+def _limits(report: Report) -> tuple[str, ...]:
+    bound = upper_bound(report)
+    return tuple(text.format(bound=bound) for text in LIMITS)
+
+
 def _method(report: Report) -> tuple[str, ...]:
-    sentences = list(METHOD)
+    sentences = [text.format(does_right=words(report).does_right) for text in METHOD]
     if report.detection is not None:
         sentences += [*DETECTORS, ADAPTIVE if report.detection.adaptive else STATIC]
     if report.scenarios:
@@ -206,7 +217,7 @@ def _references(report: Report) -> Table:
 
 
 def _risk(report: Report) -> tuple[str, ...]:
-    sentences = attack_sentences(report)[1:]
+    sentences, model = attack_sentences(report)[1:], words(report).model
     others = "access control, integrity of images in transit and in the archive, a second reader"
     if report.detection is None:
         others += ", detection of manipulated images"
@@ -214,9 +225,9 @@ def _risk(report: Report) -> tuple[str, ...]:
         detection = report.detection
         sentences = [*null_control_warning(detection), *sentences, *detector_sentences(detection)]
     return (
-        "This risk remains after the measures built into the classifier (in brackets: 95 % "
+        f"This risk remains after the measures built into the {model} (in brackets: 95 % "
         "intervals).",
         *sentences,
-        f"Measures outside the classifier ({others}) were not assessed. If they are relied upon, "
+        f"Measures outside the {model} ({others}) were not assessed. If they are relied upon, "
         "their effect must be shown separately.",
     )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from robust.records import Report
-from robust.report.figures.accuracy import robust_accuracy_figures, sensitivity_figures
+from robust.report.figures.accuracy import (
+    dice_figures,
+    robust_accuracy_figures,
+    sensitivity_figures,
+)
 from robust.report.figures.detection import detection_figures
 from robust.report.gates import judge_gates
 from robust.report.layout.blocks import (
@@ -33,6 +37,7 @@ from robust.report.tables.detection import (
 )
 from robust.report.tables.gates import gate_table
 from robust.report.tables.model import Table
+from robust.report.tables.outlines import size_table, structure_table
 from robust.report.tables.results import difficulty_table, results_table
 from robust.report.tables.scenarios import scenario_table
 from robust.report.tables.storage import storage_table
@@ -45,12 +50,12 @@ from robust.report.text.detection import (
     harmless_change_sentence,
     population_text,
 )
-from robust.report.text.glossary import TERMS
-from robust.report.text.headline import RULE, goal_text, knowledge_text
+from robust.report.text.headline import knowledge_text
 from robust.report.text.provenance import provenance_facts
 from robust.report.text.reproduce import PLAN, command_line, plan_toml
 from robust.report.text.scenarios import scenario_sentences
 from robust.report.text.twin import twin_sentences
+from robust.report.text.words import words
 
 GATES = (
     "A gate passes if the lower end of the 95 % interval reaches the required value. It is "
@@ -67,17 +72,22 @@ def gate_blocks(report: Report) -> tuple[Block, ...]:
 
 def verdict_blocks(report: Report) -> tuple[Block, ...]:
     """A verdict for each threat, and the rule."""
-    return *_with_note(verdict_table(report)), _note(RULE)
+    return *_with_note(verdict_table(report)), _note(words(report).rule)
 
 
 def accuracy_blocks(report: Report) -> tuple[Block, ...]:
-    """Robust accuracy against eps."""
-    return (FiguresBlock(tuple(robust_accuracy_figures(report))),)
+    """Robust accuracy and Dice against eps."""
+    return (FiguresBlock((*robust_accuracy_figures(report), *dice_figures(report))),)
+
+
+def outline_blocks(report: Report) -> tuple[Block, ...]:
+    """Scores of outlines by structure and by its size; nothing for classification."""
+    return *_with_note(structure_table(report)), *_with_note(size_table(report))
 
 
 def gallery_blocks(report: Report) -> tuple[Block, ...]:
     """Cases as images, clean and attacked."""
-    return (GalleryBlock(report.gallery),)
+    return (GalleryBlock(report.gallery, words(report)),)
 
 
 def visibility_blocks(report: Report) -> tuple[Block, ...]:
@@ -124,7 +134,7 @@ def detection_blocks(report: Report) -> tuple[Block, ...]:
     sentences = (*detector_sentences(detection), harmless_change_sentence(detection))
     return (
         TextBlock(tuple(sentence for sentence in sentences if sentence)),
-        TextBlock((LEGEND, population_text(detection)), note=True),
+        TextBlock((LEGEND, population_text(detection, words(report).does_right)), note=True),
         *_with_note(detector_table(report)),
         *_with_note(adaptive_table(report)),
         FiguresBlock(tuple(detection_figures(detection))),
@@ -157,12 +167,13 @@ def warning_blocks(report: Report) -> tuple[Block, ...]:
 
 def threat_model_blocks(report: Report) -> tuple[Block, ...]:
     """What the attacker knows, may do and wants."""
+    said = words(report)
     return (
         TextBlock(
             (
-                f"The attacker {knowledge_text(report)}, sees the displayed image, and can change "
-                "every pixel within the stated distance. Pixel values stay between black and "
-                f"white. Goal: {goal_text(report)}.",
+                f"The attacker {knowledge_text(report)}, sees the displayed {said.image}, and can "
+                f"change {said.attackers_pixels} within the stated distance. Pixel values stay "
+                f"between black and white. Goal: {said.goal(report)}.",
             )
         ),
     )
@@ -180,8 +191,8 @@ def repeat_blocks(report: Report) -> tuple[Block, ...]:
         return (
             TextBlock(
                 (
-                    "The classifier or the cases were passed in from Python: call robust.audit "
-                    "with the same objects and these settings.",
+                    f"The {words(report).model} or the cases were passed in from Python: call "
+                    "robust.audit with the same objects and these settings.",
                 )
             ),
             CodeBlock("", "settings", plan_toml(report)),
@@ -190,9 +201,9 @@ def repeat_blocks(report: Report) -> tuple[Block, ...]:
     return TextBlock((text,)), CodeBlock(line, PLAN, plan_toml(report))
 
 
-def glossary_blocks() -> tuple[Block, ...]:
+def glossary_blocks(report: Report) -> tuple[Block, ...]:
     """The terms of the report."""
-    return (make_glossary(TERMS),)
+    return (make_glossary(words(report).terms),)
 
 
 def _with_note(table: Table) -> tuple[Block, ...]:
@@ -206,6 +217,6 @@ def _note(text: str) -> TextBlock:
     return TextBlock((text,), note=True)
 
 
-def make_glossary(names: Iterable[str]) -> GlossaryBlock:
-    """The glossary of these terms."""
-    return GlossaryBlock(tuple((name, *TERMS[name]) for name in names))
+def make_glossary(terms: Mapping[str, tuple[str, str]]) -> GlossaryBlock:
+    """The glossary of these terms, by id."""
+    return GlossaryBlock(tuple((name, *entry) for name, entry in terms.items()))

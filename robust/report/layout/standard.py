@@ -11,6 +11,7 @@ from robust.report.layout.sections import (
     gallery_blocks,
     gate_blocks,
     glossary_blocks,
+    outline_blocks,
     provenance_blocks,
     recall_blocks,
     repeat_blocks,
@@ -25,6 +26,7 @@ from robust.report.layout.sections import (
     visibility_blocks,
     warning_blocks,
 )
+from robust.report.text.words import words
 
 
 def standard(report: Report) -> tuple[DocumentSection, ...]:
@@ -32,10 +34,11 @@ def standard(report: Report) -> tuple[DocumentSection, ...]:
     sections: tuple[tuple[str, str, tuple[Block, ...]], ...] = (
         ("gates", "Gates", gate_blocks(report)),
         ("verdicts", "Verdict for each threat", verdict_blocks(report)),
-        ("accuracy", "Accuracy under attack", accuracy_blocks(report)),
+        ("accuracy", words(report).section, accuracy_blocks(report)),
         ("gallery", "Example images", gallery_blocks(report)),
         ("visibility", "How visible are the changes?", visibility_blocks(report)),
         ("results", "All results", results_blocks(report)),
+        ("structures", "Scores by structure", outline_blocks(report)),
         ("confusion", "Confusion matrices", confusion_blocks(report)),
         (
             "sensitivity",
@@ -55,6 +58,6 @@ def standard(report: Report) -> tuple[DocumentSection, ...]:
             (*threat_model_blocks(report), *provenance_blocks(report)),
         ),
         ("repeat", "How to repeat the audit", repeat_blocks(report)),
-        ("glossary", "Glossary", glossary_blocks()),
+        ("glossary", "Glossary", glossary_blocks(report)),
     )
     return tuple(DocumentSection(*section) for section in sections)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from robust.records import Estimate, Report
 from robust.report.tables.model import Column, Table, TableCell, TableRow, percent_cell
-from robust.report.tables.results import OVERALL, SCORE_COLUMNS, conditions, score_cell
-from robust.report.text.format import condition, plain
+from robust.report.tables.results import OVERALL, conditions, score_cell
+from robust.report.text.format import condition, json_key, plain
+from robust.report.text.words import words
 
 MOST_CLASSES = 20
 """Classes that a table shows; report.json has them all."""
@@ -31,7 +32,7 @@ def recall_table(report: Report) -> Table:
                 TableCell(plain(name)),
                 *(
                     percent_cell(
-                        row.scores.recall.get(name), f"{path}/scores/recall/{_pointer(name)}"
+                        row.scores.recall.get(name), f"{path}/scores/recall/{json_key(name)}"
                     )
                     for path, row in rows_of
                 ),
@@ -66,8 +67,8 @@ def subgroup_table(report: Report) -> Table | None:
     """Scores of the subgroups that a metadata column names; None where there are none."""
     if not report.clean.subgroups:
         return None
-    fields = ("accuracy", "robust_accuracy", "sensitivity", "specificity")
-    chosen = [s for s in SCORE_COLUMNS if s[1] in fields]
+    fields = ("accuracy", "robust_accuracy", "sensitivity", "specificity", "dice")
+    chosen = [column for column in words(report).columns if column.name in fields]
     rows = []
     for i, part in enumerate(report.clean.subgroups):
         name = f"{plain(part.column)} = {plain(part.value)}"
@@ -79,19 +80,14 @@ def subgroup_table(report: Report) -> Table | None:
                 TableCell(name),
                 TableCell(condition(row)),
                 TableCell(str(own.cases), path=f"{at}/cases"),
-                *(score_cell(own.scores, field, f"{at}/scores") for _, field, _ in chosen),
+                *(score_cell(own.scores, c.name, f"{at}/scores") for c in chosen),
             )
             rows.append(TableRow(cells, opens=row.kind == "clean"))
     columns = (
         *(Column("subgroup"), Column("condition"), Column("cases")),
-        *(Column(title, term) for title, _, term in chosen),
+        *(Column(c.title, c.term) for c in chosen),
     )
     return Table("subgroups", "Subgroups", columns, tuple(rows))
-
-
-def _pointer(name: str) -> str:
-    """A key as a JSON pointer (RFC 6901) writes it."""
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 def _value(estimate: Estimate | None) -> float:

@@ -49,13 +49,14 @@ def failed_gate_lines(results: Sequence[GateResult]) -> list[str]:
 
 
 def _measured(result: GateResult) -> TableCell:
-    cell = auc_cell if _is_auc(result) else percent_cell
+    cell = auc_cell if _is_decimal(result) else percent_cell
     return cell(result.estimate, result.path)
 
 
 def _required(result: GateResult, value: float) -> str:
-    return f"{value:g}" if _is_auc(result) else f"{100 * value:g} %"
+    return f"{value:g}" if _is_decimal(result) else f"{100 * value:g} %"
 
 
-def _is_auc(result: GateResult) -> bool:
-    return result.name.startswith("paired AUC")
+def _is_decimal(result: GateResult) -> bool:
+    """Whether the number is printed as a decimal and not in percent."""
+    return result.name.startswith(("paired AUC", "mean Dice"))

@@ -92,17 +92,18 @@ def row_texts(rows: Iterable[TableRow]) -> list[Sequence[str]]:
 
 def percent_cell(estimate: Estimate | None, path: str, mark: str = "") -> TableCell:
     """A share in percent with its interval; `path` is its JSON pointer."""
-    return _number_cell(estimate, path, mark, 100, 1)
+    return number_cell(estimate, path, mark, 100, 1)
 
 
 def auc_cell(estimate: Estimate | None, path: str, mark: str = "", digits: int = 3) -> TableCell:
     """An AUC with its interval; `path` is its JSON pointer."""
-    return _number_cell(estimate, path, mark, 1, digits)
+    return number_cell(estimate, path, mark, 1, digits)
 
 
-def _number_cell(
-    estimate: Estimate | None, path: str, mark: str, scale: float, digits: int
+def number_cell(
+    estimate: Estimate | None, path: str, mark: str = "", scale: float = 1, digits: int = 3
 ) -> TableCell:
+    """A number times `scale` with its interval; `path` is its JSON pointer."""
     if estimate is None:
         return TableCell(NONE)
     value = f"{scale * estimate.value:.{digits}f}"

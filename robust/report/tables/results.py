@@ -12,40 +12,21 @@ from robust.report.tables.model import (
     percent_cell,
 )
 from robust.report.text.format import condition, distance_text, median_distance, plain
+from robust.report.text.words import words
 from robust.units import eps_text, norm_text
 
 OVERALL = ("clean", "worst case")
 """Conditions that stand for all attacks, as `AttackResult.attack` calls them."""
 
-SCORE_COLUMNS: tuple[tuple[str, str, str], ...] = (
-    ("accuracy %", "accuracy", "accuracy"),
-    ("robust accuracy %", "robust_accuracy", "robust-accuracy"),
-    ("misses %", "misses", "miss"),
-    ("false alarms %", "false_alarms", "false-alarm"),
-    ("sensitivity %", "sensitivity", "sensitivity"),
-    ("specificity %", "specificity", "specificity"),
-    ("AUC", "auc", "auc"),
-    ("attacker's AUC", "attacker_auc", "attacker-auc"),
-)
-"""Title of the column, field of `Scores`, id of the glossary entry."""
-
-NOTE = (
-    "In brackets: 95 % intervals, by group. Accuracy, sensitivity, specificity and AUC "
-    "count all cases, including images already misread before the attack, which stay as they are. "
-    "The attacker's AUC is that of an attacker who aims at the AUC: of every case, misread before "
-    "or not, the image that harms it most. Robust accuracy, misses "
-    "and false alarms count only the attacked cases, all read correctly before. Distance: the "
-    "median of the successful images."
-)
-
 
 def results_table(report: Report) -> Table:
     """Clean, every attack at every eps, and the worst case."""
     rows_of = conditions(report)
-    shown = [s for s in SCORE_COLUMNS if any(getattr(row.scores, s[1]) for _, row in rows_of)]
+    said = words(report)
+    shown = [c for c in said.columns if any(getattr(row.scores, c.name) for _, row in rows_of)]
     columns = (
         Column("condition"),
-        *(Column(title, term) for title, _, term in shown),
+        *(Column(column.title, column.term) for column in shown),
         Column("median distance", "distance"),
     )
     rows = []
@@ -55,14 +36,14 @@ def results_table(report: Report) -> Table:
         at = "" if distance is None else f"{path}/scores/median_{row.norm.lower()}"
         cells = (
             TableCell(_described(row)),
-            *(score_cell(row.scores, name, f"{path}/scores") for _, name, _ in shown),
+            *(score_cell(row.scores, column.name, f"{path}/scores") for column in shown),
             TableCell(distance_text(distance, row.norm), path=at),
         )
         filters = {"attack": plain(row.attack), "eps": _eps(row)}
         opens = row.attack != before
         rows.append(TableRow(cells, row.attack == "worst case", opens, filters))
         before = row.attack
-    return Table("results", "All results", columns, tuple(rows), NOTE)
+    return Table("results", "All results", columns, tuple(rows), said.results)
 
 
 def difficulty_table(report: Report) -> Table:
@@ -95,7 +76,7 @@ def conditions(report: Report) -> list[tuple[str, AttackResult]]:
 
 def score_cell(scores: Scores, name: str, path: str) -> TableCell:
     """One field of `scores`, which lie at the JSON pointer `path`."""
-    cell = auc_cell if name in ("auc", "attacker_auc") else percent_cell
+    cell = auc_cell if name in ("auc", "attacker_auc", "dice") else percent_cell
     return cell(getattr(scores, name), f"{path}/{name}")
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from robust.records import Report, Scenario
 from robust.report.tables.model import Column, Table, TableCell, TableRow, percent_cell
 from robust.report.text.format import of_hundred, plain
 from robust.report.text.scenarios import SCENARIO_WORDS, scenario_effort, scenario_size
+from robust.report.text.words import words
 
 OVERLAP = "="
 NOTE = (
-    "Tested on cases that the model reads correctly without attack, of patients whose images the "
+    "Tested on cases that the model {does_right} without attack, of patients whose images the "
     "attacker did not use. In brackets: 95 % intervals, by group. The control is the "
     "same procedure without an attack."
 )
@@ -36,11 +35,14 @@ def scenario_table(report: Report) -> Table:
         rows.append(_row(one, f"/scenarios/{place}", opens=one.name != before))
         before = one.name
     title = "Attackers with less knowledge"
-    return Table("scenarios", title, columns, tuple(rows), _note(report.scenarios))
+    return Table("scenarios", title, columns, tuple(rows), _note(report))
 
 
-def _note(scenarios: Sequence[Scenario]) -> str:
-    note = NOTE if all(one.beats_control for one in scenarios) else f"{NOTE}{OVERLAP_NOTE}"
+def _note(report: Report) -> str:
+    scenarios = report.scenarios
+    note = NOTE.format(does_right=words(report).does_right)
+    if not all(one.beats_control for one in scenarios):
+        note += OVERLAP_NOTE
     for one in scenarios:
         if one.surrogate_fooled is not None:
             share = of_hundred(one.surrogate_fooled.value)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from robust.records import Report, Survival
 from robust.report.tables.model import Column, Table, TableCell, TableRow, percent_cell
 from robust.report.text.format import NONE
+from robust.report.text.words import words
 from robust.units import eps_text, norm_text
 
 NOTE = (
-    "Share of the cases, all read correctly without attack, that some attack fools. Saved: each "
+    "Share of the cases, all {right} without attack, that some attack fools. Saved: each "
     "pixel is rounded to the nearest level of its own file that stays within eps. Saved, rounded "
     "to keep the attack: if that fails, rounding chosen by the attacker. After JPEG (quality 95) "
-    "the limit eps no longer applies. The last column is not an attack: unmodified images whose "
-    "reading changes after JPEG. In brackets: 95 % intervals, by group."
+    "the limit eps no longer applies. The last column is not an attack: unmodified images "
+    "{jpeg}. In brackets: 95 % intervals, by group."
 )
 
 
@@ -27,8 +28,10 @@ def storage_table(report: Report) -> Table:
         Column("after JPEG %"),
         Column("unmodified images, after JPEG %"),
     )
+    said = words(report)
+    note = NOTE.format(right=said.right, jpeg=said.jpeg)
     rows = tuple(_row(place, one) for place, one in enumerate(report.survival))
-    return Table("storage", "Effect of saving the image", columns, rows, NOTE)
+    return Table("storage", "Effect of saving the image", columns, rows, note)
 
 
 def _row(place: int, survival: Survival) -> TableRow:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from robust.records import Report, TwinAttacked, TwinShownImages
 from robust.report.tables.model import Column, Table, TableCell, TableRow, percent_cell
 from robust.report.text.format import counted, plain
+from robust.report.text.words import words
 from robust.units import eps_text, norm_text
 
 SHOWN = (
-    "The plan's attacks ran on the model; each image they made was shown to both. Cases: read "
-    "correctly by both without attack. Read alike: both give the same reading under every attack. "
+    "The plan's attacks ran on the model; each image they made was shown to both. Cases: "
+    "{right} by both without attack. {alike_means} "
     "Fooled: by the images of any attack. In brackets: 95 % intervals, by group."
 )
 DIRECT = (
@@ -20,9 +21,11 @@ DIRECT = (
 
 def shown_table(report: Report) -> Table:
     """One row for each norm and eps."""
+    said = words(report)
+    note = SHOWN.format(right=said.right, alike_means=said.alike_means)
     columns = (
         Column("eps", "eps"),
-        Column("read alike %"),
+        Column(said.alike),
         Column("model fooled %"),
         Column("deployed version fooled %"),
         Column("deployed version alone %"),
@@ -30,17 +33,18 @@ def shown_table(report: Report) -> Table:
     )
     shown = report.twin.shown if report.twin else ()
     rows = tuple(_shown_row(one, f"/twin/shown/{place}") for place, one in enumerate(shown))
-    return Table("twin-shown", "Attacked images, shown to both", columns, rows, SHOWN)
+    return Table("twin-shown", "Attacked images, shown to both", columns, rows, note)
 
 
 def direct_table(report: Report) -> Table:
     """One row for each attack and eps."""
+    correct = words(report).correct
     columns = (
         Column("attack"),
         Column("eps", "eps"),
         Column("effort"),
-        Column("model correct %"),
-        Column("deployed version correct %"),
+        Column(f"model {correct} %"),
+        Column(f"deployed version {correct} %"),
     )
     attacked = report.twin.attacked if report.twin else ()
     rows, before = [], ""

@@ -8,22 +8,23 @@ from robust.records import Report
 from robust.report.tables.model import Column, Table, TableCell, TableRow, percent_cell
 from robust.report.text.format import NONE
 from robust.report.text.headline import Verdict, verdicts
+from robust.report.text.words import words
 
 
 def verdict_table(report: Report) -> Table:
     """One row for each threat; columns without any entry are left out."""
-    listed_verdicts = verdicts(report)
+    listed_verdicts, correct = verdicts(report), words(report).correct
     columns = [
         Column("the attacker may", "threat-model"),
         Column("verdict"),
-        Column("still correct %", "robust-accuracy"),
+        Column(f"still {correct} %", "robust-accuracy"),
     ]
     optional: list[tuple[Column, Callable[[Verdict], TableCell]]] = []
     if any(v.strongest for v in listed_verdicts):
         column = Column("strongest attacks")
         optional.append((column, lambda v: TableCell(", ".join(v.strongest) or NONE)))
     if any(v.noise for v in listed_verdicts):
-        column = Column("still correct after random noise of the same size %", "noise-control")
+        column = Column(f"still {correct} after random noise of the same size %", "noise-control")
         optional.append((column, lambda v: _noise_cell(report, v)))
     rows = []
     for place, v in enumerate(listed_verdicts):

@@ -148,12 +148,15 @@ def harmless_change_sentence(detection: Detection) -> str:
     )
 
 
-def population_text(detection: Detection) -> str:
-    """Which cases detectors are evaluated on, and which images they have learned from."""
+def population_text(detection: Detection, does_right: str) -> str:
+    """Which cases detectors are evaluated on, and which images they have learned from.
+
+    `does_right` is what the model does with those cases: `reads correctly`.
+    """
     reference = detection.reference
     return (
         f"Evaluated on {detection.cases} of the {detection.correct_cases} cases that the model "
-        f"reads correctly without attack ({counted(detection.groups, 'group')}). The detectors "
+        f"{does_right} without attack ({counted(detection.groups, 'group')}). The detectors "
         f"learned from other images: {reference.cases} images "
         f"({counted(reference.groups, 'group')}) of split {short(reference.split)}."
     )

@@ -120,19 +120,20 @@ def median_distance(row: AttackResult) -> Estimate | None:
     return row.scores.median_linf if row.norm == "Linf" else row.scores.median_l2
 
 
-def threat_text(eps: float | None, norm: str) -> str:
+def threat_text(eps: float | None, norm: str, *, pixel: str = "pixel", image: str = "image") -> str:
     """What an attacker may do, to follow `an attacker who may`, without terms of the field."""
     if eps is None:
-        return "change the image as little as needed"
+        return f"change the {image} as little as needed"
     if eps == 0:
         return "change nothing"
-    return f"change {'each pixel' if norm == 'Linf' else 'the image'} by {size_text(eps, norm)}"
+    what = {"Linf": f"each {pixel}", "L2-slice": "each slice"}.get(norm, f"the {image}")
+    return f"change {what} by {size_text(eps, norm)}"
 
 
 def size_text(eps: float, norm: str) -> str:
     """`up to 2 of 255 grey levels`: the largest change that an attacker may make."""
     if norm != "Linf":
-        return f"an {norm_text(norm)} distance of up to {eps_text(eps, norm)}"
+        return f"an {norm_text(norm.partition('-')[0])} distance of up to {eps_text(eps, norm)}"
     return f"up to {eps * 255:.4g} of 255 grey levels"
 
 
@@ -141,6 +142,11 @@ def condition(row: AttackResult) -> str:
     if row.kind == "clean":
         return "clean"
     return f"{plain(row.attack)}, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
+
+
+def json_key(name: str) -> str:
+    """A key as a JSON pointer (RFC 6901) writes it."""
+    return name.replace("~", "~0").replace("/", "~1")
 
 
 def images(report: Report) -> str:

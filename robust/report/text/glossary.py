@@ -191,3 +191,94 @@ TERMS: dict[str, tuple[str, str]] = {
     ),
 }
 """By the id of the entry: the term and its meaning."""
+
+_OF_CLASSES = (
+    *("miss", "false-alarm", "sensitivity", "specificity", "auc", "attacker-auc", "queries"),
+    "operating-threshold",
+)
+"""Terms of classification alone."""
+
+_OF_OUTLINES: dict[str, tuple[str, str]] = {
+    "norm": (
+        "L∞, L2",
+        "How the size of a change is measured. L∞: the largest change of any pixel. L2: the square "
+        "root of the sum of all squared changes. L2-slice: the L2 of each slice of a volume on its "
+        "own, of which the largest counts.",
+    ),
+    "accuracy": (
+        "outlined well",
+        "The share of all cases whose Dice, the mean over their structures, reaches the value that "
+        "the plan names. Under attack this includes the cases already outlined badly before.",
+    ),
+    "robust-accuracy": (
+        "still outlined well",
+        "Of the attacked cases, the share that is still outlined well: its Dice reaches the value "
+        "that the plan names, and has not fallen by more than the plan allows.",
+    ),
+    "success": (
+        "attacker succeeds",
+        "Of the attacked cases, the share on which the attack reaches its goal.",
+    ),
+    "dice": (
+        "Dice",
+        "How far two outlines agree (Dice 1945): twice the pixels that both contain, divided by "
+        "the sum of the pixels of each. 1 is perfect, 0 is no overlap. A structure that is missed, "
+        "or outlined where there is none, has Dice 0.",
+    ),
+    "iou": (
+        "IoU",
+        "Intersection over union, also called Jaccard index: the pixels that both outlines "
+        "contain, divided by those that either contains. Never above Dice.",
+    ),
+    "surface-dice": (
+        "surface Dice",
+        "The share of both borders that lies within a tolerance of the other border (Nikolov et "
+        "al. 2021). 1 means that no part of the border is further off than the tolerance.",
+    ),
+    "hd95": (
+        "HD95",
+        "How far the borders are apart: of each border the distances to the other one, of which "
+        "the largest 5 % are left out; the larger of both sides counts. Lower is better. For a "
+        "structure that is missed, or outlined where there is none, the diagonal of the image.",
+    ),
+    "volume-error": (
+        "volume error",
+        "By what share of its true size a structure is outlined too large or too small, on "
+        "average; the sign does not count. In images without depth the area takes the place of "
+        "the volume.",
+    ),
+    "missed": (
+        "missed",
+        "Of the cases with the structure, the share in which no pixel of it is found.",
+    ),
+    "invented": (
+        "invented",
+        "Of the cases without the structure, the share in which the model outlines it.",
+    ),
+    "size-group": (
+        "small, medium, large",
+        "Thirds of the cases with the structure, by its true size.",
+    ),
+    "exact": (
+        "exact, curve",
+        "An exact row ran its attack in full on every case. A curve row left out the cases that "
+        "had already fallen at a smaller eps or under another attack: this saves time and does not "
+        "change how many are still outlined well.",
+    ),
+}
+"""Terms of segmentation alone, and those that mean something else there."""
+
+
+def _outline_terms() -> dict[str, tuple[str, str]]:
+    """In the order of `TERMS`; what is new follows the share that is still outlined well."""
+    found: dict[str, tuple[str, str]] = {}
+    for name, entry in TERMS.items():
+        if name not in _OF_CLASSES:
+            found[name] = _OF_OUTLINES.get(name, entry)
+        if name == "robust-accuracy":
+            found |= {new: text for new, text in _OF_OUTLINES.items() if new not in TERMS}
+    return found
+
+
+OUTLINE_TERMS = _outline_terms()
+"""The glossary of segmentation, as `TERMS`."""

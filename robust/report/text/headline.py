@@ -14,21 +14,12 @@ from robust.report.text.format import (
     norms,
     of_hundred,
     plain,
-    quoted,
     rate_of_hundred,
     size_text,
     threat_text,
     whole_interval,
 )
-
-RULE = (
-    "A verdict is given only if the whole 95 % interval supports it. Fails: fewer than 10 of 100 "
-    "correct readings stay correct. Mostly fooled: fewer than 50. Partly robust: between 50 and "
-    "90. Robust: 90 or more, against the attacks that were run; a stronger attack may find more. "
-    "Undecided: the interval crosses 50 or 90, or more than 5 of 100 attacked cases could not be "
-    "evaluated. No verdict: a warning voids it; the warning is named, and its figures are not "
-    "quoted at the top."
-)
+from robust.report.text.words import words
 
 
 @dataclass(frozen=True)
@@ -72,15 +63,17 @@ def attack_sentences(report: Report) -> list[str]:
     """At most four: accuracy without attack, what is withheld, effect of attacks, their errors."""
     sentences = [_clean_sentence(report), *withheld_sentence(report)]
     every = [row for row in report.worst_cases if row.norm == norms(report)[0]]
-    words = dict(zip(map(id, report.worst_cases), report.verdicts, strict=True))
-    valid = [row for row in every if not is_withheld(words[id(row)])]
+    given = dict(zip(map(id, report.worst_cases), report.verdicts, strict=True))
+    valid = [row for row in every if not is_withheld(given[id(row)])]
     if every and not valid:
         return sentences
     rows = [row for row in valid if row.scores.success is not None]
     if not rows:
         return [*sentences, _nothing_attacked(report, every)]
     first, last = rows[0], rows[-1]
-    effect = f"an attacker who may {threat_text(first.eps, first.norm)} {_effect(report, first)}"
+    said = words(report)
+    effect = said.effect(report).format(amount=_amount(first))
+    effect = f"an attacker who may {_threat(report, first)} {effect}"
     success = [row.scores.success.value for row in rows if row.scores.success is not None]
     shown, when = first, "Under this attack"
     if last is not first and last.eps is not None and success[0] < 1:
@@ -88,8 +81,8 @@ def attack_sentences(report: Report) -> list[str]:
         shown, when = first, "With the smaller change"
         if success[0] == 0 < success[-1]:
             shown, when = last, "With the larger change"
-    sentences.append(f"Of 100 {_attacked_images(report)}, {effect}.")
-    if errors := _error_sentence(report, shown, when):
+    sentences.append(f"Of 100 {said.attacked(report)}, {effect}.")
+    if errors := said.errors(report, shown, when):
         sentences.append(errors)
     return sentences
 
@@ -112,7 +105,7 @@ def verdicts(report: Report) -> list[Verdict]:
     return [
         Verdict(
             plain(word),
-            threat_text(row.eps, row.norm),
+            _threat(report, row),
             row,
             _strongest(report, row),
             next((r for r in _same_threat(report, row) if r.baseline), None),
@@ -130,30 +123,20 @@ def knowledge_text(report: Report) -> str:
     return f"asks the model for {answers}, without its weights and gradients"
 
 
-def goal_text(report: Report) -> str:
-    """What the attacker wants."""
-    audit = report.plan["audit"]
-    if audit["target"] is not None:
-        return f"images of other classes are read as {plain(audit['target'])!r}"
-    return {
-        "miss": "a finding is missed",
-        "false alarm": "a finding is reported where there is none",
-    }.get(audit["goal"], "any misclassification")
-
-
 def _clean_sentence(report: Report) -> str:
-    accuracy, data = report.clean.scores.accuracy, report.data
+    accuracy, data, said = report.clean.scores.accuracy, report.data, words(report)
     groups = counted(data.groups, "group")
     if accuracy is None:
-        return f"The model was given {data.cases} {images(report)}; there is no accuracy."
+        return said.unknown.format(cases=data.cases, images=images(report))
     interval = f"95 % interval {whole_interval(accuracy)}"
     if accuracy.interval is None:
         needed = accuracy.groups_needed
         interval = "no 95 % interval" + (f": about {needed} groups needed" if needed else "")
-    return (
-        f"On unmodified images, the model reads {of_hundred(accuracy.value)} of 100 "
-        f"{images(report)} correctly ({interval}; measured on {counted(data.cases, 'image')} of "
-        f"{groups})."
+    return said.clean.format(
+        share=of_hundred(accuracy.value),
+        images=images(report),
+        interval=interval,
+        population=f"{counted(data.cases, said.image)} of {groups}",
     )
 
 
@@ -163,34 +146,14 @@ def _nothing_attacked(report: Report, rows: list[AttackResult]) -> str:
         return "Attacks were run, but none could be evaluated: the robustness is unknown."
     accuracy = report.clean.scores.accuracy
     if accuracy is None or accuracy.value == 0:
-        return "No image was attacked, because the model reads none of them correctly."
-    return (
-        "No image was attacked: the attack goal applies to none of the images that the model reads "
-        "correctly."
-    )
+        return words(report).none_right
+    return words(report).none_fits
 
 
-def _attacked_images(report: Report) -> str:
-    audit, what = report.plan["audit"], images(report)
-    if audit["target"] is not None:
-        kind = f"{what} that are not of class {quoted(audit['target'])} and"
-    else:
-        kind = what + {"miss": " with a finding", "false alarm": " without a finding"}.get(
-            audit["goal"], ""
-        )
-    return f"{kind} that the model reads correctly"
-
-
-def _effect(report: Report, row: AttackResult) -> str:
-    """`changes the reading of 24 [14, 35]`, in the words of the attack goal."""
-    amount, audit = _amount(row), report.plan["audit"]
-    if audit["target"] is not None:
-        return f"makes the model read {amount} as {quoted(audit['target'])}"
-    verb = {
-        "miss": "hides the finding in",
-        "false alarm": "makes the model report a finding in",
-    }
-    return f"{verb.get(audit['goal'], 'changes the reading of')} {amount}"
+def _threat(report: Report, row: AttackResult) -> str:
+    """What an attacker may do at the row's eps."""
+    said = words(report)
+    return threat_text(row.eps, row.norm, pixel=said.pixel, image=said.image)
 
 
 def _amount(row: AttackResult) -> str:
@@ -206,44 +169,6 @@ def _amount(row: AttackResult) -> str:
     if unchanged.value <= 0.1:
         return f"all but {rate_of_hundred(unchanged)}"
     return rate_of_hundred(success)
-
-
-def _error_sentence(report: Report, row: AttackResult, when: str) -> str:
-    """Misses and false alarms; where no class is a finding, the class that loses most."""
-    s = row.scores
-    parts = []
-    if s.misses is not None:
-        parts.append(
-            f"misses {rate_of_hundred(s.misses)} of 100 findings {_named(report)}it had detected"
-        )
-    if s.false_alarms is not None:
-        parts.append(
-            f"reports a finding in {rate_of_hundred(s.false_alarms)} of 100 images it had called "
-            "normal"
-        )
-    if parts:
-        return f"{when}, the model {' and '.join(parts)}."
-    before = report.clean.scores.recall
-    both = {
-        name: (clean, recall)
-        for name, recall in s.recall.items()
-        if recall is not None and (clean := before.get(name)) is not None
-    }
-    lost = {name: clean.value - recall.value for name, (clean, recall) in both.items()}
-    name = max(lost, key=lost.__getitem__, default="")
-    if lost.get(name, 0) <= 0:
-        return ""
-    clean, left = both[name]
-    return (
-        f"{when}, class {quoted(name)} is affected most: of 100 of its images, the model reads "
-        f"{rate_of_hundred(left)} correctly, down from {rate_of_hundred(clean)}."
-    )
-
-
-def _named(report: Report) -> str:
-    """`(PNEUMONIA) `: which classes are meant by findings, where they are few."""
-    names = report.data.findings
-    return f"({', '.join(map(plain, names))}) " if 0 < len(names) <= 3 else ""
 
 
 def _strongest(report: Report, row: AttackResult) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from robust.report.text.format import (
 )
 from robust.report.text.headline import Verdict, verdicts
 from robust.report.text.provenance import provenance_facts
+from robust.report.text.words import words
 from robust.units import eps_text, norm_text
 
 NOT_STATED = "not stated"
@@ -26,7 +27,7 @@ STATED = {
 }
 """Fields of the plan's `[report]` that the opening quotes, with their names on the page."""
 UPPER_BOUND = (
-    "Robust accuracy is at most the value shown: another attack may find more. The numbers hold "
+    "{kept} is at most the value shown: another attack may find more. The numbers hold "
     "for this model file, this preprocessing and this population."
 )
 ELSEWHERE = (
@@ -46,32 +47,19 @@ _BROKEN = ("fails", "mostly fooled", "partly robust")
 def opening_facts(report: Report) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Names, each with one or more sentences."""
     stated, timings = report.plan.get("report") or {}, report.timings
+    subject, what = words(report).subject(report)
     name = stated.get("model_name") or dict(provenance_facts(report)).get("Model") or NOT_STATED
     facts: list[tuple[str, tuple[str, ...]]] = [
         ("Date of the audit", (date_text(timings.audited),)),
         ("Date of the report", (date_text(timings.reported),)),
         ("Model", (flat(name),)),
         *((title, (_stated(stated.get(field)),)) for field, title in STATED.items()),
-        ("Finding", (finding_sentence(report),)),
+        (subject, (what,)),
         ("Visibility of the change", (visibility_sentence(report),)),
         ("Not tested", limits(report)),
         ("What to do next", next_steps(report)),
     ]
     return tuple(facts)
-
-
-def finding_sentence(report: Report) -> str:
-    """Which classes count as a finding, and who said so."""
-    data = report.data
-    names = listed([quoted(name) for name in data.findings], most=6)
-    if not data.findings:
-        return "No class is named as a finding, so there is no sensitivity and no specificity."
-    table = report.plan.get("data")
-    if not table:
-        return f"{names}."
-    if table.get("findings"):
-        return f"{names}, as the plan says."
-    return f"{names}, told by the names or the order of the classes; the plan names no finding."
 
 
 def date_text(date: str) -> str:
@@ -81,13 +69,14 @@ def date_text(date: str) -> str:
 
 def visibility_sentence(report: Report) -> str:
     """What was measured of the smallest change that fools; whether a reader sees it was not."""
+    image = words(report).image
     if not report.visibility:
-        return "No image fooled the model, so that there is no change to measure."
+        return f"No {image} fooled the model, so that there is no change to measure."
     first = report.visibility[0]
     text = (
         f"The smallest change that fools the model ({norm_text(first.norm)} "
         f"{eps_text(first.eps, first.norm)}): median PSNR {first.median_psnr:.1f} dB over "
-        f"{counted(first.images, 'image')}, the largest change of a pixel "
+        f"{counted(first.images, image)}, the largest change of a pixel "
         f"{levels_text(first.median_linf)} of 255 grey levels (median)"
     )
     if similarity := ssim_text(report.gallery, first):
@@ -129,7 +118,16 @@ def limits(report: Report) -> tuple[str, ...]:
         left.append("attackers who know the detector")
     known = {scenario.name for scenario in report.scenarios}
     left += [words for name, words in _SCENARIOS.items() if name not in known]
-    return (*([f"{_sentence(left)}."] if left else []), f"{_sentence([ELSEWHERE])}.", UPPER_BOUND)
+    return (
+        *([f"{_sentence(left)}."] if left else []),
+        f"{_sentence([ELSEWHERE])}.",
+        upper_bound(report),
+    )
+
+
+def upper_bound(report: Report) -> str:
+    """That attacks give an upper bound, and what the numbers hold for."""
+    return UPPER_BOUND.format(kept=words(report).kept)
 
 
 def next_steps(report: Report) -> tuple[str, ...]:
@@ -164,7 +162,8 @@ def _by_verdict(report: Report) -> list[str]:
         steps.append(step)
     if broken is not None:
         success = broken.worst_case.scores.success
-        part = "" if success is None else f" in {of_hundred(success.value)} of 100 images"
+        image = words(report).image
+        part = "" if success is None else f" in {of_hundred(success.value)} of 100 {image}s"
         steps.append(
             f"An attacker who may {broken.threat} misleads the model{part}. Decide whether that is "
             "acceptable for the intended use. If it is not, harden the model by adversarial "

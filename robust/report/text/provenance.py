@@ -5,12 +5,14 @@ from __future__ import annotations
 from robust.records import AuditedModel, Report
 from robust.report.text.detection import population_text
 from robust.report.text.format import counted, flat, plain
+from robust.report.text.words import words
 
 
 def provenance_facts(report: Report) -> list[tuple[str, str]]:
     """Pairs of name and text."""
     data, model, audit = report.data, report.model, report.plan["audit"]
     classes = ", ".join(f"{count} {plain(name)}" for name, count in data.classes.items())
+    counts = words(report).counts.format(classes)
     left = f"; {data.skipped_broken} unreadable files left out" if data.skipped_broken else ""
     attacks = "; ".join(_with_label(*one) for one in report.attacks.items())
     table = f"outcomes.csv, SHA-256 {report.table_sha256}" if report.table_sha256 else ""
@@ -21,8 +23,12 @@ def provenance_facts(report: Report) -> list[tuple[str, str]]:
         ("Proof of the format", _proof(report)),
         ("Weights", _weights(report)),
         ("Head", f"{model.head}, operating threshold {model.threshold:g}"),
-        ("Preprocessing", _preprocessing(model)),
-        ("Data", f"{plain(data.source)}, split {data.split}: {classes}{left}"),
+        ("Window", _window(model)),
+        ("Preprocessing", _preprocessing(report)),
+        (
+            "Data",
+            f"{plain(data.source)}, split {data.split}: {counts}{left}",
+        ),
         (
             "Groups",
             str(data.groups) if data.grouped else "none: each image counts as its own group",
@@ -91,15 +97,33 @@ def _proof(report: Report) -> str:
     return f"on {counted(proof.cases, 'image')} {'; '.join(parts)}"
 
 
-def _preprocessing(model: AuditedModel) -> str:
-    size = f"size {model.size[0]} x {model.size[1]}, " if model.size else ""
+def _preprocessing(report: Report) -> str:
+    model = report.model
+    size = f"size {_sides(model.size)}, " if model.size else ""
+    if model.multiple_of is not None:
+        size += f"padded to a multiple of {model.multiple_of}, "
     mean, std = (", ".join(f"{value:g}" for value in one) for one in (model.mean, model.std))
     channels = model.channels or "as each image has them"
     output = "" if model.output_key is None else f", logits under {plain(str(model.output_key))}"
+    how = f"interpolation {model.interpolation}, {_fit(model)}, "
+    if report.task.is_segmentation:  # resized as a whole, and always bilinearly
+        how = ""
+    return f"channels {channels}, {size}{how}mean {mean}, std {std}{output}"
+
+
+def _window(model: AuditedModel) -> str:
+    """How the network reads an image in parts; empty where it reads the whole."""
+    if model.window is None:
+        return ""
     return (
-        f"channels {channels}, {size}interpolation {model.interpolation}, {_fit(model)}, "
-        f"mean {mean}, std {std}{output}"
+        f"{_sides(model.window)}, moved over each image with an overlap of "
+        f"{100 * (model.overlap or 0):g} %, blending {model.blend}; the attacker's gradients go "
+        f"through the same windows"
     )
+
+
+def _sides(size: tuple[int, ...]) -> str:
+    return " x ".join(map(str, size))
 
 
 def _fit(model: AuditedModel) -> str:
@@ -120,8 +144,9 @@ def _detectors(report: Report) -> list[tuple[str, str]]:
     reference = detection.reference
     left = reference.left_out
     learned = (
-        f"{population_text(detection)} Cross-fitting in {detection.folds} folds by group: each "
-        f"case is scored by detectors fitted on the other folds."
+        f"{population_text(detection, words(report).does_right)} Cross-fitting in "
+        f"{detection.folds} folds by group: each case is scored by detectors fitted on the other "
+        f"folds."
     )
     if left:
         learned += (
@@ -151,7 +176,9 @@ def _cost(report: Report) -> str:
             f"({timings.passes.in_full:,.0f} if every attack had run in full)"
         )
     if probe := timings.probe:
-        text += f", and {probe.passes:,.0f} on {probe.cases} cases to check the classifier"
+        text += (
+            f", and {probe.passes:,.0f} on {probe.cases} cases to check the {words(report).model}"
+        )
         seconds += probe.seconds
     return f"{text}; {seconds:,.0f} s of computing time{_acceleration(report)}"
 

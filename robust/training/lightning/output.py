@@ -74,7 +74,8 @@ class EpochBar(Callback):
         epoch, epochs = trainer.current_epoch, trainer.max_epochs
         label = f"epoch {epoch + 1} of {epochs}"
         if pl_module.history:
-            label += f", val AUC {pl_module.history[-1]['val_auc']:.3f}"
+            objective = pl_module.objective
+            label += f", val {objective.word} {pl_module.history[-1][objective.score]:.3f}"
         self._show(trainer.global_step, epochs * pl_module.per_epoch, label)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:

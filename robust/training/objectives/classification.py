@@ -17,7 +17,7 @@ from robust.training.recipe import TrainingSpec
 class ClassObjective(Objective):
     """Of labels that are classes, `(n,)`."""
 
-    score, robust_score = "val_auc", "val_robust_accuracy"
+    score, word, robust_score = "val_auc", "AUC", "val_robust_accuracy"
 
     def __init__(self, classes: int, train: Tensor, val: Tensor, spec: TrainingSpec) -> None:
         """`train` and `val` are the labels `(n,)` of the splits."""

@@ -14,6 +14,8 @@ class Objective(nn.Module, ABC):
 
     score: str
     """Column of the history that the best epoch has most of, without attack."""
+    word: str
+    """What people call it."""
     robust_score: str
     """The same of adversarial training: the mean of `kept`."""
 

@@ -23,7 +23,7 @@ from robust.training.objectives.contract import Objective
 class OutlineObjective(Objective):
     """Of masks, uint8 as in `Case.mask`."""
 
-    score, robust_score = "val_dice", "val_robust_dice"
+    score, word, robust_score = "val_dice", "Dice", "val_robust_dice"
 
     def __init__(self) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ def test_the_worst_image_for_each_structure() -> None:
     images = [random_kept(rng, n, masks) for _ in range(4)]
     inside = [rng.random(n) < 0.7 for _ in images]
     clean = random_kept(rng, n, masks)
-    found = KeptScores(worst_by_structure(clean, images, inside))
+    found = KeptScores(worst_by_structure(clean, zip(images, inside)))
     taken = 0
     for case in range(n):
         for place in range(3):
@@ -49,7 +49,7 @@ def test_the_worst_image_for_each_structure() -> None:
 def test_without_images_nothing_changes() -> None:
     rng = np.random.default_rng(1)
     clean = random_kept(rng, 5, rng.integers(0, 4, (5, 4, 4)))
-    assert np.array_equal(worst_by_structure(clean, [], []), clean, equal_nan=True)
+    assert np.array_equal(worst_by_structure(clean, []), clean, equal_nan=True)
 
 
 def test_damage_is_the_loss_of_dice() -> None:

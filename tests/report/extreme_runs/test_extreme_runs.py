@@ -38,8 +38,9 @@ from robust.records.verdicts import is_withheld
 from robust.report import FORMATS, TEMPLATES, read_report, write_report
 from robust.report.figures.style import ReportFigure
 from robust.report.formats.terminal import print_report
+from robust.report.text.classification import RULE
 from robust.report.text.format import counted, size_text, threat_text
-from robust.report.text.headline import RULE, headline, verdicts
+from robust.report.text.headline import headline, verdicts
 from tests.engine.nets import trained
 from tests.report.hostile import ElementPage, Nearest
 

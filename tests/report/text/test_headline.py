@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from robust.records import AttackResult, AuditedData, AuditedModel, Estimate, Report, Scores
-from robust.report.text.headline import RULE, headline, verdicts
+from robust.report.text.classification import RULE
+from robust.report.text.headline import headline, verdicts
 from tests.records.test_report import report
 
 

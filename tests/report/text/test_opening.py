@@ -9,8 +9,8 @@ from robust.records import Estimate, Exhibit, ExhibitImage, Flag, Report, Timing
 from robust.report.formats.html import render_html
 from robust.report.formats.latex import render_latex
 from robust.report.formats.markdown import render_markdown
+from robust.report.text.classification import finding_sentence
 from robust.report.text.opening import (
-    finding_sentence,
     next_steps,
     opening_facts,
     ssim_text,

@@ -1,0 +1,1 @@
+"""Attacks on segmenters: they look at each pixel, and work on dense logits alone."""
