@@ -17,7 +17,7 @@ from robust.metrics.arrays import Array, Mask
 from robust.metrics.by_group import ByGroup
 from robust.metrics.scores import Condition, Scorer
 from robust.plan.spec import AuditSpec, Plan
-from robust.records.task import AuditedTask
+from robust.records.inputs import AuditedTask
 from robust.tasks.contract import Batch
 
 MOST_TARGETS = 10

@@ -16,7 +16,7 @@ from robust.metrics.by_group import ByGroup
 from robust.metrics.scores import Condition
 from robust.plan.spec import Plan
 from robust.records import Scores
-from robust.records.task import AuditedTask
+from robust.records.inputs import AuditedTask
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from robust.metrics.outlines.scorer import ROUNDING, OutlineScorer, OutlineStand
 from robust.metrics.outlines.scores import kept_scores
 from robust.metrics.scores import Condition
 from robust.plan.spec import Plan
-from robust.records.task import SEGMENTATION, AuditedTask
+from robust.records.inputs import SEGMENTATION, AuditedTask
 from robust.tasks.contract import Batch
 
 SCALE = 10.0

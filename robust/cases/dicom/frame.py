@@ -133,7 +133,7 @@ def _picture(dataset: Dataset, frame: Frame) -> StoredImage:
     pixel_layout = layout(dataset, len(dataset.PixelData))
     if frame.index >= pixel_layout.frames:
         raise Unreadable(f"holds {pixel_layout.frames} frames, not number {frame.index + 1}")
-    array = decode_frame(dataset, frame.index, pixel_layout)
+    array = stored_values(dataset, frame.index, pixel_layout)
     if pixel_layout.photometric == PALETTE:
         return _through_palette(array, dataset)
     if pixel_layout.photometric not in GREY:
@@ -148,7 +148,7 @@ def _picture(dataset: Dataset, frame: Frame) -> StoredImage:
     return StoredImage(pixels, stored)
 
 
-def decode_frame(dataset: Dataset, index: int, pixel_layout: Layout) -> np.ndarray[Any, Any]:
+def stored_values(dataset: Dataset, index: int, pixel_layout: Layout) -> np.ndarray[Any, Any]:
     """The stored values of a frame `(h, w)` or `(h, w, 3)`; raises Unreadable."""
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     try:
