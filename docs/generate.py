@@ -137,13 +137,14 @@ def attack_table(page: str | None = None) -> str:
                 f"[`{name}`]({page.format(slug(name))})" if page else f"`{name}`",
                 "nearest" if kind.minimum_norm else "within eps",
                 knowledge(kind),
+                kind().traits.answers,
                 ", ".join(norm_text(norm) for norm in kind.norms),
                 first_line(kind).removesuffix("."),
             )
         )
     foolbox = "any attack of [foolbox](https://github.com/bethgelab/foolbox), projected and checked"
-    rows.append(("`foolbox:NAME`", "either", "depends", "L∞, L2", foolbox))
-    return table(("name", "finds", "needs to know", "norms", "idea and paper"), rows)
+    rows.append(("`foolbox:NAME`", "either", "depends", "classes", "L∞, L2", foolbox))
+    return table(("name", "finds", "needs to know", "attacks", "norms", "idea and paper"), rows)
 
 
 def attack_page(name: str) -> str:
@@ -152,6 +153,7 @@ def attack_page(name: str) -> str:
     facts = [
         ("finds", "the nearest image" if kind.minimum_norm else "an image within eps"),
         ("needs to know", knowledge(kind)),
+        ("attacks", kind().traits.answers),
         ("norms", ", ".join(norm_text(norm) for norm in kind.norms)),
         ("passes", f"at most {kind().passes:,} forward passes a case with the defaults"),
         ("source", f"`{kind.__module__.replace('.', '/')}.py`"),

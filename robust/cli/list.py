@@ -60,20 +60,21 @@ def _idea(kind: type[object]) -> str:
 
 
 def attacks(pattern: str) -> Group:
-    """Every attack with its norms, what it needs to know of the model, its cost and its paper."""
+    """Every attack: norms, what it needs to know of the model and attacks, its cost, its paper."""
     from attacks import ATTACKS
 
-    head = ("attack", "norms", "finds", "needs", "passes")
+    head = ("attack", "norms", "finds", "needs", "attacks", "passes")
     entries = []
     for name, kind in ATTACKS.items():
         attack = kind()
         finds = "nearest" if attack.minimum_norm else "within eps"
         needs = attack.knowledge.replace(" and ", ", ")
         needs += ", detector" if kind.__module__.startswith("attacks.adaptive.") else ""
-        row = (name, ", ".join(attack.norms), finds, needs, str(attack.passes))
+        of = attack.traits.answers
+        row = (name, ", ".join(attack.norms), finds, needs, of, str(attack.passes))
         entries.append((row, _idea(kind)))
-    foolbox = ("foolbox:NAME", "Linf, L2", "either", "depends", "")
-    own = ("MODULE:CLASS", "", "", "", "")
+    foolbox = ("foolbox:NAME", "Linf, L2", "either", "depends", "classes", "")
+    own = ("MODULE:CLASS", "", "", "", "", "")
     return _entries(
         head,
         [
