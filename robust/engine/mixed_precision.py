@@ -118,7 +118,9 @@ class MixedPrecisionAttacker:
         low, exact = self.models.low_precision, self.models.float32
         attack = cell.attack if cell.exact else early_stopping(cell.attack)
         # The form that stops early draws what the attack itself draws.
-        setup = AttackSetup(attack, cell.attack.stream_key, cell.threat, task, seed)
+        setup = AttackSetup(
+            attack, cell.attack.stream_key, cell.threat, task, seed, stop=not cell.exact
+        )
         if low is None or attack.passes < MIN_PASSES:
             return attack_batch(self.classifier, setup, batch, exact)
         coarse = [False] * len(batch.rows)

@@ -34,6 +34,8 @@ class AttackSetup:
     threat: ThreatModel
     task: Task
     seed: int
+    stop: bool = False
+    """End on each case at its first success."""
 
 
 def attack_batch(
@@ -95,6 +97,8 @@ def _run(model: Model, setup: AttackSetup, batch: Batch) -> tuple[Tensor, list[s
         target = setup.task.targets(batch)
         region = setup.task.region(batch)
         attack = setup.attack if region is None else WithinRegion(setup.attack, region)
+        if setup.stop:
+            attack = setup.task.until_success(attack, batch)
         x_adv = attack(model, x, batch.y, threat, streams, target).detach()
         return x_adv, _violations(x_adv, x, threat)
     except (KeyboardInterrupt, BlackBoxFailure):

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from robust.auditing import audit
 from robust.gallery.outlines import ATTACKED, CLEAN, TRUE
+from robust.pytest_plugin.audits import Robustness, result_lines
 from robust.records import GALLERY, Report
 from robust.report import write_report
 from robust.report.comparison.compare import compare_runs
@@ -172,6 +174,15 @@ def test_the_report_answers_a_claim_in_a_test(run: Path) -> None:
     assert ring is not None and ring.value < 0.99
     with pytest.raises(ValueError, match="no auc"):
         _ = report.worst.auc
+
+
+def test_the_fixture_of_pytest_audits_a_segmenter(robustness: Robustness) -> None:
+    model, cases = outlining_model(), outlined_cases(12)
+    report = robustness(model, cases, attacks=["FGSM"], eps=[0.09], doubts={"probe": False})
+    assert report.worst.dice.value < report.clean.dice.value
+    clean, attacked, *_ = result_lines(report)
+    assert clean.startswith("clean: outlined well 100.0 %") and "; mean Dice 0.9" in clean
+    assert re.match("worst case, L∞ 0.09: still outlined well [0-9.]+ % .*; mean Dice 0", attacked)
 
 
 def test_the_spreadsheet_of_structures_is_written(run: Path) -> None:
