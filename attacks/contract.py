@@ -55,13 +55,6 @@ class AttackTraits:
     dense_only: bool = False
     """It works on dense logits alone, not on `(n, k)`."""
 
-    @property
-    def answers(self) -> str:
-        """Of which models it attacks the answers: `classes`, `outlines` (dense logits), or both."""
-        if self.dense_only:
-            return "outlines"
-        return "classes, outlines" if self.dense else "classes"
-
 
 class Attack(Protocol):
     """A frozen dataclass that looks for an adversarial image of each case in a batch.
