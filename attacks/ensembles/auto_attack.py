@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -103,13 +103,10 @@ class AutoAttack:
         fab_runs = sum(attack.minimum_norm for attack in stages)
         closing = self._search.passes + len(WIDER) * self._approach.passes
         usual = 3 + sum(attack.passes + 1 for attack in stages) + fab_runs * closing
-        means = [*self._stages_on_means()], [*self._dense_stages(max(self.queries // PASSES, 1))]
+        stages = list(self._stages_on_means())
+        means = sum(attack.passes for attack in stages)
         return max(
-            usual + LOCAL_PASSES + FURTHER_PASSES,
-            *(
-                3 + sum(PASSES * attack.passes + JUDGING_PASSES for attack in stages)
-                for stages in means
-            ),
+            usual + LOCAL_PASSES + FURTHER_PASSES, 3 + PASSES * means + JUDGING_PASSES * len(stages)
         )
 
     @property
@@ -142,11 +139,11 @@ class AutoAttack:
         yield MarginPGD()
         yield Square(max(self.queries // PASSES, 1))
 
-    def _dense_stages(self, queries: int) -> Iterator[Attack]:
+    def _dense_stages(self, usual: Sequence[Attack], queries: int) -> Iterator[Attack]:
         """For dense logits, where no loss is the best on every case."""
         for loss in ("cross_entropy", "dice", "cross_entropy_dice"):
             yield APGD(self.steps, loss=loss, stop=True)
-        yield from FINAL
+        yield from usual
         if queries:
             yield Square(queries)
 
@@ -170,7 +167,7 @@ class AutoAttack:
         closest = torch.full_like(best_so_far.margin, torch.inf)
         dense = is_dense(logits)
         if dense:
-            stages = self._dense_stages(self.queries if x.ndim == 4 else 0)
+            stages = self._dense_stages(FINAL, self.queries if x.ndim == 4 else 0)
         else:
             stages = self._stages(logits.shape[1], target is not None)
         for attack in stages:
@@ -204,7 +201,9 @@ class AutoAttack:
         mean, best_so_far = MeanOfPasses(model), BestSoFar(batch.x)
         dense, images = batch.y.ndim > 1, batch.x.ndim == 4
         queries = max(self.queries // PASSES, 1) if images else 0
-        for attack in self._dense_stages(queries) if dense else self._stages_on_means():
+        by_margin = FINAL[1:2]  # no more: each of its passes costs PASSES
+        stages = self._dense_stages(by_margin, queries) if dense else self._stages_on_means()
+        for attack in stages:
             if not len(batch.rows):
                 break
             if threat.norm not in attack.norms:

@@ -71,4 +71,5 @@ CHECKS: dict[str, Check] = {
 def find_flags(evidence: Evidence) -> tuple[Flag, ...]:
     """All warnings that the evidence raises, the gravest first."""
     observed = ((name, check(evidence)) for name, check in CHECKS.items())
-    return tuple(FLAG_TEXTS[name].flag(seen) for name, seen in observed if seen is not None)
+    raised = [(FLAG_TEXTS[name], seen) for name, seen in observed if seen is not None]
+    return tuple(text.flag(seen, outlines=evidence.outlines is not None) for text, seen in raised)

@@ -128,3 +128,13 @@ class Evidence:
     where there is no such attack."""
     again: ComputedAgain | None = None
     """What was computed again on another worker; None where there was none."""
+
+    @property
+    def answer(self) -> str:
+        """What a model gives: a class or an outline."""
+        return "class" if self.outlines is None else "outline"
+
+    @property
+    def fell(self) -> str:
+        """What happened to cases on which an attack succeeded."""
+        return "were misread" if self.outlines is None else "were lost"

@@ -72,7 +72,7 @@ def gradients_point_away(e: Evidence) -> str | None:
     if found is None or not _many(found.away, found.cases, 0.02):
         return None
     return (
-        f"{_searched(found)}, {found.away} were misread on a line against the gradient, or on one "
+        f"{_searched(found)}, {found.away} {e.fell} on a line against the gradient, or on one "
         f"along which the margin falls before it rises"
     )
 
@@ -83,7 +83,7 @@ def narrow_regions(e: Evidence) -> str | None:
     if found is None or not _many(found.narrow, found.cases, 0.02):
         return None
     return (
-        f"{_searched(found)}, {found.narrow} were misread on a stretch of at most an eighth of eps "
+        f"{_searched(found)}, {found.narrow} {e.fell} on a stretch of at most an eighth of eps "
         f"of a line, with correct images on both sides"
     )
 
@@ -103,7 +103,7 @@ def black_box_wins(e: Evidence) -> str | None:
     return (
         f"of {s.cases} cases that the plan's attacks with gradients left correct at "
         f"{format_threat(s.norm, s.eps, '')}, {s.black_box} also stayed correct after "
-        f"{s.steps} more steps, but were misread under an attack without gradients"
+        f"{s.steps} more steps, but {e.fell} under an attack without gradients"
     )
 
 
@@ -146,7 +146,7 @@ def more_still_helps(e: Evidence) -> str | None:
         return None
     return (
         f"of {s.cases} cases that the plan's attacks left correct at "
-        f"{format_threat(s.norm, s.eps, '')}, {s.longer} were misread after {s.steps} steps and "
+        f"{format_threat(s.norm, s.eps, '')}, {s.longer} {e.fell} after {s.steps} steps and "
         f"{s.restarts} restarts"
     )
 
@@ -159,7 +159,7 @@ def objective_stuck(e: Evidence) -> str | None:
     worst = max(stuck, key=lambda one: one.stuck / one.attacked)
     return (
         f"{worst.attacks} at {format_threat(worst.norm, worst.eps, '')} left {worst.stuck} of "
-        f"{worst.attacked} cases no nearer to a wrong class than the clean image"
+        f"{worst.attacked} cases no nearer to a wrong {e.answer} than the clean image"
     )
 
 

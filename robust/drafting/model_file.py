@@ -77,9 +77,9 @@ def look_at_model(given: str, architecture: str | None = None) -> ModelFacts:
 def _folder(path: Path) -> ModelFacts:
     whole = {"folder": path.as_posix()}
     if path_exists(path / TRAINED):
-        from robust.models.trained import read_model_file
+        from robust.models.trained import read_either
 
-        names = read_model_file(path)[0].classes
+        names = read_either(path)[0].classes
         return ModelFacts("a folder of robust train", whole, len(names), names)
     if any(path_exists(path / inside) for inside in FOLDERS):
         return ModelFacts("a folder", whole)

@@ -16,7 +16,7 @@ from robust.engine.run_memory import PROVENANCE
 from robust.engine.run_store import RunStore
 from robust.errors import InputError, excerpt
 from robust.models import Adapter
-from robust.models.trained import read_model_file
+from robust.models.trained import read_either
 from robust.plan.paths import is_trained
 from robust.plan.public import PATHS, public_plan
 from robust.plan.spec import ModelSpec, Plan
@@ -91,7 +91,7 @@ def find_provenance(
     }
     folder = None if plan.model is None else plan.model.folder
     if plan.model is not None and folder is not None and is_trained(Path(folder)):
-        content = read_model_file(Path(folder))[1]
+        content = read_either(Path(folder))[1]
         source["architecture"] = excerpt(content["architecture"])
         source["name"] = excerpt(content.get("title") or "", 200)
         if claimed := _claimed(plan.model, content):

@@ -14,8 +14,8 @@ from robust.models.acceleration.memory import BatchSize
 from robust.plan.machines import Shard
 from robust.records import ComputedAgain, Detection, FormatProof, Scenario, Twin, Workers
 from robust.records.from_plain import record_from
+from robust.records.inputs import AuditedTask
 from robust.records.probe import Probed
-from robust.records.task import AuditedTask
 
 T = TypeVar("T")
 

@@ -34,6 +34,8 @@ class AttackSetup:
     threat: ThreatModel
     task: Task
     seed: int
+    stop: bool = False
+    """End on each case at its first success."""
 
 
 def attack_batch(
@@ -94,6 +96,8 @@ def _run(model: Model, setup: AttackSetup, batch: Batch) -> tuple[Tensor, list[s
     try:
         target = setup.task.targets(batch)
         attack = confined(setup.attack, setup.task.region(batch))
+        if setup.stop:
+            attack = setup.task.until_success(attack, batch)
         x_adv = attack(model, x, batch.y, threat, streams, target).detach()
         return x_adv, _violations(x_adv, x, threat)
     except (KeyboardInterrupt, BlackBoxFailure):

@@ -21,7 +21,7 @@ from robust.gallery.outlines import (
     outlined,
 )
 from robust.gallery.png import Picture, difference, picture
-from robust.gallery.replay import CleanOutlines, Replay, Replayed
+from robust.gallery.replay import Replay, ReplayedImage, ShownOutlines
 from robust.gallery.visibility import psnr, ssim
 from robust.metrics.arrays import Array
 from robust.metrics.outlines.kept import KeptScores
@@ -53,7 +53,7 @@ class _View:
     """A case as a page shows it: the image, or one slice of the volume."""
 
     case: Case
-    outlines: CleanOutlines | None
+    outlines: ShownOutlines | None
     """None for classes."""
     number: int | None
     """Which slice; None for an image."""
@@ -91,7 +91,7 @@ class ExhibitBuilder:
     shown: Sequence[tuple[ThreatModel, WorstCase]]
     """Threat models that get an image, with their worst cases."""
     replayed: Replay
-    clean: Mapping[int, CleanOutlines]
+    clean: Mapping[int, ShownOutlines]
     """Outlines without attack, by row; empty for classes."""
     pictures: dict[str, tuple[Picture, bool]] = field(default_factory=dict)
     """By file name: the pixels, and whether they show a difference."""
@@ -176,7 +176,7 @@ class ExhibitBuilder:
         predicted = outlines.predicted if attacked is None else attacked
         return _View(case, outlines, largest_disagreement(predicted, outlines.true))
 
-    def _replayed(self, place: int, cell: int) -> Replayed:
+    def _replayed(self, place: int, cell: int) -> ReplayedImage:
         return self.replayed[int(self.summary.rows[place]), cell]
 
     def _answer(self, kept: Array) -> _Answer:

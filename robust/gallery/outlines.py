@@ -29,7 +29,7 @@ class Stroke:
     dashed: bool = False
 
 
-TRUE = Stroke((240, 228, 66), 5)
+TRUE = Stroke((240, 228, 66), 7)
 CLEAN = Stroke((86, 180, 233), 3)
 ATTACKED = Stroke((213, 94, 0), 3, dashed=True)
 """In the order in which they are drawn: where all agree, each is seen beside the next."""

@@ -16,7 +16,7 @@ from robust.tasks.contract import Batch
 
 
 @dataclass(frozen=True)
-class CleanOutlines:
+class ShownOutlines:
     """The outlines of a case without attack."""
 
     true: Layers
@@ -24,7 +24,7 @@ class CleanOutlines:
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayedImage:
     """An adversarial image that a cell found for a case."""
 
     image: Tensor
@@ -33,7 +33,7 @@ class Replayed:
     """The outlines on it; None for a classifier."""
 
 
-Replay = Mapping[tuple[int, int], Replayed]
+Replay = Mapping[tuple[int, int], ReplayedImage]
 """What was attacked again, by row of the case and index of the cell."""
 
 
@@ -42,7 +42,7 @@ def replay(session: Session, seed: int, wanted: Iterable[tuple[int, int]]) -> Re
     by_cell: dict[int, list[int]] = defaultdict(list)
     for row, cell in wanted:
         by_cell[cell].append(row)
-    found: dict[tuple[int, int], Replayed] = {}
+    found: dict[tuple[int, int], ReplayedImage] = {}
     for number, (cell, rows) in enumerate(sorted(by_cell.items())):
         session.progress(number, len(by_cell), "example images")
         for batch in session.runner.load(sorted(rows)):
@@ -50,19 +50,19 @@ def replay(session: Session, seed: int, wanted: Iterable[tuple[int, int]]) -> Re
             predicted = _outlines(session, batch, x_adv)
             for place, outcome in enumerate(outcomes):
                 layers = None if predicted is None else predicted[place]
-                found[outcome.row, cell] = Replayed(x_adv[place].cpu(), outcome, layers)
+                found[outcome.row, cell] = ReplayedImage(x_adv[place].cpu(), outcome, layers)
     return found
 
 
-def clean_outlines(session: Session, rows: Sequence[int]) -> Mapping[int, CleanOutlines]:
+def clean_outlines(session: Session, rows: Sequence[int]) -> Mapping[int, ShownOutlines]:
     """The outlines of cases without attack, by row; empty for a classifier."""
-    found: dict[int, CleanOutlines] = {}
+    found: dict[int, ShownOutlines] = {}
     for batch in session.runner.load(sorted(rows)):
         predicted, true = _outlines(session, batch, batch.x), session.task.outlines(batch)
         if predicted is None or true is None:
             return {}
         pairs = zip(batch.rows, true.cpu().numpy(), predicted, strict=True)
-        found |= {row: CleanOutlines(truth, of_model) for row, truth, of_model in pairs}
+        found |= {row: ShownOutlines(truth, of_model) for row, truth, of_model in pairs}
     return found
 
 

@@ -1,4 +1,4 @@
-"""Rebuilds a trained network from the model.json and model.safetensors of its folder."""
+"""Rebuilds a trained classifier from the model.json and model.safetensors of its folder."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 import torch
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
-from torch import Tensor, nn
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
 
 from robust.errors import InputError
 from robust.files import MOST_TEXT, read_bytes
@@ -24,6 +24,8 @@ from robust.plan.paths import TRAINED, require_trained
 MODEL, WEIGHTS = TRAINED, "model.safetensors"
 VERSION = 1
 """Goes up whenever an older reader would misread a newer model.json."""
+File = TypeVar("File", bound=BaseModel)
+Read = TypeVar("Read")
 
 
 Side = Annotated[int, Field(ge=1, le=1 << 14)]
@@ -55,12 +57,11 @@ class InputFile(BaseModel):
 
 
 class ModelFile(BaseModel):
-    """The part of model.json that rebuilds a classifier; the rest of the file is for people."""
+    """The part of model.json that rebuilds the classifier; the rest of the file is for people."""
 
     model_config = ConfigDict(frozen=True)
 
     version: int
-    task: Literal["classification"] = "classification"
     architecture: str
     head: HeadFile
     classes: tuple[str, ...]
@@ -69,53 +70,62 @@ class ModelFile(BaseModel):
     weights_sha256: str
 
 
-class WindowsFile(BaseModel):
-    """`preprocessing` in the model.json of a segmenter, exact to the last bit."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    channels: int
-    size: tuple[Side, ...] | None
-    multiple_of: Side | None
-    window: tuple[Side, ...] | None
-    overlap: float = 0.0
-    blend: str = "gaussian"
-
-
-class SegmenterFile(BaseModel):
-    """The part of model.json that rebuilds a segmenter."""
+class AnyModelFile(BaseModel):
+    """What model.json of either task says alike."""
 
     model_config = ConfigDict(frozen=True)
 
-    version: int
-    task: Literal["segmentation"]
     architecture: str
-    settings: dict[str, JsonValue]
-    spatial_dims: Literal[2, 3]
-    head: Literal["softmax", "multilabel"]
-    classes: tuple[str, ...] = Field(min_length=1, max_length=10**4)
-    """The background first, unless the head is multilabel."""
-    preprocessing: WindowsFile
-    weights_sha256: str
+    classes: tuple[str, ...]
 
 
-def read_model_file(folder: Path) -> tuple[ModelFile | SegmenterFile, dict[str, Any]]:
-    """model.json of a folder: the checked part, and its whole content; InputError."""
+def read_either(folder: Path) -> tuple[AnyModelFile, dict[str, Any]]:
+    """What model.json says alike of a classifier and a segmenter, and its whole content."""
+    content = _read_content(folder)
+    return _validated(folder, AnyModelFile, content), content
+
+
+def read_checked(folder: Path, kind: type[File]) -> tuple[File, dict[str, Any]]:
+    """model.json of a folder: the part that is checked as `kind`, and its whole content.
+
+    Raises InputError, also where it is that of a model for another task.
+    """
+    content = _read_content(folder)
+    found, expected = (
+        "segmentation" if made else "classification"
+        for made in (content.get("task") == "segmentation", "task" in kind.model_fields)
+    )
+    if found != expected:
+        raise InputError(
+            f"{folder / MODEL} is that of a model for {found}, and {expected} is asked for: set "
+            f"task = '{found}' in [model], with data of that task"
+        )
+    return _validated(folder, kind, content), content
+
+
+def _read_content(folder: Path) -> dict[str, Any]:
+    """The content of model.json, not checked but for its version; InputError."""
     path = folder / MODEL
     require_trained(folder)
     text = read_bytes(path, MOST_TEXT)
+    # Version first: what a newer one holds may not be checked by this one's rules.
+    content = _checked(path, lambda: pydantic.TypeAdapter(dict[str, Any]).validate_json(text))
+    if content.get("version") != VERSION:
+        raise InputError(
+            f"{path} has version {content.get('version')!r}, this version of robust reads "
+            f"{VERSION}; use the version that wrote it"
+        )
+    return content
+
+
+def _validated(folder: Path, kind: type[File], content: dict[str, Any]) -> File:
+    return _checked(folder / MODEL, lambda: kind.model_validate(content))
+
+
+def _checked(path: Path, read: Callable[[], Read]) -> Read:
+    """What `read` returns; InputError where it finds another content than that of a training."""
     try:
-        # Version first: what a newer one holds may not be checked by this one's rules.
-        content = pydantic.TypeAdapter(dict[str, Any]).validate_json(text)
-        if content.get("version") != VERSION:
-            raise InputError(
-                f"{path} has version {content.get('version')!r}, this version of robust reads "
-                f"{VERSION}; use the version that wrote it"
-            )
-        kind = SegmenterFile if content.get("task") == "segmentation" else ModelFile
-        return kind.model_validate(content), content
+        return read()
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -128,53 +138,33 @@ def read_model_file(folder: Path) -> tuple[ModelFile | SegmenterFile, dict[str, 
 def load_trained(folder: str | Path, threshold: float = 0.5) -> Classifier:
     """The classifier of a folder that `robust train` wrote; InputError where it was changed."""
     folder = Path(folder)
-    model_file, _ = read_model_file(folder)
-    if isinstance(model_file, SegmenterFile):
-        raise InputError(
-            f"{folder} holds a model that outlines structures; name data with masks, or task = "
-            f"'segmentation' in [model]"
-        )
-    head = Head(**model_file.head.model_dump())
-    return restore(
-        folder,
-        model_file,
-        lambda: make_network(model_file.architecture, head, seed=0)[0],
-        lambda: make_classifier(model_file, threshold),
-    )
-
-
-AnyAdapter = TypeVar("AnyAdapter", bound=Adapter)
-
-
-def restore(
-    folder: Path,
-    model_file: ModelFile | SegmenterFile,
-    make_network: Callable[[], nn.Module],
-    make_adapter: Callable[[], AnyAdapter],
-) -> AnyAdapter:
-    """The adapter with the weights of the folder; InputError where they are not those it had."""
+    model_file, _ = read_checked(folder, ModelFile)
     state = read_state_dict(folder / WEIGHTS)
-    _check_size(model_file.architecture, make_network, state, folder)
-    adapter = make_adapter()
-    load_strictly(adapter.network, state, folder / WEIGHTS)
-    if weights_hash(adapter) != model_file.weights_sha256:
+    _check_size(model_file, state, folder)
+    classifier = make_classifier(model_file, threshold)
+    load_strictly(classifier.network, state, folder / WEIGHTS)
+    require_same_weights(classifier, model_file.weights_sha256, folder)
+    return classifier
+
+
+def require_same_weights(model: Adapter, expected: str, folder: Path) -> None:
+    """InputError where the weights of a folder are not those that its model.json names."""
+    if weights_hash(model) != expected:
         raise InputError(
             f"{folder / WEIGHTS} is not the file that {MODEL} was written for: its weights have "
             f"another hash; copy both files again from one training"
         )
-    return adapter
 
 
-def _check_size(
-    name: str, make_network: Callable[[], nn.Module], state: Mapping[str, Tensor], folder: Path
-) -> None:
+def _check_size(model_file: ModelFile, state: Mapping[str, Tensor], folder: Path) -> None:
     """InputError where the network that model.json names is much larger than its weights.
 
     It is built without memory first: a name alone could ask for many gigabytes.
     """
+    head = Head(**model_file.head.model_dump())
     try:
         with torch.device("meta"):
-            network = make_network()
+            network, _ = make_network(model_file.architecture, head, seed=0)
     except InputError:
         raise
     except Exception:  # noqa: BLE001  (some architectures cannot be built without memory)
@@ -183,7 +173,7 @@ def _check_size(
     stored = sum(value.numel() for value in state.values())
     if needed > 2 * stored + 10**6:
         raise InputError(
-            f"{folder / MODEL} names {name} with {needed} weights, {WEIGHTS} "
+            f"{folder / MODEL} names {model_file.architecture} with {needed} weights, {WEIGHTS} "
             f"holds {stored}; copy both files again from one training"
         )
 
@@ -215,7 +205,6 @@ def describe(architecture: str, head: Head, classifier: Classifier) -> dict[str,
     """The part of model.json that rebuilds a classifier."""
     return {
         "version": VERSION,
-        "task": "classification",
         "architecture": architecture,
         "head": asdict(head),
         "preprocessing": {

@@ -18,15 +18,16 @@ from robust.pytest_plugin.options import (
     quiet_libraries,
     refuse,
 )
-from robust.records import Report
+from robust.records import AttackResult, Report
 from robust.records.verdicts import is_withheld
 from robust.report.formats.terminal import render_terminal
-from robust.report.text.format import condition, counted, listed, percent, plain
+from robust.report.text.format import condition, counted, decimal, listed, percent, plain
 from robust.report.text.headline import Verdict, verdicts
+from robust.report.text.words import words
 
 if TYPE_CHECKING:
     from robust.cases import Cases
-    from robust.models import Classifier
+    from robust.models import Adapter
     from robust.plan import Plan
 
 WIDTH = 80
@@ -49,11 +50,11 @@ class Robustness:
 
     def __call__(
         self,
-        subject: Classifier | Plan | str | Path | None = None,
+        subject: Adapter | Plan | str | Path | None = None,
         cases: Cases | None = None,
         **settings: Any,
     ) -> Report:
-        """The report on a classifier and cases, or on a plan; bad input fails the test in a line.
+        """The report on a model and cases, or on a plan; bad input fails the test in a line.
 
         `settings` are those of `robust.audit`; of a plan's run eps, attacks, device, out and
         skip_broken. They go before the test's markers, which go before the plan.
@@ -93,7 +94,7 @@ class Robustness:
 
     def _run(
         self,
-        subject: Classifier | Plan | str | Path | None,
+        subject: Adapter | Plan | str | Path | None,
         cases: Cases | None,
         settings: dict[str, Any],
     ) -> Report:
@@ -186,24 +187,28 @@ def explain(outcome: pytest.TestReport, reports: Iterable[Report]) -> None:
 
 
 def result_lines(report: Report) -> list[str]:
-    """A line for clean images and for each eps: accuracy, number of cases, strongest attacks."""
-    clean = report.clean.scores.accuracy
+    """A line for clean images and for each eps: accuracy, number of cases, strongest attacks.
+
+    Of outlines the shares that are outlined well, with the mean Dice.
+    """
+    clean, said = report.clean.scores.accuracy, words(report).scores
+    right, still_right = said["accuracy"], said["robust_accuracy"]
     cases, groups = report.data.cases, report.data.groups
     population = f"{counted(cases, 'case')} of {counted(groups, 'group')}"
-    lines = [f"clean: accuracy {percent(clean)} on {population}"]
+    lines = [f"clean: {right} {percent(clean)} on {population}{_dice_text(report.clean)}"]
     for verdict in verdicts(report):
         row = verdict.worst_case
         robust_accuracy = row.scores.robust_accuracy
         if robust_accuracy is None:
             lines.append(
-                f"{condition(row)}: no robust accuracy, "
+                f"{condition(row)}: no {still_right}, "
                 f"{row.failed} of {row.attacked} attacked cases could not be evaluated"
             )
             continue
         line = (
-            f"{condition(row)}: robust accuracy {percent(robust_accuracy)} on "
+            f"{condition(row)}: {still_right} {percent(robust_accuracy)} on "
             f"{counted(robust_accuracy.cases, 'attacked case')} of "
-            f"{counted(robust_accuracy.groups, 'group')}"
+            f"{counted(robust_accuracy.groups, 'group')}{_dice_text(row)}"
         )
         withheld = f"; {verdict.word}" if is_withheld(verdict.word) else ""
         lines.append(line + _strongest_text(verdict) + withheld)
@@ -212,6 +217,12 @@ def result_lines(report: Report) -> list[str]:
     if report.flags:
         lines.append(f"warnings: {', '.join(plain(flag.name) for flag in report.flags)}")
     return lines
+
+
+def _dice_text(row: AttackResult) -> str:
+    """`; mean Dice 0.940 [0.900, 0.980]`; empty for classes."""
+    dice = row.scores.dice
+    return "" if dice is None else f"; mean Dice {decimal(dice)}"
 
 
 def _strongest_text(verdict: Verdict) -> str:

@@ -67,8 +67,9 @@ def robustness(pytestconfig: pytest.Config) -> Robustness:
 
     `robustness(classifier, cases, eps=["1/255"])` takes what `robust.audit` takes;
     `robustness("plan.toml")` and, for the plan of --robust-plan, `robustness()` run a plan, once
-    a session. Then `assert report.worst.robust_accuracy.low > 0.6`. It may be used from fixtures
-    of any scope.
+    a session. Then `assert report.worst.robust_accuracy.low > 0.6`; of a segmenter,
+    `report.worst.dice.low > 0.7` or `report.worst.outlines["lungs"].missed.high < 0.1`. It may be
+    used from fixtures of any scope.
     """
     from robust.pytest_plugin.audits import Robustness
 

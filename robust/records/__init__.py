@@ -30,6 +30,7 @@ from robust.records.gallery import Visibility as Visibility
 from robust.records.inputs import AppliedAcceleration as AppliedAcceleration
 from robust.records.inputs import AuditedData as AuditedData
 from robust.records.inputs import AuditedModel as AuditedModel
+from robust.records.inputs import AuditedTask as AuditedTask
 from robust.records.inputs import FormatProof as FormatProof
 from robust.records.inputs import PassCounts as PassCounts
 from robust.records.inputs import ProbeCost as ProbeCost
@@ -53,7 +54,6 @@ from robust.records.scores import Scores as Scores
 from robust.records.scores import SizeGroup as SizeGroup
 from robust.records.scores import Subgroup as Subgroup
 from robust.records.storage import Survival as Survival
-from robust.records.task import AuditedTask as AuditedTask
 from robust.records.workers import CellAgain as CellAgain
 from robust.records.workers import ComputedAgain as ComputedAgain
 from robust.records.workers import Workers as Workers

@@ -43,6 +43,10 @@ class FlagText:
     succeeds still counts, one that fails shows nothing."""
     probed: bool = False
     """Whether only the probe can raise it, so that it is not checked without the probe."""
+    outline_why: str = ""
+    """`why` of a model that outlines structures; empty where it is the same."""
+    outline_remedy: str = ""
+    """`remedy` of a model that outlines structures; empty where it is the same."""
 
     @property
     def void_text(self) -> str:
@@ -56,9 +60,11 @@ class FlagText:
             "attacks": "every verdict on an attack, and no gate on attacks or detectors passes",
         }[self.voids]
 
-    def flag(self, observed: str) -> Flag:
-        """The warning with what was observed in one run."""
-        return Flag(self.name, observed, self.why, self.remedy)
+    def flag(self, observed: str, *, outlines: bool = False) -> Flag:
+        """The warning with what was observed in one run, of classes or of outlines."""
+        why = (outlines and self.outline_why) or self.why
+        remedy = (outlines and self.outline_remedy) or self.remedy
+        return Flag(self.name, observed, why, remedy)
 
 
 _TEXTS = (
@@ -90,6 +96,8 @@ _TEXTS = (
         "sample; and a stage that did not run has raised no warning",
         "give the same audit command again; it continues where it stopped",
         voids="attacks",
+        outline_why="cases run in the order of the data: the first ones are not a fair sample; and "
+        "a stage that did not run has raised no warning",
     ),
     FlagText(
         "synthetic images",
@@ -182,6 +190,8 @@ _TEXTS = (
         "an attack could not be evaluated on some case: it crashed, gave NaN, or broke its limits",
         "these cases count neither as robust nor as misread; rates are computed without them",
         "fix or remove the attack",
+        outline_why="these cases count neither as held nor as lost; rates are computed without "
+        "them",
     ),
     FlagText(
         "workers disagree",
@@ -263,6 +273,8 @@ _TEXTS = (
         "look for masked gradients; use attacks without gradients",
         voids="robustness",
         probed=True,
+        outline_why="an image without the structures is within reach there, so the attack fails, "
+        "not the attacker",
     ),
     FlagText(
         "accuracy rises with eps",
@@ -295,6 +307,7 @@ _TEXTS = (
         "raise steps and restarts until no further case is misread",
         voids="robustness",
         probed=True,
+        outline_remedy="raise steps and restarts until no further case is lost",
     ),
     FlagText(
         "one step as strong as many",

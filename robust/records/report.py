@@ -24,11 +24,10 @@ from robust.records.detection import Detection
 from robust.records.flags import Flag
 from robust.records.from_plain import record_from
 from robust.records.gallery import Exhibit, Visibility
-from robust.records.inputs import AuditedData, AuditedModel, Timings
+from robust.records.inputs import AuditedData, AuditedModel, AuditedTask, Timings
 from robust.records.scenarios import Scenario, Twin
 from robust.records.scores import AccuracyCurve, AttackResult, Difficulty
 from robust.records.storage import Survival
-from robust.records.task import AuditedTask
 from robust.records.verdicts import verdict
 from robust.units import same_eps
 

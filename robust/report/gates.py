@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from robust.metrics.intervals import clopper_pearson
 from robust.metrics.intervals import groups_needed as groups_needed
+from robust.metrics.mean_intervals import mean_interval
 from robust.metrics.operating_point import groups_needed_for
 from robust.records import (
     FLAG_TEXTS,
@@ -75,6 +79,8 @@ class _Figure:
     note: str = ""
     perfect: str = "all were correct"
     """The best result that there could be, to follow `even if`."""
+    mean: bool = False
+    """Whether it is a mean of values in [0, 1], and not a share."""
 
     @property
     def text(self) -> str:
@@ -142,7 +148,7 @@ def _words(report: Report, entry: str) -> GateWords:
 def _compare(name: str, required: float, figure: _Figure) -> GateResult:
     """One figure against what is required of its lower bound."""
     required_text = figure.share(required)
-    perfect = clopper_pearson(figure.groups, figure.groups)[0]
+    perfect = _perfect_bound(figure.groups, mean=figure.mean)
     outcome: GateOutcome = "failed"
     if figure.estimate.is_below(required):
         why = f"{figure.text}: the whole interval lies below {required_text}"
@@ -151,7 +157,7 @@ def _compare(name: str, required: float, figure: _Figure) -> GateResult:
         why = (
             f"{counted(figure.groups, 'group')} cannot show it: even if {figure.perfect}, the "
             f"lower bound would be {figure.share(perfect, '.1f' if figure.percent else '.3f')}; "
-            f"showing {required_text} needs {groups_needed(required)} groups "
+            f"showing {required_text} needs {_groups_needed(required, figure)} groups "
             f"(observed: {figure.text})"
         )
     elif figure.bound is not None and figure.bound >= required:
@@ -159,6 +165,20 @@ def _compare(name: str, required: float, figure: _Figure) -> GateResult:
     else:
         why = f"{figure.text}: {required_text} is not shown, the lower bound lies below it"
     return GateResult(name, outcome, why, required, figure.bound, figure.estimate, figure.path)
+
+
+def _perfect_bound(groups: int, *, mean: bool) -> float:
+    """The lower bound of a share, or of a mean in [0, 1], that is 1 on so many groups."""
+    if not mean:
+        return clopper_pearson(groups, groups)[0]
+    return mean_interval(np.ones(groups), np.ones(groups), 1.0)[0]
+
+
+def _groups_needed(required: float, figure: _Figure) -> int:
+    if not figure.mean:
+        return groups_needed(required)
+    more = itertools.count(figure.groups + 1)
+    return next(groups for groups in more if _perfect_bound(groups, mean=True) >= required)
 
 
 def _worst_case(
@@ -201,6 +221,7 @@ def _rate(
         estimate.groups,
         f"{path}/scores/{entry}",
         percent=entry != "dice",
+        mean=entry == "dice",
         note=note if row.failed else "",
         perfect=said.perfect,
     )

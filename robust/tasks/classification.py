@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks import Attack
+from attacks import Attack, AttackFunction
 from robust.cases.case import Case, Cases, Entry
 from robust.cases.consistency import check_outputs
 from robust.errors import InputError, did_you_mean
@@ -17,7 +17,7 @@ from robust.metrics.arrays import Array, Mask
 from robust.metrics.by_group import ByGroup
 from robust.metrics.scores import Condition, Scorer
 from robust.plan.spec import AuditSpec, Plan
-from robust.records.task import AuditedTask
+from robust.records.inputs import AuditedTask
 from robust.tasks.contract import Batch
 
 MOST_TARGETS = 10
@@ -137,6 +137,10 @@ class Classification:
             if places := (batch.y != label).nonzero().flatten().tolist():
                 found.append((places, torch.full_like(batch.y[places], label)))
         return found
+
+    def until_success(self, attack: AttackFunction, batch: Batch) -> AttackFunction:
+        """The attack itself: its early-stopping form ends where another label is predicted."""
+        return attack
 
     def region(self, batch: Batch) -> None:
         """The whole image."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from robust.cases.case import Cases
 from robust.plan.spec import Plan
-from robust.records.task import AuditedTask
+from robust.records.inputs import AuditedTask
 from robust.tasks.classification import classification_of
 from robust.tasks.contract import Task
 from robust.tasks.segmentation import segmentation_of

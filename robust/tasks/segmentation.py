@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks import Attack
+from attacks import Attack, AttackFunction
 from attacks.dense import IGNORE
 from robust.cases.case import NOT_OUTLINED, Case, Cases, Entry
 from robust.errors import InputError, did_you_mean
@@ -22,8 +22,9 @@ from robust.metrics.outlines.scorer import ROUNDING, OutlineScorer, OutlineStand
 from robust.metrics.outlines.scores import kept_scores
 from robust.metrics.scores import Condition
 from robust.plan.spec import Plan
-from robust.records.task import SEGMENTATION, AuditedTask
+from robust.records.inputs import SEGMENTATION, AuditedTask
 from robust.tasks.contract import Batch
+from robust.tasks.first_success import UntilFallen
 
 SCALE = 10.0
 """Dice is compared at less than a hundredth, a thousandth of the spread that this makes: another
@@ -193,6 +194,10 @@ class Segmentation:
             change = change if self.goal == "grow" else -change
             reached = ((true > 0) & (change >= self.record.change)).any(1)
         return reached & logits.isfinite().flatten(1).all(1)
+
+    def until_success(self, attack: AttackFunction, batch: Batch) -> AttackFunction:
+        """The attack, watched: it does not know when an outline is no longer good."""
+        return UntilFallen(attack, self, batch)
 
     def region(self, batch: Batch) -> Tensor | None:
         """Inside or outside the structures of the true mask."""

@@ -77,8 +77,8 @@ def random_crop(sample: Sample, sides: tuple[int, ...], generator: torch.Generat
             corner = [
                 min(max(p - a, 0), room) for p, a, room in zip(pixel, ahead, most, strict=True)
             ]
-    part = tuple(slice(c, c + side) for c, side in zip(corner, sides, strict=True))
-    return Sample(image[..., *part], None if mask is None else mask[..., *part])
+    part: Any = (..., *(slice(c, c + side) for c, side in zip(corner, sides, strict=True)))
+    return Sample(image[part], None if mask is None else mask[part])
 
 
 def pad_behind(x: Tensor, sides: tuple[int, ...], value: int) -> Tensor:

@@ -44,19 +44,18 @@ def card(content: Mapping[str, Any], *, has_plan: bool) -> str:
 
 
 def _outlines(content: Mapping[str, Any]) -> bool:
-    return str(content["task"]) == "segmentation"
+    return content.get("task") == "segmentation"
 
 
 def _structures(content: Mapping[str, Any]) -> list[str]:
     """The classes without the background."""
-    overlap = content["head"] == "multilabel"
-    return list(content["classes"][0 if overlap else 1 :])
+    return list(content["classes"][0 if content["overlapping"] else 1 :])
 
 
 def _description(content: Mapping[str, Any]) -> str:
     if _outlines(content):
-        kind = "volumes" if content["spatial_dims"] == 3 else "images"
-        overlap = ", which may overlap" if content["head"] == "multilabel" else ""
+        kind = "volumes" if content["preprocessing"]["spatial_dims"] == 3 else "images"
+        overlap = ", which may overlap" if content["overlapping"] else ""
         return (
             f"A segmenter of {kind}: {_text(content['architecture'])}. It outlines "
             f"{', '.join(map(_text, _structures(content)))}{overlap}."

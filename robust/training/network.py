@@ -11,11 +11,11 @@ from robust.cases import Cases
 from robust.errors import InputError
 from robust.models import Classifier
 from robust.models.adapter import Adapter
+from robust.models.formats.named_segmenters import build_named_segmenter
 from robust.models.heads import Head, drawn_by_seed, make_network
-from robust.models.segmentation.networks import build_dense_network
 from robust.models.segmentation.segmenter import OVERLAP, Segmenter
-from robust.models.segmentation.trained import describe_segmenter, make_segmenter
-from robust.models.trained import ModelFile, SegmenterFile, describe, make_classifier
+from robust.models.segmentation.trained import SegmenterFile, describe_segmenter, make_segmenter
+from robust.models.trained import ModelFile, describe, make_classifier
 from robust.models.weights import Weights, load_strictly, read_weights
 from robust.training.recipe import NetworkSpec, Recipe
 
@@ -85,15 +85,12 @@ def _classifier(recipe: Recipe, classes: int) -> Classifier:
 def _segmenter(recipe: Recipe, cases: Cases) -> Segmenter:
     spec = recipe.network
     weights = _read(spec)
-    with drawn_by_seed(recipe.training.seed):
-        network = build_dense_network(
-            spec.architecture,
-            outputs=len(cases.classes),
-            channels=spec.channels,
-            spatial_dims=spec.spatial_dims,
-            settings=spec.settings,
-            pretrained=spec.pretrained and weights is None,
+    if spec.pretrained and weights is None:
+        raise InputError(
+            "a segmenter starts from random weights, --random, or from a file, --weights"
         )
+    with drawn_by_seed(recipe.training.seed):
+        network = build_named_segmenter(spec.architecture, _settings(spec, len(cases.classes)))
     if weights is not None:
         load_strictly(network, weights.state, spec.weights)
     return Segmenter(
@@ -107,8 +104,17 @@ def _segmenter(recipe: Recipe, cases: Cases) -> Segmenter:
         overlap=OVERLAP if spec.overlap is None else spec.overlap,
         blend=spec.blend or "gaussian",
         head="multilabel" if cases.outlines == "overlapping" else "softmax",
+        output_names=cases.classes,
         spatial_dims=spec.spatial_dims,
     )
+
+
+def _settings(spec: NetworkSpec, outputs: int) -> dict[str, Any]:
+    """All arguments of the constructor of a segmenter."""
+    if spec.architecture.startswith("smp:"):
+        return {"in_channels": spec.channels, "classes": outputs, **spec.settings}
+    shape = {"spatial_dims": spec.spatial_dims, "in_channels": spec.channels}
+    return {**shape, "out_channels": outputs, **spec.settings}
 
 
 def resizing_alone(adapter: Adapter) -> Adapter:
@@ -139,9 +145,7 @@ def rebuild(recipe: Recipe, adapter: Adapter, cases: Cases) -> tuple[dict[str, A
         rebuilt = make_classifier(ModelFile.model_validate(content))
     else:
         assert isinstance(adapter, Segmenter)
-        content = describe_segmenter(
-            adapter, spec.architecture, spec.settings, spec.spatial_dims, classes
-        )
+        content = describe_segmenter(spec.architecture, _settings(spec, len(classes)), adapter)
         rebuilt = make_segmenter(SegmenterFile.model_validate(content))
     load_strictly(rebuilt.network, adapter.network.state_dict(), "the trained network")
     return content, rebuilt

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from pydantic import BaseModel
 
 from robust.errors import InputError
 from robust.files import path_exists
 from robust.models import choose_device
 from robust.models.adapter import Adapter
 from robust.models.environment import find_environment
-from robust.models.segmentation.trained import load_trained_segmenter
-from robust.models.trained import MODEL, load_trained, read_model_file
+from robust.models.segmentation.trained import SegmenterFile, load_trained_segmenter
+from robust.models.trained import MODEL, ModelFile, load_trained, read_checked
 from robust.progress import no_progress, progress_bar
 from robust.records import Scores, SplitCopies
 from robust.training.folder import (
@@ -118,18 +119,22 @@ def _separated(splits: Splits, progress: bool) -> Splits:
 
 def _finished(folder: Path, recipe: Recipe, splits: Splits) -> Trained:
     """The result in a finished folder; InputError where it is of another training."""
-    model_file, content = read_model_file(folder)
+    outlines = splits.train.outlines is not None
+    kind: type[BaseModel] = SegmenterFile if outlines else ModelFile
+    _, content = read_checked(folder, kind)
     stored = stored_training(content)
     if stored.recipe_sha256 != recipe.digest():
         raise InputError(f"{folder} holds a model trained with another recipe; name a new folder")
     if stored.fingerprints != {role: cases.fingerprint() for role, cases in splits.named.items()}:
         raise InputError(f"{folder} holds a model trained on other images; name a new folder")
-    load = load_trained if splits.train.outlines is None else load_trained_segmenter
-    load(folder)
+    if outlines:
+        load_trained_segmenter(folder)
+    else:
+        load_trained(folder)
     return Trained(
         folder,
         stored.scores,
-        model_file.classes,
+        splits.train.classes,
         stored.best_epoch,
         stored.history,
         stored.copies,

@@ -146,6 +146,57 @@ def test_random_is_uniform() -> None:
     assert kstest((direction[:, 0].numpy() + 1) / 2, "uniform").pvalue > 1e-3
 
 
+def volumes(seed: int) -> tuple[Tensor, Tensor]:
+    """Volumes of four slices with many voxels at the box, and points far away: `(5, 2, 4, 2, 3)`."""
+    generator = torch.Generator().manual_seed(seed)
+    x = (torch.rand(5, 2, 4, 2, 3, generator=generator).double() * 1.6 - 0.3).clamp(0, 1)
+    size = 10 ** (3 * torch.rand(5, 1, 4, 1, 1, generator=generator).double() - 1)
+    return x, x + size * torch.randn(x.shape, generator=generator).double()
+
+
+def slices(volume: Tensor) -> Tensor:
+    """Each slice as an image: `(20, 2, 2, 3)`."""
+    return torch.cat([volume[i].transpose(0, 1) for i in range(len(volume))])
+
+
+@pytest.mark.parametrize("eps", [0.1, 0.8])
+def test_each_slice_has_a_budget_of_its_own(eps: float) -> None:
+    """What L2 does to images L2-slice does to the slices of a volume."""
+    x, z = volumes(0)
+    whole, own = ThreatModel("L2-slice", eps), ThreatModel("L2", eps)
+    projected = whole.project(z, x)
+    assert torch.equal(slices(projected), own.project(slices(z), slices(x)))
+    assert torch.equal(slices(whole.steepest(z)), own.steepest(slices(z)))
+    distance = own.distance(slices(z), slices(x)).view(5, 4)
+    assert torch.equal(whole.distance(z, x), distance.amax(1))
+    start = whole.random(x, streams(x))
+    assert float(whole.distance(start, x).max()) <= eps * (1 + 1e-12)
+    moved = own.distance(slices(start), slices(x))
+    assert len(set(moved.tolist())) > 10, "each slice draws its own distance"
+    alone = whole.random(x[2:3], streams(x)[[2]])
+    assert torch.equal(alone, start[2:3])
+
+
+def test_of_an_image_and_of_one_slice_it_is_l2() -> None:
+    x, z = volumes(1)
+    for one, other in ((x[:, :, 0], z[:, :, 0]), (x[:, :, :1], z[:, :, :1])):
+        whole, own = ThreatModel("L2-slice", 0.3), ThreatModel("L2", 0.3)
+        assert torch.equal(whole.project(other, one), own.project(other, one))
+        assert torch.equal(whole.distance(other, one), own.distance(other, one))
+        assert torch.equal(whole.random(one, streams(5)), own.random(one, streams(5)))
+    assert whole.distance(x[:0], x[:0]).shape == (0,)
+
+
+def test_random_volumes_are_uniform_in_each_slice() -> None:
+    """In mid-grey the box is far: a slice of d voxels has r^d uniform."""
+    from scipy.stats import kstest
+
+    x = torch.full((700, 1, 3, 1, 2), 0.5, dtype=torch.float64)
+    delta = ThreatModel("L2-slice", 0.1).random(x, streams(x)) - x
+    radius = torch.linalg.vector_norm(delta, dim=(1, 3, 4))
+    assert kstest(((radius / 0.1) ** 2).flatten(), "uniform").pvalue > 1e-3
+
+
 @pytest.mark.parametrize(("norm", "eps"), [("L1", 0.1), ("Linf", -0.1), ("L2", math.nan)])
 def test_threat_models_that_make_no_sense(norm: str, eps: float) -> None:
     with pytest.raises(ValueError, match=r"norm|eps"):

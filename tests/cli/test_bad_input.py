@@ -536,8 +536,16 @@ def test_a_run_whose_database_is_broken(robust: Robust) -> None:
     ("spoilt", "said"),
     [
         ({"attacks": [{"name": "PDG"}]}, "robust: unknown attack 'PDG'; did you mean PGD?"),
-        ({"model": {"file": "garbage.pt2"}}, "robust: garbage.pt2 is not an exported program"),
-        ({"data": {"path": "images", "group": "none"}}, "1.tif is broken (truncated)"),
+        pytest.param(
+            {"model": {"file": "garbage.pt2"}},
+            "robust: garbage.pt2 is not an exported program",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"data": {"path": "images", "group": "none"}},
+            "1.tif is broken (truncated)",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_in_a_process_of_its_own(here: Path, spoilt: dict[str, Any], said: str) -> None:

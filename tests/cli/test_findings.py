@@ -181,6 +181,7 @@ def test_a_list_of_findings_and_their_report(robust: Robust) -> None:
     assert one.code == 0 and len(FindingsReport.load("two").reports) == 2
 
 
+@pytest.mark.slow
 def test_gates_hold_for_every_finding(robust: Robust) -> None:
     """A finding that could not be audited does not pass."""
     gates = "[gates]\nclean_accuracy = 0.5"
@@ -250,7 +251,7 @@ def test_a_damaged_index(robust: Robust, change: object, said: str) -> None:
     assert answer.code == 2 and said in answer.err and len(answer.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("labels", ["columns", "cells"])
+@pytest.mark.parametrize("labels", ["columns", pytest.param("cells", marks=pytest.mark.slow)])
 def test_findings_of_a_table(robust: Robust, labels: str) -> None:
     """Several columns with -1 and blank, or several findings in a cell; names differ in capitals."""
     write_files()

@@ -24,6 +24,7 @@ def test_every_mark_is_known() -> None:
     assert {block.mark for language in languages for block in blocks(language)} == MARKS
 
 
+@pytest.mark.slow
 def test_console_examples(in_demo: Path) -> None:
     commands = [command for block in blocks("console", "run") for command in block.commands()]
     assert len(commands) >= 10

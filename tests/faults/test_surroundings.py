@@ -46,6 +46,7 @@ def size(commands: Warm, which: int) -> int:
     return int(pages[which]) * 4096
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [20])
 def test_few_file_descriptors(
     most: int, commands: Warm, calm: Calm, inputs: Callable[[str], Path]
@@ -61,6 +62,7 @@ def test_file_descriptors(
     limited(commands, calm, inputs("few"), {"RLIMIT_NOFILE": most})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kilobytes", [100])
 def test_files_may_not_grow(
     kilobytes: int, commands: Warm, calm: Calm, inputs: Callable[[str], Path]
@@ -144,6 +146,7 @@ def test_two_processes_that_take_over(
         same_outcome(folder / "run", calm)
 
 
+@pytest.mark.slow
 def test_another_number_of_threads(
     commands: Warm, calm: Calm, inputs: Callable[[str], Path]
 ) -> None:

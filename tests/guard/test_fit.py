@@ -16,7 +16,10 @@ from robust.guard import Guard, fit_detector
 from tests.guard.fits import BITS, STRONG, attacked, classifier, phantoms, plan
 
 
-@pytest.mark.parametrize("name", ["KernelDensity", "LID", "MaxSoftmax"])
+@pytest.mark.parametrize(
+    "name",
+    ["MaxSoftmax", *(pytest.param(n, marks=pytest.mark.slow) for n in ("KernelDensity", "LID"))],
+)
 def test_fresh_clean_images_are_flagged_as_seldom_as_promised(weights: Path, name: str) -> None:
     share, fresh = 0.1, 600
     stored = fit_detector(

@@ -23,6 +23,7 @@ ORDER = (
     ("robust.records",),
     ("robust.metrics", "robust.plan"),
     ("robust.cases", "robust.models"),
+    ("robust.tasks",),
     ("robust.engine",),
     ("robust.detection",),
     ("robust.scenarios", "robust.storage", "robust.diagnostics", "robust.guard"),

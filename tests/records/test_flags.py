@@ -23,3 +23,15 @@ def test_the_names_need_neither_torch_nor_numpy() -> None:
         "sys.exit(bool({'torch', 'numpy', 'robust.diagnostics'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_of_outlines_no_warning_speaks_of_readings() -> None:
+    raised = [text.flag("seen", outlines=True) for text in FLAG_TEXTS.values()]
+    changed = [flag for flag, text in zip(raised, FLAG_TEXTS.values(), strict=True)
+               if (flag.why, flag.remedy) != (text.why, text.remedy)]  # fmt: skip
+    assert {flag.name for flag in changed} == {
+        *("run cut short", "attacks without a verdict", "attacks fail without bounds"),
+        "more steps still help",
+    }
+    assert not [flag.name for flag in changed if "misread" in flag.why + flag.remedy]
+    assert FLAG_TEXTS["more steps still help"].flag("seen").remedy.endswith("case is misread")

@@ -12,6 +12,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 from scipy import stats as scipy_stats
@@ -19,6 +20,7 @@ from scipy import stats as scipy_stats
 import robust as package
 from robust.engine.gate_precheck import check_gates
 from robust.errors import InputError
+from robust.metrics.mean_intervals import mean_interval
 from robust.plan.load import make_plan
 from robust.plan.spec import Plan
 from robust.records import (
@@ -44,6 +46,7 @@ from tests.cli.conftest import here, robust  # noqa: F401  (fixtures)
 from tests.records.test_report import report
 from tests.report.detected import ATTACKS, detection, evaded, without
 from tests.report.hostile import NAMES, ElementPage, calm, controls
+from tests.report.outlined import outline_report
 from tests.report.pages import ORDERS
 
 GOOD = Estimate(0.8, 0.7, 0.9, 200, 100)
@@ -489,3 +492,44 @@ def test_gates_that_cannot_be_judged_are_refused_before_any_work(robust: Robust)
     refused(robust(*GATED, "--eps", "1/255"), "robust_accuracy: no attack runs at eps 2/255")
     write_plan(top="[gates]\nno_flags = ['few grups']\n")
     refused(robust(*GATED), "unknown warning 'few grups'")
+
+
+def test_a_gate_on_dice_looks_at_the_lower_end_of_the_mean() -> None:
+    gates = {"clean_accuracy": 0.85, "robust_accuracy": 0.5, "dice": {"1/255": 0.75, "4/255": 0.9}}
+    found = {result.name: result for result in judge_gates(outline_report(gates=gates))}
+    assert list(found) == [
+        *("outlined well without attack", "still outlined well at L∞ 4/255"),
+        *("mean Dice at L∞ 1/255", "mean Dice at L∞ 4/255"),
+    ]
+    good, bad = found["mean Dice at L∞ 1/255"], found["mean Dice at L∞ 4/255"]
+    assert (good.outcome, good.bound) == ("passed", pytest.approx(0.77))
+    assert good.why == "0.810 [0.770, 0.850]: the lower bound reaches 0.75"
+    assert bad.why == "0.180 [0.140, 0.220]: the whole interval lies below 0.9"
+    # Of 80 groups with a perfect Dice the lower bound would be 0.963.
+    high = judge_gates(outline_report(gates={"dice": {"1/255": 0.84}}))[0]
+    assert high.outcome == "failed"
+    row = dataclasses.replace(outline_report().worst_cases[0], scores=Scores(None, dice=_perfect()))
+    (never,) = judge_gates(outline_report(gates={"dice": 0.97}, worst_cases=(row,)))
+    assert never.outcome == "undecided"
+    assert never.why.startswith("80 groups cannot show it: even if every Dice were 1, the lower")
+    assert "needs 99 groups" in never.why
+    fewest = [mean_interval(np.ones(groups), np.ones(groups), 1.0)[0] for groups in (98, 99)]
+    assert fewest[0] < 0.97 <= fewest[1]
+
+
+def _perfect() -> Estimate:
+    return Estimate(1.0, 0.963, 1.0, 100, 80)
+
+
+def test_gates_that_outlines_do_not_have_do_not_pass() -> None:
+    (result,) = judge_gates(outline_report(gates={"sensitivity": 0.5}))
+    assert result.outcome == "undecided" and result.name == "sensitivity at L∞ 4/255"
+    (result,) = judge_gates(gated({"dice": 0.5}))
+    assert result.outcome == "undecided" and "could not be evaluated" in result.why
+
+
+def test_a_gate_on_dice_names_an_eps_of_the_plan() -> None:
+    raw = {"attacks": [{"name": "PGD"}], "audit": {"eps": ["1/255"]}}
+    check_gates(make_plan({**raw, "gates": {"dice": {"1/255": 0.7}}}, "plan"))
+    with pytest.raises(InputError, match=r"\[gates\] dice: no attack runs at eps 2/255"):
+        check_gates(make_plan({**raw, "gates": {"dice": {"2/255": 0.7}}}, "plan"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from robust.cases.dicom.grayscale import by_range, grey_view
 from robust.cases.dicom.parse import Unreadable, load_bytes, parse, with_input_errors
 from robust.cases.formats import MOST_SAMPLES
 from robust.cases.stored_pixels import Stored
+from robust.cases.volumes.grid import Grid
 
 jpeg_decoder.register()
 
@@ -71,7 +73,12 @@ class Layout:
 def read_dicom(frame: Frame) -> StoredImage:
     """The pixels of a frame; InputError names a file that is missing, broken or not an image."""
     data = load_bytes(frame.path)
-    return with_input_errors(frame.path, lambda: _picture(parse(data), frame))
+
+    def work() -> StoredImage:
+        dataset = parse(data)
+        return dataclasses.replace(_picture(dataset, frame), grid=_grid(dataset))
+
+    return with_input_errors(frame.path, work)
 
 
 def layout(dataset: Dataset, size: int) -> Layout:
@@ -117,6 +124,16 @@ def layout(dataset: Dataset, size: int) -> Layout:
     return found
 
 
+def _grid(dataset: Dataset) -> Grid | None:
+    """From the distance between pixels in the patient; None where the file does not say it."""
+    value = dataset.get("PixelSpacing")
+    try:
+        high, wide = (float(n) for n in value or ())
+    except (TypeError, ValueError):
+        return None
+    return Grid((high, wide)) if 0 < high < math.inf and 0 < wide < math.inf else None
+
+
 def _integer(dataset: Dataset, name: str, default: int | None = None) -> int:
     value = dataset.get(name)
     if value is None or value == "":
@@ -133,7 +150,7 @@ def _picture(dataset: Dataset, frame: Frame) -> StoredImage:
     pixel_layout = layout(dataset, len(dataset.PixelData))
     if frame.index >= pixel_layout.frames:
         raise Unreadable(f"holds {pixel_layout.frames} frames, not number {frame.index + 1}")
-    array = decode_frame(dataset, frame.index, pixel_layout)
+    array = stored_values(dataset, frame.index, pixel_layout)
     if pixel_layout.photometric == PALETTE:
         return _through_palette(array, dataset)
     if pixel_layout.photometric not in GREY:
@@ -148,7 +165,7 @@ def _picture(dataset: Dataset, frame: Frame) -> StoredImage:
     return StoredImage(pixels, stored)
 
 
-def decode_frame(dataset: Dataset, index: int, pixel_layout: Layout) -> np.ndarray[Any, Any]:
+def stored_values(dataset: Dataset, index: int, pixel_layout: Layout) -> np.ndarray[Any, Any]:
     """The stored values of a frame `(h, w)` or `(h, w, 3)`; raises Unreadable."""
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     try:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from robust.cases.dicom.frame import GREY, Layout, decode_frame, layout
+from robust.cases.dicom.frame import GREY, Layout, layout, stored_values
 from robust.cases.dicom.grayscale import is_inverted, modality_rescaling
 from robust.cases.dicom.parse import Unreadable, load_bytes, parse, with_input_errors
 from robust.cases.formats import is_dicom
@@ -93,7 +93,7 @@ def read_series(path: Path) -> SeriesVolume:
         if len(ways) > 1:
             raise Unreadable("has slices of several rescalings or types, which are no one volume")
         ((slope, intercept), inverted, bits, signed) = ways.pop()
-        values = np.stack([decode_frame(s.dataset, s.frame, s.layout) for s in series.slices])
+        values = np.stack([stored_values(s.dataset, s.frame, s.layout) for s in series.slices])
         low = -(1 << (bits - 1)) if signed else 0
         if values.min() < low or values.max() >= low + (1 << bits):
             raise Unreadable(f"holds values that do not fit its {first.layout.bits} bits")

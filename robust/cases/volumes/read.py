@@ -107,7 +107,7 @@ def read_volume(place: VolumePlace) -> StoredImage:
 
 def _whole(path: Path, intensities: tuple[float, float] | None) -> StoredImage:
     if is_nifti(path):
-        return displayed(read_nifti(path), intensities)
+        return with_display(read_nifti(path), intensities)
     from robust.cases.dicom.series import read_series
 
     volume = read_series(path)
@@ -136,7 +136,7 @@ def _percentiles(values: npt.NDArray[Any]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def displayed(volume: NiftiVolume, intensities: tuple[float, float] | None) -> StoredImage:
+def with_display(volume: NiftiVolume, intensities: tuple[float, float] | None) -> StoredImage:
     """The voxels of a file with their display."""
     layout = volume.layout
     low, high = intensities or _percentiles(volume.measured())

@@ -22,7 +22,7 @@ from robust.engine.outcome_table.form import Line, RunContent, TableForm
 from robust.engine.run_store import RunStore
 from robust.files import create_private, replacing
 from robust.printable import as_cell
-from robust.records.task import CLASSIFICATION, SEGMENTATION, AuditedTask
+from robust.records.inputs import CLASSIFICATION, SEGMENTATION, AuditedTask
 
 _FORMS: Mapping[str, TableForm] = {CLASSIFICATION: ByClass(), SEGMENTATION: ByStructure()}
 """By the name of the task."""

@@ -62,7 +62,7 @@ class Acceleration:
 
 @dataclass(frozen=True)
 class FastModels:
-    """The networks that attacks run on; each maps `(n, c, *space)` to logits as the adapter does."""
+    """The networks that attacks run on; each maps images to logits as the adapter does."""
 
     float32: Callable[[Tensor], Tensor]
     low_precision: Callable[[Tensor], Tensor] | None
@@ -95,7 +95,8 @@ def make_fast_models(
     `stored` is an earlier choice, which is applied again, on another machine as well. A copy whose
     logits are not those of the adapter, up to rounding, is not used. Models at float64, models
     that cannot be copied or that are shown windows, and models too small to gain run as they are.
-    `passes` is how often the run will differentiate the network on an image, `rows` how many images a full batch has.
+    `passes` is how often the run will differentiate the network on an image, `rows` how many images
+    a full batch has.
     """
     if not classifier.origin.differentiable:
         reason = "the network gives no gradients"

@@ -278,7 +278,8 @@ class _Pair:
     ) -> Iterator[Change]:
         for score in self._judge.scores((old, new)):
             sides = list(zip(score.values, score.masks, strict=True))
-            before, after = self._single.rates(sides)
+            take = self._single.rate if score.share else self._single.mean
+            before, after = (take(values, mask) for values, mask in sides)
             difference = self._paired.difference(*sides)
             if before is not None and after is not None and difference is not None:
                 (a, in_a), (b, in_b) = sides

@@ -28,6 +28,8 @@ class ComparedScore:
     """Each `(n,)`, in [0, 1]."""
     masks: Sequence[Mask]
     """The cases that count, `(n,)` each."""
+    share: bool = True
+    """Whether each value is 0 or 1."""
 
 
 class Judge(Protocol):
@@ -114,12 +116,12 @@ class OutlineJudge:
         counted = [side.countable for side in sides]
         yield ComparedScore("still outlined well", well, [side.evaluated for side in sides])
         yield ComparedScore("outlined well", well, counted)
-        yield ComparedScore("mean Dice, in %", [one.case_dice for one in kept], counted)
+        yield ComparedScore("mean Dice, in %", [one.case_dice for one in kept], counted, False)
         if len(self.structures) > 1:
             for place, name in enumerate(self.structures):
                 dice = [one.dice[:, place] for one in kept]
                 known = [mask & ~np.isnan(d) for mask, d in zip(counted, dice, strict=True)]
-                yield ComparedScore(f"Dice of {short(name)}, in %", dice, known)
+                yield ComparedScore(f"Dice of {short(name)}, in %", dice, known, False)
 
 
 CLEAN_SCORES = ("accuracy", "outlined well")

@@ -22,7 +22,7 @@ NOTE = (
     "most. Cases: those with the structure. A structure that is missed, or outlined where there is "
     "none, has Dice, IoU and surface Dice 0, and as HD95 the diagonal of its image; where there is "
     "none and none is outlined, the case does not count. Surface Dice at a tolerance of "
-    "{tolerance:g} {unit}. Volume error: at most 100 % for each case. Missed: of the cases with "
+    "{tolerance}. Volume error: at most 100 % for each case. Missed: of the cases with "
     "the structure. Invented: of the cases without it. In brackets: 95 % intervals, by group."
 )
 SIZES = (
@@ -62,7 +62,8 @@ def structure_table(report: Report) -> Table:
         )
         for name, row, one, path in _by_structure(report)
     )
-    note = NOTE.format(tolerance=task.tolerance, unit=task.unit)
+    unit = "pixel" if (task.tolerance, task.unit) == (1, "pixels") else task.unit
+    note = NOTE.format(tolerance=f"{task.tolerance:g} {unit}")
     return Table("structures", "Scores by structure", columns, rows, note)
 
 

@@ -58,7 +58,7 @@ def disagreements(
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("box", BOXES)
-@pytest.mark.parametrize("classes", [2, 3, 7])
+@pytest.mark.parametrize("classes", [2, 3, pytest.param(7, marks=pytest.mark.slow)])
 def test_robust_accuracy_of_a_linear_model(classes: int, box: str, norm: str) -> None:
     model, x, y, exact = linear(classes, box, norm)
     assert disagreements(STANDARD, model, x, y, norm, exact) == 0
@@ -170,7 +170,7 @@ def verified(classes: int, seed: int) -> tuple[OneHidden, Tensor, Tensor, Tensor
 @pytest.mark.parametrize(
     "seed", [SEEDS[0], *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[1:])]
 )
-@pytest.mark.parametrize("classes", [2, 3, pytest.param(7, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("classes", [2, *(pytest.param(k, marks=pytest.mark.slow) for k in (3, 7))])
 def test_robust_accuracy_of_a_relu_network(classes: int, seed: int) -> None:
     """To the case, at sizes over the whole range; those within 1e-5 of the boundary apart."""
     model, x, y, exact = verified(classes, seed)
@@ -194,6 +194,7 @@ def test_minimum_distance_of_a_relu_network(classes: int, seed: int) -> None:
     assert float(near.double().mean()) >= 0.9
 
 
+@pytest.mark.slow
 def test_a_single_run_is_not_exact() -> None:
     """The comparison can fail: gradient steps from the image alone miss what lies behind a bend."""
     missed = 0

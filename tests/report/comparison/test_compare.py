@@ -375,6 +375,7 @@ def call(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_exit_codes_as_a_pipeline_meets_them(tmp_path: Path) -> None:
     old = write_run(tmp_path / "old", set(), {("PGD", 0.1): {0}}, count=60)
     new = write_run(tmp_path / "new", set(), {("PGD", 0.1): set(range(30))}, count=60)

@@ -1,0 +1,1 @@
+"""Segmenters under attack: published networks, trained ones, and what papers print."""
