@@ -121,7 +121,9 @@ class MixedPrecisionAttacker:
         setup = AttackSetup(
             attack, cell.attack.stream_key, cell.threat, task, seed, stop=not cell.exact
         )
-        if low is None or attack.passes < MIN_PASSES:
+        # Pixels lie at every distance from the boundary, some nearer than low precision can tell.
+        too_fine = attack.minimum_norm and not task.class_count
+        if low is None or attack.passes < MIN_PASSES or too_fine:
             return attack_batch(self.classifier, setup, batch, exact)
         coarse = [False] * len(batch.rows)
         if attack.minimum_norm:

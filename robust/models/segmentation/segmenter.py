@@ -138,7 +138,10 @@ class Segmenter(Adapter):
             return logits - odds(self.threshold)
         if logits.shape[1] == 2:
             return torch.stack([logits[:, 0], logits[:, 1] - odds(self.threshold)], 1)
-        return logits
+        raise InputError(
+            f"a threshold applies to two classes, or to structures that may overlap, and the model "
+            f"has {logits.shape[1]} classes; leave threshold out"
+        )
 
     def to_logits(self, out: Tensor) -> Tensor:
         """Interpret the network's outputs `(n, outputs, *space)` as logits `(n, k, *space)`."""
