@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
 ROOT = Path(__file__).parent.parent
@@ -369,6 +369,8 @@ def _type_words(annotation: Any, metadata: list[Any] | tuple[Any, ...]) -> str:
         return f"table of {_type_text(inside[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "table"
+    if annotation is JsonValue:
+        return "anything"
     words = {int: "whole number", float: "number", str: "text", bool: "true or false"}
     return words[annotation]
 
