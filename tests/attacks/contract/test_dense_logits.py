@@ -277,7 +277,7 @@ def test_one_perturbation_for_every_image(norm: str, form: str) -> None:
 @pytest.mark.parametrize("name", DENSE)
 def test_logits_beyond_doubt_are_no_defence(name: str) -> None:
     """Logits times 1e4: cross-entropy has no gradient there, the margin has."""
-    (attack, threat), toy = make(name, "Linf"), segmented("2-D exclusive")
+    (attack, threat), toy = make(name, ATTACKS[name].norms[0]), segmented("2-D exclusive")
     if attack.traits.baseline:
         pytest.skip("noise does not search")
     loud = Then(toy.model, lambda z: 1e4 * z)
