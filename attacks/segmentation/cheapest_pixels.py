@@ -15,12 +15,13 @@ from attacks.dense import counted_pixels, hard_dice, overlapping, pixel_margin
 from attacks.losses import climb
 from attacks.segmentation.pixels import won_pixels
 from attacks.streams import Streams, call_text
-from attacks.threat import NORMS, ThreatModel, above_zero, per_case
+from attacks.threat import ThreatModel, above_zero, per_case
 
 BEYOND = 1e-3
 """How far past its boundary a pixel is pushed, in units of the mean margin of the image."""
-FIRST_DICE = 0.5
-"""What the first pass assumes of the Dice that will be reached."""
+FIRST_DICE, LAST_DICE = 0.5, 1e-6
+"""What the first and the last round assume of the Dice that will be reached. The last one so looks
+whether a structure can be lost as a whole, then the background costs next to nothing."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,11 @@ class CheapestPixels:
     some that never fall. A pixel's price is its squared margin on the image itself, its worth what
     Dice loses with it; the best worth for the price comes first. For each number of pixels, steps
     on their squared hinge loss try to make all of them wrong within eps. What a pixel is worth
-    depends on the Dice in the end, so each pass takes that of the one before.
+    depends on the Dice in the end: each round assumes the one reached so far, the first 0.5 and the
+    last 0.
     """
 
-    norms: ClassVar[tuple[str, ...]] = NORMS
+    norms: ClassVar[tuple[str, ...]] = ("L2", "L2-slice")
     minimum_norm: ClassVar[bool] = False
     knowledge: ClassVar[Knowledge] = "gradients"
 
@@ -62,7 +64,7 @@ class CheapestPixels:
 
     @property
     def passes(self) -> int:
-        """Those towards all sets, and one a round to see where it stands."""
+        """Those towards all sets, and one a round at most to see where it stands."""
         return self.rounds * (1 + self.bisections * (self.steps + 1))
 
     def __call__(
@@ -88,9 +90,11 @@ class CheapestPixels:
         )
         dice = torch.full_like(hard_dice(clean, y), FIRST_DICE)
         for round_ in range(self.rounds):
-            if round_:
+            if 0 < round_ < self.rounds - 1:
                 with torch.no_grad():
                     dice = hard_dice(model(best_so_far.x_adv), y)
+            elif round_:
+                dice = torch.full_like(dice, LAST_DICE)
             worth = _worth(clean, y, dice) if target is None else torch.ones_like(lack)
             price = torch.where(won, -1.0, lack.square() / above_zero(worth))
             rank = price.masked_fill(~counted, torch.inf).argsort(1).argsort(1)

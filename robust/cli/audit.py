@@ -135,6 +135,18 @@ _MODEL = (
     ),
     FieldOption("--size", "model.size", "Input size of the network in pixels.", int),
     FieldOption(
+        "--multiple-of",
+        "model.multiple_of",
+        "Pad what a segmenter is shown with zeros to a multiple of this many pixels.",
+        int,
+    ),
+    FieldOption(
+        "--sliding-window",
+        "model.window",
+        "Show images to a segmenter window by window, of so many pixels.",
+        int,
+    ),
+    FieldOption(
         "--fit",
         "model.fit",
         "How images of another shape are fitted: squash, crop or pad.",

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from attacks import PGD, Model, Square, Streams, ThreatModel
 from robust.engine.cells import Cell, running_order
+from robust.engine.region import confined
 from robust.engine.run_store import RunStore
 from robust.engine.verified_attack import slack
 from robust.models.acceleration.memory import memory_ran_out
@@ -99,7 +100,8 @@ def reattack(
         if len(rest.rows):
             streams = Streams.of(seed, [case.id for case in rest.cases], "probe", attack.stream_key)
             try:
-                x_adv = attack(model, rest.x, rest.y, threat, streams, task.targets(rest))
+                within = confined(attack, task.region(rest))
+                x_adv = within(model, rest.x, rest.y, threat, streams, task.targets(rest))
                 fooled = _reached(model, x_adv, rest, task)
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt) or memory_ran_out(error):

@@ -118,8 +118,12 @@ class MixedPrecisionAttacker:
         low, exact = self.models.low_precision, self.models.float32
         attack = cell.attack if cell.exact else early_stopping(cell.attack)
         # The form that stops early draws what the attack itself draws.
-        setup = AttackSetup(attack, cell.attack.stream_key, cell.threat, task, seed)
-        if low is None or attack.passes < MIN_PASSES:
+        setup = AttackSetup(
+            attack, cell.attack.stream_key, cell.threat, task, seed, stop=not cell.exact
+        )
+        # Pixels lie at every distance from the boundary, some nearer than low precision can tell.
+        too_fine = attack.minimum_norm and not task.class_count
+        if low is None or attack.passes < MIN_PASSES or too_fine:
             return attack_batch(self.classifier, setup, batch, exact)
         coarse = [False] * len(batch.rows)
         if attack.minimum_norm:

@@ -47,3 +47,8 @@ class WithinRegion:
             draws = streams[[i]].within(inside[0])
             found.append(shown(self.attack(limited, x[own], y[own], threat, draws, goal)))
         return torch.cat(found)
+
+
+def confined(attack: AttackFunction, region: Tensor | None) -> AttackFunction:
+    """The attack within that region; as it is where there is none."""
+    return attack if region is None else WithinRegion(attack, region)

@@ -10,7 +10,7 @@ from torch import Tensor
 from attacks import AttackFunction, Model, Streams, ThreatModel
 from attacks.losses import saturated
 from attacks.threat import per_case
-from robust.engine.region import WithinRegion
+from robust.engine.region import confined
 from robust.engine.run_store import Outcome
 from robust.errors import BlackBoxFailure, type_and_line
 from robust.metrics.worst_case import Ball
@@ -34,6 +34,8 @@ class AttackSetup:
     threat: ThreatModel
     task: Task
     seed: int
+    stop: bool = False
+    """End on each case at its first success."""
 
 
 def attack_batch(
@@ -93,8 +95,9 @@ def _run(model: Model, setup: AttackSetup, batch: Batch) -> tuple[Tensor, list[s
     streams = Streams.of(setup.seed, ids, setup.stream_key, threat.stream_key)
     try:
         target = setup.task.targets(batch)
-        region = setup.task.region(batch)
-        attack = setup.attack if region is None else WithinRegion(setup.attack, region)
+        attack = confined(setup.attack, setup.task.region(batch))
+        if setup.stop:
+            attack = setup.task.until_success(attack, batch)
         x_adv = attack(model, x, batch.y, threat, streams, target).detach()
         return x_adv, _violations(x_adv, x, threat)
     except (KeyboardInterrupt, BlackBoxFailure):

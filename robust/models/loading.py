@@ -127,7 +127,6 @@ def load_classifier(
         outputs=count,
         channels=channels,
         size=whole,
-        spatial_dims=spatial_dims,
         prompts=tuple(p if isinstance(p, str) else tuple(p) for p in prompts),
         allow_code=allow_code,
     )

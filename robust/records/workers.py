@@ -26,7 +26,7 @@ class CellAgain:
     distance: float
     """Largest difference of the distances to the clean image."""
     logits: float
-    """Largest difference of the logits."""
+    """Largest difference of the logits, or of the Dice of a case."""
 
     @property
     def name(self) -> str:

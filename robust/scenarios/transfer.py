@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from attacks import APGD, Noise, Streams
+from robust.engine.region import confined
 from robust.errors import InputError
 from robust.models import Adapter, prepare
 from robust.records import Scenario
@@ -26,13 +27,16 @@ def transfer(holdout: Holdout, surrogate: Adapter) -> Scenario:
         part = batch.take(places.tolist())
         ids = [case.id for case in part.cases]
         streams = Streams.of(holdout.seed, ids, "transfer", threat.stream_key)
-        x_adv = attack(surrogate, part.x, part.y, threat, streams, holdout.targets(part))
+        region = holdout.task.region(part)
+        x_adv = confined(attack, region)(
+            surrogate, part.x, part.y, threat, streams, holdout.targets(part)
+        )
         x_adv = threat.project(x_adv.detach(), part.x)
         hits[places] = holdout.reached(x_adv, part)
         with torch.no_grad():
             fooled = holdout.task.success(surrogate(x_adv), part)
         surrogate_hits[places] = fooled.cpu().numpy()
-        noise = Noise()(holdout.logits, part.x, part.y, threat, streams)
+        noise = confined(Noise(), region)(holdout.logits, part.x, part.y, threat, streams, None)
         control[places] = holdout.reached(noise, part)
     return Scenario(
         name="transfer",

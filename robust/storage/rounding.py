@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from attacks import Model
-from attacks.losses import margin
+from attacks.losses import AttackLoss, margin
 from attacks.threat import per_case
 from robust.cases.case import Case, Pixels
 
@@ -32,7 +32,7 @@ class StoredBatch:
         return StoredBatch(tuple(cases), tuple(c.stored.pixels(c.image) for c in cases), eps)
 
     def quantise(self, x: Tensor) -> Tensor:
-        """The nearest images `(n, c, h, w)` within eps that the files can hold."""
+        """The nearest images `(n, c, *space)` within eps that the files can hold."""
         found = [
             case.stored.image(case.stored.pixels(image, original, self.eps))
             for case, original, image in zip(self.cases, self.originals, x.cpu(), strict=True)
@@ -40,7 +40,7 @@ class StoredBatch:
         return torch.stack(found).to(x)
 
     def steps(self, x: Tensor) -> Tensor:
-        """One grey level of each file, `(n, 1, 1, 1)`."""
+        """One grey level of each file, `(n, 1, ...)`."""
         return per_case(x.new_tensor([case.stored.step for case in self.cases]), x)
 
     def take(self, rows: Sequence[int]) -> StoredBatch:
@@ -50,22 +50,32 @@ class StoredBatch:
 
 
 def adversarial_rounding(
-    model: Model, files: StoredBatch, x: Tensor, y: Tensor, target: Tensor | None
+    model: Model,
+    files: StoredBatch,
+    x: Tensor,
+    y: Tensor,
+    target: Tensor | None,
+    region: Tensor | None = None,
 ) -> Tensor:
-    """Quantised images of a larger margin than the quantised `x (n, c, h, w)`, within eps as well.
+    """Quantised images of a larger margin than the quantised `x (n, c, *space)`, within eps too.
 
-    Greedy: pixels move by one grey level along the sign of the margin's gradient, first all of them
-    and then ever fewer, those of the largest gradient, as long as the margin grows.
+    Greedy: pixels move by one grey level along the sign of a gradient, first all of them and then
+    ever fewer, those of the largest gradient, as long as the margin grows. The gradient is that of
+    the margin; of dense logits, whose margin has none, that of the mean margin of the pixels.
+    Pixels outside the `region` (n, 1, *space) stay as they are.
     """
     best = x
-    best_margin = torch.full_like(x[:, 0, 0, 0], -torch.inf)
+    best_margin = x.new_full((len(x),), -torch.inf)
     steps = files.steps(x)
+    loss = AttackLoss("margin", y, target)
     for share in SHARES:
         with torch.enable_grad():
             z = best.detach().requires_grad_()
-            value = margin(model(z), y, target)
-            (gradient,) = torch.autograd.grad(value.sum(), z)
-        best_margin = torch.maximum(best_margin, value.detach())
+            logits = model(z)
+            (gradient,) = torch.autograd.grad(loss(logits).sum(), z)
+        best_margin = torch.maximum(best_margin, margin(logits.detach(), y, target))
+        if region is not None:
+            gradient = torch.where(region, gradient, 0.0)
         size = gradient.flatten(1).abs()
         least = size.topk(max(1, round(share * size.shape[1])), dim=1).values[:, -1]
         move = gradient.sign() * (gradient.abs() >= per_case(least, gradient))

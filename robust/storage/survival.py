@@ -53,12 +53,13 @@ class StorageCheck:
             part = batch.take(lost)
             target = self.task.targets(part)
             again = adversarial_rounding(
-                self.logits, files.take(lost), images[lost], part.y, target
+                *(self.logits, files.take(lost), images[lost], part.y, target),
+                self.task.region(part),
             )
             rounded[lost] = self._fooled(again, part)
         jpeg: list[bool] | list[None] = [None] * len(batch.rows)
         jpeg_clean = jpeg
-        if batch.x.shape[1] in (1, 3):
+        if batch.x.ndim == 4 and batch.x.shape[1] in (1, 3):
             jpeg = self._fooled(as_jpeg(x_adv), batch).tolist()
             jpeg_clean = self._fooled(as_jpeg(batch.x), batch).tolist()
         return [

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks import Attack
+from attacks import Attack, AttackFunction
 from robust.cases.case import Case, Cases, Entry
 from robust.cases.consistency import check_outputs
 from robust.errors import InputError, did_you_mean
@@ -62,7 +62,12 @@ class Classification:
         check_outputs(logits, self.classes, ids=[case.id for case in cases])
 
     def check_attack(self, label: str, attack: Attack) -> None:
-        """Every attack serves it."""
+        """InputError for an attack that weighs pixels against one another."""
+        if attack.traits.dense_only:
+            raise InputError(
+                f"{label} attacks outlines, and the data have a class for each image; "
+                f"`robust list attacks` says which attack serves which"
+            )
 
     def check_stages(self, plan: Plan, *, twin: bool) -> None:
         """Every stage serves it."""
@@ -137,6 +142,10 @@ class Classification:
             if places := (batch.y != label).nonzero().flatten().tolist():
                 found.append((places, torch.full_like(batch.y[places], label)))
         return found
+
+    def until_success(self, attack: AttackFunction, batch: Batch) -> AttackFunction:
+        """The attack itself: its early-stopping form ends where another label is predicted."""
+        return attack
 
     def region(self, batch: Batch) -> None:
         """The whole image."""

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from attacks import Attack
+from attacks import Attack, AttackFunction
 from robust.cases.case import Case, Cases, Entry
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.by_group import ByGroup
@@ -136,6 +136,9 @@ class Task(Protocol):
 
     def success(self, logits: Tensor, batch: Batch) -> Tensor:
         """Whether logits reach the goal: `(n,)` bool; NaN or infinite ones never do."""
+
+    def until_success(self, attack: AttackFunction, batch: Batch) -> AttackFunction:
+        """An attack, already in its early-stopping form, that ends once the cases have fallen."""
 
     def region(self, batch: Batch) -> Tensor | None:
         """Where the attacker may touch, `(n, 1, *space)` bool; None: everywhere."""

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks import Attack
+from attacks import Attack, AttackFunction
 from attacks.dense import IGNORE
 from robust.cases.case import NOT_OUTLINED, Case, Cases, Entry
 from robust.errors import InputError, did_you_mean
@@ -24,9 +24,11 @@ from robust.metrics.scores import Condition
 from robust.plan.spec import Plan
 from robust.records.inputs import SEGMENTATION, AuditedTask
 from robust.tasks.contract import Batch
+from robust.tasks.first_success import UntilFallen
 
 SCALE = 10.0
-"""Dice is compared at a hundredth: another processor turns single pixels at a border."""
+"""Dice is compared at less than a hundredth, a thousandth of the spread that this makes: another
+processor turns single pixels at a border."""
 BEYOND = 2.0
 """How much farther than the goal the mask goes that an attack is given to grow or to shrink a
 structure, in units of `change`."""
@@ -95,13 +97,18 @@ class Segmentation:
         """InputError for an attack that has no meaning on the logits of pixels."""
         if not attack.traits.dense:
             raise InputError(
-                f"{label} attacks one answer for an image, and the model outlines structures; "
-                f"`robust list attacks` names those for segmentation"
+                f"{label} attacks one class for an image, and the model outlines structures; "
+                f"`robust list attacks` says which attack serves which"
             )
 
     def check_stages(self, plan: Plan, *, twin: bool) -> None:
         """InputError for detectors, a twin, patches and decision-based attacks."""
         scenarios = plan.scenarios
+        if scenarios.universal and self.record.touch != "image":
+            raise InputError(
+                f"[scenarios] universal changes the same pixels of every image, and touch = "
+                f"{self.record.touch!r} others in each; take one of them out"
+            )
         refused = {
             "[[detectors]]": (bool(plan.detectors), "detectors read what a classifier answers"),
             "[twin]": (twin, "the comparison with a deployed version counts classes"),
@@ -121,9 +128,10 @@ class Segmentation:
         return np.stack([self._scores(one, case) for one, case in zip(predicted, cases)])
 
     def compared(self, kept: Array) -> Array:
-        """Dice and pixel accuracy."""
+        """Dice and pixel accuracy, and a constant that the spread is mostly of."""
         scores = KeptScores(kept)
-        return SCALE * np.stack([scores.case_dice, scores.pixel_accuracy, 0 * scores.case_dice], 1)
+        accuracy = np.nan_to_num(scores.pixel_accuracy)  # NaN where no pixel counts
+        return np.stack([scores.case_dice, accuracy, np.full(len(kept), SCALE)], 1)
 
     def right(self, kept: Array, entries: Sequence[Entry | Case]) -> Mask:
         """Where the outline is good."""
@@ -187,6 +195,10 @@ class Segmentation:
             reached = ((true > 0) & (change >= self.record.change)).any(1)
         return reached & logits.isfinite().flatten(1).all(1)
 
+    def until_success(self, attack: AttackFunction, batch: Batch) -> AttackFunction:
+        """The attack, watched: it does not know when an outline is no longer good."""
+        return UntilFallen(attack, self, batch)
+
     def region(self, batch: Batch) -> Tensor | None:
         """Inside or outside the structures of the true mask."""
         if self.record.touch == "image":
@@ -221,7 +233,7 @@ class Segmentation:
         return tuple(sizes)  # type: ignore[return-value]
 
     def _scores(self, predicted: npt.NDArray[np.uint8], case: Case) -> Array:
-        target = None if case.target_mask is None else case.target_mask.numpy()
+        target = None if case.target_mask is None else self._counted(case.target_mask).numpy()
         return kept_scores(
             predicted,
             self._counted(_mask_of(case)).numpy(),
@@ -234,21 +246,28 @@ class Segmentation:
 
     def _counted(self, mask: Tensor) -> Tensor:
         """The mask of a case, its structures that do not count marked so."""
-        if self.record.overlapping or len(self.numbers) == len(self.classes) - 1:
+        if not self._others:
             return mask
-        others = [k for k in range(1, len(self.classes)) if k not in self.numbers]
-        return mask.masked_fill(torch.isin(mask, torch.tensor(others)), NOT_OUTLINED)
+        if self.record.overlapping:
+            counted = mask.clone()
+            counted[self._others] = NOT_OUTLINED
+            return counted
+        return mask.masked_fill(torch.isin(mask, torch.tensor(self._others)), NOT_OUTLINED)
+
+    @property
+    def _others(self) -> list[int]:
+        """The structures that do not count."""
+        first = 0 if self.record.overlapping else 1
+        return [k for k in range(first, len(self.classes)) if k not in self.numbers]
 
     def _as_labels(self, masks: Tensor) -> Tensor:
         y = masks.long()
         y[masks == NOT_OUTLINED] = IGNORE
-        first = 0 if self.record.overlapping else 1
-        for number in range(first, len(self.classes)):
-            if number not in self.numbers:
-                if self.record.overlapping:
-                    y[:, number] = IGNORE
-                else:
-                    y[y == number] = IGNORE
+        for number in self._others:
+            if self.record.overlapping:
+                y[:, number] = IGNORE
+            else:
+                y[y == number] = IGNORE
         return y
 
     def _target(self, y: Tensor) -> Tensor:

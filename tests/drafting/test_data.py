@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from robust.cases import open_cases
 from robust.drafting.data import find_pattern
@@ -242,3 +244,21 @@ def test_nothing_to_audit(what: str, tmp_path: Path) -> None:
     }
     with pytest.raises(InputError, match=said[what]):
         drafted(folder)
+
+
+def test_masks_are_outlines_and_no_second_image(tmp_path: Path) -> None:
+    rows = [(f"i{n}", f"m{n}", f"P{n // 2}", ("train", "test")[n // 4]) for n in range(8)]
+    root = table(tmp_path / "set", "cases.csv", "file,mask,group,split", rows)
+    for n in range(8):
+        values = np.zeros((9, 7), np.uint8)
+        values[:n] = 255
+        Image.fromarray(values).save(root / "images" / f"m{n}.png")
+    found = drafted(root)
+    data = data_of(found)
+    assert (data["file"], data["mask"], data["group"]) == ("file", "mask", "group")
+    assert "label" not in data and questions(found) == []
+    assert found.draft.values["data.mask"].guess
+    assert found.cases is not None and found.cases.outlines == "exclusive"
+    assert found.images is not None and not found.problem
+    named = drafted(root, changes={"data.label": "split"})
+    assert "mask" not in data_of(named)

@@ -22,6 +22,7 @@ from robust.guard import Guard, fit_detector
 from robust.models import Classifier, load_classifier, prepare
 from robust.plan import load_plan
 from robust.plan.load import make_plan
+from robust.plan.model_fields import loader_arguments
 from robust.training.recipe import load_recipe, make_recipe
 from robust.training.train import train_model
 from tests.fuzz.machine import Files, Subject, promise
@@ -209,8 +210,8 @@ def prepare_guard(home: Path) -> Subject:
     plan = make_plan(
         {"model": model | {"head": "softmax"}, "data": data, "detection": {"passes": 2}}
     )
-    classifier = load_classifier(**plan.model.model_dump()) if plan.model else None
-    assert classifier is not None
+    assert plan.model is not None
+    classifier = load_classifier(**loader_arguments(plan.model, "classification"))
     seeds = []
     for name in ("MaxSoftmax", "KernelDensity", "Mahalanobis", "LID", "BayesianUncertainty"):
         fit_detector(plan, name, device="cpu").save(home / name)

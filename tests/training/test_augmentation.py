@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from robust.cases import open_cases
-from robust.training.augmentation import LEAST_ERASED, MOST_ERASED, Sample, augment
-from robust.training.data import Batches, Images
+from robust.training.augmentation import LEAST_ERASED, MOST_ERASED, Sample, augment, random_crop
+from robust.training.data import Batches, Images, collate
 from robust.training.recipe import AugmentationSpec
 from tests.training.tiny import cases_of, chests, classifier
 
@@ -200,3 +200,93 @@ def test_the_labels_belong_to_the_images() -> None:
     ):
         assert x[:, 0, 0, 0].tolist() == rows.tolist()
         assert torch.equal(y, labels[rows])
+
+
+def outlined(name: str = "lesion", pixels: int = 48, row: int = 0) -> Sample:
+    case = open_cases(f"phantom:{name}", count=4, pixels=pixels)[row]
+    return Sample((case.image * 255).round().to(torch.uint8), case.mask)
+
+
+def moved(sample: Sample, seed: int = 0, **spec: Any) -> Sample:
+    return augment(sample, AugmentationSpec(**spec), torch.Generator().manual_seed(seed))
+
+
+MOVES: dict[str, Any] = {
+    name: EVERYTHING[name]
+    for name in ("flip_horizontal", "flip_vertical", "rotation", "translate", "scale", "shear")
+}
+
+
+@pytest.mark.parametrize("name", ["lesion", "opacity", "organ"])
+def test_a_mask_moves_with_its_image(name: str) -> None:
+    """The mask drawn as an image moves to the moved mask, but for the blend at its border."""
+    mask = outlined(name, 40, 2).mask
+    assert mask is not None
+    overlapping = name == "opacity"
+    layer = mask[0] if overlapping else mask
+    drawn = (layer == 1).to(torch.uint8)[None] * 200
+    moves = []
+    for seed in range(6):
+        image, after = moved(Sample(drawn, mask), seed, **MOVES)
+        assert after is not None and after.shape == mask.shape
+        known = after[0] if overlapping else after
+        inside = known == 1
+        agrees = (image[0] > 100) == inside
+        assert agrees[known != 255].double().mean() > 0.985
+        moves.append(not torch.equal(after, mask))
+    assert any(moves)
+
+
+def test_colours_leave_a_mask_and_turn_a_volume_as_one() -> None:
+    sample = outlined("organ", 32, 2)
+    image, mask = moved(sample, 3, brightness=0.4, contrast=0.4)
+    assert mask is sample.mask
+    # One straight line of levels for all slices: equal voxels stay equal.
+    levels = {int(v): set() for v in sample.image.unique()}  # type: ignore[var-annotated]
+    for before, after in zip(sample.image.flatten().tolist(), image.flatten().tolist()):
+        levels[before].add(after)
+    assert all(len(found) == 1 for found in levels.values()) and not torch.equal(
+        image, sample.image
+    )
+
+
+def test_what_is_moved_into_a_mask_does_not_count() -> None:
+    ones = torch.ones(32, 32, dtype=torch.uint8)
+    _, mask = moved(Sample(outlined(pixels=32).image, ones), 1, translate=0.3, rotation=45)
+    assert mask is not None and set(mask.unique().tolist()) == {1, 255}
+
+
+def test_crops_hold_a_structure_every_other_time_and_pad_what_is_small() -> None:
+    mask = torch.zeros(60, 50, dtype=torch.uint8)
+    mask[3, 4] = 1
+    image = torch.arange(3000, dtype=torch.int64).view(1, 60, 50) % 251
+    sample = Sample(image.to(torch.uint8), mask)
+    hits, corners = 0, set()
+    for seed in range(60):
+        part = random_crop(sample, (8, 16), torch.Generator().manual_seed(seed))
+        assert part.image.shape == (1, 8, 16) and part.mask is not None
+        assert part.mask.shape == (8, 16)
+        hits += bool(part.mask.any())
+        corners.add(int(part.image[0, 0, 0]))
+    assert 18 <= hits <= 45 and len(corners) > 20
+    small = random_crop(sample, (64, 50), torch.Generator().manual_seed(0))
+    assert small.mask is not None
+    assert torch.equal(small.image[:, :60], sample.image) and not small.image[:, 60:].any()
+    assert torch.equal(small.mask[:60], mask) and bool((small.mask[60:] == 255).all())
+
+
+def test_images_that_differ_in_size_are_padded_where_they_have_masks() -> None:
+    samples = [outlined(pixels=32), outlined(pixels=40)]
+    x, y = collate(samples, torch.zeros(2, dtype=torch.long))
+    assert x.shape == (2, 3, 40, 40) and y.shape == (2, 40, 40)
+    assert torch.equal(x[0, :, :32, :32], samples[0].image) and not x[0, :, 32:].any()
+    assert bool((y[0, 32:] == 255).all()) and not (y[1] == 255).any()
+
+
+def test_repeats_show_each_image_so_often_each_time_anew() -> None:
+    spec = AugmentationSpec(rotation=30)
+    images = Images(open_cases("phantom:lesion", count=4, pixels=32), classifier())
+    batches = Batches(images, 4, augmentation=spec, repeats=3, shuffle=True)
+    found = [(int(row), x) for b in batches for row, x in zip(b.rows, b.x, strict=True)]
+    assert sorted(row for row, _ in found) == sorted([*range(4)] * 3)
+    assert len({x.numpy().tobytes() for _, x in found}) == 12

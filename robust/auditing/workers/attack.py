@@ -154,7 +154,10 @@ class _Driver:
 
     def _compare(self, answer: Answer) -> None:
         number, second = answer.result.number, answer.place.processor
-        cells = compare(self.store, self.cells, answer.result.rows, self.chunks[number])
+        cells = compare(
+            *(self.store, self.cells, answer.result.rows, self.chunks[number]),
+            *(self.session.task, self.session.cases.entries),
+        )
         first = self.first_processor.get(number, second)
         both = tuple(dict.fromkeys((first, second)))
         self.store.put(AGAIN.of(number), ComputedAgain(1, both, cells))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from robust.cases.dicom.grayscale import by_range, grey_view
 from robust.cases.dicom.parse import Unreadable, load_bytes, parse, with_input_errors
 from robust.cases.formats import MOST_SAMPLES
 from robust.cases.stored_pixels import Stored
+from robust.cases.volumes.grid import Grid
 
 jpeg_decoder.register()
 
@@ -71,7 +73,12 @@ class Layout:
 def read_dicom(frame: Frame) -> StoredImage:
     """The pixels of a frame; InputError names a file that is missing, broken or not an image."""
     data = load_bytes(frame.path)
-    return with_input_errors(frame.path, lambda: _picture(parse(data), frame))
+
+    def work() -> StoredImage:
+        dataset = parse(data)
+        return dataclasses.replace(_picture(dataset, frame), grid=_grid(dataset))
+
+    return with_input_errors(frame.path, work)
 
 
 def layout(dataset: Dataset, size: int) -> Layout:
@@ -115,6 +122,16 @@ def layout(dataset: Dataset, size: int) -> Layout:
     if found.frames * max(least, 1) > size:
         raise Unreadable("declares more pixels than it holds")
     return found
+
+
+def _grid(dataset: Dataset) -> Grid | None:
+    """From the distance between pixels in the patient; None where the file does not say it."""
+    value = dataset.get("PixelSpacing")
+    try:
+        high, wide = (float(n) for n in value or ())
+    except (TypeError, ValueError):
+        return None
+    return Grid((high, wide)) if 0 < high < math.inf and 0 < wide < math.inf else None
 
 
 def _integer(dataset: Dataset, name: str, default: int | None = None) -> int:

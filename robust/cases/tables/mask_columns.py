@@ -108,7 +108,11 @@ class TableMasks:
                     f"first; fix the column or the folder"
                 )
         form = find_form(
-            [name.template or name.columns[0] for name in self._columns.names],
+            [
+                # A template may hold a path, which no report shows.
+                name.columns[0] if name.template is None else f"structure {number}"
+                for number, name in enumerate(self._columns.names, 1)
+            ],
             [self._some(located) for located in self._masks],
             classes,
             overlap,

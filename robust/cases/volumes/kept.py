@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from robust.cases.walk import is_folder, list_folder
 
 T = TypeVar("T")
-_KEPT = 4
-"""Images and masks of two volumes."""
+_KEPT = 6
+"""Images, masks and slices' places of two volumes, one for each thread that reads."""
 
 
 def read_once(read: Callable[..., T], path: Path, *arguments: Hashable) -> T:

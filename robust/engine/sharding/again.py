@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from attacks.streams import stream_seed
+from robust.cases.case import Entry
 from robust.engine.cells import Cell
 from robust.engine.run_memory import AGAIN, WORKERS
 from robust.engine.run_store import ChunkRows, CleanPrediction, Outcome, RunStore
 from robust.metrics.arrays import Array
 from robust.records import CellAgain, ComputedAgain, Workers
+from robust.tasks.contract import Task
 
 SHARE = 0.01
 """Share of the chunks that are computed again."""
@@ -26,23 +28,42 @@ def chosen_chunks(count: int, seed: int) -> list[int]:
 
 
 def compare(
-    store: RunStore, cells: Mapping[str, Cell], again: Iterable[ChunkRows], rows: range
+    store: RunStore,
+    cells: Mapping[str, Cell],
+    again: Iterable[ChunkRows],
+    rows: range,
+    task: Task,
+    entries: Sequence[Entry],
 ) -> tuple[CellAgain, ...]:
     """What a worker found for the cases `rows`, against what the store of the run has.
 
-    `cells` are all that are attacked, by the key of their outcomes.
+    `cells` are all that are attacked, by the key of their outcomes; `entries` are those of all
+    cases.
     """
+
+    def of_clean(one: CleanPrediction) -> _Found:
+        if one.kept is None:
+            return _Found(one.row, one.broken, (0.0,), np.zeros(0), np.zeros(0))
+        kept = one.kept[None]
+        right = bool(task.right(kept, [entries[one.row]])[0])
+        return _Found(one.row, right, (0.0,), one.kept, task.compared(kept)[0])
+
+    def of_outcome(one: Outcome, norm: str) -> _Found:
+        verdict, compared = (one.success, one.failure is None), task.compared(one.kept[None])[0]
+        distances = one.distance(norm), one.linf, one.l2
+        return _Found(one.row, verdict, distances, one.kept, compared)
+
     found = []
     for chunk in again:
         if chunk.cell == "clean":
-            predicted = map(_of_clean, store.clean(rows.start, rows.stop))
+            predicted = map(of_clean, store.clean(rows.start, rows.stop))
             nothing = CellAgain("clean", "", 0.0, 0, 0, 0, 0.0, 0.0)
-            found.append(_compared(nothing, predicted, map(_of_clean, chunk.clean())))
+            found.append(_compared(nothing, predicted, map(of_clean, chunk.clean())))
         elif cell := cells.get(chunk.cell):
             norm = cell.threat.norm
             first = store.outcomes(chunk.cell, rows.start, rows.stop)
-            ours = (_of_outcome(one, norm) for one in first)
-            theirs = (_of_outcome(one, norm) for one in chunk.outcomes())
+            ours = (of_outcome(one, norm) for one in first)
+            theirs = (of_outcome(one, norm) for one in chunk.outcomes())
             nothing = CellAgain(cell.label, norm, cell.eps, 0, 0, 0, 0.0, 0.0)
             found.append(_compared(nothing, ours, theirs))
     return tuple(found)
@@ -90,18 +111,9 @@ class _Found:
     verdict: object
     distances: tuple[float, ...]
     """The first is the one that is reported."""
-    logits: Array
-
-
-def _of_clean(one: CleanPrediction) -> _Found:
-    if one.kept is None:
-        return _Found(one.row, one.broken, (0.0,), np.zeros(0))
-    return _Found(one.row, int(one.kept.argmax()), (0.0,), one.kept)
-
-
-def _of_outcome(one: Outcome, norm: str) -> _Found:
-    verdict = one.success, one.failure is None
-    return _Found(one.row, verdict, (one.distance(norm), one.linf, one.l2), one.kept)
+    kept: Array
+    compared: Array
+    """Of `kept`, what differences are given of: logits, or Dice."""
 
 
 def _compared(nothing: CellAgain, ours: Iterable[_Found], theirs: Iterable[_Found]) -> CellAgain:
@@ -113,7 +125,7 @@ def _compared(nothing: CellAgain, ours: Iterable[_Found], theirs: Iterable[_Foun
         if a is None or b is None:
             new = replace(nothing, compared=1, differing=1, verdicts=1)
         else:
-            same = a.verdict == b.verdict and np.array_equal(a.logits, b.logits, equal_nan=True)
+            same = a.verdict == b.verdict and np.array_equal(a.kept, b.kept, equal_nan=True)
             same = same and all(map(_equal, a.distances, b.distances))
             new = replace(
                 nothing,
@@ -121,7 +133,7 @@ def _compared(nothing: CellAgain, ours: Iterable[_Found], theirs: Iterable[_Foun
                 differing=int(not same),
                 verdicts=int(a.verdict != b.verdict),
                 distance=_gap(np.array(a.distances[:1]), np.array(b.distances[:1])),
-                logits=_gap(a.logits, b.logits),
+                logits=_gap(a.compared, b.compared),
             )
         total = _sum(total, new)
     return total
@@ -133,7 +145,7 @@ def _equal(a: float, b: float) -> bool:
 
 def _gap(a: Array, b: Array) -> float:
     """The largest difference, of what is finite in both."""
-    if a.shape != b.shape or not a.size:
+    if a.shape != b.shape:
         return 0.0
-    gaps = np.abs(a - b)
-    return float(np.where(np.isfinite(gaps), gaps, 0.0).max())
+    finite = np.isfinite(a) & np.isfinite(b)
+    return float(np.abs(a[finite] - b[finite]).max(initial=0.0))

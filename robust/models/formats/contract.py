@@ -40,8 +40,8 @@ class LoaderOptions:
     outputs: int | None = None
     channels: int | None = None
     size: tuple[int, int] | None = None
-    spatial_dims: int | None = None
-    """2 for a network of images, 3 of volumes; None: not said."""
+    dense: bool = False
+    """Whether the network is to give an output for each pixel."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Arguments that a library builds a network with."""
     prompts: tuple[str | tuple[str, ...], ...] = ()

@@ -57,14 +57,14 @@ def load_onnx(path: Path, options: LoaderOptions) -> LoadedNetwork:
         raise InputError(
             f"reading ONNX files needs {' and '.join(missing)}; pip install 'robust-audit[onnx]'"
         )
-    graph = read_graph(path)
+    graph = read_graph(path, options.dense)
     _, channels, height, width = graph.shape
     size = (height, width) if height is not None and width is not None else None
     x = _trial_images(graph, options)
     notes = []
     if graph.outputs > 1:
         notes.append(f"The graph returns {graph.outputs} tensors; {graph.output} is audited.")
-    native, model, batch = _runtime(graph, x, path)
+    native, model, batch = _runtime(graph, x, path, options.dense)
     if batch is not None:
         notes.append(
             f"The graph is fixed to batches of {batch}, so that images go through it one batch "
@@ -74,9 +74,9 @@ def load_onnx(path: Path, options: LoaderOptions) -> LoadedNetwork:
         notes.append(f"The graph was fixed to batches of {graph.shape[0]} and was made free.")
     words = f"ONNX, opset {graph.opset}"
     expected = native(x)
-    if options.outputs is not None and expected.shape[1:] != (options.outputs,):
+    if options.outputs not in (None, expected.shape[1]):
         raise InputError(
-            f"{path} has {shape_text(expected.shape[1:])} outputs, not {options.outputs}; correct "
+            f"{path} has {expected.shape[1]} outputs, not {options.outputs}; correct "
             f"outputs in [model]"
         )
     obstacle = gradient_obstacle(graph)
@@ -108,7 +108,7 @@ def _trial_images(graph: OnnxGraph, options: LoaderOptions) -> Tensor:
 
 
 def _runtime(
-    graph: OnnxGraph, x: Tensor, path: Path
+    graph: OnnxGraph, x: Tensor, path: Path, dense: bool
 ) -> tuple[OnnxSession, onnx.ModelProto, int | None]:
     """The graph in onnxruntime, as it takes any number of images; else the batch it is fixed to.
 
@@ -126,10 +126,16 @@ def _runtime(
             f"onnxruntime fails on {path} with images of {shape_text(x.shape[1:])}: "
             f"{plain_reason(error)}; set channels and size to what it was trained on"
         ) from None
-    if expected.ndim != 2 or len(expected) != len(x):
+    right = expected.ndim == 2 if not dense else expected.shape[2:] == x.shape[2:]
+    if not right or len(expected) != len(x):
+        needed = (
+            f"(n, outputs, {x.shape[2]}, {x.shape[3]}) is needed, so export the segmenter's"
+            if dense
+            else "(n, outputs) is needed, so export the classifier's"
+        )
         raise InputError(
             f"{path} returns outputs of shape {tuple(expected.shape)} for {len(x)} images; "
-            f"(n, outputs) is needed, so export the classifier's own outputs"
+            f"{needed} own outputs"
         )
     free = graph.model if fixed is None else free_batch(graph)
     try:

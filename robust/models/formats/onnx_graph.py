@@ -52,7 +52,7 @@ class OnnxGraph:
         return _find_input(self.model.graph, Path())[0].type.tensor_type.elem_type
 
 
-def read_graph(path: Path) -> OnnxGraph:
+def read_graph(path: Path, dense: bool = False) -> OnnxGraph:
     """The graph of an ONNX file; InputError, in one line, where it is none or cannot be trusted."""
     import onnx
     from google.protobuf.message import DecodeError
@@ -81,7 +81,7 @@ def read_graph(path: Path) -> OnnxGraph:
     except (ValueError, RuntimeError) as error:
         raise InputError(f"{path} cannot be checked: {_line(error)}; {EXPORT_AGAIN}") from None
     image, shape, channels_last = _find_input(model.graph, path)
-    output = _find_output(model.graph, path)
+    output = _find_output(model.graph, path, dense)
     count = len(model.graph.output)
     del model.graph.output[:]
     model.graph.output.append(output)
@@ -299,12 +299,13 @@ def _find_input(graph: onnx.GraphProto, path: Path) -> tuple[onnx.ValueInfoProto
     return images[0], (batch, first, second, third), False
 
 
-def _find_output(graph: onnx.GraphProto, path: Path) -> onnx.ValueInfoProto:
-    """The outputs `(n, outputs)` among all that the graph returns: the first of that shape."""
+def _find_output(graph: onnx.GraphProto, path: Path, dense: bool) -> onnx.ValueInfoProto:
+    """The outputs among all that the graph returns: the first `(n, outputs)`, or dense ones."""
     tensors = [one for one in graph.output if one.type.HasField("tensor_type")]
     floats = [one for one in tensors if one.type.tensor_type.elem_type in (1, 10, 11)]
-    flat = [one for one in floats if len(one.type.tensor_type.shape.dim) in (1, 2)]
-    found: list[onnx.ValueInfoProto] = flat or floats
+    axes = (4,) if dense else (1, 2)
+    fitting = [one for one in floats if len(one.type.tensor_type.shape.dim) in axes]
+    found: list[onnx.ValueInfoProto] = fitting or floats
     if not found:
         raise InputError(f"{path} returns no floating-point tensor; export it with its logits")
     return found[0]

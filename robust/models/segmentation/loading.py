@@ -72,7 +72,7 @@ def load_segmenter(
         pretrained=pretrained,
         outputs=len(outputs) if isinstance(outputs, Sequence) else outputs,
         channels=channels,
-        spatial_dims=spatial_dims,
+        dense=True,
         settings=settings or {},
         allow_code=allow_code,
     )

@@ -225,9 +225,10 @@ def _reproducibility(report: Report) -> str:
         return f"{text}no case in them was attacked"
     if not again.differing:
         return f"{text}all {again.compared} outcomes are equal to the last digit"
+    score = "Dice" if report.task.is_segmentation else "a logit"
     cells = "; ".join(
         f"{plain(cell.name)}: {cell.differing} of {cell.compared}, by at most {cell.distance:.2g} "
-        f"in distance and {cell.logits:.2g} in a logit"
+        f"in distance and {cell.logits:.2g} in {score}"
         for cell in again.cells
         if cell.differing
     )

@@ -24,7 +24,7 @@ HOME = Path(attacks.__file__).parent
 def test_unknown_names_and_fields() -> None:
     with pytest.raises(ValueError, match=r"unknown attack 'PDG'; did you mean PGD\? there are: "):
         make_attack("PDG")
-    with pytest.raises(ValueError, match="there are: APGD, AutoAttack"):
+    with pytest.raises(ValueError, match="there are: ALMAProx, APGD, AutoAttack"):
         make_attack("zzzzzz")
     with pytest.raises(ValueError, match=r"PGD has no field 'step'; did you mean steps\?"):
         make_attack("PGD", step=3)

@@ -340,3 +340,10 @@ def test_the_same_pixels_under_the_other_interpretation_are_the_inverse(data: Pa
     np.testing.assert_array_equal(one.pixels, other.pixels)
     a, b = one.stored.image(one.pixels), other.stored.image(other.pixels)
     assert torch.allclose(a, 1 - b, atol=1e-6) and not torch.allclose(a, b, atol=0.1)
+
+
+def test_distances_between_pixels_in_the_patient(tmp_path: Path) -> None:
+    grid = read(save(make(ramp(), PixelSpacing=[0.5, 0.25]), tmp_path / "a.dcm")).grid
+    assert grid is not None and grid.spacing == (0.5, 0.25) and grid.affine is None
+    assert read(save(make(ramp(), ImagerPixelSpacing=[0.5, 0.5]), tmp_path / "b.dcm")).grid is None
+    assert read(save(make(ramp(), PixelSpacing=[0, 1]), tmp_path / "c.dcm")).grid is None

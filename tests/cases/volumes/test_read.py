@@ -202,7 +202,9 @@ def test_the_way_back_leads_to_values_that_the_file_can_hold(
 
 def test_options_of_volumes() -> None:
     assert VolumeOptions.of(None, None, None) == VolumeOptions()
-    assert VolumeOptions.of("slices", 1, (0, 5)) == VolumeOptions(True, 1, (0.0, 5.0))
+    assert VolumeOptions.of("slices", 1, (0, 5)) == VolumeOptions(
+        slices=True, frames_too=True, axis=1, intensities=(0.0, 5.0)
+    )
 
 
 def test_a_broken_volume_is_said_where_it_is_read(tmp_path: Path) -> None:

@@ -7,16 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from robust.records.task import AuditedTask
 
 from attacks import FGSM, ThreatModel
+from robust.cases.case import Entry
 from robust.engine.cells import Cell
 from robust.engine.run_memory import AGAIN, WORKERS
 from robust.engine.run_store import ChunkRows, CleanPrediction, Outcome, RunStore
 from robust.engine.sharding.again import chosen_chunks, compare, workers_of
 from robust.records import CellAgain, ComputedAgain, Workers
+from robust.tasks.segmentation import Segmentation
+from tests.tasks.questions import classification
 
 CELL = Cell("FGSM", FGSM(), ThreatModel("Linf", 0.25), exact=True)
 LOGITS = np.array([1.0, -1.0])
+TWO_CLASSES = classification(2)
+ENTRIES = [Entry(str(row), 0, str(row), {}, None) for row in range(16)]
 
 
 def outcome(row: int, **changes: object) -> Outcome:
@@ -46,7 +52,7 @@ def found(tmp_path: Path, theirs: list[Outcome], seen: list[CleanPrediction]) ->
         store.add_rows(rows)
     try:
         again = rows_of(tmp_path / "two", theirs, seen)
-        return list(compare(store, {CELL.key: CELL}, again, range(8, 16)))
+        return list(compare(store, {CELL.key: CELL}, again, range(8, 16), TWO_CLASSES, ENTRIES))
     finally:
         store.close()
 
@@ -73,6 +79,27 @@ def test_each_difference_is_counted(tmp_path: Path) -> None:
     assert clean_again.logits == 2.0
     assert (fgsm.compared, fgsm.differing, fgsm.verdicts) == (4, 4, 2)
     assert fgsm.distance == 0.25 - 0.2 and 0.9e-6 < fgsm.logits < 1.1e-6
+
+
+def test_outlines_differ_in_dice_and_what_is_not_finite_in_both_is_equal(tmp_path: Path) -> None:
+    """A structure that is missed has an HD95 of inf; one that is nowhere has NaN."""
+    missed = [0.0, 0.0, 0.0, math.inf, -1.0, 9.0, 0.0]
+    nowhere = [math.nan] * 5 + [0.0, 0.0]
+    scores = np.array([*missed, *nowhere, 0.0, 0.9, 22.6, math.nan])
+    other = scores.copy()
+    other[:7] = [0.25, 0.2, 0.2, 3.0, 0.0, 9.0, 9.0]
+    other[-4] = 0.25
+    task = Segmentation(AuditedTask("segmentation", ("a", "b")), "error", ("0", "a", "b"), (1, 2))
+    ours = [outcome(8, kept=scores), outcome(9, kept=scores)]
+    theirs = [outcome(8, kept=scores.copy()), outcome(9, kept=other)]
+    store = RunStore(tmp_path / "outlined")
+    for rows in rows_of(tmp_path / "three", ours, [clean(8, kept=scores)]):
+        store.add_rows(rows)
+    again = rows_of(tmp_path / "four", theirs, [clean(8, kept=scores.copy())])
+    seen, fgsm = compare(store, {CELL.key: CELL}, again, range(8, 16), task, ENTRIES)
+    store.close()
+    assert (seen.compared, seen.differing) == (1, 0)
+    assert (fgsm.compared, fgsm.differing, fgsm.verdicts, fgsm.logits) == (2, 1, 0, 0.25)
 
 
 def test_one_in_a_hundred_at_least_one_chosen_by_the_seed() -> None:

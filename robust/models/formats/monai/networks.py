@@ -1,4 +1,4 @@
-"""MONAI: classification networks by name, for 2-D images, with a file of weights."""
+"""MONAI: classification networks by name, for images and volumes, with a file of weights."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def _build(
     if name == "ViT":
         return _build_vit(library, state, options, channels, outputs)
     build = library.EfficientNetBN if name in _EFFICIENT else getattr(library, name)
-    arguments: dict[str, Any] = {"spatial_dims": 2, "num_classes": outputs, "in_channels": channels}
+    dims = _first_convolution(state).ndim - 2
+    arguments: dict[str, Any] = {"num_classes": outputs, "in_channels": channels}
+    arguments["spatial_dims"] = dims
     if name in _DENSE:
         arguments["out_channels"] = arguments.pop("num_classes")
     if name in _RESIDUAL:
@@ -114,7 +116,15 @@ def _build_vit(
 
 def _first_channels(state: Mapping[str, Tensor]) -> int:
     """Channels of the images: those that the first convolution takes."""
-    return next((int(v.shape[1]) for v in state.values() if v.ndim == 4), 3)
+    return int(_first_convolution(state).shape[1])
+
+
+def _first_convolution(state: Mapping[str, Tensor]) -> Tensor:
+    """Its weights, of images or volumes; InputError where there is none."""
+    found = next((v for v in state.values() if v.ndim in (4, 5)), None)
+    if found is None:
+        raise InputError("the weights hold no convolution of images or volumes")
+    return found
 
 
 def _last_outputs(state: Mapping[str, Tensor]) -> int:
