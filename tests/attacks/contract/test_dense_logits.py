@@ -44,7 +44,7 @@ DENSE = [name for name in ATTACKS if make_attack(name).traits.dense]
 """Those that say that they work on segmenters."""
 OTHERS = [name for name in ATTACKS if name not in DENSE]
 FAST: dict[str, dict[str, Any]] = {
-    **{key: {"steps": 6} for key in ("APGD", "BIM", "CosPGD", "MarginPGD", "PGD", "SegPGD")},
+    **{key: {"steps": 6} for key in ("APGD", "CosPGD", "MarginPGD", "PGD", "SegPGD")},
     **{name: fields for name, fields in QUICK.items() if name in OTHERS},
     "ALMAProx": {"steps": 20, "bisections": 2},
     "AutoAttack": {"steps": 3, "queries": 20},
@@ -277,7 +277,7 @@ def test_one_perturbation_for_every_image(norm: str, form: str) -> None:
 @pytest.mark.parametrize("name", DENSE)
 def test_logits_beyond_doubt_are_no_defence(name: str) -> None:
     """Logits times 1e4: cross-entropy has no gradient there, the margin has."""
-    (attack, threat), toy = make(name, "Linf"), segmented("2-D exclusive")
+    (attack, threat), toy = make(name, ATTACKS[name].norms[0]), segmented("2-D exclusive")
     if attack.traits.baseline:
         pytest.skip("noise does not search")
     loud = Then(toy.model, lambda z: 1e4 * z)
