@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from robust.errors import excerpt, value_text
 
-NORMS = ("Linf", "L2")
+NORMS = ("Linf", "L2", "L2-slice")
 """Names of the norms in plans, tables and report.json."""
 
 TOLERANCE = 1e-9

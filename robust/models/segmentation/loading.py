@@ -19,7 +19,6 @@ from robust.models.segmentation.trained import load_trained_segmenter
 from robust.plan.model_fields import require_fitting_fields
 from robust.plan.paths import require_trained
 
-
 CLASSES_ALONE = (".keras", ".h5", ".hdf5", ".tflite")
 """Suffixes of formats whose channels come last: their outlines are not read."""
 
