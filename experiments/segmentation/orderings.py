@@ -43,6 +43,7 @@ PAIRS = (
     ("PGD", "SEA"),
     ("SegPGD", "CosPGD"),
     ("SegPGD", "SEA"),
+    ("PGD on Dice", "SEA"),
 )
 """The weaker one first, as the papers have it."""
 SIZED = ("PGD", "SEA")

@@ -60,7 +60,8 @@ def shown(one: Estimate | None, factor: float = 1.0, places: int = 2) -> str:
     """`0.94 [0.75, 0.97]`, or the value alone where no interval can be given."""
     if one is None:
         return ""
-    return f"{factor * one.value:.{places}f} {interval_text(one, factor, places)}".strip()
+    value = f"{factor * one.value:.{places}f}"
+    return value if one.low is None else f"{value} {interval_text(one, factor, places)}"
 
 
 def page(report: Report) -> str:
@@ -101,7 +102,7 @@ def draw(reports: Reports) -> Figure:
             ends = zip(*[(one.low, one.high) for one in known], strict=True)
             axes.fill_between([eps_255(row) for row in worst], *ends, color=BAND, alpha=0.3)
         for number, attack in enumerate(dict.fromkeys(row.attack for row in report.rows)):
-            rows = [clean, *(row for row in report.rows if row.attack == attack)]
+            rows = [row for row in report.rows if row.attack == attack]
             look = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number]}
             style = STYLES[number % len(STYLES)]
             axes.plot(list(map(eps_255, rows)), values(rows), style, label=attack, **look)
