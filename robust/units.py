@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from robust.errors import excerpt, value_text
 
-NORMS = ("Linf", "L2")
+NORMS = ("Linf", "L2", "L2-slice")
 """Names of the norms in plans, tables and report.json."""
 
 TOLERANCE = 1e-9
@@ -119,5 +119,5 @@ def percent_text(share: float) -> str:
 
 
 def norm_text(norm: str) -> str:
-    """The norm as reports print it: `L∞` or `L2`."""
+    """The norm as reports print it: `L∞`, `L2` or `L2-slice`."""
     return {"Linf": "L∞", "L2": "L2"}.get(norm, norm)
