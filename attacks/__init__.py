@@ -87,15 +87,14 @@ def early_stopping(attack: Attack) -> Attack:
     return attack.traits.early_stopping or attack
 
 
-def canonical(attack: Attack, classes: int, dense: bool = False) -> Attack:
+def canonical(attack: Attack, classes: int) -> Attack:
     """Equal for two attacks exactly if they do the same to a model with so many classes.
 
     With two classes the gradients of cross-entropy and margin are parallel, and DLR is the margin:
-    PGD on any of them takes the same steps. Not so on `dense` logits, whose losses weigh the pixels
-    differently.
+    PGD on any of them takes the same steps. Not so on dense logits, whose losses weigh the pixels
+    differently: `classes` is 0 for them.
     """
-    two_classes = classes == 2 and not dense
-    same = attack.traits.equals_on_two_classes if two_classes else None
+    same = attack.traits.equals_on_two_classes if classes == 2 else None
     return same or attack.traits.equals or attack
 
 

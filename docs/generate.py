@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
 ROOT = Path(__file__).parent.parent
@@ -112,6 +112,12 @@ def is_adaptive(kind: type[Any]) -> bool:
     return kind.__module__.startswith("attacks.adaptive.")
 
 
+def segmentation(kind: type[Any]) -> str:
+    """Whether an attack works on outlines, in words."""
+    traits = kind().traits
+    return "outlines alone" if traits.dense_only else "also outlines" if traits.dense else "no"
+
+
 def attack_names() -> list[str]:
     """Weak to strong: those that work within eps, minimum-norm attacks, adaptive ones."""
     order = {name: place for place, name in enumerate(READING_ORDER)}
@@ -123,7 +129,10 @@ def attack_names() -> list[str]:
     return sorted(ATTACKS, key=rank)
 
 
-READING_ORDER = ("Noise", "FGSM", "BIM", "PGD", "MarginPGD", "APGD", "Square", "AutoAttack")
+READING_ORDER = (
+    *("Noise", "FGSM", "BIM", "PGD", "MarginPGD", "SegPGD", "CosPGD", "APGD", "Square"),
+    *("CheapestPixels", "SEA", "AutoAttack"),
+)
 """From simple to strong; an attack that is not named here stands behind these."""
 
 
@@ -138,12 +147,14 @@ def attack_table(page: str | None = None) -> str:
                 "nearest" if kind.minimum_norm else "within eps",
                 knowledge(kind),
                 ", ".join(norm_text(norm) for norm in kind.norms),
+                segmentation(kind),
                 first_line(kind).removesuffix("."),
             )
         )
     foolbox = "any attack of [foolbox](https://github.com/bethgelab/foolbox), projected and checked"
-    rows.append(("`foolbox:NAME`", "either", "depends", "L∞, L2", foolbox))
-    return table(("name", "finds", "needs to know", "norms", "idea and paper"), rows)
+    rows.append(("`foolbox:NAME`", "either", "depends", "L∞, L2", "no", foolbox))
+    columns = ("name", "finds", "needs to know", "norms", "segmentation", "idea and paper")
+    return table(columns, rows)
 
 
 def attack_page(name: str) -> str:
@@ -153,6 +164,7 @@ def attack_page(name: str) -> str:
         ("finds", "the nearest image" if kind.minimum_norm else "an image within eps"),
         ("needs to know", knowledge(kind)),
         ("norms", ", ".join(norm_text(norm) for norm in kind.norms)),
+        ("segmentation", segmentation(kind)),
         ("passes", f"at most {kind().passes:,} forward passes a case with the defaults"),
         ("source", f"`{kind.__module__.replace('.', '/')}.py`"),
     ]
@@ -357,6 +369,8 @@ def _type_words(annotation: Any, metadata: list[Any] | tuple[Any, ...]) -> str:
         return f"table of {_type_text(inside[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "table"
+    if annotation is JsonValue:
+        return "anything"
     words = {int: "whole number", float: "number", str: "text", bool: "true or false"}
     return words[annotation]
 

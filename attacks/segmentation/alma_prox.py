@@ -16,7 +16,7 @@ from attacks.segmentation.pixels import won_pixels
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, above_zero, per_case
 
-STEP = (0.1, 0.001)
+STEP = (0.03, 0.0003)
 """Length of a gradient step, first and last, in units of the image."""
 FIRST_MULTIPLIER, SMALLEST_MULTIPLIER, LARGEST_MULTIPLIER = 0.1, 1e-8, 10.0
 """Of a pixel (mu)."""

@@ -60,7 +60,10 @@ def _idea(kind: type[object]) -> str:
 
 
 def attacks(pattern: str) -> Group:
-    """Every attack with its norms, what it needs to know of the model, its cost and its paper."""
+    """Every attack with its norms, what it needs to know of the model, its cost and its paper.
+
+    And whether it works on outlines: beside classes, alone, or (nothing said) not at all.
+    """
     from attacks import ATTACKS
 
     head = ("attack", "norms", "finds", "needs", "passes")
@@ -70,8 +73,12 @@ def attacks(pattern: str) -> Group:
         finds = "nearest" if attack.minimum_norm else "within eps"
         needs = attack.knowledge.replace(" and ", ", ")
         needs += ", detector" if kind.__module__.startswith("attacks.adaptive.") else ""
-        row = (name, ", ".join(attack.norms), finds, needs, str(attack.passes))
-        entries.append((row, _idea(kind)))
+        short = [norm for norm in attack.norms if norm != "L2-slice"]
+        row = (name, ", ".join(short), finds, needs, str(attack.passes))
+        traits = attack.traits
+        outlines = "outlines alone" if traits.dense_only else "also outlines" * traits.dense
+        words = [outlines, "L2-slice" * ("L2-slice" in attack.norms)]
+        entries.append((row, "; ".join([_idea(kind), ", ".join(filter(None, words))]).rstrip("; ")))
     foolbox = ("foolbox:NAME", "Linf, L2", "either", "depends", "")
     own = ("MODULE:CLASS", "", "", "", "")
     return _entries(

@@ -55,7 +55,7 @@ class Adapter(nn.Module, ABC):
         Raises InputError for values out of range.
         """
         super().__init__()
-        require_choice("head", head, HEADS)
+        require_one_of("head", head, HEADS)
         if channels not in (None, 1, 3):
             raise InputError(f"channels must be 1 or 3, not {channels}")
         if not 0 < threshold < 1:
@@ -172,7 +172,7 @@ def odds(threshold: float) -> float:
     return math.log(threshold / (1 - threshold))
 
 
-def require_choice(name: str, value: str, choices: Sequence[str]) -> None:
+def require_one_of(name: str, value: str, choices: Sequence[str]) -> None:
     """InputError where a value is none of the choices."""
     if value not in choices:
         raise InputError(f"unknown {name} {value!r}; {did_you_mean(value, choices)}")

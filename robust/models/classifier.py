@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robust.errors import InputError
-from robust.models.adapter import MOST_PIXELS, Adapter, odds, require_choice
+from robust.models.adapter import MOST_PIXELS, Adapter, odds, require_one_of
 from robust.models.formats.contract import ModelOrigin
 from robust.models.forward import checked_logits
 
@@ -79,9 +79,9 @@ class Classifier(Adapter):
             output_names=output_names,
             spatial_dims=spatial_dims,
         )
-        require_choice("fit", fit, FITS)
-        require_choice("interpolation", interpolation, INTERPOLATIONS)
-        require_choice("half_pixel", half_pixel, HALF_PIXELS)
+        require_one_of("fit", fit, FITS)
+        require_one_of("interpolation", interpolation, INTERPOLATIONS)
+        require_one_of("half_pixel", half_pixel, HALF_PIXELS)
         size = (size, size) if isinstance(size, int) else size
         if size is not None and not 1 <= min(size) <= max(size) <= MOST_PIXELS:
             raise InputError(f"size must be 1 or more pixels and at most {MOST_PIXELS}, not {size}")

@@ -62,7 +62,12 @@ class Classification:
         check_outputs(logits, self.classes, ids=[case.id for case in cases])
 
     def check_attack(self, label: str, attack: Attack) -> None:
-        """Every attack serves it."""
+        """InputError for an attack that weighs pixels against one another."""
+        if attack.traits.dense_only:
+            raise InputError(
+                f"{label} attacks outlines, and the data have a class for each image; "
+                f"`robust list attacks` says which attack serves which"
+            )
 
     def check_stages(self, plan: Plan, *, twin: bool) -> None:
         """Every stage serves it."""

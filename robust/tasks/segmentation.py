@@ -97,8 +97,8 @@ class Segmentation:
         """InputError for an attack that has no meaning on the logits of pixels."""
         if not attack.traits.dense:
             raise InputError(
-                f"{label} attacks one answer for an image, and the model outlines structures; "
-                f"`robust list attacks` names those for segmentation"
+                f"{label} attacks one class for an image, and the model outlines structures; "
+                f"`robust list attacks` says which attack serves which"
             )
 
     def check_stages(self, plan: Plan, *, twin: bool) -> None:

@@ -85,6 +85,13 @@ class Images(Dataset[Sample]):
         """Images and labels or masks at these rows, as in `ImageBatch`."""
         return collate([self[int(row)] for row in rows], self.labels[rows])
 
+    def of_one_size(self, rows: Tensor) -> list[Tensor]:
+        """The rows in parts whose images have one size, which a batch does not pad."""
+        places: dict[tuple[int, ...], list[int]] = {}
+        for row in rows.tolist():
+            places.setdefault(tuple(self[row].image.shape[1:]), []).append(row)
+        return [torch.tensor(part) for part in places.values()]
+
     def _read(self, row: int) -> Sample:
         case = self.cases[row]
         image = self._resizer.network_input(case.image[None])[0]

@@ -179,7 +179,7 @@ def _check_network(classifier: Adapter, train: Cases) -> None:
     outputs = classifier(x).shape[1]
     if outputs != len(train.classes):
         raise InputError(
-            f"the network has {outputs} outputs, the data {len(train.classes)} classes "
+            f"the network has {outputs} classes, the data {len(train.classes)} "
             f"({', '.join(train.classes)}); give it a head that fits"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Iterable
@@ -179,7 +180,17 @@ class Training(L.LightningModule):
 
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
         """Update the metrics on val."""
-        x, y, *_ = batch
+        parts = self.val_images.of_one_size(batch.rows)
+        if len(parts) == 1:
+            self._judge(batch.x, batch.y)
+            return
+        # Padding changes what normalisations and borders do, and an audit has none of it.
+        for part in parts:
+            x, y = (one.to(self.device) for one in self.val_images.batch(part))
+            self._judge(x, y)
+
+    def _judge(self, x: Tensor, y: Tensor) -> None:
+        """Take images of one size, as in `ImageBatch`, into the metrics on val."""
         logits, y = self.evaluated(displayed(x)).float(), self.objective.labels(y)
         self.val_mean.update(self.objective.val_loss(logits, y), len(y))
         self.objective.update(logits, y)
@@ -198,7 +209,8 @@ class Training(L.LightningModule):
         attack, threat = PGD(VAL_STEPS), ThreatModel("Linf", eps)
         self.robust_mean.reset()
         with torch.enable_grad(), frozen(self.evaluated):
-            for some in torch.split(rows, batch):
+            batches = torch.split(rows, batch)
+            for some in itertools.chain(*map(self.val_images.of_one_size, batches)):
                 x, y = (part.to(self.device) for part in self.val_images.batch(some))
                 x, y = displayed(x), self.objective.labels(y)
                 streams = Streams.of(0, [self.val_images.ids[int(i)] for i in some], "val")

@@ -24,6 +24,9 @@ from attacks import (
 NORMS = ("Linf", "L2")
 
 QUICK: dict[str, dict[str, Any]] = {
+    "ALMAProx": {"steps": 20, "bisections": 3},
+    "CheapestPixels": {"rounds": 2, "bisections": 5, "steps": 3},
+    "SEA": {"steps": 10},
     "CarliniWagnerL2": {"steps": 15, "binary_steps": 3},
     "APGD": {"steps": 25},
     "AutoAttack": {"steps": 10, "queries": 50},

@@ -109,12 +109,13 @@ def test_a_structure_that_is_absent() -> None:
     assert bool((gradient[:, 1] > 0).all()), "to predict it anywhere is what the attacker wants"
 
 
-@pytest.mark.parametrize("name", DENSE_LOSSES)
+@pytest.mark.parametrize("name", [name for name in DENSE_LOSSES if "masked" not in name])
 @pytest.mark.parametrize("aimed", [False, True])
 @every_form
 def test_gradients_against_finite_differences(
     form: str, k: int, space: tuple[int, ...], aimed: bool, name: str
 ) -> None:
+    """Masked losses apart, whose value is by design not that of their gradient."""
     logits, labels = drawn(form, k, space, n=2)
     loss = AttackLoss(name, labels, labels if aimed else None)
     value, gradient = climb(lambda z: z, logits, loss)

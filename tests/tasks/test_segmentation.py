@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from robust.records.task import AuditedTask
 from torch import Tensor
 
 from attacks.losses import IGNORE, margin
@@ -19,7 +20,6 @@ from robust.errors import InputError
 from robust.metrics.outlines.kept import KeptScores
 from robust.models import Classifier, Segmenter
 from robust.plan.load import make_plan
-from robust.records.task import AuditedTask
 from robust.tasks.contract import Batch
 from robust.tasks.make import task_of
 from robust.tasks.segmentation import Segmentation

@@ -25,10 +25,13 @@ def test_recipes_of_the_package_are_whole_and_survive_being_written(
     assert load_recipe(path).digest() == recipe.digest()
 
 
-def test_the_package_has_the_three_and_no_chest_stands_on_its_head() -> None:
-    assert set(RECIPES) == {"chest-xray", "fundus", "dermoscopy"}
+def test_the_package_has_seven_and_no_chest_stands_on_its_head() -> None:
+    of_masks = {"lungs", "vessels", "lesion", "volume"}
+    assert set(RECIPES) == {"chest-xray", "fundus", "dermoscopy"} | of_masks
     chest = load_recipe("chest-xray")
-    assert chest.augmentation.flip_vertical == 0
+    lungs = load_recipe("lungs").augmentation
+    assert chest.augmentation.flip_vertical == lungs.flip_vertical == 0
+    assert lungs.flip_horizontal == 0  # left and right are two classes
     assert chest.data is not None and chest.data.grey
     assert load_recipe("dermoscopy").augmentation.flip_vertical > 0
 

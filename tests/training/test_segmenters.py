@@ -209,6 +209,14 @@ def test_volumes_of_different_sizes_are_learnt_whole(tmp_path: Path) -> None:
     fitted = fit(model, train, val, how, tmp_path, device="cpu", progress=False)
     losses = [row["val_loss"] for row in fitted.history]
     assert losses[-1] < 0.9 * losses[0]
+    # Each volume of val is judged as an audit sees it, not padded to the size of others.
+    model.network.load_state_dict(fitted.state)
+    dice = [
+        case_dice(model((case.image[None] * 255).round() / 255), case.mask[None].long())  # type: ignore[index]
+        for case in val
+    ]
+    best = fitted.history[fitted.best_epoch - 1]["val_dice"]
+    assert float(torch.cat(dice).mean()) == pytest.approx(best, abs=1e-5)
 
 
 @pytest.mark.parametrize("method", ["pgd-at", "trades"])
@@ -252,13 +260,20 @@ def test_the_same_call_returns_a_finished_folder(trained: Trained) -> None:
 
 
 @pytest.mark.slow
-def test_an_audit_takes_the_folder_as_it_is(trained: Trained, tmp_path: Path) -> None:
-    from robust.auditing import audit
+def test_an_audit_takes_the_folder_as_it_is(trained: Trained) -> None:
+    from robust.auditing import audit_plan
     from robust.plan.load import load_plan
 
-    plan = load_plan(trained.folder / "plan.toml", {"audit": {"eps": ["4/255"]}})
-    report = audit(plan, tmp_path / "run", attacks=["FGSM"], progress=False)
+    plan = load_plan(trained.folder)
+    small = plan.model_copy(
+        update={
+            "attacks": tuple(attack for attack in plan.attacks if attack.name == "FGSM"),
+            "audit": plan.audit.model_copy(update={"eps": (4 / 255,)}),
+        }
+    )
+    report = audit_plan(small, device="cpu")
     assert report.task.structures == ("left lung", "right lung", "opacity")
+    assert report.clean.scores.dice == trained.metrics["test"].dice
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,9 @@ def _read(dataset: Dataset, series: Series) -> npt.NDArray[np.uint8]:
     groups = dataset.get("PerFrameFunctionalGroupsSequence") or []
     if len(groups) != frames:
         raise Unreadable("does not say to which slice each of its frames belongs")
-    bits = np.asarray(unpack_bits(bytes(dataset.PixelData)))[: frames * rows * columns]
+    count = frames * rows * columns
+    packed = bytes(dataset.PixelData[: -(-count // 8)])
+    bits = np.asarray(unpack_bits(packed))[:count]
     for number, mask in enumerate(bits.reshape(frames, rows, columns).astype(bool)):
         segment = _segment(groups[number])
         place = _place(dataset, number, groups[number], series, places)

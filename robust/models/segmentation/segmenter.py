@@ -10,10 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robust.errors import InputError
-from robust.models.adapter import MOST_PIXELS, Adapter, odds, require_choice
+from robust.models.adapter import MOST_PIXELS, Adapter, odds, require_one_of
 from robust.models.formats.contract import ModelOrigin
 from robust.models.forward import checked_dense
-from robust.models.segmentation.sliding_window import BLENDS, Window, first_window, sides_for, slide
+from robust.models.segmentation.sliding_window import (
+    BLENDS,
+    SlidingWindow,
+    first_window,
+    sides_for,
+    slide,
+)
 
 OVERLAP = 0.25
 """Of neighbouring windows, as MONAI's default."""
@@ -80,7 +86,7 @@ class Segmenter(Adapter):
             output_names=output_names,
             spatial_dims=spatial_dims,
         )
-        require_choice("blend", blend, BLENDS)
+        require_one_of("blend", blend, BLENDS)
         if multiple_of is not None and window is not None:
             raise InputError(
                 "multiple_of has no meaning with a window, which small images are padded to; "
@@ -98,7 +104,7 @@ class Segmenter(Adapter):
             _as_sides("multiple_of", multiple_of)
         self.multiple_of = multiple_of
         sides = None if window is None else _as_sides("window", window)
-        self.window = None if sides is None else Window(sides, overlap, blend)
+        self.window = None if sides is None else SlidingWindow(sides, overlap, blend)
         self.tiled = window is not None
         self.overlapping = overlapping or head == "multilabel"
 

@@ -25,7 +25,7 @@ AT_ONCE = 64**3
 
 
 @dataclass(frozen=True)
-class Window:
+class SlidingWindow:
     """How windows lie over an image and how their outputs are blended."""
 
     sides: tuple[int, ...]
@@ -56,7 +56,7 @@ class _Layout:
 
 
 def slide(
-    predict: Callable[[Tensor], Tensor], network: nn.Module, x: Tensor, window: Window
+    predict: Callable[[Tensor], Tensor], network: nn.Module, x: Tensor, window: SlidingWindow
 ) -> Tensor:
     """Outputs `(n, outputs, *space)` for `x (n, c, *space)`, blended over windows.
 
@@ -71,7 +71,7 @@ def slide(
     return out[(slice(None), slice(None), *layout.inside)]
 
 
-def first_window(x: Tensor, window: Window) -> Tensor:
+def first_window(x: Tensor, window: SlidingWindow) -> Tensor:
     """The first of the windows `(n, c, *sides)` that images `x (n, c, *space)` are shown by."""
     layout = _lay_out(x, window)
     return F.pad(x, layout.padding)[(slice(None), slice(None), *layout.places[0])]
@@ -124,7 +124,7 @@ def _cut(image: Tensor, places: list[tuple[slice, ...]]) -> Tensor:
     return torch.stack([image[(slice(None), *place)] for place in places])
 
 
-def _lay_out(x: Tensor, window: Window) -> _Layout:
+def _lay_out(x: Tensor, window: SlidingWindow) -> _Layout:
     """Windows over images like `x (n, c, *space)`; InputError for a window of other axes."""
     space = tuple(x.shape[2:])
     sides = sides_for("window", window.sides, len(space))

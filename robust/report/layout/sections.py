@@ -172,8 +172,8 @@ def threat_model_blocks(report: Report) -> tuple[Block, ...]:
         TextBlock(
             (
                 f"The attacker {knowledge_text(report)}, sees the displayed {said.image}, and can "
-                f"change {said.attackers_pixels} within the stated distance. Pixel values stay "
-                f"between black and white. Goal: {said.goal(report)}.",
+                f"change every {said.pixel}{said.where} within the stated distance. Pixel values "
+                f"stay between black and white. Goal: {said.goal(report)}.",
             )
         ),
     )

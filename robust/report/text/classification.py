@@ -137,7 +137,7 @@ CLASSIFICATION = Vocabulary(
     kept="Robust accuracy",
     image="image",
     pixel="pixel",
-    attackers_pixels="every pixel",
+    where="",
     clean=(
         "On unmodified images, the model reads {share} of 100 {images} correctly ({interval}; "
         "measured on {population})."

@@ -120,14 +120,19 @@ def median_distance(row: AttackResult) -> Estimate | None:
     return row.scores.median_linf if row.norm == "Linf" else row.scores.median_l2
 
 
-def threat_text(eps: float | None, norm: str, *, pixel: str = "pixel", image: str = "image") -> str:
-    """What an attacker may do, to follow `an attacker who may`, without terms of the field."""
+def threat_text(
+    eps: float | None, norm: str, *, pixel: str = "pixel", image: str = "image", where: str = ""
+) -> str:
+    """What an attacker may do, to follow `an attacker who may`, without terms of the field.
+
+    `where` follows what may be changed: ` inside the structures`.
+    """
     if eps is None:
-        return f"change the {image} as little as needed"
+        return f"change the {image}{where} as little as needed"
     if eps == 0:
         return "change nothing"
     what = {"Linf": f"each {pixel}", "L2-slice": "each slice"}.get(norm, f"the {image}")
-    return f"change {what} by {size_text(eps, norm)}"
+    return f"change {what}{where} by {size_text(eps, norm)}"
 
 
 def size_text(eps: float, norm: str) -> str:
@@ -151,7 +156,8 @@ def json_key(name: str) -> str:
 
 def images(report: Report) -> str:
     """What was audited, in the plural: `chest X-rays`, or `images`."""
-    return plain(report.data.images)
+    noun = plain(report.data.images)
+    return "volumes" if report.task.volumes and noun == "images" else noun
 
 
 def norms(report: Report) -> list[str]:

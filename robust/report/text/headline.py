@@ -153,7 +153,7 @@ def _nothing_attacked(report: Report, rows: list[AttackResult]) -> str:
 def _threat(report: Report, row: AttackResult) -> str:
     """What an attacker may do at the row's eps."""
     said = words(report)
-    return threat_text(row.eps, row.norm, pixel=said.pixel, image=said.image)
+    return threat_text(row.eps, row.norm, pixel=said.pixel, image=said.image, where=said.where)
 
 
 def _amount(row: AttackResult) -> str:

@@ -53,8 +53,8 @@ def segmentation(task: AuditedTask) -> Vocabulary:
         correct="outlined well",
         kept="The share that is still outlined well",
         image=image,
-        pixel=f"{pixel}{where.get(task.touch, '')}",
-        attackers_pixels=f"every {pixel}{where.get(task.touch, '')}",
+        pixel=pixel,
+        where=where.get(task.touch, ""),
         clean=(
             f"On unmodified {image}s, the model outlines {{share}} of 100 {{images}} well, with a "
             f"Dice of at least {task.dice:g}{_mean(task).rstrip(',')} ({{interval}}; measured on "

@@ -51,8 +51,8 @@ class Vocabulary:
     """One image of the data: `image`."""
     pixel: str
     """The smallest part of it: `pixel`."""
-    attackers_pixels: str
-    """Which pixels an attacker may change, to follow `can change`: `every pixel`."""
+    where: str
+    """In which part of the image an attacker may change it; empty for all of it."""
     clean: str
     """The first sentence; fields `images`, `share`, `interval`, `population`."""
     unknown: str

@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from attacks import ATTACKS, ThreatModel, make_attack
-from tests.attacks.cases import QUICK, streams
+from attacks import ThreatModel, make_attack
+from tests.attacks.cases import EVERY, QUICK, streams
 from tests.toys import patterns
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", dict(EVERY))
 def test_no_side_effects(name: str) -> None:
     model, x, y = patterns(3)
     network = nn.Sequential(model, nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Identity())
@@ -53,7 +53,7 @@ def test_no_side_effects(name: str) -> None:
     old = sys.gettrace()
     try:
         sys.settrace(trace)
-        for norm in attack.norms:
+        for norm in {*attack.norms} & {"Linf", "L2"}:
             eps = math.inf if attack.minimum_norm else 0.05
             attack(network, x[:4], y[:4], ThreatModel(norm, eps), streams(x[:4]))
         after_trace = sys.gettrace()

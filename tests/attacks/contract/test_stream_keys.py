@@ -14,13 +14,16 @@ from attacks.streams import stream_seed
 
 ADAPTIVE = "(steps=100, step_size=0.1, restarts=1, start='image', kappa=0.0)"
 DEFAULTS = {
+    "ALMAProx": "ALMAProx(steps=300, share=0.99, bisections=10)",
     "APGD": "APGD(steps=100, restarts=1, objective='cross_entropy', targets=0, start='random')",
     "AutoAttack": "Standard(steps=100, queries=5000)",
     "BIM": "BIM(steps=20, step_size=0.05, keep='best', takeover=True)",
     "CarliniWagnerL2": (
         "CarliniWagnerL2(steps=100, binary_steps=9, step_size=0.1, confidence=0.0, line_steps=10)"
     ),
+    "CheapestPixels": "CheapestPixels(rounds=3, bisections=10, steps=5)",
     "ConfidencePGD": f"KappaPGD{ADAPTIVE}",
+    "CosPGD": "CosPGD(steps=20, step_size=0.2, restarts=1, start='random')",
     "FAB": "FAB(steps=100, restarts=1, targets=0, line_steps=10)",
     "FGSM": "FGSM(objective='cross_entropy', takeover=True)",
     "FMN": "FMN(steps=200, line_steps=10)",
@@ -35,6 +38,8 @@ DEFAULTS = {
         "PGD(steps=20, step_size=0.2, schedule='linear', restarts=1, start='random', "
         "objective='cross_entropy', keep='best', takeover=True)"
     ),
+    "SEA": "SEA(steps=300)",
+    "SegPGD": "SegPGD(steps=20, step_size=0.2, restarts=1, start='random')",
     "SelectivePGD": f"SelectivePGD{ADAPTIVE}",
     "Square": "Square(queries=1000, share=0.8)",
 }

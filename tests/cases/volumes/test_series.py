@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.cases.volumes.series import (
     save_segmentation,
     save_series,
 )
+from tests.fuzz.mutations import mutate_bytes
 
 
 def numbers() -> np.ndarray[Any, Any]:
@@ -202,3 +204,20 @@ def test_segmentations_that_are_refused(root: Path) -> None:
 def test_a_window_is_not_for_series(root: Path) -> None:
     with pytest.raises(InputError, match="window = 1 is for single images"):
         open_cases(root, window=1)
+
+
+def test_damaged_series_and_segmentations_are_read_or_refused_in_one_line(root: Path) -> None:
+    rng = random.Random(0)
+    refused = 0
+    for path in (root / "masks" / "one.dcm", next((root / "one").iterdir())):
+        whole = path.read_bytes()
+        for _ in range(60):
+            path.write_bytes(mutate_bytes(whole, rng))
+            try:
+                assert read_segmentation(root / "masks" / "one.dcm", root / "one").shape == SHAPE
+                assert read_series(root / "one").values.shape == (*SHAPE, 1)
+            except InputError as error:
+                refused += 1
+                assert "\n" not in str(error) and "Doe" not in str(error)
+        path.write_bytes(whole)
+    assert refused > 10

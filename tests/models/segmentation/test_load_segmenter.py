@@ -29,7 +29,8 @@ UNET = {
     "channels": [4, 8, 8],
     "strides": [2, 2],
 }
-NAMED: list[tuple[str, dict[str, Any], dict[str, Any], tuple[int, ...]]] = [
+Named = tuple[str, dict[str, Any], dict[str, Any], tuple[int, ...]]
+NAMED: list[Named] = [
     ("monai:UNet", UNET, {"strides": [2, 2]}, (32, 32)),
     ("monai:UNet", {**UNET, "num_res_units": 2}, {"strides": [2, 2]}, (32, 32)),
     ("monai:UNet", {**UNET, "spatial_dims": 3}, {"strides": [2, 2]}, (16, 16, 16)),
@@ -40,6 +41,15 @@ NAMED: list[tuple[str, dict[str, Any], dict[str, Any], tuple[int, ...]]] = [
         {},
         (16, 16, 16),
     ),
+    (
+        "smp:Unet",
+        {"encoder_name": "resnet18", "classes": 2},
+        {"encoder_name": "resnet18"},
+        (64, 64),
+    ),
+]
+
+LARGE: list[Named] = [
     (
         "monai:UNETR",
         {
@@ -60,12 +70,6 @@ NAMED: list[tuple[str, dict[str, Any], dict[str, Any], tuple[int, ...]]] = [
         {},
         (64, 64),
     ),
-    (
-        "smp:Unet",
-        {"encoder_name": "resnet18", "classes": 2},
-        {"encoder_name": "resnet18"},
-        (64, 64),
-    ),
 ]
 
 
@@ -81,8 +85,7 @@ def built(architecture: str, settings: dict[str, Any]) -> nn.Module:
 
 @pytest.mark.parametrize(
     "architecture,built_with,said,space",
-    NAMED,
-    ids=[f"{n[0]}-{len(n[3])}d" for n in NAMED],
+    [*NAMED, *(pytest.param(*large, marks=pytest.mark.slow) for large in LARGE)],
 )
 def test_a_network_by_name_is_read_from_its_weights(
     tmp_path: Path,
@@ -161,7 +164,7 @@ def exported(network: nn.Module, folder: Path, suffix: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".pt2", ".onnx"])
+@pytest.mark.parametrize("suffix", [".pt", ".pt2", pytest.param(".onnx", marks=pytest.mark.slow)])
 def test_a_file_holds_the_whole_network(tmp_path: Path, suffix: str) -> None:
     network = Convolved(2).eval()
     loaded = load_segmenter(file=exported(network, tmp_path, suffix), head="softmax")

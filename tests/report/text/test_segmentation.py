@@ -82,7 +82,10 @@ def test_where_the_attacker_may_touch_and_what_a_volume_is_made_of() -> None:
     assert "change each slice by an L2 distance of up to 1/255 makes 12" in second(slices)
     assert "25 % of the true volume" in second(slices)
     assert headline(slices)[0].startswith("On unmodified volumes, the model outlines 93 of 100 MR")
-    whole = outline_report(VOLUMES, images="MR volumes", norm="L2")
+    inside = outline_report(dataclasses.replace(VOLUMES, touch="inside"), norm="L2-slice")
+    assert "change each slice inside the structures by an L2 distance of up to" in second(inside)
+    whole = outline_report(VOLUMES, images="images", norm="L2")
+    assert "93 of 100 volumes well" in headline(whole)[0]
     assert "change the volume by an L2 distance of up to 1/255" in second(whole)
 
 
