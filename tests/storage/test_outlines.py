@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks import FGSM, Streams, ThreatModel
+from attacks import FGSM, ThreatModel
 from attacks.losses import margin
 from robust.auditing import audit
 from robust.cases.case import Case
