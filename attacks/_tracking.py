@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attacks.dense import is_dense
-from attacks.losses import LossFunction, margin
+from attacks.losses import margin
 from attacks.streams import Streams
 from attacks.threat import per_case
 
@@ -51,19 +51,15 @@ class ActiveCases:
 
 
 class BestSoFar:
-    """The most damaging image of each case so far: the one with the largest margin.
+    """The most damaging image of each case so far: the one with the largest margin."""
 
-    Or with the largest value of another function of logits, labels and targets.
-    """
-
-    def __init__(self, x: Tensor, ranked_by: LossFunction = margin) -> None:
-        self._ranked_by = ranked_by
+    def __init__(self, x: Tensor) -> None:
         self.x_adv = x.clone()
         self.margin = x.new_full((len(x),), -torch.inf)
 
     def offer(self, batch: ActiveCases, candidate: Tensor, logits: Tensor) -> Tensor:
         """Keep the better images; returns `(n,)` where the candidate succeeds beyond rounding."""
-        value = self._ranked_by(logits, batch.y, batch.target).to(self.margin)
+        value = margin(logits, batch.y, batch.target).to(self.margin)
         before = self.margin[batch.rows]
         better = value > before
         if len(batch.rows) == len(self.x_adv):

@@ -20,8 +20,8 @@ class FGSM(NamedPGD):
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L2-slice")
 
     loss: str = "cross_entropy"
-    """`cross_entropy`, `margin` or `dlr`; on dense logits `cross_entropy`, `margin`, `dice` or
-    `cross_entropy_dice`, as in PGD."""
+    """`cross_entropy`, `margin` or `dlr`; on dense logits `cross_entropy`, `margin`, `dice` and
+    others, as in PGD."""
     margin_fallback: bool = True
     """Whether the margin replaces cross-entropy where that is saturated."""
 

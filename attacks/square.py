@@ -11,7 +11,7 @@ from torch import Tensor
 from attacks._prospects import Prospects
 from attacks._tracking import ActiveCases, BestSoFar
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
-from attacks.losses import cross_entropy_dice, margin
+from attacks.losses import margin
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, per_case
 
@@ -28,8 +28,8 @@ class Square:
     Use it beside a gradient attack: masked gradients do not mislead it. In L-inf it begins with
     vertical stripes; each query gives one square of the image a new sign, which is kept if the
     margin grew. In L2 it begins with a grid of bumps; each query moves the budget of one window
-    into another. In a volume squares are cubes. On dense logits a move is kept if the sum of
-    cross-entropy and Dice loss grew: Dice itself stands still until a pixel changes its class.
+    into another. In a volume squares are cubes. On dense logits the margin is minus Dice: a move
+    is kept if Dice fell, which was better in trials than to follow a loss of the pixels.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
@@ -92,14 +92,11 @@ class Square:
         # Drawn at once, so that a case's numbers do not depend on when attacks on others succeed.
         rolls = streams.uniform(x.new_empty(n, self.queries, _places(x) + channels))
         best_so_far, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
-        guide = best_so_far if y.ndim == 1 else BestSoFar(x, cross_entropy_dice)
         prospects = Prospects(self.queries, FIRST, share=0.0)
         candidate = _stripes(batch, threat) if threat.norm == "Linf" else _bumps(batch, threat)
         for query in range(1, self.queries + 1):
             logits = model(candidate)
             active = ~best_so_far.offer(batch, candidate, logits)
-            if guide is not best_so_far:
-                guide.offer(batch, candidate, logits)
             if reached is not None:
                 hopeless = prospects.offer(query, margin(logits, batch.y, batch.target))
                 behind = best_so_far.margin[batch.rows] < reached[batch.rows]
@@ -113,7 +110,7 @@ class Square:
                 * x[0, 0].numel()
                 / 2 ** sum(10_000 * query / self.queries > halving for halving in HALVINGS)
             )
-            query_rolls, best = rolls[batch.rows, query], guide.x_adv[batch.rows]
+            query_rolls, best = rolls[batch.rows, query], best_so_far.x_adv[batch.rows]
             move = _propose_linf if threat.norm == "Linf" else _propose_l2
             candidate = move(best, batch.x, threat, area, query_rolls)
         return best_so_far.x_adv

@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pytest
 
+import attacks
+from robust import units
 from robust.units import (
     NORMS,
     TOLERANCE,
@@ -85,3 +87,7 @@ def test_a_share_is_a_number_or_a_ratio(value: object, share: float) -> None:
 def test_what_is_no_share(value: object) -> None:
     with pytest.raises(ValueError, match=r"write 0\.875 or '224/256'"):
         parse_share(value)
+
+
+def test_the_norms_are_those_of_attacks() -> None:
+    assert units.NORMS == attacks.NORMS

@@ -76,6 +76,8 @@ class AttackFacts:
     steps: int
     travel: float | None
     """None where it is infinite."""
+    dense: bool = False
+    dense_only: bool = False
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,8 @@ class RecordedAttack:
             baseline=facts.baseline,
             steps=facts.steps,
             travel=travel,
+            dense=facts.dense,
+            dense_only=facts.dense_only,
             equals=equals,  # type: ignore[arg-type]
         )
 
@@ -135,4 +137,6 @@ def _facts(attack: Attack, classes: int) -> AttackFacts:
         baseline=bool(traits.baseline),
         steps=int(traits.steps),
         travel=float(traits.travel) if math.isfinite(traits.travel) else None,
+        dense=bool(traits.dense),
+        dense_only=bool(traits.dense_only),
     )

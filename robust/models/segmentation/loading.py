@@ -19,6 +19,9 @@ from robust.models.segmentation.trained import load_trained_segmenter
 from robust.plan.model_fields import require_fitting_fields
 from robust.plan.paths import require_trained
 
+CLASSES_ALONE = (".keras", ".h5", ".hdf5", ".tflite")
+"""Suffixes of formats whose channels come last: their outlines are not read."""
+
 
 def load_segmenter(
     architecture: str | None = None,
@@ -50,8 +53,8 @@ def load_segmenter(
     - `architecture`: `monai:UNet`, BasicUNet, SegResNet, UNETR or SwinUNETR; `smp:Unet` and the
       like of segmentation_models_pytorch; with a `weights` file, and with the arguments that it
       was built with in `settings`, where the weights do not show them.
-    - `file`: ONNX, Keras or TFLite, a TorchScript file or an exported program (`.pt2`). The last
-      two can run code as they are opened: take them from people you trust.
+    - `file`: ONNX, a TorchScript file or an exported program (`.pt2`). The last two can run code as
+      they are opened: take them from people you trust.
     - `factory`: `package.module:function`, called without arguments, returns a network of images
       `(n, c, *space)` to outputs `(n, outputs, *space)`, with an optional `weights`.
     - `folder`: a folder written by `robust train`, which sets everything else but the threshold.
@@ -79,6 +82,11 @@ def load_segmenter(
     if architecture is not None:
         loaded = load_named_segmenter(architecture, options)
     elif file is not None:
+        if Path(file).suffix.lower() in CLASSES_ALONE:
+            raise InputError(
+                f"robust reads classifiers alone from {Path(file).suffix} files, not {file}; "
+                f"export the segmenter as ONNX, or give a factory"
+            )
         loaded = load_file(Path(file), options)
     else:
         loaded = _from_factory(str(factory), options)

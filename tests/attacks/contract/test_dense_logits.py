@@ -44,7 +44,7 @@ DENSE = [name for name in ATTACKS if make_attack(name).traits.dense]
 """Those that say that they work on segmenters."""
 OTHERS = [name for name in ATTACKS if name not in DENSE]
 FAST: dict[str, dict[str, Any]] = {
-    **{key: {"steps": 6} for key in ("APGD", "BIM", "CosPGD", "MarginPGD", "PGD", "SegPGD")},
+    **{key: {"steps": 6} for key in ("APGD", "CosPGD", "MarginPGD", "PGD", "SegPGD")},
     **{name: fields for name, fields in QUICK.items() if name in OTHERS},
     "ALMAProx": {"steps": 20, "bisections": 2},
     "AutoAttack": {"steps": 3, "queries": 20},

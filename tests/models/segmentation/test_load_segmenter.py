@@ -275,3 +275,10 @@ def test_acceleration_keeps_the_logits_or_stands_aside() -> None:
     torch.testing.assert_close(fast.float32(x), whole(x), rtol=1e-3, atol=1e-4)
     windows = prepare(Segmenter(network, head="softmax", window=32))
     assert make_fast_models(windows, x).float32 is windows
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ".tflite"])
+def test_formats_whose_outlines_are_not_read_are_refused(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"m{suffix}").write_bytes(b"anything")
+    with pytest.raises(InputError, match="reads classifiers alone"):
+        load_segmenter(file=tmp_path / f"m{suffix}")

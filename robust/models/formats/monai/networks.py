@@ -65,9 +65,9 @@ def _build(
     if name == "ViT":
         return _build_vit(library, state, options, channels, outputs)
     build = library.EfficientNetBN if name in _EFFICIENT else getattr(library, name)
-    dims = _first_convolution(state).ndim - 2
     arguments: dict[str, Any] = {"num_classes": outputs, "in_channels": channels}
-    arguments["spatial_dims"] = dims
+    first = _first_convolution(state)
+    arguments["spatial_dims"] = 2 if first is None else first.ndim - 2
     if name in _DENSE:
         arguments["out_channels"] = arguments.pop("num_classes")
     if name in _RESIDUAL:
@@ -116,15 +116,13 @@ def _build_vit(
 
 def _first_channels(state: Mapping[str, Tensor]) -> int:
     """Channels of the images: those that the first convolution takes."""
-    return int(_first_convolution(state).shape[1])
+    first = _first_convolution(state)
+    return 3 if first is None else int(first.shape[1])
 
 
-def _first_convolution(state: Mapping[str, Tensor]) -> Tensor:
-    """Its weights, of images or volumes; InputError where there is none."""
-    found = next((v for v in state.values() if v.ndim in (4, 5)), None)
-    if found is None:
-        raise InputError("the weights hold no convolution of images or volumes")
-    return found
+def _first_convolution(state: Mapping[str, Tensor]) -> Tensor | None:
+    """Its weights, of images or volumes; None where there is none."""
+    return next((v for v in state.values() if v.ndim in (4, 5)), None)
 
 
 def _last_outputs(state: Mapping[str, Tensor]) -> int:
