@@ -41,5 +41,13 @@ def test_what_a_segmenter_does_not_have(robust: Robust) -> None:
     refused(robust(*GIVEN, "--detector", "MaxSoftmax", "--out", "run"), "detectors")
     fitted = robust("fit-detector", "plan.toml", "--detector", "MaxSoftmax", "--out", "d.json")
     refused(fitted, "masks")
+    for before, after, says in (
+        ("[data]", 'task = "classification"\n[data]', "task is classification"),
+        ("[audit]", '[twin]\nprecision = "float16"\n[audit]', "[twin] has no meaning"),
+        ("[audit]", "[audit]\nsensitivity = 0.9", "sensitivity"),
+        ("[audit]", '[audit]\ngoal = "mask"', "needs the mask to reach"),
+    ):
+        Path("plan.toml").write_text(PLAN.replace(before, after), "utf-8")
+        refused(robust(*GIVEN, "--out", "run"), says)
     Path("plan.toml").write_text(PLAN.replace('"L2-slice"', '"L1"'), "utf-8")
     refused(robust(*GIVEN, "--out", "run"), "norm")
