@@ -119,5 +119,5 @@ def percent_text(share: float) -> str:
 
 
 def norm_text(norm: str) -> str:
-    """The norm as reports print it: `L∞` or `L2`."""
+    """The norm as reports print it: `L∞`, `L2` or `L2-slice`."""
     return {"Linf": "L∞", "L2": "L2"}.get(norm, norm)

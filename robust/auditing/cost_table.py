@@ -36,11 +36,12 @@ def cost_table(found: DryRun) -> Table:
         table.add_row("Gradients", "none: only attacks that need no gradient can run")
     shape = " x ".join(map(str, speed.shape))
     of = f" for {found.findings[0]}" if found.findings else ""
+    does, well = ("reads", "correctly") if found.classes else ("outlines", "well")
     table.add_row(
         "Measured",
         f"on {counted(speed.images, 'image')} of {shape}: {_short(speed.read)} to read and predict "
-        f"one, {_short(speed.each)} a pass; the model reads {speed.correct} of {speed.images} "
-        f"correctly{of}",
+        f"one, {_short(speed.each)} a pass; the model {does} {speed.correct} of {speed.images} "
+        f"{well}{of}",
     )
     by = "" if found.workers == 1 else f", with {found.workers} workers"
     table.add_row("Time", f"at most about {clock_text(found.seconds)} (minutes:seconds){by}")
@@ -59,13 +60,13 @@ def _findings_text(found: DryRun) -> str:
 
 
 def cases_text(found: DryRun) -> str:
-    """How many cases, of which groups and classes."""
+    """How many cases, of which groups and, where labels are classes, of which classes."""
     named = sorted(found.classes.items(), key=lambda one: -one[1])
     parts = [f"{name} {count}" for name, count in named[:MOST_CLASSES]]
     if len(named) > MOST_CLASSES:
         parts.append(f"{len(named) - MOST_CLASSES} more classes")
     of = f" of {found.groups} patients or lesions" if found.grouped else ", no groups known"
-    return f"{found.cases}{of} ({', '.join(parts)})"
+    return f"{found.cases}{of}" + (f" ({', '.join(parts)})" if parts else "")
 
 
 def disk_text(count: int) -> str:

@@ -64,7 +64,7 @@ class DryRun:
     groups: int
     grouped: bool
     classes: Mapping[str, int]
-    """Cases by class."""
+    """Cases by class; empty where cases have masks."""
     cells: int
     """Runs of an attack at one eps on all cases."""
     attacks: int
@@ -154,11 +154,14 @@ def _of_request(request: AuditRequest, settings: RunSettings, speed: Speed | Non
     if workers > 1:
         stages[cost.ATTACKS] = stages[cost.ATTACKS] / workers + WORKER_START
     labels = Counter(entry.label for entry in inputs.cases.entries)
+    classes = {name: labels[i] for i, name in enumerate(inputs.cases.classes)}
+    if inputs.cases.outlines is not None:
+        classes = {}
     return DryRun(
         cases=len(inputs.cases),
         groups=len({entry.group for entry in inputs.cases.entries}),
         grouped=inputs.cases.grouped,
-        classes={name: labels[i] for i, name in enumerate(inputs.cases.classes)},
+        classes=classes,
         cells=len(running_order(cells)),
         attacks=len({cell.label for cell in cells}),
         sizes=len({cell.threat for cell in cells}),

@@ -136,6 +136,7 @@ def request_on(
     clean_outputs: CleanOutputs | None = None,
 ) -> AuditRequest:
     """The request of a plan whose classifier and cases are open; what else it names is opened."""
+    task_of(plan, cases).check_stages(plan, twin=plan.twin is not None)
     detectors = make_detectors(plan.detectors)
     reference = open_reference(plan.data, plan.detection.reference) if detectors else None
     other = plan.scenarios.surrogate

@@ -20,7 +20,7 @@ from robust.diagnostics.answer_form import (
 from robust.diagnostics.evidence import Claim, CleanOutlines, Evidence, Stuck
 from robust.engine.cells import Cell
 from robust.engine.provenance import Provenance
-from robust.engine.run_memory import MERGED_GROUPS, PROBE
+from robust.engine.run_memory import MERGED_GROUPS, PROBE, SURROGATE
 from robust.engine.run_store import RunStore
 from robust.engine.sharding.again import workers_of
 from robust.engine.summary import FinishedCases, Summary
@@ -104,7 +104,7 @@ def collect_evidence(results: RunResults) -> Evidence:
         missing_stages=results.missing_stages,
         predicted=_predicted(summary) if by_class else {},
         outlines=None if by_class else _outlines(summary),
-        windows=_windows(provenance),
+        windows=_windows(results.store, provenance),
         detection=results.detection,
         twin=results.twin,
         copies=results.copies,
@@ -171,20 +171,20 @@ def _outlines(summary: Summary) -> CleanOutlines:
     return CleanOutlines(names, scores.true_volume, scores.predicted_volume)
 
 
-def _windows(provenance: Provenance) -> tuple[str, str] | None:
+def _windows(store: RunStore, provenance: Provenance) -> tuple[str, str] | None:
     """Of a transfer attack and of the audited model, as texts."""
-    surrogate = provenance.plan.scenarios.surrogate
+    surrogate = store.get(SURROGATE)
     if surrogate is None or "window" not in provenance.model:
         return None
-    fields = ("window", "overlap", "blend")
-    return _window_text(surrogate.model_dump(include=set(fields))), _window_text(provenance.model)
+    return _window_text(surrogate), _window_text(provenance.model)
 
 
 def _window_text(model: Mapping[str, Any]) -> str:
-    if model.get("window") is None:
+    sides = model.get("window")
+    if sides is None:
         return "the whole image"
-    sides = model["window"]
-    return f"{sides} pixels, overlap {model.get('overlap')}, {model.get('blend')} weights"
+    side = sides[0] if len(set(sides)) == 1 else " x ".join(map(str, sides))
+    return f"windows of {side} pixels, overlap {model.get('overlap')}, {model.get('blend')} weights"
 
 
 def _clipped(logits: Array, head: str, threshold: float) -> tuple[int, int]:

@@ -62,6 +62,11 @@ def open_plan(plan: Plan, device: str = "auto") -> tuple[Adapter, Cases]:
 
 
 def _open_segmenter(plan: Plan, spec: ModelSpec, cases: Cases) -> Segmenter:
+    if spec.task == "classification":
+        raise InputError(
+            "[model] task is classification, and the data have masks; take it out, or name the "
+            "label column: label = ... in [data]"
+        )
     if plan.audit.sensitivity is not None:
         raise InputError(
             "[audit] sensitivity is one of classes, and the data have masks; set threshold"

@@ -205,6 +205,8 @@ REFERENCE_COPIES = Memo("copies in the reference", list[list[int]])
 """Row of an image of the reference, row of the audited image that it is a copy of."""
 FEATURE_COPIES = Memo("copies in feature space", FeatureCopies)
 """Near copies that detectors would know again."""
+SURROGATE = Memo("surrogate", dict[str, Any])
+"""What describes the surrogate: preprocessing, head, windows."""
 SURROGATE_OUTPUTS = Memo("surrogate outputs", list[list[float]])
 """Of the surrogate on a few images `(n, outputs)`, to notice that its code has changed."""
 TWIN_OUTPUTS = Memo("twin outputs", list[list[float]])

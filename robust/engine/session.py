@@ -26,6 +26,7 @@ from robust.engine.run_memory import (
     HEAD,
     MERGED_GROUPS,
     REPAIRED,
+    SURROGATE,
     SURROGATE_OUTPUTS,
     TASK,
     TWIN_OUTPUTS,
@@ -136,6 +137,8 @@ def start_session(
         if name in others and chunks is None:
             _prove_other(others[name], runner.cases, store, name)
             remember_outputs(others[name], runner.cases, store, memo, name)
+    if "surrogate" in others and chunks is None:
+        store.memo(SURROGATE, others["surrogate"].describe)
     remember_attacks(plan.attacks, inputs.attacks, task.class_count, store)
     provenance = find_provenance(plan, ready, weights, environment, proof)
     provenance.save(store)

@@ -110,6 +110,11 @@ def fit_detector(
     if out is not None:
         check_free(out)
     inputs = open_inputs(plan, detector, attack, eps, split)
+    if inputs.calibration.outlines is not None:
+        raise InputError(
+            "a detector reads what a classifier answers, and the data have masks; name the label "
+            "column: label = ... in [data]"
+        )
     groups = group_codes([entry.group for entry in inputs.calibration.entries])
     folds = _folds(groups, inputs.calibration.split, plan.audit.seed)
     classifier = require_classifier(open_plan(on_split(plan, split), device)[0])

@@ -81,13 +81,13 @@ class DicomFolder:
         stored = [one.after.stored.image(one.after.pixels) for one in files.values()]
         with torch.no_grad():
             logits = session.runner.logits(torch.stack(stored).to(batch.x))
-        predicted = logits.argmax(1)
-        reached = session.task.success(logits, batch.take(places))
+        part = batch.take(places)
+        said = session.task.said(session.task.keep(logits, part.cases))
+        reached = session.task.success(logits, part)
         self.fooled += int(reached.sum())
         for k, (i, one) in enumerate(files.items()):
             linf = float((stored[k].double() - batch.cases[i].image.double()).abs().max())
-            name = session.cases.classes[int(predicted[k])]
-            rows[i] = [one.path.name, name, int(reached[k]), f"{linf:.9g}", one.levels]
+            rows[i] = [one.path.name, said[k], int(reached[k]), f"{linf:.9g}", one.levels]
         return rows
 
     def _write_files(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,10 +41,12 @@ class Columns(NamedTuple):
     case: str
     group: str
     label: str
+    """Empty where the case has a mask."""
     file: str
     bits: int
     prediction: str
-    """Prediction of the image as the attack left it, as are `success`, `linf` and `l2`."""
+    """Prediction of the image as the attack left it, as are `success`, `linf` and `l2`: the class,
+    or the Dice of the case."""
     success: int
     linf: str
     l2: str
@@ -115,12 +118,19 @@ def _write(png: _PngFolder, session: Session, dicom: DicomFolder | None) -> Expo
             label = at_eps(cell.label, cell.threat.norm, cell.eps)
             session.progress(number, len(runner.chunks), label)
             for batch in runner.load(rows):
+                if batch.x.ndim > 4:
+                    raise InputError(
+                        "robust attack writes PNG files, and the cases are volumes; to audit them "
+                        "slice by slice: volumes = 'slices' in [data]"
+                    )
                 x_adv, outcomes = runner.run(cell, batch, seed)
                 stored = png.quantise(batch, x_adv)
                 with torch.no_grad():
                     logits = runner.logits(stored)
-                prediction, reached = logits.argmax(1), task.success(logits, batch)
-                lines = png.write(batch, stored, outcomes, prediction, reached)
+                reached = task.success(logits, batch)
+                said = task.said(np.stack([one.kept for one in outcomes]))
+                again = task.said(task.keep(logits, batch.cases))
+                lines = png.write(batch, stored, outcomes, list(zip(said, again)), reached)
                 more = dicom.write(session, cell, batch, x_adv) if dicom else [[]] * len(lines)
                 whole = ([*line, *beside] for line, beside in zip(lines, more, strict=True))
                 table.writerows(
@@ -151,10 +161,13 @@ class _PngFolder:
         batch: Batch,
         stored: Tensor,
         outcomes: Sequence[Outcome],
-        prediction: Tensor,
+        said: Sequence[tuple[str, str]],
         reached: Tensor,
     ) -> list[Columns]:
-        """Write quantised images `(n, c, h, w)`; `prediction` and `reached (n,)` are theirs."""
+        """Write quantised images `(n, c, h, w)`; `reached (n,)` is theirs.
+
+        `said` are the answers to the attacked images, and to the quantised ones.
+        """
         lines = []
         for i, (case, outcome) in enumerate(zip(batch.cases, outcomes, strict=True)):
             depth = Stored(self.bits or case.stored.depth)
@@ -164,14 +177,14 @@ class _PngFolder:
             line = Columns(
                 case=case.id,
                 group=case.group,
-                label=self.classes[case.label],
+                label=self.classes[case.label] if case.mask is None else "",
                 file=name,
                 bits=depth.bits,
-                prediction=self.classes[int(outcome.kept.argmax())],
+                prediction=said[i][0],
                 success=int(outcome.success),
                 linf=f"{outcome.linf:.9g}",
                 l2=f"{outcome.l2:.9g}",
-                stored_prediction=self.classes[int(prediction[i])],
+                stored_prediction=said[i][1],
                 stored_success=int(reached[i]),
                 stored_linf=f"{float(moved.abs().max()):.9g}",
                 stored_l2=f"{float(moved.double().flatten().norm()):.9g}",

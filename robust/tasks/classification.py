@@ -76,6 +76,10 @@ class Classification:
         """The logits `(n, k)` themselves."""
         return logits.double().cpu().numpy()
 
+    def said(self, kept: Array) -> list[str]:
+        """The predicted class."""
+        return [self.classes[number] for number in kept.argmax(1).tolist()]
+
     def compared(self, kept: Array) -> Array:
         """The logits."""
         return kept

@@ -113,6 +113,9 @@ class Task(Protocol):
     def keep(self, logits: Tensor, cases: Sequence[Case]) -> Array:
         """What is kept of the logits of cases: `(n, a)` float64."""
 
+    def said(self, kept: Array) -> list[str]:
+        """What the model answered of each case, for a table: the class, or the Dice of outlines."""
+
     def compared(self, kept: Array) -> Array:
         """Values `(n, v)` by which one knows a network again, from what is kept `(n, a)`.
 

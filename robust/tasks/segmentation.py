@@ -127,6 +127,10 @@ class Segmentation:
         predicted = self._predicted(logits).to(torch.uint8).cpu().numpy()
         return np.stack([self._scores(one, case) for one, case in zip(predicted, cases)])
 
+    def said(self, kept: Array) -> list[str]:
+        """The Dice of the case."""
+        return [f"{dice:.6g}" for dice in KeptScores(kept).case_dice]
+
     def compared(self, kept: Array) -> Array:
         """Dice and pixel accuracy, and a constant that the spread is mostly of."""
         scores = KeptScores(kept)

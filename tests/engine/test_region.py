@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from robust.records.task import AuditedTask
 from torch import Tensor
 
 from attacks import ATTACKS, PGD, Streams, ThreatModel, make_attack
 from robust.engine.region import WithinRegion, confined
 from robust.engine.verified_attack import AttackSetup, attack_batch
+from robust.records import AuditedTask
 from robust.tasks.contract import Batch
 from robust.tasks.segmentation import Segmentation
 from tests.tasks.drawn import LEVELS, NAMES, SLICES, drawn, pointwise

@@ -86,6 +86,8 @@ def known_numbers(run: Path) -> set[str]:
     found |= {f"{passes:,.0f}", f"{sum(raw['timings']['by_cell'].values()):,.0f}"}
     timings = raw["timings"]
     found |= {f"{n:,.0f}" for of in ("passes", "probe") for n in (timings[of] or {}).values()}
+    # In a time such as 2026-11-27T00:12:09Z the letter hides the hour.
+    found |= {n for name in ("audited", "reported") for n in re.findall(r"\d+", timings[name])}
     found.add(str(len(raw["flags"])))
     fixed = [path.read_text(encoding="utf-8") for path in (PACKAGE / "templates").glob("*.j2")]
     for folder in ("text", "tables", "figures", "layout"):

@@ -55,9 +55,14 @@ def drawn(
 class Pointwise(nn.Module):
     """Logits 2 c x - c^2 for the levels c, or x - t for the two thresholds t where they overlap."""
 
-    def __init__(self, overlapping: bool = False, blur: bool = False) -> None:
+    def __init__(
+        self,
+        overlapping: bool = False,
+        blur: bool = False,
+        levels: tuple[float, float, float] = LEVELS,
+    ) -> None:
         super().__init__()
-        level = torch.tensor(LEVELS)
+        level = torch.tensor(levels)
         self.blur = blur
         if overlapping:
             slope, bias = torch.ones(2), -(level[1:] + level[:-1]) / 2
@@ -82,6 +87,6 @@ def pointwise(overlapping: bool = False, *, blur: bool = False, **options: Any) 
     return Segmenter(Pointwise(overlapping, blur), channels=1, **{"head": head, **options})
 
 
-def net() -> nn.Module:
-    """The same as a factory for a plan."""
-    return Pointwise()
+def bright_organ() -> nn.Module:
+    """As a factory for a plan: it outlines the organ of `phantom:organ`, brighter than .5."""
+    return Pointwise(levels=(0.3, 0.7, 1.4))

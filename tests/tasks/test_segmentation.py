@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from robust.records.task import AuditedTask
 from torch import Tensor
 
 from attacks.losses import IGNORE, margin
@@ -20,6 +19,7 @@ from robust.errors import InputError
 from robust.metrics.outlines.kept import KeptScores
 from robust.models import Classifier, Segmenter
 from robust.plan.load import make_plan
+from robust.records import AuditedTask
 from robust.tasks.contract import Batch
 from robust.tasks.make import task_of
 from robust.tasks.segmentation import Segmentation
@@ -324,7 +324,7 @@ def hurt(value: float) -> Callable[[], Segmenter]:
         (same, lambda: pointwise(True), {}, "head"),
         (same, lambda: Segmenter(torch.nn.Conv2d(1, 5, 1), channels=1), {}, "5 outputs"),
         (same, lambda: Classifier(trained(28), channels=1), {}, "answers a class for each image"),
-        (same, pointwise, {"attacks": ["FAB"]}, "attacks one answer for an image"),
+        (same, pointwise, {"attacks": ["FAB"]}, "attacks one class for an image"),
         (same, pointwise, {"detectors": ["MaxSoftmax"], "reference": drawn(4)}, "detectors"),
         (same, pointwise, {"twin": pointwise()}, "twin"),
         (same, pointwise, {"scenarios": {"patch": [0.1]}}, "patch"),

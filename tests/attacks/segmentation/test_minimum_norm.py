@@ -83,12 +83,17 @@ def test_the_order_statistic_of_a_thousand() -> None:
 
 def test_the_bisection_only_shortens() -> None:
     cases = pointwise_cases(20, 5, channels=2)
-    before, after = (
-        NEAREST.distance(cases.attacked(ALMAProx(60, 0.7, balls), NEAREST), cases.x)
-        for balls in (0, 8)
+    searched, bisected = (
+        cases.attacked(ALMAProx(60, 0.7, balls), NEAREST, None) for balls in (0, 8)
     )
-    assert bool((after <= before).all())
-    assert float((after / before).median()) < 0.999
+    before, after = (NEAREST.distance(x_adv, cases.x) for x_adv in (searched, bisected))
+    wrong = [
+        (cases.predicted(z) != cases.y).flatten(1).double().mean(1) for z in (searched, bisected)
+    ]
+    reached = wrong[0] >= 0.7  # elsewhere the search has found nothing to shorten
+    assert int(reached.sum()) >= 15 and bool((wrong[1] >= 0.7).all())
+    assert bool((after <= before)[reached].all())
+    assert float((after / before)[reached].median()) < 0.999
 
 
 def test_the_proximity_operator() -> None:

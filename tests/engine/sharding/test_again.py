@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from robust.records.task import AuditedTask
 
 from attacks import FGSM, ThreatModel
 from robust.cases.case import Entry
@@ -15,7 +14,7 @@ from robust.engine.cells import Cell
 from robust.engine.run_memory import AGAIN, WORKERS
 from robust.engine.run_store import ChunkRows, CleanPrediction, Outcome, RunStore
 from robust.engine.sharding.again import chosen_chunks, compare, workers_of
-from robust.records import CellAgain, ComputedAgain, Workers
+from robust.records import AuditedTask, CellAgain, ComputedAgain, Workers
 from robust.tasks.segmentation import Segmentation
 from tests.tasks.questions import classification
 
