@@ -16,7 +16,7 @@ from attacks.losses import climb
 from robust.engine.cells import make_attacks
 from robust.engine.verified_attack import Recorder
 from robust.errors import InputError
-from robust.models import Classifier, choose_device, prepare
+from robust.models import Adapter, choose_device, prepare
 from robust.plan.spec import AttackSpec
 from robust.units import parse_eps
 
@@ -57,7 +57,7 @@ class TimedAttack:
 
     attack: Attack
     threat: ThreatModel
-    model: Classifier
+    model: Adapter
     x: Tensor
     """`(n, c, h, w)` on the model's device."""
     y: Tensor
@@ -68,7 +68,7 @@ class TimedAttack:
     def make(
         attack: Attack,
         threat: ThreatModel,
-        classifier: Classifier,
+        classifier: Adapter,
         batch: tuple[Tensor, Tensor],
         device: str,
         seed: int,

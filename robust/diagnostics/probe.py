@@ -53,7 +53,7 @@ def probe(audit: AuditSpec, session: Session) -> None:
     right = list(right_cases(store.clean(), session.cases.entries, session.task))
     if not right:
         return
-    progress(0, 1, "probing the classifier")
+    progress(0, 1, "probing the model")
     most = min(MAX_CASES, cases_at_once(store) or MAX_CASES)
     while most:
         try:
@@ -145,7 +145,7 @@ class _Probe:
         return sample_rows(self.session.cases.entries, rows, most, self.audit.seed)
 
     def _show(self, step: int, label: str) -> None:
-        self.session.progress(step, 5, f"probing the classifier: {label}")
+        self.session.progress(step, 5, f"probing the model: {label}")
 
 
 def _answers_alone(

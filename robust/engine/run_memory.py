@@ -256,4 +256,4 @@ WORKERS = Memo("workers", Workers)
 AGAIN = Memo("computed again", ComputedAgain)
 """By number of the chunk: what another worker found that computed it again."""
 PROBE = Memo("probe", Probed)
-"""Results of the probe of the classifier."""
+"""Results of the probe of the model."""

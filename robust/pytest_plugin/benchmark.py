@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from attacks import Attack
     from robust.benchmark.attack_speed import AttackSpeed, TimedAttack
-    from robust.models import Classifier
+    from robust.models import Adapter
 
 
 class AttackBenchmark:
@@ -27,7 +27,7 @@ class AttackBenchmark:
     def __call__(
         self,
         attack: str | Attack,
-        classifier: Classifier,
+        classifier: Adapter,
         x: Tensor,
         y: Tensor,
         *,

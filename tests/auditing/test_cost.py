@@ -60,7 +60,7 @@ def test_an_audit_announces_folder_cost_time_and_every_stage(tmp_path: Path) -> 
         "features of control images",
         "evaluating detectors",
         "adaptive attacks on detectors",
-        "probe of the classifier",
+        "probe of the model",
         "results by case, storage and intervals",
         "example images",
     ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from attacks import ATTACKS, Attack, AutoAttack, CarliniWagnerL2, MinimumNormEnsemble, Square
-from robust import Classifier, open_cases
+from robust import Classifier, Segmenter, open_cases
 from robust.demo import network
 from robust.pytest_plugin.benchmark import AttackBenchmark
 
@@ -37,16 +38,32 @@ def batch(request: pytest.FixtureRequest) -> tuple[Classifier, torch.Tensor, tor
     return classifier, x, y
 
 
+@pytest.fixture(scope="module")
+def outlines(request: pytest.FixtureRequest) -> tuple[Segmenter, torch.Tensor, torch.Tensor]:
+    """A network of two convolutions that outlines a lesion, and phantoms with masks."""
+    count = 2 if request.config.getoption("benchmark_disable") else 16
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        parts = nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 2, 3, padding=1)
+        segmenter = Segmenter(nn.Sequential(*parts), channels=3, head="softmax")
+    cases = open_cases("phantom:lesion", count=count, pixels=64)
+    x = torch.stack([case.image for case in cases])
+    return segmenter, x, torch.stack([case.mask.long() for case in cases])
+
+
 @pytest.mark.parametrize("name", sorted(ATTACKS))
 def test_attack(
     attack_benchmark: AttackBenchmark,
     batch: tuple[Classifier, torch.Tensor, torch.Tensor],
+    outlines: tuple[Segmenter, torch.Tensor, torch.Tensor],
     name: str,
 ) -> None:
     attack = SHORTER.get(name) or ATTACKS[name]()
-    eps = None if attack.minimum_norm else "1/255"
-    speed = attack_benchmark(attack, *batch, eps=eps, rounds=5)
-    assert speed.cases == len(batch[1]) and speed.seconds > 0
+    norm = "Linf" if "Linf" in attack.norms else attack.norms[0]
+    eps = None if attack.minimum_norm else "1/255" if norm == "Linf" else 0.5
+    own = outlines if attack.traits.dense_only else batch
+    speed = attack_benchmark(attack, *own, norm=norm, eps=eps, rounds=5)
+    assert speed.cases == len(own[1]) and speed.seconds > 0
     # It may not make more passes than it owns to: plans and progress bars count on that.
     assert speed.forward <= attack.passes
     assert speed.backward <= speed.forward

@@ -84,7 +84,7 @@ PHASES = {
     "adversarial patch": "scenarios",
     "transfer attack": "scenarios",
     "probe finished": "report",
-    "probe of the classifier": "probe",
+    "probe of the model": "probe",
     "probing": "probe",
     "adaptive attack": "adaptive",
     "evaluating": "detectors",

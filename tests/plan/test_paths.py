@@ -76,7 +76,7 @@ def test_the_surrogate_is_looked_for_too(tmp_path: Path) -> None:
     plan = make_plan({"data": {"path": "phantom:fundus"}, "scenarios": {"surrogate": other}})
     with pytest.raises(InputError, match=r"no such weights file: .*no\.pth"):
         check_paths(plan)
-    with pytest.raises(InputError, match="'lung'; did you mean lungs\? there are: chest_xray"):
+    with pytest.raises(InputError, match=r"'lung'; did you mean lungs\? there are: chest_xray"):
         check_paths(make_plan({"data": {"path": "phantom:lung"}}))
 
 

@@ -137,7 +137,7 @@ def test_a_run_beside_itself_and_beside_a_better_one(run: Path, tmp_path: Path) 
     report, other = (Report.load(path / "report.json") for path in (run, tmp_path))
     changes = {(c.score, c.condition): c for c in found.changes}
     assert {score for score, _ in changes} == {
-        *("still outlined well", "outlined well", "mean Dice, in %"),
+        *("still outlined well", "outlined well", "mean Dice, in %", "median Dice, in %"),
         *("Dice of ring, in %", "Dice of core, in %"),
     }
     dice = changes["mean Dice, in %", "clean"]
@@ -145,6 +145,10 @@ def test_a_run_beside_itself_and_beside_a_better_one(run: Path, tmp_path: Path) 
         assert mine.value == pytest.approx(theirs.value, abs=1e-8)
         assert mine.interval == pytest.approx(theirs.interval, abs=1e-7)
     assert dice.difference.value == pytest.approx(other.clean.dice.value - report.clean.dice.value)
+    median = changes["median Dice, in %", "clean"].difference
+    assert abs(median.value - dice.difference.value) < 0.2
+    assert median.interval is not None and dice.difference.interval is not None
+    assert np.ptp(median.interval) < np.ptp(dice.difference.interval)
     for row, new in zip(report.worst_cases, other.worst_cases, strict=True):
         condition = f"worst case, L∞ {0.03 if row.eps == 0.03 else 0.09}"
         for score, wanted in (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from robust.errors import InputError
-from robust.metrics.arrays import Places
+from robust.metrics.arrays import Array, Mask, Places
 from robust.metrics.by_group import ByGroup
 from robust.metrics.outlines.scorer import OutlineStandard
 from robust.metrics.paired import Paired
@@ -278,9 +278,8 @@ class _Pair:
     ) -> Iterator[Change]:
         for score in self._judge.scores((old, new)):
             sides = list(zip(score.values, score.masks, strict=True))
-            take = self._single.rate if score.share else self._single.mean
-            before, after = (take(values, mask) for values, mask in sides)
-            difference = self._paired.difference(*sides)
+            before, after = (self._estimate(values, mask, score.kind) for values, mask in sides)
+            difference = self._difference(sides, score.kind)
             if before is not None and after is not None and difference is not None:
                 (a, in_a), (b, in_b) = sides
                 equal = bool((in_a == in_b).all() and (a == b)[in_a].all())
@@ -288,6 +287,20 @@ class _Pair:
                 yield Change(
                     score.name, condition, before, after, difference, overall, equal, *void
                 )
+
+    def _estimate(self, values: Array | Mask, mask: Mask, kind: str) -> Estimate | None:
+        if kind == "share":
+            return self._single.rate(values, mask)
+        return (
+            self._single.mean(values, mask) if kind == "mean" else self._single.median(values, mask)
+        )
+
+    def _difference(self, sides: Sequence[tuple[Array | Mask, Mask]], kind: str) -> Estimate | None:
+        (old, in_old), (new, in_new) = sides
+        if kind == "median":
+            change = np.asarray(new, np.float64) - np.asarray(old, np.float64)
+            return self._single.median(change, in_old & in_new)
+        return self._paired.difference((old, in_old), (new, in_new))
 
     def _void(self) -> tuple[str, str]:
         """Which warnings void a gain and a loss under attack."""

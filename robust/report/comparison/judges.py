@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -28,8 +28,9 @@ class ComparedScore:
     """Each `(n,)`, in [0, 1]."""
     masks: Sequence[Mask]
     """The cases that count, `(n,)` each."""
-    share: bool = True
-    """Whether each value is 0 or 1."""
+    kind: Literal["share", "mean", "median"] = "share"
+    """`share` of values that are 0 or 1; `mean` of others; or `median`, whose difference is the
+    median of the cases' own differences."""
 
 
 class Judge(Protocol):
@@ -116,12 +117,15 @@ class OutlineJudge:
         counted = [side.countable for side in sides]
         yield ComparedScore("still outlined well", well, [side.evaluated for side in sides])
         yield ComparedScore("outlined well", well, counted)
-        yield ComparedScore("mean Dice, in %", [one.case_dice for one in kept], counted, False)
+        case_dice = [one.case_dice for one in kept]
+        yield ComparedScore("mean Dice, in %", case_dice, counted, "mean")
+        # The interval of a mean allows for patients unlike all others, and is wide; this is not.
+        yield ComparedScore("median Dice, in %", case_dice, counted, "median")
         if len(self.structures) > 1:
             for place, name in enumerate(self.structures):
                 dice = [one.dice[:, place] for one in kept]
                 known = [mask & ~np.isnan(d) for mask, d in zip(counted, dice, strict=True)]
-                yield ComparedScore(f"Dice of {short(name)}, in %", dice, known, False)
+                yield ComparedScore(f"Dice of {short(name)}, in %", dice, known, "mean")
 
 
 CLEAN_SCORES = ("accuracy", "outlined well")

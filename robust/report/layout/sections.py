@@ -97,6 +97,9 @@ def visibility_blocks(report: Report) -> tuple[Block, ...]:
 
 def results_blocks(report: Report) -> tuple[Block, ...]:
     """All scores, and how difficult each attack finds the model."""
+    reached = any(one.eps is not None for one in report.difficulty)
+    if report.task.is_segmentation and not reached:  # the measure is one of classifiers
+        return _with_note(results_table(report))
     return *_with_note(results_table(report)), TablesBlock((difficulty_table(report),))
 
 

@@ -79,7 +79,7 @@ def attack_sentences(report: Report) -> list[str]:
     if last is not first and last.eps is not None and success[0] < 1:
         effect += f"; with {size_text(last.eps, last.norm)}, {_amount(last)}"
         shown, when = first, "With the smaller change"
-        if success[0] == 0 < success[-1]:
+        if success[0] == 0 < success[-1] or report.task.is_segmentation:
             shown, when = last, "With the larger change"
     sentences.append(f"Of 100 {said.attacked(report)}, {effect}.")
     if errors := said.errors(report, shown, when):
@@ -175,7 +175,7 @@ def _strongest(report: Report, row: AttackResult) -> tuple[str, ...]:
     if row.kind != "exact":
         return ()
     left = {
-        r.attack: r.scores.robust_accuracy.value
+        r.attack: (r.scores.robust_accuracy.value, r.scores.dice.value if r.scores.dice else 0.0)
         for r in _same_threat(report, row)
         if r.scores.robust_accuracy is not None
     }
