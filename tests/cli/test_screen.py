@@ -266,6 +266,7 @@ def write_trained(folder: Path) -> None:
     (folder / "plan.toml").write_text(f'[model]\nfolder = "."\n{data}', encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_guard_of_a_trained_folder(robust: Robust) -> None:
     """Fitted by the folder or by a plan that names it, screened in every way, moved, reported on."""
     write_trained(Path("trained"))

@@ -261,6 +261,7 @@ def test_a_sound_model_that_saturates_raises_no_flag() -> None:
     assert max(row.saturated for row in report.rows) > 20 and names(report) == set()
 
 
+@pytest.mark.slow
 def test_chance_gives_usual_attacks_no_lead_over_the_ensemble() -> None:
     """Of many single passes some are misread by luck: a prediction is the mean of several."""
     attacks = ["FGSM", "BIM", "PGD", "MarginPGD", AutoAttack(steps=25, queries=300)]

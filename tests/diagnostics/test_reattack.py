@@ -132,6 +132,7 @@ def flags(made: nn.Module, attacks: list[Attack]) -> set[str]:
     return {flag.name for flag in report.flags}
 
 
+@pytest.mark.slow
 def test_a_black_box_of_the_plan_feeds_the_flag(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gradients point the wrong way, and the probe's own black box has one query."""
     monkeypatch.setattr("robust.diagnostics.reattack.QUERIES", 1)

@@ -35,6 +35,7 @@ def test_console_examples(in_demo: Path) -> None:
     assert list((in_demo / "adversarial").glob("*.png"))
 
 
+@pytest.mark.slow
 def test_the_plan_of_the_demonstration_says_how_to_repeat_it(in_demo: Path) -> None:
     text = (in_demo / "demo-report/plan.toml").read_text(encoding="utf-8")
     (line,) = re.findall(r"Repeat it with: (.*)$", text, flags=re.MULTILINE)

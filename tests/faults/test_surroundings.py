@@ -79,6 +79,7 @@ def test_files_may_not_grow_much(
     limited(commands, calm, inputs("short"), {"RLIMIT_FSIZE": kilobytes << 10})
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("more", [8])
 def test_little_memory(

@@ -187,6 +187,7 @@ def test_an_audit_with_everything_on(world: World) -> None:
     nothing(world.found(out))
 
 
+@pytest.mark.slow
 def test_shards(world: World) -> None:
     plan, out = world.plan(world.mark("data"), FULL), world.out("shards")
     for part in ("1/2", "2/2"):

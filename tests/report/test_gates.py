@@ -419,6 +419,7 @@ def test_everyone_is_told_the_same(mixed: Report) -> None:
     assert check_junit(junit("t", judge_gates(passed))) == []
 
 
+@pytest.mark.slow
 def test_hostile_names_stay_text() -> None:
     names = list(NAMES.values())
     wanted = dict.fromkeys(names, 0.6)
@@ -445,6 +446,7 @@ FAILS = PASSES + "robust_accuracy = { '2/255' = 0.99 }\n"
 GATED = ("audit", "plan.toml", "--out", "run", "--gate")
 
 
+@pytest.mark.slow
 def test_exit_codes_as_a_pipeline_meets_them(here: Path, robust: Robust) -> None:  # noqa: F811
     write_plan(top=FAILS, data={"path": "phantom:chest_xray", "count": 24, "pixels": 28})
     summary = here / "summary.md"

@@ -53,6 +53,7 @@ def test_more_questions_find_more(found: tuple[Scenario, ...]) -> None:
     assert few.fooled.value < many.fooled.value
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cut_short_ends_with_the_same_figures(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -182,6 +182,7 @@ def program(folder: Path) -> Path:
     return folder / "twin.pt"
 
 
+@pytest.mark.slow
 def test_a_plan_its_shards_and_its_report(tmp_path: Path) -> None:
     torch.save(trained(28).state_dict(), tmp_path / "weights.pth")
     model = {"factory": "tests.engine.nets:small", "weights": str(tmp_path / "weights.pth")}

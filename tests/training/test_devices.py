@@ -37,7 +37,8 @@ class Kill(Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("hard", [None, pytest.param("trades", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("hard", [None, "trades"])
 def test_two_processes_end_where_one_does(hard: str | None, tmp_path: Path) -> None:
     """Weights and every figure on val, to rounding: no case is left out, none counts twice."""
     tables = {"adversarial": {"method": hard, "eps": 0.01, "steps": 2}} if hard else {}

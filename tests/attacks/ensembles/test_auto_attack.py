@@ -67,6 +67,7 @@ def test_the_same_verdict_for_a_part_of_the_passes(norm: str, eps: float) -> Non
     assert counted.passes < in_full.passes / 2.5
 
 
+@pytest.mark.slow
 def test_a_black_box_that_is_ahead_of_the_gradients_goes_on() -> None:
     """Where gradients are masked, Square keeps its budget, and the verdict stays."""
     model, x, y = patterns()

@@ -120,6 +120,7 @@ def test_none_comes_unasked_or_without_a_bound() -> None:
         assert detection is not None and detection.adaptive == ()
 
 
+@pytest.mark.slow
 def test_none_comes_where_a_detector_could_not_be_fitted() -> None:
     """The key attack is not among those that heads may be fitted on."""
     options: dict[str, Any] = {"attacks": ["FGSM", "PGD"], "detectors": ["Mahalanobis", "Energy"]}
