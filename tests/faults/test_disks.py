@@ -63,6 +63,7 @@ def test_a_disk_without_room_for_more_files(
     fill_and_go_on(commands, calm, inputs("full"), f"size=64m,nr_inodes={nodes}")
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_when_the_report_is_written(
     commands: Warm, calm: Calm, inputs: Callable[[str], Path]
 ) -> None:

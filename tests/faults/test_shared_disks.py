@@ -59,6 +59,7 @@ def kills(
     resumed(commands, folder, calm, **options)
 
 
+@pytest.mark.slow
 @needs_filter
 def test_kills_where_there_is_no_log(
     commands: Warm, calm: Calm, inputs: Callable[[str], Path]

@@ -113,6 +113,7 @@ def test_a_run_that_was_moved(commands: Warm, calm: Calm, inputs: Callable[[str]
     assert chunks <= kept and memos.items() <= remembered.items()
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(commands: Warm, calm: Calm, inputs: Callable[[str], Path]) -> None:
     folder = inputs("both")
     first = commands.start(folder, *AUDIT)
