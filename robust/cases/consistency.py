@@ -45,7 +45,12 @@ def check_outputs(
         raise InputError(
             f"{model} has {logits.shape[1]} outputs, the data {count} classes{names}; {remedy}"
         )
-    bad = ~torch.isfinite(logits).all(1)
+    check_finite(logits, model, ids)
+
+
+def check_finite(logits: Tensor, model: str = "the model", ids: Sequence[str] = ()) -> None:
+    """InputError where logits `(n, ...)` are not finite; `ids` are those of the n cases."""
+    bad = ~torch.isfinite(logits).flatten(1).all(1)
     if bad.any():
         first = f", {ids[int(bad.nonzero()[0])]} first" if ids else ""
         raise InputError(

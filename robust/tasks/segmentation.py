@@ -14,10 +14,11 @@ from torch import Tensor
 from attacks import Attack, AttackFunction
 from attacks.dense import IGNORE
 from robust.cases.case import NOT_OUTLINED, Case, Cases, Entry
+from robust.cases.consistency import check_finite
 from robust.errors import InputError, did_you_mean
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.by_group import ByGroup
-from robust.metrics.outlines.kept import KeptScores
+from robust.metrics.outlines.kept import KeptScores, mean_of_structures
 from robust.metrics.outlines.scorer import ROUNDING, OutlineScorer, OutlineStandard
 from robust.metrics.outlines.scores import kept_scores
 from robust.metrics.scores import Condition
@@ -65,8 +66,7 @@ class Segmentation:
 
     def labels(self, cases: Sequence[Case], like: Tensor) -> Tensor:
         """int64; `IGNORE` where a mask does not count, and in structures that do not count."""
-        masks = torch.stack([_mask_of(case) for case in cases]).to(like.device)
-        return self._as_labels(masks)
+        return self._as_labels([_mask_of(case) for case in cases], like)
 
     def check(self, logits: Tensor, cases: Sequence[Case]) -> None:
         """InputError for logits of another size than the masks, or not one for each class."""
@@ -83,13 +83,7 @@ class Segmentation:
                 f"{len(self.classes)} {kind} ({', '.join(self.classes)}); choose the mask column, "
                 f"classes or head so that both agree"
             )
-        bad = ~logits.isfinite().flatten(1).all(1)
-        if bool(bad.any()):
-            first = cases[int(bad.nonzero()[0])].id
-            raise InputError(
-                f"the model gives NaN or infinite logits on {int(bad.sum())} of {len(logits)} "
-                f"images, {first} first; check its weights, mean and std"
-            )
+        check_finite(logits, ids=[case.id for case in cases])
         for case in cases:
             self._check_case(case, space)
 
@@ -159,8 +153,7 @@ class Segmentation:
         if self.goal == "error":
             return None
         if self.goal == "mask":
-            masks = [_mask_of(case, target=True) for case in batch.cases]
-            return self._as_labels(torch.stack(masks).to(batch.x.device))
+            return self._as_labels([_mask_of(c, target=True) for c in batch.cases], batch.x)
         return torch.stack([self._target(y) for y in batch.y])
 
     def any_error(self) -> Segmentation:
@@ -174,21 +167,16 @@ class Segmentation:
     def success(self, logits: Tensor, batch: Batch) -> Tensor:
         """Whether logits reach the goal: `(n,)` bool; NaN or infinite ones never do."""
         predicted = self._predicted(logits)
-        found, true, both = self._volumes(predicted, batch.y)
+        found, true, _ = self._volumes(predicted, batch.y)
         if self.goal == "error":
-            dice = torch.where(found + true > 0, 2 * both / (found + true).clamp_min(1), torch.nan)
-            case = torch.where(dice.isnan().all(1), 1.0, dice.nanmean(1))
-            clean = torch.from_numpy(KeptScores(batch.kept.cpu().numpy()).case_dice).to(case)
-            low = case < self.record.dice - ROUNDING
-            reached = low | (clean - case > self.record.drop + ROUNDING)
+            clean = KeptScores(batch.kept.cpu().numpy()).case_dice
+            well = self.standard.met(self._case_dice(predicted, batch.y), clean)
+            reached = torch.from_numpy(~well).to(logits.device)
         elif self.goal == "mask":
             target = self.targets(batch)
             assert target is not None
-            wished = self._volumes(predicted, target)
-            agreement = 2 * wished[2] / (wished[0] + wished[1]).clamp_min(1)
-            counts = wished[0] + wished[1] > 0
-            agreement = torch.where(counts, agreement, torch.nan).nanmean(1).nan_to_num(1.0)
-            reached = agreement >= self.record.dice - ROUNDING
+            agreement = self._case_dice(predicted, target)
+            reached = torch.from_numpy(agreement >= self.record.dice - ROUNDING).to(logits.device)
         elif self.goal == "miss":
             reached = ((true == 0) | (found == 0)).all(1) & (true > 0).any(1)
         elif self.goal == "false alarm":
@@ -236,6 +224,12 @@ class Segmentation:
         sizes = (one.flatten(2).sum(2).double() for one in (found, true, found & true))
         return tuple(sizes)  # type: ignore[return-value]
 
+    def _case_dice(self, predicted: Tensor, labels: Tensor) -> Array:
+        """Dice of each case with labels `(n,)`."""
+        found, true, both = (one.cpu().numpy() for one in self._volumes(predicted, labels))
+        with np.errstate(invalid="ignore"):  # 0/0 has no score
+            return mean_of_structures(2 * both / (found + true))
+
     def _scores(self, predicted: npt.NDArray[np.uint8], case: Case) -> Array:
         target = None if case.target_mask is None else self._counted(case.target_mask).numpy()
         return kept_scores(
@@ -264,15 +258,8 @@ class Segmentation:
         first = 0 if self.record.overlapping else 1
         return [k for k in range(first, len(self.classes)) if k not in self.numbers]
 
-    def _as_labels(self, masks: Tensor) -> Tensor:
-        y = masks.long()
-        y[masks == NOT_OUTLINED] = IGNORE
-        for number in self._others:
-            if self.record.overlapping:
-                y[:, number] = IGNORE
-            else:
-                y[y == number] = IGNORE
-        return y
+    def _as_labels(self, masks: Sequence[Tensor], like: Tensor) -> Tensor:
+        return outline_labels(torch.stack([self._counted(mask) for mask in masks]).to(like.device))
 
     def _target(self, y: Tensor) -> Tensor:
         """The mask of one case that a goal is reached with: a label without the batch axis."""
@@ -285,9 +272,7 @@ class Segmentation:
     def _without(self, y: Tensor) -> Tensor:
         if self.record.overlapping:
             y = y.clone()
-            y[list(self.numbers)] = torch.where(
-                y[list(self.numbers)] == 1, 0, y[list(self.numbers)]
-            )
+            y[list(self.numbers)] = y[list(self.numbers)].clamp_max(0)
             return y
         own = torch.isin(y, torch.tensor(self.numbers, device=y.device))
         return torch.where(own, 0, y)
@@ -350,6 +335,11 @@ class Segmentation:
                 f"goal 'mask' needs the mask to reach, and {case.id} has none; name its column: "
                 f"target_mask = ... in [data]"
             )
+
+
+def outline_labels(masks: Tensor) -> Tensor:
+    """Masks as in `Case.mask` as attacks see them: int64, `IGNORE` where a mask does not count."""
+    return masks.long().masked_fill_(masks == NOT_OUTLINED, IGNORE)
 
 
 def segmentation_of(plan: Plan, cases: Cases, record: AuditedTask | None = None) -> Segmentation:

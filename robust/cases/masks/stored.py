@@ -8,11 +8,10 @@ from typing import Any
 import numpy.typing as npt
 
 from robust.cases.volumes.grid import Grid
+from robust.metrics.outlines.kept import NOT_OUTLINED as NOT_OUTLINED
 
 BACKGROUND = "background"
 """Class 0 of masks in which a pixel belongs to one class."""
-NOT_OUTLINED = 255
-"""Value of pixels in a mask that do not count."""
 
 
 @dataclass(frozen=True)

@@ -434,20 +434,28 @@ class LabelTable:
         findings = options.findings if finding is None else None
         if labels.finding and findings is None:
             findings = labels.classes[1:]  # whatever the two are called
+        return replace(
+            self._cases("a folder of images with a table", notes, labels.classes, entries),
+            findings=finding_indices(labels.classes, findings, in_order=labels.in_order),
+        )
+
+    def _cases(
+        self, what: str, notes: Sequence[str], classes: tuple[str, ...], entries: Sequence[Entry]
+    ) -> Cases:
+        """What labels and masks have alike."""
         return Cases(
             # Neither the folder's name nor the filter's text, which may hold a patient's name.
-            source="; ".join([f"a folder of images with a table{self._filtered}", *notes]),
-            classes=labels.classes,
+            source="; ".join([f"{what}{self._filtered}", *notes]),
+            classes=classes,
             entries=tuple(entries),
             read=self._reader(),
-            findings=finding_indices(labels.classes, findings, in_order=labels.in_order),
-            grouped=options.group != "none",
+            grouped=self.options.group != "none",
             split=self.split,
             noun=self._noun,
             showable=not self._maker.dicom,
             digest=digest_of_file,
             notes=self._maker.notes,
-            spacing=options.spacing,
+            spacing=self.options.spacing,
         )
 
     def _outlined(self, columns: MaskColumns) -> Cases:
@@ -479,26 +487,13 @@ class LabelTable:
             ]
         if not entries:
             raise InputError(f"{self.name}: no image of split {self.split} has a mask; fill it in")
-        return Cases(
-            source="; ".join(
-                [
-                    f"a folder of images with masks in a table{self._filtered}",
-                    *self._notes,
-                    *([f"{left_out} images without a mask left out"] if left_out else []),
-                ]
-            ),
-            classes=form.classes,
-            entries=tuple(entries),
-            read=self._reader(),
-            grouped=options.group != "none",
-            split=self.split,
-            noun=self._noun,
-            showable=not self._maker.dicom,
-            digest=digest_of_file,
-            notes=self._maker.notes,
+        notes = [*self._notes]
+        if left_out:
+            notes.append(f"{left_out} images without a mask left out")
+        return replace(
+            self._cases("a folder of images with masks in a table", notes, form.classes, entries),
             outlines="overlapping" if form.overlapping else "exclusive",
             read_mask=form.read,
-            spacing=options.spacing,
         )
 
     @cached_property

@@ -12,6 +12,8 @@ import numpy as np
 
 from robust.metrics.arrays import Array
 
+NOT_OUTLINED = 255
+"""Value of pixels in a mask that do not count."""
 COLUMNS = (
     "dice",
     "iou",

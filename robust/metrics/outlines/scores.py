@@ -17,11 +17,9 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from robust.metrics.arrays import Array, Mask
-from robust.metrics.outlines.kept import mean_of_structures
+from robust.metrics.outlines.kept import NOT_OUTLINED, mean_of_structures
 
 PERCENTILE = 95
-NOT_OUTLINED = 255
-"""Of masks: pixels that do not count."""
 
 Numbers = npt.NDArray[np.integer] | Mask
 """Class numbers `(*space)`, or 0 and 1 for each structure `(k, *space)`."""

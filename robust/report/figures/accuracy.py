@@ -111,16 +111,8 @@ def _robust_accuracy(report: Report, norm: str, worst: Sequence[AttackResult]) -
         if row.norm == norm and row.eps in places and row.same_as is None:
             attacks.setdefault(row.attack, []).append(row)
     for i, (name, rows) in enumerate(list(attacks.items())[:MOST_LINES]):
-        axes.plot(
-            [places[row.eps] for row in rows if row.scores.robust_accuracy],
-            [100 * e.value for row in rows if (e := row.scores.robust_accuracy)],
-            label=legend_name(name),
-            color=COLOURS[i % len(COLOURS)],
-            linestyle=STYLES[i % len(STYLES)],
-            marker=MARKERS[i % len(MARKERS)],
-            markersize=5,
-            linewidth=1.5,
-        )
+        known = [(places[row.eps], e) for row in rows if (e := row.scores.robust_accuracy)]
+        _part(axes, i, name, known)
     add_legend(axes)
     return figure
 
@@ -192,16 +184,7 @@ def _dice(clean: AttackResult, norm: str, worst: Sequence[AttackResult]) -> Figu
     structures = list(clean.scores.outlines) if len(clean.scores.outlines) > 1 else []
     for i, name in enumerate(structures[:MOST_LINES]):
         known = [(x, e) for x in places if (e := _structure_dice(rows[x], name)) is not None]
-        axes.plot(
-            [x for x, _ in known],
-            [100 * e.value for _, e in known],
-            label=legend_name(name),
-            color=COLOURS[i % len(COLOURS)],
-            linestyle=STYLES[i % len(STYLES)],
-            marker=MARKERS[i % len(MARKERS)],
-            markersize=5,
-            linewidth=1.5,
-        )
+        _part(axes, i, name, known)
     add_legend(axes)
     return figure
 
@@ -244,6 +227,20 @@ def _line(
         axes.vlines(spots, *_band([e for _, e in known]), color=band, linewidth=6, alpha=0.35)
         style.setdefault("marker", "o")
     axes.plot(spots, [100 * e.value for _, e in known], **style)  # type: ignore[arg-type]
+
+
+def _part(axes: Axes, i: int, name: str, known: Sequence[tuple[int, Estimate]]) -> None:
+    """The thin line of attack or structure number i, in percent, without a band."""
+    axes.plot(
+        [x for x, _ in known],
+        [100 * e.value for _, e in known],
+        label=legend_name(name),
+        color=COLOURS[i % len(COLOURS)],
+        linestyle=STYLES[i % len(STYLES)],
+        marker=MARKERS[i % len(MARKERS)],
+        markersize=5,
+        linewidth=1.5,
+    )
 
 
 def _band(estimates: Sequence[Estimate]) -> tuple[list[float], list[float]]:

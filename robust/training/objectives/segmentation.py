@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from attacks.dense import IGNORE, hard_dice, overlapping
+from attacks.dense import hard_dice, overlapping
 from attacks.losses import cross_entropy_dice
-from robust.cases.case import NOT_OUTLINED
 from robust.models.adapter import Adapter
 from robust.models.segmentation.segmenter import Segmenter
+from robust.tasks.segmentation import outline_labels
 from robust.training.objectives.contract import Objective
 
 
@@ -31,7 +31,7 @@ class OutlineObjective(Objective):
 
     def labels(self, y: Tensor) -> Tensor:
         """int64, `IGNORE` where a mask does not count."""
-        return y.long().masked_fill_(y == NOT_OUTLINED, IGNORE)
+        return outline_labels(y)
 
     def loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """The mean over cases of 1 - soft Dice plus the mean cross-entropy of the pixels."""
