@@ -12,7 +12,16 @@ from robust.cases.duplicates.merging import MergedGroups
 from robust.models.acceleration.accelerate import Acceleration
 from robust.models.acceleration.memory import BatchSize
 from robust.plan.machines import Shard
-from robust.records import ComputedAgain, Detection, FormatProof, Scenario, Twin, Workers
+from robust.records import (
+    CertifiedAccuracy,
+    ComputedAgain,
+    CorruptionResult,
+    Detection,
+    FormatProof,
+    Scenario,
+    Twin,
+    Workers,
+)
 from robust.records.from_plain import record_from
 from robust.records.inputs import AuditedTask
 from robust.records.probe import Probed
@@ -161,6 +170,54 @@ class FinishedTwin:
 
 
 @dataclass(frozen=True)
+class CertifiedCases:
+    """What one certificate proves of some cases; one entry a case."""
+
+    predicted: list[int]
+    """Class that the certified function predicts; -1 where it abstains or failed."""
+    radius: list[float]
+    """Proven radius around the predicted class, right or wrong; 0 where nothing is proven."""
+    failed: list[str]
+    """Why the certificate broke off, or an empty text."""
+
+
+@dataclass(frozen=True)
+class SmoothedAttack:
+    """An attack on a smoothed classifier at one eps; one entry a case."""
+
+    distance: list[float | None]
+    """L2 distance of an image that the smoothed classifier reads otherwise; None: none found."""
+
+
+@dataclass(frozen=True)
+class FinishedCertificates:
+    """All certificates of a plan, once the last of them is finished."""
+
+    certificates: tuple[CertifiedAccuracy, ...]
+
+
+@dataclass(frozen=True)
+class CorruptedCases:
+    """Some cases under one kind of corruption at one severity; one entry a case."""
+
+    kept: list[list[float]]
+    """What the task keeps of each prediction."""
+    reference: list[list[float]]
+    """The same of the reference model; empty without one."""
+    l2: list[float]
+    """Distance from the clean image in L2."""
+    linf: list[float]
+    """Distance from the clean image in L-infinity."""
+
+
+@dataclass(frozen=True)
+class FinishedCorruptions:
+    """The corruptions of a plan."""
+
+    corruptions: CorruptionResult
+
+
+@dataclass(frozen=True)
 class FeatureCopies:
     """Near copies in feature space, beyond those that the images themselves show; all by row."""
 
@@ -255,5 +312,17 @@ WORKERS = Memo("workers", Workers)
 """Who attacked the cases, without what they computed again."""
 AGAIN = Memo("computed again", ComputedAgain)
 """By number of the chunk: what another worker found that computed it again."""
+CERTIFIED = Memo("certified", CertifiedCases)
+"""By certificate and number of the batch of cases."""
+SMOOTHED_ATTACK = Memo("attack on the smoothed classifier", SmoothedAttack)
+"""By certificate, eps and number of the batch of cases."""
+CERTIFICATES = Memo("certificates", FinishedCertificates)
+"""Every certificate, in the order of the plan; there once all are finished."""
+CORRUPTED = Memo("corrupted", CorruptedCases)
+"""By kind, severity and number of the batch of cases; kind `none` is the clean image."""
+CORRUPTIONS = Memo("corruptions", FinishedCorruptions)
+"""The whole result; there once it is finished."""
+CORRUPTION_REFERENCE_OUTPUTS = Memo("corruption reference outputs", list[list[float]])
+"""As `SURROGATE_OUTPUTS`, of the reference model of corruptions."""
 PROBE = Memo("probe", Probed)
 """Results of the probe of the model."""

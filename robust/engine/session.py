@@ -22,6 +22,7 @@ from robust.engine.run_memory import (
     ASKED,
     BEGAN,
     CASE_SET,
+    CORRUPTION_REFERENCE_OUTPUTS,
     FORMAT_PROOF,
     HEAD,
     MERGED_GROUPS,
@@ -65,11 +66,17 @@ class RunInputs:
     """Another model, on which the images of the transfer attack are made."""
     twin: Adapter | None = None
     """The version of the classifier that is deployed."""
+    corruption_reference: Adapter | None = None
+    """Another model, whose errors on corrupted images BE and rBE are relative to."""
 
     @property
     def others(self) -> dict[str, Adapter]:
         """The models beside the audited one, by what they are called."""
-        known = {"surrogate": self.surrogate, "twin": self.twin}
+        known = {
+            "surrogate": self.surrogate,
+            "twin": self.twin,
+            "reference of corruptions": self.corruption_reference,
+        }
         return {name: other for name, other in known.items() if other is not None}
 
 
@@ -88,6 +95,8 @@ class Session:
     surrogate: Adapter | None
     """Prepared; the transfer attack recognises its head on the cases that it attacks."""
     twin: Adapter | None
+    """Prepared; its head is recognised where it is compared."""
+    corruption_reference: Adapter | None
     """Prepared; its head is recognised where it is compared."""
     progress: Progress
 
@@ -133,7 +142,12 @@ def start_session(
     if runner.has_predicted_all():
         merged = store.memo(MERGED_GROUPS, lambda: _copies(cases, store))
         runner.cases = merged.applied(runner.cases)
-    for name, memo in (("surrogate", SURROGATE_OUTPUTS), ("twin", TWIN_OUTPUTS)):
+    outputs = {
+        "surrogate": SURROGATE_OUTPUTS,
+        "twin": TWIN_OUTPUTS,
+        "reference of corruptions": CORRUPTION_REFERENCE_OUTPUTS,
+    }
+    for name, memo in outputs.items():
         if name in others and chunks is None:
             _prove_other(others[name], runner.cases, store, name)
             remember_outputs(others[name], runner.cases, store, memo, name)
@@ -152,6 +166,7 @@ def start_session(
         provenance=provenance,
         surrogate=others.get("surrogate"),
         twin=others.get("twin"),
+        corruption_reference=others.get("reference of corruptions"),
         progress=options.progress,
     )
 

@@ -448,6 +448,47 @@ class ScenariosSpec(PlanTable):
     stratified by class and group."""
 
 
+class CertificateSpec(BaseModel):
+    """`[[certificates]]`: one certificate by name and its own parameters."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+    """Name of the certificate, as `robust list certificates` prints it."""
+    eps: tuple[Eps, ...] | None = None
+    """Radii at which certified accuracy is reported, in the certificate's norm and in [0, 1] units
+    of the displayed image. Default: the sizes of the attacks in that norm, else, of smoothing,
+    quarters of sigma up to the largest radius that it can prove."""
+    cases: int = Field(default=200, ge=1)
+    """Maximum number of cases, drawn from those that the goal applies to, right or wrong,
+    stratified by class and group."""
+    label: str | None = None
+    """Its name in the report, needed where one certificate is listed twice. Default: `name`."""
+
+    def fields(self) -> dict[str, Any]:
+        """The certificate's own parameters."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class CorruptionsSpec(PlanTable):
+    """`[corruptions]`: what acquisition, storage and movement do to images; the empty table will
+    do.
+    """
+
+    modality: str | None = None
+    """Modality whose corruptions are applied, as `robust list corruptions` prints them, such as
+    `chest X-ray`. Default: what the data are called, where that is a modality."""
+    kinds: tuple[str, ...] = ()
+    """Names of corruptions, `medmnist-c` for all that MedMNIST-C defines of the modality, `scanner`
+    for all that its scanners do. Default: both."""
+    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = (1, 2, 3, 4, 5)
+    """Severities, from 1, mild, to 5."""
+    cases: int = Field(default=1000, ge=2)
+    """Maximum number of cases, drawn from all, right or wrong, stratified by class and group."""
+    reference: ModelSpec | None = None
+    """Another model for the same task, whose errors BE and rBE are relative to. Default: none."""
+
+
 class DoubtsSpec(PlanTable):
     """`[doubts]`: what the audit checks beyond its results; nothing here changes a number."""
 
@@ -519,6 +560,10 @@ class Plan(PlanTable):
     """`[detection]`: how detectors are evaluated."""
     scenarios: ScenariosSpec = ScenariosSpec()
     """`[scenarios]`: attackers with less knowledge."""
+    certificates: tuple[CertificateSpec, ...] = ()
+    """`[[certificates]]`: a table for each certificate. Default: none."""
+    corruptions: CorruptionsSpec | None = None
+    """`[corruptions]`: errors on corrupted images. Default: none are made."""
     doubts: DoubtsSpec = DoubtsSpec()
     """`[doubts]`: extra checks."""
     report: ReportSpec = ReportSpec()
@@ -540,6 +585,8 @@ class Plan(PlanTable):
             (content["data"] or {}).pop(name, None)
         content["scenarios"]["surrogate"] = self.scenarios.surrogate is not None
         content["twin"] = self.twin is not None
+        if self.corruptions is not None:
+            content["corruptions"]["reference"] = self.corruptions.reference is not None
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def short_name(self) -> str:
@@ -549,15 +596,17 @@ class Plan(PlanTable):
         would be tried against a fast one.
         """
         content = self.model_dump(mode="json", exclude={"title", "doubts", "report", "gates"})
-        for spec in (content["model"], content["twin"], content["scenarios"]["surrogate"]):
+        reference = (content["corruptions"] or {}).get("reference")
+        surrogate = content["scenarios"]["surrogate"]
+        for spec in (content["model"], content["twin"], surrogate, reference):
             if spec is not None and spec["endpoint"] is not None:
                 spec["endpoint"] = bare_endpoint(spec["endpoint"])
         text = json.dumps(content, sort_keys=True).encode()
         return hashlib.scrypt(text, salt=b"robust run", n=2**14, r=8, p=1, dklen=4).hex()
 
 
-def label_of(spec: AttackSpec | DetectorSpec) -> str:
-    """The report's name for an attack or a detector: of `package.module:Class` the class.
+def label_of(spec: AttackSpec | DetectorSpec | CertificateSpec) -> str:
+    """The report's name for one of these: of `package.module:Class` the class.
 
     The name of a class that Python code made may hold a colon elsewhere: it stays whole.
     """

@@ -25,13 +25,15 @@ from robust.records.flags import Flag
 from robust.records.from_plain import record_from
 from robust.records.gallery import Exhibit, Visibility
 from robust.records.inputs import AuditedData, AuditedModel, AuditedTask, Timings
-from robust.records.scenarios import Scenario, Twin
 from robust.records.scores import AccuracyCurve, AttackResult, Difficulty
-from robust.records.storage import Survival
+from robust.records.stages.certificates import CertifiedAccuracy
+from robust.records.stages.corruptions import CorruptionResult
+from robust.records.stages.scenarios import Scenario, Twin
+from robust.records.stages.storage import Survival
 from robust.records.verdicts import verdict
 from robust.units import same_eps
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Goes up whenever a reader of an older report.json would misread a newer one."""
 
 MOST_BYTES = 256 << 20
@@ -40,12 +42,12 @@ MOST_DIGITS = 19
 """Of a whole number in it: a seed has as many."""
 
 STAGES = (
-    *("attacks", "detectors", "adaptive", "storage", "scenarios", "twin"),
-    *("probe", "table", "gallery"),
+    *("attacks", "detectors", "adaptive", "storage", "certificates", "corruptions"),
+    *("scenarios", "twin", "probe", "table", "gallery"),
 )
 """Stages of a run: attacks on every case, detectors, adaptive attacks on them, the effect of saving
-adversarial images, scenarios, the comparison with the deployed version, the probe, the per-case
-table, example images."""
+adversarial images, certificates, corruptions, scenarios, the comparison with the deployed version,
+the probe, the per-case table, example images."""
 
 _STAGE_WORDS = {
     "adaptive": "adaptive attacks",
@@ -115,6 +117,10 @@ class Report:
     twin: Twin | None = None
     """The deployed version beside the audited model; None where the plan names none, or the run is
     not finished."""
+    certificates: tuple[CertifiedAccuracy, ...] = ()
+    """What certificates prove, one for each in the plan."""
+    corruptions: CorruptionResult | None = None
+    """Errors on corrupted images; None where the plan asks for none, or the run is not finished."""
     missing_stages: tuple[str, ...] = ()
     """Stages that the plan asks for and that the run has not finished, of `STAGES`; empty for a
     finished run. No gate passes while any is missing."""

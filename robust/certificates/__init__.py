@@ -1,0 +1,1 @@
+"""Certificates: proven lower bounds on robustness. One idea, one file, one paper."""

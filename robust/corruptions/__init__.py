@@ -1,0 +1,1 @@
+"""Corruptions: what acquisition, storage and movement do to images. One idea, one file."""

@@ -1,0 +1,1 @@
+"""Results of the stages beside the attacks: certificates, corruptions, scenarios, storage."""
