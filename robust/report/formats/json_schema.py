@@ -48,7 +48,7 @@ def report_schema() -> dict[str, Any]:
 def _descriptions() -> dict[tuple[str, str], str]:
     """(class, field) to the docstring below the field, and (class, "") to that of the class."""
     found = {}
-    for path in sorted(Path(records.__file__).parent.glob("*.py")):
+    for path in sorted(Path(records.__file__).parent.rglob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef):
                 found[node.name, ""] = " ".join((ast.get_docstring(node) or "").split())
