@@ -8,6 +8,8 @@ from robust.cases.case import Cases
 from robust.engine.cells import Cell
 from robust.engine.eligible import right_cases
 from robust.engine.run_memory import (
+    CERTIFICATES,
+    CORRUPTIONS,
     DETECTION,
     PROBE,
     SCENARIOS,
@@ -42,6 +44,10 @@ def missing_stages(
         "attacks": not attacked,
         "detectors": bool(plan.detectors) and (not attacked or store.get(DETECTION) is None),
         "storage": not attacked and any(is_measured(cell) for cell in cells),
+        "certificates": bool(plan.certificates)
+        and (not attacked or store.get(CERTIFICATES) is None),
+        "corruptions": plan.corruptions is not None
+        and (not attacked or store.get(CORRUPTIONS) is None),
         "scenarios": asks_for_scenarios(plan.scenarios, surrogate)
         and (not attacked or store.get(SCENARIOS) is None),
         "twin": (plan.twin is not None or store.get(TWIN_OUTPUTS) is not None)

@@ -471,9 +471,7 @@ class CertificateSpec(BaseModel):
 
 
 class CorruptionsSpec(PlanTable):
-    """`[corruptions]`: what acquisition, storage and movement do to images; the empty table will
-    do.
-    """
+    """`[corruptions]`: errors on images that scanners, storage or movement spoil; may be empty."""
 
     modality: str | None = None
     """Modality whose corruptions are applied, as `robust list corruptions` prints them, such as

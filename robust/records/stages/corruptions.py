@@ -14,7 +14,7 @@ class CorruptedScores:
     kind: str
     """Name of the corruption, as `robust list corruptions` prints it."""
     severity: int
-    """1 to 5."""
+    """From 1, mild, to 5."""
     error: Estimate
     """Balanced error, the mean over classes of the share that is misread; of outlines 1 minus the
     mean Dice."""
