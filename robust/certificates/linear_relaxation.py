@@ -85,30 +85,36 @@ class CROWN:
 
     def _radius(self, cases: ReadNetwork, proven: Tensor) -> Tensor:
         first = (2 * proven).clamp_min(1e-3)
-        return largest_eps(
-            lambda rows, eps: self._prove(cases[rows], eps), proven, first, self.tolerance
-        )
+        for tighten in (False, True)[: 1 + (self.intermediate == "crown")]:
 
-    def _prove(self, cases: ReadNetwork, eps: Tensor) -> Tensor:
-        """Up to which size, at most `eps`, each case is proven.
+            def prove(rows: Tensor, eps: Tensor, tighten: bool = tighten) -> Tensor:
+                return _prove(cases[rows], eps, tighten)
 
-        Linear bounds on the box of `eps` hold on every smaller one, so that they prove a smaller
-        size where they do not prove that one.
-        """
-        boxes = linear_boxes(cases.graph, image_box(cases.x, eps), self.intermediate == "crown")
-        rows, _ = cases.margins()
-        below = carried_back(cases.graph, boxes, len(boxes) - 1, rows)
-        required = cases.required(boxes[-1].error)
-        low, high = torch.zeros_like(eps), eps
-        for step in range(BISECTIONS):
-            tried = eps if step == 0 else (low + high) / 2
-            image = image_box(cases.x, tried)
-            margins = below.least(image.low[rows.case], image.high[rows.case])
-            held = (margins > required).view(len(eps), -1).all(1)
-            low, high = torch.where(held, tried, low), torch.where(held, high, tried)
-            if bool((low == eps).all()):
-                break
-        return low
+            proven = largest_eps(prove, proven, first, self.tolerance)
+            first = (1.4 * proven).clamp_min(1e-3)
+        return proven
+
+
+def _prove(cases: ReadNetwork, eps: Tensor, tighten: bool) -> Tensor:
+    """Up to which size, at most `eps`, each case is proven.
+
+    Linear bounds on the box of `eps` hold on every smaller one, so that they prove a smaller size
+    where they do not prove that one.
+    """
+    boxes = linear_boxes(cases.graph, image_box(cases.x, eps), tighten)
+    rows, _ = cases.margins()
+    below = _carried_back(cases.graph, boxes, len(boxes) - 1, rows)
+    required = cases.required(boxes[-1].error)
+    low, high = torch.zeros_like(eps), eps
+    for step in range(BISECTIONS):
+        tried = eps if step == 0 else (low + high) / 2
+        image = image_box(cases.x, tried)
+        margins = below.least(image.low[rows.case], image.high[rows.case])
+        held = (margins > required).view(len(eps), -1).all(1)
+        low, high = torch.where(held, tried, low), torch.where(held, high, tried)
+        if bool((low == eps).all()):
+            break
+    return low
 
 
 def linear_boxes(graph: NetworkGraph, image: Box, tighten: bool = True) -> list[Box]:
@@ -189,7 +195,7 @@ def _chunks(needed: Tensor, at_once: int) -> Iterator[tuple[Tensor, Tensor]]:
         before += len(batch)
 
 
-def carried_back(graph: NetworkGraph, boxes: list[Box], start: int, rows: Rows) -> LinearLower:
+def _carried_back(graph: NetworkGraph, boxes: list[Box], start: int, rows: Rows) -> LinearLower:
     """`carry_back`, a few rows at a time."""
     found = [carry_back(graph, boxes, start, part) for part in _parts(rows, rows_at_once(graph))]
     return LinearLower(
