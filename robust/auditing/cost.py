@@ -10,6 +10,8 @@ from attacks.image_agnostic.patch import AdversarialPatch
 from attacks.image_agnostic.universal import UniversalPerturbation
 from attacks.repeated_passes import AGAIN, JUDGING_PASSES
 from robust.auditing.request import AuditRequest
+from robust.certificates.run import certificate_passes
+from robust.corruptions.run import corruption_passes
 from robust.detection.adaptive.evaluate import adaptive_attacks
 from robust.detection.benign_changes import BENIGN_CHANGES
 from robust.detection.feature_log import logged_cells
@@ -32,6 +34,8 @@ ATTACKS = "attacks"
 CONTROLS = "features of control images"
 DETECTORS = "evaluating detectors"
 ADAPTIVE = "adaptive attacks on detectors"
+CERTIFICATES = "certificates"
+CORRUPTIONS = "corruptions"
 SCENARIOS = "scenarios"
 DEPLOYED = "deployed version"
 PROBE = "probe of the model"
@@ -39,7 +43,7 @@ RESULTS = "results by case, storage and intervals"
 GALLERY = "example images"
 STAGES = (
     *(CLEAN, REFERENCE, ATTACKS, CONTROLS, DETECTORS, ADAPTIVE),
-    *(SCENARIOS, DEPLOYED, PROBE, RESULTS),
+    *(CERTIFICATES, CORRUPTIONS, SCENARIOS, DEPLOYED, PROBE, RESULTS),
 )
 """In their order; `GALLERY` follows where there is one."""
 
@@ -115,6 +119,8 @@ def estimate(plan: Plan, cells: Sequence[Cell], size: RunSize) -> Cost:
         CLEAN: float(cases),
         ATTACKS: float(sum(2 * cell.attack.passes for cell in own) + STORAGE_PASSES * measured)
         * cases,
+        CERTIFICATES: sum(certificate_passes(one, cases) for one in plan.certificates),
+        CORRUPTIONS: corruption_passes(plan.corruptions, cases),
         SCENARIOS: _scenario_passes(plan, cases),
     }
     if plan.twin is not None:
@@ -155,6 +161,7 @@ def _queries(plan: Plan, cells: Sequence[Cell], cases: int, answers: int = 1) ->
     passes = {
         CLEAN: float(answers * cases + plan.audit.chunk + (AGAIN + 1) * RANDOM_QUERIES),
         ATTACKS: float(attempts + answers * len(own)) * cases,
+        CORRUPTIONS: float(answers) * corruption_passes(plan.corruptions, cases),
         SCENARIOS: float(answers * scenarios * used),
     }
     if plan.doubts.probe:

@@ -569,6 +569,17 @@ class Plan(PlanTable):
     gates: GatesSpec = GatesSpec()
     """`[gates]`: what the results must reach."""
 
+    @property
+    def other_models(self) -> dict[str, ModelSpec]:
+        """The models beside the audited one, by the dotted name of their table."""
+        reference = None if self.corruptions is None else self.corruptions.reference
+        known = {
+            "scenarios.surrogate": self.scenarios.surrogate,
+            "twin": self.twin,
+            "corruptions.reference": reference,
+        }
+        return {name: spec for name, spec in known.items() if spec is not None}
+
     def digest(self) -> str:
         """SHA-256 of the plan with its defaults, without what a run knows by its content.
 
