@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from robust.certificates.boxes import Box
+from robust.certificates.linear_maps import in_rows
 from robust.certificates.network_graph import Affine, Maximum, NetworkGraph, Pixels, ReLU
 
 MOST_BYTES = 1 << 25
@@ -50,7 +51,7 @@ def rows_at_once(graph: NetworkGraph) -> int:
 def least(coefficients: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """The least of `coefficients . z` for low <= z <= high: `(rows,)`."""
     positive = coefficients.clamp_min(0)
-    return (positive * low).addcmul_(coefficients - positive, high).flatten(1).sum(1)
+    return in_rows((positive * low).addcmul_(coefficients - positive, high)).sum(1)
 
 
 def carry_back(
@@ -70,7 +71,7 @@ def carry_back(
         if isinstance(node, Pixels):
             return LinearLower(coefficients, constant)
         if isinstance(node, Affine):
-            constant = constant + (coefficients * node.shift).flatten(1).sum(1)
+            constant = constant + in_rows(coefficients * node.shift).sum(1)
             for parent, one in zip(node.parents, node.maps, strict=True):
                 _add(pending, parent, one.transposed(coefficients))
         elif not relax:
@@ -112,7 +113,7 @@ def relaxed(node: ReLU | Maximum, box: Box) -> Lines:
 
 def _relu(box: Box) -> Lines:
     """The chord above; below, x or 0, whichever leaves the smaller triangle."""
-    low, high = box.low.flatten(1), box.high.flatten(1)
+    low, high = in_rows(box.low), in_rows(box.high)
     crosses = (low < 0) & (high > 0)
     chord = torch.where(crosses, high / (high - low), (low >= 0).double())
     lift = torch.where(crosses, -low * chord, 0.0)
@@ -144,7 +145,7 @@ def _maximum(node: Maximum, box: Box) -> Lines:
 def _through(node: ReLU | Maximum, box: Box, rows: Rows) -> tuple[Tensor, Tensor]:
     """Functions of a node as functions of its parent, and what is added to their constants."""
     lines = relaxed(node, box)
-    flat, case = rows.coefficients.flatten(1), rows.case
+    flat, case = in_rows(rows.coefficients), rows.case
     positive = flat.clamp_min(0)
     negative = flat - positive
     constant = _dot(negative, lines.lift, case)
@@ -165,5 +166,5 @@ def _rows(of_cases: Tensor, case: Tensor) -> Tensor:
 
 def _dot(coefficients: Tensor, of_cases: Tensor, case: Tensor) -> Tensor:
     """Each row times the values of its case, summed up: `(rows,)`."""
-    values, flat = _rows(of_cases, case).flatten(1), coefficients.flatten(1)
+    values, flat = in_rows(_rows(of_cases, case)), in_rows(coefficients)
     return flat @ values[0] if len(values) == 1 else (flat * values).sum(1)

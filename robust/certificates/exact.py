@@ -14,6 +14,7 @@ from torch import Tensor
 from attacks.streams import Streams
 from robust.certificates.boxes import Box, image_box
 from robust.certificates.contract import Certified
+from robust.certificates.linear_maps import in_rows
 from robust.certificates.linear_relaxation import linear_boxes
 from robust.certificates.network_graph import Affine, Maximum, NetworkGraph, Node, Pixels, ReLU
 from robust.certificates.network_reading import ReadNetwork, check_network, read_cases
@@ -226,5 +227,5 @@ def _affine(graph: NetworkGraph, node: Affine, known: list[_Expression]) -> _Exp
         shape = graph.nodes[parent].shape
         columns.append(torch.from_numpy(known[parent].matrix.T.copy()).view(-1, *shape))
         shifts.append(torch.from_numpy(known[parent].shift).view(1, *shape))
-    matrix, shift = node.linear(*columns).flatten(1).T, node.forward(*shifts).flatten()
+    matrix, shift = in_rows(node.linear(*columns)).T, node.forward(*shifts).flatten()
     return _Expression(matrix.numpy(), shift.numpy())

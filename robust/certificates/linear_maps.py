@@ -15,6 +15,11 @@ from torch.nn.grad import conv2d_input
 Function = Callable[[Tensor], Tensor]
 
 
+def in_rows(x: Tensor) -> Tensor:
+    """Each case `(n, *shape)` as a row, one of a single number, too."""
+    return x.reshape(len(x), -1)
+
+
 @dataclass(frozen=True)
 class LinearMap:
     """x -> W x for each case of a batch `(n, *shape)`."""
@@ -144,7 +149,7 @@ def sparse_matrix(forward: Function, shape: tuple[int, ...], at_once: int = 64) 
     for start in range(0, size, at_once):
         unit = torch.zeros(min(at_once, size - start), size, dtype=torch.float64)
         unit[torch.arange(len(unit)), start + torch.arange(len(unit))] = 1.0
-        columns.append(csr_array(forward(unit.view(-1, *shape)).flatten(1).numpy()))
+        columns.append(csr_array(in_rows(forward(unit.view(-1, *shape))).numpy()))
     return csr_array(vstack(columns).T)
 
 

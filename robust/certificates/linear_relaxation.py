@@ -15,6 +15,7 @@ from robust.certificates.boxes import Box, image_box, interval_boxes, next_box, 
 from robust.certificates.contract import Certified
 from robust.certificates.interval_bounds import interval_radius, require_tolerance
 from robust.certificates.largest_eps import largest_eps
+from robust.certificates.linear_maps import in_rows
 from robust.certificates.network_graph import Affine, NetworkGraph, Pixels, ReLU
 from robust.certificates.network_reading import ReadNetwork, check_network, read_cases
 from robust.certificates.sparse_substitution import is_sparse, least_of_units, lines_before
@@ -153,13 +154,13 @@ def _wanted(graph: NetworkGraph) -> dict[int, bool]:
 def _tightened(graph: NetworkGraph, boxes: list[Box], place: int, needed: Tensor) -> Box:
     """The box of a node, narrowed for the units needed, `(n, *shape)` bool."""
     box = boxes[place]
-    low, high = box.low.flatten(1).clone(), box.high.flatten(1).clone()
-    error = rounding_slack(graph, box.error).flatten(1)
+    low, high = in_rows(box.low).clone(), in_rows(box.high).clone()
+    error = in_rows(rounding_slack(graph, box.error))
     node = graph.nodes[place]
     assert isinstance(node, Affine)
     sparse = is_sparse(node)
     lines = lines_before(graph, boxes) if sparse else {}
-    for at in _chunks(needed.flatten(1), SPARSE_ROWS if sparse else rows_at_once(graph)):
+    for at in _chunks(in_rows(needed), SPARSE_ROWS if sparse else rows_at_once(graph)):
         lower, minus_upper = (
             least_of_units(graph, boxes[0], lines, place, at, sign)
             if sparse

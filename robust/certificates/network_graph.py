@@ -9,7 +9,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from robust.certificates.linear_maps import LinearMap, sparse_matrix
+from robust.certificates.linear_maps import LinearMap, in_rows, sparse_matrix
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Maximum:
 
     def entries(self, x: Tensor) -> Tensor:
         """The entries of each window, `(n, outputs, k)`; minus infinity for padding."""
-        flat = x.flatten(1)
+        flat = in_rows(x)
         padded = torch.cat([flat, flat.new_full((len(flat), 1), -torch.inf)], 1)
         return padded[:, self.windows]
 

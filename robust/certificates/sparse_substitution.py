@@ -14,6 +14,7 @@ from torch import Tensor
 
 from robust.certificates.back_substitution import Lines, relaxed
 from robust.certificates.boxes import Box
+from robust.certificates.linear_maps import in_rows
 from robust.certificates.network_graph import Affine, NetworkGraph, Pixels
 
 Array = npt.NDArray[np.float64]
@@ -97,7 +98,7 @@ class _Entries:
 
     def at(self, of_cases: Tensor) -> npt.NDArray[Any]:
         """What each case `(n, ...)` holds at the column of each entry."""
-        found: npt.NDArray[Any] = of_cases.flatten(1).numpy()[self.case, self.column]
+        found: npt.NDArray[Any] = in_rows(of_cases).numpy()[self.case, self.column]
         return found
 
     def sums(self, values: Array) -> Array:
