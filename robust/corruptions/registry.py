@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from robust.corruptions.contract import Corruption
 from robust.corruptions.medmnist_c.definitions import MEDMNIST_C
+from robust.corruptions.scanner.table import SCANNER_EFFECTS
 from robust.errors import InputError, did_you_mean
 
 
@@ -22,15 +23,15 @@ class Modality:
 
 
 MODALITIES: Mapping[str, Modality] = {
-    "chest X-ray": Modality(("pneumoniamnist", "chestmnist"), ()),
-    "fundus": Modality(("retinamnist",), ()),
-    "dermoscopy": Modality(("dermamnist",), ()),
-    "ultrasound": Modality(("breastmnist",), ()),
-    "OCT": Modality(("octmnist",), ()),
-    "CT": Modality(("organamnist", "organcmnist", "organsmnist"), ()),
-    "pathology": Modality(("pathmnist",), ()),
-    "microscopy": Modality(("bloodmnist", "tissuemnist"), ()),
-    "MRI": Modality((), ()),
+    "chest X-ray": Modality(("pneumoniamnist", "chestmnist"), SCANNER_EFFECTS["chest X-ray"]),
+    "fundus": Modality(("retinamnist",), SCANNER_EFFECTS["fundus"]),
+    "dermoscopy": Modality(("dermamnist",), SCANNER_EFFECTS["dermoscopy"]),
+    "ultrasound": Modality(("breastmnist",), SCANNER_EFFECTS["ultrasound"]),
+    "OCT": Modality(("octmnist",), SCANNER_EFFECTS["OCT"]),
+    "CT": Modality(("organamnist", "organcmnist", "organsmnist"), SCANNER_EFFECTS["CT"]),
+    "pathology": Modality(("pathmnist",), SCANNER_EFFECTS["pathology"]),
+    "microscopy": Modality(("bloodmnist", "tissuemnist"), SCANNER_EFFECTS["microscopy"]),
+    "MRI": Modality((), SCANNER_EFFECTS["MRI"]),
 }
 """By the name that a plan gives."""
 

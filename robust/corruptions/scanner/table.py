@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
+from collections.abc import Mapping
 
+from robust.corruptions.contract import Corruption
 from robust.corruptions.scanner.bias_field import BiasField
 from robust.corruptions.scanner.ct_noise import LowDoseCT
 from robust.corruptions.scanner.exposure_motion import ExposureMotion
@@ -20,30 +21,28 @@ from robust.corruptions.scanner.rician_noise import RicianNoise
 from robust.corruptions.scanner.vignetting import Vignetting
 from robust.corruptions.scanner.window_shift import WindowShift
 
-ARCHIVE = (Resolution(), Jpeg2000())
+ARCHIVE: tuple[Corruption, ...] = (Resolution(), Jpeg2000())
 """What happens to images of every modality."""
 
-SCANNER_EFFECTS = MappingProxyType(
-    {
-        "chest X-ray": (ExposureMotion(), LowDose(), WindowShift(), *ARCHIVE),
-        "CT": (ExposureMotion(), LowDoseCT(), WindowShift(), *ARCHIVE),
-        "MRI": (
-            PatientMotion(),
-            Ghosting(),
-            GibbsRinging(),
-            KSpaceSpike(),
-            BiasField(),
-            RicianNoise(),
-            WindowShift(),
-            GammaShift(),
-            *ARCHIVE,
-        ),
-        "ultrasound": (BiasField(), WindowShift(), GammaShift(), *ARCHIVE),
-        "OCT": (BiasField(), WindowShift(), GammaShift(), *ARCHIVE),
-        "fundus": (Vignetting(), BiasField(), GammaShift(), *ARCHIVE),
-        "dermoscopy": (Hair(), Vignetting(), GammaShift(), *ARCHIVE),
-        "pathology": (Vignetting(), GammaShift(), *ARCHIVE),
-        "microscopy": (Vignetting(), BiasField(), GammaShift(), *ARCHIVE),
-    }
-)
+SCANNER_EFFECTS: Mapping[str, tuple[Corruption, ...]] = {
+    "chest X-ray": (ExposureMotion(), LowDose(), WindowShift(), *ARCHIVE),
+    "CT": (ExposureMotion(), LowDoseCT(), WindowShift(), *ARCHIVE),
+    "MRI": (
+        PatientMotion(),
+        Ghosting(),
+        GibbsRinging(),
+        KSpaceSpike(),
+        BiasField(),
+        RicianNoise(),
+        WindowShift(),
+        GammaShift(),
+        *ARCHIVE,
+    ),
+    "ultrasound": (BiasField(), WindowShift(), GammaShift(), *ARCHIVE),
+    "OCT": (BiasField(), WindowShift(), GammaShift(), *ARCHIVE),
+    "fundus": (Vignetting(), BiasField(), GammaShift(), *ARCHIVE),
+    "dermoscopy": (Hair(), Vignetting(), GammaShift(), *ARCHIVE),
+    "pathology": (Vignetting(), GammaShift(), *ARCHIVE),
+    "microscopy": (Vignetting(), BiasField(), GammaShift(), *ARCHIVE),
+}
 """By modality, in the order in which they are shown."""
