@@ -148,6 +148,10 @@ class ModelSpec(PlanTable):
     channels: int | None = None
     """Input channels of the network, 1 or 3; grey becomes RGB or the reverse. Default: the
     architecture's own, else those of each image."""
+    straight_through: tuple[str, ...] = ()
+    """What the attacker's gradients pass as if it were not there (straight-through, BPDA): `round`,
+    `quantize` or `sign` for these functions of torch, `jpeg` for modules called so, or the path of
+    a module. Predictions stay as they are."""
     prompts: tuple[str | tuple[str, ...], ...] = ()
     """Texts of a zero-shot model, one for each class in order, or a list of several texts."""
     allow_code: bool = False
