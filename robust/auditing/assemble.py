@@ -25,6 +25,8 @@ from robust.records import (
     AppliedAcceleration,
     AuditedData,
     AuditedModel,
+    CertifiedAccuracy,
+    CorruptionResult,
     Detection,
     Exhibit,
     PassCounts,
@@ -55,6 +57,8 @@ class StageResults:
     detection: Detection | None = None
     scenarios: tuple[Scenario, ...] = ()
     twin: Twin | None = None
+    certificates: tuple[CertifiedAccuracy, ...] = ()
+    corruptions: CorruptionResult | None = None
     table: str = ""
     """Hash of outcomes.csv; empty where it has not been written."""
     seconds: float = 0.0
@@ -96,6 +100,7 @@ def make_report(
         worst=summary.worst_rows(plan.audit.norm),
         detection=stages.detection,
         twin=stages.twin,
+        certificates=stages.certificates,
         grey_in_colour=known.grey_in_colour,
         brightest=known.brightest,
         missing_stages=missing_stages(provenance.plan, cases, cells, store, ended, task),
@@ -122,6 +127,8 @@ def make_report(
         scenarios=stages.scenarios,
         task=task.record,
         twin=stages.twin,
+        certificates=stages.certificates,
+        corruptions=stages.corruptions,
         accuracy_curves=accuracy_curves(cells, summary),
         survival=survivals(store, cells, summary, provenance.differentiable),
     )
