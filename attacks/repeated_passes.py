@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from attacks.contract import Model
+from attacks.contract import Attack, AttackFunction, Model
+from attacks.streams import Streams
+from attacks.threat import ThreatModel
 
 PASSES = 10
 """Passes in the mean that an attack climbs."""
@@ -31,6 +35,14 @@ def is_random(model: Model, x: Tensor) -> bool:
     return any(float((first - again).abs().max() / spread) > TOLERANCE for again in passes)
 
 
+@contextmanager
+def draws_begin_at(seed: int, device: torch.device) -> Iterator[None]:
+    """Draws of torch's own generators begin here; their state is put back."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
 @dataclass(frozen=True)
 class MeanOfPasses:
     """A model that gives the mean logits of several passes, and so their mean gradient.
@@ -48,8 +60,7 @@ class MeanOfPasses:
         """The mean logits `(n, k)`."""
         if self.seed is None:
             return self._mean(x)
-        with torch.random.fork_rng([x.device] if x.is_cuda else []):
-            torch.manual_seed(self.seed)
+        with draws_begin_at(self.seed, x.device):
             return self._mean(x)
 
     def _mean(self, x: Tensor) -> Tensor:
@@ -57,3 +68,35 @@ class MeanOfPasses:
         for _ in range(self.passes - 1):
             total = total + self.model(x)
         return total / self.passes
+
+
+@dataclass(frozen=True)
+class ClimbsMeans:
+    """An attack that sees the mean of several passes in place of each one."""
+
+    attack: AttackFunction
+    passes: int
+
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        streams: Streams,
+        target: Tensor | None = None,
+    ) -> Tensor:
+        """The attack's images; every gradient is that of a mean over fresh passes."""
+        return self.attack(MeanOfPasses(model, self.passes), x, y, threat, streams, target)
+
+
+def climbing_means(attack: Attack, passes: int) -> AttackFunction:
+    """The attack on a network with random outputs, by the mean of so many passes."""
+    averaging = attack.traits.averaging
+    return ClimbsMeans(attack, passes) if averaging is None else averaging(passes)
+
+
+def passes_climbing_means(attack: Attack, passes: int) -> int:
+    """Upper bound on the forward passes per case of that attack."""
+    averaging = attack.traits.averaging
+    return attack.passes * passes if averaging is None else averaging(passes).passes

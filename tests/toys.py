@@ -27,6 +27,20 @@ class Linear(nn.Module):
         return torch.cat([torch.zeros_like(z), z], 1) if z.shape[1] == 1 else z
 
 
+class Shaken(nn.Module):
+    """A linear model whose weights are moved by noise at every pass; its mean is the model."""
+
+    def __init__(self, inside: Linear, noise: float) -> None:
+        super().__init__()
+        self.inside, self.noise = inside, noise
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.inside(x)
+        weight = self.inside.weight
+        moved = (x.flatten(1) - 0.5) @ (self.noise * torch.randn(weight.shape).to(weight)).T
+        return torch.cat([logits[:, :1], logits[:, 1:] + moved], 1)
+
+
 class Then(nn.Module):
     """A model followed by a function of its logits."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -81,20 +81,26 @@ class AutoAttack:
     """Queries of Square per case."""
     full: bool = False
     """Spend the whole budget on every case that stands, whatever its searches' progress."""
+    eot: int = field(default=PASSES, repr=False)
+    """Passes in the mean that it climbs where outputs are random; an audit sets its own."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "steps", "queries")
+        require_positive(self, "steps", "queries", "eot")
 
     @property
     def stream_key(self) -> str:
         """As the first release wrote it, which called the ensemble Standard."""
-        longer = {"full": True} if self.full else {}
+        longer: dict[str, object] = {"full": True} if self.full else {}
+        if self.eot != PASSES:
+            longer["eot"] = self.eot
         return call_text("Standard", steps=self.steps, queries=self.queries, **longer)
 
     @property
     def traits(self) -> AttackTraits:
         """It always stops early."""
-        return AttackTraits(steps=self.steps, dense=True)
+        return AttackTraits(
+            steps=self.steps, dense=True, averaging=lambda passes: replace(self, eot=passes)
+        )
 
     @property
     def passes(self) -> int:
@@ -106,7 +112,8 @@ class AutoAttack:
         stages = list(self._stages_on_means())
         means = sum(attack.passes for attack in stages)
         return max(
-            usual + LOCAL_PASSES + FURTHER_PASSES, 3 + PASSES * means + JUDGING_PASSES * len(stages)
+            usual + LOCAL_PASSES + FURTHER_PASSES,
+            3 + self.eot * means + JUDGING_PASSES * len(stages),
         )
 
     @property
@@ -137,7 +144,7 @@ class AutoAttack:
         yield APGD(self.steps, start="image")
         yield APGD(self.steps, loss="dlr")
         yield MarginPGD()
-        yield Square(max(self.queries // PASSES, 1))
+        yield Square(max(self.queries // self.eot, 1))
 
     def _dense_stages(self, usual: Sequence[Attack], queries: int) -> Iterator[Attack]:
         """For dense logits, where no loss is the best on every case."""
@@ -198,10 +205,10 @@ class AutoAttack:
 
     def _attack_means(self, model: Model, batch: ActiveCases, threat: ThreatModel) -> Tensor:
         """The image with the largest mean margin, for a network with random outputs."""
-        mean, best_so_far = MeanOfPasses(model), BestSoFar(batch.x)
+        mean, best_so_far = MeanOfPasses(model, self.eot), BestSoFar(batch.x)
         dense, images = batch.y.ndim > 1, batch.x.ndim == 4
-        queries = max(self.queries // PASSES, 1) if images else 0
-        by_margin = FINAL[1:2]  # no more: each of its passes costs PASSES
+        queries = max(self.queries // self.eot, 1) if images else 0
+        by_margin = FINAL[1:2]  # no more: each of its passes costs `eot`
         stages = self._dense_stages(by_margin, queries) if dense else self._stages_on_means()
         for attack in stages:
             if not len(batch.rows):

@@ -126,3 +126,50 @@ def overlaps(
     zero, a, b, one = MARGINS[kind]
     between = stats.beta.ppf(np.clip((place - zero) / (1 - zero - one), 0, 1), a, b)
     return of, np.where(place < zero, 0.0, np.where(place > 1 - one, 1.0, between))
+
+
+BALANCED = {
+    "even": ((0.1, 0.1), (0.5, 0.5)),
+    "half": ((0.5, 0.5), (0.7, 0.3)),
+    "rare class": ((0.3, 0.05), (0.9, 0.1)),
+    "near 0": ((0.01, 0.01), (0.8, 0.2)),
+    "near 1": ((0.99, 0.95), (0.8, 0.2)),
+    "collapsed": ((0.02, 0.9), (0.6, 0.4)),
+    "five classes": ((0.3, 0.9, 0.5, 0.6, 0.8), (0.44, 0.1, 0.23, 0.17, 0.06)),
+    "five classes, one hard": ((0.02, 0.02, 0.02, 0.02, 0.3), (0.3, 0.3, 0.2, 0.1, 0.1)),
+}
+"""By name the errors of the classes, and the shares that they have of images or groups."""
+REPEATED = 0.6
+"""Correlation of two looks at an image within its group: two severities of one corruption."""
+
+
+@dataclass(frozen=True)
+class Misread:
+    """Images of several classes, and how often each is misread over some looks."""
+
+    groups: Places
+    errors: Array
+    labels: Places
+    truth: float
+    """The mean of the classes' true errors."""
+    complete: bool
+    """Whether every class occurs."""
+
+
+def misread(
+    rng: np.random.Generator, groups: int, kind: str, alike: float, labelled: str, looks: int
+) -> Misread:
+    """`labelled`: `group`, all images of a group have one class; `image`, each its own."""
+    of = images(rng, groups)
+    errors, shares = BALANCED[kind]
+    drawn = rng.choice(len(shares), groups if labelled == "group" else len(of), p=shares)
+    labels = drawn[of] if labelled == "group" else drawn
+    shared, own = rng.normal(size=groups)[of], rng.normal(size=len(of))
+    cut = stats.norm.ppf(errors)[labels]
+    count = np.zeros(len(of))
+    for _ in range(looks):
+        again = np.sqrt(1 - REPEATED) * rng.normal(size=len(of))
+        part = own if looks == 1 else np.sqrt(REPEATED) * own + again
+        count += np.sqrt(alike) * shared + np.sqrt(1 - alike) * part < cut
+    complete = len(np.unique(labels)) == len(shares)
+    return Misread(of, count / looks, labels, float(np.mean(errors)), complete)

@@ -20,6 +20,9 @@ from robust.auditing.shards import join_request, settle
 from robust.auditing.workers.attack import attack_on_workers, gather, settle_threads
 from robust.cases import Cases, cases_from
 from robust.cases.case import Entry
+from robust.certificates.contract import Certificate
+from robust.certificates.run import run_certificates
+from robust.corruptions.run import run_corruptions
 from robust.detection.adaptive.evaluate import evaluate_adaptive
 from robust.detection.detection_run import DetectionRun
 from robust.detection.evaluate import evaluate_detectors
@@ -34,6 +37,8 @@ from robust.engine.provenance import Provenance
 from robust.engine.run_directory import RunDirectory, open_run, writing
 from robust.engine.run_memory import (
     CASE_SET,
+    CERTIFICATES,
+    CORRUPTIONS,
     DETECTION,
     MERGED_GROUPS,
     SCENARIOS,
@@ -82,6 +87,8 @@ def audit(
     reference: Any = None,
     surrogate: Adapter | None = None,
     twin: Adapter | None = None,
+    certificates: Sequence[str | Certificate] = (),
+    corruption_reference: Adapter | None = None,
     out: str | Path | None = None,
     title: str = "Robustness audit",
     gallery: int | None = None,
@@ -100,15 +107,16 @@ def audit(
     learned from, and are evaluated on the attacks. `settings` are the fields of a plan's
     `[audit]` table: norm, eps, cells, goal, target, threshold, seed, chunk; `segmentation`,
     `detection`, `scenarios`, `doubts` and `report` are dicts of those of its tables of that
-    name. Images made on `surrogate`, another model, are shown to the classifier; `twin`, the
-    version of it that is deployed, is compared with it. With `out` the run lives in that folder
+    name; `corruptions = {}` takes its defaults. Images made on `surrogate`, another model, are shown to the classifier; `twin`, the
+    version of it that is deployed, is compared with it. `certificates` (names or instances) prove
+    lower bounds; BE and rBE of corruptions are relative to `corruption_reference`. With `out` the run lives in that folder
     and resumes from it, and `gallery` cases are drawn there as pictures (default: 6, or none
     where a picture may carry a name). `progress` is told how far the whole run is, `announce`
     the folder, the cost and each stage in a line. The classifier is copied, never changed.
     Raises InputError.
     """
     require_adapter(classifier)
-    for other in (surrogate, twin):
+    for other in (surrogate, twin, corruption_reference):
         if other is not None:
             require_adapter(other)
     cases = cases_from(cases)
@@ -116,10 +124,12 @@ def audit(
     raw: dict[str, Any] = {"title": title}
     for table in ("segmentation", "detection", "scenarios", "doubts", "report"):
         raw[table] = settings.pop(table, {})
+    raw["corruptions"] = settings.pop("corruptions", None)
     if gallery is not None and isinstance(raw["report"], dict):
         raw["report"] = {"gallery": gallery, **raw["report"]}
     raw["audit"] = settings
     raw["detectors"] = [_as_spec(detector) for detector in detectors]
+    raw["certificates"] = [_as_spec(certificate) for certificate in certificates]
     made: list[Attack] | None = None
     if attacks is not None:
         raw["attacks"] = [_as_spec(attack) for attack in attacks]
@@ -134,7 +144,7 @@ def audit(
     def fitted(model: Adapter) -> Adapter:
         return matched(model, cases.classes, cases.outlines)
 
-    others = (None if m is None else fitted(m) for m in (surrogate, twin))
+    others = (None if m is None else fitted(m) for m in (surrogate, twin, corruption_reference))
     inputs = RunInputs(fitted(classifier), cases, made, reference, *others)
     staged = StagedProgress(progress, announce)
     return run_request(AuditRequest(plan, inputs, known, out, staged, device, skip_broken))
@@ -211,8 +221,11 @@ def _report_so_far(store: RunStore, directory: Path) -> Report:
     cells = make_cells(plan.attacks, attacks, plan.audit, task)
     scenarios = store.get(SCENARIOS)
     twin = store.get(TWIN)
+    certificates, corruptions = store.get(CERTIFICATES), store.get(CORRUPTIONS)
     found = StageResults(
         detection=store.get(DETECTION),
+        certificates=certificates.certificates if certificates else (),
+        corruptions=corruptions.corruptions if corruptions else None,
         scenarios=scenarios.scenarios if scenarios else (),
         twin=twin.twin if twin else None,
     )
@@ -315,6 +328,10 @@ class _Stages:
         attacks.run()
         session, run = attacks.session, attacks.detection
         detection = None if run is None else _detect(session, run, stage)
+        stage(cost.CERTIFICATES)
+        certificates = run_certificates(plan.certificates, plan.audit, session)
+        stage(cost.CORRUPTIONS)
+        corruptions = run_corruptions(plan.corruptions, plan.audit, session)
         stage(cost.SCENARIOS)
         scenarios = run_scenarios(plan.scenarios, plan.audit, session)
         stage(cost.DEPLOYED)
@@ -327,6 +344,8 @@ class _Stages:
             request.queries.save()
         stages = StageResults(
             detection=detection,
+            certificates=certificates,
+            corruptions=corruptions,
             scenarios=scenarios,
             twin=twin,
             table=self._write_table(session),
@@ -402,8 +421,8 @@ def _detectors(
     return found
 
 
-def _as_spec(thing: str | Attack | Detector) -> dict[str, Any]:
-    """The table that a plan would have for an attack or a detector."""
+def _as_spec(thing: str | Attack | Detector | Certificate) -> dict[str, Any]:
+    """The table that a plan would have for an attack, a detector or a certificate."""
     if isinstance(thing, str):
         return {"name": thing}
     return {"name": type(thing).__name__, **parameters_of(thing)}

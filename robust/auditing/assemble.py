@@ -55,6 +55,8 @@ class StageResults:
     """Results of the stages after the attacks, as far as they are finished."""
 
     detection: Detection | None = None
+    certificates: tuple[CertifiedAccuracy, ...] = ()
+    corruptions: CorruptionResult | None = None
     scenarios: tuple[Scenario, ...] = ()
     twin: Twin | None = None
     certificates: tuple[CertifiedAccuracy, ...] = ()
@@ -124,6 +126,8 @@ def make_report(
         visibility=measure_visibility(summary, plan.audit.norm, known.values_of),
         missing_stages=results.missing_stages,
         detection=stages.detection,
+        certificates=stages.certificates,
+        corruptions=stages.corruptions,
         scenarios=stages.scenarios,
         task=task.record,
         twin=stages.twin,

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from attacks.image_agnostic.patch import AdversarialPatch
 from attacks.image_agnostic.universal import UniversalPerturbation
-from attacks.repeated_passes import AGAIN, JUDGING_PASSES
+from attacks.repeated_passes import AGAIN, JUDGING_PASSES, passes_climbing_means
 from robust.auditing.request import AuditRequest
+from robust.certificates.run import certificate_passes
+from robust.corruptions.run import corruption_passes
 from robust.detection.adaptive.evaluate import adaptive_attacks
 from robust.detection.benign_changes import BENIGN_CHANGES
 from robust.detection.feature_log import logged_cells
@@ -32,6 +34,8 @@ ATTACKS = "attacks"
 CONTROLS = "features of control images"
 DETECTORS = "evaluating detectors"
 ADAPTIVE = "adaptive attacks on detectors"
+CERTIFICATES = "certificates"
+CORRUPTIONS = "corruptions"
 SCENARIOS = "scenarios"
 DEPLOYED = "deployed version"
 PROBE = "probe of the model"
@@ -39,10 +43,13 @@ RESULTS = "results by case, storage and intervals"
 GALLERY = "example images"
 STAGES = (
     *(CLEAN, REFERENCE, ATTACKS, CONTROLS, DETECTORS, ADAPTIVE),
-    *(SCENARIOS, DEPLOYED, PROBE, RESULTS),
+    *(CERTIFICATES, CORRUPTIONS, SCENARIOS, DEPLOYED, PROBE, RESULTS),
 )
 """In their order; `GALLERY` follows where there is one."""
 
+ONE_PASS = (
+    "The model answers the same image alike: eot changes nothing, and attacks see single passes"
+)
 PROBE_PASSES = 1200
 """For each case that is probed: finite differences, attacks without bounds, longer attacks."""
 STORAGE_PASSES = 6
@@ -113,8 +120,10 @@ def estimate(plan: Plan, cells: Sequence[Cell], size: RunSize) -> Cost:
     measured = sum(map(is_measured, own))
     passes = {
         CLEAN: float(cases),
-        ATTACKS: float(sum(2 * cell.attack.passes for cell in own) + STORAGE_PASSES * measured)
+        ATTACKS: float(2 * sum(_passes(cell, plan) for cell in own) + STORAGE_PASSES * measured)
         * cases,
+        CERTIFICATES: sum(certificate_passes(one, cases) for one in plan.certificates),
+        CORRUPTIONS: corruption_passes(plan.corruptions, cases),
         SCENARIOS: _scenario_passes(plan, cases),
     }
     if plan.twin is not None:
@@ -140,6 +149,12 @@ def estimate(plan: Plan, cells: Sequence[Cell], size: RunSize) -> Cost:
     return Cost(passes, other)
 
 
+def _passes(cell: Cell, plan: Plan) -> int:
+    """Forward passes of an attack on a case, as if the network's outputs were random."""
+    eot = plan.audit.eot or 1
+    return passes_climbing_means(cell.attack, eot) if eot > 1 else cell.attack.passes
+
+
 def _queries(plan: Plan, cells: Sequence[Cell], cases: int, answers: int = 1) -> Cost:
     """Queries to a black box, at most; `answers` are those of which one prediction is made.
 
@@ -148,13 +163,14 @@ def _queries(plan: Plan, cells: Sequence[Cell], cases: int, answers: int = 1) ->
     """
     own, spec = running_order(cells), plan.scenarios
     used = min(cases, spec.cases)
-    attempts = sum(cell.attack.passes for cell in own)
+    attempts = sum(_passes(cell, plan) for cell in own)
     scenarios = len(spec.queries) * 2 + sum(spec.queries) + max(spec.queries, default=0)
     if spec.surrogate is not None:
         scenarios += 2
     passes = {
         CLEAN: float(answers * cases + plan.audit.chunk + (AGAIN + 1) * RANDOM_QUERIES),
         ATTACKS: float(attempts + answers * len(own)) * cases,
+        CORRUPTIONS: float(answers) * corruption_passes(plan.corruptions, cases),
         SCENARIOS: float(answers * scenarios * used),
     }
     if plan.doubts.probe:
@@ -203,9 +219,7 @@ class ToldCost:
 
     def announce(self, folder: Path | None) -> Callable[[str], None]:
         """Name the run folder, the cost and the first stage; returns what begins a stage."""
-        self._cost = estimate(self.plan, self.cells, self.size)
-        if self.chunks is not None:
-            self._cost = self._cost.until_attacks()
+        self._cost = self._estimate(self.plan)
         lines = [f"Model: {note}" for note in self.notes]
         lines += [] if folder is None else [f"Run folder: {folder}"]
         lines.append(cost_text(self._cost, self.cells, self.size))
@@ -213,9 +227,17 @@ class ToldCost:
         self.progress.begin(CLEAN, *lines)
         return self.progress.begin
 
+    def _estimate(self, plan: Plan) -> Cost:
+        whole = estimate(plan, self.cells, self.size)
+        return whole if self.chunks is None else whole.until_attacks()
+
     def measure(self, session: Session) -> None:
         """Announce the time that is left, from the speed of the network and what is finished."""
         store = session.store
+        if self.plan.audit.eot is not None and store.get(RANDOM) is False:
+            audit = self.plan.audit.model_copy(update={"eot": None})
+            self._cost = self._estimate(self.plan.model_copy(update={"audit": audit}))
+            self.progress.announce(ONE_PASS)
         if self.size.black_box and store.get(RANDOM):
             self._cost = _queries(self.plan, self.cells, self.size.cases, JUDGING_PASSES)
             self.progress.announce(_random_text(self._cost))

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from detectors import Detector
 from robust.cases import Cases
+from robust.certificates.registry import make_certificates
+from robust.certificates.run import check_certificates
+from robust.corruptions.run import check_corruptions
 from robust.detection.factory import make_detectors
 from robust.detection.reference import check_reference
 from robust.engine.cells import Cell, make_attacks, make_cells
@@ -30,7 +33,7 @@ from robust.models.class_order import match_classes
 from robust.models.gradient_free import fitting_plan
 from robust.models.preparation import require_classifier
 from robust.plan.machines import WorkerChoice
-from robust.plan.spec import Plan
+from robust.plan.spec import ModelSpec, Plan
 from robust.progress import Announce, Progress, StagedProgress, no_announcement, no_progress
 from robust.scenarios.run import check_scenarios
 from robust.scenarios.twin import check_twin
@@ -99,6 +102,8 @@ class AuditRequest:
             )
         self.task.check_stages(self.plan, twin=self.inputs.twin is not None)
         check_scenarios(self.plan.scenarios)
+        check_certificates(self.plan.certificates, self.task, self.inputs.classifier)
+        check_corruptions(self.plan.corruptions, self.task, self.inputs.cases.noun)
         check_twin(self.inputs.twin)
         if self.detectors:
             if self.inputs.reference is None:
@@ -124,6 +129,7 @@ def open_request(plan: Plan, settings: RunSettings) -> AuditRequest:
     """Open all that a plan names."""
     make_attacks(plan.attacks)  # a mistake in one is said before a model is read
     make_detectors(plan.detectors)
+    make_certificates(plan.certificates)
     classifier, cases = open_plan(plan, settings.device)
     return request_on(plan, classifier, cases, settings)
 
@@ -139,11 +145,9 @@ def request_on(
     task_of(plan, cases).check_stages(plan, twin=plan.twin is not None)
     detectors = make_detectors(plan.detectors)
     reference = open_reference(plan.data, plan.detection.reference) if detectors else None
-    other = plan.scenarios.surrogate
-    surrogate: Adapter | None = None
-    if other is not None:
-        surrogate = open_model(other) if cases.outlines is None else open_segmenter(other)
-        match_classes(surrogate, cases.classes, cases.outlines)
+    surrogate = _open_other(plan.scenarios.surrogate, cases)
+    other = None if plan.corruptions is None else plan.corruptions.reference
+    corruption_reference = _open_other(other, cases)
     twin = (
         None
         if plan.twin is None
@@ -153,7 +157,9 @@ def request_on(
     attacks = make_attacks(plan.attacks)
     return AuditRequest(
         plan=plan,
-        inputs=RunInputs(classifier, cases, attacks, reference, surrogate, twin),
+        inputs=RunInputs(
+            classifier, cases, attacks, reference, surrogate, twin, corruption_reference
+        ),
         detectors=detectors,
         out=settings.out,
         progress=StagedProgress(settings.progress, settings.announce),
@@ -162,3 +168,12 @@ def request_on(
         workers=settings.workers,
         clean_outputs=clean_outputs,
     )
+
+
+def _open_other(spec: ModelSpec | None, cases: Cases) -> Adapter | None:
+    """Another model for the same task, where a plan names one."""
+    if spec is None:
+        return None
+    other = open_model(spec) if cases.outlines is None else open_segmenter(spec)
+    match_classes(other, cases.classes, cases.outlines)
+    return other

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
+from attacks.contract import Model
 from attacks.streams import Streams
 from robust.models.adapter import Adapter
 
@@ -54,5 +55,33 @@ class Certificate(Protocol):
     def passes(self) -> int:
         """Forward passes per case, about."""
 
+    def check(self, model: Adapter) -> None:
+        """InputError, before any work, for a network that it cannot read, or for its own fields."""
+
     def __call__(self, model: Adapter, x: Tensor, streams: Streams) -> Certified:
         """Classes and proven radii."""
+
+
+class SmoothedCertificate(Certificate, Protocol):
+    """A certificate whose `function` is `smoothed`: noise is drawn, and the base classifier votes.
+
+    It can be attacked: the smoothed classifier predicts the class with the most votes.
+    """
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the noise, in [0, 1] units of the displayed image."""
+
+    @property
+    def n0(self) -> int:
+        """Noisy images that choose the class."""
+
+    @property
+    def n(self) -> int:
+        """Noisy images that bound its probability."""
+
+    def base(self, model: Adapter) -> Model:
+        """What reads the noisy images: logits `(n, k)`, differentiable where the model is."""
+
+    def votes(self, model: Adapter, x: Tensor, streams: Streams, n: int) -> Tensor:
+        """How often each class is predicted under `n` draws of noise: `(cases, k)` int64."""

@@ -13,6 +13,7 @@ from robust.cli.output import make_console
 from robust.cli.plan_options.fields import (
     CASE_OPTIONS,
     FieldOption,
+    as_corruptions,
     as_findings,
     as_name_or_number,
     as_names,
@@ -22,6 +23,7 @@ from robust.cli.plan_options.fields import (
 )
 from robust.cli.plan_options.options import (
     ATTACKS,
+    BEYOND_ATTACKS,
     DATA,
     DETECTORS,
     MACHINES,
@@ -229,6 +231,24 @@ _DETECTORS = (
         default="none",
     ),
 )
+_BEYOND = (
+    FieldOption(
+        "--certificate",
+        "certificates",
+        "Certificate, a proven lower bound, to set beside the attacks. May be repeated.",
+        list[str],
+        read=as_tables,
+        default="none",
+    ),
+    FieldOption(
+        "--corruptions",
+        "corruptions",
+        "Measure errors on corrupted images of a modality, such as 'chest X-ray'. auto: the one "
+        "that the data are of.",
+        read=as_corruptions,
+        default="none",
+    ),
+)
 _REPORT = (
     FieldOption("--title", "title", "Title of the report."),
     FieldOption(
@@ -242,6 +262,7 @@ PANELS = (
     (DATA, _DATA),
     (ATTACKS, _ATTACKS),
     (DETECTORS, _DETECTORS),
+    (BEYOND_ATTACKS, _BEYOND),
     (OUTPUT, _REPORT),
 )
 """Every option of `robust audit` that sets a field of the plan."""

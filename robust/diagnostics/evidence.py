@@ -118,6 +118,10 @@ class Evidence:
     """Grey levels that the input of the model can hold; None: any value."""
     clipped: tuple[int, int] = (0, 0)
     """Number of different images that share the extreme value of an output exactly, and of all."""
+    eot: int | None = None
+    """Passes in the mean that attacks climb on random outputs, as the plan sets it."""
+    averaging: frozenset[str] = frozenset()
+    """Names of the attacks that average passes of random outputs by themselves."""
     iterative: frozenset[str] = frozenset()
     """Names of the iterative attacks in the plan."""
     stuck: Sequence[Stuck] = ()

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import binom
 
+from attacks.repeated_passes import JUDGING_PASSES, PASSES
 from robust.diagnostics.evidence import Evidence
 from robust.records.estimate import TOO_FEW, interval_text
 from robust.units import percent_text
@@ -186,9 +187,13 @@ def random_outputs(e: Evidence) -> str | None:
     """Raised if passes of the same batch differ by more than `OUTPUT_TOLERANCE`."""
     if e.probe is None or e.probe.repeat <= OUTPUT_TOLERANCE:
         return None
+    climbed = f"the mean of {e.eot} passes" if (e.eot or 1) > 1 else "single passes"
+    if (e.eot or 1) == 1 and e.averaging:
+        climbed += f" ({' and '.join(sorted(e.averaging))}: the mean of {PASSES})"
     return (
         f"passes of the same {e.probe.cases} images differ by {e.probe.repeat:.2g} of the "
-        f"spread of logits"
+        f"spread of logits; a prediction is the mean of {JUDGING_PASSES} passes, attacks climbed "
+        f"{climbed}"
     )
 
 

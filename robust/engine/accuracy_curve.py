@@ -8,6 +8,7 @@ import numpy as np
 
 from robust.engine.cells import Cell
 from robust.engine.summary import Summary
+from robust.metrics.arrays import Array
 from robust.records import AccuracyCurve
 
 MAX_POINTS = 64
@@ -18,6 +19,13 @@ def accuracy_curves(cells: Sequence[Cell], summary: Summary) -> tuple[AccuracyCu
     """Robust accuracy over eps, one curve for each norm in which a minimum-norm attack ran."""
     norms = dict.fromkeys(cell.threat.norm for cell in cells if cell.attack.minimum_norm)
     return tuple(curve for norm in norms if (curve := _curve(cells, summary, norm)))
+
+
+def thinned_out(values: Array) -> Array:
+    """At most `MAX_POINTS` of these values, evenly spread over their places, both ends included."""
+    places = np.unique(np.linspace(0, len(values) - 1, MAX_POINTS).round().astype(int))
+    chosen: Array = values[places]
+    return chosen
 
 
 def _curve(cells: Sequence[Cell], summary: Summary, norm: str) -> AccuracyCurve | None:
@@ -38,8 +46,7 @@ def _curve(cells: Sequence[Cell], summary: Summary, norm: str) -> AccuracyCurve 
     reached = np.unique(nearest[evaluated & np.isfinite(nearest)])
     if not len(reached):
         return None
-    places = np.unique(np.linspace(0, len(reached) - 1, MAX_POINTS).round().astype(int))
-    eps = [0.0, *reached[places].tolist()]
+    eps = [0.0, *thinned_out(reached).tolist()]
     rates = summary.by_group.rates([(nearest > size, evaluated) for size in eps])
     points = [(size, rate) for size, rate in zip(eps, rates, strict=True) if rate is not None]
     return AccuracyCurve(

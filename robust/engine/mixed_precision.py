@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from attacks import Attack, Model, Streams, ThreatModel, early_stopping
+from attacks import AttackFunction, Model, Streams, ThreatModel, early_stopping
 from attacks.minimum_norm.geometry import line_search
+from attacks.repeated_passes import MeanOfPasses, climbing_means
 from attacks.threat import per_case
 from robust.engine.cells import Cell
 from robust.engine.run_memory import ACCELERATION, CASES_AT_ONCE, CasesAtOnce
@@ -28,13 +29,15 @@ MIN_PASSES = 5
 REACHES = (1.01, 1.03, 1.1)
 """How far along its line an image of a minimum-norm attack in low precision is moved, where the
 classifier at float32 reads it correctly, in units of its distance."""
+FARTHER = (1.05, 1.2, 1.5, 2.0, 3.0)
+"""The same for a network with random outputs: what lies nearer was misread by luck."""
 EXTENDING_STEPS = 6
 """Bisections between the image that does not fool the classifier and the one that does."""
 COARSE = 0.1
 """Error of the logits in low precision, in units of the margin of the clean image, from which a
 minimum-norm attack runs at float32: the boundary lies about so much nearer or farther."""
-EXTENDING = 2 + len(REACHES) + EXTENDING_STEPS
-"""Forward passes of both together."""
+EXTENDING = 2 + EXTENDING_STEPS
+"""Forward passes of both together, beside one for each reach."""
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +96,8 @@ class MixedPrecisionAttacker:
     """Predicts the adversarial images, at float32."""
     models: FastModels
     sizes: BatchSizes = field(default_factory=BatchSizes)
+    passes: int = 0
+    """Passes in the mean that attacks climb, where outputs are random; 0: they are not."""
 
     def run(self, cell: Cell, batch: Batch, task: Task, seed: int) -> tuple[Tensor, list[Outcome]]:
         """The adversarial images `(n, c, h, w)` and their verified outcomes.
@@ -116,6 +121,8 @@ class MixedPrecisionAttacker:
 
     def _run(self, cell: Cell, batch: Batch, task: Task, seed: int) -> tuple[Tensor, list[Outcome]]:
         low, exact = self.models.low_precision, self.models.float32
+        if self.passes:
+            return self._run_random(cell, batch, task, seed)
         attack = cell.attack if cell.exact else early_stopping(cell.attack)
         # The form that stops early draws what the attack itself draws.
         setup = AttackSetup(
@@ -128,11 +135,7 @@ class MixedPrecisionAttacker:
         coarse = [False] * len(batch.rows)
         if attack.minimum_norm:
             coarse = _too_coarse(low, batch)
-            extended = _Extended(attack, self.classifier, task, batch)
-            x_adv, outcomes = attack_batch(
-                self.classifier, dataclasses.replace(setup, attack=extended), batch, low
-            )
-            outcomes = [dataclasses.replace(o, passes=o.passes + EXTENDING) for o in outcomes]
+            x_adv, outcomes = self._extended(setup, batch, low, REACHES)
         else:
             x_adv, outcomes = attack_batch(self.classifier, setup, batch, low)
         left = [i for i, outcome in enumerate(outcomes) if not outcome.success or coarse[i]]
@@ -150,6 +153,28 @@ class MixedPrecisionAttacker:
                 outcomes[i] = dataclasses.replace(new, passes=both)
         return x_adv, outcomes
 
+    def _run_random(
+        self, cell: Cell, batch: Batch, task: Task, seed: int
+    ) -> tuple[Tensor, list[Outcome]]:
+        """On a network with random outputs: at float32, and in full, as a success may be luck."""
+        attack: AttackFunction = cell.attack
+        if self.passes > 1:
+            attack = climbing_means(cell.attack, self.passes)
+        setup = AttackSetup(attack, cell.attack.stream_key, cell.threat, task, seed, random=True)
+        if cell.attack.minimum_norm:
+            return self._extended(setup, batch, self.models.float32, FARTHER)
+        return attack_batch(self.classifier, setup, batch, self.models.float32)
+
+    def _extended(
+        self, setup: AttackSetup, batch: Batch, quick: Model, reaches: Sequence[float]
+    ) -> tuple[Tensor, list[Outcome]]:
+        """A minimum-norm attack whose images are brought over the classifier's own boundary."""
+        extended = _Extended(setup.attack, self.classifier, setup.task, batch, reaches)
+        setup = dataclasses.replace(setup, attack=extended)
+        x_adv, outcomes = attack_batch(self.classifier, setup, batch, quick)
+        more = EXTENDING + len(reaches)
+        return x_adv, [dataclasses.replace(o, passes=o.passes + more) for o in outcomes]
+
 
 @torch.no_grad()
 def _too_coarse(low: Model, batch: Batch) -> list[bool]:
@@ -161,16 +186,18 @@ def _too_coarse(low: Model, batch: Batch) -> list[bool]:
 
 @dataclass(frozen=True)
 class _Extended:
-    """A minimum-norm attack on a network in low precision, its images brought over the boundary.
+    """A minimum-norm attack whose images are brought over the classifier's own boundary.
 
-    They lie at the boundary of that network. Where the classifier reads them correctly, the nearest
-    image farther along the same line that it misreads takes their place.
+    They lie at the boundary of a network in low precision, or of a mean of few passes. Where the
+    classifier reads them correctly, the nearest image farther along the same line that it misreads
+    takes their place.
     """
 
-    attack: Attack
+    attack: AttackFunction
     exact: Model
     task: Task
     batch: Batch
+    reaches: Sequence[float]
 
     def __call__(
         self,
@@ -190,7 +217,7 @@ class _Extended:
         with torch.no_grad():
             inside = success(x_adv)
             best = x_adv
-            for reach in REACHES:
+            for reach in self.reaches:
                 farther = (x + reach * (x_adv - x)).clamp(0, 1)
                 new = ~inside & success(farther)
                 best = torch.where(per_case(new, x), farther, best)
@@ -207,11 +234,13 @@ def make_mixed_precision_attacker(
     most: int = 1 << 30,
     *,
     passes: float = 0,
+    means: int = 0,
 ) -> MixedPrecisionAttacker:
     """Settle precision and batch size for images like `x (n, c, h, w)`, or take what is stored.
 
     `most` is the largest number of cases in one batch, `passes` how often the whole run will
-    differentiate the network on an image.
+    differentiate the network on an image, `means` the passes in each mean that attacks climb (0:
+    its outputs are not random).
     """
     models = make_fast_models(
         classifier, x, precision, store.get(ACCELERATION), passes=passes, rows=most
@@ -219,7 +248,9 @@ def make_mixed_precision_attacker(
     store.memo(ACCELERATION, lambda: models.acceleration)
     # A black box takes no memory here.
     measured = None if classifier.origin.is_black_box else models.measured
-    return MixedPrecisionAttacker(classifier, models, BatchSizes(measured, most, store))
+    if measured is not None and means > 1:
+        measured = MeanOfPasses(measured, means)
+    return MixedPrecisionAttacker(classifier, models, BatchSizes(measured, most, store), means)
 
 
 def cases_at_once(store: RunStore) -> int | None:

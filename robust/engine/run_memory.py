@@ -187,6 +187,8 @@ class SmoothedAttack:
 
     distance: list[float | None]
     """L2 distance of an image that the smoothed classifier reads otherwise; None: none found."""
+    failed: str = ""
+    """Error of the attack, or an empty text."""
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class Runner:
         self.store = store
         self.skip_broken = options.skip_broken
         self.progress = options.progress
-        self._precision, self._chunk = audit.precision, audit.chunk
+        self._precision, self._chunk, self._eot = audit.precision, audit.chunk, audit.eot
         self.template = image_template(classifier)
         """An empty tensor on the device and of the type of images."""
         self.forward_seconds: float | None = None
@@ -250,6 +250,7 @@ class Runner:
                 *(self.classifier, batch.x[:TIMING_IMAGES], self._precision, self.store),
                 self._chunk,
                 passes=self._passes,
+                means=(self._eot or 1) if self._is_random(batch.x) else 0,
             )
             self._attacker.classifier = self.logits
         return self._attacker

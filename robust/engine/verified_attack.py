@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from attacks import AttackFunction, Model, Streams, ThreatModel
 from attacks.losses import saturated
+from attacks.repeated_passes import draws_begin_at
+from attacks.streams import stream_seed
 from attacks.threat import per_case
 from robust.engine.region import confined
 from robust.engine.run_store import Outcome
@@ -36,6 +39,9 @@ class AttackSetup:
     seed: int
     stop: bool = False
     """End on each case at its first success."""
+    random: bool = False
+    """Whether the model's outputs are random: its draws then begin anew with each batch, so that a
+    run that goes on repeats them."""
 
 
 def attack_batch(
@@ -98,7 +104,9 @@ def _run(model: Model, setup: AttackSetup, batch: Batch) -> tuple[Tensor, list[s
         attack = confined(setup.attack, setup.task.region(batch))
         if setup.stop:
             attack = setup.task.until_success(attack, batch)
-        x_adv = attack(model, x, batch.y, threat, streams, target).detach()
+        seed = stream_seed(setup.seed, ids, setup.stream_key, threat.stream_key)
+        with draws_begin_at(seed, x.device) if setup.random else nullcontext():
+            x_adv = attack(model, x, batch.y, threat, streams, target).detach()
         return x_adv, _violations(x_adv, x, threat)
     except (KeyboardInterrupt, BlackBoxFailure):
         raise

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robust.metrics.arrays import Array, Mask
+from robust.metrics.balanced_error import balanced_error
 from robust.metrics.by_group import ByGroup
 from robust.records import Estimate, Scores
 from robust.records.verdicts import too_many_failed
@@ -119,6 +120,15 @@ class Scorer:
     def damage(self, kept: Array) -> Array:
         """The margins by which labels are not predicted `(n,)`."""
         return margins(kept, self.labels)
+
+    def errors(self, kept: Array) -> Array:
+        """1 where another class than the label is predicted, else 0."""
+        wrong: Array = (kept.argmax(1) != self.labels).astype(np.float64)
+        return wrong
+
+    def error(self, errors: Array) -> Estimate:
+        """The balanced error: the mean over the classes present."""
+        return balanced_error(self.by_group, errors, self.labels)
 
     def pushed(self, clean: Condition, found: Iterable[tuple[Array, Mask]]) -> Array:
         """The scores `(n, s)` that an attacker on the AUC reaches with the images that were found.

@@ -74,6 +74,7 @@ def refuse_code(raw: Mapping[str, Any], source: str, yourself: str = "") -> None
     """
     tables = {"": _table(raw, "model")}
     tables["scenarios.surrogate "] = _table(_table(raw, "scenarios"), "surrogate")
+    tables["corruptions.reference "] = _table(_table(raw, "corruptions"), "reference")
     tables["twin "] = _table(raw, "twin")
     for where, table in tables.items():
         factory, file = table.get("factory"), table.get("file")

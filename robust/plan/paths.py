@@ -33,7 +33,7 @@ GUARD_RECORD = "detector.json"
 
 def check_paths(plan: Plan, *folders: Path | None) -> None:
     """InputError where a file that a plan names is missing, or a folder cannot be written to."""
-    for spec in (plan.model, plan.scenarios.surrogate, plan.twin):
+    for spec in (plan.model, *plan.other_models.values()):
         if spec is not None:
             check_model_paths(spec)
     if plan.data is not None:

@@ -23,12 +23,16 @@ def public_plan(plan: Plan) -> Plan:
     scenarios = plan.scenarios
     if scenarios.surrogate is not None:
         scenarios = scenarios.model_copy(update={"surrogate": _model(scenarios.surrogate)})
+    corruptions = plan.corruptions
+    if corruptions is not None and corruptions.reference is not None:
+        corruptions = corruptions.model_copy(update={"reference": _model(corruptions.reference)})
     return plan.model_copy(
         update={
             "model": None if plan.model is None else _model(plan.model),
             "data": None if plan.data is None else _data(plan.data),
             "twin": None if plan.twin is None else _model(plan.twin),
             "scenarios": scenarios,
+            "corruptions": corruptions,
         }
     )
 

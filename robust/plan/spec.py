@@ -380,6 +380,9 @@ class AuditSpec(PlanTable):
     """Of the network while attacks search. Every adversarial image is confirmed at float32, and
     cases that resist at bfloat16 are attacked again at float32. `auto` chooses by the processor and
     the network."""
+    eot: int | None = Field(default=None, ge=1, le=1000)
+    """Passes in the mean that an attack climbs where the model's outputs are random (expectation
+    over transformation). Default: one, and 10 of AutoAttack. Other models are not asked again."""
     seed: int = Field(default=0, ge=0)
     """Seed of all random numbers."""
     chunk: int = Field(default=64, ge=1, le=4096)
@@ -568,6 +571,17 @@ class Plan(PlanTable):
     """`[report]`: how results are shown."""
     gates: GatesSpec = GatesSpec()
     """`[gates]`: what the results must reach."""
+
+    @property
+    def other_models(self) -> dict[str, ModelSpec]:
+        """The models beside the audited one, by the dotted name of their table."""
+        reference = None if self.corruptions is None else self.corruptions.reference
+        known = {
+            "scenarios.surrogate": self.scenarios.surrogate,
+            "twin": self.twin,
+            "corruptions.reference": reference,
+        }
+        return {name: spec for name, spec in known.items() if spec is not None}
 
     def digest(self) -> str:
         """SHA-256 of the plan with its defaults, without what a run knows by its content.

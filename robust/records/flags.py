@@ -163,10 +163,11 @@ _TEXTS = (
     FlagText(
         "random outputs",
         "passes of the same batch differ by more than 0.001 of the spread of logits",
-        "each gradient belongs to another network, so attacks look weaker; predictions in this "
-        "report are those of the mean of 32 passes, which still depends on chance",
-        "switch off dropout and random preprocessing, or add AutoAttack to the plan, which then "
-        "attacks the mean of several passes",
+        "the gradient of a single pass belongs to another network than the mean that is judged, so "
+        "attacks look weaker; a mean of few passes still depends on chance",
+        "switch off dropout and random preprocessing, or set eot in `[audit]`, such as `eot = 16`: "
+        "attacks then climb the mean of so many passes (expectation over transformation); raise it "
+        "until accuracy under attack no longer falls",
         voids="attacks",
         probed=True,
     ),
@@ -341,8 +342,8 @@ _TEXTS = (
         "leaves every logit identical, and a larger change does not; or an endpoint takes bytes",
         "the model is a step function (quantisation, JPEG): its true gradient is zero, and small "
         "changes vanish that a file with more bits would carry",
-        "audit the model without the rounding, or with a differentiable replacement in its "
-        "backward pass",
+        "audit the model without the rounding, or let gradients pass it as if it were not there: "
+        '`straight_through` in `[model]`, such as `straight_through = ["round"]`',
         probed=True,
     ),
     FlagText(

@@ -15,7 +15,7 @@ from robust.metrics.arrays import Array, Mask
 from robust.metrics.by_group import ByGroup
 from robust.metrics.scores import Condition
 from robust.plan.spec import Plan
-from robust.records import Scores
+from robust.records import Estimate, Scores
 from robust.records.inputs import AuditedTask
 
 
@@ -61,6 +61,12 @@ class TaskScorer(Protocol):
 
     def damage(self, kept: Array) -> Array:
         """How far attacks have come, from what is kept `(n, a)`: `(n,)`, larger is worse."""
+
+    def errors(self, kept: Array) -> Array:
+        """How wrong each case is `(n,)`, in [0, 1], from what is kept `(n, a)`."""
+
+    def error(self, errors: Array) -> Estimate:
+        """The error of all cases, from those of each `(n,)`, or from means of several of them."""
 
     def score(
         self, condition: Condition, populations: Sequence[Mask], pushed: Array | None = None

@@ -63,6 +63,7 @@ def copy(calm: tuple[Path, float], tmp_path: Path) -> Path:
     return Path(shutil.copytree(calm[0], tmp_path / "copy"))
 
 
+@pytest.mark.slow
 def test_ten_kills_change_nothing(calm: tuple[Path, float], tmp_path: Path) -> None:
     folder, seconds = calm
     rng = random.Random(0)

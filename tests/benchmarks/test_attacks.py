@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from attacks import ATTACKS, Attack, AutoAttack, CarliniWagnerL2, MinimumNormEnsemble, Square
+from attacks import (
+    ATTACKS,
+    SEA,
+    ALMAProx,
+    Attack,
+    AutoAttack,
+    CarliniWagnerL2,
+    MinimumNormEnsemble,
+    Square,
+)
 from robust import Classifier, Segmenter, open_cases
 from robust.demo import network
 from robust.pytest_plugin.benchmark import AttackBenchmark
@@ -18,6 +27,8 @@ SHORTER: dict[str, Attack] = {
     "MinimumNormEnsemble": MinimumNormEnsemble(steps=5),
     "Square": Square(queries=200),
     "AutoAttack": AutoAttack(steps=5, queries=50),
+    "SEA": SEA(steps=30),
+    "ALMAProx": ALMAProx(steps=30),
 }
 """By default these make up to thousands of passes, which would take longer and show no more."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import math
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from robust.auditing import audit
 from robust.models import Classifier
 from robust.records import Report
 from tests.engine.nets import classifier, phantoms, trained
+from tests.toys import Shaken, exact_eps, linear_cases
 
 
 def read(folder: Path) -> list[dict[str, str]]:
@@ -154,3 +156,34 @@ def test_the_users_model_leaves_as_it_came() -> None:
     assert all(p.requires_grad and bool((p.grad == 1).all()) for p in net.parameters())  # type: ignore[union-attr]
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_attacks_climb_as_many_passes_as_the_plan_says() -> None:
+    """On a network with random outputs; one that answers alike is asked once, to the same end."""
+    model, x, y = linear_cases("free", n=60)
+    eps = float(exact_eps(model, x, y, "Linf").quantile(0.6))
+    images = x.float().numpy(), y.numpy()
+
+    def robust_accuracy(network: nn.Module, **options: Any) -> tuple[float, list[str], float]:
+        said: list[str] = []
+        report = audit(
+            Classifier(network.float(), head="softmax"),
+            images,
+            attacks=["PGD"],
+            eps=[eps],
+            announce=said.append,
+            **options,
+        )
+        flags = [flag.observed for flag in report.flags if flag.name == "random outputs"]
+        assert ("eot changes nothing" in "".join(said)) is (not flags and "eot" in options)
+        return robust_accuracies(report)[0], flags, report.rows[0].passes
+
+    shaken = Shaken(copy.deepcopy(model), 8.0)
+    single, (said,), once = robust_accuracy(shaken)
+    assert said.endswith("a prediction is the mean of 32 passes, attacks climbed single passes")
+    mean, (said,), often = robust_accuracy(shaken, eot=16)
+    assert said.endswith("attacks climbed the mean of 16 passes")
+    assert often == 16 * once and mean < single - 0.1
+    again, _, _ = robust_accuracy(shaken, eot=16)
+    assert again == mean, "draws are repeated"
+    assert robust_accuracy(model) == robust_accuracy(model, eot=16)

@@ -207,6 +207,7 @@ def test_an_attack_and_a_detector(copy: Path) -> None:
     assert passed(copy, "MIFGSM or MaxLogit or import_no_other") > 30
 
 
+@pytest.mark.slow
 def test_a_black_box_feeds_the_flag_on_masked_gradients(copy: Path) -> None:
     """What it says of itself is enough: it fells what gradients leave, and the report doubts them."""
     add(copy, "attacks", "simba", "SimBA", SIMBA)

@@ -100,7 +100,12 @@ def test_sixty_kills_change_nothing(
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+    ("number", "code"),
+    [
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_is_one_line_and_the_run_goes_on(
     number: signal.Signals, code: int, commands: Warm, calm: Calm, inputs: Callable[[str], Path]

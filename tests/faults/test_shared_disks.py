@@ -92,6 +92,7 @@ def test_kills_on_a_network_disk(
     resumed(commands, folder, calm)
 
 
+@pytest.mark.slow
 def test_a_signal_on_a_network_disk_loses_nothing(
     commands: Warm, calm: Calm, inputs: Callable[[str], Path]
 ) -> None:

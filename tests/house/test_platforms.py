@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent.parent
 
 POSIX = {"fcntl", "resource", "pwd", "grp", "termios", "pty"}
@@ -35,6 +37,7 @@ for package in (attacks, detectors, robust):
 """
 
 
+@pytest.mark.slow
 def test_every_module_is_imported_without_the_modules_of_posix() -> None:
     command = [sys.executable, "-c", EVERYTHING % sorted(POSIX)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -73,6 +73,11 @@ def as_tables(flag: str, value: list[str]) -> list[dict[str, str]]:
     return [{"name": name} for name in value]
 
 
+def as_corruptions(flag: str, value: str) -> dict[str, str]:
+    """A modality, or `auto`, as the table that names it."""
+    return {} if value == "auto" else {"modality": value}
+
+
 def as_splits(flag: str, value: str) -> str | dict[str, str | float]:
     """A column or `path`; or `test=list.txt` or `train=0.8,test=0.2` as a table."""
     if "=" not in value:

@@ -12,7 +12,7 @@ from robust.metrics.by_group import FEWEST, ByGroup
 from robust.metrics.outlines.kept import KeptScores
 from robust.metrics.outlines.worst import damage, worst_by_structure
 from robust.metrics.scores import Condition
-from robust.records import Scores
+from robust.records import Estimate, Scores
 from robust.records.scores import OutlineScores, SizeGroup
 
 ROUNDING = 1e-9
@@ -52,6 +52,16 @@ class OutlineScorer:
     def damage(self, kept: Array) -> Array:
         """How far the outlines are off `(n,)`: 1 less the Dice of the case, in [0, 1]."""
         return damage(kept)
+
+    def errors(self, kept: Array) -> Array:
+        """The same, 1 less the Dice of the case."""
+        return damage(kept)
+
+    def error(self, errors: Array) -> Estimate:
+        """Their mean: 1 less the mean Dice."""
+        found = self.by_group.mean(errors, np.ones(len(errors), bool))
+        assert found is not None  # there are cases
+        return found
 
     def score(
         self, condition: Condition, populations: Sequence[Mask], pushed: Array | None = None

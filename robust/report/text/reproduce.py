@@ -46,6 +46,7 @@ def command_line(report: Report) -> str:
         return ""
     others = {
         "scenarios.surrogate": (report.plan.get("scenarios") or {}).get("surrogate"),
+        "corruptions.reference": (report.plan.get("corruptions") or {}).get("reference"),
         "twin": report.plan.get("twin"),
     }
     gaps = [

@@ -66,7 +66,12 @@ def test_no_timing_decides(monkeypatch: pytest.MonkeyPatch, bfloat16_processor: 
 
 
 @pytest.mark.parametrize(
-    ("name", "low"), [("resnet18", True), ("mobilenetv2_100", False), ("convnext_atto", True)]
+    ("name", "low"),
+    [
+        ("resnet18", True),
+        ("mobilenetv2_100", False),
+        pytest.param("convnext_atto", True, marks=pytest.mark.slow),
+    ],
 )
 def test_the_rule_agrees_with_what_was_measured(
     name: str, low: bool, monkeypatch: pytest.MonkeyPatch, bfloat16_processor: None

@@ -109,6 +109,7 @@ assert faults() > fetched / 2
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 def test_freed_memory_is_kept_within_and_given_back_at_the_end() -> None:
     """Counted in the pages that the system hands out for a tensor of 64 MiB, made again.

@@ -1,0 +1,1 @@
+"""Blur of MedMNIST-C."""

@@ -1,0 +1,1 @@
+"""Changes of brightness, contrast and colour of MedMNIST-C."""

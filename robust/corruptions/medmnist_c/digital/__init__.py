@@ -1,0 +1,1 @@
+"""Digital corruptions of MedMNIST-C: compression and resolution."""

@@ -1,0 +1,1 @@
+"""Corruptions of MedMNIST-C that belong to a task: deposits, bubbles, corners, letters, gamma."""

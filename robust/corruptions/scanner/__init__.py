@@ -1,0 +1,1 @@
+"""What scanners, cameras and archives do to images. One effect, one file."""

@@ -1,0 +1,1 @@
+"""What goes wrong while MRI reads the Fourier transform of an object, line by line."""
