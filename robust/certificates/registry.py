@@ -9,11 +9,14 @@ from typing import Any
 import pydantic
 
 from robust.certificates.contract import Certificate
-from robust.certificates.randomized_smoothing import RandomizedSmoothing
+from robust.certificates.smoothing.denoised_smoothing import DenoisedSmoothing
+from robust.certificates.smoothing.randomized_smoothing import RandomizedSmoothing
 from robust.errors import InputError, did_you_mean
 from robust.plan.spec import CertificateSpec, label_of
 
-CERTIFICATES: dict[str, type[Any]] = {kind.__name__: kind for kind in (RandomizedSmoothing,)}
+CERTIFICATES: dict[str, type[Any]] = {
+    kind.__name__: kind for kind in (RandomizedSmoothing, DenoisedSmoothing)
+}
 """Every certificate by name. A line here adds one."""
 
 

@@ -21,8 +21,8 @@ from robust.certificates.contract import ABSTAINED, Certificate, Certified, Smoo
 from robust.certificates.network_attacks import attacks_on_network
 from robust.certificates.registry import certificate_labels, certificate_text, make_certificate
 from robust.certificates.sample import SampledCases
-from robust.certificates.smoothed_attack import attack_passes
-from robust.certificates.smoothed_comparison import attacks_on_smoothed
+from robust.certificates.smoothing.attack import attack_passes
+from robust.certificates.smoothing.comparison import attacks_on_smoothed
 from robust.engine.batch import read_batches
 from robust.engine.run_memory import (
     CERTIFICATES,
@@ -97,10 +97,18 @@ def run_certificates(
         def progress(done: float, what: str, number: int = number) -> None:
             session.progress(number + done, len(specs), what)
 
-        cases = SampledCases(session, label, drawn, audit.seed, progress)
-        found.append(_Certification(spec, make_certificate(spec), cases).run())
+        certificate = make_certificate(spec)
+        stored_as = " ".join(filter(None, (label, _weights(certificate))))
+        cases = SampledCases(session, label, stored_as, drawn, audit.seed, progress)
+        found.append(_Certification(spec, certificate, cases).run())
     finished = FinishedCertificates(tuple(found))
     return session.store.memo(CERTIFICATES, lambda: finished).certificates
+
+
+def _weights(certificate: Certificate) -> str:
+    """Hash of the weights of networks that are the certificate's own, such as a denoiser's."""
+    smoothed = certificate.function == "smoothed"
+    return cast(SmoothedCertificate, certificate).weights if smoothed else ""
 
 
 def _eligible_rows(session: Session) -> list[int]:
@@ -140,10 +148,11 @@ class _Certification:
         clean = by_group.rate(attacked.correct)
         assert clean is not None  # there are cases
         radii, certified = proven.curve()
+        text = certificate_text(certificate)
         compared = attacked.compared(proven)
         return CertifiedAccuracy(
             certificate=cases.label,
-            text=certificate_text(certificate),
+            text=text if not (own := _weights(certificate)) else f"{text}, weights {own[:16]}",
             norm=certificate.norm,
             function=certificate.function,
             deterministic=certificate.alpha is None,
@@ -181,7 +190,7 @@ class _Certification:
         for number, part in enumerate(cases.parts):
             cases.progress(number / (2 * len(cases.parts)), cases.label)
             rows = [cases.rows[i] for i in part]
-            memo = CERTIFIED.of(cases.label, number)
+            memo = CERTIFIED.of(cases.stored_as, number)
             found = store.memo(memo, lambda rows=rows: self._certify(rows))  # type: ignore[misc]
             every.predicted.extend(found.predicted)
             every.radius.extend(found.radius)

@@ -96,6 +96,9 @@ def refuse_code(raw: Mapping[str, Any], source: str, yourself: str = "") -> None
             continue
         own = yourself or f"{option} or in a plan file"
         _refuse(what, f"name the model yourself, with {own}")
+    for name in _denoisers(raw.get("certificates")):
+        what = f"{source} names the denoiser {excerpt(name)} of a certificate, which runs code"
+        _refuse(what, "name it yourself, in a plan file")
     for kind in ("attack", "detector"):
         for name in _code_names(raw.get(f"{kind}s")):
             what = f"{source} names the {kind} {excerpt(name)}, which runs code"
@@ -114,6 +117,13 @@ def _code_names(tables: object) -> list[object]:
     entries = tables if isinstance(tables, list | tuple) else []
     names = [entry.get("name") for entry in entries if isinstance(entry, Mapping)]
     return [name for name in names if names_code(name)]
+
+
+def _denoisers(tables: object) -> list[object]:
+    """The denoisers in `[[certificates]]`, each of which a factory builds."""
+    entries = tables if isinstance(tables, list | tuple) else []
+    named = [entry.get("denoiser") for entry in entries if isinstance(entry, Mapping)]
+    return [name for name in named if name]
 
 
 def _without(raw: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
