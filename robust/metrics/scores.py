@@ -11,6 +11,7 @@ import numpy.typing as npt
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.balanced_error import balanced_error
 from robust.metrics.by_group import ByGroup
+from robust.metrics.calibration import Confidences, brier_score, calibration_error, chance_error
 from robust.records import Estimate, Scores
 from robust.records.verdicts import too_many_failed
 
@@ -116,6 +117,8 @@ class Scorer:
     """Names of the classes, in the order of the logits."""
     findings: tuple[int, ...]
     """Classes that count as a finding; empty for none."""
+    probabilities: bool = True
+    """Whether logits tell probabilities: not where the model answers labels alone."""
 
     def damage(self, kept: Array) -> Array:
         """The margins by which labels are not predicted `(n,)`."""
@@ -187,6 +190,7 @@ class Scorer:
         ]
         columns = [(v, m & who) for who in populations for v, m in ratios]
         rates = self.by_group.rates(columns)
+        sure = Confidences.of(condition.kept, self.labels) if self.probabilities else None
         results = []
         for i, who in enumerate(populations):
             (accuracy, robust, success, misses, alarms, sensitivity, specificity, *recall) = rates[
@@ -204,6 +208,11 @@ class Scorer:
                     specificity=specificity,
                     auc=self._auc(ranked, counted & who),
                     attacker_auc=None if pushed is None else self._auc(pushed, counted & who),
+                    ece=None
+                    if sure is None
+                    else calibration_error(self.by_group, sure, counted & who),
+                    ece_chance=None if sure is None else chance_error(sure, counted & who),
+                    brier=None if sure is None else brier_score(self.by_group, sure, counted & who),
                     recall=dict(zip(self.classes, recall, strict=True)),
                     median_l2=self.by_group.median(condition.l2, broken),
                     median_linf=self.by_group.median(condition.linf, broken),

@@ -88,6 +88,17 @@ class Scores:
     of those misread without attack, the image that was found within eps and moves its score
     furthest to the wrong side, whether or not it reached the goal. Never above `auc`. Only of a
     worst case; an upper bound, as every figure under attack."""
+    ece: Estimate | None = None
+    """Expected calibration error over all cases, top label, 15 bins of equal width (Guo et al.
+    2017): how far confidences are from the share that is right, on average, in [0, 1]. It is above
+    0 by chance alone; `ece_chance` says how much. None where the model gives no probabilities: it
+    answers labels alone, or outlines structures."""
+    ece_chance: float | None = None
+    """What `ece` would be on average if these confidences were exactly right, on as many cases,
+    independent of each other."""
+    brier: Estimate | None = None
+    """Mean Brier score over all cases: squared differences between probabilities and truth, summed
+    over the classes, in [0, 2]. None as `ece`."""
     recall: Mapping[str, Estimate | None] = field(default_factory=dict)
     """By class name: the share of all cases of the class that are read as it."""
     median_l2: Estimate | None = None
@@ -189,6 +200,8 @@ class AttackResult:
     specificity = _Score()
     auc = _Score()
     attacker_auc = _Score()
+    ece = _Score()
+    brier = _Score()
     dice = _Score()
 
     @property

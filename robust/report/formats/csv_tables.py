@@ -28,7 +28,7 @@ _SCORE_PLACES = ("detector", "fitted_on", "image_set")
 _RESULT_PLACES = ("subgroups", "confusion")
 _OF_CLASSES = (
     *("misses", "false_alarms", "sensitivity", "specificity", "auc", "attacker_auc", "recall"),
-    "outlines",
+    *("ece", "ece_chance", "brier", "outlines"),
 )
 """Scores that have no column of their own where outlines are audited."""
 _OF_OUTLINES = ("dice", "outlines")
