@@ -59,10 +59,12 @@ class StageResults:
     corruptions: CorruptionResult | None = None
     scenarios: tuple[Scenario, ...] = ()
     twin: Twin | None = None
-    certificates: tuple[CertifiedAccuracy, ...] = ()
-    corruptions: CorruptionResult | None = None
     table: str = ""
     """Hash of outcomes.csv; empty where it has not been written."""
+    certificate_table: str = ""
+    """The same of certificates.csv."""
+    corruption_table: str = ""
+    """The same of corruptions.csv."""
     seconds: float = 0.0
     """Time that this call took."""
 
@@ -124,6 +126,8 @@ def make_report(
         attacks={cell.label: attack_text(cell.attack) for cell in cells},
         gallery=gallery,
         visibility=measure_visibility(summary, plan.audit.norm, known.values_of),
+        certificate_table_sha256=stages.certificate_table,
+        corruption_table_sha256=stages.corruption_table,
         missing_stages=results.missing_stages,
         detection=stages.detection,
         certificates=stages.certificates,
@@ -131,8 +135,6 @@ def make_report(
         scenarios=stages.scenarios,
         task=task.record,
         twin=stages.twin,
-        certificates=stages.certificates,
-        corruptions=stages.corruptions,
         accuracy_curves=accuracy_curves(cells, summary),
         survival=survivals(store, cells, summary, provenance.differentiable),
     )

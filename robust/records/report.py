@@ -123,6 +123,10 @@ class Report:
     """What certificates prove, one for each in the plan."""
     corruptions: CorruptionResult | None = None
     """Errors on corrupted images; None where the plan asks for none, or the run is not finished."""
+    certificate_table_sha256: str = ""
+    """SHA-256 of certificates.csv, what is proven of each case; empty without certificates."""
+    corruption_table_sha256: str = ""
+    """SHA-256 of corruptions.csv, the error of each case under each corruption; empty without."""
     missing_stages: tuple[str, ...] = ()
     """Stages that the plan asks for and that the run has not finished, of `STAGES`; empty for a
     finished run. No gate passes while any is missing."""

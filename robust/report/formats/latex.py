@@ -6,6 +6,7 @@ import re
 
 from robust.records import Report
 from robust.report.tables.adaptive import adaptive_table
+from robust.report.tables.calibration import calibration_table
 from robust.report.tables.certificates import certificate_table, certified_table
 from robust.report.tables.classes import confusion_tables, recall_table, subgroup_table
 from robust.report.tables.corruptions import corruption_size_table, kind_table, severity_table
@@ -66,6 +67,7 @@ def render_latex(report: Report) -> str:
         size_table(report),
         certified_table(report),
         certificate_table(report),
+        calibration_table(report),
         severity_table(report),
         kind_table(report),
         corruption_size_table(report),

@@ -14,6 +14,7 @@ from robust.report.layout.blocks import (
 )
 from robust.report.layout.sections import (
     accuracy_blocks,
+    calibration_blocks,
     certificate_blocks,
     confusion_blocks,
     corruption_blocks,
@@ -182,6 +183,7 @@ def _results(report: Report) -> tuple[Block, ...]:
         *outline_blocks(report),
         *confusion_blocks(report),
         *sensitivity_blocks(report),
+        *calibration_blocks(report),
         *corruption_blocks(report),
         *storage_blocks(report),
         *recall_blocks(report),

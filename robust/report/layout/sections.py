@@ -27,6 +27,7 @@ from robust.report.layout.blocks import (
     WarningsBlock,
 )
 from robust.report.tables.adaptive import adaptive_table
+from robust.report.tables.calibration import calibration_table
 from robust.report.tables.certificates import certificate_table, certified_table
 from robust.report.tables.classes import confusion_tables, recall_table, subgroup_table
 from robust.report.tables.corruptions import corruption_size_table, kind_table, severity_table
@@ -49,6 +50,7 @@ from robust.report.tables.twin import direct_table, shown_table
 from robust.report.tables.verdicts import verdict_table
 from robust.report.tables.visibility import visibility_table
 from robust.report.text.certificates import certificate_sentences
+from robust.report.text.classification import calibration_sentences
 from robust.report.text.corruptions import corruption_sentences
 from robust.report.text.detection import (
     LEGEND,
@@ -56,7 +58,7 @@ from robust.report.text.detection import (
     harmless_change_sentence,
     population_text,
 )
-from robust.report.text.glossary import OF_CERTIFICATES, OF_CORRUPTIONS
+from robust.report.text.glossary import OF_CALIBRATION, OF_CERTIFICATES, OF_CORRUPTIONS
 from robust.report.text.headline import knowledge_text
 from robust.report.text.provenance import provenance_facts
 from robust.report.text.reproduce import PLAN, command_line, plan_toml
@@ -163,6 +165,11 @@ def detection_blocks(report: Report) -> tuple[Block, ...]:
     )
 
 
+def calibration_blocks(report: Report) -> tuple[Block, ...]:
+    """How far probabilities are from how often they are right, clean and under attack."""
+    return TextBlock(calibration_sentences(report)), *_with_note(calibration_table(report))
+
+
 def certificate_blocks(report: Report) -> tuple[Block, ...]:
     """What is proven: a paragraph and a figure for each certificate, and both tables."""
     return (
@@ -247,6 +254,8 @@ def glossary_blocks(report: Report) -> tuple[Block, ...]:
         left_out += OF_CERTIFICATES
     if report.corruptions is None:
         left_out += OF_CORRUPTIONS
+    if report.clean.scores.ece is None:
+        left_out += OF_CALIBRATION
     terms = words(report).terms
     return (make_glossary({name: terms[name] for name in terms if name not in left_out}),)
 

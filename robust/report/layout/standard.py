@@ -6,6 +6,7 @@ from robust.records import Report
 from robust.report.layout.blocks import Block, DocumentSection
 from robust.report.layout.sections import (
     accuracy_blocks,
+    calibration_blocks,
     certificate_blocks,
     confusion_blocks,
     corruption_blocks,
@@ -48,6 +49,7 @@ def standard(report: Report) -> tuple[DocumentSection, ...]:
             "Sensitivity and specificity under attack",
             sensitivity_blocks(report),
         ),
+        ("calibration", "Calibration", calibration_blocks(report)),
         ("corruptions", "Corrupted images", corruption_blocks(report)),
         ("storage", "Effect of saving the image", storage_blocks(report)),
         ("classes", "Recall by class", recall_blocks(report)),
