@@ -70,6 +70,18 @@ def parse_threat(text: str, norm: str) -> tuple[str, float]:
     return (first, parse_eps(rest)) if first in NORMS else (norm, parse_eps(text))
 
 
+def parse_certified(text: str) -> tuple[str, str, float]:
+    """Certificate, norm and eps: `IntervalBounds Linf 1/255`; missing names are empty texts.
+
+    ValueError.
+    """
+    name, _, eps = text.strip().rpartition(" ")
+    before, _, norm = name.strip().rpartition(" ")
+    if norm in NORMS:
+        return before.strip(), norm, parse_eps(eps)
+    return name.strip(), "", parse_eps(eps)
+
+
 def same_eps(one: float | None, other: float | None) -> bool:
     """Whether two eps are equal within `TOLERANCE`; None (no bound) equals None alone."""
     return one == other or (one is not None and other is not None and abs(one - other) < TOLERANCE)

@@ -20,8 +20,10 @@ from robust.auditing.shards import join_request, settle
 from robust.auditing.workers.attack import attack_on_workers, gather, settle_threads
 from robust.cases import Cases, cases_from
 from robust.cases.case import Entry
+from robust.certificates.case_table import write_certificate_table
 from robust.certificates.contract import Certificate
 from robust.certificates.run import run_certificates
+from robust.corruptions.case_table import write_corruption_table
 from robust.corruptions.run import run_corruptions
 from robust.detection.adaptive.evaluate import evaluate_adaptive
 from robust.detection.detection_run import DetectionRun
@@ -349,7 +351,7 @@ class _Stages:
             corruptions=corruptions,
             scenarios=scenarios,
             twin=twin,
-            table=self._write_table(session),
+            **self._write_tables(session),
             seconds=time.perf_counter() - began,
         )
 
@@ -386,15 +388,21 @@ class _Stages:
             return settled
         return prepare_attacks(request, store)
 
-    def _write_table(self, session: Session) -> str:
-        with writing(self.directory.path):
-            return write_table(
-                self.directory.path,
-                session.store,
-                session.cases,
-                session.cells,
-                session.task.record,
-            )
+    def _write_tables(self, session: Session) -> dict[str, str]:
+        """Write the tables with a line for each case; their hashes by field of `StageResults`."""
+        plan, folder = session.provenance.plan, self.directory.path
+        with writing(folder):
+            return {
+                "table": write_table(
+                    folder, session.store, session.cases, session.cells, session.task.record
+                ),
+                "certificate_table": write_certificate_table(
+                    folder, plan.certificates, plan.audit, session
+                ),
+                "corruption_table": write_corruption_table(
+                    folder, plan.corruptions, plan.audit, session
+                ),
+            }
 
 
 def _detect(session: Session, run: DetectionRun, stage: Callable[[str], None]) -> Detection:

@@ -15,6 +15,7 @@ CHECKS: dict[str, Check] = {
     "a null control raised an alarm": run.null_alarm,
     "which cases fall explains detection": run.selection_explains,
     "run cut short": run.cut_short,
+    "certificate crossed": run.certificate_crossed,
     "synthetic images": data.phantoms,
     "clean accuracy no better than a constant": model.weak_clean,
     "classes in another order": model.other_order,

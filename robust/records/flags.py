@@ -100,6 +100,17 @@ _TEXTS = (
         "a stage that did not run has raised no warning",
     ),
     FlagText(
+        "certificate crossed",
+        "attacks found adversarial images nearer than a certificate's proven radius: one at all "
+        "where the proof is a calculation, more than a binomial test at 5 % allows where it comes "
+        "from random draws",
+        "a proof and an attack on the same classifier cannot both be right: the certificate, the "
+        "attack, or how either was judged has a fault, and every number may have it",
+        "report it, with the plan; look for a network that computes otherwise when it is proven "
+        "than when it is attacked: another precision, random outputs, parts in training mode",
+        voids="attacks",
+    ),
+    FlagText(
         "synthetic images",
         "the images are synthetic: a program drew them",
         "figures measured on synthetic images say nothing about patients",

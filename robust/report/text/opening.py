@@ -118,6 +118,10 @@ def limits(report: Report) -> tuple[str, ...]:
         left.append("attackers who know the detector")
     known = {scenario.name for scenario in report.scenarios}
     left += [words for name, words in _SCENARIOS.items() if name not in known]
+    if not report.certificates and not report.task.is_segmentation:
+        left.append("proofs of robustness")
+    if report.corruptions is None:
+        left.append("corruption by scanners, storage and movement")
     return (
         *([f"{_sentence(left)}."] if left else []),
         f"{_sentence([ELSEWHERE])}.",

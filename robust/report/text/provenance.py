@@ -15,7 +15,12 @@ def provenance_facts(report: Report) -> list[tuple[str, str]]:
     counts = words(report).counts.format(classes)
     left = f"; {data.skipped_broken} unreadable files left out" if data.skipped_broken else ""
     attacks = "; ".join(_with_label(*one) for one in report.attacks.items())
-    table = f"outcomes.csv, SHA-256 {report.table_sha256}" if report.table_sha256 else ""
+    tables = {
+        "outcomes.csv": report.table_sha256,
+        "certificates.csv": report.certificate_table_sha256,
+        "corruptions.csv": report.corruption_table_sha256,
+    }
+    table = "; ".join(f"{name}, SHA-256 {value}" for name, value in tables.items() if value)
     pairs = [
         ("Model", _model(model)),
         ("Model format", _format(model)),
