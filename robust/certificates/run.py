@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -87,7 +87,19 @@ def run_certificates(
     """
     if not specs:
         return ()
-    rows, found = _eligible_rows(session), []
+    found = [
+        _Certification(spec, certificate, cases).run()
+        for spec, certificate, cases in sampled(specs, audit, session)
+    ]
+    finished = FinishedCertificates(tuple(found))
+    return session.store.memo(CERTIFICATES, lambda: finished).certificates
+
+
+def sampled(
+    specs: Sequence[CertificateSpec], audit: AuditSpec, session: Session
+) -> Iterator[tuple[CertificateSpec, Certificate, SampledCases]]:
+    """Each certificate with its cases; one whose goal applies to no case is left out."""
+    rows = _eligible_rows(session)
     for number, (label, certificate) in enumerate(make_certificates(specs).items()):
         spec = specs[number]
         drawn = sample_rows(session.cases.entries, rows, spec.cases, audit.seed)
@@ -99,9 +111,19 @@ def run_certificates(
 
         stored_as = " ".join(filter(None, (label, _weights(certificate))))
         cases = SampledCases(session, label, stored_as, drawn, audit.seed, progress)
-        found.append(_Certification(spec, certificate, cases).run())
-    finished = FinishedCertificates(tuple(found))
-    return session.store.memo(CERTIFICATES, lambda: finished).certificates
+        yield spec, certificate, cases
+
+
+def certified_cases(cases: SampledCases) -> CertifiedCases:
+    """What a run remembers of the cases of a certificate that is finished."""
+    every = CertifiedCases([], [], [])
+    for number in range(len(cases.parts)):
+        found = cases.session.store.get(CERTIFIED.of(cases.stored_as, number))
+        assert found is not None  # the certificate is finished
+        every.predicted.extend(found.predicted)
+        every.radius.extend(found.radius)
+        every.failed.extend(found.failed)
+    return every
 
 
 def _weights(certificate: Certificate) -> str:
@@ -185,16 +207,12 @@ class _Certification:
     def _certified(self) -> CertifiedCases:
         """What is proven of all cases, part by part."""
         cases, store = self.cases, self.cases.session.store
-        every = CertifiedCases([], [], [])
         for number, part in enumerate(cases.parts):
             cases.progress(number / (2 * len(cases.parts)), cases.label)
             rows = [cases.rows[i] for i in part]
             memo = CERTIFIED.of(cases.stored_as, number)
-            found = store.memo(memo, lambda rows=rows: self._certify(rows))  # type: ignore[misc]
-            every.predicted.extend(found.predicted)
-            every.radius.extend(found.radius)
-            every.failed.extend(found.failed)
-        return every
+            store.memo(memo, lambda rows=rows: self._certify(rows))  # type: ignore[misc]
+        return certified_cases(cases)
 
     def _certify(self, rows: Sequence[int]) -> CertifiedCases:
         """What is proven of some cases, shape by shape."""
