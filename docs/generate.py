@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 from attacks import ATTACKS  # noqa: E402
 from detectors import DETECTORS  # noqa: E402
 from docs.dependencies import dependencies  # noqa: E402
+from robust.certificates.registry import CERTIFICATES  # noqa: E402
 from robust.plan.spec import Plan  # noqa: E402
 from robust.records.flags import FLAG_TEXTS  # noqa: E402
 from robust.report.text.classification import RULE  # noqa: E402
@@ -277,6 +278,15 @@ def _call(name: str, kind: type[Any]) -> str:
     return f"{name}({field.name}={field.default!r})" if field else f"{name}()"
 
 
+def certificate_reference() -> str:
+    """Every certificate: idea and paper, what it proves, its fields."""
+    parts = []
+    for name, kind in CERTIFICATES.items():
+        about = (first_line(kind), description(kind), parameters(kind))
+        parts.append("\n\n".join([f"### {name}", *filter(None, about)]))
+    return "\n\n".join(parts)
+
+
 # The plan.
 
 
@@ -425,6 +435,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "detectors": detector_table,
     "attack pages": lambda: attack_table("{}.md"),
     "detector pages": lambda: detector_table("{}.md"),
+    "certificates": certificate_reference,
     "plan": plan_reference,
     "warnings": warnings_reference,
     "counted doubts": counted_doubts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,7 +19,7 @@ from robust.certificates.certified_accuracy import (
 )
 from robust.certificates.contract import ABSTAINED, Certificate, Certified, SmoothedCertificate
 from robust.certificates.network_attacks import attacks_on_network
-from robust.certificates.registry import certificate_labels, certificate_text, make_certificate
+from robust.certificates.registry import certificate_text, make_certificate, make_certificates
 from robust.certificates.sample import SampledCases
 from robust.certificates.smoothing.attack import attack_passes
 from robust.certificates.smoothing.comparison import attacks_on_smoothed
@@ -47,8 +47,7 @@ def check_certificates(specs: Sequence[CertificateSpec], task: Task, classifier:
     """InputError, before any work, for a certificate that cannot work on this task or model."""
     if not specs:
         return
-    certificate_labels(specs)
-    made = [make_certificate(spec) for spec in specs]
+    made = make_certificates(specs)
     if not task.class_count:
         raise InputError(
             "[[certificates]] are for models that answer a class, and this one outlines "
@@ -64,7 +63,7 @@ def check_certificates(specs: Sequence[CertificateSpec], task: Task, classifier:
             "[[certificates]] read a network that is here, many thousand passes for each case, and "
             "a black box answers each for a query; take them out"
         )
-    for certificate in made:
+    for certificate in made.values():
         certificate.check(classifier)
 
 
@@ -88,8 +87,21 @@ def run_certificates(
     """
     if not specs:
         return ()
-    labels, rows, found = certificate_labels(specs), _eligible_rows(session), []
-    for number, (label, spec) in enumerate(zip(labels, specs, strict=True)):
+    found = [
+        _Certification(spec, certificate, cases).run()
+        for spec, certificate, cases in sampled(specs, audit, session)
+    ]
+    finished = FinishedCertificates(tuple(found))
+    return session.store.memo(CERTIFICATES, lambda: finished).certificates
+
+
+def sampled(
+    specs: Sequence[CertificateSpec], audit: AuditSpec, session: Session
+) -> Iterator[tuple[CertificateSpec, Certificate, SampledCases]]:
+    """Each certificate with its cases; one whose goal applies to no case is left out."""
+    rows = _eligible_rows(session)
+    for number, (label, certificate) in enumerate(make_certificates(specs).items()):
+        spec = specs[number]
         drawn = sample_rows(session.cases.entries, rows, spec.cases, audit.seed)
         if not drawn:
             continue
@@ -97,12 +109,21 @@ def run_certificates(
         def progress(done: float, what: str, number: int = number) -> None:
             session.progress(number + done, len(specs), what)
 
-        certificate = make_certificate(spec)
         stored_as = " ".join(filter(None, (label, _weights(certificate))))
         cases = SampledCases(session, label, stored_as, drawn, audit.seed, progress)
-        found.append(_Certification(spec, certificate, cases).run())
-    finished = FinishedCertificates(tuple(found))
-    return session.store.memo(CERTIFICATES, lambda: finished).certificates
+        yield spec, certificate, cases
+
+
+def certified_cases(cases: SampledCases) -> CertifiedCases:
+    """What a run remembers of the cases of a certificate that is finished."""
+    every = CertifiedCases([], [], [])
+    for number in range(len(cases.parts)):
+        found = cases.session.store.get(CERTIFIED.of(cases.stored_as, number))
+        assert found is not None  # the certificate is finished
+        every.predicted.extend(found.predicted)
+        every.radius.extend(found.radius)
+        every.failed.extend(found.failed)
+    return every
 
 
 def _weights(certificate: Certificate) -> str:
@@ -186,16 +207,12 @@ class _Certification:
     def _certified(self) -> CertifiedCases:
         """What is proven of all cases, part by part."""
         cases, store = self.cases, self.cases.session.store
-        every = CertifiedCases([], [], [])
         for number, part in enumerate(cases.parts):
             cases.progress(number / (2 * len(cases.parts)), cases.label)
             rows = [cases.rows[i] for i in part]
             memo = CERTIFIED.of(cases.stored_as, number)
-            found = store.memo(memo, lambda rows=rows: self._certify(rows))  # type: ignore[misc]
-            every.predicted.extend(found.predicted)
-            every.radius.extend(found.radius)
-            every.failed.extend(found.failed)
-        return every
+            store.memo(memo, lambda rows=rows: self._certify(rows))  # type: ignore[misc]
+        return certified_cases(cases)
 
     def _certify(self, rows: Sequence[int]) -> CertifiedCases:
         """What is proven of some cases, shape by shape."""
@@ -213,7 +230,7 @@ class _Certification:
             if certificate.function == "network" and session.store.get(RANDOM):
                 raise InputError("the outputs of the network are random, and a bound is of one")
             streams = self.cases.streams(cases, self.spec.name)
-            with torch.no_grad():
+            with torch.no_grad(), self.cases.repeated(cases, self.spec.name):
                 found = _checked(certificate(session.classifier, x, streams), len(x))
         except (KeyboardInterrupt, BlackBoxFailure):
             raise
