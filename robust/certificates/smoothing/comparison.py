@@ -73,7 +73,8 @@ def _attack(
         for own, read, x in read_batches(session.cases, rows, session.runner.template):
             y = session.task.labels(read, x)
             streams = cases.streams(read, "attack", eps)
-            distances = attack_smoothed(certificate, session.classifier, x, y, eps, streams)
+            with cases.repeated(read, "attack", eps):
+                distances = attack_smoothed(certificate, session.classifier, x, y, eps, streams)
             found.update(zip(own, distances, strict=True))
     except (KeyboardInterrupt, BlackBoxFailure):
         raise
