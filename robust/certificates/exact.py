@@ -202,7 +202,7 @@ class _Programme:
         return _Expression(matrix, np.zeros(size))
 
     def _bend(self, z: _Expression, h: Array, binary: Array, box: Box) -> None:
-        """h = max(0, z), with a binary that says whether z is positive."""
+        """H = max(0, z), with a binary that says whether z is positive."""
         low, high = (
             np.minimum(box.low.flatten().numpy(), 0),
             box.high.flatten().clamp_min(0).numpy(),
@@ -214,7 +214,7 @@ class _Programme:
         ]
 
     def _choose(self, z: _Expression, h: Array, binaries: int, node: Maximum, box: Box) -> None:
-        """h = max z over each window, with a binary for each entry, of which one is chosen."""
+        """H = max z over each window, with a binary for each entry, of which one is chosen."""
         low = box.low.flatten().numpy()
         high = node.forward(box.high).flatten().numpy()
         windows = node.windows.numpy()

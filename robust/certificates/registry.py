@@ -20,6 +20,12 @@ CERTIFICATES: dict[str, type[Any]] = {
 """Every certificate by name. A line here adds one."""
 
 
+def make_certificates(specs: Sequence[CertificateSpec]) -> dict[str, Certificate]:
+    """Those of a plan by label; InputError where one is wrong or two are called alike."""
+    labels = certificate_labels(specs)
+    return dict(zip(labels, map(make_certificate, specs), strict=True))
+
+
 def make_certificate(spec: CertificateSpec) -> Certificate:
     """The certificate of a plan's table; InputError for an unknown name, field or value."""
     kind = CERTIFICATES.get(spec.name)

@@ -19,7 +19,7 @@ from robust.certificates.certified_accuracy import (
 )
 from robust.certificates.contract import ABSTAINED, Certificate, Certified, SmoothedCertificate
 from robust.certificates.network_attacks import attacks_on_network
-from robust.certificates.registry import certificate_labels, certificate_text, make_certificate
+from robust.certificates.registry import certificate_text, make_certificate, make_certificates
 from robust.certificates.sample import SampledCases
 from robust.certificates.smoothing.attack import attack_passes
 from robust.certificates.smoothing.comparison import attacks_on_smoothed
@@ -47,8 +47,7 @@ def check_certificates(specs: Sequence[CertificateSpec], task: Task, classifier:
     """InputError, before any work, for a certificate that cannot work on this task or model."""
     if not specs:
         return
-    certificate_labels(specs)
-    made = [make_certificate(spec) for spec in specs]
+    made = make_certificates(specs)
     if not task.class_count:
         raise InputError(
             "[[certificates]] are for models that answer a class, and this one outlines "
@@ -64,7 +63,7 @@ def check_certificates(specs: Sequence[CertificateSpec], task: Task, classifier:
             "[[certificates]] read a network that is here, many thousand passes for each case, and "
             "a black box answers each for a query; take them out"
         )
-    for certificate in made:
+    for certificate in made.values():
         certificate.check(classifier)
 
 
@@ -100,8 +99,9 @@ def sampled(
     specs: Sequence[CertificateSpec], audit: AuditSpec, session: Session
 ) -> Iterator[tuple[CertificateSpec, Certificate, SampledCases]]:
     """Each certificate with its cases; one whose goal applies to no case is left out."""
-    labels, rows = certificate_labels(specs), _eligible_rows(session)
-    for number, (label, spec) in enumerate(zip(labels, specs, strict=True)):
+    rows = _eligible_rows(session)
+    for number, (label, certificate) in enumerate(make_certificates(specs).items()):
+        spec = specs[number]
         drawn = sample_rows(session.cases.entries, rows, spec.cases, audit.seed)
         if not drawn:
             continue
@@ -109,7 +109,6 @@ def sampled(
         def progress(done: float, what: str, number: int = number) -> None:
             session.progress(number + done, len(specs), what)
 
-        certificate = make_certificate(spec)
         stored_as = " ".join(filter(None, (label, _weights(certificate))))
         cases = SampledCases(session, label, stored_as, drawn, audit.seed, progress)
         yield spec, certificate, cases
