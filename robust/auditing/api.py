@@ -108,13 +108,14 @@ def audit(
     instances, not fitted) learn from `reference`, cases of the split that the classifier
     learned from, and are evaluated on the attacks. `settings` are the fields of a plan's
     `[audit]` table: norm, eps, cells, goal, target, threshold, seed, chunk; `segmentation`,
-    `detection`, `scenarios`, `doubts` and `report` are dicts of those of its tables of that
-    name; `corruptions = {}` takes its defaults. Images made on `surrogate`, another model, are shown to the classifier; `twin`, the
-    version of it that is deployed, is compared with it. `certificates` (names or instances) prove
-    lower bounds; BE and rBE of corruptions are relative to `corruption_reference`. With `out` the run lives in that folder
-    and resumes from it, and `gallery` cases are drawn there as pictures (default: 6, or none
-    where a picture may carry a name). `progress` is told how far the whole run is, `announce`
-    the folder, the cost and each stage in a line. The classifier is copied, never changed.
+    `detection`, `scenarios`, `corruptions`, `doubts` and `report` are dicts of those of its tables
+    of that name; `corruptions = {}` takes its defaults. Images made on `surrogate`, another model,
+    are shown to the classifier; `twin`, the version of it that is deployed, is compared with it.
+    `certificates` (names or instances) prove lower bounds; BE and rBE of corruptions are relative
+    to the errors of `corruption_reference`. With `out` the run lives in that folder and resumes
+    from it, and `gallery` cases are drawn there as pictures (default: 6, or none where a picture
+    may carry a name). `progress` is told how far the whole run is, `announce` the folder, the cost
+    and each stage in a line. The classifier is copied, never changed.
     Raises InputError.
     """
     require_adapter(classifier)

@@ -78,11 +78,11 @@ def attacks(pattern: str) -> Group:
         finds = "nearest" if attack.minimum_norm else "within eps"
         needs = attack.knowledge.replace(" and ", ", ")
         needs += ", detector" if kind.__module__.startswith("attacks.adaptive.") else ""
-        short = [norm for norm in attack.norms if norm != "L2-slice"]
+        short = [norm for norm in attack.norms if norm in ("Linf", "L2")] or attack.norms
         row = (name, ", ".join(short), finds, needs, str(attack.passes))
         traits = attack.traits
         outlines = "outlines alone" if traits.dense_only else "also outlines" * traits.dense
-        words = [outlines, "L2-slice" * ("L2-slice" in attack.norms)]
+        words = [outlines, *(norm for norm in attack.norms if norm not in short)]
         entries.append((row, "; ".join([_idea(kind), ", ".join(filter(None, words))]).rstrip("; ")))
     foolbox = ("foolbox:NAME", "Linf, L2", "either", "depends", "")
     own = ("MODULE:CLASS", "", "", "", "")

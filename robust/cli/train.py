@@ -100,6 +100,11 @@ _TRAINING = (
         "--precision", "training.precision", "Precision: auto, float32, bfloat16 or float16."
     ),
     FieldOption("--seed", "training.seed", "Seed of all random numbers.", int),
+    FieldOption(
+        "--augment",
+        "augmentation.augment",
+        "Corrupt training images as scanners do: modality, or none.",
+    ),
 )
 _HARDENING = (
     FieldOption(

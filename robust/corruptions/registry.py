@@ -4,35 +4,27 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from robust.corruptions.contract import Corruption
 from robust.corruptions.medmnist_c.definitions import MEDMNIST_C
+from robust.corruptions.scanner.table import SCANNER_EFFECTS
 from robust.errors import InputError, did_you_mean
 
-
-@dataclass(frozen=True)
-class Modality:
-    """A kind of images, whose corruptions are applied to it."""
-
-    medmnist_c: tuple[str, ...]
-    """Data sets of MedMNIST-C that show it; the first defines its severities. Empty: none does."""
-    scanner: tuple[Corruption, ...]
-    """What its scanners do."""
-
-
-MODALITIES: Mapping[str, Modality] = {
-    "chest X-ray": Modality(("pneumoniamnist", "chestmnist"), ()),
-    "fundus": Modality(("retinamnist",), ()),
-    "dermoscopy": Modality(("dermamnist",), ()),
-    "ultrasound": Modality(("breastmnist",), ()),
-    "OCT": Modality(("octmnist",), ()),
-    "CT": Modality(("organamnist", "organcmnist", "organsmnist"), ()),
-    "pathology": Modality(("pathmnist",), ()),
-    "microscopy": Modality(("bloodmnist", "tissuemnist"), ()),
-    "MRI": Modality((), ()),
+MODALITIES: Mapping[str, tuple[str, ...]] = {
+    "chest X-ray": ("pneumoniamnist", "chestmnist"),
+    "fundus": ("retinamnist",),
+    "dermoscopy": ("dermamnist",),
+    "ultrasound": ("breastmnist",),
+    "OCT": ("octmnist",),
+    "CT": ("organamnist", "organcmnist", "organsmnist"),
+    "pathology": ("pathmnist",),
+    "microscopy": ("bloodmnist", "tissuemnist"),
+    "MRI": (),
 }
-"""By the name that a plan gives."""
+"""By the name that a plan gives, the data sets of MedMNIST-C that show it.
+
+The first defines the severities of its corruptions; a plan names another set in its place.
+"""
 
 GROUPS = ("medmnist-c", "scanner")
 """Names that stand for all corruptions of one origin."""
@@ -66,28 +58,23 @@ def _there(names: Sequence[str]) -> str:
     return f"there are: {', '.join(names) or 'none'}"
 
 
-def _of(modality: str) -> dict[str, tuple[Corruption, ...]]:
+def _of(asked: str) -> dict[str, tuple[Corruption, ...]]:
     """Its corruptions by group; those of MedMNIST-C come first where both have a name."""
     names = {name.lower(): name for name in (*MODALITIES, *MEDMNIST_C)}
-    name = names.get(modality.lower())
+    name = names.get(asked.lower())
     if name is None:
-        raise InputError(f"unknown modality {modality!r}; {did_you_mean(modality, names.values())}")
-    if name in MODALITIES:
-        home = MODALITIES[name]
-        data_set = home.medmnist_c[0] if home.medmnist_c else None
-    else:
-        (home,) = (one for one in MODALITIES.values() if name in one.medmnist_c)
-        data_set = name
+        raise InputError(f"unknown modality {asked!r}; {did_you_mean(asked, names.values())}")
+    modality = next(home for home, sets in MODALITIES.items() if name in (home, *sets))
+    data_set = name if name in MEDMNIST_C else next(iter(MODALITIES[modality]), None)
     defined = MEDMNIST_C[data_set] if data_set else ()
     taken = {one.name for one in defined}
-    scanner = tuple(one for one in home.scanner if one.name not in taken)
+    scanner = tuple(one for one in SCANNER_EFFECTS[modality] if one.name not in taken)
     return {"medmnist-c": defined, "scanner": scanner}
 
 
 def _by_name() -> dict[str, tuple[Corruption, ...]]:
     found: dict[str, list[Corruption]] = {}
-    scanners = (one.scanner for one in MODALITIES.values())
-    for corruption in itertools.chain(*MEDMNIST_C.values(), *scanners):
+    for corruption in itertools.chain(*MEDMNIST_C.values(), *SCANNER_EFFECTS.values()):
         same = found.setdefault(corruption.name, [])
         if corruption not in same:
             same.append(corruption)

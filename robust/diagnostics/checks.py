@@ -29,6 +29,7 @@ CHECKS: dict[str, Check] = {
     "attacks without a verdict": run.not_evaluated,
     "workers disagree": run.workers_disagree,
     "no gradients": model.no_gradients,
+    "gradients replaced": model.replaced_gradients,
     "gradients vanish": gradient_masking.vanishing_gradients,
     "gradients mislead": gradient_masking.misleading_gradients,
     "gradients point away from the boundary": gradient_masking.gradients_point_away,

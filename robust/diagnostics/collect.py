@@ -126,6 +126,7 @@ def collect_evidence(results: RunResults) -> Evidence:
         declared_labels=provenance.model.get("answers") == "labels",
         grey_levels=provenance.model.get("grey_levels"),
         clipped=_clipped(answers, head, threshold) if by_class else (0, 0),
+        replaced=tuple(provenance.model.get("straight_through", ())),
         eot=plan.audit.eot,
         averaging=frozenset(c.label for c in cells if c.attack.traits.averaging is not None),
         iterative=frozenset(cell.label for cell in cells if is_iterative(cell)),

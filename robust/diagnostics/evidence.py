@@ -118,6 +118,8 @@ class Evidence:
     """Grey levels that the input of the model can hold; None: any value."""
     clipped: tuple[int, int] = (0, 0)
     """Number of different images that share the extreme value of an output exactly, and of all."""
+    replaced: tuple[str, ...] = ()
+    """Parts of the model that the attacker's gradients passed as if they were not there."""
     eot: int | None = None
     """Passes in the mean that attacks climb on random outputs, as the plan sets it."""
     averaging: frozenset[str] = frozenset()

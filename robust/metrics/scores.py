@@ -14,6 +14,7 @@ from robust.metrics.by_group import ByGroup
 from robust.metrics.calibration import Confidences, brier_score, calibration_error, chance_error
 from robust.records import Estimate, Scores
 from robust.records.verdicts import too_many_failed
+from robust.units import NORMS, distance_field
 
 CONFUSION_CLASSES = 20
 """Largest number of classes with a confusion matrix."""
@@ -41,10 +42,15 @@ class Condition:
     """L2 distance to the clean image; NaN where not attacked."""
     l2_slice: Array
     """The largest L2 distance within one slice of a volume, or that of an image; NaN likewise."""
+    l1: Array
+    """The sum of absolute changes; NaN likewise."""
+    l0: Array
+    """Number of changed pixels; NaN likewise."""
 
     def distance(self, norm: str) -> Array:
         """The distances in one of the norms."""
-        return {"Linf": self.linf, "L2": self.l2, "L2-slice": self.l2_slice}[norm]
+        known: Array = getattr(self, distance_field(norm))
+        return known
 
     @property
     def evaluated(self) -> Mask:
@@ -63,7 +69,7 @@ class Condition:
         """All cases without attack."""
         no = np.zeros(len(kept), bool)
         nan = np.full(len(kept), np.nan)
-        return cls(kept, no, no, no, nan, nan, nan)
+        return cls(kept, no, no, no, *[nan] * len(NORMS))
 
 
 @dataclass(frozen=True)
@@ -216,6 +222,8 @@ class Scorer:
                     recall=dict(zip(self.classes, recall, strict=True)),
                     median_l2=self.by_group.median(condition.l2, broken),
                     median_linf=self.by_group.median(condition.linf, broken),
+                    median_l1=self.by_group.median(condition.l1, broken),
+                    median_l0=self.by_group.median(condition.l0, broken),
                 )
             )
         return results

@@ -224,12 +224,21 @@ _TEXTS = (
         voids="robustness",
     ),
     FlagText(
+        "gradients replaced",
+        "the plan names parts of the model that the attacker's gradients pass as if they were not "
+        "there (`straight_through` in `[model]`)",
+        "the gradient is then one that the model does not have, a guess that serves where the "
+        "part changes an image little: an attack that succeeds counts, one that fails shows less",
+        "compare with the model without these parts, and with attacks without gradients (Square)",
+    ),
+    FlagText(
         "gradients vanish",
         "the model gives no gradient, or that of the margin is nearly zero on at least 10 % of the "
         "probed cases, and at least 3",
         "an attack that follows gradients does not move there and calls the case robust",
-        "remove what blocks gradients (rounding, clipping, a library outside torch), or attack a "
-        "differentiable surrogate and use attacks without gradients",
+        "remove what blocks gradients (rounding, clipping, a library outside torch), let gradients "
+        "pass it (`straight_through` in `[model]`), or attack a differentiable surrogate and use "
+        "attacks without gradients",
         voids="robustness",
         probed=True,
     ),

@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
 from robust.cases.case import NOT_OUTLINED
+from robust.training.modality import corrupted
 from robust.training.recipe import AugmentationSpec
 
 DRAWS = 16
@@ -54,6 +55,9 @@ def augment(sample: Sample, spec: AugmentationSpec, generator: torch.Generator) 
         image = x.mul_(255).round_().clamp_(0, 255).to(torch.uint8)
     if u[11] < spec.erase:
         image = _erase(image, u[12:16])
+    if spec.augment == "modality":
+        x = corrupted(image.float().div_(255), spec, generator, has_mask=mask is not None)
+        image = x.mul(255).round_().clamp_(0, 255).to(torch.uint8)
     return Sample(image, mask)
 
 

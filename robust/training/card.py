@@ -9,6 +9,7 @@ from robust.records import Estimate, SplitCopies, left_out_text, record_from
 from robust.records.estimate import interval_text
 from robust.report.formats.markdown import escape_markdown
 from robust.report.text.format import plain
+from robust.training.modality import kinds_applied
 from robust.units import at_eps
 
 _COPIES_LEFT = (
@@ -198,12 +199,25 @@ def _training(content: Mapping[str, Any]) -> str:
         + " on val. All settings are in recipe.toml, the training curves in curves.png."
     )
     text += "".join(map(_computed_on, training["computed_on"]))
+    if recipe["augmentation"]["augment"] == "modality":
+        text += _corrupted(recipe["augmentation"], has_masks=_outlines(content))
     if hard is not None:
         text += (
             f"\n\nAdversarial training: {at_eps(hard['method'], 'Linf', hard['eps'])} in L-inf of "
             f"the displayed image, {hard['steps']} steps."
         )
     return text
+
+
+def _corrupted(spec: Mapping[str, Any], *, has_masks: bool) -> str:
+    """What `augment = "modality"` did to the training images."""
+    kinds = kinds_applied(spec["modality"], tuple(spec["corruption_kinds"]), has_masks=has_masks)
+    return (
+        f"\n\nTraining images were corrupted with probability {spec['corruption_share']:g} as "
+        f"{_text(spec['modality'])} images are by scanners, storage and movement, by one kind at a "
+        f"severity from 1 to {spec['corruption_severity']}: {', '.join(map(_text, kinds))}. "
+        f"Robustness to these kinds is not robustness to others."
+    )
 
 
 def _computed_on(on: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ from robust.training.lightning.processes import computed_on, end_when_told
 from robust.training.objectives.classification import ClassObjective
 from robust.training.objectives.contract import Objective
 from robust.training.objectives.segmentation import OutlineObjective
-from robust.training.recipe import Recipe, sides
+from robust.training.recipe import AugmentationSpec, Recipe, sides
 from robust.training.schedule import learning_rate, make_optimiser
 
 VAL_CASES, VAL_STEPS = 256, 10
@@ -74,7 +74,7 @@ class Training(L.LightningModule):
         return self._batches(
             self.images,
             epoch=self.current_epoch,
-            augmentation=augmentation if any(augmentation.model_dump().values()) else None,
+            augmentation=None if augmentation == AugmentationSpec() else augmentation,
             crop=None if window is None else sides(window, axes),
             repeats=self.recipe.training.repeats,
             shuffle=True,

@@ -158,6 +158,18 @@ class AugmentationSpec(PlanTable):
     """Largest shift of hue, as a fraction of the colour circle."""
     erase: float = Field(default=0.0, ge=0, le=1)
     """Probability that a rectangle is blanked."""
+    augment: Literal["none", "modality"] = "none"
+    """`modality`: images are also corrupted, as scanners, storage and movement do it to images of
+    `modality`. Validation and test images never are."""
+    modality: str | None = None
+    """Modality of the images, as in the `[corruptions]` table of a plan."""
+    corruption_kinds: tuple[str, ...] = ()
+    """Names of corruptions, `medmnist-c` or `scanner`, as in a plan. Default: all of the modality.
+    Images with masks are spared those that move structures."""
+    corruption_share: float = Field(default=0.5, gt=0, le=1)
+    """Probability that an image is corrupted, by one kind."""
+    corruption_severity: int = Field(default=3, ge=1, le=5)
+    """Highest severity; it is drawn from 1 to this one."""
 
 
 class AdversarialSpec(PlanTable):
@@ -259,6 +271,10 @@ def make_recipe(raw: Mapping[str, Any], source: str = "recipe") -> Recipe:
 def _contradiction(recipe: Recipe) -> str | None:
     """The first contradiction between fields, or None."""
     splits, training, hard = recipe.splits, recipe.training, recipe.adversarial
+    if recipe.augmentation.augment == "modality":
+        wrong = _wrong_modality(recipe.augmentation)
+        if wrong is not None:
+            return f"[augmentation] {wrong}"
     if recipe.data is not None and recipe.data.split is not None:
         return "[data] split does not apply here; [splits] names train, val and test"
     named = [s for s in (splits.train, splits.val, splits.test) if isinstance(s, str)]
@@ -286,4 +302,17 @@ def _contradiction(recipe: Recipe) -> str | None:
             f"[adversarial] a warmup of {hard.warmup:g} epochs never reaches eps in "
             f"{training.epochs} epochs; shorten it"
         )
+    return None
+
+
+def _wrong_modality(spec: AugmentationSpec) -> str | None:
+    """Why images cannot be corrupted as the recipe says, or None."""
+    from robust.corruptions.registry import MODALITIES, corruptions_of  # torch, a second
+
+    if spec.modality is None:
+        return f'augment = "modality" needs modality; name one of {", ".join(MODALITIES)}'
+    try:
+        corruptions_of(spec.modality, spec.corruption_kinds)
+    except InputError as error:
+        return str(error)
     return None

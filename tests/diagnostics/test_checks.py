@@ -210,6 +210,7 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
     "outputs depend on the batch": probing(neighbours=0.01),
     "parts in training mode": probing(training=("Dropout",)),
     "no gradients": lambda e: replace(e, differentiable=False),
+    "gradients replaced": lambda e: replace(e, replaced=("round",)),
     "gradients vanish": probing(gradients=Gradients(16, vanishing=4, judged=12)),
     "gradients mislead": probing(gradients=Gradients(16, judged=16, misleading=8)),
     "input is rounded": probing(gradients=Gradients(16, judged=16, steps=16)),

@@ -141,6 +141,11 @@ def noted(**notes: Any) -> Callable[[Cases], Cases]:
 
 
 ZOO: dict[str, Planted] = {
+    "gradients replaced": Planted(
+        lambda: defects.Rounding(network(BASE)),
+        frozenset({"input is rounded"}),
+        model={"straight_through": ["round"]},
+    ),
     "gradients vanish": behind(defects.Blocked),
     "gradients mislead": behind(defects.Scrambled),
     "black box beats white box": behind(

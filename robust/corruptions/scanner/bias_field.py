@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from attacks.streams import Streams
+from robust.corruptions.contract import Family, at_severity
 
 DEGREE = 3
 
@@ -23,7 +24,7 @@ class BiasField:
     """A random polynomial of degree 3, scaled to the range of its level; of a volume in 3-D."""
 
     name: ClassVar[str] = "bias_field"
-    family: ClassVar[str] = "scanner"
+    family: ClassVar[Family] = "scanner"
     differentiable: ClassVar[bool] = True
     random: ClassVar[bool] = True
     definition: str = "non-uniformity of 20 to 100 % (BrainWeb), polynomial of degree 3"
@@ -46,7 +47,7 @@ class BiasField:
         low, high = shape.flatten(1).aminmax(dim=1)
         wide = (-1, *[1] * len(space))
         unit = (shape - low.view(wide)) / (high - low).clamp_min(1e-12).view(wide)
-        return (1 + self.levels[severity - 1] * (unit - 0.5))[:, None]
+        return (1 + at_severity(self.levels, severity) * (unit - 0.5))[:, None]
 
 
 def legendre_polynomial(coefficients: Tensor, space: tuple[int, ...]) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from attacks.streams import Streams
+from robust.corruptions.contract import Family, at_severity
 from robust.corruptions.scanner.draws import grey_noise
 
 FULL_DOSE = 12.0
@@ -31,7 +32,7 @@ class LowDoseCT:
     """
 
     name: ClassVar[str] = "low_dose_ct"
-    family: ClassVar[str] = "scanner"
+    family: ClassVar[Family] = "scanner"
     differentiable: ClassVar[bool] = True
     random: ClassVar[bool] = True
     definition: str = "filtered-backprojection noise at 1/2 to 1/32 of the dose, Riederer 1978"
@@ -43,7 +44,7 @@ class LowDoseCT:
         """The noisy image; channels share the noise."""
         if severity == 0:
             return x
-        added = FULL_DOSE / WINDOW * sqrt(1 / self.fractions[severity - 1] - 1)
+        added = FULL_DOSE / WINDOW * sqrt(1 / at_severity(self.fractions, severity) - 1)
         return (x + added * _coloured(grey_noise(x, streams))).clamp(0, 1)
 
 

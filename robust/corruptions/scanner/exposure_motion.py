@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.streams import Streams
+from robust.corruptions.contract import Family, at_severity
 from robust.corruptions.scanner.draws import case_draws
 
 
@@ -23,7 +24,7 @@ class ExposureMotion:
     """
 
     name: ClassVar[str] = "exposure_motion"
-    family: ClassVar[str] = "scanner"
+    family: ClassVar[Family] = "scanner"
     differentiable: ClassVar[bool] = True
     random: ClassVar[bool] = True
     definition: str = "straight path of 1.5 to 8 % of the side at constant speed"
@@ -39,7 +40,7 @@ class ExposureMotion:
         angle = pi * direction.flatten()
         slices = x.reshape(len(x), -1, *x.shape[-2:])
         height, width = slices.shape[-2:]
-        length = self.paths[severity - 1] * min(height, width)
+        length = at_severity(self.paths, severity) * min(height, width)
         places = 2 * ceil(length) + 1
         grid = F.affine_grid(
             torch.eye(2, 3).to(x).expand(len(x), -1, -1), list(slices.shape), align_corners=False

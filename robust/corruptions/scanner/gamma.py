@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from attacks.streams import Streams
+from robust.corruptions.contract import Family, at_severity
 from robust.corruptions.scanner.draws import case_draws
 
 
@@ -17,7 +18,7 @@ class GammaShift:
     """x to the power of a factor, or of its inverse: which one is random."""
 
     name: ClassVar[str] = "gamma_shift"
-    family: ClassVar[str] = "scanner"
+    family: ClassVar[Family] = "scanner"
     differentiable: ClassVar[bool] = True
     random: ClassVar[bool] = True
     definition: str = "power of 1.15 to 2, or the inverse"
@@ -30,7 +31,7 @@ class GammaShift:
         if severity == 0:
             return x
         (up,) = case_draws(x, 1, streams)
-        power = self.powers[severity - 1]
+        power = at_severity(self.powers, severity)
         exponent = torch.where(up < 0.5, 1 / power, power)
         # The slope of a root is infinite at 0.
         positive = x > 0

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from attacks.streams import Streams
+from robust.corruptions.contract import Family, at_severity
 
 DRAWS = 7
 """Random numbers of a hair: centre (2), angle, length, curvature, thickness, shade."""
@@ -27,7 +28,7 @@ class Hair:
     """
 
     name: ClassVar[str] = "hair"
-    family: ClassVar[str] = "scanner"
+    family: ClassVar[Family] = "scanner"
     differentiable: ClassVar[bool] = True
     random: ClassVar[bool] = True
     definition: str = "2 to 24 dark strokes of 0.6 to 1.2 % of the side in width"
@@ -43,7 +44,7 @@ class Hair:
         colour = x.new_tensor(DARK_BROWN)
         colour = colour if x.shape[1] == 3 else colour.mean()
         shape = (1, -1, *[1] * (x.ndim - 2))
-        for one in drawn[:, : self.counts[severity - 1]].unbind(1):
+        for one in drawn[:, : at_severity(self.counts, severity)].unbind(1):
             cover, shade = _stroke(one, x)
             x = x + cover * (shade * colour.view(shape) - x)
         return x

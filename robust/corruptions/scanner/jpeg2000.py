@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from attacks.streams import Streams
+from robust.corruptions.contract import Family, at_severity
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Jpeg2000:
     """
 
     name: ClassVar[str] = "jpeg2000"
-    family: ClassVar[str] = "scanner"
+    family: ClassVar[Family] = "scanner"
     differentiable: ClassVar[bool] = False
     random: ClassVar[bool] = False
     definition: str = "ISO/IEC 15444-1 at a peak signal-to-noise ratio of 42 to 26 dB"
@@ -35,7 +36,7 @@ class Jpeg2000:
         slices = x.movedim(1, -1)  # channels last, as the codec has them
         levels = (slices.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
         flat = levels.reshape(-1, *levels.shape[-3:])
-        decibels = self.decibels[severity - 1]
+        decibels = at_severity(self.decibels, severity)
         read = np.stack([_through(image, decibels) for image in flat]).reshape(levels.shape)
         return torch.from_numpy(read).movedim(-1, 1).to(x) / 255
 

@@ -13,6 +13,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from attacks.streams import Streams
+from robust.corruptions.contract import Family, at_severity
 from robust.corruptions.scanner.draws import grey_noise
 
 ATTENUATION = 3.0
@@ -30,7 +31,7 @@ class LowDose:
     """
 
     name: ClassVar[str] = "low_dose"
-    family: ClassVar[str] = "scanner"
+    family: ClassVar[Family] = "scanner"
     differentiable: ClassVar[bool] = True
     random: ClassVar[bool] = True
     definition: str = "Poisson noise in counts at 1/2 to 1/32 of the dose, Veldkamp et al. 2009"
@@ -42,7 +43,7 @@ class LowDose:
         """The image of noisy counts; channels share the noise."""
         if severity == 0:
             return x
-        air = COUNTS * self.fractions[severity - 1]
+        air = COUNTS * at_severity(self.fractions, severity)
         expected = air * (-ATTENUATION * x).exp()
         counts = expected + expected.sqrt() * grey_noise(x, streams)
         least = 0.1 * air * exp(-ATTENUATION)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.streams import Streams
+from robust.corruptions.contract import Family, at_severity
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Resolution:
     """
 
     name: ClassVar[str] = "resolution"
-    family: ClassVar[str] = "scanner"
+    family: ClassVar[Family] = "scanner"
     differentiable: ClassVar[bool] = True
     random: ClassVar[bool] = False
     definition: str = "pixels larger by a factor 1.5 to 4, means and linear interpolation"
@@ -32,7 +33,7 @@ class Resolution:
         if severity == 0:
             return x
         space = tuple(x.shape[2:])
-        small = [max(1, round(side / self.factors[severity - 1])) for side in space]
+        small = [max(1, round(side / at_severity(self.factors, severity))) for side in space]
         mode = "trilinear" if len(space) == 3 else "bilinear"
         covered = F.interpolate(x, small, mode="area")
         shown: Tensor = F.interpolate(covered, space, mode=mode, align_corners=False)

@@ -11,6 +11,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from attacks.streams import Streams
+from robust.corruptions.contract import Family, at_severity
 from robust.corruptions.scanner.draws import grey_noise
 
 
@@ -19,7 +20,7 @@ class RicianNoise:
     """The background grows brighter, since a magnitude is never negative."""
 
     name: ClassVar[str] = "rician_noise"
-    family: ClassVar[str] = "scanner"
+    family: ClassVar[Family] = "scanner"
     differentiable: ClassVar[bool] = True
     random: ClassVar[bool] = True
     definition: str = "Gudbjartsson and Patz 1995, sigma of 2 to 15 % of the range"
@@ -31,7 +32,7 @@ class RicianNoise:
         """The noisy magnitude; channels of the image share the noise."""
         if severity == 0:
             return x
-        sigma = self.sigmas[severity - 1]
+        sigma = at_severity(self.sigmas, severity)
         real = x + sigma * grey_noise(x, streams)
         imaginary = sigma * grey_noise(x, streams)
         return (real.square() + imaginary.square()).sqrt().clamp(0, 1)

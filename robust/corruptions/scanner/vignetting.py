@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from attacks.streams import Streams
+from robust.corruptions.contract import Family, at_severity
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Vignetting:
     """The image times cos^4 of the angle under which the lens sees a pixel; 1 at the centre."""
 
     name: ClassVar[str] = "vignetting"
-    family: ClassVar[str] = "scanner"
+    family: ClassVar[Family] = "scanner"
     differentiable: ClassVar[bool] = True
     random: ClassVar[bool] = False
     definition: str = "cos^4 law, corners at 80 to 20 % of the light"
@@ -36,6 +37,6 @@ class Vignetting:
         columns = torch.linspace(-1, 1, width, dtype=x.dtype, device=x.device) * width
         square = (rows**2 + columns**2) / (height**2 + width**2)
         # cos^4 = (1 + tan^2)^-2, where tan^2 is proportional to the square of the distance.
-        corner = self.corners[severity - 1] ** -0.5 - 1
+        corner = at_severity(self.corners, severity) ** -0.5 - 1
         light: Tensor = 1 / (1 + corner * square).square()
         return x * light

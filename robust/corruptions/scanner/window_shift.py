@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from attacks.streams import Streams
+from robust.corruptions.contract import Family, at_severity
 from robust.corruptions.scanner.draws import case_draws
 
 
@@ -20,7 +21,7 @@ class WindowShift:
     """
 
     name: ClassVar[str] = "window_shift"
-    family: ClassVar[str] = "scanner"
+    family: ClassVar[Family] = "scanner"
     differentiable: ClassVar[bool] = True
     random: ClassVar[bool] = True
     definition: str = "centre off by 4 to 20 % of the width, width off by a factor 1.1 to 1.75"
@@ -35,7 +36,7 @@ class WindowShift:
         if severity == 0:
             return x
         up, wide = case_draws(x, 2, streams)
-        shift, factor = self.shifts[severity - 1], self.factors[severity - 1]
+        shift, factor = at_severity(self.shifts, severity), at_severity(self.factors, severity)
         centre = 0.5 + torch.where(up < 0.5, -shift, shift)
         width = torch.where(wide < 0.5, 1 / factor, factor)
         return ((x - centre) / width + 0.5).clamp(0, 1)

@@ -145,7 +145,7 @@ def _every_eps(curve: AccuracyCurve, scale: float, correct: str) -> Figure:
     axes.step(eps, [100 * e.value for e in robust_accuracy], where="post", color=INK, linewidth=2.2)
     axes.set_ylim(-4, 104)
     axes.set_xlim(0, max(eps) * 1.02)
-    unit = ", in 1/255" if scale != 1 else ""
+    unit = {"Linf": ", in 1/255", "L0": ", pixels"}.get(curve.norm, "")
     style_axes(axes, f"eps ({norm_text(curve.norm)}){unit}", f"still {correct} (%)")
     return figure
 

@@ -9,9 +9,10 @@ TERMS: dict[str, tuple[str, str]] = {
         "(white) as displayed; 1/255 is the smallest step that an 8-bit screen can show.",
     ),
     "norm": (
-        "L∞, L2",
+        "L∞, L2, L1, L0",
         "How the size of a change is measured. L∞: the largest change of any pixel. L2: the square "
-        "root of the sum of all squared changes.",
+        "root of the sum of all squared changes. L1: the sum of all changes without their signs. "
+        "L0: the number of pixels that change, by any amount.",
     ),
     "clean": ("clean", "An unmodified image, as it is in the data."),
     "accuracy": (
@@ -268,10 +269,11 @@ _OF_CLASSES = (
 
 _OF_OUTLINES: dict[str, tuple[str, str]] = {
     "norm": (
-        "L∞, L2",
+        "L∞, L2, L1, L0",
         "How the size of a change is measured. L∞: the largest change of any pixel. L2: the square "
         "root of the sum of all squared changes. L2-slice: the L2 of each slice of a volume on its "
-        "own, of which the largest counts.",
+        "own, of which the largest counts. L1: the sum of all changes without their signs. L0: "
+        "the number of pixels that change, by any amount.",
     ),
     "accuracy": (
         "outlined well",

@@ -28,6 +28,7 @@ def provenance_facts(report: Report) -> list[tuple[str, str]]:
         ("Proof of the format", _proof(report)),
         ("Weights", _weights(report)),
         ("Head", f"{model.head}, operating threshold {model.threshold:g}"),
+        ("Gradients replaced", _replaced(model)),
         ("Window", _window(model)),
         ("Preprocessing", _preprocessing(report)),
         (
@@ -114,6 +115,12 @@ def _preprocessing(report: Report) -> str:
     if report.task.is_segmentation:  # resized as a whole, and always bilinearly
         how = ""
     return f"channels {channels}, {size}{how}mean {mean}, std {std}{output}"
+
+
+def _replaced(model: AuditedModel) -> str:
+    """Which parts the attacker's gradients pass; empty where they are the model's own."""
+    names = ", ".join(plain(name) for name in model.straight_through)
+    return f"the attacker's gradients pass {names} as if they were not there" if names else ""
 
 
 def _window(model: AuditedModel) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from attacks.streams import Streams
+from robust.corruptions.contract import Family, at_severity
 from robust.corruptions.scanner.draws import case_draws
 from robust.corruptions.scanner.kspace.spectrum import line_numbers, to_kspace, to_magnitude
 
@@ -29,7 +30,7 @@ class Ghosting:
     """
 
     name: ClassVar[str] = "ghosting"
-    family: ClassVar[str] = "scanner"
+    family: ClassVar[Family] = "scanner"
     differentiable: ClassVar[bool] = True
     random: ClassVar[bool] = True
     definition: str = "periodic motion, Wood and Henkelman 1985, ghosts of 4 to 30 %"
@@ -44,4 +45,4 @@ class Ghosting:
         where, phase = case_draws(x, 2, streams)
         shift = NEAREST + (FARTHEST - NEAREST) * where
         pulse = torch.cos(2 * pi * (line_numbers(x) * shift + phase))
-        return to_magnitude(to_kspace(x) * (1 + 2 * self.amplitudes[severity - 1] * pulse))
+        return to_magnitude(to_kspace(x) * (1 + 2 * at_severity(self.amplitudes, severity) * pulse))

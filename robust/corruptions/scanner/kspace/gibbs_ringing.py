@@ -12,6 +12,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from attacks.streams import Streams
+from robust.corruptions.contract import Family, at_severity
 from robust.corruptions.scanner.kspace.spectrum import (
     line_numbers,
     readout_numbers,
@@ -25,7 +26,7 @@ class GibbsRinging:
     """Only a disc of frequencies around the centre of k-space is kept."""
 
     name: ClassVar[str] = "gibbs_ringing"
-    family: ClassVar[str] = "scanner"
+    family: ClassVar[Family] = "scanner"
     differentiable: ClassVar[bool] = True
     random: ClassVar[bool] = False
     definition: str = "truncation of k-space to 80 to 25 % of the highest frequency"
@@ -39,4 +40,4 @@ class GibbsRinging:
             return x
         height, width = x.shape[-2:]
         radius = (line_numbers(x) * 2 / height).square() + (readout_numbers(x) * 2 / width).square()
-        return to_magnitude(to_kspace(x) * (radius <= self.kept[severity - 1] ** 2))
+        return to_magnitude(to_kspace(x) * (radius <= at_severity(self.kept, severity) ** 2))

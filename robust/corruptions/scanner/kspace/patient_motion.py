@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from attacks.streams import Streams
+from robust.corruptions.contract import Family, at_severity
 from robust.corruptions.scanner.draws import case_draws
 from robust.corruptions.scanner.kspace.spectrum import (
     line_numbers,
@@ -37,7 +38,7 @@ class PatientMotion:
     """
 
     name: ClassVar[str] = "patient_motion"
-    family: ClassVar[str] = "scanner"
+    family: ClassVar[Family] = "scanner"
     differentiable: ClassVar[bool] = True
     random: ClassVar[bool] = True
     definition: str = "k-space motion, Shaw et al. 2019, translations of 0.3 to 6 % of the side"
@@ -54,7 +55,9 @@ class PatientMotion:
         steps = 2 * draws[..., MOVEMENTS:] - 1
         # (n, 1, ..., 2, 1 + MOVEMENTS): where the object is before and after each movement.
         steps = steps.view(*steps.shape[:-2], 2, MOVEMENTS)
-        places = torch.nn.functional.pad(steps.cumsum(-1), (1, 0)) * self.reach[severity - 1]
+        places = torch.nn.functional.pad(steps.cumsum(-1), (1, 0)) * at_severity(
+            self.reach, severity
+        )
         lines, points = line_numbers(x), readout_numbers(x)
         clock = (lines / x.shape[-2] + 0.5).clamp(0, 1)
         part = (times < clock).sum(-1, keepdim=True)

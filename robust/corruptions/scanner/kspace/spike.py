@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from attacks.streams import Streams
+from robust.corruptions.contract import Family, at_severity
 from robust.corruptions.scanner.draws import case_draws
 
 LOWEST, HIGHEST = 0.05, 0.4
@@ -27,7 +28,7 @@ class KSpaceSpike:
     """
 
     name: ClassVar[str] = "kspace_spike"
-    family: ClassVar[str] = "scanner"
+    family: ClassVar[Family] = "scanner"
     differentiable: ClassVar[bool] = True
     random: ClassVar[bool] = True
     definition: str = "false point in k-space, Graves and Mitchell 2013, stripes of 3 to 22 %"
@@ -45,7 +46,9 @@ class KSpaceSpike:
         # Points of k-space lie at whole cycles in the field of view.
         down = torch.round(frequency * torch.sin(pi * where_to) * height)
         right = torch.round(frequency * torch.cos(pi * where_to) * width)
-        return (x + self.amplitudes[severity - 1] * stripes(x, down, right, phase)).clamp(0, 1)
+        return (x + at_severity(self.amplitudes, severity) * stripes(x, down, right, phase)).clamp(
+            0, 1
+        )
 
 
 def stripes(x: Tensor, down: Tensor, right: Tensor, phase: Tensor) -> Tensor:
