@@ -37,7 +37,7 @@ def stored(data_set: str, size: int, count: int = 2) -> NDArray[np.uint8]:
 def images(pixels: NDArray[np.uint8]) -> Tensor:
     """As tensors `(n, c, h, w)` in [0, 1]."""
     layers = pixels if pixels.ndim == 4 else pixels[..., None]
-    return torch.from_numpy(layers).movedim(-1, 1).float() / 255
+    return torch.from_numpy(layers).movedim(-1, 1).contiguous().float().div_(255)
 
 
 def streams(count: int, *labels: object) -> Streams:
