@@ -11,7 +11,7 @@ from torch import Tensor
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
 from attacks.losses import margin
 from attacks.streams import Streams, call_text
-from attacks.threat import ThreatModel, per_case
+from attacks.threat import NORMS, ThreatModel, per_case
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Noise:
     Use it in every audit: an attack that succeeds on no more cases than noise has found nothing.
     """
 
-    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L2-slice")
+    norms: ClassVar[tuple[str, ...]] = NORMS
     minimum_norm: ClassVar[bool] = False
     knowledge: ClassVar[Knowledge] = "none"
     traits: ClassVar[AttackTraits] = AttackTraits(baseline=True, dense=True)

@@ -1,4 +1,4 @@
-"""Norms and eps as people write them: parse and format `1/255`, `0.01`, and `L2 0.5`."""
+"""Norms and eps as people write them: `1/255`, `0.01`, `L2 0.5`, and `L0 10 pixels`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from fractions import Fraction
 
 from robust.errors import excerpt, value_text
 
-NORMS = ("Linf", "L2", "L2-slice")
+NORMS = ("Linf", "L2", "L2-slice", "L1", "L0")
 """Names of the norms in plans, tables and report.json."""
+
+TYPICAL = {"L1": (4, 12, 40), "L0": (5, 20, 80)}
+"""Sizes to start with, in the norms in which no default suits: they grow with the image."""
 
 TOLERANCE = 1e-9
 """Two eps closer than this are one: how they were written can differ by rounding."""
@@ -18,13 +21,17 @@ TOLERANCE = 1e-9
 MOST_DIGITS = 60
 """Characters of a number in text."""
 
+_PIXELS = re.compile(r"(?<=[0-9]) pixels?$")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 
 
 def parse_eps(value: object) -> float:
-    """`"1/255"`, `"0.5/255"` or a number, in [0, 1] units of the displayed image; ValueError."""
+    """`"1/255"`, `"0.5/255"` or a number, in [0, 1] units of the displayed image; ValueError.
+
+    In L0 it may be `"10 pixels"`.
+    """
     try:
-        eps = _ratio(value)
+        eps = _ratio(_PIXELS.sub("", value) if isinstance(value, str) else value)
     except (ValueError, TypeError, ArithmeticError):
         raise ValueError(
             f"eps {value_text(value)} is not a number; write 0.01 or '1/255'"
@@ -34,6 +41,28 @@ def parse_eps(value: object) -> float:
     if math.isnan(eps) or eps < 0:
         raise ValueError(f"eps {excerpt(value)} is below 0; it is a distance in units of [0, 1]")
     return eps
+
+
+def check_eps(eps: float, norm: str) -> None:
+    """ValueError for a finite eps that can only be a slip: of units in L-inf, of norm in L0."""
+    if math.isinf(eps):
+        return
+    if norm == "Linf" and eps > 1:
+        raise ValueError(
+            f"eps {eps:g} is above 1, the whole range of a displayed pixel; "
+            f"for {eps:g} grey levels of 255 write '{eps:g}/255'"
+        )
+    if norm == "L0" and eps != int(eps):
+        raise ValueError(
+            f"eps {eps:g} is no whole number of pixels, which L0 counts; such as "
+            f"{typical_text(norm)}"
+        )
+
+
+def typical_text(norm: str) -> str:
+    """Sizes to start with in a norm of `TYPICAL`, and what they count."""
+    meaning = {"L1": "the sum of the changes of all values", "L0": "changed pixels"}
+    return f"eps = {list(TYPICAL[norm])} ({meaning[norm]})"
 
 
 def parse_share(value: object) -> float:
@@ -70,6 +99,18 @@ def parse_threat(text: str, norm: str) -> tuple[str, float]:
     return (first, parse_eps(rest)) if first in NORMS else (norm, parse_eps(text))
 
 
+def parse_certified(text: str) -> tuple[str, str, float]:
+    """Certificate, norm and eps: `IntervalBounds Linf 1/255`; missing names are empty texts.
+
+    ValueError.
+    """
+    name, _, eps = text.strip().rpartition(" ")
+    before, _, norm = name.strip().rpartition(" ")
+    if norm in NORMS:
+        return before.strip(), norm, parse_eps(eps)
+    return name.strip(), "", parse_eps(eps)
+
+
 def same_eps(one: float | None, other: float | None) -> bool:
     """Whether two eps are equal within `TOLERANCE`; None (no bound) equals None alone."""
     return one == other or (one is not None and other is not None and abs(one - other) < TOLERANCE)
@@ -80,12 +121,17 @@ def eps_text(eps: float | None, norm: str = "Linf") -> str:
 
     In L-infinity a part of 255, `1/255` or `0.1/255`, with as many digits as it takes; a number of
     one or two digits that is no quarter of 1/255, as `0.03`, stays a number. In L2 a number, but a
-    part of 255 where that alone is short. None, no bound, is `nearest`.
+    part of 255 where that alone is short. In L1 a number; in L0 `10 pixels`. None, no bound, is
+    `nearest`.
     """
     if eps is None:
         return "nearest"
     if eps == 0:
         return "0"
+    if norm == "L0":
+        return f"{_digits(eps, 1)} pixel{'s' * (eps != 1)}"
+    if norm == "L1":
+        return _digits(eps, 1)
     levels = f"{eps * 255:.4g}"
     in_parts = same_eps(float(levels) / 255, eps)
     if norm == "Linf":
@@ -118,6 +164,11 @@ def percent_text(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def distance_field(norm: str) -> str:
+    """Where records and tables keep distances in a norm: `linf`, `l2_slice`."""
+    return norm.lower().replace("-", "_")
+
+
 def norm_text(norm: str) -> str:
-    """The norm as reports print it: `L∞`, `L2` or `L2-slice`."""
-    return {"Linf": "L∞", "L2": "L2"}.get(norm, norm)
+    """The norm as reports print it: `L∞`, and the others as they are."""
+    return "L∞" if norm == "Linf" else norm

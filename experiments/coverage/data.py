@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -173,3 +174,53 @@ def misread(
         count += np.sqrt(alike) * shared + np.sqrt(1 - alike) * part < cut
     complete = len(np.unique(labels)) == len(shares)
     return Misread(of, count / looks, labels, float(np.mean(errors)), complete)
+
+
+CALIBRATION = {
+    "calibrated": (2.0, 1.0, 0.0),
+    "sure and calibrated": (6.0, 1.0, 0.0),
+    "too sure": (3.0, 0.5, 0.0),
+    "far too sure": (8.0, 0.1, 0.0),
+    "not sure enough": (1.0, 3.0, 0.0),
+    "attacked": (4.0, 0.5, -3.0),
+}
+"""By name: mean margin of the logits, factor from them to the true log odds, and what is added."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Logits of two classes, and the labels."""
+
+    groups: Places
+    logits: Array
+    labels: Places
+
+
+def judged(rng: np.random.Generator, groups: int, kind: str, alike: float) -> Judged:
+    """`alike`: correlation of margins, and of what makes predictions right, within a group."""
+    of = images(rng, groups)
+    margin, factor, shift = CALIBRATION[kind]
+
+    def ease() -> Array:
+        own = np.sqrt(1 - alike) * rng.normal(size=len(of))
+        both: Array = np.sqrt(alike) * rng.normal(size=groups)[of] + own
+        return both
+
+    odds = np.abs(margin + margin / 2 * ease())
+    right = stats.norm.cdf(ease()) < 1 / (1 + np.exp(-(factor * odds + shift)))
+    said = rng.integers(0, 2, len(of))
+    logits = np.zeros((len(of), 2))
+    logits[np.arange(len(of)), said] = odds
+    return Judged(of, logits, np.where(right, said, 1 - said))
+
+
+@functools.cache
+def calibration_truth(kind: str) -> tuple[float, float]:
+    """Calibration error in 15 bins of equal width and Brier score of all images there could be."""
+    margin, factor, shift = CALIBRATION[kind]
+    places = (np.arange(200_000) + 0.5) / 200_000
+    odds = np.abs(margin + margin / 2 * stats.norm.ppf(places))
+    said, true = 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(-(factor * odds + shift)))
+    gaps = np.bincount((15 * said).astype(int).clip(max=14), said - true)
+    brier = 2 * (true * (1 - said) ** 2 + (1 - true) * said**2)
+    return float(np.abs(gaps).sum() / len(said)), float(brier.mean())

@@ -15,6 +15,7 @@ import argparse
 import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -28,16 +29,24 @@ from experiments.coverage.before import (
     percentile_rate,
 )
 from experiments.coverage.data import (
+    BALANCED,
+    CALIBRATION,
     MARGINS,
+    Misread,
+    calibration_truth,
     chances,
     distances,
     images,
+    judged,
     mean_value,
+    misread,
     overlaps,
     readings,
     scored,
 )
+from robust.metrics.balanced_error import balanced_error
 from robust.metrics.by_group import ByGroup
+from robust.metrics.calibration import Confidences, brier_score, calibration_error
 from robust.metrics.intervals import jackknife_variance
 from robust.metrics.paired import Paired
 from robust.records import Estimate
@@ -212,12 +221,64 @@ def difference_cells() -> Iterator[Cell]:
         yield Cell("difference", groups, alike, what, rates[1] - rates[0], rarer, draw)
 
 
+def balanced_cells() -> Iterator[Cell]:
+    """Balanced errors of one look at each image, and of the mean of five."""
+    drawn = product(GROUPS, (0.0, 0.5, 1.0), BALANCED, ("group", "image"), (1, 5))
+    for groups, alike, kind, labelled, looks in drawn:
+
+        def draw(
+            rng: np.random.Generator,
+            given: tuple[int, str, float, str, int] = (groups, kind, alike, labelled, looks),
+        ) -> dict[str, Ends]:
+            data = misread(rng, *given)
+            if not data.complete:
+                return {"now": None, "t": None}
+            own = ByGroup(data.groups.tolist())
+            now = ends_of(balanced_error(own, data.errors, data.labels))
+            return {"now": now, "t": now and balanced_student(data)}
+
+        errors, shares = BALANCED[kind]
+        rarer = 3.5 * groups * min(s * min(e, 1 - e) for e, s in zip(errors, shares, strict=True))
+        what = f"{kind}, by {labelled}, {looks}"
+        yield Cell("balanced", groups, alike, what, float(np.mean(errors)), rarer, draw)
+
+
+def balanced_student(data: Misread) -> Ends:
+    """Student's t interval, with the variance of the balanced error by jackknife over groups."""
+    classes, groups = int(data.labels.max()) + 1, int(data.groups.max()) + 1
+    places, shape = data.groups * classes + data.labels, (groups, classes)
+    sizes = np.bincount(places, minlength=groups * classes).reshape(shape).astype(float)
+    sums = np.bincount(places, data.errors, groups * classes).reshape(shape)
+    without = ((sums.sum(0) - sums) / (sizes.sum(0) - sizes)).mean(1)
+    reach = stats.t.ppf(0.975, groups - 1) * jackknife_variance(without) ** 0.5
+    value = float((sums.sum(0) / sizes.sum(0)).mean())
+    return value - reach, value + reach
+
+
+def calibration_cells(name: str) -> Iterator[Cell]:
+    """Calibration errors, or Brier scores, of models that are and are not calibrated."""
+    score, place = {"ECE": (calibration_error, 0), "Brier": (brier_score, 1)}[name]
+    for groups, alike, kind in product(GROUPS, (0.0, 0.5, 1.0), CALIBRATION):
+
+        def draw(
+            rng: np.random.Generator, groups: int = groups, alike: float = alike, kind: str = kind
+        ) -> dict[str, Ends]:
+            data = judged(rng, groups, kind, alike)
+            found, own = Confidences.of(data.logits, data.labels), ByGroup(data.groups.tolist())
+            return {"now": ends_of(score(own, found, np.ones(len(data.labels), bool)))}
+
+        yield Cell(name, groups, alike, kind, calibration_truth(kind)[place], 3.5 * groups, draw)
+
+
 KINDS = {
     "rate": rate_cells,
     "AUC": auc_cells,
     "mean": mean_cells,
     "median": median_cells,
     "difference": difference_cells,
+    "balanced": balanced_cells,
+    "ECE": partial(calibration_cells, "ECE"),
+    "Brier": partial(calibration_cells, "Brier"),
 }
 
 

@@ -20,8 +20,10 @@ from robust.auditing.shards import join_request, settle
 from robust.auditing.workers.attack import attack_on_workers, gather, settle_threads
 from robust.cases import Cases, cases_from
 from robust.cases.case import Entry
+from robust.certificates.case_table import write_certificate_table
 from robust.certificates.contract import Certificate
 from robust.certificates.run import run_certificates
+from robust.corruptions.case_table import write_corruption_table
 from robust.corruptions.run import run_corruptions
 from robust.detection.adaptive.evaluate import evaluate_adaptive
 from robust.detection.detection_run import DetectionRun
@@ -106,13 +108,14 @@ def audit(
     instances, not fitted) learn from `reference`, cases of the split that the classifier
     learned from, and are evaluated on the attacks. `settings` are the fields of a plan's
     `[audit]` table: norm, eps, cells, goal, target, threshold, seed, chunk; `segmentation`,
-    `detection`, `scenarios`, `doubts` and `report` are dicts of those of its tables of that
-    name; `corruptions = {}` takes its defaults. Images made on `surrogate`, another model, are shown to the classifier; `twin`, the
-    version of it that is deployed, is compared with it. `certificates` (names or instances) prove
-    lower bounds; BE and rBE of corruptions are relative to `corruption_reference`. With `out` the run lives in that folder
-    and resumes from it, and `gallery` cases are drawn there as pictures (default: 6, or none
-    where a picture may carry a name). `progress` is told how far the whole run is, `announce`
-    the folder, the cost and each stage in a line. The classifier is copied, never changed.
+    `detection`, `scenarios`, `corruptions`, `doubts` and `report` are dicts of those of its tables
+    of that name; `corruptions = {}` takes its defaults. Images made on `surrogate`, another model,
+    are shown to the classifier; `twin`, the version of it that is deployed, is compared with it.
+    `certificates` (names or instances) prove lower bounds; BE and rBE of corruptions are relative
+    to the errors of `corruption_reference`. With `out` the run lives in that folder and resumes
+    from it, and `gallery` cases are drawn there as pictures (default: 6, or none where a picture
+    may carry a name). `progress` is told how far the whole run is, `announce` the folder, the cost
+    and each stage in a line. The classifier is copied, never changed.
     Raises InputError.
     """
     require_adapter(classifier)
@@ -348,7 +351,7 @@ class _Stages:
             corruptions=corruptions,
             scenarios=scenarios,
             twin=twin,
-            table=self._write_table(session),
+            **self._write_tables(session),
             seconds=time.perf_counter() - began,
         )
 
@@ -385,15 +388,21 @@ class _Stages:
             return settled
         return prepare_attacks(request, store)
 
-    def _write_table(self, session: Session) -> str:
-        with writing(self.directory.path):
-            return write_table(
-                self.directory.path,
-                session.store,
-                session.cases,
-                session.cells,
-                session.task.record,
-            )
+    def _write_tables(self, session: Session) -> dict[str, str]:
+        """Write the tables with a line for each case; their hashes by field of `StageResults`."""
+        plan, folder = session.provenance.plan, self.directory.path
+        with writing(folder):
+            return {
+                "table": write_table(
+                    folder, session.store, session.cases, session.cells, session.task.record
+                ),
+                "certificate_table": write_certificate_table(
+                    folder, plan.certificates, plan.audit, session
+                ),
+                "corruption_table": write_corruption_table(
+                    folder, plan.corruptions, plan.audit, session
+                ),
+            }
 
 
 def _detect(session: Session, run: DetectionRun, stage: Callable[[str], None]) -> Detection:

@@ -61,6 +61,10 @@ class StageResults:
     twin: Twin | None = None
     table: str = ""
     """Hash of outcomes.csv; empty where it has not been written."""
+    certificate_table: str = ""
+    """The same of certificates.csv."""
+    corruption_table: str = ""
+    """The same of corruptions.csv."""
     seconds: float = 0.0
     """Time that this call took."""
 
@@ -100,6 +104,7 @@ def make_report(
         worst=summary.worst_rows(plan.audit.norm),
         detection=stages.detection,
         twin=stages.twin,
+        certificates=stages.certificates,
         grey_in_colour=known.grey_in_colour,
         brightest=known.brightest,
         missing_stages=missing_stages(provenance.plan, cases, cells, store, ended, task),
@@ -121,6 +126,8 @@ def make_report(
         attacks={cell.label: attack_text(cell.attack) for cell in cells},
         gallery=gallery,
         visibility=measure_visibility(summary, plan.audit.norm, known.values_of),
+        certificate_table_sha256=stages.certificate_table,
+        corruption_table_sha256=stages.corruption_table,
         missing_stages=results.missing_stages,
         detection=stages.detection,
         certificates=stages.certificates,

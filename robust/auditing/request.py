@@ -10,7 +10,7 @@ from pathlib import Path
 
 from detectors import Detector
 from robust.cases import Cases
-from robust.certificates.registry import make_certificates
+from robust.certificates.registry import make_certificate
 from robust.certificates.run import check_certificates
 from robust.corruptions.run import check_corruptions
 from robust.detection.factory import make_detectors
@@ -129,7 +129,8 @@ def open_request(plan: Plan, settings: RunSettings) -> AuditRequest:
     """Open all that a plan names."""
     make_attacks(plan.attacks)  # a mistake in one is said before a model is read
     make_detectors(plan.detectors)
-    make_certificates(plan.certificates)
+    for one in plan.certificates:
+        make_certificate(one)
     classifier, cases = open_plan(plan, settings.device)
     return request_on(plan, classifier, cases, settings)
 

@@ -84,12 +84,17 @@ class AttackedCases:
         looked = (proven.radius > 0) & (self.smallest <= proven.radius)
         return int((proven.right & looked & self.countable).sum())
 
+    def within(self, eps: float) -> Mask:
+        """The cases with an image within eps, up to rounding."""
+        limit = np.array([Ball(self.norm, eps, int(values)).limit for values in self.values])
+        mask: Mask = self.nearest <= limit
+        return mask
+
     def left(self, eps: float, by_group: ByGroup) -> Estimate | None:
         """The share that is correct under all attacks at most at eps; None where none ran."""
         if not any(size <= eps + TOLERANCE or np.isinf(size) for size in self.sizes):
             return None
-        limit = np.array([Ball(self.norm, eps, int(values)).limit for values in self.values])
-        return by_group.rate(self.correct & ~(self.nearest <= limit), self.countable)
+        return by_group.rate(self.correct & ~self.within(eps), self.countable)
 
 
 def certified_points(
@@ -102,7 +107,7 @@ def certified_points(
             eps=size,
             certified=proven.rate(size),
             attacked=attacked.left(size, proven.by_group),
-            crossings=int((crosses & proven.certified(size) & (attacked.nearest <= size)).sum()),
+            crossings=int((crosses & proven.certified(size) & attacked.within(size)).sum()),
         )
         for size in sorted(eps)
     )

@@ -80,6 +80,10 @@ class SmoothedCertificate(Certificate, Protocol):
     def n(self) -> int:
         """Noisy images that bound its probability."""
 
+    @property
+    def weights(self) -> str:
+        """Hash of the weights of networks that are its own; empty where it has none."""
+
     def base(self, model: Adapter) -> Model:
         """What reads the noisy images: logits `(n, k)`, differentiable where the model is."""
 

@@ -9,12 +9,21 @@ from typing import Any
 import pydantic
 
 from robust.certificates.contract import Certificate
-from robust.certificates.randomized_smoothing import RandomizedSmoothing
+from robust.certificates.smoothing.denoised_smoothing import DenoisedSmoothing
+from robust.certificates.smoothing.randomized_smoothing import RandomizedSmoothing
 from robust.errors import InputError, did_you_mean
 from robust.plan.spec import CertificateSpec, label_of
 
-CERTIFICATES: dict[str, type[Any]] = {kind.__name__: kind for kind in (RandomizedSmoothing,)}
+CERTIFICATES: dict[str, type[Any]] = {
+    kind.__name__: kind for kind in (RandomizedSmoothing, DenoisedSmoothing)
+}
 """Every certificate by name. A line here adds one."""
+
+
+def make_certificates(specs: Sequence[CertificateSpec]) -> dict[str, Certificate]:
+    """Those of a plan by label; InputError where one is wrong or two are called alike."""
+    labels = certificate_labels(specs)
+    return dict(zip(labels, map(make_certificate, specs), strict=True))
 
 
 def make_certificate(spec: CertificateSpec) -> Certificate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,10 +19,10 @@ from robust.certificates.certified_accuracy import (
 )
 from robust.certificates.contract import ABSTAINED, Certificate, Certified, SmoothedCertificate
 from robust.certificates.network_attacks import attacks_on_network
-from robust.certificates.registry import certificate_labels, certificate_text, make_certificate
+from robust.certificates.registry import certificate_text, make_certificate, make_certificates
 from robust.certificates.sample import SampledCases
-from robust.certificates.smoothed_attack import attack_passes
-from robust.certificates.smoothed_comparison import attacks_on_smoothed
+from robust.certificates.smoothing.attack import attack_passes
+from robust.certificates.smoothing.comparison import attacks_on_smoothed
 from robust.engine.batch import read_batches
 from robust.engine.run_memory import (
     CERTIFICATES,
@@ -47,8 +47,7 @@ def check_certificates(specs: Sequence[CertificateSpec], task: Task, classifier:
     """InputError, before any work, for a certificate that cannot work on this task or model."""
     if not specs:
         return
-    certificate_labels(specs)
-    made = [make_certificate(spec) for spec in specs]
+    made = make_certificates(specs)
     if not task.class_count:
         raise InputError(
             "[[certificates]] are for models that answer a class, and this one outlines "
@@ -64,7 +63,7 @@ def check_certificates(specs: Sequence[CertificateSpec], task: Task, classifier:
             "[[certificates]] read a network that is here, many thousand passes for each case, and "
             "a black box answers each for a query; take them out"
         )
-    for certificate in made:
+    for certificate in made.values():
         certificate.check(classifier)
 
 
@@ -88,8 +87,21 @@ def run_certificates(
     """
     if not specs:
         return ()
-    labels, rows, found = certificate_labels(specs), _eligible_rows(session), []
-    for number, (label, spec) in enumerate(zip(labels, specs, strict=True)):
+    found = [
+        _Certification(spec, certificate, cases).run()
+        for spec, certificate, cases in sampled(specs, audit, session)
+    ]
+    finished = FinishedCertificates(tuple(found))
+    return session.store.memo(CERTIFICATES, lambda: finished).certificates
+
+
+def sampled(
+    specs: Sequence[CertificateSpec], audit: AuditSpec, session: Session
+) -> Iterator[tuple[CertificateSpec, Certificate, SampledCases]]:
+    """Each certificate with its cases; one whose goal applies to no case is left out."""
+    rows = _eligible_rows(session)
+    for number, (label, certificate) in enumerate(make_certificates(specs).items()):
+        spec = specs[number]
         drawn = sample_rows(session.cases.entries, rows, spec.cases, audit.seed)
         if not drawn:
             continue
@@ -97,10 +109,27 @@ def run_certificates(
         def progress(done: float, what: str, number: int = number) -> None:
             session.progress(number + done, len(specs), what)
 
-        cases = SampledCases(session, label, drawn, audit.seed, progress)
-        found.append(_Certification(spec, make_certificate(spec), cases).run())
-    finished = FinishedCertificates(tuple(found))
-    return session.store.memo(CERTIFICATES, lambda: finished).certificates
+        stored_as = " ".join(filter(None, (label, _weights(certificate))))
+        cases = SampledCases(session, label, stored_as, drawn, audit.seed, progress)
+        yield spec, certificate, cases
+
+
+def certified_cases(cases: SampledCases) -> CertifiedCases:
+    """What a run remembers of the cases of a certificate that is finished."""
+    every = CertifiedCases([], [], [])
+    for number in range(len(cases.parts)):
+        found = cases.session.store.get(CERTIFIED.of(cases.stored_as, number))
+        assert found is not None  # the certificate is finished
+        every.predicted.extend(found.predicted)
+        every.radius.extend(found.radius)
+        every.failed.extend(found.failed)
+    return every
+
+
+def _weights(certificate: Certificate) -> str:
+    """Hash of the weights of networks that are the certificate's own, such as a denoiser's."""
+    smoothed = certificate.function == "smoothed"
+    return cast(SmoothedCertificate, certificate).weights if smoothed else ""
 
 
 def _eligible_rows(session: Session) -> list[int]:
@@ -140,10 +169,11 @@ class _Certification:
         clean = by_group.rate(attacked.correct)
         assert clean is not None  # there are cases
         radii, certified = proven.curve()
+        text = certificate_text(certificate)
         compared = attacked.compared(proven)
         return CertifiedAccuracy(
             certificate=cases.label,
-            text=certificate_text(certificate),
+            text=text if not (own := _weights(certificate)) else f"{text}, weights {own[:16]}",
             norm=certificate.norm,
             function=certificate.function,
             deterministic=certificate.alpha is None,
@@ -177,16 +207,12 @@ class _Certification:
     def _certified(self) -> CertifiedCases:
         """What is proven of all cases, part by part."""
         cases, store = self.cases, self.cases.session.store
-        every = CertifiedCases([], [], [])
         for number, part in enumerate(cases.parts):
             cases.progress(number / (2 * len(cases.parts)), cases.label)
             rows = [cases.rows[i] for i in part]
-            memo = CERTIFIED.of(cases.label, number)
-            found = store.memo(memo, lambda rows=rows: self._certify(rows))  # type: ignore[misc]
-            every.predicted.extend(found.predicted)
-            every.radius.extend(found.radius)
-            every.failed.extend(found.failed)
-        return every
+            memo = CERTIFIED.of(cases.stored_as, number)
+            store.memo(memo, lambda rows=rows: self._certify(rows))  # type: ignore[misc]
+        return certified_cases(cases)
 
     def _certify(self, rows: Sequence[int]) -> CertifiedCases:
         """What is proven of some cases, shape by shape."""

@@ -24,6 +24,8 @@ class SampledCases:
     session: Session
     label: str
     """The certificate's name in the plan."""
+    stored_as: str
+    """Names what is stored of it: the label, with the hash of the certificate's own weights."""
     rows: Sequence[int]
     seed: int
     progress: Callable[[float, str], None]

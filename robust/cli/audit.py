@@ -207,7 +207,7 @@ _ATTACKS = (
     FieldOption(
         "--eps", "audit.eps", "Attack sizes (eps), for example 1/255,2/255.", read=as_names
     ),
-    FieldOption("--norm", "audit.norm", "Norm of the attack size: Linf or L2."),
+    FieldOption("--norm", "audit.norm", "Norm of the attack size: Linf, L2, L2-slice, L1 or L0."),
     FieldOption("--goal", "audit.goal", "Goal of the attacks: error, miss or 'false alarm'."),
     FieldOption("--target", "audit.target", "Class that the attacks aim at."),
     FieldOption(

@@ -1,4 +1,4 @@
-"""`robust list`: the attacks, detectors, architectures, model and data formats that there are."""
+"""`robust list`: the attacks, detectors, certificates, corruptions, models and formats."""
 
 from __future__ import annotations
 
@@ -22,11 +22,16 @@ Row = tuple[str, ...]
 
 def list_(
     what: Annotated[
-        str, typer.Argument(help="attacks, detectors, models, formats, data or layouts.")
+        str,
+        typer.Argument(
+            help="attacks, detectors, certificates, corruptions, models, formats, data or layouts."
+        ),
     ],
     filter: Annotated[str, typer.Option(help="Shell pattern for the names of models.")] = "*",
 ) -> None:
-    """List attacks, detectors, models, model formats, data formats or layouts of public sets."""
+    """List attacks, detectors, certificates, corruptions, models, formats of models or data, or
+    layouts of public sets.
+    """
     if what not in LISTS:
         raise InputError(f"cannot list {what!r}; {did_you_mean(what, LISTS)}")
     make_console().print(LISTS[what](filter))
@@ -73,11 +78,11 @@ def attacks(pattern: str) -> Group:
         finds = "nearest" if attack.minimum_norm else "within eps"
         needs = attack.knowledge.replace(" and ", ", ")
         needs += ", detector" if kind.__module__.startswith("attacks.adaptive.") else ""
-        short = [norm for norm in attack.norms if norm != "L2-slice"]
+        short = [norm for norm in attack.norms if norm in ("Linf", "L2")] or attack.norms
         row = (name, ", ".join(short), finds, needs, str(attack.passes))
         traits = attack.traits
         outlines = "outlines alone" if traits.dense_only else "also outlines" * traits.dense
-        words = [outlines, "L2-slice" * ("L2-slice" in attack.norms)]
+        words = [outlines, *(norm for norm in attack.norms if norm not in short)]
         entries.append((row, "; ".join([_idea(kind), ", ".join(filter(None, words))]).rstrip("; ")))
     foolbox = ("foolbox:NAME", "Linf, L2", "either", "depends", "")
     own = ("MODULE:CLASS", "", "", "", "")
@@ -105,6 +110,34 @@ def detectors(pattern: str) -> Group:
     own = ("MODULE:CLASS", "", "", "")
     entries.append((own, "A detector of your own, such as mine:MyDetector of mine.py"))
     return _entries(("detector", "learns from", "needs", "gradient"), entries)
+
+
+def certificates(pattern: str) -> Group:
+    """Every certificate with its norm, what it is about, how sure it is, its cost and its paper."""
+    from robust.certificates.registry import CERTIFICATES
+
+    entries = []
+    for name, kind in CERTIFICATES.items():
+        one = kind()
+        about = "smoothed" if one.function == "smoothed" else "the model"
+        sure = "certain" if one.alpha is None else f"{100 * (1 - one.alpha):g} % a case"
+        entries.append(((name, one.norm, about, sure, str(one.passes)), _idea(kind)))
+    return _entries(("certificate", "norm", "about", "sure", "passes"), entries)
+
+
+def corruptions(pattern: str) -> Table:
+    """Every corruption of every modality, with who defines its severities."""
+    from robust.corruptions.contract import SEVERITIES
+    from robust.corruptions.registry import MODALITIES, corruptions_of
+
+    table = _table("modality", "corruption", "family", "severities", "defined by")
+    span = f"{SEVERITIES[0]}-{SEVERITIES[-1]}"
+    for modality in MODALITIES:
+        shown = modality
+        for one in corruptions_of(modality):
+            table.add_row(shown, one.name, one.family, span, one.definition)
+            shown = ""
+    return table
 
 
 def models(pattern: str) -> Table:
@@ -207,6 +240,8 @@ OTHER_LIBRARIES = (
 LISTS: dict[str, Callable[[str], RenderableType]] = {
     "attacks": attacks,
     "detectors": detectors,
+    "certificates": certificates,
+    "corruptions": corruptions,
     "models": models,
     "formats": formats,
     "data": data,

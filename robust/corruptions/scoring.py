@@ -59,7 +59,7 @@ def score_corrupted(
     reference: str,
 ) -> CorruptionResult:
     """The result on a sample; `reference` says what the reference model is, "" without one."""
-    scorer = _scorer(session, sample)
+    scorer = sample_scorer(session, sample)
     clean = scorer.errors(found.clean)
     other = None if found.clean_reference is None else scorer.errors(found.clean_reference)
     attacked = _found_by_attacks(session, sample, scorer)
@@ -140,7 +140,8 @@ def relative_increase(
     return (error.value - clean.value) / loss if loss > ROUNDING else None
 
 
-def _scorer(session: Session, sample: CorruptedSample) -> TaskScorer:
+def sample_scorer(session: Session, sample: CorruptedSample) -> TaskScorer:
+    """What the task scores the cases of a sample by."""
     cases = session.cases.select(sample.rows)
     by_group = ByGroup([entry.group for entry in cases.entries])
     return session.task.scorer(by_group, cases, Condition.clean(sample.clean))

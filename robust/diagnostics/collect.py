@@ -30,7 +30,14 @@ from robust.metrics.outlines.kept import KeptScores
 from robust.metrics.scores import Condition
 from robust.plan.gates import GatesSpec
 from robust.plan.spec import AuditSpec
-from robust.records import AttackResult, CopiedImages, Detection, Twin, Workers
+from robust.records import (
+    AttackResult,
+    CertifiedAccuracy,
+    CopiedImages,
+    Detection,
+    Twin,
+    Workers,
+)
 
 FEW_IMAGES = 4
 """Of fewer, logits may all lie in [0, 1] by chance."""
@@ -55,6 +62,7 @@ class RunResults:
     worst: Sequence[AttackResult]
     detection: Detection | None = None
     twin: Twin | None = None
+    certificates: Sequence[CertifiedAccuracy] = ()
     grey_in_colour: int = 0
     """Number of the images looked at that are grey in a colour file."""
     brightest: float = 1.0
@@ -107,6 +115,7 @@ def collect_evidence(results: RunResults) -> Evidence:
         windows=_windows(results.store, provenance),
         detection=results.detection,
         twin=results.twin,
+        certificates=results.certificates,
         copies=results.copies,
         worst=results.worst,
         groups_needed=_groups_needed(plan.gates),
@@ -117,6 +126,7 @@ def collect_evidence(results: RunResults) -> Evidence:
         declared_labels=provenance.model.get("answers") == "labels",
         grey_levels=provenance.model.get("grey_levels"),
         clipped=_clipped(answers, head, threshold) if by_class else (0, 0),
+        replaced=tuple(provenance.model.get("straight_through", ())),
         eot=plan.audit.eot,
         averaging=frozenset(c.label for c in cells if c.attack.traits.averaging is not None),
         iterative=frozenset(cell.label for cell in cells if is_iterative(cell)),

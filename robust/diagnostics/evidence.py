@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from robust.cases.case import CaseNotes, Cases
 from robust.diagnostics.answer_form import AnswerForm
 from robust.metrics.arrays import Array
-from robust.records import AttackResult, ComputedAgain, CopiedImages, Detection, Twin
+from robust.records import (
+    AttackResult,
+    CertifiedAccuracy,
+    ComputedAgain,
+    CopiedImages,
+    Detection,
+    Twin,
+)
 from robust.records.probe import Probed
 
 
@@ -89,6 +96,8 @@ class Evidence:
     """Detector results; None where the plan names no detector."""
     twin: Twin | None = None
     """The deployed version beside the model; None where the plan names none."""
+    certificates: Sequence[CertifiedAccuracy] = ()
+    """What certificates prove, beside attacks on the same classifiers."""
     copies: CopiedImages = field(default_factory=CopiedImages)
     """Audited images that show the picture of another one."""
     worst: Sequence[AttackResult] = ()
@@ -109,6 +118,8 @@ class Evidence:
     """Grey levels that the input of the model can hold; None: any value."""
     clipped: tuple[int, int] = (0, 0)
     """Number of different images that share the extreme value of an output exactly, and of all."""
+    replaced: tuple[str, ...] = ()
+    """Parts of the model that the attacker's gradients passed as if they were not there."""
     eot: int | None = None
     """Passes in the mean that attacks climb on random outputs, as the plan sets it."""
     averaging: frozenset[str] = frozenset()

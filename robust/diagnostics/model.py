@@ -197,6 +197,13 @@ def random_outputs(e: Evidence) -> str | None:
     )
 
 
+def replaced_gradients(e: Evidence) -> str | None:
+    """Raised if gradients pass some part of the model as if it were not there."""
+    if not e.replaced:
+        return None
+    return f"gradients pass {', '.join(e.replaced)} with the backward pass of the identity"
+
+
 def batch_dependence(e: Evidence) -> str | None:
     """Raised if half the batch gives other logits, beyond what a second pass changes."""
     p = e.probe

@@ -46,8 +46,11 @@ def find_robust_cases(
 ) -> RobustCases | None:
     """Robust cases at the largest eps with at least `least` of them, or else at the eps with most.
 
-    None where no case is robust, or where no attack of the plan uses gradients within an eps.
+    None where no case is robust, where no attack of the plan uses gradients within an eps, and in
+    L1 and L0, in which neither PGD nor Square searches.
     """
+    if norm not in PGD.norms:
+        return None
     own = [
         c for c in running_order(cells) if c.threat.norm == norm and not c.attack.traits.baseline
     ]

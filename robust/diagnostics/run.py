@@ -72,6 +72,12 @@ def cut_short(e: Evidence) -> str | None:
     return "; ".join(said)
 
 
+def certificate_crossed(e: Evidence) -> str | None:
+    """Raised if attacks cross a certificate more often than chance explains."""
+    crossed = [one for one in e.certificates if one.is_contradicted]
+    return "; ".join(f"{one.certificate}: {one.crossed_text}" for one in crossed) or None
+
+
 def not_evaluated(e: Evidence) -> str | None:
     """Raised if an attack could not be evaluated on some case (crash, NaN, limits broken)."""
     if not e.failures:

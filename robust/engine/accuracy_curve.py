@@ -39,7 +39,7 @@ def _curve(cells: Sequence[Cell], summary: Summary, norm: str) -> AccuracyCurve 
     evaluated = np.zeros(len(summary.rows), bool)
     for cell in minimal:
         condition = summary.condition(cell.key)
-        distance = condition.linf if norm == "Linf" else condition.l2
+        distance = condition.distance(norm)
         fooled = condition.success & ~condition.failed
         nearest = np.where(fooled, np.fmin(nearest, distance), nearest)
         evaluated |= condition.evaluated

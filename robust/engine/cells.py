@@ -12,6 +12,7 @@ from robust.errors import InputError, type_and_line
 from robust.plan.code import load_class, names_code
 from robust.plan.spec import AttackSpec, AuditSpec, unique_labels
 from robust.tasks.contract import Task
+from robust.units import TYPICAL, check_eps, typical_text
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ def make_cells(
         radii = spec.eps or (audit.eps if norm == audit.norm else ())
         if attack.minimum_norm:
             radii = (math.inf,)
+        elif not radii and norm in TYPICAL:
+            raise InputError(
+                f"{label} works in {norm}, but eps in [audit] is in {audit.norm}; give {label} "
+                f"its own, such as {typical_text(norm)}"
+            )
         elif not radii:
             raise InputError(
                 f"{label} works in {norm}, but eps in [audit] is in {audit.norm}; give {label} "
@@ -85,8 +91,9 @@ def make_cells(
             )
         exact = (spec.cells or audit.cells) == "exact" or attack.traits.steps == 1
         for eps in sorted(set(radii)):
-            threat = ThreatModel(norm, eps)
             try:
+                check_eps(eps, norm)
+                threat = ThreatModel(norm, eps)
                 require_fit(attack, threat)
             except ValueError as error:
                 raise InputError(str(error)) from None

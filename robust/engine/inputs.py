@@ -159,6 +159,7 @@ def open_twin(spec: TwinSpec, audited: Classifier, classes: Sequence[str]) -> Cl
             raise InputError(f"[twin]: {error}") from None
     twin.threshold = audited.threshold
     if spec.precision != "float32":
+        twin.straight_through = ()
         twin.network = LowPrecisionNetwork(twin.network, getattr(torch, spec.precision))
         twin.origin = dataclasses.replace(
             twin.origin,

@@ -74,6 +74,7 @@ from robust.errors import InputError
 from robust.files import replacing
 from robust.metrics.arrays import Array
 from robust.printable import one_line
+from robust.units import distance_field
 
 T = TypeVar("T")
 
@@ -104,6 +105,10 @@ class Outcome:
     l2: float
     l2_slice: float
     """The largest L2 distance within one slice of a volume; of an image its L2 distance."""
+    l1: float
+    """The sum of absolute changes."""
+    l0: float
+    """Number of changed pixels."""
     success: bool
     saturated: bool
     passes: float
@@ -112,7 +117,8 @@ class Outcome:
 
     def distance(self, norm: str) -> float:
         """The distance to the clean image in one of `NORMS`."""
-        return {"Linf": self.linf, "L2": self.l2, "L2-slice": self.l2_slice}[norm]
+        known: float = getattr(self, distance_field(norm))
+        return known
 
 
 @dataclass(frozen=True)
@@ -193,8 +199,10 @@ class ChunkRows:
         """Its outcomes, in order."""
         rows = self.rows.get("outcomes", ())
         return [
-            Outcome(row, _filled(kept), a, b, c, bool(success), bool(saturated), passes, failure)
-            for _, row, a, b, c, success, saturated, passes, failure, kept in rows
+            Outcome(
+                row, _filled(kept), a, b, c, d, e, bool(success), bool(saturated), passes, failure
+            )
+            for _, row, a, b, c, d, e, success, saturated, passes, failure, kept in rows
         ]
 
     def clean(self) -> list[CleanPrediction]:
@@ -585,6 +593,8 @@ class RunStore:
                     o.linf,
                     o.l2,
                     o.l2_slice,
+                    o.l1,
+                    o.l0,
                     o.success,
                     o.saturated,
                     o.passes,
@@ -699,7 +709,7 @@ class RunStore:
     def outcomes(self, cell: str, first: int = 0, stop: int | None = None) -> Iterator[Outcome]:
         """Outcomes of one cell for rows first <= row < stop, in order."""
         query = (
-            "SELECT row, kept, linf, l2, l2_slice, success, saturated, passes, failure"
+            "SELECT row, kept, linf, l2, l2_slice, l1, l0, success, saturated, passes, failure"
             " FROM outcomes WHERE cell = ? AND row >= ? AND row < ? ORDER BY row"
         )
         for r in self._select(query, cell, first, 2**62 if stop is None else stop):
@@ -709,9 +719,11 @@ class RunStore:
                 _nan(r[2]),
                 _nan(r[3]),
                 _nan(r[4]),
-                bool(r[5]),
-                bool(r[6]),
-                *r[7:],
+                _nan(r[5]),
+                _nan(r[6]),
+                bool(r[7]),
+                bool(r[8]),
+                *r[9:],
             )
 
     def totals(self, cell: str) -> Totals:

@@ -40,8 +40,10 @@ from robust.errors import InputError
 from robust.models import Adapter, choose_device, prepare
 from robust.models.environment import find_environment
 from robust.models.gradient_free import require_fitting_attacks
+from robust.models.preparation import image_template
 from robust.models.proof import CASES as PROOF_CASES
 from robust.models.proof import needs_proof, prove
+from robust.models.straight_through import require_met
 from robust.models.weights import weights_hash
 from robust.plan.spec import Plan
 from robust.progress import Progress
@@ -134,6 +136,7 @@ def start_session(
         known = store.get(HEAD)
         images = None if known else first_images(cases, range(len(cases)), audit.chunk)
         ready = prepare(ready, device, images=images, head=known)
+    _require_replaced(ready, cases)
     proof = _prove(ready, cases, store)
     require_same_network(ready, cases, task, list(islice(store.clean(), audit.chunk)))
     ready.origin.asks_for("clean predictions")
@@ -187,6 +190,15 @@ def _prove(
     if not needs_proof(ready.origin):
         return None
     return store.memo(memo, lambda: prove(ready, sample_images(cases, PROOF_CASES)))
+
+
+def _require_replaced(ready: Adapter, cases: Cases) -> None:
+    """InputError where a part that gradients are to pass is not met on the first image."""
+    if ready.straight_through:
+        x = first_images(cases, range(len(cases)), 1)
+        if x is not None:
+            given = ready.network_input(x.to(image_template(ready)))
+            require_met(ready.network, ready.straight_through, given)
 
 
 def _prove_other(other: Adapter, cases: Cases, store: RunStore, name: str) -> None:

@@ -24,6 +24,7 @@ from robust.metrics.worst_case import (
 )
 from robust.records import AttackResult, Difficulty, Subgroup
 from robust.tasks.contract import Found, Task
+from robust.units import NORMS, distance_field
 
 DIFFICULT = 0.99
 """Difficulty (Ma et al. 2021) is the smallest eps with at least this success rate."""
@@ -191,15 +192,17 @@ class Summary:
         n = len(self.rows)
         kept = self.clean.kept.copy()
         attacked, failed, success = (np.zeros(n, bool) for _ in range(3))
-        linf, l2, l2_slice = (np.full(n, np.nan) for _ in range(3))
+        distances = {distance_field(norm): np.full(n, np.nan) for norm in NORMS}
         for o in self._store.outcomes(key):
             i = self._place.get(o.row)
             if i is None:
                 continue
             attacked[i], failed[i], success[i] = True, o.failure is not None, o.success
             if o.failure is None:
-                kept[i], linf[i], l2[i], l2_slice[i] = o.kept, o.linf, o.l2, o.l2_slice
-        self._conditions[key] = Condition(kept, attacked, failed, success, linf, l2, l2_slice)
+                kept[i] = o.kept
+                for norm in NORMS:
+                    distances[distance_field(norm)][i] = o.distance(norm)
+        self._conditions[key] = Condition(kept, attacked, failed, success, **distances)
         return self._conditions[key]
 
     def worst(self, threat: ThreatModel) -> WorstCase:

@@ -19,7 +19,7 @@ from robust.errors import BlackBoxFailure, type_and_line
 from robust.metrics.worst_case import Ball
 from robust.models.acceleration.memory import OutOfMemory, memory_ran_out
 from robust.tasks.contract import Batch, Task
-from robust.units import eps_text
+from robust.units import NORMS, distance_field, eps_text
 
 
 def slack(threat: ThreatModel, pixels: int) -> float:
@@ -64,7 +64,7 @@ def attack_batch(
         logits = model(x_adv)
     reached = setup.task.success(logits, batch)
     finite = torch.isfinite(logits.flatten(1)).all(1)
-    linf, l2, l2_slice = _distances(x_adv, x)
+    distances = _distances(x_adv, x)
     kept = setup.task.keep(logits, batch.cases)
     outcomes = []
     for i, row in enumerate(batch.rows):
@@ -73,9 +73,7 @@ def attack_batch(
             Outcome(
                 row=row,
                 kept=kept[i],
-                linf=linf[i],
-                l2=l2[i],
-                l2_slice=l2_slice[i],
+                **{name: values[i] for name, values in distances.items()},
                 success=bool(reached[i]) and failure is None,
                 saturated=bool(recorder.saturated[i]),
                 passes=recorder.passes,
@@ -85,13 +83,17 @@ def attack_batch(
     return x_adv, outcomes
 
 
-def _distances(x_adv: Tensor, x: Tensor) -> list[list[float]]:
-    """How far each image was moved in L-inf, in L2, and in L2 within one slice."""
-    exact = x_adv.double(), x.double()
-    linf = ThreatModel("Linf", 0).distance(x_adv, x).tolist()
-    l2 = ThreatModel("L2", 0).distance(*exact).tolist()
-    by_slice = l2 if x.ndim < 5 else ThreatModel("L2-slice", 0).distance(*exact).tolist()
-    return [linf, l2, by_slice]
+def _distances(x_adv: Tensor, x: Tensor) -> dict[str, list[float]]:
+    """How far each image was moved in each norm, by the field of an `Outcome`."""
+    return {distance_field(norm): _distance(ThreatModel(norm, 0), x_adv, x) for norm in NORMS}
+
+
+def _distance(threat: ThreatModel, x_adv: Tensor, x: Tensor) -> list[float]:
+    """A largest change and a number of pixels are exact in float32; a sum is not."""
+    exact = threat.norm in ("Linf", "L0")
+    both = (x_adv, x) if exact else (x_adv.double(), x.double())
+    found: list[float] = threat.distance(*both).tolist()
+    return found
 
 
 def _run(model: Model, setup: AttackSetup, batch: Batch) -> tuple[Tensor, list[str | None]]:
@@ -123,7 +125,7 @@ def _violations(x_adv: Tensor, x: Tensor, threat: ThreatModel) -> list[str | Non
     finite = torch.isfinite(x_adv).flatten(1).all(1).tolist()
     low = x_adv.flatten(1).amin(1).tolist()
     high = x_adv.flatten(1).amax(1).tolist()
-    moved = threat.distance(x_adv, x).tolist()
+    moved = _distance(threat, x_adv, x)
     allowed = slack(threat, x[0].numel())
     found: list[str | None] = []
     for i in range(len(x)):

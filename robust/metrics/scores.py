@@ -11,8 +11,10 @@ import numpy.typing as npt
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.balanced_error import balanced_error
 from robust.metrics.by_group import ByGroup
+from robust.metrics.calibration import Confidences, brier_score, calibration_error, chance_error
 from robust.records import Estimate, Scores
 from robust.records.verdicts import too_many_failed
+from robust.units import NORMS, distance_field
 
 CONFUSION_CLASSES = 20
 """Largest number of classes with a confusion matrix."""
@@ -40,10 +42,15 @@ class Condition:
     """L2 distance to the clean image; NaN where not attacked."""
     l2_slice: Array
     """The largest L2 distance within one slice of a volume, or that of an image; NaN likewise."""
+    l1: Array
+    """The sum of absolute changes; NaN likewise."""
+    l0: Array
+    """Number of changed pixels; NaN likewise."""
 
     def distance(self, norm: str) -> Array:
         """The distances in one of the norms."""
-        return {"Linf": self.linf, "L2": self.l2, "L2-slice": self.l2_slice}[norm]
+        known: Array = getattr(self, distance_field(norm))
+        return known
 
     @property
     def evaluated(self) -> Mask:
@@ -62,7 +69,7 @@ class Condition:
         """All cases without attack."""
         no = np.zeros(len(kept), bool)
         nan = np.full(len(kept), np.nan)
-        return cls(kept, no, no, no, nan, nan, nan)
+        return cls(kept, no, no, no, *[nan] * len(NORMS))
 
 
 @dataclass(frozen=True)
@@ -116,6 +123,8 @@ class Scorer:
     """Names of the classes, in the order of the logits."""
     findings: tuple[int, ...]
     """Classes that count as a finding; empty for none."""
+    probabilities: bool = True
+    """Whether logits tell probabilities: not where the model answers labels alone."""
 
     def damage(self, kept: Array) -> Array:
         """The margins by which labels are not predicted `(n,)`."""
@@ -187,6 +196,7 @@ class Scorer:
         ]
         columns = [(v, m & who) for who in populations for v, m in ratios]
         rates = self.by_group.rates(columns)
+        sure = Confidences.of(condition.kept, self.labels) if self.probabilities else None
         results = []
         for i, who in enumerate(populations):
             (accuracy, robust, success, misses, alarms, sensitivity, specificity, *recall) = rates[
@@ -204,9 +214,16 @@ class Scorer:
                     specificity=specificity,
                     auc=self._auc(ranked, counted & who),
                     attacker_auc=None if pushed is None else self._auc(pushed, counted & who),
+                    ece=None
+                    if sure is None
+                    else calibration_error(self.by_group, sure, counted & who),
+                    ece_chance=None if sure is None else chance_error(sure, counted & who),
+                    brier=None if sure is None else brier_score(self.by_group, sure, counted & who),
                     recall=dict(zip(self.classes, recall, strict=True)),
                     median_l2=self.by_group.median(condition.l2, broken),
                     median_linf=self.by_group.median(condition.linf, broken),
+                    median_l1=self.by_group.median(condition.l1, broken),
+                    median_l0=self.by_group.median(condition.l0, broken),
                 )
             )
         return results

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.scores import Condition
-from robust.units import TOLERANCE
+from robust.units import NORMS, TOLERANCE, distance_field
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Ball:
     """The images within a distance of the clean one."""
 
     norm: str
-    """`Linf`, `L2` or `L2-slice`."""
+    """One of `units.NORMS`."""
     eps: float
-    """In [0, 1] pixel units; infinite for no bound."""
+    """In [0, 1] pixel units, in L0 a number of pixels; infinite for no bound."""
     values: int
     """Number of values of an image (channels x height x width)."""
 
@@ -29,7 +29,8 @@ class Ball:
     def limit(self) -> float:
         """Largest distance that counts as within eps: 2e-7 is room for the rounding of float32.
 
-        In L2 the room is 2e-7 times the square root of the number of values.
+        In L2 and in L1, where the rounding of many values cancels, the room is 2e-7 times the
+        square root of the number of values. In L0, which is counted, it holds no further pixel.
         """
         return self.eps + 2e-7 * (1 if self.norm == "Linf" else math.sqrt(self.values))
 
@@ -76,7 +77,7 @@ def worst_case(
     kept, lead = clean.kept.copy(), damage(clean.kept)
     n = len(kept)
     attacked, evaluated, success = (np.zeros(n, bool) for _ in range(3))
-    linf, l2, l2_slice = (np.full(n, np.nan) for _ in range(3))
+    distances = {distance_field(norm): np.full(n, np.nan) for norm in NORMS}
     origin = np.full(n, -1)
     for place, cell in enumerate(cells):
         condition = cell.condition
@@ -90,9 +91,9 @@ def worst_case(
         more = (done > lead) & ~(success & ~condition.success)
         better = inside & (first_success | more)
         kept[better], lead[better] = condition.kept[better], done[better]
-        linf[better], l2[better] = condition.linf[better], condition.l2[better]
-        l2_slice[better] = condition.l2_slice[better]
+        for norm in NORMS:
+            distances[distance_field(norm)][better] = condition.distance(norm)[better]
         origin[better] = place
         success |= inside & condition.success
     failed = attacked & ~evaluated
-    return WorstCase(Condition(kept, attacked, failed, success, linf, l2, l2_slice), origin)
+    return WorstCase(Condition(kept, attacked, failed, success, **distances), origin)

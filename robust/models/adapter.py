@@ -14,6 +14,11 @@ from robust.errors import BlackBoxFailure, InputError, did_you_mean
 from robust.models.acceleration.memory import OutOfMemory, memory_ran_out
 from robust.models.formats.contract import ModelOrigin
 from robust.models.forward import dimensions_of, failure_reason
+from robust.models.straight_through import (
+    ReplacedModuleError,
+    checked_names,
+    passing_gradients,
+)
 
 HEADS = ("auto", "softmax", "sigmoid", "multilabel", "probabilities")
 GREY = (0.299, 0.587, 0.114)
@@ -49,6 +54,7 @@ class Adapter(nn.Module, ABC):
         origin: ModelOrigin | None,
         output_names: Sequence[str] | None,
         spatial_dims: int | None,
+        straight_through: Sequence[str],
     ) -> None:
         """Keep and check what both kinds have; `spatial_dims` None is read from the network.
 
@@ -71,6 +77,10 @@ class Adapter(nn.Module, ABC):
         self.output_names = None if output_names is None else tuple(output_names)
         self.tiled = False
         """Whether the network is shown windows of an image, one after the other."""
+        self.straight_through = checked_names(
+            network, straight_through, differentiable=self.origin.differentiable
+        )
+        """Functions and modules whose backward pass is the identity."""
         self.class_order: tuple[int, ...] | None = None
         self.spatial_dims = dimensions_of(network) if spatial_dims is None else spatial_dims
         self.register_buffer("mean", _per_channel("mean", mean), persistent=False)
@@ -114,9 +124,14 @@ class Adapter(nn.Module, ABC):
 
     def network_outputs(self, given: Tensor) -> Tensor:
         """The outputs, checked, on an input that the network itself is given; InputError."""
+        passing = bool(self.straight_through) and torch.is_grad_enabled() and given.requires_grad
         try:
-            out = self.network(given)
-        except (KeyboardInterrupt, BlackBoxFailure):
+            if passing:
+                with passing_gradients(self.network, self.straight_through):
+                    out = self.network(given)
+            else:
+                out = self.network(given)
+        except (KeyboardInterrupt, BlackBoxFailure, ReplacedModuleError):
             raise
         except BaseException as error:
             if memory_ran_out(error):
@@ -145,6 +160,11 @@ class Adapter(nn.Module, ABC):
                 "the network takes volumes, and the cases are images: name a network for images, "
                 "or leave out volumes = 'slices' in [data]"
             )
+
+    def _replaced(self) -> dict[str, Any]:
+        """What gradients pass as if it were not there, for `describe`; empty where nothing is."""
+        names = self.straight_through
+        return {"straight_through": list(names)} if names else {}
 
     def _channels(self, x: Tensor) -> Tensor:
         if self.channels == 3 and x.shape[1] == 1:

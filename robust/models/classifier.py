@@ -56,6 +56,7 @@ class Classifier(Adapter):
         origin: ModelOrigin | None = None,
         output_names: Sequence[str] | None = None,
         spatial_dims: int | None = None,
+        straight_through: Sequence[str] = (),
     ) -> None:
         """Set `channels` of the network (None: as in the image) and `size` (h, w) in pixels.
 
@@ -65,7 +66,9 @@ class Classifier(Adapter):
         pixel of the border goes to the `even` number, as with them, or `down`. `output_key` names
         the logits where the network returns several tensors. With two classes the second is
         predicted where its probability exceeds `threshold`; the shift is part of the logits, so
-        that attacks aim at the decision that is made. Raises InputError for values out of range.
+        that attacks aim at the decision that is made. `straight_through` names what gradients pass
+        as if it were not there (`models.straight_through`). Raises InputError for values out of
+        range.
         """
         super().__init__(
             network,
@@ -78,6 +81,7 @@ class Classifier(Adapter):
             origin=origin,
             output_names=output_names,
             spatial_dims=spatial_dims,
+            straight_through=straight_through,
         )
         require_one_of("fit", fit, FITS)
         require_one_of("interpolation", interpolation, INTERPOLATIONS)
@@ -173,6 +177,7 @@ class Classifier(Adapter):
             "class_order": None if self.class_order is None else list(self.class_order),
             "mean": [round(float(v), 6) for v in self.mean.flatten()],
             "std": [round(float(v), 6) for v in self.std.flatten()],
+            **self._replaced(),
         }
 
     def preprocessing(self) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def load_classifier(
     crop_pct: float | None = None,
     channels: int | None = None,
     spatial_dims: int | None = None,
+    straight_through: Sequence[str] = (),
     prompts: Sequence[str | Sequence[str]] = (),
     allow_code: bool = False,
     endpoint: str | None = None,
@@ -110,12 +111,13 @@ def load_classifier(
     `finding` is the output to audit of a multilabel head, by name or number. `weights_key` chooses
     among several sets of weights in a file, `output_key` among several outputs. Mean, std, size,
     interpolation, fit, crop_pct and channels come from the architecture's configuration where it
-    has one; `spatial_dims` is 3 for a network of volumes. What a user should know of the weights
-    stands in `origin.notes`. Raises InputError.
+    has one; `spatial_dims` is 3 for a network of volumes, `straight_through` names
+    what gradients pass as if it were not there (`models.straight_through`). What a user should know
+    of the weights stands in `origin.notes`. Raises InputError.
     """
     require_fitting_fields(dict(locals()))
     if folder is not None and is_trained(Path(folder)):
-        return load_trained(folder, threshold)
+        return load_trained(folder, threshold, straight_through)
     count = outputs if isinstance(outputs, int) or outputs is None else len(outputs)
     named = () if isinstance(outputs, int) or outputs is None else tuple(outputs)
     pair = None if size is None else _as_pair(size)
@@ -193,6 +195,7 @@ def load_classifier(
         output_key=output_key,
         threshold=threshold,
         spatial_dims=spatial_dims,
+        straight_through=straight_through,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -18,6 +18,7 @@ from robust.models.adapter import Adapter
 from robust.models.classifier import Classifier
 from robust.models.heads import Head, make_network
 from robust.models.preparation import evaluate
+from robust.models.straight_through import checked_names
 from robust.models.weights import load_strictly, read_state_dict, weights_hash
 from robust.plan.paths import TRAINED, require_trained
 
@@ -135,7 +136,9 @@ def _checked(path: Path, read: Callable[[], Read]) -> Read:
         ) from None
 
 
-def load_trained(folder: str | Path, threshold: float = 0.5) -> Classifier:
+def load_trained(
+    folder: str | Path, threshold: float = 0.5, straight_through: Sequence[str] = ()
+) -> Classifier:
     """The classifier of a folder that `robust train` wrote; InputError where it was changed."""
     folder = Path(folder)
     model_file, _ = read_checked(folder, ModelFile)
@@ -144,6 +147,7 @@ def load_trained(folder: str | Path, threshold: float = 0.5) -> Classifier:
     classifier = make_classifier(model_file, threshold)
     load_strictly(classifier.network, state, folder / WEIGHTS)
     require_same_weights(classifier, model_file.weights_sha256, folder)
+    classifier.straight_through = checked_names(classifier.network, straight_through)
     return classifier
 
 

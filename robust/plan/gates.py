@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from robust.errors import did_you_mean
 from robust.records import FLAGS
-from robust.units import parse_threat
+from robust.units import parse_certified, parse_threat
 
 
 def _share(value: object) -> float:
@@ -32,6 +32,19 @@ def _by_eps(value: object) -> object:
         if threat in seen:
             raise ValueError(f"eps {key} is named twice")
         seen.add(threat)
+    return _by_name(value)
+
+
+def _by_certificate(value: object) -> object:
+    """One number, or one for each eps, perhaps with the names of a certificate and a norm."""
+    if value is None or not isinstance(value, Mapping):
+        return value if value is None else _share(value)
+    seen = set()
+    for key in value:
+        proof = parse_certified(str(key))
+        if proof in seen:
+            raise ValueError(f"{key} is named twice")
+        seen.add(proof)
     return _by_name(value)
 
 
@@ -58,6 +71,7 @@ def _warnings(value: object) -> object:
 
 Bound = Annotated[float | None, BeforeValidator(_by_name)]
 BoundByEps = Annotated[float | dict[str, float] | None, BeforeValidator(_by_eps)]
+BoundByCertificate = Annotated[float | dict[str, float] | None, BeforeValidator(_by_certificate)]
 BoundByName = Annotated[float | dict[str, float] | None, BeforeValidator(_by_name)]
 Warnings = Annotated[bool | tuple[str, ...] | None, BeforeValidator(_warnings)]
 
@@ -89,6 +103,13 @@ class GatesSpec(BaseModel):
     withstands: BoundByName = None
     """Share of cases in which no adaptive attack fools both the model and the detector, at 5 %
     false alarms, as `detector_auc`."""
+    certified_accuracy: BoundByCertificate = None
+    """Share of cases that are read correctly and proven to stay so, by eps in the norm of the
+    certificate; a key may name certificate and norm, as in `IntervalBounds Linf 1/255`, else every
+    certificate with that eps counts. A single number is for the largest eps of each."""
+    corrupted_accuracy: BoundByName = None
+    """Balanced accuracy on corrupted images in the mean over the severities (mean Dice of
+    outlines), by the corruption's name; a single number is for the mean over all kinds."""
     no_flags: Warnings = Field(default=None)
     """Names of warnings that must not be raised, or true: none at all."""
 

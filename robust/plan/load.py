@@ -17,6 +17,7 @@ from robust.plan.code import names_code
 from robust.plan.endpoints import bare_endpoint
 from robust.plan.paths import is_trained
 from robust.plan.spec import Plan
+from robust.units import TYPICAL, check_eps, typical_text
 
 PLAN = "plan.toml"
 """Name of the plan in a folder that is given in place of a file."""
@@ -96,6 +97,9 @@ def refuse_code(raw: Mapping[str, Any], source: str, yourself: str = "") -> None
             continue
         own = yourself or f"{option} or in a plan file"
         _refuse(what, f"name the model yourself, with {own}")
+    for name in _denoisers(raw.get("certificates")):
+        what = f"{source} names the denoiser {excerpt(name)} of a certificate, which runs code"
+        _refuse(what, "name it yourself, in a plan file")
     for kind in ("attack", "detector"):
         for name in _code_names(raw.get(f"{kind}s")):
             what = f"{source} names the {kind} {excerpt(name)}, which runs code"
@@ -114,6 +118,13 @@ def _code_names(tables: object) -> list[object]:
     entries = tables if isinstance(tables, list | tuple) else []
     names = [entry.get("name") for entry in entries if isinstance(entry, Mapping)]
     return [name for name in names if names_code(name)]
+
+
+def _denoisers(tables: object) -> list[object]:
+    """The denoisers in `[[certificates]]`, each of which a factory builds."""
+    entries = tables if isinstance(tables, list | tuple) else []
+    named = [entry.get("denoiser") for entry in entries if isinstance(entry, Mapping)]
+    return [name for name in named if name]
 
 
 def _without(raw: Mapping[str, Any], fields: Collection[str]) -> dict[str, Any]:
@@ -186,9 +197,7 @@ def make_plan(raw: dict[str, Any], source: str = "plan") -> Plan:
         plan = Plan.model_validate(raw)
     except pydantic.ValidationError as error:
         raise InputError(f"{source}: {first_error(error, Plan)}") from None
-    scenario_eps = () if plan.scenarios.eps is None else (plan.scenarios.eps,)
-    for eps in [*plan.audit.eps, *scenario_eps, *(e for a in plan.attacks for e in a.eps or ())]:
-        _check_range(plan, eps)
+    _check_sizes(plan, source)
     if not plan.attacks:
         raise InputError(f"{source}: no [[attacks]]; name one, for example name = 'PGD'")
     if not plan.audit.eps:
@@ -198,14 +207,38 @@ def make_plan(raw: dict[str, Any], source: str = "plan") -> Plan:
     return plan
 
 
-def _check_range(plan: Plan, eps: float) -> None:
-    """InputError for an eps above 1 in L-inf, which can only be a slip of units."""
-    linf = plan.audit.norm == "Linf" or any(a.norm == "Linf" for a in plan.attacks)
-    if linf and eps > 1:
-        raise InputError(
-            f"eps {eps:g} is above 1, the whole range of a displayed pixel; "
-            f"for {eps:g} grey levels of 255 write '{eps:g}/255'"
-        )
+def _check_sizes(plan: Plan, source: str) -> None:
+    """InputError for an eps that does not fit its norm, and where L1 or L0 cannot be worked in.
+
+    An attack without a norm of its own may work in another than that of `[audit]`: its eps is
+    checked when its cells are made.
+    """
+    audit, norm = plan.audit, plan.audit.norm
+    if norm in TYPICAL:
+        if "eps" not in audit.model_fields_set:
+            raise InputError(
+                f"{source}: [audit] norm {norm} needs eps, such as {typical_text(norm)}"
+            )
+        scenarios = plan.scenarios
+        if scenarios.universal or scenarios.queries or scenarios.surrogate is not None:
+            _refuse_norm(source, "scenarios", norm)
+        if plan.twin is not None:
+            _refuse_norm(source, "twin", norm)
+    sizes = [(norm, eps) for eps in audit.eps]
+    sizes += [(norm, plan.scenarios.eps)] if plan.scenarios.eps is not None else []
+    sizes += [(a.norm, eps) for a in plan.attacks if a.norm for eps in a.eps or ()]
+    for own, eps in sizes:
+        try:
+            check_eps(eps, own)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+
+
+def _refuse_norm(source: str, table: str, norm: str) -> NoReturn:
+    raise InputError(
+        f"{source}: [{table}] works in Linf and L2, and [audit] norm is {norm}; remove the table, "
+        f"or give norm = '{norm}' to the attacks alone"
+    )
 
 
 def first_error(error: pydantic.ValidationError, schema: type[BaseModel]) -> str:

@@ -31,7 +31,7 @@ OF_TASK: dict[TaskName, tuple[str, ...]] = {
     "segmentation": ("window", "overlap", "blend", "multiple_of", "settings"),
 }
 """Fields that belong to one task; all others belong to both."""
-WITH_TRAINED = ("folder", "allow_code", "threshold")
+WITH_TRAINED = ("folder", "allow_code", "threshold", "straight_through")
 """What a user may say beside a folder of `robust train`."""
 _ASKED = ("factory", "endpoint")
 USED_WITH: dict[str, tuple[str, ...]] = {

@@ -53,7 +53,7 @@ FilePaths = Annotated[tuple[FilePath, ...], BeforeValidator(_one_or_several)]
 """One path, or several in a list."""
 Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 """One text or number, or several in a list."""
-Norm = Literal["Linf", "L2", "L2-slice"]
+Norm = Literal["Linf", "L2", "L2-slice", "L1", "L0"]
 """Norm of an attack size."""
 Policy = Literal["positive", "negative", "exclude"]
 """What a cell without a sure answer counts as."""
@@ -148,6 +148,10 @@ class ModelSpec(PlanTable):
     channels: int | None = None
     """Input channels of the network, 1 or 3; grey becomes RGB or the reverse. Default: the
     architecture's own, else those of each image."""
+    straight_through: tuple[str, ...] = ()
+    """What the attacker's gradients pass as if it were not there (straight-through, BPDA): `round`,
+    `quantize` or `sign` for these functions of torch, `jpeg` for modules called so, or the path of
+    a module. Predictions stay as they are."""
     prompts: tuple[str | tuple[str, ...], ...] = ()
     """Texts of a zero-shot model, one for each class in order, or a list of several texts."""
     allow_code: bool = False
@@ -339,7 +343,8 @@ class AttackSpec(BaseModel):
     norm: Norm | None = None
     """Norm of its size. Default: that of `[audit]`."""
     eps: tuple[Eps, ...] | None = None
-    """Its sizes, in [0, 1] units of the displayed image. Default: those of `[audit]`."""
+    """Its sizes, in [0, 1] units of the displayed image, in L0 numbers of pixels. Default: those
+    of `[audit]`."""
     cells: Literal["exact", "curve"] | None = None
     """As in `[audit]`, which is the default."""
     label: str | None = None
@@ -356,9 +361,11 @@ class AuditSpec(PlanTable):
 
     norm: Norm = "Linf"
     """Norm of the attack size: the largest change of a pixel (Linf), the Euclidean length of the
-    whole change (L2), or of its change in each slice of a volume (L2-slice)."""
+    whole change (L2), or of its change in each slice of a volume (L2-slice), the sum of the
+    absolute changes of all values (L1), or the number of pixels that change (L0)."""
     eps: tuple[Eps, ...] = tuple(k / 255 for k in (0.5, 1, 2, 4, 8))
-    """Attack sizes in [0, 1] units of the displayed image: numbers, or text such as "1/255"."""
+    """Attack sizes in [0, 1] units of the displayed image: numbers, or text such as "1/255". In L0
+    numbers of pixels. L1 and L0 have no default."""
     cells: Literal["exact", "curve"] = "exact"
     """`exact` runs every attack in full on every case. `curve` stops early: a case that is misread
     at a smaller eps counts as misread."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,14 +10,17 @@ from typing import Any
 from robust.records.detection import AdaptiveResult, Detection, DetectorScore
 from robust.records.inputs import Timings
 from robust.records.scores import AccuracyCurve, AttackResult
-from robust.units import NORMS, parse_threat
+from robust.records.stages.certificates import CertifiedAccuracy
+from robust.records.stages.corruptions import CorruptionResult
+from robust.units import NORMS, parse_certified, parse_threat
 
 LARGEST = 1e12
 """No number of a report comes near; a figure cannot be drawn of much larger ones."""
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 BY_EPS = ("robust_accuracy", "sensitivity", "specificity", "dice")
-BY_DETECTOR = ("detector_auc", "adaptive_auc", "withstands")
-"""Gates with one bound for all, or with one for each eps or detector."""
+BY_CERTIFICATE = ("certified_accuracy",)
+BY_NAME = ("detector_auc", "adaptive_auc", "withstands", "corrupted_accuracy")
+"""Gates with one bound for all, or with one for each eps, certificate, or detector or kind."""
 FALSE_ALARM_RATES = ("0.01", "0.05", "0.1")
 """Keys of detection and evasion rates."""
 
@@ -46,6 +50,30 @@ def check_curves(curves: Sequence[AccuracyCurve]) -> Iterator[str]:
     for curve in curves:
         if len(curve.eps) != len(curve.robust_accuracy) or not curve.eps:
             yield "an accuracy curve has another number of eps than of values"
+
+
+def check_certificates(certificates: Sequence[CertifiedAccuracy]) -> Iterator[str]:
+    """What is wrong with certificates: their curves are drawn."""
+    for one in certificates:
+        if one.norm not in NORMS:
+            yield "a certificate has an unknown norm"
+        if not one.radii or len(one.radii) != len(one.certified):
+            yield "a certificate has another number of radii than of values"
+        sizes = [*one.radii, *(point.eps for point in one.points)]
+        if any(not 0 <= size < LARGEST for size in sizes) or any(one.radii[:1]):
+            yield "a certificate has a radius that is no distance, or does not begin at 0"
+        for ascending in (list(one.radii), [point.eps for point in one.points]):
+            if any(a >= b for a, b in itertools.pairwise(ascending)):
+                yield "the radii of a certificate do not ascend"
+
+
+def check_corruptions(result: CorruptionResult) -> Iterator[str]:
+    """What is wrong with corruptions: every score is of a kind."""
+    kinds = {kind.kind for kind in result.kinds}
+    if not {one.kind for one in result.scores} <= kinds:
+        yield "a score of a corruption is of no kind"
+    if any(not 1 <= one.severity <= 5 for one in result.scores):
+        yield "a corruption has a severity that is none"
 
 
 def check_dates(timings: Timings) -> Iterator[str]:
@@ -89,10 +117,12 @@ def _check_gates(gates: object) -> Iterator[str]:
             if not isinstance(required, bool) and not _are_names(required):
                 yield "a gate names no warnings"
             continue
-        single = name not in BY_EPS + BY_DETECTOR or not isinstance(required, Mapping)
+        single = name not in (*BY_EPS, *BY_CERTIFICATE, *BY_NAME) or not isinstance(
+            required, Mapping
+        )
         if not all(map(_is_share, [required] if single else required.values())):
             yield "a gate is no number above 0 and below 1"
-        elif not single and name in BY_EPS and not all(map(_is_threat, required)):
+        elif not single and not all(map(_KEYS.get(name, _is_any), required)):
             yield "a gate is at no eps"
 
 
@@ -110,6 +140,21 @@ def _is_threat(key: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_certified(key: str) -> bool:
+    try:
+        parse_certified(key)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_any(key: str) -> bool:
+    return True
+
+
+_KEYS = {**dict.fromkeys(BY_EPS, _is_threat), **dict.fromkeys(BY_CERTIFICATE, _is_certified)}
 
 
 def check_detection(detection: Detection) -> Iterator[str]:

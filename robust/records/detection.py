@@ -37,7 +37,7 @@ class ImageSet:
     name: str
     """Name of the attack in the plan, or of the control."""
     norm: str
-    """`Linf` or `L2`; empty for a benign transformation."""
+    """`Linf`, `L2`, `L2-slice`, `L1` or `L0`; empty for a benign transformation."""
     eps: float | None
     """As in `AttackResult`. None as well for a benign transformation, and for noise beside an
     attack without a bound: there each image moves as far as the attack moved it."""

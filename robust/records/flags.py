@@ -100,6 +100,17 @@ _TEXTS = (
         "a stage that did not run has raised no warning",
     ),
     FlagText(
+        "certificate crossed",
+        "attacks found adversarial images nearer than a certificate's proven radius: one at all "
+        "where the proof is a calculation, more than a binomial test at 5 % allows where it comes "
+        "from random draws",
+        "a proof and an attack on the same classifier cannot both be right: the certificate, the "
+        "attack, or how either was judged has a fault, and every number may have it",
+        "report it, with the plan; look for a network that computes otherwise when it is proven "
+        "than when it is attacked: another precision, random outputs, parts in training mode",
+        voids="attacks",
+    ),
+    FlagText(
         "synthetic images",
         "the images are synthetic: a program drew them",
         "figures measured on synthetic images say nothing about patients",
@@ -213,12 +224,21 @@ _TEXTS = (
         voids="robustness",
     ),
     FlagText(
+        "gradients replaced",
+        "the plan names parts of the model that the attacker's gradients pass as if they were not "
+        "there (`straight_through` in `[model]`)",
+        "the gradient is then one that the model does not have, a guess that serves where the "
+        "part changes an image little: an attack that succeeds counts, one that fails shows less",
+        "compare with the model without these parts, and with attacks without gradients (Square)",
+    ),
+    FlagText(
         "gradients vanish",
         "the model gives no gradient, or that of the margin is nearly zero on at least 10 % of the "
         "probed cases, and at least 3",
         "an attack that follows gradients does not move there and calls the case robust",
-        "remove what blocks gradients (rounding, clipping, a library outside torch), or attack a "
-        "differentiable surrogate and use attacks without gradients",
+        "remove what blocks gradients (rounding, clipping, a library outside torch), let gradients "
+        "pass it (`straight_through` in `[model]`), or attack a differentiable surrogate and use "
+        "attacks without gradients",
         voids="robustness",
         probed=True,
     ),

@@ -60,7 +60,7 @@ class Exhibit:
     smallest_success_eps: float | None
     """Smallest eps of the plan at which an attack of the run succeeded; None where none did."""
     norm: str
-    """Norm of every eps here: `Linf` or `L2`."""
+    """Norm of every eps here, as in `AttackResult`."""
     image_size: tuple[int, int]
     """Height and width of the image that was attacked, in pixels."""
     display_size: tuple[int, int]
@@ -83,7 +83,7 @@ class Visibility:
     """How large the changes of the worst case are, over all its successful images."""
 
     norm: str
-    """`Linf` or `L2`."""
+    """`Linf`, `L2`, `L2-slice`, `L1` or `L0`."""
     eps: float | None
     """As in `AttackResult`."""
     images: int

@@ -161,6 +161,8 @@ class AuditedModel:
     network."""
     differentiable: bool = True
     """Whether gradients lead through the model; where not, only attacks that need none ran."""
+    straight_through: tuple[str, ...] = ()
+    """Functions and modules that the attacker's gradients passed as if they were not there."""
     notes: tuple[str, ...] = ()
     """What was chosen or left out as the model was read, as sentences."""
     proof: FormatProof | None = None

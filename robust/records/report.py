@@ -13,6 +13,8 @@ from typing import Any
 from robust.errors import InputError, excerpt
 from robust.files import read_text, write_atomically
 from robust.records.check import (
+    check_certificates,
+    check_corruptions,
     check_curves,
     check_dates,
     check_detection,
@@ -121,6 +123,10 @@ class Report:
     """What certificates prove, one for each in the plan."""
     corruptions: CorruptionResult | None = None
     """Errors on corrupted images; None where the plan asks for none, or the run is not finished."""
+    certificate_table_sha256: str = ""
+    """SHA-256 of certificates.csv, what is proven of each case; empty without certificates."""
+    corruption_table_sha256: str = ""
+    """SHA-256 of corruptions.csv, the error of each case under each corruption; empty without."""
     missing_stages: tuple[str, ...] = ()
     """Stages that the plan asks for and that the run has not finished, of `STAGES`; empty for a
     finished run. No gate passes while any is missing."""
@@ -223,6 +229,9 @@ def _contradictions(report: Report, raw: object) -> Iterator[str]:
     yield from check_numbers(raw)
     yield from check_results(rows, report.worst_cases, tuple(report.data.classes))
     yield from check_curves(report.accuracy_curves)
+    yield from check_certificates(report.certificates)
+    if report.corruptions is not None:
+        yield from check_corruptions(report.corruptions)
     yield from check_plan(report.plan)
     yield from check_dates(report.timings)
     if report.detection is not None:

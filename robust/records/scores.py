@@ -88,12 +88,27 @@ class Scores:
     of those misread without attack, the image that was found within eps and moves its score
     furthest to the wrong side, whether or not it reached the goal. Never above `auc`. Only of a
     worst case; an upper bound, as every figure under attack."""
+    ece: Estimate | None = None
+    """Expected calibration error over all cases, top label, 15 bins of equal width (Guo et al.
+    2017): how far confidences are from the share that is right, on average, in [0, 1]. It is above
+    0 by chance alone; `ece_chance` says how much. None where the model gives no probabilities: it
+    answers labels alone, or outlines structures."""
+    ece_chance: float | None = None
+    """What `ece` would be on average if these confidences were exactly right, on as many cases,
+    independent of each other."""
+    brier: Estimate | None = None
+    """Mean Brier score over all cases: squared differences between probabilities and truth, summed
+    over the classes, in [0, 2]. None as `ece`."""
     recall: Mapping[str, Estimate | None] = field(default_factory=dict)
     """By class name: the share of all cases of the class that are read as it."""
     median_l2: Estimate | None = None
     """Median L2 distance of successful adversarial images, in [0, 1] pixel units."""
     median_linf: Estimate | None = None
     """Median L-infinity distance of successful adversarial images, in [0, 1] pixel units."""
+    median_l1: Estimate | None = None
+    """Median L1 distance of successful adversarial images, in [0, 1] pixel units."""
+    median_l0: Estimate | None = None
+    """Median number of pixels that successful adversarial images change."""
     dice: Estimate | None = None
     """Segmentation: mean Dice of all cases, that of a case being the mean over its structures."""
     outlines: Mapping[str, OutlineScores] = field(default_factory=dict)
@@ -151,9 +166,10 @@ class AttackResult:
     attack: str
     """Name of the attack in the plan; `clean` without attack, or `worst case` over all attacks."""
     norm: str
-    """`Linf` or `L2`; empty without attack."""
+    """`Linf`, `L2`, `L2-slice`, `L1` or `L0`; empty without attack."""
     eps: float | None
-    """In [0, 1] units of the displayed image; None for a minimum-norm attack without a bound."""
+    """In [0, 1] units of the displayed image, in L0 a number of pixels; None for a minimum-norm
+    attack without a bound."""
     kind: str
     """`clean`; `exact`: run in full on every case; `curve`: stopped at the first success."""
     scores: Scores
@@ -189,6 +205,8 @@ class AttackResult:
     specificity = _Score()
     auc = _Score()
     attacker_auc = _Score()
+    ece = _Score()
+    brier = _Score()
     dice = _Score()
 
     @property
@@ -223,9 +241,10 @@ class Difficulty:
     attack: str
     """Name of the attack in the plan."""
     norm: str
-    """`Linf` or `L2`."""
+    """`Linf`, `L2`, `L2-slice`, `L1` or `L0`."""
     eps: float | None
-    """In [0, 1] units of the displayed image; None where no eps of the plan reaches 99 %."""
+    """In [0, 1] units of the displayed image, in L0 a number of pixels; None where no eps of the
+    plan reaches 99 %."""
 
 
 @dataclass(frozen=True)
@@ -235,9 +254,9 @@ class AccuracyCurve:
     attacks: tuple[str, ...]
     """Names of the minimum-norm attacks in the plan."""
     norm: str
-    """`Linf` or `L2`."""
+    """`Linf`, `L2`, `L2-slice`, `L1` or `L0`."""
     eps: tuple[float, ...]
-    """Ascending from 0, in [0, 1] units of the displayed image; at each further one another case
-    is misread. Thinned out where they are many."""
+    """Ascending from 0, in the units of eps; at each further one another case is misread. Thinned
+    out where they are many."""
     robust_accuracy: tuple[Estimate, ...]
     """Robust accuracy from each eps up to the next."""

@@ -70,9 +70,13 @@ def _png(rendering: Rendering) -> dict[str, bytes]:
 
 def _csv(rendering: Rendering) -> dict[str, bytes]:
     from robust.report.formats.csv_tables import (
+        CERTIFIED,
+        CORRUPTED,
         MATRIX,
         RESULTS,
         STRUCTURES,
+        certified_csv,
+        corrupted_csv,
         results_csv,
         structures_csv,
         transfer_csv,
@@ -87,6 +91,10 @@ def _csv(rendering: Rendering) -> dict[str, bytes]:
         files[STRUCTURES] = _bytes(structures_csv(report))
     if report.detection is not None:
         files[MATRIX] = _bytes(transfer_csv(report.detection))
+    if report.certificates:
+        files[CERTIFIED] = _bytes(certified_csv(report))
+    if report.corruptions is not None:
+        files[CORRUPTED] = _bytes(corrupted_csv(report.corruptions))
     return files
 
 

@@ -16,6 +16,7 @@ from robust.metrics.operating_point import groups_needed_for
 from robust.records import (
     FLAG_TEXTS,
     AttackResult,
+    CertifiedAccuracy,
     Detection,
     Estimate,
     Flag,
@@ -35,7 +36,7 @@ from robust.report.text.format import (
 )
 from robust.report.text.vocabulary import GateWords
 from robust.report.text.words import words
-from robust.units import eps_text, norm_text, parse_threat, same_eps
+from robust.units import eps_text, norm_text, parse_certified, parse_threat, same_eps
 
 GateOutcome = Literal["passed", "failed", "undecided"]
 """`undecided`: the number is missing or void, or there are too few groups to show it."""
@@ -112,6 +113,11 @@ def judge_gates(report: Report) -> tuple[GateResult, ...]:
             what: Voided = "robustness" if entry == "withstands" else "attacks"
             found = _detectors(report.detection, entry, required)
             results += [_unless_void(result, report.flags, what) for result in found]
+    if (required := gates.get("certified_accuracy")) is not None:
+        found = _certified(report, required)
+        results += [_unless_void(result, report.flags, "attacks") for result in found]
+    if (required := gates.get("corrupted_accuracy")) is not None:
+        results += _corrupted(report, required)
     if (names := gates.get("no_flags")) is not None:
         results += _no_flags(report.flags, names, probed=_is_probed(report))
     if not report.is_finished:
@@ -309,6 +315,67 @@ def _auc(auc: Estimate, images: int, path: str) -> _Figure:
     The attacked images limit what can be shown; they have no more groups than images.
     """
     return _Figure(auc, auc.low, min(auc.groups, images), path, percent=False)
+
+
+def _certified(report: Report, required: float | Mapping[str, float]) -> Iterator[GateResult]:
+    """Certified accuracy at each eps that is named, or at the largest of each certificate."""
+    if not isinstance(required, Mapping):
+        for i, one in enumerate(report.certificates):
+            if one.points:
+                yield _proof(one, i, len(one.points) - 1, required)
+        if not any(one.points for one in report.certificates):
+            yield GateResult("certified accuracy", "undecided", "no certificate was run", required)
+        return
+    for key, bound in required.items():
+        name, norm, eps = parse_certified(key)
+        found = [
+            (one, i, j)
+            for i, one in enumerate(report.certificates)
+            if name in ("", one.certificate) and norm in ("", one.norm)
+            for j, point in enumerate(one.points)
+            if same_eps(point.eps, eps)
+        ]
+        for one, i, j in found:
+            yield _proof(one, i, j, bound)
+        if not found:
+            why = "no certificate reports that eps"
+            yield GateResult(f"certified accuracy, {plain(key)}", "undecided", why, bound)
+
+
+def _proof(one: CertifiedAccuracy, place: int, at: int, required: float) -> GateResult:
+    point = one.points[at]
+    name = f"certified accuracy by {plain(one.certificate)} at {_threat(one.norm, point.eps)}"
+    estimate = point.certified
+    path = f"/certificates/{place}/points/{at}/certified"
+    figure = _Figure(estimate, estimate.low, estimate.groups, path, perfect="all were proven")
+    return _compare(name, required, figure)
+
+
+def _corrupted(report: Report, required: float | Mapping[str, float]) -> Iterator[GateResult]:
+    """Accuracy on corrupted images, of each kind that is named or in the mean over all."""
+    said, result = _words(report, "corrupted_accuracy"), report.corruptions
+    name = f"{said.name} under corruption"
+    if not isinstance(required, Mapping):
+        if result is None:
+            yield GateResult(name, "undecided", "no corruption was run", required)
+        else:
+            yield _kept(name, required, result.mean, said, "/corruptions/mean")
+        return
+    kinds = {} if result is None else {one.kind: i for i, one in enumerate(result.kinds)}
+    for kind, bound in required.items():
+        named = f"{said.name} under {plain(kind)}"
+        if result is None or kind not in kinds:
+            yield GateResult(named, "undecided", "that corruption was not run", bound)
+        else:
+            path = f"/corruptions/kinds/{kinds[kind]}/error"
+            yield _kept(named, bound, result.kinds[kinds[kind]].error, said, path)
+
+
+def _kept(name: str, required: float, error: Estimate, said: GateWords, path: str) -> GateResult:
+    """1 less an error against what is required of it."""
+    kept = error.complement
+    figure = _Figure(kept, kept.low, kept.groups, path, perfect=said.perfect, mean=True)
+    return _compare(name, required, figure)
 
 
 _NOT_PROBED = "the probe that looks for it is switched off: set probe = true in [doubts]"

@@ -15,6 +15,7 @@ from robust.cases.consistency import check_outputs
 from robust.errors import InputError, did_you_mean
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.by_group import ByGroup
+from robust.metrics.calibration import answers_labels
 from robust.metrics.scores import Condition, Scorer
 from robust.plan.spec import AuditSpec, Plan
 from robust.records.inputs import AuditedTask
@@ -162,7 +163,13 @@ class Classification:
     def scorer(self, by_group: ByGroup, cases: Cases, clean: Condition) -> Scorer:
         """Accuracy, AUC and the like."""
         labels = np.array([entry.label for entry in cases.entries])
-        return Scorer(by_group, labels, tuple(cases.classes), tuple(cases.findings))
+        return Scorer(
+            by_group,
+            labels,
+            tuple(cases.classes),
+            tuple(cases.findings),
+            probabilities=not answers_labels(clean.kept),
+        )
 
     def _finding(self, labels: Tensor) -> Tensor:
         return torch.isin(labels, torch.tensor(self.findings, device=labels.device))

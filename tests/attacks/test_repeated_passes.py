@@ -14,9 +14,9 @@ from attacks.repeated_passes import (
     ClimbsMeans,
     MeanOfPasses,
     climbing_means,
+    draws_begin_at,
     is_random,
     passes_climbing_means,
-    draws_begin_at,
 )
 from tests.toys import Linear, Shaken, exact_eps, fooled, linear_cases
 

@@ -197,7 +197,9 @@ def test_random_volumes_are_uniform_in_each_slice() -> None:
     assert kstest(((radius / 0.1) ** 2).flatten(), "uniform").pvalue > 1e-3
 
 
-@pytest.mark.parametrize(("norm", "eps"), [("L1", 0.1), ("Linf", -0.1), ("L2", math.nan)])
+@pytest.mark.parametrize(
+    ("norm", "eps"), [("L3", 0.1), ("Linf", -0.1), ("L2", math.nan), ("L0", 1.5)]
+)
 def test_threat_models_that_make_no_sense(norm: str, eps: float) -> None:
     with pytest.raises(ValueError, match=r"norm|eps"):
         ThreatModel(norm, eps)

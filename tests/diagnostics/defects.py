@@ -49,6 +49,14 @@ class Rounded(Defective):
         return out
 
 
+class Rounding(Defective):
+    """Rounds to 8 bits; the gradient is what it is: zero."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.network((x * 255).round() / 255)
+        return out
+
+
 class Squeezed(Defective):
     """Rounds to 4 bits; the gradient is what it is: zero."""
 

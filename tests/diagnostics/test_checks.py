@@ -27,6 +27,7 @@ from robust.records import (
     FLAGS,
     AttackResult,
     CellAgain,
+    CertifiedAccuracy,
     ComputedAgain,
     CopiedImages,
     Detection,
@@ -39,6 +40,7 @@ from robust.records import (
     Twin,
 )
 from robust.records.estimate import TOO_FEW
+from robust.records.flags import voiding
 from robust.records.probe import Gradients, LineSearch, Probed, Search
 
 
@@ -87,6 +89,41 @@ def probed(**more: Any) -> Probed:
 
 def probing(**more: Any) -> Callable[[Evidence], Evidence]:
     return lambda e: replace(e, probe=probed(**more))
+
+
+def certified(**more: Any) -> CertifiedAccuracy:
+    """A proof of 50 cases for certain, but for what is given."""
+    sure: dict[str, Any] = {
+        "certificate": "IntervalBounds",
+        "text": "IntervalBounds()",
+        "norm": "Linf",
+        "function": "network",
+        "deterministic": True,
+        "alpha": None,
+        "clean": rate(0.9),
+        "abstained": None,
+        "median_radius": None,
+        "cap": None,
+        "radii": (0.0,),
+        "certified": (rate(0.5),),
+        "points": (),
+        "attack": "PGD",
+        "compared": 50,
+        "crossings": 0,
+        "allowed": 0,
+    }
+    return CertifiedAccuracy(**{**sure, **more})
+
+
+def test_crossings_of_a_proof_by_draws_raise_a_warning_only_beyond_chance() -> None:
+    drawn = certified(deterministic=False, alpha=0.001, crossings=2, allowed=2)
+    assert not find_flags(replace(sound(), certificates=(drawn, certified())))
+    (flag,) = find_flags(replace(sound(), certificates=(replace(drawn, crossings=3),)))
+    assert flag.observed == (
+        "IntervalBounds: attacks tried 50 proven cases, and in 3 of them found adversarial images "
+        "nearer than the proven radius; chance explains at most 2"
+    )
+    assert voiding((flag,), "attacks") == flag
 
 
 def with_device(cases: Cases) -> Cases:
@@ -173,6 +210,7 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
     "outputs depend on the batch": probing(neighbours=0.01),
     "parts in training mode": probing(training=("Dropout",)),
     "no gradients": lambda e: replace(e, differentiable=False),
+    "gradients replaced": lambda e: replace(e, replaced=("round",)),
     "gradients vanish": probing(gradients=Gradients(16, vanishing=4, judged=12)),
     "gradients mislead": probing(gradients=Gradients(16, judged=16, misleading=8)),
     "input is rounded": probing(gradients=Gradients(16, judged=16, steps=16)),
@@ -231,6 +269,7 @@ DEFECTS: dict[str, Callable[[Evidence], Evidence]] = {
         e, clean=replace(e.clean, scores=Scores(accuracy=rate(0.5)))
     ),
     "constant predictions": lambda e: replace(e, predicted={0: 98, 1: 2}),
+    "certificate crossed": lambda e: replace(e, certificates=(certified(crossings=1),)),
     "workers disagree": lambda e: replace(e, again=again(verdicts=1)),
     "attacks without a verdict": lambda e: replace(e, failures=Counter({"IndexError: x": 3})),
     "cross-entropy saturates": lambda e: replace(

@@ -32,7 +32,7 @@ ELSEWHERE = {
     *("which cases fall explains detection", "workers disagree", "no gradients"),
     *("the deployed version reads otherwise", "few clean images outlined well"),
     *("one step as strong as many", "another window in the attack"),
-    *("structures missing from masks", "gaps in masks"),
+    *("structures missing from masks", "gaps in masks", "certificate crossed"),
 }
 """Flags whose defect is audited in the tests of what they are about."""
 
@@ -141,6 +141,11 @@ def noted(**notes: Any) -> Callable[[Cases], Cases]:
 
 
 ZOO: dict[str, Planted] = {
+    "gradients replaced": Planted(
+        lambda: defects.Rounding(network(BASE)),
+        frozenset({"input is rounded"}),
+        model={"straight_through": ["round"]},
+    ),
     "gradients vanish": behind(defects.Blocked),
     "gradients mislead": behind(defects.Scrambled),
     "black box beats white box": behind(

@@ -44,9 +44,7 @@ class Outcomes:
 
     def outcomes(self, key: str) -> list[Outcome]:
         rows = self.fooled[key.split("|")[0]]
-        return [
-            Outcome(i, np.zeros(2), EPS, EPS, EPS, i in rows, False, 1.0, None) for i in range(10)
-        ]
+        return [Outcome(i, np.zeros(2), *[EPS] * 5, i in rows, False, 1.0, None) for i in range(10)]
 
 
 def left_by(**attacks: tuple[Attack, set[int]]) -> Any:

@@ -168,7 +168,7 @@ def test_survival_is_a_table_of_its_own(tmp_path: Path) -> None:
         SurvivalOutcome(1, True, True, False, None, None, 1.5, 4096),
         SurvivalOutcome(2, False, False, False, True, False, 1.5, 256),
     ]
-    outcome = Outcome(1, np.zeros(2), 0.1, 0.2, 0.2, True, False, 3.0)
+    outcome = Outcome(1, np.zeros(2), 0.1, 0.2, 0.2, 0.3, 4, True, False, 3.0)
     store = RunStore(tmp_path)
     vector = np.ones(3, np.float32)
     features = Observations([("PGD", 1, vector)], found[:1]) + Observations((), found[1:])

@@ -27,7 +27,7 @@ def condition(rng: np.random.Generator, clean: np.ndarray, targeted: bool) -> Co
     if targeted:
         success &= logits.argmax(1) == 0
     moved = np.where(good, rng.choice([0.1, 0.2, 0.3], CASES), np.nan)
-    return Condition(logits, attacked, failed, success, moved, 2 * moved, 2 * moved)
+    return Condition(logits, attacked, failed, success, moved, *[2 * moved] * 4)
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
@@ -65,7 +65,7 @@ def test_an_image_just_outside_the_ball_does_not_count_but_rounding_does() -> No
     yes, no = np.ones(2, bool), np.zeros(2, bool)
     for norm, room in (("Linf", 2e-7), ("L2", 2e-7 * math.sqrt(300))):
         moved = 0.1 + room * np.array([0.9, 1.1])
-        other = Condition(clean.kept[:, ::-1], yes, no, yes, moved, moved, moved)
+        other = Condition(clean.kept[:, ::-1], yes, no, yes, *[moved] * 5)
         ball = Ball(norm, 0.1, values=300)
         found = worst_case(
             clean, partial(margins, labels=np.zeros(2, int)), [CellOutcome(other, math.inf)], ball

@@ -87,7 +87,7 @@ def test_images_of_two_channels_are_no_jpeg() -> None:
     batch = Batch((0,), (own,), own.image[None], torch.tensor([0]), torch.zeros(1, 2))
     cell = Cell("PGD", PGD(), ThreatModel("Linf", 1 / 255), exact=True)
     assert is_measured(cell)
-    outcome = Outcome(0, np.zeros(2), 0.0, 0.0, 0.0, False, False, 1.0)
+    outcome = Outcome(0, np.zeros(2), 0.0, 0.0, 0.0, 0.0, 0.0, False, False, 1.0)
     storing = StorageCheck(
         lambda x: torch.stack([x.mean((1, 2, 3)), -x.mean((1, 2, 3))], 1),
         Classification("error", ()),

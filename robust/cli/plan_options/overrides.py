@@ -15,6 +15,7 @@ from robust.plan.code import names_code
 from robust.plan.load import find_table, load_plan, make_plan, read_plan
 from robust.plan.paths import check_paths
 from robust.plan.spec import Plan
+from robust.units import TYPICAL
 
 Changes = Mapping[str, Any]
 """Values by the dotted name of the field that they set: `{"audit.seed": 3}`."""
@@ -38,7 +39,8 @@ def plan_from(
     lay_over(raw, changes)
     if allow_code and "model.folder" in changes:
         put(raw, "model.allow_code", True)
-    if path is None and "attacks" in changes and "audit.eps" not in changes:
+    short = "attacks" in changes and "audit.eps" not in changes
+    if path is None and short and changes.get("audit.norm") not in TYPICAL:
         put(raw, "audit.eps", ["1/255"])  # attacks that were chosen by hand want a short run
     missing = [name for name in ("model", "data") if name not in raw]
     if path is not None and missing:

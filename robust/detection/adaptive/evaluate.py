@@ -112,12 +112,13 @@ def evaluate_adaptive(
     """Attack every detector of `detection` that is fitted on its key attack or needs no fitting.
 
     Attacks stay within the threat model of the key attack. Empty where the plan asks for none,
-    where no attack succeeded, and where the key attack has no bound: then any image is allowed.
+    where no attack succeeded, where the key attack has no bound, so that any image is allowed, and
+    where its norm is L1 or L0, in which no adaptive attack works.
     """
     if detection.key_attack is None or not run.spec.adaptive:
         return ()
     key = logged_cells(cells)[detection.key_attack]
-    if not math.isfinite(key.threat.eps):
+    if not math.isfinite(key.threat.eps) or key.threat.norm not in ConfidencePGD.norms:
         return ()
     fitted_on = (None, detection.key_attack)
     labels = [null.detector for null in detection.null_controls if null.fitted_on in fitted_on]

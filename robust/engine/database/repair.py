@@ -24,6 +24,7 @@ from robust.engine.database.tables import (
     checksum_key,
     insert,
     memo_checksum,
+    part_of,
 )
 from robust.errors import first_line
 from robust.printable import one_line
@@ -205,7 +206,8 @@ def survey(database: sqlite3.Connection, key: bytes) -> Survey:
             found.bad_memos.append(str(name))
     claimed: dict[int, Row] = {}
     for row in _scan(database, "chunks"):
-        if not isinstance(row[2], int) or row[2] in claimed:
+        # Where its name is what is damaged, only its rows can tell what is lost.
+        if row[2] in claimed or row[2] != part_of(*row[:2]):
             found.bad_chunks.append(_name(row))
         else:
             claimed[row[2]] = row

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-LAYOUT = "6"
+LAYOUT = "7"
 """Version of the tables: a database of another version is refused."""
 
 Row = tuple[Any, ...]
@@ -103,6 +103,8 @@ TABLES = (
             "linf": float,
             "l2": float,
             "l2_slice": float,
+            "l1": float,
+            "l0": float,
             "success": int,
             "saturated": int,
             "passes": float,

@@ -12,6 +12,7 @@ import pyarrow as pa
 from robust.cases.case import Cases
 from robust.engine.cells import Cell
 from robust.engine.run_store import Outcome, RunStore
+from robust.units import NORMS, distance_field
 
 Line = list[object]
 """Values in the order of the columns."""
@@ -35,9 +36,10 @@ class RunContent:
         return sorted({name for entry in self.cases.entries for name in entry.metadata})
 
     @property
-    def by_slice(self) -> bool:
-        """Whether an attack is limited in each slice, so that the table has that distance."""
-        return any(cell.threat.norm == "L2-slice" for cell in self.cells)
+    def norms(self) -> list[str]:
+        """Norms of the distances in the table: L-inf and L2, and any other of an attack."""
+        used = {"Linf", "L2", *(cell.threat.norm for cell in self.cells)}
+        return [norm for norm in NORMS if norm in used]
 
     @property
     def own_cells(self) -> Iterator[Cell]:
@@ -46,14 +48,12 @@ class RunContent:
 
     def distances(self, outcome: Outcome) -> list[float | None]:
         """Those of the columns `distance_fields`."""
-        known = [outcome.linf, outcome.l2, *([outcome.l2_slice] if self.by_slice else [])]
-        return [finite(distance) for distance in known]
+        return [finite(outcome.distance(norm)) for norm in self.norms]
 
     @property
     def distance_fields(self) -> list[tuple[str, pa.DataType]]:
         """Columns of distances."""
-        names = ["linf", "l2", *(["l2_slice"] if self.by_slice else [])]
-        return [(name, pa.float64()) for name in names]
+        return [(distance_field(norm), pa.float64()) for norm in self.norms]
 
 
 class TableForm(Protocol):

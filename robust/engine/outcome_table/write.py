@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +15,7 @@ from robust.cases.case import Cases
 from robust.engine.cells import Cell
 from robust.engine.outcome_table.by_class import ByClass
 from robust.engine.outcome_table.by_structure import ByStructure
+from robust.engine.outcome_table.csv_file import CsvFile, file_hash
 from robust.engine.outcome_table.form import Line, RunContent, TableForm
 from robust.engine.run_store import RunStore
 from robust.files import create_private, replacing
@@ -55,13 +53,12 @@ def write_table(
         new_parquet.open("wb") as parquet_file,
         pq.ParquetWriter(parquet_file, schema, compression="zstd") as columns,
     ):
-        writer = csv.writer(_CsvFile(file))
+        writer = csv.writer(CsvFile(file))
         writer.writerow([as_cell(field.name) for field in schema])
         while block := list(islice(lines, _BLOCK)):
             writer.writerows([as_cell(value) for value in line] for line in block)
             columns.write_table(_as_arrow(block, schema))
-    with table.open("rb") as written:
-        return hashlib.file_digest(written, "sha256").hexdigest()
+    return file_hash(table)
 
 
 def _as_arrow(block: Sequence[Line], schema: pa.Schema) -> pa.Table:
@@ -89,14 +86,3 @@ def _schema(form: TableForm, run: RunContent) -> pa.Schema:
         taken.add(free)
         metadata.append(pa.field(free, pa.string()))
     return pa.schema([*fields[:place], *metadata, *fields[place:]])
-
-
-@dataclass(frozen=True)
-class _CsvFile:
-    """A file for a csv.writer, which quotes a carriage return only where it ends lines with one."""
-
-    file: TextIO
-
-    def write(self, line: str) -> None:
-        """One line, which ends with a line feed alone."""
-        self.file.write(line.removesuffix("\r\n") + "\n")

@@ -92,6 +92,8 @@ class OutlineScorer:
             success=self.by_group.rate(condition.success, attacked),
             median_l2=self.by_group.median(condition.l2, broken),
             median_linf=self.by_group.median(condition.linf, broken),
+            median_l1=self.by_group.median(condition.l1, broken),
+            median_l0=self.by_group.median(condition.l0, broken),
             dice=self.by_group.mean(kept.case_dice, counted),
             outlines={
                 name: self._structure(kept, place, counted, who)

@@ -122,7 +122,8 @@ def make_fast_models(
         low = low_precision_copy(fast, probe)
         reason = reason if low is not None else "the network does not run in bfloat16"
     # A pass forward and one backward, to the image alone.
-    pays = x.is_cuda and 2 * operations * passes >= MIN_WORK
+    # A compiler would not see that some backward passes are replaced.
+    pays = x.is_cuda and not classifier.straight_through and 2 * operations * passes >= MIN_WORK
     compiled = stored.compiled if stored is not None else pays
     chosen = _replayed(low or fast, x, rows if compiled else 0)
     if compiled and not (x.is_cuda and compiles(chosen, _full_batch(x, rows))):

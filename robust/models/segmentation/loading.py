@@ -44,6 +44,7 @@ def load_segmenter(
     overlap: float | None = None,
     blend: str | None = None,
     spatial_dims: int | None = None,
+    straight_through: Sequence[str] = (),
     channels: int | None = None,
     allow_code: bool = False,
     threshold: float = 0.5,
@@ -65,7 +66,7 @@ def load_segmenter(
     require_fitting_fields(dict(locals()))
     if folder is not None:
         require_trained(Path(folder))
-        return load_trained_segmenter(folder, threshold)
+        return load_trained_segmenter(folder, threshold, straight_through)
     if window is None and (overlap is not None or blend is not None):
         raise InputError("[model] overlap and blend are those of a window; set window")
     names = outputs if isinstance(outputs, Sequence) else None
@@ -108,6 +109,7 @@ def load_segmenter(
         output_names=loaded.output_names if names is None else names,
         threshold=threshold,
         spatial_dims=spatial_dims,
+        straight_through=straight_through,
     )
 
 

@@ -61,6 +61,7 @@ class Segmenter(Adapter):
         origin: ModelOrigin | None = None,
         output_names: Sequence[str] | None = None,
         spatial_dims: int | None = None,
+        straight_through: Sequence[str] = (),
     ) -> None:
         """Set `channels` of the network (None: as in the image) and what it does with sizes.
 
@@ -72,7 +73,8 @@ class Segmenter(Adapter):
         independent; head `multilabel` implies it. A structure is predicted where its probability
         exceeds `threshold`, for exclusive classes where there are two; the shift is part of the
         logits, so that attacks aim at the decision that is made. `spatial_dims` is 2 for images,
-        3 for volumes. Raises InputError for values out of range.
+        3 for volumes. `straight_through` is that of a `Classifier`. Raises InputError for values
+        out of range.
         """
         super().__init__(
             network,
@@ -85,6 +87,7 @@ class Segmenter(Adapter):
             origin=origin,
             output_names=output_names,
             spatial_dims=spatial_dims,
+            straight_through=straight_through,
         )
         require_one_of("blend", blend, BLENDS)
         if multiple_of is not None and window is not None:
@@ -188,6 +191,7 @@ class Segmenter(Adapter):
             **self._sizes(),
             "mean": [round(float(v), 6) for v in self.mean.flatten()],
             "std": [round(float(v), 6) for v in self.std.flatten()],
+            **self._replaced(),
         }
 
     def preprocessing(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from robust.errors import InputError
 from robust.models.formats.named_segmenters import build_named_segmenter
 from robust.models.preparation import evaluate
 from robust.models.segmentation.segmenter import OVERLAP, Segmenter
+from robust.models.straight_through import checked_names
 from robust.models.trained import MODEL, VERSION, WEIGHTS, read_checked, require_same_weights
 from robust.models.weights import load_strictly, read_state_dict, weights_hash
 
@@ -49,7 +50,9 @@ class SegmenterFile(BaseModel):
     weights_sha256: str
 
 
-def load_trained_segmenter(folder: str | Path, threshold: float = 0.5) -> Segmenter:
+def load_trained_segmenter(
+    folder: str | Path, threshold: float = 0.5, straight_through: Sequence[str] = ()
+) -> Segmenter:
     """The segmenter of a folder that `robust train` wrote; InputError where it was changed."""
     folder = Path(folder)
     model_file, _ = read_checked(folder, SegmenterFile)
@@ -58,6 +61,7 @@ def load_trained_segmenter(folder: str | Path, threshold: float = 0.5) -> Segmen
     segmenter = make_segmenter(model_file, threshold)
     load_strictly(segmenter.network, state, folder / WEIGHTS)
     require_same_weights(segmenter, model_file.weights_sha256, folder)
+    segmenter.straight_through = checked_names(segmenter.network, straight_through)
     return segmenter
 
 

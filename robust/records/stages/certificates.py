@@ -76,6 +76,16 @@ class CertifiedAccuracy:
         """Whether attacks cross the proof more often than chance explains: a fault of one."""
         return self.crossings > self.allowed
 
+    @property
+    def crossed_text(self) -> str:
+        """How often attacks cross the proof, as the end of a sentence without its full stop."""
+        images = "an adversarial image" if self.crossings == 1 else "adversarial images"
+        text = (
+            f"attacks tried {self.compared} proven cases, and in {self.crossings} of them found "
+            f"{images} nearer than the proven radius"
+        )
+        return text if self.deterministic else f"{text}; chance explains at most {self.allowed}"
+
     def at(self, eps: float) -> CertifiedPoint:
         """The point at that eps (within 1e-9); KeyError if there is none."""
         for point in self.points:

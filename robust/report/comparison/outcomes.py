@@ -19,13 +19,13 @@ from robust.metrics.scores import Condition
 from robust.metrics.worst_case import Ball, CellOutcome, inside_of, worst_case
 from robust.records import Report
 from robust.report.comparison.judges import Judge
-from robust.units import same_eps
+from robust.units import NORMS, distance_field, same_eps
 
 CellName = tuple[str, str, float | None]
 """Attack, norm, eps; None for a minimum-norm attack without a bound."""
 
 TABLE = "outcomes.csv"
-DISTANCES = ("linf", "l2", "l2_slice")
+DISTANCES = tuple(map(distance_field, NORMS))
 
 _GUARDED = re.compile("'(?=[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
 """The apostrophe that keeps a spreadsheet from taking text for a formula."""
@@ -42,8 +42,8 @@ class Outcomes:
     clean: Condition
     """All cases without attack."""
     lines: pd.DataFrame
-    """Adversarial images: row (index of the case), cell (index into `cells`), success, linf, l2,
-    l2_slice, failed."""
+    """Adversarial images: row (index of the case), cell (index into `cells`), success, failed, and
+    a distance in each norm; NaN in one in which no attack of the run is limited."""
     line_kept: Array
     """What is kept of their predictions `(lines, a)`: logits, or the scores of outlines."""
     cells: tuple[CellName, ...]
@@ -59,14 +59,14 @@ class Outcomes:
         rows, lost = lines["row"].to_numpy(), lines["failed"].to_numpy()
         n = len(self.labels)
         attacked, failed, success = (np.zeros(n, bool) for _ in range(3))
-        distances = [np.full(n, np.nan) for _ in DISTANCES]
+        distances = {name: np.full(n, np.nan) for name in DISTANCES}
         attacked[rows], failed[rows] = True, lost
         success[rows] = lines["success"].to_numpy()
-        for name, distance in zip(DISTANCES, distances, strict=True):
+        for name, distance in distances.items():
             distance[rows] = lines[name].to_numpy()
         kept = self.clean.kept.copy()
         kept[rows[~lost]] = self.line_kept[own[~lost]]
-        return Condition(kept, attacked, failed, success, *distances)
+        return Condition(kept, attacked, failed, success, **distances)
 
     def worst(
         self, norm: str, eps: float | None, cells: Sequence[CellName], judge: Judge
@@ -118,8 +118,8 @@ def read_table(folder: Path, report: Report) -> pd.DataFrame:
         table[name] = pd.to_numeric(table[name].replace("", np.nan))
     for name in table.columns.intersection(["case", "group", "label", "attack"]):
         table[name] = table[name].map(_plain)
-    if "l2_slice" not in table:  # no attack is limited in each slice
-        table["l2_slice"] = table["l2"]
+    for name in set(DISTANCES) - set(table.columns):  # no attack is limited in that norm
+        table[name] = np.nan
     return _one_line_each(table, report) if report.task.is_segmentation else table
 
 

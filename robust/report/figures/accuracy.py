@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -19,6 +18,7 @@ from robust.report.figures.style import (
     ReportFigure,
     add_legend,
     legend_name,
+    percent_band,
     style_axes,
 )
 from robust.report.text.format import listed, norms, plain
@@ -136,7 +136,7 @@ def _every_eps(curve: AccuracyCurve, scale: float, correct: str) -> Figure:
     robust_accuracy = curve.robust_accuracy
     axes.fill_between(
         eps,
-        *_band(robust_accuracy),
+        *percent_band(robust_accuracy),
         step="post",
         color=BAND,
         alpha=0.3,
@@ -145,7 +145,7 @@ def _every_eps(curve: AccuracyCurve, scale: float, correct: str) -> Figure:
     axes.step(eps, [100 * e.value for e in robust_accuracy], where="post", color=INK, linewidth=2.2)
     axes.set_ylim(-4, 104)
     axes.set_xlim(0, max(eps) * 1.02)
-    unit = ", in 1/255" if scale != 1 else ""
+    unit = {"Linf": ", in 1/255", "L0": ", pixels"}.get(curve.norm, "")
     style_axes(axes, f"eps ({norm_text(curve.norm)}){unit}", f"still {correct} (%)")
     return figure
 
@@ -218,13 +218,15 @@ def _line(
     spots = [x for x, _ in known]
     axes.fill_between(
         spots,
-        *_band([e for _, e in known]),
+        *percent_band([e for _, e in known]),
         color=band,
         alpha=0.22,
         linewidth=0,
     )
     if len(known) == 1:  # a band without width would be invisible
-        axes.vlines(spots, *_band([e for _, e in known]), color=band, linewidth=6, alpha=0.35)
+        axes.vlines(
+            spots, *percent_band([e for _, e in known]), color=band, linewidth=6, alpha=0.35
+        )
         style.setdefault("marker", "o")
     axes.plot(spots, [100 * e.value for _, e in known], **style)  # type: ignore[arg-type]
 
@@ -241,12 +243,6 @@ def _part(axes: Axes, i: int, name: str, known: Sequence[tuple[int, Estimate]]) 
         markersize=5,
         linewidth=1.5,
     )
-
-
-def _band(estimates: Sequence[Estimate]) -> tuple[list[float], list[float]]:
-    """Lower and upper ends in percent; NaN, which is not drawn, where there is no interval."""
-    ends = [estimate.interval or (math.nan, math.nan) for estimate in estimates]
-    return [100 * low for low, _ in ends], [100 * high for _, high in ends]
 
 
 def _in_words(what: str, rows: Sequence[AttackResult], estimates: Sequence[Estimate | None]) -> str:

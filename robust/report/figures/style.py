@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ matplotlib.use("Agg")
 from matplotlib.axes import Axes as Axes
 from matplotlib.figure import Figure as Figure
 
+from robust.records import Estimate
 from robust.report.text.format import plain
 
 # Okabe and Ito's palette for colour-blind readers. Line styles and markers differ too.
@@ -149,3 +151,9 @@ def add_legend(axes: Axes) -> None:
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
+
+
+def percent_band(estimates: Sequence[Estimate]) -> tuple[list[float], list[float]]:
+    """Lower and upper ends in percent; NaN, which is not drawn, where there is no interval."""
+    ends = [estimate.interval or (math.nan, math.nan) for estimate in estimates]
+    return [100 * low for low, _ in ends], [100 * high for _, high in ends]

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from robust.printable import as_cell
 from robust.records import (
     AttackResult,
+    CertifiedAccuracy,
+    CorruptionResult,
     Detection,
     DetectorScore,
     Estimate,
@@ -20,12 +22,13 @@ from robust.records import (
 )
 
 RESULTS, MATRIX, STRUCTURES = "results.csv", "transfer_matrix.csv", "structures.csv"
+CERTIFIED, CORRUPTED = "certified_accuracy.csv", "corruption_errors.csv"
 """Names of the files."""
 _SCORE_PLACES = ("detector", "fitted_on", "image_set")
 _RESULT_PLACES = ("subgroups", "confusion")
 _OF_CLASSES = (
     *("misses", "false_alarms", "sensitivity", "specificity", "auc", "attacker_auc", "recall"),
-    "outlines",
+    *("ece", "ece_chance", "brier", "outlines"),
 )
 """Scores that have no column of their own where outlines are audited."""
 _OF_OUTLINES = ("dice", "outlines")
@@ -55,6 +58,19 @@ def structures_csv(report: Report) -> str:
         for name, scores in row.scores.outlines.items()
         for line in _structure(row, name, scores)
     )
+
+
+def certified_csv(report: Report) -> str:
+    """A line for each certificate and eps of the plan, then one for each radius of its curve.
+
+    `of` is `eps` or `radius`; lines of a radius have certified accuracy alone.
+    """
+    return _text(line for one in report.certificates for line in _certified(one))
+
+
+def corrupted_csv(result: CorruptionResult) -> str:
+    """A line for each kind and severity; severity 0 is the clean image, and has no kind."""
+    return _text(_corrupted(result))
 
 
 def findings_csv(found: FindingsReport) -> str:
@@ -93,6 +109,36 @@ def _structure(row: AttackResult, name: str, scores: OutlineScores) -> Iterator[
         line: dict[str, object] = {**start, "size": group.name, "cases": group.cases}
         line |= {"smallest": group.smallest, "largest": group.largest}
         line.update(_columns("dice", group.dice))
+        yield line
+
+
+def _certified(one: CertifiedAccuracy) -> Iterator[Line]:
+    start = {"certificate": one.certificate, "function": one.function, "norm": one.norm}
+    for point in one.points:
+        line: dict[str, object] = {**start, "of": "eps", "eps": point.eps}
+        line.update(_columns("certified", point.certified))
+        line.update(_columns("attacked", point.attacked))
+        yield {**line, "crossings": None if point.attacked is None else point.crossings}
+    for radius, certified in zip(one.radii, one.certified, strict=True):
+        yield {
+            **start,
+            "of": "radius",
+            "eps": radius,
+            **dict(_columns("certified", certified)),
+        }
+
+
+def _corrupted(result: CorruptionResult) -> Iterator[Line]:
+    families = {kind.kind: kind.family for kind in result.kinds}
+    clean: dict[str, object] = {"kind": "", "family": "", "severity": 0}
+    clean.update(_columns("error", result.clean))
+    clean.update(_columns("reference", result.reference_clean))
+    yield clean
+    for one in result.scores:
+        line: dict[str, object] = {"kind": one.kind, "family": families.get(one.kind)}
+        for field in dataclasses.fields(one):
+            if field.name != "kind":
+                line.update(_columns(field.name, getattr(one, field.name)))
         yield line
 
 

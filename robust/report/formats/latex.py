@@ -6,7 +6,10 @@ import re
 
 from robust.records import Report
 from robust.report.tables.adaptive import adaptive_table
+from robust.report.tables.calibration import calibration_table
+from robust.report.tables.certificates import certificate_table, certified_table
 from robust.report.tables.classes import confusion_tables, recall_table, subgroup_table
+from robust.report.tables.corruptions import corruption_size_table, kind_table, severity_table
 from robust.report.tables.detection import detector_table
 from robust.report.tables.model import NO_INTERVAL, Table, TableCell
 from robust.report.tables.outlines import size_table, structure_table
@@ -62,6 +65,12 @@ def render_latex(report: Report) -> str:
         difficulty_table(report),
         structure_table(report),
         size_table(report),
+        certified_table(report),
+        certificate_table(report),
+        calibration_table(report),
+        severity_table(report),
+        kind_table(report),
+        corruption_size_table(report),
         storage_table(report),
         detector_table(report),
         adaptive_table(report),

@@ -25,17 +25,16 @@ from robust.report.tables.model import Table, row_texts
 from robust.report.text.format import counted, flat, plain
 
 _MARKS = re.compile(r"([\\|*_`\[\]#~$])")
-_TITLED = ("difficulty", "sizes", "detectors", "adaptive", "heat-matched", "selection")
+_TITLED = (
+    *("difficulty", "sizes", "detectors", "adaptive", "heat-matched", "selection"),
+    *("certificates", "certified", "heat-corruptions", "corruptions", "calibration"),
+)
 """Tables whose title is not that of their section."""
 MOST = 60_000
 """Characters of the whole text: GitHub takes 65,536 in a comment."""
 ROWS = (1000, 60, 24, 12)
 """Rows of a table, tried in turn until the whole text fits."""
 WHERE = "The HTML report and report.json have them."
-MATRICES = (
-    "The whole transfer matrix of each detector is in the HTML report and in transfer\\_matrix.csv "
-    "(`robust report RUN --format csv`)."
-)
 _ADDRESS = re.compile(r"(@|www(?=\.)|:(?=//))")
 
 
@@ -131,10 +130,9 @@ def _block(block: Block, rows: int) -> str:
             return "\n\n".join(escape_markdown(paragraph) for paragraph in paragraphs)
         case TablesBlock(found):
             return "\n\n".join(_table(table, len(found) > 1, rows) for table in found)
-        case FoldedBlock(summary=summary):
-            parts = (_table(summary, False, rows), escape_markdown(summary.whole_note))
-            text = "\n\n".join(part for part in (*parts, MATRICES) if part)
-            return _folded("transfer matrix", text)
+        case FoldedBlock(summary=summary, heading=heading, where=where):
+            parts = (_table(summary, False, rows), escape_markdown(summary.whole_note), where)
+            return _folded(heading, "\n\n".join(part for part in parts if part))
         case WarningsBlock(flags):
             return "\n".join(_flag(flag) for flag in flags)
         case FactsBlock(pairs):

@@ -14,6 +14,8 @@ from robust.records.flags import voiding
 from robust.report.gates import judge_gates
 from robust.report.tables.gates import gate_line
 from robust.report.tables.model import NO_INTERVAL, no_interval_meaning
+from robust.report.text.certificates import certificate_lines, crossing_sentences
+from robust.report.text.corruptions import corruption_lines
 from robust.report.text.detection import detection_lines, null_control_warning
 from robust.report.text.format import (
     NONE,
@@ -51,10 +53,11 @@ def render_terminal(report: Report, attacks: int = 4, warnings: int = 3) -> Rend
     title = f"{report.title} ({date_text(audited)})" if audited else report.title
     parts: list[RenderableType] = [_line(title, "bold")]
     alarms = null_control_warning(report.detection) if report.detection else ()
-    opening = (*unfinished_sentence(report), *alarms)
+    opening = (*crossing_sentences(report), *unfinished_sentence(report), *alarms)
     parts += [Text(sentence) for sentence in (*opening, *attack_sentences(report))]
     if report.detection and voiding(report.flags, "attacks") is None:
         parts += [_line(line) for line in detection_lines(report.detection)]
+    parts += [_line(line) for line in (*certificate_lines(report), *corruption_lines(report))]
     if gates := gate_line(judge_gates(report)):
         parts.append(_line(gates, "bold"))
     for norm in norms(report)[:2]:

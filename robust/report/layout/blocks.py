@@ -37,6 +37,10 @@ class FoldedBlock:
     tables: tuple[Table, ...]
     summary: Table
     """What stands in place of all of them where space is short."""
+    heading: str
+    """What the summary is called there."""
+    where: str = ""
+    """Where the rest is; empty where the summary is all."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,10 @@ from robust.report.layout.blocks import (
 )
 from robust.report.layout.sections import (
     accuracy_blocks,
+    calibration_blocks,
+    certificate_blocks,
     confusion_blocks,
+    corruption_blocks,
     detection_blocks,
     gallery_blocks,
     gate_blocks,
@@ -82,35 +85,45 @@ SCENARIOS = (
     "was fitted on images of some patients is tested on images of other patients."
 )
 
+CERTIFICATES = (
+    "Certificates prove, for the images of a sample, that no change up to a certain size alters "
+    "the reading. They give a lower bound. Attacks on the same classifier, in the same norm, were "
+    "held against each proof; an attack within a proven radius would show a fault of one of them."
+)
+CORRUPTIONS = (
+    "Corruptions change images as scanners, storage and movement do, at severities that published "
+    "definitions fix. They run on a sample of all cases, right or wrong without corruption. Beside "
+    "each stands the error that attacks leave that change the images no more."
+)
+
 LIMITS = (
     "Attacks give an upper bound. {bound}",
     "Covered: evasion by digital changes of single images, by an attacker who knows the model. Not "
     f"covered: {ELSEWHERE}.",
 )
 
+
+def _requirement(*texts: str) -> TableRow:
+    return TableRow(tuple(TableCell(text) for text in texts))
+
+
+_ERRORS = ("(EU) 2024/1689, Art. 15(4)", "robustness: errors and inconsistencies")
+_NOISE_ALONE = _requirement(*_ERRORS, "6 (random noise only)")
+_POISONING = "data and model poisoning, confidentiality"
 REFERENCES = Table(
     "references",
     "Mapping to requirements",
     (Column("requirement"), Column("topic"), Column("section")),
-    tuple(
-        TableRow(tuple(TableCell(text) for text in row))
-        for row in (
-            ("(EU) 2024/1689, Art. 15(3)", "accuracy and its metrics", "5, 6"),
-            (
-                "(EU) 2024/1689, Art. 15(4)",
-                "robustness: errors and inconsistencies",
-                "6 (random noise only)",
-            ),
-            ("(EU) 2024/1689, Art. 15(5)", "adversarial examples, model evasion", "3, 4, 6"),
-            (
-                "(EU) 2024/1689, Art. 15(5)",
-                "data and model poisoning, confidentiality",
-                "not covered",
-            ),
-            ("FDA premarket cybersecurity", "threat model", "3"),
-            ("FDA premarket cybersecurity", "security testing: method and results", "4, 6"),
-            ("FDA premarket cybersecurity", "residual risk", "8"),
-        )
+    (
+        _requirement("(EU) 2024/1689, Art. 15(3)", "accuracy and its metrics", "5, 6"),
+        _NOISE_ALONE,
+        _requirement(
+            "(EU) 2024/1689, Art. 15(5)", "adversarial examples, model evasion", "3, 4, 6"
+        ),
+        _requirement("(EU) 2024/1689, Art. 15(5)", _POISONING, "not covered"),
+        _requirement("FDA premarket cybersecurity", "threat model", "3"),
+        _requirement("FDA premarket cybersecurity", "security testing: method and results", "4, 6"),
+        _requirement("FDA premarket cybersecurity", "residual risk", "8"),
     ),
 )
 
@@ -165,10 +178,13 @@ def _results(report: Report) -> tuple[Block, ...]:
         *gate_blocks(report),
         *verdict_blocks(report),
         *accuracy_blocks(report),
+        *certificate_blocks(report),
         *results_blocks(report),
         *outline_blocks(report),
         *confusion_blocks(report),
         *sensitivity_blocks(report),
+        *calibration_blocks(report),
+        *corruption_blocks(report),
         *storage_blocks(report),
         *recall_blocks(report),
         *subgroup_blocks(report),
@@ -201,18 +217,23 @@ def _method(report: Report) -> tuple[str, ...]:
     sentences = [text.format(does_right=words(report).does_right) for text in METHOD]
     if report.detection is not None:
         sentences += [*DETECTORS, ADAPTIVE if report.detection.adaptive else STATIC]
+    if report.certificates:
+        sentences.append(CERTIFICATES)
+    if report.corruptions is not None:
+        sentences.append(CORRUPTIONS)
     if report.scenarios:
         sentences.append(SCENARIOS)
     return (*sentences, TWIN) if report.twin is not None else tuple(sentences)
 
 
 def _references(report: Report) -> Table:
-    """With detectors, the article's requirement of detection is addressed as well."""
-    if report.detection is None:
-        return REFERENCES
-    texts = ("(EU) 2024/1689, Art. 15(5)", "measures to detect attacks", "4, 6")
-    added = TableRow(tuple(TableCell(text) for text in texts))
-    rows = sorted((*REFERENCES.rows, added), key=lambda row: row.cells[0].text)
+    """With detectors or corruptions, more of the article's requirements are addressed."""
+    rows = list(REFERENCES.rows)
+    if report.corruptions is not None:
+        rows[rows.index(_NOISE_ALONE)] = _requirement(*_ERRORS, "6")
+    if report.detection is not None:
+        texts = ("(EU) 2024/1689, Art. 15(5)", "measures to detect attacks", "4, 6")
+        rows = sorted([*rows, _requirement(*texts)], key=lambda row: row.cells[0].text)
     return replace(REFERENCES, rows=tuple(rows))
 
 

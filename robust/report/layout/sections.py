@@ -10,6 +10,8 @@ from robust.report.figures.accuracy import (
     robust_accuracy_figures,
     sensitivity_figures,
 )
+from robust.report.figures.certificates import certificate_figures
+from robust.report.figures.corruptions import corruption_figures
 from robust.report.figures.detection import detection_figures
 from robust.report.gates import judge_gates
 from robust.report.layout.blocks import (
@@ -25,7 +27,10 @@ from robust.report.layout.blocks import (
     WarningsBlock,
 )
 from robust.report.tables.adaptive import adaptive_table
+from robust.report.tables.calibration import calibration_table
+from robust.report.tables.certificates import certificate_table, certified_table
 from robust.report.tables.classes import confusion_tables, recall_table, subgroup_table
+from robust.report.tables.corruptions import corruption_size_table, kind_table, severity_table
 from robust.report.tables.detection import (
     COLOURS,
     MATRICES,
@@ -44,12 +49,16 @@ from robust.report.tables.storage import storage_table
 from robust.report.tables.twin import direct_table, shown_table
 from robust.report.tables.verdicts import verdict_table
 from robust.report.tables.visibility import visibility_table
+from robust.report.text.certificates import certificate_sentences
+from robust.report.text.classification import calibration_sentences
+from robust.report.text.corruptions import corruption_sentences
 from robust.report.text.detection import (
     LEGEND,
     detector_sentences,
     harmless_change_sentence,
     population_text,
 )
+from robust.report.text.glossary import OF_CALIBRATION, OF_CERTIFICATES, OF_CORRUPTIONS
 from robust.report.text.headline import knowledge_text
 from robust.report.text.provenance import provenance_facts
 from robust.report.text.reproduce import PLAN, command_line, plan_toml
@@ -57,6 +66,11 @@ from robust.report.text.scenarios import scenario_sentences
 from robust.report.text.twin import twin_sentences
 from robust.report.text.words import words
 
+WHOLE = (
+    "The whole transfer matrix of each detector is in the HTML report and in transfer\\_matrix.csv "
+    "(`robust report RUN --format csv`)."
+)
+"""Markdown."""
 GATES = (
     "A gate passes if the lower end of the 95 % interval reaches the required value. It is "
     "undecided if no result could have shown that: there are too few groups, or there is no "
@@ -145,7 +159,36 @@ def detection_blocks(report: Report) -> tuple[Block, ...]:
         *_with_note(selection_table(report)),
         TextBlock((COLOURS,), note=True, visual=True),
         _note(MATRICES),
-        FoldedBlock(tuple(transfer_tables(report)), key_attack_table(report)),
+        FoldedBlock(
+            tuple(transfer_tables(report)), key_attack_table(report), "transfer matrix", WHOLE
+        ),
+    )
+
+
+def calibration_blocks(report: Report) -> tuple[Block, ...]:
+    """How far probabilities are from how often they are right, clean and under attack."""
+    return TextBlock(calibration_sentences(report)), *_with_note(calibration_table(report))
+
+
+def certificate_blocks(report: Report) -> tuple[Block, ...]:
+    """What is proven: a paragraph and a figure for each certificate, and both tables."""
+    return (
+        TextBlock(certificate_sentences(report)),
+        FiguresBlock(tuple(certificate_figures(report))),
+        *_with_note(certified_table(report)),
+        *_with_note(certificate_table(report)),
+    )
+
+
+def corruption_blocks(report: Report) -> tuple[Block, ...]:
+    """Errors on corrupted images: sentences, figure, by severity, by kind, beside attacks."""
+    sizes = corruption_size_table(report)
+    return (
+        TextBlock(corruption_sentences(report)),
+        FiguresBlock(tuple(corruption_figures(report))),
+        *_with_note(severity_table(report)),
+        *_with_note(kind_table(report)),
+        FoldedBlock((sizes,), sizes, sizes.title),
     )
 
 
@@ -205,8 +248,16 @@ def repeat_blocks(report: Report) -> tuple[Block, ...]:
 
 
 def glossary_blocks(report: Report) -> tuple[Block, ...]:
-    """The terms of the report."""
-    return (make_glossary(words(report).terms),)
+    """The terms of the report; without those of results that it does not have."""
+    left_out: list[str] = []
+    if not report.certificates:
+        left_out += OF_CERTIFICATES
+    if report.corruptions is None:
+        left_out += OF_CORRUPTIONS
+    if report.clean.scores.ece is None:
+        left_out += OF_CALIBRATION
+    terms = words(report).terms
+    return (make_glossary({name: terms[name] for name in terms if name not in left_out}),)
 
 
 def _with_note(table: Table) -> tuple[Block, ...]:

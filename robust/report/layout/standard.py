@@ -6,7 +6,10 @@ from robust.records import Report
 from robust.report.layout.blocks import Block, DocumentSection
 from robust.report.layout.sections import (
     accuracy_blocks,
+    calibration_blocks,
+    certificate_blocks,
     confusion_blocks,
+    corruption_blocks,
     detection_blocks,
     gallery_blocks,
     gate_blocks,
@@ -35,6 +38,7 @@ def standard(report: Report) -> tuple[DocumentSection, ...]:
         ("gates", "Gates", gate_blocks(report)),
         ("verdicts", "Verdict for each threat", verdict_blocks(report)),
         ("accuracy", words(report).section, accuracy_blocks(report)),
+        ("certificates", "What is proven", certificate_blocks(report)),
         ("gallery", "Example images", gallery_blocks(report)),
         ("visibility", "How visible are the changes?", visibility_blocks(report)),
         ("results", "All results", results_blocks(report)),
@@ -45,6 +49,8 @@ def standard(report: Report) -> tuple[DocumentSection, ...]:
             "Sensitivity and specificity under attack",
             sensitivity_blocks(report),
         ),
+        ("calibration", "Calibration", calibration_blocks(report)),
+        ("corruptions", "Corrupted images", corruption_blocks(report)),
         ("storage", "Effect of saving the image", storage_blocks(report)),
         ("classes", "Recall by class", recall_blocks(report)),
         ("subgroups", "Subgroups", subgroup_blocks(report)),

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from robust.records import AttackResult, Report
-from robust.report.text.format import images, listed, plain, quoted, rate_of_hundred
+from robust.report.text.format import (
+    images,
+    listed,
+    of_hundred,
+    plain,
+    quoted,
+    rate_of_hundred,
+    size_text,
+)
 from robust.report.text.glossary import TERMS
 from robust.report.text.vocabulary import GateWords, ScoreColumn, Vocabulary
 
@@ -128,6 +136,36 @@ def _named(report: Report) -> str:
     return f"({', '.join(map(plain, names))}) " if 0 < len(names) <= 3 else ""
 
 
+def calibration_sentences(report: Report) -> tuple[str, ...]:
+    """ECE clean, by chance, and under the largest attack; empty where there are no probabilities."""
+    ece = report.clean.scores.ece
+    if ece is None:
+        return ()
+    text = (
+        f"Without attack, the model's confidence is {rate_of_hundred(ece)} of 100 away from how "
+        "often it is right (expected calibration error)"
+    )
+    if (chance := report.clean.scores.ece_chance) is not None:
+        text += f"; {of_hundred(chance)} of 100 would be chance alone"
+    text += "."
+    attacked = [row for row in _calibrated(report) if row.eps is not None]
+    if attacked and (worst := attacked[-1].scores.ece) is not None:
+        size = size_text(attacked[-1].eps or 0.0, attacked[-1].norm)
+        text += (
+            f" In the worst case over attacks of {size} it is {rate_of_hundred(worst)} of 100: "
+            "then a high confidence says as little as a low one."
+            if worst.is_at_least(0.5)
+            else f" In the worst case over attacks of {size} it is {rate_of_hundred(worst)} of 100."
+        )
+    return (text,)
+
+
+def _calibrated(report: Report) -> list[AttackResult]:
+    """The worst cases of the first norm that have an expected calibration error."""
+    norm = report.worst_cases[0].norm
+    return [r for r in report.worst_cases if r.norm == norm and r.scores.ece is not None]
+
+
 CLASSIFICATION = Vocabulary(
     model="classifier",
     right="read correctly",
@@ -171,7 +209,11 @@ CLASSIFICATION = Vocabulary(
         "robust_accuracy": GateWords("robust accuracy"),
         "sensitivity": GateWords("sensitivity"),
         "specificity": GateWords("specificity"),
+        "corrupted_accuracy": GateWords("balanced accuracy"),
     },
+    error="balanced error",
+    error_means="the share of images that is misread, as the mean over the classes",
+    error_term="balanced-error",
     scores={"accuracy": "accuracy", "robust_accuracy": "robust accuracy"},
     fallen="misread",
     held="correct",

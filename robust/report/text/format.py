@@ -102,11 +102,13 @@ def decimal(estimate: Estimate | None, interval: bool = True) -> str:
 
 
 def distance_text(estimate: Estimate | None, norm: str) -> str:
-    """A median distance: in 255ths for L-inf, in units of [0, 1] for L2."""
+    """A median distance: in 255ths for L-inf, in pixels for L0, else in units of [0, 1]."""
     if estimate is None:
         return NONE
     if norm == "Linf":
         return f"{decimals(255 * estimate.value, 2)}/255"
+    if norm == "L0":
+        return eps_text(estimate.value, norm)
     return decimals(estimate.value, 3)
 
 
@@ -117,7 +119,9 @@ def decimals(value: float, digits: int) -> str:
 
 def median_distance(row: AttackResult) -> Estimate | None:
     """The median distance of the row's successful images, in the row's norm."""
-    return row.scores.median_linf if row.norm == "Linf" else row.scores.median_l2
+    scores = row.scores
+    medians = {"Linf": scores.median_linf, "L1": scores.median_l1, "L0": scores.median_l0}
+    return medians.get(row.norm, scores.median_l2)
 
 
 def threat_text(
@@ -131,15 +135,23 @@ def threat_text(
         return f"change the {image}{where} as little as needed"
     if eps == 0:
         return "change nothing"
+    if norm == "L0":
+        return f"change up to {_counted_pixels(eps, pixel)}{where} to any value"
     what = {"Linf": f"each {pixel}", "L2-slice": "each slice"}.get(norm, f"the {image}")
     return f"change {what}{where} by {size_text(eps, norm)}"
 
 
 def size_text(eps: float, norm: str) -> str:
     """`up to 2 of 255 grey levels`: the largest change that an attacker may make."""
+    if norm == "L0":
+        return f"up to {_counted_pixels(eps, 'pixel')}"
     if norm != "Linf":
         return f"an {norm_text(norm.partition('-')[0])} distance of up to {eps_text(eps, norm)}"
     return f"up to {eps * 255:.4g} of 255 grey levels"
+
+
+def _counted_pixels(eps: float, pixel: str) -> str:
+    return f"{eps:g} {pixel}{'s' * (eps != 1)}"
 
 
 def condition(row: AttackResult) -> str:

@@ -9,9 +9,10 @@ TERMS: dict[str, tuple[str, str]] = {
         "(white) as displayed; 1/255 is the smallest step that an 8-bit screen can show.",
     ),
     "norm": (
-        "L∞, L2",
+        "L∞, L2, L1, L0",
         "How the size of a change is measured. L∞: the largest change of any pixel. L2: the square "
-        "root of the sum of all squared changes.",
+        "root of the sum of all squared changes. L1: the sum of all changes without their signs. "
+        "L0: the number of pixels that change, by any amount.",
     ),
     "clean": ("clean", "An unmodified image, as it is in the data."),
     "accuracy": (
@@ -185,6 +186,66 @@ TERMS: dict[str, tuple[str, str]] = {
         "Structural similarity of two images (Wang et al. 2004): 1 for equal images, near 0 for "
         "unrelated ones.",
     ),
+    "certificate": (
+        "certificate",
+        "A proof that no change up to a certain size alters the reading of an image. Attacks give "
+        "an upper bound on robustness, certificates a lower one.",
+    ),
+    "certified-radius": (
+        "certified radius",
+        "The size of a change up to which the reading of an image is proven not to alter.",
+    ),
+    "certified-accuracy": (
+        "certified accuracy",
+        "The share of images that are read correctly, and whose certified radius reaches eps.",
+    ),
+    "randomised-smoothing": (
+        "randomised smoothing",
+        "A way to build a classifier that can be proven (Cohen et al. 2019): the model reads many "
+        "copies of the image with random noise, and the most frequent reading counts. It is "
+        "another classifier than the model itself.",
+    ),
+    "abstention": (
+        "abstains",
+        "The smoothed classifier gives no reading where none is frequent enough among its copies. "
+        "That counts as no correct reading.",
+    ),
+    "crossing": (
+        "crossing",
+        "An image within the certified radius that an attack made the same classifier misread. "
+        "The proof or the attack is then wrong.",
+    ),
+    "corruption": (
+        "corruption",
+        "A change that images undergo by accident: noise, blur, movement, compression, a wrong "
+        "exposure. Nobody chooses it to fool the model. Severity 1 is mild, 5 is strong.",
+    ),
+    "balanced-error": (
+        "balanced error",
+        "The share of images that is misread, computed for each class and then averaged over the "
+        "classes, so that a rare class counts as much as a frequent one.",
+    ),
+    "be": (
+        "BE",
+        "The balanced error of a corruption in the mean over its severities, divided by that of a "
+        "reference model (Di Salvo et al. 2024). Below 1 the audited model makes fewer errors.",
+    ),
+    "rbe": (
+        "rBE",
+        "The same of what corruption adds: the error less that of clean images, divided by what "
+        "the reference loses. Below 1 the audited model loses less.",
+    ),
+    "ece": (
+        "expected calibration error",
+        "How far the model's probabilities are from how often it is right (Guo et al. 2017): the "
+        "mean distance between the two, over groups of images with similar probability. 0 is "
+        "perfect.",
+    ),
+    "brier": (
+        "Brier score",
+        "The mean squared distance between the probabilities that the model gives to the classes "
+        "and the truth (Brier 1950). 0 is perfect.",
+    ),
     "operating-threshold": (
         "operating threshold",
         "The probability above which the model predicts the second of two classes.",
@@ -192,18 +253,27 @@ TERMS: dict[str, tuple[str, str]] = {
 }
 """By the id of the entry: the term and its meaning."""
 
+OF_CERTIFICATES = (
+    *("certificate", "certified-radius", "certified-accuracy", "randomised-smoothing"),
+    *("abstention", "crossing"),
+)
+OF_CORRUPTIONS = ("corruption", "balanced-error", "be", "rbe")
+OF_CALIBRATION = ("ece", "brier")
+"""Terms that only a report with such results has."""
+
 _OF_CLASSES = (
     *("miss", "false-alarm", "sensitivity", "specificity", "auc", "attacker-auc", "queries"),
-    "operating-threshold",
+    *(*OF_CERTIFICATES, *OF_CALIBRATION, "balanced-error", "operating-threshold"),
 )
 """Terms of classification alone."""
 
 _OF_OUTLINES: dict[str, tuple[str, str]] = {
     "norm": (
-        "L∞, L2",
+        "L∞, L2, L1, L0",
         "How the size of a change is measured. L∞: the largest change of any pixel. L2: the square "
         "root of the sum of all squared changes. L2-slice: the L2 of each slice of a volume on its "
-        "own, of which the largest counts.",
+        "own, of which the largest counts. L1: the sum of all changes without their signs. L0: "
+        "the number of pixels that change, by any amount.",
     ),
     "accuracy": (
         "outlined well",

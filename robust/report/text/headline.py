@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from robust.records import AttackResult, Report
 from robust.records.flags import voiding
 from robust.records.verdicts import is_withheld, withholding
+from robust.report.text.certificates import crossing_sentences
 from robust.report.text.detection import detection_summary, null_control_warning
 from robust.report.text.format import (
     counted,
@@ -44,6 +45,8 @@ def headline(report: Report) -> list[str]:
     lead = [*unfinished_sentence(report), *attack_sentences(report)]
     if detection is not None:
         lead = [*null_control_warning(detection), *lead]
+    lead = [*crossing_sentences(report), *lead]
+    if detection is not None:
         if voiding(report.flags, "attacks") is None:
             lead.append(detection_summary(detection))
     return [sentence for sentence in lead if sentence]

@@ -16,7 +16,7 @@ from robust.report.text.format import (
 from robust.report.text.headline import Verdict, verdicts
 from robust.report.text.provenance import provenance_facts
 from robust.report.text.words import words
-from robust.units import eps_text, norm_text
+from robust.units import NORMS, eps_text, norm_text
 
 NOT_STATED = "not stated"
 STATED = {
@@ -111,13 +111,19 @@ def ssim_text(gallery: tuple[Exhibit, ...], visibility: Visibility) -> str:
 def limits(report: Report) -> tuple[str, ...]:
     """What this audit did not test, and what its numbers hold for."""
     used = {row.norm for row in report.rows} | {row.norm for row in report.worst_cases}
-    left = [f"attacks in {norm_text(norm)}" for norm in ("Linf", "L2") if norm not in used]
+    left = [
+        f"attacks in {norm_text(norm)}" for norm in NORMS if norm not in used and norm != "L2-slice"
+    ]
     if report.detection is None:
         left += ["detection of attacks", "copies of these images among those learned from"]
     elif not report.detection.adaptive:
         left.append("attackers who know the detector")
     known = {scenario.name for scenario in report.scenarios}
     left += [words for name, words in _SCENARIOS.items() if name not in known]
+    if not report.certificates and not report.task.is_segmentation:
+        left.append("proofs of robustness")
+    if report.corruptions is None:
+        left.append("corruption by scanners, storage and movement")
     return (
         *([f"{_sentence(left)}."] if left else []),
         f"{_sentence([ELSEWHERE])}.",

@@ -15,7 +15,12 @@ def provenance_facts(report: Report) -> list[tuple[str, str]]:
     counts = words(report).counts.format(classes)
     left = f"; {data.skipped_broken} unreadable files left out" if data.skipped_broken else ""
     attacks = "; ".join(_with_label(*one) for one in report.attacks.items())
-    table = f"outcomes.csv, SHA-256 {report.table_sha256}" if report.table_sha256 else ""
+    tables = {
+        "outcomes.csv": report.table_sha256,
+        "certificates.csv": report.certificate_table_sha256,
+        "corruptions.csv": report.corruption_table_sha256,
+    }
+    table = "; ".join(f"{name}, SHA-256 {value}" for name, value in tables.items() if value)
     pairs = [
         ("Model", _model(model)),
         ("Model format", _format(model)),
@@ -23,6 +28,7 @@ def provenance_facts(report: Report) -> list[tuple[str, str]]:
         ("Proof of the format", _proof(report)),
         ("Weights", _weights(report)),
         ("Head", f"{model.head}, operating threshold {model.threshold:g}"),
+        ("Gradients replaced", _replaced(model)),
         ("Window", _window(model)),
         ("Preprocessing", _preprocessing(report)),
         (
@@ -109,6 +115,12 @@ def _preprocessing(report: Report) -> str:
     if report.task.is_segmentation:  # resized as a whole, and always bilinearly
         how = ""
     return f"channels {channels}, {size}{how}mean {mean}, std {std}{output}"
+
+
+def _replaced(model: AuditedModel) -> str:
+    """Which parts the attacker's gradients pass; empty where they are the model's own."""
+    names = ", ".join(plain(name) for name in model.straight_through)
+    return f"the attacker's gradients pass {names} as if they were not there" if names else ""
 
 
 def _window(model: AuditedModel) -> str:

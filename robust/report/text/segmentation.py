@@ -90,7 +90,11 @@ def segmentation(task: AuditedTask) -> Vocabulary:
             "clean_accuracy": GateWords("outlined well without attack", *_WELL),
             "robust_accuracy": GateWords("still outlined well", *_WELL),
             "dice": GateWords("mean Dice", "every Dice were 1", "Dice 0"),
+            "corrupted_accuracy": GateWords("Dice of corrupted images", "every Dice were 1"),
         },
+        error="1 - mean Dice",
+        error_means="what the outlines lack to a perfect Dice of 1, as the mean over the cases",
+        error_term="dice",
         scores={
             "accuracy": "outlined well",
             "robust_accuracy": "still outlined well",

@@ -93,6 +93,12 @@ class Vocabulary:
     """What that column counts, for the note."""
     gates: Mapping[str, GateWords]
     """By the gate's name in the plan."""
+    error: str
+    """What images are judged by under corruption: `balanced error`."""
+    error_means: str
+    """What that is, to stand in brackets."""
+    error_term: str
+    """Id of its entry in the glossary."""
     scores: Mapping[str, str]
     """What a comparison and a failed test call a field of `Scores`."""
     fallen: str

@@ -42,7 +42,18 @@ def fill(folder: Path, identity: dict[str, str] = IDENTITY) -> None:
         store.add_clean(number, clean, 0.5, cases)
         for cell in CELLS:
             outcomes = [
-                Outcome(row, rng.normal(size=3), 0.004, float("nan"), 0.5, row % 2 > 0, False, 10.0)
+                Outcome(
+                    row,
+                    rng.normal(size=3),
+                    0.004,
+                    float("nan"),
+                    0.5,
+                    0.9,
+                    3,
+                    row % 2 > 0,
+                    False,
+                    10.0,
+                )
                 for row in rows
             ]
             survival = [

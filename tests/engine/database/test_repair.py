@@ -172,8 +172,8 @@ def test_one_flipped_bit_is_named_in_words_and_costs_one_chunk(copy: Path) -> No
     "damage",
     [
         "DELETE FROM outcomes WHERE row = 6",
-        "INSERT INTO outcomes SELECT cell, 99, part, linf, l2, l2_slice, success, saturated, passes,"
-        " failure, kept FROM outcomes WHERE row = 6",
+        "INSERT INTO outcomes SELECT cell, 99, part, linf, l2, l2_slice, l1, l0, success, saturated,"
+        " passes, failure, kept FROM outcomes WHERE row = 6",
         "UPDATE chunks SET seconds = 9 WHERE chunk = 1",
         "UPDATE chunks SET rows = 3 WHERE chunk = 1",
         "UPDATE features SET vector = zeroblob(160) WHERE row = 6",
@@ -206,7 +206,7 @@ def test_a_flipped_bit_in_the_header_costs_nothing(copy: Path, place: int) -> No
         store.identify(IDENTITY)
         assert store.damage is not None or place in (45, 56), "SQLite never reads those"
         assert {*store.done()} >= expected and store.get(HEAD) == "softmax"
-        add = Outcome(0, np.zeros(3), 0.1, 0.1, 0.1, True, False, 1.0)
+        add = Outcome(0, np.zeros(3), 0.1, 0.1, 0.1, 0.3, 1, True, False, 1.0)
         store.add_outcomes(f"{place} {bit}", 0, [add], 0.1)
         store.close()
 

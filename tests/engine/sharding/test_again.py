@@ -25,7 +25,9 @@ ENTRIES = [Entry(str(row), 0, str(row), {}, None) for row in range(16)]
 
 
 def outcome(row: int, **changes: object) -> Outcome:
-    plain = Outcome(row, LOGITS, 0.25, 1.0, 1.0, success=True, saturated=False, passes=2.0)
+    plain = Outcome(
+        row, LOGITS, 0.25, 1.0, 1.0, 2.0, 8.0, success=True, saturated=False, passes=2.0
+    )
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 

@@ -58,7 +58,9 @@ def add(store: RunStore, number: int, seconds: float = 0.5, cells: list[str] = C
         store.add_clean(number, clean, seconds, cases, {row: bytes(4) for row in rows})
     for cell in cells:
         outcomes = [
-            Outcome(row, rng.normal(size=3), 0.004, float("nan"), 0.5, row % 2 > 0, False, 10.0)
+            Outcome(
+                row, rng.normal(size=3), 0.004, float("nan"), 0.5, 0.9, 3, row % 2 > 0, False, 10.0
+            )
             for row in rows
         ]
         survival = [SurvivalOutcome(r, True, r % 2 > 0, True, None, None, 1.0, 256) for r in rows]
@@ -168,7 +170,9 @@ def test_a_chunk_found_twice_must_be_equal(single: dict[str, list[object]], tmp_
     join(tmp_path)
     assert rows(tmp_path) == single
     store = edit(tmp_path, 2)
-    wrong = [Outcome(row, np.zeros(3), 0.1, 0.1, 0.1, True, False, 1.0) for row in range(8, 12)]
+    wrong = [
+        Outcome(row, np.zeros(3), 0.1, 0.1, 0.1, 0.3, 1, True, False, 1.0) for row in range(8, 12)
+    ]
     store.add_outcomes(CELLS[0], 2, wrong, 1.0)
     store.close()
     (tmp_path / "outcomes.sqlite").unlink()

@@ -9,7 +9,7 @@ import numpy as np
 from robust.certificates.certified_accuracy import AttackedCases, ProvenCases
 from robust.certificates.contract import SmoothedCertificate
 from robust.certificates.sample import SampledCases
-from robust.certificates.smoothed_attack import ATTACK_TEXT, attack_smoothed
+from robust.certificates.smoothing.attack import ATTACK_TEXT, attack_smoothed
 from robust.engine.batch import read_batches
 from robust.engine.run_memory import SMOOTHED_ATTACK
 from robust.engine.run_memory import SmoothedAttack as SmoothedAttackMemo
@@ -41,7 +41,7 @@ def attacks_on_smoothed(
                 continue
             share = (step + number / len(cases.parts)) / len(sizes)
             cases.progress(0.5 + share / 2, f"attack on {cases.label}")
-            memo = SMOOTHED_ATTACK.of(cases.label, repr(size), number)
+            memo = SMOOTHED_ATTACK.of(cases.stored_as, repr(size), number)
             found = cases.session.store.memo(
                 memo,
                 lambda left=left, size=size: _attack(cases, certificate, left, size),  # type: ignore[misc]

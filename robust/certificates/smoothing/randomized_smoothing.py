@@ -14,7 +14,7 @@ from torch import Tensor
 from attacks.contract import Model
 from attacks.streams import Streams
 from robust.certificates.contract import ABSTAINED, Certified
-from robust.certificates.grid_noise import deviation, generators_of, noisy_images
+from robust.certificates.smoothing.grid_noise import deviation, generators_of, noisy_images
 from robust.errors import InputError
 from robust.models.acceleration.memory import find_batch_size, memory_ran_out
 from robust.models.adapter import Adapter
@@ -62,6 +62,11 @@ class RandomizedSmoothing:
     def passes(self) -> int:
         """One for each draw."""
         return self.n0 + self.n
+
+    @property
+    def weights(self) -> str:
+        """It has none."""
+        return ""
 
     def check(self, model: Adapter) -> None:
         """It reads any network."""

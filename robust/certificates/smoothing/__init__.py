@@ -1,0 +1,1 @@
+"""Smoothed classifiers: certified by votes under noise, and attacked through the same noise."""
