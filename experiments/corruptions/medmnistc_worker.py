@@ -1,9 +1,9 @@
 """Answers requests with the package medmnistc; runs in an environment of its own, without robust.
 
 Each line of standard input is a JSON object: `set`, `kind`, `severity` from 1, `images` (path of a
-uint8 array `(n, h, w)` or `(n, h, w, 3)`), `seed`, `repeats`, `out`. The corrupted images are stored
-under `out`; the answer is a JSON object with the seconds of each repeat, from the stored images to
-tensors in [0, 1].
+uint8 array `(n, h, w)` or `(n, h, w, 3)`), `seed`, `repeats`, `out`. The corrupted images are
+stored under `out`; the answer is a JSON object with the seconds of each repeat, from the stored
+images to tensors in [0, 1].
 """
 
 import json

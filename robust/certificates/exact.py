@@ -1,4 +1,4 @@
-"""Exact verification by mixed-integer programming (Tjeng et al. 2019, 1711.07356), for toy sizes."""
+"""Exact verification of toy networks by mixed-integer programming: Tjeng et al. 2019."""
 
 from __future__ import annotations
 

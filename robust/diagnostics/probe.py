@@ -25,7 +25,7 @@ from robust.engine.run_memory import PROBE
 from robust.engine.session import Session
 from robust.engine.verified_attack import Recorder
 from robust.models.acceleration.memory import memory_ran_out
-from robust.models.gradient_free import has_gradients
+from robust.models.gradients.gradient_free import has_gradients
 from robust.models.proof import span
 from robust.plan.spec import AuditSpec
 from robust.records.probe import Gradients, LineSearch, Probed, Search

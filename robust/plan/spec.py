@@ -439,6 +439,19 @@ class DetectionSpec(PlanTable):
     """Steps of each adaptive attack."""
 
 
+class SpatialSpec(PlanTable):
+    """`[scenarios] spatial`: rotations and shifts of an image, each move of a grid tried."""
+
+    rotation: float = Field(default=30.0, ge=0, le=180)
+    """Largest rotation to either side, in degrees."""
+    shift: float = Field(default=0.1, ge=0, lt=1)
+    """Largest shift along each axis, as a share of that side."""
+    angles: int = Field(default=31, ge=1, le=1000)
+    """Rotations of the grid, evenly from side to side; 1: none."""
+    shifts: int = Field(default=5, ge=1, le=100)
+    """Shifts of the grid along each axis; 1: none."""
+
+
 class ScenariosSpec(PlanTable):
     """`[scenarios]`: attackers with less knowledge or other means. None runs by default."""
 
@@ -446,6 +459,9 @@ class ScenariosSpec(PlanTable):
     """Universal perturbations, one change for all images: the numbers of images to fit it on."""
     patch: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """Adversarial patches: shares of the image's area that a square covers."""
+    spatial: SpatialSpec | None = None
+    """Rotation and shift of each image, the worst of a grid: `{rotation = 30, shift = 0.1}`, or
+    `{}` for these ranges, of the paper."""
     surrogate: ModelSpec | None = None
     """Transfer: another model for the same task, on which the adversarial images are made."""
     queries: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = ()

@@ -107,6 +107,7 @@ class Segmentation:
             "[[detectors]]": (bool(plan.detectors), "detectors read what a classifier answers"),
             "[twin]": (twin, "the comparison with a deployed version counts classes"),
             "[scenarios] patch": (bool(scenarios.patch), "a patch covers what is outlined"),
+            "[scenarios] spatial": (scenarios.spatial is not None, "the true mask would move, too"),
             "[scenarios] queries": (bool(scenarios.queries), "the attack sees one label an image"),
         }
         for table, (asked, reason) in refused.items():
