@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+import torch
+
 from attacks import Attack
 from robust.cases import Cases
 from robust.cases.duplicates.merging import MergedGroups, find_merged_groups
@@ -40,15 +42,15 @@ from robust.errors import InputError
 from robust.models import Adapter, choose_device, prepare
 from robust.models.environment import find_environment
 from robust.models.gradient_free import require_fitting_attacks
+from robust.models.gradients.straight_through import require_met
 from robust.models.preparation import image_template
 from robust.models.proof import CASES as PROOF_CASES
 from robust.models.proof import needs_proof, prove
-from robust.models.straight_through import require_met
 from robust.models.weights import weights_hash
 from robust.plan.spec import Plan
 from robust.progress import Progress
 from robust.records import FormatProof
-from robust.tasks.contract import Task
+from robust.tasks.contract import Batch, Task
 from robust.tasks.make import task_of
 
 _log = logging.getLogger(__name__)
@@ -117,6 +119,7 @@ def start_session(
     """
     cases, audit = inputs.cases, plan.audit
     task = task_of(plan, cases)
+    _require_region(task, cases)
     if audit.threshold != 0.5 and task.class_count > 2:
         raise InputError("a threshold applies to two classes only; remove it from [audit]")
     device = choose_device(options.device)
@@ -190,6 +193,19 @@ def _prove(
     if not needs_proof(ready.origin):
         return None
     return store.memo(memo, lambda: prove(ready, sample_images(cases, PROOF_CASES)))
+
+
+def _require_region(task: Task, cases: Cases) -> None:
+    """InputError where attackers may touch a region and the first case that can be read has none.
+
+    Of a box of which no pixel of that image is part, too.
+    """
+    if task.class_count and task.record.touch != "image":
+        for case in cases.stream(range(len(cases))):
+            if not isinstance(case, InputError):
+                empty = torch.empty(1, 0)
+                task.region(Batch((0,), (case,), case.image[None], empty, empty))
+                return
 
 
 def _require_replaced(ready: Adapter, cases: Cases) -> None:
