@@ -102,6 +102,7 @@ class APGD:
             steps=self.steps,
             early_stopping=replace(self, stop=True),
             equals_on_two_classes=replace(self, loss="margin") if on_classes else None,
+            keeps_still=True,
             dense=self.loss in DENSE_LOSSES and not self.targets,
             dense_only=not on_classes,
         )

@@ -106,6 +106,7 @@ class PGD:
             travel=self.steps * self.step_size if self.start == "random" else math.inf,
             early_stopping=replace(self, stop=True),
             equals_on_two_classes=replace(self, loss="margin") if parallel else None,
+            keeps_still=True,
             dense=self.loss in DENSE_LOSSES,
             dense_only=self.loss not in CLASS_LOSSES,
         )
