@@ -58,8 +58,8 @@ class APGD:
     restarts: int = 1
     """Runs; the best image of all is kept."""
     loss: str = "cross_entropy"
-    """`cross_entropy`, `margin` or `dlr`; on dense logits `cross_entropy`, `margin`, `dice` and
-    others, as in PGD."""
+    """`cross_entropy`, `margin`, `dlr` or `probability_margin`; on dense logits `cross_entropy`,
+    `margin`, `dice` and others, as in PGD."""
     targets: int = 0
     """Targeted runs, towards the likeliest wrong labels; 0: untargeted runs. They need logits
     `(n, k)`."""
