@@ -12,12 +12,19 @@ from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, milp
 from torch import Tensor
 
 from attacks.streams import Streams
-from robust.certificates.boxes import Box, image_box
+from robust.certificates.bounds.boxes import Box, image_box
+from robust.certificates.bounds.linear_maps import in_rows
+from robust.certificates.bounds.network_graph import (
+    Affine,
+    Maximum,
+    NetworkGraph,
+    Node,
+    Pixels,
+    ReLU,
+)
+from robust.certificates.bounds.network_reading import ReadNetwork, check_network, read_cases
 from robust.certificates.contract import Certified
-from robust.certificates.linear_maps import in_rows
 from robust.certificates.linear_relaxation import linear_boxes
-from robust.certificates.network_graph import Affine, Maximum, NetworkGraph, Node, Pixels, ReLU
-from robust.certificates.network_reading import ReadNetwork, check_network, read_cases
 from robust.errors import InputError
 from robust.models.adapter import Adapter
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from attacks.streams import Streams
-from robust.certificates.back_substitution import carry_back
-from robust.certificates.boxes import image_box, interval_boxes
+from robust.certificates.bounds.back_substitution import carry_back
+from robust.certificates.bounds.boxes import image_box, interval_boxes
+from robust.certificates.bounds.largest_eps import largest_eps
+from robust.certificates.bounds.network_reading import ReadNetwork, check_network, read_cases
 from robust.certificates.contract import Certified
-from robust.certificates.largest_eps import largest_eps
-from robust.certificates.network_reading import ReadNetwork, check_network, read_cases
 from robust.models.adapter import Adapter
 
 MOST_CASES_BYTES = 1 << 26

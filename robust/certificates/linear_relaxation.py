@@ -10,15 +10,21 @@ import torch
 from torch import Tensor
 
 from attacks.streams import Streams
-from robust.certificates.back_substitution import LinearLower, Rows, carry_back, rows_at_once
-from robust.certificates.boxes import Box, image_box, interval_boxes, next_box, rounding_slack
+from robust.certificates.bounds.back_substitution import LinearLower, Rows, carry_back, rows_at_once
+from robust.certificates.bounds.boxes import (
+    Box,
+    image_box,
+    interval_boxes,
+    next_box,
+    rounding_slack,
+)
+from robust.certificates.bounds.largest_eps import largest_eps
+from robust.certificates.bounds.linear_maps import in_rows
+from robust.certificates.bounds.network_graph import Affine, NetworkGraph, Pixels, ReLU
+from robust.certificates.bounds.network_reading import ReadNetwork, check_network, read_cases
+from robust.certificates.bounds.sparse_substitution import is_sparse, least_of_units, lines_before
 from robust.certificates.contract import Certified
 from robust.certificates.interval_bounds import interval_radius, require_tolerance
-from robust.certificates.largest_eps import largest_eps
-from robust.certificates.linear_maps import in_rows
-from robust.certificates.network_graph import Affine, NetworkGraph, Pixels, ReLU
-from robust.certificates.network_reading import ReadNetwork, check_network, read_cases
-from robust.certificates.sparse_substitution import is_sparse, least_of_units, lines_before
 from robust.models.adapter import Adapter
 
 INTERMEDIATE = ("crown", "interval")

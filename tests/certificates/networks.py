@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from attacks.streams import Streams
-from robust.certificates.boxes import Box, image_box
+from robust.certificates.bounds.boxes import Box, image_box
+from robust.certificates.bounds.network_graph import NetworkGraph
 from robust.certificates.contract import Certificate
-from robust.certificates.network_graph import NetworkGraph
 from robust.models.classifier import Classifier
 from tests.toys import fit, predicted
 

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from robust.certificates import linear_relaxation
-from robust.certificates.back_substitution import MOST_BYTES, Rows, carry_back
-from robust.certificates.boxes import interval_boxes
-from robust.certificates.largest_eps import largest_eps
+from robust.certificates.bounds.back_substitution import MOST_BYTES, Rows, carry_back
+from robust.certificates.bounds.boxes import interval_boxes
+from robust.certificates.bounds.largest_eps import largest_eps
+from robust.certificates.bounds.network_graph import Affine, Maximum, ReLU
+from robust.certificates.bounds.network_reading import read_cases
 from robust.certificates.linear_relaxation import CROWN, linear_boxes
-from robust.certificates.network_graph import Affine, Maximum, ReLU
-from robust.certificates.network_reading import read_cases
 from tests.certificates.networks import (
     KINDS,
     box_of,
@@ -98,7 +98,7 @@ def test_a_matrix_is_its_map_and_its_transpose() -> None:
 def test_how_much_is_done_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = trained_network("deep", 3)
     whole = radius(CROWN(), model, x)
-    monkeypatch.setattr("robust.certificates.back_substitution.MOST_BYTES", MOST_BYTES >> 16)
+    monkeypatch.setattr("robust.certificates.bounds.back_substitution.MOST_BYTES", MOST_BYTES >> 16)
     monkeypatch.setattr("robust.certificates.linear_relaxation.SPARSE_ROWS", 3)
     assert torch.allclose(radius(CROWN(), model, x), whole, rtol=1e-9)
     assert torch.allclose(radius(CROWN(), model, x[3:4]), whole[3:4], rtol=1e-9)

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from attacks.streams import Streams
+from robust.certificates.bounds.network_reading import check_network, read_cases, read_network
 from robust.certificates.exact import ExactBounds
 from robust.certificates.interval_bounds import IntervalBounds
 from robust.certificates.linear_relaxation import CROWN
-from robust.certificates.network_reading import check_network, read_cases, read_network
 from robust.errors import InputError
 from robust.models.adapter import odds
 from robust.models.classifier import Classifier

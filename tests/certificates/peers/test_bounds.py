@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robust.certificates.back_substitution import Rows, carry_back
+from robust.certificates.bounds.back_substitution import Rows, carry_back
+from robust.certificates.bounds.network_reading import read_cases
 from robust.certificates.linear_relaxation import linear_boxes
-from robust.certificates.network_reading import read_cases
 from robust.models.classifier import Classifier
 from tests.certificates.networks import box_of
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robust.certificates.boxes import Box
-from robust.certificates.linear_maps import in_rows
-from robust.certificates.network_graph import Affine, Maximum, NetworkGraph, Pixels, ReLU
+from robust.certificates.bounds.boxes import Box
+from robust.certificates.bounds.linear_maps import in_rows
+from robust.certificates.bounds.network_graph import Affine, Maximum, NetworkGraph, Pixels, ReLU
 
 MOST_BYTES = 1 << 25
 """Of the coefficients of the largest layer that are at work at a time: more is slower, as it leaves
@@ -92,7 +92,7 @@ def _add(pending: dict[int, Tensor], place: int, coefficients: Tensor) -> None:
 
 
 @dataclass(frozen=True)
-class Lines:
+class Relaxation:
     """Two lines about each unit: it is above `below * x` and below `chord * y + lift`.
 
     x and y are entries of its parent, whose places `beneath` and `above` name; tensors of a unit
@@ -106,12 +106,12 @@ class Lines:
     above: Tensor
 
 
-def relaxed(node: ReLU | Maximum, box: Box) -> Lines:
+def relaxed(node: ReLU | Maximum, box: Box) -> Relaxation:
     """The lines of all units of a node, from the box of its parent."""
     return _relu(box) if isinstance(node, ReLU) else _maximum(node, box)
 
 
-def _relu(box: Box) -> Lines:
+def _relu(box: Box) -> Relaxation:
     """The chord above; below, x or 0, whichever leaves the smaller triangle."""
     low, high = in_rows(box.low), in_rows(box.high)
     crosses = (low < 0) & (high > 0)
@@ -119,10 +119,10 @@ def _relu(box: Box) -> Lines:
     lift = torch.where(crosses, -low * chord, 0.0)
     below = torch.where(crosses, (high >= -low).double(), chord)
     same = torch.arange(low.shape[1]).expand_as(low)
-    return Lines(below, chord, lift, same, same)
+    return Relaxation(below, chord, lift, same, same)
 
 
-def _maximum(node: Maximum, box: Box) -> Lines:
+def _maximum(node: Maximum, box: Box) -> Relaxation:
     """Below, the entry with the largest centre; above, the chord over the one with the largest end.
 
     With y that entry, and c the largest end of the others, max(y, c) is a ReLU of y - c: its chord
@@ -139,7 +139,7 @@ def _maximum(node: Maximum, box: Box) -> Lines:
     chord = torch.where(crosses, (end - others) / (end - start).clamp_min(1e-300), 1.0)
     # It goes through (start, others) and (end, end).
     lift = torch.where(crosses, others - chord * start, 0.0)
-    return Lines(torch.ones_like(lift), chord, lift, beneath, windows.gather(2, top)[..., 0])
+    return Relaxation(torch.ones_like(lift), chord, lift, beneath, windows.gather(2, top)[..., 0])
 
 
 def _through(node: ReLU | Maximum, box: Box, rows: Rows) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from robust.certificates.linear_maps import LinearMap, in_rows, sparse_matrix
+from robust.certificates.bounds.linear_maps import LinearMap, in_rows, sparse_matrix
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-from robust.certificates.back_substitution import Rows
-from robust.certificates.boxes import image_box, interval_boxes, rounding_slack
-from robust.certificates.linear_maps import (
+from robust.certificates.bounds.back_substitution import Rows
+from robust.certificates.bounds.boxes import image_box, interval_boxes, rounding_slack
+from robust.certificates.bounds.linear_maps import (
     LinearMap,
     convolution,
     identity,
@@ -30,7 +30,7 @@ from robust.certificates.linear_maps import (
     scaled,
     unsigned,
 )
-from robust.certificates.network_graph import (
+from robust.certificates.bounds.network_graph import (
     Affine,
     Maximum,
     NetworkGraph,

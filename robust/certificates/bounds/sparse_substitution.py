@@ -12,10 +12,10 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from robust.certificates.back_substitution import Lines, relaxed
-from robust.certificates.boxes import Box
-from robust.certificates.linear_maps import in_rows
-from robust.certificates.network_graph import Affine, NetworkGraph, Pixels
+from robust.certificates.bounds.back_substitution import Relaxation, relaxed
+from robust.certificates.bounds.boxes import Box
+from robust.certificates.bounds.linear_maps import in_rows
+from robust.certificates.bounds.network_graph import Affine, NetworkGraph, Pixels
 
 Array = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.integer[Any]]
@@ -28,7 +28,7 @@ def is_sparse(node: Affine) -> bool:
     return all(m.nnz < DENSE * m.shape[0] * m.shape[1] for m in node.matrices)
 
 
-def lines_before(graph: NetworkGraph, boxes: Sequence[Box]) -> dict[int, Lines]:
+def lines_before(graph: NetworkGraph, boxes: Sequence[Box]) -> dict[int, Relaxation]:
     """The relaxations of all nodes whose boxes are known, by place."""
     return {
         place: relaxed(node, boxes[node.parents[0]])
@@ -40,7 +40,7 @@ def lines_before(graph: NetworkGraph, boxes: Sequence[Box]) -> dict[int, Lines]:
 def least_of_units(
     graph: NetworkGraph,
     image: Box,
-    lines: Mapping[int, Lines],
+    lines: Mapping[int, Relaxation],
     place: int,
     at: tuple[Tensor, Tensor],
     sign: float,
@@ -103,5 +103,5 @@ class _Entries:
 
     def sums(self, values: Array) -> Array:
         """By row."""
-        found: Array = np.bincount(self.row, values, self.count)
+        found: npt.NDArray[Any] = np.bincount(self.row, values, self.count)
         return found
