@@ -230,7 +230,7 @@ class _Certification:
             if certificate.function == "network" and session.store.get(RANDOM):
                 raise InputError("the outputs of the network are random, and a bound is of one")
             streams = self.cases.streams(cases, self.spec.name)
-            with torch.no_grad():
+            with torch.no_grad(), self.cases.repeated(cases, self.spec.name):
                 found = _checked(certificate(session.classifier, x, streams), len(x))
         except (KeyboardInterrupt, BlackBoxFailure):
             raise

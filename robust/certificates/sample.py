@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from attacks.streams import Streams
+from attacks.repeated_passes import draws_begin_at
+from attacks.streams import Streams, stream_seed
 from robust.cases.case import Case, Entry
 from robust.engine.session import Session
 from robust.metrics.by_group import ByGroup
@@ -57,6 +59,11 @@ class SampledCases:
         """`(n,)`: number of values of each image."""
         known = {one.row: one.pixel_values for one in self.session.store.known_cases()}
         return np.array([known[row] for row in self.rows])
+
+    def repeated(self, cases: Sequence[Case], *use: object) -> AbstractContextManager[None]:
+        """Draws that a network makes itself, within this, are the same when a run is resumed."""
+        seed = stream_seed(self.seed, [case.id for case in cases], "certificate", *use)
+        return draws_begin_at(seed, self.session.classifier.mean.device)
 
     def streams(self, cases: Sequence[Case], *use: object) -> Streams:
         """One stream for each of some cases; `use` tells independent ones apart."""

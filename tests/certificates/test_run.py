@@ -14,10 +14,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks import NORMS
+from attacks import PGD
 from attacks.streams import Streams
+from robust.auditing import audit
 from robust.cases import Cases, cases_from
-from robust.certificates.contract import ABSTAINED, Certified
+from robust.certificates.contract import Certified
 from robust.certificates.registry import CERTIFICATES
 from robust.certificates.run import (
     certificate_passes,
@@ -36,11 +37,11 @@ from robust.errors import InputError
 from robust.models import Adapter, Classifier
 from robust.plan.load import make_plan
 from robust.plan.spec import CertificateSpec, Plan
-from robust.records import CertifiedAccuracy
+from robust.records import CertifiedAccuracy, Report
 from robust.tasks.classification import Classification
 from robust.tasks.make import task_of
 from tests.engine.nets import classifier, phantoms
-from tests.toys import Linear, linear_cases
+from tests.toys import Linear, Then, linear_cases
 
 SMOOTHING = {"name": "RandomizedSmoothing", "n": 200, "n0": 20, "cases": 24, "eps": [0.1, 0.3]}
 
@@ -241,6 +242,15 @@ def test_the_cost_is_told_beforehand() -> None:
     assert certificate_passes(spec, 1000) == 24 * (certify + 2 * attack)
 
 
+def test_draws_of_the_network_itself_are_repeated(tmp_path: Path) -> None:
+    """A network with random outputs is smoothed as any other, and a second run finds the same."""
+    model = classifier()
+    model.network = Then(model.network, lambda z: z + torch.randn_like(z))
+    spec = {**SMOOTHING, "cases": 4, "eps": [0.1]}
+    first, second = (run(plan_of(spec), tmp_path / name, model) for name in ("a", "b"))
+    assert first == second and first[0].failed == 0
+
+
 # --- bounds of the network ---
 
 
@@ -339,4 +349,33 @@ def test_what_cannot_be_certified_is_refused_before_any_work(
     counter: Any = object()
     model.origin = dataclasses.replace(model.origin, queries=counter)
     assert "a black box answers each for a query" in refused(plan, model)
-    assert set(NORMS) >= {"L2"} and ABSTAINED == -1
+
+
+# --- an audit ---
+
+
+def test_an_audit_holds_what_the_stage_found(tmp_path: Path) -> None:
+    """Its report is the same after loading and when the finished run is opened again."""
+
+    def audited() -> Report:
+        smoothing = RandomizedSmoothing(n=50, n0=10)
+        return audit(
+            classifier(),
+            phantoms(20),
+            attacks=[PGD(steps=2)],
+            norm="L2",
+            eps=[0.2],
+            certificates=[smoothing],
+            doubts={"probe": False},
+            device="cpu",
+            gallery=0,
+            out=tmp_path / "run",
+        )
+
+    report = audited()
+    (one,) = report.certificates
+    assert [point.eps for point in one.points] == [0.2] and one.clean.cases == 20
+    assert one.text == "RandomizedSmoothing(sigma=0.25, n0=10, n=50, alpha=0.001, batch=None)"
+    assert report.missing_stages == ()
+    assert Report.load(tmp_path / "run" / "report.json").certificates == report.certificates
+    assert audited().certificates == report.certificates

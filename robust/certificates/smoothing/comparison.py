@@ -15,7 +15,7 @@ from robust.engine.run_memory import SMOOTHED_ATTACK
 from robust.engine.run_memory import SmoothedAttack as SmoothedAttackMemo
 from robust.errors import BlackBoxFailure, first_line
 from robust.metrics.arrays import Mask
-from robust.models.gradient_free import has_gradients
+from robust.models.gradients.gradient_free import has_gradients
 
 
 def attacks_on_smoothed(
@@ -73,7 +73,8 @@ def _attack(
         for own, read, x in read_batches(session.cases, rows, session.runner.template):
             y = session.task.labels(read, x)
             streams = cases.streams(read, "attack", eps)
-            distances = attack_smoothed(certificate, session.classifier, x, y, eps, streams)
+            with cases.repeated(read, "attack", eps):
+                distances = attack_smoothed(certificate, session.classifier, x, y, eps, streams)
             found.update(zip(own, distances, strict=True))
     except (KeyboardInterrupt, BlackBoxFailure):
         raise

@@ -19,8 +19,8 @@ from robust.errors import InputError
 from robust.models.acceleration.memory import find_batch_size, memory_ran_out
 from robust.models.adapter import Adapter
 
-MOST_AT_ONCE = 512
-"""Noisy images in one pass, where memory allows them."""
+MOST_AT_ONCE, MOST_VALUES = 512, 1 << 24
+"""Noisy images in one pass, and values of them all, where memory allows them."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,11 @@ def smoothed_votes(
     return torch.stack([votes.of(case, n) for case in range(len(x))])
 
 
+def _most(x: Tensor) -> int:
+    """Noisy images of one of the images `x` in a pass, at most."""
+    return max(1, min(MOST_AT_ONCE, MOST_VALUES // x[0].numel()))
+
+
 class _Votes:
     """Draws noise for each case from its own stream, and counts what is predicted."""
 
@@ -153,7 +158,7 @@ class _Votes:
     ) -> None:
         self._base, self._x, self._sigma = base, x, smoothing.sigma
         self._generators = generators_of([streams[[case]].seed() for case in range(len(x))])
-        self._most = smoothing.batch or find_batch_size(base, x[:1], MOST_AT_ONCE).used
+        self._most = smoothing.batch or find_batch_size(base, x[:1], _most(x)).used
 
     def of(self, case: int, n: int) -> Tensor:
         """Votes `(k,)` of the next `n` draws; logits that are not finite vote for no class."""
