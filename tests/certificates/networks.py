@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -65,6 +66,9 @@ KINDS = {
     "pooled": pooled,
     "residual": Residual,
 }
+QUICK = ("pooled", "residual")
+SOME_SLOW = [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in KINDS]
+"""All kinds, of which two are quick."""
 
 
 @cache

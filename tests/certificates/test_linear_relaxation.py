@@ -14,7 +14,7 @@ from robust.certificates.bounds.network_graph import Affine, Maximum, ReLU
 from robust.certificates.bounds.network_reading import read_cases
 from robust.certificates.linear_relaxation import CROWN, linear_boxes
 from tests.certificates.networks import (
-    KINDS,
+    SOME_SLOW,
     box_of,
     corners_and_inside,
     radius,
@@ -23,8 +23,8 @@ from tests.certificates.networks import (
 )
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("eps", [0.05, 0.3])
+@pytest.mark.parametrize("kind", SOME_SLOW)
+@pytest.mark.parametrize("eps", [pytest.param(0.05, marks=pytest.mark.slow), 0.3])
 def test_every_unit_stays_within_its_bounds(kind: str, eps: float) -> None:
     model, x = trained_network(kind, 3)
     graph = read_cases(model, x).graph
@@ -42,7 +42,7 @@ def test_every_unit_stays_within_its_bounds(kind: str, eps: float) -> None:
             assert bool((value >= box.low).all() and (value <= box.high).all())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOME_SLOW)
 def test_the_lines_are_on_the_right_side_of_every_relu_and_maximum(kind: str) -> None:
     """Random functions of each such node, against what it is made of alone."""
     model, x = trained_network(kind, 2)
@@ -62,7 +62,7 @@ def test_the_lines_are_on_the_right_side_of_every_relu_and_maximum(kind: str) ->
             assert bool((bound <= truth + 1e-9).all())
 
 
-@pytest.mark.parametrize("kind", ["convolutional", "pooled", "residual"])
+@pytest.mark.parametrize("kind", SOME_SLOW)
 def test_sparse_rows_give_the_bounds_of_dense_ones(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,7 +79,7 @@ def test_sparse_rows_give_the_bounds_of_dense_ones(
 
 def test_a_matrix_is_its_map_and_its_transpose() -> None:
     generator = torch.Generator().manual_seed(0)
-    for kind in KINDS:
+    for kind in ("convolutional", "residual"):
         model, x = trained_network(kind, 2)
         graph = read_cases(model, x).graph
         for node in graph.nodes:

@@ -15,15 +15,21 @@ from robust.certificates.exact import SOLVER, ExactBounds
 from robust.certificates.interval_bounds import IntervalBounds
 from robust.certificates.linear_relaxation import CROWN
 from robust.models.classifier import Classifier
-from tests.certificates.networks import KINDS, corners_and_inside, radius, trained_network
+from tests.certificates.networks import (
+    KINDS,
+    SOME_SLOW,
+    corners_and_inside,
+    radius,
+    trained_network,
+)
 from tests.toys import Linear, exact_eps, fooled, linear_cases, predicted
 
 CASES = 3
-QUICK = {("dense", 2), ("deep", 3), ("convolutional", 2), ("pooled", 3), ("residual", 2)}
+QUICK = {("deep", 3), ("convolutional", 2), ("residual", 2)}
 
 
 def pairs() -> list[Any]:
-    """Every kind with two and three classes; half of them are slow."""
+    """Every kind with two and three classes; most of them are slow."""
     return [
         pytest.param(kind, k, marks=() if (kind, k) in QUICK else pytest.mark.slow)
         for kind in KINDS
@@ -113,10 +119,7 @@ def test_on_a_linear_model_linear_bounds_are_exact(classes: int, box: str) -> No
     assert torch.allclose(radius(ExactBounds(), model, x[:4]), exact[:4], rtol=0, atol=2 * SOLVER)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [k if k in ("pooled", "residual") else pytest.param(k, marks=pytest.mark.slow) for k in KINDS],
-)
+@pytest.mark.parametrize("kind", SOME_SLOW)
 def test_no_image_of_the_proven_box_has_another_class(kind: str) -> None:
     model, x = trained_network(kind, 3)
     certified = CROWN()(model, x, Streams.of(0, range(len(x))))
