@@ -49,7 +49,7 @@ peers: $(READY)
 	  $(CURDIR)/$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > $$site/ours.pth && \
 	  echo "$(CURDIR)" >> $$site/ours.pth && mkdir -p $$site/visdom && touch $$site/visdom/__init__.py
 	.venv-peers/bin/pip install --quiet --no-deps torchattacks adversarial-robustness-toolbox \
-	  adv-lib pyautoattack pytorch-ood six medpy pymia SimpleITK statsmodels patsy
+	  adv-lib pyautoattack pytorch-ood six medpy pymia SimpleITK bound-propagation statsmodels patsy
 	.venv-peers/bin/python -m pytest -q -p no:cacheprovider tests/attacks/peers tests/metrics/peers \
 	  tests/certificates/peers
 

@@ -1,17 +1,20 @@
 """Errors on corrupted PneumoniaMNIST, and the order of kinds against the published one.
 
 Run after `python -m experiments.corruptions.networks`: `python -m experiments.corruptions.measure`;
-it writes `results/kinds.csv` and `results/orders.csv`. Every model is audited on the 624 images of
-the test split, each kind of MedMNIST-C at each severity, beside PGD in L-infinity at four sizes.
+it writes `results/kinds.csv` and `results/orders.csv`. With the name of a model it measures that
+one alone, so that several run at a time; what was measured stays in `runs/corruptions`. Every model
+is audited on the 624 images of the test split, each kind of MedMNIST-C at each severity, beside
+FGSM at four sizes.
 """
 
 from __future__ import annotations
 
 import csv
-import tempfile
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +28,7 @@ from robust.cases import Cases, open_cases
 from robust.corruptions.predictions import CorruptedSample, predict_corrupted
 from robust.corruptions.registry import corruptions_of
 from robust.corruptions.run import run_corruptions
+from robust.corruptions.scoring import relative_error, relative_increase
 from robust.engine.cells import make_attacks
 from robust.engine.run_store import RunStore
 from robust.engine.runner import RunOptions
@@ -37,13 +41,14 @@ from robust.plan.spec import CorruptionsSpec
 from robust.records import CorruptionResult
 
 RESULTS = Path(__file__).parent / "results"
+RUNS = Path("runs/corruptions")
 MODALITY = "chest X-ray"
 DRAWS = 4000
 SPEC = CorruptionsSpec(modality=MODALITY, kinds=("medmnist-c",))
 PLAN = make_plan(
     {
-        "attacks": [{"name": "PGD", "steps": 20}],
-        "audit": {"eps": ["1/255", "2/255", "4/255", "8/255"], "cells": "curve"},
+        "attacks": [{"name": "FGSM"}],
+        "audit": {"eps": ["1/255", "2/255", "4/255", "8/255"]},
     },
     "the experiment",
 )
@@ -95,23 +100,24 @@ def published_cnn() -> Classifier:
 
 
 @contextmanager
-def finished_attacks(model: Adapter, cases: Cases) -> Iterator[Session]:
-    """A run whose attacks are finished, with the AlexNet as the reference."""
-    inputs = RunInputs(model, cases, make_attacks(PLAN.attacks), corruption_reference=alexnet())
-    with tempfile.TemporaryDirectory() as folder:
-        store = RunStore(Path(folder))
-        try:
-            session = start_session(PLAN, inputs, store, RunOptions("cpu"))
-            session.runner.attack(session.cells, PLAN.audit.seed)
-            yield session
-        finally:
-            store.close()
+def finished_attacks(name: str, model: Adapter, cases: Cases) -> Iterator[Session]:
+    """A run whose attacks are finished, in `runs/corruptions/NAME`; it goes on where it was."""
+    inputs = RunInputs(model, cases, make_attacks(PLAN.attacks))
+    folder = RUNS / name
+    folder.mkdir(parents=True, exist_ok=True)
+    store = RunStore(folder)
+    try:
+        session = start_session(PLAN, inputs, store, RunOptions("cpu"))
+        session.runner.attack(session.cells, PLAN.audit.seed)
+        yield session
+    finally:
+        store.close()
 
 
-def measured(model: Adapter) -> Measured:
+def measured(name: str) -> Measured:
     """Every kind and severity on the test split."""
     cases = test_cases()
-    with finished_attacks(model, cases) as session:
+    with finished_attacks(name, MODELS[name](), cases) as session:
         result = run_corruptions(SPEC, PLAN.audit, session)
         assert result is not None
         kinds, severities = corruptions_of(MODALITY, SPEC.kinds), list(SPEC.severities)
@@ -152,40 +158,57 @@ def order(one: Measured, other: Array) -> tuple[float, float, float]:
     return correlation(np.ones(count)), float(low), float(high)
 
 
+REFERENCE = "small-alexnet"
+MODELS: dict[str, Callable[[], Adapter]] = {
+    REFERENCE: alexnet,
+    "published-cnn": published_cnn,
+    "resnet10t": partial(load_trained, RESNET),
+}
+
+
 def main() -> None:
-    """Measure all three models."""
+    """Measure one model, or all and write the tables."""
     torch.set_num_threads(1)
-    models: dict[str, Adapter] = {
-        "small AlexNet": alexnet(),
-        "ResNet-10t": load_trained(RESNET),
-        "published CNN": published_cnn(),
-    }
-    every = {name: measured(model) for name, model in models.items()}
+    if sys.argv[1:]:
+        measured(sys.argv[1])
+        return
+    every = {name: measured(name) for name in MODELS}
+    its = every[REFERENCE].result
     kinds, orders = [], []
-    names = [kind.kind for kind in every["small AlexNet"].result.kinds]
+    names = [kind.kind for kind in its.kinds]
     published = np.array([PUBLISHED[name] for name in names])
-    reference = np.array([kind.error.value for kind in every["small AlexNet"].result.kinds])
+    reference = np.array([kind.error.value for kind in its.kinds])
     for name, one in every.items():
         found = one.result
-        for kind in found.kinds:
+        ratios = []
+        for kind, other in zip(found.kinds, its.kinds, strict=True):
+            both = (
+                relative_error(kind.error, other.error),
+                relative_increase(kind.error, found.clean, other.error, its.clean),
+            )
+            ratios.append(both)
             middle = found.at(kind.kind, 3)
             attacked = "" if middle.attacked is None else f"{middle.attacked.value:.4f}"
-            ratios = ["" if r is None else f"{r:.3f}" for r in (kind.be, kind.rbe)]
             ends = [f"{end:.4f}" for end in kind.error.interval or ()]
             at = (kind.kind, f"{PUBLISHED[kind.kind]:.4f}", f"{kind.error.value:.4f}", *ends)
             size = f"{middle.median_l2.value:.3f}", f"{middle.error.value:.4f}", attacked
-            kinds.append([name, *at, *ratios, *size])
+            kinds.append([name, *at, *map(text, both), *size])
         clean = [f"{v:.4f}" for v in (found.clean.value, *(found.clean.interval or ()))]
         mean = [f"{v:.4f}" for v in (found.mean.value, *(found.mean.interval or ()))]
-        ratios = ["" if r is None else f"{r:.3f}" for r in (found.be, found.rbe)]
-        for what, other in (("published AlexNet", published), ("small AlexNet", reference)):
+        means = [np.mean([r for r in column if r is not None]) for column in zip(*ratios)]
+        for what, errors in (("published", published), (REFERENCE, reference)):
             if what != name:
-                figures = [f"{v:.3f}" for v in order(one, other)]
-                orders.append([name, what, *figures, *clean, *mean, *ratios])
+                figures = [f"{v:.3f}" for v in order(one, errors)]
+                orders.append([name, what, *figures, *clean, *mean, *map(text, means)])
     columns = "model kind published error low high be rbe l2_at_3 error_at_3 attacked_at_3"
     write("kinds", columns, kinds)
     columns = "model against rho low high clean clean_low clean_high mean mean_low mean_high be rbe"
     write("orders", columns, orders)
+
+
+def text(ratio: float | None) -> str:
+    """BE or rBE; empty where there is none."""
+    return "" if ratio is None else f"{ratio:.3f}"
 
 
 def write(name: str, columns: str, rows: list[list[str]]) -> None:

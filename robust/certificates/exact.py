@@ -1,9 +1,9 @@
-"""Exact verification of toy networks by mixed-integer programming: Tjeng et al. 2019."""
+"""Exact verification by mixed-integer programming (Tjeng et al. 2019, 1711.07356) of toys."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,19 @@ from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, milp
 from torch import Tensor
 
 from attacks.streams import Streams
-from robust.certificates.boxes import Box, image_box
+from robust.certificates.bounds.boxes import Box, image_box
+from robust.certificates.bounds.linear_maps import in_rows
+from robust.certificates.bounds.network_graph import (
+    Affine,
+    Maximum,
+    NetworkGraph,
+    Node,
+    Pixels,
+    ReLU,
+)
+from robust.certificates.bounds.network_reading import ReadNetwork, check_network, read_cases
 from robust.certificates.contract import Certified
 from robust.certificates.linear_relaxation import linear_boxes
-from robust.certificates.network_graph import Affine, Maximum, NetworkGraph, Node, Pixels, ReLU
-from robust.certificates.network_reading import ReadNetwork, read_cases
 from robust.errors import InputError
 from robust.models.adapter import Adapter
 
@@ -34,38 +42,22 @@ class ExactBounds:
     sign. The radius falls short of the exact one by the solver's tolerance, 1e-6.
     """
 
+    norm: ClassVar[str] = "Linf"
+    function: ClassVar[Literal["network", "smoothed"]] = "network"
+    alpha: ClassVar[None] = None
+    cap: ClassVar[None] = None
+    passes: ClassVar[int] = 10_000
+
     most_units: int = 200
     """Largest number of ReLUs and entries of maxima; a larger network is refused."""
 
     def __post_init__(self) -> None:
-        """InputError for a value out of range."""
         if self.most_units < 1:
-            raise InputError(f"most_units must be 1 or more, not {self.most_units}")
+            raise ValueError(f"most_units must be 1 or more, not {self.most_units}")
 
-    @property
-    def norm(self) -> str:
-        """L-inf."""
-        return "Linf"
-
-    @property
-    def function(self) -> Literal["network", "smoothed"]:
-        """The network itself."""
-        return "network"
-
-    @property
-    def alpha(self) -> None:
-        """It holds for certain."""
-        return None
-
-    @property
-    def cap(self) -> None:
-        """There is no limit."""
-        return None
-
-    @property
-    def passes(self) -> int:
-        """A solver's work, about that of so many passes of a toy network."""
-        return 10_000
+    def check(self, model: Adapter) -> None:
+        """InputError for a network that cannot be read."""
+        check_network(model)
 
     @torch.no_grad()
     def __call__(self, model: Adapter, x: Tensor, streams: Streams) -> Certified:
@@ -202,7 +194,7 @@ class _Programme:
         return _Expression(matrix, np.zeros(size))
 
     def _bend(self, z: _Expression, h: Array, binary: Array, box: Box) -> None:
-        """H = max(0, z), with a binary that says whether z is positive."""
+        """Require h = max(0, z), with a binary that says whether z is positive."""
         low, high = (
             np.minimum(box.low.flatten().numpy(), 0),
             box.high.flatten().clamp_min(0).numpy(),
@@ -214,7 +206,7 @@ class _Programme:
         ]
 
     def _choose(self, z: _Expression, h: Array, binaries: int, node: Maximum, box: Box) -> None:
-        """H = max z over each window, with a binary for each entry, of which one is chosen."""
+        """Require h = max z over each window; one entry of each is chosen by its binary."""
         low = box.low.flatten().numpy()
         high = node.forward(box.high).flatten().numpy()
         windows = node.windows.numpy()
@@ -242,5 +234,5 @@ def _affine(graph: NetworkGraph, node: Affine, known: list[_Expression]) -> _Exp
         shape = graph.nodes[parent].shape
         columns.append(torch.from_numpy(known[parent].matrix.T.copy()).view(-1, *shape))
         shifts.append(torch.from_numpy(known[parent].shift).view(1, *shape))
-    matrix, shift = node.linear(*columns).flatten(1).T, node.forward(*shifts).flatten()
+    matrix, shift = in_rows(node.linear(*columns)).T, node.forward(*shifts).flatten()
     return _Expression(matrix.numpy(), shift.numpy())

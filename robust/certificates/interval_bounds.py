@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from attacks.streams import Streams
-from robust.certificates.back_substitution import carry_back
-from robust.certificates.boxes import image_box, interval_boxes
+from robust.certificates.bounds.back_substitution import carry_back
+from robust.certificates.bounds.boxes import image_box, interval_boxes
+from robust.certificates.bounds.largest_eps import largest_eps
+from robust.certificates.bounds.network_reading import ReadNetwork, check_network, read_cases
 from robust.certificates.contract import Certified
-from robust.certificates.largest_eps import largest_eps
-from robust.certificates.network_reading import ReadNetwork, read_cases
-from robust.errors import InputError
 from robust.models.adapter import Adapter
 
 MOST_CASES_BYTES = 1 << 26
@@ -29,37 +28,21 @@ class IntervalBounds:
     bounded on differences of logits. The proof holds for the network as it runs, rounding included.
     """
 
+    norm: ClassVar[str] = "Linf"
+    function: ClassVar[Literal["network", "smoothed"]] = "network"
+    alpha: ClassVar[None] = None
+    cap: ClassVar[None] = None
+    passes: ClassVar[int] = 100
+
     tolerance: float = 0.01
     """The search for the radius ends where it is known to this share of itself."""
 
     def __post_init__(self) -> None:
-        """InputError for a value out of range."""
         require_tolerance(self.tolerance)
 
-    @property
-    def norm(self) -> str:
-        """L-inf."""
-        return "Linf"
-
-    @property
-    def function(self) -> Literal["network", "smoothed"]:
-        """The network itself."""
-        return "network"
-
-    @property
-    def alpha(self) -> None:
-        """It holds for certain."""
-        return None
-
-    @property
-    def cap(self) -> None:
-        """There is no limit."""
-        return None
-
-    @property
-    def passes(self) -> int:
-        """About thirty sizes, with a pass for each of both ends and for rounding."""
-        return 100
+    def check(self, model: Adapter) -> None:
+        """InputError for a network that cannot be read."""
+        check_network(model)
 
     @torch.no_grad()
     def __call__(self, model: Adapter, x: Tensor, streams: Streams) -> Certified:
@@ -94,6 +77,6 @@ def _prove(cases: ReadNetwork, eps: Tensor) -> Tensor:
 
 
 def require_tolerance(tolerance: float) -> None:
-    """InputError for a tolerance of no use."""
+    """ValueError for a tolerance of no use."""
     if not 1e-6 <= tolerance <= 0.5:
-        raise InputError(f"tolerance must be between 1e-6 and 0.5, not {tolerance}")
+        raise ValueError(f"tolerance must be between 1e-6 and 0.5, not {tolerance}")

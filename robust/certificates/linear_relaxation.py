@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from attacks.streams import Streams
-from robust.certificates.back_substitution import LinearLower, Rows, carry_back, rows_at_once
-from robust.certificates.boxes import Box, image_box, interval_boxes, next_box, rounding_slack
+from robust.certificates.bounds.back_substitution import LinearLower, Rows, carry_back, rows_at_once
+from robust.certificates.bounds.boxes import (
+    Box,
+    image_box,
+    interval_boxes,
+    next_box,
+    rounding_slack,
+)
+from robust.certificates.bounds.largest_eps import largest_eps
+from robust.certificates.bounds.linear_maps import in_rows
+from robust.certificates.bounds.network_graph import Affine, NetworkGraph, Pixels, ReLU
+from robust.certificates.bounds.network_reading import ReadNetwork, check_network, read_cases
+from robust.certificates.bounds.sparse_substitution import is_sparse, least_of_units, lines_before
 from robust.certificates.contract import Certified
 from robust.certificates.interval_bounds import interval_radius, require_tolerance
-from robust.certificates.largest_eps import largest_eps
-from robust.certificates.network_graph import Affine, NetworkGraph, Pixels, ReLU
-from robust.certificates.network_reading import ReadNetwork, read_cases
-from robust.errors import InputError
 from robust.models.adapter import Adapter
 
 INTERMEDIATE = ("crown", "interval")
 BISECTIONS = 60
+SPARSE_ROWS = 4096
+"""Rows that are carried back at a time where they are sparse."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,11 @@ class CROWN:
     runs, rounding included.
     """
 
+    norm: ClassVar[str] = "Linf"
+    function: ClassVar[Literal["network", "smoothed"]] = "network"
+    alpha: ClassVar[None] = None
+    cap: ClassVar[None] = None
+
     intermediate: str = "crown"
     """How hidden units are bounded: `crown`, by linear functions too, or `interval`, which costs
     far less and proves less."""
@@ -40,35 +54,18 @@ class CROWN:
     """The search for the radius ends where it is known to this share of itself."""
 
     def __post_init__(self) -> None:
-        """InputError for values out of range."""
         require_tolerance(self.tolerance)
         if self.intermediate not in INTERMEDIATE:
-            raise InputError(f"intermediate must be crown or interval, not {self.intermediate!r}")
-
-    @property
-    def norm(self) -> str:
-        """L-inf."""
-        return "Linf"
-
-    @property
-    def function(self) -> Literal["network", "smoothed"]:
-        """The network itself."""
-        return "network"
-
-    @property
-    def alpha(self) -> None:
-        """It holds for certain."""
-        return None
-
-    @property
-    def cap(self) -> None:
-        """There is no limit."""
-        return None
+            raise ValueError(f"intermediate must be crown or interval, not {self.intermediate!r}")
 
     @property
     def passes(self) -> int:
         """About ten sizes, with two passes for each hidden unit that may change its sign."""
-        return 300 if self.intermediate == "interval" else 20_000
+        return 300 if self.intermediate == "interval" else 5000
+
+    def check(self, model: Adapter) -> None:
+        """InputError for a network that cannot be read."""
+        check_network(model)
 
     @torch.no_grad()
     def __call__(self, model: Adapter, x: Tensor, streams: Streams) -> Certified:
@@ -163,21 +160,34 @@ def _wanted(graph: NetworkGraph) -> dict[int, bool]:
 def _tightened(graph: NetworkGraph, boxes: list[Box], place: int, needed: Tensor) -> Box:
     """The box of a node, narrowed for the units needed, `(n, *shape)` bool."""
     box = boxes[place]
-    low, high = box.low.flatten(1).clone(), box.high.flatten(1).clone()
-    error = rounding_slack(graph, box.error).flatten(1)
-    image = boxes[0]
-    for at in _chunks(needed.flatten(1), rows_at_once(graph)):
-        case, unit = at
-        chosen = low.new_zeros(len(case), low.shape[1])
-        chosen[torch.arange(len(case)), unit] = 1.0
-        ends = []
-        for sign in (1.0, -1.0):
-            rows = Rows(sign * chosen.view(len(case), *box.low.shape[1:]), case)
-            below = carry_back(graph, boxes, place, rows)
-            ends.append(below.least(image.low[case], image.high[case]) - error[at])
-        low[at] = torch.maximum(low[at], ends[0])
-        high[at] = torch.minimum(high[at], -ends[1])
+    low, high = in_rows(box.low).clone(), in_rows(box.high).clone()
+    error = in_rows(rounding_slack(graph, box.error))
+    node = graph.nodes[place]
+    assert isinstance(node, Affine)
+    sparse = is_sparse(node)
+    lines = lines_before(graph, boxes) if sparse else {}
+    for at in _chunks(in_rows(needed), SPARSE_ROWS if sparse else rows_at_once(graph)):
+        lower, minus_upper = (
+            least_of_units(graph, boxes[0], lines, place, at, sign)
+            if sparse
+            else _least_of_units(graph, boxes, place, at, sign)
+            for sign in (1.0, -1.0)
+        )
+        low[at] = torch.maximum(low[at], lower - error[at])
+        high[at] = torch.minimum(high[at], error[at] - minus_upper)
     return replace(box, low=low.view_as(box.low), high=high.view_as(box.high))
+
+
+def _least_of_units(
+    graph: NetworkGraph, boxes: list[Box], place: int, at: tuple[Tensor, Tensor], sign: float
+) -> Tensor:
+    """As `least_of_units`, with dense rows."""
+    case, unit = at
+    shape = graph.nodes[place].shape
+    chosen = torch.zeros(len(case), torch.Size(shape).numel(), dtype=torch.float64)
+    chosen[torch.arange(len(case)), unit] = sign
+    below = carry_back(graph, boxes, place, Rows(chosen.view(-1, *shape), case))
+    return below.least(boxes[0].low[case], boxes[0].high[case])
 
 
 def _chunks(needed: Tensor, at_once: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -9,13 +9,17 @@ from typing import Any
 import pydantic
 
 from robust.certificates.contract import Certificate
+from robust.certificates.exact import ExactBounds
+from robust.certificates.interval_bounds import IntervalBounds
+from robust.certificates.linear_relaxation import CROWN
 from robust.certificates.smoothing.denoised_smoothing import DenoisedSmoothing
 from robust.certificates.smoothing.randomized_smoothing import RandomizedSmoothing
 from robust.errors import InputError, did_you_mean
 from robust.plan.spec import CertificateSpec, label_of
 
 CERTIFICATES: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (RandomizedSmoothing, DenoisedSmoothing)
+    kind.__name__: kind
+    for kind in (RandomizedSmoothing, DenoisedSmoothing, IntervalBounds, CROWN, ExactBounds)
 }
 """Every certificate by name. A line here adds one."""
 

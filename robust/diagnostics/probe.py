@@ -121,7 +121,9 @@ class _Probe:
         batch = self._load(left.rows)
         model = Recorder(session.classifier, batch.y)
         found = reattack(model, batch, left, session.cells, session.task, self.audit.seed)
-        if not session.task.class_count:  # a line crosses borders of pixels all the time
+        limited = session.task.record.touch != "image"  # and a line would lead out of the region
+        # Of outlines a line crosses borders of pixels all the time.
+        if limited or not session.task.class_count:
             return found, None, model.forward + model.backward
         self._show(4, "lines through robust cases")
         rows = self._drawn(left.rows, MAX_SEARCHED)

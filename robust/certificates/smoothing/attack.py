@@ -24,8 +24,7 @@ FALSE_SUCCESS = 1e-6
 """Probability, at most, that an image counts as misread and is not: far below any alpha, so that
 crossings are not the fault of this test."""
 ATTACK_TEXT = (
-    f"PGD on the mean softmax over {DRAWS} draws of noise (SmoothAdv), {ATTACK.steps} steps, each "
-    f"image confirmed by the smoothed classifier on fresh draws"
+    f"SmoothAdv: PGD on the mean softmax over {DRAWS} draws of noise, {ATTACK.steps} steps"
 )
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robust.certificates.boxes import Box
-from robust.certificates.network_graph import Affine, Maximum, NetworkGraph, Pixels, ReLU
+from robust.certificates.bounds.boxes import Box
+from robust.certificates.bounds.linear_maps import in_rows
+from robust.certificates.bounds.network_graph import Affine, Maximum, NetworkGraph, Pixels, ReLU
 
 MOST_BYTES = 1 << 25
 """Of the coefficients of the largest layer that are at work at a time: more is slower, as it leaves
@@ -50,7 +51,7 @@ def rows_at_once(graph: NetworkGraph) -> int:
 def least(coefficients: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """The least of `coefficients . z` for low <= z <= high: `(rows,)`."""
     positive = coefficients.clamp_min(0)
-    return (positive * low).addcmul_(coefficients - positive, high).flatten(1).sum(1)
+    return in_rows((positive * low).addcmul_(coefficients - positive, high)).sum(1)
 
 
 def carry_back(
@@ -70,7 +71,7 @@ def carry_back(
         if isinstance(node, Pixels):
             return LinearLower(coefficients, constant)
         if isinstance(node, Affine):
-            constant = constant + (coefficients * node.shift).flatten(1).sum(1)
+            constant = constant + in_rows(coefficients * node.shift).sum(1)
             for parent, one in zip(node.parents, node.maps, strict=True):
                 _add(pending, parent, one.transposed(coefficients))
         elif not relax:
@@ -79,10 +80,7 @@ def carry_back(
             constant = constant + least(coefficients, low, high)
         else:
             parent = node.parents[0]
-            if isinstance(node, ReLU):
-                part, added = _relu(boxes[parent], coefficients, rows.case)
-            else:
-                part, added = _maximum(node, boxes[parent], coefficients, rows.case)
+            part, added = _through(node, boxes[parent], Rows(coefficients, rows.case))
             constant = constant + added
             _add(pending, parent, part)
     shape = graph.nodes[0].shape
@@ -93,43 +91,72 @@ def _add(pending: dict[int, Tensor], place: int, coefficients: Tensor) -> None:
     pending[place] = pending[place] + coefficients if place in pending else coefficients
 
 
-def _relu(box: Box, coefficients: Tensor, case: Tensor) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class Relaxation:
+    """Two lines about each unit: it is above `below * x` and below `chord * y + lift`.
+
+    x and y are entries of its parent, whose places `beneath` and `above` name; tensors of a unit
+    each, `(n, units)`.
+    """
+
+    below: Tensor
+    chord: Tensor
+    lift: Tensor
+    beneath: Tensor
+    above: Tensor
+
+
+def relaxed(node: ReLU | Maximum, box: Box) -> Relaxation:
+    """The lines of all units of a node, from the box of its parent."""
+    return _relu(box) if isinstance(node, ReLU) else _maximum(node, box)
+
+
+def _relu(box: Box) -> Relaxation:
     """The chord above; below, x or 0, whichever leaves the smaller triangle."""
-    low, high = box.low, box.high
+    low, high = in_rows(box.low), in_rows(box.high)
     crosses = (low < 0) & (high > 0)
     chord = torch.where(crosses, high / (high - low), (low >= 0).double())
     lift = torch.where(crosses, -low * chord, 0.0)
     below = torch.where(crosses, (high >= -low).double(), chord)
-    positive = coefficients.clamp_min(0)
-    negative = coefficients - positive
-    part = (positive * _rows(below, case)).addcmul_(negative, _rows(chord, case))
-    return part, _dot(negative, lift, case)
+    same = torch.arange(low.shape[1]).expand_as(low)
+    return Relaxation(below, chord, lift, same, same)
 
 
-def _maximum(node: Maximum, box: Box, coefficients: Tensor, case: Tensor) -> tuple[Tensor, Tensor]:
+def _maximum(node: Maximum, box: Box) -> Relaxation:
     """Below, the entry with the largest centre; above, the chord over the one with the largest end.
 
-    With x that entry, and c the largest end of the others, max(x, c) is a ReLU of x - c: its chord
-    is above the maximum, and where c is at most the lower end of x the maximum is x itself.
+    With y that entry, and c the largest end of the others, max(y, c) is a ReLU of y - c: its chord
+    is above the maximum, and where c is at most the lower end of y the maximum is y itself.
     """
     low, high = node.entries(box.low), node.entries(box.high)
     centres = torch.where(low.isfinite(), low + high, -torch.inf)
-    beneath = node.windows.expand(len(low), -1, -1).gather(2, centres.argmax(2)[..., None])[..., 0]
+    windows = node.windows.expand(len(low), -1, -1)
+    beneath = windows.gather(2, centres.argmax(2)[..., None])[..., 0]
     top = high.argmax(2)[..., None]
-    above = node.windows.expand(len(low), -1, -1).gather(2, top)[..., 0]
     end, start = high.gather(2, top)[..., 0], low.gather(2, top)[..., 0]
     others = high.scatter(2, top, -torch.inf).amax(2)
     crosses = others > start
-    slope = torch.where(crosses, (end - others) / (end - start).clamp_min(1e-300), 1.0)
-    # The chord goes through (start, others) and (end, end).
-    lift = torch.where(crosses, others - slope * start, 0.0)
-    flat = coefficients.flatten(1)
+    chord = torch.where(crosses, (end - others) / (end - start).clamp_min(1e-300), 1.0)
+    # It goes through (start, others) and (end, end).
+    lift = torch.where(crosses, others - chord * start, 0.0)
+    return Relaxation(torch.ones_like(lift), chord, lift, beneath, windows.gather(2, top)[..., 0])
+
+
+def _through(node: ReLU | Maximum, box: Box, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Functions of a node as functions of its parent, and what is added to their constants."""
+    lines = relaxed(node, box)
+    flat, case = in_rows(rows.coefficients), rows.case
     positive = flat.clamp_min(0)
     negative = flat - positive
-    part = flat.new_zeros(len(flat), torch.Size(box.low.shape[1:]).numel())
-    part.scatter_add_(1, _rows(above, case).expand_as(flat), negative * _rows(slope, case))
-    part.scatter_add_(1, _rows(beneath, case).expand_as(flat), positive)
-    return part.view(len(flat), *box.low.shape[1:]), _dot(negative, lift, case)
+    constant = _dot(negative, lines.lift, case)
+    positive *= _rows(lines.below, case)
+    negative *= _rows(lines.chord, case)
+    if isinstance(node, ReLU):
+        return positive.add_(negative).view_as(rows.coefficients), constant
+    part = flat.new_zeros(len(flat), box.low[0].numel())
+    part.scatter_add_(1, _rows(lines.above, case).expand_as(flat), negative)
+    part.scatter_add_(1, _rows(lines.beneath, case).expand_as(flat), positive)
+    return part.view(len(flat), *box.low.shape[1:]), constant
 
 
 def _rows(of_cases: Tensor, case: Tensor) -> Tensor:
@@ -139,5 +166,5 @@ def _rows(of_cases: Tensor, case: Tensor) -> Tensor:
 
 def _dot(coefficients: Tensor, of_cases: Tensor, case: Tensor) -> Tensor:
     """Each row times the values of its case, summed up: `(rows,)`."""
-    values, flat = _rows(of_cases, case).flatten(1), coefficients.flatten(1)
+    values, flat = in_rows(_rows(of_cases, case)), in_rows(coefficients)
     return flat @ values[0] if len(values) == 1 else (flat * values).sum(1)

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robust.certificates.network_graph import Affine, Maximum, NetworkGraph, Node, Pixels, ReLU
+from robust.certificates.bounds.network_graph import (
+    Affine,
+    Maximum,
+    NetworkGraph,
+    Node,
+    Pixels,
+    ReLU,
+)
 
 DOUBLE = 2.0**-53
 """Unit roundoff of float64, in which bounds are computed."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
-from robust.certificates.linear_maps import LinearMap
+from robust.certificates.bounds.linear_maps import LinearMap, in_rows, sparse_matrix
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Affine:
     shape: tuple[int, ...]
     parents: tuple[int, ...]
     maps: tuple[LinearMap, ...]
+    inputs: tuple[tuple[int, ...], ...]
+    """Shapes of the parents."""
     shift: Tensor
     """`(1, *shape)`, or what is broadcast to it."""
     shift_size: Tensor
@@ -34,6 +38,12 @@ class Affine:
     def terms(self) -> int:
         """Roundings in a row."""
         return max(m.terms for m in self.maps) + len(self.maps)
+
+    @cached_property
+    def matrices(self) -> tuple[csr_array, ...]:
+        """Of each map, `(outputs, inputs)`; made when they are first asked for."""
+        pairs = zip(self.maps, self.inputs, strict=True)
+        return tuple(sparse_matrix(one.forward, shape) for one, shape in pairs)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """The node's value."""
@@ -71,7 +81,7 @@ class Maximum:
 
     def entries(self, x: Tensor) -> Tensor:
         """The entries of each window, `(n, outputs, k)`; minus infinity for padding."""
-        flat = x.flatten(1)
+        flat = in_rows(x)
         padded = torch.cat([flat, flat.new_full((len(flat), 1), -torch.inf)], 1)
         return padded[:, self.windows]
 

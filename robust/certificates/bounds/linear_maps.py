@@ -8,10 +8,16 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from scipy.sparse import csr_array, vstack
 from torch import Tensor
 from torch.nn.grad import conv2d_input
 
 Function = Callable[[Tensor], Tensor]
+
+
+def in_rows(x: Tensor) -> Tensor:
+    """Each case `(n, *shape)` as a row, one of a single number, too."""
+    return x.reshape(len(x), -1)
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,17 @@ def resized(
         lambda y: rows.T @ y @ columns,
         shape[-2] + shape[-1] + 4,
     )
+
+
+def sparse_matrix(forward: Function, shape: tuple[int, ...], at_once: int = 64) -> csr_array:
+    """The matrix of a linear function of inputs of that shape, `(outputs, inputs)`."""
+    size = torch.Size(shape).numel()
+    columns = []
+    for start in range(0, size, at_once):
+        unit = torch.zeros(min(at_once, size - start), size, dtype=torch.float64)
+        unit[torch.arange(len(unit)), start + torch.arange(len(unit))] = 1.0
+        columns.append(csr_array(in_rows(forward(unit.view(-1, *shape))).numpy()))
+    return csr_array(vstack(columns).T)
 
 
 def transposed_of(function: Function, shape: tuple[int, ...]) -> Function:

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-from robust.certificates.back_substitution import Rows
-from robust.certificates.boxes import image_box, interval_boxes, rounding_slack
-from robust.certificates.linear_maps import (
+from robust.certificates.bounds.back_substitution import Rows
+from robust.certificates.bounds.boxes import image_box, interval_boxes, rounding_slack
+from robust.certificates.bounds.linear_maps import (
     LinearMap,
     convolution,
     identity,
@@ -30,7 +30,7 @@ from robust.certificates.linear_maps import (
     scaled,
     unsigned,
 )
-from robust.certificates.network_graph import (
+from robust.certificates.bounds.network_graph import (
     Affine,
     Maximum,
     NetworkGraph,
@@ -43,6 +43,8 @@ from robust.models.adapter import Adapter
 
 BATCH = 2
 """Of the images that a network is exported with; torch takes a batch of one for a constant."""
+SIDES = (28, 32, 64, 128, 224)
+"""Tried where it is not known which images a network takes."""
 READABLE = (
     "Linear, Conv2d, BatchNorm, ReLU, LeakyReLU, ReLU6, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, "
     "Flatten, Dropout, Identity, sums, concatenation and reshaping"
@@ -121,6 +123,29 @@ def read_cases(model: Adapter, x: Tensor) -> ReadNetwork:
     return ReadNetwork(graph, x, logits.argmax(1))
 
 
+def check_network(model: Adapter) -> None:
+    """InputError for a classifier that cannot be read, as far as it shows before any image.
+
+    Where its input size is not known, usual ones are tried.
+    """
+    if model.spatial_dims == 3:
+        read_network(model, (1, 1, 1, 1))  # raises
+    if model.head == "auto":
+        return
+    known = model.size if model.size is not None and len(model.size) == 2 else None
+    for side in (known,) if known else ((side, side) for side in SIDES):
+        for channels in (model.channels,) if model.channels else (1, 3):
+            try:
+                read_network(model, (channels, *side))
+                return
+            except _NotExportedError:
+                continue  # perhaps another size; else the first image will show it
+
+
+class _NotExportedError(InputError):
+    """Torch's export fails: for reasons of the network, or of the size of the image."""
+
+
 def _exported(model: Adapter, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
     """The operations of an adapter, none of which works in place."""
     log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
@@ -139,7 +164,7 @@ def _exported(model: Adapter, shape: tuple[int, ...]) -> torch.export.ExportedPr
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  (foreign code, and torch's export of it)
-        raise InputError(
+        raise _NotExportedError(
             f"bounds cannot be computed for this network: torch does not export it "
             f"({first_line(error)})"
         ) from None
@@ -234,7 +259,8 @@ class _Reading:
             if not same or not torch.allclose(whole[1:], last):
                 raise _UnreadableError("it mixes the images of a batch")
         parents, maps = zip(*terms, strict=True)
-        return self.append(Affine(shape, parents, maps, shift, size))
+        inputs = tuple(self.nodes[parent].shape for parent in parents)
+        return self.append(Affine(shape, parents, maps, inputs, shift, size))
 
     def relu(self, value: _Value) -> _Value:
         """max(0, value)."""
@@ -301,6 +327,11 @@ def _add(reading: _Reading, call: _Call) -> _Value:
 
 def _negated(reading: _Reading, call: _Call) -> _Value:
     return reading.affine([(call.value.index, identity(-1.0))], call.shape)
+
+
+def _subtracted_from(reading: _Reading, call: _Call) -> _Value:
+    number, factor = call.constant(call.arguments[1]), -float(call.get(2, 1))
+    return reading.affine([(call.value.index, identity(factor))], call.shape, number)
 
 
 def _multiplied(reading: _Reading, call: _Call) -> _Value:
@@ -538,6 +569,7 @@ _moves = _unsigned(_nothing, elementwise=True)
 RULES: dict[Any, Rule] = {
     operator.getitem: _chosen,
     **dict.fromkeys((aten.add.Tensor, aten.sub.Tensor), _add),
+    aten.rsub.Scalar: _subtracted_from,
     aten.neg.default: _negated,
     **dict.fromkeys((aten.mul.Tensor, aten.div.Tensor), _multiplied),
     **dict.fromkeys(

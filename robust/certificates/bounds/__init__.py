@@ -1,0 +1,1 @@
+"""Networks as graphs, and linear and interval bounds of all their units."""
