@@ -21,6 +21,7 @@ from attacks.adaptive.joint_pgd import JointPGD as JointPGD
 from attacks.adaptive.orthogonal_pgd import OrthogonalPGD as OrthogonalPGD
 from attacks.adaptive.selective_pgd import SelectivePGD as SelectivePGD
 from attacks.apgd import APGD as APGD
+from attacks.apgd_l1 import APGDL1 as APGDL1
 from attacks.bim import BIM as BIM
 from attacks.contract import Attack as Attack
 from attacks.contract import AttackFunction as AttackFunction
@@ -40,8 +41,10 @@ from attacks.margin_pgd import MarginPGD as MarginPGD
 from attacks.minimum_norm.carlini_wagner_l2 import CarliniWagnerL2 as CarliniWagnerL2
 from attacks.minimum_norm.fab import FAB as FAB
 from attacks.minimum_norm.fmn import FMN as FMN
+from attacks.minimum_norm.sigma_zero import SigmaZero as SigmaZero
 from attacks.noise import Noise as Noise
 from attacks.pgd import PGD as PGD
+from attacks.pma import PMA as PMA
 from attacks.segmentation.alma_prox import ALMAProx as ALMAProx
 from attacks.segmentation.cheapest_pixels import CheapestPixels as CheapestPixels
 from attacks.segmentation.cospgd import CosPGD as CosPGD

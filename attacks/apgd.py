@@ -58,8 +58,8 @@ class APGD:
     restarts: int = 1
     """Runs; the best image of all is kept."""
     loss: str = "cross_entropy"
-    """`cross_entropy`, `margin` or `dlr`; on dense logits `cross_entropy`, `margin`, `dice` and
-    others, as in PGD."""
+    """`cross_entropy`, `margin`, `dlr` or `probability_margin`; on dense logits `cross_entropy`,
+    `margin`, `dice` and others, as in PGD."""
     targets: int = 0
     """Targeted runs, towards the likeliest wrong labels; 0: untargeted runs. They need logits
     `(n, k)`."""
@@ -102,6 +102,7 @@ class APGD:
             steps=self.steps,
             early_stopping=replace(self, stop=True),
             equals_on_two_classes=replace(self, loss="margin") if on_classes else None,
+            keeps_still=True,
             dense=self.loss in DENSE_LOSSES and not self.targets,
             dense_only=not on_classes,
         )

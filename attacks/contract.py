@@ -50,6 +50,8 @@ class AttackTraits:
     equals_on_two_classes: Attack | None = None
     """Another attack that does the same to every model with two classes and logits `(n, k)`. Not
     with dense ones: the gradients of a pixel are parallel, their sums over the pixels are not."""
+    keeps_still: bool = False
+    """It moves no pixel on which gradient and random draws are zero."""
     averaging: Callable[[int], Attack] | None = None
     """The same attack with means of so many passes of a network with random outputs; None: it does
     not average by itself."""

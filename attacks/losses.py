@@ -108,6 +108,11 @@ def dlr(logits: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
     return value / spread.clamp_min(torch.finfo(logits.dtype).tiny ** 0.5)
 
 
+def probability_margin(logits: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
+    """The margin of the probabilities, in [-1, 1], Xie et al. 2024 (arXiv 2411.15210): `(n,)`."""
+    return margin(logits.softmax(1), y, target)
+
+
 def saturated(logits: Tensor, y: Tensor) -> Tensor:
     """Where the gradient of cross-entropy is lost, since the model is too sure: `(n,)` bool.
 
@@ -130,6 +135,7 @@ CLASS_LOSSES: Mapping[str, LossFunction] = {
     "cross_entropy": cross_entropy,
     "margin": margin,
     "dlr": dlr,
+    "probability_margin": probability_margin,
 }
 """Losses of logits `(n, k)`, by name."""
 DENSE_LOSSES: Mapping[str, LossFunction] = {

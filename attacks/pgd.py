@@ -54,9 +54,9 @@ class PGD:
     start: str = "random"
     """`random`, or `image`: then the first run begins at the image, any further at random."""
     loss: str = "cross_entropy"
-    """`cross_entropy`, `margin` or `dlr`; on dense logits `cross_entropy`, `margin` (the mean over
-    the pixels), `dice`, `cross_entropy_dice` (their sum), or one of SEA: `jensen_shannon`,
-    `masked_cross_entropy`, `masked_spherical`."""
+    """`cross_entropy`, `margin`, `dlr` or `probability_margin`; on dense logits `cross_entropy`,
+    `margin` (the mean over the pixels), `dice`, `cross_entropy_dice` (their sum), or one of SEA:
+    `jensen_shannon`, `masked_cross_entropy`, `masked_spherical`."""
     keep: str = "best"
     """`best`, or `last`: the last iterate, as the textbook has it."""
     margin_fallback: bool = True
@@ -106,6 +106,7 @@ class PGD:
             travel=self.steps * self.step_size if self.start == "random" else math.inf,
             early_stopping=replace(self, stop=True),
             equals_on_two_classes=replace(self, loss="margin") if parallel else None,
+            keeps_still=True,
             dense=self.loss in DENSE_LOSSES,
             dense_only=self.loss not in CLASS_LOSSES,
         )

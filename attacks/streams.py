@@ -43,7 +43,7 @@ class Streams:
     """
 
     def __init__(self, generators: Sequence[torch.Generator], inside: Tensor | None = None) -> None:
-        """Normal draws in the shape of an image are zero outside `inside (1, *space)`, bool."""
+        """Draws in the shape of an image have no spread outside `inside (1, *space)`, bool."""
         self._generators = list(generators)
         self._inside = inside
 
@@ -76,14 +76,17 @@ class Streams:
 
     def uniform(self, like: Tensor) -> Tensor:
         """Uniform on [0, 1), with the shape, dtype and device of `like`."""
-        return self._draw(torch.rand, like)
+        return self._limited(self._draw(torch.rand, like), 0.5)
 
     def normal(self, like: Tensor) -> Tensor:
         """Standard normal, with the shape, dtype and device of `like`."""
-        draws = self._draw(torch.randn, like)
-        if self._inside is None or like.shape[2:] != self._inside.shape[1:]:
+        return self._limited(self._draw(torch.randn, like), 0.0)
+
+    def _limited(self, draws: Tensor, mean: float) -> Tensor:
+        """The draws, at their mean outside the pixels that an attack may touch."""
+        if self._inside is None or draws.shape[2:] != self._inside.shape[1:]:
             return draws
-        return draws * self._inside
+        return torch.where(self._inside, draws, mean)
 
     def seed(self) -> int:
         """One seed drawn from all streams, for foreign code that draws for the whole batch."""

@@ -31,6 +31,9 @@ from attacks import ATTACKS  # noqa: E402
 from detectors import DETECTORS  # noqa: E402
 from docs.dependencies import dependencies  # noqa: E402
 from robust.certificates.registry import CERTIFICATES  # noqa: E402
+from robust.corruptions.medmnist_c.tables import NOTES as SEVERITY_NOTES  # noqa: E402
+from robust.corruptions.medmnist_c.tables import SEVERITY_TABLES  # noqa: E402
+from robust.corruptions.registry import CORRUPTIONS  # noqa: E402
 from robust.plan.spec import Plan  # noqa: E402
 from robust.records.flags import FLAG_TEXTS  # noqa: E402
 from robust.report.text.classification import RULE  # noqa: E402
@@ -417,6 +420,42 @@ def glossary() -> str:
     return table(("term", "meaning"), [(f"**{term}**", text) for term, text in TERMS.values()])
 
 
+# Corruptions.
+
+
+def corruption_table() -> str:
+    """Every kind in a row."""
+    rows: list[tuple[object, ...]] = []
+    for name, definitions in CORRUPTIONS.items():
+        one = definitions[0]
+        traits = ("yes" if one.random else "no", "yes" if one.differentiable else "no")
+        rows.append((f"`{name}`", one.family, *traits, first_line(type(one)).removesuffix(".")))
+    return table(("name", "family", "random", "gradient", "idea and paper"), rows)
+
+
+def severity_table() -> str:
+    """What MedMNIST-C defines: a row for each kind and all data sets with the same severities."""
+    sets: dict[tuple[str, tuple[Any, ...]], list[str]] = {}
+    notes: dict[tuple[str, tuple[Any, ...]], list[str]] = {}
+    for data_set, kinds in SEVERITY_TABLES.items():
+        for kind, levels in kinds.items():
+            sets.setdefault((kind, levels), []).append(data_set.removesuffix("mnist"))
+            note = SEVERITY_NOTES.get((data_set, kind))
+            notes.setdefault((kind, levels), []).extend([note] if note else [])
+    rows: list[tuple[object, ...]] = []
+    for name in CORRUPTIONS:
+        for (kind, levels), own in sets.items():
+            if kind == name:
+                said = "; ".join(dict.fromkeys(notes[kind, levels]))
+                rows.append((f"`{kind}`", ", ".join(own), *map(_level, levels), said))
+    return table(("name", "data sets", "1", "2", "3", "4", "5", "note"), rows)
+
+
+def _level(parameter: Any) -> str:
+    parts = parameter if isinstance(parameter, tuple) else (parameter,)
+    return ", ".join(f"{part:g}" for part in parts)
+
+
 # What robust is built on.
 
 
@@ -441,6 +480,8 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "counted doubts": counted_doubts,
     "verdict rule": lambda: RULE,
     "glossary": glossary,
+    "corruptions": corruption_table,
+    "MedMNIST severities": severity_table,
     "licences": licences,
 }
 """What stands between `<!-- NAME: generated -->` and `<!-- end -->`, by name."""

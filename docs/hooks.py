@@ -25,6 +25,7 @@ EXPERIMENTS = {
     "ma2021": "Ma et al. 2021, reproduced",
     "coverage": "How often intervals hold the truth",
     "storage": "Effect of saving the image",
+    "corruptions": "Corruptions: parity, speed, errors",
     "doubts": "False alarms and misses of warnings",
     "pneumoniamnist": "A published PneumoniaMNIST classifier",
 }

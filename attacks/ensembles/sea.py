@@ -13,7 +13,7 @@ from attacks._tracking import ActiveCases, BestSoFar
 from attacks.apgd import APGD
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
 from attacks.streams import Streams, call_text
-from attacks.threat import NORMS, ThreatModel
+from attacks.threat import ThreatModel
 
 SEA_LOSSES = ("jensen_shannon", "masked_cross_entropy", "masked_spherical")
 """Of its runs, in turn."""
@@ -32,7 +32,7 @@ class SEA:
     right.
     """
 
-    norms: ClassVar[tuple[str, ...]] = NORMS
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L2-slice")
     minimum_norm: ClassVar[bool] = False
     knowledge: ClassVar[Knowledge] = "gradients"
 

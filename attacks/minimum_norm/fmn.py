@@ -59,7 +59,7 @@ class FMN:
     @property
     def traits(self) -> AttackTraits:
         """Steps alone."""
-        return AttackTraits(steps=self.steps)
+        return AttackTraits(steps=self.steps, keeps_still=True)
 
     def __call__(
         self,

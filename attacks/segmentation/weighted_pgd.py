@@ -24,7 +24,7 @@ from attacks.contract import (
 from attacks.dense import mean_of_counted, pixel_cross_entropy
 from attacks.losses import climb
 from attacks.streams import Streams, call_text
-from attacks.threat import NORMS, ThreatModel
+from attacks.threat import ThreatModel
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class WeightedPixelPGD(ABC):
     included.
     """
 
-    norms: ClassVar[tuple[str, ...]] = NORMS
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2", "L2-slice")
     minimum_norm: ClassVar[bool] = False
     knowledge: ClassVar[Knowledge] = "gradients"
     stream_name: ClassVar[str]

@@ -30,8 +30,8 @@ from robust.training.splits import open_training_splits
 RUNS = Path("runs/augmentation")
 SEVERITIES = (1, 3, 5)
 EPS = 1 / 255
-ATTACKED = 200
-"""Cases that are attacked, drawn from all by class and group."""
+CASES, ATTACKED = 400, 150
+"""Test cases, and those of them that are attacked, drawn by class and group."""
 STEPS = 20
 BATCH = 64
 CPU = torch.device("cpu")
@@ -138,10 +138,10 @@ def measured(modality: str) -> Measured:
 
 
 def test_cases(modality: str) -> Cases:
-    """The test split that the networks were judged on, at their size."""
+    """Of the test split that the networks were judged on, at their size."""
     test = open_training_splits(recipe_of(modality, "plain", 0)).test
     assert test is not None
-    return test
+    return test.select(sorted(sample_rows(test.entries, list(range(len(test))), CASES, 0)))
 
 
 def main() -> None:

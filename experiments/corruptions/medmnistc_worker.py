@@ -1,9 +1,9 @@
 """Answers requests with the package medmnistc; runs in an environment of its own, without robust.
 
 Each line of standard input is a JSON object: `set`, `kind`, `severity` from 1, `images` (path of a
-uint8 array `(n, h, w)` or `(n, h, w, 3)`), `seed`, `repeats`, `out`. The corrupted images are stored
-under `out`; the answer is a JSON object with the seconds of each repeat, from the stored images to
-tensors in [0, 1].
+uint8 array `(n, h, w)` or `(n, h, w, 3)`), `seed`, `repeats`, `out`. The corrupted images are
+stored under `out`; the answer is a JSON object with the seconds of each repeat, from the stored
+images to tensors in [0, 1].
 """
 
 import json
@@ -55,7 +55,8 @@ def answer(request):
         done = []
         for pixels in images:
             done.append(corrupted(corruption, kind, severity, pixels))
-            torch.from_numpy(done[-1]).float().div_(255)
+            layers = np.atleast_3d(done[-1]).transpose(2, 0, 1)
+            torch.from_numpy(np.ascontiguousarray(layers)).float().div_(255)
         seconds.append(time.perf_counter() - start)
     np.save(request["out"], np.stack(done))
     return {"seconds": seconds}

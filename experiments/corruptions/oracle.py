@@ -63,10 +63,8 @@ class MedMNISTC:
         """The images, and the seconds for all of them, the least of the repeats."""
         given, out = Path(self._folder.name, "given.npy"), Path(self._folder.name, "out.npy")
         np.save(given, images)
-        request = {
-            **{"set": data_set, "kind": kind, "severity": severity, "seed": seed},
-            **{"images": str(given), "out": str(out), "repeats": repeats},
-        }
+        request = {"set": data_set, "kind": kind, "severity": severity, "seed": seed}
+        request |= {"images": str(given), "out": str(out), "repeats": repeats}
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()

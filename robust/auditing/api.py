@@ -56,7 +56,7 @@ from robust.files import write_atomically
 from robust.gallery.select import make_gallery
 from robust.models import Adapter
 from robust.models.class_order import matched
-from robust.models.gradient_free import fitting_plan
+from robust.models.gradients.gradient_free import fitting_plan
 from robust.models.preparation import require_adapter
 from robust.plan.load import make_plan
 from robust.plan.machines import WorkerChoice

@@ -18,8 +18,8 @@ from robust.engine.run_store import Observations, Outcome, RunStore
 from robust.engine.session import Session, start_session
 from robust.models import choose_device, full_precision
 from robust.models.acceleration.memory import keep_freed_memory
-from robust.models.backward import backward_errors
-from robust.models.gradient_free import has_gradients
+from robust.models.gradients.backward import backward_errors
+from robust.models.gradients.gradient_free import has_gradients
 from robust.storage.survival import StorageCheck
 from robust.tasks.contract import Batch
 

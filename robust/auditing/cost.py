@@ -25,6 +25,7 @@ from robust.models import Adapter
 from robust.plan.spec import Plan
 from robust.progress import StagedProgress, clock_text
 from robust.report.text.format import counted
+from robust.scenarios.spatial import grid_of
 from robust.scenarios.twin import query_budget, shown_cells
 from robust.storage.survival import is_measured
 
@@ -165,6 +166,7 @@ def _queries(plan: Plan, cells: Sequence[Cell], cases: int, answers: int = 1) ->
     used = min(cases, spec.cases)
     attempts = sum(_passes(cell, plan) for cell in own)
     scenarios = len(spec.queries) * 2 + sum(spec.queries) + max(spec.queries, default=0)
+    scenarios += _spatial_passes(plan)
     if spec.surrogate is not None:
         scenarios += 2
     passes = {
@@ -190,9 +192,15 @@ def _scenario_passes(plan: Plan, cases: int) -> float:
     ):
         # Two halves, and a fit for each of two labels or more.
         total += count * 4 * (2 * attack.steps * attack.batch + 2 * used)
-    total += used * sum(spec.queries)
+    total += used * (sum(spec.queries) + _spatial_passes(plan))
     total += 40 * used if spec.surrogate is not None else 0
     return total
+
+
+def _spatial_passes(plan: Plan) -> int:
+    """For each case, at most: every move of the grid and the control."""
+    spec = plan.scenarios.spatial
+    return 0 if spec is None else grid_of(spec).count + 1
 
 
 def _twin_passes(plan: Plan, cells: Sequence[Cell], cases: int) -> float:

@@ -30,7 +30,7 @@ from robust.errors import InputError
 from robust.models import Adapter
 from robust.models.blackbox.queries import QueryCounter
 from robust.models.class_order import match_classes
-from robust.models.gradient_free import fitting_plan
+from robust.models.gradients.gradient_free import fitting_plan
 from robust.models.preparation import require_classifier
 from robust.plan.machines import WorkerChoice
 from robust.plan.spec import ModelSpec, Plan

@@ -13,7 +13,7 @@ from robust.engine.batch import first_images, read_batches
 from robust.engine.inputs import open_plan
 from robust.errors import InputError
 from robust.models import Classifier, choose_device, full_precision, prepare, random_classifier
-from robust.models.gradient_free import has_gradients
+from robust.models.gradients.gradient_free import has_gradients
 from robust.models.preparation import image_template, require_classifier
 from robust.plan.load import load_plan
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 def through_jpeg(x: Tensor, quality: int) -> Tensor:
     """Images `(n, c, h, w)` in [0, 1] with 1 or 3 channels, saved as 8-bit JPEG and read back."""
-    from torchvision.transforms.v2 import functional as F  # seconds, so only where it is used
+    from torchvision.io import decode_jpeg, encode_jpeg  # seconds, so only where it is used
 
     levels = (x.clamp(0, 1) * 255).round().to(torch.uint8).cpu()
-    return torch.stack([F.jpeg(image, quality) for image in levels]).to(x) / 255
+    return torch.stack([decode_jpeg(encode_jpeg(one, quality)) for one in levels]).to(x) / 255

@@ -44,8 +44,9 @@ def compare(
 ) -> None:
     """Compare two runs on the same cases, with a paired interval for each difference.
 
-    Accuracy, sensitivity and specificity come from outcomes.csv of both runs. Differences are
-    NEW - OLD. Each interval is paired, by group.
+    Accuracy, sensitivity and specificity come from outcomes.csv of both runs, what is proven from
+    certificates.csv, errors on corrupted images from corruptions.csv. Differences are NEW -
+    OLD. Each interval is paired, by group.
     """
     if tolerance is not None and not 0 <= tolerance < 1:
         raise InputError(f"--tolerance {tolerance:g}: write a share of the cases, 0.02 for 2 %")

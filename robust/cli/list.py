@@ -29,9 +29,7 @@ def list_(
     ],
     filter: Annotated[str, typer.Option(help="Shell pattern for the names of models.")] = "*",
 ) -> None:
-    """List attacks, detectors, certificates, corruptions, models, formats of models or data, or
-    layouts of public sets.
-    """
+    """List attacks, detectors, certificates, corruptions, models, formats, data or layouts."""
     if what not in LISTS:
         raise InputError(f"cannot list {what!r}; {did_you_mean(what, LISTS)}")
     make_console().print(LISTS[what](filter))

@@ -14,8 +14,9 @@ def luma(x: Tensor) -> Tensor:
     """Brightness `(n, 1, *space)` of `(n, c, *space)`: three channels weighted, else their mean."""
     if x.shape[1] != len(LUMA):
         return x.mean(1, keepdim=True)
-    red, green, blue = (weight * x[:, i : i + 1] for i, weight in enumerate(LUMA))
-    return red + green + blue
+    red, green, blue = (x[:, i : i + 1] for i in range(len(LUMA)))
+    # In this form three equal channels have their brightness to the bit.
+    return green + LUMA[0] * (red - green) + LUMA[2] * (blue - green)
 
 
 def through_rgb(x: Tensor, operator: Callable[[Tensor], Tensor]) -> Tensor:

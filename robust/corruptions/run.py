@@ -19,8 +19,8 @@ from robust.tasks.contract import Task
 def check_corruptions(spec: CorruptionsSpec | None, task: Task, noun: str) -> None:
     """InputError, before any work, for a modality, a kind or severities that cannot be.
 
-    `noun` is what the data call their images. Every task is served: no kind moves a structure, so
-    that masks still fit.
+    `noun` is what the data call their images. Every task is served: masks still fit,
+    though motion blur and zoom blur of MedMNIST-C move edges by a part of their reach.
     """
     if spec is None:
         return

@@ -25,7 +25,7 @@ from robust.engine.run_memory import PROBE
 from robust.engine.session import Session
 from robust.engine.verified_attack import Recorder
 from robust.models.acceleration.memory import memory_ran_out
-from robust.models.gradient_free import has_gradients
+from robust.models.gradients.gradient_free import has_gradients
 from robust.models.proof import span
 from robust.plan.spec import AuditSpec
 from robust.records.probe import Gradients, LineSearch, Probed, Search
@@ -121,7 +121,9 @@ class _Probe:
         batch = self._load(left.rows)
         model = Recorder(session.classifier, batch.y)
         found = reattack(model, batch, left, session.cells, session.task, self.audit.seed)
-        if not session.task.class_count:  # a line crosses borders of pixels all the time
+        limited = session.task.record.touch != "image"  # and a line would lead out of the region
+        # Of outlines a line crosses borders of pixels all the time.
+        if limited or not session.task.class_count:
             return found, None, model.forward + model.backward
         self._show(4, "lines through robust cases")
         rows = self._drawn(left.rows, MAX_SEARCHED)

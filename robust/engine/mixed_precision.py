@@ -126,7 +126,13 @@ class MixedPrecisionAttacker:
         attack = cell.attack if cell.exact else early_stopping(cell.attack)
         # The form that stops early draws what the attack itself draws.
         setup = AttackSetup(
-            attack, cell.attack.stream_key, cell.threat, task, seed, stop=not cell.exact
+            attack,
+            cell.attack.stream_key,
+            cell.threat,
+            task,
+            seed,
+            stop=not cell.exact,
+            keeps_still=cell.attack.traits.keeps_still,
         )
         # Pixels lie at every distance from the boundary, some nearer than low precision can tell.
         too_fine = attack.minimum_norm and not task.class_count

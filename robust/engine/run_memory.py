@@ -133,6 +133,16 @@ class QueryResult:
 
 
 @dataclass(frozen=True)
+class SpatialResult:
+    """Rotations and shifts of some cases of the held-out split."""
+
+    fooled: list[bool]
+    """Which cases some move of the grid fools."""
+    control: list[bool]
+    """Which cases a random one fools."""
+
+
+@dataclass(frozen=True)
 class TwinPredictions:
     """What the deployed version reads in the clean images of one chunk."""
 
@@ -309,6 +319,8 @@ SCENARIO = Memo("scenario", ScenarioResult)
 SCENARIOS = Memo("scenarios", FinishedScenarios)
 """Every scenario, in the order of the report; there once all are finished."""
 QUERIES = Memo("queries", QueryResult)
+"""By number of the batch of cases."""
+SPATIAL = Memo("spatial", SpatialResult)
 """By number of the batch of cases."""
 WORKERS = Memo("workers", Workers)
 """Who attacked the cases, without what they computed again."""

@@ -39,11 +39,11 @@ from robust.engine.runner import DEFAULT_OPTIONS, Runner, RunOptions
 from robust.errors import InputError
 from robust.models import Adapter, choose_device, prepare
 from robust.models.environment import find_environment
-from robust.models.gradient_free import require_fitting_attacks
+from robust.models.gradients.gradient_free import require_fitting_attacks
+from robust.models.gradients.straight_through import require_met
 from robust.models.preparation import image_template
 from robust.models.proof import CASES as PROOF_CASES
 from robust.models.proof import needs_proof, prove
-from robust.models.straight_through import require_met
 from robust.models.weights import weights_hash
 from robust.plan.spec import Plan
 from robust.progress import Progress

@@ -39,6 +39,8 @@ class AttackSetup:
     seed: int
     stop: bool = False
     """End on each case at its first success."""
+    keeps_still: bool = False
+    """As in the traits of the attack."""
     random: bool = False
     """Whether the model's outputs are random: its draws then begin anew with each batch, so that a
     run that goes on repeats them."""
@@ -103,7 +105,8 @@ def _run(model: Model, setup: AttackSetup, batch: Batch) -> tuple[Tensor, list[s
     streams = Streams.of(setup.seed, ids, setup.stream_key, threat.stream_key)
     try:
         target = setup.task.targets(batch)
-        attack = confined(setup.attack, setup.task.region(batch))
+        region = setup.task.region(batch)
+        attack = confined(setup.attack, region, together=setup.keeps_still)
         if setup.stop:
             attack = setup.task.until_success(attack, batch)
         seed = stream_seed(setup.seed, ids, setup.stream_key, threat.stream_key)

@@ -50,8 +50,8 @@ from robust.metrics.operating_point import (
     known_false_alarms,
 )
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
-from robust.models.backward import backward_errors
-from robust.models.gradient_free import require_fitting_attacks, require_network
+from robust.models.gradients.backward import backward_errors
+from robust.models.gradients.gradient_free import require_fitting_attacks, require_network
 from robust.models.preparation import image_template, require_classifier
 from robust.plan.parameters import parameters_of
 from robust.plan.spec import Plan

@@ -70,7 +70,8 @@ def calibration_error(by_group: ByGroup, found: Confidences, mask: Mask) -> Esti
 
     The upper end is that of a mean of differences whose signs are known. It holds since the
     error is above the truth on average. Below, chance has all signs: the lower end is as far
-    away as the absolute deviations of all bins together reach, or as that of the mean.
+    away as the absolute deviations of all bins together reach, or as that of the mean, once one
+    more group has joined at the lower bound.
     """
     if not mask.any():
         return None
@@ -89,7 +90,8 @@ def calibration_error(by_group: ByGroup, found: Confidences, mask: Mask) -> Esti
         .reshape(groups, BINS)
         .astype(np.float64)
     )
-    low = max(min(low, value - _reach(table.reshape(groups, BINS), sizes)), 0.0)
+    joined = (groups * value - 1) / (groups + 1)
+    low = max(min(low, joined - _reach(table, sizes)), 0.0)
     return Estimate(value, min(low, value), max(high, value), cases, groups)
 
 

@@ -14,7 +14,7 @@ from robust.errors import BlackBoxFailure, InputError, did_you_mean
 from robust.models.acceleration.memory import OutOfMemory, memory_ran_out
 from robust.models.formats.contract import ModelOrigin
 from robust.models.forward import dimensions_of, failure_reason
-from robust.models.straight_through import (
+from robust.models.gradients.straight_through import (
     ReplacedModuleError,
     checked_names,
     passing_gradients,

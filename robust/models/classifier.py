@@ -67,8 +67,8 @@ class Classifier(Adapter):
         the logits where the network returns several tensors. With two classes the second is
         predicted where its probability exceeds `threshold`; the shift is part of the logits, so
         that attacks aim at the decision that is made. `straight_through` names what gradients pass
-        as if it were not there (`models.straight_through`). Raises InputError for values out of
-        range.
+        as if it were not there, as `models.gradients.straight_through` says. Raises InputError for
+        values out of range.
         """
         super().__init__(
             network,

@@ -112,8 +112,8 @@ def load_classifier(
     among several sets of weights in a file, `output_key` among several outputs. Mean, std, size,
     interpolation, fit, crop_pct and channels come from the architecture's configuration where it
     has one; `spatial_dims` is 3 for a network of volumes, `straight_through` names
-    what gradients pass as if it were not there (`models.straight_through`). What a user should know
-    of the weights stands in `origin.notes`. Raises InputError.
+    what gradients pass as if it were not there, as `models.gradients.straight_through` says. What a
+    user should know of the weights stands in `origin.notes`. Raises InputError.
     """
     require_fitting_fields(dict(locals()))
     if folder is not None and is_trained(Path(folder)):

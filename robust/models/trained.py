@@ -16,9 +16,9 @@ from robust.errors import InputError
 from robust.files import MOST_TEXT, read_bytes
 from robust.models.adapter import Adapter
 from robust.models.classifier import Classifier
+from robust.models.gradients.straight_through import checked_names
 from robust.models.heads import Head, make_network
 from robust.models.preparation import evaluate
-from robust.models.straight_through import checked_names
 from robust.models.weights import load_strictly, read_state_dict, weights_hash
 from robust.plan.paths import TRAINED, require_trained
 

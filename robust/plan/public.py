@@ -44,7 +44,7 @@ def _data(spec: DataSpec) -> DataSpec:
         name: NOT_KEPT for name in ("where", "group_pattern") if getattr(spec, name)
     }
     hidden |= {name: (NOT_KEPT,) for name in ("table", "join") if getattr(spec, name)}
-    for field in ("file", "mask", "target_mask"):
+    for field in ("file", "mask", "region", "target_mask"):
         given = getattr(spec, field)
         named = (given,) if isinstance(given, str) else given or ()
         if any("/" in name for name in named):

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from robust.errors import InputError
 from robust.plan.code import names_code
@@ -45,6 +45,17 @@ def _texts(value: object) -> object:
     if not isinstance(several, list | tuple):
         return several
     return tuple(str(one) if isinstance(one, int | float) else one for one in several)
+
+
+def _a_box(box: tuple[float, float, float, float] | None) -> object:
+    if box is not None:
+        left, top, right, bottom = box
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            raise ValueError(
+                f"box is [left, top, right, bottom] in shares of the image, 0 <= left < right <= 1 "
+                f"and 0 <= top < bottom <= 1, not {list(box)}"
+            )
+    return box
 
 
 FilePath = Annotated[str, BeforeValidator(_at_home)]
@@ -287,6 +298,9 @@ class DataSpec(PlanTable):
     overlap: bool | None = None
     """Whether a pixel may belong to several structures. Default: yes with several mask columns, no
     with one."""
+    region: str | None = None
+    """Column or template that names a mask for each image of a class: the pixels that `touch` in
+    `[audit]` means."""
     target_mask: str | tuple[str, ...] | None = None
     """Column of the mask that an attacker with the goal `mask` wants to be predicted, or as many
     columns as `mask` has."""
@@ -318,6 +332,7 @@ class DataSpec(PlanTable):
             "join": "name the tables: --join TABLES",
             "file": "give the template: --file-column TEMPLATE",
             "mask": "give the template: --mask TEMPLATE",
+            "region": "give the template: --region TEMPLATE",
             "target_mask": "give the template: --target-mask TEMPLATE",
             "splits": "name the lists: --splits test=LIST",
             "where": "give the filter: --where FILTER, or take where out of [data]",
@@ -375,8 +390,12 @@ class AuditSpec(PlanTable):
     there is none, `grow` and `shrink` move the border, `mask` reaches the mask that the data
     name."""
     touch: Literal["image", "inside", "outside"] = "image"
-    """Where the attacker may change pixels: in the whole image, or only inside or outside the
-    structures of the true mask (segmentation)."""
+    """Where the attacker may change pixels: in the whole image, or only inside or outside a part of
+    it: the `box`, else the structures of the true mask (segmentation), else the mask that `region`
+    in `[data]` names."""
+    box: Annotated[tuple[float, float, float, float] | None, AfterValidator(_a_box)] = None
+    """Part of the image that `touch` means (default: inside), as shares of its width and height:
+    `[left, top, right, bottom]`. A pixel belongs to it whose centre does."""
     target: str | None = None
     """Class that the attacks aim at; only cases of other classes are attacked. Not with `goal`."""
     threshold: float = Field(default=0.5, gt=0, lt=1)
@@ -439,6 +458,19 @@ class DetectionSpec(PlanTable):
     """Steps of each adaptive attack."""
 
 
+class SpatialSpec(PlanTable):
+    """`[scenarios] spatial`: rotations and shifts of an image, each move of a grid tried."""
+
+    rotation: float = Field(default=30.0, ge=0, le=180)
+    """Largest rotation to either side, in degrees."""
+    shift: float = Field(default=0.1, ge=0, lt=1)
+    """Largest shift along each axis, as a share of that side."""
+    angles: int = Field(default=31, ge=1, le=1000)
+    """Rotations of the grid, evenly from side to side; 1: none."""
+    shifts: int = Field(default=5, ge=1, le=100)
+    """Shifts of the grid along each axis; 1: none."""
+
+
 class ScenariosSpec(PlanTable):
     """`[scenarios]`: attackers with less knowledge or other means. None runs by default."""
 
@@ -446,6 +478,9 @@ class ScenariosSpec(PlanTable):
     """Universal perturbations, one change for all images: the numbers of images to fit it on."""
     patch: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """Adversarial patches: shares of the image's area that a square covers."""
+    spatial: SpatialSpec | None = None
+    """Rotation and shift of each image, the worst of a grid: `{rotation = 30, shift = 0.1}`, or
+    `{}` for these ranges, of the paper."""
     surrogate: ModelSpec | None = None
     """Transfer: another model for the same task, on which the adversarial images are made."""
     queries: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = ()
@@ -539,6 +574,7 @@ class ReportSpec(PlanTable):
 _KNOWN_BY_CONTENT = (
     *("path", "table", "join", "file", "mask", "target_mask"),
     *("splits", "where", "group_pattern"),
+    "region",
 )
 """Fields of `[data]` that a run knows by what they lead to."""
 DEFAULT_ATTACKS = ("Noise", "FGSM", "BIM", "PGD", "MarginPGD")

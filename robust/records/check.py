@@ -52,7 +52,7 @@ def check_curves(curves: Sequence[AccuracyCurve]) -> Iterator[str]:
             yield "an accuracy curve has another number of eps than of values"
 
 
-def check_certificates(certificates: Sequence[CertifiedAccuracy]) -> Iterator[str]:
+def check_proofs(certificates: Sequence[CertifiedAccuracy]) -> Iterator[str]:
     """What is wrong with certificates: their curves are drawn."""
     for one in certificates:
         if one.norm not in NORMS:
@@ -67,7 +67,7 @@ def check_certificates(certificates: Sequence[CertifiedAccuracy]) -> Iterator[st
                 yield "the radii of a certificate do not ascend"
 
 
-def check_corruptions(result: CorruptionResult) -> Iterator[str]:
+def check_corrupted(result: CorruptionResult) -> Iterator[str]:
     """What is wrong with corruptions: every score is of a kind."""
     kinds = {kind.kind for kind in result.kinds}
     if not {one.kind for one in result.scores} <= kinds:

@@ -90,8 +90,8 @@ _TEXTS = (
     FlagText(
         "run cut short",
         "the run has not finished all its stages: attacks on every case, detectors, adaptive "
-        "attacks, scenarios, the probe, the effect of saving, example images and the table, as far "
-        "as the plan asks for them",
+        "attacks, certificates, corruptions, scenarios, the probe, the effect of saving, example "
+        "images and the table, as far as the plan asks for them",
         "cases run in the order of the data, often class by class: the first ones are not a fair "
         "sample; and a stage that did not run has raised no warning",
         "give the same audit command again; it continues where it stopped",

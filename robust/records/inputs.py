@@ -15,7 +15,10 @@ SEGMENTATION = "segmentation"
 
 @dataclass(frozen=True)
 class AuditedTask:
-    """The task of an audit, as a report names it; the fields below the name are segmentation's."""
+    """The task of an audit, as a report names it; all fields but three are segmentation's.
+
+    Those are `name`, `touch` and `box`.
+    """
 
     name: str = CLASSIFICATION
     """`classification` or `segmentation`."""
@@ -32,7 +35,10 @@ class AuditedTask:
     change: float = 0.25
     """Of the goals grow and shrink: by what share of the true volume."""
     touch: str = "image"
-    """Where the attacker may change pixels: `image`, `inside` or `outside` the structures."""
+    """Where the attacker may change pixels: `image`, `inside` or `outside` the `box`, else the
+    structures, else the region that the data name."""
+    box: tuple[float, ...] | None = None
+    """Left, top, right and bottom, as shares of the image; None without a box."""
     unit: str = "pixels"
     """Of distances: `mm` where the spacing of all images is known, else `pixels`."""
     volumes: bool = False

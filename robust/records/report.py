@@ -13,13 +13,13 @@ from typing import Any
 from robust.errors import InputError, excerpt
 from robust.files import read_text, write_atomically
 from robust.records.check import (
-    check_certificates,
-    check_corruptions,
+    check_corrupted,
     check_curves,
     check_dates,
     check_detection,
     check_numbers,
     check_plan,
+    check_proofs,
     check_results,
 )
 from robust.records.detection import Detection
@@ -229,9 +229,9 @@ def _contradictions(report: Report, raw: object) -> Iterator[str]:
     yield from check_numbers(raw)
     yield from check_results(rows, report.worst_cases, tuple(report.data.classes))
     yield from check_curves(report.accuracy_curves)
-    yield from check_certificates(report.certificates)
+    yield from check_proofs(report.certificates)
     if report.corruptions is not None:
-        yield from check_corruptions(report.corruptions)
+        yield from check_corrupted(report.corruptions)
     yield from check_plan(report.plan)
     yield from check_dates(report.timings)
     if report.detection is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,10 @@ from robust.engine.verified_attack import slack
 from robust.errors import BlackBoxFailure, first_line
 from robust.metrics.arrays import Mask, Places
 from robust.records import Scenario
-from robust.scenarios.holdout import Holdout
+from robust.scenarios.holdout import Holdout, Memoise
 from robust.tasks.contract import Batch
 
 ATTACK = "foolbox:HopSkipJumpAttack"
-
-Memoise = Callable[[int, Callable[[], QueryResult]], QueryResult]
-"""Returns the result of a chunk of cases, by its number, and computes it once in a run."""
 
 
 class LabelOracle:
@@ -67,7 +64,9 @@ class QueriesSpent(Exception):
     """No query is left."""
 
 
-def decision_based(holdout: Holdout, budgets: Sequence[int], memoise: Memoise) -> list[Scenario]:
+def decision_based(
+    holdout: Holdout, budgets: Sequence[int], memoise: Memoise[QueryResult]
+) -> list[Scenario]:
     """One scenario for each query budget.
 
     The attack starts at a clean image whose label reaches the goal. The control queries as many

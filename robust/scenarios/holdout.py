@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +27,16 @@ BATCH_SIZE = 32
 """Number of images in one forward pass."""
 MAX_PIXELS = 2**27
 """Most pixel values in memory (half a gigabyte); with large images fewer cases are used."""
+
+
+T = TypeVar("T")
+
+
+class Memoise(Protocol[T]):
+    """Gives the result of a chunk of cases, and computes it once in a run."""
+
+    def __call__(self, number: int, make: Callable[[], T], /) -> T:
+        """The result of that number."""
 
 
 @dataclass(frozen=True)

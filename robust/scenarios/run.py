@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 from attacks import ThreatModel
 from robust.engine.run_memory import (
     QUERIES,
     SCENARIO,
     SCENARIOS,
+    SPATIAL,
     FinishedScenarios,
-    QueryResult,
+    Memo,
     ScenarioResult,
 )
 from robust.engine.session import Session
@@ -20,10 +22,13 @@ from robust.errors import InputError
 from robust.plan.spec import AuditSpec, ScenariosSpec
 from robust.records import Scenario
 from robust.scenarios.decision_based import decision_based
-from robust.scenarios.holdout import make_holdout
+from robust.scenarios.holdout import Memoise, make_holdout
 from robust.scenarios.patch import patch
+from robust.scenarios.spatial import grid_of, spatial
 from robust.scenarios.transfer import transfer
 from robust.scenarios.universal import universal
+
+T = TypeVar("T")
 
 
 def check_scenarios(spec: ScenariosSpec) -> None:
@@ -34,7 +39,8 @@ def check_scenarios(spec: ScenariosSpec) -> None:
 
 def asks_for_scenarios(spec: ScenariosSpec, surrogate: object) -> bool:
     """Whether there is any scenario to run; `surrogate` is the other model, or None."""
-    return bool(spec.universal or spec.patch or spec.queries or surrogate is not None)
+    asked = spec.universal or spec.patch or spec.spatial or spec.queries
+    return bool(asked or surrogate is not None)
 
 
 def run_scenarios(spec: ScenariosSpec, audit: AuditSpec, session: Session) -> tuple[Scenario, ...]:
@@ -57,7 +63,20 @@ def _run_all(spec: ScenariosSpec, audit: AuditSpec, session: Session) -> tuple[S
         return ()
     progress = session.progress
     found: list[Scenario | None] = []
-    kinds = len(spec.universal) + len(spec.patch) + (surrogate is not None) + bool(spec.queries)
+    single = (spec.spatial is not None) + (surrogate is not None) + bool(spec.queries)
+    kinds = len(spec.universal) + len(spec.patch) + single
+
+    def of_chunk(memo: Memo[T], label: str) -> Memoise[T]:
+        count, before = len(holdout.chunks()), len(found)
+
+        def memoise(number: int, make: Callable[[], T], /) -> T:
+            def made() -> T:
+                progress(before + number / count, kinds, label)
+                return make()
+
+            return session.store.memo(memo.of(number), made)
+
+        return memoise
 
     def run(name: str, parameter: object, label: str, make: Callable[[], Scenario | None]) -> None:
         def made() -> ScenarioResult:
@@ -75,15 +94,9 @@ def _run_all(spec: ScenariosSpec, audit: AuditSpec, session: Session) -> tuple[S
         run("patch", share, label, partial(patch, holdout, share))
     if surrogate is not None:
         run("transfer", "", "transfer attack", partial(transfer, holdout, surrogate))
+    if spec.spatial is not None:
+        memoise = of_chunk(SPATIAL, "rotations and shifts")
+        found.append(spatial(holdout, grid_of(spec.spatial), memoise))
     if spec.queries:
-        count = len(holdout.chunks())
-
-        def memoise(number: int, make: Callable[[], QueryResult]) -> QueryResult:
-            def made() -> QueryResult:
-                progress(kinds - 1 + number / count, kinds, "decision-based attack")
-                return make()
-
-            return session.store.memo(QUERIES.of(number), made)
-
-        found += decision_based(holdout, spec.queries, memoise)
+        found += decision_based(holdout, spec.queries, of_chunk(QUERIES, "decision-based attack"))
     return tuple(one for one in found if one is not None)

@@ -22,7 +22,7 @@ from robust.engine.runner import DEFAULT_OPTIONS, RunOptions
 from robust.engine.session import RunInputs, Session, start_session
 from robust.errors import InputError
 from robust.models import full_precision
-from robust.models.backward import backward_errors
+from robust.models.gradients.backward import backward_errors
 from robust.plan.paths import require_new
 from robust.plan.spec import Plan
 from robust.printable import as_cell

@@ -20,6 +20,7 @@ from robust.metrics.scores import Condition, Scorer
 from robust.plan.spec import AuditSpec, Plan
 from robust.records.inputs import AuditedTask
 from robust.tasks.contract import Batch
+from robust.tasks.region import box_region, mask_region, touch_of
 
 MOST_TARGETS = 10
 """Most target labels that one change of all images is tried for, in the order of the classes."""
@@ -38,11 +39,15 @@ class Classification:
     target: int | None = None
     classes: tuple[str, ...] = ()
     """Names of the classes, in the order of the logits."""
+    touch: str = "image"
+    """Where the attacker may touch: `image`, `inside` or `outside` the box or the region."""
+    box: tuple[float, ...] | None = None
+    """Left, top, right and bottom, as shares of the image."""
 
     @property
     def record(self) -> AuditedTask:
         """As the report names it."""
-        return AuditedTask()
+        return AuditedTask(touch=self.touch, box=self.box)
 
     @property
     def class_count(self) -> int:
@@ -71,7 +76,24 @@ class Classification:
             )
 
     def check_stages(self, plan: Plan, *, twin: bool) -> None:
-        """Every stage serves it."""
+        """InputError for a stage that would touch pixels which the attacker may not."""
+        if self.touch == "image":
+            return
+        scenarios, adaptive = plan.scenarios, bool(plan.detectors) and plan.detection.adaptive > 0
+        refused = {
+            "[scenarios] universal": (bool(scenarios.universal), "remove it"),
+            "[scenarios] patch": (bool(scenarios.patch), "remove it"),
+            "[scenarios] spatial": (scenarios.spatial is not None, "remove it"),
+            "[scenarios] queries": (bool(scenarios.queries), "remove it"),
+            "[twin], whose attack sees labels alone,": (twin, "remove it"),
+            "the adaptive attack on detectors": (adaptive, "set adaptive = 0 in [detection]"),
+        }
+        for what, (asked, remedy) in refused.items():
+            if asked:
+                raise InputError(
+                    f"{what} changes the whole image, and [audit] lets the attacker touch a part "
+                    f"({self.touch} the {'box' if self.box else 'region'}); {remedy}"
+                )
 
     def keep(self, logits: Tensor, cases: Sequence[Case]) -> Array:
         """The logits `(n, k)` themselves."""
@@ -130,7 +152,7 @@ class Classification:
 
     def any_error(self) -> Classification:
         """The same classes, and any other label will do."""
-        return Classification("error", (), None, self.classes)
+        return Classification("error", (), None, self.classes, self.touch, self.box)
 
     def universal_targets(self, batch: Batch) -> list[tuple[list[int], Tensor | None]]:
         """Away from every label, and towards each label.
@@ -152,9 +174,13 @@ class Classification:
         """The attack itself: its early-stopping form ends where another label is predicted."""
         return attack
 
-    def region(self, batch: Batch) -> None:
-        """The whole image."""
-        return None
+    def region(self, batch: Batch) -> Tensor | None:
+        """The box, or the region that the data name."""
+        if self.touch == "image":
+            return None
+        if self.box is not None:
+            return box_region(batch.x, self.box, self.touch)
+        return mask_region(batch.cases, batch.x, self.touch)
 
     def outlines(self, batch: Batch, logits: Tensor | None = None) -> None:
         """There are none."""
@@ -182,15 +208,17 @@ ANY_ERROR = Classification("error", ())
 def classification_of(spec: AuditSpec, cases: Cases) -> Classification:
     """The task of a plan; InputError for a target, a goal or findings that the cases lack."""
     target = spec.target
-    if spec.goal not in GOALS or spec.touch != "image":
-        what = f"goal = {spec.goal!r}" if spec.goal not in GOALS else f"touch = {spec.touch!r}"
+    if spec.goal not in GOALS:
         raise InputError(
-            f"[audit] {what} is for models that outline structures, and the data have classes; "
-            f"take it out"
+            f"[audit] goal = {spec.goal!r} is for models that outline structures, and the data "
+            f"have classes; take it out"
         )
+    touch = touch_of(spec)
     if target is not None and target not in cases.classes:
         raise InputError(f"target {target!r} is not a class; {did_you_mean(target, cases.classes)}")
     if spec.goal != "error" and not cases.findings:
         raise InputError(f"goal {spec.goal!r} needs findings: name them in [data]")
     place = None if target is None else cases.classes.index(target)
-    return Classification(spec.goal, tuple(cases.findings), place, tuple(cases.classes))
+    return Classification(
+        spec.goal, tuple(cases.findings), place, tuple(cases.classes), touch, spec.box
+    )

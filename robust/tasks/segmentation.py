@@ -26,6 +26,7 @@ from robust.plan.spec import Plan
 from robust.records.inputs import SEGMENTATION, AuditedTask
 from robust.tasks.contract import Batch
 from robust.tasks.first_success import UntilFallen
+from robust.tasks.region import box_region, touch_of
 
 SCALE = 10.0
 """Dice is compared at less than a hundredth, a thousandth of the spread that this makes: another
@@ -107,6 +108,7 @@ class Segmentation:
             "[[detectors]]": (bool(plan.detectors), "detectors read what a classifier answers"),
             "[twin]": (twin, "the comparison with a deployed version counts classes"),
             "[scenarios] patch": (bool(scenarios.patch), "a patch covers what is outlined"),
+            "[scenarios] spatial": (scenarios.spatial is not None, "the true mask would move, too"),
             "[scenarios] queries": (bool(scenarios.queries), "the attack sees one label an image"),
         }
         for table, (asked, reason) in refused.items():
@@ -195,6 +197,8 @@ class Segmentation:
         """Inside or outside the structures of the true mask."""
         if self.record.touch == "image":
             return None
+        if self.record.box is not None:
+            return box_region(batch.x, self.record.box, self.record.touch)
         inside = self._layers(batch.y).any(1, keepdim=True)
         return inside if self.record.touch == "inside" else ~inside
 
@@ -370,7 +374,8 @@ def segmentation_of(plan: Plan, cases: Cases, record: AuditedTask | None = None)
             drop=spec.drop,
             tolerance=spec.tolerance,
             change=spec.change,
-            touch=audit.touch,
+            touch=touch_of(audit),
+            box=audit.box,
             unit="pixels" if first is None or first.spacing is None else "mm",
             volumes=first is not None and first.image.ndim == 4,
         )

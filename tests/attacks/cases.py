@@ -21,7 +21,7 @@ from attacks import (
     make_attack,
 )
 
-NORMS = ("Linf", "L2")
+NORMS = ("Linf", "L2", "L1", "L0")
 
 QUICK: dict[str, dict[str, Any]] = {
     "ALMAProx": {"steps": 20, "bisections": 3},
@@ -29,6 +29,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "SEA": {"steps": 10},
     "CarliniWagnerL2": {"steps": 15, "binary_steps": 3},
     "APGD": {"steps": 25},
+    "APGDL1": {"steps": 25},
     "AutoAttack": {"steps": 10, "queries": 50},
     "ConfidencePGD": {"steps": 20},
     "FAB": {"steps": 25},
@@ -39,6 +40,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "MinimumNormEnsemble": {"steps": 20},
     "OrthogonalPGD": {"steps": 20},
     "SelectivePGD": {"steps": 20},
+    "PMA": {"steps": 20},
+    "SigmaZero": {"steps": 40, "rounds": 2},
     "Square": {"queries": 100},
 }
 """Fields that make a costly attack cheap enough to run a hundred times; the others keep theirs."""
@@ -50,7 +53,7 @@ EVERY = [
     if norm in NORMS and not kind().traits.dense_only
 ]
 """Every attack on logits `(n, k)` in each of its norms; of an image L2-slice is L2."""
-EPS = {"Linf": 0.05, "L2": 0.4}
+EPS = {"Linf": 0.05, "L2": 0.4, "L1": 1.5, "L0": 4}
 
 
 def make(name: str, norm: str) -> tuple[Attack, ThreatModel]:

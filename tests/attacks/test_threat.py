@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from attacks import ThreatModel
 from tests.attacks.cases import NORMS, streams
+
+SIGNS = np.repeat([1.0, -1.0], 12)
 
 
 def projection_cases(seed: int) -> tuple[Tensor, Tensor]:
@@ -91,9 +95,10 @@ def test_projection_at_the_ends(norm: str) -> None:
     x, z = projection_cases(3)
     assert torch.equal(ThreatModel(norm, 0.0).project(z, x), x)
     assert torch.equal(ThreatModel(norm, math.inf).project(z, x), z.clamp(0, 1))
-    inside = ThreatModel(norm, 0.1).project(z, x)
-    again = ThreatModel(norm, 0.1).project(inside, x)
-    assert torch.allclose(again, inside, rtol=0, atol=1e-15)
+    threat = ThreatModel(norm, 3 if norm == "L0" else 0.1)
+    inside = threat.project(z, x)
+    again = threat.project(inside, x)
+    assert torch.allclose(again, inside, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -102,7 +107,9 @@ def test_distance(norm: str, dtype: torch.dtype) -> None:
     x = torch.zeros(2, 3, 2, 2, dtype=dtype)
     x_adv = x.clone()
     x_adv[0, 1, 0, 0], x_adv[0, 2, 1, 1] = 0.3, -0.4
-    want = torch.tensor([0.4 if norm == "Linf" else 0.5, 0.0], dtype=dtype)
+    x_adv[0, 0, 1, 1] = 1e-6
+    known = {"Linf": 0.4, "L2": 0.5, "L1": 0.7, "L0": 2.0}
+    want = torch.tensor([known[norm], 0.0], dtype=dtype)
     assert torch.allclose(ThreatModel(norm, 1.0).distance(x_adv, x), want)
 
 
@@ -116,7 +123,7 @@ def test_steepest_gains_the_dual_norm(norm: str, size: float) -> None:
     length = ThreatModel(norm, 1.0).distance(direction, torch.zeros_like(direction))
     assert torch.allclose(length, torch.tensor([1.0, 1.0, 1.0, 0.0]))
     flat = gradient.double().flatten(1)
-    dual = flat.abs().sum(1) if norm == "Linf" else flat.norm(dim=1)
+    dual = flat.norm(p={"Linf": 1, "L2": 2}.get(norm, math.inf), dim=1)
     gain = (flat * direction.double().flatten(1)).sum(1)
     assert torch.allclose(gain, dual, rtol=1e-6)
 
@@ -125,9 +132,9 @@ def test_steepest_gains_the_dual_norm(norm: str, size: float) -> None:
 @pytest.mark.parametrize("norm", NORMS)
 def test_random_is_inside(norm: str, eps: float) -> None:
     x, _ = projection_cases(4)
-    threat = ThreatModel(norm, eps)
+    threat = ThreatModel(norm, math.ceil(eps) if norm == "L0" else eps)
     start = threat.random(x, streams(x))
-    assert float(threat.distance(start, x).max()) <= eps * (1 + 1e-12)
+    assert float(threat.distance(start, x).max()) <= threat.eps * (1 + 1e-12)
     assert float(start.min()) >= 0 and float(start.max()) <= 1
     assert not torch.equal(start, x)
 
@@ -144,6 +151,79 @@ def test_random_is_uniform() -> None:
     # On a sphere in three dimensions each coordinate of the direction is uniform (Archimedes).
     direction = delta / delta.norm(dim=1, keepdim=True)
     assert kstest((direction[:, 0].numpy() + 1) / 2, "uniform").pvalue > 1e-3
+
+
+def test_random_in_l1_and_l0() -> None:
+    """In L1 the sum has r^d uniform, and a share of it is Beta distributed; L0 draws any pixels."""
+    from scipy.stats import kstest
+
+    x = torch.full((2000, 1, 1, 3), 0.5, dtype=torch.float64)
+    delta = (ThreatModel("L1", 0.1).random(x, streams(x)) - x).flatten(1)
+    length = delta.abs().sum(1)
+    assert kstest(((length / 0.1) ** 3).numpy(), "uniform").pvalue > 1e-3
+    assert kstest((delta[:, 0].abs() / length).numpy(), "beta", (1, 2)).pvalue > 1e-3
+    assert abs(float((delta > 0).double().mean()) - 0.5) < 0.03
+    drawn = ThreatModel("L0", 1).random(x, streams(x))
+    moved = (drawn != x).flatten(1)
+    assert bool((moved.sum(1) == 1).all())
+    assert abs(moved.double().mean(0) - 1 / 3).max() < 0.04
+    assert kstest(drawn[moved.view_as(x)].numpy(), "uniform").pvalue > 1e-3
+
+
+def test_l1_projection_against_a_quadratic_programme() -> None:
+    """As two parts of the change, up and down, whose sum is bounded: smooth, solved by SLSQP."""
+    from scipy.optimize import minimize
+
+    x, z = projection_cases(1)
+    for eps in (0.3, 1.4):
+        ours = ThreatModel("L1", eps).project(z, x).flatten(1).numpy()
+        assert abs(ours - x.flatten(1).numpy()).sum(1).max() <= eps * (1 + 1e-12)
+        for image, point, p in zip(x.flatten(1).numpy()[:6], z.flatten(1).numpy()[:6], ours):
+            to = point - image
+            found = minimize(
+                lambda v, to=to: ((v[:12] - v[12:] - to) ** 2).sum(),
+                [0.0] * 24,
+                jac=lambda v, to=to: np.tile(2 * (v[:12] - v[12:] - to), 2) * SIGNS,
+                bounds=[(0, 1 - one) for one in image] + [(0, one) for one in image],
+                constraints={
+                    "type": "ineq",
+                    "fun": lambda v, eps=eps: eps - v.sum(),
+                    "jac": lambda v: -np.ones(24),
+                },
+                method="SLSQP",
+                options={"ftol": 1e-16, "maxiter": 1000},
+            )
+            assert abs(image + found.x[:12] - found.x[12:] - p).max() < 1e-6
+
+
+@pytest.mark.parametrize("eps", [0.05, 0.5, 1.2, 3.0])
+def test_l1_projection_is_that_of_bisection(eps: float) -> None:
+    x, z = projection_cases(0)
+    low, high = torch.zeros(40, 1, dtype=x.dtype), torch.full((40, 1), 1e4, dtype=x.dtype)
+    step, room = (z - x).flatten(1), torch.where(z > x, 1 - x, x).flatten(1)
+    for _ in range(200):
+        middle = (low + high) / 2
+        inside = torch.minimum((step.abs() - middle).clamp_min(0), room).sum(1, True) <= eps
+        high, low = torch.where(inside, middle, high), torch.where(inside, low, middle)
+    want = x + (step.sign() * torch.minimum((step.abs() - high).clamp_min(0), room)).view_as(x)
+    assert torch.allclose(ThreatModel("L1", eps).project(z, x), want, rtol=0, atol=1e-9)
+
+
+def test_l0_projection_is_the_nearest_of_all() -> None:
+    """Against every choice of two of six pixels, each with two channels."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(30, 2, 2, 3, generator=generator).double()
+    z = x + torch.randn(30, 2, 2, 3, generator=generator).double()
+    p = ThreatModel("L0", 2).project(z, x)
+    ours = (p - z).flatten(1).square().sum(1)
+    every = []
+    for kept in itertools.combinations(range(6), 2):
+        mask = torch.zeros(6, dtype=torch.bool)
+        mask[list(kept)] = True
+        point = torch.where(mask.view(1, 1, 2, 3), z.clamp(0, 1), x)
+        every.append((point - z).flatten(1).square().sum(1))
+    assert torch.allclose(ours, torch.stack(every).amin(0))
+    assert bool((ThreatModel("L0", 2).distance(p, x) <= 2).all())
 
 
 def volumes(seed: int) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from robust import BlackBox
 from robust.auditing import audit
 from robust.errors import BlackBoxFailure, InputError
 from robust.models import Classifier
-from robust.models.gradient_free import fitting_plan
+from robust.models.gradients.gradient_free import fitting_plan
 from robust.plan.load import make_plan
 from robust.records import Report
 from tests.engine.nets import classifier, phantoms, trained

@@ -65,3 +65,19 @@ def test_an_audit_announces_folder_cost_time_and_every_stage(tmp_path: Path) -> 
         "example images",
     ]
     assert shares == sorted(shares) and 0 <= shares[0] < shares[-1] <= 1
+
+
+def test_the_cost_holds_the_passes_of_means_and_the_moves_of_a_grid() -> None:
+    raw = {
+        "attacks": [{"name": "PGD", "steps": 10}],
+        "audit": {"eps": ["1/255"]},
+        "doubts": {"probe": False},
+    }
+    plain, mean = (
+        make_plan({**raw, "audit": {"eps": ["1/255"], **more}}) for more in ({}, {"eot": 16})
+    )
+    cells = make_cells(plain.attacks, make_attacks(plain.attacks), plain.audit, classification(2))
+    one, many = (estimate(plan, cells, RunSize(100)).passes["attacks"] for plan in (plain, mean))
+    assert many - one == 100 * 15 * 2 * cells[0].attack.passes
+    turned = make_plan({**raw, "scenarios": {"spatial": {}}})
+    assert estimate(turned, cells, RunSize(100)).passes["scenarios"] == 100 * 776

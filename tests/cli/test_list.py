@@ -35,3 +35,15 @@ def test_every_source_of_a_model_is_listed_and_has_an_option(robust: Robust) -> 
     for name in SOURCES:
         assert name in listed and f"--{name}" in help
     assert "refused" in listed
+
+
+def test_every_certificate_and_every_corruption_is_listed(robust: Robust) -> None:
+    from robust.certificates.registry import CERTIFICATES
+    from robust.corruptions.registry import CORRUPTIONS, MODALITIES, corruptions_of
+
+    listed = robust("list", "certificates").out
+    assert all(name in listed for name in CERTIFICATES) and "Cohen et al. 2019" in listed
+    shown = robust("list", "corruptions").out
+    listable = {one.name for name in MODALITIES for one in corruptions_of(name)}
+    assert all(name in shown for name in (*MODALITIES, *listable)) and listable <= set(CORRUPTIONS)
+    refused(robust("list", "certificate"), "did you mean certificates?")

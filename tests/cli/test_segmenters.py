@@ -49,5 +49,5 @@ def test_what_a_segmenter_does_not_have(robust: Robust) -> None:
     ):
         Path("plan.toml").write_text(PLAN.replace(before, after), "utf-8")
         refused(robust(*GIVEN, "--out", "run"), says)
-    Path("plan.toml").write_text(PLAN.replace('"L2-slice"', '"L1"'), "utf-8")
+    Path("plan.toml").write_text(PLAN.replace('"L2-slice"', '"L9"'), "utf-8")
     refused(robust(*GIVEN, "--out", "run"), "norm")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.streams import Streams
+from robust.auditing import audit
 from robust.corruptions import predictions
 from robust.corruptions.run import (
     check_corruptions,
@@ -19,8 +20,9 @@ from robust.corruptions.run import (
 )
 from robust.engine.run_memory import CORRUPTED
 from robust.errors import InputError
-from robust.models import Classifier
+from robust.models import BlackBox, Classifier
 from robust.plan.spec import CorruptionsSpec, ModelSpec
+from robust.records import Report
 from robust.tasks.classification import ANY_ERROR
 from tests.corruptions.play import (
     STEP,
@@ -302,3 +304,41 @@ def test_passes_are_told_beforehand() -> None:
     both = spec.model_copy(update={"reference": ModelSpec(factory="a:b"), "modality": None})
     assert corruption_passes(both, 30) == (8 + 1) * 30
     assert corruption_passes(None, 30) == 0
+
+
+BRIEF = {"doubts": {"probe": False}, "gallery": 0, "device": "cpu", "eps": [STEP]}
+
+
+def test_an_audit_reports_what_the_kinds_of_its_modality_do() -> None:
+    x, y = images_and_labels(cases := grey_cases(24))
+    report = audit(
+        mean_grey(),
+        cases,
+        attacks=["FGSM"],
+        corruptions={"modality": "chest X-ray", "kinds": ["brightness_up"], "severities": [5]},
+        corruption_reference=mean_grey(0.45),
+        **BRIEF,
+    )
+    found = report.corruptions
+    assert found is not None and Report.from_json(report.to_json()) == report
+    means = (1.5 * x.double()).clamp(0, 1).mean((1, 2, 3))  # by half, as MedMNIST-C defines it
+    wanted = [balanced((means > limit).long() != y, y) for limit in (0.5, 0.45)]
+    assert found.mean.value == pytest.approx(wanted[0], abs=1e-12)
+    assert found.kinds[0].be == pytest.approx(wanted[0] / wanted[1])
+
+
+def test_a_black_box_that_answers_labels_has_errors_and_no_calibration() -> None:
+    def answer(images: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+        return (images.mean((1, 2, 3)) > 0.5).astype(int)
+
+    report = audit(
+        BlackBox(answer, answers="labels", outputs=2),
+        cases := grey_cases(16),
+        attacks=["Noise"],
+        corruptions={"modality": "chest X-ray", "kinds": ["brightness_up"], "severities": [1, 5]},
+        **BRIEF,
+    )
+    assert report.corruptions is not None and report.corruptions.clean.cases == len(cases)
+    assert report.clean.scores.ece is None and report.clean.scores.brier is None
+    with pytest.raises(ValueError, match="has no ece"):
+        _ = report.clean.ece

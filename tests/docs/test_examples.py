@@ -13,6 +13,7 @@ import typer
 from robust.cli import app as cli
 from robust.engine.gate_precheck import check_gates
 from robust.plan.load import make_plan
+from robust.training.recipe import make_recipe
 from tests.docs.conftest import call
 from tests.docs.pages import ROOT, Block, blocks
 
@@ -89,8 +90,12 @@ def test_the_command_line_knows_what_is_shown(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
-def test_plans_are_plans(block: Block) -> None:
-    plan = make_plan(tomllib.loads(block.text), block.page)
+def test_plans_and_recipes_are_such(block: Block) -> None:
+    raw = tomllib.loads(block.text)
+    if block.page.endswith("training.md"):
+        make_recipe({"network": {"architecture": "resnet18"}, **raw}, block.page)
+        return
+    plan = make_plan(raw, block.page)
     if plan.gates:
         check_gates(plan, required=True)
 

@@ -86,7 +86,8 @@ def test_the_plan_reference_has_every_field_with_type_and_default() -> None:
         for key in section.model_fields if section else ():
             assert f"| `{key}` | " in reference
     assert '| `eps` | list of eps | `["0.5/255", "1/255"' in reference
-    assert '| `norm` | `"Linf"` or `"L2"` or `"L2-slice"` | `"Linf"` |' in reference
+    choice = '`"Linf"` or `"L2"` or `"L2-slice"` or `"L1"` or `"L0"`'
+    assert f'| `norm` | {choice} | `"Linf"` |' in reference
     assert "| `threshold` | number, above 0, below 1 | `0.5` |" in reference
 
 

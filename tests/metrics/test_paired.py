@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from robust.metrics.paired import Paired
+from robust.metrics.paired import Paired, balanced_difference
 
 
 def ones(n: int) -> np.ndarray:
@@ -91,3 +91,37 @@ def test_it_covers_the_truth_at_least_as_often_as_it_says(
         covered += found.low <= (up - down) / 2 <= found.high
     # 95 of 100 with room for chance in 400 trials.
     assert covered / trials > 0.92
+
+
+def test_a_balanced_difference_counts_each_class_alike() -> None:
+    labels = np.array([0] * 40 + [1] * 10)
+    old, new = np.ones(50), np.ones(50)
+    new[:4], new[40:45] = 0, 0
+    found = balanced_difference(range(50), labels, old, new)
+    assert found.value == pytest.approx(-(0.1 + 0.5) / 2)
+    assert found.low < found.value < found.high < 0
+    # Groups with cases of both classes: what they share may add up, so that it is wider.
+    mixed = [*range(10), *range(10), *range(10), *range(10), *range(10)]
+    apart = [f"{label} {group}" for label, group in zip(labels, mixed, strict=True)]
+    together, separate = (balanced_difference(g, labels, old, new) for g in (mixed, apart))
+    assert together.high - together.low > separate.high - separate.low
+
+
+def test_a_balanced_difference_covers_the_truth() -> None:
+    """One percent of the cases of a rare class and a tenth of the others get worse."""
+    rng = np.random.default_rng(4)
+    labels = np.array([0] * 160 + [1] * 40)
+    covered = 0
+    for _ in range(150):
+        old = (rng.random(200) < 0.9).astype(float)
+        new = old * (rng.random(200) < np.where(labels == 0, 0.9, 0.99))
+        truth = -0.9 * (0.1 + 0.01) / 2
+        found = balanced_difference(range(200), labels, old, new)
+        covered += found.low <= truth <= found.high
+    assert covered >= 0.92 * 150
+
+
+def test_a_class_of_too_few_groups_has_no_interval() -> None:
+    labels = np.array([0] * 30 + [1] * 2)
+    found = balanced_difference(range(32), labels, np.ones(32), np.ones(32))
+    assert found.interval is None and found.groups_needed and found.groups_needed > 32

@@ -44,6 +44,7 @@ from robust.report.text.reproduce import plan_toml
 from tests.cli.commands import Robust, refused, write_plan
 from tests.cli.conftest import here, robust  # noqa: F401  (fixtures)
 from tests.records.test_report import report
+from tests.report.certified import bounds, corruptions, smoothing
 from tests.report.detected import ATTACKS, detection, evaded, without
 from tests.report.hostile import NAMES, ElementPage, calm, controls
 from tests.report.outlined import outline_report
@@ -535,3 +536,69 @@ def test_a_gate_on_dice_names_an_eps_of_the_plan() -> None:
     check_gates(make_plan({**raw, "gates": {"dice": {"1/255": 0.7}}}, "plan"))
     with pytest.raises(InputError, match=r"\[gates\] dice: no attack runs at eps 2/255"):
         check_gates(make_plan({**raw, "gates": {"dice": {"2/255": 0.7}}}, "plan"))
+
+
+# --- certificates and corruptions ---
+
+
+def proven(gates: Any, **changes: Any) -> list[tuple[str, str]]:
+    both = {"certificates": (bounds(), smoothing()), "corruptions": corruptions(), "flags": ()}
+    found = judge_gates(gated(gates, **{**both, **changes}))
+    return [(result.name, result.outcome) for result in found]
+
+
+def test_certified_accuracy_is_judged_in_the_norm_of_its_certificate() -> None:
+    keys = {"1/255": 0.49, "L2 0.25": 0.49, "RandomizedSmoothing 0.5": 0.5, "9/255": 0.1}
+    bound, drawn, named, missing = proven({"certified_accuracy": keys})
+    assert bound == ("certified accuracy by IntervalBounds at L∞ 1/255", "passed")
+    assert drawn == ("certified accuracy by RandomizedSmoothing at L2 0.25", "passed")
+    assert named == ("certified accuracy by RandomizedSmoothing at L2 0.5", "failed")
+    assert missing == ("certified accuracy, 9/255", "undecided")
+    (result, *_) = judge_gates(
+        gated({"certified_accuracy": {"1/255": 0.49}}, certificates=(bounds(),), flags=())
+    )
+    assert result.path == "/certificates/0/points/0/certified" and result.bound == 0.49
+
+
+def test_a_single_number_is_for_the_largest_eps_of_each_certificate() -> None:
+    found = proven({"certified_accuracy": 0.1})
+    assert [name for name, _ in found] == [
+        "certified accuracy by IntervalBounds at L∞ 3/255",
+        "certified accuracy by RandomizedSmoothing at L2 0.75",
+    ]
+    assert proven({"certified_accuracy": 0.1}, certificates=()) == [
+        ("certified accuracy", "undecided")
+    ]
+
+
+def test_a_crossed_certificate_lets_no_gate_on_it_pass() -> None:
+    crossed = FLAG_TEXTS["certificate crossed"].flag("seen")
+    found = proven({"certified_accuracy": {"1/255": 0.3}}, flags=(crossed,))
+    assert [outcome for _, outcome in found] == ["undecided"]
+
+
+def test_corrupted_accuracy_is_one_less_the_error() -> None:
+    found = proven({"corrupted_accuracy": {"stamp": 0.7, "ghosting": 0.7, "snow": 0.5}})
+    assert found == [
+        ("balanced accuracy under stamp", "passed"),
+        ("balanced accuracy under ghosting", "failed"),
+        ("balanced accuracy under snow", "undecided"),
+    ]
+    assert proven({"corrupted_accuracy": 0.6}) == [("balanced accuracy under corruption", "passed")]
+    assert proven({"corrupted_accuracy": 0.6}, corruptions=None) == [
+        ("balanced accuracy under corruption", "undecided")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gates", "said"),
+    [
+        ({"certified_accuracy": {"1/255": 0.5, "Linf 0": 2}}, "above 0 and below 1"),
+        ({"certified_accuracy": {"near": 0.5}}, "not a number"),
+        ({"certified_accuracy": {"X 0.5": 0.5, "X  0.5": 0.6}}, "named twice"),
+        ({"corrupted_accuracy": {}}, "empty"),
+    ],
+)
+def test_gates_on_proofs_that_cannot_be_are_refused(gates: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        make_plan({"gates": gates})

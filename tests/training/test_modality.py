@@ -132,7 +132,7 @@ def test_every_modality_keeps_the_shape_of_images_and_volumes(modality: str) -> 
         ),
         (
             {**ON, "corruption_kinds": ("low_dos",)},
-            "has no corruption 'low_dos'; did you mean low_",
+            "has no corruption 'low_dos'; nearest of",
         ),
         ({"augment": "modalities"}, "augmentation.augment"),
         ({**ON, "corruption_severity": 6}, "augmentation.corruption_severity"),

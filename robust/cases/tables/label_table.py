@@ -17,6 +17,7 @@ from robust.cases.cell_types import EMPTY_WORDS, WORDS, typed
 from robust.cases.entries import EntryMaker, check_unique, digest_of_file, read_case
 from robust.cases.formats import NIFTI_SUFFIXES, SUFFIXES, is_dicom, is_nifti
 from robust.cases.index.spelling import tidy
+from robust.cases.masks.stored import StoredMask
 from robust.cases.row_filter import RowFilter, parse_filter
 from robust.cases.tables.columns import Column, Tables
 from robust.cases.tables.columns_in_use import (
@@ -42,6 +43,7 @@ from robust.cases.tables.mask_columns import (
     TableMasks,
     at_slice,
     mask_columns,
+    region_column,
     size_of,
 )
 from robust.cases.tables.shares import are_shares, draw_splits, drawn_text
@@ -98,6 +100,7 @@ class TableOptions:
     window: int | None = None
     mask: str | Sequence[str] | None = None
     overlap: bool | None = None
+    region: str | None = None
     target_mask: str | Sequence[str] | None = None
     spacing: tuple[float, ...] | None = None
     volumes: str | None = None
@@ -149,7 +152,13 @@ class LabelTable:
         """Find the columns that have a part; InputError for one that is not there."""
         options, tables = self.options, self._tables
         self._masked = mask_columns(tables, options.mask, options.target_mask, options.label)
-        masks = () if self._masked is None else self._masked.columns
+        self._region = None
+        if options.region is not None:
+            if self._masked is not None:
+                raise InputError("[data] region is for labels, and the data have masks; remove it")
+            self._region = region_column(tables, options.region)
+        masked = self._masked or self._region
+        masks = () if masked is None else masked.columns
         self._uid = options.file is None and "file" not in tables.header and UID in tables.header
         self._files = None if self._uid else file_columns(tables, options.file, self._index, masks)
         for name in sorted(row_filter.columns if row_filter else ()):
@@ -431,13 +440,38 @@ class LabelTable:
         notes = [*self._notes, *([labels.note] if labels.note else [])]
         if left_out:
             notes.append(f"{left_out} images without a sure label left out")
+        read_mask: Callable[[Any, tuple[int, ...]], StoredMask] | None = None
+        if self._region is not None:
+            entries, read_mask = self._with_regions(self._region, entries)
         findings = options.findings if finding is None else None
         if labels.finding and findings is None:
             findings = labels.classes[1:]  # whatever the two are called
         return replace(
             self._cases("a folder of images with a table", notes, labels.classes, entries),
             findings=finding_indices(labels.classes, findings, in_order=labels.in_order),
+            read_mask=read_mask,
         )
+
+    def _with_regions(
+        self, columns: MaskColumns, entries: Sequence[Entry]
+    ) -> tuple[list[Entry], Callable[[Any, tuple[int, ...]], StoredMask]]:
+        """The entries of cases with classes, each with the mask of its region; InputError."""
+        masks = TableMasks(columns, self._columns, self._index, "exclude", self._located)
+        form = masks.form([self._rows_of[place] for place in self._chosen], None, None)
+        found: list[Entry] = []
+        rows: dict[str, int] = {}
+        for key, of_image in self._entries.items():
+            rows |= {entry.id: self._rows_of[self._first_of[key]] for entry in of_image}
+        for entry in entries:
+            place = masks.place(rows[entry.id])
+            if place is None:
+                raise InputError(
+                    f"[data] region: an image of split {self.split} has an empty cell; fill in the "
+                    f"mask of its region, or leave it out with where"
+                )
+            size = entry.size + size_of(place)
+            found.append(replace(entry, size=size, mask=at_slice(place, entry.location)))
+        return found, form.read
 
     def _cases(
         self, what: str, notes: Sequence[str], classes: tuple[str, ...], entries: Sequence[Entry]
@@ -508,7 +542,8 @@ class LabelTable:
         return first
 
     def _check_same(self, first: Mapping[str, int]) -> None:
-        masks = () if self._masked is None else self._masked.columns
+        masked = self._masked or self._region
+        masks = () if masked is None else masked.columns
         others = {name: self._of_images(name) for name in (*self.options.subgroups, *masks)}
         for what, values in {_GROUP: self._groups, _SPLIT: self._splits, **others}.items():
             if values is None:

@@ -61,6 +61,11 @@ def mask_columns(
     return MaskColumns(names, targets)
 
 
+def region_column(tables: Tables, given: str) -> MaskColumns:
+    """The column that names the region of each image of a class; InputError where it is missing."""
+    return MaskColumns(_names(tables, given, "region"))
+
+
 def _names(tables: Tables, given: str | Sequence[str], field: str) -> tuple[ImageName, ...]:
     names = tuple(image_name(tables, text) for text in named_columns(tables, given, field))
     for name in names:

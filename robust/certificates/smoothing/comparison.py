@@ -15,7 +15,7 @@ from robust.engine.run_memory import SMOOTHED_ATTACK
 from robust.engine.run_memory import SmoothedAttack as SmoothedAttackMemo
 from robust.errors import BlackBoxFailure, first_line
 from robust.metrics.arrays import Mask
-from robust.models.gradient_free import has_gradients
+from robust.models.gradients.gradient_free import has_gradients
 
 
 def attacks_on_smoothed(

@@ -158,6 +158,9 @@ CASE_OPTIONS = (
         default="yes with several mask columns",
     ),
     FieldOption(
+        "--region", "data.region", "Column of the mask that an attack on a class stays in."
+    ),
+    FieldOption(
         "--target-mask", "data.target_mask", "Column of the mask that the goal 'mask' aims at."
     ),
     FieldOption(

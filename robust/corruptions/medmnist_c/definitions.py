@@ -19,7 +19,7 @@ from robust.corruptions.medmnist_c.noise.gaussian_noise import GaussianNoise
 from robust.corruptions.medmnist_c.noise.impulse_noise import ImpulseNoise
 from robust.corruptions.medmnist_c.noise.shot_noise import ShotNoise
 from robust.corruptions.medmnist_c.noise.speckle_noise import SpeckleNoise
-from robust.corruptions.medmnist_c.tables import NOTES, SEVERITY_TABLES
+from robust.corruptions.medmnist_c.tables import KIND_NOTES, NOTES, SEVERITY_TABLES
 from robust.corruptions.medmnist_c.task.black_corner import BlackCorner
 from robust.corruptions.medmnist_c.task.bubble import Bubble
 from robust.corruptions.medmnist_c.task.characters import Characters
@@ -50,9 +50,15 @@ _KINDS: Mapping[str, Callable[..., Corruption]] = {
     "gamma_corr_down": functools.partial(GammaCorrection, "gamma_corr_down"),
 }
 
+
+def _note(data_set: str, kind: str) -> str:
+    notes = NOTES.get((data_set, kind)), KIND_NOTES.get(kind)
+    return "; ".join(note for note in notes if note)
+
+
 MEDMNIST_C: Mapping[str, tuple[Corruption, ...]] = {
     data_set: tuple(
-        _KINDS[kind](f"MedMNIST-C, {data_set}", levels, NOTES.get((data_set, kind), ""))
+        _KINDS[kind](f"MedMNIST-C, {data_set}", levels, _note(data_set, kind))
         for kind, levels in kinds.items()
     )
     for data_set, kinds in SEVERITY_TABLES.items()

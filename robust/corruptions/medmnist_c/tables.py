@@ -141,11 +141,27 @@ SEVERITY_TABLES: Mapping[str, Severities] = {
 }
 """By data set, in the order of the package."""
 
-_SIXTH = "MedMNIST-C lists a sixth severity, which it does not use."
+_SIXTH = "the sixth severity that MedMNIST-C lists is unused, as there"
+_PIXELS = "lengths are pixels at any image size; MedMNIST-C is defined at 224"
+_SCALED = "lengths are pixels at 224 and scale with the image"
+
+KIND_NOTES: Mapping[str, str] = {
+    "pixelate": "not monotone on small images, whose blocks are whole pixels",
+    "jpeg_compression": "values are rounded to 256 grey levels",
+    "defocus_blur": _PIXELS,
+    "motion_blur": _PIXELS,
+    "gaussian_blur": _PIXELS,
+    "stain_deposit": f"blots are drawn anew, with the size of the package's; {_SCALED}",
+    "bubble": _SCALED,
+    "characters": _SCALED,
+}
+"""What a reader must know of a kind, whatever the data set."""
 
 NOTES: Mapping[tuple[str, str], str] = {
     ("retinamnist", "defocus_blur"): _SIXTH,
     ("chestmnist", "gaussian_blur"): _SIXTH,
     ("pneumoniamnist", "gaussian_blur"): _SIXTH,
+    ("bloodmnist", "stain_deposit"): "not monotone by definition: severity 4 is severity 3",
+    ("dermamnist", "black_corner"): "not monotone by definition: severity 4 is the strongest",
 }
-"""What a reader must know of a kind of a data set."""
+"""What a reader must know beyond it of a kind of one data set."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from attacks.streams import Streams
 from robust.corruptions.contract import Family, at_severity
+from robust.corruptions.draws import parameters
 
 DEGREE = 3
 
@@ -42,7 +43,7 @@ class BiasField:
         """The field, `(n, 1, *space)`."""
         space = tuple(x.shape[2:])
         terms = len(_exponents(len(space)))
-        coefficients = 2 * streams.uniform(x.new_empty(len(x), terms)) - 1
+        coefficients = 2 * parameters(streams, terms).to(x) - 1
         shape = legendre_polynomial(coefficients, space)
         low, high = shape.flatten(1).aminmax(dim=1)
         wide = (-1, *[1] * len(space))

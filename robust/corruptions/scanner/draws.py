@@ -5,11 +5,12 @@ from __future__ import annotations
 from torch import Tensor
 
 from attacks.streams import Streams
+from robust.corruptions.draws import parameters
 
 
 def case_draws(x: Tensor, count: int, streams: Streams) -> list[Tensor]:
     """Uniform numbers on [0, 1): `count` tensors `(n, 1, ..., 1)` with as many axes as `x`."""
-    drawn = streams.uniform(x.new_empty(len(x), count))
+    drawn = parameters(streams, count).to(x)
     return [column.view(-1, *[1] * (x.ndim - 1)) for column in drawn.unbind(1)]
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from attacks.streams import Streams
 from robust.corruptions.contract import Family, at_severity
+from robust.corruptions.draws import parameters
 
 DRAWS = 7
 """Random numbers of a hair: centre (2), angle, length, curvature, thickness, shade."""
@@ -40,7 +41,7 @@ class Hair:
         """The image under the hair."""
         if severity == 0:
             return x
-        drawn = streams.uniform(x.new_empty(len(x), max(self.counts), DRAWS))
+        drawn = parameters(streams, max(self.counts) * DRAWS).to(x).view(len(x), -1, DRAWS)
         colour = x.new_tensor(DARK_BROWN)
         colour = colour if x.shape[1] == 3 else colour.mean()
         shape = (1, -1, *[1] * (x.ndim - 2))

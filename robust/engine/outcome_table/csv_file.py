@@ -26,7 +26,7 @@ class CsvFile:
 
 
 def write_lines(path: Path, columns: Sequence[str], lines: Iterable[Line]) -> str:
-    """Write a table in place of an old one; returns its SHA-256. Cells are those of outcomes.csv."""
+    """Write a table in place of an old one, cells as in outcomes.csv; returns its SHA-256."""
     with replacing(path) as new:
         create_private(new)
         with new.open("w", newline="", encoding="utf-8") as file:

@@ -15,24 +15,29 @@ class Scenario:
 
     name: str
     """`universal`: one perturbation for every image; `patch`: a square of any pixels; `transfer`:
-    images made on a surrogate model; `queries`: only the predicted label is known."""
+    images made on a surrogate model; `queries`: only the predicted label is known; `spatial`: the
+    worst rotation and shift of a grid."""
     attack: str
     """The attack with all its parameters."""
     budget: int | None
     """Number of images that it was fitted on (`universal`, `patch`: at least as many), or queries
-    per case (`queries`); None for `transfer`."""
+    per case (`queries`), or moves of the grid (`spatial`); None for `transfer`."""
     size: float
-    """eps in [0, 1] pixel units; for a patch its share of the image's area, in [0, 1]."""
+    """eps in [0, 1] pixel units; for a patch its share of the image's area, in [0, 1]; for
+    `spatial` the largest rotation, in degrees."""
     norm: str | None
-    """`Linf` or `L2`; None for a patch, whose pixels have no bound."""
+    """`Linf` or `L2`; None for a patch, whose pixels have no bound, and for `spatial`."""
     fooled: Estimate
     """Share of cases that are misread; none of them was used for fitting."""
     control: Estimate
     """The same share for the control, which is no attack: a random change of the same size, the
-    square of another clean image, or as many random images as queries."""
+    square of another clean image, as many random images as queries, or a random rotation and
+    shift."""
     surrogate_fooled: Estimate | None = None
     """Share of cases whose images fool the surrogate that they were made on; None but for
     `transfer`."""
+    shift: float | None = None
+    """Of `spatial`: the largest shift, as a share of the image's side."""
     failure: str = ""
     """Why the attack broke off on some cases, empty where it did not; what it had found until then
     counts."""

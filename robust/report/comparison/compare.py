@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from robust.errors import InputError
 from robust.metrics.arrays import Array, Mask, Places
@@ -20,6 +19,7 @@ from robust.records import AuditedTask, Estimate, Report
 from robust.records.flags import voiding
 from robust.records.verdicts import WITHHELD, is_withheld
 from robust.report import read_report
+from robust.report.comparison.case_tables import CaseChange, case_changes
 from robust.report.comparison.judges import (
     CLEAN_SCORES,
     ROBUST_SCORES,
@@ -171,7 +171,7 @@ def compare_runs(old: Path, new: Path) -> Comparison:
         if report.cut_short:
             raise not_finished(run, report)
     _check_alike(before, after)
-    tables = _table(old, before), _table(new, after)
+    tables = read_table(_folder(old), before), read_table(_folder(new), after)
     usable = [readable(table).set_index("case") for table in tables]
     names = [name for name in usable[0].index if name in usable[1].index]
     if not names:
@@ -194,6 +194,8 @@ def compare_runs(old: Path, new: Path) -> Comparison:
     only_old, only_new = (len(table) - len(names) for table in usable)
     shared, notes = _shared_cells(first, second, before, after)
     pair = _Pair((first, second), (before, after), shared)
+    folders = _folder(old), _folder(new)
+    others, left_out = case_changes(folders, (before, after))
     differ = pair.differing_cases()
     return Comparison(
         old=_named(before),
@@ -204,8 +206,8 @@ def compare_runs(old: Path, new: Path) -> Comparison:
         only_new=only_new,
         agree=not differ,
         differ=differ,
-        changes=tuple(pair.changes()),
-        notes=(*notes, *_caveats(before, after, only_old, only_new)),
+        changes=(*pair.changes(), *(pair.change(one) for one in others)),
+        notes=(*notes, *left_out, *_caveats(before, after, only_old, only_new)),
     )
 
 
@@ -215,8 +217,8 @@ def _named(report: Report) -> str:
     return f"{report.title} (outcomes.csv {table})" if table else report.title
 
 
-def _table(run: Path, report: Report) -> pd.DataFrame:
-    return read_table(run if run.is_dir() else run.parent, report)
+def _folder(run: Path) -> Path:
+    return run if run.is_dir() else run.parent
 
 
 class _Pair:
@@ -272,6 +274,17 @@ class _Pair:
             before, after = (run.at(cell) for run, cell in zip(self._runs, cells, strict=True))
             condition = f"{plain(row.attack)}, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
             yield from self._scores(condition, before, after)
+
+    def change(self, one: CaseChange) -> Change:
+        """A change from the tables of certificates and corruptions, with what voids it."""
+        void = self._void() if one.attacked else ("", "")
+        return Change(
+            *(one.score, one.condition, one.old, one.new, one.difference),
+            overall=True,
+            equal=one.equal,
+            void_gain=void[0],
+            void_loss=void[1],
+        )
 
     def _scores(
         self, condition: str, old: Condition, new: Condition, overall: bool = False

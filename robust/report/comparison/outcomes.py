@@ -90,34 +90,40 @@ def find_cell(cells: Sequence[CellName], attack: str, norm: str, eps: float | No
     raise KeyError((attack, norm, eps))
 
 
-def read_table(folder: Path, report: Report) -> pd.DataFrame:
-    """outcomes.csv of a finished run, text as it was; InputError where it is not the report's.
-
-    A line for each case and attack, with what is kept of it in `_kept_columns`.
-    """
-    path = folder / TABLE
+def verified_table(folder: Path, name: str, sha256: str) -> Path:
+    """The table of that name in a run; InputError where it is not the one of its report."""
+    path = folder / name
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}; keep it with the run") from None
-    if digest != report.table_sha256:
+    if digest != sha256:
         raise InputError(f"{path} is not the table that {folder}/report.json was made from")
+    return path
+
+
+def read_table(folder: Path, report: Report) -> pd.DataFrame:
+    """outcomes.csv of a finished run, text as it was; InputError where it is not the report's.
+
+    A line for each case and attack, with what is kept of it in `_kept_columns`.
+    """
+    path = verified_table(folder, TABLE, report.table_sha256)
     scores = ["value"] if report.task.is_segmentation else _kept_columns(report)
     numbers = ["eps", *DISTANCES, *scores]
     texts = ["case", "group", "label", "attack", "norm", "success", "failure", "score"]
     # Names such as NA are names: only an empty number is missing.
     table = pd.read_csv(
         path,
-        usecols=lambda name: _plain(name) in {*numbers, *texts},
+        usecols=lambda name: plain_cell(name) in {*numbers, *texts},
         dtype=str,
         keep_default_na=False,
         encoding="utf-8",
-    ).rename(columns=_plain)
+    ).rename(columns=plain_cell)
     for name in table.columns.intersection(numbers):
         table[name] = pd.to_numeric(table[name].replace("", np.nan))
     for name in table.columns.intersection(["case", "group", "label", "attack"]):
-        table[name] = table[name].map(_plain)
+        table[name] = table[name].map(plain_cell)
     for name in set(DISTANCES) - set(table.columns):  # no attack is limited in that norm
         table[name] = np.nan
     return _one_line_each(table, report) if report.task.is_segmentation else table
@@ -190,5 +196,6 @@ def _kept_columns(report: Report) -> list[str]:
     return [f"logit_{name}" for name in report.data.classes]
 
 
-def _plain(text: str) -> str:
+def plain_cell(text: str) -> str:
+    """A cell without the apostrophe that guards it."""
     return text[1:] if _GUARDED.match(text) else text

@@ -137,7 +137,7 @@ def _named(report: Report) -> str:
 
 
 def calibration_sentences(report: Report) -> tuple[str, ...]:
-    """ECE clean, by chance, and under the largest attack; empty where there are no probabilities."""
+    """ECE clean, by chance, and under the largest attack; empty without probabilities."""
     ece = report.clean.scores.ece
     if ece is None:
         return ()

@@ -130,6 +130,11 @@ TERMS: dict[str, tuple[str, str]] = {
         "A small square of arbitrary pixels, like a sticker, that is meant to fool the model "
         "wherever it is placed.",
     ),
+    "spatial": (
+        "rotation and shift",
+        "Each image is turned and moved a little, as a patient may lie otherwise. Every move of a "
+        "grid is tried, and the worst one counts.",
+    ),
     "transfer": (
         "transfer attack",
         "Images that were made to fool one model often fool others. The attacker needs no access "

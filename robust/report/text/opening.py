@@ -37,6 +37,7 @@ ELSEWHERE = (
 _SCENARIOS = {
     "universal": "universal perturbations",
     "patch": "patches",
+    "spatial": "rotations and shifts",
     "transfer": "images made on another model",
     "queries": "decision-based attacks, which see labels alone",
 }

@@ -1,4 +1,4 @@
-"""Sentences on attackers with less knowledge: universal, patch, transfer, decision-based."""
+"""Sentences on attackers with less knowledge: universal, patch, spatial, transfer, queries."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ SCENARIO_WORDS: Mapping[str, ScenarioWords] = {
         "One patch of {size}, placed anywhere on images of other patients, fools the model on "
         "{fooled} % of images; a square from another clean image does so on {control} %.",
     ),
+    "spatial": ScenarioWords(
+        "rotation and shift",
+        "random rotation and shift",
+        "A rotation and shift of at most {size} fools the model on {fooled} % of images, where the "
+        "worst of {effort} is taken for each; a random one does so on {control} %.",
+    ),
     "transfer": ScenarioWords(
         "images made on another model",
         "noise of the same size",
@@ -58,7 +64,9 @@ def scenario_sentences(report: Report) -> tuple[str, ...]:
 
 
 def scenario_size(scenario: Scenario) -> str:
-    """`L∞ 2/255`, or the area of a patch."""
+    """`L∞ 2/255`, the area of a patch, or how far an image is turned and shifted."""
+    if scenario.shift is not None:
+        return f"{scenario.size:g}° and {of_hundred(scenario.shift)} % of the side"
     if scenario.norm is None:
         return f"{of_hundred(scenario.size)} % of the area"
     return f"{norm_text(scenario.norm)} {eps_text(scenario.size, scenario.norm)}"
@@ -69,6 +77,8 @@ def scenario_effort(scenario: Scenario) -> str:
     match scenario.name:
         case "queries":
             return counted(scenario.budget or 0, "query", "queries")
+        case "spatial":
+            return counted(scenario.budget or 0, "move")
         case "transfer":
             return "no access to the model"
         case _:

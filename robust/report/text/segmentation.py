@@ -14,7 +14,7 @@ from robust.report.text.format import (
     rate_of_hundred,
 )
 from robust.report.text.glossary import OUTLINE_TERMS
-from robust.report.text.vocabulary import GateWords, ScoreColumn, Vocabulary
+from robust.report.text.vocabulary import GateWords, ScoreColumn, Vocabulary, touched
 
 _RULE = (
     "A verdict is given only if the whole 95 % interval supports it. Fails: the attacker fails on "
@@ -44,7 +44,6 @@ _COLUMNS = (
 def segmentation(task: AuditedTask) -> Vocabulary:
     """The words for a task of segmentation."""
     image, pixel = ("volume", "voxel") if task.volumes else ("image", "pixel")
-    where = {"inside": " inside the structures", "outside": " outside the structures"}
     return Vocabulary(
         model="segmentation model",
         right="outlined well",
@@ -54,7 +53,7 @@ def segmentation(task: AuditedTask) -> Vocabulary:
         kept="The share that is still outlined well",
         image=image,
         pixel=pixel,
-        where=where.get(task.touch, ""),
+        where=touched(task),
         clean=(
             f"On unmodified {image}s, the model outlines {{share}} of 100 {{images}} well, with a "
             f"Dice of at least {task.dice:g}{_mean(task).rstrip(',')} ({{interval}}; measured on "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from robust.records import AttackResult, Report
+from robust.records import AttackResult, AuditedTask, Report
 
 
 @dataclass(frozen=True)
@@ -111,3 +111,15 @@ class Vocabulary:
     """What stands beside them; sentences."""
     terms: Mapping[str, tuple[str, str]]
     """The glossary: by the id of the entry, the term and its meaning."""
+
+
+def touched(task: AuditedTask) -> str:
+    """In which part of the image an attacker may change it, for `Vocabulary.where`."""
+    if task.touch == "image":
+        return ""
+    if task.box is not None:
+        sides = zip(("left", "top", "right", "bottom"), task.box, strict=True)
+        part = f"the box {', '.join(f'{name} {100 * share:.3g} %' for name, share in sides)}"
+    else:
+        part = "the structures" if task.is_segmentation else "the region of each case"
+    return f" {task.touch} {part}"

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from robust.records import Report
 from robust.report.text.classification import CLASSIFICATION
 from robust.report.text.segmentation import segmentation
-from robust.report.text.vocabulary import Vocabulary
+from robust.report.text.vocabulary import Vocabulary, touched
 
 
 def words(report: Report) -> Vocabulary:
     """What this report calls a right answer, an attacker's goal, a score."""
-    return segmentation(report.task) if report.task.is_segmentation else CLASSIFICATION
+    task = report.task
+    if task.is_segmentation:
+        return segmentation(task)
+    part = touched(task)
+    return replace(CLASSIFICATION, where=part) if part else CLASSIFICATION

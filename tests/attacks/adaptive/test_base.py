@@ -18,7 +18,7 @@ from attacks import (
     ThreatModel,
     make_attack,
 )
-from tests.attacks.cases import EPS, NORMS, streams
+from tests.attacks.cases import EPS, streams
 from tests.toys import fooled, patterns
 
 
@@ -73,7 +73,7 @@ def test_six_attacks_know_a_detector() -> None:
 
 
 @pytest.mark.parametrize("name", AWARE)
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
 def test_without_a_detector_it_is_pgd_on_the_margin(name: str, norm: str) -> None:
     """To the last bit; ConfidencePGD, which turns round above kappa, until it has fooled."""
     model, x, y = patterns(3)

@@ -24,7 +24,7 @@ HOME = Path(attacks.__file__).parent
 def test_unknown_names_and_fields() -> None:
     with pytest.raises(ValueError, match=r"unknown attack 'PDG'; did you mean PGD\? there are: "):
         make_attack("PDG")
-    with pytest.raises(ValueError, match="there are: ALMAProx, APGD, AutoAttack"):
+    with pytest.raises(ValueError, match="there are: ALMAProx, APGD, APGDL1, AutoAttack"):
         make_attack("zzzzzz")
     with pytest.raises(ValueError, match=r"PGD has no field 'step'; did you mean steps\?"):
         make_attack("PGD", step=3)
@@ -108,7 +108,7 @@ def test_a_class_that_keeps_the_contract_is_registered() -> None:
         ("@dataclass(frozen=True)", "@dataclass", "not a frozen dataclass"),
         ("steps: int = 3", "steps: int", "every field needs a default"),
         ('("Linf",)', '"Linf"', "norms must be a tuple of Linf"),
-        ('("Linf",)', '("L1",)', "norms must be a tuple of Linf"),
+        ('("Linf",)', '("L9",)', "norms must be a tuple of Linf"),
         ('= "gradients"', '= "white box"', "knowledge must be one of 'none', 'labels'"),
         ("= AttackTraits()", "= None", "traits must be an AttackTraits"),
     ],
@@ -153,7 +153,7 @@ def fields_with_docstrings(kind: type[Any]) -> set[str]:
     }
 
 
-FORMS_OF_PGD = {"bim.py", "fgsm.py", "margin_pgd.py"}
+FORMS_OF_PGD = {"bim.py", "fgsm.py", "margin_pgd.py", "pma.py"}
 
 
 def test_attacks_import_no_other_attack() -> None:

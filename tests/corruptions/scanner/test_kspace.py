@@ -46,7 +46,8 @@ def test_a_point_has_two_ghosts_at_the_drawn_shift_with_the_amplitude(severity: 
         expected = torch.zeros(1000, 5, dtype=torch.float64)
         expected[500, 2] = 0.5
         expected[500 + lines, 2] = expected[500 - lines, 2] = ghost
-        torch.testing.assert_close(y[case, 0], expected, atol=1e-9, rtol=0)
+        # The shift is drawn in float32.
+        torch.testing.assert_close(y[case, 0], expected, atol=2e-4, rtol=0)
 
 
 def test_an_object_that_moves_once_is_the_sum_of_both_places() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -35,6 +36,23 @@ def test_each_modality_has_each_name_once_and_a_name_means_one_effect() -> None:
         names = [one.name for one in effects]
         assert len(set(names)) == len(names)
         assert all(EVERY[one.name] == one for one in effects)
+
+
+def test_the_site_says_which_modality_has_which_effects() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "corruptions.md").read_text(encoding="utf-8")
+    text = text.partition("## What scanners do")[2]
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in text.splitlines()]
+    said = {
+        modality: tuple(row[1].split(", "))
+        for row in rows
+        if len(row) == 2
+        for modality in row[0].split(", ")
+    }
+    for modality, found in SCANNER_EFFECTS.items():
+        assert said[modality] == tuple(one.name for one in found)
+    described = {row[0].strip("`"): row[-1] == "yes" for row in rows if len(row) == 4}
+    own = {name: one.random for name, one in EVERY.items() if one.family == "scanner"}
+    assert own.items() <= described.items()
 
 
 @effects

@@ -16,6 +16,7 @@ import pytest
 from attacks import CarliniWagnerL2
 from robust.auditing import audit
 from robust.cases import open_cases
+from robust.certificates.smoothing.randomized_smoothing import RandomizedSmoothing
 from robust.metrics.by_group import auc
 from robust.models import Classifier
 from robust.records import Report
@@ -25,10 +26,15 @@ from robust.report.formats.json_schema import PUBLISHED
 from tests.engine.nets import trained
 from tests.report.pages import NUMBER, ORDERS, NumberPage, at, known_numbers
 
+KINDS = ["gaussian_blur", "brightness_up"]
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on 60 phantoms with subgroups, two norms, and one attack that another repeats."""
+    """A run on 60 phantoms with subgroups, two norms, and one attack that another repeats.
+
+    A few cases have certificates, and a few are corrupted.
+    """
     out = tmp_path_factory.mktemp("truth") / "run"
     cases = open_cases("phantom:chest_xray", count=60, pixels=28)
     entries = tuple(
@@ -39,6 +45,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dataclasses.replace(cases, entries=entries),
         attacks=["Noise", "FGSM", "PGD", "MarginPGD", CarliniWagnerL2(steps=15, binary_steps=3)],
         eps=["1/255", "3/255", "8/255"],
+        certificates=[RandomizedSmoothing(n0=10, n=25)],
+        corruptions={"modality": "chest X-ray", "kinds": KINDS, "severities": [1, 5]},
         out=out,
     )
     write_report(report, out)
@@ -61,12 +69,15 @@ def test_each_cell_shows_what_report_json_has_at_its_place(run: Path, template: 
             assert text == str(found), path
         elif isinstance(found, float):
             assert text == f"L∞ {found * 255:g}/255", path
+        elif "median" in path and path.startswith(("/certificates", "/corruptions")):
+            digits = 2 if path.endswith("l2") else 3
+            assert text.split()[0] == f"{found['value']:.{digits}f}", path
         elif "median" in path:
             scale = 255 if path.endswith("linf") else 1
             shown = float(text.removesuffix("/255"))
             assert shown == pytest.approx(found["value"] * scale, abs=0.0051), path
         else:
-            scale, digits = (1, 3) if path.endswith("auc") else (100, 1)
+            scale, digits = (1, 3) if path.endswith(("auc", "brier")) else (100, 1)
             value, low, high = (f"{scale * found[k]:.{digits}f}" for k in ("value", "low", "high"))
             assert text == f"{value} [{low}, {high}]", path
 
@@ -85,7 +96,9 @@ def test_ten_numbers_drawn_at_random_follow_from_the_per_case_table(run: Path) -
     table = pd.read_csv(run / "outcomes.csv", dtype={"eps": float})
     # The table holds attacks as they were computed, and not what storing leaves of them.
     # Nor has it the images of cases misread without attack, which the attacker's AUC counts.
-    other = ("difficulty", "survival", "attacker_auc")
+    # Certificates, corruptions and calibration have tests of their own.
+    other = ("difficulty", "survival", "attacker_auc", "/certificates", "/corruptions")
+    other += ("ece", "brier")
     paths = sorted({p for p, _ in page(run).named if p and not any(o in p for o in other)})
     seed = random.randrange(2**32)
     for path in random.Random(seed).sample(paths, 10):
@@ -93,6 +106,50 @@ def test_ten_numbers_drawn_at_random_follow_from_the_per_case_table(run: Path) -
         expected = recomputed(report, table, path)
         shown = found["value"] if isinstance(found, dict) else found
         assert shown == pytest.approx(expected, abs=1e-6), (path, f"seed {seed}")
+
+
+def test_proofs_follow_from_their_table(run: Path) -> None:
+    report = Report.load(run / "report.json")
+    table = pd.read_csv(run / "certificates.csv", keep_default_na=False)
+    (one,) = report.certificates
+    right = table.prediction == table.label
+    assert one.clean.value == pytest.approx(right.mean()) and len(table) == one.clean.cases
+    assert one.abstained is not None
+    assert one.abstained.value == pytest.approx((table.prediction == "").mean())
+    for point in one.points:
+        proven = (right & (table.radius >= point.eps)).mean()
+        assert point.certified.value == pytest.approx(proven)
+    assert len(one.points) > 1 and right.any()
+
+
+def test_errors_of_corrupted_images_follow_from_their_table(run: Path) -> None:
+    report = Report.load(run / "report.json")
+    found = report.corruptions
+    assert found is not None and [kind.kind for kind in found.kinds] == KINDS
+    table = pd.read_csv(run / "corruptions.csv")
+    assert ((table.prediction != table.label) == (table.error == 1)).all()
+    for one in found.scores:
+        own = table[(table.kind == one.kind) & (table.severity == one.severity)]
+        assert one.error.value == pytest.approx(own.groupby("label").error.mean().mean())
+        assert one.median_l2.value == pytest.approx(own.l2.median())
+        assert one.median_linf.value == pytest.approx(own.linf.median())
+    balanced = table.groupby("label").error.mean().mean()
+    assert found.mean.value == pytest.approx(balanced)
+
+
+def test_the_brier_score_follows_from_the_per_case_table(run: Path) -> None:
+    report = Report.load(run / "report.json")
+    table = pd.read_csv(run / "outcomes.csv", dtype={"eps": float})
+    for row in (report.clean, *report.worst_cases):
+        cases = under(report, table, row)
+        ill = 1 / (1 + np.exp(cases.logit_normal - cases.logit_opacity))
+        off = ill - (cases.label == "opacity")
+        assert row.scores.brier is not None and row.scores.ece is not None
+        assert row.scores.brier.value == pytest.approx((2 * off**2).mean(), abs=1e-6)
+        sure, right = np.maximum(ill, 1 - ill), (ill > 0.5) == (cases.label == "opacity")
+        bins = np.minimum((sure * 15).astype(int), 14)
+        gaps = [abs((sure - right)[bins == b].sum()) for b in np.unique(bins)]
+        assert row.scores.ece.value == pytest.approx(sum(gaps) / len(cases), abs=1e-6)
 
 
 def test_the_attackers_auc_is_at_most_what_the_per_case_table_gives(run: Path) -> None:

@@ -6,7 +6,6 @@ round(i * size / m) to round((i + 1) * size / m).
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -41,24 +40,22 @@ class Pixelate:
             return x
         factor = at_severity(self.levels, severity)
         height, width = x.shape[-2:]
-        small = _block_means(x, -1, max(1, int(width * factor)))
-        small = _block_means(small, -2, max(1, int(height * factor)))
+        small = _block_means(x, -2, max(1, int(height * factor)))
+        small = _block_means(small, -1, max(1, int(width * factor)))
         planes = small.reshape(len(x), -1, *small.shape[-2:])
         large = F.interpolate(planes, (height, width), mode="nearest-exact")
         return large.reshape(x.shape).clamp(0, 1)
 
 
 def _block_means(x: Tensor, dim: int, count: int) -> Tensor:
-    """Means over `count` blocks along a dimension, as differences of running sums."""
+    """Means over `count` blocks along a dimension: of both ends, or as differences of sums."""
     size = x.shape[dim]
     ends = [math.floor(i * size / count + 0.5) for i in range(count + 1)]
-    sums = x.cumsum(dim)
-    last = torch.tensor([end - 1 for end in ends[1:]], device=x.device)
-    upto = sums.index_select(dim, last)
-    before = torch.cat(
-        [torch.zeros_like(upto.narrow(dim, 0, 1)), upto.narrow(dim, 0, count - 1)], dim
-    )
-    lengths = torch.tensor(
-        [b - a for a, b in itertools.pairwise(ends)], device=x.device, dtype=x.dtype
-    )
-    return (upto - before) / (lengths if dim == -1 else lengths[:, None])
+    first = torch.tensor(ends[:-1], device=x.device)
+    last = torch.tensor(ends[1:], device=x.device) - 1
+    if int((last - first).max()) <= 1:
+        return (x.index_select(dim, first) + x.index_select(dim, last)).mul_(0.5)
+    sums = F.pad(x.cumsum(dim), (1, 0) if dim == -1 else (0, 0, 1, 0))
+    lengths = (last + 1 - first).to(x.dtype)
+    total = sums.index_select(dim, last + 1) - sums.index_select(dim, first)
+    return total / (lengths if dim == -1 else lengths[:, None])

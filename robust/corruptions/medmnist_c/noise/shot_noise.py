@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,10 +40,10 @@ class ShotNoise:
 
 
 def _poisson(mean: Tensor, streams: Streams) -> Tensor:
-    """Counts; by NumPy, whose sampler takes a third of the time of torch's."""
-    means = mean.double().cpu().numpy()
-    drawn = torch.empty(mean.shape, dtype=torch.float32)
+    """Counts, drawn on the CPU as the streams do."""
+    means = mean.float().cpu()
+    drawn = torch.empty_like(means)
     for row in range(len(means)):
-        generator = np.random.default_rng(streams[[row]].seed())
-        drawn[row] = torch.from_numpy(generator.poisson(means[row]))
+        generator = torch.Generator().manual_seed(streams[[row]].seed())
+        drawn[row] = torch.poisson(means[row], generator)
     return drawn.to(mean)

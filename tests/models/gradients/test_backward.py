@@ -12,7 +12,7 @@ from robust.auditing import audit
 from robust.cases import open_cases
 from robust.errors import InputError
 from robust.models import Classifier
-from robust.models.backward import backward_errors
+from robust.models.gradients.backward import backward_errors
 
 
 class _Raising(torch.autograd.Function):

@@ -14,7 +14,7 @@ from robust.auditing import audit
 from robust.errors import InputError
 from robust.models import Classifier
 from robust.models.formats.contract import ModelOrigin
-from robust.models.gradient_free import fitting_plan
+from robust.models.gradients.gradient_free import fitting_plan
 from robust.plan.load import make_plan
 from robust.records import Report
 from tests.engine.nets import phantoms, trained
