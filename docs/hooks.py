@@ -24,6 +24,7 @@ EXPERIMENTS = {
     "adaptive": "Detectors against adaptive attacks",
     "ma2021": "Ma et al. 2021, reproduced",
     "coverage": "How often intervals hold the truth",
+    "augmentation": "Corruptions as augmentation",
     "storage": "Effect of saving the image",
     "corruptions": "Corruptions: parity, speed, errors",
     "doubts": "False alarms and misses of warnings",

@@ -59,7 +59,8 @@ class Balanced:
         reach = float(
             stats.t.ppf((1 + LEVEL) / 2, shape[0] - 1) * jackknife_variance(without) ** 0.5
         )
-        return cls(value, value - reach, value + reach)
+        least = 0.0 if kept.min() >= 0 else -1.0
+        return cls(value, max(value - reach, least), min(value + reach, 1.0))
 
     def text(self) -> str:
         return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
@@ -172,7 +173,7 @@ def draw(rows: list[list[object]]) -> Figure:
             axes.plot(at, up, marker=MARKERS[place], **look)
         axes.set_yticks(up, [str(row[1]) for row in own], fontsize=7)
         axes.set_title(modality, color=INK)
-        style_axes(axes, "balanced error, mean over severities and seeds")
+        style_axes(axes, "balanced error")
     panels[0].legend(frameon=False, fontsize=7, loc="lower right")
     return drawn
 
