@@ -103,9 +103,8 @@ def _run(model: Model, setup: AttackSetup, batch: Batch) -> tuple[Tensor, list[s
     x, threat = batch.x, setup.threat
     ids = [case.id for case in batch.cases]
     streams = Streams.of(setup.seed, ids, setup.stream_key, threat.stream_key)
+    target, region = setup.task.targets(batch), setup.task.region(batch)
     try:
-        target = setup.task.targets(batch)
-        region = setup.task.region(batch)
         attack = confined(setup.attack, region, together=setup.keeps_still)
         if setup.stop:
             attack = setup.task.until_success(attack, batch)

@@ -29,6 +29,8 @@ from tests.report.extreme_runs.test_unfinished_runs import Stop
 STOPS = {
     "_attack": STAGES,
     "_detect": tuple(s for s in STAGES if s not in ("attacks", "storage")),
+    "run_certificates": STAGES[STAGES.index("certificates") :],
+    "run_corruptions": STAGES[STAGES.index("corruptions") :],
     "run_scenarios": ("scenarios", "twin", "probe", "table", "gallery"),
     "compare_twin": ("twin", "probe", "table", "gallery"),
     "probe": ("probe", "table", "gallery"),
@@ -50,6 +52,8 @@ def plan(base: Path) -> Plan:
             "audit": {"eps": ["4/255"], "chunk": 16},
             "detectors": [{"name": "MaxSoftmax"}],
             "detection": {"adaptive": 4, "adaptive_steps": 2},
+            "certificates": [{"name": "IntervalBounds", "cases": 4}],
+            "corruptions": {"kinds": ["brightness_up"], "severities": [1], "cases": 8},
             "scenarios": {"universal": [2], "cases": 12},
             "twin": {"precision": "bfloat16"},
             "report": {"gallery": 1},

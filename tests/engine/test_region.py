@@ -19,7 +19,7 @@ from robust.tasks.segmentation import Segmentation
 from tests.tasks.drawn import LEVELS, NAMES, SLICES, drawn, pointwise
 
 DENSE = sorted(name for name, kind in ATTACKS.items() if kind().traits.dense)
-NORMS_AND_EPS = {"Linf": 0.16, "L2": 1.5, "L2-slice": 1.0}
+NORMS_AND_EPS = {"Linf": 0.16, "L2": 1.5, "L2-slice": 1.0, "L1": 8.0}
 QUICK: dict[str, dict[str, Any]] = {
     "ALMAProx": {"steps": 20},
     "APGD": {"steps": 5},

@@ -117,7 +117,7 @@ def test_a_full_network_disk_names_the_local_file(
     folder, local = inputs("full"), tmp_path / "local"
     local.mkdir()
     options = {**NETWORK, "env": {"TMPDIR": str(local)}}
-    with disk(folder / "run", "size=120k") as small:
+    with disk(folder / "run", "size=150k") as small:
         done = commands.run(folder, *AUDIT, **options)
         assert done.code == 2, done
         _, line = messages(done)

@@ -52,12 +52,14 @@ FAST: dict[str, dict[str, Any]] = {
     "SEA": {"steps": 9},
     "Square": {"queries": 60},
 }
-EPS = {"Linf": 0.06, "L2": 0.5, "L2-slice": 0.3}
+EPS = {"Linf": 0.06, "L2": 0.5, "L2-slice": 0.3, "L1": 3.0, "L0": 20}
 
 QUICKLY = {
     ("Linf", "2-D exclusive", False),
     ("L2", "2-D overlapping", True),
     ("L2-slice", "3-D exclusive", False),
+    ("L1", "2-D exclusive", False),
+    ("L0", "2-D exclusive", False),
 }
 """The others run before a release. Of an image L2-slice is L2."""
 EVERY = [
