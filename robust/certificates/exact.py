@@ -31,7 +31,7 @@ from robust.models.adapter import Adapter
 Array = npt.NDArray[np.float64]
 SOLVER = 1e-6
 """By how much the solver may miss a constraint; the radius is smaller by it."""
-INFEASIBLE = 2
+SOLVED, INFEASIBLE = 0, 2
 
 
 @dataclass(frozen=True)
@@ -143,16 +143,19 @@ class _Programme:
     def _least_eps(self, constraints: list[LinearConstraint]) -> float:
         objective = np.zeros(self.count)
         objective[-1] = 1.0
-        found: OptimizeResult = milp(
-            objective,
-            constraints=[*self.constraints, *constraints],
-            bounds=Bounds(np.array(self.lower), np.array(self.upper)),
-            integrality=np.array(self.whole),
-            options={"mip_rel_gap": 0},
-        )
+        for presolve in (True, False):  # which at times ends in an error of the solver's own
+            found: OptimizeResult = milp(
+                objective,
+                constraints=[*self.constraints, *constraints],
+                bounds=Bounds(np.array(self.lower), np.array(self.upper)),
+                integrality=np.array(self.whole),
+                options={"mip_rel_gap": 0, "presolve": presolve},
+            )
+            if found.status in (SOLVED, INFEASIBLE):
+                break
         if found.status == INFEASIBLE:
             return 1.0
-        if found.status != 0:
+        if found.status != SOLVED:
             raise InputError(f"the solver of ExactBounds gives up: {found.message}; use CROWN")
         bound = found.get("mip_dual_bound")
         return float(found.fun if bound is None else min(bound, found.fun)) - SOLVER
