@@ -233,10 +233,15 @@ def test_hardened_training_is_chosen_by_dice_under_attack(tmp_path: Path, method
     assert all(row["val_robust_dice"] <= row["val_dice"] for row in fitted.history)
 
 
+def spoiled_chests() -> Recipe:
+    """Masks that overlap, and images that are corrupted."""
+    corrupted = {"augment": "modality", "modality": "chest X-ray"}
+    return recipe(data={"path": "phantom:opacity", "count": 16}, augmentation=corrupted)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    spoiled = {"augment": "modality", "modality": "chest X-ray"}
-    how = recipe(data={"path": "phantom:opacity", "count": 16}, augmentation=spoiled)
+    how = spoiled_chests()
     return train_model(how, tmp_path_factory.mktemp("t") / "m", device="cpu", progress=False)
 
 
@@ -261,7 +266,7 @@ def test_a_folder_holds_all_that_rebuilds_the_segmenter(trained: Trained) -> Non
 
 
 def test_the_same_call_returns_a_finished_folder(trained: Trained) -> None:
-    how = recipe(data={"path": "phantom:opacity", "count": 16})
+    how = spoiled_chests()
     again = train_model(how, trained.folder, device="cpu", progress=False)
     assert again.already_finished and again.metrics == trained.metrics
     assert again.classes == trained.classes
