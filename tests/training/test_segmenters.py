@@ -201,7 +201,12 @@ def test_volumes_of_different_sizes_are_learnt_whole(tmp_path: Path) -> None:
         data={"path": "phantom:organ"},
         network={"spatial_dims": 3, "multiple_of": 4, "mean": 0.0, "std": 1.0},
         training={"epochs": 6, "batch": 4, "lr": 1e-2},
-        augmentation={"rotation": 10, "contrast": 0.1},
+        augmentation={
+            "rotation": 10,
+            "contrast": 0.1,
+            "augment": "modality",
+            "modality": "MRI",
+        },
     )
     train, val = volumes_of_two_sizes("train"), volumes_of_two_sizes("val")
     assert len({case.image.shape for case in train}) == 2
@@ -228,9 +233,15 @@ def test_hardened_training_is_chosen_by_dice_under_attack(tmp_path: Path, method
     assert all(row["val_robust_dice"] <= row["val_dice"] for row in fitted.history)
 
 
+def spoiled_chests() -> Recipe:
+    """Masks that overlap, and images that are corrupted."""
+    corrupted = {"augment": "modality", "modality": "chest X-ray"}
+    return recipe(data={"path": "phantom:opacity", "count": 16}, augmentation=corrupted)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    how = recipe(data={"path": "phantom:opacity", "count": 16})
+    how = spoiled_chests()
     return train_model(how, tmp_path_factory.mktemp("t") / "m", device="cpu", progress=False)
 
 
@@ -250,10 +261,12 @@ def test_a_folder_holds_all_that_rebuilds_the_segmenter(trained: Trained) -> Non
     assert "outlines left lung, right lung, opacity, which may overlap" in card
     assert "| opacity: Dice |" in card and "chosen for its Dice on val" in card
     assert "AUC" not in card and "recall" not in card
+    assert "corrupted with probability 0.5 as chest X-ray images are" in card
+    assert "severity from 1 to 3: pixelate, " in card and "jpeg2000" in card
 
 
 def test_the_same_call_returns_a_finished_folder(trained: Trained) -> None:
-    how = recipe(data={"path": "phantom:opacity", "count": 16})
+    how = spoiled_chests()
     again = train_model(how, trained.folder, device="cpu", progress=False)
     assert again.already_finished and again.metrics == trained.metrics
     assert again.classes == trained.classes
