@@ -58,6 +58,7 @@ class AtOnce:
         return done
 
 
+@pytest.mark.slow
 def test_an_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "ThreadPoolExecutor", AtOnce)
     here, outcomes = run(tmp_path / "here", "cpu")

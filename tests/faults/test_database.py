@@ -232,6 +232,7 @@ def tried(
     return ends
 
 
+@pytest.mark.slow
 def test_damaged_databases(commands: Warm, calm: Calm, inputs: Callable[[str], Path]) -> None:
     few = (flip_bits, cut_short, delete_rows, turn_outcome, edit_memo)
     tried(commands, calm, inputs("damaged"), few, range(1))

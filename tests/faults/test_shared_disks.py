@@ -79,6 +79,7 @@ def test_kills_in_each_phase_where_there_is_no_log(
         kills(commands, calm, inputs(f"killed{number}"), IN_ORDER, **NO_SHARED_MEMORY)
 
 
+@pytest.mark.slow
 def test_kills_on_a_network_disk(
     commands: Warm, calm: Calm, inputs: Callable[[str], Path], tmp_path: Path
 ) -> None:

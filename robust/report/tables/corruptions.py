@@ -131,10 +131,10 @@ def _whole(result: CorruptionResult, relative: bool) -> TableRow:
     return TableRow(
         (
             TableCell("all"),
-            TableCell(""),
+            TableCell(NONE),
             percent_cell(result.mean, "/corruptions/mean"),
             *ratios,
-            TableCell(""),
+            TableCell(NONE),
         ),
         strong=True,
         opens=True,

@@ -112,9 +112,8 @@ def ssim_text(gallery: tuple[Exhibit, ...], visibility: Visibility) -> str:
 def limits(report: Report) -> tuple[str, ...]:
     """What this audit did not test, and what its numbers hold for."""
     used = {row.norm for row in report.rows} | {row.norm for row in report.worst_cases}
-    left = [
-        f"attacks in {norm_text(norm)}" for norm in NORMS if norm not in used and norm != "L2-slice"
-    ]
+    unused = [norm_text(norm) for norm in NORMS if norm not in used and norm != "L2-slice"]
+    left = [f"attacks in {listed(unused, len(unused))}"] if unused else []
     if report.detection is None:
         left += ["detection of attacks", "copies of these images among those learned from"]
     elif not report.detection.adaptive:
