@@ -42,11 +42,14 @@ PLAN: dict[str, Any] = {
     "audit": {"eps": ["0.5/255", "1/255", "2/255", "4/255", "8/255"]},
     "detection": {"adaptive": 30, "adaptive_steps": 20},
     "scenarios": {"universal": [1, 8], "patch": [0.05], "cases": 60},
+    "certificates": [{"name": "CROWN", "cases": 20}],
+    "corruptions": {"severities": [1, 3, 5], "cases": 60},
     "detectors": [{"name": name} for name in ("KernelDensity", "LID", "Mahalanobis", "MaxSoftmax")],
 }
 """What the demonstration runs on its network and images."""
 FEWEST_FOR_DETECTORS = 60
-"""Images below which too few are left for detectors: the plan then has none."""
+"""Images below which too few are left for detectors, proofs and corruptions: the plan then has
+none."""
 
 
 def plan_text(folder: Path, modality: str, count: int) -> str:
@@ -64,7 +67,7 @@ def plan_text(folder: Path, modality: str, count: int) -> str:
         **PLAN,
     }
     if count < FEWEST_FOR_DETECTORS:
-        for name in ("detection", "detectors"):
+        for name in ("detection", "detectors", "certificates", "corruptions"):
             del plan[name]
     return HEAD.format(repeat_command(folder)) + tomli_w.dumps(plan)
 
