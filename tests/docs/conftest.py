@@ -39,6 +39,8 @@ def small_demo() -> Iterator[None]:
         "audit": {"eps": ["1/255", "4/255"]},
         "detection": {"adaptive": 2, "adaptive_steps": 2},
         "scenarios": {"cases": 60},
+        "certificates": [{"name": "IntervalBounds", "cases": 4}],
+        "corruptions": {"kinds": ["brightness_up"], "severities": [1], "cases": 20},
         "detectors": [{"name": "LID"}, {"name": "MaxSoftmax"}],
     }
     assert set(plan) == set(demo.PLAN)
