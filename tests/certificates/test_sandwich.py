@@ -25,7 +25,7 @@ from tests.certificates.networks import (
 from tests.toys import Linear, exact_eps, fooled, linear_cases, predicted
 
 CASES = 3
-QUICK = {("deep", 3), ("convolutional", 2), ("residual", 2)}
+QUICK = {("convolutional", 2), ("residual", 2)}
 
 
 def pairs() -> list[Any]:

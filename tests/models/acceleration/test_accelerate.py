@@ -68,7 +68,7 @@ def test_no_timing_decides(monkeypatch: pytest.MonkeyPatch, bfloat16_processor: 
 @pytest.mark.parametrize(
     ("name", "low"),
     [
-        ("resnet18", True),
+        pytest.param("resnet18", True, marks=pytest.mark.slow),
         ("mobilenetv2_100", False),
         pytest.param("convnext_atto", True, marks=pytest.mark.slow),
     ],
