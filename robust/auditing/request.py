@@ -10,7 +10,7 @@ from pathlib import Path
 
 from detectors import Detector
 from robust.cases import Cases
-from robust.certificates.registry import make_certificate
+from robust.certificates.registry import make_certificates
 from robust.certificates.run import check_certificates
 from robust.corruptions.run import check_corruptions
 from robust.detection.factory import make_detectors
@@ -103,7 +103,7 @@ class AuditRequest:
         self.task.check_stages(self.plan, twin=self.inputs.twin is not None)
         check_scenarios(self.plan.scenarios)
         check_certificates(self.plan.certificates, self.task, self.inputs.classifier)
-        check_corruptions(self.plan.corruptions, self.task, self.inputs.cases.noun)
+        check_corruptions(self.plan.corruptions, self.inputs.cases.noun)
         check_twin(self.inputs.twin)
         if self.detectors:
             if self.inputs.reference is None:
@@ -129,8 +129,7 @@ def open_request(plan: Plan, settings: RunSettings) -> AuditRequest:
     """Open all that a plan names."""
     make_attacks(plan.attacks)  # a mistake in one is said before a model is read
     make_detectors(plan.detectors)
-    for one in plan.certificates:
-        make_certificate(one)
+    make_certificates(plan.certificates)
     classifier, cases = open_plan(plan, settings.device)
     return request_on(plan, classifier, cases, settings)
 

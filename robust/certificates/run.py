@@ -87,12 +87,12 @@ def run_certificates(
     """
     if not specs:
         return ()
-    found = [
-        _Certification(spec, certificate, cases).run()
-        for spec, certificate, cases in sampled(specs, audit, session)
-    ]
-    finished = FinishedCertificates(tuple(found))
-    return session.store.memo(CERTIFICATES, lambda: finished).certificates
+
+    def made() -> FinishedCertificates:
+        found = [_Certification(*one).run() for one in sampled(specs, audit, session)]
+        return FinishedCertificates(tuple(found))
+
+    return session.store.memo(CERTIFICATES, made).certificates
 
 
 def sampled(

@@ -13,10 +13,9 @@ from robust.errors import InputError
 from robust.models import weights_hash
 from robust.plan.spec import AuditSpec, CorruptionsSpec
 from robust.records import CorruptionResult
-from robust.tasks.contract import Task
 
 
-def check_corruptions(spec: CorruptionsSpec | None, task: Task, noun: str) -> None:
+def check_corruptions(spec: CorruptionsSpec | None, noun: str) -> None:
     """InputError, before any work, for a modality, a kind or severities that cannot be.
 
     `noun` is what the data call their images. Every task is served: masks still fit,
