@@ -17,7 +17,7 @@ from robust.records import (
     Detection,
     Twin,
 )
-from robust.records.probe import Probed
+from robust.records.stages.probe import Probed
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from attacks import Model, Streams
 from attacks.losses import AttackLoss, climb
 from robust.models.acceleration.memory import memory_ran_out
 from robust.models.proof import span
-from robust.records.probe import Gradients
+from robust.records.stages.probe import Gradients
 
 LEVEL = 1 / 255
 """One grey level of an 8-bit image."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from robust.diagnostics.evidence import Evidence
 from robust.records import AttackResult
-from robust.records.probe import LineSearch
+from robust.records.stages.probe import LineSearch
 from robust.units import format_threat, percent_text
 
 MIN_CASES = 3

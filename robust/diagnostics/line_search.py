@@ -13,7 +13,7 @@ from attacks.line_search import COARSE_PASSES, FURTHER_PASSES, search_lines
 from robust.cases.case import sample_rows
 from robust.diagnostics.reattack import RobustCases
 from robust.models.acceleration.memory import memory_ran_out
-from robust.records.probe import LineSearch
+from robust.records.stages.probe import LineSearch
 from robust.tasks.contract import Batch, Task
 
 TOWARDS = 2

@@ -28,7 +28,7 @@ from robust.models.acceleration.memory import memory_ran_out
 from robust.models.gradients.gradient_free import has_gradients
 from robust.models.proof import span
 from robust.plan.spec import AuditSpec
-from robust.records.probe import Gradients, LineSearch, Probed, Search
+from robust.records.stages.probe import Gradients, LineSearch, Probed, Search
 from robust.tasks.contract import Batch
 
 MAX_CASES = 16

@@ -16,7 +16,7 @@ from robust.engine.run_store import RunStore
 from robust.engine.verified_attack import slack
 from robust.models.acceleration.memory import memory_ran_out
 from robust.models.gradients.gradient_free import WITH_GRADIENTS
-from robust.records.probe import Search
+from robust.records.stages.probe import Search
 from robust.tasks.contract import Batch, Task
 
 QUERIES = 300

@@ -24,7 +24,7 @@ from robust.records import (
 )
 from robust.records.from_plain import record_from
 from robust.records.inputs import AuditedTask
-from robust.records.probe import Probed
+from robust.records.stages.probe import Probed
 
 T = TypeVar("T")
 

@@ -59,6 +59,11 @@ from robust.records.stages.scenarios import Twin as Twin
 from robust.records.stages.scenarios import TwinAttacked as TwinAttacked
 from robust.records.stages.scenarios import TwinShownImages as TwinShownImages
 from robust.records.stages.storage import Survival as Survival
+from robust.records.sweep import SWEEP as SWEEP
+from robust.records.sweep import SweepAxis as SweepAxis
+from robust.records.sweep import SweepMember as SweepMember
+from robust.records.sweep import SweepNumber as SweepNumber
+from robust.records.sweep import SweepReport as SweepReport
 from robust.records.workers import CellAgain as CellAgain
 from robust.records.workers import ComputedAgain as ComputedAgain
 from robust.records.workers import Workers as Workers

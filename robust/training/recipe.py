@@ -49,6 +49,11 @@ class SplitsSpec(PlanTable):
     """Split that chooses the best epoch, or the share of the train split's groups to use for it."""
     test: Annotated[str | None, BeforeValidator(_none)] = "test"
     """Split for the final evaluation, or `none`."""
+    fraction: float = Field(default=1.0, gt=0, le=1)
+    """Share of the train split's groups to learn from, of each class; a smaller share is part of a
+    larger one."""
+    fraction_seed: int = Field(default=0, ge=0)
+    """Seed of that draw."""
 
 
 class NetworkSpec(PlanTable):

@@ -53,6 +53,8 @@ def open_training_splits(recipe: Recipe) -> Splits:
     if names.test is not None:
         remedy = '[splits] test names them; test = "none" goes without'
         test = _open(recipe, names.test, remedy, classes)
+    if names.fraction < 1:
+        train = take_fraction(train, names.fraction, names.fraction_seed)
     splits = Splits(train, val, test)
     _check_classes(splits)
     _check_groups(splits)
@@ -77,8 +79,24 @@ def separate_splits(splits: Splits, progress: Progress) -> Splits:
 def split_off_val(train: Cases, share: float, seed: int) -> tuple[Cases, Cases]:
     """Split `train` in two: the rest, and a val split with this share of each class's groups.
 
-    A hash of the group and the seed decides, so the order of rows does not matter. A group with
-    several classes counts for the highest.
+    A hash of the group and the seed decides, so the order of rows does not matter.
+    """
+    chosen = _drawn_groups(train, share, str(seed))
+    inside = [entry.group in chosen for entry in train.entries]
+    kept = train.select([i for i, out in enumerate(inside) if not out])
+    return kept, replace(train.select([i for i, out in enumerate(inside) if out]), split="val")
+
+
+def take_fraction(train: Cases, share: float, seed: int) -> Cases:
+    """The cases of this share of each class's groups, at least one; smaller shares are nested."""
+    chosen = _drawn_groups(train, share, f"fraction {seed}")
+    return train.select([i for i, entry in enumerate(train.entries) if entry.group in chosen])
+
+
+def _drawn_groups(train: Cases, share: float, seed: str) -> set[str]:
+    """This share of each class's groups, by a hash of the seed and the group.
+
+    A group with several classes counts for the highest. Of masks, groups are drawn from all.
     """
     highest: dict[str, int] = {}
     for entry in train.entries:
@@ -88,9 +106,7 @@ def split_off_val(train: Cases, share: float, seed: int) -> tuple[Cases, Cases]:
         owners = [group for group, class_of_group in highest.items() if class_of_group == label]
         owners.sort(key=lambda group: hashlib.sha256(f"{seed} {group}".encode()).digest())
         chosen.update(owners[: math.ceil(share * len(owners))])
-    inside = [entry.group in chosen for entry in train.entries]
-    kept = train.select([i for i, out in enumerate(inside) if not out])
-    return kept, replace(train.select([i for i, out in enumerate(inside) if out]), split="val")
+    return chosen
 
 
 def count_classes(cases: Cases) -> dict[str, int]:

@@ -41,7 +41,7 @@ from robust.records import (
 )
 from robust.records.estimate import TOO_FEW
 from robust.records.flags import voiding
-from robust.records.probe import Gradients, LineSearch, Probed, Search
+from robust.records.stages.probe import Gradients, LineSearch, Probed, Search
 
 
 def rate(value: float) -> Estimate:

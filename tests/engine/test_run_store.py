@@ -35,7 +35,7 @@ from robust.errors import InputError
 from robust.models.acceleration.memory import BatchSize
 from robust.plan.spec import Plan
 from robust.records import Estimate, Scenario
-from robust.records.probe import Gradients, LineSearch, Probed, Search
+from robust.records.stages.probe import Gradients, LineSearch, Probed, Search
 
 CLEAN = CleanPrediction(0, np.array([0.5, -0.5]), "hash")
 
