@@ -59,6 +59,14 @@ from robust.records.stages.scenarios import Twin as Twin
 from robust.records.stages.scenarios import TwinAttacked as TwinAttacked
 from robust.records.stages.scenarios import TwinShownImages as TwinShownImages
 from robust.records.stages.storage import Survival as Survival
+from robust.records.sweep_statistics import BandPoint as BandPoint
+from robust.records.sweep_statistics import CurvePoint as CurvePoint
+from robust.records.sweep_statistics import FittedValue as FittedValue
+from robust.records.sweep_statistics import LearningCurve as LearningCurve
+from robust.records.sweep_statistics import PairedDifference as PairedDifference
+from robust.records.sweep_statistics import Spread as Spread
+from robust.records.sweep_statistics import VarianceComponent as VarianceComponent
+from robust.records.sweep_statistics import WantedAccuracy as WantedAccuracy
 from robust.records.workers import CellAgain as CellAgain
 from robust.records.workers import ComputedAgain as ComputedAgain
 from robust.records.workers import Workers as Workers
