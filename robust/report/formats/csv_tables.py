@@ -26,7 +26,7 @@ RESULTS, MATRIX, STRUCTURES = "results.csv", "transfer_matrix.csv", "structures.
 CERTIFIED, CORRUPTED = "certified_accuracy.csv", "corruption_errors.csv"
 """Names of the files."""
 _SWEEP_COLUMNS = (
-    *("model", "measure", "condition", "value", "value_low", "value_high", "cases", "groups"),
+    *("member", "train images", "measure", "condition", "value", "low", "high", "cases", "groups"),
 )
 _SCORE_PLACES = ("detector", "fitted_on", "image_set")
 _RESULT_PLACES = ("subgroups", "confusion")
@@ -100,23 +100,26 @@ def sweep_lines(report: SweepReport) -> list[dict[str, object]]:
 
     An axis whose name is that of another column is called `axis NAME`.
     """
-    levels = {member.name: member.levels for member in report.members}
+    members = {member.name: member for member in report.members}
+    names = {
+        axis.name: f"axis {axis.name}" if axis.name in _SWEEP_COLUMNS else axis.name
+        for axis in report.axes
+    }
     return [
         {
-            "model": one.member,
-            **{
-                (f"axis {axis.name}" if axis.name in _SWEEP_COLUMNS else axis.name): levels.get(
-                    one.member, {}
-                ).get(axis.name, "")
-                for axis in report.axes
-            },
+            "member": one.member,
+            **{name: members[one.member].levels.get(axis, "") for axis, name in names.items()},
+            "train images": members[one.member].train_images,
             "measure": one.measure,
             "condition": one.condition,
-            **dict(_columns("value", one.estimate)),
+            "value": one.estimate.value,
+            "low": one.estimate.low,
+            "high": one.estimate.high,
             "cases": one.estimate.cases,
             "groups": one.estimate.groups,
         }
         for one in report.numbers
+        if one.member in members
     ]
 
 

@@ -85,7 +85,7 @@ class ModelGroup:
         """Its levels in a line."""
         if not self.levels:
             return plain(self.members[0].name) if self.asked == 1 else "all models"
-        return ", ".join(level_text(axis, level) for axis, level in self.levels.items())
+        return ", ".join(shown_level(axis, level) for axis, level in self.levels.items())
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def finite_estimate(estimate: Estimate) -> Estimate | None:
     return Estimate(estimate.value, None, None, estimate.cases, estimate.groups)
 
 
-def level_text(axis: str, level: str) -> str:
+def shown_level(axis: str, level: str) -> str:
     """A level that can stand alone: `resnet18`, but `train fraction 0.5`."""
     number = level.replace(".", "", 1).replace("/", "", 1).strip()
     if number.isdecimal() or level.lower() in _NUMERIC:

@@ -27,8 +27,8 @@ from robust.report.sweeps.content import (
     NumberKey,
     SweepContent,
     groups_shown,
-    level_text,
     number_key,
+    shown_level,
 )
 from robust.report.text.format import capital, plain
 from robust.units import eps_text
@@ -94,13 +94,13 @@ def _panels(content: SweepContent) -> tuple[list[Panel], str]:
     for level in first.levels:
         own = [group for group in groups if group.levels.get(first.name) == level]
         names = [
-            ", ".join(level_text(axis.name, group.levels[axis.name]) for axis in others)
+            ", ".join(shown_level(axis.name, group.levels[axis.name]) for axis in others)
             or "mean" * content.averaged
-            or level_text(first.name, level)
+            or shown_level(first.name, level)
             for group in own
         ]
         if own:
-            panels.append((level_text(first.name, level), list(zip(names, own, strict=True))))
+            panels.append((shown_level(first.name, level), list(zip(names, own, strict=True))))
     what = " and ".join(plain(axis.name) for axis in others)
     each = f"One panel for each {plain(first.name)}"
     return panels, f"{each}, one line for each {what}." if what else f"{each}."
@@ -324,7 +324,10 @@ def _draw_curves(key: NumberKey, curves: Sequence[LearningCurve]) -> Figure:
             linewidth=0,
         )
     counts = sorted({p.images for curve in curves for p in curve.points})
-    if len(counts) <= 8:
+    last = max((p.images for curve in curves for p in curve.band), default=0.0)
+    while len(counts) < 12 and 2 * counts[-1] <= 1.01 * last:
+        counts.append(2 * counts[-1])
+    if len(counts) <= 12:
         axes.set_xticks(counts, [f"{count:,}" for count in counts])
         axes.minorticks_off()
     unit = " (%)" if key.is_percent else ""

@@ -98,10 +98,12 @@ def holm_sentence(judged: Sequence[JudgedDifference]) -> str:
     """How many differences were tested, shown, remain and are void."""
     tested = sum(one.tested for one in judged)
     shown, remain = sum(one.is_shown for one in judged), sum(one.remains for one in judged)
+    intervals = f"{counted(tested, 'paired difference')} {'has' if tested == 1 else 'have'}"
+    if not tested:
+        return "No paired difference has an interval."
     text = (
-        f"{counted(tested, 'paired difference')} {'has' if tested == 1 else 'have'} an interval. "
-        f"{_of(shown)} shown by its own interval, and {_of(remain).lower()} still shown after Holm's "
-        f"correction for all {tested}."
+        f"{intervals} an interval. {_of(shown)} shown if each is taken alone; "
+        f"{_of(remain).lower()} still shown after Holm's correction for all {tested}."
     )
     if void := voided_count(judged):
         text += f" {_of(void)} void because of a warning."
@@ -127,19 +129,24 @@ def _spread_of_lead(content: SweepContent) -> Iterator[str]:
     wanted = {*[k for k in content.model_keys if k.is_clean][:1], *content.robust_keys[-1:]}
     chosen = [s for s in found if number_key(s.measure, s.condition) in wanted] or found[:1]
     for spread in chosen[:2]:
-        yield spread_sentence(spread)
+        yield spread_sentence(spread, brief=True)
 
 
-def spread_sentence(spread: Spread) -> str:
-    """`Of the variance of clean accuracy between the models, 61 % comes from the seed (...)`."""
+def spread_sentence(spread: Spread, *, brief: bool = False) -> str:
+    """`Of the chance variance of clean accuracy between the models, 61 % comes from the seed`.
+
+    With standard deviations and their intervals, unless `brief`.
+    """
     key = number_key(spread.measure, spread.condition)
-    parts = [_part(one, key) for one in spread.components if math.isfinite(one.share)]
+    known = [one for one in spread.components if math.isfinite(one.share)]
+    known.sort(key=lambda one: -one.share)
+    parts = [_part(one, key, brief=brief) for one in known]
     if not any(one.variance > 0 for one in spread.components):
         return f"{capital(key.text)} does not vary between the models beyond the fixed axes."
     return f"Of the chance variance of {key.text} between the models, {listed(parts, 8)}."
 
 
-def _part(one: VarianceComponent, key: NumberKey) -> str:
+def _part(one: VarianceComponent, key: NumberKey, *, brief: bool) -> str:
     value, ends = spread_deviation(one, key)
     digits, unit = (1, " points") if key.is_percent else (3, "")
     source = {
@@ -147,7 +154,7 @@ def _part(one: VarianceComponent, key: NumberKey) -> str:
         "test cases": "comes from the limited number of test images",
     }.get(one.source, f"comes from the {plain(one.source)}")
     text = f"{100 * one.share:.0f} % {source}"
-    if value is None:
+    if brief or value is None:
         return text
     deviation_text = f"standard deviation {value:.{digits}f}{unit}"
     if ends is not None:

@@ -67,7 +67,7 @@ def _term(key: NumberKey) -> str:
     return "accuracy" if key.measure == "clean accuracy" else ""
 
 
-def key_cell(estimate: Estimate | None, key: NumberKey) -> TableCell:
+def sweep_cell(estimate: Estimate | None, key: NumberKey) -> TableCell:
     """A number in the units of its measure."""
     shown = None if estimate is None else finite_estimate(estimate)
     return number_cell(shown, "", "", 100 if key.is_percent else 1, 1 if key.is_percent else 3)
@@ -86,7 +86,7 @@ def groups_table(content: SweepContent, keys: Sequence[NumberKey], name: str, ti
             cells = [TableCell(group.name)]
         done = len(group.members)
         count = str(done) if done == group.asked else f"{done} of {group.asked}"
-        numbers = [key_cell(content.mean(group.members, k), k) for k in keys[:MOST_COLUMNS]]
+        numbers = [sweep_cell(content.mean(group.members, k), k) for k in keys[:MOST_COLUMNS]]
         rows.append(TableRow((*cells, TableCell(count), *numbers)))
     return Table(name, title, columns, tuple(rows), _cut(MEANS, keys))
 
@@ -102,7 +102,7 @@ def members_table(content: SweepContent, keys: Sequence[NumberKey], name: str, t
         cells = [member_cell(member)]
         if trained:
             cells.append(TableCell(_count(member.train_images)))
-        cells += [key_cell(content.number(member, key), key) for key in keys[:MOST_COLUMNS]]
+        cells += [sweep_cell(content.number(member, key), key) for key in keys[:MOST_COLUMNS]]
         rows.append(TableRow((*cells, TableCell(str(len(member.flags))))))
     return Table(name, title, tuple(columns), tuple(rows), _cut(SINGLE, keys))
 
@@ -246,7 +246,7 @@ def points_table(curves: Iterable[LearningCurve]) -> Table:
                 TableCell(plain(curve.series) or "all"),
                 TableCell(str(point.images)),
                 TableCell(str(point.models)),
-                key_cell(point.estimate, key),
+                sweep_cell(point.estimate, key),
             )
             rows.append(TableRow(cells, opens=place == 0))
     note = (

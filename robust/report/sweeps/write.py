@@ -30,7 +30,12 @@ def _parquet(report: SweepReport) -> bytes:
     import pandas as pd
 
     file = io.BytesIO()
-    pd.DataFrame(sweep_lines(report)).to_parquet(file, index=False, compression="zstd")
+    table = pd.DataFrame(sweep_lines(report))
+    for name in table.columns.intersection(["value", "low", "high"]):
+        table[name] = table[name].astype("float64")
+    for name in table.columns.intersection(["train images"]):
+        table[name] = table[name].astype("Int64")
+    table.to_parquet(file, index=False, compression="zstd")
     return file.getvalue()
 
 
