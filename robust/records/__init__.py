@@ -64,6 +64,14 @@ from robust.records.sweep import SweepAxis as SweepAxis
 from robust.records.sweep import SweepMember as SweepMember
 from robust.records.sweep import SweepNumber as SweepNumber
 from robust.records.sweep import SweepReport as SweepReport
+from robust.records.sweep_statistics import BandPoint as BandPoint
+from robust.records.sweep_statistics import CurvePoint as CurvePoint
+from robust.records.sweep_statistics import FittedValue as FittedValue
+from robust.records.sweep_statistics import LearningCurve as LearningCurve
+from robust.records.sweep_statistics import PairedDifference as PairedDifference
+from robust.records.sweep_statistics import Spread as Spread
+from robust.records.sweep_statistics import VarianceComponent as VarianceComponent
+from robust.records.sweep_statistics import WantedAccuracy as WantedAccuracy
 from robust.records.workers import CellAgain as CellAgain
 from robust.records.workers import ComputedAgain as ComputedAgain
 from robust.records.workers import Workers as Workers

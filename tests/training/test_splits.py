@@ -100,3 +100,20 @@ def test_class_folders_that_a_split_lacks_keep_their_numbers(tmp_path: Path) -> 
 def test_a_recipe_without_images() -> None:
     with pytest.raises(InputError, match="names no images"):
         open_training_splits(make_recipe({"network": {"architecture": "x"}}))
+
+
+def test_a_fraction_of_train_is_nested_and_of_whole_groups_of_every_class(tmp_path: Path) -> None:
+    listed = [(label, f"p{i // 2}", "train") for i, label in enumerate("aabb" * 10)]
+    root = write(tmp_path, listed + rows("val", "ab"))
+
+    def learned(**splits: object) -> set[str]:
+        opened = open_training_splits(recipe_for(root, splits={"test": "none", **splits}))
+        assert len({e.group for e in opened.val.entries}) == 2
+        groups = {e.group for e in opened.train.entries}
+        assert len(opened.train) == 2 * len(groups)
+        return groups
+
+    fractions = [learned(fraction=share) for share in (0.1, 0.3, 0.5, 1.0)]
+    assert [len(groups) for groups in fractions] == [2, 6, 10, 20]
+    assert fractions[0] < fractions[1] < fractions[2] < fractions[3]
+    assert learned(fraction=0.3, fraction_seed=1) != fractions[1]
