@@ -40,7 +40,7 @@ def small_demo() -> Iterator[None]:
         "detection": {"adaptive": 2, "adaptive_steps": 2},
         "scenarios": {"cases": 60},
         "certificates": [{"name": "IntervalBounds", "cases": 4}],
-        "corruptions": {"kinds": ["brightness_up"], "severities": [1], "cases": 20},
+        "corruptions": {"kinds": ["brightness_down"], "severities": [1], "cases": 20},
         "detectors": [{"name": "LID"}, {"name": "MaxSoftmax"}],
     }
     assert set(plan) == set(demo.PLAN)

@@ -108,7 +108,7 @@ def test_a_fraction_of_train_is_nested_and_of_whole_groups_of_every_class(tmp_pa
 
     def learned(**splits: object) -> set[str]:
         opened = open_training_splits(recipe_for(root, splits={"test": "none", **splits}))
-        assert {e.group for e in opened.val.entries} == {"val0", "val1"}
+        assert len({e.group for e in opened.val.entries}) == 2
         groups = {e.group for e in opened.train.entries}
         assert len(opened.train) == 2 * len(groups)
         return groups
