@@ -34,7 +34,8 @@ def _compared(content: SweepContent) -> Iterator[str]:
         yield f"None of {counted(asked, 'model')} has a number yet."
         return
     verb = "is shown" if done == 1 else "are compared"
-    cases = [e.cases for own in content.by_member.values() for k, e in own.items() if k.is_clean]
+    clean = [key for key in content.model_keys if key.is_clean][:1]
+    cases = [own[key].cases for own in content.by_member.values() for key in clean if key in own]
     where = ""
     if cases:
         low, high = min(cases), max(cases)

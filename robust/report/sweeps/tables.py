@@ -114,8 +114,8 @@ def _cut(note: str, keys: Sequence[NumberKey]) -> str:
 
 
 def member_cell(member: SweepMember) -> TableCell:
-    """The name of a model, with a link to its own report."""
-    return TableCell(plain(member.name), link=report_link(member.run))
+    """The name of a model, with a link to its own report where there is one."""
+    return TableCell(plain(member.name), link="" if member.why_not else report_link(member.run))
 
 
 def report_link(run: str) -> str:

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -14,10 +15,12 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from attacks import CarliniWagnerL2
 from robust.auditing import audit
 from robust.cases import open_cases
+from robust.cli.app import app
 from robust.errors import InputError
 from robust.models import Classifier
 from robust.records import FLAG_TEXTS, AttackResult, Estimate, Report, Scores
@@ -197,6 +200,38 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             doubts={"probe": False},
         )
     return out
+
+
+def test_more_than_two_runs_are_the_page_of_a_sweep(audited: list[Path], tmp_path: Path) -> None:
+    old, new = audited
+    third = tmp_path / "third"
+    shutil.copytree(old, third)
+    runs = [str(run) for run in (old, new, third)]
+    page = tmp_path / "made" / "page.html"
+    assert CliRunner().invoke(app, ["compare", *runs, "--out", str(page)]).exit_code == 0
+    assert "3 models are compared on 30 test images" in page.read_text(encoding="utf-8")
+    found = CliRunner().invoke(app, ["compare", *runs, "--format", "json"])
+    assert found.exit_code == 0 and len(json.loads(found.stdout)["members"]) == 3
+    shown = CliRunner().invoke(app, ["compare", *runs])
+    assert shown.exit_code == 0 and "3 models are compared" in " ".join(shown.stdout.split())
+
+
+def test_a_tolerance_holds_each_of_several_runs_against_the_first(tmp_path: Path) -> None:
+    old = write_run(tmp_path / "old", set(), {("PGD", 0.1): {0}}, count=60)
+    new = write_run(tmp_path / "new", set(), {("PGD", 0.1): set(range(30))}, count=60)
+    same = write_run(tmp_path / "same", set(), {("PGD", 0.1): {0, 1}}, count=60)
+    runs = [str(run) for run in (old, same, new)]
+    found = CliRunner().invoke(app, ["compare", *runs, "--tolerance", "0.02"])
+    assert found.exit_code == 1
+    lines = [line for line in found.stderr.splitlines() if line.startswith("robust: ")]
+    assert len(lines) == 1 and lines[0].startswith(f"robust: {new}: robust accuracy, worst case")
+
+
+def test_one_run_and_a_page_of_two_are_refused(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", set(), {("PGD", 0.1): {0}}, count=60)
+    for arguments in ([run], [run, run, "--out", tmp_path / "page.html"]):
+        found = CliRunner().invoke(app, ["compare", *map(str, arguments)])
+        assert found.exit_code != 0 and isinstance(found.exception, InputError)
 
 
 def test_it_has_the_numbers_of_both_reports(audited: list[Path]) -> None:
