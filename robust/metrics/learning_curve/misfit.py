@@ -81,7 +81,7 @@ def _early(law: FittedLaw) -> str:
 
 
 def _shifted(law: FittedLaw) -> str:
-    """Whether a + b (n + m)^-c, which starts with a plateau, fits clearly better, or ends elsewhere."""
+    """Whether a + b (n + m)^-c, with a plateau, fits clearly better, or better and elsewhere."""
     low, high = law.values(np.inf)
     others = [
         FittedLaw(law.images + law.unit * 2.0**power, law.errors, law.weights)

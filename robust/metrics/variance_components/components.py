@@ -18,8 +18,8 @@ from robust.metrics.variance_components.factors import (
     indicators,
     is_nested,
     joint_codes,
-    level_codes,
     joint_span,
+    level_codes,
     strata,
 )
 from robust.metrics.variance_components.intervals import (

@@ -12,8 +12,8 @@ from robust.metrics.variance_components import variance_components
 from robust.metrics.variance_components.factors import (
     indicators,
     is_nested,
-    level_codes,
     joint_span,
+    level_codes,
     strata,
 )
 from robust.metrics.variance_components.reml import reml
