@@ -124,12 +124,13 @@ def sweep(
             *(device, skip_broken, progress, progress.announce, team, allow_code, wanted)
         )
         report = run_sweep(loaded, folder, settings)
-        from robust.sweeps.write import write_tables
+        from robust.report.sweeps.write import print_sweep, write_sweep
 
-        write_tables(report, folder)
+        progress(0, 0, "writing the page")
+        write_sweep(report, folder)
     console = make_console()
-    console.print(f"{len(report.finished)} of {len(report.members)} members are finished.")
-    console.print(f"Results: {folder / 'sweep.json'}", soft_wrap=True)
+    print_sweep(report, console)
+    console.print(f"\nPage: {folder / 'sweep.html'}", soft_wrap=True)
     failed = [
         f"{member.name}: {member.why_not}"
         for member in report.members

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from robust.errors import InputError
+from robust.metrics.variance_components import variance_components
 from robust.records import Report
-from robust.records.sweep import SweepReport
+from robust.records.sweep import SweepNumber, SweepReport
+from robust.records.sweep_statistics import Spread
 from robust.sweeps.case_scores import CaseScores, case_scores
 from robust.sweeps.differences import level_differences, member_differences
 
@@ -42,4 +45,33 @@ def analyse(one: Analysis) -> SweepReport:
         *level_differences(sweep.axes, sweep.members, scores),
         *member_differences(sweep.members, scores),
     )
-    return dataclasses.replace(sweep, differences=differences, notes=tuple(notes))
+    spread = tuple(_spread(sweep))
+    return dataclasses.replace(sweep, differences=differences, spread=spread, notes=tuple(notes))
+
+
+def _spread(sweep: SweepReport) -> Iterator[Spread]:
+    """Components of variance of each number that members share, over the random axes."""
+    random = [axis.name for axis in sweep.axes if axis.kind == "random" and len(axis.levels) > 1]
+    if not random:
+        return
+    levels = {member.name: member.levels for member in sweep.members}
+    for (measure, condition), found in numbers_by_key(sweep).items():
+        own = [levels[number.member] for number in found]
+        values = [number.estimate.value for number in found]
+        if len(values) < 2:
+            continue
+        axes = {axis.name: [one[axis.name] for one in own] for axis in sweep.axes}
+        components, method, notes = variance_components(
+            values,
+            {name: texts for name, texts in axes.items() if name not in random},
+            {name: axes[name] for name in random},
+        )
+        yield Spread(measure, condition, components, method, notes)
+
+
+def numbers_by_key(sweep: SweepReport) -> dict[tuple[str, str], list[SweepNumber]]:
+    """The numbers of all members by measure and condition."""
+    found: dict[tuple[str, str], list[SweepNumber]] = defaultdict(list)
+    for number in sweep.numbers:
+        found[number.measure, number.condition].append(number)
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from robust.ranking.contract import Need, Pool, LabelOrder, by_value
+from robust.ranking.contract import LabelOrder, Need, Pool, by_value
 
 
 @dataclass(frozen=True)
