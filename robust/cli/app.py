@@ -20,6 +20,7 @@ from robust.cli import (
     demo,
     fit_detector,
     merge,
+    rank,
     report,
     screen,
     train,
@@ -60,6 +61,7 @@ _register("compare", compare.compare, compare.EXAMPLE)
 _register("train", train.train, train.EXAMPLE)
 _register("fit-detector", fit_detector.fit_detector, fit_detector.EXAMPLE)
 _register("screen", screen.screen, screen.EXAMPLE)
+_register("rank", rank.rank, rank.EXAMPLE)
 _register("bench", bench.bench, bench.EXAMPLE)
 _register("list", listing.list_, listing.EXAMPLE)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robust.ranking.contract import Criterion, Need, Pool, LabelOrder, by_value
+from robust.ranking.contract import Criterion, LabelOrder, Need, Pool, by_value
 
 SHORTLIST = 0.1
 """Share of the images that the first criterion of two stages passes on."""

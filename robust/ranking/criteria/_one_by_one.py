@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from robust.metrics.arrays import Array
-from robust.ranking.contract import Pool, LabelOrder, by_id, by_value
+from robust.ranking.contract import LabelOrder, Pool, by_id, by_value
 
 BLOCK = 256
 """Labelled images whose distances are held at once."""

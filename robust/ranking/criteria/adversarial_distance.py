@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from robust.ranking.contract import Need, Pool, LabelOrder, by_value
+from robust.ranking.contract import LabelOrder, Need, Pool, by_value
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,8 @@ class AdversarialDistance:
     """
 
     name: ClassVar[str] = "distance"
+    unit: ClassVar[str] = "size of change"
     needs: ClassVar[frozenset[Need]] = frozenset({"distances"})
-    unit: str = "size of change"
-    """With the norm, where it is known."""
 
     def __call__(self, pool: Pool, count: int) -> LabelOrder:
         """Nearest first."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from robust.ranking.contract import Need, Pool, LabelOrder, by_value
+from robust.ranking.contract import LabelOrder, Need, Pool, by_value
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from robust.metrics.arrays import Array
-from robust.ranking.contract import Need, Pool, LabelOrder
+from robust.ranking.contract import LabelOrder, Need, Pool
 from robust.ranking.criteria._one_by_one import BLOCK, choose_one_by_one, distances_to
 
 
