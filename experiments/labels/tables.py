@@ -50,7 +50,7 @@ class Curves:
         """Labels at the first of the rounds that reach what is wanted `(seeds,)`; inf: none."""
         every = self.of[criterion]
         window = np.lib.stride_tricks.sliding_window_view(every, SMOOTHED, axis=1).mean(2)
-        reached = window >= self.wanted
+        reached = window >= self.wanted - 1e-9
         first = reached.argmax(1)
         # The last round of the window: by then all of its labels are paid for.
         return np.where(reached.any(1), self.labels[first + SMOOTHED - 1], np.inf)
