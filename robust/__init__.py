@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from robust.guard import Guard, fit_detector
     from robust.models import BlackBox, Classifier, Segmenter, load_classifier, load_segmenter
     from robust.plan import Plan, load_plan
+    from robust.ranking import rank_images
     from robust.records import Report
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "load_plan",
     "load_segmenter",
     "open_cases",
+    "rank_images",
 ]
 
 _HOMES = {
@@ -54,6 +56,7 @@ _HOMES = {
     "load_plan": "robust.plan",
     "load_segmenter": "robust.models",
     "open_cases": "robust.cases",
+    "rank_images": "robust.ranking",
 }
 
 

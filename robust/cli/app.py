@@ -20,6 +20,7 @@ from robust.cli import (
     demo,
     fit_detector,
     merge,
+    rank,
     report,
     screen,
     sweep,
@@ -62,6 +63,7 @@ _register("train", train.train, train.EXAMPLE)
 _register("sweep", sweep.sweep, sweep.EXAMPLE)
 _register("fit-detector", fit_detector.fit_detector, fit_detector.EXAMPLE)
 _register("screen", screen.screen, screen.EXAMPLE)
+_register("rank", rank.rank, rank.EXAMPLE)
 _register("bench", bench.bench, bench.EXAMPLE)
 _register("list", listing.list_, listing.EXAMPLE)
 

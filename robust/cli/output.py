@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,12 +15,14 @@ from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook,
 from rich.segment import Segment
 
 from robust.errors import InputError
-from robust.files import cannot, write_atomically
+from robust.files import cannot, open_regular, path_exists, write_atomically
 from robust.printable import one_line, printable
 from robust.records import Report
 
 FAILED = 1
 """Exit code where a gate did not pass, or more was lost than the tolerance allows."""
+
+_LINE_ENDS = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 
 def require_gates(report: Report, run: Path) -> None:
@@ -121,3 +125,29 @@ def write_text(out: Path, text: str) -> None:
         write_atomically(out, text.encode("utf-8", "surrogateescape"))
     except (OSError, ValueError) as error:
         raise InputError(cannot(out, "be written", error)) from None
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """The table; a row that begins with colons is quoted, lest a CI take it for a command."""
+    text = io.StringIO()
+    plain = csv.writer(text, lineterminator="\n")
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    for row in rows:
+        (quoted if str(row[0]).lstrip().startswith(":") else plain).writerow(row)
+    return text.getvalue()
+
+
+def shown_cell(cell: object) -> object:
+    r"""A cell for a terminal, on one line: control characters as `\x1b`."""
+    return printable(cell.translate(_LINE_ENDS)) if isinstance(cell, str) else cell
+
+
+def check_table(out: Path, header: str, command: str) -> None:
+    """InputError where a table whose first line begins with `header` would replace another file."""
+    if path_exists(out):
+        if out.is_dir():
+            raise InputError(f"{out} is a folder; name a CSV file")
+        with open_regular(out) as file:
+            is_table = file.readline(1000).startswith(header.encode())
+        if not is_table:
+            raise InputError(f"{out} exists and is not a table of {command}; name a new file")

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from robust.cli.output import make_console, print_errors, write_text
+from robust.cli.output import (
+    check_table,
+    csv_text,
+    make_console,
+    print_errors,
+    shown_cell,
+    write_text,
+)
 from robust.cli.plan_options.options import MODEL, OUTPUT, AllowCode, Device, SkipBroken
-from robust.errors import InputError
-from robust.files import open_regular, path_exists
-from robust.printable import printable
 from robust.progress import progress_bar
-
-_LINE_ENDS = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 COLUMNS = ("id", "prediction", "score", "flagged")
 """Of the table."""
@@ -66,7 +65,7 @@ def screen(
     from robust.plan.paths import check_paths, require_detector, require_images, require_weights
 
     if out is not None:
-        _check_out(out)
+        check_table(out, ",".join(COLUMNS), "robust screen")
     require_detector(detector)
     require_images(images)
     if weights is not None and plan is None:  # with both, the plan is refused
@@ -93,10 +92,10 @@ def screen(
     cells = [[as_cell(value) for value in row] for row in rows]
     if out is None:
         # Names with line ends would forge rows and lines; a file shows them between quotes.
-        shown = [[_shown(cell) for cell in row] for row in cells]
-        print(_csv([COLUMNS, *shown]), end="")
+        shown = [[shown_cell(cell) for cell in row] for row in cells]
+        print(csv_text([COLUMNS, *shown]), end="")
     else:
-        write_text(out, _csv([COLUMNS, *cells]))
+        write_text(out, csv_text([COLUMNS, *cells]))
     print_errors([f"skipped: {why}" for why in skipped])
     known = FalseAlarms(**record.false_alarms.counted.model_dump())
     expected, (low, high) = known.expected * len(lines), known.count_interval(len(lines))
@@ -105,29 +104,3 @@ def screen(
         f"attacked, about {f'{expected:.1f}'.removesuffix('.0')} would be, {low} to {high} in 95 "
         f"of 100 such sets (if each shows another patient)"
     )
-
-
-def _csv(rows: Iterable[Sequence[object]]) -> str:
-    """The table; a row that begins with colons is quoted, lest a CI take it for a command."""
-    text = io.StringIO()
-    plain = csv.writer(text, lineterminator="\n")
-    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    for row in rows:
-        (quoted if str(row[0]).lstrip().startswith(":") else plain).writerow(row)
-    return text.getvalue()
-
-
-def _shown(cell: object) -> object:
-    r"""A cell for a terminal, on one line: control characters as `\x1b`."""
-    return printable(cell.translate(_LINE_ENDS)) if isinstance(cell, str) else cell
-
-
-def _check_out(out: Path) -> None:
-    """InputError where the table would replace another file."""
-    if path_exists(out):
-        if out.is_dir():
-            raise InputError(f"{out} is a folder; name a CSV file")
-        with open_regular(out) as file:
-            is_table = file.readline(1000).rstrip(b"\r\n") == ",".join(COLUMNS).encode()
-        if not is_table:
-            raise InputError(f"{out} exists and is not a table of robust screen; name a new file")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from robust.cases.case import Cases, Entry
-from robust.cases.formats import READ
 from robust.cases.images import read_image
-from robust.cases.index.files import image_files, unread_remedy, unread_text
-from robust.cases.walk import is_folder, is_there
+from robust.cases.index.unlabelled import images_below, tell_left_out
+from robust.cases.walk import is_folder
 from robust.engine.inputs import tell_notes
 from robust.errors import InputError
 from robust.guard.artifact import GuardArtifact, Record
@@ -24,8 +22,6 @@ from robust.plan.model_fields import loader_arguments
 from robust.plan.paths import is_trained
 from robust.plan.spec import ModelSpec
 from robust.progress import Progress
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,9 +59,8 @@ def screen_files(
     else:
         artifact = GuardArtifact.load(detector, allow_code=allow_code)
     left_out: Counter[str] = Counter()
-    files = [file for path in paths for file in _images(path, left_out)]
-    if left_out:
-        _log.warning("robust: %s; %s", unread_text(left_out), unread_remedy(dicom=False))
+    files = [file for path in paths for file in images_below(path, left_out)]
+    tell_left_out(left_out)
     classifier = open_classifier(artifact.record, plan, weights, allow_code=allow_code)
     guard = Guard(classifier, artifact, device)
     # As cases, so that they are read in the same way as those of the fit.
@@ -155,17 +150,3 @@ def _moved(model: ModelSpec, place: Path) -> ModelSpec:
         raise InputError(f"{place} is a folder; name the file of weights with --weights")
     kind = "weights" if model.file is None else "file"
     return model.model_copy(update={kind: str(place), "pretrained": False})
-
-
-def _images(path: Path, left_out: Counter[str]) -> Iterator[Path]:
-    if is_folder(path):
-        found = list(image_files(path, left_out, dicom=False))
-        if not found:
-            left = f"; {unread_text(left_out)}" if left_out else ""
-            read = READ.replace(", GIF and DICOM", " and GIF")
-            raise InputError(f"no images under {path}; looked for {read}{left}")
-        yield from found
-    elif is_there(path):
-        yield path
-    else:
-        raise InputError(f"no such image or folder: {path}")

@@ -16,7 +16,7 @@ from tests.docs.conftest import call
     "command",
     [
         *("demo", "audit", "attack", "fit-detector", "screen", "compare", "bench", "report"),
-        *("list", "train", "merge", "init"),
+        *("list", "train", "merge", "init", "rank"),
     ],
 )
 def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,7 +32,7 @@ def test_help_examples_work_as_printed(
     shutil.copytree(demo_folder / "demo-report", tmp_path / "demo-report")
     monkeypatch.chdir(tmp_path)
     examples = [info.epilog or "" for info in cli.app.registered_commands]
-    assert len(examples) == 12
+    assert len(examples) == 13
     for example in examples:
         command = re.search(r"Example(?: \(after (robust [^)]*)\))?: (robust .*)$", example)
         assert command, example

@@ -18,9 +18,8 @@ class AdversarialDistance:
     """
 
     name: ClassVar[str] = "distance"
+    unit: ClassVar[str] = "size of change"
     needs: ClassVar[frozenset[Need]] = frozenset({"distances"})
-    unit: str = "size of change"
-    """With the norm, where it is known."""
 
     def __call__(self, pool: Pool, count: int) -> LabelOrder:
         """Nearest first."""
