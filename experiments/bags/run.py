@@ -2,7 +2,7 @@
 
 Run: `python -m experiments.bags.run`. A chest X-ray of 96 x 96 pixels is a bag of nine instances of
 32 x 32. SqueezeNet 1.1 from weights of ImageNet is trained in bags by `robust train`, with mean,
-max and attention pooling and three seeds, into `experiments/built/bags/POOLING-SEED` (one that is
+max and attention pooling and two seeds, into `experiments/built/bags/POOLING-SEED` (one that is
 finished is left alone). PGD with 10 steps at 1/255 in L-inf then changes at most k instances of
 each test bag. Writes `experiments/bags/results/bags.csv` and `bags.png`.
 """
@@ -32,9 +32,9 @@ from robust.training.splits import open_training_splits
 from robust.training.train import train_model
 
 RESULTS = Path(__file__).parent / "results"
-POOLINGS, SEEDS = ("mean", "max", "attention"), (0, 1, 2)
-SIDE, TILE, IMAGES, CASES, EPS = 96, 32, 400, 60, 1 / 255
-MOST = (1, 2, 3, 5, 9)
+POOLINGS, SEEDS = ("mean", "max", "attention"), (0, 1)
+SIDE, TILE, IMAGES, CASES, EPS = 96, 32, 300, 30, 1 / 255
+MOST = (1, 3, 9)
 ATTACK = PGD(steps=10, step_size=0.25, loss="margin", start="image")
 
 
@@ -44,7 +44,7 @@ def recipe_of(pooling: str, seed: int) -> Recipe:
         {
             "data": {"path": CHEST, "limit": IMAGES, "size": SIDE},
             "network": {**SQUEEZENET, "size": TILE, "bag": bag},
-            "training": {"epochs": 4, "lr": 5e-4, "batch": 16, "seed": seed},
+            "training": {"epochs": 3, "lr": 5e-4, "batch": 16, "seed": seed},
         }
     )
 

@@ -29,9 +29,9 @@ from robust.training.train import train_model
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (0, 1, 2)
-PIXELS, IMAGES, CASES, STEPS, EPS = 64, 800, 200, 20, 1 / 255
+PIXELS, IMAGES, CASES, STEPS, EPS = 64, 800, 100, 20, 1 / 255
 GIST = {"architecture": "robust:gist", "pretrained": False}
-HEAD_ALONE = {"freeze": True, "epochs": 30, "lr": 5e-3}
+HEAD_ALONE = {"freeze": True, "epochs": 15, "lr": 5e-3}
 ARMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "fine-tuned ImageNet": (SQUEEZENET, {"epochs": 5, "lr": 3e-4}),
     "frozen ImageNet": (SQUEEZENET, HEAD_ALONE),
