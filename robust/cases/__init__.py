@@ -18,6 +18,7 @@ from robust.cases.index.findings import finding_notice
 from robust.cases.index.spelling import tidy
 from robust.cases.medmnist import medmnist_findings, open_medmnist
 from robust.cases.phantoms.cases import PREFIX, open_phantoms
+from robust.cases.tables.bags import cases_in_bags
 from robust.cases.tables.beside import table_remedy
 from robust.cases.tables.label_table import MANIFEST, LabelTable, TableOptions
 from robust.cases.walk import file_size, is_folder, is_there
@@ -50,6 +51,7 @@ def open_cases(
     depth: int | None = None,
     size: int | tuple[int, int] | None = None,
     grey: bool = False,
+    bag: str | None = None,
     **options: Any,
 ) -> Cases:
     """The cases of a folder, a table, a MedMNIST file, or synthetic ones, `phantom:NAME`.
@@ -59,8 +61,9 @@ def open_cases(
     group, subgroups, volumes, window. DICOM files lie in folders as other images do, or a DICOMDIR
     with cases.csv beside it. `limit` draws so many cases with `limit_seed` (0), stratified by class
     and group; `size`, (h, w) or one number, and `grey` change what is read, and so what the
-    attacker may touch. `depth` says that image files hold values of so many bits, such as 12 in
-    files of 16. Raises InputError.
+    attacker may touch. With `bag` the images of one patient (`group`), or with one value of a
+    column, are one case (`tables.bags`), and `size` is that of each image. `depth` says that image
+    files hold values of so many bits, such as 12 in files of 16. Raises InputError.
     """
     given = _given(options)
     place = None if str(path).startswith(PREFIX) else _table_of(_at_home(path), given)
@@ -69,6 +72,9 @@ def open_cases(
     else:
         reader, source = _reader(str(path))
         cases = reader(source, **_known(reader, given, str(path)))
+    if bag is not None:
+        cases = cases_in_bags(_as_shown(cases, size, grey, depth), bag)
+        size, grey, depth = None, False, None
     if limit is not None:
         if limit < 1:
             raise InputError(f"limit {limit} selects no case; use 1 or more")

@@ -56,6 +56,13 @@ _MODEL = (
         bool,
         default="pretrained",
     ),
+    FieldOption(
+        "--freeze/--train-all",
+        "training.freeze",
+        "Train the head alone, on the features of a network that stays as it is.",
+        bool,
+        default="train-all",
+    ),
     FieldOption("--head", "network.head", "Last layers: plain or ma2021."),
     FieldOption("--size", "network.size", "Input size of the network in pixels.", int),
     FieldOption(

@@ -121,7 +121,8 @@ class _Probe:
         batch = self._load(left.rows)
         model = Recorder(session.classifier, batch.y)
         found = reattack(model, batch, left, session.cells, session.task, self.audit.seed)
-        limited = session.task.record.touch != "image"  # and a line would lead out of the region
+        # A line would lead out of the region.
+        limited = session.task.record.touch != "image" or session.task.bags is not None
         # Of outlines a line crosses borders of pixels all the time.
         if limited or not session.task.class_count:
             return found, None, model.forward + model.backward

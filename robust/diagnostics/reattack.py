@@ -11,8 +11,8 @@ from torch import Tensor
 
 from attacks import PGD, Model, Square, Streams, ThreatModel
 from robust.engine.cells import Cell, running_order
-from robust.engine.region import confined
 from robust.engine.run_store import RunStore
+from robust.engine.touch.instances import within_limits
 from robust.engine.verified_attack import slack
 from robust.models.acceleration.memory import memory_ran_out
 from robust.models.gradients.gradient_free import WITH_GRADIENTS
@@ -103,7 +103,7 @@ def reattack(
         if len(rest.rows):
             streams = Streams.of(seed, [case.id for case in rest.cases], "probe", attack.stream_key)
             try:
-                within = confined(attack, task.region(rest))
+                within = within_limits(task, attack, rest)
                 x_adv = within(model, rest.x, rest.y, threat, streams, task.targets(rest))
                 fooled = _reached(model, x_adv, rest, task)
             except BaseException as error:

@@ -13,8 +13,8 @@ from attacks.losses import saturated
 from attacks.repeated_passes import draws_begin_at
 from attacks.streams import stream_seed
 from attacks.threat import per_case
-from robust.engine.region import confined
 from robust.engine.run_store import Outcome
+from robust.engine.touch.instances import within_limits
 from robust.errors import BlackBoxFailure, type_and_line
 from robust.metrics.worst_case import Ball
 from robust.models.acceleration.memory import OutOfMemory, memory_ran_out
@@ -103,15 +103,19 @@ def _run(model: Model, setup: AttackSetup, batch: Batch) -> tuple[Tensor, list[s
     x, threat = batch.x, setup.threat
     ids = [case.id for case in batch.cases]
     streams = Streams.of(setup.seed, ids, setup.stream_key, threat.stream_key)
-    target, region = setup.task.targets(batch), setup.task.region(batch)
+    target = setup.task.targets(batch)
     try:
-        attack = confined(setup.attack, region, together=setup.keeps_still)
+        attack = within_limits(setup.task, setup.attack, batch, together=setup.keeps_still)
         if setup.stop:
             attack = setup.task.until_success(attack, batch)
         seed = stream_seed(setup.seed, ids, setup.stream_key, threat.stream_key)
         with draws_begin_at(seed, x.device) if setup.random else nullcontext():
             x_adv = attack(model, x, batch.y, threat, streams, target).detach()
-        return x_adv, _violations(x_adv, x, threat)
+        found = _violations(x_adv, x, threat)
+        if setup.task.bags is not None and x_adv.shape == x.shape:
+            beyond = setup.task.bags.violations(x_adv, x)
+            found = [one or other for one, other in zip(found, beyond, strict=True)]
+        return x_adv, found
     except (KeyboardInterrupt, BlackBoxFailure):
         raise
     except BaseException as error:  # noqa: BLE001  (a foreign attack may even call sys.exit)

@@ -1,4 +1,4 @@
-"""Networks of timm and torchvision by name; the only file that imports timm."""
+"""Networks of timm and torchvision by name, and our own; the only file that imports timm."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from robust.errors import InputError, did_you_mean
+from robust.models.gist import NAME, GistNetwork
 from robust.models.process_state import ProcessState
 
 
@@ -48,6 +49,8 @@ class Construction:
 
 
 PLAIN = Construction()
+OWN = "robust"
+"""Before the colon in the names of our own networks."""
 AUXILIARY = ("googlenet", "inception_v3")
 """Networks of torchvision that have auxiliary outputs in training if pretrained."""
 _FITS = {"center": "crop", "squash": "squash", "border": "pad"}
@@ -84,6 +87,10 @@ def shapes_of(architecture: str) -> dict[str, tuple[int, ...]] | None:
 def find_library(name: str) -> tuple[str, str]:
     """Library and name of an architecture, with the library before a colon or not; InputError."""
     library, _, rest = name.rpartition(":")
+    if library == OWN and rest == NAME:
+        return OWN, NAME
+    if library == OWN:
+        raise InputError(f"unknown architecture {rest!r}; {did_you_mean(rest, [NAME])}")
     if library not in ("", "timm", "torchvision"):
         raise InputError(f"unknown library {library!r} in {name!r}; use timm: or torchvision:")
     known = list_models()
@@ -128,6 +135,13 @@ def create(
     construction: Construction = PLAIN,
 ) -> nn.Module:
     """The network; raises whatever the library raises."""
+    if library == OWN:
+        if pretrained:
+            raise InputError(
+                f"{OWN}:{NAME} has no pretrained weights, its features are made by hand; start at "
+                f"random: --random, or pretrained = false in [network]"
+            )
+        return GistNetwork(1000 if outputs is None else outputs)
     if library == "timm":
         import timm
 
@@ -315,6 +329,8 @@ def _fits(library: str, name: str, construction: Construction, state: Mapping[st
 
 def configuration(library: str, name: str, network: nn.Module) -> Preprocessing:
     """The preprocessing that networks of this name are trained with, as far as it is known."""
+    if library == OWN:
+        return Preprocessing(channels=3)
     if library == "timm":
         from timm.data.config import resolve_model_data_config
 

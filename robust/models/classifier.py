@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from robust.errors import InputError
 from robust.models.adapter import MOST_PIXELS, Adapter, odds, require_one_of
+from robust.models.bags import BagNetwork, Tile
 from robust.models.formats.contract import ModelOrigin
 from robust.models.forward import checked_logits
 
@@ -177,8 +178,18 @@ class Classifier(Adapter):
             "class_order": None if self.class_order is None else list(self.class_order),
             "mean": [round(float(v), 6) for v in self.mean.flatten()],
             "std": [round(float(v), 6) for v in self.std.flatten()],
+            **self._of_bags(),
             **self._replaced(),
         }
+
+    def _of_bags(self) -> dict[str, Any]:
+        """How bags are read, for `describe`; empty for a network of images."""
+        network = self.network
+        if not isinstance(network, BagNetwork):
+            return {}
+        instance = network.instance
+        of_one = {"instance": instance.describe()} if isinstance(instance, Classifier) else {}
+        return {"bag": {**network.describe(), **of_one}}
 
     def preprocessing(self) -> dict[str, Any]:
         """What is done to images before the network, as arguments of a classifier."""
@@ -232,6 +243,47 @@ class Classifier(Adapter):
         x = F.interpolate(x, size, mode=self.interpolation, antialias=True, align_corners=False)
         # Bicubic weights leave [0, 1] at edges, where image libraries clip.
         return x.clamp(0, 1) if self.interpolation == "bicubic" else x
+
+
+def in_bags(
+    instance: Classifier,
+    pooling: str | nn.Module,
+    tile: int | Tile,
+    *,
+    threshold: float = 0.5,
+    straight_through: Sequence[str] = (),
+) -> Classifier:
+    """A classifier of bags of instances, each of which is shown to `instance`; InputError.
+
+    `pooling` is mean or max, or a module: `robust.models.bags` says of what. What the instances'
+    classifier says at its threshold of 0.5 is pooled; `threshold` is that of bags.
+    """
+    if instance.head == "auto":
+        raise InputError(
+            "a model of bags needs to know how its network's outputs are read: head = 'softmax', "
+            "or another, in [model]"
+        )
+    if instance.origin.is_black_box or instance.origin.answers == "labels":
+        raise InputError("bag is for networks, and the model is a black box; remove bag")
+    if isinstance(instance.network, BagNetwork):
+        raise InputError("the model reads bags already; remove bag")
+    network = BagNetwork(instance, pooling, tile)
+    said = network.describe()
+    exclusive = instance.head in ("softmax", "probabilities") and instance.finding is None
+    return Classifier(
+        network,
+        head="softmax",
+        threshold=threshold,
+        origin=ModelOrigin(
+            f"{said['pooling']} pooling of instances of {'x'.join(map(str, said['tile']))} "
+            f"pixels, {instance.origin.format}",
+            differentiable=instance.origin.differentiable,
+            notes=instance.origin.notes,
+        ),
+        output_names=instance.output_names if exclusive else None,
+        spatial_dims=2,
+        straight_through=[f"instance.network.{n}" if "." in n else n for n in straight_through],
+    )
 
 
 def resized_side(size: int, crop_pct: float) -> int:

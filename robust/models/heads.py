@@ -117,12 +117,22 @@ def put_head(network: nn.Module, head: Head, name: str = "the network") -> str:
     return place
 
 
+def layers_of_head(network: nn.Module) -> list[nn.Module]:
+    """The layers of a head that `put_head` made, from its first linear layer on; InputError."""
+    place, last = _last_layer(network, "the network")
+    parent = network.get_submodule(place.rpartition(".")[0])
+    layers = dict(parent.named_children())
+    if "logits" not in layers or "features" not in layers:
+        return [last]
+    return [layers[name] for name in ("features", "dropout", "logits")]
+
+
 def _last_layer(network: nn.Module, name: str) -> tuple[str, nn.Linear | nn.Conv2d]:
     named = dict(network.named_modules())
     get_classifier: Any = getattr(network, "get_classifier", None)
     if get_classifier is not None:  # timm
-        classifier = get_classifier()
-        named = {name: module for name, module in named.items() if module is classifier}
+        own = {*get_classifier().modules()}
+        named = {name: module for name, module in named.items() if module in own}
     for kind in (nn.Linear, nn.Conv2d):
         for name, module in reversed(named.items()):
             if isinstance(module, kind) and name and _is_pointwise(module):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -34,7 +35,7 @@ from robust.models.blackbox.network import (
     load_callable,
     require_labels_fit,
 )
-from robust.models.classifier import Classifier, resized_side
+from robust.models.classifier import Classifier, in_bags, resized_side
 from robust.models.formats import load_file, load_folder, load_library
 from robust.models.formats.contract import (
     LoadedNetwork,
@@ -79,6 +80,7 @@ def load_classifier(
     spatial_dims: int | None = None,
     straight_through: Sequence[str] = (),
     prompts: Sequence[str | Sequence[str]] = (),
+    bag: Mapping[str, Any] | None = None,
     allow_code: bool = False,
     endpoint: str | None = None,
     endpoint_token_env: str | None = None,
@@ -112,12 +114,14 @@ def load_classifier(
     among several sets of weights in a file, `output_key` among several outputs. Mean, std, size,
     interpolation, fit, crop_pct and channels come from the architecture's configuration where it
     has one; `spatial_dims` is 3 for a network of volumes, `straight_through` names
-    what gradients pass as if it were not there, as `models.gradients.straight_through` says. What a
-    user should know of the weights stands in `origin.notes`. Raises InputError.
+    what gradients pass as if it were not there, as `models.gradients.straight_through` says. With
+    `bag`, the fields of `BagSpec`, all this is of an instance, and the classifier reads bags. What
+    a user should know of the weights stands in `origin.notes`. Raises InputError.
     """
     require_fitting_fields(dict(locals()))
     if folder is not None and is_trained(Path(folder)):
-        return load_trained(folder, threshold, straight_through)
+        trained = load_trained(folder, 0.5 if bag else threshold, () if bag else straight_through)
+        return _in_bags(trained, bag, threshold, straight_through)
     count = outputs if isinstance(outputs, int) or outputs is None else len(outputs)
     named = () if isinstance(outputs, int) or outputs is None else tuple(outputs)
     pair = None if size is None else _as_pair(size)
@@ -178,7 +182,7 @@ def load_classifier(
     if fit is None and crop_pct is None and (note := _crop_note(known, whole)):
         origin = replace(origin, notes=(*origin.notes, note))
     own = fit in (None, known.fit)
-    return Classifier(
+    of_one = Classifier(
         loaded.network,
         origin=origin,
         mean=known.mean if mean is None else mean,
@@ -193,8 +197,27 @@ def load_classifier(
         finding=output,
         output_names=names,
         output_key=output_key,
-        threshold=threshold,
+        threshold=0.5 if bag else threshold,
         spatial_dims=spatial_dims,
+        straight_through=() if bag else straight_through,
+    )
+    return _in_bags(of_one, bag, threshold, straight_through)
+
+
+def _in_bags(
+    instance: Classifier,
+    bag: Mapping[str, Any] | None,
+    threshold: float,
+    straight_through: Sequence[str],
+) -> Classifier:
+    """The classifier of bags that `[model] bag` asks for; that of images without it."""
+    if bag is None:
+        return instance
+    return in_bags(
+        instance,
+        bag.get("pooling", "mean"),
+        bag["tile"],
+        threshold=threshold,
         straight_through=straight_through,
     )
 

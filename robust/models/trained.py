@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -15,12 +15,14 @@ from torch import Tensor
 from robust.errors import InputError
 from robust.files import MOST_TEXT, read_bytes
 from robust.models.adapter import Adapter
-from robust.models.classifier import Classifier
+from robust.models.bags import AttentionPooling, BagNetwork
+from robust.models.classifier import Classifier, in_bags
 from robust.models.gradients.straight_through import checked_names
 from robust.models.heads import Head, make_network
 from robust.models.preparation import evaluate
 from robust.models.weights import load_strictly, read_state_dict, weights_hash
 from robust.plan.paths import TRAINED, require_trained
+from robust.plan.spec import BagSpec
 
 MODEL, WEIGHTS = TRAINED, "model.safetensors"
 VERSION = 1
@@ -57,6 +59,17 @@ class InputFile(BaseModel):
     fit: str
 
 
+class BagFile(BaseModel):
+    """`bag` in model.json."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pooling: Literal["mean", "max", "attention"]
+    tile: tuple[Side, Side]
+    width: int = Field(ge=1, le=1 << 16)
+    hidden: int = Field(ge=1, le=1 << 16)
+
+
 class ModelFile(BaseModel):
     """The part of model.json that rebuilds the classifier; the rest of the file is for people."""
 
@@ -69,6 +82,8 @@ class ModelFile(BaseModel):
     findings: tuple[str, ...]
     preprocessing: InputFile
     weights_sha256: str
+    bag: BagFile | None = None
+    """None for a model of images."""
 
 
 class AnyModelFile(BaseModel):
@@ -165,7 +180,7 @@ def _check_size(model_file: ModelFile, state: Mapping[str, Tensor], folder: Path
 
     It is built without memory first: a name alone could ask for many gigabytes.
     """
-    head = Head(**model_file.head.model_dump())
+    head = _instance_head(model_file)
     try:
         with torch.device("meta"):
             network, _ = make_network(model_file.architecture, head, seed=0)
@@ -189,10 +204,9 @@ def make_classifier(model_file: ModelFile, threshold: float = 0.5) -> Classifier
             f"{MODEL} names {len(model_file.classes)} classes for a head of "
             f"{model_file.head.classes}; copy the folder again"
         )
-    network, _ = make_network(model_file.architecture, Head(**model_file.head.model_dump()), seed=0)
-    evaluate(network)
-    preprocessing = model_file.preprocessing
-    return Classifier(
+    network, _ = make_network(model_file.architecture, _instance_head(model_file), seed=0)
+    preprocessing, bag = model_file.preprocessing, model_file.bag
+    classifier = Classifier(
         network,
         mean=preprocessing.mean,
         std=preprocessing.std,
@@ -201,12 +215,44 @@ def make_classifier(model_file: ModelFile, threshold: float = 0.5) -> Classifier
         interpolation=preprocessing.interpolation,
         fit=preprocessing.fit,
         head="softmax",
-        threshold=threshold,
+        threshold=threshold if bag is None else 0.5,
     )
+    if bag is not None:
+        classifier = bagged(classifier, BagSpec(**bag.model_dump()), model_file.head.classes)
+        classifier.threshold = threshold
+    evaluate(classifier)
+    return classifier
+
+
+def _instance_head(model_file: ModelFile) -> Head:
+    """The head of the network of images, or of instances, whose attention takes embeddings."""
+    head, bag = Head(**model_file.head.model_dump()), model_file.bag
+    return head if bag is None else head_of_instances(head, BagSpec(**bag.model_dump()))
+
+
+def head_of_instances(head: Head, bag: BagSpec) -> Head:
+    """The head of a network of instances that is trained in bags."""
+    return replace(head, classes=bag.width) if bag.pooling == "attention" else head
+
+
+def bagged(instance: Classifier, bag: BagSpec, classes: int) -> Classifier:
+    """A trainable classifier of bags; attention starts at random. InputError."""
+    if bag.pooling != "attention":
+        return in_bags(instance, bag.pooling, bag.tile)
+    return in_bags(instance, AttentionPooling(bag.width, bag.hidden, classes), bag.tile)
 
 
 def describe(architecture: str, head: Head, classifier: Classifier) -> dict[str, Any]:
-    """The part of model.json that rebuilds a classifier."""
+    """The part of model.json that rebuilds a classifier; `head` is that of its classes."""
+    bag: dict[str, Any] = {}
+    weights, network = weights_hash(classifier), classifier.network
+    if isinstance(network, BagNetwork) and isinstance(network.instance, Classifier):
+        pooling, score = network.pooling, 1
+        width = head.classes
+        if isinstance(pooling, AttentionPooling):
+            width, score = pooling.head.in_features, pooling.hidden
+        bag = {"bag": {**network.describe(), "width": width, "hidden": score}}
+        classifier = network.instance
     return {
         "version": VERSION,
         "architecture": architecture,
@@ -219,5 +265,6 @@ def describe(architecture: str, head: Head, classifier: Classifier) -> dict[str,
             "interpolation": classifier.interpolation,
             "fit": classifier.fit,
         },
-        "weights_sha256": weights_hash(classifier),
+        "weights_sha256": weights,
+        **bag,
     }

@@ -13,6 +13,7 @@ from robust.plan.spec import SOURCES, ModelSpec, TaskName
 OF_TASK: dict[TaskName, tuple[str, ...]] = {
     "classification": (
         "finding",
+        "bag",
         "interpolation",
         "fit",
         "crop_pct",
@@ -31,7 +32,7 @@ OF_TASK: dict[TaskName, tuple[str, ...]] = {
     "segmentation": ("window", "overlap", "blend", "multiple_of", "settings"),
 }
 """Fields that belong to one task; all others belong to both."""
-WITH_TRAINED = ("folder", "allow_code", "threshold", "straight_through")
+WITH_TRAINED = ("folder", "allow_code", "threshold", "straight_through", "bag")
 """What a user may say beside a folder of `robust train`."""
 _ASKED = ("factory", "endpoint")
 USED_WITH: dict[str, tuple[str, ...]] = {

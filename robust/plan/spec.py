@@ -8,7 +8,15 @@ import os
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    field_validator,
+)
 
 from robust.errors import InputError
 from robust.plan.code import names_code
@@ -68,6 +76,32 @@ Norm = Literal["Linf", "L2", "L2-slice", "L1", "L0"]
 """Norm of an attack size."""
 Policy = Literal["positive", "negative", "exclude"]
 """What a cell without a sure answer counts as."""
+
+
+class BagSpec(PlanTable):
+    """`bag` in `[model]` and `[network]`: the model reads bags, images that are grids of instances.
+
+    A tile that is black throughout is no instance.
+    """
+
+    pooling: Literal["mean", "max", "attention"] = "mean"
+    """How instances become one answer: the mean of their logits, the logits of the instance that
+    speaks most for the second of two classes, or the mean of their embeddings, weighted by
+    attention, which is trained by a recipe."""
+    tile: Size
+    """Pixels of an instance: one number, or (height, width)."""
+    width: int = Field(default=64, ge=1, le=1 << 16)
+    """Of attention: width of an embedding."""
+    hidden: int = Field(default=32, ge=1, le=1 << 16)
+    """Of attention: units that its scores are computed from."""
+
+    @field_validator("tile")
+    @classmethod
+    def _has_pixels(cls, tile: Size) -> Size:
+        sides = (tile,) if isinstance(tile, int) else tile
+        if min(sides) < 1:
+            raise ValueError(f"tile is 1 or more pixels, not {min(sides)}")
+        return tile
 
 
 SOURCES = ("architecture", "file", "factory", "folder", "endpoint")
@@ -159,6 +193,9 @@ class ModelSpec(PlanTable):
     channels: int | None = None
     """Input channels of the network, 1 or 3; grey becomes RGB or the reverse. Default: the
     architecture's own, else those of each image."""
+    bag: BagSpec | None = None
+    """The model is one of instances, and each image is a bag of them: `{pooling = "mean", tile =
+    32}`. Size, mean and the like are those of an instance."""
     straight_through: tuple[str, ...] = ()
     """What the attacker's gradients pass as if it were not there (straight-through, BPDA): `round`,
     `quantize` or `sign` for these functions of torch, `jpeg` for modules called so, or the path of
@@ -317,6 +354,10 @@ class DataSpec(PlanTable):
     it."""
     window: int | None = Field(default=None, ge=1)
     """Which window of DICOM files is displayed, counted from 1. Default: each file's first."""
+    bag: str | None = None
+    """Images that are one case, a bag, stacked with black below where bags are smaller than the
+    largest one: `group` (those of a patient), or one of the columns in `subgroups`. A bag has the
+    finding where one of its images has it."""
     count: int | None = None
     """Number of synthetic images. Default: 200."""
     pixels: int | None = None
@@ -396,6 +437,11 @@ class AuditSpec(PlanTable):
     box: Annotated[tuple[float, float, float, float] | None, AfterValidator(_a_box)] = None
     """Part of the image that `touch` means (default: inside), as shares of its width and height:
     `[left, top, right, bottom]`. A pixel belongs to it whose centre does."""
+    instances: int | None = Field(default=None, ge=1)
+    """How many instances of each bag the attacker may change, of a model with `bag`. Default:
+    all."""
+    tile: Size | None = None
+    """Pixels of an instance, where the model is passed in Python. Default: those of its `bag`."""
     target: str | None = None
     """Class that the attacks aim at; only cases of other classes are attacked. Not with `goal`."""
     threshold: float = Field(default=0.5, gt=0, lt=1)

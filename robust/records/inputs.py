@@ -17,7 +17,7 @@ SEGMENTATION = "segmentation"
 class AuditedTask:
     """The task of an audit, as a report names it; all fields but three are segmentation's.
 
-    Those are `name`, `touch` and `box`.
+    Those are `name`, `touch`, `box`, `tile` and `instances`.
     """
 
     name: str = CLASSIFICATION
@@ -39,6 +39,10 @@ class AuditedTask:
     structures, else the region that the data name."""
     box: tuple[float, ...] | None = None
     """Left, top, right and bottom, as shares of the image; None without a box."""
+    tile: tuple[int, int] | None = None
+    """Height and width in pixels of an instance, where each image is a bag; else None."""
+    instances: int | None = None
+    """How many instances of a bag the attacker may change; None: all."""
     unit: str = "pixels"
     """Of distances: `mm` where the spacing of all images is known, else `pixels`."""
     volumes: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from attacks import APGD, Noise, Streams
-from robust.engine.region import confined
+from robust.engine.touch.instances import within_limits
 from robust.errors import InputError
 from robust.models import Adapter, prepare
 from robust.records import Scenario
@@ -27,8 +27,7 @@ def transfer(holdout: Holdout, surrogate: Adapter) -> Scenario:
         part = batch.take(places.tolist())
         ids = [case.id for case in part.cases]
         streams = Streams.of(holdout.seed, ids, "transfer", threat.stream_key)
-        region = holdout.task.region(part)
-        x_adv = confined(attack, region)(
+        x_adv = within_limits(holdout.task, attack, part)(
             surrogate, part.x, part.y, threat, streams, holdout.targets(part)
         )
         x_adv = threat.project(x_adv.detach(), part.x)
@@ -36,7 +35,8 @@ def transfer(holdout: Holdout, surrogate: Adapter) -> Scenario:
         with torch.no_grad():
             fooled = holdout.task.success(surrogate(x_adv), part)
         surrogate_hits[places] = fooled.cpu().numpy()
-        noise = confined(Noise(), region)(holdout.logits, part.x, part.y, threat, streams, None)
+        drawn = within_limits(holdout.task, Noise(), part)
+        noise = drawn(holdout.logits, part.x, part.y, threat, streams, None)
         control[places] = holdout.reached(noise, part)
     return Scenario(
         name="transfer",

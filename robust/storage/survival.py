@@ -54,7 +54,7 @@ class StorageCheck:
             target = self.task.targets(part)
             again = adversarial_rounding(
                 *(self.logits, files.take(lost), images[lost], part.y, target),
-                self.task.region(part),
+                self._may_change(images[lost], part),
             )
             rounded[lost] = self._fooled(again, part)
         jpeg: list[bool] | list[None] = [None] * len(batch.rows)
@@ -76,6 +76,14 @@ class StorageCheck:
             )
             for i, (row, case) in enumerate(zip(batch.rows, batch.cases, strict=True))
         ]
+
+    def _may_change(self, x_adv: Tensor, batch: Batch) -> Tensor | None:
+        """Pixels that rounding may move: of bags those of the instances that changed."""
+        region, bags = self.task.region(batch), self.task.bags
+        if bags is None or bags.most is None:
+            return region
+        changed = bags.changed_pixels(x_adv, batch.x)
+        return changed if region is None else changed & region
 
     def _fooled(self, x: Tensor, batch: Batch) -> Tensor:
         with torch.no_grad():

@@ -19,6 +19,7 @@ from robust.metrics.calibration import answers_labels
 from robust.metrics.scores import Condition, Scorer
 from robust.plan.spec import AuditSpec, Plan
 from robust.records.inputs import AuditedTask
+from robust.tasks.bags import BagLimits
 from robust.tasks.contract import Batch
 from robust.tasks.region import box_region, mask_region, touch_of
 
@@ -43,11 +44,19 @@ class Classification:
     """Where the attacker may touch: `image`, `inside` or `outside` the box or the region."""
     box: tuple[float, ...] | None = None
     """Left, top, right and bottom, as shares of the image."""
+    bags: BagLimits | None = None
+    """The instances that an attacker may touch, where each image is a bag."""
 
     @property
     def record(self) -> AuditedTask:
         """As the report names it."""
-        return AuditedTask(touch=self.touch, box=self.box)
+        bags = self.bags
+        return AuditedTask(
+            touch=self.touch,
+            box=self.box,
+            tile=None if bags is None else bags.tile,
+            instances=None if bags is None else bags.most,
+        )
 
     @property
     def class_count(self) -> int:
@@ -77,7 +86,8 @@ class Classification:
 
     def check_stages(self, plan: Plan, *, twin: bool) -> None:
         """InputError for a stage that would touch pixels which the attacker may not."""
-        if self.touch == "image":
+        few = self.bags is not None and self.bags.most is not None
+        if self.touch == "image" and not few:
             return
         scenarios, adaptive = plan.scenarios, bool(plan.detectors) and plan.detection.adaptive > 0
         refused = {
@@ -90,9 +100,11 @@ class Classification:
         }
         for what, (asked, remedy) in refused.items():
             if asked:
+                part = f"{self.touch} the {'box' if self.box else 'region'}"
+                part = f"{plan.audit.instances} instances" if few else part
                 raise InputError(
                     f"{what} changes the whole image, and [audit] lets the attacker touch a part "
-                    f"({self.touch} the {'box' if self.box else 'region'}); {remedy}"
+                    f"({part}); {remedy}"
                 )
 
     def keep(self, logits: Tensor, cases: Sequence[Case]) -> Array:
@@ -152,7 +164,7 @@ class Classification:
 
     def any_error(self) -> Classification:
         """The same classes, and any other label will do."""
-        return Classification("error", (), None, self.classes, self.touch, self.box)
+        return Classification("error", (), None, self.classes, self.touch, self.box, self.bags)
 
     def universal_targets(self, batch: Batch) -> list[tuple[list[int], Tensor | None]]:
         """Away from every label, and towards each label.
@@ -175,7 +187,12 @@ class Classification:
         return attack
 
     def region(self, batch: Batch) -> Tensor | None:
-        """The box, or the region that the data name."""
+        """The box, or the region that the data name; of bags where there are instances."""
+        there = None if self.bags is None else self.bags.region(batch.x)
+        part = self._part(batch)
+        return part if there is None else there if part is None else part & there
+
+    def _part(self, batch: Batch) -> Tensor | None:
         if self.touch == "image":
             return None
         if self.box is not None:
@@ -205,7 +222,9 @@ ANY_ERROR = Classification("error", ())
 """Any misclassification, whatever the classes are."""
 
 
-def classification_of(spec: AuditSpec, cases: Cases) -> Classification:
+def classification_of(
+    spec: AuditSpec, cases: Cases, bags: BagLimits | None = None
+) -> Classification:
     """The task of a plan; InputError for a target, a goal or findings that the cases lack."""
     target = spec.target
     if spec.goal not in GOALS:
@@ -220,5 +239,5 @@ def classification_of(spec: AuditSpec, cases: Cases) -> Classification:
         raise InputError(f"goal {spec.goal!r} needs findings: name them in [data]")
     place = None if target is None else cases.classes.index(target)
     return Classification(
-        spec.goal, tuple(cases.findings), place, tuple(cases.classes), touch, spec.box
+        spec.goal, tuple(cases.findings), place, tuple(cases.classes), touch, spec.box, bags
     )

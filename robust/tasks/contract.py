@@ -17,6 +17,7 @@ from robust.metrics.scores import Condition
 from robust.plan.spec import Plan
 from robust.records import Estimate, Scores
 from robust.records.inputs import AuditedTask
+from robust.tasks.bags import BagLimits
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,10 @@ class Task(Protocol):
     @property
     def class_count(self) -> int:
         """Number of classes of a logit vector; 0 where logits are dense."""
+
+    @property
+    def bags(self) -> BagLimits | None:
+        """The instances that an attacker may touch, where each image is a bag; else None."""
 
     @property
     def attacks_misread(self) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from robust.cases.case import Cases
+from robust.errors import InputError
 from robust.plan.spec import Plan
 from robust.records.inputs import AuditedTask
+from robust.tasks.bags import bag_limits
 from robust.tasks.classification import classification_of
 from robust.tasks.contract import Task
 from robust.tasks.segmentation import segmentation_of
@@ -16,12 +18,25 @@ def task_of(plan: Plan, cases: Cases) -> Task:
     Of outlines one image is read, for its spacing.
     """
     if cases.outlines is None:
-        return classification_of(plan.audit, cases)
-    return segmentation_of(plan, cases)
+        return _classes(plan, cases)
+    return _outlines(plan, cases)
 
 
 def remembered_task(plan: Plan, cases: Cases, record: AuditedTask | None) -> Task:
     """The same of a run that has begun, whose report names its task; no image is read."""
     if cases.outlines is None:
-        return classification_of(plan.audit, cases)
-    return segmentation_of(plan, cases, record or AuditedTask())
+        return _classes(plan, cases)
+    return _outlines(plan, cases, record or AuditedTask())
+
+
+def _classes(plan: Plan, cases: Cases) -> Task:
+    return classification_of(plan.audit, cases, bag_limits(plan.audit, plan.model))
+
+
+def _outlines(plan: Plan, cases: Cases, record: AuditedTask | None = None) -> Task:
+    for name in ("instances", "tile"):
+        if getattr(plan.audit, name) is not None:
+            raise InputError(
+                f"[audit] {name} is for bags with a class, the data have masks; remove it"
+            )
+    return segmentation_of(plan, cases, record)

@@ -88,6 +88,11 @@ class Segmentation:
         for case in cases:
             self._check_case(case, space)
 
+    @property
+    def bags(self) -> None:
+        """There are none."""
+        return None
+
     def check_attack(self, label: str, attack: Attack) -> None:
         """InputError for an attack that has no meaning on the logits of pixels."""
         if not attack.traits.dense:

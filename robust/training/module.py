@@ -18,9 +18,16 @@ from attacks import PGD, Streams, ThreatModel
 from attacks.streams import stream_seed
 from robust.errors import InputError
 from robust.models.adapter import Adapter
+from robust.models.heads import layers_of_head
 from robust.training.adversarial import adversarial_loss, frozen, warmed_up_eps
 from robust.training.average import make_average, update_average
 from robust.training.data import Batches, ImageBatch, Images, steps_per_epoch
+from robust.training.frozen_backbone.features import (
+    freeze_backbone,
+    keeps_features,
+    kept_features,
+    train_head_alone,
+)
 from robust.training.lightning.processes import computed_on, end_when_told
 from robust.training.objectives.classification import ClassObjective
 from robust.training.objectives.contract import Objective
@@ -45,6 +52,7 @@ class Training(L.LightningModule):
     def __init__(self, classifier: Adapter, train: Images, val: Images, recipe: Recipe) -> None:
         super().__init__()
         self.classifier = classifier
+        self.frozen_head = freeze_backbone(classifier) if recipe.training.freeze else None
         self.averaged = make_average(classifier) if recipe.training.average else None
         self.images, self.val_images, self.recipe = train, val, recipe
         self.history: list[MetricRow] = []
@@ -55,6 +63,7 @@ class Training(L.LightningModule):
         self.train_mean, self.val_mean = MeanMetric(), MeanMetric()
         self.robust_mean = MeanMetric()
         self._began = 0.0
+        self._features: tuple[Tensor | None, Tensor | None] = (None, None)
 
     @property
     def evaluated(self) -> nn.Module:
@@ -111,6 +120,12 @@ class Training(L.LightningModule):
         on = computed_on(self.classifier, self.device, world, self.trainer.precision)
         if on not in self.computed_on:
             self.computed_on.append(on)
+        if self.frozen_head is not None and keeps_features(self.recipe):
+            self.classifier.eval()
+            self._features = (
+                kept_features(self.classifier, self.images, self.frozen_head),
+                kept_features(self.classifier, self.val_images, self.frozen_head),
+            )
 
     def on_train_epoch_start(self) -> None:
         """Seed the epoch, so that a resumed training repeats it."""
@@ -118,7 +133,10 @@ class Training(L.LightningModule):
         # Dropout draws from the global generator: seeded here, so that an epoch can be repeated.
         seed = self.recipe.training.seed
         torch.manual_seed(stream_seed(seed, "epoch", self.current_epoch, self.global_rank))
-        self.classifier.train()
+        if self.frozen_head is None:
+            self.classifier.train()
+        else:
+            train_head_alone(self.classifier, self.frozen_head)
         self.train_mean.reset()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -138,7 +156,11 @@ class Training(L.LightningModule):
         def mean(logits: Tensor, y: Tensor) -> Tensor:
             return self.objective.loss(logits, y) * weight
 
-        if hard is None:
+        features, _ = self._features
+        if features is not None and self.frozen_head is not None:
+            out = self.frozen_head(features[rows.to(features.device)])
+            loss = mean(self.classifier.from_outputs(out), y)
+        elif hard is None:
             loss = mean(learner(x), y)
         else:
             ids = [self.images.ids[int(row)] for row in rows]
@@ -180,6 +202,12 @@ class Training(L.LightningModule):
 
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
         """Update the metrics on val."""
+        _, features = self._features
+        if features is not None:
+            head = nn.Sequential(*layers_of_head(self.evaluated.network))  # type: ignore[arg-type]
+            out = head(features[batch.rows.to(features.device)])
+            self._count(self.classifier.from_outputs(out), self.objective.labels(batch.y))
+            return
         parts = self.val_images.of_one_size(batch.rows)
         if len(parts) == 1:
             self._judge(batch.x, batch.y)
@@ -191,7 +219,10 @@ class Training(L.LightningModule):
 
     def _judge(self, x: Tensor, y: Tensor) -> None:
         """Take images of one size, as in `ImageBatch`, into the metrics on val."""
-        logits, y = self.evaluated(displayed(x)).float(), self.objective.labels(y)
+        self._count(self.evaluated(displayed(x)), self.objective.labels(y))
+
+    def _count(self, logits: Tensor, y: Tensor) -> None:
+        logits = logits.float()
         self.val_mean.update(self.objective.val_loss(logits, y), len(y))
         self.objective.update(logits, y)
 

@@ -15,13 +15,19 @@ from robust.models.formats.named_segmenters import build_named_segmenter
 from robust.models.heads import Head, drawn_by_seed, make_network
 from robust.models.segmentation.segmenter import OVERLAP, Segmenter
 from robust.models.segmentation.trained import SegmenterFile, describe_segmenter, make_segmenter
-from robust.models.trained import ModelFile, describe, make_classifier
+from robust.models.trained import (
+    ModelFile,
+    bagged,
+    describe,
+    head_of_instances,
+    make_classifier,
+)
 from robust.models.weights import Weights, load_strictly, read_weights
 from robust.training.recipe import NetworkSpec, Recipe
 
 _log = logging.getLogger(__name__)
 
-_OF_CLASSIFIERS = ("head", "interpolation", "fit")
+_OF_CLASSIFIERS = ("head", "interpolation", "fit", "bag")
 _OF_SEGMENTERS = ("settings", "spatial_dims", "multiple_of", "window", "overlap", "blend")
 
 
@@ -63,14 +69,16 @@ def _classifier(recipe: Recipe, classes: int) -> Classifier:
     weights = _read(spec)
     network, known = make_network(
         spec.architecture,
-        head_of(recipe, classes),
+        head_of(recipe, classes)
+        if spec.bag is None
+        else head_of_instances(head_of(recipe, classes), spec.bag),
         state=None if weights is None else weights.state,
         source=spec.weights,
         pretrained=spec.pretrained and spec.weights is None,
         seed=recipe.training.seed,
     )
     size: Any = (spec.size, spec.size) if isinstance(spec.size, int) else spec.size
-    return Classifier(
+    classifier = Classifier(
         network,
         mean=known.mean if spec.mean is None else spec.mean,
         std=known.std if spec.std is None else spec.std,
@@ -80,6 +88,10 @@ def _classifier(recipe: Recipe, classes: int) -> Classifier:
         fit=spec.fit,
         head="softmax",
     )
+    if spec.bag is None:
+        return classifier
+    with drawn_by_seed(recipe.training.seed):
+        return bagged(classifier, spec.bag, classes)
 
 
 def _segmenter(recipe: Recipe, cases: Cases) -> Segmenter:

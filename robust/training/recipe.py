@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 from robust.errors import InputError, did_you_mean
 from robust.files import path_exists
 from robust.plan.load import check_values, first_error, read_toml
-from robust.plan.spec import DataSpec, Eps, FilePath, Sides
+from robust.plan.spec import BagSpec, DataSpec, Eps, FilePath, Sides
 from robust.plan.table import PlanTable
 
 FOLDER = Path(__file__).parent.parent / "recipes"
@@ -100,6 +100,9 @@ class NetworkSpec(PlanTable):
     fit: Literal["squash", "crop", "pad"] = "squash"
     """Images of another shape than `size`: `squash` ignores the aspect ratio, `crop` takes the
     centre, `pad` adds black borders."""
+    bag: BagSpec | None = None
+    """Each image is a bag, a grid of instances: `{pooling = "attention", tile = 32}`. `size` and
+    the like are those of an instance."""
 
 
 class TrainingSpec(PlanTable):
@@ -136,6 +139,9 @@ class TrainingSpec(PlanTable):
     """Of the training. `auto` is bfloat16 (mixed) on GPUs that compute in it, else float32."""
     seed: int = Field(default=0, ge=0)
     """Seed of all random numbers."""
+    freeze: bool = False
+    """Of a classifier: train the head alone, on the features of a network that stays as it is
+    (Bar et al. 2015)."""
 
 
 class AugmentationSpec(PlanTable):
@@ -293,6 +299,8 @@ def _contradiction(recipe: Recipe) -> str | None:
             f"[training] a warmup of {training.warmup:g} epochs takes all of the "
             f"{training.epochs} epochs; shorten it"
         )
+    if training.freeze and recipe.network.bag is not None:
+        return "[training] freeze is for networks of images, and [network] has a bag; remove one"
     if training.schedule == "onecycle" and training.warmup:
         return "[training] onecycle has its own warmup; remove warmup or choose cosine"
     if hard is not None and hard.eps == 0:

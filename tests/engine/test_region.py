@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from attacks import ATTACKS, PGD, Streams, ThreatModel, make_attack
-from robust.engine.region import WithinRegion, confined
+from robust.engine.touch.region import WithinRegion, confined
 from robust.engine.verified_attack import AttackSetup, attack_batch
 from robust.records import AuditedTask
 from robust.tasks.contract import Batch

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from attacks import APGD, BIM, FGSM, FMN, PGD, Attack, MarginPGD, Streams, ThreatModel
 from robust.auditing import audit, audit_plan
-from robust.engine.region import WithinRegion
+from robust.engine.touch.region import WithinRegion
 from robust.errors import InputError
 from robust.models import Classifier
 from robust.plan.load import make_plan

@@ -115,11 +115,13 @@ class Vocabulary:
 
 def touched(task: AuditedTask) -> str:
     """In which part of the image an attacker may change it, for `Vocabulary.where`."""
+    few = task.instances
+    bags = "" if few is None else f" in at most {few} instance{'s' * (few > 1)} of each bag"
     if task.touch == "image":
-        return ""
+        return bags
     if task.box is not None:
         sides = zip(("left", "top", "right", "bottom"), task.box, strict=True)
         part = f"the box {', '.join(f'{name} {100 * share:.3g} %' for name, share in sides)}"
     else:
         part = "the structures" if task.is_segmentation else "the region of each case"
-    return f" {task.touch} {part}"
+    return f"{bags} {task.touch} {part}"

@@ -1,0 +1,1 @@
+"""Frozen features with a linear head beside a fine-tuned network."""

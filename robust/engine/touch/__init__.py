@@ -1,0 +1,1 @@
+"""Where attacks may touch: a part of each image, or some instances of a bag."""
