@@ -22,6 +22,7 @@ from robust.cli import (
     merge,
     report,
     screen,
+    sweep,
     train,
 )
 from robust.cli import list as listing
@@ -58,6 +59,7 @@ _register("attack", attack.attack, attack.EXAMPLE)
 _register("report", report.report, report.EXAMPLE)
 _register("compare", compare.compare, compare.EXAMPLE)
 _register("train", train.train, train.EXAMPLE)
+_register("sweep", sweep.sweep, sweep.EXAMPLE)
 _register("fit-detector", fit_detector.fit_detector, fit_detector.EXAMPLE)
 _register("screen", screen.screen, screen.EXAMPLE)
 _register("bench", bench.bench, bench.EXAMPLE)

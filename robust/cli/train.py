@@ -206,7 +206,7 @@ def lay_over_recipe(raw: dict[str, Any], changes: Mapping[str, Any]) -> dict[str
 
     A choice of pretrained or random weights removes the recipe's file of weights.
     """
-    from robust.cli.plan_options.overrides import lay_over
+    from robust.plan.overlay import lay_over
 
     hardening = any(field.startswith("adversarial.") for field in changes)
     if hardening and "adversarial.method" not in changes and "adversarial" not in raw:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from robust.cli.plan_options.overrides import lay_over, parse_settings, plan_from
+from robust.cli.plan_options.overrides import parse_settings, plan_from
 from robust.errors import InputError
 from robust.plan.load import make_plan
+from robust.plan.overlay import lay_over
 from robust.plan.spec import Plan
 from robust.training.recipe import Recipe
 from tests.cli.commands import Robust, refused, write_plan

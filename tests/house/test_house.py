@@ -32,6 +32,7 @@ ORDER = (
     ("robust.training",),
     ("robust.drafting",),
     ("robust.auditing", "robust.demo"),
+    ("robust.sweeps",),
     ("robust.cli", "robust.pytest_plugin"),
     ("robust.__main__", "robust.__init__"),
 )

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import datetime
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from robust.errors import InputError, did_you_mean
+from robust.errors import InputError
 from robust.plan.code import names_code
 from robust.plan.load import find_table, load_plan, make_plan, read_plan
+from robust.plan.overlay import Changes, lay_over, put
 from robust.plan.paths import check_paths
 from robust.plan.spec import Plan
 from robust.units import TYPICAL
-
-Changes = Mapping[str, Any]
-"""Values by the dotted name of the field that they set: `{"audit.seed": 3}`."""
 
 
 def plan_from(
@@ -89,39 +87,6 @@ def parse_settings(texts: Iterable[str], model: type[BaseModel]) -> dict[str, An
             )
         changes[field] = parsed
     return changes
-
-
-def lay_over(raw: dict[str, Any], changes: Changes) -> None:
-    """Set every field in the tables of a TOML file; InputError where there is no such place."""
-    for field, value in changes.items():
-        put(raw, field, value)
-
-
-def put(raw: dict[str, Any], field: str, value: Any) -> None:
-    """Set one field; entries of `[[attacks]]` and `[[detectors]]` are found by label or name."""
-    *tables, name = field.split(".")
-    node: Any = raw
-    for depth, table in enumerate(tables):
-        if isinstance(node, list):
-            node = _entry(node, table, ".".join(tables[:depth]))
-        else:
-            node = node.setdefault(table, {})
-        if not isinstance(node, dict | list):
-            raise InputError(f"[{'.'.join(tables[: depth + 1])}] must be a table")
-    if isinstance(node, list):
-        raise InputError(f"{field} names a whole entry; name a field of it: {field}.FIELD=VALUE")
-    node[name] = value
-
-
-def _entry(entries: list[Any], name: str, where: str) -> Any:
-    names = [
-        str(entry.get("label") or entry.get("name")) if isinstance(entry, dict) else ""
-        for entry in entries
-    ]
-    if name not in names:
-        hint = did_you_mean(name, names) if names else "it is empty"
-        raise InputError(f"[[{where}]] has no {name!r}; {hint}")
-    return entries[names.index(name)]
 
 
 def _parse(text: str) -> Any:

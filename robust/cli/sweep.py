@@ -1,0 +1,145 @@
+"""`robust sweep`: train and audit every model of a grid, and compare them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from robust.cli.audit import worker_choice
+from robust.cli.output import FAILED, make_console, print_errors
+from robust.cli.plan_options.options import (
+    MACHINES,
+    OUTPUT,
+    RUNNING,
+    AllowCode,
+    Device,
+    SkipBroken,
+)
+from robust.errors import InputError
+from robust.plan.machines import MOST_WORKERS
+from robust.progress import progress_bar
+
+EXAMPLE = "Example: robust sweep sweep.toml --dry-run, then robust sweep sweep.toml"
+
+
+def sweep(
+    spec: Annotated[
+        Path, typer.Argument(metavar="SWEEP", help="Sweep in TOML.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder of the sweep. The same command continues one that was interrupted.",
+            rich_help_panel=OUTPUT,
+            show_default="sweeps/ and the file's name",
+        ),
+    ] = None,
+    device: Device = "auto",
+    skip_broken: SkipBroken = False,
+    allow_code: AllowCode = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Name the members, measure for a few seconds each kind of network, and say what "
+            "the sweep will cost in time and disk. Nothing is written.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="AXIS=LEVEL",
+            help="Members with this level alone: seed=0. May be repeated; levels of one axis add "
+            "up.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="ray: attack on workers of a Ray cluster.",
+            rich_help_panel=MACHINES,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Attack in so many processes of this machine, or with --engine ray on so many "
+            "workers of the cluster.",
+            min=1,
+            max=MOST_WORKERS,
+            rich_help_panel=MACHINES,
+            show_default="this process alone; with --engine ray one for each GPU or machine",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="With --engine ray: address of the cluster.",
+            rich_help_panel=MACHINES,
+            show_default="RAY_ADDRESS, or a cluster that is started here",
+        ),
+    ] = None,
+) -> None:
+    """Train and audit every model of a grid, and compare them.
+
+    The grid is over any field of a recipe and of a plan. The folder receives sweep.json, sweep.csv,
+    sweep.parquet, sweep.html and sweep.md, and below models/ and runs/ every model and its audit.
+    The same command continues a sweep that was interrupted; several machines may run it in one
+    folder. Exit codes: 0 success, 1 a member could not be trained or audited, 2 bad input.
+    """
+    if engine not in (None, "ray"):
+        raise InputError(
+            f"--engine {engine}: a sweep takes ray; on a cluster of jobs give the same command in "
+            f"several jobs, which share the members"
+        )
+    team = worker_choice(engine, workers, address)
+    if dry_run and (engine is not None or out is not None):
+        raise InputError("--dry-run trains and writes nothing: leave --engine and --out out")
+    from robust.sweeps.spec import load_sweep
+
+    loaded = load_sweep(spec)
+    wanted = parse_only(only or [])
+    folder = out or Path("sweeps") / spec.stem
+    from robust.plan.paths import require_writable
+
+    if not dry_run:
+        require_writable(folder)
+    with progress_bar() as progress:
+        progress(0, 0, "reading the sweep")
+        from robust.sweeps.run import SweepSettings, run_sweep
+
+        settings = SweepSettings(
+            *(device, skip_broken, progress, progress.announce, team, allow_code, wanted)
+        )
+        report = run_sweep(loaded, folder, settings)
+        from robust.sweeps.write import write_tables
+
+        write_tables(report, folder)
+    console = make_console()
+    console.print(f"{len(report.finished)} of {len(report.members)} members are finished.")
+    console.print(f"Results: {folder / 'sweep.json'}", soft_wrap=True)
+    failed = [
+        f"{member.name}: {member.why_not}"
+        for member in report.members
+        if member.why_not and all(member.levels[a] in texts for a, texts in wanted.items())
+    ]
+    print_errors(failed)
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def parse_only(texts: list[str]) -> dict[str, list[str]]:
+    """Levels by axis from `AXIS=LEVEL`; InputError."""
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        axis, equals, level = text.partition("=")
+        if not (axis.strip() and equals and level.strip()):
+            raise InputError(f"--only {text!r}: write AXIS=LEVEL, for example seed=0")
+        found.setdefault(axis.strip(), []).append(level.strip())
+    return found

@@ -1,0 +1,1 @@
+"""Sweeps: many models of one grid, trained, audited and compared."""
