@@ -24,6 +24,8 @@ from detectors.features import find_layers as find_layers
 from detectors.kernel_density import KernelDensity as KernelDensity
 from detectors.lid import LID as LID
 from detectors.mahalanobis import Mahalanobis as Mahalanobis
+from detectors.manifold.manifold_distance import ManifoldDistance as ManifoldDistance
+from detectors.manifold.reconstruction import Reconstruction as Reconstruction
 from detectors.max_softmax import MaxSoftmax as MaxSoftmax
 from detectors.quantized_features import QuantizedFeatures as QuantizedFeatures
 

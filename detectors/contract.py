@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, final
 
@@ -32,11 +32,14 @@ class Reference:
     """`(n,)` integers, the true labels."""
     groups: Tensor | None = None
     """`(n,)` integers, equal for images of one patient; None: each image is its own group."""
+    images: Callable[[], Iterable[Tensor]] | None = None
+    """Reads the images `(n, c, h, w)` again, displayed pixels in [0, 1], a batch at a time and not
+    in the order of the features; None where there are features alone."""
 
     def to(self, device: torch.device | str) -> Reference:
         """The same images on a device."""
         groups = None if self.groups is None else self.groups.to(device)
-        return Reference(self.features.to(device), self.labels.to(device), groups)
+        return Reference(self.features.to(device), self.labels.to(device), groups, self.images)
 
     def classes(self) -> list[int]:
         """The labels that occur, ascending; ValueError where there are fewer than two."""
@@ -70,7 +73,7 @@ class ExtraPasses:
 
 
 class Detector(ABC):
-    """Scores how suspicious an image is, from the features of the classifier.
+    """Scores how suspicious an image is, from the features of the classifier or the image itself.
 
     A detector is a frozen dataclass: its fields are its parameters, its methods are pure. `fit`
     learns from clean images and returns a `FittedDetector`, a value that holds the tensors and

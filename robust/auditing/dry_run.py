@@ -99,7 +99,7 @@ def dry_run(plan: Plan, settings: RunSettings) -> DryRun:
     """
     if plan.model is not None and asks_for_several(plan.model):
         return _of_findings(requested_findings(plan, settings))
-    return _of_request(open_request(plan, settings), settings)
+    return dry_run_of(open_request(plan, settings), settings)
 
 
 def _of_findings(audits: Sequence[FindingAudit]) -> DryRun:
@@ -113,7 +113,7 @@ def _of_findings(audits: Sequence[FindingAudit]) -> DryRun:
         except CannotAuditFinding as error:
             not_audited[one.name] = str(error)
             continue
-        found[one.name] = _of_request(request, one.settings, speed)
+        found[one.name] = dry_run_of(request, one.settings, speed)
         speed = found[one.name].speed
     if not found:
         name, why = next(iter(not_audited.items()))
@@ -136,7 +136,7 @@ def _of_findings(audits: Sequence[FindingAudit]) -> DryRun:
     )
 
 
-def _of_request(request: AuditRequest, settings: RunSettings, speed: Speed | None = None) -> DryRun:
+def dry_run_of(request: AuditRequest, settings: RunSettings, speed: Speed | None = None) -> DryRun:
     """One audit; its speed is measured where it is not known."""
     request.check()
     plan = request.plan

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
 from robust.cli.audit import worker_choice
 from robust.cli.output import FAILED, make_console, print_errors
@@ -18,8 +20,11 @@ from robust.cli.plan_options.options import (
     SkipBroken,
 )
 from robust.errors import InputError
-from robust.plan.machines import MOST_WORKERS
-from robust.progress import progress_bar
+from robust.plan.machines import MOST_WORKERS, WorkerChoice
+from robust.progress import clock_text, progress_bar
+
+if TYPE_CHECKING:
+    from robust.sweeps.spec import SweepSpec
 
 EXAMPLE = "Example: robust sweep sweep.toml --dry-run, then robust sweep sweep.toml"
 
@@ -108,8 +113,9 @@ def sweep(
     folder = out or Path("sweeps") / spec.stem
     from robust.plan.paths import require_writable
 
-    if not dry_run:
-        require_writable(folder)
+    if dry_run:
+        return _dry_run(loaded, device, skip_broken=skip_broken, workers=team, code=allow_code)
+    require_writable(folder)
     with progress_bar() as progress:
         progress(0, 0, "reading the sweep")
         from robust.sweeps.run import SweepSettings, run_sweep
@@ -132,6 +138,39 @@ def sweep(
     print_errors(failed)
     if failed:
         raise typer.Exit(FAILED)
+
+
+def _dry_run(
+    spec: SweepSpec, device: str, *, skip_broken: bool, workers: WorkerChoice | None, code: bool
+) -> None:
+    """Print what a sweep will cost."""
+    with progress_bar() as progress:
+        progress(0, 0, "measuring")
+        from robust.auditing.request import RunSettings
+        from robust.sweeps.cost import sweep_cost
+
+        settings = RunSettings(None, device, skip_broken, workers=workers)
+        found = sweep_cost(
+            spec, settings, allow_code=code, progress=progress, announce=progress.announce
+        )
+    from robust.report.text.format import counted
+
+    console = make_console()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("member")
+    table.add_column("training", justify="right", no_wrap=True)
+    table.add_column("audit", justify="right", no_wrap=True)
+    for name, training, audit in found.by_member:
+        shown = clock_text(training) if training else "shared" if found.trainings else "-"
+        table.add_row(Text(name), shown, clock_text(audit))
+    table.add_row("all", clock_text(found.training_seconds), clock_text(found.audit_seconds))
+    console.print(table)
+    console.print(
+        f"{counted(found.members, 'member')}, {counted(found.trainings, 'training')}: at most "
+        f"{clock_text(found.seconds)} on this machine, {found.bytes / 2**20:.0f} MiB. "
+        f"Nothing was trained, attacked or written.",
+        soft_wrap=True,
+    )
 
 
 def parse_only(texts: list[str]) -> dict[str, list[str]]:

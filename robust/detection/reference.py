@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from detectors import Extractor, Features, Reference
 from robust.cases.case import Cases, sample_rows
@@ -107,7 +109,12 @@ class ReferenceImages:
         """Group of each image as a number `(n,)`."""
         return group_codes([self.cases.entries[row].group for row in self.rows])
 
-    def reference(self) -> Reference:
+    def read(self, runner: Runner) -> Iterator[Tensor]:
+        """The images again `(n, c, h, w)`, batches of one shape, on the runner's device."""
+        for _, _, x in read_batches(self.cases, self.rows, runner.template):
+            yield x
+
+    def reference(self, runner: Runner) -> Reference:
         """What detectors learn from; InputError where a class is missing."""
         cases = self.cases
         labels = [cases.entries[row].label for row in self.rows]
@@ -117,7 +124,9 @@ class ReferenceImages:
                 f"the split {cases.split!r} that detectors learn from holds no case of "
                 f"{cases.classes[min(missing)]!r}; name another with reference in [detection]"
             )
-        return Reference(self.features, torch.tensor(labels), torch.from_numpy(self.groups))
+        groups = torch.from_numpy(self.groups)
+        images = partial(self.read, runner)
+        return Reference(self.features, torch.tensor(labels), groups, images)
 
     def described(self) -> ReferenceSet:
         """Their description for the report."""

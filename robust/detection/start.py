@@ -60,7 +60,7 @@ def start_detection(
         reference, spec.reference_cases, audit.chunk, extract, log, runner, audit.seed
     )
     images, log = _without_feature_copies(images, log, extract, session)
-    learned_from, population = images.reference(), log.population
+    learned_from, population = images.reference(runner), log.population
     fitted = fit_detectors(detectors, learned_from.to(x.device))
     run = DetectionRun(
         suite=DetectorSuite(fitted, learned_from, images.described(), extract.layers),
@@ -116,7 +116,7 @@ def _find_feature_copies(
             rows += batch.rows
     features = Features.cat(parts).take(torch.from_numpy(np.argsort(rows)))
     known: list[tuple[int, int]] = []
-    while near := likeness(features, images.reference()).copies:
+    while near := likeness(features, images.reference(session.runner)).copies:
         pairs = [(images.rows[there], population.rows[here]) for here, there in near]
         images = images.without([(row, "") for row, _ in pairs])
         known += pairs

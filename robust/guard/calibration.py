@@ -87,7 +87,11 @@ def fit_reference(inputs: FitInputs, ready: Classifier, progress: Progress) -> R
     entries = [cases.entries[row] for row in order]
     labels = torch.tensor([entry.label for entry in entries])
     groups = group_codes([entry.group for entry in entries])
-    reference = Reference(features, labels, torch.from_numpy(groups))
+
+    def again() -> Iterator[Tensor]:
+        return (x for _, _, x in _batches(inputs, cases, ready, progress, "reference images"))
+
+    reference = Reference(features, labels, torch.from_numpy(groups), again)
     (fitted,) = fit_detectors({inputs.label: inputs.detector}, reference).values()
     fitted = replace(fitted, learned=as_stored(fitted.learned))
     return ReferenceFit(fitted, extract, shape, tuple(fingerprints))

@@ -13,9 +13,9 @@ class VarianceComponent:
 
     source: str
     """Name of the axis that varies: `seed`, `fold`, `data`, `machine`; `residual` for what no
-    source explains; `test cases` for what a finite test set adds."""
+    source explains, the noise of a finite number of test cases included."""
     levels: int
-    """Number of different levels of the source; 0 for the residual and for test cases."""
+    """Number of different levels of the source; 0 for the residual."""
     variance: float
     """In squared units of the measure; never below 0."""
     share: float

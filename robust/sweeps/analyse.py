@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from robust.errors import InputError
 from robust.records import Report
 from robust.records.sweep import SweepReport
+from robust.sweeps.case_scores import CaseScores, case_scores
+from robust.sweeps.differences import level_differences, member_differences
 
 
 @dataclass(frozen=True)
@@ -27,4 +30,16 @@ class Analysis:
 
 def analyse(one: Analysis) -> SweepReport:
     """The sweep with differences, spread and learning curves."""
-    return dataclasses.replace(one.sweep)
+    sweep = one.sweep
+    notes = list(sweep.notes)
+    scores: dict[str, CaseScores] = {}
+    for name, report in one.reports.items():
+        try:
+            scores[name] = case_scores(one.runs[name], report)
+        except InputError as error:
+            notes.append(f"{name} has no paired differences: {error}")
+    differences = (
+        *level_differences(sweep.axes, sweep.members, scores),
+        *member_differences(sweep.members, scores),
+    )
+    return dataclasses.replace(sweep, differences=differences, notes=tuple(notes))

@@ -24,7 +24,7 @@ from robust.records import Report
 from robust.records.sweep import SWEEP, SweepAxis, SweepMember, SweepNumber, SweepReport
 from robust.report import read_report
 from robust.sweeps.analyse import Analysis, analyse
-from robust.sweeps.collect import sweep_numbers, read_runs, train_images, with_machines
+from robust.sweeps.collect import read_runs, sweep_numbers, train_images, with_machines
 from robust.sweeps.grid import MODELS, RUNS, Member, choose_members, levels_of, members_of
 from robust.sweeps.spec import SweepSpec
 from robust.training.train import train_model

@@ -7,10 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from detectors import Detector, Features, FittedDetector, Reference
+from detectors import Detector, Features, FittedDetector, Reconstruction, Reference
 from detectors.bayesian_uncertainty import UNCERTAINTY
 
 K = 2
+
+RESIDUAL = repr(Reconstruction())
+"""The name in `Features.extras` of what `Reconstruction` reads of an image."""
 
 
 def draw(n: int, seed: int, shift: float = 0.0, dtype: torch.dtype = torch.float64) -> Features:
@@ -22,12 +25,20 @@ def draw(n: int, seed: int, shift: float = 0.0, dtype: torch.dtype = torch.float
     logits = (1 - shift / 4) * 4 * torch.eye(K, dtype=torch.float64)[labels]
     logits = logits + 0.3 * torch.randn(n, K, generator=g, dtype=torch.float64)
     unsure = torch.rand(n, generator=g, dtype=torch.float64) * 0.1 + shift / 10
+    residual = torch.rand(n, generator=g, dtype=torch.float64) * 0.1 + shift / 10
     layers = {"early": early.to(dtype), "deep": deep.to(dtype)}
-    return Features(logits.to(dtype), layers, {UNCERTAINTY: unsure.to(dtype)[:, None]})
+    extras = {UNCERTAINTY: unsure.to(dtype)[:, None], RESIDUAL: residual.to(dtype)[:, None]}
+    return Features(logits.to(dtype), layers, extras)
 
 
 def reference(n: int = 150, **options: Any) -> Reference:
-    return Reference(draw(n, 0, **options), torch.arange(n) % K)
+    return Reference(draw(n, 0, **options), torch.arange(n) % K, images=images)
+
+
+def images() -> list[torch.Tensor]:
+    """Images of the reference, in two batches."""
+    g = torch.Generator().manual_seed(0)
+    return [torch.rand(20, 1, 6, 6, generator=g) for _ in range(2)]
 
 
 def sides(**options: Any) -> tuple[Features, Features]:

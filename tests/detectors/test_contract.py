@@ -8,7 +8,7 @@ import torch
 from detectors import DETECTORS, Energy, Features, FittedDetector, KernelDensity, Reference
 from detectors.bayesian_uncertainty import UNCERTAINTY
 from detectors.contract import LogitDetector
-from tests.detectors.draws import draw, fit, reference
+from tests.detectors.draws import RESIDUAL, draw, fit, reference
 
 CASES = [
     (name, head)
@@ -48,15 +48,15 @@ def test_fitting_again_gives_the_same_scores(name: str, head: bool) -> None:
 @pytest.mark.parametrize(("name", "head"), CASES)
 def test_gradients_are_those_of_small_steps(name: str, head: bool) -> None:
     detector, features = fit(DETECTORS[name](), head), draw(5, 7)
-    leaves = [features.logits, *features.layers.values(), features.extras[UNCERTAINTY]]
+    extras = features.extras[UNCERTAINTY], features.extras[RESIDUAL]
+    leaves = [features.logits, *features.layers.values(), *extras]
     moving = [leaf.detach().requires_grad_(True) for leaf in leaves]
 
     def score(
-        logits: torch.Tensor, early: torch.Tensor, deep: torch.Tensor, unsure: torch.Tensor
+        logits: torch.Tensor, early: torch.Tensor, deep: torch.Tensor, *extras: torch.Tensor
     ) -> torch.Tensor:
-        return detector.score(
-            Features(logits, {"early": early, "deep": deep}, {UNCERTAINTY: unsure})
-        )
+        named = dict(zip((UNCERTAINTY, RESIDUAL), extras, strict=True))
+        return detector.score(Features(logits, {"early": early, "deep": deep}, named))
 
     if not detector.detector.differentiable:
         assert not score(*moving).requires_grad

@@ -21,7 +21,7 @@ from robust.report.figures.style import (
     percent_band,
     style_axes,
 )
-from robust.report.text.format import listed, norms, plain
+from robust.report.text.format import capital, listed, norms, plain
 from robust.report.text.vocabulary import Vocabulary
 from robust.report.text.words import words
 from robust.units import eps_text, norm_text
@@ -39,7 +39,7 @@ def robust_accuracy_figures(report: Report) -> list[ReportFigure]:
                     f"Of the cases that the model {said.does_right} without attack, the share that "
                     f"stays {said.correct} under each attack. Thick line: the worst case over all "
                     "attacks, with its 95 % interval.",
-                    f"{_capital(said.scores['robust_accuracy'])} against eps in {norm_text(norm)}. "
+                    f"{capital(said.scores['robust_accuracy'])} against eps in {norm_text(norm)}. "
                     + _in_words("worst case", worst, robust_accuracy),
                     partial(_robust_accuracy, report, norm, worst),
                 )
@@ -123,7 +123,7 @@ def _every_eps_figure(curve: AccuracyCurve, said: Vocabulary) -> ReportFigure:
         f"robust-at-every-eps-{curve.norm.lower()}",
         f"The same at every eps: a case stays {said.correct} up to the nearest adversarial image "
         f"that {listed([plain(name) for name in curve.attacks])} found. With 95 % intervals.",
-        f"{_capital(said.scores['robust_accuracy'])} at every eps in {norm_text(curve.norm)}; "
+        f"{capital(said.scores['robust_accuracy'])} at every eps in {norm_text(curve.norm)}; "
         f"report.json has the points.",
         partial(_every_eps, curve, scale, said.correct),
     )
@@ -252,7 +252,3 @@ def _in_words(what: str, rows: Sequence[AttackResult], estimates: Sequence[Estim
         if e is not None
     ]
     return f"{what.capitalize()}: {', '.join(parts)}."
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]

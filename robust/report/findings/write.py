@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from robust.errors import InputError, did_you_mean
@@ -16,7 +15,7 @@ from robust.report.findings.document import attacked_tables, clean_table, findin
 from robust.report.formats.csv_tables import RESULTS, findings_csv
 from robust.report.formats.html import render_page
 from robust.report.formats.markdown import render_text
-from robust.report.tables.model import Table, row_texts
+from robust.report.formats.terminal import terminal_table
 
 _FORMATS: dict[str, tuple[str, Callable[[FindingsReport], str]]] = {
     "html": ("report.html", lambda found: render_page(findings_document(found))),
@@ -61,14 +60,4 @@ def print_findings(found: FindingsReport, console: Console) -> None:
         console.print(Text(sentence))
     for table in (clean_table(found.reports), *attacked_tables(found.reports)):
         console.print()
-        console.print(_shown(table))
-
-
-def _shown(table: Table) -> RichTable:
-    shown = RichTable(box=None, pad_edge=False)
-    for place, column in enumerate(table.columns):
-        shown.add_column(column.title, justify="left" if place == 0 else "right")
-    for texts in row_texts(table.rows):
-        # The reason of a verdict that is withheld is on the page.
-        shown.add_row(*(Text(text.split(": ")[0]) for text in texts))
-    return shown
+        console.print(terminal_table(table))

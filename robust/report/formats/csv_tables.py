@@ -19,11 +19,15 @@ from robust.records import (
     ImageSet,
     OutlineScores,
     Report,
+    SweepReport,
 )
 
 RESULTS, MATRIX, STRUCTURES = "results.csv", "transfer_matrix.csv", "structures.csv"
 CERTIFIED, CORRUPTED = "certified_accuracy.csv", "corruption_errors.csv"
 """Names of the files."""
+_SWEEP_COLUMNS = (
+    *("model", "measure", "condition", "value", "value_low", "value_high", "cases", "groups"),
+)
 _SCORE_PLACES = ("detector", "fitted_on", "image_set")
 _RESULT_PLACES = ("subgroups", "confusion")
 _OF_CLASSES = (
@@ -84,6 +88,36 @@ def findings_csv(found: FindingsReport) -> str:
         for entry, report in found.reports
         for row in _conditions(report)
     )
+
+
+def sweep_csv(report: SweepReport) -> str:
+    """A line for each number of each model of a sweep, with its level on each axis."""
+    return _text(sweep_lines(report))
+
+
+def sweep_lines(report: SweepReport) -> list[dict[str, object]]:
+    """The numbers of a sweep in long form.
+
+    An axis whose name is that of another column is called `axis NAME`.
+    """
+    levels = {member.name: member.levels for member in report.members}
+    return [
+        {
+            "model": one.member,
+            **{
+                (f"axis {axis.name}" if axis.name in _SWEEP_COLUMNS else axis.name): levels.get(
+                    one.member, {}
+                ).get(axis.name, "")
+                for axis in report.axes
+            },
+            "measure": one.measure,
+            "condition": one.condition,
+            **dict(_columns("value", one.estimate)),
+            "cases": one.estimate.cases,
+            "groups": one.estimate.groups,
+        }
+        for one in report.numbers
+    ]
 
 
 def transfer_csv(detection: Detection) -> str:

@@ -13,7 +13,8 @@ from robust.records import AttackResult, Estimate, Report
 from robust.records.flags import voiding
 from robust.report.gates import judge_gates
 from robust.report.tables.gates import gate_line
-from robust.report.tables.model import NO_INTERVAL, no_interval_meaning
+from robust.report.tables.model import NO_INTERVAL, no_interval_meaning, row_texts
+from robust.report.tables.model import Table as DocumentTable
 from robust.report.text.certificates import certificate_lines, crossing_sentences
 from robust.report.text.corruptions import corruption_lines
 from robust.report.text.detection import detection_lines, null_control_warning
@@ -68,6 +69,19 @@ def render_terminal(report: Report, attacks: int = 4, warnings: int = 3) -> Rend
         parts += [_minimum_norm_line(row) for row in report.rows if row.eps is None][:2]
     parts += _dagger_lines(report, attacks)
     return Group(*parts, *_warning_lines(report, warnings))
+
+
+def terminal_table(shown: DocumentTable, rows: int | None = None) -> Table:
+    """A table of a document for a terminal; of a verdict that is withheld without the reason.
+
+    At most `rows` rows.
+    """
+    table = Table(box=None, pad_edge=False)
+    for place, column in enumerate(shown.columns):
+        table.add_column(column.title, justify="left" if place == 0 else "right")
+    for texts in row_texts(shown.rows[:rows]):
+        table.add_row(*(Text(text.split(": ")[0]) for text in texts))
+    return table
 
 
 def print_report(report: Report, console: Console) -> None:

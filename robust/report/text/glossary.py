@@ -258,6 +258,57 @@ TERMS: dict[str, tuple[str, str]] = {
 }
 """By the id of the entry: the term and its meaning."""
 
+SWEEP_TERMS: dict[str, tuple[str, str]] = {
+    "member": (
+        "model of a sweep",
+        "One trained network with its audit: one level of each thing that was varied.",
+    ),
+    "random-axis": (
+        "random axis",
+        "Something that was varied whose values are draws of many, such as seeds, folds or "
+        "training images. Nobody asks which seed is best: its values are averaged.",
+    ),
+    "paired-difference": (
+        "paired difference",
+        "The difference of two numbers on the same test images. What both models share, such as "
+        "images that are hard for both, cancels, so that its interval is narrower than the single "
+        "intervals suggest.",
+    ),
+    "holm": (
+        "Holm's correction",
+        "Of twenty differences that do not exist, one is shown by chance. The correction (Holm "
+        "1979) asks more of each difference the more there are, so that in 95 of 100 such pages "
+        "none of those that remain is due to chance.",
+    ),
+    "variance-share": (
+        "share of the variance",
+        "How much of the spread between models that should be alike comes from one source. The "
+        "variance is the mean squared distance from the mean; the variances of independent sources "
+        "add up.",
+    ),
+    "standard-deviation": (
+        "standard deviation",
+        "The square root of the variance: about how far a number lies from the mean, in its own "
+        "units. Two of three lie within one standard deviation.",
+    ),
+    "learning-curve": (
+        "learning curve, power law",
+        "How the error falls as training images are added: a remainder that no number of images "
+        "removes, and a part that falls with a power of the number (Cho et al. 2015).",
+    ),
+    "misfit": (
+        "misfit",
+        "The measured points do not follow the fitted curve, or are too few to tell. What is read "
+        "from the curve is then no expectation.",
+    ),
+    "wanted-images": (
+        "training images for a wanted accuracy",
+        "The number at which the fitted curve reaches the wanted value. It lies beyond what was "
+        "measured where it is larger than the largest training set here.",
+    ),
+}
+"""Terms of a page over a sweep, as `TERMS`."""
+
 OF_CERTIFICATES = (
     *("certificate", "certified-radius", "certified-accuracy", "randomised-smoothing"),
     *("abstention", "crossing"),

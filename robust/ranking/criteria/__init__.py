@@ -1,0 +1,1 @@
+"""LabelOrder criteria: one idea, one file, one paper."""
