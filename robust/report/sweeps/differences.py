@@ -107,7 +107,10 @@ def largest_difference(judged: Iterable[JudgedDifference]) -> JudgedDifference |
     shown = [one for one in judged if one.is_shown and one.difference is not None]
     return max(
         shown,
-        key=lambda one: (one.key.is_percent, abs(one.difference.value) if one.difference else 0),
+        key=lambda one: (
+            "accuracy" in one.key.measure,
+            abs(one.difference.value) if one.difference else 0,
+        ),
         default=None,
     )
 

@@ -61,7 +61,7 @@ def panel_figures(content: SweepContent) -> list[ReportFigure]:
             f"intervals. {lines}"
         )
         if behind:
-            caption += " Thin lines: the single models."
+            caption += " Grey: the single models."
         if left > 0:
             caption += f" The first {MOST_PANELS} of {len(panels)} panels; the table has all."
         if any(len(own) > MOST_LINES for _, own in panels):
@@ -142,7 +142,7 @@ def _lines_of_panel(
         for member in own[0][1].members[:_MOST_SINGLE]:
             known = [(x, e) for x, k in enumerate(keys) if (e := content.number(member, k))]
             spots, values = [x for x, _ in known], [100 * e.value for _, e in known]
-            axes.plot(spots, values, color=BAND, linewidth=0.7, alpha=0.8)
+            axes.plot(spots, values, color=BAND, linewidth=0.7, marker=".", markersize=4)
     shown = [(name, group) for name, group in own if name in names]
     for name, group in shown:
         i = names.index(name)

@@ -173,9 +173,9 @@ def _with_reason(one: JudgedDifference) -> str:
 def _signed(difference: Estimate, key: NumberKey) -> TableCell:
     scale, digits = (100, 1) if key.is_percent else (1, 3)
     cell = number_cell(difference, "", "", scale, digits)
-    return TableCell(
-        f"{scale * difference.value:+.{digits}f}", cell.interval, groups_needed=cell.groups_needed
-    )
+    # Too few groups are one reason of several: the result says which.
+    interval = _NONE if difference.interval is None else cell.interval
+    return TableCell(f"{scale * difference.value:+.{digits}f}", interval)
 
 
 def spread_table(spreads: Iterable[Spread]) -> Table:

@@ -134,7 +134,7 @@ def curve(series: str, misfit: str = "") -> LearningCurve:
     """1 - measure = 0.03 + 2.2 n^-0.5."""
 
     def law(n: float) -> float:
-        return 0.97 - 2.2 * n**-0.5
+        return 0.97 - 2.2 / math.sqrt(n)
 
     points = tuple(CurvePoint(n, near(law(n), 0.05), 3) for n in (100, 200, 400))
     band = tuple(
