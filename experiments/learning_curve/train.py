@@ -56,6 +56,7 @@ def main() -> None:
     x, y = images("train")
     test, labels = images("test")
     rows = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[:ATTACKED]
+    RESULTS.mkdir(exist_ok=True)
     began = time.process_time()
     with (RESULTS / "models.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
