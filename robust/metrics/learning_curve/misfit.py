@@ -13,6 +13,11 @@ FEWEST_SIZES = 4
 DOUBT = 0.1
 """A lack of fit that chance alone makes more rarely than this is told."""
 
+PLATEAU = 0.1
+"""F above which a law with a plateau counts as better. Low, so that the end of a curve that is not
+a power law is told: at 1, the interval held the Bayes error of two Gaussians, or a warning was
+raised, in three of four."""
+
 
 def misfit_text(law: FittedLaw) -> str:
     """Why the fit must not be relied on; empty where nothing speaks against it."""
@@ -89,7 +94,7 @@ def _shifted(law: FittedLaw) -> str:
     ]
     best = min(others, key=lambda other: other.least)
     gain = law.least - best.least
-    clear = gain * (law.degrees - 1) > best.least
+    clear = gain * (law.degrees - 1) > PLATEAU * best.least
     outside = gain > 0 and not low <= best.constants[0] <= high
     if not clear and not outside:
         return ""
