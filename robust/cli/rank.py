@@ -24,8 +24,8 @@ COLUMNS = ("rank", "file", "prediction", "probability")
 """First columns of the table; then come those of the criteria, and a note."""
 
 EXAMPLE = (
-    "Example (after robust train): robust rank models/phantom phantom:chest_xray "
-    "--by distance --top 20 --out ranked.csv"
+    "Example (after robust demo): robust rank demo-report/plan.toml phantom:chest_xray "
+    "--by distance --steps 20 --top 20 --out ranked.csv"
 )
 
 
