@@ -40,7 +40,7 @@ def _enlarge(x: Tensor, shape: torch.Size, weight: Tensor, bias: Tensor) -> Tens
     return F.conv_transpose2d(x, weight, bias, stride=2, padding=1, output_padding=more)
 
 
-def train(
+def fit_autoencoder(
     images: Tensor, code: int, *, activation: Activation, steps: int, seed: int
 ) -> dict[str, Tensor]:
     """The weights that redraw images `(n, c, h, w)`, float64 on the CPU, through `code` numbers.

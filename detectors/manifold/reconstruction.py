@@ -10,7 +10,7 @@ from torch import Tensor
 
 from detectors.contract import Detector, ExtraPasses, Learned, Reference
 from detectors.features import Features
-from detectors.manifold.autoencoder import Activation, redraw, train
+from detectors.manifold.autoencoder import Activation, fit_autoencoder, redraw
 from detectors.manifold.principal_components import principal_axes, project
 from detectors.manifold.thumbnails import shrink, thumbnails
 
@@ -75,7 +75,7 @@ class Reconstruction(Detector):
         if self.method == "pca":
             learned = {"mean": mean.reshape(images.shape[1:]), "axes": axes}
         else:
-            learned = train(
+            learned = fit_autoencoder(
                 images, len(axes), activation=self.activation, steps=self.steps, seed=self.seed
             )
         return {name: value.to(reference.labels.device) for name, value in learned.items()}

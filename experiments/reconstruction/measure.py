@@ -120,9 +120,9 @@ def attacks(found: Detection) -> None:
                 [one.detector, name, shown.cases, *numbers(one.paired_auc, one.auc), one.too_few]
             )
     for null in found.null_controls:
-        rows.append(
-            [null.detector, "null control", null.auc.cases, *numbers(None, null.auc), null.alarm]
-        )
+        fitted = None if null.fitted_on is None else found.image_sets[null.fitted_on]
+        name = "null control" if fitted is None else f"null control, {eps_text(fitted.eps)}"
+        rows.append([null.detector, name, null.auc.cases, *numbers(None, null.auc), null.alarm])
     areas = [f"{area}{end}" for area in ("paired_auc", "auc") for end in ENDS]
     write("attacks", ("detector", "shown", "images", *areas, "too_few_or_alarm"), rows)
 
@@ -184,6 +184,13 @@ def noisy(x: Tensor) -> Tensor:
     return (x + 0.1 * noise).clamp(0, 1)
 
 
+def covered(x: Tensor) -> Tensor:
+    """A white square over a ninth of the image."""
+    x = x.clone()
+    x[..., : x.shape[2] // 3, : x.shape[3] // 3] = 1
+    return x
+
+
 CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
     "inverted": lambda x: 1 - x,
     "upside down": lambda x: x.flip(2),
@@ -191,15 +198,8 @@ CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
     "mirrored": lambda x: x.flip(3),
     "Gaussian noise, 0.1": noisy,
     "every other column black": lambda x: x * (torch.arange(x.shape[3]) % 2),
-    "a corner covered": lambda x: covered(x),
+    "a corner covered": covered,
 }
-
-
-def covered(x: Tensor) -> Tensor:
-    """A white square over a ninth of the image."""
-    x = x.clone()
-    x[..., : x.shape[2] // 3, : x.shape[3] // 3] = 1
-    return x
 
 
 def unit(images: np.ndarray) -> Tensor:  # type: ignore[type-arg]
@@ -219,7 +219,7 @@ def draw(rows: Sequence[Sequence[Any]]) -> Figure:
     axes.set_yticks(range(len(titles)), titles)
     axes.axvline(0.5, color="grey", lw=0.8)
     axes.set_xlabel("AUC against clean test images")
-    axes.legend(fontsize=8, loc="best")
+    figure.legend(fontsize=8, loc="outside lower center", ncols=4)
     return figure
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from detectors import Reconstruction
 from robust.auditing import audit, audit_plan
 from robust.cases import Cases
 from robust.errors import InputError
@@ -71,3 +72,17 @@ def test_a_split_that_is_not_there_is_named() -> None:
     )
     with pytest.raises(InputError, match=r"\[detection\] reference = 'training'.*train"):
         audit_plan(plan)
+
+
+@pytest.mark.slow
+def test_a_detector_that_redraws_images_is_judged_and_attacked_like_any_other() -> None:
+    """It reads the reference's images, and attackers who know it follow its gradient."""
+    redraws = Reconstruction(components=5)
+    settings = {"adaptive": 30, "adaptive_steps": 5}
+    found = small(attacks=["PGD"], detectors=[redraws], detection=settings).detection
+    assert found is not None and set(found.detectors) == {"Reconstruction"}
+    assert all(one.fitted_on is None and one.auc for one in found.detector_scores)
+    (known,) = found.adaptive
+    assert known.surrogate_agreement is None
+    assert known.paired_auc is not None and known.static_paired_auc is not None
+    assert known.paired_auc.value < known.static_paired_auc.value

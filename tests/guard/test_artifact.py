@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from detectors import DETECTORS, LID, Detector, Mahalanobis, QuantizedFeatures
+from detectors import DETECTORS, LID, Detector, Mahalanobis, QuantizedFeatures, Reconstruction
 from robust.errors import InputError
 from robust.guard import Guard, GuardArtifact, fit_detector
 from robust.guard.artifact import RECORD, TENSORS
@@ -22,6 +22,7 @@ from tests.guard.fits import BITS, STRONG, classifier, phantoms, plan
 
 EVERY: list[Detector] = [kind() for kind in DETECTORS.values() if kind is not QuantizedFeatures]
 EVERY += [BITS, Mahalanobis(step="auto"), Mahalanobis(step=0.002), LID(k=10, estimator="tle")]
+EVERY += [Reconstruction(method="autoencoder", components=4, steps=10)]
 
 
 @pytest.mark.parametrize("detector", EVERY, ids=repr)

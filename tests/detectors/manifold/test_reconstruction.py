@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from detectors import Extractor, FeatureReader, Reconstruction, Reference
 from detectors.contract import ExtraPasses
-from detectors.manifold.autoencoder import redraw, train
+from detectors.manifold.autoencoder import fit_autoencoder, redraw
 from detectors.manifold.principal_components import principal_axes, project
 from robust.metrics.by_group import ByGroup
 
@@ -95,7 +95,7 @@ def test_a_linear_autoencoder_is_pca() -> None:
     images = plane(200, 0, 0.1)
     flat = images.flatten(1)
     mean, axes = principal_axes(flat, K)
-    weights = train(images, K, activation="none", steps=400, seed=0)
+    weights = fit_autoencoder(images, K, activation="none", steps=400, seed=0)
     with torch.no_grad():
         drawn = redraw(images, weights, "none").flatten(1)
     best = (project(flat, mean, axes) - flat).square().mean()
@@ -129,9 +129,9 @@ def test_a_linear_autoencoder_is_pca() -> None:
 @pytest.mark.parametrize("side", [5, 6, 8, 11])
 def test_an_autoencoder_draws_images_of_any_size_and_again_the_same(side: int) -> None:
     images = torch.rand(20, 3, side, side + 1, generator=torch.Generator().manual_seed(0)).double()
-    first = train(images, 4, activation="relu", steps=5, seed=1)
-    again = train(images, 4, activation="relu", steps=5, seed=1)
-    other = train(images, 4, activation="relu", steps=5, seed=2)
+    first = fit_autoencoder(images, 4, activation="relu", steps=5, seed=1)
+    again = fit_autoencoder(images, 4, activation="relu", steps=5, seed=1)
+    other = fit_autoencoder(images, 4, activation="relu", steps=5, seed=2)
     assert redraw(images, first, "relu").shape == images.shape
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["encode"], other["encode"])
