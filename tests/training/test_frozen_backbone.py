@@ -71,6 +71,7 @@ def test_the_layers_of_a_head_of_two() -> None:
     assert kinds == [nn.Linear, nn.Dropout, nn.Linear]
 
 
+@pytest.mark.slow
 def test_the_head_is_a_logistic_regression(tmp_path: Path) -> None:
     from sklearn.linear_model import LogisticRegression
 
