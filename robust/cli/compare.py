@@ -10,15 +10,21 @@ import typer
 from robust.cli.output import FAILED, make_console, print_errors, write_text
 from robust.cli.plan_options.options import OUTPUT, RUNNING
 from robust.errors import InputError, did_you_mean
+from robust.files import cannot, write_atomically
 from robust.progress import progress_bar
 
 EXAMPLE = "Example (after robust demo): robust compare demo-report/run runs/pgd --tolerance 0.02"
 FORMATS = ("text", "md", "json")
+MANY_FORMATS = ("html", "md", "csv", "parquet", "json")
+"""Of more than two runs."""
 
 
 def compare(
     old: Annotated[Path, typer.Argument(help="Run directory to compare with.")],
-    new: Annotated[Path, typer.Argument(help="Run directory that is compared.")],
+    new: Annotated[
+        list[Path],
+        typer.Argument(help="Run directory that is compared, or several with OLD as the first."),
+    ],
     tolerance: Annotated[
         float | None,
         typer.Option(
@@ -32,7 +38,7 @@ def compare(
     format: Annotated[
         str | None,
         typer.Option(
-            help="text, md or json.",
+            help="text, md or json; of several runs also html, csv or parquet.",
             rich_help_panel=OUTPUT,
             show_default="the suffix of --out, else text",
         ),
@@ -46,8 +52,53 @@ def compare(
 
     Accuracy, sensitivity and specificity come from outcomes.csv of both runs, what is proven from
     certificates.csv, errors on corrupted images from corruptions.csv. Differences are NEW -
-    OLD. Each interval is paired, by group.
+    OLD. Each interval is paired, by group. Several runs are shown as a sweep over what differs
+    between their plans.
     """
+    if len(new) > 1:
+        return _compare_many([old, *new], tolerance, format, out)
+    (one,) = new
+    _compare_two(old, one, tolerance, format, out)
+
+
+def _compare_many(
+    runs: list[Path], tolerance: float | None, format: str | None, out: Path | None
+) -> None:
+    """Show several runs as a sweep over what differs between them, or write the page of it."""
+    if tolerance is not None:
+        raise InputError("--tolerance compares two runs; name OLD and NEW alone")
+    kind = format or (out.suffix.removeprefix(".") if out else "text")
+    known = ("text", *MANY_FORMATS)
+    if kind not in known:
+        raise InputError(f"unknown format {kind!r}; {did_you_mean(kind, known)}")
+    if kind == "text" and out is not None:
+        raise InputError(f"--out takes a file of the format {', '.join(MANY_FORMATS)}")
+    from robust.plan.paths import require_run
+
+    for run in runs:
+        require_run(run)
+    _require_finished(*runs)
+    with progress_bar() as progress:
+        progress(0, 0, "comparing")
+        from robust.report.sweeps.write import print_sweep, render_sweep
+        from robust.sweeps.run import sweep_of_runs
+
+        found = sweep_of_runs(runs)
+    if kind == "text":
+        return print_sweep(found, make_console())
+    if out is None:
+        raise InputError(f"several runs as {kind} need a file: --out several.{kind}")
+    content = found.to_json() if kind == "json" else render_sweep(found, kind)
+    try:
+        write_atomically(out, content)
+    except OSError as error:
+        raise InputError(cannot(out, "be written", error)) from None
+
+
+def _compare_two(
+    old: Path, new: Path, tolerance: float | None, format: str | None, out: Path | None
+) -> None:
+    """Show what differs between two runs; exit code 1 for a loss beyond the tolerance."""
     if tolerance is not None and not 0 <= tolerance < 1:
         raise InputError(f"--tolerance {tolerance:g}: write a share of the cases, 0.02 for 2 %")
     kind = _format(format, out)
