@@ -18,8 +18,8 @@ from robust.metrics.variance_components.factors import (
     indicators,
     is_nested,
     joint_codes,
+    joint_span,
     level_codes,
-    span,
     strata,
 )
 from robust.metrics.variance_components.intervals import (
@@ -126,9 +126,9 @@ def _fixed_effects(fixed: Mapping[str, Sequence[str]], count: int, notes: list[s
     codes = [level_codes(levels) for levels in fixed.values()]
     cells = joint_codes(codes, count)
     if int(cells.max()) + 1 < count or len(codes) < 2:
-        return span(indicators(cells))
+        return joint_span(indicators(cells))
     notes.append("Fixed axes shift the mean one by one: no combination of them is repeated.")
-    return span(*(indicators(one) for one in codes))
+    return joint_span(*(indicators(one) for one in codes))
 
 
 def _sources(
@@ -141,7 +141,7 @@ def _sources(
         if not codes.max():
             notes.append(f"{name} has one level: it adds no spread here.")
             continue
-        if span(cells, indicators(codes)).shape[1] == cells.shape[1]:
+        if joint_span(cells, indicators(codes)).shape[1] == cells.shape[1]:
             notes.append(f"{name} changes only with the fixed axes: it cannot be told apart.")
             continue
         same = [
@@ -160,7 +160,7 @@ def _sources(
 
 def _last(factors: dict[str, Places], cells: Array) -> tuple[dict[str, Places], str]:
     """The factors without the one that takes the place of the residual, and its name."""
-    everything = span(cells, *(indicators(codes) for codes in factors.values()))
+    everything = joint_span(cells, *(indicators(codes) for codes in factors.values()))
     if factors and everything.shape[1] == len(cells):
         finest = max(factors, key=lambda name: int(factors[name].max()))
         return {name: codes for name, codes in factors.items() if name != finest}, finest
@@ -226,7 +226,7 @@ def _few(name: str, factors: Mapping[str, Places]) -> str:
 
 def _residual(values: Array, cells: Array, columns: Mapping[str, Array]) -> Ends:
     """Exact, from what is left when every source is taken as fixed."""
-    rest = beyond(np.eye(len(values)), span(cells, *columns.values()))
+    rest = beyond(np.eye(len(values)), joint_span(cells, *columns.values()))
     degrees = rest.shape[1]
     if degrees < FEWEST_LEVELS - 1:
         return f"{degrees} degrees of freedom: an interval needs at least {FEWEST_LEVELS - 1}"

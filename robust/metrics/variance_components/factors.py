@@ -41,7 +41,7 @@ def indicators(codes: Places) -> Array:
     return np.eye(int(codes.max()) + 1)[codes]
 
 
-def span(*parts: Array) -> Array:
+def joint_span(*parts: Array) -> Array:
     """Orthonormal basis `(n, rank)` of the columns of all parts."""
     left, size, _ = np.linalg.svd(np.concatenate(parts, 1), full_matrices=False)
     return np.asarray(left[:, size > TINY * max(float(size[0]), 1.0)], np.float64)
@@ -85,15 +85,15 @@ def strata(fixed: Array, factors: Mapping[str, Places]) -> dict[str, Stratum] | 
             for other, theirs in factors.items()
             if other != name and is_nested(codes, theirs)
         ]
-        lower = span(fixed, *outer)
-        bases[name] = beyond(span(lower, squares[name]), lower)
-    everything = span(fixed, *squares.values())
+        lower = joint_span(fixed, *outer)
+        bases[name] = beyond(joint_span(lower, squares[name]), lower)
+    everything = joint_span(fixed, *squares.values())
     names = list(bases)
     for place, one in enumerate(names):
         for other in names[place + 1 :]:
             if np.abs(bases[one].T @ bases[other]).max(initial=0.0) > TINY:
                 return None
-    if span(fixed).shape[1] + sum(b.shape[1] for b in bases.values()) != everything.shape[1]:
+    if joint_span(fixed).shape[1] + sum(b.shape[1] for b in bases.values()) != everything.shape[1]:
         return None
     bases[""] = beyond(np.eye(len(fixed)), everything)
     found: dict[str, Stratum] = {}

@@ -17,7 +17,7 @@ from scipy import stats as scipy_stats
 
 from robust.metrics.arrays import Array
 from robust.metrics.intervals import LEVEL
-from robust.metrics.variance_components.factors import beyond, span
+from robust.metrics.variance_components.factors import beyond, joint_span
 
 _TAIL = (1 - LEVEL) / 2
 _MANY = 1e9
@@ -62,8 +62,8 @@ def generalised_interval(
 
     `others (n, m)` are fixed effects and all other factors, whose effects are taken out first.
     """
-    lower = span(others)
-    everything = span(lower, columns)
+    lower = joint_span(others)
+    everything = joint_span(lower, columns)
     own = beyond(everything, lower)
     rest = beyond(np.eye(len(values)), everything)
     if not own.shape[1] or not rest.shape[1]:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import optimize
 
 from robust.metrics.arrays import Array
-from robust.metrics.variance_components.factors import beyond, span
+from robust.metrics.variance_components.factors import beyond, joint_span
 
 LEAST = 1e-9
 """Below this part of all variance a component counts as 0; the residual is kept above it."""
@@ -27,7 +27,7 @@ def reml(values: Array, fixed: Array, columns: Sequence[Array], starts: Sequence
     `fixed (n, p)` are the fixed effects, each of `columns (n, levels)` a random factor; `starts`
     are variances to start the search from.
     """
-    kept = beyond(np.eye(len(values)), span(fixed))
+    kept = beyond(np.eye(len(values)), joint_span(fixed))
     scale = float(((kept.T @ values) ** 2).mean())
     left = kept.T @ values / scale**0.5
     grams = [kept.T @ (one @ one.T) @ kept for one in columns] + [np.eye(len(left))]

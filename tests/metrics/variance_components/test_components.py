@@ -12,8 +12,8 @@ from robust.metrics.variance_components import variance_components
 from robust.metrics.variance_components.factors import (
     indicators,
     is_nested,
+    joint_span,
     level_codes,
-    span,
     strata,
 )
 from robust.metrics.variance_components.reml import reml
@@ -118,12 +118,12 @@ def test_nested_and_crossed_follow_from_the_levels() -> None:
         codes = {name: level_codes(one) for name, one in levels.items()}
         assert is_nested(codes["seed"], codes["data"]) is expected
         assert not is_nested(codes["data"], codes["seed"])
-        layers = strata(span(np.ones((60, 1))), codes)
+        layers = strata(joint_span(np.ones((60, 1))), codes)
         assert layers is not None
         assert layers["data"].weights == pytest.approx({"data": 10, "seed": 2 * expected})
         assert layers["seed"].degrees == (24 if expected else 4)
     codes = {name: level_codes(one) for name, one in drawn(0, (1, 1, 1), left_out=7)[1].items()}
-    assert strata(span(np.ones((53, 1))), codes) is None
+    assert strata(joint_span(np.ones((53, 1))), codes) is None
 
 
 def test_few_levels_give_no_interval_and_say_why() -> None:

@@ -1,0 +1,1 @@
+"""Learning curves: coverage where the law holds, two Gaussians, and PneumoniaMNIST."""

@@ -1,0 +1,1 @@
+"""Coverage of the intervals of variance components over designs that people have."""
