@@ -9,12 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from robust.errors import InputError
+from robust.metrics.learning_curve import fit_learning_curve
 from robust.metrics.variance_components import variance_components
 from robust.records import Report
 from robust.records.sweep import SweepNumber, SweepReport
-from robust.records.sweep_statistics import Spread
+from robust.records.sweep_statistics import LearningCurve, Spread
 from robust.sweeps.case_scores import CaseScores, case_scores
+from robust.sweeps.collect import CORRUPTED_ERROR
 from robust.sweeps.differences import level_differences, member_differences
+from robust.sweeps.spec import TRAIN_FRACTION
+
+FALLING = (CORRUPTED_ERROR,)
+"""Measures of which less is better: the law is one of measures that rise."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,34 @@ def analyse(one: Analysis) -> SweepReport:
         *member_differences(sweep.members, scores),
     )
     spread = tuple(_spread(sweep))
-    return dataclasses.replace(sweep, differences=differences, spread=spread, notes=tuple(notes))
+    curves = tuple(_curves(sweep, one.wanted))
+    return dataclasses.replace(
+        sweep, differences=differences, spread=spread, curves=curves, notes=tuple(notes)
+    )
+
+
+def _curves(sweep: SweepReport, wanted: Mapping[str, float]) -> Iterator[LearningCurve]:
+    """Each number against the number of training images, for each level of the other axes."""
+    if TRAIN_FRACTION not in [axis.name for axis in sweep.axes]:
+        return
+    others = [axis.name for axis in sweep.axes if axis.kind == "fixed"]
+    others.remove(TRAIN_FRACTION)
+    members = {member.name: member for member in sweep.members}
+    for (measure, condition), found in numbers_by_key(sweep).items():
+        if measure in FALLING:
+            continue
+        by_series: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        for number in found:
+            member = members[number.member]
+            series = ", ".join(f"{name} {member.levels[name]}" for name in others)
+            if member.train_images:
+                by_series[series].append((member.train_images, number.estimate.value))
+        for series, points in by_series.items():
+            images, values = zip(*points, strict=True)
+            asked = (wanted[measure],) if measure in wanted else ()
+            yield fit_learning_curve(
+                images, values, wanted=asked, measure=measure, condition=condition, series=series
+            )
 
 
 def _spread(sweep: SweepReport) -> Iterator[Spread]:

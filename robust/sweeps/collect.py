@@ -25,7 +25,7 @@ CLEAN_ACCURACY, ROBUST_ACCURACY, UNDER_ATTACK = (
 """Share of all cases that are right without attack; of these the share that stays right; and the
 share of all cases that are right under attack."""
 SENSITIVITY, SPECIFICITY, AUC, ATTACKER_AUC = "sensitivity", "specificity", "AUC", "attacker AUC"
-DICE = "Dice"
+DICE, CORRUPTED_ERROR = "Dice", "corrupted error"
 DETECTOR_AUC = "detector AUC"
 """Of adversarial images against clean images of the same cases; its null control and adaptive
 attacks have measures of their own."""
@@ -89,9 +89,9 @@ def _beyond(report: Report) -> _Found:
             size = f"{norm_text(proof.norm)} {eps_text(point.eps, proof.norm)}"
             yield "certified accuracy", f"{plain(proof.certificate)}, {size}", point.certified
     if report.corruptions is not None:
-        yield "corrupted error", "all corruptions", report.corruptions.mean
+        yield CORRUPTED_ERROR, "all corruptions", report.corruptions.mean
         for kind in report.corruptions.kinds:
-            yield "corrupted error", plain(kind.kind), kind.error
+            yield CORRUPTED_ERROR, plain(kind.kind), kind.error
 
 
 def train_images(folder: Path) -> int | None:
