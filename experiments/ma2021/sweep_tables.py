@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from robust.sweeps.write import CSV
+
 from experiments.ma2021.common import Options, started
 from experiments.ma2021.detection_tables import markdown
 from robust.records import Estimate
 from robust.records.estimate import interval_text
 from robust.records.sweep import SWEEP, SweepMember, SweepReport
 from robust.sweeps.collect import AUC, CLEAN_ACCURACY, DETECTOR_AUC, ROBUST_ACCURACY
-from robust.sweeps.write import CSV
 
 OUT = Path("runs/sweeps")
 SWEEPS = ("chest", "fundus", "dermoscopy", "capacity")

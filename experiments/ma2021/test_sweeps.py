@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from robust.sweeps.write import write_tables
 
 from experiments.ma2021.sweep_tables import (
     SWEEPS,
@@ -22,7 +23,6 @@ from robust.records import Estimate
 from robust.records.sweep import SweepAxis, SweepMember, SweepNumber, SweepReport
 from robust.sweeps.grid import members_of
 from robust.sweeps.spec import load_sweep
-from robust.sweeps.write import write_tables
 
 FILES = Path(__file__).parent / "sweeps"
 COUNTS = {"chest": 9, "fundus": 12, "dermoscopy": 6, "capacity": 12}
