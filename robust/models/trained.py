@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import pydantic
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from robust.errors import InputError
-from robust.files import MOST_TEXT, read_bytes
-from robust.models.adapter import Adapter
 from robust.models.classifier import Classifier
+from robust.models.formats.contract import ModelOrigin
 from robust.models.gradients.straight_through import checked_names
 from robust.models.heads import Head, make_network
+from robust.models.model_json import (
+    MODEL,
+    VERSION,
+    WEIGHTS,
+    read_checked,
+    require_same_weights,
+)
 from robust.models.preparation import evaluate
+from robust.models.segmentation.mask_channel import MaskedNetwork, with_mask_channel
+from robust.models.segmentation.trained import SegmenterFile, make_segmenter
 from robust.models.weights import load_strictly, read_state_dict, weights_hash
-from robust.plan.paths import TRAINED, require_trained
 
-MODEL, WEIGHTS = TRAINED, "model.safetensors"
-VERSION = 1
-"""Goes up whenever an older reader would misread a newer model.json."""
-File = TypeVar("File", bound=BaseModel)
-Read = TypeVar("Read")
-
+MASK_NOTE = (
+    "the network is also shown a mask, which a segmenter inside it computes from the same image: "
+    "what an attack does to the image it does to the mask, and gradients pass through the segmenter"
+)
 
 Side = Annotated[int, Field(ge=1, le=1 << 14)]
 """Of an image, in pixels."""
@@ -69,71 +73,8 @@ class ModelFile(BaseModel):
     findings: tuple[str, ...]
     preprocessing: InputFile
     weights_sha256: str
-
-
-class AnyModelFile(BaseModel):
-    """What model.json of either task says alike."""
-
-    model_config = ConfigDict(frozen=True)
-
-    architecture: str
-    classes: tuple[str, ...]
-
-
-def read_either(folder: Path) -> tuple[AnyModelFile, dict[str, Any]]:
-    """What model.json says alike of a classifier and a segmenter, and its whole content."""
-    content = _read_content(folder)
-    return _validated(folder, AnyModelFile, content), content
-
-
-def read_checked(folder: Path, kind: type[File]) -> tuple[File, dict[str, Any]]:
-    """model.json of a folder: the part that is checked as `kind`, and its whole content.
-
-    Raises InputError, also where it is that of a model for another task.
-    """
-    content = _read_content(folder)
-    found, expected = (
-        "segmentation" if made else "classification"
-        for made in (content.get("task") == "segmentation", "task" in kind.model_fields)
-    )
-    if found != expected:
-        raise InputError(
-            f"{folder / MODEL} is that of a model for {found}, and {expected} is asked for: set "
-            f"task = '{found}' in [model], with data of that task"
-        )
-    return _validated(folder, kind, content), content
-
-
-def _read_content(folder: Path) -> dict[str, Any]:
-    """The content of model.json, not checked but for its version; InputError."""
-    path = folder / MODEL
-    require_trained(folder)
-    text = read_bytes(path, MOST_TEXT)
-    # Version first: what a newer one holds may not be checked by this one's rules.
-    content = _checked(path, lambda: pydantic.TypeAdapter(dict[str, Any]).validate_json(text))
-    if content.get("version") != VERSION:
-        raise InputError(
-            f"{path} has version {content.get('version')!r}, this version of robust reads "
-            f"{VERSION}; use the version that wrote it"
-        )
-    return content
-
-
-def _validated(folder: Path, kind: type[File], content: dict[str, Any]) -> File:
-    return _checked(folder / MODEL, lambda: kind.model_validate(content))
-
-
-def _checked(path: Path, read: Callable[[], Read]) -> Read:
-    """What `read` returns; InputError where it finds another content than that of a training."""
-    try:
-        return read()
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f"{path} differs from what `robust train` writes: {f'{where}: ' if where else ''}"
-            f"{first['msg']}; train again or copy the folder again"
-        ) from None
+    mask_channel: SegmenterFile | None = None
+    """The segmenter inside, whose mask is a further input channel."""
 
 
 def load_trained(
@@ -149,15 +90,6 @@ def load_trained(
     require_same_weights(classifier, model_file.weights_sha256, folder)
     classifier.straight_through = checked_names(classifier.network, straight_through)
     return classifier
-
-
-def require_same_weights(model: Adapter, expected: str, folder: Path) -> None:
-    """InputError where the weights of a folder are not those that its model.json names."""
-    if weights_hash(model) != expected:
-        raise InputError(
-            f"{folder / WEIGHTS} is not the file that {MODEL} was written for: its weights have "
-            f"another hash; copy both files again from one training"
-        )
 
 
 def _check_size(model_file: ModelFile, state: Mapping[str, Tensor], folder: Path) -> None:
@@ -191,8 +123,8 @@ def make_classifier(model_file: ModelFile, threshold: float = 0.5) -> Classifier
         )
     network, _ = make_network(model_file.architecture, Head(**model_file.head.model_dump()), seed=0)
     evaluate(network)
-    preprocessing = model_file.preprocessing
-    return Classifier(
+    preprocessing, masked = model_file.preprocessing, model_file.mask_channel
+    classifier = Classifier(
         network,
         mean=preprocessing.mean,
         std=preprocessing.std,
@@ -202,7 +134,11 @@ def make_classifier(model_file: ModelFile, threshold: float = 0.5) -> Classifier
         fit=preprocessing.fit,
         head="softmax",
         threshold=threshold,
+        origin=ModelOrigin("module", notes=(MASK_NOTE,)) if masked is not None else None,
     )
+    if masked is None:
+        return classifier
+    return with_mask_channel(classifier, make_segmenter(masked), masked)
 
 
 def describe(architecture: str, head: Head, classifier: Classifier) -> dict[str, Any]:
@@ -220,4 +156,13 @@ def describe(architecture: str, head: Head, classifier: Classifier) -> dict[str,
             "fit": classifier.fit,
         },
         "weights_sha256": weights_hash(classifier),
+        **_described_mask(classifier),
     }
+
+
+def _described_mask(classifier: Classifier) -> dict[str, Any]:
+    """The segmenter of a mask channel, as model.json has it; empty where there is none."""
+    network = classifier.network
+    if not isinstance(network, MaskedNetwork):
+        return {}
+    return {"mask_channel": network.described.model_dump(mode="json")}

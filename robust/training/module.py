@@ -22,6 +22,7 @@ from robust.training.adversarial import adversarial_loss, frozen, warmed_up_eps
 from robust.training.average import make_average, update_average
 from robust.training.data import Batches, ImageBatch, Images, steps_per_epoch
 from robust.training.lightning.processes import computed_on, end_when_told
+from robust.training.objectives.attention import outside_share, require_masks
 from robust.training.objectives.classification import ClassObjective
 from robust.training.objectives.contract import Objective
 from robust.training.objectives.segmentation import OutlineObjective
@@ -129,7 +130,7 @@ class Training(L.LightningModule):
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         """The loss of a batch, on attacked images where the recipe says so."""
-        x, y, rows, whole = batch
+        x, y, rows, whole, masks = batch
         hard = self.recipe.adversarial
         x, y = displayed(x), self.objective.labels(y)
         learner = self.objective.learner(self.classifier)
@@ -138,7 +139,12 @@ class Training(L.LightningModule):
         def mean(logits: Tensor, y: Tensor) -> Tensor:
             return self.objective.loss(logits, y) * weight
 
-        if hard is None:
+        attention = self.recipe.training.attention_weight
+        if hard is None and attention:
+            logits = learner(x.requires_grad_())
+            share = outside_share(logits, x, y, require_masks(masks)).mean()
+            loss = mean(logits, y) + attention * cases * share
+        elif hard is None:
             loss = mean(learner(x), y)
         else:
             ids = [self.images.ids[int(row)] for row in rows]

@@ -95,6 +95,12 @@ class NetworkSpec(PlanTable):
     fit: Literal["squash", "crop", "pad"] = "squash"
     """Images of another shape than `size`: `squash` ignores the aspect ratio, `crop` takes the
     centre, `pad` adds black borders."""
+    start_from: FilePath | None = None
+    """Of a classifier: a trained folder, of other classes say, whose network to start from. All its
+    tensors but those of the head are taken, and its mean and std where these are not given."""
+    mask_channel: FilePath | None = None
+    """Of a classifier: a trained folder of a segmenter. Its mask of the image becomes a further
+    input channel; the segmenter stays as it is and becomes part of the network."""
 
 
 class TrainingSpec(PlanTable):
@@ -131,6 +137,9 @@ class TrainingSpec(PlanTable):
     """Of the training. `auto` is bfloat16 (mixed) on GPUs that compute in it, else float32."""
     seed: int = Field(default=0, ge=0)
     """Seed of all random numbers."""
+    attention_weight: float = Field(default=0.0, ge=0)
+    """Of a classifier: weight of the share of the input gradient that lies outside the mask which
+    `region` in `[data]` names. 0 looks at no mask."""
 
 
 class AugmentationSpec(PlanTable):
@@ -290,6 +299,9 @@ def _contradiction(recipe: Recipe) -> str | None:
         )
     if training.schedule == "onecycle" and training.warmup:
         return "[training] onecycle has its own warmup; remove warmup or choose cosine"
+    wrong = _wrong_knowledge(recipe)
+    if wrong is not None:
+        return wrong
     if hard is not None and hard.eps == 0:
         return "[adversarial] eps is 0; give a size such as '1/255', or remove the table"
     if hard is not None and hard.eps > 1:
@@ -301,6 +313,31 @@ def _contradiction(recipe: Recipe) -> str | None:
         return (
             f"[adversarial] a warmup of {hard.warmup:g} epochs never reaches eps in "
             f"{training.epochs} epochs; shorten it"
+        )
+    return None
+
+
+def _wrong_knowledge(recipe: Recipe) -> str | None:
+    """The first contradiction between fields that give a network domain knowledge, or None."""
+    network, training = recipe.network, recipe.training
+    if network.start_from is not None and network.weights is not None:
+        return "[network] weights and start_from both name a start; remove one of them"
+    if not training.attention_weight:
+        return None
+    if recipe.data is not None and recipe.data.path and recipe.data.region is None:
+        return (
+            "[training] attention_weight needs a mask of each training image: name the column of "
+            "masks, region = ... in [data]"
+        )
+    if recipe.adversarial is not None:
+        return (
+            "[training] attention_weight is for training on unmodified images; remove it, or "
+            "[adversarial]"
+        )
+    if training.precision == "float16":
+        return (
+            "[training] attention_weight takes gradients that float16 rounds to 0; choose another "
+            "precision"
         )
     return None
 

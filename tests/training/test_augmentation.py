@@ -277,7 +277,8 @@ def test_crops_hold_a_structure_every_other_time_and_pad_what_is_small() -> None
 
 def test_images_that_differ_in_size_are_padded_where_they_have_masks() -> None:
     samples = [outlined(pixels=32), outlined(pixels=40)]
-    x, y = collate(samples, torch.zeros(2, dtype=torch.long))
+    x, y = collate(samples, pads=True)
+    assert y is not None
     assert x.shape == (2, 3, 40, 40) and y.shape == (2, 40, 40)
     assert torch.equal(x[0, :, :32, :32], samples[0].image) and not x[0, :, 32:].any()
     assert bool((y[0, 32:] == 255).all()) and not (y[1] == 255).any()
