@@ -158,7 +158,7 @@ def batches(cases: int = 10, **how: Any) -> Batches:
 def by_row(made: Batches) -> dict[int, Tensor]:
     return {
         int(row): image
-        for images, _, rows, _ in made
+        for images, _, rows, *_ in made
         for row, image in zip(rows, images, strict=True)
     }
 
@@ -195,7 +195,7 @@ def test_the_order_is_another_each_epoch_and_shares_are_the_whole() -> None:
 def test_the_labels_belong_to_the_images() -> None:
     images = torch.arange(10.0).view(10, 1, 1, 1).expand(10, 1, 32, 32) / 255
     labels = torch.tensor([0, 1, 1, 0, 1, 0, 0, 1, 0, 1])
-    for x, y, rows, _ in Batches(
+    for x, y, rows, *_ in Batches(
         Images(cases_of(images, labels), classifier()), 4, shuffle=True, threads=3
     ):
         assert x[:, 0, 0, 0].tolist() == rows.tolist()
