@@ -50,6 +50,16 @@ _MODEL = (
     ),
     FieldOption("--weights", "network.weights", "File of weights to start from."),
     FieldOption(
+        "--start-from",
+        "network.start_from",
+        "Trained folder to start from, of other classes say; the head is new.",
+    ),
+    FieldOption(
+        "--mask-channel",
+        "network.mask_channel",
+        "Trained folder of a segmenter, whose mask becomes a further input channel.",
+    ),
+    FieldOption(
         "--pretrained/--random",
         "network.pretrained",
         "Start from the library's pretrained weights, or from random ones.",
@@ -193,12 +203,20 @@ def train(
         )
     raw = lay_over_recipe(read_recipe(source) if source else {"network": {}}, changes)
     resolved = make_recipe(raw, str(source or "the options"))
-    from robust.plan.paths import check_data_path, require_weights, require_writable
+    from robust.plan.paths import (
+        check_data_path,
+        require_trained,
+        require_weights,
+        require_writable,
+    )
 
     if resolved.data is not None:
         check_data_path(resolved.data)
     if resolved.network.weights is not None:
         require_weights(Path(resolved.network.weights))
+    for folder_field in ("start_from", "mask_channel"):
+        if (named := getattr(resolved.network, folder_field)) is not None:
+            require_trained(Path(named))
     if out is not None:
         require_writable(out)
     from robust.training.train import train_model
@@ -211,7 +229,7 @@ def train(
 def lay_over_recipe(raw: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's tables with changes laid over them.
 
-    A choice of pretrained or random weights removes the recipe's file of weights.
+    A choice of other first weights removes the recipe's own.
     """
     from robust.plan.overlay import lay_over
 
@@ -222,8 +240,10 @@ def lay_over_recipe(raw: dict[str, Any], changes: Mapping[str, Any]) -> dict[str
             "trades"
         )
     lay_over(raw, changes)
-    if "network.pretrained" in changes and "network.weights" not in changes:
-        raw["network"].pop("weights", None)
+    starts = ("network.pretrained", "network.weights", "network.start_from")
+    for field in starts[1:]:
+        if field not in changes and any(other in changes for other in starts if other != field):
+            raw["network"].pop(field.rpartition(".")[2], None)
     return raw
 
 

@@ -77,7 +77,7 @@ def look_at_model(given: str, architecture: str | None = None) -> ModelFacts:
 def _folder(path: Path) -> ModelFacts:
     whole = {"folder": path.as_posix()}
     if path_exists(path / TRAINED):
-        from robust.models.trained import read_either
+        from robust.models.model_json import read_either
 
         names = read_either(path)[0].classes
         return ModelFacts("a folder of robust train", whole, len(names), names)

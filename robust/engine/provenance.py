@@ -16,7 +16,7 @@ from robust.engine.run_memory import PROVENANCE
 from robust.engine.run_store import RunStore
 from robust.errors import InputError, excerpt
 from robust.models import Adapter
-from robust.models.trained import read_either
+from robust.models.model_json import read_either
 from robust.plan.paths import is_trained
 from robust.plan.public import PATHS, public_plan
 from robust.plan.spec import ModelSpec, Plan

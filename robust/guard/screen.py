@@ -16,7 +16,7 @@ from robust.errors import InputError
 from robust.guard.artifact import GuardArtifact, Record
 from robust.guard.guard import BATCH, Guard
 from robust.models import Classifier, load_classifier
-from robust.models.trained import WEIGHTS
+from robust.models.model_json import WEIGHTS
 from robust.plan.load import load_plan, refuse_code
 from robust.plan.model_fields import loader_arguments
 from robust.plan.paths import is_trained

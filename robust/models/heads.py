@@ -58,11 +58,13 @@ def make_network(
     source: object = "the weights",
     pretrained: bool = False,
     seed: int | None = None,
+    new_head: bool = False,
 ) -> tuple[nn.Module, Preprocessing]:
     """A network with a new head, and the preprocessing of its architecture.
 
-    It starts from `state`, which needs no head: what it has of one is used where it fits. Else from
-    the library's own weights, or at random; with a `seed`, what is random is the same every time.
+    It starts from `state`, which needs no head: what it has of one is used where it fits, unless a
+    `new_head` is wanted. Else from the library's own weights, or at random; with a `seed`, what is
+    random is the same every time.
     """
     library, name = find_library(architecture)
     if pretrained and library == "torchvision" and name in AUXILIARY:
@@ -81,7 +83,8 @@ def make_network(
         for note in (*fitted.notes, *notes):
             _log.warning("robust: %s", note)
         state = fitted.renamed(state)
-        fitting = {n: state[n] for n in new if n in state and state[n].shape == new[n].shape}
+        kept = () if new_head else new
+        fitting = {n: state[n] for n in kept if n in state and state[n].shape == new[n].shape}
         rest = {n: v for n, v in state.items() if not n.startswith(f"{place}.")}
         load_strictly(network, {**new, **fitting, **rest}, source)
     return network, configuration(library, name, network)

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import pydantic
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from robust.errors import InputError
-from robust.files import MOST_TEXT, read_bytes
-from robust.models.adapter import Adapter
 from robust.models.bags import AttentionPooling, BagNetwork
 from robust.models.classifier import Classifier, in_bags
+from robust.models.formats.contract import ModelOrigin
 from robust.models.gradients.straight_through import checked_names
 from robust.models.heads import Head, make_network
+from robust.models.model_json import (
+    MODEL,
+    VERSION,
+    WEIGHTS,
+    read_checked,
+    require_same_weights,
+)
 from robust.models.preparation import evaluate
+from robust.models.segmentation.mask_channel import MaskedNetwork, with_mask_channel
+from robust.models.segmentation.trained import SegmenterFile, make_segmenter
 from robust.models.weights import load_strictly, read_state_dict, weights_hash
-from robust.plan.paths import TRAINED, require_trained
 from robust.plan.spec import BagSpec
 
-MODEL, WEIGHTS = TRAINED, "model.safetensors"
-VERSION = 1
-"""Goes up whenever an older reader would misread a newer model.json."""
-File = TypeVar("File", bound=BaseModel)
-Read = TypeVar("Read")
-
+MASK_NOTE = (
+    "the network is also shown a mask, which a segmenter inside it computes from the same image: "
+    "what an attack does to the image it does to the mask, and gradients pass through the segmenter"
+)
 
 Side = Annotated[int, Field(ge=1, le=1 << 14)]
 """Of an image, in pixels."""
@@ -84,71 +88,8 @@ class ModelFile(BaseModel):
     weights_sha256: str
     bag: BagFile | None = None
     """None for a model of images."""
-
-
-class AnyModelFile(BaseModel):
-    """What model.json of either task says alike."""
-
-    model_config = ConfigDict(frozen=True)
-
-    architecture: str
-    classes: tuple[str, ...]
-
-
-def read_either(folder: Path) -> tuple[AnyModelFile, dict[str, Any]]:
-    """What model.json says alike of a classifier and a segmenter, and its whole content."""
-    content = _read_content(folder)
-    return _validated(folder, AnyModelFile, content), content
-
-
-def read_checked(folder: Path, kind: type[File]) -> tuple[File, dict[str, Any]]:
-    """model.json of a folder: the part that is checked as `kind`, and its whole content.
-
-    Raises InputError, also where it is that of a model for another task.
-    """
-    content = _read_content(folder)
-    found, expected = (
-        "segmentation" if made else "classification"
-        for made in (content.get("task") == "segmentation", "task" in kind.model_fields)
-    )
-    if found != expected:
-        raise InputError(
-            f"{folder / MODEL} is that of a model for {found}, and {expected} is asked for: set "
-            f"task = '{found}' in [model], with data of that task"
-        )
-    return _validated(folder, kind, content), content
-
-
-def _read_content(folder: Path) -> dict[str, Any]:
-    """The content of model.json, not checked but for its version; InputError."""
-    path = folder / MODEL
-    require_trained(folder)
-    text = read_bytes(path, MOST_TEXT)
-    # Version first: what a newer one holds may not be checked by this one's rules.
-    content = _checked(path, lambda: pydantic.TypeAdapter(dict[str, Any]).validate_json(text))
-    if content.get("version") != VERSION:
-        raise InputError(
-            f"{path} has version {content.get('version')!r}, this version of robust reads "
-            f"{VERSION}; use the version that wrote it"
-        )
-    return content
-
-
-def _validated(folder: Path, kind: type[File], content: dict[str, Any]) -> File:
-    return _checked(folder / MODEL, lambda: kind.model_validate(content))
-
-
-def _checked(path: Path, read: Callable[[], Read]) -> Read:
-    """What `read` returns; InputError where it finds another content than that of a training."""
-    try:
-        return read()
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f"{path} differs from what `robust train` writes: {f'{where}: ' if where else ''}"
-            f"{first['msg']}; train again or copy the folder again"
-        ) from None
+    mask_channel: SegmenterFile | None = None
+    """The segmenter inside, whose mask is a further input channel."""
 
 
 def load_trained(
@@ -164,15 +105,6 @@ def load_trained(
     require_same_weights(classifier, model_file.weights_sha256, folder)
     classifier.straight_through = checked_names(classifier.network, straight_through)
     return classifier
-
-
-def require_same_weights(model: Adapter, expected: str, folder: Path) -> None:
-    """InputError where the weights of a folder are not those that its model.json names."""
-    if weights_hash(model) != expected:
-        raise InputError(
-            f"{folder / WEIGHTS} is not the file that {MODEL} was written for: its weights have "
-            f"another hash; copy both files again from one training"
-        )
 
 
 def _check_size(model_file: ModelFile, state: Mapping[str, Tensor], folder: Path) -> None:
@@ -205,7 +137,12 @@ def make_classifier(model_file: ModelFile, threshold: float = 0.5) -> Classifier
             f"{model_file.head.classes}; copy the folder again"
         )
     network, _ = make_network(model_file.architecture, _instance_head(model_file), seed=0)
-    preprocessing, bag = model_file.preprocessing, model_file.bag
+    evaluate(network)
+    preprocessing, bag, masked = (
+        model_file.preprocessing,
+        model_file.bag,
+        model_file.mask_channel,
+    )
     classifier = Classifier(
         network,
         mean=preprocessing.mean,
@@ -216,7 +153,10 @@ def make_classifier(model_file: ModelFile, threshold: float = 0.5) -> Classifier
         fit=preprocessing.fit,
         head="softmax",
         threshold=threshold if bag is None else 0.5,
+        origin=ModelOrigin("module", notes=(MASK_NOTE,)) if masked is not None else None,
     )
+    if masked is not None:
+        return with_mask_channel(classifier, make_segmenter(masked), masked)
     if bag is not None:
         classifier = bagged(classifier, BagSpec(**bag.model_dump()), model_file.head.classes)
         classifier.threshold = threshold
@@ -267,4 +207,13 @@ def describe(architecture: str, head: Head, classifier: Classifier) -> dict[str,
         },
         "weights_sha256": weights,
         **bag,
+        **_described_mask(classifier),
     }
+
+
+def _described_mask(classifier: Classifier) -> dict[str, Any]:
+    """The segmenter of a mask channel, as model.json has it; empty where there is none."""
+    network = classifier.network
+    if not isinstance(network, MaskedNetwork):
+        return {}
+    return {"mask_channel": network.described.model_dump(mode="json")}

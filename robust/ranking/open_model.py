@@ -11,7 +11,7 @@ from robust.engine.inputs import open_model, require_one_threshold, set_threshol
 from robust.errors import InputError
 from robust.models import Classifier
 from robust.models.class_order import match_classes
-from robust.models.trained import read_either
+from robust.models.model_json import read_either
 from robust.plan.load import PLAN, load_plan
 from robust.plan.paths import check_model_paths, is_trained
 from robust.plan.spec import AuditSpec, DataSpec, ModelSpec, Plan

@@ -8,7 +8,7 @@ from typing import Any
 
 from robust.errors import InputError
 from robust.files import read_json_table
-from robust.models.trained import MODEL
+from robust.models.model_json import MODEL
 from robust.records import AttackResult, Detection, Estimate, Report
 from robust.records.sweep import SweepAxis, SweepMember, SweepNumber, SweepReport
 from robust.report import read_report

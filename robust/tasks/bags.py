@@ -9,7 +9,7 @@ from torch import Tensor
 
 from robust.errors import InputError
 from robust.models.bags import Tile, cut_instances, instance_pixels, present_instances
-from robust.models.trained import read_either
+from robust.models.model_json import read_either
 from robust.plan.paths import is_trained
 from robust.plan.spec import AuditSpec, ModelSpec
 

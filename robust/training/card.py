@@ -67,11 +67,19 @@ def _description(content: Mapping[str, Any]) -> str:
         "ma2021": f"with a head of {head['hidden']} linear units, dropout {head['dropout']:g} and "
         f"a linear layer, as in Ma et al. 2021",
     }
+    masked = content.get("mask_channel")
+    channel = (
+        f" A further input channel is the mask that a frozen segmenter inside it "
+        f"({_text(masked['architecture'])}, SHA-256 of its weights `{masked['weights_sha256']}`) "
+        f"computes from the image."
+        if masked
+        else ""
+    )
     findings = content["findings"]
     findings_text = f" Findings: {', '.join(map(_text, findings))}." if findings else ""
     return (
         f"An image classifier: {_text(content['architecture'])} {kinds[head['kind']]}. "
-        f"Classes: {', '.join(map(_text, content['classes']))}.{findings_text}"
+        f"Classes: {', '.join(map(_text, content['classes']))}.{findings_text}{channel}"
     )
 
 
@@ -183,13 +191,16 @@ def _training(content: Mapping[str, Any]) -> str:
     training, recipe = content["training"], content["recipe"]
     network, hard = recipe["network"], recipe.get("adversarial")
     start = (
-        "a file of weights"
+        _started_from(training["started_from"])
+        if training.get("started_from")
+        else "a file of weights"
         if network.get("weights")
         else "the library's pretrained weights"
         if network["pretrained"]
         else "random weights"
     )
     spec = recipe["training"]
+    masked = _outlines(content) or bool(spec["attention_weight"])
     text = (
         f"From {start}; {spec['optimiser']}, learning rate {spec['lr']:g} ({spec['schedule']}), "
         f"batches of {spec['batch']}, seed {spec['seed']}. Epoch {training['best_epoch']} of "
@@ -199,14 +210,27 @@ def _training(content: Mapping[str, Any]) -> str:
         + " on val. All settings are in recipe.toml, the training curves in curves.png."
     )
     text += "".join(map(_computed_on, training["computed_on"]))
+    if spec["attention_weight"]:
+        text += (
+            f"\n\nThe share of the input gradient outside a mask of each training image was added "
+            f"to the loss, with weight {spec['attention_weight']:g}. Masks are not needed any more."
+        )
     if recipe["augmentation"]["augment"] == "modality":
-        text += _corrupted(recipe["augmentation"], has_masks=_outlines(content))
+        text += _corrupted(recipe["augmentation"], has_masks=masked)
     if hard is not None:
         text += (
             f"\n\nAdversarial training: {at_eps(hard['method'], 'Linf', hard['eps'])} in L-inf of "
             f"the displayed image, {hard['steps']} steps."
         )
     return text
+
+
+def _started_from(start: Mapping[str, Any]) -> str:
+    """The trained model whose network was the start."""
+    return (
+        f"a trained model of the classes {', '.join(map(_text, start['classes']))} (SHA-256 of its "
+        f"weights `{start['weights_sha256']}`), all tensors but those of the head"
+    )
 
 
 def _corrupted(spec: Mapping[str, Any], *, has_masks: bool) -> str:

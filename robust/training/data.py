@@ -37,6 +37,8 @@ class ImageBatch(NamedTuple):
     """Rows in the set `(n,)`."""
     whole: Tensor
     """Labels of the whole batch `(m,)`, of which the other processes have the rest."""
+    masks: Tensor | None = None
+    """Where labels are classes, the masks of the images, as in `Case.mask`; None without any."""
 
 
 class Images(Dataset[Sample]):
@@ -83,7 +85,18 @@ class Images(Dataset[Sample]):
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Images and labels or masks at these rows, as in `ImageBatch`."""
-        return collate([self[int(row)] for row in rows], self.labels[rows])
+        x, masks = self.collated([self[int(row)] for row in rows])
+        return x, self.labels_of(rows, masks)
+
+    def collated(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor | None]:
+        """The images of samples, and their masks; InputError where classes differ in size."""
+        return collate(samples, pads=self.cases.outlines is not None)
+
+    def labels_of(self, rows: Tensor, masks: Tensor | None) -> Tensor:
+        """The labels at these rows: the masks where these are what is learned."""
+        if self.cases.outlines is None or masks is None:
+            return self.labels[rows]
+        return masks
 
     def of_one_size(self, rows: Tensor) -> list[Tensor]:
         """The rows in parts whose images have one size, which a batch does not pad."""
@@ -167,8 +180,11 @@ class Batches:
     def _make(self, whole: Tensor) -> ImageBatch:
         part, labels, n = self._part(whole), self.images.labels, len(self.images)
         rows = part % n
-        x, y = collate([self._variant(int(number)) for number in part], labels[rows])
-        return ImageBatch(x.pin_memory() if self.pin else x, y, rows, labels[whole % n])
+        x, masks = self.images.collated([self._variant(int(number)) for number in part])
+        y = self.images.labels_of(rows, masks)
+        beside = None if y is masks else masks
+        shown = x.pin_memory() if self.pin else x
+        return ImageBatch(shown, y, rows, labels[whole % n], beside)
 
     def _variant(self, number: int) -> Sample:
         shown, row = divmod(number, len(self.images))
@@ -196,16 +212,16 @@ def smallest_batch(cases: int, batch: int) -> int:
     return cases // steps_per_epoch(cases, batch)
 
 
-def collate(samples: Sequence[Sample], labels: Tensor) -> tuple[Tensor, Tensor]:
-    """A batch of images, and of labels or, where there are some, masks.
+def collate(samples: Sequence[Sample], *, pads: bool) -> tuple[Tensor, Tensor | None]:
+    """A batch of images, and of masks where there are some.
 
-    Grey images among colour become colour. Images with masks that differ in size are padded with
-    black, which does not count; of others InputError.
+    Grey images among colour become colour. Images that differ in size are padded with black, which
+    does not count in a mask; InputError where it may not be (`pads`).
     """
     images = [sample.image for sample in samples]
     masks = [sample.mask for sample in samples if sample.mask is not None]
     sizes = {tuple(image.shape[1:]) for image in images}
-    if len(sizes) > 1 and not masks:
+    if len(sizes) > 1 and not pads:
         one, other = ("x".join(map(str, size)) for size in sorted(sizes)[:2])
         raise InputError(f"the images differ in size ({one}, {other}); set size in [network]")
     if len({len(image) for image in images}) > 1:
@@ -214,7 +230,7 @@ def collate(samples: Sequence[Sample], labels: Tensor) -> tuple[Tensor, Tensor]:
         largest = tuple(map(max, zip(*sizes, strict=True)))
         images = [pad_behind(image, largest, 0) for image in images]
         masks = [pad_behind(mask, largest, NOT_OUTLINED) for mask in masks]
-    return torch.stack(images), torch.stack(masks) if masks else labels
+    return torch.stack(images), torch.stack(masks) if masks else None
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:

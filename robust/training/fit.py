@@ -27,6 +27,7 @@ from robust.training.data import Images, smallest_batch
 from robust.training.lightning.output import EpochBar, silence_lightning, without_host_name
 from robust.training.lightning.processes import SpawnedDDP, explained_ends, settle_devices
 from robust.training.module import MetricRow, Training, displayed, finished
+from robust.training.objectives.attention import require_masks
 from robust.training.recipe import Recipe
 
 PRECISIONS: dict[str, Any] = {
@@ -144,6 +145,12 @@ def _check(
         raise InputError("train has masks and val has none, or of another kind; give both the same")
     if train.outlines is None:
         _check_classes(train, val)
+        if recipe.training.attention_weight and any(one.mask is None for one in train.entries):
+            require_masks(None)
+    elif recipe.training.attention_weight:
+        raise InputError(
+            "[training] attention_weight is for classes, the data have masks; remove it"
+        )
     elif recipe.training.label_smoothing:
         raise InputError(
             "[training] label_smoothing is for classes, the data have masks; remove it"

@@ -14,7 +14,7 @@ from robust.cases import Cases
 from robust.errors import InputError, first_line
 from robust.files import cannot, make_private_folder, path_exists, replacing, write_atomically
 from robust.models.adapter import Adapter
-from robust.models.trained import MODEL, WEIGHTS
+from robust.models.model_json import MODEL, WEIGHTS
 from robust.plan.load import THIS_FOLDER
 from robust.plan.public import public_plan
 from robust.plan.spec import NOT_KEPT, Plan
@@ -71,6 +71,8 @@ class FinishedTraining:
     computed_on: list[dict[str, Any]]
     """Device, number of devices and precision."""
     environment: Mapping[str, Any]
+    started_from: Mapping[str, Any] | None = None
+    """What `start_record` says; None where no trained folder was the start."""
 
     def content(self, model_file: Mapping[str, Any]) -> dict[str, Any]:
         """The content of model.json; `model_file` is the part that rebuilds the adapter."""
@@ -95,6 +97,7 @@ class FinishedTraining:
                 "epochs": len(history),
                 "history": history,
                 "computed_on": self.computed_on,
+                "started_from": self.started_from,
             },
             "recipe": public_recipe(self.recipe).to_toml(),
             "recipe_sha256": self.recipe.digest(),
@@ -106,8 +109,9 @@ class FinishedTraining:
 def public_recipe(recipe: Recipe) -> Recipe:
     """The recipe without the text of filters and the paths of data and weights."""
     network = recipe.network
-    if network.weights is not None:
-        network = network.model_copy(update={"weights": NOT_KEPT})
+    places = ("weights", "start_from", "mask_channel")
+    hidden = {name: NOT_KEPT for name in places if getattr(network, name) is not None}
+    network = network.model_copy(update=hidden)
     data = public_plan(Plan(data=recipe.data)).data
     return recipe.model_copy(update={"network": network, "data": data})
 
@@ -173,7 +177,8 @@ def make_plan_for(recipe: Recipe) -> dict[str, Any] | None:
         "title": f"{recipe.title}: robustness audit",
         "model": {"folder": THIS_FOLDER},
         "data": {
-            **data.model_dump(mode="json", exclude_defaults=True),
+            # Masks that told the training where to look are not needed any more.
+            **data.model_dump(mode="json", exclude_defaults=True, exclude={"region"}),
             "path": data.path,
             "split": split,
         },

@@ -29,6 +29,7 @@ from robust.training.frozen_backbone.features import (
     train_head_alone,
 )
 from robust.training.lightning.processes import computed_on, end_when_told
+from robust.training.objectives.attention import outside_share, require_masks
 from robust.training.objectives.classification import ClassObjective
 from robust.training.objectives.contract import Objective
 from robust.training.objectives.segmentation import OutlineObjective
@@ -147,7 +148,7 @@ class Training(L.LightningModule):
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         """The loss of a batch, on attacked images where the recipe says so."""
-        x, y, rows, whole = batch
+        x, y, rows, whole, masks = batch
         hard = self.recipe.adversarial
         x, y = displayed(x), self.objective.labels(y)
         learner = self.objective.learner(self.classifier)
@@ -157,9 +158,14 @@ class Training(L.LightningModule):
             return self.objective.loss(logits, y) * weight
 
         features, _ = self._features
+        attention = self.recipe.training.attention_weight
         if features is not None and self.frozen_head is not None:
             out = self.frozen_head(features[rows.to(features.device)])
             loss = mean(self.classifier.from_outputs(out), y)
+        elif hard is None and attention:
+            logits = learner(x.requires_grad_())
+            share = outside_share(logits, x, y, require_masks(masks)).mean()
+            loss = mean(logits, y) + attention * cases * share
         elif hard is None:
             loss = mean(learner(x), y)
         else:

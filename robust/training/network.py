@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from robust.cases import Cases
 from robust.errors import InputError
 from robust.models import Classifier
 from robust.models.adapter import Adapter
+from robust.models.architectures import find_library
 from robust.models.formats.named_segmenters import build_named_segmenter
 from robust.models.heads import Head, drawn_by_seed, make_network
+from robust.models.model_json import read_checked, read_either
+from robust.models.segmentation.mask_channel import with_mask_channel
 from robust.models.segmentation.segmenter import OVERLAP, Segmenter
-from robust.models.segmentation.trained import SegmenterFile, describe_segmenter, make_segmenter
+from robust.models.segmentation.trained import (
+    SegmenterFile,
+    describe_segmenter,
+    load_trained_segmenter,
+    make_segmenter,
+)
 from robust.models.trained import (
     ModelFile,
     bagged,
     describe,
     head_of_instances,
+    load_trained,
     make_classifier,
 )
 from robust.models.weights import Weights, load_strictly, read_weights
@@ -27,7 +40,7 @@ from robust.training.recipe import NetworkSpec, Recipe
 
 _log = logging.getLogger(__name__)
 
-_OF_CLASSIFIERS = ("head", "interpolation", "fit", "bag")
+_OF_CLASSIFIERS = ("head", "interpolation", "fit", "bag", "start_from", "mask_channel")
 _OF_SEGMENTERS = ("settings", "spatial_dims", "multiple_of", "window", "overlap", "blend")
 
 
@@ -66,17 +79,27 @@ def head_of(recipe: Recipe, classes: int) -> Head:
 
 def _classifier(recipe: Recipe, classes: int) -> Classifier:
     spec = recipe.network
-    weights = _read(spec)
+    weights, start = _read(spec), start_of(spec)
+    state = None if weights is None else weights.state
+    source: object = spec.weights
+    if start is not None:
+        state, source = start.network.state_dict(), spec.start_from
     network, known = make_network(
         spec.architecture,
         head_of(recipe, classes)
         if spec.bag is None
         else head_of_instances(head_of(recipe, classes), spec.bag),
-        state=None if weights is None else weights.state,
-        source=spec.weights,
-        pretrained=spec.pretrained and spec.weights is None,
+        state=state,
+        source=source,
+        pretrained=spec.pretrained and state is None,
         seed=recipe.training.seed,
+        new_head=start is not None,
     )
+    if start is not None:
+        # Its weights were learned on images that were normalised so.
+        mean, std = (tuple(v.flatten().tolist()) for v in (start.mean, start.std))
+        known = replace(known, mean=mean, std=std)
+        _log.warning("robust: %s", _started(start.network.state_dict(), network))
     size: Any = (spec.size, spec.size) if isinstance(spec.size, int) else spec.size
     classifier = Classifier(
         network,
@@ -88,10 +111,64 @@ def _classifier(recipe: Recipe, classes: int) -> Classifier:
         fit=spec.fit,
         head="softmax",
     )
-    if spec.bag is None:
+    if spec.bag is not None:
+        with drawn_by_seed(recipe.training.seed):
+            return bagged(classifier, spec.bag, classes)
+    if spec.mask_channel is None:
         return classifier
-    with drawn_by_seed(recipe.training.seed):
-        return bagged(classifier, spec.bag, classes)
+    folder = Path(spec.mask_channel)
+    require_task(folder, "segmentation", "mask_channel")
+    described, _ = read_checked(folder, SegmenterFile)
+    return with_mask_channel(classifier, load_trained_segmenter(folder), described)
+
+
+def require_task(folder: Path, task: str, field: str) -> None:
+    """InputError for a folder of no trained model, or of one for another task."""
+    _, content = read_either(folder)
+    found = content.get("task", "classification")
+    if found != task:
+        raise InputError(
+            f"[network] {field}: {folder} holds a model for {found}; name one for {task}"
+        )
+
+
+def _started(old: Mapping[str, Tensor], network: nn.Module) -> str:
+    """Which tensors of a network are those of a trained one, and which are new."""
+    state = network.state_dict()
+    new = [n for n, v in state.items() if n not in old or not torch.equal(old[n], v)]
+    return (
+        f"{len(state) - len(new)} of {len(state)} tensors are those of start_from; the head is "
+        f"new: {', '.join(new)}"
+    )
+
+
+def start_record(recipe: Recipe) -> dict[str, Any] | None:
+    """What a model card says of the trained folder that a recipe starts from; None without one."""
+    folder = recipe.network.start_from
+    if folder is None:
+        return None
+    described, _ = read_checked(Path(folder), ModelFile)
+    return {"classes": list(described.classes), "weights_sha256": described.weights_sha256}
+
+
+def start_of(spec: NetworkSpec) -> Classifier | None:
+    """The trained classifier that a recipe starts from; InputError where it does not fit."""
+    if spec.start_from is None:
+        return None
+    folder = Path(spec.start_from)
+    require_task(folder, "classification", "start_from")
+    described, _ = read_checked(folder, ModelFile)
+    if find_library(described.architecture) != find_library(spec.architecture):
+        raise InputError(
+            f"[network] start_from: {folder} holds a {described.architecture}, the recipe asks for "
+            f"{spec.architecture}; name a folder of the same architecture"
+        )
+    if described.mask_channel is not None:
+        raise InputError(
+            f"[network] start_from: {folder} was trained with a mask channel; name a folder that "
+            f"was trained without one"
+        )
+    return load_trained(folder)
 
 
 def _segmenter(recipe: Recipe, cases: Cases) -> Segmenter:

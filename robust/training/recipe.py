@@ -103,6 +103,12 @@ class NetworkSpec(PlanTable):
     bag: BagSpec | None = None
     """Each image is a bag, a grid of instances: `{pooling = "attention", tile = 32}`. `size` and
     the like are those of an instance."""
+    start_from: FilePath | None = None
+    """Of a classifier: a trained folder, of other classes say, whose network to start from. All its
+    tensors but those of the head are taken, and its mean and std where these are not given."""
+    mask_channel: FilePath | None = None
+    """Of a classifier: a trained folder of a segmenter. Its mask of the image becomes a further
+    input channel; the segmenter stays as it is and becomes part of the network."""
 
 
 class TrainingSpec(PlanTable):
@@ -142,6 +148,9 @@ class TrainingSpec(PlanTable):
     freeze: bool = False
     """Of a classifier: train the head alone, on the features of a network that stays as it is
     (Bar et al. 2015)."""
+    attention_weight: float = Field(default=0.0, ge=0)
+    """Of a classifier: weight of the share of the input gradient that lies outside the mask which
+    `region` in `[data]` names. 0 looks at no mask."""
 
 
 class AugmentationSpec(PlanTable):
@@ -301,8 +310,18 @@ def _contradiction(recipe: Recipe) -> str | None:
         )
     if training.freeze and recipe.network.bag is not None:
         return "[training] freeze is for networks of images, and [network] has a bag; remove one"
+    network = recipe.network
+    if network.bag is not None and (network.start_from or network.mask_channel):
+        return (
+            "[network] start_from and mask_channel are for networks of images; remove bag, or both"
+        )
+    if training.freeze and training.attention_weight:
+        return "[training] freeze leaves the network as it is; remove it, or attention_weight"
     if training.schedule == "onecycle" and training.warmup:
         return "[training] onecycle has its own warmup; remove warmup or choose cosine"
+    wrong = _wrong_knowledge(recipe)
+    if wrong is not None:
+        return wrong
     if hard is not None and hard.eps == 0:
         return "[adversarial] eps is 0; give a size such as '1/255', or remove the table"
     if hard is not None and hard.eps > 1:
@@ -314,6 +333,31 @@ def _contradiction(recipe: Recipe) -> str | None:
         return (
             f"[adversarial] a warmup of {hard.warmup:g} epochs never reaches eps in "
             f"{training.epochs} epochs; shorten it"
+        )
+    return None
+
+
+def _wrong_knowledge(recipe: Recipe) -> str | None:
+    """The first contradiction between fields that give a network domain knowledge, or None."""
+    network, training = recipe.network, recipe.training
+    if network.start_from is not None and network.weights is not None:
+        return "[network] weights and start_from both name a start; remove one of them"
+    if not training.attention_weight:
+        return None
+    if recipe.data is not None and recipe.data.path and recipe.data.region is None:
+        return (
+            "[training] attention_weight needs a mask of each training image: name the column of "
+            "masks, region = ... in [data]"
+        )
+    if recipe.adversarial is not None:
+        return (
+            "[training] attention_weight is for training on unmodified images; remove it, or "
+            "[adversarial]"
+        )
+    if training.precision == "float16":
+        return (
+            "[training] attention_weight takes gradients that float16 rounds to 0; choose another "
+            "precision"
         )
     return None
 

@@ -120,6 +120,8 @@ def count_classes(cases: Cases) -> dict[str, int]:
 def _open(recipe: Recipe, split: str, remedy: str, classes: tuple[str, ...] | None = None) -> Cases:
     assert recipe.data is not None  # open_training_splits checks
     options = {**recipe.data.options(), "split": split}
+    if not (recipe.training.attention_weight and split == recipe.splits.train):
+        options.pop("region", None)  # masks that tell a training where to look are needed there
     try:
         cases = open_cases(recipe.data.path, **options)
         if classes is not None and cases.classes != classes:

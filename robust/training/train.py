@@ -16,8 +16,9 @@ from robust.files import path_exists
 from robust.models import choose_device
 from robust.models.adapter import Adapter
 from robust.models.environment import find_environment
+from robust.models.model_json import MODEL, read_checked
 from robust.models.segmentation.trained import SegmenterFile, load_trained_segmenter
-from robust.models.trained import MODEL, ModelFile, load_trained, read_checked
+from robust.models.trained import ModelFile, load_trained
 from robust.progress import no_progress, progress_bar
 from robust.records import Scores, SplitCopies
 from robust.training.folder import (
@@ -28,7 +29,7 @@ from robust.training.folder import (
     stored_training,
 )
 from robust.training.measure import measure
-from robust.training.network import make_untrained, rebuild
+from robust.training.network import make_untrained, rebuild, start_record
 from robust.training.recipe import Recipe
 from robust.training.splits import Splits, open_training_splits, separate_splits
 
@@ -78,6 +79,7 @@ def train_model(
         return _finished(folder, recipe, opened)
     fit, target = _import_fit(), choose_device(device)
     adapter = make_untrained(recipe, opened.train)
+    started_from = start_record(recipe)
     _check_forward(adapter, opened)
     check_folder(folder)
     splits = _separated(opened, progress)
@@ -106,6 +108,7 @@ def train_model(
         best_epoch=fitted.best_epoch,
         computed_on=fitted.computed_on,
         environment=find_environment(target, PACKAGES),
+        started_from=started_from,
     )
     save_trained(folder, model_file, trained, finished)
     scores = {role: split_scores.scores for role, split_scores in measured.items()}

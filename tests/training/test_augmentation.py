@@ -158,7 +158,7 @@ def batches(cases: int = 10, **how: Any) -> Batches:
 def by_row(made: Batches) -> dict[int, Tensor]:
     return {
         int(row): image
-        for images, _, rows, _ in made
+        for images, _, rows, *_ in made
         for row, image in zip(rows, images, strict=True)
     }
 
@@ -195,7 +195,7 @@ def test_the_order_is_another_each_epoch_and_shares_are_the_whole() -> None:
 def test_the_labels_belong_to_the_images() -> None:
     images = torch.arange(10.0).view(10, 1, 1, 1).expand(10, 1, 32, 32) / 255
     labels = torch.tensor([0, 1, 1, 0, 1, 0, 0, 1, 0, 1])
-    for x, y, rows, _ in Batches(
+    for x, y, rows, *_ in Batches(
         Images(cases_of(images, labels), classifier()), 4, shuffle=True, threads=3
     ):
         assert x[:, 0, 0, 0].tolist() == rows.tolist()
@@ -277,7 +277,8 @@ def test_crops_hold_a_structure_every_other_time_and_pad_what_is_small() -> None
 
 def test_images_that_differ_in_size_are_padded_where_they_have_masks() -> None:
     samples = [outlined(pixels=32), outlined(pixels=40)]
-    x, y = collate(samples, torch.zeros(2, dtype=torch.long))
+    x, y = collate(samples, pads=True)
+    assert y is not None
     assert x.shape == (2, 3, 40, 40) and y.shape == (2, 40, 40)
     assert torch.equal(x[0, :, :32, :32], samples[0].image) and not x[0, :, 32:].any()
     assert bool((y[0, 32:] == 255).all()) and not (y[1] == 255).any()

@@ -12,9 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from robust.errors import InputError
 from robust.models.formats.named_segmenters import build_named_segmenter
 from robust.models.gradients.straight_through import checked_names
+from robust.models.model_json import (
+    MODEL,
+    VERSION,
+    WEIGHTS,
+    read_checked,
+    require_same_weights,
+)
 from robust.models.preparation import evaluate
 from robust.models.segmentation.segmenter import OVERLAP, Segmenter
-from robust.models.trained import MODEL, VERSION, WEIGHTS, read_checked, require_same_weights
 from robust.models.weights import load_strictly, read_state_dict, weights_hash
 
 
