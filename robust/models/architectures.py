@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from robust.errors import InputError, did_you_mean
-from robust.models.gist import NAME, GistNetwork
+from robust.models.networks.gist import NAME, GistNetwork
 from robust.models.process_state import ProcessState
 
 

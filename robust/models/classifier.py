@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from robust.errors import InputError
 from robust.models.adapter import MOST_PIXELS, Adapter, odds, require_one_of
-from robust.models.bags import BagNetwork, Tile
 from robust.models.formats.contract import ModelOrigin
 from robust.models.forward import checked_logits
+from robust.models.networks.bags import BagNetwork, Tile
 
 FITS = ("squash", "crop", "pad")
 HALF_PIXELS = ("even", "down")
@@ -255,8 +255,8 @@ def in_bags(
 ) -> Classifier:
     """A classifier of bags of instances, each of which is shown to `instance`; InputError.
 
-    `pooling` is mean or max, or a module: `robust.models.bags` says of what. What the instances'
-    classifier says at its threshold of 0.5 is pooled; `threshold` is that of bags.
+    `pooling` is mean or max, or a module: `robust.models.networks.bags` says of what. What the
+    classifier of instances says at its threshold of 0.5 is pooled; `threshold` is that of bags.
     """
     if instance.head == "auto":
         raise InputError(

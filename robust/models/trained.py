@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from robust.errors import InputError
-from robust.models.bags import AttentionPooling, BagNetwork
 from robust.models.classifier import Classifier, in_bags
 from robust.models.formats.contract import ModelOrigin
 from robust.models.gradients.straight_through import checked_names
@@ -24,6 +23,7 @@ from robust.models.model_json import (
     read_checked,
     require_same_weights,
 )
+from robust.models.networks.bags import AttentionPooling, BagNetwork
 from robust.models.preparation import evaluate
 from robust.models.segmentation.mask_channel import MaskedNetwork, with_mask_channel
 from robust.models.segmentation.trained import SegmenterFile, make_segmenter

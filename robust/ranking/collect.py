@@ -171,6 +171,6 @@ class _Reader:
         return features.logits, features.deep
 
 
-def stacked(parts: list[Array], width: int = 0) -> Array:
+def in_one_array(parts: list[Array], width: int = 0) -> Array:
     """Rows as one array `(n, d)`; `(0, width)` without any."""
     return np.stack(parts) if parts else np.zeros((0, width))

@@ -16,7 +16,7 @@ from robust.metrics.arrays import Array, Places
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
 from robust.models.preparation import require_classifier
 from robust.progress import Progress
-from robust.ranking.collect import BATCH, NearestSearch, Seen, see_images, stacked
+from robust.ranking.collect import BATCH, NearestSearch, Seen, in_one_array, see_images
 from robust.ranking.combine import SHORTLIST, RankSum
 from robust.ranking.contract import Criterion, Pool
 from robust.ranking.criteria.adversarial_distance import AdversarialDistance
@@ -219,7 +219,7 @@ def _pool(seen: Seen, known: Seen) -> Pool:
         tuple(seen.ids),
         np.stack(seen.probabilities),
         features,
-        None if features is None else stacked(known.features, features.shape[1]),
+        None if features is None else in_one_array(known.features, features.shape[1]),
         distances,
     )
 

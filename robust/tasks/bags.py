@@ -8,8 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from robust.errors import InputError
-from robust.models.bags import Tile, cut_instances, instance_pixels, present_instances
 from robust.models.model_json import read_either
+from robust.models.networks.bags import Tile, cut_instances, instance_pixels, present_instances
 from robust.plan.paths import is_trained
 from robust.plan.spec import AuditSpec, ModelSpec
 

@@ -209,6 +209,18 @@ class AdversarialSpec(PlanTable):
     """Weight of the robust term of TRADES."""
 
 
+_ADDED = {
+    "splits": ("fraction", "fraction_seed"),
+    "network": ("bag", "start_from", "mask_channel"),
+    "training": ("freeze", "attention_weight"),
+}
+"""Fields that folders trained by version 0.1 do not know: with their defaults they train alike."""
+
+
+def _default(table: str, name: str) -> object:
+    return Recipe.model_fields[table].annotation.model_fields[name].default  # type: ignore[union-attr]
+
+
 class Recipe(PlanTable):
     """A whole training. `data` is None, or its path empty, until the images are known."""
 
@@ -230,6 +242,10 @@ class Recipe(PlanTable):
     def digest(self) -> str:
         """SHA-256 of all that decides the weights but the cases, which have a fingerprint."""
         content = self.model_dump(mode="json", exclude={"title", "data"})
+        for table, names in _ADDED.items():
+            for name in names:
+                if getattr(getattr(self, table), name) == _default(table, name):
+                    del content[table][name]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def to_toml(self) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from torch import nn
 
 from robust.errors import InputError
 from robust.models import Classifier
-from robust.models.gist import GistNetwork
 from robust.models.heads import Head, layers_of_head, put_head
+from robust.models.networks.gist import GistNetwork
 from robust.training.data import Images
 from robust.training.frozen_backbone.features import freeze_backbone, kept_features
 from robust.training.recipe import Recipe

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,7 @@ def test_a_split_may_be_left_out_and_a_val_be_a_share() -> None:
         ({}, "network is missing"),
         ({"network": {}}, "network.architecture is missing"),
         ({"network": NETWORK, "trainin": {}}, "unknown entry trainin; did you mean training"),
-        ({"network": NETWORK | {"hed": "plain"}}, "unknown entry network.hed; did you mean head"),
+        ({"network": NETWORK | {"hed": "plain"}}, "unknown entry network.hed; nearest of 21: head"),
         ({"network": NETWORK, "training": {"epochs": 0}}, "training.epochs: "),
         ({"network": NETWORK, "splits": {"val": 1.5}}, "share of the train split between 0 and 1"),
         ({"network": NETWORK, "splits": {"val": "test"}}, "names test twice"),
@@ -95,3 +97,17 @@ def test_a_name_that_is_none_and_a_file_that_is_no_toml(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("a = ", encoding="utf-8")
     with pytest.raises(InputError, match="not valid TOML"):
         load_recipe(tmp_path / "bad.toml")
+
+
+def test_a_digest_knows_fields_that_came_later_only_where_they_are_set() -> None:
+    """Folders that were trained before them can be named again."""
+    plain = load_recipe("fundus")
+    content = plain.model_dump(mode="json", exclude={"title", "data"})
+    del content["splits"]["fraction"], content["splits"]["fraction_seed"]
+    for name in ("bag", "start_from", "mask_channel"):
+        del content["network"][name]
+    del content["training"]["freeze"], content["training"]["attention_weight"]
+    text = json.dumps(content, sort_keys=True).encode()
+    assert plain.digest() == hashlib.sha256(text).hexdigest()
+    assert load_recipe("fundus", {"splits": {"fraction": 0.5}}).digest() != plain.digest()
+    assert load_recipe("fundus", {"training": {"freeze": True}}).digest() != plain.digest()

@@ -17,7 +17,7 @@ from torch import Tensor
 from attacks import AttackFunction, Model, Streams, ThreatModel
 from attacks.losses import margin
 from robust.engine.touch.region import WithinRegion, confined
-from robust.models.bags import cut_instances, instance_pixels
+from robust.models.networks.bags import cut_instances, instance_pixels
 from robust.tasks.bags import BagLimits
 from robust.tasks.contract import Batch, Task
 

@@ -12,7 +12,8 @@ from attacks import PGD, Streams, ThreatModel
 from robust.engine.touch.instances import FewInstances
 from robust.errors import InputError
 from robust.models import Classifier, load_classifier
-from robust.models.bags import (
+from robust.models.classifier import in_bags
+from robust.models.networks.bags import (
     AttentionPooling,
     BagNetwork,
     MaxPooling,
@@ -20,7 +21,6 @@ from robust.models.bags import (
     cut_instances,
     instance_pixels,
 )
-from robust.models.classifier import in_bags
 from robust.tasks.bags import BagLimits
 from tests.toys import Linear
 
@@ -185,7 +185,7 @@ def test_what_is_no_bag_is_one_line() -> None:
     with pytest.raises(InputError, match="reads bags already"):
         in_bags(fine, "mean", 4)
     with pytest.raises(InputError, match="needs to know how"):
-        load_classifier(factory="tests.models.test_bags:a_factory", bag={"tile": 4})
+        load_classifier(factory="tests.models.networks.test_bags:a_factory", bag={"tile": 4})
 
 
 def a_factory() -> nn.Module:

@@ -11,7 +11,14 @@ from scipy import ndimage, stats
 
 from robust.errors import InputError
 from robust.models.architectures import build_network, find_library
-from robust.models.gist import CELLS, ORIENTATIONS, SCALE, GistNetwork, colour_moments, gabor_kernel
+from robust.models.networks.gist import (
+    CELLS,
+    ORIENTATIONS,
+    SCALE,
+    GistNetwork,
+    colour_moments,
+    gabor_kernel,
+)
 
 
 def image(seed: int = 0, side: int = 16) -> torch.Tensor:

@@ -1,0 +1,1 @@
+"""Networks of our own, built from nothing or around another network."""
