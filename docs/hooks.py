@@ -25,6 +25,7 @@ EXPERIMENTS = {
     "ma2021": "Ma et al. 2021, reproduced",
     "coverage": "How often intervals hold the truth",
     "augmentation": "Corruptions as augmentation",
+    "domain": "Domain knowledge: masks and other starts",
     "storage": "Effect of saving the image",
     "corruptions": "Corruptions: parity, speed, errors",
     "doubts": "False alarms and misses of warnings",

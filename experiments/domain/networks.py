@@ -2,10 +2,10 @@
 
 Run: `python -m experiments.domain.networks [--seeds N ...]` (RESULTS.md has the time).
 SqueezeNet 1.1 at 64 px, fine-tuned into `experiments/built/domain/NAME`; one that is finished is
-left alone. First a small segmenter of skin lesions learns from the 34 outlined dermoscopy images
-that are not among those to classify. Its masks of these, drawn once, are the masks that the loss
-on attention is told of; they lie in `experiments/built`, which is never committed. The segmenter
-itself is the mask channel.
+left alone. First a small segmenter of skin lesions learns from the train split of the outlined
+dermoscopy images, less those that are also among those to classify. Its masks of these, drawn
+once, are those that the loss on attention is told of; they lie in `experiments/built`, which is
+never committed. The segmenter itself is the mask channel.
 """
 
 from __future__ import annotations

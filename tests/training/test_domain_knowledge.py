@@ -184,7 +184,7 @@ def test_its_gradient_is_that_of_finite_differences() -> None:
         for sign in (1, -1):
             with torch.no_grad():
                 weight.add_(way, alpha=sign * 1e-5)
-            ends.append(share().item())
+            ends.append(float(share().detach()))
             with torch.no_grad():
                 weight.add_(way, alpha=-sign * 1e-5)
         slope = (ends[0] - ends[1]) / 2e-5
