@@ -26,6 +26,7 @@ training = { epochs = 2, batch = 16 }
 attacks = [{ name = "FGSM" }, { name = "PGD", steps = 10 }]
 audit = { eps = ["1/255", "2/255"] }
 report = { gallery = 0 }
+doubts = { probe = false }
 
 [[axes]]
 name = "architecture"
