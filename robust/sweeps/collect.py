@@ -14,7 +14,7 @@ from robust.records.sweep import SweepAxis, SweepMember, SweepNumber, SweepRepor
 from robust.report import read_report
 from robust.report.comparison.compare import not_finished
 from robust.report.text.format import condition, plain
-from robust.sweeps.grid import level_text
+from robust.sweeps.grid import text_of_value
 from robust.units import eps_text, norm_text
 
 CLEAN_ACCURACY, ROBUST_ACCURACY, UNDER_ATTACK = (
@@ -203,4 +203,4 @@ def _short(value: Any) -> str:
     """A value as text; of `[[attacks]]` and the like the names."""
     if isinstance(value, list | tuple) and value and all(isinstance(v, Mapping) for v in value):
         return ", ".join(str(v.get("label") or v.get("name")) for v in value)
-    return level_text(value)
+    return text_of_value(value)

@@ -93,7 +93,7 @@ def members_of(spec: SweepSpec, *, source: str = "sweep", allow_code: bool = Fal
             f"{source}: the grid has {count} members; {MOST_MEMBERS} are the most: take levels out"
         )
     for entry in spec.exclude:
-        _check_levels({k: level_text(v) for k, v in entry.items()}, axes, source)
+        _check_levels({k: text_of_value(v) for k, v in entry.items()}, axes, source)
     base = _Base(spec.base_recipe(), spec.base_plan(allow_code=allow_code), spec.title)
     _check_each_level(base, axes, source)
     members = []
@@ -137,7 +137,7 @@ def levels_of(axis: SweepAxisSpec, *, trains: bool) -> list[Level]:
     short = _short_paths(axis.values) if fields[0].split(".")[-1] in _PATH_FIELDS else {}
     found: list[Level] = []
     for value in axis.values:
-        text = short.get(str(value)) or level_text(value)
+        text = short.get(str(value)) or text_of_value(value)
         if any(text == level.text for level in found):
             raise InputError(f"axis {axis.name!r} has the value {excerpt(text)} twice; remove one")
         bare = isinstance(value, str) and not text.replace(".", "").isdigit() and text != "none"
@@ -146,14 +146,14 @@ def levels_of(axis: SweepAxisSpec, *, trains: bool) -> list[Level]:
     return found
 
 
-def level_text(value: Any) -> str:
+def text_of_value(value: Any) -> str:
     """A value as text: `yes`, `0.25`, `pgd-at, 1/255`."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {level_text(one)}" for name, one in value.items())
+        return ", ".join(f"{name} {text_of_value(one)}" for name, one in value.items())
     if isinstance(value, list | tuple):
-        return " ".join(level_text(one) for one in value)
+        return " ".join(text_of_value(one) for one in value)
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
@@ -297,7 +297,7 @@ def _check_distinct(members: list[Member], source: str) -> None:
 
 
 def _matches(texts: Mapping[str, str], entry: Mapping[str, Any]) -> bool:
-    return all(texts[axis] == level_text(value) for axis, value in entry.items())
+    return all(texts[axis] == text_of_value(value) for axis, value in entry.items())
 
 
 def _check_levels(named: Mapping[str, str], axes: Mapping[str, list[Level]], source: str) -> None:
