@@ -33,7 +33,7 @@ from robust.training.train import train_model
 
 RESULTS = Path(__file__).parent / "results"
 POOLINGS, SEEDS = ("mean", "max", "attention"), (0, 1)
-SIDE, TILE, IMAGES, CASES, EPS = 96, 32, 300, 30, 1 / 255
+SIDE, TILE, IMAGES, CASES, EPS = 96, 32, 240, 16, 1 / 255
 MOST = (1, 3, 9)
 ATTACK = PGD(steps=10, step_size=0.25, loss="margin", start="image")
 

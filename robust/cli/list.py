@@ -228,6 +228,7 @@ MODEL_FORMATS: tuple[Row, ...] = (
 """Field of `[model]` (empty: as above), what it takes, the extra, and whether code of the maker
 runs."""
 OTHER_LIBRARIES = (
+    ("robust", "robust:gist: Gabor energies and moments of colour, with a head that is trained"),
     ("hf", "hf:OWNER/NAME: an image classifier on the Hugging Face hub"),
     ("timm", "timm:hf-hub:OWNER/NAME: a network of timm on the Hugging Face hub"),
     ("open_clip", "open_clip:ViT-B-32 or open_clip:ViT-B-32/TAG: zero-shot, with prompts"),

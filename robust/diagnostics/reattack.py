@@ -103,7 +103,8 @@ def reattack(
         if len(rest.rows):
             streams = Streams.of(seed, [case.id for case in rest.cases], "probe", attack.stream_key)
             try:
-                within = within_limits(task, attack, rest)
+                still = attack.traits.keeps_still
+                within = within_limits(task, attack, rest, together=still)
                 x_adv = within(model, rest.x, rest.y, threat, streams, task.targets(rest))
                 fooled = _reached(model, x_adv, rest, task)
             except BaseException as error:

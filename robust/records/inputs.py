@@ -173,6 +173,9 @@ class AuditedModel:
     """Whether gradients lead through the model; where not, only attacks that need none ran."""
     straight_through: tuple[str, ...] = ()
     """Functions and modules that the attacker's gradients passed as if they were not there."""
+    bag: Mapping[str, Any] = field(default_factory=dict)
+    """Of a model that reads bags: `pooling`, `tile` (height and width of an instance, in pixels)
+    and, where a classifier reads the instances, how it does as `instance`; empty for others."""
     notes: tuple[str, ...] = ()
     """What was chosen or left out as the model was read, as sentences."""
     proof: FormatProof | None = None

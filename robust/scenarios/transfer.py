@@ -27,9 +27,8 @@ def transfer(holdout: Holdout, surrogate: Adapter) -> Scenario:
         part = batch.take(places.tolist())
         ids = [case.id for case in part.cases]
         streams = Streams.of(holdout.seed, ids, "transfer", threat.stream_key)
-        x_adv = within_limits(holdout.task, attack, part)(
-            surrogate, part.x, part.y, threat, streams, holdout.targets(part)
-        )
+        within = within_limits(holdout.task, attack, part, together=attack.traits.keeps_still)
+        x_adv = within(surrogate, part.x, part.y, threat, streams, holdout.targets(part))
         x_adv = threat.project(x_adv.detach(), part.x)
         hits[places] = holdout.reached(x_adv, part)
         with torch.no_grad():

@@ -47,3 +47,10 @@ def test_every_certificate_and_every_corruption_is_listed(robust: Robust) -> Non
     listable = {one.name for name in MODALITIES for one in corruptions_of(name)}
     assert all(name in shown for name in (*MODALITIES, *listable)) and listable <= set(CORRUPTIONS)
     refused(robust("list", "certificate"), "did you mean certificates?")
+
+
+def test_hand_made_features_are_listed_under_the_name_that_builds_them(robust: Robust) -> None:
+    from robust.models.architectures import find_library
+
+    assert "robust:gist" in robust("list", "models").out
+    assert find_library("robust:gist") == ("robust", "gist")

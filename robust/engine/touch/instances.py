@@ -42,6 +42,8 @@ class FewInstances:
     limits: BagLimits
     allowed: Tensor | None = None
     """Pixels `(n, 1, h, w)` bool that may change at all; None: every one."""
+    together: bool = False
+    """As of `WithinRegion`: bags with the same chosen instances are attacked at once."""
 
     def __call__(
         self,
@@ -53,44 +55,52 @@ class FewInstances:
         target: Tensor | None = None,
     ) -> Tensor:
         """The attacked bags."""
-        found = []
-        for i in range(len(x)):
-            own = slice(i, i + 1)
-            goal = None if target is None else target[own]
-            where = x.new_ones((1, 1, *x.shape[2:]), dtype=torch.bool)
-            where = where if self.allowed is None else self.allowed[own]
-            bag = _Bag(model, x[own], y[own], goal, threat, self.limits, where)
-            found.append(self._on(bag, streams[[i]]))
-        return torch.cat(found)
-
-    def _on(self, bag: _Bag, streams: Streams) -> Tensor:
-        moved = [self._alone(bag, streams), bag.along_gradient()]
-        kept, image = max(
-            (bag.best_choice(one) for one in moved), key=lambda found: float(bag.margins(found[1]))
-        )
-        region = instance_pixels(kept, bag.x, self.limits.tile) & bag.allowed
-        inside = WithinRegion(self.attack, region)
-        x_adv = inside(bag.model, bag.x, bag.y, bag.threat, streams, bag.target)
-        if math.isinf(bag.threat.eps):
+        allowed = self.allowed
+        if allowed is None:
+            allowed = x.new_ones((len(x), 1, *x.shape[2:]), dtype=torch.bool)
+        alone = self._alone(model, x, y, threat, streams, target, allowed)
+        bags = []
+        for row in torch.arange(len(x)).split(1):  # type: ignore[no-untyped-call]
+            goal = None if target is None else target[row]
+            bags.append(_Bag(model, x[row], y[row], goal, threat, self.limits, allowed[row]))
+        chosen = [bag.best_of_both(alone[[row]]) for row, bag in enumerate(bags)]
+        kept, images = (torch.cat(parts) for parts in zip(*chosen, strict=True))
+        region = instance_pixels(kept, x, self.limits.tile) & allowed
+        inside = WithinRegion(self.attack, region, self.together)
+        x_adv = inside(model, x, y, threat, streams, target)
+        if math.isinf(threat.eps):
             return x_adv
-        return image if bool(bag.margins(image) > bag.margins(x_adv)) else x_adv
+        ahead = [
+            bool(bag.margins(images[[row]]) > bag.margins(x_adv[[row]]))
+            for row, bag in enumerate(bags)
+        ]
+        better = torch.tensor(ahead, device=x.device).view(-1, 1, 1, 1)
+        return torch.where(better, images, x_adv)
 
-    def _alone(self, bag: _Bag, streams: Streams) -> Tensor:
-        """The bag with every instance attacked as a bag of its own."""
+    def _alone(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        threat: ThreatModel,
+        streams: Streams,
+        target: Tensor | None,
+        allowed: Tensor,
+    ) -> Tensor:
+        """The bags with every instance attacked as a bag of its own."""
         height, width = self.limits.tile
-        tiles = cut_instances(bag.x, self.limits.tile)[0]
-        places = bag.present.nonzero()[:, 1]
-        some = tiles[places]
-        region = cut_instances(bag.allowed, self.limits.tile)[0, places]
-        count = len(places)
-        goal = None if bag.target is None else bag.target.expand(count)
-        attack = confined(self.attack, None if bool(region.all()) else region)
-        draws = streams[[0] * count]
-        moved = attack(bag.model, some, bag.y.expand(count), bag.threat, draws, goal)
-        tiles = tiles.index_put((places,), moved)
-        rows, columns = bag.x.shape[2] // height, bag.x.shape[3] // width
-        grid = tiles.view(rows, columns, -1, height, width)
-        return grid.permute(2, 0, 3, 1, 4).reshape(bag.x.shape)
+        tiles = cut_instances(x, self.limits.tile)
+        bag, place = self.limits.present(x).nonzero(as_tuple=True)
+        region = cut_instances(allowed, self.limits.tile)[bag, place]
+        goal = None if target is None else target[bag]
+        attack = confined(
+            self.attack, None if bool(region.all()) else region, together=self.together
+        )
+        moved = attack(model, tiles[bag, place], y[bag], threat, streams[bag], goal)
+        tiles = tiles.index_put((bag, place), moved)
+        rows, columns = x.shape[2] // height, x.shape[3] // width
+        grid = tiles.view(len(x), rows, columns, -1, height, width)
+        return grid.permute(0, 3, 1, 4, 2, 5).reshape(x.shape)
 
 
 @dataclass(frozen=True)
@@ -130,6 +140,11 @@ class _Bag:
         size = 1.0 if self.threat.norm == "L0" else step
         return (self.x + size * self.threat.steepest(gradient)).clamp(0, 1)
 
+    def best_of_both(self, alone: Tensor) -> tuple[Tensor, Tensor]:
+        """The better choice of instances attacked alone, or moved along the bag's gradient."""
+        choices = [self.best_choice(moved) for moved in (alone, self.along_gradient())]
+        return max(choices, key=lambda found: float(self.margins(found[1])))
+
     def best_choice(self, moved: Tensor) -> tuple[Tensor, Tensor]:
         """The instances `(1, m)` bool to take from `moved`, and the bag with these exchanged."""
         present, most = self.present, self.limits.most or 0
@@ -168,4 +183,4 @@ def within_limits(
     region, limits = task.region(batch), task.bags
     if limits is None or limits.most is None:
         return confined(attack, region, together=together)
-    return FewInstances(attack, limits, region)
+    return FewInstances(attack, limits, region, together)

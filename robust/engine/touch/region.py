@@ -18,8 +18,8 @@ class WithinRegion:
     draws have no spread there: no part of an L2 budget is spent on pixels that may not change.
 
     Cases are attacked one by one, since an attack may drop cases from its batch and the model would
-    not know whose region is meant. Where all share one region they stay `together`, for an attack
-    that keeps pixels without gradient still: these are then the clean ones anyway.
+    not know whose region is meant. Those that share a region stay `together`, for an attack that
+    keeps pixels without gradient still: these are then the clean ones anyway.
     """
 
     attack: AttackFunction
@@ -36,28 +36,25 @@ class WithinRegion:
         target: Tensor | None = None,
     ) -> Tensor:
         """The attack's images inside the region, the clean ones outside."""
-        if self.together and bool((self.region == self.region[:1]).all()):
-            inside = self.region[:1]
+        found, groups = [], self._groups()
+        for rows in groups:
+            own, inside = x[rows], self.region[rows[:1]]
+            goal = None if target is None else target[rows]
 
-            def blind(z: Tensor) -> Tensor:
-                return model(torch.where(inside, z, z.detach()))
+            def limited(z: Tensor, own: Tensor = own, inside: Tensor = inside) -> Tensor:
+                return model(torch.where(inside, z, z.detach() if self.together else own))
 
-            x_adv = self.attack(blind, x, y, threat, streams.within(inside[0]), target)
-            return torch.where(self.region, x_adv, x)
-        found = []
-        for i in range(len(x)):
-            own, inside = slice(i, i + 1), self.region[i : i + 1]
-            goal = None if target is None else target[own]
+            draws = streams[rows].within(inside[0])
+            moved = self.attack(limited, own, y[rows], threat, draws, goal)
+            found.append(torch.where(inside, moved, own))
+        return torch.cat(found)[torch.cat(groups).argsort()]
 
-            def shown(z: Tensor, own: slice = own, inside: Tensor = inside) -> Tensor:
-                return torch.where(inside, z, x[own])
-
-            def limited(z: Tensor, shown: Model = shown) -> Tensor:
-                return model(shown(z))
-
-            draws = streams[[i]].within(inside[0])
-            found.append(shown(self.attack(limited, x[own], y[own], threat, draws, goal)))
-        return torch.cat(found)
+    def _groups(self) -> list[Tensor]:
+        """Rows of the cases that are attacked at once."""
+        if not self.together:
+            return list(torch.arange(len(self.region)).split(1))  # type: ignore[no-untyped-call]
+        kinds = self.region.flatten(1).unique(dim=0, return_inverse=True)[1].cpu()
+        return [(kinds == kind).nonzero().flatten() for kind in range(int(kinds.max()) + 1)]
 
 
 def confined(
