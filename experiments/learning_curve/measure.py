@@ -1,7 +1,7 @@
 """Coverage of learning curves on the law itself and on two Gaussians, and PneumoniaMNIST's curve.
 
 Run: `python -m experiments.learning_curve.measure` after `experiments.learning_curve.train` (about
-3 minutes of one core). Writes `law.csv`, `gaussians.csv`, `pneumoniamnist.csv`, `curves.png` into
+1 minute of one core). Writes `law.csv`, `gaussians.csv`, `pneumoniamnist.csv`, `curves.png` into
 `results`.
 """
 
@@ -28,23 +28,24 @@ from robust.report.figures.style import COLOURS, Figure, ReportFigure, style_axe
 
 RESULTS = Path(__file__).parent / "results"
 LAW_REPEATS, GAUSSIAN_REPEATS = 500, 200
-SIZES = np.repeat([50.0, 100, 200, 400, 800, 1600], 5)
+SIZES, MODELS = (50.0, 100.0, 200.0, 400.0, 800.0, 1600.0), (3, 5)
 LAWS = ((0.1, 1.5, 0.5, 0.01), (0.05, 1.0, 0.3, 0.01), (0.0, 1.5, 0.5, 0.02))
 WANTED = (0.9, 0.95)
 
 
 def law_rows() -> Iterator[list[object]]:
-    for a, b, c, noise in LAWS:
-        held, warned = [], []
+    for models, (a, b, c, noise) in itertools.product(MODELS, LAWS):
+        sizes, held, warned = np.repeat(SIZES, models), [], []
         for repeat in range(LAW_REPEATS):
-            draw = np.random.default_rng(repeat).normal(0, noise, len(SIZES))
-            errors = np.clip(a + b * SIZES**-c + draw, 0, 1)
-            law = FittedLaw(SIZES, errors, noise_weights(SIZES, errors))
+            draw = np.random.default_rng(repeat).normal(0, noise, len(sizes))
+            errors = np.clip(a + b * sizes**-c + draw, 0, 1)
+            law = FittedLaw(sizes, errors, noise_weights(sizes, errors))
             pairs = [(law.exponents(), c), (law.values(math.inf), a)]
             pairs += [(law.values(n), a + b * n**-c) for n in (1100.0, 6400.0)]
             held.append([low - 1e-12 <= t <= high + 1e-12 for (low, high), t in pairs])
             warned.append(bool(misfit_text(law)))
-        yield [a, b, c, noise, LAW_REPEATS, *np.mean(held, 0).tolist(), float(np.mean(warned))]
+        shares = [*np.mean(held, 0).tolist(), float(np.mean(warned))]
+        yield [models, a, b, c, noise, LAW_REPEATS, *shares]
 
 
 def gaussian_rows() -> Iterator[list[object]]:
@@ -110,7 +111,8 @@ def main(asked: Options) -> None:
     write_table(asked, "pneumoniamnist", head, curve_rows(curves))
     write_plot(asked, ReportFigure("curves", "", "", partial(drawn, curves)))
     truths = ("exponent", "asymptote", "curve_at_1100", "curve_at_6400")
-    write_table(asked, "law", ("a", "b", "c", "noise", "repeats", *truths, "warned"), law_rows())
+    head = ("models_a_size", "a", "b", "c", "noise", "repeats", *truths, "warned")
+    write_table(asked, "law", head, law_rows())
     head = ("dimensions", "theta", "largest_n", "repeats", "held", "warned", "held_or_warned")
     write_table(asked, "gaussians", head, gaussian_rows())
     print(f"{time.process_time() - began:.0f} s of one core")

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from robust.errors import InputError
+from robust.errors import InputError, did_you_mean
 from robust.metrics.learning_curve import fit_learning_curve
 from robust.metrics.variance_components import variance_components
 from robust.records import Report
 from robust.records.sweep import SweepNumber, SweepReport
 from robust.records.sweep_statistics import LearningCurve, Spread
+from robust.report.text.format import plain
 from robust.sweeps.case_scores import CaseScores, case_scores
 from robust.sweeps.collect import CORRUPTED_ERROR
 from robust.sweeps.differences import level_differences, member_differences
@@ -53,6 +54,12 @@ def analyse(one: Analysis) -> SweepReport:
     )
     spread = tuple(_spread(sweep))
     curves = tuple(_curves(sweep, one.wanted))
+    drawn = dict.fromkeys(curve.measure for curve in curves)
+    for measure in one.wanted:
+        if drawn and measure not in drawn:
+            notes.append(
+                f"no learning curve is of {plain(measure)}; {did_you_mean(measure, drawn)}"
+            )
     return dataclasses.replace(
         sweep, differences=differences, spread=spread, curves=curves, notes=tuple(notes)
     )
@@ -62,8 +69,8 @@ def _curves(sweep: SweepReport, wanted: Mapping[str, float]) -> Iterator[Learnin
     """Each number against the number of training images, for each level of the other axes."""
     if TRAIN_FRACTION not in [axis.name for axis in sweep.axes]:
         return
-    others = [axis.name for axis in sweep.axes if axis.kind == "fixed"]
-    others.remove(TRAIN_FRACTION)
+    fixed = [axis.name for axis in sweep.axes if axis.kind == "fixed"]
+    others = [name for name in fixed if name != TRAIN_FRACTION]
     members = {member.name: member for member in sweep.members}
     for (measure, condition), found in numbers_by_key(sweep).items():
         if measure in FALLING:

@@ -18,6 +18,11 @@ PLATEAU = 0.1
 a power law is told: at 1, the interval held the Bayes error of two Gaussians, or a warning was
 raised, in three of four."""
 
+SUPPORTED = 2.0
+"""Residual variances by which the squares of a law with a plateau may lie above those of the law
+without, for its end to count: the difference of AIC up to which two models both have substantial
+support (Burnham and Anderson 2002, "Model selection and multimodel inference", section 2.6)."""
+
 
 def misfit_text(law: FittedLaw) -> str:
     """Why the fit must not be relied on; empty where nothing speaks against it."""
@@ -86,19 +91,21 @@ def _early(law: FittedLaw) -> str:
 
 
 def _shifted(law: FittedLaw) -> str:
-    """Whether a + b (n + m)^-c, with a plateau, fits clearly better, or better and elsewhere."""
+    """Whether a + b (n + m)^-c, with a plateau, fits clearly better, or about as well elsewhere."""
     low, high = law.values(np.inf)
     others = [
         FittedLaw(law.images + law.unit * 2.0**power, law.errors, law.weights)
         for power in range(-1, 8)
     ]
     best = min(others, key=lambda other: other.least)
-    gain = law.least - best.least
-    clear = gain * (law.degrees - 1) > PLATEAU * best.least
-    outside = gain > 0 and not low <= best.constants[0] <= high
-    if not clear and not outside:
+    if (law.least - best.least) * (law.degrees - 1) > PLATEAU * best.least:
+        return f"a law with a plateau fits better and ends at an error of {best.constants[0]:.3f}"
+    limit = law.least * (1 + SUPPORTED / law.degrees)
+    ends = [other.constants[0] for other in others if other.least <= limit]
+    outside = [end for end in ends if not low <= end <= high]
+    if not outside:
         return ""
-    return f"a law with a plateau fits better and ends at an error of {best.constants[0]:.3f}"
+    return f"a law with a plateau fits about as well and ends at an error of {outside[0]:.3f}"
 
 
 def _flat(law: FittedLaw) -> str:

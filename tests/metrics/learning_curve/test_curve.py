@@ -171,6 +171,17 @@ def bayes_held(width: int, length: float, steps: int, repeats: int) -> tuple[flo
     return float(np.mean(held)), float(np.mean(warned))
 
 
+def test_a_plateau_that_fits_about_as_well_is_named() -> None:
+    sizes = np.repeat(10.0 * 2.0 ** np.arange(6), 5)
+    clean, _ = two_gaussians(86, 100, 1.0, sizes, 0.05)
+    law = FittedLaw(sizes, clean, noise_weights(sizes, clean))
+    low, high = law.values(math.inf)
+    assert not low <= norm.cdf(-1) <= high
+    others = [FittedLaw(sizes + 10 * 2.0**m, clean, law.weights) for m in range(-1, 8)]
+    assert min(other.least for other in others) > law.least
+    assert "fits about as well and ends at an error of 0.157" in misfit_text(law)
+
+
 def test_two_gaussians_in_a_few_repeats() -> None:
     assert bayes_held(10, 2.0, 6, 20)[0] >= 0.8
 
