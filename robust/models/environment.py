@@ -36,6 +36,7 @@ def find_environment(device: torch.device, packages: Sequence[str]) -> dict[str,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "processor": processor_name(device),
         "threads": torch.get_num_threads(),
         **{name: importlib.metadata.version(name) for name in packages},
     }
