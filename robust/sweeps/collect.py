@@ -9,7 +9,14 @@ from typing import Any
 from robust.errors import InputError
 from robust.files import read_json_table
 from robust.models.model_json import MODEL
-from robust.records import AttackResult, Detection, Estimate, Report
+from robust.records import (
+    AttackResult,
+    Detection,
+    DetectorScore,
+    Estimate,
+    NullControl,
+    Report,
+)
 from robust.records.sweep import SweepAxis, SweepMember, SweepNumber, SweepReport
 from robust.report import read_report
 from robust.report.comparison.compare import not_finished
@@ -68,19 +75,27 @@ def _attacked(row: AttackResult) -> _Found:
 
 
 def _detected(found: Detection) -> _Found:
-    detectors = dict.fromkeys(score.detector for score in found.detector_scores)
-    for name in detectors:
-        for place, images in enumerate(found.image_sets):
-            score = found.score(name, place)
-            if images.kind == "attack" and score is not None:
-                size = f"{norm_text(images.norm)} {eps_text(images.eps, images.norm)}"
-                where = f"{plain(name)}, {plain(images.name)}, {size}"
-                yield DETECTOR_AUC, where, score.paired_auc
-        control, adaptive = found.null_control(name), found.adaptive_result(name)
-        if control is not None:
-            yield f"{DETECTOR_AUC}, null control", plain(name), control.auc
-        if adaptive is not None:
-            yield f"{DETECTOR_AUC}, adaptive attack", plain(name), adaptive.paired_auc
+    for score in found.detector_scores:
+        images = found.image_sets[score.image_set]
+        if images.kind == "attack":
+            size = f"{norm_text(images.norm)} {eps_text(images.eps, images.norm)}"
+            where = f"{_fitted(found, score)}, {plain(images.name)}, {size}"
+            yield DETECTOR_AUC, where, score.paired_auc
+    for control in found.null_controls:
+        yield f"{DETECTOR_AUC}, null control", _fitted(found, control), control.auc
+    for adaptive in found.adaptive:
+        name = plain(adaptive.detector)
+        yield f"{DETECTOR_AUC}, adaptive attack", name, adaptive.paired_auc
+
+
+def _fitted(found: Detection, one: DetectorScore | NullControl) -> str:
+    """A detector by its name, and by what it is fitted on where that is not the key attack."""
+    name = plain(one.detector)
+    if one.fitted_on in (None, found.key_attack):
+        return name
+    images = found.image_sets[one.fitted_on]
+    size = eps_text(images.eps, images.norm)
+    return f"{name} fitted on {plain(images.name)} {size}"
 
 
 def _beyond(report: Report) -> _Found:
