@@ -257,7 +257,7 @@ def test_a_network_told_where_to_look_leaves_a_shortcut_outside(tmp_path: Path) 
     def share(weight: float) -> float:
         x, y, masks = marked(200, 1, "label")
         x.requires_grad_()
-        return outside_share(networks[weight](x), x, y, masks).mean().item()
+        return float(outside_share(networks[weight](x), x, y, masks).detach().mean())
 
     assert accuracy(0.0, "label") > 0.95 and accuracy(2.0, "label") > 0.85
     assert share(2.0) < 0.5 * share(0.0)
