@@ -104,8 +104,8 @@ def _run(model: Model, setup: AttackSetup, batch: Batch) -> tuple[Tensor, list[s
     ids = [case.id for case in batch.cases]
     streams = Streams.of(setup.seed, ids, setup.stream_key, threat.stream_key)
     target = setup.task.targets(batch)
+    attack = within_limits(setup.task, setup.attack, batch, together=setup.keeps_still)
     try:
-        attack = within_limits(setup.task, setup.attack, batch, together=setup.keeps_still)
         if setup.stop:
             attack = setup.task.until_success(attack, batch)
         seed = stream_seed(setup.seed, ids, setup.stream_key, threat.stream_key)

@@ -85,10 +85,9 @@ def test_the_head_is_a_logistic_regression(tmp_path: Path) -> None:
             "lr": 0.3,
             "weight_decay": decay,
             "batch": 24,
-            "repeats": 300,
+            "repeats": 1000,
             "epochs": 1,
             "class_weights": False,
-            "average": 0.97,
         }
     )
     fitted = run(tmp_path, told, classifier=adapter, train=cases)

@@ -53,7 +53,8 @@ class WithinRegion:
         """Rows of the cases that are attacked at once."""
         if not self.together:
             return list(torch.arange(len(self.region)).split(1))  # type: ignore[no-untyped-call]
-        kinds = self.region.flatten(1).unique(dim=0, return_inverse=True)[1].cpu()  # type: ignore[no-untyped-call]
+        flat = self.region.flatten(1)
+        kinds = flat.unique(dim=0, return_inverse=True)[1].cpu()  # type: ignore[no-untyped-call]
         return [(kinds == kind).nonzero().flatten() for kind in range(int(kinds.max()) + 1)]
 
 
