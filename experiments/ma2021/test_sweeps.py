@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from robust.sweeps.write import write_tables
 
 from experiments.ma2021.sweep_tables import (
     SWEEPS,
@@ -21,6 +20,7 @@ from experiments.ma2021.sweep_tables import (
 )
 from robust.records import Estimate
 from robust.records.sweep import SweepAxis, SweepMember, SweepNumber, SweepReport
+from robust.report.sweeps import write_sweep
 from robust.sweeps.grid import members_of
 from robust.sweeps.spec import load_sweep
 
@@ -80,8 +80,8 @@ def made() -> SweepReport:
             number(robust, "PGD, L∞ 1/255", 0.01, 0.002, 0.03),
             number(robust, "FGSM, L∞ 1/255", 0.2, 0.16, 0.25),
             number(robust, "worst case, L∞ 1/255", 0.005, 0.001, 0.02),
-            number(detector, "LID, PGD, L∞ 1/255", 0.9, 0.88, 0.92),
-            number(f"{detector}, null control", "LID", 0.5, 0.45, 0.55),
+            number(detector, "LID fitted on PGD 1/255, PGD, L∞ 1/255", 0.9, 0.88, 0.92),
+            number(f"{detector}, null control", "LID fitted on PGD 1/255", 0.5, 0.45, 0.55),
         ),
     )
 
@@ -89,7 +89,7 @@ def made() -> SweepReport:
 def test_tables_show_what_was_run_and_name_what_was_not(tmp_path: Path) -> None:
     (tmp_path / "out" / "chest").mkdir(parents=True)
     made().save(tmp_path / "out" / "chest")
-    write_tables(made(), tmp_path / "out" / "chest")
+    write_sweep(made(), tmp_path / "out" / "chest", "csv")
     sweeps = take(tmp_path / "out", tmp_path / "results")
     assert [sweep.name for sweep in sweeps] == ["chest"]
     assert take(tmp_path / "gone", tmp_path / "results") == sweeps
