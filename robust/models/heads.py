@@ -134,7 +134,8 @@ def _last_layer(network: nn.Module, name: str) -> tuple[str, nn.Linear | nn.Conv
     named = dict(network.named_modules())
     get_classifier: Any = getattr(network, "get_classifier", None)
     if get_classifier is not None:  # timm
-        own = {*get_classifier().modules()}
+        classifier = get_classifier()  # of a distilled network a pair, which is refused
+        own = {*classifier.modules()} if isinstance(classifier, nn.Module) else set()
         named = {name: module for name, module in named.items() if module in own}
     for kind in (nn.Linear, nn.Conv2d):
         for name, module in reversed(named.items()):

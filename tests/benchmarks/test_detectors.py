@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from detectors import DETECTORS, Features, FittedDetector, Reference
+from detectors import DETECTORS, Features, FittedDetector, Reconstruction, Reference
 from detectors.bayesian_uncertainty import UNCERTAINTY
+from tests.detectors.draws import images
 
 STAGES = (64, 128, 256, 512)
 CASES = 400
@@ -24,13 +25,13 @@ def draw(seed: int, shift: float = 0.0) -> Features:
     }
     logits = 4 * torch.eye(2)[labels[:, 0]] + torch.randn(CASES, 2, generator=generator)
     unsure = torch.rand(CASES, 1, generator=generator) + shift
-    return Features(logits, layers, {UNCERTAINTY: unsure})
+    return Features(logits, layers, {UNCERTAINTY: unsure, repr(Reconstruction()): unsure})
 
 
 @pytest.fixture(scope="module")
 def learned_from() -> tuple[Reference, Features, Features]:
     """Reference, clean images and attacked ones."""
-    return Reference(draw(0), torch.arange(CASES) % 2), draw(1), draw(2, shift=1.0)
+    return Reference(draw(0), torch.arange(CASES) % 2, images=images), draw(1), draw(2, shift=1.0)
 
 
 def fitted(

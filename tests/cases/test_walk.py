@@ -133,7 +133,7 @@ import json, os, sys
 from pathlib import Path
 from robust.cases import open_cases
 from collections import Counter
-from robust.guard.screen import _images
+from robust.cases.index.unlabelled import images_below
 from robust.errors import InputError
 
 def said(work):
@@ -152,7 +152,7 @@ everything = {
     "root": lambda: open_cases("root", group="none"),
     "uid": lambda: open_cases("uid"),
     "split": lambda: open_cases("split", group="none"),
-    "screen": lambda: list(_images(Path("folders"), Counter())),
+    "screen": lambda: list(images_below(Path("folders"), Counter())),
 }
 for work in everything.values():
     said(work)  # modules that are imported late

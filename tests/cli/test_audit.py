@@ -24,7 +24,7 @@ def test_detectors_named_on_the_command_line() -> None:
 
     assert names() == ["Energy"]
     assert names("LID", "MaxSoftmax") == ["LID", "MaxSoftmax"]
-    assert len(names("all")) == 7 and "BayesianUncertainty" not in names("all")
+    assert len(names("all")) == 9 and "BayesianUncertainty" not in names("all")
     assert sorted(names("all", "BayesianUncertainty", "LID")) == sorted(
         [*names("all"), "BayesianUncertainty"]
     )

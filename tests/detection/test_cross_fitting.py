@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from detectors import DETECTORS, DeepFeatures, Features, Mahalanobis
+from detectors import DETECTORS, DeepFeatures, Features, Mahalanobis, Reconstruction
 from detectors.bayesian_uncertainty import UNCERTAINTY
 from detectors.contract import Learned
 from robust.detection.cross_fitting import (
@@ -27,6 +27,7 @@ from robust.errors import InputError
 from robust.metrics.by_group import ByGroup
 from robust.metrics.groups import folds_by_group
 from tests.detection.worlds import density, successes, world
+from tests.detectors.draws import images
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,11 @@ def test_learning_while_scoring_is_noticed_and_nothing_else() -> None:
     w = world()
     moved = w.attacked(1.0)
     for kind in DETECTORS.values():
-        fitted = kind().fit(w.reference)
-        unsure = {UNCERTAINTY: torch.rand(200, 1, dtype=torch.float64)}
+        fitted = kind().fit(replace(w.reference, images=images))
+        unsure = {
+            name: torch.rand(200, 1, dtype=torch.float64)
+            for name in (UNCERTAINTY, repr(Reconstruction()))
+        }
         clean, adversarial = (replace(f, extras=unsure) for f in (w.clean.features, moved.features))
         if kind.has_head:
             sides = fitted.statistics(clean), fitted.statistics(adversarial)

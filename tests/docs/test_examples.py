@@ -13,6 +13,7 @@ import typer
 from robust.cli import app as cli
 from robust.engine.gate_precheck import check_gates
 from robust.plan.load import make_plan
+from robust.sweeps.spec import make_sweep
 from robust.training.recipe import make_recipe
 from tests.docs.conftest import call
 from tests.docs.pages import ROOT, Block, blocks
@@ -92,6 +93,10 @@ def test_the_command_line_knows_what_is_shown(block: Block) -> None:
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
 def test_plans_and_recipes_are_such(block: Block) -> None:
     raw = tomllib.loads(block.text)
+    if block.page.endswith("sweeps.md"):
+        if "axes" in raw and "plan" in raw:  # a whole file; others show one table
+            make_sweep(raw, block.page)
+        return
     if block.page.endswith("training.md"):
         make_recipe({"network": {"architecture": "resnet18"}, **raw}, block.page)
         return
@@ -101,7 +106,8 @@ def test_plans_and_recipes_are_such(block: Block) -> None:
 
 
 def test_the_plan_example_names_most_fields() -> None:
-    (plan,) = [make_plan(tomllib.loads(b.text)) for b in blocks("toml") if "title" in b.text]
+    whole = [b for b in blocks("toml") if "title" in b.text and not b.page.endswith("sweeps.md")]
+    (plan,) = [make_plan(tomllib.loads(b.text)) for b in whole]
     assert plan.attacks[0].fields() == {"steps": 40}
     assert plan.gates and plan.detectors and plan.scenarios.queries and plan.scenarios.surrogate
 

@@ -496,7 +496,7 @@ def test_bad_input_is_one_line(
     if "out" in values:
         kept["out"] = Path(values["out"])
     with pytest.raises(InputError) as raised:
-        compare(*runs, **kept)
+        compare(list(runs), **kept)
     assert said in str(raised.value) and "\n" not in str(raised.value)
 
 
