@@ -100,6 +100,7 @@ def test_memory(
     limited(commands, calm, inputs("memory"), limits)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_moved(commands: Warm, calm: Calm, inputs: Callable[[str], Path]) -> None:
     folder = inputs("before")
     stop_in(commands.start(folder, *AUDIT), "scenarios", 0, signal.SIGKILL)
