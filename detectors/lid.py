@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from detectors._distances import squared_distances
-from detectors._logistic_head import fit_logistic, logistic
+from detectors._logistic_head import fit_logistic
+from detectors._neighbours import drawn_points, standardised_score
 from detectors.contract import FeatureDetector, Learned, Reference
 from detectors.features import Features
 
@@ -52,10 +53,7 @@ class LID(FeatureDetector):
                 f"k = {self.k} neighbours out of a batch of {min(self.batch, count)} images; "
                 f"k must be at least 2 and below the batch"
             )
-        draw = torch.Generator().manual_seed(self.seed)
-        rows = torch.randperm(count, generator=draw)[: self.batch]
-        chosen = reference.features.take(rows.to(reference.labels.device))
-        points = {f"layer {name}": value.detach() for name, value in chosen.layers.items()}
+        chosen, points = drawn_points(reference, self.batch, self.seed)
         statistics = self.measure(chosen, points, skip_nearest=True)
         centre, scale = statistics.mean(0), statistics.std(0).clamp_min(SMALLEST)
         return {**points, "centre": centre, "scale": scale}
@@ -70,10 +68,7 @@ class LID(FeatureDetector):
 
     def combine(self, statistics: Tensor, learned: Learned, head: Learned | None) -> Tensor:
         """The standardised mean over layers, or the log odds of the head."""
-        if head is not None:
-            return logistic(head, statistics)
-        centre, scale = (learned[name].to(statistics) for name in ("centre", "scale"))
-        return ((statistics - centre) / scale).mean(1)
+        return standardised_score(statistics, learned, head)
 
     def measure(self, features: Features, learned: Learned, skip_nearest: bool = False) -> Tensor:
         """The LID `(n, layers)` among the points of the batch.

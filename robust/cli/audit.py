@@ -31,16 +31,18 @@ from robust.cli.plan_options.options import (
     OUTPUT,
     RUNNING,
     AllowCode,
+    ClusterAddress,
     Device,
     Gate,
     NoGallery,
     PlanSettings,
     RunFolder,
     SkipBroken,
+    WorkerCount,
 )
 from robust.errors import InputError, did_you_mean
 from robust.plan.findings import asks_for_several
-from robust.plan.machines import MOST_SHARDS, MOST_WORKERS, Shard, SlurmJobs, WorkerChoice
+from robust.plan.machines import MOST_SHARDS, Shard, SlurmJobs, WorkerChoice
 from robust.plan.spec import Plan
 from robust.progress import Shown, progress_bar
 from robust.records import Report
@@ -310,25 +312,8 @@ def audit(
             rich_help_panel=MACHINES,
         ),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Attack in so many processes of this machine, or with --engine ray on so many "
-            "workers of the cluster.",
-            min=1,
-            max=MOST_WORKERS,
-            rich_help_panel=MACHINES,
-            show_default="this process alone; with --engine ray one for each GPU or machine",
-        ),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="With --engine ray: address of the cluster.",
-            rich_help_panel=MACHINES,
-            show_default="RAY_ADDRESS, or a cluster that is started here",
-        ),
-    ] = None,
+    workers: WorkerCount = None,
+    address: ClusterAddress = None,
     shards: Annotated[
         int | None,
         typer.Option(

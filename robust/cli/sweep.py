@@ -16,11 +16,13 @@ from robust.cli.plan_options.options import (
     OUTPUT,
     RUNNING,
     AllowCode,
+    ClusterAddress,
     Device,
     SkipBroken,
+    WorkerCount,
 )
 from robust.errors import InputError
-from robust.plan.machines import MOST_WORKERS, WorkerChoice
+from robust.plan.machines import WorkerChoice
 from robust.progress import clock_text, progress_bar
 
 if TYPE_CHECKING:
@@ -71,25 +73,8 @@ def sweep(
             rich_help_panel=MACHINES,
         ),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Attack in so many processes of this machine, or with --engine ray on so many "
-            "workers of the cluster.",
-            min=1,
-            max=MOST_WORKERS,
-            rich_help_panel=MACHINES,
-            show_default="this process alone; with --engine ray one for each GPU or machine",
-        ),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="With --engine ray: address of the cluster.",
-            rich_help_panel=MACHINES,
-            show_default="RAY_ADDRESS, or a cluster that is started here",
-        ),
-    ] = None,
+    workers: WorkerCount = None,
+    address: ClusterAddress = None,
 ) -> None:
     """Train and audit every model of a grid, and compare them.
 

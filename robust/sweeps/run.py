@@ -180,7 +180,8 @@ class _Run:
 
     def _work(self, member: Member, place: str) -> None:
         """Train and audit one member, unless it is finished."""
-        self._read_finished(member)
+        if member.name not in self.reports:  # another process may have finished it since
+            self._read_finished(member)
         if member.name in self.reports:
             return
         try:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from robust.plan.machines import MOST_WORKERS
+
 MODEL = "Model"
 DATA = "Data"
 ATTACKS = "Attacks"
@@ -77,3 +79,22 @@ def _set_option(example: str) -> Any:
 
 PlanSettings = Annotated[list[str] | None, _set_option("detection.cases=500")]
 RecipeSettings = Annotated[list[str] | None, _set_option("training.momentum=0.8")]
+WorkerCount = Annotated[
+    int | None,
+    typer.Option(
+        help="Attack in so many processes of this machine, or with --engine ray on so many "
+        "workers of the cluster.",
+        min=1,
+        max=MOST_WORKERS,
+        rich_help_panel=MACHINES,
+        show_default="this process alone; with --engine ray one for each GPU or machine",
+    ),
+]
+ClusterAddress = Annotated[
+    str | None,
+    typer.Option(
+        help="With --engine ray: address of the cluster.",
+        rich_help_panel=MACHINES,
+        show_default="RAY_ADDRESS, or a cluster that is started here",
+    ),
+]
