@@ -21,8 +21,8 @@ from typing import TextIO
 
 MODALITIES = ("chest_xray", "fundus", "dermoscopy")
 NETWORKS = ("torchvision:resnet50", "timm:vit_small_patch16_224")
-SIDE_BY_SIDE, PASSES, ALONE = 140, 45, 140
-"""Seconds that the parts side by side may take, and each of those that run alone: 465 in all."""
+SIDE_BY_SIDE, PASSES, ALONE = 185, 30, 130
+"""Seconds that the parts side by side may take, and each of those that run alone: 475 in all."""
 REHEARSAL = 1200
 """Seconds of each part in a rehearsal."""
 

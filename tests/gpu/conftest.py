@@ -18,3 +18,9 @@ def gpu() -> torch.device:
     if rehearsal is None and not torch.cuda.is_available():
         pytest.skip("needs a GPU")
     return torch.device(rehearsal or "cuda")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Say why a test failed as it fails: a run that is cut at its limit prints no summary."""
+    if report.failed and "gpu" in report.keywords:
+        print(f"\n{report.nodeid}\n{report.longreprtext}")
