@@ -78,12 +78,24 @@ class Cost:
     other: Mapping[str, float]
     """By stage: seconds of work beside the network."""
 
+    curves: float = 0.0
+    """Of the passes of attacks, those of curve cells: none of them is made where every case has
+    fallen before."""
+
+    def least(self) -> Cost:
+        """What is left where curve cells find every case fallen."""
+        passes = dict(self.passes)
+        if ATTACKS in passes:
+            passes[ATTACKS] -= self.curves
+        return Cost(passes, self.other)
+
     def until_attacks(self) -> Cost:
         """Of the stages up to the attacks alone."""
         first = STAGES[: STAGES.index(ATTACKS) + 1]
         return Cost(
             {name: n for name, n in self.passes.items() if name in first},
             {name: seconds for name, seconds in self.other.items() if name in first},
+            self.curves,
         )
 
     def seconds(self, per_pass: float = _PASS) -> dict[str, float]:
@@ -127,6 +139,7 @@ def estimate(plan: Plan, cells: Sequence[Cell], size: RunSize) -> Cost:
         CORRUPTIONS: corruption_passes(plan.corruptions, cases),
         SCENARIOS: _scenario_passes(plan, cases),
     }
+    curves = float(2 * sum(_passes(cell, plan) for cell in own if not cell.exact)) * cases
     if plan.twin is not None:
         passes[DEPLOYED] = _twin_passes(plan, own, cases)
     other = {CLEAN: size.read * cases, RESULTS: 0.5 + 1e-3 * cases * len(own)}
@@ -147,7 +160,7 @@ def estimate(plan: Plan, cells: Sequence[Cell], size: RunSize) -> Cost:
         most = plan.detection.adaptive_steps
         steps = 2 * most * len(adaptive_attacks(most, median_clean_margin=1.0))
         passes[ADAPTIVE] = float(size.detectors * min(scored, plan.detection.adaptive) * steps)
-    return Cost(passes, other)
+    return Cost(passes, other, curves)
 
 
 def _passes(cell: Cell, plan: Plan) -> int:
@@ -165,6 +178,7 @@ def _queries(plan: Plan, cells: Sequence[Cell], cases: int, answers: int = 1) ->
     own, spec = running_order(cells), plan.scenarios
     used = min(cases, spec.cases)
     attempts = sum(_passes(cell, plan) for cell in own)
+    curves = float(sum(_passes(cell, plan) for cell in own if not cell.exact)) * cases
     scenarios = len(spec.queries) * 2 + sum(spec.queries) + max(spec.queries, default=0)
     scenarios += _spatial_passes(plan)
     if spec.surrogate is not None:
@@ -179,7 +193,7 @@ def _queries(plan: Plan, cells: Sequence[Cell], cases: int, answers: int = 1) ->
         passes[PROBE] = float((AGAIN + 2) * min(MAX_CASES, cases))
     if plan.report.gallery:
         passes[GALLERY] = float(plan.report.gallery * (attempts + answers * len(own)))
-    return Cost(passes, {CLEAN: _READ * cases, RESULTS: 0.5 + 1e-3 * cases * len(own)})
+    return Cost(passes, {CLEAN: _READ * cases, RESULTS: 0.5 + 1e-3 * cases * len(own)}, curves)
 
 
 def _scenario_passes(plan: Plan, cases: int) -> float:

@@ -44,12 +44,23 @@ def cost_table(found: DryRun) -> Table:
         f"{well}{of}",
     )
     by = "" if found.workers == 1 else f", with {found.workers} workers"
-    table.add_row("Time", f"at most about {clock_text(found.seconds)} (minutes:seconds){by}")
+    time = between_text(found.least_seconds, found.seconds)
+    table.add_row("Time", f"{time} (minutes:seconds){by}")
     for stage, seconds in found.stages.items():
         if seconds >= max(1, 0.05 * found.seconds):
             table.add_row("", f"  {clock_text(seconds)} {stage}")
     table.add_row("Disk", f"about {disk_text(found.bytes)} in the run folder")
     return table
+
+
+def between_text(least: float, most: float) -> str:
+    """`at most about 5:10`; with curve cells, `about 2:00 if ..., at most 5:10`."""
+    if clock_text(least) == clock_text(most):
+        return f"at most about {clock_text(most)}"
+    return (
+        f"about {clock_text(least)} if curve cells find every case misread at a smaller eps, at most "
+        f"{clock_text(most)}"
+    )
 
 
 def _findings_text(found: DryRun) -> str:

@@ -73,7 +73,9 @@ class DryRun:
     passes: float
     """Of single images through the network, at most."""
     stages: Mapping[str, float]
-    """Seconds by stage."""
+    """Seconds by stage, at most."""
+    least: Mapping[str, float]
+    """The same where curve cells find every case fallen."""
     bytes: int
     """Of the run directory."""
     workers: int
@@ -90,6 +92,11 @@ class DryRun:
     def seconds(self) -> float:
         """Of the whole audit, at most."""
         return sum(self.stages.values())
+
+    @property
+    def least_seconds(self) -> float:
+        """Of the whole audit, where curve cells find every case fallen."""
+        return sum(self.least.values())
 
 
 def dry_run(plan: Plan, settings: RunSettings) -> DryRun:
@@ -119,9 +126,10 @@ def _of_findings(audits: Sequence[FindingAudit]) -> DryRun:
         name, why = next(iter(not_audited.items()))
         raise InputError(f"no finding can be audited: {name}: {why}")
     first, *others = found.values()
-    stages = Counter(first.stages)
+    stages, least = Counter(first.stages), Counter(first.least)
     for other in others:  # they share the clean passes
         stages.update({name: s for name, s in other.stages.items() if name != cost.CLEAN})
+        least.update({name: s for name, s in other.least.items() if name != cost.CLEAN})
     return dataclasses.replace(
         first,
         cases=max(one.cases for one in found.values()),
@@ -130,6 +138,7 @@ def _of_findings(audits: Sequence[FindingAudit]) -> DryRun:
         cells=sum(one.cells for one in found.values()),
         passes=sum(one.passes for one in found.values()),
         stages=stages,
+        least=least,
         bytes=sum(one.bytes for one in found.values()),
         findings=tuple(found),
         not_audited=not_audited,
@@ -150,9 +159,10 @@ def dry_run_of(request: AuditRequest, settings: RunSettings, speed: Speed | None
     told = cost.told_cost(request)
     size = dataclasses.replace(told.size, read=speed.read)
     expected = cost.estimate(plan, cells, size)
-    stages = expected.seconds(speed.each)
+    stages, least = expected.seconds(speed.each), expected.least().seconds(speed.each)
     if workers > 1:
-        stages[cost.ATTACKS] = stages[cost.ATTACKS] / workers + WORKER_START
+        for seconds in (stages, least):
+            seconds[cost.ATTACKS] = seconds.get(cost.ATTACKS, 0.0) / workers + WORKER_START
     labels = Counter(entry.label for entry in inputs.cases.entries)
     classes = {name: labels[i] for i, name in enumerate(inputs.cases.classes)}
     if inputs.cases.outlines is not None:
@@ -167,6 +177,7 @@ def dry_run_of(request: AuditRequest, settings: RunSettings, speed: Speed | None
         sizes=len({cell.threat for cell in cells}),
         passes=sum(expected.passes.values()),
         stages=stages,
+        least=least,
         bytes=disk.estimate_bytes(plan, inputs.cases, cells, size, speed.shape, speed.features),
         workers=workers,
         speed=speed,

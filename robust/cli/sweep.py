@@ -139,6 +139,7 @@ def _dry_run(
         found = sweep_cost(
             spec, settings, allow_code=code, progress=progress, announce=progress.announce
         )
+    from robust.auditing.cost_table import between_text
     from robust.report.text.format import counted
 
     console = make_console()
@@ -152,8 +153,9 @@ def _dry_run(
     table.add_row("all", clock_text(found.training_seconds), clock_text(found.audit_seconds))
     console.print(table)
     console.print(
-        f"{counted(found.members, 'member')}, {counted(found.trainings, 'training')}: at most "
-        f"{clock_text(found.seconds)} on this machine, {found.bytes / 2**20:.0f} MiB. "
+        f"{counted(found.members, 'member')}, {counted(found.trainings, 'training')}: "
+        f"{between_text(found.least_seconds, found.seconds)} on this machine, "
+        f"{found.bytes / 2**20:.0f} MiB. "
         f"Nothing was trained, attacked or written.",
         soft_wrap=True,
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from robust.auditing import audit_plan, dry_run
+from robust.auditing import audit_plan, cost, dry_run
+from robust.auditing.cost_table import between_text
 from robust.auditing.request import RunSettings
 from robust.errors import InputError
 from robust.plan.load import make_plan
@@ -52,6 +53,20 @@ def test_more_cost_more_and_workers_share() -> None:
     assert more.passes == 2 * one.passes and more.bytes > one.bytes
     shared = dry_run.dry_run(plan(), RunSettings(workers=WorkerChoice(2)))
     assert shared.workers == 2 and shared.passes == one.passes
+
+
+def test_curve_cells_may_cost_nothing() -> None:
+    exact = dry_run.dry_run(plan(), RunSettings())
+    assert exact.least == exact.stages
+    curve = dry_run.dry_run(
+        plan(audit={"eps": ["1/255", "4/255"], "cells": "curve"}), RunSettings()
+    )
+    # FGSM has one step and always runs in full: 2 passes at each of two eps.
+    attacks = curve.least[cost.ATTACKS] / curve.speed.each / 40
+    assert attacks == pytest.approx(2 * (2 + cost.STORAGE_PASSES))
+    assert curve.least_seconds < curve.seconds
+    assert "at most about" in between_text(exact.least_seconds, exact.seconds)
+    assert "if curve cells" in between_text(100.0, 200.0)
 
 
 def test_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

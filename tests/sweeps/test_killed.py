@@ -47,8 +47,8 @@ MOST_SECONDS = 600.0
 """Of one sweep without a kill, on one thread."""
 
 
-def command(folder: Path, out: str) -> subprocess.Popen[bytes]:
-    arguments = ["-m", "robust", "sweep", "sweep.toml", "--out", out, "--device", "cpu"]
+def command(folder: Path, out: str, *options: str) -> subprocess.Popen[bytes]:
+    arguments = ["-m", "robust", "sweep", "sweep.toml", "--out", out, "--device", "cpu", *options]
     with (folder / f"{out}.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, *arguments],
