@@ -58,8 +58,8 @@ def between_text(least: float, most: float) -> str:
     if clock_text(least) == clock_text(most):
         return f"at most about {clock_text(most)}"
     return (
-        f"about {clock_text(least)} if curve cells find every case misread at a smaller eps, at most "
-        f"{clock_text(most)}"
+        f"about {clock_text(least)} if curve cells find every case misread at a smaller eps, "
+        f"at most {clock_text(most)}"
     )
 
 
