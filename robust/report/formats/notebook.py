@@ -22,10 +22,10 @@ from robust.report.figures.every import report_figures
 
 report = robust.load_report("{file}")
 report"""
-_NUMBERS = """# One row for each estimate; help(report.to_pandas) says what the columns hold.
+_NUMBERS = """# One row for each estimate; help(report.to_pandas) explains the columns.
 numbers = report.to_pandas()
 numbers"""
-_WORST = """# Robust accuracy in the worst case over all attacks, beside random noise of the same size.
+_WORST = """# Robust accuracy in the worst case over all attacks, beside noise of the same size.
 noise = {result.attack for result in report.rows if result.baseline}
 shown = numbers[
     (numbers["part"] == "results")
