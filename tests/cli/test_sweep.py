@@ -87,3 +87,8 @@ def test_what_does_not_go_together(
 ) -> None:
     refused(robust("sweep", spec, *options), said)
     assert not Path("out").exists()
+
+
+def test_a_mistake_in_a_level_names_the_file(robust: Robust, spec: str) -> None:
+    Path(spec).write_text(SWEEP.replace('"2/255"]\n', '"two"]\n'), encoding="utf-8")
+    refused(robust("sweep", spec), "sweep.toml: axis 'eps', two")
