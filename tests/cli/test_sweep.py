@@ -78,7 +78,8 @@ def test_one_level_writes_the_page_and_names_what_is_left(robust: Robust, spec: 
     [
         (("--only", "seed"), "write AXIS=LEVEL"),
         (("--only", "colour=red"), "colour"),
-        (("--engine", "slurm"), "give the same command in several jobs"),
+        (("--engine", "slurm"), "needs the number of shards"),
+        (("--shards", "2"), "need --engine slurm"),
         (("--dry-run", "--out", "out"), "leave --engine and --out out"),
     ],
 )
