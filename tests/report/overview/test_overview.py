@@ -14,7 +14,7 @@ from robust.errors import InputError
 from robust.records import FindingEntry, FindingsReport, Report, Timings
 from robust.report.overview import Overview, collect_runs, is_overview, render_overview
 from tests.records.test_report import report
-from tests.report.hostile import MARKUP, ElementPage, hostile_report
+from tests.report.hostile import MARKUP, ElementPage
 from tests.report.sweeps.made import sweep
 
 
@@ -134,7 +134,7 @@ def test_hostile_names_stay_text_and_no_link_leads_out(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     names = ["javascript:alert(1)", "<script>x", '"onclick="alert(1)', "#top", "a?b", "%41", "é ü"]
     for name in names:
-        put(root / name, hostile_report())
+        put(root / name, report(title=MARKUP))
     page = rendered(root)
     assert len(page.scripts) == 1 and MARKUP[:40] in seen(page)
     assert "<script>x" in seen(page)
@@ -153,10 +153,11 @@ def test_a_name_that_is_no_utf_8_is_shown_and_linked(tmp_path: Path) -> None:
 
 
 def test_links_begin_where_the_page_lies(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "pages").mkdir()
     page = rendered(runs, tmp_path / "pages" / "all.html")
     assert links(page) == ["../runs/deep/new/report.html", "../runs/old/report.html"]
     for link in links(page):
-        assert (tmp_path / "pages" / ".." / link.removeprefix("../")).exists()
+        assert (tmp_path / "pages" / link).exists()
 
 
 def test_hidden_folders_and_links_are_left_out(runs: Path, tmp_path: Path) -> None:
