@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ SWEEPS = [*EXPERIMENTS.glob("*/sweeps/*.toml")]
 RECIPES = [*FOLDER.glob("*.toml")]
 
 
+@cache
 def checker(kind: str) -> Any:
     return jsonschema.Draft4Validator(toml_schema(SCHEMAS[kind], kind))
 
@@ -34,7 +36,7 @@ def test_it_is_a_schema_of_draft_4_with_a_description_of_every_field(kind: str) 
     schema = toml_schema(SCHEMAS[kind], kind)
     jsonschema.Draft4Validator.check_schema(schema)
     tables = [schema, *(part for part in schema["definitions"].values() if part)]
-    assert len(tables) > 3
+    assert len(tables) > 2
     for table in tables:
         assert table.get("description"), table
         for name, field in table.get("properties", {}).items():
