@@ -98,6 +98,19 @@ def _csv(rendering: Rendering) -> dict[str, bytes]:
     return files
 
 
+def _cyclonedx(rendering: Rendering) -> dict[str, bytes]:
+    from robust.report.formats.exchange.cyclonedx import render_cyclonedx
+
+    return {f"{_plain_stem(rendering)}.cdx.json": _bytes(render_cyclonedx(rendering.report))}
+
+
+def _model_card(rendering: Rendering) -> dict[str, bytes]:
+    from robust.report.formats.exchange.model_card import render_model_card
+
+    before = "" if _plain_stem(rendering) == "report" else "unfinished-"
+    return {f"{before}model-card.md": _bytes(render_model_card(rendering.report))}
+
+
 FORMATS: dict[str, Callable[[Rendering], dict[str, bytes]]] = {
     "html": _html,
     "md": _markdown,
@@ -106,6 +119,8 @@ FORMATS: dict[str, Callable[[Rendering], dict[str, bytes]]] = {
     "latex": _latex,
     "svg": _svg,
     "png": _png,
+    "cyclonedx": _cyclonedx,
+    "model-card": _model_card,
 }
 """Format to the function that renders its files, by path within the folder."""
 
@@ -113,8 +128,9 @@ TEMPLATES = ("standard", "regulatory")
 """The orders of sections that HTML and Markdown have."""
 
 UNFINISHED = (
-    *(f"unfinished.{end}" for end in ("html", "md", "json", "csv", "tex")),
+    *(f"unfinished.{end}" for end in ("html", "md", "json", "csv", "tex", "cdx.json")),
     *(f"unfinished-regulatory.{end}" for end in ("html", "md")),
+    "unfinished-model-card.md",
 )
 """Every file that is written of an unfinished run; once it has finished, they are removed."""
 

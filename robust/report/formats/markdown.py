@@ -134,7 +134,7 @@ def _block(block: Block, rows: int) -> str:
             parts = (_table(summary, False, rows), escape_markdown(summary.whole_note), where)
             return _folded(heading, "\n\n".join(part for part in parts if part))
         case WarningsBlock(flags):
-            return "\n".join(_flag(flag) for flag in flags)
+            return "\n".join(markdown_warning(flag) for flag in flags)
         case FactsBlock(pairs):
             return "\n".join(f"- {name}: {escape_markdown(text)}" for name, text in pairs)
         case CodeBlock(command, file, content):
@@ -160,6 +160,12 @@ def _table(table: Table, titled: bool, rows: int) -> str:
     return f"**{escape_markdown(table.title)}**\n\n{text}"
 
 
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Texts as a table, every cell escaped."""
+    names = [escape_markdown(name) for name in header]
+    return _rows([names, ["---"] * len(names), *_escaped(rows)])
+
+
 def _escaped(lines: Iterable[Sequence[str]]) -> list[list[str]]:
     return [[_cell(text) for text in line] for line in lines]
 
@@ -173,7 +179,8 @@ def _rows(rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _flag(flag: Flag) -> str:
+def markdown_warning(flag: Flag) -> str:
+    """A warning as an entry of a list."""
     name, observed, why, remedy = (
         escape_markdown(plain(text)) for text in (flag.name, flag.observed, flag.why, flag.remedy)
     )
