@@ -258,6 +258,11 @@ _REPORT = (
         "report.images",
         "What the report calls the images, for example 'chest X-rays'.",
     ),
+    FieldOption(
+        "--track",
+        "track.uri",
+        "MLflow server or database (sqlite:///mlflow.db) that the finished audit is logged to.",
+    ),
 )
 PANELS = (
     (MODEL, (*_MODEL, *_TWIN)),

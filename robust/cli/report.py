@@ -11,6 +11,7 @@ from robust.cli.plan_options.options import OUTPUT, Gate, NoGallery
 from robust.errors import InputError, did_you_mean
 from robust.files import cannot, path_exists
 from robust.progress import progress_bar
+from robust.records import Report
 
 EXAMPLE = (
     "Example (after robust demo): robust report demo-report/run --format html --template regulatory"
@@ -37,8 +38,25 @@ def report(
     ] = "standard",
     no_gallery: NoGallery = False,
     gate: Gate = False,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Log the finished audit to this MLflow server or database "
+            "(sqlite:///mlflow.db). No case by case results and no images are logged.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    experiment: Annotated[
+        str,
+        typer.Option(help="With --track: name of MLflow's experiment.", rich_help_panel=OUTPUT),
+    ] = "robust",
 ) -> None:
-    """Write or print the report of a run, finished or not."""
+    """Write or print the report of a run, finished or not.
+
+    cyclonedx writes report.cdx.json, an ML-BOM with a model card; model-card writes model-card.md
+    for Hugging Face.
+    """
     from robust.plan.paths import require_run
 
     if not path_exists(run):
@@ -54,6 +72,8 @@ def report(
     if run.is_dir() and is_findings(run):
         from robust.cli.findings import report_each
 
+        if track is not None:
+            raise InputError("--track takes one finding at a time: name its folder in the run")
         return report_each(run, format, gate=gate)
     if is_unfinished(run):
         from robust.auditing import unfinished_report
@@ -63,8 +83,8 @@ def report(
         result = read_report(run)
     if gate:
         require_gates(result, run)
-    formats = format or ["text", "html"]
     folder = run if run.is_dir() else run.parent  # read_report has found it
+    formats = format or ([] if track else ["text", "html"])
     files = [name for name in formats if name != "text"]
     if "text" in formats:
         print_report(result, make_console())
@@ -83,5 +103,22 @@ def report(
         print_errors([f"no HTML report: {why}"])
     for path in written:
         make_console(wrap=False).print(f"wrote {path}")
+    if track is not None:
+        _track(result, folder, track, experiment)
     if gate:
         apply_gates(result, folder)
+
+
+def _track(report: Report, folder: Path, address: str, experiment: str) -> None:
+    """Log a finished audit to MLflow and say where."""
+    from robust.cli.output import make_console
+    from robust.plan.load import make_plan
+    from robust.tracking import track_report
+
+    table = {"uri": address, "experiment": experiment}
+    spec = make_plan({"track": table}, "--track").track
+    assert spec is not None
+    with progress_bar() as progress:
+        progress(0, 0, "logging to MLflow")
+        said = track_report(report, folder, spec)
+    make_console(wrap=False).print(said)

@@ -53,7 +53,7 @@ def render_cyclonedx(report: Report, schema: SchemaVersion = DEFAULT_SCHEMA) -> 
         "$schema": f"http://cyclonedx.org/schema/bom-{schema}.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": schema,
-        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, _sha256(content))}",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, _sha256(schema + content))}",
         "version": 1,
         "metadata": _metadata(report, tool, model),
         "components": [*data, *others, *libraries, *_surroundings(report.environment)],

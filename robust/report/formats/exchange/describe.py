@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 
-from robust.records import CopiedImages, Report, Timings
+from robust.records import CopyPair, Flag, Report, Timings, named_copies
 from robust.report.text.format import counted, flat, images, plain
 from robust.report.text.opening import limits
 
@@ -64,11 +65,29 @@ def content_digest(report: Report) -> str:
 
 
 def without_cases(report: Report) -> Report:
-    """The report without what is shown of single cases: example images and pairs of copies."""
-    detection = report.detection
+    """The report without what is shown of single cases.
+
+    These are example images, names of copies, and points of maps of features.
+    """
+    data, detection = report.data, report.detection
+    named = [data.copies.pairs]
     if detection is not None:
+        named.append(detection.reference.copies)
         reference = dataclasses.replace(detection.reference, copies=())
         detection = dataclasses.replace(detection, reference=reference, feature_maps=())
-    copies: CopiedImages = dataclasses.replace(report.data.copies, pairs=())
-    data = dataclasses.replace(report.data, copies=copies)
-    return dataclasses.replace(report, gallery=(), data=data, detection=detection)
+    copies = dataclasses.replace(data.copies, pairs=())
+    return dataclasses.replace(
+        report,
+        gallery=(),
+        data=dataclasses.replace(data, copies=copies),
+        detection=detection,
+        flags=tuple(_without_names(flag, named) for flag in report.flags),
+    )
+
+
+def _without_names(flag: Flag, named: Sequence[Sequence[CopyPair]]) -> Flag:
+    observed = flag.observed
+    for pairs in named:
+        if pairs:
+            observed = observed.replace(named_copies(pairs), "not named here")
+    return dataclasses.replace(flag, observed=observed)
