@@ -24,14 +24,14 @@ _NO_NAME = re.compile(r"[^\w\-. /]", re.ASCII)
 _SPELLED = str.maketrans({"∞": "inf", "°": " degrees", "%": " percent", "=": "-", ";": ","})
 
 
-def parameters(report: Report) -> dict[str, str]:
+def tracked_parameters(report: Report) -> dict[str, str]:
     """The plan, flattened, as the report keeps it: without paths, filters and what is not set."""
     return _unique(
         (key, _cut(text, MOST_PARAMETER)) for key, text in _flattened(report.plan) if text
     )
 
 
-def metrics(report: Report) -> dict[str, float]:
+def tracked_metrics(report: Report) -> dict[str, float]:
     """Each number of the report, and both ends of its interval where it has one.
 
     `robust_accuracy/worst case, Linf 4_255` and, beside it, ` low` and ` high`.
@@ -50,7 +50,7 @@ def _with_ends(report: Report) -> Iterator[tuple[str, float]]:
             yield f"{name} high", ends[1]
 
 
-def tags(report: Report, *, cases: bool) -> dict[str, str]:
+def tracked_tags(report: Report, *, cases: bool) -> dict[str, str]:
     """What the audit is known by, its verdicts and warnings; a text for MLflow's page."""
     verdicts = zip(report.worst_cases, report.verdicts, strict=True)
     warnings = [plain(flag.name) for flag in report.flags]

@@ -20,7 +20,14 @@ from robust.plan.spec import TrackSpec
 from robust.records import GALLERY, Report
 from robust.report import write_report
 from robust.report.formats.exchange.describe import without_cases
-from robust.tracking.contents import CASES, CONTENT, metrics, milliseconds, parameters, tags
+from robust.tracking.contents import (
+    CASES,
+    CONTENT,
+    milliseconds,
+    tracked_metrics,
+    tracked_parameters,
+    tracked_tags,
+)
 
 FORMATS = ("html", "md", "json", "csv", "cyclonedx", "model-card")
 """What is logged of the report."""
@@ -65,7 +72,7 @@ def track_report(report: Report, run: str | Path, spec: TrackSpec) -> str:
     with _client(spec) as client:
         experiment = _experiment(client, spec.experiment)
         name = f"experiment {spec.experiment!r} at {shown_uri(_uri(spec))}"
-        known = tags(report, cases=spec.cases)
+        known = tracked_tags(report, cases=spec.cases)
         if (before := _logged_before(client, experiment, known)) is not None:
             return f"Tracked before: {before} in {name}"
         made = _log(client, experiment, report, Path(run), spec, known)
@@ -184,9 +191,9 @@ def _log(
     try:
         for some in _in_parts([RunTag(*pair) for pair in known.items()]):
             client.log_batch(number, tags=some)
-        for some in _in_parts([Param(*pair) for pair in parameters(report).items()]):
+        for some in _in_parts([Param(*pair) for pair in tracked_parameters(report).items()]):
             client.log_batch(number, params=some)
-        values = [Metric(name, value, began, 0) for name, value in metrics(report).items()]
+        values = [Metric(name, value, began, 0) for name, value in tracked_metrics(report).items()]
         for some in _in_parts(values):
             client.log_batch(number, metrics=some)
         with tempfile.TemporaryDirectory(prefix="robust-track-") as folder:

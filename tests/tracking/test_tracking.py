@@ -25,7 +25,12 @@ from robust.plan.spec import TrackSpec
 from robust.records import Report
 from robust.report.formats.exchange.numbers import reported_numbers
 from robust.tracking import require_tracking, track_report
-from robust.tracking.contents import MOST_NAME, metrics, parameters, tags
+from robust.tracking.contents import (
+    MOST_NAME,
+    tracked_metrics,
+    tracked_parameters,
+    tracked_tags,
+)
 from tests.report.formats.exchanged import every_number
 from tests.report.hostile import NAMES
 
@@ -74,10 +79,10 @@ def test_mlflow_has_the_plan_every_number_and_its_ends(tracked: Tracked) -> None
     assert run.info.status == "FINISHED" and run.info.run_id in tracked.said
     assert run.info.run_name == tracked.report.title
     assert run.info.start_time == 1795697162000  # 2026-11-26T12:46:02Z
-    assert run.data.params == parameters(tracked.report)
+    assert run.data.params == tracked_parameters(tracked.report)
     assert run.data.params["audit.seed"] == "3" and run.data.params["attacks.0.steps"] == "20"
     found = run.data.metrics
-    assert found == pytest.approx(metrics(tracked.report))
+    assert found == pytest.approx(tracked_metrics(tracked.report))
     ends = (found[WORST], found[f"{WORST} low"], found[f"{WORST} high"])
     assert ends == pytest.approx((0.3, 0.25, 0.35))
     assert found["robust_accuracy/Noise, Linf 4_255"] == pytest.approx(0.95)
@@ -91,8 +96,8 @@ def test_mlflow_has_the_plan_every_number_and_its_ends(tracked: Tracked) -> None
 def test_each_number_has_a_metric_of_its_own(tracked: Tracked) -> None:
     numbers = reported_numbers(tracked.report)
     ends = sum(2 for one in numbers if one.estimate.interval)
-    assert len(metrics(tracked.report)) == len(numbers) + ends + 3
-    assert {one.estimate.value for one in numbers} <= set(metrics(tracked.report).values())
+    assert len(tracked_metrics(tracked.report)) == len(numbers) + ends + 3
+    assert {one.estimate.value for one in numbers} <= set(tracked_metrics(tracked.report).values())
 
 
 def test_no_single_case_is_logged(tracked: Tracked) -> None:
@@ -131,8 +136,8 @@ def test_hostile_names_become_names_that_mlflow_takes(tracked: Tracked) -> None:
     spec = tracked.spec.model_copy(update={"experiment": "hostile"})
     track_report(hostile, tracked.folder, spec)
     (run,) = dataclasses.replace(tracked, spec=spec).runs()
-    assert len(run.data.metrics) == len(metrics(hostile))
-    assert all(len(name) <= MOST_NAME for name in metrics(hostile))
+    assert len(run.data.metrics) == len(tracked_metrics(hostile))
+    assert all(len(name) <= MOST_NAME for name in tracked_metrics(hostile))
 
 
 # --- where it fails ---
@@ -226,7 +231,7 @@ def test_a_finished_audit_is_tracked_and_says_where(tmp_path: Path) -> None:
     report = small_audit(tmp_path / "run", track={"uri": uri}, announce=told.append)
     assert told[-1].startswith("Tracked: run ") and uri in told[-1]
     assert report.plan["track"] is None and uri not in report.to_json()
-    assert tags(report, cases=False)["robust.cases"] == "no"
+    assert tracked_tags(report, cases=False)["robust.cases"] == "no"
 
 
 def test_an_audit_is_not_lost_where_tracking_fails(

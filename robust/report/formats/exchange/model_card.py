@@ -76,8 +76,10 @@ def render_model_card(report: Report) -> str:
     and in the worst case stand in the text alone.
     """
     numbers = reported_numbers(report)
-    front = yaml.safe_dump(
+    front = yaml.dump(
         _front(report, numbers),
+        # That of libyaml is ten times as fast.
+        Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
         default_flow_style=None,  # a line for the arguments of each metric
         sort_keys=False,
         allow_unicode=True,
