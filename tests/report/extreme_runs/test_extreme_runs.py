@@ -294,7 +294,8 @@ def rendered(report: Report, folder: Path) -> dict[str, str]:
     texts = {}
     for template in TEMPLATES:
         figures = ("svg", "png") if folder.name.replace("-", " ") in PICTURED else ()
-        formats = ("html", "md", *(("json", "latex", *figures) if template == "standard" else ()))
+        others = ("json", "latex", "cyclonedx", "model-card", *figures)
+        formats = ("html", "md", *(others if template == "standard" else ()))
         assert set(formats) <= set(FORMATS)
         with pytest.MonkeyPatch.context() as patch:
             if template != "standard":

@@ -190,7 +190,7 @@ def _text(report: Report, numbers: Sequence[ReportedNumber]) -> Iterator[str]:
             yield from _section(section, found)
     yield "## Warnings"
     flags = [markdown_warning(flag) for flag in report.flags]
-    yield "\n".join(flags) if flags else "None of the checks of this audit raised one."
+    yield "\n".join(flags) if flags else "No check of this audit raised one."
     yield "## Limits"
     yield "\n".join(f"- {escape_markdown(sentence)}" for sentence in limit_sentences(report))
     yield "## How it was audited"
