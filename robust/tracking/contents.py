@@ -21,7 +21,9 @@ CONTENT, CASES = "robust.content", "robust.cases"
 """Tags by which a run that was logged before is found again."""
 _NO_NAME = re.compile(r"[^\w\-. /]", re.ASCII)
 """Characters that MLflow's names may not have; a colon is not taken on Windows."""
-_SPELLED = str.maketrans({"∞": "inf", "°": " degrees", "%": " percent", "=": "-", ";": ","})
+_SPELLED = str.maketrans(
+    {"∞": "inf", "°": " degrees", "%": " percent", "=": "is", ";": " -", ",": ""}
+)
 
 
 def tracked_parameters(report: Report) -> dict[str, str]:
@@ -34,7 +36,7 @@ def tracked_parameters(report: Report) -> dict[str, str]:
 def tracked_metrics(report: Report) -> dict[str, float]:
     """Each number of the report, and both ends of its interval where it has one.
 
-    `robust_accuracy/worst case, Linf 4_255` and, beside it, ` low` and ` high`.
+    `robust_accuracy/worst case Linf 4_255` and, beside it, ` low` and ` high`.
     """
     found = _unique(_with_ends(report))
     sizes = {"cases": report.data.cases, "groups": report.data.groups}

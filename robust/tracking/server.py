@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from robust.errors import InputError, excerpt, first_line
+from robust.errors import InputError, excerpt, type_and_line
 from robust.plan.endpoints import shown_uri
 from robust.plan.spec import TrackSpec
 from robust.records import GALLERY, Report
@@ -138,7 +138,7 @@ def _client(spec: TrackSpec) -> Iterator[Any]:
 
 def _why(uri: str, error: Exception) -> str:
     """One line on a tracking server that does not do as it should."""
-    said = shown_uri(first_line(error)).replace(uri, shown_uri(uri))
+    said = shown_uri(type_and_line(error)).replace(uri, shown_uri(uri))
     shown = excerpt(shown_uri(uri), 200)
     if re.search(r"Max retries exceeded|timed out|Connection", f"{type(error).__name__} {said}"):
         return (

@@ -35,7 +35,7 @@ from tests.report.formats.exchanged import every_number
 from tests.report.hostile import NAMES
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow, SQLAlchemy and Alembic
-WORST = "robust_accuracy/worst case, Linf 4_255"
+WORST = "robust_accuracy/worst case Linf 4_255"
 SECRET = "pa55word"
 
 
@@ -85,9 +85,9 @@ def test_mlflow_has_the_plan_every_number_and_its_ends(tracked: Tracked) -> None
     assert found == pytest.approx(tracked_metrics(tracked.report))
     ends = (found[WORST], found[f"{WORST} low"], found[f"{WORST} high"])
     assert ends == pytest.approx((0.3, 0.25, 0.35))
-    assert found["robust_accuracy/Noise, Linf 4_255"] == pytest.approx(0.95)
+    assert found["robust_accuracy/Noise Linf 4_255"] == pytest.approx(0.95)
     assert found["warnings"] == 1
-    assert run.data.tags["robust.verdict/worst case, Linf 4_255"] == "mostly fooled"
+    assert run.data.tags["robust.verdict/worst case Linf 4_255"] == "mostly fooled"
     assert run.data.tags["robust.warnings"] == "copies of images"
     assert run.data.tags["robust.weights_sha256"] == "a" * 64
     assert "mlflow.user" not in run.data.tags and "mlflow.source.name" not in run.data.tags
@@ -128,10 +128,13 @@ def test_the_same_audit_is_logged_once_and_with_cases_again(tracked: Tracked) ->
 
 def test_hostile_names_become_names_that_mlflow_takes(tracked: Tracked) -> None:
     rows = tuple(
-        dataclasses.replace(tracked.report.rows[1], attack=f"{name}") for name in NAMES.values()
+        dataclasses.replace(tracked.report.rows[1], attack=name) for name in NAMES.values()
     )
     hostile = dataclasses.replace(
-        tracked.report, rows=rows, title=NAMES["lines"], plan={NAMES["tex"]: {"..": [NAMES["at"]]}}
+        tracked.report,
+        rows=rows,
+        title=NAMES["lines"],
+        plan={**tracked.report.plan, NAMES["tex"]: {"..": [NAMES["at"]]}},
     )
     spec = tracked.spec.model_copy(update={"experiment": "hostile"})
     track_report(hostile, tracked.folder, spec)
@@ -225,9 +228,9 @@ def small_audit(out: Path, **settings: Any) -> Report:
     )  # fmt: skip
 
 
-def test_a_finished_audit_is_tracked_and_says_where(tmp_path: Path) -> None:
+def test_a_finished_audit_is_tracked_and_says_where(tracked: Tracked, tmp_path: Path) -> None:
     told: list[str] = []
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    uri = str(tracked.spec.uri)
     report = small_audit(tmp_path / "run", track={"uri": uri}, announce=told.append)
     assert told[-1].startswith("Tracked: run ") and uri in told[-1]
     assert report.plan["track"] is None and uri not in report.to_json()
@@ -235,13 +238,16 @@ def test_a_finished_audit_is_tracked_and_says_where(tmp_path: Path) -> None:
 
 
 def test_an_audit_is_not_lost_where_tracking_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tracked: Tracked,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def down(*_: object) -> str:
         raise InputError("the tracking server does not answer")
 
     monkeypatch.setattr(api, "track_report", down)
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    uri = tracked.spec.uri
     with caplog.at_level(logging.WARNING):
         report = small_audit(tmp_path / "run", track={"uri": uri})
     assert Report.load(tmp_path / "run" / "report.json") == report

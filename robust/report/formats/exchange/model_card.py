@@ -188,9 +188,9 @@ def _text(report: Report, numbers: Sequence[ReportedNumber]) -> Iterator[str]:
             if section == "worst case":
                 yield _verdicts(report)
             yield from _section(section, found)
-    yield "## Warnings"
-    flags = [markdown_warning(flag) for flag in report.flags]
-    yield "\n".join(flags) if flags else "No check of this audit raised one."
+    if report.flags:
+        yield "## Warnings"
+        yield "\n".join(markdown_warning(flag) for flag in report.flags)
     yield "## Limits"
     yield "\n".join(f"- {escape_markdown(sentence)}" for sentence in limit_sentences(report))
     yield "## How it was audited"
