@@ -11,6 +11,7 @@ from robust.cli.plan_options.options import OUTPUT, Gate, NoGallery
 from robust.errors import InputError, did_you_mean
 from robust.files import cannot, path_exists
 from robust.progress import progress_bar
+from robust.report.crosswalk.texts import CROSSWALKS
 
 EXAMPLE = (
     "Example (after robust demo): robust report demo-report/run --format html --template regulatory"
@@ -30,7 +31,8 @@ def report(
     template: Annotated[
         str,
         typer.Option(
-            help="Order of the sections: standard, or regulatory (as in a technical file).",
+            help="standard, regulatory (the order of a technical file), or the points of a text "
+            f"first: {', '.join(CROSSWALKS)}. Of html and md.",
             rich_help_panel=OUTPUT,
         ),
     ] = "standard",
@@ -43,14 +45,21 @@ def report(
     if not path_exists(run):
         require_run(run)
     from robust.cli.output import apply_gates, make_console, print_errors, require_gates
-    from robust.report import FORMATS, is_unfinished, read_report, write_report
+    from robust.report import FORMATS, TEMPLATES, is_unfinished, read_report, write_report
     from robust.report.findings import is_findings
     from robust.report.formats.terminal import print_report
 
     for name in format or ():
         if name not in (*FORMATS, "text"):
             raise InputError(f"unknown format {name!r}; {did_you_mean(name, [*FORMATS, 'text'])}")
+    if template not in TEMPLATES:
+        raise InputError(f"unknown template {template!r}; {did_you_mean(template, TEMPLATES)}")
     if run.is_dir() and is_findings(run):
+        if template != "standard":
+            raise InputError(
+                f"--template {template}: {run} holds an audit of several findings; name the folder "
+                f"of one finding"
+            )
         from robust.cli.findings import report_each
 
         return report_each(run, format, gate=gate)

@@ -67,11 +67,12 @@ def _answer(report: Report, point: CrosswalkPoint) -> PointAnswer:
     shown = tuple((name, result) for name, results in there.items() for result in results)
     weak = [flag.name for name in there for flag in doubts(report, EVIDENCE[name].concern)]
     open_ = [point.outside] if point.outside else [_missing(name) for name in missing]
-    if point.limit:
+    status = _status(point, missing)
+    if point.limit and status != "not in this run":
         open_.append(point.limit)
     return PointAnswer(
         point,
-        _status(point, missing),
+        status,
         shown,
         tuple(plain(name) for name in dict.fromkeys(weak)),
         tuple(open_),

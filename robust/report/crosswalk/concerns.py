@@ -10,9 +10,7 @@ from robust.records import Flag, Report
 Concern = Literal["clean", "attacks", "detectors", "proofs", "corruptions", "twin", "record"]
 """What a result is about; `record` is what was done and with what, which no warning weakens."""
 
-_EVERY: tuple[Concern, ...] = (
-    *("clean", "attacks", "detectors", "proofs", "corruptions", "twin"),
-)
+_EVERY: tuple[Concern, ...] = (*("clean", "attacks", "detectors", "proofs", "corruptions", "twin"),)
 _ATTACKED: tuple[Concern, ...] = ("attacks", "detectors", "twin")
 _CLEAN: tuple[Concern, ...] = ("clean", "corruptions")
 

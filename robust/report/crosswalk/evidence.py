@@ -64,9 +64,7 @@ def _clean(report: Report) -> Iterator[ShownResult]:
         if (estimate := getattr(scores, field)) is not None:
             show = decimal if field in ("auc", "dice") else percent
             name = said.scores.get(field, field)
-            yield ShownResult(
-                f"{name} without attack {show(estimate)}", f"/clean/scores/{field}"
-            )
+            yield ShownResult(f"{name} without attack {show(estimate)}", f"/clean/scores/{field}")
 
 
 def _threat(row: AttackResult) -> str:
@@ -213,8 +211,7 @@ def _intervals(report: Report) -> Iterator[ShownResult]:
     data = report.data
     unit = "group" if data.grouped else "image, since no groups are known"
     yield ShownResult(
-        f"95 % intervals by {unit}: {counted(data.groups, 'group')}, "
-        f"{counted(data.cases, 'case')}",
+        f"95 % intervals by {unit}: {counted(data.groups, 'group')}, {counted(data.cases, 'case')}",
         "/data/groups",
     )
 
@@ -413,9 +410,7 @@ def _intended_use(report: Report) -> Iterator[ShownResult]:
     stated: Mapping[str, object] = report.plan.get("report") or {}
     for field in ("intended_use", "acceptance_criteria"):
         if value := stated.get(field):
-            yield ShownResult(
-                f"{field.replace('_', ' ')}: {flat(value)}", f"/plan/report/{field}"
-            )
+            yield ShownResult(f"{field.replace('_', ' ')}: {flat(value)}", f"/plan/report/{field}")
 
 
 _SCENARIOS = {"transfer": "surrogate"}

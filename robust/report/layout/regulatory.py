@@ -107,8 +107,8 @@ REQUIREMENTS = ("eu-ai-act", "fda")
 """The texts that Annex A is about, of `CROSSWALKS`."""
 MAPPED = "Mapping to requirements"
 _PLACES = {
-    **{"provenance": 2, "threat-model": 3, "attacks": 4, "probe": 4, "population": 5},
-    **{"warnings": 7, "repeat": 9, "intended-use": 0},
+    "provenance": 2, "threat-model": 3, "attacks": 4, "probe": 4, "population": 5,
+    "warnings": 7, "repeat": 9, "intended-use": 0,
 }
 """Number of the section that shows a kind of evidence; 0 above the sections, 6 for all others."""
 ANNEX = (
@@ -223,7 +223,9 @@ def _references(report: Report) -> Table:
     rows = []
     for text in map(read_crosswalk, REQUIREMENTS):
         for one in answers(report, text):
-            requirement = f"{text.label}: {one.point.place}".replace("Article 15: Art. 15", "Art. 15")
+            requirement = f"{text.label}: {one.point.place}".replace(
+                "Article 15: Art. 15", "Art. 15"
+            )
             cells = (requirement, one.point.topic, _sections(one))
             rows.append(TableRow(tuple(TableCell(cell) for cell in cells)))
     columns = (Column("requirement"), Column("topic"), Column("section"))

@@ -16,9 +16,7 @@ NOTE = (
 )
 
 
-def crosswalk_table(
-    given: Sequence[PointAnswer], label: str, sections: Collection[str]
-) -> Table:
+def crosswalk_table(given: Sequence[PointAnswer], label: str, sections: Collection[str]) -> Table:
     """One row for each point; `sections` are the ids that lines may lead to."""
     columns = (
         Column("point"),
@@ -35,7 +33,8 @@ def _row(one: PointAnswer, sections: Collection[str]) -> TableRow:
     name = f"{point.place}: {point.topic}" if point.place else point.topic
     shown = [
         CellLine(
-            result.text, EVIDENCE[kind].section if EVIDENCE[kind].section in sections else "",
+            result.text,
+            EVIDENCE[kind].section if EVIDENCE[kind].section in sections else "",
             result.path,
         )
         for kind, result in one.shown
