@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,6 +41,7 @@ from robust.cli.plan_options.options import (
     SkipBroken,
     WorkerCount,
 )
+from robust.cli.process.manners import emit
 from robust.errors import InputError, did_you_mean
 from robust.plan.findings import asks_for_several
 from robust.plan.machines import MOST_SHARDS, Shard, SlurmJobs, WorkerChoice
@@ -396,6 +398,7 @@ def _dry_run(plan: Plan, device: str, *, skip_broken: bool, workers: WorkerChoic
         found = dry_run(plan, RunSettings(None, device, skip_broken, workers=workers))
     from robust.auditing.cost_table import cost_table
 
+    emit({**asdict(found), "seconds": found.seconds, "least_seconds": found.least_seconds})
     console = make_console()
     console.print(cost_table(found))
     console.print("Nothing was attacked or written.")
@@ -468,6 +471,7 @@ def _audit_shard(plan: Plan, shard: Shard, out: Path, device: str, *, skip_broke
 
         settings = RunSettings(out, device, skip_broken, progress, progress.announce)
         folder = audit_shard(plan, shard, settings)
+    emit({"run": str(out), "shard": shard.name, "folder": str(folder)})
     make_console(wrap=False).print(
         f"Finished {shard.name}: {folder}\nWhen all are: robust merge {out} PLAN"
     )
@@ -523,14 +527,16 @@ def show_run(run: Callable[[Shown], Report | None], out: Path, *, gate: bool) ->
     with progress_bar() as progress:
         result = run(progress)
         if result is None:
+            emit({"run": str(out), "report": None})
             return
-        from robust.cli.output import apply_gates
+        from robust.cli.output import apply_gates, emit_report
         from robust.report import write_report
         from robust.report.formats.terminal import print_report
 
         progress.announce("Writing the report")
         progress(0, 0, "writing the report")
-        write_report(result, out, "md", "csv", "html")
+        written = write_report(result, out, "md", "csv", "html")
+    emit_report(result, out, [*written, out / "report.json"])
     console = make_console()
     print_report(result, console)
     console.print(f"\nReport: {out / 'report.html'}", soft_wrap=True)

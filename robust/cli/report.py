@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from robust.cli.plan_options.options import OUTPUT, Gate, NoGallery
+from robust.cli.process.manners import manners
 from robust.errors import InputError, did_you_mean
 from robust.files import cannot, path_exists
 from robust.progress import progress_bar
+from robust.report import FORMATS, TEMPLATES
 from robust.report.crosswalk.texts import CROSSWALKS
 
 EXAMPLE = (
@@ -25,7 +27,8 @@ def report(
         typer.Option(
             help="html, md, json, csv, latex, svg, png or text. May be repeated.",
             rich_help_panel=OUTPUT,
-            show_default="text and html",
+            show_default="text and html; with --json none",
+            autocompletion=lambda: [*FORMATS, "text"],
         ),
     ] = None,
     template: Annotated[
@@ -34,6 +37,7 @@ def report(
             help="standard, regulatory (the order of a technical file), or the points of a text "
             f"first: {', '.join(CROSSWALKS)}. Of html and md.",
             rich_help_panel=OUTPUT,
+            autocompletion=lambda: list(TEMPLATES),
         ),
     ] = "standard",
     no_gallery: NoGallery = False,
@@ -44,8 +48,14 @@ def report(
 
     if not path_exists(run):
         require_run(run)
-    from robust.cli.output import apply_gates, make_console, print_errors, require_gates
-    from robust.report import FORMATS, TEMPLATES, is_unfinished, read_report, write_report
+    from robust.cli.output import (
+        apply_gates,
+        emit_report,
+        make_console,
+        print_errors,
+        require_gates,
+    )
+    from robust.report import is_unfinished, read_report, write_report
     from robust.report.findings import is_findings
     from robust.report.formats.terminal import print_report
 
@@ -71,7 +81,8 @@ def report(
         result = read_report(run)
     if gate:
         require_gates(result, run)
-    formats = format or ["text", "html"]
+    plain_json = manners().as_json and template == "standard"
+    formats = format or ([] if plain_json else ["text", "html"])
     folder = run if run.is_dir() else run.parent  # read_report has found it
     files = [name for name in formats if name != "text"]
     if "text" in formats:
@@ -89,6 +100,7 @@ def report(
         if format is not None:
             raise InputError(f"{why}; --format text writes no file") from None
         print_errors([f"no HTML report: {why}"])
+    emit_report(result, run, written)
     for path in written:
         make_console(wrap=False).print(f"wrote {path}")
     if gate:

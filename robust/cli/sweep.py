@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +23,7 @@ from robust.cli.plan_options.options import (
     SkipBroken,
     WorkerCount,
 )
+from robust.cli.process.manners import emit
 from robust.errors import InputError
 from robust.plan.machines import WorkerChoice
 from robust.progress import clock_text, progress_bar
@@ -109,10 +112,12 @@ def sweep(
             *(device, skip_broken, progress, progress.announce, team, allow_code, wanted)
         )
         report = run_sweep(loaded, folder, settings)
+        from robust.report.sweeps import render_sweep
         from robust.report.sweeps.write import print_sweep, write_sweep
 
         progress(0, 0, "writing the page")
         write_sweep(report, folder)
+    emit({"folder": str(folder), "sweep": json.loads(render_sweep(report, "json"))})
     console = make_console()
     print_sweep(report, console)
     console.print(f"\nPage: {folder / 'sweep.html'}", soft_wrap=True)
@@ -139,6 +144,7 @@ def _dry_run(
         found = sweep_cost(
             spec, settings, allow_code=code, progress=progress, announce=progress.announce
         )
+    emit({**asdict(found), "seconds": found.seconds, "least_seconds": found.least_seconds})
     from robust.auditing.cost_table import between_text
     from robust.report.text.format import counted
 

@@ -339,8 +339,8 @@ def _twin(report: Report) -> Iterator[ShownResult]:
     if (twin := report.twin) is None:
         return
     yield ShownResult(
-        f"the deployed version ({short(twin.source)}) reads {percent(twin.agreement)} of unmodified "
-        "images as the model does",
+        f"the deployed version ({short(twin.source)}) reads {percent(twin.agreement)} of "
+        "unmodified images as the model does",
         "/twin/agreement",
     )
     for place in range(len(twin.shown))[-1:]:

@@ -107,8 +107,14 @@ REQUIREMENTS = ("eu-ai-act", "fda")
 """The texts that Annex A is about, of `CROSSWALKS`."""
 MAPPED = "Mapping to requirements"
 _PLACES = {
-    "provenance": 2, "threat-model": 3, "attacks": 4, "probe": 4, "population": 5,
-    "warnings": 7, "repeat": 9, "intended-use": 0,
+    "provenance": 2,
+    "threat-model": 3,
+    "attacks": 4,
+    "probe": 4,
+    "population": 5,
+    "warnings": 7,
+    "repeat": 9,
+    "intended-use": 0,
 }
 """Number of the section that shows a kind of evidence; 0 above the sections, 6 for all others."""
 ANNEX = (

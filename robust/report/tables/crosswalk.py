@@ -10,9 +10,9 @@ from robust.report.tables.model import CellLine, Column, Table, TableCell, Table
 from robust.report.text.format import NONE, listed
 
 NOTE = (
-    "In brackets: 95 % intervals, by group. Each line of the third column leads to the section that "
-    "it comes from. Evidence in part: a part of what the point names is missing, or the point asks "
-    "for more than this program measures."
+    "In brackets: 95 % intervals, by group. Each line of the third column leads to the section of "
+    "this report that it comes from. Evidence in part: a part of what the point names is missing, "
+    "or the point asks for more than this program measures."
 )
 
 
