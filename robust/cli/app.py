@@ -129,7 +129,7 @@ def _run() -> tuple[int, str]:
     """The exit code of the command, and the line that explains it, if one is still to be said."""
     with as_interrupts() as stopped:
         try:
-            code = app(standalone_mode=False) or 0
+            code = app(prog_name="robust", standalone_mode=False) or 0
         except (KeyboardInterrupt, typer.Abort):
             code = INTERRUPTED
         except typer.Exit as ended:

@@ -398,7 +398,7 @@ def _dry_run(plan: Plan, device: str, *, skip_broken: bool, workers: WorkerChoic
         found = dry_run(plan, RunSettings(None, device, skip_broken, workers=workers))
     from robust.auditing.cost_table import cost_table
 
-    emit({**asdict(found), "seconds": found.seconds, "least_seconds": found.least_seconds})
+    emit(lambda: {**asdict(found), **found.totals})
     console = make_console()
     console.print(cost_table(found))
     console.print("Nothing was attacked or written.")
@@ -471,7 +471,7 @@ def _audit_shard(plan: Plan, shard: Shard, out: Path, device: str, *, skip_broke
 
         settings = RunSettings(out, device, skip_broken, progress, progress.announce)
         folder = audit_shard(plan, shard, settings)
-    emit({"run": str(out), "shard": shard.name, "folder": str(folder)})
+    emit(lambda: {"run": str(out), "shard": shard.name, "folder": str(folder)})
     make_console(wrap=False).print(
         f"Finished {shard.name}: {folder}\nWhen all are: robust merge {out} PLAN"
     )
@@ -527,7 +527,7 @@ def show_run(run: Callable[[Shown], Report | None], out: Path, *, gate: bool) ->
     with progress_bar() as progress:
         result = run(progress)
         if result is None:
-            emit({"run": str(out), "report": None})
+            emit(lambda: {"run": str(out), "report": None})
             return
         from robust.cli.output import apply_gates, emit_report
         from robust.report import write_report

@@ -88,7 +88,7 @@ def _compare_two(
         from robust.report.comparison.show import as_json, as_markdown, print_comparison
 
         comparison = compare_runs(old, new)
-    emit(json.loads(as_json(comparison, tolerance)))
+    emit(lambda: json.loads(as_json(comparison, tolerance)))
     if kind == "text":
         print_comparison(comparison, tolerance, make_console())
     else:
@@ -113,7 +113,7 @@ def _compare_many(runs: list[Path], tolerance: float | None, kind: str, out: Pat
         for run in runs[1:] if tolerance is not None else ():
             comparison = compare_runs(runs[0], run)
             lines += [f"{run}: {line}" for line in _lost_lines(comparison, tolerance or 0.0)]
-    emit(json.loads(render_sweep(report, "json")))
+    emit(lambda: json.loads(render_sweep(report, "json")))
     if kind == "text":
         print_sweep(report, make_console())
     else:

@@ -72,13 +72,20 @@ def report_each(run: Path, formats: list[str] | None, *, gate: bool) -> None:
 
 def _emit(found: FindingsReport, run: Path, files: Sequence[Path]) -> None:
     """Hand over for `--json`: every finding with its report, or why it has none."""
-    reports = {entry.folder: as_plain(report) for entry, report in found.reports}
-    findings = [
-        {**dataclasses.asdict(entry), "report": reports.get(entry.folder)}
-        for entry in found.entries
-    ]
-    written = [str(path) for path in files]
-    emit({"run": str(run), "files": written, "title": found.title, "findings": findings})
+
+    def result() -> dict[str, object]:
+        reports = {entry.folder: as_plain(report) for entry, report in found.reports}
+        return {
+            "run": str(run),
+            "files": [str(path) for path in files],
+            "title": found.title,
+            "findings": [
+                {**dataclasses.asdict(entry), "report": reports.get(entry.folder)}
+                for entry in found.entries
+            ],
+        }
+
+    emit(result)
 
 
 def _show(found: FindingsReport, out: Path, *, gate: bool) -> None:

@@ -70,7 +70,7 @@ def list_(
     if what not in LISTS:
         raise InputError(f"cannot list {what!r}; {did_you_mean(what, LISTS)}")
     listing = LISTS[what](filter)
-    emit(listing.plain())
+    emit(listing.plain)
     make_console().print(listing.shown())
 
 

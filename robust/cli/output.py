@@ -29,13 +29,20 @@ FAILED = 1
 _LINE_ENDS = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 
-def emit_report(report: Report, run: Path, files: Sequence[Path], **more: object) -> None:
+def emit_report(report: Report, run: Path, files: Sequence[Path]) -> None:
     """Hand over for `--json`: the whole report, its gates, and the files that were written."""
     from robust.report.gates import judge_gates
 
-    gates = [{**dataclasses.asdict(one), "passed": one.passed} for one in judge_gates(report)]
-    written = [str(path) for path in files]
-    emit({"run": str(run), "files": written, "gates": gates, **more, "report": as_plain(report)})
+    emit(
+        lambda: {
+            "run": str(run),
+            "files": [str(path) for path in files],
+            "gates": [
+                {**dataclasses.asdict(one), "passed": one.passed} for one in judge_gates(report)
+            ],
+            "report": as_plain(report),
+        }
+    )
 
 
 def as_plain(report: Report) -> Any:

@@ -192,8 +192,12 @@ def rank(
         for one in ranked.images
     ]
     cells = [["" if value is None else as_cell(value) for value in row] for row in rows]
-    table = [dict(zip(header, row, strict=True)) for row in rows]
-    emit({"images": table, "skipped": ranked.skipped})
+    emit(
+        lambda: {
+            "images": [dict(zip(header, row, strict=True)) for row in rows],
+            "skipped": ranked.skipped,
+        }
+    )
     if out is not None:
         write_text(out, csv_text([header, *cells]))
         ranked.written()

@@ -91,7 +91,6 @@ def screen(
         )
     rows = [(line.id, line.prediction, line.score, line.flagged) for line in lines]
     cells = [[as_cell(value) for value in row] for row in rows]
-    table = [dict(zip(COLUMNS, (*row[:3], bool(row[3])), strict=True)) for row in rows]
     if out is not None:
         write_text(out, csv_text([COLUMNS, *cells]))
     elif not manners().as_json:
@@ -101,8 +100,13 @@ def screen(
     print_errors([f"skipped: {why}" for why in skipped])
     known = FalseAlarms(**record.false_alarms.counted.model_dump())
     expected, (low, high) = known.expected * len(lines), known.count_interval(len(lines))
-    alarms = {"expected": expected, "low": low, "high": high}
-    emit({"images": table, "skipped": list(skipped), "false_alarms_if_none_is_attacked": alarms})
+    emit(
+        lambda: {
+            "images": [dict(zip(COLUMNS, row, strict=True)) for row in rows],
+            "skipped": list(skipped),
+            "false_alarms_if_none_is_attacked": {"expected": expected, "low": low, "high": high},
+        }
+    )
     make_console(stderr=True, wrap=False).print(
         f"{sum(line.flagged for line in lines)} of {len(lines)} images flagged; if none were "
         f"attacked, about {f'{expected:.1f}'.removesuffix('.0')} would be, {low} to {high} in 95 "

@@ -117,7 +117,7 @@ def sweep(
 
         progress(0, 0, "writing the page")
         write_sweep(report, folder)
-    emit({"folder": str(folder), "sweep": json.loads(render_sweep(report, "json"))})
+    emit(lambda: {"folder": str(folder), "sweep": json.loads(render_sweep(report, "json"))})
     console = make_console()
     print_sweep(report, console)
     console.print(f"\nPage: {folder / 'sweep.html'}", soft_wrap=True)
@@ -144,7 +144,7 @@ def _dry_run(
         found = sweep_cost(
             spec, settings, allow_code=code, progress=progress, announce=progress.announce
         )
-    emit({**asdict(found), "seconds": found.seconds, "least_seconds": found.least_seconds})
+    emit(lambda: {**asdict(found), **found.totals})
     from robust.auditing.cost_table import between_text
     from robust.report.text.format import counted
 

@@ -90,9 +90,10 @@ def fresh_manners() -> Iterator[None]:
         silence_progress(before.quiet)
 
 
-def emit(result: Any) -> None:
-    """Hand over what `--json` prints: plain values, with no number that is none."""
-    _current.result = result
+def emit(result: Callable[[], Any]) -> None:
+    """Hand over what makes the plain values that `--json` prints; not called without it."""
+    if _current.as_json:
+        _current.result = result()
 
 
 def with_manners(command: Callable[..., None], *, has_json: bool) -> Callable[..., None]:
