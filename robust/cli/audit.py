@@ -36,15 +36,18 @@ from robust.cli.plan_options.options import (
     Device,
     Gate,
     NoGallery,
+    NoWait,
     PlanSettings,
     RunFolder,
+    ShardCount,
     SkipBroken,
+    SlurmOptions,
     WorkerCount,
 )
 from robust.cli.process.manners import emit
 from robust.errors import InputError, did_you_mean
 from robust.plan.findings import asks_for_several
-from robust.plan.machines import MOST_SHARDS, Shard, SlurmJobs, WorkerChoice
+from robust.plan.machines import Shard, SlurmJobs, WorkerChoice
 from robust.plan.spec import Plan
 from robust.progress import Shown, progress_bar
 from robust.records import Report
@@ -316,32 +319,9 @@ def audit(
     ] = None,
     workers: WorkerCount = None,
     address: ClusterAddress = None,
-    shards: Annotated[
-        int | None,
-        typer.Option(
-            help="With --engine slurm: number of shards.",
-            min=1,
-            max=MOST_SHARDS,
-            rich_help_panel=MACHINES,
-        ),
-    ] = None,
-    slurm: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="Option of the jobs, as submitit names it: partition=gpu, gpus_per_node=1, "
-            "timeout_min=600. May be repeated.",
-            rich_help_panel=MACHINES,
-        ),
-    ] = None,
-    no_wait: Annotated[
-        bool,
-        typer.Option(
-            "--no-wait",
-            help="Do not wait for the jobs. The same command, given later, merges.",
-            rich_help_panel=MACHINES,
-        ),
-    ] = False,
+    shards: ShardCount = None,
+    slurm: SlurmOptions = None,
+    no_wait: NoWait = False,
     *,
     changes: Mapping[str, Any],
 ) -> None:
