@@ -63,7 +63,7 @@ def _clean(report: Report) -> Iterator[ShownResult]:
     for field in ("accuracy", "sensitivity", "specificity", "auc", "dice"):
         if (estimate := getattr(scores, field)) is not None:
             show = decimal if field in ("auc", "dice") else percent
-            name = said.scores.get(field, field)
+            name = "AUC" if field == "auc" else said.scores.get(field, field)
             yield ShownResult(f"{name} without attack {show(estimate)}", f"/clean/scores/{field}")
 
 
@@ -457,7 +457,7 @@ EVIDENCE: Mapping[str, EvidenceKind] = {
         "certificates",
         "proofs",
         _formal,
-        "add --certificate LinearRelaxation",
+        "add --certificate CROWN",
     ),
     "statistical": EvidenceKind(
         "statistical certificates",

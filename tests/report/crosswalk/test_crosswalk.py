@@ -106,6 +106,22 @@ def test_every_kind_of_evidence_is_used_and_every_warning_is_sorted() -> None:
     assert used == set(EVIDENCE) and set(CONCERNS) == set(FLAGS)
 
 
+def test_what_a_run_lacks_is_got_by_options_and_names_that_exist() -> None:
+    from attacks import ATTACKS
+    from robust.certificates.registry import CERTIFICATES
+    from robust.cli.audit import PANELS
+
+    options = {option.flag.split("/")[0] for _, group in PANELS for option in group}
+    named = [re.findall(r"(--[a-z-]+)(?: ([A-Z]\w+))?", kind.remedy) for kind in EVIDENCE.values()]
+    values = {option: value for found in named for option, value in found}
+    assert set(values) <= options and len(values) > 5
+    assert values["--certificate"] in CERTIFICATES and values["--attack"] in ATTACKS
+    every = [value for found in named for option, value in found if option == "--attack" and value]
+    assert set(every) <= set(ATTACKS) and len(every) == 3
+    proofs = [value for found in named for option, value in found if option == "--certificate"]
+    assert set(proofs) <= set(CERTIFICATES) and len(proofs) == 2
+
+
 # --- what answers a point ---
 
 
