@@ -8,10 +8,13 @@ from typing import Annotated
 import typer
 
 from robust.cli.plan_options.options import OUTPUT, Gate, NoGallery
+from robust.cli.process.manners import manners
 from robust.errors import InputError, did_you_mean
 from robust.files import cannot, path_exists
 from robust.progress import progress_bar
 from robust.records import Report
+from robust.report import FORMATS, TEMPLATES
+from robust.report.crosswalk.texts import CROSSWALKS
 
 EXAMPLE = (
     "Example (after robust demo): robust report demo-report/run --format html --template regulatory"
@@ -26,14 +29,17 @@ def report(
             help="html, md, json, csv, latex, svg, png, cyclonedx, model-card or text. May be "
             "repeated.",
             rich_help_panel=OUTPUT,
-            show_default="text and html",
+            show_default="text and html; with --json none",
+            autocompletion=lambda: [*FORMATS, "text"],
         ),
     ] = None,
     template: Annotated[
         str,
         typer.Option(
-            help="Order of the sections: standard, or regulatory (as in a technical file).",
+            help="standard, regulatory (the order of a technical file), or the points of a text "
+            f"first: {', '.join(CROSSWALKS)}. Of html and md.",
             rich_help_panel=OUTPUT,
+            autocompletion=lambda: list(TEMPLATES),
         ),
     ] = "standard",
     no_gallery: NoGallery = False,
@@ -61,15 +67,28 @@ def report(
 
     if not path_exists(run):
         require_run(run)
-    from robust.cli.output import apply_gates, make_console, print_errors, require_gates
-    from robust.report import FORMATS, is_unfinished, read_report, write_report
+    from robust.cli.output import (
+        apply_gates,
+        emit_report,
+        make_console,
+        print_errors,
+        require_gates,
+    )
+    from robust.report import is_unfinished, read_report, write_report
     from robust.report.findings import is_findings
     from robust.report.formats.terminal import print_report
 
     for name in format or ():
         if name not in (*FORMATS, "text"):
             raise InputError(f"unknown format {name!r}; {did_you_mean(name, [*FORMATS, 'text'])}")
+    if template not in TEMPLATES:
+        raise InputError(f"unknown template {template!r}; {did_you_mean(template, TEMPLATES)}")
     if run.is_dir() and is_findings(run):
+        if template != "standard":
+            raise InputError(
+                f"--template {template}: {run} holds an audit of several findings; name the folder "
+                f"of one finding"
+            )
         from robust.cli.findings import report_each
 
         if track is not None:
@@ -83,8 +102,9 @@ def report(
         result = read_report(run)
     if gate:
         require_gates(result, run)
+    plain_json = manners().as_json and template == "standard"
     folder = run if run.is_dir() else run.parent  # read_report has found it
-    formats = format or ([] if track else ["text", "html"])
+    formats = format or ([] if track or plain_json else ["text", "html"])
     files = [name for name in formats if name != "text"]
     if "text" in formats:
         print_report(result, make_console())
@@ -101,6 +121,7 @@ def report(
         if format is not None:
             raise InputError(f"{why}; --format text writes no file") from None
         print_errors([f"no HTML report: {why}"])
+    emit_report(result, run, written)
     for path in written:
         make_console(wrap=False).print(f"wrote {path}")
     if track is not None:

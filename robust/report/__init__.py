@@ -11,6 +11,7 @@ from robust.errors import InputError, did_you_mean, excerpt
 from robust.files import make_private_folder, path_exists, read_bytes, write_atomically
 from robust.plan.paths import no_report
 from robust.records import GALLERY, Report
+from robust.report.crosswalk.texts import CROSSWALKS
 
 if TYPE_CHECKING:
     from robust.report.layout.blocks import Order
@@ -124,12 +125,12 @@ FORMATS: dict[str, Callable[[Rendering], dict[str, bytes]]] = {
 }
 """Format to the function that renders its files, by path within the folder."""
 
-TEMPLATES = ("standard", "regulatory")
-"""The orders of sections that HTML and Markdown have."""
+TEMPLATES = ("standard", "regulatory", *CROSSWALKS)
+"""The orders of sections that HTML and Markdown have; most put the points of a text first."""
 
 UNFINISHED = (
     *(f"unfinished.{end}" for end in ("html", "md", "json", "csv", "tex", "cdx.json")),
-    *(f"unfinished-regulatory.{end}" for end in ("html", "md")),
+    *(f"unfinished-{name}.{end}" for name in TEMPLATES[1:] for end in ("html", "md")),
     "unfinished-model-card.md",
 )
 """Every file that is written of an unfinished run; once it has finished, they are removed."""
@@ -198,9 +199,12 @@ def read_report(run: str | Path) -> Report:
 
 
 def _order(rendering: Rendering) -> Order:
+    from robust.report.layout.crosswalk import crosswalk_order
     from robust.report.layout.regulatory import regulatory
     from robust.report.layout.standard import standard
 
+    if rendering.template in CROSSWALKS:
+        return crosswalk_order(rendering.template)
     return standard if rendering.template == "standard" else regulatory
 
 

@@ -151,6 +151,7 @@ def _block(block: Block, rows: int) -> str:
 
 def _table(table: Table, titled: bool, rows: int) -> str:
     header = [escape_markdown(column.title) for column in table.columns]
+    rows = len(table.rows) if table.whole else rows
     shown = _escaped(row_texts(table.rows[:rows]))
     text = _rows([header, ["---"] * len(header), *shown])
     if (more := len(table.rows) - rows) > 0:
