@@ -39,6 +39,7 @@ from robust.cli.process.manners import (
 )
 from robust.cli.process.stopping import INTERRUPTED, as_interrupts
 from robust.cli.process.streams import safe_streams
+from robust.cli.publishing import schema, view
 from robust.errors import InputError
 from robust.files import cannot, private_files
 from robust.plan.code import own_packages_first
@@ -70,12 +71,14 @@ _register("merge", merge.merge, merge.EXAMPLE)
 _register("attack", attack.attack, attack.EXAMPLE)
 _register("report", report.report, report.EXAMPLE)
 _register("compare", compare.compare, compare.EXAMPLE)
+_register("view", view.view, view.EXAMPLE)
 _register("train", train.train, train.EXAMPLE)
 _register("sweep", sweep.sweep, sweep.EXAMPLE)
 _register("fit-detector", fit_detector.fit_detector, fit_detector.EXAMPLE)
 _register("screen", screen.screen, screen.EXAMPLE)
 _register("rank", rank.rank, rank.EXAMPLE)
 _register("bench", bench.bench, bench.EXAMPLE)
+_register("schema", schema.schema, schema.EXAMPLE)
 _register("list", listing.list_, listing.EXAMPLE)
 
 

@@ -26,8 +26,8 @@ def report(
     format: Annotated[
         list[str] | None,
         typer.Option(
-            help="html, md, json, csv, latex, svg, png, cyclonedx, model-card or text. May be "
-            "repeated.",
+            help="html, md, json, csv, latex, svg, png, pdf, notebook, cyclonedx, model-card or "
+            "text. May be repeated.",
             rich_help_panel=OUTPUT,
             show_default="text and html; with --json none",
             autocompletion=lambda: [*FORMATS, "text"],

@@ -27,9 +27,9 @@ from robust.plan.table import PlanTable
 from robust.units import parse_eps as parse_eps
 from robust.units import parse_share
 
-Eps = Annotated[float, BeforeValidator(parse_eps)]
+Eps = Annotated[float, BeforeValidator(parse_eps, json_schema_input_type=float | str)]
 """An attack size in [0, 1] units of the displayed image: a number, or text such as "1/255"."""
-Share = Annotated[float, BeforeValidator(parse_share)]
+Share = Annotated[float, BeforeValidator(parse_share, json_schema_input_type=float | str)]
 """A share: a number, or text such as "224/256"."""
 Size = int | tuple[int, int]
 """Pixels of a square's side, or (height, width)."""
@@ -66,11 +66,19 @@ def _a_box(box: tuple[float, float, float, float] | None) -> object:
     return box
 
 
-FilePath = Annotated[str, BeforeValidator(_at_home)]
+FilePath = Annotated[str, BeforeValidator(_at_home, json_schema_input_type=str)]
 """A path; `~` in front is the home folder."""
-FilePaths = Annotated[tuple[FilePath, ...], BeforeValidator(_one_or_several)]
+FilePaths = Annotated[
+    tuple[FilePath, ...],
+    BeforeValidator(_one_or_several, json_schema_input_type=str | tuple[str, ...]),
+]
 """One path, or several in a list."""
-Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+Texts = Annotated[
+    tuple[str, ...],
+    BeforeValidator(
+        _texts, json_schema_input_type=str | int | float | tuple[str | int | float, ...]
+    ),
+]
 """One text or number, or several in a list."""
 Norm = Literal["Linf", "L2", "L2-slice", "L1", "L0"]
 """Norm of an attack size."""
