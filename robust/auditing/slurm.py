@@ -19,6 +19,7 @@ from robust.plan.machines import JOBS, Shard, SlurmJobs
 from robust.plan.spec import Plan
 from robust.progress import Progress
 from robust.records import Report
+from robust.tracking import require_tracking
 
 if TYPE_CHECKING:
     import submitit
@@ -76,6 +77,7 @@ def audit_on_slurm(plan: Plan, jobs: SlurmJobs, settings: RunSettings) -> Report
     """
     if settings.out is None:
         raise InputError("--engine slurm needs a run directory; name it with --out")
+    require_tracking(plan.track)
     run = Path(settings.out)
     require_place_for_shards(run)
     executor = slurm_executor(run / JOBS, jobs.options)

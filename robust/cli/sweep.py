@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +26,7 @@ from robust.cli.plan_options.options import (
     SlurmOptions,
     WorkerCount,
 )
+from robust.cli.process.manners import emit
 from robust.errors import InputError
 from robust.plan.machines import WorkerChoice
 from robust.progress import clock_text, progress_bar
@@ -118,12 +121,15 @@ def sweep(
 
             found = sweep_on_slurm(loaded, folder, jobs, settings)
             if found is None:
+                emit(lambda: {"folder": str(folder), "sweep": None})
                 return
             report = found
+        from robust.report.sweeps import render_sweep
         from robust.report.sweeps.write import print_sweep, write_sweep
 
         progress(0, 0, "writing the page")
         write_sweep(report, folder)
+    emit(lambda: {"folder": str(folder), "sweep": json.loads(render_sweep(report, "json"))})
     console = make_console()
     print_sweep(report, console)
     console.print(f"\nPage: {folder / 'sweep.html'}", soft_wrap=True)
@@ -150,6 +156,7 @@ def _dry_run(
         found = sweep_cost(
             spec, settings, allow_code=code, progress=progress, announce=progress.announce
         )
+    emit(lambda: {**asdict(found), **found.totals})
     from robust.auditing.cost_table import between_text
     from robust.report.text.format import counted
 

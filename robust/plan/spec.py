@@ -625,6 +625,24 @@ class ReportSpec(PlanTable):
     (DICOM)."""
 
 
+class TrackSpec(PlanTable):
+    """`[track]`: log the finished audit to MLflow; nothing here changes a number.
+
+    Parameters, every number with both ends of its interval, and the report are logged.
+    """
+
+    uri: str | None = Field(default=None, min_length=1, max_length=1000)
+    """Address of the tracking server, or a database: "sqlite:///mlflow.db". Default: the
+    environment variable MLFLOW_TRACKING_URI."""
+    experiment: str = Field(default="robust", min_length=1, max_length=200)
+    """Name of MLflow's experiment; it is made where there is none."""
+    run: Line | None = None
+    """Name of MLflow's run. Default: the title of the report."""
+    cases: bool = False
+    """Log what shows single cases as well: outcomes.csv and the other tables by case, and example
+    images. They are of patients."""
+
+
 _KNOWN_BY_CONTENT = (
     *("path", "table", "join", "file", "mask", "target_mask"),
     *("splits", "where", "group_pattern"),
@@ -668,6 +686,8 @@ class Plan(PlanTable):
     """`[report]`: how results are shown."""
     gates: GatesSpec = GatesSpec()
     """`[gates]`: what the results must reach."""
+    track: TrackSpec | None = None
+    """`[track]`: where the finished audit is logged. Default: nowhere."""
 
     @property
     def other_models(self) -> dict[str, ModelSpec]:
@@ -688,7 +708,7 @@ class Plan(PlanTable):
         it would fall to a list of names.
         """
         content = self.model_dump(
-            mode="json", exclude={"title", "doubts", "report", "gates", "model"}
+            mode="json", exclude={"title", "doubts", "report", "gates", "track", "model"}
         )
         for name in _KNOWN_BY_CONTENT:
             (content["data"] or {}).pop(name, None)
@@ -704,7 +724,8 @@ class Plan(PlanTable):
         A slow hash: a folder's name is handed on, and a list of patients that a filter may name
         would be tried against a fast one.
         """
-        content = self.model_dump(mode="json", exclude={"title", "doubts", "report", "gates"})
+        left_out = {"title", "doubts", "report", "gates", "track"}
+        content = self.model_dump(mode="json", exclude=left_out)
         reference = (content["corruptions"] or {}).get("reference")
         surrogate = content["scenarios"]["surrogate"]
         for spec in (content["model"], content["twin"], surrogate, reference):

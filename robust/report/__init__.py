@@ -12,6 +12,7 @@ from robust.files import make_private_folder, path_exists, read_bytes, write_ato
 from robust.plan.paths import no_report
 from robust.records import GALLERY, INDEX, provide_view
 from robust.records import Report as Report
+from robust.report.crosswalk.texts import CROSSWALKS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,6 +102,19 @@ def _csv(rendering: Rendering) -> dict[str, bytes]:
     return files
 
 
+def _cyclonedx(rendering: Rendering) -> dict[str, bytes]:
+    from robust.report.formats.exchange.cyclonedx import render_cyclonedx
+
+    return {f"{_plain_stem(rendering)}.cdx.json": _bytes(render_cyclonedx(rendering.report))}
+
+
+def _model_card(rendering: Rendering) -> dict[str, bytes]:
+    from robust.report.formats.exchange.model_card import render_model_card
+
+    before = "" if _plain_stem(rendering) == "report" else "unfinished-"
+    return {f"{before}model-card.md": _bytes(render_model_card(rendering.report))}
+
+
 def _pdf(rendering: Rendering) -> dict[str, bytes]:
     from robust.report.formats.html import render_html
     from robust.report.formats.pdf import print_page
@@ -127,15 +141,19 @@ FORMATS: dict[str, Callable[[Rendering], dict[str, bytes]]] = {
     "png": _png,
     "pdf": _pdf,
     "notebook": _notebook,
+    "cyclonedx": _cyclonedx,
+    "model-card": _model_card,
 }
 """Format to the function that renders its files, by path within the folder."""
 
-TEMPLATES = ("standard", "regulatory")
-"""The orders of sections that HTML, PDF and Markdown have."""
+TEMPLATES = ("standard", "regulatory", *CROSSWALKS)
+"""The orders of sections that HTML, PDF and Markdown have; most put the points of a text first."""
 
 UNFINISHED = (
-    *(f"unfinished.{end}" for end in ("html", "md", "json", "csv", "tex", "pdf", "ipynb")),
-    *(f"unfinished-regulatory.{end}" for end in ("html", "md", "pdf")),
+    *(f"unfinished.{end}" for end in ("html", "md", "json", "csv", "tex", "cdx.json")),
+    *(f"unfinished.{end}" for end in ("pdf", "ipynb")),
+    *(f"unfinished-{name}.{end}" for name in TEMPLATES[1:] for end in ("html", "md", "pdf")),
+    "unfinished-model-card.md",
 )
 """Every file that is written of an unfinished run; once it has finished, they are removed."""
 
@@ -234,9 +252,12 @@ provide_view("frame", _as_frame)
 
 
 def _order(rendering: Rendering) -> Order:
+    from robust.report.layout.crosswalk import crosswalk_order
     from robust.report.layout.regulatory import regulatory
     from robust.report.layout.standard import standard
 
+    if rendering.template in CROSSWALKS:
+        return crosswalk_order(rendering.template)
     return standard if rendering.template == "standard" else regulatory
 
 

@@ -181,7 +181,7 @@ def test_an_audit_with_everything_on(world: World) -> None:
     plan, out = world.plan(world.mark("data"), FULL, where), world.out("full")
     world.run("audit", plan, "--out", out, "--gate", "--set", "gates.clean_accuracy=0.01")
     for template in ("standard", "regulatory"):
-        for kind in ("html", "md", "json", "latex", "svg", "png"):
+        for kind in ("html", "md", "json", "latex", "svg", "png", "cyclonedx", "model-card"):
             world.run("report", out, "--format", kind, "--template", template)
     world.run("report", out, "--format", "text")
     nothing(world.found(out))
