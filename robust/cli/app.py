@@ -52,7 +52,10 @@ app = typer.Typer(
 )
 
 
-WITH_JSON = ("demo", "audit", "merge", "report", "compare", "sweep", "screen", "rank", "list")
+WITH_JSON = (
+    *("demo", "audit", "merge", "report", "compare", "view", "sweep", "screen", "rank"),
+    *("schema", "list"),
+)
 """Commands that can print their result as JSON."""
 
 
