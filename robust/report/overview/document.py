@@ -177,10 +177,12 @@ def _others(others: Iterable[OtherPage], place: _Place) -> Iterator[tuple[TableC
 
 
 def _without(overview: Overview, place: _Place) -> Iterator[tuple[TableCell, ...]]:
-    for one in (*overview.runs, *overview.findings):
-        if one.page is None:
-            how = f"robust report {place.argument(one.folder)} --format html"
-            yield place.named(one.folder), TableCell(how)
+    found = [(run.folder, run.page) for run in overview.runs]
+    found += [(several.folder, several.page) for several in overview.findings]
+    for folder, page in found:
+        if page is None:
+            how = f"robust report {place.argument(folder)} --format html"
+            yield place.named(folder), TableCell(how)
 
 
 def _listed(
