@@ -27,7 +27,7 @@ from robust.cli import (
     train,
 )
 from robust.cli import list as listing
-from robust.cli.drafts import init
+from robust.cli.drafts import check, init
 from robust.cli.output import one_line_logs, print_errors
 from robust.cli.process.failures import BAD_INPUT, explain
 from robust.cli.process.stopping import INTERRUPTED, as_interrupts
@@ -54,6 +54,7 @@ def _register(name: str, command: Callable[..., None], example: str) -> None:
 
 _register("demo", demo.demo, demo.EXAMPLE)
 _register("init", init.init, init.EXAMPLE)
+_register("check", check.check, check.EXAMPLE)
 _register("audit", audit.audit, audit.EXAMPLE)
 _register("merge", merge.merge, merge.EXAMPLE)
 _register("attack", attack.attack, attack.EXAMPLE)
