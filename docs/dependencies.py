@@ -13,7 +13,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 GROUPS = (
-    *("endpoint", "foolbox", "huggingface", "keras", "monai", "onnx", "open-clip", "pytest", "ray"),
+    *("endpoint", "foolbox", "huggingface", "keras", "maite", "monai", "onnx", "open-clip"),
+    *("pytest", "ray"),
     *("segmentation", "slurm", "sweep", "tflite", "torchxrayvision", "train", "xlsx", "docs"),
 )
 """Extras that users install; `dev` is for those who work on the project."""
