@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from robust.errors import InputError
 from robust.metrics.by_group import ByGroup
+from robust.records import Estimate
 
 if TYPE_CHECKING:
     from maite.protocols import DatumMetadata, MetricMetadata
@@ -20,7 +21,8 @@ class MaiteAccuracy:
     """A `maite.protocols.image_classification.Metric`: the share read correctly, with its interval.
 
     The interval is that of the report: 95 %, by `group` in the metadata (the patient). On images of
-    a `MaiteAttack` it is robust accuracy against this attack.
+    a `MaiteAttack` it is accuracy under attack, and robust accuracy is the share of the attacked
+    cases, all read correctly without attack, that stay so.
     """
 
     metadata: MetricMetadata
@@ -35,6 +37,7 @@ class MaiteAccuracy:
         """Forget all predictions."""
         self._right: list[bool] = []
         self._groups: list[str] = []
+        self._attacked: list[bool] = []
 
     def update(
         self,
@@ -58,19 +61,30 @@ class MaiteAccuracy:
                 )
             self._right.append(bool(np.argmax(predicted) == np.argmax(target)))
             self._groups.append(str(told["group"] if self.grouped else len(self._groups)))
+            self._attacked.append(bool(told.get("attacked", False)))
 
     def compute(self) -> dict[str, float | int | None]:
-        """`accuracy`, `low` and `high` (None with too few groups), `cases` and `groups`."""
-        found = ByGroup(self._groups).rate(self._right)
+        """`accuracy`, `low` and `high` (None with too few groups), `cases` and `groups`.
+
+        And, where cases were attacked, the same of these with `robust_` before each name.
+        """
+        by_group = ByGroup(self._groups)
+        found = by_group.rate(self._right)
         if found is None:
             raise InputError("no batch was given; there is nothing to compute")
-        return {
-            "accuracy": found.value,
-            "low": found.low,
-            "high": found.high,
-            "cases": found.cases,
-            "groups": found.groups,
-        }
+        robust = by_group.rate(self._right, self._attacked)
+        return {**_plain(found), **(_plain(robust, "robust_") if robust else {})}
+
+
+def _plain(one: Estimate, before: str = "") -> dict[str, float | int | None]:
+    values = {
+        "accuracy": one.value,
+        "low": one.low,
+        "high": one.high,
+        "cases": one.cases,
+        "groups": one.groups,
+    }
+    return {f"{before}{name}": value for name, value in values.items()}
 
 
 if TYPE_CHECKING:

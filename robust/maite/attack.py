@@ -46,7 +46,7 @@ class MaiteAttack:
     It does what an audit does with the goal `error`: cases that the model reads correctly are
     attacked, others stay as they are; size and prediction are computed again; random numbers come
     from the seed, the id of the case, the attack and eps, so that the batch size changes no image.
-    Accuracy on what it returns is robust accuracy against this attack alone: an upper bound.
+    What a metric says of its images is an upper bound: another attack may find more.
     """
 
     metadata: AugmentationMetadata

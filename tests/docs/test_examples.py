@@ -126,7 +126,7 @@ def test_the_workflow_is_twelve_lines_that_the_action_and_the_command_line_know(
     assert made["plan"] == Path("plan.toml")
     page = (ROOT / block.page).read_text(encoding="utf-8")
     for name, one in action["inputs"].items():
-        row = re.search(rf"^\| [^|]*`{name}`[^|]* \| ([^|]*) \|", page, flags=re.MULTILINE)
+        row = re.search(rf"^\| [^|]*`{name}`[^|]* \|([^|]*)\|", page, flags=re.MULTILINE)
         assert row and (not one.get("default") or f"`{one['default']}`" in row[1]), name
 
 

@@ -18,6 +18,7 @@ from robust.cases import Cases, open_cases
 from robust.demo import network
 from robust.errors import InputError
 from robust.maite import MaiteAccuracy, MaiteAttack, MaiteDataset, MaiteLoader, MaiteModel
+from robust.records import Estimate
 
 maite = pytest.importorskip("maite")
 from maite import tasks  # noqa: E402
@@ -70,16 +71,20 @@ def test_all_have_the_form_of_the_protocols(model: MaiteModel, cases: Cases) -> 
 
 def test_maites_own_checks_of_shapes_and_types_pass(model: MaiteModel, cases: Cases) -> None:
     pytest.importorskip("beartype")
-    from maite.spotcheck import spotcheck_component
+    from maite.spotcheck import SpotcheckError, spotcheck_component
 
-    dataset = spotcheck_component(MaiteDataset(cases), ic.Dataset)
+    dataset = spotcheck_component(ic.Dataset)(MaiteDataset(cases))
     batch = [list(part) for part in zip(*(dataset[i] for i in range(4)), strict=True)]
-    spotcheck_component(model, ic.Model)(batch[0])
-    attack = spotcheck_component(MaiteAttack(model, "FGSM", EPS), ic.Augmentation)
+    checked = spotcheck_component(ic.Model)(model)
+    attack = spotcheck_component(ic.Augmentation)(MaiteAttack(model, "FGSM", EPS))
     images, targets, metadata = attack(tuple(batch))
-    metric = spotcheck_component(MaiteAccuracy(), ic.Metric)
-    metric.update(model(images), targets, metadata)
+    metric = spotcheck_component(ic.Metric)(MaiteAccuracy())
+    metric.update(checked(images), targets, metadata)
     assert metric.compute()["cases"] == 4
+    (loaded, *_) = spotcheck_component(ic.DataLoader)(MaiteLoader(cases[:4], 4))
+    assert len(loaded[0]) == 4
+    with pytest.raises(SpotcheckError):  # so it has something to say
+        spotcheck_component(ic.Metric)(MaiteAccuracy()).update([3], targets, metadata)
 
 
 def test_a_datum_is_the_case(cases: Cases) -> None:
@@ -103,6 +108,17 @@ def test_the_loader_gives_each_case_once_in_order(cases: Cases, size: int) -> No
     assert all(len(a) == len(b) == len(c) <= size for a, b, c in batches)
 
 
+def plain(one: Estimate) -> dict[str, Any]:
+    """As the metric has it."""
+    return {
+        "accuracy": one.value,
+        "low": one.low,
+        "high": one.high,
+        "cases": one.cases,
+        "groups": one.groups,
+    }
+
+
 def test_the_numbers_are_those_of_an_audit(
     classifier: robust.Classifier, model: MaiteModel, cases: Cases
 ) -> None:
@@ -120,13 +136,7 @@ def test_the_numbers_are_those_of_an_audit(
     )
     want = report.clean.scores.accuracy
     assert want is not None and 0.5 < want.value < 1
-    assert clean == {
-        "accuracy": want.value,
-        "low": want.low,
-        "high": want.high,
-        "cases": want.cases,
-        "groups": want.groups,
-    }
+    assert clean == plain(want)
     found = {}
     for row in report.rows:
         made: Any = {"PGD": PGD(steps=5), "FGSM": "FGSM"}[row.attack]
@@ -139,14 +149,16 @@ def test_the_numbers_are_those_of_an_audit(
             return_preds=True,
             return_augmented_data=True,
         )
-        expected = row.scores.robust_accuracy
-        assert expected is not None
-        assert attacked["accuracy"] == expected.value
-        assert (attacked["low"], attacked["high"]) == (expected.low, expected.high)
+        under, expected = row.scores.accuracy, row.scores.robust_accuracy
+        assert under is not None and expected is not None
+        assert attacked == {
+            **plain(under),
+            **{f"robust_{name}": value for name, value in plain(expected).items()},
+        }
         found[row.attack] = attacked["accuracy"]
         fallen = sum(one["success"] for _, _, told in data for one in told)
         right = round(want.value * len(cases))
-        assert right - fallen == round(expected.value * len(cases))
+        assert right - fallen == round(under.value * len(cases))
         assert [len(batch) for batch in predictions] == [7, 7, 7, 3]
     assert min(found.values()) < want.value  # else nothing was shown
 
