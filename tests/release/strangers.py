@@ -16,6 +16,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent.parent
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+MANIFEST = ".pre-commit-hooks.yaml"
 STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
 
 PLAN = """
@@ -62,6 +63,35 @@ def git(folder: Path, *arguments: str) -> None:
     """Run git as somebody."""
     who = ("-c", "user.name=A Stranger", "-c", "user.email=stranger@example.org")
     subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def use_hook(repository: Path) -> None:
+    """Let pre-commit take the hook from a repository that has nothing but it."""
+    ours = repository.parent / f"{repository.name}-hooks"
+    ours.mkdir()
+    shutil.copy(ROOT / MANIFEST, ours)
+    git(ours, "init", "--quiet")
+    git(ours, "add", "--all")
+    git(ours, "commit", "--quiet", "--message", "The hook")
+    git(ours, "tag", "v1")
+    (hook,) = yaml.safe_load((ours / MANIFEST).read_text(encoding="utf-8"))
+    config = f"repos:\n  - repo: {ours}\n    rev: v1\n    hooks: [{{ id: {hook['id']} }}]\n"
+    (repository / ".pre-commit-config.yaml").write_text(config)
+    (repository / "pyproject.toml").write_text("[project]\nname = 'theirs'\n")
+    git(repository, "add", "--all")
+
+
+def run_hook(repository: Path, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+    """Let pre-commit check all files, with the `robust` of that interpreter."""
+    place = repository.parent
+    return subprocess.run(
+        [sys.executable, "-m", "pre_commit", "run", "--color=never", "--all-files"],
+        cwd=repository,
+        env=environment(place, python, PRE_COMMIT_HOME=str(place / "cache")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def environment(folder: Path, python: str = sys.executable, **more: str) -> dict[str, str]:

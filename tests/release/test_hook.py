@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.release.strangers import ROOT, environment, git, make_repository
+from tests.release.strangers import MANIFEST, ROOT, git, make_repository, run_hook, use_hook
 
-MANIFEST = ".pre-commit-hooks.yaml"
 (HOOK,) = yaml.safe_load((ROOT / MANIFEST).read_text(encoding="utf-8"))
 
 real = pytest.mark.skipif(
@@ -50,31 +49,13 @@ def test_the_manifest_is_one() -> None:
 
 @real
 def test_a_commit_with_a_wrong_plan_is_stopped(tmp_path: Path) -> None:
-    ours = tmp_path / "ours"  # a repository with the hook, as pre-commit clones it
-    ours.mkdir()
-    shutil.copy(ROOT / MANIFEST, ours)
-    git(ours, "init", "--quiet")
-    git(ours, "add", "--all")
-    git(ours, "commit", "--quiet", "--message", "The hook")
-    git(ours, "tag", "v1")
     theirs = make_repository(tmp_path / "theirs")
-    config = f"repos:\n  - repo: {ours}\n    rev: v1\n    hooks: [{{ id: {HOOK['id']} }}]\n"
-    (theirs / ".pre-commit-config.yaml").write_text(config)
-    (theirs / "pyproject.toml").write_text("[project]\nname = 'theirs'\n")
-    git(theirs, "add", "--all")
-    variables = environment(tmp_path, PRE_COMMIT_HOME=str(tmp_path / "cache"))
-
-    def run() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pre_commit", "run", "--color=never", "--all-files"]
-        return subprocess.run(
-            command, cwd=theirs, env=variables, capture_output=True, text=True, check=False
-        )
-
-    right = run()
+    use_hook(theirs)
+    right = run_hook(theirs)
     assert right.returncode == 0 and "Passed" in right.stdout, right.stdout + right.stderr
     plan = theirs / "plan.toml"
     plan.write_text(plan.read_text().replace("FGSM", "FGMS"))
     git(theirs, "add", "--all")
-    wrong = run()
+    wrong = run_hook(theirs)
     assert wrong.returncode == 1
     assert "robust: plan.toml: unknown attack 'FGMS'" in wrong.stdout

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.release import fresh
+from tests.release.strangers import make_repository, run_action, run_hook, use_hook
 
 ROOT = fresh.ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -94,3 +95,20 @@ def test_it_runs_the_demonstration_in_an_environment_of_its_own(
     done = fresh.run(python, tmp_path, *fresh.DEMO)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "demo-report" / "run" / "report.html").stat().st_size > 10_000
+
+
+def test_a_stranger_uses_the_action_and_the_hook_with_the_wheel(
+    built: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """All steps of the action, that of the installation too, in an environment of its own."""
+    python = fresh.make_environment(tmp_path / "env", SITE)
+    gates = '\n[gates]\nrobust_accuracy = { "1/255" = 0.99 }\n'
+    theirs = make_repository(tmp_path / "theirs", gates)
+    inputs = {"plan": "plan.toml", "version": str(built[0]), "torch": "none", "extras": "onnx"}
+    done = run_action(theirs, inputs, python=str(python))
+    assert done.codes == {"install": 0, "check": 0, "audit": 1}, done.text
+    assert "Gates: 1 of 1 not passed" in done.summary
+    assert (tmp_path / "env") in fresh.home(python, "robust", theirs).parents
+    use_hook(theirs)
+    right = run_hook(theirs, str(python))
+    assert right.returncode == 0 and "Passed" in right.stdout, right.stdout + right.stderr
