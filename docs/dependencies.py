@@ -13,9 +13,9 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 GROUPS = (
-    *("endpoint", "foolbox", "huggingface", "keras", "maite", "monai", "onnx", "open-clip"),
-    *("pytest", "ray"),
-    *("segmentation", "slurm", "sweep", "tflite", "torchxrayvision", "train", "xlsx", "docs"),
+    *("endpoint", "foolbox", "huggingface", "keras", "maite", "mlflow", "monai", "onnx"),
+    *("open-clip", "pdf", "pytest", "ray", "segmentation", "slurm", "sweep", "tflite"),
+    *("torchxrayvision", "train", "xlsx", "docs"),
 )
 """Extras that users install."""
 DEV = "dev"

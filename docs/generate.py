@@ -7,14 +7,11 @@ they are as the classes say. The site fills its own when it is built (`docs/hook
 from __future__ import annotations
 
 import argparse
-import ast
 import csv
 import dataclasses
 import inspect
-import itertools
 import re
 import sys
-import textwrap
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,6 +32,7 @@ from robust.corruptions.medmnist_c.tables import NOTES as SEVERITY_NOTES  # noqa
 from robust.corruptions.medmnist_c.tables import SEVERITY_TABLES  # noqa: E402
 from robust.corruptions.registry import CORRUPTIONS  # noqa: E402
 from robust.plan.spec import Plan  # noqa: E402
+from robust.plan.toml_schema import field_docs  # noqa: E402
 from robust.records.flags import FLAG_TEXTS  # noqa: E402
 from robust.report.text.classification import RULE  # noqa: E402
 from robust.report.text.glossary import TERMS  # noqa: E402
@@ -66,25 +64,6 @@ def first_line(kind: type[Any]) -> str:
 def description(kind: type[Any]) -> str:
     """The class's own docstring as Markdown."""
     return _linked(inspect.cleandoc(kind.__doc__ or ""))
-
-
-def field_docs(kind: type[Any]) -> dict[str, str]:
-    """The string under each field, by name, of a class and the classes it inherits from."""
-    found: dict[str, str] = {}
-    for one in reversed(kind.__mro__):
-        if one.__module__ == "builtins" or one is BaseModel:
-            continue
-        try:
-            (tree,) = ast.parse(textwrap.dedent(inspect.getsource(one))).body
-        except (OSError, TypeError, SyntaxError):
-            continue
-        body = tree.body if isinstance(tree, ast.ClassDef) else []
-        for field, text in itertools.pairwise(body):
-            if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
-                continue
-            if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-                found[field.target.id] = " ".join(str(text.value.value).split())
-    return found
 
 
 def _linked(text: str) -> str:

@@ -47,7 +47,7 @@ Tables = dict[str, dict[str, Any]]
 
 
 def small(network: dict[str, Any], epochs: int = 6, lr: float = 1e-3, pixels: int = 112) -> Tables:
-    """The network and training of the sweeps: few pixels, few epochs."""
+    """Network and training of a small model: few pixels, few epochs."""
     return {
         "data": {"size": pixels},
         "network": {**network, "size": pixels},
@@ -67,11 +67,6 @@ def chest(count: int = 2000, **data: Any) -> Tables:
     return {"data": {"path": CHEST, "limit": count, **data}}
 
 
-def random(architecture: str, epochs: int, pixels: int) -> Tables:
-    network = {"architecture": architecture, "pretrained": False, "mean": 0.5, "std": 0.5}
-    return small(network, epochs, pixels=pixels)
-
-
 def at_random_start(network: dict[str, Any]) -> dict[str, Any]:
     """The same network without its weights."""
     return {**{k: v for k, v in network.items() if k != "weights"}, "pretrained": False}
@@ -85,21 +80,14 @@ def full(path: str, epochs: int, lr: float = 1e-3, **data: Any) -> Tables:
 
 HARDENED = {"method": "pgd-at", "eps": "1/255", "steps": 3, "step_size": 0.5, "warmup": 1}
 FEW_FALL = {**HARDENED, "eps": "4/255"}
-PARTS = ("normal", "cataract")
 
 MODELS: dict[str, tuple[str, Tables]] = {
     "chest-224": ("chest-xray", full(CHEST, 5, 5e-4)),
     "dermoscopy-224": ("dermoscopy", full(str(DATA / "dermoscopy"), 10)),
     "fundus-224": ("fundus", full(FUNDUS, 10, where=ODIR)),
     "fundus-eyepacs-224": ("fundus", full(FUNDUS, 6)),
-    # The same data and budget: weights of ImageNet, or none.
     "mobilenet-pretrained": ("chest-xray", merged(chest(), small(MOBILENET))),
-    "mobilenet-random": ("chest-xray", merged(chest(), small(at_random_start(MOBILENET)))),
     "squeezenet-pretrained": ("chest-xray", merged(chest(), small(SQUEEZENET, lr=3e-4))),
-    "squeezenet-random": (
-        "chest-xray",
-        merged(chest(), small(at_random_start(SQUEEZENET), lr=3e-4)),
-    ),
     # Beside mobilenet-pretrained, which is the plain one.
     "mobilenet-hardened": (
         "chest-xray",
@@ -110,29 +98,14 @@ MODELS: dict[str, tuple[str, Tables]] = {
         "chest-xray",
         merged(chest(2000), small(MOBILENET, 8, pixels=64), {"adversarial": FEW_FALL}),
     ),
-    # The number of classes.
     "chest-3": (
         "chest-xray",
         merged(chest(label="subtype", classes=CHEST_CLASSES), small(MOBILENET)),
-    ),
-    "fundus-2": (
-        "fundus",
-        merged(
-            {"data": {"path": FUNDUS, "where": 'source == "odir" and label != 2'}},
-            {"data": {"label": "label_name", "classes": PARTS}},
-            small(MOBILENET, 10),
-        ),
     ),
     "fundus-3": (
         "fundus",
         merged({"data": {"path": FUNDUS, "where": ODIR}}, small(MOBILENET, 10)),
     ),
-    "fundus-4": ("fundus", merged({"data": {"path": FUNDUS}}, small(MOBILENET, 6))),
-    # One family from small to large, from a random start.
-    **{
-        f"capacity-{name}": ("chest-xray", merged(chest(), random(f"timm:{name}", 8, pixels=64)))
-        for name in ("resnet10t", "resnet18", "resnet34", "resnet50")
-    },
 }
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from robust.models import BlackBox, Classifier, Segmenter, load_classifier, load_segmenter
     from robust.plan import Plan, load_plan
     from robust.ranking import rank_images
-    from robust.records import Report
+    from robust.report import Report, load_report
 
 __all__ = [
     "BlackBox",
@@ -32,6 +32,7 @@ __all__ = [
     "fit_detector",
     "load_classifier",
     "load_plan",
+    "load_report",
     "load_segmenter",
     "open_cases",
     "rank_images",
@@ -45,7 +46,7 @@ _HOMES = {
     "Guard": "robust.guard",
     "InputError": "robust.errors",
     "Plan": "robust.plan",
-    "Report": "robust.records",
+    "Report": "robust.report",
     "Segmenter": "robust.models",
     "audit": "robust.auditing",
     "audit_findings": "robust.auditing",
@@ -54,6 +55,7 @@ _HOMES = {
     "fit_detector": "robust.guard",
     "load_classifier": "robust.models",
     "load_plan": "robust.plan",
+    "load_report": "robust.report",
     "load_segmenter": "robust.models",
     "open_cases": "robust.cases",
     "rank_images": "robust.ranking",

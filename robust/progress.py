@@ -34,6 +34,13 @@ EVERY = 8.0
 """Seconds between two lines in a log; a wait of a second more keeps them below ten."""
 _TELLING = 0.02
 """Share of the work below which the time that is left is not estimated."""
+_silent = False
+
+
+def silence_progress(silent: bool) -> None:
+    """Let `progress_bar` show nothing from now on, or show it again."""
+    global _silent
+    _silent = silent
 
 
 @dataclass
@@ -112,20 +119,51 @@ def progress_bar() -> Iterator[Shown]:
 
     On a terminal this is a bar with the time that is left. Elsewhere it is a line every few
     seconds, also while one stage runs long; a command that is done before prints nothing but what
-    is announced.
+    is announced. After `silence_progress` it shows nothing.
     """
+    if _silent:
+        yield Shown(no_progress, no_announcement)
+        return
     console = Console(stderr=True)
     with _bar(console) if console.is_terminal else _lines() as shown:
         yield shown
 
 
+class TimeLeft:
+    """The time that is left, from the whole time so far: stages differ too much for a speed.
+
+    While one long step runs nothing is reported: then it falls with the clock.
+    """
+
+    def __init__(self) -> None:
+        self._share = self._elapsed = 0.0
+
+    def note(self, elapsed: float, share: float) -> None:
+        """Take in the share of the work that is done after `elapsed` seconds."""
+        if share != self._share:
+            self._share, self._elapsed = share, elapsed
+
+    def text(self, elapsed: float) -> str:
+        """`, about 1:20 left`; empty at the start and at the end of the work."""
+        share = self._share
+        if not _TELLING <= share < 1:
+            return ""
+        left = self._elapsed * (1 - share) / share - (elapsed - self._elapsed)
+        return f", about {clock_text(left)} left" if left >= 1 else ", longer than expected"
+
+
 class _Left(ProgressColumn):
-    """The time that is left, from the whole time so far: stages differ too much for a speed."""
+    """The time that is left, on a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = TimeLeft()
 
     def render(self, task: Task) -> Text:
         """As minutes and seconds."""
-        share = task.completed / task.total if task.total else 0.0
-        return Text(f"{clock_text(task.elapsed or 0.0)} elapsed{left_text(task.elapsed, share)}")
+        elapsed = task.elapsed or 0.0
+        self._left.note(elapsed, task.completed / task.total if task.total else 0.0)
+        return Text(f"{clock_text(elapsed)} elapsed{self._left.text(elapsed)}")
 
 
 @contextmanager
@@ -190,6 +228,7 @@ class ProgressLines:
         self._write, self._clock = write, clock
         self._began = self._printed = clock()
         self._now: tuple[float, float, str] = (0.0, 0.0, "starting")
+        self._left = TimeLeft()
         self._held: str | None = None
         self._opened = False
         self._lock = threading.Lock()
@@ -197,6 +236,7 @@ class ProgressLines:
     def show(self, done: float, total: float, label: str) -> None:
         """Note where the work is; nothing is printed here."""
         self._now = (done, total, label)
+        self._left.note(self._clock() - self._began, done / total if total else 0.0)
 
     def announce(self, line: str) -> None:
         """Print lines, the first of all a little later."""
@@ -225,15 +265,7 @@ class ProgressLines:
         done, total, label = self._now
         share = f" {100 * done / total:.0f} %" if total else ""
         elapsed = now - self._began
-        left = left_text(elapsed, done / total if total else 0.0)
-        self._write(f"{label}:{share} ({clock_text(elapsed)} elapsed{left})")
-
-
-def left_text(elapsed: float | None, share: float) -> str:
-    """`, about 1:20 left` after `elapsed` seconds for a share of the work; empty at its start."""
-    if elapsed is None or not _TELLING <= share < 1:
-        return ""
-    return f", about {clock_text(elapsed * (1 - share) / share)} left"
+        self._write(f"{label}:{share} ({clock_text(elapsed)} elapsed{self._left.text(elapsed)})")
 
 
 def clock_text(seconds: float) -> str:

@@ -6,7 +6,14 @@ import threading
 
 import pytest
 
-from robust.progress import EVERY, ProgressLines, StagedProgress, left_text, progress_bar
+from robust.progress import (
+    EVERY,
+    ProgressLines,
+    StagedProgress,
+    TimeLeft,
+    progress_bar,
+    silence_progress,
+)
 
 
 class Clock:
@@ -32,7 +39,7 @@ def test_a_line_at_least_every_ten_seconds_also_while_nothing_is_reported() -> N
         times += [second] * (len(lines) - before)
     assert all(b - a <= 10 for a, b in zip([0, *times], times))
     assert lines[0] == "starting: (0:08 elapsed)"
-    assert lines[2] == "PGD at 1/255: 25 % (0:24 elapsed, about 1:12 left)"
+    assert lines[2] == "PGD at 1/255: 25 % (0:24 elapsed, about 0:56 left)"
     assert lines[-1].startswith("t-SNE plot: (1:")
 
 
@@ -102,8 +109,38 @@ def test_the_share_is_of_all_stages_and_never_falls() -> None:
     ]
 
 
+def left(elapsed: float, share: float, now: float | None = None) -> str:
+    told = TimeLeft()
+    told.note(elapsed, share)
+    return told.text(elapsed if now is None else now)
+
+
 def test_the_time_that_is_left() -> None:
-    assert left_text(60, 0.25) == ", about 3:00 left" and left_text(3600, 0.25).endswith(
-        "3:00:00 left"
-    )
-    assert left_text(9, 0.001) == left_text(9, 1.0) == left_text(None, 0.5) == ""
+    assert left(60, 0.25) == ", about 3:00 left" and left(3600, 0.25) == ", about 3:00:00 left"
+    assert left(9, 0.001) == left(9, 1.0) == left(9, 0.0) == ""
+
+
+def test_the_time_that_is_left_falls_while_one_long_step_runs() -> None:
+    """A share that stands still must not make the rest of the work look longer and longer."""
+    assert [left(60, 0.25, now) for now in (60, 120, 200, 300)] == [
+        ", about 3:00 left",
+        ", about 2:00 left",
+        ", about 0:40 left",
+        ", longer than expected",
+    ]
+    told = TimeLeft()
+    for elapsed, share in ((10, 0.5), (30, 0.5), (30, 0.75)):
+        told.note(elapsed, share)
+    assert told.text(30) == ", about 0:10 left"
+
+
+def test_progress_is_silent_where_it_is_told_to_be(capfd: pytest.CaptureFixture[str]) -> None:
+    silence_progress(True)
+    try:
+        with progress_bar() as progress:
+            progress.announce("Run folder: run")
+            progress.announce("Stage 1 of 2")
+            progress(1, 2, "images")
+    finally:
+        silence_progress(False)
+    assert capfd.readouterr() == ("", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,8 +23,12 @@ def test_clean_figures_and_two_rows_of_the_table(
     monkeypatch.chdir(FOLDER.parent.parent)
     plan = load_plan(FOLDER / "plan.toml")
     classifier, cases = open_plan(plan, "cpu")
-    eps = ["4/255", "16/255"]
-    report = audit(classifier, cases, attacks=["FGSM", "MarginPGD"], eps=eps, device="cpu")
+    asked: dict[str, Any] = {
+        "attacks": ["FGSM", "MarginPGD"],
+        "eps": ["16/255"],
+        "doubts": {"probe": False},
+    }
+    report = audit(classifier, cases, device="cpu", **asked)
     accuracy, area = report.clean.scores.accuracy, report.clean.scores.auc
     assert accuracy is not None and area is not None
     assert accuracy.value == 520 / 624

@@ -61,7 +61,7 @@ from robust.models.preparation import require_adapter
 from robust.plan.load import make_plan
 from robust.plan.machines import WorkerChoice
 from robust.plan.parameters import parameters_of
-from robust.plan.spec import DetectorSpec, Plan
+from robust.plan.spec import DetectorSpec, Plan, TrackSpec
 from robust.progress import (
     Announce,
     Progress,
@@ -73,6 +73,7 @@ from robust.records import GALLERY, Detection, Exhibit, Report
 from robust.scenarios.run import run_scenarios
 from robust.scenarios.twin import compare_twin
 from robust.tasks.make import remembered_task
+from robust.tracking import require_tracking, track_report
 
 MOST_CASES = 100_000_000
 """More than this is a forged number, for which no memory is taken."""
@@ -109,14 +110,14 @@ def audit(
     learned from, and are evaluated on the attacks. `settings` are the fields of a plan's
     `[audit]` table: norm, eps, cells, goal, target, threshold, seed, chunk; `segmentation`,
     `detection`, `scenarios`, `corruptions`, `doubts` and `report` are dicts of those of its tables
-    of that name; `corruptions = {}` takes its defaults. Images made on `surrogate`, another model,
-    are shown to the classifier; `twin`, the version of it that is deployed, is compared with it.
-    `certificates` (names or instances) prove lower bounds; BE and rBE of corruptions are relative
-    to the errors of `corruption_reference`. With `out` the run lives in that folder and resumes
-    from it, and `gallery` cases are drawn there as pictures (default: 6, or none where a picture
-    may carry a name). `progress` is told how far the whole run is, `announce` the folder, the cost
-    and each stage in a line. The classifier is copied, never changed.
-    Raises InputError.
+    of that name; `corruptions = {}` takes its defaults, `track = {}` asks MLFLOW_TRACKING_URI.
+    Images made on `surrogate`, another model, are shown to the classifier; `twin`, the version of
+    it that is deployed, is compared with it. `certificates` (names or instances) prove lower
+    bounds; BE and rBE of corruptions are relative to the errors of `corruption_reference`. With
+    `out` the run lives in that folder and resumes from it, and `gallery` cases are drawn there as
+    pictures (default: 6, or none where a picture may carry a name). `progress` is told how far the
+    whole run is, `announce` the folder, the cost and each stage in a line. The classifier is
+    copied, never changed. Raises InputError.
     """
     require_adapter(classifier)
     for other in (surrogate, twin, corruption_reference):
@@ -127,7 +128,8 @@ def audit(
     raw: dict[str, Any] = {"title": title}
     for table in ("segmentation", "detection", "scenarios", "doubts", "report"):
         raw[table] = settings.pop(table, {})
-    raw["corruptions"] = settings.pop("corruptions", None)
+    for table in ("corruptions", "track"):
+        raw[table] = settings.pop(table, None)
     if gallery is not None and isinstance(raw["report"], dict):
         raw["report"] = {"gallery": gallery, **raw["report"]}
     raw["audit"] = settings
@@ -137,6 +139,7 @@ def audit(
     if attacks is not None:
         raw["attacks"] = [_as_spec(attack) for attack in attacks]
     plan = make_plan(raw, "audit")
+    require_tracking(plan.track)
     plan = fitting_plan(plan, classifier, surrogate)
     if attacks is not None:
         named = iter(make_attacks([s for s, a in zip(plan.attacks, attacks) if isinstance(a, str)]))
@@ -169,6 +172,7 @@ def audit_plan(
     `workers` attack in place of this process; a script that names some guards its code with
     `if __name__ == "__main__"`, since they import it.
     """
+    require_tracking(plan.track)
     settings = RunSettings(out, device, skip_broken, progress, announce, workers)
     return run_request(open_request(plan, settings))
 
@@ -279,6 +283,8 @@ def run_request(request: AuditRequest, join: Callable[[RunStore], None] | None =
             report = stages.run()
         with writing(directory.path):
             write_atomically(directory.path / "report.json", report.to_json())
+        if request.plan.track is not None:
+            _track(report, directory.path, request, request.plan.track)
     except (DatabaseUnavailable, BlackBoxFailure):
         keep = keep and (stages.attacking or directory.holds_chunks())
         raise
@@ -290,6 +296,20 @@ def run_request(request: AuditRequest, join: Callable[[RunStore], None] | None =
             request.queries.stop()
         directory.close(keep=keep)
     return report
+
+
+def _track(report: Report, folder: Path, request: AuditRequest, spec: TrackSpec) -> None:
+    """Log a finished audit to MLflow; where that fails, the audit stands and a line says so."""
+    try:
+        request.progress.announce(track_report(report, folder, spec))
+    except InputError as error:
+        again = "" if request.out is None else f", or robust report {request.out} --track ADDRESS"
+        _log.warning(
+            "robust: the audit is finished, but it was not tracked: %s (to try again: the same "
+            "command%s)",
+            error,
+            again,
+        )
 
 
 @dataclass

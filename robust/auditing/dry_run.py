@@ -98,6 +98,11 @@ class DryRun:
         """Of the whole audit, where curve cells find every case fallen."""
         return sum(self.least.values())
 
+    @property
+    def totals(self) -> dict[str, float]:
+        """Seconds of the whole audit, at most and where curve cells find every case fallen."""
+        return {"seconds": self.seconds, "least_seconds": self.least_seconds}
+
 
 def dry_run(plan: Plan, settings: RunSettings) -> DryRun:
     """Open what a plan names, measure for about three seconds, and estimate; nothing is written.

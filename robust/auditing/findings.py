@@ -22,6 +22,7 @@ from robust.plan.machines import WorkerChoice
 from robust.plan.spec import ModelSpec, Plan
 from robust.progress import Announce, Progress, no_announcement, no_progress
 from robust.records import FindingEntry, FindingsReport, Report
+from robust.tracking import require_tracking
 
 
 class CannotAuditFinding(InputError):
@@ -54,6 +55,7 @@ def audit_findings(
     image. A finding that the labels do not know, or that no case has or every case, keeps its place
     with the reason. Raises InputError where none can be audited.
     """
+    require_tracking(plan.track)
     settings = RunSettings(out, device, skip_broken, progress, announce, workers)
     audits = requested_findings(plan, settings)
     place = None if out is None else Path(out)

@@ -17,7 +17,9 @@ from robust.files import make_private_folder, private_files
 from robust.plan.code import own_packages_first
 from robust.plan.machines import JOBS, Shard, SlurmJobs
 from robust.plan.spec import Plan
+from robust.progress import Progress
 from robust.records import Report
+from robust.tracking import require_tracking
 
 if TYPE_CHECKING:
     import submitit
@@ -75,9 +77,10 @@ def audit_on_slurm(plan: Plan, jobs: SlurmJobs, settings: RunSettings) -> Report
     """
     if settings.out is None:
         raise InputError("--engine slurm needs a run directory; name it with --out")
+    require_tracking(plan.track)
     run = Path(settings.out)
     require_place_for_shards(run)
-    executor = _executor(run / JOBS, jobs.options)
+    executor = slurm_executor(run / JOBS, jobs.options)
     done = attacked_shards(run, jobs.shards)
     todo = [number for number in range(1, jobs.shards + 1) if number not in done]
     # The progress of this process cannot travel.
@@ -85,21 +88,21 @@ def audit_on_slurm(plan: Plan, jobs: SlurmJobs, settings: RunSettings) -> Report
     if todo:
         settings.announce(f"Submitting {len(todo)} of {jobs.shards} shards; logs: {run / JOBS}")
         job = ShardJob(plan, jobs.shards, there)
-        submitted = _submit(lambda: executor.map_array(job, todo))
+        submitted = submit_jobs(lambda: executor.map_array(job, todo))
         if not jobs.wait:
             settings.announce("Submitted. Give the same command again later, to merge")
             return None
         names = [Shard(number, jobs.shards).name for number in todo]
-        _wait(names, submitted, settings)
+        wait_for_jobs(names, submitted, settings.progress)
     settings.announce("Submitting the merge")
     last = MergeJob(plan, run, there)
-    _wait(["the merge"], _submit(lambda: [executor.submit(last)]), settings)
-    for pickled in (run / JOBS).glob("*.pkl"):  # the plan in them may name a patient or a place
-        pickled.unlink()
+    wait_for_jobs(["the merge"], submit_jobs(lambda: [executor.submit(last)]), settings.progress)
+    forget_jobs(run / JOBS)
     return Report.load(run / "report.json")
 
 
-def _executor(folder: Path, options: Mapping[str, str]) -> submitit.AutoExecutor:
+def slurm_executor(folder: Path, options: Mapping[str, str]) -> submitit.AutoExecutor:
+    """What submits jobs, with their logs in a folder; InputError for options that it refuses."""
     try:
         import submitit
     except ImportError:
@@ -119,7 +122,7 @@ def _executor(folder: Path, options: Mapping[str, str]) -> submitit.AutoExecutor
     return executor
 
 
-def _submit(submit: Callable[[], list[submitit.Job[Any]]]) -> list[submitit.Job[Any]]:
+def submit_jobs(submit: Callable[[], list[submitit.Job[Any]]]) -> list[submitit.Job[Any]]:
     """Submitted jobs; InputError where the cluster refuses them."""
     try:
         return submit()
@@ -127,11 +130,13 @@ def _submit(submit: Callable[[], list[submitit.Job[Any]]]) -> list[submitit.Job[
         raise InputError(f"the cluster takes no jobs: {_reason(error)}") from None
 
 
-def _wait(names: Sequence[str], jobs: Sequence[submitit.Job[Any]], settings: RunSettings) -> None:
+def wait_for_jobs(
+    names: Sequence[str], jobs: Sequence[submitit.Job[Any]], progress: Progress
+) -> None:
     """Wait for every job; InputError where one failed, once all have ended."""
     failed = []
     for place, (name, job) in enumerate(zip(names, jobs, strict=True)):
-        settings.progress(place, len(jobs), f"waiting for {name}")
+        progress(place, len(jobs), f"waiting for {name}")
         error = job.exception()
         if error is not None:
             failed.append(f"{name} failed: {_reason(error)}; its log is {job.paths.stderr}")
@@ -142,6 +147,12 @@ def _wait(names: Sequence[str], jobs: Sequence[submitit.Job[Any]], settings: Run
             f"{failed[0]}; fix the cause and give the same command again, which submits only what "
             f"is missing"
         )
+
+
+def forget_jobs(folder: Path) -> None:
+    """Delete what was pickled for the jobs: the plan in it may name a patient or a place."""
+    for pickled in folder.glob("*.pkl"):
+        pickled.unlink()
 
 
 def _reason(error: BaseException) -> str:

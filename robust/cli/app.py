@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -29,27 +28,40 @@ from robust.cli import (
 from robust.cli import list as listing
 from robust.cli.drafts import check, init
 from robust.cli.output import one_line_logs, print_errors
-from robust.cli.process.failures import BAD_INPUT, explain
+from robust.cli.process.failures import BAD_INPUT, explain, print_trace
+from robust.cli.process.manners import (
+    AsJson,
+    Quiet,
+    Verbose,
+    fresh_manners,
+    manners,
+    with_manners,
+)
 from robust.cli.process.stopping import INTERRUPTED, as_interrupts
 from robust.cli.process.streams import safe_streams
+from robust.cli.publishing import schema, view
 from robust.errors import InputError
 from robust.files import cannot, private_files
 from robust.plan.code import own_packages_first
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
+WITH_JSON = ("demo", "audit", "merge", "report", "compare", "sweep", "screen", "rank", "list")
+"""Commands that can print their result as JSON."""
+
+
 def _register(name: str, command: Callable[..., None], example: str) -> None:
     # Docstrings are wrapped for the source file; the terminal wraps them again.
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     text = "\n\n".join(escape(paragraph.replace("\n", " ")) for paragraph in paragraphs)
-    app.command(name, help=text, epilog=example)(command)
+    polite = with_manners(command, has_json=name in WITH_JSON)
+    app.command(name, help=text, epilog=example)(polite)
 
 
 _register("demo", demo.demo, demo.EXAMPLE)
@@ -60,12 +72,14 @@ _register("merge", merge.merge, merge.EXAMPLE)
 _register("attack", attack.attack, attack.EXAMPLE)
 _register("report", report.report, report.EXAMPLE)
 _register("compare", compare.compare, compare.EXAMPLE)
+_register("view", view.view, view.EXAMPLE)
 _register("train", train.train, train.EXAMPLE)
 _register("sweep", sweep.sweep, sweep.EXAMPLE)
 _register("fit-detector", fit_detector.fit_detector, fit_detector.EXAMPLE)
 _register("screen", screen.screen, screen.EXAMPLE)
 _register("rank", rank.rank, rank.EXAMPLE)
 _register("bench", bench.bench, bench.EXAMPLE)
+_register("schema", schema.schema, schema.EXAMPLE)
 _register("list", listing.list_, listing.EXAMPLE)
 
 
@@ -82,8 +96,12 @@ def _robust(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Audit a trained medical image classifier: measure its adversarial robustness."""
+    manners().ask(as_json=as_json, quiet=quiet, verbose=verbose)
 
 
 def main() -> None:
@@ -94,6 +112,7 @@ def main() -> None:
     """
     with (
         safe_streams() as output,
+        fresh_manners(),
         private_files(),
         warnings.catch_warnings(),
         one_line_logs(),
@@ -114,16 +133,16 @@ def _run() -> tuple[int, str]:
     """The exit code of the command, and the line that explains it, if one is still to be said."""
     with as_interrupts() as stopped:
         try:
-            code = app(standalone_mode=False) or 0
+            code = app(prog_name="robust", standalone_mode=False) or 0
         except (KeyboardInterrupt, typer.Abort):
             code = INTERRUPTED
         except typer.Exit as ended:
             code = ended.exit_code
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-        except Exception as error:
-            if os.environ.get("ROBUST_TRACEBACK") and not isinstance(error, InputError):
-                raise
+        except Exception as error:  # noqa: BLE001  (every error ends in one line)
+            if not isinstance(error, InputError):
+                print_trace(error)
             return explain(error)
     if code == INTERRUPTED:  # typer turns an interrupt into this code
         return stopped.code, "interrupted; the same command continues from here"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,14 +36,18 @@ from robust.cli.plan_options.options import (
     Device,
     Gate,
     NoGallery,
+    NoWait,
     PlanSettings,
     RunFolder,
+    ShardCount,
     SkipBroken,
+    SlurmOptions,
     WorkerCount,
 )
+from robust.cli.process.manners import emit
 from robust.errors import InputError, did_you_mean
 from robust.plan.findings import asks_for_several
-from robust.plan.machines import MOST_SHARDS, Shard, SlurmJobs, WorkerChoice
+from robust.plan.machines import Shard, SlurmJobs, WorkerChoice
 from robust.plan.spec import Plan
 from robust.progress import Shown, progress_bar
 from robust.records import Report
@@ -258,6 +263,11 @@ _REPORT = (
         "report.images",
         "What the report calls the images, for example 'chest X-rays'.",
     ),
+    FieldOption(
+        "--track",
+        "track.uri",
+        "MLflow server or database (sqlite:///mlflow.db) that the finished audit is logged to.",
+    ),
 )
 PANELS = (
     (MODEL, (*_MODEL, *_TWIN)),
@@ -314,32 +324,9 @@ def audit(
     ] = None,
     workers: WorkerCount = None,
     address: ClusterAddress = None,
-    shards: Annotated[
-        int | None,
-        typer.Option(
-            help="With --engine slurm: number of shards.",
-            min=1,
-            max=MOST_SHARDS,
-            rich_help_panel=MACHINES,
-        ),
-    ] = None,
-    slurm: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="Option of the jobs, as submitit names it: partition=gpu, gpus_per_node=1, "
-            "timeout_min=600. May be repeated.",
-            rich_help_panel=MACHINES,
-        ),
-    ] = None,
-    no_wait: Annotated[
-        bool,
-        typer.Option(
-            "--no-wait",
-            help="Do not wait for the jobs. The same command, given later, merges.",
-            rich_help_panel=MACHINES,
-        ),
-    ] = False,
+    shards: ShardCount = None,
+    slurm: SlurmOptions = None,
+    no_wait: NoWait = False,
     *,
     changes: Mapping[str, Any],
 ) -> None:
@@ -396,6 +383,7 @@ def _dry_run(plan: Plan, device: str, *, skip_broken: bool, workers: WorkerChoic
         found = dry_run(plan, RunSettings(None, device, skip_broken, workers=workers))
     from robust.auditing.cost_table import cost_table
 
+    emit(lambda: {**asdict(found), **found.totals})
     console = make_console()
     console.print(cost_table(found))
     console.print("Nothing was attacked or written.")
@@ -468,6 +456,7 @@ def _audit_shard(plan: Plan, shard: Shard, out: Path, device: str, *, skip_broke
 
         settings = RunSettings(out, device, skip_broken, progress, progress.announce)
         folder = audit_shard(plan, shard, settings)
+    emit(lambda: {"run": str(out), "shard": shard.name, "folder": str(folder)})
     make_console(wrap=False).print(
         f"Finished {shard.name}: {folder}\nWhen all are: robust merge {out} PLAN"
     )
@@ -523,14 +512,16 @@ def show_run(run: Callable[[Shown], Report | None], out: Path, *, gate: bool) ->
     with progress_bar() as progress:
         result = run(progress)
         if result is None:
+            emit(lambda: {"run": str(out), "report": None})
             return
-        from robust.cli.output import apply_gates
+        from robust.cli.output import apply_gates, emit_report
         from robust.report import write_report
         from robust.report.formats.terminal import print_report
 
         progress.announce("Writing the report")
         progress(0, 0, "writing the report")
-        write_report(result, out, "md", "csv", "html")
+        written = write_report(result, out, "md", "csv", "html")
+    emit_report(result, out, [*written, out / "report.json"])
     console = make_console()
     print_report(result, console)
     console.print(f"\nReport: {out / 'report.html'}", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import typer
 
 from robust.cli.output import FAILED, make_console, print_errors, write_text
 from robust.cli.plan_options.options import OUTPUT, RUNNING
+from robust.cli.process.manners import emit
 from robust.errors import InputError, did_you_mean
 from robust.progress import progress_bar
 
@@ -86,6 +88,7 @@ def _compare_two(
         from robust.report.comparison.show import as_json, as_markdown, print_comparison
 
         comparison = compare_runs(old, new)
+    emit(lambda: json.loads(as_json(comparison, tolerance)))
     if kind == "text":
         print_comparison(comparison, tolerance, make_console())
     else:
@@ -110,6 +113,7 @@ def _compare_many(runs: list[Path], tolerance: float | None, kind: str, out: Pat
         for run in runs[1:] if tolerance is not None else ():
             comparison = compare_runs(runs[0], run)
             lines += [f"{run}: {line}" for line in _lost_lines(comparison, tolerance or 0.0)]
+    emit(lambda: json.loads(render_sweep(report, "json")))
     if kind == "text":
         print_sweep(report, make_console())
     else:

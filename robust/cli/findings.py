@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
-from robust.cli.output import FAILED, apply_gates, make_console, require_gates
+from robust.cli.output import FAILED, apply_gates, as_plain, make_console, require_gates
+from robust.cli.process.manners import emit, manners
 from robust.plan.machines import WorkerChoice
 from robust.plan.spec import Plan
 from robust.progress import progress_bar
@@ -42,7 +45,8 @@ def audit_each(
         )
         from robust.report.findings import write_findings
 
-        write_findings(found, out)
+        written = write_findings(found, out)
+    _emit(found, out, written)
     _show(found, out, gate=gate)
 
 
@@ -54,15 +58,34 @@ def report_each(run: Path, formats: list[str] | None, *, gate: bool) -> None:
     if gate:
         for entry, report in found.reports:
             require_gates(report, run / entry.folder)
-    wanted = formats or ["text", "html"]
+    wanted = formats or ([] if manners().as_json else ["text", "html"])
     files = [name for name in wanted if name != "text"]
     written = write_findings(found, run, *files) if files else []
+    _emit(found, run, written)
     if "text" in wanted:
         _show(found, run, gate=False)
     for path in written:
         make_console(wrap=False).print(f"wrote {path}")
     if gate:
         _apply_each(found, run)
+
+
+def _emit(found: FindingsReport, run: Path, files: Sequence[Path]) -> None:
+    """Hand over for `--json`: every finding with its report, or why it has none."""
+
+    def result() -> dict[str, object]:
+        reports = {entry.folder: as_plain(report) for entry, report in found.reports}
+        return {
+            "run": str(run),
+            "files": [str(path) for path in files],
+            "title": found.title,
+            "findings": [
+                {**dataclasses.asdict(entry), "report": reports.get(entry.folder)}
+                for entry in found.entries
+            ],
+        }
+
+    emit(result)
 
 
 def _show(found: FindingsReport, out: Path, *, gate: bool) -> None:

@@ -1,9 +1,10 @@
-"""`robust list`: the attacks, detectors, certificates, corruptions, models and formats."""
+"""`robust list`: attacks, detectors, certificates, corruptions, models, formats, templates."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from robust.cli.output import make_console
+from robust.cli.process.manners import emit
 from robust.errors import InputError, did_you_mean
 
 EXAMPLE = "Example: robust list models --filter 'resnet*'"
@@ -20,19 +22,56 @@ Row = tuple[str, ...]
 """Cells of one row."""
 
 
+@dataclass(frozen=True)
+class Listing:
+    """A table of names."""
+
+    columns: Row
+    rows: list[Row]
+    ideas: list[str] = field(default_factory=list)
+    """What stands below each row; empty where nothing does."""
+    note: str = ""
+
+    def shown(self) -> RenderableType:
+        """For a terminal."""
+        if self.ideas:
+            return _entries(self.columns, list(zip(self.rows, self.ideas, strict=True)))
+        table = _table(*self.columns)
+        for row in self.rows:
+            table.add_row(*row)
+        return Group(table, Text(f"\n{self.note}")) if self.note else table
+
+    def plain(self) -> list[dict[str, str]]:
+        """For a program: an object for each row, with the idea where there is one.
+
+        An empty first cell, which on a terminal means `as above`, is filled in.
+        """
+        filled: list[dict[str, str]] = []
+        for row in self.rows:
+            first = row[0] or (filled[-1][self.columns[0]] if filled else "")
+            filled.append(dict(zip(self.columns, (first, *row[1:]), strict=True)))
+        for one, idea in zip(filled, self.ideas, strict=False):
+            one["idea"] = idea
+        return filled
+
+
 def list_(
     what: Annotated[
         str,
         typer.Argument(
-            help="attacks, detectors, certificates, corruptions, models, formats, data or layouts."
+            help="attacks, detectors, certificates, corruptions, models, formats, data, layouts or "
+            "templates.",
+            autocompletion=lambda: list(LISTS),
         ),
     ],
     filter: Annotated[str, typer.Option(help="Shell pattern for the names of models.")] = "*",
 ) -> None:
-    """List attacks, detectors, certificates, corruptions, models, formats, data or layouts."""
+    """List attacks, detectors, certificates, corruptions, models, formats, data or templates."""
     if what not in LISTS:
         raise InputError(f"cannot list {what!r}; {did_you_mean(what, LISTS)}")
-    make_console().print(LISTS[what](filter))
+    listing = LISTS[what](filter)
+    emit(listing.plain)
+    make_console().print(listing.shown())
 
 
 def _table(*columns: str) -> Table:
@@ -57,12 +96,16 @@ def _entries(head: Row, entries: Sequence[tuple[Row, str]]) -> Group:
     return Group(*shown)
 
 
+def _listing(columns: Row, entries: Sequence[tuple[Row, str]]) -> Listing:
+    return Listing(columns, [row for row, _ in entries], [idea for _, idea in entries])
+
+
 def _idea(kind: type[object]) -> str:
     """Idea and paper: the first line of the module, without its full stop."""
     return (sys.modules[kind.__module__].__doc__ or "").splitlines()[0].removesuffix(".")
 
 
-def attacks(pattern: str) -> Group:
+def attacks(pattern: str) -> Listing:
     """Every attack with its norms, what it needs to know of the model, its cost and its paper.
 
     And whether it works on outlines: beside classes, alone, or (nothing said) not at all.
@@ -84,7 +127,7 @@ def attacks(pattern: str) -> Group:
         entries.append((row, "; ".join([_idea(kind), ", ".join(filter(None, words))]).rstrip("; ")))
     foolbox = ("foolbox:NAME", "Linf, L2", "either", "depends", "")
     own = ("MODULE:CLASS", "", "", "", "")
-    return _entries(
+    return _listing(
         head,
         [
             *entries,
@@ -94,7 +137,7 @@ def attacks(pattern: str) -> Group:
     )
 
 
-def detectors(pattern: str) -> Group:
+def detectors(pattern: str) -> Listing:
     """Every detector with what it learns from, what it needs, and its paper."""
     from detectors import DETECTORS
 
@@ -107,10 +150,10 @@ def detectors(pattern: str) -> Group:
         entries.append(((name, learns, ", ".join(needs), gradient), _idea(kind)))
     own = ("MODULE:CLASS", "", "", "")
     entries.append((own, "A detector of your own, such as mine:MyDetector of mine.py"))
-    return _entries(("detector", "learns from", "needs", "gradient"), entries)
+    return _listing(("detector", "learns from", "needs", "gradient"), entries)
 
 
-def certificates(pattern: str) -> Group:
+def certificates(pattern: str) -> Listing:
     """Every certificate with its norm, what it is about, how sure it is, its cost and its paper."""
     from robust.certificates.registry import CERTIFICATES
 
@@ -120,86 +163,94 @@ def certificates(pattern: str) -> Group:
         about = "smoothed" if one.function == "smoothed" else "the model"
         sure = "certain" if one.alpha is None else f"{100 * (1 - one.alpha):g} % a case"
         entries.append(((name, one.norm, about, sure, str(one.passes)), _idea(kind)))
-    return _entries(("certificate", "norm", "about", "sure", "passes"), entries)
+    return _listing(("certificate", "norm", "about", "sure", "passes"), entries)
 
 
-def corruptions(pattern: str) -> Table:
+def corruptions(pattern: str) -> Listing:
     """Every corruption of every modality, with who defines its severities."""
     from robust.corruptions.contract import SEVERITIES
     from robust.corruptions.registry import MODALITIES, corruptions_of
 
-    table = _table("modality", "corruption", "family", "severities", "defined by")
+    rows: list[Row] = []
     span = f"{SEVERITIES[0]}-{SEVERITIES[-1]}"
     for modality in MODALITIES:
         shown = modality
         for one in corruptions_of(modality):
-            table.add_row(shown, one.name, one.family, span, one.definition)
+            rows.append((shown, one.name, one.family, span, one.definition))
             shown = ""
-    return table
+    return Listing(("modality", "corruption", "family", "severities", "defined by"), rows)
 
 
-def models(pattern: str) -> Table:
+def models(pattern: str) -> Listing:
     """Architectures whose names match a shell pattern."""
     from robust.plan.architecture_names import architecture_names
 
     found = architecture_names(pattern)
     if not any(found.values()):
         raise InputError(f"no architecture matches {pattern!r}; try a pattern such as 'resnet*'")
-    table = _table("library", "architecture")
-    for library, names in found.items():
-        for name in names:
-            table.add_row(library, name)
-    if pattern == "*":
-        for prefix, form in OTHER_LIBRARIES:
-            table.add_row(prefix, form)
-    return table
+    rows: list[Row] = [(library, name) for library, names in found.items() for name in names]
+    return Listing(("library", "architecture"), rows + list(OTHER_LIBRARIES) * (pattern == "*"))
 
 
-def formats(pattern: str) -> Group:
+def formats(pattern: str) -> Listing:
     """The forms in which a model may be given, by field of `[model]`, with the extra each needs."""
-    table = _table("field", "what is read", "extra", "runs code")
-    for row in MODEL_FORMATS:
-        table.add_row(*row)
-    return Group(table, Text("\nAn extra is installed with pip install 'robust-audit[EXTRA]'."))
+    note = "An extra is installed with pip install 'robust-audit[EXTRA]'."
+    columns = ("field", "what is read", "extra", "runs code")
+    return Listing(columns, list(MODEL_FORMATS), note=note)
 
 
-def data(pattern: str) -> Table:
+def data(pattern: str) -> Listing:
     """The forms that `path` in `[data]` may take."""
     from robust.plan.paths import MODALITIES, OUTLINES
 
-    table = _table("path", "what is read", "groups")
-    table.add_row(
-        "FOLDER with cases.csv",
-        "images, DICOM and NIfTI; columns file, label (or mask), group, split, metadata",
-        "a column",
-    )
-    table.add_row(
-        "FOLDER, table = TABLE",
-        "images below it, labels as published: CSV, TSV, XLSX; columns named in [data]",
-        "a column or group_pattern",
-    )
-    table.add_row(
-        "FOLDER/CLASS/*.png",
-        "one subfolder per class, perhaps inside train, val and test",
-        "group_pattern",
-    )
-    table.add_row("FILE.npz", "an official MedMNIST file", 'group = "none"')
-    for modality in MODALITIES:
-        table.add_row(f"phantom:{modality}", "synthetic images, drawn by a program", "built in")
-    for name in OUTLINES:
-        table.add_row(f"phantom:{name}", "synthetic images with masks", "built in")
-    return table
+    rows: list[Row] = [
+        (
+            "FOLDER with cases.csv",
+            "images, DICOM and NIfTI; columns file, label (or mask), group, split, metadata",
+            "a column",
+        ),
+        (
+            "FOLDER, table = TABLE",
+            "images below it, labels as published: CSV, TSV, XLSX; columns named in [data]",
+            "a column or group_pattern",
+        ),
+        (
+            "FOLDER/CLASS/*.png",
+            "one subfolder per class, perhaps inside train, val and test",
+            "group_pattern",
+        ),
+        ("FILE.npz", "an official MedMNIST file", 'group = "none"'),
+        *(
+            (f"phantom:{one}", "synthetic images, drawn by a program", "built in")
+            for one in MODALITIES
+        ),
+        *((f"phantom:{one}", "synthetic images with masks", "built in") for one in OUTLINES),
+    ]
+    return Listing(("path", "what is read", "groups"), rows)
 
 
-def layouts(pattern: str) -> Table:
+def layouts(pattern: str) -> Listing:
     """Layouts of public data sets, for `robust init --layout`."""
     from robust.drafting.layouts import LAYOUTS, read_layout
 
-    table = _table("layout", "data set", "tables")
+    rows: list[Row] = []
     for layout in map(read_layout, LAYOUTS):
         files = [names[0] for names in layout.files.values()]
-        table.add_row(layout.key, layout.name, ", ".join(files) or "none")
-    return table
+        rows.append((layout.key, layout.name, ", ".join(files) or "none"))
+    return Listing(("layout", "data set", "tables"), rows)
+
+
+def templates(pattern: str) -> Listing:
+    """Templates of `robust report`, with the text that each is about and when it was looked at."""
+    from robust.report.crosswalk.texts import CROSSWALKS, read_crosswalk
+
+    rows: list[Row] = [
+        ("standard", "results first, method and versions last", ""),
+        ("regulatory", "the order of a technical file", ""),
+    ]
+    texts = [read_crosswalk(name) for name in CROSSWALKS]
+    rows += [(text.name, text.title, text.looked_at.isoformat()) for text in texts]
+    return Listing(("template", "what it shows", "text looked at on"), rows)
 
 
 MODEL_FORMATS: tuple[Row, ...] = (
@@ -236,7 +287,7 @@ OTHER_LIBRARIES = (
     ("monai", "monai:DenseNet121, resnet18, SEResNet50, efficientnet-b0, ViT and others"),
 )
 """Names that take a prefix, and their forms."""
-LISTS: dict[str, Callable[[str], RenderableType]] = {
+LISTS: dict[str, Callable[[str], Listing]] = {
     "attacks": attacks,
     "detectors": detectors,
     "certificates": certificates,
@@ -245,4 +296,5 @@ LISTS: dict[str, Callable[[str], RenderableType]] = {
     "formats": formats,
     "data": data,
     "layouts": layouts,
+    "templates": templates,
 }

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
+import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
 from rich.segment import Segment
 
+from robust.cli.process.manners import emit, manners
 from robust.errors import InputError
 from robust.files import cannot, open_regular, path_exists, write_atomically
 from robust.printable import one_line, printable
@@ -23,6 +27,27 @@ FAILED = 1
 """Exit code where a gate did not pass, or more was lost than the tolerance allows."""
 
 _LINE_ENDS = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
+
+
+def emit_report(report: Report, run: Path, files: Sequence[Path]) -> None:
+    """Hand over for `--json`: the whole report, its gates, and the files that were written."""
+    from robust.report.gates import judge_gates
+
+    emit(
+        lambda: {
+            "run": str(run),
+            "files": [str(path) for path in files],
+            "gates": [
+                {**dataclasses.asdict(one), "passed": one.passed} for one in judge_gates(report)
+            ],
+            "report": as_plain(report),
+        }
+    )
+
+
+def as_plain(report: Report) -> Any:
+    """A report as report.json has it."""
+    return json.loads(report.to_json())
 
 
 def require_gates(report: Report, run: Path) -> None:
@@ -84,10 +109,19 @@ class _Printable:
 def make_console(*, stderr: bool = False, wrap: bool = True) -> Console:
     """Where commands print: names are shown as they are, with nothing that commands a terminal.
 
-    Without `wrap` a line is as long as it is, so that a path in it can be copied.
+    Without `wrap` a line is as long as it is, so that a path in it can be copied. With `--quiet` it
+    prints nothing, with `--json` nothing on stdout.
     """
     # Square brackets and :colons: in names are no markup.
-    console = Console(stderr=stderr, soft_wrap=not wrap, markup=False, emoji=False, highlight=False)
+    asked = manners()
+    console = Console(
+        stderr=stderr,
+        soft_wrap=not wrap,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        quiet=asked.quiet or (asked.as_json and not stderr),
+    )
     console.push_render_hook(_PrintableText())
     return console
 
@@ -95,6 +129,7 @@ def make_console(*, stderr: bool = False, wrap: bool = True) -> Console:
 def print_errors(lines: list[str]) -> None:
     """Lines for stderr, each with the program's name."""
     console = make_console(stderr=True, wrap=False)
+    console.quiet = False
     for line in lines:
         console.print(f"robust: {one_line(line)}")
 

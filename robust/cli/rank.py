@@ -17,6 +17,7 @@ from robust.cli.output import (
     write_text,
 )
 from robust.cli.plan_options.options import DATA, OUTPUT, RANKING, AllowCode, Device, SkipBroken
+from robust.cli.process.manners import emit, manners
 from robust.errors import InputError
 from robust.progress import progress_bar
 
@@ -191,11 +192,17 @@ def rank(
         for one in ranked.images
     ]
     cells = [["" if value is None else as_cell(value) for value in row] for row in rows]
-    if out is None:
-        print(csv_text([header, *([shown_cell(cell) for cell in row] for row in cells)]), end="")
-    else:
+    emit(
+        lambda: {
+            "images": [dict(zip(header, row, strict=True)) for row in rows],
+            "skipped": ranked.skipped,
+        }
+    )
+    if out is not None:
         write_text(out, csv_text([header, *cells]))
         ranked.written()
+    elif not manners().as_json:
+        print(csv_text([header, *([shown_cell(cell) for cell in row] for row in cells)]), end="")
     console = make_console(stderr=True, wrap=False)
     skipped = f"; {ranked.skipped} could not be read" if ranked.skipped else ""
     console.print(f"{len(ranked.images)} images ranked{skipped}")

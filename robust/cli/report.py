@@ -8,9 +8,13 @@ from typing import Annotated
 import typer
 
 from robust.cli.plan_options.options import OUTPUT, Gate, NoGallery
+from robust.cli.process.manners import manners
 from robust.errors import InputError, did_you_mean
 from robust.files import cannot, path_exists
 from robust.progress import progress_bar
+from robust.records import Report
+from robust.report import FORMATS, TEMPLATES
+from robust.report.crosswalk.texts import CROSSWALKS
 
 EXAMPLE = (
     "Example (after robust demo): robust report demo-report/run --format html --template regulatory"
@@ -22,37 +26,73 @@ def report(
     format: Annotated[
         list[str] | None,
         typer.Option(
-            help="html, md, json, csv, latex, svg, png or text. May be repeated.",
+            help="html, md, json, csv, latex, svg, png, pdf, notebook, cyclonedx, model-card or "
+            "text. May be repeated.",
             rich_help_panel=OUTPUT,
-            show_default="text and html",
+            show_default="text and html; with --json none",
+            autocompletion=lambda: [*FORMATS, "text"],
         ),
     ] = None,
     template: Annotated[
         str,
         typer.Option(
-            help="Order of the sections: standard, or regulatory (as in a technical file).",
+            help="standard, regulatory (the order of a technical file), or the points of a text "
+            f"first: {', '.join(CROSSWALKS)}. Of html and md.",
             rich_help_panel=OUTPUT,
+            autocompletion=lambda: list(TEMPLATES),
         ),
     ] = "standard",
     no_gallery: NoGallery = False,
     gate: Gate = False,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Log the finished audit to this MLflow server or database "
+            "(sqlite:///mlflow.db). No case by case results and no images are logged.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    experiment: Annotated[
+        str,
+        typer.Option(help="With --track: name of MLflow's experiment.", rich_help_panel=OUTPUT),
+    ] = "robust",
 ) -> None:
-    """Write or print the report of a run, finished or not."""
+    """Write or print the report of a run, finished or not.
+
+    cyclonedx writes report.cdx.json, an ML-BOM with a model card; model-card writes model-card.md
+    for Hugging Face.
+    """
     from robust.plan.paths import require_run
 
     if not path_exists(run):
         require_run(run)
-    from robust.cli.output import apply_gates, make_console, print_errors, require_gates
-    from robust.report import FORMATS, is_unfinished, read_report, write_report
+    from robust.cli.output import (
+        apply_gates,
+        emit_report,
+        make_console,
+        print_errors,
+        require_gates,
+    )
+    from robust.report import is_unfinished, read_report, write_report
     from robust.report.findings import is_findings
     from robust.report.formats.terminal import print_report
 
     for name in format or ():
         if name not in (*FORMATS, "text"):
             raise InputError(f"unknown format {name!r}; {did_you_mean(name, [*FORMATS, 'text'])}")
+    if template not in TEMPLATES:
+        raise InputError(f"unknown template {template!r}; {did_you_mean(template, TEMPLATES)}")
     if run.is_dir() and is_findings(run):
+        if template != "standard":
+            raise InputError(
+                f"--template {template}: {run} holds an audit of several findings; name the folder "
+                f"of one finding"
+            )
         from robust.cli.findings import report_each
 
+        if track is not None:
+            raise InputError("--track takes one finding at a time: name its folder in the run")
         return report_each(run, format, gate=gate)
     if is_unfinished(run):
         from robust.auditing import unfinished_report
@@ -62,8 +102,9 @@ def report(
         result = read_report(run)
     if gate:
         require_gates(result, run)
-    formats = format or ["text", "html"]
+    plain_json = manners().as_json and template == "standard"
     folder = run if run.is_dir() else run.parent  # read_report has found it
+    formats = format or ([] if track or plain_json else ["text", "html"])
     files = [name for name in formats if name != "text"]
     if "text" in formats:
         print_report(result, make_console())
@@ -80,7 +121,25 @@ def report(
         if format is not None:
             raise InputError(f"{why}; --format text writes no file") from None
         print_errors([f"no HTML report: {why}"])
+    emit_report(result, run, written)
     for path in written:
         make_console(wrap=False).print(f"wrote {path}")
+    if track is not None:
+        _track(result, folder, track, experiment)
     if gate:
         apply_gates(result, folder)
+
+
+def _track(report: Report, folder: Path, address: str, experiment: str) -> None:
+    """Log a finished audit to MLflow and say where."""
+    from robust.cli.output import make_console
+    from robust.plan.load import make_plan
+    from robust.tracking import track_report
+
+    table = {"uri": address, "experiment": experiment}
+    spec = make_plan({"track": table}, "--track").track
+    assert spec is not None
+    with progress_bar() as progress:
+        progress(0, 0, "logging to MLflow")
+        said = track_report(report, folder, spec)
+    make_console(wrap=False).print(said)

@@ -18,6 +18,7 @@ from robust.cli.output import (
     write_text,
 )
 from robust.cli.plan_options.options import MODEL, OUTPUT, AllowCode, Device, SkipBroken
+from robust.cli.process.manners import emit, manners
 from robust.progress import progress_bar
 
 COLUMNS = ("id", "prediction", "score", "flagged")
@@ -90,15 +91,22 @@ def screen(
         )
     rows = [(line.id, line.prediction, line.score, line.flagged) for line in lines]
     cells = [[as_cell(value) for value in row] for row in rows]
-    if out is None:
+    if out is not None:
+        write_text(out, csv_text([COLUMNS, *cells]))
+    elif not manners().as_json:
         # Names with line ends would forge rows and lines; a file shows them between quotes.
         shown = [[shown_cell(cell) for cell in row] for row in cells]
         print(csv_text([COLUMNS, *shown]), end="")
-    else:
-        write_text(out, csv_text([COLUMNS, *cells]))
     print_errors([f"skipped: {why}" for why in skipped])
     known = FalseAlarms(**record.false_alarms.counted.model_dump())
     expected, (low, high) = known.expected * len(lines), known.count_interval(len(lines))
+    emit(
+        lambda: {
+            "images": [dict(zip(COLUMNS, row, strict=True)) for row in rows],
+            "skipped": list(skipped),
+            "false_alarms_if_none_is_attacked": {"expected": expected, "low": low, "high": high},
+        }
+    )
     make_console(stderr=True, wrap=False).print(
         f"{sum(line.flagged for line in lines)} of {len(lines)} images flagged; if none were "
         f"attacked, about {f'{expected:.1f}'.removesuffix('.0')} would be, {low} to {high} in 95 "

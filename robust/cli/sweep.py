@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from robust.cli.audit import worker_choice
+from robust.cli.audit import slurm_jobs, worker_choice
 from robust.cli.output import FAILED, make_console, print_errors
 from robust.cli.plan_options.options import (
     MACHINES,
@@ -18,9 +20,13 @@ from robust.cli.plan_options.options import (
     AllowCode,
     ClusterAddress,
     Device,
+    NoWait,
+    ShardCount,
     SkipBroken,
+    SlurmOptions,
     WorkerCount,
 )
+from robust.cli.process.manners import emit
 from robust.errors import InputError
 from robust.plan.machines import WorkerChoice
 from robust.progress import clock_text, progress_bar
@@ -69,12 +75,16 @@ def sweep(
     engine: Annotated[
         str | None,
         typer.Option(
-            help="ray: attack on workers of a Ray cluster.",
+            help="ray: attack on workers of a Ray cluster. slurm: submit jobs that share the "
+            "members, and wait.",
             rich_help_panel=MACHINES,
         ),
     ] = None,
     workers: WorkerCount = None,
     address: ClusterAddress = None,
+    shards: ShardCount = None,
+    slurm: SlurmOptions = None,
+    no_wait: NoWait = False,
 ) -> None:
     """Train and audit every model of a grid, and compare them.
 
@@ -83,11 +93,7 @@ def sweep(
     The same command continues a sweep that was interrupted; several machines may run it in one
     folder. Exit codes: 0 success, 1 a member could not be trained or audited, 2 bad input.
     """
-    if engine not in (None, "ray"):
-        raise InputError(
-            f"--engine {engine}: a sweep takes ray; on a cluster of jobs give the same command in "
-            f"several jobs, which share the members"
-        )
+    jobs = slurm_jobs(engine, shards, slurm, no_wait)
     team = worker_choice(engine, workers, address)
     if dry_run and (engine is not None or out is not None):
         raise InputError("--dry-run trains and writes nothing: leave --engine and --out out")
@@ -108,11 +114,22 @@ def sweep(
         settings = SweepSettings(
             *(device, skip_broken, progress, progress.announce, team, allow_code, wanted)
         )
-        report = run_sweep(loaded, folder, settings)
+        if jobs is None:
+            report = run_sweep(loaded, folder, settings)
+        else:
+            from robust.sweeps.slurm import sweep_on_slurm
+
+            found = sweep_on_slurm(loaded, folder, jobs, settings)
+            if found is None:
+                emit(lambda: {"folder": str(folder), "sweep": None})
+                return
+            report = found
+        from robust.report.sweeps import render_sweep
         from robust.report.sweeps.write import print_sweep, write_sweep
 
         progress(0, 0, "writing the page")
         write_sweep(report, folder)
+    emit(lambda: {"folder": str(folder), "sweep": json.loads(render_sweep(report, "json"))})
     console = make_console()
     print_sweep(report, console)
     console.print(f"\nPage: {folder / 'sweep.html'}", soft_wrap=True)
@@ -139,6 +156,7 @@ def _dry_run(
         found = sweep_cost(
             spec, settings, allow_code=code, progress=progress, announce=progress.announce
         )
+    emit(lambda: {**asdict(found), **found.totals})
     from robust.auditing.cost_table import between_text
     from robust.report.text.format import counted
 

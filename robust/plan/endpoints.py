@@ -13,6 +13,7 @@ from robust.errors import InputError, excerpt
 FORM = "http://HOST:PORT/v2/models/NAME/infer"
 _PATH = re.compile(r"(?P<server>.*/v2)(?P<model>/models/[^/]+(?:/versions/[^/]+)?)/infer/?")
 _LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
+_LOGIN = re.compile(r"://[^/\s]*@")
 _HEADER = re.compile(r"(?P<name>[A-Za-z0-9-]+): (?P<value>.+)")
 
 
@@ -80,6 +81,11 @@ def bare_endpoint(url: str) -> str:
         return "(no address)"
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def shown_uri(text: str) -> str:
+    """An address, or a message that holds some, without user and password."""
+    return _LOGIN.sub("://", text)
 
 
 def _split(url: str) -> SplitResult:

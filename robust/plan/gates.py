@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -69,11 +69,23 @@ def _warnings(value: object) -> object:
     return tuple(dict.fromkeys(value))
 
 
-Bound = Annotated[float | None, BeforeValidator(_by_name)]
-BoundByEps = Annotated[float | dict[str, float] | None, BeforeValidator(_by_eps)]
-BoundByCertificate = Annotated[float | dict[str, float] | None, BeforeValidator(_by_certificate)]
-BoundByName = Annotated[float | dict[str, float] | None, BeforeValidator(_by_name)]
-Warnings = Annotated[bool | tuple[str, ...] | None, BeforeValidator(_warnings)]
+_Above = Annotated[float, Field(gt=0, lt=1)]
+_Bounds = _Above | dict[str, _Above] | None
+
+
+def _read_by(check: Callable[[object], object], kind: Any = _Bounds) -> BeforeValidator:
+    """A check of what the file holds, of which a schema for editors says that it is of a kind."""
+    return BeforeValidator(check, json_schema_input_type=kind)
+
+
+Bound = Annotated[float | None, _read_by(_by_name, _Above | None)]
+BoundByEps = Annotated[float | dict[str, float] | None, _read_by(_by_eps)]
+BoundByCertificate = Annotated[float | dict[str, float] | None, _read_by(_by_certificate)]
+BoundByName = Annotated[float | dict[str, float] | None, _read_by(_by_name)]
+Warnings = Annotated[
+    bool | tuple[str, ...] | None,
+    _read_by(_warnings, Literal[True] | Annotated[tuple[Literal[FLAGS], ...], Field(min_length=1)]),  # type: ignore[valid-type]
+]
 
 
 class GatesSpec(BaseModel):

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from robust.errors import InputError, did_you_mean, excerpt, value_text
 from robust.files import path_exists, read_text
 from robust.plan.code import names_code
-from robust.plan.endpoints import bare_endpoint
+from robust.plan.endpoints import bare_endpoint, shown_uri
 from robust.plan.paths import is_trained
 from robust.plan.spec import Plan
 from robust.units import TYPICAL, check_eps, typical_text
@@ -97,6 +97,9 @@ def refuse_code(raw: Mapping[str, Any], source: str, yourself: str = "") -> None
             continue
         own = yourself or f"{option} or in a plan file"
         _refuse(what, f"name the model yourself, with {own}")
+    if (uri := _table(raw, "track").get("uri")) is not None:
+        what = f"{source} names the tracking server {excerpt(shown_uri(str(uri)))}, to which the "
+        _refuse(f"{what}results would be sent", "name it yourself, with --track or in a plan file")
     for name in _denoisers(raw.get("certificates")):
         what = f"{source} names the denoiser {excerpt(name)} of a certificate, which runs code"
         _refuse(what, "name it yourself, in a plan file")

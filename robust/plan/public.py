@@ -33,6 +33,7 @@ def public_plan(plan: Plan) -> Plan:
             "twin": None if plan.twin is None else _model(plan.twin),
             "scenarios": scenarios,
             "corruptions": corruptions,
+            "track": None,  # where results are logged is nobody else's business
         }
     )
 

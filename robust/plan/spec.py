@@ -27,9 +27,9 @@ from robust.plan.table import PlanTable
 from robust.units import parse_eps as parse_eps
 from robust.units import parse_share
 
-Eps = Annotated[float, BeforeValidator(parse_eps)]
+Eps = Annotated[float, BeforeValidator(parse_eps, json_schema_input_type=float | str)]
 """An attack size in [0, 1] units of the displayed image: a number, or text such as "1/255"."""
-Share = Annotated[float, BeforeValidator(parse_share)]
+Share = Annotated[float, BeforeValidator(parse_share, json_schema_input_type=float | str)]
 """A share: a number, or text such as "224/256"."""
 Size = int | tuple[int, int]
 """Pixels of a square's side, or (height, width)."""
@@ -66,11 +66,19 @@ def _a_box(box: tuple[float, float, float, float] | None) -> object:
     return box
 
 
-FilePath = Annotated[str, BeforeValidator(_at_home)]
+FilePath = Annotated[str, BeforeValidator(_at_home, json_schema_input_type=str)]
 """A path; `~` in front is the home folder."""
-FilePaths = Annotated[tuple[FilePath, ...], BeforeValidator(_one_or_several)]
+FilePaths = Annotated[
+    tuple[FilePath, ...],
+    BeforeValidator(_one_or_several, json_schema_input_type=str | tuple[str, ...]),
+]
 """One path, or several in a list."""
-Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+Texts = Annotated[
+    tuple[str, ...],
+    BeforeValidator(
+        _texts, json_schema_input_type=str | int | float | tuple[str | int | float, ...]
+    ),
+]
 """One text or number, or several in a list."""
 Norm = Literal["Linf", "L2", "L2-slice", "L1", "L0"]
 """Norm of an attack size."""
@@ -617,6 +625,24 @@ class ReportSpec(PlanTable):
     (DICOM)."""
 
 
+class TrackSpec(PlanTable):
+    """`[track]`: log the finished audit to MLflow; nothing here changes a number.
+
+    Parameters, every number with both ends of its interval, and the report are logged.
+    """
+
+    uri: str | None = Field(default=None, min_length=1, max_length=1000)
+    """Address of the tracking server, or a database: "sqlite:///mlflow.db". Default: the
+    environment variable MLFLOW_TRACKING_URI."""
+    experiment: str = Field(default="robust", min_length=1, max_length=200)
+    """Name of MLflow's experiment; it is made where there is none."""
+    run: Line | None = None
+    """Name of MLflow's run. Default: the title of the report."""
+    cases: bool = False
+    """Log what shows single cases as well: outcomes.csv and the other tables by case, and example
+    images. They are of patients."""
+
+
 _KNOWN_BY_CONTENT = (
     *("path", "table", "join", "file", "mask", "target_mask"),
     *("splits", "where", "group_pattern"),
@@ -660,6 +686,8 @@ class Plan(PlanTable):
     """`[report]`: how results are shown."""
     gates: GatesSpec = GatesSpec()
     """`[gates]`: what the results must reach."""
+    track: TrackSpec | None = None
+    """`[track]`: where the finished audit is logged. Default: nowhere."""
 
     @property
     def other_models(self) -> dict[str, ModelSpec]:
@@ -680,7 +708,7 @@ class Plan(PlanTable):
         it would fall to a list of names.
         """
         content = self.model_dump(
-            mode="json", exclude={"title", "doubts", "report", "gates", "model"}
+            mode="json", exclude={"title", "doubts", "report", "gates", "track", "model"}
         )
         for name in _KNOWN_BY_CONTENT:
             (content["data"] or {}).pop(name, None)
@@ -696,7 +724,8 @@ class Plan(PlanTable):
         A slow hash: a folder's name is handed on, and a list of patients that a filter may name
         would be tried against a fast one.
         """
-        content = self.model_dump(mode="json", exclude={"title", "doubts", "report", "gates"})
+        left_out = {"title", "doubts", "report", "gates", "track"}
+        content = self.model_dump(mode="json", exclude=left_out)
         reference = (content["corruptions"] or {}).get("reference")
         surrogate = content["scenarios"]["surrogate"]
         for spec in (content["model"], content["twin"], surrogate, reference):

@@ -41,6 +41,7 @@ from robust.records.report import GALLERY as GALLERY
 from robust.records.report import SCHEMA_VERSION as SCHEMA_VERSION
 from robust.records.report import STAGES as STAGES
 from robust.records.report import Report as Report
+from robust.records.report import provide_view as provide_view
 from robust.records.report import stages_text as stages_text
 from robust.records.scores import AccuracyCurve as AccuracyCurve
 from robust.records.scores import AttackResult as AttackResult

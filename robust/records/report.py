@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -173,6 +173,20 @@ class Report:
                 return one
         raise KeyError(f"no result for {attack} at eps {eps}")
 
+    def to_pandas(self) -> Any:
+        """Every estimate, those of curves aside, as a row of a pandas DataFrame.
+
+        Columns: `part` (`results`, `certificates`, `corruptions`, `scenarios`, `storage`,
+        `deployed version`, `detectors`, `null controls`, `adaptive attacks`), `subject`,
+        `attack`, `norm`, `eps`, `kind`, `fitted_on`, `subgroup`, `of`, `measure`, `value`, `low`,
+        `high`, `cases`, `groups`. `robust.report.long_form` says what each holds.
+        """
+        return _view("frame")(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the lead, the verdicts with their intervals, the warnings."""
+        return str(_view("html")(self))
+
     def to_json(self) -> str:
         """The text of report.json; `Report.from_json` takes it back to an equal value."""
         text = json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False, ensure_ascii=False)
@@ -222,6 +236,20 @@ class Report:
     def load(cls, path: str | Path) -> Report:
         """Read a report.json file; InputError as for `from_json`."""
         return cls.from_json(read_text(Path(path), MOST_BYTES))
+
+
+_VIEWS: dict[str, Callable[[Report], Any]] = {}
+
+
+def provide_view(name: str, make: Callable[[Report], Any]) -> None:
+    """Let rooms above say how a report is shown as `frame` or as `html`: records know no tables."""
+    _VIEWS[name] = make
+
+
+def _view(name: str) -> Callable[[Report], Any]:
+    if name not in _VIEWS:  # a notebook then shows the line of `repr`
+        raise NotImplementedError("tables and pages are those of robust.report: import it first")
+    return _VIEWS[name]
 
 
 def _contradictions(report: Report, raw: object) -> Iterator[str]:

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 from robust.errors import InputError, did_you_mean, excerpt
 from robust.files import make_private_folder, path_exists, read_bytes, write_atomically
 from robust.plan.paths import no_report
-from robust.records import GALLERY, Report
+from robust.records import GALLERY, INDEX, provide_view
+from robust.records import Report as Report
+from robust.report.crosswalk.texts import CROSSWALKS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from robust.report.layout.blocks import Order
 
 
@@ -98,6 +102,35 @@ def _csv(rendering: Rendering) -> dict[str, bytes]:
     return files
 
 
+def _cyclonedx(rendering: Rendering) -> dict[str, bytes]:
+    from robust.report.formats.exchange.cyclonedx import render_cyclonedx
+
+    return {f"{_plain_stem(rendering)}.cdx.json": _bytes(render_cyclonedx(rendering.report))}
+
+
+def _model_card(rendering: Rendering) -> dict[str, bytes]:
+    from robust.report.formats.exchange.model_card import render_model_card
+
+    before = "" if _plain_stem(rendering) == "report" else "unfinished-"
+    return {f"{before}model-card.md": _bytes(render_model_card(rendering.report))}
+
+
+def _pdf(rendering: Rendering) -> dict[str, bytes]:
+    from robust.report.formats.html import render_html
+    from robust.report.formats.pdf import print_page
+
+    page = render_html(rendering.report, _order(rendering), rendering.pictures)
+    return {f"{rendering.stem}.pdf": print_page(page)}
+
+
+def _notebook(rendering: Rendering) -> dict[str, bytes]:
+    from robust.report.formats.notebook import render_notebook
+
+    stem = _plain_stem(rendering)
+    text = render_notebook(rendering.report, f"{stem}.json")
+    return {f"{stem}.ipynb": _bytes(text), **_json(rendering)}
+
+
 FORMATS: dict[str, Callable[[Rendering], dict[str, bytes]]] = {
     "html": _html,
     "md": _markdown,
@@ -106,15 +139,21 @@ FORMATS: dict[str, Callable[[Rendering], dict[str, bytes]]] = {
     "latex": _latex,
     "svg": _svg,
     "png": _png,
+    "pdf": _pdf,
+    "notebook": _notebook,
+    "cyclonedx": _cyclonedx,
+    "model-card": _model_card,
 }
 """Format to the function that renders its files, by path within the folder."""
 
-TEMPLATES = ("standard", "regulatory")
-"""The orders of sections that HTML and Markdown have."""
+TEMPLATES = ("standard", "regulatory", *CROSSWALKS)
+"""The orders of sections that HTML, PDF and Markdown have; most put the points of a text first."""
 
 UNFINISHED = (
-    *(f"unfinished.{end}" for end in ("html", "md", "json", "csv", "tex")),
-    *(f"unfinished-regulatory.{end}" for end in ("html", "md")),
+    *(f"unfinished.{end}" for end in ("html", "md", "json", "csv", "tex", "cdx.json")),
+    *(f"unfinished.{end}" for end in ("pdf", "ipynb")),
+    *(f"unfinished-{name}.{end}" for name in TEMPLATES[1:] for end in ("html", "md", "pdf")),
+    "unfinished-model-card.md",
 )
 """Every file that is written of an unfinished run; once it has finished, they are removed."""
 
@@ -181,10 +220,44 @@ def read_report(run: str | Path) -> Report:
         raise InputError(said if said.startswith(name) else f"{name}: {said}") from None
 
 
+def load_report(path: str | Path) -> Report:
+    """The report of a run folder or a report.json, to look at or to compute with.
+
+    InputError where there is none, the run is not finished, or the folder is that of several
+    findings, each of which has its own.
+    """
+    folder = Path(path)
+    if path_exists(folder / INDEX) and not path_exists(folder / "report.json"):
+        raise InputError(
+            f"{excerpt(folder, 300)} holds an audit of several findings; name the folder of one "
+            f"of them, as {INDEX} lists them"
+        )
+    return read_report(folder)
+
+
+def _as_html(report: Report) -> str:
+    from robust.report.formats.html import render_summary
+
+    return render_summary(report)
+
+
+def _as_frame(report: Report) -> pd.DataFrame:
+    from robust.report.long_form import report_frame
+
+    return report_frame(report)
+
+
+provide_view("html", _as_html)
+provide_view("frame", _as_frame)
+
+
 def _order(rendering: Rendering) -> Order:
+    from robust.report.layout.crosswalk import crosswalk_order
     from robust.report.layout.regulatory import regulatory
     from robust.report.layout.standard import standard
 
+    if rendering.template in CROSSWALKS:
+        return crosswalk_order(rendering.template)
     return standard if rendering.template == "standard" else regulatory
 
 

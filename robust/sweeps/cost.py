@@ -52,6 +52,11 @@ class SweepCost:
         """Of the whole sweep, at most."""
         return self.training_seconds + self.audit_seconds
 
+    @property
+    def totals(self) -> dict[str, float]:
+        """Seconds of the whole sweep, at most and where curve cells find every case fallen."""
+        return {"seconds": self.seconds, "least_seconds": self.least_seconds}
+
 
 def sweep_cost(
     spec: SweepSpec,

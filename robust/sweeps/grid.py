@@ -81,11 +81,12 @@ class Member:
         return hashlib.sha256(both.encode()).hexdigest()
 
 
-def members_of(spec: SweepSpec, *, source: str = "sweep", allow_code: bool = False) -> list[Member]:
+def members_of(spec: SweepSpec, *, allow_code: bool = False) -> list[Member]:
     """Every member of the grid in its order, the last axis fastest; InputError.
 
-    The message names the axis and the value that a recipe or plan refuses.
+    The message names the file, the axis and the value that a recipe or plan refuses.
     """
+    source = spec.source
     axes = {axis.name: levels_of(axis, trains=spec.trains) for axis in spec.axes}
     count = math.prod(len(levels) for levels in axes.values())
     if count > MOST_MEMBERS:

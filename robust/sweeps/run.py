@@ -17,7 +17,7 @@ from robust.engine.cells import make_attacks
 from robust.engine.database.connection import InUse, lock
 from robust.errors import InputError
 from robust.files import cannot, make_private_folder, path_exists, read_json_table, write_atomically
-from robust.plan.machines import WorkerChoice
+from robust.plan.machines import JOBS, WorkerChoice
 from robust.plan.paths import check_data_path, check_paths, require_weights, require_writable
 from robust.progress import Announce, Progress, no_announcement, no_progress
 from robust.records import Report
@@ -32,7 +32,7 @@ from robust.training.train import train_model
 LOCKS, KNOWN = "locks", "members.json"
 """Folder of a sweep with a lock for each piece of work, and the file that knows each audit's folder
 by its plan and training."""
-OURS = {SWEEP, KNOWN, LOCKS, MODELS, RUNS}
+OURS = {SWEEP, KNOWN, LOCKS, MODELS, RUNS, JOBS}
 """What a folder of a sweep holds, beside its tables and pages."""
 WRITTEN = ("sweep.csv", "sweep.parquet", "sweep.html", "sweep.md")
 PAUSE = 2.0
@@ -66,7 +66,7 @@ def run_sweep(spec: SweepSpec, out: str | Path, settings: SweepSettings) -> Swee
     members = members_of(spec, allow_code=settings.allow_code)
     chosen = choose_members(members, settings.only)
     check_members(chosen)
-    _claim(folder, members)
+    claim_folder(folder, members)
     run = _Run(spec, folder, settings, members)
     run.every(chosen)
     return run.finish()
@@ -100,7 +100,7 @@ def check_members(members: Sequence[Member]) -> None:
                 require_weights(Path(recipe.network.weights))
 
 
-def _claim(out: Path, members: Sequence[Member]) -> None:
+def claim_folder(out: Path, members: Sequence[Member]) -> None:
     """Make the folder of the sweep; InputError where it holds another one, or other files."""
     require_writable(out)
     present = {one.name for one in out.iterdir()} if path_exists(out) else set()

@@ -100,6 +100,12 @@ class SweepSpec(PlanTable):
     """`[[exclude]]`: levels by axis; members that have all of them are left out."""
     learning_curve: LearningCurveSpec = LearningCurveSpec()
     """`[learning_curve]`: for an axis `train fraction`."""
+    _source: str = pydantic.PrivateAttr("sweep")
+
+    @property
+    def source(self) -> str:
+        """The file that it was read from, with which messages begin."""
+        return self._source
 
     @property
     def trains(self) -> bool:
@@ -165,6 +171,7 @@ def make_sweep(raw: dict[str, Any], source: str = "sweep") -> SweepSpec:
         spec = SweepSpec.model_validate(raw)
     except pydantic.ValidationError as error:
         raise InputError(f"{source}: {first_error(error, SweepSpec)}") from None
+    spec._source = source
     wrong = _contradiction(spec)
     if wrong:
         raise InputError(f"{source}: {wrong}")

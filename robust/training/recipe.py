@@ -47,7 +47,7 @@ class SplitsSpec(PlanTable):
     """Split that the network learns from; `all` takes every row."""
     val: Annotated[str | float, AfterValidator(_share)] = "val"
     """Split that chooses the best epoch, or the share of the train split's groups to use for it."""
-    test: Annotated[str | None, BeforeValidator(_none)] = "test"
+    test: Annotated[str | None, BeforeValidator(_none, json_schema_input_type=str)] = "test"
     """Split for the final evaluation, or `none`."""
     fraction: float = Field(default=1.0, gt=0, le=1)
     """Share of the train split's groups to learn from, of each class; a smaller share is part of a

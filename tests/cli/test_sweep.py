@@ -78,7 +78,8 @@ def test_one_level_writes_the_page_and_names_what_is_left(robust: Robust, spec: 
     [
         (("--only", "seed"), "write AXIS=LEVEL"),
         (("--only", "colour=red"), "colour"),
-        (("--engine", "slurm"), "give the same command in several jobs"),
+        (("--engine", "slurm"), "needs the number of shards"),
+        (("--shards", "2"), "need --engine slurm"),
         (("--dry-run", "--out", "out"), "leave --engine and --out out"),
     ],
 )
@@ -87,3 +88,8 @@ def test_what_does_not_go_together(
 ) -> None:
     refused(robust("sweep", spec, *options), said)
     assert not Path("out").exists()
+
+
+def test_a_mistake_in_a_level_names_the_file(robust: Robust, spec: str) -> None:
+    Path(spec).write_text(SWEEP.replace('"2/255"]\n', '"two"]\n'), encoding="utf-8")
+    refused(robust("sweep", spec), "sweep.toml: axis 'eps', two")

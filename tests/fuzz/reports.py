@@ -64,6 +64,6 @@ def _use(folder: Path) -> None:
     found = read_report(folder)
     print_report(found, Console(file=io.StringIO(), width=80))
     other = zlib.crc32((folder / "report.json").read_bytes()) % 4
-    format, template = ("html", "html", "md", "latex")[other], TEMPLATES[other % 2]
+    format, template = ("html", "html", "md", "latex")[other], TEMPLATES[other % len(TEMPLATES)]
     write_report(found, folder, format, "json", template=template)
     promise(read_report(folder).to_json() == found.to_json(), "read back otherwise")

@@ -30,7 +30,7 @@ ORDER = (
     ("robust.maite",),
     ("robust.diagnostics", "robust.guard", "robust.ranking"),
     ("robust.benchmark", "robust.gallery", "robust.report"),
-    ("robust.training",),
+    ("robust.training", "robust.tracking"),
     ("robust.drafting",),
     ("robust.auditing", "robust.demo"),
     ("robust.sweeps",),
@@ -145,6 +145,7 @@ def test_what_a_room_does_not_know(folder: str, forbidden: tuple[str, ...]) -> N
         ("torchmetrics", "robust/training/"),
         ("tensorboard", "robust/training/"),
         ("httpx", "robust/models/blackbox/transport.py"),
+        ("mlflow", "robust/tracking/server.py"),
     ],
 )
 def test_what_is_heavy_is_imported_in_one_place(package: str, home: str) -> None:

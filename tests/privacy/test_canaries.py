@@ -181,7 +181,7 @@ def test_an_audit_with_everything_on(world: World) -> None:
     plan, out = world.plan(world.mark("data"), FULL, where), world.out("full")
     world.run("audit", plan, "--out", out, "--gate", "--set", "gates.clean_accuracy=0.01")
     for template in ("standard", "regulatory"):
-        for kind in ("html", "md", "json", "latex", "svg", "png"):
+        for kind in ("html", "md", "json", "latex", "svg", "png", "cyclonedx", "model-card"):
             world.run("report", out, "--format", kind, "--template", template)
     world.run("report", out, "--format", "text")
     nothing(world.found(out))
@@ -214,11 +214,34 @@ def test_a_detector_and_what_it_screens(world: World) -> None:
     world.run("screen", guard, data, "--out", seen, "--allow-code")
     # The guard is asked for the classifier that it belongs to, and so names its file.
     nothing([one for one in world.found(guard) if "weights" not in one])
-    # The table of `screen` names files, so that the user finds those that are flagged; nothing
-    # else about them, and not the folder above the one that was given.
-    text = (world.folder / seen).read_text(encoding="utf-8")
+    names_files_alone(world, seen)
+
+
+def names_files_alone(world: World, table: str) -> None:
+    """A table names images so that the user finds them, and says nothing else of them."""
+    text = (world.folder / table).read_text(encoding="utf-8")
     for name in ("patient", "hospital", "extra", "artist", "description", "parent", "work"):
         assert f"{STEM}{name}" not in text
+
+
+@pytest.mark.slow
+def test_a_ranking(world: World) -> None:
+    plan, table = world.plan(world.mark("data"), QUICK), f"{world.out('ranked')}.csv"
+    world.run("rank", plan, world.mark("data"), "--by", "distance", "--steps", "3", "--out", table)
+    names_files_alone(world, table)
+    world.run("rank", plan, world.mark("dicoms"), "--by", "entropy", "--out", table)
+    names_files_alone(world, table)
+
+
+@pytest.mark.slow
+def test_a_sweep(world: World) -> None:
+    """The sweep and its page name no input; the runs below it are those of `robust audit`."""
+    plan, out = world.plan(world.mark("data"), QUICK), world.out("sweep")
+    sweep = f"{world.mark('sweep')}.toml"
+    text = f'plan = "{plan}"\n[[axes]]\nname = "eps"\nvalues = ["2/255", "4/255"]\n'
+    (world.folder / sweep).write_text(text, encoding="utf-8")
+    world.run("sweep", sweep, "--out", out)
+    nothing(world.found(out))
 
 
 @pytest.mark.slow

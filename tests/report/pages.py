@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import robust.report
+from robust.report.layout.crosswalk import crosswalk_order
 from robust.report.layout.regulatory import regulatory
 from robust.report.layout.standard import standard
 
-ORDERS = {"standard": standard, "regulatory": regulatory}
+ORDERS = {
+    "standard": standard,
+    "regulatory": regulatory,
+    "iso-24029": crosswalk_order("iso-24029"),
+}
+"""Both orders of sections, and of the templates of texts that with most kinds of evidence."""
 NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*(?![\w])")
 PACKAGE = Path(robust.report.__file__).parent
 
@@ -90,9 +96,10 @@ def known_numbers(run: Path) -> set[str]:
     found |= {n for name in ("audited", "reported") for n in re.findall(r"\d+", timings[name])}
     found.add(str(len(raw["flags"])))
     fixed = [path.read_text(encoding="utf-8") for path in (PACKAGE / "templates").glob("*.j2")]
-    for folder in ("text", "tables", "figures", "layout"):
+    for folder in ("text", "tables", "figures", "layout", "crosswalk"):
         fixed += [text for path in (PACKAGE / folder).glob("*.py") for text in strings(path)]
     assert len(fixed) > 300
+    fixed += [path.read_text(encoding="utf-8") for path in PACKAGE.glob("crosswalk/texts/*.toml")]
     fixed += [f"{n} " for n in range(1, 10)]  # the numbers of sections
     return found | {n for text in fixed for n in NUMBER.findall(text)}
 

@@ -10,6 +10,7 @@ import pytest
 
 from robust.engine.database.connection import lock
 from robust.errors import InputError
+from robust.plan.machines import SlurmJobs
 from robust.records.sweep import SWEEP, SweepReport
 from robust.sweeps import run as module
 from robust.sweeps.run import LOCKS, SweepSettings, run_sweep, sweep_of_runs
@@ -165,3 +166,29 @@ def test_missing_files_are_said_before_any_work(
     with pytest.raises(InputError, match=said):
         run_sweep(sweep(SEEDS, recipe={**RECIPE, **recipe}), tmp_path / "out", CPU)
     assert not (tmp_path / "out").exists()
+
+
+def test_jobs_of_a_cluster_share_the_members(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("submitit")
+    from robust.sweeps.slurm import sweep_on_slurm
+
+    trained: list[str] = []
+
+    def tried(recipe: Any, folder: Path, **kwargs: Any) -> Any:
+        trained.append(folder.name)
+        raise InputError("the loss is not a number; lower lr")
+
+    monkeypatch.setattr(module, "train_model", tried)
+    said: list[str] = []
+    settings = dataclasses.replace(CPU, announce=said.append)
+    jobs = SlurmJobs(8, {"cluster": "debug"})
+    report = sweep_on_slurm(sweep(SEEDS), tmp_path / "out", jobs, settings)
+    assert said[0].startswith("Submitting 2 jobs")  # no more than there are members
+    assert report is not None and len(set(trained)) == 2
+    assert {m.why_not for m in report.members} == {"the loss is not a number; lower lr"}
+    assert not list((tmp_path / "out" / "jobs").glob("*.pkl")), "the plan may name a patient"
+    refused = SlurmJobs(1, {"cluster": "kubernetes"})
+    with pytest.raises(InputError, match=r"^--slurm: .*kubernetes"):
+        sweep_on_slurm(sweep(SEEDS), tmp_path / "out", refused, settings)

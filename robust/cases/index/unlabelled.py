@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ import numpy as np
 from robust.cases import open_cases
 from robust.cases.case import Cases, Entry, Pixels, StoredImage
 from robust.cases.cell_types import EMPTY_WORDS
-from robust.cases.formats import READ
-from robust.cases.images import read_image
+from robust.cases.entries import read_case
+from robust.cases.formats import READ, is_dicom
 from robust.cases.index.files import image_files, unread_remedy, unread_text
 from robust.cases.npz import load_array
 from robust.cases.phantoms.cases import PREFIX
@@ -60,13 +61,14 @@ def open_unlabelled(
 ) -> Cases:
     """The images of all sources, whatever labels may stand beside them; InputError.
 
-    An id is the path as the user gave it, or as the table has it. A folder stands for all images
-    below it; files in other formats are counted in a warning. Labels are 0, and mean nothing. The
-    group is the patient where table or pattern names one, else the image itself.
+    An id is the path as the user gave it, or as the table has it; of a DICOM file with several
+    frames, with `#1` and so on behind it. A folder stands for all images below it; files in other
+    formats are counted in a warning. Labels are 0, and mean nothing. The group is the patient where
+    table, pattern or DICOM file names one, else the image itself.
     """
     left_out: Counter[str] = Counter()
     entries = [entry for source in sources for entry in _entries(str(source), options, left_out)]
-    tell_left_out(left_out)
+    tell_left_out(left_out, dicom=True)
     once = {entry.id: entry for entry in entries}
     if options.group_pattern is not None:
         once = {
@@ -76,13 +78,13 @@ def open_unlabelled(
     return Cases(source="files", classes=(), entries=tuple(once.values()), read=_read)
 
 
-def images_below(path: Path, left_out: Counter[str]) -> Iterator[Path]:
+def images_below(path: Path, left_out: Counter[str], *, dicom: bool = False) -> Iterator[Path]:
     """A file itself, or all image files below a folder; `left_out` counts others by suffix."""
     if is_folder(path):
-        found = list(image_files(path, left_out, dicom=False))
+        found = list(image_files(path, left_out, dicom=dicom))
         if not found:
             left = f"; {unread_text(left_out)}" if left_out else ""
-            read = READ.replace(", GIF and DICOM", " and GIF")
+            read = READ if dicom else READ.replace(", GIF and DICOM", " and GIF")
             raise InputError(f"no images under {path}; looked for {read}{left}")
         yield from found
     elif is_there(path):
@@ -91,10 +93,10 @@ def images_below(path: Path, left_out: Counter[str]) -> Iterator[Path]:
         raise InputError(f"no such image or folder: {path}")
 
 
-def tell_left_out(left_out: Counter[str]) -> None:
+def tell_left_out(left_out: Counter[str], *, dicom: bool = False) -> None:
     """Warn of the files that `images_below` has counted."""
     if left_out:
-        _log.warning("robust: %s; %s", unread_text(left_out), unread_remedy(dicom=False))
+        _log.warning("robust: %s; %s", unread_text(left_out), unread_remedy(dicom=dicom))
 
 
 def _entries(source: str, options: UnlabelledOptions, left_out: Counter[str]) -> list[Entry]:
@@ -105,7 +107,33 @@ def _entries(source: str, options: UnlabelledOptions, left_out: Counter[str]) ->
         return _of_table(path, options)
     if path.suffix == ".npz" and is_there(path):
         return _of_arrays(path, options)
-    return [Entry(str(one), 0, str(one), {}, one) for one in images_below(path, left_out)]
+    salt = secrets.token_bytes(16)  # groups are told apart in this process alone
+    return [
+        entry
+        for one in images_below(path, left_out, dicom=True)
+        for entry in _of_file(one, str(one), "", salt)
+    ]
+
+
+def _of_file(path: Path, key: str, group: str, salt: bytes) -> list[Entry]:
+    """The entries of one file: the frames of a DICOM file, else the image."""
+    if not is_dicom(path):
+        return [Entry(key, 0, group or key, {}, path)]
+    from robust.cases.dicom.frame import Frame
+    from robust.cases.dicom.header import read_header
+
+    header = read_header(path, salt)
+    count = max(header.frames, 1)
+    return [
+        Entry(
+            key if count == 1 else f"{key}#{frame + 1}",
+            0,
+            group or header.patient or key,
+            {},
+            Frame(path, frame, None),
+        )
+        for frame in range(count)
+    ]
 
 
 def _of_table(path: Path, options: UnlabelledOptions) -> list[Entry]:
@@ -117,9 +145,11 @@ def _of_table(path: Path, options: UnlabelledOptions) -> list[Entry]:
         raise InputError(f"{path}: a row names no image in column {options.file!r}")
     located = ImageIndex(path.parent).locate(rows[options.file])
     groups = rows[options.group] if named else [""] * len(located)
+    salt = secrets.token_bytes(16)
     return [
-        Entry(found.key, 0, found.key if group in EMPTY_WORDS else group, {}, found.path)
+        entry
         for found, group in zip(located, groups, strict=True)
+        for entry in _of_file(found.path, found.key, "" if group in EMPTY_WORDS else group, salt)
     ]
 
 
@@ -153,4 +183,4 @@ def _read(location: Any) -> Pixels | StoredImage:
         cases, row = location
         stored: StoredImage = cases.stored_image(row)
         return stored
-    return read_image(location)
+    return read_case(location)

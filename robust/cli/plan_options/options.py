@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from robust.plan.machines import MOST_WORKERS
+from robust.plan.machines import MOST_SHARDS, MOST_WORKERS
 
 MODEL = "Model"
 DATA = "Data"
@@ -96,5 +96,31 @@ ClusterAddress = Annotated[
         help="With --engine ray: address of the cluster.",
         rich_help_panel=MACHINES,
         show_default="RAY_ADDRESS, or a cluster that is started here",
+    ),
+]
+ShardCount = Annotated[
+    int | None,
+    typer.Option(
+        help="With --engine slurm: number of jobs, each of which takes a share of the work.",
+        min=1,
+        max=MOST_SHARDS,
+        rich_help_panel=MACHINES,
+    ),
+]
+SlurmOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="Option of the jobs, as submitit names it: partition=gpu, gpus_per_node=1, "
+        "timeout_min=600. May be repeated.",
+        rich_help_panel=MACHINES,
+    ),
+]
+NoWait = Annotated[
+    bool,
+    typer.Option(
+        "--no-wait",
+        help="Do not wait for the jobs. The same command, given later, goes on.",
+        rich_help_panel=MACHINES,
     ),
 ]

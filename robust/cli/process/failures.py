@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import re
+import traceback
 
+from robust.cli.process.manners import manners
 from robust.errors import InputError, excerpt, first_line
 from robust.files import cannot
 
@@ -42,8 +44,18 @@ def explain(error: Exception) -> tuple[int, str]:
         )
     return FAULT, (
         f"this is a fault in robust: {type(error).__name__}: {excerpt(error, 500)}; "
-        f"ROBUST_TRACEBACK=1 shows where"
+        f"--verbose shows where"
     )
+
+
+def print_trace(error: Exception) -> None:
+    """Where an error arose, on stderr, with `--verbose` or ROBUST_TRACEBACK=1; else nothing.
+
+    Not of what the user mistyped.
+    """
+    wanted = manners().verbose or os.environ.get("ROBUST_TRACEBACK")
+    if wanted and not _is_usage_error(error):
+        traceback.print_exception(error)
 
 
 def _is_usage_error(error: Exception) -> bool:

@@ -58,11 +58,10 @@ def _sizes(plan: Plan) -> set[tuple[str, float]] | None:
     for spec in plan.attacks:
         if spec.name not in known:
             return None
-        one, norm = known[spec.name], spec.norm or plan.audit.norm
+        one = known[spec.name]
         if one.constants.get("minimum_norm"):
             continue
-        if spec.norm is None:
-            norm = _own_norm(one, plan.audit.norm)
+        norm = spec.norm or _own_norm(one, plan.audit.norm)
         sizes = spec.eps or (plan.audit.eps if norm == plan.audit.norm else ())
         found |= {(norm, eps) for eps in sizes}
     return found

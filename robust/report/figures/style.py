@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import matplotlib
-
-matplotlib.use("Agg")
-
 from matplotlib.axes import Axes as Axes
 from matplotlib.figure import Figure as Figure
 

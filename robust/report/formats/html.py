@@ -29,7 +29,9 @@ from robust.report.layout.blocks import (
 )
 from robust.report.layout.document import make_document
 from robust.report.layout.standard import standard
+from robust.report.tables.verdicts import verdict_table
 from robust.report.text.format import plain
+from robust.report.text.headline import headline
 from robust.units import eps_text, norm_text
 
 _NO_PICTURES: Mapping[str, bytes] = {}
@@ -57,6 +59,23 @@ def render_html(
     `pictures` are the PNG files of the gallery by name; if one is missing there is no gallery.
     """
     return render_page(make_document(report, order), pictures)
+
+
+def render_summary(report: Report) -> str:
+    """The lead, the verdicts and the warnings as a part of a page, with a style of its own.
+
+    For a cell of a notebook: it loads nothing, has no script, and every name is escaped.
+    """
+    return (
+        _environment()
+        .get_template("summary.html.j2")
+        .render(
+            title=plain(report.title),
+            lead=headline(report),
+            table=verdict_table(report),
+            flags=report.flags,
+        )
+    )
 
 
 def render_page(document: Document, pictures: Mapping[str, bytes] = _NO_PICTURES) -> str:

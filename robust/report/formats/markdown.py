@@ -134,7 +134,7 @@ def _block(block: Block, rows: int) -> str:
             parts = (_table(summary, False, rows), escape_markdown(summary.whole_note), where)
             return _folded(heading, "\n\n".join(part for part in parts if part))
         case WarningsBlock(flags):
-            return "\n".join(_flag(flag) for flag in flags)
+            return "\n".join(markdown_warning(flag) for flag in flags)
         case FactsBlock(pairs):
             return "\n".join(f"- {name}: {escape_markdown(text)}" for name, text in pairs)
         case CodeBlock(command, file, content):
@@ -151,6 +151,7 @@ def _block(block: Block, rows: int) -> str:
 
 def _table(table: Table, titled: bool, rows: int) -> str:
     header = [escape_markdown(column.title) for column in table.columns]
+    rows = len(table.rows) if table.whole else rows
     shown = _escaped(row_texts(table.rows[:rows]))
     text = _rows([header, ["---"] * len(header), *shown])
     if (more := len(table.rows) - rows) > 0:
@@ -158,6 +159,12 @@ def _table(table: Table, titled: bool, rows: int) -> str:
     if not (titled or table.name in _TITLED):
         return text
     return f"**{escape_markdown(table.title)}**\n\n{text}"
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Texts as a table, every cell escaped."""
+    names = [escape_markdown(name) for name in header]
+    return _rows([names, ["---"] * len(names), *_escaped(rows)])
 
 
 def _escaped(lines: Iterable[Sequence[str]]) -> list[list[str]]:
@@ -173,7 +180,8 @@ def _rows(rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _flag(flag: Flag) -> str:
+def markdown_warning(flag: Flag) -> str:
+    """A warning as an entry of a list."""
     name, observed, why, remedy = (
         escape_markdown(plain(text)) for text in (flag.name, flag.observed, flag.why, flag.remedy)
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from robust.records import Report
+from robust.report.crosswalk.answers import PointAnswer, answers
+from robust.report.crosswalk.texts import read_crosswalk
 from robust.report.layout.blocks import (
     Block,
     DocumentSection,
@@ -103,28 +103,24 @@ LIMITS = (
 )
 
 
-def _requirement(*texts: str) -> TableRow:
-    return TableRow(tuple(TableCell(text) for text in texts))
-
-
-_ERRORS = ("(EU) 2024/1689, Art. 15(4)", "robustness: errors and inconsistencies")
-_NOISE_ALONE = _requirement(*_ERRORS, "6 (random noise only)")
-_POISONING = "data and model poisoning, confidentiality"
-REFERENCES = Table(
-    "references",
-    "Mapping to requirements",
-    (Column("requirement"), Column("topic"), Column("section")),
-    (
-        _requirement("(EU) 2024/1689, Art. 15(3)", "accuracy and its metrics", "5, 6"),
-        _NOISE_ALONE,
-        _requirement(
-            "(EU) 2024/1689, Art. 15(5)", "adversarial examples, model evasion", "3, 4, 6"
-        ),
-        _requirement("(EU) 2024/1689, Art. 15(5)", _POISONING, "not covered"),
-        _requirement("FDA premarket cybersecurity", "threat model", "3"),
-        _requirement("FDA premarket cybersecurity", "security testing: method and results", "4, 6"),
-        _requirement("FDA premarket cybersecurity", "residual risk", "8"),
-    ),
+REQUIREMENTS = ("eu-ai-act", "fda")
+"""The texts that Annex A is about, of `CROSSWALKS`."""
+MAPPED = "Mapping to requirements"
+_PLACES = {
+    "provenance": 2,
+    "threat-model": 3,
+    "attacks": 4,
+    "probe": 4,
+    "population": 5,
+    "warnings": 7,
+    "repeat": 9,
+    "intended-use": 0,
+}
+"""Number of the section that shows a kind of evidence; 0 above the sections, 6 for all others."""
+ANNEX = (
+    "In part: a part is missing, or the requirement asks for more than this program measures. The "
+    "templates eu-ai-act and fda give the numbers, their doubts, what is not answered and why, and "
+    "what was looked at of each text."
 )
 
 _METHOD_FACTS = (
@@ -163,7 +159,9 @@ def regulatory(report: Report) -> tuple[DocumentSection, ...]:
     return (
         *numbered,
         DocumentSection(
-            "references", f"Annex A: {REFERENCES.title}", (TablesBlock((_references(report),)),)
+            "references",
+            f"Annex A: {MAPPED}",
+            (TablesBlock((_references(report),)), TextBlock((ANNEX,), note=True)),
         ),
         DocumentSection("glossary", "Annex B: Glossary", glossary_blocks(report)),
     )
@@ -227,14 +225,26 @@ def _method(report: Report) -> tuple[str, ...]:
 
 
 def _references(report: Report) -> Table:
-    """With detectors or corruptions, more of the article's requirements are addressed."""
-    rows = list(REFERENCES.rows)
-    if report.corruptions is not None:
-        rows[rows.index(_NOISE_ALONE)] = _requirement(*_ERRORS, "6")
-    if report.detection is not None:
-        texts = ("(EU) 2024/1689, Art. 15(5)", "measures to detect attacks", "4, 6")
-        rows = sorted([*rows, _requirement(*texts)], key=lambda row: row.cells[0].text)
-    return replace(REFERENCES, rows=tuple(rows))
+    """Where this report answers the points of each text, or that it does not."""
+    rows = []
+    for text in map(read_crosswalk, REQUIREMENTS):
+        for one in answers(report, text):
+            requirement = f"{text.label}: {one.point.place}".replace(
+                "Article 15: Art. 15", "Art. 15"
+            )
+            cells = (requirement, one.point.topic, _sections(one))
+            rows.append(TableRow(tuple(TableCell(cell) for cell in cells)))
+    columns = (Column("requirement"), Column("topic"), Column("section"))
+    return Table("references", MAPPED, columns, tuple(rows))
+
+
+def _sections(one: PointAnswer) -> str:
+    """`3, 6 (in part)`: the numbers of the sections that answer a point."""
+    if one.status in ("outside", "not in this run"):
+        return "not covered" if one.status == "outside" else one.status
+    numbers = sorted({_PLACES.get(kind, 6) for kind, _ in one.shown} - {0})
+    part = " (in part)" if one.status == "evidence in part" else ""
+    return f"{', '.join(map(str, numbers))}{part}".strip()
 
 
 def _risk(report: Report) -> tuple[str, ...]:

@@ -13,6 +13,19 @@ NO_INTERVAL = "†"
 
 
 @dataclass(frozen=True)
+class CellLine:
+    """One line of a cell that has several."""
+
+    text: str
+    link: str = ""
+    """Id of the section of the page that the line leads to; empty without one."""
+    path: str = ""
+    """JSON pointer into report.json; empty for text."""
+    strong: bool = False
+    """Whether the line is printed in bold."""
+
+
+@dataclass(frozen=True)
 class TableCell:
     """One cell: a number with its interval, or a name."""
 
@@ -32,6 +45,8 @@ class TableCell:
     """Relative address of a file that the cell leads to on a page; empty without one."""
     groups_needed: int | None = None
     """About how many groups an interval would take; None where there is one or nobody knows."""
+    lines: tuple[CellLine, ...] = ()
+    """What a page shows in place of the text: the same in lines; empty for one line."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +81,8 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[TableRow, ...]
     note: str = ""
+    whole: bool = False
+    """Whether no row may be left out where space is short."""
 
     @property
     def whole_note(self) -> str:

@@ -12,7 +12,7 @@ from robust.records import AttackResult, Estimate, Report, Scores, Subgroup
 from robust.report.formats.job_summary import job_summary
 from robust.report.formats.markdown import render_markdown
 from robust.report.layout.blocks import Order
-from robust.report.layout.standard import standard
+from robust.report.layout.regulatory import regulatory
 from tests.records.test_report import report
 from tests.report.detected import many, report_on
 from tests.report.hostile import hostile_report
@@ -65,7 +65,7 @@ def test_it_fits_into_a_comment_whatever_the_plan(order: Order, size: tuple[int,
     text = render_markdown(shown, order)
     assert 10_000 < len(text) < 60_000
     assert "Left out here" in text and "The HTML report and report.json have them." in text
-    for section in ("Verdict for each threat", "Glossary") if order is standard else ("Results",):
+    for section in ("Results",) if order is regulatory else ("Verdict for each threat", "Glossary"):
         assert re.search(f"^## .*{section}$", text, re.MULTILINE)
     for block in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1

@@ -1,0 +1,1 @@
+"""Which results of a report answer which points of a text: laws, standards, guidance."""

@@ -1,0 +1,8 @@
+"""One page over all runs, sweeps and audits of several findings below a folder; loads no torch."""
+
+from __future__ import annotations
+
+from robust.report.overview.collect import Overview as Overview
+from robust.report.overview.collect import collect_runs as collect_runs
+from robust.report.overview.document import is_overview as is_overview
+from robust.report.overview.document import render_overview as render_overview

@@ -1,0 +1,158 @@
+"""What lies below a folder: runs, finished or not, sweeps, audits of several findings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from robust.errors import InputError, excerpt
+from robust.files import cannot
+from robust.plan.paths import REPORT, RUN
+from robust.records import GALLERY, INDEX, SWEEP, Estimate, FindingsReport, Report, SweepReport
+from robust.report import is_unfinished, read_report
+from robust.report.gates import judge_gates
+from robust.report.text.headline import Verdict, verdicts
+from robust.report.text.provenance import provenance_facts
+
+PAGES = ("report.html", "regulatory.html")
+"""Pages that a run may have, the first of which is linked."""
+_MARKS = (REPORT, RUN, INDEX, SWEEP)
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """What the page says of one run."""
+
+    folder: Path
+    page: Path | None
+    """None where the report was not written as a page, or has been removed."""
+    title: str
+    model: str
+    audited: str
+    """UTC in ISO 8601; empty where it is not known."""
+    clean: Estimate | None
+    """Accuracy without attack."""
+    worst: Verdict | None
+    """That of the threat with the lowest robust accuracy, the smallest one of several; None where
+    nothing was measured."""
+    gates: tuple[int, int]
+    """Gates that passed, and all of them."""
+    flags: int
+
+
+@dataclass(frozen=True)
+class OtherPage:
+    """A sweep, or an audit of several findings."""
+
+    folder: Path
+    page: Path | None
+    title: str
+    holds: str
+    """How much of what it holds is finished, in words."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Everything found below a folder, in the order of the page."""
+
+    root: Path
+    runs: tuple[RunLine, ...]
+    """The newest first."""
+    sweeps: tuple[OtherPage, ...]
+    findings: tuple[OtherPage, ...]
+    unfinished: tuple[Path, ...]
+    """Folders of runs that have no report yet."""
+    unreadable: tuple[tuple[Path, str], ...]
+    """Files and folders that could not be read, each with the reason."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing of robust below the folder."""
+        return not (self.runs or self.sweeps or self.findings or self.unfinished or self.unreadable)
+
+
+def collect_runs(root: Path, seen: Callable[[int], None] = lambda _: None) -> Overview:
+    """Read every report below a folder; links are not followed, hidden folders are left out.
+
+    `seen` is told after each folder of robust how many there were. A file that is no report does
+    not stop it: it is named with the reason. InputError where `root` is no folder.
+    """
+    runs: list[RunLine] = []
+    others: dict[str, list[OtherPage]] = {SWEEP: [], INDEX: []}
+    unfinished: list[Path] = []
+    unreadable: list[tuple[Path, str]] = []
+    if not root.is_dir():
+        raise InputError(f"no such folder: {excerpt(root, 300)}; name one that holds runs")
+    for number, (folder, marks) in enumerate(_marked(root, unreadable), 1):
+        for mark in marks:
+            try:
+                if mark == REPORT:
+                    runs.append(_run(folder, read_report(folder)))
+                elif mark == RUN and is_unfinished(folder):
+                    unfinished.append(folder)
+                elif mark in others:
+                    others[mark].append(_other(folder, mark))
+            except InputError as error:
+                unreadable.append((folder / mark, str(error)))
+        seen(number)
+    runs.sort(key=lambda run: (run.audited, str(run.folder)), reverse=True)
+    return Overview(
+        *(root, tuple(runs), tuple(others[SWEEP]), tuple(others[INDEX])),
+        *(tuple(unfinished), tuple(unreadable)),
+    )
+
+
+def _marked(
+    root: Path, unreadable: list[tuple[Path, str]]
+) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Folders with files of robust, and these."""
+
+    def refused(error: OSError) -> None:
+        place = Path(error.filename)
+        unreadable.append((place, cannot(place, "be read", error)))
+
+    for name, folders, files in os.walk(root, onerror=refused):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f != GALLERY)
+        if marks := tuple(mark for mark in _MARKS if mark in files):
+            yield Path(name), marks
+
+
+def _run(folder: Path, report: Report) -> RunLine:
+    judged = judge_gates(report)
+    return RunLine(
+        folder,
+        _page(folder, *PAGES),
+        report.title,
+        dict(provenance_facts(report))["Model"],
+        report.timings.audited,
+        report.clean.scores.accuracy,
+        _worst(verdicts(report)),
+        (sum(gate.passed for gate in judged), len(judged)),
+        len(report.flags),
+    )
+
+
+def _worst(threats: list[Verdict]) -> Verdict | None:
+    """The threat of the lowest robust accuracy; those of a norm stand in ascending order."""
+    known = [
+        (accuracy.value, place)
+        for place, threat in enumerate(threats)
+        if (accuracy := threat.worst_case.scores.robust_accuracy) is not None
+    ]
+    return threats[min(known)[1]] if known else None
+
+
+def _other(folder: Path, mark: str) -> OtherPage:
+    if mark == SWEEP:
+        sweep = SweepReport.load(folder)
+        holds = f"{len(sweep.finished)} of {len(sweep.members)} models"
+        return OtherPage(folder, _page(folder, "sweep.html"), sweep.title, holds)
+    several = FindingsReport.load(folder)
+    holds = f"{len(several.reports)} of {len(several.entries)} findings"
+    return OtherPage(folder, _page(folder, *PAGES), several.title, holds)
+
+
+def _page(folder: Path, *names: str) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_file()), None)

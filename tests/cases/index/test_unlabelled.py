@@ -1,0 +1,55 @@
+"""Images without labels: DICOM files give a case for each frame, and the patient as the group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from robust.cases import open_cases
+from robust.cases.index.unlabelled import open_unlabelled
+from robust.errors import InputError
+from tests.cases.dicoms import make, save
+
+
+def write(path: Path, seed: int, patient: str, frames: int = 1) -> None:
+    shape = (32, 32) if frames == 1 else (frames, 32, 32)
+    stored = np.random.default_rng(seed).integers(0, 4096, shape).astype(np.uint16)
+    more = {} if frames == 1 else {"NumberOfFrames": frames}
+    save(make(stored, PatientID=patient, **more), path)
+
+
+def test_dicom_files_are_frames_of_patients(tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    for name, patient in (("a.dcm", "Doe^Jane"), ("b.dcm", "Doe^Jane"), ("c.dcm", "Roe^Rick")):
+        write(inbox / name, ord(name[0]), patient)
+    write(inbox / "d.dcm", 4, "Roe^Rick", frames=2)
+    Image.fromarray(np.zeros((32, 32), np.uint8)).save(inbox / "e.png")
+    cases = open_unlabelled([inbox])
+    ids = [Path(entry.id).name for entry in cases.entries]
+    assert ids == ["a.dcm", "b.dcm", "c.dcm", "d.dcm#1", "d.dcm#2", "e.png"]
+    groups = [entry.group for entry in cases.entries]
+    assert groups[0] == groups[1] != groups[2] == groups[3] == groups[4]
+    assert groups[5] == cases.entries[5].id
+    assert not any(name in group for group in groups for name in ("Doe", "Roe"))
+    # The pixels are those of the same files with labels.
+    (tmp_path / "cases.csv").write_text("file,label\ninbox/a.dcm,0\ninbox/d.dcm,1\n", "utf-8")
+    labelled = open_cases(tmp_path)
+    assert (cases[0].image == labelled[0].image).all()
+    assert (cases[4].image == labelled[2].image).all()
+
+
+def test_a_table_of_dicom_files_may_name_the_patient(tmp_path: Path) -> None:
+    write(tmp_path / "a.dcm", 0, "Doe^Jane")
+    (tmp_path / "list.csv").write_text("file,group\na.dcm,P7\n", encoding="utf-8")
+    (entry,) = open_unlabelled([tmp_path / "list.csv"]).entries
+    assert entry.group == "P7" and entry.id == "a.dcm"
+
+
+def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("none")
+    with pytest.raises(InputError, match="GIF and DICOM"):
+        open_unlabelled([tmp_path])
