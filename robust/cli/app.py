@@ -52,7 +52,9 @@ app = typer.Typer(
 )
 
 
-WITH_JSON = ("demo", "audit", "merge", "report", "compare", "sweep", "screen", "rank", "list")
+WITH_JSON = (
+    *("demo", "check", "audit", "merge", "report", "compare", "sweep", "screen", "rank", "list"),
+)
 """Commands that can print their result as JSON."""
 
 

@@ -9,6 +9,7 @@ import typer
 
 from robust.cli.output import make_console, print_errors
 from robust.cli.process.failures import BAD_INPUT
+from robust.cli.process.manners import emit
 from robust.errors import InputError
 from robust.report.text.format import counted
 
@@ -33,15 +34,19 @@ def check(
     from robust.plan.checking.check import check_plan_file
 
     console, wrong = make_console(wrap=False), []
+    found: list[dict[str, str | None]] = []
     for path in plans:
         try:
             plan = check_plan_file(path, files=files)
         except InputError as error:
             wrong.append(str(error))
+            found.append({"plan": str(path), "mistake": str(error)})
         else:
+            found.append({"plan": str(path), "mistake": None})
             gates = "with gates" if plan.gates else "without gates"
             attacks = counted(len(plan.attacks), "attack")
             console.print(f"{path}: no mistake; {attacks}, {gates}")
+    emit(lambda: found)
     if wrong:
         print_errors(wrong)
         raise typer.Exit(BAD_INPUT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -134,3 +135,8 @@ def test_the_command_names_every_wrong_plan_and_loads_no_torch(tmp_path: Path) -
     assert done.stdout == "good.toml: no mistake; 1 attack, without gates\n"
     lines = done.stderr.splitlines()
     assert [line.split(": ")[1] for line in lines] == ["bad.toml", "worse.toml is not valid TOML"]
+    command.append("--json")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    told = json.loads(done.stdout)
+    assert done.returncode == 2 and [one["plan"] for one in told] == command[4:7]
+    assert told[0]["mistake"] is None and "unknown attack 'x'" in told[1]["mistake"]
