@@ -43,8 +43,8 @@ _PATIENCE = {
 }
 """A server that does not answer is said within a minute; MLflow waits for many. The user's own
 values stay."""
-_AT_ONCE = 100
-"""Parameters or tags that MLflow takes in one request; of metrics it takes more."""
+_AT_ONCE, _METRICS_AT_ONCE = 100, 1000
+"""Parameters or tags, and metrics, that MLflow takes in one request."""
 _EXPERIMENT_DELETED = "deleted"
 
 
@@ -194,7 +194,7 @@ def _log(
         for some in _in_parts([Param(*pair) for pair in tracked_parameters(report).items()]):
             client.log_batch(number, params=some)
         values = [Metric(name, value, began, 0) for name, value in tracked_metrics(report).items()]
-        for some in _in_parts(values):
+        for some in _in_parts(values, _METRICS_AT_ONCE):
             client.log_batch(number, metrics=some)
         with tempfile.TemporaryDirectory(prefix="robust-track-") as folder:
             _write_files(report, run, Path(folder), cases=spec.cases)
@@ -207,9 +207,9 @@ def _log(
     return f"run {number}"
 
 
-def _in_parts(every: list[Any]) -> Iterator[list[Any]]:
-    for start in range(0, len(every), _AT_ONCE):
-        yield every[start : start + _AT_ONCE]
+def _in_parts(every: list[Any], most: int = _AT_ONCE) -> Iterator[list[Any]]:
+    for start in range(0, len(every), most):
+        yield every[start : start + most]
 
 
 def _write_files(report: Report, run: Path, folder: Path, *, cases: bool) -> None:
