@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from robust.errors import InputError, excerpt, type_and_line
+from robust.files import cannot
 from robust.plan.endpoints import shown_uri
 from robust.plan.spec import TrackSpec
 from robust.records import GALLERY, Report
@@ -69,14 +70,16 @@ def track_report(report: Report, run: str | Path, spec: TrackSpec) -> str:
             f"only a finished audit is tracked, and this one lacks {report.missing_text}; give the "
             "same audit command again"
         )
-    with _client(spec) as client:
-        experiment = _experiment(client, spec.experiment)
-        name = f"experiment {spec.experiment!r} at {shown_uri(_uri(spec))}"
-        known = tracked_tags(report, cases=spec.cases)
-        if (before := _logged_before(client, experiment, known)) is not None:
-            return f"Tracked before: {before} in {name}"
-        made = _log(client, experiment, report, Path(run), spec, known)
-        return f"Tracked: {made} in {name}"
+    known = tracked_tags(report, cases=spec.cases)
+    with tempfile.TemporaryDirectory(prefix="robust-track-") as folder:
+        _write_files(report, Path(run), Path(folder), cases=spec.cases)
+        with _client(spec) as client:
+            experiment = _experiment(client, spec.experiment)
+            name = f"experiment {spec.experiment!r} at {shown_uri(_uri(spec))}"
+            if (before := _logged_before(client, experiment, known)) is not None:
+                return f"Tracked before: {before} in {name}"
+            made = _log(client, experiment, report, spec, known, folder)
+            return f"Tracked: {made} in {name}"
 
 
 def _uri(spec: TrackSpec) -> str:
@@ -175,9 +178,9 @@ def _log(
     client: Any,
     experiment: str,
     report: Report,
-    run: Path,
     spec: TrackSpec,
     known: dict[str, str],
+    files: str,
 ) -> str:
     """Everything into a new run of MLflow; it counts as failed until all of it is there."""
     from mlflow.entities import Metric, Param, RunTag
@@ -196,9 +199,7 @@ def _log(
         values = [Metric(name, value, began, 0) for name, value in tracked_metrics(report).items()]
         for some in _in_parts(values, _METRICS_AT_ONCE):
             client.log_batch(number, metrics=some)
-        with tempfile.TemporaryDirectory(prefix="robust-track-") as folder:
-            _write_files(report, run, Path(folder), cases=spec.cases)
-            client.log_artifacts(number, folder, FOLDER)
+        client.log_artifacts(number, files, FOLDER)
         status = "FINISHED"
     finally:
         end = milliseconds(report.timings.reported)
@@ -213,13 +214,16 @@ def _in_parts(every: list[Any], most: int = _AT_ONCE) -> Iterator[list[Any]]:
 
 
 def _write_files(report: Report, run: Path, folder: Path, *, cases: bool) -> None:
-    """The report's files; what shows single cases only where the plan says so."""
-    if not cases:
-        write_report(without_cases(report), folder, *FORMATS, gallery=False)
-        return
-    if (run / GALLERY).is_dir():
-        shutil.copytree(run / GALLERY, folder / GALLERY)
-    for name in CASE_TABLES:
-        if (run / name).is_file():
-            shutil.copy(run / name, folder / name)
-    write_report(report, folder, *FORMATS)
+    """The report's files; what shows single cases only where the plan says so. InputError."""
+    try:
+        if not cases:
+            write_report(without_cases(report), folder, *FORMATS, gallery=False)
+            return
+        if (run / GALLERY).is_dir():
+            shutil.copytree(run / GALLERY, folder / GALLERY)
+        for name in CASE_TABLES:
+            if (run / name).is_file():
+                shutil.copy(run / name, folder / name)
+        write_report(report, folder, *FORMATS)
+    except OSError as error:
+        raise InputError(cannot(folder, "be written to", error)) from None
