@@ -53,7 +53,8 @@ app = typer.Typer(
 
 
 WITH_JSON = (
-    *("demo", "check", "audit", "merge", "report", "compare", "sweep", "screen", "rank", "list"),
+    *("demo", "check", "audit", "merge", "report", "compare", "view", "sweep", "screen", "rank"),
+    *("schema", "list"),
 )
 """Commands that can print their result as JSON."""
 

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from robust.errors import InputError, excerpt, type_and_line
+from robust.files import cannot
 from robust.plan.endpoints import shown_uri
 from robust.plan.spec import TrackSpec
 from robust.records import GALLERY, Report
@@ -43,8 +44,8 @@ _PATIENCE = {
 }
 """A server that does not answer is said within a minute; MLflow waits for many. The user's own
 values stay."""
-_AT_ONCE = 100
-"""Parameters or tags that MLflow takes in one request; of metrics it takes more."""
+_AT_ONCE, _METRICS_AT_ONCE = 100, 1000
+"""Parameters or tags, and metrics, that MLflow takes in one request."""
 _EXPERIMENT_DELETED = "deleted"
 
 
@@ -69,14 +70,16 @@ def track_report(report: Report, run: str | Path, spec: TrackSpec) -> str:
             f"only a finished audit is tracked, and this one lacks {report.missing_text}; give the "
             "same audit command again"
         )
-    with _client(spec) as client:
-        experiment = _experiment(client, spec.experiment)
-        name = f"experiment {spec.experiment!r} at {shown_uri(_uri(spec))}"
-        known = tracked_tags(report, cases=spec.cases)
-        if (before := _logged_before(client, experiment, known)) is not None:
-            return f"Tracked before: {before} in {name}"
-        made = _log(client, experiment, report, Path(run), spec, known)
-        return f"Tracked: {made} in {name}"
+    known = tracked_tags(report, cases=spec.cases)
+    with tempfile.TemporaryDirectory(prefix="robust-track-") as folder:
+        _write_files(report, Path(run), Path(folder), cases=spec.cases)
+        with _client(spec) as client:
+            experiment = _experiment(client, spec.experiment)
+            name = f"experiment {spec.experiment!r} at {shown_uri(_uri(spec))}"
+            if (before := _logged_before(client, experiment, known)) is not None:
+                return f"Tracked before: {before} in {name}"
+            made = _log(client, experiment, report, spec, known, folder)
+            return f"Tracked: {made} in {name}"
 
 
 def _uri(spec: TrackSpec) -> str:
@@ -175,9 +178,9 @@ def _log(
     client: Any,
     experiment: str,
     report: Report,
-    run: Path,
     spec: TrackSpec,
     known: dict[str, str],
+    files: str,
 ) -> str:
     """Everything into a new run of MLflow; it counts as failed until all of it is there."""
     from mlflow.entities import Metric, Param, RunTag
@@ -194,11 +197,9 @@ def _log(
         for some in _in_parts([Param(*pair) for pair in tracked_parameters(report).items()]):
             client.log_batch(number, params=some)
         values = [Metric(name, value, began, 0) for name, value in tracked_metrics(report).items()]
-        for some in _in_parts(values):
+        for some in _in_parts(values, _METRICS_AT_ONCE):
             client.log_batch(number, metrics=some)
-        with tempfile.TemporaryDirectory(prefix="robust-track-") as folder:
-            _write_files(report, run, Path(folder), cases=spec.cases)
-            client.log_artifacts(number, folder, FOLDER)
+        client.log_artifacts(number, files, FOLDER)
         status = "FINISHED"
     finally:
         end = milliseconds(report.timings.reported)
@@ -207,19 +208,22 @@ def _log(
     return f"run {number}"
 
 
-def _in_parts(every: list[Any]) -> Iterator[list[Any]]:
-    for start in range(0, len(every), _AT_ONCE):
-        yield every[start : start + _AT_ONCE]
+def _in_parts(every: list[Any], most: int = _AT_ONCE) -> Iterator[list[Any]]:
+    for start in range(0, len(every), most):
+        yield every[start : start + most]
 
 
 def _write_files(report: Report, run: Path, folder: Path, *, cases: bool) -> None:
-    """The report's files; what shows single cases only where the plan says so."""
-    if not cases:
-        write_report(without_cases(report), folder, *FORMATS, gallery=False)
-        return
-    if (run / GALLERY).is_dir():
-        shutil.copytree(run / GALLERY, folder / GALLERY)
-    for name in CASE_TABLES:
-        if (run / name).is_file():
-            shutil.copy(run / name, folder / name)
-    write_report(report, folder, *FORMATS)
+    """The report's files; what shows single cases only where the plan says so. InputError."""
+    try:
+        if not cases:
+            write_report(without_cases(report), folder, *FORMATS, gallery=False)
+            return
+        if (run / GALLERY).is_dir():
+            shutil.copytree(run / GALLERY, folder / GALLERY)
+        for name in CASE_TABLES:
+            if (run / name).is_file():
+                shutil.copy(run / name, folder / name)
+        write_report(report, folder, *FORMATS)
+    except OSError as error:
+        raise InputError(cannot(folder, "be written to", error)) from None
