@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test slow fuzz benchmark gpu check docs peers picture clean
+.PHONY: demo test slow fuzz benchmark gpu check docs peers picture release-check clean
 
 demo: $(READY)
 	$(BIN)/robust demo --out demo-report
@@ -59,6 +59,14 @@ picture: demo
 	chromium --headless --no-sandbox --disable-gpu --disable-background-networking \
 	  --hide-scrollbars --user-data-dir=$$(mktemp -d) --window-size=1280,2290 \
 	  --screenshot=docs/report.png file://$(CURDIR)/demo-report/run/report.html
+
+# Wheel and sdist, each installed in a fresh environment, where the demonstration runs. All that they
+# need is installed, too; what .venv has serves as well, in a minute:
+#   make release-check ARGS="--dependencies .venv/lib/python3.11/site-packages"
+release-check: $(READY)
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m tests.release.fresh dist/*.whl dist/*.tar.gz $(ARGS)
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -13,11 +13,15 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 GROUPS = (
-    *("endpoint", "foolbox", "huggingface", "keras", "mlflow", "monai", "onnx", "open-clip"),
-    *("pdf", "pytest", "ray", "segmentation", "slurm", "sweep", "tflite", "torchxrayvision"),
-    *("train", "xlsx", "docs"),
+    *("endpoint", "foolbox", "huggingface", "keras", "maite", "mlflow", "monai", "onnx"),
+    *("open-clip", "pdf", "pytest", "ray", "segmentation", "slurm", "sweep", "tflite"),
+    *("torchxrayvision", "train", "xlsx", "docs"),
 )
-"""Extras that users install; `dev` is for those who work on the project."""
+"""Extras that users install."""
+DEV = "dev"
+"""What those who work on the project install beside them."""
+CHOSEN = {"pyphen": "MPL 1.1"}
+"""Of packages under several licences, of which anyone may choose: the one under which we use it."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +43,24 @@ def project() -> dict[str, Any]:
 
 
 def dependencies() -> list[Dependency]:
-    """Of the project and then of each extra, by name; packages that are not installed are left out.
+    """Of the project, of each extra, and of `dev`, by name; what is not installed is left out.
 
-    Those are for other systems or accelerators.
+    Those packages are for other systems or accelerators.
     """
     table = project()
-    extras = table["optional-dependencies"]
+    extras, own = table["optional-dependencies"], canonicalize_name(table["name"])
     found: dict[str, Dependency] = {}
-    for group, listed in [("robust", table["dependencies"]), *((g, extras[g]) for g in GROUPS)]:
+    for group, listed in [
+        ("robust", table["dependencies"]),
+        *((g, extras[g]) for g in (*GROUPS, DEV)),
+    ]:
         wanted = [Requirement(line) for line in listed]
         bounds = {canonicalize_name(one.name): str(one.specifier) for one in wanted}
         names: dict[str, None] = {}
         while wanted:
             one = wanted.pop()
             name = canonicalize_name(one.name)
-            if name in names or name in found or not _applies(one):
+            if name in names or name in found or name == own or not _applies(one):
                 continue
             try:
                 package = distribution(name)
@@ -65,12 +72,18 @@ def dependencies() -> list[Dependency]:
                 inner = Requirement(line)
                 if any(_applies(inner, extra) for extra in ("", *one.extras)):
                     wanted.append(Requirement(str(inner).split(";")[0]))
-    order = ("robust", *GROUPS)
+    order = ("robust", *GROUPS, DEV)
     return sorted(found.values(), key=lambda one: (order.index(one.needed_by), one.name))
 
 
 def licence(metadata: Any) -> str:
-    """A package's licence: its expression, else classifiers, else the first line of its text."""
+    """A package's licence: its expression, else classifiers, else the first line of its text.
+
+    Of several that anyone may choose from, the one in `CHOSEN`.
+    """
+    name = canonicalize_name(str(metadata.get("Name") or ""))
+    if name in CHOSEN:
+        return f"{CHOSEN[name]}, chosen of several"
     if metadata.get("License-Expression"):
         return str(metadata["License-Expression"])
     classifiers = [c for c in metadata.get_all("Classifier") or () if c.startswith("License ::")]

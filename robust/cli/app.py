@@ -26,7 +26,7 @@ from robust.cli import (
     train,
 )
 from robust.cli import list as listing
-from robust.cli.drafts import init
+from robust.cli.drafts import check, init
 from robust.cli.output import one_line_logs, print_errors
 from robust.cli.process.failures import BAD_INPUT, explain, print_trace
 from robust.cli.process.manners import (
@@ -52,7 +52,10 @@ app = typer.Typer(
 )
 
 
-WITH_JSON = ("demo", "audit", "merge", "report", "compare", "sweep", "screen", "rank", "list")
+WITH_JSON = (
+    *("demo", "check", "audit", "merge", "report", "compare", "view", "sweep", "screen", "rank"),
+    *("schema", "list"),
+)
 """Commands that can print their result as JSON."""
 
 
@@ -66,6 +69,7 @@ def _register(name: str, command: Callable[..., None], example: str) -> None:
 
 _register("demo", demo.demo, demo.EXAMPLE)
 _register("init", init.init, init.EXAMPLE)
+_register("check", check.check, check.EXAMPLE)
 _register("audit", audit.audit, audit.EXAMPLE)
 _register("merge", merge.merge, merge.EXAMPLE)
 _register("attack", attack.attack, attack.EXAMPLE)

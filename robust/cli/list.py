@@ -189,7 +189,8 @@ def models(pattern: str) -> Listing:
     if not any(found.values()):
         raise InputError(f"no architecture matches {pattern!r}; try a pattern such as 'resnet*'")
     rows: list[Row] = [(library, name) for library, names in found.items() for name in names]
-    return Listing(("library", "architecture"), rows + list(OTHER_LIBRARIES) * (pattern == "*"))
+    rows += OTHER_LIBRARIES if pattern == "*" else ()
+    return Listing(("library", "architecture"), rows)
 
 
 def formats(pattern: str) -> Listing:

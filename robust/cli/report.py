@@ -37,7 +37,7 @@ def report(
         str,
         typer.Option(
             help="standard, regulatory (the order of a technical file), or the points of a text "
-            f"first: {', '.join(CROSSWALKS)}. Of html and md.",
+            f"first: {', '.join(CROSSWALKS)}. Of html, md and pdf.",
             rich_help_panel=OUTPUT,
             autocompletion=lambda: list(TEMPLATES),
         ),

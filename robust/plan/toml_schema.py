@@ -98,7 +98,7 @@ def _for_toml(node: Any, *, named: bool = False) -> Any:
             found[key] = value.replace("#/$defs/", "#/definitions/")
         else:
             inner = _for_toml(value, named=key in ("properties", "$defs"))
-            found[_RENAMED.get(key, key)] = inner
+            found[_RENAMED.get(str(key), str(key))] = inner
     return found
 
 

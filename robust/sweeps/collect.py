@@ -89,9 +89,12 @@ def _detected(found: Detection) -> _Found:
 
 
 def _fitted(found: Detection, one: DetectorScore | NullControl) -> str:
-    """A detector by its name, and by what it is fitted on where that is not the key attack."""
+    """A detector by its name, and by what it is fitted on.
+
+    Always, as the key attack of a report follows from its results: two members may have two.
+    """
     name = plain(one.detector)
-    if one.fitted_on in (None, found.key_attack):
+    if one.fitted_on is None:
         return name
     images = found.image_sets[one.fitted_on]
     size = eps_text(images.eps, images.norm)

@@ -1,7 +1,7 @@
 """The code blocks of README, CONTRIBUTING and the site, with what a comment before each says.
 
 `<!-- example: run -->` before a block: it is executed with the others; `slow`: by `make slow`;
-`attack`, `detector`, `pytest`: a test of its own. Without a comment a block is only checked.
+`attack`, `detector`, `pytest`, `hook`: a test of its own. Without a comment a block is only checked.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import tomllib
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from robust.training.recipe import make_recipe
 from tests.docs.conftest import call
 from tests.docs.pages import ROOT, Block, blocks
 
-MARKS = {"", "run", "slow", "pytest", "attack", "detector"}
+MARKS = {"", "run", "slow", "pytest", "attack", "detector", "hook"}
 
 
 def test_every_mark_is_known() -> None:
@@ -112,20 +111,31 @@ def test_the_plan_example_names_most_fields() -> None:
     assert plan.gates and plan.detectors and plan.scenarios.queries and plan.scenarios.surrogate
 
 
-def test_the_workflow_is_twelve_lines_that_github_and_the_command_line_know() -> None:
+def test_the_workflow_is_twelve_lines_that_the_action_and_the_command_line_know() -> None:
     yaml = pytest.importorskip("yaml")
-    (block,) = blocks("yaml")
+    (block,) = blocks("yaml", "")
     assert len(block.text.splitlines()) == 12
     workflow = yaml.safe_load(block.text)
     assert workflow[True] == "pull_request"  # YAML 1.1 reads the key `on` so; GitHub does not
-    steps = workflow["jobs"]["audit"]["steps"]
-    assert all(set(step) <= {"uses", "with", "run", "if"} for step in steps)
-    (line,) = [s["run"] for s in steps if s.get("run", "").startswith("robust ")]
+    (given,) = [s["with"] for s in workflow["jobs"]["audit"]["steps"] if s["uses"] == "./robust"]
+    action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    needed = {name for name, one in action["inputs"].items() if one.get("required")}
+    assert needed <= set(given) <= set(action["inputs"])
     known = typer.main.get_command(cli.app).commands["audit"]  # type: ignore[attr-defined]
-    made = known.make_context("audit", shlex.split(line)[2:]).params
-    assert made["gate"] and made["no_gallery"] and made["plan"] == Path("plan.toml")
-    upload = steps[-1]
-    assert upload["if"] == "always()" and upload["with"]["path"] == made["out"].as_posix()
+    made = known.make_context("audit", [given["plan"], *given["arguments"].splitlines()]).params
+    assert made["plan"] == Path("plan.toml")
+    page = (ROOT / block.page).read_text(encoding="utf-8")
+    for name, one in action["inputs"].items():
+        row = re.search(rf"^\| [^|]*`{name}`[^|]* \|([^|]*)\|", page, flags=re.MULTILINE)
+        assert row and (not one.get("default") or f"`{one['default']}`" in row[1]), name
+
+
+def test_the_hook_on_the_page_is_the_one_of_this_repository() -> None:
+    yaml = pytest.importorskip("yaml")
+    (block,) = blocks("yaml", "hook")
+    ((hook,),) = [repository["hooks"] for repository in yaml.safe_load(block.text)["repos"]]
+    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    assert hook["id"] in {one["id"] for one in hooks}
 
 
 def test_readme_fits_and_its_links_lead_somewhere() -> None:

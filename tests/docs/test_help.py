@@ -16,7 +16,7 @@ from tests.docs.conftest import call
     "command",
     [
         *("demo", "audit", "attack", "fit-detector", "screen", "compare", "bench", "report"),
-        *("list", "train", "merge", "init", "rank", "view", "schema"),
+        *("list", "train", "merge", "init", "rank", "view", "schema", "check"),
     ],
 )
 def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from importlib.metadata import version
+from importlib.metadata import metadata, version
 
 import pytest
 from packaging.requirements import Requirement
 
-from docs.dependencies import dependencies, project
+from docs.dependencies import CHOSEN, dependencies, project
 
 HOLES = {
     "filelock": "3.20.2",  # CVE-2026-22701
@@ -48,9 +48,31 @@ def test_what_is_installed_is_within_the_bounds(name: str) -> None:
     assert LISTED[name].specifier.contains(version(name), prereleases=True)
 
 
+def test_a_licence_is_chosen_only_where_it_is_offered() -> None:
+    for name, licence in CHOSEN.items():
+        pytest.importorskip(name)
+        offered = metadata(name).get_all("Classifier") or ()
+        several = [one for one in offered if one.startswith("License ::")]
+        assert len(several) > 1 and any(licence in one for one in several)
+
+
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [
+        ("nbconvert", "7.16.6"),  # CVE-2025-53000
+        ("weasyprint", "69.0"),  # CVE-2026-55073
+    ],
+)
+def test_no_bound_of_dev_admits_a_known_hole(name: str, last: str) -> None:
+    lines = map(Requirement, project()["optional-dependencies"]["dev"])
+    (one,) = [line for line in lines if line.name == name]
+    assert last not in one.specifier
+
+
 def test_nothing_that_robust_needs_is_under_the_gpl() -> None:
     found = dependencies()
-    assert {"numpy", "imagecodecs", "torch", "sympy"} <= {one.name for one in found}
+    assert {"numpy", "imagecodecs", "torch", "sympy", "maite", "build"} <= {o.name for o in found}
+    assert all(one.licence for one in found)
     wrong = [
         one for one in found if re.search(r"\bA?GPL|(?<!Lesser )General Public|Affero", one.licence)
     ]

@@ -27,6 +27,7 @@ ORDER = (
     ("robust.engine",),
     ("robust.detection",),
     ("robust.scenarios", "robust.storage", "robust.certificates", "robust.corruptions"),
+    ("robust.maite",),
     ("robust.diagnostics", "robust.guard", "robust.ranking"),
     ("robust.benchmark", "robust.gallery", "robust.report"),
     ("robust.training", "robust.tracking"),

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from robust.cli.plan_options.options import OUTPUT
+from robust.cli.process.manners import emit, manners
 from robust.errors import InputError, did_you_mean
 
 EXAMPLE = "Example: robust schema plan --out plan.schema.json"
@@ -16,7 +17,12 @@ KINDS = ("plan", "recipe", "sweep", "report")
 
 
 def schema(
-    kind: Annotated[str, typer.Argument(help=f"{', '.join(KINDS[:-1])} or {KINDS[-1]}.")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help=f"{', '.join(KINDS[:-1])} or {KINDS[-1]}.", autocompletion=lambda: [*KINDS]
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="File to write to.", rich_help_panel=OUTPUT),
@@ -30,9 +36,12 @@ def schema(
     """
     if kind not in KINDS:
         raise InputError(f"no schema of {kind!r}; {did_you_mean(kind, KINDS)}")
-    text = json.dumps(_schema(kind), indent=1, ensure_ascii=False)
+    found = _schema(kind)
+    emit(lambda: found)
+    text = json.dumps(found, indent=1, ensure_ascii=False)
     if out is None:
-        print(text)
+        if not manners().as_json:
+            print(text)
         return
     from robust.cli.output import make_console, write_text
 

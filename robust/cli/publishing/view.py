@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from robust.cli.plan_options.options import OUTPUT
+from robust.cli.process.manners import emit
 from robust.errors import InputError, excerpt
 from robust.progress import progress_bar
 
@@ -34,7 +35,12 @@ def view(
     the page can be moved together with the runs.
     """
     from robust.cli.output import make_console, write_text
-    from robust.report.overview import collect_runs, is_overview, render_overview
+    from robust.report.overview import (
+        collect_runs,
+        is_overview,
+        overview_values,
+        render_overview,
+    )
     from robust.report.overview.document import NAME
 
     page = runs / NAME if out is None else out
@@ -51,5 +57,5 @@ def view(
     if page.is_dir():
         raise InputError(f"{excerpt(page, 300)} is a folder; name a file, such as {page / NAME}")
     write_text(page, render_overview(overview, page).encode("utf-8", "replace").decode("utf-8"))
-    console = make_console(wrap=False)
-    console.print(f"wrote {page}")
+    emit(lambda: {"page": str(page), **overview_values(overview)})
+    make_console(wrap=False).print(f"wrote {page}")

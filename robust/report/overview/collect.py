@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from robust.errors import InputError, excerpt
 from robust.files import cannot
@@ -102,6 +103,47 @@ def collect_runs(root: Path, seen: Callable[[int], None] = lambda _: None) -> Ov
         *(root, tuple(runs), tuple(others[SWEEP]), tuple(others[INDEX])),
         *(tuple(unfinished), tuple(unreadable)),
     )
+
+
+def overview_values(overview: Overview) -> dict[str, Any]:
+    """The same as plain values, for another program; folders as they were found."""
+    return {
+        "runs": [_run_values(run) for run in overview.runs],
+        "sweeps": [_page_values(one) for one in overview.sweeps],
+        "findings": [_page_values(one) for one in overview.findings],
+        "unfinished": [str(folder) for folder in overview.unfinished],
+        "unreadable": [{"path": str(path), "why": why} for path, why in overview.unreadable],
+    }
+
+
+def _run_values(run: RunLine) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "folder": str(run.folder),
+        "page": None if run.page is None else str(run.page),
+        "title": run.title,
+        "audited": run.audited,
+        "accuracy": None if run.clean is None else asdict(run.clean),
+        "gates": {"passed": run.gates[0], "all": run.gates[1]},
+        "flags": run.flags,
+        "worst": None,
+    }
+    if run.worst is not None:
+        case, noise = run.worst.worst_case, run.worst.noise
+        accuracy = case.scores.robust_accuracy
+        control = None if noise is None else noise.scores.robust_accuracy
+        values["worst"] = {
+            "norm": case.norm,
+            "eps": case.eps,
+            "verdict": run.worst.word,
+            "robust_accuracy": None if accuracy is None else asdict(accuracy),
+            "noise": None if control is None else asdict(control),
+        }
+    return values
+
+
+def _page_values(one: OtherPage) -> dict[str, Any]:
+    page = None if one.page is None else str(one.page)
+    return {"folder": str(one.folder), "page": page, "title": one.title, "holds": one.holds}
 
 
 def _marked(

@@ -19,6 +19,12 @@ def test_view_writes_one_page_and_says_where(robust: Robust) -> None:
     assert page.stat().st_mode & 0o077 == 0
     assert robust("view", "runs").code == 0  # its own page is written anew
     assert robust("view", "runs", "--out", "all.html").out == "wrote all.html\n"
+    assert robust("view", "runs", "--quiet").out == ""
+    values = json.loads(robust("view", "runs", "--json").out)
+    assert values["page"] == "runs/index.html" and values["unreadable"] == []
+    (run,) = values["runs"]
+    assert run["worst"]["robust_accuracy"]["low"] == run["accuracy"]["low"] == 0.25
+    assert (run["folder"], run["page"], run["flags"]) == ("runs/one", None, 1)
 
 
 def test_view_refuses_in_a_line(robust: Robust) -> None:
@@ -43,6 +49,7 @@ def test_schema_prints_json_or_writes_it(robust: Robust) -> None:
     for kind in ("plan", "recipe", "sweep", "report"):
         answer = robust("schema", kind)
         assert answer.code == 0 and json.loads(answer.out)["properties"], kind
+    assert json.loads(robust("schema", "plan", "--json").out)["properties"]
     assert robust("schema", "plan", "--out", "plan.schema.json").code == 0
     assert json.loads(Path("plan.schema.json").read_text(encoding="utf-8"))
     answer = robust("schema", "plann")

@@ -1,0 +1,1 @@
+"""Checks of a plan that need no torch: names, fields and gates, read from the sources."""
