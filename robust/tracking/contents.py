@@ -45,7 +45,7 @@ def tracked_metrics(report: Report) -> dict[str, float]:
 
 def _with_ends(report: Report) -> Iterator[tuple[str, float]]:
     for one in reported_numbers(report):
-        name = f"{one.measure}/{_part(one.place)}"
+        name = f"{one.measure}/{name_part(one.place)}"
         yield name, one.estimate.value
         if (ends := one.estimate.interval) is not None:
             yield f"{name} low", ends[0]
@@ -67,7 +67,7 @@ def tracked_tags(report: Report, *, cases: bool) -> dict[str, str]:
         "robust.data": f"{plain(report.data.source)}: {data_text(report)}",
         "robust.pixels_sha256": report.data.pixels_sha256,
         "robust.warnings": ", ".join(warnings),
-        **{f"robust.verdict/{_part(condition(row))}": plain(word) for row, word in verdicts},
+        **{f"robust.verdict/{name_part(condition(row))}": plain(word) for row, word in verdicts},
     }
     return _unique((name, _cut(text, MOST_TAG)) for name, text in known.items() if text)
 
@@ -80,7 +80,7 @@ def milliseconds(date: str) -> int:
 def _flattened(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            part = _part(str(key))
+            part = name_part(str(key))
             yield from _flattened(inner, f"{name}.{part}" if name else part)
     elif isinstance(value, list | tuple) and any(isinstance(one, Mapping) for one in value):
         for place, inner in enumerate(value):
@@ -101,7 +101,7 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _part(text: str) -> str:
+def name_part(text: str) -> str:
     """A part of a name: what MLflow does not take is spelled out or becomes an underscore."""
     spelled = _NO_NAME.sub("_", text.translate(_SPELLED)).replace("/", "_")
     return " ".join(spelled.split()).strip(". ") or "_"

@@ -25,6 +25,7 @@ from robust.tracking.contents import (
     CASES,
     CONTENT,
     milliseconds,
+    name_part,
     tracked_metrics,
     tracked_parameters,
     tracked_tags,
@@ -46,6 +47,7 @@ _PATIENCE = {
 values stay."""
 _AT_ONCE, _METRICS_AT_ONCE = 100, 1000
 """Parameters or tags, and metrics, that MLflow takes in one request."""
+_DATABASE_FILE = "sqlite:///"
 _EXPERIMENT_DELETED = "deleted"
 
 
@@ -74,7 +76,7 @@ def track_report(report: Report, run: str | Path, spec: TrackSpec) -> str:
     with tempfile.TemporaryDirectory(prefix="robust-track-") as folder:
         _write_files(report, Path(run), Path(folder), cases=spec.cases)
         with _client(spec) as client:
-            experiment = _experiment(client, spec.experiment)
+            experiment = _experiment(client, spec.experiment, _uri(spec))
             name = f"experiment {spec.experiment!r} at {shown_uri(_uri(spec))}"
             if (before := _logged_before(client, experiment, known)) is not None:
                 return f"Tracked before: {before} in {name}"
@@ -150,12 +152,12 @@ def _why(uri: str, error: Exception) -> str:
     return f"MLflow at {shown} refuses: {said}"
 
 
-def _experiment(client: Any, name: str) -> str:
+def _experiment(client: Any, name: str, uri: str) -> str:
     """The id of the experiment, which is made where there is none."""
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(name))
+            return str(client.create_experiment(name, _place(uri, name)))
         except Exception:  # another process has just made it, or nobody can
             found = client.get_experiment_by_name(name)
             if found is None:
@@ -165,6 +167,17 @@ def _experiment(client: Any, name: str) -> str:
             f"the experiment {name!r} was deleted in MLflow; restore it there, or give another name"
         )
     return str(found.experiment_id)
+
+
+def _place(uri: str, name: str) -> str | None:
+    """Where the files of a new experiment go: beside a database file; None where a server knows.
+
+    MLflow's own default is the folder in which the command happens to run.
+    """
+    database = uri.partition("?")[0].removeprefix(_DATABASE_FILE)
+    if not uri.startswith(_DATABASE_FILE) or not database:
+        return None
+    return (Path(database).resolve().parent / "mlruns" / name_part(name)).as_uri()
 
 
 def _logged_before(client: Any, experiment: str, known: dict[str, str]) -> str | None:

@@ -100,6 +100,12 @@ def test_each_number_has_a_metric_of_its_own(tracked: Tracked) -> None:
     assert {one.estimate.value for one in numbers} <= set(tracked_metrics(tracked.report).values())
 
 
+def test_files_lie_beside_the_database_wherever_the_command_ran(tracked: Tracked) -> None:
+    (run,) = tracked.runs()
+    place = (tracked.folder / "mlruns" / "audits").resolve().as_uri()
+    assert run.info.artifact_uri.startswith(f"{place}/")
+
+
 def test_no_single_case_is_logged(tracked: Tracked) -> None:
     (run,) = tracked.runs()
     files = tracked.files(run)
