@@ -1,7 +1,7 @@
 """Transfer of attacks between the chest networks of the sweep, after Bortsova et al. 2021.
 
 Run, after `robust sweep experiments/ma2021/sweeps/chest.toml --out runs/sweeps/chest`:
-`python -m experiments.ma2021.transfer [--quick]` (about a quarter of an hour on one CPU core).
+`python -m experiments.ma2021.transfer [--quick]` (about ten minutes on one CPU core).
 Networks of one architecture (EfficientNet-Lite0, 128 px), from ImageNet and from a random start,
 with two and with three classes, each from several seeds. PGD (20 steps) on each, judged on each:
 the share of images turned, of those that both networks read right, with 95 % intervals by patient;
@@ -50,7 +50,7 @@ OUT = Path("runs/sweeps/chest")
 EPS = (1, 4)
 """In 255ths."""
 SHOWN = 4
-LIMIT = 200
+LIMIT = 120
 BATCH = 32
 NOISE = "noise"
 COLUMNS = ("made_on", "judged_on", "eps_255", "images", *interval("turned"))
@@ -103,9 +103,8 @@ def opened(member: Member, chosen: Sequence[Case], x: Tensor) -> Trained:
 
 
 def main(asked: Options) -> None:
-    members = [
-        one for one in members_of(load_sweep(SWEEP)) if (OUT / "models" / one.training).is_dir()
-    ]
+    every = members_of(load_sweep(SWEEP))
+    members = [m for m in every if (OUT / "models" / m.training / "model.json").is_file()]
     if asked.quick:
         members = members[:2]
     assert members and members[0].plan.data is not None, "run the sweep of chest X-rays first"

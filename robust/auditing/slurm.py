@@ -35,6 +35,15 @@ _RULE = "-" * 22
 _log = logging.getLogger(__name__)
 
 
+def submitted_again(
+    job: Callable[[int], object], number: int
+) -> submitit.helpers.DelayedSubmission:
+    """What submitit submits in place of a job that was preempted or out of time."""
+    import submitit
+
+    return submitit.helpers.DelayedSubmission(job, number)
+
+
 @dataclass(frozen=True)
 class ShardJob:
     """What a job of the array does, given the number of its shard."""
@@ -50,9 +59,7 @@ class ShardJob:
 
     def checkpoint(self, number: int) -> submitit.helpers.DelayedSubmission:
         """What goes on after a job was preempted or out of time: the same, from where it was."""
-        import submitit
-
-        return submitit.helpers.DelayedSubmission(self, number)
+        return submitted_again(self, number)
 
 
 @dataclass(frozen=True)

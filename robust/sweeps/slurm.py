@@ -5,9 +5,14 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from robust.auditing.slurm import forget_jobs, slurm_executor, submit_jobs, wait_for_jobs
+from robust.auditing.slurm import (
+    forget_jobs,
+    slurm_executor,
+    submit_jobs,
+    submitted_again,
+    wait_for_jobs,
+)
 from robust.files import private_files
 from robust.plan.code import own_packages_first
 from robust.plan.machines import JOBS, SlurmJobs
@@ -16,9 +21,6 @@ from robust.records.sweep import SweepReport
 from robust.sweeps.grid import choose_members, members_of
 from robust.sweeps.run import SweepSettings, claim_folder, run_sweep
 from robust.sweeps.spec import SweepSpec
-
-if TYPE_CHECKING:
-    import submitit
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,9 @@ class SweepJob:
         with private_files(), own_packages_first():
             run_sweep(self.spec, self.out, self.settings)
 
-    def checkpoint(self, number: int) -> submitit.helpers.DelayedSubmission:
+    def checkpoint(self, number: int) -> object:
         """What goes on after a job was preempted or out of time: the same, from where it was."""
-        import submitit
-
-        return submitit.helpers.DelayedSubmission(self, number)
+        return submitted_again(self, number)
 
 
 def sweep_on_slurm(

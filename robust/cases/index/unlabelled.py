@@ -115,9 +115,9 @@ def _entries(source: str, options: UnlabelledOptions, left_out: Counter[str]) ->
     ]
 
 
-def _of_file(path: Path, key: str, group: str, salt: bytes) -> list[Entry]:
+def _of_file(path: Path | None, key: str, group: str, salt: bytes) -> list[Entry]:
     """The entries of one file: the frames of a DICOM file, else the image."""
-    if not is_dicom(path):
+    if path is None or not is_dicom(path):
         return [Entry(key, 0, group or key, {}, path)]
     from robust.cases.dicom.frame import Frame
     from robust.cases.dicom.header import read_header
