@@ -144,19 +144,23 @@ def fgsm_table(sweeps: Sequence[Sweep]) -> str:
 
 
 def detector_table(sweeps: Sequence[Sweep]) -> str:
-    """Paired AUC of each detector against PGD at 1/255, and its null control."""
-    rows = []
+    """Paired AUC of each detector against PGD at 1/255; bold: above .98, "below": below it.
+
+    The last line has the least and the most of all null controls.
+    """
+    rows, controls = [], []
     for sweep, member in _members(sweeps, MODALITIES):
+        cells = []
         for name in DETECTORS:
             fitted = name if name == "MaxSoftmax" else f"{name} fitted on PGD 1/255"
             one = sweep.number(member, DETECTOR_AUC, f"{fitted}, PGD, {ONE}")
             null = sweep.number(member, f"{DETECTOR_AUC}, null control", fitted)
-            if one is not None:
-                start = [f"{sweep.name}, {member.name}", name, str(one.cases)]
-                rows.append([*start, area(one), above(one, 0.98), area(null)])
-    return markdown(
-        ("", "detector", "images compared", "paired AUC", "above .98", "null control"), rows
-    )
+            controls += [] if null is None else [null.value]
+            shown = {"holds": "**{}**", "does not hold": "{} below"}.get(above(one, 0.98), "{}")
+            cells.append(shown.format(area(one)) if one else NONE)
+        rows.append([f"{sweep.name}, {member.name}", *cells])
+    said = f"Null controls: {min(controls):.3f} to {max(controls):.3f}." if controls else ""
+    return markdown(("", *DETECTORS), rows) + f"\n{said}"
 
 
 def told(sweeps: Sequence[Sweep]) -> str:
