@@ -241,7 +241,7 @@ def test_other_commands(robust: Robust) -> None:
     Path("full/notes.txt").write_text("mine", encoding="utf-8")
     for arguments, said in (
         (("report", "nowhere"), "no report at nowhere"),
-        (("report", "full", "--format", "pdf"), "unknown format 'pdf'"),
+        (("report", "full", "--format", "docx"), "unknown format 'docx'"),
         (("list", "modles"), "cannot list 'modles'; did you mean models?"),
         (("list", "models", "--filter", "zzz*"), "no architecture matches 'zzz*'"),
         (("demo", "--modality", "fundsu", "--out", "run"), "did you mean fundus?"),

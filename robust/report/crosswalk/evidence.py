@@ -166,10 +166,13 @@ def _by_knowledge(report: Report, wanted: Callable[[bool], bool]) -> Iterator[Sh
 def _curve(report: Report) -> Iterator[ShownResult]:
     for place, curve in enumerate(report.accuracy_curves):
         last = len(curve.eps) - 1
+        # A distance that was found, not an eps that was chosen.
+        far = curve.eps[last]
+        size = f"{255 * far:.4g}/255" if curve.norm == "Linf" else f"{far:.4g}"
         yield ShownResult(
             f"accuracy at every eps in {norm_text(curve.norm)}, from the nearest images that "
-            f"{listed([plain(name) for name in curve.attacks])} found; at "
-            f"{eps_text(curve.eps[last], curve.norm)}: {percent(curve.robust_accuracy[last])}",
+            f"{listed([plain(name) for name in curve.attacks])} found; at {size}: "
+            f"{percent(curve.robust_accuracy[last])}",
             f"/accuracy_curves/{place}/robust_accuracy/{last}",
         )
 

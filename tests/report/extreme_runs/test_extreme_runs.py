@@ -487,6 +487,8 @@ def test_warnings_are_in_every_file_or_nowhere(runs: Runs) -> None:
                 if not file.endswith(".tex") and (file != "terminal" or len(run.report.flags) <= 3):
                     assert flag.name in text, (name, file, flag.name)
     for file, text in runs("no warnings").texts.items():
+        if file.startswith("iso-24029"):  # its points ask what warnings say
+            continue
         # The rule of verdicts, which every page has, says what a warning does.
         assert "warning" not in " ".join(text.split()).replace(RULE, "").lower(), file
 
