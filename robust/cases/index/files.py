@@ -36,10 +36,14 @@ def unread_text(left_out: Mapping[str, int]) -> str:
     return f"{count} {'file' if count == 1 else 'files'} with images left out ({kinds})"
 
 
+def formats_read(dicom: bool = True) -> str:
+    """The names of the formats that are read, with or without DICOM."""
+    return READ if dicom else READ.replace(", GIF and DICOM", " and GIF")
+
+
 def unread_remedy(dicom: bool = True) -> str:
     """What to do about files that were left out."""
-    read = READ if dicom else READ.replace(", GIF and DICOM", " and GIF")
-    return f"{read} are read by their suffix: save or rename them, or remove them"
+    return f"{formats_read(dicom)} are read by their suffix: save or rename them, or remove them"
 
 
 def _suffix(path: Path) -> str:

@@ -17,8 +17,8 @@ from robust.cases import open_cases
 from robust.cases.case import Cases, Entry, Pixels, StoredImage
 from robust.cases.cell_types import EMPTY_WORDS
 from robust.cases.entries import read_case
-from robust.cases.formats import READ, is_dicom
-from robust.cases.index.files import image_files, unread_remedy, unread_text
+from robust.cases.formats import is_dicom
+from robust.cases.index.files import formats_read, image_files, unread_remedy, unread_text
 from robust.cases.npz import load_array
 from robust.cases.phantoms.cases import PREFIX
 from robust.cases.tables.columns import Tables
@@ -67,7 +67,10 @@ def open_unlabelled(
     table, pattern or DICOM file names one, else the image itself.
     """
     left_out: Counter[str] = Counter()
-    entries = [entry for source in sources for entry in _entries(str(source), options, left_out)]
+    salt = secrets.token_bytes(16)  # one for all sources: a patient may have images in several
+    entries = [
+        entry for source in sources for entry in _entries(str(source), options, left_out, salt)
+    ]
     tell_left_out(left_out, dicom=True)
     once = {entry.id: entry for entry in entries}
     if options.group_pattern is not None:
@@ -84,8 +87,7 @@ def images_below(path: Path, left_out: Counter[str], *, dicom: bool = False) -> 
         found = list(image_files(path, left_out, dicom=dicom))
         if not found:
             left = f"; {unread_text(left_out)}" if left_out else ""
-            read = READ if dicom else READ.replace(", GIF and DICOM", " and GIF")
-            raise InputError(f"no images under {path}; looked for {read}{left}")
+            raise InputError(f"no images under {path}; looked for {formats_read(dicom)}{left}")
         yield from found
     elif is_there(path):
         yield path
@@ -99,15 +101,16 @@ def tell_left_out(left_out: Counter[str], *, dicom: bool = False) -> None:
         _log.warning("robust: %s; %s", unread_text(left_out), unread_remedy(dicom=dicom))
 
 
-def _entries(source: str, options: UnlabelledOptions, left_out: Counter[str]) -> list[Entry]:
+def _entries(
+    source: str, options: UnlabelledOptions, left_out: Counter[str], salt: bytes
+) -> list[Entry]:
     if source.startswith(PREFIX):
         return _of_phantoms(source, options)
     path = Path(source).expanduser()
     if is_table(path.name) and is_there(path):
-        return _of_table(path, options)
+        return _of_table(path, options, salt)
     if path.suffix == ".npz" and is_there(path):
         return _of_arrays(path, options)
-    salt = secrets.token_bytes(16)  # groups are told apart in this process alone
     return [
         entry
         for one in images_below(path, left_out, dicom=True)
@@ -136,7 +139,7 @@ def _of_file(path: Path | None, key: str, group: str, salt: bytes) -> list[Entry
     ]
 
 
-def _of_table(path: Path, options: UnlabelledOptions) -> list[Entry]:
+def _of_table(path: Path, options: UnlabelledOptions, salt: bytes) -> list[Entry]:
     tables = Tables.open(path.parent, (path.name,), ())
     tables.require(options.file, "file", ": name it with --file-column")
     named = options.group in tables.header
@@ -145,7 +148,6 @@ def _of_table(path: Path, options: UnlabelledOptions) -> list[Entry]:
         raise InputError(f"{path}: a row names no image in column {options.file!r}")
     located = ImageIndex(path.parent).locate(rows[options.file])
     groups = rows[options.group] if named else [""] * len(located)
-    salt = secrets.token_bytes(16)
     return [
         entry
         for found, group in zip(located, groups, strict=True)

@@ -49,6 +49,14 @@ def test_a_table_of_dicom_files_may_name_the_patient(tmp_path: Path) -> None:
     assert entry.group == "P7" and entry.id == "a.dcm"
 
 
+def test_a_patient_in_two_sources_is_one_group(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "0.dcm", ord(name), "Doe^Jane")
+    one, other = open_unlabelled([tmp_path / "a", tmp_path / "b"]).entries
+    assert one.group == other.group
+
+
 def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none")
     with pytest.raises(InputError, match="GIF and DICOM"):
