@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,8 @@ def test_a_dry_run_tells_members_time_and_disk_and_writes_nothing(
     assert done.code == 0, done.err
     assert done.out.count("shared") == 2  # the two audits of either training
     told = " ".join(done.out.split())
-    assert "4 members, 2 trainings: about" in told and "at most" in told and "MiB" in told
+    # `about ..., at most ...` unless both are the same second, as on a fast machine
+    assert re.search(r"4 members, 2 trainings: (about .+, )?at most .+ MiB", told), told
     assert set(Path().iterdir()) == before
 
 
