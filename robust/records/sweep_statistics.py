@@ -150,7 +150,7 @@ class LearningCurve:
     """Wanted values of the measure, as asked for."""
     misfit: str
     """What contradicts the law, or why nothing was fitted; empty where nothing speaks against it.
-    Of curves that follow the law about one in twenty is contradicted by chance."""
+    By chance it contradicts 5 to 8 of 100 curves that follow the law."""
     undecided: str = ""
     """What the numbers are too few to tell, for which the intervals allow; empty where they
     tell."""

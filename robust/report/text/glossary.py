@@ -299,7 +299,7 @@ SWEEP_TERMS: dict[str, tuple[str, str]] = {
     "misfit": (
         "misfit",
         "The measured points lie farther from the power law than chance explains, so that what is "
-        "read from the curve is no expectation. Of curves that do follow the law, at most one in "
+        "read from the curve is no expectation. Of curves that do follow the law, fewer than one in "
         "ten is called a misfit.",
     ),
     "wanted-images": (
