@@ -165,7 +165,8 @@ def test_a_broken_image_is_named_or_skipped(robust: Robust, guard: Path) -> None
 
 def write_dicoms(folder: Path, patients: int, split: str = "") -> list[str]:
     """Two files of each patient, of values that the two windows of a file show differently."""
-    rng, lines = np.random.default_rng(len(split)), []
+    rng = np.random.default_rng(len(split))
+    lines: list[str] = []
     for number in range(2 * patients):
         stored = rng.integers(0, 4096, (28, 28)).astype(np.uint16)
         made = make(stored, PatientID=f"{split}Doe{number // 2}", WindowCenter=[2048, 1000])
@@ -188,7 +189,11 @@ def test_dicom_frames_are_screened_as_those_of_the_fit(robust: Robust) -> None:
     inbox = Path("inbox")
     write_dicoms(inbox, 2)
     stored = np.random.default_rng(9).integers(0, 4096, (2, 28, 28)).astype(np.uint16)
-    windows = {"WindowCenter": [2048, 1000], "WindowWidth": [4096, 500], "PatientID": "Doe7"}
+    windows: dict[str, Any] = {
+        "WindowCenter": [2048, 1000],
+        "WindowWidth": [4096, 500],
+        "PatientID": "Doe7",
+    }
     save(make(stored, frames=2, **windows), inbox / "film")  # without a suffix
     windows["PhotometricInterpretation"] = "MONOCHROME1"
     save(make(stored[0], **windows), inbox / "inverse.dcm")

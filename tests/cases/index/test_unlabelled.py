@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ def test_images_are_shown_as_a_plan_shows_its_own(tmp_path: Path) -> None:
     """The window of the plan counts for DICOM files alone, size and grey for all."""
     stored = np.random.default_rng(0).integers(0, 4096, (32, 32)).astype(np.uint16)
     (tmp_path / "inbox").mkdir()
-    windows = {"WindowCenter": [2048, 1000], "WindowWidth": [4096, 500]}
+    windows: dict[str, Any] = {"WindowCenter": [2048, 1000], "WindowWidth": [4096, 500]}
     save(make(stored, **windows), tmp_path / "inbox" / "a.dcm")
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "inbox" / "b.png")
     (tmp_path / "cases.csv").write_text("file,label\ninbox/a.dcm,0\ninbox/b.png,1\n", "utf-8")
