@@ -81,9 +81,18 @@ def test_the_draft_as_json(robust: Robust, monkeypatch: pytest.MonkeyPatch) -> N
     asked = robust("init", "images", "--replace", "--json")
     assert asked.code == 1 and json.loads(asked.out)["cost"] is None
     assert [one["field"] for one in json.loads(asked.out)["questions"]] == ["model.folder"]
-    trained = json.loads(robust("init", "images", "--train", "--replace", "--json").out)
-    assert trained["recipe"] == "recipe.toml"
-    assert trained["train"] == "robust train recipe.toml --out models/plan"
+
+
+def test_the_draft_of_a_training_as_json(robust: Robust) -> None:
+    for split in ("train", "val", "test"):
+        for n in range(4):
+            sets.write(Path("images") / split / ("normal", "opacity")[n % 2] / f"{n}.png", n)
+    drafted = robust("init", "images", "--group", "none", "--train", "--json")
+    assert drafted.code == 0, drafted.err
+    found = json.loads(drafted.out)
+    assert (found["plan"], found["recipe"]) == ("plan.toml", "recipe.toml")
+    assert found["train"] == "robust train recipe.toml --out models/plan"
+    assert found["model"] is None and found["cost"] is None and found["cases"] == 4
 
 
 def test_options_are_no_guesses(robust: Robust) -> None:

@@ -122,6 +122,7 @@ def test_comparisons_are_listed_with_what_was_compared(tmp_path: Path) -> None:
         *("Net A (outcomes.csv 01234567)", MARKUP, 60, 30, 0, 0, False, 5),
         *((change,), ("a caveat",)),
     )
+    (tmp_path / "a and b").mkdir()
     write_comparison(pair, 0.02, tmp_path / "a and b")
     assert read_comparison(tmp_path / "a and b") == pair
     made = sweep()
