@@ -20,7 +20,10 @@ from robust.records import SWEEP
 if TYPE_CHECKING:
     from robust.report.comparison.compare import Comparison
 
-EXAMPLE = "Example (after robust demo): robust compare demo-report/run runs/pgd --tolerance 0.02"
+EXAMPLE = (
+    "Example (after that of robust audit): robust compare demo-report/run runs/pgd "
+    "--out comparisons/pgd"
+)
 FORMATS = ("text", "html", "md", "json")
 FOLDER = "folder"
 """In place of a format: every file of the comparison, in a folder."""
