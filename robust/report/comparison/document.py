@@ -24,7 +24,7 @@ from robust.report.layout.blocks import (
 from robust.report.layout.document import with_content
 from robust.report.layout.sections import make_glossary
 from robust.report.tables.model import Column, Table, TableCell, TableRow, number_cell, percent_cell
-from robust.report.text.format import counted, plain
+from robust.report.text.format import NONE, counted, plain
 from robust.report.text.glossary import SWEEP_TERMS, TERMS
 
 _TERMS = ("eps", "norm", "accuracy", "robust-accuracy", "worst-case", "interval", "group")
@@ -34,7 +34,8 @@ def comparison_document(comparison: Comparison, tolerance: float | None) -> Docu
     """Lead, clean images and worst cases, attack by attack, the command, terms."""
     changes = comparison.changes
     main = _table([c for c in changes if c.overall], tolerance, "overall", "Overall")
-    each = _table([c for c in changes if not c.overall], tolerance, "attacks", "Attack by attack")
+    single = [c for c in changes if not c.overall]
+    each = _table(single, tolerance, "attacks", counted(len(single), "difference"))
     legend = [LEGEND, *([] if tolerance is None else [TOLERANCE_LEGEND.format(tolerance)])]
     notes = (text for text in (main.whole_note, *legend) if text)
     folded = (FoldedBlock((each,), each, each.title),) if each.rows else ()
@@ -77,7 +78,7 @@ def _table(changes: Iterable[Change], tolerance: float | None, name: str, title:
             *(_signed(change.difference), TableCell(change.result)),
         ]
         if tolerance is not None:
-            cells.append(TableCell(tolerance_text(change, tolerance)))
+            cells.append(TableCell(tolerance_text(change, tolerance) or NONE))
         rows.append(TableRow(tuple(cells), opens=_opens(rows, cells[0])))
     return Table(f"comparison-{name}", title, columns, tuple(rows))
 

@@ -217,10 +217,12 @@ def _comparison(folder: Path) -> OtherPage:
 
 
 def _sweep(folder: Path, sweep: SweepReport) -> OtherPage:
-    compared = tuple(f"{axis.name}: {listed(axis.levels, MOST_LEVELS)}" for axis in sweep.axes)
     if sweep.is_comparison:
         compared = tuple(member.name for member in sweep.members)
-    holds = f"{len(sweep.finished)} of {len(sweep.members)} models"
+        holds = counted(len(sweep.members), "run")
+    else:
+        compared = tuple(f"{a.name}: {listed(a.levels, MOST_LEVELS)}" for a in sweep.axes)
+        holds = f"{len(sweep.finished)} of {len(sweep.members)} models"
     return OtherPage(folder, _page(folder, "sweep.html"), sweep.title, compared, holds)
 
 

@@ -119,7 +119,9 @@ def _lead(overview: Overview) -> tuple[str, ...]:
     sentences = [f"{listed(found, most=5)}."]
     if overview.runs:
         newest = overview.runs[0]
-        sentences.append(f"The newest, {plain(newest.title)}, is of {date_text(newest.audited)}.")
+        if newest.audited:
+            when = date_text(newest.audited)
+            sentences.append(f"The newest, {plain(newest.title)}, is of {when}.")
         with_gates = [run for run in overview.runs if run.gates[1]]
         if with_gates:
             passed = sum(run.gates[0] == run.gates[1] for run in with_gates)
