@@ -136,28 +136,25 @@ def long_rows(everyone: Sequence[Contestant], attack: Attack) -> Iterator[dict[s
     """
     from robust.benchmark.contest import FLOOR, OURS
 
-    def row(measure: str, value: float | None, number: int | None = None) -> dict[str, Any]:
-        return {
-            "library": each.name,
-            "measure": measure,
-            "round": number,
-            "value": value,
-            "failed": each.failed,
-        }
-
     strength = f"median_{attack.norms[0].lower()}" if attack.minimum_norm else "robust_accuracy"
     middle = {each.name: each.median_seconds for each in everyone}
     for each in everyone:
-        if each.failed:
-            yield row("seconds", None)
-            continue
-        for number, seconds in enumerate(each.seconds, 1):
-            yield row("seconds", seconds, number)
-        yield row("time / robust", each.median_seconds / middle[OURS])
-        yield row("time / floor", each.median_seconds / middle[FLOOR])
-        if not math.isnan(each.strength):
-            yield row(strength, each.strength)
-        yield row("peak MiB", each.memory)
+        found: list[tuple[str, int | None, float | None]] = [("seconds", None, None)]
+        if not each.failed:
+            found = [("seconds", number, one) for number, one in enumerate(each.seconds, 1)]
+            found.append(("time / robust", None, each.median_seconds / middle[OURS]))
+            found.append(("time / floor", None, each.median_seconds / middle[FLOOR]))
+            if not math.isnan(each.strength):
+                found.append((strength, None, each.strength))
+            found.append(("peak MiB", None, each.memory))
+        for measure, number, value in found:
+            yield {
+                "library": each.name,
+                "measure": measure,
+                "round": number,
+                "value": value,
+                "failed": each.failed,
+            }
 
 
 def show(

@@ -132,7 +132,8 @@ def init(
     write_text(out, drafted.draft.text())
     _show(console, drafted, out)
     code = _show_open(console, drafted, out)
-    found, problem = None, drafted.problem
+    found: DryRun | None = None
+    problem = drafted.problem
     if recipe is not None:
         code |= _write_recipe(console, drafted, recipe, out)
     elif not code:

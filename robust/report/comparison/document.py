@@ -70,7 +70,7 @@ def _table(changes: Iterable[Change], tolerance: float | None, name: str, title:
         Column("result"),
         *([] if tolerance is None else [Column("tolerance")]),
     )
-    rows = []
+    rows: list[TableRow] = []
     for change in changes:
         cells = [
             *(TableCell(plain(change.condition)), TableCell(plain(change.score))),
