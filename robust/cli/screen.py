@@ -24,7 +24,10 @@ from robust.progress import progress_bar
 COLUMNS = ("id", "prediction", "score", "flagged")
 """Of the table."""
 
-EXAMPLE = "Example (after robust demo): robust screen guards/lid adversarial --out seen.csv"
+EXAMPLE = (
+    "Example (after those of robust attack and robust fit-detector): robust screen guards/lid "
+    "adversarial --out seen.csv"
+)
 
 
 def screen(
