@@ -132,7 +132,8 @@ def test_the_network_is_asked_only_where_the_answer_is_open(
     assert [[one.quantised for one in found], [one.jpeg for one in found]] == misread
     assert [one.adversarially_rounded for one in found] == misread[0]
     assert (asked, saved) == ([8, 8], [8])
-    asked.clear(), saved.clear()
+    asked.clear()
+    saved.clear()
     assert observe(0.4 / 255, x - 0.4 / 255) == [
         replace(one, eps_levels=float(np.float32(0.4))) for one in found
     ]
