@@ -7,23 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.dense import is_dense
-from attacks.losses import margin
+from attacks.losses import beyond_rounding, margin
 from attacks.streams import Streams
 from attacks.threat import per_case
-
-ROUNDING = 1e-4
-"""Relative to the largest logit: a smaller margin may be rounding error."""
-
-
-def beyond_rounding(value: Tensor, logits: Tensor) -> Tensor:
-    """Where a margin `(n,)` is above zero by more than rounding could account for.
-
-    That of dense logits counts pixels: at zero nothing more can be gained.
-    """
-    if is_dense(logits):
-        return value >= 0
-    return value > ROUNDING * logits.abs().amax(1).clamp_min(1)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks._starts import grid_shape
-from attacks._tracking import ActiveCases, beyond_rounding
+from attacks._tracking import ActiveCases
 from attacks.contract import Model
-from attacks.losses import AttackLoss, climb, margin
+from attacks.losses import AttackLoss, beyond_rounding, climb, margin
 from attacks.streams import Streams
 from attacks.threat import ThreatModel, per_case
 

@@ -32,6 +32,8 @@ from attacks.segmentation.sea_losses import (
 
 MAX_TARGETS = 9
 """Targeted runs at most, towards the likeliest wrong labels, as in AutoAttack."""
+ROUNDING = 1e-4
+"""Relative to the largest logit: a smaller margin may be rounding error."""
 
 
 def cross_entropy(logits: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
@@ -63,6 +65,16 @@ def margin(logits: Tensor, y: Tensor, target: Tensor | None = None) -> Tensor:
     label_logit = logits.gather(1, label[:, None]).squeeze(1)
     best_other = logits.scatter(1, label[:, None], -torch.inf).amax(1)
     return best_other - label_logit if target is None else label_logit - best_other
+
+
+def beyond_rounding(value: Tensor, logits: Tensor) -> Tensor:
+    """Where a margin `(n,)` is above zero by more than rounding could account for.
+
+    That of dense logits counts pixels: at zero nothing more can be gained.
+    """
+    if is_dense(logits):
+        return value >= 0
+    return value > ROUNDING * logits.abs().amax(1).clamp_min(1)
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from robust.detection.record import attack_features
 from robust.detection.start import start_detection
 from robust.engine.cells import Cell
 from robust.engine.identity.surroundings import threads_restored
+from robust.engine.run_memory import RANDOM
 from robust.engine.run_store import Observations, Outcome, RunStore
 from robust.engine.session import Session, start_session
 from robust.models import choose_device, full_precision
@@ -57,7 +58,11 @@ class AttackStage:
             session.runner.predict_clean(new)
         black_box = session.classifier.origin.is_black_box  # saving is not worth its queries
         storage = StorageCheck(
-            session.runner.logits, session.task, has_gradients(session.classifier)
+            session.runner.logits,
+            session.task,
+            gradients=has_gradients(session.classifier),
+            random=bool(session.store.get(RANDOM)),
+            chunk=max(map(len, session.runner.chunks), default=1),
         )
 
         def observe(

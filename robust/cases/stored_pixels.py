@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -140,7 +141,7 @@ class Stored:
             return float(np.spacing(self._floats(highest.max() / abs(self.slope)))) * (
                 abs(self.slope) / window.width
             )
-        return float(np.abs(np.diff(self._shades())).max())
+        return _shades_of(self).step
 
     @property
     def _window(self) -> Window:
@@ -157,8 +158,8 @@ class Stored:
         return values * self.slope + self.intercept
 
     def table(self) -> npt.NDArray[np.float32]:
-        """What each stored value from `low` on is shown as."""
-        return self._shades().astype(np.float32)
+        """What each stored value from `low` on is shown as; read-only."""
+        return _shades_of(self).table
 
     def _shades(self) -> Floats:
         stored = np.arange(self.levels + 1, dtype=np.float64)
@@ -205,16 +206,45 @@ class Stored:
         target = image.detach().cpu().double().numpy()
         if self.wide is not None:
             return self._shaped(self._wide_pixels(target, original, eps))
-        table = self.table()
         if original is None:
-            start = np.full(target.shape, self.levels // 2, np.int64)
+            start, reach = np.full(target.shape, self.levels // 2, np.int64), math.inf
         else:
-            array = _channels_first(original)
-            start = array.astype(np.int64) - self.low
-            shown = table[start].astype(np.float64)
-            target = np.clip(target, shown - eps, shown + eps)
-        found = _nearest(table, target, start, math.inf if original is None else eps + SLACK)
-        return self._shaped(found + self.low)
+            start, reach = _channels_first(original).astype(np.int64) - self.low, eps
+        clean = torch.from_numpy(self.table()[start])
+        shown = self.nearest(torch.from_numpy(target), clean, reach).numpy()
+        return self._shaped(_shades_of(self).values_of(shown, start) + self.low)
+
+    def nearest(self, image: Tensor, original: Tensor, eps: float | Floats = math.inf) -> Tensor:
+        """The nearest shades that the file can show to `image`, of any shape and on any device.
+
+        None is more than `eps` from the same pixel of `original`, an image that the file shows. Of
+        two as near the darker one is taken. Files that are `wide` have no table of shades.
+        """
+        reach = torch.from_numpy(eps).to(image.device) if isinstance(eps, np.ndarray) else eps
+        origin = original.double()
+        target = torch.clamp(image.detach().double(), origin - reach, origin + reach)
+        low, high = self._around(target)
+        reach = reach + SLACK
+
+        def cost(shade: Tensor) -> Tensor:
+            off = (shade - target).abs()
+            return torch.where((shade - origin).abs() <= reach, off, torch.inf)
+
+        of_low, of_high = cost(low), cost(high)
+        best = torch.where(of_high < of_low, high, low)
+        return torch.where(torch.minimum(of_low, of_high).isinf(), origin, best).to(image)
+
+    def _around(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The shade below each target and the one above, at float64."""
+        if self.plain:
+            # By arithmetic, many times as fast as a search. The shades round to float32.
+            below = (target * self.levels).floor().clamp(0, self.levels)
+            both = below, (below + 1).clamp(max=self.levels)
+            low, high = ((place / self.levels).float().double() for place in both)
+            return low, high
+        shades = torch.from_numpy(_shades_of(self).inorder).to(target.device)
+        above = torch.searchsorted(shades, target).clamp(max=len(shades) - 1)
+        return shades[(above - 1).clamp(min=0)], shades[above]
 
     def _wide_pixels(
         self, target: Floats, original: Pixels | None, eps: float | Floats
@@ -259,39 +289,43 @@ def _channels_first(pixels: Pixels) -> npt.NDArray[Any]:
     return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
 
 
-def _nearest(
-    table: npt.NDArray[np.float32],
-    target: Floats,
-    start: npt.NDArray[np.int64],
-    eps: float | Floats,
-) -> npt.NDArray[np.int64]:
-    """For each target shade the index of the nearest shade in the table, within eps of the start's.
+@dataclass(frozen=True, eq=False)
+class _Shades:
+    """The shades of a file, and which stored values show each. They need not be monotonic."""
 
-    Of equal shades it is the index nearest to the start. The table need not be monotonic.
-    """
-    order = np.lexsort((np.arange(len(table)), table))
-    shades, rank = np.unique(table, return_inverse=True)
-    exact = shades.astype(np.float64)
-    above = np.searchsorted(exact, target).clip(0, len(exact) - 1)
-    below = (above - 1).clip(0)
-    at = rank[start]
-    origin = exact[at]
+    table: npt.NDArray[np.float32]
+    """By stored value, from the smallest on."""
+    step: float
+    inorder: Floats
+    """Every shade once, rising."""
+    keys: npt.NDArray[np.int64]
+    """Stored values by shade and then by size: the place of the shade, times the length of the
+    table, plus the value. So a search among equal shades is one search."""
 
-    def cost(candidate: npt.NDArray[Any]) -> Floats:
-        off = np.abs(exact[candidate] - target)
-        return np.where(np.abs(exact[candidate] - origin) <= eps, off, np.inf)
+    def values_of(self, shown: Floats, start: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """For each shade the stored value that shows it, of several the nearest to `start`."""
+        count = len(self.table)
+        rank = np.searchsorted(self.inorder, shown)
+        found = np.searchsorted(self.keys, rank * count + start)
+        right, left = found.clip(0, count - 1), (found - 1).clip(0)
 
-    best = np.where(cost(above) < cost(below), above, below)
-    best = np.where(np.isinf(cost(best)), at, best)
-    # Sorted by shade and then by index, so that a search among equal shades is one search.
-    keys = rank[order].astype(np.int64) * len(table) + order
-    found = np.searchsorted(keys, best * len(table) + start)
-    right, left = found.clip(0, len(keys) - 1), (found - 1).clip(0)
+        def distance(place: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+            far = np.iinfo(np.int64).max
+            same = self.keys[place] // count == rank
+            return np.where(same, np.abs(self.keys[place] % count - start), far)
 
-    def distance(place: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        index = order[place]
-        far = np.iinfo(np.int64).max
-        return np.where(rank[index] == best, np.abs(index - start), far)
+        nearer = np.where(distance(right) <= distance(left), right, left)
+        chosen: npt.NDArray[np.int64] = self.keys[nearer] % count
+        return chosen
 
-    chosen: npt.NDArray[np.int64] = order[np.where(distance(right) <= distance(left), right, left)]
-    return chosen
+
+@lru_cache(maxsize=16)
+def _shades_of(stored: Stored) -> _Shades:
+    """They are asked for image by image, and of 16 bits they take longer than an image."""
+    exact = stored._shades()
+    table = exact.astype(np.float32)
+    table.setflags(write=False)
+    inorder, rank = np.unique(table, return_inverse=True)
+    keys = np.sort(rank.astype(np.int64) * len(table) + np.arange(len(table)))
+    step = float(np.abs(np.diff(exact)).max())
+    return _Shades(table, step, inorder.astype(np.float64), keys)

@@ -147,7 +147,7 @@ class MixedPrecisionAttacker:
         left = [i for i, outcome in enumerate(outcomes) if not outcome.success or coarse[i]]
         if left:
             again, found = attack_batch(self.classifier, setup, batch.take(left), exact)
-            x_adv = x_adv.clone()
+            better: list[int] = []
             for place, i in enumerate(left):
                 first, new = outcomes[i], found[place]
                 both = first.passes + new.passes
@@ -155,8 +155,10 @@ class MixedPrecisionAttacker:
                 if first.success and (not new.success or first.distance(norm) < new.distance(norm)):
                     new = first
                 else:
-                    x_adv[i] = again[place]
+                    better.append(place)
                 outcomes[i] = dataclasses.replace(new, passes=both)
+            x_adv = x_adv.clone()
+            x_adv[[left[place] for place in better]] = again[better]
         return x_adv, outcomes
 
     def _run_random(

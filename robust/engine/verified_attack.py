@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -20,6 +21,9 @@ from robust.metrics.worst_case import Ball
 from robust.models.acceleration.memory import OutOfMemory, memory_ran_out
 from robust.tasks.contract import Batch, Task
 from robust.units import NORMS, distance_field, eps_text
+
+EXACT = ("Linf", "L0")
+"""A largest change and a number of pixels are exact in float32; a sum is not."""
 
 
 def slack(threat: ThreatModel, pixels: int) -> float:
@@ -58,26 +62,32 @@ def attack_batch(
     x, y = batch.x, batch.y
     recorder = Recorder(quick or model, y)
     x_adv, failures = _run(recorder, setup, batch)
-    sound = torch.tensor([failure is None for failure in failures], device=x.device)
-    if not bool(sound.all()):
+    if any(failure is not None for failure in failures):
+        sound = torch.tensor([failure is None for failure in failures], device=x.device)
         usable = x_adv if x_adv.shape == x.shape else x
         x_adv = torch.where(per_case(sound, x), usable, x)
     with torch.no_grad():
         logits = model(x_adv)
-    reached = setup.task.success(logits, batch)
-    finite = torch.isfinite(logits.flatten(1)).all(1)
+    # One copy for all cases: a GPU would wait for the CPU at each value.
+    reached, finite, saturated_cases = torch.stack(
+        [
+            setup.task.success(logits, batch),
+            torch.isfinite(logits.flatten(1)).all(1),
+            recorder.saturated,
+        ]
+    ).tolist()
     distances = _distances(x_adv, x)
     kept = setup.task.keep(logits, batch.cases)
     outcomes = []
     for i, row in enumerate(batch.rows):
-        failure = failures[i] if bool(finite[i]) else failures[i] or "NaN or infinite logits"
+        failure = failures[i] if finite[i] else failures[i] or "NaN or infinite logits"
         outcomes.append(
             Outcome(
                 row=row,
                 kept=kept[i],
                 **{name: values[i] for name, values in distances.items()},
-                success=bool(reached[i]) and failure is None,
-                saturated=bool(recorder.saturated[i]),
+                success=reached[i] and failure is None,
+                saturated=saturated_cases[i],
                 passes=recorder.passes,
                 failure=failure,
             )
@@ -87,13 +97,16 @@ def attack_batch(
 
 def _distances(x_adv: Tensor, x: Tensor) -> dict[str, list[float]]:
     """How far each image was moved in each norm, by the field of an `Outcome`."""
-    return {distance_field(norm): _distance(ThreatModel(norm, 0), x_adv, x) for norm in NORMS}
+    single, double = (x_adv, x), (x_adv.double(), x.double())
+    found = [
+        ThreatModel(norm, 0).distance(*(single if norm in EXACT else double)) for norm in NORMS
+    ]
+    each = torch.stack([one.double() for one in found]).tolist()
+    return {distance_field(norm): values for norm, values in zip(NORMS, each, strict=True)}
 
 
 def _distance(threat: ThreatModel, x_adv: Tensor, x: Tensor) -> list[float]:
-    """A largest change and a number of pixels are exact in float32; a sum is not."""
-    exact = threat.norm in ("Linf", "L0")
-    both = (x_adv, x) if exact else (x_adv.double(), x.double())
+    both = (x_adv, x) if threat.norm in EXACT else (x_adv.double(), x.double())
     found: list[float] = threat.distance(*both).tolist()
     return found
 
@@ -128,9 +141,8 @@ def _violations(x_adv: Tensor, x: Tensor, threat: ThreatModel) -> list[str | Non
     """For each case how its image breaks the contract (shape, box, distance), or None."""
     if x_adv.shape != x.shape or x_adv.dtype != x.dtype:
         return [f"returned {x_adv.dtype} {tuple(x_adv.shape)} for {tuple(x.shape)}"] * len(x)
-    finite = torch.isfinite(x_adv).flatten(1).all(1).tolist()
-    low = x_adv.flatten(1).amin(1).tolist()
-    high = x_adv.flatten(1).amax(1).tolist()
+    low, high = torch.stack([x_adv.flatten(1).amin(1), x_adv.flatten(1).amax(1)]).tolist()
+    finite = [math.isfinite(least) and math.isfinite(most) for least, most in zip(low, high)]
     moved = _distance(threat, x_adv, x)
     allowed = slack(threat, x[0].numel())
     found: list[str | None] = []

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from attacks import Model
-from robust.cases.jpeg import through_jpeg
+from robust.cases.jpeg import jpeg_levels, through_jpeg
 from robust.engine.cells import Cell
 from robust.engine.run_store import Outcome, RunStore, SurvivalOutcome
 from robust.engine.summary import Summary
@@ -29,14 +29,52 @@ def is_measured(cell: Cell) -> bool:
     return cell.exact and cell.same_as is None and bounded and not cell.attack.traits.baseline
 
 
-@dataclass(frozen=True)
+class _Clean:
+    """A batch of clean images as files, which all cells on the batch are compared with."""
+
+    def __init__(self, batch: Batch, fooled: Callable[[Tensor, Batch], Tensor]) -> None:
+        self.files = StoredBatch.of(batch.cases, math.inf, batch.x.device)
+        self.levels = jpeg_levels(batch.x)
+        self._batch, self._fooled = batch, fooled
+        self._found: dict[str, list[bool]] = {}
+
+    @property
+    def fooled(self) -> list[bool]:
+        """Whether the clean images reach the goal: hardly ever."""
+        return self._once("clean", lambda: self._batch.x)
+
+    @property
+    def fooled_as_jpeg(self) -> list[bool]:
+        """The same after JPEG."""
+        return self._once("jpeg", lambda: as_jpeg(self._batch.x))
+
+    def _once(self, name: str, images: Callable[[], Tensor]) -> list[bool]:
+        if name not in self._found:
+            self._found[name] = self._fooled(images(), self._batch).tolist()
+        return self._found[name]
+
+
 class StorageCheck:
     """Quantises the adversarial images of a run, and asks the classifier again."""
 
-    logits: Model
-    task: Task
-    gradients: bool = True
-    """Whether the model gives gradients, which an attacker needs to choose the rounding."""
+    def __init__(
+        self,
+        logits: Model,
+        task: Task,
+        *,
+        gradients: bool = True,
+        random: bool = False,
+        chunk: int = 64,
+    ) -> None:
+        """`gradients`: whether the model gives them, which choosing the rounding needs.
+
+        `random`: whether its outputs are, so that a success may be luck. What is known of the clean
+        images is kept for the batches of the last `chunk` cases.
+        """
+        self._logits, self._task = logits, task
+        self._gradients, self._random = gradients, random
+        self._chunk = chunk
+        self._known: dict[tuple[int, ...], _Clean] = {}
 
     def observe(
         self, cell: Cell, batch: Batch, x_adv: Tensor, outcomes: Sequence[Outcome]
@@ -44,30 +82,34 @@ class StorageCheck:
         """One entry a case, for `survivals` to read; none for a cell that is not measured."""
         if not is_measured(cell):
             return []
-        files = StoredBatch.of(batch.cases, cell.threat.eps)
+        clean = self._clean(batch)
+        files = replace(clean.files, eps=cell.threat.eps)
         images = files.quantise(x_adv)
-        computed = torch.tensor([o.success for o in outcomes], device=batch.x.device)
-        quantised = self._fooled(images, batch)
-        rounded = quantised.clone()
-        if self.gradients and (lost := (computed & ~quantised).nonzero().flatten().tolist()):
-            part = batch.take(lost)
-            target = self.task.targets(part)
+        quantised = self._fooled_where(images != batch.x, images, batch, lambda: clean.fooled)
+        lost = [i for i, o in enumerate(outcomes) if o.success and not quantised[i]]
+        rounded = list(quantised)
+        if self._gradients and lost:
+            part, before = batch.take(lost), images[lost]
             again = adversarial_rounding(
-                *(self.logits, files.take(lost), images[lost], part.y, target),
-                self._may_change(images[lost], part),
+                *(self._logits, files.take(lost), before, part.y, self._task.targets(part)),
+                self._may_change(before, part),
+                stop=not self._random,
             )
-            rounded[lost] = self._fooled(again, part)
+            found = self._fooled_where(again != before, again, part, lambda: [False] * len(lost))
+            for i, one in zip(lost, found, strict=True):
+                rounded[i] = one
         jpeg: list[bool] | list[None] = [None] * len(batch.rows)
         jpeg_clean = jpeg
         if batch.x.ndim == 4 and batch.x.shape[1] in (1, 3):
-            jpeg = self._fooled(as_jpeg(x_adv), batch).tolist()
-            jpeg_clean = self._fooled(as_jpeg(batch.x), batch).tolist()
+            jpeg_clean = clean.fooled_as_jpeg
+            differ = jpeg_levels(x_adv) != clean.levels
+            jpeg = self._fooled_where(differ, x_adv, batch, lambda: clean.fooled_as_jpeg, as_jpeg)
         return [
             SurvivalOutcome(
                 row=row,
                 computed=outcomes[i].success,
-                quantised=bool(quantised[i]),
-                adversarially_rounded=bool(rounded[i]),
+                quantised=quantised[i],
+                adversarially_rounded=rounded[i],
                 jpeg=jpeg[i],
                 jpeg_clean=jpeg_clean[i],
                 # At float32, so that files of one kind count as one: steps differ in last digits.
@@ -77,17 +119,47 @@ class StorageCheck:
             for i, (row, case) in enumerate(zip(batch.rows, batch.cases, strict=True))
         ]
 
+    def _clean(self, batch: Batch) -> _Clean:
+        """What is known of the clean images of a batch, which comes again for every cell."""
+        if batch.rows not in self._known:
+            while sum(map(len, self._known)) + len(batch.rows) > max(self._chunk, len(batch.rows)):
+                self._known.pop(next(iter(self._known)))
+            self._known[batch.rows] = _Clean(batch, self._fooled)
+        return self._known[batch.rows]
+
     def _may_change(self, x_adv: Tensor, batch: Batch) -> Tensor | None:
         """Pixels that rounding may move: of bags those of the instances that changed."""
-        region, bags = self.task.region(batch), self.task.bags
+        region, bags = self._task.region(batch), self._task.bags
         if bags is None or bags.most is None:
             return region
         changed = bags.changed_pixels(x_adv, batch.x)
         return changed if region is None else changed & region
 
+    def _fooled_where(
+        self,
+        changed: Tensor,
+        x: Tensor,
+        batch: Batch,
+        others: Callable[[], list[bool]],
+        stored: Callable[[Tensor], Tensor] = lambda images: images,
+    ) -> list[bool]:
+        """Whether the `stored` images reach the goal: asked only where a pixel has `changed`.
+
+        The rest is as `others` say.
+        """
+        places = changed.flatten(1).any(1).nonzero().flatten().tolist()
+        if len(places) == len(x):
+            return self._fooled(stored(x), batch).tolist()  # type: ignore[no-any-return]
+        found = list(others())
+        if places:
+            asked = self._fooled(stored(x[places]), batch.take(places)).tolist()
+            for i, one in zip(places, asked, strict=True):
+                found[i] = one
+        return found
+
     def _fooled(self, x: Tensor, batch: Batch) -> Tensor:
         with torch.no_grad():
-            return self.task.success(self.logits(x), batch)
+            return self._task.success(self._logits(x), batch)
 
 
 def as_jpeg(x: Tensor) -> Tensor:

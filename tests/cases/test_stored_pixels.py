@@ -123,3 +123,16 @@ def test_colours_go_back_as_they_came() -> None:
         stored.pixels((image + 1 / 255).clamp(0, 1), pixels, 1 / 255),
         np.minimum(pixels.astype(int) + 1, 255),
     )
+
+
+@each
+@pytest.mark.parametrize("eps", [0.25 / 255, 1 / 255, 0.3, math.inf])
+def test_a_whole_batch_is_brought_to_what_its_files_would_show(stored: Stored, eps: float) -> None:
+    files = [some(stored, seed) for seed in range(3)]
+    clean = torch.stack([stored.image(pixels) for pixels in files])
+    draw = torch.Generator().manual_seed(0)
+    for far in (stored.step / 2, stored.step, 0.5):
+        wanted = (clean + far * torch.randn(clean.shape, generator=draw).sign()).clamp(0, 1)
+        found = stored.nearest(wanted, clean, eps)
+        read = [stored.image(stored.pixels(x, own, eps)) for x, own in zip(wanted, files)]
+        assert torch.equal(found, torch.stack(read))
